@@ -1,0 +1,20 @@
+"""A component is its own schema: a frozen record read from configuration, with its state in private attributes."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Component(BaseModel):
+    """Base of everything that configuration can name. Unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+
+def choice(registry: dict[str, type[Component]]) -> Any:
+    """The discriminated union of a registry's classes, told apart by their ``kind``."""
+    classes = tuple(registry.values())
+    union: Any = classes[0]
+    for cls in classes[1:]:
+        union = union | cls
+    return Annotated[union, Field(discriminator="kind")] if len(classes) > 1 else union

@@ -1,0 +1,351 @@
+"""Array aliases and the frozen records through which the parts of a market meet.
+
+Axes: N owners, A accounts of one pool (A = N), K instruments, U underlyings, C assets, V venues, T history.
+Units: prices of instruments in ticks, quantities in lots, money in minor units of an asset, time in ticks of the
+clock (steps). Signed quantities: + buys or long, - sells or short.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+B1 = NDArray[np.bool_]
+
+PERPETUAL, SPOT = 0, 1
+"""Kinds of instrument."""
+
+LIMIT, IOC, POST_ONLY, MARKET, REDUCE_ONLY = 0, 1, 2, 3, 4
+"""Kinds of order. REDUCE_ONLY is a flag added to one of the others. MARKET is IOC limited by the price band."""
+
+BOOK, AUCTION, BACKSTOP = 0, 1, 2
+"""Routes of a close-out."""
+
+NOBODY = -1
+"""An owner, slot, close-out or price that is not there."""
+
+
+class Contracts(NamedTuple):
+    """What never changes about K instruments."""
+
+    names: tuple[str, ...]
+    venue: I8  # (K,) venue index
+    underlying: I8  # (K,) underlying index
+    settle: I8  # (K,) asset index
+    kind: I8  # (K,) PERPETUAL or SPOT
+    multiplier: I8  # (K,) minor units of the settle asset per tick and lot
+    tick: F8  # (K,) price of one tick, in units of quote currency
+    lot: F8  # (K,) units of the underlying in one lot
+    max_price: I8  # (K,) largest price, ticks
+
+    def slice(self, part: slice) -> "Contracts":
+        """The same columns for some of the instruments."""
+        return Contracts(*(column[part] for column in self))
+
+
+class MarketView(NamedTuple):
+    """What the public knows of some instruments of one venue; nothing of the future, never the index."""
+
+    tick: int
+    contracts: Contracts
+    mark: F8  # (K,) ticks, whole numbers
+    bid: F8  # (K,) ticks, NaN if the side is empty
+    ask: F8  # (K,) ticks, NaN if the side is empty
+    last: F8  # (K,) ticks
+    depth: F8  # (K,) lots resting within 1% of the mark, mean of both sides
+    funding: F8  # (K,) last funding rate per interval
+    open_interest: I8  # (K,) lots
+    oracle: F8  # (U,) quote currency
+    confidence: F8  # (U,) 1 = sure
+    vol: F8  # (K,) annualised volatility of the oracle, EWMA
+    price: F8  # (C,) value of one minor unit of each asset in minor units of the numeraire (asset 0)
+    returns: F8  # (T, U) log returns of the oracle, oldest first, read-only
+
+    def slice(self, part: slice) -> "MarketView":
+        """The view of a contiguous part of the instruments."""
+        columns = {name: getattr(self, name)[part] for name in _BY_INSTRUMENT}
+        return self._replace(contracts=self.contracts.slice(part), **columns)
+
+
+_BY_INSTRUMENT = ("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol")
+
+
+class Exposure(NamedTuple):
+    """The accounts of one pool: read-only views into the ledger, or hypothetical rows taken from it."""
+
+    balance: I8  # (A, C) minor units, settlement cash included
+    pledged: I8  # (A, C) minor units received (+) or given (-)
+    position: I8  # (A, K) lots
+    bids: I8  # (A, K) lots of resting buy orders
+    asks: I8  # (A, K) lots of resting sell orders
+    reserved: I8  # (A, K) fees and limit-against-mark loss of resting orders, minor units of the settle asset
+    entry: I8  # (A, K) value paid for the position, minor units: a memo, never part of equity
+    leverage: F8  # (A, K) chosen cap, inf = the venue's
+    market: MarketView
+
+    def take(self, rows: I8 | slice) -> "Exposure":
+        """Some of the accounts, as hypothetical rows."""
+        return Exposure(*(column[rows] for column in self[:-1]), self.market)  # type: ignore[arg-type]
+
+    def value(self) -> F8:
+        """Signed market value of each position, (A, K), minor units of the numeraire."""
+        contracts = self.market.contracts
+        return self.position * (self.market.mark * contracts.multiplier * self.market.price[contracts.settle])
+
+    def equity(self) -> F8:
+        """Market equity, (A,), minor units of the numeraire: the only formula of it."""
+        cash = self.balance[:, 0] * self.market.price[0]
+        for asset in range(1, self.balance.shape[1]):
+            cash = cash + self.balance[:, asset] * self.market.price[asset]
+        value = self.value()
+        for instrument in range(value.shape[1]):
+            cash = cash + value[:, instrument]
+        return cash
+
+    def if_filled(self) -> "tuple[Exposure, ...]":
+        """The books that admission must afford: each instrument's worse side (MAR-1, linear instruments)."""
+        buys, sells = self.position + self.bids, self.position - self.asks
+        return (self._replace(position=np.where(np.abs(buys) >= np.abs(sells), buys, sells)),)
+
+
+class Margins(NamedTuple):
+    """Initial and maintenance amounts, (A,), minor units of the numeraire."""
+
+    initial: F8
+    maintenance: F8
+
+
+class Risk(NamedTuple):
+    """One verdict per account (MAR-1), (A,), minor units of the numeraire."""
+
+    equity: F8
+    initial: F8
+    maintenance: F8
+
+    @property
+    def excess(self) -> F8:
+        """Equity less maintenance."""
+        return self.equity - self.maintenance
+
+    @property
+    def ratio(self) -> F8:
+        """Maintenance over equity; nil if nothing is required, infinite if equity does not cover anything."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(self.equity > 0, self.maintenance / self.equity, np.inf)
+        return np.where((self.maintenance == 0) & (self.equity >= 0), 0.0, ratio)
+
+    @property
+    def liquidatable(self) -> B1:
+        """Equity below maintenance."""
+        return self.equity < self.maintenance
+
+    @property
+    def bankrupt(self) -> B1:
+        """Equity below nil."""
+        return self.equity < 0
+
+
+class Outlook(NamedTuple):
+    """What agents see when they decide."""
+
+    tick: int
+    dt: float  # seconds per step
+    index: F8  # (U,) spot price outside, quote currency
+    liquidity: float  # share of their normal depth that makers show; below 1 in a stress of withdrawal
+    venues: tuple[MarketView, ...]
+    first: tuple[int, ...]  # (V,) global number of each venue's first instrument
+    leverage: F8  # (K,) highest leverage the engine admits for a small book, over all instruments of all venues
+
+
+class Setting(NamedTuple):
+    """What never changes, told to populations before the first step."""
+
+    dt: float  # seconds per step
+    unit: int  # minor units in one unit of the numeraire
+    venues: tuple[str, ...]
+    underlyings: tuple[str, ...]
+    contracts: Contracts  # (K,) over all instruments of all venues
+
+
+class AccountView(NamedTuple):
+    """A population's own accounts, one row per member, as of the last mark."""
+
+    position: I8  # (n, K) lots, over all instruments of all venues
+    entry: I8  # (n, K) value paid for the position, minor units
+    headroom: F8  # (n, V) what may still be used as initial margin, minor units of the numeraire
+    equity: F8  # (n, V) over all the owner's accounts at a venue
+    wallet: I8  # (n, V, C) free balance of the wallet row, minor units
+
+
+class Orders(NamedTuple):
+    """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels."""
+
+    owner: I8  # row in the population when agents return it, global once collected
+    instrument: I8
+    quantity: I8  # lots, signed
+    limit: I8  # ticks; ignored for MARKET
+    kind: I8
+    slot: I8
+
+    @classmethod
+    def of(cls, owner: I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int, slot: int | I8 = 0) -> "Orders":
+        """Orders from columns of which some may be single numbers."""
+        columns = np.broadcast_arrays(owner, instrument, quantity, limit, kind, slot)
+        return cls(*(np.ascontiguousarray(column, dtype=np.int64) for column in columns))
+
+    @classmethod
+    def join(cls, parts: "Sequence[Orders]") -> "Orders":
+        """Several batches, one after another."""
+        if not parts:
+            return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def take(self, rows: I8 | B1) -> "Orders":
+        """Some of the orders."""
+        return Orders(*(column[rows] for column in self))
+
+
+class Fills(NamedTuple):
+    """Trades, one row each."""
+
+    taker: I8  # owner
+    maker: I8  # owner
+    instrument: I8
+    quantity: I8  # lots, + the taker bought
+    price: I8  # ticks
+    cause: I8  # close-out id, or NOBODY
+
+
+class CloseOuts(NamedTuple):
+    """What a policy wants closed."""
+
+    account: I8  # row of the pool = owner
+    instrument: I8  # column of the pool when planned, global once collected
+    quantity: I8  # lots to trade, signed: opposite to the position
+    limit: I8  # ticks
+    route: I8  # BOOK, AUCTION or BACKSTOP
+
+
+class Distress(NamedTuple):
+    """Since when accounts have been liquidatable and when they were last acted on, (A,) ticks, NOBODY = never."""
+
+    since: I8
+    acted: I8
+
+
+class Residual(NamedTuple):
+    """One bankrupt account's book after the last round, leg by leg (LOSS-2)."""
+
+    account: int  # row of the pool = owner
+    instrument: I8  # (L,) columns of the pool
+    quantity: I8  # (L,) lots held, signed
+    deficit: I8  # (L,) the leg's share of the shortfall, minor units of the numeraire; sums to it
+
+
+class Transfers(NamedTuple):
+    """Cash moved between accounts, one row each, always with both signs."""
+
+    source: I8  # (n,) owner
+    target: I8  # (n,) owner
+    source_pool: I8  # (n,) pool index
+    target_pool: I8  # (n,) pool index
+    asset: I8
+    amount: I8  # minor units, >= 0 or negative for the other way
+
+    @classmethod
+    def of(cls, source: int | I8, target: int | I8, source_pool: int | I8, target_pool: int | I8, asset: int | I8, amount: I8) -> "Transfers":
+        """Transfers from columns of which some may be single numbers."""
+        columns = np.broadcast_arrays(source, target, source_pool, target_pool, asset, amount)
+        return cls(*(np.ascontiguousarray(column, dtype=np.int64).reshape(-1) for column in columns))
+
+
+class Floor(NamedTuple):
+    """What a loss layer sees: one pool of one venue after the last round, at its mark."""
+
+    book: Exposure
+    risk: Risk
+    eligible: B1  # (A,) who may be asked: not the bankrupt account, no system row
+    fund: int  # owner of the insurance fund, or NOBODY; its row counts its free wallet
+    assess: Callable[[Exposure], Risk]
+
+
+class Relief(NamedTuple):
+    """What a loss layer did: positions and cash, balanced."""
+
+    fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; maker = who relieves it; price = mark
+    payers: I8  # (n,) owners who pay cash into the bankrupt account
+    payments: I8  # (n,) minor units of the numeraire, > 0; the deficit absorbed is their sum
+    assumes: int = NOBODY  # this owner takes over every balance too (it is the maker of all fills, and nobody pays)
+
+
+class Pool(NamedTuple):
+    """One part of a venue's netting partition. Its accounts are (pool, owner)."""
+
+    venue: int
+    index: int  # among all pools of the market
+    instruments: slice  # global numbers, contiguous; empty for a wallet that margins nothing
+    local: slice  # the same within the venue
+    wallet: int  # index of the venue's wallet pool; itself where the pool is the wallet
+
+
+class Valuation(Protocol):
+    """What market equity does not count."""
+
+    def haircuts(self, book: Exposure) -> Margins:
+        """Pure; minor units of the numeraire, >= 0."""
+        ...
+
+
+class Requirement(Protocol):
+    """What must be covered."""
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's share of an account's maintenance, (A, K), summing to 1 in rows that hold a position."""
+        ...
+
+    def observe(self, market: MarketView) -> None:
+        """Learn from the past; the only mutation."""
+        ...
+
+    def margins(self, book: Exposure) -> Margins:
+        """Pure; minor units of the numeraire, unrounded, initial >= maintenance >= 0."""
+        ...
+
+
+class LiquidationPolicy(Protocol):
+    """Decides what to close when accounts are liquidatable."""
+
+    def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
+        """``weights`` (A, K) are each leg's share of maintenance."""
+        ...
+
+
+class LossLayer(Protocol):
+    """One stage of the waterfall."""
+
+    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+        """What this layer takes of one bankrupt account's book and deficit; pure."""
+        ...
+
+
+class Population(Protocol):
+    """One behavioural type of Mesa agents, decided together."""
+
+    name: str  # unique in the market; names its random streams
+    count: int
+    traits: int  # uniform draws per member before the first step
+    width: int  # uniform draws per member and step
+    latency: int  # latency class 0..15, lower arrives first
+    fund_of: str  # name of the venue whose insurance fund this is, or ""
+
+    def start(self, setting: "Setting", draws: F8) -> I8:
+        """Settle in: keep what is needed of the setting, draw traits from ``draws`` (n, traits), and return each
+        member's starting wealth at each venue, (n, V) minor units of the numeraire."""
+        ...
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """All members' orders at once; touches nothing outside the population. ``draws`` is (n, width)."""
+        ...
