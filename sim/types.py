@@ -43,7 +43,7 @@ class Contracts(NamedTuple):
 
     def slice(self, part: slice) -> "Contracts":
         """The same columns for some of the instruments."""
-        return Contracts(*(column[part] for column in self))
+        return Contracts(*(column[part] for column in self))  # type: ignore[arg-type,call-arg]
 
 
 class MarketView(NamedTuple):
@@ -88,16 +88,17 @@ class Exposure(NamedTuple):
 
     def take(self, rows: I8 | slice) -> "Exposure":
         """Some of the accounts, as hypothetical rows."""
-        return Exposure(*(column[rows] for column in self[:-1]), self.market)  # type: ignore[arg-type]
+        return Exposure(*(column[rows] for column in self[:-1]), self.market)  # type: ignore[arg-type,call-arg]
 
     def value(self) -> F8:
         """Signed market value of each position, (A, K), minor units of the numeraire."""
         contracts = self.market.contracts
-        return self.position * (self.market.mark * contracts.multiplier * self.market.price[contracts.settle])
+        worth: F8 = self.market.mark * contracts.multiplier * self.market.price[contracts.settle]
+        return self.position * worth
 
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""
-        cash = self.balance[:, 0] * self.market.price[0]
+        cash: F8 = self.balance[:, 0] * self.market.price[0]
         for asset in range(1, self.balance.shape[1]):
             cash = cash + self.balance[:, asset] * self.market.price[asset]
         value = self.value()
@@ -153,7 +154,7 @@ class Outlook(NamedTuple):
 
     tick: int
     dt: float  # seconds per step
-    index: F8  # (U,) spot price outside, quote currency
+    spot: F8  # (U,) the index: price outside, quote currency
     liquidity: float  # share of their normal depth that makers show; below 1 in a stress of withdrawal
     venues: tuple[MarketView, ...]
     first: tuple[int, ...]  # (V,) global number of each venue's first instrument
@@ -191,7 +192,9 @@ class Orders(NamedTuple):
     slot: I8
 
     @classmethod
-    def of(cls, owner: I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int, slot: int | I8 = 0) -> "Orders":
+    def of(
+        cls, owner: I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int | I8, slot: int | I8 = 0
+    ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
         columns = np.broadcast_arrays(owner, instrument, quantity, limit, kind, slot)
         return cls(*(np.ascontiguousarray(column, dtype=np.int64) for column in columns))
@@ -256,7 +259,15 @@ class Transfers(NamedTuple):
     amount: I8  # minor units, >= 0 or negative for the other way
 
     @classmethod
-    def of(cls, source: int | I8, target: int | I8, source_pool: int | I8, target_pool: int | I8, asset: int | I8, amount: I8) -> "Transfers":
+    def of(
+        cls,
+        source: int | I8,
+        target: int | I8,
+        source_pool: int | I8,
+        target_pool: int | I8,
+        asset: int | I8,
+        amount: int | I8,
+    ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
         columns = np.broadcast_arrays(source, target, source_pool, target_pool, asset, amount)
         return cls(*(np.ascontiguousarray(column, dtype=np.int64).reshape(-1) for column in columns))
@@ -275,7 +286,7 @@ class Floor(NamedTuple):
 class Relief(NamedTuple):
     """What a loss layer did: positions and cash, balanced."""
 
-    fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; maker = who relieves it; price = mark
+    fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; price = the mark
     payers: I8  # (n,) owners who pay cash into the bankrupt account
     payments: I8  # (n,) minor units of the numeraire, > 0; the deficit absorbed is their sum
     assumes: int = NOBODY  # this owner takes over every balance too (it is the maker of all fills, and nobody pays)
@@ -285,7 +296,7 @@ class Pool(NamedTuple):
     """One part of a venue's netting partition. Its accounts are (pool, owner)."""
 
     venue: int
-    index: int  # among all pools of the market
+    number: int  # among all pools of the market
     instruments: slice  # global numbers, contiguous; empty for a wallet that margins nothing
     local: slice  # the same within the venue
     wallet: int  # index of the venue's wallet pool; itself where the pool is the wallet
