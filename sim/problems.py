@@ -1,0 +1,233 @@
+"""Wording of validation errors: ``path: value, rule, remedy``, in the user's path and with a suggestion.
+
+Pydantic's own locations name the branch of a union it tried; the paths told here are those of the file.
+"""
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pydantic
+from pydantic_core import ErrorDetails
+
+WORDS = {
+    "greater_than": ("greater than {gt}", "raise it"),
+    "greater_than_equal": ("at least {ge}", "raise it"),
+    "less_than": ("less than {lt}", "lower it"),
+    "less_than_equal": ("at most {le}", "lower it"),
+    "multiple_of": ("a multiple of {multiple_of}", "round it"),
+    "finite_number": ("a finite number", "write a number"),
+    "int_type": ("a whole number", "write one without quotes or fraction"),
+    "int_from_float": ("a whole number", "round it"),
+    "float_type": ("a number", "write one without quotes"),
+    "bool_type": ("true or false", "write one of them without quotes"),
+    "string_type": ("text", "put it in quotes"),
+    "model_type": ("a mapping", "write 'key: value' lines below it"),
+    "model_attributes_type": ("a mapping", "write 'key: value' lines below it"),
+    "dict_type": ("a mapping", "write 'key: value' lines below it"),
+    "list_type": ("a list", "write [a, b]"),
+    "tuple_type": ("a list", "write [a, b]"),
+    "too_short": ("a list of at least {min_length}", "add items"),
+    "too_long": ("a list of at most {max_length}", "remove items"),
+    "string_too_short": ("text of at least {min_length} characters", "lengthen it"),
+    "string_too_long": ("text of at most {max_length} characters", "shorten it"),
+    "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
+}
+"""Pydantic's error type -> (what the value must be, what to do)."""
+
+
+def describe(error: pydantic.ValidationError, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
+    """One line for each problem, in the order of the schema.
+
+    Args:
+        error: what validation raised.
+        data: what was validated, to find the user's path.
+        schema: what it was validated against, to find suggestions and units.
+    """
+    lines = [_line(each, data, schema) for each in error.errors(include_url=False) if not _echo(each)]
+    return list(dict.fromkeys(lines))
+
+
+def _echo(error: ErrorDetails) -> bool:
+    """Pydantic also calls a list too short when its items are wrong."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` or nothing."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> str:
+    path = _user_path(error, data)
+    kind, context = error["type"], error.get("ctx", {})
+    name = ".".join(map(str, path)) or "configuration"
+    if kind == "extra_forbidden":
+        return f"{name}: {_unknown(path, data, schema)}"
+    if kind == "missing":
+        return f"{name}: missing, must be given{_note(path, data, schema)}, add it"
+    if kind == "union_tag_not_found":
+        tags = _kinds(type_at(schema, data, path))
+        return f"{name}.kind: missing, must be one of {', '.join(tags)}, add it"
+    if kind in ("union_tag_invalid", "literal_error"):
+        return _not_one_of(name, kind, error, type_at(schema, data, path))
+    rule, remedy = WORDS.get(kind, ("", ""))
+    if not rule:
+        value = "" if isinstance(error["input"], dict | list) else f"{shown(error['input'])}, "
+        return f"{name}: {value}{_own_words(error)}"
+    bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
+
+
+def _own_words(error: ErrorDetails) -> str:
+    """A validator's message, without pydantic's introduction."""
+    text = " ".join(error["msg"].split())
+    return text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
+def _not_one_of(name: str, kind: str, error: ErrorDetails, expected: Any) -> str:
+    if kind == "union_tag_invalid":
+        value, known, name = error["ctx"]["tag"], _kinds(expected), f"{name}.kind"
+    else:
+        value, known = error["input"], [str(each) for each in _literals(expected)]
+    return f"{name}: {shown(value)} is not one of {', '.join(known)}{did_you_mean(str(value), known)}"
+
+
+def _unknown(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
+    model = type_at(schema, data, path[:-1])
+    known = _names(model) if _is_model(model) else []
+    near = did_you_mean(path[-1], known)
+    return f"unknown key{near}" if near else f"unknown key, known are {', '.join(known)}, remove it"
+
+
+def _note(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
+    """The field's description, which tells its meaning and unit."""
+    model = type_at(schema, data, path[:-1])
+    if not _is_model(model) or not path:
+        return ""
+    field = _field(model, str(path[-1]))
+    return f" ({field.description})" if field is not None and field.description else ""
+
+
+def shown(value: Any) -> str:
+    """A value as a user would recognise it, short."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
+    """Pydantic's location without the names of union branches and validators."""
+    path: list[Any] = []
+    node, parts = data, error["loc"]
+    for place, part in enumerate(parts):
+        last = place == len(parts) - 1
+        if _holds(node, part):
+            node = node[part]
+        elif not (last and error["type"] == "missing"):
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _holds(node: Any, part: Any) -> bool:
+    if isinstance(node, dict):
+        return part in node
+    return isinstance(node, list) and isinstance(part, int) and part < len(node)
+
+
+def type_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
+    """The type that a schema expects at a path of some data; None where it knows none."""
+    expected: Any = _narrow(schema, data)
+    for part in path:
+        data = _child(data, part)
+        expected = _narrow(_type_of_child(expected, part), data)
+    return expected
+
+
+def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequence[str]) -> Any:
+    """What a schema fills in at a path that the data leaves out, as plain data; else an empty mapping."""
+    model = type_at(schema, data, path[:-1]) if schema is not None else None
+    field = _field(model, path[-1]) if _is_model(model) else None
+    if field is None or field.is_required():
+        return {}
+    value = field.get_default(call_default_factory=True, validated_data={})
+    plain = pydantic.RootModel[Any](value).model_dump(mode="json")
+    return plain if isinstance(plain, dict | list) else {}
+
+
+def _child(data: Any, part: Any) -> Any:
+    if isinstance(data, dict):
+        return data.get(str(part))
+    if isinstance(data, list) and str(part).isdecimal() and int(part) < len(data):
+        return data[int(part)]
+    return None
+
+
+def _type_of_child(expected: Any, part: Any) -> Any:
+    if _is_model(expected):
+        field = _field(expected, str(part))
+        return field.annotation if field is not None else None
+    arguments = [each for each in typing.get_args(expected) if each is not Ellipsis]
+    origin = typing.get_origin(expected)
+    if origin is dict:
+        return arguments[1]
+    if origin is tuple and len(arguments) > 1 and str(part).isdecimal() and int(part) < len(arguments):
+        return arguments[int(part)]
+    return arguments[0] if arguments else None
+
+
+def _narrow(expected: Any, data: Any) -> Any:
+    """Strip annotations, and choose the branch of a union that the data's ``kind`` names."""
+    expected = getattr(expected, "__value__", expected)
+    if typing.get_origin(expected) is typing.Annotated:
+        return _narrow(typing.get_args(expected)[0], data)
+    if typing.get_origin(expected) not in (typing.Union, types.UnionType):
+        return expected
+    branches = [branch for branch in map(_bare, typing.get_args(expected)) if branch is not type(None)]
+    kind = data.get("kind") if isinstance(data, dict) else None
+    named = [branch for branch in branches if kind is not None and kind in _kinds(branch)]
+    if named or len(branches) == 1:
+        return _narrow((named or branches)[0], data)
+    return expected
+
+
+def _bare(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+
+
+def _kinds(expected: Any) -> list[str]:
+    """Values of ``kind`` that a model or a union of models accepts."""
+    expected = _bare(expected)
+    if _is_model(expected):
+        field = _field(expected, "kind")
+        return [str(each) for each in _literals(field.annotation)] if field is not None else []
+    return [kind for branch in typing.get_args(expected) for kind in _kinds(branch)]
+
+
+def _literals(expected: Any) -> list[Any]:
+    if typing.get_origin(expected) is typing.Literal:
+        return list(typing.get_args(expected))
+    return [value for part in typing.get_args(expected) for value in _literals(part)]
+
+
+def _is_model(expected: Any) -> typing.TypeGuard[type[pydantic.BaseModel]]:
+    return isinstance(expected, type) and issubclass(expected, pydantic.BaseModel)
+
+
+def _names(model: type[pydantic.BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _field(model: type[pydantic.BaseModel], name: str) -> Any:
+    for own, field in model.model_fields.items():
+        if name in (own, field.alias):
+            return field
+    return None

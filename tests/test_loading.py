@@ -1,0 +1,291 @@
+"""Configuration loading, against a small schema of its own."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field, model_validator
+
+from sim import loading
+from sim.component import Component, choice
+from sim.errors import ConfigError
+from sim.loading import load, merge, packaged, resolve
+
+
+class Tiered(Component):
+    kind: Literal["tiered"] = "tiered"
+    rates: tuple[float, ...] = Field((0.05,), description="maintenance rates (1)", min_length=1)
+
+
+class Compressed(Component):
+    kind: Literal["compressed"] = "compressed"
+    kappa: float = Field(gt=0, lt=1, description="share by which margins are cut (1)")
+
+
+class Fees(Component):
+    maker: float = Field(0.0, description="maker fee (1)")
+    taker: float = Field(0.0, ge=0, description="taker fee (1)")
+
+
+REQUIREMENTS: dict[str, type[Component]] = {"tiered": Tiered, "compressed": Compressed}
+
+
+class Venue(Component):
+    name: str = Field(description="name")
+    requirement: choice(REQUIREMENTS) = Field(description="what must be covered")  # type: ignore[valid-type]
+    fees: Fees = Field(Fees(maker=0.01, taker=0.02), description="fees")
+
+
+class Ordered(Component):
+    low: float = Field(0.0, description="low (1)")
+    high: float = Field(1.0, description="high (1)")
+
+    @model_validator(mode="after")
+    def _order(self) -> "Ordered":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low:g} exceeds high {self.high:g}, exchange them")
+        return self
+
+
+class Crowd(Component):
+    kind: Literal["crowd"] = "crowd"
+    count: int = Field(gt=0, description="members (1)")
+
+
+class Market(Component):
+    name: str = Field("m", description="name")
+    steps: int = Field(gt=0, description="steps (1)")
+    calm: bool = Field(True, description="calm or not")
+    side: Literal["long", "short"] = Field("long", description="side")
+    rest: float | None = Field(None, gt=0, description="pause (s)")
+    band: Ordered = Field(Ordered(), description="band")
+    venues: list[Venue] = Field(description="venues", min_length=1)
+    populations: list[choice({"crowd": Crowd})] = Field([], description="people")  # type: ignore[valid-type,misc]
+
+
+BASE = """
+steps: 10
+venues:
+- name: a
+  requirement: {kind: tiered, rates: [0.1, 0.2]}
+populations:
+- {kind: crowd, count: 3}
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return write(tmp_path / "base.yaml", BASE)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def problems(path: Path | str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, overrides, Market)
+    assert all("\n" not in line for line in caught.value.problems)
+    return caught.value.problems
+
+
+def test_a_file_becomes_the_schema(base: Path) -> None:
+    market = load(base, [], Market)
+    assert market.venues[0].requirement == Tiered(rates=(0.1, 0.2))
+    assert market.populations[0].count == 3
+
+
+def test_scientific_notation_makes_floats_and_whole_numbers(base: Path) -> None:
+    market = load(base, ["steps=1e5", "rest=1e-3"], Market)
+    assert (market.steps, market.rest) == (100_000, 0.001)
+
+
+def test_overrides_reach_into_lists_and_defaults(base: Path) -> None:
+    market = load(
+        base, ["venues.0.fees.taker=0.001", "populations.0.count=7", "venues.0.requirement.rates=[0.3]"], Market
+    )
+    # the maker fee stays the one of the default that the override reached into, not the class's
+    assert market.venues[0].fees == Fees(maker=0.01, taker=0.001)
+    assert market.populations[0].count == 7
+    assert market.venues[0].requirement == Tiered(rates=(0.3,))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_overriding_a_kind_replaces_the_node_in_whatever_order(base: Path, order: int) -> None:
+    overrides = ["venues.0.requirement.kind=compressed", "venues.0.requirement.kappa=0.5"][::order]
+    assert load(base, overrides, Market).venues[0].requirement == Compressed(kappa=0.5)
+
+
+def test_merging_another_kind_replaces_the_node() -> None:
+    assert merge({"a": {"kind": "x", "old": 1}}, {"a": {"kind": "y"}}) == {"a": {"kind": "y"}}
+    assert merge({"a": {"kind": "x", "old": 1}}, {"a": {"kind": "x", "new": 2}}) == {
+        "a": {"kind": "x", "old": 1, "new": 2}
+    }
+    assert merge({"a": {"kind": "x", "old": 1}}, {"a": {"old": 2}}) == {"a": {"kind": "x", "old": 2}}
+    assert merge({"a": [1, 2]}, {"a": [3]}) == {"a": [3]}
+
+
+def test_includes_are_relative_to_the_file_and_the_file_wins(tmp_path: Path, base: Path) -> None:
+    write(tmp_path / "parts" / "more.yaml", "include: [deep.yaml]\nside: short\nrest: 3")
+    write(tmp_path / "parts" / "deep.yaml", "rest: 5\ncalm: false")
+    top = write(tmp_path / "top.yaml", "include: [base.yaml, parts/more.yaml]\nsteps: 99")
+    market = load(top, [], Market)
+    assert (market.steps, market.side, market.rest, market.calm) == (99, "short", 3, False)
+
+
+def test_include_cycles_are_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", "include: [b.yaml]")
+    write(tmp_path / "b.yaml", "include: [a.yaml]")
+    assert "a.yaml -> b.yaml -> a.yaml" in problems(tmp_path / "a.yaml")[0]
+
+
+def test_a_diamond_of_includes_is_no_cycle(tmp_path: Path, base: Path) -> None:
+    write(tmp_path / "b.yaml", "include: [base.yaml]")
+    write(tmp_path / "c.yaml", "include: [base.yaml]")
+    assert load(write(tmp_path / "d.yaml", "include: [b.yaml, c.yaml]"), [], Market).steps == 10
+
+
+def test_interpolation_works_but_not_into_the_environment(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "42")
+    assert load(base, ["populations.0.count=${steps}"], Market).populations[0].count == 10
+    (line,) = problems(base, "steps=${oc.env:SECRET}")
+    assert line.startswith("steps: ")
+    assert "42" not in line
+
+
+def test_broken_references_are_all_told(base: Path) -> None:
+    lines = problems(base, "steps=${nowhere}", "rest=${rest}", "side=flat")
+    assert [line.split(":")[0] for line in lines] == ["steps", "rest", "side"]
+
+
+def test_every_problem_at_once_one_line_each(base: Path, tmp_path: Path) -> None:
+    text = """
+steps: -1
+calm: 1
+side: lon
+rest: .nan
+nmae: x
+venues:
+- name: 7
+  requirement: {kind: tierd}
+- requirement: {kind: compressed, kappa: 1.5}
+- {name: c, requirement: {kind: compressed, kappa: 0.5, rates: [1]}}
+- {name: d, requirement: {rates: [1]}}
+- {name: e, requirement: {kind: tiered, rates: [a, .inf]}}
+- {name: f, requirement: {kind: tiered, rates: []}, fees: 3}
+populations:
+- {kind: crowd, cuont: 3}
+- {kind: crowed, count: "3"}
+"""
+    assert problems(write(tmp_path / "bad.yaml", text)) == [
+        "steps: -1, must be greater than 0 (steps (1)), raise it",
+        "calm: 1, must be true or false (calm or not), write one of them without quotes",
+        "side: 'lon' is not one of long, short (did you mean 'long'?)",
+        "rest: nan, must be a finite number (pause (s)), write a number",
+        "venues.0.name: 7, must be text (name), put it in quotes",
+        "venues.0.requirement.kind: 'tierd' is not one of tiered, compressed (did you mean 'tiered'?)",
+        "venues.1.name: missing, must be given (name), add it",
+        "venues.1.requirement.kappa: 1.5, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.2.requirement.rates: unknown key, known are kind, kappa, remove it",
+        "venues.3.requirement.kind: missing, must be one of tiered, compressed, add it",
+        "venues.4.requirement.rates.0: 'a', must be a number, write one without quotes",
+        "venues.4.requirement.rates.1: inf, must be a finite number, write a number",
+        "venues.5.requirement.rates: a list of 0, must be a list of at least 1 (maintenance rates (1)), add items",
+        "venues.5.fees: 3, must be a mapping (fees), write 'key: value' lines below it",
+        "populations.0.count: missing, must be given (members (1)), add it",
+        "populations.0.cuont: unknown key (did you mean 'count'?)",
+        "populations.1.kind: 'crowed' is not one of crowd (did you mean 'crowd'?)",
+        "populations.1.count: '3', must be a whole number (members (1)), write one without quotes or fraction",
+        "nmae: unknown key (did you mean 'name'?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("stpes=3", "stpes: unknown key (did you mean 'steps'?)"),
+        ("venues.0.fees.takr=3", "venues.0.fees.takr: unknown key (did you mean 'taker'?)"),
+        ("nowhere.at.all=3", "nowhere: unknown key, known are"),
+        ("venues.3.name=x", "venues.3.name: no item '3', the list has 1 items counted from 0, choose one of them"),
+        ("venues.-1.name=x", "venues.-1.name: no item '-1'"),
+        ("steps.x=3", "steps.x: 10 has no part 'x', only mappings and lists have parts, shorten the path"),
+        ("steps", "steps: not an override, must read path=value"),
+        ("a..b=3", "a..b=3: not an override"),
+        ("steps=[1", "steps: '[1', not a YAML value"),
+        ("steps=2.5", "steps: 2.5, must be a whole number (steps (1)), write one without quotes or fraction"),
+        ("band={low: 3, high: 2}", "band: low 3 exceeds high 2, exchange them"),
+        ("steps=true", "steps: true, must be a whole number"),
+        ("steps=", "steps: nothing, must be a whole number"),
+    ],
+)
+def test_bad_overrides(base: Path, override: str, line: str) -> None:
+    (told,) = problems(base, override)
+    assert told.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: 1\nb: [1\nc: 2", ":3:2: not YAML, did not find expected ',' or ']', correct this line"),
+        ("steps: 1\nsteps: 2", ":2:1: not YAML, found duplicate key steps, correct this line"),
+        ("- 1", ": a list, must be a mapping of keys, write 'key: value' lines"),
+        ("a: ${b", ": cannot be read, no viable alternative"),
+        ("a: \0", ": cannot be read, unacceptable character"),
+        ("include: 3", ": include: 3, must be a list of files, write include: [a.yaml]"),
+    ],
+)
+def test_bad_files_are_told_by_file_and_line(tmp_path: Path, text: str, line: str) -> None:
+    path = write(tmp_path / "bad.yaml", text)
+    (told,) = problems(path)
+    assert told.startswith(f"{path}{line}")
+
+
+def test_unreadable_text_and_empty_files(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    assert "cannot be read" in problems(path)[0]
+    assert [line.split(":")[0] for line in problems(write(tmp_path / "empty.yaml", ""))] == ["steps", "venues"]
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shipped"
+    write(folder / "crash_2008.yaml", BASE)
+    write(folder / "engines" / "tiny.yaml", "side: short")
+    monkeypatch.setattr(loading, "PACKAGED", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["crash_2008", "crash_2008.yaml", "configs/crash_2008.yaml", "configs/crash_2008"])
+def test_packaged_names(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(name, [], Market).steps == 10
+
+
+def test_an_existing_path_comes_before_a_packaged_name(shipped: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "crash_2008", BASE.replace("10", "11"))
+    assert load("crash_2008", [], Market).steps == 11
+
+
+def test_packaged_includes(shipped: Path, tmp_path: Path) -> None:
+    mine = write(tmp_path / "mine.yaml", "include: [crash_2008, engines/tiny.yaml]")
+    assert load(mine, [], Market).side == "short"
+
+
+def test_a_missing_file_lists_what_there_is(shipped: Path) -> None:
+    assert packaged() == ["crash_2008", "engines/tiny"]
+    (line,) = problems("crash_208.yaml")
+    assert line == (
+        "crash_208.yaml: no such file or packaged configuration (did you mean 'crash_2008'?), "
+        "packaged are: crash_2008, engines/tiny"
+    )
+    assert "no such file" in problems("../base")[0]
+
+
+def test_resolve_gives_plain_data(base: Path) -> None:
+    assert resolve(base, ["rest=${steps}"])["rest"] == 10
+    with pytest.raises(ConfigError):
+        resolve(base, ["rest=${nowhere}"])
