@@ -1,0 +1,8 @@
+"""Close-out policies: who is closed out, how much of what, at which limit."""
+
+from sim.component import Component
+from sim.liquidation.fraction import Fraction
+from sim.liquidation.full import Full
+
+LIQUIDATIONS: dict[str, type[Component]] = {"full": Full, "fraction": Fraction}
+"""Policies by the ``kind`` that configuration gives."""

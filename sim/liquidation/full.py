@@ -1,0 +1,28 @@
+"""Close the whole account at once."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from sim.liquidation.desk import Desk, close_outs
+from sim.types import F8, CloseOuts, Distress, Exposure, Risk
+
+
+class Full(Desk):
+    """Every leg of a liquidatable account, IOC at its bankruptcy price (LIQ-2).
+
+    Each call plans an account at most once. Without a cooldown, one whose close-out found no liquidity is planned
+    again in the next round; the market ends its rounds when one fills nothing, so that such an account costs one
+    round and not ``max_rounds``.
+    """
+
+    kind: Literal["full"] = "full"
+    cooldown: float = Field(default=0.0, ge=0, description="wait between close-outs of one account; 0: every round (s)")
+
+    def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
+        """Whole positions of those due, most distressed first."""
+        tick = book.market.tick
+        rows = self.ready(risk, distress, tick)
+        rows = rows[self.rested(distress, rows, tick, self.cooldown)]
+        rows = self.most_distressed(rows, risk, distress, tick)
+        return close_outs(book, risk.equity, weights, rows, -book.position[rows])

@@ -1,0 +1,29 @@
+"""Auto-deleveraging in proportion to positions."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.component import Component
+from sim.types import I8, Floor, Relief, Residual
+from sim.waterfall.allocation import capped
+from sim.waterfall.deleveraging import Side, deleverage
+
+
+class AdlProRata(Component):
+    """Every opposite position loses the same share of its lots (contract pro rata), by largest remainder.
+
+    Whoever cannot pay for that share loses what it can pay for, and the others more.
+    """
+
+    kind: Literal["adl_pro_rata"] = "adl_pro_rata"
+    profit_only: bool = Field(default=False, description="spare positions that are not in profit (true or false)")
+
+    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+        """Closes what the counterparties can pay for, at the bankruptcy price (see ``deleverage``)."""
+        return deleverage(loss, floor, self._choose)
+
+    def _choose(self, side: Side, wanted: int) -> I8:
+        asked = side.profit() > 0 if self.profit_only else True
+        return capped(wanted, np.where(asked, side.lots, 0), side.limit)

@@ -1,0 +1,84 @@
+"""Whole units divided exactly (LED-2)."""
+
+import numpy as np
+
+from sim.types import I8
+
+
+def share_out(values: I8, numerator: int, denominator: int) -> tuple[I8, I8]:
+    """``values * numerator`` divided by ``denominator``, rounded down, with the remainders; exact.
+
+    The products may exceed 64 bits. A float gives the quotient within a few units; the remainder is then small
+    enough to be right in arithmetic modulo 2**64, and corrects the quotient.
+
+    Args:
+        values: (n,) whole numbers below 2**53, >= 0.
+        numerator: below 2**53, >= 0; every quotient must be below 2**53.
+        denominator: below 2**60, > 0.
+
+    Returns:
+        quotients and remainders, (n,) each; 0 <= remainder < denominator.
+    """
+    quotient = np.floor(values * (float(numerator) / denominator)).astype(np.int64)
+    remainder = values * np.int64(numerator) - quotient * np.int64(denominator)
+    carry = remainder // denominator
+    return quotient + carry, remainder - carry * denominator
+
+
+def largest_remainder(amount: int, weights: I8, tie: I8 | None = None) -> I8:
+    """Divide ``amount`` in proportion to ``weights`` (LED-2): Hamilton's method, in exact arithmetic.
+
+    Everyone gets the exact quota rounded down; the units left over go one each to the largest remainders.
+
+    Args:
+        amount: whole number to divide, 0 <= amount < 2**53.
+        weights: (n,) whole numbers, >= 0, each below 2**53, the sum below 2**60.
+        tie: (n,) who comes first among equal remainders, lowest first; account ids. Default: the order of rows.
+
+    Returns:
+        (n,) whole numbers that sum to ``amount``, each within one unit of its quota, nil for a nil weight.
+
+    Raises:
+        ValueError: there is something to divide and all weights are nil.
+    """
+    total = int(weights.sum())
+    if amount == 0:
+        return np.zeros(len(weights), dtype=np.int64)
+    if total <= 0:
+        raise ValueError(f"{amount} units cannot be divided over {len(weights)} weights that are all nil")
+    shares, remainder = share_out(weights, amount, total)
+    left = amount - int(shares.sum())
+    if left:
+        shares[_largest(remainder, left, tie)] += 1
+    return shares
+
+
+def capped(amount: int, weights: I8, caps: I8) -> I8:
+    """Divide ``amount`` in proportion to ``weights``, nobody getting more than its cap.
+
+    Whoever's quota exceeds the cap gets the cap, and the rest is divided again over the others. Ties by row.
+
+    Returns:
+        (n,) whole numbers that sum to ``amount``, or to the caps of all who have a weight if these are less.
+    """
+    shares = np.zeros(len(weights), dtype=np.int64)
+    rows = np.flatnonzero(weights > 0)
+    while amount > 0 and len(rows):
+        quota, rest = share_out(weights[rows], amount, int(weights[rows].sum()))
+        full = (quota > caps[rows]) | ((quota == caps[rows]) & (rest > 0))
+        if not full.any():
+            shares[rows] = largest_remainder(amount, weights[rows])
+            break
+        shares[rows[full]] = caps[rows[full]]
+        amount -= int(caps[rows[full]].sum())
+        rows = rows[~full]
+    return shares
+
+
+def _largest(values: I8, count: int, tie: I8 | None) -> I8:
+    """Rows of the ``count`` largest values, ties to the lowest ``tie``; linear in their number."""
+    bar = np.partition(values, len(values) - count)[len(values) - count]
+    above, level = np.flatnonzero(values > bar), np.flatnonzero(values == bar)
+    if tie is not None:
+        level = level[np.argsort(tie[level], kind="stable")]
+    return np.concatenate([above, level[: count - len(above)]])

@@ -1,0 +1,115 @@
+"""The queues of venues: who is deleveraged first (margin rules, section 10).
+
+Each score is the published formula on numbers; ``SCORES`` takes the numbers from an account. Longs and shorts are
+ranked apart, highest score first, ties by account id.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sim.types import F8, I8
+from sim.waterfall.deleveraging import Side
+
+FIRST_LOOK = 1024
+"""Accounts looked at before a larger part of the queue is sorted; changes speed only."""
+
+
+def bitmex(profit: F8, leverage: F8) -> F8:
+    """BitMEX (support article 18589621443357): profit per value paid, times effective leverage, over it for losers.
+
+    Args:
+        profit: (value at mark - value paid) / abs(value paid), (n,).
+        leverage: effective, abs(value at mark) / (value at mark - value at bankruptcy), (n,) > 0.
+    """
+    return np.where(profit > 0, profit * leverage, profit / leverage)
+
+
+def binance(unrealised: F8, wallet: F8, ratio: F8) -> F8:
+    """Binance (FAQ 360033525471): max(0, unrealised) / max(1, wallet balance) * margin ratio.
+
+    Args:
+        unrealised: profit, (n,) money.
+        wallet: balance without it, (n,) money of the same unit.
+        ratio: maintenance / (wallet + unrealised), (n,), 0 where that sum is not positive.
+    """
+    return np.maximum(unrealised, 0) / np.maximum(wallet, 1) * ratio
+
+
+def hyperliquid(gain: F8, leverage: F8) -> F8:
+    """Hyperliquid (documentation, "Auto-deleveraging"): price ratio times notional over account value.
+
+    Only those in profit are ranked by it; the others come after them, in the same order.
+
+    Args:
+        gain: mark / entry for longs, (n,). The documentation prints this form alone, which taken literally
+            would spare the shorts with the largest profits; entry / mark for shorts is an interpretation.
+        leverage: notional / account value, (n,).
+    """
+    score = gain * leverage
+    with np.errstate(divide="ignore"):
+        return np.where(gain > 1, score, -1 / score)
+
+
+def serve(score: F8, limit: I8, wanted: int) -> I8:
+    """Lots taken from each in queue order until ``wanted`` are found, (n,).
+
+    Args:
+        score: (n,) highest first, ties by row.
+        limit: (n,) lots that may be taken.
+        wanted: lots.
+    """
+    rows = _front(score, limit, wanted)
+    rows = rows[np.argsort(-score[rows], kind="stable")]
+    taken = np.zeros(len(score), dtype=np.int64)
+    taken[rows] = np.diff(np.minimum(np.cumsum(limit[rows]), wanted), prepend=0)
+    return taken
+
+
+def quintile(lots: I8) -> I8:
+    """The light a venue shows each place of a queue: the fifth, in %, that its last lot falls in, (n,)."""
+    fifths: I8 = -(-5 * np.cumsum(lots) // lots.sum())
+    return 20 * fifths
+
+
+def _front(score: F8, limit: I8, wanted: int) -> I8:
+    """The best so many that offer enough, with all who tie with the last of them; all if nobody does."""
+    size = FIRST_LOOK
+    while size < len(score):
+        bar = np.partition(score, len(score) - size)[len(score) - size]
+        rows = np.flatnonzero(score >= bar)
+        if limit[rows].sum() >= wanted:
+            return rows
+        size *= 8
+    return np.arange(len(score))
+
+
+def _bitmex(side: Side) -> F8:
+    """An account's effective leverage is its gross notional over equity.
+
+    That equals the published leverage of a leg when the account's bankruptcy value is spread over its legs by
+    notional, and is the published one where it holds a single leg.
+    """
+    book, rows = side.floor.book, side.rows
+    gross = np.abs(book.take(rows).value()).sum(axis=1)
+    return bitmex(side.profit() / side.paid(), gross / side.floor.risk.equity[rows])
+
+
+def _binance(side: Side) -> F8:
+    """Profit and wallet are the account's; the published floor of 1 USDT on the wallet is one minor unit here."""
+    part, equity = side.floor.book.take(side.rows), side.floor.risk.equity[side.rows]
+    paid = np.sign(part.position) * np.abs(part.entry) * part.market.price[part.market.contracts.settle]
+    unrealised = (part.value() - paid).sum(axis=1)
+    return binance(unrealised, equity - unrealised, side.floor.risk.maintenance[side.rows] / equity)
+
+
+def _hyperliquid(side: Side) -> F8:
+    market, rows = side.floor.book.market, side.rows
+    gain = side.worth() / side.paid()
+    gain = np.where(side.floor.book.position[rows, side.instrument] > 0, gain, 1 / gain)
+    price = market.price[market.contracts.settle[side.instrument]]
+    return hyperliquid(gain, side.worth() * price / side.floor.risk.equity[rows])
+
+
+SCORES: dict[str, Callable[[Side], F8]] = {"bitmex": _bitmex, "binance": _binance, "hyperliquid": _hyperliquid}
+"""Queues by name. Scores are finite: everybody on a side has a positive equity."""

@@ -1,0 +1,43 @@
+"""Losses shared in cash; positions stay."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.component import Component
+from sim.types import F8, Floor, Relief, Residual
+from sim.waterfall.allocation import capped
+from sim.waterfall.relief import NO_FILLS
+
+
+class Socialised(Component):
+    """What is left of a deficit, paid by the eligible in proportion to their gains or to their equity.
+
+    Nobody pays more than the base it is asked on, nor more than its equity; whoever's share exceeds that
+    pays all of it, and the others more. On gains this is wealth pro rata, a haircut of variation margin; put a
+    second layer on equity behind it if gains may not suffice.
+    """
+
+    kind: Literal["socialised"] = "socialised"
+    base: Literal["profit", "equity"] = Field(
+        default="profit", description="what is asked: positive unrealised profit or positive equity (name)"
+    )
+
+    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+        """Pays as much of the whole deficit as there is to be had; takes no lots."""
+        equity = np.where(floor.eligible, floor.risk.equity, 0.0)
+        base = _unrealised(floor) if self.base == "profit" else equity
+        weights, means = (np.floor(np.maximum(column, 0)).astype(np.int64) for column in (base, equity))
+        dues = capped(int(loss.deficit.sum()), weights, np.minimum(weights, means))
+        payers = np.flatnonzero(dues)
+        return Relief(NO_FILLS, payers, dues[payers])
+
+
+def _unrealised(floor: Floor) -> F8:
+    """Unrealised profit over all legs, (A,) minor units of the numeraire."""
+    book = floor.book
+    market = book.market
+    paid = np.sign(book.position) * np.abs(book.entry) * market.price[market.contracts.settle]
+    profit: F8 = (book.value() - paid).sum(axis=1)
+    return profit
