@@ -1,0 +1,158 @@
+"""Arbitrageurs who trade a perpetual against spot with limited capital, and so move spot (AGT-3, IDX-2)."""
+
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, PrivateAttr, model_validator
+
+from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
+from sim.errors import ConfigError
+from sim.types import B1, F8, I8, IOC, MARKET, REDUCE_ONLY, SPOT, AccountView, Orders, Outlook, Setting
+
+ACT = 0
+"""Column of a step's draws."""
+
+
+class Arbitrageur(Participant):
+    """A member of a population of arbitrageurs."""
+
+
+class Members(NamedTuple):
+    """What does not change after the start."""
+
+    perp: Stall  # (m,) perpetuals
+    spot: Stall  # (m,) the spot instrument of each
+    ratio: F8  # (m,) lots of spot that hedge one lot of the perpetual
+    enter: F8  # (n, 1) basis that opens, share
+    act: float  # probability per step that a member looks
+
+
+class Side(NamedTuple):
+    """What the members' first legs look at, n members and m pairs."""
+
+    fair: F8  # (m,) the index in ticks of the perpetual
+    basis: F8  # (m,) mark over fair, less one
+    held: I8  # (n, m) lots of the perpetual
+    slice: F8  # (n, 1) most a member trades in a step, minor units of the numeraire
+    room: F8  # (n, m) most a member may still add, minor units of the numeraire
+
+
+class Arbitrageurs(Behaviour):
+    """Sell the perpetual above spot and buy it below, hedge with spot what was filled, unwind as the basis closes.
+
+    The perpetual's leg is an IOC order that protects the exit basis; the spot leg is a market order towards
+    -(perpetual's position), so that whatever the first leg became, also through ADL or liquidation, is hedged in
+    the next step (LED-3). Each leg is bounded by a leverage cap and the headroom of both venues.
+    """
+
+    agent: ClassVar[type[Participant]] = Arbitrageur
+    traits: ClassVar[int] = 2
+    width: ClassVar[int] = 1
+
+    kind: Literal["arbitrageurs"] = "arbitrageurs"
+    name: str = Field("arbitrageurs", min_length=1, description="name of the population, unique in the market (text)")
+    latency: int = Field(6, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
+    spot_venue: str = Field(min_length=1, description="venue that lists spot, may be the same (name)")
+    wealth: float = Field(500_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
+    wealth_sigma: float = Field(0.5, ge=0, description="standard deviation of log wealth (1)")
+    spot_share: float = Field(0.5, gt=0, lt=1, description="share of wealth kept at the spot venue if another (share)")
+    instruments: tuple[str, ...] = Field((), description="perpetuals they trade; empty = all of the venue (names)")
+    enter: float = Field(15.0, gt=0, description="mean basis that opens a position (basis points)")
+    exit: float = Field(3.0, ge=0, description="basis down to which they trade and at which they unwind (basis points)")
+    variety: float = Field(0.3, ge=0, lt=1, description="spread of members' opening basis about the mean (share)")
+    leverage: float = Field(3.0, gt=0, description="largest leg, all pairs together (times equity at its venue)")
+    slice: float = Field(0.1, gt=0, le=1, description="most traded in a step, share of the largest leg (share)")
+    reaction: float = Field(60.0, gt=0, description="mean time between looks at the basis (seconds)")
+
+    _members: Members = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Arbitrageurs":
+        """An exit above some member's entry would open and close at once."""
+        if self.exit >= self.enter * (1 - self.variety):
+            raise ValueError(f"exit: {self.exit} must be below enter * (1 - variety); lower exit or raise enter")
+        return self
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        """Pair the instruments, draw wealth and patience; see ``sim.types.Population``."""
+        venue, spot_venue = self.venue_in(setting, self.venue), self.venue_in(setting, self.spot_venue)
+        perp = self.listed(setting, venue, self.instruments)
+        spot = self._twins(setting, perp, spot_venue)
+        lot = setting.contracts.lot
+        enter = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
+        act = hazard(setting.dt, self.reaction)
+        self._members = Members(Stall(venue, perp), Stall(spot_venue, spot), lot[perp] / lot[spot], enter, act)
+        wealth = lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+        away = self.spot_share if spot_venue != venue else 0.0
+        return self.wealth_at(setting, venue, wealth * (1 - away)) + self.wealth_at(setting, spot_venue, wealth * away)
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """First legs of the members who look, and everybody's hedges."""
+        looks = draws[:, ACT : ACT + 1] < self._members.act
+        side = self._side(outlook, accounts)
+        opening, closing = self._opening(side, looks, outlook), self._closing(side, looks, outlook)
+        return Orders.join([opening, closing, self._hedges(accounts)])
+
+    def _twins(self, setting: Setting, perp: I8, spot_venue: int) -> I8:
+        """The spot instrument with the same underlying of each perpetual; raises ConfigError if one has none."""
+        contracts = setting.contracts
+        spot = np.flatnonzero((contracts.venue == spot_venue) & (contracts.kind == SPOT))
+        match = contracts.underlying[perp][:, None] == contracts.underlying[spot]
+        lonely = [contracts.names[k] for k in perp[~match.any(axis=1)]]
+        if lonely:
+            raise ConfigError([f"{self.name}.spot_venue: {self.spot_venue} lists no spot for {k}" for k in lonely])
+        twins: I8 = spot[match.argmax(axis=1)]
+        return twins
+
+    def _side(self, outlook: Outlook, accounts: AccountView) -> Side:
+        """Basis and bounds."""
+        perp, spot = self._members.perp, self._members.spot
+        view, columns = perp.look(outlook)
+        contracts = view.contracts
+        fair = outlook.spot[contracts.underlying[columns]] / contracts.tick[columns]
+        capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
+        most = self.leverage * np.maximum(capital, 0.0)[:, None]
+        headroom = np.minimum(accounts.headroom[:, perp.venue], accounts.headroom[:, spot.venue])[:, None]
+        held = accounts.position[:, perp.instruments]
+        used = np.abs(held * lot_value(view, columns)).sum(axis=1, keepdims=True)
+        admitted = np.fmin(outlook.leverage[perp.instruments], outlook.leverage[spot.instruments])
+        room = np.minimum(most - used, headroom * np.fmin(admitted, self.leverage))
+        return Side(fair, view.mark[columns] / fair - 1, held, self.slice * most, np.maximum(room, 0.0))
+
+    def _opening(self, side: Side, looks: B1, outlook: Outlook) -> Orders:
+        """Against the basis where it is wide: sell a premium, buy a discount."""
+        against = -np.sign(side.basis)
+        opens = looks & (np.abs(side.basis) > self._members.enter) & (side.held * against >= 0)
+        lots = self._lots(np.minimum(side.slice, side.room), outlook)
+        return self._first_legs(side, np.where(opens, lots * against, 0), -against, outlook)
+
+    def _closing(self, side: Side, looks: B1, outlook: Outlook) -> Orders:
+        """Towards nil where the basis that a position earned has closed."""
+        earned = -np.sign(side.held) * side.basis
+        closes = looks & (side.held != 0) & (earned < self.exit * BASIS_POINT)
+        lots = np.minimum(np.abs(side.held), np.maximum(self._lots(side.slice, outlook), 1))
+        quantity = np.where(closes, -np.sign(side.held) * lots, 0)
+        orders = self._first_legs(side, quantity, -np.sign(side.held), outlook)
+        return orders._replace(kind=orders.kind | REDUCE_ONLY)
+
+    def _lots(self, value: F8, outlook: Outlook) -> I8:
+        """Whole lots of each perpetual."""
+        view, columns = self._members.perp.look(outlook)
+        return whole_lots(value, lot_value(view, columns))
+
+    def _first_legs(self, side: Side, quantity: F8 | I8, premium: F8 | I8, outlook: Outlook) -> Orders:
+        """IOC orders limited at the exit basis on the side of ``premium``, where there is a quantity."""
+        view, columns = self._members.perp.look(outlook)
+        worst = np.rint(side.fair * (1 + premium * self.exit * BASIS_POINT))
+        rows, pairs = np.nonzero(quantity)
+        limit = np.broadcast_to(np.clip(worst, 1, view.contracts.max_price[columns]), quantity.shape)[rows, pairs]
+        chosen = quantity[rows, pairs].astype(np.int64)
+        return Orders.of(rows, self._members.perp.instruments[pairs], chosen, limit.astype(np.int64), IOC)
+
+    def _hedges(self, accounts: AccountView) -> Orders:
+        """Market orders that bring spot to minus the perpetual's position."""
+        own = self._members
+        target = -np.trunc(accounts.position[:, own.perp.instruments] * own.ratio).astype(np.int64)
+        missing = target - accounts.position[:, own.spot.instruments]
+        rows, pairs = np.nonzero(missing)
+        return Orders.of(rows, own.spot.instruments[pairs], missing[rows, pairs], 0, MARKET)

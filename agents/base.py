@@ -1,0 +1,134 @@
+"""What all behavioural types share: the Mesa agent, the configured population, and small sums."""
+
+from typing import ClassVar, NamedTuple
+
+import mesa
+import numpy as np
+from pydantic import Field
+from scipy.special import ndtri
+
+from sim.component import Component
+from sim.errors import ConfigError
+from sim.types import B1, F8, I8, PERPETUAL, MarketView, Outlook, Setting
+
+DAY = 86_400.0
+YEAR = 365 * DAY
+BASIS_POINT = 1e-4
+_MOST_LOTS = 2.0**53
+
+
+class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
+    """One owner of accounts. Its numbers live in the ledger, its decisions are made with its population's.
+
+    Attributes:
+        owner: global number of its rows in the ledger.
+        population: name of the population that decides for it.
+    """
+
+    def __init__(self, model: mesa.Model, owner: int, population: str) -> None:
+        super().__init__(model)
+        self.owner = owner
+        self.population = population
+
+    @property
+    def position(self) -> I8:
+        """Lots held of each instrument, (K,)."""
+        held: I8 = self.model.position_of(self.owner)
+        return held
+
+    @property
+    def equity(self) -> float:
+        """Market equity over all venues, minor units of the numeraire."""
+        return float(self.model.equity_of(self.owner))
+
+    @property
+    def wallet(self) -> I8:
+        """Free balances of the wallet rows, (V, C), minor units of each asset."""
+        free: I8 = self.model.wallet_of(self.owner)
+        return free
+
+
+class Behaviour(Component):
+    """Base of the populations: who they are and where they trade. Subclasses add ``start`` and ``decide``."""
+
+    agent: ClassVar[type[Participant]] = Participant
+    traits: ClassVar[int] = 0
+    width: ClassVar[int] = 0
+
+    name: str = Field(min_length=1, description="name of the population, unique in the market (text)")
+    count: int = Field(ge=1, description="number of members (agents)")
+    latency: int = Field(ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
+    venue: str = Field(min_length=1, description="venue at which the members trade (name)")
+    wealth: float = Field(gt=0, description="median wealth at the start (units of the numeraire)")
+
+    @property
+    def fund_of(self) -> str:
+        """Name of the venue whose insurance fund this is, or nothing."""
+        return ""
+
+    def venue_in(self, setting: Setting, name: str) -> int:
+        """Index of a venue; raises ConfigError where the market has none of that name."""
+        if name not in setting.venues:
+            raise ConfigError([f"{self.name}.venue: {name!r} is not one of {', '.join(setting.venues)}"])
+        return setting.venues.index(name)
+
+    def wealth_at(self, setting: Setting, venue: int, wealth: F8) -> I8:
+        """Wealth (n,) in units of the numeraire, all of it at one venue: (n, V) minor units."""
+        placed = np.zeros((self.count, len(setting.venues)), dtype=np.int64)
+        placed[:, venue] = np.rint(wealth * setting.unit).astype(np.int64)
+        return placed
+
+    def listed(self, setting: Setting, venue: int, names: tuple[str, ...]) -> I8:
+        """Global numbers of the named instruments of a venue, by default all of its perpetuals, ascending.
+
+        Raises:
+            ConfigError: a name the venue does not list, or nothing to trade.
+        """
+        contracts = setting.contracts
+        here = contracts.venue == venue
+        known = [contracts.names[k] for k in np.flatnonzero(here)]
+        problems = [
+            f"{self.name}.instruments: {name!r} is not one of {', '.join(known)}" for name in names if name not in known
+        ]
+        chosen = here & (np.isin(contracts.names, names) if names else contracts.kind == PERPETUAL)
+        if not problems and not chosen.any():
+            problems = [f"{self.name}.instruments: {setting.venues[venue]} lists no perpetual, name what to trade"]
+        if problems:
+            raise ConfigError(problems)
+        return np.flatnonzero(chosen)
+
+
+class Stall(NamedTuple):
+    """What a population trades: some instruments of one venue."""
+
+    venue: int
+    instruments: I8  # (m,) global numbers
+
+    def look(self, outlook: Outlook) -> tuple[MarketView, I8]:
+        """The venue's view, and the instruments' columns in it."""
+        return outlook.venues[self.venue], self.instruments - outlook.first[self.venue]
+
+
+def lognormal(draws: F8, median: float, sigma: float) -> F8:
+    """Lognormal numbers with this median and standard deviation of the log, from uniform draws."""
+    spread: F8 = np.exp(sigma * ndtri(np.clip(draws, 2.0**-54, 1 - 2.0**-53)))
+    return median * spread
+
+
+def hazard(dt: float, mean: float) -> float:
+    """Probability that an event with exponential waiting time of this mean falls into one step (seconds)."""
+    return float(-np.expm1(-dt / mean))
+
+
+def lot_value(view: MarketView, columns: I8) -> F8:
+    """Worth of one lot at the mark, minor units of the numeraire."""
+    contracts = view.contracts
+    price: F8 = view.mark[columns] * contracts.multiplier[columns]
+    return price * view.price[contracts.settle[columns]]
+
+
+def whole_lots(value: F8, lot: F8) -> I8:
+    """Whole lots that a value buys, nil where either is not a positive number."""
+    usable: B1 = np.isfinite(value) & (value > 0) & (lot > 0)
+    lots = np.divide(value, lot, out=np.zeros(np.broadcast_shapes(value.shape, lot.shape)), where=usable)
+    return np.minimum(lots, _MOST_LOTS).astype(np.int64)

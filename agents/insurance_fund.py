@@ -1,0 +1,57 @@
+"""The insurance fund: takes bankrupt books over when the venue asks, and works them off (AGT-5, LIQ-3)."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from agents.base import BASIS_POINT, Behaviour, Participant, Stall
+from sim.types import F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
+
+
+class InsuranceFund(Participant):
+    """The fund of one venue. Its income and payouts are postings of the venue; its own act is to unwind."""
+
+
+class Fund(Behaviour):
+    """One member that works off what it took over, in slices bounded by visible depth and slippage."""
+
+    agent: ClassVar[type[Participant]] = InsuranceFund
+
+    kind: Literal["insurance_fund"] = "insurance_fund"
+    name: str = Field("insurance_fund", min_length=1, description="name of the population, unique in the market (text)")
+    count: int = Field(1, ge=1, le=1, description="number of members, always one (agents)")
+    latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
+    wealth: float = Field(1_000_000.0, gt=0, description="balance at the start (units of the numeraire)")
+    unwind: float = Field(3600.0, gt=0, description="time constant of working a position off (seconds)")
+    participation: float = Field(
+        0.1, gt=0, le=1, description="most sent in a step, share of the depth within 1% (share)"
+    )
+    slippage: float = Field(50.0, ge=0, description="worst price accepted, distance from the mark (basis points)")
+
+    _stall: Stall = PrivateAttr()
+    _share: float = PrivateAttr()
+
+    @property
+    def fund_of(self) -> str:
+        """Name of the venue whose insurance fund this is."""
+        return self.venue
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        """Settle at the venue, all instruments of it; see ``sim.types.Population``."""
+        venue = self.venue_in(setting, self.venue)
+        self._stall = Stall(venue, np.flatnonzero(setting.contracts.venue == venue))
+        self._share = min(setting.dt / self.unwind, 1.0)
+        return self.wealth_at(setting, venue, np.full(1, self.wealth))
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """One reduce-only IOC order per position, if there is depth to trade against."""
+        view, columns = self._stall.look(outlook)
+        held = accounts.position[0, self._stall.instruments]
+        visible = self.participation * np.nan_to_num(view.depth[columns])
+        lots = np.minimum(np.ceil(np.abs(held) * self._share), np.floor(visible)).astype(np.int64)
+        quantity = -np.sign(held) * lots
+        worst = view.mark[columns] * (1 + np.sign(quantity) * self.slippage * BASIS_POINT)
+        limit = np.clip(np.rint(worst), 1, view.contracts.max_price[columns]).astype(np.int64)
+        rows = np.zeros_like(held)
+        return Orders.of(rows, self._stall.instruments, quantity, limit, IOC | REDUCE_ONLY).take(quantity != 0)

@@ -1,0 +1,189 @@
+"""Market makers who quote ladders about oracle and basis, and withdraw when capital is short (AGT-2)."""
+
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from agents.base import BASIS_POINT, YEAR, Behaviour, Participant, Stall, lognormal, lot_value
+from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, MarketView, Orders, Outlook, Setting
+
+
+class MarketMaker(Participant):
+    """A member of a population of makers."""
+
+
+class Members(NamedTuple):
+    """What does not change after the start."""
+
+    stall: Stall
+    lean: F8  # (n,) shift of the fair price, half-spreads
+    width: F8  # (n,) factor of the half-spread
+    size: F8  # (n,) factor of the depth
+    period: I8  # (n,) steps between ladders
+    phase: I8  # (n,) steps
+    step: float  # square root of a step in years
+    learn: float  # weight of the newest basis in its moving average
+
+
+class Ladder(NamedTuple):
+    """The shape all ladders share, from the inside out."""
+
+    distance: F8  # (levels,) from the fair price, in innermost distances
+    share: F8  # (levels,) cumulative share of the depth
+
+
+class Quoting(NamedTuple):
+    """The ladders of some members, r members and m instruments."""
+
+    rows: I8  # (r,)
+    fair: F8  # (r, m) ticks
+    half: F8  # (r, m) innermost distance, share of the fair price
+    depth: F8  # (r, m, 2) lots of each side, all levels
+
+
+class Makers(Behaviour):
+    """Ladders of geometric spacing whose cumulative depth grows as distance ** ``growth`` (targets A11).
+
+    The fair price is oracle * (1 + weighted moving average of the basis), shifted against inventory in units of
+    the half-spread, hence of volatility (Avellaneda and Stoikov 2008, eq. 3.10). A ladder shrinks with volatility,
+    with the outlook's liquidity and, with ``withdraw``, with the headroom left: capital that runs short takes
+    liquidity away. The side that reduces inventory keeps quoting up to the inventory.
+    """
+
+    agent: ClassVar[type[Participant]] = MarketMaker
+    traits: ClassVar[int] = 6
+    width: ClassVar[int] = 0
+
+    kind: Literal["makers"] = "makers"
+    name: str = Field("makers", min_length=1, description="name of the population, unique in the market (text)")
+    latency: int = Field(4, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
+    wealth: float = Field(1_000_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
+    wealth_sigma: float = Field(0.5, ge=0, description="standard deviation of log wealth (1)")
+    instruments: tuple[str, ...] = Field((), description="what they quote; empty = all perpetuals of the venue (names)")
+    levels: int = Field(10, ge=1, le=64, description="prices quoted on each side (levels)")
+    reach: float = Field(100.0, ge=1, description="outermost distance over innermost (times)")
+    growth: float = Field(0.67, gt=0, le=2, description="cumulative depth grows as distance to this power (exponent)")
+    depth: float = Field(1.0, gt=0, description="notional of one side over all instruments (times equity)")
+    half_spread: float = Field(1.0, gt=0, description="smallest innermost distance from the fair price (basis points)")
+    vol_spread: float = Field(0.25, ge=0, description="innermost distance per standard deviation of a step (times)")
+    calm_vol: float = Field(0.6, gt=0, description="volatility up to which a ladder is whole (annualised, share)")
+    shrink: float = Field(1.0, ge=0, description="depth falls as (calm / volatility) to this power (exponent)")
+    inventory: float = Field(2.0, gt=0, description="position at which a side stops adding (times equity)")
+    skew: float = Field(3.0, ge=0, description="shift of the fair price at that position (half-spreads)")
+    withdraw: bool = Field(True, description="whether ladders shrink when capital is short (yes or no)")
+    target_headroom: float = Field(0.3, gt=0, le=1, description="headroom below which they shrink (share of equity)")
+    basis_half_life: float = Field(1800.0, gt=0, description="half-life of the basis' moving average (seconds)")
+    basis_weight: float = Field(0.8, ge=0, le=1, description="share of that average in the fair price (share)")
+    refresh: float = Field(0.0, ge=0, description="mean time between ladders, 0 = every step (seconds)")
+    variety: float = Field(0.3, ge=0, lt=1, description="spread of members' width, size, lean and pace about 1 (share)")
+    post_only: bool = Field(True, description="whether quotes refuse to trade on arrival (yes or no)")
+
+    _members: Members = PrivateAttr()
+    _ladder: Ladder = PrivateAttr()
+    _basis: F8 = PrivateAttr()  # (m,)
+    _learnt: int = PrivateAttr(NOBODY)  # tick
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        """Draw wealth and character; see ``sim.types.Population``."""
+        venue = self.venue_in(setting, self.venue)
+        listed = self.listed(setting, venue, self.instruments)
+        varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
+        period = np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1).astype(np.int64)
+        self._members = Members(
+            stall=Stall(venue, listed),
+            lean=varied[:, 0] - 1,
+            width=varied[:, 1],
+            size=varied[:, 2],
+            period=period,
+            phase=(draws[:, 5] * period).astype(np.int64),
+            step=float(np.sqrt(setting.dt / YEAR)),
+            learn=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
+        )
+        distance = np.geomspace(1.0, self.reach, self.levels)
+        self._ladder = Ladder(distance, (distance / distance[-1]) ** self.growth)
+        self._basis = np.zeros(len(listed))
+        return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """Whole ladders of the members whose turn it is; slots are fixed, so a ladder replaces the last one."""
+        view, columns = self._members.stall.look(outlook)
+        oracle = view.oracle[view.contracts.underlying[columns]] / view.contracts.tick[columns]
+        self._learn(outlook.tick, view.mark[columns] / oracle - 1)
+        rows = np.flatnonzero((outlook.tick + self._members.phase) % self._members.period == 0)
+        return self._orders(self._quoting(rows, oracle, outlook, accounts), view.contracts.max_price[columns])
+
+    def _learn(self, tick: int, basis: F8) -> None:
+        """Move the average towards today's basis, once a tick, where there is one."""
+        if tick != self._learnt:
+            news = np.where(np.isfinite(basis), basis - self._basis, 0.0)
+            self._basis = self._basis + self._members.learn * news
+            self._learnt = tick
+
+    def _quoting(self, rows: I8, oracle: F8, outlook: Outlook, accounts: AccountView) -> Quoting:
+        """Fair prices, half-spreads and depths of ``rows``."""
+        own = self._members
+        view, columns = own.stall.look(outlook)
+        equity = accounts.equity[rows, own.stall.venue][:, None]
+        lot = lot_value(view, columns)
+        held = accounts.position[rows[:, None], own.stall.instruments]
+        most = self.inventory * np.maximum(equity, 0.0)
+        filled = np.clip(np.divide(held * lot, most, out=np.sign(held).astype(float), where=most > 0), -1, 1)
+        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * own.step * view.vol[columns])
+        half = half * own.width[rows][:, None]
+        shift = (own.lean[rows][:, None] - self.skew * filled) * half
+        fair = oracle * (1 + self.basis_weight * self._basis + shift)
+        whole = self._whole(rows, equity, view, columns) * outlook.liquidity
+        capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)
+        sides = _side(whole, capital, filled, held), _side(whole, capital, -filled, -held)
+        return Quoting(rows, fair, half, np.stack(sides, axis=-1))
+
+    def _whole(self, rows: I8, equity: F8, view: MarketView, columns: I8) -> F8:
+        """Lots of one side when neither capital nor inventory binds, (r, m)."""
+        vol = np.fmax(view.vol[columns], self.calm_vol)
+        notional = self.depth / len(columns) * np.maximum(equity, 0.0) * self._members.size[rows][:, None]
+        lot = lot_value(view, columns)
+        lots: F8 = np.divide(notional, lot, out=np.zeros(np.broadcast_shapes(notional.shape, lot.shape)), where=lot > 0)
+        return lots * (self.calm_vol / vol) ** self.shrink
+
+    def _capital(self, headroom: F8, equity: F8) -> F8:
+        """Share of a ladder that capital allows, 1 where makers never withdraw."""
+        if not self.withdraw:
+            return np.ones_like(equity)
+        target = self.target_headroom * np.maximum(equity, 0.0)
+        allowed = np.divide(headroom, target, out=np.zeros_like(equity), where=target > 0)
+        return np.clip(allowed, 0.0, 1.0)
+
+    def _orders(self, quoting: Quoting, highest: I8) -> Orders:
+        """One row per member, instrument, side and level; nil lots cancel the slot."""
+        away = quoting.half[:, :, None] * self._ladder.distance
+        bids = np.floor(quoting.fair[:, :, None] * (1 - away))
+        asks = np.ceil(quoting.fair[:, :, None] * (1 + away))
+        price = np.stack([bids, asks], axis=2)  # (r, m, 2, levels)
+        filled = np.floor(quoting.depth[..., None] * self._ladder.share)
+        lots = np.diff(filled, axis=-1, prepend=0.0)
+        shown = (price >= 1) & (price <= highest[:, None, None]) & np.isfinite(lots)
+        sign = np.array([1, -1])[:, None]
+        quantity = (np.where(shown, lots, 0.0) * sign).astype(np.int64).reshape(-1)
+        limit = np.where(shown, price, 1.0).astype(np.int64).reshape(-1)
+        return self._labelled(quoting.rows, quantity, limit)
+
+    def _labelled(self, rows: I8, quantity: I8, limit: I8) -> Orders:
+        """The orders of whole ladders, whose rows count levels first, then sides, instruments, members."""
+        slots = 2 * self.levels
+        instruments = self._members.stall.instruments
+        owner = np.repeat(rows, slots * len(instruments))
+        instrument = np.tile(np.repeat(instruments, slots), len(rows))
+        slot = np.tile(np.arange(slots), len(rows) * len(instruments))
+        return Orders.of(owner, instrument, quantity, limit, POST_ONLY if self.post_only else LIMIT, slot)
+
+
+def _side(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
+    """Lots bid for inventory ``held`` (buys; sells with both signs turned).
+
+    Room and capital bound what adds to inventory; what reduces it is quoted whatever the capital.
+    """
+    adding = whole * capital * (1 - np.maximum(filled, 0.0))
+    reducing = np.minimum(whole, np.maximum(-held, 0))
+    lots: F8 = np.maximum(adding, reducing)
+    return lots

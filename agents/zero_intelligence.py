@@ -1,0 +1,68 @@
+"""A crowd without intelligence: random limit orders about the mark, for gates of speed and laws of conservation."""
+
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from agents.base import Behaviour, Participant
+from sim.types import F8, I8, LIMIT, AccountView, Orders, Outlook, Setting
+
+
+class ZeroIntelligence(Participant):
+    """A member of a crowd without intelligence (Gode and Sunder 1993)."""
+
+
+class Members(NamedTuple):
+    """Columns that every step's orders share, read-only."""
+
+    venue: int
+    owner: I8  # (n,)
+    instrument: I8  # (n,) global numbers
+    kind: I8  # (n,)
+    slot: I8  # (n,)
+    highest: I8  # (n,) largest price, ticks
+
+
+class Crowd(Behaviour):
+    """Every member replaces its one limit order each step: random side, price about the mark, and size.
+
+    A member keeps to one instrument, drawn at the start. Prices are uniform on ``ticks`` either side of the mark,
+    sizes uniform on 1 to ``lots``.
+    """
+
+    agent: ClassVar[type[Participant]] = ZeroIntelligence
+    traits: ClassVar[int] = 1
+    width: ClassVar[int] = 3
+
+    kind: Literal["zero_intelligence"] = "zero_intelligence"
+    name: str = Field("zero_intelligence", min_length=1, description="name of the population, unique (text)")
+    latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
+    wealth: float = Field(1_000_000.0, gt=0, description="wealth of each member (units of the numeraire)")
+    instruments: tuple[str, ...] = Field((), description="what they trade; empty = all perpetuals of the venue (names)")
+    ticks: int = Field(20, ge=0, description="farthest price from the mark (ticks)")
+    lots: int = Field(10, ge=1, description="largest order (lots)")
+
+    _members: Members = PrivateAttr()
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        """Draw each member's instrument; see ``sim.types.Population``."""
+        venue = self.venue_in(setting, self.venue)
+        listed = self.listed(setting, venue, self.instruments)
+        own = listed[(draws[:, 0] * len(listed)).astype(np.int64)]
+        kind, slot = np.full(self.count, LIMIT, dtype=np.int64), np.zeros(self.count, dtype=np.int64)
+        highest = setting.contracts.max_price[own]
+        self._members = Members(venue, np.arange(self.count), own, kind, slot, highest)
+        for column in self._members[1:]:
+            column.flags.writeable = False
+        return self.wealth_at(setting, venue, np.full(self.count, self.wealth))
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """One order per member; accounts are not looked at. Constant columns are read-only."""
+        venue, owner, instrument, kind, slot, highest = self._members
+        away = (draws[:, 1] * (2 * self.ticks + 1)).astype(np.int64) - self.ticks
+        mark = outlook.venues[venue].mark.astype(np.int64)
+        limit = np.minimum(np.maximum(mark[instrument - outlook.first[venue]] + away, 1), highest)
+        lots = (draws[:, 2] * self.lots).astype(np.int64) + 1
+        quantity = np.where(draws[:, 0] < 0.5, lots, -lots)
+        return Orders(owner, instrument, quantity, limit, kind, slot)

@@ -1,0 +1,160 @@
+"""What every population promises, whatever state it is asked in."""
+
+import copy
+
+import numpy as np
+import pytest
+from bazaar import CONTRACTS, SETTING, StillModel, accounts, frozen, outlook
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents import POPULATIONS, Behaviour, Participant, populate
+from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Outlook, Population
+
+KINDS = sorted(POPULATIONS)
+REQUIRED = {"arbitrageurs": {"spot_venue": "beta"}}
+BUSY = {
+    "traders": {"entries": 2000.0, "hold": 60.0, "initially_in": 0.5, "stop": 0.01, "take_profit": 0.01},
+    "makers": {"refresh": 120.0},
+}
+
+
+def config(kind: str, count: int = 7) -> Behaviour:
+    """A population at work: one member where only one is allowed."""
+    many = {} if kind == "insurance_fund" else {"count": count}
+    return POPULATIONS[kind].model_validate(
+        {"kind": kind, "venue": "alpha"} | many | REQUIRED.get(kind, {}) | BUSY.get(kind, {})
+    )
+
+
+def started(kind: str, count: int = 7, seed: int = 0) -> Population:
+    population = populate([config(kind, count)])(StillModel())[0]
+    draws = np.random.default_rng(seed).random((population.count, population.traits))
+    population.start(SETTING, draws)
+    return population
+
+
+def state(count: int, seed: int, equity: float = 1e7, headroom: float | None = None) -> AccountView:
+    """Random positions and entries, some nil."""
+    random = np.random.default_rng(seed)
+    position = random.integers(-40, 41, (count, 5)) * random.integers(0, 2, (count, 5))
+    entry = position * CONTRACTS.multiplier * random.integers(18_000, 110_000, (count, 5))
+    return frozen(accounts(count, equity, position, headroom, entry))
+
+
+def same(one: Orders, other: Orders) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def check(orders: Orders, population: Population) -> None:
+    """The form of a batch of orders."""
+    assert all(column.dtype == np.int64 and column.ndim == 1 for column in orders)
+    assert len({len(column) for column in orders}) == 1
+    assert ((orders.owner >= 0) & (orders.owner < population.count)).all()
+    assert np.isin(orders.instrument, np.arange(5)).all()
+    assert np.isin(orders.kind & ~REDUCE_ONLY, (LIMIT, 1, POST_ONLY, MARKET)).all()
+    priced = (orders.kind & ~REDUCE_ONLY) != MARKET
+    assert (orders.limit[priced] >= 1).all()
+    assert (orders.limit[priced] <= CONTRACTS.max_price[orders.instrument[priced]]).all()
+    resting = np.isin(orders.kind, (LIMIT, POST_ONLY))
+    assert (orders.quantity[~resting] != 0).all(), "only a resting order can be cancelled"
+    keys = np.stack([orders.owner, orders.instrument, orders.slot])
+    assert np.unique(keys, axis=1).shape == keys.shape, "no order replaces another of the same batch"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_config_names_its_kind_and_describes_every_field(kind: str) -> None:
+    cls = POPULATIONS[kind]
+    assert config(kind).model_dump()["kind"] == kind
+    assert issubclass(cls, Behaviour)
+    assert issubclass(cls.agent, Participant)
+    for name, field in cls.model_fields.items():
+        assert name == "kind" or (field.description or "").endswith(")"), f"{name} needs a description and a unit"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wealth_at_the_start_is_money_at_venues_of_the_setting(kind: str) -> None:
+    population = populate([config(kind)])(StillModel())[0]
+    wealth = population.start(SETTING, np.random.default_rng(1).random((population.count, population.traits)))
+    assert wealth.shape == (population.count, 2)
+    assert wealth.dtype == np.int64
+    assert (wealth >= 0).all()
+    assert (wealth.sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    tick=st.integers(0, 200),
+    basis=st.sampled_from([0.0, 0.05, -0.05, 0.002]),
+    vol=st.sampled_from([0.0, 0.5, 40.0, float("nan")]),
+    equity=st.sampled_from([-1e6, 0.0, 1.0, 1e7, 1e14]),
+    short_of_capital=st.booleans(),
+    empty=st.booleans(),
+)
+def test_orders_are_well_formed_in_any_state(
+    kind: str, seed: int, tick: int, basis: float, vol: float, equity: float, short_of_capital: bool, empty: bool
+) -> None:
+    population = started(kind, seed=seed)
+    view = outlook(tick, basis, vol, empty=empty)
+    book = state(population.count, seed, equity, -1e5 if short_of_capital else None)
+    draws = np.random.default_rng(seed).random((population.count, population.width))
+    check(population.decide(view, book, draws), population)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("edge", [0.0, np.nextafter(1.0, 0.0)])
+def test_extreme_draws_are_draws(kind: str, edge: float) -> None:
+    population = populate([config(kind)])(StillModel())[0]
+    wealth = population.start(SETTING, np.full((population.count, population.traits), edge))
+    assert (wealth >= 0).all()
+    draws = np.full((population.count, population.width), edge)
+    for basis in (-0.05, 0.0, 0.05):
+        check(population.decide(outlook(1, basis), accounts(population.count), draws), population)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_asking_twice_answers_twice_the_same_and_touches_nothing(kind: str) -> None:
+    population = started(kind)
+    view: Outlook = outlook(3, basis=0.01)
+    before = copy.deepcopy(view)
+    book = state(population.count, 5)
+    draws = np.random.default_rng(2).random((population.count, population.width))
+    draws.flags.writeable = False
+    first = population.decide(view, book, draws)
+    second = population.decide(view, book, draws)
+    assert same(first, second)
+    for venue, was in zip(view.venues, before.venues, strict=True):
+        for column, old in zip(venue, was, strict=True):
+            assert column is venue.contracts or np.array_equal(column, old, equal_nan=True)
+    assert np.array_equal(view.leverage, before.leverage)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_are_told_apart_by_their_rows_alone(kind: str) -> None:
+    """Permuting members, traits, accounts and draws together permutes the orders."""
+    random = np.random.default_rng(9)
+    there, here = (populate([config(kind)])(StillModel())[0] for _ in range(2))
+    n = here.count
+    turn = random.permutation(n)
+    traits, draws, book = random.random((n, here.traits)), random.random((n, here.width)), state(n, 4)
+    wealth = here.start(SETTING, traits)
+    assert np.array_equal(there.start(SETTING, traits[turn]), wealth[turn])
+    orders = here.decide(outlook(2, 0.01), book, draws)
+    turned = there.decide(outlook(2, 0.01), AccountView(*(column[turn] for column in book)), draws[turn])
+    rows = np.stack(orders), np.stack(turned._replace(owner=turn[turned.owner]))
+    assert np.array_equal(*(r[:, np.lexsort(r)] for r in rows))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_config_stays_pure(kind: str) -> None:
+    plain = config(kind)
+    dumped = plain.model_dump_json()
+    settle = populate([plain])
+    for _ in range(2):
+        population = settle(StillModel())[0]
+        assert population is not plain
+        population.start(SETTING, np.random.default_rng(0).random((population.count, population.traits)))
+    assert plain == config(kind)
+    assert plain.model_dump_json() == dumped

@@ -1,0 +1,370 @@
+"""What each behavioural type does (AGT-1, AGT-2, AGT-3, AGT-5)."""
+
+import mesa
+import numpy as np
+import pytest
+from bazaar import CONTRACTS, INDEX, SETTING, StillModel, accounts, outlook
+from pydantic import ValidationError
+
+from agents import Participant, populate
+from agents.arbitrageurs import Arbitrageurs
+from agents.insurance_fund import Fund
+from agents.makers import Makers, MarketMaker
+from agents.traders import Trader, Traders
+from agents.zero_intelligence import Crowd
+from sim.errors import ConfigError
+from sim.types import F8, I8, IOC, MARKET, POST_ONLY, REDUCE_ONLY, Orders
+
+BTC, ETH, SPOT_BTC = 0, 1, 2
+LOT_BTC = 50_000 / 0.5 * 5  # minor units of a lot at the index
+
+
+def uniform(population: Traders | Makers | Arbitrageurs | Fund | Crowd, rows: int, width: int, seed: int = 3) -> F8:
+    return np.random.default_rng(seed).random((rows, width))
+
+
+def traders(count: int = 4_000, **fields: object) -> tuple[Traders, I8]:
+    population = Traders.model_validate({"venue": "alpha", "count": count, "instruments": ("BTC-PERP",)} | fields)
+    return population, population.start(SETTING, uniform(population, count, 3))
+
+
+def makers(count: int = 5, **fields: object) -> Makers:
+    plain = {"venue": "alpha", "count": count, "instruments": ("BTC-PERP",), "wealth_sigma": 0.0}
+    population = Makers.model_validate(plain | fields)
+    population.start(SETTING, uniform(population, count, 6))
+    return population
+
+
+def arbitrageurs(count: int = 3, **fields: object) -> Arbitrageurs:
+    plain = {"venue": "alpha", "spot_venue": "beta", "count": count, "instruments": ("BTC-PERP",), "reaction": 1e-3}
+    population = Arbitrageurs.model_validate(plain | fields)
+    population.start(SETTING, uniform(population, count, 2))
+    return population
+
+
+def holding(count: int, lots: int, instrument: int = BTC) -> I8:
+    position = np.zeros((count, 5), dtype=np.int64)
+    position[:, instrument] = lots
+    return position
+
+
+def sides(orders: Orders) -> tuple[int, int]:
+    """Lots bid and offered."""
+    return int(orders.quantity[orders.quantity > 0].sum()), int(-orders.quantity[orders.quantity < 0].sum())
+
+
+class TestPopulate:
+    def test_owners_are_numbered_in_order(self) -> None:
+        model = StillModel()
+        one = Makers(venue="alpha", count=2)
+        two = Traders(venue="alpha", count=3)
+        populations = populate([one, two])(model)
+        assert [p.name for p in populations] == ["makers", "traders"]
+        members = sorted(model.agents, key=lambda agent: agent.owner)
+        assert [(a.owner, a.population) for a in members] == [(i, "makers" if i < 2 else "traders") for i in range(5)]
+        assert len(model.agents_by_type[MarketMaker]) == 2
+        assert {a.owner for a in model.agents.select(agent_type=Trader)} == {2, 3, 4}
+
+    def test_an_agent_reads_the_ledger(self) -> None:
+        model = StillModel()
+        populate([Traders(venue="alpha", count=3)])(model)
+        member = next(a for a in model.agents if a.owner == 2)
+        assert isinstance(member, Participant)
+        assert isinstance(member, mesa.Agent)
+        assert member.position.tolist() == [2] * 5
+        assert member.equity == 200.0
+        assert member.wallet.shape == (2, 2)
+        with pytest.raises(AttributeError):
+            member.equity = 1.0  # type: ignore[misc]
+        assert model.agents.agg("equity", sum) == 300.0
+
+    def test_a_name_used_twice_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="'traders' is used twice"):
+            populate([Traders(venue="alpha", count=1), Traders(venue="beta", count=1)])
+
+    def test_unknown_places_are_named(self) -> None:
+        with pytest.raises(ConfigError, match=r"traders.venue: 'gamma' is not one of alpha, beta"):
+            traders(venue="gamma")
+        with pytest.raises(ConfigError, match=r"'BTC-B' is not one of BTC-PERP, ETH-PERP"):
+            traders(instruments=("BTC-B",))
+        with pytest.raises(ConfigError, match="lists no spot for BTC-B"):
+            arbitrageurs(venue="beta", spot_venue="alpha", instruments=("BTC-B",))
+
+
+class TestTraders:
+    def test_flat_members_enter_at_their_hazard_and_side(self) -> None:
+        """About 1 - exp(-entries * dt / day) of them, ``long_share`` of these buy."""
+        population, _ = traders(entries=144.0, long_share=0.7)
+        orders = population.decide(outlook(), accounts(4_000), uniform(population, 4_000, 4))
+        assert len(orders.owner) / 4_000 == pytest.approx(1 - np.exp(-0.1), abs=0.015)
+        assert (orders.quantity > 0).mean() == pytest.approx(0.7, abs=0.08)
+        assert (orders.kind == MARKET).all()
+
+    def test_holders_leave_whole_at_their_hazard_and_never_enter(self) -> None:
+        population, _ = traders(entries=1e9, hold=600.0)
+        orders = population.decide(
+            outlook(), accounts(4_000, position=holding(4_000, -7)), uniform(population, 4_000, 4)
+        )
+        assert len(orders.owner) / 4_000 == pytest.approx(1 - np.exp(-0.1), abs=0.015)
+        assert (orders.quantity == 7).all()
+        assert (orders.kind == MARKET | REDUCE_ONLY).all()
+
+    @pytest.mark.parametrize(("elasticity", "ratio"), [(0.0, 1.0), (0.5, 2.0), (1.0, 4.0)])
+    def test_size_follows_the_engines_leverage_by_the_elasticity(self, elasticity: float, ratio: float) -> None:
+        """AGT-1: l * (L / L_ref) ** elasticity."""
+        population, _ = traders(entries=1e9, elasticity=elasticity, leverage_sigma=0.0, leverage=4.0, long_share=1.0)
+        draws = uniform(population, 4_000, 4)
+        few, many = (
+            population.decide(outlook(leverage=leverage), accounts(4_000, equity=1e9), draws).quantity.mean()
+            for leverage in (20.0, 80.0)
+        )
+        assert few == np.floor(4.0 * 1e9 / LOT_BTC)
+        assert many / few == pytest.approx(ratio, rel=1e-3)
+
+    def test_no_wish_exceeds_the_cap(self) -> None:
+        population, _ = traders(entries=1e9, leverage=500.0, cap=0.8)
+        orders = population.decide(outlook(), accounts(4_000, equity=1e9), uniform(population, 4_000, 4))
+        assert np.abs(orders.quantity).max() == np.floor(0.8 * 20 * 1e9 / LOT_BTC)
+
+    def test_wealth_and_taste_are_lognormal(self) -> None:
+        _, wealth = traders(wealth=500.0, wealth_sigma=1.5)
+        log = np.log(wealth[:, 0] / 100)
+        assert (wealth[:, 1] == 0).all()
+        assert np.median(log) == pytest.approx(np.log(500), abs=0.08)
+        assert log.std() == pytest.approx(1.5, abs=0.06)
+
+    def test_the_warm_up_brings_a_share_in_smoothly(self) -> None:
+        """``initially_in`` of the members enter over ``warm_up`` seconds, evenly, once each."""
+        population, _ = traders(entries=0.0, initially_in=0.6, warm_up=600.0, hold=1e12)
+        position = holding(4_000, 0)
+        entered = []
+        for tick in range(15):
+            orders = population.decide(
+                outlook(tick), accounts(4_000, 1e9, position), uniform(population, 4_000, 4, tick)
+            )
+            position[orders.owner, orders.instrument] += orders.quantity
+            entered.append(len(orders.owner))
+        assert sum(entered) / 4_000 == pytest.approx(0.6, abs=0.02)
+        assert entered[0] == 0
+        assert min(entered[1:11]) > 180
+        assert entered[11:] == [0, 0, 0, 0]
+
+    def test_who_was_not_filled_in_the_warm_up_tries_again_and_who_left_does_not(self) -> None:
+        population, _ = traders(count=400, entries=0.0, initially_in=1.0, warm_up=60.0, hold=1e12)
+        draws = uniform(population, 400, 4)
+        for tick in (1, 2):
+            assert len(population.decide(outlook(tick), accounts(400, 1e9), draws).owner) == 400
+        assert len(population.decide(outlook(3), accounts(400, 1e9, holding(400, 5)), draws).owner) == 0
+        assert len(population.decide(outlook(4), accounts(400, 1e9), draws).owner) == 0
+
+    @pytest.mark.parametrize(("lots", "gain", "leaves"), [(5, 0.03, True), (5, 0.01, False), (-5, 0.03, True)])
+    def test_stop_and_take_profit(self, lots: int, gain: float, leaves: bool) -> None:
+        population, _ = traders(count=10, hold=1e12, take_profit=0.02, stop=0.02)
+        position = holding(10, lots)
+        entry = (position * LOT_BTC / (1 + gain)).astype(np.int64)
+        book = accounts(10, position=position, entry=entry)
+        assert len(population.decide(outlook(), book, uniform(population, 10, 4)).owner) == (10 if leaves else 0)
+
+    def test_a_stop_alone_lets_profits_run(self) -> None:
+        population, _ = traders(count=10, hold=1e12, stop=0.02)
+        for lots, leaves in ((5, 0), (-5, 10)):
+            entry = (holding(10, lots) * LOT_BTC / 1.1).astype(np.int64)
+            book = accounts(10, position=holding(10, lots), entry=entry)
+            assert len(population.decide(outlook(), book, uniform(population, 10, 4)).owner) == leaves
+
+
+class TestMakers:
+    def test_the_ladder_has_the_depth_of_a_real_book(self) -> None:
+        """Cumulative depth at ten times the distance is about 4.7 times (targets A11)."""
+        population = makers(40, levels=20)
+        orders = population.decide(outlook(vol=0.5), accounts(40, equity=1e11), np.empty((40, 0)))
+        away = np.abs(orders.limit / (INDEX[0] / 0.5) - 1) * 1e4  # basis points
+        near = [np.abs(orders.quantity[away <= bp]).sum() for bp in (3.0, 5.0, 8.0)]
+        far = [np.abs(orders.quantity[away <= 10 * bp]).sum() for bp in (3.0, 5.0, 8.0)]
+        assert np.mean(np.divide(far, near)) == pytest.approx(4.7, rel=0.15)
+
+    def test_slots_are_fixed_and_quotes_never_cross(self) -> None:
+        population = makers()
+        orders = population.decide(outlook(), accounts(5, equity=1e10), np.empty((5, 0)))
+        assert len(orders.owner) == 5 * 20
+        assert sorted(set(orders.slot.tolist())) == list(range(20))
+        for member in range(5):
+            own = orders.take(orders.owner == member)
+            assert own.limit[own.quantity > 0].max() < own.limit[own.quantity < 0].min()
+            assert (np.sign(own.quantity) == np.where(own.slot < 10, 1, -1)).all()
+
+    def test_notional_of_a_side_is_depth_times_equity(self) -> None:
+        population = makers(count=1, depth=2.0, variety=0.0)
+        bids, asks = sides(population.decide(outlook(), accounts(1, equity=1e11), np.empty((1, 0))))
+        assert bids == asks == np.floor(2.0 * 1e11 / LOT_BTC)
+
+    def test_quotes_widen_and_shrink_with_volatility_and_shrink_with_liquidity(self) -> None:
+        population = makers(count=1, variety=0.0)
+
+        def spread_and_depth(vol: float, liquidity: float = 1.0) -> tuple[float, int]:
+            view = outlook(vol=vol, liquidity=liquidity)
+            orders = population.decide(view, accounts(1, equity=1e11), np.empty((1, 0)))
+            bid, ask = orders.limit[orders.quantity > 0].max(), orders.limit[orders.quantity < 0].min()
+            return (ask - bid) / (INDEX[0] / 0.5) * 1e4, sides(orders)[0]
+
+        calm, wild, thin = spread_and_depth(0.5), spread_and_depth(2.4), spread_and_depth(0.5, 0.1)
+        assert 1 <= calm[0] <= 10, "median quoted spread 1-10 bp"
+        assert wild[0] > 4 * calm[0]
+        assert wild[1] == pytest.approx(calm[1] / 4, abs=1)
+        assert thin[1] == pytest.approx(calm[1] / 10, abs=1)
+
+    def test_capital_that_runs_short_takes_liquidity_away(self) -> None:
+        """AGT-2, and its switch; what reduces inventory is quoted regardless."""
+        book = accounts(1, equity=1e11, headroom=0.03e11, position=holding(1, 20_000))
+        bids, asks = sides(makers(count=1, variety=0.0).decide(outlook(), book, np.empty((1, 0))))
+        whole = int(1e11 / LOT_BTC)
+        assert bids < 0.1 * whole
+        assert asks == 20_000
+        bids, asks = sides(makers(count=1, variety=0.0, withdraw=False).decide(outlook(), book, np.empty((1, 0))))
+        assert bids == pytest.approx(whole * (1 - 20_000 * LOT_BTC / 2e11), abs=1)
+        assert asks == whole
+
+    def test_inventory_leans_on_the_price(self) -> None:
+        population = makers(count=1, variety=0.0)
+        centre = []
+        for lots in (-100_000, 0, 100_000):
+            orders = population.decide(outlook(), accounts(1, 1e11, holding(1, lots)), np.empty((1, 0)))
+            centre.append(orders.limit[[0, 10]].mean())
+        assert centre[0] > centre[1] > centre[2]
+
+    def test_a_full_inventory_adds_no_more(self) -> None:
+        population = makers(count=1)
+        orders = population.decide(outlook(), accounts(1, 1e11, holding(1, 400_000)), np.empty((1, 0)))
+        assert sides(orders)[0] == 0
+        assert sides(orders)[1] > 0
+
+    def test_makers_learn_the_basis(self) -> None:
+        """Half of it in a half-life, weighted."""
+        population = makers(count=1, variety=0.0, basis_half_life=600.0, basis_weight=1.0)
+        for tick in range(1, 11):
+            orders = population.decide(outlook(tick, basis=0.01), accounts(1, 1e11), np.empty((1, 0)))
+        centre = orders.limit[[0, 10]].mean()
+        assert centre / (INDEX[0] / 0.5) - 1 == pytest.approx(0.005, rel=0.02)
+
+    def test_slow_makers_refresh_in_turn(self) -> None:
+        population = makers(200, refresh=600.0, variety=0.2)
+        quoted = [
+            len(set(population.decide(outlook(tick), accounts(200, 1e10), np.empty((200, 0))).owner.tolist()))
+            for tick in range(120)
+        ]
+        assert np.mean(quoted) == pytest.approx(20, rel=0.15)
+        assert max(quoted) < 45
+
+    def test_quotes_are_post_only_unless_told(self) -> None:
+        assert (makers(post_only=True).decide(outlook(), accounts(5), np.empty((5, 0))).kind == POST_ONLY).all()
+        assert (makers(post_only=False).decide(outlook(), accounts(5), np.empty((5, 0))).kind != POST_ONLY).all()
+
+
+class TestArbitrageurs:
+    DRAWS = np.zeros((3, 1))
+
+    @pytest.mark.parametrize(("basis", "sign"), [(0.005, -1), (-0.005, 1)])
+    def test_a_wide_basis_is_traded_against(self, basis: float, sign: int) -> None:
+        population = arbitrageurs()
+        orders = population.decide(outlook(basis=basis), accounts(3, 1e9), self.DRAWS)
+        assert orders.instrument.tolist() == [BTC] * 3
+        assert (np.sign(orders.quantity) == sign).all()
+        assert (orders.kind == IOC).all()
+        protected = INDEX[0] / 0.5 * (1 - sign * 3e-4)
+        assert (orders.limit == round(protected)).all()
+
+    def test_a_narrow_basis_is_left_alone(self) -> None:
+        assert len(arbitrageurs().decide(outlook(basis=0.0005), accounts(3, 1e9), self.DRAWS).owner) == 0
+
+    def test_the_spot_leg_hedges_what_was_filled(self) -> None:
+        """Ten lots of 0.1 BTC are one lot of 1 BTC; the outside sees the trade."""
+        population = arbitrageurs()
+        position = holding(3, -47)
+        position[:, SPOT_BTC] = (0, 4, 6)
+        orders = population.decide(outlook(basis=0.001), accounts(3, 1e9, position), self.DRAWS)
+        assert orders.instrument.tolist() == [SPOT_BTC] * 2
+        assert orders.owner.tolist() == [0, 2]
+        assert orders.quantity.tolist() == [4, -2]
+        assert (orders.kind == MARKET).all()
+
+    def test_a_perpetual_closed_by_force_leaves_spot_to_sell(self) -> None:
+        orders = arbitrageurs().decide(outlook(), accounts(3, 1e9, holding(3, 5, SPOT_BTC)), self.DRAWS)
+        assert orders.quantity.tolist() == [-5] * 3
+
+    def test_a_closed_basis_is_unwound(self) -> None:
+        orders = arbitrageurs().decide(outlook(basis=0.0001), accounts(3, 1e9, holding(3, -10)), self.DRAWS)
+        perp = orders.take(orders.instrument == BTC)
+        assert perp.quantity.tolist() == [10] * 3
+        assert (perp.kind == IOC | REDUCE_ONLY).all()
+
+    def test_capital_bounds_the_position(self) -> None:
+        """Three times equity, a tenth of it a step, nothing without headroom."""
+        population = arbitrageurs(count=1)
+        most = int(3 * 1e9 / (LOT_BTC * 1.005))
+        view = outlook(basis=0.005)
+
+        def sold(held: int, headroom: float | None = None) -> int:
+            orders = population.decide(view, accounts(1, 1e9, holding(1, held), headroom), self.DRAWS[:1])
+            return -int(orders.quantity[orders.instrument == BTC].sum())
+
+        assert sold(0) == most // 10
+        assert sold(-most + 10) == pytest.approx(10, abs=1)
+        assert sold(-most) == 0
+        assert sold(0, headroom=-1.0) == 0
+
+    def test_wealth_is_split_over_two_venues(self) -> None:
+        population = Arbitrageurs(venue="alpha", spot_venue="beta", count=2, wealth_sigma=0, spot_share=0.25)
+        assert population.start(SETTING, np.full((2, 2), 0.5)).tolist() == [[37_500_000, 12_500_000]] * 2
+
+    def test_an_exit_above_an_entry_is_refused(self) -> None:
+        with pytest.raises(ValidationError, match="must be below enter"):
+            Arbitrageurs(venue="alpha", spot_venue="beta", count=1, enter=10.0, exit=8.0)
+
+
+class TestFund:
+    def fund(self, **fields: float) -> Fund:
+        population = Fund.model_validate({"venue": "alpha"} | fields)
+        population.start(SETTING, np.empty((1, 0)))
+        return population
+
+    def test_it_is_the_fund_of_its_venue(self) -> None:
+        assert self.fund().fund_of == "alpha"
+        assert traders(1)[0].fund_of == ""
+
+    def test_it_unwinds_in_slices_at_a_limited_price(self) -> None:
+        """A time constant of an hour is a sixtieth a minute; sells no lower than 50 bp under the mark."""
+        orders = self.fund().decide(outlook(), accounts(1, position=holding(1, 600)), np.empty((1, 0)))
+        assert orders.quantity.tolist() == [-10]
+        assert orders.limit.tolist() == [round(INDEX[0] / 0.5 * 0.995)]
+        assert (orders.kind == IOC | REDUCE_ONLY).all()
+
+    def test_it_takes_a_share_of_the_depth_at_most_and_ends_flat(self) -> None:
+        fund = self.fund(participation=0.02)
+        quantities = []
+        left = -3_000
+        while left:
+            orders = fund.decide(outlook(), accounts(1, position=holding(1, left)), np.empty((1, 0)))
+            quantities.append(int(orders.quantity[0]))
+            left += quantities[-1]
+        assert max(quantities) == 20
+        assert min(quantities) == 1
+
+    def test_it_waits_where_there_is_no_depth(self) -> None:
+        orders = self.fund().decide(outlook(empty=True), accounts(1, position=holding(1, 600)), np.empty((1, 0)))
+        assert len(orders.owner) == 0
+
+
+class TestCrowd:
+    def test_orders_spread_about_the_mark(self) -> None:
+        crowd = Crowd(venue="alpha", count=20_000, ticks=3, lots=2)
+        crowd.start(SETTING, uniform(crowd, 20_000, 1))
+        orders = crowd.decide(outlook(), accounts(20_000), uniform(crowd, 20_000, 3))
+        assert orders.owner.tolist() == list(range(20_000))
+        for instrument in (BTC, ETH):
+            here = orders.instrument == instrument
+            mark = outlook().venues[0].mark[instrument]
+            assert set((orders.limit[here] - mark).tolist()) == {-3, -2, -1, 0, 1, 2, 3}
+            assert here.mean() == pytest.approx(0.5, abs=0.02)
+        assert set(orders.quantity.tolist()) == {-2, -1, 1, 2}
+        assert np.mean(orders.quantity > 0) == pytest.approx(0.5, abs=0.02)
+        assert CONTRACTS.names[BTC] == "BTC-PERP"
