@@ -1,0 +1,129 @@
+"""From a configuration to the parts of a market: axes, rows, books, ledger, outside world."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
+from sim.errors import ConfigError
+from sim.exchange.book import Books
+from sim.instruments import Instrument, contracts_of
+from sim.ledger import Ledger
+from sim.prices.bars import Bars
+from sim.prices.path import Outside, Path, exogenous
+from sim.rng import Streams
+from sim.types import B1, I8, NOBODY, Contracts, Pool, Population, Setting
+from sim.venue import Rows, Venue
+
+HOUSE_ROWS = 3
+"""Rows of each venue itself: fees, dust, house."""
+
+
+class Parts(NamedTuple):
+    """Everything a market is built from."""
+
+    path: Path
+    contracts: Contracts
+    venues: tuple[Venue, ...]
+    populations: tuple[Population, ...]
+    members: tuple[slice, ...]  # owners of each population
+    outside: int  # owner: the rest of the world
+    books: Books
+    ledger: Ledger
+    watched: B1  # (N,) owners whom margin rules bind
+    max_lots: I8  # (K,)
+
+
+def assemble(
+    config: MarketConfig, streams: Streams, bars: Mapping[str, Bars], people: Callable[[], Sequence[Population]]
+) -> Parts:
+    """Build a market's parts and endow its participants."""
+    listed, pools = _listing(config)
+    contracts = _contracts(config, [(pair[0], pair[1]) for pair in listed])
+    populations = tuple(people())
+    members, agents = _members(populations)
+    owners = agents + 1 + HOUSE_ROWS * len(config.venues)
+    _refuse_overflow(config, owners)
+    books = Books(len(listed), owners, int(contracts.max_price.max()))
+    ledger = Ledger(contracts, pools, owners, len(config.assets), books.resting)
+    unit = 10 ** config.assets[0].decimals
+    venues = tuple(
+        Venue(v, venue.model_copy(deep=True), contracts, pools, _rows(venue, v, populations, members, agents))
+        for v, venue in enumerate(config.venues)
+    )
+    for venue in venues:
+        venue.engage(ledger, unit, config.dt)
+    names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
+    setting = Setting(config.dt, unit, *names, contracts)
+    watched = np.arange(owners) < agents
+    for population, rows in zip(populations, members, strict=True):
+        draws = streams.uniform(f"traits/{population.name}", 0, population.count, population.traits)
+        _endow(ledger, venues, agents, rows, population.start(setting, draws))
+    max_lots = np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64)
+    path = _outside(config, streams, bars)
+    return Parts(path, contracts, venues, populations, members, agents, books, ledger, watched, max_lots)
+
+
+def _contracts(config: MarketConfig, listed: Sequence[tuple[int, Instrument]]) -> Contracts:
+    return contracts_of(listed, [u.name for u in config.underlyings], config.assets)
+
+
+def _listing(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[Pool, ...]]:
+    """Instruments in an order that makes pools contiguous, and the pools of all venues, wallets last of each."""
+    listed: list[tuple[int, Instrument]] = []
+    pools: list[Pool] = []
+    for v, venue in enumerate(config.venues):
+        start, first = len(listed), len(pools)
+        parts = venue.engine.pools(_contracts(config, [(v, instrument) for instrument in venue.instruments]))
+        wallet = first if len(parts) == 1 else first + len(parts)
+        for part in parts:
+            begin = len(listed)
+            listed.extend((v, venue.instruments[column]) for column in part)
+            span = slice(begin, len(listed))
+            pools.append(Pool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet))
+        if len(parts) > 1:
+            nothing = slice(len(listed), len(listed))
+            pools.append(Pool(v, len(pools), nothing, slice(0, 0), wallet))
+    return listed, tuple(pools)
+
+
+def _members(populations: Sequence[Population]) -> tuple[tuple[slice, ...], int]:
+    ends = np.cumsum([population.count for population in populations], dtype=np.int64)
+    members = tuple(slice(int(end) - p.count, int(end)) for p, end in zip(populations, ends, strict=True))
+    return members, int(ends[-1]) if len(ends) else 0
+
+
+def _rows(
+    venue: VenueConfig, number: int, populations: Sequence[Population], members: Sequence[slice], agents: int
+) -> Rows:
+    funds = [rows.start for p, rows in zip(populations, members, strict=True) if p.fund_of == venue.name]
+    if len(funds) > 1:
+        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one"])
+    first = agents + 1 + HOUSE_ROWS * number
+    return Rows(funds[0] if funds else NOBODY, first, first + 1, first + 2, agents)
+
+
+def _refuse_overflow(config: MarketConfig, owners: int) -> None:
+    """LED-2: the sum of all accounts must fit an int64."""
+    total = config.largest_account() * owners
+    if total >= TOTAL_LIMIT:
+        raise ConfigError(
+            [
+                f"venues: the largest position times {owners} accounts is {total:.3g} minor units; it must stay below "
+                "2^62: lower max_lots or max_price"
+            ]
+        )
+
+
+def _endow(ledger: Ledger, venues: Sequence[Venue], outside: int, rows: slice, wealth: I8) -> None:
+    """Deposit each member's wealth in its wallet at each venue, from outside."""
+    for venue in venues:
+        ledger.deposit(outside, np.arange(rows.start, rows.stop), venue.wallet, wealth[:, venue.number])
+
+
+def _outside(config: MarketConfig, streams: Streams, bars: Mapping[str, Bars]) -> Path:
+    names = [asset.name for asset in config.assets]
+    world = Outside(config.underlyings, config.correlation, config.stresses, names)
+    steps = None if config.duration is None else max(1, round(config.duration / config.dt))
+    return exogenous(world, streams=streams, dt=config.dt, steps=steps, bars=bars)

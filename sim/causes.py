@@ -1,0 +1,231 @@
+"""Who pushed whom under (LIQ-6): the excess of accounts under water, followed along the ordered event log.
+
+Between two assessments of a pool the log is replayed for the accounts that are under water, one kind of event after
+another; a kind's contribution is the change in excess that it makes with all else held. Contributions telescope: they
+sum to the change in excess exactly. They add up over the intervals since the account's excess was last >= 0.
+
+The order within an interval is: requirement, funding, deposits, index, collateral, voluntary flow, carry-over of the
+mark's average, losses allocated, then close-outs. Index means the mark moved with the oracle while the book's premium
+over it stays; voluntary flow is the account's own trades and the change of that premium. Inside liquidation rounds,
+only close-outs move anything; the mark's move of an instrument is shared among them by `closeouts.mark_move`.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from sim.errors import ConservationError
+from sim.ledger import Entry
+from sim.types import B1, F8, I8, NOBODY, Exposure, Fills, MarketView, Pool, Risk, Transfers
+
+REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN, CLOSE_OUT = (
+    "requirement",
+    "funding",
+    "deposit",
+    "index",
+    "collateral",
+    "voluntary",
+    "carry",
+    "loss",
+    "own",
+    "close_out",
+)
+"""Kinds of event. OWN is the account's own close-out: its price against the mark, its fee, and the margin it frees."""
+
+KINDS = (REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN, CLOSE_OUT)
+
+
+class Assessor(Protocol):
+    """The margin engine, as far as causes need it."""
+
+    def assess(self, book: Exposure) -> Risk:
+        """Equity, initial and maintenance of each account."""
+        ...
+
+
+class Moment(NamedTuple):
+    """Where in the run an assessment stands, and how the marks got there."""
+
+    step: int
+    round: int
+    marks: dict[str, F8]  # kind of event -> (K of the venue) marks after it, in order; the last is the present mark
+
+
+class Stage(NamedTuple):
+    """What one kind of event did to the accounts that were under water."""
+
+    kind: str
+    step: int
+    round: int
+    instrument: int  # global, for CLOSE_OUT; else NOBODY
+    rows: I8  # (R,) ascending
+    amount: F8  # (R,) change in excess, minor units of the numeraire
+
+
+class Causes(NamedTuple):
+    """Contributions to the excess of some accounts, one row each."""
+
+    row: I8
+    kind: I8  # place in KINDS
+    step: I8
+    round: I8
+    instrument: I8
+    amount: F8
+
+
+class Change(NamedTuple):
+    """Net postings of one kind of event to some accounts."""
+
+    balance: I8  # (R, C)
+    position: I8  # (R, K)
+
+
+class CauseLog:
+    """The memory of one pool.
+
+    Args:
+        pool: whose accounts.
+        watched: (A,) accounts that can be liquidated.
+    """
+
+    def __init__(self, pool: Pool, watched: B1) -> None:
+        self.pool, self.watched = pool, watched
+        self._excess: F8 = np.zeros(watched.size)
+        self._view: MarketView | None = None
+        self._since = np.full(watched.size, NOBODY)
+        self._stages: list[Stage] = []
+        self._dropped = 0  # stages forgotten at the front
+
+    def trace(self, book: Exposure, excess: F8, moment: Moment, journal: list[Entry], engine: Assessor) -> None:
+        """Take note of one assessment, the first thing after it was made."""
+        under = (excess < 0) & self.watched
+        if self._view is not None and under.any():
+            rows = np.flatnonzero(under)
+            fresh = rows[(self._excess[rows] >= 0) | (self._since[rows] == NOBODY)]
+            self._since[fresh] = self._dropped + len(self._stages)
+            self._stages.extend(self._replay(book.take(rows), rows, excess[rows], moment, journal, engine))
+        self._since[~under] = NOBODY
+        self._forget()
+        self._excess, self._view = excess, book.market
+
+    def _forget(self) -> None:
+        alive = self._since[self._since != NOBODY]
+        first = int(alive.min()) if alive.size else self._dropped + len(self._stages)
+        del self._stages[: first - self._dropped]
+        self._dropped = first
+
+    def _replay(
+        self, now: Exposure, rows: I8, final: F8, moment: Moment, journal: list[Entry], engine: Assessor
+    ) -> Iterator[Stage]:
+        changes = Tally(rows, self.pool, now).add(journal)
+        balance = now.balance - sum(change.balance for change in changes.values())
+        position = now.position - sum(change.position for change in changes.values())
+        then = self._view
+        assert then is not None
+        book = now._replace(
+            balance=balance, position=position, market=now.market._replace(mark=then.mark, price=then.price)
+        )
+        before = self._excess[rows]
+        for kind, instrument, book in self._states(book, now, changes, moment):  # noqa: B020
+            after = engine.assess(book).excess
+            if np.any(after != before):
+                yield Stage(kind, moment.step, moment.round, instrument, rows, after - before)
+            before = after
+        if not np.allclose(final, before, rtol=1e-9, atol=1.0):
+            raise ConservationError("causes: an event is missing from the log")
+
+    def _states(
+        self, book: Exposure, now: Exposure, changes: dict[str, Change], moment: Moment
+    ) -> Iterator[tuple[str, int, Exposure]]:
+        """The accounts after each kind of event in turn."""
+        yield REQUIREMENT, NOBODY, book
+        for kind in KINDS:
+            moved = kind in changes
+            if moved:
+                change = changes[kind]
+                book = book._replace(balance=book.balance + change.balance, position=book.position + change.position)
+            if kind == COLLATERAL and not np.array_equal(book.market.price, now.market.price):
+                moved, book = True, book._replace(market=book.market._replace(price=now.market.price))
+            if kind in moment.marks and kind != CLOSE_OUT:
+                mark = moment.marks[kind][self.pool.local]
+                if not np.array_equal(mark, book.market.mark):
+                    moved, book = True, book._replace(market=book.market._replace(mark=mark))
+            if moved:
+                yield kind, NOBODY, book
+        for column in np.flatnonzero(book.market.mark != now.market.mark):
+            mark = book.market.mark.copy()
+            mark[column] = now.market.mark[column]
+            book = book._replace(market=book.market._replace(mark=mark))
+            yield CLOSE_OUT, self.pool.instruments.start + int(column), book
+
+    def of(self, rows: I8) -> Causes:
+        """Everything that has pushed some accounts since their excess was last >= 0."""
+        parts: list[Causes] = []
+        for place, stage in enumerate(self._stages, start=self._dropped):
+            at = np.searchsorted(stage.rows, rows)
+            found = (at < stage.rows.size) & (self._since[rows] <= place)
+            found[found] = stage.rows[at[found]] == rows[found]
+            amount = stage.amount[at[found]]
+            named = (KINDS.index(stage.kind), stage.step, stage.round, stage.instrument)
+            parts.append(Causes(rows[found], *(np.full(amount.size, value) for value in named), amount))
+        if not parts:
+            return Causes(*(np.empty(0, dtype=np.int64) for _ in range(5)), np.empty(0))
+        return Causes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+class Tally:
+    """Net postings of a journal to some accounts of a pool, by kind of event.
+
+    A close-out is OWN to the account closed out and VOLUNTARY to the accounts whose resting orders it met.
+
+    Args:
+        rows: (R,) accounts, ascending.
+        pool: theirs.
+        shape: their books, for the number of assets and the contracts.
+    """
+
+    def __init__(self, rows: I8, pool: Pool, shape: Exposure) -> None:
+        self.pool, self.shape = pool, shape
+        self.changes: dict[str, Change] = {}
+        self._place = np.full(int(rows[-1]) + 1, NOBODY)
+        self._place[rows] = np.arange(rows.size)
+
+    def add(self, journal: list[Entry]) -> dict[str, Change]:
+        """Go through the journal."""
+        for event, posting in journal:
+            if isinstance(posting, Fills):
+                taker, maker = (OWN, VOLUNTARY) if event == CLOSE_OUT else (event, event)
+                self._trade(taker, posting, posting.taker, 1)
+                self._trade(maker, posting, posting.maker, -1)
+            else:
+                kind = OWN if event == CLOSE_OUT else event
+                self._cash(kind, posting, posting.source, posting.source_pool == self.pool.number, -1)
+                self._cash(kind, posting, posting.target, posting.target_pool == self.pool.number, 1)
+        return self.changes
+
+    def _known(self, owner: I8, here: B1) -> I8:
+        """Which postings concern one of the accounts."""
+        known = here & (owner < self._place.size)
+        known[known] = self._place[owner[known]] != NOBODY
+        return np.flatnonzero(known)
+
+    def _change(self, kind: str) -> Change:
+        nothing = Change(np.zeros_like(self.shape.balance), np.zeros_like(self.shape.position))
+        return self.changes.setdefault(kind, nothing)
+
+    def _trade(self, kind: str, fills: Fills, owner: I8, sign: int) -> None:
+        part = self.pool.instruments
+        at = self._known(owner, (fills.instrument >= part.start) & (fills.instrument < part.stop))
+        if at.size:
+            contracts, column = self.shape.market.contracts, fills.instrument[at] - part.start
+            row, lots, change = self._place[owner[at]], sign * fills.quantity[at], self._change(kind)
+            np.add.at(change.position, (row, column), lots)
+            value = lots * fills.price[at] * contracts.multiplier[column]
+            np.add.at(change.balance, (row, contracts.settle[column]), -value)
+
+    def _cash(self, kind: str, moves: Transfers, owner: I8, here: B1, sign: int) -> None:
+        at = self._known(owner, here)
+        if at.size:
+            row = self._place[owner[at]]
+            np.add.at(self._change(kind).balance, (row, moves.asset[at]), sign * moves.amount[at])

@@ -1,0 +1,310 @@
+"""Liquidation rounds and the loss waterfall of one market (LIQ-1 to LIQ-5, LOSS-1 to LOSS-3)."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sim.causes import CLOSE_OUT, LOSS, Causes
+from sim.exchange.book import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS
+from sim.waterfall.allocation import largest_remainder
+from sim.types import IOC, NOBODY, REDUCE_ONLY, CloseOuts, F8, Fills, Floor, I8, Pool, Relief, Residual, Risk, Transfers
+
+if TYPE_CHECKING:
+    from sim.market import Market
+    from sim.venue import Venue
+
+
+class Executed(NamedTuple):
+    """The close-outs of one venue and round, one row each, in the order they were matched."""
+
+    number: I8  # id in the run
+    action: I8  # id of the first close-out of the same account in the same round
+    account: I8  # owner
+    pool: I8  # number of the pool
+    instrument: I8  # global
+    planned: I8  # lots, signed
+    filled: I8  # lots, >= 0
+    limit: I8  # ticks
+    notional: I8  # minor units, of what was filled
+    mark_before: F8  # ticks
+    mark_after: F8
+    mid_before: F8
+    mid_after: F8
+    equity: F8  # minor units, as the engine saw them when it decided
+    maintenance: F8
+
+
+class Absorbed(NamedTuple):
+    """What one layer did for one bankrupt account."""
+
+    pool: Pool
+    account: int
+    layer: str
+    shortfall: int  # minor units, when its turn came
+    absorbed: int  # minor units
+    lots: I8  # (K of the pool) taken over
+    notional: int  # minor units, at the mark
+
+
+def liquidate(market: "Market") -> int:
+    """Rounds of assess, plan, match, settle, until nothing is planned or filled, or ``max_rounds`` (LIQ-4).
+
+    Returns:
+        How many rounds closed something out.
+    """
+    for number in range(market.config.max_rounds):
+        if not any([close_out_round(market, venue, number) for venue in market.venues]):
+            return number
+        market.assess(number + 1)
+    return market.config.max_rounds
+
+
+def close_out_round(market: "Market", venue: "Venue", number: int) -> bool:
+    """One round at one venue; whether anything was filled."""
+    plans = [(state.pool, plan) for state in venue.states.values() if (plan := _plan(market, venue, state.pool)).account.size]
+    if not plans:
+        return False
+    pool = np.concatenate([np.full(plan.account.size, p.number) for p, plan in plans])
+    plan = CloseOuts(
+        *(np.concatenate(columns) for columns in zip(*(_in_market(p, plan) for p, plan in plans), strict=True))
+    )
+    executed = _execute(market, venue, pool, plan)
+    causes = [venue_causes(market, executed, p) for p, _ in plans]
+    market.recorder.close_outs(number, venue.number, executed, causes)
+    return bool(executed.filled.any())
+
+
+def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
+    """What the venue's policy wants closed in one pool, after open orders were cancelled (LIQ-1)."""
+    state = venue.states[pool.number]
+    risk, distress = state.risk, state.distress
+    rows = np.flatnonzero(risk.liquidatable)
+    fresh = rows[distress.since[rows] == NOBODY]
+    distress.since[fresh] = market.tick
+    distress.since[(distress.since != NOBODY) & ~risk.liquidatable] = NOBODY
+    if not rows.size or market.config.suppress_closeouts:
+        return CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
+    for instrument in range(pool.instruments.start, pool.instruments.stop):
+        market.books.cancel_owners(instrument, rows)
+    book = venue.book(pool)
+    weights = np.zeros(book.position.shape)
+    weights[rows] = state.engine.shares(book.take(rows))
+    plan = venue.policy.plan(risk, distress, book, weights)
+    distress.acted[plan.account] = market.tick
+    return plan
+
+
+def _in_market(pool: Pool, plan: CloseOuts) -> CloseOuts:
+    return plan._replace(instrument=plan.instrument + pool.instruments.start)
+
+
+def _execute(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts) -> Executed:
+    """Match close-outs one after another, re-marking after each, and settle them."""
+    count = plan.account.size
+    numbers = market.next_closeout + np.arange(count)
+    market.next_closeout += count
+    orders = np.empty((count, 8), dtype=np.int64)
+    columns = (plan.account, plan.instrument, plan.quantity, plan.limit, IOC + REDUCE_ONLY, NOBODY, 0, numbers)
+    for place, column in enumerate(columns):
+        orders[:, place] = column
+    before = venue.view.mark
+    matched = market.books.match(orders, market.ledger.position, market.bands)
+    market.ledger.settle(Fills(*np.ascontiguousarray(matched.fills.T)), CLOSE_OUT)
+    _, first = np.unique(pool * market.owners + plan.account, return_inverse=True)
+    lowest = np.full(first.max() + 1, numbers[-1] + 1)
+    np.minimum.at(lowest, first, numbers)
+    notional = _notional(market, matched.fills, numbers)
+    _charge(market, venue, pool, plan, notional)
+    marks_before, marks_after = _marks(venue, plan.instrument - venue.part.start, matched.report, before)
+    venue.remark(market.books.tops()[venue.part])
+    equity, maintenance = _seen(venue, pool, plan.account)
+    mids = [_mid(matched.report[:, column]) for column in (MID2_BEFORE, MID2_AFTER)]
+    filled = matched.report[:, FILLED_LOTS]
+    return Executed(
+        *(numbers, lowest[first], plan.account, pool, plan.instrument, plan.quantity, filled, plan.limit, notional),
+        *(marks_before, marks_after, *mids, equity, maintenance),
+    )
+
+
+def _seen(venue: "Venue", pool: I8, account: I8) -> tuple[F8, F8]:
+    """Equity and maintenance of accounts as last assessed."""
+    equity, maintenance = np.empty(account.size), np.empty(account.size)
+    for number in np.unique(pool):
+        here, risk = pool == number, venue.states[int(number)].risk
+        equity[here], maintenance[here] = risk.equity[account[here]], risk.maintenance[account[here]]
+    return equity, maintenance
+
+
+def _mid(doubled: I8) -> F8:
+    return np.where(doubled == NOBODY, np.nan, doubled / 2)
+
+
+def _notional(market: "Market", fills: I8, numbers: I8) -> I8:
+    """Minor units filled of each close-out."""
+    notional = np.zeros(numbers.size, dtype=np.int64)
+    value = np.abs(fills[:, LOTS]) * fills[:, TICKS] * market.contracts.multiplier[fills[:, 2]]
+    np.add.at(notional, fills[:, REASON] - numbers[0], value)
+    return notional
+
+
+def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notional: I8) -> None:
+    """The liquidation fee, to the fund, from what equity is left after the close-out (FEE-1)."""
+    rate = venue.config.fees.liquidation
+    if not rate:
+        return
+    due = venue.config.fees.amounts(notional, rate)
+    target = venue.rows.fund if venue.rows.fund != NOBODY else venue.rows.fees
+    for number in np.unique(pool):
+        state, here = venue.states[int(number)], pool == number
+        accounts = np.unique(plan.account[here])
+        left = np.maximum(venue.book(state.pool).take(accounts).equity(), 0)
+        asked = np.zeros(accounts.size)
+        np.add.at(asked, np.searchsorted(accounts, plan.account[here]), due[here])
+        paid = np.floor(np.minimum(asked, left)).astype(np.int64)
+        paid[accounts == target] = 0
+        market.ledger.transfer(Transfers.of(accounts, target, int(number), venue.wallet, 0, paid), CLOSE_OUT)
+
+
+def _marks(venue: "Venue", columns: I8, report: I8, before: F8) -> tuple[F8, F8]:
+    """The mark of each close-out's instrument just before and just after it (LIQ-4)."""
+    old, new = np.empty(columns.size), np.empty(columns.size)
+    for column in np.unique(columns):
+        here = np.flatnonzero(columns == column)
+        quotes = venue.quotes._replace(
+            mid=_mid(report[here, MID2_AFTER]),
+            last=report[here, LAST_AFTER].astype(np.float64),
+            oracle=np.full(here.size, venue.quotes.oracle[column]),
+            basis=np.full(here.size, venue.basis[column]),
+        )
+        new[here] = venue.mark_of(quotes)
+        old[here] = np.r_[before[column], new[here[:-1]]]
+    return old, new
+
+
+def venue_causes(market: "Market", executed: Executed, pool: Pool) -> tuple[I8, Causes]:
+    """What pushed the accounts just acted on, and the number of their action (LIQ-6)."""
+    here = executed.pool == pool.number
+    accounts, first = np.unique(executed.account[here], return_index=True)
+    causes = market.causes[pool.number].of(accounts)
+    action = executed.action[here][first][np.searchsorted(accounts, causes.row)]
+    return action, causes
+
+
+def allocate_losses(market: "Market") -> None:
+    """Put every bankrupt account through the waterfall, at the mark of the last round (LOSS-3)."""
+    if market.config.suppress_closeouts:
+        return
+    for venue in market.venues:
+        for state in venue.states.values():
+            bankrupt = np.flatnonzero(state.risk.bankrupt)
+            if bankrupt.size:
+                Waterfall(market, venue, state.pool).run(bankrupt)
+                market.assess(market.config.max_rounds + 1)
+
+
+class Waterfall:
+    """The loss layers of a venue at work on one pool."""
+
+    def __init__(self, market: "Market", venue: "Venue", pool: Pool) -> None:
+        self.market, self.venue, self.pool = market, venue, pool
+        self.state = venue.states[pool.number]
+        self.risk = Risk(*(column.copy() for column in self.state.risk))
+
+    def run(self, bankrupt: I8) -> None:
+        """Largest shortfall first, ties by account."""
+        for account in bankrupt[np.argsort(self.risk.equity[bankrupt], kind="stable")]:
+            self._relieve(int(account))
+
+    def _relieve(self, account: int) -> None:
+        for instrument in range(self.pool.instruments.start, self.pool.instruments.stop):
+            self.market.books.cancel_owners(instrument, np.array([account]))
+        self.market.recorder.shortfall(self.venue.number, self._short(account))
+        for layer in self.venue.config.waterfall:
+            if not self._short(account):
+                return
+            loss = self._residual(account)
+            self._apply(layer.kind, loss, layer.absorb(loss, self._floor(account)))
+        short = self._short(account)
+        if short:
+            rows, wallet = self.venue.rows, self.venue.wallet
+            self._pay(Transfers.of(rows.house, account, wallet, self.pool.number, 0, short))
+            self._record(account, "bad_debt", short, short)
+            self._refresh(np.array([account]))
+
+    def _short(self, account: int) -> int:
+        """Whole units that the account's equity lacks."""
+        return int(np.ceil(max(0.0, -float(self.risk.equity[account]))))
+
+    def _residual(self, account: int) -> Residual:
+        """The account's legs and what each lacks; a flat account has one empty leg."""
+        short, row = self._short(account), self.venue.book(self.pool).take(np.array([account]))
+        legs = np.flatnonzero(row.position[0])
+        if not legs.size:
+            nothing = np.zeros(1, dtype=np.int64)
+            return Residual(account, nothing, nothing, np.array([short]))
+        weights = np.rint(self.state.engine.shares(row)[0, legs] * 2.0**32).astype(np.int64)
+        if not weights.any():
+            weights[:] = 1
+        return Residual(account, legs, row.position[0, legs], largest_remainder(short, weights))
+
+    def _floor(self, account: int) -> Floor:
+        """What the layers see; the fund's row counts its free wallet."""
+        book, risk, fund = self.venue.book(self.pool), self.risk, self.venue.rows.fund
+        if fund != NOBODY and self.venue.wallet != self.pool.number:
+            wallet = self.market.ledger.balance[:, self.venue.wallet, fund]
+            balance = book.balance.copy()
+            balance[fund] += wallet
+            equity = risk.equity.copy()
+            equity[fund] += float(wallet @ book.market.price)
+            book, risk = book._replace(balance=balance), risk._replace(equity=equity)
+        eligible = self.market.watched & (risk.equity > 0)
+        eligible[account] = False
+        return Floor(book, risk, eligible, fund, self.state.engine.assess)
+
+    def _apply(self, layer: str, loss: Residual, relief: Relief) -> None:
+        """Post what a layer did and record it."""
+        account, start, number = loss.account, self.pool.instruments.start, self.pool.number
+        fills, short = relief.fills, int(loss.deficit.sum())
+        if not fills.taker.size and not relief.payers.size and relief.assumes == NOBODY:
+            return
+        self.market.ledger.settle(fills._replace(instrument=fills.instrument + start), LOSS)
+        for instrument in np.unique(fills.instrument):
+            makers = np.unique(fills.maker[fills.instrument == instrument])
+            self.market.books.cancel_owners(int(instrument) + start, makers)
+        self._pay(Transfers.of(relief.payers, account, number, number, 0, relief.payments))
+        absorbed = int(relief.payments.sum())
+        if relief.assumes != NOBODY:
+            absorbed = short
+            self._hand_over(account, relief.assumes)
+        self._refresh(np.unique(np.r_[account, fills.maker, relief.payers]))
+        lots = np.zeros(self.pool.instruments.stop - start, dtype=np.int64)
+        np.add.at(lots, fills.instrument, np.abs(fills.quantity))
+        multiplier = self.market.contracts.multiplier[self.pool.instruments]
+        notional = int((lots * self.venue.book(self.pool).market.mark * multiplier).sum())
+        self._record(account, layer, short, absorbed, lots, notional)
+
+    def _hand_over(self, account: int, fund: int) -> None:
+        """Every balance of the account becomes the fund's, and the fund's wallet margins what it took."""
+        balance, number = self.market.ledger.balance[:, self.pool.number, account], self.pool.number
+        assets = np.flatnonzero(balance)
+        self._pay(Transfers.of(account, fund, number, number, assets, balance[assets]))
+        if self.venue.wallet != number:
+            risk = self.state.engine.assess(self.venue.book(self.pool).take(np.array([fund])))
+            lacking = int(np.ceil(max(0.0, risk.initial[0] - risk.equity[0])))
+            self._pay(Transfers.of(fund, fund, self.venue.wallet, number, 0, lacking))
+
+    def _pay(self, moves: Transfers) -> None:
+        self.market.ledger.transfer(moves, LOSS)
+
+    def _refresh(self, rows: I8) -> None:
+        """Assess anew whoever was touched."""
+        fresh = self.state.engine.assess(self.venue.book(self.pool).take(rows))
+        for column, value in zip(self.risk, fresh, strict=True):
+            column[rows] = np.where(self.market.watched[rows], value, 0.0)
+
+    def _record(
+        self, account: int, layer: str, short: int, absorbed: int, lots: I8 | None = None, notional: int = 0
+    ) -> None:
+        empty = np.zeros(self.pool.instruments.stop - self.pool.instruments.start, dtype=np.int64)
+        event = Absorbed(self.pool, account, layer, short, absorbed, empty if lots is None else lots, notional)
+        self.market.recorder.loss(self.venue.number, event)

@@ -1,0 +1,128 @@
+"""The schema of one market: what a configuration may say, and the rules that tie its parts together."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.component import Component, choice
+from sim.exchange import MARKS
+from sim.exchange.fees import Fees
+from sim.exchange.funding import Funding
+from sim.exchange.mark import MedianMark
+from sim.exchange.oracle import Oracle
+from sim.instruments import Asset, Instrument
+from sim.liquidation import LIQUIDATIONS
+from sim.liquidation.full import Full
+from sim.margin.calls import MarginCalls
+from sim.margin.engine import EngineConfig
+from sim.prices import STRESSES
+from sim.prices.underlying import Underlying
+from sim.waterfall import LAYERS
+
+CASH_LIMIT, TOTAL_LIMIT = 2**53, 2**62
+
+
+class VenueConfig(Component):
+    """One exchange: what it lists and the rules it lists it under."""
+
+    name: str = Field(min_length=1, description="unique name")
+    instruments: tuple[Instrument, ...] = Field(min_length=1, description="what is listed")
+    engine: EngineConfig = Field(description="margin engine: netting, valuation, requirement")
+    mark: choice(MARKS) = Field(default=MedianMark(), description="mark price")  # type: ignore[valid-type]
+    oracle: Oracle = Field(default=Oracle(), description="what the venue is told of the index")
+    funding: Funding | None = Field(default=None, description="funding of perpetuals; none = never paid")
+    fees: Fees = Field(default=Fees(), description="trading and liquidation fees")
+    band: float = Field(default=0.1, gt=0, le=1, description="price band around the mark; 1 = none (share)")
+    spread: float = Field(default=0.0002, ge=0, lt=0.1, description="spread at which the outside quotes spot (share)")
+    liquidation: choice(LIQUIDATIONS) = Field(default=Full(), description="close-outs")  # type: ignore[valid-type]
+    waterfall: tuple[choice(LAYERS), ...] = Field(default=(), description="loss layers in order (LOSS-1)")  # type: ignore[valid-type]
+    calls: MarginCalls | None = Field(default=None, description="margin calls; none = never made (MAR-4)")
+
+
+class MarketConfig(Component):
+    """Everything that happens inside one run, people apart."""
+
+    dt: float = Field(default=60.0, gt=0, description="length of a step (s)")
+    duration: float | None = Field(default=None, gt=0, description="length of the run; none = the replay's (s)")
+    assets: tuple[Asset, ...] = Field(default=(Asset(name="USD"),), min_length=1, description="numeraire first")
+    underlyings: tuple[Underlying, ...] = Field(min_length=1, description="index prices")
+    correlation: tuple[tuple[float, ...], ...] | None = Field(default=None, description="of the index innovations")
+    stresses: tuple[choice(STRESSES), ...] = Field(default=(), description="exogenous stories")  # type: ignore[valid-type]
+    venues: tuple[VenueConfig, ...] = Field(min_length=1, description="exchanges")
+    max_rounds: int = Field(default=200, ge=1, description="liquidation rounds in one step (count)")
+    suppress_closeouts: bool = Field(default=False, description="never close anybody out: the twin of a run")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for what, names in (
+            ("assets", [a.name for a in self.assets]),
+            ("underlyings", [u.name for u in self.underlyings]),
+            ("venues", [v.name for v in self.venues]),
+            ("instruments", [i.name for v in self.venues for i in v.instruments]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what}: {', '.join(twice)} listed twice; names must be unique: rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        underlyings, assets = [u.name for u in self.underlyings], [a.name for a in self.assets]
+        for path, instrument in self._listed():
+            if instrument.underlying not in underlyings:
+                raise ValueError(f"{path}.underlying: {instrument.underlying!r} is not one of {', '.join(underlyings)}")
+            if instrument.settle and instrument.settle not in assets:
+                raise ValueError(f"{path}.settle: {instrument.settle!r} is not one of {', '.join(assets)}")
+        if self.duration is None and not any(u.process.kind == "replay" for u in self.underlyings):
+            raise ValueError("duration: missing; only a replay sets its own length: give seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _correlation_is_one(self) -> Self:
+        if self.correlation is None:
+            return self
+        matrix = np.array([list(row) for row in self.correlation if len(row) == len(self.correlation)])
+        if matrix.shape != (len(self.underlyings),) * 2:
+            raise ValueError(f"correlation: needs {len(self.underlyings)} rows and columns, one per underlying")
+        if not np.array_equal(matrix, matrix.T) or not np.array_equal(np.diag(matrix), np.ones(len(matrix))):
+            raise ValueError("correlation: must be symmetric with ones on the diagonal")
+        lowest = float(np.linalg.eigvalsh(matrix)[0])
+        if lowest < -1e-9:
+            raise ValueError(
+                f"correlation: not positive semi-definite (smallest eigenvalue {lowest:.3g}); bring the entries nearer to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _money_is_whole(self) -> Self:
+        """LED-2: whole consideration, and equity exact in float64."""
+        decimals = {asset.name: asset.decimals for asset in self.assets}
+        for path, i in self._listed():
+            multiplier = i.multiplier(decimals[i.settle] if i.settle else self.assets[0].decimals)
+            if multiplier != int(multiplier) or multiplier < 1:
+                raise ValueError(
+                    f"{path}.lot: tick x lot = {i.tick:g} x {i.lot:g} is {multiplier} minor units, not a whole number; "
+                    "make tick or lot larger, or give the asset more decimals"
+                )
+            if Fraction(str(i.max_price)) % Fraction(str(i.tick)):
+                raise ValueError(f"{path}.max_price: {i.max_price:g} is not a multiple of the tick {i.tick:g}")
+            largest = i.max_lots * i.levels * int(multiplier)
+            if largest >= CASH_LIMIT:
+                raise ValueError(
+                    f"{path}.max_lots: the largest position, {i.max_lots} lots x {i.levels} ticks x {multiplier}, is "
+                    f"{largest:.3g} minor units; it must stay below 2^53: lower max_lots or max_price"
+                )
+        return self
+
+    def _listed(self) -> Iterator[tuple[str, Instrument]]:
+        for v, venue in enumerate(self.venues):
+            for i, instrument in enumerate(venue.instruments):
+                yield f"venues.{v}.instruments.{i}", instrument
+
+    def largest_account(self) -> int:
+        """Minor units that one account's position can be worth at most."""
+        decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}
+        return max(i.max_lots * i.levels * int(i.multiplier(decimals[i.settle])) for _, i in self._listed())

@@ -1,0 +1,5 @@
+"""Order book, mark price, oracle, funding, fees and admission of one venue."""
+
+from sim.exchange.mark import BookMark, MedianMark
+
+MARKS = {"median": MedianMark, "book": BookMark}

@@ -1,0 +1,25 @@
+"""Trading and liquidation fees (FEE-1)."""
+
+import numpy as np
+from pydantic import Field
+
+from sim.component import Component
+from sim.rounding import round_up
+from sim.types import F8, I8
+
+
+class Fees(Component):
+    """Shares of traded notional, rounded up to a minor unit; a negative maker fee is a rebate."""
+
+    maker: float = Field(default=0.0, ge=-0.01, le=0.1, description="fee of the resting side (share of notional)")
+    taker: float = Field(default=0.0, ge=0, le=0.1, description="fee of the arriving side (share of notional)")
+    liquidation: float = Field(default=0.0, ge=0, le=0.1, description="fee of a close-out, to the fund (share)")
+
+    @property
+    def free(self) -> bool:
+        """Whether ordinary trades cost nothing."""
+        return self.maker == 0 and self.taker == 0
+
+    def amounts(self, notional: I8 | F8, rate: float) -> I8:
+        """What each trade of a notional (minor units) pays at a rate."""
+        return round_up(notional * rate).astype(np.int64)

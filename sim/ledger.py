@@ -1,0 +1,127 @@
+"""The one owner of account state: integer balances and positions, changed only by balanced postings (LED-1)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.errors import ConservationError
+from sim.jit import kernel
+from sim.types import F8, I8, Contracts, Exposure, Fills, MarketView, Pool, Transfers
+
+
+class Entry(NamedTuple):
+    """One line of the event log since the last assessment (LIQ-6)."""
+
+    event: str
+    posting: Fills | Transfers
+
+
+@kernel
+def post_fills(balance, position, entry, taker, maker, instrument, quantity, price, pool, settle, multiplier):  # type: ignore[no-untyped-def]
+    """Pay each fill's consideration from buyer to seller and move the lots the other way."""
+    for i in range(taker.size):
+        k = instrument[i]
+        value = price[i] * multiplier[k]
+        balance[settle[k], pool[k], taker[i]] -= quantity[i] * value
+        balance[settle[k], pool[k], maker[i]] += quantity[i] * value
+        for side in range(2):
+            owner = taker[i] if side == 0 else maker[i]
+            change = quantity[i] if side == 0 else -quantity[i]
+            held = position[k, owner]
+            after = held + change
+            if held == 0 or (held > 0) == (change > 0):
+                entry[k, owner] += change * value
+            elif after == 0:
+                entry[k, owner] = 0
+            elif (after > 0) == (held > 0):
+                entry[k, owner] = np.int64(np.rint(entry[k, owner] * (after / held)))
+            else:
+                entry[k, owner] = after * value
+            position[k, owner] = after
+
+
+@kernel
+def post_transfers(balance, source, target, source_pool, target_pool, asset, amount):  # type: ignore[no-untyped-def]
+    """Move cash with both signs."""
+    for i in range(source.size):
+        balance[asset[i], source_pool[i], source[i]] -= amount[i]
+        balance[asset[i], target_pool[i], target[i]] += amount[i]
+
+
+def _frozen(array: I8 | F8) -> I8 | F8:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+class Ledger:
+    """Columnar accounts of N owners in P pools, over K instruments and C assets.
+
+    Arrays are instrument- and asset-major, so that a pool's accounts, (owner, instrument), are a transposed slice:
+    no copy, and not writeable. Instruments of one pool are contiguous.
+
+    Args:
+        contracts: the K instruments.
+        pools: the pools; every instrument belongs to exactly one.
+        owners: N.
+        assets: C.
+        resting: (3, K, N) resting buys, sells and reserved cash, written by the books alone.
+    """
+
+    def __init__(self, contracts: Contracts, pools: tuple[Pool, ...], owners: int, assets: int, resting: I8) -> None:
+        instruments = len(contracts.names)
+        self.contracts = contracts
+        self.pools = pools
+        self.pool_of = np.zeros(instruments, dtype=np.int64)
+        for pool in pools:
+            self.pool_of[pool.instruments] = pool.number
+        self._balance = np.zeros((assets, len(pools), owners), dtype=np.int64)
+        self._pledged = np.zeros((assets, len(pools), owners), dtype=np.int64)
+        self._position = np.zeros((instruments, owners), dtype=np.int64)
+        self._entry = np.zeros((instruments, owners), dtype=np.int64)
+        self._leverage = np.full((instruments, owners), np.inf)
+        self.balance = _frozen(self._balance)
+        self.position = _frozen(self._position)
+        self.entry = _frozen(self._entry)
+        self.journal: list[Entry] = []
+        frozen = [_frozen(a) for a in (self._balance, self._pledged, self._position, *resting, self._entry)]
+        self._views = {pool.number: self._columns(pool, frozen) for pool in pools}
+
+    def _columns(self, pool: Pool, frozen: list[I8 | F8]) -> tuple[I8 | F8, ...]:
+        balance, pledged, position, bids, asks, reserved, entry = frozen
+        part = pool.instruments
+        by_asset = (balance[:, pool.number].T, pledged[:, pool.number].T)
+        by_instrument = (position[part].T, bids[part].T, asks[part].T, reserved[part].T, entry[part].T)
+        return (*by_asset, *by_instrument, _frozen(self._leverage)[part].T)
+
+    def view(self, pool: Pool, market: MarketView) -> Exposure:
+        """The live accounts of one pool, read-only; ``market`` is the pool's part of the venue's view."""
+        return Exposure(*self._views[pool.number], market)  # type: ignore[arg-type]
+
+    def settle(self, fills: Fills, event: str) -> None:
+        """Post trades: the buyer pays quantity x price x multiplier in the settle asset, the seller receives it."""
+        c = self.contracts
+        if fills.taker.size:
+            post_fills(self._balance, self._position, self._entry, *fills[:5], self.pool_of, c.settle, c.multiplier)
+            self.journal.append(Entry(event, fills))
+
+    def transfer(self, moves: Transfers, event: str) -> None:
+        """Post cash moves between accounts."""
+        if moves.source.size:
+            post_transfers(self._balance, *moves)
+            self.journal.append(Entry(event, moves))
+
+    def deposit(self, outside: int, owners: I8, pool: int, amounts: I8) -> None:
+        """Starting wealth of some owners in a wallet pool, from outside."""
+        self.transfer(Transfers.of(outside, owners, pool, pool, 0, amounts), "deposit")
+
+    def cap_leverage(self, instrument: int, owners: I8, cap: F8) -> None:
+        """Set the leverage some owners choose in an instrument (inf = the venue's)."""
+        self._leverage[instrument, owners] = cap
+
+    def check(self) -> None:
+        """Refuse to go on if cash or lots were created (LED-1). Call after any posting; it costs one pass."""
+        if self._balance.sum(axis=(1, 2)).any() or self._pledged.sum(axis=(1, 2)).any():
+            raise ConservationError("ledger: balances no longer sum to nil")
+        if self._position.sum(axis=1).any():
+            raise ConservationError("ledger: positions no longer sum to nil")

@@ -1,0 +1,120 @@
+"""One market: builds the parts and knows the order of a step, nothing else."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import mesa
+import numpy as np
+
+from sim import clearing, trading
+from sim.build import Parts, assemble
+from sim.causes import CauseLog, Moment
+from sim.config import MarketConfig
+from sim.prices.bars import Bars
+from sim.prices.impact import Impacts
+from sim.recorder import Recorder
+from sim.rng import Streams
+from sim.types import F8, I8, AccountView, Outlook, Population
+from sim.venue import Venue
+
+Populate = Callable[["Market"], Sequence[Population]]
+
+
+class Market(mesa.Model):
+    """Agents trading on venues whose margin engines can be swapped.
+
+    Args:
+        config: the market's rules; left as it is.
+        populate: makes the participants (see ``agents.populate``).
+        seed: root seed of every stream (RNG-1).
+        bars: daily bars by source, for underlyings that replay.
+    """
+
+    def __init__(
+        self, config: MarketConfig, populate: Populate, *, seed: int, bars: Mapping[str, Bars] | None = None
+    ) -> None:
+        super().__init__(rng=int(np.random.SeedSequence([seed, 0]).generate_state(1, np.uint64)[0]))
+        self.config = config.model_copy(deep=True)
+        self.streams = Streams(seed)
+        self.tick = 0
+        self.next_closeout = 0
+        parts: Parts = assemble(self.config, self.streams, bars or {}, lambda: populate(self))
+        self.path, self.contracts, self.venues = parts.path, parts.contracts, parts.venues
+        self.populations, self.members, self.outside = parts.populations, parts.members, parts.outside
+        self.books, self.ledger, self.watched = parts.books, parts.ledger, parts.watched
+        self.max_lots = parts.max_lots
+        self.owners = self.watched.size
+        self.steps_planned = len(self.path.x) - 1
+        self.impacts = Impacts.of([underlying.impact for underlying in self.config.underlyings], self.config.dt)
+        self.impact = np.zeros(len(self.config.underlyings))
+        self.bands = np.ones((len(self.contracts.names), 2), dtype=np.int64)
+        self.rounds = 0
+        self.causes = {pool.number: CauseLog(pool, self.watched) for pool in self.ledger.pools}
+        self.recorder = Recorder(self)
+        trading.open_market(self)
+        self.recorder.accounts("start")
+
+    def step(self) -> None:
+        """Advance the market by one step."""
+        self.tick += 1
+        trading.advance_index(self)
+        orders = trading.collect_orders(self)
+        trading.match(self, trading.admit_orders(self, orders))
+        trading.mark_to_market(self)
+        self.rounds = clearing.liquidate(self)
+        clearing.allocate_losses(self)
+        self.recorder.record()
+
+    def assess(self, number: int, stages: bool = False) -> None:
+        """Every account's verdict, at every venue, and its causes (MAR-1, LIQ-6).
+
+        Args:
+            number: liquidation round.
+            stages: whether the marks moved with the index and the market since the last time.
+        """
+        for venue in self.venues:
+            moment = Moment(self.tick, number, venue.stages if stages else {})
+            for state in venue.states.values():
+                book = venue.book(state.pool)
+                risk = state.engine.assess(book)
+                state.risk = type(risk)(*(np.where(self.watched, column, 0.0) for column in risk))
+                self.causes[state.pool.number].trace(book, state.risk.excess, moment, self.ledger.journal, state.engine)
+        self.ledger.journal.clear()
+
+    def spot(self) -> F8:
+        """The index of each underlying, impact included, (U,) quote currency (IDX-1, IDX-2)."""
+        index: F8 = np.exp(self.path.x[self.tick] + self.impact)
+        return index
+
+    def outlook(self) -> Outlook:
+        """What every agent may know."""
+        leverage = np.concatenate([venue.leverage for venue in self.venues])
+        liquidity = float(self.path.liquidity[self.tick])
+        views = tuple(venue.view for venue in self.venues)
+        first = tuple(venue.part.start for venue in self.venues)
+        return Outlook(self.tick, self.config.dt, self.spot(), liquidity, views, first, leverage)
+
+    def accounts(self, members: slice) -> AccountView:
+        """What some owners know of themselves."""
+        equity = np.stack([venue.equity(members) for venue in self.venues], axis=1)
+        free = np.stack([venue.free(members) for venue in self.venues], axis=1)
+        wallet = np.stack([self.ledger.balance[:, venue.wallet, members].T for venue in self.venues], axis=1)
+        return AccountView(
+            self.ledger.position[:, members].T, self.ledger.entry[:, members].T, free, equity, wallet
+        )
+
+    def position_of(self, owner: int) -> I8:
+        """Lots an owner holds of each instrument, (K,)."""
+        return self.ledger.position[:, owner]
+
+    def equity_of(self, owner: int) -> float:
+        """An owner's equity over all venues, minor units of the numeraire."""
+        return float(self.accounts(slice(owner, owner + 1)).equity.sum())
+
+    def wallet_of(self, owner: int) -> I8:
+        """An owner's wallet balances, (V, C) minor units."""
+        wallet: I8 = self.accounts(slice(owner, owner + 1)).wallet[0]
+        return wallet
+
+    def exposed(self, venue: Venue) -> I8:
+        """Open interest of a venue's instruments, (K,) lots."""
+        return np.abs(self.ledger.position[venue.part]).sum(axis=1) // 2

@@ -1,0 +1,217 @@
+"""What a run leaves behind: preallocated columns while it runs, tidy frames afterwards.
+
+Frames (units: prices in quote currency, quantities in lots, money in whole minor units of the numeraire):
+
+- ``steps``: one row per step and instrument.
+- ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.
+- ``causes``: one row per action and kind of event that changed its account's excess since it was last >= 0 (LIQ-6).
+- ``losses``: one row per bankrupt account and loss layer; layer ``bad_debt`` is what nobody absorbed (LOSS-3).
+- ``accounts``: one row per margin account, at start and end.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sim.causes import KINDS, Causes
+from sim.clearing import Absorbed, Executed
+from sim.types import F8, I8, NOBODY, SPOT, Fills
+
+if TYPE_CHECKING:
+    from sim.market import Market
+
+PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "funding")
+COUNTS = ("open_interest", "volume", "trades", "closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional")
+MONEY = ("fund", "equity", "initial", "maintenance", "shortfall", "calls", "calls_met", "calls_missed")
+"""Columns of a venue, repeated on each of its instruments' rows."""
+
+
+class Recorder:
+    """Collects one market's frames. Memory is fixed at the start, but for the lists of close-outs and losses."""
+
+    def __init__(self, market: "Market") -> None:
+        self.market = market
+        steps, instruments = market.steps_planned, len(market.contracts.names)
+        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES}
+        self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNTS}
+        self._money = {name: np.zeros((steps, len(market.venues)), dtype=np.int64) for name in MONEY}
+        self._fallback = np.zeros((steps, instruments), dtype=bool)
+        self._rounds = np.zeros(steps, dtype=np.int64)
+        self._closeouts: list[pd.DataFrame] = []
+        self._causes: list[tuple[I8, Causes]] = []
+        self._losses: list[tuple[object, ...]] = []
+        self._accounts: list[pd.DataFrame] = []
+
+    def trades(self, fills: Fills) -> None:
+        """Volume of one batch."""
+        row, k = self.market.tick - 1, fills.instrument
+        instruments = len(self.market.contracts.names)
+        self._counts["trades"][row] += np.bincount(k, minlength=instruments)
+        lots = np.bincount(k, weights=np.abs(fills.quantity), minlength=instruments)
+        self._counts["volume"][row] += lots.astype(np.int64)
+
+    def close_outs(self, number: int, venue: int, executed: Executed, causes: list[tuple[I8, Causes]]) -> None:
+        """One round at one venue."""
+        row, k, market = self.market.tick - 1, executed.instrument, self.market
+        for name, values in (
+            ("closeouts", np.ones(k.size, dtype=np.int64)),
+            ("liquidated", executed.filled),
+            ("liquidated_notional", executed.notional),
+            ("volume", executed.filled),
+        ):
+            np.add.at(self._counts[name][row], k, values)
+        tick = market.contracts.tick[k]
+        in_quote = {name: getattr(executed, name) * tick for name in _TICKS}
+        frame = pd.DataFrame(executed._asdict() | in_quote)
+        frame = frame.rename(columns={"number": "id", "account": "owner"})
+        frame.insert(1, "step", market.tick)
+        frame.insert(2, "round", number)
+        frame.insert(3, "order", np.arange(k.size))
+        frame.insert(4, "venue", venue)
+        self._closeouts.append(frame)
+        self._causes.extend(causes)
+
+    def loss(self, venue: int, event: Absorbed) -> None:
+        """What one layer absorbed of one account's shortfall."""
+        row, part = self.market.tick - 1, event.pool.instruments
+        if event.layer.startswith("adl"):
+            self._counts["adl"][row, part] += event.lots
+            worth = event.lots * self.market.venues[venue].view.mark[event.pool.local]
+            self._counts["adl_notional"][row, part] += (worth * self.market.contracts.multiplier[part]).astype(np.int64)
+        where = (self.market.tick, venue, event.pool.number, event.account, event.layer)
+        self._losses.append((*where, event.shortfall, event.absorbed, int(event.lots.sum()), event.notional))
+
+    def shortfall(self, venue: int, amount: int) -> None:
+        """Negative equity of a bankrupt account, before the waterfall."""
+        self._money["shortfall"][self.market.tick - 1, venue] += amount
+
+    def record(self) -> None:
+        """The end of a step."""
+        market, row = self.market, self.market.tick - 1
+        self._rounds[row] = market.rounds
+        index, exogenous = market.spot(), np.exp(market.path.x[market.tick])
+        for venue in market.venues:
+            part, view, tick = venue.part, venue.view, venue.contracts.tick
+            underlying = venue.contracts.underlying
+            self._fallback[row, part] = venue.fallback
+            for name, values in (
+                ("index", index[underlying]),
+                ("exogenous", exogenous[underlying]),
+                ("oracle", view.oracle[underlying]),
+                ("mark", view.mark * tick),
+                ("mid", venue.quotes.mid * tick),
+                ("bid", view.bid * tick),
+                ("ask", view.ask * tick),
+                ("last", view.last * tick),
+                ("depth", view.depth),
+                ("funding", view.funding),
+            ):
+                self._prices[name][row, part] = values
+            self._counts["open_interest"][row, part] = view.open_interest
+            self._venue_money(row, venue.number)
+
+    def _venue_money(self, row: int, number: int) -> None:
+        venue = self.market.venues[number]
+        sums = {name: 0.0 for name in ("equity", "initial", "maintenance")}
+        for state in venue.states.values():
+            for name in sums:
+                sums[name] += float(getattr(state.risk, name).sum())
+        fund = venue.rows.fund
+        if fund != NOBODY:
+            sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
+        sums |= dict(zip(("calls", "calls_met", "calls_missed"), venue.called.tolist(), strict=True))
+        for name, value in sums.items():
+            self._money[name][row, number] = round(value)
+
+    def accounts(self, moment: str) -> None:
+        """A snapshot of every participant's margin accounts."""
+        market = self.market
+        agents = np.flatnonzero(market.watched)
+        names = np.repeat([p.name for p in market.populations], [p.count for p in market.populations])
+        for venue in market.venues:
+            for state in venue.states.values():
+                value = venue.book(state.pool).take(agents).value()
+                columns: dict[str, object] = {"moment": moment, "owner": agents, "population": names}
+                columns |= {"venue": venue.config.name, "pool": state.pool.number}
+                columns |= {name: _whole(getattr(state.risk, name)[agents]) for name in state.risk._fields}
+                columns |= {"gross": _whole(np.abs(value).sum(axis=1)), "net": _whole(value.sum(axis=1))}
+                columns["wallet"] = _whole(venue.wallet_cash(slice(None))[agents])
+                self._accounts.append(pd.DataFrame(columns))
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """All frames, of the steps made so far."""
+        return {
+            "steps": self._steps_frame(),
+            "closeouts": self._closeouts_frame(),
+            "causes": self._causes_frame(),
+            "losses": self._losses_frame(),
+            "accounts": pd.concat(self._accounts, ignore_index=True),
+        }
+
+    def _steps_frame(self) -> pd.DataFrame:
+        market, done = self.market, self.market.tick
+        contracts, instruments = market.contracts, len(market.contracts.names)
+        repeat = {"step": np.arange(1, done + 1), "seconds": market.path.seconds[1 : done + 1]}
+        if market.path.stamp.size:
+            repeat["stamp"] = market.path.stamp[1 : done + 1]
+        columns: dict[str, object] = {name: np.repeat(values, instruments) for name, values in repeat.items()}
+        venues = np.array([venue.config.name for venue in market.venues], dtype=object)
+        columns["venue"] = np.tile(venues[contracts.venue], done)
+        columns["instrument"] = np.tile(np.array(contracts.names, dtype=object), done)
+        columns["kind"] = np.tile(np.where(contracts.kind == SPOT, "spot", "perpetual").astype(object), done)
+        columns |= {name: values[:done].ravel() for name, values in (self._prices | self._counts).items()}
+        columns["rounds"] = np.repeat(self._rounds[:done], instruments)
+        columns["fallback"] = self._fallback[:done].ravel()
+        columns |= {name: values[:done, contracts.venue].ravel() for name, values in self._money.items()}
+        return pd.DataFrame(columns)
+
+    def _closeouts_frame(self) -> pd.DataFrame:
+        market = self.market
+        if not self._closeouts:
+            names = ("id", "step", "round", "order", "venue", *Executed._fields[1:])
+            return pd.DataFrame({"owner" if name == "account" else name: [] for name in names})
+        frame = pd.concat(self._closeouts, ignore_index=True)
+        frame["venue"] = [market.venues[v].config.name for v in frame["venue"]]
+        frame["instrument"] = [market.contracts.names[k] for k in frame["instrument"]]
+        frame.insert(6, "population", self._population(frame["owner"].to_numpy()))
+        return frame
+
+    def _causes_frame(self) -> pd.DataFrame:
+        if not self._causes:
+            return pd.DataFrame({name: [] for name in ("action", "kind", "step", "round", "instrument", "amount")})
+        action = np.concatenate([action for action, _ in self._causes])
+        causes = Causes(*(np.concatenate(c) for c in zip(*(causes for _, causes in self._causes), strict=True)))
+        names = np.array([*self.market.contracts.names, ""], dtype=object)  # NOBODY = -1 picks the last
+        kinds = np.array(KINDS, dtype=object)[causes.kind]
+        columns = {"action": action, "kind": kinds, "step": causes.step, "round": causes.round}
+        return pd.DataFrame(columns | {"instrument": names[causes.instrument], "amount": causes.amount})
+
+    def _losses_frame(self) -> pd.DataFrame:
+        names = ("step", "venue", "pool", "owner", "layer", "shortfall", "absorbed", "lots", "notional")
+        frame = pd.DataFrame(self._losses, columns=list(names))
+        frame["venue"] = [self.market.venues[v].config.name for v in frame["venue"]]
+        return frame
+
+    def _population(self, owners: I8) -> np.ndarray:  # type: ignore[type-arg]
+        ends = np.array([members.stop for members in self.market.members])
+        names = np.array([population.name for population in self.market.populations], dtype=object)
+        return names[np.searchsorted(ends, owners, side="right")]
+
+    def summary(self) -> dict[str, float | int]:
+        """A few totals of the run, money in minor units."""
+        counts, money, done = self._counts, self._money, self.market.tick
+        layers: dict[str, int] = {}
+        for *_, layer, _, absorbed, _, _ in self._losses:
+            layers[f"absorbed_{layer}"] = layers.get(f"absorbed_{layer}", 0) + int(absorbed)  # type: ignore[call-overload]
+        totals = {name: int(counts[name][:done].sum()) for name in COUNTS[1:]}
+        totals |= {name: int(money[name][:done].sum()) for name in MONEY[4:]}
+        return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
+
+
+_TICKS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")
+"""Columns of close-outs kept in ticks until recorded."""
+
+
+def _whole(values: F8) -> I8:
+    return np.rint(values).astype(np.int64)

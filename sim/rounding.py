@@ -1,0 +1,27 @@
+"""Whole units out of real shares (LED-2)."""
+
+import numpy as np
+
+from sim.types import F8, I8
+
+
+def balanced(amounts: F8) -> I8:
+    """Round real amounts that sum to nil into whole units that sum to nil, by largest remainder, ties by row.
+
+    Args:
+        amounts: (n,) minor units, summing to nil up to float noise.
+    """
+    whole = np.floor(amounts)
+    units = whole.astype(np.int64)
+    lacking = -int(units.sum())
+    if lacking:
+        order = np.argsort(whole - amounts, kind="stable")
+        units[order[:lacking]] += 1
+    return units
+
+
+def round_up(amounts: F8) -> F8:
+    """Whole units not below the amounts, forgiving float dust of a part in 10^12."""
+    near = np.rint(amounts)
+    dust = np.abs(amounts - near) <= 1e-12 * np.maximum(1.0, np.abs(near))
+    return np.where(dust, near, np.ceil(amounts))

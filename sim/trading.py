@@ -1,0 +1,260 @@
+"""The phases of a step up to the mark: index, orders, admission, matching, marks."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.causes import DEPOSIT, FUNDING, VOLUNTARY
+from sim.errors import ConfigError
+from sim.exchange.admission import Batch, admit
+from sim.rounding import balanced
+from sim.types import F8, I8, LIMIT, MARKET, PERPETUAL, REDUCE_ONLY, SPOT, Exposure, Fills, Orders, Transfers
+
+if TYPE_CHECKING:
+    from sim.market import Market
+    from sim.venue import PoolState, Venue
+
+DRAW_BITS, PLACE_BITS = 36, 22
+"""An arrival key is latency class, then a uniform draw of the owner, then the place in what was sent (RNG-1)."""
+
+
+def open_market(market: "Market") -> None:
+    """First prices: last trade, oracle and mark at the index."""
+    for venue in market.venues:
+        ticks = np.rint(venue.in_ticks(np.exp(market.path.x[0]))).astype(np.int64)
+        wrong = np.flatnonzero((ticks < 1) | (ticks > venue.contracts.max_price))
+        if wrong.size:
+            raise ConfigError([_unpriced(venue, int(column), int(ticks[column])) for column in wrong])
+        for column, price in enumerate(ticks):
+            market.books.set_last(venue.part.start + column, int(price))
+        venue.open(market.streams, np.exp(market.path.x[0]), asset_prices(market), market.steps_planned)
+        venue.remark(market.books.tops()[venue.part])
+    market.spot_held = market.ledger.position[:, market.outside].copy()
+    market.assess(0)
+
+
+def _unpriced(venue: "Venue", column: int, price: int) -> str:
+    contracts = venue.contracts
+    return (
+        f"venues.{venue.number}.instruments: {contracts.names[column]!r} starts at {price} ticks, outside 1 to "
+        f"{contracts.max_price[column]}; make the tick smaller or max_price larger"
+    )
+
+
+def asset_prices(market: "Market") -> F8:
+    """Value of a minor unit of each asset in minor units of the numeraire, (C,), now."""
+    assets = market.config.assets
+    scale = np.array([asset.price * 10.0 ** (assets[0].decimals - asset.decimals) for asset in assets])
+    price: F8 = scale * market.path.asset_price[market.tick]
+    return price
+
+
+def advance_index(market: "Market") -> None:
+    """Spot moves, the oracle tells, funding falls due, calls are met, engines learn (IDX-2, IDX-3, FUND-1, MAR-4)."""
+    market.impact = market.impacts.advance(market.impact, _bought_outside(market))
+    seconds = float(market.path.seconds[market.tick])
+    for venue in market.venues:
+        _pay_funding(market, venue, seconds)
+        if venue.config.calls is not None:
+            _meet_calls(market, venue)
+        venue.hear(market.streams, market.tick, seconds, market.spot(), asset_prices(market))
+
+
+def _bought_outside(market: "Market") -> F8:
+    """What the market bought in spot in the last step, net, (U,) quote currency."""
+    held = market.ledger.position[:, market.outside]
+    lots, contracts = market.spot_held - held, market.contracts
+    market.spot_held = held.copy()
+    bought = np.zeros(len(market.impact))
+    np.add.at(bought, contracts.underlying, lots * contracts.lot * market.spot()[contracts.underlying])
+    return bought
+
+
+def _pay_funding(market: "Market", venue: "Venue", seconds: float) -> None:
+    """Longs pay shorts the due rate on notional at the mark; whole units by largest remainder (LED-2)."""
+    funding = venue.config.funding
+    rate = None if funding is None else funding.due(seconds)
+    if rate is None:
+        return
+    contracts = venue.contracts
+    venue.view = venue.view._replace(funding=rate)
+    for column in np.flatnonzero((contracts.kind == PERPETUAL) & (rate != 0)):
+        k = venue.part.start + int(column)
+        position = market.ledger.position[k]
+        owners = np.flatnonzero(position)
+        due = balanced(position[owners] * (venue.view.mark[column] * contracts.multiplier[column] * rate[column]))
+        pool = int(market.ledger.pool_of[k])
+        moves = Transfers.of(owners, venue.rows.dust, pool, pool, int(contracts.settle[column]), due)
+        market.ledger.transfer(moves, FUNDING)
+
+
+def _meet_calls(market: "Market", venue: "Venue") -> None:
+    """Deposits that answer margin calls, from outside, recorded (MAR-4)."""
+    for state in venue.states.values():
+        assert state.calls is not None
+        draws = market.streams.uniform(f"calls/{venue.config.name}/{state.pool.number}", market.tick, market.owners, 2)
+        outcome = state.calls.advance(market.tick, state.risk, draws)
+        venue.count_calls(outcome)
+        owners = np.flatnonzero(outcome.deposits)
+        amounts, number = outcome.deposits[owners], state.pool.number
+        market.ledger.transfer(
+            Transfers.of(market.outside, owners, venue.wallet, number, 0, amounts), DEPOSIT
+        )
+
+
+def collect_orders(market: "Market") -> Orders:
+    """Everybody's orders for this step, by owner, in order of arrival; the outside's spot quotes come first."""
+    outlook, batches, latency = market.outlook(), [_spot_quotes(market)], [0]
+    for population, members in zip(market.populations, market.members, strict=True):
+        draws = market.streams.uniform(f"decide/{population.name}", market.tick, population.count, population.width)
+        orders = population.decide(outlook, market.accounts(members), draws)
+        batches.append(orders._replace(owner=orders.owner + members.start))
+        latency.append(population.latency)
+    classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
+    orders = Orders.join(batches)
+    return orders.take(np.argsort(arrival_keys(market, orders.owner, classes)))
+
+
+def arrival_keys(market: "Market", owner: I8, latency: I8) -> I8:
+    """One distinct key per order, addressed by owner and step (RNG-1, BOOK-2)."""
+    draws = market.streams.uniform("arrival", market.tick, market.owners, 1)[:, 0]
+    drawn = (draws * 2.0**DRAW_BITS).astype(np.int64)[owner]
+    drawn[owner == market.outside] = 0
+    return ((latency << DRAW_BITS) + drawn << PLACE_BITS) + np.arange(owner.size)
+
+
+def _spot_quotes(market: "Market") -> Orders:
+    """The outside buys and sells spot at the index, half a spread away, as much as anyone may hold."""
+    parts = []
+    for venue in market.venues:
+        columns = np.flatnonzero(venue.contracts.kind == SPOT)
+        fair, k = venue.in_ticks(market.spot())[columns], columns + venue.part.start
+        half = venue.config.spread / 2
+        bid = np.clip(np.floor(fair * (1 - half)), 1, None).astype(np.int64)
+        ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
+        outside = np.full(columns.size, market.outside)
+        parts += [
+            Orders.of(outside, k, market.max_lots[k], bid, LIMIT, 0),
+            Orders.of(outside, k, -market.max_lots[k], ask, LIMIT, 1),
+        ]
+    return Orders.join(parts)
+
+
+def admit_orders(market: "Market", orders: Orders) -> I8:
+    """The orders that margin allows, packed for the books, in order of arrival (MAR-1, ISO-1)."""
+    bands, reserve = market.bands, _reserve(market, orders)
+    packed = np.empty((orders.owner.size, 8), dtype=np.int64)
+    packed[:, :6] = np.stack(orders, axis=1)
+    packed[:, 6], packed[:, 7] = reserve, -1
+    replaced = market.books.replaced(packed)
+    passes = np.zeros(orders.owner.size, dtype=bool)
+    pool_of = market.ledger.pool_of[orders.instrument]
+    for venue in market.venues:
+        _set_bands(bands, venue)
+        for state in venue.states.values():
+            mine = np.flatnonzero(pool_of == state.pool.number) if len(market.ledger.pools) > 1 else slice(None)
+            local = orders.take(mine)
+            local = local._replace(instrument=local.instrument - state.pool.instruments.start)
+            max_lots = market.max_lots[state.pool.instruments]
+            batch = Batch(local, reserve[mine], replaced[mine], venue.book(state.pool), max_lots)
+            passes[mine] = _admit_pool(market, venue, state, batch)
+    return packed[passes]
+
+
+def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Batch) -> np.ndarray:  # type: ignore[type-arg]
+    """Which of a pool's orders pass; isolated margin moves from the wallet for those that do."""
+
+    def shortage(accounts: I8, book: Exposure) -> F8:
+        verdict = state.engine.admits(book)
+        lacking = verdict.initial - verdict.equity
+        if venue.wallet != state.pool.number:
+            lacking = lacking - venue.wallet_cash(accounts)
+        return np.where(market.watched[accounts], lacking, 0.0)
+
+    passes = admit(batch, shortage)
+    used = np.flatnonzero(passes & (batch.orders.quantity != 0) & (batch.orders.kind < REDUCE_ONLY))
+    if venue.wallet != state.pool.number and used.size:
+        accounts, book = batch.hypothetical(used)
+        verdict = state.engine.admits(book)
+        lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.wallet_cash(accounts)).astype(np.int64)
+        need = market.watched[accounts] & (lacking > 0)
+        moves = Transfers.of(accounts[need], accounts[need], venue.wallet, state.pool.number, 0, lacking[need])
+        market.ledger.transfer(moves, DEPOSIT)
+    return passes
+
+
+def _set_bands(bands: I8, venue: "Venue") -> None:
+    """Lowest and highest price that may trade now, around the oracle; spot is free (BOOK-1)."""
+    oracle, width, top = venue.in_ticks(venue.view.oracle), venue.config.band, venue.contracts.max_price
+    free = (venue.contracts.kind == SPOT) | (width >= 1)
+    bands[venue.part, 0] = np.where(free, 1, np.maximum(1, np.ceil(oracle * (1 - width))))
+    bands[venue.part, 1] = np.where(free, top, np.minimum(top, np.floor(oracle * (1 + width))))
+
+
+def _reserve(market: "Market", orders: Orders) -> I8:
+    """Minor units per lot that an order may cost beyond its margin: the taker fee, and its limit against the mark."""
+    reserve = np.zeros(orders.owner.size, dtype=np.int64)
+    mark = np.concatenate([venue.view.mark for venue in market.venues])[orders.instrument]
+    taker = np.concatenate([np.full(venue.view.mark.size, venue.config.fees.taker) for venue in market.venues])
+    buys, k = orders.quantity > 0, orders.instrument
+    protected = (orders.kind & ~REDUCE_ONLY) == MARKET
+    limit = np.where(protected, market.bands[k, np.where(buys, 1, 0)], orders.limit)
+    worse = np.maximum(0, np.where(buys, limit - mark, mark - limit))
+    reserve = np.ceil(market.contracts.multiplier[k] * (worse + taker[k] * limit)).astype(np.int64)
+    return reserve
+
+
+def match(market: "Market", orders: I8) -> None:
+    """Orders meet in the books; trades and their fees are posted (BOOK-1, FEE-1)."""
+    matched = market.books.match(orders, market.ledger.position, market.bands)
+    fills = Fills(*np.ascontiguousarray(matched.fills.T))
+    market.ledger.settle(fills, VOLUNTARY)
+    market.recorder.trades(fills)
+    for venue in market.venues:
+        if not venue.config.fees.free:
+            _charge_fees(market, venue, fills)
+
+
+def _charge_fees(market: "Market", venue: "Venue", fills: Fills) -> None:
+    """Taker and maker fees of one venue, to its fee row; the outside pays none."""
+    k = fills.instrument
+    here = (k >= venue.part.start) & (k < venue.part.stop)
+    fees, contracts = venue.config.fees, market.contracts
+    for owner, rate in ((fills.taker, fees.taker), (fills.maker, fees.maker)):
+        at = np.flatnonzero(here & market.watched[owner]) if rate else np.empty(0, dtype=np.int64)
+        notional = np.abs(fills.quantity[at]) * fills.price[at] * contracts.multiplier[k[at]]
+        pools, settle = market.ledger.pool_of[k[at]], contracts.settle[k[at]]
+        due = fees.amounts(notional, rate)
+        market.ledger.transfer(Transfers.of(owner[at], venue.rows.fees, pools, venue.wallet, settle, due), FUNDING)
+
+
+def mark_to_market(market: "Market") -> None:
+    """Marks after trading, isolated cash back to its wallet, and everybody's verdict (MARK-1, MAR-1)."""
+    tops, depth = market.books.tops(), market.books.depth(*_near(market))
+    for venue in market.venues:
+        part = venue.part
+        venue.learn_basis(tops[part], market.config.dt)
+        venue.remark(tops[part], depth=depth[part].mean(axis=1), open_interest=market.exposed(venue))
+        if venue.config.funding is not None:
+            venue.config.funding.sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
+        if venue.wallet not in venue.states:
+            for state in venue.states.values():
+                _return_idle(market, venue, state)
+    market.assess(0, stages=True)
+
+
+def _near(market: "Market") -> tuple[I8, I8]:
+    """Prices within 1% of the marks, (K,) each."""
+    mark = np.concatenate([venue.view.mark for venue in market.venues])
+    return np.ceil(mark * 0.99).astype(np.int64), np.floor(mark * 1.01).astype(np.int64)
+
+
+def _return_idle(market: "Market", venue: "Venue", state: "PoolState") -> None:
+    """Cash of accounts without position or order goes back to the wallet (ISO-1)."""
+    book = venue.book(state.pool)
+    idle = market.watched & (book.balance[:, 0] > 0)
+    for column in range(book.position.shape[1]):
+        idle &= (book.position[:, column] == 0) & (book.bids[:, column] == 0) & (book.asks[:, column] == 0)
+    owners = np.flatnonzero(idle)
+    moves = Transfers.of(owners, owners, state.pool.number, venue.wallet, 0, book.balance[owners, 0])
+    market.ledger.transfer(moves, DEPOSIT)

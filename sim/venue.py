@@ -1,0 +1,201 @@
+"""One exchange at run time: its rules, its public view, its margin pools."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.causes import CARRY, INDEX, VOLUNTARY
+from sim.config import VenueConfig
+from sim.ledger import Ledger
+from sim.margin.calls import Calls
+from sim.margin.engine import MarginEngine
+from sim.rng import Streams
+from sim.types import F8, I8, NOBODY, Contracts, Distress, Exposure, MarketView, Pool, Risk
+
+YEAR = 365 * 86_400.0
+
+
+class Rows(NamedTuple):
+    """Owners that are not participants."""
+
+    fund: int  # insurance fund, or NOBODY
+    fees: int  # trading fees
+    dust: int  # what rounding leaves
+    house: int  # the venue's own money: pays bad debt
+    outside: int  # the rest of the world
+
+
+class Quotes(NamedTuple):
+    """What the mark is made of, (K,), ticks."""
+
+    mid: F8
+    last: F8
+    oracle: F8
+    basis: F8
+
+
+class PoolState:
+    """A margin pool with its engine and what is known of its accounts."""
+
+    def __init__(self, pool: Pool, engine: MarginEngine, owners: int) -> None:
+        self.pool, self.engine = pool, engine
+        self.risk = Risk(np.zeros(owners), np.zeros(owners), np.zeros(owners))
+        self.distress = Distress(np.full(owners, NOBODY), np.full(owners, NOBODY))
+        self.calls: Calls | None = None
+
+
+class Venue:
+    """The rules of one venue bound to the market's ledger.
+
+    Args:
+        number: index among the venues.
+        config: its rules; a private copy, for components keep state.
+        contracts: the instruments of all venues.
+        pools: the pools of all venues.
+        rows: its system owners.
+    """
+
+    def __init__(
+        self, number: int, config: VenueConfig, contracts: Contracts, pools: tuple[Pool, ...], rows: Rows
+    ) -> None:
+        mine = np.flatnonzero(contracts.venue == number)
+        self.number, self.config, self.rows = number, config, rows
+        self.part = slice(int(mine[0]), int(mine[-1]) + 1)
+        self.contracts = contracts.slice(self.part)
+        self.pools = tuple(pool for pool in pools if pool.venue == number and pool.instruments.stop > pool.instruments.start)
+        self.wallet = self.pools[0].wallet
+        self.states: dict[int, PoolState] = {}
+        self.basis = np.zeros(mine.size)
+        self.variance = np.zeros(mine.size)
+        self.fallback = np.zeros(mine.size, dtype=bool)
+        self.leverage = np.full(mine.size, np.inf)
+        self.called = np.zeros(3, dtype=np.int64)  # margin calls opened, met, missed in this step
+        self.view: MarketView
+        self.quotes: Quotes
+        self.before: Quotes
+
+    def engage(self, ledger: Ledger, unit: int, dt: float) -> None:
+        """Give every pool its own engine, and the policy its clock."""
+        self.ledger, self.dt = ledger, dt
+        self.policy = self.config.liquidation.bind(dt)
+        owners = ledger.balance.shape[2]
+        for pool in self.pools:
+            engine = self.config.engine.build(self.contracts.slice(pool.local), unit)
+            self.states[pool.number] = PoolState(pool, engine, owners)
+
+    def open(self, streams: Streams, index: F8, price: F8, steps: int) -> None:
+        """The view before the first step."""
+        count, unknown = len(self.contracts.names), np.full(len(self.contracts.names), np.nan)
+        self._returns = np.zeros((steps, index.size))
+        self._returns.flags.writeable = False
+        oracle = self._told(streams, 0, 0.0, index)
+        ticks, zero = np.rint(self.in_ticks(oracle)), np.zeros(count)
+        self.view = MarketView(
+            *(0, self.contracts, ticks, unknown, unknown, ticks, zero, zero, np.zeros(count, dtype=np.int64)),
+            *(oracle, np.ones(index.size), np.sqrt(self.variance), price, self._returns[:0]),
+        )
+        self._fresh_leverage()
+
+    def hear(self, streams: Streams, tick: int, seconds: float, index: F8, price: F8) -> None:
+        """A new step: what the oracle says, what is learnt from it, and the engines' new parameters."""
+        self.before = self.quotes
+        self.called[:] = 0
+        oracle = self._told(streams, tick, seconds, index)
+        moved = np.log(oracle / self.view.oracle)
+        self._returns.flags.writeable = True
+        self._returns[tick - 1] = moved
+        self._returns.flags.writeable = False
+        self.view = self.view._replace(
+            tick=tick,
+            oracle=oracle,
+            confidence=np.full(index.size, float(self._heard)),
+            vol=self._volatility(moved),
+            price=price,
+            returns=self._returns[:tick],
+        )
+        for state in self.states.values():
+            state.engine.observe(self.view.slice(state.pool.local))
+        self._fresh_leverage()
+
+    def _told(self, streams: Streams, tick: int, seconds: float, index: F8) -> F8:
+        draws = streams.uniform(f"oracle/{self.config.name}", tick, index.size, self.config.oracle.sources)
+        told, self._heard = self.config.oracle.publish(seconds, index, draws, self.dt)
+        return told
+
+    def _fresh_leverage(self) -> None:
+        for state in self.states.values():
+            self.leverage[state.pool.local] = state.engine.leverage(self.view.slice(state.pool.local))
+
+    def in_ticks(self, index: F8) -> F8:
+        """A price of each underlying (U,) as ticks of each instrument (K,)."""
+        price: F8 = index[self.contracts.underlying] / self.contracts.tick
+        return price
+
+    def mark_of(self, quotes: Quotes) -> F8:
+        """The mark that some quotes make, (K,) whole ticks (MARK-1)."""
+        fair = quotes.oracle * (1 + quotes.basis)
+        return np.asarray(self.config.mark.mark(quotes.mid, quotes.last, fair, quotes.oracle))
+
+    def read_tops(self, tops: I8) -> Quotes:
+        """Quotes from the books' best bid, best ask and last price (K, 3), NOBODY where missing."""
+        missing = np.any(tops[:, :2] == NOBODY, axis=1)
+        self.fallback = missing
+        mid = np.where(missing, np.nan, (tops[:, 0] + tops[:, 1]) / 2)
+        return Quotes(mid, tops[:, 2].astype(np.float64), self.in_ticks(self.view.oracle), self.basis)
+
+    def remark(self, tops: I8, **changed: object) -> None:
+        """Quote and mark anew; other columns of the view that changed may come along."""
+        self.quotes = self.read_tops(tops)
+        side = np.where(tops == NOBODY, np.nan, tops)
+        self.view = self.view._replace(
+            mark=self.mark_of(self.quotes), bid=side[:, 0], ask=side[:, 1], last=self.quotes.last, **changed
+        )
+
+    def learn_basis(self, tops: I8, dt: float) -> None:
+        """Carry the mark's average one step on, with the books as they are now."""
+        quotes = self.read_tops(tops)
+        self.basis = np.asarray(self.config.mark.blend(self.basis, quotes.mid, quotes.oracle, dt))
+
+    @property
+    def stages(self) -> dict[str, F8]:
+        """How the marks came from the last step's to the present ones, by kind of event, in order (LIQ-6)."""
+        old, new = self.before, self.quotes
+        ratio = new.oracle / old.oracle
+        index = Quotes(old.mid * ratio, old.last * ratio, new.oracle, old.basis)
+        return {
+            INDEX: self.mark_of(index),
+            VOLUNTARY: self.mark_of(new._replace(basis=old.basis)),
+            CARRY: self.view.mark,
+        }
+
+    def equity(self, rows: slice) -> F8:
+        """Equity of owners over all their accounts here, minor units of the numeraire, as last assessed."""
+        total: F8 = sum(state.risk.equity[rows] for state in self.states.values())  # type: ignore[assignment]
+        if self.wallet not in self.states:
+            total = total + self.wallet_cash(rows)
+        return total
+
+    def _volatility(self, returns: F8, half_life: float = 86_400.0) -> F8:
+        """Annualised EWMA volatility of the oracle by instrument after one more return (U,)."""
+        square = returns[self.contracts.underlying] ** 2 * (YEAR / self.dt)
+        weight = 1 - 0.5 ** (self.dt / half_life)
+        self.variance = self.variance + weight * (square - self.variance)
+        return np.sqrt(self.variance)
+
+    def book(self, pool: Pool) -> Exposure:
+        """The live accounts of a pool at the venue's present view."""
+        return self.ledger.view(pool, self.view.slice(pool.local))
+
+    def free(self, rows: slice) -> F8:
+        """What owners may still commit as initial margin, minor units of the numeraire."""
+        if self.wallet not in self.states:
+            return self.wallet_cash(rows)
+        state = self.states[self.wallet]
+        market, reserved = self.view, self.book(state.pool).reserved[rows]
+        held: F8 = state.risk.equity[rows] - state.risk.initial[rows]
+        return held - reserved @ market.price[market.contracts.settle]
+
+    def wallet_cash(self, rows: I8 | slice) -> F8:
+        """Value of wallet balances, minor units of the numeraire."""
+        cash: F8 = self.ledger.balance[:, self.wallet, rows].T @ self.view.price
+        return cash
