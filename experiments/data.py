@@ -1,0 +1,113 @@
+"""Reads the days that a replay runs on: packaged series, CSV, Parquet."""
+
+import datetime
+import difflib
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from sim.errors import DataError
+from sim.prices.bars import Bars, validated
+from sim.prices.replay import Replay
+from sim.prices.underlying import Underlying
+
+PACKAGED = ("sp500", "nasdaq", "wti", "vix")
+"""Daily series that arch ships: US dollars or index points. wti and vix have closes only."""
+
+COLUMNS = ("open", "high", "low", "close")
+
+
+def read_bars(source: str, start: datetime.date | None = None, end: datetime.date | None = None) -> Bars:
+    """Daily bars from ``start`` to ``end``, both included.
+
+    A file has the columns date, close and, all or none, open, high, low, in any order and case; others (an adjusted
+    close, volume) are ignored. Prices are taken as quoted, in quote currency. Days that a packaged series lists
+    without any price (holidays) are dropped; in a file they are an error.
+
+    Args:
+        source: ``arch:NAME``, or the path of a ``.csv`` or ``.parquet`` file.
+        start: first day; none = the first of the data.
+        end: last day; none = the last of the data.
+
+    Raises:
+        DataError: no such source, a column is missing, no day is left, or a value breaks a rule of ``validated``.
+    """
+    frame = _packaged(source.removeprefix("arch:")) if source.startswith("arch:") else _file(source)
+    day, prices = _days(source, frame), _prices(source, frame)
+    keep = np.ones(len(day), dtype=np.bool_)
+    keep &= True if start is None else ~(day < np.datetime64(start))
+    keep &= True if end is None else ~(day > np.datetime64(end))
+    if len(day) and not keep.any():
+        span = f"{start or 'the first day'} to {end or 'the last'}"
+        raise DataError(f"{source}: no day from {span}; it has {day[0]} to {day[-1]}: change start or end")
+    return validated(source, day[keep], prices[keep])
+
+
+def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
+    """The bars of every replay among the underlyings, by name of underlying."""
+    return {
+        underlying.name: read_bars(underlying.process.source, underlying.process.start, underlying.process.end)
+        for underlying in underlyings
+        if isinstance(underlying.process, Replay)
+    }
+
+
+def _packaged(name: str) -> pd.DataFrame:
+    if name not in PACKAGED:
+        near = difflib.get_close_matches(name, PACKAGED, n=1)
+        hint = f"did you mean 'arch:{near[0]}'?" if near else "or give the path of a file"
+        raise DataError(f"arch:{name}: '{name}' is not one of {', '.join(PACKAGED)} ({hint})")
+    frame: pd.DataFrame = importlib.import_module(f"arch.data.{name}").load().dropna(how="all")
+    if frame.shape[1] == 1:
+        frame.columns = pd.Index(["close"])
+    return frame.rename_axis("date").reset_index()
+
+
+def _file(source: str) -> pd.DataFrame:
+    path = Path(source)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise DataError(f"{source}: '{path.suffix}' is not one of .csv, .parquet, arch:NAME: convert the file")
+    if not path.is_file():
+        raise DataError(f"{source}: no such file (looked in {path.parent}): correct the path")
+    try:
+        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise DataError(f"{source}: cannot be read ({str(error).splitlines()[0]}): check the file") from error
+    return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame
+
+
+def _column(source: str, frame: pd.DataFrame, name: str) -> "pd.Series[float]":
+    found = [column for column in frame.columns if str(column).strip().lower() == name]
+    if len(found) != 1:
+        told = ", ".join(map(str, frame.columns))
+        raise DataError(f"{source}: {len(found)} columns named '{name}' among {told}; one is needed: rename")
+    return frame[found[0]]
+
+
+def _days(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
+    column = _column(source, frame, "date")
+    days = pd.to_datetime(column, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")
+    wrong = np.flatnonzero(days.isna())
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(f"{source}: row {row}: '{column.iloc[row]}' is not a date such as 2008-09-15: correct it")
+    return days.to_numpy().astype("datetime64[D]")
+
+
+def _prices(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    """(D, 4), the first three NaN where the file has none of them."""
+    names = {str(column).strip().lower() for column in frame.columns}
+    some = names.intersection(COLUMNS[:3])
+    if some and len(some) < 3:
+        lacking = ", ".join(sorted(set(COLUMNS[:3]) - some))
+        raise DataError(f"{source}: no column {lacking}; open, high and low go together: add it or drop the others")
+    prices = np.full((len(frame), 4), np.nan)
+    for number, name in enumerate(COLUMNS):
+        if some or name == "close":
+            column = _column(source, frame, name)
+            prices[:, number] = pd.to_numeric(column, errors="coerce")
+    return prices

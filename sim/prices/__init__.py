@@ -1,0 +1,22 @@
+"""Index prices: processes, stresses, spot impact. A new process is one file and one line here."""
+
+from sim.component import Component
+from sim.prices.garch_t import GarchT
+from sim.prices.gbm import Gbm
+from sim.prices.merton_jump import MertonJump
+from sim.prices.replay import Replay
+from sim.prices.stress import Depeg, Move, Volatility, Withdrawal
+
+PROCESSES: dict[str, type[Component]] = {
+    "gbm": Gbm,
+    "merton_jump": MertonJump,
+    "garch_t": GarchT,
+    "replay": Replay,
+}
+
+STRESSES: dict[str, type[Component]] = {
+    "move": Move,
+    "volatility": Volatility,
+    "withdrawal": Withdrawal,
+    "depeg": Depeg,
+}
