@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from sim.errors import ConfigError, DataError
 from sim.prices.bars import common, validated
-from sim.prices.bridge import through, visits
+from sim.prices.bridge import bridge, through, visits
 from sim.prices.correlation import semidefinite_root
+from sim.prices.garch_t import recurse
 from sim.prices.impact import Impact, Impacts
 from sim.prices.path import Outside, accumulate, exogenous
 from sim.prices.stress import Depeg, Move, Volatility, Withdrawal
@@ -405,3 +406,13 @@ def test_a_round_trip_in_one_step_leaves_no_impact():
     impacts = Impacts.of([Impact(depth=5e5)], dt=60.0)
     there = impacts.advance(np.zeros(1), np.array([2e5])) / impacts.kept
     np.testing.assert_allclose(there * impacts.kept + impacts.advance(np.zeros(1), np.array([-2e5])), 0, atol=1e-18)
+
+
+def test_kernels_equal_their_plain_twins():
+    z = np.random.default_rng(0).standard_normal(5_000)
+    for compiled, arguments in (
+        (recurse, (z, 1e-4, 0.1, 0.85)),
+        (bridge, (0.0, 1.0, z / 10, -1.0, 1.2)),
+        (accumulate, (7.0, z)),
+    ):
+        np.testing.assert_array_equal(compiled(*arguments), compiled.py_func(*arguments))
