@@ -27,14 +27,14 @@ class Members(NamedTuple):
     act: float  # probability per step that a member looks
 
 
-class Side(NamedTuple):
+class Basis(NamedTuple):
     """What the members' first legs look at, n members and m pairs."""
 
     fair: F8  # (m,) the index in ticks of the perpetual
-    basis: F8  # (m,) mark over fair, less one
+    over: F8  # (m,) mark over fair, less one
+    lot: F8  # (m,) worth of a lot of the perpetual, minor units of the numeraire
+    highest: I8  # (m,) largest price, ticks
     held: I8  # (n, m) lots of the perpetual
-    slice: F8  # (n, 1) most a member trades in a step, minor units of the numeraire
-    room: F8  # (n, m) most a member may still add, minor units of the numeraire
 
 
 class Arbitrageurs(Behaviour):
@@ -89,9 +89,8 @@ class Arbitrageurs(Behaviour):
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """First legs of the members who look, and everybody's hedges."""
         looks = draws[:, ACT : ACT + 1] < self._members.act
-        side = self._side(outlook, accounts)
-        opening, closing = self._opening(side, looks, outlook), self._closing(side, looks, outlook)
-        return Orders.join([opening, closing, self._hedges(accounts)])
+        basis = self._basis(outlook, accounts)
+        return Orders.join([self._first_legs(basis, looks, outlook, accounts), self._hedges(accounts)])
 
     def _twins(self, setting: Setting, perp: I8, spot_venue: int) -> I8:
         """The spot instrument with the same underlying of each perpetual; raises ConfigError if one has none."""
@@ -104,50 +103,46 @@ class Arbitrageurs(Behaviour):
         twins: I8 = spot[match.argmax(axis=1)]
         return twins
 
-    def _side(self, outlook: Outlook, accounts: AccountView) -> Side:
-        """Basis and bounds."""
-        perp, spot = self._members.perp, self._members.spot
+    def _basis(self, outlook: Outlook, accounts: AccountView) -> Basis:
+        """The basis of each pair and what the members made of it."""
+        perp = self._members.perp
         view, columns = perp.look(outlook)
         contracts = view.contracts
         fair = outlook.spot[contracts.underlying[columns]] / contracts.tick[columns]
-        capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
-        most = self.leverage * np.maximum(capital, 0.0)[:, None]
-        headroom = np.minimum(accounts.headroom[:, perp.venue], accounts.headroom[:, spot.venue])[:, None]
         held = accounts.position[:, perp.instruments]
-        used = np.abs(held * lot_value(view, columns)).sum(axis=1, keepdims=True)
+        over = view.mark[columns] / fair - 1
+        return Basis(fair, over, lot_value(view, columns), contracts.max_price[columns], held)
+
+    def _first_legs(self, basis: Basis, looks: B1, outlook: Outlook, accounts: AccountView) -> Orders:
+        """IOC orders: against a wide basis, or towards nil where the basis that a position earned has closed."""
+        against, holds = -np.sign(basis.over), np.sign(basis.held)
+        opens = looks & (np.abs(basis.over) > self._members.enter) & (holds * against >= 0)
+        closes = looks & (holds != 0) & (holds * against * np.abs(basis.over) < self.exit * BASIS_POINT)
+        rows, pairs = np.nonzero(opens | closes)
+        if not len(rows):
+            return Orders.join([])
+        step, room = self._capital(basis, outlook, accounts)
+        more = whole_lots(np.minimum(step, room), basis.lot)
+        less = np.minimum(np.abs(basis.held), np.maximum(whole_lots(step, basis.lot), 1))
+        quantity = np.where(opens, more * against, -holds * less)
+        premium = np.where(opens, -against, -holds)  # which side of the index the basis to protect lies on
+        worst = np.rint(basis.fair * (1 + premium * self.exit * BASIS_POINT))
+        limit = np.minimum(np.maximum(worst, 1), basis.highest)[rows, pairs].astype(np.int64)
+        kind = np.where(opens, IOC, IOC | REDUCE_ONLY)[rows, pairs]
+        lots = quantity[rows, pairs].astype(np.int64)
+        legs = Orders.of(rows, self._members.perp.instruments[pairs], lots, limit, kind)
+        return legs.take(legs.quantity != 0)
+
+    def _capital(self, basis: Basis, outlook: Outlook, accounts: AccountView) -> tuple[F8, F8]:
+        """Most a member trades in a step, (n, 1), and may still add, (n, m), minor units of the numeraire."""
+        perp, spot = self._members.perp, self._members.spot
+        capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
+        headroom = np.minimum(accounts.headroom[:, perp.venue], accounts.headroom[:, spot.venue])
+        most = self.leverage * np.maximum(capital, 0.0)[:, None]
+        used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
         admitted = np.fmin(outlook.leverage[perp.instruments], outlook.leverage[spot.instruments])
-        room = np.minimum(most - used, headroom * np.fmin(admitted, self.leverage))
-        return Side(fair, view.mark[columns] / fair - 1, held, self.slice * most, np.maximum(room, 0.0))
-
-    def _opening(self, side: Side, looks: B1, outlook: Outlook) -> Orders:
-        """Against the basis where it is wide: sell a premium, buy a discount."""
-        against = -np.sign(side.basis)
-        opens = looks & (np.abs(side.basis) > self._members.enter) & (side.held * against >= 0)
-        lots = self._lots(np.minimum(side.slice, side.room), outlook)
-        return self._first_legs(side, np.where(opens, lots * against, 0), -against, outlook)
-
-    def _closing(self, side: Side, looks: B1, outlook: Outlook) -> Orders:
-        """Towards nil where the basis that a position earned has closed."""
-        earned = -np.sign(side.held) * side.basis
-        closes = looks & (side.held != 0) & (earned < self.exit * BASIS_POINT)
-        lots = np.minimum(np.abs(side.held), np.maximum(self._lots(side.slice, outlook), 1))
-        quantity = np.where(closes, -np.sign(side.held) * lots, 0)
-        orders = self._first_legs(side, quantity, -np.sign(side.held), outlook)
-        return orders._replace(kind=orders.kind | REDUCE_ONLY)
-
-    def _lots(self, value: F8, outlook: Outlook) -> I8:
-        """Whole lots of each perpetual."""
-        view, columns = self._members.perp.look(outlook)
-        return whole_lots(value, lot_value(view, columns))
-
-    def _first_legs(self, side: Side, quantity: F8 | I8, premium: F8 | I8, outlook: Outlook) -> Orders:
-        """IOC orders limited at the exit basis on the side of ``premium``, where there is a quantity."""
-        view, columns = self._members.perp.look(outlook)
-        worst = np.rint(side.fair * (1 + premium * self.exit * BASIS_POINT))
-        rows, pairs = np.nonzero(quantity)
-        limit = np.broadcast_to(np.clip(worst, 1, view.contracts.max_price[columns]), quantity.shape)[rows, pairs]
-        chosen = quantity[rows, pairs].astype(np.int64)
-        return Orders.of(rows, self._members.perp.instruments[pairs], chosen, limit.astype(np.int64), IOC)
+        room: F8 = np.minimum(most - used, headroom[:, None] * np.fmin(admitted, self.leverage))
+        return self.slice * most, room
 
     def _hedges(self, accounts: AccountView) -> Orders:
         """Market orders that bring spot to minus the perpetual's position."""
@@ -155,4 +150,6 @@ class Arbitrageurs(Behaviour):
         target = -np.trunc(accounts.position[:, own.perp.instruments] * own.ratio).astype(np.int64)
         missing = target - accounts.position[:, own.spot.instruments]
         rows, pairs = np.nonzero(missing)
+        if not len(rows):
+            return Orders.join([])
         return Orders.of(rows, own.spot.instruments[pairs], missing[rows, pairs], 0, MARKET)

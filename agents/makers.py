@@ -6,11 +6,22 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, YEAR, Behaviour, Participant, Stall, lognormal, lot_value
-from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, MarketView, Orders, Outlook, Setting
+from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 
 class MarketMaker(Participant):
     """A member of a population of makers."""
+
+
+class Ladder(NamedTuple):
+    """What all ladders share: their shape, from the inside out, and the columns that name their orders."""
+
+    distance: F8  # (levels,) from the fair price, in innermost distances
+    share: F8  # (levels + 1,) cumulative share of the depth, from nil
+    owner: I8  # (n, m * 2 * levels), as the next three: instruments, then sides, then levels
+    instrument: I8
+    kind: I8
+    slot: I8
 
 
 class Members(NamedTuple):
@@ -24,13 +35,11 @@ class Members(NamedTuple):
     phase: I8  # (n,) steps
     step: float  # square root of a step in years
     learn: float  # weight of the newest basis in its moving average
+    ladder: Ladder
 
 
-class Ladder(NamedTuple):
-    """The shape all ladders share, from the inside out."""
-
-    distance: F8  # (levels,) from the fair price, in innermost distances
-    share: F8  # (levels,) cumulative share of the depth
+TURN = np.array([1.0, -1.0])[:, None]
+"""Sign of a side's quantities, (2, 1): bids, asks."""
 
 
 class Quoting(NamedTuple):
@@ -45,10 +54,10 @@ class Quoting(NamedTuple):
 class Makers(Behaviour):
     """Ladders of geometric spacing whose cumulative depth grows as distance ** ``growth`` (targets A11).
 
-    The fair price is oracle * (1 + weighted moving average of the basis), shifted against inventory in units of
-    the half-spread, hence of volatility (Avellaneda and Stoikov 2008, eq. 3.10). A ladder shrinks with volatility,
-    with the outlook's liquidity and, with ``withdraw``, with the headroom left: capital that runs short takes
-    liquidity away. The side that reduces inventory keeps quoting up to the inventory.
+    The fair price is oracle * (1 + weighted moving average of the basis), shifted against inventory by some
+    half-spreads, hence by more in volatile markets (in the manner of Avellaneda and Stoikov 2008). A ladder
+    shrinks with volatility, with the outlook's liquidity and, with ``withdraw``, with the headroom left: capital
+    that runs short takes liquidity away. The side that reduces inventory keeps quoting up to the inventory.
     """
 
     agent: ClassVar[type[Participant]] = MarketMaker
@@ -80,7 +89,6 @@ class Makers(Behaviour):
     post_only: bool = Field(True, description="whether quotes refuse to trade on arrival (yes or no)")
 
     _members: Members = PrivateAttr()
-    _ladder: Ladder = PrivateAttr()
     _basis: F8 = PrivateAttr()  # (m,)
     _learnt: int = PrivateAttr(NOBODY)  # tick
 
@@ -99,83 +107,69 @@ class Makers(Behaviour):
             phase=(draws[:, 5] * period).astype(np.int64),
             step=float(np.sqrt(setting.dt / YEAR)),
             learn=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
+            ladder=self._ladder(listed),
         )
-        distance = np.geomspace(1.0, self.reach, self.levels)
-        self._ladder = Ladder(distance, (distance / distance[-1]) ** self.growth)
         self._basis = np.zeros(len(listed))
         return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
 
+    def _ladder(self, instruments: I8) -> Ladder:
+        """The shape of ladders, and the names of all members' orders."""
+        distance = np.geomspace(1.0, self.reach, self.levels)
+        share = np.concatenate([[0.0], (distance / distance[-1]) ** self.growth])
+        slots = np.arange(2 * self.levels)
+        columns = np.arange(self.count)[:, None], np.repeat(instruments, len(slots)), np.tile(slots, len(instruments))
+        owner, instrument, slot = np.broadcast_arrays(*columns)
+        kind = np.full_like(slot, POST_ONLY if self.post_only else LIMIT)
+        return Ladder(distance, share, owner, instrument, kind, slot)
+
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Whole ladders of the members whose turn it is; slots are fixed, so a ladder replaces the last one."""
-        view, columns = self._members.stall.look(outlook)
-        oracle = view.oracle[view.contracts.underlying[columns]] / view.contracts.tick[columns]
-        self._learn(outlook.tick, view.mark[columns] / oracle - 1)
-        rows = np.flatnonzero((outlook.tick + self._members.phase) % self._members.period == 0)
-        return self._orders(self._quoting(rows, oracle, outlook, accounts), view.contracts.max_price[columns])
-
-    def _learn(self, tick: int, basis: F8) -> None:
-        """Move the average towards today's basis, once a tick, where there is one."""
-        if tick != self._learnt:
-            news = np.where(np.isfinite(basis), basis - self._basis, 0.0)
-            self._basis = self._basis + self._members.learn * news
-            self._learnt = tick
-
-    def _quoting(self, rows: I8, oracle: F8, outlook: Outlook, accounts: AccountView) -> Quoting:
-        """Fair prices, half-spreads and depths of ``rows``."""
         own = self._members
         view, columns = own.stall.look(outlook)
-        equity = accounts.equity[rows, own.stall.venue][:, None]
-        lot = lot_value(view, columns)
+        oracle = view.oracle[view.contracts.underlying[columns]] / view.contracts.tick[columns]
+        fair = oracle * (1 + self.basis_weight * self._average(outlook.tick, view.mark[columns] / oracle - 1))
+        rows = np.flatnonzero((outlook.tick + own.phase) % own.period == 0)
+        quoting = self._quoting(rows, fair, outlook, accounts)
+        return _orders(quoting, own.ladder, view.contracts.max_price[columns])
+
+    def _average(self, tick: int, basis: F8) -> F8:
+        """Moving average of the basis, moved towards today's once a tick, where there is one."""
+        average = self._basis
+        if tick != self._learnt:
+            average = average + self._members.learn * np.where(np.isfinite(basis), basis - average, 0.0)
+            self._basis, self._learnt = average, tick
+        return average
+
+    def _quoting(self, rows: I8, fair: F8, outlook: Outlook, accounts: AccountView) -> Quoting:
+        """Fair prices shifted by inventory, half-spreads and depths of ``rows``."""
+        own = self._members
+        view, columns = own.stall.look(outlook)
+        equity = np.maximum(accounts.equity[rows, own.stall.venue], 0.0)[:, None]
+        lot, vol = lot_value(view, columns), view.vol[columns]
         held = accounts.position[rows[:, None], own.stall.instruments]
-        most = self.inventory * np.maximum(equity, 0.0)
-        filled = np.clip(np.divide(held * lot, most, out=np.sign(held).astype(float), where=most > 0), -1, 1)
-        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * own.step * view.vol[columns])
-        half = half * own.width[rows][:, None]
-        shift = (own.lean[rows][:, None] - self.skew * filled) * half
-        fair = oracle * (1 + self.basis_weight * self._basis + shift)
-        whole = self._whole(rows, equity, view, columns) * outlook.liquidity
+        most = self.inventory * equity
+        filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
+        filled = np.minimum(np.maximum(filled, -1.0), 1.0)
+        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * own.step * vol) * own.width[rows][:, None]
+        shifted = fair * (1 + (own.lean[rows][:, None] - self.skew * filled) * half)
+        whole = self._whole(equity * own.size[rows][:, None], lot, vol) * outlook.liquidity
         capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)
         sides = _side(whole, capital, filled, held), _side(whole, capital, -filled, -held)
-        return Quoting(rows, fair, half, np.stack(sides, axis=-1))
+        return Quoting(rows, shifted, half, np.stack(sides, axis=-1))
 
-    def _whole(self, rows: I8, equity: F8, view: MarketView, columns: I8) -> F8:
+    def _whole(self, equity: F8, lot: F8, vol: F8) -> F8:
         """Lots of one side when neither capital nor inventory binds, (r, m)."""
-        vol = np.fmax(view.vol[columns], self.calm_vol)
-        notional = self.depth / len(columns) * np.maximum(equity, 0.0) * self._members.size[rows][:, None]
-        lot = lot_value(view, columns)
-        lots: F8 = np.divide(notional, lot, out=np.zeros(np.broadcast_shapes(notional.shape, lot.shape)), where=lot > 0)
-        return lots * (self.calm_vol / vol) ** self.shrink
+        notional = self.depth / len(lot) * equity
+        lots: F8 = np.divide(notional, lot, out=np.zeros((len(equity), len(lot))), where=lot > 0)
+        return lots * (self.calm_vol / np.fmax(vol, self.calm_vol)) ** self.shrink
 
     def _capital(self, headroom: F8, equity: F8) -> F8:
         """Share of a ladder that capital allows, 1 where makers never withdraw."""
         if not self.withdraw:
             return np.ones_like(equity)
-        target = self.target_headroom * np.maximum(equity, 0.0)
+        target = self.target_headroom * equity
         allowed = np.divide(headroom, target, out=np.zeros_like(equity), where=target > 0)
-        return np.clip(allowed, 0.0, 1.0)
-
-    def _orders(self, quoting: Quoting, highest: I8) -> Orders:
-        """One row per member, instrument, side and level; nil lots cancel the slot."""
-        away = quoting.half[:, :, None] * self._ladder.distance
-        bids = np.floor(quoting.fair[:, :, None] * (1 - away))
-        asks = np.ceil(quoting.fair[:, :, None] * (1 + away))
-        price = np.stack([bids, asks], axis=2)  # (r, m, 2, levels)
-        filled = np.floor(quoting.depth[..., None] * self._ladder.share)
-        lots = np.diff(filled, axis=-1, prepend=0.0)
-        shown = (price >= 1) & (price <= highest[:, None, None]) & np.isfinite(lots)
-        sign = np.array([1, -1])[:, None]
-        quantity = (np.where(shown, lots, 0.0) * sign).astype(np.int64).reshape(-1)
-        limit = np.where(shown, price, 1.0).astype(np.int64).reshape(-1)
-        return self._labelled(quoting.rows, quantity, limit)
-
-    def _labelled(self, rows: I8, quantity: I8, limit: I8) -> Orders:
-        """The orders of whole ladders, whose rows count levels first, then sides, instruments, members."""
-        slots = 2 * self.levels
-        instruments = self._members.stall.instruments
-        owner = np.repeat(rows, slots * len(instruments))
-        instrument = np.tile(np.repeat(instruments, slots), len(rows))
-        slot = np.tile(np.arange(slots), len(rows) * len(instruments))
-        return Orders.of(owner, instrument, quantity, limit, POST_ONLY if self.post_only else LIMIT, slot)
+        return np.minimum(np.maximum(allowed, 0.0), 1.0)
 
 
 def _side(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
@@ -187,3 +181,19 @@ def _side(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
     reducing = np.minimum(whole, np.maximum(-held, 0))
     lots: F8 = np.maximum(adding, reducing)
     return lots
+
+
+def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
+    """One row per member, instrument, side and level; nil lots cancel the slot.
+
+    Bids round down and asks up; a price outside the book's range is not quoted.
+    """
+    away = TURN * (quoting.half[:, :, None, None] * ladder.distance)
+    price = TURN * np.floor(TURN * (quoting.fair[:, :, None, None] * (1 - away)))  # (r, m, 2, levels)
+    filled = np.floor(quoting.depth[..., None] * ladder.share)
+    lots = filled[..., 1:] - filled[..., :-1]
+    shown = (price >= 1) & (price <= highest[:, None, None]) & np.isfinite(lots)
+    quantity = np.where(shown, TURN * lots, 0.0).astype(np.int64)
+    limit = np.where(shown, price, 1.0).astype(np.int64)
+    owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
+    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot)

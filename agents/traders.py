@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
-from sim.types import B1, F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, MarketView, Orders, Outlook, Setting
+from sim.types import B1, F8, I8, IOC, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
 
 ENTER, WHICH, SIDE, LEAVE = range(4)
 """Columns of a step's draws."""
@@ -31,7 +31,8 @@ class Traders(Behaviour):
 
     A position is worth leverage times equity at the venue, with leverage l_i * (L / L_ref) ** elasticity: l_i is
     the member's taste and L the highest leverage the engine admits, so that elasticity 0 ignores the engine and
-    elasticity 1 uses every compression in full (AGT-1). Entries and exits are protected market orders.
+    elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage limit, and leave equity
+    for what that limit may cost beside the margin (MAR-1); exits are protected market orders.
     """
 
     agent: ClassVar[type[Participant]] = Trader
@@ -49,6 +50,7 @@ class Traders(Behaviour):
     reference_leverage: float = Field(20.0, gt=0, description="engine's highest leverage at that wish (times)")
     elasticity: float = Field(0.5, ge=0, le=1, description="response of the wish to the engine's leverage (exponent)")
     cap: float = Field(0.9, gt=0, le=1, description="most leverage used, share of the engine's highest (share)")
+    slippage: float = Field(0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)")
     entries: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
     hold: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
     long_share: float = Field(0.5, ge=0, le=1, description="probability that an entry buys (probability)")
@@ -94,31 +96,38 @@ class Traders(Behaviour):
         return wishes
 
     def _entries(self, rows: I8, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """Market orders of ``rows`` in one drawn instrument each."""
+        """IOC orders of ``rows`` in one drawn instrument each."""
         venue, instruments = self._members.stall
         chosen = instruments[(draws[rows, WHICH] * len(instruments)).astype(np.int64)]
         admitted = outlook.leverage[chosen]
         wish = self._members.taste[rows] * (admitted / self.reference_leverage) ** self.elasticity
-        value = np.minimum(wish, self.cap * admitted) * accounts.equity[rows, venue]
-        lots = whole_lots(value, lot_value(outlook.venues[venue], chosen - outlook.first[venue]))
+        view, columns = outlook.venues[venue], chosen - outlook.first[venue]
+        affordable = 1 / (1 / (self.cap * admitted) + self.slippage)
+        lots = whole_lots(np.minimum(wish, affordable) * accounts.equity[rows, venue], lot_value(view, columns))
         side = np.where(draws[rows, SIDE] < self.long_share, 1, -1)
-        return Orders.of(rows, chosen, side * lots, 0, MARKET).take(lots > 0)
+        worst = np.rint(view.mark[columns] * (1 + side * self.slippage))
+        limit = np.clip(worst, 1, view.contracts.max_price[columns]).astype(np.int64)
+        return Orders.of(rows, chosen, side * lots, limit, IOC).take(lots > 0)
 
     def _exits(self, held: I8, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Reduce-only market orders for whole positions."""
         instruments = self._members.stall.instruments
-        leaves = (draws[:, LEAVE] < self._members.leave)[:, None]
+        leaves = draws[:, LEAVE] < self._members.leave
         if self.take_profit is not None or self.stop is not None:
             view, columns = self._members.stall.look(outlook)
-            leaves = leaves | self._settled(held, accounts.entry[:, instruments], view, columns)
-        rows, columns = np.nonzero(leaves & (held != 0))
+            lot = view.mark[columns] * view.contracts.multiplier[columns]
+            for column, instrument in enumerate(instruments):
+                leaves |= self._settled(held[:, column], accounts.entry[:, instrument], float(lot[column]))
+        rows = np.flatnonzero(leaves)
+        places, columns = np.nonzero(held[rows])
+        rows = rows[places]
         return Orders.of(rows, instruments[columns], -held[rows, columns], 0, MARKET | REDUCE_ONLY)
 
-    def _settled(self, held: I8, paid: I8, view: MarketView, columns: I8) -> B1:
-        """Positions beyond take-profit or stop, (n, m); ``paid`` is their value at entry."""
-        now = np.abs(held) * (view.mark[columns] * view.contracts.multiplier[columns])
-        then = np.abs(paid)
-        gain = np.sign(held) * (np.divide(now, then, out=np.ones_like(now), where=then > 0) - 1)
+    def _settled(self, held: I8, paid: I8, lot: float) -> B1:
+        """Whose position of an instrument is beyond take-profit or stop; ``paid`` is its value at entry."""
+        then = paid.astype(np.float64)
+        gain = np.divide(held * lot, then, out=np.ones_like(then), where=then != 0) - 1
+        gain *= np.sign(held)
         beyond: B1 = gain >= (np.inf if self.take_profit is None else self.take_profit)
         beyond |= gain <= (-np.inf if self.stop is None else -self.stop)
         return beyond

@@ -1,5 +1,8 @@
 """What each behavioural type does (AGT-1, AGT-2, AGT-3, AGT-5)."""
 
+from pathlib import Path
+from typing import Any
+
 import mesa
 import numpy as np
 import pytest
@@ -368,3 +371,12 @@ class TestCrowd:
         assert set(orders.quantity.tolist()) == {-2, -1, 1, 2}
         assert np.mean(orders.quantity > 0) == pytest.approx(0.5, abs=0.02)
         assert CONTRACTS.names[BTC] == "BTC-PERP"
+
+
+def test_the_readme_runs() -> None:
+    readme = (Path(__file__).parents[1] / "agents" / "README.md").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    exec(readme.split("```python")[1].split("```")[0], scope)
+    model = StillModel()
+    assert [population.count for population in scope["settle"](model)] == [5, 1000]
+    assert sorted(agent.owner for agent in model.agents) == list(range(1005))
