@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from sim.jit import kernel
 from sim.types import I8
 
 
+@kernel
 def share_out(values: I8, numerator: int, denominator: int) -> tuple[I8, I8]:
     """``values * numerator`` divided by ``denominator``, rounded down, with the remainders; exact.
 
@@ -19,10 +21,19 @@ def share_out(values: I8, numerator: int, denominator: int) -> tuple[I8, I8]:
     Returns:
         quotients and remainders, (n,) each; 0 <= remainder < denominator.
     """
-    quotient = np.floor(values * (float(numerator) / denominator)).astype(np.int64)
-    remainder = values * np.int64(numerator) - quotient * np.int64(denominator)
-    carry = remainder // denominator
-    return quotient + carry, remainder - carry * denominator
+    quotients, remainders = np.empty_like(values), np.empty_like(values)
+    ratio = float(numerator) / float(denominator)
+    for i in range(len(values)):
+        quotient = np.int64(values[i] * ratio)
+        remainder = values[i] * numerator - quotient * denominator
+        while remainder < 0:
+            remainder += denominator
+            quotient -= 1
+        while remainder >= denominator:
+            remainder -= denominator
+            quotient += 1
+        quotients[i], remainders[i] = quotient, remainder
+    return quotients, remainders
 
 
 def largest_remainder(amount: int, weights: I8, tie: I8 | None = None) -> I8:
@@ -46,11 +57,7 @@ def largest_remainder(amount: int, weights: I8, tie: I8 | None = None) -> I8:
         return np.zeros(len(weights), dtype=np.int64)
     if total <= 0:
         raise ValueError(f"{amount} units cannot be divided over {len(weights)} weights that are all nil")
-    shares, remainder = share_out(weights, amount, total)
-    left = amount - int(shares.sum())
-    if left:
-        shares[_largest(remainder, left, tie)] += 1
-    return shares
+    return _round(*share_out(weights, amount, total), amount, tie)
 
 
 def capped(amount: int, weights: I8, caps: I8) -> I8:
@@ -62,17 +69,24 @@ def capped(amount: int, weights: I8, caps: I8) -> I8:
         (n,) whole numbers that sum to ``amount``, or to the caps of all who have a weight if these are less.
     """
     shares = np.zeros(len(weights), dtype=np.int64)
-    rows = np.flatnonzero(weights > 0)
-    while amount > 0 and len(rows):
-        quota, rest = share_out(weights[rows], amount, int(weights[rows].sum()))
-        full = (quota > caps[rows]) | ((quota == caps[rows]) & (rest > 0))
-        if not full.any():
-            shares[rows] = largest_remainder(amount, weights[rows])
-            break
-        shares[rows[full]] = caps[rows[full]]
-        amount -= int(caps[rows[full]].sum())
-        rows = rows[~full]
+    left = weights.copy()
+    while amount > 0 and left.any():
+        quota, rest = share_out(left, amount, int(left.sum()))
+        full = np.flatnonzero((quota > caps) | ((quota == caps) & (rest > 0)))
+        if not len(full):
+            return shares + _round(quota, rest, amount)
+        shares[full] = caps[full]
+        amount -= int(caps[full].sum())
+        left[full] = 0
     return shares
+
+
+def _round(quota: I8, remainder: I8, amount: int, tie: I8 | None = None) -> I8:
+    """Quotas rounded down, plus a unit for the largest remainders until ``amount`` is spent; in place."""
+    left = amount - int(quota.sum())
+    if left:
+        quota[_largest(remainder, left, tie)] += 1
+    return quota
 
 
 def _largest(values: I8, count: int, tie: I8 | None) -> I8:

@@ -51,41 +51,43 @@ def deleverage(loss: Residual, floor: Floor, choose: Choose) -> Relief:
     Nobody is flipped or enlarged, and nobody pays more than its equity: whoever cannot pay for all its lots
     loses fewer. What an account pays for one leg is no longer there for the next.
     """
-    means = np.where(floor.eligible, np.floor(np.maximum(floor.risk.equity, 0)), 0).astype(np.int64)
-    fills, dues = [], np.zeros(len(means), dtype=np.int64)
+    fills, dues = [], np.zeros(len(floor.eligible), dtype=np.int64)
     for instrument, quantity, deficit in zip(*(column.tolist() for column in loss[1:]), strict=True):
         if not quantity:
             continue
-        side = _side(floor, instrument, quantity, means - dues, deficit)
+        side = _side(floor, instrument, quantity, deficit, dues)
         lots = choose(side, abs(quantity))
-        taken = int(lots.sum())
-        if taken:
-            dues[side.rows] += largest_remainder(deficit * taken // abs(quantity), lots)
-        fills.append(_fills(loss.account, side, -np.sign(quantity) * lots))
+        some = np.flatnonzero(lots)
+        rows, lots = side.rows[some], lots[some]
+        dues[rows] += largest_remainder(deficit * int(lots.sum()) // abs(quantity), lots)
+        fills.append(_fills(loss.account, side, rows, lots if quantity < 0 else -lots))
     payers = np.flatnonzero(dues)
     return Relief(_join(fills), payers, dues[payers])
 
 
-def _side(floor: Floor, instrument: int, quantity: int, means: I8, deficit: int) -> Side:
-    """The counterparties of one leg and what each may lose."""
+def _side(floor: Floor, instrument: int, quantity: int, deficit: int, dues: I8) -> Side:
+    """The counterparties of one leg, and what each may lose with ``dues`` (A,) already owed for other legs."""
     position = floor.book.position[:, instrument]
-    rows = np.flatnonzero(((position < 0) if quantity > 0 else (position > 0)) & (means > 0))
+    rows = np.flatnonzero(((position < 0) if quantity > 0 else (position > 0)) & floor.eligible)
+    means = np.floor(floor.risk.equity[rows]).astype(np.int64) - dues[rows]
+    rows, means = rows[means > 0], means[means > 0]
     lots = np.abs(position[rows])
-    if not deficit:
-        return Side(floor, instrument, rows, lots, lots)
-    # a payer's due is its exact part rounded up at worst, so means >= the exact part is enough
-    affordable, _ = share_out(np.minimum(means[rows], deficit), abs(quantity), deficit)
-    return Side(floor, instrument, rows, lots, np.minimum(lots, affordable))
+    limit = lots.copy()
+    # a due is its exact part of the deficit rounded up at worst, so whole means that reach the exact part are enough
+    poor = np.flatnonzero(means <= lots * (deficit / abs(quantity)) + 1)
+    if deficit and len(poor):
+        affordable, _ = share_out(np.minimum(means[poor], deficit), abs(quantity), deficit)
+        limit[poor] = np.minimum(limit[poor], affordable)
+    return Side(floor, instrument, rows, lots, limit)
 
 
-def _fills(account: int, side: Side, quantity: I8) -> Fills:
-    """Trades of the bankrupt account, one per counterparty that loses lots."""
-    some = np.flatnonzero(quantity)
+def _fills(account: int, side: Side, rows: I8, quantity: I8) -> Fills:
+    """Trades of the bankrupt account with each of ``rows``, at the mark."""
     price = int(side.floor.book.market.mark[side.instrument])
     taker, instrument, prices, cause = (
-        np.full(len(some), number, dtype=np.int64) for number in (account, side.instrument, price, NOBODY)
+        np.full(len(rows), number, dtype=np.int64) for number in (account, side.instrument, price, NOBODY)
     )
-    return Fills(taker, side.rows[some], instrument, quantity[some], prices, cause)
+    return Fills(taker, rows, instrument, quantity, prices, cause)
 
 
 def _join(fills: list[Fills]) -> Fills:

@@ -84,22 +84,29 @@ def _front(score: F8, limit: I8, wanted: int) -> I8:
     return np.arange(len(score))
 
 
+def _values(side: Side) -> F8:
+    """Signed value of every leg of the counterparties, (n, K) minor units of the numeraire."""
+    market = side.floor.book.market
+    worth: F8 = market.mark * market.contracts.multiplier * market.price[market.contracts.settle]
+    return side.floor.book.position[side.rows] * worth
+
+
 def _bitmex(side: Side) -> F8:
     """An account's effective leverage is its gross notional over equity.
 
     That equals the published leverage of a leg when the account's bankruptcy value is spread over its legs by
     notional, and is the published one where it holds a single leg.
     """
-    book, rows = side.floor.book, side.rows
-    gross = np.abs(book.take(rows).value()).sum(axis=1)
-    return bitmex(side.profit() / side.paid(), gross / side.floor.risk.equity[rows])
+    gross = np.abs(_values(side)).sum(axis=1)
+    return bitmex(side.profit() / side.paid(), gross / side.floor.risk.equity[side.rows])
 
 
 def _binance(side: Side) -> F8:
     """Profit and wallet are the account's; the published floor of 1 USDT on the wallet is one minor unit here."""
-    part, equity = side.floor.book.take(side.rows), side.floor.risk.equity[side.rows]
-    paid = np.sign(part.position) * np.abs(part.entry) * part.market.price[part.market.contracts.settle]
-    unrealised = (part.value() - paid).sum(axis=1)
+    book, equity = side.floor.book, side.floor.risk.equity[side.rows]
+    value = _values(side)
+    paid = np.copysign(book.entry[side.rows], value) * book.market.price[book.market.contracts.settle]
+    unrealised = (value - paid).sum(axis=1)
     return binance(unrealised, equity - unrealised, side.floor.risk.maintenance[side.rows] / equity)
 
 

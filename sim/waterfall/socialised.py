@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.types import F8, Floor, Relief, Residual
+from sim.types import F8, I8, Floor, Relief, Residual
 from sim.waterfall.allocation import capped
 from sim.waterfall.relief import NO_FILLS
 
@@ -26,18 +26,22 @@ class Socialised(Component):
 
     def absorb(self, loss: Residual, floor: Floor) -> Relief:
         """Pays as much of the whole deficit as there is to be had; takes no lots."""
-        equity = np.where(floor.eligible, floor.risk.equity, 0.0)
-        base = _unrealised(floor) if self.base == "profit" else equity
-        weights, means = (np.floor(np.maximum(column, 0)).astype(np.int64) for column in (base, equity))
-        dues = capped(int(loss.deficit.sum()), weights, np.minimum(weights, means))
+        means = _whole(np.where(floor.eligible, floor.risk.equity, 0))
+        base = _whole(_unrealised(floor)) if self.base == "profit" else means
+        dues = capped(int(loss.deficit.sum()), base, np.minimum(base, means))
         payers = np.flatnonzero(dues)
         return Relief(NO_FILLS, payers, dues[payers])
+
+
+def _whole(money: F8) -> I8:
+    """Whole units of what is positive."""
+    return np.maximum(money, 0).astype(np.int64)
 
 
 def _unrealised(floor: Floor) -> F8:
     """Unrealised profit over all legs, (A,) minor units of the numeraire."""
     book = floor.book
-    market = book.market
-    paid = np.sign(book.position) * np.abs(book.entry) * market.price[market.contracts.settle]
-    profit: F8 = (book.value() - paid).sum(axis=1)
+    value = book.value()
+    paid = np.copysign(book.entry, value) * book.market.price[book.market.contracts.settle]
+    profit: F8 = (value - paid).sum(axis=1)
     return profit

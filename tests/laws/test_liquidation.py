@@ -63,6 +63,13 @@ def test_bankruptcy_price_of_a_published_linear_position():
     assert limits(book, book.equity(), np.ones((1, 1)))[0, 0] == 489
 
 
+def test_weights_that_sum_to_a_little_more_than_one_do_not_overspend():
+    book = exposure([[1, 1]], [3 * 10**9] * 2, [-(10**9)], max_price=10**10)
+    price = limits(book, book.equity(), np.array([[0.5, 0.5 + 4e-10]]))
+    assert price.tolist() == [[500_000_000, 500_000_000]]
+    assert price.sum() + book.balance.sum() == 0
+
+
 def test_limits_are_quotable_prices():
     book = exposure([[1], [-1]], [10], [0, 10**9], max_price=100)
     assert limits(book, np.array([10.0**6, 10.0**6]), np.ones((2, 1))).ravel().tolist() == [1, 100]

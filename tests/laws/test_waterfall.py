@@ -121,6 +121,14 @@ def test_shares_of_products_beyond_64_bits_are_exact(values, numerator, denomina
     ]
 
 
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20), st.integers(0, 10**6), st.integers(1, 10**6))
+@settings(max_examples=50, deadline=None)
+def test_the_kernel_is_its_plain_twin(values, numerator, denominator):
+    args = (np.array(values), numerator, denominator)
+    for compiled, plain in zip(share_out(*args), share_out.py_func(*args), strict=True):
+        assert np.array_equal(compiled, plain)
+
+
 @given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 10**5)), min_size=1, max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_capped_shares_spend_all_there_is(amount, rows):
