@@ -90,8 +90,6 @@ def close_outs(book: Exposure, equity: F8, weights: F8, rows: I8, quantity: I8) 
         rows: (n,) whom to close out.
         quantity: (n, K) lots to trade, signed.
     """
-    if not len(rows):
-        return NOTHING
     perpetual = book.market.contracts.kind == PERPETUAL
     prices = limits(book.take(rows), equity[rows], weights[rows])
     account, leg = np.nonzero((quantity != 0) & (perpetual | (weights[rows] > 0)))

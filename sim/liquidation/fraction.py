@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.liquidation.desk import Desk, close_outs
+from sim.liquidation.desk import NOTHING, Desk, close_outs
 from sim.types import B1, F8, I8, CloseOuts, Distress, Exposure, Risk
 
 
@@ -34,6 +34,8 @@ class Fraction(Desk):
         """Parts of the positions of those due, whole positions of those under a threshold; most distressed first."""
         tick = book.market.tick
         rows = self.ready(risk, distress, tick)
+        if not len(rows):
+            return NOTHING
         rows = rows[self.rested(distress, rows, tick, self.cooldown) | self.whole(risk, book, rows)]
         rows = self.most_distressed(rows, risk, distress, tick)
         position = book.position[rows]

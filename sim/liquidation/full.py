@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.liquidation.desk import Desk, close_outs
+from sim.liquidation.desk import NOTHING, Desk, close_outs
 from sim.types import F8, CloseOuts, Distress, Exposure, Risk
 
 
@@ -23,6 +23,8 @@ class Full(Desk):
         """Whole positions of those due, most distressed first."""
         tick = book.market.tick
         rows = self.ready(risk, distress, tick)
+        if not len(rows):
+            return NOTHING
         rows = rows[self.rested(distress, rows, tick, self.cooldown)]
         rows = self.most_distressed(rows, risk, distress, tick)
         return close_outs(book, risk.equity, weights, rows, -book.position[rows])
