@@ -1,0 +1,65 @@
+"""What a configuration may name in a margin engine: abstract kinds of component and the fields that hold one.
+
+The fields look their registry up when a configuration is validated, not when this module is imported: a plugin may
+register a class at any time before that, and wrappers may nest one another freely.
+"""
+
+from abc import abstractmethod
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter
+
+from sim import margin
+from sim.component import Component, choice
+from sim.types import Contracts, Exposure, Margins, Requirement
+
+
+class NettingComponent(Component):
+    """Which instruments of a venue share margin."""
+
+    @abstractmethod
+    def pools(self, contracts: Contracts) -> list[list[int]]:
+        """A partition of one venue's instruments: columns of ``contracts``, pools ordered by their first column.
+
+        Raises:
+            ConfigError: if the configuration does not fit the venue's instruments.
+        """
+
+
+class ValuationComponent(Component):
+    """What market equity does not count; satisfies :class:`sim.types.Valuation`."""
+
+    @abstractmethod
+    def haircuts(self, book: Exposure) -> Margins:
+        """Amounts disallowed, (A,), minor units of the numeraire, at least nil; pure."""
+
+
+class RequirementComponent(Component):
+    """What must be covered: the parameters of a :class:`sim.types.Requirement`."""
+
+    @abstractmethod
+    def bind(self, contracts: Contracts, unit: int) -> Requirement:
+        """A fresh requirement, with a state of its own, for the instruments of one pool.
+
+        Args:
+            contracts: the pool's instruments.
+            unit: minor units in one unit of the numeraire.
+        """
+
+    def names(self) -> frozenset[str]:
+        """Instruments that the parameters mention."""
+        return frozenset()
+
+
+def _pick(registry: str) -> BeforeValidator:
+    """Validate by the registry of that name in ``sim.margin``, as it is by then."""
+
+    def validate(value: Any) -> Any:
+        return TypeAdapter(choice(getattr(margin, registry))).validate_python(value)
+
+    return BeforeValidator(validate)
+
+
+AnyNetting = Annotated[SerializeAsAny[NettingComponent], _pick("NETTINGS")]
+AnyValuation = Annotated[SerializeAsAny[ValuationComponent], _pick("VALUATIONS")]
+AnyRequirement = Annotated[SerializeAsAny[RequirementComponent], _pick("REQUIREMENTS")]

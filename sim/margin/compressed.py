@@ -1,0 +1,45 @@
+"""Compression: a requirement cut by a share κ (MAR-2)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.types import F8, Contracts, Exposure, Margins, MarketView, Requirement
+
+
+class Compressed(RequirementComponent):
+    """M → (1 - κ) M, initial and maintenance alike; haircuts are not touched. A negative κ asks for more."""
+
+    kind: Literal["compressed"] = Field(default="compressed", description="a requirement cut by a share (name)")
+    inner: AnyRequirement = Field(description="the requirement that is cut (component)")
+    kappa: float = Field(lt=1, description="share by which margins are cut, negative to raise them (ratio)")
+
+    def names(self) -> frozenset[str]:
+        """Instruments that the inner parameters mention."""
+        return self.inner.names()
+
+    def bind(self, contracts: Contracts, unit: int) -> "CompressedMargin":
+        """See :class:`RequirementComponent`."""
+        return CompressedMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
+
+
+class CompressedMargin:
+    """An inner requirement times a factor."""
+
+    def __init__(self, inner: Requirement, factor: float) -> None:
+        self.inner = inner
+        self.factor = factor
+
+    def observe(self, market: MarketView) -> None:
+        """The inner requirement learns."""
+        self.inner.observe(market)
+
+    def margins(self, book: Exposure) -> Margins:
+        """The inner margins times the factor, (A,)."""
+        initial, maintenance = self.inner.margins(book)
+        return Margins(self.factor * initial, self.factor * maintenance)
+
+    def shares(self, book: Exposure) -> F8:
+        """The inner shares: scaling does not move them."""
+        return self.inner.shares(book)

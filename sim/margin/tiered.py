@@ -1,0 +1,180 @@
+"""Tiered brackets: the rate rises with the size of a position, without a jump (margin.md §1)."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.component import Component
+from sim.jit import kernel
+from sim.margin.base import RequirementComponent
+from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
+
+INITIAL, INITIAL_CUM, MAINTENANCE, MAINTENANCE_CUM = range(4)
+"""Rows of the packed table (4, K, T) of T tiers of K instruments: rates, and cumulative amounts in minor units."""
+
+
+class Tier(Component):
+    """One bracket of a ladder."""
+
+    floor: float = Field(ge=0, description="notional from which the tier applies (units of the numeraire)")
+    max_leverage: float = Field(gt=0, description="highest leverage; its inverse is the initial rate (ratio)")
+    maintenance: float | None = Field(
+        default=None,
+        ge=0,
+        description="maintenance rate; if not given, maintenance_ratio times the initial rate (ratio)",
+    )
+
+    @property
+    def initial(self) -> float:
+        """Initial rate."""
+        return 1.0 / self.max_leverage
+
+
+Ladder = tuple[Tier, ...]
+
+# Hyperliquid's ladder for BTC (docs, trading/margin-tiers, as collected in 2025)
+_HYPERLIQUID_BTC = (Tier(floor=0.0, max_leverage=40.0), Tier(floor=150e6, max_leverage=20.0))
+
+
+class Tiered(RequirementComponent):
+    """Each position margined alone by the tier of its notional, |lots| x mark; positions simply add up.
+
+    Initial is the tier's, or notional ÷ the leverage the account chose if that is more. A long spot position
+    is no exposure to cover beyond its value, which valuation deals with; a short one is.
+    """
+
+    kind: Literal["tiered"] = Field(default="tiered", description="brackets of notional (name)")
+    tiers: Ladder = Field(
+        default=_HYPERLIQUID_BTC, min_length=1, description="ladder of every instrument not named below (tiers)"
+    )
+    instruments: dict[str, Ladder] = Field(default={}, description="ladders of their own, by instrument (name: ladder)")
+    maintenance_ratio: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="maintenance over initial rate of tiers that give no maintenance rate (ratio)",
+    )
+
+    @model_validator(mode="after")
+    def _ladders_climb(self) -> Self:
+        for where, ladder in [("tiers", self.tiers), *self.instruments.items()]:
+            problem = _fault(ladder, self.maintenance_ratio)
+            if problem:
+                raise ValueError(f"{where}: {problem}")
+        return self
+
+    def names(self) -> frozenset[str]:
+        """Instruments with a ladder of their own."""
+        return frozenset(self.instruments)
+
+    def bind(self, contracts: Contracts, unit: int) -> "TieredMargin":
+        """See :class:`RequirementComponent`."""
+        ladders = [self.instruments.get(name, self.tiers) for name in contracts.names]
+        table = np.zeros((4, len(ladders), max((len(ladder) for ladder in ladders), default=1)))
+        for column, ladder in enumerate(ladders):
+            table[:, column, : len(ladder)] = tabulate(ladder, self.maintenance_ratio, unit)
+        return TieredMargin(table)
+
+
+def cumulative(floors: Sequence[float] | F8, rates: Sequence[float] | F8) -> F8:
+    """Amounts that keep rate x notional - amount continuous where tiers meet (margin.md §1), (T,).
+
+    cum_0 = 0, cum_k = cum_{k-1} + floor_k (rate_k - rate_{k-1}).
+    """
+    floors, rates = np.asarray(floors, dtype=float), np.asarray(rates, dtype=float)
+    return np.concatenate([[0.0], np.cumsum(floors[1:] * np.diff(rates))])
+
+
+def tabulate(ladder: Ladder, ratio: float, unit: int) -> F8:
+    """A ladder's rates and cumulative amounts, (4, T)."""
+    floors = np.array([tier.floor for tier in ladder]) * unit
+    initial = np.array([tier.initial for tier in ladder])
+    maintenance = np.array(_maintenance(ladder, ratio))
+    return np.stack([initial, cumulative(floors, initial), maintenance, cumulative(floors, maintenance)])
+
+
+def _maintenance(ladder: Ladder, ratio: float) -> list[float]:
+    return [ratio * tier.initial if tier.maintenance is None else tier.maintenance for tier in ladder]
+
+
+def _fault(ladder: Ladder, ratio: float) -> str | None:
+    """The first rule a ladder breaks."""
+    if not ladder or ladder[0].floor != 0:
+        return "the first tier starts above nil, give one with floor 0"
+    maintenance = _maintenance(ladder, ratio)
+    for tier, rate in zip(ladder, maintenance, strict=True):
+        if rate > tier.initial:
+            return f"maintenance {rate:g} exceeds the initial rate {tier.initial:g} at floor {tier.floor:g}, lower it"
+    for k in range(1, len(ladder)):
+        if ladder[k].floor <= ladder[k - 1].floor:
+            return f"floor {ladder[k].floor:g} does not exceed the one before, sort the tiers by floor"
+        if ladder[k].max_leverage > ladder[k - 1].max_leverage or maintenance[k] < maintenance[k - 1]:
+            return f"at floor {ladder[k].floor:g} a larger position is margined less, let rates rise with size"
+    return None
+
+
+class TieredMargin:
+    """Tiered brackets of one pool's instruments.
+
+    Args:
+        table: rates and cumulative amounts, (4, K, T); tiers that an instrument does not have are nil.
+    """
+
+    def __init__(self, table: F8) -> None:
+        self.table = table
+
+    def observe(self, market: MarketView) -> None:
+        """Nothing to learn: the rates are fixed."""
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over positions, (A,)."""
+        return Margins(*tiered_margins(book.position, book.leverage, *_worth(book.market), self.table))
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
+        worth, spot = _worth(book.market)
+        gross = np.abs(book.position) * worth
+        notional = np.where(spot & (book.position > 0), 0.0, gross)
+        legs = np.zeros(notional.shape)
+        for rate, amount in zip(self.table[MAINTENANCE].T, self.table[MAINTENANCE_CUM].T, strict=True):
+            legs = np.maximum(legs, notional * rate - amount)
+        legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)
+        total = legs.sum(axis=1, keepdims=True)
+        return legs / np.where(total > 0, total, 1.0)
+
+
+def _worth(market: MarketView) -> tuple[F8, B1]:
+    """Minor units of the numeraire per lot, (K,), and which instruments are spot, (K,)."""
+    contracts = market.contracts
+    worth: F8 = market.mark * contracts.multiplier * market.price[contracts.settle]
+    return worth, contracts.kind == SPOT
+
+
+@kernel
+def tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -> tuple[F8, F8]:
+    """Initial and maintenance of each account, (A,).
+
+    Rates climb, so the tier that applies is the one that asks most: no search, no branch, and every inner loop
+    runs down one instrument's column, contiguous in a pool's view.
+    """
+    accounts, instruments = position.shape
+    initial, maintenance = np.zeros(accounts), np.zeros(accounts)
+    notional, opened, kept = np.empty(accounts), np.empty(accounts), np.empty(accounts)
+    for k in range(instruments):
+        for a in range(accounts):
+            lots = position[a, k]
+            notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * worth[k]
+            # the ufunc, unlike the operator, has no check for zero that would keep the loop from vectorising
+            opened[a] = np.divide(notional[a], leverage[a, k])
+            kept[a] = 0.0
+        for t in range(table.shape[2]):
+            to_open, open_cum, to_keep, keep_cum = table[0, k, t], table[1, k, t], table[2, k, t], table[3, k, t]
+            for a in range(accounts):
+                opened[a] = max(opened[a], notional[a] * to_open - open_cum)
+                kept[a] = max(kept[a], notional[a] * to_keep - keep_cum)
+        for a in range(accounts):
+            initial[a] += max(opened[a], kept[a])
+            maintenance[a] += kept[a]
+    return initial, maintenance

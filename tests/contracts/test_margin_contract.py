@@ -1,0 +1,205 @@
+"""What every netting, valuation and requirement promises, over the registries; a class that joins is tested too.
+
+A new requirement needs nothing here if it can be built from its kind alone (or its kind and an ``inner``); else, or to
+test more than its defaults, give it settings in ``SETTINGS``.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from contracts.margin_worlds import TIERED, UNIT, close, equal, few, market_of, seeds, world
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from sim import margin
+from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
+from sim.types import Exposure, Margins, Requirement
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "tiered": [{}, TIERED, {"maintenance_ratio": 0.0}],
+    "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
+}
+
+
+def examples() -> list[Any]:
+    """Every registered requirement in some settings, with the settings as its name."""
+    found = []
+    for kind, cls in margin.REQUIREMENTS.items():
+        inner = {"inner": {"kind": "tiered"}} if "inner" in cls.model_fields else {}
+        for number, setting in enumerate(SETTINGS.get(kind, [{}])):
+            rule = TypeAdapter(AnyRequirement).validate_python({"kind": kind, **inner, **setting})
+            found.append(pytest.param(rule, id=f"{kind}-{number}"))
+    return found
+
+
+every = pytest.mark.parametrize("rule", examples())
+
+
+def bound(rule: RequirementComponent, book: Exposure) -> Requirement:
+    """The rule's requirement for the book's instruments, after one step of learning."""
+    requirement = rule.bind(book.market.contracts, UNIT)
+    requirement.observe(book.market)
+    return requirement
+
+
+# Every requirement
+
+
+@every
+@few
+@given(seed=seeds)
+def test_margins_are_pure(rule: RequirementComponent, seed: int) -> None:
+    _, book = world(seed)
+    requirement = bound(rule, book)
+    before = [column.copy() for column in (*book[:-1], book.market.mark, book.market.price)]
+    first = requirement.margins(book)
+    kept = Margins(first.initial.copy(), first.maintenance.copy())
+    requirement.margins(book.take(slice(0, 1)))
+    equal(requirement.margins(book), kept)
+    equal(first, kept)
+    for column, old in zip((*book[:-1], book.market.mark, book.market.price), before, strict=True):
+        np.testing.assert_array_equal(column, old)
+
+
+@every
+@few
+@given(seed=seeds)
+def test_initial_covers_maintenance_covers_nil(rule: RequirementComponent, seed: int) -> None:
+    _, book = world(seed)
+    initial, maintenance = bound(rule, book).margins(book)
+    assert initial.shape == maintenance.shape == (len(book.balance),)
+    assert (initial >= maintenance).all()
+    assert (maintenance >= 0).all()
+
+
+@every
+@few
+@given(seed=seeds)
+def test_a_flat_book_owes_nothing(rule: RequirementComponent, seed: int) -> None:
+    _, book = world(seed)
+    flat = book._replace(position=np.zeros_like(book.position))
+    equal(bound(rule, book).margins(flat), Margins(np.zeros(len(book.balance)), np.zeros(len(book.balance))))
+
+
+@every
+@few
+@given(seed=seeds)
+def test_accounts_do_not_see_one_another(rule: RequirementComponent, seed: int) -> None:
+    """Neither the order of rows nor their company matters: batch = permuted batch = one at a time."""
+    rng, book = world(seed)
+    requirement = bound(rule, book)
+    together = requirement.margins(book)
+    order = rng.permutation(len(book.balance))
+    close(requirement.margins(book.take(order)), Margins(*(column[order] for column in together)))
+    for row in range(len(book.balance)):
+        one = slice(row, row + 1)
+        close(requirement.margins(book.take(one)), Margins(*(column[one] for column in together)))
+
+
+@every
+@few
+@given(seed=seeds, factor=st.integers(2, 50))
+def test_a_larger_book_is_margined_no_less(rule: RequirementComponent, seed: int, factor: int) -> None:
+    _, book = world(seed)
+    requirement = bound(rule, book)
+    small, large = requirement.margins(book), requirement.margins(book._replace(position=book.position * factor))
+    assert (large.initial >= small.initial).all()
+    assert (large.maintenance >= small.maintenance).all()
+
+
+@every
+@few
+@given(seed=seeds)
+def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
+    _, book = world(seed)
+    shares = bound(rule, book).shares(book)
+    assert shares.shape == book.position.shape
+    assert (shares >= 0).all()
+    assert (shares[book.position == 0] == 0).all()
+    np.testing.assert_allclose(shares.sum(axis=1), (book.position != 0).any(axis=1), rtol=1e-12)
+
+
+@every
+@few
+@given(seed=seeds)
+def test_nothing_is_known_before_it_is_observed(rule: RequirementComponent, seed: int) -> None:
+    """Two pasts that agree give one answer, whatever happens later, even to the arrays that were shown."""
+    rng, book = world(seed)
+    left, right = bound(rule, book), bound(rule, book)
+    view = book.market._replace(
+        mark=book.market.mark.copy(), vol=book.market.vol.copy(), price=book.market.price.copy()
+    )
+    view = view._replace(tick=1, returns=book.market.returns.copy())
+    left.observe(view)
+    right.observe(view)
+    kept = right.margins(book)
+    for column in (view.mark, view.vol, view.price, view.returns):
+        column *= 3.0
+    equal(left.margins(book), kept)
+    right.observe(market_of(rng, view.contracts, len(view.price), tick=2))
+    equal(left.margins(book), kept)
+
+
+@every
+@few
+@given(seed=seeds, kappa=st.floats(-3, 0.99))
+def test_compression_scales_exactly(rule: RequirementComponent, seed: int, kappa: float) -> None:
+    _, book = world(seed)
+    compressed = TypeAdapter(AnyRequirement).validate_python({"kind": "compressed", "inner": rule, "kappa": kappa})
+    whole, part = bound(rule, book), bound(compressed, book)
+    equal(part.margins(book), Margins(*((1 - kappa) * column for column in whole.margins(book))))
+    np.testing.assert_array_equal(part.shares(book), whole.shares(book))
+
+
+@every
+def test_a_bound_requirement_has_a_state_of_its_own(rule: RequirementComponent) -> None:
+    _, book = world(1)
+    assert rule.bind(book.market.contracts, UNIT) is not rule.bind(book.market.contracts, UNIT)
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for registry in (margin.NETTINGS, margin.VALUATIONS, margin.REQUIREMENTS) for cls in registry.values()]
+)
+def test_every_parameter_is_described(cls: Any) -> None:
+    for name, field in cls.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith(")"), f"{name}: the description names no unit"
+
+
+def test_registered_by_kind() -> None:
+    for registry in (margin.NETTINGS, margin.VALUATIONS, margin.REQUIREMENTS):
+        assert {kind: cls.model_fields["kind"].default for kind, cls in registry.items()} == {k: k for k in registry}
+
+
+# Netting
+
+
+@few
+@given(seed=seeds)
+@pytest.mark.parametrize("kind", sorted(margin.NETTINGS))
+def test_pools_partition_the_instruments(kind: str, seed: int) -> None:
+    rng, book = world(seed)
+    contracts = book.market.contracts
+    parts = np.array_split(rng.permutation(contracts.names), int(rng.integers(1, len(contracts.names) + 1)))
+    extra = {"groups": [part.tolist() for part in parts]} if kind == "groups" else {}
+    pools = TypeAdapter(AnyNetting).validate_python({"kind": kind, **extra}).pools(contracts)
+    assert sorted(column for pool in pools for column in pool) == list(range(len(contracts.names)))
+    assert pools == sorted(sorted(pool) for pool in pools)
+    assert all(pools)
+
+
+# Valuation
+
+
+@few
+@given(seed=seeds)
+@pytest.mark.parametrize("kind", sorted(margin.VALUATIONS))
+def test_haircuts_disallow_no_more_than_is_held(kind: str, seed: int) -> None:
+    _, book = world(seed)
+    initial, maintenance = TypeAdapter(AnyValuation).validate_python({"kind": kind}).haircuts(book)
+    held = np.maximum(book.balance * book.market.price, 0).sum(axis=1) + np.maximum(book.value(), 0).sum(axis=1)
+    assert (initial >= maintenance).all()
+    assert (maintenance >= 0).all()
+    assert (initial <= held * (1 + 1e-12)).all()

@@ -1,0 +1,304 @@
+"""The margin engines that exist: tiers, netting, cash, the verdict, and how they are configured."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from contracts.margin_worlds import (
+    TIERED,
+    UNIT,
+    close,
+    contracts_of,
+    exposure,
+    few,
+    market_of,
+    seeds,
+    world,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from pydantic import Field, TypeAdapter, ValidationError
+
+import configs
+from sim import margin
+from sim.errors import ConfigError
+from sim.margin.base import AnyNetting
+from sim.margin.engine import EngineConfig, MarginEngine, round_up
+from sim.margin.tiered import Tier, Tiered, cumulative, tabulate, tiered_margins
+from sim.types import PERPETUAL, SPOT, Exposure, Margins
+
+ENGINES = Path(configs.__file__).parent / "engines"
+
+# Tiers
+
+
+def plain(book: Exposure, rule: Tiered) -> Margins:
+    """The tier that holds the notional, found by search, one leg at a time (margin.md §1)."""
+    contracts, totals = book.market.contracts, np.zeros((2, len(book.balance)))
+    for account, leg in np.ndindex(book.position.shape):
+        ladder = rule.instruments.get(contracts.names[leg], rule.tiers)
+        table = tabulate(ladder, rule.maintenance_ratio, UNIT)
+        lots = int(book.position[account, leg])
+        if contracts.kind[leg] == SPOT and lots > 0:
+            continue
+        worth = book.market.mark[leg] * contracts.multiplier[leg] * book.market.price[contracts.settle[leg]]
+        notional = abs(lots) * worth
+        tier = max(t for t in range(len(ladder)) if t == 0 or ladder[t].floor * UNIT <= notional)
+        opened, kept = (notional * table[row, tier] - table[row + 1, tier] for row in (0, 2))
+        totals[:, account] += max(opened, notional / book.leverage[account, leg]), kept
+    return Margins(*totals)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds)
+def test_kernel_equals_its_plain_twins(seed: int) -> None:
+    _, book = world(seed)
+    rule = Tiered.model_validate(TIERED)
+    got = rule.bind(book.market.contracts, UNIT).margins(book)
+    close(got, plain(book, rule))
+    contracts = book.market.contracts
+    worth = book.market.mark * contracts.multiplier * book.market.price[contracts.settle]
+    table = rule.bind(contracts, UNIT).table
+    twin = tiered_margins.py_func(book.position, book.leverage, worth, contracts.kind == SPOT, table)  # type: ignore[attr-defined]
+    close(got, Margins(*twin), rtol=1e-15)
+    close(rule.bind(contracts, UNIT).margins(book.take(np.arange(len(book.balance)))), got, rtol=1e-15)
+
+
+@few
+@given(seed=seeds)
+def test_tiers_add_up_over_positions(seed: int) -> None:
+    """Cross margin under tiers is the sum of isolated margins."""
+    _, book = world(seed)
+    rule = Tiered.model_validate(TIERED)
+    total = np.zeros((2, len(book.balance)))
+    for k in range(len(book.market.mark)):
+        leg = slice(k, k + 1)
+        alone = book._replace(
+            position=book.position[:, leg], leverage=book.leverage[:, leg], market=book.market.slice(leg)
+        )
+        total += np.stack(rule.bind(alone.market.contracts, UNIT).margins(alone))
+    close(rule.bind(book.market.contracts, UNIT).margins(book), Margins(*total))
+
+
+ladders = st.lists(st.tuples(st.integers(1, 10**7), st.integers(1, 200)), min_size=1, max_size=8).map(
+    lambda rows: tuple(
+        Tier(floor=floor, max_leverage=leverage)
+        for floor, leverage in zip(
+            np.cumsum([0] + [row[0] for row in rows[1:]]).tolist(),
+            sorted((row[1] for row in rows), reverse=True),
+            strict=True,
+        )
+    )
+)
+
+
+@given(ladder=ladders, ratio=st.floats(0, 1))
+def test_margin_is_continuous_where_tiers_meet(ladder: tuple[Tier, ...], ratio: float) -> None:
+    table = tabulate(ladder, ratio, UNIT)
+    edges = np.array([tier.floor * UNIT for tier in ladder])
+    for row in (0, 2):
+        rate, amount = table[row], table[row + 1]
+        below, above = edges[1:] * rate[:-1] - amount[:-1], edges[1:] * rate[1:] - amount[1:]
+        np.testing.assert_allclose(below, above, rtol=1e-12, atol=1e-6)
+
+
+def test_worked_ladder() -> None:
+    """50,000 at 100x, then 50x; 1000 lots x 1000 = 10,000.00 (100 minor units each): by hand."""
+    rule = Tiered(tiers=(Tier(floor=0, max_leverage=100), Tier(floor=50_000, max_leverage=50, maintenance=0.015)))
+    book = exposure([0, 1_000, -5_000, 5_000, 10_000])
+    initial, maintenance = rule.bind(book.market.contracts, UNIT).margins(book)
+    np.testing.assert_allclose(initial, [0, 10_000, 50_000, 50_000, 150_000])
+    np.testing.assert_allclose(maintenance, [0, 5_000, 25_000, 25_000, 100_000])
+
+
+def test_a_chosen_cap_raises_initial_only() -> None:
+    rule = Tiered(tiers=(Tier(floor=0, max_leverage=100),))
+    free, capped = exposure([1_000, -2_000]), exposure([1_000, -2_000], cap=5.0)
+    requirement = rule.bind(free.market.contracts, UNIT)
+    np.testing.assert_allclose(requirement.margins(capped).initial, [200_000, 400_000])
+    np.testing.assert_allclose(requirement.margins(capped).maintenance, requirement.margins(free).maintenance)
+
+
+@few
+@given(seed=seeds)
+def test_each_leg_is_margined_more_as_it_grows(seed: int) -> None:
+    rng, book = world(seed)
+    requirement = Tiered.model_validate(TIERED).bind(book.market.contracts, UNIT)
+    more = np.sign(book.position) * rng.integers(0, 10**5, book.position.shape)
+    small, large = requirement.margins(book), requirement.margins(book._replace(position=book.position + more))
+    assert (large.initial >= small.initial).all()
+    assert (large.maintenance >= small.maintenance).all()
+
+
+def test_amounts_of_one_tier_are_nil() -> None:
+    np.testing.assert_array_equal(cumulative([0.0], [0.1]), [0.0])
+
+
+@pytest.mark.parametrize(
+    ("tiers", "message"),
+    [
+        ([{"floor": 5, "max_leverage": 10}], "floor 0"),
+        ([{"floor": 0, "max_leverage": 10}, {"floor": 0, "max_leverage": 5}], "sort the tiers"),
+        ([{"floor": 0, "max_leverage": 10}, {"floor": 9, "max_leverage": 20}], "rates rise"),
+        ([{"floor": 0, "max_leverage": 10, "maintenance": 0.2}], "exceeds the initial rate"),
+        ([], "at least 1"),
+        ([{"floor": 0, "max_leverage": float("inf")}], "finite"),
+    ],
+)
+def test_ladders_that_do_not_climb_are_refused(tiers: list[dict[str, float]], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Tiered.model_validate({"tiers": tiers})
+    with pytest.raises(ValidationError):
+        Tiered.model_validate({"instruments": {"i0": tiers}})
+
+
+# Netting
+
+
+def test_pools_by_name() -> None:
+    contracts = contracts_of(np.random.default_rng(0), 4, 1)._replace(underlying=np.array([1, 0, 1, 2]))
+    pools = {
+        kind: TypeAdapter(AnyNetting).validate_python({"kind": kind}) for kind in ("cross", "isolated", "by_underlying")
+    }
+    assert pools["cross"].pools(contracts) == [[0, 1, 2, 3]]
+    assert pools["isolated"].pools(contracts) == [[0], [1], [2], [3]]
+    assert pools["by_underlying"].pools(contracts) == [[0, 2], [1], [3]]
+    groups = TypeAdapter(AnyNetting).validate_python({"kind": "groups", "groups": [["i3", "i1"], ["i0", "i2"]]})
+    assert groups.pools(contracts) == [[0, 2], [1, 3]]
+
+
+def test_groups_name_each_instrument_once() -> None:
+    contracts = contracts_of(np.random.default_rng(0), 3, 1)
+    rule = TypeAdapter(AnyNetting).validate_python({"kind": "groups", "groups": [["i0", "i9"], ["i0", "i1"]]})
+    with pytest.raises(ConfigError) as caught:
+        rule.pools(contracts)
+    assert len(caught.value.problems) == 3  # i9 unknown, i0 twice, i2 nowhere
+
+
+# Valuation
+
+
+def test_cash_counts_cash_only() -> None:
+    book = exposure([0, 3, -3], kind=SPOT)
+    market = book.market._replace(price=np.array([1.0, 0.5]))
+    balance = np.array([[10, 0], [-3_000, 8], [5, -8]])
+    disallowed = margin.Cash().haircuts(book._replace(balance=balance, market=market)).maintenance
+    np.testing.assert_array_equal(disallowed, [0, 3_000 + 4, 0])
+    numeraire = exposure([3])._replace(balance=np.array([[7]]))
+    np.testing.assert_array_equal(margin.Cash().haircuts(numeraire).initial, [0])
+
+
+# Engine
+
+
+def test_whole_amounts_are_not_rounded_up_by_dust() -> None:
+    margins = np.array([0.0, 0.1 + 0.2, 3.0 * (1 + 1e-15), 3.001, 1e15 + 0.5, 7.0])
+    expected = np.array([0.0, 1.0, 3.0, 4.0, np.rint(1e15 + 0.5), 7.0])
+    np.testing.assert_array_equal(round_up(np.zeros(6), margins), expected)
+    assert round_up(np.array([0.1]), np.array([0.2 + 0.7]))[0] == 1.0
+
+
+@few
+@given(seed=seeds)
+def test_the_verdict_is_equity_and_requirements_in_whole_units(seed: int) -> None:
+    _, book = world(seed)
+    engine = EngineConfig.model_validate({"requirement": TIERED}).build(book.market.contracts, UNIT)
+    engine.observe(book.market)
+    risk = engine.assess(book)
+    haircuts, margins = engine.valuation.haircuts(book), engine.requirement.margins(book)
+    np.testing.assert_array_equal(risk.equity, book.equity())
+    for got, part in ((risk.initial, 0), (risk.maintenance, 1)):
+        exact = haircuts[part] + margins[part]
+        np.testing.assert_array_equal(got, np.rint(got))
+        assert (got >= exact * (1 - 1e-12)).all()
+        assert (got <= np.ceil(exact)).all()
+
+
+@few
+@given(seed=seeds)
+def test_admission_is_assessment_when_nothing_rests(seed: int) -> None:
+    _, book = world(seed)
+    nothing = np.zeros_like(book.position)
+    quiet = book._replace(bids=nothing, asks=nothing, reserved=nothing)
+    engine = EngineConfig.model_validate({"requirement": TIERED}).build(book.market.contracts, UNIT)
+    for got, expected in zip(engine.admits(quiet), engine.assess(quiet), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    resting, still = engine.admits(book), engine.assess(book)
+    assert (resting.equity <= still.equity).all()
+
+
+def test_admission_takes_the_worse_side_and_what_is_reserved() -> None:
+    """Long 10 with 5 bid and 40 offered: worst is short 30. Filling at the mark moves no equity."""
+    engine = MarginEngine(
+        margin.Cash(), Tiered(tiers=(Tier(floor=0, max_leverage=10),)).bind(exposure([0])[-1][1], UNIT)
+    )
+    book = exposure([10])._replace(balance=np.array([[90]]), bids=np.array([[5]]), asks=np.array([[40]]))
+    risk = engine.admits(book._replace(reserved=np.array([[7]])))
+    assert (risk.equity[0], risk.initial[0], risk.maintenance[0]) == (10_090 - 7, 3_000, 1_500)
+
+
+def test_highest_leverage() -> None:
+    rule = Tiered(tiers=(Tier(floor=0, max_leverage=40),), instruments={"i1": (Tier(floor=0, max_leverage=8),)})
+    contracts = contracts_of(np.random.default_rng(0), 3, 1)._replace(kind=np.array([PERPETUAL, PERPETUAL, SPOT]))
+    market = market_of(np.random.default_rng(0), contracts, 1)
+    np.testing.assert_allclose(EngineConfig(requirement=rule).build(contracts, UNIT).leverage(market), [40, 8, 1])
+
+
+def test_ladders_of_strangers_are_refused() -> None:
+    config = EngineConfig.model_validate({"requirement": {"kind": "compressed", "kappa": 0.1, "inner": TIERED}})
+    assert config.pools(contracts_of(np.random.default_rng(0), 2, 1)) == [[0, 1]]
+    with pytest.raises(ConfigError, match="'i1' is not an instrument"):
+        config.pools(contracts_of(np.random.default_rng(0), 1, 1))
+
+
+# Configuration
+
+
+def preset(name: str) -> EngineConfig:
+    return EngineConfig.model_validate(OmegaConf.to_container(OmegaConf.load(ENGINES / f"{name}.yaml")))
+
+
+def test_presets_differ_in_netting_only() -> None:
+    isolated, cross = preset("isolated"), preset("cross")
+    assert (isolated.netting.kind, cross.netting.kind) == ("isolated", "cross")  # type: ignore[attr-defined]
+    assert isolated.requirement == cross.requirement == Tiered()
+    assert isolated.valuation == cross.valuation
+
+
+class Late(Tiered):
+    """A plug-in."""
+
+    kind: Literal["late"] = Field(default="late", description="a plug-in (name)")  # type: ignore[assignment]
+
+
+def test_plugins_may_register_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    nested = {
+        "kind": "compressed",
+        "kappa": 0.1,
+        "inner": {"kind": "compressed", "kappa": 0.2, "inner": {"kind": "late"}},
+    }
+    with pytest.raises(ValidationError, match="'late'"):
+        EngineConfig.model_validate({"requirement": nested})
+    monkeypatch.setitem(margin.REQUIREMENTS, "late", Late)
+    config = EngineConfig.model_validate({"requirement": nested})
+    assert config.model_dump()["requirement"]["inner"]["inner"]["kind"] == "late"
+    assert EngineConfig.model_validate(config.model_dump()) == config
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    wrong = {
+        "netting": {"kind": "crossed"},
+        "requirement": {"kind": "compressed", "kappa": 2, "inner": {"kind": "tiered", "ratio": 1}},
+        "delay": 1,
+    }
+    with pytest.raises(ValidationError) as caught:
+        EngineConfig.model_validate(wrong)
+    places = {".".join(map(str, error["loc"])) for error in caught.value.errors()}
+    assert places == {
+        "netting",
+        "requirement.compressed.kappa",
+        "requirement.compressed.inner.tiered.ratio",
+        "delay",
+    }
