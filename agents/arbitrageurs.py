@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
 from sim.errors import ConfigError
-from sim.types import B1, F8, I8, IOC, MARKET, REDUCE_ONLY, SPOT, AccountView, Orders, Outlook, Setting
+from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, SPOT, AccountView, Orders, Outlook, Setting
 
 ACT = 0
 """Column of a step's draws."""
@@ -40,9 +40,11 @@ class Basis(NamedTuple):
 class Arbitrageurs(Behaviour):
     """Sell the perpetual above spot and buy it below, hedge with spot what was filled, unwind as the basis closes.
 
-    The perpetual's leg is an IOC order that protects the exit basis; the spot leg is a market order towards
-    -(perpetual's position), so that whatever the first leg became, also through ADL or liquidation, is hedged in
-    the next step (LED-3). Each leg is bounded by a leverage cap and the headroom of both venues.
+    The perpetual's leg is an IOC order that protects the exit basis; the spot leg is an IOC order near the index
+    towards -(perpetual's position), so that whatever the first leg became, also through ADL or liquidation, is
+    hedged in the next step (LED-3). It names a limit because admission charges a market order its loss down to
+    the price band (MAR-1), and would refuse hedges. Each leg is bounded by a leverage cap and the headroom of both
+    venues.
     """
 
     agent: ClassVar[type[Participant]] = Arbitrageur
@@ -62,6 +64,7 @@ class Arbitrageurs(Behaviour):
     variety: float = Field(0.3, ge=0, lt=1, description="spread of members' opening basis about the mean (share)")
     leverage: float = Field(3.0, gt=0, description="largest leg, all pairs together (times equity at its venue)")
     slice: float = Field(0.1, gt=0, le=1, description="most traded in a step, share of the largest leg (share)")
+    slippage: float = Field(20.0, ge=0, description="worst hedge accepted, distance from the index (basis points)")
     reaction: float = Field(60.0, gt=0, description="mean time between looks at the basis (seconds)")
 
     _members: Members = PrivateAttr()
@@ -90,7 +93,7 @@ class Arbitrageurs(Behaviour):
         """First legs of the members who look, and everybody's hedges."""
         looks = draws[:, ACT : ACT + 1] < self._members.act
         basis = self._basis(outlook, accounts)
-        return Orders.join([self._first_legs(basis, looks, outlook, accounts), self._hedges(accounts)])
+        return Orders.join([self._first_legs(basis, looks, outlook, accounts), self._hedges(outlook, accounts)])
 
     def _twins(self, setting: Setting, perp: I8, spot_venue: int) -> I8:
         """The spot instrument with the same underlying of each perpetual; raises ConfigError if one has none."""
@@ -144,12 +147,17 @@ class Arbitrageurs(Behaviour):
         room: F8 = np.minimum(most - used, headroom[:, None] * np.fmin(admitted, self.leverage))
         return self.slice * most, room
 
-    def _hedges(self, accounts: AccountView) -> Orders:
-        """Market orders that bring spot to minus the perpetual's position."""
+    def _hedges(self, outlook: Outlook, accounts: AccountView) -> Orders:
+        """IOC orders that bring spot to minus the perpetual's position."""
         own = self._members
         target = -np.trunc(accounts.position[:, own.perp.instruments] * own.ratio).astype(np.int64)
         missing = target - accounts.position[:, own.spot.instruments]
         rows, pairs = np.nonzero(missing)
         if not len(rows):
             return Orders.join([])
-        return Orders.of(rows, own.spot.instruments[pairs], missing[rows, pairs], 0, MARKET)
+        view, columns = own.spot.look(outlook)
+        fair = (outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns])[pairs]
+        lots = missing[rows, pairs]
+        worst = np.rint(fair * (1 + np.sign(lots) * self.slippage * BASIS_POINT))
+        limit = np.minimum(np.maximum(worst, 1), view.contracts.max_price[columns][pairs]).astype(np.int64)
+        return Orders.of(rows, own.spot.instruments[pairs], lots, limit, IOC)

@@ -101,7 +101,12 @@ class TestTraders:
         orders = population.decide(outlook(), accounts(4_000), uniform(population, 4_000, 4))
         assert len(orders.owner) / 4_000 == pytest.approx(1 - np.exp(-0.1), abs=0.015)
         assert (orders.quantity > 0).mean() == pytest.approx(0.7, abs=0.08)
-        assert (orders.kind == MARKET).all()
+
+    def test_entries_name_the_worst_price_they_accept(self) -> None:
+        population, _ = traders(entries=1e9, slippage=0.01)
+        orders = population.decide(outlook(), accounts(4_000, 1e9), uniform(population, 4_000, 4))
+        assert (orders.kind == IOC).all()
+        assert (orders.limit == np.where(orders.quantity > 0, 101_000, 99_000)).all()
 
     def test_holders_leave_whole_at_their_hazard_and_never_enter(self) -> None:
         population, _ = traders(entries=1e9, hold=600.0)
@@ -124,10 +129,11 @@ class TestTraders:
         assert few == np.floor(4.0 * 1e9 / LOT_BTC)
         assert many / few == pytest.approx(ratio, rel=1e-3)
 
-    def test_no_wish_exceeds_the_cap(self) -> None:
-        population, _ = traders(entries=1e9, leverage=500.0, cap=0.8)
+    def test_no_wish_exceeds_what_margin_and_slippage_leave(self) -> None:
+        """Margin 1 / (cap * L) and the loss from mark to limit together use the equity up (MAR-1)."""
+        population, _ = traders(entries=1e9, leverage=500.0, cap=0.8, slippage=0.005)
         orders = population.decide(outlook(), accounts(4_000, equity=1e9), uniform(population, 4_000, 4))
-        assert np.abs(orders.quantity).max() == np.floor(0.8 * 20 * 1e9 / LOT_BTC)
+        assert np.abs(orders.quantity).max() == np.floor(1 / (1 / (0.8 * 20) + 0.005) * 1e9 / LOT_BTC)
 
     def test_wealth_and_taste_are_lognormal(self) -> None:
         _, wealth = traders(wealth=500.0, wealth_sigma=1.5)
@@ -288,7 +294,8 @@ class TestArbitrageurs:
         assert orders.instrument.tolist() == [SPOT_BTC] * 2
         assert orders.owner.tolist() == [0, 2]
         assert orders.quantity.tolist() == [4, -2]
-        assert (orders.kind == MARKET).all()
+        assert (orders.kind == IOC).all()
+        assert orders.limit.tolist() == [100_200, 99_800]
 
     def test_a_perpetual_closed_by_force_leaves_spot_to_sell(self) -> None:
         orders = arbitrageurs().decide(outlook(), accounts(3, 1e9, holding(3, 5, SPOT_BTC)), self.DRAWS)
