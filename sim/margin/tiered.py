@@ -34,7 +34,7 @@ class Tier(Component):
 
 Ladder = tuple[Tier, ...]
 
-# Hyperliquid's ladder for BTC (docs, trading/margin-tiers, as collected in 2025)
+# Hyperliquid's ladder for BTC (docs, trading/margin-tiers)
 _HYPERLIQUID_BTC = (Tier(floor=0.0, max_leverage=40.0), Tier(floor=150e6, max_leverage=20.0))
 
 
