@@ -63,6 +63,7 @@ class Arbitrageurs(Behaviour):
     exit: float = Field(3.0, ge=0, description="basis down to which they trade and at which they unwind (basis points)")
     variety: float = Field(0.3, ge=0, lt=1, description="spread of members' opening basis about the mean (share)")
     leverage: float = Field(3.0, gt=0, description="largest leg, all pairs together (times equity at its venue)")
+    cap: float = Field(0.9, gt=0, le=1, description="most of the leverage that both venues admit (share)")
     slice: float = Field(0.1, gt=0, le=1, description="most traded in a step, share of the largest leg (share)")
     slippage: float = Field(20.0, ge=0, description="worst hedge accepted, distance from the index (basis points)")
     reaction: float = Field(60.0, gt=0, description="mean time between looks at the basis (seconds)")
@@ -137,15 +138,21 @@ class Arbitrageurs(Behaviour):
         return legs.take(legs.quantity != 0)
 
     def _capital(self, basis: Basis, outlook: Outlook, accounts: AccountView) -> tuple[F8, F8]:
-        """Most a member trades in a step, (n, 1), and may still add, (n, m), minor units of the numeraire."""
+        """Most a member trades in a step and may still add, both (n, m), minor units of the numeraire.
+
+        Nothing is added while more than a step's trade lacks its hedge: spot that cannot be had ends the trade.
+        """
         perp, spot = self._members.perp, self._members.spot
         capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
         headroom = np.minimum(accounts.headroom[:, perp.venue], accounts.headroom[:, spot.venue])
-        most = self.leverage * np.maximum(capital, 0.0)[:, None]
-        used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
         admitted = np.fmin(outlook.leverage[perp.instruments], outlook.leverage[spot.instruments])
-        room: F8 = np.minimum(most - used, headroom[:, None] * np.fmin(admitted, self.leverage))
-        return self.slice * most, room
+        leverage = np.fmin(self.leverage, self.cap * admitted)
+        most = leverage * np.maximum(capital, 0.0)[:, None]
+        used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
+        naked = np.abs(basis.held + accounts.position[:, spot.instruments] / self._members.ratio) * basis.lot
+        step = self.slice * most
+        room: F8 = np.minimum(most - used, headroom[:, None] * leverage) - naked
+        return step, np.where(naked <= step + basis.lot / self._members.ratio, room, 0.0)
 
     def _hedges(self, outlook: Outlook, accounts: AccountView) -> Orders:
         """IOC orders that bring spot to minus the perpetual's position."""

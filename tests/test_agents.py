@@ -16,7 +16,7 @@ from agents.makers import Makers, MarketMaker
 from agents.traders import Trader, Traders
 from agents.zero_intelligence import Crowd
 from sim.errors import ConfigError
-from sim.types import F8, I8, IOC, MARKET, POST_ONLY, REDUCE_ONLY, Orders
+from sim.types import F8, I8, IOC, MARKET, POST_ONLY, REDUCE_ONLY, Orders, Outlook
 
 BTC, ETH, SPOT_BTC = 0, 1, 2
 LOT_BTC = 50_000 / 0.5 * 5  # minor units of a lot at the index
@@ -313,14 +313,30 @@ class TestArbitrageurs:
         most = int(3 * 1e9 / (LOT_BTC * 1.005))
         view = outlook(basis=0.005)
 
-        def sold(held: int, headroom: float | None = None) -> int:
-            orders = population.decide(view, accounts(1, 1e9, holding(1, held), headroom), self.DRAWS[:1])
+        def sold(held: int, spot: int, headroom: float | None = None, view: Outlook = view) -> int:
+            position = holding(1, held)
+            position[:, SPOT_BTC] = spot
+            orders = population.decide(view, accounts(1, 1e9, position, headroom), self.DRAWS[:1])
             return -int(orders.quantity[orders.instrument == BTC].sum())
 
-        assert sold(0) == most // 10
-        assert sold(-most + 10) == pytest.approx(10, abs=1)
-        assert sold(-most) == 0
-        assert sold(0, headroom=-1.0) == 0
+        assert sold(0, 0) == most // 10
+        assert sold(-most + 10, most // 10) == pytest.approx(10, abs=10), "less what awaits its hedge"
+        assert sold(-most, most // 10) == 0
+        assert sold(0, 0, headroom=-1.0) == 0
+        paid_in_full = int(0.9 * 1e9 / (LOT_BTC * 1.005))
+        assert sold(0, 0, view=outlook(basis=0.005, leverage=1.0)) == paid_in_full // 10
+
+    def test_nothing_is_added_while_a_hedge_is_missing(self) -> None:
+        """Spot that cannot be had ends the trade after two slices; the hedge is asked for again."""
+        population = arbitrageurs(count=1)
+        view = outlook(basis=0.005)
+        held = 0
+        for _ in range(10):
+            orders = population.decide(view, accounts(1, 1e9, holding(1, held)), self.DRAWS[:1])
+            held += int(orders.quantity[orders.instrument == BTC].sum())
+        most = int(3 * 1e9 / (LOT_BTC * 1.005))
+        assert -held <= 2 * most // 10 + 1
+        assert orders.instrument.tolist() == [SPOT_BTC]
 
     def test_wealth_is_split_over_two_venues(self) -> None:
         population = Arbitrageurs(venue="alpha", spot_venue="beta", count=2, wealth_sigma=0, spot_share=0.25)
