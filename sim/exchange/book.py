@@ -1,0 +1,198 @@
+"""Limit order books of K instruments for N owners (BOOK-1): the compiled books as one object.
+
+`sim.exchange.matching` holds the kernels, `sim.exchange.plain_book.PlainBooks` the same rules in plain Python.
+"""
+
+import numpy as np
+
+from sim.exchange import matching
+from sim.exchange.matching import (
+    BUYS,
+    CANCELLED,
+    CAUSE,
+    FILLED,
+    FILLED_LOTS,
+    INSTRUMENT,
+    KIND,
+    LAST_AFTER,
+    LOTS,
+    MAKER,
+    MID2_AFTER,
+    MID2_BEFORE,
+    OWNER,
+    PRICE,
+    QUANTITY,
+    REASON,
+    REFUSED_BAND,
+    REFUSED_POST,
+    REFUSED_REDUCE,
+    RESERVE,
+    RESERVED,
+    RESTED,
+    SELLS,
+    SLOT,
+    SLOTS,
+    STATUS,
+    TAKER,
+    TICKS,
+    TRADED,
+    UNKNOWN,
+    Matched,
+)
+from sim.types import I8, NOBODY
+
+__all__ = [
+    "BUYS",
+    "CANCELLED",
+    "CAUSE",
+    "FILLED",
+    "FILLED_LOTS",
+    "INSTRUMENT",
+    "KIND",
+    "LAST_AFTER",
+    "LOTS",
+    "MAKER",
+    "MID2_AFTER",
+    "MID2_BEFORE",
+    "OWNER",
+    "PRICE",
+    "QUANTITY",
+    "REASON",
+    "REFUSED_BAND",
+    "REFUSED_POST",
+    "REFUSED_REDUCE",
+    "RESERVE",
+    "RESERVED",
+    "RESTED",
+    "SELLS",
+    "SLOT",
+    "SLOTS",
+    "STATUS",
+    "TAKER",
+    "TICKS",
+    "TRADED",
+    "UNKNOWN",
+    "Books",
+    "Matched",
+]
+
+
+def _whole_lines(size: int) -> I8:
+    """Zeros that start on a cache line, so that an order touches one line only."""
+    room = np.zeros(size + 8, dtype=np.int64)
+    skip = -(room.ctypes.data // 8) % 8
+    return room[skip : skip + size]
+
+
+class Books:
+    """The order books of K instruments for N owners.
+
+    Args:
+        instruments: K.
+        owners: N, below 2**31.
+        levels: largest price in ticks; the prices are 1..levels. Memory is 24 bytes per instrument and level,
+            40 per instrument and owner, 64 per resting order.
+
+    Attributes:
+        resting: (3, K, N) resting buy lots, resting sell lots and minor units reserved, of each owner: read-only
+            views of what the kernels keep exact.
+    """
+
+    def __init__(self, instruments: int, owners: int, levels: int) -> None:
+        self.instruments, self.owners, self.levels = instruments, owners, levels
+        self._chain = np.zeros((instruments, owners), dtype=np.int64)
+        self._delta = np.zeros((instruments, owners), dtype=np.int64)
+        self._resting = np.zeros((3, instruments, owners), dtype=np.int64)
+        self.resting = self._resting.view()
+        self.resting.flags.writeable = False
+        self._fills = np.empty((0, 6), dtype=np.int64)
+        self._data = self._blank()
+
+    def _blank(self) -> I8:
+        """Empty books and no pool."""
+        widths = [-(-(self.levels + 2) // 64)]
+        while widths[-1] > 1:
+            widths.append(-(-widths[-1] // 64))
+        starts = np.cumsum([matching._LADDER + matching._RUNG * (self.levels + 2), *widths])
+        stride = -(-int(starts[-1]) // 8) * 8
+        data = _whole_lines(matching._HEADER + self.instruments * stride)
+        data[[matching._TOP, matching._STRIDE, matching._LEVELS]] = len(data), stride, self.levels
+        for base in range(matching._HEADER, len(data), stride):
+            data[base + matching._BID : base + matching._TIERS] = 0, self.levels + 1, NOBODY
+            data[base + matching._TIERS : base + matching._TIERS + len(widths)] = base + starts[:-1]
+            for tier, start in enumerate(base + starts[:-1]):
+                for rung in (0, self.levels + 1):
+                    data[start + (rung >> 6 * (tier + 1))] |= np.int64(1) << np.int64(rung >> 6 * tier & 63)
+        return data
+
+    def __len__(self) -> int:
+        """How many orders rest."""
+        return int(self._data[matching._LIVE])
+
+    def match(self, orders: I8, position: I8, bands: I8) -> Matched:
+        """Process a batch row by row in price-time priority; `PlainBooks.match` says what each row does.
+
+        Args:
+            orders: (n, 8) columns OWNER ... CAUSE.
+            position: (K, N) lots held before the batch, for reduce-only orders; only read.
+            bands: (K, 2) lowest and highest price allowed now; (1, levels) is none.
+
+        Raises:
+            ValueError: an owner, instrument, slot or kind that does not exist; nothing has been done then.
+        """
+        row = matching.fault(orders, self.instruments, self.owners)
+        if row != NOBODY:
+            raise ValueError(
+                f"order {row}: {orders[row].tolist()} names an owner, instrument, slot or kind that is not"
+            )
+        self._make_room(len(orders))
+        report = np.empty((len(orders), 5), dtype=np.int64)
+        state = (self._data, self._resting, self._chain, self._delta)
+        count = matching.match(*state, position, bands, orders, report, self._fills)
+        return Matched(self._fills[:count].copy(), report)
+
+    def _make_room(self, incoming: int) -> None:
+        """Room for all incoming orders to rest, and for a fill of each order, resting or incoming."""
+        most = len(self) + incoming
+        if len(self._fills) < most:
+            self._fills = np.empty((2 * most, 6), dtype=np.int64)
+        ladders = matching._HEADER + self.instruments * int(self._data[matching._STRIDE])
+        if len(self._data) < ladders + matching._ORDER * most:
+            grown = _whole_lines(ladders + matching._ORDER * 2 * most)
+            grown[: len(self._data)] = self._data
+            self._data = grown
+
+    def cancel_owners(self, instrument: int, owners: I8) -> int:
+        """Cancel all orders of these owners in one instrument; returns how many there were."""
+        return int(matching.cancel_owners(self._data, self._resting, self._chain, instrument, owners))
+
+    def tops(self) -> I8:
+        """Best bid, best ask and last price of each instrument, (K, 3) ticks, NOBODY where there is none."""
+        sections = self._data[matching._HEADER : matching._HEADER + self.instruments * self._data[matching._STRIDE]]
+        tops = sections.reshape(self.instruments, -1)[:, [matching._BID, matching._ASK, matching._LAST]]
+        tops[tops[:, 0] == 0, 0] = NOBODY
+        tops[tops[:, 1] > self.levels, 1] = NOBODY
+        return tops
+
+    def depth(self, low: I8, high: I8) -> I8:
+        """Lots of bids at ``low`` (K,) ticks or above and of asks at ``high`` (K,) or below, (K, 2)."""
+        depth = np.zeros((self.instruments, 2), dtype=np.int64)
+        matching.depth(self._data, low, high, depth)
+        return depth
+
+    def set_last(self, instrument: int, price: int) -> None:
+        """Publish a last price without a trade, as before the first."""
+        self._data[matching._HEADER + instrument * self._data[matching._STRIDE] + matching._LAST] = price
+
+    def orders_of(self, instrument: int, owner: int) -> I8:
+        """An owner's resting orders by slot, (m, 5): slot, signed lots, price, reserve per lot, reduce-only."""
+        first = self._chain[instrument, owner]
+        found = np.empty((matching.orders_of(self._data, first, np.empty((0, 5), dtype=np.int64)), 5), dtype=np.int64)
+        matching.orders_of(self._data, first, found)
+        return found[np.argsort(found[:, 0], kind="stable")]
+
+    def replaced(self, orders: I8) -> I8:
+        """What rests now where each order of a batch would replace: signed lots and reserve per lot, (n, 2)."""
+        found = np.empty((len(orders), 2), dtype=np.int64)
+        matching.replaced(self._data, self._chain, orders, found)
+        return found

@@ -1,0 +1,390 @@
+"""Limit order books of K instruments for N owners, compiled (BOOK-1).
+
+`sim.exchange.plain_book.PlainBooks` states the same rules in plain Python, and a test holds the two equal to
+the last lot. What is compiled here:
+
+- All books lie in ONE flat int64 array, because a kernel that is handed one array runs several times faster than
+  one handed ten: a header, one section per instrument, and last the pool of orders, so that the pool grows at the
+  end of the array and offsets stay valid. An order's name inside is its offset; 0 is no order.
+- A section is a ladder with one rung per tick (queue head, queue tail, signed lots) under a 64-ary tree of bitmaps of
+  the rungs in use, which finds the next one in two or three words. Both sides share it: the book is never crossed.
+  Rungs 0 and levels + 1 are always marked as in use: they end every search and stand for "no bid" and "no ask".
+- An order is eight words, one cache line. It is queued at its rung and chained to the other orders of its owner.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.jit import kernel
+from sim.types import I8, IOC, MARKET, NOBODY, POST_ONLY, REDUCE_ONLY
+
+OWNER, INSTRUMENT, QUANTITY, PRICE, KIND, SLOT, RESERVE, CAUSE = range(8)
+"""Columns of a batch of orders. PRICE is the limit, RESERVE the minor units set aside per lot while it rests."""
+
+TAKER, MAKER, TRADED, LOTS, TICKS, REASON = range(6)
+"""Columns of fills, in the order of `sim.types.Fills`: owners, instrument, signed lots, price, cause."""
+
+STATUS, FILLED_LOTS, MID2_BEFORE, MID2_AFTER, LAST_AFTER = range(5)
+"""Columns of a report. A doubled mid is bid + ask in ticks, NOBODY if a side is empty."""
+
+RESTED, FILLED, CANCELLED, UNKNOWN, REFUSED_BAND, REFUSED_REDUCE, REFUSED_POST = range(7)
+"""Statuses: what became of an order's last lot. UNKNOWN is the cancel of an order that is not there."""
+
+BUYS, SELLS, RESERVED = range(3)
+"""Planes of `Books.resting`."""
+
+SLOTS = 2**31 - 1
+"""Slots are below this number. Slot NOBODY replaces nothing and can be cancelled only with all of its owner's."""
+
+_FREE, _TOP, _LIVE, _STRIDE, _LEVELS = range(8, 13)  # header: free list, end of the used pool, orders, section size
+_HEADER = 16  # words 0..7 are "order 0", which is written to and never read: that spares branches
+_BID, _ASK, _LAST, _TIERS = range(4)  # section: best prices, last price, offsets of the bitmaps from _TIERS on
+_LADDER = 8
+_RUNG = 3
+_HEAD, _TAIL, _SUM = range(3)
+_NEXT, _PREV, _LEFT, _AT, _NAME, _EACH, _KIN, _ELDER = range(8)  # order: queue, signed lots, rung, ..., owner's chain
+_ORDER = 8
+_LOW = 0xFFFFFFFF  # of _NAME = owner << 32 | (slot + 1) << 1 | reduce-only
+_DE_BRUIJN = 0x03F79D71B4CB0A89  # its 64 windows of six bits differ, so the top six bits of a shift tell the shift
+_PLACES = np.empty(64, dtype=np.int64)
+_PLACES[[(_DE_BRUIJN << place >> 58) & 63 for place in range(64)]] = np.arange(64)
+
+
+class Matched(NamedTuple):
+    """What a batch of n orders did."""
+
+    fills: I8  # (m, 6) in the order they happened
+    report: I8  # (n, 5)
+
+
+@kernel
+def _lowest(word: int) -> int:
+    """Place of the lowest bit of a word that is not 0."""
+    place: int = _PLACES[((word & -word) * _DE_BRUIJN >> 58) & 63]
+    return place
+
+
+@kernel
+def _highest(word: int) -> int:
+    """Place of the highest bit of a word that is not 0."""
+    for width in (1, 2, 4, 8, 16, 32):
+        word |= word >> width
+    return 63 if word < 0 else _PLACES[((word - (word >> 1)) * _DE_BRUIJN >> 58) & 63]
+
+
+@kernel
+def _above(data: I8, base: int, rung: int) -> int:
+    """The next rung in use above this one."""
+    tier = base + _TIERS
+    place = rung + 1
+    word = data[data[tier] + (place >> 6)] & (-1 << (place & 63))
+    while word == 0:
+        tier += 1
+        place = (place >> 6) + 1
+        word = data[data[tier] + (place >> 6)] & (-1 << (place & 63))
+    place = (place & ~63) + _lowest(word)
+    while tier > base + _TIERS:
+        tier -= 1
+        place = (place << 6) + _lowest(data[data[tier] + place])
+    return place
+
+
+@kernel
+def _below(data: I8, base: int, rung: int) -> int:
+    """The next rung in use below this one."""
+    tier = base + _TIERS
+    place = rung - 1
+    word = data[data[tier] + (place >> 6)] & ((2 << (place & 63)) - 1)
+    while word == 0:
+        tier += 1
+        place = (place >> 6) - 1
+        word = data[data[tier] + (place >> 6)] & ((2 << (place & 63)) - 1)
+    place = (place & ~63) + _highest(word)
+    while tier > base + _TIERS:
+        tier -= 1
+        place = (place << 6) + _highest(data[data[tier] + place])
+    return place
+
+
+@kernel
+def _mark(data: I8, base: int, rung: int) -> None:
+    """Note a rung as in use."""
+    tier = base + _TIERS
+    while True:
+        word = data[tier] + (rung >> 6)
+        before = data[word]
+        data[word] = before | (1 << (rung & 63))
+        if before:
+            return
+        rung >>= 6
+        tier += 1
+
+
+@kernel
+def _clear(data: I8, base: int, rung: int) -> None:
+    """Note a rung as empty; the rungs at both ends keep the top of the tree from emptying."""
+    tier = base + _TIERS
+    while True:
+        word = data[tier] + (rung >> 6)
+        data[word] &= ~(1 << (rung & 63))
+        if data[word]:
+            return
+        rung >>= 6
+        tier += 1
+
+
+@kernel
+def _found(data: I8, order: int, slot: int) -> int:
+    """The order with this slot in the owner's chain from ``order`` on, or 0."""
+    while order and (slot == NOBODY or (data[order + _NAME] & _LOW) >> 1 != slot + 1):
+        order = data[order + _KIN]
+    return order
+
+
+@kernel
+def _lessen(data: I8, resting: I8, instrument: int, order: int, lots: int) -> None:
+    """Take signed lots off a resting order, its rung and its owner's totals."""
+    owner = data[order + _NAME] >> 32
+    data[order + _LEFT] -= lots
+    data[_HEADER + instrument * data[_STRIDE] + _LADDER + _RUNG * data[order + _AT] + _SUM] -= lots
+    plane = BUYS if lots > 0 else SELLS
+    resting[plane, instrument, owner] -= abs(lots)
+    resting[RESERVED, instrument, owner] -= abs(lots) * data[order + _EACH]
+
+
+@kernel
+def _vacate(data: I8, base: int, price: int) -> None:
+    """Note that a rung has become empty and find the next best if it was the best."""
+    _clear(data, base, price)
+    bid, ask = data[base + _BID], data[base + _ASK]
+    if price == bid:
+        bid = _below(data, base, price)
+    if price == ask:
+        ask = _above(data, base, price)
+    data[base + _BID] = bid
+    data[base + _ASK] = ask
+
+
+@kernel
+def _remove(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> None:
+    """Cancel what is left of an order and forget it."""
+    _lessen(data, resting, instrument, order, data[order + _LEFT])
+    owner = data[order + _NAME] >> 32
+    first, elder, kin = chain[instrument, owner], data[order + _ELDER], data[order + _KIN]
+    chain[instrument, owner] = kin if first == order else first
+    data[elder + _KIN] = kin
+    data[kin + _ELDER] = elder
+    base = _HEADER + instrument * data[_STRIDE]
+    price = data[order + _AT]
+    rung = base + _LADDER + _RUNG * price
+    before, after = data[order + _PREV], data[order + _NEXT]
+    ahead = before + _NEXT if before else rung + _HEAD
+    behind = after + _PREV if after else rung + _TAIL
+    data[ahead] = after
+    data[behind] = before
+    if before == 0 and after == 0:
+        _vacate(data, base, price)
+    data[order] = data[_FREE]
+    data[_FREE] = order
+    data[_LIVE] -= 1
+
+
+@kernel
+def _rest(
+    data: I8, resting: I8, chain: I8, instrument: int, owner: int, lots: int, price: int, tag: int, each: int
+) -> None:
+    """Queue a new order of signed lots behind the others at its price."""
+    free, top = data[_FREE], data[_TOP]
+    order = free if free else top
+    data[_FREE] = data[free] if free else 0
+    data[_TOP] = top if free else top + _ORDER
+    data[_LIVE] += 1
+    base = _HEADER + instrument * data[_STRIDE]
+    rung = base + _LADDER + _RUNG * price
+    tail = data[rung + _TAIL]
+    behind = tail + _NEXT if tail else rung + _HEAD
+    data[behind] = order
+    if tail == 0:
+        _mark(data, base, price)
+    best = base + (_BID if lots > 0 else _ASK)
+    data[best] = max(data[best], price) if lots > 0 else min(data[best], price)
+    kin = chain[instrument, owner]
+    chain[instrument, owner] = order
+    data[kin + _ELDER] = order
+    plane = BUYS if lots > 0 else SELLS
+    resting[plane, instrument, owner] += abs(lots)
+    resting[RESERVED, instrument, owner] += abs(lots) * each
+    data[rung + _TAIL] = order
+    data[rung + _SUM] += lots
+    data[order + _NEXT] = 0
+    data[order + _PREV] = tail
+    data[order + _LEFT] = lots
+    data[order + _AT] = price
+    data[order + _NAME] = owner << 32 | tag
+    data[order + _EACH] = each
+    data[order + _KIN] = kin
+    data[order + _ELDER] = 0
+
+
+@kernel
+def _note(fills: I8, row: int, taker: int, maker: int, instrument: int, lots: int, price: int, cause: int) -> None:
+    """Write down one trade."""
+    fills[row, TAKER] = taker
+    fills[row, MAKER] = maker
+    fills[row, TRADED] = instrument
+    fills[row, LOTS] = lots
+    fills[row, TICKS] = price
+    fills[row, REASON] = cause
+
+
+@kernel
+def _within(limit: int, side: int, kind: int, low: int, high: int, levels: int) -> int:
+    """The limit as the price band allows it, or 0 if it is refused."""
+    low, high = max(low, 1), min(high, levels)
+    if kind == MARKET:
+        limit = high if side > 0 else low
+    clamped = min(limit, high) if side > 0 else max(limit, low)
+    return clamped if 1 <= limit <= levels and low <= clamped <= high else 0
+
+
+@kernel
+def _mid2(data: I8, base: int) -> int:
+    """Bid + ask in ticks, or NOBODY if a side is empty."""
+    bid, ask = data[base + _BID], data[base + _ASK]
+    mid2: int = bid + ask if bid > 0 and ask <= data[_LEVELS] else NOBODY
+    return mid2
+
+
+@kernel
+def match(
+    data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, report: I8, fills: I8
+) -> int:
+    """All orders of a batch, one after another; returns the number of fills.
+
+    One long body on purpose: numba counts references to an array wherever its last use is in a branch, and inside
+    this loop no use is the last.
+    """
+    count = 0
+    for row in range(len(orders)):
+        owner, instrument, quantity = orders[row, OWNER], orders[row, INSTRUMENT], orders[row, QUANTITY]
+        slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
+        base = _HEADER + instrument * data[_STRIDE]
+        report[row, MID2_BEFORE] = _mid2(data, base)
+        former = _found(data, chain[instrument, owner], slot)
+        if former:
+            _remove(data, resting, chain, instrument, former)
+        side = 1 if quantity > 0 else -1
+        limit = _within(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
+        lots = abs(quantity)
+        if reduces:
+            lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
+        left = lots
+        best = base + (_ASK if side > 0 else _BID)
+        if quantity == 0:
+            status = CANCELLED if former else UNKNOWN
+        elif limit == 0:
+            status = REFUSED_BAND
+        elif lots <= 0:
+            status = REFUSED_REDUCE
+        elif kind == POST_ONLY and side * (data[best] - limit) <= 0:
+            status = REFUSED_POST
+        else:
+            while left > 0 and side * (data[best] - limit) <= 0:
+                maker = data[base + _LADDER + _RUNG * data[best] + _HEAD]
+                name = data[maker + _NAME]
+                other = name >> 32
+                traded = min(left, -side * data[maker + _LEFT])
+                if name & 1:
+                    traded = min(traded, side * (position[instrument, other] + delta[instrument, other]))
+                if other == owner or traded <= 0:
+                    _remove(data, resting, chain, instrument, maker)
+                    continue
+                left -= traded
+                delta[instrument, owner] += side * traded
+                delta[instrument, other] -= side * traded
+                _note(fills, count, owner, other, instrument, side * traded, data[best], orders[row, CAUSE])
+                count += 1
+                data[base + _LAST] = data[best]
+                _lessen(data, resting, instrument, maker, -side * traded)
+                if data[maker + _LEFT] == 0:
+                    _remove(data, resting, chain, instrument, maker)
+            status = FILLED
+            if left > 0 and kind in (IOC, MARKET):
+                status = CANCELLED
+            elif left > 0:
+                status = RESTED
+                tag = (slot + 1) << 1 | reduces
+                _rest(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
+        report[row, STATUS] = status
+        report[row, FILLED_LOTS] = lots - left
+        report[row, MID2_AFTER] = _mid2(data, base)
+        report[row, LAST_AFTER] = data[base + _LAST]
+    for row in range(count):
+        delta[fills[row, TRADED], fills[row, TAKER]] = 0
+        delta[fills[row, TRADED], fills[row, MAKER]] = 0
+    return count
+
+
+@kernel
+def fault(orders: I8, instruments: int, owners: int) -> int:
+    """First row whose owner, instrument, slot or kind does not exist, or NOBODY."""
+    for row in range(len(orders)):
+        fine = 0 <= orders[row, OWNER] < owners and 0 <= orders[row, INSTRUMENT] < instruments
+        if not (fine and NOBODY <= orders[row, SLOT] < SLOTS and 0 <= orders[row, KIND] < 2 * REDUCE_ONLY):
+            return row
+    return NOBODY
+
+
+@kernel
+def cancel_owners(data: I8, resting: I8, chain: I8, instrument: int, owners: I8) -> int:
+    """Cancel every order of these owners; returns how many there were."""
+    before = data[_LIVE]
+    for owner in owners:
+        while chain[instrument, owner]:
+            _remove(data, resting, chain, instrument, chain[instrument, owner])
+    gone: int = before - data[_LIVE]
+    return gone
+
+
+@kernel
+def depth(data: I8, low: I8, high: I8, lots: I8) -> None:
+    """Lots of bids at ``low`` or above and of asks at ``high`` or below."""
+    for instrument in range(len(lots)):
+        base = _HEADER + instrument * data[_STRIDE]
+        price = data[base + _BID]
+        while price > 0 and price >= low[instrument]:
+            lots[instrument, 0] += data[base + _LADDER + _RUNG * price + _SUM]
+            price = _below(data, base, price)
+        price = data[base + _ASK]
+        while price <= data[_LEVELS] and price <= high[instrument]:
+            lots[instrument, 1] -= data[base + _LADDER + _RUNG * price + _SUM]
+            price = _above(data, base, price)
+
+
+@kernel
+def orders_of(data: I8, order: int, found: I8) -> int:
+    """Write the chain from ``order`` on into ``found`` as far as it has room; returns its length."""
+    count = 0
+    while order:
+        if count < len(found):
+            name = data[order + _NAME]
+            found[count, 0] = ((name & _LOW) >> 1) - 1
+            found[count, 1] = data[order + _LEFT]
+            found[count, 2] = data[order + _AT]
+            found[count, 3] = data[order + _EACH]
+            found[count, 4] = name & 1
+        count += 1
+        order = data[order + _KIN]
+    return count
+
+
+@kernel
+def replaced(data: I8, chain: I8, orders: I8, found: I8) -> None:
+    """Signed lots and reserve per lot of the resting order that each row would replace; zeros where none."""
+    for row in range(len(orders)):
+        found[row, 0] = found[row, 1] = 0
+        if orders[row, SLOT] != NOBODY:
+            order = _found(data, chain[orders[row, INSTRUMENT], orders[row, OWNER]], orders[row, SLOT])
+            if order:
+                found[row, 0], found[row, 1] = data[order + _LEFT], data[order + _EACH]

@@ -1,0 +1,256 @@
+"""The rules of the order books in plain Python (BOOK-1): slow, readable, and equal to `sim.exchange.book.Books`."""
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.exchange.book import (
+    BUYS,
+    CANCELLED,
+    FILLED,
+    REFUSED_BAND,
+    REFUSED_POST,
+    REFUSED_REDUCE,
+    RESERVED,
+    RESTED,
+    SELLS,
+    UNKNOWN,
+    Matched,
+)
+from sim.types import I8, IOC, MARKET, NOBODY, POST_ONLY, REDUCE_ONLY
+
+
+@dataclass(eq=False, slots=True)
+class Order:
+    """An order on its way or at rest."""
+
+    owner: int
+    slot: int
+    side: int  # +1 buys, -1 sells
+    lots: int  # left, > 0
+    price: int  # limit, ticks
+    reserve: int  # minor units per lot
+    reduces: bool
+
+
+class Side:
+    """The resting orders of one side of one book, best price first, oldest first at each price."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self.ranks: list[int] = []  # -side * price in use, ascending: the best price comes first
+        self.queues: dict[int, dict[Order, None]] = {}  # by price; a dict keeps the order of arrival
+
+    def best(self) -> int:
+        """Best price, or NOBODY."""
+        return -self.side * self.ranks[0] if self.ranks else NOBODY
+
+    def add(self, order: Order) -> None:
+        """Queue an order behind the others at its price."""
+        if order.price not in self.queues:
+            insort(self.ranks, -self.side * order.price)
+            self.queues[order.price] = {}
+        self.queues[order.price][order] = None
+
+    def drop(self, order: Order) -> None:
+        """Take an order out."""
+        del self.queues[order.price][order]
+        if not self.queues[order.price]:
+            del self.queues[order.price]
+            del self.ranks[bisect_left(self.ranks, -self.side * order.price)]
+
+
+class Book:
+    """One instrument."""
+
+    def __init__(self) -> None:
+        self.sides = {1: Side(1), -1: Side(-1)}
+        self.last = NOBODY
+        self.chains: dict[int, list[Order]] = {}  # by owner, oldest first
+
+    def mid2(self) -> int:
+        """Bid + ask in ticks, NOBODY if a side is empty."""
+        bid, ask = self.sides[1].best(), self.sides[-1].best()
+        return NOBODY if NOBODY in (bid, ask) else bid + ask
+
+
+class PlainBooks:
+    """The order books of K instruments for N owners; arguments and attributes are those of `Books`."""
+
+    def __init__(self, instruments: int, owners: int, levels: int) -> None:
+        self.levels = levels
+        self.books = [Book() for _ in range(instruments)]
+        self.resting = np.zeros((3, instruments, owners), dtype=np.int64)
+        self._moved: dict[tuple[int, int], int] = {}  # lots traded within the batch by (instrument, owner)
+        self._fills: list[tuple[int, ...]] = []
+
+    def match(self, orders: I8, position: I8, bands: I8) -> Matched:
+        """Process a batch row by row, in price-time priority.
+
+        1. The owner's resting order in the same slot is cancelled, whatever becomes of the row. (Slot NOBODY has
+           none.) Quantity 0 ends here: CANCELLED, or UNKNOWN if there was nothing.
+        2. MARKET is IOC with its limit at the far end of the band. A limit outside 1..levels is refused; a buy above
+           the band is limited to its upper end, a sell below it to its lower; a buy below it or a sell above it is
+           refused: REFUSED_BAND. A limit inside the band may trade with older orders outside it.
+        3. REDUCE_ONLY cuts the quantity to what closes the position, in-batch trades included: REFUSED_REDUCE if
+           nothing is left.
+        4. POST_ONLY is REFUSED_POST if its limit reaches the other side's best price.
+        5. The order trades with the best price first, at each price with the oldest first, at the resting order's
+           price. A resting order of the same owner is cancelled instead (self-trade prevention). A resting
+           REDUCE_ONLY order trades no more than what still reduces its owner's position, and is cancelled when met
+           with nothing to reduce.
+        6. What is left of IOC and MARKET is CANCELLED, of others RESTED at the limit. Nothing left: FILLED.
+        """
+        self._fills, self._moved = [], {}
+        report = [self._process(row, position, bands) for row in orders.tolist()]
+        return Matched(
+            np.array(self._fills, dtype=np.int64).reshape(-1, 6), np.array(report, dtype=np.int64).reshape(-1, 5)
+        )
+
+    def _process(self, row: list[int], position: I8, bands: I8) -> tuple[int, ...]:
+        """One row's line of the report."""
+        book = self.books[row[1]]
+        before = book.mid2()
+        status, filled = self._submit(row, position, bands[row[1]].tolist())
+        return status, filled, before, book.mid2(), book.last
+
+    def _submit(self, row: list[int], position: I8, band: list[int]) -> tuple[int, int]:
+        """Status and lots filled of one row."""
+        owner, instrument, quantity, limit, kind, slot, reserve, cause = row
+        book = self.books[instrument]
+        former = [order for order in book.chains.get(owner, []) if order.slot == slot != NOBODY]
+        for order in former:
+            self._cancel(instrument, order)
+        if quantity == 0:
+            return (CANCELLED if former else UNKNOWN), 0
+        side = 1 if quantity > 0 else -1
+        reduces, kind = kind >= REDUCE_ONLY, kind % REDUCE_ONLY
+        price = self._limit(side, kind, limit, band)
+        if price is None:
+            return REFUSED_BAND, 0
+        wanted = abs(quantity)
+        if reduces:
+            wanted = min(wanted, -side * self._held(instrument, owner, position))
+        if wanted <= 0:
+            return REFUSED_REDUCE, 0
+        order = Order(owner, slot, side, wanted, price, reserve, reduces)
+        if kind == POST_ONLY and self._reaches(order, book):
+            return REFUSED_POST, 0
+        self._trade(instrument, order, position, cause)
+        if order.lots and kind not in (IOC, MARKET):
+            self._rest(instrument, order)
+            return RESTED, wanted - order.lots
+        return (CANCELLED if order.lots else FILLED), wanted - order.lots
+
+    def _limit(self, side: int, kind: int, limit: int, band: list[int]) -> int | None:
+        """Rule 2: the limit as the band allows it, None if refused."""
+        low, high = max(band[0], 1), min(band[1], self.levels)
+        if kind == MARKET:
+            limit = high if side > 0 else low
+        if not 1 <= limit <= self.levels:
+            return None
+        limit = min(limit, high) if side > 0 else max(limit, low)
+        return limit if low <= limit <= high else None
+
+    def _held(self, instrument: int, owner: int, position: I8) -> int:
+        """Position of an owner as of now."""
+        return int(position[instrument, owner]) + self._moved.get((instrument, owner), 0)
+
+    @staticmethod
+    def _reaches(order: Order, book: Book) -> bool:
+        """Whether an order's limit reaches the other side's best price."""
+        best = book.sides[-order.side].best()
+        return best != NOBODY and order.side * (order.price - best) >= 0
+
+    def _trade(self, instrument: int, order: Order, position: I8, cause: int) -> None:
+        """Rule 5."""
+        book = self.books[instrument]
+        other_side = book.sides[-order.side]
+        while order.lots and self._reaches(order, book):
+            maker = next(iter(other_side.queues[other_side.best()]))
+            lots = min(order.lots, maker.lots)
+            if maker.reduces:
+                lots = min(lots, -maker.side * self._held(instrument, maker.owner, position))
+            if maker.owner == order.owner or lots <= 0:
+                self._cancel(instrument, maker)
+                continue
+            self._fill(instrument, order, maker, lots, cause)
+
+    def _fill(self, instrument: int, taker: Order, maker: Order, lots: int, cause: int) -> None:
+        """One trade at the maker's price."""
+        for order in (taker, maker):
+            key = (instrument, order.owner)
+            self._moved[key] = self._moved.get(key, 0) + order.side * lots
+        self._fills.append((taker.owner, maker.owner, instrument, taker.side * lots, maker.price, cause))
+        self.books[instrument].last = maker.price
+        taker.lots -= lots
+        self._count(instrument, maker, -lots)
+        maker.lots -= lots
+        if not maker.lots:
+            self._cancel(instrument, maker)
+
+    def _count(self, instrument: int, order: Order, lots: int) -> None:
+        """Add lots of an order to its owner's totals."""
+        self.resting[BUYS if order.side > 0 else SELLS, instrument, order.owner] += lots
+        self.resting[RESERVED, instrument, order.owner] += lots * order.reserve
+
+    def _rest(self, instrument: int, order: Order) -> None:
+        book = self.books[instrument]
+        book.sides[order.side].add(order)
+        book.chains.setdefault(order.owner, []).append(order)
+        self._count(instrument, order, order.lots)
+
+    def _cancel(self, instrument: int, order: Order) -> None:
+        book = self.books[instrument]
+        book.sides[order.side].drop(order)
+        book.chains[order.owner].remove(order)
+        self._count(instrument, order, -order.lots)
+
+    def __len__(self) -> int:
+        """How many orders rest."""
+        return sum(len(chain) for book in self.books for chain in book.chains.values())
+
+    def cancel_owners(self, instrument: int, owners: I8) -> int:
+        """Cancel all orders of these owners in one instrument; returns how many there were."""
+        before = len(self)
+        for owner in owners.tolist():
+            for order in list(self.books[instrument].chains.get(owner, [])):
+                self._cancel(instrument, order)
+        return before - len(self)
+
+    def tops(self) -> I8:
+        """Best bid, best ask and last price of each instrument, (K, 3) ticks, NOBODY where there is none."""
+        return np.array(
+            [(book.sides[1].best(), book.sides[-1].best(), book.last) for book in self.books], dtype=np.int64
+        )
+
+    def depth(self, low: I8, high: I8) -> I8:
+        """Lots of bids at ``low`` (K,) ticks or above and of asks at ``high`` (K,) or below, (K, 2)."""
+        depth = np.zeros((len(self.books), 2), dtype=np.int64)
+        for instrument, book in enumerate(self.books):
+            for order in (order for chain in book.chains.values() for order in chain):
+                if order.side > 0 and order.price >= low[instrument]:
+                    depth[instrument, 0] += order.lots
+                if order.side < 0 and order.price <= high[instrument]:
+                    depth[instrument, 1] += order.lots
+        return depth
+
+    def set_last(self, instrument: int, price: int) -> None:
+        """Publish a last price without a trade, as before the first."""
+        self.books[instrument].last = price
+
+    def orders_of(self, instrument: int, owner: int) -> I8:
+        """An owner's resting orders by slot, (m, 5): slot, signed lots, price, reserve per lot, reduce-only."""
+        chain = sorted(self.books[instrument].chains.get(owner, []), key=lambda order: order.slot)
+        rows = [(order.slot, order.side * order.lots, order.price, order.reserve, order.reduces) for order in chain]
+        return np.array(rows, dtype=np.int64).reshape(-1, 5)
+
+    def replaced(self, orders: I8) -> I8:
+        """What rests now where each order of a batch would replace: signed lots and reserve per lot, (n, 2)."""
+        found = np.zeros((len(orders), 2), dtype=np.int64)
+        for row, (owner, instrument, _, _, _, slot, _, _) in enumerate(orders.tolist()):
+            for order in self.books[instrument].chains.get(owner, []):
+                if order.slot == slot != NOBODY:
+                    found[row] = order.side * order.lots, order.reserve
+        return found

@@ -1,0 +1,254 @@
+"""BOOK-1: each rule on a small book, and the compiled books equal to the plain ones on millions of events."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.exchange.book import (
+    CANCELLED,
+    FILLED,
+    FILLED_LOTS,
+    LAST_AFTER,
+    LOTS,
+    MAKER,
+    MID2_AFTER,
+    MID2_BEFORE,
+    REFUSED_BAND,
+    REFUSED_POST,
+    REFUSED_REDUCE,
+    RESTED,
+    STATUS,
+    TICKS,
+    UNKNOWN,
+    Books,
+)
+from sim.exchange.plain_book import PlainBooks
+from sim.types import I8, IOC, LIMIT, MARKET, NOBODY, POST_ONLY, REDUCE_ONLY
+
+LEVELS = 5000
+FREE = (1, LEVELS)
+
+EITHER = Books | PlainBooks
+
+
+def order(owner: int, quantity: int, limit: int = 0, kind: int = LIMIT, slot: int = 0, reserve: int = 3) -> list[int]:
+    return [owner, 0, quantity, limit, kind, slot, reserve, NOBODY]
+
+
+def send(books: EITHER, *orders: list[int], position: tuple[int, ...] = (0, 0, 0, 0), band: tuple[int, int] = FREE):
+    return books.match(np.array(orders, dtype=np.int64), np.array([position]), np.array([band]))
+
+
+def statuses(report: I8) -> list[int]:
+    return report[:, STATUS].tolist()
+
+
+@pytest.fixture(params=[Books, PlainBooks])
+def books(request: pytest.FixtureRequest) -> EITHER:
+    made: EITHER = request.param(1, 4, LEVELS)
+    return made
+
+
+def test_better_prices_then_older_orders_trade_first(books: EITHER) -> None:
+    send(books, order(0, -5, 101), order(1, -5, 100), order(2, -5, 100))
+    fills, report = send(books, order(3, 12, 101))
+    assert fills[:, [MAKER, LOTS, TICKS]].tolist() == [[1, 5, 100], [2, 5, 100], [0, 2, 101]]
+    assert report[0].tolist() == [FILLED, 12, NOBODY, NOBODY, 101]
+    assert books.tops().tolist() == [[NOBODY, 101, 101]]
+
+
+def test_limit_rests_what_it_does_not_trade_and_reports_the_mid(books: EITHER) -> None:
+    _, report = send(books, order(0, -5, 110), order(1, 8, 100), order(2, 9, 120))
+    assert statuses(report) == [RESTED, RESTED, RESTED]
+    assert report[:, FILLED_LOTS].tolist() == [0, 0, 5]
+    assert report[:, MID2_BEFORE].tolist() == [NOBODY, NOBODY, 210]
+    assert report[:, MID2_AFTER].tolist() == [NOBODY, 210, NOBODY]
+    assert report[:, LAST_AFTER].tolist() == [NOBODY, NOBODY, 110]
+    assert books.resting[:, 0].tolist() == [[0, 8, 4, 0], [0, 0, 0, 0], [0, 24, 12, 0]]
+
+
+def test_ioc_and_market_never_rest(books: EITHER) -> None:
+    send(books, order(0, -5, 110))
+    _, report = send(books, order(1, 7, 110, IOC), order(2, 7, 0, MARKET), order(2, 7, 90, IOC))
+    assert statuses(report) == [CANCELLED, CANCELLED, CANCELLED]
+    assert report[:, FILLED_LOTS].tolist() == [5, 0, 0]
+    assert len(books) == 0
+
+
+def test_post_only_never_takes(books: EITHER) -> None:
+    send(books, order(0, -5, 110))
+    fills, report = send(books, order(1, 7, 110, POST_ONLY), order(1, 7, 109, POST_ONLY))
+    assert statuses(report) == [REFUSED_POST, RESTED]
+    assert len(fills) == 0
+
+
+def test_same_slot_replaces_and_loses_priority_even_if_the_new_order_is_refused(books: EITHER) -> None:
+    send(books, order(0, 5, 100), order(1, 5, 100), order(0, 5, 100))
+    fills, _ = send(books, order(2, -1, 100))
+    assert fills[:, MAKER].tolist() == [1]
+    _, report = send(books, order(0, 5, LEVELS + 1))
+    assert statuses(report) == [REFUSED_BAND]
+    assert len(books.orders_of(0, 0)) == 0
+
+
+def test_quantity_nil_cancels_one_slot(books: EITHER) -> None:
+    _, report = send(books, order(0, 5, 100, slot=1), order(0, 5, 99, slot=2), order(0, 0, slot=1), order(0, 0, slot=1))
+    assert statuses(report) == [RESTED, RESTED, CANCELLED, UNKNOWN]
+    assert books.orders_of(0, 0).tolist() == [[2, 5, 99, 3, 0]]
+
+
+def test_slot_nobody_replaces_nothing_and_goes_with_all_of_its_owner(books: EITHER) -> None:
+    _, report = send(books, *(order(0, 5, 100 + i, slot=NOBODY) for i in range(3)), order(0, 0, slot=NOBODY))
+    assert statuses(report) == [RESTED, RESTED, RESTED, UNKNOWN]
+    assert books.cancel_owners(0, np.array([0, 1])) == 3
+    assert not books.resting.any()
+
+
+def test_own_resting_orders_are_cancelled_not_traded(books: EITHER) -> None:
+    send(books, order(0, -5, 100), order(1, -5, 101))
+    fills, report = send(books, order(0, 5, 101, slot=1))
+    assert fills[:, MAKER].tolist() == [1]
+    assert statuses(report) == [FILLED]
+    assert len(books) == 0
+
+
+def test_reduce_only_taker_is_cut_to_the_position(books: EITHER) -> None:
+    send(books, order(0, -50, 100))
+    rows = (order(1, 9, 100, LIMIT + REDUCE_ONLY), order(1, 9, 100, IOC + REDUCE_ONLY), order(2, 1, 100, 6))
+    _, report = send(books, *rows, position=(0, -4, 3, 0))
+    assert statuses(report) == [FILLED, REFUSED_REDUCE, REFUSED_REDUCE]
+    assert report[:, FILLED_LOTS].tolist() == [4, 0, 0]
+
+
+def test_reduce_only_maker_trades_what_still_reduces_then_goes(books: EITHER) -> None:
+    send(books, order(1, -6, 100, REDUCE_ONLY), order(1, -6, 101, REDUCE_ONLY, slot=1), position=(0, 9, 0, 0))
+    fills, report = send(books, order(0, 20, 101), position=(0, 9, 0, 0))
+    assert fills[:, LOTS].tolist() == [6, 3]
+    assert statuses(report) == [RESTED]
+    assert len(books) == 1
+
+
+def test_reduce_only_maker_counts_trades_of_the_same_batch(books: EITHER) -> None:
+    send(books, order(1, -6, 100, REDUCE_ONLY), order(2, 6, 90), position=(0, 6, 0, 0))
+    fills, _ = send(books, order(1, -4, 90, slot=1), order(0, 6, 100), position=(0, 6, 0, 0))
+    assert fills[:, LOTS].tolist() == [-4, 2]
+
+
+def test_band_clamps_aggressive_limits_and_refuses_passive_ones(books: EITHER) -> None:
+    send(books, order(0, -5, 100), order(0, -5, 120, slot=1), order(0, 5, 50, slot=2))
+    rows = (order(1, 9, 150), order(2, 9, 89), order(2, -9, 111), order(2, -9, 70))
+    fills, report = send(books, *rows, band=(90, 110))
+    assert statuses(report) == [RESTED, REFUSED_BAND, REFUSED_BAND, RESTED]
+    assert fills[:, TICKS].tolist() == [100, 110]
+    assert books.tops().tolist() == [[50, 90, 110]]
+
+
+def test_limits_off_the_ladder_and_empty_bands_are_refused(books: EITHER) -> None:
+    _, report = send(books, order(0, 5, 0), order(0, -5, -3), order(0, 5, LEVELS + 1), order(0, -5, LEVELS))
+    assert statuses(report) == [REFUSED_BAND, REFUSED_BAND, REFUSED_BAND, RESTED]
+    _, report = send(books, order(0, 5, 100), order(0, 5, 0, MARKET), band=(101, 99))
+    assert statuses(report) == [REFUSED_BAND, REFUSED_BAND]
+
+
+def test_depth_counts_lots_within_a_range(books: EITHER) -> None:
+    send(books, order(0, 5, 100), order(1, 7, 90), order(2, -3, 110), order(3, -4, 1 + 64 * 64))
+    assert books.depth(np.array([95]), np.array([200])).tolist() == [[5, 3]]
+    assert books.depth(np.array([1]), np.array([LEVELS])).tolist() == [[12, 7]]
+
+
+def test_last_price_can_be_published(books: EITHER) -> None:
+    books.set_last(0, 77)
+    assert books.tops().tolist() == [[NOBODY, NOBODY, 77]]
+
+
+def test_replaced_shows_what_a_batch_would_replace(books: EITHER) -> None:
+    send(books, order(0, -5, 100, slot=4, reserve=9))
+    rows = np.array([order(0, 1, 1, slot=4), order(0, 1, 1, slot=5), order(1, 0, slot=NOBODY)])
+    assert books.replaced(rows).tolist() == [[-5, 9], [0, 0], [0, 0]]
+
+
+def test_rows_that_name_nothing_are_refused_before_anything_happens() -> None:
+    books = Books(1, 4, LEVELS)
+    for wrong in (
+        [4, 0, 1, 1, 0, 0, 0, 0],
+        [0, 1, 1, 1, 0, 0, 0, 0],
+        [0, 0, 1, 1, 8, 0, 0, 0],
+        [0, 0, 1, 1, 0, -2, 0, 0],
+    ):
+        with pytest.raises(ValueError, match="order 1"):
+            send(books, order(0, 1, 1), wrong)
+    assert len(books) == 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(levels=st.integers(1, 300_000), data=st.data())
+def test_next_price_is_found_on_any_ladder(levels: int, data: st.DataObject) -> None:
+    books = Books(1, 4, levels)
+    prices = data.draw(st.lists(st.integers(1, levels), min_size=1, max_size=8, unique=True))
+    rows = [[0, 0, 1, price, LIMIT, i, 0, NOBODY] for i, price in enumerate(prices)]
+    books.match(np.array(rows), np.zeros((1, 4), dtype=np.int64), np.array([(1, levels)]))
+    sold = np.array([[1, 0, -len(prices), 1, LIMIT, 0, 0, NOBODY]])
+    fills, _ = books.match(sold, np.zeros((1, 4), dtype=np.int64), np.array([(1, levels)]))
+    assert fills[:, TICKS].tolist() == sorted(prices, reverse=True)
+
+
+class Crowd:
+    """Random batches of every kind of order around a wandering price, within wandering bands."""
+
+    def __init__(self, seed: int, instruments: int = 3, owners: int = 40, rows: int = 500) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.shape, self.rows = (instruments, owners), rows
+        self.centre = self.rng.integers(100, LEVELS - 100, instruments)
+
+    def orders(self) -> I8:
+        rng, n = self.rng, self.rows
+        instrument = rng.integers(0, self.shape[0], n)
+        quantity = rng.integers(1, 30, n) * rng.choice([-1, 1], n) * (rng.random(n) < 0.75)
+        distance = np.where(rng.random(n) < 0.97, rng.normal(4, 8, n), rng.normal(0, 3000, n)).astype(np.int64)
+        limit = self.centre[instrument] - np.sign(quantity) * distance
+        kind = rng.choice([0, 0, 0, 0, 0, 1, 2, 3, 4, 4, 5, 6, 7], n)
+        owner, slot = rng.integers(0, self.shape[1], n), rng.integers(-1, 6, n)
+        columns = (owner, instrument, quantity, limit, kind, slot, rng.integers(0, 50, n), rng.integers(-1, 9, n))
+        return np.stack(columns, axis=1)
+
+    def bands(self) -> I8:
+        self.centre = np.clip(self.centre + self.rng.integers(-6, 7, len(self.centre)), 50, LEVELS - 50)
+        width = self.rng.choice([5, 20, 100, LEVELS], (len(self.centre), 2))
+        return np.stack([self.centre - width[:, 0], self.centre + width[:, 1]], axis=1)
+
+
+def race(seed: int, events: int) -> I8:
+    """Run both books side by side, comparing all they show after every batch; returns how often each status fell."""
+    crowd, seen = Crowd(seed), np.zeros(7, dtype=np.int64)
+    fast, plain = Books(*crowd.shape, LEVELS), PlainBooks(*crowd.shape, LEVELS)
+    position = np.zeros(crowd.shape, dtype=np.int64)
+    for batch in range(events // crowd.rows):
+        orders, bands = crowd.orders(), crowd.bands()
+        np.testing.assert_array_equal(fast.replaced(orders), plain.replaced(orders))
+        (fills, report), (their_fills, their_report) = (b.match(orders, position, bands) for b in (fast, plain))
+        np.testing.assert_array_equal(fills, their_fills)
+        np.testing.assert_array_equal(report, their_report)
+        np.add.at(position, (fills[:, 2], fills[:, 0]), fills[:, LOTS])
+        np.add.at(position, (fills[:, 2], fills[:, 1]), -fills[:, LOTS])
+        np.testing.assert_array_equal(fast.tops(), plain.tops())
+        np.testing.assert_array_equal(fast.resting, plain.resting)
+        if batch % 5 == 0:
+            k, gone = batch % crowd.shape[0], crowd.rng.integers(0, crowd.shape[1], 3)
+            np.testing.assert_array_equal(fast.depth(*bands.T.copy()), plain.depth(*bands.T.copy()))
+            np.testing.assert_array_equal(fast.orders_of(k, gone[0])[:, 0], plain.orders_of(k, gone[0])[:, 0])
+            assert fast.cancel_owners(k, gone) == plain.cancel_owners(k, gone)
+        assert len(fast) == len(plain)
+        seen += np.bincount(report[:, STATUS], minlength=7)
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kernel_equals_twin(seed: int) -> None:
+    assert race(seed, 100_000).min() > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_kernel_equals_twin_on_two_million_events(seed: int) -> None:
+    assert race(seed, 500_000).min() > 5000
