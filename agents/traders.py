@@ -32,7 +32,8 @@ class Traders(Behaviour):
     A position is worth leverage times equity at the venue, with leverage l_i * (L / L_ref) ** elasticity: l_i is
     the member's taste and L the highest leverage the engine admits, so that elasticity 0 ignores the engine and
     elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage limit, and leave equity
-    for what that limit may cost beside the margin (MAR-1); exits are protected market orders.
+    for what that limit may cost beside the margin (MAR-1); one that came to nothing is tried again at half the size. Exits
+    are protected market orders.
     """
 
     agent: ClassVar[type[Participant]] = Trader
@@ -61,12 +62,14 @@ class Traders(Behaviour):
 
     _members: Members = PrivateAttr()
     _waiting: B1 = PrivateAttr()
+    _ambition: F8 = PrivateAttr()  # (n,) share of the wish that is tried
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw wealth, taste for leverage and the time of a first entry; see ``sim.types.Population``."""
         venue = self.venue_in(setting, self.venue)
         first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
         self._waiting = draws[:, 2] < self.initially_in
+        self._ambition = np.ones(self.count)
         self._members = Members(
             stall=Stall(venue, self.listed(setting, venue, self.instruments)),
             taste=lognormal(draws[:, 1], self.leverage, self.leverage_sigma),
@@ -83,6 +86,7 @@ class Traders(Behaviour):
         for column in range(1, held.shape[1]):
             flat &= held[:, column] == 0
         enters = np.flatnonzero(flat & self._wishes(flat, outlook.tick, draws[:, ENTER]))
+        self._ambition[~flat] = 1.0
         return Orders.join(
             [self._entries(enters, outlook, accounts, draws), self._exits(held, outlook, accounts, draws)]
         )
@@ -103,7 +107,9 @@ class Traders(Behaviour):
         wish = self._members.taste[rows] * (admitted / self.reference_leverage) ** self.elasticity
         view, columns = outlook.venues[venue], chosen - outlook.first[venue]
         affordable = 1 / (1 / (self.cap * admitted) + self.slippage)
-        lots = whole_lots(np.minimum(wish, affordable) * accounts.equity[rows, venue], lot_value(view, columns))
+        value = np.minimum(wish, affordable) * self._ambition[rows] * accounts.equity[rows, venue]
+        self._ambition[rows] *= 0.5
+        lots = whole_lots(value, lot_value(view, columns))
         side = np.where(draws[rows, SIDE] < self.long_share, 1, -1)
         worst = np.rint(view.mark[columns] * (1 + side * self.slippage))
         limit = np.clip(worst, 1, view.contracts.max_price[columns]).astype(np.int64)

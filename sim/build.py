@@ -59,7 +59,9 @@ def assemble(
     watched = np.arange(owners) < agents
     for population, rows in zip(populations, members, strict=True):
         draws = streams.uniform(f"traits/{population.name}", 0, population.count, population.traits)
-        _endow(ledger, venues, agents, rows, population.start(setting, draws))
+        wealth = population.start(setting, draws)
+        for venue in venues:
+            venue.endow(agents, rows, wealth[:, venue.number])
     max_lots = np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64)
     path = _outside(config, streams, bars)
     return Parts(path, contracts, venues, populations, members, agents, books, ledger, watched, max_lots)
@@ -114,12 +116,6 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
                 "2^62: lower max_lots or max_price"
             ]
         )
-
-
-def _endow(ledger: Ledger, venues: Sequence[Venue], outside: int, rows: slice, wealth: I8) -> None:
-    """Deposit each member's wealth in its wallet at each venue, from outside."""
-    for venue in venues:
-        ledger.deposit(outside, np.arange(rows.start, rows.stop), venue.wallet, wealth[:, venue.number])
 
 
 def _outside(config: MarketConfig, streams: Streams, bars: Mapping[str, Bars]) -> Path:

@@ -6,8 +6,8 @@ import numpy as np
 
 from sim.causes import CLOSE_OUT, LOSS, Causes
 from sim.exchange.book import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS
+from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Floor, Pool, Relief, Residual, Risk, Transfers
 from sim.waterfall.allocation import largest_remainder
-from sim.types import IOC, NOBODY, REDUCE_ONLY, CloseOuts, F8, Fills, Floor, I8, Pool, Relief, Residual, Risk, Transfers
 
 if TYPE_CHECKING:
     from sim.market import Market
@@ -61,7 +61,9 @@ def liquidate(market: "Market") -> int:
 
 def close_out_round(market: "Market", venue: "Venue", number: int) -> bool:
     """One round at one venue; whether anything was filled."""
-    plans = [(state.pool, plan) for state in venue.states.values() if (plan := _plan(market, venue, state.pool)).account.size]
+    plans = [
+        (state.pool, plan) for state in venue.states.values() if (plan := _plan(market, venue, state.pool)).account.size
+    ]
     if not plans:
         return False
     pool = np.concatenate([np.full(plan.account.size, p.number) for p, plan in plans])

@@ -76,7 +76,9 @@ class Market(mesa.Model):
             for state in venue.states.values():
                 book = venue.book(state.pool)
                 risk = state.engine.assess(book)
-                state.risk = type(risk)(*(np.where(self.watched, column, 0.0) for column in risk))
+                for column in risk:
+                    column[self.outside :] = 0.0  # rows of venues and the outside are not judged
+                state.risk = risk
                 self.causes[state.pool.number].trace(book, state.risk.excess, moment, self.ledger.journal, state.engine)
         self.ledger.journal.clear()
 
@@ -97,10 +99,8 @@ class Market(mesa.Model):
         """What some owners know of themselves."""
         equity = np.stack([venue.equity(members) for venue in self.venues], axis=1)
         free = np.stack([venue.free(members) for venue in self.venues], axis=1)
-        wallet = np.stack([self.ledger.balance[:, venue.wallet, members].T for venue in self.venues], axis=1)
-        return AccountView(
-            self.ledger.position[:, members].T, self.ledger.entry[:, members].T, free, equity, wallet
-        )
+        wallet = self.ledger.balance[:, [venue.wallet for venue in self.venues], members].transpose(2, 1, 0)
+        return AccountView(self.ledger.position[:, members].T, self.ledger.entry[:, members].T, free, equity, wallet)
 
     def position_of(self, owner: int) -> I8:
         """Lots an owner holds of each instrument, (K,)."""

@@ -38,7 +38,7 @@ class Recorder:
         self._money = {name: np.zeros((steps, len(market.venues)), dtype=np.int64) for name in MONEY}
         self._fallback = np.zeros((steps, instruments), dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
-        self._closeouts: list[pd.DataFrame] = []
+        self._closeouts: list[tuple[int, int, int, Executed]] = []
         self._causes: list[tuple[I8, Causes]] = []
         self._losses: list[tuple[object, ...]] = []
         self._accounts: list[pd.DataFrame] = []
@@ -61,15 +61,7 @@ class Recorder:
             ("volume", executed.filled),
         ):
             np.add.at(self._counts[name][row], k, values)
-        tick = market.contracts.tick[k]
-        in_quote = {name: getattr(executed, name) * tick for name in _TICKS}
-        frame = pd.DataFrame(executed._asdict() | in_quote)
-        frame = frame.rename(columns={"number": "id", "account": "owner"})
-        frame.insert(1, "step", market.tick)
-        frame.insert(2, "round", number)
-        frame.insert(3, "order", np.arange(k.size))
-        frame.insert(4, "venue", venue)
-        self._closeouts.append(frame)
+        self._closeouts.append((market.tick, number, venue, executed))
         self._causes.extend(causes)
 
     def loss(self, venue: int, event: Absorbed) -> None:
@@ -168,14 +160,18 @@ class Recorder:
 
     def _closeouts_frame(self) -> pd.DataFrame:
         market = self.market
-        if not self._closeouts:
-            names = ("id", "step", "round", "order", "venue", *Executed._fields[1:])
-            return pd.DataFrame({"owner" if name == "account" else name: [] for name in names})
-        frame = pd.concat(self._closeouts, ignore_index=True)
-        frame["venue"] = [market.venues[v].config.name for v in frame["venue"]]
-        frame["instrument"] = [market.contracts.names[k] for k in frame["instrument"]]
-        frame.insert(6, "population", self._population(frame["owner"].to_numpy()))
-        return frame
+        rounds = self._closeouts or [(0, 0, 0, Executed(*(np.empty(0, dtype=np.int64) for _ in Executed._fields)))]
+        sizes = [executed.number.size for *_, executed in rounds]
+        at = {name: np.repeat([each[i] for each in rounds], sizes) for i, name in enumerate(("step", "round", "venue"))}
+        columns = {name: np.concatenate([getattr(each[3], name) for each in rounds]) for name in Executed._fields}
+        tick = market.contracts.tick[columns["instrument"]]
+        columns |= {name: columns[name] * tick for name in _TICKS}
+        names = np.array([venue.config.name for venue in market.venues], dtype=object)
+        frame = {"id": columns.pop("number"), "step": at["step"], "round": at["round"]}
+        frame |= {"order": np.concatenate([np.arange(size) for size in sizes]), "venue": names[at["venue"]]}
+        frame |= {"owner": columns["account"], "population": self._population(columns.pop("account"))}
+        columns["instrument"] = np.array(market.contracts.names, dtype=object)[columns["instrument"]]
+        return pd.DataFrame(frame | columns)
 
     def _causes_frame(self) -> pd.DataFrame:
         if not self._causes:

@@ -27,4 +27,6 @@ class Streams:
 
     def uniform(self, name: str, tick: int, rows: int, width: int) -> F8:
         """Uniform draws on [0, 1), shape ``(rows, width)``; row i is the same whatever ``rows`` is."""
+        if not width:
+            return np.empty((rows, 0))
         return self.generator(name, tick).random((rows, width))

@@ -7,8 +7,22 @@ import numpy as np
 from sim.causes import DEPOSIT, FUNDING, VOLUNTARY
 from sim.errors import ConfigError
 from sim.exchange.admission import Batch, admit
+from sim.margin.calls import WIDTH
 from sim.rounding import balanced
-from sim.types import F8, I8, LIMIT, MARKET, PERPETUAL, REDUCE_ONLY, SPOT, Exposure, Fills, Orders, Transfers
+from sim.types import (
+    F8,
+    I8,
+    LIMIT,
+    MARKET,
+    PERPETUAL,
+    REDUCE_ONLY,
+    SPOT,
+    AccountView,
+    Exposure,
+    Fills,
+    Orders,
+    Transfers,
+)
 
 if TYPE_CHECKING:
     from sim.market import Market
@@ -54,6 +68,7 @@ def advance_index(market: "Market") -> None:
     market.impact = market.impacts.advance(market.impact, _bought_outside(market))
     seconds = float(market.path.seconds[market.tick])
     for venue in market.venues:
+        venue.called[:] = 0
         _pay_funding(market, venue, seconds)
         if venue.config.calls is not None:
             _meet_calls(market, venue)
@@ -92,22 +107,23 @@ def _meet_calls(market: "Market", venue: "Venue") -> None:
     """Deposits that answer margin calls, from outside, recorded (MAR-4)."""
     for state in venue.states.values():
         assert state.calls is not None
-        draws = market.streams.uniform(f"calls/{venue.config.name}/{state.pool.number}", market.tick, market.owners, 2)
-        outcome = state.calls.advance(market.tick, state.risk, draws)
-        venue.count_calls(outcome)
+        number = state.pool.number
+        draws = market.streams.uniform(f"calls/{venue.config.name}/{number}", market.tick, market.owners, WIDTH)
+        outcome = state.calls.advance(market.tick, state.risk, draws, venue.means)
+        venue.means -= outcome.deposits
+        venue.called += [column.sum() for column in (outcome.opened, outcome.met, outcome.missed)]
         owners = np.flatnonzero(outcome.deposits)
-        amounts, number = outcome.deposits[owners], state.pool.number
-        market.ledger.transfer(
-            Transfers.of(market.outside, owners, venue.wallet, number, 0, amounts), DEPOSIT
-        )
+        deposits = Transfers.of(market.outside, owners, venue.wallet, number, 0, outcome.deposits[owners])
+        market.ledger.transfer(deposits, DEPOSIT)
 
 
 def collect_orders(market: "Market") -> Orders:
     """Everybody's orders for this step, by owner, in order of arrival; the outside's spot quotes come first."""
-    outlook, batches, latency = market.outlook(), [_spot_quotes(market)], [0]
+    outlook, everybody = market.outlook(), market.accounts(slice(0, market.outside))
+    batches, latency = [_spot_quotes(market)], [0]
     for population, members in zip(market.populations, market.members, strict=True):
         draws = market.streams.uniform(f"decide/{population.name}", market.tick, population.count, population.width)
-        orders = population.decide(outlook, market.accounts(members), draws)
+        orders = population.decide(outlook, AccountView(*(column[members] for column in everybody)), draws)
         batches.append(orders._replace(owner=orders.owner + members.start))
         latency.append(population.latency)
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
@@ -142,7 +158,9 @@ def _spot_quotes(market: "Market") -> Orders:
 
 def admit_orders(market: "Market", orders: Orders) -> I8:
     """The orders that margin allows, packed for the books, in order of arrival (MAR-1, ISO-1)."""
-    bands, reserve = market.bands, _reserve(market, orders)
+    for venue in market.venues:
+        _set_bands(market.bands, venue)
+    reserve = _reserve(market, orders)
     packed = np.empty((orders.owner.size, 8), dtype=np.int64)
     packed[:, :6] = np.stack(orders, axis=1)
     packed[:, 6], packed[:, 7] = reserve, -1
@@ -150,7 +168,6 @@ def admit_orders(market: "Market", orders: Orders) -> I8:
     passes = np.zeros(orders.owner.size, dtype=bool)
     pool_of = market.ledger.pool_of[orders.instrument]
     for venue in market.venues:
-        _set_bands(bands, venue)
         for state in venue.states.values():
             mine = np.flatnonzero(pool_of == state.pool.number) if len(market.ledger.pools) > 1 else slice(None)
             local = orders.take(mine)
@@ -169,12 +186,12 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
         lacking = verdict.initial - verdict.equity
         if venue.wallet != state.pool.number:
             lacking = lacking - venue.wallet_cash(accounts)
-        return np.where(market.watched[accounts], lacking, 0.0)
+        return lacking
 
-    passes = admit(batch, shortage)
+    passes = admit(batch, market.watched, shortage)
     used = np.flatnonzero(passes & (batch.orders.quantity != 0) & (batch.orders.kind < REDUCE_ONLY))
     if venue.wallet != state.pool.number and used.size:
-        accounts, book = batch.hypothetical(used)
+        accounts, _, book = batch.hypothetical(used)
         verdict = state.engine.admits(book)
         lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.wallet_cash(accounts)).astype(np.int64)
         need = market.watched[accounts] & (lacking > 0)
@@ -184,11 +201,10 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
 
 
 def _set_bands(bands: I8, venue: "Venue") -> None:
-    """Lowest and highest price that may trade now, around the oracle; spot is free (BOOK-1)."""
+    """Lowest and highest price that may trade now, around the oracle (BOOK-1)."""
     oracle, width, top = venue.in_ticks(venue.view.oracle), venue.config.band, venue.contracts.max_price
-    free = (venue.contracts.kind == SPOT) | (width >= 1)
-    bands[venue.part, 0] = np.where(free, 1, np.maximum(1, np.ceil(oracle * (1 - width))))
-    bands[venue.part, 1] = np.where(free, top, np.minimum(top, np.floor(oracle * (1 + width))))
+    bands[venue.part, 0] = np.maximum(1, np.ceil(oracle * (1 - width)))
+    bands[venue.part, 1] = top if width >= 1 else np.minimum(top, np.floor(oracle * (1 + width)))
 
 
 def _reserve(market: "Market", orders: Orders) -> I8:

@@ -28,6 +28,14 @@ NOBODY = -1
 """An owner, slot, close-out or price that is not there."""
 
 
+def _columns(*values: int | I8) -> list[I8]:
+    """Columns of one length; single numbers are repeated."""
+    sizes = [value.size for value in values if isinstance(value, np.ndarray)]
+    count = max(sizes, default=1) if all(sizes) else 0
+    filled = [np.asarray(v, dtype=np.int64) if isinstance(v, np.ndarray) else np.full(count, v) for v in values]
+    return [column if column.size == count else np.full(count, column.reshape(-1)[0]) for column in filled]
+
+
 class Contracts(NamedTuple):
     """What never changes about K instruments."""
 
@@ -196,8 +204,7 @@ class Orders(NamedTuple):
         cls, owner: I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int | I8, slot: int | I8 = 0
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
-        columns = np.broadcast_arrays(owner, instrument, quantity, limit, kind, slot)
-        return cls(*(np.ascontiguousarray(column, dtype=np.int64) for column in columns))
+        return cls(*_columns(owner, instrument, quantity, limit, kind, slot))
 
     @classmethod
     def join(cls, parts: "Sequence[Orders]") -> "Orders":
@@ -269,8 +276,7 @@ class Transfers(NamedTuple):
         amount: int | I8,
     ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
-        columns = np.broadcast_arrays(source, target, source_pool, target_pool, asset, amount)
-        return cls(*(np.ascontiguousarray(column, dtype=np.int64).reshape(-1) for column in columns))
+        return cls(*_columns(source, target, source_pool, target_pool, asset, amount))
 
 
 class Floor(NamedTuple):

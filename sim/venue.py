@@ -62,7 +62,9 @@ class Venue:
         self.number, self.config, self.rows = number, config, rows
         self.part = slice(int(mine[0]), int(mine[-1]) + 1)
         self.contracts = contracts.slice(self.part)
-        self.pools = tuple(pool for pool in pools if pool.venue == number and pool.instruments.stop > pool.instruments.start)
+        self.pools = tuple(
+            pool for pool in pools if pool.venue == number and pool.instruments.stop > pool.instruments.start
+        )
         self.wallet = self.pools[0].wallet
         self.states: dict[int, PoolState] = {}
         self.basis = np.zeros(mine.size)
@@ -79,9 +81,18 @@ class Venue:
         self.ledger, self.dt = ledger, dt
         self.policy = self.config.liquidation.bind(dt)
         owners = ledger.balance.shape[2]
+        self.means = np.zeros(owners, dtype=np.int64)
         for pool in self.pools:
             engine = self.config.engine.build(self.contracts.slice(pool.local), unit)
             self.states[pool.number] = PoolState(pool, engine, owners)
+            if self.config.calls is not None:
+                self.states[pool.number].calls = self.config.calls.build(owners, dt)
+
+    def endow(self, outside: int, owners: slice, wealth: I8) -> None:
+        """Deposit starting wealth (n,) in the wallet; what may follow on margin calls is a multiple of it (MAR-4)."""
+        self.ledger.deposit(outside, np.arange(owners.start, owners.stop), self.wallet, wealth)
+        if self.config.calls is not None:
+            self.means[owners] = self.config.calls.wealth(wealth)
 
     def open(self, streams: Streams, index: F8, price: F8, steps: int) -> None:
         """The view before the first step."""
@@ -99,7 +110,6 @@ class Venue:
     def hear(self, streams: Streams, tick: int, seconds: float, index: F8, price: F8) -> None:
         """A new step: what the oracle says, what is learnt from it, and the engines' new parameters."""
         self.before = self.quotes
-        self.called[:] = 0
         oracle = self._told(streams, tick, seconds, index)
         moved = np.log(oracle / self.view.oracle)
         self._returns.flags.writeable = True
@@ -114,17 +124,18 @@ class Venue:
             returns=self._returns[:tick],
         )
         for state in self.states.values():
-            state.engine.observe(self.view.slice(state.pool.local))
+            state.engine.observe(self.public(state.pool))
         self._fresh_leverage()
 
     def _told(self, streams: Streams, tick: int, seconds: float, index: F8) -> F8:
-        draws = streams.uniform(f"oracle/{self.config.name}", tick, index.size, self.config.oracle.sources)
+        width = self.config.oracle.sources if self.config.oracle.noise else 0
+        draws = streams.uniform(f"oracle/{self.config.name}", tick, index.size, width)
         told, self._heard = self.config.oracle.publish(seconds, index, draws, self.dt)
         return told
 
     def _fresh_leverage(self) -> None:
         for state in self.states.values():
-            self.leverage[state.pool.local] = state.engine.leverage(self.view.slice(state.pool.local))
+            self.leverage[state.pool.local] = state.engine.leverage(self.public(state.pool))
 
     def in_ticks(self, index: F8) -> F8:
         """A price of each underlying (U,) as ticks of each instrument (K,)."""
@@ -184,7 +195,11 @@ class Venue:
 
     def book(self, pool: Pool) -> Exposure:
         """The live accounts of a pool at the venue's present view."""
-        return self.ledger.view(pool, self.view.slice(pool.local))
+        return self.ledger.view(pool, self.public(pool))
+
+    def public(self, pool: Pool) -> MarketView:
+        """A pool's part of the view."""
+        return self.view if len(self.pools) == 1 else self.view.slice(pool.local)
 
     def free(self, rows: slice) -> F8:
         """What owners may still commit as initial margin, minor units of the numeraire."""

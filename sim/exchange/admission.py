@@ -4,10 +4,37 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.types import B1, F8, I8, REDUCE_ONLY, Exposure, Orders
+from sim.jit import kernel
+from sim.types import B1, F8, I8, NOBODY, REDUCE_ONLY, Exposure, Orders
 
 Shortage = Callable[[I8, Exposure], F8]
 """What accounts (rows, hypothetical book) lack to hold a book, minor units; nil or below = affordable."""
+
+
+@kernel
+def distinct(owner, place):  # type: ignore[no-untyped-def]
+    """Each owner once, in order of appearance, and the row of each entry; ``place`` (A,) is all NOBODY."""
+    accounts, row = np.empty_like(owner), np.empty_like(owner)
+    count = 0
+    for i in range(owner.size):
+        if place[owner[i]] == NOBODY:
+            place[owner[i]] = count
+            accounts[count] = owner[i]
+            count += 1
+        row[i] = place[owner[i]]
+    for i in range(count):
+        place[accounts[i]] = NOBODY
+    return accounts[:count].copy(), row
+
+
+@kernel
+def rest(bids, asks, reserved, row, column, quantity, reserve, replaced):  # type: ignore[no-untyped-def]
+    """Let orders rest in the books of their accounts, in place of those they replace."""
+    for i in range(row.size):
+        a, k = row[i], column[i]
+        bids[a, k] += max(quantity[i], 0) - max(replaced[i, 0], 0)
+        asks[a, k] += max(-quantity[i], 0) - max(-replaced[i, 0], 0)
+        reserved[a, k] += abs(quantity[i]) * reserve[i] - abs(replaced[i, 0]) * replaced[i, 1]
 
 
 class Batch:
@@ -24,20 +51,15 @@ class Batch:
     def __init__(self, orders: Orders, reserve: I8, replaced: I8, book: Exposure, max_lots: I8) -> None:
         self.orders, self.reserve, self.replaced = orders, reserve, replaced
         self.book, self.max_lots = book, max_lots
+        self._place = np.full(book.balance.shape[0], NOBODY)
 
-    def hypothetical(self, pick: I8) -> tuple[I8, Exposure]:
-        """The rows of the picked orders' accounts, and their books with all of these orders resting."""
-        accounts, which = np.unique(self.orders.owner[pick], return_inverse=True)
+    def hypothetical(self, pick: I8) -> tuple[I8, I8, Exposure]:
+        """The accounts of the picked orders, each order's row among them, and their books with all of these resting."""
+        accounts, row = distinct(self.orders.owner[pick], self._place)
         book = self.book.take(accounts)
-        columns = self.orders.instrument[pick]
-        for lots, reserve, sign in (
-            (self.orders.quantity[pick], self.reserve[pick], 1),
-            (self.replaced[pick, 0], self.replaced[pick, 1], -1),
-        ):
-            np.add.at(book.bids, (which, columns), sign * np.maximum(lots, 0))
-            np.add.at(book.asks, (which, columns), sign * np.maximum(-lots, 0))
-            np.add.at(book.reserved, (which, columns), sign * np.abs(lots) * reserve)
-        return accounts, book
+        orders = (self.orders.instrument[pick], self.orders.quantity[pick], self.reserve[pick], self.replaced[pick])
+        rest(book.bids, book.asks, book.reserved, row, *orders)
+        return accounts, row, book
 
     def too_large(self, book: Exposure) -> B1:
         """(A,) whether a fill could take a position beyond the largest allowed."""
@@ -66,27 +88,23 @@ def _ahead(orders: Orders, lots: I8) -> I8:
     return ahead
 
 
-def admit(batch: Batch, shortage: Shortage) -> B1:
-    """Which orders may go to the book.
+def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
+    """Which orders may go to the book; ``bound`` (A,) are the accounts that margin rules bind.
 
     Cancels, reduce-only and reducing orders pass. The rest of an account's orders pass together if the engine, at
     the worse of filling all buys and all sells, finds initial margin covered; else one by one in arrival order.
     """
     o = batch.orders
-    passes = (o.quantity == 0) | (o.kind >= REDUCE_ONLY)
+    passes = (o.quantity == 0) | (o.kind >= REDUCE_ONLY) | ~bound[o.owner]
     asking = np.flatnonzero(~passes)
     if not asking.size:
         return passes
-    accounts, book = batch.hypothetical(asking)
+    accounts, row, book = batch.hypothetical(asking)
     fine = (shortage(accounts, book) <= 0) & ~batch.too_large(book)
-    if fine.all():
-        passes[asking] = True
+    passes[asking] = fine[row]
+    hard = asking[~fine[row]]
+    if not hard.size:
         return passes
-    refused = np.zeros(batch.book.balance.shape[0], dtype=bool)
-    refused[accounts[~fine]] = True
-    easy = ~refused[o.owner[asking]]
-    passes[asking[easy]] = True
-    hard = asking[~easy]
     passes[hard] = batch.reducing()[hard]
     _one_by_one(batch, shortage, hard[~passes[hard]], passes)
     return passes
@@ -101,6 +119,6 @@ def _one_by_one(batch: Batch, shortage: Shortage, hard: I8, passes: B1) -> None:
     for turn in range(int(rank.max(initial=-1)) + 1):
         tried = hard[rank == turn]
         mine = np.isin(owners, owners[tried]) & (passes & (batch.orders.quantity != 0))
-        accounts, book = batch.hypothetical(np.sort(np.r_[np.flatnonzero(mine), tried]))
+        accounts, row, book = batch.hypothetical(np.r_[tried, np.flatnonzero(mine)])
         fine = (shortage(accounts, book) <= 0) & ~batch.too_large(book)
-        passes[tried] = fine[np.searchsorted(accounts, owners[tried])]
+        passes[tried] = fine[row[: tried.size]]

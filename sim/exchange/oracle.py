@@ -48,7 +48,7 @@ class Oracle(Component):
         Args:
             seconds: time since the start of the run.
             index: (U,) quote currency.
-            draws: (U, sources) uniform.
+            draws: (U, sources) uniform; (U, 0) where sources make no error.
             dt: seconds per step.
         """
         self._past.append(index)
@@ -61,7 +61,11 @@ class Oracle(Component):
         return self._published, not out
 
     def _sample(self, seconds: float, draws: F8) -> F8:
-        told = self._past[0][:, None] * np.exp(self.noise * ndtri(np.clip(draws, 1e-15, 1 - 1e-15)))
+        if not self.noise and not self.manipulations:
+            return self._past[0]
+        told = np.repeat(self._past[0][:, None], self.sources, axis=1)
+        if self.noise:
+            told *= np.exp(self.noise * ndtri(np.clip(draws, 1e-15, 1 - 1e-15)))
         for window in self.manipulations:
             if window.covers(seconds):
                 told[:, : window.sources] *= 1 + window.size

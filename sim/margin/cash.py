@@ -22,7 +22,7 @@ class Cash(ValuationComponent):
         disallowed = np.zeros(len(book.balance))
         for asset in range(1, book.balance.shape[1]):
             disallowed += np.maximum(book.balance[:, asset] * book.market.price[asset], 0.0)
-        spot = np.flatnonzero(book.market.contracts.kind == SPOT)
-        if len(spot):
+        spot = book.market.contracts.kind == SPOT
+        if spot.any():
             disallowed += np.maximum(book.value()[:, spot], 0.0).sum(axis=1)
         return Margins(disallowed, disallowed)
