@@ -68,6 +68,12 @@ def packaged() -> list[str]:
     return sorted(path.relative_to(PACKAGED).with_suffix("").as_posix() for path in PACKAGED.rglob("*.yaml"))
 
 
+def about(name: str) -> str:
+    """One line on a packaged configuration: its description, else the comment that it begins with."""
+    first = find(name).read_text(encoding="utf-8").split("\n", 1)[0]
+    return str(resolve(name).get("description") or (first.lstrip("# ") if first.startswith("#") else ""))
+
+
 def find(name: str | Path) -> Path:
     """The file that a name on the command line means."""
     path = Path(name)

@@ -78,7 +78,7 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
     rule, remedy = WORDS.get(kind, ("", ""))
     if not rule:
         value = "" if isinstance(error["input"], dict | list) else f"{shown(error['input'])}, "
-        return f"{name}: {value}{_own_words(error)}"
+        return (f"{name}: {value}" if path else "") + _own_words(error)
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
 

@@ -1,0 +1,105 @@
+"""The command ``deleverage``. Heavy imports wait inside the commands, so that help is instant."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments import provenance
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes beside 0."""
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point."""
+    provenance.pin()
+    check_neighbours()
+    app()
+
+
+def check_neighbours() -> None:
+    """Refuse to run with a user's own module in place of one of ours: their names are common ones."""
+    for name in ("sim", "agents"):
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if origin != provenance.ROOT / name / "__init__.py":
+            where = origin or "a folder without __init__.py"
+            _say(f"{name}: imported from {where}, must be {provenance.ROOT / name}, rename or move the former")
+            sys.exit(BAD_INPUT)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"deleverage {provenance.version()}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+) -> None:
+    """Simulate how margin rules make or break a leveraged market."""
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a packaged one (deleverage configs).")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to it.")] = None,
+    *,
+    seed: Annotated[int | None, typer.Option(help="Root seed, in place of the configuration's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-CONFIGHASH.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Shorter: apply the configuration's own quick: values.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+) -> None:
+    """Run one market; prints the result folder last."""
+    from sim.errors import ConfigError, DataError, OutputError
+
+    seeded = [] if seed is None else [f"seed={seed}"]
+    try:
+        from experiments.config import load_run
+        from experiments.run import COMPLETE, RunError, execute
+
+        settings = load_run(config, [*(overrides or []), *seeded], quick=quick)
+        try:
+            outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
+        except RunError as error:
+            _say(f"run failed: {error}; traceback in {error.path}")
+            raise typer.Exit(FAILED) from error
+    except (ConfigError, DataError, OutputError) as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from error
+    except KeyboardInterrupt as error:
+        _say("interrupted before anything was recorded")
+        raise typer.Exit(INTERRUPTED) from error
+    typer.echo(outcome.folder)
+    if outcome.status != COMPLETE:
+        _say("interrupted; what was recorded is kept, marked so")
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def configs() -> None:
+    """List the packaged configurations."""
+    from sim.loading import about, packaged
+
+    names = packaged()
+    width = max(map(len, names), default=0)
+    for name in names:
+        typer.echo(f"{name:<{width}}  {about(name)}".rstrip())
+
+
+def _say(lines: str) -> None:
+    typer.echo(lines, err=True)

@@ -1,0 +1,179 @@
+"""Figures: made again from the same frames they are the same bytes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 7.0, 5.0  # inches: a full page's width
+MOST_BARS = 200
+SPOTS = 120  # markers that fit side by side
+LARGEST, LEGEND = 140.0, 28.0  # areas of markers, points squared
+
+FONTS: dict[str, Any] = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+}
+MARK, INDEX, CLOSED, ADL = (seaborn.color_palette("colorblind")[number] for number in (0, 7, 3, 2))
+
+Frame = pd.DataFrame
+
+
+def overview(frames: Mapping[str, Frame], folder: Path, *, unit: int, currency: str) -> Path:
+    """Mark against index with close-outs and ADL; liquidated and deleveraged notional below.
+
+    Prices are those of the perpetual that was liquidated most, notionals those of all instruments.
+
+    Args:
+        frames: ``steps`` and ``closeouts`` of one run.
+        folder: where ``overview.pdf``, ``.png`` (300 dpi) and ``.csv`` (what is drawn, tidy) go.
+        unit: minor units in one unit of the numeraire.
+        currency: name of the numeraire.
+
+    Returns:
+        The PDF.
+    """
+    prices = _placed(_most_liquidated(frames["steps"]))
+    closed = _closed(frames["closeouts"], prices, unit)
+    flows = frames["steps"].groupby("step")[["liquidated_notional", "adl_notional"]].sum() / unit
+    with _style():
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2.8, 1, 1))
+        _prices(top, prices, closed)
+        _flow(middle, prices, flows["liquidated_notional"], ("Liquidated", CLOSED, currency))
+        _flow(bottom, prices, flows["adl_notional"], ("ADL", ADL, currency))
+        _time(bottom, prices)
+        figure.align_ylabels([top, middle, bottom])
+        _save(figure, folder / "overview")
+    _tidy(prices, closed, flows).to_csv(folder / "overview.csv", index=False, lineterminator="\n")
+    return folder / "overview.pdf"
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Seaborn's paper look, in this block only."""
+    look: dict[Any, Any] = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | FONTS
+    with rc_context(look):
+        yield
+
+
+def _most_liquidated(steps: Frame) -> Frame:
+    """One instrument's rows; the first perpetual's if nothing was liquidated."""
+    perpetual = steps["kind"] == "perpetual"
+    traded = steps[perpetual] if perpetual.any() else steps
+    total = traded.groupby(["venue", "instrument"], sort=False)["liquidated_notional"].sum()
+    venue, instrument = total.index[int(total.to_numpy().argmax())]
+    chosen: Frame = traded[(traded["venue"] == venue) & (traded["instrument"] == instrument)]
+    return chosen.reset_index(drop=True)
+
+
+def _placed(prices: Frame) -> Frame:
+    """Adds ``at``, the place on the time axis: steps of trading for a replay (nights take no room), else hours."""
+    if "stamp" in prices:
+        return prices.assign(at=np.arange(len(prices), dtype=np.float64))
+    return prices.assign(at=prices["seconds"] / 3600)
+
+
+def _closed(closeouts: Frame, prices: Frame, unit: int) -> Frame:
+    """Filled notional of the instrument's close-outs by step, with its mark."""
+    same = (closeouts["venue"] == prices["venue"].iloc[0]) & (closeouts["instrument"] == prices["instrument"].iloc[0])
+    filled = closeouts[same & (closeouts["filled"] > 0)].astype({"step": np.int64, "notional": np.float64})
+    notional = filled.groupby("step")["notional"].sum() / unit
+    return prices.merge(notional.rename("closed").reset_index(), on="step")
+
+
+def _prices(axes: Axes, prices: Frame, closed: Frame) -> None:
+    # the index lies wide and pale below the mark, so that both are seen where they agree
+    axes.plot(prices["at"], prices["index"], color=INDEX, alpha=0.55, linewidth=2.2, label="Index", zorder=2)
+    axes.plot(prices["at"], prices["mark"], color=MARK, linewidth=0.7, label="Mark", zorder=3)
+    if len(closed):
+        spots = _gathered(closed, float(prices["at"].iloc[-1] - prices["at"].iloc[0]))
+        area = (LARGEST * spots["closed"] / spots["closed"].max()).clip(lower=2)
+        look: dict[str, Any] = {"facecolor": "none", "edgecolor": CLOSED, "linewidth": 0.9, "zorder": 5}
+        axes.scatter(spots["at"], spots["mark"], area, **look)
+        axes.scatter([], [], LEGEND, label="Close-outs (area: notional)", **look)
+    cut = prices[prices["adl"] > 0]
+    if len(cut):
+        spots = _gathered(cut.assign(closed=cut["adl"]), float(prices["at"].iloc[-1] - prices["at"].iloc[0]))
+        axes.scatter(spots["at"], spots["mark"], LEGEND, color=ADL, marker="v", linewidth=0, zorder=6, label="ADL")
+    axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
+    axes.legend(frameon=False, loc="best", handlelength=2.4)
+    seaborn.despine(ax=axes)
+
+
+def _gathered(events: Frame, span: float) -> Frame:
+    """Events closer than a marker as one, at their mean weighted by size."""
+    slot = np.floor(events["at"] / max(span / SPOTS, 1e-9))
+    weighted = events[["at", "mark"]].mul(events["closed"], axis=0).assign(closed=events["closed"])
+    total = weighted.groupby(slot).sum()
+    return total[["at", "mark"]].div(total["closed"], axis=0).assign(closed=total["closed"])
+
+
+def _flow(axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, Any, str]) -> None:
+    """Bars of notional over time."""
+    word, colour, currency = what
+    per, key = _bins(prices)
+    grouped = prices.assign(flow=flow.reindex(prices["step"]).to_numpy()).groupby(key)
+    height, centre, count = grouped["flow"].sum(), grouped["at"].mean(), grouped["at"].size()
+    width = float(prices["at"].diff().median()) if len(prices) > 1 else 1.0
+    scale, prefix = _scale(float(height.max()))
+    axes.bar(centre, height / scale, count * width, color=colour, linewidth=0)
+    axes.set_ylabel(f"{word}\n({prefix}{currency}/{per})" if height.any() else word)
+    axes.set_ylim(bottom=0)
+    if not height.any():
+        axes.text(0.5, 0.4, "none", transform=axes.transAxes, ha="center", color="0.4")
+        axes.set_yticks([])
+    seaborn.despine(ax=axes)
+
+
+def _bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
+    """The finest of step, 10 minutes, hour and day with few enough bars to be told apart."""
+    seconds = prices["stamp"].astype("datetime64[s]").astype(np.int64) if "stamp" in prices else prices["seconds"]
+    keys = {"step": prices["step"].to_numpy()}
+    keys |= {name: (seconds // size).to_numpy() for name, size in (("10 min", 600), ("hour", 3600), ("day", 86400))}
+    for name, key in keys.items():
+        if len(np.unique(key)) <= MOST_BARS:
+            return name, key
+    return name, key
+
+
+def _scale(largest: float) -> tuple[float, str]:
+    return next(((s, word) for s, word in ((1e9, "bn "), (1e6, "m "), (1e3, "k ")) if largest >= s), (1.0, ""))
+
+
+def _time(axes: Axes, prices: Frame) -> None:
+    """Dates where a replay has them; about eight, wherever the days begin."""
+    axes.set_xlim(prices["at"].iloc[0], max(prices["at"].iloc[-1], prices["at"].iloc[0] + 1e-9))
+    if "stamp" not in prices:
+        axes.set_xlabel("Time (hours)")
+        return
+    day = prices["stamp"].dt.normalize()
+    begins = np.flatnonzero((day != day.shift()).to_numpy())
+    shown = begins[:: -(-len(begins) // 8)]
+    first, last = day.iloc[0], day.iloc[-1]
+    same = first.year == last.year
+    axes.set_xticks(shown, [f"{day[row].day} {day[row]:%b}" + ("" if same else f" {day[row]:%Y}") for row in shown])
+    axes.set_xlabel(f"Trading time ({first.year})" if same else "Trading time")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """PDF and PNG without the time they were made at."""
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+    figure.savefig(path.with_suffix(".png"), dpi=300, metadata={"Software": None})
+
+
+def _tidy(prices: Frame, closed: Frame, flows: Frame) -> Frame:
+    """What is drawn, one row for each series and step."""
+    when = ["step", "seconds", *(["stamp"] if "stamp" in prices else [])]
+    wide = prices[[*when, "mark", "index", "adl"]].merge(flows.reset_index(), on="step")
+    wide = wide.merge(closed[["step", "closed"]].rename(columns={"closed": "closeouts_shown"}), on="step", how="left")
+    return wide.melt(id_vars=when, var_name="series").dropna(subset="value")

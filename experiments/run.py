@@ -1,0 +1,132 @@
+"""One run: build the market, step it, write what it left behind."""
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from agents import populate
+from experiments import figures, provenance, store
+from experiments.config import RunConfig
+from experiments.data import read_replays
+from sim.errors import DeleverageError
+from sim.market import Market
+
+COMPLETE, INTERRUPTED = "complete", "interrupted"
+
+
+class RunError(DeleverageError):
+    """A run that stopped by itself; ``path`` holds the traceback."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Outcome(NamedTuple):
+    """What became of a run."""
+
+    folder: Path
+    status: str  # complete or interrupted
+    summary: dict[str, Any]
+
+
+def execute(
+    config: RunConfig, *, seed: int | None = None, out: Path | None = None, overwrite: bool = False, quiet: bool = True
+) -> Outcome:
+    """Run one market and write its result folder.
+
+    Args:
+        config: left as it is.
+        seed: root seed in place of the configuration's.
+        out: result folder; none = ``results/NAME-CONFIGHASH``.
+        overwrite: replace a result that is there already.
+        quiet: no progress on stderr.
+
+    Raises:
+        ConfigError, DataError: what the configuration names cannot be built.
+        OutputError: a result is there already, or the place cannot be written.
+        RunError: a step failed; the traceback is in the result's ``failed/``.
+    """
+    config = config if seed is None else config.model_copy(update={"seed": seed})
+    bars = read_replays(config.underlyings)
+    plain, digests = config.model_dump(mode="json"), {name: each.digest for name, each in bars.items()}
+    identity = store.config_hash(plain, provenance.version(), digests)
+    final = out if out is not None else Path("results") / f"{config.name}-{identity}"
+    with store.Draft(final, overwrite=overwrite) as draft:
+        began = time.perf_counter()
+        market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
+        try:
+            status = _advance(market, config.name, quiet)
+            summary = {"status": status, **market.recorder.summary()}
+            about = {"config": store.canonical(plain), "config_hash": identity, "version": provenance.version()}
+            _write(market, draft.folder, about, summary)
+        except Exception as error:
+            path = draft.fail(f"seed-{config.seed}", traceback.format_exc())
+            place = f"step {market.tick} of {market.steps_planned}"
+            raise RunError(f"{config.name}: {place}: {type(error).__name__}: {_first_line(error)}", path) from error
+        store.write_yaml(plain, draft.folder / "config.resolved.yaml")
+        record = {"config_hash": identity, "data": digests, "seed": config.seed, "status": status}
+        record |= {"elapsed_s": round(time.perf_counter() - began, 3), **provenance.manifest()}
+        store.write_json(record, draft.folder / "manifest.json")
+        draft.commit()
+    return Outcome(final, status, summary)
+
+
+def _advance(market: Market, name: str, quiet: bool) -> str:
+    """Step to the end, or to the step in which the user interrupts."""
+    with _interrupts() as interrupted, _progress(quiet) as progress:
+        task = progress.add_task(name, total=market.steps_planned)
+        while market.tick < market.steps_planned and not interrupted:
+            market.step()
+            progress.advance(task)
+    market.recorder.accounts("end")
+    return INTERRUPTED if interrupted else COMPLETE
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collects the first interrupt so that the step under way ends whole; a second one stops at once."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _progress(quiet: bool) -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+
+
+def _write(market: Market, folder: Path, about: dict[str, str], summary: dict[str, Any]) -> None:
+    """Frames, summary and figure."""
+    frames = market.recorder.frames()
+    for name, frame in frames.items():
+        store.write_frame(frame, folder / f"{name}.parquet", about)
+    store.write_json(summary, folder / "summary.json")
+    numeraire = market.config.assets[0]
+    if len(frames["steps"]):
+        (folder / "figures").mkdir()
+        figures.overview(frames, folder / "figures", unit=10**numeraire.decimals, currency=numeraire.name)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

@@ -1,0 +1,60 @@
+"""Frames and a market of few steps, made up, to test what is done with results."""
+
+import os
+import signal
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dict[str, pd.DataFrame]:
+    """``steps`` and ``closeouts`` of a market that falls by 15% two thirds of the way."""
+    draws, step = np.random.default_rng(1), np.arange(1, steps + 1)
+    middle, span = steps * 2 / 3, steps / 50
+    index = 1200 * np.exp(np.cumsum(draws.normal(0, 0.0005, steps)) - 0.15 / (1 + np.exp((middle - step) / span)))
+    near = (np.abs(step - middle) < 3 * span) & losses
+    mark = np.round(index * (1 - 0.02 * near), 2)
+    lots = np.where(near, draws.integers(1, 500, steps), 0)
+    adl = np.where(np.abs(step - middle) < span, lots // 3, 0)
+    table = pd.DataFrame({"step": step, "seconds": step * 60.0})
+    if replay:
+        day, minute = np.divmod(step - 1, 100)
+        opens = np.datetime64("2008-09-15T09:30:00", "s")
+        table["stamp"] = opens + day.astype("timedelta64[D]") + (60 * minute).astype("timedelta64[s]")
+    table = table.assign(venue="exchange", instrument="SPX-PERP", kind="perpetual", index=index, mark=mark)
+    table = table.assign(liquidated_notional=np.rint(lots * mark * 100).astype(np.int64), adl=adl)
+    table["adl_notional"] = np.rint(adl * mark * 100).astype(np.int64)
+    rows = np.flatnonzero(lots)
+    closed = {"step": step[rows], "venue": "exchange", "instrument": "SPX-PERP", "filled": lots[rows]}
+    closed["notional"] = table["liquidated_notional"].to_numpy()[rows]
+    if not losses:
+        closed = {name: [] for name in closed}
+    return {"steps": table, "closeouts": pd.DataFrame(closed)}
+
+
+class FakeMarket:
+    """Steps that do nothing, or what ``at`` says: step -> "fail" or "interrupt"."""
+
+    at: dict[int, str] = {}  # noqa: RUF012
+    seeds: list[int] = []  # noqa: RUF012
+
+    def __init__(self, config: Any, populate: Any, *, seed: int, bars: Any) -> None:
+        self.config, self.tick, self.steps_planned = config, 0, 5
+        self.recorder = SimpleNamespace(accounts=lambda moment: None, frames=self.frames, summary=self.summary)
+        self.seeds.append(seed)
+
+    def step(self) -> None:
+        self.tick += 1
+        what = self.at.get(self.tick)
+        if what == "fail":
+            raise ZeroDivisionError("nothing\nto divide by")
+        if what == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        return {name: frame[frame["step"] <= self.tick] for name, frame in frames(5, losses=False).items()}
+
+    def summary(self) -> dict[str, Any]:
+        return {"steps": self.tick}

@@ -1,0 +1,210 @@
+"""The command line: exit codes, messages, folders."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from synthetic import FakeMarket
+from typer.testing import CliRunner, Result
+
+from experiments import cli, run
+from experiments.config import load_run
+from sim.loading import packaged, resolve
+
+CONFIG = "crash_2008"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a working folder of its own and a market that costs nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "Market", FakeMarket)
+    monkeypatch.setattr(FakeMarket, "at", {})
+    monkeypatch.setattr(FakeMarket, "seeds", [])
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+def test_a_run_prints_its_folder_last() -> None:
+    done = call("run", CONFIG)
+    assert done.exit_code == 0, done.output
+    folder = Path(done.stdout.splitlines()[-1])
+    assert folder.parent == Path("results")
+    assert folder.name.startswith("crash_2008-")
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        *("manifest.json", "config.resolved.yaml", "summary.json", "steps.parquet", "closeouts.parquet"),
+        *(f"figures/overview.{suffix}" for suffix in ("pdf", "png", "csv")),
+    }
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_what_a_result_says_of_itself() -> None:
+    folder = Path(call("run", CONFIG, "--seed", "11").stdout.splitlines()[-1])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["seed"] == 11 == FakeMarket.seeds[0]
+    assert manifest["status"] == "complete" == json.loads((folder / "summary.json").read_text())["status"]
+    assert folder.name.endswith(manifest["config_hash"])
+    assert set(manifest["data"]) == {"sp500"}
+    assert {"version", "python", "platform", "packages", "git", "command", "elapsed_s", "threads"} <= set(manifest)
+    # the resolved configuration is the run again
+    assert load_run(folder / "config.resolved.yaml") == load_run(CONFIG, ["seed=11"])
+    assert Path(call("run", str(folder / "config.resolved.yaml"), "--overwrite").stdout.splitlines()[-1]) == folder
+
+
+def test_results_differ_by_folder_and_are_the_same_bytes() -> None:
+    one, two, other = (call("run", CONFIG, *more).stdout.split()[-1] for more in ([], ["--out", "b"], ["--seed", "9"]))
+    assert len({one, two, other}) == 3
+    names = [path.relative_to(one) for path in Path(one).rglob("*") if path.is_file() and path.name != "manifest.json"]
+    assert len(names) == 7
+    for name in names:
+        assert (Path(one) / name).read_bytes() == (Path(two) / name).read_bytes(), name
+
+
+def test_a_result_is_replaced_only_when_asked() -> None:
+    assert call("run", CONFIG, "--out", "x").exit_code == 0
+    again = call("run", CONFIG, "--out", "x")
+    assert again.exit_code == 2
+    assert again.stderr == "x: exists, results are never replaced silently, add --overwrite or --out\n"
+    assert call("run", CONFIG, "--out", "x", "--overwrite").exit_code == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["x"]
+
+
+def test_a_folder_that_is_no_result_is_never_replaced() -> None:
+    Path("precious").mkdir()
+    Path("precious/thesis.txt").write_text("mine")
+    done = call("run", CONFIG, "--out", "precious", "--overwrite")
+    assert done.exit_code == 2
+    assert Path("precious/thesis.txt").read_text() == "mine"
+
+
+def test_places_that_cannot_be_written() -> None:
+    Path("file").write_text("")
+    for out in ("file", "file/below", "/proc/nowhere/x"):
+        done = call("run", CONFIG, "--out", out)
+        assert done.exit_code == 2, out
+        assert done.stderr.count("\n") == 1
+
+
+def test_bad_input_is_told_one_line_each() -> None:
+    done = call("run", CONFIG, "sede=3", "venues.0.band=7", "populations.0.kind=trader")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert sorted(line.split(":")[0] for line in done.stderr.splitlines()) == [
+        *("populations.0.kind", "sede", "venues.0.band"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere"], "nowhere: no such file or packaged configuration"),
+        ([CONFIG, "--seed", "-1"], "seed: -1, must be at least 0"),
+        ([CONFIG, "underlyings.0.process.source=arch:sp50"], "arch:sp50: 'sp50' is not one of"),
+        ([CONFIG, "underlyings.0.process.source=gone.csv"], "gone.csv: no such file"),
+    ],
+)
+def test_bad_input(arguments: list[str], told: str) -> None:
+    done = call("run", *arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(told)
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["run", CONFIG, "--sede", "3"], ["fly"], ["run", CONFIG, "--seed", "x"]]
+)
+def test_usage_errors_are_plain(arguments: list[str]) -> None:
+    done = call(*arguments)
+    assert done.exit_code == 2
+    assert "Error: " in done.stderr
+    assert "╭" not in done.stderr
+
+
+def test_a_failed_run_leaves_its_traceback_only() -> None:
+    FakeMarket.at = {3: "fail"}
+    done = call("run", CONFIG, "--out", "x", "--seed", "4")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "run failed: crash_2008: step 3 of 5: ZeroDivisionError: nothing; traceback in x/failed/seed-4.txt\n"
+    )
+    assert [path.as_posix() for path in Path().rglob("*") if path.is_file()] == ["x/failed/seed-4.txt"]
+    assert "ZeroDivisionError" in Path("x/failed/seed-4.txt").read_text()
+    # and does not stand in the way of the next try
+    FakeMarket.at = {}
+    assert call("run", CONFIG, "--out", "x", "--seed", "4").exit_code == 0
+    assert Path("x/failed/seed-4.txt").exists()
+
+
+def test_a_failed_replacement_keeps_what_was_there() -> None:
+    call("run", CONFIG, "--out", "x")
+    before = Path("x/steps.parquet").read_bytes()
+    FakeMarket.at = {3: "fail"}
+    assert call("run", CONFIG, "--out", "x", "--overwrite").exit_code == 1
+    assert Path("x/steps.parquet").read_bytes() == before
+
+
+def test_an_interrupted_run_keeps_whole_steps() -> None:
+    FakeMarket.at = {3: "interrupt"}
+    done = call("run", CONFIG, "--out", "x")
+    assert done.exit_code == 130
+    assert done.stdout == "x\n"
+    assert json.loads(Path("x/manifest.json").read_text())["status"] == "interrupted"
+    assert json.loads(Path("x/summary.json").read_text()) == {"status": "interrupted", "steps": 3}
+    assert list(pd.read_parquet("x/steps.parquet")["step"]) == [1, 2, 3]
+
+
+def test_quick_applies_what_the_configuration_says_and_the_user_wins() -> None:
+    data = resolve(CONFIG) | {"quick": {"dt": 30, "populations.0.count": 7}}
+    Path("mine.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+    assert load_run("mine.yaml").dt == resolve(CONFIG)["dt"]
+    quick = load_run("mine.yaml", ["populations.0.count=8"], quick=True)
+    assert (quick.dt, quick.populations[0].count) == (30, 8)
+
+
+@pytest.mark.parametrize("name", [name for name in packaged() if "/" not in name])
+@pytest.mark.parametrize("quick", [False, True])
+def test_packaged_configurations_are_valid(name: str, quick: bool) -> None:
+    assert load_run(name, quick=quick).description
+
+
+def test_configs_lists_them_with_a_line_each() -> None:
+    done = call("configs")
+    assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == packaged()
+    assert all(line.split(maxsplit=1)[1:] for line in done.stdout.splitlines())
+
+
+def test_version() -> None:
+    assert call("--version").stdout.startswith("deleverage ")
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    settings = os.environ | environment
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=settings)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ["numpy", "pandas", "numba", "mesa", "pydantic", "omegaconf", "matplotlib", "pyarrow"]
+    code = f"import sys, experiments.cli; print([name for name in {heavy} if name in sys.modules])"
+    assert python(code).stdout == "[]\n"
+
+
+def test_threads_are_pinned_whatever_the_environment_says() -> None:
+    code = "import os; from experiments import provenance; provenance.pin(); print(os.environ['OMP_NUM_THREADS'])"
+    assert python(code, OMP_NUM_THREADS="8").stdout == "1\n"
+
+
+def test_a_shadowing_module_is_named(tmp_path: Path) -> None:
+    (tmp_path / "agents.py").write_text("raise SystemExit('the wrong agents ran')")
+    done = python(f"import sys; import experiments.cli as c; sys.path.insert(0, {str(tmp_path)!r}); c.main()")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"agents: imported from {tmp_path / 'agents.py'}, must be ")
