@@ -154,21 +154,8 @@ def _lessen(data: I8, resting: I8, instrument: int, order: int, lots: int) -> No
 
 
 @kernel
-def _vacate(data: I8, base: int, price: int) -> None:
-    """Note that a rung has become empty and find the next best if it was the best."""
-    _clear(data, base, price)
-    bid, ask = data[base + _BID], data[base + _ASK]
-    if price == bid:
-        bid = _below(data, base, price)
-    if price == ask:
-        ask = _above(data, base, price)
-    data[base + _BID] = bid
-    data[base + _ASK] = ask
-
-
-@kernel
 def _remove(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> None:
-    """Cancel what is left of an order and forget it."""
+    """Cancel what is left of an order and forget it; the caller then looks for the best price."""
     _lessen(data, resting, instrument, order, data[order + _LEFT])
     owner = data[order + _NAME] >> 32
     first, elder, kin = chain[instrument, owner], data[order + _ELDER], data[order + _KIN]
@@ -184,7 +171,7 @@ def _remove(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> No
     data[ahead] = after
     data[behind] = before
     if before == 0 and after == 0:
-        _vacate(data, base, price)
+        _clear(data, base, price)
     data[order] = data[_FREE]
     data[_FREE] = order
     data[_LIVE] -= 1
@@ -274,6 +261,8 @@ def match(
         former = _found(data, chain[instrument, owner], slot)
         if former:
             _remove(data, resting, chain, instrument, former)
+            data[base + _BID] = _below(data, base, data[base + _BID] + 1)
+            data[base + _ASK] = _above(data, base, data[base + _ASK] - 1)
         side = 1 if quantity > 0 else -1
         limit = _within(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
         lots = abs(quantity)
@@ -291,24 +280,25 @@ def match(
             status = REFUSED_POST
         else:
             while left > 0 and side * (data[best] - limit) <= 0:
-                maker = data[base + _LADDER + _RUNG * data[best] + _HEAD]
+                price = data[best]
+                maker = data[base + _LADDER + _RUNG * price + _HEAD]
                 name = data[maker + _NAME]
                 other = name >> 32
                 traded = min(left, -side * data[maker + _LEFT])
                 if name & 1:
                     traded = min(traded, side * (position[instrument, other] + delta[instrument, other]))
-                if other == owner or traded <= 0:
+                trades = traded > 0 and other != owner
+                if trades:
+                    left -= traded
+                    delta[instrument, owner] += side * traded
+                    delta[instrument, other] -= side * traded
+                    _note(fills, count, owner, other, instrument, side * traded, price, orders[row, CAUSE])
+                    count += 1
+                    data[base + _LAST] = price
+                    _lessen(data, resting, instrument, maker, -side * traded)
+                if not trades or data[maker + _LEFT] == 0:
                     _remove(data, resting, chain, instrument, maker)
-                    continue
-                left -= traded
-                delta[instrument, owner] += side * traded
-                delta[instrument, other] -= side * traded
-                _note(fills, count, owner, other, instrument, side * traded, data[best], orders[row, CAUSE])
-                count += 1
-                data[base + _LAST] = data[best]
-                _lessen(data, resting, instrument, maker, -side * traded)
-                if data[maker + _LEFT] == 0:
-                    _remove(data, resting, chain, instrument, maker)
+                    data[best] = _above(data, base, price - 1) if side > 0 else _below(data, base, price + 1)
             status = FILLED
             if left > 0 and kind in (IOC, MARKET):
                 status = CANCELLED
@@ -343,6 +333,9 @@ def cancel_owners(data: I8, resting: I8, chain: I8, instrument: int, owners: I8)
     for owner in owners:
         while chain[instrument, owner]:
             _remove(data, resting, chain, instrument, chain[instrument, owner])
+    base = _HEADER + instrument * data[_STRIDE]
+    data[base + _BID] = _below(data, base, data[base + _BID] + 1)
+    data[base + _ASK] = _above(data, base, data[base + _ASK] - 1)
     gone: int = before - data[_LIVE]
     return gone
 
