@@ -10,7 +10,7 @@ over it stays; voluntary flow is the account's own trades and the change of that
 only close-outs move anything; the mark's move of an instrument is shared among them by `closeouts.mark_move`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -49,7 +49,7 @@ class Moment(NamedTuple):
 
     step: int
     round: int
-    marks: dict[str, F8]  # kind of event -> (K of the venue) marks after it, in order; the last is the present mark
+    marks: Callable[[], dict[str, F8]]  # kind of event -> marks after it (K of the venue), the present ones last
 
 
 class Stage(NamedTuple):
@@ -72,6 +72,16 @@ class Causes(NamedTuple):
     round: I8
     instrument: I8
     amount: F8
+
+    @classmethod
+    def join(cls, parts: "Sequence[Causes]") -> "Causes":
+        """Several batches, one after another."""
+        row, *names, amount = (np.concatenate(columns) for columns in zip(NO_CAUSES, *parts, strict=True))
+        return cls(row, names[0], names[1], names[2], names[3], amount)
+
+
+_NOTHING = np.empty(0, dtype=np.int64)
+NO_CAUSES = Causes(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, np.empty(0))
 
 
 class Change(NamedTuple):
@@ -140,6 +150,7 @@ class CauseLog:
     ) -> Iterator[tuple[str, int, Exposure]]:
         """The accounts after each kind of event in turn."""
         yield REQUIREMENT, NOBODY, book
+        marks = moment.marks()
         for kind in KINDS:
             moved = kind in changes
             if moved:
@@ -147,8 +158,8 @@ class CauseLog:
                 book = book._replace(balance=book.balance + change.balance, position=book.position + change.position)
             if kind == COLLATERAL and not np.array_equal(book.market.price, now.market.price):
                 moved, book = True, book._replace(market=book.market._replace(price=now.market.price))
-            if kind in moment.marks and kind != CLOSE_OUT:
-                mark = moment.marks[kind][self.pool.local]
+            if kind in marks:
+                mark = marks[kind][self.pool.local]
                 if not np.array_equal(mark, book.market.mark):
                     moved, book = True, book._replace(market=book.market._replace(mark=mark))
             if moved:
@@ -168,10 +179,9 @@ class CauseLog:
             found[found] = stage.rows[at[found]] == rows[found]
             amount = stage.amount[at[found]]
             named = (KINDS.index(stage.kind), stage.step, stage.round, stage.instrument)
-            parts.append(Causes(rows[found], *(np.full(amount.size, value) for value in named), amount))
-        if not parts:
-            return Causes(*(np.empty(0, dtype=np.int64) for _ in range(5)), np.empty(0))
-        return Causes(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+            columns = [np.full(amount.size, value) for value in named]
+            parts.append(Causes(rows[found], columns[0], columns[1], columns[2], columns[3], amount))
+        return Causes.join(parts)
 
 
 class Tally:

@@ -34,6 +34,10 @@ class Executed(NamedTuple):
     maintenance: F8
 
 
+_NO_LOTS, _NO_CASH = np.empty(0, dtype=np.int64), np.empty(0)
+NOTHING_EXECUTED = Executed._make([*[_NO_LOTS] * 9, *[_NO_CASH] * 6])
+
+
 class Absorbed(NamedTuple):
     """What one layer did for one bankrupt account."""
 
@@ -106,12 +110,11 @@ def _execute(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts) -> Exe
     numbers = market.next_closeout + np.arange(count)
     market.next_closeout += count
     orders = np.empty((count, 8), dtype=np.int64)
-    columns = (plan.account, plan.instrument, plan.quantity, plan.limit, IOC + REDUCE_ONLY, NOBODY, 0, numbers)
-    for place, column in enumerate(columns):
-        orders[:, place] = column
+    orders[:, :4] = np.stack((plan.account, plan.instrument, plan.quantity, plan.limit), axis=1)
+    orders[:, 4:] = np.stack(np.broadcast_arrays(IOC + REDUCE_ONLY, NOBODY, 0, numbers), axis=1)
     before = venue.view.mark
     matched = market.books.match(orders, market.ledger.position, market.bands)
-    market.ledger.settle(Fills(*np.ascontiguousarray(matched.fills.T)), CLOSE_OUT)
+    market.ledger.settle(Fills.of(matched.fills), CLOSE_OUT)
     _, first = np.unique(pool * market.owners + plan.account, return_inverse=True)
     lowest = np.full(first.max() + 1, numbers[-1] + 1)
     np.minimum.at(lowest, first, numbers)

@@ -76,7 +76,7 @@ class MarketConfig(Component):
                 raise ValueError(f"{path}.underlying: {instrument.underlying!r} is not one of {', '.join(underlyings)}")
             if instrument.settle and instrument.settle not in assets:
                 raise ValueError(f"{path}.settle: {instrument.settle!r} is not one of {', '.join(assets)}")
-        if self.duration is None and not any(u.process.kind == "replay" for u in self.underlyings):
+        if self.duration is None and not any(u.replayed for u in self.underlyings):
             raise ValueError("duration: missing; only a replay sets its own length: give seconds")
         return self
 
@@ -92,7 +92,8 @@ class MarketConfig(Component):
         lowest = float(np.linalg.eigvalsh(matrix)[0])
         if lowest < -1e-9:
             raise ValueError(
-                f"correlation: not positive semi-definite (smallest eigenvalue {lowest:.3g}); bring the entries nearer to 0"
+                f"correlation: not positive semi-definite (smallest eigenvalue {lowest:.3g}); "
+                "bring the entries nearer to 0"
             )
         return self
 

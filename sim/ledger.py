@@ -1,6 +1,6 @@
 """The one owner of account state: integer balances and positions, changed only by balanced postings (LED-1)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,19 @@ class Entry(NamedTuple):
 
 
 @kernel
-def post_fills(balance, position, entry, taker, maker, instrument, quantity, price, pool, settle, multiplier):  # type: ignore[no-untyped-def]
+def post_fills(
+    balance: I8,
+    position: I8,
+    entry: I8,
+    taker: I8,
+    maker: I8,
+    instrument: I8,
+    quantity: I8,
+    price: I8,
+    pool: I8,
+    settle: I8,
+    multiplier: I8,
+) -> None:
     """Pay each fill's consideration from buyer to seller and move the lots the other way."""
     for i in range(taker.size):
         k = instrument[i]
@@ -41,14 +53,16 @@ def post_fills(balance, position, entry, taker, maker, instrument, quantity, pri
 
 
 @kernel
-def post_transfers(balance, source, target, source_pool, target_pool, asset, amount):  # type: ignore[no-untyped-def]
+def post_transfers(
+    balance: I8, source: I8, target: I8, source_pool: I8, target_pool: I8, asset: I8, amount: I8
+) -> None:
     """Move cash with both signs."""
     for i in range(source.size):
         balance[asset[i], source_pool[i], source[i]] -= amount[i]
         balance[asset[i], target_pool[i], target[i]] += amount[i]
 
 
-def _frozen(array: I8 | F8) -> I8 | F8:
+def _frozen(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
@@ -80,14 +94,14 @@ class Ledger:
         self._position = np.zeros((instruments, owners), dtype=np.int64)
         self._entry = np.zeros((instruments, owners), dtype=np.int64)
         self._leverage = np.full((instruments, owners), np.inf)
-        self.balance = _frozen(self._balance)
-        self.position = _frozen(self._position)
-        self.entry = _frozen(self._entry)
+        self.balance: I8 = _frozen(self._balance)
+        self.position: I8 = _frozen(self._position)
+        self.entry: I8 = _frozen(self._entry)
         self.journal: list[Entry] = []
         frozen = [_frozen(a) for a in (self._balance, self._pledged, self._position, *resting, self._entry)]
         self._views = {pool.number: self._columns(pool, frozen) for pool in pools}
 
-    def _columns(self, pool: Pool, frozen: list[I8 | F8]) -> tuple[I8 | F8, ...]:
+    def _columns(self, pool: Pool, frozen: list[Any]) -> tuple[Any, ...]:
         balance, pledged, position, bids, asks, reserved, entry = frozen
         part = pool.instruments
         by_asset = (balance[:, pool.number].T, pledged[:, pool.number].T)
@@ -96,7 +110,8 @@ class Ledger:
 
     def view(self, pool: Pool, market: MarketView) -> Exposure:
         """The live accounts of one pool, read-only; ``market`` is the pool's part of the venue's view."""
-        return Exposure(*self._views[pool.number], market)  # type: ignore[arg-type]
+        columns = (*self._views[pool.number], market)
+        return Exposure(*columns)
 
     def settle(self, fills: Fills, event: str) -> None:
         """Post trades: the buyer pays quantity x price x multiplier in the settle asset, the seller receives it."""

@@ -19,7 +19,7 @@ from sim.venue import Venue
 Populate = Callable[["Market"], Sequence[Population]]
 
 
-class Market(mesa.Model):
+class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
     """Agents trading on venues whose margin engines can be swapped.
 
     Args:
@@ -72,7 +72,7 @@ class Market(mesa.Model):
             stages: whether the marks moved with the index and the market since the last time.
         """
         for venue in self.venues:
-            moment = Moment(self.tick, number, venue.stages if stages else {})
+            moment = Moment(self.tick, number, venue.stages if stages else dict)
             for state in venue.states.values():
                 book = venue.book(state.pool)
                 risk = state.engine.assess(book)

@@ -9,17 +9,19 @@ Frames (units: prices in quote currency, quantities in lots, money in whole mino
 - ``accounts``: one row per margin account, at start and end.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sim.causes import KINDS, Causes
-from sim.clearing import Absorbed, Executed
+from sim.clearing import NOTHING_EXECUTED, Absorbed, Executed
 from sim.types import F8, I8, NOBODY, SPOT, Fills
 
 if TYPE_CHECKING:
     from sim.market import Market
+
+Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "funding")
 COUNTS = ("open_interest", "volume", "trades", "closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional")
@@ -40,7 +42,8 @@ class Recorder:
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, int, int, Executed]] = []
         self._causes: list[tuple[I8, Causes]] = []
-        self._losses: list[tuple[object, ...]] = []
+        self._losses: list[Absorbed] = []
+        self._loss_steps: list[int] = []
         self._accounts: list[pd.DataFrame] = []
 
     def trades(self, fills: Fills) -> None:
@@ -71,8 +74,8 @@ class Recorder:
             self._counts["adl"][row, part] += event.lots
             worth = event.lots * self.market.venues[venue].view.mark[event.pool.local]
             self._counts["adl_notional"][row, part] += (worth * self.market.contracts.multiplier[part]).astype(np.int64)
-        where = (self.market.tick, venue, event.pool.number, event.account, event.layer)
-        self._losses.append((*where, event.shortfall, event.absorbed, int(event.lots.sum()), event.notional))
+        self._losses.append(event)
+        self._loss_steps.append(self.market.tick)
 
     def shortfall(self, venue: int, amount: int) -> None:
         """Negative equity of a bankrupt account, before the waterfall."""
@@ -144,7 +147,7 @@ class Recorder:
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick
         contracts, instruments = market.contracts, len(market.contracts.names)
-        repeat = {"step": np.arange(1, done + 1), "seconds": market.path.seconds[1 : done + 1]}
+        repeat: dict[str, Any] = {"step": np.arange(1, done + 1), "seconds": market.path.seconds[1 : done + 1]}
         if market.path.stamp.size:
             repeat["stamp"] = market.path.stamp[1 : done + 1]
         columns: dict[str, object] = {name: np.repeat(values, instruments) for name, values in repeat.items()}
@@ -160,7 +163,7 @@ class Recorder:
 
     def _closeouts_frame(self) -> pd.DataFrame:
         market = self.market
-        rounds = self._closeouts or [(0, 0, 0, Executed(*(np.empty(0, dtype=np.int64) for _ in Executed._fields)))]
+        rounds = self._closeouts or [(0, 0, 0, NOTHING_EXECUTED)]
         sizes = [executed.number.size for *_, executed in rounds]
         at = {name: np.repeat([each[i] for each in rounds], sizes) for i, name in enumerate(("step", "round", "venue"))}
         columns = {name: np.concatenate([getattr(each[3], name) for each in rounds]) for name in Executed._fields}
@@ -174,22 +177,25 @@ class Recorder:
         return pd.DataFrame(frame | columns)
 
     def _causes_frame(self) -> pd.DataFrame:
-        if not self._causes:
-            return pd.DataFrame({name: [] for name in ("action", "kind", "step", "round", "instrument", "amount")})
-        action = np.concatenate([action for action, _ in self._causes])
-        causes = Causes(*(np.concatenate(c) for c in zip(*(causes for _, causes in self._causes), strict=True)))
+        action = np.concatenate([np.empty(0, dtype=np.int64), *(action for action, _ in self._causes)])
+        causes = Causes.join([causes for _, causes in self._causes])
         names = np.array([*self.market.contracts.names, ""], dtype=object)  # NOBODY = -1 picks the last
         kinds = np.array(KINDS, dtype=object)[causes.kind]
         columns = {"action": action, "kind": kinds, "step": causes.step, "round": causes.round}
         return pd.DataFrame(columns | {"instrument": names[causes.instrument], "amount": causes.amount})
 
     def _losses_frame(self) -> pd.DataFrame:
-        names = ("step", "venue", "pool", "owner", "layer", "shortfall", "absorbed", "lots", "notional")
-        frame = pd.DataFrame(self._losses, columns=list(names))
-        frame["venue"] = [self.market.venues[v].config.name for v in frame["venue"]]
+        names = ("venue", "pool", "owner", "layer", "shortfall", "absorbed", "lots", "notional")
+        venue = [self.market.venues[event.pool.venue].config.name for event in self._losses]
+        rows = [
+            (where, e.pool.number, e.account, e.layer, e.shortfall, e.absorbed, int(e.lots.sum()), e.notional)
+            for where, e in zip(venue, self._losses, strict=True)
+        ]
+        frame = pd.DataFrame(rows, columns=list(names))
+        frame.insert(0, "step", self._loss_steps)
         return frame
 
-    def _population(self, owners: I8) -> np.ndarray:  # type: ignore[type-arg]
+    def _population(self, owners: I8) -> Names:
         ends = np.array([members.stop for members in self.market.members])
         names = np.array([population.name for population in self.market.populations], dtype=object)
         return names[np.searchsorted(ends, owners, side="right")]
@@ -198,8 +204,8 @@ class Recorder:
         """A few totals of the run, money in minor units."""
         counts, money, done = self._counts, self._money, self.market.tick
         layers: dict[str, int] = {}
-        for *_, layer, _, absorbed, _, _ in self._losses:
-            layers[f"absorbed_{layer}"] = layers.get(f"absorbed_{layer}", 0) + int(absorbed)  # type: ignore[call-overload]
+        for event in self._losses:
+            layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
         totals = {name: int(counts[name][:done].sum()) for name in COUNTS[1:]}
         totals |= {name: int(money[name][:done].sum()) for name in MONEY[4:]}
         return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}

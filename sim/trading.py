@@ -10,6 +10,7 @@ from sim.exchange.admission import Batch, admit
 from sim.margin.calls import WIDTH
 from sim.rounding import balanced
 from sim.types import (
+    B1,
     F8,
     I8,
     LIMIT,
@@ -17,7 +18,6 @@ from sim.types import (
     PERPETUAL,
     REDUCE_ONLY,
     SPOT,
-    AccountView,
     Exposure,
     Fills,
     Orders,
@@ -123,7 +123,7 @@ def collect_orders(market: "Market") -> Orders:
     batches, latency = [_spot_quotes(market)], [0]
     for population, members in zip(market.populations, market.members, strict=True):
         draws = market.streams.uniform(f"decide/{population.name}", market.tick, population.count, population.width)
-        orders = population.decide(outlook, AccountView(*(column[members] for column in everybody)), draws)
+        orders = population.decide(outlook, everybody.take(members), draws)
         batches.append(orders._replace(owner=orders.owner + members.start))
         latency.append(population.latency)
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
@@ -141,18 +141,17 @@ def arrival_keys(market: "Market", owner: I8, latency: I8) -> I8:
 
 def _spot_quotes(market: "Market") -> Orders:
     """The outside buys and sells spot at the index, half a spread away, as much as anyone may hold."""
-    parts = []
+    parts, index = [], market.spot()
     for venue in market.venues:
         columns = np.flatnonzero(venue.contracts.kind == SPOT)
-        fair, k = venue.in_ticks(market.spot())[columns], columns + venue.part.start
+        fair, k = venue.in_ticks(index)[columns], columns + venue.part.start
         half = venue.config.spread / 2
         bid = np.clip(np.floor(fair * (1 - half)), 1, None).astype(np.int64)
         ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
         outside = np.full(columns.size, market.outside)
-        parts += [
-            Orders.of(outside, k, market.max_lots[k], bid, LIMIT, 0),
-            Orders.of(outside, k, -market.max_lots[k], ask, LIMIT, 1),
-        ]
+        if columns.size:
+            parts.append(Orders.of(outside, k, market.max_lots[k], bid, LIMIT, 0))
+            parts.append(Orders.of(outside, k, -market.max_lots[k], ask, LIMIT, 1))
     return Orders.join(parts)
 
 
@@ -169,7 +168,7 @@ def admit_orders(market: "Market", orders: Orders) -> I8:
     pool_of = market.ledger.pool_of[orders.instrument]
     for venue in market.venues:
         for state in venue.states.values():
-            mine = np.flatnonzero(pool_of == state.pool.number) if len(market.ledger.pools) > 1 else slice(None)
+            mine = np.flatnonzero(pool_of == state.pool.number)
             local = orders.take(mine)
             local = local._replace(instrument=local.instrument - state.pool.instruments.start)
             max_lots = market.max_lots[state.pool.instruments]
@@ -178,7 +177,7 @@ def admit_orders(market: "Market", orders: Orders) -> I8:
     return packed[passes]
 
 
-def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Batch) -> np.ndarray:  # type: ignore[type-arg]
+def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Batch) -> B1:
     """Which of a pool's orders pass; isolated margin moves from the wallet for those that do."""
 
     def shortage(accounts: I8, book: Exposure) -> F8:
@@ -223,7 +222,7 @@ def _reserve(market: "Market", orders: Orders) -> I8:
 def match(market: "Market", orders: I8) -> None:
     """Orders meet in the books; trades and their fees are posted (BOOK-1, FEE-1)."""
     matched = market.books.match(orders, market.ledger.position, market.bands)
-    fills = Fills(*np.ascontiguousarray(matched.fills.T))
+    fills = Fills.of(matched.fills)
     market.ledger.settle(fills, VOLUNTARY)
     market.recorder.trades(fills)
     for venue in market.venues:
@@ -249,8 +248,8 @@ def mark_to_market(market: "Market") -> None:
     tops, depth = market.books.tops(), market.books.depth(*_near(market))
     for venue in market.venues:
         part = venue.part
-        venue.learn_basis(tops[part], market.config.dt)
-        venue.remark(tops[part], depth=depth[part].mean(axis=1), open_interest=market.exposed(venue))
+        known = {"depth": depth[part].mean(axis=1), "open_interest": market.exposed(venue)}
+        venue.remark(tops[part], learn=True, **known)
         if venue.config.funding is not None:
             venue.config.funding.sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
         if venue.wallet not in venue.states:

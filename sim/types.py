@@ -51,7 +51,7 @@ class Contracts(NamedTuple):
 
     def slice(self, part: slice) -> "Contracts":
         """The same columns for some of the instruments."""
-        return Contracts(*(column[part] for column in self))  # type: ignore[arg-type,call-arg]
+        return Contracts(*(column[part] for column in self))  # type: ignore[arg-type]
 
 
 class MarketView(NamedTuple):
@@ -188,6 +188,12 @@ class AccountView(NamedTuple):
     equity: F8  # (n, V) over all the owner's accounts at a venue
     wallet: I8  # (n, V, C) free balance of the wallet row, minor units
 
+    def take(self, rows: slice) -> "AccountView":
+        """Some of the owners."""
+        return AccountView(
+            self.position[rows], self.entry[rows], self.headroom[rows], self.equity[rows], self.wallet[rows]
+        )
+
 
 class Orders(NamedTuple):
     """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels."""
@@ -213,7 +219,7 @@ class Orders(NamedTuple):
             return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-    def take(self, rows: I8 | B1) -> "Orders":
+    def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Some of the orders."""
         return Orders(*(column[rows] for column in self))
 
@@ -227,6 +233,11 @@ class Fills(NamedTuple):
     quantity: I8  # lots, + the taker bought
     price: I8  # ticks
     cause: I8  # close-out id, or NOBODY
+
+    @classmethod
+    def of(cls, packed: I8) -> "Fills":
+        """Fills from a table (m, 6) of these columns."""
+        return cls(*np.ascontiguousarray(packed.T))
 
 
 class CloseOuts(NamedTuple):

@@ -1,6 +1,6 @@
 """One exchange at run time: its rules, its public view, its margin pools."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -147,27 +147,23 @@ class Venue:
         fair = quotes.oracle * (1 + quotes.basis)
         return np.asarray(self.config.mark.mark(quotes.mid, quotes.last, fair, quotes.oracle))
 
-    def read_tops(self, tops: I8) -> Quotes:
-        """Quotes from the books' best bid, best ask and last price (K, 3), NOBODY where missing."""
-        missing = np.any(tops[:, :2] == NOBODY, axis=1)
-        self.fallback = missing
-        mid = np.where(missing, np.nan, (tops[:, 0] + tops[:, 1]) / 2)
-        return Quotes(mid, tops[:, 2].astype(np.float64), self.in_ticks(self.view.oracle), self.basis)
+    def remark(self, tops: I8, learn: bool = False, **changed: Any) -> None:
+        """Quote and mark anew; other columns of the view that changed may come along.
 
-    def remark(self, tops: I8, **changed: object) -> None:
-        """Quote and mark anew; other columns of the view that changed may come along."""
-        self.quotes = self.read_tops(tops)
+        Args:
+            tops: (K, 3) best bid, best ask, last price.
+            learn: whether a step has passed, so that the mark's average moves on.
+            changed: further columns of the view.
+        """
+        missing = (tops[:, 0] == NOBODY) | (tops[:, 1] == NOBODY)
         side = np.where(tops == NOBODY, np.nan, tops)
-        self.view = self.view._replace(
-            mark=self.mark_of(self.quotes), bid=side[:, 0], ask=side[:, 1], last=self.quotes.last, **changed
-        )
+        mid, oracle = (side[:, 0] + side[:, 1]) / 2, self.in_ticks(self.view.oracle)
+        if learn:
+            self.basis = np.asarray(self.config.mark.blend(self.basis, mid, oracle, self.dt))
+        self.fallback, self.quotes = missing, Quotes(mid, side[:, 2], oracle, self.basis)
+        mark, bid, ask, last = self.mark_of(self.quotes), side[:, 0], side[:, 1], side[:, 2]
+        self.view = self.view._replace(mark=mark, bid=bid, ask=ask, last=last, **changed)
 
-    def learn_basis(self, tops: I8, dt: float) -> None:
-        """Carry the mark's average one step on, with the books as they are now."""
-        quotes = self.read_tops(tops)
-        self.basis = np.asarray(self.config.mark.blend(self.basis, quotes.mid, quotes.oracle, dt))
-
-    @property
     def stages(self) -> dict[str, F8]:
         """How the marks came from the last step's to the present ones, by kind of event, in order (LIQ-6)."""
         old, new = self.before, self.quotes

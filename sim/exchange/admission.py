@@ -12,7 +12,7 @@ Shortage = Callable[[I8, Exposure], F8]
 
 
 @kernel
-def distinct(owner, place):  # type: ignore[no-untyped-def]
+def distinct(owner: I8, place: I8) -> tuple[I8, I8]:
     """Each owner once, in order of appearance, and the row of each entry; ``place`` (A,) is all NOBODY."""
     accounts, row = np.empty_like(owner), np.empty_like(owner)
     count = 0
@@ -28,7 +28,7 @@ def distinct(owner, place):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def rest(bids, asks, reserved, row, column, quantity, reserve, replaced):  # type: ignore[no-untyped-def]
+def rest(bids: I8, asks: I8, reserved: I8, row: I8, column: I8, quantity: I8, reserve: I8, replaced: I8) -> None:
     """Let orders rest in the books of their accounts, in place of those they replace."""
     for i in range(row.size):
         a, k = row[i], column[i]

@@ -22,4 +22,4 @@ class Fees(Component):
 
     def amounts(self, notional: I8 | F8, rate: float) -> I8:
         """What each trade of a notional (minor units) pays at a rate."""
-        return round_up(notional * rate).astype(np.int64)
+        return round_up(np.asarray(notional * rate, dtype=np.float64)).astype(np.int64)
