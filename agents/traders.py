@@ -32,8 +32,8 @@ class Traders(Behaviour):
     A position is worth leverage times equity at the venue, with leverage l_i * (L / L_ref) ** elasticity: l_i is
     the member's taste and L the highest leverage the engine admits, so that elasticity 0 ignores the engine and
     elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage limit, and leave equity
-    for what that limit may cost beside the margin (MAR-1); one that came to nothing is tried again at half the size. Exits
-    are protected market orders.
+    for what that limit may cost beside the margin (MAR-1); one that came to nothing is tried again at half the
+    size. Exits are protected market orders.
     """
 
     agent: ClassVar[type[Participant]] = Trader
