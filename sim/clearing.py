@@ -57,27 +57,30 @@ def liquidate(market: "Market") -> int:
         How many rounds closed something out.
     """
     for number in range(market.config.max_rounds):
-        if not any([close_out_round(market, venue, number) for venue in market.venues]):
+        acted = [done for venue in market.venues if (done := close_out_round(market, venue, number)) is not None]
+        if not acted:
             return number
         market.assess(number + 1)
+        if not any(done.filled.any() for done in acted):
+            return number + 1
     return market.config.max_rounds
 
 
-def close_out_round(market: "Market", venue: "Venue", number: int) -> bool:
-    """One round at one venue; whether anything was filled."""
-    plans = [
-        (state.pool, plan) for state in venue.states.values() if (plan := _plan(market, venue, state.pool)).account.size
-    ]
-    if not plans:
-        return False
-    pool = np.concatenate([np.full(plan.account.size, p.number) for p, plan in plans])
-    plan = CloseOuts(
-        *(np.concatenate(columns) for columns in zip(*(_in_market(p, plan) for p, plan in plans), strict=True))
-    )
+def close_out_round(market: "Market", venue: "Venue", number: int) -> Executed | None:
+    """One round at one venue; None if nothing was planned."""
+    planned = [(state.pool, _plan(market, venue, state.pool)) for state in venue.states.values()]
+    planned = [(pool, plan) for pool, plan in planned if plan.account.size]
+    if not planned:
+        return None
+    pool = np.concatenate([np.full(plan.account.size, pool.number) for pool, plan in planned])
+    plan = CloseOuts(*(np.concatenate(c) for c in zip(*(_in_market(*each) for each in planned), strict=True)))
+    if market.config.shuffle_closeouts:
+        order = np.argsort(market.streams.uniform(f"shuffle/{number}", market.tick, pool.size, 1)[:, 0])
+        pool, plan = pool[order], CloseOuts(*(column[order] for column in plan))
     executed = _execute(market, venue, pool, plan)
-    causes = [venue_causes(market, executed, p) for p, _ in plans]
+    causes = [_causes(market, executed, pool) for pool, _ in planned]
     market.recorder.close_outs(number, venue.number, executed, causes)
-    return bool(executed.filled.any())
+    return executed
 
 
 def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
@@ -90,14 +93,24 @@ def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
     distress.since[(distress.since != NOBODY) & ~risk.liquidatable] = NOBODY
     if not rows.size or market.config.suppress_closeouts:
         return CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
-    for instrument in range(pool.instruments.start, pool.instruments.stop):
-        market.books.cancel_owners(instrument, rows)
+    rows = _cancel_orders(market, venue, pool, rows)
     book = venue.book(pool)
     weights = np.zeros(book.position.shape)
     weights[rows] = state.engine.shares(book.take(rows))
     plan = venue.policy.plan(risk, distress, book, weights)
     distress.acted[plan.account] = market.tick
     return plan
+
+
+def _cancel_orders(market: "Market", venue: "Venue", pool: Pool, rows: I8) -> I8:
+    """Cancel the open orders of liquidatable accounts; returns those that this did not cure (LIQ-1)."""
+    state, instruments = venue.states[pool.number], range(pool.instruments.start, pool.instruments.stop)
+    if not sum(market.books.cancel_owners(instrument, rows) for instrument in instruments):
+        return rows
+    fresh = state.engine.assess(venue.book(pool).take(rows))
+    for column, value in zip(state.risk, fresh, strict=True):
+        column[rows] = value
+    return rows[fresh.liquidatable]
 
 
 def _in_market(pool: Pool, plan: CloseOuts) -> CloseOuts:
@@ -186,7 +199,7 @@ def _marks(venue: "Venue", columns: I8, report: I8, before: F8) -> tuple[F8, F8]
     return old, new
 
 
-def venue_causes(market: "Market", executed: Executed, pool: Pool) -> tuple[I8, Causes]:
+def _causes(market: "Market", executed: Executed, pool: Pool) -> tuple[I8, Causes]:
     """What pushed the accounts just acted on, and the number of their action (LIQ-6)."""
     here = executed.pool == pool.number
     accounts, first = np.unique(executed.account[here], return_index=True)

@@ -53,6 +53,9 @@ class MarketConfig(Component):
     stresses: tuple[choice(STRESSES), ...] = Field(default=(), description="exogenous stories")  # type: ignore[valid-type]
     venues: tuple[VenueConfig, ...] = Field(min_length=1, description="exchanges")
     max_rounds: int = Field(default=200, ge=1, description="liquidation rounds in one step (count)")
+    shuffle_closeouts: bool = Field(
+        default=False, description="match a round's close-outs in drawn order, to see what attribution owes to order"
+    )
     suppress_closeouts: bool = Field(default=False, description="never close anybody out: the twin of a run")
 
     @model_validator(mode="after")

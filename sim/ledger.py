@@ -126,6 +126,10 @@ class Ledger:
             post_transfers(self._balance, *moves)
             self.journal.append(Entry(event, moves))
 
+    def pledge(self, moves: Transfers) -> None:
+        """Post claims on collateral that changes hands without leaving its balance: given -, received +."""
+        post_transfers(self._pledged, *moves)
+
     def deposit(self, outside: int, owners: I8, pool: int, amounts: I8) -> None:
         """Starting wealth of some owners in a wallet pool, from outside."""
         self.transfer(Transfers.of(outside, owners, pool, pool, 0, amounts), "deposit")

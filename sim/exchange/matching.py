@@ -238,8 +238,8 @@ def _within(limit: int, side: int, kind: int, low: int, high: int, levels: int) 
 @kernel
 def _mid2(data: I8, base: int) -> int:
     """Bid + ask in ticks, or NOBODY if a side is empty."""
-    bid, ask = data[base + _BID], data[base + _ASK]
-    mid2: int = bid + ask if bid > 0 and ask <= data[_LEVELS] else NOBODY
+    bid, ask, levels = data[base + _BID], data[base + _ASK], data[_LEVELS]
+    mid2: int = bid + ask if bid > 0 and ask <= levels else NOBODY
     return mid2
 
 
