@@ -46,6 +46,8 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.steps_planned = len(self.path.x) - 1
         self.impacts = Impacts.of([underlying.impact for underlying in self.config.underlyings], self.config.dt)
         self.impact = np.zeros(len(self.config.underlyings))
+        taker = np.array([venue.config.fees.taker for venue in self.venues])
+        self.taker = taker[self.contracts.venue]
         self.bands = np.ones((len(self.contracts.names), 2), dtype=np.int64)
         self.rounds = 0
         self.causes = {pool.number: CauseLog(pool, self.watched) for pool in self.ledger.pools}

@@ -1,5 +1,6 @@
 """The phases of a step up to the mark: index, orders, admission, matching, marks."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from sim.causes import DEPOSIT, FUNDING, VOLUNTARY
 from sim.errors import ConfigError
 from sim.exchange.admission import Batch, admit
+from sim.exchange.book import RESERVE
+from sim.jit import kernel
 from sim.margin.calls import WIDTH
 from sim.rounding import balanced
 from sim.types import (
@@ -15,6 +18,7 @@ from sim.types import (
     I8,
     LIMIT,
     MARKET,
+    NOBODY,
     PERPETUAL,
     REDUCE_ONLY,
     SPOT,
@@ -128,7 +132,8 @@ def collect_orders(market: "Market") -> Orders:
         latency.append(population.latency)
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
     orders = Orders.join(batches)
-    return orders.take(np.argsort(arrival_keys(market, orders.owner, classes)))
+    keys = np.sort(arrival_keys(market, orders.owner, classes))  # distinct, and the low bits are the order's place
+    return orders.take(keys & ((1 << PLACE_BITS) - 1))
 
 
 def arrival_keys(market: "Market", owner: I8, latency: I8) -> I8:
@@ -159,22 +164,21 @@ def admit_orders(market: "Market", orders: Orders) -> I8:
     """The orders that margin allows, packed for the books, in order of arrival (MAR-1, ISO-1)."""
     for venue in market.venues:
         _set_bands(market.bands, venue)
-    reserve = _reserve(market, orders)
-    packed = np.empty((orders.owner.size, 8), dtype=np.int64)
-    packed[:, :6] = np.stack(orders, axis=1)
-    packed[:, 6], packed[:, 7] = reserve, -1
-    replaced = market.books.replaced(packed)
+    mark = np.concatenate([venue.view.mark for venue in market.venues])
+    packed = pack(*orders, mark, market.bands, market.contracts.multiplier, market.taker)
+    replaced, reserve = market.books.replaced(packed), np.ascontiguousarray(packed[:, RESERVE])
     passes = np.zeros(orders.owner.size, dtype=bool)
     pool_of = market.ledger.pool_of[orders.instrument]
     for venue in market.venues:
         for state in venue.states.values():
-            mine = np.flatnonzero(pool_of == state.pool.number)
+            alone = len(market.ledger.pools) == 1
+            mine = slice(None) if alone else np.flatnonzero(pool_of == state.pool.number)
             local = orders.take(mine)
             local = local._replace(instrument=local.instrument - state.pool.instruments.start)
             max_lots = market.max_lots[state.pool.instruments]
             batch = Batch(local, reserve[mine], replaced[mine], venue.book(state.pool), max_lots)
             passes[mine] = _admit_pool(market, venue, state, batch)
-    return packed[passes]
+    return packed if passes.all() else packed[passes]
 
 
 def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Batch) -> B1:
@@ -188,8 +192,10 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
         return lacking
 
     passes = admit(batch, market.watched, shortage)
+    if venue.wallet == state.pool.number:
+        return passes
     used = np.flatnonzero(passes & (batch.orders.quantity != 0) & (batch.orders.kind < REDUCE_ONLY))
-    if venue.wallet != state.pool.number and used.size:
+    if used.size:
         accounts, _, book = batch.hypothetical(used)
         verdict = state.engine.admits(book)
         lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.wallet_cash(accounts)).astype(np.int64)
@@ -206,17 +212,36 @@ def _set_bands(bands: I8, venue: "Venue") -> None:
     bands[venue.part, 1] = top if width >= 1 else np.minimum(top, np.floor(oracle * (1 + width)))
 
 
-def _reserve(market: "Market", orders: Orders) -> I8:
-    """Minor units per lot that an order may cost beyond its margin: the taker fee, and its limit against the mark."""
-    reserve = np.zeros(orders.owner.size, dtype=np.int64)
-    mark = np.concatenate([venue.view.mark for venue in market.venues])[orders.instrument]
-    taker = np.concatenate([np.full(venue.view.mark.size, venue.config.fees.taker) for venue in market.venues])
-    buys, k = orders.quantity > 0, orders.instrument
-    protected = (orders.kind & ~REDUCE_ONLY) == MARKET
-    limit = np.where(protected, market.bands[k, np.where(buys, 1, 0)], orders.limit)
-    worse = np.maximum(0, np.where(buys, limit - mark, mark - limit))
-    reserve = np.ceil(market.contracts.multiplier[k] * (worse + taker[k] * limit)).astype(np.int64)
-    return reserve
+@kernel
+def pack(
+    owner: I8,
+    instrument: I8,
+    quantity: I8,
+    limit: I8,
+    kind: I8,
+    slot: I8,
+    mark: F8,
+    bands: I8,
+    multiplier: I8,
+    taker: F8,
+) -> I8:
+    """Orders as the books take them, (n, 8), with the minor units per lot that each may cost beyond its margin.
+
+    That reserve is the taker fee at the limit and what the limit is worse than the mark; a market order's limit is the
+    price band (MAR-1).
+    """
+    packed = np.empty((owner.size, 8), dtype=np.int64)
+    for i in range(owner.size):
+        k, buys = instrument[i], quantity[i] > 0
+        worst = limit[i]
+        if kind[i] & ~REDUCE_ONLY == MARKET:
+            worst = bands[k, 1] if buys else bands[k, 0]
+        worse = max(0.0, worst - mark[k] if buys else mark[k] - worst)
+        packed[i, 0], packed[i, 1], packed[i, 2], packed[i, 3] = owner[i], instrument[i], quantity[i], limit[i]
+        packed[i, 4], packed[i, 5] = kind[i], slot[i]
+        packed[i, 6] = math.ceil(multiplier[k] * (worse + taker[k] * worst))
+        packed[i, 7] = NOBODY
+    return packed
 
 
 def match(market: "Market", orders: I8) -> None:

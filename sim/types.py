@@ -114,6 +114,14 @@ class Exposure(NamedTuple):
             cash = cash + value[:, instrument]
         return cash
 
+    def at_stake(self) -> F8:
+        """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
+        price = self.market.price[self.market.contracts.settle]
+        total: F8 = self.reserved[:, 0] * price[0]
+        for instrument in range(1, self.reserved.shape[1]):
+            total = total + self.reserved[:, instrument] * price[instrument]
+        return total
+
     def if_filled(self) -> "tuple[Exposure, ...]":
         """The books that admission must afford: each instrument's worse side (MAR-1, linear instruments)."""
         buys, sells = self.position + self.bids, self.position - self.asks

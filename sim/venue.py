@@ -202,9 +202,8 @@ class Venue:
         if self.wallet not in self.states:
             return self.wallet_cash(rows)
         state = self.states[self.wallet]
-        market, reserved = self.view, self.book(state.pool).reserved[rows]
-        held: F8 = state.risk.equity[rows] - state.risk.initial[rows]
-        return held - reserved @ market.price[market.contracts.settle]
+        reserved = self.book(state.pool).take(rows).at_stake()
+        return state.risk.equity[rows] - state.risk.initial[rows] - reserved
 
     def wallet_cash(self, rows: I8 | slice) -> F8:
         """Value of wallet balances, minor units of the numeraire."""

@@ -28,13 +28,16 @@ def distinct(owner: I8, place: I8) -> tuple[I8, I8]:
 
 
 @kernel
-def rest(bids: I8, asks: I8, reserved: I8, row: I8, column: I8, quantity: I8, reserve: I8, replaced: I8) -> None:
-    """Let orders rest in the books of their accounts, in place of those they replace."""
+def rest(
+    bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, column: I8, quantity: I8, reserve: I8, replaced: I8
+) -> None:
+    """Let the picked orders rest in the books of their accounts, in place of those they replace."""
     for i in range(row.size):
-        a, k = row[i], column[i]
-        bids[a, k] += max(quantity[i], 0) - max(replaced[i, 0], 0)
-        asks[a, k] += max(-quantity[i], 0) - max(-replaced[i, 0], 0)
-        reserved[a, k] += abs(quantity[i]) * reserve[i] - abs(replaced[i, 0]) * replaced[i, 1]
+        order = pick[i]
+        a, k, lots, former = row[i], column[order], quantity[order], replaced[order, 0]
+        bids[a, k] += max(lots, 0) - max(former, 0)
+        asks[a, k] += max(-lots, 0) - max(-former, 0)
+        reserved[a, k] += abs(lots) * reserve[order] - abs(former) * replaced[order, 1]
 
 
 class Batch:
@@ -54,11 +57,20 @@ class Batch:
         self._place = np.full(book.balance.shape[0], NOBODY)
 
     def hypothetical(self, pick: I8) -> tuple[I8, I8, Exposure]:
-        """The accounts of the picked orders, each order's row among them, and their books with all of these resting."""
-        accounts, row = distinct(self.orders.owner[pick], self._place)
-        book = self.book.take(accounts)
-        orders = (self.orders.instrument[pick], self.orders.quantity[pick], self.reserve[pick], self.replaced[pick])
-        rest(book.bids, book.asks, book.reserved, row, *orders)
+        """The accounts of the picked orders, each order's row among them, and their books with all of these resting.
+
+        Where most of the pool asks, all of it is taken: verdicts are by row, and copying columns beats picking rows.
+        """
+        if 2 * pick.size > self._place.size:
+            accounts, row = np.arange(self._place.size), self.orders.owner[pick]
+            book = self.book._replace(
+                bids=self.book.bids.copy(), asks=self.book.asks.copy(), reserved=self.book.reserved.copy()
+            )
+        else:
+            accounts, row = distinct(self.orders.owner[pick], self._place)
+            book = self.book.take(accounts)
+        o = self.orders
+        rest(book.bids, book.asks, book.reserved, row, pick, o.instrument, o.quantity, self.reserve, self.replaced)
         return accounts, row, book
 
     def too_large(self, book: Exposure) -> B1:

@@ -68,9 +68,7 @@ class MarginEngine:
         Orders change what is required, not what is owned: they fill at the mark, and the loss of a limit worse
         than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
         """
-        market = book.market
-        reserved = book.reserved @ market.price[market.contracts.settle]
-        equity = book.equity() - reserved
+        equity = book.equity() - book.at_stake()
         verdicts = [self._verdict(equity, filled) for filled in book.if_filled()]
         worst = verdicts[0]
         for other in verdicts[1:]:
