@@ -136,14 +136,12 @@ def _flow(axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, 
 
 
 def _bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
-    """The finest of step, 10 minutes, hour and day with few enough bars to be told apart."""
-    seconds = prices["stamp"].astype("datetime64[s]").astype(np.int64) if "stamp" in prices else prices["seconds"]
-    keys = {"step": prices["step"].to_numpy()}
-    keys |= {name: (seconds // size).to_numpy() for name, size in (("10 min", 600), ("hour", 3600), ("day", 86400))}
-    for name, key in keys.items():
-        if len(np.unique(key)) <= MOST_BARS:
-            return name, key
-    return name, key
+    """The finest span of trading time with few enough bars to be told apart, and each row's bin."""
+    since = prices["seconds"] - prices["seconds"].iloc[0]
+    keys = {"step": prices["step"]} | {name: since // size for name, size in (("10 min", 600), ("hour", 3600))}
+    keys["day"] = prices["stamp"].dt.floor("D") if "stamp" in prices else since // 86400
+    name = next((name for name, key in keys.items() if key.nunique() <= MOST_BARS), "day")
+    return name, keys[name].to_numpy()
 
 
 def _scale(largest: float) -> tuple[float, str]:
