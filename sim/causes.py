@@ -97,24 +97,25 @@ class CauseLog:
     Args:
         pool: whose accounts.
         watched: (A,) accounts that can be liquidated.
+        engine: the pool's.
     """
 
-    def __init__(self, pool: Pool, watched: B1) -> None:
-        self.pool, self.watched = pool, watched
+    def __init__(self, pool: Pool, watched: B1, engine: Assessor) -> None:
+        self.pool, self.watched, self._engine = pool, watched, engine
         self._excess: F8 = np.zeros(watched.size)
         self._view: MarketView | None = None
         self._since = np.full(watched.size, NOBODY)
         self._stages: list[Stage] = []
         self._dropped = 0  # stages forgotten at the front
 
-    def trace(self, book: Exposure, excess: F8, moment: Moment, journal: list[Entry], engine: Assessor) -> None:
+    def trace(self, book: Exposure, excess: F8, moment: Moment, journal: list[Entry]) -> None:
         """Take note of one assessment, the first thing after it was made."""
         under = (excess < 0) & self.watched
         if self._view is not None and under.any():
             rows = np.flatnonzero(under)
             fresh = rows[(self._excess[rows] >= 0) | (self._since[rows] == NOBODY)]
             self._since[fresh] = self._dropped + len(self._stages)
-            self._stages.extend(self._replay(book.take(rows), rows, excess[rows], moment, journal, engine))
+            self._stages.extend(self._replay(book.take(rows), rows, excess[rows], moment, journal))
         self._since[~under] = NOBODY
         self._forget()
         self._excess, self._view = excess, book.market
@@ -125,9 +126,8 @@ class CauseLog:
         del self._stages[: first - self._dropped]
         self._dropped = first
 
-    def _replay(
-        self, now: Exposure, rows: I8, final: F8, moment: Moment, journal: list[Entry], engine: Assessor
-    ) -> Iterator[Stage]:
+    def _replay(self, now: Exposure, rows: I8, final: F8, moment: Moment, journal: list[Entry]) -> Iterator[Stage]:
+        """Each kind of event's contribution, from the state at the last assessment to the present one."""
         changes = Tally(rows, self.pool, now).add(journal)
         balance = now.balance - sum(change.balance for change in changes.values())
         position = now.position - sum(change.position for change in changes.values())
@@ -138,7 +138,7 @@ class CauseLog:
         )
         before = self._excess[rows]
         for kind, instrument, book in self._states(book, now, changes, moment):  # noqa: B020
-            after = engine.assess(book).excess
+            after = self._engine.assess(book).excess
             if np.any(after != before):
                 yield Stage(kind, moment.step, moment.round, instrument, rows, after - before)
             before = after

@@ -246,7 +246,9 @@ class Waterfall:
         if short:
             rows, wallet = self.venue.rows, self.venue.wallet
             self._pay(Transfers.of(rows.house, account, wallet, self.pool.number, 0, short))
-            self._record(account, "bad_debt", short, short)
+            nothing = np.zeros(self.pool.instruments.stop - self.pool.instruments.start, dtype=np.int64)
+            event = Absorbed(self.pool, account, "bad_debt", short, short, nothing, 0)
+            self.market.recorder.loss(self.venue.number, event)
             self._refresh(np.array([account]))
 
     def _short(self, account: int) -> int:
@@ -299,7 +301,8 @@ class Waterfall:
         np.add.at(lots, fills.instrument, np.abs(fills.quantity))
         multiplier = self.market.contracts.multiplier[self.pool.instruments]
         notional = int((lots * self.venue.book(self.pool).market.mark * multiplier).sum())
-        self._record(account, layer, short, absorbed, lots, notional)
+        event = Absorbed(self.pool, account, layer, short, absorbed, lots, notional)
+        self.market.recorder.loss(self.venue.number, event)
 
     def _hand_over(self, account: int, fund: int) -> None:
         """Every balance of the account becomes the fund's, and the fund's wallet margins what it took."""
@@ -319,10 +322,3 @@ class Waterfall:
         fresh = self.state.engine.assess(self.venue.book(self.pool).take(rows))
         for column, value in zip(self.risk, fresh, strict=True):
             column[rows] = np.where(self.market.watched[rows], value, 0.0)
-
-    def _record(
-        self, account: int, layer: str, short: int, absorbed: int, lots: I8 | None = None, notional: int = 0
-    ) -> None:
-        empty = np.zeros(self.pool.instruments.stop - self.pool.instruments.start, dtype=np.int64)
-        event = Absorbed(self.pool, account, layer, short, absorbed, empty if lots is None else lots, notional)
-        self.market.recorder.loss(self.venue.number, event)

@@ -50,7 +50,8 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.taker = taker[self.contracts.venue]
         self.bands = np.ones((len(self.contracts.names), 2), dtype=np.int64)
         self.rounds = 0
-        self.causes = {pool.number: CauseLog(pool, self.watched) for pool in self.ledger.pools}
+        states = [state for venue in self.venues for state in venue.states.values()]
+        self.causes = {state.pool.number: CauseLog(state.pool, self.watched, state.engine) for state in states}
         self.recorder = Recorder(self)
         trading.open_market(self)
         self.recorder.accounts("start")
@@ -81,7 +82,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
                 for column in risk:
                     column[self.outside :] = 0.0  # rows of venues and the outside are not judged
                 state.risk = risk
-                self.causes[state.pool.number].trace(book, state.risk.excess, moment, self.ledger.journal, state.engine)
+                self.causes[state.pool.number].trace(book, risk.excess, moment, self.ledger.journal)
         self.ledger.journal.clear()
 
     def spot(self) -> F8:

@@ -185,15 +185,19 @@ class Recorder:
         return pd.DataFrame(columns | {"instrument": names[causes.instrument], "amount": causes.amount})
 
     def _losses_frame(self) -> pd.DataFrame:
-        names = ("venue", "pool", "owner", "layer", "shortfall", "absorbed", "lots", "notional")
-        venue = [self.market.venues[event.pool.venue].config.name for event in self._losses]
-        rows = [
-            (where, e.pool.number, e.account, e.layer, e.shortfall, e.absorbed, int(e.lots.sum()), e.notional)
-            for where, e in zip(venue, self._losses, strict=True)
-        ]
-        frame = pd.DataFrame(rows, columns=list(names))
-        frame.insert(0, "step", self._loss_steps)
-        return frame
+        losses = self._losses
+        venue = [self.market.venues[event.pool.venue].config.name for event in losses]
+        columns: dict[str, Any] = {"step": np.array(self._loss_steps, dtype=np.int64)}
+        columns["venue"] = np.array(venue, dtype=object)
+        columns["pool"] = np.array([event.pool.number for event in losses], dtype=np.int64)
+        columns["owner"] = np.array([event.account for event in losses], dtype=np.int64)
+        columns["layer"] = np.array([event.layer for event in losses], dtype=object)
+        columns |= {
+            name: np.array([getattr(event, name) for event in losses], dtype=np.int64)
+            for name in ("shortfall", "absorbed", "notional")
+        }
+        columns["lots"] = np.array([event.lots.sum() for event in losses], dtype=np.int64)
+        return pd.DataFrame(columns)
 
     def _population(self, owners: I8) -> Names:
         ends = np.array([members.stop for members in self.market.members])
