@@ -1,0 +1,40 @@
+"""How to compare speeds on a box that is never quiet: turn about, CPU time, medians."""
+
+from collections.abc import Callable, Sequence
+from time import process_time
+
+import numpy as np
+
+Step = Callable[[], object]
+
+
+def seconds(players: Sequence[Step], times: Sequence[int], blocks: int) -> list[list[float]]:
+    """CPU seconds per call of each player in each block; the players take turns, ABAB.
+
+    CPU time leaves out what other processes take, and a block's players share its weather. The first block warms
+    up (compilation, caches, growing arrays) and is not returned.
+
+    Args:
+        players: what to call.
+        times: how often each is called in a block, so that a block of each takes about as long.
+        blocks: blocks measured.
+    """
+    taken: list[list[float]] = [[] for _ in players]
+    for _ in range(blocks + 1):
+        for player, calls, blocks_taken in zip(players, times, taken, strict=True):
+            began = process_time()
+            for _ in range(calls):
+                player()
+            blocks_taken.append((process_time() - began) / calls)
+    return [each[1:] for each in taken]
+
+
+def ratio(peer: Sequence[float], ours: Sequence[float]) -> float:
+    """How many times as fast we are: the median over blocks of peer's time ÷ ours."""
+    return float(np.median(np.array(peer) / np.array(ours)))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median and quartiles, for print."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return f"{middle:.3g} [{low:.3g}, {high:.3g}]"
