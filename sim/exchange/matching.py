@@ -306,10 +306,8 @@ def match(
                 status = RESTED
                 tag = (slot + 1) << 1 | reduces
                 _rest(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
-        report[row, STATUS] = status
-        report[row, FILLED_LOTS] = lots - left
-        report[row, MID2_AFTER] = _mid2(data, base)
-        report[row, LAST_AFTER] = data[base + _LAST]
+        report[row, STATUS], report[row, FILLED_LOTS] = status, lots - left
+        report[row, MID2_AFTER], report[row, LAST_AFTER] = _mid2(data, base), data[base + _LAST]
     for row in range(count):
         delta[fills[row, TRADED], fills[row, TAKER]] = 0
         delta[fills[row, TRADED], fills[row, MAKER]] = 0
