@@ -31,6 +31,7 @@ class Members(NamedTuple):
     lean: F8  # (n,) shift of the fair price, half-spreads
     width: F8  # (n,) factor of the half-spread
     size: F8  # (n,) factor of the depth
+    wealth: F8  # (n,) minor units of the numeraire, at the start
     period: I8  # (n,) steps between ladders
     phase: I8  # (n,) steps
     step: float  # square root of a step in years
@@ -57,7 +58,8 @@ class Makers(Behaviour):
     The fair price is oracle * (1 + weighted moving average of the basis), shifted against inventory by some
     half-spreads, hence by more in volatile markets (in the manner of Avellaneda and Stoikov 2008). A ladder
     shrinks with volatility, with the outlook's liquidity and, with ``withdraw``, with the headroom left: capital
-    that runs short takes liquidity away. The side that reduces inventory keeps quoting up to the inventory.
+    that runs short takes liquidity away. The side that reduces inventory keeps quoting up to the inventory. Without
+    ``withdraw``, ladder and inventory are measured against the wealth of the start, whatever was lost since.
     """
 
     agent: ClassVar[type[Participant]] = MarketMaker
@@ -97,12 +99,14 @@ class Makers(Behaviour):
         venue = self.venue_in(setting, self.venue)
         listed = self.listed(setting, venue, self.instruments)
         varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
+        wealth = self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
         period = np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1).astype(np.int64)
         self._members = Members(
             stall=Stall(venue, listed),
             lean=varied[:, 0] - 1,
             width=varied[:, 1],
             size=varied[:, 2],
+            wealth=wealth[:, venue].astype(np.float64),
             period=period,
             phase=(draws[:, 5] * period).astype(np.int64),
             step=float(np.sqrt(setting.dt / YEAR)),
@@ -110,7 +114,7 @@ class Makers(Behaviour):
             ladder=self._ladder(listed),
         )
         self._basis = np.zeros(len(listed))
-        return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+        return wealth
 
     def _ladder(self, instruments: I8) -> Ladder:
         """The shape of ladders, and the names of all members' orders."""
@@ -144,7 +148,7 @@ class Makers(Behaviour):
         """Fair prices shifted by inventory, half-spreads and depths of ``rows``."""
         own = self._members
         view, columns = own.stall.look(outlook)
-        equity = np.maximum(accounts.equity[rows, own.stall.venue], 0.0)[:, None]
+        equity = np.maximum(accounts.equity[:, own.stall.venue] if self.withdraw else own.wealth, 0.0)[rows, None]
         lot, vol = lot_value(view, columns), view.vol[columns]
         held = accounts.position[rows[:, None], own.stall.instruments]
         most = self.inventory * equity

@@ -6,7 +6,7 @@ from typing import Any
 import mesa
 import numpy as np
 import pytest
-from bazaar import CONTRACTS, INDEX, SETTING, StillModel, accounts, outlook
+from bazaar import CONTRACTS, INDEX, SETTING, UNIT, StillModel, accounts, outlook
 from pydantic import ValidationError
 
 from agents import Participant, populate
@@ -229,9 +229,12 @@ class TestMakers:
         whole = int(1e11 / LOT_BTC)
         assert bids < 0.1 * whole
         assert asks == 20_000
-        bids, asks = sides(makers(count=1, variety=0.0, withdraw=False).decide(outlook(), book, np.empty((1, 0))))
-        assert bids == pytest.approx(whole * (1 - 20_000 * LOT_BTC / 2e11), abs=1)
-        assert asks == whole
+        stays = makers(count=1, variety=0.0, withdraw=False, wealth=1e11 / UNIT)
+        for equity in (1e11, 0.4e11):
+            book = accounts(1, equity, headroom=0.03e11, position=holding(1, 20_000))
+            bids, asks = sides(stays.decide(outlook(), book, np.empty((1, 0))))
+            assert bids == pytest.approx(whole * (1 - 20_000 * LOT_BTC / 2e11), abs=1)
+            assert asks == whole
 
     def test_inventory_leans_on_the_price(self) -> None:
         population = makers(count=1, variety=0.0)
