@@ -79,4 +79,4 @@ def test_thin_maintenance_breaks_the_formula() -> None:
 
 @pytest.mark.slow
 def test_thin_maintenance_breaks_the_formula_with_many_accounts() -> None:
-    check_thin_maintenance(20_000)
+    check_thin_maintenance(25_000)
