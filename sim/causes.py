@@ -7,7 +7,7 @@ sum to the change in excess exactly. They add up over the intervals since the ac
 The order within an interval is: requirement, funding, deposits, index, collateral, voluntary flow, carry-over of the
 mark's average, losses allocated, then close-outs. Index means the mark moved with the oracle while the book's premium
 over it stays; voluntary flow is the account's own trades and the change of that premium. Inside liquidation rounds,
-only close-outs move anything; the mark's move of an instrument is shared among them by `closeouts.mark_move`.
+only close-outs move anything; an instrument's move is shared among them by `mark_after` less `mark_before` of each.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -35,7 +35,7 @@ class VenueConfig(Component):
     oracle: Oracle = Field(default=Oracle(), description="what the venue is told of the index")
     funding: Funding | None = Field(default=None, description="funding of perpetuals; none = never paid")
     fees: Fees = Field(default=Fees(), description="trading and liquidation fees")
-    band: float = Field(default=0.1, gt=0, le=1, description="price band around the mark; 1 = none (share)")
+    band: float = Field(default=0.1, gt=0, le=1, description="price band around the oracle; 1 = none (share)")
     spread: float = Field(default=0.0002, ge=0, lt=0.1, description="spread at which the outside quotes spot (share)")
     liquidation: choice(LIQUIDATIONS) = Field(default=Full(), description="close-outs")  # type: ignore[valid-type]
     waterfall: tuple[choice(LAYERS), ...] = Field(default=(), description="loss layers in order (LOSS-1)")  # type: ignore[valid-type]
@@ -69,6 +69,13 @@ class MarketConfig(Component):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what}: {', '.join(twice)} listed twice; names must be unique: rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _numeraire_is_worth_one(self) -> Self:
+        first = self.assets[0]
+        if first.price != 1:
+            raise ValueError(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
         return self
 
     @model_validator(mode="after")
