@@ -170,7 +170,8 @@ def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notiona
     rate = venue.config.fees.liquidation
     if not rate:
         return
-    due = venue.config.fees.amounts(notional, rate)
+    settle = market.contracts.settle[plan.instrument]
+    due = venue.config.fees.amounts(notional * venue.view.price[settle], rate)
     target = venue.rows.fund if venue.rows.fund != NOBODY else venue.rows.fees
     for number in np.unique(pool):
         state, here = venue.states[int(number)], pool == number
