@@ -26,8 +26,8 @@ class Funding(Component):
 
     def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
         """Take one observation of the premium; an empty side counts as no premium on that side."""
-        over = np.fmax(0.0, np.nan_to_num(bid - oracle))
-        under = np.fmax(0.0, np.nan_to_num(oracle - ask))
+        over = np.fmax(0.0, bid - oracle)  # unlike maximum, fmax passes over what is missing
+        under = np.fmax(0.0, oracle - ask)
         self._sum = self._sum + (over - under) / oracle
         self._count += 1
 
