@@ -63,13 +63,15 @@ class Traders(Behaviour):
     _members: Members = PrivateAttr()
     _waiting: B1 = PrivateAttr()
     _ambition: F8 = PrivateAttr()  # (n,) share of the wish that is tried
+    _tried: B1 = PrivateAttr()  # (n,) whether an entry was sent since the ambition was last looked at
+    _humbled: int = PrivateAttr(NOBODY)  # tick of that look
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw wealth, taste for leverage and the time of a first entry; see ``sim.types.Population``."""
         venue = self.venue_in(setting, self.venue)
         first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
         self._waiting = draws[:, 2] < self.initially_in
-        self._ambition = np.ones(self.count)
+        self._ambition, self._tried = np.ones(self.count), np.zeros(self.count, dtype=np.bool_)
         self._members = Members(
             stall=Stall(venue, self.listed(setting, venue, self.instruments)),
             taste=lognormal(draws[:, 1], self.leverage, self.leverage_sigma),
@@ -85,11 +87,18 @@ class Traders(Behaviour):
         flat = held[:, 0] == 0
         for column in range(1, held.shape[1]):
             flat &= held[:, column] == 0
+        self._humble(flat, outlook.tick)
         enters = np.flatnonzero(flat & self._wishes(flat, outlook.tick, draws[:, ENTER]))
-        self._ambition[~flat] = 1.0
         return Orders.join(
             [self._entries(enters, outlook, accounts, draws), self._exits(held, outlook, accounts, draws)]
         )
+
+    def _humble(self, flat: B1, tick: int) -> None:
+        """Once a tick: whoever tried and is still flat tries half as much."""
+        if tick != self._humbled:
+            less = np.where(self._tried, 0.5, 1.0)
+            self._ambition = np.where(flat, self._ambition * less, 1.0)
+            self._tried, self._humbled = np.zeros(self.count, dtype=np.bool_), tick
 
     def _wishes(self, flat: B1, tick: int, draws: F8) -> B1:
         """Who would enter: by hazard, or in the warm-up from the due tick until a position is there."""
@@ -108,7 +117,7 @@ class Traders(Behaviour):
         view, columns = outlook.venues[venue], chosen - outlook.first[venue]
         affordable = 1 / (1 / (self.cap * admitted) + self.slippage)
         value = np.minimum(wish, affordable) * self._ambition[rows] * accounts.equity[rows, venue]
-        self._ambition[rows] *= 0.5
+        self._tried[rows] = True
         lots = whole_lots(value, lot_value(view, columns))
         side = np.where(draws[rows, SIDE] < self.long_share, 1, -1)
         worst = np.rint(view.mark[columns] * (1 + side * self.slippage))
