@@ -46,8 +46,8 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.steps_planned = len(self.path.x) - 1
         self.impacts = Impacts.of([underlying.impact for underlying in self.config.underlyings], self.config.dt)
         self.impact = np.zeros(len(self.config.underlyings))
-        taker = np.array([venue.config.fees.taker for venue in self.venues])
-        self.taker = taker[self.contracts.venue]
+        fee = np.array([max(venue.config.fees.taker, venue.config.fees.maker) for venue in self.venues])
+        self.fee = fee[self.contracts.venue]
         self.bands = np.ones((len(self.contracts.names), 2), dtype=np.int64)
         self.rounds = 0
         states = [state for venue in self.venues for state in venue.states.values()]
@@ -61,7 +61,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.tick += 1
         trading.advance_index(self)
         orders = trading.collect_orders(self)
-        trading.match(self, trading.admit_orders(self, orders))
+        trading.match(self, *trading.admit_orders(self, orders))
         trading.mark_to_market(self)
         self.rounds = clearing.liquidate(self)
         clearing.allocate_losses(self)

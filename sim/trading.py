@@ -8,7 +8,7 @@ import numpy as np
 from sim.causes import DEPOSIT, FUNDING, VOLUNTARY
 from sim.errors import ConfigError
 from sim.exchange.admission import Batch, admit
-from sim.exchange.book import RESERVE
+from sim.exchange.book import KIND, RESERVE
 from sim.jit import kernel
 from sim.margin.calls import WIDTH
 from sim.rounding import balanced
@@ -160,14 +160,15 @@ def _spot_quotes(market: "Market") -> Orders:
     return Orders.join(parts)
 
 
-def admit_orders(market: "Market", orders: Orders) -> I8:
-    """The orders that margin allows, packed for the books, in order of arrival (MAR-1, ISO-1)."""
+def admit_orders(market: "Market", orders: Orders) -> tuple[I8, I8]:
+    """The orders that margin allows, packed for the books, in order of arrival, and the lots that each would replace
+    now (MAR-1, ISO-1)."""
     for venue in market.venues:
         _set_bands(market.bands, venue)
     mark = np.concatenate([venue.view.mark for venue in market.venues])
-    packed = pack(*orders, mark, market.bands, market.contracts.multiplier, market.taker)
+    packed = pack(*orders, mark, market.bands, market.contracts.multiplier, market.fee)
     replaced, reserve = market.books.replaced(packed), np.ascontiguousarray(packed[:, RESERVE])
-    passes = np.zeros(orders.owner.size, dtype=bool)
+    passes, reduces = np.zeros((2, orders.owner.size), dtype=bool)
     pool_of = market.ledger.pool_of[orders.instrument]
     for venue in market.venues:
         for state in venue.states.values():
@@ -178,7 +179,10 @@ def admit_orders(market: "Market", orders: Orders) -> I8:
             max_lots = market.max_lots[state.pool.instruments]
             batch = Batch(local, reserve[mine], replaced[mine], venue.book(state.pool), max_lots)
             passes[mine] = _admit_pool(market, venue, state, batch)
-    return packed if passes.all() else packed[passes]
+            reduces[mine] = batch.reduces
+    packed[reduces, KIND] |= REDUCE_ONLY
+    stood = replaced[:, 0]
+    return (packed, stood) if passes.all() else (packed[passes], stood[passes])
 
 
 def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Batch) -> B1:
@@ -194,7 +198,8 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
     passes = admit(batch, market.watched, shortage)
     if venue.wallet == state.pool.number:
         return passes
-    used = np.flatnonzero(passes & (batch.orders.quantity != 0) & (batch.orders.kind < REDUCE_ONLY))
+    used = passes & (batch.orders.quantity != 0) & (batch.orders.kind < REDUCE_ONLY) & ~batch.reduces
+    used = np.flatnonzero(used)
     if used.size:
         accounts, _, book = batch.hypothetical(used)
         verdict = state.engine.admits(book)
@@ -223,11 +228,11 @@ def pack(
     mark: F8,
     bands: I8,
     multiplier: I8,
-    taker: F8,
+    fee: F8,
 ) -> I8:
     """Orders as the books take them, (n, 8), with the minor units per lot that each may cost beyond its margin.
 
-    That reserve is the taker fee at the limit and what the limit is worse than the mark; a market order's limit is the
+    That reserve is the higher fee, taker's or maker's, at the limit and what the limit is worse than the mark; a market order's limit is the
     price band (MAR-1).
     """
     packed = np.empty((owner.size, 8), dtype=np.int64)
@@ -239,14 +244,14 @@ def pack(
         worse = max(0.0, worst - mark[k] if buys else mark[k] - worst)
         packed[i, 0], packed[i, 1], packed[i, 2], packed[i, 3] = owner[i], instrument[i], quantity[i], limit[i]
         packed[i, 4], packed[i, 5] = kind[i], slot[i]
-        packed[i, 6] = math.ceil(multiplier[k] * (worse + taker[k] * worst))
+        packed[i, 6] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
         packed[i, 7] = NOBODY
     return packed
 
 
-def match(market: "Market", orders: I8) -> None:
+def match(market: "Market", orders: I8, stood: I8) -> None:
     """Orders meet in the books; trades and their fees are posted (BOOK-1, FEE-1)."""
-    matched = market.books.match(orders, market.ledger.position, market.bands)
+    matched = market.books.match(orders, market.ledger.position, market.bands, np.ascontiguousarray(stood))
     fills = Fills.of(matched.fills)
     market.ledger.settle(fills, VOLUNTARY)
     market.recorder.trades(fills)

@@ -31,13 +31,21 @@ def distinct(owner: I8, place: I8) -> tuple[I8, I8]:
 def rest(
     bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, column: I8, quantity: I8, reserve: I8, replaced: I8
 ) -> None:
-    """Let the picked orders rest in the books of their accounts, in place of those they replace."""
+    """Let the picked orders rest in the books of their accounts, beside those they replace.
+
+    An order may come too late to replace another. Then what the other traded is taken off it (see `Books.match`), so
+    that on one side the larger of the two counts; on different sides both do.
+    """
     for i in range(row.size):
         order = pick[i]
         a, k, lots, former = row[i], column[order], quantity[order], replaced[order, 0]
-        bids[a, k] += max(lots, 0) - max(former, 0)
-        asks[a, k] += max(-lots, 0) - max(-former, 0)
-        reserved[a, k] += abs(lots) * reserve[order] - abs(former) * replaced[order, 1]
+        former = abs(former) if (former > 0) == (lots > 0) else 0
+        more = max(abs(lots) - former, 0)
+        if lots > 0:
+            bids[a, k] += more
+        else:
+            asks[a, k] += more
+        reserved[a, k] += max(abs(lots) * reserve[order] - former * replaced[order, 1], more * reserve[order])
 
 
 class Batch:
@@ -49,11 +57,15 @@ class Batch:
         replaced: (n, 2) resting lots (signed) that each order replaces, and their reserve per lot.
         book: the pool.
         max_lots: (K,) largest position of one account.
+
+    Attributes:
+        reduces: (n,) orders that were admitted only because they reduce, and must do no more.
     """
 
     def __init__(self, orders: Orders, reserve: I8, replaced: I8, book: Exposure, max_lots: I8) -> None:
         self.orders, self.reserve, self.replaced = orders, reserve, replaced
         self.book, self.max_lots = book, max_lots
+        self.reduces = np.zeros(reserve.size, dtype=bool)
         self._place = np.full(book.balance.shape[0], NOBODY)
 
     def hypothetical(self, pick: I8) -> tuple[I8, I8, Exposure]:
@@ -103,8 +115,9 @@ def _ahead(orders: Orders, lots: I8) -> I8:
 def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
     """Which orders may go to the book; ``bound`` (A,) are the accounts that margin rules bind.
 
-    Cancels, reduce-only and reducing orders pass. The rest of an account's orders pass together if the engine, at
-    the worse of filling all buys and all sells, finds initial margin covered; else one by one in arrival order.
+    Cancels and reduce-only orders pass. The rest of an account's orders pass together if the engine, at the worse of
+    filling all buys and all sells, finds initial margin covered. Else those that reduce pass as reduce-only, and the
+    others one by one in arrival order.
     """
     o = batch.orders
     passes = (o.quantity == 0) | (o.kind >= REDUCE_ONLY) | ~bound[o.owner]
@@ -117,7 +130,7 @@ def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
     hard = asking[~fine[row]]
     if not hard.size:
         return passes
-    passes[hard] = batch.reducing()[hard]
+    passes[hard] = batch.reduces[hard] = batch.reducing()[hard]
     _one_by_one(batch, shortage, hard[~passes[hard]], passes)
     return passes
 

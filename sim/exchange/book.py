@@ -129,13 +129,14 @@ class Books:
         """How many orders rest."""
         return int(self._data[matching._LIVE])
 
-    def match(self, orders: I8, position: I8, bands: I8) -> Matched:
+    def match(self, orders: I8, position: I8, bands: I8, stood: I8 | None = None) -> Matched:
         """Process a batch row by row in price-time priority; `PlainBooks.match` says what each row does.
 
         Args:
             orders: (n, 8) columns OWNER ... CAUSE.
             position: (K, N) lots held before the batch, for reduce-only orders; only read.
             bands: (K, 2) lowest and highest price allowed now; (1, levels) is none.
+            stood: (n,) signed lots that each row would have replaced when it was decided; none = nothing to mind.
 
         Raises:
             ValueError: an owner, instrument, slot or kind that does not exist; nothing has been done then.
@@ -148,7 +149,8 @@ class Books:
         self._make_room(len(orders))
         report = np.empty((len(orders), 5), dtype=np.int64)
         state = (self._data, self._resting, self._chain, self._delta)
-        count = matching.match(*state, position, bands, orders, report, self._fills)
+        stood = np.zeros(len(orders), dtype=np.int64) if stood is None else stood
+        count = matching.match(*state, position, bands, orders, stood, report, self._fills)
         return Matched(self._fills[:count].copy(), report)
 
     def _make_room(self, incoming: int) -> None:

@@ -244,8 +244,15 @@ def _mid2(data: I8, base: int) -> int:
 
 
 @kernel
+def _remaining(data: I8, former: int, side: int, lots: int, stood: int) -> int:
+    """Lots of a new order after those of its former that have traded since the owner decided (in-flight)."""
+    still = side * data[former + _LEFT] if former else 0
+    return max(lots - max(max(side * stood, 0) - max(still, 0), 0), 0)
+
+
+@kernel
 def match(
-    data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, report: I8, fills: I8
+    data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, stood: I8, report: I8, fills: I8
 ) -> int:
     """All orders of a batch, one after another; returns the number of fills.
 
@@ -258,14 +265,14 @@ def match(
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
         base = _HEADER + instrument * data[_STRIDE]
         report[row, MID2_BEFORE] = _mid2(data, base)
+        side = 1 if quantity > 0 else -1
         former = _found(data, chain[instrument, owner], slot)
+        lots = _remaining(data, former, side, abs(quantity), stood[row])
         if former:
             _remove(data, resting, chain, instrument, former)
             data[base + _BID] = _below(data, base, data[base + _BID] + 1)
             data[base + _ASK] = _above(data, base, data[base + _ASK] - 1)
-        side = 1 if quantity > 0 else -1
         limit = _within(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
-        lots = abs(quantity)
         if reduces:
             lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
         left = lots
@@ -275,7 +282,7 @@ def match(
         elif limit == 0:
             status = REFUSED_BAND
         elif lots <= 0:
-            status = REFUSED_REDUCE
+            status = REFUSED_REDUCE if reduces else FILLED
         elif kind == POST_ONLY and side * (data[best] - limit) <= 0:
             status = REFUSED_POST
         else:

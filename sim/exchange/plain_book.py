@@ -85,11 +85,13 @@ class PlainBooks:
         self._moved: dict[tuple[int, int], int] = {}  # lots traded within the batch by (instrument, owner)
         self._fills: list[tuple[int, ...]] = []
 
-    def match(self, orders: I8, position: I8, bands: I8) -> Matched:
+    def match(self, orders: I8, position: I8, bands: I8, stood: I8 | None = None) -> Matched:
         """Process a batch row by row, in price-time priority.
 
         1. The owner's resting order in the same slot is cancelled, whatever becomes of the row. (Slot NOBODY has
-           none.) Quantity 0 ends here: CANCELLED, or UNKNOWN if there was nothing.
+           none.) Quantity 0 ends here: CANCELLED, or UNKNOWN if there was nothing. Lots of it that traded since the
+           row was decided, when ``stood`` lots rested, are taken off a row of the same side, as CME's in-flight
+           mitigation does: a replacement never adds to what it came too late to replace. Nothing left: FILLED.
         2. MARKET is IOC with its limit at the far end of the band. A limit outside 1..levels is refused; a buy above
            the band is limited to its upper end, a sell below it to its lower; a buy below it or a sell above it is
            refused: REFUSED_BAND. A limit inside the band may trade with older orders outside it.
@@ -103,7 +105,8 @@ class PlainBooks:
         6. What is left of IOC and MARKET is CANCELLED, of others RESTED at the limit. Nothing left: FILLED.
         """
         self._fills, self._moved = [], {}
-        report = [self._process(row, position, bands) for row in orders.tolist()]
+        known = [0] * len(orders) if stood is None else stood.tolist()
+        report = [self._process([*row, s], position, bands) for row, s in zip(orders.tolist(), known, strict=True)]
         return Matched(
             np.array(self._fills, dtype=np.int64).reshape(-1, 6), np.array(report, dtype=np.int64).reshape(-1, 5)
         )
@@ -117,7 +120,7 @@ class PlainBooks:
 
     def _submit(self, row: list[int], position: I8, band: list[int]) -> tuple[int, int]:
         """Status and lots filled of one row."""
-        owner, instrument, quantity, limit, kind, slot, reserve, cause = row
+        owner, instrument, quantity, limit, kind, slot, reserve, cause, stood = row
         book = self.books[instrument]
         former = [order for order in book.chains.get(owner, []) if order.slot == slot != NOBODY]
         for order in former:
@@ -129,11 +132,12 @@ class PlainBooks:
         price = self._limit(side, kind, limit, band)
         if price is None:
             return REFUSED_BAND, 0
-        wanted = abs(quantity)
+        still = sum(max(side * order.side * order.lots, 0) for order in former)
+        wanted = max(abs(quantity) - max(max(side * stood, 0) - still, 0), 0)
         if reduces:
             wanted = min(wanted, -side * self._held(instrument, owner, position))
         if wanted <= 0:
-            return REFUSED_REDUCE, 0
+            return (REFUSED_REDUCE if reduces else FILLED), 0
         order = Order(owner, slot, side, wanted, price, reserve, reduces)
         if kind == POST_ONLY and self._reaches(order, book):
             return REFUSED_POST, 0

@@ -226,7 +226,8 @@ def race(seed: int, events: int) -> I8:
     for batch in range(events // crowd.rows):
         orders, bands = crowd.orders(), crowd.bands()
         np.testing.assert_array_equal(fast.replaced(orders), plain.replaced(orders))
-        (fills, report), (their_fills, their_report) = (b.match(orders, position, bands) for b in (fast, plain))
+        stood = fast.replaced(orders)[:, 0].copy() if batch % 2 else None  # what in-flight mitigation goes by
+        (fills, report), (their_fills, their_report) = (b.match(orders, position, bands, stood) for b in (fast, plain))
         np.testing.assert_array_equal(fills, their_fills)
         np.testing.assert_array_equal(report, their_report)
         np.add.at(position, (fills[:, 2], fills[:, 0]), fills[:, LOTS])
