@@ -198,13 +198,14 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
     passes = admit(batch, market.watched, shortage)
     if venue.wallet == state.pool.number:
         return passes
-    used = passes & (batch.orders.quantity != 0) & (batch.orders.kind < REDUCE_ONLY) & ~batch.reduces
-    used = np.flatnonzero(used)
-    if used.size:
+    sent = passes & market.watched[batch.orders.owner] & (batch.orders.quantity != 0)
+    opening = batch.orders.owner[sent & (batch.orders.kind < REDUCE_ONLY) & ~batch.reduces]
+    if opening.size:
+        used = np.flatnonzero(sent & np.isin(batch.orders.owner, opening))
         accounts, _, book = batch.hypothetical(used)
         verdict = state.engine.admits(book)
         lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.wallet_cash(accounts)).astype(np.int64)
-        need = market.watched[accounts] & (lacking > 0)
+        need = np.isin(accounts, opening) & (lacking > 0)
         moves = Transfers.of(accounts[need], accounts[need], venue.wallet, state.pool.number, 0, lacking[need])
         market.ledger.transfer(moves, DEPOSIT)
     return passes
@@ -232,8 +233,8 @@ def pack(
 ) -> I8:
     """Orders as the books take them, (n, 8), with the minor units per lot that each may cost beyond its margin.
 
-    That reserve is the higher fee, taker's or maker's, at the limit and what the limit is worse than the mark; a market order's limit is the
-    price band (MAR-1).
+    That reserve is the higher fee, taker's or maker's, at the limit and what the limit is worse than the mark; a market
+    order's limit is the price band (MAR-1).
     """
     packed = np.empty((owner.size, 8), dtype=np.int64)
     for i in range(owner.size):

@@ -123,9 +123,17 @@ class Exposure(NamedTuple):
         return total
 
     def if_filled(self) -> "tuple[Exposure, ...]":
-        """The books that admission must afford: each instrument's worse side (MAR-1, linear instruments)."""
+        """The books that admission must afford, cash as it is: each instrument's worse side (MAR-1).
+
+        Of a perpetual that is the larger one; spot held and spot owed are margined differently, so both are tried.
+        """
         buys, sells = self.position + self.bids, self.position - self.asks
-        return (self._replace(position=np.where(np.abs(buys) >= np.abs(sells), buys, sells)),)
+        books = [np.where(np.abs(buys) >= np.abs(sells), buys, sells)]
+        for column in np.flatnonzero(self.market.contracts.kind == SPOT):
+            books += [book.copy() for book in books]
+            for number, book in enumerate(books):
+                book[:, column] = (buys if 2 * number < len(books) else sells)[:, column]
+        return tuple(self._replace(position=book) for book in books)
 
 
 class Margins(NamedTuple):

@@ -124,10 +124,11 @@ def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
     asking = np.flatnonzero(~passes)
     if not asking.size:
         return passes
-    accounts, row, book = batch.hypothetical(asking)
-    fine = (shortage(accounts, book) <= 0) & ~batch.too_large(book)
-    passes[asking] = fine[row]
-    hard = asking[~fine[row]]
+    sent = np.flatnonzero(bound[o.owner] & (o.quantity != 0))  # reduce-only orders cost something, too
+    accounts, row, book = batch.hypothetical(sent)
+    fine = ((shortage(accounts, book) <= 0) & ~batch.too_large(book))[row[~passes[sent]]]
+    passes[asking] = fine
+    hard = asking[~fine]
     if not hard.size:
         return passes
     passes[hard] = batch.reduces[hard] = batch.reducing()[hard]

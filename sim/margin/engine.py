@@ -69,7 +69,7 @@ class MarginEngine:
         than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
         """
         equity = book.equity() - book.at_stake()
-        verdicts = [self._verdict(equity, filled) for filled in book.if_filled()]
+        verdicts = [self._verdict(equity, paid(book, filled)) for filled in book.if_filled()]
         worst = verdicts[0]
         for other in verdicts[1:]:
             initial = np.maximum(worst.initial, other.initial)
@@ -92,6 +92,22 @@ class MarginEngine:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
         initial = round_up(haircuts.initial, margins.initial)
         return Risk(equity, initial, round_up(haircuts.maintenance, margins.maintenance))
+
+
+def paid(book: Exposure, filled: Exposure) -> Exposure:
+    """The filled book, its other assets changed by what the fills cost at the mark.
+
+    The numeraire stays as it is: no valuation disallows any of it.
+    """
+    contracts, balance = book.market.contracts, book.balance
+    foreign = np.flatnonzero(contracts.settle)
+    if not foreign.size:
+        return filled
+    balance, price = balance.copy(), (book.market.mark * contracts.multiplier).astype(np.int64)
+    for column in foreign:
+        lots = filled.position[:, column] - book.position[:, column]
+        balance[:, contracts.settle[column]] -= price[column] * lots
+    return filled._replace(balance=balance)
 
 
 @kernel
