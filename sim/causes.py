@@ -11,7 +11,7 @@ only close-outs move anything; an instrument's move is shared among them by `mar
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -184,6 +184,21 @@ class CauseLog:
         return Causes.join(parts)
 
 
+AnyPosting = TypeVar("AnyPosting", Fills, Transfers)
+
+
+def _joined(journal: list[Entry], what: type[AnyPosting]) -> dict[str, AnyPosting]:
+    """Postings of one type by event, each event's as one."""
+    found: dict[str, list[AnyPosting]] = {}
+    for event, posting in journal:
+        if isinstance(posting, what):
+            found.setdefault(event, []).append(posting)
+    return {
+        event: what(*(np.concatenate(columns) for columns in zip(*postings, strict=True)))
+        for event, postings in found.items()
+    }
+
+
 class Tally:
     """Net postings of a journal to some accounts of a pool, by kind of event.
 
@@ -202,16 +217,15 @@ class Tally:
         self._place[rows] = np.arange(rows.size)
 
     def add(self, journal: list[Entry]) -> dict[str, Change]:
-        """Go through the journal."""
-        for event, posting in journal:
-            if isinstance(posting, Fills):
-                taker, maker = (OWN, VOLUNTARY) if event == CLOSE_OUT else (event, event)
-                self._trade(taker, posting, posting.taker, 1)
-                self._trade(maker, posting, posting.maker, -1)
-            else:
-                kind = OWN if event == CLOSE_OUT else event
-                self._cash(kind, posting, posting.source, posting.source_pool == self.pool.number, -1)
-                self._cash(kind, posting, posting.target, posting.target_pool == self.pool.number, 1)
+        """Go through the journal, all postings of an event at once: a waterfall makes one for each account."""
+        for event, fills in _joined(journal, Fills).items():
+            taker, maker = (OWN, VOLUNTARY) if event == CLOSE_OUT else (event, event)
+            self._trade(taker, fills, fills.taker, 1)
+            self._trade(maker, fills, fills.maker, -1)
+        for event, moves in _joined(journal, Transfers).items():
+            kind = OWN if event == CLOSE_OUT else event
+            self._cash(kind, moves, moves.source, moves.source_pool == self.pool.number, -1)
+            self._cash(kind, moves, moves.target, moves.target_pool == self.pool.number, 1)
         return self.changes
 
     def _known(self, owner: I8, here: B1) -> I8:
