@@ -53,7 +53,7 @@ class Quoting(NamedTuple):
 
 
 class Makers(Behaviour):
-    """Ladders of geometric spacing whose cumulative depth grows as distance ** ``growth`` (targets A11).
+    """Ladders of geometric spacing whose cumulative depth grows as distance ** ``growth``.
 
     The fair price is oracle * (1 + weighted moving average of the basis), shifted against inventory by some
     half-spreads, hence by more in volatile markets (in the manner of Avellaneda and Stoikov 2008). A ladder

@@ -1,6 +1,7 @@
 """What a run leaves behind: preallocated columns while it runs, tidy frames afterwards.
 
-Frames (units: prices in quote currency, quantities in lots, money in whole minor units of the numeraire):
+Frames (units: prices in quote currency, quantities in lots, money in whole minor units of the
+numeraire, but notionals in those of the settle asset; `sim/README.md` lists all columns):
 
 - ``steps``: one row per step and instrument.
 - ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.

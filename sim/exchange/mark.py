@@ -41,7 +41,7 @@ class MedianMark(Component):
 
 
 class BookMark(Component):
-    """The book's mid, or the last trade where a side is empty: no oracle, no clamp (targets.md A5's condition)."""
+    """The book's mid, or the last trade where a side is empty; no oracle, no clamp (MARK-1)."""
 
     kind: Literal["book"] = "book"
 

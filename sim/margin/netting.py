@@ -1,4 +1,4 @@
-"""Netting: partitions of a venue's instruments into margin pools (architecture.md, "three choices")."""
+"""Netting: partitions of a venue's instruments into margin pools (ISO-1)."""
 
 from collections import Counter
 from typing import Literal

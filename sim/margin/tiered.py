@@ -1,4 +1,4 @@
-"""Tiered brackets: the rate rises with the size of a position, without a jump (margin.md §1)."""
+"""Tiered brackets: the rate rises with the size of a position, without a jump (MAR-1)."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -79,7 +79,7 @@ class Tiered(RequirementComponent):
 
 
 def cumulative(floors: Sequence[float] | F8, rates: Sequence[float] | F8) -> F8:
-    """Amounts that keep rate x notional - amount continuous where tiers meet (margin.md §1), (T,).
+    """Amounts that keep rate x notional - amount continuous where tiers meet, (T,).
 
     cum_0 = 0, cum_k = cum_{k-1} + floor_k (rate_k - rate_{k-1}).
     """
