@@ -33,7 +33,7 @@ class Crowd(Behaviour):
 
     agent: ClassVar[type[Participant]] = ZeroIntelligence
     traits: ClassVar[int] = 1
-    width: ClassVar[int] = 3
+    width: ClassVar[int] = 2
 
     kind: Literal["zero_intelligence"] = "zero_intelligence"
     name: str = Field("zero_intelligence", min_length=1, description="name of the population, unique (text)")
@@ -60,9 +60,10 @@ class Crowd(Behaviour):
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """One order per member; accounts are not looked at. Constant columns are read-only."""
         venue, owner, instrument, kind, slot, highest = self._members
+        side = 2 * draws[:, 0]  # the whole part is the side, the fraction the size
         away = (draws[:, 1] * (2 * self.ticks + 1)).astype(np.int64) - self.ticks
         mark = outlook.venues[venue].mark.astype(np.int64)
         limit = np.minimum(np.maximum(mark[instrument - outlook.first[venue]] + away, 1), highest)
-        lots = (draws[:, 2] * self.lots).astype(np.int64) + 1
-        quantity = np.where(draws[:, 0] < 0.5, lots, -lots)
+        lots = (np.where(side < 1, side, side - 1) * self.lots).astype(np.int64) + 1
+        quantity = np.where(side < 1, lots, -lots)
         return Orders(owner, instrument, quantity, limit, kind, slot)

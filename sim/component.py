@@ -1,6 +1,6 @@
 """A component is its own schema: a frozen record read from configuration, with its state in private attributes."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,15 @@ class Component(BaseModel):
     """Base of everything that configuration can name. Unknown keys, NaN and infinity are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Private state is read in every step, and pydantic's own way to it takes twice as long."""
+            private = self.__pydantic_private__
+            if private is not None and name in private:
+                return private[name]
+            return super().__getattr__(name)
 
 
 def choice(registry: dict[str, type[Component]]) -> Any:

@@ -21,7 +21,6 @@ from sim.types import (
     NOBODY,
     PERPETUAL,
     REDUCE_ONLY,
-    SPOT,
     Exposure,
     Fills,
     Orders,
@@ -139,30 +138,38 @@ def collect_orders(market: "Market") -> Orders:
 def arrival_keys(market: "Market", owner: I8, latency: I8) -> I8:
     """One distinct key per order, addressed by owner and step (RNG-1, BOOK-2)."""
     draws = market.streams.uniform("arrival", market.tick, market.owners, 1)[:, 0]
-    drawn = (draws * 2.0**DRAW_BITS).astype(np.int64)[owner]
-    drawn[owner == market.outside] = 0
-    return ((latency << DRAW_BITS) + drawn << PLACE_BITS) + np.arange(owner.size)
+    return _keys(draws, owner, latency, market.outside)
+
+
+@kernel
+def _keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
+    """Latency class, draw (nil for the outside), place: from the highest bits to the lowest."""
+    keys = np.empty_like(owner)
+    for i in range(owner.size):
+        drawn = 0 if owner[i] == outside else int(draws[owner[i]] * 2.0**DRAW_BITS)
+        keys[i] = ((latency[i] << DRAW_BITS) + drawn << PLACE_BITS) + i
+    return keys
 
 
 def _spot_quotes(market: "Market") -> Orders:
     """The outside buys and sells spot at the index, half a spread away, as much as anyone may hold."""
     parts, index = [], market.spot()
     for venue in market.venues:
-        columns = np.flatnonzero(venue.contracts.kind == SPOT)
-        fair, k = venue.in_ticks(index)[columns], columns + venue.part.start
-        half = venue.config.spread / 2
-        bid = np.clip(np.floor(fair * (1 - half)), 1, None).astype(np.int64)
-        ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
-        outside = np.full(columns.size, market.outside)
-        if columns.size:
-            parts.append(Orders.of(outside, k, market.max_lots[k], bid, LIMIT, 0))
-            parts.append(Orders.of(outside, k, -market.max_lots[k], ask, LIMIT, 1))
+        if venue.spots.size:
+            k, half = venue.spots + venue.part.start, venue.config.spread / 2
+            fair = venue.in_ticks(index)[venue.spots]
+            bid = np.maximum(np.floor(fair * (1 - half)), 1).astype(np.int64)
+            ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
+            parts.append(Orders.of(market.outside, k, market.max_lots[k], bid, LIMIT, 0))
+            parts.append(Orders.of(market.outside, k, -market.max_lots[k], ask, LIMIT, 1))
     return Orders.join(parts)
 
 
 def admit_orders(market: "Market", orders: Orders) -> tuple[I8, I8]:
-    """The orders that margin allows, packed for the books, in order of arrival, and the lots that each would replace
-    now (MAR-1, ISO-1)."""
+    """The orders that margin allows (MAR-1, ISO-1), packed for the books, in order of arrival.
+
+    With them come the lots that each would replace now, (n,).
+    """
     for venue in market.venues:
         _set_bands(market.bands, venue)
     mark = np.concatenate([venue.view.mark for venue in market.venues])
@@ -263,15 +270,17 @@ def match(market: "Market", orders: I8, stood: I8) -> None:
 
 def _charge_fees(market: "Market", venue: "Venue", fills: Fills) -> None:
     """Taker and maker fees of one venue, to its fee row; the outside pays none."""
-    k = fills.instrument
-    here = (k >= venue.part.start) & (k < venue.part.stop)
-    fees, contracts = venue.config.fees, market.contracts
-    for owner, rate in ((fills.taker, fees.taker), (fills.maker, fees.maker)):
-        at = np.flatnonzero(here & market.watched[owner]) if rate else np.empty(0, dtype=np.int64)
-        notional = np.abs(fills.quantity[at]) * fills.price[at] * contracts.multiplier[k[at]]
-        pools, settle = market.ledger.pool_of[k[at]], contracts.settle[k[at]]
-        due = fees.amounts(notional, rate)
-        market.ledger.transfer(Transfers.of(owner[at], venue.rows.fees, pools, venue.wallet, settle, due), FUNDING)
+    here = (fills.instrument >= venue.part.start) & (fills.instrument < venue.part.stop)
+    fees, contracts, at = venue.config.fees, market.contracts, np.flatnonzero(here)
+    if not at.size:
+        return
+    k = fills.instrument[at]
+    notional = np.abs(fills.quantity[at]) * fills.price[at] * contracts.multiplier[k]
+    owners = np.concatenate((fills.taker[at], fills.maker[at]))
+    due = np.concatenate((fees.amounts(notional, fees.taker), fees.amounts(notional, fees.maker)))
+    due[owners == market.outside] = 0
+    pools, settle = np.tile(market.ledger.pool_of[k], 2), np.tile(contracts.settle[k], 2)
+    market.ledger.transfer(Transfers.of(owners, venue.rows.fees, pools, venue.wallet, settle, due), FUNDING)
 
 
 def mark_to_market(market: "Market") -> None:
@@ -296,11 +305,11 @@ def _near(market: "Market") -> tuple[I8, I8]:
 
 
 def _return_idle(market: "Market", venue: "Venue", state: "PoolState") -> None:
-    """Cash of accounts without position or order goes back to the wallet (ISO-1)."""
+    """What solvent accounts without position or order have and owe goes back to the wallet (ISO-1)."""
     book = venue.book(state.pool)
-    idle = market.watched & (book.balance[:, 0] > 0)
+    idle = market.watched & (book.balance @ book.market.price >= 0)
     for column in range(book.position.shape[1]):
         idle &= (book.position[:, column] == 0) & (book.bids[:, column] == 0) & (book.asks[:, column] == 0)
-    owners = np.flatnonzero(idle)
-    moves = Transfers.of(owners, owners, state.pool.number, venue.wallet, 0, book.balance[owners, 0])
+    owners, assets = np.nonzero(book.balance * idle[:, None])
+    moves = Transfers.of(owners, owners, state.pool.number, venue.wallet, assets, book.balance[owners, assets])
     market.ledger.transfer(moves, DEPOSIT)

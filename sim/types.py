@@ -31,9 +31,10 @@ NOBODY = -1
 def _columns(*values: int | I8) -> list[I8]:
     """Columns of one length; single numbers are repeated."""
     sizes = [value.size for value in values if isinstance(value, np.ndarray)]
-    count = max(sizes, default=1) if all(sizes) else 0
-    filled = [np.asarray(v, dtype=np.int64) if isinstance(v, np.ndarray) else np.full(count, v) for v in values]
-    return [column if column.size == count else np.full(count, column.reshape(-1)[0]) for column in filled]
+    table = np.empty((len(values), max(sizes, default=1) if all(sizes) else 0), dtype=np.int64)
+    for column, value in zip(table, values, strict=True):
+        column[:] = value
+    return list(table)
 
 
 class Contracts(NamedTuple):
@@ -223,7 +224,7 @@ class Orders(NamedTuple):
 
     @classmethod
     def of(
-        cls, owner: I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int | I8, slot: int | I8 = 0
+        cls, owner: int | I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int | I8, slot: int | I8 = 0
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
         return cls(*_columns(owner, instrument, quantity, limit, kind, slot))

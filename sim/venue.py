@@ -10,7 +10,7 @@ from sim.ledger import Ledger
 from sim.margin.calls import Calls
 from sim.margin.engine import MarginEngine
 from sim.rng import Streams
-from sim.types import F8, I8, NOBODY, Contracts, Distress, Exposure, MarketView, Pool, Risk
+from sim.types import F8, I8, NOBODY, SPOT, Contracts, Distress, Exposure, MarketView, Pool, Risk
 
 YEAR = 365 * 86_400.0
 
@@ -67,6 +67,7 @@ class Venue:
         )
         self.wallet = self.pools[0].wallet
         self.states: dict[int, PoolState] = {}
+        self.spots = np.flatnonzero(self.contracts.kind == SPOT)
         self.basis = np.zeros(mine.size)
         self.variance = np.zeros(mine.size)
         self.fallback = np.zeros(mine.size, dtype=bool)

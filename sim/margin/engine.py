@@ -53,6 +53,7 @@ class MarginEngine:
     def __init__(self, valuation: Valuation, requirement: Requirement) -> None:
         self.valuation = valuation
         self.requirement = requirement
+        self._probe: Exposure | None = None  # one lot of each instrument
 
     def observe(self, market: MarketView) -> None:
         """Learn from the pool's market, once per step; the only mutation."""
@@ -82,11 +83,11 @@ class MarginEngine:
 
     def leverage(self, market: MarketView) -> F8:
         """Highest leverage admitted for a long of one lot, (K,): notional over initial; infinite if that is nil."""
-        book = _one_lot_each(market)
-        haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
-        with np.errstate(divide="ignore"):
-            leverage: F8 = book.value().sum(axis=1) / (haircuts.initial + margins.initial)
-        return leverage
+        if self._probe is None:
+            self._probe = _one_lot_each(market)
+        book = self._probe._replace(market=market)
+        required = self.valuation.haircuts(book).initial + self.requirement.margins(book).initial
+        return np.divide(book.value().diagonal(), required, out=np.full(required.size, np.inf), where=required > 0)
 
     def _verdict(self, equity: F8, book: Exposure) -> Risk:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
