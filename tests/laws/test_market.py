@@ -1,0 +1,209 @@
+"""Laws of the whole market under random shocks: LED-1, MAR-1, LIQ-1 to LIQ-4, LOSS-2, LOSS-3."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from markets import BTC, ETH, Watch, build, config, move, script, tiers, venue, worlds
+
+from sim.causes import CLOSE_OUT, DEPOSIT, LOSS
+from sim.market import Market
+from sim.types import IOC, LIMIT, Fills, Transfers
+
+strong = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class Twin:
+    """Balances and positions again, in Python's whole numbers, from nothing but the postings."""
+
+    def __init__(self, market: Market) -> None:
+        self.market, self.done = market, 0
+        self.balance = market.ledger.balance.astype(object)
+        self.position = market.ledger.position.astype(object)
+
+    def catch_up(self, watch: Watch) -> None:
+        """Post what has been posted since the last time."""
+        ledger, contracts = self.market.ledger, self.market.contracts
+        for posted in watch.postings[self.done :]:
+            for row in zip(*(column.tolist() for column in posted.posting), strict=True):
+                if isinstance(posted.posting, Fills):
+                    taker, maker, k, lots, price, _ = row
+                    pool, asset = int(ledger.pool_of[k]), int(contracts.settle[k])
+                    cash = lots * price * int(contracts.multiplier[k])
+                    moves = ((taker, pool, -cash), (maker, pool, cash))
+                    self.position[k, taker] += lots
+                    self.position[k, maker] -= lots
+                else:
+                    source, target, source_pool, target_pool, asset, amount = row
+                    moves = ((source, source_pool, -amount), (target, target_pool, amount))
+                for owner, pool, cash in moves:
+                    self.balance[asset, pool, owner] += cash
+        self.done = len(watch.postings)
+        assert (self.balance == ledger.balance).all()
+        assert (self.position == ledger.position).all()
+
+
+def outside_cash(market: Market) -> int:
+    """What the outside has at the first venue, which lists no spot: less than nil by all that it ever brought in."""
+    pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
+    return int(market.ledger.balance[:, pools, market.outside].sum())
+
+
+def conserved(market: Market, outside: int) -> None:
+    """LED-1: people's cash comes from recorded deposits alone; dust keeps nothing, the house only pays."""
+    balance, position = market.ledger.balance, market.ledger.position
+    assert not balance.sum(axis=(1, 2)).any()
+    assert not position.sum(axis=1).any()
+    assert outside_cash(market) == outside
+    for place in market.venues:
+        assert not balance[:, :, place.rows.dust].any()
+        assert (balance[:, :, place.rows.house] <= 0).all()
+        assert not position[:, [place.rows.fees, place.rows.dust, place.rows.house]].any()
+
+
+def never_judged(market: Market) -> None:
+    """Rows of venues and the outside have no verdict."""
+    for place in market.venues:
+        for state in place.states.values():
+            for column in state.risk:
+                assert not column[market.outside :].any()
+
+
+def shared(losses: pd.DataFrame, recorded: int) -> None:
+    """LOSS-3: of every bankrupt account shortfall = what layers absorbed + bad debt, to the unit, and nothing twice."""
+    first = losses.groupby(["step", "pool", "owner"], sort=False).agg(
+        shortfall=("shortfall", "first"), absorbed=("absorbed", "sum")
+    )
+    assert (first["shortfall"] == first["absorbed"]).all()
+    assert int(first["shortfall"].sum()) == recorded
+    assert (losses["absorbed"] <= losses["shortfall"]).all()
+    assert (losses["absorbed"] >= 0).all()
+
+
+def nobody_flipped(market: Market, watch: Watch) -> None:
+    """LOSS-2: what the waterfall trades never flips or enlarges anybody but the fund that takes over."""
+    funds = {place.rows.fund for place in market.venues}
+    for posted in watch.losses():
+        fills, held = posted.posting, posted.before.copy()
+        for taker, maker, k, lots in zip(*(c.tolist() for c in fills[:4]), strict=True):
+            for owner, change in ((taker, lots), (maker, -lots)):
+                before, after = held[k, owner], held[k, owner] + change
+                fine = abs(after) <= abs(before) and after * before >= 0
+                assert fine or (owner == maker and owner in funds)
+                held[k, owner] = after
+
+
+def cash_of_losses(market: Market, watch: Watch, losses: pd.DataFrame) -> None:
+    """LOSS-3: transfers of the waterfall balance, and the house pays exactly the bad debt."""
+    bad = int(losses.loc[losses["layer"] == "bad_debt", "absorbed"].sum())
+    house = [place.rows.house for place in market.venues]
+    assert -int(market.ledger.balance[0][:, house].sum()) == bad
+    for posted in watch.postings:
+        if posted.event == LOSS and isinstance(posted.posting, Transfers):
+            assert not np.isin(posted.posting.target, house).any()
+
+
+def closed_within_the_rules(market: Market, closeouts: pd.DataFrame) -> None:
+    """LIQ-1, LIQ-4: below the trigger the engine saw, filled no more than planned, in no more rounds than allowed."""
+    assert (closeouts["equity"] < closeouts["maintenance"]).all()
+    assert (closeouts["filled"] <= closeouts["planned"].abs()).all()
+    assert (closeouts["round"] < market.config.max_rounds).all()
+    assert closeouts["id"].is_unique
+
+
+def brought_in(market: Market, watch: Watch) -> int:
+    """Deposits from outside that were recorded since the start (MAR-4)."""
+    moves = [p.posting for p in watch.postings if p.event == DEPOSIT]
+    return sum(int(m.amount[m.source == market.outside].sum()) for m in moves)
+
+
+@given(worlds())
+@strong
+def test_cash_lots_margin_and_losses_obey_their_laws(world):
+    """LED-1, MAR-1, LIQ-1 to LIQ-4, LOSS-2, LOSS-3; `markets.Watch` holds admission and close-outs to theirs."""
+    market = build(*world)
+    watch, twin, start = Watch(market), Twin(market), outside_cash(market)
+    with watch.watching():
+        for _ in range(market.steps_planned):
+            market.step()
+            assert market.rounds <= market.config.max_rounds
+            twin.catch_up(watch)
+            conserved(market, start - brought_in(market, watch))
+            never_judged(market)
+    frames = market.recorder.frames()
+    by_venue = frames["steps"].drop_duplicates(["step", "venue"])
+    shared(frames["losses"], int(by_venue["shortfall"].sum()))
+    nobody_flipped(market, watch)
+    cash_of_losses(market, watch, frames["losses"])
+    closed_within_the_rules(market, frames["closeouts"])
+
+
+@given(worlds())
+@settings(strong, max_examples=5)
+def test_suppressed_close_outs_close_nobody_out(world):
+    """LIQ-4: the switch leaves neither close-outs nor losses, whatever happens."""
+    rules, people, seed = world
+    market = build(rules.model_copy(update={"suppress_closeouts": True}), people, seed)
+    watch = Watch(market)
+    for _ in range(market.steps_planned):
+        market.step()
+    frames = market.recorder.frames()
+    assert not len(frames["closeouts"])
+    assert not len(frames["losses"])
+    assert {p.event for p in watch.postings}.isdisjoint({CLOSE_OUT, LOSS})
+    market.ledger.check()
+
+
+def test_orders_in_flight_do_not_add_up():
+    """MAR-1: a bid filled before its replacement arrives leaves the replacement only what is missing."""
+    price, full = 1000, 1990  # 20x on 1000 units affords 2000 lots of 10 units
+    people = [
+        script([1000.0], {1: [(0, 0, full, price, LIMIT, 0)], 2: [(0, 0, full, price, LIMIT, 0)]}, latency=9),
+        script([10_000.0], {2: [(0, 0, -full, price, IOC, 0)], 3: [(0, 0, -full, price, IOC, 0)]}, name="sellers"),
+    ]
+    market = build(config(steps=3), people)
+    for _ in range(3):
+        market.step()
+    assert market.ledger.position[0].tolist()[:2] == [full, -full]
+
+
+def test_only_the_owner_of_a_margin_account_tops_it_up():
+    """ISO-1: others' orders move no cash of an account below initial, and liquidation has no recourse to the wallet."""
+    book = [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]
+    quotes = {t: [(member, 0, 1, 900, LIMIT, t) for member in range(1, 5)] for t in range(2, 6)}
+    rules = config(
+        venue(instruments=(BTC, ETH), netting={"kind": "isolated"}, waterfall=({"kind": "adl_pro_rata"},)),
+        steps=6,
+        stresses=[move(2, -0.08, underlyings=["btc"]), move(5, -0.3, underlyings=["btc"])],
+    )
+    market = build(rules, [script([1000.0] * 5, {1: book} | quotes)])
+    wallet = market.venues[0].wallet
+    for tick in range(1, 7):
+        market.step()
+        assert market.ledger.balance[0, wallet, 0] == 100_000 - 5_000
+        assert market.ledger.position[0, 0] == (100 if tick < 5 else 0)
+
+
+@pytest.mark.slow
+def test_a_hundred_million_fills_leave_no_drift():
+    """LED-1: zero-intelligence trading, 10^8 fills, and every sum nil to the last unit."""
+    rules = config(venue(requirement=tiers(40.0)), steps=100_000, process={"kind": "gbm", "volatility": 0.5})
+    market = build(rules, [{"kind": "zero_intelligence", "count": 20_000, "venue": "x", "wealth": 1e6}])
+    start, began, fills = outside_cash(market), time.perf_counter(), 0
+    original = market.recorder.trades
+
+    def count(batch: Fills) -> None:
+        nonlocal fills
+        fills += batch.taker.size
+        original(batch)
+
+    market.recorder.trades = count
+    while fills < 10**8:
+        market.step()
+        market.ledger.check()
+        assert outside_cash(market) == start
+    took = time.perf_counter() - began
+    print(f"{fills:,} fills in {market.tick:,} steps and {took:.0f} s, {fills / took:,.0f} a second")
+    assert not market.ledger.balance.sum()

@@ -1,0 +1,323 @@
+"""Small markets to break: configurations by hand or drawn, people who do what a test says, a watch on all postings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from hypothesis import strategies as st
+from pydantic import Field, PrivateAttr
+
+from agents import POPULATIONS
+from agents.base import Behaviour
+from agents.population import populate
+from sim import trading
+from sim.causes import CLOSE_OUT, LOSS, VOLUNTARY
+from sim.clearing import Executed
+from sim.config import MarketConfig
+from sim.exchange.book import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
+from sim.market import Market
+from sim.types import F8, I8, NOBODY, REDUCE_ONLY, AccountView, Fills, Orders, Outlook, Setting, Transfers
+
+Order = tuple[int, int, int, int, int, int]
+"""Member, instrument, signed lots, limit, kind, slot."""
+
+
+class Script(Behaviour):
+    """Members with given wealth who send given orders at given ticks."""
+
+    kind: Literal["script"] = "script"
+    name: str = "script"
+    latency: int = 8
+    wealth: float = 1.0
+    wealths: tuple[tuple[float, ...], ...] = Field(description="wealth of each member at each venue (units)")
+    orders: dict[int, tuple[Order, ...]] = Field(default={}, description="orders by tick")
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        return np.rint(np.array(self.wealths) * setting.unit).astype(np.int64)
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        rows = np.array(self.orders.get(outlook.tick, ()), dtype=np.int64).reshape(-1, 6)
+        return Orders(*np.ascontiguousarray(rows.T))
+
+
+def script(wealths: Sequence[float | tuple[float, ...]], orders: Mapping[int, Sequence[Order]], **more: Any) -> Script:
+    """Members by their wealth (at each venue, or at the only one) and their orders by tick."""
+    rows = tuple(w if isinstance(w, tuple) else (w,) for w in wealths)
+    return Script(count=len(rows), wealths=rows, orders={t: tuple(o) for t, o in orders.items()}, venue="x", **more)
+
+
+class Hostile(Behaviour):
+    """Members who send all kinds of order, any size, at any price, into few slots, again and again."""
+
+    traits: ClassVar[int] = 0
+    width: ClassVar[int] = 24
+
+    kind: Literal["hostile"] = "hostile"
+    name: str = "hostile"
+    latency: int = 8
+    reach: float = Field(default=0.03, description="farthest limit from the mark (share)")
+    largest: float = Field(default=3000.0, description="largest order (lots)")
+
+    _venues: int = PrivateAttr()
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        self._venues = len(setting.venues)
+        share = self.wealth * setting.unit / self._venues * (1 + np.arange(self.count) % 7)
+        return np.repeat(np.rint(share).astype(np.int64)[:, None], self._venues, axis=1)
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        mark = np.concatenate([view.mark for view in outlook.venues])
+        draw = draws.reshape(self.count * 4, 6)
+        instrument = (draw[:, 0] * mark.size).astype(np.int64)
+        lots = np.ceil(np.exp(draw[:, 1] * np.log(self.largest))).astype(np.int64) - (draw[:, 1] < 0.05)
+        away = (2 * draw[:, 3] - 1) ** 3 * self.reach
+        limit = np.maximum(np.rint(mark[instrument] * (1 + away)), 1).astype(np.int64)
+        kind = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 7])[(draw[:, 4] * 10).astype(np.int64)]
+        slot = (draw[:, 5] * 4).astype(np.int64) - 1
+        owner = np.repeat(np.arange(self.count), 4)
+        return Orders(owner, instrument, np.where(draw[:, 2] < 0.5, lots, -lots), limit, kind, slot)
+
+
+BTC = {"name": "BTC-PERP", "underlying": "btc", "tick": 1, "lot": 0.01, "max_price": 6000}
+ETH = {"name": "ETH-PERP", "underlying": "eth", "tick": 0.1, "lot": 0.1, "max_price": 600}
+BTC_B = {"name": "BTC-B", "underlying": "btc", "tick": 1, "lot": 0.02, "max_price": 6000}
+BTC_SPOT = {"name": "BTC-SPOT", "underlying": "btc", "kind": "spot", "tick": 1, "lot": 0.01, "max_price": 6000}
+STILL = {"kind": "gbm", "volatility": 0.0}
+
+
+def tiers(leverage: float = 20.0, maintenance: float = 0.5) -> dict[str, Any]:
+    """A requirement of one tier."""
+    return {
+        "kind": "tiered",
+        "maintenance_ratio": maintenance,
+        "tiers": [{"floor": 0, "max_leverage": leverage}],
+    }
+
+
+def venue(name: str = "x", instruments: Sequence[dict[str, Any]] = (BTC,), **rules: Any) -> dict[str, Any]:
+    """A venue with 20x leverage, cross, no fees, no band."""
+    netting = rules.pop("netting", {"kind": "cross"})
+    engine = {"netting": netting, "requirement": rules.pop("requirement", tiers())}
+    return {"name": name, "instruments": list(instruments), "engine": engine, "band": 1.0} | rules
+
+
+def config(
+    *venues: dict[str, Any], steps: int = 10, process: dict[str, Any] | None = None, **rules: Any
+) -> MarketConfig:
+    """A market on bitcoin at 1000 and ether at 100 that stand still unless stressed."""
+    process = process or STILL
+    underlyings = [{"name": n, "start": s, "process": process} for n, s in (("btc", 1000.0), ("eth", 100.0))]
+    whole = {"duration": 60.0 * steps, "underlyings": underlyings, "venues": list(venues or (venue(),))} | rules
+    return MarketConfig.model_validate(whole)
+
+
+def move(step: int, size: float, **more: Any) -> dict[str, Any]:
+    """A jump of the index at a step."""
+    return {"kind": "move", "at": 60.0 * step, "size": size} | more
+
+
+def build(rules: MarketConfig, people: Sequence[Behaviour | dict[str, Any]], seed: int = 1) -> Market:
+    """A market with people, given whole or as their configuration."""
+    whole = [p if isinstance(p, Behaviour) else POPULATIONS[p["kind"]](**p) for p in people]
+    return Market(rules, populate(whole), seed=seed)
+
+
+# --- drawn markets ---
+
+NETTINGS = (
+    {"kind": "cross"},
+    {"kind": "isolated"},
+    {"kind": "by_underlying"},
+    {"kind": "groups", "groups": [["ETH-PERP", "BTC-B"], ["BTC-PERP"]]},
+)
+POLICIES = (
+    {"kind": "full"},
+    {"kind": "full", "capacity": 2, "delay": 60.0, "cooldown": 120.0},
+    {"kind": "fraction", "share": 0.3, "cooldown": 60.0, "full_below": 0.3},
+)
+LAYERS = (
+    {"kind": "fund"},
+    {"kind": "adl_queue", "score": "bitmex"},
+    {"kind": "adl_queue", "score": "hyperliquid"},
+    {"kind": "adl_pro_rata"},
+    {"kind": "socialised", "base": "profit"},
+    {"kind": "socialised", "base": "equity"},
+)
+
+
+@st.composite
+def worlds(draw: Any) -> tuple[MarketConfig, list[Behaviour | dict[str, Any]], int]:
+    """Rules, people and a seed: three perpetuals, violent moves, thin books, all layers in any order."""
+    settle = draw(st.sampled_from(["", "ALT"]))
+    fees = draw(st.sampled_from([(0.0, 0.0), (0.0001, 0.0005), (-0.0001, 0.0005), (0.002, 0.0)]))
+    perps = [BTC, ETH | {"settle": settle}, BTC_B]
+    first = venue(
+        instruments=perps,
+        netting=draw(st.sampled_from(NETTINGS)),
+        requirement=tiers(draw(st.sampled_from([5.0, 25.0, 100.0])), draw(st.sampled_from([0.3, 0.8]))),
+        liquidation=draw(st.sampled_from(POLICIES)),
+        waterfall=draw(st.permutations(LAYERS))[: draw(st.integers(0, len(LAYERS)))],
+        fees={"maker": fees[0], "taker": fees[1], "liquidation": draw(st.sampled_from([0.0, 0.01]))},
+        funding=draw(st.sampled_from([None, {"interval": 300.0}])),
+        calls=draw(st.sampled_from([None, {"met": 0.7, "delay": 120.0}])),
+        band=draw(st.sampled_from([0.05, 1.0])),
+    )
+    second = venue("outside", [BTC_SPOT], requirement=tiers(5.0))
+    jump = st.tuples(
+        st.integers(8, 28), st.sampled_from([-0.6, -0.3, -0.1, 0.1, 0.4, 1.0]), st.sampled_from([0.0, 300.0])
+    )
+    stresses: list[dict[str, Any]] = [
+        move(at, size, duration=long) for at, size, long in draw(st.lists(jump, max_size=2))
+    ]
+    if settle:
+        stresses.append({"kind": "depeg", "asset": settle, "at": 1200.0, "duration": 300.0, "floor": 0.7})
+    rules = config(
+        first,
+        second,
+        steps=30,
+        process={"kind": "gbm", "volatility": 1.5},
+        stresses=stresses,
+        assets=[{"name": "USD"}, {"name": "ALT", "price": 0.9}],
+        max_rounds=draw(st.sampled_from([1, 3, 50])),
+        shuffle_closeouts=draw(st.booleans()),
+    )
+    people: list[Behaviour | dict[str, Any]] = [
+        Hostile(count=draw(st.integers(4, 20)), venue="x", wealth=500.0),
+        {"kind": "makers", "count": 2, "venue": "x", "wealth": draw(st.sampled_from([2_000.0, 50_000.0]))},
+        {"kind": "traders", "count": 20, "venue": "x", "wealth": 1000.0, "initially_in": 0.8, "warm_up": 300.0,
+         "leverage": 15.0, "elasticity": 1.0},
+        {"kind": "arbitrageurs", "count": 2, "venue": "x", "spot_venue": "outside", "wealth": 20_000.0,
+         "instruments": ("BTC-PERP",)},
+        {"kind": "zero_intelligence", "count": 10, "venue": "x", "wealth": 2_000.0},
+        {"kind": "insurance_fund", "venue": "x", "wealth": draw(st.sampled_from([10.0, 1_000.0, 100_000.0]))},
+    ]  # fmt: skip
+    return rules, people, draw(st.integers(0, 2**32 - 1))
+
+
+# --- what happened ---
+
+
+class Posted(NamedTuple):
+    """One posting, with all positions before it."""
+
+    tick: int
+    event: str
+    posting: Fills | Transfers
+    before: I8  # (K, N)
+
+
+class Watch:
+    """Sees every posting, close-out, verdict and admitted order of a market, and holds laws that pass between them."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.postings: list[Posted] = []
+        self.solid: dict[tuple[int, int], float] = {}  # last excess >= 0 by (pool, owner)
+        self.excess: dict[tuple[int, int], list[float]] = {}  # of close-outs by (action, owner): now, last >= 0
+        self.opened: I8 = np.empty((0, 8), dtype=np.int64)  # orders of this step that may open, as admitted
+        self.held = market.ledger.position.copy()
+        self._assessed()
+        self._wrap(market.ledger, "settle", self._posted)
+        self._wrap(market.ledger, "transfer", self._posted)
+        self._wrap(market.books, "match", self._matched)
+        self._wrap(market.recorder, "close_outs", self._closed_out)
+        self._wrap(market, "assess", None, self._assessed)
+
+    @staticmethod
+    def _wrap(owner: Any, name: str, before: Any, after: Any = None) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*args: Any, **more: Any) -> Any:
+            if before is not None:
+                before(*args, **more)
+            result = original(*args, **more)
+            if after is not None:
+                after()
+            return result
+
+        owner.__dict__[name] = wrapped
+
+    def _posted(self, posting: Fills | Transfers, event: str) -> None:
+        before = self.market.ledger.position.copy() if event == LOSS else self.held
+        self.postings.append(Posted(self.market.tick, event, posting, before))
+
+    def _matched(self, orders: I8, position: I8, *rest: Any) -> None:
+        closing = orders[orders[:, CAUSE] != NOBODY]
+        held = position[closing[:, INSTRUMENT], closing[:, OWNER]]
+        assert (np.sign(closing[:, QUANTITY]) == -np.sign(held)).all(), "a close-out enlarges"
+        assert (np.abs(closing[:, QUANTITY]) <= np.abs(held)).all(), "a close-out is larger than the position"
+        if not closing.size:
+            self.fresh = set(map(tuple, orders[:, [OWNER, INSTRUMENT, PRICE]].tolist()))
+            self.opened = orders[(orders[:, QUANTITY] != 0) & (orders[:, KIND] < REDUCE_ONLY)]
+            self.held = position.copy()
+        self.limits = dict(zip(closing[:, CAUSE].tolist(), closing[:, PRICE].tolist(), strict=True))
+
+    def _closed_out(self, number: int, venue: int, executed: Executed, causes: Any) -> None:
+        """At its limits a solvent account that is closed whole keeps nil or more (LIQ-2)."""
+        where = self.market.venues[venue]
+        fills = [p.posting for p in self.postings if p.event == CLOSE_OUT and isinstance(p.posting, Fills)]
+        for price, cause, lots in (
+            zip(fills[-1].price, fills[-1].cause, fills[-1].quantity, strict=True) if fills else ()
+        ):
+            if int(cause) in self.limits:
+                assert (price - self.limits[int(cause)]) * np.sign(lots) <= 0, "worse than its limit"
+        for action in np.unique(executed.action):
+            rows = np.flatnonzero(executed.action == action)
+            pool, owner = int(executed.pool[rows[0]]), int(executed.account[rows[0]])
+            now = float(executed.equity[rows[0]] - executed.maintenance[rows[0]])
+            self.excess[int(action), owner] = [now, self.solid[pool, owner]]
+            book = where.book(where.states[pool].pool).take(np.array([owner]))
+            whole = (executed.filled[rows] == np.abs(executed.planned[rows])).all() and not book.position.any()
+            if whole and executed.equity[rows[0]] >= 0:
+                assert book.equity()[0] >= -1, "closed at its limits, and yet bankrupt"
+
+    def _late(self, owners: I8) -> F8:
+        """What orders that rest since earlier steps lost against today's mark: their reserve went by another."""
+        market, lost = self.market, np.zeros(self.market.owners)
+        for fills in [p.posting for p in self.postings if p.tick == self.market.tick and p.event == VOLUNTARY]:
+            mark = np.concatenate([venue.view.mark for venue in market.venues])[fills.instrument]
+            worth = market.contracts.multiplier[fills.instrument] * np.abs(fills.quantity)
+            sold = np.stack([fills.maker, fills.instrument, fills.price], axis=1).tolist()
+            old = np.array([tuple(row) not in self.fresh for row in sold], dtype=bool)
+            np.add.at(lost, fills.maker, np.maximum(np.sign(fills.quantity) * (mark - fills.price), 0) * worth * old)
+        return lost[owners]
+
+    def _assessed(self) -> None:
+        for venue in self.market.venues:
+            for state in venue.states.values():
+                for owner in np.flatnonzero(state.risk.excess >= 0).tolist():
+                    self.solid[state.pool.number, owner] = float(state.risk.excess[owner])
+
+    def _admitted(self, market: Market) -> None:
+        """MAR-1 as a law: whoever sends orders that may open, and holds more, covers initial at the mark it saw."""
+        for venue in market.venues:
+            for state in venue.states.values():
+                part = state.pool.instruments
+                here = (self.opened[:, INSTRUMENT] >= part.start) & (self.opened[:, INSTRUMENT] < part.stop)
+                owners = np.unique(self.opened[here, OWNER])
+                owners = owners[market.watched[owners]]
+                grew = (np.abs(market.ledger.position[part]) > np.abs(self.held[part])).any(axis=0)
+                owners = owners[grew[owners]]
+                risk = state.engine.assess(venue.book(state.pool).take(owners))
+                short = risk.initial - risk.equity - self._late(owners)
+                unit = 1 if market.contracts.settle.any() else 0  # haircuts of other assets are rounded up, too
+                assert (short <= unit).all(), f"opened below initial by {short.max():g} minor units"
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within, admission is judged after every step's trades and fees."""
+        original = trading.mark_to_market
+
+        def judged(market: Market) -> None:
+            if market is self.market:
+                self._admitted(market)
+            original(market)
+
+        with patch.object(trading, "mark_to_market", judged):
+            yield
+
+    def losses(self) -> list[Posted]:
+        """Trades of the waterfall."""
+        return [p for p in self.postings if p.event == LOSS and isinstance(p.posting, Fills)]
