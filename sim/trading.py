@@ -199,7 +199,7 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
         verdict = state.engine.admits(book)
         lacking = verdict.initial - verdict.equity
         if venue.wallet != state.pool.number:
-            lacking = lacking - venue.wallet_cash(accounts)
+            lacking = lacking - venue.purse(accounts)
         return lacking
 
     passes = admit(batch, market.watched, shortage)
@@ -211,7 +211,7 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
         used = np.flatnonzero(sent & np.isin(batch.orders.owner, opening))
         accounts, _, book = batch.hypothetical(used)
         verdict = state.engine.admits(book)
-        lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.wallet_cash(accounts)).astype(np.int64)
+        lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.purse(accounts)).astype(np.int64)
         need = np.isin(accounts, opening) & (lacking > 0)
         moves = Transfers.of(accounts[need], accounts[need], venue.wallet, state.pool.number, 0, lacking[need])
         market.ledger.transfer(moves, DEPOSIT)

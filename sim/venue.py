@@ -201,10 +201,15 @@ class Venue:
     def free(self, rows: slice) -> F8:
         """What owners may still commit as initial margin, minor units of the numeraire."""
         if self.wallet not in self.states:
-            return self.wallet_cash(rows)
+            return self.purse(rows)
         state = self.states[self.wallet]
         reserved = self.book(state.pool).take(rows).at_stake()
         return state.risk.equity[rows] - state.risk.initial[rows] - reserved
+
+    def purse(self, rows: I8 | slice) -> F8:
+        """What wallets can give in the numeraire: no more than lies there, nor than they are worth (ISO-1)."""
+        cash: F8 = np.minimum(self.ledger.balance[0, self.wallet, rows], self.wallet_cash(rows))
+        return np.maximum(cash, 0.0)
 
     def wallet_cash(self, rows: I8 | slice) -> F8:
         """Value of wallet balances, minor units of the numeraire."""
