@@ -1,5 +1,6 @@
 """Liquidation rounds and the loss waterfall of one market (LIQ-1 to LIQ-5, LOSS-1 to LOSS-3)."""
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -292,6 +293,7 @@ class Waterfall:
         for instrument in np.unique(fills.instrument):
             makers = np.unique(fills.maker[fills.instrument == instrument])
             self.market.books.cancel_owners(int(instrument) + start, makers)
+        self._top_up_fund(relief)
         self._pay(Transfers.of(relief.payers, account, number, number, 0, relief.payments))
         absorbed = int(relief.payments.sum())
         if relief.assumes != NOBODY:
@@ -304,6 +306,14 @@ class Waterfall:
         notional = int((lots * self.venue.book(self.pool).market.mark * multiplier).sum())
         event = Absorbed(self.pool, account, layer, short, absorbed, lots, notional)
         self.market.recorder.loss(self.venue.number, event)
+
+    def _top_up_fund(self, relief: Relief) -> None:
+        """Layers count the fund's wallet (see ``_floor``), so what its account in the pool lacks comes from there."""
+        fund, wallet, number = self.venue.rows.fund, self.venue.wallet, self.pool.number
+        if wallet != number:
+            due = int(relief.payments[relief.payers == fund].sum())
+            lacking = max(0, math.ceil(due - self.risk.equity[fund])) if due else 0
+            self._pay(Transfers.of(fund, fund, wallet, number, 0, lacking))
 
     def _hand_over(self, account: int, fund: int) -> None:
         """Every balance of the account becomes the fund's, and the fund's wallet margins what it took."""
