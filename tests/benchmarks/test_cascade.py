@@ -1,0 +1,72 @@
+"""The margin check of 100,000 accounts while a mass of them is closed out (performance.md, "What we ask")."""
+
+from time import process_time
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from benchmarks.markets import DT, START, perpetuals
+
+from agents import POPULATIONS, populate
+from sim.config import MarketConfig
+from sim.market import Market
+
+pytestmark = pytest.mark.benchmark
+
+MEMBERS, QUIET, ROUNDS = 100_000, 40, 20
+
+
+class Check(NamedTuple):
+    """One assessment of every account."""
+
+    tick: int
+    round: int
+    seconds: float  # CPU time, causes included
+    under: float  # share of the participants found under water
+
+
+class Watched(Market):
+    """A market that takes the time of its assessments."""
+
+    checks: list[Check]
+
+    def assess(self, number: int, stages: bool = False) -> None:
+        began = process_time()
+        super().assess(number, stages)
+        taken = process_time() - began
+        states = [state for venue in self.venues for state in venue.states.values()]
+        under = np.mean([state.risk.liquidatable[self.watched].mean() for state in states])
+        if self.tick:
+            self.checks.append(Check(self.tick, number, taken, float(under)))
+
+
+def crash() -> Watched:
+    """A crowd as highly leveraged as admission lets it be; after QUIET steps the index falls by 6%, 2% a step."""
+    fall = {"kind": "move", "at": QUIET * DT, "duration": 3 * DT, "size": -0.06}
+    rules = {
+        **perpetuals(1, mark={"kind": "median", "clamp": 0.002}),
+        "stresses": [fall],
+        "dt": DT,
+        "duration": DT * (QUIET + 6),
+        "max_rounds": ROUNDS,
+    }
+    people = POPULATIONS["zero_intelligence"](name="crowd", venue="venue", count=MEMBERS, wealth=START / 100)
+    market = Watched(MarketConfig.model_validate(rules), populate([people]), seed=1)
+    market.checks = []
+    return market
+
+
+def test_check_keeps_its_rate_in_a_cascade() -> None:
+    market = crash()
+    while market.tick < QUIET + 6:
+        market.step()
+    quiet = [check.seconds for check in market.checks if 5 < check.tick <= QUIET and not check.round]
+    mass = [check for check in market.checks if check.tick > QUIET and check.under > 0.05]
+    rounds = [check.seconds for check in mass if 0 < check.round <= ROUNDS]
+    first, allocated = ([check.seconds for check in mass if check.round == number] for number in (0, ROUNDS + 1))
+    rates = [MEMBERS / float(np.median(each)) / 1e6 for each in (quiet, rounds, first, allocated)]
+    print(f"\n{MEMBERS} accounts, M accounts/s: quiet {rates[0]:.1f}, in {len(rounds)} rounds {rates[1]:.1f}", end="")
+    print(f"; ratio {rates[1] / rates[0]:.2f}, gate 0.5; up to {max(c.under for c in mass):.0%} under water", end="")
+    print(f"; before the rounds {rates[2]:.1f}, after the waterfall {rates[3]:.2f}")
+    assert len(rounds) >= 6
+    assert rates[1] >= 0.5 * rates[0]
