@@ -195,6 +195,7 @@ def _marks(venue: "Venue", columns: I8, report: I8, before: F8) -> tuple[F8, F8]
             last=report[here, LAST_AFTER].astype(np.float64),
             oracle=np.full(here.size, venue.quotes.oracle[column]),
             basis=np.full(here.size, venue.basis[column]),
+            bare=np.zeros(here.size, dtype=bool),
         )
         new[here] = venue.mark_of(quotes)
         old[here] = np.r_[before[column], new[here[:-1]]]

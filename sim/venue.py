@@ -6,6 +6,7 @@ import numpy as np
 
 from sim.causes import CARRY, INDEX, VOLUNTARY
 from sim.config import VenueConfig
+from sim.exchange.mark import Quotes
 from sim.ledger import Ledger
 from sim.margin.calls import Calls
 from sim.margin.engine import MarginEngine
@@ -23,15 +24,6 @@ class Rows(NamedTuple):
     dust: int  # what rounding leaves
     house: int  # the venue's own money: pays bad debt
     outside: int  # the rest of the world
-
-
-class Quotes(NamedTuple):
-    """What the mark is made of, (K,), ticks."""
-
-    mid: F8
-    last: F8
-    oracle: F8
-    basis: F8
 
 
 class PoolState:
@@ -145,8 +137,7 @@ class Venue:
 
     def mark_of(self, quotes: Quotes) -> F8:
         """The mark that some quotes make, (K,) whole ticks (MARK-1)."""
-        fair = quotes.oracle * (1 + quotes.basis)
-        return np.asarray(self.config.mark.mark(quotes.mid, quotes.last, fair, quotes.oracle))
+        return np.asarray(self.config.mark.mark(quotes))
 
     def remark(self, tops: I8, learn: bool = False, **changed: Any) -> None:
         """Quote and mark anew; other columns of the view that changed may come along.
@@ -161,7 +152,8 @@ class Venue:
         mid, oracle = (side[:, 0] + side[:, 1]) / 2, self.in_ticks(self.view.oracle)
         if learn:
             self.basis = np.asarray(self.config.mark.blend(self.basis, mid, oracle, self.dt))
-        self.fallback, self.quotes = missing, Quotes(mid, side[:, 2], oracle, self.basis)
+        bare = (tops[:, 0] == NOBODY) & (tops[:, 1] == NOBODY)
+        self.fallback, self.quotes = missing, Quotes(mid, side[:, 2], oracle, self.basis, bare)
         mark, bid, ask, last = self.mark_of(self.quotes), side[:, 0], side[:, 1], side[:, 2]
         self.view = self.view._replace(mark=mark, bid=bid, ask=ask, last=last, **changed)
 
@@ -169,7 +161,7 @@ class Venue:
         """How the marks came from the last step's to the present ones, by kind of event, in order (LIQ-6)."""
         old, new = self.before, self.quotes
         ratio = new.oracle / old.oracle
-        index = Quotes(old.mid * ratio, old.last * ratio, new.oracle, old.basis)
+        index = old._replace(mid=old.mid * ratio, last=old.last * ratio, oracle=new.oracle)
         return {
             INDEX: self.mark_of(index),
             VOLUNTARY: self.mark_of(new._replace(basis=old.basis)),

@@ -1,12 +1,22 @@
 """Mark prices (MARK-1): the price that margin is computed with."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.types import F8
+from sim.types import B1, F8
+
+
+class Quotes(NamedTuple):
+    """What the mark is made of, (K,), ticks."""
+
+    mid: F8  # NaN where a side of the book is empty
+    last: F8
+    oracle: F8
+    basis: F8  # average of mid / oracle - 1
+    bare: B1  # whether both sides of the book are empty
 
 
 def median_of_three(a: F8, b: F8, c: F8) -> F8:
@@ -16,22 +26,20 @@ def median_of_three(a: F8, b: F8, c: F8) -> F8:
 
 
 class MedianMark(Component):
-    """Median of book mid, last trade and oracle x (1 + basis), clamped around the oracle, rounded to a tick."""
+    """Median of book mid, last trade and oracle x (1 + basis), clamped around the oracle, rounded to a tick.
+
+    A book with one side has no mid; without any quotes the last trade is stale, too, and oracle x (1 + basis) stands.
+    """
 
     kind: Literal["median"] = "median"
     half_life: float = Field(default=150.0, gt=0, description="half-life of the average basis of mid over oracle (s)")
     clamp: float = Field(default=0.05, gt=0, le=1, description="largest distance of the mark from the oracle (share)")
 
-    def mark(self, mid: F8, last: F8, fair: F8, oracle: F8) -> F8:
-        """The mark in whole ticks, half to even.
-
-        Args:
-            mid: book mid, NaN where a side is empty (ticks).
-            last: last trade (ticks).
-            fair: oracle x (1 + basis) (ticks).
-            oracle: (ticks).
-        """
-        middle = median_of_three(mid, last, fair)
+    def mark(self, quotes: Quotes) -> F8:
+        """The mark in whole ticks, half to even."""
+        mid, last, oracle, basis, bare = quotes
+        fair = oracle * (1 + basis)
+        middle = np.where(bare, fair, median_of_three(mid, last, fair))
         return np.rint(np.clip(middle, oracle * (1 - self.clamp), oracle * (1 + self.clamp)))
 
     def blend(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
@@ -45,9 +53,9 @@ class BookMark(Component):
 
     kind: Literal["book"] = "book"
 
-    def mark(self, mid: F8, last: F8, fair: F8, oracle: F8) -> F8:
+    def mark(self, quotes: Quotes) -> F8:
         """The mark in whole ticks, half to even."""
-        return np.rint(np.where(np.isnan(mid), last, mid))
+        return np.rint(np.where(np.isnan(quotes.mid), quotes.last, quotes.mid))
 
     def blend(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
         """There is no average to keep."""
