@@ -71,6 +71,13 @@ def never_judged(market: Market) -> None:
                 assert not column[market.outside :].any()
 
 
+def nobody_owes(market: Market) -> None:
+    """LOSS-3: after the waterfall, which ends in bad debt, no account is under nil, not that of a payer either."""
+    for place in market.venues:
+        for state in place.states.values():
+            assert state.risk.equity.min() >= 0
+
+
 def shared(losses: pd.DataFrame, recorded: int) -> None:
     """LOSS-3: of every bankrupt account shortfall = what layers absorbed + bad debt, to the unit, and nothing twice."""
     first = losses.groupby(["step", "pool", "owner"], sort=False).agg(
@@ -132,6 +139,7 @@ def test_cash_lots_margin_and_losses_obey_their_laws(world):
             twin.catch_up(watch)
             conserved(market, start - brought_in(market, watch))
             never_judged(market)
+            nobody_owes(market)
     frames = market.recorder.frames()
     by_venue = frames["steps"].drop_duplicates(["step", "venue"])
     shared(frames["losses"], int(by_venue["shortfall"].sum()))
