@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from golden.markets import MARKETS, build, outcome  # noqa: E402  (after the tests' folder is on the path)
-from papers import crash  # noqa: E402
+from golden.markets import MARKETS, build, outcome
+from papers import crash
 
 OUTCOMES = Path(__file__).with_name("outcomes.json")
 

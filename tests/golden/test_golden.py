@@ -2,8 +2,8 @@
 
 Exact bytes are promised per lock file and type of processor: elsewhere exp and log may differ in the last bit, and with
 them the index. These whole numbers stand more: prices meet the market rounded to ticks, so that a last bit matters only
-on the edge of a rounding. The last test makes such noise and sees nothing change. Should a number differ all the same on
-another processor, while all else passes, it met such an edge: choose another seed.
+on the edge of a rounding. The last test makes such noise and sees nothing change. Should a number differ all the same
+on another processor, while all else passes, it met such an edge: choose another seed.
 
 After a change that is meant: ``python tests/golden/regenerate.py``, and look at the diff.
 """
