@@ -48,7 +48,7 @@ class Moment(NamedTuple):
     """Where in the run an assessment stands, and how the marks got there."""
 
     step: int
-    round: int
+    round: int  # the liquidation round just made, NOBODY before the first
     marks: Callable[[], dict[str, F8]]  # kind of event -> marks after it (K of the venue), the present ones last
 
 
@@ -111,18 +111,18 @@ class CauseLog:
     def trace(self, book: Exposure, excess: F8, moment: Moment, journal: list[Entry]) -> None:
         """Take note of one assessment, the first thing after it was made."""
         under = (excess < 0) & self.watched
-        if self._view is not None and under.any():
-            rows = np.flatnonzero(under)
+        rows = np.flatnonzero(under)
+        if self._view is not None and rows.size:
             fresh = rows[(self._excess[rows] >= 0) | (self._since[rows] == NOBODY)]
             self._since[fresh] = self._dropped + len(self._stages)
             self._stages.extend(self._replay(book.take(rows), rows, excess[rows], moment, journal))
-        self._since[~under] = NOBODY
-        self._forget()
+        np.putmask(self._since, ~under, NOBODY)
+        self._forget(self._since[rows])
         self._excess, self._view = excess, book.market
 
-    def _forget(self) -> None:
-        alive = self._since[self._since != NOBODY]
-        first = int(alive.min()) if alive.size else self._dropped + len(self._stages)
+    def _forget(self, since: I8) -> None:
+        """Drop the stages before the first that somebody under water needs."""
+        first = int(since.min(initial=self._dropped + len(self._stages), where=since != NOBODY))
         del self._stages[: first - self._dropped]
         self._dropped = first
 
@@ -149,7 +149,7 @@ class CauseLog:
         self, book: Exposure, now: Exposure, changes: dict[str, Change], moment: Moment
     ) -> Iterator[tuple[str, int, Exposure]]:
         """The accounts after each kind of event in turn."""
-        if not moment.round:  # engines learn between steps only
+        if moment.round == NOBODY:  # engines learn between steps only
             yield REQUIREMENT, NOBODY, book
         marks = moment.marks()
         for kind in KINDS:
