@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.causes import CLOSE_OUT, LOSS, Causes
-from sim.exchange.book import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS
+from sim.exchange.book import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
 from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Floor, Pool, Relief, Residual, Risk, Transfers
 from sim.waterfall.allocation import largest_remainder
 
@@ -26,7 +26,7 @@ class Executed(NamedTuple):
     planned: I8  # lots, signed
     filled: I8  # lots, >= 0
     limit: I8  # ticks
-    notional: I8  # minor units, of what was filled
+    notional: I8  # minor units of the numeraire, of what was filled
     mark_before: F8  # ticks
     mark_after: F8
     mid_before: F8
@@ -48,7 +48,7 @@ class Absorbed(NamedTuple):
     shortfall: int  # minor units, when its turn came
     absorbed: int  # minor units
     lots: I8  # (K of the pool) taken over
-    notional: int  # minor units, at the mark
+    notional: I8  # (K of the pool) minor units of the numeraire, at the mark
 
 
 def liquidate(market: "Market") -> int:
@@ -61,7 +61,7 @@ def liquidate(market: "Market") -> int:
         acted = [done for venue in market.venues if (done := close_out_round(market, venue, number)) is not None]
         if not acted:
             return number
-        market.assess(number + 1)
+        market.assess(number)
         if not any(done.filled.any() for done in acted):
             return number + 1
     return market.config.max_rounds
@@ -159,11 +159,11 @@ def _mid(doubled: I8) -> F8:
 
 
 def _notional(market: "Market", fills: I8, numbers: I8) -> I8:
-    """Minor units filled of each close-out."""
-    notional = np.zeros(numbers.size, dtype=np.int64)
-    value = np.abs(fills[:, LOTS]) * fills[:, TICKS] * market.contracts.multiplier[fills[:, 2]]
+    """Minor units of the numeraire filled of each close-out."""
+    notional = np.zeros(numbers.size)
+    value = np.abs(fills[:, LOTS]) * fills[:, TICKS] * market.worth()[fills[:, TRADED]]
     np.add.at(notional, fills[:, REASON] - numbers[0], value)
-    return notional
+    return np.rint(notional).astype(np.int64)
 
 
 def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notional: I8) -> None:
@@ -171,8 +171,7 @@ def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notiona
     rate = venue.config.fees.liquidation
     if not rate:
         return
-    settle = market.contracts.settle[plan.instrument]
-    due = venue.config.fees.amounts(notional * venue.view.price[settle], rate)
+    due = venue.config.fees.amounts(notional, rate)
     target = venue.rows.fund if venue.rows.fund != NOBODY else venue.rows.fees
     for number in np.unique(pool):
         state, here = venue.states[int(number)], pool == number
@@ -220,7 +219,7 @@ def allocate_losses(market: "Market") -> None:
             bankrupt = np.flatnonzero(state.risk.bankrupt)
             if bankrupt.size:
                 Waterfall(market, venue, state.pool).run(bankrupt)
-                market.assess(market.config.max_rounds + 1)
+                market.assess(market.config.max_rounds)
 
 
 class Waterfall:
@@ -250,8 +249,8 @@ class Waterfall:
             rows, wallet = self.venue.rows, self.venue.wallet
             self._pay(Transfers.of(rows.house, account, wallet, self.pool.number, 0, short))
             nothing = np.zeros(self.pool.instruments.stop - self.pool.instruments.start, dtype=np.int64)
-            event = Absorbed(self.pool, account, "bad_debt", short, short, nothing, 0)
-            self.market.recorder.loss(self.venue.number, event)
+            event = Absorbed(self.pool, account, "bad_debt", short, short, nothing, nothing)
+            self.market.recorder.loss(event)
             self._refresh(np.array([account]))
 
     def _short(self, account: int) -> int:
@@ -303,10 +302,10 @@ class Waterfall:
         self._refresh(np.unique(np.r_[account, fills.maker, relief.payers]))
         lots = np.zeros(self.pool.instruments.stop - start, dtype=np.int64)
         np.add.at(lots, fills.instrument, np.abs(fills.quantity))
-        multiplier = self.market.contracts.multiplier[self.pool.instruments]
-        notional = int((lots * self.venue.book(self.pool).market.mark * multiplier).sum())
+        worth = self.market.worth()[self.pool.instruments] * self.venue.view.mark[self.pool.local]
+        notional = np.rint(lots * worth).astype(np.int64)
         event = Absorbed(self.pool, account, layer, short, absorbed, lots, notional)
-        self.market.recorder.loss(self.venue.number, event)
+        self.market.recorder.loss(event)
 
     def _top_up_fund(self, relief: Relief) -> None:
         """Layers count the fund's wallet (see ``_floor``), so what its account in the pool lacks comes from there."""

@@ -13,7 +13,7 @@ from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
 from sim.recorder import Recorder
 from sim.rng import Streams
-from sim.types import F8, I8, AccountView, Outlook, Population
+from sim.types import F8, I8, NOBODY, AccountView, Outlook, Population
 from sim.venue import Venue
 
 Populate = Callable[["Market"], Sequence[Population]]
@@ -67,15 +67,14 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         clearing.allocate_losses(self)
         self.recorder.record()
 
-    def assess(self, number: int, stages: bool = False) -> None:
+    def assess(self, number: int = NOBODY) -> None:
         """Every account's verdict, at every venue, and its causes (MAR-1, LIQ-6).
 
         Args:
-            number: liquidation round.
-            stages: whether the marks moved with the index and the market since the last time.
+            number: the liquidation round just made; NOBODY = none yet, the index and the market have moved.
         """
         for venue in self.venues:
-            moment = Moment(self.tick, number, venue.stages if stages else dict)
+            moment = Moment(self.tick, number, venue.stages if number == NOBODY else dict)
             for state in venue.states.values():
                 book = venue.book(state.pool)
                 risk = state.engine.assess(book)
@@ -84,6 +83,11 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
                 state.risk = risk
                 self.causes[state.pool.number].trace(book, risk.excess, moment, self.ledger.journal)
         self.ledger.journal.clear()
+
+    def worth(self) -> F8:
+        """Minor units of the numeraire per tick and lot of each instrument, (K,), at today's asset prices."""
+        price = self.venues[0].view.price
+        return self.contracts.multiplier * price[self.contracts.settle]
 
     def spot(self) -> F8:
         """The index of each underlying, impact included, (U,) quote currency (IDX-1, IDX-2)."""

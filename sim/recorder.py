@@ -1,7 +1,7 @@
 """What a run leaves behind: preallocated columns while it runs, tidy frames afterwards.
 
-Frames (units: prices in quote currency, quantities in lots, money in whole minor units of the
-numeraire, but notionals in those of the settle asset; `sim/README.md` lists all columns):
+Frames (prices in quote currency, quantities in lots, money in whole minor units of the numeraire; `sim/README.md`
+lists all columns):
 
 - ``steps``: one row per step and instrument.
 - ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "funding")
-COUNTS = ("open_interest", "volume", "trades", "closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional")
+COUNTS = (
+    *("open_interest", "volume", "trades", "markout"),
+    *("closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional"),
+)
 MONEY = ("fund", "equity", "initial", "maintenance", "shortfall", "calls", "calls_met", "calls_missed")
 """Columns of a venue, repeated on each of its instruments' rows."""
 
@@ -54,6 +57,14 @@ class Recorder:
         self._counts["trades"][row] += np.bincount(k, minlength=instruments)
         lots = np.bincount(k, weights=np.abs(fills.quantity), minlength=instruments)
         self._counts["volume"][row] += lots.astype(np.int64)
+        self._traded = fills
+
+    def _markout(self, row: int) -> None:
+        """What this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
+        fills, k = self._traded, self._traded.instrument
+        mark = np.concatenate([venue.view.mark for venue in self.market.venues])
+        gain = fills.quantity * (fills.price - mark[k]) * self.market.worth()[k]
+        self._counts["markout"][row] = np.rint(np.bincount(k, weights=gain, minlength=mark.size))
 
     def close_outs(self, number: int, venue: int, executed: Executed, causes: list[tuple[I8, Causes]]) -> None:
         """One round at one venue."""
@@ -68,13 +79,12 @@ class Recorder:
         self._closeouts.append((market.tick, number, venue, executed))
         self._causes.extend(causes)
 
-    def loss(self, venue: int, event: Absorbed) -> None:
+    def loss(self, event: Absorbed) -> None:
         """What one layer absorbed of one account's shortfall."""
         row, part = self.market.tick - 1, event.pool.instruments
         if event.layer.startswith("adl"):
             self._counts["adl"][row, part] += event.lots
-            worth = event.lots * self.market.venues[venue].view.mark[event.pool.local]
-            self._counts["adl_notional"][row, part] += (worth * self.market.contracts.multiplier[part]).astype(np.int64)
+            self._counts["adl_notional"][row, part] += event.notional
         self._losses.append(event)
         self._loss_steps.append(self.market.tick)
 
@@ -86,6 +96,7 @@ class Recorder:
         """The end of a step."""
         market, row = self.market, self.market.tick - 1
         self._rounds[row] = market.rounds
+        self._markout(row)
         index, exogenous = market.spot(), np.exp(market.path.x[market.tick])
         for venue in market.venues:
             part, view, tick = venue.part, venue.view, venue.contracts.tick
@@ -195,9 +206,12 @@ class Recorder:
         columns["layer"] = np.array([event.layer for event in losses], dtype=object)
         columns |= {
             name: np.array([getattr(event, name) for event in losses], dtype=np.int64)
-            for name in ("shortfall", "absorbed", "notional")
+            for name in ("shortfall", "absorbed")
         }
-        columns["lots"] = np.array([event.lots.sum() for event in losses], dtype=np.int64)
+        columns |= {
+            name: np.array([getattr(event, name).sum() for event in losses], dtype=np.int64)
+            for name in ("notional", "lots")
+        }
         return pd.DataFrame(columns)
 
     def _population(self, owners: I8) -> Names:

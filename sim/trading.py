@@ -47,7 +47,7 @@ def open_market(market: "Market") -> None:
         venue.open(market.streams, np.exp(market.path.x[0]), asset_prices(market), market.steps_planned)
         venue.remark(market.books.tops()[venue.part])
     market.spot_held = market.ledger.position[:, market.outside].copy()
-    market.assess(0)
+    market.assess()
 
 
 def _unpriced(venue: "Venue", column: int, price: int) -> str:
@@ -295,7 +295,7 @@ def mark_to_market(market: "Market") -> None:
         if venue.wallet not in venue.states:
             for state in venue.states.values():
                 _return_idle(market, venue, state)
-    market.assess(0, stages=True)
+    market.assess()
 
 
 def _near(market: "Market") -> tuple[I8, I8]:

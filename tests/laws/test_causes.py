@@ -73,7 +73,7 @@ def test_a_close_out_is_the_parent_of_the_next_rounds():
     assert closeouts[["mark_before", "mark_after"]].iloc[0].tolist() == [970, 968]
     assert amounts(pushed(frames, 0)) == {"index": -6000 + 150}
     parent = pushed(frames, 1)
-    assert parent[["kind", "step", "round", "instrument"]].to_numpy().tolist() == [["close_out", 2, 1, "BTC-PERP"]]
+    assert parent[["kind", "step", "round", "instrument"]].to_numpy().tolist() == [["close_out", 2, 0, "BTC-PERP"]]
     assert parent["amount"].tolist() == [-200 + 5]
 
 
@@ -81,7 +81,7 @@ def test_in_a_single_pass_nobody_is_pushed_by_a_close_out():
     """LIQ-4: with one round B is still standing after it, and is closed out a step later by what it did not see."""
     frames = play(fall({"max_rounds": 1}, [105.0, 55.0], -0.03))
     assert frames["closeouts"][["owner", "step", "round"]].to_numpy().tolist() == [[0, 2, 0], [1, 3, 0]]
-    assert pushed(frames, 1)[["kind", "step", "round"]].to_numpy().tolist() == [["close_out", 2, 1]]
+    assert pushed(frames, 1)[["kind", "step", "round"]].to_numpy().tolist() == [["close_out", 2, 0]]
 
 
 def test_the_index_alone_puts_two_accounts_under_at_once():
@@ -123,7 +123,7 @@ def test_a_requirement_that_rises_is_the_root(monkeypatch):
     rules = config(venue(requirement={"kind": "raised"}), steps=2)
     frames = play(build(rules, [script([60.0, 1000.0], {1: entries})]))
     causes = pushed(frames, 0)
-    assert causes[["kind", "step", "round", "amount"]].to_numpy().tolist() == [["requirement", 2, 0, -5000]]
+    assert causes[["kind", "step", "round", "amount"]].to_numpy().tolist() == [["requirement", 2, -1, -5000]]
 
 
 def test_funding_is_the_root_of_who_cannot_pay_it():
