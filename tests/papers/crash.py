@@ -8,11 +8,10 @@ proportion. Spot outside is as deep as 3% of open interest within 1%.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from agents import POPULATIONS, populate
 from sim.config import MarketConfig
 from sim.market import Market
+from sim.metrics.cascades import fall
 
 STEPS, FALL_AT = 150, 75
 """Length of a run, and the step from which the index falls for 30 steps."""
@@ -107,5 +106,5 @@ def measures(market: Market) -> dict[str, float]:
         "deleveraged": listed["adl_notional"].sum() / million,
         "shortfall": first["shortfall"].sum() / million,
         "rounds": float(first["rounds"].sum()),
-        "fell": float(np.log(after.min() / before)),
+        "fell": fall(frames, PERPETUAL["name"], FALL_AT + 1),
     }
