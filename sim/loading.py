@@ -1,7 +1,8 @@
 """Reading configuration: YAML with includes and ``a.b=3`` overrides, validated into a schema.
 
-The order is: included files, the file itself, overrides, interpolation, validation. Nothing else in ``sim`` reads
-files. Every problem that can be told without guessing is told at once, one line each (:class:`ConfigError`).
+The order is: included files, the file itself, overrides, interpolation, validation. Any mapping of a file may include
+others, also one in a list. Nothing else in ``sim`` reads files. Every problem that can be told without guessing is told
+at once, one line each (:class:`ConfigError`).
 """
 
 import io
@@ -77,11 +78,18 @@ def about(name: str) -> str:
 def find(name: str | Path) -> Path:
     """The file that a name on the command line means."""
     path = Path(name)
-    for candidate in (path, *_packaged_candidates(path)):
+    return path if path.is_file() else _shipped(name)
+
+
+def _shipped(name: str | Path) -> Path:
+    """The packaged file of that name."""
+    path = Path(name)
+    for candidate in _packaged_candidates(path):
         if candidate.is_file():
             return candidate
     names = packaged()
-    near = did_you_mean(path.with_suffix("").name, names)
+    whole, last = (text.removesuffix(".yaml") for text in (path.as_posix(), path.name))
+    near = did_you_mean(whole, names) or did_you_mean(last, names)
     raise ConfigError([f"{name}: no such file or packaged configuration{near}, packaged are: {', '.join(names)}"])
 
 
@@ -99,7 +107,10 @@ def _merged(
     name: str | Path, overrides: Sequence[str], schema: type[pydantic.BaseModel] | None
 ) -> tuple[Node, list[str]]:
     """Files and overrides together, and what was wrong with the overrides."""
-    data = _read(find(name), ())
+    reader = _Reader()
+    data = reader.read(find(name))
+    if reader.problems:  # what could not be read would be told a second time, as missing
+        raise ConfigError(list(dict.fromkeys(reader.problems)))
     problems: list[str] = []
     for key, value in _split(overrides, problems):
         problem = _override(data, key, value, schema)
@@ -107,22 +118,55 @@ def _merged(
     return data, problems
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> Node:
-    """One file with what it includes; its own keys win."""
-    file = path.resolve()
-    if file in above:
-        circle = " -> ".join(each.name for each in (*above[above.index(file) :], file))
-        raise ConfigError([f"{path}: includes itself ({circle}), includes may not go in circles, remove one of them"])
-    own = _parse(path)
-    includes = own.pop("include", [])
-    if not isinstance(includes, list) or not all(isinstance(each, str) for each in includes):
-        raise ConfigError([f"{path}: include: {includes!r}, must be a list of files, write include: [a.yaml]"])
-    data: Node = {}
-    for include in includes:
-        beside = path.parent / include
-        data = merge(data, _read(beside if beside.is_file() else find(include), (*above, file)))
-    merged: Node = merge(data, own)
-    return merged
+class _Reader:
+    """Reads files with what they include, and collects what is wrong with the includes."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def read(self, path: Path, above: tuple[Path, ...] = ()) -> Node:
+        """One file; those above include it, outermost first."""
+        file, files = path.resolve(), [each.resolve() for each in above]
+        if file in files:
+            circle = " -> ".join(each.name for each in (*files[files.index(file) :], file))
+            rule = "includes may not go in circles, remove one of them"
+            raise ConfigError([f"{path}: includes itself ({circle}), {rule}"])
+        data: Node = self._expanded(_parse(path), (*above, path), "")
+        return data
+
+    def _expanded(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
+        """A node of the last of the files: its includes merged in order, and the mapping's own keys over them."""
+        if isinstance(node, list):
+            return [self._expanded(item, files, f"{where}{index}.") for index, item in enumerate(node)]
+        if not isinstance(node, dict):
+            return node
+        place = f"{files[-1]}: {where}include"
+        data: Node = {}
+        for name in self._names(node.get("include", []), place):
+            data = merge(data, self._included(name, files, place))
+        own = {key: self._expanded(item, files, f"{where}{key}.") for key, item in node.items() if key != "include"}
+        return merge(data, own)
+
+    def _names(self, value: Any, place: str) -> list[str]:
+        names = [value] if isinstance(value, str) else value
+        if isinstance(names, list) and all(isinstance(each, str) for each in names):
+            return names
+        self.problems.append(f"{place}: {value!r}, must be a file or a list of files, write include: [a.yaml]")
+        return []
+
+    def _included(self, name: str, files: tuple[Path, ...], place: str) -> Node:
+        """What an include stands for; nothing if it cannot be read, so that all other problems are told, too."""
+        path = files[-1].parent / name
+        try:
+            path = path if path.is_file() else _shipped(name)
+        except ConfigError as error:
+            self.problems += [f"{place}: {line}" for line in error.problems]
+            return {}
+        try:
+            return self.read(path, files)
+        except ConfigError as error:
+            self.problems += error.problems
+            return {}
 
 
 def _parse(path: Path) -> Node:

@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from sim import loading
 from sim.component import Component, choice
+from sim.config import MarketConfig
 from sim.errors import ConfigError
 from sim.loading import load, merge, packaged, resolve
+from sim.margin.engine import EngineConfig
 
 
 class Tiered(Component):
@@ -141,6 +143,94 @@ def test_include_cycles_are_refused_by_name(tmp_path: Path) -> None:
     assert "a.yaml -> b.yaml -> a.yaml" in problems(tmp_path / "a.yaml")[0]
 
 
+def test_a_mapping_includes_files_in_order_below_its_own_keys(tmp_path: Path) -> None:
+    write(
+        tmp_path / "parts" / "venue.yaml", "name: v\nfees: {maker: 1}\nrequirement: {include: tight.yaml, kappa: 0.3}"
+    )
+    write(tmp_path / "parts" / "tight.yaml", "kind: compressed\nkappa: 0.5")  # relative to venue.yaml
+    write(tmp_path / "parts" / "dear.yaml", "fees: {maker: 2, taker: 3}")
+    text = """
+steps: 1
+band: {include: [parts/wide.yaml], low: -1}
+venues:
+- {include: parts/venue.yaml, name: a}
+- {include: [parts/venue.yaml, parts/dear.yaml], fees: {taker: 4}}
+- {include: parts/venue.yaml, requirement: {kind: tiered}}
+- {name: d, requirement: {include: parts/tight.yaml}}
+"""
+    write(tmp_path / "parts" / "wide.yaml", "low: 0\nhigh: 9")
+    market = load(write(tmp_path / "top.yaml", text), [], Market)
+    assert market.band == Ordered(low=-1, high=9)
+    assert market.venues == [
+        Venue(name="a", requirement=Compressed(kappa=0.3), fees=Fees(maker=1)),
+        Venue(name="v", requirement=Compressed(kappa=0.3), fees=Fees(maker=2, taker=4)),
+        Venue(name="v", requirement=Tiered(), fees=Fees(maker=1)),  # another kind: nothing of the included is left
+        Venue(name="d", requirement=Compressed(kappa=0.5)),
+    ]
+
+
+def test_an_include_counts_as_the_files_own_content(tmp_path: Path, base: Path) -> None:
+    write(tmp_path / "tight.yaml", "kind: compressed\nkappa: 0.5")
+    write(tmp_path / "one.yaml", "include: [base.yaml]\nband: {low: 0.5}")
+    write(tmp_path / "wide.yaml", "high: 9")
+    top = write(tmp_path / "top.yaml", "include: [one.yaml]\nband: {include: wide.yaml}")
+    assert load(top, [], Market).band == Ordered(low=0.5, high=9)
+    venues = "venues: [{name: z, requirement: {include: tight.yaml}}]"
+    top = write(tmp_path / "top.yaml", f"include: [base.yaml]\n{venues}")
+    assert load(top, ["steps=3"], Market).venues == [Venue(name="z", requirement=Compressed(kappa=0.5))]
+
+
+def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None:
+    write(tmp_path / "tight.yaml", "kind: compressed\nkappa: ${band.low}")
+    text = "steps: 1\nband: {low: 0.25}\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
+    top = write(tmp_path / "top.yaml", text)
+    assert load(top, [], Market).venues[0].requirement == Compressed(kappa=0.25)
+    assert load(top, ["venues.0.requirement.kappa=0.75"], Market).venues[0].requirement == Compressed(kappa=0.75)
+    assert load(top, ["venues.0.requirement.kind=tiered"], Market).venues[0].requirement == Tiered()
+
+
+def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -> None:
+    write(tmp_path / "tight.yaml", "kind: compressed\nkappa: 2\nkapa: 1")
+    text = "steps: 1\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
+    assert problems(write(tmp_path / "top.yaml", text)) == [
+        "venues.0.requirement.kappa: 2, must be less than 1 (share by which margins are cut (1)), lower it",
+        "venues.0.requirement.kapa: unknown key (did you mean 'kappa'?)",
+    ]
+
+
+def test_cycles_through_a_mapping_are_refused_by_name(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.yaml", "steps: 1\nvenues: [{include: [b.yaml]}]")
+    write(tmp_path / "b.yaml", "fees: {include: a.yaml}")
+    (line,) = problems(a)
+    assert line == f"{a}: includes itself (a.yaml -> b.yaml -> a.yaml), " + (
+        "includes may not go in circles, remove one of them"
+    )
+
+
+def test_all_that_cannot_be_included_is_told_at_once(shipped: Path, tmp_path: Path) -> None:
+    broken = write(tmp_path / "broken.yaml", "a: [1\nb: 2")
+    text = "include: [crash_208, broken.yaml]\nvenues: [{include: engines/tin.yaml}, {requirement: {include: qqq}}]"
+    top = write(tmp_path / "top.yaml", text)
+    assert problems(top, "steps=nonsense") == [
+        f"{top}: include: crash_208: no such file or packaged configuration (did you mean 'crash_2008'?), "
+        "packaged are: crash_2008, engines/tiny",
+        f"{broken}:2:2: not YAML, did not find expected ',' or ']', correct this line",
+        f"{top}: venues.0.include: engines/tin.yaml: no such file or packaged configuration "
+        "(did you mean 'engines/tiny'?), packaged are: crash_2008, engines/tiny",
+        f"{top}: venues.1.requirement.include: qqq: no such file or packaged configuration, "
+        "packaged are: crash_2008, engines/tiny",
+    ]
+
+
+def test_includes_do_not_depend_on_the_working_folder(shipped: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    write(tmp_path / "elsewhere" / "engines" / "tiny.yaml", "high: 7")
+    write(shipped / "engines" / "tiny.yaml", "high: 8")
+    write(tmp_path / "mine" / "base.yaml", BASE)
+    mine = write(tmp_path / "mine" / "mine.yaml", "include: base.yaml\nband: {include: engines/tiny.yaml}")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load(mine, [], Market).band.high == 8
+
+
 def test_a_diamond_of_includes_is_no_cycle(tmp_path: Path, base: Path) -> None:
     write(tmp_path / "b.yaml", "include: [base.yaml]")
     write(tmp_path / "c.yaml", "include: [base.yaml]")
@@ -233,7 +323,11 @@ def test_bad_overrides(base: Path, override: str, line: str) -> None:
         ("- 1", ": a list, must be a mapping of keys, write 'key: value' lines"),
         ("a: ${b", ": cannot be read, no viable alternative"),
         ("a: \0", ": cannot be read, unacceptable character"),
-        ("include: 3", ": include: 3, must be a list of files, write include: [a.yaml]"),
+        ("include: 3", ": include: 3, must be a file or a list of files, write include: [a.yaml]"),
+        (
+            "a: [{include: [b, 3]}]",
+            ": a.0.include: ['b', 3], must be a file or a list of files, write include: [a.yaml]",
+        ),
     ],
 )
 def test_bad_files_are_told_by_file_and_line(tmp_path: Path, text: str, line: str) -> None:
@@ -283,6 +377,20 @@ def test_a_missing_file_lists_what_there_is(shipped: Path) -> None:
         "packaged are: crash_2008, engines/tiny"
     )
     assert "no such file" in problems("../base")[0]
+
+
+@pytest.mark.parametrize("name", [name for name in packaged() if name.startswith("engines/")])
+def test_every_packaged_engine_is_one_in_a_market(tmp_path: Path, name: str) -> None:
+    text = f"""
+duration: 60
+underlyings: [{{name: x, start: 100, process: {{kind: gbm, volatility: 0.5}}}}]
+venues:
+- name: v
+  instruments: [{{name: X-PERP, underlying: x, tick: 0.1, lot: 0.1, max_price: 1000}}]
+  engine: {{include: {name}.yaml}}
+"""
+    (venue,) = load(write(tmp_path / "mine.yaml", text), [], MarketConfig).venues
+    assert venue.engine == EngineConfig.model_validate(resolve(name))
 
 
 def test_resolve_gives_plain_data(base: Path) -> None:
