@@ -89,6 +89,7 @@ class Change(NamedTuple):
 
     balance: I8  # (R, C)
     position: I8  # (R, K)
+    touched: B1  # (R,) accounts that had any
 
 
 class CauseLog:
@@ -115,10 +116,15 @@ class CauseLog:
         if self._view is not None and rows.size:
             fresh = rows[(self._excess[rows] >= 0) | (self._since[rows] == NOBODY)]
             self._since[fresh] = self._dropped + len(self._stages)
-            self._stages.extend(self._replay(book.take(rows), rows, excess[rows], moment, journal))
+            if moment.round == NOBODY or journal or self._repriced(book.market):
+                self._stages.extend(self._replay(book.take(rows), rows, excess[rows], moment, journal))
         np.putmask(self._since, ~under, NOBODY)
         self._forget(self._since[rows])
         self._excess, self._view = excess, book.market
+
+    def _repriced(self, now: MarketView) -> bool:
+        then = self._view
+        return then is None or not (np.array_equal(then.mark, now.mark) and np.array_equal(then.price, now.price))
 
     def _forget(self, since: I8) -> None:
         """Drop the stages before the first that somebody under water needs."""
@@ -137,39 +143,50 @@ class CauseLog:
             balance=balance, position=position, market=now.market._replace(mark=then.mark, price=then.price)
         )
         before = self._excess[rows]
-        for kind, instrument, book in self._states(book, now, changes, moment):  # noqa: B020
-            after = self._engine.assess(book).excess
+        for kind, instrument, book, touched in self._states(book, now, changes, moment):  # noqa: B020
+            after = self._after(book, before, touched)
             if np.any(after != before):
                 yield Stage(kind, moment.step, moment.round, instrument, rows, after - before)
             before = after
         if not np.all(np.abs(final - before) <= 1.0 + 1e-9 * np.abs(before)):
             raise ConservationError("causes: an event is missing from the log")
 
+    def _after(self, book: Exposure, before: F8, touched: B1 | None) -> F8:
+        """The excess of each account, assessed anew where an event touched it; None = it touched all of them."""
+        if touched is None:
+            return self._engine.assess(book).excess
+        after, rows = before.copy(), np.flatnonzero(touched)
+        after[rows] = self._engine.assess(book.take(rows)).excess
+        return after
+
     def _states(
         self, book: Exposure, now: Exposure, changes: dict[str, Change], moment: Moment
-    ) -> Iterator[tuple[str, int, Exposure]]:
-        """The accounts after each kind of event in turn."""
+    ) -> Iterator[tuple[str, int, Exposure, B1 | None]]:
+        """The accounts after each kind of event in turn, and which of them it touched; None = all."""
         if moment.round == NOBODY:  # engines learn between steps only
-            yield REQUIREMENT, NOBODY, book
+            yield REQUIREMENT, NOBODY, book, None
         marks = moment.marks()
         for kind in KINDS:
-            moved = kind in changes
+            moved, touched = kind in changes, None
             if moved:
                 change = changes[kind]
+                touched = change.touched
                 book = book._replace(balance=book.balance + change.balance, position=book.position + change.position)
             if kind == COLLATERAL and not np.array_equal(book.market.price, now.market.price):
-                moved, book = True, book._replace(market=book.market._replace(price=now.market.price))
+                book = book._replace(market=book.market._replace(price=now.market.price))
+                moved, touched = True, None
             if kind in marks:
                 mark = marks[kind][self.pool.local]
                 if not np.array_equal(mark, book.market.mark):
-                    moved, book = True, book._replace(market=book.market._replace(mark=mark))
+                    book = book._replace(market=book.market._replace(mark=mark))
+                    moved, touched = True, None
             if moved:
-                yield kind, NOBODY, book
+                yield kind, NOBODY, book, touched
         for column in np.flatnonzero(book.market.mark != now.market.mark):
             mark = book.market.mark.copy()
             mark[column] = now.market.mark[column]
             book = book._replace(market=book.market._replace(mark=mark))
-            yield CLOSE_OUT, self.pool.instruments.start + int(column), book
+            yield CLOSE_OUT, self.pool.instruments.start + int(column), book, None
 
     def of(self, rows: I8) -> Causes:
         """Everything that has pushed some accounts since their excess was last >= 0."""
@@ -236,8 +253,11 @@ class Tally:
         return np.flatnonzero(known)
 
     def _change(self, kind: str) -> Change:
-        nothing = Change(np.zeros_like(self.shape.balance), np.zeros_like(self.shape.position))
-        return self.changes.setdefault(kind, nothing)
+        if kind not in self.changes:
+            balance, position = self.shape.balance, self.shape.position
+            nobody = np.zeros(len(balance), dtype=bool)
+            self.changes[kind] = Change(np.zeros_like(balance), np.zeros_like(position), nobody)
+        return self.changes[kind]
 
     def _trade(self, kind: str, fills: Fills, owner: I8, sign: int) -> None:
         part = self.pool.instruments
@@ -245,6 +265,7 @@ class Tally:
         if at.size:
             contracts, column = self.shape.market.contracts, fills.instrument[at] - part.start
             row, lots, change = self._place[owner[at]], sign * fills.quantity[at], self._change(kind)
+            change.touched[row] = True
             np.add.at(change.position, (row, column), lots)
             value = lots * fills.price[at] * contracts.multiplier[column]
             np.add.at(change.balance, (row, contracts.settle[column]), -value)
@@ -252,5 +273,6 @@ class Tally:
     def _cash(self, kind: str, moves: Transfers, owner: I8, here: B1, sign: int) -> None:
         at = self._known(owner, here)
         if at.size:
-            row = self._place[owner[at]]
-            np.add.at(self._change(kind).balance, (row, moves.asset[at]), sign * moves.amount[at])
+            row, change = self._place[owner[at]], self._change(kind)
+            change.touched[row] = True
+            np.add.at(change.balance, (row, moves.asset[at]), sign * moves.amount[at])
