@@ -78,7 +78,7 @@ class Arbitrageurs(Behaviour):
         return self
 
     def start(self, setting: Setting, draws: F8) -> I8:
-        """Pair the instruments, draw wealth and patience; see ``sim.types.Population``."""
+        """Pair the instruments, draw wealth and patience; see ``sim.protocols.Population``."""
         venue, spot_venue = self.venue_in(setting, self.venue), self.venue_in(setting, self.spot_venue)
         perp = self.listed(setting, venue, self.instruments)
         spot = self._twins(setting, perp, spot_venue)

@@ -38,7 +38,7 @@ class Fund(Behaviour):
         return self.venue
 
     def start(self, setting: Setting, draws: F8) -> I8:
-        """Settle at the venue, all instruments of it; see ``sim.types.Population``."""
+        """Settle at the venue, all instruments of it; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         self._stall = Stall(venue, np.flatnonzero(setting.contracts.venue == venue))
         self._share = min(setting.dt / self.unwind, 1.0)

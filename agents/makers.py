@@ -95,7 +95,7 @@ class Makers(Behaviour):
     _learnt: int = PrivateAttr(NOBODY)  # tick
 
     def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw wealth and character; see ``sim.types.Population``."""
+        """Draw wealth and character; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         listed = self.listed(setting, venue, self.instruments)
         varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)

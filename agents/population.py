@@ -8,7 +8,7 @@ import mesa
 
 from agents.base import Behaviour
 from sim.errors import ConfigError
-from sim.types import Population
+from sim.protocols import Population
 
 
 def populate(configs: Sequence[Behaviour]) -> Callable[[mesa.Model], list[Population]]:

@@ -67,7 +67,7 @@ class Traders(Behaviour):
     _humbled: int = PrivateAttr(NOBODY)  # tick of that look
 
     def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw wealth, taste for leverage and the time of a first entry; see ``sim.types.Population``."""
+        """Draw wealth, taste for leverage and the time of a first entry; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
         self._waiting = draws[:, 2] < self.initially_in

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant
+from sim.jit import kernel
 from sim.types import F8, I8, LIMIT, AccountView, Orders, Outlook, Setting
 
 
@@ -46,7 +47,7 @@ class Crowd(Behaviour):
     _members: Members = PrivateAttr()
 
     def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw each member's instrument; see ``sim.types.Population``."""
+        """Draw each member's instrument; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         listed = self.listed(setting, venue, self.instruments)
         own = listed[(draws[:, 0] * len(listed)).astype(np.int64)]
@@ -60,10 +61,19 @@ class Crowd(Behaviour):
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """One order per member; accounts are not looked at. Constant columns are read-only."""
         venue, owner, instrument, kind, slot, highest = self._members
-        side = 2 * draws[:, 0]  # the whole part is the side, the fraction the size
-        away = (draws[:, 1] * (2 * self.ticks + 1)).astype(np.int64) - self.ticks
-        mark = outlook.venues[venue].mark.astype(np.int64)
-        limit = np.minimum(np.maximum(mark[instrument - outlook.first[venue]] + away, 1), highest)
-        lots = (np.where(side < 1, side, side - 1) * self.lots).astype(np.int64) + 1
-        quantity = np.where(side < 1, lots, -lots)
+        view = outlook.venues[venue]
+        limit, quantity = _order(draws, view.mark, instrument - outlook.first[venue], highest, self.ticks, self.lots)
         return Orders(owner, instrument, quantity, limit, kind, slot)
+
+
+@kernel
+def _order(draws: F8, mark: F8, column: I8, highest: I8, ticks: int, lots: int) -> tuple[I8, I8]:
+    """Limits and signed lots. Of twice the first draw the whole part is the side, the fraction the size."""
+    limit, quantity = np.empty_like(column), np.empty_like(column)
+    for i in range(column.size):
+        away = int(draws[i, 1] * (2 * ticks + 1)) - ticks
+        limit[i] = min(max(int(mark[column[i]]) + away, 1), highest[i])
+        side = 2 * draws[i, 0]
+        size = int((side if side < 1 else side - 1) * lots) + 1
+        quantity[i] = size if side < 1 else -size
+    return limit, quantity

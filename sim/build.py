@@ -12,8 +12,9 @@ from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
 from sim.prices.bars import Bars
 from sim.prices.path import Outside, Path, exogenous
+from sim.protocols import Population
 from sim.rng import Streams
-from sim.types import B1, I8, NOBODY, Contracts, Pool, Population, Setting
+from sim.types import B1, I8, NOBODY, Contracts, Pool, Setting
 from sim.venue import Rows, Venue
 
 HOUSE_ROWS = 3

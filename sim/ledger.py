@@ -39,17 +39,15 @@ def post_fills(
         for side in range(2):
             owner = taker[i] if side == 0 else maker[i]
             change = quantity[i] if side == 0 else -quantity[i]
-            held = position[k, owner]
+            held, paid = position[k, owner], entry[k, owner]
             after = held + change
+            position[k, owner] = after
             if held == 0 or (held > 0) == (change > 0):
-                entry[k, owner] += change * value
-            elif after == 0:
-                entry[k, owner] = 0
-            elif (after > 0) == (held > 0):
-                entry[k, owner] = np.int64(np.rint(entry[k, owner] * (after / held)))
+                entry[k, owner] = paid + change * value
+            elif after != 0 and (after > 0) == (held > 0):
+                entry[k, owner] = np.int64(np.rint(paid * (after / held)))
             else:
                 entry[k, owner] = after * value
-            position[k, owner] = after
 
 
 @kernel

@@ -11,9 +11,10 @@ from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
 from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
+from sim.protocols import Population
 from sim.recorder import Recorder
 from sim.rng import Streams
-from sim.types import F8, I8, NOBODY, AccountView, Outlook, Population
+from sim.types import F8, I8, NOBODY, AccountView, Outlook
 from sim.venue import Venue
 
 Populate = Callable[["Market"], Sequence[Population]]

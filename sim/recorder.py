@@ -17,6 +17,7 @@ import pandas as pd
 
 from sim.causes import KINDS, Causes
 from sim.clearing import NOTHING_EXECUTED, Absorbed, Executed
+from sim.jit import kernel
 from sim.types import F8, I8, NOBODY, SPOT, Fills
 
 if TYPE_CHECKING:
@@ -31,6 +32,19 @@ COUNTS = (
 )
 MONEY = ("fund", "equity", "initial", "maintenance", "shortfall", "calls", "calls_met", "calls_missed")
 """Columns of a venue, repeated on each of its instruments' rows."""
+
+
+@kernel
+def tally(instrument: I8, quantity: I8, price: I8, instruments: int) -> I8:
+    """Trades, lots, lots net, value net in ticks x lots: (4, K), net as seen by those who took."""
+    sums = np.zeros((4, instruments), dtype=np.int64)
+    for i in range(instrument.size):
+        k, lots = instrument[i], quantity[i]
+        sums[0, k] += 1
+        sums[1, k] += abs(lots)
+        sums[2, k] += lots
+        sums[3, k] += lots * price[i]
+    return sums
 
 
 class Recorder:
@@ -49,22 +63,20 @@ class Recorder:
         self._losses: list[Absorbed] = []
         self._loss_steps: list[int] = []
         self._accounts: list[pd.DataFrame] = []
+        self._flow = np.zeros((2, instruments), dtype=np.int64)  # lots bought by takers, net, and their value in ticks
 
     def trades(self, fills: Fills) -> None:
-        """Volume of one batch."""
-        row, k = self.market.tick - 1, fills.instrument
-        instruments = len(self.market.contracts.names)
-        self._counts["trades"][row] += np.bincount(k, minlength=instruments)
-        lots = np.bincount(k, weights=np.abs(fills.quantity), minlength=instruments)
-        self._counts["volume"][row] += lots.astype(np.int64)
-        self._traded = fills
+        """Volume of a step's orders, and what they pay and get (for markout)."""
+        row, sums = self.market.tick - 1, tally(fills.instrument, fills.quantity, fills.price, self._flow.shape[1])
+        self._counts["trades"][row] += sums[0]
+        self._counts["volume"][row] += sums[1]
+        self._flow = sums[2:]
 
     def _markout(self, row: int) -> None:
         """What this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
-        fills, k = self._traded, self._traded.instrument
         mark = np.concatenate([venue.view.mark for venue in self.market.venues])
-        gain = fills.quantity * (fills.price - mark[k]) * self.market.worth()[k]
-        self._counts["markout"][row] = np.rint(np.bincount(k, weights=gain, minlength=mark.size))
+        lots, value = self._flow
+        self._counts["markout"][row] = np.rint((value - lots * mark) * self.market.worth())
 
     def close_outs(self, number: int, venue: int, executed: Executed, causes: list[tuple[I8, Causes]]) -> None:
         """One round at one venue."""

@@ -259,8 +259,7 @@ def pack(
 
 def match(market: "Market", orders: I8, stood: I8) -> None:
     """Orders meet in the books; trades and their fees are posted (BOOK-1, FEE-1)."""
-    matched = market.books.match(orders, market.ledger.position, market.bands, np.ascontiguousarray(stood))
-    fills = Fills.of(matched.fills)
+    fills = market.books.trade(orders, market.ledger.position, market.bands, np.ascontiguousarray(stood))
     market.ledger.settle(fills, VOLUNTARY)
     market.recorder.trades(fills)
     for venue in market.venues:

@@ -6,10 +6,12 @@ clock (steps). Signed quantities: + buys or long, - sells or short.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sim.jit import kernel
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
@@ -82,6 +84,18 @@ class MarketView(NamedTuple):
 _BY_INSTRUMENT = ("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol")
 
 
+@kernel
+def _worse_side(position: I8, bids: I8, asks: I8) -> I8:
+    """Each position after all buys or after all sells, whichever is larger, (A, K)."""
+    accounts, instruments = position.shape
+    worse = np.empty((instruments, accounts), dtype=np.int64)
+    for k in range(instruments):
+        for a in range(accounts):
+            buys, sells = position[a, k] + bids[a, k], position[a, k] - asks[a, k]
+            worse[k, a] = buys if abs(buys) >= abs(sells) else sells
+    return worse.T
+
+
 class Exposure(NamedTuple):
     """The accounts of one pool: read-only views into the ledger, or hypothetical rows taken from it."""
 
@@ -97,7 +111,10 @@ class Exposure(NamedTuple):
 
     def take(self, rows: I8 | slice) -> "Exposure":
         """Some of the accounts, as hypothetical rows."""
-        return Exposure(*(column[rows] for column in self[:-1]), self.market)  # type: ignore[arg-type,call-arg]
+        if isinstance(rows, slice):
+            return Exposure(*(column[rows] for column in self[:-1]), self.market)  # type: ignore[arg-type,call-arg]
+        # columns are transposed: taken this way they are read in order, and stay instrument-major
+        return Exposure(*(column.T.take(rows, axis=1).T for column in self[:-1]), self.market)  # type: ignore[arg-type,call-arg]
 
     def value(self) -> F8:
         """Signed market value of each position, (A, K), minor units of the numeraire."""
@@ -128,9 +145,11 @@ class Exposure(NamedTuple):
 
         Of a perpetual that is the larger one; spot held and spot owed are margined differently, so both are tried.
         """
+        books, spots = [_worse_side(self.position, self.bids, self.asks)], self.market.contracts.kind == SPOT
+        if not spots.any():
+            return (self._replace(position=books[0]),)
         buys, sells = self.position + self.bids, self.position - self.asks
-        books = [np.where(np.abs(buys) >= np.abs(sells), buys, sells)]
-        for column in np.flatnonzero(self.market.contracts.kind == SPOT):
+        for column in np.flatnonzero(spots):
             books += [book.copy() for book in books]
             for number, book in enumerate(books):
                 book[:, column] = (buys if 2 * number < len(books) else sells)[:, column]
@@ -232,9 +251,10 @@ class Orders(NamedTuple):
     @classmethod
     def join(cls, parts: "Sequence[Orders]") -> "Orders":
         """Several batches, one after another."""
-        if not parts:
+        full = [part for part in parts if part.owner.size]
+        if not full:
             return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
-        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return full[0] if len(full) == 1 else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
 
     def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Some of the orders."""
@@ -334,63 +354,3 @@ class Pool(NamedTuple):
     instruments: slice  # global numbers, contiguous; empty for a wallet that margins nothing
     local: slice  # the same within the venue
     wallet: int  # index of the venue's wallet pool; itself where the pool is the wallet
-
-
-class Valuation(Protocol):
-    """What market equity does not count."""
-
-    def haircuts(self, book: Exposure) -> Margins:
-        """Pure; minor units of the numeraire, >= 0."""
-        ...
-
-
-class Requirement(Protocol):
-    """What must be covered."""
-
-    def shares(self, book: Exposure) -> F8:
-        """Each leg's share of an account's maintenance, (A, K), summing to 1 in rows that hold a position."""
-        ...
-
-    def observe(self, market: MarketView) -> None:
-        """Learn from the past; the only mutation."""
-        ...
-
-    def margins(self, book: Exposure) -> Margins:
-        """Pure; minor units of the numeraire, unrounded, initial >= maintenance >= 0."""
-        ...
-
-
-class LiquidationPolicy(Protocol):
-    """Decides what to close when accounts are liquidatable."""
-
-    def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
-        """``weights`` (A, K) are each leg's share of maintenance."""
-        ...
-
-
-class LossLayer(Protocol):
-    """One stage of the waterfall."""
-
-    def absorb(self, loss: Residual, floor: Floor) -> Relief:
-        """What this layer takes of one bankrupt account's book and deficit; pure."""
-        ...
-
-
-class Population(Protocol):
-    """One behavioural type of Mesa agents, decided together."""
-
-    name: str  # unique in the market; names its random streams
-    count: int
-    traits: int  # uniform draws per member before the first step
-    width: int  # uniform draws per member and step
-    latency: int  # latency class 0..15, lower arrives first
-    fund_of: str  # name of the venue whose insurance fund this is, or ""
-
-    def start(self, setting: "Setting", draws: F8) -> I8:
-        """Settle in: keep what is needed of the setting, draw traits from ``draws`` (n, traits), and return each
-        member's starting wealth at each venue, (n, V) minor units of the numeraire."""
-        ...
-
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """All members' orders at once; touches nothing outside the population. ``draws`` is (n, width)."""
-        ...

@@ -170,9 +170,11 @@ class Venue:
 
     def equity(self, rows: slice) -> F8:
         """Equity of owners over all their accounts here, minor units of the numeraire, as last assessed."""
-        total: F8 = sum(state.risk.equity[rows] for state in self.states.values())  # type: ignore[assignment]
-        if self.wallet not in self.states:
-            total = total + self.wallet_cash(rows)
+        if self.wallet in self.states:
+            return self.states[self.wallet].risk.equity[rows]
+        total = self.wallet_cash(rows)
+        for state in self.states.values():
+            total = total + state.risk.equity[rows]
         return total
 
     def _volatility(self, returns: F8, half_life: float = 86_400.0) -> F8:

@@ -222,6 +222,7 @@ class Watch:
         self._wrap(market.ledger, "settle", self._posted)
         self._wrap(market.ledger, "transfer", self._posted)
         self._wrap(market.books, "match", self._matched)
+        self._wrap(market.books, "trade", self._matched)
         self._wrap(market.recorder, "close_outs", self._closed_out)
         self._wrap(market, "assess", None, self._assessed)
 

@@ -87,7 +87,11 @@ class Batch:
 
     def too_large(self, book: Exposure) -> B1:
         """(A,) whether a fill could take a position beyond the largest allowed."""
-        return np.any(np.maximum(book.position + book.bids, book.asks - book.position) > self.max_lots, axis=1)
+        beyond = np.zeros(len(book.position), dtype=bool)
+        for column, most in enumerate(self.max_lots):
+            held = book.position[:, column]
+            beyond |= (held + book.bids[:, column] > most) | (book.asks[:, column] - held > most)
+        return beyond
 
     def reducing(self) -> B1:
         """Orders that only shrink the position, net of other reducing orders resting or ahead of them."""
@@ -120,15 +124,18 @@ def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
     others one by one in arrival order.
     """
     o = batch.orders
-    passes = (o.quantity == 0) | (o.kind >= REDUCE_ONLY) | ~bound[o.owner]
-    asking = np.flatnonzero(~passes)
-    if not asking.size:
+    free = (o.quantity == 0) | ~bound[o.owner]
+    passes = free | (o.kind >= REDUCE_ONLY)
+    if passes.all():
         return passes
-    sent = np.flatnonzero(bound[o.owner] & (o.quantity != 0))  # reduce-only orders cost something, too
+    sent = np.flatnonzero(~free)  # reduce-only orders cost something, too
     accounts, row, book = batch.hypothetical(sent)
-    fine = ((shortage(accounts, book) <= 0) & ~batch.too_large(book))[row[~passes[sent]]]
-    passes[asking] = fine
-    hard = asking[~fine]
+    fine = (shortage(accounts, book) <= 0) & ~batch.too_large(book)
+    if fine.all():
+        return np.ones_like(passes)
+    asks = ~passes[sent]
+    passes[sent[asks]] = fine[row[asks]]
+    hard = np.flatnonzero(~passes)
     if not hard.size:
         return passes
     passes[hard] = batch.reduces[hard] = batch.reducing()[hard]

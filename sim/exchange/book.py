@@ -39,7 +39,7 @@ from sim.exchange.matching import (
     UNKNOWN,
     Matched,
 )
-from sim.types import I8, NOBODY
+from sim.types import I8, NOBODY, Fills
 
 __all__ = [
     "BUYS",
@@ -141,17 +141,26 @@ class Books:
         Raises:
             ValueError: an owner, instrument, slot or kind that does not exist; nothing has been done then.
         """
+        report = np.empty((len(orders), 5), dtype=np.int64)
+        stood = np.zeros(len(orders), dtype=np.int64) if stood is None else stood
+        count = self._run(orders, position, bands, stood, report)
+        return Matched(self._fills[:count].copy(), report)
+
+    def trade(self, orders: I8, position: I8, bands: I8, stood: I8) -> Fills:
+        """The same as `match` for those who need no report."""
+        count = self._run(orders, position, bands, stood, np.empty((1, 5), dtype=np.int64))
+        return Fills.of(self._fills[:count])
+
+    def _run(self, orders: I8, position: I8, bands: I8, stood: I8, report: I8) -> int:
+        """Fill ``self._fills`` and the report; returns the number of fills."""
         row = matching.fault(orders, self.instruments, self.owners)
         if row != NOBODY:
             raise ValueError(
                 f"order {row}: {orders[row].tolist()} names an owner, instrument, slot or kind that is not"
             )
         self._make_room(len(orders))
-        report = np.empty((len(orders), 5), dtype=np.int64)
         state = (self._data, self._resting, self._chain, self._delta)
-        stood = np.zeros(len(orders), dtype=np.int64) if stood is None else stood
-        count = matching.match(*state, position, bands, orders, stood, report, self._fills)
-        return Matched(self._fills[:count].copy(), report)
+        return int(matching.match(*state, position, bands, orders, stood, report, self._fills))
 
     def _make_room(self, incoming: int) -> None:
         """Room for all incoming orders to rest, and for a fill of each order, resting or incoming."""

@@ -254,17 +254,18 @@ def _remaining(data: I8, former: int, side: int, lots: int, stood: int) -> int:
 def match(
     data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, stood: I8, report: I8, fills: I8
 ) -> int:
-    """All orders of a batch, one after another; returns the number of fills.
+    """All orders of a batch, one after another; returns the number of fills. Of a single row, a report keeps the last.
 
     One long body on purpose: numba counts references to an array wherever its last use is in a branch, and inside
     this loop no use is the last.
     """
-    count = 0
+    count, told = 0, 1 if len(report) == len(orders) else 0
     for row in range(len(orders)):
         owner, instrument, quantity = orders[row, OWNER], orders[row, INSTRUMENT], orders[row, QUANTITY]
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
         base = _HEADER + instrument * data[_STRIDE]
-        report[row, MID2_BEFORE] = _mid2(data, base)
+        line = told * row
+        report[line, MID2_BEFORE] = _mid2(data, base)
         side = 1 if quantity > 0 else -1
         former = _found(data, chain[instrument, owner], slot)
         lots = _remaining(data, former, side, abs(quantity), stood[row])
@@ -310,11 +311,10 @@ def match(
             if left > 0 and kind in (IOC, MARKET):
                 status = CANCELLED
             elif left > 0:
-                status = RESTED
-                tag = (slot + 1) << 1 | reduces
+                status, tag = RESTED, (slot + 1) << 1 | reduces
                 _rest(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
-        report[row, STATUS], report[row, FILLED_LOTS] = status, lots - left
-        report[row, MID2_AFTER], report[row, LAST_AFTER] = _mid2(data, base), data[base + _LAST]
+        report[line, STATUS], report[line, FILLED_LOTS] = status, lots - left
+        report[line, MID2_AFTER], report[line, LAST_AFTER] = _mid2(data, base), data[base + _LAST]
     for row in range(count):
         delta[fills[row, TRADED], fills[row, TAKER]] = 0
         delta[fills[row, TRADED], fills[row, MAKER]] = 0

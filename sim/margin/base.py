@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter
 
 from sim import margin
 from sim.component import Component, choice
-from sim.types import Contracts, Exposure, Margins, Requirement
+from sim.protocols import Requirement
+from sim.types import Contracts, Exposure, Margins
 
 
 class NettingComponent(Component):

@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from sim.margin.base import AnyRequirement, RequirementComponent
-from sim.types import F8, Contracts, Exposure, Margins, MarketView, Requirement
+from sim.protocols import Requirement
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class Compressed(RequirementComponent):

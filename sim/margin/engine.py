@@ -10,7 +10,8 @@ from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation
 from sim.margin.cash import Cash
 from sim.margin.netting import Cross
 from sim.margin.tiered import Tiered
-from sim.types import F8, Contracts, Exposure, MarketView, Requirement, Risk, Valuation
+from sim.protocols import Requirement, Valuation
+from sim.types import F8, Contracts, Exposure, MarketView, Risk
 
 DUST = 1e-12
 """Relative noise of a sum of floats: an amount this near to a whole number is that number."""

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 
 from sim import margin
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
-from sim.types import Exposure, Margins, Requirement
+from sim.protocols import Requirement
+from sim.types import Exposure, Margins
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "tiered": [{}, TIERED, {"maintenance_ratio": 0.0}],

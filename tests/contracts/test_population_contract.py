@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import POPULATIONS, Behaviour, Participant, populate
-from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Outlook, Population
+from sim.protocols import Population
+from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Outlook
 
 KINDS = sorted(POPULATIONS)
 REQUIRED = {"arbitrageurs": {"spot_venue": "beta"}}

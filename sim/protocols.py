@@ -1,0 +1,81 @@
+"""What the swappable parts of a market promise, in terms of the records of ``sim.types``."""
+
+from typing import Protocol
+
+from sim.types import (
+    F8,
+    I8,
+    AccountView,
+    CloseOuts,
+    Distress,
+    Exposure,
+    Floor,
+    Margins,
+    MarketView,
+    Orders,
+    Outlook,
+    Relief,
+    Residual,
+    Risk,
+    Setting,
+)
+
+
+class Valuation(Protocol):
+    """What market equity does not count."""
+
+    def haircuts(self, book: Exposure) -> Margins:
+        """Pure; minor units of the numeraire, >= 0."""
+        ...
+
+
+class Requirement(Protocol):
+    """What must be covered."""
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's share of an account's maintenance, (A, K), summing to 1 in rows that hold a position."""
+        ...
+
+    def observe(self, market: MarketView) -> None:
+        """Learn from the past; the only mutation."""
+        ...
+
+    def margins(self, book: Exposure) -> Margins:
+        """Pure; minor units of the numeraire, unrounded, initial >= maintenance >= 0."""
+        ...
+
+
+class LiquidationPolicy(Protocol):
+    """Decides what to close when accounts are liquidatable."""
+
+    def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
+        """``weights`` (A, K) are each leg's share of maintenance."""
+        ...
+
+
+class LossLayer(Protocol):
+    """One stage of the waterfall."""
+
+    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+        """What this layer takes of one bankrupt account's book and deficit; pure."""
+        ...
+
+
+class Population(Protocol):
+    """One behavioural type of Mesa agents, decided together."""
+
+    name: str  # unique in the market; names its random streams
+    count: int
+    traits: int  # uniform draws per member before the first step
+    width: int  # uniform draws per member and step
+    latency: int  # latency class 0..15, lower arrives first
+    fund_of: str  # name of the venue whose insurance fund this is, or ""
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        """Settle in: keep what is needed of the setting, draw traits from ``draws`` (n, traits), and return each
+        member's starting wealth at each venue, (n, V) minor units of the numeraire."""
+        ...
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """All members' orders at once; touches nothing outside the population. ``draws`` is (n, width)."""
+        ...
