@@ -8,7 +8,7 @@ import numpy as np
 from sim.causes import DEPOSIT, FUNDING, VOLUNTARY
 from sim.errors import ConfigError
 from sim.exchange.admission import Batch, admit
-from sim.exchange.book import KIND, RESERVE
+from sim.exchange.book import INSTRUMENT, KIND
 from sim.jit import kernel
 from sim.margin.calls import WIDTH
 from sim.rounding import balanced
@@ -120,8 +120,8 @@ def _meet_calls(market: "Market", venue: "Venue") -> None:
         market.ledger.transfer(deposits, DEPOSIT)
 
 
-def collect_orders(market: "Market") -> Orders:
-    """Everybody's orders for this step, by owner, in order of arrival; the outside's spot quotes come first."""
+def collect_orders(market: "Market") -> I8:
+    """Everybody's orders for this step, packed for the books (n, 8), in order of arrival; the outside's come first."""
     outlook, everybody = market.outlook(), market.accounts(slice(0, market.outside))
     batches, latency = [_spot_quotes(market)], [0]
     for population, members in zip(market.populations, market.members, strict=True):
@@ -132,7 +132,11 @@ def collect_orders(market: "Market") -> Orders:
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
     orders = Orders.join(batches)
     keys = np.sort(arrival_keys(market, orders.owner, classes))  # distinct, and the low bits are the order's place
-    return orders.take(keys & ((1 << PLACE_BITS) - 1))
+    for venue in market.venues:
+        _set_bands(market.bands, venue)
+    mark = np.concatenate([venue.view.mark for venue in market.venues])
+    places = keys & ((1 << PLACE_BITS) - 1)
+    return pack(*orders, places, mark, market.bands, market.contracts.multiplier, market.fee)
 
 
 def arrival_keys(market: "Market", owner: I8, latency: I8) -> I8:
@@ -165,31 +169,21 @@ def _spot_quotes(market: "Market") -> Orders:
     return Orders.join(parts)
 
 
-def admit_orders(market: "Market", orders: Orders) -> tuple[I8, I8]:
-    """The orders that margin allows (MAR-1, ISO-1), packed for the books, in order of arrival.
-
-    With them come the lots that each would replace now, (n,).
-    """
-    for venue in market.venues:
-        _set_bands(market.bands, venue)
-    mark = np.concatenate([venue.view.mark for venue in market.venues])
-    packed = pack(*orders, mark, market.bands, market.contracts.multiplier, market.fee)
-    replaced, reserve = market.books.replaced(packed), np.ascontiguousarray(packed[:, RESERVE])
-    passes, reduces = np.zeros((2, orders.owner.size), dtype=bool)
-    pool_of = market.ledger.pool_of[orders.instrument]
+def admit_orders(market: "Market", orders: I8) -> tuple[I8, I8]:
+    """The orders that margin allows, and the lots that each would replace now, (n,) (MAR-1, ISO-1)."""
+    replaced = market.books.replaced(orders)
+    passes, reduces = np.zeros((2, len(orders)), dtype=bool)
+    alone = len(market.ledger.pools) == 1
     for venue in market.venues:
         for state in venue.states.values():
-            alone = len(market.ledger.pools) == 1
-            mine = slice(None) if alone else np.flatnonzero(pool_of == state.pool.number)
-            local = orders.take(mine)
-            local = local._replace(instrument=local.instrument - state.pool.instruments.start)
-            max_lots = market.max_lots[state.pool.instruments]
-            batch = Batch(local, reserve[mine], replaced[mine], venue.book(state.pool), max_lots)
+            pool, part = state.pool, state.pool.instruments
+            mine = slice(None) if alone else market.ledger.pool_of[orders[:, INSTRUMENT]] == pool.number
+            batch = Batch(orders[mine], replaced[mine], venue.book(pool), market.max_lots[part], part.start)
             passes[mine] = _admit_pool(market, venue, state, batch)
             reduces[mine] = batch.reduces
-    packed[reduces, KIND] |= REDUCE_ONLY
+    orders[reduces, KIND] |= REDUCE_ONLY
     stood = replaced[:, 0]
-    return (packed, stood) if passes.all() else (packed[passes], stood[passes])
+    return (orders, stood) if passes.all() else (orders[passes], stood[passes])
 
 
 def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Batch) -> B1:
@@ -205,10 +199,10 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
     passes = admit(batch, market.watched, shortage)
     if venue.wallet == state.pool.number:
         return passes
-    sent = passes & market.watched[batch.orders.owner] & (batch.orders.quantity != 0)
-    opening = batch.orders.owner[sent & (batch.orders.kind < REDUCE_ONLY) & ~batch.reduces]
+    sent = passes & market.watched[batch.owner] & (batch.quantity != 0)
+    opening = batch.owner[sent & (batch.orders[:, KIND] < REDUCE_ONLY) & ~batch.reduces]
     if opening.size:
-        used = np.flatnonzero(sent & np.isin(batch.orders.owner, opening))
+        used = np.flatnonzero(sent & np.isin(batch.owner, opening))
         accounts, _, book = batch.hypothetical(used)
         verdict = state.engine.admits(book)
         lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.purse(accounts)).astype(np.int64)
@@ -233,27 +227,28 @@ def pack(
     limit: I8,
     kind: I8,
     slot: I8,
+    places: I8,
     mark: F8,
     bands: I8,
     multiplier: I8,
     fee: F8,
 ) -> I8:
-    """Orders as the books take them, (n, 8), with the minor units per lot that each may cost beyond its margin.
+    """Orders in the order of ``places``, (n, 8), with the minor units per lot that each may cost beyond its margin.
 
     That reserve is the higher fee, taker's or maker's, at the limit and what the limit is worse than the mark; a market
     order's limit is the price band (MAR-1).
     """
     packed = np.empty((owner.size, 8), dtype=np.int64)
-    for i in range(owner.size):
-        k, buys = instrument[i], quantity[i] > 0
-        worst = limit[i]
+    for row in range(owner.size):
+        i = places[row]
+        k, buys, worst = instrument[i], quantity[i] > 0, limit[i]
         if kind[i] & ~REDUCE_ONLY == MARKET:
             worst = bands[k, 1] if buys else bands[k, 0]
         worse = max(0.0, worst - mark[k] if buys else mark[k] - worst)
-        packed[i, 0], packed[i, 1], packed[i, 2], packed[i, 3] = owner[i], instrument[i], quantity[i], limit[i]
-        packed[i, 4], packed[i, 5] = kind[i], slot[i]
-        packed[i, 6] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
-        packed[i, 7] = NOBODY
+        packed[row, 0], packed[row, 1], packed[row, 2], packed[row, 3] = owner[i], k, quantity[i], limit[i]
+        packed[row, 4], packed[row, 5] = kind[i], slot[i]
+        packed[row, 6] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
+        packed[row, 7] = NOBODY
     return packed
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sim.exchange.matching import INSTRUMENT, OWNER, QUANTITY
 from sim.jit import kernel
-from sim.types import B1, F8, I8, NOBODY, REDUCE_ONLY, Exposure, Orders
+from sim.types import B1, F8, I8, NOBODY, REDUCE_ONLY, Exposure
 
 Shortage = Callable[[I8, Exposure], F8]
 """What accounts (rows, hypothetical book) lack to hold a book, minor units; nil or below = affordable."""
@@ -28,9 +29,7 @@ def distinct(owner: I8, place: I8) -> tuple[I8, I8]:
 
 
 @kernel
-def rest(
-    bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, column: I8, quantity: I8, reserve: I8, replaced: I8
-) -> None:
+def rest(bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, orders: I8, replaced: I8, first: int) -> None:
     """Let the picked orders rest in the books of their accounts, beside those they replace.
 
     An order may come too late to replace another. Then what the other traded is taken off it (see `Books.match`), so
@@ -38,34 +37,46 @@ def rest(
     """
     for i in range(row.size):
         order = pick[i]
-        a, k, lots, former = row[i], column[order], quantity[order], replaced[order, 0]
+        a, k, lots, reserve = row[i], orders[order, 1] - first, orders[order, 2], orders[order, 6]
+        former = replaced[order, 0]
         former = abs(former) if (former > 0) == (lots > 0) else 0
         more = max(abs(lots) - former, 0)
         if lots > 0:
             bids[a, k] += more
         else:
             asks[a, k] += more
-        reserved[a, k] += max(abs(lots) * reserve[order] - former * replaced[order, 1], more * reserve[order])
+        reserved[a, k] += max(abs(lots) * reserve - former * replaced[order, 1], more * reserve)
+
+
+@kernel
+def sort_out(orders: I8, bound: B1) -> tuple[B1, B1]:
+    """Which orders cost nothing (cancels, and those of accounts that nothing binds), and which ask for no margin."""
+    free, passes = np.empty(len(orders), dtype=np.bool_), np.empty(len(orders), dtype=np.bool_)
+    for i in range(len(orders)):
+        free[i] = orders[i, 2] == 0 or not bound[orders[i, 0]]
+        passes[i] = free[i] or orders[i, 4] >= REDUCE_ONLY
+    return free, passes
 
 
 class Batch:
     """The orders of one pool, in arrival order, waiting for admission.
 
     Args:
-        orders: owners are rows of the pool, instruments its columns.
-        reserve: (n,) minor units per lot for fees and limit-against-mark loss.
+        orders: (n, 8) as packed for the books.
         replaced: (n, 2) resting lots (signed) that each order replaces, and their reserve per lot.
         book: the pool.
         max_lots: (K,) largest position of one account.
+        first: global number of the pool's first instrument.
 
     Attributes:
         reduces: (n,) orders that were admitted only because they reduce, and must do no more.
     """
 
-    def __init__(self, orders: Orders, reserve: I8, replaced: I8, book: Exposure, max_lots: I8) -> None:
-        self.orders, self.reserve, self.replaced = orders, reserve, replaced
-        self.book, self.max_lots = book, max_lots
-        self.reduces = np.zeros(reserve.size, dtype=bool)
+    def __init__(self, orders: I8, replaced: I8, book: Exposure, max_lots: I8, first: int) -> None:
+        self.orders, self.replaced, self.book = orders, replaced, book
+        self.max_lots, self._first = max_lots, first
+        self.owner, self.quantity = orders[:, OWNER], orders[:, QUANTITY]
+        self.reduces = np.zeros(len(orders), dtype=bool)
         self._place = np.full(book.balance.shape[0], NOBODY)
 
     def hypothetical(self, pick: I8) -> tuple[I8, I8, Exposure]:
@@ -74,15 +85,14 @@ class Batch:
         Where most of the pool asks, all of it is taken: verdicts are by row, and copying columns beats picking rows.
         """
         if 2 * pick.size > self._place.size:
-            accounts, row = np.arange(self._place.size), self.orders.owner[pick]
+            accounts, row = np.arange(self._place.size), self.owner[pick]
             book = self.book._replace(
                 bids=self.book.bids.copy(), asks=self.book.asks.copy(), reserved=self.book.reserved.copy()
             )
         else:
-            accounts, row = distinct(self.orders.owner[pick], self._place)
+            accounts, row = distinct(self.owner[pick], self._place)
             book = self.book.take(accounts)
-        o = self.orders
-        rest(book.bids, book.asks, book.reserved, row, pick, o.instrument, o.quantity, self.reserve, self.replaced)
+        rest(book.bids, book.asks, book.reserved, row, pick, self.orders, self.replaced, self._first)
         return accounts, row, book
 
     def too_large(self, book: Exposure) -> B1:
@@ -95,25 +105,24 @@ class Batch:
 
     def reducing(self) -> B1:
         """Orders that only shrink the position, net of other reducing orders resting or ahead of them."""
-        o = self.orders
-        held = self.book.position[o.owner, o.instrument]
-        against = (o.quantity != 0) & (np.sign(o.quantity) == -np.sign(held))
-        resting = np.where(held > 0, self.book.asks[o.owner, o.instrument], self.book.bids[o.owner, o.instrument])
-        own = np.where(np.sign(self.replaced[:, 0]) == np.sign(o.quantity), np.abs(self.replaced[:, 0]), 0)
-        room = np.abs(held) - resting + own
-        return against & (_ahead(o, np.where(against, np.abs(o.quantity), 0)) + np.abs(o.quantity) <= room)
+        owner, column, lots = self.owner, self.orders[:, INSTRUMENT] - self._first, np.abs(self.quantity)
+        held = self.book.position[owner, column]
+        against = (self.quantity != 0) & (np.sign(self.quantity) == -np.sign(held))
+        resting = np.where(held > 0, self.book.asks[owner, column], self.book.bids[owner, column])
+        own = np.where(np.sign(self.replaced[:, 0]) == np.sign(self.quantity), np.abs(self.replaced[:, 0]), 0)
+        key = owner * len(self.max_lots) + column
+        return against & (ahead(key, np.where(against, lots, 0)) + lots <= np.abs(held) - resting + own)
 
 
-def _ahead(orders: Orders, lots: I8) -> I8:
-    """Lots of earlier orders of the same account and instrument, in arrival order."""
-    ahead = np.zeros(lots.size, dtype=np.int64)
-    key = orders.owner * (orders.instrument.max(initial=0) + 1) + orders.instrument
+def ahead(key: I8, lots: I8) -> I8:
+    """Lots of earlier rows with the same key, in the order given."""
+    before = np.zeros(lots.size, dtype=np.int64)
     order = np.argsort(key, kind="stable")
     total = np.cumsum(lots[order]) - lots[order]
     first = np.r_[True, key[order][1:] != key[order][:-1]] if key.size else np.empty(0, dtype=bool)
     start = np.maximum.accumulate(np.where(first, np.arange(key.size), 0))
-    ahead[order] = total - total[start]
-    return ahead
+    before[order] = total - total[start]
+    return before
 
 
 def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
@@ -123,9 +132,7 @@ def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
     filling all buys and all sells, finds initial margin covered. Else those that reduce pass as reduce-only, and the
     others one by one in arrival order.
     """
-    o = batch.orders
-    free = (o.quantity == 0) | ~bound[o.owner]
-    passes = free | (o.kind >= REDUCE_ONLY)
+    free, passes = sort_out(batch.orders, bound)
     if passes.all():
         return passes
     sent = np.flatnonzero(~free)  # reduce-only orders cost something, too
@@ -145,13 +152,11 @@ def admit(batch: Batch, bound: B1, shortage: Shortage) -> B1:
 
 def _one_by_one(batch: Batch, shortage: Shortage, hard: I8, passes: B1) -> None:
     """Try each account's first order, then its first two, and so on, dropping those it cannot afford."""
-    owners = batch.orders.owner
-    rank = _ahead(
-        batch.orders._replace(instrument=np.zeros_like(owners)).take(hard), np.ones(hard.size, dtype=np.int64)
-    )
+    owner = batch.owner
+    rank = ahead(owner[hard], np.ones(hard.size, dtype=np.int64))
     for turn in range(int(rank.max(initial=-1)) + 1):
         tried = hard[rank == turn]
-        mine = np.isin(owners, owners[tried]) & (passes & (batch.orders.quantity != 0))
+        mine = np.isin(owner, owner[tried]) & (passes & (batch.quantity != 0))
         accounts, row, book = batch.hypothetical(np.r_[tried, np.flatnonzero(mine)])
         fine = (shortage(accounts, book) <= 0) & ~batch.too_large(book)
         passes[tried] = fine[row[: tried.size]]
