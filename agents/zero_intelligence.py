@@ -34,7 +34,7 @@ class Crowd(Behaviour):
 
     agent: ClassVar[type[Participant]] = ZeroIntelligence
     traits: ClassVar[int] = 1
-    width: ClassVar[int] = 2
+    width: ClassVar[int] = 1
 
     kind: Literal["zero_intelligence"] = "zero_intelligence"
     name: str = Field("zero_intelligence", min_length=1, description="name of the population, unique (text)")
@@ -68,12 +68,12 @@ class Crowd(Behaviour):
 
 @kernel
 def _order(draws: F8, mark: F8, column: I8, highest: I8, ticks: int, lots: int) -> tuple[I8, I8]:
-    """Limits and signed lots. Of twice the first draw the whole part is the side, the fraction the size."""
+    """Limits and signed lots, of one draw each: its first bit is the side, the next few the price, then the size."""
     limit, quantity = np.empty_like(column), np.empty_like(column)
     for i in range(column.size):
-        away = int(draws[i, 1] * (2 * ticks + 1)) - ticks
-        limit[i] = min(max(int(mark[column[i]]) + away, 1), highest[i])
         side = 2 * draws[i, 0]
-        size = int((side if side < 1 else side - 1) * lots) + 1
+        away = (side if side < 1 else side - 1) * (2 * ticks + 1)
+        size = int((away - int(away)) * lots) + 1
+        limit[i] = min(max(int(mark[column[i]]) + int(away) - ticks, 1), highest[i])
         quantity[i] = size if side < 1 else -size
     return limit, quantity
