@@ -273,8 +273,8 @@ class Fills(NamedTuple):
 
     @classmethod
     def of(cls, packed: I8) -> "Fills":
-        """Fills from a table (m, 6) of these columns."""
-        return cls(*np.ascontiguousarray(packed.T))
+        """Fills from a table (m, 6) of these columns; copies, for the books write the next trades over the table."""
+        return cls(*packed.T.copy())
 
 
 class CloseOuts(NamedTuple):
