@@ -299,7 +299,8 @@ class Waterfall:
         if relief.assumes != NOBODY:
             absorbed = short
             self._hand_over(account, relief.assumes)
-        self._refresh(np.unique(np.r_[account, fills.maker, relief.payers]))
+        touched = np.r_[account, fills.maker, relief.payers, relief.assumes]
+        self._refresh(np.unique(touched[touched != NOBODY]))
         lots = np.zeros(self.pool.instruments.stop - start, dtype=np.int64)
         np.add.at(lots, fills.instrument, np.abs(fills.quantity))
         worth = self.market.worth()[self.pool.instruments] * self.venue.view.mark[self.pool.local]

@@ -16,3 +16,19 @@ def test_trades_stay_what_they_were_when_the_books_go_on():
     before = [column.tolist() for column in kept]
     books.trade(meet + np.array([2, 0, 0, 10, 0, 0, 0, 0]), position, bands, stood)
     assert [column.tolist() for column in kept] == before
+
+
+def test_a_fund_that_took_a_flat_account_over_is_asked_for_no_more_than_it_has_left():
+    """LOSS-2, LOSS-3: of two ruinous exits the fund pays for the first, and has 20 units left for the second."""
+    exits = [(member, 0, -150, 600, IOC | REDUCE_ONLY, 1) for member in (0, 1)]
+    entries = [(0, 0, 150, 1000, LIMIT, 0), (1, 0, 150, 1000, LIMIT, 0), (2, 0, -300, 1000, LIMIT, 0)]
+    people = [
+        script([200.0, 200.0, 160.0], {1: entries, 2: [(2, 0, 300, 600, LIMIT, 1), *exits]}),
+        {"kind": "insurance_fund", "venue": "x", "wealth": 420.0},
+    ]
+    rules = config(venue(waterfall=({"kind": "fund"}, {"kind": "socialised", "base": "equity"})), steps=2)
+    market = build(rules, people)
+    for _ in range(2):
+        market.step()
+    assert market.recorder.frames()["losses"]["layer"].tolist() == ["fund", "socialised"]
+    assert market.venues[0].states[0].risk.equity.min() >= 0
