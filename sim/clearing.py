@@ -134,8 +134,8 @@ def _execute(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts) -> Exe
     np.minimum.at(lowest, first, numbers)
     notional = _notional(market, matched.fills, numbers)
     _charge(market, venue, pool, plan, notional)
-    marks_before, marks_after = _marks(venue, plan.instrument - venue.part.start, matched.report, before)
     venue.remark(market.books.tops()[venue.part])
+    marks_before, marks_after = _marks(venue, plan.instrument - venue.part.start, matched.report, before)
     equity, maintenance = _seen(venue, pool, plan.account)
     mids = [_mid(matched.report[:, column]) for column in (MID2_BEFORE, MID2_AFTER)]
     filled = matched.report[:, FILLED_LOTS]
@@ -185,16 +185,20 @@ def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notiona
 
 
 def _marks(venue: "Venue", columns: I8, report: I8, before: F8) -> tuple[F8, F8]:
-    """The mark of each close-out's instrument just before and just after it (LIQ-4)."""
+    """The mark of each close-out's instrument just before and just after it, from a venue marked anew (LIQ-4).
+
+    Close-outs only take quotes away: a book that ends bare has been so since the last of them that traded.
+    """
     old, new = np.empty(columns.size), np.empty(columns.size)
     for column in np.unique(columns):
         here = np.flatnonzero(columns == column)
+        traded = np.flatnonzero(report[here, FILLED_LOTS])
         quotes = venue.quotes._replace(
             mid=_mid(report[here, MID2_AFTER]),
             last=report[here, LAST_AFTER].astype(np.float64),
             oracle=np.full(here.size, venue.quotes.oracle[column]),
             basis=np.full(here.size, venue.basis[column]),
-            bare=np.zeros(here.size, dtype=bool),
+            bare=venue.quotes.bare[column] & (np.arange(here.size) >= traded.max(initial=0)),
         )
         new[here] = venue.mark_of(quotes)
         old[here] = np.r_[before[column], new[here[:-1]]]

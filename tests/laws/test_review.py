@@ -32,3 +32,17 @@ def test_a_fund_that_took_a_flat_account_over_is_asked_for_no_more_than_it_has_l
         market.step()
     assert market.recorder.frames()["losses"]["layer"].tolist() == ["fund", "socialised"]
     assert market.venues[0].states[0].risk.equity.min() >= 0
+
+
+def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see():
+    """MARK-1, LIQ-4: bare books are marked without the last trade, so `mark_after` is, too, and pushes to the unit."""
+    entries = [(0, 0, 100, 1000, LIMIT, 0), (2, 0, 50, 1000, LIMIT, 0), (1, 0, -150, 1000, LIMIT, 0)]
+    people = [script([51.0, 1e5, 30.0], {1: entries, 2: [(1, 0, 60, 960, LIMIT, 1), (1, 0, 40, 955, LIMIT, 2)]})]
+    market = build(config(steps=2, stresses=[move(2, -0.06)]), people)
+    for _ in range(2):
+        market.step()
+    frames = market.recorder.frames()
+    seen = frames["closeouts"][["owner", "filled", "mark_before", "mark_after"]]
+    assert seen.to_numpy().tolist() == [[0, 100, 970, 940], [2, 0, 940, 940]]
+    parent = frames["causes"].query("kind == 'close_out'")
+    assert parent["amount"].tolist() == [50 * (940 - 970) + 38]  # 1,213 of maintenance fall to 1,175
