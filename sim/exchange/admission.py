@@ -11,6 +11,9 @@ from sim.types import B1, F8, I8, NOBODY, REDUCE_ONLY, Exposure
 Shortage = Callable[[I8, Exposure], F8]
 """What accounts (rows, hypothetical book) lack to hold a book, minor units; nil or below = affordable."""
 
+COUNTLESS = 2**60
+"""Lots beyond any position; sums of orders stop here, so that they cannot wrap around."""
+
 
 @kernel
 def distinct(owner: I8, place: I8) -> tuple[I8, I8]:
@@ -40,11 +43,11 @@ def rest(bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, orders: I8, replac
         a, k, lots, reserve = row[i], orders[order, 1] - first, orders[order, 2], orders[order, 6]
         former = replaced[order, 0]
         former = abs(former) if (former > 0) == (lots > 0) else 0
-        more = max(abs(lots) - former, 0)
+        more = min(max(abs(lots) - former, 0), COUNTLESS)
         if lots > 0:
-            bids[a, k] += more
+            bids[a, k] = min(bids[a, k] + more, COUNTLESS)
         else:
-            asks[a, k] += more
+            asks[a, k] = min(asks[a, k] + more, COUNTLESS)
         reserved[a, k] += max(abs(lots) * reserve - former * replaced[order, 1], more * reserve)
 
 

@@ -46,3 +46,13 @@ def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see()
     assert seen.to_numpy().tolist() == [[0, 100, 970, 940], [2, 0, 940, 940]]
     parent = frames["causes"].query("kind == 'close_out'")
     assert parent["amount"].tolist() == [50 * (940 - 970) + 38]  # 1,213 of maintenance fall to 1,175
+
+
+def test_orders_beyond_all_bounds_are_refused():
+    """MAR-1: four times 2^62 lots is nothing in 64 bits, and yet more than 1,000 units of money can carry."""
+    huge = [(0, 0, 2**62, 900, LIMIT, slot) for slot in range(4)]
+    people = [script([10.0, 1e6], {1: huge, 2: [(1, 0, -10_000, 900, LIMIT, 0)]})]
+    market = build(config(steps=2), people)
+    for _ in range(2):
+        market.step()
+    assert not market.ledger.position.any()
