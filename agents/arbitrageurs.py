@@ -79,7 +79,7 @@ class Arbitrageurs(Behaviour):
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Pair the instruments, draw wealth and patience; see ``sim.protocols.Population``."""
-        venue, spot_venue = self.venue_in(setting, self.venue), self.venue_in(setting, self.spot_venue)
+        venue, spot_venue = self.venue_in(setting, self.venue), self.venue_in(setting, self.spot_venue, "spot_venue")
         perp = self.listed(setting, venue, self.instruments)
         spot = self._twins(setting, perp, spot_venue)
         lot = setting.contracts.lot

@@ -14,7 +14,7 @@ from sim.types import B1, F8, I8, PERPETUAL, MarketView, Outlook, Setting
 DAY = 86_400.0
 YEAR = 365 * DAY
 BASIS_POINT = 1e-4
-_MOST_LOTS = 2.0**53
+_EXACT = 2.0**53
 
 
 class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
@@ -66,14 +66,26 @@ class Behaviour(Component):
         """Name of the venue whose insurance fund this is, or nothing."""
         return ""
 
-    def venue_in(self, setting: Setting, name: str) -> int:
+    def venue_in(self, setting: Setting, name: str, field: str = "venue") -> int:
         """Index of a venue; raises ConfigError where the market has none of that name."""
         if name not in setting.venues:
-            raise ConfigError([f"{self.name}.venue: {name!r} is not one of {', '.join(setting.venues)}"])
+            raise ConfigError([f"{self.name}.{field}: {name!r} is not one of {', '.join(setting.venues)}"])
         return setting.venues.index(name)
 
     def wealth_at(self, setting: Setting, venue: int, wealth: F8) -> I8:
-        """Wealth (n,) in units of the numeraire, all of it at one venue: (n, V) minor units."""
+        """Wealth (n,) in units of the numeraire, all of it at one venue: (n, V) minor units.
+
+        Raises:
+            ConfigError: a member would own more than floats count exactly.
+        """
+        most = float(wealth.max()) * setting.unit
+        if not most < _EXACT:
+            raise ConfigError(
+                [
+                    f"{self.name}.wealth: {self.wealth:g} gives a member {most:.3g} minor units, must stay below 2^53, "
+                    "lower it or its spread"
+                ]
+            )
         placed = np.zeros((self.count, len(setting.venues)), dtype=np.int64)
         placed[:, venue] = np.rint(wealth * setting.unit).astype(np.int64)
         return placed
@@ -110,9 +122,10 @@ class Stall(NamedTuple):
 
 
 def lognormal(draws: F8, median: float, sigma: float) -> F8:
-    """Lognormal numbers with this median and standard deviation of the log, from uniform draws."""
-    spread: F8 = np.exp(sigma * ndtri(np.clip(draws, 2.0**-54, 1 - 2.0**-53)))
-    return median * spread
+    """Lognormal numbers with this median and standard deviation of the log, from uniform draws; inf if too large."""
+    with np.errstate(over="ignore"):
+        spread: F8 = np.exp(sigma * ndtri(np.clip(draws, 2.0**-54, 1 - 2.0**-53)))
+        return median * spread
 
 
 def hazard(dt: float, mean: float) -> float:
@@ -131,4 +144,4 @@ def whole_lots(value: F8, lot: F8) -> I8:
     """Whole lots that a value buys, nil where either is not a positive number."""
     usable: B1 = np.isfinite(value) & (value > 0) & (lot > 0)
     lots = np.divide(value, lot, out=np.zeros(np.broadcast_shapes(value.shape, lot.shape)), where=usable)
-    return np.minimum(lots, _MOST_LOTS).astype(np.int64)
+    return np.minimum(lots, _EXACT).astype(np.int64)

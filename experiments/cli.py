@@ -82,7 +82,7 @@ def run(
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from error
     except KeyboardInterrupt as error:
-        _say("interrupted before anything was recorded")
+        _say("interrupted; nothing was kept")
         raise typer.Exit(INTERRUPTED) from error
     typer.echo(outcome.folder)
     if outcome.status != COMPLETE:

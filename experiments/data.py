@@ -90,7 +90,10 @@ def _column(source: str, frame: pd.DataFrame, name: str) -> "pd.Series[float]":
 
 def _days(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
     column = _column(source, frame, "date")
-    days = pd.to_datetime(column, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")
+    try:
+        days = pd.to_datetime(column, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")
+    except ValueError as error:  # time zones that differ from row to row
+        raise DataError(f"{source}: {str(error).split('.')[0]}; dates need none: write days as 2008-09-15") from error
     wrong = np.flatnonzero(days.isna())
     if wrong.size:
         row = int(wrong[0])
@@ -109,5 +112,9 @@ def _prices(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int, int], np
     for number, name in enumerate(COLUMNS):
         if some or name == "close":
             column = _column(source, frame, name)
-            prices[:, number] = pd.to_numeric(column, errors="coerce")
+            prices[:, number] = numbers = pd.to_numeric(column, errors="coerce")
+            wrong = np.flatnonzero(numbers.isna() & column.notna())
+            if wrong.size:
+                row = int(wrong[0])
+                raise DataError(f"{source}: row {row}: {name} '{column.iloc[row]}' is not a number: correct it")
     return prices

@@ -16,7 +16,7 @@ from agents import populate
 from experiments import figures, provenance, store
 from experiments.config import RunConfig
 from experiments.data import read_replays
-from sim.errors import DeleverageError
+from sim.errors import ConfigError, DataError, DeleverageError
 from sim.market import Market
 
 COMPLETE, INTERRUPTED = "complete", "interrupted"
@@ -53,7 +53,7 @@ def execute(
     Raises:
         ConfigError, DataError: what the configuration names cannot be built.
         OutputError: a result is there already, or the place cannot be written.
-        RunError: a step failed; the traceback is in the result's ``failed/``.
+        RunError: building the market or a step failed; the traceback is in the result's ``failed/``.
     """
     config = config if seed is None else config.model_copy(update={"seed": seed})
     bars = read_replays(config.underlyings)
@@ -62,15 +62,19 @@ def execute(
     final = out if out is not None else Path("results") / f"{config.name}-{identity}"
     with store.Draft(final, overwrite=overwrite) as draft:
         began = time.perf_counter()
-        market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
+        place = "building"
         try:
+            market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
+            place = ""
             status = _advance(market, config.name, quiet)
             summary = {"status": status, **market.recorder.summary()}
             about = {"config": store.canonical(plain), "config_hash": identity, "version": provenance.version()}
             _write(market, draft.folder, about, summary)
+        except (ConfigError, DataError):
+            raise
         except Exception as error:
             path = draft.fail(f"seed-{config.seed}", traceback.format_exc())
-            place = f"step {market.tick} of {market.steps_planned}"
+            place = place or f"step {market.tick} of {market.steps_planned}"
             raise RunError(f"{config.name}: {place}: {type(error).__name__}: {_first_line(error)}", path) from error
         store.write_yaml(plain, draft.folder / "config.resolved.yaml")
         record = {"config_hash": identity, "data": digests, "seed": config.seed, "status": status}

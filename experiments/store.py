@@ -48,6 +48,8 @@ class Draft:
     def __init__(self, final: Path, *, overwrite: bool = False) -> None:
         self.final = final
         self.overwrite = overwrite
+        if final.name in ("", ".."):
+            raise OutputError(f"{final}: is no new folder, results need one of their own, name it with --out")
         self.folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> Self:
@@ -88,6 +90,8 @@ class Draft:
         return path
 
     def _refuse(self) -> None:
+        if self.final.is_symlink() and not self.final.exists():
+            raise OutputError(f"{self.final}: is a link to nothing, results need a folder, choose another with --out")
         if not self.final.exists():
             return
         if not self.final.is_dir():

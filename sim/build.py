@@ -58,14 +58,27 @@ def assemble(
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
     setting = Setting(config.dt, unit, *names, contracts)
     watched = np.arange(owners) < agents
-    for population, rows in zip(populations, members, strict=True):
-        draws = streams.uniform(f"traits/{population.name}", 0, population.count, population.traits)
-        wealth = population.start(setting, draws)
+    for rows, wealth in zip(members, _started(populations, setting, streams), strict=True):
         for venue in venues:
             venue.endow(agents, rows, wealth[:, venue.number])
     max_lots = np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64)
     path = _outside(config, streams, bars)
     return Parts(path, contracts, venues, populations, members, agents, books, ledger, watched, max_lots)
+
+
+def _started(populations: Sequence[Population], setting: Setting, streams: Streams) -> list[I8]:
+    """Each population's wealth, (n, V); problems of all populations are told at once, by their place in the list."""
+    endowments, problems = [], []
+    for number, population in enumerate(populations):
+        draws = streams.uniform(f"traits/{population.name}", 0, population.count, population.traits)
+        try:
+            endowments.append(population.start(setting, draws))
+        except ConfigError as error:
+            own = f"{population.name}."
+            problems += [f"populations.{number}.{line.removeprefix(own)}" for line in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return endowments
 
 
 def _contracts(config: MarketConfig, listed: Sequence[tuple[int, Instrument]]) -> Contracts:
@@ -78,7 +91,10 @@ def _listing(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[
     pools: list[Pool] = []
     for v, venue in enumerate(config.venues):
         start, first = len(listed), len(pools)
-        parts = venue.engine.pools(_contracts(config, [(v, instrument) for instrument in venue.instruments]))
+        try:
+            parts = venue.engine.pools(_contracts(config, [(v, instrument) for instrument in venue.instruments]))
+        except ConfigError as error:
+            raise ConfigError([f"venues.{v}.engine.{line}" for line in error.problems]) from error
         wallet = first if len(parts) == 1 else first + len(parts)
         for part in parts:
             begin = len(listed)

@@ -23,6 +23,8 @@ from sim.prices.underlying import Underlying
 from sim.waterfall import LAYERS
 
 CASH_LIMIT, TOTAL_LIMIT = 2**53, 2**62
+STEP_LIMIT = 10**9
+"""More steps than any machine keeps rows of."""
 
 
 class VenueConfig(Component):
@@ -88,6 +90,11 @@ class MarketConfig(Component):
                 raise ValueError(f"{path}.settle: {instrument.settle!r} is not one of {', '.join(assets)}")
         if self.duration is None and not any(u.replayed for u in self.underlyings):
             raise ValueError("duration: missing; only a replay sets its own length: give seconds")
+        if self.duration is not None and not self.duration / self.dt < STEP_LIMIT:
+            raise ValueError(
+                f"duration: {self.duration:g} s in steps of {self.dt:g} s, must be less than {STEP_LIMIT:g} steps: "
+                "shorten it or raise dt"
+            )
         return self
 
     @model_validator(mode="after")
@@ -96,7 +103,9 @@ class MarketConfig(Component):
             return self
         matrix = np.array([list(row) for row in self.correlation if len(row) == len(self.correlation)])
         if matrix.shape != (len(self.underlyings),) * 2:
-            raise ValueError(f"correlation: needs {len(self.underlyings)} rows and columns, one per underlying")
+            told = f"correlation: rows of {[len(row) for row in self.correlation]} numbers"
+            many = len(self.underlyings)
+            raise ValueError(f"{told}, must be {many} rows of {many}, one per underlying: add or remove some")
         if not np.array_equal(matrix, matrix.T) or not np.array_equal(np.diag(matrix), np.ones(len(matrix))):
             raise ValueError("correlation: must be symmetric with ones on the diagonal")
         lowest = float(np.linalg.eigvalsh(matrix)[0])

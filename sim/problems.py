@@ -34,6 +34,9 @@ WORDS = {
     "too_long": ("a list of at most {max_length}", "remove items"),
     "string_too_short": ("text of at least {min_length} characters", "lengthen it"),
     "string_too_long": ("text of at most {max_length} characters", "shorten it"),
+    "date_from_datetime_parsing": ("a date such as 2008-09-15", "rewrite it"),
+    "date_parsing": ("a date such as 2008-09-15", "rewrite it"),
+    "date_type": ("a date such as 2008-09-15", "rewrite it"),
     "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
@@ -91,7 +94,8 @@ def _own_words(error: ErrorDetails) -> str:
 
 def _not_one_of(name: str, kind: str, error: ErrorDetails, expected: Any) -> str:
     if kind == "union_tag_invalid":
-        value, known, name = error["ctx"]["tag"], _kinds(expected), f"{name}.kind"
+        known = [each.strip("' ") for each in error["ctx"]["expected_tags"].split(",")]
+        value, name = error["ctx"]["tag"], f"{name}.kind"
     else:
         value, known = error["input"], [str(each) for each in _literals(expected)]
     return f"{name}: {shown(value)} is not one of {', '.join(known)}{did_you_mean(str(value), known)}"
@@ -190,13 +194,24 @@ def _narrow(expected: Any, data: Any) -> Any:
     if typing.get_origin(expected) is typing.Annotated:
         return _narrow(typing.get_args(expected)[0], data)
     if typing.get_origin(expected) not in (typing.Union, types.UnionType):
-        return expected
+        return _concrete(expected, data)
     branches = [branch for branch in map(_bare, typing.get_args(expected)) if branch is not type(None)]
     kind = data.get("kind") if isinstance(data, dict) else None
     named = [branch for branch in branches if kind is not None and kind in _kinds(branch)]
     if named or len(branches) == 1:
         return _narrow((named or branches)[0], data)
     return expected
+
+
+def _concrete(expected: Any, data: Any) -> Any:
+    """The kind of an abstract model that the data names, where a registry is looked up late."""
+    if not _is_model(expected) or _field(expected, "kind") is not None or not isinstance(data, dict):
+        return expected
+    return next((each for each in _heirs(expected) if data.get("kind") in _kinds(each)), expected)
+
+
+def _heirs(model: type[pydantic.BaseModel]) -> list[type[pydantic.BaseModel]]:
+    return [heir for each in model.__subclasses__() for heir in (each, *_heirs(each))]
 
 
 def _bare(annotation: Any) -> Any:
@@ -208,7 +223,9 @@ def _kinds(expected: Any) -> list[str]:
     expected = _bare(expected)
     if _is_model(expected):
         field = _field(expected, "kind")
-        return [str(each) for each in _literals(field.annotation)] if field is not None else []
+        if field is None:
+            return list(dict.fromkeys(kind for heir in expected.__subclasses__() for kind in _kinds(heir)))
+        return [str(each) for each in _literals(field.annotation)]
     return [kind for branch in typing.get_args(expected) for kind in _kinds(branch)]
 
 

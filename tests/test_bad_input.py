@@ -1,0 +1,177 @@
+"""Bad input of a user: one line a problem, with path, value, rule and remedy; exit code 2; nothing left behind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from experiments import cli, run
+
+BASE = """
+duration: 600
+underlyings:
+- {name: btc, start: 50000, process: {kind: gbm, volatility: 0.6}}
+- {name: eth, start: 3000, process: {kind: gbm, volatility: 0.8}}
+correlation: [[1, 0.8], [0.8, 1]]
+stresses: [{kind: move, at: 300, size: -0.10}]
+venues:
+- name: exchange
+  instruments:
+  - {name: BTC-PERP, underlying: btc, tick: 0.5, lot: 0.02, max_price: 200000, max_lots: 2_000_000}
+  - {name: ETH-PERP, underlying: eth, tick: 0.1, lot: 0.1, max_price: 20000, max_lots: 2_000_000}
+- name: outside
+  instruments:
+  - {name: BTC-SPOT, underlying: btc, kind: spot, tick: 0.5, lot: 0.02, max_price: 200000, max_lots: 2_000_000}
+  engine:
+    netting: {kind: cross}
+    requirement: {kind: tiered, tiers: [{floor: 0, max_leverage: 5}]}
+populations:
+- {kind: traders, count: 30, venue: exchange}
+- {kind: makers, count: 4, venue: exchange}
+- {kind: arbitrageurs, count: 3, venue: exchange, spot_venue: outside, instruments: [BTC-PERP]}
+- {kind: insurance_fund, venue: exchange}
+""".replace("- name: outside", "  engine: {netting: {kind: cross}, requirement: {kind: tiered}}\n- name: outside")
+
+GROUPS = "venues.0.engine.netting={kind: groups, groups: [[BTC-PERP], [%s]]}"
+
+CONFIGURATIONS: list[tuple[str, list[str]]] = [
+    # misspelt
+    ("sede=3", ["sede: unknown key (did you mean 'seed'?)"]),
+    (
+        "venues.0.engine.requirement.tires=[]",
+        ["venues.0.engine.requirement.tires: unknown key (did you mean 'tiers'?)"],
+    ),
+    (
+        "venues.0.engine.netting.kind=crosss",
+        [
+            "venues.0.engine.netting.kind: 'crosss' is not one of cross, isolated, by_underlying, groups "
+            "(did you mean 'cross'?)"
+        ],
+    ),
+    (
+        "venues.0.engine.requirement={kind: compressed, kappa: 0.3, inner: {}}",
+        ["venues.0.engine.requirement.inner.kind: missing, must be one of compressed, tiered, add it"],
+    ),
+    # wrong types and values
+    ("dt=abc", ["dt: 'abc', must be a number (length of a step (s)), write one without quotes"]),
+    ("populations.0.count=1.5", ["populations.0.count: 1.5, must be a whole number"]),
+    ("populations.0.wealth=-5", ["populations.0.wealth: -5, must be greater than 0"]),
+    ("populations.0.wealth=1e16", ["populations.0.wealth: 1e+16 gives a member"]),
+    ("populations.1.wealth_sigma=1e3", ["populations.1.wealth: 1e+06 gives a member"]),
+    ("dt=.nan", ["dt: nan, must be a finite number"]),
+    ("duration=.inf", ["duration: inf, must be a finite number"]),
+    ("duration=1e15", ["duration: 1e+15 s in steps of 60 s, must be less than 1e+09 steps"]),
+    (
+        "underlyings.0.process={kind: replay, source: x.csv, start: 15.9.2008}",
+        ["underlyings.0.process.start: '15.9.2008', must be a date such as 2008-09-15 (first day"],
+    ),
+    (
+        "venues.0.engine.requirement={kind: compressed, kappa: 1, inner: {kind: tiered}}",
+        ["venues.0.engine.requirement.kappa: 1, must be less than 1 (share by which margins are cut"],
+    ),
+    # money that is not whole
+    ("venues.0.instruments.0.tick=0.003", ["venues.0.instruments.0.lot: tick x lot = 0.003 x 0.02 is 0.006"]),
+    ("venues.0.instruments.0.max_lots=1000000000000000", ["venues.0.instruments.0.max_lots: the largest position"]),
+    ("underlyings.0.start=0.1", ["venues.0.instruments: 'BTC-PERP' starts at 0 ticks, outside 1 to 400000"]),
+    # correlations
+    ("correlation=[[1, 2], [2, 1]]", ["correlation: not positive semi-definite (smallest eigenvalue -1)"]),
+    ("correlation=[[1]]", ["correlation: rows of [1] numbers, must be 2 rows of 2, one per underlying"]),
+    ("correlation=[[1, .nan], [0, 1]]", ["correlation.0.1: nan, must be a finite number"]),
+    # names
+    ("venues.1.name=exchange", ["venues: exchange listed twice; names must be unique"]),
+    ("populations.1.name=traders", ["populations: name 'traders' is used twice"]),
+    ("stresses.0.underlyings=[dog]", ["stresses[0].underlyings: 'dog' is not one of btc, eth"]),
+    (
+        GROUPS % "ETH-PREP",
+        [
+            "venues.0.engine.netting.groups: 'ETH-PREP' is not an instrument of this venue",
+            "venues.0.engine.netting.groups: 'ETH-PERP' stands in 0 groups",
+        ],
+    ),
+    (GROUPS % "BTC-PERP, ETH-PERP", ["venues.0.engine.netting.groups: 'BTC-PERP' stands in 2 groups"]),
+    (
+        "venues.1.engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}",
+        ["venues.1.engine.requirement: 'DOG' is not an instrument of this venue, use one of BTC-SPOT"],
+    ),
+    ("populations.0.venue=binance", ["populations.0.venue: 'binance' is not one of exchange, outside"]),
+    ("populations.0.instruments=[DOG]", ["populations.0.instruments: 'DOG' is not one of BTC-PERP, ETH-PERP"]),
+    ("populations.2.spot_venue=binance", ["populations.2.spot_venue: 'binance' is not one of exchange, outside"]),
+    ("populations.2.spot_venue=exchange", ["populations.2.spot_venue: exchange lists no spot for BTC-PERP"]),
+    (
+        "populations.2.venue=binance populations.3.venue=bin",
+        ["populations.2.venue: 'binance' is not one of", "populations.3.venue: 'bin' is not one of"],
+    ),
+]
+
+FILES = [
+    (None, "no such file"),
+    ("", "cannot be read (No columns to parse from file)"),
+    ("date,close\n", "0 rows, at least one day is needed"),
+    ("day,close\n2020-01-02,1\n", "0 columns named 'date' among day, close"),
+    ("date,close\n2020-01-03,1\n2020-01-02,1\n", "row 1: 2020-01-02 comes after 2020-01-03; days must increase"),
+    ("date,close\n2020-01-02,1\n2020-01-02,1\n", "row 1: 2020-01-02 repeats 2020-01-02"),
+    ("date,close\n2020-01-02,\n", "row 0 (2020-01-02): close nan must be a price above 0"),
+    ("date,close\n2020-01-02,-inf\n", "row 0 (2020-01-02): close -inf must be a price above 0"),
+    ("date,close\n2020-01-02,1\n2020-01-03,dear\n", "row 1: close 'dear' is not a number"),
+    ("date,close\n01/13/2020,1\n", "row 0: '01/13/2020' is not a date such as 2008-09-15"),
+    ("date,close\n2020-01-02T00Z,1\n2020-01-03T00+01:00,1\n", "Mixed timezones detected; dates need none"),
+]
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(BASE)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, ["run", "mine.yaml", *arguments])
+
+
+def refused(done: Result, starts: list[str], left: tuple[str, ...] = ("mine.yaml",)) -> None:
+    """Exactly these lines on stderr, nothing on stdout, nothing on disk."""
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(starts), done.stderr
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(start)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert sorted(path.name for path in Path().iterdir()) == sorted({*left, *(["results"] if _empty() else [])})
+
+
+def _empty() -> bool:
+    return Path("results").is_dir() and not any(Path("results").iterdir())
+
+
+@pytest.mark.parametrize(("overrides", "starts"), CONFIGURATIONS, ids=[case[0] for case in CONFIGURATIONS])
+def test_configurations_that_cannot_be(overrides: str, starts: list[str]) -> None:
+    parts = overrides.split(" populations.")
+    refused(call(parts[0], *(f"populations.{part}" for part in parts[1:])), starts)
+
+
+@pytest.mark.parametrize(("text", "told"), FILES, ids=[case[1] for case in FILES])
+def test_replays_that_cannot_be_read(text: str | None, told: str) -> None:
+    if text is not None:
+        Path("days.csv").write_text(text)
+    done = call("underlyings.0={name: btc, process: {kind: replay, source: days.csv}}")
+    refused(done, [f"days.csv: {told}"], ("mine.yaml",) if text is None else ("mine.yaml", "days.csv"))
+
+
+@pytest.mark.parametrize("out", ["/", ".", "", "..", "mine.yaml", "mine.yaml/x", "/proc/nowhere/x", "dangling", "kept"])
+def test_places_that_hold_no_result(out: str) -> None:
+    Path("dangling").symlink_to("nowhere/at/all")
+    Path("kept").mkdir()
+    Path("kept/thesis.txt").write_text("mine")
+    done = call("--out", out)
+    refused(done, [str(Path(out))], ("mine.yaml", "dangling", "kept"))
+    assert Path("kept/thesis.txt").read_text() == "mine"
+
+
+def test_what_fails_while_building_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crowded(*_: Any, **__: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(run, "Market", crowded)
+    done = call("--out", "x")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "run failed: run: building: MemoryError: no room; traceback in x/failed/seed-1.txt\n"
