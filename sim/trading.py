@@ -140,7 +140,13 @@ def collect_orders(market: "Market") -> I8:
 
 
 def arrival_keys(market: "Market", owner: I8, latency: I8) -> I8:
-    """One distinct key per order, addressed by owner and step (RNG-1, BOOK-2)."""
+    """One distinct key per order, addressed by owner and step (RNG-1, BOOK-2).
+
+    Raises:
+        ValueError: more orders than places; keys would no longer be distinct, and orders be lost.
+    """
+    if owner.size > 1 << PLACE_BITS:
+        raise ValueError(f"step {market.tick}: {owner.size} orders, no more than {1 << PLACE_BITS} fit into one step")
     draws = market.streams.uniform("arrival", market.tick, market.owners, 1)[:, 0]
     return _keys(draws, owner, latency, market.outside)
 

@@ -1,9 +1,11 @@
 """Laws found broken in review, each by the smallest market that broke it."""
 
 import numpy as np
+import pytest
 from markets import build, config, move, script, venue
 
 from sim.exchange.book import Books
+from sim.trading import PLACE_BITS, arrival_keys
 from sim.types import IOC, LIMIT, NOBODY, REDUCE_ONLY
 
 
@@ -56,3 +58,24 @@ def test_orders_beyond_all_bounds_are_refused():
     for _ in range(2):
         market.step()
     assert not market.ledger.position.any()
+
+
+def test_a_step_with_more_orders_than_keys_is_refused():
+    """BOOK-2: beyond 2^22 orders the first ones would be sent twice, and the last ones never."""
+    market = build(config(steps=1), [script([10.0], {})])
+    owners = np.zeros(2**PLACE_BITS + 1, dtype=np.int64)
+    places = arrival_keys(market, owners[1:], owners[1:]) & (2**PLACE_BITS - 1)
+    assert (places == np.arange(2**PLACE_BITS)).all()
+    with pytest.raises(ValueError, match="4194305 orders"):
+        arrival_keys(market, owners, owners)
+
+
+def test_a_twin_without_close_outs_keeps_no_causes():
+    """LIQ-6: accounts under water stay there for the rest of the run, and nobody will ask who pushed them."""
+    entries = {1: [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]}
+    rules = config(steps=9, stresses=[move(2, -0.1), move(4, -0.1)], suppress_closeouts=True)
+    market = build(rules, [script([60.0, 1e5], entries)])
+    for _ in range(9):
+        market.step()
+    assert market.venues[0].states[0].risk.liquidatable[0]
+    assert not market.causes[0].of(np.array([0])).row.size
