@@ -82,7 +82,8 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
                 for column in risk:
                     column[self.outside :] = 0.0  # rows of venues and the outside are not judged
                 state.risk = risk
-                self.causes[state.pool.number].trace(book, risk.excess, moment, self.ledger.journal)
+                if not self.config.suppress_closeouts:  # nobody asks, and who is under water stays there
+                    self.causes[state.pool.number].trace(book, risk.excess, moment, self.ledger.journal)
         self.ledger.journal.clear()
 
     def worth(self) -> F8:
