@@ -70,8 +70,20 @@ class Draft:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def commit(self) -> None:
-        """Put the folder in its place, keeping the tracebacks of earlier failures."""
-        self._refuse()
+        """Put the folder in its place, keeping the tracebacks of earlier failures.
+
+        Raises:
+            OutputError: the place was taken or closed meanwhile; the finished result is kept beside it, and named.
+        """
+        try:
+            self._refuse()
+            self._replace()
+        except (OSError, OutputError) as error:
+            kept = self.folder.with_name(f"{self.final.name}.{os.getpid()}.kept")
+            os.replace(self.folder, kept)
+            raise OutputError(f"{error}; the finished result is kept in {kept}") from error
+
+    def _replace(self) -> None:
         old = self.folder.with_suffix(".old")
         shutil.rmtree(old, ignore_errors=True)
         if self.final.exists():

@@ -9,7 +9,8 @@ import pytest
 from synthetic import frames
 
 from experiments.figures import overview
-from experiments.store import canonical, config_hash, write_frame, write_json
+from experiments.store import Draft, canonical, config_hash, write_frame, write_json
+from sim.errors import OutputError
 
 
 def test_negative_zero_and_every_nan_are_one(tmp_path: Path) -> None:
@@ -67,3 +68,15 @@ def test_the_figure_s_numbers_are_those_of_the_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 5000])
 def test_figures_of_any_length(tmp_path: Path, steps: int) -> None:
     assert overview(frames(steps), tmp_path, unit=100, currency="USD").is_file()
+
+
+def test_a_finished_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> None:
+    final = tmp_path / "result"
+    with Draft(final) as draft:
+        (draft.folder / "manifest.json").write_text("{}")
+        final.mkdir()
+        (final / "of somebody else").touch()
+        with pytest.raises(OutputError, match="the finished result is kept in") as told:
+            draft.commit()
+    kept = Path(str(told.value).rsplit(" ", 1)[1])
+    assert [path.name for path in kept.iterdir()] == ["manifest.json"]

@@ -19,9 +19,12 @@ class MarginCalls(Component):
         default=1.0, gt=0, le=1, description="a call opens when equity is below this times initial (ratio)"
     )
     met: float = Field(default=0.5, ge=0, le=1, description="probability that the owner means to meet a call (1)")
-    delay: float = Field(default=3600.0, ge=0, description="mean of the exponential time until the answer (s)")
+    delay: float = Field(default=3600.0, ge=0, le=1e9, description="mean of the exponential time until the answer (s)")
     outside: float = Field(
-        default=1.0, ge=0, description="wealth outside, a cap on all top-ups together (multiple of starting wealth)"
+        default=1.0,
+        ge=0,
+        le=1e6,
+        description="cap on all top-ups together (multiple of starting wealth)",
     )
 
     def wealth(self, starting: I8) -> I8:
