@@ -9,6 +9,7 @@ from sim import clearing, trading
 from sim.build import Parts, assemble
 from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
+from sim.errors import DeleverageError
 from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
 from sim.protocols import Population
@@ -58,7 +59,13 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.recorder.accounts("start")
 
     def step(self) -> None:
-        """Advance the market by one step."""
+        """Advance the market by one step.
+
+        Raises:
+            DeleverageError: the exogenous path ends here; after its last step ``running`` is False.
+        """
+        if self.tick == self.steps_planned:
+            raise DeleverageError(f"step: the run of {self.tick} steps is over; give a longer duration")
         self.tick += 1
         trading.advance_index(self)
         orders = trading.collect_orders(self)
@@ -67,6 +74,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.rounds = clearing.liquidate(self)
         clearing.allocate_losses(self)
         self.recorder.record()
+        self.running = self.tick < self.steps_planned
 
     def assess(self, number: int = NOBODY) -> None:
         """Every account's verdict, at every venue, and its causes (MAR-1, LIQ-6).

@@ -1,6 +1,7 @@
 """The phases of a step up to the mark: index, orders, admission, matching, marks."""
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,25 +38,29 @@ DRAW_BITS, PLACE_BITS = 36, 22
 
 def open_market(market: "Market") -> None:
     """First prices: last trade, oracle and mark at the index."""
+    index = np.exp(market.path.x)
+    problems = [line for venue in market.venues for line in _unpriced(venue, index)]
+    if problems:
+        raise ConfigError(problems)
     for venue in market.venues:
-        ticks = np.rint(venue.in_ticks(np.exp(market.path.x[0]))).astype(np.int64)
-        wrong = np.flatnonzero((ticks < 1) | (ticks > venue.contracts.max_price))
-        if wrong.size:
-            raise ConfigError([_unpriced(venue, int(column), int(ticks[column])) for column in wrong])
-        for column, price in enumerate(ticks):
+        for column, price in enumerate(np.rint(venue.in_ticks(index[0])).astype(np.int64)):
             market.books.set_last(venue.part.start + column, int(price))
-        venue.open(market.streams, np.exp(market.path.x[0]), asset_prices(market), market.steps_planned)
+        venue.open(market.streams, index[0], asset_prices(market), market.steps_planned)
         venue.remark(market.books.tops()[venue.part])
     market.spot_held = market.ledger.position[:, market.outside].copy()
     market.assess()
 
 
-def _unpriced(venue: "Venue", column: int, price: int) -> str:
+def _unpriced(venue: "Venue", index: F8) -> Iterator[str]:
+    """Instruments whose books could not quote the index of the whole run, (T + 1, U)."""
     contracts = venue.contracts
-    return (
-        f"venues.{venue.number}.instruments: {contracts.names[column]!r} starts at {price} ticks, outside 1 to "
-        f"{contracts.max_price[column]}; make the tick smaller or max_price larger"
-    )
+    lowest, highest = venue.in_ticks(index.min(axis=0)), venue.in_ticks(index.max(axis=0))
+    for column in np.flatnonzero(~((lowest >= 1) & (highest <= contracts.max_price))):
+        seen = f"{contracts.names[column]!r} sees its index go from {lowest[column]:.6g} to {highest[column]:.6g} ticks"
+        yield (
+            f"venues.{venue.number}.instruments: {seen}, outside 1 to {contracts.max_price[column]}; make the tick "
+            "smaller, max_price larger, or the index tamer"
+        )
 
 
 def asset_prices(market: "Market") -> F8:

@@ -33,6 +33,10 @@ populations:
 - {kind: insurance_fund, venue: exchange}
 """.replace("- name: outside", "  engine: {netting: {kind: cross}, requirement: {kind: tiered}}\n- name: outside")
 
+UNPRICED = [
+    "venues.0.instruments: 'BTC-PERP' sees its index go from",
+    "venues.1.instruments: 'BTC-SPOT' sees its index go from",
+]
 GROUPS = "venues.0.engine.netting={kind: groups, groups: [[BTC-PERP], [%s]]}"
 
 CONFIGURATIONS: list[tuple[str, list[str]]] = [
@@ -73,7 +77,8 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     # money that is not whole
     ("venues.0.instruments.0.tick=0.003", ["venues.0.instruments.0.lot: tick x lot = 0.003 x 0.02 is 0.006"]),
     ("venues.0.instruments.0.max_lots=1000000000000000", ["venues.0.instruments.0.max_lots: the largest position"]),
-    ("underlyings.0.start=0.1", ["venues.0.instruments: 'BTC-PERP' starts at 0 ticks, outside 1 to 400000"]),
+    ("underlyings.0.start=0.1", UNPRICED),
+    ("underlyings.0.process.volatility=1e6", UNPRICED),
     # correlations
     ("correlation=[[1, 2], [2, 1]]", ["correlation: not positive semi-definite (smallest eigenvalue -1)"]),
     ("correlation=[[1]]", ["correlation: rows of [1] numbers, must be 2 rows of 2, one per underlying"]),

@@ -6,6 +6,7 @@ import pytest
 from markets import BTC, BTC_B, BTC_SPOT, ETH, NETTINGS, Watch, build, config, move, script, tiers, venue
 
 from sim.causes import DEPOSIT, FUNDING
+from sim.errors import DeleverageError
 from sim.market import Market
 from sim.types import IOC, LIMIT, MARKET, REDUCE_ONLY, Transfers
 
@@ -253,3 +254,13 @@ def test_orders_of_a_liquidated_account_are_gone_and_reduce_only_closes_no_more(
     run(market)
     assert not len(market.books.orders_of(0, 0))
     assert market.ledger.position[0, 1] <= 0
+
+
+def test_a_run_ends_with_its_path() -> None:
+    market = build(config(venue("x", [BTC]), steps=2), [script([1000.0], {})])
+    market.step()
+    assert market.running
+    market.step()
+    assert not market.running
+    with pytest.raises(DeleverageError, match="the run of 2 steps is over; give a longer duration"):
+        market.step()
