@@ -242,6 +242,8 @@ class Waterfall:
     def _relieve(self, account: int) -> None:
         for instrument in range(self.pool.instruments.start, self.pool.instruments.stop):
             self.market.books.cancel_owners(instrument, np.array([account]))
+        if account == self.venue.rows.fund and self.venue.wallet != self.pool.number:
+            self._bear(account)
         self.market.recorder.shortfall(self.venue.number, self._short(account))
         for layer in self.venue.config.waterfall:
             if not self._short(account):
@@ -256,6 +258,13 @@ class Waterfall:
             event = Absorbed(self.pool, account, "bad_debt", short, short, nothing, nothing)
             self.market.recorder.loss(event)
             self._refresh(np.array([account]))
+
+    def _bear(self, fund: int) -> None:
+        """What the fund's account owes, its wallet pays first: the cost of unwinding is the fund's (LIQ-3)."""
+        row = np.array([fund])
+        paid = min(self._short(fund), int(self.venue.purse(row)[0]))
+        self._pay(Transfers.of(fund, fund, self.venue.wallet, self.pool.number, 0, paid))
+        self._refresh(row)
 
     def _short(self, account: int) -> int:
         """Whole units that the account's equity lacks."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from markets import build, config, move, script, venue
+from markets import BTC, ETH, build, config, move, script, venue
 
 from sim.exchange.book import Books
 from sim.trading import PLACE_BITS, arrival_keys
@@ -79,3 +79,19 @@ def test_a_twin_without_close_outs_keeps_no_causes():
         market.step()
     assert market.venues[0].states[0].risk.liquidatable[0]
     assert not market.causes[0].of(np.array([0])).row.size
+
+
+def test_a_fund_bears_what_unwinding_costs_under_any_netting():
+    """LIQ-3: it takes 100 long over, the index falls on; no winner is deleveraged while its wallet holds the loss."""
+    entries = {1: [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]}
+    people = [script([60.0, 1e4], entries), {"kind": "insurance_fund", "venue": "x", "wealth": 5000.0}]
+    for netting, deficit in (("cross", 4_000), ("isolated", 5_000)):  # 1,000 of the isolated long stayed in its wallet
+        rules = venue(
+            instruments=(BTC, ETH), netting={"kind": netting}, waterfall=({"kind": "fund"}, {"kind": "adl_queue"})
+        )
+        market = build(config(rules, steps=4, stresses=[move(2, -0.1), move(3, -0.25)]), people)
+        for _ in range(4):
+            market.step()
+        assert market.recorder.frames()["losses"]["layer"].tolist() == ["fund"]
+        assert market.ledger.position[0].tolist()[:3] == [0, -100, 100]
+        assert market.equity_of(2) == 500_000 - deficit - 22_500
