@@ -67,7 +67,7 @@ def execute(
             market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
             place = ""
             status = _advance(market, config.name, quiet)
-            summary = {"status": status, **market.recorder.summary()}
+            summary = {"status": status, "money": _money(market), **market.recorder.summary()}
             about = {"config": store.canonical(plain), "config_hash": identity, "version": provenance.version()}
             _write(market, draft.folder, about, summary)
         except (ConfigError, DataError):
@@ -130,6 +130,12 @@ def _write(market: Market, folder: Path, about: dict[str, str], summary: dict[st
     if len(frames["steps"]):
         (folder / "figures").mkdir()
         figures.overview(frames, folder / "figures", unit=10**numeraire.decimals, currency=numeraire.name)
+
+
+def _money(market: Market) -> str:
+    """What a unit of money in results is worth, such as ``0.01 USD``."""
+    numeraire = market.config.assets[0]
+    return f"{10.0**-numeraire.decimals:g} {numeraire.name}"
 
 
 def _first_line(error: BaseException) -> str:

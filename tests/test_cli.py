@@ -158,7 +158,7 @@ def test_an_interrupted_run_keeps_whole_steps() -> None:
     assert done.exit_code == 130
     assert done.stdout == "x\n"
     assert json.loads(Path("x/manifest.json").read_text())["status"] == "interrupted"
-    assert json.loads(Path("x/summary.json").read_text()) == {"status": "interrupted", "steps": 3}
+    assert json.loads(Path("x/summary.json").read_text()) == {"money": "0.01 USD", "status": "interrupted", "steps": 3}
     assert list(pd.read_parquet("x/steps.parquet")["step"]) == [1, 2, 3]
 
 
