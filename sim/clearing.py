@@ -206,8 +206,8 @@ def _marks(venue: "Venue", columns: I8, report: I8, before: F8) -> tuple[F8, F8]
 
 
 def _causes(market: "Market", executed: Executed, pool: Pool) -> tuple[I8, Causes]:
-    """What pushed the accounts just acted on, and the number of their action (LIQ-6)."""
-    here = executed.pool == pool.number
+    """What pushed the accounts whose action just filled something, and its number (LIQ-6)."""
+    here = (executed.pool == pool.number) & (executed.filled > 0)
     accounts, first = np.unique(executed.account[here], return_index=True)
     causes = market.causes[pool.number].of(accounts)
     action = executed.action[here][first][np.searchsorted(accounts, causes.row)]

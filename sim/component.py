@@ -10,6 +10,11 @@ class Component(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
+    @classmethod
+    def variants(cls) -> "list[type[Component]]":
+        """What a field of an abstract class may hold: the registered classes of its family."""
+        return []
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:

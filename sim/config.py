@@ -135,6 +135,11 @@ class MarketConfig(Component):
                     f"{path}.max_lots: the largest position, {i.max_lots} lots x {i.levels} ticks x {multiplier}, is "
                     f"{largest:.3g} minor units; it must stay below 2^53: lower max_lots or max_price"
                 )
+        if self.largest_account() >= CASH_LIMIT:
+            raise ValueError(
+                f"venues: the largest positions of one account at a venue are {self.largest_account():.3g} minor units "
+                "together; they must stay below 2^53: lower max_lots or max_price"
+            )
         return self
 
     def _listed(self) -> Iterator[tuple[str, Instrument]]:
@@ -143,6 +148,9 @@ class MarketConfig(Component):
                 yield f"venues.{v}.instruments.{i}", instrument
 
     def largest_account(self) -> int:
-        """Minor units that one account's position can be worth at most."""
+        """Minor units that one owner's positions at a venue can be worth at most, all instruments together."""
         decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}
-        return max(i.max_lots * i.levels * int(i.multiplier(decimals[i.settle])) for _, i in self._listed())
+        return max(
+            sum(i.max_lots * i.levels * int(i.multiplier(decimals[i.settle])) for i in venue.instruments)
+            for venue in self.venues
+        )

@@ -13,6 +13,8 @@ from typing import Any
 import pydantic
 from pydantic_core import ErrorDetails
 
+from sim.component import Component
+
 WORDS = {
     "greater_than": ("greater than {gt}", "raise it"),
     "greater_than_equal": ("at least {ge}", "raise it"),
@@ -207,11 +209,11 @@ def _concrete(expected: Any, data: Any) -> Any:
     """The kind of an abstract model that the data names, where a registry is looked up late."""
     if not _is_model(expected) or _field(expected, "kind") is not None or not isinstance(data, dict):
         return expected
-    return next((each for each in _heirs(expected) if data.get("kind") in _kinds(each)), expected)
+    return next((each for each in _variants(expected) if data.get("kind") in _kinds(each)), expected)
 
 
-def _heirs(model: type[pydantic.BaseModel]) -> list[type[pydantic.BaseModel]]:
-    return [heir for each in model.__subclasses__() for heir in (each, *_heirs(each))]
+def _variants(model: type[pydantic.BaseModel]) -> list[type[Component]]:
+    return model.variants() if issubclass(model, Component) else []
 
 
 def _bare(annotation: Any) -> Any:
@@ -224,7 +226,7 @@ def _kinds(expected: Any) -> list[str]:
     if _is_model(expected):
         field = _field(expected, "kind")
         if field is None:
-            return list(dict.fromkeys(kind for heir in expected.__subclasses__() for kind in _kinds(heir)))
+            return [kind for variant in _variants(expected) for kind in _kinds(variant)]
         return [str(each) for each in _literals(field.annotation)]
     return [kind for branch in typing.get_args(expected) for kind in _kinds(branch)]
 

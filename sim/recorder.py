@@ -5,7 +5,7 @@ lists all columns):
 
 - ``steps``: one row per step and instrument.
 - ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.
-- ``causes``: one row per action and kind of event that changed its account's excess since it was last >= 0 (LIQ-6).
+- ``causes``: one row per action that filled something and event that changed its account's excess (LIQ-6).
 - ``losses``: one row per bankrupt account and loss layer; layer ``bad_debt`` is what nobody absorbed (LOSS-3).
 - ``accounts``: one row per margin account, at start and end.
 """

@@ -54,7 +54,7 @@ def open_market(market: "Market") -> None:
 def _unpriced(venue: "Venue", index: F8) -> Iterator[str]:
     """Instruments whose books could not quote the index of the whole run, (T + 1, U)."""
     contracts = venue.contracts
-    lowest, highest = venue.in_ticks(index.min(axis=0)), venue.in_ticks(index.max(axis=0))
+    lowest, highest = (np.rint(venue.in_ticks(edge)) for edge in (index.min(axis=0), index.max(axis=0)))
     for column in np.flatnonzero(~((lowest >= 1) & (highest <= contracts.max_price))):
         seen = f"{contracts.names[column]!r} sees its index go from {lowest[column]:.6g} to {highest[column]:.6g} ticks"
         yield (

@@ -268,7 +268,8 @@ class Watch:
             rows = np.flatnonzero(executed.action == action)
             pool, owner = int(executed.pool[rows[0]]), int(executed.account[rows[0]])
             now = float(executed.equity[rows[0]] - executed.maintenance[rows[0]])
-            self.excess[int(action), owner] = [now, self.solid[pool, owner]]
+            if executed.filled[rows].any():
+                self.excess[int(action), owner] = [now, self.solid[pool, owner]]
             book = where.book(where.states[pool].pool).take(np.array([owner]))
             whole = (executed.filled[rows] == np.abs(executed.planned[rows])).all() and not book.position.any()
             if whole and executed.equity[rows[0]] >= 0:

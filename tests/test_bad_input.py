@@ -55,7 +55,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ),
     (
         "venues.0.engine.requirement={kind: compressed, kappa: 0.3, inner: {}}",
-        ["venues.0.engine.requirement.inner.kind: missing, must be one of compressed, tiered, add it"],
+        ["venues.0.engine.requirement.inner.kind: missing, must be one of tiered, compressed, add it"],
     ),
     # wrong types and values
     ("dt=abc", ["dt: 'abc', must be a number (length of a step (s)), write one without quotes"]),

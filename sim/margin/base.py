@@ -18,6 +18,11 @@ from sim.types import Contracts, Exposure, Margins
 class NettingComponent(Component):
     """Which instruments of a venue share margin."""
 
+    @classmethod
+    def variants(cls) -> list[type[Component]]:
+        """The family as registered by now."""
+        return list(margin.NETTINGS.values())
+
     @abstractmethod
     def pools(self, contracts: Contracts) -> list[list[int]]:
         """A partition of one venue's instruments: columns of ``contracts``, pools ordered by their first column.
@@ -30,6 +35,11 @@ class NettingComponent(Component):
 class ValuationComponent(Component):
     """What market equity does not count; satisfies :class:`sim.types.Valuation`."""
 
+    @classmethod
+    def variants(cls) -> list[type[Component]]:
+        """The family as registered by now."""
+        return list(margin.VALUATIONS.values())
+
     @abstractmethod
     def haircuts(self, book: Exposure) -> Margins:
         """Amounts disallowed, (A,), minor units of the numeraire, at least nil; pure."""
@@ -37,6 +47,11 @@ class ValuationComponent(Component):
 
 class RequirementComponent(Component):
     """What must be covered: the parameters of a :class:`sim.types.Requirement`."""
+
+    @classmethod
+    def variants(cls) -> list[type[Component]]:
+        """The family as registered by now."""
+        return list(margin.REQUIREMENTS.values())
 
     @abstractmethod
     def bind(self, contracts: Contracts, unit: int) -> Requirement:

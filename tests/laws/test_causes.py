@@ -121,7 +121,8 @@ def test_a_requirement_that_rises_is_the_root(monkeypatch):
     monkeypatch.setitem(margin.REQUIREMENTS, "raised", Raised)
     entries = [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]
     rules = config(venue(requirement={"kind": "raised"}), steps=2)
-    frames = play(build(rules, [script([60.0, 1000.0], {1: entries})]))
+    bid = [(1, 0, 100, 999, LIMIT, 0)]  # so that the close-out fills: causes are kept of those that do
+    frames = play(build(rules, [script([60.0, 1000.0], {1: entries, 2: bid})]))
     causes = pushed(frames, 0)
     assert causes[["kind", "step", "round", "amount"]].to_numpy().tolist() == [["requirement", 2, -1, -5000]]
 
