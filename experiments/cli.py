@@ -111,6 +111,26 @@ def configs(plugin: Plugins = None) -> None:
         typer.echo(f"{name:<{width}}  {about(name)}".rstrip())
 
 
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option(help="File to write; default standard output.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Write the JSON Schema of a configuration, for editors."""
+    _plug_in(plugin)
+    from experiments.schema import schema_text
+
+    text = schema_text()
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        _say(f"{out}: cannot be written ({error.strerror}), choose another file with --out")
+        raise typer.Exit(BAD_INPUT) from error
+
+
 def _plug_in(modules: list[str] | None) -> None:
     """Import a user's modules, before any schema is made; the working folder is the last place looked in."""
     for name in modules or ():
