@@ -1,5 +1,6 @@
 """A user's own kinds, and a Mesa user's way to the agents: the examples of agents/README.md run."""
 
+import json
 import os
 import re
 import subprocess
@@ -52,6 +53,38 @@ def test_a_kind_of_ones_own_runs_when_its_plugin_is_named(folder: Path) -> None:
     mine = accounts[(accounts["population"] == "contrarian") & (accounts["venue"] == "exchange")]
     assert len(mine[mine["moment"] == "end"]) == 20
     assert mine.loc[mine["moment"] == "end", "gross"].sum() > 0
+
+
+KINDS = """
+from typing import Literal
+from sim.margin import REQUIREMENTS
+from sim.margin.tiered import Tiered
+from sim.prices import PROCESSES
+from sim.prices.gbm import Gbm
+
+class Mine(Gbm):
+    kind: Literal["mine"] = "mine"
+
+class Own(Tiered):
+    kind: Literal["own"] = "own"
+
+PROCESSES["mine"] = Mine
+REQUIREMENTS["own"] = Own
+"""
+
+
+def test_processes_and_requirements_of_ones_own_are_in_the_schema_and_run(folder: Path) -> None:
+    (folder / "kinds.py").write_text(KINDS)
+    plugins = ("--plugin", "kinds", "--plugin", "contrarian")
+    done = deleverage(folder, "schema", *plugins, "--out", "schema.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    definitions = json.loads((folder / "schema.json").read_text())["$defs"]
+    assert {"Contrarian", "Mine", "Own"} <= set(definitions)
+    assert "own" in definitions["RequirementComponent"]["discriminator"]["mapping"]
+    index = "underlyings=[{name: sp500, start: 1000, process: {kind: mine, volatility: 1}}]"
+    rule = "venues.0.engine.requirement={kind: own, tiers: [{floor: 0, max_leverage: 20}]}"
+    done = deleverage(folder, "run", "mine.yaml", index, rule, "duration=300", *plugins, "--out", "x")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_plugin_is_never_imported_unless_named(folder: Path) -> None:
