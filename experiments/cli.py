@@ -1,6 +1,8 @@
 """The command ``deleverage``. Heavy imports wait inside the commands, so that help is instant."""
 
+import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +13,11 @@ from experiments import provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="MODULE", help="Import a module that registers kinds of its own; repeatable."),
+]
 
 app = typer.Typer(
     add_completion=False,
@@ -63,8 +70,10 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Run one market; prints the result folder last."""
+    _plug_in(plugin)
     from sim.errors import ConfigError, DataError, OutputError
 
     seeded = [] if seed is None else [f"seed={seed}"]
@@ -91,14 +100,47 @@ def run(
 
 
 @app.command()
-def configs() -> None:
+def configs(plugin: Plugins = None) -> None:
     """List the packaged configurations."""
+    _plug_in(plugin)
     from sim.loading import about, packaged
 
     names = packaged()
     width = max(map(len, names), default=0)
     for name in names:
         typer.echo(f"{name:<{width}}  {about(name)}".rstrip())
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option(help="File to write; default standard output.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Write the JSON Schema of a configuration, for editors."""
+    _plug_in(plugin)
+    from experiments.schema import schema_text
+
+    text = schema_text()
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        _say(f"{out}: cannot be written ({error.strerror}), choose another file with --out")
+        raise typer.Exit(BAD_INPUT) from error
+
+
+def _plug_in(modules: list[str] | None) -> None:
+    """Import a user's modules, before any schema is made; the working folder is the last place looked in."""
+    for name in modules or ():
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            _say(f"--plugin {name}: cannot be imported ({error}), name a module of this folder or environment")
+            raise typer.Exit(BAD_INPUT) from error
 
 
 def _say(lines: str) -> None:

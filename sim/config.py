@@ -54,6 +54,9 @@ class MarketConfig(Component):
     correlation: tuple[tuple[float, ...], ...] | None = Field(default=None, description="of the index innovations")
     stresses: tuple[choice(STRESSES), ...] = Field(default=(), description="exogenous stories")  # type: ignore[valid-type]
     venues: tuple[VenueConfig, ...] = Field(min_length=1, description="exchanges")
+    profile_every: float = Field(
+        default=3600.0, ge=0, description="how often the liquidation profile is recorded; 0 = never (s)"
+    )
     max_rounds: int = Field(default=200, ge=1, description="liquidation rounds in one step (count)")
     shuffle_closeouts: bool = Field(
         default=False, description="match a round's close-outs in drawn order, to see what attribution owes to order"

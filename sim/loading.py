@@ -70,9 +70,10 @@ def packaged() -> list[str]:
 
 
 def about(name: str) -> str:
-    """One line on a packaged configuration: its description, else the comment that it begins with."""
-    first = find(name).read_text(encoding="utf-8").split("\n", 1)[0]
-    return str(resolve(name).get("description") or (first.lstrip("# ") if first.startswith("#") else ""))
+    """One line on a packaged configuration: its description, else the first of its comments that is not for editors."""
+    lines = find(name).read_text(encoding="utf-8").splitlines()
+    comments = [line.lstrip("# ") for line in lines if line.startswith("#") and "yaml-language-server:" not in line]
+    return str(resolve(name).get("description") or next(iter(comments), ""))
 
 
 def find(name: str | Path) -> Path:

@@ -18,6 +18,7 @@ import pandas as pd
 from sim.causes import KINDS, Causes
 from sim.clearing import NOTHING_EXECUTED, Absorbed, Executed
 from sim.jit import kernel
+from sim.profile import MOVES, feedback, profile
 from sim.types import F8, I8, NOBODY, SPOT, Fills
 
 if TYPE_CHECKING:
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
 
 Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 
-PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "funding")
+PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding")
+PROFILE = (*(f"at_risk_{name}" for name in MOVES), "feedback")
+"""Known only at some steps, see ``profile_every``."""
+STATES = ("open_interest", "gross")
 COUNTS = (
-    *("open_interest", "volume", "trades", "markout"),
+    *STATES,
+    *("volume", "trades", "markout"),
     *("closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional"),
 )
 MONEY = ("fund", "equity", "initial", "maintenance", "shortfall", "calls", "calls_met", "calls_missed")
@@ -53,9 +58,10 @@ class Recorder:
     def __init__(self, market: "Market") -> None:
         self.market = market
         steps, instruments = market.steps_planned, len(market.contracts.names)
-        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES}
+        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + PROFILE}
         self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNTS}
         self._money = {name: np.zeros((steps, len(market.venues)), dtype=np.int64) for name in MONEY}
+        self._clock = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
         self._fallback = np.zeros((steps, instruments), dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, int, int, Executed]] = []
@@ -100,6 +106,10 @@ class Recorder:
         self._losses.append(event)
         self._loss_steps.append(self.market.tick)
 
+    def depth_near(self, lots: F8) -> None:
+        """Lots within 0.1% of each mark after trading, mean of both sides, (K,)."""
+        self._prices["depth_near"][self.market.tick - 1] = lots
+
     def shortfall(self, venue: int, amount: int) -> None:
         """Negative equity of a bankrupt account, before the waterfall."""
         self._money["shortfall"][self.market.tick - 1, venue] += amount
@@ -109,7 +119,9 @@ class Recorder:
         market, row = self.market, self.market.tick - 1
         self._rounds[row] = market.rounds
         self._markout(row)
-        index, exogenous = market.spot(), np.exp(market.path.x[market.tick])
+        if market.config.profile_every and market.tick % self._clock == 0:
+            self._profile(row)
+        index, exogenous, worth = market.spot(), np.exp(market.path.x[market.tick]), market.worth()
         for venue in market.venues:
             part, view, tick = venue.part, venue.view, venue.contracts.tick
             underlying = venue.contracts.underlying
@@ -128,7 +140,23 @@ class Recorder:
             ):
                 self._prices[name][row, part] = values
             self._counts["open_interest"][row, part] = view.open_interest
+            lots = np.abs(market.ledger.position[part, : market.outside]).sum(axis=1)
+            self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
             self._venue_money(row, venue.number)
+
+    def _profile(self, row: int) -> None:
+        """What moves of each mark would liquidate now, beside what the book bids (LIQ-7)."""
+        market = self.market
+        mark = np.concatenate([venue.view.mark for venue in market.venues])
+        low = np.ceil(mark * 0.99).astype(np.int64)
+        bids = market.books.depth(low, mark.astype(np.int64))[:, 0]
+        for venue in market.venues:
+            for state in venue.states.values():
+                part = state.pool.instruments
+                found = profile(state.engine, venue.book(state.pool), market.watched)
+                for name, notional in zip(MOVES, found.at_risk.T, strict=True):
+                    self._prices[f"at_risk_{name}"][row, part] = notional
+                self._prices["feedback"][row, part] = feedback(found.next_fall, bids[part])
 
     def _venue_money(self, row: int, number: int) -> None:
         venue = self.market.venues[number]
@@ -237,7 +265,7 @@ class Recorder:
         layers: dict[str, int] = {}
         for event in self._losses:
             layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
-        totals = {name: int(counts[name][:done].sum()) for name in COUNTS[1:]}
+        totals = {name: int(counts[name][:done].sum()) for name in COUNTS[len(STATES) :]}
         totals |= {name: int(money[name][:done].sum()) for name in MONEY[4:]}
         return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
 

@@ -3,6 +3,7 @@
 from sim.component import Component
 from sim.prices.garch_t import GarchT
 from sim.prices.gbm import Gbm
+from sim.prices.heston import Heston
 from sim.prices.merton_jump import MertonJump
 from sim.prices.replay import Replay
 from sim.prices.stress import Depeg, Move, Volatility, Withdrawal
@@ -11,6 +12,7 @@ PROCESSES: dict[str, type[Component]] = {
     "gbm": Gbm,
     "merton_jump": MertonJump,
     "garch_t": GarchT,
+    "heston": Heston,
     "replay": Replay,
 }
 

@@ -14,6 +14,7 @@ PARAMETERS = {
     "gbm": {"volatility": 0.6, "drift": 0.1},
     "merton_jump": {"volatility": 0.5, "intensity": 2.0, "jump_mean": -0.01, "jump_sd": 0.02},
     "garch_t": {"volatility": 0.6},
+    "heston": {"volatility": 0.6},
     "replay": {"source": "none.csv", "day": 86_400},
 }
 EFFECTS = {

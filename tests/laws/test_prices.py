@@ -13,6 +13,7 @@ from sim.prices.bars import common, validated
 from sim.prices.bridge import bridge, through, visits
 from sim.prices.correlation import semidefinite_root
 from sim.prices.garch_t import recurse
+from sim.prices.heston import diffuse
 from sim.prices.impact import Impact, Impacts
 from sim.prices.path import Outside, accumulate, exogenous
 from sim.prices.stress import Depeg, Move, Volatility, Withdrawal
@@ -116,6 +117,39 @@ def test_garch_innovations_have_t_tails():
 def test_garch_refuses_what_is_not_stationary():
     with pytest.raises(ValidationError, match=r"alpha \+ beta is 1.1, must be below 1"):
         underlying("A", kind="garch_t", volatility=0.6, alpha=0.2, beta=0.9)
+
+
+HESTON = {"kind": "heston", "volatility": 0.5, "reversion": 20.0, "vol_of_vol": 1.5}
+
+
+@pytest.mark.parametrize("dt", [600.0, 3_600.0])
+def test_heston_has_its_unconditional_volatility_at_any_step(dt):
+    steps = int(300 * 86_400 / dt)
+    x = path(Outside([underlying(f"A{i}", **HESTON) for i in range(20)]), steps, dt=dt).x
+    # 6,000 days; the mean of v over them has a standard error of vol_of_vol v^.5 / reversion / sqrt(16.4 years), 3.7%
+    assert np.diff(x, axis=0).std() * math.sqrt(365 * 86_400 / dt) == pytest.approx(0.5, rel=0.05)
+
+
+def test_heston_expected_price_grows_at_the_drift():
+    x = path(Outside([underlying("A", **HESTON, drift=0.4)]), 400_000, dt=3_600.0).x
+    growth = np.exp(np.diff(x[:, 0]))
+    assert growth.mean() == pytest.approx(math.exp(0.4 / 8_760), abs=4 * growth.std() / math.sqrt(growth.size))
+
+
+@pytest.mark.parametrize("correlation", [-0.7, 0.0, 0.7])
+def test_heston_has_a_leverage_effect_of_the_sign_of_its_correlation(correlation):
+    """A day's return against the realised variance of the next, over 20 x 400 days."""
+    world = Outside([underlying(f"A{i}", **HESTON, correlation=correlation) for i in range(20)])
+    returns = np.diff(path(world, 400 * 24, dt=3_600.0).x, axis=0).reshape(400, 24, 20)
+    day, realised = returns.sum(axis=1), (returns**2).sum(axis=1)
+    found = np.mean([np.corrcoef(day[:-1, i], realised[1:, i] - realised[:-1, i])[0, 1] for i in range(20)])
+    assert abs(found) < 0.035 if correlation == 0 else found * np.sign(correlation) > 0.05
+
+
+def test_heston_without_vol_of_vol_is_gbm():
+    flat = underlying("A", kind="heston", volatility=0.5, vol_of_vol=0.0, drift=0.1)
+    same = underlying("A", kind="gbm", volatility=0.5, drift=0.1)
+    np.testing.assert_allclose(path(Outside([flat])).x, path(Outside([same])).x, rtol=1e-12)
 
 
 # ── draws and correlation ──
@@ -412,6 +446,7 @@ def test_kernels_equal_their_plain_twins():
     z = np.random.default_rng(0).standard_normal(5_000)
     for compiled, arguments in (
         (recurse, (z, 1e-4, 0.1, 0.85)),
+        (diffuse, (z, 0.04, 0.02, 0.3)),  # often below nil
         (bridge, (0.0, 1.0, z / 10, -1.0, 1.2)),
         (accumulate, (7.0, z)),
     ):
