@@ -68,11 +68,11 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="Shorter: apply the configuration's own quick: values.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no closing table.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Run one market; prints the result folder last."""
+    """Run one market; prints a closing table, and the result folder last."""
     _plug_in(plugin)
     from sim.errors import ConfigError, DataError, OutputError
 
@@ -93,6 +93,8 @@ def run(
     except KeyboardInterrupt as error:
         _say("interrupted; nothing was kept")
         raise typer.Exit(INTERRUPTED) from error
+    if outcome.closing and not quiet:
+        typer.echo(f"{outcome.closing}\n")
     typer.echo(outcome.folder)
     if outcome.status != COMPLETE:
         _say("interrupted; what was recorded is kept, marked so")

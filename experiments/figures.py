@@ -1,34 +1,40 @@
-"""Figures: made again from the same frames they are the same bytes."""
+"""The overview: mark against index, close-outs, ADL; and all figures of a run."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 7.0, 5.0  # inches: a full page's width
+from experiments.figures_market import liquidity, positions
+from experiments.figures_risk import leverage, losses, profile
+from experiments.figures_style import (
+    COLOURS,
+    PAGE,
+    Frame,
+    Frames,
+    most_liquidated,
+    nothing,
+    placed,
+    save,
+    scale,
+    style,
+    tidy,
+    time_axis,
+)
+
+HEIGHT = 5.0
 MOST_BARS = 200
 SPOTS = 120  # markers that fit side by side
 LARGEST, LEGEND = 140.0, 28.0  # areas of markers, points squared
-
-FONTS: dict[str, Any] = {
-    "font.family": "STIXGeneral",
-    "mathtext.fontset": "stix",
-    "pdf.fonttype": 42,
-    "ps.fonttype": 42,
-}
-MARK, INDEX, CLOSED, ADL = (seaborn.color_palette("colorblind")[number] for number in (0, 7, 3, 2))
-
-Frame = pd.DataFrame
+MARK, INDEX, CLOSED, ADL = (COLOURS[number] for number in (0, 7, 3, 2))
 
 
-def overview(frames: Mapping[str, Frame], folder: Path, *, unit: int, currency: str) -> Path:
+def overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """Mark against index with close-outs and ADL; liquidated and deleveraged notional below.
 
     Prices are those of the perpetual that was liquidated most, notionals those of all instruments.
@@ -42,45 +48,18 @@ def overview(frames: Mapping[str, Frame], folder: Path, *, unit: int, currency: 
     Returns:
         The PDF.
     """
-    prices = _placed(_most_liquidated(frames["steps"]))
+    prices = placed(most_liquidated(frames["steps"]))
     closed = _closed(frames["closeouts"], prices, unit)
     flows = frames["steps"].groupby("step")[["liquidated_notional", "adl_notional"]].sum() / unit
-    with _style():
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    with style():
+        figure = Figure(figsize=(PAGE, HEIGHT), layout="constrained")
         top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2.8, 1, 1))
         _prices(top, prices, closed)
         _flow(middle, prices, flows["liquidated_notional"], ("Liquidated", CLOSED, currency))
         _flow(bottom, prices, flows["adl_notional"], ("ADL", ADL, currency))
-        _time(bottom, prices)
+        time_axis(bottom, prices)
         figure.align_ylabels([top, middle, bottom])
-        _save(figure, folder / "overview")
-    _tidy(prices, closed, flows).to_csv(folder / "overview.csv", index=False, lineterminator="\n")
-    return folder / "overview.pdf"
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Seaborn's paper look, in this block only."""
-    look: dict[Any, Any] = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | FONTS
-    with rc_context(look):
-        yield
-
-
-def _most_liquidated(steps: Frame) -> Frame:
-    """One instrument's rows; the first perpetual's if nothing was liquidated."""
-    perpetual = steps["kind"] == "perpetual"
-    traded = steps[perpetual] if perpetual.any() else steps
-    total = traded.groupby(["venue", "instrument"], sort=False)["liquidated_notional"].sum()
-    venue, instrument = total.index[int(total.to_numpy().argmax())]
-    chosen: Frame = traded[(traded["venue"] == venue) & (traded["instrument"] == instrument)]
-    return chosen.reset_index(drop=True)
-
-
-def _placed(prices: Frame) -> Frame:
-    """Adds ``at``, the place on the time axis: steps of trading for a replay (nights take no room), else hours."""
-    if "stamp" in prices:
-        return prices.assign(at=np.arange(len(prices), dtype=np.float64))
-    return prices.assign(at=prices["seconds"] / 3600)
+        return save(figure, folder / "overview", _tidy(prices, closed, flows))
 
 
 def _closed(closeouts: Frame, prices: Frame, unit: int) -> Frame:
@@ -125,13 +104,12 @@ def _flow(axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, 
     grouped = prices.assign(flow=flow.reindex(prices["step"]).to_numpy()).groupby(key)
     height, centre, count = grouped["flow"].sum(), grouped["at"].mean(), grouped["at"].size()
     width = float(prices["at"].diff().median()) if len(prices) > 1 else 1.0
-    scale, prefix = _scale(float(height.max()))
-    axes.bar(centre, height / scale, count * width, color=colour, linewidth=0)
+    divisor, prefix = scale(float(height.max()))
+    axes.bar(centre, height / divisor, count * width, color=colour, linewidth=0)
     axes.set_ylabel(f"{word}\n({prefix}{currency}/{per})" if height.any() else word)
     axes.set_ylim(bottom=0)
     if not height.any():
-        axes.text(0.5, 0.4, "none", transform=axes.transAxes, ha="center", color="0.4")
-        axes.set_yticks([])
+        nothing(axes)
     seaborn.despine(ax=axes)
 
 
@@ -144,34 +122,20 @@ def _bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
     return name, keys[name].to_numpy()
 
 
-def _scale(largest: float) -> tuple[float, str]:
-    return next(((s, word) for s, word in ((1e9, "bn "), (1e6, "m "), (1e3, "k ")) if largest >= s), (1.0, ""))
-
-
-def _time(axes: Axes, prices: Frame) -> None:
-    """Dates where a replay has them; about eight, wherever the days begin."""
-    axes.set_xlim(prices["at"].iloc[0], max(prices["at"].iloc[-1], prices["at"].iloc[0] + 1e-9))
-    if "stamp" not in prices:
-        axes.set_xlabel("Time (hours)")
-        return
-    day = prices["stamp"].dt.normalize()
-    begins = np.flatnonzero((day != day.shift()).to_numpy())
-    shown = begins[:: -(-len(begins) // 8)]
-    first, last = day.iloc[0], day.iloc[-1]
-    same = first.year == last.year
-    axes.set_xticks(shown, [f"{day[row].day} {day[row]:%b}" + ("" if same else f" {day[row]:%Y}") for row in shown])
-    axes.set_xlabel(f"Trading time ({first.year})" if same else "Trading time")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """PDF and PNG without the time they were made at."""
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
-    figure.savefig(path.with_suffix(".png"), dpi=300, metadata={"Software": None})
-
-
 def _tidy(prices: Frame, closed: Frame, flows: Frame) -> Frame:
     """What is drawn, one row for each series and step."""
     when = ["step", "seconds", *(["stamp"] if "stamp" in prices else [])]
     wide = prices[[*when, "mark", "index", "adl"]].merge(flows.reset_index(), on="step")
     wide = wide.merge(closed[["step", "closed"]].rename(columns={"closed": "closeouts_shown"}), on="step", how="left")
-    return wide.melt(id_vars=when, var_name="series").dropna(subset="value")
+    return tidy(wide, [name for name in wide.columns.astype(str) if name not in when])
+
+
+FIGURES: dict[str, Callable[..., Path]] = {
+    "overview": overview,
+    "positions": positions,
+    "liquidity": liquidity,
+    "losses": losses,
+    "leverage": leverage,
+    "profile": profile,
+}
+"""All figures of a run by name; each takes (frames, folder, unit=, currency=) and returns its PDF."""

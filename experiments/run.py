@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents import populate
-from experiments import figures, provenance, store
+from experiments import closing, provenance, store
 from experiments.config import RunConfig
 from experiments.data import read_replays
+from experiments.figures import FIGURES
 from sim.errors import ConfigError, DataError, DeleverageError
 from sim.market import Market
+from sim.metrics.cascades import Frames
 
 COMPLETE, INTERRUPTED = "complete", "interrupted"
 
@@ -36,6 +38,7 @@ class Outcome(NamedTuple):
     folder: Path
     status: str  # complete or interrupted
     summary: dict[str, Any]
+    closing: str  # table for the reader; empty if no step was made
 
 
 def execute(
@@ -69,7 +72,7 @@ def execute(
             status = _advance(market, config.name, quiet)
             summary = {"status": status, "money": _money(market), **market.recorder.summary()}
             about = {"config": store.canonical(plain), "config_hash": identity, "version": provenance.version()}
-            _write(market, draft.folder, about, summary)
+            frames = _write(market, draft.folder, about, summary)
         except (ConfigError, DataError):
             raise
         except Exception as error:
@@ -77,11 +80,12 @@ def execute(
             place = place or f"step {market.tick} of {market.steps_planned}"
             raise RunError(f"{config.name}: {place}: {type(error).__name__}: {_first_line(error)}", path) from error
         store.write_yaml(plain, draft.folder / "config.resolved.yaml")
+        elapsed = round(time.perf_counter() - began, 3)
         record = {"config_hash": identity, "data": digests, "seed": config.seed, "status": status}
-        record |= {"elapsed_s": round(time.perf_counter() - began, 3), **provenance.manifest()}
+        record |= {"elapsed_s": elapsed, **provenance.manifest()}
         store.write_json(record, draft.folder / "manifest.json")
         draft.commit()
-    return Outcome(final, status, summary)
+    return Outcome(final, status, summary, _closing(market, frames, elapsed))
 
 
 def _advance(market: Market, name: str, quiet: bool) -> str:
@@ -120,8 +124,8 @@ def _progress(quiet: bool) -> Progress:
     return Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
 
 
-def _write(market: Market, folder: Path, about: dict[str, str], summary: dict[str, Any]) -> None:
-    """Frames, summary and figure."""
+def _write(market: Market, folder: Path, about: dict[str, str], summary: dict[str, Any]) -> Frames:
+    """Frames, summary and figures."""
     frames = market.recorder.frames()
     for name, frame in frames.items():
         store.write_frame(frame, folder / f"{name}.parquet", about)
@@ -129,7 +133,16 @@ def _write(market: Market, folder: Path, about: dict[str, str], summary: dict[st
     numeraire = market.config.assets[0]
     if len(frames["steps"]):
         (folder / "figures").mkdir()
-        figures.overview(frames, folder / "figures", unit=10**numeraire.decimals, currency=numeraire.name)
+        for draw in FIGURES.values():
+            draw(frames, folder / "figures", unit=10**numeraire.decimals, currency=numeraire.name)
+    return frames
+
+
+def _closing(market: Market, frames: Frames, seconds: float) -> str:
+    numeraire = market.config.assets[0]
+    if not len(frames["steps"]):
+        return ""
+    return closing.table(frames, unit=10**numeraire.decimals, currency=numeraire.name, seconds=seconds)
 
 
 def _money(market: Market) -> str:

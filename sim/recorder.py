@@ -7,7 +7,7 @@ lists all columns):
 - ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.
 - ``causes``: one row per action that filled something and event that changed its account's excess (LIQ-6).
 - ``losses``: one row per bankrupt account and loss layer; layer ``bad_debt`` is what nobody absorbed (LOSS-3).
-- ``accounts``: one row per margin account, at start and end.
+- ``accounts``: one row per margin account, at start, peak and end.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,8 @@ class Recorder:
         self._causes: list[tuple[I8, Causes]] = []
         self._losses: list[Absorbed] = []
         self._loss_steps: list[int] = []
-        self._accounts: list[pd.DataFrame] = []
+        self._accounts: dict[str, pd.DataFrame] = {}
+        self._peak = 0
         self._flow = np.zeros((2, instruments), dtype=np.int64)  # lots bought by takers, net, and their value in ticks
 
     def trades(self, fills: Fills) -> None:
@@ -119,8 +120,6 @@ class Recorder:
         market, row = self.market, self.market.tick - 1
         self._rounds[row] = market.rounds
         self._markout(row)
-        if market.config.profile_every and market.tick % self._clock == 0:
-            self._profile(row)
         index, exogenous, worth = market.spot(), np.exp(market.path.x[market.tick]), market.worth()
         for venue in market.venues:
             part, view, tick = venue.part, venue.view, venue.contracts.tick
@@ -143,6 +142,11 @@ class Recorder:
             lots = np.abs(market.ledger.position[part, : market.outside]).sum(axis=1)
             self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
             self._venue_money(row, venue.number)
+        if market.config.profile_every and market.tick % self._clock == 0:
+            self._profile(row)
+            if (gross := int(self._counts["gross"][row].sum())) > self._peak:
+                self._peak = gross
+                self.accounts("peak")
 
     def _profile(self, row: int) -> None:
         """What moves of each mark would liquidate now, beside what the book bids (LIQ-7)."""
@@ -173,18 +177,24 @@ class Recorder:
 
     def accounts(self, moment: str) -> None:
         """A snapshot of every participant's margin accounts."""
-        market = self.market
+        market, parts = self.market, []
         agents = np.flatnonzero(market.watched)
         names = np.repeat([p.name for p in market.populations], [p.count for p in market.populations])
         for venue in market.venues:
             for state in venue.states.values():
                 value = venue.book(state.pool).take(agents).value()
-                columns: dict[str, object] = {"moment": moment, "owner": agents, "population": names}
+                columns: dict[str, object] = {
+                    "moment": moment,
+                    "step": market.tick,
+                    "owner": agents,
+                    "population": names,
+                }
                 columns |= {"venue": venue.config.name, "pool": state.pool.number}
                 columns |= {name: _whole(getattr(state.risk, name)[agents]) for name in state.risk._fields}
                 columns |= {"gross": _whole(np.abs(value).sum(axis=1)), "net": _whole(value.sum(axis=1))}
                 columns["wallet"] = _whole(venue.wallet_cash(slice(None))[agents])
-                self._accounts.append(pd.DataFrame(columns))
+                parts.append(pd.DataFrame(columns))
+        self._accounts[moment] = pd.concat(parts, ignore_index=True)
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """All frames, of the steps made so far."""
@@ -193,7 +203,7 @@ class Recorder:
             "closeouts": self._closeouts_frame(),
             "causes": self._causes_frame(),
             "losses": self._losses_frame(),
-            "accounts": pd.concat(self._accounts, ignore_index=True),
+            "accounts": pd.concat(self._accounts.values(), ignore_index=True),
         }
 
     def _steps_frame(self) -> pd.DataFrame:

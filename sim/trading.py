@@ -290,7 +290,7 @@ def _charge_fees(market: "Market", venue: "Venue", fills: Fills) -> None:
 
 def mark_to_market(market: "Market") -> None:
     """Marks after trading, isolated cash back to its wallet, and everybody's verdict (MARK-1, MAR-1)."""
-    tops, depth = market.books.tops(), market.books.depth(*_near(market))
+    tops, depth = market.books.tops(), market.books.depth(*_within(market, 0.01))
     for venue in market.venues:
         part = venue.part
         known = {"depth": depth[part].mean(axis=1), "open_interest": market.exposed(venue)}
@@ -300,13 +300,14 @@ def mark_to_market(market: "Market") -> None:
         if venue.wallet not in venue.states:
             for state in venue.states.values():
                 _return_idle(market, venue, state)
+    market.recorder.depth_near(market.books.depth(*_within(market, 0.001)).mean(axis=1))
     market.assess()
 
 
-def _near(market: "Market") -> tuple[I8, I8]:
-    """Prices within 1% of the marks, (K,) each."""
+def _within(market: "Market", share: float) -> tuple[I8, I8]:
+    """Lowest and highest price within a share of the marks, (K,) each."""
     mark = np.concatenate([venue.view.mark for venue in market.venues])
-    return np.ceil(mark * 0.99).astype(np.int64), np.floor(mark * 1.01).astype(np.int64)
+    return np.ceil(mark * (1 - share)).astype(np.int64), np.floor(mark * (1 + share)).astype(np.int64)
 
 
 def _return_idle(market: "Market", venue: "Venue", state: "PoolState") -> None:

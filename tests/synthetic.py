@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dict[str, pd.DataFrame]:
-    """``steps`` and ``closeouts`` of a market that falls by 15% two thirds of the way."""
+    """``steps``, ``closeouts``, ``losses`` and ``accounts`` of a market that falls by 15% two thirds of the way."""
     draws, step = np.random.default_rng(1), np.arange(1, steps + 1)
     middle, span = steps * 2 / 3, steps / 50
     index = 1200 * np.exp(np.cumsum(draws.normal(0, 0.0005, steps)) - 0.15 / (1 + np.exp((middle - step) / span)))
@@ -26,12 +26,44 @@ def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dic
     table = table.assign(venue="exchange", instrument="SPX-PERP", kind="perpetual", index=index, mark=mark)
     table = table.assign(liquidated_notional=np.rint(lots * mark * 100).astype(np.int64), adl=adl)
     table["adl_notional"] = np.rint(adl * mark * 100).astype(np.int64)
+    table = table.assign(**_state(table, near), **_profile(table))
     rows = np.flatnonzero(lots)
     closed = {"step": step[rows], "venue": "exchange", "instrument": "SPX-PERP", "filled": lots[rows]}
     closed["notional"] = table["liquidated_notional"].to_numpy()[rows]
+    closed |= {"pool": 0 * rows, "owner": rows, "equity": 1000.0 + 0 * rows}
     if not losses:
         closed = {name: [] for name in closed}
-    return {"steps": table, "closeouts": pd.DataFrame(closed)}
+    borne = {"step": step[rows], "venue": "exchange", "pool": 0, "owner": rows, "layer": "fund", "absorbed": 500}
+    return {
+        "steps": table,
+        "closeouts": pd.DataFrame(closed),
+        "losses": pd.DataFrame(borne),
+        "accounts": pd.concat([_accounts(moment, at) for moment, at in (("start", 0), ("peak", 1), ("end", steps))]),
+    }
+
+
+def _state(table: pd.DataFrame, near: np.ndarray) -> dict[str, Any]:
+    """What is held and how liquid the book is."""
+    gross = np.rint(table["mark"] * 1e6).astype(np.int64)
+    book = {"oracle": table["index"], "mid": table["mark"], "bid": table["mark"] - 0.5, "ask": table["mark"] + 0.5}
+    held = {"gross": gross, "equity": gross // 4, "initial": gross // 40, "maintenance": gross // 80}
+    calls = {"calls": 0, "calls_met": 0, "calls_missed": 0}
+    return {**book, **held, **calls, "depth": 5000.0, "fallback": near, "fund": 100_000_00}
+
+
+def _profile(table: pd.DataFrame) -> dict[str, Any]:
+    """Known at every tenth step."""
+    known = np.where(table["step"] % 10 == 0, 1.0, np.nan)
+    sizes = {"half": 0.5, "1": 1, "2": 2, "5": 5}
+    at_risk = {f"at_risk_{way}_{name}": 1e8 * size * known for way in ("fall", "rise") for name, size in sizes.items()}
+    return at_risk | {"feedback": 0.7 * known}
+
+
+def _accounts(moment: str, step: int) -> pd.DataFrame:
+    """Five accounts, of which one has no equity; nothing is held at the start."""
+    gross = np.array([100, 300, 1000, 4000, 200]) * 10_000 * (moment != "start")
+    equity = np.array([100, 100, 100, 100, -1]) * 10_000
+    return pd.DataFrame({"moment": moment, "step": step, "venue": "exchange", "gross": gross, "equity": equity})
 
 
 class FakeMarket:

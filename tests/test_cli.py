@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from experiments import cli, run
 from experiments.config import load_run
+from experiments.figures import FIGURES
 from sim.loading import packaged, resolve
 
 CONFIG = "crash_2008"
@@ -24,6 +25,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has a working folder of its own and a market that costs nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "Market", FakeMarket)
+    monkeypatch.setattr(run, "FIGURES", {"overview": FIGURES["overview"]})
     monkeypatch.setattr(FakeMarket, "at", {})
     monkeypatch.setattr(FakeMarket, "seeds", [])
 
@@ -32,7 +34,8 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, list(arguments))
 
 
-def test_a_run_prints_its_folder_last() -> None:
+def test_a_run_prints_its_folder_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "FIGURES", FIGURES)
     done = call("run", CONFIG)
     assert done.exit_code == 0, done.output
     folder = Path(done.stdout.splitlines()[-1])
@@ -40,10 +43,16 @@ def test_a_run_prints_its_folder_last() -> None:
     assert folder.name.startswith("crash_2008-")
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
-        *("manifest.json", "config.resolved.yaml", "summary.json", "steps.parquet", "closeouts.parquet"),
-        *(f"figures/overview.{suffix}" for suffix in ("pdf", "png", "csv")),
+        *("manifest.json", "config.resolved.yaml", "summary.json"),
+        *(f"{name}.parquet" for name in ("steps", "closeouts", "losses", "accounts")),
+        *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "csv")),
     }
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert done.stdout.startswith("Index fall, worst")
+
+
+def test_a_quiet_run_prints_its_folder_only() -> None:
+    assert call("run", CONFIG, "--quiet", "--out", "x").stdout == "x\n"
 
 
 def test_what_a_result_says_of_itself() -> None:
@@ -63,7 +72,7 @@ def test_results_differ_by_folder_and_are_the_same_bytes() -> None:
     one, two, other = (call("run", CONFIG, *more).stdout.split()[-1] for more in ([], ["--out", "b"], ["--seed", "9"]))
     assert len({one, two, other}) == 3
     names = [path.relative_to(one) for path in Path(one).rglob("*") if path.is_file() and path.name != "manifest.json"]
-    assert len(names) == 7
+    assert len(names) == 9
     for name in names:
         assert (Path(one) / name).read_bytes() == (Path(two) / name).read_bytes(), name
 
@@ -156,7 +165,7 @@ def test_an_interrupted_run_keeps_whole_steps() -> None:
     FakeMarket.at = {3: "interrupt"}
     done = call("run", CONFIG, "--out", "x")
     assert done.exit_code == 130
-    assert done.stdout == "x\n"
+    assert done.stdout.endswith("\n\nx\n")
     assert json.loads(Path("x/manifest.json").read_text())["status"] == "interrupted"
     assert json.loads(Path("x/summary.json").read_text()) == {"money": "0.01 USD", "status": "interrupted", "steps": 3}
     assert list(pd.read_parquet("x/steps.parquet")["step"]) == [1, 2, 3]

@@ -6,6 +6,17 @@ import pytest
 
 from sim.metrics.cascades import amplification, fall
 from sim.metrics.losses import by_layer, deleveraged, system_loss
+from sim.metrics.overview import (
+    calls,
+    closed_out,
+    deepest_fall,
+    fund,
+    largest_basis,
+    one_sided,
+    peak_open_interest,
+    perpetuals,
+    who_paid,
+)
 
 
 def run(marks: list[float]) -> dict[str, pd.DataFrame]:
@@ -34,3 +45,41 @@ def test_losses_add_up_by_layer_and_in_lots() -> None:
     assert by_layer(frames) == {"adl_queue": 7, "bad_debt": 2, "fund": 6}
     assert system_loss(frames) == sum(by_layer(frames).values()) == 15
     assert deleveraged(frames) == 7
+
+
+def venue() -> dict[str, pd.DataFrame]:
+    """Two perpetuals and a spot at one venue, two steps."""
+    steps = {"step": [1, 1, 1, 2, 2, 2], "venue": "V", "instrument": ["P", "Q", "S"] * 2}
+    steps |= {"kind": ["perpetual", "perpetual", "spot"] * 2, "oracle": 100.0, "index": 100.0, "gross": [60, 40, 9] * 2}
+    steps |= {"mark": [100.0, 102.0, 100.0, 95.0, 98.0, 50.0], "fallback": [False, True, True, False, False, True]}
+    steps |= {"fund": [70] * 3 + [40] * 3, "calls": 2, "calls_met": 1, "calls_missed": 0}
+    ends = {"step": [1, 1, 2], "venue": "V", "pool": 0, "owner": [5, 5, 6]}
+    closeouts = ends | {"filled": [3, 0, 2], "notional": [30, 0, 20], "equity": [8.0, 2.0, 4.0]}
+    losses = {"step": 1, "venue": "V", "pool": 0, "owner": 5, "layer": ["fund", "bad_debt"], "absorbed": [9, 1]}
+    return {
+        name: pd.DataFrame(each) for name, each in {"steps": steps, "closeouts": closeouts, "losses": losses}.items()
+    }
+
+
+def test_worst_moves_are_those_of_perpetuals() -> None:
+    frames = venue()
+    assert set(perpetuals(frames)["instrument"]) == {"P", "Q"}
+    assert deepest_fall(frames, "mark") == (pytest.approx(-0.05), "P", 2)
+    assert largest_basis(frames) == (pytest.approx(-0.05), "P", 2)
+    frames["steps"]["mark"] = np.nan
+    assert deepest_fall(frames, "mark") is None
+
+
+def test_totals_count_venues_once() -> None:
+    frames = venue()
+    assert fund(frames) == (70, 40)
+    assert calls(frames) == {"made": 4, "met": 2, "missed": 0}
+    assert one_sided(frames) == (1, 2)
+    assert peak_open_interest(frames) == 50
+
+
+def test_close_outs_that_filled_and_who_paid() -> None:
+    frames = venue()
+    assert closed_out(frames) == {"count": 2, "owners": 2, "notional": 50}
+    assert who_paid(frames) == {"own margin": 8, "fund": 9, "bad_debt": 1}
+    assert who_paid(frames | {"losses": frames["losses"].iloc[:0]}) == {"own margin": 0}

@@ -93,10 +93,20 @@ def test_the_market_does_not_notice(markets: dict[float, dict[str, pd.DataFrame]
     without, every = markets[0.0], markets[600.0]
     for name, frame in without.items():
         kept = [column for column in frame if column not in PROFILE]
-        pd.testing.assert_frame_equal(frame[kept], every[name][kept])
+        other = every[name].query("moment != 'peak'").reset_index(drop=True) if name == "accounts" else every[name]
+        pd.testing.assert_frame_equal(frame[kept], other[kept])
 
 
 @pytest.mark.parametrize(("every", "steps"), [(0.001, 1), (60.0, 1), (90.0, 2)])
 def test_the_clock_is_rounded_to_steps(every: float, steps: int) -> None:
     frame = crash.run(crash.market(3, crash.config(steps=4, profile_every=every))).recorder.frames()["steps"]
     assert frame.loc[frame["at_risk_fall_1"].notna(), "step"].drop_duplicates().tolist() == list(range(steps, 5, steps))
+
+
+def test_accounts_are_kept_when_most_was_held(markets: dict[float, dict[str, pd.DataFrame]]) -> None:
+    assert set(markets[0.0]["accounts"]["moment"]) == {"start", "end"}
+    frames = markets[600.0]
+    gross = frames["steps"].groupby("step")["gross"].sum()
+    peak = frames["accounts"].query("moment == 'peak'")
+    assert peak["step"].unique().tolist() == [gross[gross.index % 10 == 0].idxmax()]
+    assert peak["gross"].sum() == pytest.approx(gross[peak["step"].iloc[0]], abs=len(peak))

@@ -8,7 +8,8 @@ import pyarrow.parquet as parquet
 import pytest
 from synthetic import frames
 
-from experiments.figures import overview
+from experiments.closing import table
+from experiments.figures import FIGURES, overview
 from experiments.store import Draft, canonical, config_hash, write_frame, write_json
 from sim.errors import OutputError
 
@@ -43,16 +44,16 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
             write({"x": float("nan")})
 
 
-@pytest.mark.parametrize("replay", [True, False])
-@pytest.mark.parametrize("losses", [True, False])
-def test_figures_are_made_again_byte_by_byte(tmp_path: Path, replay: bool, losses: bool) -> None:
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize(("replay", "losses"), [(True, True), (False, False)])
+def test_figures_are_made_again_byte_by_byte(tmp_path: Path, figure: str, replay: bool, losses: bool) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        overview(frames(replay=replay, losses=losses), tmp_path / name, unit=100, currency="USD")
+        FIGURES[figure](frames(replay=replay, losses=losses), tmp_path / name, unit=100, currency="USD")
     for suffix in ("pdf", "png", "csv"):
-        first, second = ((tmp_path / name / f"overview.{suffix}").read_bytes() for name in ("a", "b"))
+        first, second = ((tmp_path / name / f"{figure}.{suffix}").read_bytes() for name in ("a", "b"))
         assert first == second, suffix
-    assert b"CreationDate" not in (tmp_path / "a" / "overview.pdf").read_bytes()
+    assert b"CreationDate" not in (tmp_path / "a" / f"{figure}.pdf").read_bytes()
 
 
 def test_the_figure_s_numbers_are_those_of_the_frames(tmp_path: Path) -> None:
@@ -65,9 +66,54 @@ def test_the_figure_s_numbers_are_those_of_the_frames(tmp_path: Path) -> None:
     assert total["adl_notional"] == pytest.approx(made["steps"]["adl_notional"].sum() / 100)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5000])
-def test_figures_of_any_length(tmp_path: Path, steps: int) -> None:
-    assert overview(frames(steps), tmp_path, unit=100, currency="USD").is_file()
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("steps", [1, 1000])
+def test_figures_of_any_length(tmp_path: Path, figure: str, steps: int) -> None:
+    assert FIGURES[figure](frames(steps), tmp_path, unit=100, currency="USD") == tmp_path / f"{figure}.pdf"
+
+
+def drawn(tmp_path: Path, figure: str, made: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    FIGURES[figure](made, tmp_path, unit=100, currency="USD")
+    return pd.read_csv(tmp_path / f"{figure}.csv")
+
+
+def test_what_figures_show_beside_the_frames(tmp_path: Path) -> None:
+    made = frames()
+    steps, last = made["steps"], lambda table: table.groupby("series")["value"].last()
+    held = last(drawn(tmp_path, "positions", made))
+    assert held["open_interest"] == pytest.approx(steps["gross"].iloc[-1] / 200)
+    assert held[["leverage", "initial", "maintenance"]].to_numpy() == pytest.approx([4, 1 / 40, 1 / 80], rel=1e-6)
+    assert last(drawn(tmp_path, "losses", made))["absorbed_fund"] == made["losses"]["absorbed"].sum() / 100
+    spread = drawn(tmp_path, "liquidity", made).query("series == 'spread'")["value"].to_numpy()
+    assert spread == pytest.approx(1 / steps["mid"].to_numpy())
+    by_leverage = drawn(tmp_path, "leverage", made)
+    assert by_leverage.groupby("moment")["notional"].sum().to_dict() == {"end": 560_000, "peak": 560_000}
+    assert by_leverage.groupby("moment")["notional"].last().to_dict() == {"end": 20_000, "peak": 20_000}  # no equity
+    profile = drawn(tmp_path, "profile", made)
+    assert sorted(profile["step"].unique()) == list(range(10, 401, 10))
+    assert last(profile)["at_risk_fall_5"] == 5e6
+
+
+def test_nothing_recorded_is_said_and_drawn(tmp_path: Path) -> None:
+    made = frames(50, losses=False)
+    made["steps"][[name for name in made["steps"] if name.startswith(("at_risk", "feedback"))]] = np.nan
+    made["steps"]["gross"] = 0
+    made["accounts"] = made["accounts"][made["accounts"]["moment"] == "start"]
+    for figure in FIGURES:
+        drawn(tmp_path, figure, made)
+    told = table(made, unit=100, currency="USD", seconds=2.0)
+    for line in ("Close-outs none", "Bankruptcies none", "Margin calls none", "Time 2.0 s, 25 steps/s"):
+        assert line in [" ".join(each.split()) for each in told.splitlines()]
+
+
+def test_the_closing_table_is_aligned_and_short() -> None:
+    lines = table(frames(), unit=100, currency="USD", seconds=2.0).splitlines()
+    assert len(lines) <= 25
+    assert max(map(len, lines)) <= 100
+    start = lines[0].index("-")
+    assert all(line[start - 1] == " " != line[start] for line in lines)
+    assert lines[1].startswith("Mark fall, worst")
+    assert {"own margin", "insurance fund", "bad debt"} <= {line[2:start].strip() for line in lines}
 
 
 def test_a_finished_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> None:

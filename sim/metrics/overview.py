@@ -1,0 +1,100 @@
+"""What a risk manager asks of a run, as numbers: falls, close-outs, who paid."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sim.metrics.cascades import Frames
+
+OWN_MARGIN = "own margin"
+
+
+class Extreme(NamedTuple):
+    """The worst of something and where it was."""
+
+    value: float
+    instrument: str
+    step: int
+
+
+def deepest_fall(frames: Frames, column: str) -> Extreme | None:
+    """The largest fall of a price from its highest value so far, a share below nil, over all perpetuals.
+
+    Args:
+        frames: of one run.
+        column: ``mark`` or ``index``.
+    """
+    steps = perpetuals(frames)
+    return _largest(steps, steps[column] / steps.groupby("instrument")[column].cummax() - 1, lowest=True)
+
+
+def largest_basis(frames: Frames) -> Extreme | None:
+    """The mark farthest from the oracle, as a signed share of it, over all perpetuals."""
+    steps = perpetuals(frames)
+    return _largest(steps, steps["mark"] / steps["oracle"] - 1)
+
+
+def one_sided(frames: Frames) -> tuple[int, int]:
+    """Steps in which a perpetual's book lacked a side when it was last marked, and steps there were."""
+    steps = perpetuals(frames)
+    return int(steps.loc[steps["fallback"], "step"].nunique()), int(frames["steps"]["step"].nunique())
+
+
+def peak_open_interest(frames: Frames) -> int:
+    """Largest long notional of all perpetuals together at the end of a step, minor units of the numeraire."""
+    by_step = perpetuals(frames).groupby("step")["gross"].sum()
+    return int(by_step.max()) // 2 if len(by_step) else 0
+
+
+def closed_out(frames: Frames) -> dict[str, int]:
+    """Close-outs that filled: how many, of how many owners, notional in minor units of the numeraire."""
+    filled = frames["closeouts"][frames["closeouts"]["filled"] > 0]
+    return {"count": len(filled), "owners": int(filled["owner"].nunique()), "notional": int(filled["notional"].sum())}
+
+
+def fund(frames: Frames) -> tuple[int, int]:
+    """Equity of all venues' funds at the first and the last step, minor units of the numeraire."""
+    steps = frames["steps"].drop_duplicates(["step", "venue"])
+    total = steps.groupby("step")["fund"].sum()
+    return (int(total.iloc[0]), int(total.iloc[-1])) if len(total) else (0, 0)
+
+
+def calls(frames: Frames) -> dict[str, int]:
+    """Margin calls opened, met and missed at all venues."""
+    once = frames["steps"].drop_duplicates(["step", "venue"])
+    return {name: int(once[column].sum()) for name, column in _CALLS.items()}
+
+
+def who_paid(frames: Frames) -> dict[str, int]:
+    """What bankrupt accounts lost, by who bore it, minor units of the numeraire.
+
+    Own margin is the equity that these accounts had when the exchange began to close them out in the step in which they
+    went bankrupt. The rest is what each layer absorbed, ``bad_debt`` included (LOSS-3).
+    """
+    closeouts, losses = frames["closeouts"], frames["losses"]
+    if not len(losses):
+        return {OWN_MARGIN: 0}
+    bankrupt = losses[["step", "venue", "pool", "owner"]].drop_duplicates()
+    first = closeouts.drop_duplicates(["step", "venue", "pool", "owner"])
+    own = first.merge(bankrupt, on=["step", "venue", "pool", "owner"])["equity"].clip(lower=0).sum()
+    layers = losses.groupby("layer", sort=False)["absorbed"].sum()
+    return {OWN_MARGIN: round(float(own)), **{str(name): int(total) for name, total in layers.items()}}
+
+
+def perpetuals(frames: Frames) -> pd.DataFrame:
+    """Rows of the perpetuals in ``steps``."""
+    steps = frames["steps"]
+    return steps[steps["kind"] == "perpetual"]
+
+
+def _largest(steps: pd.DataFrame, values: "pd.Series[float]", *, lowest: bool = False) -> Extreme | None:
+    """The lowest value, or the one farthest from nil."""
+    size = -values if lowest else values.abs()
+    if not size.notna().any():
+        return None
+    row = int(np.nanargmax(size.to_numpy()))
+    return Extreme(float(values.iloc[row]), str(steps["instrument"].iloc[row]), int(steps["step"].iloc[row]))
+
+
+_CALLS = {"made": "calls", "met": "calls_met", "missed": "calls_missed"}
