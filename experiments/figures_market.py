@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from experiments.figures_style import (
     COLOURS,
@@ -69,9 +70,12 @@ def liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path
         per, prefix = scale(float(table["depth"].max()))
         banded(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per)
         axes[0].set_ylim(bottom=0)
-        banded(axes[1], table, "spread", label="Spread\n(% of mid)", per=0.01)
+        banded(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
         if (table["spread"] > 0).any():
             axes[1].set_yscale("log")
+            axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes[1].yaxis.set_major_formatter(ScalarFormatter())
+            axes[1].yaxis.set_minor_formatter(NullFormatter())
         bare = table.loc[table["one_sided"] > 0, "at"]
         if len(bare):
             axes[1].plot(

@@ -159,7 +159,7 @@ def _fit(axes: Axes, table: Frame) -> None:
     axes.set_xlim(used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="best", handlelength=2.4)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=2.4)
 
 
 def _distances(axes: Axes, known: Frame, currency: str) -> None:
