@@ -1,209 +1,25 @@
-"""Market makers who quote ladders about oracle and basis, and withdraw when capital is short (AGT-2)."""
+"""Makers whose quotes lean against inventory in proportion (AGT-2)."""
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from agents.base import BASIS_POINT, YEAR, Behaviour, Participant, Stall, lognormal, lot_value
-from sim.types import B1, F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
-
-
-class MarketMaker(Participant):
-    """A member of a population of makers."""
+from agents.base import BASIS_POINT
+from agents.ladders import LadderMakers, Stance
+from sim.types import F8
 
 
-class Ladder(NamedTuple):
-    """What all ladders share: their shape, from the inside out, and the columns that name their orders."""
-
-    distance: F8  # (levels,) from the fair price, in innermost distances
-    share: F8  # (levels + 1,) cumulative share of the depth, from nil
-    owner: I8  # (n, m * 2 * levels), as the next three: instruments, then sides, then levels
-    instrument: I8
-    kind: I8
-    slot: I8
-
-
-class Members(NamedTuple):
-    """What does not change after the start."""
-
-    stall: Stall
-    lean: F8  # (n,) shift of the fair price, half-spreads
-    width: F8  # (n,) factor of the half-spread
-    size: F8  # (n,) factor of the depth
-    wealth: F8  # (n,) minor units of the numeraire, at the start
-    period: I8  # (n,) steps between ladders
-    phase: I8  # (n,) steps
-    step: float  # square root of a step in years
-    learn: float  # weight of the newest basis in its moving average
-    ladder: Ladder
-
-
-TURN = np.array([1.0, -1.0])[:, None]
-"""Sign of a side's quantities, (2, 1): bids, asks."""
-
-
-class Quoting(NamedTuple):
-    """The ladders of some members, r members and m instruments."""
-
-    rows: I8  # (r,)
-    fair: F8  # (r, m) ticks
-    half: F8  # (r, m) innermost distance, share of the fair price
-    depth: F8  # (r, m, 2) lots of each side, all levels
-    rose: B1  # (r, m) whether the fair price is above the last mark
-
-
-class Makers(Behaviour):
-    """Ladders of geometric spacing whose cumulative depth grows as distance ** ``growth``.
-
-    The fair price is oracle * (1 + weighted moving average of the basis), shifted against inventory by some
-    half-spreads, hence by more in volatile markets (in the manner of Avellaneda and Stoikov 2008). A ladder
-    shrinks with volatility, with the outlook's liquidity and, with ``withdraw``, with the headroom left: capital
-    that runs short takes liquidity away. The side that reduces inventory keeps quoting up to the inventory. Without
-    ``withdraw``, ladder and inventory are measured against the wealth of the start, whatever was lost since.
-    """
-
-    agent: ClassVar[type[Participant]] = MarketMaker
-    traits: ClassVar[int] = 6
-    width: ClassVar[int] = 0
+class Makers(LadderMakers):
+    """Innermost quotes a floor or a share of a step's volatility away, shifted by inventory times some half-spreads."""
 
     kind: Literal["makers"] = "makers"
     name: str = Field("makers", min_length=1, description="name of the population, unique in the market (text)")
-    latency: int = Field(4, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    wealth: float = Field(1_000_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
-    wealth_sigma: float = Field(0.5, ge=0, description="standard deviation of log wealth (1)")
-    instruments: tuple[str, ...] = Field((), description="what they quote; empty = all perpetuals of the venue (names)")
-    levels: int = Field(10, ge=1, le=64, description="prices quoted on each side (levels)")
-    reach: float = Field(100.0, ge=1, description="outermost distance over innermost (times)")
-    growth: float = Field(0.67, gt=0, le=2, description="cumulative depth grows as distance to this power (exponent)")
-    depth: float = Field(1.0, gt=0, description="notional of one side over all instruments (times equity)")
     half_spread: float = Field(1.0, gt=0, description="smallest innermost distance from the fair price (basis points)")
     vol_spread: float = Field(0.25, ge=0, description="innermost distance per standard deviation of a step (times)")
-    calm_vol: float = Field(0.6, gt=0, description="volatility up to which a ladder is whole (annualised, share)")
-    shrink: float = Field(1.0, ge=0, description="depth falls as (calm / volatility) to this power (exponent)")
-    inventory: float = Field(2.0, gt=0, description="position at which a side stops adding (times equity)")
-    skew: float = Field(3.0, ge=0, description="shift of the fair price at that position (half-spreads)")
-    withdraw: bool = Field(True, description="whether ladders shrink when capital is short (yes or no)")
-    target_headroom: float = Field(0.3, gt=0, le=1, description="headroom below which they shrink (share of equity)")
-    basis_half_life: float = Field(1800.0, gt=0, description="half-life of the basis' moving average (seconds)")
-    basis_weight: float = Field(0.8, ge=0, le=1, description="share of that average in the fair price (share)")
-    refresh: float = Field(0.0, ge=0, description="mean time between ladders, 0 = every step (seconds)")
-    variety: float = Field(0.3, ge=0, lt=1, description="spread of members' width, size, lean and pace about 1 (share)")
-    post_only: bool = Field(True, description="whether quotes refuse to trade on arrival (yes or no)")
+    skew: float = Field(3.0, ge=0, description="shift of the fair price at the full inventory (half-spreads)")
 
-    _members: Members = PrivateAttr()
-    _basis: F8 = PrivateAttr()  # (m,)
-    _learnt: int = PrivateAttr(NOBODY)  # tick
-
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw wealth and character; see ``sim.protocols.Population``."""
-        venue = self.venue_in(setting, self.venue)
-        listed = self.listed(setting, venue, self.instruments)
-        varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
-        wealth = self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
-        period = np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1).astype(np.int64)
-        self._members = Members(
-            stall=Stall(venue, listed),
-            lean=varied[:, 0] - 1,
-            width=varied[:, 1],
-            size=varied[:, 2],
-            wealth=wealth[:, venue].astype(np.float64),
-            period=period,
-            phase=(draws[:, 5] * period).astype(np.int64),
-            step=float(np.sqrt(setting.dt / YEAR)),
-            learn=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
-            ladder=self._ladder(listed),
-        )
-        self._basis = np.zeros(len(listed))
-        return wealth
-
-    def _ladder(self, instruments: I8) -> Ladder:
-        """The shape of ladders, and the names of all members' orders."""
-        distance = np.geomspace(1.0, self.reach, self.levels)
-        share = np.concatenate([[0.0], (distance / distance[-1]) ** self.growth])
-        slots = np.arange(2 * self.levels)
-        columns = np.arange(self.count)[:, None], np.repeat(instruments, len(slots)), np.tile(slots, len(instruments))
-        owner, instrument, slot = np.broadcast_arrays(*columns)
-        kind = np.full_like(slot, POST_ONLY if self.post_only else LIMIT)
-        return Ladder(distance, share, owner, instrument, kind, slot)
-
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """Whole ladders of the members whose turn it is; slots are fixed, so a ladder replaces the last one."""
-        own = self._members
-        view, columns = own.stall.look(outlook)
-        oracle = view.oracle[view.contracts.underlying[columns]] / view.contracts.tick[columns]
-        fair = oracle * (1 + self.basis_weight * self._average(outlook.tick, view.mark[columns] / oracle - 1))
-        rows = np.flatnonzero((outlook.tick + own.phase) % own.period == 0)
-        quoting = self._quoting(rows, fair, outlook, accounts)
-        return _orders(quoting, own.ladder, view.contracts.max_price[columns])
-
-    def _average(self, tick: int, basis: F8) -> F8:
-        """Moving average of the basis, moved towards today's once a tick, where there is one."""
-        average = self._basis
-        if tick != self._learnt:
-            average = average + self._members.learn * np.where(np.isfinite(basis), basis - average, 0.0)
-            self._basis, self._learnt = average, tick
-        return average
-
-    def _quoting(self, rows: I8, fair: F8, outlook: Outlook, accounts: AccountView) -> Quoting:
-        """Fair prices shifted by inventory, half-spreads and depths of ``rows``."""
-        own = self._members
-        view, columns = own.stall.look(outlook)
-        equity = np.maximum(accounts.equity[:, own.stall.venue] if self.withdraw else own.wealth, 0.0)[rows, None]
-        lot, vol = lot_value(view, columns), view.vol[columns]
-        held = accounts.position[rows[:, None], own.stall.instruments]
-        most = self.inventory * equity
-        filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
-        filled = np.minimum(np.maximum(filled, -1.0), 1.0)
-        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * own.step * vol) * own.width[rows][:, None]
-        shifted = fair * (1 + (own.lean[rows][:, None] - self.skew * filled) * half)
-        whole = self._whole(equity * own.size[rows][:, None], lot, vol) * outlook.liquidity
-        capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)
-        sides = _side(whole, capital, filled, held), _side(whole, capital, -filled, -held)
-        return Quoting(rows, shifted, half, np.stack(sides, axis=-1), shifted > view.mark[columns])
-
-    def _whole(self, equity: F8, lot: F8, vol: F8) -> F8:
-        """Lots of one side when neither capital nor inventory binds, (r, m)."""
-        notional = self.depth / len(lot) * equity
-        lots: F8 = np.divide(notional, lot, out=np.zeros((len(equity), len(lot))), where=lot > 0)
-        return lots * (self.calm_vol / np.fmax(vol, self.calm_vol)) ** self.shrink
-
-    def _capital(self, headroom: F8, equity: F8) -> F8:
-        """Share of a ladder that capital allows, 1 where makers never withdraw."""
-        if not self.withdraw:
-            return np.ones_like(equity)
-        target = self.target_headroom * equity
-        allowed = np.divide(headroom, target, out=np.zeros_like(equity), where=target > 0)
-        return np.minimum(np.maximum(allowed, 0.0), 1.0)
-
-
-def _side(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
-    """Lots bid for inventory ``held`` (buys; sells with both signs turned).
-
-    Room and capital bound what adds to inventory; what reduces it is quoted whatever the capital.
-    """
-    adding = whole * capital * (1 - np.maximum(filled, 0.0))
-    reducing = np.minimum(whole, np.maximum(-held, 0))
-    lots: F8 = np.maximum(adding, reducing)
-    return lots
-
-
-def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
-    """One row per member, instrument, side and level; nil lots cancel the slot.
-
-    Bids round down and asks up; a price outside the book's range is not quoted. The side that moves away from its
-    old prices comes first: asks in a rise, bids in a fall. The other side would meet the member's own stale quotes,
-    and a post-only order that does is refused.
-    """
-    away = TURN * (quoting.half[:, :, None, None] * ladder.distance)
-    price = TURN * np.floor(TURN * (quoting.fair[:, :, None, None] * (1 - away)))  # (r, m, 2, levels)
-    filled = np.floor(quoting.depth[..., None] * ladder.share)
-    lots = filled[..., 1:] - filled[..., :-1]
-    shown = (price >= 1) & (price <= highest[:, None, None]) & np.isfinite(lots)
-    quantity = np.where(shown, TURN * lots, 0.0).astype(np.int64)
-    limit = np.where(shown, price, 1.0).astype(np.int64)
-    owner, instrument, kind = (column[quoting.rows].reshape(-1) for column in ladder[2:5])
-    slot = ladder.slot[quoting.rows].reshape(quantity.shape)
-    turned = quoting.rose[:, :, None, None]
-    ordered = [np.where(turned, each[:, :, ::-1], each).reshape(-1) for each in (quantity, limit, slot)]
-    return Orders(owner, instrument, ordered[0], ordered[1], kind, ordered[2])
+    def stand(self, stance: Stance) -> tuple[F8, F8]:
+        """Shift and innermost distance; see ``LadderMakers``."""
+        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * stance.step * stance.vol) * stance.caution
+        return -self.skew * stance.inventory * half, half

@@ -1,4 +1,4 @@
-"""What each behavioural type does (AGT-1, AGT-2, AGT-3, AGT-5)."""
+"""What each behavioural type does (AGT-1, AGT-3, AGT-5); makers have their own module."""
 
 from pathlib import Path
 from typing import Any
@@ -6,36 +6,30 @@ from typing import Any
 import mesa
 import numpy as np
 import pytest
-from bazaar import CONTRACTS, INDEX, SETTING, UNIT, StillModel, accounts, outlook
+from bazaar import CONTRACTS, INDEX, SETTING, StillModel, accounts, outlook
 from pydantic import ValidationError
 
 from agents import Participant, populate
 from agents.arbitrageurs import Arbitrageurs
 from agents.insurance_fund import Fund
-from agents.makers import Makers, MarketMaker
+from agents.ladders import MarketMaker
+from agents.makers import Makers
 from agents.traders import Trader, Traders
 from agents.zero_intelligence import Crowd
 from sim.errors import ConfigError
-from sim.types import F8, I8, IOC, MARKET, POST_ONLY, REDUCE_ONLY, Orders, Outlook
+from sim.types import F8, I8, IOC, MARKET, REDUCE_ONLY, Outlook
 
 BTC, ETH, SPOT_BTC = 0, 1, 2
 LOT_BTC = 50_000 / 0.5 * 5  # minor units of a lot at the index
 
 
-def uniform(population: Traders | Makers | Arbitrageurs | Fund | Crowd, rows: int, width: int, seed: int = 3) -> F8:
+def uniform(population: Traders | Arbitrageurs | Fund | Crowd, rows: int, width: int, seed: int = 3) -> F8:
     return np.random.default_rng(seed).random((rows, width))
 
 
 def traders(count: int = 4_000, **fields: object) -> tuple[Traders, I8]:
     population = Traders.model_validate({"venue": "alpha", "count": count, "instruments": ("BTC-PERP",)} | fields)
     return population, population.start(SETTING, uniform(population, count, 3))
-
-
-def makers(count: int = 5, **fields: object) -> Makers:
-    plain = {"venue": "alpha", "count": count, "instruments": ("BTC-PERP",), "wealth_sigma": 0.0}
-    population = Makers.model_validate(plain | fields)
-    population.start(SETTING, uniform(population, count, 6))
-    return population
 
 
 def arbitrageurs(count: int = 3, **fields: object) -> Arbitrageurs:
@@ -49,11 +43,6 @@ def holding(count: int, lots: int, instrument: int = BTC) -> I8:
     position = np.zeros((count, 5), dtype=np.int64)
     position[:, instrument] = lots
     return position
-
-
-def sides(orders: Orders) -> tuple[int, int]:
-    """Lots bid and offered."""
-    return int(orders.quantity[orders.quantity > 0].sum()), int(-orders.quantity[orders.quantity < 0].sum())
 
 
 class TestPopulate:
@@ -180,96 +169,6 @@ class TestTraders:
             entry = (holding(10, lots) * LOT_BTC / 1.1).astype(np.int64)
             book = accounts(10, position=holding(10, lots), entry=entry)
             assert len(population.decide(outlook(), book, uniform(population, 10, 4)).owner) == leaves
-
-
-class TestMakers:
-    def test_the_ladder_has_the_depth_of_a_real_book(self) -> None:
-        """Cumulative depth at ten times the distance is about 4.7 times (targets A11)."""
-        population = makers(40, levels=20)
-        orders = population.decide(outlook(vol=0.5), accounts(40, equity=1e11), np.empty((40, 0)))
-        away = np.abs(orders.limit / (INDEX[0] / 0.5) - 1) * 1e4  # basis points
-        near = [np.abs(orders.quantity[away <= bp]).sum() for bp in (3.0, 5.0, 8.0)]
-        far = [np.abs(orders.quantity[away <= 10 * bp]).sum() for bp in (3.0, 5.0, 8.0)]
-        assert np.mean(np.divide(far, near)) == pytest.approx(4.7, rel=0.15)
-
-    def test_slots_are_fixed_and_quotes_never_cross(self) -> None:
-        population = makers()
-        orders = population.decide(outlook(), accounts(5, equity=1e10), np.empty((5, 0)))
-        assert len(orders.owner) == 5 * 20
-        assert sorted(set(orders.slot.tolist())) == list(range(20))
-        for member in range(5):
-            own = orders.take(orders.owner == member)
-            assert own.limit[own.quantity > 0].max() < own.limit[own.quantity < 0].min()
-            assert (np.sign(own.quantity) == np.where(own.slot < 10, 1, -1)).all()
-
-    def test_notional_of_a_side_is_depth_times_equity(self) -> None:
-        population = makers(count=1, depth=2.0, variety=0.0)
-        bids, asks = sides(population.decide(outlook(), accounts(1, equity=1e11), np.empty((1, 0))))
-        assert bids == asks == np.floor(2.0 * 1e11 / LOT_BTC)
-
-    def test_quotes_widen_and_shrink_with_volatility_and_shrink_with_liquidity(self) -> None:
-        population = makers(count=1, variety=0.0)
-
-        def spread_and_depth(vol: float, liquidity: float = 1.0) -> tuple[float, int]:
-            view = outlook(vol=vol, liquidity=liquidity)
-            orders = population.decide(view, accounts(1, equity=1e11), np.empty((1, 0)))
-            bid, ask = orders.limit[orders.quantity > 0].max(), orders.limit[orders.quantity < 0].min()
-            return (ask - bid) / (INDEX[0] / 0.5) * 1e4, sides(orders)[0]
-
-        calm, wild, thin = spread_and_depth(0.5), spread_and_depth(2.4), spread_and_depth(0.5, 0.1)
-        assert 1 <= calm[0] <= 10, "median quoted spread 1-10 bp"
-        assert wild[0] > 4 * calm[0]
-        assert wild[1] == pytest.approx(calm[1] / 4, abs=1)
-        assert thin[1] == pytest.approx(calm[1] / 10, abs=1)
-
-    def test_capital_that_runs_short_takes_liquidity_away(self) -> None:
-        """AGT-2, and its switch; what reduces inventory is quoted regardless."""
-        book = accounts(1, equity=1e11, headroom=0.03e11, position=holding(1, 20_000))
-        bids, asks = sides(makers(count=1, variety=0.0).decide(outlook(), book, np.empty((1, 0))))
-        whole = int(1e11 / LOT_BTC)
-        assert bids < 0.1 * whole
-        assert asks == 20_000
-        stays = makers(count=1, variety=0.0, withdraw=False, wealth=1e11 / UNIT)
-        for equity in (1e11, 0.4e11):
-            book = accounts(1, equity, headroom=0.03e11, position=holding(1, 20_000))
-            bids, asks = sides(stays.decide(outlook(), book, np.empty((1, 0))))
-            assert bids == pytest.approx(whole * (1 - 20_000 * LOT_BTC / 2e11), abs=1)
-            assert asks == whole
-
-    def test_inventory_leans_on_the_price(self) -> None:
-        population = makers(count=1, variety=0.0)
-        centre = []
-        for lots in (-100_000, 0, 100_000):
-            orders = population.decide(outlook(), accounts(1, 1e11, holding(1, lots)), np.empty((1, 0)))
-            centre.append(orders.limit[[0, 10]].mean())
-        assert centre[0] > centre[1] > centre[2]
-
-    def test_a_full_inventory_adds_no_more(self) -> None:
-        population = makers(count=1)
-        orders = population.decide(outlook(), accounts(1, 1e11, holding(1, 400_000)), np.empty((1, 0)))
-        assert sides(orders)[0] == 0
-        assert sides(orders)[1] > 0
-
-    def test_makers_learn_the_basis(self) -> None:
-        """Half of it in a half-life, weighted."""
-        population = makers(count=1, variety=0.0, basis_half_life=600.0, basis_weight=1.0)
-        for tick in range(1, 11):
-            orders = population.decide(outlook(tick, basis=0.01), accounts(1, 1e11), np.empty((1, 0)))
-        centre = orders.limit[[0, 10]].mean()
-        assert centre / (INDEX[0] / 0.5) - 1 == pytest.approx(0.005, rel=0.02)
-
-    def test_slow_makers_refresh_in_turn(self) -> None:
-        population = makers(200, refresh=600.0, variety=0.2)
-        quoted = [
-            len(set(population.decide(outlook(tick), accounts(200, 1e10), np.empty((200, 0))).owner.tolist()))
-            for tick in range(120)
-        ]
-        assert np.mean(quoted) == pytest.approx(20, rel=0.15)
-        assert max(quoted) < 45
-
-    def test_quotes_are_post_only_unless_told(self) -> None:
-        assert (makers(post_only=True).decide(outlook(), accounts(5), np.empty((5, 0))).kind == POST_ONLY).all()
-        assert (makers(post_only=False).decide(outlook(), accounts(5), np.empty((5, 0))).kind != POST_ONLY).all()
 
 
 class TestArbitrageurs:
