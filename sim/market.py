@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import mesa
 import numpy as np
 
-from sim import clearing, trading
+from sim import losses, rounds, trading
 from sim.build import Parts, assemble
 from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
@@ -71,8 +71,8 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         orders = trading.collect_orders(self)
         trading.match(self, *trading.admit_orders(self, orders))
         trading.mark_to_market(self)
-        self.rounds = clearing.liquidate(self)
-        clearing.allocate_losses(self)
+        self.rounds = rounds.liquidate(self)
+        losses.allocate_losses(self)
         self.recorder.record()
         self.running = self.tick < self.steps_planned
 

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from sim.causes import KINDS, Causes
-from sim.clearing import NOTHING_EXECUTED, Absorbed, Executed
 from sim.jit import kernel
+from sim.losses import Absorbed
 from sim.profile import MOVES, feedback, profile
+from sim.rounds import NOTHING_EXECUTED, Executed
 from sim.types import F8, I8, NOBODY, SPOT, Fills
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from agents.base import Behaviour
 from agents.population import populate
 from sim import trading
 from sim.causes import CLOSE_OUT, LOSS, VOLUNTARY
-from sim.clearing import Executed
 from sim.config import MarketConfig
 from sim.exchange.book import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
 from sim.market import Market
+from sim.rounds import Executed
 from sim.types import F8, I8, NOBODY, REDUCE_ONLY, AccountView, Fills, Orders, Outlook, Setting, Transfers
 
 Order = tuple[int, int, int, int, int, int]

@@ -101,7 +101,7 @@ def test_imports_go_one_way(folder: str, forbidden: tuple[str, ...]) -> None:
 
 def test_agents_see_only_what_sim_makes_public() -> None:
     """Never the market, the ledger or a venue: agents know what they are handed."""
-    closed = ("sim.market", "sim.ledger", "sim.venue", "sim.clearing", "sim.trading", "sim.recorder")
+    closed = ("sim.market", "sim.ledger", "sim.venue", "sim.rounds", "sim.losses", "sim.trading", "sim.recorder")
     wrong = [
         f"{name_of(path)} imports {name}"
         for path in FILES

@@ -1,14 +1,12 @@
-"""Liquidation rounds and the loss waterfall of one market (LIQ-1 to LIQ-5, LOSS-1 to LOSS-3)."""
+"""Liquidation rounds of one market: cancel, plan, match, settle, re-mark (LIQ-1 to LIQ-5)."""
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sim.causes import CLOSE_OUT, LOSS, Causes
+from sim.causes import CLOSE_OUT, Causes
 from sim.exchange.book import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
-from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Floor, Pool, Relief, Residual, Risk, Transfers
-from sim.waterfall.allocation import largest_remainder
+from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Pool, Transfers
 
 if TYPE_CHECKING:
     from sim.market import Market
@@ -37,18 +35,6 @@ class Executed(NamedTuple):
 
 _NO_LOTS, _NO_CASH = np.empty(0, dtype=np.int64), np.empty(0)
 NOTHING_EXECUTED = Executed._make([*[_NO_LOTS] * 9, *[_NO_CASH] * 6])
-
-
-class Absorbed(NamedTuple):
-    """What one layer did for one bankrupt account."""
-
-    pool: Pool
-    account: int
-    layer: str
-    shortfall: int  # minor units, when its turn came
-    absorbed: int  # minor units
-    lots: I8  # (K of the pool) taken over
-    notional: I8  # (K of the pool) minor units of the numeraire, at the mark
 
 
 def liquidate(market: "Market") -> int:
@@ -212,138 +198,3 @@ def _causes(market: "Market", executed: Executed, pool: Pool) -> tuple[I8, Cause
     causes = market.causes[pool.number].of(accounts)
     action = executed.action[here][first][np.searchsorted(accounts, causes.row)]
     return action, causes
-
-
-def allocate_losses(market: "Market") -> None:
-    """Put every bankrupt account through the waterfall, at the mark of the last round (LOSS-3)."""
-    if market.config.suppress_closeouts:
-        return
-    for venue in market.venues:
-        for state in venue.states.values():
-            bankrupt = np.flatnonzero(state.risk.bankrupt)
-            if bankrupt.size:
-                Waterfall(market, venue, state.pool).run(bankrupt)
-                market.assess(market.config.max_rounds)
-
-
-class Waterfall:
-    """The loss layers of a venue at work on one pool."""
-
-    def __init__(self, market: "Market", venue: "Venue", pool: Pool) -> None:
-        self.market, self.venue, self.pool = market, venue, pool
-        self.state = venue.states[pool.number]
-        self.risk = Risk(*(column.copy() for column in self.state.risk))
-
-    def run(self, bankrupt: I8) -> None:
-        """Largest shortfall first, ties by account."""
-        for account in bankrupt[np.argsort(self.risk.equity[bankrupt], kind="stable")]:
-            self._relieve(int(account))
-
-    def _relieve(self, account: int) -> None:
-        for instrument in range(self.pool.instruments.start, self.pool.instruments.stop):
-            self.market.books.cancel_owners(instrument, np.array([account]))
-        if account == self.venue.rows.fund and self.venue.wallet != self.pool.number:
-            self._bear(account)
-        self.market.recorder.shortfall(self.venue.number, self._short(account))
-        for layer in self.venue.config.waterfall:
-            if not self._short(account):
-                return
-            loss = self._residual(account)
-            self._apply(layer.kind, loss, layer.absorb(loss, self._floor(account)))
-        short = self._short(account)
-        if short:
-            rows, wallet = self.venue.rows, self.venue.wallet
-            self._pay(Transfers.of(rows.house, account, wallet, self.pool.number, 0, short))
-            nothing = np.zeros(self.pool.instruments.stop - self.pool.instruments.start, dtype=np.int64)
-            event = Absorbed(self.pool, account, "bad_debt", short, short, nothing, nothing)
-            self.market.recorder.loss(event)
-            self._refresh(np.array([account]))
-
-    def _bear(self, fund: int) -> None:
-        """What the fund's account owes, its wallet pays first: the cost of unwinding is the fund's (LIQ-3)."""
-        row = np.array([fund])
-        paid = min(self._short(fund), int(self.venue.purse(row)[0]))
-        self._pay(Transfers.of(fund, fund, self.venue.wallet, self.pool.number, 0, paid))
-        self._refresh(row)
-
-    def _short(self, account: int) -> int:
-        """Whole units that the account's equity lacks."""
-        return int(np.ceil(max(0.0, -float(self.risk.equity[account]))))
-
-    def _residual(self, account: int) -> Residual:
-        """The account's legs and what each lacks; a flat account has one empty leg."""
-        short, row = self._short(account), self.venue.book(self.pool).take(np.array([account]))
-        legs = np.flatnonzero(row.position[0])
-        if not legs.size:
-            nothing = np.zeros(1, dtype=np.int64)
-            return Residual(account, nothing, nothing, np.array([short]))
-        weights = np.rint(self.state.engine.shares(row)[0, legs] * 2.0**32).astype(np.int64)
-        if not weights.any():
-            weights[:] = 1
-        return Residual(account, legs, row.position[0, legs], largest_remainder(short, weights))
-
-    def _floor(self, account: int) -> Floor:
-        """What the layers see; the fund's row counts its free wallet."""
-        book, risk, fund = self.venue.book(self.pool), self.risk, self.venue.rows.fund
-        if fund != NOBODY and self.venue.wallet != self.pool.number:
-            wallet = self.market.ledger.balance[:, self.venue.wallet, fund]
-            balance = book.balance.copy()
-            balance[fund] += wallet
-            equity = risk.equity.copy()
-            equity[fund] += float(wallet @ book.market.price)
-            book, risk = book._replace(balance=balance), risk._replace(equity=equity)
-        eligible = self.market.watched & (risk.equity > 0)
-        eligible[account] = False
-        return Floor(book, risk, eligible, fund, self.state.engine.assess)
-
-    def _apply(self, layer: str, loss: Residual, relief: Relief) -> None:
-        """Post what a layer did and record it."""
-        account, start, number = loss.account, self.pool.instruments.start, self.pool.number
-        fills, short = relief.fills, int(loss.deficit.sum())
-        if not fills.taker.size and not relief.payers.size and relief.assumes == NOBODY:
-            return
-        self.market.ledger.settle(fills._replace(instrument=fills.instrument + start), LOSS)
-        for instrument in np.unique(fills.instrument):
-            makers = np.unique(fills.maker[fills.instrument == instrument])
-            self.market.books.cancel_owners(int(instrument) + start, makers)
-        self._top_up_fund(relief)
-        self._pay(Transfers.of(relief.payers, account, number, number, 0, relief.payments))
-        absorbed = int(relief.payments.sum())
-        if relief.assumes != NOBODY:
-            absorbed = short
-            self._hand_over(account, relief.assumes)
-        touched = np.r_[account, fills.maker, relief.payers, relief.assumes]
-        self._refresh(np.unique(touched[touched != NOBODY]))
-        lots = np.zeros(self.pool.instruments.stop - start, dtype=np.int64)
-        np.add.at(lots, fills.instrument, np.abs(fills.quantity))
-        worth = self.market.worth()[self.pool.instruments] * self.venue.view.mark[self.pool.local]
-        notional = np.rint(lots * worth).astype(np.int64)
-        event = Absorbed(self.pool, account, layer, short, absorbed, lots, notional)
-        self.market.recorder.loss(event)
-
-    def _top_up_fund(self, relief: Relief) -> None:
-        """Layers count the fund's wallet (see ``_floor``), so what its account in the pool lacks comes from there."""
-        fund, wallet, number = self.venue.rows.fund, self.venue.wallet, self.pool.number
-        if wallet != number:
-            due = int(relief.payments[relief.payers == fund].sum())
-            lacking = max(0, math.ceil(due - self.risk.equity[fund])) if due else 0
-            self._pay(Transfers.of(fund, fund, wallet, number, 0, lacking))
-
-    def _hand_over(self, account: int, fund: int) -> None:
-        """Every balance of the account becomes the fund's, and the fund's wallet margins what it took."""
-        balance, number = self.market.ledger.balance[:, self.pool.number, account], self.pool.number
-        assets = np.flatnonzero(balance)
-        self._pay(Transfers.of(account, fund, number, number, assets, balance[assets]))
-        if self.venue.wallet != number:
-            risk = self.state.engine.assess(self.venue.book(self.pool).take(np.array([fund])))
-            lacking = int(np.ceil(max(0.0, risk.initial[0] - risk.equity[0])))
-            self._pay(Transfers.of(fund, fund, self.venue.wallet, number, 0, lacking))
-
-    def _pay(self, moves: Transfers) -> None:
-        self.market.ledger.transfer(moves, LOSS)
-
-    def _refresh(self, rows: I8) -> None:
-        """Assess anew whoever was touched."""
-        fresh = self.state.engine.assess(self.venue.book(self.pool).take(rows))
-        for column, value in zip(self.risk, fresh, strict=True):
-            column[rows] = np.where(self.market.watched[rows], value, 0.0)
