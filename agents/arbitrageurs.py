@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
-from sim.errors import ConfigError
-from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, SPOT, AccountView, Orders, Outlook, Setting
+from agents.hedging import Pairs, paired
+from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
 
 ACT = 0
 """Column of a step's draws."""
@@ -20,9 +20,7 @@ class Arbitrageur(Participant):
 class Members(NamedTuple):
     """What does not change after the start."""
 
-    perp: Stall  # (m,) perpetuals
-    spot: Stall  # (m,) the spot instrument of each
-    ratio: F8  # (m,) lots of spot that hedge one lot of the perpetual
+    pairs: Pairs  # (m,) perpetuals and their spot
     enter: F8  # (n, 1) basis that opens, share
     act: float  # probability per step that a member looks
 
@@ -42,9 +40,7 @@ class Arbitrageurs(Behaviour):
 
     The perpetual's leg is an IOC order that protects the exit basis; the spot leg is an IOC order near the index
     towards -(perpetual's position), so that whatever the first leg became, also through ADL or liquidation, is
-    hedged in the next step (LED-3). It names a limit because admission charges a market order its loss down to
-    the price band (MAR-1), and would refuse hedges. Each leg is bounded by a leverage cap and the headroom of both
-    venues.
+    hedged in the next step (LED-3). Each leg is bounded by a leverage cap and the headroom of both venues.
     """
 
     agent: ClassVar[type[Participant]] = Arbitrageur
@@ -79,43 +75,31 @@ class Arbitrageurs(Behaviour):
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Pair the instruments, draw wealth and patience; see ``sim.protocols.Population``."""
-        venue, spot_venue = self.venue_in(setting, self.venue), self.venue_in(setting, self.spot_venue, "spot_venue")
-        perp = self.listed(setting, venue, self.instruments)
-        spot = self._twins(setting, perp, spot_venue)
-        lot = setting.contracts.lot
+        venue = self.venue_in(setting, self.venue)
+        pairs = paired(self, setting, Stall(venue, self.listed(setting, venue, self.instruments)), self.spot_venue)
         enter = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
         act = hazard(setting.dt, self.reaction)
-        self._members = Members(Stall(venue, perp), Stall(spot_venue, spot), lot[perp] / lot[spot], enter, act)
+        self._members = Members(pairs, enter, act)
         wealth = lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
-        away = self.spot_share if spot_venue != venue else 0.0
-        return self.wealth_at(setting, venue, wealth * (1 - away)) + self.wealth_at(setting, spot_venue, wealth * away)
+        away = self.spot_share if pairs.spot.venue != venue else 0.0
+        there = self.wealth_at(setting, pairs.spot.venue, wealth * away)
+        return self.wealth_at(setting, venue, wealth * (1 - away)) + there
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """First legs of the members who look, and everybody's hedges."""
         looks = draws[:, ACT : ACT + 1] < self._members.act
         basis = self._basis(outlook, accounts)
-        return Orders.join([self._first_legs(basis, looks, outlook, accounts), self._hedges(outlook, accounts)])
-
-    def _twins(self, setting: Setting, perp: I8, spot_venue: int) -> I8:
-        """The spot instrument with the same underlying of each perpetual; raises ConfigError if one has none."""
-        contracts = setting.contracts
-        spot = np.flatnonzero((contracts.venue == spot_venue) & (contracts.kind == SPOT))
-        match = contracts.underlying[perp][:, None] == contracts.underlying[spot]
-        lonely = [contracts.names[k] for k in perp[~match.any(axis=1)]]
-        if lonely:
-            raise ConfigError([f"{self.name}.spot_venue: {self.spot_venue} lists no spot for {k}" for k in lonely])
-        twins: I8 = spot[match.argmax(axis=1)]
-        return twins
+        pairs = self._members.pairs
+        hedges = pairs.hedges(pairs.missing(accounts), outlook, self.slippage)
+        return Orders.join([self._first_legs(basis, looks, outlook, accounts), hedges])
 
     def _basis(self, outlook: Outlook, accounts: AccountView) -> Basis:
         """The basis of each pair and what the members made of it."""
-        perp = self._members.perp
+        perp, fair = self._members.pairs.perp, self._members.pairs.fair(outlook)
         view, columns = perp.look(outlook)
-        contracts = view.contracts
-        fair = outlook.spot[contracts.underlying[columns]] / contracts.tick[columns]
         held = accounts.position[:, perp.instruments]
         over = view.mark[columns] / fair - 1
-        return Basis(fair, over, lot_value(view, columns), contracts.max_price[columns], held)
+        return Basis(fair, over, lot_value(view, columns), view.contracts.max_price[columns], held)
 
     def _first_legs(self, basis: Basis, looks: B1, outlook: Outlook, accounts: AccountView) -> Orders:
         """IOC orders: against a wide basis, or towards nil where the basis that a position earned has closed."""
@@ -134,7 +118,7 @@ class Arbitrageurs(Behaviour):
         limit = np.minimum(np.maximum(worst, 1), basis.highest)[rows, pairs].astype(np.int64)
         kind = np.where(opens, IOC, IOC | REDUCE_ONLY)[rows, pairs]
         lots = quantity[rows, pairs].astype(np.int64)
-        legs = Orders.of(rows, self._members.perp.instruments[pairs], lots, limit, kind)
+        legs = Orders.of(rows, self._members.pairs.perp.instruments[pairs], lots, limit, kind)
         return legs.take(legs.quantity != 0)
 
     def _capital(self, basis: Basis, outlook: Outlook, accounts: AccountView) -> tuple[F8, F8]:
@@ -142,29 +126,14 @@ class Arbitrageurs(Behaviour):
 
         Nothing is added while more than a step's trade lacks its hedge: spot that cannot be had ends the trade.
         """
-        perp, spot = self._members.perp, self._members.spot
+        perp, spot, ratio = self._members.pairs
         capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
         headroom = np.minimum(accounts.headroom[:, perp.venue], accounts.headroom[:, spot.venue])
         admitted = np.fmin(outlook.leverage[perp.instruments], outlook.leverage[spot.instruments])
         leverage = np.fmin(self.leverage, self.cap * admitted)
         most = leverage * np.maximum(capital, 0.0)[:, None]
         used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
-        naked = np.abs(basis.held + accounts.position[:, spot.instruments] / self._members.ratio) * basis.lot
+        naked = self._members.pairs.naked(accounts) * basis.lot
         step = self.slice * most
         room: F8 = np.minimum(most - used, headroom[:, None] * leverage) - naked
-        return step, np.where(naked <= step + basis.lot / self._members.ratio, room, 0.0)
-
-    def _hedges(self, outlook: Outlook, accounts: AccountView) -> Orders:
-        """IOC orders that bring spot to minus the perpetual's position."""
-        own = self._members
-        target = -np.trunc(accounts.position[:, own.perp.instruments] * own.ratio).astype(np.int64)
-        missing = target - accounts.position[:, own.spot.instruments]
-        rows, pairs = np.nonzero(missing)
-        if not len(rows):
-            return Orders.join([])
-        view, columns = own.spot.look(outlook)
-        fair = (outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns])[pairs]
-        lots = missing[rows, pairs]
-        worst = np.rint(fair * (1 + np.sign(lots) * self.slippage * BASIS_POINT))
-        limit = np.minimum(np.maximum(worst, 1), view.contracts.max_price[columns][pairs]).astype(np.int64)
-        return Orders.of(rows, own.spot.instruments[pairs], lots, limit, IOC)
+        return step, np.where(naked <= step + basis.lot / ratio, room, 0.0)

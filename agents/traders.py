@@ -1,148 +1,22 @@
-"""Leveraged traders who enter, hold and exit (AGT-1)."""
+"""Noise traders: leveraged traders whose direction is drawn (AGT-1)."""
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
-from sim.types import B1, F8, I8, IOC, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
+from agents.leveraged import Tasteful, Trader
+from sim.types import F8, I8, Outlook
 
-ENTER, WHICH, SIDE, LEAVE = range(4)
-"""Columns of a step's draws."""
-
-
-class Trader(Participant):
-    """A member of a population of traders."""
+__all__ = ["Trader", "Traders"]
 
 
-class Members(NamedTuple):
-    """What does not change after the start."""
-
-    stall: Stall
-    taste: F8  # (n,) leverage wished where the engine admits the reference leverage
-    due: I8  # (n,) tick of the first entry, NOBODY = left to the hazard
-    enter: float  # probability per step of a flat member
-    leave: float  # probability per step of a member who holds
-
-
-class Traders(Behaviour):
-    """Flat members enter one instrument at a drawn side, hold for an exponential time, and leave it whole.
-
-    A position is worth leverage times equity at the venue, with leverage l_i * (L / L_ref) ** elasticity: l_i is
-    the member's taste and L the highest leverage the engine admits, so that elasticity 0 ignores the engine and
-    elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage limit, and leave equity
-    for what that limit may cost beside the margin (MAR-1); one that came to nothing is tried again at half the
-    size. Exits are protected market orders.
-    """
-
-    agent: ClassVar[type[Participant]] = Trader
-    traits: ClassVar[int] = 3
-    width: ClassVar[int] = 4
+class Traders(Tasteful):
+    """Noise traders, in the sense of Black (1986): they enter at a drawn side, whatever prices do."""
 
     kind: Literal["traders"] = "traders"
     name: str = Field("traders", min_length=1, description="name of the population, unique in the market (text)")
-    latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    wealth: float = Field(10_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
-    wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
-    instruments: tuple[str, ...] = Field((), description="what they trade; empty = all perpetuals of the venue (names)")
-    leverage: float = Field(5.0, gt=0, description="median leverage wished at the reference leverage (times equity)")
-    leverage_sigma: float = Field(0.6, ge=0, description="standard deviation of log leverage (1)")
-    reference_leverage: float = Field(20.0, gt=0, description="engine's highest leverage at that wish (times)")
-    elasticity: float = Field(0.5, ge=0, le=1, description="response of the wish to the engine's leverage (exponent)")
-    cap: float = Field(0.9, gt=0, le=1, description="most leverage used, share of the engine's highest (share)")
-    slippage: float = Field(0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)")
-    entries: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
-    hold: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
     long_share: float = Field(0.5, ge=0, le=1, description="probability that an entry buys (probability)")
-    take_profit: float | None = Field(None, gt=0, description="gain that closes, share of the entry price (share)")
-    stop: float | None = Field(None, gt=0, description="loss that closes, share of the entry price (share)")
-    initially_in: float = Field(0.0, ge=0, le=1, description="share of members who enter during the warm-up (share)")
-    warm_up: float = Field(3600.0, gt=0, description="time over which they enter (seconds)")
 
-    _members: Members = PrivateAttr()
-    _waiting: B1 = PrivateAttr()
-    _ambition: F8 = PrivateAttr()  # (n,) share of the wish that is tried
-    _tried: B1 = PrivateAttr()  # (n,) whether an entry was sent since the ambition was last looked at
-    _humbled: int = PrivateAttr(NOBODY)  # tick of that look
-
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw wealth, taste for leverage and the time of a first entry; see ``sim.protocols.Population``."""
-        venue = self.venue_in(setting, self.venue)
-        first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
-        self._waiting = draws[:, 2] < self.initially_in
-        self._ambition, self._tried = np.ones(self.count), np.zeros(self.count, dtype=np.bool_)
-        self._members = Members(
-            stall=Stall(venue, self.listed(setting, venue, self.instruments)),
-            taste=lognormal(draws[:, 1], self.leverage, self.leverage_sigma),
-            due=np.where(self._waiting, np.maximum(first, 1), NOBODY).astype(np.int64),
-            enter=hazard(setting.dt, DAY / self.entries) if self.entries else 0.0,
-            leave=hazard(setting.dt, self.hold),
-        )
-        return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
-
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """Entries of flat members and exits of the others, at most one order per member and instrument."""
-        held = accounts.position[:, self._members.stall.instruments]
-        flat = held[:, 0] == 0
-        for column in range(1, held.shape[1]):
-            flat &= held[:, column] == 0
-        self._humble(flat, outlook.tick)
-        enters = np.flatnonzero(flat & self._wishes(flat, outlook.tick, draws[:, ENTER]))
-        return Orders.join(
-            [self._entries(enters, outlook, accounts, draws), self._exits(held, outlook, accounts, draws)]
-        )
-
-    def _humble(self, flat: B1, tick: int) -> None:
-        """Once a tick: whoever tried and is still flat tries half as much."""
-        if tick != self._humbled:
-            less = np.where(self._tried, 0.5, 1.0)
-            self._ambition = np.where(flat, self._ambition * less, 1.0)
-            self._tried, self._humbled = np.zeros(self.count, dtype=np.bool_), tick
-
-    def _wishes(self, flat: B1, tick: int, draws: F8) -> B1:
-        """Who would enter: by hazard, or in the warm-up from the due tick until a position is there."""
-        wishes: B1 = draws < self._members.enter
-        self._waiting &= flat
-        if self._waiting.any():
-            wishes |= self._waiting & (self._members.due <= tick)
-        return wishes
-
-    def _entries(self, rows: I8, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """IOC orders of ``rows`` in one drawn instrument each."""
-        venue, instruments = self._members.stall
-        chosen = instruments[(draws[rows, WHICH] * len(instruments)).astype(np.int64)]
-        admitted = outlook.leverage[chosen]
-        wish = self._members.taste[rows] * (admitted / self.reference_leverage) ** self.elasticity
-        view, columns = outlook.venues[venue], chosen - outlook.first[venue]
-        affordable = 1 / (1 / (self.cap * admitted) + self.slippage)
-        value = np.minimum(wish, affordable) * self._ambition[rows] * accounts.equity[rows, venue]
-        self._tried[rows] = True
-        lots = whole_lots(value, lot_value(view, columns))
-        side = np.where(draws[rows, SIDE] < self.long_share, 1, -1)
-        worst = np.rint(view.mark[columns] * (1 + side * self.slippage))
-        limit = np.clip(worst, 1, view.contracts.max_price[columns]).astype(np.int64)
-        return Orders.of(rows, chosen, side * lots, limit, IOC).take(lots > 0)
-
-    def _exits(self, held: I8, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """Reduce-only market orders for whole positions."""
-        instruments = self._members.stall.instruments
-        leaves = draws[:, LEAVE] < self._members.leave
-        if self.take_profit is not None or self.stop is not None:
-            view, columns = self._members.stall.look(outlook)
-            lot = view.mark[columns] * view.contracts.multiplier[columns]
-            for column, instrument in enumerate(instruments):
-                leaves |= self._settled(held[:, column], accounts.entry[:, instrument], float(lot[column]))
-        rows = np.flatnonzero(leaves)
-        places, columns = np.nonzero(held[rows])
-        rows = rows[places]
-        return Orders.of(rows, instruments[columns], -held[rows, columns], 0, MARKET | REDUCE_ONLY)
-
-    def _settled(self, held: I8, paid: I8, lot: float) -> B1:
-        """Whose position of an instrument is beyond take-profit or stop; ``paid`` is its value at entry."""
-        then = paid.astype(np.float64)
-        gain = np.divide(held * lot, then, out=np.ones_like(then), where=then != 0) - 1
-        gain *= np.sign(held)
-        beyond: B1 = gain >= (np.inf if self.take_profit is None else self.take_profit)
-        beyond |= gain <= (-np.inf if self.stop is None else -self.stop)
-        return beyond
+    def _opinions(self, rows: I8, columns: I8, outlook: Outlook, draws: F8) -> F8:
+        return np.where(draws < self.long_share, 1.0, -1.0) * self._members.taste[rows]

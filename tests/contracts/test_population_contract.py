@@ -13,9 +13,14 @@ from sim.protocols import Population
 from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Outlook
 
 KINDS = sorted(POPULATIONS)
-REQUIRED = {"arbitrageurs": {"spot_venue": "beta"}}
+REQUIRED = {"arbitrageurs": {"spot_venue": "beta"}, "carry": {"spot_venue": "beta"}}
+TRADING = {"entries": 2000.0, "hold": 60.0, "initially_in": 0.5, "stop": 0.01, "take_profit": 0.01}
 BUSY = {
-    "traders": {"entries": 2000.0, "hold": 60.0, "initially_in": 0.5, "stop": 0.01, "take_profit": 0.01},
+    "traders": TRADING,
+    "fundamental": TRADING,
+    "trend": TRADING | {"threshold": 0.0},
+    "kelly": TRADING | {"least": 0.0},
+    "carry": TRADING | {"carry_half_life": 1.0},
     "makers": {"refresh": 120.0},
 }
 

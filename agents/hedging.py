@@ -1,0 +1,67 @@
+"""Perpetuals hedged with spot, for whoever holds both (LED-3)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.base import BASIS_POINT, Behaviour, Stall
+from sim.errors import ConfigError
+from sim.types import F8, I8, IOC, SPOT, AccountView, Orders, Outlook, Setting
+
+
+class Pairs(NamedTuple):
+    """Perpetuals of one venue, each with the spot instrument that hedges it."""
+
+    perp: Stall  # (m,) perpetuals
+    spot: Stall  # (m,) the spot instrument of each
+    ratio: F8  # (m,) lots of spot that hedge one lot of the perpetual
+
+    def fair(self, outlook: Outlook) -> F8:
+        """The index in ticks of each perpetual, (m,)."""
+        view, columns = self.perp.look(outlook)
+        price: F8 = outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns]
+        return price
+
+    def naked(self, accounts: AccountView) -> F8:
+        """Lots of the perpetual that lack their hedge, (n, m), unsigned."""
+        held = accounts.position
+        uncovered: F8 = np.abs(held[:, self.perp.instruments] + held[:, self.spot.instruments] / self.ratio)
+        return uncovered
+
+    def missing(self, accounts: AccountView) -> I8:
+        """Lots of spot to trade until it is minus the perpetual's position in whole lots, (n, m), signed."""
+        target = -np.trunc(accounts.position[:, self.perp.instruments] * self.ratio).astype(np.int64)
+        lacking: I8 = target - accounts.position[:, self.spot.instruments]
+        return lacking
+
+    def hedges(self, missing: I8, outlook: Outlook, slippage: float) -> Orders:
+        """IOC orders for the lots of spot missing (n, m), at worst ``slippage`` basis points from the index.
+
+        They follow the perpetual's position whatever made it, ADL and liquidation included. A limit is named
+        because admission charges a market order its loss down to the price band (MAR-1), and would refuse hedges.
+        """
+        rows, pairs = np.nonzero(missing)
+        if not len(rows):
+            return Orders.join([])
+        view, columns = self.spot.look(outlook)
+        fair = (outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns])[pairs]
+        lots = missing[rows, pairs]
+        worst = np.rint(fair * (1 + np.sign(lots) * slippage * BASIS_POINT))
+        limit = np.minimum(np.maximum(worst, 1), view.contracts.max_price[columns][pairs]).astype(np.int64)
+        return Orders.of(rows, self.spot.instruments[pairs], lots, limit, IOC)
+
+
+def paired(population: Behaviour, setting: Setting, perp: Stall, spot_venue: str) -> Pairs:
+    """Each perpetual with the spot of its underlying at a venue.
+
+    Raises:
+        ConfigError: there is no such venue, or it lists no spot for one of the perpetuals.
+    """
+    there, contracts = population.venue_in(setting, spot_venue, "spot_venue"), setting.contracts
+    spot = np.flatnonzero((contracts.venue == there) & (contracts.kind == SPOT))
+    match = contracts.underlying[perp.instruments][:, None] == contracts.underlying[spot]
+    lonely = [contracts.names[k] for k in perp.instruments[~match.any(axis=1)]]
+    if lonely:
+        raise ConfigError([f"{population.name}.spot_venue: {spot_venue} lists no spot for {k}" for k in lonely])
+    twins: I8 = spot[match.argmax(axis=1)]
+    return Pairs(perp, Stall(there, twins), contracts.lot[perp.instruments] / contracts.lot[twins])

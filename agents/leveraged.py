@@ -1,0 +1,192 @@
+"""What all leveraged traders share: they enter, hold and exit (AGT-1)."""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
+from sim.types import B1, F8, I8, IOC, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
+
+ENTER, WHICH, SIDE, LEAVE = range(4)
+"""Columns of a step's draws."""
+
+
+class Trader(Participant):
+    """A member of a population of traders."""
+
+
+class Members(NamedTuple):
+    """What does not change after the start."""
+
+    stall: Stall
+    taste: F8  # (n,) leverage wished where the engine admits the reference leverage, or what a type makes it of
+    due: I8  # (n,) tick of the first entry, NOBODY = left to the hazard
+    enter: float  # probability per step of a flat member
+    leave: float  # probability per step of a member who holds
+
+
+class Leveraged(Behaviour):
+    """Flat members enter one instrument, hold for an exponential time, and leave it whole; a subclass has opinions.
+
+    A position is worth leverage times equity at the venue, with leverage l_i * (L / L_ref) ** elasticity: l_i is
+    the member's wish and L the highest leverage the engine admits, so that elasticity 0 ignores the engine and
+    elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage limit, and leave equity
+    for what that limit may cost beside the margin (MAR-1); one that came to nothing is tried again at half the
+    size. Exits are protected market orders.
+    """
+
+    agent: ClassVar[type[Participant]] = Trader
+    traits: ClassVar[int] = 3
+    width: ClassVar[int] = 4
+
+    latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
+    wealth: float = Field(10_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
+    wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
+    instruments: tuple[str, ...] = Field((), description="what they trade; empty = all perpetuals of the venue (names)")
+    reference_leverage: float = Field(20.0, gt=0, description="engine's highest leverage at that wish (times)")
+    elasticity: float = Field(0.5, ge=0, le=1, description="response of the wish to the engine's leverage (exponent)")
+    cap: float = Field(0.9, gt=0, le=1, description="most leverage used, share of the engine's highest (share)")
+    slippage: float = Field(0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)")
+    entries: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
+    hold: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
+    take_profit: float | None = Field(None, gt=0, description="gain that closes, share of the entry price (share)")
+    stop: float | None = Field(None, gt=0, description="loss that closes, share of the entry price (share)")
+    initially_in: float = Field(0.0, ge=0, le=1, description="share of members who enter during the warm-up (share)")
+    warm_up: float = Field(3600.0, gt=0, description="time over which they enter (seconds)")
+
+    _members: Members = PrivateAttr()
+    _waiting: B1 = PrivateAttr()
+    _ambition: F8 = PrivateAttr()  # (n,) share of the wish that is tried
+    _tried: B1 = PrivateAttr()  # (n,) whether an entry was sent since the ambition was last looked at
+    _seen: int = PrivateAttr(NOBODY)  # last tick looked at
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        """Draw wealth, taste and the time of a first entry; see ``sim.protocols.Population``."""
+        venue = self.venue_in(setting, self.venue)
+        first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
+        self._waiting = draws[:, 2] < self.initially_in
+        self._ambition, self._tried = np.ones(self.count), np.zeros(self.count, dtype=np.bool_)
+        self._members = Members(
+            stall=Stall(venue, self.listed(setting, venue, self.instruments)),
+            taste=self._tastes(draws[:, 1]),
+            due=np.where(self._waiting, np.maximum(first, 1), NOBODY).astype(np.int64),
+            enter=hazard(setting.dt, DAY / self.entries) if self.entries else 0.0,
+            leave=hazard(setting.dt, self.hold),
+        )
+        return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+
+    @abstractmethod
+    def _tastes(self, draws: F8) -> F8:
+        """What ``Members.taste`` holds, from one uniform draw each."""
+
+    @abstractmethod
+    def _opinions(self, rows: I8, columns: I8, outlook: Outlook, draws: F8) -> F8:
+        """Leverage that members wish at the reference leverage, + long; nil = they stay out.
+
+        Args:
+            rows: (r,) members who may enter.
+            columns: (r,) place of the instrument that each may enter in ``Members.stall``.
+            outlook: what they see.
+            draws: (r,) uniform.
+        """
+
+    def _learn(self, outlook: Outlook) -> None:
+        """Look at prices, once a tick."""
+
+    def _hazards(self, outlook: Outlook) -> F8:
+        """Probability that a flat member enters in a step, by instrument it would enter, (m,)."""
+        return np.full(len(self._members.stall.instruments), self._members.enter)
+
+    def _affordable(self, rows: I8, chosen: I8, outlook: Outlook, accounts: AccountView) -> F8:
+        """Highest leverage (r,) that margin and the cost of slippage leave."""
+        return 1 / (1 / (self.cap * outlook.leverage[chosen]) + self.slippage)
+
+    def _regrets(self, held: I8, outlook: Outlook, accounts: AccountView) -> B1 | None:
+        """Who leaves (n,) for a reason of the type's own; ``held`` is (n, m) lots. None = nobody."""
+        return None
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """Entries of flat members and exits of the others, at most one order per member and instrument."""
+        held = accounts.position[:, self._members.stall.instruments]
+        flat = held[:, 0] == 0
+        for column in range(1, held.shape[1]):
+            flat &= held[:, column] == 0
+        if outlook.tick != self._seen:
+            self._seen = outlook.tick
+            self._humble(flat)
+            self._learn(outlook)
+        entries = self._entries(flat, outlook, accounts, draws)
+        return Orders.join([entries, self._exits(held, outlook, accounts, draws)])
+
+    def _humble(self, flat: B1) -> None:
+        """Whoever tried and is still flat tries half as much."""
+        less = np.where(self._tried, 0.5, 1.0)
+        self._ambition = np.where(flat, self._ambition * less, 1.0)
+        self._tried = np.zeros(self.count, dtype=np.bool_)
+
+    def _entries(self, flat: B1, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """IOC orders of flat members in one drawn instrument each: by hazard, or due in the warm-up."""
+        venue, instruments = self._members.stall
+        hazards = self._hazards(outlook)
+        due = self._overdue(flat, outlook.tick)
+        rows = np.flatnonzero(flat & ((draws[:, ENTER] < hazards.max()) | due))
+        columns = (draws[rows, WHICH] * len(instruments)).astype(np.int64)
+        keen = due[rows] | (draws[rows, ENTER] < hazards[columns])
+        opinion = self._opinions(rows, columns, outlook, draws[rows, SIDE])
+        keen &= opinion != 0
+        rows, chosen, opinion = rows[keen], instruments[columns[keen]], opinion[keen]
+        self._tried[rows] = True
+        wish = np.abs(opinion) * (outlook.leverage[chosen] / self.reference_leverage) ** self.elasticity
+        view, columns = outlook.venues[venue], chosen - outlook.first[venue]
+        affordable = self._affordable(rows, chosen, outlook, accounts)
+        value = np.minimum(wish, affordable) * self._ambition[rows] * accounts.equity[rows, venue]
+        lots, side = whole_lots(value, lot_value(view, columns)), np.sign(opinion).astype(np.int64)
+        worst = np.rint(view.mark[columns] * (1 + side * self.slippage))
+        limit = np.clip(worst, 1, view.contracts.max_price[columns]).astype(np.int64)
+        return Orders.of(rows, chosen, side * lots, limit, IOC).take(lots > 0)
+
+    def _overdue(self, flat: B1, tick: int) -> B1:
+        """Who was to enter in the warm-up and has not held a position since."""
+        self._waiting &= flat
+        if not self._waiting.any():
+            return self._waiting
+        due: B1 = self._waiting & (self._members.due <= tick)
+        return due
+
+    def _exits(self, held: I8, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """Reduce-only market orders for whole positions."""
+        instruments = self._members.stall.instruments
+        leaves = draws[:, LEAVE] < self._members.leave
+        regrets = self._regrets(held, outlook, accounts)
+        if regrets is not None:
+            leaves |= regrets
+        if self.take_profit is not None or self.stop is not None:
+            view, columns = self._members.stall.look(outlook)
+            lot = view.mark[columns] * view.contracts.multiplier[columns]
+            for column, instrument in enumerate(instruments):
+                leaves |= self._settled(held[:, column], accounts.entry[:, instrument], float(lot[column]))
+        rows = np.flatnonzero(leaves)
+        places, columns = np.nonzero(held[rows])
+        rows = rows[places]
+        return Orders.of(rows, instruments[columns], -held[rows, columns], 0, MARKET | REDUCE_ONLY)
+
+    def _settled(self, held: I8, paid: I8, lot: float) -> B1:
+        """Whose position of an instrument is beyond take-profit or stop; ``paid`` is its value at entry."""
+        then = paid.astype(np.float64)
+        gain = np.divide(held * lot, then, out=np.ones_like(then), where=then != 0) - 1
+        gain *= np.sign(held)
+        beyond: B1 = gain >= (np.inf if self.take_profit is None else self.take_profit)
+        beyond |= gain <= (-np.inf if self.stop is None else -self.stop)
+        return beyond
+
+
+class Tasteful(Leveraged):
+    """Traders who wish a leverage of their own, lognormal over the members."""
+
+    leverage: float = Field(5.0, gt=0, description="median leverage wished at the reference leverage (times equity)")
+    leverage_sigma: float = Field(0.6, ge=0, description="standard deviation of log leverage (1)")
+
+    def _tastes(self, draws: F8) -> F8:
+        return lognormal(draws, self.leverage, self.leverage_sigma)
