@@ -13,7 +13,7 @@ from sim.exchange.fees import Fees
 from sim.exchange.funding import Funding
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
-from sim.instruments import Asset, Instrument
+from sim.instruments import TRADED, Asset, Instrument
 from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import Full
 from sim.margin.calls import MarginCalls
@@ -81,6 +81,16 @@ class MarketConfig(Component):
         first = self.assets[0]
         if first.price != 1:
             raise ValueError(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _listed_kinds_have_a_market(self) -> Self:
+        for path, instrument in self._listed():
+            if instrument.kind not in TRADED:
+                raise ValueError(
+                    f"{path}.kind: {instrument.kind!r}, {instrument.name!r} can be valued and margined but not traded "
+                    f"yet: list {' or '.join(TRADED)}, or put it in a portfolio for the margin calculator"
+                )
         return self
 
     @model_validator(mode="after")

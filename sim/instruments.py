@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.component import Component
-from sim.types import PERPETUAL, SPOT, Contracts
+from sim.options import CALL, PUT
+from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Contracts
 
-KINDS = {"perpetual": PERPETUAL, "spot": SPOT}
+KINDS = {"perpetual": PERPETUAL, "spot": SPOT, "future": FUTURE, "option": OPTION}
+SIDES = {"call": CALL, "put": PUT, None: 0}
+
+TRADED = ("perpetual", "spot")
+"""What a venue may list. Futures and options are valued and margined, but have no market of their own yet."""
+
+TERMS = {"future": {"expiry"}, "option": {"expiry", "strike", "option"}}
+"""What must be said of an instrument that expires, and may not be said of others."""
 
 
 class Asset(Component):
@@ -22,16 +30,36 @@ class Asset(Component):
 
 
 class Instrument(Component):
-    """Something a venue lists. A perpetual trades in an order book; spot is quoted by the outside world."""
+    """Something that can be held. A perpetual trades in an order book; spot is quoted by the outside world.
+
+    A future is for delivery at its expiry, an option a European one on one unit of the underlying; both settle in cash
+    (:func:`sim.pricing.settlement`).
+    """
 
     name: str = Field(min_length=1, description="unique name")
     underlying: str = Field(description="name of the underlying")
-    kind: Literal["perpetual", "spot"] = Field(default="perpetual", description="kind of instrument")
+    kind: Literal["perpetual", "spot", "future", "option"] = Field(
+        default="perpetual", description="kind of instrument"
+    )
     settle: str = Field(default="", description="asset it settles in; empty = the numeraire")
     tick: float = Field(gt=0, description="price step (quote currency)")
     lot: float = Field(gt=0, description="quantity step (units of the underlying)")
     max_price: float = Field(gt=0, description="largest price; the book refuses orders above it (quote currency)")
     max_lots: int = Field(default=10_000_000, gt=0, description="largest position of one account (lots)")
+    expiry: float | None = Field(default=None, gt=0, description="expiry of a future or option (s on the run's clock)")
+    strike: float | None = Field(default=None, gt=0, description="strike of an option (quote currency)")
+    option: Literal["call", "put"] | None = Field(default=None, description="side of an option")
+
+    @model_validator(mode="after")
+    def _terms_fit_the_kind(self) -> Self:
+        terms = TERMS.get(self.kind, set())
+        for name in ("expiry", "strike", "option"):
+            given = getattr(self, name)
+            if given is None and name in terms:
+                raise ValueError(f"{name}: missing; {self.name!r} is of kind {self.kind!r}: give it")
+            if given is not None and name not in terms:
+                raise ValueError(f"{name}: {given!r}, {self.name!r} is of kind {self.kind!r} and has none: remove it")
+        return self
 
     def multiplier(self, decimals: int) -> Decimal:
         """Minor units of the settle asset per tick and lot; must be whole."""
@@ -60,6 +88,11 @@ def contracts_of(
         tick=np.array([i.tick for _, i in listed]),
         lot=np.array([i.lot for _, i in listed]),
         max_price=np.array([i.levels for _, i in listed], dtype=np.int64),
+        expiry=np.array([np.inf if i.expiry is None else i.expiry for _, i in listed]),
+        strike=np.array([np.nan if i.strike is None else i.strike for _, i in listed]),
+        side=np.array([float(SIDES[i.option]) for _, i in listed]),
+        underlyings=tuple(underlyings),
+        assets=tuple(asset.name for asset in assets),
     )
 
 

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sim import pricing
 from sim.jit import kernel
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
 B1 = NDArray[np.bool_]
 
-PERPETUAL, SPOT = 0, 1
+PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
 """Kinds of instrument."""
 
 LIMIT, IOC, POST_ONLY, MARKET, REDUCE_ONLY = 0, 1, 2, 3, 4
@@ -28,6 +29,10 @@ BOOK, AUCTION, BACKSTOP = 0, 1, 2
 
 NOBODY = -1
 """An owner, slot, close-out or price that is not there."""
+
+NOT_GIVEN: F8 = np.empty(0)
+NOT_GIVEN.flags.writeable = False
+"""A column that nothing here needs; what it means is said where it stands."""
 
 
 def _columns(*values: int | I8) -> list[I8]:
@@ -46,15 +51,20 @@ class Contracts(NamedTuple):
     venue: I8  # (K,) venue index
     underlying: I8  # (K,) underlying index
     settle: I8  # (K,) asset index
-    kind: I8  # (K,) PERPETUAL or SPOT
+    kind: I8  # (K,) PERPETUAL, SPOT, FUTURE or OPTION
     multiplier: I8  # (K,) minor units of the settle asset per tick and lot
     tick: F8  # (K,) price of one tick, in units of quote currency
     lot: F8  # (K,) units of the underlying in one lot
     max_price: I8  # (K,) largest price, ticks
+    expiry: F8 = NOT_GIVEN  # (K,) seconds on the clock of the run, inf = never; not given = never
+    strike: F8 = NOT_GIVEN  # (K,) quote currency, NaN where there is none
+    side: F8 = NOT_GIVEN  # (K,) CALL or PUT of an option, else nil
+    underlyings: tuple[str, ...] = ()  # (U,) names
+    assets: tuple[str, ...] = ()  # (C,) names, the numeraire first
 
     def slice(self, part: slice) -> "Contracts":
         """The same columns for some of the instruments."""
-        return Contracts(*(column[part] for column in self))  # type: ignore[arg-type]
+        return self._replace(**{name: getattr(self, name)[part] for name in self._fields[:-2]})
 
 
 class MarketView(NamedTuple):
@@ -71,17 +81,35 @@ class MarketView(NamedTuple):
     open_interest: I8  # (K,) lots
     oracle: F8  # (U,) quote currency
     confidence: F8  # (U,) 1 = sure
-    vol: F8  # (K,) annualised volatility of the oracle, EWMA
+    vol: F8  # (K,) annualised volatility: an option's implied one, else of the oracle, EWMA
     price: F8  # (C,) value of one minor unit of each asset in minor units of the numeraire (asset 0)
     returns: F8  # (T, U) log returns of the oracle, oldest first, read-only
+    seconds: float = 0.0  # time on the clock of the run
+    forward: F8 = NOT_GIVEN  # (K,) of the underlying at expiry, quote currency; not given = oracle carried at the rate
+    rate: F8 = NOT_GIVEN  # (K,) interest to expiry, per year, continuously compounded; not given = nil
+    feed: F8 = NOT_GIVEN  # (K,) confidence of what values the instrument besides the oracle; not given = sure
+    trust: F8 = NOT_GIVEN  # (C,) confidence of the prices of assets; not given = sure
+    peg: float = 1.0  # price of the numeraire in the quote currency
 
     def slice(self, part: slice) -> "MarketView":
         """The view of a contiguous part of the instruments."""
         columns = {name: getattr(self, name)[part] for name in _BY_INSTRUMENT}
         return self._replace(contracts=self.contracts.slice(part), **columns)
 
+    def values(self, oracle: F8, vol: F8, averaging: float = 0.0) -> F8:
+        """Value of every instrument in every scenario, (S, K) ticks: see :func:`sim.pricing.values`."""
+        return pricing.values(self, oracle, vol, averaging)
 
-_BY_INSTRUMENT = ("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol")
+    def marked(self, k: int, price: float) -> "MarketView":
+        """The same market with one instrument's mark at ``price`` ticks."""
+        return self._replace(mark=np.where(np.arange(self.mark.size) == k, price, self.mark))
+
+    def shifted(self, underlying: int, factor: float) -> "MarketView":
+        """The same market after one underlying has moved by a factor and every mark of it with its value."""
+        return pricing.shifted(self, underlying, factor)
+
+
+_BY_INSTRUMENT = ("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol", "forward", "rate", "feed")
 
 
 @kernel

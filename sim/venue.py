@@ -115,6 +115,7 @@ class Venue:
             vol=self._volatility(moved),
             price=price,
             returns=self._returns[:tick],
+            seconds=seconds,
         )
         for state in self.states.values():
             state.engine.observe(self.public(state.pool))

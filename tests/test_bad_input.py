@@ -57,6 +57,16 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
         "venues.0.engine.requirement={kind: compressed, kappa: 0.3, inner: {}}",
         ["venues.0.engine.requirement.inner.kind: missing, must be one of tiered, compressed, add it"],
     ),
+    # kinds that have no market yet, and terms that do not fit
+    (
+        "venues.0.instruments.0={name: C, underlying: btc, kind: option, tick: 0.5, lot: 0.02, max_price: 200000, "
+        "expiry: 86400, strike: 50000, option: call}",
+        ["venues.0.instruments.0.kind: 'option', 'C' can be valued and margined but not traded yet: list perpetual or"],
+    ),
+    (
+        "venues.0.instruments.0.expiry=60",
+        ["venues.0.instruments.0: expiry: 60.0, 'BTC-PERP' is of kind 'perpetual' and has none: remove it"],
+    ),
     # wrong types and values
     ("dt=abc", ["dt: 'abc', must be a number (length of a step (s)), write one without quotes"]),
     ("populations.0.count=1.5", ["populations.0.count: 1.5, must be a whole number"]),

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vectors import brackets, tails
+from vectors import brackets, options, tails
 from vectors.runner import Case, Engine, differences, load, resolve
 
-FAMILIES = (brackets, tails)
+FAMILIES = (brackets, options, tails)
 ENGINES: dict[str, Engine] = {name: engine for family in FAMILIES for name, engine in family.ENGINES.items()}
 
 NOT_YET = {
@@ -24,8 +24,6 @@ NOT_YET = {
     "bankruptcy_price",
     "binance_cross_tiered",
     "binance_isolated_tiered",
-    "black76",
-    "black_scholes",
     "bybit_inverse_cross",
     "bybit_isolated",
     "collateral_haircut",
