@@ -8,7 +8,7 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from sim.component import Component
-from sim.errors import ConfigError
+from sim.errors import ConfigError, not_one_of
 from sim.types import B1, F8, I8, PERPETUAL, MarketView, Outlook, Setting
 
 DAY = 86_400.0
@@ -56,7 +56,7 @@ class Behaviour(Component):
     width: ClassVar[int] = 0
 
     name: str = Field(min_length=1, description="name of the population, unique in the market (text)")
-    count: int = Field(ge=1, description="number of members (agents)")
+    count: int = Field(ge=1, le=10**7, description="number of members (agents)")
     latency: int = Field(ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
     venue: str = Field(min_length=1, description="venue at which the members trade (name)")
     wealth: float = Field(gt=0, description="median wealth at the start (units of the numeraire)")
@@ -69,7 +69,7 @@ class Behaviour(Component):
     def venue_in(self, setting: Setting, name: str, field: str = "venue") -> int:
         """Index of a venue; raises ConfigError where the market has none of that name."""
         if name not in setting.venues:
-            raise ConfigError([f"{self.name}.{field}: {name!r} is not one of {', '.join(setting.venues)}"])
+            raise ConfigError([f"{self.name}.{field}: {not_one_of(name, setting.venues)}"])
         return setting.venues.index(name)
 
     def wealth_at(self, setting: Setting, venue: int, wealth: F8) -> I8:
@@ -99,9 +99,7 @@ class Behaviour(Component):
         contracts = setting.contracts
         here = contracts.venue == venue
         known = [contracts.names[k] for k in np.flatnonzero(here)]
-        problems = [
-            f"{self.name}.instruments: {name!r} is not one of {', '.join(known)}" for name in names if name not in known
-        ]
+        problems = [f"{self.name}.instruments: {not_one_of(name, known)}" for name in names if name not in known]
         chosen = here & (np.isin(contracts.names, names) if names else contracts.kind == PERPETUAL)
         if not problems and not chosen.any():
             problems = [f"{self.name}.instruments: {setting.venues[venue]} lists no perpetual, name what to trade"]

@@ -62,6 +62,7 @@ def paired(population: Behaviour, setting: Setting, perp: Stall, spot_venue: str
     match = contracts.underlying[perp.instruments][:, None] == contracts.underlying[spot]
     lonely = [contracts.names[k] for k in perp.instruments[~match.any(axis=1)]]
     if lonely:
-        raise ConfigError([f"{population.name}.spot_venue: {spot_venue} lists no spot for {k}" for k in lonely])
+        told = f"{population.name}.spot_venue: {spot_venue} lists no spot for"
+        raise ConfigError([f"{told} {name}, list it there" for name in lonely])
     twins: I8 = spot[match.argmax(axis=1)]
     return Pairs(perp, Stall(there, twins), contracts.lot[perp.instruments] / contracts.lot[twins])

@@ -1,7 +1,6 @@
 """Reads the days that a replay runs on: packaged series, CSV, Parquet."""
 
 import datetime
-import difflib
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sim.errors import DataError
+from sim.errors import DataError, not_one_of
 from sim.prices.bars import Bars, validated
 from sim.prices.replay import Replay
 from sim.prices.underlying import Underlying
@@ -58,9 +57,7 @@ def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
 
 def _packaged(name: str) -> pd.DataFrame:
     if name not in PACKAGED:
-        near = difflib.get_close_matches(name, PACKAGED, n=1)
-        hint = f"did you mean 'arch:{near[0]}'?" if near else "or give the path of a file"
-        raise DataError(f"arch:{name}: '{name}' is not one of {', '.join(PACKAGED)} ({hint})")
+        raise DataError(f"arch:{name}: {not_one_of(name, PACKAGED)}")
     frame: pd.DataFrame = importlib.import_module(f"arch.data.{name}").load().dropna(how="all")
     if frame.shape[1] == 1:
         frame.columns = pd.Index(["close"])
@@ -70,7 +67,9 @@ def _packaged(name: str) -> pd.DataFrame:
 def _file(source: str) -> pd.DataFrame:
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".parquet"):
-        raise DataError(f"{source}: '{path.suffix}' is not one of .csv, .parquet, arch:NAME: convert the file")
+        raise DataError(
+            f"{source}: neither a .csv or .parquet file nor arch:NAME: convert the file or correct the name"
+        )
     if not path.is_file():
         raise DataError(f"{source}: no such file (looked in {path.parent}): correct the path")
     try:

@@ -1,6 +1,7 @@
 """From a configuration to the parts of a market: axes, rows, books, ledger, outside world."""
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -129,8 +130,8 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
     if total >= TOTAL_LIMIT:
         raise ConfigError(
             [
-                f"venues: the largest position times {owners} accounts is {total:.3g} minor units; it must stay below "
-                "2^62: lower max_lots or max_price"
+                f"venues: the largest position times {owners} accounts is {Decimal(total):.3g} minor units; it must "
+                "stay below 2^62: lower max_lots or max_price"
             ]
         )
 

@@ -1,6 +1,7 @@
 """The schema of one market: what a configuration may say, and the rules that tie its parts together."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import Self
 
@@ -8,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component, choice
+from sim.errors import not_one_of
 from sim.exchange import MARKS
 from sim.exchange.fees import Fees
 from sim.exchange.funding import Funding
@@ -23,8 +25,10 @@ from sim.prices.underlying import Underlying
 from sim.waterfall import LAYERS
 
 CASH_LIMIT, TOTAL_LIMIT = 2**53, 2**62
-STEP_LIMIT = 10**9
+STEP_LIMIT = 10**8
 """More steps than any machine keeps rows of."""
+LEVEL_LIMIT = 2**25
+"""Prices of all books together; each takes 24 bytes."""
 
 
 class VenueConfig(Component):
@@ -64,96 +68,103 @@ class MarketConfig(Component):
     suppress_closeouts: bool = Field(default=False, description="never close anybody out: the twin of a run")
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
+    def _parts_fit(self) -> Self:
+        """Every rule that ties parts together; later ones take for granted that the first hold."""
+        problems = [*self._names(), *self._references(), *self._length(), *self._correlations()]
+        problems = problems or [*self._money()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _names(self) -> Iterator[str]:
+        """Names are unique, and the first asset is the numeraire."""
         for what, names in (
             ("assets", [a.name for a in self.assets]),
             ("underlyings", [u.name for u in self.underlyings]),
             ("venues", [v.name for v in self.venues]),
             ("instruments", [i.name for v in self.venues for i in v.instruments]),
         ):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{what}: {', '.join(twice)} listed twice; names must be unique: rename one")
-        return self
-
-    @model_validator(mode="after")
-    def _numeraire_is_worth_one(self) -> Self:
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                yield f"{what}: {name} listed twice; names must be unique: rename one"
         first = self.assets[0]
         if first.price != 1:
-            raise ValueError(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
-        return self
+            yield f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it"
 
-    @model_validator(mode="after")
-    def _listed_kinds_have_a_market(self) -> Self:
+    def _references(self) -> Iterator[str]:
+        """What is named is there, and what is listed has a market."""
+        underlyings, assets = [u.name for u in self.underlyings], [a.name for a in self.assets]
         for path, instrument in self._listed():
             if instrument.kind not in TRADED:
-                raise ValueError(
+                yield (
                     f"{path}.kind: {instrument.kind!r}, {instrument.name!r} can be valued and margined but not traded "
                     f"yet: list {' or '.join(TRADED)}, or put it in a portfolio for the margin calculator"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _references_exist(self) -> Self:
-        underlyings, assets = [u.name for u in self.underlyings], [a.name for a in self.assets]
-        for path, instrument in self._listed():
             if instrument.underlying not in underlyings:
-                raise ValueError(f"{path}.underlying: {instrument.underlying!r} is not one of {', '.join(underlyings)}")
+                yield f"{path}.underlying: {not_one_of(instrument.underlying, underlyings)}"
             if instrument.settle and instrument.settle not in assets:
-                raise ValueError(f"{path}.settle: {instrument.settle!r} is not one of {', '.join(assets)}")
+                yield f"{path}.settle: {not_one_of(instrument.settle, assets)}"
+
+    def _length(self) -> Iterator[str]:
+        """How many steps a run has is known, and not out of all proportion."""
         if self.duration is None and not any(u.replayed for u in self.underlyings):
-            raise ValueError("duration: missing; only a replay sets its own length: give seconds")
+            yield "duration: missing; only a replay sets its own length: give seconds"
         if self.duration is not None and not self.duration / self.dt < STEP_LIMIT:
-            raise ValueError(
+            yield (
                 f"duration: {self.duration:g} s in steps of {self.dt:g} s, must be less than {STEP_LIMIT:g} steps: "
                 "shorten it or raise dt"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _correlation_is_one(self) -> Self:
+    def _correlations(self) -> Iterator[str]:
+        """The matrix is one of correlations."""
         if self.correlation is None:
-            return self
-        matrix = np.array([list(row) for row in self.correlation if len(row) == len(self.correlation)])
-        if matrix.shape != (len(self.underlyings),) * 2:
-            told = f"correlation: rows of {[len(row) for row in self.correlation]} numbers"
-            many = len(self.underlyings)
-            raise ValueError(f"{told}, must be {many} rows of {many}, one per underlying: add or remove some")
-        if not np.array_equal(matrix, matrix.T) or not np.array_equal(np.diag(matrix), np.ones(len(matrix))):
-            raise ValueError("correlation: must be symmetric with ones on the diagonal")
-        lowest = float(np.linalg.eigvalsh(matrix)[0])
-        if lowest < -1e-9:
-            raise ValueError(
-                f"correlation: not positive semi-definite (smallest eigenvalue {lowest:.3g}); "
-                "bring the entries nearer to 0"
-            )
-        return self
+            return
+        many, rows = len(self.underlyings), [len(row) for row in self.correlation]
+        if rows != [many] * many:
+            told = f"correlation: rows of {rows} numbers"
+            yield f"{told}, must be {many} rows of {many}, one per underlying: add or remove some"
+            return
+        matrix = np.array(self.correlation)
+        if not np.array_equal(matrix, matrix.T) or not np.array_equal(np.diag(matrix), np.ones(many)):
+            yield "correlation: must be symmetric with ones on the diagonal, correct it"
+        elif (lowest := float(np.linalg.eigvalsh(matrix)[0])) < -1e-9:
+            told = f"correlation: not positive semi-definite (smallest eigenvalue {lowest:.3g})"
+            yield f"{told}; bring the entries nearer to 0"
 
-    @model_validator(mode="after")
-    def _money_is_whole(self) -> Self:
+    def _money(self) -> Iterator[str]:
         """LED-2: whole consideration, and equity exact in float64."""
-        decimals = {asset.name: asset.decimals for asset in self.assets}
+        whole, many = True, sum(len(venue.instruments) for venue in self.venues)
         for path, i in self._listed():
-            multiplier = i.multiplier(decimals[i.settle] if i.settle else self.assets[0].decimals)
+            multiplier = self._multiplier(i)
             if multiplier != int(multiplier) or multiplier < 1:
-                raise ValueError(
+                whole = False
+                yield (
                     f"{path}.lot: tick x lot = {i.tick:g} x {i.lot:g} is {multiplier} minor units, not a whole number; "
                     "make tick or lot larger, or give the asset more decimals"
                 )
             if Fraction(str(i.max_price)) % Fraction(str(i.tick)):
-                raise ValueError(f"{path}.max_price: {i.max_price:g} is not a multiple of the tick {i.tick:g}")
+                whole = False
+                yield f"{path}.max_price: {i.max_price:g} is not a multiple of the tick {i.tick:g}, round it"
+            if i.levels > LEVEL_LIMIT // many:
+                yield (
+                    f"{path}.max_price: {i.max_price:g} is {Decimal(i.levels):.3g} ticks; books keep room for each "
+                    f"price, {LEVEL_LIMIT // many:.3g} for each of {many}: lower it or raise the tick"
+                )
             largest = i.max_lots * i.levels * int(multiplier)
             if largest >= CASH_LIMIT:
-                raise ValueError(
+                whole = False
+                yield (
                     f"{path}.max_lots: the largest position, {i.max_lots} lots x {i.levels} ticks x {multiplier}, is "
-                    f"{largest:.3g} minor units; it must stay below 2^53: lower max_lots or max_price"
+                    f"{Decimal(largest):.3g} minor units; it must stay below 2^53: lower max_lots or max_price"
                 )
-        if self.largest_account() >= CASH_LIMIT:
-            raise ValueError(
-                f"venues: the largest positions of one account at a venue are {self.largest_account():.3g} minor units "
+        if whole and (largest := self.largest_account()) >= CASH_LIMIT:
+            yield (
+                f"venues: the largest positions of one account at a venue are {Decimal(largest):.3g} minor units "
                 "together; they must stay below 2^53: lower max_lots or max_price"
             )
-        return self
+
+    def _multiplier(self, instrument: Instrument) -> Decimal:
+        decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}
+        return instrument.multiplier(decimals[instrument.settle])
 
     def _listed(self) -> Iterator[tuple[str, Instrument]]:
         for v, venue in enumerate(self.venues):
@@ -162,8 +173,6 @@ class MarketConfig(Component):
 
     def largest_account(self) -> int:
         """Minor units that one owner's positions at a venue can be worth at most, all instruments together."""
-        decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}
         return max(
-            sum(i.max_lots * i.levels * int(i.multiplier(decimals[i.settle])) for i in venue.instruments)
-            for venue in self.venues
+            sum(i.max_lots * i.levels * int(self._multiplier(i)) for i in venue.instruments) for venue in self.venues
         )

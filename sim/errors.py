@@ -1,8 +1,20 @@
 """One small class per kind of user error. Each message names the value, the rule and the remedy."""
 
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any
+
 
 class DeleverageError(Exception):
-    """Root of the errors a user can cause; the command line prints them without a traceback."""
+    """Root of the errors a user can cause; the command line prints them without a traceback.
+
+    Args:
+        lines: one for each problem. What does not print, such as a line break in a name, is escaped.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines))
 
 
 class ConfigError(DeleverageError):
@@ -13,7 +25,7 @@ class ConfigError(DeleverageError):
     """
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__(*problems)
         self.problems = problems
 
 
@@ -27,3 +39,27 @@ class OutputError(DeleverageError):
 
 class ConservationError(DeleverageError):
     """A posting that does not balance: a defect of the code, never of the input."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` or nothing."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def not_one_of(value: Any, known: Iterable[str]) -> str:
+    """``'y' is not one of x, z`` with a suggestion: what to say of a name that nothing has."""
+    names = list(known)
+    if not names:
+        return f"{shown(value)} is not one of none, there are no others, remove it"
+    return f"{shown(value)} is not one of {', '.join(names)}{did_you_mean(str(value), names) or ', use one of them'}"
+
+
+def shown(value: Any) -> str:
+    """A value as a user would recognise it, short."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -16,8 +16,8 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sim.errors import ConfigError
-from sim.problems import default_of, describe, did_you_mean
+from sim.errors import ConfigError, did_you_mean, shown
+from sim.problems import default_of, describe
 
 T = TypeVar("T", bound=pydantic.BaseModel)
 Node = dict[str, Any]
@@ -91,7 +91,8 @@ def _shipped(name: str | Path) -> Path:
     names = packaged()
     whole, last = (text.removesuffix(".yaml") for text in (path.as_posix(), path.name))
     near = did_you_mean(whole, names) or did_you_mean(last, names)
-    raise ConfigError([f"{name}: no such file or packaged configuration{near}, packaged are: {', '.join(names)}"])
+    told = f"{near}, packaged are: {', '.join(names)}{'' if near else ', choose one'}"
+    raise ConfigError([f"{name}: no such file or packaged configuration{told}"])
 
 
 def _packaged_candidates(path: Path) -> list[Path]:
@@ -173,8 +174,10 @@ class _Reader:
 def _parse(path: Path) -> Node:
     """One YAML file as plain dictionaries and lists, interpolations untouched."""
     try:
-        parsed = OmegaConf.load(io.StringIO(path.read_text(encoding="utf-8")))
-        data = _plain(OmegaConf.to_container(parsed, resolve=False))
+        text = path.read_text(encoding="utf-8")
+        data = _plain(OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False))
+        if _one_word(text, data):
+            data = text
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -182,8 +185,14 @@ def _parse(path: Path) -> Node:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError([f"{path}: cannot be read, {' '.join(str(error).split())}, correct the file"]) from error
     if not isinstance(data, dict):
-        raise ConfigError([f"{path}: a {type(data).__name__}, must be a mapping of keys, write 'key: value' lines"])
+        raise ConfigError([f"{path}: {shown(data)}, must be a mapping of keys, write 'key: value' lines"])
     return data
+
+
+def _one_word(text: str, data: Any) -> bool:
+    """Whether a file is mere words, which OmegaConf takes for a key."""
+    lone = isinstance(data, dict) and list(data.values()) == [None]
+    return lone and isinstance(yaml.compose(text), yaml.ScalarNode)
 
 
 def _plain(value: Any) -> Any:
@@ -257,6 +266,8 @@ def _no_such(node: Any, part: str, key: str) -> str | None:
 
 def _interpolated(data: Node) -> tuple[Node, dict[str, str]]:
     """``${a.b}`` replaced by what it refers to, and the problems by path. The environment is out of reach."""
+    if "${" not in json.dumps(data):
+        return data, {}
     OmegaConf.clear_resolver("oc.env")
     problems: dict[str, str] = {}
     try:

@@ -3,17 +3,17 @@
 Pydantic's own locations name the branch of a union it tried; the paths told here are those of the file.
 """
 
-import difflib
-import json
+import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pydantic
 from pydantic_core import ErrorDetails
 
 from sim.component import Component
+from sim.errors import did_you_mean, not_one_of, shown
 
 WORDS = {
     "greater_than": ("greater than {gt}", "raise it"),
@@ -43,6 +43,9 @@ WORDS = {
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
 
+FIELD = re.compile(r"[a-z_][\w.]*: ")
+"""How a validator's message begins that names a field of its mapping."""
+
 
 def describe(error: pydantic.ValidationError, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
     """One line for each problem, in the order of the schema.
@@ -52,8 +55,8 @@ def describe(error: pydantic.ValidationError, data: Any, schema: type[pydantic.B
         data: what was validated, to find the user's path.
         schema: what it was validated against, to find suggestions and units.
     """
-    lines = [_line(each, data, schema) for each in error.errors(include_url=False) if not _echo(each)]
-    return list(dict.fromkeys(lines))
+    errors = [each for each in error.errors(include_url=False) if not _echo(each)]
+    return list(dict.fromkeys(line for each in errors for line in _lines(each, data, schema)))
 
 
 def _echo(error: ErrorDetails) -> bool:
@@ -61,10 +64,13 @@ def _echo(error: ErrorDetails) -> bool:
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` or nothing."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def _lines(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
+    """A validator of a whole mapping may tell several problems, a line each, of fields that it names."""
+    if error["type"] != "value_error":
+        return [_line(error, data, schema)]
+    name, told = ".".join(map(str, _user_path(error, data))), error["msg"].removeprefix("Value error, ").splitlines()
+    value = "" if isinstance(error["input"], dict | list) else f"{shown(error['input'])}, "
+    return [f"{name}{'.' if FIELD.match(line) else ': '}{value}{line}" if name else line for line in told]
 
 
 def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> str:
@@ -76,31 +82,22 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
     if kind == "missing":
         return f"{name}: missing, must be given{_note(path, data, schema)}, add it"
     if kind == "union_tag_not_found":
-        tags = _kinds(type_at(schema, data, path))
+        tags = kinds(type_at(schema, data, path))
         return f"{name}.kind: missing, must be one of {', '.join(tags)}, add it"
     if kind in ("union_tag_invalid", "literal_error"):
-        return _not_one_of(name, kind, error, type_at(schema, data, path))
-    rule, remedy = WORDS.get(kind, ("", ""))
-    if not rule:
-        value = "" if isinstance(error["input"], dict | list) else f"{shown(error['input'])}, "
-        return (f"{name}: {value}" if path else "") + _own_words(error)
+        return _unlisted(name, kind, error)
+    rule, remedy = WORDS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
 
 
-def _own_words(error: ErrorDetails) -> str:
-    """A validator's message, without pydantic's introduction."""
-    text = " ".join(error["msg"].split())
-    return text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-
-
-def _not_one_of(name: str, kind: str, error: ErrorDetails, expected: Any) -> str:
+def _unlisted(name: str, kind: str, error: ErrorDetails) -> str:
     if kind == "union_tag_invalid":
-        known = [each.strip("' ") for each in error["ctx"]["expected_tags"].split(",")]
-        value, name = error["ctx"]["tag"], f"{name}.kind"
+        value, known, name = error["ctx"]["tag"], error["ctx"]["expected_tags"], f"{name}.kind"
     else:
-        value, known = error["input"], [str(each) for each in _literals(expected)]
-    return f"{name}: {shown(value)} is not one of {', '.join(known)}{did_you_mean(str(value), known)}"
+        value, known = error["input"], error["ctx"]["expected"]
+    names = [each.strip("' ") for each in re.split(", | or ", known)]
+    return f"{name}: {not_one_of(value, names)}"
 
 
 def _unknown(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
@@ -117,16 +114,6 @@ def _note(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> s
         return ""
     field = _field(model, str(path[-1]))
     return f" ({field.description})" if field is not None and field.description else ""
-
-
-def shown(value: Any) -> str:
-    """A value as a user would recognise it, short."""
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    text = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
@@ -199,7 +186,7 @@ def _narrow(expected: Any, data: Any) -> Any:
         return _concrete(expected, data)
     branches = [branch for branch in map(_bare, typing.get_args(expected)) if branch is not type(None)]
     kind = data.get("kind") if isinstance(data, dict) else None
-    named = [branch for branch in branches if kind is not None and kind in _kinds(branch)]
+    named = [branch for branch in branches if kind is not None and kind in kinds(branch)]
     if named or len(branches) == 1:
         return _narrow((named or branches)[0], data)
     return expected
@@ -209,7 +196,7 @@ def _concrete(expected: Any, data: Any) -> Any:
     """The kind of an abstract model that the data names, where a registry is looked up late."""
     if not _is_model(expected) or _field(expected, "kind") is not None or not isinstance(data, dict):
         return expected
-    return next((each for each in _variants(expected) if data.get("kind") in _kinds(each)), expected)
+    return next((each for each in _variants(expected) if data.get("kind") in kinds(each)), expected)
 
 
 def _variants(model: type[pydantic.BaseModel]) -> list[type[Component]]:
@@ -220,15 +207,15 @@ def _bare(annotation: Any) -> Any:
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
-def _kinds(expected: Any) -> list[str]:
+def kinds(expected: Any) -> list[str]:
     """Values of ``kind`` that a model or a union of models accepts."""
     expected = _bare(expected)
     if _is_model(expected):
         field = _field(expected, "kind")
         if field is None:
-            return [kind for variant in _variants(expected) for kind in _kinds(variant)]
+            return [kind for variant in _variants(expected) for kind in kinds(variant)]
         return [str(each) for each in _literals(field.annotation)]
-    return [kind for branch in typing.get_args(expected) for kind in _kinds(branch)]
+    return [kind for branch in typing.get_args(expected) for kind in kinds(branch)]
 
 
 def _literals(expected: Any) -> list[Any]:

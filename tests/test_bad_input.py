@@ -65,7 +65,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ),
     (
         "venues.0.instruments.0.expiry=60",
-        ["venues.0.instruments.0: expiry: 60.0, 'BTC-PERP' is of kind 'perpetual' and has none: remove it"],
+        ["venues.0.instruments.0.expiry: 60.0, 'BTC-PERP' is of kind 'perpetual' and has none: remove it"],
     ),
     # wrong types and values
     ("dt=abc", ["dt: 'abc', must be a number (length of a step (s)), write one without quotes"]),
@@ -75,7 +75,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ("populations.1.wealth_sigma=1e3", ["populations.1.wealth: 1e+06 gives a member"]),
     ("dt=.nan", ["dt: nan, must be a finite number"]),
     ("duration=.inf", ["duration: inf, must be a finite number"]),
-    ("duration=1e15", ["duration: 1e+15 s in steps of 60 s, must be less than 1e+09 steps"]),
+    ("duration=1e15", ["duration: 1e+15 s in steps of 60 s, must be less than 1e+08 steps"]),
     (
         "underlyings.0.process={kind: replay, source: x.csv, start: 15.9.2008}",
         ["underlyings.0.process.start: '15.9.2008', must be a date such as 2008-09-15 (first day"],
@@ -85,7 +85,14 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
         ["venues.0.engine.requirement.kappa: 1, must be less than 1 (share by which margins are cut"],
     ),
     # money that is not whole
-    ("venues.0.instruments.0.tick=0.003", ["venues.0.instruments.0.lot: tick x lot = 0.003 x 0.02 is 0.006"]),
+    (
+        "venues.0.instruments.0.tick=0.003",
+        [
+            "venues.0.instruments.0.lot: tick x lot = 0.003 x 0.02 is 0.006",
+            "venues.0.instruments.0.max_price: 200000 is not a multiple of the tick 0.003, round it",
+            "venues.0.instruments.0.max_price: 200000 is 6.67e+7 ticks; books keep room for each price, 1.12e+07 for",
+        ],
+    ),
     ("venues.0.instruments.0.max_lots=1000000000000000", ["venues.0.instruments.0.max_lots: the largest position"]),
     ("underlyings.0.start=0.1", UNPRICED),
     ("underlyings.0.process.volatility=1e6", UNPRICED),
@@ -96,7 +103,7 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     # names
     ("venues.1.name=exchange", ["venues: exchange listed twice; names must be unique"]),
     ("populations.1.name=traders", ["populations: name 'traders' is used twice"]),
-    ("stresses.0.underlyings=[dog]", ["stresses[0].underlyings: 'dog' is not one of btc, eth"]),
+    ("stresses.0.underlyings=[dog]", ["stresses.0.underlyings: 'dog' is not one of btc, eth"]),
     (
         GROUPS % "ETH-PREP",
         [

@@ -218,7 +218,7 @@ def test_all_that_cannot_be_included_is_told_at_once(shipped: Path, tmp_path: Pa
         f"{top}: venues.0.include: engines/tin.yaml: no such file or packaged configuration "
         "(did you mean 'engines/tiny'?), packaged are: crash_2008, engines/tiny",
         f"{top}: venues.1.requirement.include: qqq: no such file or packaged configuration, "
-        "packaged are: crash_2008, engines/tiny",
+        "packaged are: crash_2008, engines/tiny, choose one",
     ]
 
 
@@ -320,7 +320,7 @@ def test_bad_overrides(base: Path, override: str, line: str) -> None:
     [
         ("a: 1\nb: [1\nc: 2", ":3:2: not YAML, did not find expected ',' or ']', correct this line"),
         ("steps: 1\nsteps: 2", ":2:1: not YAML, found duplicate key steps, correct this line"),
-        ("- 1", ": a list, must be a mapping of keys, write 'key: value' lines"),
+        ("- 1", ": a list of 1, must be a mapping of keys, write 'key: value' lines"),
         ("a: ${b", ": cannot be read, no viable alternative"),
         ("a: \0", ": cannot be read, unacceptable character"),
         ("include: 3", ": include: 3, must be a file or a list of files, write include: [a.yaml]"),

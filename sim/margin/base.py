@@ -4,10 +4,11 @@ The fields look their registry up when a configuration is validated, not when th
 register a class at any time before that, and wrappers may nest one another freely.
 """
 
+import json
 from abc import abstractmethod
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter
+from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter, ValidationInfo
 
 from sim import margin
 from sim.component import Component, choice
@@ -70,8 +71,12 @@ class RequirementComponent(Component):
 def _pick(registry: str) -> BeforeValidator:
     """Validate by the registry of that name in ``sim.margin``, as it is by then."""
 
-    def validate(value: Any) -> Any:
-        return TypeAdapter(choice(getattr(margin, registry))).validate_python(value)
+    def validate(value: Any, info: ValidationInfo) -> Any:
+        adapter = TypeAdapter[Any](choice(getattr(margin, registry)))
+        if info.mode == "json" and not isinstance(value, Component):
+            # as strict as what stands around it, which this call would not know
+            return adapter.validate_json(json.dumps(value), strict=True)
+        return adapter.validate_python(value)
 
     return BeforeValidator(validate)
 

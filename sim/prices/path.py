@@ -1,13 +1,12 @@
 """Everything exogenous of a run, computed before its first step: x never depends on the market (IDX-1)."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import ConfigError, DataError
+from sim.errors import ConfigError, DataError, not_one_of
 from sim.jit import kernel
 from sim.prices.bars import Bars, common
 from sim.prices.correlation import correlated, semidefinite_root
@@ -104,7 +103,7 @@ def _check(outside: Outside, names: list[str]) -> None:
     problems += [f"underlyings: '{name}' is named twice, names must differ: rename one" for name in _repeated(names)]
     for number, stress in enumerate(outside.stresses):
         underlyings, assets = stress.named()
-        where = f"stresses[{number}]"
+        where = f"stresses.{number}"
         problems += [_unknown(f"{where}.underlyings", name, names) for name in underlyings if name not in names]
         problems += [_unknown(f"{where}.asset", name, outside.assets) for name in assets if name not in outside.assets]
         if outside.assets and outside.assets[0] in assets:
@@ -119,9 +118,7 @@ def _repeated(names: Sequence[str]) -> list[str]:
 
 
 def _unknown(where: str, name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else "use one of these"
-    return f"{where}: '{name}' is not one of {', '.join(known) or 'none'} ({hint})"
+    return f"{where}: {not_one_of(name, known)}"
 
 
 def _replays(outside: Outside, bars: Mapping[str, Bars]) -> dict[str, Bars]:

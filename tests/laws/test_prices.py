@@ -419,8 +419,8 @@ def test_a_stress_names_what_exists():
         path(Outside([gbm("BTC"), gbm("BTC")], stresses=stresses, assets=("USD", "USDT")))
     assert caught.value.problems == [
         "underlyings: 'BTC' is named twice, names must differ: rename one",
-        "stresses[0].underlyings: 'BTX' is not one of BTC, BTC (did you mean 'BTC'?)",
-        "stresses[1].asset: 'USD' is the numeraire, whose price is 1: choose another asset",
+        "stresses.0.underlyings: 'BTX' is not one of BTC, BTC (did you mean 'BTC'?)",
+        "stresses.1.asset: 'USD' is the numeraire, whose price is 1: choose another asset",
     ]
 
 

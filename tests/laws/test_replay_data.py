@@ -99,10 +99,10 @@ def test_bad_files_are_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("arch:sp50", r"'sp50' is not one of sp500, nasdaq, wti, vix \(did you mean 'arch:sp500'\?\)"),
-        ("arch:gold", "or give the path of a file"),
+        ("arch:sp50", r"'sp50' is not one of sp500, nasdaq, wti, vix \(did you mean 'sp500'\?\)"),
+        ("arch:gold", "use one of them"),
         ("nowhere.csv", "no such file"),
-        ("bars.xlsx", "'.xlsx' is not one of .csv, .parquet, arch:NAME"),
+        ("bars.xlsx", "bars.xlsx: neither a .csv or .parquet file nor arch:NAME"),
     ],
 )
 def test_unknown_sources_are_named(source, message):
