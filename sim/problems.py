@@ -184,7 +184,7 @@ def _narrow(expected: Any, data: Any) -> Any:
         return _narrow(typing.get_args(expected)[0], data)
     if typing.get_origin(expected) not in (typing.Union, types.UnionType):
         return _concrete(expected, data)
-    branches = [branch for branch in map(_bare, typing.get_args(expected)) if branch is not type(None)]
+    branches = [branch for branch in map(bare, typing.get_args(expected)) if branch is not type(None)]
     kind = data.get("kind") if isinstance(data, dict) else None
     named = [branch for branch in branches if kind is not None and kind in kinds(branch)]
     if named or len(branches) == 1:
@@ -203,13 +203,14 @@ def _variants(model: type[pydantic.BaseModel]) -> list[type[Component]]:
     return model.variants() if issubclass(model, Component) else []
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
+    """An annotation without what ``Annotated`` adds to it."""
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
 def kinds(expected: Any) -> list[str]:
     """Values of ``kind`` that a model or a union of models accepts."""
-    expected = _bare(expected)
+    expected = bare(expected)
     if _is_model(expected):
         field = _field(expected, "kind")
         if field is None:

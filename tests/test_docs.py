@@ -13,6 +13,7 @@ import pytest
 from agents import populate
 from agents.makers import Makers
 from agents.traders import Traders
+from experiments import parameters
 from sim.causes import KINDS
 from sim.config import MarketConfig
 from sim.loading import packaged
@@ -123,6 +124,11 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     paths = re.findall(r"`((?:[\w.]+/)*[\w.]+(?:\.py|\.md|\.yaml|/))`", text)
     places = (ROOT, page.parent)
     assert [path for path in paths if not any((place / path).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize("page", parameters.pages(), ids=lambda page: page.parent.name)
+def test_tables_of_parameters_are_those_of_the_code(page: Path) -> None:
+    assert page.read_text(encoding="utf-8") == parameters.pages()[page], "run: python -m experiments.parameters"
 
 
 def test_packaged_configurations_are_listed() -> None:
