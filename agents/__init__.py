@@ -7,7 +7,9 @@ from agents.carry import Carry
 from agents.fundamental import Fundamental
 from agents.insurance_fund import Fund
 from agents.kelly import Kelly
+from agents.latent_liquidity import LatentLiquidity
 from agents.makers import Makers
+from agents.metaorder import Metaorder
 from agents.population import populate
 from agents.traders import Traders
 from agents.trend import Trend
@@ -23,6 +25,8 @@ POPULATIONS: dict[str, type[Behaviour]] = {
     "avellaneda_stoikov": AvellanedaStoikov,
     "arbitrageurs": Arbitrageurs,
     "insurance_fund": Fund,
+    "latent_liquidity": LatentLiquidity,
+    "metaorder": Metaorder,
     "zero_intelligence": Crowd,
 }
 """Kind in a configuration → population."""

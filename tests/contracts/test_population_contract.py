@@ -13,7 +13,11 @@ from sim.protocols import Population
 from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Outlook
 
 KINDS = sorted(POPULATIONS)
-REQUIRED = {"arbitrageurs": {"spot_venue": "beta"}, "carry": {"spot_venue": "beta"}}
+REQUIRED: dict[str, dict[str, object]] = {
+    "arbitrageurs": {"spot_venue": "beta"},
+    "carry": {"spot_venue": "beta"},
+    "metaorder": {"quantity": 500},
+}
 TRADING = {"entries": 2000.0, "hold": 60.0, "initially_in": 0.5, "stop": 0.01, "take_profit": 0.01}
 BUSY = {
     "traders": TRADING,
@@ -22,6 +26,7 @@ BUSY = {
     "kelly": TRADING | {"least": 0.0},
     "carry": TRADING | {"carry_half_life": 1.0},
     "makers": {"refresh": 120.0},
+    "latent_liquidity": {"reach": 0.05, "lifetime": 120.0, "pause": 60.0},
 }
 
 
