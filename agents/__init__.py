@@ -8,6 +8,7 @@ from agents.fundamental import Fundamental
 from agents.insurance_fund import Fund
 from agents.kelly import Kelly
 from agents.latent_liquidity import LatentLiquidity
+from agents.liquidators import Liquidators
 from agents.makers import Makers
 from agents.metaorder import Metaorder
 from agents.population import populate
@@ -27,6 +28,7 @@ POPULATIONS: dict[str, type[Behaviour]] = {
     "insurance_fund": Fund,
     "latent_liquidity": LatentLiquidity,
     "metaorder": Metaorder,
+    "liquidators": Liquidators,
     "zero_intelligence": Crowd,
 }
 """Kind in a configuration → population."""

@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall
-from sim.types import F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
+from agents.unwinding import work_off
+from sim.types import F8, I8, AccountView, Orders, Outlook, Setting
 
 
 class InsuranceFund(Participant):
@@ -45,13 +46,7 @@ class Fund(Behaviour):
         return self.wealth_at(setting, venue, np.full(1, self.wealth))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """One reduce-only IOC order per position, if there is depth to trade against."""
-        view, columns = self._stall.look(outlook)
-        held = accounts.position[0, self._stall.instruments]
-        visible = self.participation * np.nan_to_num(view.depth[columns])
-        lots = np.minimum(np.ceil(np.abs(held) * self._share), np.floor(visible)).astype(np.int64)
-        quantity = -np.sign(held) * lots
-        worst = view.mark[columns] * (1 + np.sign(quantity) * self.slippage * BASIS_POINT)
-        limit = np.clip(np.rint(worst), 1, view.contracts.max_price[columns]).astype(np.int64)
-        rows = np.zeros_like(held)
-        return Orders.of(rows, self._stall.instruments, quantity, limit, IOC | REDUCE_ONLY).take(quantity != 0)
+        """Slices of what it holds."""
+        held = accounts.position[:, self._stall.instruments]
+        most = self._share, self.participation
+        return work_off(outlook, self._stall, held, most, self.slippage * BASIS_POINT)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sim.causes import LOSS
 from sim.types import I8, NOBODY, Floor, Pool, Relief, Residual, Risk, Transfers
+from sim.venue import stamp
 from sim.waterfall.allocation import largest_remainder
 
 if TYPE_CHECKING:
@@ -30,15 +31,24 @@ class Absorbed(NamedTuple):
 
 
 def allocate_losses(market: "Market") -> None:
-    """Put every bankrupt account through the waterfall, at the mark of the last round (LOSS-3)."""
+    """Put bankrupt accounts through the waterfall, at the mark of the last round (LOSS-3).
+
+    Those wait whose lots the policy has on offer (LIQ-3), but for the fund's: its wallet stands behind it.
+    """
     if market.config.suppress_closeouts:
         return
     for venue in market.venues:
         for state in venue.states.values():
+            stamp(state.distress.broke, state.risk.bankrupt, market.tick)
             bankrupt = np.flatnonzero(state.risk.bankrupt)
+            if bankrupt.size:
+                waits = venue.policy.offers(state.risk, state.distress, venue.book(state.pool))
+                bankrupt = bankrupt[~waits[bankrupt] | (bankrupt == venue.rows.fund)]
             if bankrupt.size:
                 Waterfall(market, venue, state.pool).run(bankrupt)
                 market.assess(market.config.max_rounds)
+                stamp(state.distress.broke, state.risk.bankrupt, market.tick)
+        venue.offer()
 
 
 class Waterfall:

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from sim.types import (
+    B1,
     F8,
     I8,
     AccountView,
@@ -50,6 +51,10 @@ class LiquidationPolicy(Protocol):
 
     def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
         """``weights`` (A, K) are each leg's share of maintenance."""
+        ...
+
+    def offers(self, risk: Risk, distress: Distress, book: Exposure) -> B1:
+        """Whose lots are for anybody to take after a step, (A,): published, and kept from the waterfall until then."""
         ...
 
 

@@ -30,7 +30,7 @@ Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding")
 PROFILE = (*(f"at_risk_{name}" for name in MOVES), "feedback")
 """Known only at some steps, see ``profile_every``."""
-STATES = ("open_interest", "gross")
+STATES = ("open_interest", "gross", "to_sell", "to_buy")
 COUNTS = (
     *STATES,
     *("volume", "trades", "markout"),
@@ -38,6 +38,10 @@ COUNTS = (
 )
 MONEY = ("fund", "equity", "initial", "maintenance", "shortfall", "calls", "calls_met", "calls_missed")
 """Columns of a venue, repeated on each of its instruments' rows."""
+
+
+ROUTES = ("book", "auction")
+"""Names of BOOK and AUCTION."""
 
 
 @kernel
@@ -139,7 +143,8 @@ class Recorder:
                 ("funding", view.funding),
             ):
                 self._prices[name][row, part] = values
-            self._counts["open_interest"][row, part] = view.open_interest
+            for name in ("open_interest", "to_sell", "to_buy"):
+                self._counts[name][row, part] = getattr(view, name)
             lots = np.abs(market.ledger.position[part, : market.outside]).sum(axis=1)
             self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
             self._venue_money(row, venue.number)
@@ -237,6 +242,7 @@ class Recorder:
         frame |= {"order": np.concatenate([np.arange(size) for size in sizes]), "venue": names[at["venue"]]}
         frame |= {"owner": columns["account"], "population": self._population(columns.pop("account"))}
         columns["instrument"] = np.array(market.contracts.names, dtype=object)[columns["instrument"]]
+        columns["route"] = np.array(ROUTES, dtype=object)[columns["route"]]
         return pd.DataFrame(frame | columns)
 
     def _causes_frame(self) -> pd.DataFrame:

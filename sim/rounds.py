@@ -7,6 +7,7 @@ import numpy as np
 from sim.causes import CLOSE_OUT, Causes
 from sim.exchange.book import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
 from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Pool, Transfers
+from sim.venue import stamp
 
 if TYPE_CHECKING:
     from sim.market import Market
@@ -24,6 +25,7 @@ class Executed(NamedTuple):
     planned: I8  # lots, signed
     filled: I8  # lots, >= 0
     limit: I8  # ticks
+    route: I8  # BOOK or AUCTION
     notional: I8  # minor units of the numeraire, of what was filled
     mark_before: F8  # ticks
     mark_after: F8
@@ -34,7 +36,7 @@ class Executed(NamedTuple):
 
 
 _NO_LOTS, _NO_CASH = np.empty(0, dtype=np.int64), np.empty(0)
-NOTHING_EXECUTED = Executed._make([*[_NO_LOTS] * 9, *[_NO_CASH] * 6])
+NOTHING_EXECUTED = Executed._make([*[_NO_LOTS] * 10, *[_NO_CASH] * 6])
 
 
 def liquidate(market: "Market") -> int:
@@ -75,9 +77,7 @@ def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
     state = venue.states[pool.number]
     risk, distress = state.risk, state.distress
     rows = np.flatnonzero(risk.liquidatable)
-    fresh = rows[distress.since[rows] == NOBODY]
-    distress.since[fresh] = market.tick
-    distress.since[(distress.since != NOBODY) & ~risk.liquidatable] = NOBODY
+    stamp(distress.since, risk.liquidatable, market.tick)
     if not rows.size or market.config.suppress_closeouts:
         return CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
     rows = _cancel_orders(market, venue, pool, rows)
@@ -126,7 +126,8 @@ def _execute(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts) -> Exe
     mids = [_mid(matched.report[:, column]) for column in (MID2_BEFORE, MID2_AFTER)]
     filled = matched.report[:, FILLED_LOTS]
     return Executed(
-        *(numbers, lowest[first], plan.account, pool, plan.instrument, plan.quantity, filled, plan.limit, notional),
+        *(numbers, lowest[first], plan.account, pool, plan.instrument, plan.quantity, filled),
+        *(plan.limit, plan.route, notional),
         *(marks_before, marks_after, *mids, equity, maintenance),
     )
 

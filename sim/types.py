@@ -24,14 +24,15 @@ PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
 LIMIT, IOC, POST_ONLY, MARKET, REDUCE_ONLY = 0, 1, 2, 3, 4
 """Kinds of order. REDUCE_ONLY is a flag added to one of the others. MARKET is IOC limited by the price band."""
 
-BOOK, AUCTION, BACKSTOP = 0, 1, 2
-"""Routes of a close-out."""
+BOOK, AUCTION = 0, 1
+"""Routes of a close-out: at its bankruptcy price, or at an auction's. Both meet what rests in the book."""
 
 NOBODY = -1
 """An owner, slot, close-out or price that is not there."""
 
 NOT_GIVEN: F8 = np.empty(0)
-NOT_GIVEN.flags.writeable = False
+NOTHING_OFFERED: I8 = np.empty(0, dtype=np.int64)
+NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = False
 """A column that nothing here needs; what it means is said where it stands."""
 
 
@@ -90,6 +91,8 @@ class MarketView(NamedTuple):
     feed: F8 = NOT_GIVEN  # (K,) confidence of what values the instrument besides the oracle; not given = sure
     trust: F8 = NOT_GIVEN  # (C,) confidence of the prices of assets; not given = sure
     peg: float = 1.0  # price of the numeraire in the quote currency
+    to_sell: I8 = NOTHING_OFFERED  # (K,) lots that the venue has on offer for accounts in distress; whose is not told
+    to_buy: I8 = NOTHING_OFFERED  # (K,) lots that it has to buy for them
 
     def slice(self, part: slice) -> "MarketView":
         """The view of a contiguous part of the instruments."""
@@ -109,7 +112,10 @@ class MarketView(NamedTuple):
         return pricing.shifted(self, underlying, factor)
 
 
-_BY_INSTRUMENT = ("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol", "forward", "rate", "feed")
+_BY_INSTRUMENT = (
+    *("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol", "forward", "rate", "feed"),
+    *("to_sell", "to_buy"),
+)
 
 
 @kernel
@@ -312,14 +318,15 @@ class CloseOuts(NamedTuple):
     instrument: I8  # column of the pool when planned, global once collected
     quantity: I8  # lots to trade, signed: opposite to the position
     limit: I8  # ticks
-    route: I8  # BOOK, AUCTION or BACKSTOP
+    route: I8  # BOOK or AUCTION
 
 
 class Distress(NamedTuple):
-    """Since when accounts have been liquidatable and when they were last acted on, (A,) ticks, NOBODY = never."""
+    """What policies may know of the past of accounts, (A,) ticks, NOBODY = never."""
 
-    since: I8
-    acted: I8
+    since: I8  # since when liquidatable
+    acted: I8  # when a plan last named it
+    broke: I8  # since when bankrupt at the end of steps
 
 
 class Residual(NamedTuple):

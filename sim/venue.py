@@ -11,7 +11,7 @@ from sim.ledger import Ledger
 from sim.margin.calls import Calls
 from sim.margin.engine import MarginEngine
 from sim.rng import Streams
-from sim.types import F8, I8, NOBODY, SPOT, Contracts, Distress, Exposure, MarketView, Pool, Risk
+from sim.types import B1, F8, I8, NOBODY, SPOT, Contracts, Distress, Exposure, MarketView, Pool, Risk
 
 YEAR = 365 * 86_400.0
 
@@ -32,8 +32,15 @@ class PoolState:
     def __init__(self, pool: Pool, engine: MarginEngine, owners: int) -> None:
         self.pool, self.engine = pool, engine
         self.risk = Risk(np.zeros(owners), np.zeros(owners), np.zeros(owners))
-        self.distress = Distress(np.full(owners, NOBODY), np.full(owners, NOBODY))
+        self.distress = Distress(*(np.full(owners, NOBODY) for _ in Distress._fields))
         self.calls: Calls | None = None
+
+
+def stamp(since: I8, now: B1, tick: int) -> None:
+    """Keep since when something has been so of each account, NOBODY where it is not; in place."""
+    rows = np.flatnonzero(now)
+    since[rows[since[rows] == NOBODY]] = tick
+    np.putmask(since, ~now, NOBODY)
 
 
 class Venue:
@@ -90,13 +97,16 @@ class Venue:
     def open(self, streams: Streams, index: F8, price: F8, steps: int) -> None:
         """The view before the first step."""
         count, unknown = len(self.contracts.names), np.full(len(self.contracts.names), np.nan)
+        none = np.zeros(count, dtype=np.int64)
         self._returns = np.zeros((steps, index.size))
         self._returns.flags.writeable = False
         oracle = self._told(streams, 0, 0.0, index)
         ticks, zero = np.rint(self.in_ticks(oracle)), np.zeros(count)
         self.view = MarketView(
-            *(0, self.contracts, ticks, unknown, unknown, ticks, zero, zero, np.zeros(count, dtype=np.int64)),
+            *(0, self.contracts, ticks, unknown, unknown, ticks, zero, zero, none),
             *(oracle, np.ones(index.size), np.sqrt(self.variance), price, self._returns[:0]),
+            to_sell=none,
+            to_buy=none,
         )
         self._fresh_leverage()
 
@@ -177,6 +187,17 @@ class Venue:
         for state in self.states.values():
             total = total + state.risk.equity[rows]
         return total
+
+    def offer(self) -> None:
+        """Publish the lots that the policy has on offer, for the next step (LIQ-3)."""
+        to_sell, to_buy = np.zeros((2, len(self.contracts.names)), dtype=np.int64)
+        for state in self.states.values():
+            book = self.book(state.pool)
+            rows = np.flatnonzero(self.policy.offers(state.risk, state.distress, book))
+            lots = book.position[rows] * (book.market.contracts.kind != SPOT)
+            to_sell[state.pool.local] = np.maximum(lots, 0).sum(axis=0)
+            to_buy[state.pool.local] = np.maximum(-lots, 0).sum(axis=0)
+        self.view = self.view._replace(to_sell=to_sell, to_buy=to_buy)
 
     def _volatility(self, returns: F8, half_life: float = 86_400.0) -> F8:
         """Annualised EWMA volatility of the oracle by instrument after one more return (U,)."""

@@ -31,6 +31,8 @@ def outlook(
     leverage: float = 20.0,
     empty: bool = False,
     index: F8 = INDEX,
+    to_sell: I8 | None = None,
+    to_buy: I8 | None = None,
 ) -> Outlook:
     """What agents see; perpetuals stand at ``basis`` over the index, and books may be empty."""
     fair = index[CONTRACTS.underlying] / TICK
@@ -46,6 +48,8 @@ def outlook(
         depth=np.zeros(5) if empty else np.full(5, 1_000.0),
         funding=np.zeros(5),
         open_interest=np.zeros(5, dtype=np.int64),
+        to_sell=np.zeros(5, dtype=np.int64) if to_sell is None else to_sell,
+        to_buy=np.zeros(5, dtype=np.int64) if to_buy is None else to_buy,
         oracle=index,
         confidence=np.ones(2),
         vol=np.full(5, vol),

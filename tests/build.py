@@ -95,6 +95,9 @@ def exposure(
     )
 
 
-def distress(accounts: int, since: ArrayLike = NOBODY, acted: ArrayLike = NOBODY) -> Distress:
-    """Since when accounts have been liquidatable and when they were last acted on, in ticks."""
-    return Distress(*(np.broadcast_to(np.asarray(v, dtype=np.int64), accounts).copy() for v in (since, acted)))
+def distress(
+    accounts: int, since: ArrayLike = NOBODY, acted: ArrayLike = NOBODY, broke: ArrayLike = NOBODY
+) -> Distress:
+    """Since when accounts have been liquidatable and bankrupt, and when they were last acted on, in ticks."""
+    columns = (since, acted, broke)
+    return Distress(*(np.broadcast_to(np.asarray(v, dtype=np.int64), accounts).copy() for v in columns))

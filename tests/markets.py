@@ -136,6 +136,8 @@ POLICIES = (
     {"kind": "full"},
     {"kind": "full", "capacity": 2, "delay": 60.0, "cooldown": 120.0},
     {"kind": "fraction", "share": 0.3, "cooldown": 60.0, "full_below": 0.3},
+    {"kind": "auction", "duration": 240.0},
+    {"kind": "auction", "duration": 60.0, "max_discount": 0.3, "delay": 60.0, "capacity": 5},
 )
 LAYERS = (
     {"kind": "fund"},
@@ -191,6 +193,7 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Behaviour | dict[str, Any]], i
         {"kind": "arbitrageurs", "count": 2, "venue": "x", "spot_venue": "outside", "wealth": 20_000.0,
          "instruments": ("BTC-PERP",)},
         {"kind": "zero_intelligence", "count": 10, "venue": "x", "wealth": 2_000.0},
+        {"kind": "liquidators", "count": 3, "venue": "x", "wealth": draw(st.sampled_from([100.0, 20_000.0]))},
         {"kind": "insurance_fund", "venue": "x", "wealth": draw(st.sampled_from([10.0, 1_000.0, 100_000.0]))},
     ]  # fmt: skip
     return rules, people, draw(st.integers(0, 2**32 - 1))

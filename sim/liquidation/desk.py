@@ -52,6 +52,10 @@ class Desk(Component):
         due: I8 = rows[waited & ~asked]
         return due
 
+    def offers(self, risk: Risk, distress: Distress, book: Exposure) -> B1:
+        """Whose lots are for anybody to take after a step, (A,): by default nobody's."""
+        return np.zeros(len(risk.equity), dtype=bool)
+
     def rested(self, distress: Distress, rows: I8, tick: int, cooldown: float) -> B1:
         """Whether ``cooldown`` seconds have passed since the account was last acted on, (n,)."""
         acted = distress.acted[rows]

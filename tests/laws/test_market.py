@@ -72,10 +72,23 @@ def never_judged(market: Market) -> None:
 
 
 def nobody_owes(market: Market) -> None:
-    """LOSS-3: after the waterfall, which ends in bad debt, no account is under nil, not that of a payer either."""
+    """LOSS-3: after the waterfall, which ends in bad debt, no account is under nil, not that of a payer either.
+
+    But for those whose lots are on offer, for no longer than that may last (LIQ-3); and what is on offer is published.
+    """
     for place in market.venues:
+        to_sell, to_buy = np.zeros((2, len(place.contracts.names)), dtype=np.int64)
         for state in place.states.values():
-            assert state.risk.equity.min() >= 0
+            book = place.book(state.pool)
+            waits = place.policy.offers(state.risk, state.distress, book)
+            assert (state.risk.equity[~waits] >= 0).all()
+            held = book.position[waits]
+            to_sell[state.pool.local] = np.where(held > 0, held, 0).sum(axis=0)
+            to_buy[state.pool.local] = np.where(held < 0, -held, 0).sum(axis=0)
+            late = market.tick - state.distress.broke[state.risk.bankrupt]
+            assert not waits.any() or (60.0 * late < place.policy.duration).all()
+        assert (place.view.to_sell == to_sell).all()
+        assert (place.view.to_buy == to_buy).all()
 
 
 def shared(losses: pd.DataFrame, recorded: int) -> None:

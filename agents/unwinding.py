@@ -1,0 +1,29 @@
+"""Working off what somebody else's distress left: slices bounded by depth and by a worst price (AGT-4, AGT-5)."""
+
+import numpy as np
+
+from agents.base import Stall
+from sim.types import F8, I8, IOC, REDUCE_ONLY, Orders, Outlook
+
+UNWIND_SLOT = 2
+"""Slot of such orders; IOC orders never rest, but sending one would cancel what rests in its slot."""
+
+
+def work_off(outlook: Outlook, stall: Stall, held: I8, most: tuple[float, float], slippage: float | F8) -> Orders:
+    """One reduce-only IOC order per position, if there is depth to trade against.
+
+    Args:
+        outlook: what agents see.
+        stall: what is traded, m instruments.
+        held: (n, m) lots of them.
+        most: what is sent in a step: a share of the position (at least a lot), and at most a share of the depth.
+        slippage: worst price accepted, distance from the mark as a share of it; one number or (n, 1).
+    """
+    view, columns = stall.look(outlook)
+    visible = most[1] * np.nan_to_num(view.depth[columns])
+    lots = np.minimum(np.ceil(np.abs(held) * most[0]), np.floor(visible)).astype(np.int64)
+    quantity = -np.sign(held) * lots
+    rows, at = np.nonzero(quantity)
+    worst = view.mark[columns] * (1 + np.sign(quantity) * slippage)
+    limit = np.clip(np.rint(worst), 1, view.contracts.max_price[columns])[rows, at].astype(np.int64)
+    return Orders.of(rows, stall.instruments[at], quantity[rows, at], limit, IOC | REDUCE_ONLY, UNWIND_SLOT)
