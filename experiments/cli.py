@@ -73,11 +73,9 @@ def run(
     plugin: Plugins = None,
 ) -> None:
     """Run one market; prints a closing table, and the result folder last."""
-    _plug_in(plugin)
-    from sim.errors import ConfigError, DataError, OutputError
-
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
+        _plug_in(plugin)
         from experiments.config import load_run
         from experiments.run import COMPLETE, RunError, execute
 
@@ -87,12 +85,12 @@ def run(
         except RunError as error:
             _say(f"run failed: {error}; traceback in {error.path}")
             raise typer.Exit(FAILED) from error
-    except (ConfigError, DataError, OutputError) as error:
-        _say(str(error))
-        raise typer.Exit(BAD_INPUT) from error
     except KeyboardInterrupt as error:
         _say("interrupted; nothing was kept")
         raise typer.Exit(INTERRUPTED) from error
+    except _bad_input() as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from error
     if outcome.closing and not quiet:
         typer.echo(f"{outcome.closing}\n")
     typer.echo(outcome.folder)
@@ -131,6 +129,13 @@ def schema(
     except OSError as error:
         _say(f"{out}: cannot be written ({error.strerror}), choose another file with --out")
         raise typer.Exit(BAD_INPUT) from error
+
+
+def _bad_input() -> tuple[type[Exception], ...]:
+    """What a user's input can raise; asked for when something was raised."""
+    from sim.errors import ConfigError, DataError, OutputError
+
+    return ConfigError, DataError, OutputError
 
 
 def _plug_in(modules: list[str] | None) -> None:

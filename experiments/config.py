@@ -31,6 +31,7 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
     """
     hurried: list[str] = []
     if quick:
-        own = resolve(name).get("quick", {})
+        theirs = [override for override in overrides if override.startswith("quick=")]
+        own = resolve(name, theirs).get("quick", {})
         hurried = [f"{path}={json.dumps(value)}" for path, value in own.items()] if isinstance(own, dict) else []
     return load(name, [*hurried, *overrides], RunConfig)

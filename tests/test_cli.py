@@ -177,6 +177,7 @@ def test_quick_applies_what_the_configuration_says_and_the_user_wins() -> None:
     assert load_run("mine.yaml").dt == resolve(CONFIG)["dt"]
     quick = load_run("mine.yaml", ["populations.0.count=8"], quick=True)
     assert (quick.dt, quick.populations[0].count) == (30, 8)
+    assert load_run("mine.yaml", ["quick={dt: 15}"], quick=True).dt == 15
 
 
 @pytest.mark.parametrize("name", [name for name in packaged() if "/" not in name])
@@ -201,10 +202,38 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=settings)
 
 
-def test_help_imports_nothing_heavy() -> None:
-    heavy = ["numpy", "pandas", "numba", "mesa", "pydantic", "omegaconf", "matplotlib", "pyarrow"]
-    code = f"import sys, experiments.cli; print([name for name in {heavy} if name in sys.modules])"
-    assert python(code).stdout == "[]\n"
+HEAVY = ["numpy", "pandas", "scipy", "numba", "mesa", "pydantic", "omegaconf", "yaml", "matplotlib", "pyarrow", "rich"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """How long it takes is in tests/benchmarks."""
+    code = f"import sys; sys.argv[1:] = {arguments}; import atexit; from experiments.__main__ import main\n"
+    code += f"atexit.register(lambda: print('heavy', [name for name in {HEAVY} if name in sys.modules])); main()"
+    done = python(code)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "heavy []")
+
+
+IMPATIENT = """
+import sys
+
+class Impatient:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Impatient())
+sys.argv[1:] = ["run", "baseline"]
+from experiments.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "experiments.config", "sim.market", "numba"])
+def test_an_interrupt_while_modules_load_is_answered(module: str, tmp_path: Path) -> None:
+    done = python(IMPATIENT.format(name=module))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; nothing was kept\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_threads_are_pinned_whatever_the_environment_says() -> None:

@@ -37,7 +37,7 @@ def crowd(members: int, steps: int, instruments: int = 1) -> Market:
     return market(perpetuals(instruments), [people | {"ticks": TICKS, "lots": LOTS}], steps)
 
 
-def baseline(traders: int, steps: int, instruments: int = 1) -> Market:
+def baseline(traders: int, steps: int, instruments: int = 1, **rules_of_all: Any) -> Market:
     """Traders, makers, arbitrageurs and a fund, as in configs/crash_2008.yaml, on a random walk."""
     rules = perpetuals(
         instruments,
@@ -58,4 +58,4 @@ def baseline(traders: int, steps: int, instruments: int = 1) -> Market:
         {"kind": "arbitrageurs", "count": 5, "spot_venue": "spot", "wealth": 1_000_000 * scale, **here},
         {"kind": "insurance_fund", "name": "fund", "wealth": 250_000 * scale, **here},
     ]
-    return market({**rules, "venues": [*rules["venues"], spot]}, people, steps)
+    return market({**rules, "venues": [*rules["venues"], spot], **rules_of_all}, people, steps)
