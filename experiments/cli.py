@@ -100,6 +100,33 @@ def run(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A packaged study (deleverage configs lists them as studies/NAME).")],
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes; default one per processor.")] = os.cpu_count() or 1,
+    out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-HASH.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+) -> None:
+    """Run a study, many markets; prints its tables in Markdown, and the result folder last."""
+    try:
+        from experiments.study import StudyError, execute, load_study
+
+        try:
+            outcome = execute(load_study(name, quick=quick), jobs=jobs, out=out, overwrite=overwrite)
+        except StudyError as error:
+            _say(f"study failed: {error}")
+            raise typer.Exit(FAILED) from error
+    except KeyboardInterrupt as error:
+        _say("interrupted; nothing was kept")
+        raise typer.Exit(INTERRUPTED) from error
+    except _bad_input() as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from error
+    typer.echo(f"{outcome.report}\n\n{outcome.folder}")
+
+
+@app.command()
 def configs(plugin: Plugins = None) -> None:
     """List the packaged configurations."""
     _plug_in(plugin)

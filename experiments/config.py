@@ -29,9 +29,10 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
     Raises:
         ConfigError: with one line for each problem.
     """
-    hurried: list[str] = []
-    if quick:
-        theirs = [override for override in overrides if override.startswith("quick=")]
-        own = resolve(name, theirs).get("quick", {})
-        hurried = [f"{path}={json.dumps(value)}" for path, value in own.items()] if isinstance(own, dict) else []
-    return load(name, [*hurried, *overrides], RunConfig)
+    return load(name, [*(hurried(name, overrides) if quick else ()), *overrides], RunConfig)
+
+
+def hurried(name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+    """The overrides that ``quick`` stands for: a file's own, or the user's in its place."""
+    own = resolve(name, [override for override in overrides if override.startswith("quick=")]).get("quick", {})
+    return [f"{path}={json.dumps(value)}" for path, value in own.items()] if isinstance(own, dict) else []

@@ -7,8 +7,14 @@ Frames = dict[str, pd.DataFrame]
 """A run's frames by name, as recorded."""
 
 
-def fall(frames: Frames, instrument: str, since: int) -> float:
-    """Log of the lowest mark from step ``since`` on over the mark of the step before.
+def fall(frames: Frames, instrument: str, since: int, until: int | None = None) -> float:
+    """Log of the lowest mark from step ``since`` to ``until`` over the mark of the step before; below nil if it fell.
+
+    Args:
+        frames: of one run.
+        instrument: whose mark.
+        since: first step of the shock.
+        until: last step of the window; none = the run's last.
 
     Raises:
         ValueError: the run has no such instrument, or no step before ``since``.
@@ -17,10 +23,10 @@ def fall(frames: Frames, instrument: str, since: int) -> float:
     marks = steps[steps["instrument"] == instrument].set_index("step")["mark"]
     if since - 1 not in marks.index or since not in marks.index:
         raise ValueError(f"{instrument!r} has no marks at steps {since - 1} and {since}; choose a step of the run")
-    return float(np.log(marks.loc[since:].min() / marks.loc[since - 1]))
+    return float(np.log(marks.loc[since:until].min() / marks.loc[since - 1]))
 
 
-def amplification(run: Frames, twin: Frames, instrument: str, since: int) -> float:
+def amplification(run: Frames, twin: Frames, instrument: str, since: int, until: int | None = None) -> float:
     """How many times deeper the mark fell than in the twin run, with the same draws and close-outs suppressed.
 
     Args:
@@ -28,5 +34,17 @@ def amplification(run: Frames, twin: Frames, instrument: str, since: int) -> flo
         twin: frames of the run with ``suppress_closeouts``; never the index, which impact moves too.
         instrument: whose mark.
         since: first step of the shock.
+        until: last step of the window; none = the run's last.
+
+    Raises:
+        ValueError: marks are missing, or the twin's did not fall, so that there is nothing to compare with.
     """
-    return fall(run, instrument, since) / fall(twin, instrument, since)
+    alone = fall(twin, instrument, since, until)
+    if alone >= 0:
+        raise ValueError(f"{instrument!r} does not fall from step {since} on in the twin run; choose a falling market")
+    return fall(run, instrument, since, until) / alone
+
+
+def untouched(frames: Frames) -> bool:
+    """Whether nobody was closed out and nothing allocated: the run is then its own twin, and need not be run twice."""
+    return not len(frames["closeouts"]) and not len(frames["losses"])

@@ -1,0 +1,32 @@
+"""Tables for a page in Markdown."""
+
+import math
+from collections.abc import Sequence
+
+from experiments.statistics import Estimate
+
+
+def header(names: Sequence[str]) -> list[str]:
+    """The two lines above a table's rows."""
+    return [row(names), "|" + "---|" * len(names)]
+
+
+def row(cells: Sequence[str]) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def cell(found: Estimate, *, signed: bool = False) -> str:
+    """Mean and interval with the digits that the interval leaves meaning, as ``1.35 (1.28 to 1.41)``."""
+    width = found.high - found.low
+    if math.isnan(width) or not width:
+        return _number(found.mean, 2 if found.mean % 1 else 0, signed)
+    digits = min(max(1 - math.floor(math.log10(width)), 0), 4)
+    mean, low, high = (_number(value, digits, signed) for value in found[1:])
+    return f"{mean} ({low} to {high})"
+
+
+def _number(value: float, digits: int, signed: bool) -> str:
+    shown = round(value, digits) + 0.0  # nil has no sign
+    text = f"{shown:+,.{digits}f}" if signed and shown else f"{shown:,.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,113 @@
+"""The market breaks by compression alone: a flash crash under leverage caps, for three responses of traders to them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.config import RunConfig
+from experiments.figures_style import COLOURS, LINES, PAGE, save, style
+from experiments.markdown import cell, header, row
+from experiments.statistics import Estimate, steps_along, summarise
+from experiments.studies.shocks import perpetual, shocked
+from sim.metrics.cascades import Frames, amplification
+from sim.metrics.toll import toll
+
+BY = ("elasticity", "cap")
+HEADLINES = {
+    "deleveraged": ("ADL, % of open interest", 100),
+    "any_deleveraged": ("probability of ADL", 1),
+    "taken_over": ("fund take-overs, % of open interest", 100),
+    "take_overs": ("fund take-overs, accounts", 1),
+    "amplification": ("amplification", 1),
+}
+"""What is reported: words, and by what figures are multiplied."""
+
+MEASURES = (*HEADLINES, "closed_out", "bad_debt", "system_loss", "open_interest", "leverage")
+"""What the tables hold."""
+
+PANELS = {
+    "deleveraged": ("ADL (% of open interest)", 100),
+    "taken_over": ("Fund take-overs\n(% of open interest)", 100),
+    "amplification": ("Amplification", 1),
+}
+
+
+def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
+    """One row: what the shock took and how far close-outs carried the mark."""
+    if twin is None:
+        raise ValueError("amplification needs a twin; write twin: true in the study")
+    instrument, since = perpetual(config), shocked(config)
+    found = toll(frames, instrument, since)
+    steps = frames["steps"]
+    before = steps[(steps["instrument"] == instrument) & (steps["step"] == since - 1)].iloc[0]
+    return pd.DataFrame(
+        {
+            **{name: [value] for name, value in found._asdict().items()},
+            "any_deleveraged": [found.deleveraged > 0],
+            "amplification": [amplification(frames, twin, instrument, since)],
+            "open_interest": [int(before["open_interest"])],
+            "leverage": [float(before["gross"] / 2 / before["equity"])],
+        }
+    )
+
+
+def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every measure at every setting, and its paired change from each cap to the next."""
+    return {"estimates": summarise(runs, BY, MEASURES), "differences": steps_along(runs, "cap", BY[:1], MEASURES)}
+
+
+def report(runs: pd.DataFrame) -> str:
+    """Two tables, caps across: estimates, and changes from cap to cap."""
+    made, caps = tables(runs), [f"cap {cap:g}" for cap in sorted(runs["cap"].unique())]
+    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *header(["", "ε", *caps])]
+    lines += _grid(made["estimates"])
+    lines += ["", "Change from the next lower cap, on the same draws:", "", *header(["", "ε", *caps[1:]])]
+    lines += _grid(made["differences"], signed=True)
+    return "\n".join(lines)
+
+
+def _grid(table: pd.DataFrame, *, signed: bool = False) -> list[str]:
+    """A line for each measure and elasticity."""
+    lines = []
+    for name, (words, factor) in HEADLINES.items():
+        for elasticity, group in table[table["measure"] == name].groupby("elasticity"):
+            ordered = group.sort_values("cap")[list(Estimate._fields)].itertuples(index=False)
+            cells = [cell(Estimate(*values).times(factor), signed=signed) for values in ordered]
+            lines.append(row([words, f"{elasticity:g}", *cells]))
+    return lines
+
+
+def figures(runs: pd.DataFrame, folder: Path) -> None:
+    """``leverage_caps``: ADL, take-overs and amplification against the cap, a line for each elasticity."""
+    table = summarise(runs, BY, list(PANELS))
+    with style():
+        figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
+        panels = figure.subplots(1, 3)
+        for axes, (name, (label, factor)) in zip(panels, PANELS.items(), strict=True):
+            _panel(axes, table[table["measure"] == name], label, factor)
+        panels[2].axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
+        handles, words = panels[0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8)
+        save(figure, folder / "leverage_caps", table)
+
+
+def _panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
+    """Means with intervals; lines lie a little apart, that intervals do not cover one another."""
+    for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
+        at, centre = group["cap"] * 1.03 ** (number - 1), factor * group["mean"]
+        reach = np.abs(factor * group[["low", "high"]].to_numpy().T - centre.to_numpy())
+        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINES[number], "linewidth": 1.1}
+        look |= {"marker": "osD"[number], "markersize": 3.5, "capsize": 2, "elinewidth": 0.8}
+        axes.errorbar(at, centre, reach, label=f"$\\epsilon$ = {elasticity:g}", **look)
+    caps = sorted(table["cap"].unique())
+    axes.set_xscale("log")
+    axes.set_xticks(caps, [f"{cap:g}" for cap in caps])
+    axes.minorticks_off()
+    axes.set_xlabel("Leverage cap (times)")
+    axes.set_ylabel(label)
+    seaborn.despine(ax=axes)
