@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
-from sim.types import B1, F8, I8, PERPETUAL, MarketView, Outlook, Setting
+from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Outlook, Payments, Risk, Setting
 
 DAY = 86_400.0
 YEAR = 365 * DAY
@@ -65,6 +65,15 @@ class Behaviour(Component):
     def fund_of(self) -> str:
         """Name of the venue whose insurance fund this is, or nothing."""
         return ""
+
+    @property
+    def paying(self) -> int:
+        """Uniform draws per member and step for payments; 0 = none are ever made."""
+        return 0
+
+    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+        """Nothing; see ``sim.protocols.Population``."""
+        return Payments.join([])
 
     def venue_in(self, setting: Setting, name: str, field: str = "venue") -> int:
         """Index of a venue; raises ConfigError where the market has none of that name."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.base import DAY, YEAR, Participant, lognormal
+from agents.base import DAY, YEAR, Participant
 from agents.hedging import Pairs, paired
 from agents.leveraged import Tasteful, Trader
 from sim.types import B1, F8, I8, NOBODY, AccountView, Orders, Outlook, Setting
@@ -53,17 +53,13 @@ class Carry(Tasteful):
             raise ValueError(f"exit: {self.exit:g} must be below enter, lower it")
         return self
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw traits and place wealth at both venues; see ``sim.protocols.Population``."""
-        whole = super().start(setting, draws)
+    def _placed(self, setting: Setting, wealth: F8) -> I8:
+        """Part of it at the spot venue, if that is another."""
         self._pairs = paired(self, setting, self._members.stall, self.spot_venue)
         self._bare, self._twice = np.zeros((2, self.count), dtype=np.bool_)
         here, there = self._pairs.perp.venue, self._pairs.spot.venue
-        if here == there:
-            return whole
-        wealth = lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
-        away = self.wealth_at(setting, there, wealth * self.spot_share)
-        return self.wealth_at(setting, here, wealth * (1 - self.spot_share)) + away
+        away = self.spot_share if here != there else 0.0
+        return self.wealth_at(setting, here, wealth * (1 - away)) + self.wealth_at(setting, there, wealth * away)
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Entries and exits of the perpetual, and everybody's hedges."""

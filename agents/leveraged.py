@@ -7,7 +7,22 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
-from sim.types import B1, F8, I8, IOC, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
+from agents.capital import WIDTH, Capital, Keeper
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    IOC,
+    MARKET,
+    NOBODY,
+    REDUCE_ONLY,
+    AccountView,
+    Orders,
+    Outlook,
+    Payments,
+    Risk,
+    Setting,
+)
 
 ENTER, WHICH, SIDE, LEAVE = range(4)
 """Columns of a step's draws."""
@@ -55,12 +70,14 @@ class Leveraged(Behaviour):
     stop: float | None = Field(None, gt=0, description="loss that closes, share of the entry price (share)")
     initially_in: float = Field(0.0, ge=0, le=1, description="share of members who enter during the warm-up (share)")
     warm_up: float = Field(3600.0, gt=0, description="time over which they enter (seconds)")
+    capital: Capital | None = Field(None, description="how members manage capital; none = they do not (AGT-7)")
 
     _members: Members = PrivateAttr()
     _waiting: B1 = PrivateAttr()
     _ambition: F8 = PrivateAttr()  # (n,) share of the wish that is tried
     _tried: B1 = PrivateAttr()  # (n,) whether an entry was sent since the ambition was last looked at
     _seen: int = PrivateAttr(NOBODY)  # last tick looked at
+    _keeper: Keeper | None = PrivateAttr(None)
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw wealth, taste and the time of a first entry; see ``sim.protocols.Population``."""
@@ -75,7 +92,14 @@ class Leveraged(Behaviour):
             enter=hazard(setting.dt, DAY / self.entries) if self.entries else 0.0,
             leave=hazard(setting.dt, self.hold),
         )
-        return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+        placed = self._placed(setting, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+        if self.capital is not None:
+            self._keeper = self.capital.bind(setting, self._members.stall, placed)
+        return placed
+
+    def _placed(self, setting: Setting, wealth: F8) -> I8:
+        """Wealth (n,) in units of the numeraire, at venues: (n, V) minor units."""
+        return self.wealth_at(setting, self._members.stall.venue, wealth)
 
     @abstractmethod
     def _tastes(self, draws: F8) -> F8:
@@ -107,8 +131,17 @@ class Leveraged(Behaviour):
         """Who leaves (n,) for a reason of the type's own; ``held`` is (n, m) lots. None = nobody."""
         return None
 
+    @property
+    def paying(self) -> int:
+        """Uniform draws per member and step for payments; nil if nobody manages capital."""
+        return 0 if self.capital is None else WIDTH
+
+    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+        """What members' capital does; see ``agents.capital``."""
+        return Payments.join([]) if self._keeper is None else self._keeper.pay(outlook.tick, accounts, standing, draws)
+
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """Entries of flat members and exits of the others, at most one order per member and instrument."""
+        """Entries of flat members, exits and trims of the others, at most one order per member and instrument."""
         held = accounts.position[:, self._members.stall.instruments]
         flat = held[:, 0] == 0
         for column in range(1, held.shape[1]):
@@ -156,7 +189,7 @@ class Leveraged(Behaviour):
         return due
 
     def _exits(self, held: I8, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """Reduce-only market orders for whole positions."""
+        """Reduce-only market orders for whole positions, and for the parts that members trim."""
         instruments = self._members.stall.instruments
         leaves = draws[:, LEAVE] < self._members.leave
         regrets = self._regrets(held, outlook, accounts)
@@ -170,7 +203,11 @@ class Leveraged(Behaviour):
         rows = np.flatnonzero(leaves)
         places, columns = np.nonzero(held[rows])
         rows = rows[places]
-        return Orders.of(rows, instruments[columns], -held[rows, columns], 0, MARKET | REDUCE_ONLY)
+        exits = Orders.of(rows, instruments[columns], -held[rows, columns], 0, MARKET | REDUCE_ONLY)
+        if self._keeper is None:
+            return exits
+        trims = self._keeper.trims(outlook.tick)
+        return Orders.join([exits, trims.take(~leaves[trims.owner])])
 
     def _settled(self, held: I8, paid: I8, lot: float) -> B1:
         """Whose position of an instrument is beyond take-profit or stop; ``paid`` is its value at entry."""

@@ -57,7 +57,7 @@ def assemble(
     for venue in venues:
         venue.engage(ledger, unit, config.dt)
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
-    setting = Setting(config.dt, unit, *names, contracts)
+    setting = Setting(config.dt, unit, *names, contracts, ledger.pool_of)
     watched = np.arange(owners) < agents
     for rows, wealth in zip(members, _started(populations, setting, streams), strict=True):
         for venue in venues:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import mesa
 import numpy as np
 
-from sim import losses, rounds, trading
+from sim import losses, payments, rounds, trading
 from sim.build import Parts, assemble
 from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
@@ -15,7 +15,7 @@ from sim.prices.impact import Impacts
 from sim.protocols import Population
 from sim.recorder import Recorder
 from sim.rng import Streams
-from sim.types import F8, I8, NOBODY, AccountView, Outlook
+from sim.types import F8, I8, NOBODY, AccountView, Outlook, Risk
 from sim.venue import Venue
 
 Populate = Callable[["Market"], Sequence[Population]]
@@ -68,6 +68,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
             raise DeleverageError(f"step: the run of {self.tick} steps is over; give a longer duration")
         self.tick += 1
         trading.advance_index(self)
+        payments.exchange(self)
         orders = trading.collect_orders(self)
         trading.match(self, *trading.admit_orders(self, orders))
         trading.mark_to_market(self)
@@ -118,6 +119,15 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         free = np.stack([venue.free(members) for venue in self.venues], axis=1)
         wallet = self.ledger.balance[:, [venue.wallet for venue in self.venues], members].transpose(2, 1, 0)
         return AccountView(self.ledger.position[:, members].T, self.ledger.entry[:, members].T, free, equity, wallet)
+
+    def standing(self, members: slice) -> Risk:
+        """The last verdict on the account that margins each instrument of some owners, (n, K)."""
+        verdict = np.empty((3, len(self.contracts.names), members.stop - members.start))
+        for venue in self.venues:
+            for state in venue.states.values():
+                for column, amounts in zip(verdict, state.risk, strict=True):
+                    column[state.pool.instruments] = amounts[members]
+        return Risk(*verdict.transpose(0, 2, 1))
 
     def position_of(self, owner: int) -> I8:
         """Lots an owner holds of each instrument, (K,)."""

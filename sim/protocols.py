@@ -15,6 +15,7 @@ from sim.types import (
     MarketView,
     Orders,
     Outlook,
+    Payments,
     Relief,
     Residual,
     Risk,
@@ -73,12 +74,20 @@ class Population(Protocol):
     count: int
     traits: int  # uniform draws per member before the first step
     width: int  # uniform draws per member and step
+    paying: int  # uniform draws per member and step for payments; 0 = it never makes any
     latency: int  # latency class 0..15, lower arrives first
     fund_of: str  # name of the venue whose insurance fund this is, or ""
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Settle in: keep what is needed of the setting, draw traits from ``draws`` (n, traits), and return each
         member's starting wealth at each venue, (n, V) minor units of the numeraire."""
+        ...
+
+    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+        """What members bring in, take out and move between their accounts, asked before ``decide`` at each tick.
+
+        ``standing`` (n, K) is the last verdict on the account that margins each instrument; ``draws`` is (n, paying).
+        """
         ...
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:

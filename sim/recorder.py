@@ -36,7 +36,8 @@ COUNTS = (
     *("volume", "trades", "markout"),
     *("closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional"),
 )
-MONEY = ("fund", "equity", "initial", "maintenance", "shortfall", "calls", "calls_met", "calls_missed")
+FLOWS = ("deposits", "withdrawals")
+MONEY = ("fund", "equity", "initial", "maintenance", *FLOWS, "shortfall", "calls", "calls_met", "calls_missed")
 """Columns of a venue, repeated on each of its instruments' rows."""
 
 
@@ -178,6 +179,7 @@ class Recorder:
         if fund != NOBODY:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
         sums |= dict(zip(("calls", "calls_met", "calls_missed"), venue.called.tolist(), strict=True))
+        sums |= dict(zip(FLOWS, venue.paid.tolist(), strict=True))
         for name, value in sums.items():
             self._money[name][row, number] = round(value)
 
@@ -283,7 +285,7 @@ class Recorder:
         for event in self._losses:
             layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
         totals = {name: int(counts[name][:done].sum()) for name in COUNTS[len(STATES) :]}
-        totals |= {name: int(money[name][:done].sum()) for name in MONEY[4:]}
+        totals |= {name: int(money[name][:done].sum()) for name in MONEY[6:]}
         return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
 
 

@@ -76,7 +76,7 @@ def advance_index(market: "Market") -> None:
     market.impact = market.impacts.advance(market.impact, _bought_outside(market))
     seconds = float(market.path.seconds[market.tick])
     for venue in market.venues:
-        venue.called[:] = 0
+        venue.called[:], venue.paid[:] = 0, 0
         _pay_funding(market, venue, seconds)
         if venue.config.calls is not None:
             _meet_calls(market, venue)
@@ -119,6 +119,7 @@ def _meet_calls(market: "Market", venue: "Venue") -> None:
         draws = market.streams.uniform(f"calls/{venue.config.name}/{number}", market.tick, market.owners, WIDTH)
         outcome = state.calls.advance(market.tick, state.risk, draws, venue.means)
         venue.means -= outcome.deposits
+        venue.paid[0] += outcome.deposits.sum()
         venue.called += [column.sum() for column in (outcome.opened, outcome.met, outcome.missed)]
         owners = np.flatnonzero(outcome.deposits)
         deposits = Transfers.of(market.outside, owners, venue.wallet, number, 0, outcome.deposits[owners])

@@ -72,6 +72,7 @@ class Venue:
         self.fallback = np.zeros(mine.size, dtype=bool)
         self.leverage = np.full(mine.size, np.inf)
         self.called = np.zeros(3, dtype=np.int64)  # margin calls opened, met, missed in this step
+        self.paid = np.zeros(2, dtype=np.int64)  # from outside and back in this step, minor units of the numeraire
         self.view: MarketView
         self.quotes: Quotes
         self.before: Quotes

@@ -19,7 +19,10 @@ CONTRACTS = Contracts(
     lot=np.array([0.1, 1.0, 1.0, 1.0, 0.1]),
     max_price=np.full(5, 1_000_000),
 )
-SETTING = Setting(dt=60.0, unit=UNIT, venues=("alpha", "beta"), underlyings=("BTC", "ETH"), contracts=CONTRACTS)
+ACCOUNT = np.array([0, 0, 1, 1, 1])
+SETTING = Setting(
+    dt=60.0, unit=UNIT, venues=("alpha", "beta"), underlyings=("BTC", "ETH"), contracts=CONTRACTS, account=ACCOUNT
+)
 FIRST = (0, 2)
 
 

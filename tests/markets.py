@@ -13,12 +13,26 @@ from agents import POPULATIONS
 from agents.base import Behaviour
 from agents.population import populate
 from sim import trading
-from sim.causes import CLOSE_OUT, LOSS, VOLUNTARY
+from sim.causes import CLOSE_OUT, DEPOSIT, LOSS, VOLUNTARY
 from sim.config import MarketConfig
 from sim.exchange.book import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
 from sim.market import Market
 from sim.rounds import Executed
-from sim.types import F8, I8, NOBODY, REDUCE_ONLY, AccountView, Fills, Orders, Outlook, Setting, Transfers
+from sim.types import (
+    F8,
+    I8,
+    LIMIT,
+    NOBODY,
+    REDUCE_ONLY,
+    AccountView,
+    Fills,
+    Orders,
+    Outlook,
+    Payments,
+    Risk,
+    Setting,
+    Transfers,
+)
 
 Order = tuple[int, int, int, int, int, int]
 """Member, instrument, signed lots, limit, kind, slot."""
@@ -78,6 +92,41 @@ class Hostile(Behaviour):
         slot = (draw[:, 5] * 4).astype(np.int64) - 1
         owner = np.repeat(np.arange(self.count), 4)
         return Orders(owner, instrument, np.where(draw[:, 2] < 0.5, lots, -lots), limit, kind, slot)
+
+
+class Payer(Behaviour):
+    """Members who ask for payments of all kinds, affordable or not, and hold what they are given."""
+
+    width: ClassVar[int] = 2
+
+    kind: Literal["payer"] = "payer"
+    name: str = "payer"
+    latency: int = 9
+
+    _setting: Setting = PrivateAttr()
+
+    @property
+    def paying(self) -> int:
+        return 20
+
+    def start(self, setting: Setting, draws: F8) -> I8:
+        self._setting = setting
+        return np.full((self.count, len(setting.venues)), round(self.wealth * setting.unit))
+
+    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+        draw, contracts = draws.reshape(self.count * 5, 4), self._setting.contracts
+        instrument = (draw[:, 0] * 2 * len(contracts.names)).astype(np.int64)
+        known = instrument < len(contracts.names)
+        venue = contracts.venue[instrument % len(contracts.names)]
+        amount = np.rint(np.exp(draw[:, 1] * 40) * np.where(draw[:, 2] < 0.5, 1, -1)).astype(np.int64)
+        owner = np.repeat(np.arange(self.count), 5)
+        return Payments.of(owner, venue, np.where(known, instrument, NOBODY), amount, (draw[:, 3] < 0.1).astype(int))
+
+    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        mark = np.concatenate([view.mark for view in outlook.venues])
+        instrument = (draws[:, 0] * mark.size).astype(np.int64)
+        lots, limit = np.where(draws[:, 1] < 0.5, 20, -20), np.rint(mark[instrument]).astype(np.int64)
+        return Orders.of(np.arange(self.count), instrument, lots, limit, LIMIT)
 
 
 BTC = {"name": "BTC-PERP", "underlying": "btc", "tick": 1, "lot": 0.01, "max_price": 6000}
@@ -149,6 +198,18 @@ LAYERS = (
 )
 
 
+MANAGED = {
+    "headroom": 1.0,
+    "reaction": 60.0,
+    "tops_up": 0.4,
+    "ruin": 0.9,
+    "renewal": 120.0,
+    "success": 1.05,
+    "taking": 90,
+}
+"""Capital that is busy within half an hour."""
+
+
 @st.composite
 def worlds(draw: Any) -> tuple[MarketConfig, list[Behaviour | dict[str, Any]], int]:
     """Rules, people and a seed: three perpetuals, violent moves, thin books, all layers in any order."""
@@ -194,6 +255,9 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Behaviour | dict[str, Any]], i
          "instruments": ("BTC-PERP",)},
         {"kind": "zero_intelligence", "count": 10, "venue": "x", "wealth": 2_000.0},
         {"kind": "liquidators", "count": 3, "venue": "x", "wealth": draw(st.sampled_from([100.0, 20_000.0]))},
+        Payer(count=6, venue="x", wealth=2_000.0),
+        {"kind": "trend", "count": 10, "venue": "x", "wealth": 1000.0, "initially_in": 0.9, "warm_up": 120.0,
+         "threshold": 0.0, "leverage": 15.0, "elasticity": 1.0, "capital": MANAGED},
         {"kind": "insurance_fund", "venue": "x", "wealth": draw(st.sampled_from([10.0, 1_000.0, 100_000.0]))},
     ]  # fmt: skip
     return rules, people, draw(st.integers(0, 2**32 - 1))
@@ -223,7 +287,7 @@ class Watch:
         self.held = market.ledger.position.copy()
         self._assessed()
         self._wrap(market.ledger, "settle", self._posted)
-        self._wrap(market.ledger, "transfer", self._posted)
+        self._wrap(market.ledger, "transfer", self._posted, self._paid_out)
         self._wrap(market.books, "match", self._matched)
         self._wrap(market.books, "trade", self._matched)
         self._wrap(market.recorder, "close_outs", self._closed_out)
@@ -246,6 +310,21 @@ class Watch:
     def _posted(self, posting: Fills | Transfers, event: str) -> None:
         before = self.market.ledger.position.copy() if event == LOSS else self.held
         self.postings.append(Posted(self.market.tick, event, posting, before))
+
+    def _paid_out(self) -> None:
+        """AGT-7: who takes cash out of an account leaves what admission asks, who takes it out of a wallet no debt."""
+        posted = self.postings[-1]
+        if posted.event != DEPOSIT or not isinstance(posted.posting, Transfers):
+            return
+        source, owners, _, pools, _, amount = posted.posting
+        for owner, pool in zip(owners[amount < 0], pools[amount < 0], strict=True):
+            for venue in self.market.venues:
+                if pool == venue.wallet and source[0] == self.market.outside:  # not idle cash of two assets, netted
+                    assert self.market.ledger.balance[0, pool, owner] >= 0
+                if pool in venue.states:
+                    state = venue.states[int(pool)]
+                    verdict = state.engine.admits(venue.book(state.pool).take(np.array([owner])))
+                    assert verdict.equity[0] >= verdict.initial[0], "a payment left less than initial margin"
 
     def _matched(self, orders: I8, position: I8, *rest: Any) -> None:
         closing = orders[orders[:, CAUSE] != NOBODY]

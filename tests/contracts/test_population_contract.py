@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents import POPULATIONS, Behaviour, Participant, populate
 from sim.protocols import Population
-from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Outlook
+from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Outlook, Risk
 
 KINDS = sorted(POPULATIONS)
 REQUIRED: dict[str, dict[str, object]] = {
@@ -18,7 +18,8 @@ REQUIRED: dict[str, dict[str, object]] = {
     "carry": {"spot_venue": "beta"},
     "metaorder": {"quantity": 500},
 }
-TRADING = {"entries": 2000.0, "hold": 60.0, "initially_in": 0.5, "stop": 0.01, "take_profit": 0.01}
+CAPITAL = {"headroom": 1.0, "reaction": 60.0, "ruin": 0.9, "renewal": 60.0, "success": 1.1, "taking": 60.0}
+TRADING = {"entries": 2000.0, "hold": 60.0, "initially_in": 0.5, "stop": 0.01, "take_profit": 0.01, "capital": CAPITAL}
 BUSY = {
     "traders": TRADING,
     "fundamental": TRADING,
@@ -51,6 +52,13 @@ def state(count: int, seed: int, equity: float = 1e7, headroom: float | None = N
     position = random.integers(-40, 41, (count, 5)) * random.integers(0, 2, (count, 5))
     entry = position * CONTRACTS.multiplier * random.integers(18_000, 110_000, (count, 5))
     return frozen(accounts(count, equity, position, headroom, entry))
+
+
+def verdict(count: int, seed: int) -> Risk:
+    """Random verdicts on the accounts of each instrument, some short of initial margin."""
+    random = np.random.default_rng(seed)
+    initial = random.integers(0, 2, (count, 5)) * random.uniform(0, 1e7, (count, 5))
+    return Risk(random.normal(1e7, 1e7, (count, 5)), initial, initial / 2)
 
 
 def same(one: Orders, other: Orders) -> bool:
@@ -115,6 +123,36 @@ def test_orders_are_well_formed_in_any_state(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    tick=st.integers(0, 200),
+    equity=st.sampled_from([-1e6, 0.0, 1.0, 1e7, 1e12]),
+    flat=st.booleans(),
+)
+def test_payments_are_well_formed_told_twice_alike_and_leave_orders_well_formed(
+    kind: str, seed: int, tick: int, equity: float, flat: bool
+) -> None:
+    """AGT-7: own rows, venues and instruments of the setting, one payment for each."""
+    population = started(kind, seed=seed)
+    n, random = population.count, np.random.default_rng(seed)
+    book = frozen(accounts(n, equity)) if flat else state(n, seed, equity)
+    view, standing, draws = outlook(tick), verdict(n, seed), random.random((n, population.paying))
+    payments, again = (population.pay(view, book, standing, draws) for _ in range(2))
+    assert all(np.array_equal(one, two) for one, two in zip(payments, again, strict=True))
+    assert population.paying or not payments.owner.size
+    assert all(column.dtype == np.int64 and column.shape == payments.owner.shape for column in payments)
+    assert ((payments.owner >= 0) & (payments.owner < n)).all()
+    assert np.isin(payments.venue, (0, 1)).all()
+    assert np.isin(payments.instrument, np.arange(-1, 5)).all()
+    assert (payments.amount != 0).all()
+    assert np.isin(payments.fresh, (0, 1)).all()
+    keys = np.stack(payments[:3])
+    assert np.unique(keys, axis=1).shape == keys.shape
+    check(population.decide(view, book, random.random((n, population.width))), population)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("edge", [0.0, np.nextafter(1.0, 0.0)])
 def test_extreme_draws_are_draws(kind: str, edge: float) -> None:
     population = populate([config(kind)])(StillModel())[0]
@@ -152,8 +190,14 @@ def test_members_are_told_apart_by_their_rows_alone(kind: str) -> None:
     traits, draws, book = random.random((n, here.traits)), random.random((n, here.width)), state(n, 4)
     wealth = here.start(SETTING, traits)
     assert np.array_equal(there.start(SETTING, traits[turn]), wealth[turn])
+    paying, standing = random.random((n, here.paying)), verdict(n, 6)
+    paid = here.pay(outlook(2, 0.01), book, standing, paying)
+    turned_book, turned_verdict = AccountView(*(c[turn] for c in book)), Risk(*(c[turn] for c in standing))
+    repaid = there.pay(outlook(2, 0.01), turned_book, turned_verdict, paying[turn])
+    flows = np.stack(paid), np.stack(repaid._replace(owner=turn[repaid.owner]))
+    assert np.array_equal(*(f[:, np.lexsort(f)] for f in flows))
     orders = here.decide(outlook(2, 0.01), book, draws)
-    turned = there.decide(outlook(2, 0.01), AccountView(*(column[turn] for column in book)), draws[turn])
+    turned = there.decide(outlook(2, 0.01), turned_book, draws[turn])
     rows = np.stack(orders), np.stack(turned._replace(owner=turn[turned.owner]))
     assert np.array_equal(*(r[:, np.lexsort(r)] for r in rows))
 

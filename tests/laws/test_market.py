@@ -134,15 +134,23 @@ def closed_within_the_rules(market: Market, closeouts: pd.DataFrame) -> None:
 
 
 def brought_in(market: Market, watch: Watch) -> int:
-    """Deposits from outside that were recorded since the start (MAR-4)."""
+    """Deposits from outside at the first venue that were posted since the start, less withdrawals (MAR-4, AGT-7)."""
+    pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
     moves = [p.posting for p in watch.postings if p.event == DEPOSIT]
-    return sum(int(m.amount[m.source == market.outside].sum()) for m in moves)
+    return sum(int(m.amount[(m.source == market.outside) & np.isin(m.source_pool, pools)].sum()) for m in moves)
+
+
+def flows_are_recorded(market: Market, steps: pd.DataFrame, brought: int) -> None:
+    """LED-1: total cash of people changes by the deposits and withdrawals in `steps`, and by nothing else."""
+    first = steps[steps["venue"] == market.venues[0].config.name].drop_duplicates("step")
+    assert (first[["deposits", "withdrawals"]] >= 0).all(axis=None)
+    assert int(first["deposits"].sum()) - int(first["withdrawals"].sum()) == brought
 
 
 @given(worlds())
 @strong
 def test_cash_lots_margin_and_losses_obey_their_laws(world):
-    """LED-1, MAR-1, LIQ-1 to LIQ-4, LOSS-2, LOSS-3; `markets.Watch` holds admission and close-outs to theirs."""
+    """LED-1, MAR-1, LIQ-1 to LIQ-4, LOSS-2, LOSS-3; `markets.Watch` holds admission, close-outs, payments to theirs."""
     market = build(*world)
     watch, twin, start = Watch(market), Twin(market), outside_cash(market)
     with watch.watching():
@@ -154,6 +162,7 @@ def test_cash_lots_margin_and_losses_obey_their_laws(world):
             never_judged(market)
             nobody_owes(market)
     frames = market.recorder.frames()
+    flows_are_recorded(market, frames["steps"], brought_in(market, watch))
     by_venue = frames["steps"].drop_duplicates(["step", "venue"])
     shared(frames["losses"], int(by_venue["shortfall"].sum()))
     nobody_flipped(market, watch)

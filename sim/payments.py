@@ -1,0 +1,103 @@
+"""Capital comes and goes: payments that populations ask for, as far as the ledger allows them (AGT-7, ISO-1)."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.causes import DEPOSIT
+from sim.exchange.admission import ahead
+from sim.types import B1, F8, I8, NOBODY, Payments, Risk, Transfers
+
+if TYPE_CHECKING:
+    from sim.market import Market
+    from sim.venue import PoolState, Venue
+
+LARGEST = 2**53
+"""No balance is paid beyond this: floats would no longer hold it exactly (LED-2)."""
+
+
+def exchange(market: "Market") -> None:
+    """Ask the populations that pay, and post what may be posted: each payment whole or not at all."""
+    if not any(population.paying for population in market.populations):
+        return
+    payments = _asked(market)
+    for venue in market.venues:
+        here = payments.take(payments.venue == venue.number)
+        free, arriving = here.instrument == NOBODY, here.amount > 0
+        _bring(market, venue, here.take(free & arriving))
+        for state in venue.states.values():
+            if state.pool.number != venue.wallet:
+                mine = ~free & (market.ledger.pool_of[here.instrument] == state.pool.number)
+                _commit(market, venue, state, here.take(mine & arriving))
+                _release(market, venue, state, here.take(mine & ~arriving))
+        _take_out(market, venue, here.take(free & ~arriving))
+
+
+def _asked(market: "Market") -> Payments:
+    """What all populations ask for, owners numbered globally."""
+    everyone = slice(0, market.outside)
+    outlook, accounts, standing = market.outlook(), market.accounts(everyone), market.standing(everyone)
+    parts = []
+    for population, members in zip(market.populations, market.members, strict=True):
+        if population.paying:
+            draws = market.streams.uniform(f"pay/{population.name}", market.tick, population.count, population.paying)
+            verdict = Risk(*(column[members] for column in standing))
+            payments = population.pay(outlook, accounts.take(members), verdict, draws)
+            amount = np.clip(payments.amount, -LARGEST, LARGEST)
+            parts.append(payments._replace(owner=payments.owner + members.start, amount=amount))
+    return Payments.join(parts)
+
+
+def _within(owner: I8, amount: I8, limit: F8 | I8) -> B1:
+    """Which amounts, with those of the same owner before them, stay within its limit (n,)."""
+    fits: B1 = (amount < LARGEST) & (ahead(owner, amount) + amount <= limit)
+    return fits
+
+
+def _bring(market: "Market", venue: "Venue", payments: Payments) -> None:
+    """From outside into wallets: where calls are made, top-ups and calls draw on one outside wealth (MAR-4)."""
+    owner, amount, fresh = payments.owner, payments.amount, payments.fresh > 0
+    passes = _within(owner, amount, LARGEST - np.abs(market.ledger.balance[0, venue.wallet, owner]))
+    if venue.config.calls is not None:
+        passes &= fresh | _within(owner, np.where(fresh, 0, amount), venue.means[owner])
+        spent = passes & ~fresh
+        np.subtract.at(venue.means, owner[spent], amount[spent])
+        seats = passes & fresh
+        venue.means[owner[seats]] = venue.config.calls.wealth(amount[seats])
+    venue.paid[0] += amount[passes].sum()
+    _post(market, market.outside, payments.take(passes), venue.wallet, venue.wallet)
+
+
+def _commit(market: "Market", venue: "Venue", state: "PoolState", payments: Payments) -> None:
+    """From wallets into isolated accounts, no more than wallets hold."""
+    passes = _within(payments.owner, payments.amount, venue.purse(payments.owner))
+    moved = payments.take(passes)
+    _post(market, moved.owner, moved, venue.wallet, state.pool.number)
+
+
+def _release(market: "Market", venue: "Venue", state: "PoolState", payments: Payments) -> None:
+    """From isolated accounts back into wallets, no more than is free in them."""
+    passes = _within(payments.owner, -payments.amount, _free(venue, state, payments.owner))
+    moved = payments.take(passes)
+    _post(market, moved.owner, moved, venue.wallet, state.pool.number)
+
+
+def _take_out(market: "Market", venue: "Venue", payments: Payments) -> None:
+    """From wallets back outside, no more than is free in them."""
+    joint = venue.states.get(venue.wallet)
+    free = venue.purse(payments.owner) if joint is None else _free(venue, joint, payments.owner)
+    passes = _within(payments.owner, -payments.amount, free)
+    venue.paid[1] -= payments.amount[passes].sum()
+    _post(market, market.outside, payments.take(passes), venue.wallet, venue.wallet)
+
+
+def _free(venue: "Venue", state: "PoolState", owner: I8) -> F8:
+    """Cash of margin accounts that admission would not miss: initial and all that is reserved stay, (n,)."""
+    book = venue.book(state.pool).take(owner)
+    verdict = state.engine.admits(book)
+    return np.minimum(verdict.equity - verdict.initial, book.balance[:, 0])
+
+
+def _post(market: "Market", source: int | I8, payments: Payments, source_pool: int, target_pool: int) -> None:
+    moves = Transfers.of(source, payments.owner, source_pool, target_pool, 0, payments.amount)
+    market.ledger.transfer(moves, DEPOSIT)
