@@ -9,7 +9,8 @@ from scipy.special import ndtri
 
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
-from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Outlook, Payments, Risk, Setting
+from sim.flows import Payments
+from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Outlook, Risk, Setting
 
 DAY = 86_400.0
 YEAR = 365 * DAY

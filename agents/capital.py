@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from agents.base import Stall, hazard
 from sim.component import Component
-from sim.types import B1, F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Payments, Risk, Setting
+from sim.flows import Payments
+from sim.types import B1, F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Risk, Setting
 
 REACT, HOW, MOVE = range(3)
 """Columns of a step's draws for payments: whether a member reacts, how it is disposed, whether it comes or goes."""

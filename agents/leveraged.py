@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
 from agents.capital import WIDTH, Capital, Keeper
+from sim.flows import Payments
 from sim.types import (
     B1,
     F8,
@@ -19,7 +20,6 @@ from sim.types import (
     AccountView,
     Orders,
     Outlook,
-    Payments,
     Risk,
     Setting,
 )

@@ -6,7 +6,8 @@ import numpy as np
 
 from sim.causes import DEPOSIT
 from sim.exchange.admission import ahead
-from sim.types import B1, F8, I8, NOBODY, Payments, Risk, Transfers
+from sim.flows import Payments
+from sim.types import B1, F8, I8, NOBODY, Risk, Transfers
 
 if TYPE_CHECKING:
     from sim.market import Market

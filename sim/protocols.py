@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from sim.flows import Payments
 from sim.types import (
     B1,
     F8,
@@ -15,7 +16,6 @@ from sim.types import (
     MarketView,
     Orders,
     Outlook,
-    Payments,
     Relief,
     Residual,
     Risk,

@@ -36,7 +36,7 @@ NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = False
 """A column that nothing here needs; what it means is said where it stands."""
 
 
-def _columns(*values: int | I8) -> list[I8]:
+def columns(*values: int | I8) -> list[I8]:
     """Columns of one length; single numbers are repeated."""
     sizes = [value.size for value in values if isinstance(value, np.ndarray)]
     table = np.empty((len(values), max(sizes, default=1) if all(sizes) else 0), dtype=np.int64)
@@ -281,7 +281,7 @@ class Orders(NamedTuple):
         cls, owner: int | I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int | I8, slot: int | I8 = 0
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
-        return cls(*_columns(owner, instrument, quantity, limit, kind, slot))
+        return cls(*columns(owner, instrument, quantity, limit, kind, slot))
 
     @classmethod
     def join(cls, parts: "Sequence[Orders]") -> "Orders":
@@ -294,35 +294,6 @@ class Orders(NamedTuple):
     def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Some of the orders."""
         return Orders(*(column[rows] for column in self))
-
-
-class Payments(NamedTuple):
-    """Cash that owners move, one row each, minor units of the numeraire (AGT-7).
-
-    Without an instrument: from outside into the wallet at a venue, or back. With one: from the wallet into the account
-    that margins the instrument, or back; nothing moves where the two are the same (ISO-1).
-    """
-
-    owner: I8  # row in the population when agents return it, global once collected
-    venue: I8
-    instrument: I8  # global, or NOBODY
-    amount: I8  # + towards the account, - the other way
-    fresh: I8  # 1 = a newcomer's capital, who takes the seat with an outside wealth of its own; else 0
-
-    @classmethod
-    def of(cls, owner: int | I8, venue: int | I8, instrument: int | I8, amount: I8, fresh: int | I8 = 0) -> "Payments":
-        """Payments from columns of which some may be single numbers; those of nil are left out."""
-        return cls(*_columns(owner, venue, instrument, amount, fresh)).take(amount != 0)
-
-    @classmethod
-    def join(cls, parts: "Sequence[Payments]") -> "Payments":
-        """Several batches, one after another."""
-        nothing = [np.empty((len(cls._fields), 0), dtype=np.int64)]
-        return cls(*np.concatenate([*nothing, *(np.stack(part) for part in parts)], axis=1))
-
-    def take(self, rows: I8 | B1) -> "Payments":
-        """Some of the payments."""
-        return Payments(*(column[rows] for column in self))
 
 
 class Fills(NamedTuple):
@@ -389,7 +360,7 @@ class Transfers(NamedTuple):
         amount: int | I8,
     ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
-        return cls(*_columns(source, target, source_pool, target_pool, asset, amount))
+        return cls(*columns(source, target, source_pool, target_pool, asset, amount))
 
 
 class Floor(NamedTuple):

@@ -16,6 +16,7 @@ from sim import trading
 from sim.causes import CLOSE_OUT, DEPOSIT, LOSS, VOLUNTARY
 from sim.config import MarketConfig
 from sim.exchange.book import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
+from sim.flows import Payments
 from sim.market import Market
 from sim.rounds import Executed
 from sim.types import (
@@ -28,7 +29,6 @@ from sim.types import (
     Fills,
     Orders,
     Outlook,
-    Payments,
     Risk,
     Setting,
     Transfers,

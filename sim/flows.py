@@ -1,0 +1,37 @@
+"""The record of cash that owners move of their own will."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.types import B1, I8, columns
+
+
+class Payments(NamedTuple):
+    """Cash that owners move, one row each, minor units of the numeraire (AGT-7).
+
+    Without an instrument: from outside into the wallet at a venue, or back. With one: from the wallet into the account
+    that margins the instrument, or back; nothing moves where the two are the same (ISO-1).
+    """
+
+    owner: I8  # row in the population when agents return it, global once collected
+    venue: I8
+    instrument: I8  # global, or NOBODY
+    amount: I8  # + towards the account, - the other way
+    fresh: I8  # 1 = a newcomer's capital, who takes the seat with an outside wealth of its own; else 0
+
+    @classmethod
+    def of(cls, owner: int | I8, venue: int | I8, instrument: int | I8, amount: I8, fresh: int | I8 = 0) -> "Payments":
+        """Payments from columns of which some may be single numbers; those of nil are left out."""
+        return cls(*columns(owner, venue, instrument, amount, fresh)).take(amount != 0)
+
+    @classmethod
+    def join(cls, parts: "Sequence[Payments]") -> "Payments":
+        """Several batches, one after another."""
+        nothing = [np.empty((len(cls._fields), 0), dtype=np.int64)]
+        return cls(*np.concatenate([*nothing, *(np.stack(part) for part in parts)], axis=1))
+
+    def take(self, rows: I8 | B1) -> "Payments":
+        """Some of the payments."""
+        return Payments(*(column[rows] for column in self))
