@@ -11,7 +11,7 @@ from sim.margin.cash import Cash
 from sim.margin.netting import Cross
 from sim.margin.tiered import Tiered
 from sim.protocols import Requirement, Valuation
-from sim.types import F8, Contracts, Exposure, MarketView, Risk
+from sim.types import F8, I8, Contracts, Exposure, MarketView, Risk
 
 DUST = 1e-12
 """Relative noise of a sum of floats: an amount this near to a whole number is that number."""
@@ -71,7 +71,7 @@ class MarginEngine:
         than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
         """
         equity = book.equity() - book.at_stake()
-        verdicts = [self._verdict(equity, paid(book, filled)) for filled in book.if_filled()]
+        verdicts = [self._verdict(equity, paid(book, entered(book, filled))) for filled in book.if_filled()]
         worst = verdicts[0]
         for other in verdicts[1:]:
             initial = np.maximum(worst.initial, other.initial)
@@ -86,7 +86,8 @@ class MarginEngine:
         """Highest leverage admitted for a long of one lot, (K,): notional over initial; infinite if that is nil."""
         if self._probe is None:
             self._probe = _one_lot_each(market)
-        book = self._probe._replace(market=market)
+        worth = (market.mark * market.contracts.multiplier).astype(np.int64)
+        book = self._probe._replace(market=market, entry=np.diag(worth))
         required = self.valuation.haircuts(book).initial + self.requirement.margins(book).initial
         return np.divide(book.value().diagonal(), required, out=np.full(required.size, np.inf), where=required > 0)
 
@@ -110,6 +111,31 @@ def paid(book: Exposure, filled: Exposure) -> Exposure:
         lots = filled.position[:, column] - book.position[:, column]
         balance[:, contracts.settle[column]] -= price[column] * lots
     return filled._replace(balance=balance)
+
+
+def entered(book: Exposure, filled: Exposure) -> Exposure:
+    """The filled book with the value paid for its positions, had the fills been at the mark."""
+    value = (book.market.mark * book.market.contracts.multiplier).astype(np.int64)
+    return filled._replace(entry=_entry_after(book.position, book.entry, filled.position, value))
+
+
+@kernel
+def _entry_after(position: I8, entry: I8, filled: I8, value: I8) -> I8:
+    """Value paid for positions after fills at the mark, (A, K): the ledger's rule, once per leg."""
+    accounts, instruments = position.shape
+    after = np.empty((instruments, accounts), dtype=np.int64)
+    for k in range(instruments):
+        for a in range(accounts):
+            held, now = position[a, k], filled[a, k]
+            if held == now:
+                after[k, a] = entry[a, k]
+            elif held == 0 or (held > 0) != (now > 0):
+                after[k, a] = now * value[k]
+            elif abs(now) > abs(held):
+                after[k, a] = entry[a, k] + (now - held) * value[k]
+            else:
+                after[k, a] = np.int64(np.rint(entry[a, k] * (now / held)))
+    return after.T
 
 
 @kernel

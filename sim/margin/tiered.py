@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.jit import kernel
+from sim.margin import legs
 from sim.margin.base import RequirementComponent
-from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 INITIAL, INITIAL_CUM, MAINTENANCE, MAINTENANCE_CUM = range(4)
 """Rows of the packed table (4, K, T) of T tiers of K instruments: rates, and cumulative amounts in minor units."""
@@ -130,26 +131,20 @@ class TieredMargin:
 
     def margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        return Margins(*tiered_margins(book.position, book.leverage, *_worth(book.market), self.table))
+        return Margins(*tiered_margins(book.position, book.leverage, *legs.worth(book.market), self.table))
+
+    def charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
+        """Initial and maintenance of each leg of a notional (A, K), minor units of the numeraire."""
+        initial, kept = notional / leverage, np.zeros(notional.shape)
+        for to_open, open_cum, to_keep, keep_cum in self.table.transpose(2, 0, 1):
+            initial = np.maximum(initial, notional * to_open - open_cum)
+            kept = np.maximum(kept, notional * to_keep - keep_cum)
+        return np.maximum(initial, kept), kept
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
-        worth, spot = _worth(book.market)
-        gross = np.abs(book.position) * worth
-        notional = np.where(spot & (book.position > 0), 0.0, gross)
-        legs = np.zeros(notional.shape)
-        for rate, amount in zip(self.table[MAINTENANCE].T, self.table[MAINTENANCE_CUM].T, strict=True):
-            legs = np.maximum(legs, notional * rate - amount)
-        legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)
-        total = legs.sum(axis=1, keepdims=True)
-        return legs / np.where(total > 0, total, 1.0)
-
-
-def _worth(market: MarketView) -> tuple[F8, B1]:
-    """Minor units of the numeraire per lot, (K,), and which instruments are spot, (K,)."""
-    contracts = market.contracts
-    worth: F8 = market.mark * contracts.multiplier * market.price[contracts.settle]
-    return worth, contracts.kind == SPOT
+        _, maintenance = self.charges(legs.notional(book), book.leverage)
+        return legs.shares(maintenance, legs.gross(book))
 
 
 @kernel

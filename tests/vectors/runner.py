@@ -29,6 +29,16 @@ def resolve(value: Any, blocks: dict[str, Any]) -> Any:
     return value
 
 
+def without_misprints(expected: Case) -> Case:
+    """What is compared: a case that gives ``X_correct`` beside ``X_printed`` says that its source misprints X."""
+    wrong = {key for key in expected if key.endswith("_printed") and _corrected(key) in expected}
+    return {key: value for key, value in expected.items() if key not in wrong}
+
+
+def _corrected(key: str) -> str:
+    return key.removesuffix("_printed") + "_correct"
+
+
 def differences(got: Any, expected: Any, tolerance: Case | None, where: str) -> list[str]:
     """What lies outside the tolerance, one line each; a relative one is absolute where nil is expected."""
     if isinstance(expected, dict):

@@ -11,41 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vectors import brackets, options, tails
-from vectors.runner import Case, Engine, differences, load, resolve
+from vectors import brackets, decentralised, isolated, options, tails
+from vectors.runner import Case, Engine, differences, load, resolve, without_misprints
 
-FAMILIES = (brackets, options, tails)
+FAMILIES = (brackets, isolated, decentralised, options, tails)
 ENGINES: dict[str, Engine] = {name: engine for family in FAMILIES for name, engine in family.ENGINES.items()}
 
 NOT_YET = {
     "adl_binance",
     "adl_bitmex",
     "almgren_chriss",
-    "bankruptcy_price",
-    "binance_cross_tiered",
-    "binance_isolated_tiered",
-    "bybit_inverse_cross",
-    "bybit_isolated",
     "collateral_haircut",
-    "concentration_addon",
     "debtrank_linear",
     "deribit_pm",
     "derive_pmrm2",
-    "drift_liquidation",
-    "dydx_v4",
     "eisenberg_noe",
     "funding_drift",
     "funding_dydx",
     "funding_hyperliquid",
     "funding_vega",
-    "gate_okx_isolated",
-    "hyperliquid",
-    "insurance_fund",
     "loss_socialisation",
     "paradex_pm",
-    "phemex_isolated",
     "span16",
-    "vega_cross",
 }
 """Engines of the shared collection that nothing here computes yet; any other unknown engine fails."""
 
@@ -65,7 +52,7 @@ NOT_SERVED = pytest.mark.xfail(raises=KeyError, strict=True, reason="listed in N
 def test_vector(case: Case) -> None:
     engine = ENGINES[case["engine"]]
     got = engine(resolve(case["inputs"], BLOCKS))
-    assert not differences(got, case["expected"], case.get("tolerance"), case["id"])
+    assert not differences(got, without_misprints(case["expected"]), case.get("tolerance"), case["id"])
 
 
 def test_the_folder_holds_cases_with_unique_ids() -> None:
@@ -110,3 +97,10 @@ def test_references_to_parameter_blocks_are_resolved() -> None:
         "p": {"x": 1},
         "q": [1, {"x": 1}],
     }
+
+
+def test_a_misprint_is_passed_over_only_beside_its_correction() -> None:
+    """Vega's 0019-MCAL-211 prints 85,690 for 15,900 x 100 + 15,900 x .1."""
+    assert pytest.approx(1_591_590) == 15_900 * 100 + 15_900 * 0.1
+    assert without_misprints({"a_printed": 85_690, "a_correct": 1_591_590}) == {"a_correct": 1_591_590}
+    assert without_misprints({"a_printed": 648, "b_correct": 1}) == {"a_printed": 648, "b_correct": 1}

@@ -1,0 +1,66 @@
+"""Bankruptcy and liquidation prices of inverse contracts: notional in quote currency, profit and margin in the coin.
+
+The ledger lists linear instruments only; these closed forms are for contracts of Q units of quote currency whose
+profit in the coin is s Q (1 / entry - 1 / price) for side s (+1 long). Margin is asked on the value at entry, fees of
+closing at the bankruptcy price are inside. Source: Bybit help centre, "Liquidation Price (Inverse Contract)" and "What
+is Auto-Deleveraging" (2023); later pages have another form. All arguments may be arrays of one shape.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.types import F8
+
+
+class Inverse(NamedTuple):
+    """A position under cross margin."""
+
+    contracts: F8  # Q, size in quote currency
+    entry: F8  # average entry price
+    balance: F8  # what it can lose, less the margin of orders, in the coin
+    side: F8  # +1 long, -1 short
+
+
+def isolated_bankruptcy(entry: F8, leverage: F8, side: F8) -> F8:
+    """Where the margin is lost, entry x L / (L + s); infinite for a short of leverage 1 or less."""
+    return _or_never(np.asarray(entry) * leverage, np.asarray(leverage) + side)
+
+
+def isolated_liquidation(entry: F8, leverage: F8, side: F8, *, rate: float) -> F8:
+    """Where margin falls to maintenance, entry x L / (L + s (1 - rate L)); infinite where a short's never does."""
+    return _or_never(np.asarray(entry) * leverage, leverage + np.asarray(side) * (1.0 - rate * np.asarray(leverage)))
+
+
+def cross_bankruptcy(held: Inverse, fee: float) -> F8:
+    """Where all of the balance is lost, closing fee included: (1 + s fee) Q / (Q / entry + s balance).
+
+    Args:
+        held: the position.
+        fee: taker fee (share of notional).
+    """
+    size = np.asarray(held.contracts, dtype=np.float64)
+    way = np.asarray(held.side)
+    return _or_never((1.0 + way * fee) * size, size / held.entry + way * held.balance)
+
+
+def cross_liquidation(held: Inverse, rate: float, fee: float) -> F8:
+    """Where the loss leaves just maintenance and the closing fee.
+
+    s Q (1 / entry - 1 / LP) = -(balance - rate x Q / entry - closing fee), the fee that at the bankruptcy price,
+    Q fee / BP.
+
+    Args:
+        held: the position.
+        rate: maintenance rate (share of the value at entry).
+        fee: taker fee (share of notional).
+    """
+    size = np.asarray(held.contracts, dtype=np.float64)
+    spare = held.balance - size / held.entry * rate - size * fee / cross_bankruptcy(held, fee)
+    return _or_never(size, size / held.entry + np.asarray(held.side) * spare)
+
+
+def _or_never(numerator: F8, denominator: F8) -> F8:
+    """A price, infinite where no price is high enough."""
+    top, bottom = np.broadcast_arrays(numerator, denominator)
+    return np.divide(top, bottom, out=np.full(top.shape, np.inf), where=bottom > 0)

@@ -1,0 +1,61 @@
+"""Tiers whose margin must also pay for closing: the fee is inside the requirement."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import legs
+from sim.margin.base import RequirementComponent
+from sim.margin.tiered import Tiered, TieredMargin
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class ClosingFee(RequirementComponent):
+    """Per leg: maintenance + fee x N to keep, initial + fee x (N - s x initial) to open; N notional, s the side.
+
+    The fee to open with is that of closing at the bankruptcy price, where a position is worth N - s x initial.
+    OKX and Gate, isolated: long liquidated at (EP - W/q) / (1 - (mmr + fee)), short at (EP + W/q) / (1 + (mmr + fee))
+    (as implemented and tested in freqtrade, 2024). Phemex, isolated: position balance OV/L + (OV - OV/L) x fee, long
+    liquidated at (OV - balance - amount) / ((1 - fee - mmr) x size) (help centre, "Liquidation price for USDT-M").
+    All of them are where this requirement meets equity; nothing here solves for a price.
+    """
+
+    kind: Literal["closing_fee"] = Field(default="closing_fee", description="tiers with the fee of closing (name)")
+    inner: Tiered = Field(default=Tiered(), description="the brackets (component)")
+    fee: float = Field(default=0.0005, ge=0, lt=0.1, description="taker fee of closing (share of notional)")
+
+    def names(self) -> frozenset[str]:
+        """Instruments with a ladder of their own."""
+        return self.inner.names()
+
+    def bind(self, contracts: Contracts, unit: int) -> "ClosingFeeMargin":
+        """See :class:`RequirementComponent`."""
+        return ClosingFeeMargin(self.inner.bind(contracts, unit), self.fee)
+
+
+class ClosingFeeMargin:
+    """Brackets of one pool's instruments, and what closing costs."""
+
+    def __init__(self, inner: TieredMargin, fee: float) -> None:
+        self.inner = inner
+        self.fee = fee
+
+    def observe(self, market: MarketView) -> None:
+        """Nothing to learn: the rates are fixed."""
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over positions, (A,)."""
+        initial, maintenance = self._charges(book)
+        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K)."""
+        return legs.shares(self._charges(book)[1], legs.gross(book))
+
+    def _charges(self, book: Exposure) -> tuple[F8, F8]:
+        notional = legs.notional(book)
+        initial, maintenance = self.inner.charges(notional, book.leverage)
+        bankruptcy_value = np.maximum(notional - np.sign(book.position) * initial, 0.0)
+        kept = maintenance + self.fee * notional
+        return np.maximum(initial + self.fee * bankruptcy_value, kept), kept

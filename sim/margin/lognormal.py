@@ -1,0 +1,155 @@
+"""Margin by the expected shortfall of a lognormal price, with Vega's slippage and four levels."""
+
+import math
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy.special import ndtr, ndtri
+
+from sim.margin import legs
+from sim.margin.base import RequirementComponent
+from sim.rounding import round_up
+from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
+
+YEAR = 365.25 * 86_400.0
+
+
+class Levels(NamedTuple):
+    """Vega's four levels of one account, (A,), whole minor units of the numeraire."""
+
+    maintenance: F8  # below it, closed out
+    search: F8  # below it, topped up from the owner's other money
+    initial: F8  # what opening takes
+    release: F8  # above it, money goes back
+
+
+class Lognormal(RequirementComponent):
+    """Maintenance = N x (slippage + risk factor of the side), plus funding owed; initial = scale x maintenance.
+
+    Risk factors are the expected shortfall, at a probability level over a horizon, of a unit bought or sold at a
+    price that is lognormal (:func:`risk_factors`). Maintenance is rounded up to a minor unit per position, the levels
+    scaled from it down. Sources: vegaprotocol/specs 0019-MCAL and 0018-RSKM, vega core/risk/margins_calculation.go
+    (v0.7x). Their spec's first example charges slippage on the riskiest volume, orders included, the released code on
+    the open volume: ``slippage_on``.
+
+    Resting orders count in :meth:`LognormalMargin.levels`, as they do there; in a market, admission has filled them
+    already (MAR-1), so that :meth:`LognormalMargin.margins` leaves them out.
+    """
+
+    kind: Literal["lognormal"] = Field(default="lognormal", description="expected shortfall of lognormal prices (name)")
+    level: float = Field(default=1e-6, gt=0, lt=0.5, description="probability of the tail (1)")
+    horizon: float = Field(default=3600.0, gt=0, description="horizon of the price move (s)")
+    drift: float = Field(default=0.0, description="drift of the price (per year)")
+    sigma: float | None = Field(
+        default=None, gt=0, description="volatility; none = the market's own, as observed (annualised)"
+    )
+    least: float = Field(default=0.3, gt=0, description="lowest volatility that is taken from the market (annualised)")
+    factors: tuple[float, float] | None = Field(
+        default=None, description="risk factors, long and short, set by hand instead of the model (shares of notional)"
+    )
+    slippage: float = Field(default=0.01, ge=0, description="linear slippage factor (share of notional)")
+    slippage_on: Literal["position", "riskiest"] = Field(
+        default="position", description="what slippage is charged on: the position, or with the orders of a side (name)"
+    )
+    funding_factor: float = Field(
+        default=0.0, ge=0, description="share of the funding that is owed at the last rate which must be covered (1)"
+    )
+    search: float = Field(default=1.1, ge=1, description="search level (multiple of maintenance)")
+    initial: float = Field(default=1.5, ge=1, description="initial level (multiple of maintenance)")
+    release: float = Field(default=1.7, ge=1, description="collateral release level (multiple of maintenance)")
+
+    @model_validator(mode="after")
+    def _levels_climb(self) -> Self:
+        if not self.search <= self.initial <= self.release:
+            raise ValueError(
+                f"initial: {self.initial:g} is not between search {self.search:g} and release {self.release:g}, "
+                "sort the three levels"
+            )
+        return self
+
+    def bind(self, contracts: Contracts, unit: int) -> "LognormalMargin":
+        """See :class:`RequirementComponent`."""
+        return LognormalMargin(self, len(contracts.names))
+
+
+class LognormalMargin:
+    """The rule for one pool's instruments, with the volatility it has observed."""
+
+    def __init__(self, rule: Lognormal, count: int) -> None:
+        self.rule = rule
+        self._long, self._short = self._factors(np.full(count, rule.sigma or rule.least))
+
+    def observe(self, market: MarketView) -> None:
+        """Fresh risk factors from the market's volatility, unless they are set."""
+        if self.rule.sigma is None and self.rule.factors is None:
+            self._long, self._short = self._factors(np.maximum(market.vol, self.rule.least))
+
+    def margins(self, book: Exposure) -> Margins:
+        """Initial and maintenance of positions alone, (A,)."""
+        nothing = np.zeros_like(book.position)
+        levels = self.levels(book._replace(bids=nothing, asks=nothing))
+        opened = (legs.notional(book) / book.leverage).sum(axis=1)
+        return Margins(np.maximum(levels.initial, opened), levels.maintenance)
+
+    def levels(self, book: Exposure) -> Levels:
+        """All four levels, resting orders included, (A,)."""
+        maintenance = round_up(self._legs(book)).sum(axis=1)
+        scales = (1.0, self.rule.search, self.rule.initial, self.rule.release)
+        return Levels(*(_floor(maintenance * scale) for scale in scales))
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K)."""
+        nothing = np.zeros_like(book.position)
+        return legs.shares(self._legs(book._replace(bids=nothing, asks=nothing)), legs.gross(book))
+
+    def _legs(self, book: Exposure) -> F8:
+        """Maintenance of each position with its orders, (A, K), unrounded."""
+        worth, spot = legs.worth(book.market)
+        held, owed = np.where(spot, 0, np.maximum(book.position, 0)), np.maximum(-book.position, 0)
+        long = self._side(held, np.where(spot, 0, book.bids), self._long)
+        short = self._side(owed, book.asks, self._short)
+        long = np.where(book.position + book.bids > 0, long, 0.0)
+        short = np.where(book.position - book.asks < 0, short, 0.0)
+        due = np.maximum(book.position * book.market.funding, 0.0) * self.rule.funding_factor
+        return (np.maximum(long, short) + np.where(spot, 0.0, due)) * worth
+
+    def _side(self, volume: I8, orders: I8, factor: F8) -> F8:
+        """Lots times what is asked of them, (A, K)."""
+        slipping = volume + orders if self.rule.slippage_on == "riskiest" else volume
+        return slipping * self.rule.slippage + (volume + orders) * factor
+
+    def _factors(self, sigma: F8) -> tuple[F8, F8]:
+        if self.rule.factors is not None:
+            long, short = self.rule.factors
+            return np.full(sigma.size, long), np.full(sigma.size, short)
+        return risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
+
+
+def risk_factors(level: float, horizon: float, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
+    """Expected shortfall of one unit long and short, shares of its price.
+
+    With X = exp(m + S Z), m = (mu - sigma^2 / 2) tau, S = sigma sqrt(tau), q = Phi^-1(level):
+    long = 1 - E[X | X below its level quantile] = 1 - exp(m + S^2/2) Phi(q - S) / level,
+    short = E[X | X above its 1 - level quantile] - 1 = exp(m + S^2/2) Phi(q + S) / level - 1.
+    vegaprotocol/quant, riskmodelbs (2022).
+
+    Args:
+        level: probability of the tail.
+        horizon: tau, years.
+        sigma: annualised volatility, any shape.
+        drift: mu, per year.
+
+    Returns:
+        long and short, of sigma's shape; nil where a side is expected to gain even in its tail.
+    """
+    spread = sigma * math.sqrt(horizon)
+    q, growth = float(ndtri(level)), math.exp(drift * horizon)
+    long = 1.0 - growth * ndtr(q - spread) / level
+    short = growth * ndtr(q + spread) / level - 1.0
+    return np.maximum(long, 0.0), np.maximum(short, 0.0)
+
+
+def _floor(amounts: F8) -> F8:
+    """Rounded down to whole units, float dust apart."""
+    return -round_up(-amounts)

@@ -1,0 +1,28 @@
+"""Weights that worsen with the square root of size (Drift): what is large is hard to sell."""
+
+import numpy as np
+
+from sim.types import F8
+
+
+def liability_weight(size: F8, factor: F8 | float, weight: F8 | float) -> F8:
+    """max(w, 0.8 w + factor x sqrt(size)): the weight of what is owed, or the margin ratio of a perpetual.
+
+    drift-labs/protocol-v2, math/margin.rs, ``calculate_size_premium_liability_weight`` (unrounded; there basis points,
+    truncated).
+
+    Args:
+        size: units of the underlying, any shape.
+        factor: imf factor, per root of a unit; nil = no premium.
+        weight: the weight of a small size (ratio).
+    """
+    return np.maximum(weight, 0.8 * np.asarray(weight) + factor * np.sqrt(size))
+
+
+def asset_weight(size: F8, factor: F8 | float, weight: F8 | float) -> F8:
+    """min(w, 1.1 / (1 + factor x sqrt(size))): the weight of what is held as collateral.
+
+    drift-labs/protocol-v2, math/margin.rs, ``calculate_size_discount_asset_weight``; arguments as above.
+    """
+    discounted = 1.1 / (1.0 + factor * np.sqrt(size))
+    return np.where(np.asarray(factor) > 0, np.minimum(weight, discounted), weight)

@@ -1,0 +1,185 @@
+"""Liquidation prices: the engine's own excess turns there, whatever the engine; and venues' closed forms agree."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from contracts.margin_worlds import UNIT, seeds, world
+from contracts.test_margin_contract import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vectors.accounts import Account, Leg, bracket, tiered
+
+from sim.liquidation import drift, dydx, hyperliquid, inverse
+from sim.liquidation.bankruptcy import bankruptcy_prices
+from sim.liquidation.prices import along, liquidation_price, liquidation_ticks
+from sim.margin.cash import Cash
+from sim.margin.engine import MarginEngine
+from sim.types import NOBODY, Risk
+from sim.waterfall.insurance import insurance_delta
+
+MARKET_SIZED = 10**6
+few = settings(max_examples=10, deadline=None)
+
+
+@pytest.mark.parametrize("rule", examples())
+@settings(max_examples=4, deadline=None)
+@given(seed=seeds)
+def test_excess_turns_at_the_tick(rule: Any, seed: int) -> None:
+    rng, book = world(seed)
+    contracts = book.market.contracts._replace(max_price=np.full(len(book.market.mark), MARKET_SIZED))
+    book = book._replace(market=book.market._replace(contracts=contracts))
+    engine = MarginEngine(Cash(), rule.bind(contracts, UNIT))
+    engine.observe(book.market)
+    leg = int(rng.integers(0, len(contracts.names)))
+    one = book.take(slice(0, 1))
+    excess, ticks = along(engine.assess, one, leg), liquidation_ticks(engine.assess, one, leg)
+    if engine.assess(one).liquidatable[0]:
+        assert ticks == (NOBODY, NOBODY)
+    if ticks.below != NOBODY:
+        assert excess(ticks.below) < 0 <= excess(ticks.below + 1)
+    if ticks.above != NOBODY:
+        assert excess(ticks.above) < 0 <= excess(ticks.above - 1)
+
+
+def test_the_nearest_root_on_each_side_and_none() -> None:
+    """Excess (P - 90)(P - 110)(P - 130): from 100, where it is above nil; a dip is found between the points tried."""
+    account = Account(1.0, {"X": Leg(1.0, 100.0)}, {}, decimals=0)
+    contracts = account.book.market.contracts._replace(max_price=np.array([1000]))
+    book = account.book._replace(market=account.book.market._replace(contracts=contracts))
+
+    def assess(book: Any) -> Risk:
+        price = book.market.mark * account.tick
+        return Risk(((price - 90) * (price - 110) * (price - 130)), np.zeros(1), np.zeros(1))
+
+    below, above = liquidation_price(assess, book, 0)
+    assert (below, above) == (pytest.approx(90), pytest.approx(110))
+
+    def narrow(book: Any) -> Risk:
+        return Risk((book.market.mark - 70.01) ** 2 - 0.001, np.zeros(1), np.zeros(1))
+
+    below, above = liquidation_price(narrow, book, 0)
+    assert below == pytest.approx(70.01 + math.sqrt(0.001))
+    assert math.isnan(above)
+
+
+def test_an_account_without_debt_has_no_liquidation_price() -> None:
+    paid_up = Account(200.0, {"X": Leg(1.0, 100.0)}, {"requirement": tiered(bracket(0.01))}, decimals=0)
+    assert liquidation_ticks(paid_up.engine.assess, paid_up.book, 0).below == NOBODY
+    assert paid_up.liquidation_price() is None
+
+
+sides = st.sampled_from([1.0, -1.0])
+money = st.floats(0.05, 0.9)
+
+
+@few
+@given(side=sides, entry=st.integers(10, 10**5), share=money, rate=st.floats(0.002, 0.02), amount=st.integers(0, 50))
+def test_binance_closed_form(side: float, entry: int, share: float, rate: float, amount: int) -> None:
+    """LP = (WB + cum - s q EP) / (q mmr - s q), where the bracket holds at LP (FAQ b3c689c1f50a)."""
+    wallet, quantity = round(share * entry * 10, 2), 10.0
+    account = Account(wallet, {"X": Leg(side * quantity, entry)}, {"requirement": tiered(bracket(rate, amount))})
+    expected = (wallet + amount - side * quantity * entry) / (quantity * rate - side * quantity)
+    got = account.liquidation_price()
+    if got is not None and expected * quantity * rate > amount:
+        assert got == pytest.approx(expected, rel=1e-9)
+
+
+@few
+@given(side=sides, share=money)
+def test_tiers_crossed_on_the_way_count(side: float, share: float) -> None:
+    """The root stands in the tier of its own notional, not of the present one."""
+    ladder = [{"floor": 0, "max_leverage": 50}, {"floor": 900, "max_leverage": 10}, {"floor": 1_200, "max_leverage": 2}]
+    account = Account(share * 1000, {"X": Leg(side * 10, 100.0)}, {"requirement": tiered(ladder)})
+    price = account.liquidation_price()
+    assert price is not None
+    notional = 10 * price
+    rates, amounts = [0.01, 0.05, 0.25], [0.0, 900 * 0.04, 900 * 0.04 + 1_200 * 0.2]
+    kept = max(rate * notional - amount for rate, amount in zip(rates, amounts, strict=True))
+    assert share * 1000 + side * 10 * (price - 100.0) == pytest.approx(kept, abs=1e-6)
+
+
+@few
+@given(side=sides, leverage=st.integers(2, 100), rate=st.floats(0.001, 0.009), extra=st.floats(0, 3))
+def test_bybit_closed_form(side: float, leverage: int, rate: float, extra: float) -> None:
+    """EP - s ((IM - MM) + extra) / q with margin at entry (help centre, USDT contracts)."""
+    leg = {"X": Leg(side * 2.0, 100.0, leverage=leverage)}
+    engine = {"requirement": {"kind": "at_entry", "inner": tiered(bracket(rate))}}
+    account = Account(200 / leverage + extra, leg, engine)
+    expected = 100 - side * (200 / leverage - 200 * rate + extra) / 2
+    got = account.liquidation_price()
+    assert got == pytest.approx(expected, rel=1e-9) if expected > 0 else got is None
+
+
+@few
+@given(side=sides, entry=st.floats(10, 1e5), balance=st.floats(0.001, 0.4), rate=st.floats(0.001, 0.02))
+def test_inverse_prices_are_where_the_coin_is_gone(side: float, entry: float, balance: float, rate: float) -> None:
+    """The profit in the coin at each price, put in again."""
+    size, fee = 10_000.0, 0.00075
+    coins = balance * size / entry  # of the position's value
+    held = inverse.Inverse(np.array(size), np.array(entry), np.array(coins), np.array(side))
+    bankrupt = float(inverse.cross_bankruptcy(held, fee))
+    liquidated = float(inverse.cross_liquidation(held, rate, fee))
+
+    def equity(price: float) -> float:
+        return coins + side * size * (1 / entry - 1 / price)
+
+    assert equity(bankrupt) == pytest.approx(size * fee / bankrupt, abs=1e-9 * size / entry)
+    assert equity(liquidated) == pytest.approx(rate * size / entry + size * fee / bankrupt, abs=1e-9 * size / entry)
+    isolated = float(inverse.isolated_liquidation(entry, 10.0, side, rate=rate))
+    assert side * size * (1 / entry - 1 / isolated) == pytest.approx((rate - 0.1) * size / entry)
+
+
+def test_an_inverse_short_that_its_coins_cover_is_never_bankrupt() -> None:
+    short = np.array(-1.0)
+    assert inverse.isolated_bankruptcy(np.array(100.0), np.array(1.0), short) == math.inf
+    covered = inverse.Inverse(np.array(100.0), np.array(100.0), np.array(2.0), short)
+    assert inverse.cross_bankruptcy(covered, fee=0.0) == math.inf
+
+
+# dYdX: for any engine, closing a whole position at its bankruptcy quote is LIQ-2
+
+
+@few
+@given(quote=st.integers(-6_000, -4_000), parts=st.integers(1, 10))
+def test_dydx_bankruptcy_quote_in_parts(quote: int, parts: int) -> None:
+    """Ten tenths cost as much as the whole, up to a quantum each; rounded so that the fund never pays."""
+    requirement = {"kind": "open_interest", "initial": 0.1, "fraction": 1.0, "upper": 0}
+    account = Account(quote + 5_000.0, {"X": Leg(1.0, 5_000.0, part=0.1)}, {"requirement": requirement}, decimals=6)
+    whole = dydx.bankruptcy_quote(account.engine.assess, account.book, 0, -account.book.position[:, 0])
+    part = dydx.bankruptcy_quote(account.engine.assess, account.book, 0, np.array([-parts], dtype=np.int64))
+    assert 0 <= part[0] - whole[0] * parts / 10 < 1
+    price = bankruptcy_prices(account.book, account.risk.equity, account.engine.shares(account.book))[0, 0]
+    assert whole[0] == pytest.approx(price * account.book.position[0, 0])
+    limits = dydx.fillable_prices(account.book, account.risk, account.engine.shares(account.book))
+    assert limits[0, 0] <= account.book.market.mark[0]
+
+
+def test_insurance_is_capped_where_it_gains_only() -> None:
+    received, due = np.array([1_000, 1_000, -1_000, -1_000]), np.array([900, 1_100, -1_100, -900])
+    np.testing.assert_array_equal(insurance_delta(received, due, 0.005), [5, -100, 5, -100])
+    huge = np.array([9_000_000_000_000_001])
+    assert insurance_delta(huge, huge - huge // 10, 0.005)[0] == int(huge[0]) * 5_000 // 1_000_000
+
+
+def test_hyperliquid_stages() -> None:
+    risk = Risk(np.array([10.0, 9.0, 6.7, 6.6, 0.0, -0.1]), np.full(6, 20.0), np.full(6, 10.0))
+    assert hyperliquid.stage(risk).tolist() == [0, 1, 1, 2, 2, 3]
+    share = hyperliquid.first_share(np.array([50.0, 150.0, 150.0]), np.array([False, False, True]), threshold=100.0)
+    assert share.tolist() == [1.0, 0.2, 1.0]
+
+
+@few
+@given(shortage=st.floats(1, 1e6), ratio=st.floats(0.05, 0.5), price=st.floats(0.1, 1e5))
+def test_drift_closes_just_enough(shortage: float, ratio: float, price: float) -> None:
+    amount = float(drift.base_to_cover(np.array(shortage), ratio, price, fee=0.01, fund_fee=0.005))
+    assert amount * price * ratio - amount * price * 0.015 == pytest.approx(shortage)
+    assert drift.base_to_cover(np.array(shortage), 0.015, price, fee=0.01, fund_fee=0.005) == math.inf
+
+
+def test_drift_share_grows_and_small_shortages_go_whole() -> None:
+    share = drift.largest_share(
+        np.array([0.0, 75.0, 900.0, 0.0]), np.array([1e3, 1e3, 1e3, 49.0]), initial=0.1, duration=150
+    )
+    assert share.tolist() == pytest.approx([0.1, 0.6, 1.0, 1.0])
