@@ -85,6 +85,7 @@ def _prices(axes: Axes, prices: Frame, closed: Frame) -> None:
         spots = _gathered(cut.assign(closed=cut["adl"]), float(prices["at"].iloc[-1] - prices["at"].iloc[0]))
         axes.scatter(spots["at"], spots["mark"], LEGEND, color=ADL, marker="v", linewidth=0, zorder=6, label="ADL")
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.legend(frameon=False, loc="best", handlelength=2.4)
     seaborn.despine(ax=axes)
 

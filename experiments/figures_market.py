@@ -12,6 +12,7 @@ from experiments.figures_style import (
     PAGE,
     Frame,
     Frames,
+    above,
     banded,
     lines,
     most_liquidated,
@@ -68,7 +69,8 @@ def liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path
         figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
         axes = figure.subplots(3, 1, sharex=True)
         per, prefix = scale(float(table["depth"].max()))
-        banded(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per)
+        if banded(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per):
+            above(axes[0], ncols=2)
         axes[0].set_ylim(bottom=0)
         banded(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
         if (table["spread"] > 0).any():
@@ -78,15 +80,9 @@ def liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path
             axes[1].yaxis.set_minor_formatter(NullFormatter())
         bare = table.loc[table["one_sided"] > 0, "at"]
         if len(bare):
-            axes[1].plot(
-                bare,
-                np.full(len(bare), 1.0),
-                "|",
-                label="Book without a side",
-                **_RUG,
-                transform=axes[1].get_xaxis_transform(),
-            )
-            axes[1].legend(frameon=False, loc="upper left")
+            at, where = np.full(len(bare), 1.0), axes[1].get_xaxis_transform()
+            (rug,) = axes[1].plot(bare, at, "|", label="Book without a side", transform=where, **_RUG)
+            above(axes[1], handles=[rug])
         banded(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
         time_axis(axes[2], table)

@@ -116,14 +116,16 @@ def profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
         label = "R(1%), lots\nliquidated ÷ bid"
         lines(bottom, known, {"feedback": ""}, label=label)
         if known["feedback"].notna().any():
+            bottom.lines[0].set_drawstyle("steps-post")
             bottom.axhline(1, color="0.4", linewidth=0.7, linestyle="--")
-            bottom.set_ylim(0, max(1.2, 1.05 * float(known["feedback"].max())))
+            top_of_it = max(1.2, 1.05 * float(known["feedback"].max()))
+            bottom.set_ylim(-0.03 * top_of_it, top_of_it)  # a line at nil is a reading, not an axis
         time_axis(bottom, table)
         figure.align_ylabels([top, bottom])
         return save(figure, folder / "profile", tidy(known, [*columns, "feedback"]))
 
 
-_WHEN = {"start": "At the start", "peak": "At the peak", "end": "At the end"}
+_WHEN = {"start": "At the start", "peak": "When most was held", "end": "At the end"}
 
 
 def _absorbed(losses: Frame, table: Frame, unit: int) -> dict[str, "np.ndarray[Any, Any]"]:
@@ -171,12 +173,13 @@ def _distances(axes: Axes, known: Frame, currency: str) -> None:
         nothing(axes)
         return
     per, prefix = scale(largest)
-    shades = seaborn.color_palette("cividis", len(DISTANCES))
+    shades = seaborn.color_palette("viridis", len(DISTANCES))
     for place, (size, word) in reversed(list(enumerate(DISTANCES.items()))):
         for way, sign in (("fall", 1), ("rise", -1)):
             height = sign * known[f"at_risk_{way}_{size}"] / per
             label = word if sign > 0 else None
-            axes.fill_between(known["at"], 0, height, color=shades[place], linewidth=0, label=label)
+            # a reading stands until the next; straight lines between them would be made up
+            axes.fill_between(known["at"], 0, height, color=shades[place], linewidth=0, label=label, step="post")
     axes.axhline(0, color="0.2", linewidth=0.6)
     axes.set_ylabel(f"Notional at risk ({prefix}{currency})\n← if it rose     if it fell →")
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")

@@ -24,6 +24,8 @@ FONTS: dict[str, Any] = {
 COLOURS: list[Any] = seaborn.color_palette("colorblind")
 POINTS = 300
 """More would not be told apart across a page."""
+FEW = 5
+"""Steps to a point from which on a band says something."""
 
 LINES = ("-", "--", ":", "-.")
 
@@ -92,21 +94,30 @@ def lines(axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, p
         axes.legend(frameon=False, loc="best", handlelength=2.4)
 
 
-def banded(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> None:
+def banded(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
     """One column over time: the median of every few steps, and from their 5% to their 95% in pale.
 
     A line through thousands of steps would show the extremes only. Short runs are drawn step by step.
+
+    Returns:
+        Whether there is a band, to be explained in a legend.
     """
-    if len(table) <= POINTS or not table[column].notna().any():
+    if len(table) < FEW * POINTS or not table[column].notna().any():
         lines(axes, table, {column: ""}, label=label, per=per)
-        return
+        return False
     slot = np.arange(len(table)) * POINTS // len(table)
     grouped = (table[column] / per).groupby(slot)
     at = table["at"].groupby(slot).mean()
-    look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 0}
+    look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 0, "label": f"5 to 95% of {len(table) // POINTS} steps"}
     axes.fill_between(at, grouped.quantile(0.05), grouped.quantile(0.95), alpha=0.25, **look)
     middle = pd.DataFrame({"at": at, column: grouped.median()})
-    lines(axes, middle, {column: ""}, label=label)
+    lines(axes, middle, {column: "Median"}, label=label)
+    return True
+
+
+def above(axes: Axes, **look: Any) -> None:
+    """A legend in one line above the panel, where it hides nothing."""
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0, handlelength=1.6, **look)
 
 
 def nothing(axes: Axes) -> None:

@@ -63,7 +63,9 @@ def _accounts(moment: str, step: int) -> pd.DataFrame:
     """Five accounts, of which one has no equity; nothing is held at the start."""
     gross = np.array([100, 300, 1000, 4000, 200]) * 10_000 * (moment != "start")
     equity = np.array([100, 100, 100, 100, -1]) * 10_000
-    return pd.DataFrame({"moment": moment, "step": step, "venue": "exchange", "gross": gross, "equity": equity})
+    people = {"owner": np.arange(5), "population": ["traders"] * 4 + ["makers"], "venue": "exchange", "pool": 0}
+    held = {"gross": gross, "equity": equity, "wallet": equity}
+    return pd.DataFrame({"moment": moment, "step": step, **people, **held})
 
 
 class FakeMarket:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sim.metrics import overview
 from sim.metrics.cascades import amplification, fall
 from sim.metrics.losses import by_layer, deleveraged, system_loss
 from sim.metrics.overview import (
@@ -12,10 +13,13 @@ from sim.metrics.overview import (
     deepest_fall,
     fund,
     largest_basis,
+    largest_feedback,
     one_sided,
     peak_open_interest,
     perpetuals,
+    wealth,
     who_paid,
+    worst_step,
 )
 
 
@@ -52,6 +56,8 @@ def venue() -> dict[str, pd.DataFrame]:
     steps = {"step": [1, 1, 1, 2, 2, 2], "venue": "V", "instrument": ["P", "Q", "S"] * 2}
     steps |= {"kind": ["perpetual", "perpetual", "spot"] * 2, "oracle": 100.0, "index": 100.0, "gross": [60, 40, 9] * 2}
     steps |= {"mark": [100.0, 102.0, 100.0, 95.0, 98.0, 50.0], "fallback": [False, True, True, False, False, True]}
+    steps |= {"feedback": [0.5, np.nan, np.nan, 0.2, 0.7, np.nan], "liquidated_notional": [3, 4, 0, 5, 0, 0]}
+    steps |= {"adl_notional": [0, 0, 0, 2, 1, 0]}
     steps |= {"fund": [70] * 3 + [40] * 3, "calls": 2, "calls_met": 1, "calls_missed": 0}
     ends = {"step": [1, 1, 2], "venue": "V", "pool": 0, "owner": [5, 5, 6]}
     closeouts = ends | {"filled": [3, 0, 2], "notional": [30, 0, 20], "equity": [8.0, 2.0, 4.0]}
@@ -76,6 +82,25 @@ def test_totals_count_venues_once() -> None:
     assert calls(frames) == {"made": 4, "met": 2, "missed": 0}
     assert one_sided(frames) == (1, 2)
     assert peak_open_interest(frames) == 50
+
+
+def test_the_worst_of_all_instruments_together() -> None:
+    frames = venue()
+    assert worst_step(frames) == (7, "", 1)
+    assert largest_feedback(frames) == (0.7, "Q", 2)
+    assert overview.deleveraged(frames) == 3
+    frames["steps"]["liquidated_notional"] = 0
+    assert worst_step(frames) is None
+
+
+def test_wealth_counts_a_wallet_once_and_only_beside_separate_accounts() -> None:
+    """Owner 0 has one account, whose wallet it is; owner 1 has two and a wallet; the fund ends with nothing."""
+    rows = [("a", 0, 0, 10, 10, 7), ("a", 1, 0, 5, 3, 4), ("a", 1, 1, 6, 3, 4), ("fund", 2, 0, 2, 2, 0)]
+    columns = ["population", "owner", "pool", "equity", "wallet", "end"]
+    start = pd.DataFrame(rows, columns=columns).assign(moment="start", venue="V")
+    end = start.assign(moment="end", equity=start["end"])
+    frames = {"accounts": pd.concat([start, end])}
+    assert wealth(frames) == {"a": (10 + 5 + 6 + 3, 7 + 4 + 4 + 3), "fund": (2, 0)}
 
 
 def test_close_outs_that_filled_and_who_paid() -> None:

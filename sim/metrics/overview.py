@@ -53,6 +53,37 @@ def closed_out(frames: Frames) -> dict[str, int]:
     return {"count": len(filled), "owners": int(filled["owner"].nunique()), "notional": int(filled["notional"].sum())}
 
 
+def worst_step(frames: Frames) -> Extreme | None:
+    """The step in which most was closed out, minor units of the numeraire over all instruments; none if nothing was."""
+    by_step = frames["steps"].groupby("step", as_index=False)["liquidated_notional"].sum().assign(instrument="")
+    found = _largest(by_step, by_step["liquidated_notional"])
+    return found if found is not None and found.value else None
+
+
+def deleveraged(frames: Frames) -> int:
+    """What ADL closed, at the mark, minor units of the numeraire."""
+    return int(frames["steps"]["adl_notional"].sum())
+
+
+def largest_feedback(frames: Frames) -> Extreme | None:
+    """The largest R(1%), over all perpetuals (LIQ-7)."""
+    steps = perpetuals(frames)
+    return _largest(steps, steps["feedback"])
+
+
+def wealth(frames: Frames) -> dict[str, tuple[int, int]]:
+    """Equity of each population at the start and at the end over all venues, wallets included, minor units."""
+    accounts = frames["accounts"]
+    each = ["moment", "population", "venue", "owner"]
+    per_owner = accounts.groupby(each, sort=False).agg(
+        equity=("equity", "sum"), wallet=("wallet", "first"), pools=("pool", "size")
+    )
+    per_owner["total"] = per_owner["equity"] + per_owner["wallet"].where(per_owner["pools"] > 1, 0)
+    total = per_owner.groupby(["moment", "population"], sort=False)["total"].sum()
+    names = list(dict.fromkeys(accounts["population"]))
+    return {name: (round(total.get(("start", name), 0)), round(total.get(("end", name), 0))) for name in names}
+
+
 def fund(frames: Frames) -> tuple[int, int]:
     """Equity of all venues' funds at the first and the last step, minor units of the numeraire."""
     steps = frames["steps"].drop_duplicates(["step", "venue"])
