@@ -68,7 +68,9 @@ class Waterfall:
         book, risk = venue.book(pool), self.risk
         if self.apart:
             book, risk = book._replace(balance=book.balance.copy()), risk._replace(equity=risk.equity.copy())
-        self.floor = Floor(book, risk, market.watched & (risk.equity > 0), self.fund, self.state.engine.assess)
+        self.moved: list[I8] = []
+        eligible = market.watched & (risk.equity > 0)
+        self.floor = Floor(book, risk, eligible, self.fund, self.state.engine.assess, self.moved)
         if self.apart:
             self._show(np.array([self.fund]))
 
@@ -183,6 +185,7 @@ class Waterfall:
         for column, value in zip(self.risk, fresh, strict=True):
             column[rows] = np.where(self.market.watched[rows], value, 0.0)
         self._show(rows)
+        self.moved.append(rows)
 
     def _show(self, rows: I8) -> None:
         """Bring the floor up to date; the fund's row counts its free wallet."""

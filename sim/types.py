@@ -371,6 +371,7 @@ class Floor(NamedTuple):
     eligible: B1  # (A,) who may be asked: not the bankrupt account, no system row
     fund: int  # owner of the insurance fund, or NOBODY; its row counts its free wallet
     assess: Callable[[Exposure], Risk]
+    moved: Sequence[I8] | None = None  # accounts that changed since the first's turn, by batch; None = not known
 
 
 class Relief(NamedTuple):

@@ -8,7 +8,7 @@ from pydantic import Field
 from sim.component import Component
 from sim.types import I8, Floor, Relief, Residual
 from sim.waterfall.allocation import capped
-from sim.waterfall.deleveraging import Side, deleverage
+from sim.waterfall.deleveraging import Leg, Side, deleverage
 
 
 class AdlProRata(Component):
@@ -24,6 +24,7 @@ class AdlProRata(Component):
         """Closes what the counterparties can pay for, at the bankruptcy price (see ``deleverage``)."""
         return deleverage(loss, floor, self._choose)
 
-    def _choose(self, side: Side, wanted: int) -> I8:
+    def _choose(self, leg: Leg) -> tuple[Side, I8]:
+        side = leg.side()
         asked = side.profit() > 0 if self.profit_only else True
-        return capped(wanted, np.where(asked, side.lots, 0), side.limit)
+        return side, capped(leg.wanted, np.where(asked, side.lots, 0), side.limit)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.types import F8, I8, NOBODY, Fills, Floor, Relief, Residual
+from sim.types import B1, F8, I8, NOBODY, Fills, Floor, Relief, Residual
 from sim.waterfall.allocation import largest_remainder, share_out
 from sim.waterfall.relief import NO_FILLS
 
@@ -18,6 +18,10 @@ class Side(NamedTuple):
     rows: I8  # (n,) accounts with an opposite position, ascending
     lots: I8  # (n,) lots they hold, unsigned
     limit: I8  # (n,) lots they may lose: no more than they hold, nor than they can pay for
+
+    def take(self, some: B1) -> "Side":
+        """Some of them."""
+        return self._replace(rows=self.rows[some], lots=self.lots[some], limit=self.limit[some])
 
     def paid(self) -> F8:
         """Value paid for each position, unsigned, (n,) minor units of the settle asset, at least one."""
@@ -37,8 +41,42 @@ class Side(NamedTuple):
         return profit
 
 
-Choose = Callable[[Side, int], I8]
-"""(counterparties, lots wanted) -> lots each loses, (n,), no more than its limit, together no more than wanted."""
+class Leg(NamedTuple):
+    """One leg of a bankrupt account, to be closed against others."""
+
+    floor: Floor
+    instrument: int  # column of the pool
+    quantity: int  # lots held, signed, not nil
+    deficit: int  # minor units of the numeraire
+    dues: I8  # (A,) what others already owe for the account's other legs
+
+    @property
+    def wanted(self) -> int:
+        """Lots to be taken over."""
+        return abs(self.quantity)
+
+    def side(self, rows: I8 | None = None) -> Side:
+        """The counterparties, of everybody or among ``rows``, ascending, and what each may lose."""
+        floor, column = self.floor, self.floor.book.position[:, self.instrument]
+        if rows is None:
+            rows = np.flatnonzero(((column < 0) if self.quantity > 0 else (column > 0)) & floor.eligible)
+        else:
+            held = column[rows]
+            rows = rows[((held < 0) if self.quantity > 0 else (held > 0)) & floor.eligible[rows]]
+        means = np.floor(floor.risk.equity[rows]).astype(np.int64) - self.dues[rows]
+        rows, means = rows[means > 0], means[means > 0]
+        lots = np.abs(column[rows])
+        limit = lots.copy()
+        # a due is its exact part of the deficit rounded up at worst: whole means that reach that part are enough
+        poor = np.flatnonzero(means <= lots * (self.deficit / self.wanted) + 1)
+        if self.deficit and len(poor):
+            affordable, _ = share_out(np.minimum(means[poor], self.deficit), self.wanted, self.deficit)
+            limit[poor] = np.minimum(limit[poor], affordable)
+        return Side(floor, self.instrument, rows, lots, limit)
+
+
+Choose = Callable[[Leg], tuple[Side, I8]]
+"""Counterparties, and the lots each loses, (n,), no more than its limit, together no more than wanted."""
 
 
 def deleverage(loss: Residual, floor: Floor, choose: Choose) -> Relief:
@@ -55,30 +93,13 @@ def deleverage(loss: Residual, floor: Floor, choose: Choose) -> Relief:
     for instrument, quantity, deficit in zip(*(column.tolist() for column in loss[1:]), strict=True):
         if not quantity:
             continue
-        side = _side(floor, instrument, quantity, deficit, dues)
-        lots = choose(side, abs(quantity))
+        side, lots = choose(Leg(floor, instrument, quantity, deficit, dues))
         some = np.flatnonzero(lots)
         rows, lots = side.rows[some], lots[some]
         dues[rows] += largest_remainder(deficit * int(lots.sum()) // abs(quantity), lots)
         fills.append(_fills(loss.account, side, rows, lots if quantity < 0 else -lots))
     payers = np.flatnonzero(dues)
     return Relief(_join(fills), payers, dues[payers])
-
-
-def _side(floor: Floor, instrument: int, quantity: int, deficit: int, dues: I8) -> Side:
-    """The counterparties of one leg, and what each may lose with ``dues`` (A,) already owed for other legs."""
-    position = floor.book.position[:, instrument]
-    rows = np.flatnonzero(((position < 0) if quantity > 0 else (position > 0)) & floor.eligible)
-    means = np.floor(floor.risk.equity[rows]).astype(np.int64) - dues[rows]
-    rows, means = rows[means > 0], means[means > 0]
-    lots = np.abs(position[rows])
-    limit = lots.copy()
-    # a due is its exact part of the deficit rounded up at worst, so whole means that reach the exact part are enough
-    poor = np.flatnonzero(means <= lots * (deficit / abs(quantity)) + 1)
-    if deficit and len(poor):
-        affordable, _ = share_out(np.minimum(means[poor], deficit), abs(quantity), deficit)
-        limit[poor] = np.minimum(limit[poor], affordable)
-    return Side(floor, instrument, rows, lots, limit)
 
 
 def _fills(account: int, side: Side, rows: I8, quantity: I8) -> Fills:

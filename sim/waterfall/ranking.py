@@ -5,11 +5,12 @@ ranked apart, highest score first, ties by account id.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from sim.types import F8, I8
-from sim.waterfall.deleveraging import Side
+from sim.waterfall.deleveraging import Leg, Side
 
 FIRST_LOOK = 1024
 """Accounts looked at before a larger part of the queue is sorted; changes speed only."""
@@ -64,6 +65,39 @@ def serve(score: F8, limit: I8, wanted: int) -> I8:
     taken = np.zeros(len(score), dtype=np.int64)
     taken[rows] = np.diff(np.minimum(np.cumsum(limit[rows]), wanted), prepend=0)
     return taken
+
+
+class Head(NamedTuple):
+    """The best of a queue, kept from one bankrupt account to the next."""
+
+    rows: I8  # (n,) accounts, ascending; nobody else had a score of ``bar`` or more when all were looked at
+    bar: float
+    heeded: int  # batches of ``Floor.moved`` that were heeded since
+
+
+def call(leg: Leg, score: Callable[[Side], F8], head: Head | None) -> tuple[Side, I8, Head | None]:
+    """Serve a leg from the head of its queue, if with whoever has moved since the head suffices; else from all of it.
+
+    Only an account that moved can have come up to the bar, so the answer is the one that the whole queue would give;
+    only who is looked at differs.
+
+    Returns:
+        counterparties, lots that each loses, and the head to call the next one with, if it is worth keeping.
+    """
+    moved = leg.floor.moved or ()
+    if head is not None:
+        side = leg.side(np.unique(np.concatenate((head.rows, *moved[head.heeded :]))))
+        points = score(side)
+        best = points >= head.bar
+        side, points = side.take(best), points[best]
+        if side.limit.sum() >= leg.wanted:
+            return side, serve(points, side.limit, leg.wanted), Head(side.rows, head.bar, len(moved))
+    side = leg.side()
+    points = score(side)
+    rows = _front(points, side.limit, leg.wanted)
+    short = 2 * len(rows) < len(points)  # else a head is no quicker to look at
+    head = Head(side.rows[rows], float(points[rows].min()), len(moved)) if short else None
+    return side, serve(points, side.limit, leg.wanted), head
 
 
 def quintile(lots: I8) -> I8:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.types import NOBODY, Exposure, Floor, Relief, Residual, Risk
-from sim.waterfall import LAYERS
+from sim.waterfall import LAYERS, ranking
 from sim.waterfall.adl_pro_rata import AdlProRata
 from sim.waterfall.adl_queue import AdlQueue
 from sim.waterfall.allocation import capped, largest_remainder, share_out
@@ -252,6 +252,29 @@ def shorts(entries: list[int], equity: list[int]) -> Exposure:
     position = np.array([[10], *([[-10]] * n)])
     cash = np.array([-1000 - 50, *(1000 + e for e in equity)])
     return exposure(position, [100], cash, entry=[1100, *(-10 * e for e in entries)])
+
+
+@pytest.mark.parametrize("layer", QUEUES, ids=repr)
+def test_the_head_of_a_queue_answers_as_the_whole_queue_would(layer, monkeypatch):
+    """One bankrupt account after another: what was kept from the last one changes nothing but who is looked at."""
+    monkeypatch.setattr(ranking, "FIRST_LOOK", 8)
+    rng = np.random.default_rng(3)
+    position = np.concatenate([np.full(30, 10), -rng.integers(1, 12, 170)])[:, None]
+    equity = np.concatenate([-rng.integers(1, 90, 30), rng.integers(1, 4000, 170)])
+    entry = -position * rng.integers(80, 130, 200)[:, None]
+    book, moved, kept = exposure(position, [100], equity - 100 * position[:, 0], entry=entry), [], layer.model_copy()
+    used = 0
+    for account in range(30):
+        floor = floor_of(book, account)._replace(moved=moved, eligible=book.equity() > 0)
+        used += bool(kept._heads.get((0, True)) if kept._moved is moved else None)
+        relief = kept.absorb(residual(book, account), floor)
+        whole = layer.absorb(residual(book, account), floor._replace(moved=None))
+        assert all(np.array_equal(*pair) for pair in zip(relief.fills, whole.fills, strict=True))
+        assert np.array_equal(relief.payers, whole.payers)
+        assert np.array_equal(relief.payments, whole.payments)
+        book = settle(book, relief, account)
+        moved.append(np.unique(np.concatenate(([account], relief.fills.maker, relief.payers))))
+    assert used > 20
 
 
 @pytest.mark.parametrize(
