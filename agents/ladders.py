@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import YEAR, Behaviour, Participant, Stall, lognormal, lot_value
-from sim.types import B1, F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
+from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 
 class MarketMaker(Participant):
@@ -60,7 +60,6 @@ class Quoting(NamedTuple):
     fair: F8  # (r, m) ticks
     half: F8  # (r, m) innermost distance, share of the fair price
     depth: F8  # (r, m, 2) lots of each side, all levels
-    rose: B1  # (r, m) whether the fair price is above the last mark
 
 
 class LadderMakers(Behaviour):
@@ -171,7 +170,7 @@ class LadderMakers(Behaviour):
         whole = self._whole(equity * own.size[rows][:, None], lot, vol) * outlook.liquidity
         capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)
         sides = _side(whole, capital, filled, held), _side(whole, capital, -filled, -held)
-        return Quoting(rows, shifted, half, np.stack(sides, axis=-1), shifted > view.mark[columns])
+        return Quoting(rows, shifted, half, np.stack(sides, axis=-1))
 
     def _whole(self, equity: F8, lot: F8, vol: F8) -> F8:
         """Lots of one side when neither capital nor inventory binds, (r, m)."""
@@ -202,9 +201,7 @@ def _side(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
 def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
     """One row per member, instrument, side and level; nil lots cancel the slot.
 
-    Bids round down and asks up; a price outside the book's range is not quoted. The side that moves away from its
-    old prices comes first: asks in a rise, bids in a fall. The other side would meet the member's own stale quotes,
-    and a post-only order that does is refused.
+    Bids round down and asks up; a price outside the book's range is not quoted.
     """
     away = TURN * (quoting.half[:, :, None, None] * ladder.distance)
     price = TURN * np.floor(TURN * (quoting.fair[:, :, None, None] * (1 - away)))  # (r, m, 2, levels)
@@ -213,8 +210,5 @@ def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
     shown = (price >= 1) & (price <= highest[:, None, None]) & np.isfinite(lots)
     quantity = np.where(shown, TURN * lots, 0.0).astype(np.int64)
     limit = np.where(shown, price, 1.0).astype(np.int64)
-    owner, instrument, kind = (column[quoting.rows].reshape(-1) for column in ladder[2:5])
-    slot = ladder.slot[quoting.rows].reshape(quantity.shape)
-    turned = quoting.rose[:, :, None, None]
-    ordered = [np.where(turned, each[:, :, ::-1], each).reshape(-1) for each in (quantity, limit, slot)]
-    return Orders(owner, instrument, ordered[0], ordered[1], kind, ordered[2])
+    owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
+    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot)

@@ -123,7 +123,7 @@ class Venue:
             tick=tick,
             oracle=oracle,
             confidence=np.full(index.size, float(self._heard)),
-            vol=self._volatility(moved),
+            vol=self._volatility(moved, tick),
             price=price,
             returns=self._returns[:tick],
             seconds=seconds,
@@ -200,12 +200,15 @@ class Venue:
             to_buy[state.pool.local] = np.maximum(-lots, 0).sum(axis=0)
         self.view = self.view._replace(to_sell=to_sell, to_buy=to_buy)
 
-    def _volatility(self, returns: F8, half_life: float = 86_400.0) -> F8:
-        """Annualised EWMA volatility of the oracle by instrument after one more return (U,)."""
+    def _volatility(self, returns: F8, tick: int, half_life: float = 86_400.0) -> F8:
+        """Annualised EWMA volatility of the oracle by instrument after one more return (U,), the ``tick``-th.
+
+        Weights are scaled to sum to one: without, the first day's volatility would be understated by half.
+        """
         square = returns[self.contracts.underlying] ** 2 * (YEAR / self.dt)
         weight = 1 - 0.5 ** (self.dt / half_life)
         self.variance = self.variance + weight * (square - self.variance)
-        return np.sqrt(self.variance)
+        return np.sqrt(self.variance / (1 - 0.5 ** (tick * self.dt / half_life)))
 
     def book(self, pool: Pool) -> Exposure:
         """The live accounts of a pool at the venue's present view."""

@@ -3,6 +3,8 @@
 `sim.exchange.matching` holds the kernels, `sim.exchange.plain_book.PlainBooks` the same rules in plain Python.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sim.exchange import matching
@@ -37,9 +39,9 @@ from sim.exchange.matching import (
     TICKS,
     TRADED,
     UNKNOWN,
-    Matched,
 )
-from sim.types import I8, NOBODY, Fills
+from sim.jit import kernel
+from sim.types import I8, NOBODY, REDUCE_ONLY, Fills
 
 __all__ = [
     "BUYS",
@@ -77,11 +79,28 @@ __all__ = [
 ]
 
 
+class Matched(NamedTuple):
+    """What a batch of n orders did."""
+
+    fills: I8  # (m, 6) in the order they happened
+    report: I8  # (n, 5)
+
+
 def _whole_lines(size: int) -> I8:
     """Zeros that start on a cache line, so that an order touches one line only."""
     room = np.zeros(size + 8, dtype=np.int64)
     skip = -(room.ctypes.data // 8) % 8
     return room[skip : skip + size]
+
+
+@kernel
+def _fault(orders: I8, instruments: int, owners: int) -> int:
+    """First row whose owner, instrument, slot or kind does not exist, or NOBODY."""
+    for row in range(len(orders)):
+        fine = 0 <= orders[row, OWNER] < owners and 0 <= orders[row, INSTRUMENT] < instruments
+        if not (fine and NOBODY <= orders[row, SLOT] < SLOTS and 0 <= orders[row, KIND] < 2 * REDUCE_ONLY):
+            return row
+    return NOBODY
 
 
 class Books:
@@ -153,7 +172,7 @@ class Books:
 
     def _run(self, orders: I8, position: I8, bands: I8, stood: I8, report: I8) -> int:
         """Fill ``self._fills`` and the report; returns the number of fills."""
-        row = matching.fault(orders, self.instruments, self.owners)
+        row = _fault(orders, self.instruments, self.owners)
         if row != NOBODY:
             raise ValueError(
                 f"order {row}: {orders[row].tolist()} names an owner, instrument, slot or kind that is not"

@@ -12,12 +12,10 @@ the last lot. What is compiled here:
 - An order is eight words, one cache line. It is queued at its rung and chained to the other orders of its owner.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from sim.jit import kernel
-from sim.types import I8, IOC, MARKET, NOBODY, POST_ONLY, REDUCE_ONLY
+from sim.types import I8, IOC, MARKET, NOBODY, POST_ONLY
 
 OWNER, INSTRUMENT, QUANTITY, PRICE, KIND, SLOT, RESERVE, CAUSE = range(8)
 """Columns of a batch of orders. PRICE is the limit, RESERVE the minor units set aside per lot while it rests."""
@@ -49,13 +47,6 @@ _LOW = 0xFFFFFFFF  # of _NAME = owner << 32 | (slot + 1) << 1 | reduce-only
 _DE_BRUIJN = 0x03F79D71B4CB0A89  # its 64 windows of six bits differ, so the top six bits of a shift tell the shift
 _PLACES = np.empty(64, dtype=np.int64)
 _PLACES[[(_DE_BRUIJN << place >> 58) & 63 for place in range(64)]] = np.arange(64)
-
-
-class Matched(NamedTuple):
-    """What a batch of n orders did."""
-
-    fills: I8  # (m, 6) in the order they happened
-    report: I8  # (n, 5)
 
 
 @kernel
@@ -178,6 +169,15 @@ def _remove(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> No
 
 
 @kernel
+def _drop(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> None:
+    """Cancel what is left of an order and find the best prices without it."""
+    _remove(data, resting, chain, instrument, order)
+    base = _HEADER + instrument * data[_STRIDE]
+    data[base + _BID] = _below(data, base, data[base + _BID] + 1)
+    data[base + _ASK] = _above(data, base, data[base + _ASK] - 1)
+
+
+@kernel
 def _rest(
     data: I8, resting: I8, chain: I8, instrument: int, owner: int, lots: int, price: int, tag: int, each: int
 ) -> None:
@@ -251,16 +251,33 @@ def _remaining(data: I8, former: int, side: int, lots: int, stood: int) -> int:
 
 
 @kernel
+def _withdraw(data: I8, resting: I8, chain: I8, orders: I8, stood: I8, row: int, lots: I8) -> int:
+    """Cancel what consecutive post-only rows replace and note the lots left of them; returns the row after these."""
+    while row < len(orders) and orders[row, KIND] & 3 == POST_ONLY:
+        instrument, quantity = orders[row, INSTRUMENT], orders[row, QUANTITY]
+        former = _found(data, chain[instrument, orders[row, OWNER]], orders[row, SLOT])
+        if former:
+            lots[row] = _remaining(data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row])
+            _drop(data, resting, chain, instrument, former)
+        row += 1
+    return row
+
+
+@kernel
 def match(
     data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, stood: I8, report: I8, fills: I8
 ) -> int:
     """All orders of a batch, one after another; returns the number of fills. Of a single row, a report keeps the last.
 
+    Consecutive post-only rows have withdrawn what they replace before the first of them: ``ready`` runs ahead.
     One long body on purpose: numba counts references to an array wherever its last use is in a branch, and inside
     this loop no use is the last.
     """
-    count, told = 0, 1 if len(report) == len(orders) else 0
+    count, told, ready = 0, 1 if len(report) == len(orders) else 0, 0
+    withdrawn = np.full(len(orders), NOBODY, dtype=np.int64)  # lots of rows whose former has left ahead of them
     for row in range(len(orders)):
+        if ready <= row:
+            ready = _withdraw(data, resting, chain, orders, stood, row, withdrawn)
         owner, instrument, quantity = orders[row, OWNER], orders[row, INSTRUMENT], orders[row, QUANTITY]
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
         base = _HEADER + instrument * data[_STRIDE]
@@ -268,18 +285,17 @@ def match(
         report[line, MID2_BEFORE] = _mid2(data, base)
         side = 1 if quantity > 0 else -1
         former = _found(data, chain[instrument, owner], slot)
-        lots = _remaining(data, former, side, abs(quantity), stood[row])
+        gone = withdrawn[row] != NOBODY
+        lots = withdrawn[row] if gone else _remaining(data, former, side, abs(quantity), stood[row])
         if former:
-            _remove(data, resting, chain, instrument, former)
-            data[base + _BID] = _below(data, base, data[base + _BID] + 1)
-            data[base + _ASK] = _above(data, base, data[base + _ASK] - 1)
+            _drop(data, resting, chain, instrument, former)
         limit = _within(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
         if reduces:
             lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
         left = lots
         best = base + (_ASK if side > 0 else _BID)
         if quantity == 0:
-            status = CANCELLED if former else UNKNOWN
+            status = CANCELLED if former or gone else UNKNOWN
         elif limit == 0:
             status = REFUSED_BAND
         elif lots <= 0:
@@ -307,10 +323,8 @@ def match(
                 if not trades or data[maker + _LEFT] == 0:
                     _remove(data, resting, chain, instrument, maker)
                     data[best] = _above(data, base, price - 1) if side > 0 else _below(data, base, price + 1)
-            status = FILLED
-            if left > 0 and kind in (IOC, MARKET):
-                status = CANCELLED
-            elif left > 0:
+            status = CANCELLED if left > 0 and kind in (IOC, MARKET) else FILLED
+            if left > 0 and status == FILLED:
                 status, tag = RESTED, (slot + 1) << 1 | reduces
                 _rest(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
         report[line, STATUS], report[line, FILLED_LOTS] = status, lots - left
@@ -319,16 +333,6 @@ def match(
         delta[fills[row, TRADED], fills[row, TAKER]] = 0
         delta[fills[row, TRADED], fills[row, MAKER]] = 0
     return count
-
-
-@kernel
-def fault(orders: I8, instruments: int, owners: int) -> int:
-    """First row whose owner, instrument, slot or kind does not exist, or NOBODY."""
-    for row in range(len(orders)):
-        fine = 0 <= orders[row, OWNER] < owners and 0 <= orders[row, INSTRUMENT] < instruments
-        if not (fine and NOBODY <= orders[row, SLOT] < SLOTS and 0 <= orders[row, KIND] < 2 * REDUCE_ONLY):
-            return row
-    return NOBODY
 
 
 @kernel

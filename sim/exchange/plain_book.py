@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -89,9 +90,11 @@ class PlainBooks:
         """Process a batch row by row, in price-time priority.
 
         1. The owner's resting order in the same slot is cancelled, whatever becomes of the row. (Slot NOBODY has
-           none.) Quantity 0 ends here: CANCELLED, or UNKNOWN if there was nothing. Lots of it that traded since the
-           row was decided, when ``stood`` lots rested, are taken off a row of the same side, as CME's in-flight
-           mitigation does: a replacement never adds to what it came too late to replace. Nothing left: FILLED.
+           none.) Consecutive post-only rows do this together, before the first of them is looked at: makers who
+           requote at once do not meet one another's old quotes. Quantity 0 ends here: CANCELLED, or UNKNOWN if
+           there was nothing. Lots of it that traded since the row was decided, when ``stood`` lots rested, are
+           taken off a row of the same side, as CME's in-flight mitigation does: a replacement never adds to what
+           it came too late to replace. Nothing left: FILLED.
         2. MARKET is IOC with its limit at the far end of the band. A limit outside 1..levels is refused; a buy above
            the band is limited to its upper end, a sell below it to its lower; a buy below it or a sell above it is
            refused: REFUSED_BAND. A limit inside the band may trade with older orders outside it.
@@ -106,25 +109,37 @@ class PlainBooks:
         """
         self._fills, self._moved = [], {}
         known = [0] * len(orders) if stood is None else stood.tolist()
-        report = [self._process([*row, s], position, bands) for row, s in zip(orders.tolist(), known, strict=True)]
+        rows = [[*row, lots] for row, lots in zip(orders.tolist(), known, strict=True)]
+        runs = groupby(rows, key=lambda row: row[4] % REDUCE_ONLY == POST_ONLY)
+        report = [line for together, run in runs for line in self._run(list(run), together, position, bands)]
         return Matched(
             np.array(self._fills, dtype=np.int64).reshape(-1, 6), np.array(report, dtype=np.int64).reshape(-1, 5)
         )
 
-    def _process(self, row: list[int], position: I8, bands: I8) -> tuple[int, ...]:
+    def _run(self, rows: list[list[int]], together: bool, position: I8, bands: I8) -> list[tuple[int, ...]]:
+        """Lines of the report of consecutive rows, which may withdraw together what they replace."""
+        gone = [self._withdraw(row) if together else [] for row in rows]
+        return [self._process(row, former, position, bands) for row, former in zip(rows, gone, strict=True)]
+
+    def _withdraw(self, row: list[int]) -> list[Order]:
+        """Cancel what a row replaces."""
+        owner, instrument, slot = row[0], row[1], row[5]
+        former = [order for order in self.books[instrument].chains.get(owner, []) if order.slot == slot != NOBODY]
+        for order in former:
+            self._cancel(instrument, order)
+        return former
+
+    def _process(self, row: list[int], former: list[Order], position: I8, bands: I8) -> tuple[int, ...]:
         """One row's line of the report."""
         book = self.books[row[1]]
         before = book.mid2()
-        status, filled = self._submit(row, position, bands[row[1]].tolist())
+        status, filled = self._submit(row, former + self._withdraw(row), position, bands[row[1]].tolist())
         return status, filled, before, book.mid2(), book.last
 
-    def _submit(self, row: list[int], position: I8, band: list[int]) -> tuple[int, int]:
+    def _submit(self, row: list[int], former: list[Order], position: I8, band: list[int]) -> tuple[int, int]:
         """Status and lots filled of one row."""
         owner, instrument, quantity, limit, kind, slot, reserve, cause, stood = row
         book = self.books[instrument]
-        former = [order for order in book.chains.get(owner, []) if order.slot == slot != NOBODY]
-        for order in former:
-            self._cancel(instrument, order)
         if quantity == 0:
             return (CANCELLED if former else UNKNOWN), 0
         side = 1 if quantity > 0 else -1

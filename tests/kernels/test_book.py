@@ -83,6 +83,18 @@ def test_post_only_never_takes(books: EITHER) -> None:
     assert len(fills) == 0
 
 
+def test_consecutive_post_only_orders_withdraw_before_any_is_placed(books: EITHER) -> None:
+    """Two makers move up: the first asks where the second still bids; a taker between them meets the old quote."""
+    old = [order(who, side * 5, 100 + side * -5, POST_ONLY, slot=side + 1) for who in (0, 1) for side in (1, -1)]
+    new = [order(who, side * 5, 115 + side * -5, POST_ONLY, slot=side + 1) for who in (0, 1) for side in (1, -1)]
+    assert statuses(send(books, *old)[1]) == [RESTED] * 4
+    fills, report = send(books, *new)
+    assert (len(fills), statuses(report)) == (0, [RESTED] * 4)
+    fills, report = send(books, *old[:2], order(2, -3, 110, IOC), *old[2:])
+    assert fills[:, [MAKER, LOTS, TICKS]].tolist() == [[1, -3, 110]]
+    assert statuses(report) == [RESTED, REFUSED_POST, FILLED, RESTED, RESTED]
+
+
 def test_same_slot_replaces_and_loses_priority_even_if_the_new_order_is_refused(books: EITHER) -> None:
     send(books, order(0, 5, 100), order(1, 5, 100), order(0, 5, 100))
     fills, _ = send(books, order(2, -1, 100))
