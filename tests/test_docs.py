@@ -50,6 +50,28 @@ def quoted(folders: tuple[str, ...]) -> Iterator[tuple[str, str]]:
                     yield path.relative_to(ROOT).as_posix(), rule
 
 
+ELEMENTS = [
+    *(
+        "Purpose and patterns",
+        "Entities, state variables, scales",
+        "Process overview and scheduling",
+        "Design concepts",
+    ),
+    *("Initialisation", "Input data", "Submodels"),
+]
+CONCEPTS = [
+    *("Basic principles", "Emergence", "Adaptation", "Objectives", "Learning", "Prediction", "Sensing", "Interaction"),
+    *("Stochasticity", "Collectives", "Observation"),
+]
+"""Of the ODD protocol, Grimm et al. (2020), in its order."""
+
+
+def test_the_description_has_the_elements_of_odd() -> None:
+    assert re.findall(r"^## [1-7] (.+)$", MODEL, flags=re.MULTILINE) == ELEMENTS
+    section = MODEL.split("## 4 Design concepts")[1].split("\n## ")[0]
+    assert re.findall(r"^- \*\*([^*.]+)\.\*\*", section, flags=re.MULTILINE) == CONCEPTS
+
+
 def test_every_rule_that_is_quoted_is_described() -> None:
     known = {rule for rule, _ in HEADINGS}
     assert len(known) > 30

@@ -4,8 +4,16 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from golden import figure
+from PIL import Image
+
+import agents
+from agents import POPULATIONS, populate
+from experiments.config import load_run
+from sim.market import Market
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -13,6 +21,53 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def commands() -> list[str]:
     return re.findall(r"```sh\n(.*?)\n```", README, flags=re.DOTALL)
+
+
+def code(begins: str) -> str:
+    """The one Python block of the page that begins so."""
+    (found,) = [each for each in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if each.startswith(begins)]
+    return found
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 160
+
+
+def test_the_flash_crash_from_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """And closes more people out under the higher cap."""
+    exec(code("from agents import populate"), {})
+    told = capsys.readouterr().out
+    low, high = map(int, re.findall(r"(\d+) owners", told))
+    assert low < high
+    assert told.count("the mark fell 1") == 2
+
+
+def test_an_agent_of_ones_own_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "POPULATIONS", dict(POPULATIONS))
+    exec(code("from typing"), {"__name__": "bargain"})
+    bargain = agents.POPULATIONS["bargain"]
+    config = load_run("baseline", ["populations.0.count=50"], quick=True)
+    people = [*config.populations, bargain(venue="exchange", count=2, latency=8, wealth=100_000)]
+    market = Market(config, populate(people), seed=1)
+    for _ in range(30):
+        market.step()
+    market.ledger.check()
+    last = sum(each.count for each in people) - 1
+    assert market.position_of(last).max() > 0
+
+
+@pytest.mark.slow
+def test_the_figure_is_what_the_first_command_makes(tmp_path: Path) -> None:
+    """But for a few pixels; if not: python tests/golden/figure.py."""
+    now = np.asarray(figure.made(tmp_path), dtype=np.int64)
+    with Image.open(figure.KEPT) as image:
+        kept = np.asarray(image.convert("RGB"), dtype=np.int64)
+    assert now.shape == kept.shape
+    assert (np.abs(now - kept).max(axis=2) > 64).mean() < 0.002
+
+
+def test_the_figure_is_there_and_small() -> None:
+    assert 10_000 < figure.KEPT.stat().st_size < 150_000
 
 
 def test_readme_has_two_commands_of_one_line_each() -> None:
