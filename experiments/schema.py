@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from experiments.config import RunConfig
 from experiments.study import StudyConfig
 from sim.component import Component
-from sim.margin import NETTINGS, REQUIREMENTS, VALUATIONS
+from sim.margin import MODELS, NETTINGS, REQUIREMENTS, VALUATIONS
 
 Node = dict[str, Any]
 
@@ -17,6 +17,7 @@ LOOKED_UP: dict[str, Mapping[str, type[Component]]] = {
     "NettingComponent": NETTINGS,
     "ValuationComponent": VALUATIONS,
     "RequirementComponent": REQUIREMENTS,
+    "ModelComponent": MODELS,
 }
 """Abstract components whose registry is looked up when a configuration is read, hence unknown to pydantic's schema."""
 

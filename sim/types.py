@@ -93,6 +93,7 @@ class MarketView(NamedTuple):
     peg: float = 1.0  # price of the numeraire in the quote currency
     to_sell: I8 = NOTHING_OFFERED  # (K,) lots that the venue has on offer for accounts in distress; whose is not told
     to_buy: I8 = NOTHING_OFFERED  # (K,) lots that it has to buy for them
+    dt: float = 60.0  # seconds per step, and per row of returns
 
     def slice(self, part: slice) -> "MarketView":
         """The view of a contiguous part of the instruments."""

@@ -108,6 +108,7 @@ class Venue:
             *(oracle, np.ones(index.size), np.sqrt(self.variance), price, self._returns[:0]),
             to_sell=none,
             to_buy=none,
+            dt=self.dt,
         )
         self._fresh_leverage()
 

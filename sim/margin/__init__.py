@@ -2,14 +2,22 @@
 
 from sim.component import Component
 from sim.margin.at_entry import AtEntry
+from sim.margin.buffered import Buffered
 from sim.margin.cash import Cash
+from sim.margin.clocked import Clocked
 from sim.margin.closing_fee import ClosingFee
 from sim.margin.compressed import Compressed
+from sim.margin.floored import Floored
 from sim.margin.lognormal import Lognormal
+from sim.margin.models import MODELS
 from sim.margin.netting import ByUnderlying, Cross, Groups, Isolated
 from sim.margin.open_interest import OpenInterest
 from sim.margin.size_weighted import SizeWeighted
+from sim.margin.stressed import Stressed
+from sim.margin.tail import TailRisk
 from sim.margin.tiered import Tiered
+
+__all__ = ["MODELS", "NETTINGS", "REQUIREMENTS", "VALUATIONS"]
 
 NETTINGS: dict[str, type[Component]] = {
     "cross": Cross,
@@ -29,5 +37,10 @@ REQUIREMENTS: dict[str, type[Component]] = {
     "open_interest": OpenInterest,
     "lognormal": Lognormal,
     "size_weighted": SizeWeighted,
+    "tail": TailRisk,
     "compressed": Compressed,
+    "clocked": Clocked,
+    "floored": Floored,
+    "stressed": Stressed,
+    "buffered": Buffered,
 }

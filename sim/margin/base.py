@@ -67,6 +67,10 @@ class RequirementComponent(Component):
         """Instruments that the parameters mention."""
         return frozenset()
 
+    def look_back(self) -> float:
+        """Seconds of past from which on its margins are what it claims; nil for what learns nothing."""
+        return 0.0
+
 
 def _pick(registry: str) -> BeforeValidator:
     """Validate by the registry of that name in ``sim.margin``, as it is by then."""

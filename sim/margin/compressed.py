@@ -20,6 +20,10 @@ class Compressed(RequirementComponent):
         """Instruments that the inner parameters mention."""
         return self.inner.names()
 
+    def look_back(self) -> float:
+        """That of the inner requirement."""
+        return self.inner.look_back()
+
     def bind(self, contracts: Contracts, unit: int) -> "CompressedMargin":
         """See :class:`RequirementComponent`."""
         return CompressedMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)

@@ -18,8 +18,21 @@ from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, Requiremen
 from sim.protocols import Requirement
 from sim.types import Exposure, Margins
 
+TAIL: dict[str, Any] = {"kind": "tail", "model": {"kind": "historical", "window": 2400}, "every": 60}
+
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "tiered": [{}, TIERED, {"maintenance_ratio": 0.0}],
+    "tail": [
+        {},
+        {"model": {"kind": "historical", "window": 2400}, "every": 60, "convention": "order", "floor": 0.004},
+        {"model": {"kind": "filtered", "window": 2400, "seed": 10}, "every": 60, "horizon": 240, "measure": "es"},
+        {"model": {"kind": "ewma", "seed": 10, "df": 4}, "every": 120},
+        {"model": {"kind": "covariance", "window": 2400}, "every": 60},
+    ],
+    "clocked": [{"inner": TAIL, "every": 120, "delay": delay} for delay in (0, 6000)],
+    "stressed": [{"inner": TAIL, "every": 60}],
+    "floored": [{"inner": TAIL, "every": 60, "window": 600, "least": 60}],
+    "buffered": [{"inner": TAIL, "every": 60, "window": 600, "least": 60}],
     "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
 

@@ -1,0 +1,90 @@
+"""What wrappers share that multiply an inner requirement leg by leg."""
+
+from typing import Protocol
+
+import numpy as np
+
+from sim.margin import legs
+from sim.margin.models.history import rows_of
+from sim.margin.reference import rates
+from sim.protocols import Requirement
+from sim.types import F8, Exposure, Margins, MarketView
+
+
+class Factored:
+    """An inner requirement times a factor of each instrument and side.
+
+    An account is charged its inner margin times the mean factor of its legs, weighted by what each asks alone. Of a
+    single leg that is the leg's factor, exactly; of a portfolio it keeps what the inner requirement says of netting.
+    """
+
+    def __init__(self, inner: Requirement) -> None:
+        self.inner = inner
+        self.factor: F8 | None = None  # (2, K) of longs and shorts; none = one
+        self.rate: F8 | None = None  # (2, K) of the inner requirement, when the factor was set
+
+    def scale(self, book: Exposure) -> F8:
+        """The factor of each account, (A,)."""
+        if self.factor is None:
+            return np.ones(len(book.position))
+        alone = self._alone(book)
+        total, weighted = alone.sum(axis=1), (alone * self._pick(book, self.factor)).sum(axis=1)
+        return np.divide(weighted, total, out=np.ones_like(total), where=total > 0)
+
+    def margins(self, book: Exposure) -> Margins:
+        """The inner margins times the factor, (A,)."""
+        initial, maintenance = self.inner.margins(book)
+        scale = self.scale(book)
+        return Margins(scale * initial, scale * maintenance)
+
+    def shares(self, book: Exposure) -> F8:
+        """The inner shares, weighted by their factors."""
+        shares = self.inner.shares(book)
+        if self.factor is None:
+            return shares
+        return legs.shares(shares * self._pick(book, self.factor), legs.gross(book))
+
+    def _alone(self, book: Exposure) -> F8:
+        """What each leg asks by itself, (A, K)."""
+        value = legs.gross(book)
+        return value if self.rate is None else value * self._pick(book, self.rate)
+
+    @staticmethod
+    def _pick(book: Exposure, table: F8) -> F8:
+        """The long's or the short's entry, (A, K)."""
+        return np.where(book.position >= 0, table[0], table[1])
+
+
+class Tool(Protocol):
+    """An anti-procyclicality tool: from a margin's path so far to what is asked."""
+
+    def advance(self, rate: F8) -> F8:
+        """One more entry of the paths (P,); what is asked instead, (P,)."""
+        ...
+
+
+class ToolMargin(Factored):
+    """A tool at work on the rates of one lot, on a clock of its own.
+
+    Args:
+        inner: the requirement that is steadied.
+        tool: the rule.
+        every: seconds between entries of the path.
+        since: seconds of past from which on the inner margin is what it claims; before that nothing is recorded.
+    """
+
+    def __init__(self, inner: Requirement, tool: Tool, every: float, since: float) -> None:
+        super().__init__(inner)
+        self.tool, self.every, self.since = tool, every, since
+        self._turn = 0
+
+    def observe(self, market: MarketView) -> None:
+        """The inner requirement learns; on the clock, the tool does too."""
+        self.inner.observe(market)
+        rows = len(market.returns)
+        turn = rows // rows_of(self.every, market.dt)
+        if turn > self._turn and rows * market.dt >= self.since * (1 - 1e-12):
+            self._turn = turn
+            self.rate = rates(self.inner, market)
+            asked = self.tool.advance(self.rate.ravel()).reshape(self.rate.shape)
+            self.factor = np.divide(asked, self.rate, out=np.ones_like(asked), where=self.rate > 0)

@@ -1,0 +1,137 @@
+"""What a model of returns is, and the two forms its forecast takes; both are asked for the tail of a portfolio."""
+
+from abc import abstractmethod
+from typing import Annotated, NamedTuple, Protocol
+
+import numpy as np
+from pydantic import SerializeAsAny
+
+from sim import margin
+from sim.component import Component
+from sim.jit import kernel
+from sim.margin.base import _pick
+from sim.margin.measures import Convention, Law, Measure, tail_weights
+from sim.types import F8
+
+
+class Tail(NamedTuple):
+    """What is asked of a forecast."""
+
+    measure: Measure
+    level: float  # confidence
+    convention: Convention  # how a sample's VaR is read
+
+
+class Forecast(Protocol):
+    """A view of the next return of U underlyings."""
+
+    def loss(self, exposure: F8, tail: Tail) -> F8:
+        """Tail loss of portfolios, (A,), at least nil, in the unit of ``exposure`` (A, U); positively homogeneous."""
+        ...
+
+
+class Sample(NamedTuple):
+    """Equally likely returns, (S, U). The log return is taken for the relative one, as the published tables do."""
+
+    returns: F8
+
+    def loss(self, exposure: F8, tail: Tail) -> F8:
+        """See :class:`Forecast`."""
+        weights = tail_weights(len(self.returns), tail.level, tail.measure, tail.convention)
+        return worst(exposure, self.returns, weights)
+
+
+class Elliptic(NamedTuple):
+    """Joint normal or Student-t returns of mean nil."""
+
+    covariance: F8  # (U, U)
+    law: Law
+
+    def loss(self, exposure: F8, tail: Tail) -> F8:
+        """See :class:`Forecast`."""
+        variance = np.einsum("au,uv,av->a", exposure, self.covariance, exposure)
+        found: F8 = np.sqrt(np.maximum(variance, 0.0)) * self.law.tail(tail.measure, tail.level)
+        return found
+
+
+class Forecaster(Protocol):
+    """A model at work: fed one return at a time, oldest first."""
+
+    def learn(self, row: F8) -> None:
+        """One more return of each underlying, (U,)."""
+        ...
+
+    def forecast(self) -> Forecast | None:
+        """Of the next return; none while too little is known."""
+        ...
+
+
+class ModelComponent(Component):
+    """A model of returns: the parameters of a :class:`Forecaster`."""
+
+    @classmethod
+    def variants(cls) -> list[type[Component]]:
+        """The family as registered by now."""
+        return list(margin.MODELS.values())
+
+    @abstractmethod
+    def bind(self, columns: int, every: float) -> Forecaster:
+        """A fresh forecaster.
+
+        Args:
+            columns: U, underlyings.
+            every: seconds between the returns it will be fed.
+        """
+
+    @abstractmethod
+    def needs(self, every: float) -> int:
+        """Returns it must have seen before it forecasts."""
+
+
+AnyModel = Annotated[SerializeAsAny[ModelComponent], _pick("MODELS")]
+
+BLOCK = 256
+"""Portfolios at a time: their losses stay in cache."""
+
+
+def worst(exposure: F8, returns: F8, weights: F8) -> F8:
+    """Weighted sum of each portfolio's largest losses, (A,), at least nil.
+
+    Args:
+        exposure: (A, U).
+        returns: (S, U).
+        weights: of the largest loss, the next, ..., (m,).
+    """
+    found = np.empty(len(exposure))
+    scenarios = np.ascontiguousarray(-returns.T)
+    for start in range(0, len(exposure), BLOCK):
+        part = slice(start, start + BLOCK)
+        found[part] = largest(exposure[part] @ scenarios, weights)
+    return np.maximum(found, 0.0)
+
+
+@kernel
+def largest(losses: F8, weights: F8) -> F8:
+    """Weighted sum of the largest entries of each row of ``losses`` (A, S), (A,).
+
+    The largest so far are kept sorted. Most losses are smaller than all of them, and cost one comparison.
+    """
+    count = weights.size
+    found, top = np.empty(losses.shape[0]), np.empty(count)
+    for a in range(losses.shape[0]):
+        top[:] = -np.inf
+        row = losses[a]
+        for s in range(row.size):
+            loss = row[s]
+            if loss > top[count - 1]:
+                place = count - 1
+                while place > 0 and top[place - 1] < loss:
+                    top[place] = top[place - 1]
+                    place -= 1
+                top[place] = loss
+        total = 0.0
+        for i in range(count):
+            if weights[i] != 0.0:
+                total += weights[i] * top[i]
+        found[a] = total
+    return found

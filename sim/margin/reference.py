@@ -1,0 +1,23 @@
+"""What a requirement asks of one lot: the reference that factors and tools work on."""
+
+import numpy as np
+
+from sim.protocols import Requirement
+from sim.types import F8, Exposure, MarketView
+
+
+def one_lot_each(market: MarketView, *, sides: tuple[int, ...] = (1,)) -> Exposure:
+    """Accounts without cash: for each of ``sides``, K that hold so many lots of one instrument, at the mark."""
+    count = len(market.mark)
+    position = np.concatenate([number * np.eye(count, dtype=np.int64) for number in sides])
+    none = np.zeros_like(position)
+    cash = np.zeros((len(position), len(market.price)), dtype=np.int64)
+    entry = (position * (market.mark * market.contracts.multiplier)).astype(np.int64)
+    return Exposure(cash, cash, position, none, none, none, entry, np.full(position.shape, np.inf), market)
+
+
+def rates(requirement: Requirement, market: MarketView) -> F8:
+    """Initial margin of a long and of a short of one lot, as a share of its value, (2, K)."""
+    book = one_lot_each(market, sides=(1, -1))
+    value = np.abs(book.value()).sum(axis=1)
+    return (requirement.margins(book).initial / value).reshape(2, -1)

@@ -1,0 +1,107 @@
+"""Risk-based margin: value at risk or expected shortfall of a portfolio under a model of returns (MAR-5)."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import legs
+from sim.margin.base import RequirementComponent
+from sim.margin.measures import Convention, Measure
+from sim.margin.models.base import AnyModel, Forecast, Tail
+from sim.margin.models.filtered import Filtered
+from sim.margin.models.history import rows_of
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class TailRisk(RequirementComponent):
+    """The loss that a portfolio exceeds with probability 1 - level, or its mean beyond.
+
+    The model is fed the oracle's log returns over ``every`` and asked for the next; the tail is carried to ``horizon``
+    by the root of time. Legs net within an underlying, and across them as far as the model says. Long spot is no
+    exposure, as in ``tiered``. Initial is at least notional ÷ the leverage that was chosen.
+    """
+
+    kind: Literal["tail"] = Field(default="tail", description="value at risk or expected shortfall (name)")
+    model: AnyModel = Field(default=Filtered(), description="model of returns (component)")
+    measure: Measure = Field(default="var", description="var or es (name)")
+    level: float = Field(default=0.99, ge=0.5, lt=1, description="confidence (share)")
+    convention: Convention = Field(
+        default="linear", description="VaR of a sample: linear between order statistics, or order (name)"
+    )
+    every: float = Field(default=86_400, gt=0, description="spacing of the returns that are learnt (s)")
+    horizon: float = Field(default=86_400, gt=0, description="time that the loss is for (s)")
+    maintenance_ratio: float = Field(default=0.5, ge=0, le=1, description="maintenance over initial (ratio)")
+    floor: float = Field(default=0.0, ge=0, description="least margin (share of notional)")
+    opening: float = Field(default=0.1, gt=0, description="margin until the model knows enough (share of notional)")
+
+    def bind(self, contracts: Contracts, unit: int) -> "TailMargin":
+        """See :class:`RequirementComponent`."""
+        return TailMargin(self, contracts)
+
+    def look_back(self) -> float:
+        """Until the model forecasts."""
+        return self.model.needs(self.every) * self.every
+
+
+class TailMargin:
+    """One pool's model at work."""
+
+    def __init__(self, rule: TailRisk, contracts: Contracts) -> None:
+        self.rule = rule
+        self.columns, place = np.unique(contracts.underlying, return_inverse=True)
+        self.part = np.eye(self.columns.size)[place]  # (K, U) which underlying a leg belongs to
+        self.forecaster = rule.model.bind(self.columns.size, rule.every)
+        self.query = Tail(rule.measure, rule.level, rule.convention)
+        self.root = math.sqrt(rule.horizon / rule.every)
+        self.forecast: Forecast | None = None
+        self.sides = np.full((2, self.columns.size), rule.opening)
+        self._seen = 0
+        self._sum = np.zeros(self.columns.size)
+
+    def observe(self, market: MarketView) -> None:
+        """Feed the model every whole return that has come since."""
+        stride, learnt = rows_of(self.rule.every, market.dt), False
+        for number in range(self._seen, len(market.returns)):
+            self._sum = self._sum + market.returns[number, self.columns]
+            if (number + 1) % stride == 0:
+                self.forecaster.learn(self._sum)
+                self._sum, learnt = np.zeros(self.columns.size), True
+        self._seen = len(market.returns)
+        if learnt:
+            self.forecast = self.forecaster.forecast()
+            if self.forecast is not None:
+                self.sides = self._sides(self.forecast)
+
+    def _sides(self, forecast: Forecast) -> F8:
+        """Rates of a long and of a short of each underlying alone, (2, U)."""
+        alone = np.eye(self.columns.size)
+        loss = forecast.loss(np.concatenate([alone, -alone]), self.query)
+        return np.maximum(self.root * loss.reshape(2, -1), self.rule.floor)
+
+    def margins(self, book: Exposure) -> Margins:
+        """Tail of each account's portfolio, (A,), no less than the floor of its gross notional."""
+        value = self._at_risk(book)
+        gross = np.abs(value)
+        if self.columns.size == 1:
+            net = value.sum(axis=1)
+            loss = np.where(net >= 0, self.sides[0, 0], self.sides[1, 0]) * np.abs(net)
+        elif self.forecast is None:
+            loss = self.rule.opening * np.abs(value @ self.part).sum(axis=1)
+        else:
+            loss = self.root * self.forecast.loss(value @ self.part, self.query)
+        kept = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
+        initial = np.maximum(kept, (gross / book.leverage).sum(axis=1))
+        return Margins(initial, self.rule.maintenance_ratio * kept)
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's margin alone over their sum, (A, K)."""
+        value = self._at_risk(book)
+        rate = self.sides @ self.part.T
+        return legs.shares(np.abs(value) * np.where(value >= 0, rate[0], rate[1]), legs.gross(book))
+
+    @staticmethod
+    def _at_risk(book: Exposure) -> F8:
+        """Signed value of the positions that need margin, (A, K)."""
+        return np.sign(book.position) * legs.notional(book)

@@ -1,0 +1,62 @@
+"""The margin of one book along a series of returns: the same requirement that runs in a market, outside of one."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sim.margin.base import RequirementComponent
+from sim.margin.reference import one_lot_each
+from sim.types import F8, PERPETUAL, Contracts, MarketView
+
+MARK = 1_000_000.0
+"""Ticks; the mark stands still, so that margin is a share of a notional that does not move."""
+
+
+def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None = None) -> F8:
+    """Initial margin in force before each return, as a share of gross notional, (T,).
+
+    Entry t follows from rows before t and nothing else: the requirement is shown them one by one, as a venue shows
+    them. Every instrument is a perpetual of its underlying at a mark of ``MARK`` ticks.
+
+    Args:
+        rule: any requirement.
+        returns: log returns of the oracle, (T, U).
+        dt: seconds between them.
+        lots: the book, (U,) whole lots; none = one of each.
+    """
+    requirement = rule.bind(contracts_of(returns.shape[1]), unit=1)
+    path = np.empty(len(returns))
+    for number, view in enumerate(_views(returns, dt)):
+        if number:
+            requirement.observe(view)
+        else:
+            book = one_lot_each(view).take(slice(0, 1))
+            held = np.ones(returns.shape[1]) if lots is None else lots
+            position = np.asarray(held, dtype=np.int64)[None]
+            book = book._replace(position=position, entry=position * int(MARK))
+            gross = float(np.abs(book.value()).sum())
+        path[number] = requirement.margins(book._replace(market=view)).initial[0] / gross
+    return path
+
+
+def contracts_of(columns: int) -> Contracts:
+    """One perpetual on each of U underlyings, worth one minor unit per tick and lot."""
+    ones = np.ones(columns, dtype=np.int64)
+    names = tuple(f"u{number}" for number in range(columns))
+    place, size = np.arange(columns, dtype=np.int64), np.ones(columns)
+    return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, size, size, ones * 10**9)
+
+
+def _views(returns: F8, dt: float) -> Iterator[MarketView]:
+    """What is public before each row."""
+    columns = returns.shape[1]
+    returns = returns.copy()
+    returns.flags.writeable = False
+    unknown, mark = np.full(columns, np.nan), np.full(columns, MARK)
+    view = MarketView(
+        *(0, contracts_of(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
+        *(np.ones(columns), np.ones(columns), unknown, np.ones(1), returns[:0]),
+        dt=dt,
+    )
+    for number in range(len(returns)):
+        yield view._replace(tick=number, seconds=number * dt, returns=returns[:number])

@@ -1,0 +1,122 @@
+"""What every model of returns promises, over the registry; short windows, so that all of them speak soon."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from sim.margin import MODELS
+from sim.margin.measures import sample_tail, tail_weights
+from sim.margin.models.base import AnyModel, Forecast, ModelComponent, Tail, worst
+from sim.margin.tail import TailRisk
+from sim.margin.walk import walk
+from sim.types import F8
+
+SHORT: dict[str, dict[str, Any]] = {
+    "historical": {"window": 120},
+    "filtered": {"window": 120, "seed": 20},
+    "ewma": {"seed": 20},
+    "covariance": {"window": 120},
+    "student_t": {"window": 120, "seed": 20},
+    "garch": {"window": 120, "refit": 60},
+}
+VAR, ES = Tail("var", 0.95, "linear"), Tail("es", 0.95, "linear")
+
+every = pytest.mark.parametrize("kind", list(MODELS))
+
+
+def model(kind: str) -> ModelComponent:
+    return TypeAdapter(AnyModel).validate_python({"kind": kind, **SHORT.get(kind, {})})
+
+
+def returns(columns: int, rows: int = 150, seed: int = 1) -> F8:
+    rng = np.random.default_rng(seed)
+    common = rng.standard_t(5, (rows, 1))
+    return 0.01 * (0.5 * common + rng.standard_t(5, (rows, columns)))
+
+
+def told(kind: str, rows: F8) -> Forecast:
+    forecaster = model(kind).bind(rows.shape[1], every=1.0)
+    for row in rows:
+        forecaster.learn(row)
+    forecast = forecaster.forecast()
+    assert forecast is not None
+    return forecast
+
+
+@every
+def test_speaks_once_it_has_seen_what_it_needs(kind: str) -> None:
+    rows, needs = returns(2), model(kind).needs(1.0)
+    forecaster = model(kind).bind(2, every=1.0)
+    for number, row in enumerate(rows):
+        assert (forecaster.forecast() is not None) == (number >= needs)
+        forecaster.learn(row)
+
+
+@every
+def test_keeps_no_hold_of_what_it_was_shown(kind: str) -> None:
+    shown, forecaster = returns(2), model(kind).bind(2, every=1.0)
+    for row in shown:
+        forecaster.learn(row)
+        row *= 100.0
+    book = np.array([[1.0, -2.0], [0.5, 0.5]])
+    forecast = forecaster.forecast()
+    assert forecast is not None
+    kept = forecast.loss(book, VAR)
+    np.testing.assert_array_equal(kept, told(kind, returns(2)).loss(book, VAR))
+    forecaster.learn(np.array([0.5, -0.5]))
+    np.testing.assert_array_equal(kept, forecast.loss(book, VAR))
+
+
+@every
+def test_scales_with_the_book_and_the_returns(kind: str) -> None:
+    rows, book = returns(2), np.array([[1.0, -2.0], [0.5, 0.5], [0.0, 0.0]])
+    loss = told(kind, rows).loss(book, ES)
+    np.testing.assert_allclose(told(kind, rows).loss(3 * book, ES), 3 * loss, rtol=1e-12)
+    np.testing.assert_allclose(told(kind, 2 * rows).loss(book, ES), 2 * loss, rtol=2e-3 if kind == "garch" else 1e-9)
+    assert (loss[:2] > 0).all()
+    assert loss[2] == 0
+
+
+@every
+def test_shortfall_is_subadditive_and_no_less_than_value_at_risk(kind: str) -> None:
+    forecast, rng = told(kind, returns(3)), np.random.default_rng(2)
+    one, other = rng.normal(0, 1, (2, 200, 3))
+    apart = forecast.loss(one, ES) + forecast.loss(other, ES)
+    assert (forecast.loss(one + other, ES) <= apart * (1 + 1e-12)).all()
+    assert (forecast.loss(one, ES) >= forecast.loss(one, VAR) * (1 - 1e-12)).all()
+
+
+@every
+def test_a_price_that_stands_still_asks_nothing(kind: str) -> None:
+    still = np.zeros((150, 1))
+    assert told(kind, still).loss(np.array([[1.0], [-1.0]]), VAR).max() == 0
+
+
+@every
+def test_follows_from_the_past_alone(kind: str) -> None:
+    """Rows after t scrambled: no margin up to t moves."""
+    rows = returns(2)
+    rule, later = TailRisk(model=model(kind), every=1, horizon=1), rows.copy()
+    later[140:] = np.random.default_rng(9).permutation(later[140:]) * -3
+    np.testing.assert_array_equal(walk(rule, rows, dt=1)[:141], walk(rule, later, dt=1)[:141])
+    assert (walk(rule, rows, dt=1)[141:] != walk(rule, later, dt=1)[141:]).any()
+
+
+@every
+def test_several_steps_make_one_return(kind: str) -> None:
+    """The same clock: fed minute by minute or in whole returns, the same margin."""
+    fine = np.repeat(returns(1), 4, axis=0) / 4
+    rule = TailRisk(model=model(kind), every=1, horizon=2)
+    quarters, whole = walk(rule, fine, dt=0.25), walk(rule, returns(1), dt=1)
+    np.testing.assert_allclose(quarters[::4], whole, rtol=1e-9)
+
+
+def test_the_kernel_finds_the_worst_of_each_row() -> None:
+    rng = np.random.default_rng(4)
+    book, rows = rng.normal(0, 1, (300, 3)), rng.normal(0, 1, (100, 3))
+    for tail in (VAR, ES, Tail("var", 0.9, "order")):
+        weights = tail_weights(100, tail.level, tail.measure, tail.convention)
+        expected = [max(sample_tail(-(rows @ each), tail.level, tail.measure, tail.convention), 0) for each in book]
+        np.testing.assert_allclose(worst(book, rows, weights), expected, rtol=1e-12, atol=1e-15)
