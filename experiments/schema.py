@@ -1,5 +1,6 @@
 """The JSON Schema of a run's configuration, for editors: what a file may say, described field by field."""
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,8 @@ def schema_text() -> str:
     for name, registry in LOOKED_UP.items():
         refs = {kind: places[each, MODE]["$ref"] for kind, each in registry.items()}
         definitions[name] = _one_of(definitions[name], refs)
+    definitions["Populations"] = copy.deepcopy(definitions["RunConfig"]["properties"]["populations"])
+    definitions["Populations"]["description"] = "a list of who trades, to be included by an item of such a list"
     _as_a_file(definitions)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A run of deleverage"}
     schema |= places[RunConfig, MODE]

@@ -1,8 +1,8 @@
 """Reading configuration: YAML with includes and ``a.b=3`` overrides, validated into a schema.
 
 The order is: included files, the file itself, overrides, interpolation, validation. Any mapping of a file may include
-others, also one in a list. Nothing else in ``sim`` reads files. Every problem that can be told without guessing is told
-at once, one line each (:class:`ConfigError`).
+others, also one in a list, and an item of a list may include a list. Nothing else in ``sim`` reads files. Every problem
+that can be told without guessing is told at once, one line each (:class:`ConfigError`).
 """
 
 import io
@@ -17,16 +17,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sim.errors import ConfigError, did_you_mean, shown
-from sim.problems import default_of, describe
+from sim.overrides import override, plain, split
+from sim.problems import describe
 
 T = TypeVar("T", bound=pydantic.BaseModel)
 Node = dict[str, Any]
 
 PACKAGED = Path(__file__).resolve().parent.parent / "configs"
 """Configurations that ship with the package; beside ``sim``, so that no other ``configs`` can shadow them."""
-
-EXACT = 2**53
-"""Whole numbers below this are the same as float and as int."""
 
 
 def load(name: str | Path, overrides: Sequence[str], schema: type[T]) -> T:
@@ -73,7 +71,9 @@ def about(name: str) -> str:
     """One line on a packaged configuration: its description, else the first of its comments that is not for editors."""
     lines = find(name).read_text(encoding="utf-8").splitlines()
     comments = [line.lstrip("# ") for line in lines if line.startswith("#") and "yaml-language-server:" not in line]
-    return str(resolve(name).get("description") or next(iter(comments), ""))
+    whole = _parse(find(name))
+    described = resolve(name).get("description") if isinstance(whole, dict) else ""
+    return str(described or next(iter(comments), ""))
 
 
 def find(name: str | Path) -> Path:
@@ -114,9 +114,8 @@ def _merged(
     if reader.problems:  # what could not be read would be told a second time, as missing
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     problems: list[str] = []
-    for key, value in _split(overrides, problems):
-        problem = _override(data, key, value, schema)
-        problems += [problem] if problem else []
+    for key, value in split(overrides, problems):
+        problems += override(data, key, value, schema)
     return data, problems
 
 
@@ -126,28 +125,53 @@ class _Reader:
     def __init__(self) -> None:
         self.problems: list[str] = []
 
-    def read(self, path: Path, above: tuple[Path, ...] = ()) -> Node:
-        """One file; those above include it, outermost first."""
+    def read(self, path: Path) -> Node:
+        """The file that a configuration begins with, a mapping."""
+        data = self._whole(path, ())
+        if not isinstance(data, dict):
+            raise ConfigError([f"{path}: {shown(data)}, must be a mapping of keys, write 'key: value' lines"])
+        return data
+
+    def _whole(self, path: Path, above: tuple[Path, ...]) -> Any:
+        """One file, a mapping or a list; those above include it, outermost first."""
         file, files = path.resolve(), [each.resolve() for each in above]
         if file in files:
             circle = " -> ".join(each.name for each in (*files[files.index(file) :], file))
             rule = "includes may not go in circles, remove one of them"
             raise ConfigError([f"{path}: includes itself ({circle}), {rule}"])
-        data: Node = self._expanded(_parse(path), (*above, path), "")
-        return data
+        return self._expanded(_parse(path), (*above, path), "")
 
     def _expanded(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
         """A node of the last of the files: its includes merged in order, and the mapping's own keys over them."""
         if isinstance(node, list):
-            return [self._expanded(item, files, f"{where}{index}.") for index, item in enumerate(node)]
+            parts = [self._items(item, files, f"{where}{index}.") for index, item in enumerate(node)]
+            return [item for part in parts for item in part]
         if not isinstance(node, dict):
             return node
         place = f"{files[-1]}: {where}include"
         data: Node = {}
         for name in self._names(node.get("include", []), place):
-            data = merge(data, self._included(name, files, place))
-        own = {key: self._expanded(item, files, f"{where}{key}.") for key, item in node.items() if key != "include"}
-        return merge(data, own)
+            part = self._included(name, files, place)
+            if isinstance(part, list):
+                rule = "only an item of a list can include a list, as its one file"
+                self.problems.append(f"{place}: {name!r} holds {shown(part)}, {rule}, move it")
+                part = {}
+            data = merge(data, part)
+        return merge(data, self._own(node, files, where))
+
+    def _items(self, item: Any, files: tuple[Path, ...], where: str) -> list[Any]:
+        """What an item of a list stands for: itself, or the items of the list it includes, its own keys over each."""
+        name = item.get("include") if isinstance(item, dict) else None
+        if isinstance(name, str):
+            whole = self._included(name, files, f"{files[-1]}: {where}include")
+            if isinstance(whole, list):
+                own = self._own(item, files, where)
+                return [merge(each, own) if own else each for each in whole]
+        return [self._expanded(item, files, where)]
+
+    def _own(self, node: Node, files: tuple[Path, ...], where: str) -> Node:
+        """A mapping without its includes."""
+        return {key: self._expanded(item, files, f"{where}{key}.") for key, item in node.items() if key != "include"}
 
     def _names(self, value: Any, place: str) -> list[str]:
         names = [value] if isinstance(value, str) else value
@@ -156,8 +180,8 @@ class _Reader:
         self.problems.append(f"{place}: {value!r}, must be a file or a list of files, write include: [a.yaml]")
         return []
 
-    def _included(self, name: str, files: tuple[Path, ...], place: str) -> Node:
-        """What an include stands for; nothing if it cannot be read, so that all other problems are told, too."""
+    def _included(self, name: str, files: tuple[Path, ...], place: str) -> Any:
+        """What an include stands for, a mapping or a list; nothing if it cannot be read, so that all else is told."""
         path = files[-1].parent / name
         try:
             path = path if path.is_file() else _shipped(name)
@@ -165,17 +189,17 @@ class _Reader:
             self.problems += [f"{place}: {line}" for line in error.problems]
             return {}
         try:
-            return self.read(path, files)
+            return self._whole(path, files)
         except ConfigError as error:
             self.problems += error.problems
             return {}
 
 
-def _parse(path: Path) -> Node:
+def _parse(path: Path) -> Any:
     """One YAML file as plain dictionaries and lists, interpolations untouched."""
     try:
         text = path.read_text(encoding="utf-8")
-        data = _plain(OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False))
+        data = plain(OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False))
         if _one_word(text, data):
             data = text
     except yaml.MarkedYAMLError as error:
@@ -184,7 +208,7 @@ def _parse(path: Path) -> Node:
         raise ConfigError([f"{where}: not YAML, {error.problem}, correct this line"]) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError([f"{path}: cannot be read, {' '.join(str(error).split())}, correct the file"]) from error
-    if not isinstance(data, dict):
+    if not isinstance(data, dict | list):
         raise ConfigError([f"{path}: {shown(data)}, must be a mapping of keys, write 'key: value' lines"])
     return data
 
@@ -195,17 +219,6 @@ def _one_word(text: str, data: Any) -> bool:
     return lone and isinstance(yaml.compose(text), yaml.ScalarNode)
 
 
-def _plain(value: Any) -> Any:
-    """String keys throughout, and ``1e5`` as the whole number it is (a float field takes it just as well)."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
-        return int(value)
-    return value
-
-
 def merge(base: Any, top: Any) -> Any:
     """``top`` over ``base``: mappings key by key, all else replaced; another ``kind`` replaces the whole node."""
     if not isinstance(base, dict) or not isinstance(top, dict):
@@ -213,55 +226,6 @@ def merge(base: Any, top: Any) -> Any:
     if "kind" in base and "kind" in top and base["kind"] != top["kind"]:
         return top
     return {**base, **{key: merge(base[key], value) if key in base else value for key, value in top.items()}}
-
-
-def _split(overrides: Sequence[str], problems: list[str]) -> list[tuple[str, Any]]:
-    """Overrides as (path, value). Kinds come first, outer before inner: they clear what they do not know."""
-    pairs = []
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not all(key.split(".")):
-            problems.append(f"{override}: not an override, must read path=value, write for example seed=3")
-            continue
-        try:
-            value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)
-            pairs.append((key, _plain(value)["value"]))
-        except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-            problems.append(f"{key}: {text!r}, not a YAML value ({' '.join(str(error).split())}), quote it")
-    kinds = [pair for pair in pairs if pair[0].split(".")[-1] == "kind"]
-    others = [pair for pair in pairs if pair[0].split(".")[-1] != "kind"]
-    return sorted(kinds, key=lambda pair: pair[0].count(".")) + others
-
-
-def _override(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> str | None:
-    """Set one value in place; returns the problem if there is no such place."""
-    *parents, last = key.split(".")
-    node: Any = data
-    for depth, part in enumerate(parents):
-        if isinstance(node, dict) and part not in node:
-            node[part] = default_of(schema, data, parents[: depth + 1])
-        problem = _no_such(node, part, key)
-        if problem:
-            return problem
-        node = node[int(part) if isinstance(node, list) else part]
-    problem = _no_such(node, last, key)
-    if problem:
-        return problem
-    if last == "kind" and node.get("kind") != value:
-        node.clear()
-    node[int(last) if isinstance(node, list) else last] = value
-    return None
-
-
-def _no_such(node: Any, part: str, key: str) -> str | None:
-    """Why one cannot step from a node to a part of it."""
-    if isinstance(node, dict):
-        return None
-    if not isinstance(node, list):
-        return f"{key}: {node!r} has no part {part!r}, only mappings and lists have parts, shorten the path"
-    if part.isdecimal() and int(part) < len(node):
-        return None
-    return f"{key}: no item {part!r}, the list has {len(node)} items counted from 0, choose one of them"
 
 
 def _interpolated(data: Node) -> tuple[Node, dict[str, str]]:

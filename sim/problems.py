@@ -156,6 +156,11 @@ def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequenc
     return plain if isinstance(plain, dict | list) else {}
 
 
+def has_field(model: Any, name: str) -> bool:
+    """Whether a type is a model with that field."""
+    return _is_model(model) and _field(model, name) is not None
+
+
 def _child(data: Any, part: Any) -> Any:
     if isinstance(data, dict):
         return data.get(str(part))
