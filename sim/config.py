@@ -1,18 +1,17 @@
 """The schema of one market: what a configuration may say, and the rules that tie its parts together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from typing import Self
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sim.component import Component, choice
 from sim.errors import not_one_of
-from sim.exchange import MARKS
+from sim.exchange import FUNDINGS, MARKS
 from sim.exchange.fees import Fees
-from sim.exchange.funding import Funding
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
 from sim.instruments import TRADED, Asset, Instrument
@@ -31,6 +30,11 @@ LEVEL_LIMIT = 2**25
 """Prices of all books together; each takes 24 bytes."""
 
 
+def _premium_unless_said(funding: Any) -> Any:
+    """Funding without a kind is of the commonest one."""
+    return {"kind": "premium", **funding} if isinstance(funding, Mapping) else funding
+
+
 class VenueConfig(Component):
     """One exchange: what it lists and the rules it lists it under."""
 
@@ -39,7 +43,9 @@ class VenueConfig(Component):
     engine: EngineConfig = Field(description="margin engine: netting, valuation, requirement")
     mark: choice(MARKS) = Field(default=MedianMark(), description="mark price")  # type: ignore[valid-type]
     oracle: Oracle = Field(default=Oracle(), description="what the venue is told of the index")
-    funding: Funding | None = Field(default=None, description="funding of perpetuals; none = never paid")
+    funding: Annotated[choice(FUNDINGS) | None, BeforeValidator(_premium_unless_said)] = Field(  # type: ignore[valid-type]
+        default=None, description="funding of perpetuals; none = never paid"
+    )
     fees: Fees = Field(default=Fees(), description="trading and liquidation fees")
     band: float = Field(default=0.1, gt=0, le=1, description="price band around the oracle; 1 = none (share)")
     spread: float = Field(default=0.0002, ge=0, lt=0.1, description="spread at which the outside quotes spot (share)")

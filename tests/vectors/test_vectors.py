@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vectors import brackets, decentralised, isolated, options, tails
+from vectors import brackets, decentralised, funding, isolated, options, tails
 from vectors.runner import Case, Engine, differences, load, resolve, without_misprints
 
-FAMILIES = (brackets, isolated, decentralised, options, tails)
+FAMILIES = (brackets, isolated, decentralised, options, tails, funding)
 ENGINES: dict[str, Engine] = {name: engine for family in FAMILIES for name, engine in family.ENGINES.items()}
 
 NOT_YET = {
@@ -26,10 +26,6 @@ NOT_YET = {
     "deribit_pm",
     "derive_pmrm2",
     "eisenberg_noe",
-    "funding_drift",
-    "funding_dydx",
-    "funding_hyperliquid",
-    "funding_vega",
     "loss_socialisation",
     "paradex_pm",
     "span16",

@@ -1,0 +1,71 @@
+"""Vega's funding: the gap between time-weighted averages, less what interest explains."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, PrivateAttr, model_validator
+
+from sim.exchange.funding import YEAR, FundingRule
+from sim.types import F8
+
+
+class InterestGap(FundingRule):
+    """Payment f - s + clamp((1 + r Δ) s - f, lower s, upper s) of a long, then scaled, then its rate bounded.
+
+    f and s are the time-weighted averages of internal and external price over the interval; rate = payment / s.
+    vegaprotocol/specs, 0053-PERP (v0.77). In a market the mid of the quotes is the internal price, the oracle the
+    external one, and there are no auctions.
+    """
+
+    kind: Literal["interest_gap"] = Field(
+        default="interest_gap", description="gap between time-weighted averages, less interest (name)"
+    )
+    interest: float = Field(default=0.0, description="interest r (per year)")
+    clamp_lower: float = Field(default=0.0, le=0, description="lower bound of the interest term (share of s)")
+    clamp_upper: float = Field(default=0.0, ge=0, description="upper bound of the interest term (share of s)")
+    scaling: float = Field(default=1.0, gt=0, description="factor of the payment (1)")
+    rate_lower: float | None = Field(default=None, description="lower bound of the rate; none = none (rate)")
+    rate_upper: float | None = Field(default=None, description="upper bound of the rate; none = none (rate)")
+
+    _sums: F8 | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.rate_lower is not None and self.rate_upper is not None and self.rate_lower > self.rate_upper:
+            raise ValueError(f"rate_lower: {self.rate_lower:g} exceeds rate_upper {self.rate_upper:g}, swap them")
+        return self
+
+    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+        """See :class:`FundingRule`; where a side is empty the oracle stands for the mid."""
+        mid = (bid + ask) / 2
+        row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
+        self._sums = row if self._sums is None else self._sums + row
+
+    def rate(self) -> F8 | None:
+        """See :class:`FundingRule`."""
+        if self._sums is None:
+            return None
+        internal, external = self._sums / self._sums[1]  # in units of the external average
+        self._sums = None
+        return self.payment(internal, external, self.interval / YEAR)
+
+    def payment(self, internal: F8, external: F8, years: float, trading: float = 1.0) -> F8:
+        """What a long of one unit pays, in the prices' unit.
+
+        Args:
+            internal: time-weighted average f of the contract's price.
+            external: time-weighted average s of the underlying's.
+            years: Δ, length of the interval.
+            trading: share of the interval that was not an auction (1).
+        """
+        carried = (1.0 + self.interest * years) * external - internal
+        gap = internal - external + np.clip(carried, self.clamp_lower * external, self.clamp_upper * external)
+        lower = -np.inf if self.rate_lower is None else self.rate_lower
+        upper = np.inf if self.rate_upper is None else self.rate_upper
+        return np.clip(gap * trading * self.scaling, lower * external, upper * external)
+
+
+def time_weighted(times: Sequence[float], prices: Sequence[float], end: float) -> float:
+    """The average of a price that holds from each time to the next, the last until the end."""
+    return float(np.average(prices, weights=np.diff([*times, end])))
