@@ -72,7 +72,7 @@ def run(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Run one market; prints a closing table, and the result folder last."""
+    """Run one market: a closing table, and the result folder last."""
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
         _plug_in(plugin)
@@ -108,7 +108,7 @@ def study(
     out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-HASH.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
 ) -> None:
-    """Run a study, many markets; prints its tables in Markdown, and the result folder last."""
+    """Run a study, many markets: its tables, and the result folder last."""
     try:
         from experiments.study import StudyError, execute, load_study
 

@@ -97,7 +97,7 @@ def _venue(frames: dict[str, Frame], money: Money) -> list[Line]:
     bare, steps = overview.one_sided(frames)
     told = ", ".join(f"{count:,} {name}" for name, count in calls.items()) if any(calls.values()) else "none"
     return [
-        ("Insurance fund", f"{money.of(before)} before, {money.of(after)} after"),
+        ("Insurance fund", f"{money.of(before)} before, {money.of(after)} after" if before or after else "none"),
         ("Margin calls", told),
         ("Book without a side", f"{bare:,} of {steps:,} steps"),
     ]

@@ -90,12 +90,8 @@ def _listing(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[
     """Instruments in an order that makes pools contiguous, and the pools of all venues, wallets last of each."""
     listed: list[tuple[int, Instrument]] = []
     pools: list[Pool] = []
-    for v, venue in enumerate(config.venues):
+    for v, (venue, parts) in enumerate(zip(config.venues, _partitions(config), strict=True)):
         start, first = len(listed), len(pools)
-        try:
-            parts = venue.engine.pools(_contracts(config, [(v, instrument) for instrument in venue.instruments]))
-        except ConfigError as error:
-            raise ConfigError([f"venues.{v}.engine.{line}" for line in error.problems]) from error
         wallet = first if len(parts) == 1 else first + len(parts)
         for part in parts:
             begin = len(listed)
@@ -106,6 +102,19 @@ def _listing(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[
             nothing = slice(len(listed), len(listed))
             pools.append(Pool(v, len(pools), nothing, slice(0, 0), wallet))
     return listed, tuple(pools)
+
+
+def _partitions(config: MarketConfig) -> list[list[list[int]]]:
+    """Each venue's instruments by pool, in its own order; problems of all venues are told at once."""
+    partitions, problems = [], []
+    for v, venue in enumerate(config.venues):
+        try:
+            partitions.append(venue.engine.pools(_contracts(config, [(v, listed) for listed in venue.instruments])))
+        except ConfigError as error:
+            problems += [f"venues.{v}.engine.{line}" for line in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return partitions
 
 
 def _members(populations: Sequence[Population]) -> tuple[tuple[slice, ...], int]:

@@ -171,6 +171,15 @@ def test_configurations_that_cannot_be(overrides: str, starts: list[str]) -> Non
     refused(call(parts[0], *(f"populations.{part}" for part in parts[1:])), starts)
 
 
+def test_problems_of_all_parts_are_told_at_once() -> None:
+    ladder = "engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}"
+    told = "engine.requirement: 'DOG' is not an instrument of this venue"
+    refused(call(f"venues.0.{ladder}", f"venues.1.{ladder}"), [f"venues.0.{told}", f"venues.1.{told}"])
+    wrong = ("venues.0.instruments.0.underlying=dog", "correlation=[[1]]", "assets=[{name: USD, price: 2}]")
+    lines = ["assets.0.price: 2", "venues.0.instruments.0.underlying: 'dog' is not", "correlation: rows of [1] numbers"]
+    refused(call(*wrong), lines)
+
+
 @pytest.mark.parametrize(("text", "told"), FILES, ids=[case[1] for case in FILES])
 def test_replays_that_cannot_be_read(text: str | None, told: str) -> None:
     if text is not None:
