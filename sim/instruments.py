@@ -93,6 +93,7 @@ def contracts_of(
         side=np.array([float(SIDES[i.option]) for _, i in listed]),
         underlyings=tuple(underlyings),
         assets=tuple(asset.name for asset in assets),
+        units=tuple(10**asset.decimals for asset in assets),
     )
 
 

@@ -62,10 +62,11 @@ class Contracts(NamedTuple):
     side: F8 = NOT_GIVEN  # (K,) CALL or PUT of an option, else nil
     underlyings: tuple[str, ...] = ()  # (U,) names
     assets: tuple[str, ...] = ()  # (C,) names, the numeraire first
+    units: tuple[int, ...] = ()  # (C,) minor units in one unit of each asset
 
     def slice(self, part: slice) -> "Contracts":
         """The same columns for some of the instruments."""
-        return self._replace(**{name: getattr(self, name)[part] for name in self._fields[:-2]})
+        return self._replace(**{name: getattr(self, name)[part] for name in self._fields[:-3]})
 
 
 class MarketView(NamedTuple):

@@ -2,12 +2,16 @@
 
 from sim.component import Component
 from sim.margin.at_entry import AtEntry
+from sim.margin.brackets import Brackets
 from sim.margin.buffered import Buffered
 from sim.margin.cash import Cash
 from sim.margin.clocked import Clocked
 from sim.margin.closing_fee import ClosingFee
 from sim.margin.compressed import Compressed
+from sim.margin.delta_adjusted import DeltaAdjusted
+from sim.margin.dynamic_haircut import DynamicHaircut
 from sim.margin.floored import Floored
+from sim.margin.haircut import Haircut
 from sim.margin.lognormal import Lognormal
 from sim.margin.models import MODELS
 from sim.margin.netting import ByUnderlying, Cross, Groups, Isolated
@@ -28,6 +32,10 @@ NETTINGS: dict[str, type[Component]] = {
 
 VALUATIONS: dict[str, type[Component]] = {
     "cash": Cash,
+    "haircut": Haircut,
+    "brackets": Brackets,
+    "dynamic": DynamicHaircut,
+    "delta_adjusted": DeltaAdjusted,
 }
 
 REQUIREMENTS: dict[str, type[Component]] = {

@@ -41,6 +41,10 @@ class ValuationComponent(Component):
         """The family as registered by now."""
         return list(margin.VALUATIONS.values())
 
+    def names(self) -> frozenset[str]:
+        """Assets and instruments that the parameters mention."""
+        return frozenset()
+
     @abstractmethod
     def haircuts(self, book: Exposure) -> Margins:
         """Amounts disallowed, (A,), minor units of the numeraire, at least nil; pure."""

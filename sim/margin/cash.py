@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from sim.margin.base import ValuationComponent
-from sim.types import SPOT, Exposure, Margins
+from sim.margin.collateral import held
+from sim.types import Exposure, Margins
 
 
 class Cash(ValuationComponent):
@@ -20,14 +20,6 @@ class Cash(ValuationComponent):
 
     def haircuts(self, book: Exposure) -> Margins:
         """The market value of all that is not cash, (A,), the same for initial and maintenance."""
-        disallowed = np.zeros(len(book.balance))
-        spot = book.market.contracts.kind == SPOT
-        for asset in range(1, book.balance.shape[1]):
-            held = book.balance[:, asset] * book.market.price[asset]
-            settled = (book.market.contracts.settle == asset) & ~spot
-            if settled.any():
-                held = held + book.value()[:, settled].sum(axis=1)
-            disallowed += np.maximum(held, 0.0)
-        if spot.any():
-            disallowed += np.maximum(book.value()[:, spot], 0.0).sum(axis=1)
+        assets, spot = held(book)
+        disallowed = assets.sum(axis=1) + spot.sum(axis=1)
         return Margins(disallowed, disallowed)

@@ -28,14 +28,20 @@ class EngineConfig(Component):
         """The netting partition of one venue's instruments, columns of ``contracts``.
 
         Raises:
-            ConfigError: if netting or requirement name instruments that the venue does not list.
+            ConfigError: if a choice names instruments or assets that the venue does not know.
         """
-        strangers = sorted(self.requirement.names() - set(contracts.names))
-        if strangers:
-            known = ", ".join(contracts.names)
-            raise ConfigError(
-                [f"requirement: {name!r} is not an instrument of this venue, use one of {known}" for name in strangers]
-            )
+        known = ", ".join(contracts.names)
+        problems = [
+            f"requirement: {name!r} is not an instrument of this venue, use one of {known}"
+            for name in sorted(self.requirement.names() - set(contracts.names))
+        ]
+        problems += [
+            f"valuation: {name!r} is neither an asset nor an instrument of this venue, use one of "
+            f"{', '.join(contracts.assets[1:] + contracts.names)}"
+            for name in sorted(self.valuation.names() - set(contracts.names) - set(contracts.assets))
+        ]
+        if problems:
+            raise ConfigError(problems)
         return self.netting.pools(contracts)
 
     def build(self, contracts: Contracts, unit: int) -> "MarginEngine":

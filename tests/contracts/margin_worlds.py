@@ -33,6 +33,8 @@ def contracts_of(rng: np.random.Generator, instruments: int, assets: int) -> Con
         tick=ones,
         lot=ones,
         max_price=np.full(instruments, 10**9, dtype=np.int64),
+        assets=("USD", "ALT")[:assets],
+        units=(UNIT, UNIT)[:assets],
     )
 
 

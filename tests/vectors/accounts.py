@@ -110,7 +110,7 @@ def _contracts(names: tuple[str, ...], tick: np.ndarray[Any, Any], lot: np.ndarr
     count = len(names)
     zero, one = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
     largest = np.full(count, 2**62, dtype=np.int64)
-    return Contracts(names, zero, zero, zero, zero + PERPETUAL, one, tick, lot, largest)
+    return Contracts(names, zero, zero, zero, zero + PERPETUAL, one, tick, lot, largest, assets=("USD",), units=(1,))
 
 
 def _market(contracts: Contracts, mark: np.ndarray[Any, Any], interest: float) -> MarketView:

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vectors import brackets, decentralised, funding, isolated, options, tails
+from vectors import brackets, collateral, decentralised, funding, isolated, options, tails
 from vectors.runner import Case, Engine, differences, load, resolve, without_misprints
 
-FAMILIES = (brackets, isolated, decentralised, options, tails, funding)
+FAMILIES = (brackets, isolated, decentralised, options, tails, funding, collateral)
 ENGINES: dict[str, Engine] = {name: engine for family in FAMILIES for name, engine in family.ENGINES.items()}
 
 NOT_YET = {
     "adl_binance",
     "adl_bitmex",
     "almgren_chriss",
-    "collateral_haircut",
     "debtrank_linear",
     "deribit_pm",
     "derive_pmrm2",

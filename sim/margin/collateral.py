@@ -1,0 +1,42 @@
+"""What an account holds besides the numeraire: the values that valuations cut."""
+
+import numpy as np
+
+from sim.types import F8, SPOT, Contracts, Exposure
+
+
+def held(book: Exposure) -> tuple[F8, F8]:
+    """Positive values of other assets, (A, C), and of spot positions, (A, K), minor units of the numeraire.
+
+    What is held of an asset includes the derivatives that settle in it, for what they cost is in its balance. The
+    numeraire's column is nil: nobody disallows cash.
+    """
+    contracts = book.market.contracts
+    spot = contracts.kind == SPOT
+    value = book.value()
+    assets = book.balance * book.market.price
+    for asset in range(1, assets.shape[1]):
+        settled = (contracts.settle == asset) & ~spot
+        if settled.any():
+            assets[:, asset] += value[:, settled].sum(axis=1)
+    assets[:, 0] = 0.0
+    return np.maximum(assets, 0.0), np.where(spot, np.maximum(value, 0.0), 0.0)
+
+
+def by_name(contracts: Contracts, shares: dict[str, float], other: float) -> tuple[F8, F8]:
+    """Shares given by name as columns: of assets, (C,), and of instruments, (K,); those not named get ``other``."""
+    assets = np.array([shares.get(name, other) for name in contracts.assets])
+    return assets, np.array([shares.get(name, other) for name in contracts.names])
+
+
+def amounts(book: Exposure, assets: F8, spot: F8) -> tuple[F8, F8]:
+    """How much is held in units of each asset, (A, C), and of each spot's underlying, (A, K).
+
+    Args:
+        book: the accounts.
+        assets: values, as :func:`held` gives them.
+        spot: values of spot positions.
+    """
+    market, units = book.market, np.array(book.market.contracts.units, dtype=np.float64)
+    lots = np.where(spot > 0, np.maximum(book.position, 0), 0)
+    return assets / (market.price * units), lots * market.contracts.lot

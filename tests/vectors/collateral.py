@@ -1,0 +1,29 @@
+"""Haircuts of collateral (margin.md §8)."""
+
+from typing import Any
+
+import numpy as np
+from vectors.accounts import Account, Leg
+from vectors.runner import Case, Engine
+
+from sim.margin.brackets import Brackets
+
+
+def haircut(inputs: Case) -> Case:
+    """Accounts that hold so many units of a token worth a dollar: what the engine's valuation lets count."""
+    ladder = zip(inputs["tier_cap_units"], inputs["discount"], strict=True)
+    rule: Any = {"brackets": {"X": [{"cap": cap, "counted": share} for cap, share in ladder]}}
+    valuation = Brackets.model_validate(rule)
+    book = Account(0.0, {"P": Leg(1, 1.0)}, {}, decimals=2).book
+    tokens = np.array([round(units * 100) for units in inputs["qty"]], dtype=np.int64)
+    contracts = book.market.contracts._replace(assets=("USD", "X"), units=(100, 100))
+    market = book.market._replace(contracts=contracts, price=np.ones(2))
+    book = book.take(np.zeros(len(tokens), dtype=np.int64))
+    book = book._replace(balance=np.stack([0 * tokens, tokens], axis=1), market=market)
+    held = book.balance[:, 1] - valuation.haircuts(book).maintenance
+    return {"weighted_units": (held / 100).tolist()}
+
+
+ENGINES: dict[str, Engine] = {
+    "collateral_haircut": haircut,
+}
