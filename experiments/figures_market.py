@@ -1,14 +1,12 @@
 """How much was held and on what margin; how liquid the market was."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from experiments.figures_style import (
-    COLOURS,
     PAGE,
     Frame,
     Frames,
@@ -17,6 +15,7 @@ from experiments.figures_style import (
     lines,
     most_liquidated,
     placed,
+    rug,
     save,
     scale,
     style,
@@ -78,19 +77,12 @@ def liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path
             axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes[1].yaxis.set_major_formatter(ScalarFormatter())
             axes[1].yaxis.set_minor_formatter(NullFormatter())
-        bare = table.loc[table["one_sided"] > 0, "at"]
-        if len(bare):
-            at, where = np.full(len(bare), 1.0), axes[1].get_xaxis_transform()
-            (rug,) = axes[1].plot(bare, at, "|", label="Book without a side", transform=where, **_RUG)
-            above(axes[1], handles=[rug])
+        rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "Book without a side")
         banded(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
         time_axis(axes[2], table)
         figure.align_ylabels(axes)
         return save(figure, folder / "liquidity", tidy(table, ["depth", "spread", "basis", "one_sided"]))
-
-
-_RUG: dict[str, Any] = {"color": COLOURS[3], "markersize": 7, "markeredgewidth": 0.8, "clip_on": False}
 
 
 def _held(steps: Frame, unit: int) -> Frame:

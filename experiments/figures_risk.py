@@ -21,6 +21,7 @@ from experiments.figures_style import (
     most_liquidated,
     nothing,
     placed,
+    rug,
     save,
     scale,
     style,
@@ -120,6 +121,7 @@ def profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
             bottom.axhline(1, color="0.4", linewidth=0.7, linestyle="--")
             top_of_it = max(1.2, 1.05 * float(known["feedback"].max()))
             bottom.set_ylim(-0.03 * top_of_it, top_of_it)  # a line at nil is a reading, not an axis
+            rug(bottom, known.loc[known["feedback"].isna(), "at"], "Nobody bids")
         time_axis(bottom, table)
         figure.align_ylabels([top, bottom])
         return save(figure, folder / "profile", tidy(known, [*columns, "feedback"]))

@@ -115,6 +115,16 @@ def banded(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.
     return True
 
 
+def rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
+    """Strokes at the top of a panel, with their legend above it; nothing where there are none."""
+    if not len(at):
+        return
+    look: dict[str, Any] = {"color": COLOURS[3], "markersize": 7, "markeredgewidth": 0.8, "clip_on": False}
+    height, where = np.full(len(at), 1.0), axes.get_xaxis_transform()
+    handles = axes.plot(at, height, "|", label=label, transform=where, **look)
+    above(axes, handles=handles)
+
+
 def above(axes: Axes, **look: Any) -> None:
     """A legend in one line above the panel, where it hides nothing."""
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0, handlelength=1.6, **look)

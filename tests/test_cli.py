@@ -229,7 +229,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "experiments.config", "sim.market", "numba"])
+@pytest.mark.parametrize("module", ["typer", "sim.market"])
 def test_an_interrupt_while_modules_load_is_answered(module: str, tmp_path: Path) -> None:
     done = python(IMPATIENT.format(name=module))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; nothing was kept\n")
