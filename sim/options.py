@@ -78,7 +78,7 @@ def implied_vol(option: Terms, price: ArrayLike) -> F8:
 def _flat(*values: ArrayLike) -> tuple[list[F8], tuple[int, ...]]:
     """Arguments as columns of one length, and the shape they broadcast to."""
     arrays = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in values))
-    return [np.ascontiguousarray(each).reshape(-1) for each in arrays], arrays[0].shape
+    return [np.array(each, order="C").reshape(-1) for each in arrays], arrays[0].shape
 
 
 @kernel

@@ -9,14 +9,17 @@ from sim.margin.clocked import Clocked
 from sim.margin.closing_fee import ClosingFee
 from sim.margin.compressed import Compressed
 from sim.margin.delta_adjusted import DeltaAdjusted
+from sim.margin.derive_pmrm2 import DerivePmrm2
 from sim.margin.dynamic_haircut import DynamicHaircut
 from sim.margin.floored import Floored
+from sim.margin.grid import Grid
 from sim.margin.haircut import Haircut
 from sim.margin.lognormal import Lognormal
 from sim.margin.models import MODELS
 from sim.margin.netting import ByUnderlying, Cross, Groups, Isolated
 from sim.margin.open_interest import OpenInterest
 from sim.margin.size_weighted import SizeWeighted
+from sim.margin.span import Span
 from sim.margin.stressed import Stressed
 from sim.margin.tail import TailRisk
 from sim.margin.tiered import Tiered
@@ -45,6 +48,9 @@ REQUIREMENTS: dict[str, type[Component]] = {
     "open_interest": OpenInterest,
     "lognormal": Lognormal,
     "size_weighted": SizeWeighted,
+    "span": Span,
+    "grid": Grid,
+    "derive_pmrm2": DerivePmrm2,
     "tail": TailRisk,
     "compressed": Compressed,
     "clocked": Clocked,

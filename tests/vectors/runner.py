@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,26 @@ def without_misprints(expected: Case) -> Case:
 
 def _corrected(key: str) -> str:
     return key.removesuffix("_printed") + "_correct"
+
+
+def without_dust(expected: Any) -> Any:
+    """Entries of lists that are no more than the rounding of the case's largest number are nil."""
+    return _dusted(expected, 1e-15 * max(_sizes(expected), default=0.0))
+
+
+def _sizes(value: Any) -> Iterator[float]:
+    if isinstance(value, (dict, list)):
+        yield from (size for item in (value.values() if isinstance(value, dict) else value) for size in _sizes(item))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield abs(value)
+
+
+def _dusted(value: Any, dust: float, listed: bool = False) -> Any:
+    if isinstance(value, dict):
+        return {key: _dusted(item, dust) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_dusted(item, dust, listed=True) for item in value]
+    return 0.0 if listed and isinstance(value, float) and abs(value) <= dust else value
 
 
 def differences(got: Any, expected: Any, tolerance: Case | None, where: str) -> list[str]:
