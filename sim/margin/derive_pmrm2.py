@@ -32,7 +32,7 @@ class DerivePmrm2(RequirementComponent):
     kind: Literal["derive_pmrm2"] = Field(default="derive_pmrm2", description="Derive's PMRM_2 (name)")
     scenarios: tuple[SkewScenario, ...] = Field(default=standard(), min_length=1, description="the grid (scenarios)")
     vol: VolShock = Field(
-        default=VolShock(up=0.5, down=0.275, least=0.45), description="what up and down mean for volatility"
+        default=VolShock(up=0.5, down=0.275, least=0.45), description="what up and down mean for volatility (component)"
     )
     skew: Skew = Field(default=Skew(), description="tilts of the smile (component)")
     discount: StaticDiscount = Field(default=StaticDiscount(), description="discount of shocked values (component)")
