@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import provenance
+from experiments import cli_backtest, provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cli_backtest.app)
 
 
 def main() -> None:

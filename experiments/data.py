@@ -35,8 +35,8 @@ def read_bars(source: str, start: datetime.date | None = None, end: datetime.dat
     Raises:
         DataError: no such source, a column is missing, no day is left, or a value breaks a rule of ``validated``.
     """
-    frame = _packaged(source.removeprefix("arch:")) if source.startswith("arch:") else _file(source)
-    day, prices = _days(source, frame), _prices(source, frame)
+    frame = table_of(source)
+    day, prices = days_of(source, frame), _prices(source, frame)
     keep = np.ones(len(day), dtype=np.bool_)
     keep &= True if start is None else ~(day < np.datetime64(start))
     keep &= True if end is None else ~(day > np.datetime64(end))
@@ -53,6 +53,15 @@ def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
         for underlying in underlyings
         if isinstance(underlying.process, Replay)
     }
+
+
+def table_of(source: str) -> pd.DataFrame:
+    """What a source holds, as it is, its days a column.
+
+    Raises:
+        DataError: no such source, or it cannot be read.
+    """
+    return _packaged(source.removeprefix("arch:")) if source.startswith("arch:") else _file(source)
 
 
 def _packaged(name: str) -> pd.DataFrame:
@@ -87,7 +96,12 @@ def _column(source: str, frame: pd.DataFrame, name: str) -> "pd.Series[float]":
     return frame[found[0]]
 
 
-def _days(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
+def days_of(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
+    """The column ``date``, in any order.
+
+    Raises:
+        DataError: there is none, or a cell is no date.
+    """
     column = _column(source, frame, "date")
     try:
         days = pd.to_datetime(column, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")

@@ -1,13 +1,15 @@
 """How far a margin moves with the cycle, and what it costs (Murphy, Vasios and Vause 2014, BoE FSP 29)."""
 
+import math
+
 import numpy as np
 
 from sim.types import B1, F8
 
 
 def peak_to_trough(margin: F8) -> float:
-    """Largest over smallest margin of the sample (T,)."""
-    return float(margin.max() / margin.min())
+    """Largest over smallest margin of the sample (T,); infinite if it ever was nil."""
+    return float(margin.max() / margin.min()) if margin.min() > 0 else math.inf
 
 
 def largest_rise(margin: F8, days: int) -> float:

@@ -1,0 +1,87 @@
+"""The command ``deleverage backtest``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BAD_INPUT = 2
+
+app = typer.Typer()
+
+
+@app.command()
+def backtest(
+    data: Annotated[str | None, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")] = None,
+    engines: Annotated[str | None, typer.Option(help="Names with commas between; default the published table.")] = None,
+    *,
+    window: Annotated[int, typer.Option(min=1, help="Look-back, and days nobody is judged on.")] = 500,
+    confidence: Annotated[str, typer.Option(help="Share of days to cover; several with commas between.")] = "0.99",
+    horizon: Annotated[str, typer.Option(help="Days a loss accrues; several with commas between.")] = "1",
+    weights: Annotated[str | None, typer.Option(help="Of several columns, with commas between; default equal.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for table, CSV, LaTeX, JSON and figure.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+) -> None:
+    """Judge margin engines on a return series: coverage, procyclicality, cost."""
+    with _answering():
+        from experiments import backtest_report
+        from experiments.backtest import judge
+        from experiments.backtest_engines import ALL, Scope, engines_of
+        from experiments.series import read_series
+        from sim.errors import ConfigError
+
+        if data is None:
+            raise ConfigError(["--data: none given, name a series such as arch:sp500"])
+        scope = Scope(window, _numbers("confidence", confidence, 0.5, 1), _whole("horizon", horizon))
+        chosen = engines_of(_words(engines) if engines else ALL, scope)
+        series = read_series(data)
+        shares = None if weights is None else _numbers("weights", weights, -1e3, 1e3)
+        judged = judge(chosen, series, window=window, weights=shares)
+        if out is not None:
+            backtest_report.write(judged, series, out, source=data, overwrite=overwrite)
+        typer.echo(backtest_report.as_json(judged) if json else backtest_report.text(judged))
+        if out is not None and not json:
+            typer.echo(f"\n{out}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(option: str, text: str, low: float, high: float) -> tuple[float, ...]:
+    """Numbers from ``low`` to below ``high``."""
+    from sim.errors import ConfigError
+
+    try:
+        values = tuple(float(word) for word in _words(text))
+    except ValueError:
+        values = ()
+    if not values or not all(low <= value < high for value in values):
+        raise ConfigError(
+            [f"--{option}: '{text}', must be numbers from {low:g} to below {high:g}, write 0.99 or 0.95,0.99"]
+        )
+    return values
+
+
+def _whole(option: str, text: str) -> tuple[int, ...]:
+    from sim.errors import ConfigError
+
+    values = tuple(int(word) if word.isdecimal() else 0 for word in _words(text))
+    if not values or not all(values):
+        raise ConfigError([f"--{option}: '{text}', must be whole numbers from 1 on, write 1 or 1,10"])
+    return values
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Bad input is told in a line and leaves with its code."""
+    from sim.errors import ConfigError, DataError, OutputError
+
+    try:
+        yield
+    except (ConfigError, DataError, OutputError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(BAD_INPUT) from error

@@ -1,0 +1,53 @@
+"""Procyclicality and coverage of margin on the S&P 500, 1999-2018, as published (targets A6)."""
+
+import json
+
+import pytest
+
+from experiments.backtest import Judged, judge
+from experiments.backtest_engines import ALL, Scope, engines_of
+from experiments.backtest_report import as_json, text
+from experiments.series import read_series
+
+PRINTED = {
+    "ewma_97": (12.8, 0.060, 0.0242, 0.0203),
+    "hs_500": (4.2, 0.022, 0.0302, 0.0161),
+    "fhs_97": (13.4, 0.077, 0.0289, 0.0132),
+    "fhs_stressed": (5.8, 0.073, 0.0458, 0.0018),
+}
+"""Peak over trough, largest rise over 30 days, mean margin, share of days with a breach."""
+
+
+def agrees(judged: Judged) -> None:
+    swing, rise, mean, breach = PRINTED[judged.engine.name]
+    figures = judged.figures
+    assert figures["peak_to_trough"] == pytest.approx(swing, rel=0.012)  # printed to three digits, or two
+    assert figures["max_rise_30d"] == pytest.approx(rise, abs=0.0006)
+    assert figures["mean_margin"] == pytest.approx(mean, rel=0.01)
+    assert figures["breach_rate"] == pytest.approx(breach, abs=0.0005)
+
+
+def test_two_printed_rows() -> None:
+    names = ("ewma_97", "fhs_97")
+    for judged in judge(engines_of(names, Scope()), read_series("arch:sp500"), window=500):
+        agrees(judged)
+
+
+@pytest.mark.slow
+def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Printed rows, and the orderings that are robust: who swings most, who covers, what tools cost."""
+    table = judge(engines_of(ALL, Scope()), read_series("arch:sp500"), window=500)
+    with capsys.disabled():
+        print(f"\n{text(table)}")
+    told = {each["name"]: each for each in json.loads(as_json(table))}
+    assert tuple(told) == ALL
+    for judged in table:
+        if judged.engine.name in PRINTED:
+            agrees(judged)
+    swing = {name: each["peak_to_trough"] for name, each in told.items()}
+    assert swing["fhs_97"] > swing["ewma_97"] > swing["ewma_99"] > swing["hs_500"] > swing["flat"] == 1
+    assert min(("ewma_97", "ewma_99", "hs_500", "fhs_97"), key=lambda name: told[name]["breach_rate"]) == "fhs_97"
+    for tool in ("fhs_floor", "fhs_stressed", "fhs_buffer"):
+        assert swing[tool] < swing["fhs_97"]
+        assert told[tool]["mean_margin"] > told["fhs_97"]["mean_margin"]
+    assert (told["fhs_floor"]["days"], told["fhs_97"]["days"]) == (4031, 4530)
