@@ -99,6 +99,9 @@ class Keeper:
         wanted = (1 + self.rule.headroom) * initial
         holds = (accounts.position[:, columns] != 0).any(axis=1, keepdims=True)
         short = holds & (initial > 0) & (equity < wanted)
+        if not short.any():
+            self._mood[:], self._trims = CALM, Orders.join([])
+            return Payments.join([])
         acts = self._moods(np.any(short, axis=1), draws)
         share = np.divide(equity, wanted, out=np.ones_like(equity), where=short)
         self._trims = self._trimmed(np.flatnonzero(acts & (self._mood == TRIMS)), accounts, share)
@@ -142,6 +145,8 @@ class Keeper:
         moves = draws[:, MOVE] < max(self._renews, self._takes)
         rows = np.flatnonzero(moves)
         rows = rows[(accounts.position[rows] == 0).all(axis=1)]
+        if not rows.size:
+            return Payments.join([])
         start, wealth = self.start[rows].sum(axis=1), accounts.equity[rows].sum(axis=1)
         ruined = rows[(wealth < self.rule.ruin * start) & (draws[rows, MOVE] < self._renews)]
         rich = rows[(wealth >= self.rule.success * start) & (draws[rows, MOVE] < self._takes)]

@@ -165,6 +165,8 @@ class Leveraged(Behaviour):
         hazards = self._hazards(outlook)
         due = self._overdue(flat, outlook.tick)
         rows = np.flatnonzero(flat & ((draws[:, ENTER] < hazards.max()) | due))
+        if not rows.size:
+            return Orders.join([])
         columns = (draws[rows, WHICH] * len(instruments)).astype(np.int64)
         keen = due[rows] | (draws[rows, ENTER] < hazards[columns])
         opinion = self._opinions(rows, columns, outlook, draws[rows, SIDE])
@@ -204,10 +206,8 @@ class Leveraged(Behaviour):
         places, columns = np.nonzero(held[rows])
         rows = rows[places]
         exits = Orders.of(rows, instruments[columns], -held[rows, columns], 0, MARKET | REDUCE_ONLY)
-        if self._keeper is None:
-            return exits
-        trims = self._keeper.trims(outlook.tick)
-        return Orders.join([exits, trims.take(~leaves[trims.owner])])
+        trims = Orders.join([]) if self._keeper is None else self._keeper.trims(outlook.tick)
+        return Orders.join([exits, trims.take(~leaves[trims.owner])]) if trims.owner.size else exits
 
     def _settled(self, held: I8, paid: I8, lot: float) -> B1:
         """Whose position of an instrument is beyond take-profit or stop; ``paid`` is its value at entry."""

@@ -7,6 +7,9 @@ import numpy as np
 
 from sim.types import B1, I8, columns
 
+NOTHING: I8 = np.empty(0, dtype=np.int64)
+NOTHING.flags.writeable = False
+
 
 class Payments(NamedTuple):
     """Cash that owners move, one row each, minor units of the numeraire (AGT-7).
@@ -29,8 +32,8 @@ class Payments(NamedTuple):
     @classmethod
     def join(cls, parts: "Sequence[Payments]") -> "Payments":
         """Several batches, one after another."""
-        nothing = [np.empty((len(cls._fields), 0), dtype=np.int64)]
-        return cls(*np.concatenate([*nothing, *(np.stack(part) for part in parts)], axis=1))
+        full = [part for part in parts if part.owner.size]
+        return cls(*(np.concatenate(parts) for parts in zip(*full, strict=True))) if full else cls(*[NOTHING] * 5)
 
     def take(self, rows: I8 | B1) -> "Payments":
         """Some of the payments."""

@@ -22,6 +22,8 @@ def exchange(market: "Market") -> None:
     if not any(population.paying for population in market.populations):
         return
     payments = _asked(market)
+    if not payments.owner.size:
+        return
     for venue in market.venues:
         here = payments.take(payments.venue == venue.number)
         free, arriving = here.instrument == NOBODY, here.amount > 0
