@@ -15,15 +15,13 @@ class SizeWeighted(RequirementComponent):
     """N x max(ratio, 0.8 ratio + imf x sqrt(size)) per leg, size in units of the underlying; legs add up.
 
     Convex in size: two halves ask less than the whole. Source: drift-labs/protocol-v2, state/perp_market.rs
-    ``get_margin_ratio`` and math/margin.rs (2025).
+    ``get_margin_ratio`` and math/margin.rs; the defaults are those of its tests (2025).
     """
 
     kind: Literal["size_weighted"] = Field(default="size_weighted", description="ratios by the root of size (name)")
-    initial: float = Field(default=0.05, gt=0, description="initial ratio of a small position (ratio)")
-    maintenance: float = Field(default=0.03, ge=0, description="maintenance ratio of a small position (ratio)")
-    imf: float = Field(
-        default=0.00006, ge=0, description="increase of the ratio (per root of a unit of the underlying)"
-    )
+    initial: float = Field(default=0.1, gt=0, description="initial ratio of a small position (ratio)")
+    maintenance: float = Field(default=0.05, ge=0, description="maintenance ratio of a small position (ratio)")
+    imf: float = Field(default=0.001, ge=0, description="increase of the ratio (per root of a unit of the underlying)")
 
     @model_validator(mode="after")
     def _initial_is_more(self) -> Self:
