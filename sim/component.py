@@ -15,6 +15,13 @@ class Component(BaseModel):
         """What a field of an abstract class may hold: the registered classes of its family."""
         return []
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same, in whatever state."""
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
