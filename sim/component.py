@@ -20,6 +20,7 @@ class Component(BaseModel):
         return type(self) is type(other) and self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
+        """Of what it says."""
         return hash((type(self), *self.__dict__.values()))
 
     if not TYPE_CHECKING:
