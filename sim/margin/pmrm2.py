@@ -33,7 +33,7 @@ class Skew(Component):
     linear_slope: float = Field(default=-0.05, description="its change per root of a year (share)")
     abs_base: float = Field(default=0.15, description="cap of the tilt of both wings at expiry (share)")
     abs_slope: float = Field(default=-0.05, description="its change per root of a year (share)")
-    least: float = Field(default=0.01, gt=0, description="smallest k* (log-moneyness)")
+    least: float = Field(default=0.01, ge=0, description="smallest k* (log-moneyness)")
     width: float = Field(default=4.0, ge=0, description="k* in standard deviations (ratio)")
     level: float = Field(default=0.6, ge=0, description="volatility that a standard deviation is of (annualised)")
     term: float = Field(default=-0.1, description="its change per root of a year (annualised volatility)")
@@ -45,8 +45,10 @@ class Skew(Component):
         cap = (self.linear_slope if linear else self.abs_slope) * root + (self.linear_base if linear else self.abs_base)
         turn = np.maximum(self.least, root * self.width * (self.level + root * self.term))
         k = k if linear else np.abs(k)
-        # a cap below nil turns the tilt round, as in the contract
-        tilt = np.where(k >= 0, np.minimum(cap, k * cap / turn), np.maximum(-cap, k * cap / turn))
+        slope = k * cap / np.where(turn > 0, turn, 1.0)
+        # a cap below nil turns the tilt round, as in the contract; without a k* the whole cap stands
+        tilt = np.where(k >= 0, np.minimum(cap, slope), np.maximum(-cap, slope))
+        tilt = np.where(turn > 0, tilt, np.sign(k) * cap)
         return vol * np.maximum(1.0 + tilt, 0.0)
 
 
@@ -75,7 +77,7 @@ class Basis(Component):
     """Loss of each expiry by the worse of two moves of its forward alone, x (add + mult x T); gains count nothing."""
 
     up: float = Field(default=0.045, gt=0, description="rise of the forward (share)")
-    down: float = Field(default=-0.045, gt=-1, lt=0, description="fall of the forward (share)")
+    down: float = Field(default=-0.045, ge=-1, lt=0, description="fall of the forward (share)")
     add: float = Field(default=0.5, ge=0, description="factor on the loss (ratio)")
     mult: float = Field(default=2.0, ge=0, description="factor on the loss per year to expiry (ratio)")
 

@@ -24,7 +24,7 @@ DAYS = YEAR / 86_400.0
 class Scenario(Component):
     """One move of an underlying with its volatilities."""
 
-    move: float = Field(gt=-1, description="relative move of the price (share)")
+    move: float = Field(ge=-1, description="relative move of the price (share)")
     vol: Literal["up", "none", "down"] = Field(default="none", description="volatility with it (direction)")
     weight: float = Field(default=1.0, ge=0, description="factor on the gain or loss, below 1 in tails (ratio)")
 
@@ -52,14 +52,15 @@ class VolShock(Component):
     down: float = Field(default=0.22, ge=0, description="fall at 30 days (share)")
     short_power: float = Field(default=0.3, ge=0, description="power up to 30 days (exponent)")
     long_power: float = Field(default=0.13, ge=0, description="power beyond (exponent)")
-    floor: float = Field(default=86_400.0, gt=0, description="shorter times to expiry count as this (s)")
+    floor: float = Field(default=86_400.0, ge=0, description="shorter times to expiry count as this (s)")
     least: float = Field(default=0.0, ge=0, description="volatility after a rise is no less (annualised volatility)")
 
     def scale(self, years: F8) -> F8:
-        """What the moves are multiplied by; nil for what never expires."""
+        """What the moves are multiplied by; nil for what never expires, and at expiry."""
         days = np.maximum(years * DAYS, self.floor / 86_400.0)
         power = np.where(years * DAYS <= 30, self.short_power, self.long_power)
-        return np.where(np.isinf(days), 0.0, (30.0 / days) ** power)
+        moving = np.isfinite(days) & (days > 0)
+        return np.where(moving, (30.0 / np.where(moving, days, 30.0)) ** power, 0.0)
 
     def shocked(self, vol: F8, years: F8, direction: Sequence[str]) -> F8:
         """Volatilities (K,) of options with some time to go, moved in each of S directions, (S, K)."""
