@@ -8,12 +8,15 @@ from sim.margin.cash import Cash
 from sim.margin.clocked import Clocked
 from sim.margin.closing_fee import ClosingFee
 from sim.margin.compressed import Compressed
+from sim.margin.concentration import Concentration
 from sim.margin.delta_adjusted import DeltaAdjusted
 from sim.margin.derive_pmrm2 import DerivePmrm2
 from sim.margin.dynamic_haircut import DynamicHaircut
 from sim.margin.floored import Floored
+from sim.margin.gap import Gap
 from sim.margin.grid import Grid
 from sim.margin.haircut import Haircut
+from sim.margin.liquidity import Liquidity
 from sim.margin.lognormal import Lognormal
 from sim.margin.models import MODELS
 from sim.margin.netting import ByUnderlying, Cross, Groups, Isolated
@@ -21,8 +24,10 @@ from sim.margin.open_interest import OpenInterest
 from sim.margin.size_weighted import SizeWeighted
 from sim.margin.span import Span
 from sim.margin.stressed import Stressed
+from sim.margin.summed import Summed
 from sim.margin.tail import TailRisk
 from sim.margin.tiered import Tiered
+from sim.margin.wrong_way import WrongWay
 
 __all__ = ["MODELS", "NETTINGS", "REQUIREMENTS", "VALUATIONS"]
 
@@ -53,6 +58,11 @@ REQUIREMENTS: dict[str, type[Component]] = {
     "derive_pmrm2": DerivePmrm2,
     "tail": TailRisk,
     "compressed": Compressed,
+    "sum": Summed,
+    "liquidity": Liquidity,
+    "concentration": Concentration,
+    "gap": Gap,
+    "wrong_way": WrongWay,
     "clocked": Clocked,
     "floored": Floored,
     "stressed": Stressed,

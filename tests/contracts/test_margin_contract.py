@@ -33,6 +33,12 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "stressed": [{"inner": TAIL, "every": 60}],
     "floored": [{"inner": TAIL, "every": 60, "window": 600, "least": 60}],
     "buffered": [{"inner": TAIL, "every": 60, "window": 600, "least": 60}],
+    "at_entry": [{}, {"inner": TIERED}],
+    "closing_fee": [{}, {"inner": TIERED, "fee": 0.01}],
+    "open_interest": [{}, {"lower": 1e6, "upper": 1e8, "fraction": 1.0}],
+    "lognormal": [{}, {"factors": (0.1, 0.12), "slippage_on": "riskiest"}, {"sigma": 1.0, "funding_factor": 0.9}],
+    "sum": [{"parts": [TIERED, {"kind": "liquidity"}, {"kind": "gap"}, {"kind": "wrong_way"}]}],
+    "concentration": [{"threshold": 0.0, "least": 1}],
     "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
 

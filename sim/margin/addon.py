@@ -1,0 +1,38 @@
+"""What add-ons share: an amount per leg that is asked to open and to keep alike."""
+
+from abc import abstractmethod
+
+from sim.margin import legs
+from sim.margin.base import RequirementComponent
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class AddOn(RequirementComponent):
+    """A requirement meant to be added to another by ``sum``; it learns nothing. Ours by definition, not any venue's."""
+
+    @abstractmethod
+    def legs(self, book: Exposure) -> F8:
+        """What each leg asks, (A, K), minor units of the numeraire."""
+
+    def bind(self, contracts: Contracts, unit: int) -> "AddOnMargin":
+        """See :class:`RequirementComponent`."""
+        return AddOnMargin(self)
+
+
+class AddOnMargin:
+    """An add-on for one pool's instruments."""
+
+    def __init__(self, rule: AddOn) -> None:
+        self.rule = rule
+
+    def observe(self, market: MarketView) -> None:
+        """Nothing to learn: what it needs is in the view that books come with."""
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over positions, (A,)."""
+        total = self.rule.legs(book).sum(axis=1)
+        return Margins(total, total)
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's part of the sum, (A, K)."""
+        return legs.shares(self.rule.legs(book), legs.gross(book))

@@ -1,0 +1,28 @@
+"""Concentration add-on: for accounts that are a large part of the market."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import legs
+from sim.margin.addon import AddOn
+from sim.types import F8, Exposure
+
+
+class Concentration(AddOn):
+    """N x rate x (sqrt(lots / open interest) - sqrt(threshold))+ per leg.
+
+    Convex in size, nil below the threshold. Open interest counts as at least ``least``.
+    """
+
+    kind: Literal["concentration"] = Field(default="concentration", description="add-on for a large part (name)")
+    rate: float = Field(default=0.5, ge=0, description="asked of who holds everything, threshold apart (share)")
+    threshold: float = Field(default=0.01, ge=0, le=1, description="part of open interest that is not charged (share)")
+    least: float = Field(default=10_000.0, gt=0, description="open interest counted at least (lots)")
+
+    def legs(self, book: Exposure) -> F8:
+        """See :class:`AddOn`."""
+        part = np.abs(book.position) / np.maximum(book.market.open_interest, self.least)
+        beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
+        return legs.notional(book) * self.rate * beyond

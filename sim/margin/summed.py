@@ -1,0 +1,55 @@
+"""Requirements that add up: a base and its add-ons."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import legs
+from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.protocols import Requirement
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class Summed(RequirementComponent):
+    """The sum of its parts, initial and maintenance alike."""
+
+    kind: Literal["sum"] = Field(default="sum", description="requirements added up (name)")
+    parts: tuple[AnyRequirement, ...] = Field(min_length=1, description="what is added (components)")
+
+    def names(self) -> frozenset[str]:
+        """Instruments that any part mentions."""
+        return frozenset[str]().union(*(part.names() for part in self.parts))
+
+    def look_back(self) -> float:
+        """The longest of any part."""
+        return max(part.look_back() for part in self.parts)
+
+    def bind(self, contracts: Contracts, unit: int) -> "SummedMargin":
+        """See :class:`RequirementComponent`."""
+        return SummedMargin([part.bind(contracts, unit) for part in self.parts])
+
+
+class SummedMargin:
+    """The parts of one pool."""
+
+    def __init__(self, parts: Sequence[Requirement]) -> None:
+        self.parts = parts
+
+    def observe(self, market: MarketView) -> None:
+        """Every part learns."""
+        for part in self.parts:
+            part.observe(market)
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over parts, (A,)."""
+        each = [part.margins(book) for part in self.parts]
+        return Margins(sum(one.initial for one in each), sum(one.maintenance for one in each))  # type: ignore[arg-type]
+
+    def shares(self, book: Exposure) -> F8:
+        """Shares of the parts, weighted by their maintenance."""
+        mixed = np.zeros(book.position.shape)
+        for part in self.parts:
+            mixed += part.shares(book) * part.margins(book).maintenance[:, None]
+        return legs.shares(mixed, legs.gross(book))
