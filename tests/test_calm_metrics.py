@@ -23,6 +23,7 @@ def frames() -> dict[str, pd.DataFrame]:
         "depth_near": [10, 10, 10, 10],
         "open_interest": [20, 20, 20, 20],
         "volume": [5, 10, 15, 10],
+        "markout": [-10, 20, -30, 0],
         "liquidated": [0, 1, 0, 1],
         "adl": [0, 0, 2, 0],
         "equity": [4_000, 4_400, 4_000, 4_400],
@@ -42,6 +43,7 @@ def test_health_of_a_day_of_four_steps() -> None:
     assert found.depth_ratio == pytest.approx(5.5)
     assert found.turnover == pytest.approx(2.0)
     assert found.leverage == pytest.approx(0.5)
+    assert found.markout == pytest.approx(-20 / (5 * 100 + 10 * 110 + 15 * 100 + 10 * 110))
 
 
 def test_what_came_before_does_not_count() -> None:

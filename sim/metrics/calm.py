@@ -37,6 +37,7 @@ class Health(NamedTuple):
     depth_ratio: float  # median of depth within 1% over depth within 0.1% of the mark
     turnover: float  # lots a day over open interest
     leverage: float  # open interest over equity
+    markout: float  # what resting orders gained at the mark after each step, share of the volume (BOOK-2)
 
 
 def facts(prices: F8, dt: float) -> Facts:
@@ -86,7 +87,19 @@ def health(frames: Frames, instrument: str, worth: float, since: int = 1) -> Hea
         depth_ratio=float((steps["depth"] / steps["depth_near"]).median()),
         turnover=float(steps["volume"].sum() / days / held),
         leverage=float((steps["open_interest"] * steps["mark"] * worth / steps["equity"]).mean()),
+        markout=markout(steps, worth),
     )
+
+
+def markout(steps: pd.DataFrame, worth: float) -> float:
+    """What resting orders gained at the mark after each step, over the notional traded; below nil = picked off.
+
+    Args:
+        steps: rows of one instrument.
+        worth: minor units of the numeraire that a lot is worth per unit of price.
+    """
+    traded = float((steps["volume"] * steps["mark"]).sum()) * worth
+    return float(steps["markout"].sum()) / traded if traded else 0.0
 
 
 def _steps(frames: Frames, instrument: str, since: int) -> tuple[pd.DataFrame, float]:
