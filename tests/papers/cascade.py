@@ -59,6 +59,7 @@ class Cast:
     count: int = 1
     traits: int = 0
     width: int = 0
+    paying: int = 0
     latency: int = 0
     fund_of: str = ""
 
