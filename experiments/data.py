@@ -17,6 +17,9 @@ from sim.prices.underlying import Underlying
 PACKAGED = ("sp500", "nasdaq", "wti", "vix")
 """Daily series that arch ships: US dollars or index points. wti and vix have closes only."""
 
+VIX = "arch:vix"
+"""Implied volatility of the S&P 500, 2014 to 2018: a run that needs it on other days is refused, not shortened."""
+
 COLUMNS = ("open", "high", "low", "close")
 
 
@@ -47,12 +50,19 @@ def read_bars(source: str, start: datetime.date | None = None, end: datetime.dat
 
 
 def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
-    """The bars of every replay among the underlyings, by name of underlying."""
-    return {
-        underlying.name: read_bars(underlying.process.source, underlying.process.start, underlying.process.end)
-        for underlying in underlyings
-        if isinstance(underlying.process, Replay)
-    }
+    """The bars of every replay among the underlyings, by name of underlying.
+
+    Raises:
+        DataError: see ``read_bars``; or the VIX is replayed beside days it does not have.
+    """
+    replays = {each.name: each.process for each in underlyings if isinstance(each.process, Replay)}
+    bars = {name: read_bars(each.source, each.start, each.end) for name, each in replays.items()}
+    for index in (name for name, each in replays.items() if each.source == VIX):
+        for name, each in bars.items():
+            if each.day[0] < bars[index].day[0] or each.day[-1] > bars[index].day[-1]:
+                told = f"{index}: {VIX} has {bars[index].day[0]} to {bars[index].day[-1]} only, {name} runs"
+                raise DataError(f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within 2014 to 2018")
+    return bars
 
 
 def table_of(source: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from sim.component import Component
 from sim.margin.at_entry import AtEntry
+from sim.margin.avsl import AvslInspired
 from sim.margin.brackets import Brackets
 from sim.margin.buffered import Buffered
 from sim.margin.cash import Cash
@@ -16,11 +17,13 @@ from sim.margin.floored import Floored
 from sim.margin.gap import Gap
 from sim.margin.grid import Grid
 from sim.margin.haircut import Haircut
+from sim.margin.liquidation_buffer import LiquidationBuffer
 from sim.margin.liquidity import Liquidity
 from sim.margin.lognormal import Lognormal
 from sim.margin.models import MODELS
 from sim.margin.netting import ByUnderlying, Cross, Groups, Isolated
 from sim.margin.open_interest import OpenInterest
+from sim.margin.scaled import Scaled
 from sim.margin.size_weighted import SizeWeighted
 from sim.margin.span import Span
 from sim.margin.stressed import Stressed
@@ -67,4 +70,7 @@ REQUIREMENTS: dict[str, type[Component]] = {
     "floored": Floored,
     "stressed": Stressed,
     "buffered": Buffered,
+    "scaled": Scaled,
+    "avsl_inspired": AvslInspired,
+    "liquidation_buffer": LiquidationBuffer,
 }

@@ -7,12 +7,14 @@ from sim.prices.heston import Heston
 from sim.prices.merton_jump import MertonJump
 from sim.prices.replay import Replay
 from sim.prices.stress import Depeg, Move, Volatility, Withdrawal
+from sim.prices.variance_index import VarianceIndex
 
 PROCESSES: dict[str, type[Component]] = {
     "gbm": Gbm,
     "merton_jump": MertonJump,
     "garch_t": GarchT,
     "heston": Heston,
+    "variance_index": VarianceIndex,
     "replay": Replay,
 }
 

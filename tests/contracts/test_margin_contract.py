@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from sim import margin
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
+from sim.margin.walk import walk
 from sim.protocols import Requirement
 from sim.types import Exposure, Margins
 
@@ -39,6 +40,9 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "lognormal": [{}, {"factors": (0.1, 0.12), "slippage_on": "riskiest"}, {"sigma": 1.0, "funding_factor": 0.9}],
     "sum": [{"parts": [TIERED, {"kind": "liquidity"}, {"kind": "gap"}, {"kind": "wrong_way"}]}],
     "concentration": [{"threshold": 0.0, "least": 1}],
+    "scaled": [{"inner": TAIL, "reference": 0.2, "half_life": 600, "power": 1.5}],
+    "avsl_inspired": [{"inner": TIERED, "reference": 0.2, "half_life": 600}],
+    "liquidation_buffer": [{"inner": TIERED, "participation": 0.01}],
     "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
 
@@ -160,6 +164,16 @@ def test_nothing_is_known_before_it_is_observed(rule: RequirementComponent, seed
     equal(left.margins(book), kept)
     right.observe(market_of(rng, view.contracts, len(view.price), tick=2))
     equal(left.margins(book), kept)
+
+
+@every
+def test_margins_follow_from_the_past_alone(rule: RequirementComponent) -> None:
+    """The look-ahead detector: returns after a step scrambled, and no margin up to it moves."""
+    returns = 0.01 * np.random.default_rng(3).standard_t(4, (80, 1))
+    later = returns.copy()
+    later[60:] = -3 * np.random.default_rng(4).permutation(later[60:])
+    paths = [walk(rule, each, dt=60.0) for each in (returns, later)]
+    np.testing.assert_array_equal(paths[0][:61], paths[1][:61])
 
 
 @every

@@ -15,6 +15,7 @@ PARAMETERS = {
     "merton_jump": {"volatility": 0.5, "intensity": 2.0, "jump_mean": -0.01, "jump_sd": 0.02},
     "garch_t": {"volatility": 0.6},
     "heston": {"volatility": 0.6},
+    "variance_index": {"volatility": 0.6, "premium": 0.02},
     "replay": {"source": "none.csv", "day": 86_400},
 }
 EFFECTS = {

@@ -1,0 +1,83 @@
+"""What closing a position is likely to cost, by volatility and depth, added to an inner requirement."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import legs
+from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.realised import YEAR, Realised
+from sim.protocols import Requirement
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class LiquidationBuffer(RequirementComponent):
+    """M + sum over legs of notional x min(cap, half the spread + z x volatility x sqrt(time to close)).
+
+    Time to close = ``refill`` x lots ÷ (participation x depth within 1%), so the buffer grows faster than the position.
+    Our own definition: no clearing house or venue publishes its liquidity add-on with numbers. Spread, depth and
+    volatility are those of the engine's last look, once a step; without a book the cap is asked, and before the first
+    look nothing.
+    """
+
+    kind: Literal["liquidation_buffer"] = Field(default="liquidation_buffer", description="cost of closing (name)")
+    inner: AnyRequirement = Field(description="the requirement that is added to (component)")
+    participation: float = Field(default=0.2, gt=0, le=1, description="of the depth, in which one would close (share)")
+    refill: float = Field(default=300, gt=0, description="time in which taken depth comes back (s)")
+    z: float = Field(default=2.33, ge=0, description="standard deviations that are covered (1)")
+    half_life: float = Field(default=86_400, gt=0, description="memory of realised volatility (s)")
+    reference: float = Field(default=0.5, gt=0, description="volatility it starts from (annualised)")
+    cap: float = Field(default=0.2, ge=0, le=1, description="most that is added (share of notional)")
+
+    def names(self) -> frozenset[str]:
+        """Instruments that the inner parameters mention."""
+        return self.inner.names()
+
+    def look_back(self) -> float:
+        """That of the inner requirement."""
+        return self.inner.look_back()
+
+    def bind(self, contracts: Contracts, unit: int) -> "LiquidationBufferMargin":
+        """See :class:`RequirementComponent`."""
+        return LiquidationBufferMargin(self, self.inner.bind(contracts, unit), contracts)
+
+
+class LiquidationBufferMargin:
+    """One pool's books and volatilities at work."""
+
+    def __init__(self, rule: LiquidationBuffer, inner: Requirement, contracts: Contracts) -> None:
+        self.rule, self.inner = rule, inner
+        self.realised = Realised(contracts, rule.half_life, rule.reference)
+        self.spread: F8 | None = None  # (K,) half of it, share of the mark
+        self.depth = np.zeros(len(contracts.names))
+
+    def observe(self, market: MarketView) -> None:
+        """The inner requirement learns; spread, depth and volatility are noted."""
+        self.inner.observe(market)
+        self.realised.observe(market)
+        self.spread = np.nan_to_num((market.ask - market.bid) / (2 * market.mark))
+        self.depth = np.nan_to_num(market.depth)
+
+    def _legs(self, book: Exposure) -> F8:
+        """What is added for each leg, (A, K)."""
+        if self.spread is None:
+            return np.zeros(book.position.shape)
+        rule = self.rule
+        lots = np.abs(book.position)
+        pace = rule.participation * self.depth / rule.refill  # lots a second
+        with np.errstate(divide="ignore", invalid="ignore"):
+            years = np.where(lots > 0, lots / pace, 0.0) / YEAR
+        rate = self.spread + rule.z * self.realised.volatility * np.sqrt(years)
+        return legs.notional(book) * np.minimum(rate, rule.cap)
+
+    def margins(self, book: Exposure) -> Margins:
+        """The inner margins and the buffer, (A,)."""
+        initial, maintenance = self.inner.margins(book)
+        buffer = self._legs(book).sum(axis=1)
+        return Margins(initial + buffer, maintenance + buffer)
+
+    def shares(self, book: Exposure) -> F8:
+        """Inner shares of the inner maintenance, and each leg's own buffer."""
+        own = self.inner.shares(book) * self.inner.margins(book).maintenance[:, None]
+        return legs.shares(own + self._legs(book), legs.gross(book))

@@ -1,0 +1,34 @@
+"""An index of implied volatility: Heston's variance plus a premium."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.prices.heston import diffuse
+from sim.prices.process import Process, Tape
+from sim.types import F8
+
+
+class VarianceIndex(Process):
+    """Index ~ sqrt(v + premium), dv = reversion (volatility² - v) dt + vol_of_vol sqrt(v) dB (full-truncation Euler).
+
+    For an underlying that is not a price but a level of volatility, in percent a year: give it as ``start`` 100 x
+    sqrt(volatility² + premium), and correlate it with the prices it is about. Engines look at it by name; nothing need
+    be listed on it. That implied exceeds expected variance by a premium is Carr and Wu (2009, Rev. Financial Studies).
+    """
+
+    kind: Literal["variance_index"] = "variance_index"
+    volatility: float = Field(gt=0, description="square root of the mean variance (1/sqrt(year))")
+    reversion: float = Field(default=5.0, gt=0, description="speed at which variance returns to its mean (1/year)")
+    vol_of_vol: float = Field(default=0.5, ge=0, description="volatility of variance, at a variance of 1 (1/year)")
+    premium: float = Field(default=0.01, gt=0, description="implied less expected variance (1/year)")
+
+    def increments(self, z: F8, tape: Tape) -> F8:
+        """Log changes of the index per step, (steps,)."""
+        years = self.years(tape.dt)
+        swing = self.vol_of_vol * math.sqrt(years)
+        variance = diffuse(np.append(z, 0.0), self.volatility**2, self.reversion * years, swing)
+        increments: F8 = np.diff(np.log(variance + self.premium)) / 2
+        return increments
