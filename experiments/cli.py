@@ -103,7 +103,9 @@ def run(
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="A packaged study (deleverage configs lists them as studies/NAME).")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to every run.")] = None,
     *,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Replications, in place of the study's.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes; default one per processor.")] = os.cpu_count() or 1,
     out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-HASH.")] = None,
@@ -113,8 +115,9 @@ def study(
     try:
         from experiments.study import StudyError, execute, load_study
 
+        settings = load_study(name, overrides or (), seeds=seeds, quick=quick)
         try:
-            outcome = execute(load_study(name, quick=quick), jobs=jobs, out=out, overwrite=overwrite)
+            outcome = execute(settings, jobs=jobs, out=out, overwrite=overwrite)
         except StudyError as error:
             _say(f"study failed: {error}")
             raise typer.Exit(FAILED) from error

@@ -18,6 +18,8 @@ def row(cells: Sequence[str]) -> str:
 
 def cell(found: Estimate, *, signed: bool = False) -> str:
     """Mean and interval with the digits that the interval leaves meaning, as ``1.35 (1.28 to 1.41)``."""
+    if math.isnan(found.mean):
+        return "none"
     width = found.high - found.low
     if math.isnan(width) or not width:
         return _number(found.mean, 2 if found.mean % 1 else 0, signed)

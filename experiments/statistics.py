@@ -36,8 +36,9 @@ class Estimate(NamedTuple):
 def mean(values: F8) -> Estimate:
     """Mean with its bias-corrected and accelerated bootstrap interval (Efron 1987, JASA 82); resampling is seeded.
 
-    Equal values have the interval that their number has: a point.
+    Values that are missing (nan) are left out; equal values have a point as interval.
     """
+    values = values[~np.isnan(values)]
     n, centre = values.size, float(values.mean()) if values.size else math.nan
     if n < 2:
         return Estimate(n, centre, math.nan, math.nan)
@@ -58,12 +59,12 @@ def probability(happened: B1) -> Estimate:
     return Estimate(n, count / n, float(found.low), float(found.high))
 
 
-def difference(values: F8, reference: F8) -> Estimate:
+def difference(values: F8, reference: F8, level: float = LEVEL) -> Estimate:
     """Difference of the means of independent samples, with Welch's interval (1947, Biometrika 34)."""
     n, apart = min(values.size, reference.size), float(values.mean() - reference.mean())
     if n < 2 or np.ptp(values) + np.ptp(reference) == 0:
         return Estimate(n, apart, apart if n > 1 else math.nan, apart if n > 1 else math.nan)
-    found = stats.ttest_ind(values, reference, equal_var=False).confidence_interval(LEVEL)
+    found = stats.ttest_ind(values, reference, equal_var=False).confidence_interval(level)
     return Estimate(n, apart, float(found.low), float(found.high))
 
 

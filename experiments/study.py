@@ -42,6 +42,7 @@ class StudyConfig(Component):
     description: str = Field(default="", description="the question, in one line")
     base: str = Field(min_length=1, description="configuration that every run starts from (name or path)")
     overrides: dict[str, Any] = Field(default={}, description="dotted path -> value, changed in every run")
+    also: tuple[str, ...] = Field(default=(), description="further changes, as on the command line (a.b=3)")
     axes: tuple[Axis, ...] = Field(min_length=1, description="what varies; settings are all combinations")
     seeds: int = Field(default=20, ge=1, description="replications of each setting, seeds 1 to this (count)")
     twin: bool = Field(default=False, description="whether each run is made again with close-outs suppressed")
@@ -89,18 +90,25 @@ class Outcome(NamedTuple):
     report: str  # Markdown
 
 
-def load_study(name: str, *, quick: bool = False) -> StudyConfig:
+def load_study(name: str, also: Sequence[str] = (), *, seeds: int | None = None, quick: bool = False) -> StudyConfig:
     """Read a packaged study.
+
+    Args:
+        name: of the study.
+        also: changes to every run, as ``a.b=3``, after the study's own and before what varies.
+        seeds: replications in place of the study's.
+        quick: apply the study's own ``quick`` values.
 
     Raises:
         ConfigError: with one line for each problem.
     """
     place = f"studies/{name}"
-    study = load(place, hurried(place) if quick else (), StudyConfig)
+    counted = [] if seeds is None else [f"seeds={seeds}"]
+    study = load(place, [*(hurried(place) if quick else ()), *counted], StudyConfig)
     twice = sorted(_twice([axis.name for axis in study.axes]))
     if twice:
         raise ConfigError([f"axes: {', '.join(twice)} named twice; names must differ: rename one"])
-    return study
+    return study.model_copy(update={"also": (*study.also, *also)})
 
 
 def execute(study: StudyConfig, *, jobs: int, out: Path | None = None, overwrite: bool = False) -> Outcome:
@@ -149,7 +157,9 @@ def plan(study: StudyConfig) -> Iterator[Task]:
                 for path, factor in axis.paths.items()
             ]
             setting = {axis.name: value for axis, value in zip(study.axes, values, strict=True)} | {"seed": seed}
-            yield Task(study.name, study.base, (*fixed, *moved, _override("seed", seed)), study.twin, setting)
+            yield Task(
+                study.name, study.base, (*fixed, *study.also, *moved, _override("seed", seed)), study.twin, setting
+            )
 
 
 def make(tasks: Sequence[Task], jobs: int) -> pd.DataFrame:

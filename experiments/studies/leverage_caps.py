@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
 from experiments.figures_style import COLOURS, LINES, PAGE, save, style
-from experiments.markdown import cell, header, row
-from experiments.statistics import Estimate, steps_along, summarise
+from experiments.statistics import steps_along, summarise
+from experiments.studies.caps import BY, grid
 from experiments.studies.shocks import perpetual, shocked
 from sim.metrics.cascades import Frames, amplification
 from sim.metrics.toll import toll
 
-BY = ("elasticity", "cap")
 HEADLINES = {
     "deleveraged": ("ADL, % of open interest", 100),
     "any_deleveraged": ("probability of ADL", 1),
@@ -63,23 +62,10 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def report(runs: pd.DataFrame) -> str:
     """Two tables, caps across: estimates, and changes from cap to cap."""
-    made, caps = tables(runs), [f"cap {cap:g}" for cap in sorted(runs["cap"].unique())]
-    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *header(["", "ε", *caps])]
-    lines += _grid(made["estimates"])
-    lines += ["", "Change from the next lower cap, on the same draws:", "", *header(["", "ε", *caps[1:]])]
-    lines += _grid(made["differences"], signed=True)
-    return "\n".join(lines)
-
-
-def _grid(table: pd.DataFrame, *, signed: bool = False) -> list[str]:
-    """A line for each measure and elasticity."""
-    lines = []
-    for name, (words, factor) in HEADLINES.items():
-        for elasticity, group in table[table["measure"] == name].groupby("elasticity"):
-            ordered = group.sort_values("cap")[list(Estimate._fields)].itertuples(index=False)
-            cells = [cell(Estimate(*values).times(factor), signed=signed) for values in ordered]
-            lines.append(row([words, f"{elasticity:g}", *cells]))
-    return lines
+    made = tables(runs)
+    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *grid(made["estimates"], HEADLINES)]
+    lines += ["", "Change from the next lower cap, on the same draws:", ""]
+    return "\n".join([*lines, *grid(made["differences"], HEADLINES, signed=True)])
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:

@@ -1,0 +1,118 @@
+"""The refinement test of TIME-1: the same market at three lengths of a step."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.config import RunConfig
+from experiments.figures_style import COLOURS, PAGE, save, style
+from experiments.markdown import cell, header, row
+from experiments.statistics import Estimate, difference, summarise
+from experiments.studies.shocks import perpetual, shocked
+from sim.metrics.calm import health
+from sim.metrics.cascades import Frames, fall
+from sim.metrics.toll import toll
+
+SETTLED = 10_800.0
+"""Seconds after which the calm is counted: people enter in the first two hours."""
+
+MEASURES = {
+    "volatility": ("calm: volatility of mark ÷ of x", 1.0),
+    "spread": ("calm: median spread, bp", 1e4),
+    "basis": ("calm: largest basis, bp", 1e4),
+    "turnover": ("calm: turnover a day ÷ open interest", 1.0),
+    "closed_out_calm": ("calm: closed out a day, % of open interest", 100.0),
+    "leverage": ("calm: open interest ÷ equity", 1.0),
+    "closed_out": ("crash: closed out, % of open interest", 100.0),
+    "deleveraged": ("crash: ADL, % of open interest", 100.0),
+    "taken_over": ("crash: fund take-overs, % of open interest", 100.0),
+    "fall": ("crash: fall of the mark ÷ of x", 1.0),
+}
+"""What is compared: words, and by what figures are multiplied."""
+
+
+def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
+    """One row: figures of the calm before the shock and of the shock."""
+    instrument, since = perpetual(config), shocked(config)
+    steps = frames["steps"]
+    before = frames | {"steps": steps[steps["step"] < since]}
+    worth = config.venues[0].instruments[0].lot * 10 ** config.assets[0].decimals
+    calm = health(before, instrument, worth, round(SETTLED / config.dt))
+    found = toll(frames, instrument, since)
+    figures = calm._asdict() | {"closed_out_calm": calm.closed_out} | found._asdict()
+    figures["fall"] = fall(frames, instrument, since) / _fall_outside(steps, instrument, since)
+    return pd.DataFrame({name: [figures[name]] for name in MEASURES})
+
+
+def _fall_outside(steps: pd.DataFrame, instrument: str, since: int) -> float:
+    """The fall of x, which the market does not touch: what runs at other steps do not share is taken out of theirs."""
+    x = steps[steps["instrument"] == instrument].set_index("step")["exogenous"]
+    return float(np.log(x.loc[since:].min() / x.loc[since - 1]))
+
+
+def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every measure at every step, and how far from the longest."""
+    return {"estimates": summarise(runs, ["dt"], list(MEASURES)), "differences": _differences(runs)}
+
+
+def _differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each step's mean less that of the longest: independent samples, for draws are addressed by step."""
+    samples = {dt: runs[runs["dt"] == dt] for dt in sorted(runs["dt"].unique(), reverse=True)}
+    longest = max(samples)
+    rows = [
+        (dt, longest, name, *difference(samples[dt][name].to_numpy(float), samples[longest][name].to_numpy(float)))
+        for dt in samples
+        if dt != longest
+        for name in MEASURES
+    ]
+    return pd.DataFrame(rows, columns=["dt", "versus", "measure", *Estimate._fields])
+
+
+def report(runs: pd.DataFrame) -> str:
+    """A line for each measure: its mean at every step, and differences from the longest."""
+    made, lengths = tables(runs), sorted(runs["dt"].unique(), reverse=True)
+    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals; differences of independent samples.", ""]
+    lines += header(["", *(f"{dt:g} s" for dt in lengths), *(f"{dt:g} less {lengths[0]:g} s" for dt in lengths[1:])])
+    for name, (told, factor) in MEASURES.items():
+        cells = [cell(found.times(factor)) for found in _of(made["estimates"], name)]
+        apart = [cell(found.times(factor), signed=True) for found in _of(made["differences"], name)]
+        lines.append(row([told, *cells, *apart]))
+    return "\n".join(lines)
+
+
+def _of(table: pd.DataFrame, name: str) -> list[Estimate]:
+    """A measure's estimates, longest step first."""
+    ordered = table[table["measure"] == name].sort_values("dt", ascending=False)
+    return [Estimate(*each) for each in ordered[list(Estimate._fields)].itertuples(index=False)]
+
+
+def figures(runs: pd.DataFrame, folder: Path) -> None:
+    """``refinement``: every measure against the length of a step."""
+    table = summarise(runs, ["dt"], list(MEASURES))
+    with style():
+        figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
+        for axes, (name, (told, factor)) in zip(figure.subplots(2, 5).flat, MEASURES.items(), strict=True):
+            _panel(axes, table[table["measure"] == name], told, factor)
+        figure.supxlabel("Length of a step (s)", fontsize="medium")
+        save(figure, folder / "refinement", table)
+
+
+def _panel(axes: Axes, table: pd.DataFrame, told: str, factor: float) -> None:
+    centre = factor * table["mean"].to_numpy()
+    reach = np.abs(factor * table[["low", "high"]].to_numpy().T - centre)
+    look: dict[str, Any] = {"color": COLOURS[0 if told.startswith("calm") else 3], "marker": "o", "markersize": 3.5}
+    axes.errorbar(table["dt"], centre, reach, linestyle="none", capsize=2, **look)
+    axes.set_xscale("log")
+    lengths = sorted(table["dt"].unique())
+    axes.set_xticks(lengths, [f"{dt:g}" for dt in lengths])
+    axes.minorticks_off()
+    axes.set_xlim(lengths[0] / 1.5, lengths[-1] * 1.5)
+    axes.set_ylim(0, 1.15 * float(np.max(centre + np.nan_to_num(reach[1]))) or 1.0)
+    axes.set_title(textwrap.fill(told[0].upper() + told[1:], 20), fontsize="small", loc="left")
+    seaborn.despine(ax=axes)
