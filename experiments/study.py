@@ -22,7 +22,7 @@ from experiments.config import RunConfig, hurried, load_run
 from experiments.data import read_replays
 from sim.component import Component
 from sim.errors import ConfigError, DeleverageError
-from sim.loading import load
+from sim.loading import load, resolve
 from sim.market import Market
 from sim.metrics.cascades import Frames, untouched
 
@@ -32,7 +32,10 @@ class Axis(Component):
 
     name: str = Field(pattern=r"^[a-z_]+$", description="column of its values in results (name)")
     values: tuple[float, ...] = Field(min_length=1, description="settings, each with every one of the other axes")
-    paths: dict[str, float] = Field(min_length=1, description="dotted path -> what it gets, as a multiple of the value")
+    paths: dict[str, float] = Field(
+        min_length=1,
+        description="dotted path -> what it gets, as a multiple of the value; populations.*.key = all that have it",
+    )
 
 
 class StudyConfig(Component):
@@ -148,18 +151,43 @@ def execute(study: StudyConfig, *, jobs: int, out: Path | None = None, overwrite
 
 def plan(study: StudyConfig) -> Iterator[Task]:
     """All runs of a study; seeds vary slowest, so that every setting has been seen early."""
-    fixed = [_override(path, value) for path, value in study.overrides.items()]
+    fixed = [*(_override(path, value) for path, value in study.overrides.items()), *study.also]
+    axes = _spelt(study, fixed)
     for seed in range(1, study.seeds + 1):
-        for values in itertools.product(*(axis.values for axis in study.axes)):
+        for values in itertools.product(*(axis.values for axis in axes)):
             moved = [
                 _override(path, value * factor)
-                for axis, value in zip(study.axes, values, strict=True)
+                for axis, value in zip(axes, values, strict=True)
                 for path, factor in axis.paths.items()
             ]
-            setting = {axis.name: value for axis, value in zip(study.axes, values, strict=True)} | {"seed": seed}
-            yield Task(
-                study.name, study.base, (*fixed, *study.also, *moved, _override("seed", seed)), study.twin, setting
-            )
+            setting = {axis.name: value for axis, value in zip(axes, values, strict=True)} | {"seed": seed}
+            yield Task(study.name, study.base, (*fixed, *moved, _override("seed", seed)), study.twin, setting)
+
+
+def _spelt(study: StudyConfig, fixed: Sequence[str]) -> list[Axis]:
+    """The axes with every ``*`` in their paths replaced by the items of the configuration that it stands for."""
+    data = resolve(study.base, fixed, RunConfig)
+    spelt = []
+    for axis in study.axes:
+        paths = {found: factor for path, factor in axis.paths.items() for found in _found(data, path)}
+        spelt.append(axis.model_copy(update={"paths": paths}))
+    return spelt
+
+
+def _found(data: Any, path: str) -> list[str]:
+    """The paths that one with ``*`` stands for.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    before, star, after = path.partition(".*.")
+    if not star:
+        return [path]
+    items = data.get(before, ())
+    paths = [f"{before}.{number}.{after}" for number, item in enumerate(items) if after in item]
+    if not paths:
+        raise ConfigError([f"{path}: no item of {before!r} has {after!r}, an axis must change something, correct it"])
+    return paths
 
 
 def make(tasks: Sequence[Task], jobs: int) -> pd.DataFrame:

@@ -15,6 +15,9 @@ from experiments.study import load_study, make, plan, simulate
 from sim.market import Market
 from sim.metrics.cascades import Frames
 
+CONFIG = load_run("crash_2008")
+PEOPLE = sum(each.count for each in CONFIG.populations if not each.fund_of)
+
 
 @pytest.fixture(scope="module")
 def autumn() -> Frames:
@@ -36,7 +39,7 @@ def autumn() -> Frames:
 
 @pytest.fixture(scope="module")
 def days(autumn: Frames) -> pd.DataFrame:
-    return real_crash.score(load_run("crash_2008"), autumn, None)
+    return real_crash.score(CONFIG, autumn, None)
 
 
 def test_a_person_counts_on_the_day_it_is_first_closed_out(days: pd.DataFrame) -> None:
@@ -46,7 +49,7 @@ def test_a_person_counts_on_the_day_it_is_first_closed_out(days: pd.DataFrame) -
     assert days["at_open"].tolist() == [0, 2], "the gap is one step, the day's first"
     assert days["close_outs"].tolist() == [1, 3], "those that filled, the fund's apart"
     assert days["deleveraged"].tolist() == [1 / 50, 4 / 50]
-    assert set(days["people"]) == {2011}
+    assert set(days["people"]) == {PEOPLE}
 
 
 def test_layers_bear_what_they_absorbed_that_day(days: pd.DataFrame) -> None:
@@ -63,14 +66,15 @@ def crashes(days: pd.DataFrame) -> pd.DataFrame:
 def test_a_run_is_told_in_total_and_by_day(days: pd.DataFrame, tmp_path: Path) -> None:
     made = real_crash.tables(crashes(days))
     found = made["estimates"].query("cap == 20").set_index("measure")["mean"]
-    assert found["closed_out"] == pytest.approx(3 / 2011)
+    assert found["closed_out"] == pytest.approx(3 / PEOPLE)
     assert found["at_open"] == pytest.approx(2 / 3)
     assert found["borne_fund"] == 7
     by_day = made["days"].query("cap == 20 and measure == 'closed_out'")["mean"]
-    assert by_day.tolist() == pytest.approx([1 / 2011, 3 / 2011]), "so far"
+    assert by_day.tolist() == pytest.approx([1 / PEOPLE, 3 / PEOPLE]), "so far"
     assert set(made["differences"]["mean"]) == {0}
     report = real_crash.report(crashes(days))
-    assert "| 16 Sep 2008 | \N{MINUS SIGN}22.2% | 0.1 (0.1) | 0.1 (0.1) |" in report
+    share = f"{100 * 2 / PEOPLE:.1f} ({100 * 2 / PEOPLE:.1f})"
+    assert f"| 16 Sep 2008 | \N{MINUS SIGN}22.2% | {share} | {share} |" in report
     real_crash.figures(crashes(days), tmp_path)
     assert pd.read_csv(tmp_path / "real_crash.csv")["measure"].unique().tolist() == ["closed_out", "index"]
 

@@ -67,7 +67,16 @@ def test_the_plan_is_every_setting_and_seed() -> None:
 
 def test_paths_get_multiples_of_the_value() -> None:
     axis = Axis(name="cap", values=(20.0,), paths={"a.b": 1, "a.c": 0.25})
-    assert next(plan(small(axes=(axis,), overrides={}))).overrides == ("a.b=20.0", "a.c=5.0", "seed=1")
+    study = small(axes=(axis,), overrides={}, also=("a.d=x",))
+    assert next(plan(study)).overrides == ("a.d=x", "a.b=20.0", "a.c=5.0", "seed=1")
+
+
+def test_a_star_stands_for_all_who_have_the_key() -> None:
+    axis = Axis(name="size", values=(3.0,), paths={"populations.*.inventory": 2})
+    study = small(axes=(axis,), overrides={}, also=("populations.0.inventory=1",))
+    assert next(plan(study)).overrides[1:3] == ("populations.0.inventory=6.0", "populations.1.inventory=6.0")
+    with pytest.raises(ConfigError, match=r"populations\.\*\.nothing: no item of 'populations' has 'nothing'"):
+        list(plan(small(axes=(Axis(name="size", values=(1.0,), paths={"populations.*.nothing": 1}),))))
 
 
 def test_a_row_says_what_the_shock_took(rows: list[pd.DataFrame]) -> None:

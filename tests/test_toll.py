@@ -23,13 +23,16 @@ def venue(*, other: str = "spot") -> Frames:
         "lots": [8, 5, 10, 20, 0, 99],
         "absorbed": [7, 50, 25, 100, 75, 999],
     }
+    closeouts = {"step": [1, 2, 3, 3], "venue": "V", "route": ["auction", "book", "auction", "auction"]}
+    closeouts |= {"filled": [3, 10, 4, 1]}
     steps = pd.concat([pd.DataFrame(own), pd.DataFrame(beside)], ignore_index=True)
-    return {"steps": steps, "losses": pd.DataFrame(losses), "closeouts": pd.DataFrame({"step": [2]})}
+    return {"steps": steps, "losses": pd.DataFrame(losses), "closeouts": pd.DataFrame(closeouts)}
 
 
 def test_shares_are_of_what_was_open_before() -> None:
     found = toll(venue(), "P", 2)
     assert found.closed_out == pytest.approx(16 / 50)
+    assert found.auctioned == pytest.approx(5 / 50)
     assert found.deleveraged == pytest.approx(22 / 50)
     assert (found.taken_over, found.take_overs) == (pytest.approx(15 / 50), 2)
     assert found.bad_debt == pytest.approx(75 / 5_000)

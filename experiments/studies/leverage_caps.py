@@ -26,7 +26,7 @@ HEADLINES = {
 }
 """What is reported: words, and by what figures are multiplied."""
 
-MEASURES = (*HEADLINES, "closed_out", "bad_debt", "system_loss", "open_interest", "leverage")
+MEASURES = (*HEADLINES, "closed_out", "auctioned", "bad_debt", "system_loss", "open_interest", "leverage")
 """What the tables hold."""
 
 PANELS = {

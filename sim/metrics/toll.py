@@ -14,7 +14,8 @@ class Toll(NamedTuple):
     stay below it.
     """
 
-    closed_out: float  # lots that close-outs filled in the book
+    closed_out: float  # lots that close-outs filled, in the book or at auction
+    auctioned: float  # lots of these that were sold at auction
     deleveraged: float  # lots that ADL closed
     taken_over: float  # lots that the fund took over
     take_overs: int  # accounts that it took over
@@ -47,9 +48,11 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
         raise ValueError(f"{instrument!r} has no open interest at step {since - 1}; choose a later shock")
     window, lots, worth = own.loc[since:until], before["open_interest"], before["gross"] / 2
     losses = _between(frames["losses"], venue, int(window.index[0]), int(window.index[-1]))
+    closeouts = _between(frames["closeouts"], str(venue), int(window.index[0]), int(window.index[-1]))
     taken = losses[losses["layer"] == "fund"]
     return Toll(
         closed_out=float(window["liquidated"].sum() / lots),
+        auctioned=float(closeouts.loc[closeouts["route"] == "auction", "filled"].sum() / lots),
         deleveraged=float(window["adl"].sum() / lots),
         taken_over=float(taken["lots"].sum() / lots),
         take_overs=len(taken),
@@ -58,6 +61,6 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
     )
 
 
-def _between(losses: pd.DataFrame, venue: str, first: int, last: int) -> pd.DataFrame:
-    here: pd.DataFrame = losses[(losses["venue"] == venue) & losses["step"].between(first, last)]
+def _between(events: pd.DataFrame, venue: str, first: int, last: int) -> pd.DataFrame:
+    here: pd.DataFrame = events[(events["venue"] == venue) & events["step"].between(first, last)]
     return here
