@@ -1,0 +1,90 @@
+"""Equal capital efficiency: the compression at which an engine ties up as much capital as another (MAR-2)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.errors import ConfigError
+from sim.margin.compressed import Compressed
+from sim.margin.engine import EngineConfig
+from sim.types import Exposure
+
+
+class Capital(NamedTuple):
+    """What an engine ties up on a reference book, shares of its gross notional."""
+
+    margin: float  # m: the requirement's initial
+    haircut: float  # h: collateral disallowed for initial
+
+    @property
+    def total(self) -> float:
+        """m + h."""
+        return self.margin + self.haircut
+
+
+def capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Capital:
+    """Capital of an engine on a reference book: sums over all accounts of all its snapshots.
+
+    m = Σ initial of the requirement, pool by pool of the engine's netting, ÷ Σ gross notional; h = Σ collateral that
+    the valuation disallows ÷ the same. Requirements see each snapshot's market before they are asked.
+
+    Args:
+        engine: netting, valuation, requirement.
+        books: snapshots of one venue's accounts over all of its instruments.
+        unit: minor units in one unit of the numeraire.
+
+    Raises:
+        ConfigError: a pool's instruments do not stand next to one another, or nothing is held.
+    """
+    initial = disallowed = gross = 0.0
+    pools = engine.pools(books[0].market.contracts)
+    parts = [_span(pool) for pool in pools]
+    bound = [engine.requirement.bind(books[0].market.contracts.slice(part), unit) for part in parts]
+    for book in books:
+        gross += float(np.abs(book.value()).sum())
+        disallowed += float(engine.valuation.haircuts(book).initial.sum())
+        for part, requirement in zip(parts, bound, strict=True):
+            mine = _part(book, part)
+            requirement.observe(mine.market)
+            initial += float(requirement.margins(mine).initial.sum())
+    if gross == 0:
+        raise ConfigError(["reference book: nobody holds a position, take one of a market in which people trade"])
+    return Capital(initial / gross, disallowed / gross)
+
+
+def compression(measured: Capital, target: float) -> float:
+    """κ at which an engine's capital becomes the target: 1 - (target - h) / m, negative to ask for more.
+
+    Raises:
+        ConfigError: haircuts alone reach the target, which no compression changes, or nothing is required.
+    """
+    if target <= measured.haircut:
+        raise ConfigError(
+            [f"target: {target:g} of gross notional is not above the {measured.haircut:g} that haircuts take, raise it"]
+        )
+    if measured.margin <= 0:
+        raise ConfigError(["requirement: asks nothing of the reference book, so that no compression reaches a target"])
+    return 1.0 - (target - measured.haircut) / measured.margin
+
+
+def at_equal_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int, target: float) -> EngineConfig:
+    """The engine compressed so that on this book it ties up the target: closed form, no search."""
+    kappa = compression(capital(engine, books, unit), target)
+    requirement = Compressed.model_validate({"kind": "compressed", "inner": engine.requirement, "kappa": kappa})
+    return engine.model_copy(update={"requirement": requirement})
+
+
+def _span(pool: list[int]) -> slice:
+    if pool != list(range(pool[0], pool[-1] + 1)):
+        raise ConfigError(["reference book: instruments of one pool must stand next to one another, list them so"])
+    return slice(pool[0], pool[-1] + 1)
+
+
+def _part(book: Exposure, part: slice) -> Exposure:
+    """A pool's columns of a venue's book."""
+    columns = {name: getattr(book, name)[:, part] for name in _BY_INSTRUMENT}
+    return book._replace(market=book.market.slice(part), **columns)
+
+
+_BY_INSTRUMENT = ("position", "bids", "asks", "reserved", "entry", "leverage")
