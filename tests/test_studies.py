@@ -1,10 +1,12 @@
 """What each study measures, on frames and markets small enough to check by hand or quickly."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from crowd import TRADING
 
 from agents import populate
 from experiments.config import load_run
@@ -16,7 +18,7 @@ from sim.market import Market
 from sim.metrics.cascades import Frames
 
 CONFIG = load_run("crash_2008")
-PEOPLE = sum(each.count for each in CONFIG.populations if not each.fund_of)
+PARTICIPANTS = sum(each.count for each in CONFIG.populations if not each.fund_of)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_a_person_counts_on_the_day_it_is_first_closed_out(days: pd.DataFrame) -
     assert days["at_open"].tolist() == [0, 2], "the gap is one step, the day's first"
     assert days["close_outs"].tolist() == [1, 3], "those that filled, the fund's apart"
     assert days["deleveraged"].tolist() == [1 / 50, 4 / 50]
-    assert set(days["people"]) == {PEOPLE}
+    assert set(days["people"]) == {PARTICIPANTS}
 
 
 def test_layers_bear_what_they_absorbed_that_day(days: pd.DataFrame) -> None:
@@ -66,14 +68,14 @@ def crashes(days: pd.DataFrame) -> pd.DataFrame:
 def test_a_run_is_told_in_total_and_by_day(days: pd.DataFrame, tmp_path: Path) -> None:
     made = real_crash.tables(crashes(days))
     found = made["estimates"].query("cap == 20").set_index("measure")["mean"]
-    assert found["closed_out"] == pytest.approx(3 / PEOPLE)
+    assert found["closed_out"] == pytest.approx(3 / PARTICIPANTS)
     assert found["at_open"] == pytest.approx(2 / 3)
     assert found["borne_fund"] == 7
     by_day = made["days"].query("cap == 20 and measure == 'closed_out'")["mean"]
-    assert by_day.tolist() == pytest.approx([1 / PEOPLE, 3 / PEOPLE]), "so far"
+    assert by_day.tolist() == pytest.approx([1 / PARTICIPANTS, 3 / PARTICIPANTS]), "so far"
     assert set(made["differences"]["mean"]) == {0}
     report = real_crash.report(crashes(days))
-    share = f"{100 * 2 / PEOPLE:.1f} ({100 * 2 / PEOPLE:.1f})"
+    share = f"{100 * 2 / PARTICIPANTS:.1f} ({100 * 2 / PARTICIPANTS:.1f})"
     assert f"| 16 Sep 2008 | \N{MINUS SIGN}22.2% | {share} | {share} |" in report
     real_crash.figures(crashes(days), tmp_path)
     assert pd.read_csv(tmp_path / "real_crash.csv")["measure"].unique().tolist() == ["closed_out", "index"]
@@ -102,7 +104,7 @@ def test_caps_stand_across() -> None:
 
 def test_refinement_counts_the_calm_before_and_the_shock_after(tmp_path: Path) -> None:
     move = '[{"kind":"move","at":12600,"duration":600,"size":-0.10}]'
-    changes = [f"stresses={move}", "duration=14400", "populations.0.count=100", "profile_every=0"]
+    changes = [f"stresses={move}", "duration=14400", "profile_every=0", f"populations={json.dumps(TRADING)}"]
     parts = []
     for dt in (120, 60):
         config = load_run("flash_crash", [*changes, f"dt={dt}"])

@@ -3,9 +3,11 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from crowd import TRADERS, TRADING
 from typer.testing import CliRunner
 
 from experiments import cli
@@ -30,11 +32,10 @@ from sim.loading import packaged
 
 STUDIES = [name.removeprefix("studies/") for name in packaged() if name.startswith("studies/")]
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "duration": 7200,
     "profile_every": 0,
-    "populations.0.count": 150,
-    "populations.0.warm_up": 1800,
+    "populations": TRADING,
     "stresses": [{"kind": "move", "at": 5400, "duration": 600, "size": -0.10}],
     "venues.0.engine.requirement.tiers": [{"floor": 0, "max_leverage": 40}],
 }
@@ -72,9 +73,10 @@ def test_paths_get_multiples_of_the_value() -> None:
 
 
 def test_a_star_stands_for_all_who_have_the_key() -> None:
-    axis = Axis(name="size", values=(3.0,), paths={"populations.*.inventory": 2})
-    study = small(axes=(axis,), overrides={}, also=("populations.0.inventory=1",))
-    assert next(plan(study)).overrides[1:3] == ("populations.0.inventory=6.0", "populations.1.inventory=6.0")
+    people = [TRADERS | {"name": "a"}, TRADING[1], TRADERS | {"name": "b"}]
+    axis = Axis(name="eager", values=(0.5,), paths={"populations.*.elasticity": 2})
+    task = next(plan(small(axes=(axis,), overrides={"populations": people})))
+    assert task.overrides[1:3] == ("populations.0.elasticity=1.0", "populations.2.elasticity=1.0")
     with pytest.raises(ConfigError, match=r"populations\.\*\.nothing: no item of 'populations' has 'nothing'"):
         list(plan(small(axes=(Axis(name="size", values=(1.0,), paths={"populations.*.nothing": 1}),))))
 
