@@ -10,17 +10,20 @@ from sim.errors import ConfigError, did_you_mean
 from sim.loading import load
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.engine import EngineConfig
+from sim.margin.learned import Learned
+from sim.margin.models.ewma import Ewma
+from sim.margin.tail import TailRisk
 
 DAY = 86_400.0
 """One row of a backtest's returns."""
 
-FLAT = "flat"
+FLAT, LEARNED = "flat", "learned"
 ALL = ("ewma_97", "ewma_99", "hs_500", "fhs_97", "fhs_floor", "fhs_stressed", "fhs_buffer", FLAT)
 """The rows of the published table (Murphy, Vasios and Vause 2014; Gurrola-Perez and Murphy 2015)."""
 
 TOOLS = {"floor": "floored", "stressed": "stressed", "buffer": "buffered"}
 GRAMMAR = re.compile(r"(ewma|hs|fhs|normal|t|garcht|garch)(?:_(\d+))?((?:_(?:floor|stressed|buffer|es))*)")
-FORMS = ("ewma_NN", "hs_DAYS", "fhs_NN", "normal_DAYS", "t_NN", "garch_DAYS", "garcht_DAYS", FLAT)
+FORMS = ("ewma_NN", "hs_DAYS", "fhs_NN", "normal_DAYS", "t_NN", "garch_DAYS", "garcht_DAYS", LEARNED, FLAT)
 
 
 class Engine(NamedTuple):
@@ -45,7 +48,8 @@ def engines_of(names: Iterable[str], scope: Scope) -> list[Engine]:
 
     A number is the EWMA's weight of the past (``97`` = .97) or a window of days. ``_floor``, ``_stressed`` and
     ``_buffer`` are EMIR's tools, ``_es`` asks for expected shortfall. A name that ends in ``.yaml``, or is a packaged
-    ``engines/...``, is a file with an engine, whose requirement is judged as it stands there.
+    ``engines/...``, is a file with an engine, whose requirement is judged as it stands there; one in ``.npz`` is a
+    model that ``deleverage train`` wrote.
 
     Raises:
         ConfigError: one line for each name that is no engine.
@@ -66,6 +70,10 @@ def engines_of(names: Iterable[str], scope: Scope) -> list[Engine]:
 
 
 def _rule(name: str, window: int, level: float, horizon: int) -> RequirementComponent:
+    if name == LEARNED or name.endswith(".npz"):
+        file = "" if name == LEARNED else name
+        inner = TailRisk(model=Ewma(), level=level, horizon=horizon * DAY)
+        return Learned(inner=inner, trained=file, level=level, horizon=horizon * DAY)
     if name.endswith(".yaml") or "/" in name:
         return load(name, [], EngineConfig).requirement
     matched = GRAMMAR.fullmatch(name)
@@ -107,7 +115,7 @@ def with_measure(rule: RequirementComponent, measure: str) -> RequirementCompone
     data = rule.model_dump()
     inner = data
     while inner["kind"] != "tail":
-        if "inner" not in inner:
+        if "inner" not in inner or inner["kind"] == LEARNED:
             return None
         inner = inner["inner"]
     inner["measure"] = measure

@@ -47,6 +47,29 @@ def backtest(
             typer.echo(f"\n{out}")
 
 
+@app.command()
+def train(
+    data: Annotated[str, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model, its report and figure.")],
+    *,
+    confidence: Annotated[str, typer.Option(help="Share of days to cover.")] = "0.99",
+    horizon: Annotated[int, typer.Option(min=1, help="Days a loss accrues.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+) -> None:
+    """Train a margin model on a return series; tells what it is worth, and prints the file last."""
+    with _answering():
+        from experiments import train as training
+        from experiments.backtest_engines import DAY
+        from experiments.series import read_series
+        from sim.margin.learned import Learned
+
+        level, *_ = _numbers("confidence", confidence, 0.5, 1)
+        rule = Learned(level=level, horizon=horizon * DAY)
+        report = training.train(read_series(data), rule)
+        path = training.write(report, rule, out, source=data, overwrite=overwrite)
+        typer.echo(f"{training.text(report)}\n\n{path}")
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 

@@ -18,6 +18,7 @@ from experiments.config import RunConfig
 from experiments.data import read_replays
 from experiments.figures import FIGURES
 from sim.errors import ConfigError, DataError, DeleverageError
+from sim.margin.learned import events_of
 from sim.market import Market
 from sim.metrics.cascades import Frames
 
@@ -130,12 +131,24 @@ def _write(market: Market, folder: Path, about: dict[str, str], summary: dict[st
     for name, frame in frames.items():
         store.write_frame(frame, folder / f"{name}.parquet", about)
     store.write_json(summary, folder / "summary.json")
+    if events := _events(market):
+        store.write_json(events, folder / "events.json")
     numeraire = market.config.assets[0]
     if len(frames["steps"]):
         (folder / "figures").mkdir()
         for draw in FIGURES.values():
             draw(frames, folder / "figures", unit=10**numeraire.decimals, currency=numeraire.name)
     return frames
+
+
+def _events(market: Market) -> list[dict[str, Any]]:
+    """When learned margin began to predict, and when it fell back (MAR-9)."""
+    return [
+        {"venue": venue.config.name, "pool": number, "step": event.row, "reason": event.reason}
+        for venue in market.venues
+        for number, state in venue.states.items()
+        for event in events_of(state.engine.requirement)
+    ]
 
 
 def _closing(market: Market, frames: Frames, seconds: float) -> str:

@@ -17,6 +17,7 @@ from sim.margin.floored import Floored
 from sim.margin.gap import Gap
 from sim.margin.grid import Grid
 from sim.margin.haircut import Haircut
+from sim.margin.learned import Learned
 from sim.margin.liquidation_buffer import LiquidationBuffer
 from sim.margin.liquidity import Liquidity
 from sim.margin.lognormal import Lognormal
@@ -60,6 +61,7 @@ REQUIREMENTS: dict[str, type[Component]] = {
     "grid": Grid,
     "derive_pmrm2": DerivePmrm2,
     "tail": TailRisk,
+    "learned": Learned,
     "compressed": Compressed,
     "sum": Summed,
     "liquidity": Liquidity,

@@ -26,7 +26,7 @@ def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None 
     """
     requirement = rule.bind(contracts_of(returns.shape[1]), unit=1)
     path = np.empty(len(returns))
-    for number, view in enumerate(_views(returns, dt)):
+    for number, view in enumerate(views(returns, dt)):
         if number:
             requirement.observe(view)
         else:
@@ -47,8 +47,8 @@ def contracts_of(columns: int) -> Contracts:
     return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, size, size, ones * 10**9)
 
 
-def _views(returns: F8, dt: float) -> Iterator[MarketView]:
-    """What is public before each row."""
+def views(returns: F8, dt: float) -> Iterator[MarketView]:
+    """What is public before each row, and nothing of a book."""
     columns = returns.shape[1]
     returns = returns.copy()
     returns.flags.writeable = False
