@@ -35,7 +35,7 @@ class Members(NamedTuple):
     wealth: F8  # (n,) minor units of the numeraire, at the start
     period: I8  # (n,) steps between ladders
     phase: I8  # (n,) steps
-    step: float  # square root of a step in years
+    step: float  # square root of the time between ladders in years
     learn: float  # weight of the newest basis in its moving average
     ladder: Ladder
 
@@ -49,7 +49,7 @@ class Stance(NamedTuple):
 
     inventory: F8  # (r, m) over ``inventory``, the most that members hold, -1 to 1
     vol: F8  # (m,) annualised volatility of the oracle
-    step: float  # square root of a step in years
+    step: float  # square root of the time between ladders in years
     caution: F8  # (r, 1) factor of how wide the member quotes
 
 
@@ -120,7 +120,7 @@ class LadderMakers(Behaviour):
             wealth=wealth[:, venue].astype(np.float64),
             period=period,
             phase=(draws[:, 5] * period).astype(np.int64),
-            step=float(np.sqrt(setting.dt / YEAR)),
+            step=float(np.sqrt(max(setting.dt, self.refresh) / YEAR)),
             learn=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
             ladder=self._ladder(listed),
         )

@@ -6,6 +6,7 @@ printed by ``pytest tests/papers/test_calm.py -m slow -rP``. A row that misses i
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -34,9 +35,7 @@ def nil(market: pd.Series, _: pd.Series) -> bool:
 
 
 def at_least(market: pd.Series, x: pd.Series) -> bool:
-    """Where x has no memory both figures are noise: the same seed's may be below x's as far as 95% of chance goes."""
-    less = x - market
-    return bool(less.mean() - 2.262 * less.std() / np.sqrt(len(less)) <= 0)
+    return bool(market.median() >= x.median())
 
 
 ROWS = {
@@ -58,6 +57,10 @@ ROWS = {
 }
 
 
+MISSED: dict[tuple[str, str], str] = {}
+"""Process and row -> by how much, and why."""
+
+
 def table(runs: pd.DataFrame, title: str) -> str:
     """The rows as they are printed."""
     lines = [f"{title}: median of {len(runs)} seeds [least, most]"]
@@ -74,18 +77,31 @@ def holds(runs: pd.DataFrame, name: str) -> bool:
     return rule(runs[figure], runs[same or figure])
 
 
-@pytest.fixture(scope="module", params=list(calm.PROCESSES))
-def runs(request: pytest.FixtureRequest) -> pd.DataFrame:
+@cache
+def runs(process: str) -> pd.DataFrame:
     """Figures by seed under one index."""
-    found = calm.calm("baseline", [calm.PROCESSES[request.param]], SEEDS)
-    print(table(found, request.param))
-    return found
+    return calm.calm("baseline", [calm.PROCESSES[process]], SEEDS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(ROWS))
-def test_the_calm_market_is_healthy(runs: pd.DataFrame, name: str) -> None:
-    assert holds(runs, name)
+@pytest.mark.parametrize("process", list(calm.PROCESSES))
+def test_the_table(process: str) -> None:
+    print(table(runs(process), process))
+    assert len(runs(process)) == len(SEEDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("process", "name"),
+    [
+        pytest.param(process, name, marks=pytest.mark.xfail(strict=True, reason=reason) if reason else [])
+        for process in calm.PROCESSES
+        for name in ROWS
+        for reason in [MISSED.get((process, name))]
+    ],
+)
+def test_the_calm_market_is_healthy(process: str, name: str) -> None:
+    assert holds(runs(process), name)
 
 
 @pytest.mark.slow
