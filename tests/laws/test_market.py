@@ -81,7 +81,7 @@ def nobody_owes(market: Market) -> None:
         for state in place.states.values():
             book = place.book(state.pool)
             waits = place.policy.offers(state.risk, state.distress, book)
-            assert (state.risk.equity[~waits] >= 0).all()
+            assert (state.risk.equity[~waits] > -1e-6).all()  # an asset's price leaves float dust beside whole units
             held = book.position[waits]
             to_sell[state.pool.local] = np.where(held > 0, held, 0).sum(axis=0)
             to_buy[state.pool.local] = np.where(held < 0, -held, 0).sum(axis=0)

@@ -57,7 +57,9 @@ ROWS = {
 }
 
 
-MISSED: dict[tuple[str, str], str] = {}
+MISSED: dict[tuple[str, str], str] = {
+    ("gbm", "ACF of sizes, lag 50"): "-.0021 against x's .0004: neither has any memory, a seed's own error is .015",
+}
 """Process and row -> by how much, and why."""
 
 
@@ -105,7 +107,7 @@ def test_the_calm_market_is_healthy(process: str, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="37% a day: the bold hold 50 times for a day, in which the index moves 2.6%")
+@pytest.mark.xfail(strict=True, reason="28% a day: the bold hold 50 times for a day, in which the index moves 2.6%")
 def test_close_outs_at_high_leverage() -> None:
     """BitMEX closed out 3.51% of longs and 1.89% of shorts outstanding a day (Cheng, Deng, Wang & Yu 2021)."""
     found = calm.calm("bitmex", ["duration=172_800"], SEEDS)
