@@ -66,6 +66,17 @@ class InterestGap(FundingRule):
         return np.clip(gap * trading * self.scaling, lower * external, upper * external)
 
 
-def time_weighted(times: Sequence[float], prices: Sequence[float], end: float) -> float:
-    """The average of a price that holds from each time to the next, the last until the end."""
-    return float(np.average(prices, weights=np.diff([*times, end])))
+def time_weighted(
+    times: Sequence[float], prices: Sequence[float], end: float, pause: tuple[float, float] = (0.0, 0.0)
+) -> float:
+    """The average of a price that holds from each time to the next, the last until the end, a pause apart.
+
+    Args:
+        times: when prices were observed, rising.
+        prices: one for each time.
+        end: of the period.
+        pause: from when to when an auction was held, whose time does not count.
+    """
+    edges = np.array([*times, end], dtype=np.float64)
+    trading = edges - np.clip(edges - pause[0], 0.0, pause[1] - pause[0])  # a clock that stands still in the pause
+    return float(np.average(prices, weights=np.diff(trading)))

@@ -11,8 +11,10 @@ WHOLE_BELOW = 50.0
 """Shortage under which all may be liquidated at once, in quote currency."""
 
 
-def base_to_cover(shortage: F8, ratio: F8 | float, price: F8 | float, *, fee: float, fund_fee: float) -> F8:
-    """Base amount whose liquidation makes up a shortage: shortage / (price (ratio - fee) - price x fund_fee).
+def base_to_cover(
+    shortage: F8, ratio: F8 | float, price: F8 | float, *, quote: F8 | float = 1.0, fees: tuple[float, float]
+) -> F8:
+    """Base amount whose liquidation makes up a shortage: shortage / (price x quote (ratio - fee) - price x fund fee).
 
     Each unit closed frees its margin and costs the two fees. Infinite where closing frees no more than it costs: then
     everything goes.
@@ -20,14 +22,15 @@ def base_to_cover(shortage: F8, ratio: F8 | float, price: F8 | float, *, fee: fl
     Args:
         shortage: maintenance less collateral, quote currency, any shape.
         ratio: margin ratio of the position (1).
-        price: oracle price times that of the quote asset.
-        fee: to the liquidator (share of notional).
-        fund_fee: to the insurance fund (share of notional).
+        price: oracle price.
+        quote: price of the quote asset.
+        fees: to the liquidator and to the insurance fund (shares of notional).
 
     Returns:
         units of the underlying, in the shape of ``shortage``.
     """
-    return _over(shortage, np.asarray(price) * (np.asarray(ratio) - fee - fund_fee))
+    liquidator, fund = fees
+    return _over(shortage, np.asarray(price) * (np.asarray(quote) * (np.asarray(ratio) - liquidator) - fund))
 
 
 def transfer_to_cover(

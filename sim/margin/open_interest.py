@@ -42,8 +42,8 @@ class OpenInterest(RequirementComponent):
 
     @model_validator(mode="after")
     def _caps_are_in_order(self) -> Self:
-        if self.upper and self.lower >= self.upper:
-            raise ValueError(f"lower: {self.lower:g} is not below upper {self.upper:g}, lower it or set upper to 0")
+        if self.upper and self.lower > self.upper:
+            raise ValueError(f"lower: {self.lower:g} is above upper {self.upper:g}, lower it or set upper to 0")
         return self
 
     @property
@@ -58,10 +58,13 @@ class OpenInterest(RequirementComponent):
 
     def initial_ppm(self, open_interest: F8) -> F8:
         """Effective initial rate, whole parts per million, for open interest in units of the numeraire."""
+        interest = np.asarray(open_interest, dtype=np.float64)
         if not self.upper:
-            return np.full(np.shape(open_interest), float(self.base_ppm))
-        increase = (MILLION - self.base_ppm) * (open_interest - self.lower) / (self.upper - self.lower)
-        return np.clip(self.base_ppm + np.floor(increase * (1 + DUST)), self.base_ppm, MILLION)
+            return np.full(interest.shape, float(self.base_ppm))
+        width = max(self.upper - self.lower, 1.0)  # where both caps are one, there is nothing between them
+        rise = np.floor((MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + DUST))
+        scaled = np.where(interest <= self.lower, 0.0, np.where(interest >= self.upper, MILLION, rise))
+        return np.minimum(self.base_ppm + scaled, MILLION)
 
     def bind(self, contracts: Contracts, unit: int) -> "OpenInterestMargin":
         """See :class:`RequirementComponent`."""

@@ -8,8 +8,8 @@ from sim.types import F8
 def liability_weight(size: F8, factor: F8 | float, weight: F8 | float) -> F8:
     """max(w, 0.8 w + factor x sqrt(size)): the weight of what is owed, or the margin ratio of a perpetual.
 
-    drift-labs/protocol-v2, math/margin.rs, ``calculate_size_premium_liability_weight`` (unrounded; there basis points,
-    truncated).
+    drift-labs/protocol-v2, math/margin.rs, ``calculate_size_premium_liability_weight`` (unrounded: see
+    :func:`on_chain`).
 
     Args:
         size: units of the underlying, any shape.
@@ -26,3 +26,8 @@ def asset_weight(size: F8, factor: F8 | float, weight: F8 | float) -> F8:
     """
     discounted = 1.1 / (1.0 + factor * np.sqrt(size))
     return np.where(np.asarray(factor) > 0, np.minimum(weight, discounted), weight)
+
+
+def on_chain(weight: F8) -> F8:
+    """A weight as the program keeps it, in basis points, truncated; margins here would jump by it and do without."""
+    return np.floor(np.asarray(weight) * 10_000 * (1 + 1e-12)) / 10_000

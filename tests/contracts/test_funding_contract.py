@@ -73,6 +73,8 @@ def test_a_period_apart_from_the_interval() -> None:
 
 def test_prices_weigh_as_long_as_they_hold() -> None:
     assert time_weighted([0, 1, 4], [976, 980, 989], 7) == pytest.approx((976 + 3 * 980 + 3 * 989) / 7)
+    paused = time_weighted([0, 1, 4], [976, 980, 989], 7, pause=(3, 5))
+    assert paused == pytest.approx((976 + 2 * 980 + 2 * 989) / 5)
 
 
 def test_a_venue_takes_any_kind_and_the_commonest_without_one() -> None:

@@ -173,9 +173,9 @@ def test_hyperliquid_stages() -> None:
 @few
 @given(shortage=st.floats(1, 1e6), ratio=st.floats(0.05, 0.5), price=st.floats(0.1, 1e5))
 def test_drift_closes_just_enough(shortage: float, ratio: float, price: float) -> None:
-    amount = float(drift.base_to_cover(np.array(shortage), ratio, price, fee=0.01, fund_fee=0.005))
-    assert amount * price * ratio - amount * price * 0.015 == pytest.approx(shortage)
-    assert drift.base_to_cover(np.array(shortage), 0.015, price, fee=0.01, fund_fee=0.005) == math.inf
+    amount = float(drift.base_to_cover(np.array(shortage), ratio, price, quote=0.99, fees=(0.01, 0.005)))
+    assert amount * price * (0.99 * (ratio - 0.01) - 0.005) == pytest.approx(shortage)
+    assert drift.base_to_cover(np.array(shortage), 0.015, price, fees=(0.01, 0.005)) == math.inf
 
 
 def test_drift_share_grows_and_small_shortages_go_whole() -> None:

@@ -9,7 +9,7 @@ from vectors.runner import Case, Engine
 from sim.liquidation import drift, dydx
 from sim.margin.lognormal import LognormalMargin
 from sim.margin.open_interest import OpenInterest
-from sim.margin.weights import asset_weight, liability_weight
+from sim.margin.weights import asset_weight, liability_weight, on_chain
 from sim.waterfall.insurance import insurance_delta
 
 QUANTUM = 6
@@ -106,17 +106,19 @@ def drift_liquidation(inputs: Case) -> Case:
         fee = inputs.get("if_fee", 0.0)
         amount = drift.transfer_to_cover(shortage, price, weights=weights, multipliers=multipliers, fund_fee=fee)
         return {"transfer": float(amount)}
-    price = inputs["oracle_price"] * inputs["quote_price"]
-    fees = {"fee": inputs["liquidator_fee"], "fund_fee": inputs["if_fee"]}
-    shortage = np.array(inputs["margin_shortage"])
-    return {"base_amount": float(drift.base_to_cover(shortage, inputs["margin_ratio"], price, **fees))}
+    shortage, fees = np.array(inputs["margin_shortage"]), (inputs["liquidator_fee"], inputs["if_fee"])
+    price, quote = inputs["oracle_price"], inputs["quote_price"]
+    return {"base_amount": float(drift.base_to_cover(shortage, inputs["margin_ratio"], price, quote=quote, fees=fees))}
 
 
 def concentration(inputs: Case) -> Case:
+    """Weights in whole basis points, as they are kept on the chain."""
     size, factor = np.array(float(inputs["size"])), inputs["imf_factor"]
     held, owed = inputs.get("base_asset_weight"), inputs.get("base_liability_weight")
-    got: Case = {} if held is None else {"asset_weight": float(asset_weight(size, factor, held))}
-    return got if owed is None else {**got, "liability_weight": float(liability_weight(size, factor, owed))}
+    got: Case = {} if held is None else {"asset_weight": float(on_chain(asset_weight(size, factor, held)))}
+    if owed is not None:
+        got["liability_weight"] = float(on_chain(liability_weight(size, factor, owed)))
+    return got
 
 
 ENGINES: dict[str, Engine] = {

@@ -44,7 +44,7 @@ def vega(inputs: Case) -> Case:
     for side, name in (("internal", "mark_obs"), ("external", "spot_obs")):
         if name in inputs:
             times, prices = zip(*inputs[name], strict=True)
-            got[f"{side}_twap"] = time_weighted(times, prices, inputs["period"])
+            got[f"{side}_twap"] = time_weighted(times, prices, inputs["period"], _auction(inputs))
         if side in inputs:  # prices and how long each held
             prices, lengths = zip(*inputs[side], strict=True)
             ends = np.cumsum(lengths, dtype=float).tolist()
@@ -68,9 +68,14 @@ def _rule(inputs: Case) -> InterestGap:
     )
 
 
+def _auction(inputs: Case) -> tuple[float, float]:
+    start, end = inputs.get("auction", (0.0, 0.0))
+    return start, end
+
+
 def _trading(inputs: Case) -> Any:
     """Share of the period outside its auction."""
-    start, end = inputs.get("auction", (0, 0))
+    start, end = _auction(inputs)
     return 1.0 - (end - start) / inputs.get("period", 1.0)
 
 
