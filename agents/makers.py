@@ -11,12 +11,15 @@ from sim.types import F8
 
 
 class Makers(LadderMakers):
-    """Innermost quotes a floor or a share of the volatility until the next ladder away, shifted by inventory times some half-spreads."""
+    """Innermost quotes a floor or a share of volatility away, shifted by inventory times some half-spreads.
+
+    The volatility is that of the time until the next ladder, so that a quote that stands longer stands further away.
+    """
 
     kind: Literal["makers"] = "makers"
     name: str = Field("makers", min_length=1, description="name of the population, unique in the market (text)")
     half_spread: float = Field(1.0, gt=0, description="smallest innermost distance from the fair price (basis points)")
-    vol_spread: float = Field(0.25, ge=0, description="innermost distance per standard deviation between ladders (times)")
+    vol_spread: float = Field(0.25, ge=0, description="innermost distance per deviation between ladders (times)")
     skew: float = Field(3.0, ge=0, description="shift of the fair price at the full inventory (half-spreads)")
 
     def stand(self, stance: Stance) -> tuple[F8, F8]:
