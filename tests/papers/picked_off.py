@@ -1,0 +1,102 @@
+"""What makers gain in a market like the baseline, and how much of it the index took since they quoted (BOOK-2)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from papers import calm
+
+from agents import populate
+from agents.arbitrageurs import Arbitrageur
+from agents.base import Participant
+from agents.ladders import MarketMaker
+from experiments.config import load_run
+from sim.market import Market
+from sim.metrics.calm import markout
+from sim.types import B1, F8, I8, Fills
+
+HOURS, SINCE = 4, 120
+"""Length of a run, and the step after which it counts: by then the traders have entered."""
+
+PERPETUAL = 0
+"""Number of the baseline's perpetual; its tick is one unit of the quote currency."""
+
+BP = 1e4
+
+
+class Deals(NamedTuple):
+    """Trades of makers' quotes, (n,)."""
+
+    step: I8
+    quoted: I8  # step in which the maker had sent its ladder
+    lots: I8  # + the maker bought
+    price: I8  # ticks
+    taker: I8  # owner
+
+
+class Tape:
+    """Stands between a market and its books and notes who traded, and when the resting side had last quoted."""
+
+    def __init__(self, market: Market) -> None:
+        self._market, self._trade = market, market.books.trade
+        self._last = np.zeros(market.owners, dtype=np.int64)
+        self._parts: list[Deals] = []
+        self._makers = owners(market, MarketMaker)
+        market.books.trade = self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, orders: I8, *state: I8) -> Fills:
+        """Trades of a step's orders, makers' ladders first, as their latency class is."""
+        tick = self._market.tick
+        self._last[orders[:, 0]] = tick
+        fills = self._trade(orders, *state)
+        here = self._makers[fills.maker] & (fills.instrument == PERPETUAL) & (tick > SINCE)
+        step, lots = np.full(here.sum(), tick), -fills.quantity[here]
+        self._parts.append(Deals(step, self._last[fills.maker[here]], lots, fills.price[here], fills.taker[here]))
+        return fills
+
+    def deals(self) -> Deals:
+        """All that was noted."""
+        return Deals(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
+
+
+def owners(market: Market, kind: type[Participant]) -> B1:
+    """Whether each owner is of a kind."""
+    found = np.zeros(market.owners, dtype=np.bool_)
+    found[[member.owner for member in market.agents.select(agent_type=kind)]] = True
+    return found
+
+
+def figures(overrides: Sequence[str], seed: int) -> dict[str, float]:
+    """Basis points of makers' volume: what they gained at the oracle, asked for, and lost to the oracle's moves.
+
+    A quote that traded gained lots * (oracle - price). That is what it asked for when it was placed, lots * (oracle
+    then - price), and what the oracle did since, lots * (oracle - oracle then): below nil, it was picked off.
+    """
+    config = load_run("baseline", [f"duration={3600 * HOURS}", "populations.0.count=300", *overrides])
+    market = Market(config, populate(config.populations), seed=seed)
+    tape = Tape(market)
+    while market.tick < market.steps_planned:
+        market.step()
+    steps = market.recorder.frames()["steps"]
+    steps = steps[steps["instrument"] == calm.PERPETUAL]
+    counted = steps[steps["step"] > SINCE]
+    return split(tape.deals(), steps["oracle"].to_numpy(), owners(market, Arbitrageur)) | {
+        "at_mark": BP * markout(counted, calm.WORTH),
+        "spread": BP * float(((counted["ask"] - counted["bid"]) / counted["mid"]).median()),
+    }
+
+
+def split(deals: Deals, oracle: F8, arbitrageurs: B1) -> dict[str, float]:
+    """Parts of the gain, from the oracle (n,) of steps 1 to n."""
+    now, then = oracle[deals.step - 1], oracle[deals.quoted - 1]
+    volume = np.abs(deals.lots) @ now
+    moved = deals.lots * (now - then)
+    return {
+        "gain": BP * float(deals.lots @ (now - deals.price) / volume),
+        "asked": BP * float(deals.lots @ (then - deals.price) / volume),
+        "moved": BP * float(moved.sum() / volume),
+        "to_arbitrageurs": BP * float(moved[arbitrageurs[deals.taker]].sum() / volume),
+        "their_volume": float((np.abs(deals.lots) * now)[arbitrageurs[deals.taker]].sum() / volume),
+        "age": float(np.abs(deals.lots) @ (deals.step - deals.quoted) / np.abs(deals.lots).sum()),
+        "volume": float(volume) * calm.WORTH / 100,
+    }
