@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_backtest, provenance
+from experiments import cli_backtest, cli_margin, provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_backtest.app)
+app.add_typer(cli_margin.app)
 
 
 def main() -> None:

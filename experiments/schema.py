@@ -8,6 +8,8 @@ from typing import Any
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from experiments.config import RunConfig
+from experiments.margin import StressConfig
+from experiments.portfolio import PortfolioConfig
 from experiments.study import StudyConfig
 from sim.component import Component
 from sim.margin import MODELS, NETTINGS, REQUIREMENTS, VALUATIONS
@@ -31,7 +33,7 @@ def schema_text() -> str:
     It describes files: any mapping may ``include`` others, and nothing is required, because an include here or above
     may hold it; what is missing the loader tells. References ``${a.b}`` in place of numbers are beyond it.
     """
-    components: list[type[Component]] = [RunConfig, StudyConfig]
+    components: list[type[Component]] = [RunConfig, StudyConfig, PortfolioConfig, StressConfig]
     components += [kind for registry in LOOKED_UP.values() for kind in registry.values()]
     places, whole = models_json_schema([(each, MODE) for each in components])
     definitions: dict[str, Node] = whole["$defs"]

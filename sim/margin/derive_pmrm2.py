@@ -8,7 +8,18 @@ from pydantic import Field, model_validator
 from sim.errors import ConfigError
 from sim.margin.base import RequirementComponent
 from sim.margin.pmrm2 import Basis, Charges, Skew, SkewScenario, StaticDiscount, standard
-from sim.margin.scenarios import Revalued, VolShock, held, number_of, shocks, standing_alone, summed, worth
+from sim.margin.scenarios import (
+    Revalued,
+    Scanning,
+    VolShock,
+    held,
+    label,
+    number_of,
+    shocks,
+    standing_alone,
+    summed,
+    worth,
+)
 from sim.pricing import forwards, rates, values, years
 from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
 
@@ -96,11 +107,12 @@ class Valued(NamedTuple):
     factor: F8  # (K,) factor on the loss by basis
 
 
-class PmrmMargin:
+class PmrmMargin(Scanning):
     """PMRM_2 on one pool's instruments."""
 
     def __init__(self, rule: DerivePmrm2, contracts: Contracts) -> None:
         self.rule = rule
+        self.labels = tuple(map(label, rule.scenarios))
         self.moves = np.array([each.move for each in rule.scenarios])
         self.weights = np.array([each.weight for each in rule.scenarios])
         self.tilts = np.array([each.vol in TILTS for each in rule.scenarios])
@@ -132,7 +144,7 @@ class PmrmMargin:
         return Margins(initial, maintenance)
 
     def scenarios(self, book: Exposure) -> F8:
-        """Gain in each scenario, (S, A) minor units of the numeraire, summed over underlyings."""
+        """See :class:`Scanning`."""
         valued = self.valued.at(book.market)
         return np.sum([self._gains(book, side, valued) for side in self.sides], axis=0)
 

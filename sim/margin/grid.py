@@ -9,11 +9,13 @@ from sim.component import Component
 from sim.margin.base import RequirementComponent
 from sim.margin.scenarios import (
     Revalued,
+    Scanning,
     Scenario,
     Tails,
     VolShock,
     by_underlying,
     held,
+    label,
     lot_pnl,
     offset,
     shocks,
@@ -92,12 +94,13 @@ class Arrays(NamedTuple):
     vega: F8  # (K,) gain from a point of volatility
 
 
-class GridMargin:
+class GridMargin(Scanning):
     """The grid on one pool's instruments."""
 
     def __init__(self, rule: Grid, contracts: Contracts) -> None:
         self.rule, self.groups = rule, by_underlying(contracts)
         self.grid = rule.everything()
+        self.labels = tuple(map(label, self.grid))
         self.strikes, self.expiries = _groups(contracts)
         self.option = np.flatnonzero(contracts.kind == OPTION)
         traded = np.isin(contracts.kind, (PERPETUAL, FUTURE))
@@ -111,6 +114,10 @@ class GridMargin:
     def stale(self, market: MarketView) -> float:
         """Age of the risk arrays (s)."""
         return self.arrays.stale(market)
+
+    def scenarios(self, book: Exposure) -> F8:
+        """See :class:`Scanning`."""
+        return held(book.position, self.arrays.at(book.market).pnl, np.arange(book.position.shape[1]))
 
     def margins(self, book: Exposure) -> Margins:
         """See :class:`Grid`, (A,)."""

@@ -3,6 +3,7 @@
 A grid is data: a list of moves. What differs between venues is what they make of the losses, one file each.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -27,6 +28,13 @@ class Scenario(Component):
     move: float = Field(ge=-1, description="relative move of the price (share)")
     vol: Literal["up", "none", "down"] = Field(default="none", description="volatility with it (direction)")
     weight: float = Field(default=1.0, ge=0, description="factor on the gain or loss, below 1 in tails (ratio)")
+
+
+def label(scenario: Scenario) -> str:
+    """A scenario in words: ``-16%, volatility up``."""
+    move = f"{100 * scenario.move:+.4g}%" if scenario.move else "price as it is"
+    vol = {"none": "", "linear": ", smile tilted", "abs": ", wings tilted"}
+    return move + vol.get(scenario.vol, f", volatility {scenario.vol}")
 
 
 class Tails(Component):
@@ -166,6 +174,21 @@ def standing_alone(book: Exposure, table: F8) -> F8:
         legs = np.where((legs > 0).any(axis=1, keepdims=True), legs, stand_in)
     total = legs.sum(axis=1, keepdims=True)
     return legs / np.where(total > 0, total, 1.0)
+
+
+class Scanning(ABC):
+    """A requirement that asks for the worst of a list of scenarios."""
+
+    labels: tuple[str, ...]
+    """What each scenario is, in words."""
+
+    @abstractmethod
+    def scenarios(self, book: Exposure) -> F8:
+        """Gain in each scenario, all underlyings moving alike, (S, A) minor units of the numeraire."""
+
+    @abstractmethod
+    def stale(self, market: MarketView) -> float:
+        """How old the risk arrays are (s)."""
 
 
 class Revalued(Generic[T]):

@@ -10,6 +10,7 @@ from sim.errors import ConfigError
 from sim.margin.base import RequirementComponent
 from sim.margin.scenarios import (
     Revalued,
+    Scanning,
     Shocks,
     by_underlying,
     held,
@@ -26,6 +27,11 @@ THIRDS = (0, 1, -1, 2, -2, 3, -3)
 """Price moves of the first fourteen scenarios in thirds of the scan range, each with volatility up, then down."""
 
 SCENARIOS = 2 * len(THIRDS) + 2
+
+LABELS = (
+    *(f"{third:+d}/3 of the range, volatility {way}" for third in THIRDS for way in ("up", "down")),
+    *("extreme rise", "extreme fall"),
+)
 
 
 class Commodity(Component):
@@ -103,8 +109,10 @@ class Priced(NamedTuple):
     spot: F8  # (K,) worth of the underlying at the oracle
 
 
-class SpanMargin:
+class SpanMargin(Scanning):
     """SPAN on one pool's instruments."""
+
+    labels = LABELS
 
     def __init__(self, rule: Span, contracts: Contracts, unit: int) -> None:
         self.rule, self.unit, self.groups = rule, unit, by_underlying(contracts)
@@ -131,7 +139,7 @@ class SpanMargin:
         return self.priced.stale(market)
 
     def scenarios(self, book: Exposure) -> F8:
-        """Gain in each scenario, all underlyings moving alike, (16, A) minor units of the numeraire."""
+        """See :class:`Scanning`."""
         return held(book.position, self.priced.at(book.market).pnl, np.arange(book.position.shape[1]))
 
     def margins(self, book: Exposure) -> Margins:

@@ -1,0 +1,39 @@
+"""The command ``deleverage margin``."""
+
+from typing import Annotated
+
+import typer
+
+BAD_INPUT = 2
+
+app = typer.Typer()
+
+
+@app.command()
+def margin(
+    portfolio: Annotated[str, typer.Argument(help="A portfolio file, or a packaged one (portfolios/NAME).")],
+    *,
+    engines: Annotated[
+        str | None, typer.Option(help="Presets or files with commas between; default the portfolio's own.")
+    ] = None,
+    stress: Annotated[str | None, typer.Option(help="A file of shocks, or a packaged one.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+) -> None:
+    """Judge one account: margins, liquidation prices and shocks under several engines."""
+    from sim.errors import ConfigError
+
+    try:
+        from experiments import margin_report
+        from experiments.margin import StressConfig, accounts, engine_of
+        from experiments.portfolio import PortfolioConfig
+        from sim.loading import load
+
+        account = load(portfolio, (), PortfolioConfig)
+        names = [word.strip() for word in engines.split(",") if word.strip()] if engines else account.engines
+        shocks = load(stress, (), StressConfig).shocks if stress else ()
+        judged = [accounts(account, name, engine_of(name, account)) for name in names]
+        found = margin_report.report(account, judged, shocks)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    typer.echo(margin_report.as_json(found) if json else margin_report.text(found))

@@ -1,0 +1,291 @@
+"""The margin calculator: one account under several engines, the same objects that judge accounts in a market."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+from scipy.optimize import brentq
+
+from experiments.portfolio import PortfolioConfig, listing
+from sim.component import Component
+from sim.errors import ConfigError, not_one_of
+from sim.liquidation.bankruptcy import bankruptcy_prices
+from sim.liquidation.prices import liquidation_ticks
+from sim.loading import load, packaged
+from sim.margin.engine import EngineConfig, MarginEngine
+from sim.margin.scenarios import Scanning
+from sim.pricing import modelled
+from sim.types import F8, I8, NOBODY, Exposure, MarketView
+
+
+class Shock(Component):
+    """One story of prices and volatilities."""
+
+    name: str = Field(min_length=1, description="what to call it")
+    moves: dict[str, float] = Field(default={}, description="relative moves by underlying (name: share)")
+    all: float = Field(default=0.0, gt=-1, description="relative move of underlyings not named (share)")
+    vol: float = Field(default=0.0, gt=-1, description="relative move of every option's volatility (share)")
+
+
+class StressConfig(Component):
+    """Shocks to put a portfolio through."""
+
+    description: str = Field(default="", description="one line for `deleverage configs`")
+    shocks: tuple[Shock, ...] = Field(min_length=1, description="the stories")
+
+
+class Part(NamedTuple):
+    """One margin account: a pool's engine and the account in it."""
+
+    engine: MarginEngine
+    book: Exposure
+
+
+class Account(NamedTuple):
+    """A portfolio under one engine; amounts in minor units of the numeraire."""
+
+    name: str
+    parts: list[Part]
+
+    def total(self) -> tuple[float, float, float]:
+        """Equity, initial and maintenance over all margin accounts."""
+        risks = [part.engine.assess(part.book) for part in self.parts]
+        equity, initial, maintenance = (sum(float(risk[i][0]) for risk in risks) for i in range(3))
+        return equity, initial, maintenance
+
+    def weakest(self) -> tuple[float, float]:
+        """The least equity, and the least excess, of any margin account."""
+        risks = [part.engine.assess(part.book) for part in self.parts]
+        return min(float(risk.equity[0]) for risk in risks), min(float(risk.excess[0]) for risk in risks)
+
+    def haircuts(self) -> tuple[float, float]:
+        """What valuation disallows, initial and maintenance."""
+        cuts = [part.engine.valuation.haircuts(part.book) for part in self.parts]
+        return sum(float(cut.initial[0]) for cut in cuts), sum(float(cut.maintenance[0]) for cut in cuts)
+
+    def after(self, moves: F8, vol: float) -> "Account":
+        """The same account after relative moves (U,) and one of volatilities."""
+        return self._replace(parts=[part._replace(book=moved(part.book, moves, vol)) for part in self.parts])
+
+
+def engine_of(name: str, portfolio: PortfolioConfig) -> EngineConfig:
+    """An engine of the portfolio's own, a packaged preset with or without its folder, or a file.
+
+    Raises:
+        ConfigError: there is none of that name, or it is none.
+    """
+    if name in portfolio.own:
+        return portfolio.own[name]
+    own = name if name.startswith("engines/") or Path(name).is_file() else f"engines/{name}"
+    presets = [each.removeprefix("engines/") for each in packaged() if each.startswith("engines/")]
+    if own == f"engines/{name}" and name.removesuffix(".yaml") not in presets:
+        raise ConfigError([f"--engines: {not_one_of(name, [*portfolio.own, *presets])}"])
+    return load(own, (), EngineConfig)
+
+
+def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Account:
+    """The margin accounts that an engine's netting makes of a portfolio.
+
+    Of several, each gets the cash that makes its equity the same multiple of its initial margin; an asset goes to the
+    account of the underlying of its name, else to the first.
+
+    Raises:
+        ConfigError: the engine asks for what the portfolio does not have.
+    """
+    plain = listing(portfolio, range(len(portfolio.instruments)))
+    try:
+        pools = engine.pools(plain.market.contracts)
+        whole = listing(portfolio, [column for pool in pools for column in pool])
+        parts, start = [], 0
+        for pool in pools:
+            its = slice(start, start + len(pool))
+            start += len(pool)
+            market = whole.market.slice(its)
+            built = engine.build(market.contracts, 10 ** portfolio.assets[0].decimals)
+            built.observe(market)
+            parts.append(Part(built, _book(market, whole.position[its], whole.entry[its], whole.balance)))
+    except ConfigError as error:
+        raise ConfigError([f"--engines {name}: {line}" for line in error.problems]) from error
+    return Account(name, parts if len(parts) == 1 else _shared(parts, whole.balance))
+
+
+def _book(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:
+    none, free = np.zeros_like(position)[None], np.full((1, position.size), np.inf)
+    cash = balance[None]
+    return Exposure(cash, np.zeros_like(cash), position[None], none, none, none, entry[None], free, market)
+
+
+def _shared(parts: list[Part], balance: I8) -> list[Part]:
+    """Cash and assets handed out among several margin accounts."""
+    held = np.zeros((len(parts), balance.size), dtype=np.int64)
+    for asset, name in enumerate(parts[0].book.market.contracts.assets[1:], start=1):
+        held[_home(parts, name), asset] = balance[asset]
+    parts = [part._replace(book=_with(part.book, own)) for part, own in zip(parts, held, strict=True)]
+    risks = [part.engine.assess(part.book) for part in parts]
+    equity, initial = (np.array([float(risk[i][0]) for risk in risks]) for i in (0, 1))
+    weights = initial / initial.sum() if initial.any() else np.full(len(parts), 1 / len(parts))
+    cash = np.rint(weights * (equity.sum() + balance[0]) - equity).astype(np.int64)
+    cash[0] += balance[0] - cash.sum()
+    held[:, 0] = cash
+    return [part._replace(book=_with(part.book, own)) for part, own in zip(parts, held, strict=True)]
+
+
+def _with(book: Exposure, balance: I8) -> Exposure:
+    return book._replace(balance=balance[None])
+
+
+def _home(parts: list[Part], asset: str) -> int:
+    """The margin account of the underlying of that name, else the first."""
+    for number, part in enumerate(parts):
+        contracts = part.book.market.contracts
+        if asset in {contracts.underlyings[u] for u in contracts.underlying}:
+            return number
+    return 0
+
+
+def moved(book: Exposure, moves: F8, vol: float = 0.0) -> Exposure:
+    """The book after relative moves (U,) of the underlyings and of every option's volatility.
+
+    Assets that bear the name of an underlying move with it. An option's mark stays as far from its value as it was.
+    """
+    before, contracts = book.market, book.market.contracts
+    option = contracts.side != 0
+    after, price = before._replace(vol=np.where(option, before.vol * (1 + vol), before.vol)), before.price.copy()
+    for number, move in enumerate(moves):
+        after = after.shifted(number, 1 + float(move))
+        if contracts.underlyings[number] in contracts.assets[1:]:
+            price[contracts.assets.index(contracts.underlyings[number])] *= 1 + float(move)
+    apart = np.where(option, before.mark - modelled(before).mark, 0.0)
+    return book._replace(market=after._replace(price=price, mark=np.maximum(after.mark + apart, 0.0)))
+
+
+class Row(NamedTuple):
+    """One position under one engine; prices in quote currency, None where there is none."""
+
+    instrument: str
+    quantity: float
+    mark: float
+    below: float | None  # liquidation price below the mark
+    above: float | None
+    bankruptcy: float | None
+
+
+def rows(account: Account) -> list[Row]:
+    """Liquidation and bankruptcy price of each position, all other marks as they are."""
+    found = []
+    for engine, book in account.parts:
+        contracts, risk = book.market.contracts, engine.assess(book)
+        bankrupt = bankruptcy_prices(book, risk.equity, engine.shares(book))[0] * contracts.tick
+        for k in np.flatnonzero(book.position[0]):
+            ticks, tick = liquidation_ticks(engine.assess, book, int(k)), float(contracts.tick[k])
+            below, above = (None if each == NOBODY else each * tick for each in ticks)
+            quantity, mark = float(book.position[0, k] * contracts.lot[k]), float(book.market.mark[k] * tick)
+            gone = float(bankrupt[k])
+            found.append(Row(contracts.names[k], quantity, mark, below, above, gone if gone > 0 else None))
+    return found
+
+
+class Worst(NamedTuple):
+    """The worst scenario of an engine's own grid."""
+
+    label: str
+    gain: float  # minor units
+    stale: float  # age of the risk arrays (s)
+
+
+def worst(account: Account) -> Worst | None:
+    """Of the margin account that loses most; None if the engine has no scenarios."""
+    found = []
+    for engine, book in account.parts:
+        if isinstance(engine.requirement, Scanning):
+            gains = engine.requirement.scenarios(book)[:, 0]
+            number = int(gains.argmin())
+            stale = engine.requirement.stale(book.market)
+            found.append(Worst(engine.requirement.labels[number], float(gains[number]), stale))
+    return min(found, key=lambda each: each.gain, default=None)
+
+
+class Moves(NamedTuple):
+    """The smallest relative move of all underlyings alike that does it, each way; None if none does."""
+
+    down: float | None
+    up: float | None
+
+
+FURTHEST = (-0.999, 9.0)
+"""Relative moves looked at."""
+
+
+def index_moves(account: Account) -> tuple[Moves, Moves]:
+    """What makes the account liquidatable, and what makes it bankrupt."""
+    count = account.parts[0].book.market.oracle.size
+
+    @cache
+    def after(move: float) -> tuple[float, float]:
+        return account.after(np.full(count, move), 0.0).weakest()
+
+    liquidatable = Moves(*(_first(lambda move: after(move)[1], edge) for edge in FURTHEST))
+    return liquidatable, Moves(*(_first(lambda move: after(move)[0], edge) for edge in FURTHEST))
+
+
+def _first(excess: Callable[[float], float], edge: float) -> float | None:
+    """The nearest move on the way to an edge at which excess falls below nil; nil if it is there already."""
+    if excess(0.0) < 0:
+        return 0.0
+    near = 0.0
+    for step in np.geomspace(1.0, 1.0 + edge, 120)[1:] - 1.0:
+        if excess(float(step)) < 0:
+            return float(brentq(lambda move: excess(move) + 1e-9, near, float(step), xtol=1e-7))
+        near = float(step)
+    return None
+
+
+class Stressed(NamedTuple):
+    """One shock under one engine, minor units."""
+
+    equity: float
+    maintenance: float
+    status: str
+
+
+def stressed(account: Account, shocks: Sequence[Shock]) -> list[Stressed]:
+    """Equity and solvency after each shock.
+
+    Raises:
+        ConfigError: a shock moves an underlying that the portfolio does not have, or to nil.
+    """
+    names = account.parts[0].book.market.contracts.underlyings
+    problems = [
+        f"shocks.{n}.moves.{name}: {not_one_of(name, names)}"
+        for n, shock in enumerate(shocks)
+        for name in shock.moves
+        if name not in names
+    ]
+    problems += [
+        f"shocks.{n}.moves.{name}: {move:g}, must be above -1, correct it"
+        for n, shock in enumerate(shocks)
+        for name, move in shock.moves.items()
+        if move <= -1
+    ]
+    if problems:
+        raise ConfigError(problems)
+    found = []
+    for shock in shocks:
+        there = account.after(np.array([shock.moves.get(name, shock.all) for name in names]), shock.vol)
+        equity, _, maintenance = there.total()
+        found.append(Stressed(equity, maintenance, status(there)))
+    return found
+
+
+def status(account: Account) -> str:
+    """Bankrupt, liquidatable, below initial, or healthy: of its weakest margin account."""
+    equity, excess = account.weakest()
+    if equity < 0:
+        return "bankrupt"
+    if excess < 0:
+        return "liquidatable"
+    whole, initial, _ = account.total()
+    return "below initial" if whole < initial else "healthy"

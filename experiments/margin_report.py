@@ -1,0 +1,116 @@
+"""What the margin calculator prints: aligned text, or JSON of the same."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.margin import Account, Moves, Shock, index_moves, rows, status, stressed, worst
+from experiments.portfolio import PortfolioConfig
+
+Report = dict[str, Any]
+
+
+def report(portfolio: PortfolioConfig, judged: Sequence[Account], shocks: Sequence[Shock]) -> Report:
+    """Everything found, in units of the numeraire."""
+    unit = 10 ** portfolio.assets[0].decimals
+    return {
+        "description": portfolio.description,
+        "currency": portfolio.assets[0].name,
+        "engines": {account.name: _engine(account, shocks, unit) for account in judged},
+    }
+
+
+def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
+    equity, initial, maintenance = (amount / unit for amount in account.total())
+    cut, kept = (amount / unit for amount in account.haircuts())
+    shocked, (liquidatable, bankrupt) = worst(account), index_moves(account)
+    return {
+        "equity": equity,
+        "initial": initial,
+        "maintenance": maintenance,
+        "ratio": maintenance / equity if equity > 0 else None,
+        "status": status(account),
+        "breakdown": {
+            "initial": {"haircuts": cut, "requirement": initial - cut},
+            "maintenance": {"haircuts": kept, "requirement": maintenance - kept},
+        },
+        "positions": [row._asdict() for row in rows(account)],
+        "worst": None if shocked is None else {**shocked._asdict(), "gain": shocked.gain / unit},
+        "index_move": {"liquidatable": liquidatable._asdict(), "bankrupt": bankrupt._asdict()},
+        "stress": {
+            shock.name: {"equity": found.equity / unit, "maintenance": found.maintenance / unit, "status": found.status}
+            for shock, found in zip(shocks, stressed(account, shocks) if shocks else (), strict=True)
+        },
+    }
+
+
+def as_json(found: Report) -> str:
+    """For machines."""
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def text(found: Report) -> str:
+    """For people."""
+    engines, currency = found["engines"], found["currency"]
+    blocks = [[found["description"]]] if found["description"] else []
+    blocks.append(_side_by_side(engines, currency))
+    blocks.append(_index_moves(engines))
+    for name, each in engines.items():
+        blocks.append([f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"])
+        blocks[-1] += _positions(each["positions"])
+        if each["worst"]:
+            told = each["worst"]
+            blocks[-1].append(f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_age(told['stale'])}")
+    if next(iter(engines.values()))["stress"]:
+        blocks.append(_stress(engines, currency))
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _age(stale: float) -> str:
+    return f", risk arrays {stale:g} s old" if stale else ""
+
+
+def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
+    first = next(iter(engines.values()))["initial"]
+    lines = [[currency, "equity", "initial", "of it haircuts", "maintenance", "ratio", "saves", "status"]]
+    for name, each in engines.items():
+        ratio = "-" if each["ratio"] is None else f"{each['ratio']:.1%}"
+        saves = f"{1 - each['initial'] / first:.1%}" if first else "-"
+        cut = each["breakdown"]["initial"]["haircuts"]
+        amounts = [f"{each['equity']:,.2f}", f"{each['initial']:,.2f}", f"{cut:,.2f}", f"{each['maintenance']:,.2f}"]
+        lines.append([name, *amounts, ratio, saves, each["status"]])
+    return aligned(lines)
+
+
+def _index_moves(engines: dict[str, Report]) -> list[str]:
+    lines = [["smallest move of all", "liquidatable", "", "bankrupt", ""]]
+    for name, each in engines.items():
+        pairs = [Moves(**each["index_move"][what]) for what in ("liquidatable", "bankrupt")]
+        lines.append([name, *("none" if move is None else f"{move:+.2%}" for pair in pairs for move in pair)])
+    return aligned(lines)
+
+
+def _positions(positions: list[Report]) -> list[str]:
+    lines = [["", "quantity", "mark", "below", "above", "bankruptcy"]]
+    for each in positions:
+        prices = ["none" if each[n] is None else f"{each[n]:,.6g}" for n in ("below", "above", "bankruptcy")]
+        lines.append([each["instrument"], f"{each['quantity']:+g}", f"{each['mark']:,.6g}", *prices])
+    return aligned(lines)
+
+
+def _stress(engines: dict[str, Report], currency: str) -> list[str]:
+    lines = [["shock", f"equity, {currency}", *engines]]
+    for shock, found in next(iter(engines.values()))["stress"].items():
+        lines.append(
+            [shock, f"{found['equity']:,.2f}", *(each["stress"][shock]["status"] for each in engines.values())]
+        )
+    return aligned(lines)
+
+
+def aligned(lines: list[list[str]]) -> list[str]:
+    """Columns as wide as they must be, the first to the left."""
+    first, *widths = (max(len(line[i]) for line in lines) for i in range(len(lines[0])))
+    cells = [
+        [line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], widths, strict=True))] for line in lines
+    ]
+    return ["  ".join(line).rstrip() for line in cells]

@@ -1,0 +1,225 @@
+"""The margin calculator: packaged portfolios, sums by hand, the market's own verdicts, bad input."""
+
+import copy
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from typer.testing import CliRunner, Result
+
+from experiments import cli
+from experiments.margin import Account, accounts, engine_of, index_moves, moved, rows, status
+from experiments.margin_report import report
+from experiments.portfolio import PortfolioConfig
+from sim.errors import ConfigError
+from sim.loading import PACKAGED, load, packaged, resolve
+
+ROOT = Path(__file__).parent.parent
+SHOCKS = "portfolios/shocks"
+PORTFOLIOS = [name for name in packaged() if name.startswith("portfolios/") and name != SHOCKS]
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, ["margin", *arguments])
+
+
+def judged(name: str, engine: str, **changed: Any) -> Account:
+    portfolio = PortfolioConfig.model_validate(resolve(f"portfolios/{name}") | changed)
+    return accounts(portfolio, engine, engine_of(engine, portfolio))
+
+
+@pytest.mark.parametrize("name", PORTFOLIOS)
+def test_packaged_portfolios_are_judged(name: str) -> None:
+    done = call(name, "--stress", SHOCKS, "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert len(found["engines"]) >= 2
+    equities = {round(each["equity"], 2) for each in found["engines"].values()}
+    assert len(equities) == 1  # engines differ in what they ask, not in what is owned
+    for each in found["engines"].values():
+        assert each["initial"] >= each["maintenance"] > 0
+        assert len(each["stress"]) == 6
+
+
+def test_a_single_perpetual_by_hand() -> None:
+    """One at 60,000 on 6,000: initial at 40 times, liquidated where 6,000 + P - 60,000 = P / 80."""
+    account = judged("single_perp", "hyperliquid")
+    assert account.total() == (600_000, 150_000, 75_000)
+    (row,) = rows(account)
+    assert row.below == math.floor(54_000 / (1 - 1 / 80))
+    assert (row.above, row.bankruptcy) == (None, 54_000)
+    liquidatable, bankrupt = index_moves(account)
+    assert liquidatable.down == pytest.approx(54_000 / (1 - 1 / 80) / 60_000 - 1, abs=1e-6)
+    assert bankrupt.down == pytest.approx(-0.1, abs=1e-6)
+    assert liquidatable.up is bankrupt.up is None
+
+
+def test_the_readme_shows_what_is_printed() -> None:
+    text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    command, shown = re.findall(r"```console\n\$ deleverage margin (.*?)\n(.*?)```", text, flags=re.DOTALL)[0]
+    assert call(*command.split()).stdout == shown
+
+
+def test_isolated_accounts_share_cash_by_what_they_need() -> None:
+    account = judged("two_coins", "isolated")
+    risks = [part.engine.assess(part.book) for part in account.parts]
+    covers = [float(risk.equity[0] / risk.initial[0]) for risk in risks]
+    assert covers[0] == pytest.approx(covers[1], rel=1e-6)
+    cross = judged("two_coins", "cross")
+    assert account.total() == cross.total()
+    assert status(account) == status(cross) == "healthy"
+
+
+def test_collateral_lies_with_its_underlying() -> None:
+    """Under one manager per underlying, bitcoin margins bitcoin and what has no underlying the first of them."""
+    listed = resolve("portfolios/two_coins")
+    assets = [{"name": "USD"}, {"name": "ETH", "decimals": 4, "price": 3000}, {"name": "USDT", "decimals": 4}]
+    changed = {"assets": assets, "collateral": {"ETH": 2, "USDT": 100}, "own": {}, "engines": ["derive"]}
+    portfolio = PortfolioConfig.model_validate(listed | changed)
+    parts = accounts(portfolio, "derive", engine_of("derive", portfolio)).parts
+    np.testing.assert_array_equal([part.book.balance[0, 1:] for part in parts], [[0, 1_000_000], [20_000, 0]])
+    assert sum(part.book.balance[0, 0] for part in parts) == 2_000_000 - 150 * 59_000 + 250 * 31_000
+
+
+def test_shocks_reprice_options_and_collateral() -> None:
+    account = judged("short_strangle", "span")
+    book = account.parts[0].book
+    still = moved(book, np.zeros(1))
+    np.testing.assert_allclose(still.market.mark, book.market.mark)
+    louder = moved(book, np.zeros(1), vol=0.5)
+    assert louder.equity() < book.equity()  # options were sold
+    coins = judged("multi_collateral", "haircuts").parts[0].book
+    after = moved(coins, np.array([0.1]))
+    held, short = 0.5 * 60_000, 0.6 * 60_000
+    assert after.equity()[0] - coins.equity()[0] == pytest.approx(100 * 0.1 * (held - short))
+
+
+def test_engines_may_be_the_portfolios_own_presets_or_files(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("requirement: {kind: tiered, tiers: [{floor: 0, max_leverage: 10}]}")
+    done = call("portfolios/multi_collateral", "--engines", f"haircuts,engines/cross,span,{file}", "--json")
+    found = json.loads(done.stdout)["engines"]
+    assert list(found) == ["haircuts", "engines/cross", "span", str(file)]
+    assert found[str(file)]["breakdown"]["initial"]["requirement"] == 3_600
+    assert found["span"]["worst"]["label"] == "+3/3 of the range, volatility up"
+
+
+def test_a_haircut_is_told_apart_from_the_requirement() -> None:
+    found = report(
+        load("portfolios/multi_collateral", (), PortfolioConfig), [judged("multi_collateral", "haircuts")], ()
+    )
+    parts = found["engines"]["haircuts"]["breakdown"]
+    assert parts["maintenance"]["haircuts"] == pytest.approx(0.05 * 30_000 + 0.02 * 4_995)
+    assert parts["initial"]["requirement"] == pytest.approx(0.6 * 60_000 / 40)
+
+
+PERP = "{name: P, underlying: B, tick: 1, lot: 0.01, max_price: 1000000}"
+CALL = PERP.replace("name: P", "name: C, kind: option, option: call, strike: 60000, expiry: 9")
+BASE = {
+    "cash": "1000",
+    "underlyings": "[{name: B, price: 60000}]",
+    "instruments": f"[{PERP}]",
+    "positions": "[{instrument: P, quantity: 1}]",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"positions": "[{instrument: Q, quantity: 1}]"}, "positions.0.instrument: 'Q' is not one of P"),
+        (
+            {"positions": "[{instrument: P, quantity: 0.005}]"},
+            "positions.0.quantity: 0.005, 'P' comes in lots",
+        ),
+        (
+            {"positions": "[{instrument: P, quantity: 1e9}]"},
+            "positions.0.quantity: 1e+09, more than max_lots",
+        ),
+        ({"positions": "[{instrument: P, quantity: .nan}]"}, "positions.0.quantity: nan"),
+        ({"positions": "[{quantity: 1}]"}, "positions.0.instrument: missing"),
+        ({"positions": "3"}, "positions: 3, must be a list"),
+        ({"underlyings": "[{name: A, price: 60000}]"}, "instruments.0.underlying: 'B' is not one of A"),
+        (
+            {"underlyings": "[{name: B, price: 60000, volatility: -0.5}]"},
+            "underlyings.0.volatility: -0.5, must",
+        ),
+        ({"underlyings": "[{name: B, price: 1e-9}]"}, "instruments.0.tick: the price of 'B' is not"),
+        ({"underlyings": "[]"}, "underlyings: a list of 0, must be a list of at least 1"),
+        (
+            {"instruments": f"[{PERP}, {CALL}]"},
+            "instruments.1: no implied volatility of 'C', give",
+        ),
+        (
+            {"instruments": f"[{PERP}, {CALL}]", "seconds": "9", "vols": "{C: 0.5}"},
+            "instruments.1.expiry: 9, 'C' has",
+        ),
+        ({"instruments": f"[{PERP}, {CALL}]", "vols": "{C: -0.5}"}, "vols.C: -0.5, must be above 0"),
+        ({"marks": "{P: 60000.5}"}, "marks.P: 60000.5, must be a multiple of 1 up to max_price, round it"),
+        ({"collateral": "{DOGE: 1}"}, "collateral.DOGE: 'DOGE' is not one of none"),
+        ({"cash": "1e300"}, "cash: 1e+300, too large to be exact"),
+        ({"casch": "5"}, "casch: unknown key (did you mean 'cash'?)"),
+        ({"engines": "[crosss]"}, "--engines: 'crosss' is not one of"),
+    ],
+)
+def test_portfolios_that_cannot_be(changes: dict[str, str], told: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("\n".join(f"{key}: {value}" for key, value in (BASE | changes).items()))
+    done = call(str(file))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(told), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shocks", "told"),
+    [
+        ("shocks: [{name: a, moves: {DOGE: -0.1}}]", "shocks.0.moves.DOGE: 'DOGE' is not one of BTC"),
+        ("shocks: [{name: a, moves: {BTC: -1}}]", "shocks.0.moves.BTC: -1, must be above -1"),
+        ("shocks: [{name: a, all: -2}]", "shocks.0.all: -2, must be greater than -1"),
+        ("shocks: []", "shocks: a list of 0, must be a list of at least 1"),
+    ],
+)
+def test_shocks_that_cannot_be(shocks: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "shocks.yaml"
+    file.write_text(shocks)
+    done = call("portfolios/single_perp", "--stress", str(file))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(told), done.stderr
+
+
+def leaves(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where a mutation can be made."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [path, *(leaf for key, item in items for leaf in leaves(item, (*path, key)))]
+
+
+WEIRD = [None, "", "x", -1, 0, 0.5, 1e-12, 1e12, 1e308, True, [], {}, [1], {"a": 1}, "none", math.pi, 2**60]
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_mutated_portfolios_are_judged_or_refused(data: st.DataObject) -> None:
+    node = yaml.safe_load((PACKAGED / f"{data.draw(st.sampled_from(PORTFOLIOS))}.yaml").read_text(encoding="utf-8"))
+    node.pop("own", None)
+    for _ in range(data.draw(st.integers(1, 2))):
+        *above, last = data.draw(st.sampled_from(leaves(node)[1:]))
+        at = node
+        for key in above:
+            at = at[key]
+        at[last] = copy.deepcopy(data.draw(st.sampled_from(WEIRD)))
+    try:
+        portfolio = PortfolioConfig.model_validate(node)
+        account = accounts(portfolio, "span", engine_of("span", portfolio))
+    except (ValidationError, ConfigError):
+        return
+    equity, initial, maintenance = account.total()
+    assert math.isfinite(equity)
+    assert initial >= maintenance >= 0
