@@ -54,7 +54,7 @@ class LatentLiquidity(Behaviour):
     wealth: float = Field(10_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
     wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
     instruments: tuple[str, ...] = Field((), description="what they trade; empty = all perpetuals of the venue (names)")
-    size: float = Field(1.0, gt=0, description="position wanted (times equity)")
+    size: float = Field(1.0, gt=0, le=1e6, description="position wanted (times equity)")
     reach: float = Field(0.1, gt=0, lt=1, description="farthest intention, distance from the mark (share)")
     reveal: float = Field(0.02, gt=0, lt=1, description="distance from the mark within which it is shown (share)")
     lifetime: float = Field(86_400.0, gt=0, description="mean time until an intention is dropped (seconds)")
