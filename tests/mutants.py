@@ -113,8 +113,8 @@ def misspelt(rng: Rng, data: Node) -> Change:
     if not wrong or wrong in node:
         wrong = word + "s_"
     node[wrong] = node.pop(word)
-    named = word if word == "kind" else wrong  # a component without kind has no known keys
-    return Change(f"{dotted(path)} called {wrong!r}", dotted((*path[:-1], named)))
+    named = path[:-1] if word == "kind" else (*path[:-1], wrong)  # where kind tells classes apart, it is what is missed
+    return Change(f"{dotted(path)} called {wrong!r}", dotted(named))
 
 
 def unknown(rng: Rng, data: Node) -> Change:
