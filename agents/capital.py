@@ -35,14 +35,14 @@ class Capital(Component):
     trims: float = Field(0.5, ge=0, le=1, description="probability of trimming the position (probability)")
     tops_up: float = Field(0.2, ge=0, le=1, description="probability of topping up the account (probability)")
     outside: float = Field(
-        1.0, ge=0, le=1e6, description="all top-ups of a member together (times wealth at the start)"
+        1.0, ge=0, le=1e12, description="all top-ups of a member together (times wealth at the start)"
     )
     ruin: float = Field(0.1, ge=0, lt=1, description="wealth at which a flat member's seat is free (share of start)")
     renewal: float | None = Field(
         None, gt=0, description="mean time until a free seat is taken, none = never (seconds)"
     )
     success: float = Field(
-        3.0, gt=1, le=1e6, description="wealth from which a flat member takes gains out (times start)"
+        3.0, gt=1, le=1e12, description="wealth from which a flat member takes gains out (times start)"
     )
     payout: float = Field(0.5, gt=0, le=1, description="part of its gains that it takes out (share)")
     taking: float | None = Field(None, gt=0, description="mean time until it does, none = never (seconds)")
