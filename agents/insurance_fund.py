@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall
-from agents.unwinding import work_off
+from agents.unwinding import Pace, work_off
 from sim.types import F8, I8, AccountView, Orders, Outlook, Setting
 
 
@@ -26,12 +26,12 @@ class Fund(Behaviour):
     wealth: float = Field(1_000_000.0, gt=0, description="balance at the start (units of the numeraire)")
     unwind: float = Field(3600.0, gt=0, description="time constant of working a position off (seconds)")
     participation: float = Field(
-        0.1, gt=0, le=1, description="most sent in a step, share of the depth within 1% (share)"
+        0.1, gt=0, le=1, description="most sent in a minute, share of the depth within 1% (share)"
     )
     slippage: float = Field(50.0, ge=0, description="worst price accepted, distance from the mark (basis points)")
 
     _stall: Stall = PrivateAttr()
-    _share: float = PrivateAttr()
+    _pace: Pace = PrivateAttr()
 
     @property
     def fund_of(self) -> str:
@@ -42,11 +42,10 @@ class Fund(Behaviour):
         """Settle at the venue, all instruments of it; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         self._stall = Stall(venue, np.flatnonzero(setting.contracts.venue == venue))
-        self._share = min(setting.dt / self.unwind, 1.0)
+        self._pace = Pace.of(setting.dt, self.unwind, self.participation)
         return self.wealth_at(setting, venue, np.full(1, self.wealth))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Slices of what it holds."""
         held = accounts.position[:, self._stall.instruments]
-        most = self._share, self.participation
-        return work_off(outlook, self._stall, held, most, self.slippage * BASIS_POINT)
+        return work_off(outlook, self._stall, held, self._pace, self.slippage * BASIS_POINT)

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lognormal, lot_value, whole_lots
-from agents.unwinding import work_off
+from agents.unwinding import Pace, work_off
 from sim.types import F8, I8, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 SIDES = np.array([1, -1])
@@ -22,7 +22,7 @@ class Members(NamedTuple):
 
     stall: Stall
     profit: F8  # (n, 1) discount that a member demands, share of the mark
-    share: float  # of a position worked off in a step
+    pace: Pace  # of working positions off
 
 
 class Liquidators(Behaviour):
@@ -51,7 +51,7 @@ class Liquidators(Behaviour):
     cap: float = Field(0.9, gt=0, le=1, description="most of the headroom that bids may use (share)")
     unwind: float = Field(900.0, gt=0, description="time constant of working a position off (seconds)")
     participation: float = Field(
-        0.05, gt=0, le=1, description="most sent in a step, share of the depth within 1% (share)"
+        0.05, gt=0, le=1, description="most sent in a minute, share of the depth within 1% (share)"
     )
     give_up: float = Field(
         0.5, ge=0, lt=1, description="worst price of working off, distance from the mark over own discount (share)"
@@ -63,16 +63,15 @@ class Liquidators(Behaviour):
         """Draw wealth and the discount each demands; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         profit = lognormal(draws[:, 1:2], self.profit * BASIS_POINT, self.profit_sigma)
-        share = min(setting.dt / self.unwind, 1.0)
-        self._members = Members(Stall(venue, self.listed(setting, venue, self.instruments)), profit, share)
+        pace = Pace.of(setting.dt, self.unwind, self.participation)
+        self._members = Members(Stall(venue, self.listed(setting, venue, self.instruments)), profit, pace)
         return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Everybody's bids and asks anew, nil where nothing is offered, and a slice of everybody's inventory."""
         own = self._members
         held = accounts.position[:, own.stall.instruments]
-        most = own.share, self.participation
-        slices = work_off(outlook, own.stall, held, most, self.give_up * np.minimum(own.profit, 1.0))
+        slices = work_off(outlook, own.stall, held, own.pace, self.give_up * np.minimum(own.profit, 1.0))
         return Orders.join([self._bids(outlook, accounts), slices])
 
     def _bids(self, outlook: Outlook, accounts: AccountView) -> Orders:

@@ -1,5 +1,7 @@
 """Working off what somebody else's distress left: slices bounded by depth and by a worst price (AGT-4, AGT-5)."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from agents.base import Stall
@@ -9,19 +11,34 @@ UNWIND_SLOT = 2
 """Slot of such orders; IOC orders never rest, but sending one would cancel what rests in its slot."""
 
 
-def work_off(outlook: Outlook, stall: Stall, held: I8, most: tuple[float, float], slippage: float | F8) -> Orders:
+MINUTE = 60.0  # seconds
+
+
+class Pace(NamedTuple):
+    """What is sent in a step at most."""
+
+    share: float  # of the position, at least a lot
+    participation: float  # of the depth within 1%
+
+    @classmethod
+    def of(cls, dt: float, unwind: float, participation: float) -> "Pace":
+        """From a time constant (seconds) and a share of the depth in a minute, for steps of dt seconds."""
+        return cls(min(dt / unwind, 1.0), min(participation * dt / MINUTE, 1.0))
+
+
+def work_off(outlook: Outlook, stall: Stall, held: I8, pace: Pace, slippage: float | F8) -> Orders:
     """One reduce-only IOC order per position, if there is depth to trade against.
 
     Args:
         outlook: what agents see.
         stall: what is traded, m instruments.
         held: (n, m) lots of them.
-        most: what is sent in a step: a share of the position (at least a lot), and at most a share of the depth.
+        pace: what is sent in a step.
         slippage: worst price accepted, distance from the mark as a share of it; one number or (n, 1).
     """
     view, columns = stall.look(outlook)
-    visible = most[1] * np.nan_to_num(view.depth[columns])
-    lots = np.minimum(np.ceil(np.abs(held) * most[0]), np.floor(visible)).astype(np.int64)
+    visible = pace.participation * np.nan_to_num(view.depth[columns])
+    lots = np.minimum(np.ceil(np.abs(held) * pace.share), np.floor(visible)).astype(np.int64)
     quantity = -np.sign(held) * lots
     rows, at = np.nonzero(quantity)
     worst = view.mark[columns] * (1 + np.sign(quantity) * slippage)

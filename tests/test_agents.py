@@ -15,6 +15,7 @@ from agents.insurance_fund import Fund
 from agents.ladders import MarketMaker
 from agents.makers import Makers
 from agents.traders import Trader, Traders
+from agents.unwinding import Pace
 from agents.zero_intelligence import Crowd
 from sim.errors import ConfigError
 from sim.types import F8, I8, IOC, MARKET, REDUCE_ONLY, Outlook
@@ -276,6 +277,11 @@ class TestFund:
             left += quantities[-1]
         assert max(quantities) == 20
         assert min(quantities) == 1
+
+    def test_shorter_steps_take_less_each(self) -> None:
+        """Ten seconds are a sixth of a minute: of the position, and of the depth of 1,000 lots."""
+        assert Pace.of(10.0, 3600.0, 0.06) == pytest.approx((1 / 360, 0.01))
+        assert Pace.of(1e6, 3600.0, 0.06) == (1.0, 1.0)
 
     def test_it_waits_where_there_is_no_depth(self) -> None:
         orders = self.fund().decide(outlook(empty=True), accounts(1, position=holding(1, 600)), np.empty((1, 0)))
