@@ -5,9 +5,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import BASIS_POINT, Behaviour, Participant, Stall
+from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lot_value
 from agents.unwinding import Pace, work_off
-from sim.types import F8, I8, AccountView, Orders, Outlook, Setting
+from sim.flows import Payments
+from sim.types import F8, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting
 
 
 class InsuranceFund(Participant):
@@ -15,7 +16,11 @@ class InsuranceFund(Participant):
 
 
 class Fund(Behaviour):
-    """One member that works off what it took over, in slices bounded by visible depth and slippage."""
+    """One member that works off what it took over, in slices bounded by visible depth and slippage.
+
+    With ``share`` its owner keeps it at a share of open interest until it first takes a book over: what it lacks is
+    paid in from outside, what fees brought beyond is paid out. From then on it has what it has.
+    """
 
     agent: ClassVar[type[Participant]] = InsuranceFund
 
@@ -24,6 +29,9 @@ class Fund(Behaviour):
     count: int = Field(1, ge=1, le=1, description="number of members, always one (agents)")
     latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
     wealth: float = Field(1_000_000.0, gt=0, description="balance at the start (units of the numeraire)")
+    share: float | None = Field(
+        None, gt=0, le=10, description="balance kept until the first take-over, none = the start's (of open interest)"
+    )
     unwind: float = Field(3600.0, gt=0, description="time constant of working a position off (seconds)")
     participation: float = Field(
         0.1, gt=0, le=1, description="most sent in a minute, share of the depth within 1% (share)"
@@ -32,18 +40,34 @@ class Fund(Behaviour):
 
     _stall: Stall = PrivateAttr()
     _pace: Pace = PrivateAttr()
+    _called: bool = PrivateAttr()
 
     @property
     def fund_of(self) -> str:
         """Name of the venue whose insurance fund this is."""
         return self.venue
 
+    @property
+    def paying(self) -> int:
+        """It asks for payments while its owner keeps it at a share; nothing of them is drawn."""
+        return int(self.share is not None)
+
     def start(self, setting: Setting, draws: F8) -> I8:
         """Settle at the venue, all instruments of it; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         self._stall = Stall(venue, np.flatnonzero(setting.contracts.venue == venue))
-        self._pace = Pace.of(setting.dt, self.unwind, self.participation)
+        self._pace, self._called = Pace.of(setting.dt, self.unwind, self.participation), False
         return self.wealth_at(setting, venue, np.full(1, self.wealth))
+
+    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+        """What brings its balance to its share of open interest; nothing once it has taken a book over."""
+        view, columns = self._stall.look(outlook)
+        self._called |= bool(accounts.position[:, self._stall.instruments].any())
+        if self.share is None or self._called:
+            return Payments.join([])
+        wanted = np.floor(self.share * (view.open_interest[columns] * lot_value(view, columns)).sum())
+        missing = np.int64(wanted) - accounts.wallet[0, self._stall.venue, 0]
+        return Payments.of(0, self._stall.venue, NOBODY, np.full(1, missing))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Slices of what it holds."""

@@ -18,7 +18,7 @@ from agents.traders import Trader, Traders
 from agents.unwinding import Pace
 from agents.zero_intelligence import Crowd
 from sim.errors import ConfigError
-from sim.types import F8, I8, IOC, MARKET, REDUCE_ONLY, Outlook
+from sim.types import F8, I8, IOC, MARKET, PERPETUAL, REDUCE_ONLY, Outlook, Risk
 
 BTC, ETH, SPOT_BTC = 0, 1, 2
 LOT_BTC = 50_000 / 0.5 * 5  # minor units of a lot at the index
@@ -286,6 +286,25 @@ class TestFund:
     def test_it_waits_where_there_is_no_depth(self) -> None:
         orders = self.fund().decide(outlook(empty=True), accounts(1, position=holding(1, 600)), np.empty((1, 0)))
         assert len(orders.owner) == 0
+
+    def test_it_is_kept_at_a_share_of_open_interest_until_it_takes_a_book_over(self) -> None:
+        fund, view = self.fund(share=0.01), outlook()
+        market = view.venues[0]
+        market = market._replace(open_interest=np.arange(1, market.open_interest.size + 1) * 1_000)
+        view = view._replace(venues=(market, *view.venues[1:]))
+        worth = market.open_interest * market.mark * market.contracts.multiplier
+        wanted = int(0.01 * worth[market.contracts.kind == PERPETUAL].sum())
+
+        def paid(equity: float, held: int) -> list[int]:
+            own = accounts(1, equity, holding(1, held))
+            return fund.pay(view, own, Risk(*np.zeros((3, 1, 1))), np.empty((1, 1))).amount.tolist()
+
+        assert fund.paying == 1
+        assert paid(1e6, 0) == [wanted - 1_000_000]
+        assert paid(wanted + 7.0, 0) == [-7], "fees beyond the share are paid out"
+        assert paid(1e6, 600) == []
+        assert paid(1e6, 0) == [], "once called upon it has what it has"
+        assert self.fund().paying == 0
 
 
 class TestCrowd:

@@ -55,6 +55,19 @@ def test_by_hand() -> None:
     assert compression(binance, isolated.total) < 0
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_dials_turn_any_engine(name: str) -> None:
+    plain, dials = preset(name), {"scale": 1.5, "kappa": 0.2}
+    measured = capital(plain, BOOKS, MONEY)
+    turned = capital(plain.model_copy(update=dials), BOOKS, MONEY)
+    assert turned == (pytest.approx(1.2 * measured.margin, rel=1e-12), measured.haircut)
+    book = BOOKS[0]
+    even = plain.model_copy(update=dials | {"maintenance": 0.25}).build(book.market.contracts, MONEY)
+    even.observe(book.market)
+    risk = even.assess(book)
+    np.testing.assert_allclose(risk.maintenance, 0.25 * risk.initial, atol=1)
+
+
 @few
 @given(seed=seeds, target=st.floats(0.01, 3.0))
 def test_haircuts_are_not_compressed(seed: int, target: float) -> None:

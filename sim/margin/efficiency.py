@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.errors import ConfigError
-from sim.margin.compressed import Compressed
 from sim.margin.engine import EngineConfig
 from sim.types import Exposure
 
@@ -40,7 +39,7 @@ def capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Capit
     initial = disallowed = gross = 0.0
     pools = engine.pools(books[0].market.contracts)
     parts = [_span(pool) for pool in pools]
-    bound = [engine.requirement.bind(books[0].market.contracts.slice(part), unit) for part in parts]
+    bound = [engine.bind(books[0].market.contracts.slice(part), unit) for part in parts]
     for book in books:
         gross += float(np.abs(book.value()).sum())
         disallowed += float(engine.valuation.haircuts(book).initial.sum())
@@ -69,10 +68,9 @@ def compression(measured: Capital, target: float) -> float:
 
 
 def at_equal_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int, target: float) -> EngineConfig:
-    """The engine compressed so that on this book it ties up the target: closed form, no search."""
-    kappa = compression(capital(engine, books, unit), target)
-    requirement = Compressed.model_validate({"kind": "compressed", "inner": engine.requirement, "kappa": kappa})
-    return engine.model_copy(update={"requirement": requirement})
+    """The engine scaled so that on this book it ties up the target: closed form, no search."""
+    factor = 1.0 - compression(capital(engine, books, unit), target)
+    return engine.model_copy(update={"scale": factor * engine.scale})
 
 
 def _span(pool: list[int]) -> slice:

@@ -8,6 +8,7 @@ from sim.errors import ConfigError
 from sim.jit import kernel
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation
 from sim.margin.cash import Cash
+from sim.margin.dials import Dialled
 from sim.margin.netting import Cross
 from sim.margin.tiered import Tiered
 from sim.protocols import Requirement, Valuation
@@ -18,11 +19,16 @@ DUST = 1e-12
 
 
 class EngineConfig(Component):
-    """The three choices that make a venue's margin engine."""
+    """The three choices that make a venue's margin engine, and dials that turn whatever was chosen (MAR-2)."""
 
     netting: AnyNetting = Field(default=Cross(), description="which instruments share margin (component)")
     valuation: AnyValuation = Field(default=Cash(), description="what equity does not count (component)")
     requirement: AnyRequirement = Field(default=Tiered(), description="what must be covered (component)")
+    scale: float = Field(default=1.0, gt=0, description="factor of margins, to bring engines to equal capital (ratio)")
+    kappa: float = Field(default=0.0, lt=1, description="share by which margins are cut, below nil raised (ratio)")
+    maintenance: float | None = Field(
+        default=None, ge=0, le=1, description="maintenance over initial, none = the requirement's own (ratio)"
+    )
 
     def pools(self, contracts: Contracts) -> list[list[int]]:
         """The netting partition of one venue's instruments, columns of ``contracts``.
@@ -51,7 +57,12 @@ class EngineConfig(Component):
             contracts: the pool's instruments.
             unit: minor units in one unit of the numeraire.
         """
-        return MarginEngine(self.valuation, self.requirement.bind(contracts, unit))
+        return MarginEngine(self.valuation, self.bind(contracts, unit))
+
+    def bind(self, contracts: Contracts, unit: int) -> Requirement:
+        """The requirement of one pool as the dials have it; haircuts are not touched by them."""
+        bound, factor = self.requirement.bind(contracts, unit), self.scale * (1.0 - self.kappa)
+        return bound if factor == 1 and self.maintenance is None else Dialled(bound, factor, self.maintenance)
 
 
 class MarginEngine:
