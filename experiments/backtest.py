@@ -1,7 +1,7 @@
 """The backtest of margin engines on return series: do they cover, how do they swing, what do they cost?"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from experiments.backtest_engines import DAY, Engine, with_measure
 from experiments.series import Series
 from sim.errors import ConfigError, DataError
-from sim.margin.measures import sample_tail
+from sim.margin.base import RequirementComponent
+from sim.margin.measures import Measure, sample_tail
 from sim.margin.walk import walk
 from sim.metrics import coverage, procyclicality
 from sim.metrics.coverage import Verdict
@@ -17,11 +18,20 @@ from sim.metrics.shortfall import z2_test
 from sim.metrics.traffic_light import TABLE_DAYS, traffic_light
 from sim.types import B1, F8, I8
 
-RISE = 30
-"""Days over which a rise of margin is counted."""
+
+class Rise(NamedTuple):
+    """The time over which a rise of margin is counted."""
+
+    name: str  # part of the figures' names
+    rows: int
+
+
+DAYS = Rise("30d", 30)
 
 SCALE = 1_000_000
 """Lots of a weight of one."""
+
+MEASURES: tuple[Measure, Measure] = ("var", "es")
 
 
 class Judged(NamedTuple):
@@ -30,8 +40,8 @@ class Judged(NamedTuple):
     engine: Engine
     first: int  # row of the first margin that is judged
     margin: F8  # (n,) from that row on, share of gross notional
-    losses: F8  # (n,) of the next day, likewise
-    at: I8  # rows (m,) at which a loss over the horizon begins, counted from ``first``
+    at: I8  # rows (m,) at which a loss over the horizon begins, counted from ``first``; they do not overlap
+    lost: F8  # (m,) over the horizon, share of gross notional
     breaches: B1  # (m,)
     figures: dict[str, Any]  # what the tables tell, plain numbers
 
@@ -86,39 +96,86 @@ def _too_short(engine: Engine, series: Series, window: int) -> str:
 
 def _judged(engine: Engine, series: Series, lots: F8, window: int) -> Judged:
     losses = -(series.returns @ lots) / np.abs(lots).sum()
-    first, days = first_row(engine, window), engine.horizon
-    every = np.convolve(losses, np.ones(days), "valid")
-    spans = Spans(every, np.arange(first, len(every), days))
-    lost, flat = every[spans.starts], sample_tail(every, engine.level)
-    path = np.full(len(losses), flat) if engine.rule is None else walk(engine.rule, series.returns, dt=DAY, lots=lots)
-    margin, at = path[first:], spans.starts - first
-    breaches = lost > margin[at]
-    pair = _pair(engine, series, lots, path, spans)
-    shortfall = None if pair is None else z2_test(-lost, *pair, 1 - engine.level)
-    figures = _figures(engine, margin, losses[first:], breaches, flat)
-    tests = _tests(breaches, 1 - engine.level) | {"acerbi_szekely_z2": shortfall}
+    first = first_row(engine, window)
+    if engine.rule is None:
+        every = _over(losses, engine.horizon)
+        flat, beyond = (sample_tail(every, engine.level, measure) for measure in MEASURES)
+        pair = np.full(losses.size, flat), np.full(losses.size, beyond)
+        return score(engine, Trial(pair[0], losses, first, pair), DAYS)
+
+    def path_of(rule: RequirementComponent) -> F8:
+        return walk(rule, series.returns, dt=DAY, lots=lots)
+
+    path = path_of(engine.rule)
+    return score(engine, Trial(path, losses, first, pair_of(engine.rule, path, path_of)), DAYS)
+
+
+class Trial(NamedTuple):
+    """Margins and what they had to cover."""
+
+    path: F8  # (T,) margin before each row, share of notional
+    losses: F8  # (T,) of each row, likewise
+    first: int  # row from which on is judged
+    pair: tuple[F8, F8] | None  # VaR and ES before each row, (T,) each; none of what has no such pair
+
+
+def score(engine: Engine, trial: Trial, rise: Rise) -> Judged:
+    """One engine's figures: coverage, procyclicality, cost.
+
+    Args:
+        engine: its level is what should be covered, its horizon the rows over which a loss accrues.
+        trial: its margins, and losses.
+        rise: over how many rows a rise is counted.
+    """
+    first, every = trial.first, _over(trial.losses, engine.horizon)
+    starts = np.arange(first, len(every), engine.horizon)  # spans do not overlap, so that tests hold
+    margin, lost = trial.path[first:], every[starts]
+    breaches = lost > trial.path[starts]
+    flat = sample_tail(every, engine.level)
+    figures = _figures(engine, breaches) | _swing(margin, trial.losses[first:], flat, rise)
+    beyond = every[first:] > trial.path[first : len(every)]
+    figures |= {"breach_rate": float(breaches.mean()), "breach_rate_any_row": float(beyond.mean())}
+    tests = _tests(breaches, 1 - engine.level) | {"acerbi_szekely_z2": _shortfall(engine, trial, starts, lost)}
     figures |= {name: {"statistic": each[0], "p_value": each[1]} if each else None for name, each in tests.items()}
     figures = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in figures.items()
     }
     figures |= {"traffic_light": _light(breaches, 1 - engine.level)}
-    return Judged(engine, first, margin, losses[first:], at, breaches, figures)
+    return Judged(engine, first, margin, starts - first, lost, breaches, figures)
 
 
-def _figures(engine: Engine, margin: F8, losses: F8, breaches: B1, flat: float) -> dict[str, Any]:
+def _over(losses: F8, rows: int) -> F8:
+    """Losses over a span from each row on that has one."""
+    return np.convolve(losses, np.ones(rows), "valid")
+
+
+def _shortfall(engine: Engine, trial: Trial, starts: I8, lost: F8) -> Verdict | None:
+    """Z2; none without VaR and ES, or where nothing is asked."""
+    if trial.pair is None:
+        return None
+    var, es = (path[starts] for path in trial.pair)
+    return z2_test(-lost, var, es, 1 - engine.level) if (es > 0).all() else None
+
+
+def _figures(engine: Engine, breaches: B1) -> dict[str, Any]:
     return {
         "name": engine.name,
         "benchmark": engine.rule is None,
         "confidence": engine.level,
         "horizon": engine.horizon,
-        "days": int(breaches.size),
+        "trials": int(breaches.size),
         "breaches": int(breaches.sum()),
+    }
+
+
+def _swing(margin: F8, losses: F8, flat: float, rise: Rise) -> dict[str, float]:
+    stressed = procyclicality.stress(losses)
+    return {
         "peak_to_trough": procyclicality.peak_to_trough(margin),
-        f"max_rise_{RISE}d": procyclicality.largest_rise(margin, RISE),
-        f"max_rise_{RISE}d_stressed": procyclicality.stressed_rise(margin, procyclicality.stress(losses), RISE),
+        f"max_rise_{rise.name}": procyclicality.largest_rise(margin, rise.rows),
+        f"max_rise_{rise.name}_stressed": procyclicality.stressed_rise(margin, stressed, rise.rows),
         "mean_margin": procyclicality.cost(margin),
         "excess_over_flat": procyclicality.excess(margin, flat),
-        "breach_rate": float(breaches.mean()),
     }
 
 
@@ -141,22 +198,20 @@ def _light(breaches: B1, p: float) -> dict[str, Any]:
     return told
 
 
-class Spans(NamedTuple):
-    """Losses over the horizon."""
+def pair_of(
+    rule: RequirementComponent, path: F8, path_of: Callable[[RequirementComponent], F8]
+) -> tuple[F8, F8] | None:
+    """VaR and ES of an engine; none of what has no such pair.
 
-    every: F8  # (n,) from each row on
-    starts: I8  # (m,) rows that are judged: their spans do not overlap, so that tests hold
-
-
-def _pair(engine: Engine, series: Series, lots: F8, path: F8, spans: Spans) -> tuple[F8, F8] | None:
-    """VaR and ES of an engine at the rows that are judged; none of what has no such pair, or asks nothing."""
-    if engine.rule is None:
-        return path[spans.starts], np.full(spans.starts.size, sample_tail(spans.every, engine.level, "es"))
+    Args:
+        rule: the engine's.
+        path: its margins, not computed a second time.
+        path_of: margins of any rule.
+    """
     paths = []
-    for measure in ("var", "es"):
-        rule = with_measure(engine.rule, measure)
-        if rule is None:
+    for measure in MEASURES:
+        other = with_measure(rule, measure)
+        if other is None:
             return None
-        whole = path if rule == engine.rule else walk(rule, series.returns, dt=DAY, lots=lots)
-        paths.append(whole[spans.starts])
-    return (paths[0], paths[1]) if (paths[1] > 0).all() else None
+        paths.append(path if other == rule else path_of(other))
+    return paths[0], paths[1]

@@ -32,7 +32,7 @@ class Engine(NamedTuple):
     name: str
     rule: RequirementComponent | None  # none = flat, the benchmark
     level: float  # share of days it should cover
-    horizon: int  # days that a loss accrues
+    horizon: int  # rows of returns, days of a series, over which a loss accrues
 
 
 class Scope(NamedTuple):

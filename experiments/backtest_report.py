@@ -3,23 +3,26 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments import provenance, store
-from experiments.backtest import RISE, Judged
+from experiments.backtest import Judged
 from experiments.series import Series
+
+Times = np.ndarray[Any, np.dtype[Any]]
+"""Days, moments or numbers."""
 
 HEADINGS = {
     "name": "engine",
     "peak_to_trough": "peak/trough",
-    f"max_rise_{RISE}d": f"rise {RISE}d",
-    f"max_rise_{RISE}d_stressed": "in stress",
+    "max_rise": "rise",
     "mean_margin": "mean",
     "excess_over_flat": "over flat",
     "breach_rate": "breaches",
+    "breach_rate_any_row": "any start",
     "kupiec_pof": "POF p",
     "kupiec_tuff": "TUFF p",
     "christoffersen_independence": "ind. p",
@@ -27,9 +30,9 @@ HEADINGS = {
     "acerbi_szekely_z2": "Z2 p",
     "traffic_light": "light",
 }
-"""Columns of the table, by key of an engine's figures."""
+"""Columns of the table, by key of an engine's figures; those of a rise tell over how long."""
 
-SHARES = {f"max_rise_{RISE}d", f"max_rise_{RISE}d_stressed", "mean_margin", "excess_over_flat", "breach_rate"}
+SHARES = ("max_rise", "mean_margin", "excess_over_flat", "breach_rate")
 NOTE = "flat is the full sample's own quantile: a benchmark that knows the future, not an engine"
 
 
@@ -40,25 +43,42 @@ def as_json(judged: Sequence[Judged]) -> str:
 
 def text(judged: Sequence[Judged]) -> str:
     """The table, aligned."""
-    rows = [list(HEADINGS.values()), *[[_cell(each, key) for key in HEADINGS] for each in judged]]
+    rows = _rows(judged)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join(f"{cell:>{w}}" if n else f"{cell:<{w}}" for n, (cell, w) in enumerate(_zip(row, widths)))
+        "  ".join(f"{cell:>{w}}" if n else f"{cell:<{w}}" for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
     return "\n".join([*lines, *([NOTE] if any(each.engine.rule is None for each in judged) else [])])
 
 
-def _zip(row: list[str], widths: list[int]) -> list[tuple[str, int]]:
-    return list(zip(row, widths, strict=True))
-
-
 def latex(judged: Sequence[Judged]) -> str:
     """The table in booktabs."""
-    rows = [list(HEADINGS.values()), *[[_cell(each, key) for key in HEADINGS] for each in judged]]
+    return booktabs(_rows(judged))
+
+
+def booktabs(rows: Sequence[Sequence[str]]) -> str:
+    """A LaTeX table of which the first row is the head."""
     lines = [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in rows]
-    head = rf"\begin{{tabular}}{{l{'r' * (len(HEADINGS) - 1)}}}"
+    head = rf"\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}"
     return "\n".join([head, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _rows(judged: Sequence[Judged]) -> list[list[str]]:
+    """The head, and a row per engine."""
+    headings = _headings(judged[0])
+    if all(each.engine.horizon == 1 for each in judged):
+        del headings["breach_rate_any_row"]  # the same
+    return [list(headings.values()), *[[_cell(each, key) for key in headings] for each in judged]]
+
+
+def _headings(judged: Judged) -> dict[str, str]:
+    rises = [key for key in judged.figures if key.startswith("max_rise_")]
+    told = {key: "in stress" if key.endswith("_stressed") else f"rise {key.removeprefix('max_rise_')}" for key in rises}
+    found: dict[str, str] = {}
+    for key, word in HEADINGS.items():
+        found |= told if key == "max_rise" else {key: word}
+    return found
 
 
 def frame(judged: Sequence[Judged]) -> pd.DataFrame:
@@ -73,23 +93,43 @@ def frame(judged: Sequence[Judged]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write(judged: Sequence[Judged], series: Series, folder: Path, *, source: str, overwrite: bool = False) -> Path:
+class Source(NamedTuple):
+    """What was judged."""
+
+    name: str
+    when: Times  # (T,) of each row
+    axis: str  # what the times are
+
+
+def write(judged: Sequence[Judged], source: Source, folder: Path, *, overwrite: bool = False) -> Path:
     """Everything, in a folder of its own.
 
     Raises:
         OutputError: there is a result already, or the place cannot be written.
     """
-    from experiments.figures_backtest import margins
-
     with store.Draft(folder, overwrite=overwrite) as draft:
+        lay_out(judged, source, draft.folder)
         (draft.folder / "backtest.json").write_text(as_json(judged) + "\n", encoding="utf-8")
         (draft.folder / "backtest.tex").write_text(latex(judged), encoding="utf-8")
-        frame(judged).to_csv(draft.folder / "backtest.csv", index=False, lineterminator="\n")
-        (draft.folder / "figures").mkdir()
-        margins(judged, series, draft.folder / "figures")
-        store.write_json({"data": source, **provenance.manifest()}, draft.folder / "manifest.json")
         draft.commit()
     return folder
+
+
+def lay_out(judged: Sequence[Judged], source: Source, folder: Path) -> None:
+    """Table, figure and manifest."""
+    from experiments.figures_backtest import margins
+
+    frame(judged).to_csv(folder / "backtest.csv", index=False, lineterminator="\n")
+    (folder / "figures").mkdir()
+    margins(judged, source, folder / "figures")
+    store.write_json({"data": source.name, **provenance.manifest()}, folder / "manifest.json")
+
+
+def source_of(series: Series, name: str) -> Source:
+    """Days of the returns, or their numbers where the data has no days."""
+    if series.dates.size:
+        return Source(name, series.dates, "Day")
+    return Source(name, np.arange(len(series.returns)), "Return")
 
 
 def _cell(judged: Judged, key: str) -> str:
@@ -100,15 +140,10 @@ def _cell(judged: Judged, key: str) -> str:
         return str(value["zone"])
     if isinstance(value, dict):
         return f"{value['p_value']:.3f}"
-    if key in SHARES:
+    if key.startswith(SHARES):
         return f"{100 * value:.2f}%"
     return value if isinstance(value, str) else f"{value:.2f}"
 
 
 def _escaped(cell: str) -> str:
     return cell.replace("%", r"\%").replace("_", r"\_").replace("@", "at ")
-
-
-def dates_of(series: Series, rows: "np.ndarray[Any, np.dtype[np.int64]]") -> "np.ndarray[Any, Any]":
-    """Days of some rows, or their numbers where the data has no days."""
-    return series.dates[rows] if series.dates.size else rows

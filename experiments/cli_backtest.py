@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -17,34 +17,70 @@ def backtest(
     data: Annotated[str | None, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")] = None,
     engines: Annotated[str | None, typer.Option(help="Names with commas between; default the published table.")] = None,
     *,
-    window: Annotated[int, typer.Option(min=1, help="Look-back, and days nobody is judged on.")] = 500,
-    confidence: Annotated[str, typer.Option(help="Share of days to cover; several with commas between.")] = "0.99",
-    horizon: Annotated[str, typer.Option(help="Days a loss accrues; several with commas between.")] = "1",
+    run: Annotated[Path | None, typer.Option(help="Folder of a run's result: judge what its market made.")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="Look-back, and days nobody is judged on; 500.")] = None,
+    confidence: Annotated[str | None, typer.Option(help="Share of days to cover, 0.99; several with commas.")] = None,
+    horizon: Annotated[
+        str | None, typer.Option(help="Days a loss accrues, 1; several with commas. Of a run: seconds.")
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="Of several columns, with commas between; default equal.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for table, CSV, LaTeX, JSON and figure.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
 ) -> None:
-    """Judge margin engines on a return series: coverage, procyclicality, cost."""
+    """Judge margin engines on a return series, or a run's engines on what its market made: coverage, procyclicality."""
     with _answering():
+        from sim.errors import ConfigError
+
+        if run is not None:
+            given = {"data": data, "engines": engines, "window": window, "weights": weights}
+            problems = [f"--{name}: has no meaning for a run, leave it out" for name, value in given.items() if value]
+            if problems:
+                raise ConfigError(problems)
+            _judge_run(run, confidence, horizon, _Target(out, overwrite, json))
+            return
         from experiments import backtest_report
         from experiments.backtest import judge
         from experiments.backtest_engines import ALL, Scope, engines_of
         from experiments.series import read_series
-        from sim.errors import ConfigError
 
         if data is None:
-            raise ConfigError(["--data: none given, name a series such as arch:sp500"])
-        scope = Scope(window, _numbers("confidence", confidence, 0.5, 1), _whole("horizon", horizon))
+            raise ConfigError(["--data: none given, name a series such as arch:sp500, or a result with --run"])
+        days = window or 500
+        scope = Scope(days, _numbers("confidence", confidence or "0.99", 0.5, 1), _whole("horizon", horizon or "1"))
         chosen = engines_of(_words(engines) if engines else ALL, scope)
         series = read_series(data)
         shares = None if weights is None else _numbers("weights", weights, -1e3, 1e3)
-        judged = judge(chosen, series, window=window, weights=shares)
+        judged = judge(chosen, series, window=days, weights=shares)
         if out is not None:
-            backtest_report.write(judged, series, out, source=data, overwrite=overwrite)
-        typer.echo(backtest_report.as_json(judged) if json else backtest_report.text(judged))
-        if out is not None and not json:
-            typer.echo(f"\n{out}")
+            backtest_report.write(judged, backtest_report.source_of(series, data), out, overwrite=overwrite)
+        _print(backtest_report.as_json(judged) if json else backtest_report.text(judged), _Target(out, overwrite, json))
+
+
+class _Target(NamedTuple):
+    """Where results go."""
+
+    out: Path | None
+    overwrite: bool
+    json: bool
+
+
+def _judge_run(folder: Path, confidence: str | None, horizon: str | None, target: _Target) -> None:
+    from experiments import backtest_run_report
+    from experiments.backtest_run import Asked, judge_run
+
+    level = None if confidence is None else _one("confidence", confidence, 0.5, 1)
+    seconds = None if horizon is None else _one("horizon", horizon, 1e-3, 1e9)
+    judged = judge_run(folder, Asked(level, seconds))
+    if target.out is not None:
+        backtest_run_report.write(judged, target.out, source=str(folder), overwrite=target.overwrite)
+    _print(backtest_run_report.as_json(judged) if target.json else backtest_run_report.text(judged), target)
+
+
+def _print(text: str, target: _Target) -> None:
+    typer.echo(text)
+    if target.out is not None and not target.json:
+        typer.echo(f"\n{target.out}")
 
 
 @app.command()
@@ -72,6 +108,15 @@ def train(
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _one(option: str, text: str, low: float, high: float) -> float:
+    from sim.errors import ConfigError
+
+    first, *more = _numbers(option, text, low, high)
+    if more:
+        raise ConfigError([f"--{option}: '{text}', a run is judged by one at a time, give a single number"])
+    return first
 
 
 def _numbers(option: str, text: str, low: float, high: float) -> tuple[float, ...]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding")
+RATES = ("margin_long", "margin_short")
 PROFILE = (*(f"at_risk_{name}" for name in MOVES), "feedback")
 """Known only at some steps, see ``profile_every``."""
 STATES = ("open_interest", "gross", "to_sell", "to_buy")
@@ -64,7 +65,7 @@ class Recorder:
     def __init__(self, market: "Market") -> None:
         self.market = market
         steps, instruments = market.steps_planned, len(market.contracts.names)
-        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + PROFILE}
+        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + RATES + PROFILE}
         self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNTS}
         self._money = {name: np.zeros((steps, len(market.venues)), dtype=np.int64) for name in MONEY}
         self._clock = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
@@ -142,6 +143,8 @@ class Recorder:
                 ("last", view.last * tick),
                 ("depth", view.depth),
                 ("funding", view.funding),
+                ("margin_long", 1 / venue.leverage),
+                ("margin_short", 1 / venue.leverage_short),
             ):
                 self._prices[name][row, part] = values
             for name in ("open_interest", "to_sell", "to_buy"):

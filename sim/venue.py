@@ -10,10 +10,9 @@ from sim.exchange.mark import Quotes
 from sim.ledger import Ledger
 from sim.margin.calls import Calls
 from sim.margin.engine import MarginEngine
+from sim.margin.volatility import Running
 from sim.rng import Streams
 from sim.types import B1, F8, I8, NOBODY, SPOT, Contracts, Distress, Exposure, MarketView, Pool, Risk
-
-YEAR = 365 * 86_400.0
 
 
 class Rows(NamedTuple):
@@ -68,9 +67,9 @@ class Venue:
         self.states: dict[int, PoolState] = {}
         self.spots = np.flatnonzero(self.contracts.kind == SPOT)
         self.basis = np.zeros(mine.size)
-        self.variance = np.zeros(mine.size)
         self.fallback = np.zeros(mine.size, dtype=bool)
-        self.leverage = np.full(mine.size, np.inf)
+        self.leverage = np.full(mine.size, np.inf)  # admitted for a long of one lot
+        self.leverage_short = np.full(mine.size, np.inf)
         self.called = np.zeros(3, dtype=np.int64)  # margin calls opened, met, missed in this step
         self.paid = np.zeros(2, dtype=np.int64)  # from outside and back in this step, minor units of the numeraire
         self.view: MarketView
@@ -79,7 +78,7 @@ class Venue:
 
     def engage(self, ledger: Ledger, unit: int, dt: float) -> None:
         """Give every pool its own engine, and the policy its clock."""
-        self.ledger, self.dt = ledger, dt
+        self.ledger, self.dt, self.running = ledger, dt, Running(dt)
         self.policy = self.config.liquidation.bind(dt)
         owners = ledger.balance.shape[2]
         self.means = np.zeros(owners, dtype=np.int64)
@@ -105,7 +104,7 @@ class Venue:
         ticks, zero = np.rint(self.in_ticks(oracle)), np.zeros(count)
         self.view = MarketView(
             *(0, self.contracts, ticks, unknown, unknown, ticks, zero, zero, none),
-            *(oracle, np.ones(index.size), np.sqrt(self.variance), price, self._returns[:0]),
+            *(oracle, np.ones(index.size), zero, price, self._returns[:0]),
             to_sell=none,
             to_buy=none,
             dt=self.dt,
@@ -124,7 +123,7 @@ class Venue:
             tick=tick,
             oracle=oracle,
             confidence=np.full(index.size, float(self._heard)),
-            vol=self._volatility(moved, tick),
+            vol=self.running.learn(moved[self.contracts.underlying]),
             price=price,
             returns=self._returns[:tick],
             seconds=seconds,
@@ -141,7 +140,8 @@ class Venue:
 
     def _fresh_leverage(self) -> None:
         for state in self.states.values():
-            self.leverage[state.pool.local] = state.engine.leverage(self.public(state.pool))
+            part = state.pool.local
+            self.leverage[part], self.leverage_short[part] = state.engine.leverage(self.public(state.pool))
 
     def in_ticks(self, index: F8) -> F8:
         """A price of each underlying (U,) as ticks of each instrument (K,)."""
@@ -200,16 +200,6 @@ class Venue:
             to_sell[state.pool.local] = np.maximum(lots, 0).sum(axis=0)
             to_buy[state.pool.local] = np.maximum(-lots, 0).sum(axis=0)
         self.view = self.view._replace(to_sell=to_sell, to_buy=to_buy)
-
-    def _volatility(self, returns: F8, tick: int, half_life: float = 86_400.0) -> F8:
-        """Annualised EWMA volatility of the oracle by instrument after one more return (U,), the ``tick``-th.
-
-        Weights are scaled to sum to one: without, the first day's volatility would be understated by half.
-        """
-        square = returns[self.contracts.underlying] ** 2 * (YEAR / self.dt)
-        weight = 1 - 0.5 ** (self.dt / half_life)
-        self.variance = self.variance + weight * (square - self.variance)
-        return np.sqrt(self.variance / (1 - 0.5 ** (tick * self.dt / half_life)))
 
     def book(self, pool: Pool) -> Exposure:
         """The live accounts of a pool at the venue's present view."""

@@ -46,7 +46,7 @@ def test_json_has_one_object_per_engine(tmp_path: Path) -> None:
     assert [each["name"] for each in told] == ["hs_100", "ewma_94", "flat"]
     for each in told:
         assert 0 < each["mean_margin"] < 1 <= each["peak_to_trough"]
-        assert each["breach_rate"] == each["breaches"] / each["days"]
+        assert each["breach_rate"] == each["breaches"] / each["trials"]
         assert each["max_rise_30d"] >= each["max_rise_30d_stressed"] >= 0
         for test in (*TESTS, "acerbi_szekely_z2", "traffic_light"):
             assert 0 <= each[test]["p_value"] <= 1
@@ -89,7 +89,7 @@ def test_columns_are_a_portfolio() -> None:
     for half, single, both in zip(hedged, alone, same, strict=True):
         np.testing.assert_allclose(half.margin, single.margin / 2, rtol=1e-6)
         np.testing.assert_allclose(both.margin, single.margin, rtol=1e-6)
-        np.testing.assert_allclose(both.losses, single.losses, rtol=1e-6)
+        np.testing.assert_allclose(both.lost, single.lost, rtol=1e-6)
     with pytest.raises(DataError, match="never moves"):
         judge(engines, pair, window=100, weights=[1, -1])
 
@@ -102,7 +102,7 @@ def test_levels_and_horizons_multiply(tmp_path: Path) -> None:
     told = json.loads(out)
     assert code == 0
     assert [each["name"] for each in told] == ["hs_100@0.95/1d", "hs_100@0.95/4d", "hs_100@0.99/1d", "hs_100@0.99/4d"]
-    assert told[1]["days"] == len(range(100, 896, 4))
+    assert told[1]["trials"] == len(range(100, 896, 4))
     assert told[1]["mean_margin"] == pytest.approx(2 * told[0]["mean_margin"])
     assert told[0]["breach_rate"] > told[2]["breach_rate"]
 

@@ -10,6 +10,7 @@ from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation
 from sim.margin.cash import Cash
 from sim.margin.dials import Dialled
 from sim.margin.netting import Cross
+from sim.margin.reference import one_lot_each
 from sim.margin.tiered import Tiered
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, Contracts, Exposure, MarketView, Risk
@@ -71,7 +72,7 @@ class MarginEngine:
     def __init__(self, valuation: Valuation, requirement: Requirement) -> None:
         self.valuation = valuation
         self.requirement = requirement
-        self._probe: Exposure | None = None  # one lot of each instrument
+        self._probe: Exposure | None = None  # one lot of each instrument, long and short
 
     def observe(self, market: MarketView) -> None:
         """Learn from the pool's market, once per step; the only mutation."""
@@ -99,14 +100,19 @@ class MarginEngine:
         """Each leg's share of maintenance, (A, K), summing to 1 in rows that hold a position."""
         return self.requirement.shares(book)
 
-    def leverage(self, market: MarketView) -> F8:
-        """Highest leverage admitted for a long of one lot, (K,): notional over initial; infinite if that is nil."""
+    def leverage(self, market: MarketView) -> tuple[F8, F8]:
+        """Highest leverage admitted for a long and for a short of one lot, (K,) each: value over initial.
+
+        Infinite if nothing is required. One over it is the margin path that a backtest judges.
+        """
         if self._probe is None:
-            self._probe = _one_lot_each(market)
-        worth = (market.mark * market.contracts.multiplier).astype(np.int64)
-        book = self._probe._replace(market=market, entry=np.diag(worth))
-        required = self.valuation.haircuts(book).initial + self.requirement.margins(book).initial
-        return np.divide(book.value().diagonal(), required, out=np.full(required.size, np.inf), where=required > 0)
+            self._probe = one_lot_each(market, sides=(1, -1))
+        value = market.mark * market.contracts.multiplier
+        probe = self._probe._replace(market=market, entry=self._probe.position * value.astype(np.int64))
+        required = self.valuation.haircuts(probe).initial + self.requirement.margins(probe).initial
+        value = np.concatenate([value, value]) * market.price[np.tile(market.contracts.settle, 2)]
+        long, short = np.divide(value, required, out=np.full(required.size, np.inf), where=required > 0).reshape(2, -1)
+        return long, short
 
     def _verdict(self, equity: F8, book: Exposure) -> Risk:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
@@ -164,12 +170,3 @@ def round_up(haircut: F8, margin: F8) -> F8:
         nearest = np.rint(amount)
         whole[a] = nearest if abs(amount - nearest) <= DUST * abs(amount) else np.ceil(amount)
     return whole
-
-
-def _one_lot_each(market: MarketView) -> Exposure:
-    """K hypothetical accounts without cash, account k long one lot of instrument k."""
-    count = len(market.mark)
-    none = np.zeros((count, count), dtype=np.int64)
-    cash = np.zeros((count, len(market.price)), dtype=np.int64)
-    lots = np.eye(count, dtype=np.int64)
-    return Exposure(cash, cash, lots, none, none, none, none, np.full((count, count), np.inf), market)

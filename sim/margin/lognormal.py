@@ -111,7 +111,7 @@ class LognormalMargin:
         short = self._side(owed, book.asks, self._short)
         long = np.where(book.position + book.bids > 0, long, 0.0)
         short = np.where(book.position - book.asks < 0, short, 0.0)
-        due = np.maximum(book.position * book.market.funding, 0.0) * self.rule.funding_factor
+        due = np.maximum(book.position * np.nan_to_num(book.market.funding), 0.0) * self.rule.funding_factor
         return (np.maximum(long, short) + np.where(spot, 0.0, due)) * worth
 
     def _side(self, volume: I8, orders: I8, factor: F8) -> F8:

@@ -3,9 +3,12 @@
 import math
 from typing import TypeVar
 
+import numpy as np
+
 from sim.types import F8
 
 Number = TypeVar("Number", float, F8)
+YEAR = 365 * 86_400.0
 
 
 def ewma(variance: Number, square: Number, decay: float) -> Number:
@@ -28,3 +31,27 @@ def long_run(parameters: tuple[float, float, float]) -> float:
     """The variance a GARCH(1,1) returns to, w / (1 - a - b); infinite if it returns to none."""
     omega, alpha, beta = parameters
     return omega / (1 - alpha - beta) if alpha + beta < 1 else math.inf
+
+
+class Running:
+    """What a venue makes of the oracle's returns: an EWMA by half-life, annualised over 365 days (IDX-3).
+
+    Weights are scaled to sum to one: without, the first half-life's volatility would be understated.
+
+    Args:
+        dt: seconds between returns.
+        half_life: of a squared return's weight (s).
+    """
+
+    def __init__(self, dt: float, half_life: float = 86_400.0) -> None:
+        self.dt, self.half_life = dt, half_life
+        self.variance: F8 | float = 0.0
+        self._seen = 0
+
+    def learn(self, returns: F8) -> F8:
+        """Volatility after one more return of each column, (n,)."""
+        self._seen += 1
+        square = returns**2 * (YEAR / self.dt)
+        weight = 1 - 0.5 ** (self.dt / self.half_life)
+        self.variance = self.variance + weight * (square - self.variance)
+        return np.sqrt(self.variance / (1 - 0.5 ** (self._seen * self.dt / self.half_life)))

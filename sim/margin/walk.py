@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from sim.margin.base import RequirementComponent
-from sim.margin.reference import one_lot_each
+from sim.margin.reference import one_lot_each, rates
+from sim.margin.volatility import Running
 from sim.types import F8, PERPETUAL, Contracts, MarketView
 
 MARK = 1_000_000.0
@@ -39,6 +40,28 @@ def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None 
     return path
 
 
+def rates_along(rule: RequirementComponent, returns: F8, *, dt: float, first: MarketView | None = None) -> F8:
+    """Initial margin of a long and of a short of each instrument alone, share of its value, (T + 1, 2, K).
+
+    Entry t is in force once the first t rows are known; see ``walk``.
+
+    Args:
+        rule: any requirement.
+        returns: log returns of the oracle, (T, U).
+        dt: seconds between them.
+        first: the market before the first row; none = a perpetual on each underlying, as in ``walk``.
+    """
+    past = np.append(returns, np.zeros((1, returns.shape[1])), axis=0)  # of the last row nothing is shown
+    start = _nothing_known(returns.shape[1]) if first is None else first
+    requirement = rule.bind(start.contracts, unit=1)
+    path = []
+    for view in views(past, dt, first):
+        if view.tick:
+            requirement.observe(view)
+        path.append(rates(requirement, view))
+    return np.stack(path)
+
+
 def contracts_of(columns: int) -> Contracts:
     """One perpetual on each of U underlyings, worth one minor unit per tick and lot."""
     ones = np.ones(columns, dtype=np.int64)
@@ -47,16 +70,28 @@ def contracts_of(columns: int) -> Contracts:
     return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, size, size, ones * 10**9)
 
 
-def views(returns: F8, dt: float) -> Iterator[MarketView]:
-    """What is public before each row, and nothing of a book."""
-    columns = returns.shape[1]
+def views(returns: F8, dt: float, first: MarketView | None = None) -> Iterator[MarketView]:
+    """What is public before each row, and nothing of a book.
+
+    Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis nil.
+    """
     returns = returns.copy()
     returns.flags.writeable = False
-    unknown, mark = np.full(columns, np.nan), np.full(columns, MARK)
-    view = MarketView(
-        *(0, contracts_of(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
-        *(np.ones(columns), np.ones(columns), unknown, np.ones(1), returns[:0]),
-        dt=dt,
-    )
+    view = (_nothing_known(returns.shape[1]) if first is None else first)._replace(dt=dt)
+    place, tick = view.contracts.underlying, view.contracts.tick
+    running = Running(dt)
     for number in range(len(returns)):
+        if number:
+            view = view._replace(vol=running.learn(returns[number - 1])[place])
+        if number and first is not None:
+            oracle = view.oracle * np.exp(returns[number - 1])
+            view = view._replace(oracle=oracle, mark=np.maximum(np.rint(oracle[place] / tick), 1.0))
         yield view._replace(tick=number, seconds=number * dt, returns=returns[:number])
+
+
+def _nothing_known(columns: int) -> MarketView:
+    unknown, mark = np.full(columns, np.nan), np.full(columns, MARK)
+    return MarketView(
+        *(0, contracts_of(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
+        *(np.ones(columns), np.ones(columns), np.zeros(columns), np.ones(1), np.empty((0, columns))),
+    )

@@ -243,7 +243,7 @@ def test_highest_leverage() -> None:
     rule = Tiered(tiers=(Tier(floor=0, max_leverage=40),), instruments={"i1": (Tier(floor=0, max_leverage=8),)})
     contracts = contracts_of(np.random.default_rng(0), 3, 1)._replace(kind=np.array([PERPETUAL, PERPETUAL, SPOT]))
     market = market_of(np.random.default_rng(0), contracts, 1)
-    np.testing.assert_allclose(EngineConfig(requirement=rule).build(contracts, UNIT).leverage(market), [40, 8, 1])
+    np.testing.assert_allclose(EngineConfig(requirement=rule).build(contracts, UNIT).leverage(market)[0], [40, 8, 1])
 
 
 def test_ladders_of_strangers_are_refused() -> None:

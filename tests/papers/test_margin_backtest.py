@@ -50,4 +50,4 @@ def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
     for tool in ("fhs_floor", "fhs_stressed", "fhs_buffer"):
         assert swing[tool] < swing["fhs_97"]
         assert told[tool]["mean_margin"] > told["fhs_97"]["mean_margin"]
-    assert (told["fhs_floor"]["days"], told["fhs_97"]["days"]) == (4031, 4530)
+    assert (told["fhs_floor"]["trials"], told["fhs_97"]["trials"]) == (4031, 4530)
