@@ -1,0 +1,68 @@
+"""Findings as sentences: the figure, its interval, and whether the interval leaves anything found."""
+
+import math
+
+import pandas as pd
+
+from experiments.markdown import cell
+from experiments.statistics import Crossing, Estimate
+
+ALPHA = 0.05
+
+
+def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float | None = None) -> str:
+    """A paired comparison as a title: what is found, or that nothing is.
+
+    Args:
+        what: the measure, as a sentence begins, such as ``Bad debt (% of open interest)``.
+        one: the setting, such as ``the portfolio rule``.
+        other: what it is held against.
+        found: paired difference, one less other.
+        p_holm: p-value adjusted for its family; at 5% or more the difference is not held to be shown.
+    """
+    if math.isnan(found.low):
+        return f"{what}: {_count(found, 'pair')}, too few to tell {one} from {other}."
+    figure = f"{cell(found, signed=True)}, {_count(found, 'pair')}"
+    if not found.sign:
+        return f"{what}: no difference shown between {one} and {other}; the interval covers nil ({figure})."
+    if p_holm is not None and not p_holm < ALPHA:
+        return (
+            f"{what}: no difference shown between {one} and {other} among all comparisons "
+            f"({figure}; p = {p_holm:.2g} by Holm)."
+        )
+    return f"{what}: {one} {'above' if found.sign > 0 else 'below'} {other} ({figure})."
+
+
+def rated(what: str, found: Estimate) -> str:
+    """A figure by itself, as a title; one whose interval covers nil says so."""
+    if math.isnan(found.low):
+        return f"{what}: {cell(found)} from {_count(found, 'replication')}, too few for an interval."
+    figure = f"{cell(found)}, {_count(found, 'replication')}"
+    if found.low <= 0 <= found.high:
+        return f"{what}: not shown to differ from nil; the interval covers it ({figure})."
+    return f"{what}: {figure}."
+
+
+def crossed(what: str, found: Crossing) -> str:
+    """Where a level is reached, as a title: ``not reached`` or every crossing where that is the truth.
+
+    Args:
+        what: the outcome, such as ``Probability of loss beyond the fund``.
+        found: of ``threshold``.
+    """
+    told, seeds = found.told(), f"{found.seeds} seed{'s' * (found.seeds != 1)}"
+    if found.verdict == "reached":
+        return f"{what} reaches {found.level:g} at {found.axis} {told}, {seeds}."
+    return f"{what}, level {found.level:g} along {found.axis}: {told}, {seeds}."
+
+
+def comparisons(table: pd.DataFrame, what: str, axis: str) -> list[str]:
+    """``compared`` for every row of a table of ``against``, adjusted by Holm if it has ``p_holm``."""
+    adjusted = table["p_holm"] if "p_holm" in table else [None] * len(table)
+    figures = table[list(Estimate._fields)].itertuples(index=False)
+    names = zip(table[axis].map(str), table["versus"].map(str), figures, adjusted, strict=True)
+    return [compared(what, one, other, Estimate(*found), p_holm=p) for one, other, found, p in names]
+
+
+def _count(found: Estimate, word: str) -> str:
+    return f"{found.n} {word}{'s' * (found.n != 1)}"

@@ -1,0 +1,86 @@
+"""A figure with its interval: of means, of probabilities, of differences between independent samples."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from sim.types import B1, F8
+
+LEVEL = 0.95
+RESAMPLES = 9_999
+
+
+class Estimate(NamedTuple):
+    """A figure with its 95% interval; the interval is nan where there are too few values for one."""
+
+    n: int
+    mean: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> "Estimate":
+        """The same in another unit; a negative factor turns the interval round."""
+        ends = sorted((factor * self.low, factor * self.high))
+        return Estimate(self.n, factor * self.mean, *ends)
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval lies on one side of nil, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def mean(values: F8, level: float = LEVEL) -> Estimate:
+    """Mean with its bias-corrected and accelerated bootstrap interval (Efron 1987, JASA 82); resampling is seeded.
+
+    Values that are missing (nan) are left out; equal values have a point as interval.
+    """
+    return bca(values[~np.isnan(values)], np.mean, level)
+
+
+def bca(values: F8, statistic: Callable[..., Any], level: float = LEVEL) -> Estimate:
+    """Any figure of a sample with its BCa interval; the percentile interval where BCa has none.
+
+    BCa has none where leaving out any one value leaves the figure as it is, as in the tail of a sample of ties.
+
+    Args:
+        values: replications, none of them missing.
+        statistic: takes an array and ``axis``, returns the figure along it.
+        level: of the interval.
+    """
+    if not values.size:
+        return Estimate(0, math.nan, math.nan, math.nan)
+    centre = float(statistic(values, axis=-1))
+    if values.size < 2:
+        return Estimate(values.size, centre, math.nan, math.nan)
+    if np.ptp(values) == 0:
+        return Estimate(values.size, centre, centre, centre)
+    for method in ("BCa", "percentile"):
+        options: dict[str, Any] = {"n_resamples": RESAMPLES, "confidence_level": level, "method": method}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a sample without a BCa interval; seen from its being nan
+            found = stats.bootstrap((values,), statistic, rng=np.random.default_rng(0), **options).confidence_interval
+        if not math.isnan(found.low) and not math.isnan(found.high):
+            break
+    return Estimate(values.size, centre, float(found.low), float(found.high))
+
+
+def probability(happened: B1, level: float = LEVEL) -> Estimate:
+    """Share of replications in which something happened, with Wilson's interval (1927, JASA 22)."""
+    n, count = happened.size, int(happened.sum())
+    if not n:
+        return Estimate(0, math.nan, math.nan, math.nan)
+    found = stats.binomtest(count, n).proportion_ci(level, method="wilson")
+    return Estimate(n, count / n, float(found.low), float(found.high))
+
+
+def difference(values: F8, reference: F8, level: float = LEVEL) -> Estimate:
+    """Difference of the means of independent samples, with Welch's interval (1947, Biometrika 34)."""
+    n, apart = min(values.size, reference.size), float(values.mean() - reference.mean())
+    if n < 2 or np.ptp(values) + np.ptp(reference) == 0:
+        return Estimate(n, apart, apart if n > 1 else math.nan, apart if n > 1 else math.nan)
+    found = stats.ttest_ind(values, reference, equal_var=False).confidence_interval(level)
+    return Estimate(n, apart, float(found.low), float(found.high))

@@ -1,0 +1,103 @@
+"""What the worst replications say: quantiles and expected shortfall, refused where too few lie beyond."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from experiments.statistics.intervals import LEVEL, Estimate, bca
+from experiments.statistics.paired import settings
+from sim.errors import DeleverageError
+from sim.types import F8
+
+BEYOND = 10
+"""Replications that must lie beyond a tail's level."""
+
+
+class StatisticsError(DeleverageError):
+    """A figure that the replications at hand cannot support."""
+
+
+def quantile(values: F8, level: float) -> Estimate:
+    """A quantile with its distribution-free interval from order statistics (Conover 1999, section 3.2); conservative.
+
+    Args:
+        values: replications; missing ones (nan) are left out.
+        level: share of replications below, at most 1 - 10/n and at least 10/n.
+
+    Raises:
+        StatisticsError: too few replications for the level.
+    """
+    known = supported(values, level)
+    found: Any = stats.quantile_test(known, q=0.0, p=level).confidence_interval(LEVEL)
+    return Estimate(known.size, float(np.quantile(known, level)), float(found.low), float(found.high))
+
+
+def shortfall(values: F8, level: float) -> Estimate:
+    """Expected shortfall: mean of the worst (largest) share 1 - level, with its BCa interval.
+
+    The value at the edge counts by the part of it that lies beyond (Acerbi & Tasche 2002, J. Banking & Finance 26).
+
+    Args:
+        values: replications, larger is worse; missing ones (nan) are left out.
+        level: at most 1 - 10/n.
+
+    Raises:
+        StatisticsError: too few replications for the level.
+    """
+    return bca(supported(values, level), lambda sample, axis: _worst(sample, level, axis))
+
+
+def _worst(values: F8, level: float, axis: int) -> Any:
+    """Mean of the largest share; a fraction of the value at the edge."""
+    ordered = np.sort(np.moveaxis(np.asarray(values), axis, -1), axis=-1)[..., ::-1]
+    share = (1 - level) * ordered.shape[-1]
+    weights = np.clip(share - np.arange(ordered.shape[-1]), 0, 1)
+    return ordered @ (weights / weights.sum())
+
+
+def supported(values: F8, level: float) -> F8:
+    """The values that are there, if enough of them lie beyond a level on its side.
+
+    Raises:
+        StatisticsError: fewer than ten do.
+    """
+    if not 0 < level < 1:
+        raise StatisticsError(f"level: {level:g}, must lie between 0 and 1, write 0.95")
+    known = values[~np.isnan(values)]
+    beyond = min(level, 1 - level) if level < 0.5 else 1 - level
+    if known.size * beyond < BEYOND - 1e-9:
+        needed = math.ceil(BEYOND / beyond - 1e-9)
+        bound = f"at most {max(1 - BEYOND / known.size, 0):.3g}" if known.size else "none"
+        raise StatisticsError(
+            f"level: {level:g} of {known.size} replications, {bound} leaves {BEYOND} beyond it, "
+            f"make {needed} replications or ask for a lower level"
+        )
+    return known
+
+
+def summarise_tails(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str], level: float) -> pd.DataFrame:
+    """Quantile and expected shortfall of every measure at every setting.
+
+    Args:
+        runs: one row per setting and seed; larger is worse.
+        by: columns that make a setting.
+        measures: columns.
+        level: of both, at most 1 - 10/n.
+
+    Returns:
+        Rows of ``by``, measure, figure (``quantile`` or ``shortfall``), level, n, mean, low, high.
+
+    Raises:
+        StatisticsError: a setting has too few replications for the level.
+    """
+    rows = [
+        (*setting, name, told, level, *figure(group[name].to_numpy(np.float64), level))
+        for setting, group in settings(runs, by)
+        for name in measures
+        for told, figure in (("quantile", quantile), ("shortfall", shortfall))
+    ]
+    return pd.DataFrame(rows, columns=[*by, "measure", "figure", "level", *Estimate._fields])
