@@ -1,0 +1,74 @@
+"""What it costs to know who pushed whom (LIQ-8): 100,000 close-outs, and the run that they come from."""
+
+from time import process_time
+
+import numpy as np
+import pandas as pd
+import pytest
+from papers import crash
+
+from sim.metrics.cascades import Frames
+from sim.metrics.contagion import contagion
+from sim.metrics.generations import branching, by_generation, cascades, reach
+from sim.metrics.graphs import graph
+
+pytestmark = pytest.mark.benchmark
+
+
+def many(count: int, rounds: int = 20) -> Frames:
+    """About 100 close-outs a round, pushed by the index and, but in the first round of a step, the round before."""
+    rng, number = np.random.default_rng(0), np.arange(count)
+    slot = np.sort(rng.integers(0, count // 100, count))
+    step, turn = slot // rounds + 1, slot % rounds
+    closeouts = {
+        "id": number,
+        "action": number,
+        "step": step,
+        "round": turn,
+        "instrument": "P",
+        "venue": "V",
+        "pool": 0,
+    }
+    closeouts |= {
+        "owner": rng.permutation(count),
+        "population": "t",
+        "filled": 1,
+        "notional": rng.integers(1, 9, count),
+    }
+    closeouts |= {"mark_before": 100.0, "mark_after": 100 - rng.random(count), "equity": 1.0, "maintenance": 2.0}
+    index = {"action": number, "kind": "index", "step": step, "round": -1, "instrument": "", "amount": -1.0}
+    pushed = index | {"kind": "close_out", "round": turn - 1, "instrument": "P", "amount": -rng.random(count)}
+    causes = pd.concat([pd.DataFrame(index), pd.DataFrame(pushed)[turn > 0]], ignore_index=True)
+    return {"closeouts": pd.DataFrame(closeouts), "causes": causes}
+
+
+def measured(frames: Frames) -> int:
+    links = contagion(frames)
+    branching(links), by_generation(links), reach(links)
+    return len(cascades(links))
+
+
+def test_a_graph_of_100_000_close_outs_takes_less_than_ten_seconds() -> None:
+    frames = many(100_000)
+    began = process_time()
+    found = graph(contagion(frames))
+    linked = process_time() - began
+    began = process_time()
+    measured(frames)
+    print(f"\n{found}: {linked:.2f} s, gate 10; all measures without it: {process_time() - began:.2f} s")
+    assert linked < 10
+
+
+def test_measures_cost_less_than_a_tenth_of_their_run() -> None:
+    crash.run(crash.market(0))
+    began = process_time()
+    frames = crash.run(crash.market(1)).recorder.frames()
+    run = process_time() - began
+    measured(frames)
+    began = process_time()
+    measured(frames)
+    spent = process_time() - began
+    print(
+        f"\n{len(frames['closeouts'])} close-outs: run {run:.2f} s, measures {spent:.3f} s, {spent / run:.1%}, gate 10%"
+    )
+    assert spent < 0.1 * run
