@@ -1,6 +1,9 @@
 """What all behavioural types share: the Mesa agent, the configured population, and small sums."""
 
+import itertools
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
+from weakref import WeakKeyDictionary
 
 import mesa
 import numpy as np
@@ -18,6 +21,14 @@ BASIS_POINT = 1e-4
 _EXACT = 2.0**53
 
 
+class _Counts(WeakKeyDictionary[mesa.Model, Iterator[int]]):
+    """The next number of an agent, by model; forgets a model that nobody else holds."""
+
+    def __getitem__(self, model: mesa.Model) -> Iterator[int]:
+        """From one."""
+        return self.setdefault(model, itertools.count(1))
+
+
 class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
     """One owner of accounts. Its numbers live in the ledger, its decisions are made with its population's.
 
@@ -25,6 +36,8 @@ class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         owner: global number of its rows in the ledger.
         population: name of the population that decides for it.
     """
+
+    _ids: ClassVar = _Counts()  # Mesa before 3.5 counts in a plain dict, which would hold every market for good
 
     def __init__(self, model: mesa.Model, owner: int, population: str) -> None:
         super().__init__(model)

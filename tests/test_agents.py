@@ -1,8 +1,11 @@
 """What each behavioural type does (AGT-1, AGT-3, AGT-5); makers have their own module."""
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
+import markets
 import mesa
 import numpy as np
 import pytest
@@ -330,3 +333,13 @@ def test_the_readme_runs() -> None:
     model = StillModel()
     assert [population.count for population in scope["settle"](model)] == [5, 1000]
     assert sorted(agent.owner for agent in model.agents) == list(range(1005))
+
+
+def test_a_market_that_nobody_holds_is_forgotten() -> None:
+    """Thousands are made in one process; Mesa's own count of agents would keep them all."""
+    market = markets.build(markets.config(), [{"kind": "traders", "venue": "x", "count": 3}])
+    market.step()
+    trace = weakref.ref(market)
+    del market
+    gc.collect()
+    assert trace() is None
