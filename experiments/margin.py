@@ -15,10 +15,14 @@ from sim.errors import ConfigError, not_one_of
 from sim.liquidation.bankruptcy import bankruptcy_prices
 from sim.liquidation.prices import liquidation_ticks
 from sim.loading import load, packaged
+from sim.margin.breakdown import breakdown
 from sim.margin.engine import EngineConfig, MarginEngine
 from sim.margin.scenarios import Scanning
 from sim.pricing import modelled
 from sim.types import F8, I8, NOBODY, Exposure, MarketView
+
+NIL = 1e-6
+"""Minor units that are dust of a sum."""
 
 
 class Shock(Component):
@@ -65,6 +69,18 @@ class Account(NamedTuple):
         """What valuation disallows, initial and maintenance."""
         cuts = [part.engine.valuation.haircuts(part.book) for part in self.parts]
         return sum(float(cut.initial[0]) for cut in cuts), sum(float(cut.maintenance[0]) for cut in cuts)
+
+    def breakdown(self) -> dict[str, tuple[float, float]]:
+        """What initial and maintenance are the sum of, parts that are nil left out."""
+        total = {"haircuts": self.haircuts()}
+        for engine, book in self.parts:
+            for name, asked in breakdown(engine.requirement, book).items():
+                before = total.get(name, (0.0, 0.0))
+                total[name] = (before[0] + float(asked.initial[0]), before[1] + float(asked.maintenance[0]))
+        initial, maintenance = (sum(part[i] for part in total.values()) for i in range(2))
+        _, opened, kept = self.total()
+        total["rounding up"] = (opened - initial, kept - maintenance)
+        return {name: part for name, part in total.items() if max(map(abs, part)) > NIL}
 
     def after(self, moves: F8, vol: float) -> "Account":
         """The same account after relative moves (U,) and one of volatilities."""

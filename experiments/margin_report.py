@@ -22,7 +22,6 @@ def report(portfolio: PortfolioConfig, judged: Sequence[Account], shocks: Sequen
 
 def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
     equity, initial, maintenance = (amount / unit for amount in account.total())
-    cut, kept = (amount / unit for amount in account.haircuts())
     shocked, (liquidatable, bankrupt) = worst(account), index_moves(account)
     return {
         "equity": equity,
@@ -31,8 +30,8 @@ def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
         "ratio": maintenance / equity if equity > 0 else None,
         "status": status(account),
         "breakdown": {
-            "initial": {"haircuts": cut, "requirement": initial - cut},
-            "maintenance": {"haircuts": kept, "requirement": maintenance - kept},
+            name: {"initial": opened / unit, "maintenance": kept / unit}
+            for name, (opened, kept) in account.breakdown().items()
         },
         "positions": [row._asdict() for row in rows(account)],
         "worst": None if shocked is None else {**shocked._asdict(), "gain": shocked.gain / unit},
@@ -61,6 +60,7 @@ def text(found: Report) -> str:
         if each["worst"]:
             told = each["worst"]
             blocks[-1].append(f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_age(told['stale'])}")
+        blocks.append([f"{name}: what margins are made of", *_breakdown(each["breakdown"], currency)])
     if next(iter(engines.values()))["stress"]:
         blocks.append(_stress(engines, currency))
     return "\n\n".join("\n".join(block) for block in blocks)
@@ -76,7 +76,7 @@ def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
     for name, each in engines.items():
         ratio = "-" if each["ratio"] is None else f"{each['ratio']:.1%}"
         saves = f"{1 - each['initial'] / first:.1%}" if first else "-"
-        cut = each["breakdown"]["initial"]["haircuts"]
+        cut = each["breakdown"].get("haircuts", {"initial": 0.0})["initial"]
         amounts = [f"{each['equity']:,.2f}", f"{each['initial']:,.2f}", f"{cut:,.2f}", f"{each['maintenance']:,.2f}"]
         lines.append([name, *amounts, ratio, saves, each["status"]])
     return aligned(lines)
@@ -95,6 +95,12 @@ def _positions(positions: list[Report]) -> list[str]:
     for each in positions:
         prices = ["none" if each[n] is None else f"{each[n]:,.6g}" for n in ("below", "above", "bankruptcy")]
         lines.append([each["instrument"], f"{each['quantity']:+g}", f"{each['mark']:,.6g}", *prices])
+    return aligned(lines)
+
+
+def _breakdown(parts: Report, currency: str) -> list[str]:
+    lines = [[currency, "initial", "maintenance"]]
+    lines += [[name, f"{each['initial']:,.2f}", f"{each['maintenance']:,.2f}"] for name, each in parts.items()]
     return aligned(lines)
 
 

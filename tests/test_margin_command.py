@@ -24,6 +24,7 @@ from sim.loading import PACKAGED, load, packaged, resolve
 
 ROOT = Path(__file__).parent.parent
 SHOCKS = "portfolios/shocks"
+PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
 PORTFOLIOS = [name for name in packaged() if name.startswith("portfolios/") and name != SHOCKS]
 
 
@@ -60,6 +61,29 @@ def test_a_single_perpetual_by_hand() -> None:
     assert liquidatable.down == pytest.approx(54_000 / (1 - 1 / 80) / 60_000 - 1, abs=1e-6)
     assert bankrupt.down == pytest.approx(-0.1, abs=1e-6)
     assert liquidatable.up is bankrupt.up is None
+
+
+@pytest.mark.parametrize("name", PORTFOLIOS)
+def test_breakdowns_add_up(name: str) -> None:
+    """Of every packaged engine and the portfolio's own; what rounding up adds is less than a unit an account."""
+    portfolio = load(name, (), PortfolioConfig)
+    judged = [accounts(portfolio, each, engine_of(each, portfolio)) for each in (*PRESETS, *portfolio.own)]
+    found = report(portfolio, judged, ())["engines"]
+    assert len(found) == len(PRESETS) + len(portfolio.own)
+    for account, each in zip(judged, found.values(), strict=True):
+        for what in ("initial", "maintenance"):
+            parts = {part: amounts[what] for part, amounts in each["breakdown"].items()}
+            assert sum(parts.values()) == pytest.approx(each[what], rel=1e-12), account.name
+            assert 0 <= parts.get("rounding up", 0) < 0.01 * len(account.parts)
+    assert {"scanning risk"} <= set(found["span"]["breakdown"]) & set(found["derive"]["breakdown"])
+
+
+def test_a_breakdown_says_what_an_engine_charges_for() -> None:
+    """Derive's contingencies of the strangle by hand: 1.5% and 2% of .05 coins; .3% and .5% of four sold options."""
+    parts = judged("short_strangle", "derive").breakdown()
+    assert parts["perpetuals"] == (pytest.approx(6_000), pytest.approx(4_500))
+    assert parts["short options"] == (pytest.approx(120_000), pytest.approx(72_000))
+    assert judged("hedged_basis", "cross").breakdown() == {"BTC-PERP": (150_000, 75_000), "BTC-Q": (152_250, 76_125)}
 
 
 def test_the_readme_shows_what_is_printed() -> None:
@@ -108,7 +132,7 @@ def test_engines_may_be_the_portfolios_own_presets_or_files(tmp_path: Path) -> N
     done = call("portfolios/multi_collateral", "--engines", f"haircuts,engines/cross,span,{file}", "--json")
     found = json.loads(done.stdout)["engines"]
     assert list(found) == ["haircuts", "engines/cross", "span", str(file)]
-    assert found[str(file)]["breakdown"]["initial"]["requirement"] == 3_600
+    assert found[str(file)]["breakdown"]["BTC-PERP"]["initial"] == 3_600
     assert found["span"]["worst"]["label"] == "+3/3 of the range, volatility up"
 
 
@@ -117,8 +141,8 @@ def test_a_haircut_is_told_apart_from_the_requirement() -> None:
         load("portfolios/multi_collateral", (), PortfolioConfig), [judged("multi_collateral", "haircuts")], ()
     )
     parts = found["engines"]["haircuts"]["breakdown"]
-    assert parts["maintenance"]["haircuts"] == pytest.approx(0.05 * 30_000 + 0.02 * 4_995)
-    assert parts["initial"]["requirement"] == pytest.approx(0.6 * 60_000 / 40)
+    assert parts["haircuts"]["maintenance"] == pytest.approx(0.05 * 30_000 + 0.02 * 4_995)
+    assert parts["BTC-PERP"]["initial"] == pytest.approx(0.6 * 60_000 / 40)
 
 
 PERP = "{name: P, underlying: B, tick: 1, lot: 0.01, max_price: 1000000}"

@@ -9,9 +9,11 @@ import pytest
 import yaml
 from golden import figure
 from PIL import Image
+from typer.testing import CliRunner
 
 import agents
 from agents import POPULATIONS, populate
+from experiments import cli
 from experiments.config import load_run
 from sim.market import Market
 
@@ -31,6 +33,14 @@ def code(begins: str) -> str:
 
 def test_readme_is_short() -> None:
     assert len(README.splitlines()) <= 220
+
+
+def test_the_account_is_judged_as_shown() -> None:
+    """What is printed begins so."""
+    command, shown = re.findall(r"```console\n\$ deleverage (margin .*?)\n(.*?)```", README, flags=re.DOTALL)[0]
+    done = CliRunner().invoke(cli.app, command.split())
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{shown}\n")
 
 
 def test_the_flash_crash_from_python_runs(capsys: pytest.CaptureFixture[str]) -> None:

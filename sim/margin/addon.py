@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 from sim.margin import legs
 from sim.margin.base import RequirementComponent
+from sim.margin.breakdown import Itemised
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
@@ -19,7 +20,7 @@ class AddOn(RequirementComponent):
         return AddOnMargin(self)
 
 
-class AddOnMargin:
+class AddOnMargin(Itemised):
     """An add-on for one pool's instruments."""
 
     def __init__(self, rule: AddOn) -> None:
@@ -32,6 +33,10 @@ class AddOnMargin:
         """Sums over positions, (A,)."""
         total = self.rule.legs(book).sum(axis=1)
         return Margins(total, total)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """All of it, by its kind."""
+        return {str(type(self.rule).model_fields["kind"].default): self.margins(book)}
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's part of the sum, (A, K)."""

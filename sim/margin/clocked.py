@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.breakdown import Itemised, breakdown
 from sim.margin.models.history import rows_of
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
@@ -36,7 +37,7 @@ class Clocked(RequirementComponent):
         return ClockedMargin(self.inner.bind(contracts, unit), self.every, self.delay)
 
 
-class ClockedMargin:
+class ClockedMargin(Itemised):
     """One requirement that learns, and the copies of it that apply."""
 
     def __init__(self, inner: Requirement, every: float, delay: float) -> None:
@@ -59,6 +60,10 @@ class ClockedMargin:
     def margins(self, book: Exposure) -> Margins:
         """By the parameters that apply, (A,)."""
         return self.live.margins(book)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """By the parameters that apply."""
+        return breakdown(self.live, book)
 
     def shares(self, book: Exposure) -> F8:
         """By the parameters that apply."""

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from sim.margin import legs
 from sim.margin.base import RequirementComponent
+from sim.margin.breakdown import Itemised, beyond, breakdown
 from sim.margin.tiered import Tiered, TieredMargin
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -34,7 +35,7 @@ class ClosingFee(RequirementComponent):
         return ClosingFeeMargin(self.inner.bind(contracts, unit), self.fee)
 
 
-class ClosingFeeMargin:
+class ClosingFeeMargin(Itemised):
     """Brackets of one pool's instruments, and what closing costs."""
 
     def __init__(self, inner: TieredMargin, fee: float) -> None:
@@ -48,6 +49,11 @@ class ClosingFeeMargin:
         """Sums over positions, (A,)."""
         initial, maintenance = self._charges(book)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """Brackets of each leg, and what closing them costs."""
+        inner = breakdown(self.inner, book)
+        return inner | {"fees of closing": beyond(self.margins(book), inner)}
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.breakdown import Itemised, breakdown
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -29,7 +30,7 @@ class Compressed(RequirementComponent):
         return CompressedMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
 
 
-class CompressedMargin:
+class CompressedMargin(Itemised):
     """An inner requirement times a factor."""
 
     def __init__(self, inner: Requirement, factor: float) -> None:
@@ -44,6 +45,11 @@ class CompressedMargin:
         """The inner margins times the factor, (A,)."""
         initial, maintenance = self.inner.margins(book)
         return Margins(self.factor * initial, self.factor * maintenance)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The inner parts, each times the factor."""
+        inner = breakdown(self.inner, book)
+        return {name: Margins(*(self.factor * column for column in part)) for name, part in inner.items()}
 
     def shares(self, book: Exposure) -> F8:
         """The inner shares: scaling does not move them."""

@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 
 from sim.errors import ConfigError
 from sim.margin.base import RequirementComponent
+from sim.margin.breakdown import joined
 from sim.margin.pmrm2 import Basis, Charges, Skew, SkewScenario, StaticDiscount, standard
 from sim.margin.scenarios import (
+    SCAN,
     Revalued,
     Scanning,
     VolShock,
@@ -134,19 +136,33 @@ class PmrmMargin(Scanning):
     def margins(self, book: Exposure) -> Margins:
         """See :class:`DerivePmrm2`, (A,)."""
         valued, rule = self.valued.at(book.market), self.rule
-        opening = rule.initial + max(rule.charges.peg - book.market.peg, 0.0) * rule.charges.peg_factor
+        opening = self._opening(book.market)
         maintenance, initial = np.zeros(len(book.position)), self._doubtful_collateral(book)
         for side in self.sides:
             loss = -np.minimum(self._gains(book, side, valued).min(axis=0), self._basis(book, side, valued))
-            keep, more = self._charges(book, side, valued)
-            maintenance += rule.maintenance * loss + keep
-            initial += opening * loss + keep + more
+            charged = self._charges(book, side, valued).values()
+            maintenance += rule.maintenance * loss + sum(each.maintenance for each in charged)
+            initial += opening * loss + sum(each.initial for each in charged)
         return Margins(initial, maintenance)
 
     def scenarios(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
         valued = self.valued.at(book.market)
         return np.sum([self._gains(book, side, valued) for side in self.sides], axis=0)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """See :class:`Itemised`; basis is what its contingency asks beyond the scan."""
+        valued = self.valued.at(book.market)
+        scan, basis = np.zeros((2, len(book.position)))
+        for side in self.sides:
+            worst = np.minimum(self._gains(book, side, valued).min(axis=0), 0.0)
+            scan -= worst
+            basis += np.maximum(worst - self._basis(book, side, valued), 0.0)
+        opening, keep = self._opening(book.market), self.rule.maintenance
+        found = {SCAN: Margins(opening * scan, keep * scan), "basis": Margins(opening * basis, keep * basis)}
+        charges = [self._charges(book, side, valued) for side in self.sides]
+        doubt = Margins(self._doubtful_collateral(book), np.zeros(len(book.position)))
+        return joined(found, *charges, {"collateral in doubt": doubt})
 
     def basis(self, book: Exposure) -> F8:
         """Basis contingency, (A,) minor units of the numeraire, at most nil, summed over underlyings."""
@@ -157,6 +173,11 @@ class PmrmMargin(Scanning):
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
         valued = self.valued.at(book.market)
         return standing_alone(book, (valued.moved - valued.now) * self.weights[:, None])
+
+    def _opening(self, market: MarketView) -> float:
+        """Initial over the worst loss, more where the stable price is off its peg."""
+        charges = self.rule.charges
+        return float(self.rule.initial + max(charges.peg - market.peg, 0.0) * charges.peg_factor)
 
     def _gains(self, book: Exposure, side: Side, valued: Valued) -> F8:
         """Gain by one underlying in each scenario, (S, A)."""
@@ -179,19 +200,24 @@ class PmrmMargin(Scanning):
             total += np.minimum(worst, 0.0) * valued.factor[expiry.legs[0]]
         return total
 
-    def _charges(self, book: Exposure, side: Side, valued: Valued) -> tuple[F8, F8]:
-        """Contingencies of one underlying: always, and at the opening on top, (A,)."""
+    def _charges(self, book: Exposure, side: Side, valued: Valued) -> dict[str, Margins]:
+        """Contingencies of one underlying by name, (A,) each."""
         charges, size = self.rule.charges, np.abs(book.position)
-        perps = summed(size, valued.spot, side.linear)
+        perps, naked = summed(size, valued.spot, side.linear), np.zeros(len(size))
         sure = np.minimum(book.market.confidence[side.number], _feed(book, side.linear))
-        keep, more = charges.perp_maintenance * perps, charges.perp_initial * perps + self._doubt(sure, perps)
+        doubt = self._doubt(sure, perps)
         for expiry in side.expiries:
             options = summed(size, valued.spot, expiry.legs)
-            more = more + self._doubt(np.minimum(sure, _feed(book, expiry.legs)), options)
+            doubt = doubt + self._doubt(np.minimum(sure, _feed(book, expiry.legs)), options)
             for legs in expiry.strikes:
-                naked = np.maximum(-summed(book.position, valued.spot, legs), 0.0)
-                keep, more = keep + charges.option_maintenance * naked, more + charges.option_initial * naked
-        return keep, more
+                naked += np.maximum(-summed(book.position, valued.spot, legs), 0.0)
+        kept, opened = charges.perp_maintenance, charges.perp_maintenance + charges.perp_initial
+        short, to_open = charges.option_maintenance, charges.option_maintenance + charges.option_initial
+        return {
+            "perpetuals": Margins(opened * perps, kept * perps),
+            "short options": Margins(to_open * naked, short * naked),
+            "oracles in doubt": Margins(doubt, np.zeros(len(size))),
+        }
 
     def _doubtful_collateral(self, book: Exposure) -> F8:
         """What is asked at the opening for collateral of which oracles are not sure, (A,)."""

@@ -5,18 +5,22 @@ from typing import Protocol
 import numpy as np
 
 from sim.margin import legs
+from sim.margin.breakdown import Itemised, beyond, breakdown, joined
 from sim.margin.models.history import rows_of
 from sim.margin.reference import rates
 from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
 
 
-class Factored:
+class Factored(Itemised):
     """An inner requirement times a factor of each instrument and side.
 
     An account is charged its inner margin times the mean factor of its legs, weighted by what each asks alone. Of a
     single leg that is the leg's factor, exactly; of a portfolio it keeps what the inner requirement says of netting.
     """
+
+    adds = "by volatility"
+    """What a breakdown calls the factor's doing."""
 
     def __init__(self, inner: Requirement) -> None:
         self.inner = inner
@@ -36,6 +40,11 @@ class Factored:
         initial, maintenance = self.inner.margins(book)
         scale = self.scale(book)
         return Margins(scale * initial, scale * maintenance)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The inner parts, and what the factor adds."""
+        inner = breakdown(self.inner, book)
+        return joined(inner, {self.adds: beyond(self.margins(book), inner)})
 
     def shares(self, book: Exposure) -> F8:
         """The inner shares, weighted by their factors."""
@@ -72,6 +81,8 @@ class ToolMargin(Factored):
         every: seconds between entries of the path.
         since: seconds of past from which on the inner margin is what it claims; before that nothing is recorded.
     """
+
+    adds = "steadying"
 
     def __init__(self, inner: Requirement, tool: Tool, every: float, since: float) -> None:
         super().__init__(inner)

@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin.base import RequirementComponent
+from sim.margin.breakdown import beyond
 from sim.margin.scenarios import (
+    SCAN,
     Revalued,
     Scanning,
     Scenario,
@@ -129,6 +131,18 @@ class GridMargin(Scanning):
         provision = self.rule.fee * np.abs(book.value()).sum(axis=1) if self.rule.fee else 0.0
         return Margins(self.rule.initial * needed + provision, self.rule.maintenance * needed + provision)
 
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """See :class:`Itemised`; the charge on delta is what it asks beyond the scan."""
+        arrays = self.arrays.at(book.market)
+        scan, delta = np.zeros((2, len(book.position)))
+        for legs in self.groups:
+            lost = np.maximum(-held(book.position, arrays.pnl, legs).min(axis=0), 0.0)
+            scan += lost
+            delta += np.maximum(self._least(book, arrays, legs) - lost, 0.0)
+        parts = {SCAN: scan, "charge on delta": delta, **self._contingencies(book, arrays)}
+        found = {name: Margins(self.rule.initial * each, self.rule.maintenance * each) for name, each in parts.items()}
+        return {**found, "fees of closing": beyond(self.margins(book), found)}
+
     def contingencies(self, book: Exposure) -> F8:
         """Charges beside the scan, (A,)."""
         return self._charges(book, self.arrays.at(book.market))
@@ -138,17 +152,25 @@ class GridMargin(Scanning):
         return standing_alone(book, self.arrays.at(book.market).pnl)
 
     def _charges(self, book: Exposure, arrays: Arrays) -> F8:
-        shares, total = self.rule.contingencies, np.zeros(len(book.position))
+        total = np.zeros(len(book.position))
+        for charge in self._contingencies(book, arrays).values():
+            total += charge
+        return total
+
+    def _contingencies(self, book: Exposure, arrays: Arrays) -> dict[str, F8]:
+        """Charges by name, (A,) each."""
+        shares, nothing = self.rule.contingencies, np.zeros(len(book.position))
+        found = {"short options": nothing.copy(), "offsetting futures": nothing.copy(), "offsetting vega": nothing}
         for legs in self.strikes if shares.short_options else ():
-            total += shares.short_options * np.maximum(-summed(book.position, arrays.spot, legs), 0.0)
-        if shares.options and self.option.size:
-            total += shares.options * summed(np.abs(book.position), arrays.spot, self.option)
+            found["short options"] += shares.short_options * np.maximum(-summed(book.position, arrays.spot, legs), 0.0)
         for legs in self.linear if shares.futures else ():
-            total += shares.futures * offset(book.position, arrays.spot, legs)[1]
+            found["offsetting futures"] += shares.futures * offset(book.position, arrays.spot, legs)[1]
         for expiries in self.expiries if shares.vega else ():
             vegas = np.stack([summed(book.position, arrays.vega, legs) for legs in expiries])
-            total += shares.vega * (np.abs(vegas).sum(axis=0) - np.abs(vegas.sum(axis=0))) / 2
-        return total
+            found["offsetting vega"] += shares.vega * (np.abs(vegas).sum(axis=0) - np.abs(vegas.sum(axis=0))) / 2
+        if shares.options and self.option.size:
+            found["all options"] = shares.options * summed(np.abs(book.position), arrays.spot, self.option)
+        return found
 
     def _least(self, book: Exposure, arrays: Arrays, legs: I8) -> F8:
         """The charge on delta, (A,), at least nil."""

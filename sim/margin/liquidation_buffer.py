@@ -7,6 +7,7 @@ from pydantic import Field
 
 from sim.margin import legs
 from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.breakdown import Itemised, breakdown, joined
 from sim.margin.realised import YEAR, Realised
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
@@ -43,7 +44,7 @@ class LiquidationBuffer(RequirementComponent):
         return LiquidationBufferMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
-class LiquidationBufferMargin:
+class LiquidationBufferMargin(Itemised):
     """One pool's books and volatilities at work."""
 
     def __init__(self, rule: LiquidationBuffer, inner: Requirement, contracts: Contracts) -> None:
@@ -76,6 +77,11 @@ class LiquidationBufferMargin:
         initial, maintenance = self.inner.margins(book)
         buffer = self._legs(book).sum(axis=1)
         return Margins(initial + buffer, maintenance + buffer)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The inner parts and the buffer."""
+        buffer = self._legs(book).sum(axis=1)
+        return joined(breakdown(self.inner, book), {"cost of closing": Margins(buffer, buffer)})
 
     def shares(self, book: Exposure) -> F8:
         """Inner shares of the inner maintenance, and each leg's own buffer."""

@@ -3,7 +3,7 @@
 A grid is data: a list of moves. What differs between venues is what they make of the losses, one file each.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -13,8 +13,12 @@ from pydantic import Field
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.jit import kernel
+from sim.margin.breakdown import Itemised
 from sim.pricing import YEAR, years
 from sim.types import F8, I8, Contracts, Exposure, MarketView
+
+SCAN = "scanning risk"
+"""What every scenario engine calls the part of margin that its grid asks for."""
 
 T = TypeVar("T")
 
@@ -176,7 +180,7 @@ def standing_alone(book: Exposure, table: F8) -> F8:
     return legs / np.where(total > 0, total, 1.0)
 
 
-class Scanning(ABC):
+class Scanning(Itemised):
     """A requirement that asks for the worst of a list of scenarios."""
 
     labels: tuple[str, ...]

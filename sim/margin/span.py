@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.margin.base import RequirementComponent
+from sim.margin.breakdown import beyond
 from sim.margin.scenarios import (
+    SCAN,
     Revalued,
     Scanning,
     Shocks,
@@ -145,9 +147,7 @@ class SpanMargin(Scanning):
     def margins(self, book: Exposure) -> Margins:
         """See :class:`Span`, (A,)."""
         priced = self.priced.at(book.market)
-        scans = np.zeros((len(self.groups), len(book.position)))
-        for number, legs in enumerate(self.groups):
-            scans[number] = np.maximum(-held(book.position, priced.pnl, legs).min(axis=0), 0.0)
+        scans = self._scans(book, priced)
         credit = self._credits(book, priced, scans)
         maintenance = np.zeros(len(book.position))
         for number, (legs, each) in enumerate(zip(self.groups, self.commodities, strict=True)):
@@ -161,9 +161,27 @@ class SpanMargin(Scanning):
             maintenance += risk
         return Margins(self.rule.initial * maintenance, maintenance)
 
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """See :class:`Itemised`; the minimum on short options is what it asks beyond the rest."""
+        priced = self.priced.at(book.market)
+        scans = self._scans(book, priced)
+        credit, calendar = self._credits(book, priced, scans).sum(axis=0), np.zeros(len(book.position))
+        for months, each in zip(self.months, self.commodities, strict=True):
+            calendar += each.calendar * _spreads(book, priced.delta, months)
+        parts = {SCAN: scans.sum(axis=0), "calendar spreads": calendar, "inter-commodity credit": -credit}
+        found = {name: Margins(self.rule.initial * each, each) for name, each in parts.items()}
+        return {**found, "short-option minimum": beyond(self.margins(book), found)}
+
     def shares(self, book: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
         return standing_alone(book, self.priced.at(book.market).pnl)
+
+    def _scans(self, book: Exposure, priced: Priced) -> F8:
+        """Scan risk of each underlying, (groups, A)."""
+        scans = np.zeros((len(self.groups), len(book.position)))
+        for number, legs in enumerate(self.groups):
+            scans[number] = np.maximum(-held(book.position, priced.pnl, legs).min(axis=0), 0.0)
+        return scans
 
     def _credits(self, book: Exposure, priced: Priced, scans: F8) -> F8:
         """What the scan risk of each underlying is cut by, (groups, A)."""

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sim.margin import legs
 from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.breakdown import Itemised, breakdown, joined
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -31,7 +32,7 @@ class Summed(RequirementComponent):
         return SummedMargin([part.bind(contracts, unit) for part in self.parts])
 
 
-class SummedMargin:
+class SummedMargin(Itemised):
     """The parts of one pool."""
 
     def __init__(self, parts: Sequence[Requirement]) -> None:
@@ -46,6 +47,10 @@ class SummedMargin:
         """Sums over parts, (A,)."""
         each = [part.margins(book) for part in self.parts]
         return Margins(sum(one.initial for one in each), sum(one.maintenance for one in each))  # type: ignore[arg-type]
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The parts' own parts."""
+        return joined(*(breakdown(part, book) for part in self.parts))
 
     def shares(self, book: Exposure) -> F8:
         """Shares of the parts, weighted by their maintenance."""

@@ -15,6 +15,9 @@ from pydantic import TypeAdapter
 
 from sim import margin
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
+from sim.margin.breakdown import breakdown
+from sim.margin.compressed import Compressed
+from sim.margin.summed import Summed
 from sim.margin.walk import walk
 from sim.protocols import Requirement
 from sim.types import Exposure, Margins
@@ -143,6 +146,20 @@ def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
     assert (shares >= 0).all()
     assert (shares[book.position == 0] == 0).all()
     np.testing.assert_allclose(shares.sum(axis=1), (book.position != 0).any(axis=1), rtol=1e-12)
+
+
+@every
+@few
+@given(seed=seeds)
+def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
+    """Of any requirement, and of a wrapper around two of the same."""
+    _, book = world(seed)
+    for each in (rule, Summed(parts=(rule, Compressed(inner=rule, kappa=0.25)))):
+        requirement = bound(each, book)
+        parts = breakdown(requirement, book).values()
+        whole = requirement.margins(book)
+        for i in range(2):
+            np.testing.assert_allclose(sum(part[i] for part in parts), whole[i], rtol=1e-12, atol=1e-6)
 
 
 @every

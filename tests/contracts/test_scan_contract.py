@@ -17,11 +17,12 @@ import configs
 from sim import pricing
 from sim.errors import ConfigError
 from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.breakdown import breakdown
 from sim.margin.derive_pmrm2 import DerivePmrm2
 from sim.margin.engine import EngineConfig
 from sim.margin.grid import Grid
 from sim.margin.pmrm2 import Skew, StaticDiscount
-from sim.margin.scenarios import Revalued, VolShock, held, scenario_pnl, shocks
+from sim.margin.scenarios import SCAN, Revalued, VolShock, held, scenario_pnl, shocks
 from sim.margin.span import Span
 from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Exposure, Margins, MarketView
 
@@ -106,6 +107,18 @@ def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
     assert (shares >= 0).all()
     assert (shares[book.position == 0] == 0).all()
     np.testing.assert_allclose(shares.sum(axis=1), (book.position != 0).any(axis=1), rtol=1e-12)
+
+
+@every
+@few
+@given(seed=seeds)
+def test_parts_are_named_and_add_up(rule: RequirementComponent, seed: int) -> None:
+    _, book = world(seed)
+    requirement = rule.bind(book.market.contracts, UNIT)
+    parts, whole = breakdown(requirement, book), requirement.margins(book)
+    assert (parts[SCAN].maintenance >= 0).all()
+    for i in range(2):
+        np.testing.assert_allclose(sum(part[i] for part in parts.values()), whole[i], rtol=1e-9, atol=1e-6)
 
 
 @clean

@@ -1,0 +1,48 @@
+"""What margins are made of: named parts that add up to them."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from sim.protocols import Requirement
+from sim.types import Exposure, Margins
+
+NETTING = "netting"
+"""What legs together ask beyond what each asks alone: below nil where one hedges the other."""
+
+
+class Itemised(ABC):
+    """A requirement that names the parts of its margins itself."""
+
+    @abstractmethod
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """Parts by name, (A,) each, minor units of the numeraire; they add up to the margins, credits below nil."""
+
+
+def breakdown(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
+    """The parts of any requirement's margins, (A,) each: its own, or what each leg asks alone, and netting."""
+    if isinstance(requirement, Itemised):
+        return requirement.breakdown(book)
+    held = np.flatnonzero((book.position != 0).any(axis=0))
+    found = {book.market.contracts.names[k]: requirement.margins(_alone(book, int(k))) for k in held}
+    return {**found, NETTING: beyond(requirement.margins(book), found)}
+
+
+def beyond(whole: Margins, parts: dict[str, Margins]) -> Margins:
+    """What margins exceed the sum of their parts by, (A,)."""
+    initial, maintenance = (sum((part[i] for part in parts.values()), np.zeros_like(whole[i])) for i in range(2))
+    return Margins(whole.initial - initial, whole.maintenance - maintenance)
+
+
+def joined(*breakdowns: dict[str, Margins]) -> dict[str, Margins]:
+    """All their parts; those of one name are added up."""
+    found: dict[str, Margins] = {}
+    for name, part in (item for each in breakdowns for item in each.items()):
+        found[name] = Margins(*(found[name][i] + part[i] for i in range(2))) if name in found else part
+    return found
+
+
+def _alone(book: Exposure, leg: int) -> Exposure:
+    """The same accounts without their other legs."""
+    only = np.arange(book.position.shape[1]) == leg
+    return book._replace(position=np.where(only, book.position, 0), entry=np.where(only, book.entry, 0))
