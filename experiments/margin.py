@@ -216,12 +216,19 @@ def worst(account: Account) -> Worst | None:
     """Of the margin account that loses most; None if the engine has no scenarios."""
     found = []
     for engine, book in account.parts:
-        if isinstance(engine.requirement, Scanning):
-            gains = engine.requirement.scenarios(book)[:, 0]
+        grid = _grid(engine.requirement)
+        if grid is not None:
+            gains = grid.scenarios(book)[:, 0]
             number = int(gains.argmin())
-            stale = engine.requirement.stale(book.market)
-            found.append(Worst(engine.requirement.labels[number], float(gains[number]), stale))
+            found.append(Worst(grid.labels[number], float(gains[number]), grid.stale(book.market)))
     return min(found, key=lambda each: each.gain, default=None)
+
+
+def _grid(requirement: object) -> Scanning | None:
+    """The scenarios within wrappers, None where there are none."""
+    while requirement is not None and not isinstance(requirement, Scanning):
+        requirement = vars(requirement).get("inner")
+    return requirement
 
 
 class Moves(NamedTuple):

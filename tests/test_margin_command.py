@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
 from experiments import cli
-from experiments.margin import Account, accounts, engine_of, index_moves, moved, rows, status
+from experiments.margin import Account, accounts, engine_of, index_moves, moved, rows, status, worst
 from experiments.margin_report import report
 from experiments.portfolio import PortfolioConfig
 from sim.errors import ConfigError
@@ -76,6 +76,15 @@ def test_breakdowns_add_up(name: str) -> None:
             assert sum(parts.values()) == pytest.approx(each[what], rel=1e-12), account.name
             assert 0 <= parts.get("rounding up", 0) < 0.01 * len(account.parts)
     assert {"scanning risk"} <= set(found["span"]["breakdown"]) & set(found["derive"]["breakdown"])
+
+
+def test_wrapped_and_dialled_scenarios_still_tell_their_worst() -> None:
+    wrapped = {"requirement": {"kind": "compressed", "kappa": 0.2, "inner": {"kind": "span"}}, "scale": 2}
+    account = judged("hedged_basis", "mine", own={"mine": wrapped})
+    assert worst(account) == worst(judged("hedged_basis", "mine", own={"mine": {"requirement": {"kind": "span"}}}))
+    opened, kept = account.breakdown()["scanning risk"]
+    assert opened == pytest.approx(2 * 0.8 * 1.1 * 9_000)
+    assert kept == pytest.approx(2 * 0.8 * 9_000)
 
 
 def test_a_breakdown_says_what_an_engine_charges_for() -> None:

@@ -1,10 +1,11 @@
 """Dials of any engine: what it asks, times a factor; and maintenance as a share of initial (MAR-2)."""
 
+from sim.margin.breakdown import Itemised, breakdown
 from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
 
 
-class Dialled:
+class Dialled(Itemised):
     """A requirement times a factor, its maintenance its own or a share of its initial.
 
     Args:
@@ -22,10 +23,18 @@ class Dialled:
 
     def margins(self, book: Exposure) -> Margins:
         """Both margins, (A,)."""
-        initial, maintenance = self.inner.margins(book)
-        initial = self.factor * initial
-        return Margins(initial, self.factor * maintenance if self.maintenance is None else self.maintenance * initial)
+        return self._turned(self.inner.margins(book))
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The inner parts, each as the dials have it."""
+        return {name: self._turned(part) for name, part in breakdown(self.inner, book).items()}
 
     def shares(self, book: Exposure) -> F8:
         """The inner shares: dials do not move them."""
         return self.inner.shares(book)
+
+    def _turned(self, asked: Margins) -> Margins:
+        initial = self.factor * asked.initial
+        if self.maintenance is None:
+            return Margins(initial, self.factor * asked.maintenance)
+        return Margins(initial, self.maintenance * initial)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from contracts.margin_worlds import TIERED, UNIT, close, equal, few, market_of, seeds, world
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -17,6 +17,7 @@ from sim import margin
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.breakdown import breakdown
 from sim.margin.compressed import Compressed
+from sim.margin.engine import EngineConfig
 from sim.margin.summed import Summed
 from sim.margin.walk import walk
 from sim.protocols import Requirement
@@ -149,13 +150,14 @@ def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
 
 
 @every
-@few
+@settings(max_examples=6, deadline=None)
 @given(seed=seeds)
 def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
-    """Of any requirement, and of a wrapper around two of the same."""
+    """Of any requirement, of a wrapper around two of the same, and as dials have it."""
     _, book = world(seed)
-    for each in (rule, Summed(parts=(rule, Compressed(inner=rule, kappa=0.25)))):
-        requirement = bound(each, book)
+    twice = Summed(parts=(rule, Compressed(inner=rule, kappa=0.25)))
+    dialled = EngineConfig(requirement=rule, scale=1.5, maintenance=0.6).bind(book.market.contracts, UNIT)
+    for requirement in (bound(rule, book), bound(twice, book), dialled):
         parts = breakdown(requirement, book).values()
         whole = requirement.margins(book)
         for i in range(2):
