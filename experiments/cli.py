@@ -1,15 +1,13 @@
 """The command ``deleverage``. Heavy imports wait inside the commands, so that help is instant."""
 
-import importlib
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from experiments import cli_backtest, cli_margin, provenance
+from experiments import cli_backtest, cli_margin, cli_sweep, provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
@@ -27,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_backtest.app)
 app.add_typer(cli_margin.app)
+app.add_typer(cli_sweep.app)
 
 
 def main() -> None:
@@ -102,36 +101,6 @@ def run(
 
 
 @app.command()
-def study(
-    name: Annotated[str, typer.Argument(help="A packaged study (deleverage configs lists them as studies/NAME).")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to every run.")] = None,
-    *,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Replications, in place of the study's.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes; default one per processor.")] = os.cpu_count() or 1,
-    out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-HASH.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
-) -> None:
-    """Run a study, many markets: its tables, and the result folder last."""
-    try:
-        from experiments.study import StudyError, execute, load_study
-
-        settings = load_study(name, overrides or (), seeds=seeds, quick=quick)
-        try:
-            outcome = execute(settings, jobs=jobs, out=out, overwrite=overwrite)
-        except StudyError as error:
-            _say(f"study failed: {error}")
-            raise typer.Exit(FAILED) from error
-    except KeyboardInterrupt as error:
-        _say("interrupted; nothing was kept")
-        raise typer.Exit(INTERRUPTED) from error
-    except _bad_input() as error:
-        _say(str(error))
-        raise typer.Exit(BAD_INPUT) from error
-    typer.echo(f"{outcome.report}\n\n{outcome.folder}")
-
-
-@app.command()
 def configs(plugin: Plugins = None) -> None:
     """List the packaged configurations."""
     _plug_in(plugin)
@@ -171,15 +140,15 @@ def _bad_input() -> tuple[type[Exception], ...]:
 
 
 def _plug_in(modules: list[str] | None) -> None:
-    """Import a user's modules, before any schema is made; the working folder is the last place looked in."""
-    for name in modules or ():
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            _say(f"--plugin {name}: cannot be imported ({error}), name a module of this folder or environment")
-            raise typer.Exit(BAD_INPUT) from error
+    """Import a user's modules; told in a line if it cannot be done."""
+    from experiments.plugins import plug_in
+    from sim.errors import ConfigError
+
+    try:
+        plug_in(modules)
+    except ConfigError as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from error
 
 
 def _say(lines: str) -> None:

@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from experiments.config import RunConfig
 from experiments.margin import StressConfig
 from experiments.portfolio import PortfolioConfig
-from experiments.study import StudyConfig
+from experiments.sweep.config import StudyConfig
 from sim.component import Component
 from sim.margin import MODELS, NETTINGS, REQUIREMENTS, VALUATIONS
 

@@ -11,9 +11,11 @@ from crowd import TRADING
 from agents import populate
 from experiments.config import load_run
 from experiments.data import read_replays
+from experiments.simulation import simulate
 from experiments.statistics import Estimate, difference
 from experiments.studies import caps, real_crash, refinement
-from experiments.study import load_study, make, plan, simulate
+from experiments.sweep.config import load_study
+from experiments.sweep.runner import sweep
 from sim.market import Market
 from sim.metrics.cascades import Frames
 
@@ -127,9 +129,10 @@ AGREE = [name for name in refinement.MEASURES if name != "spread"]
 
 
 @pytest.mark.slow
-def test_steps_of_60_30_and_10_seconds_show_the_same_market() -> None:
+def test_steps_of_60_30_and_10_seconds_show_the_same_market(tmp_path: Path) -> None:
     """TIME-1, six seeds; intervals are widened for the number of comparisons (Bonferroni)."""
-    runs = make(list(plan(load_study("refinement", seeds=6))), jobs=2)
+    folder = sweep(load_study("refinement", seeds=6), out=tmp_path / "refinement").folder
+    runs = pd.read_parquet(folder / "scores.parquet")
     print(refinement.report(runs))
     samples = {dt: group for dt, group in runs.groupby("dt")}
     level = 1 - 0.05 / (2 * len(AGREE))

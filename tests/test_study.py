@@ -1,6 +1,5 @@
-"""Studies on markets small enough to be quick: the plan, processes, twins, folders, the command."""
+"""Studies on markets small enough to be quick: settings, plan, twins, the packaged ones, the commands."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,17 @@ from crowd import TRADERS, TRADING
 from typer.testing import CliRunner
 
 from experiments import cli
-from experiments.config import load_run
-from experiments.studies import leverage_caps
+from experiments.config import RunConfig, load_run
+from experiments.simulation import simulate
 from experiments.studies.shocks import perpetual, shocked
-from experiments.study import (
-    Axis,
-    Outcome,
-    StudyConfig,
-    StudyError,
-    Task,
-    evaluate,
-    execute,
-    load_study,
-    make,
-    plan,
-    simulate,
-)
+from experiments.sweep.axes import settings
+from experiments.sweep.config import StudyConfig, load_study
+from experiments.sweep.cost import names, size
+from experiments.sweep.plan import Planner, Task, Unit, plan
+from experiments.sweep.plan import unpacked as read
+from experiments.sweep.runner import Options, sweep
+from experiments.sweep.study import module_of
 from sim.errors import ConfigError
-from sim.loading import packaged
-
-STUDIES = [name.removeprefix("studies/") for name in packaged() if name.startswith("studies/")]
 
 SMALL: dict[str, Any] = {
     "duration": 7200,
@@ -40,119 +30,167 @@ SMALL: dict[str, Any] = {
     "venues.0.engine.requirement.tiers": [{"floor": 0, "max_leverage": 40}],
 }
 TIER = "venues.0.engine.requirement.tiers.0.max_leverage"
+CAP = {"name": "cap", "values": [2, 50], "paths": {TIER: 1}}
 
 
 def small(**changes: object) -> StudyConfig:
     """Leverage caps of 2 and 50, one elasticity, one seed."""
-    axes = (
-        Axis(name="elasticity", values=(1.0,), paths={"populations.0.elasticity": 1}),
-        Axis(name="cap", values=(2.0, 50.0), paths={TIER: 1}),
-    )
-    told = {"name": "leverage_caps", "base": "flash_crash", "overrides": SMALL, "axes": axes, "seeds": 1, "twin": True}
-    return StudyConfig(**(told | changes))
+    axes = [{"name": "elasticity", "values": [1], "paths": {"populations.0.elasticity": 1}}, CAP]
+    told = {"name": "leverage_caps", "base": "flash_crash", "overrides": SMALL, "axes": axes, "seeds": 1}
+    told |= {"roles": {"twin": {"suppress_closeouts": True}}}
+    return StudyConfig.model_validate(told | changes)
 
 
-@pytest.fixture(scope="module")
-def rows() -> list[pd.DataFrame]:
-    return [evaluate(task) for task in plan(small())]
+def config(unit: Unit, role: str = "base") -> RunConfig:
+    return read(unit.job().runs[role].config)
 
 
 def test_the_plan_is_every_setting_and_seed() -> None:
-    tasks = list(plan(small(seeds=2)))
-    assert [task.setting for task in tasks] == [
+    units = plan(small(seeds=2))
+    assert [unit.setting for unit in units] == [
         {"elasticity": 1.0, "cap": cap, "seed": seed} for seed in (1, 2) for cap in (2.0, 50.0)
     ]
-    assert f"{TIER}=50.0" in tasks[1].overrides
-    assert tasks[2].overrides[-1] == "seed=2"
+    assert [config(unit).seed for unit in units] == [1, 1, 2, 2]
+    assert config(units[1]).venues[0].engine.requirement.tiers[0].max_leverage == 50
+    assert config(units[1], "twin") == config(units[1]).model_copy(update={"suppress_closeouts": True})
+    assert len({name for unit in units for name in unit.hashes.values()}) == 8
 
 
-def test_paths_get_multiples_of_the_value() -> None:
-    axis = Axis(name="cap", values=(20.0,), paths={"a.b": 1, "a.c": 0.25})
-    study = small(axes=(axis,), overrides={}, also=("a.d=x",))
-    assert next(plan(study)).overrides == ("a.d=x", "a.b=20.0", "a.c=5.0", "seed=1")
+def test_paths_get_multiples_of_the_value_over_what_all_runs_change() -> None:
+    axis = {"name": "cap", "values": [20], "paths": {TIER: 0.5, "dt": 1}}
+    (unit,) = plan(small(axes=[axis], also=("dt=10", "venues.0.band=0.07")))
+    found = config(unit)
+    assert (found.dt, found.venues[0].engine.requirement.tiers[0].max_leverage, found.venues[0].band) == (20, 10, 0.07)
 
 
 def test_a_star_stands_for_all_who_have_the_key() -> None:
     people = [TRADERS | {"name": "a"}, TRADING[1], TRADERS | {"name": "b"}]
-    axis = Axis(name="eager", values=(0.5,), paths={"populations.*.elasticity": 2})
-    task = next(plan(small(axes=(axis,), overrides={"populations": people})))
-    assert task.overrides[1:3] == ("populations.0.elasticity=1.0", "populations.2.elasticity=1.0")
-    with pytest.raises(ConfigError, match=r"populations\.\*\.nothing: no item of 'populations' has 'nothing'"):
-        list(plan(small(axes=(Axis(name="size", values=(1.0,), paths={"populations.*.nothing": 1}),))))
+    axis = {"name": "eager", "values": [0.5], "paths": {"populations.*.elasticity": 2}}
+    (unit,) = plan(small(axes=[axis], overrides=SMALL | {"populations": people}))
+    assert [getattr(each, "elasticity", None) for each in config(unit).populations] == [1, None, 1]
+    wrong = {"name": "size", "values": [1], "paths": {"populations.*.nothing": 1}}
+    with pytest.raises(ConfigError, match=r"leverage_caps at size=1\.0: populations\.\*\.nothing: no item there has"):
+        plan(small(axes=[wrong]))
 
 
-def test_a_row_says_what_the_shock_took(rows: list[pd.DataFrame]) -> None:
-    calm, wild = (part.iloc[0] for part in rows)
-    assert list(rows[0].columns[:3]) == ["elasticity", "cap", "seed"]
-    assert (calm["closed_out"], calm["amplification"]) == (0, 1), "nobody was closed out: the run is its own twin"
-    assert wild["closed_out"] > 0.05
-    assert wild["amplification"] != 1
-    assert wild["open_interest"] > 2 * calm["open_interest"]
+def test_words_and_labels_vary_too() -> None:
+    engine = {"label": "tight", "set": {"venues.0.engine.netting.kind": "isolated", TIER: 5}}
+    axes = [
+        {"name": "rule", "values": [engine, "cross"], "paths": {"venues.0.engine.netting.kind": 1}},
+        {"name": "dt", "values": [60, 30], "paths": {"dt": 1}},
+    ]
+    units = plan(small(axes=axes))
+    assert [unit.setting["rule"] for unit in units] == ["tight", "tight", "cross", "cross"]
+    engines = [config(unit).venues[0].engine for unit in units]
+    assert [each.netting.kind for each in engines] == ["isolated", "isolated", "cross", "cross"]
+    assert [each.requirement.tiers[0].max_leverage for each in engines] == [5, 5, 40, 40]
+
+
+def test_a_list_goes_through_axes_together() -> None:
+    axes = [CAP, {"name": "dt", "values": [60, 30], "paths": {"dt": 1}}]
+    assert list(settings(small(axes=axes, design={"kind": "list"}))) == [{"cap": 2, "dt": 60}, {"cap": 50, "dt": 30}]
+
+
+@pytest.mark.parametrize("kind", ["latin_hypercube", "sobol"])
+def test_points_of_a_span_are_even_on_its_scale(kind: str) -> None:
+    spans: list[dict[str, Any]] = [
+        {"name": "cap", "span": {"low": 1, "high": 100, "scale": "log"}, "paths": {TIER: 1}},
+        {"name": "count", "span": {"low": 10, "high": 50, "whole": True}, "paths": {"populations.0.count": 1}},
+    ]
+    axes = [*spans, {"name": "dt", "values": [60, 30], "paths": {"dt": 1}}]
+    found = list(settings(small(axes=axes, design={"kind": kind, "points": 16})))
+    assert found == list(settings(small(axes=axes, design={"kind": kind, "points": 16}))), "drawn from a seed"
+    assert [each["dt"] for each in found] == [60, 30] * 16
+    caps = sorted(float(each["cap"]) for each in found[::2])
+    assert [math.floor(8 * math.log10(cap)) for cap in caps] == list(range(16)), "one point in each slice"
+    assert all(float(each["count"]).is_integer() and 10 <= float(each["count"]) <= 50 for each in found)
+
+
+def test_further_settings_join_once() -> None:
+    planner = Planner(small(seeds=2))
+    assert [unit.number for unit in planner.first()] == [0, 1, 2, 3]
+    more = planner.more([Task({"cap": 7.5, "elasticity": 1.0}, (2, 9)), Task({"elasticity": 1.0, "cap": 50.0})])
+    assert [(unit.number, unit.setting) for unit in more] == [
+        (4, {"elasticity": 1.0, "cap": 7.5, "seed": 2}),
+        (5, {"elasticity": 1.0, "cap": 7.5, "seed": 9}),
+    ]
+    with pytest.raises(ConfigError, match="no value for 'elasticity'"):
+        planner.more([Task({"cap": 7.5})])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"axes": []}, r"axes"),
+        ({"axes": [{"name": "cap", "values": [], "paths": {TIER: 1}}]}, "an axis has values or a span"),
+        ({"axes": [{"name": "cap", "values": [2, 2], "paths": {TIER: 1}}]}, "must differ"),
+        ({"axes": [{"name": "cap", "values": [2]}]}, "a value must go somewhere"),
+        ({"axes": [{"name": "kind", "values": ["cross"], "paths": {"a.b": 2}}]}, "words have no multiples, write 1"),
+        ({"axes": [CAP, CAP]}, "axes: cap, names must differ, rename one"),
+        ({"axes": [CAP | {"name": "seed"}]}, "axes: seed, is a column of every study's results"),
+        ({"axes": [{"name": "cap", "span": {"low": 2, "high": 1}, "paths": {TIER: 1}}]}, "high: 1, must be above"),
+        ({"axes": [{"name": "cap", "span": {"low": 1, "high": 2}, "paths": {TIER: 1}}]}, "spans need latin_hypercube"),
+        ({"design": {"kind": "sobol", "points": 4}}, "sobol, no axis with a span"),
+        ({"roles": {"base": {}}}, "roles: base, is the run itself"),
+    ],
+)
+def test_what_is_no_study_is_told(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        small(**changes)
 
 
 def test_a_run_nobody_touched_is_its_twin_to_the_bit() -> None:
-    task = next(plan(small()))
-    run, twin = (simulate(load_run(task.base, (*task.overrides, f"suppress_closeouts={x}"))) for x in ("false", "true"))
+    unit = plan(small())[0]
+    run, twin = simulate(config(unit)), simulate(config(unit, "twin"))
     assert not len(run["closeouts"])
     assert all(run[name].equals(twin[name]) for name in run)
 
 
-def test_processes_do_not_change_results(rows: list[pd.DataFrame]) -> None:
-    apart = make(list(plan(small())), jobs=2)
-    pd.testing.assert_frame_equal(apart, pd.concat(rows, ignore_index=True), check_exact=True)
-
-
-def test_the_folder_holds_tables_figures_and_where_they_came_from(
-    rows: list[pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("experiments.study.make", lambda tasks, jobs: pd.concat(rows, ignore_index=True))
-    folder, report = execute(small(), jobs=1, out=tmp_path / "x")
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    drawn = {f"figures/leverage_caps.{suffix}" for suffix in ("pdf", "png", "csv")}
-    assert files == {
-        *("runs.parquet", "estimates.csv", "differences.csv", "report.md", "study.resolved.yaml", "manifest.json"),
-        *drawn,
-    }
-    assert (folder / "report.md").read_text(encoding="utf-8") == report + "\n"
-    assert json.loads((folder / "manifest.json").read_text())["runs"] == 2
-    assert pd.read_parquet(folder / "runs.parquet")["cap"].tolist() == [2, 50]
-
-
-def test_a_run_that_fails_is_named_with_its_setting() -> None:
-    task = Task("leverage_caps", "flash_crash", ("duration=120", "stresses=[]"), False, {"cap": 20.0, "seed": 1})
-    with pytest.raises(StudyError, match=r"leverage_caps: cap 20, seed 1: ValueError: amplification needs a twin"):
-        evaluate(task)
-
-
 def test_the_shock_begins_with_the_first_move() -> None:
-    config = load_run("flash_crash", ["dt=50"])
-    assert shocked(config) == math.ceil(28_800 / 50)
-    assert perpetual(config) == "BTC-PERP"
+    crash = load_run("flash_crash", ["dt=50"])
+    assert shocked(crash) == math.ceil(28_800 / 50)
+    assert perpetual(crash) == "BTC-PERP"
     with pytest.raises(ConfigError, match="no move among them"):
         shocked(load_run("baseline"))
 
 
 @pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", names())
 def test_every_setting_of_a_packaged_study_is_valid(name: str, quick: bool) -> None:
     study = load_study(name, quick=quick)
     assert study.name == name
     assert study.description.endswith("?")
-    for task in plan(study):
-        if task.setting["seed"] == 1:
-            load_run(task.base, task.overrides)
+    assert study.seconds > 0
+    assert len(plan(study.model_copy(update={"seeds": 1}))) * study.seeds == size(study)[0]
+    assert module_of(study.module)
 
 
-def test_what_is_no_study_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_packaged_study_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli.app, ["study", "leverage_cap"])
+    done = CliRunner().invoke(cli.app, ["sweep", "leverage_cap"])
     assert done.exit_code == cli.BAD_INPUT
     assert "studies/leverage_cap: no such file or packaged configuration" in done.stderr
     assert "did you mean 'studies/leverage_caps'?" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
-def test_the_command_prints_report_and_folder(rows: list[pd.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
-    table = leverage_caps.report(pd.concat(rows))
-    monkeypatch.setattr("experiments.study.execute", lambda study, **options: Outcome(Path("results/x"), table))
-    done = CliRunner().invoke(cli.app, ["study", "leverage_caps", "--quick"])
-    assert (done.exit_code, done.stdout) == (0, f"{table}\n\nresults/x\n")
+def test_studies_are_listed_with_question_and_cost() -> None:
+    done = CliRunner().invoke(cli.app, ["studies", "--jobs", "2"])
+    lines = done.stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("leverage_caps "))
+    assert lines[at].endswith("in a fall of 10% within half an hour?")
+    assert lines[at + 1].strip() == "480 runs, 20 min; --quick 72 runs, 3 min (on 2 processors)"
+
+
+def test_the_leverage_study_says_what_the_shock_took(tmp_path: Path) -> None:
+    """A real market from plan to report, in this process."""
+    outcome = sweep(small(), out=tmp_path / "x", options=Options("serial"))
+    scores = pd.read_parquet(tmp_path / "x" / "scores.parquet")
+    calm, wild = scores.iloc[0], scores.iloc[1]
+    assert list(scores.columns[:3]) == ["elasticity", "cap", "seed"]
+    assert (calm["closed_out"], calm["amplification"]) == (0, 1), "nobody was closed out: the run is its own twin"
+    assert wild["closed_out"] > 0.05
+    assert wild["amplification"] != 1
+    assert wild["open_interest"] > 2 * calm["open_interest"]
+    assert outcome.counts == {"complete": 3}
+    assert (outcome.folder / "figures" / "leverage_caps.pdf").is_file()

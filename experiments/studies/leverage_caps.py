@@ -39,7 +39,7 @@ PANELS = {
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: what the shock took and how far close-outs carried the mark."""
     if twin is None:
-        raise ValueError("amplification needs a twin; write twin: true in the study")
+        raise ValueError("amplification needs a twin; write roles: {twin: {suppress_closeouts: true}} in the study")
     instrument, since = perpetual(config), shocked(config)
     found = toll(frames, instrument, since)
     steps = frames["steps"]

@@ -1,0 +1,83 @@
+"""The commands ``deleverage sweep`` and ``deleverage studies``."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer()
+
+
+@app.command()
+def sweep(
+    study: Annotated[str, typer.Argument(help="A packaged study (deleverage studies), or a YAML file of your own.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to every run.")] = None,
+    *,
+    executor: Annotated[str, typer.Option(help="serial, loky, dask, or tcp://HOST:PORT of a scheduler.")] = "loky",
+    jobs: Annotated[int | None, typer.Option(help="Processes; default one per processor.")] = None,
+    time_limit: Annotated[float, typer.Option(min=0, help="Seconds a run may take.")] = math.inf,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Replications, in place of the study's.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME or NAME-quick.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    plugin: Annotated[
+        list[str] | None, typer.Option(metavar="MODULE", help="With kinds of its own; repeatable.")
+    ] = None,
+) -> None:
+    """Run a study, many markets: its report, and the result folder last. Started again, it goes on."""
+    from sim.errors import ConfigError, DataError, OutputError
+
+    try:
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
+        from experiments.sweep.config import load_study
+        from experiments.sweep.executors import processors
+        from experiments.sweep.runner import Options
+        from experiments.sweep.runner import sweep as execute
+        from experiments.sweep.study import StudyError
+
+        config = load_study(study, overrides or (), seeds=seeds, quick=quick)
+        place = out or Path("results") / (f"{config.name}-quick" if quick else config.name)
+        options = Options(executor, processors() if jobs is None else jobs, time_limit, tuple(plugin or ()), quiet)
+        try:
+            outcome = execute(config, out=place, options=options)
+        except StudyError as error:
+            _say(f"study failed: {error}")
+            raise typer.Exit(FAILED) from error
+    except KeyboardInterrupt as error:
+        _say("interrupted; all finished runs are kept, the same command goes on")
+        raise typer.Exit(INTERRUPTED) from error
+    except (ConfigError, DataError, OutputError) as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from error
+    for path in outcome.remade:
+        _say(f"{path}: was not what had been written, the run was made again")
+    if outcome.report and not quiet:
+        typer.echo(f"{outcome.report}\n")
+    typer.echo(outcome.folder)
+    missing = {status: count for status, count in outcome.counts.items() if status != "complete"}
+    if missing:
+        told = ", ".join(f"{count} runs {status}" for status, count in missing.items())
+        _say(f"{told}; {outcome.folder / 'runs.parquet'} says why, the same command tries them again")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def studies(
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes to reckon with; default one per processor.")
+    ] = None,
+) -> None:
+    """List the packaged studies: their question, how many runs, how long they take."""
+    from experiments.sweep.cost import listed
+    from experiments.sweep.executors import processors
+
+    typer.echo(listed(processors() if jobs is None else jobs))
+
+
+def _say(lines: str) -> None:
+    typer.echo(lines, err=True)

@@ -1,0 +1,1 @@
+"""Studies as data, and the runner that loses no run."""

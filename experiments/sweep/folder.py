@@ -1,0 +1,93 @@
+"""The folder of one study's results: whose it is, and its files, each of them whole or not there."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from experiments import store
+from experiments.sweep.config import StudyConfig
+from sim.errors import OutputError
+
+RESOLVED = "study.resolved.yaml"
+
+GROWS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
+"""What may change in a study whose results are there: runs are named by what they are, so more can join them."""
+
+
+class Results:
+    """The folder that a sweep writes to.
+
+    Args:
+        place: existing or not.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def claim(self, study: StudyConfig) -> None:
+        """Make it the study's, or find that it is; leftovers of runs that were cut off go.
+
+        Raises:
+            OutputError: it belongs to another study or to something else, or cannot be written.
+        """
+        plain = study.model_dump(mode="json")
+        if self.place.exists():
+            self._refuse(plain)
+        try:
+            (self.place / "runs").mkdir(parents=True, exist_ok=True)
+            self.sweep_up()
+            self.put(RESOLVED, lambda path: store.write_yaml(plain, path))
+            if study.module.endswith(".py"):
+                self.put(Path(study.module).name, lambda path: shutil.copyfile(study.module, path))
+        except OSError as error:
+            told = f"{self.place}: cannot be written ({error.strerror}), choose another folder with --out"
+            raise OutputError(told) from error
+
+    def _refuse(self, plain: dict[str, Any]) -> None:
+        if not self.place.is_dir():
+            raise OutputError(f"{self.place}: is a file, results need a folder, choose another with --out")
+        held = {path.name for path in self.place.iterdir()}
+        if not held:
+            return
+        if RESOLVED not in held:
+            raise OutputError(f"{self.place}: holds no {RESOLVED}, hence no study's results, choose another with --out")
+        other = self._resolved()
+        if other.get("name") != plain["name"]:
+            rule = f"holds results of the study {other.get('name')!r}, not of {plain['name']!r}"
+            raise OutputError(f"{self.place}: {rule}, choose another folder with --out")
+        differ = [key for key in plain if key not in GROWS and other.get(key) != plain[key]]
+        if differ:
+            rule = f"holds results of {plain['name']!r} with other {', '.join(differ)}"
+            raise OutputError(f"{self.place}: {rule}, choose another folder with --out")
+
+    def _resolved(self) -> dict[str, Any]:
+        try:
+            found = yaml.safe_load((self.place / RESOLVED).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            told = f"{self.place / RESOLVED}: cannot be read, restore it or choose another folder with --out"
+            raise OutputError(told) from error
+        return found if isinstance(found, dict) else {}
+
+    def sweep_up(self) -> None:
+        """Remove what processes that were ended from outside left half done."""
+        for path in [*self.place.glob("runs/.*.tmp"), *self.place.glob(".*.tmp")]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def put(self, name: str, make: Callable[[Path], object]) -> None:
+        """A file or folder that is the old one or the new one at any moment, but for an instant between.
+
+        Args:
+            name: of the entry.
+            make: writes it, at another path.
+        """
+        final, draft = self.place / name, self.place / f".{os.getpid()}.tmp"
+        draft.mkdir(exist_ok=True)
+        make(draft / name)
+        if final.is_dir():
+            shutil.rmtree(final)
+        os.replace(draft / name, final)
+        draft.rmdir()

@@ -1,0 +1,173 @@
+"""Makes runs, each in a folder that is there whole or not at all, and scores them from what the folders hold."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments import provenance, store
+from experiments.data import read_replays
+from experiments.simulation import TimeLimitError, finished
+from experiments.sweep.config import BASE, TWIN
+from experiments.sweep.plan import unpacked
+from experiments.sweep.records import COMPLETE, FAILED, TIMEOUT, Job, Place, Result, Spec, State
+from experiments.sweep.study import module_of
+from sim.errors import DataError, OutputError
+from sim.metrics.cascades import Frames, untouched
+
+SUMMARY = "summary.json"
+
+
+class Damage(Exception):  # noqa: N818
+    """A file of a run that is not what was written."""
+
+
+def check(place: Place) -> None:
+    """Refuse to work where results would differ, or nobody would find them.
+
+    Raises:
+        OutputError: another version, or the folder of results is not here.
+    """
+    if provenance.version() != place.version:
+        told = f"deleverage {provenance.version()} on this worker, {place.version} on the driver"
+        raise OutputError(f"{told}, all need the same, install it")
+    if not (Path(place.folder) / "runs").is_dir():
+        raise OutputError(
+            f"{place.folder}: not on this worker, results need a folder that all machines share, use --out"
+        )
+
+
+def do(job: Job, place: Place) -> Result:
+    """See that every run of a job is there, and score them."""
+    began, folder = time.perf_counter(), Path(place.folder)
+    states: dict[str, State] = {}
+    frames: dict[str, Frames] = {}
+    remade: list[str] = []
+    for role, spec in job.runs.items():
+        if role != BASE and role in place.shared and BASE in frames and untouched(frames[BASE]):
+            states[role], frames[role] = states[BASE], frames[BASE]
+            continue
+        states[role], found, damage = _ensured(spec, folder, place.limit)
+        remade += damage
+        if found is not None:
+            frames[role] = found
+    rows, problem = (None, "") if len(frames) < len(job.runs) else _scored(job, frames, place.module)
+    return Result(job.number, states, rows, problem, tuple(remade), time.perf_counter() - began)
+
+
+def _ensured(spec: Spec, folder: Path, limit: float) -> tuple[State, Frames | None, list[str]]:
+    """A run's frames, as they stand on disk; made if they do not, made again if they are damaged."""
+    place, damage = folder / "runs" / spec.hash, []
+    if place.is_dir():
+        try:
+            return State(spec.hash, COMPLETE), read(place), []
+        except Damage as error:
+            damage.append(str(error))
+            shutil.rmtree(place)
+    state = _made(spec, folder, limit)
+    return state, read(place) if state.status == COMPLETE else None, damage
+
+
+def _made(spec: Spec, folder: Path, limit: float) -> State:
+    """Simulate, and leave the folder or the traceback."""
+    diary = folder / store.FAILED / f"{spec.hash}.txt"
+    try:
+        write(spec, folder / "runs" / spec.hash, limit)
+    except TimeLimitError as error:
+        return State(spec.hash, TIMEOUT, str(error))
+    except Exception as error:
+        diary.parent.mkdir(exist_ok=True)
+        diary.write_text(traceback.format_exc(), encoding="utf-8")
+        lines = str(error).strip().splitlines() or [""]
+        return State(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}")
+    diary.unlink(missing_ok=True)
+    return State(spec.hash, COMPLETE)
+
+
+def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
+    """Simulate a run and write its folder.
+
+    Args:
+        spec: which.
+        final: where; if somebody else put the same run there meanwhile, theirs stays.
+        limit: seconds it may take.
+
+    Raises:
+        TimeLimitError: it took longer.
+        DataError: data changed since the plan was made.
+    """
+    config = unpacked(spec.config)
+    bars = read_replays(config.underlyings)
+    if {name: each.digest for name, each in bars.items()} != spec.data:
+        raise DataError(f"{config.name}: its data changed while the sweep ran, run the sweep again")
+    market = finished(config, bars, limit)
+    frames = market.recorder.frames()
+    draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    for name, frame in frames.items():
+        store.write_frame(frame, draft / f"{name}.parquet", {"config_hash": spec.hash, "version": provenance.version()})
+    summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
+    summary |= {"totals": market.recorder.summary(), "sha256": digests(draft)}
+    store.write_json(summary, draft / SUMMARY)
+    try:
+        os.rename(draft, final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(draft)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every Parquet file of a run."""
+    return {path.name: _sha256(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def read(folder: Path) -> Frames:
+    """The frames of a run, from files that are what was written.
+
+    Raises:
+        Damage: the first that is not.
+    """
+    frames = {}
+    try:
+        written: Mapping[str, str] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise Damage(f"{folder / SUMMARY}") from error
+    for name, digest in written.items():
+        path = folder / name
+        if not path.is_file() or _sha256(path) != digest:
+            raise Damage(f"{path}")
+        frames[path.stem] = pd.read_parquet(path)
+    return frames
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _scored(job: Job, frames: Mapping[str, Frames], module: str) -> tuple[pd.DataFrame | None, str]:
+    """Rows of what a job's runs showed; those of further roles below the base's, told apart by a column."""
+    study, parts = module_of(module), []
+    alone = set(job.runs) <= {BASE, TWIN}
+    try:
+        for role, spec in job.runs.items():
+            if role != TWIN:
+                rows = study.score(unpacked(spec.config), frames[role], frames.get(TWIN))
+                parts.append(rows if alone else rows.assign(role=role))
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
+    return pd.concat(parts, ignore_index=True), ""
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """What a run's folder says of its configuration and data."""
+    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    return summary

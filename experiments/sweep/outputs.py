@@ -1,0 +1,67 @@
+"""What is written of all scores: tables, figures, the report, and the manifest that says where they came from."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments import provenance, store
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.folder import Results
+from experiments.sweep.study import module_of
+from sim.errors import ConfigError, not_one_of
+
+
+def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
+    """Tables as CSV, figures, ``report.md``; returns the report.
+
+    Raises:
+        ConfigError: the module makes no table or figure of a name that the study promises.
+    """
+    module = module_of(study.module)
+    results.put("tables", lambda folder: _tables(module.tables(scores), folder))
+    results.put("figures", lambda folder: _figures(module, scores, folder))
+    report = module.report(scores)
+    results.put("report.md", lambda path: path.write_text(report + "\n", encoding="utf-8"))
+    made = {"tables": _names(results.place / "tables"), "figures": _names(results.place / "figures")}
+    promised = {"tables": study.tables, "figures": study.figures}
+    problems = [
+        f"{what}: {not_one_of(name, made[what])}" for what in made for name in promised[what] if name not in made[what]
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return report
+
+
+def _tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    folder.mkdir()
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def _figures(module: Any, scores: pd.DataFrame, folder: Path) -> None:
+    folder.mkdir()
+    module.figures(scores, folder)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted({path.stem for path in folder.iterdir()})
+
+
+def sign(results: Results, study: StudyConfig, about: dict[str, Any]) -> None:
+    """``manifest.json``: the only file with times, paths and machines."""
+    record = {"study": study.model_dump(mode="json"), "root_seed": study.seed, **about, **provenance.manifest()}
+    record["files"] = {path.relative_to(results.place).as_posix(): _sha256(path) for path in _files(results.place)}
+    results.put("manifest.json", lambda path: store.write_json(record, path))
+
+
+def _files(place: Path) -> Iterable[Path]:
+    """All that was written but the runs, which ``runs.parquet`` names."""
+    inner = (path for name in ("tables", "figures") for path in place.glob(f"{name}/*"))
+    return sorted([*(path for path in place.iterdir() if path.is_file() and path.name != "manifest.json"), *inner])
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,62 @@
+"""What travels between the driver and its workers. Light: a worker reads this before it may import numpy."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPLETE, FAILED, TIMEOUT = "complete", "failed", "timeout"
+"""What became of a run."""
+
+
+class Place(NamedTuple):
+    """What all orders of a sweep share."""
+
+    folder: str  # of results, absolute, which every worker sees
+    module: str  # of the study: a name to import, or a file
+    plugins: tuple[str, ...]  # modules with kinds of a user's own
+    path: str  # where plugins are looked for last
+    version: str  # of the package
+    shared: tuple[str, ...]  # roles that are the base itself where nobody was closed out
+    limit: float  # seconds that a run may take
+
+
+class Spec(NamedTuple):
+    """One simulated run."""
+
+    hash: str  # its name
+    config: bytes  # canonical JSON, compressed
+    data: dict[str, str]  # digests of what it replays, by name of underlying
+
+
+class Job(NamedTuple):
+    """One setting and replication: a run in each of its roles, and what they showed."""
+
+    number: int
+    runs: dict[str, Spec]  # by role, the base first
+
+
+class Order(NamedTuple):
+    """Some jobs for one worker."""
+
+    place: Place
+    jobs: tuple[Job, ...]
+
+
+class State(NamedTuple):
+    """What became of a run."""
+
+    hash: str
+    status: str
+    error: str = ""
+
+
+class Result(NamedTuple):
+    """What a job left behind, beside the folders of its runs."""
+
+    number: int
+    states: dict[str, State]
+    rows: "pd.DataFrame | None"  # of the study's score; none if a run is missing or the score failed
+    problem: str  # why the score failed
+    remade: tuple[str, ...]  # files of runs that could not be read, and were made again
+    seconds: float

@@ -1,0 +1,97 @@
+"""A study from its plan to its result folder. Whatever ends it, what it made is kept; the next start goes on."""
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments import provenance
+from experiments.sweep import outputs
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.driver import driven
+from experiments.sweep.executors import Pool, pool_of, processors
+from experiments.sweep.folder import Results
+from experiments.sweep.plan import Planner, shared
+from experiments.sweep.progress import Counter
+from experiments.sweep.records import Place
+from experiments.sweep.study import StudyError, module_of, refined
+from experiments.sweep.tally import Tally
+
+
+class Options(NamedTuple):
+    """How a sweep is done; results do not depend on it."""
+
+    executor: str = "loky"  # serial, loky, dask, tcp://HOST:PORT
+    jobs: int = processors()
+    limit: float = math.inf  # seconds for one run
+    plugins: tuple[str, ...] = ()  # modules with kinds of a user's own
+    quiet: bool = True
+
+
+class Outcome(NamedTuple):
+    """What became of a study."""
+
+    folder: Path
+    report: str  # Markdown; empty if no run was scored
+    counts: dict[str, int]  # runs by status
+    remade: tuple[str, ...]  # files that could not be read, and were made again
+
+
+def sweep(study: StudyConfig, *, out: Path | None = None, options: Options | None = None) -> Outcome:
+    """Make all runs of a study that are not there yet, score all, and write tables, figures and report.
+
+    Args:
+        study: see ``load_study``.
+        out: result folder; none = ``results/NAME``. One that holds runs of the study is gone on with.
+        options: see there.
+
+    Raises:
+        ConfigError: a setting that is no valid configuration, an unknown executor or metric.
+        OutputError: the folder belongs to another study, or cannot be written.
+        StudyError: the study's module raised; all runs are kept.
+        KeyboardInterrupt: the user's; all finished runs are kept.
+    """
+    options, began = options or Options(), time.perf_counter()
+    module_of(study.module)
+    planner, tally = Planner(study), Tally(study)
+    results = Results(out if out is not None else Path("results") / study.name)
+    pool = pool_of(options.executor, options.jobs)
+    try:
+        results.claim(study)
+        with Counter(study.name, quiet=options.quiet) as counter:
+            _made(planner, tally, pool, _place(study, results, options), counter)
+    finally:
+        pool.close()
+    results.sweep_up()
+    tally.write(results)
+    report = outputs.write(results, study, tally.scores()) if tally.scored else ""
+    about = {"executor": options.executor, "jobs": options.jobs, "elapsed_s": round(time.perf_counter() - began, 1)}
+    outputs.sign(results, study, about | tally.about())
+    if tally.problems:
+        raise StudyError(*tally.problems)
+    return Outcome(results.place, report, tally.counts(), tuple(tally.remade))
+
+
+def _place(study: StudyConfig, results: Results, options: Options) -> Place:
+    return Place(
+        folder=str(results.place.resolve()),
+        module=study.module,
+        plugins=options.plugins,
+        path=os.getcwd(),
+        version=provenance.version(),
+        shared=shared(study),
+        limit=options.limit,
+    )
+
+
+def _made(planner: Planner, tally: Tally, pool: Pool, place: Place, counter: Counter) -> None:
+    """All runs, and those that the study's module asks for after it has seen the scores."""
+    units = planner.first()
+    while units:
+        counter.expect(len(units))
+        tally.expect(units)
+        for result in driven(units, pool, place):
+            tally.take(result)
+            counter.advance()
+        units = planner.more(refined(planner.study, tally.scores())) if tally.scored else []

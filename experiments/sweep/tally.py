@@ -1,0 +1,104 @@
+"""What a sweep has so far: the state of every run, and the scores."""
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from experiments import provenance, store
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.folder import Results
+from experiments.sweep.plan import Unit
+from experiments.sweep.records import COMPLETE, Result
+from sim.errors import ConfigError, not_one_of
+
+RUNS, SCORES = "runs.parquet", "scores.parquet"
+
+
+class Tally:
+    """Collects results, in whatever order they come.
+
+    Args:
+        study: whose.
+    """
+
+    def __init__(self, study: StudyConfig) -> None:
+        self.study = study
+        self.units: dict[int, Unit] = {}
+        self.results: dict[int, Result] = {}
+        self.remade: list[str] = []
+
+    def expect(self, units: list[Unit]) -> None:
+        """These are to be done."""
+        self.units |= {unit.number: unit for unit in units}
+
+    def take(self, result: Result) -> None:
+        """One is done.
+
+        Raises:
+            ConfigError: the first scores lack a metric that the study names.
+        """
+        if result.rows is not None and not self.scored:
+            known = list(result.rows.columns)
+            problems = [f"metrics: {not_one_of(name, known)}" for name in self.study.metrics if name not in known]
+            if problems:
+                raise ConfigError(problems)
+        self.results[result.number] = result
+        self.remade += result.remade
+
+    @property
+    def scored(self) -> bool:
+        """Whether anything is."""
+        return any(result.rows is not None for result in self.results.values())
+
+    @property
+    def problems(self) -> list[str]:
+        """What the study's module raised, once for each kind."""
+        found = {
+            result.problem: number for number, result in sorted(self.results.items(), reverse=True) if result.problem
+        }
+        return [f"{self.study.name}: {_told(self.units[number])}: {problem}" for problem, number in found.items()]
+
+    def counts(self) -> dict[str, int]:
+        """Runs by status, each counted once."""
+        states = {state.hash: state.status for result in self.results.values() for state in result.states.values()}
+        return dict(sorted(Counter(states.values()).items()))
+
+    def about(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"runs": self.counts(), "jobs_done": len(self.units), "remade": self.remade}
+
+    def runs(self) -> pd.DataFrame:
+        """One row for each setting, replication and role; one that is not complete has error and configuration."""
+        rows = []
+        for number, unit in sorted(self.units.items()):
+            for role, state in self.results[number].states.items():
+                config = None if state.status == COMPLETE else unit.text(role)
+                rows.append((*unit.setting.values(), role, state.hash, state.status, state.error or None, config))
+        names = [*next(iter(self.units.values())).setting, "role", "hash", "status", "error", "config"]
+        return pd.DataFrame(rows, columns=names)
+
+    def scores(self) -> pd.DataFrame:
+        """Rows of all scores, in the order of the plan, settings and seed first."""
+        parts = []
+        for number, unit in sorted(self.units.items()):
+            rows = self.results[number].rows
+            if rows is not None:
+                setting = unit.setting
+                parts.append(
+                    rows.assign(**setting)[[*setting, *(name for name in rows.columns if name not in setting)]]
+                )
+        return pd.concat(parts, ignore_index=True)
+
+    def write(self, results: Results) -> None:
+        """``runs.parquet`` and ``scores.parquet``."""
+        about = {"study": store.canonical(self.study.model_dump(mode="json")), "version": provenance.version()}
+        results.put(RUNS, lambda path: store.write_frame(self.runs(), path, about))
+        if self.scored:
+            results.put(SCORES, lambda path: store.write_frame(self.scores(), path, about))
+
+
+def _told(unit: Unit) -> str:
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in unit.setting.items()
+    )
