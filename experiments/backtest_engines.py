@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from sim.errors import ConfigError, did_you_mean
 from sim.loading import load
@@ -73,7 +73,10 @@ def _rule(name: str, window: int, level: float, horizon: int) -> RequirementComp
     if name == LEARNED or name.endswith(".npz"):
         file = "" if name == LEARNED else name
         inner = TailRisk(model=Ewma(), level=level, horizon=horizon * DAY)
-        return Learned(inner=inner, trained=file, level=level, horizon=horizon * DAY)
+        try:
+            return Learned(inner=inner, trained=file, level=level, horizon=horizon * DAY)
+        except ValidationError as error:
+            raise ConfigError([f"engines: {each['ctx']['error']}" for each in error.errors()]) from error
     if name.endswith(".yaml") or "/" in name:
         return load(name, [], EngineConfig).requirement
     matched = GRAMMAR.fullmatch(name)

@@ -294,7 +294,8 @@ def mark_to_market(market: "Market") -> None:
     tops, depth = market.books.tops(), market.books.depth(*_within(market, 0.01))
     for venue in market.venues:
         part = venue.part
-        known = {"depth": depth[part].mean(axis=1), "open_interest": market.exposed(venue)}
+        rests = depth[part]
+        known = {"depth": rests.mean(axis=1), "imbalance": _imbalance(rests), "open_interest": market.exposed(venue)}
         venue.remark(tops[part], learn=True, **known)
         if venue.config.funding is not None:
             venue.config.funding.sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
@@ -303,6 +304,12 @@ def mark_to_market(market: "Market") -> None:
                 _return_idle(market, venue, state)
     market.recorder.depth_near(market.books.depth(*_within(market, 0.001)).mean(axis=1))
     market.assess()
+
+
+def _imbalance(depth: I8) -> F8:
+    """Bids less asks over both, (K,); NaN where nothing rests."""
+    both = depth.sum(axis=1).astype(np.float64)
+    return np.divide(depth[:, 0] - depth[:, 1], both, out=np.full(both.size, np.nan), where=both > 0)
 
 
 def _within(market: "Market", share: float) -> tuple[I8, I8]:

@@ -1,6 +1,9 @@
 """Trained models on disk: arrays only, read without running anything that a file may hold."""
 
+import hashlib
 import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,24 @@ from sim.margin.forest import Forest
 FORMAT = "deleverage forest 1"
 PURPOSE = ("level", "every", "horizon")
 ARRAYS = Forest._fields
+NODES = ("feature", "threshold", "missing_left", "left", "right", "value")
+WHOLE = {"feature": np.int64, "left": np.int64, "right": np.int64, "roots": np.int64, "missing_left": np.bool_}
+LARGEST = 64_000_000
+"""Bytes of a file unpacked; a thousand trees take less than one million."""
+
+REMEDY = "name a file that deleverage train wrote"
+
+
+def digest_of(path: str) -> str:
+    """SHA-256 of a file, hex digits.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ValueError(f"trained: {path}: cannot be read ({error.strerror}), {REMEDY}") from error
 
 
 def read_trained(path: str, purpose: tuple[float, float, float]) -> Forest:
@@ -27,37 +48,62 @@ def read_trained(path: str, purpose: tuple[float, float, float]) -> Forest:
     """
     where = f"requirement.trained: {path}"
     try:
-        with np.load(Path(path), allow_pickle=False) as stored:  # a pickle inside is refused, not opened
-            held = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        held = _arrays(Path(path))
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, MemoryError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError([f"{where}: cannot be read ({told}), name a file that deleverage train wrote"]) from error
-    if str(held.get("format")) != FORMAT or not set(ARRAYS) <= set(held):
-        raise ConfigError([f"{where}: is no trained model, name a file that deleverage train wrote"])
-    names = tuple(str(name) for name in held["names"])
+        raise ConfigError([f"{where}: cannot be read ({told}), {REMEDY}"]) from error
+    if str(held.get("format")) != FORMAT or not {*ARRAYS, *PURPOSE, "names"} <= set(held):
+        raise ConfigError([f"{where}: is no trained model, {REMEDY}"])
+    names = tuple(str(name) for name in np.ravel(held["names"]))
     if names != NAMES:
         odd = ", ".join(sorted(set(names) ^ set(NAMES))) or "another order"
         raise ConfigError([f"{where}: was trained on other features ({odd}), train it again"])
+    if problem := _broken(held):
+        raise ConfigError([f"{where}: its trees are broken ({problem}), train it again"])
     was = tuple(float(held[name]) for name in PURPOSE)
     if was != purpose:
         told = ", ".join(f"{name} {a:g} not {b:g}" for name, a, b in zip(PURPOSE, was, purpose, strict=True) if a != b)
         raise ConfigError([f"{where}: was trained for {told}, set the same or train it again"])
-    return _checked(where, Forest(**{name: _value(held[name]) for name in ARRAYS}))
+    return Forest(**{name: _value(held[name], WHOLE.get(name)) for name in ARRAYS})
 
 
-def _value(array: "np.ndarray[Any, Any]") -> Any:
-    return array.item() if array.ndim == 0 else array
+def _arrays(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
+    """Arrays of numbers by name. A pickle inside is refused, not opened, and so is what would swell."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"{size:,} bytes unpacked, at most {LARGEST:,} are read")
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
-def _checked(where: str, forest: Forest) -> Forest:
-    """Children lie further on in the arrays, so that every descent ends; features exist."""
-    place = np.arange(forest.feature.size)
-    inner = forest.feature >= 0
-    ahead = (forest.left > place) & (forest.right > place) & (np.maximum(forest.left, forest.right) < place.size)
-    roots = forest.roots.size and forest.roots.min() >= 0 and forest.roots.max() < place.size
-    if not ((ahead | ~inner).all() and forest.feature.max(initial=-1) < len(NAMES) and roots):
-        raise ConfigError([f"{where}: its trees are broken, train it again"])
-    return forest
+def _value(array: "np.ndarray[Any, Any]", kind: type | None) -> Any:
+    return float(array) if array.ndim == 0 else array.astype(kind or np.float64)
+
+
+def _broken(held: "Mapping[str, np.ndarray[Any, Any]]") -> str:
+    """What is wrong with the trees; nothing if every descent ends at a finite leaf."""
+    scalars, edges = (*PURPOSE, "base"), ("low", "high")
+    if any(held[name].dtype.kind not in "iufb" for name in (*ARRAYS, *PURPOSE)):
+        return "not all are numbers"
+    if any(held[name].ndim != (name not in scalars) for name in (*ARRAYS, *PURPOSE)):
+        return "shapes"
+    count = held["feature"].size
+    if any(held[name].size != count for name in NODES) or any(held[name].size != len(NAMES) for name in edges):
+        return "lengths"
+    if any(held[name].dtype.kind not in "iub" for name in WHOLE):
+        return "places are not whole"
+    if not all(np.isfinite(held[name]).all() for name in ("value", "base")) or np.isnan(held["threshold"]).any():
+        return "values are not finite"
+    if any(np.isnan(held[name]).any() for name in edges):
+        return "ranges are unknown"
+    feature, roots, place = held["feature"], held["roots"], np.arange(count)
+    inner = feature >= 0
+    ahead = (held["left"] > place) & (held["right"] > place) & (np.maximum(held["left"], held["right"]) < count)
+    rooted = roots.size and roots.min() >= 0 and roots.max() < count
+    if not ((ahead | ~inner).all() and feature.max(initial=-1) < len(NAMES) and rooted):
+        return "children and roots"
+    return ""
 
 
 def write_trained(path: Path, forest: Forest, purpose: tuple[float, float, float]) -> None:

@@ -95,6 +95,8 @@ class MarketView(NamedTuple):
     to_sell: I8 = NOTHING_OFFERED  # (K,) lots that the venue has on offer for accounts in distress; whose is not told
     to_buy: I8 = NOTHING_OFFERED  # (K,) lots that it has to buy for them
     dt: float = 60.0  # seconds per step, and per row of returns
+    imbalance: F8 = NOT_GIVEN  # (K,) bids less asks over both, of what rests within 1% of the mark, NaN if nothing does
+    crowd: F8 = NOT_GIVEN  # (K,) leverage of the venue's crowd: gross notional over equity, NaN if there is none
 
     def slice(self, part: slice) -> "MarketView":
         """The view of a contiguous part of the instruments."""
@@ -116,7 +118,7 @@ class MarketView(NamedTuple):
 
 _BY_INSTRUMENT = (
     *("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol", "forward", "rate", "feed"),
-    *("to_sell", "to_buy"),
+    *("to_sell", "to_buy", "imbalance", "crowd"),
 )
 
 

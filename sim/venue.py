@@ -108,6 +108,8 @@ class Venue:
             to_sell=none,
             to_buy=none,
             dt=self.dt,
+            imbalance=unknown,
+            crowd=unknown,
         )
         self._fresh_leverage()
 
@@ -127,10 +129,19 @@ class Venue:
             price=price,
             returns=self._returns[:tick],
             seconds=seconds,
+            crowd=self._crowd(),
         )
         for state in self.states.values():
             state.engine.observe(self.public(state.pool))
         self._fresh_leverage()
+
+    def _crowd(self) -> F8:
+        """Gross notional of what is not spot over the equity of margin accounts, both as of the last step, (K,)."""
+        view = self.view
+        worth = view.mark * self.contracts.multiplier * view.price[self.contracts.settle]
+        gross = 2.0 * float((view.open_interest * worth)[self.contracts.kind != SPOT].sum())
+        equity = sum(float(state.risk.equity.sum()) for state in self.states.values())
+        return np.full(worth.size, gross / equity if equity > 0 else np.nan)
 
     def _told(self, streams: Streams, tick: int, seconds: float, index: F8) -> F8:
         width = self.config.oracle.sources if self.config.oracle.noise else 0

@@ -162,6 +162,7 @@ def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type
         (("--horizon", "0"), "--horizon: '0'"),
         (("--weights", "1,2"), "must be one each of asset0"),
         (("--engines", "nowhere.yaml"), "no such file"),
+        (("--engines", "nowhere.npz"), "engines: trained: nowhere.npz: cannot be read"),
     ],
 )
 def test_bad_options_are_told(tmp_path: Path, words: tuple[str, ...], told: str) -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from papers import crash
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from experiments.config import load_run
 from experiments.series import Series
+from experiments.store import canonical
 from experiments.train import pinball, train
 from sim.errors import ConfigError, DataError
 from sim.margin.features import NAMES
@@ -152,9 +155,87 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
     np.savez(path, **{**held, "names": np.array(["return_1", "mood"])})
     with pytest.raises(ConfigError, match=r"other features.*mood"):
         read_trained(str(path), PURPOSE)
-    np.savez(path, **{**held, "left": np.zeros_like(held["left"])})
-    with pytest.raises(ConfigError, match="trees are broken"):
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"left": lambda a: np.zeros_like(a)}, "children and roots"),
+        ({"right": lambda a: a + 10**6}, "children and roots"),
+        ({"feature": lambda a: np.where(a >= 0, len(NAMES), a)}, "children and roots"),
+        ({"roots": lambda a: a[:0]}, "children and roots"),
+        ({"left": lambda a: a[:-1]}, "lengths"),
+        ({"low": lambda a: a[:-1]}, "lengths"),
+        ({"value": lambda a: np.where(a == a.max(), np.nan, a)}, "not finite"),
+        ({"base": lambda a: np.float64(np.inf)}, "not finite"),
+        ({"high": lambda a: np.full_like(a, np.nan)}, "ranges"),
+        ({"base": lambda a: np.ones(3)}, "shapes"),
+        ({"value": lambda a: a[:, None]}, "shapes"),
+        ({"left": lambda a: a.astype(float)}, "not whole"),
+        ({"value": lambda a: a.astype(str)}, "not all are numbers"),
+        ({"names": lambda a: None}, "no trained model"),
+        ({"level": lambda a: None}, "no trained model"),
+    ],
+)
+def test_a_forged_file_is_refused(tmp_path: Path, forest: Forest, change, told: str) -> None:  # type: ignore[no-untyped-def]
+    """Nothing that a file may say makes a descent endless, reads beside the arrays, or asks for what is no number."""
+    path = tmp_path / "model.npz"
+    write_trained(path, forest, PURPOSE)
+    held = dict(np.load(path))
+    forged = {name: change.get(name, lambda a: a)(array) for name, array in held.items()}
+    np.savez(path, **{name: array for name, array in forged.items() if array is not None})
+    with pytest.raises(ConfigError, match=told):
         read_trained(str(path), PURPOSE)
+
+
+def test_a_file_that_would_swell_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    np.savez_compressed(path, format=np.zeros(9_000_000))
+    with pytest.raises(ConfigError, match="bytes unpacked, at most"):
+        read_trained(str(path), PURPOSE)
+    bare = tmp_path / "model.npy"
+    np.save(bare, np.zeros(3))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_trained(str(bare), PURPOSE)
+
+
+def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest) -> None:
+    """The same path and other content is another configuration; a configuration holds on to the content it had."""
+    path = tmp_path / "model.npz"
+    write_trained(path, forest, PURPOSE)
+    before = rule(trained=str(path))
+    assert len(before.digest) == 64
+    assert Learned.model_validate(before.model_dump()) == before
+    write_trained(path, forest._replace(base=forest.base + 1), PURPOSE)
+    after = rule(trained=str(path))
+    assert canonical(before.model_dump(mode="json")) != canonical(after.model_dump(mode="json"))
+    with pytest.raises(ValueError, match="has changed since it was"):
+        Learned.model_validate(before.model_dump())
+    with pytest.raises(ConfigError, match=r"venues\.0\.engine\.requirement.*trained: nowhere.npz: cannot be read"):
+        load_run("baseline", ["venues.0.engine.requirement={kind: learned, trained: nowhere.npz}"])
+
+
+def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
+    """Imbalance within 1% of the mark; gross notional over equity of margin accounts, as the frames have them."""
+    learns = {"kind": "learned", "every": 60, "horizon": 60, "least": 3600, "window": 3600, "refit": 3600}
+    exchange = {**crash.EXCHANGE, "engine": {"requirement": learns}}
+    market = crash.market(1, crash.config(steps=104, stresses=[], venues=[exchange, crash.OUTSIDE]))
+    while market.tick < market.steps_planned:
+        market.step()
+    venue, frames = market.venues[0], market.recorder.frames()
+    before = frames["steps"].query("step == 103").iloc[0]
+    value = before["mark"] / crash.PERPETUAL["tick"] * venue.contracts.multiplier[0]
+    assert venue.view.crowd[0] == pytest.approx(2 * before["open_interest"] * value / before["equity"], rel=1e-6)
+    mark = np.rint(frames["steps"].query("step == 103")["mark"].to_numpy() / market.contracts.tick)
+    bids, asks = market.books.depth(np.ceil(0.99 * mark).astype(np.int64), np.floor(1.01 * mark).astype(np.int64))[0]
+    assert venue.view.imbalance[0] == (bids - asks) / (bids + asks)
+    requirement = next(iter(venue.states.values())).engine.requirement
+    assert isinstance(requirement, LearnedMargin)
+    known = dict(zip(NAMES, requirement.examples[-1].features[0, 0], strict=True))
+    assert {name for name, value in known.items() if np.isnan(value)} == {"implied"}
+    long, short = requirement.examples[-1].features[:, 0]
+    place = NAMES.index("imbalance")
+    assert long[place] == -short[place] != 0
 
 
 def test_opening_a_strangers_file_runs_nothing(tmp_path: Path) -> None:

@@ -11,16 +11,11 @@ NAMES = (
     *("return_1", "return_5", "return_20"),  # over volatility of 20 returns, + a gain of the side
     *("vol_5", "vol_100", "level"),  # volatility over that of 20 returns; that of 100 returns, per return
     *("largest_20", "implied"),  # largest move, implied volatility, likewise
-    *(
-        "spread",
-        "depth",
-        "funding",
-        "open_interest",
-        "premium",
-    ),  # depth and interest over their mean
+    *("spread", "depth", "leverage"),  # depth and the crowd's leverage over their mean
+    *("funding", "open_interest", "premium", "imbalance"),  # interest over its mean; imbalance + where the side is bid
     "side",
 )
-"""Features in order. Imbalance and leverage of the crowd are not public in a market's view, hence not here."""
+"""Features in order."""
 
 SPANS = (1, 5, 20, 100)
 MEMORY = 100
@@ -43,7 +38,7 @@ class Features:
         self.place = contracts.underlyings.index(index) if index else None
         self.window = Window(MEMORY, len(contracts.names))
         self.seen = 0  # returns taken in
-        self._states: deque[F8] = deque(maxlen=MEMORY)  # depth and open interest
+        self._states: deque[F8] = deque(maxlen=MEMORY)  # depth, open interest, the crowd's leverage
         self._rows, self._sum = 0, np.zeros(len(contracts.names))
 
     def observe(self, market: MarketView) -> bool:
@@ -57,7 +52,7 @@ class Features:
                 self._sum, whole = np.zeros_like(self._sum), True
         self._rows = len(market.returns)
         if whole:
-            self._states.append(np.stack([market.depth, market.open_interest.astype(np.float64)]))
+            self._states.append(_state(market))
         return whole
 
     def ready(self) -> bool:
@@ -77,18 +72,29 @@ class Features:
         unit = np.maximum(vols[1], 1e-12)
         states = np.stack(self._states).mean(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            crowd = np.stack([market.depth, market.open_interest]) / np.where(states > 0, states, np.nan)
+            depth, interest, leverage = _state(market) / np.where(states > 0, states, np.nan)
             spread = (market.ask - market.bid) / market.mark
             fair = market.oracle[self.underlying] / market.contracts.tick
             premium = np.where(market.bid > 0, market.mark / fair - 1, np.nan)
         annual = unit * np.sqrt(365 * 86_400 / self.every)
         implied = np.full(unit.size, np.nan) if self.place is None else market.oracle[self.place] / 100 / annual
         common = [vols[0] / unit, vols[2] / unit, vols[2], np.abs(rows[-20:]).max(axis=0) / unit, implied]
-        common += [spread, crowd[0]]
+        common += [spread, depth, leverage]
+        imbalance = _known(market.imbalance, market)
         sided = []
         for side in SIDES:
             moves = [side * total / (unit * np.sqrt(span)) for total, span in zip(sums, SPANS, strict=False)]
-            tilt = [side * market.funding, crowd[1], side * premium, np.full(unit.size, side)]
+            tilt = [side * market.funding, interest, side * premium, side * imbalance, np.full(unit.size, side)]
             sided.append(np.stack([*moves, *common, *tilt], axis=-1))
         table: F8 = np.stack(sided)
         return table
+
+
+def _state(market: MarketView) -> F8:
+    """Depth, open interest and the crowd's leverage, (3, K)."""
+    return np.stack([market.depth, market.open_interest.astype(np.float64), _known(market.crowd, market)])
+
+
+def _known(column: F8, market: MarketView) -> F8:
+    """A column that a view may lack."""
+    return column if column.size else np.full(len(market.mark), np.nan)

@@ -1,10 +1,10 @@
 """Margin by prediction: a quantile of the loss ahead, learnt from the past of returns and of the book (MAR-9)."""
 
 from collections import deque
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sim.errors import ConfigError, did_you_mean
 from sim.margin import legs
@@ -14,7 +14,7 @@ from sim.margin.forest import Forest, grown
 from sim.margin.models.history import rows_of
 from sim.margin.tiered import Tiered
 from sim.protocols import Requirement
-from sim.trained import read_trained
+from sim.trained import digest_of, read_trained
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
@@ -30,6 +30,9 @@ class Learned(RequirementComponent):
     kind: Literal["learned"] = Field(default="learned", description="predicted quantile of the loss ahead (name)")
     inner: AnyRequirement = Field(default=Tiered(), description="what is asked while it cannot predict (component)")
     trained: str = Field(default="", description="file written by deleverage train; empty = learns in the run (path)")
+    digest: str = Field(
+        default="", description="SHA-256 of that file, filled in when empty; a file that has changed is refused (hex)"
+    )
     level: float = Field(default=0.99, ge=0.5, lt=1, description="quantile of losses (share)")
     every: float = Field(default=86_400, gt=0, description="spacing of the returns it learns from (s)")
     horizon: float = Field(default=86_400, gt=0, description="time that the loss is for (s)")
@@ -42,6 +45,19 @@ class Learned(RequirementComponent):
     floor: float = Field(default=0.005, ge=0, description="least margin (share of notional)")
     share: float = Field(default=0.5, ge=0, le=1, description="of the inner requirement that is always asked (share)")
     maintenance_ratio: float = Field(default=0.5, ge=0, le=1, description="maintenance over initial (ratio)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_its_file(cls, data: Any) -> Any:
+        """The file's content belongs to the configuration: results are named by it, and stay what they were."""
+        path = data.get("trained") if isinstance(data, dict) else None
+        if not path or not isinstance(path, str):
+            return data
+        now, said = digest_of(path), data.get("digest", "")
+        if said and said != now:
+            told = f"digest: {path} has changed since it was {str(said)[:12]}..., is {now[:12]}... now"
+            raise ValueError(f"{told}: bring the file back, or remove digest")
+        return {**data, "digest": now}
 
     def names(self) -> frozenset[str]:
         """Instruments that the inner parameters mention."""

@@ -94,4 +94,6 @@ def _nothing_known(columns: int) -> MarketView:
     return MarketView(
         *(0, contracts_of(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
         *(np.ones(columns), np.ones(columns), np.zeros(columns), np.ones(1), np.empty((0, columns))),
+        imbalance=unknown,
+        crowd=unknown,
     )

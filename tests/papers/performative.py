@@ -1,0 +1,99 @@
+"""Does a margin model cover once its own margins move the market? The same people and draws, three ways.
+
+One day and a half of ``bitmex``: 600 traders as levered as BitMEX's, and a spot market that $1m of net buying moves by
+1%, so that what margins force people to do reaches the index that margins are computed from. Each engine asks for the
+99% quantile of ten minutes' loss. It is judged on the mark: where it binds; where it only watches a market under a
+static margin of the same mean; and on the index that nobody moved.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents import populate
+from experiments.config import load_run
+from sim.margin.walk import rates_along
+from sim.market import Market
+from sim.metrics import losses, overview
+from sim.types import F8
+
+DT, HORIZON, LEVEL = 60.0, 600.0, 0.99
+SPAN = round(HORIZON / DT)
+STEPS = 2160
+JUDGED = 480
+"""Step from which on is judged: the slowest engine has learnt enough."""
+
+TAIL: dict[str, Any] = {"kind": "tail", "level": LEVEL, "every": DT, "horizon": HORIZON, "floor": 0.004}
+TAIL |= {"opening": 0.02, "maintenance_ratio": 0.5}
+FHS = {**TAIL, "model": {"kind": "filtered", "window": 21_600, "least": 7200, "decay": 0.97}}
+ENGINES: dict[str, dict[str, Any]] = {
+    "ewma": {**TAIL, "model": {"kind": "ewma", "decay": 0.97}},
+    "fhs": FHS,
+    "learned": {
+        **{"kind": "learned", "level": LEVEL, "every": DT, "horizon": HORIZON, "floor": 0.004, "inner": FHS},
+        **{"window": 86_400, "least": 21_600, "refit": 10_800, "trees": 40},
+    },
+}
+
+
+class Cover(NamedTuple):
+    """How often a margin did not suffice, over all starts and both sides, and by how much in the mean."""
+
+    breached: float
+    beyond: float  # mean loss in excess of it, share of notional
+
+
+class Ran(NamedTuple):
+    """One market."""
+
+    mark: F8  # (T,)
+    oracle: F8  # (T + 1,)
+    exogenous: F8  # (T + 1,)
+    margin: F8  # (T, 2) recorded, long and short
+    told: dict[str, float]
+
+
+def run(seed: int, requirement: dict[str, Any]) -> Ran:
+    """A market under one requirement."""
+    venue = load_run("bitmex").venues[0].model_dump(mode="json")
+    venue["engine"] = {"requirement": requirement}
+    outside = load_run("bitmex").venues[1].model_dump(mode="json")
+    config = load_run(
+        "bitmex",
+        [
+            "populations.0.count=600",
+            f"duration={STEPS * DT}",
+            "profile_every=0",
+            "underlyings.0.impact.depth=1_000_000",
+        ],
+    )
+    config = type(config).model_validate(config.model_dump() | {"venues": [venue, outside]})
+    market = Market(config, populate(config.populations), seed=seed)
+    first = float(market.venues[0].view.oracle[0])
+    while market.tick < market.steps_planned:
+        market.step()
+    frames = market.recorder.frames()
+    steps = overview.perpetuals(frames)
+    closed = overview.closed_out(frames)["notional"]
+    told = {"closed": closed / max(overview.peak_open_interest(frames), 1), "loss": losses.system_loss(frames) / 1e8}
+    told |= {"volatility": float(np.log(steps["mark"]).diff().std() / np.diff(market.path.x[:, 0]).std())}
+    margin = steps[["margin_long", "margin_short"]].to_numpy()
+    oracle = np.append(first, steps["oracle"])
+    return Ran(steps["mark"].to_numpy(), oracle, np.exp(market.path.x[:, 0]), margin, told)
+
+
+def cover(price: F8, margin: F8) -> Cover:
+    """A margin (T, 2) against losses on a price (T,) over the horizon."""
+    moves = np.log(price[SPAN:] / price[:-SPAN])[JUDGED:, None] * np.array([-1.0, 1.0])
+    gap = moves - margin[JUDGED:-SPAN]
+    return Cover(float((gap > 0).mean()), float(np.maximum(gap, 0).sum() / max((gap > 0).sum(), 1)))
+
+
+def shadow(engine: dict[str, Any], levels: F8) -> F8:
+    """What an engine would ask on some levels of the oracle (T + 1,), (T, 2)."""
+    from pydantic import TypeAdapter
+
+    from sim.margin.base import AnyRequirement
+
+    rule = TypeAdapter(AnyRequirement).validate_python(engine)
+    return rates_along(rule, np.diff(np.log(levels))[:, None], dt=DT)[1:, :, 0]
