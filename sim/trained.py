@@ -49,7 +49,7 @@ def read_trained(path: str, purpose: tuple[float, float, float]) -> Forest:
     where = f"requirement.trained: {path}"
     try:
         held = _arrays(Path(path))
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, MemoryError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, MemoryError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError([f"{where}: cannot be read ({told}), {REMEDY}"]) from error
     if str(held.get("format")) != FORMAT or not {*ARRAYS, *PURPOSE, "names"} <= set(held):
