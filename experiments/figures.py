@@ -10,8 +10,9 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.figures_contagion import cascade, profile
 from experiments.figures_market import liquidity, positions
-from experiments.figures_risk import leverage, losses, profile
+from experiments.figures_risk import leverage, losses
 from experiments.figures_style import (
     COLOURS,
     PAGE,
@@ -138,5 +139,6 @@ FIGURES: dict[str, Callable[..., Path]] = {
     "losses": losses,
     "leverage": leverage,
     "profile": profile,
+    "cascade": cascade,
 }
 """All figures of a run by name; each takes (frames, folder, unit=, currency=) and returns its PDF."""

@@ -21,7 +21,6 @@ from experiments.figures_style import (
     most_liquidated,
     nothing,
     placed,
-    rug,
     save,
     scale,
     style,
@@ -29,7 +28,6 @@ from experiments.figures_style import (
     time_axis,
 )
 
-DISTANCES = {"half": "½%", "1": "1%", "2": "2%", "5": "5%"}
 BINS = np.geomspace(0.1, 1000, 49)
 """Edges of leverage."""
 
@@ -101,32 +99,6 @@ def leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
         return save(figure, folder / "leverage", table)
 
 
-def profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Notional that moves of the mark would liquidate, falls upwards and rises downwards; R(1%) below (LIQ-7).
-
-    Args and result as of ``losses``.
-    """
-    table = placed(most_liquidated(frames["steps"]))
-    columns = [f"at_risk_{way}_{size}" for way in ("fall", "rise") for size in DISTANCES]
-    table[columns] = table[columns] / unit
-    known = table[table["at_risk_fall_1"].notna()]
-    with style():
-        figure = Figure(figsize=(PAGE, 4.2), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.8, 1))
-        _distances(top, known, currency)
-        label = "R(1%), lots\nliquidated ÷ bid"
-        lines(bottom, known, {"feedback": ""}, label=label)
-        if known["feedback"].notna().any():
-            bottom.lines[0].set_drawstyle("steps-post")
-            bottom.axhline(1, color="0.4", linewidth=0.7, linestyle="--")
-            top_of_it = max(1.2, 1.05 * float(known["feedback"].max()))
-            bottom.set_ylim(-0.03 * top_of_it, top_of_it)  # a line at nil is a reading, not an axis
-            rug(bottom, known.loc[known["feedback"].isna(), "at"], "Nobody bids")
-        time_axis(bottom, table)
-        figure.align_ylabels([top, bottom])
-        return save(figure, folder / "profile", tidy(known, [*columns, "feedback"]))
-
-
 _WHEN = {"start": "At the start", "peak": "When most was held", "end": "At the end"}
 
 
@@ -164,25 +136,3 @@ def _fit(axes: Axes, table: Frame) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=2.4)
-
-
-def _distances(axes: Axes, known: Frame, currency: str) -> None:
-    """Nested areas, the nearest darkest."""
-    seaborn.despine(ax=axes)
-    largest = float(known[[f"at_risk_{way}_5" for way in ("fall", "rise")]].to_numpy().max()) if len(known) else 0.0
-    if not largest > 0:
-        axes.set_ylabel("Notional at risk")
-        nothing(axes)
-        return
-    per, prefix = scale(largest)
-    shades = seaborn.color_palette("viridis", len(DISTANCES))
-    for place, (size, word) in reversed(list(enumerate(DISTANCES.items()))):
-        for way, sign in (("fall", 1), ("rise", -1)):
-            height = sign * known[f"at_risk_{way}_{size}"] / per
-            label = word if sign > 0 else None
-            # a reading stands until the next; straight lines between them would be made up
-            axes.fill_between(known["at"], 0, height, color=shades[place], linewidth=0, label=label, step="post")
-    axes.axhline(0, color="0.2", linewidth=0.6)
-    axes.set_ylabel(f"Notional at risk ({prefix}{currency})\n← if it rose     if it fell →")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    axes.legend(frameon=False, loc="best", title="Move of the mark", ncols=2)

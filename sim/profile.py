@@ -6,17 +6,11 @@ import numpy as np
 
 from sim.types import B1, F8, I8, Exposure, Risk
 
-MOVES = {
-    "fall_5": -0.05,
-    "fall_2": -0.02,
-    "fall_1": -0.01,
-    "fall_half": -0.005,
-    "rise_half": 0.005,
-    "rise_1": 0.01,
-    "rise_2": 0.02,
-    "rise_5": 0.05,
-}
-"""Moves of one mark, shares, by name."""
+MOVES = (-0.1, -0.05, -0.03, -0.02, -0.01, -0.005, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+"""Moves of one mark, shares."""
+
+NEXT = MOVES.index(-0.01)
+"""The move that ``feedback`` is about."""
 
 
 class Assessor(Protocol):
@@ -31,13 +25,13 @@ class Profile(NamedTuple):
     """What moves of each of a pool's K marks, one at a time, would liquidate."""
 
     at_risk: F8  # (K, moves) notional in that instrument of accounts below maintenance, at the mark, numeraire
-    next_fall: I8  # (K,) lots long of accounts that a fall of 1% takes below maintenance
+    fresh: I8  # (K, moves) lots of accounts that the move takes below maintenance: long ones in a fall, short in a rise
 
 
 def profile(engine: Assessor, book: Exposure, counted: B1) -> Profile:
     """Assess the book with one mark moved and the others held, once for each instrument and move.
 
-    Accounts below maintenance already count in ``at_risk`` of every move, but not in ``next_fall``.
+    Accounts below maintenance already count in ``at_risk`` of every move, but not in ``fresh``.
 
     Args:
         engine: judges as in the market; it learns nothing here.
@@ -45,23 +39,24 @@ def profile(engine: Assessor, book: Exposure, counted: B1) -> Profile:
         counted: (A,) those that margin rules bind.
     """
     count = book.position.shape[1]
-    at_risk, next_fall = np.zeros((count, len(MOVES))), np.zeros(count, dtype=np.int64)
+    at_risk, fresh = np.zeros((count, len(MOVES))), np.zeros((count, len(MOVES)), dtype=np.int64)
     for k in range(count):
         held = book.take(np.flatnonzero(counted & (book.position[:, k] != 0)))
-        notional, long = np.abs(held.value()[:, k]), np.maximum(held.position[:, k], 0)
-        under = [engine.assess(_moved(held, k, move)).liquidatable for move in MOVES.values()]
-        at_risk[k] = [notional[below].sum() for below in under]
-        fresh = under[list(MOVES).index("fall_1")] & ~engine.assess(held).liquidatable
-        next_fall[k] = long[fresh].sum()
-    return Profile(at_risk, next_fall)
+        notional, lots = np.abs(held.value()[:, k]), held.position[:, k]
+        safe = ~engine.assess(held).liquidatable
+        for place, move in enumerate(MOVES):
+            under = engine.assess(_moved(held, k, move)).liquidatable
+            at_risk[k, place] = notional[under].sum()
+            fresh[k, place] = np.maximum(-np.sign(move) * lots[under & safe], 0).sum()
+    return Profile(at_risk, fresh)
 
 
-def feedback(next_fall: I8, bids: I8) -> F8:
-    """R(1%): lots that the next fall of 1% liquidates over lots bid within 1% of the mark; NaN if nobody bids.
+def feedback(fresh: I8, resting: I8) -> F8:
+    """R: lots that a move would liquidate over lots that rest on its way; NaN if none do.
 
     From R = 1 on a fall feeds itself on an even grid of liquidation prices and a linear book.
     """
-    return np.divide(next_fall, bids, out=np.full(next_fall.size, np.nan), where=bids > 0)
+    return np.divide(fresh, resting, out=np.full(fresh.shape, np.nan), where=resting > 0)
 
 
 def _moved(book: Exposure, instrument: int, move: float) -> Exposure:

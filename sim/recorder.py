@@ -8,6 +8,8 @@ lists all columns):
 - ``causes``: one row per action that filled something and event that changed its account's excess (LIQ-6).
 - ``losses``: one row per bankrupt account and loss layer; layer ``bad_debt`` is what nobody absorbed (LOSS-3).
 - ``accounts``: one row per margin account, at start, peak and end.
+- ``profile``: one row per reading, instrument and move: who would be next, and what rests on the way (LIQ-7).
+- ``populations``: one row per reading, venue and population.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ import pandas as pd
 from sim.causes import KINDS, Causes
 from sim.jit import kernel
 from sim.losses import Absorbed
-from sim.profile import MOVES, feedback, profile
+from sim.profiles import Profiles
 from sim.rounds import NOTHING_EXECUTED, Executed
 from sim.types import F8, I8, NOBODY, SPOT, Fills
 
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
 
 Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 
-PRICES = ("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding")
+PRICES = (
+    *("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding"),
+    "feedback",
+)
 RATES = ("margin_long", "margin_short")
-PROFILE = (*(f"at_risk_{name}" for name in MOVES), "feedback")
-"""Known only at some steps, see ``profile_every``."""
 STATES = ("open_interest", "gross", "to_sell", "to_buy")
 COUNTS = (
     *STATES,
@@ -65,10 +68,11 @@ class Recorder:
     def __init__(self, market: "Market") -> None:
         self.market = market
         steps, instruments = market.steps_planned, len(market.contracts.names)
-        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + RATES + PROFILE}
+        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + RATES}
         self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNTS}
         self._money = {name: np.zeros((steps, len(market.venues)), dtype=np.int64) for name in MONEY}
         self._clock = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
+        self.profiles = Profiles(market)
         self._fallback = np.zeros((steps, instruments), dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, int, int, Executed]] = []
@@ -153,24 +157,10 @@ class Recorder:
             self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
             self._venue_money(row, venue.number)
         if market.config.profile_every and market.tick % self._clock == 0:
-            self._profile(row)
+            self._prices["feedback"][row] = self.profiles.read()
             if (gross := int(self._counts["gross"][row].sum())) > self._peak:
                 self._peak = gross
                 self.accounts("peak")
-
-    def _profile(self, row: int) -> None:
-        """What moves of each mark would liquidate now, beside what the book bids (LIQ-7)."""
-        market = self.market
-        mark = np.concatenate([venue.view.mark for venue in market.venues])
-        low = np.ceil(mark * 0.99).astype(np.int64)
-        bids = market.books.depth(low, mark.astype(np.int64))[:, 0]
-        for venue in market.venues:
-            for state in venue.states.values():
-                part = state.pool.instruments
-                found = profile(state.engine, venue.book(state.pool), market.watched)
-                for name, notional in zip(MOVES, found.at_risk.T, strict=True):
-                    self._prices[f"at_risk_{name}"][row, part] = notional
-                self._prices["feedback"][row, part] = feedback(found.next_fall, bids[part])
 
     def _venue_money(self, row: int, number: int) -> None:
         venue = self.market.venues[number]
@@ -215,6 +205,8 @@ class Recorder:
             "causes": self._causes_frame(),
             "losses": self._losses_frame(),
             "accounts": pd.concat(self._accounts.values(), ignore_index=True),
+            "profile": self.profiles.ahead(),
+            "populations": self.profiles.populations(),
         }
 
     def _steps_frame(self) -> pd.DataFrame:

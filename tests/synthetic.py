@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sim.profile import MOVES
+
 
 def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dict[str, pd.DataFrame]:
     """``steps``, ``closeouts``, ``losses`` and ``accounts`` of a market that falls by 15% two thirds of the way."""
@@ -26,18 +28,22 @@ def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dic
     table = table.assign(venue="exchange", instrument="SPX-PERP", kind="perpetual", index=index, mark=mark)
     table = table.assign(liquidated_notional=np.rint(lots * mark * 100).astype(np.int64), adl=adl)
     table["adl_notional"] = np.rint(adl * mark * 100).astype(np.int64)
-    table = table.assign(**_state(table, near), **_profile(table))
+    table = table.assign(**_state(table, near))
+    table["feedback"] = np.where(step % READINGS == 0, 0.7, np.nan)
     rows = np.flatnonzero(lots)
     closed = {"step": step[rows], "venue": "exchange", "instrument": "SPX-PERP", "filled": lots[rows]}
     closed["notional"] = table["liquidated_notional"].to_numpy()[rows]
-    closed |= {"pool": 0 * rows, "owner": rows, "equity": 1000.0 + 0 * rows}
-    if not losses:
-        closed = {name: [] for name in closed}
+    closed |= {"pool": 0 * rows, "owner": rows, "equity": 1000.0 + 0 * rows, "maintenance": 2000.0 + 0 * rows}
+    closed |= {"id": np.arange(rows.size), "action": np.arange(rows.size), "round": 0 * rows, "population": "traders"}
+    closed |= {"mark_before": mark[rows] + 1, "mark_after": mark[rows]}
+    closeouts = pd.DataFrame(closed).iloc[: None if losses else 0]
     borne = {"step": step[rows], "venue": "exchange", "pool": 0, "owner": rows, "layer": "fund", "absorbed": 500}
     return {
         "steps": table,
-        "closeouts": pd.DataFrame(closed),
+        "closeouts": closeouts,
+        "causes": _causes(closeouts),
         "losses": pd.DataFrame(borne),
+        "profile": _profile(table),
         "accounts": pd.concat([_accounts(moment, at) for moment, at in (("start", 0), ("peak", 1), ("end", steps))]),
     }
 
@@ -51,12 +57,27 @@ def _state(table: pd.DataFrame, near: np.ndarray) -> dict[str, Any]:
     return {**book, **held, **calls, "depth": 5000.0, "fallback": near, "fund": 100_000_00}
 
 
-def _profile(table: pd.DataFrame) -> dict[str, Any]:
-    """Known at every tenth step."""
-    known = np.where(table["step"] % 10 == 0, 1.0, np.nan)
-    sizes = {"half": 0.5, "1": 1, "2": 2, "5": 5}
-    at_risk = {f"at_risk_{way}_{name}": 1e8 * size * known for way in ("fall", "rise") for name, size in sizes.items()}
-    return at_risk | {"feedback": 0.7 * known}
+def _causes(closed: pd.DataFrame) -> pd.DataFrame:
+    """The index does a third of the harm to each, the close-out before it the rest."""
+    index = closed[["action", "step"]].assign(kind="index", round=-1, instrument="", amount=-1.0)
+    before = closed["step"].shift().fillna(0).astype(np.int64)
+    traded = index.assign(kind="close_out", step=before, round=0, instrument="SPX-PERP", amount=-2.0).iloc[1:]
+    return pd.concat([index, traded], ignore_index=True)
+
+
+READINGS = 10
+"""Steps between readings of the profile."""
+
+
+def _profile(table: pd.DataFrame) -> pd.DataFrame:
+    """At every tenth step: a millionth of notional at risk per percent either way, R = .7 for each."""
+    read = table.loc[table["step"] % READINGS == 0, ["step", "venue", "instrument"]]
+    moves = pd.DataFrame({"move": MOVES})
+    size = 100 * moves["move"].abs()
+    told = moves.assign(
+        at_risk=1e8 * size, fresh=np.rint(700 * size).astype(int), resting=np.rint(1000 * size).astype(int)
+    )
+    return read.merge(told, how="cross")
 
 
 def _accounts(moment: str, step: int) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def test_a_run_prints_its_folder_last(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
         *("manifest.json", "config.resolved.yaml", "summary.json"),
-        *(f"{name}.parquet" for name in ("steps", "closeouts", "losses", "accounts")),
+        *(f"{name}.parquet" for name in ("steps", "closeouts", "causes", "losses", "accounts", "profile")),
         *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "csv")),
     }
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -91,12 +91,14 @@ def test_what_figures_show_beside_the_frames(tmp_path: Path) -> None:
     assert by_leverage.groupby("moment")["notional"].last().to_dict() == {"end": 20_000, "peak": 20_000}  # no equity
     profile = drawn(tmp_path, "profile", made)
     assert sorted(profile["step"].unique()) == list(range(10, 401, 10))
-    assert last(profile)["at_risk_fall_5"] == 5e6
+    assert last(profile)["at_risk -5%"] == 5e6
+    assert last(profile)["R -5%"] == pytest.approx(0.7)
 
 
 def test_nothing_recorded_is_said_and_drawn(tmp_path: Path) -> None:
     made = frames(50, losses=False)
-    made["steps"][[name for name in made["steps"] if name.startswith(("at_risk", "feedback"))]] = np.nan
+    made["steps"]["feedback"] = np.nan
+    made["profile"] = made["profile"].iloc[:0]
     made["steps"]["gross"] = 0
     made["accounts"] = made["accounts"][made["accounts"]["moment"] == "start"]
     for figure in FIGURES:

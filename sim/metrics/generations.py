@@ -101,6 +101,12 @@ def masses(links: Contagion) -> F8:
     return np.array(generations[:-1] if len(generations) > 1 else generations)
 
 
+def generation(links: Contagion) -> F8:
+    """Mean generation of each action, (A,): nil for who was pushed from outside only."""
+    mass = masses(links)
+    return np.arange(len(mass)) @ mass
+
+
 def branching(links: Contagion) -> Ratio:
     """Actions pushed by actions over all of them: 1 less the roots' share, intervals over cascades."""
     inner = 1.0 - links.roots.sum(axis=1)
