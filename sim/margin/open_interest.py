@@ -84,7 +84,7 @@ class OpenInterestMargin:
         """Sums over positions, each rounded up, (A,)."""
         notional, maintenance = legs.notional(book), self._maintenance(book)
         interest = book.market.open_interest * legs.worth(book.market)[0] / self.unit
-        scaled = round_up(notional * self.rule.initial_ppm(interest) / MILLION)
+        scaled = _parts(notional, self.rule.initial_ppm(interest))
         initial = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
@@ -93,5 +93,13 @@ class OpenInterestMargin:
         return legs.shares(self._maintenance(book), legs.gross(book))
 
     def _maintenance(self, book: Exposure) -> F8:
-        base = round_up(legs.notional(book) * self.rule.base_ppm / MILLION)
-        return round_up(base * round(self.rule.fraction * MILLION) / MILLION)
+        base = _parts(legs.notional(book), np.float64(self.rule.base_ppm))
+        return _parts(base, np.float64(round(self.rule.fraction * MILLION)))
+
+
+def _parts(amount: F8, ppm: F8 | np.float64) -> F8:
+    """So many parts per million of an amount, rounded up: whole millions apart, so that no digit is lost."""
+    millions = np.floor(amount / MILLION)
+    rest: F8 = round_up((amount - millions * MILLION) * ppm)
+    whole: F8 = millions * ppm + np.ceil(rest / MILLION)
+    return whole

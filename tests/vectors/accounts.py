@@ -80,14 +80,15 @@ class Account:
         return None if math.isnan(ticks) else float(ticks * self.tick[leg])
 
     def liquidation_price(self) -> float | None:
-        """The mark of the first leg at which the account becomes liquidatable: down for a long, up for a short."""
+        """The mark of the first leg that leaves no excess: down for a long, up for a short; back if it is past it."""
         below, above = liquidation_price(self.engine.assess, self.book, 0)
-        return self.price(below if self.book.position[0, 0] > 0 else above)
+        down = (self.book.position[0, 0] > 0) == (float(self.risk.excess[0]) >= 0)
+        return self.price(below if down else above)
 
 
 def bracket(rate: float, amount: float = 0.0) -> list[dict[str, float]]:
     """A ladder whose top tier has this maintenance rate and cumulative amount: all that a case tells of it."""
-    leverage = (1 - 1e-9) / rate  # initial a trifle above maintenance, whatever rounding does
+    leverage = (1 - 1e-9) / max(rate, 1e-9)  # initial a trifle above maintenance, whatever rounding does
     top = {"max_leverage": leverage, "maintenance": rate}
     if not amount:
         return [{"floor": 0, **top}]

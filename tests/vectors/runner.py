@@ -82,4 +82,4 @@ def agrees(got: Any, expected: Any, tolerance: Case | None) -> bool:
         return bool(got == expected)
     assert tolerance is not None
     scale = (abs(expected) or 1.0) if tolerance["type"] == "rel" else 1.0
-    return math.isfinite(got) and abs(got - expected) <= tolerance["value"] * scale
+    return got is not None and math.isfinite(got) and abs(got - expected) <= tolerance["value"] * scale
