@@ -72,7 +72,7 @@ def test_results_differ_by_folder_and_are_the_same_bytes() -> None:
     one, two, other = (call("run", CONFIG, *more).stdout.split()[-1] for more in ([], ["--out", "b"], ["--seed", "9"]))
     assert len({one, two, other}) == 3
     names = [path.relative_to(one) for path in Path(one).rglob("*") if path.is_file() and path.name != "manifest.json"]
-    assert len(names) == 9
+    assert len(names) == 11
     for name in names:
         assert (Path(one) / name).read_bytes() == (Path(two) / name).read_bytes(), name
 
