@@ -4,15 +4,19 @@ Losses are positive; ``level`` is the confidence, .99 for a loss exceeded on one
 """
 
 import math
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, ndtr, ndtri, stdtrit
+from scipy.special import chdtri, gammaln, ndtr, ndtri, stdtrit
 
 from sim.types import F8
 
 Measure = Literal["var", "es"]
 Convention = Literal["linear", "order"]
+
+SEED = 1967
+"""Of the scrambling of points."""
 
 
 class Law(NamedTuple):
@@ -41,9 +45,28 @@ class Law(NamedTuple):
         """The measure asked for, standard deviations."""
         return self.var(level) if measure == "var" else self.es(level)
 
+    def points(self, columns: int, count: int) -> F8:
+        """Uncorrelated outcomes of several quantities with this joint law, (count, columns), the same every time."""
+        uniform = even(count, columns + (not math.isinf(self.df)))
+        normal = np.asarray(ndtri(uniform[:, :columns]), dtype=np.float64)
+        if math.isinf(self.df):
+            return normal
+        shared = chdtri(self.df, uniform[:, columns]) / self.df  # one mixing variable makes the tails come together
+        return normal / np.sqrt(shared)[:, None] * self._scale
+
     @property
     def _scale(self) -> float:
         return math.sqrt((self.df - 2) / self.df)
+
+
+@lru_cache(maxsize=8)
+def even(count: int, columns: int) -> F8:
+    """Sobol's points, scrambled once and for all, within (0, 1): (count, columns)."""
+    from scipy.stats import qmc  # half a second to load, and only options need it
+
+    points: F8 = qmc.Sobol(columns, scramble=True, rng=np.random.default_rng(SEED)).random(count)
+    points.flags.writeable = False
+    return points
 
 
 def normal_density(x: float) -> float:

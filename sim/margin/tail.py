@@ -12,7 +12,8 @@ from sim.margin.measures import Convention, Measure
 from sim.margin.models.base import AnyModel, Forecast, Tail
 from sim.margin.models.filtered import Filtered
 from sim.margin.models.history import rows_of
-from sim.types import F8, Contracts, Exposure, Margins, MarketView
+from sim.margin.revaluation import Approach, lot_pnl, tail_loss
+from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class TailRisk(RequirementComponent):
@@ -21,6 +22,10 @@ class TailRisk(RequirementComponent):
     The model is fed the oracle's log returns over ``every`` and asked for the next; the tail is carried to ``horizon``
     by the root of time. Legs net within an underlying, and across them as far as the model says. Long spot is no
     exposure, as in ``tiered``. Initial is at least notional ÷ the leverage that was chosen.
+
+    Where options are listed, every leg is valued in every return of the model, carried to ``horizon`` (past returns, or
+    16,384 even points of a normal or Student-t law), or moved by its delta and gamma: see
+    :mod:`sim.margin.revaluation`. Until the model speaks, the worse of a rise and a fall by ``opening`` is asked.
     """
 
     kind: Literal["tail"] = Field(default="tail", description="value at risk or expected shortfall (name)")
@@ -35,6 +40,9 @@ class TailRisk(RequirementComponent):
     maintenance_ratio: float = Field(default=0.5, ge=0, le=1, description="maintenance over initial (ratio)")
     floor: float = Field(default=0.0, ge=0, description="least margin (share of notional)")
     opening: float = Field(default=0.1, gt=0, description="margin until the model knows enough (share of notional)")
+    options: Approach = Field(
+        default="full", description="options: full = revalued in every scenario, or delta_gamma (name)"
+    )
 
     def bind(self, contracts: Contracts, unit: int) -> "TailMargin":
         """See :class:`RequirementComponent`."""
@@ -57,6 +65,7 @@ class TailMargin:
         self.root = math.sqrt(rule.horizon / rule.every)
         self.forecast: Forecast | None = None
         self.sides = np.full((2, self.columns.size), rule.opening)
+        self.curved = bool(np.any(contracts.side))
         self._seen = 0
         self._sum = np.zeros(self.columns.size)
 
@@ -84,7 +93,9 @@ class TailMargin:
         """Tail of each account's portfolio, (A,), no less than the floor of its gross notional."""
         value = self._at_risk(book)
         gross = np.abs(value)
-        if self.columns.size == 1:
+        if self.curved:
+            loss = tail_loss(self._lots(book), self._table(book.market), self.query)
+        elif self.columns.size == 1:
             net = value.sum(axis=1)
             loss = np.where(net >= 0, self.sides[0, 0], self.sides[1, 0]) * np.abs(net)
         elif self.forecast is None:
@@ -98,8 +109,29 @@ class TailMargin:
     def shares(self, book: Exposure) -> F8:
         """Each leg's margin alone over their sum, (A, K)."""
         value = self._at_risk(book)
+        if self.curved:
+            return legs.shares(self._alone(book), legs.gross(book))
         rate = self.sides @ self.part.T
         return legs.shares(np.abs(value) * np.where(value >= 0, rate[0], rate[1]), legs.gross(book))
+
+    def _table(self, market: MarketView) -> F8:
+        """What a lot of each instrument gains in each scenario, (S, K)."""
+        if self.forecast is None:
+            moves = self.rule.opening * np.array([[1.0], [-1.0]]) * np.ones(self.columns.size)
+        else:
+            moves = self.root * self.forecast.scenarios()
+        return lot_pnl(market, moves, self.columns, self.rule.options)
+
+    def _alone(self, book: Exposure) -> F8:
+        """Tail of each leg by itself, (A, K)."""
+        lots, alone = self._lots(book), np.eye(book.position.shape[1], dtype=np.int64)
+        rate = tail_loss(np.concatenate([alone, -alone]), self._table(book.market), self.query).reshape(2, -1)
+        return np.abs(lots) * np.where(lots >= 0, rate[0], rate[1])
+
+    @staticmethod
+    def _lots(book: Exposure) -> I8:
+        """Positions that need margin, (A, K)."""
+        return np.where((book.market.contracts.kind == SPOT) & (book.position > 0), 0, book.position)
 
     @staticmethod
     def _at_risk(book: Exposure) -> F8:

@@ -29,6 +29,10 @@ class Forecast(Protocol):
         """Tail loss of portfolios, (A,), at least nil, in the unit of ``exposure`` (A, U); positively homogeneous."""
         ...
 
+    def scenarios(self) -> F8:
+        """Equally likely returns that stand for it, (S, U): for what does not lose in proportion to a return."""
+        ...
+
 
 class Sample(NamedTuple):
     """Equally likely returns, (S, U). The log return is taken for the relative one, as the published tables do."""
@@ -39,6 +43,10 @@ class Sample(NamedTuple):
         """See :class:`Forecast`."""
         weights = tail_weights(len(self.returns), tail.level, tail.measure, tail.convention)
         return worst(exposure, self.returns, weights)
+
+    def scenarios(self) -> F8:
+        """See :class:`Forecast`."""
+        return self.returns
 
 
 class Elliptic(NamedTuple):
@@ -52,6 +60,19 @@ class Elliptic(NamedTuple):
         variance = np.einsum("au,uv,av->a", exposure, self.covariance, exposure)
         found: F8 = np.sqrt(np.maximum(variance, 0.0)) * self.law.tail(tail.measure, tail.level)
         return found
+
+    def scenarios(self) -> F8:
+        """See :class:`Forecast`: fixed points that fill the unit cube evenly (Sobol 1967) mapped to the law, and their
+        opposites.
+        """
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        half = self.law.points(len(root), POINTS // 2) @ root.T
+        return np.concatenate([half, -half])
+
+
+POINTS = 16_384
+"""Scenarios that stand for a law: a power of two, which Sobol's points need."""
 
 
 class Forecaster(Protocol):
