@@ -67,6 +67,35 @@ def sweep(
 
 
 @app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(help="Folder of a study's results.")],
+    *,
+    sample: Annotated[int, typer.Option(min=0, help="Runs to make again.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
+    plugin: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="Registers own kinds; repeatable.")] = None,
+) -> None:
+    """Make some runs of a study again, and compare bytes; compare all other files with the manifest."""
+    from sim.errors import ConfigError, DataError, OutputError
+
+    try:
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
+        from experiments.sweep.verify import verify as compare
+
+        verdict = compare(results, sample, seed)
+    except (ConfigError, DataError, OutputError) as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from error
+    for line in verdict.differences:
+        _say(line)
+    told = f"{len(verdict.differences)} differences" if verdict.differences else "all the same"
+    typer.echo(f"{verdict.files} files compared with the manifest, {verdict.runs} runs made again: {told}")
+    if verdict.differences:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def studies(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes to reckon with; default one per processor.")

@@ -20,9 +20,14 @@ CORES = {"x86_64": "Haswell", "amd64": "Haswell", "aarch64": "ARMV8", "arm64": "
 def pin() -> None:
     """One BLAS thread and a fixed kernel, whatever the environment says. Works only before numpy is imported."""
     os.environ.update(dict.fromkeys(THREADS, "1"))
-    core = CORES.get(platform.machine().lower())
+    core = kernel()
     if core is not None:
         os.environ["OPENBLAS_CORETYPE"] = core
+
+
+def kernel() -> str | None:
+    """The OpenBLAS kernels that ``pin`` asks for; none on machines it does not know."""
+    return CORES.get(platform.machine().lower())
 
 
 def version() -> str:

@@ -1,7 +1,12 @@
 """One market from beginning to end, in memory."""
 
+import math
+import signal
+import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from agents import populate
@@ -22,22 +27,44 @@ def simulate(config: RunConfig) -> Frames:
     return finished(config, read_replays(config.underlyings)).recorder.frames()
 
 
-def finished(config: RunConfig, bars: Mapping[str, Bars], limit: float = float("inf")) -> Market:
+def finished(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.inf) -> Market:
     """A market that has made all its steps.
 
     Args:
         config: left as it is.
         bars: of replays, by name of underlying.
-        limit: seconds after which no further step is begun.
+        limit: seconds it may take: no further step is begun, and in a main thread (not on Windows, not in a dask
+            worker) the one under way is cut off.
 
     Raises:
         TimeLimitError: it was reached.
     """
     began = time.monotonic()
-    market: Any = Market(config, populate(config.populations), seed=config.seed, bars=dict(bars))
-    while market.tick < market.steps_planned:
-        if time.monotonic() - began > limit:
-            raise TimeLimitError(f"ran out of its {limit:g} s at step {market.tick} of {market.steps_planned}")
-        market.step()
+    with _alarm(limit):
+        market: Any = Market(config, populate(config.populations), seed=config.seed, bars=dict(bars))
+        while market.tick < market.steps_planned:
+            if time.monotonic() - began > limit:
+                raise TimeLimitError(f"ran out of its {limit:g} s")
+            market.step()
     market.recorder.accounts("end")
     return market
+
+
+@contextmanager
+def _alarm(limit: float) -> Iterator[None]:
+    """Raises in the main thread after so many seconds."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or math.isinf(limit) or sys.platform == "win32":
+        yield
+        return
+
+    def ring(number: int, frame: Any) -> None:
+        raise TimeLimitError(f"ran out of its {limit:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

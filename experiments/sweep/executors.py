@@ -1,9 +1,10 @@
 """Where orders are done: in this process, in processes of this machine, on a dask cluster."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from experiments import provenance
@@ -164,16 +165,23 @@ def _distributed() -> Any:
     return distributed
 
 
-def pool_of(executor: str, jobs: int) -> Pool:
-    """The pool of that name.
+@contextmanager
+def opened(executor: str, jobs: int) -> Iterator[Pool]:
+    """The pool of that name, ended at once by whatever ends the context.
 
     Raises:
         ConfigError: no such executor, fewer than one job, dask is missing or its scheduler does not answer.
     """
     if jobs < 1:
         raise ConfigError([f"--jobs: {jobs}, must be at least 1, the default is one for each processor"])
-    if executor.startswith("tcp://"):
-        return Dask(executor, jobs)
+    pool = Dask(executor, jobs) if executor.startswith("tcp://") else _pool(executor, jobs)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def _pool(executor: str, jobs: int) -> Pool:
     made: dict[str, Callable[[], Pool]] = {
         "serial": Serial,
         "loky": lambda: Loky(jobs),

@@ -2,7 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +30,46 @@ class Results:
     def __init__(self, place: Path) -> None:
         self.place = place
 
-    def claim(self, study: StudyConfig) -> None:
-        """Make it the study's, or find that it is; leftovers of runs that were cut off go.
+    @contextmanager
+    def claimed(self, study: StudyConfig) -> Iterator[None]:
+        """Make it the study's, or find that it is, and nobody else's meanwhile; what is half done goes, first and last.
 
         Raises:
-            OutputError: it belongs to another study or to something else, or cannot be written.
+            OutputError: it belongs to another study or to something else, is in use, or cannot be written.
         """
         plain = study.model_dump(mode="json")
         if self.place.exists():
             self._refuse(plain)
         try:
             (self.place / "runs").mkdir(parents=True, exist_ok=True)
-            self.sweep_up()
-            self.put(RESOLVED, lambda path: store.write_yaml(plain, path))
-            if study.module.endswith(".py"):
-                self.put(Path(study.module).name, lambda path: shutil.copyfile(study.module, path))
         except OSError as error:
             told = f"{self.place}: cannot be written ({error.strerror}), choose another folder with --out"
             raise OutputError(told) from error
+        with self._locked():
+            self._sweep_up()
+            self.put(RESOLVED, lambda path: store.write_yaml(plain, path))
+            if study.module.endswith(".py"):
+                self.put(Path(study.module).name, lambda path: shutil.copyfile(study.module, path))
+            yield
+            self._sweep_up()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The system frees the folder when the process ends, however it does. On Windows there is no such lock."""
+        if sys.platform == "win32":
+            yield
+            return
+        import fcntl
+
+        number = os.open(self.place, os.O_RDONLY)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            rule = "another sweep writes to it, wait for that or choose another folder with --out"
+            raise OutputError(f"{self.place}: {rule}") from error
+        finally:
+            os.close(number)
 
     def _refuse(self, plain: dict[str, Any]) -> None:
         if not self.place.is_dir():
@@ -72,7 +96,7 @@ class Results:
             raise OutputError(told) from error
         return found if isinstance(found, dict) else {}
 
-    def sweep_up(self) -> None:
+    def _sweep_up(self) -> None:
         """Remove what processes that were ended from outside left half done."""
         for path in [*self.place.glob("runs/.*.tmp"), *self.place.glob(".*.tmp")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

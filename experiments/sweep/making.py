@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import threadpoolctl
 
 from experiments import provenance, store
 from experiments.data import read_replays
@@ -33,11 +34,17 @@ def check(place: Place) -> None:
     """Refuse to work where results would differ, or nobody would find them.
 
     Raises:
-        OutputError: another version, or the folder of results is not here.
+        OutputError: another version, sums in another order, or the folder of results is not here.
     """
     if provenance.version() != place.version:
         told = f"deleverage {provenance.version()} on this worker, {place.version} on the driver"
         raise OutputError(f"{told}, all need the same, install it")
+    for blas in threadpoolctl.threadpool_info() if place.pinned else ():
+        kernel, expected = blas.get("architecture"), provenance.kernel()
+        if blas["user_api"] == "blas" and (blas["num_threads"] > 1 or (kernel and expected and kernel != expected)):
+            told = f"a worker's linear algebra has {blas['num_threads']} threads and kernels for {kernel}"
+            rule = f"start workers with OMP_NUM_THREADS=1 OPENBLAS_CORETYPE={expected}"
+            raise OutputError(f"{told}, must be 1 and {expected} for the same bytes everywhere, {rule}")
     if not (Path(place.folder) / "runs").is_dir():
         raise OutputError(
             f"{place.folder}: not on this worker, results need a folder that all machines share, use --out"

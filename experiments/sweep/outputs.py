@@ -13,6 +13,9 @@ from experiments.sweep.folder import Results
 from experiments.sweep.study import module_of
 from sim.errors import ConfigError, not_one_of
 
+MANIFEST = "manifest.json"
+"""The only file with times, paths and machines."""
+
 
 def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
     """Tables as CSV, figures, ``report.md``; returns the report.
@@ -51,17 +54,18 @@ def _names(folder: Path) -> list[str]:
 
 
 def sign(results: Results, study: StudyConfig, about: dict[str, Any]) -> None:
-    """``manifest.json``: the only file with times, paths and machines."""
+    """The manifest."""
     record = {"study": study.model_dump(mode="json"), "root_seed": study.seed, **about, **provenance.manifest()}
-    record["files"] = {path.relative_to(results.place).as_posix(): _sha256(path) for path in _files(results.place)}
-    results.put("manifest.json", lambda path: store.write_json(record, path))
+    record["files"] = {path.relative_to(results.place).as_posix(): sha256(path) for path in _files(results.place)}
+    results.put(MANIFEST, lambda path: store.write_json(record, path))
 
 
 def _files(place: Path) -> Iterable[Path]:
     """All that was written but the runs, which ``runs.parquet`` names."""
     inner = (path for name in ("tables", "figures") for path in place.glob(f"{name}/*"))
-    return sorted([*(path for path in place.iterdir() if path.is_file() and path.name != "manifest.json"), *inner])
+    return sorted([*(path for path in place.iterdir() if path.is_file() and path.name != MANIFEST), *inner])
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file's bytes, as hex digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

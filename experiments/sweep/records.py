@@ -19,6 +19,7 @@ class Place(NamedTuple):
     version: str  # of the package
     shared: tuple[str, ...]  # roles that are the base itself where nobody was closed out
     limit: float  # seconds that a run may take
+    pinned: bool  # whether workers must add in the same order as all others; a notebook's own process does not
 
 
 class Spec(NamedTuple):

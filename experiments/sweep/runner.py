@@ -10,7 +10,7 @@ from experiments import provenance
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import driven
-from experiments.sweep.executors import Pool, pool_of, processors
+from experiments.sweep.executors import Pool, opened, processors
 from experiments.sweep.folder import Results
 from experiments.sweep.plan import Planner, shared
 from experiments.sweep.progress import Counter
@@ -56,18 +56,13 @@ def sweep(study: StudyConfig, *, out: Path | None = None, options: Options | Non
     module_of(study.module)
     planner, tally = Planner(study), Tally(study)
     results = Results(out if out is not None else Path("results") / study.name)
-    pool = pool_of(options.executor, options.jobs)
-    try:
-        results.claim(study)
-        with Counter(study.name, quiet=options.quiet) as counter:
+    with results.claimed(study):
+        with opened(options.executor, options.jobs) as pool, Counter(study.name, quiet=options.quiet) as counter:
             _made(planner, tally, pool, _place(study, results, options), counter)
-    finally:
-        pool.close()
-    results.sweep_up()
-    tally.write(results)
-    report = outputs.write(results, study, tally.scores()) if tally.scored else ""
-    about = {"executor": options.executor, "jobs": options.jobs, "elapsed_s": round(time.perf_counter() - began, 1)}
-    outputs.sign(results, study, about | tally.about())
+        tally.write(results)
+        report = outputs.write(results, study, tally.scores()) if tally.scored else ""
+        about = {"executor": options.executor, "jobs": options.jobs, "elapsed_s": round(time.perf_counter() - began, 1)}
+        outputs.sign(results, study, about | tally.about())
     if tally.problems:
         raise StudyError(*tally.problems)
     return Outcome(results.place, report, tally.counts(), tuple(tally.remade))
@@ -82,6 +77,7 @@ def _place(study: StudyConfig, results: Results, options: Options) -> Place:
         version=provenance.version(),
         shared=shared(study),
         limit=options.limit,
+        pinned=options.executor != "serial",
     )
 
 
@@ -94,4 +90,4 @@ def _made(planner: Planner, tally: Tally, pool: Pool, place: Place, counter: Cou
         for result in driven(units, pool, place):
             tally.take(result)
             counter.advance()
-        units = planner.more(refined(planner.study, tally.scores())) if tally.scored else []
+        units = planner.more(refined(planner.study, tally.scores)) if tally.scored else []

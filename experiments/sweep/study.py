@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,10 +60,10 @@ def module_of(module: str) -> Study:
     return found
 
 
-def refined(study: StudyConfig, runs: pd.DataFrame) -> Sequence[Task]:
+def refined(study: StudyConfig, scores: Callable[[], pd.DataFrame]) -> Sequence[Task]:
     """What a module asks for after it has seen the scores so far; nothing if it has no ``refine``."""
     refine = vars(module_of(study.module)).get(REFINE)
-    return refine(study, runs) if refine is not None else ()
+    return refine(study, scores()) if refine is not None else ()
 
 
 def _imported(name: str) -> Any:
