@@ -54,6 +54,8 @@ def sweep(
     except (ConfigError, DataError, OutputError) as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from error
+    if outcome.older:
+        _say(f"some runs may be older: made at commit {outcome.older[:12]}; deleverage verify {outcome.folder} tells")
     for path in outcome.remade:
         _say(f"{path}: was not what had been written, the run was made again")
     if outcome.report and not quiet:

@@ -42,7 +42,7 @@ def manifest() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": _packages(),
-        "git": _git(),
+        "git": git(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "threads": {name: os.environ.get(name) for name in (*THREADS, "OPENBLAS_CORETYPE")},
         "peak_memory_mb": _peak_memory(),
@@ -56,7 +56,7 @@ def _packages() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
-def _git() -> dict[str, Any] | None:
+def git() -> dict[str, Any] | None:
     """Commit and whether the tree differs from it; nothing if this is not a checkout or git is not there."""
     if not (ROOT / ".git").exists():
         return None

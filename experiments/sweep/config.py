@@ -45,7 +45,7 @@ class Span(Component):
 class Axis(Component):
     """One thing that varies."""
 
-    name: str = Field(pattern=r"^[a-z_]+$", description="column of its values in results (name)")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="column of its values in results (name)")
     values: tuple[Annotated[Value | Named, Field(union_mode="left_to_right")], ...] = Field(
         default=(), description="settings: numbers, words, or labels of changes"
     )

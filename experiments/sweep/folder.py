@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,15 @@ class Results:
         """Remove what processes that were ended from outside left half done."""
         for path in [*self.place.glob("runs/.*.tmp"), *self.place.glob(".*.tmp")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def forget(self, failed: Collection[str]) -> None:
+        """Remove tracebacks but those of these runs."""
+        folder = self.place / store.FAILED
+        for path in folder.glob("*.txt"):
+            if path.stem not in failed:
+                path.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
     def put(self, name: str, make: Callable[[Path], object]) -> None:
         """A file or folder that is the old one or the new one at any moment, but for an instant between.

@@ -94,7 +94,6 @@ def _made(spec: Spec, folder: Path, limit: float) -> State:
         diary.write_text(traceback.format_exc(), encoding="utf-8")
         lines = str(error).strip().splitlines() or [""]
         return State(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}")
-    diary.unlink(missing_ok=True)
     return State(spec.hash, COMPLETE)
 
 

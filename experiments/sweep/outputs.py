@@ -1,6 +1,7 @@
 """What is written of all scores: tables, figures, the report, and the manifest that says where they came from."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,16 @@ def sign(results: Results, study: StudyConfig, about: dict[str, Any]) -> None:
     record = {"study": study.model_dump(mode="json"), "root_seed": study.seed, **about, **provenance.manifest()}
     record["files"] = {path.relative_to(results.place).as_posix(): sha256(path) for path in _files(results.place)}
     results.put(MANIFEST, lambda path: store.write_json(record, path))
+
+
+def made_by_other_code(results: Results) -> str:
+    """The commit of the code that made what is there, if it is known and not the one that runs now."""
+    try:
+        there = json.loads((results.place / MANIFEST).read_text(encoding="utf-8"))["git"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    now = provenance.git()
+    return there["commit"] if there and now and there["commit"] != now["commit"] else ""
 
 
 def _files(place: Path) -> Iterable[Path]:

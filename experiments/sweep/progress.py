@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sized
 from types import TracebackType
 from typing import Self
 
@@ -46,9 +47,9 @@ class Counter:
         """Take it away."""
         self._bar.stop()
 
-    def expect(self, more: int) -> None:
-        """So many jobs are to be done on top."""
-        self.total += more
+    def expect(self, more: Sized) -> None:
+        """These are to be done on top."""
+        self.total += len(more)
         self._bar.update(self._task, total=self.total)
 
     def advance(self) -> None:

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from experiments import provenance
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import driven
-from experiments.sweep.executors import Pool, opened, processors
+from experiments.sweep.executors import opened, processors
 from experiments.sweep.folder import Results
 from experiments.sweep.plan import Planner, shared
 from experiments.sweep.progress import Counter
@@ -34,11 +36,13 @@ class Outcome(NamedTuple):
 
     folder: Path
     report: str  # Markdown; empty if no run was scored
+    runs: pd.DataFrame  # a row for each setting, replication and role: name, status, error
     counts: dict[str, int]  # runs by status
     remade: tuple[str, ...]  # files that could not be read, and were made again
+    older: str  # commit of other code that made the results which were there; none if empty
 
 
-def sweep(study: StudyConfig, *, out: Path | None = None, options: Options | None = None) -> Outcome:
+def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options | None = None) -> Outcome:
     """Make all runs of a study that are not there yet, score all, and write tables, figures and report.
 
     Args:
@@ -55,17 +59,25 @@ def sweep(study: StudyConfig, *, out: Path | None = None, options: Options | Non
     options, began = options or Options(), time.perf_counter()
     module_of(study.module)
     planner, tally = Planner(study), Tally(study)
-    results = Results(out if out is not None else Path("results") / study.name)
-    with results.claimed(study):
-        with opened(options.executor, options.jobs) as pool, Counter(study.name, quiet=options.quiet) as counter:
-            _made(planner, tally, pool, _place(study, results, options), counter)
+    results = Results(Path(out) if out is not None else Path("results") / study.name)
+    units = planner.first()
+    with opened(options.executor, options.jobs) as pool, results.claimed(study):
+        older = outputs.made_by_other_code(results)
+        with Counter(study.name, quiet=options.quiet) as counter:
+            while units:
+                counter.expect(units)
+                tally.expect(units)
+                for result in driven(units, pool, _place(study, results, options)):
+                    tally.take(result)
+                    counter.advance()
+                units = planner.more(refined(study, tally.scores)) if tally.scored else []
         tally.write(results)
         report = outputs.write(results, study, tally.scores()) if tally.scored else ""
         about = {"executor": options.executor, "jobs": options.jobs, "elapsed_s": round(time.perf_counter() - began, 1)}
         outputs.sign(results, study, about | tally.about())
     if tally.problems:
         raise StudyError(*tally.problems)
-    return Outcome(results.place, report, tally.counts(), tuple(tally.remade))
+    return Outcome(results.place, report, tally.runs(), tally.counts(), tuple(tally.remade), older)
 
 
 def _place(study: StudyConfig, results: Results, options: Options) -> Place:
@@ -79,15 +91,3 @@ def _place(study: StudyConfig, results: Results, options: Options) -> Place:
         limit=options.limit,
         pinned=options.executor != "serial",
     )
-
-
-def _made(planner: Planner, tally: Tally, pool: Pool, place: Place, counter: Counter) -> None:
-    """All runs, and those that the study's module asks for after it has seen the scores."""
-    units = planner.first()
-    while units:
-        counter.expect(len(units))
-        tally.expect(units)
-        for result in driven(units, pool, place):
-            tally.take(result)
-            counter.advance()
-        units = planner.more(refined(planner.study, tally.scores)) if tally.scored else []

@@ -9,7 +9,7 @@ from experiments import provenance, store
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import Results
 from experiments.sweep.plan import Unit
-from experiments.sweep.records import COMPLETE, Result
+from experiments.sweep.records import COMPLETE, FAILED, Result
 from sim.errors import ConfigError, not_one_of
 
 RUNS, SCORES = "runs.parquet", "scores.parquet"
@@ -91,7 +91,8 @@ class Tally:
         return pd.concat(parts, ignore_index=True)
 
     def write(self, results: Results) -> None:
-        """``runs.parquet`` and ``scores.parquet``."""
+        """``runs.parquet`` and ``scores.parquet``; tracebacks of what has failed no longer go."""
+        results.forget({s.hash for each in self.results.values() for s in each.states.values() if s.status == FAILED})
         about = {"study": store.canonical(self.study.model_dump(mode="json")), "version": provenance.version()}
         results.put(RUNS, lambda path: store.write_frame(self.runs(), path, about))
         if self.scored:
