@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sim.component import Component, choice
 from sim.config import CASH_LIMIT
-from sim.errors import not_one_of
+from sim.errors import not_one_of, printable
 from sim.instruments import Asset, Instrument, contracts_of
 from sim.margin.engine import EngineConfig
 from sim.pricing import YEAR, modelled
@@ -60,7 +60,7 @@ class PortfolioConfig(Component):
     def _makes_sense(self) -> Self:
         problems = [*self._strangers(), *self._options(), *self._grains()]
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ValueError("\n".join(map(printable, problems)))
         return self
 
     def _strangers(self) -> list[str]:
@@ -94,7 +94,7 @@ class PortfolioConfig(Component):
         for n, each in enumerate(self.instruments):
             if each.expiry is not None and each.expiry <= self.seconds:
                 when = f"{each.expiry:g}, {each.name!r} has expired at {self.seconds:g} s"
-                told.append(f"instruments.{n}.expiry: {when}, take it out")
+                told.append(f"instruments.{n}.expiry: {when}, remove it")
             if each.expiry is not None and each.expiry > self.seconds + 100 * YEAR:
                 told.append(f"instruments.{n}.expiry: {each.expiry:g}, more than a hundred years away, give seconds")
             if each.kind == "option" and each.name not in self.vols and (each.underlying, each.expiry) not in smiles:
@@ -117,7 +117,7 @@ class PortfolioConfig(Component):
                 )
             if each.max_lots * each.levels * multiplier >= CASH_LIMIT:
                 told.append(f"{where}.max_lots: the largest position is no longer exact, lower it or max_price")
-            if not 1 <= round(prices[each.underlying] / each.tick) <= each.levels:
+            if not 1 <= round(exact(prices[each.underlying], each.tick)) <= each.levels:
                 told.append(
                     f"{where}.tick: the price of {each.underlying!r} is not from 1 tick to max_price, change one"
                 )

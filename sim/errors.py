@@ -14,7 +14,7 @@ class DeleverageError(Exception):
     """
 
     def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines))
+        super().__init__("\n".join(map(printable, lines)))
 
 
 class ConfigError(DeleverageError):
@@ -39,6 +39,11 @@ class OutputError(DeleverageError):
 
 class ConservationError(DeleverageError):
     """A posting that does not balance: a defect of the code, never of the input."""
+
+
+def printable(line: str) -> str:
+    """One line, whatever a user put into it: what does not print is escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

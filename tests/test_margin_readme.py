@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 from contracts import test_margin_contract as contract
-from test_engine_presets import PRESETS
 
 from agents import populate
 from experiments.config import load_run
+from experiments.presets import PRESETS
 from sim import margin
 from sim.margin.engine import EngineConfig
 from sim.market import Market

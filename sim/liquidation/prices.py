@@ -50,6 +50,8 @@ def liquidation_price(assess: Assess, book: Exposure, leg: int) -> Crossings:
     excess = along(assess, book, leg)
     mark = float(book.market.mark[leg])
     highest = max(float(book.market.contracts.max_price[leg]), mark)
+    if not mark:  # an option that is worth nothing
+        return Crossings(float("nan"), _nearest(excess, np.append(0.0, highest**SPACING)))
     down = np.append(mark * LOWEST**SPACING, 0.0)
     return Crossings(_nearest(excess, down), _nearest(excess, mark * (highest / mark) ** SPACING))
 
@@ -82,7 +84,7 @@ def _nearest(excess: Callable[[float], float], marks: F8) -> float:
     healthy = excess(float(marks[0])) >= 0
     for near, far in _brackets(excess, marks, healthy):
         if (excess(far) >= 0) != healthy:
-            return float(brentq(excess, near, far, xtol=1e-12 * float(marks[0]), rtol=1e-14))
+            return float(brentq(excess, near, far, xtol=1e-12 * float(marks[0] or 1.0), rtol=1e-14))
     return float("nan")
 
 
