@@ -26,7 +26,10 @@ END = "<!-- generated until here -->"
 
 PRESETS = tuple(sorted(path.stem for path in ENGINES.glob("*.yaml")))
 CALM, CRASH = "baseline", "flash_crash"
-HEAD = "| preset | initial | maintenance | calm: close-outs | ADL | bad debt | crash: close-outs | shortfall | ADL | bad debt |"
+HEAD = (
+    "| preset | initial | maintenance | calm: close-outs | ADL | bad debt "
+    "| crash: close-outs | shortfall | ADL | bad debt |"
+)
 
 
 class Figures(NamedTuple):

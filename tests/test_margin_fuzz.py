@@ -35,21 +35,23 @@ class Mutant(NamedTuple):
 
 def extreme(rng: Rng, data: Node) -> Change:
     """A number of the file, or one that it leaves to a default."""
-    free = [("cash",), ("seconds",), ("rate",), *((name, "X") for name in ("collateral", "marks", "vols"))]
-    free += [("assets", n, key) for n in range(len(data.get("assets", ()))) for key in ("price", "decimals")]
-    free += [("instruments", n, key) for n in range(len(data.get("instruments", ()))) for key in INSTRUMENT]
-    free += [("positions", n, "entry") for n in range(len(data.get("positions", ())))]
-    free += [("underlyings", n, key) for n in range(len(data.get("underlyings", ()))) for key in QUOTE]
-    path = pick(rng, [*(path for path in places(data) if is_number(at(data, path))), *free])
-    value, node = pick(rng, EXTREME), data
-    for key in path[:-1]:
-        node = node.setdefault(key, {}) if isinstance(node, dict) else node[key]
-    node[path[-1]] = value
+    found = [path for path in places(data) if is_number(at(data, path))] + [(name,) for name in ("cash", "rate")]
+    for name, keys in ITEMS.items():
+        items = data.get(name) if isinstance(data.get(name), list) else []
+        found += [(name, n, key) for n, item in enumerate(items) if isinstance(item, dict) for key in keys]
+    found += [(name, "X") for name in ("collateral", "marks", "vols") if isinstance(data.setdefault(name, {}), dict)]
+    path, value = pick(rng, found), pick(rng, EXTREME)
+    at(data, path[:-1])[path[-1]] = value
     return Change(f"{dotted(path)} = {value!r}")
 
 
-INSTRUMENT = ("tick", "lot", "max_price", "max_lots", "expiry", "strike", "kind", "option", "settle")
-QUOTE = ("price", "volatility", "confidence")
+ITEMS = {
+    "assets": ("price", "decimals"),
+    "instruments": ("tick", "lot", "max_price", "max_lots", "expiry", "strike", "kind", "option", "settle"),
+    "positions": ("entry", "quantity"),
+    "underlyings": ("price", "volatility", "confidence"),
+}
+"""Numbers that a file may leave out."""
 
 
 def unpriced(rng: Rng, data: Node) -> Change:
