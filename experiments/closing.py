@@ -29,12 +29,18 @@ def table(frames: dict[str, Frame], *, unit: int, currency: str, seconds: float)
         currency: name of the numeraire.
         seconds: how long the run took.
     """
-    money, steps = Money(unit, currency), frames["steps"]["step"].nunique()
-    lines = [*_prices(frames), *_close_outs(frames, money), *_payers(frames, money)]
-    lines += [*_wealth(frames, money), *_venue(frames, money)]
-    lines.append(("Time", f"{seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} steps/s"))
-    width = max(len(name) for name, _ in lines) + 2
-    return "\n".join(f"{name:<{width}}{text}" for name, text in lines)
+    steps = frames["steps"]["step"].nunique()
+    told = lines(frames, unit=unit, currency=currency)
+    told.append(("Time", f"{seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} steps/s"))
+    width = max(len(name) for name, _ in told) + 2
+    return "\n".join(f"{name:<{width}}{text}" for name, text in told)
+
+
+def lines(frames: dict[str, Frame], *, unit: int, currency: str) -> list[Line]:
+    """What the frames say, a name and a text each; args as of ``table``."""
+    money = Money(unit, currency)
+    told = [*_prices(frames), *_close_outs(frames, money), *_payers(frames, money)]
+    return [*told, *_wealth(frames, money), *_venue(frames, money)]
 
 
 def _prices(frames: dict[str, Frame]) -> list[Line]:

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 PAGE, COLUMN = 7.0, 3.4
 """Widths, inches: a full page's and a column's."""
+DPI = 300
+"""Of PNG files."""
 
 FONTS: dict[str, Any] = {
     "font.family": "STIXGeneral",
@@ -152,9 +154,9 @@ def time_axis(axes: Axes, prices: Frame) -> None:
 
 
 def save(figure: Figure, path: Path, table: Frame) -> Path:
-    """PDF and PNG (300 dpi) without the time they were made at, and the CSV of what is drawn; returns the PDF."""
+    """PDF and PNG without the time they were made at, and the CSV of what is drawn; returns the PDF."""
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
-    figure.savefig(path.with_suffix(".png"), dpi=300, metadata={"Software": None})
+    figure.savefig(path.with_suffix(".png"), dpi=DPI, metadata={"Software": None})
     table.to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
     return path.with_suffix(".pdf")
 

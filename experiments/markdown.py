@@ -23,7 +23,7 @@ def cell(found: Estimate, *, signed: bool = False) -> str:
     width = found.high - found.low
     if math.isnan(width) or not width:
         return _number(found.mean, 2 if found.mean % 1 else 0, signed)
-    digits = min(max(1 - math.floor(math.log10(width)), 0), 4)
+    digits = min(max(1 - math.floor(math.log10(width)), 0), 6)
     mean, low, high = (_number(value, digits, signed) for value in found[1:])
     return f"{mean} ({low} to {high})"
 

@@ -117,7 +117,7 @@ def _cells(field: FieldInfo) -> tuple[str, str, str, str]:
     """Type, default, bounds and meaning of a field."""
     bounds = [_bound(each) for each in field.metadata]
     given = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
-    default = "required" if field.is_required() else _value(given)
+    default = "required" if field.is_required() else spelt(given)
     return (
         _type(field.annotation),
         default,
@@ -155,17 +155,17 @@ def _bound(constraint: Any) -> str:
     return f"matches `{pattern}`" if pattern else ""
 
 
-def _value(value: Any) -> str:
+def spelt(value: Any) -> str:
     """A default as a file would say it; a component by its kind and what it does not leave to its own defaults."""
     if isinstance(value, pydantic.BaseModel):
         names = [name for name in type(value).model_fields if name in value.model_fields_set and name != "kind"]
-        given = ", ".join(f"{name}: {_value(getattr(value, name))}" for name in names)
+        given = ", ".join(f"{name}: {spelt(getattr(value, name))}" for name in names)
         kind = getattr(value, "kind", "")
         return f"{kind or 'defaults'}{' ' * bool(given)}{given}" if kind or not given else given
     if isinstance(value, tuple | list):
-        return "; ".join(map(_value, value)) or "[]"
+        return "; ".join(map(spelt, value)) or "[]"
     if isinstance(value, dict):
-        return "{}" if not value else ", ".join(f"{key}: {_value(item)}" for key, item in value.items())
+        return "{}" if not value else ", ".join(f"{key}: {spelt(item)}" for key, item in value.items())
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return _number(value) if isinstance(value, int | float) else value or "empty"

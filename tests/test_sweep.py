@@ -85,7 +85,8 @@ def faulty(monkeypatch: pytest.MonkeyPatch, fault: Callable[[], object]) -> None
 def test_the_folder_holds_runs_scores_and_what_was_made_of_them(whole: Path) -> None:
     names = {name for name in files(whole) if not name.startswith("runs/")}
     assert names == {
-        *("study.resolved.yaml", "tiny.py", "runs.parquet", "scores.parquet", "report.md", "tables/means.csv"),
+        *("study.resolved.yaml", "tiny.py", "runs.parquet", "scores.parquet", "report.md"),
+        *(f"tables/{name}.{suffix}" for name in ("means", "metrics") for suffix in ("csv", "tex")),
         *(f"figures/low.{suffix}" for suffix in ("pdf", "png", "csv")),
     }
     scores = pd.read_parquet(whole / "scores.parquet")

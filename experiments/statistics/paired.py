@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,11 +132,13 @@ def pairs(values: F8 | B1, reference: F8 | B1, level: float = LEVEL) -> Paired:
     if values.dtype == bool:
         return _shares(np.asarray(values, dtype=np.bool_), np.asarray(reference, dtype=np.bool_), level)
     apart = np.asarray(values, dtype=np.float64) - reference
-    return Paired(*mean(apart, level), _flipped(apart[~np.isnan(apart)]))
+    return Paired(*mean(apart, level), _flipped(apart[~np.isnan(apart)].tobytes()))
 
 
-def _flipped(apart: F8) -> float:
-    """Two-sided p-value of a mean of differences that are symmetric about nil."""
+@lru_cache(maxsize=2**14)
+def _flipped(differences: bytes) -> float:
+    """Two-sided p-value of a mean of differences that are symmetric about nil; worked out once for a sample."""
+    apart = np.frombuffer(differences)
     if apart.size < 2:
         return math.nan
     if not apart.any():

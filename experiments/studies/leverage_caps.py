@@ -26,8 +26,22 @@ HEADLINES = {
 }
 """What is reported: words, and by what figures are multiplied."""
 
-MEASURES = (*HEADLINES, "closed_out", "auctioned", "bad_debt", "system_loss", "open_interest", "leverage")
+WORDS = HEADLINES | {
+    "closed_out": ("closed out, % of open interest", 100),
+    "auctioned": ("auctioned, % of open interest", 100),
+    "bad_debt": ("bad debt, % of open interest", 100),
+    "system_loss": ("system loss (LOSS-4), % of open interest", 100),
+    "open_interest": ("open interest before the shock, lots", 1),
+    "leverage": ("open interest ÷ equity before the shock", 1),
+}
 """What the tables hold."""
+
+CAPTIONS = {
+    "leverage_caps": "ADL, fund take-overs and amplification against the leverage cap, for three elasticities "
+    "of leverage to it; means with 95% intervals.",
+    "estimates": "Every measure at every cap and elasticity.",
+    "differences": "Paired change from the next lower cap, on the same draws.",
+}
 
 PANELS = {
     "deleveraged": ("ADL (% of open interest)", 100),
@@ -57,7 +71,7 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every setting, and its paired change from each cap to the next."""
-    return {"estimates": summarise(runs, BY, MEASURES), "differences": steps_along(runs, "cap", BY[:1], MEASURES)}
+    return {"estimates": summarise(runs, BY, list(WORDS)), "differences": steps_along(runs, "cap", BY[:1], list(WORDS))}
 
 
 def report(runs: pd.DataFrame) -> str:

@@ -18,13 +18,21 @@ from experiments.studies.shocks import perpetual
 from sim.metrics.cascades import Frames
 from sim.metrics.overview import OWN_MARGIN, who_paid
 
-COUNTS = {
+WORDS = {
     "closed_out": ("closed out at least once, % of participants", 100),
     "at_open": ("of them first at an open, %", 100),
     "close_outs": ("close-outs", 1),
     "deleveraged": ("ADL, % of mean open interest", 100),
 }
 """What is reported of a whole run: words, and by what figures are multiplied."""
+
+CAPTIONS = {
+    "real_crash": "The index, and participants closed out so far by leverage cap, a panel for each elasticity "
+    "of leverage to the cap; means with 95% intervals.",
+    "estimates": "Totals of a run at every cap and elasticity.",
+    "differences": "Paired change from the next lower cap, on the same draws.",
+    "days": "Closed out so far, that day, and that day at the open, as shares of participants.",
+}
 
 MONEY = 1e-3  # reports are in thousands
 
@@ -60,7 +68,7 @@ def _of(frames: Frames, steps: "pd.Index[int]") -> Frames:
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Totals of a run, their paired change from each cap to the next, and the cumulative share by day."""
-    totals, sums = _totals(runs), [*COUNTS, *_borne(runs)]
+    totals, sums = _totals(runs), [*WORDS, *_borne(runs)]
     days = _cumulative(runs)
     return {
         "estimates": summarise(totals, BY, sums),
@@ -96,7 +104,7 @@ def _cumulative(runs: pd.DataFrame) -> pd.DataFrame:
 def report(runs: pd.DataFrame) -> str:
     """Totals with intervals, caps across; then the days on which most were closed out."""
     made = tables(runs)
-    words = COUNTS | {name: (f"borne by {_layer(name)}, thousands", MONEY) for name in _borne(runs)}
+    words = WORDS | {name: (f"borne by {_layer(name)}, thousands", MONEY) for name in _borne(runs)}
     lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *grid(made["estimates"], words)]
     return "\n".join([*lines, "", *_worst_days(runs, made["days"])])
 

@@ -22,7 +22,7 @@ from sim.metrics.toll import toll
 SETTLED = 10_800.0
 """Seconds after which the calm is counted: people enter in the first two hours."""
 
-MEASURES = {
+WORDS = {
     "volatility": ("calm: volatility of mark ÷ of x", 1.0),
     "spread": ("calm: median spread, bp", 1e4),
     "basis": ("calm: largest basis, bp", 1e4),
@@ -36,6 +36,12 @@ MEASURES = {
 }
 """What is compared: words, and by what figures are multiplied."""
 
+CAPTIONS = {
+    "refinement": "Every measure against the length of a step; means with 95% intervals.",
+    "estimates": "Every measure at every length of a step.",
+    "differences": "Each length less the longest: independent samples, with Welch's interval.",
+}
+
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: figures of the calm before the shock and of the shock."""
@@ -47,7 +53,7 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     found = toll(frames, instrument, since)
     figures = calm._asdict() | {"closed_out_calm": calm.closed_out} | found._asdict()
     figures["fall"] = fall(frames, instrument, since) / _fall_outside(steps, instrument, since)
-    return pd.DataFrame({name: [figures[name]] for name in MEASURES})
+    return pd.DataFrame({name: [figures[name]] for name in WORDS})
 
 
 def _fall_outside(steps: pd.DataFrame, instrument: str, since: int) -> float:
@@ -58,7 +64,7 @@ def _fall_outside(steps: pd.DataFrame, instrument: str, since: int) -> float:
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every step, and how far from the longest."""
-    return {"estimates": summarise(runs, ["dt"], list(MEASURES)), "differences": _differences(runs)}
+    return {"estimates": summarise(runs, ["dt"], list(WORDS)), "differences": _differences(runs)}
 
 
 def _differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +75,7 @@ def _differences(runs: pd.DataFrame) -> pd.DataFrame:
         (dt, longest, name, *difference(samples[dt][name].to_numpy(float), samples[longest][name].to_numpy(float)))
         for dt in samples
         if dt != longest
-        for name in MEASURES
+        for name in WORDS
     ]
     return pd.DataFrame(rows, columns=["dt", "versus", "measure", *Estimate._fields])
 
@@ -79,7 +85,7 @@ def report(runs: pd.DataFrame) -> str:
     made, lengths = tables(runs), sorted(runs["dt"].unique(), reverse=True)
     lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals; differences of independent samples.", ""]
     lines += header(["", *(f"{dt:g} s" for dt in lengths), *(f"{dt:g} less {lengths[0]:g} s" for dt in lengths[1:])])
-    for name, (told, factor) in MEASURES.items():
+    for name, (told, factor) in WORDS.items():
         cells = [cell(found.times(factor)) for found in _of(made["estimates"], name)]
         apart = [cell(found.times(factor), signed=True) for found in _of(made["differences"], name)]
         lines.append(row([told, *cells, *apart]))
@@ -94,10 +100,10 @@ def _of(table: pd.DataFrame, name: str) -> list[Estimate]:
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``refinement``: every measure against the length of a step."""
-    table = summarise(runs, ["dt"], list(MEASURES))
+    table = summarise(runs, ["dt"], list(WORDS))
     with style():
         figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
-        for axes, (name, (told, factor)) in zip(figure.subplots(2, 5).flat, MEASURES.items(), strict=True):
+        for axes, (name, (told, factor)) in zip(figure.subplots(2, 5).flat, WORDS.items(), strict=True):
             _panel(axes, table[table["measure"] == name], told, factor)
         figure.supxlabel("Length of a step (s)", fontsize="medium")
         save(figure, folder / "refinement", table)

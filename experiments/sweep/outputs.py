@@ -9,6 +9,9 @@ from typing import Any
 import pandas as pd
 
 from experiments import provenance, store
+from experiments.paper import measured
+from experiments.paper.tables import Words
+from experiments.paper.tables import write as write_tables
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import Results
 from experiments.sweep.study import module_of
@@ -19,13 +22,15 @@ MANIFEST = "manifest.json"
 
 
 def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
-    """Tables as CSV, figures, ``report.md``; returns the report.
+    """Tables as CSV and LaTeX, figures, ``report.md``; returns the report.
 
     Raises:
         ConfigError: the module makes no table or figure of a name that the study promises.
     """
     module = module_of(study.module)
-    results.put("tables", lambda folder: _tables(module.tables(scores), folder))
+    axes = [*(axis.name for axis in study.axes), *(["role"] if "role" in scores else [])]
+    made_of = module.tables(scores) | measured.tables(scores, axes, study.metrics, measured.Asked())
+    results.put("tables", lambda folder: _tables(made_of, folder, Words.of(module), study.name))
     results.put("figures", lambda folder: _figures(module, scores, folder))
     report = module.report(scores)
     results.put("report.md", lambda path: path.write_text(report + "\n", encoding="utf-8"))
@@ -39,10 +44,9 @@ def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
     return report
 
 
-def _tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+def _tables(tables: dict[str, pd.DataFrame], folder: Path, words: Words, of: str) -> None:
     folder.mkdir()
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    write_tables(tables, folder, words, of)
 
 
 def _figures(module: Any, scores: pd.DataFrame, folder: Path) -> None:

@@ -1,0 +1,102 @@
+"""The commands ``deleverage figures``, ``deleverage tables`` and ``deleverage report``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from experiments.paper.making import Made
+
+BAD_INPUT = 2
+
+Folder = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of deleverage sweep, or of deleverage run.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write to; default the result's own.")]
+
+app = typer.Typer()
+
+
+@app.command()
+def figures(results: Folder, *, out: Out = None) -> None:
+    """Draw all figures of a result again: PDF, PNG and CSV."""
+    with _answering():
+        from experiments.paper import making
+        from experiments.paper.opened import opened
+
+        result = opened(results)
+        _tell(making.make_figures(result, _place(out, results)))
+
+
+@app.command()
+def tables(
+    results: Folder,
+    *,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Column of the scores; default those the study names.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(metavar="AXIS=VALUE", help="Also paired differences of the metrics from this setting.")
+    ] = "",
+    precision: Annotated[
+        float, typer.Option(min=1e-6, max=1, help="Half-width to reckon further replications for, of the figure.")
+    ] = 0.1,
+    out: Out = None,
+) -> None:
+    """Write all tables of a result again: tidy CSV, and LaTeX with n and intervals."""
+    with _answering():
+        from experiments.paper import making
+        from experiments.paper.measured import Asked
+        from experiments.paper.opened import opened
+
+        result = opened(results)
+        asked = Asked(metric or (), against, precision)
+        _tell(making.make_tables(result, _place(out, results), asked))
+
+
+@app.command()
+def report(results: Folder, *, out: Out = None) -> None:
+    """Write a result's report, one HTML file that needs no other, after its figures and tables."""
+    with _answering():
+        from experiments.paper import making
+        from experiments.paper.opened import opened
+
+        result = opened(results)
+        _tell(making.make_report(result, _place(out, results)))
+
+
+def _place(out: Path | None, results: Path) -> Path:
+    from sim.errors import OutputError
+
+    place = out or results
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{place}: cannot be written ({error.strerror}), choose another with --out") from error
+    return place
+
+
+def _tell(made: "Made") -> None:
+    for path in made.paths:
+        typer.echo(path)
+    for line in made.problems:
+        typer.echo(line, err=True)
+    if made.problems:
+        raise typer.Exit(BAD_INPUT)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Bad input is told in a line and leaves with its code."""
+    from sim.errors import DeleverageError
+
+    try:
+        yield
+    except DeleverageError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    except OSError as error:
+        told = f"{error.filename}: cannot be written ({error.strerror}), choose another folder with --out"
+        typer.echo(told, err=True)
+        raise typer.Exit(BAD_INPUT) from error

@@ -1,0 +1,35 @@
+"""All figures of a result, drawn again from its files."""
+
+from pathlib import Path
+
+from experiments.figures import FIGURES
+from experiments.paper.opened import MissingFrameError, RunResult, StudyResult
+
+
+def draw(result: RunResult | StudyResult, folder: Path) -> list[str]:
+    """PDF, PNG and CSV of every figure; the same bytes each time.
+
+    Args:
+        result: of one run or of a study.
+        folder: existing.
+
+    Returns:
+        What could not be drawn, a line each.
+    """
+    if isinstance(result, RunResult):
+        return _run(result, folder)
+    result.module.figures(result.scores, folder)
+    return []
+
+
+def _run(result: RunResult, folder: Path) -> list[str]:
+    problems = []
+    if not len(result.frames.get("steps", ())):
+        return [f"{result.folder}: no step was recorded, figures need some, make the run again"]
+    numeraire = result.config.assets[0]
+    for name, figure in FIGURES.items():
+        try:
+            figure(result.frames, folder, unit=10**numeraire.decimals, currency=numeraire.name)
+        except MissingFrameError as error:
+            problems.append(f"figures/{name}: not drawn, {error}")
+    return problems

@@ -1,0 +1,91 @@
+"""Tables as LaTeX in booktabs, for any engine: what is not ASCII is written as a command."""
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+LONGEST = 40
+"""Rows that fit on a page; more of them are a longtable."""
+
+SYMBOLS = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{DIVISION SIGN}": r"$\div$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    "\N{ALMOST EQUAL TO}": r"$\approx$",
+    "\N{INFINITY}": r"$\infty$",
+    "\N{VULGAR FRACTION ONE HALF}": r"$\frac{1}{2}$",
+    "\N{SUPERSCRIPT TWO}": "$^2$",
+    "\N{HORIZONTAL ELLIPSIS}": r"\dots{}",
+    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
+    "\N{NO-BREAK SPACE}": "~",
+}
+SMALL = (
+    "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi "
+    "rho sigma tau upsilon varphi chi psi omega"
+)
+GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψω", SMALL.split(), strict=True))
+LARGE = ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"]
+GREEK |= dict(zip("ΓΔΘΛΞΠΣΦΨΩ", LARGE, strict=True))
+SYMBOLS |= {letter: f"$\\{name}$" for letter, name in GREEK.items()}
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is; accented letters are left to its UTF-8."""
+    return "".join(SYMBOLS.get(letter, letter) for letter in text)
+
+
+def tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """The bare table, for a float of one's own.
+
+    Args:
+        columns: headings.
+        rows: cells as text.
+        right: whether a column is set to the right, as figures are.
+    """
+    lines = [rf"\begin{{tabular}}{{{_places(right)}}}", r"\toprule", _row(columns), r"\midrule"]
+    return "\n".join([*lines, *map(_row, rows), r"\bottomrule", r"\end{tabular}", ""])
+
+
+def table(shown: pd.DataFrame, *, caption: str, label: str) -> str:
+    """A float with caption and label; a longtable where it would not fit on a page. Needs ``booktabs``, ``longtable``.
+
+    Args:
+        shown: cells as text, see ``tables.shown``; columns of figures are found by what they hold.
+        caption: plain text.
+        label: for references.
+    """
+    right, rows = [of_figures(shown[name]) for name in shown], shown.to_numpy().tolist()
+    title = rf"\caption{{{escaped(caption)}}}\label{{tab:{label}}}"
+    if len(rows) <= LONGEST:
+        inner = tabular(list(shown.columns), rows, right)
+        return "\n".join([r"\begin{table}", r"\centering", title, inner.rstrip("\n"), r"\end{table}", ""])
+    head = [rf"\begin{{longtable}}{{{_places(right)}}}", rf"{title}\\"]
+    names = [r"\toprule", _row(list(shown.columns)), r"\midrule"]
+    parts = [*head, *names, r"\endfirsthead", *names, r"\endhead", r"\bottomrule", r"\endfoot"]
+    return "\n".join([*parts, *map(_row, rows), r"\end{longtable}", ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(map(escaped, cells)) + r" \\"
+
+
+def _places(right: Sequence[bool]) -> str:
+    return "".join("r" if each else "l" for each in right)
+
+
+def of_figures(column: "pd.Series[str]") -> bool:
+    """Whether every cell that holds anything begins as a number does."""
+    told = [text for text in column if text not in ("", "none")]
+    return bool(told) and all(re.match(r"[<+\N{MINUS SIGN}]?\d", text) for text in told)

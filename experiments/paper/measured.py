@@ -1,0 +1,94 @@
+"""Tables of any metric of a study: at every setting, against a reference, and how well it is known."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from experiments.statistics import Estimate, achieved, against, further, holm, summarise
+from experiments.statistics.paired import is_truth
+from sim.errors import ConfigError, not_one_of
+
+PRECISION = 0.1
+"""Half-width asked for by default, relative to the figure."""
+
+
+class Asked(NamedTuple):
+    """Which tables of metrics a user wants."""
+
+    metrics: Sequence[str] = ()  # none = those the study names
+    reference: str = ""  # AXIS=VALUE that others are held against; none = no comparison
+    precision: float = PRECISION
+
+
+def tables(scores: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str], asked: Asked) -> dict[str, pd.DataFrame]:
+    """``metrics`` of the study and ``asked`` for by the user at every setting, with precision; ``against`` a reference.
+
+    Args:
+        scores: one row for each setting and seed.
+        axes: columns that make a setting.
+        metrics: those the study names.
+        asked: what the user wants.
+
+    Raises:
+        ConfigError: an unknown metric or axis, a reference that no run has, or runs with several rows each.
+    """
+    chosen = list(asked.metrics or metrics)
+    _check(scores, axes, [*metrics, *chosen])
+    if scores.duplicated([*axes, "seed"]).any():
+        if not asked.metrics and not asked.reference:
+            return {}
+        raise ConfigError(["--metric: runs have several rows each, see the study's own tables of them"])
+    named = {"metrics": metrics, "asked": asked.metrics}
+    made = {
+        name: known(summarise(scores, axes, columns), scores, asked.precision)
+        for name, columns in named.items()
+        if columns
+    }
+    if asked.reference and chosen:
+        axis, value = _reference(scores, axes, asked.reference)
+        others = [name for name in axes if name != axis]
+        compared = against(scores, axis, value, others, chosen)
+        made["against"] = holm(compared, ["measure"])
+    return made
+
+
+def known(table: pd.DataFrame, scores: pd.DataFrame, precision: float) -> pd.DataFrame:
+    """A table of estimates with half-width, its relation to the figure, and replications still to make for a precision.
+
+    A probability is asked for to within the precision itself, anything else relative to its size.
+    """
+    rows = []
+    for _, line in table.iterrows():
+        found = Estimate(int(line["n"]), *(float(line[name]) for name in ("mean", "low", "high")))
+        share = is_truth(scores[line["measure"]])
+        wanted = precision if share else precision * abs(found.mean)
+        more = further(found, wanted, share=share) if wanted > 0 else None
+        reached = achieved(found)
+        relative = reached.relative if math.isfinite(reached.relative) else math.nan
+        rows.append((reached.half, relative, math.nan if more is None else float(more)))
+    return table.assign(**dict(zip(("half", "relative", "further"), zip(*rows, strict=True), strict=True)))
+
+
+def _check(scores: pd.DataFrame, axes: Sequence[str], chosen: Sequence[str]) -> None:
+    numbers = scores.select_dtypes(["number", "bool"]).columns
+    told = [name for name in numbers.astype(str) if name not in (*axes, "seed")]
+    problems = [f"--metric: {not_one_of(name, told)}" for name in chosen if name not in told]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _reference(scores: pd.DataFrame, axes: Sequence[str], text: str) -> tuple[str, object]:
+    """An axis and one of its values, from ``AXIS=VALUE``."""
+    axis, _, value = text.partition("=")
+    if axis not in axes:
+        raise ConfigError([f"--against: {not_one_of(axis, axes)}"])
+    found = {_told(each): each for each in scores[axis].unique()}
+    if value not in found:
+        raise ConfigError([f"--against: {axis}: {not_one_of(value, found)}"])
+    return axis, found[value]
+
+
+def _told(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,234 @@
+"""The report: one HTML file that needs nothing else. Question, findings, figures, tables, and where all came from."""
+
+import base64
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import pandas as pd
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+from experiments import closing, provenance
+from experiments.config import RunConfig
+from experiments.figures import FIGURES
+from experiments.figures_style import DPI, PAGE
+from experiments.paper import settings
+from experiments.paper.latex import of_figures
+from experiments.paper.opened import MissingFrameError, RunResult, StudyResult, base_of
+from experiments.paper.tables import Words, plain, shown
+from experiments.parameters import BEGIN
+
+TEMPLATE = Path(__file__).with_name("page.html")
+MODEL = provenance.ROOT / "sim" / "README.md"
+"""The model's description by the ODD protocol."""
+UNFOLDED = 24
+"""Rows that a table has at most to stand open on the page."""
+
+
+class Figure(NamedTuple):
+    """A picture on the page."""
+
+    name: str
+    caption: str
+    data: str  # URI
+    width: float  # % of the page; a page's figures fill it
+
+
+class Table(NamedTuple):
+    """A table on the page."""
+
+    name: str
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+    right: list[bool]
+
+    @property
+    def folded(self) -> bool:
+        """Whether it is too long to stand open."""
+        return len(self.rows) > UNFOLDED
+
+
+class Page(NamedTuple):
+    """What the template is filled with."""
+
+    title: str
+    question: str
+    findings: Markup  # or the closing table of a run
+    figures: list[Figure]
+    tables: list[Table]
+    missing: list[Sequence[str]]  # runs that are not complete: setting, status, error
+    problems: Sequence[str]  # files that could not be read
+    origin: list[tuple[str, str]]
+    parameters: Table | None
+    varied: list[tuple[str, str]]  # axes and their values
+    model: Markup
+
+
+def write(page: Page, path: Path) -> None:
+    """The HTML; nothing of it depends on when it is made."""
+    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
+    environment = jinja2.Environment(autoescape=True, **options)
+    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page._asdict())
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str) -> Page:
+    """A study's page.
+
+    Args:
+        result: the study.
+        drawn: folder of its figures.
+        tables: tidy, by name.
+        report: Markdown, findings first.
+    """
+    words, base = Words.of(result.module), base_of(result)
+    return Page(
+        title=result.study.name.replace("_", " ").capitalize(),
+        question=result.study.description,
+        findings=rendered(report),
+        figures=[_figure(path, words.caption(path.stem)) for path in sorted(drawn.glob("*.png"))],
+        tables=[_table(name, words.caption(name), shown(table, words)) for name, table in tables.items()],
+        missing=_missing(result),
+        problems=result.problems,
+        origin=[("Replications", f"{result.scores['seed'].nunique():,}"), *_origin(result.about)],
+        parameters=None if base is None else _parameters(base),
+        varied=[(axis.name, _values(result.scores[axis.name])) for axis in result.study.axes],
+        model=model(),
+    )
+
+
+def of_run(result: RunResult, drawn: Path, problems: Sequence[str]) -> Page:
+    """One run's page; args as of ``of_study``, and what could not be drawn."""
+    captions = {name: (draw.__doc__ or name).strip().splitlines()[0] for name, draw in FIGURES.items()}
+    return Page(
+        title=result.config.name,
+        question=result.config.description,
+        findings=_closing(result),
+        figures=[_figure(path, captions[name]) for name in FIGURES if (path := drawn / f"{name}.png").is_file()],
+        tables=[],
+        missing=[],
+        problems=[*result.problems, *problems],
+        origin=[("Seed", str(result.config.seed)), *_origin(result.about)],
+        parameters=_parameters(result.config),
+        varied=[],
+        model=model(),
+    )
+
+
+def model() -> Markup:
+    """The ODD text, its list of all parameters apart."""
+    text = MODEL.read_text(encoding="utf-8").split(BEGIN)[0]
+    return rendered(text.split("\n", 1)[1], below=1)
+
+
+def rendered(text: str, below: int = 1) -> Markup:
+    """Markdown as HTML. Links that lead to files beside the page are text: the page stands alone.
+
+    Args:
+        text: Markdown; raw HTML in it is shown as it is.
+        below: levels that headings go down by.
+    """
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + below, 6)}"
+        if token.children:
+            token.children = _unlinked(token.children)
+    return Markup(reader.renderer.render(tokens, reader.options, {}))
+
+
+def _unlinked(children: list[Token]) -> list[Token]:
+    kept, open_links = [], []
+    for token in children:
+        if token.type == "link_open":
+            open_links.append(str(token.attrs.get("href", "")).startswith(("http://", "https://")))
+        if token.type == "image" or (token.type in ("link_open", "link_close") and not open_links[-1]):
+            dropped = True
+        else:
+            dropped = False
+        if token.type == "link_close":
+            open_links.pop()
+        if not dropped:
+            kept.append(token)
+    return kept
+
+
+def _closing(result: RunResult) -> Markup:
+    """The closing table, as far as the frames are there."""
+    numeraire = result.config.assets[0]
+    try:
+        told = closing.lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+    except MissingFrameError as error:
+        return Markup("<p>No closing table: {}.</p>").format(error)
+    rows = Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>\n").format(*line) for line in told)
+    return Markup('<table class="closing">\n{}</table>').format(rows)
+
+
+def _figure(path: Path, caption: str) -> Figure:
+    held = path.read_bytes()
+    (pixels,) = struct.unpack(">I", held[16:20])  # of a PNG's header
+    width = min(round(100 * pixels / DPI / PAGE, 1), 100.0)
+    return Figure(path.stem, caption, "data:image/png;base64," + base64.b64encode(held).decode(), width)
+
+
+def _table(name: str, caption: str, table: pd.DataFrame) -> Table:
+    right = [of_figures(table[column]) for column in table]
+    return Table(name, caption, list(table.columns), table.to_numpy().tolist(), right)
+
+
+def _parameters(config: RunConfig) -> Table:
+    return _table("parameters", f"Parameters of {config.name}", settings.table(config))
+
+
+def _missing(result: StudyResult) -> list[Sequence[str]]:
+    if "status" not in result.runs:
+        return []
+    lost = result.runs[result.runs["status"] != "complete"]
+    names = [axis.name for axis in result.study.axes]
+    return [
+        (
+            ", ".join(f"{name} {plain(line[name])}" for name in (*names, "seed", "role")),
+            line["status"],
+            line["error"] or "",
+        )
+        for _, line in lost.iterrows()
+    ]
+
+
+def _values(column: "pd.Series[Any]") -> str:
+    values = column.unique().tolist()
+    if len(values) > UNFOLDED:
+        return f"{len(values)} values from {min(values):g} to {max(values):g}"
+    return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
+
+
+def _origin(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a manifest says, in the words of a reader; what it does not know is left out."""
+    git = about.get("git") or {}
+    told = {
+        "Version": about.get("version"),
+        "Commit": f"{git['commit']}{', with changes not committed' * bool(git['dirty'])}" if git else None,
+        "Command": " ".join(about.get("command", ())),
+        "Configuration": about.get("config_hash"),
+        "Runs": _pairs(about.get("runs")),
+        "Status": about.get("status"),
+        "Root seed": about.get("root_seed"),
+        "Data": _pairs(about.get("data")),
+        "Python": about.get("python"),
+        "Packages": _pairs(about.get("packages")),
+        "Platform": about.get("platform"),
+        "Threads": _pairs(about.get("threads")),
+        "Time (s)": about.get("elapsed_s"),
+        "Peak memory (MB)": about.get("peak_memory_mb"),
+    }
+    return [(name, str(value)) for name, value in told.items() if value not in (None, "")]
+
+
+def _pairs(value: Any) -> str:
+    return ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else str(value or "")

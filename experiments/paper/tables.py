@@ -1,0 +1,112 @@
+"""Tidy tables as readers get them: figures with intervals in one cell, words for names; as CSV and LaTeX."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from experiments.markdown import cell
+from experiments.paper import latex
+from experiments.statistics import Estimate
+
+INTERVAL = ["mean", "low", "high"]
+CROSSING = ["axis", "level", "told", "p_monotone", "seeds"]
+"""What a reader wants of a table of ``thresholds``, which has the whole sentence in ``told``."""
+
+NAMES = {"p_holm": "p (Holm)", "p_monotone": "p (monotone)", "told": "crossing", "half": "half-width", "versus": "less"}
+NONE = "none"
+
+
+class Words(NamedTuple):
+    """What a study's module calls things; a table or figure without a caption goes by its name."""
+
+    measures: Mapping[str, tuple[str, float]] = {}  # words, and by what its figures are multiplied
+    captions: Mapping[str, str] = {}  # by name of table or figure
+
+    @classmethod
+    def of(cls, module: Any) -> "Words":
+        """``WORDS`` and ``CAPTIONS`` of a module that has them."""
+        held = vars(module)
+        return cls(held.get("WORDS", {}), held.get("CAPTIONS", {}))
+
+    def caption(self, name: str) -> str:
+        """Of a table or figure."""
+        return self.captions.get(name, name.replace("_", " ").capitalize())
+
+
+def shown(table: pd.DataFrame, words: Words | None = None) -> pd.DataFrame:
+    """A tidy table as text: mean and interval in one cell, n beside it, p-values to three places.
+
+    Args:
+        table: tidy; figures with intervals have the columns mean, low, high.
+        words: for names in the column ``measure``.
+    """
+    words = words or Words()
+    if "told" in table:
+        table = table[[*table.columns[: table.columns.get_loc("axis")], *(n for n in CROSSING if n in table)]]
+    columns: dict[str, Any] = {}
+    for name in table.columns.astype(str):
+        if name == "mean" and set(INTERVAL) <= set(table.columns):
+            columns["mean (95% interval)"] = _intervals(table, words)
+        elif name == "measure":
+            columns["measure"] = [words.measures.get(each, (each.replace("_", " "), 1.0))[0] for each in table[name]]
+        elif name not in INTERVAL or not set(INTERVAL) <= set(table.columns):
+            columns[_heading(name, words)] = [plain(each, name) for each in table[name]]
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _heading(name: str, words: Words) -> str:
+    return NAMES.get(name) or words.measures.get(name, (name.replace("_", " "), 1.0))[0]
+
+
+def _intervals(table: pd.DataFrame, words: Words) -> list[str]:
+    factors = [words.measures.get(str(each), ("", 1.0))[1] for each in table.get("measure", [""] * len(table))]
+    counts = table["n"] if "n" in table else [0] * len(table)
+    figures = zip(counts, *(table[name] for name in INTERVAL), strict=True)
+    signed = "versus" in table
+    return [cell(Estimate(*each).times(factor), signed=signed) for each, factor in zip(figures, factors, strict=True)]
+
+
+def plain(value: Any, name: str = "") -> str:
+    """One value as text.
+
+    Args:
+        value: of a tidy table.
+        name: of its column; p-values have three places.
+    """
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NONE
+    if name in ("p", "p_holm", "p_monotone"):
+        return "<0.001" if value < 0.001 else f"{value:.3f}"
+    if isinstance(value, int | np.integer) or (math.isfinite(value) and value == int(value) and abs(value) < 1e15):
+        return f"{int(value):,}".replace("-", "\N{MINUS SIGN}")
+    text = "\N{INFINITY}" if math.isinf(value) else f"{abs(value):.4g}"
+    return "\N{MINUS SIGN}" * (value < 0) + text
+
+
+def write(tables: Mapping[str, pd.DataFrame], folder: Path, words: Words, of: str) -> list[Path]:
+    """Every table as CSV (tidy, all digits) and LaTeX (booktabs); returns the files.
+
+    Args:
+        tables: tidy, by name.
+        folder: existing.
+        words: of the study's module.
+        of: what they are of, told in labels.
+    """
+    made: list[Path] = []
+    for name, table in tables.items():
+        paths = folder / f"{name}.csv", folder / f"{name}.tex"
+        table.to_csv(paths[0], index=False, lineterminator="\n")
+        text = latex.table(shown(table, words), caption=words.caption(name), label=f"{of}:{name}")
+        paths[1].write_text(text, encoding="utf-8")
+        made += paths
+    return made
