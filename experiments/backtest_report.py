@@ -10,6 +10,7 @@ import pandas as pd
 
 from experiments import provenance, store
 from experiments.backtest import Judged
+from experiments.paper.latex import tabular
 from experiments.series import Series
 
 Times = np.ndarray[Any, np.dtype[Any]]
@@ -59,9 +60,7 @@ def latex(judged: Sequence[Judged]) -> str:
 
 def booktabs(rows: Sequence[Sequence[str]]) -> str:
     """A LaTeX table of which the first row is the head."""
-    lines = [" & ".join(_escaped(cell) for cell in row) + r" \\" for row in rows]
-    head = rf"\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}"
-    return "\n".join([head, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
+    return tabular(rows[0], rows[1:], [False, *[True] * (len(rows[0]) - 1)])
 
 
 def _rows(judged: Sequence[Judged]) -> list[list[str]]:
@@ -143,7 +142,3 @@ def _cell(judged: Judged, key: str) -> str:
     if key.startswith(SHARES):
         return f"{100 * value:.2f}%"
     return value if isinstance(value, str) else f"{value:.2f}"
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("%", r"\%").replace("_", r"\_").replace("@", "at ")

@@ -166,8 +166,8 @@ def test_metrics_with_precision_and_against_a_reference(study: Path) -> None:
     assert found.exit_code == 0, found.output
     table = pd.read_csv(study / "tables" / "asked.csv").set_index(["elasticity", "cap", "measure"])
     line = table.loc[1.0, 50.0, "deleveraged"]
-    assert line["half"] == pytest.approx((line["high"] - line["low"]) / 2)
-    assert line["relative"] == pytest.approx(line["half"] / line["mean"])
+    assert line["half_width"] == pytest.approx((line["high"] - line["low"]) / 2)
+    assert line["relative"] == pytest.approx(line["half_width"] / line["mean"])
     assert table.loc[1.0, 50.0, "any_deleveraged"]["further"] == 11, "of none in 5, z² / .2 - z² = 15.4 in all"
     compared = pd.read_csv(study / "tables" / "against.csv")
     assert compared["cap"].unique().tolist() == [50, 100]
@@ -268,6 +268,13 @@ def test_cells_of_a_table() -> None:
         "\N{MINUS SIGN}\N{INFINITY}",
         "2008-10-13",
     ]
+
+
+def test_what_a_sentence_says_has_no_columns_of_its_own() -> None:
+    frame = pd.DataFrame({"engine": ["a"], "half_at": [1.5], "half_low": [1.2], "half_verdict": ["reached"]})
+    frame = frame.assign(half=["1.5 (1.2 to 1.7)"], half_p_monotone=[0.4], other_low=[1.0])
+    found = shown(frame, Words({"half": ("κ* where P = ½", 1)}))
+    assert list(found.columns) == ["engine", "κ* where P = ½", "half p monotone", "other low"]
 
 
 def test_latex_is_booktabs_and_says_what_it_means() -> None:

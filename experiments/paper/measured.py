@@ -68,7 +68,7 @@ def known(table: pd.DataFrame, scores: pd.DataFrame, precision: float) -> pd.Dat
         reached = achieved(found)
         relative = reached.relative if math.isfinite(reached.relative) else math.nan
         rows.append((reached.half, relative, math.nan if more is None else float(more)))
-    return table.assign(**dict(zip(("half", "relative", "further"), zip(*rows, strict=True), strict=True)))
+    return table.assign(**dict(zip(("half_width", "relative", "further"), zip(*rows, strict=True), strict=True)))
 
 
 def _check(scores: pd.DataFrame, axes: Sequence[str], chosen: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame
     return Page(
         title=result.study.name.replace("_", " ").capitalize(),
         question=result.study.description,
-        findings=rendered(report),
+        findings=rendered(report.removeprefix("## Findings\n")),
         figures=[_figure(path, words.caption(path.stem)) for path in sorted(drawn.glob("*.png"))],
         tables=[_table(name, words.caption(name), shown(table, words)) for name, table in tables.items()],
         missing=_missing(result),

@@ -16,7 +16,10 @@ INTERVAL = ["mean", "low", "high"]
 CROSSING = ["axis", "level", "told", "p_monotone", "seeds"]
 """What a reader wants of a table of ``thresholds``, which has the whole sentence in ``told``."""
 
-NAMES = {"p_holm": "p (Holm)", "p_monotone": "p (monotone)", "told": "crossing", "half": "half-width", "versus": "less"}
+PARTS = ("at", "low", "high", "below", "above", "verdict")
+"""Ends of names that a crossing's parts go by, beside a column that says it in words."""
+
+NAMES = {"p_holm": "p (Holm)", "p_monotone": "p (monotone)", "told": "crossing", "versus": "less"}
 NONE = "none"
 
 
@@ -42,11 +45,12 @@ def shown(table: pd.DataFrame, words: Words | None = None) -> pd.DataFrame:
 
     Args:
         table: tidy; figures with intervals have the columns mean, low, high.
-        words: for names in the column ``measure``.
+        words: for names in the column ``measure``, and of columns.
     """
     words = words or Words()
     if "told" in table:
         table = table[[*table.columns[: table.columns.get_loc("axis")], *(n for n in CROSSING if n in table)]]
+    table = table.drop(columns=[name for name in table.columns if _is_said(name, table)])
     columns: dict[str, Any] = {}
     for name in table.columns.astype(str):
         if name == "mean" and set(INTERVAL) <= set(table.columns):
@@ -58,8 +62,14 @@ def shown(table: pd.DataFrame, words: Words | None = None) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype=object)
 
 
+def _is_said(name: str, table: pd.DataFrame) -> bool:
+    """Whether a column is a part of what another one says in words: ``half_low`` where ``half`` is a sentence."""
+    whole, _, part = name.rpartition("_")
+    return part in PARTS and whole in table and all(isinstance(each, str) for each in table[whole])
+
+
 def _heading(name: str, words: Words) -> str:
-    return NAMES.get(name) or words.measures.get(name, (name.replace("_", " "), 1.0))[0]
+    return words.measures.get(name, (NAMES.get(name, name.replace("_", " ")), 1.0))[0]
 
 
 def _intervals(table: pd.DataFrame, words: Words) -> list[str]:

@@ -56,13 +56,13 @@ class Crossing(NamedTuple):
     def told(self, digits: int = 3) -> str:
         """For a table's cell: ``1.52 (1.41 to 1.7)``, ``not reached in [1, 2]``, or every crossing."""
         if self.verdict == "several":
-            every = ", ".join(f"{at:.{digits}g}" for at in self.crossings)
+            every = ", ".join(_told(at, digits) for at in self.crossings)
             return f"not monotone (p = {self.p_monotone:.2g}): crosses at {every}"
         if self.verdict == "not reached":
             where = "above" if self.side > 0 else "below"
-            within = f"not reached in [{self.first:.{digits}g}, {self.last:.{digits}g}]: {where} it throughout"
+            within = f"not reached in [{_told(self.first, digits)}, {_told(self.last, digits)}]: {where} it throughout"
             return within + (self._interval(digits) if math.isfinite(self.low) or math.isfinite(self.high) else "")
-        return f"{self.at:.{digits}g}{self._interval(digits)}"
+        return f"{_told(self.at, digits)}{self._interval(digits)}"
 
     def _interval(self, digits: int) -> str:
         ends = (self._end(self.low, digits), self._end(self.high, digits))
@@ -70,8 +70,8 @@ class Crossing(NamedTuple):
 
     def _end(self, value: float, digits: int) -> str:
         if math.isinf(value):
-            return f"below {self.first:.{digits}g}" if value < 0 else f"above {self.last:.{digits}g}"
-        return f"{value:.{digits}g}"
+            return f"below {_told(self.first, digits)}" if value < 0 else f"above {_told(self.last, digits)}"
+        return _told(value, digits)
 
 
 def threshold(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> Crossing:
@@ -200,7 +200,7 @@ def _crossed(at: F8, fits: F8, level: float) -> F8:
     rise = np.take_along_axis(fits, np.stack([low, high], axis=-1), axis=-1)
     step = np.where(rise[..., 1] > rise[..., 0], rise[..., 1] - rise[..., 0], 1.0)
     share = np.where(rise[..., 1] > rise[..., 0], (level - rise[..., 0]) / step, 0.5)
-    found = at[low] + share * (at[high] - at[low])
+    found = np.round(at[low] + share * (at[high] - at[low]), 10)
     return np.where((fits > level).all(axis=-1), -np.inf, np.where((fits < level).all(axis=-1), np.inf, found))
 
 
@@ -209,6 +209,10 @@ def _beside(at: F8, crossed: float) -> tuple[float, float]:
     if not math.isfinite(crossed):
         return math.nan, math.nan
     return float(max(at[at < crossed], default=crossed)), float(min(at[at > crossed], default=crossed))
+
+
+def _told(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _crossings(at: F8, means: F8, level: float) -> list[float]:
