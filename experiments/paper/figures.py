@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from experiments.figures import FIGURES
-from experiments.paper.opened import MissingFrameError, RunResult, StudyResult
+from experiments.paper.opened import RunResult, StudyResult
+from sim.errors import DeleverageError
 
 
 def draw(result: RunResult | StudyResult, folder: Path) -> list[str]:
@@ -30,6 +31,6 @@ def _run(result: RunResult, folder: Path) -> list[str]:
     for name, figure in FIGURES.items():
         try:
             figure(result.frames, folder, unit=10**numeraire.decimals, currency=numeraire.name)
-        except MissingFrameError as error:
+        except DeleverageError as error:
             problems.append(f"figures/{name}: not drawn, {error}")
     return problems

@@ -18,9 +18,10 @@ from experiments.figures import FIGURES
 from experiments.figures_style import DPI, PAGE
 from experiments.paper import settings
 from experiments.paper.latex import of_figures
-from experiments.paper.opened import MissingFrameError, RunResult, StudyResult, base_of
+from experiments.paper.opened import RunResult, StudyResult, base_of
 from experiments.paper.tables import Words, plain, shown
 from experiments.parameters import BEGIN
+from sim.errors import DeleverageError
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MODEL = provenance.ROOT / "sim" / "README.md"
@@ -164,7 +165,7 @@ def _closing(result: RunResult) -> Markup:
     numeraire = result.config.assets[0]
     try:
         told = closing.lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
-    except MissingFrameError as error:
+    except DeleverageError as error:
         return Markup("<p>No closing table: {}.</p>").format(error)
     rows = Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>\n").format(*line) for line in told)
     return Markup('<table class="closing">\n{}</table>').format(rows)
