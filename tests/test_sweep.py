@@ -369,6 +369,18 @@ def runs_in(folder: Path) -> int:
     return len(list((folder / "runs").iterdir()))
 
 
+def test_a_report_leaves_everything_as_the_sweep_wrote_it(kept: Path) -> None:
+    """Figures, tables and report are made again to the byte; those of single runs beside them, if asked for."""
+    assert CliRunner().invoke(cli.app, ["report", str(kept)]).exit_code == 0
+    page = (kept / "report.html").read_text(encoding="utf-8")
+    assert "<title>Tiny</title>" in page
+    assert "venues.0.engine.requirement.tiers.0.max_leverage" in page, "every parameter of what all runs start from"
+    run = next((kept / "runs").iterdir())
+    assert CliRunner().invoke(cli.app, ["report", str(run), "--out", str(kept / "one")]).exit_code == 0
+    assert (kept / "one" / "report.html").is_file()
+    assert verified(kept, "--sample", 1).exit_code == 0
+
+
 def test_what_does_not_come_out_again_is_named(kept: Path) -> None:
     steps = next((kept / "runs").glob("*/steps.parquet"))
     steps.write_bytes(b"of another market")

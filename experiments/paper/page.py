@@ -122,8 +122,8 @@ def of_run(result: RunResult, drawn: Path, problems: Sequence[str]) -> Page:
 
 
 def model() -> Markup:
-    """The ODD text, its list of all parameters apart."""
-    text = MODEL.read_text(encoding="utf-8").split(BEGIN)[0]
+    """The ODD text without its last section, the list of all parameters that any run could have."""
+    text = MODEL.read_text(encoding="utf-8").split(BEGIN)[0].rpartition("\n## ")[0]
     return rendered(text.split("\n", 1)[1], below=1)
 
 
