@@ -23,6 +23,9 @@ def cell(found: Estimate, *, signed: bool = False) -> str:
     width = found.high - found.low
     if math.isnan(width) or not width:
         return _number(found.mean, 2 if found.mean % 1 else 0, signed)
+    if math.isinf(width):
+        mean, low, high = (_number(value, 2, signed) for value in found[1:])
+        return f"{mean} ({low} to {high})"
     digits = min(max(1 - math.floor(math.log10(width)), 0), 6)
     mean, low, high = (_number(value, digits, signed) for value in found[1:])
     return f"{mean} ({low} to {high})"
@@ -31,4 +34,4 @@ def cell(found: Estimate, *, signed: bool = False) -> str:
 def _number(value: float, digits: int, signed: bool) -> str:
     shown = round(value, digits) + 0.0  # nil has no sign
     text = f"{shown:+,.{digits}f}" if signed and shown else f"{shown:,.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    return text.replace("-", "\N{MINUS SIGN}").replace("inf", "\N{INFINITY}")

@@ -189,6 +189,7 @@ def test_precision_and_what_it_would_take() -> None:
     assert further(found, 2.5) == 0
     assert further(Estimate(5, 1.0, 1.0, 1.0), 0.1) is None, "equal values tell nothing of their spread"
     assert further(mean(np.array([1.0])), 0.1) is None
+    assert further(Estimate(5, math.inf, 1.0, math.inf), 0.1) is None
     with pytest.raises(ValueError, match="a width must be positive"):
         further(found, 0.0)
 

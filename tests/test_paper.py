@@ -191,6 +191,23 @@ def test_unknown_metrics_and_references_are_named(study: Path, options: list[str
     assert not (study / "tables").exists()
 
 
+def test_metrics_with_runs_missing_and_with_words(study: Path) -> None:
+    """A truth value that some runs lack is a probability of the others; words have no mean."""
+    scores = pd.read_parquet(study / "scores.parquet")
+    happened = scores["any_deleveraged"].astype(object).where(scores["seed"] != 2, None)
+    scores = scores.assign(any_deleveraged=happened, told="word")
+    store.write_frame(scores, study / "scores.parquet", {"version": provenance.version()})
+    resolved = study / "study.resolved.yaml"
+    resolved.write_text(resolved.read_text().replace("metrics: []", "metrics: [any_deleveraged, told]"))
+    assert "any_deleveraged" in resolved.read_text()
+    found = call("tables", study)
+    assert found.exit_code == 0, found.output
+    table = pd.read_csv(study / "tables" / "metrics.csv")
+    assert table["measure"].unique().tolist() == ["any_deleveraged"]
+    assert table["n"].eq(4).all()
+    assert table.set_index(["elasticity", "cap"]).loc[1.0, 100.0]["mean"] == 1
+
+
 def test_a_folder_that_is_no_result(tmp_path: Path, run: Path) -> None:
     for command in ("figures", "tables", "report"):
         assert call(command, tmp_path / "nowhere").exit_code == 2

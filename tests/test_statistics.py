@@ -39,6 +39,15 @@ def test_few_or_equal_values() -> None:
     assert math.isnan(probability(np.empty(0, dtype=bool)).mean)
 
 
+def test_infinite_values_have_no_interval() -> None:
+    found = mean(np.array([1.0, 2.0, math.inf]))
+    assert found.mean == math.inf
+    assert math.isnan(found.low)
+    assert cell(found) == "\N{INFINITY}"
+    assert math.isnan(mean(np.array([-math.inf, math.inf])).mean)
+    assert cell(Estimate(3, 1.0, 0.5, math.inf)) == "1.00 (0.50 to \N{INFINITY})"
+
+
 def test_welch_is_students_where_variances_are_equal() -> None:
     low, high = np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0])
     found = difference(high, low)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from experiments.statistics import Estimate, achieved, against, further, holm, summarise
 from experiments.statistics.paired import is_truth
@@ -34,8 +35,10 @@ def tables(scores: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str], as
     Raises:
         ConfigError: an unknown metric or axis, a reference that no run has, or runs with several rows each.
     """
+    numbers = _numbers(scores, axes)
+    _check(numbers, asked.metrics)
+    metrics = [name for name in metrics if name in numbers]  # a study may name others, words among them
     chosen = list(asked.metrics or metrics)
-    _check(scores, axes, [*metrics, *chosen])
     if scores.duplicated([*axes, "seed"]).any():
         if not asked.metrics and not asked.reference:
             return {}
@@ -71,10 +74,14 @@ def known(table: pd.DataFrame, scores: pd.DataFrame, precision: float) -> pd.Dat
     return table.assign(**dict(zip(("half_width", "relative", "further"), zip(*rows, strict=True), strict=True)))
 
 
-def _check(scores: pd.DataFrame, axes: Sequence[str], chosen: Sequence[str]) -> None:
-    numbers = scores.select_dtypes(["number", "bool"]).columns
-    told = [name for name in numbers.astype(str) if name not in (*axes, "seed")]
-    problems = [f"--metric: {not_one_of(name, told)}" for name in chosen if name not in told]
+def _numbers(scores: pd.DataFrame, axes: Sequence[str]) -> list[str]:
+    """Columns that have a mean: numbers and truth values, some perhaps missing."""
+    names = [str(name) for name in scores if name not in (*axes, "seed")]
+    return [name for name in names if is_numeric_dtype(scores[name]) or is_truth(scores[name])]
+
+
+def _check(numbers: Sequence[str], asked: Sequence[str]) -> None:
+    problems = [f"--metric: {not_one_of(name, numbers)}" for name in asked if name not in numbers]
     if problems:
         raise ConfigError(problems)
 

@@ -16,7 +16,7 @@ RESAMPLES = 9_999
 
 
 class Estimate(NamedTuple):
-    """A figure with its 95% interval; the interval is nan where there are too few values for one."""
+    """A figure with its 95% interval; the interval is nan where there are too few values for one, or infinite ones."""
 
     n: int
     mean: float
@@ -61,8 +61,9 @@ def bca(values: F8, statistic: Callable[..., Any], level: float = LEVEL) -> Esti
     """
     if not values.size:
         return Estimate(0, math.nan, math.nan, math.nan)
-    centre = float(statistic(values, axis=-1))
-    if values.size < 2:
+    with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
+        centre = float(statistic(values, axis=-1))
+    if values.size < 2 or not np.isfinite(values).all():
         return Estimate(values.size, centre, math.nan, math.nan)
     if np.ptp(values) == 0:
         return Estimate(values.size, centre, centre, centre)

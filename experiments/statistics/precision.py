@@ -33,7 +33,7 @@ def further(found: Estimate, half: float, *, share: bool = False) -> int | None:
         share: whether it is a probability.
 
     Returns:
-        0 where it is reached; none where nothing can be said, from one replication or from equal values.
+        0 where it is reached; none where nothing can be said: from one replication, equal values or an infinite one.
 
     Raises:
         ValueError: a width that is not positive.
@@ -45,7 +45,7 @@ def further(found: Estimate, half: float, *, share: bool = False) -> int | None:
         return 0
     if share and found.n:
         return _share(found.mean, half) - found.n
-    return None if math.isnan(now) or not now else math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
+    return None if not math.isfinite(now) or not now else math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
 
 
 def _share(mean: float, half: float) -> int:
