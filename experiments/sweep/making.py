@@ -1,5 +1,6 @@
 """Makes runs, each in a folder that is there whole or not at all, and scores them from what the folders hold."""
 
+import gc
 import hashlib
 import json
 import os
@@ -114,14 +115,16 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
     if {name: each.digest for name, each in bars.items()} != spec.data:
         raise DataError(f"{config.name}: its data changed while the sweep ran, run the sweep again")
     market = finished(config, bars, limit)
-    frames = market.recorder.frames()
+    frames, totals = market.recorder.frames(), market.recorder.summary()
+    del market
+    gc.collect()  # its agents and it hold one another; few objects with much memory, which Python would let pile up
     draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     for name, frame in frames.items():
         store.write_frame(frame, draft / f"{name}.parquet", {"config_hash": spec.hash, "version": provenance.version()})
     summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
-    summary |= {"totals": market.recorder.summary(), "sha256": digests(draft)}
+    summary |= {"totals": totals, "sha256": digests(draft)}
     store.write_json(summary, draft / SUMMARY)
     try:
         os.rename(draft, final)

@@ -1,5 +1,6 @@
 """A worker's way in. Nothing at the top may import numpy or a registry: pins and plugins come first."""
 
+import gc
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ def perform(order: Order) -> list[Result]:
     from experiments.sweep import making
 
     making.check(place)
+    if place.pinned and not gc.get_freeze_count():
+        gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
     results = []
     for job in order.jobs:
         if os.getppid() != parent:
