@@ -23,8 +23,10 @@ class DeathError(Exception):
 class Pool(Protocol):
     """Workers that take orders."""
 
-    slots: int
-    """Orders done at a time."""
+    @property
+    def slots(self) -> int:
+        """Orders done at a time."""
+        ...
 
     def submit(self, order: Order) -> "Future[list[Result]]":
         """Begin an order."""
@@ -50,7 +52,7 @@ class Pool(Protocol):
 class Serial:
     """This process."""
 
-    slots = 1
+    slots: int = 1
 
     def submit(self, order: Order) -> "Future[list[Result]]":
         """Do it."""
@@ -130,8 +132,12 @@ class Dask:
             rule = "no dask scheduler answers there, start one with: dask scheduler"
             raise ConfigError([f"--executor: {address}, {rule}"]) from error
         self._killed = distributed.scheduler.KilledWorker
-        self.slots = max(1, sum(self._client.nthreads().values()))
         self._pool = self._client.get_executor(pure=False)
+
+    @property
+    def slots(self) -> int:
+        """As many as there are at the moment: workers may come and go."""
+        return max(1, sum(self._client.nthreads().values()))
 
     def submit(self, order: Order) -> "Future[list[Result]]":
         """To the scheduler, which gives it to another worker when one is lost."""
