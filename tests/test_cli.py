@@ -203,6 +203,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 HEAVY = ["numpy", "pandas", "scipy", "numba", "mesa", "pydantic", "omegaconf", "yaml", "matplotlib", "pyarrow", "rich"]
+HEAVY += ["sklearn", "arch", "threadpoolctl", "networkx", "seaborn"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
@@ -212,6 +213,18 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code += f"atexit.register(lambda: print('heavy', [name for name in {HEAVY} if name in sys.modules])); main()"
     done = python(code)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "heavy []")
+
+
+def test_what_only_some_margins_need_is_not_loaded_for_the_others() -> None:
+    """scikit-learn grows trees, arch fits GARCH and ships series; naming all engines loads neither."""
+    code = "import sys, experiments.backtest, experiments.train, sim.market\n"
+    code += "from experiments.backtest_engines import ALL, Scope, engines_of\n"
+    code += "from sim.margin.walk import contracts_of\n"
+    code += "engines = engines_of([*ALL, 'learned', 'garch_1000'], Scope())\n"
+    code += "bound = [each.rule.bind(contracts_of(1), 1) for each in engines if each.rule]\n"
+    code += "print([name for name in ('sklearn', 'arch') if name in sys.modules])"
+    done = python(code)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 IMPATIENT = """

@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+from papers.plain_a6 import table as plain_table
 
 from experiments.backtest import Judged, judge
 from experiments.backtest_engines import ALL, Scope, engines_of
 from experiments.backtest_report import as_json, text
-from experiments.series import read_series
+from experiments.series import Series, read_series
 
 PRINTED = {
     "ewma_97": (12.8, 0.060, 0.0242, 0.0203),
@@ -36,7 +39,9 @@ def test_two_printed_rows() -> None:
 @pytest.mark.slow
 def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
     """Printed rows, and the orderings that are robust: who swings most, who covers, what tools cost."""
-    table = judge(engines_of(ALL, Scope()), read_series("arch:sp500"), window=500)
+    series = read_series("arch:sp500")
+    table = judge(engines_of(ALL, Scope()), series, window=500)
+    alike(table, series.returns[:, 0])
     with capsys.disabled():
         print(f"\n{text(table)}")
     told = {each["name"]: each for each in json.loads(as_json(table))}
@@ -51,3 +56,20 @@ def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
         assert swing[tool] < swing["fhs_97"]
         assert told[tool]["mean_margin"] > told["fhs_97"]["mean_margin"]
     assert (told["fhs_floor"]["trials"], told["fhs_97"]["trials"]) == (4031, 4530)
+
+
+def alike(table: list[Judged], returns: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+    """Every row as worked out once more, in plain pandas, from the published conventions alone."""
+    expected = plain_table(pd.Series(returns))
+    assert [each.engine.name for each in table] == list(expected.index)
+    for judged in table:
+        for key, value in expected.loc[judged.engine.name].items():
+            assert judged.figures[key] == pytest.approx(value, rel=1e-9), (judged.engine.name, key)
+
+
+def test_every_row_is_what_plain_pandas_makes_of_the_conventions() -> None:
+    rng = np.random.default_rng(6)
+    size = 0.01 * np.exp(0.5 * np.cumsum(0.1 * rng.standard_normal(1300)))
+    returns = size * rng.standard_t(4, 1300)
+    series = Series(("a",), np.empty(0, dtype="datetime64[D]"), returns[:, None])
+    alike(judge(engines_of(ALL, Scope()), series, window=500), returns)
