@@ -42,6 +42,8 @@ def schema_text() -> str:
         definitions[name] = _one_of(definitions[name], refs)
     definitions["Populations"] = copy.deepcopy(definitions["RunConfig"]["properties"]["populations"])
     definitions["Populations"]["description"] = "a list of who trades, to be included by an item of such a list"
+    definitions["AxisValues"] = copy.deepcopy(definitions["Axis"]["properties"]["values"])
+    definitions["AxisValues"]["description"] = "a list of settings, to be included by the values of an axis"
     _as_a_file(definitions)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A run of deleverage"}
     schema |= places[RunConfig, MODE]

@@ -1,13 +1,13 @@
 """Equal capital efficiency: the compression at which an engine ties up as much capital as another (MAR-2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from sim.errors import ConfigError
 from sim.margin.engine import EngineConfig
-from sim.types import Exposure
+from sim.types import F8, Exposure
 
 
 class Capital(NamedTuple):
@@ -22,11 +22,15 @@ class Capital(NamedTuple):
         return self.margin + self.haircut
 
 
-def capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Capital:
-    """Capital of an engine on a reference book: sums over all accounts of all its snapshots.
+class TiedUp(NamedTuple):
+    """What an engine ties up of each account of a snapshot, minor units of the numeraire."""
 
-    m = Σ initial of the requirement, pool by pool of the engine's netting, ÷ Σ gross notional; h = Σ collateral that
-    the valuation disallows ÷ the same. Requirements see each snapshot's market before they are asked.
+    margin: F8  # (A,) the requirement's initial, all pools together
+    haircut: F8  # (A,) collateral disallowed for initial
+
+
+def tied_up(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Iterator[TiedUp]:
+    """What an engine ties up of every account, snapshot by snapshot; requirements see each one's market first.
 
     Args:
         engine: netting, valuation, requirement.
@@ -34,21 +38,34 @@ def capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Capit
         unit: minor units in one unit of the numeraire.
 
     Raises:
-        ConfigError: a pool's instruments do not stand next to one another, or nothing is held.
+        ConfigError: a pool's instruments do not stand next to one another.
     """
-    initial = disallowed = gross = 0.0
-    pools = engine.pools(books[0].market.contracts)
-    parts = [_span(pool) for pool in pools]
-    bound = [engine.bind(books[0].market.contracts.slice(part), unit) for part in parts]
+    contracts = books[0].market.contracts
+    parts = [_span(pool) for pool in engine.pools(contracts)]
+    bound = [engine.bind(contracts.slice(part), unit) for part in parts]
     for book in books:
-        gross += float(np.abs(book.value()).sum())
-        disallowed += float(engine.valuation.haircuts(book).initial.sum())
+        initial = np.zeros(len(book.position))
         for part, requirement in zip(parts, bound, strict=True):
             mine = _part(book, part)
             requirement.observe(mine.market)
-            initial += float(requirement.margins(mine).initial.sum())
+            initial += requirement.margins(mine).initial
+        yield TiedUp(initial, engine.valuation.haircuts(book).initial)
+
+
+def capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Capital:
+    """Capital of an engine on a reference book: sums over all accounts of all its snapshots.
+
+    m = Σ initial of the requirement, pool by pool of the engine's netting, ÷ Σ gross notional; h = Σ collateral that
+    the valuation disallows ÷ the same.
+
+    Raises:
+        ConfigError: a pool's instruments do not stand next to one another, or nothing is held.
+    """
+    gross = sum(float(np.abs(book.value()).sum()) for book in books)
     if gross == 0:
         raise ConfigError(["reference book: nobody holds a position, take one of a market in which people trade"])
+    sums = [(float(each.margin.sum()), float(each.haircut.sum())) for each in tied_up(engine, books, unit)]
+    initial, disallowed = map(sum, zip(*sums, strict=True))
     return Capital(initial / gross, disallowed / gross)
 
 

@@ -1,0 +1,249 @@
+"""Margin rules at the same capital: which is safest, and which only looks cheap."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.config import RunConfig
+from experiments.figures_style import COLOURS, PAGE, save, style
+from experiments.findings import ALPHA, compared
+from experiments.markdown import cell, header, row
+from experiments.statistics import Estimate, against, holm, on_frontier, summarise
+from experiments.studies.aftermath import aftermath, one_row
+from experiments.studies.rules import MARKERS, REFERENCE, order, seeds, words
+from sim.metrics.cascades import Frames
+from sim.types import F8
+
+BY = ("engine", "arm", "elasticity", "kappa")
+PRESET, COMMON = "preset", "common"
+"""Arms: maintenance as in the preset, and half of initial under every rule."""
+
+HARMS = ("broken", "deleveraged", "system_loss")
+MEASURES = (*HARMS, "beyond", "closed_out", "taken_over", "calm_margin", "stress_margin", "open_interest", "leverage")
+WORDS = {
+    "broken": ("probability of loss beyond the fund", 1),
+    "deleveraged": ("ADL, % of open interest", 100),
+    "system_loss": ("system loss, % of open interest", 100),
+    "calm_margin": ("initial margin before the shock, % of notional", 100),
+    "stress_margin": ("initial margin from the shock on, % of notional", 100),
+    "leverage": ("open interest ÷ equity before the shock", 1),
+}
+CAPTIONS = {
+    "frontier": "Initial margin in calm against system loss, a point for each rule and level of capital; the pale line "
+    "joins points that no other beats in both.",
+    "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital.",
+}
+TAIL = 20
+"""Replications from which on an expected shortfall can be told; with fewer, means are."""
+
+
+def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
+    """One row: losses, and the capital that the rule came to ask once people had adapted."""
+    return one_row(aftermath(config, frames, twin))
+
+
+def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every measure; differences from the reference rule, at each level and over all; arms; the frontier."""
+    pooled = levelled(runs)
+    return {
+        "estimates": summarise(runs, BY, MEASURES),
+        "differences": holm(against(runs, "engine", REFERENCE, BY[1:], HARMS), ["measure"]),
+        "over_levels": holm(against(pooled, "engine", REFERENCE, BY[1:3], HARMS), ["measure"]),
+        "arms": holm(against(pooled, "arm", PRESET, ["engine", "elasticity"], HARMS), ["measure"]),
+        "frontier": frontier(runs),
+    }
+
+
+def levelled(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each replication's mean over levels of capital: what a rule shows at equal capital, whatever the level."""
+    plain = runs.astype(dict.fromkeys(HARMS, float))
+    return plain.groupby([*BY[:3], "seed"], sort=False)[list(HARMS)].mean().reset_index()
+
+
+def frontier(runs: pd.DataFrame) -> pd.DataFrame:
+    """Rules and levels by mean margin in calm and the tail of system loss, in each arm and for each elasticity."""
+    told, statistic = _tail(int(runs["seed"].nunique()))
+    parts = []
+    for arm, elasticity in _panels(runs):
+        group = runs[(runs["arm"] == arm) & (runs["elasticity"] == elasticity)]
+        found = on_frontier(group, ["engine", "kappa"], "calm_margin", "system_loss", statistic)
+        parts.append(found.assign(arm=arm, elasticity=elasticity, figure=told))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _tail(count: int) -> tuple[str, Callable[..., Any]]:
+    """The expected shortfall that so many replications can bear, ten of them beyond its level; or the mean."""
+    if count < TAIL:
+        return "mean", np.mean
+    beyond = 10
+
+    def worst(values: F8, axis: int = 0) -> Any:
+        return np.sort(values, axis=axis).take(range(count - beyond, count), axis=axis).mean(axis=axis)
+
+    return f"expected shortfall at {1 - beyond / count:.0%}", worst
+
+
+def report(runs: pd.DataFrame) -> str:
+    """Which rule is safest, which only looks cheap; then figures by level."""
+    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", seeds(runs), ""]
+    lines += ["## Over all levels of capital", "", *_over_levels(runs)]
+    return "\n".join([*lines, "", "## By level", "", *_by_level(runs)])
+
+
+def findings(runs: pd.DataFrame) -> list[str]:
+    """For each elasticity: the rules at both ends, held against the reference; then what the arms do."""
+    made = tables(runs)
+    lines: list[str] = []
+    plain = levelled(runs[runs["arm"] == PRESET])
+    for elasticity in sorted(map(float, plain["elasticity"].unique())):
+        means = plain[plain["elasticity"] == elasticity].groupby("engine", sort=False)[["broken", "deleveraged"]].mean()
+        if not means["broken"].any():
+            lines.append(f"{words(elasticity)}: no rule loses anything beyond the fund at these levels of capital.")
+            continue
+        ranked = means.sort_values(["broken", "deleveraged"])
+        for told, engine in (("safest", ranked.index[0]), ("most dangerous at the same capital", ranked.index[-1])):
+            lines.append(f"{words(elasticity)}, {told}: {_against(made['over_levels'], str(engine), elasticity)}")
+    return [*lines, *_arms(made["arms"])]
+
+
+def _against(table: pd.DataFrame, engine: str, elasticity: float) -> str:
+    """A rule held against the reference, in words."""
+    what = f"{engine}, probability of loss beyond the fund, mean over levels"
+    here = table[(table["arm"] == PRESET) & (table["engine"] == engine) & (table["elasticity"] == elasticity)]
+    here = here[here["measure"] == "broken"]
+    if here.empty:
+        return f"{engine}, the reference itself."
+    found = here.to_dict("records")[0]
+    return compared(
+        what, engine, REFERENCE, Estimate(*(found[name] for name in Estimate._fields)), p_holm=found["p_holm"]
+    )
+
+
+def _arms(table: pd.DataFrame) -> list[str]:
+    """Rules for which maintenance at half of initial changes the probability of loss beyond the fund."""
+    moved = table[(table["measure"] == "broken") & (table["p_holm"] < ALPHA)].to_dict("records")
+    if not moved:
+        return ["Maintenance at half of initial under every rule: no difference shown from the presets' own."]
+    return [
+        compared(
+            f"{line['engine']}, {words(line['elasticity'])}, probability of loss beyond the fund",
+            "maintenance at half of initial",
+            "the preset's own",
+            Estimate(*(line[name] for name in Estimate._fields)),
+            p_holm=line["p_holm"],
+        )
+        for line in moved
+    ]
+
+
+def _over_levels(runs: pd.DataFrame) -> list[str]:
+    table = summarise(levelled(runs), BY[:3], list(HARMS))
+    names = [f"{arm}: {WORDS[name][0]}" for arm in runs["arm"].unique() for name in HARMS]
+    lines = header(["rule", "ε", *names])
+    for (engine, elasticity), group in table.groupby(["engine", "elasticity"], sort=False):
+        by = group.set_index(["arm", "measure"])[list(Estimate._fields)]
+        cells = [_cell(by, (arm, name), WORDS[name][1]) for arm in runs["arm"].unique() for name in HARMS]
+        lines.append(row([str(engine), f"{elasticity:g}", *cells]))
+    return lines
+
+
+def _by_level(runs: pd.DataFrame) -> list[str]:
+    """The arm of presets, levels across."""
+    table = summarise(runs[runs["arm"] == PRESET], BY, list(WORDS))
+    levels = sorted(runs["kappa"].unique())
+    lines: list[str] = []
+    for name, (told, factor) in WORDS.items():
+        lines += [
+            "",
+            f"{told[0].upper()}{told[1:]}:",
+            "",
+            *header(["rule", "ε", *(f"κ {kappa:g}" for kappa in levels)]),
+        ]
+        here = table[table["measure"] == name]
+        for (engine, elasticity), group in here.groupby(["engine", "elasticity"], sort=False):
+            by = group.set_index("kappa")[list(Estimate._fields)]
+            lines.append(row([str(engine), f"{elasticity:g}", *(_cell(by, kappa, factor) for kappa in levels)]))
+    return lines[1:]
+
+
+def _cell(by: pd.DataFrame, at: Any, factor: float) -> str:
+    return cell(Estimate(*by.loc[at]).times(factor)) if at in by.index else ""
+
+
+def figures(runs: pd.DataFrame, folder: Path) -> None:
+    """``frontier``: margin in calm against the tail of system loss; ``differences``: from the reference, by level."""
+    with style():
+        _frontier(runs, folder)
+        _differences(runs, folder)
+
+
+def _panels(runs: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    for arm in runs["arm"].unique():
+        for elasticity in sorted(runs["elasticity"].unique()):
+            yield str(arm), float(elasticity)
+
+
+def _frontier(runs: pd.DataFrame, folder: Path) -> None:
+    table, names = frontier(runs), order(runs)
+    wide, high = int(runs["elasticity"].nunique()), int(runs["arm"].nunique())
+    figure = Figure(figsize=(PAGE, 0.9 + 1.75 * high), layout="constrained")
+    grid = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
+    for axes, (arm, elasticity) in zip(grid.flat, _panels(runs), strict=True):
+        here = table[(table["arm"] == arm) & (table["elasticity"] == elasticity)]
+        _points(axes, here, names)
+        axes.set_title(f"{arm}, $\\epsilon$ = {elasticity:g}", fontsize="medium")
+    figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
+    figure.supylabel(f"System loss (% of open interest)\n{table['figure'].iloc[0]}", fontsize="medium")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, handletextpad=0.2)
+    save(figure, folder / "frontier", table)
+
+
+def _points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
+    """A point for each rule and level; a line joins those that no other beats, in which margin and loss trade."""
+    best = table[table["on_frontier"]].sort_values("calm_margin")
+    axes.plot(100 * best["calm_margin"], 100 * best["system_loss"], color="0.7", linewidth=3, zorder=0)
+    for number, engine in enumerate(names):
+        here = table[table["engine"] == engine].sort_values("calm_margin")
+        look: dict[str, Any] = {
+            "color": COLOURS[number],
+            "marker": MARKERS[number],
+            "markersize": 4.5,
+            "linewidth": 0.5,
+        }
+        axes.plot(100 * here["calm_margin"], 100 * here["system_loss"], label=engine, **look)
+    axes.set_xscale("log")
+    ticks = [0.3, 1, 3]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    seaborn.despine(ax=axes)
+
+
+def _differences(runs: pd.DataFrame, folder: Path) -> None:
+    table = against(runs[runs["arm"] == PRESET], "engine", REFERENCE, BY[1:], ["broken"])
+    elasticities, names = sorted(runs["elasticity"].unique()), [name for name in order(runs) if name != REFERENCE]
+    figure = Figure(figsize=(PAGE, 0.9 + 0.32 * len(names)), layout="constrained")
+    grid = figure.subplots(1, len(elasticities), sharex=True, sharey=True, squeeze=False)
+    for axes, elasticity in zip(grid[0], elasticities, strict=True):
+        axes.axvline(0, color="0.7", linewidth=0.7, zorder=0)
+        here = table[table["elasticity"] == elasticity]
+        for number, (kappa, group) in enumerate(here.groupby("kappa")):
+            at = [names.index(str(name)) + 0.22 * (number - 1) for name in group["engine"]]
+            reach = np.abs(group[["low", "high"]].to_numpy().T - group["mean"].to_numpy())
+            look: dict[str, Any] = {"color": COLOURS[number], "marker": "osD"[number % 3], "markersize": 3.2}
+            told = f"$\\kappa$ = {kappa:g}"
+            axes.errorbar(group["mean"], at, xerr=reach, linestyle="none", elinewidth=0.8, label=told, **look)
+        axes.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
+        axes.set_yticks(range(len(names)), names)
+        seaborn.despine(ax=axes)
+    grid[0, 0].invert_yaxis()
+    figure.supxlabel(f"Probability of loss beyond the fund, less that of {REFERENCE}", fontsize="medium")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    save(figure, folder / "differences", table)

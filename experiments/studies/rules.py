@@ -1,0 +1,49 @@
+"""What studies that compare margin rules share: their order, their words, their colours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from experiments.figures_style import COLOURS, LINES
+
+REFERENCE = "isolated"
+"""The rule that the others are held against: tiers from 40 times, an account for each position (MAR-2)."""
+
+MARKERS = "osD^vP*X"
+
+
+def order(runs: pd.DataFrame) -> list[str]:
+    """Rules in the order of the study's file, which is that of first appearance."""
+    return [str(name) for name in runs["engine"].unique()]
+
+
+def look(number: int) -> dict[str, Any]:
+    """How the lines of one of several series look."""
+    marked: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.5, "linewidth": 1.1}
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)], **marked}
+
+
+def seeds(runs: pd.DataFrame) -> str:
+    """How many replications there are, and what so few are worth."""
+    count = int(runs["seed"].nunique())
+    told = f"{count} replication{'s' * (count != 1)} of each setting, the same draws everywhere"
+    return f"{told}; so few are an impression, not evidence." if count < 20 else f"{told}."
+
+
+def words(elasticity: float) -> str:
+    """An elasticity as it is read.
+
+    >>> words(0.5)
+    'ε = ½'
+    """
+    return f"ε = {'½' if elasticity == 0.5 else f'{elasticity:g}'}"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Names as a list in a sentence.
+
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part]) if names else "none"

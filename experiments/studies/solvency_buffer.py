@@ -1,0 +1,114 @@
+"""The size of an insurance fund against the probability that it is used up, and that somebody pays beyond it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.config import RunConfig
+from experiments.figures_style import PAGE, save, style
+from experiments.markdown import cell, header, row
+from experiments.statistics import Estimate, summarise, threshold
+from experiments.studies.aftermath import aftermath, one_row
+from experiments.studies.rules import look, seeds, words
+from sim.metrics.cascades import Frames
+
+BY = ("elasticity", "share")
+SAFE = 0.01
+"""Probability of a loss beyond the fund that a buffer is asked to leave."""
+
+USED_UP = 0.1
+"""Share of itself below which a fund is depleted."""
+
+WORDS = {
+    "depleted": ("fund depleted", 1),
+    "broken": ("loss beyond the fund", 1),
+    "any_deleveraged": ("ADL", 1),
+    "fund_draw": ("fund draw, % of open interest", 100),
+    "deleveraged": ("ADL, % of open interest", 100),
+}
+PANELS = ("depleted", "broken")
+
+
+def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
+    """One row: what the shock took, and whether the fund came down to a tenth of itself."""
+    found = aftermath(config, frames, twin)
+    return one_row(found | {"depleted": found["fund_lowest"] < USED_UP * found["fund"]})
+
+
+def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every measure at every size; the buffer that leaves a probability of 1%."""
+    return {"estimates": summarise(runs, BY, [*WORDS, "system_loss", "beyond", "taken_over"]), "buffer": buffer(runs)}
+
+
+def buffer(runs: pd.DataFrame) -> pd.DataFrame:
+    """Size of the fund at which a loss beyond it has a probability of 1%, by elasticity, with its interval."""
+    rows = []
+    for elasticity in sorted(map(float, runs["elasticity"].unique())):
+        found = threshold(runs[runs["elasticity"] == elasticity], "share", "broken", SAFE)
+        line: dict[str, Any] = {"elasticity": elasticity, "n": found.seeds, "verdict": found.verdict}
+        rows.append(line | {"at": found.at, "low": found.low, "high": found.high, "told": found.told()})
+    return pd.DataFrame(rows)
+
+
+def report(runs: pd.DataFrame) -> str:
+    """The buffer for 1%; then probabilities and draws by size."""
+    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", seeds(runs), "", "## By size", ""]
+    table, sizes = summarise(runs, BY, list(WORDS)), sorted(runs["share"].unique())
+    lines += header(["", "ε", *(f"{100 * size:g}% of open interest" for size in sizes)])
+    for name, (told, factor) in WORDS.items():
+        for elasticity in sorted(runs["elasticity"].unique()):
+            here = table[(table["measure"] == name) & (table["elasticity"] == elasticity)].sort_values("share")
+            found = [Estimate(*each) for each in here[list(Estimate._fields)].itertuples(index=False)]
+            lines.append(row([told, f"{elasticity:g}", *(cell(each.times(factor)) for each in found)]))
+    return "\n".join(lines)
+
+
+def findings(runs: pd.DataFrame) -> list[str]:
+    """A sentence for each elasticity, and what the number of replications leaves open."""
+    lines = [
+        f"{words(line['elasticity'])}: share of open interest at which a loss beyond the fund has a probability of 1%: "
+        f"{line['told']}."
+        for line in buffer(runs).to_dict("records")
+    ]
+    count = int(runs["seed"].nunique())
+    if count * SAFE < 1:
+        lines.append(
+            f"One in {count} replications is {100 / count:.1f}%: where none breaks, 1% is neither shown nor excluded."
+        )
+    return lines
+
+
+def figures(runs: pd.DataFrame, folder: Path) -> None:
+    """``solvency_buffer``: probabilities of depletion and of loss beyond the fund against its size."""
+    table = summarise(runs, BY, list(PANELS))
+    with style():
+        figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
+        grid = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+        for axes, name in zip(grid, PANELS, strict=True):
+            _panel(axes, table[table["measure"] == name])
+            axes.set_title(WORDS[name][0].capitalize(), fontsize="medium")
+        grid[0].set_ylabel("Probability")
+        figure.supxlabel("Fund (% of open interest)", fontsize="medium")
+        handles, told = grid[0].get_legend_handles_labels()
+        figure.legend(handles, told, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8)
+        save(figure, folder / "solvency_buffer", table)
+
+
+def _panel(axes: Axes, table: pd.DataFrame) -> None:
+    for number, elasticity in enumerate(sorted(table["elasticity"].unique())):
+        here = table[table["elasticity"] == elasticity].sort_values("share")
+        centre, ends = here["mean"].to_numpy(), here[["low", "high"]].to_numpy().T
+        style_of: dict[str, Any] = {"elinewidth": 0.7, **look(number)}
+        at = 100 * here["share"].to_numpy() * 1.04 ** (number - 1)
+        axes.errorbar(at, centre, np.abs(ends - centre), label=f"$\\epsilon$ = {elasticity:g}", **style_of)
+    sizes = 100 * np.sort(table["share"].unique())
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.minorticks_off()
+    axes.set_ylim(-0.04, 1.04)
+    seaborn.despine(ax=axes)

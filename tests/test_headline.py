@@ -1,0 +1,260 @@
+"""The headline studies on scores made up so that the answer is known, and on one small market."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.config import load_run
+from experiments.reference import frozen
+from experiments.simulation import simulate
+from experiments.statistics import crossings, frontiers, intervals, paired, screening
+from experiments.studies import anatomy, compression, engine_comparison, leverage_cap, sensitivity, solvency_buffer
+from experiments.studies.aftermath import aftermath
+from experiments.sweep.config import Named, load_study
+from sim.loading import load
+from sim.margin.efficiency import capital
+from sim.margin.engine import EngineConfig
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
+CRASH = ["duration=3600", "populations.0.count=150", "venues.0.instruments.0.max_price=100000"]
+
+
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are not what is tested here."""
+    for module in (intervals, paired, crossings, frontiers, screening):
+        monkeypatch.setattr(module, "RESAMPLES", 99)
+
+
+@pytest.fixture(scope="module")
+def crash() -> dict[str, Any]:
+    """A small crash under tiers from 200 times, of which traders make full use, and its figures."""
+    config = load_run("small_crash", [*CRASH, "venues.0.engine.kappa=0.8"])
+    frames = simulate(config)
+    return {"config": config, "frames": frames, "found": aftermath(config, frames)}
+
+
+def test_what_a_crash_leaves_behind(crash: dict[str, Any]) -> None:
+    found, losses = crash["found"], crash["frames"]["losses"]
+    assert found["broken"]
+    assert found["beyond"] + found["fund_draw"] == pytest.approx(found["system_loss"], rel=1e-12)
+    assert found["fund"] == pytest.approx(0.01, rel=0.01), "the fund is kept at its share until it is called upon"
+    assert found["beyond"] * found["open_interest"] == pytest.approx(
+        losses.loc[losses["layer"] != "fund", "absorbed"].sum()
+    )
+    assert found["calm_margin"] == pytest.approx(0.2 * 0.025, rel=0.02)
+    assert found["feedback"] >= 1
+    assert np.isnan(found["amplification"])
+
+
+def test_people_who_lose_half_lose_no_more_than_all(crash: dict[str, Any]) -> None:
+    found = leverage_cap.score(crash["config"], crash["frames"], None).iloc[0]
+    assert 0 < found["heavy_losses"] <= found["losses"] < 1
+    assert found["volume"] > 0
+    assert 1e-5 < found["spread"] < 1e-2
+
+
+@pytest.mark.parametrize("name", ["compression", "engine_comparison"])
+def test_rules_of_a_study_are_at_equal_capital(name: str) -> None:
+    """MAR-2: on the reference book each ties up what isolated tiers do, to the digits that its scale has."""
+    books, unit = frozen()
+    (axis,) = (axis for axis in load_study(name).axes if axis.name == "engine")
+    assert len(axis.values) >= 6
+    for each in axis.values:
+        assert isinstance(each, Named)
+        engine = EngineConfig.model_validate(each.set["venues.0.engine"])
+        assert capital(engine, books, unit).total == pytest.approx(0.025, rel=1e-4)
+
+
+def scores(broken: Callable[[str, float, int], bool], **more: Any) -> pd.DataFrame:
+    """Rows of two rules, one elasticity, five levels and ten seeds."""
+    rows = []
+    for engine, kappa, seed in itertools.product(("isolated", "span"), (0.0, 0.2, 0.4, 0.6, 0.8), range(1, 11)):
+        hit = broken(engine, kappa, seed)
+        row: dict[str, Any] = {"engine": engine, "elasticity": 1.0, "kappa": kappa, "seed": seed, "broken": hit}
+        row |= {name: 0.1 * hit + 0.001 * seed for name in (*compression.MEASURES, *engine_comparison.MEASURES)}
+        row |= {"broken": hit, "amplification": np.nan, "runaway": kappa > 0.1, "scale": 0.25, **more}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def steady(engine: str, kappa: float, seed: int) -> bool:
+    """Isolated tiers break at a κ of .3, span at .7."""
+    return kappa > (0.3 if engine == "isolated" else 0.7)
+
+
+def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
+    runs = scores(steady)
+    table = compression.critical(runs).set_index("engine")
+    assert table["half_at"].to_dict() == {"isolated": pytest.approx(0.3), "span": pytest.approx(0.7)}
+    assert table["feedback_at"].to_dict() == {"isolated": pytest.approx(0.1), "span": pytest.approx(0.1)}
+    assert table.loc["isolated", "preset_at"] == pytest.approx(1 - 0.25 * 0.7)
+    assert (table["half_p_monotone"] == 1).all()
+    report = compression.report(runs)
+    assert "ε = 1: isolated breaks first, at κ* = 0.3 (0.2 to 0.4), span last, at 0.7 (0.6 to 0.8)." in report
+    assert "R(1%) passes 1 at a lower κ than P passes ½ in 2 of the 2 cases" in report
+    assert set(compression.tables(runs)) == {"critical", "estimates", "differences"}
+    compression.figures(runs, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} >= {"phase.pdf", "phase.csv", "toll.png"}
+
+
+def test_a_level_that_is_not_reached_is_said_so() -> None:
+    runs = scores(lambda engine, kappa, seed: engine == "span")
+    report = compression.report(runs)
+    assert "not reached in [0, 0.8]: below it throughout" in report
+    assert "not reached in [0, 0.8]: above it throughout" in report
+
+
+def test_refinement_halves_the_gap_of_a_crossing_and_looks_beyond_the_ends() -> None:
+    study, wide = load_study("compression"), (0.0, 0.4, 0.8)
+    tasks = compression.refine(study, scores(steady)[lambda runs: runs["kappa"].isin(wide)])
+    assert [(task.setting["engine"], task.setting["kappa"]) for task in tasks] == [("isolated", 0.2), ("span", 0.6)]
+    high = compression.refine(study, scores(lambda engine, kappa, seed: engine == "span"))
+    assert {task.setting["engine"]: task.setting["kappa"] for task in high} == {"isolated": 0.95, "span": -0.3}
+    near = scores(steady).assign(kappa=lambda runs: runs["kappa"] / 4 + 0.2)
+    assert compression.refine(study, near) == []
+
+
+def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path) -> None:
+    runs = pd.concat([scores(steady, arm=arm) for arm in ("preset", "common")], ignore_index=True)
+    report = engine_comparison.report(runs)
+    assert "ε = 1, safest: span, probability of loss beyond the fund, mean over levels: span below isolated" in report
+    assert "ε = 1, most dangerous at the same capital: isolated, the reference itself." in report
+    assert "no difference shown from the presets' own" in report
+    over = engine_comparison.tables(runs)["over_levels"].query("measure == 'broken' and arm == 'preset'")
+    assert over["mean"].tolist() == [pytest.approx(-0.4)]
+    engine_comparison.figures(runs, tmp_path)
+    assert (tmp_path / "frontier.pdf").is_file()
+
+
+def test_the_tail_is_of_the_ten_worst_replications() -> None:
+    told, statistic = engine_comparison._tail(20)
+    assert told == "expected shortfall at 50%"
+    assert statistic(np.arange(20.0)) == pytest.approx(np.arange(10, 20).mean())
+    assert engine_comparison._tail(10)[0] == "mean"
+
+
+@pytest.mark.parametrize("name", ["scaled", "bybit", "hyperliquid"])
+def test_parts_of_compression_sum_to_it(name: str) -> None:
+    engine = load(f"engines/{name}", [], EngineConfig)
+    books, unit = frozen()
+    runs = pd.DataFrame(anatomy._rows(engine)).assign(engine=name, seed=1)
+    shares = anatomy.tables(runs)["shares"]
+    whole = anatomy.tables(runs)["compression"].set_index(["hours", "account"])["saved"]
+    summed = shares.groupby(["hours", "account"])["value"].sum()
+    pd.testing.assert_series_equal(summed, whole.reindex(summed.index), check_names=False)
+    last = books[-1:]
+    isolated = load("engines/isolated", [], EngineConfig)
+    if name != "scaled":  # what learns needs the earlier snapshots
+        saved = 1 - capital(engine, last, unit).total / capital(isolated, last, unit).total
+        assert whole[max(whole.index)[0], "all"] == pytest.approx(saved)
+    by = shares.groupby("switch")["value"].apply(lambda values: float(values.abs().max()))
+    own = {"scaled": "scaling", "bybit": "model", "hyperliquid": "none"}[name]
+    assert {switch for switch, most in by.items() if most > 1e-9} == {own} - {"none"}
+
+
+def test_the_anatomy_is_told_and_drawn(tmp_path: Path) -> None:
+    runs = pd.concat(
+        [
+            pd.DataFrame(anatomy._rows(load(f"engines/{name}", [], EngineConfig))).assign(engine=name, seed=1)
+            for name in ("isolated", "dydx_v4")
+        ]
+    )
+    report = anatomy.report(runs)
+    assert "| dydx_v4 | \N{MINUS SIGN}100.0 |" in report
+    assert "netting and valuation and scaling contribute nothing" in report
+    anatomy.figures(runs, tmp_path)
+    assert (tmp_path / "anatomy.csv").is_file()
+
+
+def funds(broken: Callable[[float, int], bool]) -> pd.DataFrame:
+    """Rows of three sizes of the fund and twenty seeds."""
+    rows = []
+    for share, seed in itertools.product((0.01, 0.02, 0.04), range(1, 21)):
+        hit = broken(share, seed)
+        row = {"elasticity": 1.0, "share": share, "seed": seed, "broken": hit, "depleted": hit, "any_deleveraged": hit}
+        names = ("fund_draw", "deleveraged", "system_loss", "beyond", "taken_over")
+        rows.append(row | {name: 0.01 * hit for name in names})
+    return pd.DataFrame(rows)
+
+
+def test_the_buffer_is_where_one_fall_in_a_hundred_breaks_it(tmp_path: Path) -> None:
+    runs = funds(lambda share, seed: share < 0.015 and seed < 11)
+    (found,) = solvency_buffer.buffer(runs).to_dict("records")
+    assert found["at"] == pytest.approx(0.02 - 0.01 * 0.01 / 0.5, rel=1e-6)
+    report = solvency_buffer.report(runs)
+    assert "1% is neither shown nor excluded" in report, "twenty replications cannot show a hundredth"
+    solvency_buffer.figures(runs, tmp_path)
+    assert (tmp_path / "solvency_buffer.png").is_file()
+
+
+def caps(change: float) -> pd.DataFrame:
+    """Rows of three caps and twelve seeds; volume at 50 times is that at 100 plus a change."""
+    rows = []
+    for cap, seed in itertools.product((20.0, 50.0, 100.0), range(1, 13)):
+        volume = (1 + change * (cap < 100)) * (1 + 0.01 * seed)
+        row = {"elasticity": 1.0, "cap": cap, "seed": seed, "broken": False, "volume": volume}
+        names = ("heavy_losses", "losses", "spread", "deleveraged", "system_loss", "closed_out", "leverage")
+        rows.append(row | {name: 0.1 for name in names})
+    return pd.DataFrame(rows)
+
+
+def test_a_cap_is_held_against_the_published_one(tmp_path: Path) -> None:
+    table = leverage_cap.published(caps(-0.1)).set_index("measure")
+    assert table.loc["volume", "mean"] == pytest.approx(-0.1)
+    told = leverage_cap.report(caps(-0.1))
+    assert "the published sign, another size" in told
+    assert "spread 0%, as published" in told
+    assert "against the published sign" in leverage_cap.report(caps(+0.1))
+    leverage_cap.figures(caps(-0.1), tmp_path)
+    assert (tmp_path / "leverage_cap.pdf").is_file()
+
+
+def crashes(points: np.ndarray[Any, np.dtype[np.float64]]) -> pd.DataFrame:
+    """Rows of log losses that hang on the fall, on compression, and on chance; two seeds."""
+    parts = []
+    for seed in (1, 2):
+        rows = pd.DataFrame(points, columns=list(sensitivity.RANGES)).assign(seed=seed)
+        noise = 0.01 * np.sin(np.arange(len(rows)) * seed)
+        parts.append(rows.assign(log_loss=-4 + 20 * rows["fall"] + 3 * rows["kappa"] ** 2 + noise))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_screening_finds_what_losses_hang_on(tmp_path: Path) -> None:
+    study = load_study("sensitivity")
+    first = pd.DataFrame([sensitivity.MIDDLE | {"seed": seed, "log_loss": -2.0} for seed in (1, 2)])
+    tasks = sensitivity.refine(study, first)
+    assert len(tasks) == sensitivity.FEW * (len(sensitivity.RANGES) + 1)
+    assert set(tasks[0].setting) == {axis.name for axis in study.axes}
+    assert "are not there yet" in sensitivity.report(first)
+    points = np.array([list(task.setting.values()) for task in tasks])
+    runs = crashes(points)
+    assert sensitivity.refine(study, runs) == (), "a quick look ends with the screening"
+    made = sensitivity.tables(runs)
+    assert set(made["morris"].query("screened_in")["parameter"]) == {"fall", "kappa"}
+    assert "System loss depends on kappa and fall, in this order." in sensitivity.report(runs)
+    sensitivity.figures(runs, tmp_path)
+    assert (tmp_path / "morris.pdf").is_file()
+
+
+def test_sobol_follows_over_what_was_screened_in() -> None:
+    points = sensitivity.cross(["fall", "kappa"])
+    names = list(sensitivity.RANGES)
+    still = [k for k, name in enumerate(names) if name not in ("fall", "kappa")]
+    assert (points[:, still] == [sensitivity.MIDDLE[names[k]] for k in still]).all()
+    runs = crashes(np.vstack([sensitivity.trajectories(sensitivity.FEW), sensitivity.cross(["kappa", "fall"])]))
+    made = sensitivity.tables(runs.drop_duplicates([*names, "seed"]))
+    assert made["sobol"]["parameter"].tolist() == ["kappa", "fall"]
+    assert made["sobol"]["first"].sum() == pytest.approx(1, abs=0.3), "no interaction"
+
+
+def test_the_middle_is_where_the_study_begins() -> None:
+    study = load_study("sensitivity")
+    assert {axis.name: axis.values[0] for axis in study.axes} == sensitivity.MIDDLE
+    assert len(sensitivity.RANGES) >= 8
