@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
-from sim.errors import ConfigError
+from sim.errors import ConfigError, not_one_of
 from sim.exchange.book import Books
 from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
@@ -45,6 +45,7 @@ def assemble(
     contracts = _contracts(config, [(pair[0], pair[1]) for pair in listed])
     populations = tuple(people())
     members, agents = _members(populations)
+    _refuse_strangers(config, populations, agents)
     owners = agents + 1 + HOUSE_ROWS * len(config.venues)
     _refuse_overflow(config, owners)
     books = Books(len(listed), owners, int(contracts.max_price.max()))
@@ -131,6 +132,21 @@ def _rows(
         raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one"])
     first = agents + 1 + HOUSE_ROWS * number
     return Rows(funds[0] if funds else NOBODY, first, first + 1, first + 2, agents)
+
+
+def _refuse_strangers(config: MarketConfig, populations: Sequence[Population], agents: int) -> None:
+    """Who is rescued exists."""
+    names, problems = [population.name for population in populations], []
+    for number, each in enumerate(config.rescues):
+        problems += [
+            f"rescues.{number}.owners: {owner}, must be from 0 to {agents - 1}, take them from `owner` in closeouts"
+            for owner in each.owners
+            if not 0 <= owner < agents
+        ]
+        wrong = [name for name in each.populations if name not in names]
+        problems += [f"rescues.{number}.populations: {not_one_of(name, names)}" for name in wrong]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _refuse_overflow(config: MarketConfig, owners: int) -> None:

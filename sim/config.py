@@ -21,6 +21,7 @@ from sim.margin.calls import MarginCalls
 from sim.margin.engine import EngineConfig
 from sim.prices import STRESSES
 from sim.prices.underlying import Underlying
+from sim.rescue import Rescue
 from sim.waterfall import LAYERS
 
 CASH_LIMIT, TOTAL_LIMIT = 2**53, 2**62
@@ -72,6 +73,8 @@ class MarketConfig(Component):
         default=False, description="match a round's close-outs in drawn order, to see what attribution owes to order"
     )
     suppress_closeouts: bool = Field(default=False, description="never close anybody out: the twin of a run")
+
+    rescues: tuple[Rescue, ...] = Field(default=(), description="who is given what it lacks: a counterfactual (LIQ-9)")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -14,6 +14,7 @@ from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
 from sim.protocols import Population
 from sim.recorder import Recorder
+from sim.rescue import rescue, rescued
 from sim.rng import Streams
 from sim.types import F8, I8, NOBODY, AccountView, Outlook, Risk
 from sim.venue import Venue
@@ -83,6 +84,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         Args:
             number: the liquidation round just made; NOBODY = none yet, the index and the market have moved.
         """
+        saved = rescued(self) if self.config.rescues else None
         for venue in self.venues:
             moment = Moment(self.tick, number, venue.stages if number == NOBODY else dict)
             for state in venue.states.values():
@@ -90,6 +92,8 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
                 risk = state.engine.assess(book)
                 for column in risk:
                     column[self.outside :] = 0.0  # rows of venues and the outside are not judged
+                if saved is not None:
+                    rescue(self, venue, state, risk, saved)
                 state.risk = risk
                 if not self.config.suppress_closeouts:  # nobody asks, and who is under water stays there
                     self.causes[state.pool.number].trace(book, risk.excess, moment, self.ledger.journal)

@@ -1,6 +1,7 @@
 """Contagion on chains that are known because they were built, and laws of it on whatever happens (LIQ-6)."""
 
 import itertools
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -23,6 +24,10 @@ A, E, B, C, D = range(5)
 
 
 def chain() -> Frames:
+    return play(chain_market())
+
+
+def chain_market(**rules: Any) -> Market:
     """The index puts A and E under; their sales, two ticks and one, B and C; theirs, a tick each, D.
 
     Everybody is long at 1000 and goes under where wealth per lot is below 1000 - .975 x mark; the mark is the mid.
@@ -38,8 +43,8 @@ def chain() -> Frames:
         2: [*then, (maker, 0, -9000, 971, LIMIT, 9)],
     }
     wealths = [size * wealth / 100 for size, wealth in zip(lots, each, strict=True)]
-    rules = config(venue(mark={"kind": "book"}), steps=3, stresses=[move(2, -0.03)])
-    return play(build(rules, [script([*wealths, 50_000.0, 5_000_000.0], orders)]))
+    whole = config(venue(mark={"kind": "book"}), steps=3, stresses=[move(2, -0.03)], **rules)
+    return build(whole, [script([*wealths, 50_000.0, 5_000_000.0], orders)])
 
 
 def play(market: Market) -> Frames:
