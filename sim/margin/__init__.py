@@ -31,6 +31,7 @@ from sim.margin.stressed import Stressed
 from sim.margin.summed import Summed
 from sim.margin.tail import TailRisk
 from sim.margin.tiered import Tiered
+from sim.margin.weighted import Weighted
 from sim.margin.wrong_way import WrongWay
 
 __all__ = ["MODELS", "NETTINGS", "REQUIREMENTS", "VALUATIONS"]
@@ -48,6 +49,7 @@ VALUATIONS: dict[str, type[Component]] = {
     "brackets": Brackets,
     "dynamic": DynamicHaircut,
     "delta_adjusted": DeltaAdjusted,
+    "weighted": Weighted,
 }
 
 REQUIREMENTS: dict[str, type[Component]] = {

@@ -11,6 +11,17 @@ def held(book: Exposure) -> tuple[F8, F8]:
     What is held of an asset includes the derivatives that settle in it, for what they cost is in its balance. The
     numeraire's column is nil: nobody disallows cash.
     """
+    spot = book.market.contracts.kind == SPOT
+    return np.maximum(_assets(book), 0.0), np.where(spot, np.maximum(book.value(), 0.0), 0.0)
+
+
+def owed(book: Exposure) -> F8:
+    """What is owed of other assets, (A, C), minor units of the numeraire, at least nil; counted as in :func:`held`."""
+    return np.maximum(-_assets(book), 0.0)
+
+
+def _assets(book: Exposure) -> F8:
+    """Signed values of other assets, derivatives that settle in them included, (A, C)."""
     contracts = book.market.contracts
     spot = contracts.kind == SPOT
     value = book.value()
@@ -20,7 +31,7 @@ def held(book: Exposure) -> tuple[F8, F8]:
         if settled.any():
             assets[:, asset] += value[:, settled].sum(axis=1)
     assets[:, 0] = 0.0
-    return np.maximum(assets, 0.0), np.where(spot, np.maximum(value, 0.0), 0.0)
+    return assets
 
 
 def by_name(contracts: Contracts, shares: dict[str, float], other: float) -> tuple[F8, F8]:

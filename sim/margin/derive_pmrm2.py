@@ -20,6 +20,7 @@ from sim.margin.scenarios import (
     shocks,
     standing_alone,
     summed,
+    worst,
     worth,
 )
 from sim.pricing import forwards, rates, values, years
@@ -155,9 +156,9 @@ class PmrmMargin(Scanning):
         valued = self.valued.at(book.market)
         scan, basis = np.zeros((2, len(book.position)))
         for side in self.sides:
-            worst = np.minimum(self._gains(book, side, valued).min(axis=0), 0.0)
-            scan -= worst
-            basis += np.maximum(worst - self._basis(book, side, valued), 0.0)
+            lost = np.minimum(self._gains(book, side, valued).min(axis=0), 0.0)
+            scan -= lost
+            basis += np.maximum(lost - self._basis(book, side, valued), 0.0)
         opening, keep = self._opening(book.market), self.rule.maintenance
         found = {SCAN: Margins(opening * scan, keep * scan), "basis": Margins(opening * basis, keep * basis)}
         charges = [self._charges(book, side, valued) for side in self.sides]
@@ -196,8 +197,8 @@ class PmrmMargin(Scanning):
         """Basis contingency of one underlying, (A,), at most nil."""
         total = np.zeros(len(book.position))
         for expiry in side.expiries:
-            worst = held(book.position, valued.bumped - valued.now, expiry.legs).min(axis=0)
-            total += np.minimum(worst, 0.0) * valued.factor[expiry.legs[0]]
+            lost = worst(book.position, valued.bumped - valued.now, expiry.legs)
+            total += np.minimum(lost, 0.0) * valued.factor[expiry.legs[0]]
         return total
 
     def _charges(self, book: Exposure, side: Side, valued: Valued) -> dict[str, Margins]:

@@ -23,6 +23,7 @@ from sim.margin.scenarios import (
     shocks,
     standing_alone,
     summed,
+    worst,
     worth,
 )
 from sim.options import Greeks
@@ -126,7 +127,7 @@ class GridMargin(Scanning):
         arrays = self.arrays.at(book.market)
         needed = self._charges(book, arrays)
         for legs in self.groups:
-            scan = -held(book.position, arrays.pnl, legs).min(axis=0)
+            scan = -worst(book.position, arrays.pnl, legs)
             needed += np.maximum(scan, self._least(book, arrays, legs))
         provision = self.rule.fee * np.abs(book.value()).sum(axis=1) if self.rule.fee else 0.0
         return Margins(self.rule.initial * needed + provision, self.rule.maintenance * needed + provision)
@@ -136,7 +137,7 @@ class GridMargin(Scanning):
         arrays = self.arrays.at(book.market)
         scan, delta = np.zeros((2, len(book.position)))
         for legs in self.groups:
-            lost = np.maximum(-held(book.position, arrays.pnl, legs).min(axis=0), 0.0)
+            lost = np.maximum(-worst(book.position, arrays.pnl, legs), 0.0)
             scan += lost
             delta += np.maximum(self._least(book, arrays, legs) - lost, 0.0)
         parts = {SCAN: scan, "charge on delta": delta, **self._contingencies(book, arrays)}

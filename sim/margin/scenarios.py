@@ -123,26 +123,39 @@ def summed(position: I8, per_lot: F8, legs: I8) -> F8:
     return total
 
 
+def held(position: I8, table: F8, legs: I8) -> F8:
+    """What accounts (A, K) make of values per lot (S, K): their sums over some of the instruments, (S, A)."""
+    return sums(position, table, legs, True)[0]
+
+
+def worst(position: I8, table: F8, legs: I8) -> F8:
+    """The least of those sums over scenarios, (A,), without keeping the sums."""
+    return sums(position, table, legs, False)[1]
+
+
 BLOCK = 128
 """Accounts of whom a block of positions stays in the first cache."""
 
 
 @kernel
-def held(position: I8, table: F8, legs: I8) -> F8:
-    """What accounts (A, K) make of values per lot (S, K): their sums over some of the instruments, (S, A).
+def sums(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8, F8]:
+    """Sums over legs of values per lot, (S, A) or, unless kept, (0, A); and the least over scenarios, (A,).
 
     Accounts are taken in blocks and legs by fours, which keeps each sum in the order of the legs: an account's sum does
     not depend on whose company it is worked out in, as that of a matrix product does.
     """
-    accounts, count = position.shape[0], legs.size
-    total, lots = np.zeros((table.shape[0], accounts)), np.zeros((count, BLOCK))
+    accounts, count, scenarios = position.shape[0], legs.size, table.shape[0]
+    total, least = np.empty((scenarios if keep else 0, accounts)), np.full(accounts, np.inf)
+    lots, scratch = np.empty((count, BLOCK)), np.empty(BLOCK)
     for start in range(0, accounts, BLOCK):
         size = min(BLOCK, accounts - start)
         for i in range(count):
             for a in range(size):
                 lots[i, a] = position[start + a, legs[i]]
-        for s in range(table.shape[0]):
-            row = total[s, start : start + size]
+        lowest = least[start : start + size]
+        for s in range(scenarios):
+            row = total[s, start : start + size] if keep else scratch[:size]
+            row[:] = 0.0
             i = 0
             while i + 4 <= count:
                 v, w, x, y = table[s, legs[i]], table[s, legs[i + 1]], table[s, legs[i + 2]], table[s, legs[i + 3]]
@@ -155,7 +168,9 @@ def held(position: I8, table: F8, legs: I8) -> F8:
                 for a in range(size):
                     row[a] += v * p[a]
                 i += 1
-    return total
+            for a in range(size):
+                lowest[a] = min(lowest[a], row[a])
+    return total, least
 
 
 def offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:

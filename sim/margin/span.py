@@ -20,6 +20,7 @@ from sim.margin.scenarios import (
     number_of,
     standing_alone,
     summed,
+    worst,
     worth,
 )
 from sim.pricing import sensitivities
@@ -71,7 +72,7 @@ class Span(RequirementComponent):
     commodity: Commodity = Field(default=Commodity(), description="of underlyings not named below (component)")
     commodities: dict[str, Commodity] = Field(default={}, description="parameters by underlying (name: parameters)")
     credits: tuple[Credit, ...] = Field(default=(), description="inter-commodity credits, in turn (components)")
-    extreme: float = Field(default=2.0, ge=1, description="extreme move (scan ranges)")
+    extreme: float = Field(default=2.0, ge=1, le=1000, description="extreme move (scan ranges)")
     covered: float = Field(default=0.35, ge=0, le=1, description="share of the extreme loss that counts (ratio)")
     initial: float = Field(default=1.1, ge=1, description="initial over maintenance (ratio)")
     arrays: dict[str, tuple[float, ...]] = Field(
@@ -180,7 +181,7 @@ class SpanMargin(Scanning):
         """Scan risk of each underlying, (groups, A)."""
         scans = np.zeros((len(self.groups), len(book.position)))
         for number, legs in enumerate(self.groups):
-            scans[number] = np.maximum(-held(book.position, priced.pnl, legs).min(axis=0), 0.0)
+            scans[number] = np.maximum(-worst(book.position, priced.pnl, legs), 0.0)
         return scans
 
     def _credits(self, book: Exposure, priced: Priced, scans: F8) -> F8:

@@ -22,7 +22,7 @@ from sim.margin.derive_pmrm2 import DerivePmrm2
 from sim.margin.engine import EngineConfig
 from sim.margin.grid import Grid
 from sim.margin.pmrm2 import Skew, StaticDiscount
-from sim.margin.scenarios import SCAN, Revalued, VolShock, held, scenario_pnl, shocks
+from sim.margin.scenarios import SCAN, Revalued, VolShock, held, scenario_pnl, shocks, sums, worst
 from sim.margin.span import Span
 from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Exposure, Margins, MarketView
 
@@ -168,7 +168,8 @@ def test_the_kernel_is_a_sum_over_legs(seed: int) -> None:
     table = rng.normal(0, 1, (scenarios, count))
     legs = np.flatnonzero(rng.random(count) < 0.8)
     got = held(position, table, legs)
-    np.testing.assert_array_equal(got, held.py_func(position, table, legs))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(worst(position, table, legs), got.min(axis=0))
+    np.testing.assert_array_equal(got, sums.py_func(position, table, legs, True)[0])  # type: ignore[attr-defined]
     in_order = sum((table[:, k, None] * position[:, k] for k in legs), np.zeros((scenarios, accounts)))
     np.testing.assert_array_equal(got, in_order)
 

@@ -26,6 +26,7 @@ SETTINGS: list[dict[str, Any]] = [
     },
     {"kind": "dynamic", "priced_by": {"ALT": "i0"}},
     {"kind": "delta_adjusted", "unhedged": {"i0": 0.4}},
+    {"kind": "weighted", "tokens": {"ALT": {"owed_initial": 1, "owed_maintenance": 1, "imf": 0}}},
 ]
 every = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting["kind"])
 
@@ -110,6 +111,19 @@ def test_static_haircuts_by_hand() -> None:
     assert cut(setting, basket([3, 0], alt=50)) == (pytest.approx(60 + 30), pytest.approx(60 + 10))
     assert cut({"kind": "haircut", "other": 0.5}, basket([3, 0], alt=50)) == (200, 200)
     assert cut(setting, basket([-3, 0], alt=-50)) == (0, 0)
+
+
+def test_weights_of_what_is_held_and_owed_by_hand() -> None:
+    """900 ALT at 2: 90% and 80% count, 1.1 / (1 + .02 x 30) where size decides; owed, 10% and 20% are asked on top."""
+    weights: dict[str, Any] = {"kind": "weighted", "tokens": {"ALT": {}}}
+    assert cut(weights, basket([0, 0], alt=900)) == (pytest.approx(360), pytest.approx(180))
+    assert cut(weights, basket([0, 0], alt=-900)) == (pytest.approx(360), pytest.approx(180))
+    large: dict[str, Any] = {"kind": "weighted", "tokens": {"ALT": {"imf": 0.02}}}
+    assert cut(large, basket([0, 0], alt=900)) == (pytest.approx(1_800 * (1 - 1.1 / 1.6)),) * 2
+    owed = (0.8 * 1.2 + 0.6 - 1, 0.8 * 1.1 + 0.6 - 1)
+    assert cut(large, basket([0, 0], alt=-900)) == tuple(pytest.approx(1_800 * each) for each in owed)
+    assert cut({"kind": "weighted"}, basket([3, 0], alt=50)) == (400, 400)
+    assert cut({"kind": "weighted"}, basket([0, 0], alt=-50)) == (0, 0)
 
 
 def test_marginal_brackets_by_hand() -> None:
