@@ -20,4 +20,5 @@ def rates(requirement: Requirement, market: MarketView) -> F8:
     """Initial margin of a long and of a short of one lot, as a share of its value, (2, K)."""
     book = one_lot_each(market, sides=(1, -1))
     value = np.abs(book.value()).sum(axis=1)
-    return (requirement.margins(book).initial / value).reshape(2, -1)
+    asked = requirement.margins(book).initial
+    return np.divide(asked, value, out=np.zeros_like(asked), where=value != 0).reshape(2, -1)
