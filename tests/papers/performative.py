@@ -1,9 +1,9 @@
 """Does a margin model cover once its own margins move the market? The same people and draws, three ways.
 
-One day and a half of ``bitmex``: 600 traders as levered as BitMEX's, and a spot market that $1m of net buying moves by
-1%, so that what margins force people to do reaches the index that margins are computed from. Each engine asks for the
-99% quantile of half an hour's loss. It is judged on the mark: where it binds; where it only watches a market under a
-static margin of 1%, BitMEX's; and on the index that nobody moved.
+One day and a half of ``bitmex`` with 600 modest traders, and a spot market that $1m of net buying moves by 1%, so that
+what margins force people to do reaches the index that margins are computed from. Each engine asks for the 99% quantile
+of half an hour's loss. It is judged on the mark: where it binds; where it only watches a market under a static margin
+of 1%, BitMEX's; and on the index that nobody moved.
 """
 
 from typing import Any, NamedTuple
