@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 STUDIES = Path(__file__).parent / "studies"
-PATIENCE = 600.0
+PATIENCE = 1200.0
 """Seconds, on a machine that does other things too."""
 
 pytestmark = pytest.mark.slow
@@ -186,7 +186,7 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
 
 def test_runs_that_raise_hang_or_kill_leave_the_others_alone(tmp_path: Path) -> None:
     """A user's own people, registered by a plugin in every process."""
-    faults = ("--plugin", "faults", "--time-limit", 5, "--jobs", 2)
+    faults = ("--plugin", "faults", "--time-limit", 30, "--jobs", 2)
     told = finish(start(tmp_path / "x", *faults, study="faulty.yaml"), 1)
     table = pd.read_parquet(tmp_path / "x" / "runs.parquet").set_index(["fault", "seed"])
     status = table["status"].unstack()
@@ -194,7 +194,7 @@ def test_runs_that_raise_hang_or_kill_leave_the_others_alone(tmp_path: Path) -> 
     assert status.loc[["raise", "kill"]].eq("failed").all(axis=None)
     assert status.loc["hang"].eq("timeout").all()
     assert set(table.loc["raise", "error"]) == {"ValueError: a fault of their own"}
-    assert set(table.loc["hang", "error"]) == {"ran out of its 5 s"}
+    assert set(table.loc["hang", "error"]) == {"ran out of its 30 s"}
     assert table.loc["kill", "error"].str.contains("ended from outside").all()
     assert told.splitlines()[-1].startswith("4 runs failed, 2 runs timeout; ")
     assert len(pd.read_parquet(tmp_path / "x" / "scores.parquet")) == 4

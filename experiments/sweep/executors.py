@@ -1,5 +1,6 @@
 """Where orders are done: in this process, in processes of this machine, on a dask cluster."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -50,9 +51,12 @@ class Pool(Protocol):
 
 
 class Serial:
-    """This process."""
+    """This process, in which what is there stays: looking through it after each run would take a while."""
 
     slots: int = 1
+
+    def __init__(self) -> None:
+        gc.freeze()
 
     def submit(self, order: Order) -> "Future[list[Result]]":
         """Do it."""
@@ -70,6 +74,7 @@ class Serial:
 
     def close(self) -> None:
         """Nothing to end."""
+        gc.unfreeze()
 
 
 class Loky:

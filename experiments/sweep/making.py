@@ -85,12 +85,14 @@ def _ensured(spec: Spec, folder: Path, limit: float) -> tuple[State, Frames | No
 
 def _made(spec: Spec, folder: Path, limit: float) -> State:
     """Simulate, and leave the folder or the traceback."""
-    diary = folder / store.FAILED / f"{spec.hash}.txt"
+    diary, began = folder / store.FAILED / f"{spec.hash}.txt", time.monotonic()
     try:
         write(spec, folder / "runs" / spec.hash, limit)
     except TimeLimitError as error:
         return State(spec.hash, TIMEOUT, str(error))
     except Exception as error:
+        if time.monotonic() - began > limit:  # cut off within code that made another error of it, such as a compiler
+            return State(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
         diary.parent.mkdir(exist_ok=True)
         diary.write_text(traceback.format_exc(), encoding="utf-8")
         lines = str(error).strip().splitlines() or [""]

@@ -6,6 +6,7 @@ register a class at any time before that, and wrappers may nest one another free
 
 import json
 from abc import abstractmethod
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter, ValidationInfo
@@ -76,11 +77,17 @@ class RequirementComponent(Component):
         return 0.0
 
 
+@cache
+def _adapter(registry: tuple[tuple[str, type[Component]], ...]) -> TypeAdapter[Any]:
+    """Made once for each content of a registry: making it takes longer than its use."""
+    return TypeAdapter(choice(dict(registry)))
+
+
 def _pick(registry: str) -> BeforeValidator:
     """Validate by the registry of that name in ``sim.margin``, as it is by then."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
-        adapter = TypeAdapter[Any](choice(getattr(margin, registry)))
+        adapter = _adapter(tuple(getattr(margin, registry).items()))
         if info.mode == "json" and not isinstance(value, Component):
             # as strict as what stands around it, which this call would not know
             return adapter.validate_json(json.dumps(value), strict=True)
