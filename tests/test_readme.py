@@ -94,6 +94,11 @@ def test_the_configurations_it_names_are_packaged(name: str) -> None:
     assert name == "CONFIG" or (ROOT / "configs" / f"{name}.yaml").is_file()
 
 
+@pytest.mark.parametrize("name", re.findall(r"deleverage sweep (\w+)", README))
+def test_the_studies_it_names_are_packaged(name: str) -> None:
+    assert name == "STUDY" or (ROOT / "configs" / "studies" / f"{name}.yaml").is_file()
+
+
 @pytest.mark.parametrize("folder", re.findall(r"^\| `(\w+)/`", README, flags=re.MULTILINE))
 def test_the_folders_it_names_exist(folder: str) -> None:
     assert (ROOT / folder).is_dir()

@@ -6,21 +6,21 @@ from pathlib import Path
 
 from PIL import Image
 
-from experiments.config import load_run
-from experiments.run import execute
+from experiments.sweep.config import load_study
+from experiments.sweep.runner import sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 (KEPT,) = (ROOT / path for path in re.findall(r"!\[[^\]]+\]\(([^)]+\.png)\)", README))
-(CONFIG,) = re.findall(r"pip install .* && deleverage run (\w+)\n", README)
+(STUDY,) = re.findall(r"pip install .* && deleverage sweep (\w+) --quick\n", README)
 
 COLOURS = 48
 
 
 def made(folder: Path) -> Image.Image:
-    """The overview of the README's first command, at half its resolution."""
-    outcome = execute(load_run(CONFIG), out=folder / "result")
-    with Image.open(outcome.folder / "figures" / "overview.png") as image:
+    """The phase figure of the README's first command, at half its resolution."""
+    outcome = sweep(load_study(STUDY, quick=True), out=folder / "result")
+    with Image.open(outcome.folder / "figures" / "phase.png") as image:
         return image.convert("RGB").resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
 
 
