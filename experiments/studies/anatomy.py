@@ -196,9 +196,7 @@ def _split(shares: pd.DataFrame, compression: pd.DataFrame, folder: Path) -> Non
     for axes in (left, right):
         axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
         axes.set_xscale("symlog", linthresh=50)
-        axes.set_xticks(
-            [-500, -100, -50, 0, 50], ["\N{MINUS SIGN}500", "\N{MINUS SIGN}100", "\N{MINUS SIGN}50", "0", "50"]
-        )
+        axes.set_xticks([-500, -50, 0, 50], [f"{tick}".replace("-", "\N{MINUS SIGN}") for tick in (-500, -50, 0, 50)])
         axes.minorticks_off()
         seaborn.despine(ax=axes)
         look: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
