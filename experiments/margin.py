@@ -24,14 +24,17 @@ from sim.types import F8, I8, NOBODY, Exposure, MarketView
 NIL = 1e-6
 """Minor units that are dust of a sum."""
 
+LARGEST = 1e6
+"""The largest relative move that makes sense of a price or a volatility."""
+
 
 class Shock(Component):
     """One story of prices and volatilities."""
 
     name: str = Field(min_length=1, description="what to call it")
     moves: dict[str, float] = Field(default={}, description="relative moves by underlying (name: share)")
-    all: float = Field(default=0.0, gt=-1, description="relative move of underlyings not named (share)")
-    vol: float = Field(default=0.0, gt=-1, description="relative move of every option's volatility (share)")
+    all: float = Field(default=0.0, gt=-1, le=LARGEST, description="relative move of underlyings not named (share)")
+    vol: float = Field(default=0.0, gt=-1, le=LARGEST, description="relative move of every option's volatility (share)")
 
 
 class StressConfig(Component):
@@ -288,10 +291,10 @@ def stressed(account: Account, shocks: Sequence[Shock]) -> list[Stressed]:
         if name not in names
     ]
     problems += [
-        f"shocks.{n}.moves.{name}: {move:g}, must be above -1, correct it"
+        f"shocks.{n}.moves.{name}: {move:g}, must be above -1 and at most {LARGEST:g}, correct it"
         for n, shock in enumerate(shocks)
         for name, move in shock.moves.items()
-        if move <= -1
+        if not -1 < move <= LARGEST
     ]
     if problems:
         raise ConfigError(problems)

@@ -1,6 +1,5 @@
 """The margin calculator: packaged portfolios, sums by hand, the market's own verdicts, bad input."""
 
-import copy
 import json
 import math
 import re
@@ -9,18 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
 from experiments import cli
 from experiments.margin import Account, accounts, engine_of, index_moves, moved, rows, status, worst
 from experiments.margin_report import report
 from experiments.portfolio import PortfolioConfig
-from sim.errors import ConfigError
-from sim.loading import PACKAGED, load, packaged, resolve
+from sim.loading import load, packaged, resolve
 
 ROOT = Path(__file__).parent.parent
 SHOCKS = "portfolios/shocks"
@@ -226,33 +220,3 @@ def test_shocks_that_cannot_be(shocks: str, told: str, tmp_path: Path) -> None:
     done = call("portfolios/single_perp", "--stress", str(file))
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(told), done.stderr
-
-
-def leaves(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where a mutation can be made."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return [path, *(leaf for key, item in items for leaf in leaves(item, (*path, key)))]
-
-
-WEIRD = [None, "", "x", -1, 0, 0.5, 1e-12, 1e12, 1e308, True, [], {}, [1], {"a": 1}, "none", math.pi, 2**60]
-
-
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_mutated_portfolios_are_judged_or_refused(data: st.DataObject) -> None:
-    node = yaml.safe_load((PACKAGED / f"{data.draw(st.sampled_from(PORTFOLIOS))}.yaml").read_text(encoding="utf-8"))
-    node.pop("own", None)
-    for _ in range(data.draw(st.integers(1, 2))):
-        *above, last = data.draw(st.sampled_from(leaves(node)[1:]))
-        at = node
-        for key in above:
-            at = at[key]
-        at[last] = copy.deepcopy(data.draw(st.sampled_from(WEIRD)))
-    try:
-        portfolio = PortfolioConfig.model_validate(node)
-        account = accounts(portfolio, "span", engine_of("span", portfolio))
-    except (ValidationError, ConfigError):
-        return
-    equity, initial, maintenance = account.total()
-    assert math.isfinite(equity)
-    assert initial >= maintenance >= 0
