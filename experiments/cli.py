@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_backtest, cli_margin, cli_paper, cli_sweep, provenance
+from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_backtest.app)
+app.add_typer(cli_explain.app)
 app.add_typer(cli_margin.app)
 app.add_typer(cli_paper.app)
 app.add_typer(cli_sweep.app)

@@ -153,6 +153,23 @@ def reach(links: Contagion) -> F8:
     return total
 
 
+def through(links: Contagion, rows: I8) -> F8:
+    """Share of each action's harm that passed through some actions, (A,); theirs is one.
+
+    Args:
+        links: of one run.
+        rows: of the actions.
+    """
+    found: F8 = np.zeros(len(links.actions))
+    found[rows] = 1.0
+    while True:
+        new = links.parents(found)
+        new[rows] = 1.0
+        if np.abs(new - found).max(initial=0.0) < FAINT:
+            return new
+        found = new
+
+
 def cascades(links: Contagion, least: float = LEAST) -> pd.DataFrame:
     """One row per cascade, the largest first.
 

@@ -1,0 +1,95 @@
+"""`deleverage explain`: a cascade in a page, and twins that say what would have stopped it (LIQ-9)."""
+
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+from papers import crash
+from typer.testing import CliRunner
+
+from experiments import explain, store
+from experiments.cli_explain import app
+from experiments.config import RunConfig
+from experiments.simulation import finished
+from sim.metrics.contagion import contagion
+from sim.metrics.generations import branching
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crash of 90 steps as a result folder, as far as it is read."""
+    config = RunConfig.model_validate(crash.plain(steps=90, profile_every=0) | {"populations": crash.people()})
+    folder = tmp_path_factory.mktemp("run")
+    for name, frame in finished(config, {}).recorder.frames().items():
+        store.write_frame(frame, folder / f"{name}.parquet", {})
+    store.write_yaml(config.model_dump(mode="json"), folder / "config.resolved.yaml")
+    return folder
+
+
+def told(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, list(words))
+    return done.exit_code, done.output
+
+
+def test_cascades_are_listed_and_exported(result: Path, tmp_path: Path) -> None:
+    code, text = told(str(result), "--export", str(tmp_path / "out"))
+    links = contagion(explain.read(result)[1])
+    assert code == 0
+    assert text.startswith(f"branching ratio {branching(links).value:.2f}")
+    assert set(nx.read_graphml(tmp_path / "out" / "contagion.graphml")) >= {"index", "action 0"}
+    edges = pd.read_parquet(tmp_path / "out" / "links.parquet")
+    into = edges[edges["target"].str.startswith("action")].groupby("target")["share"].sum()
+    assert into.to_numpy() == pytest.approx(np.ones(len(links.actions)))
+    assert pd.read_parquet(tmp_path / "out" / "actions.parquet")["cascade"].max() == len(
+        pd.read_parquet(tmp_path / "out" / "cascades.parquet")
+    )
+
+
+def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result: Path) -> None:
+    code, text = told(str(result), "--cascade", "1", "--twins", "1")
+    assert code == 0
+    for word in (
+        "trigger       index",
+        "contagion",
+        "margin model  0.0%",
+        "generations",
+        "who",
+        "cost",
+        "any close-out",
+    ):
+        assert word in text
+    assert len(text.splitlines()) <= 60, "a page"
+
+
+def test_twins_are_the_run_without_somebody(result: Path) -> None:
+    """Without close-outs nothing is closed out and the mark stands higher; a rescued account costs what it lacked."""
+    case = explain.chosen(*explain.read(result), 1)
+    alone, *_, first = explain.twins(case, 1)
+    closed = case.frames["closeouts"]
+    assert alone.prevented == closed.loc[closed["step"].between(*case.window), "notional"].sum()
+    assert alone.lowest > 0
+    assert first.attributed > 0
+    assert first.gift > 0
+    assert alone.gift == 0
+
+
+def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
+    assert told(str(result), "--cascade", "999")[0] == 2
+    code, text = told(str(tmp_path))
+    assert code == 2
+    assert "is no result of a run (config.resolved.yaml" in text
+    older = tmp_path / "older"
+    older.mkdir()
+    for path in result.iterdir():
+        (older / path.name).write_bytes(path.read_bytes())
+    causes = pd.read_parquet(older / "causes.parquet").drop(columns="amount")
+    store.write_frame(causes, older / "causes.parquet", {})
+    code, text = told(str(older), "--cascade", "1")
+    assert code == 2
+    assert "causes: no column 'amount', contagion needs it, make the run again with this version" in text
+    for name in ("closeouts", "causes", "losses"):
+        store.write_frame(pd.read_parquet(result / f"{name}.parquet").iloc[:0], older / f"{name}.parquet", {})
+    assert told(str(older)) == (0, "nothing was closed out in this run: no cascades\n")
+    assert "cascade: 1, nothing was closed out in this run" in told(str(older), "--cascade", "1")[1]
