@@ -1,0 +1,76 @@
+"""How good the market was while it ran, and whether margin, depth and makers' capital went down together."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sim.metrics.inputs import require
+from sim.metrics.procyclicality import largest_rise, peak_to_trough
+
+STEPS = ("step", "seconds", "instrument", "venue", "mark", "oracle", "bid", "ask", "mid", "depth", "gross", "initial")
+CALLS = ("calls", "calls_met", "calls_missed")
+
+
+class Quality(NamedTuple):
+    """Of one instrument and its venue, over the steps asked for; nan where nothing was recorded or nothing moved."""
+
+    margin_peak_to_trough: float  # initial margin per notional, largest over smallest
+    margin_rise: float  # largest rise of it within an hour, share of notional
+    calls_met: float  # share of answered calls that were met
+    depth_trough: float  # least depth within 1%, over the median
+    spread_peak: float  # widest spread, over the median
+    efficiency: float  # 1 - variance of the mark's distance from the oracle over that of the oracle (logs): 1 is best
+    spiral: float  # rank correlation of changes of makers' equity and of depth, reading to reading
+
+
+def quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[str, ...], since: int = 1) -> Quality:
+    """Market quality and procyclicality of a run.
+
+    Args:
+        frames: ``steps`` and ``populations`` of one run.
+        instrument: a perpetual.
+        makers: names of the populations that quote.
+        since: first step to count.
+
+    Raises:
+        DataError: a frame or a column is missing.
+    """
+    require(frames, {"steps": (*STEPS, *CALLS), "populations": ("step", "venue", "population", "equity")}, "quality")
+    steps = frames["steps"]
+    own = steps[(steps["instrument"] == instrument) & (steps["step"] >= since)].set_index("step")
+    venue = steps[(steps["venue"] == own["venue"].iloc[0]) & (steps["step"] >= since)]
+    held = venue.groupby("step")["gross"].sum().reindex(own.index).to_numpy(np.float64)
+    asked = (own["initial"].to_numpy(np.float64) / np.where(held > 0, held, np.nan))[held > 0]
+    hour = max(round(3600 / float(own["seconds"].diff().median())), 1) if len(own) > 1 else 1
+    answered = float(own["calls_met"].sum() + own["calls_missed"].sum())
+    spread = (own["ask"] - own["bid"]) / own["mid"]
+    return Quality(
+        margin_peak_to_trough=peak_to_trough(asked) if asked.size else math.nan,
+        margin_rise=largest_rise(asked, hour) if asked.size > 1 else math.nan,
+        calls_met=float(own["calls_met"].sum()) / answered if answered else math.nan,
+        depth_trough=_over(own["depth"].min(), own["depth"].median()),
+        spread_peak=_over(spread.max(), spread.median()),
+        efficiency=_efficiency(own),
+        spiral=_spiral(frames["populations"], own, makers),
+    )
+
+
+def _over(value: float, middle: float) -> float:
+    return float(value / middle) if middle else math.nan
+
+
+def _efficiency(own: pd.DataFrame) -> float:
+    told = np.log(own["oracle"]).var()
+    return float(1 - np.log(own["mark"] / own["oracle"]).var() / told) if told else math.nan
+
+
+def _spiral(populations: pd.DataFrame, own: pd.DataFrame, makers: tuple[str, ...]) -> float:
+    """Whether capital and liquidity go together: Spearman's, for a few readings outweigh all others."""
+    theirs = populations[populations["population"].isin(makers) & (populations["venue"] == own["venue"].iloc[0])]
+    equity = theirs[theirs["step"].isin(own.index)].groupby("step")["equity"].sum()
+    moves = pd.DataFrame({"equity": equity, "depth": own["depth"].reindex(equity.index)}).diff().dropna().rank()
+    alike = len(moves) < 3 or moves.std().min() == 0
+    return math.nan if alike else float(moves["equity"].corr(moves["depth"]))

@@ -1,0 +1,62 @@
+"""Market quality by hand, and tails of laws that are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.tails import finite_size, tail
+from sim.errors import DataError
+from sim.metrics.quality import quality
+
+
+def run() -> dict[str, pd.DataFrame]:
+    step = np.arange(1, 7)
+    steps = {"step": step, "seconds": 600.0 * step, "instrument": "P", "venue": "V", "gross": 1000}
+    steps |= {
+        "oracle": [100.0, 99, 98, 97, 98, 99],
+        "mark": [100.0, 99, 98, 97, 98, 99],
+        "initial": [50, 50, 60, 100, 80, 50],
+    }
+    steps |= {"bid": 99.0, "ask": [100.0, 100, 100, 103, 101, 100], "mid": 100.0, "depth": [10.0, 10, 8, 2, 6, 9]}
+    steps |= {"calls": 4, "calls_met": [1, 0, 0, 0, 0, 0], "calls_missed": [0, 0, 3, 0, 0, 0]}
+    worth = {"step": step, "venue": "V", "population": "makers", "equity": [90, 90, 70, 10, 50, 80]}
+    return {"steps": pd.DataFrame(steps), "populations": pd.DataFrame(worth)}
+
+
+def test_a_spiral_by_hand() -> None:
+    found = quality(run(), "P", ("makers",))
+    assert found.margin_peak_to_trough == 2
+    assert found.margin_rise == pytest.approx(0.05)
+    assert found.calls_met == 0.25
+    assert found.depth_trough == pytest.approx(2 / 8.5)
+    assert found.spread_peak == 4
+    assert found.efficiency == 1
+    assert found.spiral == pytest.approx(1)
+
+
+def test_nothing_held_and_nothing_recorded_are_nan() -> None:
+    made = run()
+    made["steps"]["gross"] = 0
+    found = quality(made | {"populations": made["populations"].iloc[:0]}, "P", ("makers",))
+    assert np.isnan(found.margin_peak_to_trough)
+    assert np.isnan(found.spiral)
+    with pytest.raises(DataError, match="populations: no such frame, quality needs it"):
+        quality({"steps": made["steps"]}, "P", ("makers",))
+
+
+def test_a_power_law_is_told_from_an_exponential() -> None:
+    draws = np.random.default_rng(1)
+    heavy = tail((1 - draws.random(1000)) ** (-1 / 1.5)).set_index("rival")
+    assert heavy["exponent"].iloc[0] == pytest.approx(2.5, abs=0.2)
+    assert heavy.loc["exponential", "ratio"] > 0
+    assert heavy.loc["exponential", "p"] < 0.05
+    light = tail(1 + draws.exponential(1.0, 1000)).set_index("rival")
+    assert light.loc["exponential", "ratio"] <= 0.0 or light.loc["exponential", "p"] > 0.05
+    with pytest.raises(DataError, match="tail: 3 different of 3 sizes above 0, at least 20"):
+        tail(np.array([1.0, 2, 3, 0]))
+
+
+def test_a_cutoff_that_grows_with_the_system_keeps_its_share() -> None:
+    table = finite_size({100: np.array([1.0, 1, 50]), 1000: np.array([1.0, 1, 500])})
+    assert table["cutoff"].tolist() == pytest.approx([2502 / 52, 250_002 / 502])
+    assert table["share"].round(2).tolist() == [0.48, 0.5]
