@@ -405,7 +405,7 @@ def test_only_finished_results_are_verified(tmp_path: Path) -> None:
 # Batches and deaths
 
 
-PLACE = Place(folder="", module="", plugins=(), path="", version="", shared=(), limit=1.0, pinned=False)
+PLACE = Place(folder="", module="", plugins=(), path="", version="", shared=(), limit=1.0, apart=False)
 
 
 class Hospital:

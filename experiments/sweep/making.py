@@ -40,7 +40,7 @@ def check(place: Place) -> None:
     if provenance.version() != place.version:
         told = f"deleverage {provenance.version()} on this worker, {place.version} on the driver"
         raise OutputError(f"{told}, all need the same, install it")
-    for blas in threadpoolctl.threadpool_info() if place.pinned else ():
+    for blas in threadpoolctl.threadpool_info() if place.apart else ():
         kernel, expected = blas.get("architecture"), provenance.kernel()
         if blas["user_api"] == "blas" and (blas["num_threads"] > 1 or (kernel and expected and kernel != expected)):
             told = f"a worker's linear algebra has {blas['num_threads']} threads and kernels for {kernel}"

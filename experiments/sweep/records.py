@@ -19,7 +19,7 @@ class Place(NamedTuple):
     version: str  # of the package
     shared: tuple[str, ...]  # roles that are the base itself where nobody was closed out
     limit: float  # seconds that a run may take
-    pinned: bool  # whether workers must add in the same order as all others; a notebook's own process does not
+    apart: bool  # whether orders are done in processes of their own, which must add alike and end with the driver
 
 
 class Spec(NamedTuple):

@@ -89,5 +89,5 @@ def _place(study: StudyConfig, results: Results, options: Options) -> Place:
         version=provenance.version(),
         shared=shared(study),
         limit=options.limit,
-        pinned=options.executor != "serial",
+        apart=options.executor != "serial",
     )

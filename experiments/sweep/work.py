@@ -23,11 +23,11 @@ def perform(order: Order) -> list[Result]:
     from experiments.sweep import making
 
     making.check(place)
-    if place.pinned and not gc.get_freeze_count():
+    if place.apart and not gc.get_freeze_count():
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
     results = []
     for job in order.jobs:
-        if os.getppid() != parent:
+        if place.apart and os.getppid() != parent:
             sys.exit(1)  # the driver was killed: nobody waits for the rest
         results.append(making.do(job, place))
     return results

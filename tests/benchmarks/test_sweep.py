@@ -29,7 +29,7 @@ def study() -> StudyConfig:
 def rate(folder: Path, units: Sequence[Unit], jobs: int) -> float:
     """Runs a second, from when all workers have imported and compiled what they need."""
     (folder / "runs").mkdir(parents=True)
-    place = Place(str(folder), "experiments.studies.refinement", (), "", provenance.version(), (), 600.0, pinned=True)
+    place = Place(str(folder), "experiments.studies.refinement", (), "", provenance.version(), (), 600.0, apart=True)
     with opened("loky", jobs) as pool:
         warm, timed = units[: 2 * jobs], units[2 * jobs :]
         assert len(list(driven(warm, pool, place))) == len(warm)
