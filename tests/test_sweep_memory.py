@@ -46,7 +46,7 @@ def opened(executor, jobs):
 
 
 runner.opened = opened
-study = load_study(Path("tiny.yaml"), seeds=2500)
+study = load_study(Path("tiny.yaml"), seeds=2500).model_copy(update={"metrics": ()})
 outcome = runner.sweep(study, out=Path(OUT))
 print(len(outcome.runs), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
@@ -54,7 +54,7 @@ print(len(outcome.runs), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 10
 
 @pytest.mark.slow
 def test_ten_thousand_runs_fit_a_small_driver(tmp_path: Path) -> None:
-    """Plan, orders, results, scores, tables: all but the runs, which are the workers' affair."""
+    """Plan, orders, results, scores, tables: all but the runs, which are the workers' affair, and bootstraps."""
     settings = os.environ | {"PYTHONPATH": str(ROOT)}
     code = f"OUT = {str(tmp_path / 'x')!r}\n{DRIVER}"
     command = [sys.executable, "-c", code]

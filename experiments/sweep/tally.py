@@ -1,5 +1,6 @@
 """What a sweep has so far: the state of every run, and the scores."""
 
+import pickle
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,9 @@ from sim.errors import ConfigError, not_one_of
 
 RUNS, SCORES = "runs.parquet", "scores.parquet"
 
+CHUNK = 500
+"""Scores that are frames at a time."""
+
 
 class Tally:
     """Collects results, in whatever order they come.
@@ -27,6 +31,7 @@ class Tally:
         self.units: dict[int, Unit] = {}
         self.results: dict[int, Result] = {}
         self.remade: list[str] = []
+        self._rows: dict[int, bytes] = {}  # frames of one row each, which would take several times as much
 
     def expect(self, units: list[Unit]) -> None:
         """These are to be done."""
@@ -43,13 +48,15 @@ class Tally:
             problems = [f"metrics: {not_one_of(name, known)}" for name in self.study.metrics if name not in known]
             if problems:
                 raise ConfigError(problems)
-        self.results[result.number] = result
+        if result.rows is not None:
+            self._rows[result.number] = pickle.dumps(result.rows)
+        self.results[result.number] = result._replace(rows=None)
         self.remade += result.remade
 
     @property
     def scored(self) -> bool:
         """Whether anything is."""
-        return any(result.rows is not None for result in self.results.values())
+        return bool(self._rows)
 
     @property
     def problems(self) -> list[str]:
@@ -80,15 +87,17 @@ class Tally:
 
     def scores(self) -> pd.DataFrame:
         """Rows of all scores, in the order of the plan, settings and seed first."""
-        parts = []
-        for number, unit in sorted(self.units.items()):
-            rows = self.results[number].rows
-            if rows is not None:
-                setting = unit.setting
-                parts.append(
-                    rows.assign(**setting)[[*setting, *(name for name in rows.columns if name not in setting)]]
-                )
+        numbers = sorted(self._rows)
+        chunks = [numbers[first : first + CHUNK] for first in range(0, len(numbers), CHUNK)]
+        parts = [pd.concat([self._scored(number) for number in chunk], ignore_index=True) for chunk in chunks]
         return pd.concat(parts, ignore_index=True)
+
+    def _scored(self, number: int) -> pd.DataFrame:
+        """Rows of one unit's score."""
+        rows, setting = pickle.loads(self._rows[number]), self.units[number].setting
+        shown = [name for name in rows.columns if name not in setting]
+        found: pd.DataFrame = rows.assign(**setting)[[*setting, *shown]]
+        return found
 
     def write(self, results: Results) -> None:
         """``runs.parquet`` and ``scores.parquet``; tracebacks of what has failed no longer go."""
@@ -100,6 +109,5 @@ class Tally:
 
 
 def _told(unit: Unit) -> str:
-    return ", ".join(
-        f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in unit.setting.items()
-    )
+    words = {name: value if isinstance(value, str) else f"{value:g}" for name, value in unit.setting.items()}
+    return ", ".join(f"{name} {word}" for name, word in words.items())
