@@ -167,10 +167,10 @@ def test_every_setting_of_a_packaged_study_is_valid(name: str, quick: bool) -> N
 
 def test_what_is_no_packaged_study_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli.app, ["sweep", "leverage_cap"])
+    done = CliRunner().invoke(cli.app, ["sweep", "refinements"])
     assert done.exit_code == cli.BAD_INPUT
-    assert "studies/leverage_cap: no such file or packaged configuration" in done.stderr
-    assert "did you mean 'studies/leverage_caps'?" in done.stderr
+    assert "studies/refinements: no such file or packaged configuration" in done.stderr
+    assert "did you mean 'studies/refinement'?" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
