@@ -119,12 +119,12 @@ def test_refinement_counts_the_calm_before_and_the_shock_after(tmp_path: Path) -
     assert apart.query("measure == 'turnover'")["mean"].iloc[0] == pytest.approx(
         runs["turnover"].iloc[1] - runs["turnover"].iloc[0]
     )
-    assert refinement.report(runs).count("\n") == 3 + len(refinement.MEASURES)
+    assert refinement.report(runs).count("\n") == 3 + len(refinement.WORDS)
     refinement.figures(runs, tmp_path)
     assert (tmp_path / "refinement.pdf").is_file()
 
 
-AGREE = [name for name in refinement.MEASURES if name != "spread"]
+AGREE = [name for name in refinement.WORDS if name != "spread"]
 """What must not depend on the length of a step (TIME-1). The spread does, and experiments/README.md says why."""
 
 
