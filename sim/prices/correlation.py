@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.errors import ConfigError
+from sim.roots import triangular_root
 from sim.types import F8
 
 
@@ -16,13 +17,7 @@ def semidefinite_root(correlation: Sequence[Sequence[float]] | F8, size: int) ->
     Raises:
         ConfigError: the matrix has another shape, is not symmetric, lacks a unit diagonal, or is indefinite.
     """
-    matrix = _checked(correlation, size)
-    root = np.zeros_like(matrix)
-    for column in range(size):
-        rest = matrix[column:, column] - root[column:, :column] @ root[column, :column]
-        if rest[0] > 1e-12:  # else this underlying is a mixture of earlier ones
-            root[column:, column] = rest / np.sqrt(rest[0])
-    return root
+    return triangular_root(_checked(correlation, size))
 
 
 def correlated(normals: Sequence[F8], root: F8) -> list[F8]:

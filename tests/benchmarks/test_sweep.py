@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from timing import spread
+from benchmarks.timing import spread
 
 from experiments import provenance
 from experiments.sweep.config import StudyConfig

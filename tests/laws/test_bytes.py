@@ -14,7 +14,9 @@ import pandas as pd
 import yaml
 from papers import crash
 
-FRAMES = {f"{name}.parquet" for name in ("steps", "closeouts", "causes", "losses", "accounts")}
+FRAMES = {
+    f"{name}.parquet" for name in ("steps", "closeouts", "causes", "losses", "accounts", "profile", "populations")
+}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

@@ -11,6 +11,7 @@ from sim.component import Component
 from sim.jit import kernel
 from sim.margin.base import _pick
 from sim.margin.measures import Convention, Law, Measure, tail_weights
+from sim.roots import triangular_root
 from sim.types import F8
 
 
@@ -65,8 +66,7 @@ class Elliptic(NamedTuple):
         """See :class:`Forecast`: fixed points that fill the unit cube evenly (Sobol 1967) mapped to the law, and their
         opposites.
         """
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        root = triangular_root(self.covariance)
         half = self.law.points(len(root), POINTS // 2) @ root.T
         return np.concatenate([half, -half])
 
