@@ -1,5 +1,6 @@
 """Where a result came from, and the settings without which it would not come out the same."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -30,8 +31,9 @@ def kernel() -> str | None:
     return CORES.get(platform.machine().lower())
 
 
+@functools.cache
 def version() -> str:
-    """Of the installed distribution."""
+    """Of the installed distribution; looked up once, for a sweep asks with every file."""
     return importlib.metadata.version("deleverage")
 
 

@@ -125,10 +125,18 @@ def write_frame(frame: pd.DataFrame, path: Path, metadata: Mapping[str, str]) ->
         path: file to write.
         metadata: goes into the file's key-value metadata in place of pandas's own.
     """
-    columns = {name: _canonical_column(frame[name]) for name in frame.columns}
-    table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
-    table = table.replace_schema_metadata(dict(sorted(metadata.items())))
+    columns = {name: _canonical_column(column) for name, column in frame.items()}
+    table = pa.table(columns, metadata=dict(sorted(metadata.items())))
     pyarrow.parquet.write_table(table, path, compression="zstd", compression_level=3)
+
+
+def frame_of(content: bytes) -> pd.DataFrame:
+    """The frame in a Parquet file's bytes; ``pandas.read_parquet`` looks for a data set first, which takes longer.
+
+    Raises:
+        ValueError: these are no Parquet file's bytes.
+    """
+    return pyarrow.parquet.ParquetFile(pa.BufferReader(content)).read(use_threads=False).to_pandas()
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -142,6 +150,7 @@ def write_yaml(value: Any, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _canonical_column(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Negative zero becomes zero; NaN is null in Parquet whatever its payload."""
-    return column + 0.0 if np.issubdtype(column.to_numpy().dtype, np.floating) else column
+def _canonical_column(column: "pd.Series[Any]") -> Any:
+    """As Arrow has it: negative zero becomes zero; NaN is null in Parquet whatever its payload."""
+    floats = isinstance(column.dtype, np.dtype) and np.issubdtype(column.dtype, np.floating)
+    return pa.array(column.to_numpy() + 0.0 if floats else column, from_pandas=True)

@@ -138,7 +138,7 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
 
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every Parquet file of a run."""
-    return {path.name: _sha256(path) for path in sorted(folder.glob("*.parquet"))}
+    return {path.name: _sha256(path.read_bytes()) for path in sorted(folder.glob("*.parquet"))}
 
 
 def read(folder: Path) -> Frames:
@@ -154,14 +154,15 @@ def read(folder: Path) -> Frames:
         raise Damage(f"{folder / SUMMARY}") from error
     for name, digest in written.items():
         path = folder / name
-        if not path.is_file() or _sha256(path) != digest:
+        content = path.read_bytes() if path.is_file() else b""
+        if _sha256(content) != digest:
             raise Damage(f"{path}")
-        frames[path.stem] = pd.read_parquet(path)
+        frames[path.stem] = store.frame_of(content)
     return frames
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _scored(job: Job, frames: Mapping[str, Frames], module: str) -> tuple[pd.DataFrame | None, str]:
