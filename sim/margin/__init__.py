@@ -27,6 +27,7 @@ from sim.margin.open_interest import OpenInterest
 from sim.margin.scaled import Scaled
 from sim.margin.size_weighted import SizeWeighted
 from sim.margin.span import Span
+from sim.margin.standard_options import StandardOptions
 from sim.margin.stressed import Stressed
 from sim.margin.summed import Summed
 from sim.margin.tail import TailRisk
@@ -62,6 +63,7 @@ REQUIREMENTS: dict[str, type[Component]] = {
     "span": Span,
     "grid": Grid,
     "derive_pmrm2": DerivePmrm2,
+    "standard_options": StandardOptions,
     "tail": TailRisk,
     "learned": Learned,
     "compressed": Compressed,

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from sim.margin import legs
 from sim.protocols import Requirement
 from sim.types import Exposure, Margins
 
@@ -24,7 +25,8 @@ def breakdown(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
     if isinstance(requirement, Itemised):
         return requirement.breakdown(book)
     held = np.flatnonzero((book.position != 0).any(axis=0))
-    found = {book.market.contracts.names[k]: requirement.margins(_alone(book, int(k))) for k in held}
+    columns = np.arange(book.position.shape[1])
+    found = {book.market.contracts.names[k]: requirement.margins(legs.only(book, columns == k)) for k in held}
     return {**found, NETTING: beyond(requirement.margins(book), found)}
 
 
@@ -40,9 +42,3 @@ def joined(*breakdowns: dict[str, Margins]) -> dict[str, Margins]:
     for name, part in (item for each in breakdowns for item in each.items()):
         found[name] = Margins(*(found[name][i] + part[i] for i in range(2))) if name in found else part
     return found
-
-
-def _alone(book: Exposure, leg: int) -> Exposure:
-    """The same accounts without their other legs."""
-    only = np.arange(book.position.shape[1]) == leg
-    return book._replace(position=np.where(only, book.position, 0), entry=np.where(only, book.entry, 0))

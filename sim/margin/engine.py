@@ -10,10 +10,11 @@ from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation
 from sim.margin.cash import Cash
 from sim.margin.dials import Dialled
 from sim.margin.netting import Cross
+from sim.margin.options_apart import OptionsApart
 from sim.margin.reference import one_lot_each
 from sim.margin.tiered import Tiered
 from sim.protocols import Requirement, Valuation
-from sim.types import F8, I8, Contracts, Exposure, MarketView, Risk
+from sim.types import F8, I8, OPTION, Contracts, Exposure, MarketView, Risk
 
 DUST = 1e-12
 """Relative noise of a sum of floats: an amount this near to a whole number is that number."""
@@ -25,6 +26,9 @@ class EngineConfig(Component):
     netting: AnyNetting = Field(default=Cross(), description="which instruments share margin (component)")
     valuation: AnyValuation = Field(default=Cash(), description="what equity does not count (component)")
     requirement: AnyRequirement = Field(default=Tiered(), description="what must be covered (component)")
+    options: AnyRequirement | None = Field(
+        default=None, description="what must be covered of options, none = they are legs like others (component)"
+    )
     scale: float = Field(default=1.0, gt=0, description="factor of margins, to bring engines to equal capital (ratio)")
     kappa: float = Field(default=0.0, lt=1, description="share by which margins are cut, below nil raised (ratio)")
     maintenance: float | None = Field(
@@ -40,7 +44,7 @@ class EngineConfig(Component):
         known = ", ".join(contracts.names)
         problems = [
             f"requirement: {name!r} is not an instrument of this venue, use one of {known}"
-            for name in sorted(self.requirement.names() - set(contracts.names))
+            for name in sorted(self.mentioned() - set(contracts.names))
         ]
         problems += [
             f"valuation: {name!r} is neither an asset nor an instrument of this venue, use one of "
@@ -50,6 +54,10 @@ class EngineConfig(Component):
         if problems:
             raise ConfigError(problems)
         return self.netting.pools(contracts)
+
+    def mentioned(self) -> frozenset[str]:
+        """Instruments that the requirements name."""
+        return self.requirement.names() | (self.options.names() if self.options else frozenset())
 
     def build(self, contracts: Contracts, unit: int) -> "MarginEngine":
         """The engine of one pool.
@@ -63,6 +71,8 @@ class EngineConfig(Component):
     def bind(self, contracts: Contracts, unit: int) -> Requirement:
         """The requirement of one pool as the dials have it; haircuts are not touched by them."""
         bound, factor = self.requirement.bind(contracts, unit), self.scale * (1.0 - self.kappa)
+        if self.options is not None and (contracts.kind == OPTION).any():
+            bound = OptionsApart(bound, self.options.bind(contracts, unit), contracts)
         return bound if factor == 1 and self.maintenance is None else Dialled(bound, factor, self.maintenance)
 
 

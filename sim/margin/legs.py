@@ -24,6 +24,11 @@ def notional(book: Exposure) -> F8:
     return np.where(spot & (book.position > 0), 0.0, gross(book))
 
 
+def only(book: Exposure, seen: B1) -> Exposure:
+    """The same accounts without the positions that are not seen, (K,)."""
+    return book._replace(position=np.where(seen, book.position, 0), entry=np.where(seen, book.entry, 0))
+
+
 def shares(legs: F8, gross: F8) -> F8:
     """Each leg's part of the sum over an account's legs, (A, K); of gross where the sum is nil."""
     legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)

@@ -57,7 +57,8 @@ class LiquidationBufferMargin(Itemised):
         """The inner requirement learns; spread, depth and volatility are noted."""
         self.inner.observe(market)
         self.realised.observe(market)
-        self.spread = np.nan_to_num((market.ask - market.bid) / (2 * market.mark))
+        half = np.nan_to_num(market.ask - market.bid) / 2
+        self.spread = np.divide(half, market.mark, out=np.zeros_like(half), where=market.mark > 0)
         self.depth = np.nan_to_num(market.depth)
 
     def _legs(self, book: Exposure) -> F8:

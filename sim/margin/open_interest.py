@@ -29,7 +29,7 @@ class OpenInterest(RequirementComponent):
     kind: Literal["open_interest"] = Field(
         default="open_interest", description="initial margin by open interest of the market (name)"
     )
-    initial: float = Field(default=0.05, gt=0, le=1, description="base initial rate (ratio)")
+    initial: float = Field(default=0.05, ge=0, le=1, description="base initial rate (ratio)")
     fraction: float = Field(default=0.6, ge=0, le=1, description="maintenance over base initial rate (ratio)")
     lower: float = Field(
         default=40e6, ge=0, description="open interest up to which the base rate applies (units of the numeraire)"

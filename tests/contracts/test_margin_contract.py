@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contracts.margin_worlds import TIERED, UNIT, close, equal, few, market_of, seeds, world
+from contracts import margin_worlds, scan_worlds
+from contracts.margin_worlds import TIERED, UNIT, close, equal, few, market_of, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -49,6 +50,11 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "liquidation_buffer": [{"inner": TIERED, "participation": 0.01}],
     "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
+
+
+def world(seed: int) -> tuple[np.random.Generator, Exposure]:
+    """Books of perpetuals and spot; every third of futures and options, too."""
+    return scan_worlds.world(seed) if seed % 3 == 0 else margin_worlds.world(seed)
 
 
 def examples() -> list[Any]:
