@@ -5,7 +5,7 @@ import pandas as pd
 
 from experiments.config import RunConfig
 from experiments.studies.shocks import perpetual, shocked
-from sim.metrics.cascades import Frames, amplification
+from sim.metrics.cascades import Frames, amplification, fall
 from sim.metrics.toll import toll
 from sim.prices.stress import Move
 
@@ -16,7 +16,7 @@ def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> 
     ``broken``: somebody paid beyond the fund, by ADL, a socialised loss or bad debt. ``feedback``: the largest R(1%)
     recorded while the index fell (LIQ-7). ``calm_margin``, ``stress_margin``: what all accounts' initial margin came to
     over their gross notional, in the later half of the calm and from the shock on (MAR-2).
-    ``amplification`` is nan without a twin.
+    ``amplification`` is nan without a twin, and where the twin's mark does not fall.
     """
     instrument, since = perpetual(config), shocked(config)
     found = toll(frames, instrument, since)
@@ -39,12 +39,17 @@ def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> 
         "fund": float(before["fund"]) / worth,
         "fund_lowest": float(own.loc[own.index >= since, "fund"].min()) / worth,
         "feedback": _feedback(config, own, since),
-        "amplification": np.nan if twin is None else amplification(frames, twin, instrument, since),
+        "amplification": np.nan if twin is None else _amplified(frames, twin, instrument, since),
         "calm_margin": float(asked[asked.index < since].tail(since // 2).mean()),
         "stress_margin": float(asked[asked.index >= since].mean()),
         "open_interest": worth,
         "leverage": worth / float(before["equity"]),
     }
+
+
+def _amplified(frames: Frames, twin: Frames, instrument: str, since: int) -> float:
+    """How many times deeper the mark fell than in the twin; nan where there is nothing to compare with."""
+    return amplification(frames, twin, instrument, since) if fall(twin, instrument, since) < 0 else np.nan
 
 
 def _feedback(config: RunConfig, own: pd.DataFrame, since: int) -> float:
