@@ -1,5 +1,11 @@
-"""The size of an insurance fund against the probability that it is used up, and that somebody pays beyond it."""
+"""The size of an insurance fund against the probability that it is used up, and that somebody pays beyond it.
 
+A fund's size matters from the first book on that it cannot afford. Where it could afford all of them, nobody paid
+beyond it, and a larger one makes the same run: the least size is run with every seed, the next one only with those
+seeds in which somebody paid, and so on.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +21,14 @@ from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, summarise, threshold
 from experiments.studies.aftermath import aftermath, one_row
 from experiments.studies.rules import look, seeds, words
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames
 
 BY = ("elasticity", "share")
+SHARES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.08, 0.16)
+"""Sizes, of open interest before the fall; the first is the study's file's."""
+
 SAFE = 0.01
 """Probability of a loss beyond the fund that a buffer is asked to leave."""
 
@@ -40,13 +51,46 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     return one_row(found | {"depleted": found["fund_lowest"] < USED_UP * found["fund"]})
 
 
+def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[Task]:
+    """The next size, for seeds in which nobody has yet been spared."""
+    last = _last(runs)
+    unspared = last[last["broken"].astype(bool) & (last["share"] < SHARES[-1])]
+    return [
+        Task({"elasticity": elasticity, "share": SHARES[SHARES.index(share) + 1]}, tuple(map(int, group["seed"])))
+        for (elasticity, share), group in unspared.groupby(list(BY))
+    ]
+
+
+def whole(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for every size and seed: runs, and for sizes above the first that was enough the same run once more."""
+    last = _last(runs)
+    spared = last[~last["broken"].astype(bool)]
+    sizes = sorted(runs["share"].unique())
+    return pd.concat([runs, *(_larger(spared[spared["share"] < share], share) for share in sizes)], ignore_index=True)
+
+
+def _last(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each seed's run beside the largest fund so far."""
+    return runs.sort_values("share", kind="stable").drop_duplicates(["elasticity", "seed"], keep="last")
+
+
+def _larger(runs: pd.DataFrame, share: float) -> pd.DataFrame:
+    """The same runs beside a larger fund: what it has more, a quarter of it or more, is never touched."""
+    return runs.assign(share=share, depleted=False, fund=np.nan, fund_lowest=np.nan)
+
+
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every size; the buffer that leaves a probability of 1%."""
+    runs = whole(runs)
     return {"estimates": summarise(runs, BY, [*WORDS, "system_loss", "beyond", "taken_over"]), "buffer": buffer(runs)}
 
 
 def buffer(runs: pd.DataFrame) -> pd.DataFrame:
-    """Size of the fund at which a loss beyond it has a probability of 1%, by elasticity, with its interval."""
+    """Size of the fund at which a loss beyond it has a probability of 1%, by elasticity, with its interval.
+
+    Args:
+        runs: of ``whole``.
+    """
     rows = []
     for elasticity in sorted(map(float, runs["elasticity"].unique())):
         found = threshold(runs[runs["elasticity"] == elasticity], "share", "broken", SAFE)
@@ -57,7 +101,9 @@ def buffer(runs: pd.DataFrame) -> pd.DataFrame:
 
 def report(runs: pd.DataFrame) -> str:
     """The buffer for 1%; then probabilities and draws by size."""
-    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", seeds(runs), "", "## By size", ""]
+    made, runs = len(runs), whole(runs)
+    told = f"{seeds(runs)} {made:,} runs stand for {len(runs):,}: where a fund bore everything, a larger one would too."
+    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", told, "", "## By size", ""]
     table, sizes = summarise(runs, BY, list(WORDS)), sorted(runs["share"].unique())
     lines += header(["", "ε", *(f"{100 * size:g}% of open interest" for size in sizes)])
     for name, (told, factor) in WORDS.items():
@@ -85,7 +131,7 @@ def findings(runs: pd.DataFrame) -> list[str]:
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``solvency_buffer``: probabilities of depletion and of loss beyond the fund against its size."""
-    table = summarise(runs, BY, list(PANELS))
+    table = summarise(whole(runs), BY, list(PANELS))
     with style():
         figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
         grid = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
