@@ -43,10 +43,10 @@ MIDDLE: dict[str, float] = {
 LEAST = 1e-6
 """Loss, as a share of open interest, that counts as none: a hundred dollars here."""
 
-FEW, MANY = 4, 8
+FEW, MANY = 4, 16
 """Morris's trajectories with fewer than five seeds, as a quick look has, and else."""
 
-SURVIVORS, SAMPLE = 4, 32
+SURVIVORS, SAMPLE = 4, 64
 """Most parameters of the second stage, those of largest effect, and the base of its sample (Saltelli et al. 2010)."""
 
 
