@@ -123,7 +123,11 @@ def test_refinement_halves_the_gap_of_a_crossing_and_looks_beyond_the_ends() -> 
 
 def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path) -> None:
     runs = pd.concat([scores(steady, arm=arm) for arm in ("preset", "common")], ignore_index=True)
+    double = runs[runs["engine"].eq("isolated") & runs["seed"].lt(4)].assign(engine="cross")
+    runs = pd.concat([runs, double], ignore_index=True)
     report = engine_comparison.report(runs)
+    assert "cross shows every figure of isolated, bit for bit, in all 30 runs that were compared" in report
+    assert "| cross |" not in report
     assert "ε = 1, safest: span, probability of loss beyond the fund, mean over levels: span below isolated" in report
     assert "ε = 1, most dangerous at the same capital: isolated, the reference itself." in report
     assert "no difference shown from the presets' own" in report
@@ -192,6 +196,30 @@ def test_the_buffer_is_where_one_fall_in_a_hundred_breaks_it(tmp_path: Path) -> 
     assert "1% is neither shown nor excluded" in report, "twenty replications cannot show a hundredth"
     solvency_buffer.figures(runs, tmp_path)
     assert (tmp_path / "solvency_buffer.png").is_file()
+
+
+def test_a_larger_fund_is_run_only_where_a_smaller_one_was_outrun() -> None:
+    study, first = load_study("solvency_buffer"), funds(lambda share, seed: seed < 4).query("share == 0.01")
+    (task,) = solvency_buffer.refine(study, first)
+    assert (task.setting, task.seeds) == ({"elasticity": 1.0, "share": 0.015}, (1, 2, 3))
+    second = first[first["seed"] < 4].assign(share=0.015, broken=[True, False, False])
+    (task,) = solvency_buffer.refine(study, pd.concat([first, second]))
+    assert (task.setting["share"], task.seeds) == (0.02, (1,))
+    filled = solvency_buffer.whole(pd.concat([first, second]))
+    assert filled.groupby("share")["broken"].agg(["size", "sum"]).to_numpy().tolist() == [[20, 3], [20, 1]]
+
+
+FUNDED = ("fund", "equity", "deposits", "withdrawals")
+"""Columns that its owner's money is part of."""
+
+
+def test_a_fund_that_bore_everything_would_have_done_so_had_it_been_larger() -> None:
+    """What the study leaves out: the path of a run is the same but for what the fund has."""
+    runs = [simulate(load_run("small_crash", [*CRASH, f"populations.5.share={share}"])) for share in (0.02, 0.16)]
+    assert set(runs[0]["losses"]["layer"]) == {"fund"}, "it was called upon, and bore everything"
+    for name, frame in runs[0].items():
+        apart = list(frame) if name == "accounts" else [each for each in FUNDED if each in frame]
+        pd.testing.assert_frame_equal(frame.drop(columns=apart), runs[1][name].drop(columns=apart))
 
 
 def caps(change: float) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from experiments.findings import ALPHA, compared
 from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, against, holm, on_frontier, summarise
 from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.rules import MARKERS, REFERENCE, order, seeds, words
+from experiments.studies.rules import REFERENCE, alike, joined, look, order, seeds, words
 from sim.metrics.cascades import Frames
 from sim.types import F8
 
@@ -39,6 +39,9 @@ CAPTIONS = {
     "joins points that no other beats in both.",
     "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital.",
 }
+NONE = 0.01
+"""Loss below which the figure's axis is linear, so that nil has a place on it (% of open interest)."""
+
 TAIL = 20
 """Replications from which on an expected shortfall can be told; with fewer, means are."""
 
@@ -48,10 +51,17 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     return one_row(aftermath(config, frames, twin))
 
 
+def distinct(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of rules that differ from every earlier one; the others are told of and have no lines of their own."""
+    return runs[~runs["engine"].isin(alike(runs, BY[1:], MEASURES)["engine"])]
+
+
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Every measure; differences from the reference rule, at each level and over all; arms; the frontier."""
+    """Rules that are alike; of the others measures, differences by level and over all, arms, the frontier."""
+    same, runs = alike(runs, BY[1:], MEASURES), distinct(runs)
     pooled = levelled(runs)
     return {
+        "alike": same,
         "estimates": summarise(runs, BY, MEASURES),
         "differences": holm(against(runs, "engine", REFERENCE, BY[1:], HARMS), ["measure"]),
         "over_levels": holm(against(pooled, "engine", REFERENCE, BY[1:3], HARMS), ["measure"]),
@@ -92,6 +102,7 @@ def _tail(count: int) -> tuple[str, Callable[..., Any]]:
 def report(runs: pd.DataFrame) -> str:
     """Which rule is safest, which only looks cheap; then figures by level."""
     lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", seeds(runs), ""]
+    runs = distinct(runs)
     lines += ["## Over all levels of capital", "", *_over_levels(runs)]
     return "\n".join([*lines, "", "## By level", "", *_by_level(runs)])
 
@@ -99,6 +110,7 @@ def report(runs: pd.DataFrame) -> str:
 def findings(runs: pd.DataFrame) -> list[str]:
     """For each elasticity: the rules at both ends, held against the reference; then what the arms do."""
     made = tables(runs)
+    same, runs = _same(made["alike"]), distinct(runs)
     lines: list[str] = []
     plain = levelled(runs[runs["arm"] == PRESET])
     for elasticity in sorted(map(float, plain["elasticity"].unique())):
@@ -109,7 +121,33 @@ def findings(runs: pd.DataFrame) -> list[str]:
         ranked = means.sort_values(["broken", "deleveraged"])
         for told, engine in (("safest", ranked.index[0]), ("most dangerous at the same capital", ranked.index[-1])):
             lines.append(f"{words(elasticity)}, {told}: {_against(made['over_levels'], str(engine), elasticity)}")
-    return [*lines, *_arms(made["arms"])]
+    return [*lines, *_procyclical(made["estimates"]), *_arms(made["arms"]), *same]
+
+
+def _same(table: pd.DataFrame) -> list[str]:
+    """Which rules one line stands for."""
+    return [
+        f"{joined(list(group['engine']))} show{'s' * (len(group) == 1)} every figure of {like}, bit for bit, in all "
+        f"{group['n'].sum()} runs that were compared: its lines stand for {'both' if len(group) == 1 else 'all'}."
+        for like, group in table.groupby("like", sort=False)
+    ]
+
+
+def _procyclical(table: pd.DataFrame) -> list[str]:
+    """Who asks for most once it falls, for each elasticity: equal capital is that of the calm."""
+    table = table[table["arm"] == PRESET]
+    means = table.groupby(["elasticity", "engine", "measure"], sort=False)["mean"].mean().unstack()
+    lines = []
+    for elasticity in sorted(map(float, table["elasticity"].unique())):
+        here = means.loc[elasticity]
+        rises = here["stress_margin"] / here["calm_margin"]
+        name = str(rises.idxmax())
+        margins = [f"{100 * here[kind][name]:.2g}%" for kind in ("calm_margin", "stress_margin")]
+        lines.append(
+            f"{words(elasticity)}: from calm to shock {name} raises initial margin most, from {margins[0]} of notional "
+            f"to {margins[1]}; {REFERENCE} goes to {rises[REFERENCE]:.2g} times its own (means over levels)."
+        )
+    return lines
 
 
 def _against(table: pd.DataFrame, engine: str, elasticity: float) -> str:
@@ -178,6 +216,7 @@ def _cell(by: pd.DataFrame, at: Any, factor: float) -> str:
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``frontier``: margin in calm against the tail of system loss; ``differences``: from the reference, by level."""
+    runs = distinct(runs)
     with style():
         _frontier(runs, folder)
         _differences(runs, folder)
@@ -201,7 +240,7 @@ def _frontier(runs: pd.DataFrame, folder: Path) -> None:
     figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
     figure.supylabel(f"System loss (% of open interest)\n{table['figure'].iloc[0]}", fontsize="medium")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, handletextpad=0.2)
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(7, len(labels)), frameon=False)
     save(figure, folder / "frontier", table)
 
 
@@ -211,13 +250,10 @@ def _points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     axes.plot(100 * best["calm_margin"], 100 * best["system_loss"], color="0.7", linewidth=3, zorder=0)
     for number, engine in enumerate(names):
         here = table[table["engine"] == engine].sort_values("calm_margin")
-        look: dict[str, Any] = {
-            "color": COLOURS[number],
-            "marker": MARKERS[number],
-            "markersize": 4.5,
-            "linewidth": 0.5,
-        }
-        axes.plot(100 * here["calm_margin"], 100 * here["system_loss"], label=engine, **look)
+        told: dict[str, Any] = {**look(number), "markersize": 4.5, "linewidth": 0.5}
+        axes.plot(100 * here["calm_margin"], 100 * here["system_loss"], label=engine, **told)
+    axes.set_yscale("symlog", linthresh=NONE)
+    axes.set_yticks([0, NONE, 0.1, 1, 10], ["0", f"{NONE:g}", "0.1", "1", "10"])
     axes.set_xscale("log")
     ticks = [0.3, 1, 3]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

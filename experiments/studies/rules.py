@@ -1,5 +1,6 @@
 """What studies that compare margin rules share: their order, their words, their colours."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,27 @@ MARKERS = "osD^vP*X"
 def order(runs: pd.DataFrame) -> list[str]:
     """Rules in the order of the study's file, which is that of first appearance."""
     return [str(name) for name in runs["engine"].unique()]
+
+
+def alike(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+    """Rules that show the figures of an earlier one, all of them, in every run that both have.
+
+    Args:
+        runs: one row per rule, setting and seed.
+        by: columns that make a setting, but for the rule.
+        measures: figures to compare, bit for bit.
+
+    Returns:
+        A row for each such rule: engine, like, n (runs compared).
+    """
+    shown = {name: group.set_index([*by, "seed"])[list(measures)] for name, group in runs.groupby("engine", sort=False)}
+    found: dict[str, tuple[str, int]] = {}
+    for name, earlier in itertools.combinations(reversed(shown), 2):
+        both = shown[name].index.intersection(shown[earlier].index)
+        if len(both) and shown[name].loc[both].equals(shown[earlier].loc[both]):
+            found[str(name)] = (str(earlier), len(both))
+    rows = [(name, *found[name]) for name in order(runs) if name in found]
+    return pd.DataFrame(rows, columns=["engine", "like", "n"])
 
 
 def look(number: int) -> dict[str, Any]:

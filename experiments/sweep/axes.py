@@ -42,6 +42,17 @@ def _sobol(engine: qmc.Sobol, points: int) -> F8:
     return engine.random_base2(max(0, (points - 1).bit_length()))[:points]
 
 
+def replications(study: StudyConfig, setting: Setting) -> int:
+    """How many a setting gets: those of the study, unless one of its labels asks for fewer."""
+    labels = [
+        each.seeds
+        for axis in study.axes
+        for each in axis.values
+        if isinstance(each, Named) and each.seeds is not None and each.label == setting.get(axis.name)
+    ]
+    return min([study.seeds, *labels])
+
+
 def within(span: Span, share: float) -> float:
     """The value at a share of the range, from 0 to 1.
 

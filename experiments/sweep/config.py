@@ -23,6 +23,9 @@ class Named(Component):
 
     label: str = Field(min_length=1, description="how it stands in results (name)")
     set: dict[str, Any] = Field(min_length=1, description="dotted path -> what it gets, such as an included preset")
+    seeds: int | None = Field(
+        default=None, ge=1, description="most replications of it, for a check beside others; none = the study's (count)"
+    )
 
 
 class Span(Component):

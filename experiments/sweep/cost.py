@@ -1,6 +1,6 @@
 """What studies cost, before they are run."""
 
-from experiments.sweep.axes import settings
+from experiments.sweep.axes import replications, settings
 from experiments.sweep.config import StudyConfig, load_study
 from sim.loading import packaged
 
@@ -14,7 +14,7 @@ def names() -> list[str]:
 
 def size(study: StudyConfig) -> tuple[int, int]:
     """How many jobs (settings times replications), and runs with all roles, before its module asks for more."""
-    jobs = study.seeds * sum(1 for _ in settings(study))
+    jobs = sum(replications(study, setting) for setting in settings(study))
     return jobs, jobs * (1 + len(study.roles))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from experiments import provenance, store
 from experiments.config import RunConfig
 from experiments.data import read_replays
-from experiments.sweep.axes import Setting, changes, settings
+from experiments.sweep.axes import Setting, changes, replications, settings
 from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.records import Job, Spec
 from sim.errors import ConfigError
@@ -22,7 +22,7 @@ class Task(NamedTuple):
     """A setting that a study wants run, as asked for by its module's ``refine``."""
 
     setting: Mapping[str, Any]  # a value or label for every axis
-    seeds: tuple[int, ...] = ()  # none = those of the study
+    seeds: tuple[int, ...] = ()  # none = those of the study, or the fewer that a label asks for
 
 
 class Case(NamedTuple):
@@ -90,7 +90,7 @@ class Planner:
         return [unit for task, seed in units if (unit := self._unit(dict(task.setting), seed)) is not None]
 
     def _seeds(self, task: Task) -> Sequence[int]:
-        return task.seeds or range(self.study.seed, self.study.seed + self.study.seeds)
+        return task.seeds or range(self.study.seed, self.study.seed + replications(self.study, dict(task.setting)))
 
     def _unit(self, setting: Setting, seed: int) -> Unit | None:
         case = self._case(setting)
