@@ -82,7 +82,8 @@ class VolShock(Component):
             "none": vol,
             "down": vol * np.maximum(1 - self.down * scale, 0.0),
         }
-        return np.stack([moved[each] for each in direction])
+        places = {name: place for place, name in enumerate(moved)}
+        return np.stack(list(moved.values()))[[places[each] for each in direction]]
 
 
 class Shocks(NamedTuple):
@@ -141,33 +142,32 @@ BLOCK = 128
 def sums(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8, F8]:
     """Sums over legs of values per lot, (S, A) or, unless kept, (0, A); and the least over scenarios, (A,).
 
-    Accounts are taken in blocks and legs by fours, which keeps each sum in the order of the legs: an account's sum does
-    not depend on whose company it is worked out in, as that of a matrix product does.
+    Accounts are taken in blocks and legs by fours, empty ones last, which keeps each sum in the order of the legs: an
+    account's sum does not depend on whose company it is worked out in, as that of a matrix product does.
     """
     accounts, count, scenarios = position.shape[0], legs.size, table.shape[0]
+    columns = position.T  # a leg's accounts are a row of it: two indices in one loop would keep it from vectorising
+    padded = -(-count // 4) * 4
     total, least = np.empty((scenarios if keep else 0, accounts)), np.full(accounts, np.inf)
-    lots, scratch = np.empty((count, BLOCK)), np.empty(BLOCK)
+    values, lots, scratch = np.zeros((scenarios, padded)), np.zeros((padded, BLOCK)), np.empty(BLOCK)
+    for s in range(scenarios):
+        for i in range(count):
+            values[s, i] = table[s, legs[i]]
     for start in range(0, accounts, BLOCK):
         size = min(BLOCK, accounts - start)
         for i in range(count):
+            holdings, own = columns[legs[i], start : start + size], lots[i]
             for a in range(size):
-                lots[i, a] = position[start + a, legs[i]]
+                own[a] = holdings[a]
         lowest = least[start : start + size]
         for s in range(scenarios):
             row = total[s, start : start + size] if keep else scratch[:size]
             row[:] = 0.0
-            i = 0
-            while i + 4 <= count:
-                v, w, x, y = table[s, legs[i]], table[s, legs[i + 1]], table[s, legs[i + 2]], table[s, legs[i + 3]]
+            for i in range(0, padded, 4):
+                v, w, x, y = values[s, i], values[s, i + 1], values[s, i + 2], values[s, i + 3]
                 p, q, r, t = lots[i], lots[i + 1], lots[i + 2], lots[i + 3]
                 for a in range(size):
                     row[a] = (((row[a] + v * p[a]) + w * q[a]) + x * r[a]) + y * t[a]
-                i += 4
-            while i < count:
-                v, p = table[s, legs[i]], lots[i]
-                for a in range(size):
-                    row[a] += v * p[a]
-                i += 1
             for a in range(size):
                 lowest[a] = min(lowest[a], row[a])
     return total, least
