@@ -22,6 +22,9 @@ def sweep(
     seeds: Annotated[int | None, typer.Option(min=1, help="Replications, in place of the study's.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME or NAME-quick.")] = None,
+    known: Annotated[
+        list[str] | None, typer.Option(metavar="RESULTS", help="Others, to take the same runs over from; repeatable.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="MODULE", help="With kinds of its own; repeatable.")
@@ -42,7 +45,8 @@ def sweep(
 
         config = load_study(study, overrides or (), seeds=seeds, quick=quick)
         place = out or Path("results") / (f"{config.name}-quick" if quick else config.name)
-        options = Options(executor, processors() if jobs is None else jobs, time_limit, tuple(plugin or ()), quiet)
+        count = processors() if jobs is None else jobs
+        options = Options(executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet)
         try:
             outcome = execute(config, out=place, options=options)
         except StudyError as error:

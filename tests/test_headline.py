@@ -16,6 +16,7 @@ from experiments.statistics import crossings, frontiers, intervals, paired, scre
 from experiments.studies import anatomy, compression, engine_comparison, leverage_cap, sensitivity, solvency_buffer
 from experiments.studies.aftermath import aftermath
 from experiments.sweep.config import Named, load_study
+from experiments.sweep.plan import plan
 from sim.loading import load
 from sim.margin.efficiency import capital
 from sim.margin.engine import EngineConfig
@@ -286,3 +287,14 @@ def test_the_middle_is_where_the_study_begins() -> None:
     study = load_study("sensitivity")
     assert {axis.name: axis.values[0] for axis in study.axes} == sensitivity.MIDDLE
     assert len(sensitivity.RANGES) >= 8
+
+
+def test_the_comparison_shares_its_runs_with_compression() -> None:
+    """The arm of presets at compression's levels, so that ``--known`` spares them."""
+    one, other = (
+        plan(load_study(name).model_copy(update={"seeds": 1})) for name in ("compression", "engine_comparison")
+    )
+    ours = {unit.hashes["base"] for unit in one}
+    shared = [unit for unit in other if unit.hashes["base"] in ours]
+    assert len(shared) == len(ours) == 63
+    assert {unit.setting["arm"] for unit in shared} == {"preset"}

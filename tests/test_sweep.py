@@ -131,6 +131,22 @@ def test_a_second_start_makes_nothing_again(whole: Path, made: Made) -> None:
     assert (made, files(whole)) == ([], before)
 
 
+def test_runs_that_other_results_have_are_taken_over(whole: Path, made: Made, tmp_path: Path) -> None:
+    done = call("--out", tmp_path / "x", "--known", whole)
+    assert done.exit_code == 0, done.stderr
+    assert made == []
+    assert files(tmp_path / "x") == files(whole)
+
+
+def test_damaged_runs_of_other_results_are_made(kept: Path, made: Made, tmp_path: Path) -> None:
+    steps = sorted(kept.glob("runs/*/steps.parquet"))[0]
+    steps.write_bytes(steps.read_bytes()[:-1])
+    done = call("--out", tmp_path / "x", "--known", kept)
+    assert done.exit_code == 0, done.stderr
+    assert len(made) == 1
+    assert f"{steps.parent.name}/steps.parquet: was not what had been written" in done.stderr
+
+
 def test_what_is_missing_or_damaged_is_made_again_and_nothing_else(kept: Path, made: Made) -> None:
     before, runs = files(kept), pd.read_parquet(kept / "runs.parquet")
     gone, cut, flipped = runs.loc[runs["role"] == "base", "hash"][:3]
@@ -295,6 +311,7 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
         (("venues.0.bnad=3",), "tiny at cap=2.0, move=small: venues.0.bnad: "),
+        (("--known", "nowhere"), "--known: nowhere, has no folder runs, name results of a sweep"),
         (("--plugin", "nothing_of_that_name"), "--plugin nothing_of_that_name: cannot be imported"),
     ],
 )

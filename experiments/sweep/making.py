@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def check(place: Place) -> None:
 
 def do(job: Job, place: Place) -> Result:
     """See that every run of a job is there, and score them."""
-    began, folder = time.perf_counter(), Path(place.folder)
+    began = time.perf_counter()
     states: dict[str, State] = {}
     frames: dict[str, Frames] = {}
     remade: list[str] = []
@@ -62,7 +62,7 @@ def do(job: Job, place: Place) -> Result:
         if role != BASE and role in place.shared and BASE in frames and untouched(frames[BASE]):
             states[role], frames[role] = states[BASE], frames[BASE]
             continue
-        states[role], found, damage = _ensured(spec, folder, place.limit)
+        states[role], found, damage = _ensured(spec, place)
         remade += damage
         if found is not None:
             frames[role] = found
@@ -70,17 +70,44 @@ def do(job: Job, place: Place) -> Result:
     return Result(job.number, states, rows, problem, tuple(remade), time.perf_counter() - began)
 
 
-def _ensured(spec: Spec, folder: Path, limit: float) -> tuple[State, Frames | None, list[str]]:
+def _ensured(spec: Spec, place: Place) -> tuple[State, Frames | None, list[str]]:
     """A run's frames, as they stand on disk; made if they do not, made again if they are damaged."""
-    place, damage = folder / "runs" / spec.hash, []
-    if place.is_dir():
+    run, damage = Path(place.folder) / "runs" / spec.hash, []
+    if run.is_dir() or _taken_over(run, place.known):
         try:
-            return State(spec.hash, COMPLETE), read(place), []
+            return State(spec.hash, COMPLETE), read(run), []
         except Damage as error:
             damage.append(str(error))
-            shutil.rmtree(place)
-    state = _made(spec, folder, limit)
-    return state, read(place) if state.status == COMPLETE else None, damage
+            shutil.rmtree(run)
+    state = _made(spec, Path(place.folder), place.limit)
+    return state, read(run) if state.status == COMPLETE else None, damage
+
+
+def _taken_over(run: Path, known: Iterable[str]) -> bool:
+    """Whether other results have the run, which is copied from the first that do."""
+    there = next((path for path in (Path(folder) / "runs" / run.name for folder in known) if path.is_dir()), None)
+    if there is not None:
+        draft = _draft(run)
+        shutil.copytree(there, draft)
+        _put(draft, run)
+    return there is not None
+
+
+def _draft(run: Path) -> Path:
+    """Where a run's folder is made, under a name that no other process uses."""
+    draft = run.with_name(f".{run.name}.{os.getpid()}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    return draft
+
+
+def _put(draft: Path, run: Path) -> None:
+    """Give a folder that is whole its name; if somebody else put the same run there meanwhile, theirs stays."""
+    try:
+        os.rename(draft, run)
+    except OSError:
+        if not run.is_dir():
+            raise
+        shutil.rmtree(draft)
 
 
 def _made(spec: Spec, folder: Path, limit: float) -> State:
@@ -120,20 +147,14 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
     frames, totals = market.recorder.frames(), market.recorder.summary()
     del market
     gc.collect()  # its agents and it hold one another; few objects with much memory, which Python would let pile up
-    draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = _draft(final)
     draft.mkdir()
     for name, frame in frames.items():
         store.write_frame(frame, draft / f"{name}.parquet", {"config_hash": spec.hash, "version": provenance.version()})
     summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
     summary |= {"totals": totals, "sha256": digests(draft)}
     store.write_json(summary, draft / SUMMARY)
-    try:
-        os.rename(draft, final)
-    except OSError:
-        if not final.is_dir():
-            raise
-        shutil.rmtree(draft)
+    _put(draft, final)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ class Place(NamedTuple):
     shared: tuple[str, ...]  # roles that are the base itself where nobody was closed out
     limit: float  # seconds that a run may take
     apart: bool  # whether orders are done in processes of their own, which must add alike and end with the driver
+    known: tuple[str, ...] = ()  # folders of other results, absolute, whose runs are taken over where they are the same
 
 
 class Spec(NamedTuple):

@@ -19,6 +19,7 @@ from experiments.sweep.progress import Counter
 from experiments.sweep.records import Place
 from experiments.sweep.study import StudyError, module_of, refined
 from experiments.sweep.tally import Tally
+from sim.errors import ConfigError
 
 
 class Options(NamedTuple):
@@ -28,6 +29,7 @@ class Options(NamedTuple):
     jobs: int = processors()
     limit: float = math.inf  # seconds for one run
     plugins: tuple[str, ...] = ()  # modules with kinds of a user's own
+    known: tuple[str, ...] = ()  # other results, whose runs are taken over where they are the same
     quiet: bool = True
 
 
@@ -51,13 +53,14 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
         options: see there.
 
     Raises:
-        ConfigError: a setting that is no valid configuration, an unknown executor or metric.
+        ConfigError: an invalid setting, an unknown executor or metric, other results without runs.
         OutputError: the folder belongs to another study, or cannot be written.
         StudyError: the study's module raised; all runs are kept.
         KeyboardInterrupt: the user's; all finished runs are kept.
     """
     options, began = options or Options(), time.perf_counter()
     module_of(study.module)
+    known = _known(options)
     planner, tally = Planner(study), Tally(study)
     results = Results(Path(out) if out is not None else Path("results") / study.name)
     units = planner.first()
@@ -67,7 +70,7 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
             while units:
                 counter.expect(units)
                 tally.expect(units)
-                for result in driven(units, pool, _place(study, results, options)):
+                for result in driven(units, pool, _place(study, results, options, known)):
                     tally.take(result)
                     counter.advance()
                 units = planner.more(refined(study, tally.scores)) if tally.scored else []
@@ -80,7 +83,15 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     return Outcome(results.place, report, tally.runs(), tally.counts(), tuple(tally.remade), older)
 
 
-def _place(study: StudyConfig, results: Results, options: Options) -> Place:
+def _known(options: Options) -> tuple[str, ...]:
+    """Absolute paths of other results."""
+    without = [name for name in options.known if not (Path(name) / "runs").is_dir()]
+    if without:
+        raise ConfigError([f"--known: {name}, has no folder runs, name results of a sweep" for name in without])
+    return tuple(str(Path(name).resolve()) for name in options.known)
+
+
+def _place(study: StudyConfig, results: Results, options: Options, known: tuple[str, ...]) -> Place:
     return Place(
         folder=str(results.place.resolve()),
         module=study.module,
@@ -89,5 +100,6 @@ def _place(study: StudyConfig, results: Results, options: Options) -> Place:
         version=provenance.version(),
         shared=shared(study),
         limit=options.limit,
+        known=known,
         apart=options.executor != "serial",
     )
