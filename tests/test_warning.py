@@ -68,3 +68,8 @@ def test_an_indicator_that_knows_is_found_and_told(tmp_path) -> None:
     assert "before 100% of 4 cascades, for 55 minutes in the median" in report
     early_warning.figures(runs, tmp_path)
     assert {path.name for path in tmp_path.glob("*.pdf")} == {"early_warning.pdf", "phase_diagram.pdf"}
+
+
+def test_a_study_without_cascades_says_so() -> None:
+    runs = readings(1, False).assign(until=np.inf, size=0.0)
+    assert early_warning.report(runs).startswith("- No cascade of the size asked for followed any reading")
