@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 
 from sim import pricing
+from sim.margin.largest import worst
 from sim.margin.measures import tail_weights
-from sim.margin.models.base import BLOCK, Tail, largest
-from sim.margin.scenarios import held, worth
+from sim.margin.models.base import Tail
+from sim.margin.scenarios import worth
 from sim.types import F8, I8, MarketView
 
 Approach = Literal["full", "delta_gamma"]
@@ -47,9 +48,4 @@ def lot_pnl(market: MarketView, returns: F8, columns: I8, approach: Approach) ->
 
 def tail_loss(position: I8, table: F8, tail: Tail) -> F8:
     """Tail of what accounts (A, K) lose in a table (S, K) of gains per lot, (A,), at least nil."""
-    weights = tail_weights(len(table), tail.level, tail.measure, tail.convention)
-    found, every = np.empty(len(position)), np.arange(table.shape[1])
-    for start in range(0, len(position), BLOCK):
-        part = slice(start, start + BLOCK)
-        found[part] = largest(np.ascontiguousarray(-held(position[part], table, every).T), weights)
-    return np.maximum(found, 0.0)
+    return worst(position, table, tail_weights(len(table), tail.level, tail.measure, tail.convention))

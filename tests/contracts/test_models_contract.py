@@ -7,8 +7,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from sim.margin import MODELS
+from sim.margin.largest import worst
 from sim.margin.measures import sample_tail, tail_weights
-from sim.margin.models.base import AnyModel, Forecast, ModelComponent, Tail, worst
+from sim.margin.models.base import AnyModel, Forecast, ModelComponent, Tail
 from sim.margin.tail import TailRisk
 from sim.margin.walk import walk
 from sim.types import F8
@@ -113,10 +114,16 @@ def test_several_steps_make_one_return(kind: str) -> None:
     np.testing.assert_allclose(quarters[::4], whole, rtol=1e-9)
 
 
-def test_the_kernel_finds_the_worst_of_each_row() -> None:
+@pytest.mark.parametrize(("scenarios", "columns"), [(1, 1), (19, 2), (100, 3), (1000, 4), (1000, 7), (16_384, 1)])
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99, 0.999])
+def test_the_kernel_finds_the_worst_of_each_row(scenarios: int, columns: int, level: float) -> None:
+    """Rows of draws, of ties and of nothing; the same alone as in company, to the bit."""
     rng = np.random.default_rng(4)
-    book, rows = rng.normal(0, 1, (300, 3)), rng.normal(0, 1, (100, 3))
-    for tail in (VAR, ES, Tail("var", 0.9, "order")):
-        weights = tail_weights(100, tail.level, tail.measure, tail.convention)
+    book, rows = rng.normal(0, 1, (33, columns)), rng.normal(0, 1, (scenarios, columns))
+    book[0], book[1:9], rows[::3] = 0.0, np.rint(book[1:9]), np.rint(rows[::3])
+    for tail in (Tail("var", level, "linear"), Tail("var", level, "order"), Tail("es", level, "linear")):
+        weights = tail_weights(scenarios, tail.level, tail.measure, tail.convention)
         expected = [max(sample_tail(-(rows @ each), tail.level, tail.measure, tail.convention), 0) for each in book]
-        np.testing.assert_allclose(worst(book, rows, weights), expected, rtol=1e-12, atol=1e-15)
+        found = worst(book, rows, weights)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal([worst(each[None], rows, weights)[0] for each in book], found)

@@ -8,8 +8,8 @@ from pydantic import SerializeAsAny
 
 from sim import margin
 from sim.component import Component
-from sim.jit import kernel
 from sim.margin.base import _pick
+from sim.margin.largest import worst
 from sim.margin.measures import Convention, Law, Measure, tail_weights
 from sim.roots import triangular_root
 from sim.types import F8
@@ -110,49 +110,3 @@ class ModelComponent(Component):
 
 
 AnyModel = Annotated[SerializeAsAny[ModelComponent], _pick("MODELS")]
-
-BLOCK = 256
-"""Portfolios at a time: their losses stay in cache."""
-
-
-def worst(exposure: F8, returns: F8, weights: F8) -> F8:
-    """Weighted sum of each portfolio's largest losses, (A,), at least nil.
-
-    Args:
-        exposure: (A, U).
-        returns: (S, U).
-        weights: of the largest loss, the next, ..., (m,).
-    """
-    found = np.empty(len(exposure))
-    scenarios = np.ascontiguousarray(-returns.T)
-    for start in range(0, len(exposure), BLOCK):
-        part = slice(start, start + BLOCK)
-        found[part] = largest(exposure[part] @ scenarios, weights)
-    return np.maximum(found, 0.0)
-
-
-@kernel
-def largest(losses: F8, weights: F8) -> F8:
-    """Weighted sum of the largest entries of each row of ``losses`` (A, S), (A,).
-
-    The largest so far are kept sorted. Most losses are smaller than all of them, and cost one comparison.
-    """
-    count = weights.size
-    found, top = np.empty(losses.shape[0]), np.empty(count)
-    for a in range(losses.shape[0]):
-        top[:] = -np.inf
-        row = losses[a]
-        for s in range(row.size):
-            loss = row[s]
-            if loss > top[count - 1]:
-                place = count - 1
-                while place > 0 and top[place - 1] < loss:
-                    top[place] = top[place - 1]
-                    place -= 1
-                top[place] = loss
-        total = 0.0
-        for i in range(count):
-            if weights[i] != 0.0:
-                total += weights[i] * top[i]
-        found[a] = total
-    return found
