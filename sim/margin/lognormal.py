@@ -86,11 +86,11 @@ class LognormalMargin:
             self._long, self._short = self._factors(np.maximum(market.vol, self.rule.least))
 
     def margins(self, book: Exposure) -> Margins:
-        """Initial and maintenance of positions alone, (A,)."""
+        """Initial and maintenance of positions alone, each in whole units, (A,)."""
         nothing = np.zeros_like(book.position)
-        levels = self.levels(book._replace(bids=nothing, asks=nothing))
-        opened = (legs.notional(book) / book.leverage).sum(axis=1)
-        return Margins(np.maximum(levels.initial, opened), levels.maintenance)
+        kept = round_up(self._legs(book._replace(bids=nothing, asks=nothing)))
+        opened = np.maximum(_floor(kept * self.rule.initial), legs.notional(book) / book.leverage)
+        return Margins(opened.sum(axis=1), kept.sum(axis=1))
 
     def levels(self, book: Exposure) -> Levels:
         """All four levels, resting orders included, (A,)."""

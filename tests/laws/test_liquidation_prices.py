@@ -1,46 +1,21 @@
-"""Liquidation prices: the engine's own excess turns there, whatever the engine; and venues' closed forms agree."""
+"""Liquidation prices: the nearest root on each side, and closed forms of venues; of every engine: tests/contracts."""
 
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from contracts.margin_worlds import UNIT, seeds, world
-from contracts.test_margin_contract import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors.accounts import Account, Leg, bracket, tiered
 
 from sim.liquidation import drift, dydx, hyperliquid, inverse
 from sim.liquidation.bankruptcy import bankruptcy_prices
-from sim.liquidation.prices import along, liquidation_price, liquidation_ticks
-from sim.margin.cash import Cash
-from sim.margin.engine import MarginEngine
+from sim.liquidation.prices import liquidation_price, liquidation_ticks
 from sim.types import NOBODY, Risk
 from sim.waterfall.insurance import insurance_delta
 
-MARKET_SIZED = 10**6
 few = settings(max_examples=10, deadline=None)
-
-
-@pytest.mark.parametrize("rule", examples())
-@settings(max_examples=4, deadline=None)
-@given(seed=seeds)
-def test_excess_turns_at_the_tick(rule: Any, seed: int) -> None:
-    rng, book = world(seed)
-    contracts = book.market.contracts._replace(max_price=np.full(len(book.market.mark), MARKET_SIZED))
-    book = book._replace(market=book.market._replace(contracts=contracts))
-    engine = MarginEngine(Cash(), rule.bind(contracts, UNIT))
-    engine.observe(book.market)
-    leg = int(rng.integers(0, len(contracts.names)))
-    one = book.take(slice(0, 1))
-    excess, ticks = along(engine.assess, one, leg), liquidation_ticks(engine.assess, one, leg)
-    if engine.assess(one).liquidatable[0]:
-        assert ticks == (NOBODY, NOBODY)
-    if ticks.below != NOBODY:
-        assert excess(ticks.below) < 0 <= excess(ticks.below + 1)
-    if ticks.above != NOBODY:
-        assert excess(ticks.above) < 0 <= excess(ticks.above - 1)
 
 
 def test_the_nearest_root_on_each_side_and_none() -> None:
