@@ -28,6 +28,9 @@ FOLDERS = {"prices": "prices", "exchange": "exchange", "margin": "margin", "liqu
 TITLES = ("run", *FOLDERS, "waterfall")
 """Headings in the model's description, in order; what lies in none of the folders is of the run."""
 
+MANY = 8
+"""Kinds that are named one by one; of a larger family the list of kinds tells (section 7)."""
+
 NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false", datetime.date: "date", Any: "any"}
 SIGNS = {at.Gt: ("gt", ">"), at.Ge: ("ge", "≥"), at.Lt: ("lt", "<"), at.Le: ("le", "≤")}
 
@@ -136,10 +139,11 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return f"mapping of {_type(arguments[1])}"
-    if known := kinds(annotation):
-        return " or ".join([*(f"`{each}`" for each in known), *["null"] * (type(None) in arguments)])
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type(each) for each in arguments)
+    if known := kinds(annotation):
+        family = annotation.__name__.removesuffix("Component").lower()
+        return f"any {family}" if len(known) > MANY else " or ".join(f"`{each}`" for each in known)
     return "null" if annotation is type(None) else NAMES.get(annotation, getattr(annotation, "__name__", ""))
 
 
