@@ -158,7 +158,7 @@ def findings(made: dict[str, pd.DataFrame]) -> list[str]:
     table = made["morris"].sort_values("mu_star", ascending=False)
     kept, out = (list(table.loc[table["screened_in"] == flag, "parameter"].astype(str)) for flag in (True, False))
     lines = [
-        f"System loss depends on {joined(kept)}, in this order." if kept else "No parameter stands out of the noise."
+        f"System loss depends on {joined(kept)}{_ordered(table)}." if kept else "No parameter stands out of the noise."
     ]
     if out:
         lines.append(f"Effects of {joined(out)} cannot be told from the noise of replications.")
@@ -170,6 +170,13 @@ def findings(made: dict[str, pd.DataFrame]) -> list[str]:
             f"replications is {100 * noise:.0f}% of it."
         )
     return lines
+
+
+def _ordered(table: pd.DataFrame) -> str:
+    """Whether the order of effects, largest first, is more than chance: each interval lies below the one before."""
+    kept = table[table["screened_in"]]
+    apart = (kept["high"].to_numpy()[1:] < kept["low"].to_numpy()[:-1]).all()
+    return ", in this order" if apart else "; their intervals overlap, so the order is not shown"
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from experiments.config import RunConfig
 from experiments.figures_style import PAGE, save, style
 from experiments.markdown import cell, header, row
-from experiments.statistics import Estimate, summarise, threshold
+from experiments.statistics import Estimate, summarise, thresholds
 from experiments.studies.aftermath import aftermath, one_row
 from experiments.studies.rules import look, seeds, words
 from experiments.sweep.config import StudyConfig
@@ -41,6 +41,12 @@ WORDS = {
     "any_deleveraged": ("ADL", 1),
     "fund_draw": ("fund draw, % of open interest", 100),
     "deleveraged": ("ADL, % of open interest", 100),
+}
+CAPTIONS = {
+    "solvency_buffer": "Probability that less than a tenth of the fund was left, and that somebody paid beyond it, "
+    "against its size, with Wilson's intervals. The grey line is one fall in a hundred: above it the axis is even in "
+    "logs, below it linear.",
+    "buffer": "Size of the fund at which a loss beyond it has a probability of 1%.",
 }
 PANELS = ("depleted", "broken")
 
@@ -91,12 +97,7 @@ def buffer(runs: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: of ``whole``.
     """
-    rows = []
-    for elasticity in sorted(map(float, runs["elasticity"].unique())):
-        found = threshold(runs[runs["elasticity"] == elasticity], "share", "broken", SAFE)
-        line: dict[str, Any] = {"elasticity": elasticity, "n": found.seeds, "verdict": found.verdict}
-        rows.append(line | {"at": found.at, "low": found.low, "high": found.high, "told": found.told()})
-    return pd.DataFrame(rows)
+    return thresholds(runs, BY[:1], "share", "broken", SAFE)
 
 
 def report(runs: pd.DataFrame) -> str:
@@ -119,7 +120,7 @@ def findings(runs: pd.DataFrame) -> list[str]:
     lines = [
         f"{words(line['elasticity'])}: share of open interest at which a loss beyond the fund has a probability of 1%: "
         f"{line['told']}."
-        for line in buffer(runs).to_dict("records")
+        for line in buffer(runs).sort_values("elasticity").to_dict("records")
     ]
     count = int(runs["seed"].nunique())
     if count * SAFE < 1:
@@ -156,5 +157,8 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()
-    axes.set_ylim(-0.04, 1.04)
+    axes.axhline(SAFE, color="0.7", linewidth=0.7, zorder=0)
+    axes.set_yscale("symlog", linthresh=SAFE)
+    axes.set_yticks([0, SAFE, 0.1, 1], ["0", f"{SAFE:g}", "0.1", "1"])
+    axes.set_ylim(-0.001, 1.2)
     seaborn.despine(ax=axes)
