@@ -6,16 +6,17 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.base import Stall, hazard
+from agents.offsets import Offsets
 from sim.component import Component
 from sim.flows import Payments
-from sim.types import B1, F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Risk, Setting
+from sim.types import B1, F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Outlook, Risk, Setting
 
 REACT, HOW, MOVE = range(3)
 """Columns of a step's draws for payments: whether a member reacts, how it is disposed, whether it comes or goes."""
 
 WIDTH = 3
 
-CALM, TRIMS, TOPS_UP, WAITS = range(4)
+CALM, TRIMS, TOPS_UP, HEDGES, WAITS = range(5)
 """What a member does about its headroom."""
 
 
@@ -25,7 +26,8 @@ class Capital(Component):
     The measure of headroom is that of the account which margins a position: equity less initial margin, over initial
     margin. From below ``headroom`` until above it again a member is of one mind, drawn as the shortage begins, and
     acts on it after an exponential time: it trims its position or tops up the account until the measure is
-    back at ``headroom``; the others wait for a margin call, or worse.
+    back at ``headroom``, or sells in another instrument what it would have trimmed (``agents.offsets``), and trims if
+    that was not enough; the others wait for a margin call, or worse.
     """
 
     headroom: float | None = Field(
@@ -34,6 +36,10 @@ class Capital(Component):
     reaction: float = Field(3600.0, gt=0, description="mean time until they react (seconds)")
     trims: float = Field(0.5, ge=0, le=1, description="probability of trimming the position (probability)")
     tops_up: float = Field(0.2, ge=0, le=1, description="probability of topping up the account (probability)")
+    hedges: float = Field(
+        0.0, ge=0, le=1, description="probability of hedging, where the account has what with (probability)"
+    )
+    hedge_slippage: float = Field(20.0, ge=0, description="worst hedge accepted, distance from mark (basis points)")
     outside: float = Field(
         1.0, ge=0, le=1e12, description="all top-ups of a member together (times wealth at the start)"
     )
@@ -50,14 +56,26 @@ class Capital(Component):
     @model_validator(mode="after")
     def _dispositions(self) -> Self:
         """Nobody does two things."""
-        if self.trims + self.tops_up > 1:
-            told = f"trims: {self.trims:g} and tops_up {self.tops_up:g}"
+        if self.trims + self.tops_up + self.hedges > 1:
+            told = f"trims: {self.trims:g}, tops_up {self.tops_up:g} and hedges {self.hedges:g}"
             raise ValueError(f"{told} are more than all members together, lower one")
         return self
 
-    def bind(self, setting: Setting, stall: Stall, wealth: I8) -> "Keeper":
-        """The capital of members who start with ``wealth`` (n, V) minor units and trade at a stall."""
-        return Keeper(self, setting, stall, wealth)
+    def bind(self, setting: Setting, stall: Stall, wealth: I8, *, hedged: bool = False) -> "Keeper":
+        """The capital of members who start with ``wealth`` (n, V) minor units and trade at a stall.
+
+        Members who are ``hedged`` as a matter of course have nothing more to hedge with.
+        """
+        offsets = Offsets.of(setting, stall, self.hedge_slippage) if self.hedges and not hedged else None
+        return Keeper(self, setting, Purse(stall, wealth, offsets))
+
+
+class Purse(NamedTuple):
+    """What members have to manage."""
+
+    stall: Stall
+    start: I8  # (n, V) wealth they start with, minor units
+    offsets: Offsets | None  # what they hedge with, None = nothing
 
 
 class Lacking(NamedTuple):
@@ -70,18 +88,20 @@ class Lacking(NamedTuple):
 class Keeper:
     """What members' capital is about to do; asked again at one tick, it answers the same."""
 
-    def __init__(self, rule: Capital, setting: Setting, stall: Stall, wealth: I8) -> None:
-        self.rule, self.stall, self.start = rule, stall, wealth
-        self._account = setting.account[stall.instruments]
+    def __init__(self, rule: Capital, setting: Setting, purse: Purse) -> None:
+        self.rule = rule
+        self.stall, self.start, self.offsets = purse
+        self._account = setting.account[self.stall.instruments]
         _, self._first = np.unique(self._account, return_index=True)
-        here = setting.contracts.venue == stall.venue
+        here = setting.contracts.venue == self.stall.venue
         self._isolated = len(np.unique(setting.account[here])) > 1
         self._reacts = hazard(setting.dt, rule.reaction)
         self._renews = hazard(setting.dt, rule.renewal) if rule.renewal else 0.0
         self._takes = hazard(setting.dt, rule.taking) if rule.taking else 0.0
-        self._mood = np.full(len(wealth), CALM)
-        self._left = rule.outside * wealth[:, stall.venue].astype(np.float64)  # what members may still bring in
-        self._tick, self._answer, self._trims = NOBODY, Payments.join([]), Orders.join([])
+        self._mood = np.full(len(self.start), CALM)
+        # what members may still bring in
+        self._left = rule.outside * self.start[:, self.stall.venue].astype(np.float64)
+        self._tick, self._answer, self._orders = NOBODY, Payments.join([]), Orders.join([])
 
     def pay(self, tick: int, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
         """Top-ups, newcomers' capital and gains taken out; see ``sim.protocols.Population``."""
@@ -90,9 +110,11 @@ class Keeper:
             self._answer = Payments.join([self._manage(accounts, standing, draws), self._come_and_go(accounts, draws)])
         return self._answer
 
-    def trims(self, tick: int) -> Orders:
-        """Reduce-only market orders of members who trim at this tick."""
-        return self._trims if tick == self._tick else Orders.join([])
+    def orders(self, outlook: Outlook) -> Orders:
+        """Reduce-only market orders of members who trim at this tick, and orders of those who hedge."""
+        if outlook.tick != self._tick:
+            return Orders.join([])
+        return self._orders if self.offsets is None else self.offsets.limited(self._orders, outlook)
 
     def _manage(self, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
         """Who is short of headroom, and what they do about it."""
@@ -104,11 +126,14 @@ class Keeper:
         holds = (accounts.position[:, columns] != 0).any(axis=1, keepdims=True)
         short = holds & (initial > 0) & (equity < wanted)
         if not short.any():
-            self._mood[:], self._trims = CALM, Orders.join([])
+            self._mood[:], self._orders = CALM, Orders.join([])
             return Payments.join([])
         acts = self._moods(np.any(short, axis=1), draws)
         share = np.divide(equity, wanted, out=np.ones_like(equity), where=short)
-        self._trims = self._trimmed(np.flatnonzero(acts & (self._mood == TRIMS)), accounts, share)
+        hedging = self._hedged(acts, accounts, share)
+        trimming = self._trimmed(np.flatnonzero(acts & (self._mood == TRIMS)), accounts, share)
+        self._orders = Orders.join([trimming, hedging]) if hedging.owner.size else trimming
+        self._mood[hedging.owner] = TRIMS
         rows = np.flatnonzero(acts & (self._mood == TOPS_UP))
         missing = np.ceil(np.where(short, wanted - equity, 0.0)[rows][:, self._first]).astype(np.int64)
         return self._topped_up(Lacking(rows, missing), accounts)
@@ -116,10 +141,22 @@ class Keeper:
     def _moods(self, short: B1, draws: F8) -> B1:
         """Who acts now; dispositions are drawn as a shortage begins and forgotten when it ends."""
         fresh = short & (self._mood == CALM)
-        drawn = np.digitize(draws[:, HOW], [self.rule.trims, self.rule.trims + self.rule.tops_up]) + TRIMS
+        drawn = np.digitize(draws[:, HOW], np.cumsum([self.rule.trims, self.rule.tops_up, self.rule.hedges])) + TRIMS
         self._mood = np.where(fresh, drawn, np.where(short, self._mood, CALM))
         acts: B1 = short & (draws[:, REACT] < self._reacts)
         return acts
+
+    def _hedged(self, acts: B1, accounts: AccountView, share: F8) -> Orders:
+        """What members of that mind offset; who has nothing to hedge with is of a mind to trim instead."""
+        hedging = self._mood == HEDGES
+        if not hedging.any():
+            return Orders.join([])
+        if self.offsets is None:
+            self._mood[hedging] = TRIMS
+            return Orders.join([])
+        able = hedging & self.offsets.able(accounts)
+        self._mood[hedging & ~able] = TRIMS
+        return self.offsets.orders(np.flatnonzero(acts & able), accounts, share)
 
     def _trimmed(self, rows: I8, accounts: AccountView, share: F8) -> Orders:
         """What brings positions down to a share of themselves, (n, m), where that is less than one."""

@@ -25,6 +25,7 @@ class Carry(Tasteful):
     """
 
     agent: ClassVar[type[Participant]] = CarryTrader
+    hedged: ClassVar[bool] = True
 
     kind: Literal["carry"] = "carry"
     name: str = Field("carry", min_length=1, description="name of the population, unique in the market (text)")

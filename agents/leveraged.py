@@ -55,6 +55,8 @@ class Leveraged(Behaviour):
     agent: ClassVar[type[Participant]] = Trader
     traits: ClassVar[int] = 3
     width: ClassVar[int] = 4
+    hedged: ClassVar[bool] = False
+    """Whether a type's positions have their hedges anyway."""
 
     latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
     wealth: float = Field(10_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
@@ -68,6 +70,7 @@ class Leveraged(Behaviour):
     hold: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
     take_profit: float | None = Field(None, gt=0, description="gain that closes, share of the entry price (share)")
     stop: float | None = Field(None, gt=0, description="loss that closes, share of the entry price (share)")
+    stake_stop: float | None = Field(None, gt=0, description="loss that closes, share of the equity at entry (share)")
     initially_in: float = Field(0.0, ge=0, le=1, description="share of members who enter during the warm-up (share)")
     warm_up: float = Field(3600.0, gt=0, description="time over which they enter (seconds)")
     capital: Capital | None = Field(None, description="how members manage capital; none = they do not (AGT-7)")
@@ -94,7 +97,7 @@ class Leveraged(Behaviour):
         )
         placed = self._placed(setting, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
         if self.capital is not None:
-            self._keeper = self.capital.bind(setting, self._members.stall, placed)
+            self._keeper = self.capital.bind(setting, self._members.stall, placed, hedged=self.hedged)
         return placed
 
     def _placed(self, setting: Setting, wealth: F8) -> I8:
@@ -151,7 +154,7 @@ class Leveraged(Behaviour):
             self._humble(flat)
             self._learn(outlook)
         entries = self._entries(flat, outlook, accounts, draws)
-        return Orders.join([entries, self._exits(held, outlook, accounts, draws)])
+        return Orders.join([entries, self._exits(flat, outlook, accounts, draws)])
 
     def _humble(self, flat: B1) -> None:
         """Whoever tried and is still flat tries half as much."""
@@ -190,24 +193,44 @@ class Leveraged(Behaviour):
         due: B1 = self._waiting & (self._members.due <= tick)
         return due
 
-    def _exits(self, held: I8, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        """Reduce-only market orders for whole positions, and for the parts that members trim."""
+    def _exits(self, flat: B1, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+        """Reduce-only market orders for whole positions, what members trim, and what they hedge with."""
+        leaves = self._leaving(outlook, accounts, draws)
         instruments = self._members.stall.instruments
-        leaves = draws[:, LEAVE] < self._members.leave
+        if self._keeper is not None and self._keeper.offsets is not None:
+            instruments = self._keeper.offsets.closing
+            leaves |= flat
+        rows = np.flatnonzero(leaves)
+        held = accounts.position[rows[:, None], instruments]
+        places, columns = np.nonzero(held)
+        rows = rows[places]
+        exits = Orders.of(rows, instruments[columns], -held[places, columns], 0, MARKET | REDUCE_ONLY)
+        cares = Orders.join([]) if self._keeper is None else self._keeper.orders(outlook)
+        return Orders.join([exits, cares.take(~leaves[cares.owner])]) if cares.owner.size else exits
+
+    def _leaving(self, outlook: Outlook, accounts: AccountView, draws: F8) -> B1:
+        """Who leaves now (n,): by time, for a reason of the type's own, at take-profit or stop."""
+        held = accounts.position[:, self._members.stall.instruments]
+        leaves: B1 = draws[:, LEAVE] < self._members.leave
         regrets = self._regrets(held, outlook, accounts)
         if regrets is not None:
             leaves |= regrets
+        if self.stake_stop is not None:
+            leaves |= self._staked(held, outlook, accounts) <= -self.stake_stop
         if self.take_profit is not None or self.stop is not None:
             view, columns = self._members.stall.look(outlook)
             lot = view.mark[columns] * view.contracts.multiplier[columns]
-            for column, instrument in enumerate(instruments):
+            for column, instrument in enumerate(self._members.stall.instruments):
                 leaves |= self._settled(held[:, column], accounts.entry[:, instrument], float(lot[column]))
-        rows = np.flatnonzero(leaves)
-        places, columns = np.nonzero(held[rows])
-        rows = rows[places]
-        exits = Orders.of(rows, instruments[columns], -held[rows, columns], 0, MARKET | REDUCE_ONLY)
-        trims = Orders.join([]) if self._keeper is None else self._keeper.trims(outlook.tick)
-        return Orders.join([exits, trims.take(~leaves[trims.owner])]) if trims.owner.size else exits
+        return leaves
+
+    def _staked(self, held: I8, outlook: Outlook, accounts: AccountView) -> F8:
+        """What positions have gained (n,), share of the equity without that gain; minus infinity if there is none."""
+        view, columns = self._members.stall.look(outlook)
+        paid = accounts.entry[:, self._members.stall.instruments] * view.price[view.contracts.settle[columns]]
+        gain: F8 = (held * lot_value(view, columns) - paid).sum(axis=1)
+        stake = accounts.equity[:, self._members.stall.venue] - gain
+        return np.divide(gain, stake, out=np.where(gain < 0, -np.inf, 0.0), where=stake > 0)
 
     def _settled(self, held: I8, paid: I8, lot: float) -> B1:
         """Whose position of an instrument is beyond take-profit or stop; ``paid`` is its value at entry."""

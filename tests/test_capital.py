@@ -1,11 +1,11 @@
 """Capital that is managed, comes and goes (AGT-7), and margin calls met by the same wealth (MAR-4)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from bazaar import SETTING, accounts, outlook
-from markets import build, config, move, venue
+from markets import BTC, BTC_B, build, config, move, tiers, venue
 from pydantic import ValidationError
 
 from agents.base import Stall
@@ -61,19 +61,19 @@ class TestHeadroom:
     def test_who_trims_comes_back_to_the_target(self) -> None:
         own = keeper(headroom=0.5, trims=1.0, tops_up=0.0, reaction=1e-3)
         assert not len(own.pay(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY).owner)
-        orders = own.trims(1)
+        orders = own.orders(outlook(1))
         assert (orders.kind == MARKET | REDUCE_ONLY).all()
         assert orders.quantity.tolist() == [-34] * COUNT, "two thirds of the position have 1.5 times their initial"
         own.pay(2, book(holding(-66), 80_000), standing(80_000, 0.66 * 80_000), EVERY)
-        assert not len(own.trims(2).owner)
+        assert not len(own.orders(outlook(2)).owner)
 
     def test_who_has_nothing_left_trims_all_and_who_has_enough_nothing(self) -> None:
         own = keeper(headroom=0.5, trims=1.0, tops_up=0.0, reaction=1e-3)
         own.pay(1, book(holding(-7), -5.0), standing(-5.0, 80_000), EVERY)
-        assert own.trims(1).quantity.tolist() == [7] * COUNT
+        assert own.orders(outlook(1)).quantity.tolist() == [7] * COUNT
         own.pay(2, book(holding(-7), 120_000), standing(120_000, 80_000), EVERY)
-        assert not len(own.trims(2).owner)
-        assert not len(own.trims(1).owner), "of another tick"
+        assert not len(own.orders(outlook(2)).owner)
+        assert not len(own.orders(outlook(1)).owner), "of another tick"
 
     def test_who_tops_up_brings_what_is_missing_until_wealth_outside_is_spent(self) -> None:
         own = keeper(headroom=0.5, trims=0.0, tops_up=1.0, outside=0.5, reaction=1e-3)
@@ -82,7 +82,7 @@ class TestHeadroom:
             assert int(paid.amount.sum()) == brought * COUNT
             assert (paid.instrument == NOBODY).all()
             assert not paid.fresh.any()
-            assert not len(own.trims(tick).owner)
+            assert not len(own.orders(outlook(tick)).owner)
 
     def test_under_isolated_netting_the_wallet_gives_first_and_the_account_is_named(self) -> None:
         """ISO-1: topping up is an agent's act."""
@@ -99,8 +99,8 @@ class TestHeadroom:
         first, trimmed, topped = np.zeros(COUNT), set[int](), set[int]()
         for tick in range(1, 200):
             paid = own.pay(tick, book(holding(100), 80_000), standing(80_000, 80_000), uniform(tick))
-            acted = np.r_[own.trims(tick).owner, paid.owner]
-            trimmed |= set(own.trims(tick).owner.tolist())
+            acted = np.r_[own.orders(outlook(tick)).owner, paid.owner]
+            trimmed |= set(own.orders(outlook(tick)).owner.tolist())
             topped |= set(paid.owner.tolist())
             first[acted] = np.where(first[acted] == 0, tick, first[acted])
         assert not trimmed & topped
@@ -121,6 +121,65 @@ class TestHeadroom:
             draws = np.random.default_rng(0).random((500, 4))
             sizes.append(np.abs(crowd.decide(outlook(leverage=admitted), accounts(500, 1e9), draws).quantity).mean())
         assert sizes[1] / sizes[0] == pytest.approx(1 / (1 / 4.5 + 0.005) / 20, rel=0.01)
+
+
+class TestHedging:
+    """The third answer: the opposite position in what else the account may hold of the underlying."""
+
+    SPAN: ClassVar = {"kind": "span", "commodity": {"scan": 0.05, "vol_scan": 0.1}, "initial": 1.5}
+
+    def run(self, requirement: dict[str, Any], **capital: Any) -> Market:
+        """Longs of one of two bitcoin perpetuals at two thirds of what is admitted; bitcoin falls by 2%."""
+        crowd = {"kind": "traders", "count": 100, "venue": "x", "wealth": 1000.0, "wealth_sigma": 0.0, "entries": 0.0}
+        crowd |= {"leverage": 9.0, "leverage_sigma": 0.1, "elasticity": 0.0, "initially_in": 1.0, "warm_up": 300.0}
+        crowd |= {"hold": 1e9, "long_share": 1.0, "instruments": ["BTC-PERP"]}
+        crowd |= {"capital": {"reaction": 120.0, "headroom": 0.3, "trims": 0.0, "tops_up": 0.0} | capital}
+        makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e7}
+        rules = config(venue(instruments=[BTC, BTC_B], requirement=requirement), steps=60, stresses=[move(20, -0.02)])
+        return ran(build(rules, [crowd, makers]), 60)
+
+    def cushion(self, market: Market) -> F8:
+        risk = market.venues[0].states[0].risk
+        return (risk.equity[:100] - risk.initial[:100]) / risk.initial[:100]
+
+    def test_headroom_comes_back_where_the_engine_nets(self) -> None:
+        """As long as before, the excess sold in the other perpetual, whose lots are twice as large."""
+        idle, hedging = (self.run(self.SPAN, hedges=share) for share in (0.0, 1.0))
+        before, after = (market.ledger.position[:, :100] for market in (idle, hedging))
+        assert (before[0] > 0).all()
+        assert not before[1].any()
+        short = self.cushion(idle) < 0.3
+        assert short.mean() > 0.5
+        assert (after[1, short] < 0).all()
+        assert (after[0] >= 0.97 * before[0]).all(), "what hedges cost is trimmed"
+        print("least cushion without and with hedges:", self.cushion(idle).min(), self.cushion(hedging).min())
+        assert (self.cushion(hedging) >= 0.299).all()
+
+    def test_where_it_does_not_they_come_to_trim(self) -> None:
+        market = self.run(tiers(14.0), hedges=1.0)
+        assert (self.cushion(market) >= 0.299).all()
+        idle = self.run(tiers(14.0))
+        short = self.cushion(idle) < 0.3
+        assert short.mean() > 0.3
+        assert (market.ledger.position[0, :100] < idle.ledger.position[0, :100])[short].all()
+
+    def test_without_another_instrument_in_the_account_they_trim_at_once(self) -> None:
+        own = keeper((0, 1, 2, 2, 2), headroom=0.5, trims=0.0, tops_up=0.0, hedges=1.0, reaction=1e-3)
+        own.pay(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY)
+        assert own.orders(outlook(1)).quantity.tolist() == [-34] * COUNT
+
+    def test_a_hedge_is_left_with_its_position(self) -> None:
+        """Whoever leaves closes both; a hedge whose position is gone is closed as well."""
+        crowd = Traders(venue="alpha", count=COUNT, hold=1e-3, instruments=["BTC-PERP"], capital=Capital(hedges=0.1))
+        account = SETTING._replace(contracts=SETTING.contracts._replace(underlying=np.array([0, 0, 0, 1, 0])))
+        crowd.start(account, np.full((COUNT, 3), 0.5))
+        position = holding(7)
+        position[:, 1] = -3
+        position[0, 0] = 0
+        orders = crowd.decide(outlook(), book(position, 80_000), np.full((COUNT, 4), 0.999))
+        mine = orders.take(orders.owner < 2)
+        assert sorted(zip(*map(np.ndarray.tolist, mine[:3]), strict=True)) == [(0, 1, 3), (1, 0, -7), (1, 1, 3)]
+        assert (orders.kind == MARKET | REDUCE_ONLY).all()
 
 
 class TestComingAndGoing:

@@ -86,6 +86,17 @@ def test_every_type_holds_takes_profit_stops_and_leaves_whole(kind: str) -> None
         assert (orders.kind == MARKET | REDUCE_ONLY).all()
 
 
+@pytest.mark.parametrize(("stake_stop", "leave"), [(0.37, True), (0.38, False)])
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_stop_may_count_in_the_equity_at_entry(stake_stop: float, leave: bool, side: int) -> None:
+    """A position of 20m loses 3%, 600,000 of 1.6m."""
+    position = holding(50, 40 * side, 0)
+    held = accounts(50, 1e6, position, entry=(position * 50_000 / 0.5 * 5).astype(np.int64))
+    population = people("traders", 50, entries=1e-9, hold=1e12, stake_stop=stake_stop)
+    assert len(walk_held(population, held, 1 - 0.03 * side).owner) == 50 * leave
+    assert not len(walk_held(population, held, 1 + 0.03 * side).owner), "a gain"
+
+
 def walk_held(population: Leveraged, held: AccountView, move: float) -> Orders:
     prices = np.array([1.0, 1.001, move]) * INDEX[0]
     for tick, price in enumerate(prices, start=1):
