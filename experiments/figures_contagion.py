@@ -117,7 +117,8 @@ def _edge(axes: Axes, prices: Frame, ratios: Frame) -> None:
     at = prices.set_index("step")["at"].reindex(drawn.index)
     for place, move in enumerate(drawn):
         look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINES[place], "linewidth": 1.0}
-        axes.plot(at, drawn[move], drawstyle="steps-post", label=f"{move:.1%}".replace(".0%", "%"), **look)
+        told = f"{move:.1%}".replace(".0%", "%").replace("-", "\N{MINUS SIGN}")
+        axes.plot(at, drawn[move], drawstyle="steps-post", label=told, **look)
     axes.axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
     largest = float(np.nanmax(drawn.to_numpy()))
     if largest > STEEP:

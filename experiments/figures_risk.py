@@ -53,7 +53,8 @@ def losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
         top, bottom = figure.subplots(2, 1, sharex=True)
         per, prefix = scale(float(table["fund"].abs().max()))
         lines(top, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
-        top.set_ylim(bottom=min(0.0, 1.05 * float(table["fund"].min()) / per))
+        low, high = (float(table["fund"].agg(end)) / per for end in ("min", "max"))
+        top.set_ylim(min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None)  # a line along the edge would be cut in half
         largest = max((float(column.max()) for column in absorbed.values()), default=0.0)
         per, prefix = scale(largest)
         if absorbed:

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from agents import POPULATIONS, populate
@@ -28,11 +29,16 @@ PROCESSES = {
 """The baseline's own index, and one that neither clusters nor has tails."""
 
 
-def run(name: str, seed: int, overrides: Sequence[str] = (), *, joined_by: Sequence[dict[str, Any]] = ()) -> Frames:
-    """Frames of a packaged run, in which further populations may join."""
+def market_of(name: str, seed: int, overrides: Sequence[str] = (), joined_by: Sequence[dict[str, Any]] = ()) -> Market:
+    """A packaged market before its first step, in which further populations may join."""
     config = load_run(name, list(overrides))
     people = [POPULATIONS[fields["kind"]].model_validate({"venue": "exchange"} | fields) for fields in joined_by]
-    market = Market(config, populate([*config.populations, *people]), seed=seed)
+    return Market(config, populate([*config.populations, *people]), seed=seed)
+
+
+def run(name: str, seed: int, overrides: Sequence[str] = (), *, joined_by: Sequence[dict[str, Any]] = ()) -> Frames:
+    """Frames of a packaged run, in which further populations may join."""
+    market = market_of(name, seed, overrides, joined_by)
     while market.tick < market.steps_planned:
         market.step()
     market.ledger.check()
@@ -41,7 +47,11 @@ def run(name: str, seed: int, overrides: Sequence[str] = (), *, joined_by: Seque
 
 def measure(name: str, overrides: Sequence[str], seed: int) -> dict[str, float]:
     """All figures of one run, those of x under names with ``x_``."""
-    frames = run(name, seed, overrides)
+    return figures(run(name, seed, overrides))
+
+
+def figures(frames: Frames) -> dict[str, float]:
+    """All figures of a run's frames."""
     mark, exogenous = returns_of(frames, PERPETUAL, WARM_UP)
     added = health(frames, PERPETUAL, WORTH, WARM_UP)
     return added._asdict() | mark._asdict() | {f"x_{key}": value for key, value in exogenous._asdict().items()}
@@ -56,3 +66,41 @@ def over_seeds(figures: Callable[[int], dict[str, float]], seeds: Sequence[int])
 def calm(name: str, overrides: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """``measure`` of every seed."""
     return over_seeds(partial(measure, name, tuple(overrides)), seeds)
+
+
+def levered(seed: int) -> dict[str, float]:
+    """Figures of two days of ``bitmex``, and leverage as its venue told it (BitMEX Leverage Statistics, April 2019).
+
+    Effective leverage is a position's value at the mark over what is left of it at the price of bankruptcy, rounded,
+    over all accounts that hold one; mean and 80th percentile are weighted by contracts, here of hourly snapshots.
+    """
+    market = market_of("bitmex", seed, ["duration=172_800"])
+    held = []
+    while market.tick < market.steps_planned:
+        market.step()
+        if market.tick >= WARM_UP and market.tick % 60 == 0:
+            held.append(_effective(market))
+    market.ledger.check()
+    frames = market.recorder.frames()
+    mean, high = np.mean(held, axis=0)
+    return figures(frames) | {"held_mean": mean, "held_80": high} | _of_the_liquidated(frames)
+
+
+def _effective(market: Market) -> tuple[float, float]:
+    """Mean and 80th percentile of effective leverage over the contracts held at a venue's only instrument."""
+    view, members = market.venues[0].view, market.accounts(slice(0, market.outside))
+    lots, equity = np.abs(members.position[:, 0]), members.equity[:, 0]
+    who = (lots > 0) & (equity > 0)
+    leverage = np.rint(lots[who] * view.mark[0] * view.contracts.multiplier[0] / equity[who])
+    order = np.argsort(leverage)
+    share = np.cumsum(lots[who][order]) / lots[who].sum()
+    return float(np.average(leverage, weights=lots[who])), float(leverage[order][np.searchsorted(share, 0.8)])
+
+
+def _of_the_liquidated(frames: Frames) -> dict[str, float]:
+    """Contracts closed out a day, by side, over open interest, which is as many longs as shorts."""
+    steps, closeouts = frames["steps"], frames["closeouts"]
+    steps = steps[(steps["instrument"] == PERPETUAL) & (steps["step"] >= WARM_UP)]
+    lots = (np.sign(closeouts["planned"]) * closeouts["filled"])[closeouts["step"] >= WARM_UP]
+    daily = len(steps) / 1440 * steps["open_interest"].mean()
+    return {"longs_out": float(-lots[lots < 0].sum() / daily), "shorts_out": float(lots[lots > 0].sum() / daily)}

@@ -3,6 +3,9 @@
 Median over ten seeds of three days each of ``baseline``, under its own index and under ``gbm``, after a warm-up. Only
 what the market adds is evidence: a figure that the mark has because x has it is printed beside x's. The tables are
 printed by ``pytest tests/papers/test_calm.py -m slow -rP``. A row that misses is a strict xfail, with its figure.
+
+*At least x's* is a statement about means, and is judged as one: it is missed where the market is shown to be below its
+x, that is where the 95% interval of the mean paired difference, market less x of the same seed, lies below nil.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from papers import calm
+from scipy.signal import lfilter
+
+from experiments.statistics.paired import Paired, pairs
+from sim.metrics.returns import autocorrelation
 
 SEEDS = range(10)
 
@@ -34,8 +41,14 @@ def nil(market: pd.Series, _: pd.Series) -> bool:
     return bool((market == 0).all())
 
 
+def apart(market: pd.Series, x: pd.Series) -> Paired:
+    """The market less its x, over seeds."""
+    return pairs(market.to_numpy(), x.to_numpy())
+
+
 def at_least(market: pd.Series, x: pd.Series) -> bool:
-    return bool(market.median() >= x.median())
+    """Not shown to be below."""
+    return apart(market, x).high >= 0
 
 
 ROWS = {
@@ -57,9 +70,7 @@ ROWS = {
 }
 
 
-MISSED: dict[tuple[str, str], str] = {
-    ("gbm", "ACF of sizes, lag 50"): "-.0021 against x's .0004: neither has any memory, a seed's own error is .015",
-}
+MISSED: dict[tuple[str, str], str] = {}
 """Process and row -> by how much, and why."""
 
 
@@ -70,6 +81,9 @@ def table(runs: pd.DataFrame, title: str) -> str:
         x = f"x: {runs[same].median():<11.4g}" if same else " " * 14
         verdict = "" if holds(runs, name) else "  MISSED"
         span = f"[{runs[figure].min():.4g}, {runs[figure].max():.4g}]"
+        if asked == "at least x's":
+            found = apart(runs[figure], runs[same])
+            asked = f"{asked}; less x {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
         lines.append(f"{name:34}{runs[figure].median():10.4g} {span:24} {x} {asked}{verdict}")
     return "\n".join(lines)
 
@@ -106,10 +120,39 @@ def test_the_calm_market_is_healthy(process: str, name: str) -> None:
     assert holds(runs(process), name)
 
 
+def memories(blur: float, lag: int) -> tuple[pd.Series, pd.Series]:
+    """ACF of sizes of returns that remember, by seed, under noise of this many deviations in each price; and of x."""
+    rng = np.random.default_rng(5)
+    log_variance = lfilter([0.2], [1.0, -0.98], rng.normal(size=(len(SEEDS), 4140)))
+    returns = np.exp(log_variance / 2) * rng.normal(size=log_variance.shape)
+    noise = blur * returns.std() * rng.normal(size=returns.shape)
+    blurred = returns + np.diff(noise, prepend=0.0)
+    of = [pd.Series([autocorrelation(np.abs(row), lag) for row in rows]) for rows in (blurred, returns)]
+    return of[0], of[1]
+
+
+@pytest.mark.parametrize("lag", [1, 50])
+def test_at_least_is_a_rule_that_a_market_which_forgets_would_miss(lag: int) -> None:
+    """Prices that bounce by as much as they move hide what x remembers; the other way round nothing is missed."""
+    for blur, kept in ((1.0, False), (0.01, True)):
+        market, x = memories(blur, lag)
+        found = apart(market, x)
+        print(f"lag {lag}, noise {blur}: {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]")
+        assert at_least(market, x) is kept
+        assert at_least(x, market)
+
+
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="28% a day: the bold hold 50 times for a day, in which the index moves 2.6%")
-def test_close_outs_at_high_leverage() -> None:
-    """BitMEX closed out 3.51% of longs and 1.89% of shorts outstanding a day (Cheng, Deng, Wang & Yu 2021)."""
-    found = calm.calm("bitmex", ["duration=172_800"], SEEDS)
+def test_the_traders_of_bitmex_lose_what_its_traders_lost() -> None:
+    """BitMEX closed out 3.51% of longs and 1.89% of shorts outstanding a day (Cheng, Deng, Wang & Yu 2021).
+
+    The share of bold traders without a stop was fitted to the mean of the two (``populations/bitmex_like``): the row holds
+    the fit, and is no evidence. Leverage as it is held is printed beside what BitMEX told.
+    """
+    found = calm.over_seeds(calm.levered, SEEDS)
     print(table(found, "bitmex"))
-    assert 0.015 <= found["closed_out"].median() <= 0.05
+    for name in ("longs_out", "shorts_out", "held_mean", "held_80"):
+        print(f"{name:34}{found[name].median():10.4g} [{found[name].min():.4g}, {found[name].max():.4g}]")
+    of_a_side = (found["longs_out"] + found["shorts_out"]) / 2
+    assert 0.015 <= of_a_side.median() <= 0.05
+    assert of_a_side.to_numpy() == pytest.approx(found["closed_out"].to_numpy() / 2)
