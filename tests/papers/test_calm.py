@@ -146,8 +146,8 @@ def test_at_least_is_a_rule_that_a_market_which_forgets_would_miss(lag: int) -> 
 def test_the_traders_of_bitmex_lose_what_its_traders_lost() -> None:
     """BitMEX closed out 3.51% of longs and 1.89% of shorts outstanding a day (Cheng, Deng, Wang & Yu 2021).
 
-    The share of bold traders without a stop was fitted to the mean of the two (``populations/bitmex_like``): the row holds
-    the fit, and is no evidence. Leverage as it is held is printed beside what BitMEX told.
+    The share of bold traders without a stop was fitted to the mean of the two (``populations/bitmex_like``), so the row
+    holds the fit, and is no evidence. Leverage as it is held is printed beside what BitMEX told.
     """
     found = calm.over_seeds(calm.levered, SEEDS)
     print(table(found, "bitmex"))
