@@ -14,15 +14,18 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 import configs
+from experiments.presets import PRESETS
 from sim import pricing
 from sim.errors import ConfigError
+from sim.loading import load
+from sim.margin import REQUIREMENTS
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import breakdown
 from sim.margin.derive_pmrm2 import DerivePmrm2
 from sim.margin.engine import EngineConfig
 from sim.margin.grid import Grid
 from sim.margin.pmrm2 import Skew, StaticDiscount
-from sim.margin.scenarios import SCAN, Revalued, VolShock, held, scenario_pnl, shocks, sums, worst
+from sim.margin.scenarios import SCAN, Revalued, Scanning, VolShock, held, scenario_pnl, shocks, sums, worst
 from sim.margin.span import Span
 from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Exposure, Margins, MarketView
 
@@ -43,7 +46,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "derive_pmrm2": {"kind": "derive_pmrm2"},
     "derive_pmrm2-free": {"kind": "derive_pmrm2", "charges": FREE},
 }
-SCANS = {name: TypeAdapter(AnyRequirement).validate_python(setting) for name, setting in SETTINGS.items()}
+
+
+def scanning() -> dict[str, RequirementComponent]:
+    """The settings above, other registered kinds that scan, and presets that do."""
+    found = {name: TypeAdapter(AnyRequirement).validate_python(setting) for name, setting in SETTINGS.items()}
+    alone = {
+        kind: cls for kind, cls in REQUIREMENTS.items() if not any(f.is_required() for f in cls.model_fields.values())
+    }
+    found = {kind: cls() for kind, cls in alone.items()} | found
+    found |= {f"preset-{name}": load(f"engines/{name}", (), EngineConfig).requirement for name in PRESETS}
+    contracts = view(np.random.default_rng(0)).contracts
+    return {name: rule for name, rule in found.items() if isinstance(rule.bind(contracts, UNIT), Scanning)}
+
+
+SCANS = scanning()
 CLEAN = ("span", "grid", "derive_pmrm2-free")
 """Without charges that grow with the size of legs."""
 

@@ -78,6 +78,28 @@ def test_haircuts_lie_between_nil_and_what_is_held(setting: dict[str, Any], seed
 @every
 @few
 @given(seed=seeds)
+def test_haircuts_are_pure(setting: dict[str, Any], seed: int) -> None:
+    _, book = world(seed)
+    columns = [*book[:-1], book.market.mark, book.market.price, book.market.depth]
+    before = [column.copy() for column in columns]
+    valuation = rule(setting)
+    first = Margins(*(each.copy() for each in valuation.haircuts(book)))
+    valuation.haircuts(book.take(slice(0, 1)))
+    for got, expected in zip((*valuation.haircuts(book), *columns), (*first, *before), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("edge", [1e3, 1e6])
+def test_what_counts_does_not_jump_at_a_bracket(edge: float) -> None:
+    """A unit of ALT more, two dollars, counts nothing to two dollars more, on both sides of a cap."""
+    setting = {"kind": "brackets", "brackets": {"ALT": STEPS}}
+    counts = [2 * units - cut(setting, basket([0, 0], alt=units))[1] for units in range(int(edge) - 2, int(edge) + 3)]
+    assert all(0 <= step <= 2 + 1e-6 for step in np.diff(counts))
+
+
+@every
+@few
+@given(seed=seeds)
 def test_accounts_do_not_see_one_another(setting: dict[str, Any], seed: int) -> None:
     _, book = world(seed)
     together = rule(setting).haircuts(book)
