@@ -90,7 +90,7 @@ def bracket(rate: float, amount: float = 0.0) -> list[dict[str, float]]:
     """A ladder whose top tier has this maintenance rate and cumulative amount: all that a case tells of it."""
     leverage = (1 - 1e-9) / max(rate, 1e-9)  # initial a trifle above maintenance, whatever rounding does
     top = {"max_leverage": leverage, "maintenance": rate}
-    if not amount:
+    if not amount or not rate:
         return [{"floor": 0, **top}]
     return [{"floor": 0, "max_leverage": leverage, "maintenance": 0.0}, {"floor": amount / rate, **top}]
 

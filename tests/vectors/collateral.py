@@ -8,6 +8,9 @@ from vectors.runner import Case, Engine
 
 from sim.margin.brackets import Brackets
 
+CENTS = 100_000_000
+"""Minor units in a token and a dollar."""
+
 
 def haircut(inputs: Case) -> Case:
     """Accounts that hold so many units of a token worth a dollar: what the engine's valuation lets count."""
@@ -15,13 +18,15 @@ def haircut(inputs: Case) -> Case:
     rule: Any = {"brackets": {"X": [{"cap": cap, "counted": share} for cap, share in ladder]}}
     valuation = Brackets.model_validate(rule)
     book = Account(0.0, {"P": Leg(1, 1.0)}, {}, decimals=2).book
-    tokens = np.array([round(units * 100) for units in inputs["qty"]], dtype=np.int64)
-    contracts = book.market.contracts._replace(assets=("USD", "X"), units=(100, 100))
+    several = isinstance(inputs["qty"], list)
+    tokens = np.rint(np.atleast_1d(inputs["qty"]) * CENTS).astype(np.int64)
+    contracts = book.market.contracts._replace(assets=("USD", "X"), units=(CENTS, CENTS))
     market = book.market._replace(contracts=contracts, price=np.ones(2))
     book = book.take(np.zeros(len(tokens), dtype=np.int64))
     book = book._replace(balance=np.stack([0 * tokens, tokens], axis=1), market=market)
     held = book.balance[:, 1] - valuation.haircuts(book).maintenance
-    return {"weighted_units": (held / 100).tolist()}
+    counted = (held / CENTS).tolist()
+    return {"weighted_units": counted if several else counted[0]}
 
 
 ENGINES: dict[str, Engine] = {

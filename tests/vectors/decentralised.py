@@ -74,11 +74,11 @@ def vega(inputs: Case) -> Case:
     rule: dict[str, Any] = {
         "kind": "lognormal",
         "factors": (inputs.get("rf_long", 0.0), inputs.get("rf_short", 0.0)),
-        "slippage": inputs["linear_slippage"],
+        "slippage": inputs.get("linear_slippage", 0.0),
     }
     if whole:
         rule |= {name: inputs[f"{name}_scale"] for name in ("search", "initial", "release")}
-    orders = inputs.get("buys", 0), inputs.get("sells", 0)
+    orders = inputs.get("buys") or 0, inputs.get("sells") or 0
 
     def levels(orders: tuple[float, float], **changed: Any) -> Case:
         leg = {"X": Leg(inputs["open_volume"], inputs["mark"])}

@@ -16,7 +16,8 @@ def black76(inputs: Case) -> Case:
     for name, side in SIDES.items():
         discounted = float(value(Terms(forward, strike, years, rate, side), vol))
         found |= {f"discounted_{name}": discounted, f"undiscounted_{name}": discounted * math.exp(rate * years)}
-    return found
+        found[name] = discounted
+    return found | (_moves(Terms(forward, strike, years, rate, SIDES[inputs["type"]]), vol) if "type" in inputs else {})
 
 
 def black_scholes(inputs: Case) -> Case:
@@ -25,11 +26,16 @@ def black_scholes(inputs: Case) -> Case:
     forward = spot * math.exp(rate * years)
     found = {name: float(value(Terms(forward, strike, years, rate, side), vol)) for name, side in SIDES.items()}
     if "type" in inputs:
-        its = greeks(Terms(forward, strike, years, rate, SIDES[inputs["type"]]), vol, spot)
-        found |= {name: float(each) for name, each in zip(its._fields, its, strict=True)}
-        found |= {"theta_annual": found["theta"], "theta_daily": found["theta"] / 365}
-        found |= {f"{name}_per_1pct": found[name] / 100 for name in ("vega", "rho")}
+        found |= _moves(Terms(forward, strike, years, rate, SIDES[inputs["type"]]), vol, spot)
     return found
+
+
+def _moves(terms: Terms, vol: float, spot: float | None = None) -> Case:
+    """Value and Greeks by spot, or by the forward where there is no spot."""
+    its = greeks(terms, vol, spot)
+    found = {name: float(each) for name, each in zip(its._fields, its, strict=True)}
+    found |= {"theta_annual": found["theta"], "theta_daily": found["theta"] / 365}
+    return found | {f"{name}_per_1pct": found[name] / 100 for name in ("vega", "rho")}
 
 
 ENGINES: dict[str, Engine] = {

@@ -60,7 +60,9 @@ def span16(inputs: Case) -> Case:
         rule = Span.model_validate(
             {"commodity": {"scan": points / price}, "covered": extreme / points / 2, "rounded": 10}
         )
-        view, quantities = market([{"name": "future", "lot": multiple}], price), [multiple]
+        held = inputs.get("positions", {"future": 1})
+        view = market([{"name": name, "lot": multiple} for name in held], price)
+        quantities = [multiple * contracts for contracts in held.values()]
     else:
         held = inputs.get("positions", {"array": 1})
         arrays = {name: inputs.get(f"{name}_array", inputs.get("array")) for name in held}
@@ -99,15 +101,18 @@ def deribit_pm(inputs: Case) -> Case:
         bound = Grid(contingencies=charges).bind(view.contracts, UNIT)  # type: ignore[arg-type]
         return float(bound.contingencies(book(view, held))[0]) / (100 * UNIT)
 
-    naked, all_options = inputs["net_short_per_strike"], inputs["all_options_btc"] / 2
-    offset, vega = inputs["offset_futures_btc"], inputs["vega_offset"]
+    naked, all_options = inputs.get("net_short_per_strike", 0), inputs.get("all_options_btc", 0) / 2
+    offset, vega = inputs.get("offset_futures_btc", 0), inputs.get("vega_offset", 0)
     per_point = Grid().bind(view.contracts, UNIT).arrays.at(view).vega[[0, 2]] / GRAIN / UNIT / 100
     opposite = [vega / per_point[0], 0, -vega / per_point[1], 0, 0]
+    several = [
+        charged({"futures": each}, [0, 0, 0, offset, -offset]) for each in np.atleast_1d(inputs.get("coef_fut", 0))
+    ]
     return {
-        "short_opt_btc": charged({"short_options": inputs["coef_short"]}, [naked, -2 * naked, 0, 0, 0]),
-        "futures_btc": [charged({"futures": each}, [0, 0, 0, offset, -offset]) for each in inputs["coef_fut"]],
-        "all_opts_btc": charged({"options": inputs["coef_all"]}, [all_options, -all_options, 0, 0, 0]),
-        "vega_btc": charged({"vega": inputs["coef_vega"]}, opposite),
+        "short_opt_btc": charged({"short_options": inputs.get("coef_short", 0)}, [naked, -2 * naked, 0, 0, 0]),
+        "futures_btc": several if isinstance(inputs.get("coef_fut"), list) else several[0],
+        "all_opts_btc": charged({"options": inputs.get("coef_all", 0)}, [all_options, -all_options, 0, 0, 0]),
+        "vega_btc": charged({"vega": inputs.get("coef_vega", 0)}, opposite),
     }
 
 
@@ -192,7 +197,7 @@ def derive_pmrm2(inputs: Case) -> Case:
     if "regular_max" in inputs:
         tails = Tails(moves=inputs["shocks"], dampening=inputs["k"])
         return {"damp": tails.weights(inputs["regular_max"]).tolist()}
-    changes = inputs["param_overrides"]
+    changes = inputs.get("param_overrides") or {}
     params = {
         name: changes.get(name, block) if isinstance(block, list) else {**block, **changes.get(name, {})}
         for name, block in inputs["params"].items()

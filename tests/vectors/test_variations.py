@@ -295,6 +295,29 @@ def paradex_weights(rng: Rng) -> Drawn:
     return {"regular_max": reach, "shocks": shocks}, {"weight": [reach / each for each in shocks]}
 
 
+def binance_queue(rng: Rng) -> Drawn:
+    gain, wallet, ratio = (round(float(rng.uniform(*ends)), 4) for ends in ((-500, 500), (0, 9), (0, 1.5)))
+    share = max(0.0, gain) / max(1.0, wallet)
+    case = {"unrealized": gain, "wallet_balance": wallet, "margin_ratio": ratio}
+    return case, {"pnl_percent": share, "leverage_pnl": share * ratio}
+
+
+def bitmex_queue(rng: Rng) -> Drawn:
+    """One after another, best score first, until enough is found; a light per fifth that the last lot stands in."""
+    side, other = ("longs", "short") if rng.random() < 0.5 else ("shorts", "long")
+    queue = [{"acct": str(n), "qty": int(rng.integers(1, 90)), "score": n % 7 - 3} for n in rng.permutation(12)]
+    first = sorted(queue, key=lambda each: -each["score"])
+    total, wanted = sum(each["qty"] for each in queue), int(rng.integers(1, 400))
+    fills, lights, seen = [], [], 0
+    for each in first:
+        taken = max(0, min(each["qty"], wanted - seen))
+        fills += [[each["acct"], taken]] if taken else []
+        seen += each["qty"]
+        lights.append(20 * math.ceil(5 * seen / total - 1e-12))
+    case = {side: queue, f"liquidated_{other}_size": wanted, "bankruptcy_price": 650}
+    return case, {"order": [each["acct"] for each in first], "fills": fills, "percentile": lights}
+
+
 def vega_funding(rng: Rng) -> Drawn:
     f, s, years = float(rng.uniform(90, 110)), float(rng.uniform(90, 110)), float(rng.choice([0, 0.001, 0.01]))
     rate, low, high = float(rng.choice([0, 0.05])), -float(rng.uniform(0, 0.05)), float(rng.uniform(0, 0.05))
@@ -345,6 +368,8 @@ SIGNATURES: dict[str, tuple[str, Callable[[Rng], Drawn], float]] = {
     "drift weights": ("concentration_addon", drift_weights, 1e-9),
     "span": ("span16", span_arrays, 1e-12),
     "haircut": ("collateral_haircut", haircut, 1e-9),
+    "binance queue": ("adl_binance", binance_queue, 1e-12),
+    "bitmex queue": ("adl_bitmex", bitmex_queue, 0.0),
     "deribit": ("deribit_pm", deribit_shock, 1e-9),
     "paradex": ("paradex_pm", paradex_weights, 1e-9),
     "vega funding": ("funding_vega", vega_funding, 1e-9),
