@@ -18,8 +18,8 @@ from sim.margin.features import NAMES
 from sim.margin.forest import Forest, grown
 from sim.margin.learned import Learned
 from sim.margin.models.history import rows_of
+from sim.margin.trained import write_trained
 from sim.margin.walk import contracts_of, views
-from sim.trained import write_trained
 from sim.types import F8, I8
 
 Fold = tuple[I8, Forest]

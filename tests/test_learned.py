@@ -1,6 +1,8 @@
 """The learned requirement: trees as arrays, walk-forward, floors, fallback, trained files that run nothing."""
 
 import json
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,8 @@ from sim.margin.forest import Forest, edges, grown
 from sim.margin.learned import Learned, LearnedMargin, events_of
 from sim.margin.reference import one_lot_each, rates
 from sim.margin.tail import TailRisk
+from sim.margin.trained import read_trained, write_trained
 from sim.margin.walk import contracts_of, views, walk
-from sim.trained import read_trained, write_trained
 from sim.types import F8
 
 DAY = 86_400.0
@@ -168,6 +170,7 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
         ({"low": lambda a: a[:-1]}, "lengths"),
         ({"value": lambda a: np.where(a == a.max(), np.nan, a)}, "not finite"),
         ({"base": lambda a: np.float64(np.inf)}, "not finite"),
+        ({"value": lambda a: np.full_like(a, 1e308)}, "not finite"),
         ({"high": lambda a: np.full_like(a, np.nan)}, "ranges"),
         ({"base": lambda a: np.ones(3)}, "shapes"),
         ({"value": lambda a: a[:, None]}, "shapes"),
@@ -197,6 +200,45 @@ def test_a_file_that_would_swell_is_not_unpacked(tmp_path: Path) -> None:
     np.save(bare, np.zeros(3))
     with pytest.raises(ConfigError, match="cannot be read"):
         read_trained(str(bare), PURPOSE)
+
+
+HEADERS = [
+    f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({2**70},)}}\n",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (1L,)}\n",
+    "(" * 9000,
+    "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n",
+    "{'descr': __import__('os').getcwd(), 'fortran_order': False, 'shape': ()}\n",
+]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_LZMA])
+def test_headers_that_nobody_writes_are_refused(tmp_path: Path, header: str, packed: int) -> None:
+    path = tmp_path / "model.npz"
+    with zipfile.ZipFile(path, "w", packed) as archive:
+        archive.writestr("format.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_trained(str(path), PURPOSE)
+
+
+def test_damaged_bytes_are_refused_or_harmless(tmp_path: Path, forest: Forest) -> None:
+    """Whatever a byte is changed to, packed by whatever: a line, or a forest whose predictions are numbers."""
+    path, rng = tmp_path / "model.npz", np.random.default_rng(5)
+    write_trained(path, forest, PURPOSE)
+    held, table = path.read_bytes(), rng.normal(0, 1, (5, len(NAMES)))
+    with zipfile.ZipFile(tmp_path / "small.npz", "w", zipfile.ZIP_LZMA) as small, zipfile.ZipFile(path) as whole:
+        for name in whole.namelist():
+            small.writestr(name, whole.read(name))
+    for content in (held, (tmp_path / "small.npz").read_bytes()):
+        for _ in range(60):
+            damaged = bytearray(content)
+            damaged[rng.integers(len(damaged))] = rng.integers(256)
+            path.write_bytes(damaged)
+            try:
+                found = read_trained(str(path), PURPOSE)
+            except ConfigError:
+                continue
+            assert np.isfinite(found.predict(table)).all()
 
 
 def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest) -> None:

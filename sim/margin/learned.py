@@ -13,8 +13,8 @@ from sim.margin.features import MEMORY, Features
 from sim.margin.forest import Forest, grown
 from sim.margin.models.history import rows_of
 from sim.margin.tiered import Tiered
+from sim.margin.trained import digest_of, read_trained
 from sim.protocols import Requirement
-from sim.trained import digest_of, read_trained
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
