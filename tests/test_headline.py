@@ -107,6 +107,19 @@ def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} >= {"phase.pdf", "phase.csv", "toll.png"}
 
 
+def test_amplification_is_told_where_there_are_twins() -> None:
+    assert "the mark" not in compression.report(scores(steady))
+    rising = scores(steady).assign(
+        amplification=lambda runs: 1.1 + 0.01 * runs["seed"] - 0.4 * (runs["engine"] == "span")
+    )
+    told = (
+        "κ = 0.8: close-outs deepen the fall of the mark under isolated and make it shallower under span (amplification"
+    )
+    assert told in compression.report(rising)
+    level = rising.assign(amplification=lambda runs: 1 + 0.01 * (runs["seed"] - 5.5))
+    assert "no rule's close-outs are shown to change how far the mark falls" in compression.report(level)
+
+
 def test_a_level_that_is_not_reached_is_said_so() -> None:
     runs = scores(lambda engine, kappa, seed: engine == "span")
     report = compression.report(runs)

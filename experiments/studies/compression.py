@@ -53,6 +53,7 @@ WIDTH, LEAST, MOST = 0.15, -0.7, 0.95
 PANELS = {
     "deleveraged": ("ADL\n(% of open interest)", 100),
     "system_loss": ("System loss\n(% of open interest)", 100),
+    "amplification": ("Amplification", 1),
 }
 
 
@@ -136,7 +137,42 @@ def findings(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
             "fall that feeds itself is not yet a loss that nobody covers."
         )
     several = table[table["half_verdict"] == "several"].to_dict("records")
-    return [*found, *(f"{line['engine']}, {words(line['elasticity'])}: {line['half']}." for line in several)]
+    return [
+        *found,
+        *_amplified(runs),
+        *(f"{line['engine']}, {words(line['elasticity'])}: {line['half']}." for line in several),
+    ]
+
+
+def _amplified(runs: pd.DataFrame) -> list[str]:
+    """Whether close-outs deepen the fall of the mark, at the largest κ that all rules share."""
+    known = runs[runs["amplification"].notna()]
+    if known.empty:
+        return []
+    most = _shared(known)[-1]
+    table = summarise(known[known["kappa"] == most], BY, ["amplification"])
+    told = {
+        each: _deepened(table[table["elasticity"] == each]) for each in sorted(map(float, table["elasticity"].unique()))
+    }
+    return [f"{words(each)}, κ = {most:g}: {line}." for each, line in told.items()]
+
+
+def _deepened(table: pd.DataFrame) -> str:
+    """Rules by the side of one that their amplification's interval lies on."""
+    deeper, flatter = (list(table.loc[side, "engine"]) for side in (table["low"] > 1, table["high"] < 1))
+    told = f"amplification {table['mean'].min():.3f} to {table['mean'].max():.3f} over rules"
+    if not deeper and not flatter:
+        return f"no rule's close-outs are shown to change how far the mark falls; intervals cover 1 ({told})"
+    parts = [f"deepen the fall of the mark under {joined(deeper)}"] if deeper else []
+    parts += [f"make it shallower under {joined(flatter)}"] if flatter else []
+    rest = len(table) - len(deeper) - len(flatter)
+    return f"close-outs {' and '.join(parts)}{f', intervals of the other {rest} cover 1' if rest else ''} ({told})"
+
+
+def _shared(runs: pd.DataFrame) -> list[float]:
+    """Values of κ at which every rule was run, at every elasticity."""
+    counts = runs.groupby("kappa")[list(CELL)].apply(lambda group: len(group.drop_duplicates()))
+    return [float(kappa) for kappa in counts.index[counts == len(runs[list(CELL)].drop_duplicates())]]
 
 
 def _ranked(elasticity: float, table: pd.DataFrame) -> list[str]:
@@ -182,8 +218,7 @@ def _minus(text: str) -> str:
 def _costs(runs: pd.DataFrame) -> list[str]:
     """Every headline at every κ that all rules share, a line for each rule."""
     table = summarise(runs, BY, list(WORDS))
-    counts = runs.groupby("kappa")["engine"].nunique()
-    shared = [float(kappa) for kappa in counts.index[counts == runs["engine"].nunique()]]
+    shared = _shared(runs)
     lines: list[str] = []
     for name, (told, factor) in WORDS.items():
         here = table[(table["measure"] == name) & table["kappa"].isin(shared)]
@@ -254,11 +289,12 @@ def _bar(axes: Axes, mark: Any, reach: tuple[float, float], colour: Any) -> None
 
 
 def _toll(runs: pd.DataFrame, folder: Path) -> None:
-    table = summarise(runs, BY, list(PANELS))
+    panels = {name: told for name, told in PANELS.items() if runs[name].notna().any()}
+    table = summarise(runs, BY, list(panels))
     elasticities = sorted(table["elasticity"].unique())
-    figure = Figure(figsize=(PAGE, 3.9), layout="constrained")
-    grid = figure.subplots(len(PANELS), len(elasticities), sharex=True, sharey="row", squeeze=False)
-    for axes_row, (name, (label, factor)) in zip(grid, PANELS.items(), strict=True):
+    figure = Figure(figsize=(PAGE, 0.7 + 1.6 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), len(elasticities), sharex=True, sharey="row", squeeze=False)
+    for axes_row, (name, (label, factor)) in zip(grid, panels.items(), strict=True):
         for axes, elasticity in zip(axes_row, elasticities, strict=True):
             here = table[(table["measure"] == name) & (table["elasticity"] == elasticity)]
             for number, engine in enumerate(order(runs)):
