@@ -84,6 +84,10 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
         "venues.0.engine.requirement={kind: compressed, kappa: 1, inner: {kind: tiered}}",
         ["venues.0.engine.requirement.kappa: 1, must be less than 1 (share by which margins are cut"],
     ),
+    (
+        "venues.1.engine.requirement.tiers=[{floor: 0, max_leverage: 0.5}]",
+        ["venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 asks of all for more than they buy, raise"],
+    ),
     # money that is not whole
     (
         "venues.0.instruments.0.tick=0.003",

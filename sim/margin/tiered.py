@@ -104,6 +104,8 @@ def _fault(ladder: Ladder, ratio: float) -> str | None:
     """The first rule a ladder breaks."""
     if not ladder or ladder[0].floor != 0:
         return "the first tier starts above nil, give one with floor 0"
+    if ladder[0].max_leverage < 1:
+        return f"max_leverage {ladder[0].max_leverage:g} at floor 0 asks of all for more than they buy, raise it to 1"
     maintenance = _maintenance(ladder, ratio)
     for tier, rate in zip(ladder, maintenance, strict=True):
         if rate > tier.initial:

@@ -140,6 +140,7 @@ def test_amounts_of_one_tier_are_nil() -> None:
     ("tiers", "message"),
     [
         ([{"floor": 5, "max_leverage": 10}], "floor 0"),
+        ([{"floor": 0, "max_leverage": 0.5}], "max_leverage 0.5 at floor 0 .* raise it to 1"),
         ([{"floor": 0, "max_leverage": 10}, {"floor": 0, "max_leverage": 5}], "sort the tiers"),
         ([{"floor": 0, "max_leverage": 10}, {"floor": 9, "max_leverage": 20}], "rates rise"),
         ([{"floor": 0, "max_leverage": 10, "maintenance": 0.2}], "exceeds the initial rate"),
