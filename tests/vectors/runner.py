@@ -40,7 +40,7 @@ def _corrected(key: str) -> str:
 
 
 def without_dust(expected: Any) -> Any:
-    """Entries of lists that are no more than the rounding of the case's largest number are nil."""
+    """Numbers that are no more than the rounding of the case's largest are nil: some sources print theirs."""
     return _dusted(expected, 1e-15 * max(_sizes(expected), default=0.0))
 
 
@@ -51,12 +51,12 @@ def _sizes(value: Any) -> Iterator[float]:
         yield abs(value)
 
 
-def _dusted(value: Any, dust: float, listed: bool = False) -> Any:
+def _dusted(value: Any, dust: float) -> Any:
     if isinstance(value, dict):
         return {key: _dusted(item, dust) for key, item in value.items()}
     if isinstance(value, list):
-        return [_dusted(item, dust, listed=True) for item in value]
-    return 0.0 if listed and isinstance(value, float) and abs(value) <= dust else value
+        return [_dusted(item, dust) for item in value]
+    return 0.0 if isinstance(value, float) and abs(value) <= dust else value
 
 
 def differences(got: Any, expected: Any, tolerance: Case | None, where: str) -> list[str]:

@@ -85,9 +85,11 @@ def test_the_comparison_can_fail(got: Any, expected: Any, tolerance: Case, same:
     assert (not differences(got, expected, tolerance, "x")) == same
 
 
-def test_rounding_in_lists_is_nil_and_single_numbers_are_left() -> None:
-    expected = {"pnl": [1e-13, -5.0, 3e-12], "tiny": 1e-13, "mtm": 1000.0, "name": "x", "sure": True}
-    assert without_dust(expected) == expected | {"pnl": [0.0, -5.0, 3e-12]}
+def test_rounding_is_nil_and_small_numbers_are_left() -> None:
+    expected = {"pnl": [1e-13, -5.0, 3e-12], "tiny": 1e-13, "small": 2e-12, "mtm": 1000.0, "name": "x", "sure": True}
+    assert without_dust(expected) == expected | {"pnl": [0.0, -5.0, 3e-12], "tiny": 0.0}
+    alone = {"rate": 1e-13, "rates": [1e-13, 2e-13]}
+    assert without_dust(alone) == alone
 
 
 def test_references_to_parameter_blocks_are_resolved() -> None:
