@@ -160,8 +160,12 @@ def pmrm_rule(params: Case) -> Case:
     }
 
 
+TIMES = 100
+"""An account that holds so many times what a case states, for some state more decimals than lots can have."""
+
+
 def pmrm_account(inputs: Case) -> Exposure:
-    """The book of a case in its market, options marked at their model's value."""
+    """The book of a case in its market, ``TIMES`` as large, options marked at their model's value."""
     feeds = {feed["sec"]: feed for feed in inputs["feeds"]}
     soon = 1.0  # seconds on the clock: what has expired did so at the beginning
     listed: list[Case] = [{"name": "perpetual"}]
@@ -189,7 +193,8 @@ def pmrm_account(inputs: Case) -> Exposure:
     view = view._replace(seconds=soon, peg=inputs["stable"])
     owed = inputs["perps"] * inputs["perp_price"]  # cash was paid for what the perpetual is worth
     cash = inputs["cash"] + inputs["perp_upnl"] + inputs["perp_funding"] - owed
-    return book(modelled(view), held, [cash, *(each["Amount"] for each in pledged)])
+    held, balance = ([TIMES * each for each in amounts] for amounts in (held, [cash, *(p["Amount"] for p in pledged)]))
+    return book(modelled(view), held, balance)
 
 
 def derive_pmrm2(inputs: Case) -> Case:
@@ -211,7 +216,7 @@ def derive_pmrm2(inputs: Case) -> Case:
     cuts = {each["Name"]: each["MMHaircut"] for each in inputs["collaterals"]}  # that of IM comes on top
     more = {each["Name"]: min(each["MMHaircut"] + each["IMHaircut"], 1.0) for each in inputs["collaterals"]}
     valuation = Haircut(maintenance=cuts, initial=more)
-    contracts, equity = account.market.contracts, float(account.equity()[0])
+    contracts, equity, unit = account.market.contracts, float(account.equity()[0]), TIMES * UNIT
     factors = {"initial": rule["initial"], "maintenance": rule["maintenance"]}
     left = {}
     # a market refuses an initial factor below that of maintenance; the contract does not: one at a time, then
@@ -219,12 +224,12 @@ def derive_pmrm2(inputs: Case) -> Case:
         both = {"initial": max(factors.values()), "maintenance": min(factors.values())} | {factor: factors[factor]}
         bound = DerivePmrm2.model_validate(rule | both).bind(contracts, UNIT)
         asked = bound.margins(account)[part] + valuation.haircuts(account)[part]
-        left[name] = (equity - float(asked[0])) / UNIT
+        left[name] = (equity - float(asked[0])) / unit
     return {
         **left,
-        "mtm": equity / UNIT,
-        "basis_contingency": float(bound.basis(account)[0]) / UNIT,
-        "scenario_pnl": (bound.scenarios(account)[:, 0] / UNIT).tolist(),
+        "mtm": equity / unit,
+        "basis_contingency": float(bound.basis(account)[0]) / unit,
+        "scenario_pnl": (bound.scenarios(account)[:, 0] / unit).tolist(),
     }
 
 
