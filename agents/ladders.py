@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import YEAR, Behaviour, Participant, Stall, lognormal, lot_value
+from sim.jit import kernel
 from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 
@@ -38,10 +39,6 @@ class Members(NamedTuple):
     step: float  # square root of the time between ladders in years
     learn: float  # weight of the newest basis in its moving average
     ladder: Ladder
-
-
-TURN = np.array([1.0, -1.0])[:, None]
-"""Sign of a side's quantities, (2, 1): bids, asks."""
 
 
 class Stance(NamedTuple):
@@ -169,8 +166,7 @@ class LadderMakers(Behaviour):
         shifted = fair * (1 + (own.lean[rows][:, None] * half + shift))
         whole = self._whole(equity * own.size[rows][:, None], lot, vol) * outlook.liquidity
         capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)
-        sides = _side(whole, capital, filled, held), _side(whole, capital, -filled, -held)
-        return Quoting(rows, shifted, half, np.stack(sides, axis=-1))
+        return Quoting(rows, shifted, half, _sides(whole, capital, filled, held))
 
     def _whole(self, equity: F8, lot: F8, vol: F8) -> F8:
         """Lots of one side when neither capital nor inventory binds, (r, m)."""
@@ -187,28 +183,46 @@ class LadderMakers(Behaviour):
         return np.minimum(np.maximum(allowed, 0.0), 1.0)
 
 
-def _side(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
-    """Lots bid for inventory ``held`` (buys; sells with both signs turned).
+@kernel
+def _sides(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
+    """Lots bid and offered for inventory ``held``, (r, m, 2).
 
     Room and capital bound what adds to inventory; what reduces it is quoted whatever the capital.
     """
-    adding = whole * capital * (1 - np.maximum(filled, 0.0))
-    reducing = np.minimum(whole, np.maximum(-held, 0))
-    lots: F8 = np.maximum(adding, reducing)
+    members, instruments = held.shape
+    lots = np.empty((members, instruments, 2))
+    for r in range(members):
+        for m in range(instruments):
+            for side in range(2):
+                turn = 1 - 2 * side
+                adding = whole[r, m] * capital[r, 0] * (1 - np.maximum(turn * filled[r, m], 0.0))
+                reducing = np.minimum(whole[r, m], max(-turn * held[r, m], 0))
+                lots[r, m, side] = np.maximum(adding, reducing)
     return lots
 
 
 def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
-    """One row per member, instrument, side and level; nil lots cancel the slot.
-
-    Bids round down and asks up; a price outside the book's range is not quoted.
-    """
-    away = TURN * (quoting.half[:, :, None, None] * ladder.distance)
-    price = TURN * np.floor(TURN * (quoting.fair[:, :, None, None] * (1 - away)))  # (r, m, 2, levels)
-    filled = np.floor(quoting.depth[..., None] * ladder.share)
-    lots = filled[..., 1:] - filled[..., :-1]
-    shown = (price >= 1) & (price <= highest[:, None, None]) & np.isfinite(lots)
-    quantity = np.where(shown, TURN * lots, 0.0).astype(np.int64)
-    limit = np.where(shown, price, 1.0).astype(np.int64)
+    """One row per member, instrument, side and level; nil lots cancel the slot."""
+    quantity, limit = _rungs(quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest)
     owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
     return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot)
+
+
+@kernel
+def _rungs(fair: F8, half: F8, depth: F8, distance: F8, share: F8, highest: I8) -> tuple[I8, I8]:
+    """Signed lots and limits, (r, m, 2, levels): bids round down, asks up; prices outside the book are not quoted."""
+    members, instruments, sides = depth.shape
+    quantity = np.zeros((members, instruments, sides, distance.size), dtype=np.int64)
+    limit = np.ones_like(quantity)
+    for r in range(members):
+        for m in range(instruments):
+            for side in range(sides):
+                turn, before = 1.0 - 2.0 * side, np.floor(depth[r, m, side] * share[0])
+                for level in range(distance.size):
+                    price = turn * np.floor(turn * (fair[r, m] * (1 - turn * (half[r, m] * distance[level]))))
+                    filled = np.floor(depth[r, m, side] * share[level + 1])
+                    lots, before = filled - before, filled
+                    if 1 <= price <= highest[m] and np.isfinite(lots):
+                        quantity[r, m, side, level] = np.int64(turn * lots)
+                        limit[r, m, side, level] = np.int64(price)
+    return quantity, limit

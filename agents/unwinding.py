@@ -36,6 +36,8 @@ def work_off(outlook: Outlook, stall: Stall, held: I8, pace: Pace, slippage: flo
         pace: what is sent in a step.
         slippage: worst price accepted, distance from the mark as a share of it; one number or (n, 1).
     """
+    if not held.any():
+        return Orders.join([])
     view, columns = stall.look(outlook)
     visible = pace.participation * np.nan_to_num(view.depth[columns])
     lots = np.minimum(np.ceil(np.abs(held) * pace.share), np.floor(visible)).astype(np.int64)

@@ -119,8 +119,10 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
 
     def accounts(self, members: slice) -> AccountView:
         """What some owners know of themselves."""
-        equity = np.stack([venue.equity(members) for venue in self.venues], axis=1)
-        free = np.stack([venue.free(members) for venue in self.venues], axis=1)
+        means = np.empty((2, len(self.venues), members.stop - members.start))
+        for venue in self.venues:
+            means[0, venue.number], means[1, venue.number] = venue.equity(members), venue.free(members)
+        equity, free = means.transpose(0, 2, 1)
         wallet = self.ledger.balance[:, [venue.wallet for venue in self.venues], members].transpose(2, 1, 0)
         return AccountView(self.ledger.position[:, members].T, self.ledger.entry[:, members].T, free, equity, wallet)
 

@@ -26,14 +26,22 @@ def exchange(market: "Market") -> None:
         return
     for venue in market.venues:
         here = payments.take(payments.venue == venue.number)
-        free, arriving = here.instrument == NOBODY, here.amount > 0
-        _bring(market, venue, here.take(free & arriving))
-        for state in venue.states.values():
-            if state.pool.number != venue.wallet:
-                mine = ~free & (market.ledger.pool_of[here.instrument] == state.pool.number)
-                _commit(market, venue, state, here.take(mine & arriving))
-                _release(market, venue, state, here.take(mine & ~arriving))
-        _take_out(market, venue, here.take(free & ~arriving))
+        if here.owner.size:
+            _exchange_at(market, venue, here)
+
+
+def _exchange_at(market: "Market", venue: "Venue", asked: Payments) -> None:
+    """At one venue: what arrives, what moves between wallets and isolated accounts, what leaves."""
+    free, arriving = asked.instrument == NOBODY, asked.amount > 0
+    if (brought := asked.take(free & arriving)).owner.size:
+        _bring(market, venue, brought)
+    for state in venue.states.values():
+        if state.pool.number != venue.wallet and not free.all():
+            mine = ~free & (market.ledger.pool_of[asked.instrument] == state.pool.number)
+            _commit(market, venue, state, asked.take(mine & arriving))
+            _release(market, venue, state, asked.take(mine & ~arriving))
+    if (taken := asked.take(free & ~arriving)).owner.size:
+        _take_out(market, venue, taken)
 
 
 def _asked(market: "Market") -> Payments:

@@ -41,7 +41,10 @@ def profile(engine: Assessor, book: Exposure, counted: B1) -> Profile:
     count = book.position.shape[1]
     at_risk, fresh = np.zeros((count, len(MOVES))), np.zeros((count, len(MOVES)), dtype=np.int64)
     for k in range(count):
-        held = book.take(np.flatnonzero(counted & (book.position[:, k] != 0)))
+        rows = np.flatnonzero(counted & (book.position[:, k] != 0))
+        if not rows.size:
+            continue
+        held = book.take(rows)
         notional, lots = np.abs(held.value()[:, k]), held.position[:, k]
         safe = ~engine.assess(held).liquidatable
         for place, move in enumerate(MOVES):

@@ -22,6 +22,7 @@ class Streams:
         self._philox = np.random.Philox(key=0)
         self._shared = np.random.Generator(self._philox)
         self._state = self._philox.state  # of a generator at its start, but for counter and key
+        self._keys: dict[str, np.ndarray[tuple[int], np.dtype[np.uint64]]] = {}
 
     def generator(self, name: str, tick: int = 0) -> np.random.Generator:
         """A fresh generator at the start of ``name``'s block for ``tick``."""
@@ -32,9 +33,11 @@ class Streams:
         if not width:
             return np.empty((rows, 0))
         # a generator set to a block costs a quarter of a new one, and draws the same
-        counter = np.array([0, 0, 0, tick], dtype=np.uint64)
-        self._philox.state = {**self._state, "state": {"counter": counter, "key": self._key(name)}}
+        self._state["state"] = {"counter": (0, 0, 0, tick), "key": self._key(name)}
+        self._philox.state = self._state
         return self._shared.random((rows, width))
 
     def _key(self, name: str) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
-        return np.array([self.seed, zlib.crc32(name.encode())], dtype=np.uint64)
+        if name not in self._keys:
+            self._keys[name] = np.array([self.seed, zlib.crc32(name.encode())], dtype=np.uint64)
+        return self._keys[name]

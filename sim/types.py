@@ -39,10 +39,12 @@ NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = False
 def columns(*values: int | I8) -> list[I8]:
     """Columns of one length; single numbers are repeated."""
     sizes = [value.size for value in values if isinstance(value, np.ndarray)]
-    table = np.empty((len(values), max(sizes, default=1) if all(sizes) else 0), dtype=np.int64)
-    for column, value in zip(table, values, strict=True):
-        column[:] = value
-    return list(table)
+    count = max(sizes, default=1) if all(sizes) else 0
+    table = list(np.empty((len(values), count), dtype=np.int64))
+    if count:
+        for column, value in zip(table, values, strict=True):
+            column[:] = value
+    return table
 
 
 class Contracts(NamedTuple):
@@ -134,6 +136,32 @@ def _worse_side(position: I8, bids: I8, asks: I8) -> I8:
     return worse.T
 
 
+@kernel
+def _equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8) -> F8:
+    """Balances at their assets' prices and positions at their marks, added in the order of columns, (A,)."""
+    accounts, assets = balance.shape
+    equity = np.zeros(accounts)
+    for asset in range(assets):
+        for a in range(accounts):
+            equity[a] += balance[a, asset] * price[asset]
+    for k in range(mark.size):
+        worth = mark[k] * multiplier[k] * price[settle[k]]
+        for a in range(accounts):
+            equity[a] += position[a, k] * worth
+    return equity
+
+
+@kernel
+def _at_stake(reserved: I8, price: F8, settle: I8) -> F8:
+    """What is reserved for orders in each instrument at its settle asset's price, added in order, (A,)."""
+    accounts, instruments = reserved.shape
+    stake = np.zeros(accounts)
+    for k in range(instruments):
+        for a in range(accounts):
+            stake[a] += reserved[a, k] * price[settle[k]]
+    return stake
+
+
 class Exposure(NamedTuple):
     """The accounts of one pool: read-only views into the ledger, or hypothetical rows taken from it."""
 
@@ -162,21 +190,12 @@ class Exposure(NamedTuple):
 
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""
-        cash: F8 = self.balance[:, 0] * self.market.price[0]
-        for asset in range(1, self.balance.shape[1]):
-            cash = cash + self.balance[:, asset] * self.market.price[asset]
-        value = self.value()
-        for instrument in range(value.shape[1]):
-            cash = cash + value[:, instrument]
-        return cash
+        contracts, market = self.market.contracts, self.market
+        return _equity(self.balance, self.position, market.price, market.mark, contracts.multiplier, contracts.settle)
 
     def at_stake(self) -> F8:
         """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
-        price = self.market.price[self.market.contracts.settle]
-        total: F8 = self.reserved[:, 0] * price[0]
-        for instrument in range(1, self.reserved.shape[1]):
-            total = total + self.reserved[:, instrument] * price[instrument]
-        return total
+        return _at_stake(self.reserved, self.market.price, self.market.contracts.settle)
 
     def if_filled(self) -> "tuple[Exposure, ...]":
         """The books that admission must afford, cash as it is: each instrument's worse side (MAR-1).

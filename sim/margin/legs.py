@@ -2,14 +2,23 @@
 
 import numpy as np
 
-from sim.types import B1, F8, SPOT, Exposure, MarketView
+from sim.jit import kernel
+from sim.types import B1, F8, I8, SPOT, Exposure, MarketView
 
 
 def worth(market: MarketView) -> tuple[F8, B1]:
     """Minor units of the numeraire per lot, (K,), and which instruments are spot, (K,)."""
     contracts = market.contracts
-    value: F8 = market.mark * contracts.multiplier * market.price[contracts.settle]
-    return value, contracts.kind == SPOT
+    return _worth(market.mark, contracts.multiplier, market.price, contracts.settle, contracts.kind)
+
+
+@kernel
+def _worth(mark: F8, multiplier: I8, price: F8, settle: I8, kind: I8) -> tuple[F8, B1]:
+    worth, spot = np.empty(mark.size), np.empty(mark.size, dtype=np.bool_)
+    for k in range(mark.size):
+        worth[k] = mark[k] * multiplier[k] * price[settle[k]]
+        spot[k] = kind[k] == SPOT
+    return worth, spot
 
 
 def gross(book: Exposure) -> F8:

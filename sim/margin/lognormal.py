@@ -7,10 +7,11 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.special import ndtr, ndtri
 
+from sim.jit import kernel
 from sim.margin import legs
 from sim.margin.base import RequirementComponent
 from sim.rounding import round_up
-from sim.types import F8, I8, Contracts, Exposure, Margins, MarketView
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 YEAR = 365.25 * 86_400.0
 
@@ -106,24 +107,48 @@ class LognormalMargin:
     def _legs(self, book: Exposure) -> F8:
         """Maintenance of each position with its orders, (A, K), unrounded."""
         worth, spot = legs.worth(book.market)
-        held, owed = np.where(spot, 0, np.maximum(book.position, 0)), np.maximum(-book.position, 0)
-        long = self._side(held, np.where(spot, 0, book.bids), self._long)
-        short = self._side(owed, book.asks, self._short)
-        long = np.where(book.position + book.bids > 0, long, 0.0)
-        short = np.where(book.position - book.asks < 0, short, 0.0)
-        due = np.maximum(book.position * np.nan_to_num(book.market.funding), 0.0) * self.rule.funding_factor
-        return (np.maximum(long, short) + np.where(spot, 0.0, due)) * worth
-
-    def _side(self, volume: I8, orders: I8, factor: F8) -> F8:
-        """Lots times what is asked of them, (A, K)."""
-        slipping = volume + orders if self.rule.slippage_on == "riskiest" else volume
-        return slipping * self.rule.slippage + (volume + orders) * factor
+        funding, riskiest = np.nan_to_num(book.market.funding), self.rule.slippage_on == "riskiest"
+        asked = lognormal_legs(
+            *(book.position, book.bids, book.asks, spot, self._long, self._short),
+            *(self.rule.slippage, riskiest, funding, self.rule.funding_factor),
+        )
+        return asked * worth
 
     def _factors(self, sigma: F8) -> tuple[F8, F8]:
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
         return risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
+
+
+@kernel
+def lognormal_legs(
+    position: I8,
+    bids: I8,
+    asks: I8,
+    spot: B1,
+    long: F8,
+    short: F8,
+    slippage: float,
+    riskiest: bool,
+    funding: F8,
+    share: float,
+) -> F8:
+    """Lots times what is asked of them, (A, K): the worse side with its orders, and a share of the funding owed."""
+    accounts, instruments = position.shape
+    asked = np.empty((instruments, accounts))
+    for k in range(instruments):
+        for a in range(accounts):
+            lots = position[a, k]
+            held, buys = (0, 0) if spot[k] else (max(lots, 0), bids[a, k])
+            owed, sells = max(-lots, 0), asks[a, k]
+            bought = (held + buys if riskiest else held) * slippage + (held + buys) * long[k]
+            sold = (owed + sells if riskiest else owed) * slippage + (owed + sells) * short[k]
+            bought = bought if lots + bids[a, k] > 0 else 0.0
+            sold = sold if lots - sells < 0 else 0.0
+            due = 0.0 if spot[k] else np.maximum(lots * funding[k], 0.0) * share
+            asked[k, a] = np.maximum(bought, sold) + due
+    return asked.T
 
 
 def risk_factors(level: float, horizon: float, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:

@@ -1,0 +1,99 @@
+"""Kernels that add up accounts and ladders: the same bits as their plain twins and as the sums they stand for."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from contracts.margin_worlds import few, seeds, world
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents import ladders
+from sim import types
+from sim.margin import cash, collateral, legs, lognormal
+from sim.types import SPOT, Exposure
+
+
+def alike(kernel: Any, *arguments: Any) -> Any:
+    """What a kernel finds, once its plain twin has found the same."""
+    with np.errstate(invalid="ignore"):
+        found, plain = kernel(*arguments), kernel.py_func(*arguments)
+    np.testing.assert_array_equal(found, plain)
+    return found
+
+
+def terms(book: Exposure) -> tuple[Any, ...]:
+    market = book.market
+    return market.price, market.mark, market.contracts.multiplier, market.contracts.settle
+
+
+@few
+@given(seed=seeds)
+def test_equity_and_reserves(seed: int) -> None:
+    _, book = world(seed)
+    price, mark, multiplier, settle = terms(book)
+    total = book.balance[:, 0] * price[0]
+    for asset in range(1, price.size):
+        total = total + book.balance[:, asset] * price[asset]
+    for k in range(mark.size):
+        total = total + book.position[:, k] * (mark * multiplier * price[settle])[k]
+    found = alike(types._equity, book.balance, book.position, price, mark, multiplier, settle)
+    np.testing.assert_array_equal(found, total)
+    np.testing.assert_array_equal(book.equity(), total)
+    staked = sum(book.reserved[:, k] * price[settle[k]] for k in range(mark.size))
+    np.testing.assert_array_equal(alike(types._at_stake, book.reserved, price, settle), staked)
+
+
+@few
+@given(seed=seeds)
+def test_what_is_held_besides_cash(seed: int) -> None:
+    _, book = world(seed)
+    contracts = book.market.contracts
+    worth, spot = alike(legs._worth, *(book.market.mark, contracts.multiplier, book.market.price), *contracts[3:5])
+    np.testing.assert_array_equal(spot, contracts.kind == SPOT)
+    np.testing.assert_array_equal(worth, book.market.mark * contracts.multiplier * book.market.price[contracts.settle])
+    assets, spots = collateral.held(book)
+    found = alike(cash.held_elsewhere, book.balance, book.position, book.market.price, contracts.settle, worth, spot)
+    np.testing.assert_array_equal(found, assets.sum(axis=1) + spots.sum(axis=1))
+
+
+@few
+@given(seed=seeds, riskiest=st.booleans(), share=st.sampled_from([0.0, 0.5]))
+def test_legs_of_lognormal_margin(seed: int, riskiest: bool, share: float) -> None:
+    _, book = world(seed)
+    count, rng = book.position.shape[1], np.random.default_rng(seed)
+    spot, (long, short), funding = book.market.contracts.kind == SPOT, rng.random((2, count)), rng.normal(size=count)
+    held, buys = np.where(spot, 0, np.maximum(book.position, 0)), np.where(spot, 0, book.bids)
+    owed = np.maximum(-book.position, 0)
+    bought = (held + riskiest * buys) * 0.01 + (held + buys) * long
+    sold = (owed + riskiest * book.asks) * 0.01 + (owed + book.asks) * short
+    bought, sold = bought * (book.position + book.bids > 0), sold * (book.position - book.asks < 0)
+    due = np.where(spot, 0.0, np.maximum(book.position * funding, 0.0) * share)
+    found = alike(
+        lognormal.lognormal_legs,
+        *(book.position, book.bids, book.asks, spot, long, short, 0.01, riskiest, funding, share),
+    )
+    np.testing.assert_array_equal(found, np.maximum(bought, sold) + due)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ladders(seed: int) -> None:
+    rng, turn = np.random.default_rng(seed), np.array([1.0, -1.0])
+    whole, filled, held = rng.random((3, 2)) * 50, rng.uniform(-1, 1, (3, 2)), rng.integers(-30, 30, (3, 2))
+    capital, fair, half = rng.random((3, 1)), rng.uniform(5, 200, (3, 2)), rng.uniform(0.01, 0.2, (3, 2))
+    depth = alike(ladders._sides, whole, capital, filled, held)
+    adding = (whole * capital)[..., None] * (1 - np.maximum(filled[..., None] * turn, 0))
+    reducing = np.minimum(whole[..., None], np.maximum(-held[..., None] * turn, 0))
+    np.testing.assert_array_equal(depth, np.maximum(adding, reducing))
+    depth[0, 0] = np.inf  # a lot without worth: nothing can be quoted
+    distance, share, highest = np.array([1.0, 2.0, 5.0]), np.array([0.0, 0.2, 0.6, 1.0]), np.array([150, 160])
+    quantity, limit = alike(ladders._rungs, fair, half, depth, distance, share, highest)
+    away = turn[:, None] * (half[..., None, None] * distance)
+    price = turn[:, None] * np.floor(turn[:, None] * (fair[..., None, None] * (1 - away)))
+    with np.errstate(invalid="ignore"):
+        lots = np.diff(np.floor(depth[..., None] * share))
+    shown = (price >= 1) & (price <= highest[:, None, None]) & np.isfinite(lots)
+    np.testing.assert_array_equal(quantity, np.where(shown, turn[:, None] * lots, 0))
+    np.testing.assert_array_equal(limit, np.where(shown, price, 1))
+    assert shown.any()
+    assert not shown.all()
