@@ -1,5 +1,6 @@
 """How members manage capital: headroom, newcomers, and gains taken out (AGT-7)."""
 
+import itertools
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -141,7 +142,8 @@ class Keeper:
     def _moods(self, short: B1, draws: F8) -> B1:
         """Who acts now; dispositions are drawn as a shortage begins and forgotten when it ends."""
         fresh = short & (self._mood == CALM)
-        drawn = np.digitize(draws[:, HOW], np.cumsum([self.rule.trims, self.rule.tops_up, self.rule.hedges])) + TRIMS
+        bars = itertools.accumulate((self.rule.trims, self.rule.tops_up, self.rule.hedges))
+        drawn = TRIMS + sum(draws[:, HOW] >= bar for bar in bars)
         self._mood = np.where(fresh, drawn, np.where(short, self._mood, CALM))
         acts: B1 = short & (draws[:, REACT] < self._reacts)
         return acts

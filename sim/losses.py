@@ -39,8 +39,9 @@ def allocate_losses(market: "Market") -> None:
         return
     for venue in market.venues:
         for state in venue.states.values():
-            stamp(state.distress.broke, state.risk.bankrupt, market.tick)
-            bankrupt = np.flatnonzero(state.risk.bankrupt)
+            broke = state.risk.bankrupt
+            stamp(state.distress.broke, broke, market.tick)
+            bankrupt = np.flatnonzero(broke)
             if bankrupt.size:
                 waits = venue.policy.offers(state.risk, state.distress, venue.book(state.pool))
                 bankrupt = bankrupt[~waits[bankrupt] | (bankrupt == venue.rows.fund)]

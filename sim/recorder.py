@@ -79,7 +79,7 @@ class Recorder:
         self._causes: list[tuple[I8, Causes]] = []
         self._losses: list[Absorbed] = []
         self._loss_steps: list[int] = []
-        self._accounts: dict[str, pd.DataFrame] = {}
+        self._accounts: dict[str, list[dict[str, object]]] = {}
         self._peak = 0
         self._flow = np.zeros((2, instruments), dtype=np.int64)  # lots bought by takers, net, and their value in ticks
 
@@ -194,8 +194,8 @@ class Recorder:
                 columns |= {name: _whole(getattr(state.risk, name)[agents]) for name in state.risk._fields}
                 columns |= {"gross": _whole(np.abs(value).sum(axis=1)), "net": _whole(value.sum(axis=1))}
                 columns["wallet"] = _whole(venue.wallet_cash(slice(None))[agents])
-                parts.append(pd.DataFrame(columns))
-        self._accounts[moment] = pd.concat(parts, ignore_index=True)
+                parts.append(columns)
+        self._accounts[moment] = parts
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """All frames, of the steps made so far."""
@@ -204,10 +204,14 @@ class Recorder:
             "closeouts": self._closeouts_frame(),
             "causes": self._causes_frame(),
             "losses": self._losses_frame(),
-            "accounts": pd.concat(self._accounts.values(), ignore_index=True),
+            "accounts": self._accounts_frame(),
             "profile": self.profiles.ahead(),
             "populations": self.profiles.populations(),
         }
+
+    def _accounts_frame(self) -> pd.DataFrame:
+        parts = [pd.DataFrame(columns) for moment in self._accounts.values() for columns in moment]
+        return pd.concat(parts, ignore_index=True)
 
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick

@@ -33,7 +33,7 @@ class Streams:
         if not width:
             return np.empty((rows, 0))
         # a generator set to a block costs a quarter of a new one, and draws the same
-        self._state["state"] = {"counter": (0, 0, 0, tick), "key": self._key(name)}
+        self._state["state"] = {"counter": np.array([0, 0, 0, tick], dtype=np.uint64), "key": self._key(name)}
         self._philox.state = self._state
         return self._shared.random((rows, width))
 

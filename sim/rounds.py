@@ -76,10 +76,11 @@ def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
     """What the venue's policy wants closed in one pool, after open orders were cancelled (LIQ-1)."""
     state = venue.states[pool.number]
     risk, distress = state.risk, state.distress
-    rows = np.flatnonzero(risk.liquidatable)
-    stamp(distress.since, risk.liquidatable, market.tick)
+    liquidatable = risk.liquidatable
+    rows = np.flatnonzero(liquidatable)
+    stamp(distress.since, liquidatable, market.tick)
     if not rows.size or market.config.suppress_closeouts:
-        return CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
+        return CloseOuts(*[_NO_LOTS] * len(CloseOuts._fields))
     rows = _cancel_orders(market, venue, pool, rows)
     book = venue.book(pool)
     weights = np.zeros(book.position.shape)

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import pricing
-from sim.jit import kernel
+from sim import pricing, sums
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
@@ -124,44 +123,6 @@ _BY_INSTRUMENT = (
 )
 
 
-@kernel
-def _worse_side(position: I8, bids: I8, asks: I8) -> I8:
-    """Each position after all buys or after all sells, whichever is larger, (A, K)."""
-    accounts, instruments = position.shape
-    worse = np.empty((instruments, accounts), dtype=np.int64)
-    for k in range(instruments):
-        for a in range(accounts):
-            buys, sells = position[a, k] + bids[a, k], position[a, k] - asks[a, k]
-            worse[k, a] = buys if abs(buys) >= abs(sells) else sells
-    return worse.T
-
-
-@kernel
-def _equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8) -> F8:
-    """Balances at their assets' prices and positions at their marks, added in the order of columns, (A,)."""
-    accounts, assets = balance.shape
-    equity = np.zeros(accounts)
-    for asset in range(assets):
-        for a in range(accounts):
-            equity[a] += balance[a, asset] * price[asset]
-    for k in range(mark.size):
-        worth = mark[k] * multiplier[k] * price[settle[k]]
-        for a in range(accounts):
-            equity[a] += position[a, k] * worth
-    return equity
-
-
-@kernel
-def _at_stake(reserved: I8, price: F8, settle: I8) -> F8:
-    """What is reserved for orders in each instrument at its settle asset's price, added in order, (A,)."""
-    accounts, instruments = reserved.shape
-    stake = np.zeros(accounts)
-    for k in range(instruments):
-        for a in range(accounts):
-            stake[a] += reserved[a, k] * price[settle[k]]
-    return stake
-
-
 class Exposure(NamedTuple):
     """The accounts of one pool: read-only views into the ledger, or hypothetical rows taken from it."""
 
@@ -191,18 +152,20 @@ class Exposure(NamedTuple):
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""
         contracts, market = self.market.contracts, self.market
-        return _equity(self.balance, self.position, market.price, market.mark, contracts.multiplier, contracts.settle)
+        return sums.equity(
+            self.balance, self.position, market.price, market.mark, contracts.multiplier, contracts.settle
+        )
 
     def at_stake(self) -> F8:
         """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
-        return _at_stake(self.reserved, self.market.price, self.market.contracts.settle)
+        return sums.at_stake(self.reserved, self.market.price, self.market.contracts.settle)
 
     def if_filled(self) -> "tuple[Exposure, ...]":
         """The books that admission must afford, cash as it is: each instrument's worse side (MAR-1).
 
         Of a perpetual that is the larger one; spot held and spot owed are margined differently, so both are tried.
         """
-        books, spots = [_worse_side(self.position, self.bids, self.asks)], self.market.contracts.kind == SPOT
+        books, spots = [sums.worse_side(self.position, self.bids, self.asks)], self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=books[0]),)
         buys, sells = self.position + self.bids, self.position - self.asks

@@ -207,6 +207,8 @@ class Venue:
         for state in self.states.values():
             book = self.book(state.pool)
             rows = np.flatnonzero(self.policy.offers(state.risk, state.distress, book))
+            if not rows.size:
+                continue
             lots = book.position[rows] * (book.market.contracts.kind != SPOT)
             to_sell[state.pool.local] = np.maximum(lots, 0).sum(axis=0)
             to_buy[state.pool.local] = np.maximum(-lots, 0).sum(axis=0)

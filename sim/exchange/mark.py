@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
+from sim.jit import kernel
 from sim.types import B1, F8
 
 
@@ -19,10 +20,22 @@ class Quotes(NamedTuple):
     bare: B1  # whether both sides of the book are empty
 
 
-def median_of_three(a: F8, b: F8, c: F8) -> F8:
-    """The middle one, elementwise; where ``a`` is missing (NaN), the mean of the others."""
-    middle = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-    return np.where(np.isnan(a), (b + c) / 2, middle)
+@kernel
+def median_mark(mid: F8, last: F8, oracle: F8, basis: F8, bare: B1, clamp: float) -> F8:
+    """Of mid, last and fair price the middle one, or without a mid the others' mean; of a bare book the fair price.
+
+    Clamped around the oracle and rounded, (K,).
+    """
+    mark = np.empty(mid.size)
+    for k in range(mid.size):
+        fair = oracle[k] * (1 + basis[k])
+        middle = np.maximum(np.minimum(mid[k], last[k]), np.minimum(np.maximum(mid[k], last[k]), fair))
+        if bare[k]:
+            middle = fair
+        elif np.isnan(mid[k]):
+            middle = (last[k] + fair) / 2
+        mark[k] = np.rint(np.minimum(np.maximum(middle, oracle[k] * (1 - clamp)), oracle[k] * (1 + clamp)))
+    return mark
 
 
 class MedianMark(Component):
@@ -37,10 +50,7 @@ class MedianMark(Component):
 
     def mark(self, quotes: Quotes) -> F8:
         """The mark in whole ticks, half to even."""
-        mid, last, oracle, basis, bare = quotes
-        fair = oracle * (1 + basis)
-        middle = np.where(bare, fair, median_of_three(mid, last, fair))
-        return np.rint(np.clip(middle, oracle * (1 - self.clamp), oracle * (1 + self.clamp)))
+        return median_mark(*quotes, self.clamp)
 
     def blend(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
         """The average basis after one more step; an empty side leaves it as it was."""

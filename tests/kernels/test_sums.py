@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import ladders
-from sim import types
+from sim import sums
+from sim.exchange.mark import median_mark
 from sim.margin import cash, collateral, legs, lognormal
 from sim.types import SPOT, Exposure
 
@@ -37,11 +38,11 @@ def test_equity_and_reserves(seed: int) -> None:
         total = total + book.balance[:, asset] * price[asset]
     for k in range(mark.size):
         total = total + book.position[:, k] * (mark * multiplier * price[settle])[k]
-    found = alike(types._equity, book.balance, book.position, price, mark, multiplier, settle)
+    found = alike(sums.equity, book.balance, book.position, price, mark, multiplier, settle)
     np.testing.assert_array_equal(found, total)
     np.testing.assert_array_equal(book.equity(), total)
     staked = sum(book.reserved[:, k] * price[settle[k]] for k in range(mark.size))
-    np.testing.assert_array_equal(alike(types._at_stake, book.reserved, price, settle), staked)
+    np.testing.assert_array_equal(alike(sums.at_stake, book.reserved, price, settle), staked)
 
 
 @few
@@ -97,3 +98,13 @@ def test_ladders(seed: int) -> None:
     np.testing.assert_array_equal(limit, np.where(shown, price, 1))
     assert shown.any()
     assert not shown.all()
+
+
+def test_marks() -> None:
+    rng = np.random.default_rng(7)
+    mid, last, oracle = 1000 * rng.uniform(0.9, 1.1, (3, 200))
+    mid[::3], basis, bare = np.nan, rng.uniform(-0.06, 0.06, 200), rng.random(200) < 0.2
+    fair = oracle * (1 + basis)
+    middle = np.where(np.isnan(mid), (last + fair) / 2, np.median([mid, last, fair], axis=0))
+    clamped = np.clip(np.where(bare, fair, middle), oracle * 0.95, oracle * 1.05)
+    np.testing.assert_array_equal(alike(median_mark, mid, last, oracle, basis, bare, 0.05), np.rint(clamped))
