@@ -124,8 +124,9 @@ class Keeper:
         columns = self.stall.instruments
         initial, equity = standing.initial[:, columns], standing.equity[:, columns]
         wanted = (1 + self.rule.headroom) * initial
-        holds = (accounts.position[:, columns] != 0).any(axis=1, keepdims=True)
-        short = holds & (initial > 0) & (equity < wanted)
+        short = (initial > 0) & (equity < wanted)
+        if short.any():
+            short &= (accounts.position[:, columns] != 0).any(axis=1, keepdims=True)
         if not short.any():
             self._mood[:], self._orders = CALM, Orders.join([])
             return Payments.join([])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sim.jit import kernel
 from sim.types import F8, I8
 
 
@@ -20,8 +21,12 @@ def balanced(amounts: F8) -> I8:
     return units
 
 
+@kernel
 def round_up(amounts: F8) -> F8:
-    """Whole units not below the amounts, forgiving float dust of a part in 10^12."""
-    near = np.rint(amounts)
-    dust = np.abs(amounts - near) <= 1e-12 * np.maximum(1.0, np.abs(near))
-    return np.where(dust, near, np.ceil(amounts))
+    """Whole units not below the amounts, of any shape, forgiving float dust of a part in 10^12."""
+    whole = np.empty_like(amounts)
+    for at in np.ndindex(amounts.shape):
+        near = np.rint(amounts[at])
+        dust = abs(amounts[at] - near) <= 1e-12 * np.maximum(1.0, abs(near))
+        whole[at] = near if dust else np.ceil(amounts[at])
+    return whole

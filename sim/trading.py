@@ -173,11 +173,12 @@ def _spot_quotes(market: "Market") -> Orders:
     for venue in market.venues:
         if venue.spots.size:
             k, half = venue.spots + venue.part.start, venue.config.spread / 2
-            fair = venue.in_ticks(index)[venue.spots]
+            fair, most = venue.in_ticks(index)[venue.spots], market.max_lots[k]
             bid = np.maximum(np.floor(fair * (1 - half)), 1).astype(np.int64)
             ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
-            parts.append(Orders.of(market.outside, k, market.max_lots[k], bid, LIMIT, 0))
-            parts.append(Orders.of(market.outside, k, -market.max_lots[k], ask, LIMIT, 1))
+            lots, limit = np.concatenate((most, -most)), np.concatenate((bid, ask))
+            side = np.repeat(np.array((0, 1)), k.size)
+            parts.append(Orders.of(market.outside, np.concatenate((k, k)), lots, limit, LIMIT, side))
     return Orders.join(parts)
 
 

@@ -4,12 +4,13 @@ from typing import Protocol
 
 import numpy as np
 
+from sim.jit import kernel
 from sim.margin import legs
 from sim.margin.breakdown import Itemised, beyond, breakdown, joined
 from sim.margin.models.history import rows_of
 from sim.margin.reference import rates
 from sim.protocols import Requirement
-from sim.types import F8, Exposure, Margins, MarketView
+from sim.types import F8, I8, Exposure, Margins, MarketView
 
 
 class Factored(Itemised):
@@ -31,9 +32,8 @@ class Factored(Itemised):
         """The factor of each account, (A,)."""
         if self.factor is None:
             return np.ones(len(book.position))
-        alone = self._alone(book)
-        total, weighted = alone.sum(axis=1), (alone * self._pick(book, self.factor)).sum(axis=1)
-        return np.divide(weighted, total, out=np.ones_like(total), where=total > 0)
+        rate = np.ones_like(self.factor) if self.rate is None else self.rate
+        return mean_factor(book.position, legs.worth(book.market)[0], rate, self.factor)
 
     def margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
@@ -53,15 +53,27 @@ class Factored(Itemised):
             return shares
         return legs.shares(shares * self._pick(book, self.factor), legs.gross(book))
 
-    def _alone(self, book: Exposure) -> F8:
-        """What each leg asks by itself, (A, K)."""
-        value = legs.gross(book)
-        return value if self.rate is None else value * self._pick(book, self.rate)
-
     @staticmethod
     def _pick(book: Exposure, table: F8) -> F8:
         """The long's or the short's entry, (A, K)."""
         return np.where(book.position >= 0, table[0], table[1])
+
+
+@kernel
+def mean_factor(position: I8, worth: F8, rate: F8, factor: F8) -> F8:
+    """Mean of the factors (2, K) of each account's legs, weighted by gross value times rate (2, K); one of no leg."""
+    accounts, instruments = position.shape
+    mean = np.ones(accounts)
+    for a in range(accounts):
+        total, weighted = 0.0, 0.0
+        for k in range(instruments):
+            side = 0 if position[a, k] >= 0 else 1
+            alone = abs(position[a, k]) * worth[k] * rate[side, k]
+            total += alone
+            weighted += alone * factor[side, k]
+        if total > 0:
+            mean[a] = weighted / total
+    return mean
 
 
 class Tool(Protocol):

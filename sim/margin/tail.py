@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from sim.jit import kernel
 from sim.margin import legs
 from sim.margin.base import RequirementComponent
 from sim.margin.measures import Convention, Measure
@@ -13,7 +14,7 @@ from sim.margin.models.base import AnyModel, Forecast, Tail
 from sim.margin.models.filtered import Filtered
 from sim.margin.models.history import rows_of
 from sim.margin.revaluation import Approach, lot_pnl, tail_loss
-from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
+from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class TailRisk(RequirementComponent):
@@ -92,12 +93,13 @@ class TailMargin:
     def margins(self, book: Exposure) -> Margins:
         """Tail of each account's portfolio, (A,), no less than the floor of its gross notional."""
         value = self._at_risk(book)
+        if self.columns.size == 1 and not self.curved:
+            return Margins(
+                *netted(value, book.leverage, self.sides[:, 0], self.rule.floor, self.rule.maintenance_ratio)
+            )
         gross = np.abs(value)
         if self.curved:
             loss = tail_loss(self._lots(book), self._table(book.market), self.query)
-        elif self.columns.size == 1:
-            net = value.sum(axis=1)
-            loss = np.where(net >= 0, self.sides[0, 0], self.sides[1, 0]) * np.abs(net)
         elif self.forecast is None:
             loss = self.rule.opening * np.abs(value @ self.part).sum(axis=1)
         else:
@@ -136,4 +138,32 @@ class TailMargin:
     @staticmethod
     def _at_risk(book: Exposure) -> F8:
         """Signed value of the positions that need margin, (A, K)."""
-        return np.sign(book.position) * legs.notional(book)
+        return at_risk(book.position, *legs.worth(book.market))
+
+
+@kernel
+def at_risk(position: I8, worth: F8, spot: B1) -> F8:
+    """Lots times worth, nil for long spot, (A, K)."""
+    accounts, instruments = position.shape
+    value = np.empty((instruments, accounts))
+    for k in range(instruments):
+        for a in range(accounts):
+            lots = position[a, k]
+            value[k, a] = 0.0 if spot[k] and lots > 0 else lots * worth[k]
+    return value.T
+
+
+@kernel
+def netted(value: F8, leverage: F8, rates: F8, floor: float, ratio: float) -> tuple[F8, F8]:
+    """Initial and maintenance of legs of one underlying (A, K): the rate of the net side, no less than the floor."""
+    accounts, instruments = value.shape
+    initial, maintenance = np.empty(accounts), np.empty(accounts)
+    for a in range(accounts):
+        net, gross, opened = 0.0, 0.0, 0.0
+        for k in range(instruments):
+            net += value[a, k]
+            gross += abs(value[a, k])
+            opened += abs(value[a, k]) / leverage[a, k]
+        kept = np.maximum((rates[0] if net >= 0 else rates[1]) * abs(net), floor * gross)
+        initial[a], maintenance[a] = np.maximum(kept, opened), ratio * kept
+    return initial, maintenance

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agents import ladders
 from sim import sums
 from sim.exchange.mark import median_mark
-from sim.margin import cash, collateral, legs, lognormal
+from sim.margin import cash, collateral, factored, legs, lognormal, tail
+from sim.rounding import round_up
 from sim.types import SPOT, Exposure
 
 
@@ -108,3 +109,47 @@ def test_marks() -> None:
     middle = np.where(np.isnan(mid), (last + fair) / 2, np.median([mid, last, fair], axis=0))
     clamped = np.clip(np.where(bare, fair, middle), oracle * 0.95, oracle * 1.05)
     np.testing.assert_array_equal(alike(median_mark, mid, last, oracle, basis, bare, 0.05), np.rint(clamped))
+
+
+@few
+@given(seed=seeds)
+def test_tails_of_one_underlying(seed: int) -> None:
+    _, book = world(seed)
+    worth, spot = legs.worth(book.market)
+    value = alike(tail.at_risk, book.position, worth, spot)
+    np.testing.assert_array_equal(value, np.sign(book.position) * legs.notional(book))
+    rates, net = np.array([0.1, 0.13]), total(value)
+    kept = np.maximum(np.where(net >= 0, rates[0], rates[1]) * np.abs(net), 0.02 * total(np.abs(value)))
+    found = alike(tail.netted, value, book.leverage, rates, 0.02, 0.5)
+    np.testing.assert_array_equal(found[0], np.maximum(kept, total(np.abs(value) / book.leverage)))
+    np.testing.assert_array_equal(found[1], 0.5 * kept)
+
+
+@few
+@given(seed=seeds)
+def test_mean_factors(seed: int) -> None:
+    rng, book = world(seed)
+    gross, count = legs.gross(book), book.position.shape[1]
+    rate, factor = rng.random((2, 2, count))
+    alone = gross * np.where(book.position >= 0, rate[0], rate[1])
+    weighted = total(alone * np.where(book.position >= 0, factor[0], factor[1]))
+    expected = np.divide(weighted, total(alone), out=np.ones(len(alone)), where=total(alone) > 0)
+    found = alike(factored.mean_factor, book.position, legs.worth(book.market)[0], rate, factor)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(40,), (20, 2), (0, 3)])
+def test_rounding_up(shape: tuple[int, ...]) -> None:
+    amounts = np.random.default_rng(3).normal(0, 1e4, shape)
+    amounts[::3] = np.rint(amounts[::3]) * (1 + 1e-15)
+    amounts[:1] = np.inf
+    near = np.rint(amounts)
+    with np.errstate(invalid="ignore"):
+        dust = np.abs(amounts - near) <= 1e-12 * np.maximum(1.0, np.abs(near))
+    np.testing.assert_array_equal(alike(round_up, amounts), np.where(dust, near, np.ceil(amounts)))
+    np.testing.assert_array_equal(round_up(amounts.T), round_up(amounts).T)
+
+
+def total(columns: Any) -> Any:
+    """Columns (A, K) added one after another."""
+    return sum(columns[:, k] for k in range(columns.shape[1]))
