@@ -6,9 +6,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
+from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value
 from agents.capital import WIDTH, Capital, Keeper
 from sim.flows import Payments
+from sim.jit import kernel
 from sim.types import (
     B1,
     F8,
@@ -178,12 +179,10 @@ class Leveraged(Behaviour):
         self._tried[rows] = True
         wish = np.abs(opinion) * (outlook.leverage[chosen] / self.reference_leverage) ** self.elasticity
         view, columns = outlook.venues[venue], chosen - outlook.first[venue]
-        affordable = self._affordable(rows, chosen, outlook, accounts)
-        value = np.minimum(wish, affordable) * self._ambition[rows] * accounts.equity[rows, venue]
-        lots, side = whole_lots(value, lot_value(view, columns)), np.sign(opinion).astype(np.int64)
-        worst = np.rint(view.mark[columns] * (1 + side * self.slippage))
-        limit = np.clip(worst, 1, view.contracts.max_price[columns]).astype(np.int64)
-        return Orders.of(rows, chosen, side * lots, limit, IOC).take(lots > 0)
+        leverage = np.minimum(wish, self._affordable(rows, chosen, outlook, accounts)) * self._ambition[rows]
+        value, highest = leverage * accounts.equity[rows, venue], view.contracts.max_price[columns]
+        lots, limit = sized(opinion, value, lot_value(view, columns), view.mark[columns], highest, self.slippage)
+        return Orders.of(rows, chosen, lots, limit, IOC).take(lots != 0)
 
     def _overdue(self, flat: B1, tick: int) -> B1:
         """Who was to enter in the warm-up and has not held a position since."""
@@ -240,6 +239,18 @@ class Leveraged(Behaviour):
         beyond: B1 = gain >= (np.inf if self.take_profit is None else self.take_profit)
         beyond |= gain <= (-np.inf if self.stop is None else -self.stop)
         return beyond
+
+
+@kernel
+def sized(opinion: F8, value: F8, lot: F8, mark: F8, highest: I8, slippage: float) -> tuple[I8, I8]:
+    """Signed whole lots that values buy (``whole_lots``), and the worst prices accepted, (r,)."""
+    lots, limit = np.zeros(value.size, dtype=np.int64), np.empty(value.size, dtype=np.int64)
+    for i in range(value.size):
+        side = np.sign(opinion[i])
+        if np.isfinite(value[i]) and value[i] > 0 and lot[i] > 0:
+            lots[i] = np.int64(side) * np.int64(min(value[i] / lot[i], 2.0**53))
+        limit[i] = np.int64(min(max(np.rint(mark[i] * (1 + side * slippage)), 1), highest[i]))
+    return lots, limit
 
 
 class Tasteful(Leveraged):

@@ -108,6 +108,7 @@ class CauseLog:
         self._since = np.full(watched.size, NOBODY)
         self._stages: list[Stage] = []
         self._dropped = 0  # stages forgotten at the front
+        self._followed = False  # whether anybody was under water at the last assessment
 
     def trace(self, book: Exposure, excess: F8, moment: Moment, journal: list[Entry]) -> None:
         """Take note of one assessment, the first thing after it was made."""
@@ -118,9 +119,10 @@ class CauseLog:
             self._since[fresh] = self._dropped + len(self._stages)
             if moment.round == NOBODY or journal or self._repriced(book.market):
                 self._stages.extend(self._replay(book.take(rows), rows, excess[rows], moment, journal))
-        np.putmask(self._since, ~under, NOBODY)
-        self._forget(self._since[rows])
-        self._excess, self._view = excess, book.market
+        if rows.size or self._followed:
+            np.putmask(self._since, ~under, NOBODY)
+            self._forget(self._since[rows])
+        self._followed, self._excess, self._view = rows.size > 0, excess, book.market
 
     def _repriced(self, now: MarketView) -> bool:
         then = self._view

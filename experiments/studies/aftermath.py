@@ -9,6 +9,9 @@ from sim.metrics.cascades import Frames, amplification, fall
 from sim.metrics.toll import toll
 from sim.prices.stress import Move
 
+COLUMNS = ["step", "gross", "initial", "equity", "fund", "feedback"]
+"""Of steps, what is looked at here."""
+
 
 def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> dict[str, float]:
     """Figures of one run, shares of the worth of what was open before the shock where nothing else is said.
@@ -21,8 +24,8 @@ def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> 
     instrument, since = perpetual(config), shocked(config)
     found = toll(frames, instrument, since)
     steps = frames["steps"]
-    own = steps[steps["instrument"] == instrument].set_index("step")
-    before = own[own.index == since - 1].iloc[0]
+    own = steps.loc[steps["instrument"] == instrument, COLUMNS].set_index("step")
+    before = own.loc[[since - 1]].iloc[0]
     worth = float(before["gross"]) / 2
     losses = frames["losses"]
     borne = losses[losses["step"] >= since]

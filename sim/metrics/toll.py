@@ -23,6 +23,10 @@ class Toll(NamedTuple):
     system_loss: float  # everything absorbed, bad debt included
 
 
+COLUMNS = ["step", "venue", "open_interest", "gross", "liquidated", "adl"]
+"""Of steps, what is looked at here."""
+
+
 def toll(frames: Frames, instrument: str, since: int, until: int | None = None) -> Toll:
     """Close-outs, ADL, take-overs and losses from step ``since`` to ``until``.
 
@@ -36,10 +40,10 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
         ValueError: no such instrument or step before ``since``, another perpetual beside it, or nothing open before.
     """
     steps = frames["steps"]
-    own = steps[steps["instrument"] == instrument].set_index("step")
+    own = steps.loc[steps["instrument"] == instrument, COLUMNS].set_index("step")
     if since - 1 not in own.index:
         raise ValueError(f"{instrument!r} has no step {since - 1}; choose a step of the run")
-    before = own[own.index == since - 1].iloc[0]
+    before = own.loc[[since - 1]].iloc[0]
     venue = before["venue"]
     listed = sorted(set(steps.loc[(steps["venue"] == venue) & (steps["kind"] == "perpetual"), "instrument"]))
     if listed != [instrument]:

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import ladders
+from agents.base import whole_lots
+from agents.leveraged import sized
 from sim import sums
 from sim.exchange.mark import median_mark
 from sim.margin import cash, collateral, factored, legs, lognormal, tail
@@ -148,6 +150,17 @@ def test_rounding_up(shape: tuple[int, ...]) -> None:
         dust = np.abs(amounts - near) <= 1e-12 * np.maximum(1.0, np.abs(near))
     np.testing.assert_array_equal(alike(round_up, amounts), np.where(dust, near, np.ceil(amounts)))
     np.testing.assert_array_equal(round_up(amounts.T), round_up(amounts).T)
+
+
+def test_sizes_of_entries() -> None:
+    rng = np.random.default_rng(5)
+    opinion, value, lot, mark = rng.normal(size=90), rng.normal(1e6, 1e6, 90), rng.uniform(0, 1e4, 90), rng.random(90)
+    value[:3], lot[5:8] = (np.inf, np.nan, 1e300), 0.0
+    highest = rng.integers(900, 1100, 90)
+    lots, limit = alike(sized, opinion, value, lot, 1000 * (1 + mark), highest, 0.1)
+    np.testing.assert_array_equal(lots, np.sign(opinion).astype(np.int64) * whole_lots(value, lot))
+    worst = np.rint(1000 * (1 + mark) * (1 + np.sign(opinion) * 0.1))
+    np.testing.assert_array_equal(limit, np.clip(worst, 1, highest))
 
 
 def total(columns: Any) -> Any:
