@@ -132,7 +132,10 @@ class Keeper:
             return Payments.join([])
         acts = self._moods(np.any(short, axis=1), draws)
         share = np.divide(equity, wanted, out=np.ones_like(equity), where=short)
-        hedging = self._hedged(acts, accounts, share)
+        hedging = self._hedged(acts, accounts, share)  # also looks at who cannot, whether or not they act now
+        if not acts.any():
+            self._orders = Orders.join([])
+            return Payments.join([])
         trimming = self._trimmed(np.flatnonzero(acts & (self._mood == TRIMS)), accounts, share)
         self._orders = Orders.join([trimming, hedging]) if hedging.owner.size else trimming
         self._mood[hedging.owner] = TRIMS
