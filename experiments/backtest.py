@@ -64,7 +64,7 @@ def judge(
     lots = _lots(series, weights)
     if np.ptp(series.returns @ lots) < 1e-12 * np.abs(lots).sum():
         raise DataError(
-            "weights: the portfolio never moves, its columns cancel; there is no risk to margin: change them"
+            "weights: the portfolio never moves, columns cancel or stand still; there is no risk to margin: change them"
         )
     problems = [line for engine in engines if (line := _too_short(engine, series, window))]
     if problems:

@@ -47,8 +47,9 @@ def backtest(
         if data is None:
             raise ConfigError(["--data: none given, name a series such as arch:sp500, or a result with --run"])
         days = window or 500
-        scope = Scope(days, _numbers("confidence", confidence or "0.99", 0.5, 1), _whole("horizon", horizon or "1"))
-        chosen = engines_of(_words(engines) if engines else ALL, scope)
+        levels, spans = "0.99" if confidence is None else confidence, "1" if horizon is None else horizon
+        scope = Scope(days, _numbers("confidence", levels, 0.5, 1), _whole("horizon", spans))
+        chosen = engines_of(ALL if engines is None else _words(engines), scope)
         series = read_series(data)
         shares = None if weights is None else _numbers("weights", weights, -1e3, 1e3)
         judged = judge(chosen, series, window=days, weights=shares)
@@ -99,8 +100,7 @@ def train(
         from experiments.series import read_series
         from sim.margin.learned import Learned
 
-        level, *_ = _numbers("confidence", confidence, 0.5, 1)
-        rule = Learned(level=level, horizon=horizon * DAY)
+        rule = Learned(level=_one("confidence", confidence, 0.5, 1), horizon=horizon * DAY)
         report = training.train(read_series(data), rule)
         path = training.write(report, rule, out, source=data, overwrite=overwrite)
         typer.echo(f"{training.text(report)}\n\n{path}")
@@ -115,7 +115,7 @@ def _one(option: str, text: str, low: float, high: float) -> float:
 
     first, *more = _numbers(option, text, low, high)
     if more:
-        raise ConfigError([f"--{option}: '{text}', a run is judged by one at a time, give a single number"])
+        raise ConfigError([f"--{option}: '{text}', is one at a time here, give a single number"])
     return first
 
 
@@ -129,7 +129,7 @@ def _numbers(option: str, text: str, low: float, high: float) -> tuple[float, ..
         values = ()
     if not values or not all(low <= value < high for value in values):
         raise ConfigError(
-            [f"--{option}: '{text}', must be numbers from {low:g} to below {high:g}, write 0.99 or 0.95,0.99"]
+            [f"--{option}: '{text}', must be numbers from {low:g} to below {high:g}, give one, or more with commas"]
         )
     return values
 

@@ -114,7 +114,9 @@ def days_of(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtyp
     """
     column = _column(source, frame, "date")
     try:
-        days = pd.to_datetime(column, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")
+        told = column if column.dtype.kind == "M" else column.astype(str)
+        days = pd.to_datetime(told, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")
+        days = days.dt.tz_localize(None)  # the day where it was written
     except ValueError as error:  # time zones that differ from row to row
         raise DataError(f"{source}: {str(error).split('.')[0]}; dates need none: write days as 2008-09-15") from error
     wrong = np.flatnonzero(days.isna())

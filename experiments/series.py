@@ -38,6 +38,7 @@ def read_series(source: str) -> Series:
     dates = _dates(source, frame)
     columns = _columns(source, frame)
     values = np.column_stack([_numbers(source, frame[name], name) for name in columns])
+    _check_prices(source, values, columns)
     prices = [bool((column > 0).all()) for column in values.T]
     if len(set(prices)) > 1:
         told = ", ".join(
@@ -83,6 +84,15 @@ def _numbers(source: str, column: "pd.Series[float]", name: str) -> F8:
         told = f"{source}: row {row}: {name} is '{column.iloc[row]}', {wrong.size} such in all"
         raise DataError(f"{told}; a backtest needs a number on every day: fill or drop them")
     return numbers
+
+
+def _check_prices(source: str, values: F8, names: list[str]) -> None:
+    """About half of all log returns are at or below nil; a few among many are prices gone wrong."""
+    for name, column in zip(names, values.T, strict=True):
+        wrong = np.flatnonzero(column <= 0)
+        if 0 < wrong.size <= column.size / 20:
+            told = f"{source}: row {wrong[0]}: {name} is {column[wrong[0]]:g}, {wrong.size} such in all"
+            raise DataError(f"{told}; prices must stay above 0: correct them")
 
 
 def _check(source: str, returns: F8, names: list[str]) -> None:

@@ -141,6 +141,8 @@ def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
         (lambda t: t.assign(date="soon"), "'soon' is not a date"),
         (lambda t: t[["date"]], "no column beside date"),
         (lambda t: t.assign(asset0=-t["asset0"]), "must stay above 0"),
+        (lambda t: t.assign(asset0=np.where(t.index == 7, 0, t["asset0"] / 100)), "row 7: asset0 is 0, 1 such in all"),
+        (lambda t: t.assign(asset0=1 + 1e-15 * t.index), "stand still"),
         (lambda t: t.assign(other=t["asset0"].diff().fillna(0) / 100), "all columns must be prices"),
     ],
 )
@@ -159,6 +161,7 @@ def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type
         (("--engines", "hs_0"), "'hs_0' is no engine"),
         (("--engines", ","), "none given"),
         (("--confidence", "99"), "--confidence: '99'"),
+        (("--confidence", ""), "--confidence: ''"),
         (("--horizon", "0"), "--horizon: '0'"),
         (("--weights", "1,2"), "must be one each of asset0"),
         (("--engines", "nowhere.yaml"), "no such file"),
@@ -181,6 +184,15 @@ def test_returns_and_prices_are_told_apart(tmp_path: Path) -> None:
     prices, returns = read_series(saved(tmp_path, table)), read_series(saved(tmp_path, logs, "returns.parquet"))
     np.testing.assert_allclose(prices.returns, returns.returns, rtol=1e-9)
     assert (prices.dates.size, returns.dates.size) == (399, 0)
+
+
+def test_days_may_have_a_time_zone_or_be_numbers(tmp_path: Path) -> None:
+    """Both are the days that they say, without a word on standard error."""
+    table = frame()
+    days = pd.to_datetime(table["date"])
+    plain = read_series(saved(tmp_path, table))
+    for other, name in ((days.dt.tz_localize("Asia/Tokyo"), "zone.parquet"), (days.dt.strftime("%Y%m%d"), "days.csv")):
+        np.testing.assert_array_equal(read_series(saved(tmp_path, table.assign(date=other), name)).dates, plain.dates)
 
 
 def test_an_engine_may_be_a_file(tmp_path: Path) -> None:
