@@ -6,6 +6,8 @@ import pandas as pd
 from experiments.config import RunConfig
 from experiments.studies.shocks import perpetual, shocked
 from sim.metrics.cascades import Frames, amplification, fall
+from sim.metrics.contagion import contagion
+from sim.metrics.generations import begun_by
 from sim.metrics.toll import toll
 from sim.prices.stress import Move
 
@@ -19,6 +21,7 @@ def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> 
     ``broken``: somebody paid beyond the fund, by ADL, a socialised loss or bad debt. ``feedback``: the largest R(1%)
     recorded while the index fell (LIQ-7). ``calm_margin``, ``stress_margin``: what all accounts' initial margin came to
     over their gross notional, in the later half of the calm and from the shock on (MAR-2).
+    ``requirement``: share of the harm to those closed out that the margin model itself did (LIQ-8), nan if nobody was.
     ``amplification`` is nan without a twin, and where the twin's mark does not fall.
     """
     instrument, since = perpetual(config), shocked(config)
@@ -47,6 +50,7 @@ def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> 
         "stress_margin": float(asked[asked.index >= since].mean()),
         "open_interest": worth,
         "leverage": worth / float(before["equity"]),
+        "requirement": begun_by(contagion(frames), "requirement"),
     }
 
 

@@ -25,7 +25,17 @@ PRESET, COMMON = "preset", "common"
 """Arms: maintenance as in the preset, and half of initial under every rule."""
 
 HARMS = ("broken", "deleveraged", "system_loss")
-MEASURES = (*HARMS, "beyond", "closed_out", "taken_over", "calm_margin", "stress_margin", "open_interest", "leverage")
+AFTER = (
+    "beyond",
+    "closed_out",
+    "taken_over",
+    "calm_margin",
+    "stress_margin",
+    "open_interest",
+    "leverage",
+    "requirement",
+)
+MEASURES = (*HARMS, *AFTER)
 WORDS = {
     "broken": ("probability of loss beyond the fund", 1),
     "deleveraged": ("ADL, % of open interest", 100),
@@ -33,6 +43,7 @@ WORDS = {
     "calm_margin": ("initial margin before the shock, % of notional", 100),
     "stress_margin": ("initial margin from the shock on, % of notional", 100),
     "leverage": ("open interest ÷ equity before the shock", 1),
+    "requirement": ("harm to those closed out that the margin model itself did, %", 100),
 }
 CAPTIONS = {
     "frontier": "Initial margin in calm against system loss, a point for each rule and level of capital; the pale line "

@@ -140,6 +140,11 @@ def origins(links: Contagion) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["kind", "share", "low", "high"])
 
 
+def begun_by(links: Contagion, kind: str) -> float:
+    """Share of the harm to actions that one kind of root did, each action counting once; nan where there are none."""
+    return float(links.roots[:, ROOTS.index(kind)].mean()) if len(links.actions) else math.nan
+
+
 def reach(links: Contagion) -> F8:
     """Notional that each action brought about, directly and through others, (A,) minor units of the numeraire.
 

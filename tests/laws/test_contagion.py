@@ -15,7 +15,18 @@ from sim.errors import DataError
 from sim.market import Market
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import ROOTS, Contagion, contagion
-from sim.metrics.generations import branching, by_generation, cascades, depth, masses, members, origins, ratio, reach
+from sim.metrics.generations import (
+    begun_by,
+    branching,
+    by_generation,
+    cascades,
+    depth,
+    masses,
+    members,
+    origins,
+    ratio,
+    reach,
+)
 from sim.metrics.graphs import graph
 from sim.types import LIMIT
 
@@ -83,6 +94,7 @@ def test_the_cascade_is_one_of_five_in_three_generations(known: Contagion) -> No
     assert row["notional"] == known.actions["notional"].sum()
     assert row["endogenous"] == pytest.approx(known.actions["notional"][2:].sum() / row["notional"])
     assert origins(known).set_index("kind")["share"][["index", "close_out"]].tolist() == pytest.approx([0.4, 0.6])
+    assert [begun_by(known, kind) for kind in ("index", "requirement")] == pytest.approx([0.4, 0.0])
 
 
 def test_the_graph_leads_from_the_index_to_the_last(known: Contagion, tmp_path) -> None:
