@@ -75,6 +75,26 @@ def test_rules_of_a_study_are_at_equal_capital(name: str) -> None:
         assert capital(engine, books, unit).total == pytest.approx(0.025, rel=1e-4)
 
 
+DOUBLES = {"cross": "isolated", "hyperliquid": "isolated", "drift": "isolated", "phemex": "gate", "learned": "fhs_var"}
+
+
+def test_rules_that_get_few_replications_are_doubles_of_others() -> None:
+    """The study finds them itself; else their lines would be of three replications."""
+    (axis,) = (axis for axis in load_study("engine_comparison").axes if axis.name == "engine")
+    rules = {each.label: each for each in axis.values if isinstance(each, Named)}
+    assert {name for name, each in rules.items() if each.seeds} == set(DOUBLES)
+    rows = []
+    for name in (*DOUBLES, *set(DOUBLES.values())):
+        config = load_run("small_crash", CRASH)
+        engine = EngineConfig.model_validate(rules[name].set["venues.0.engine"])
+        venue = config.venues[0].model_copy(update={"engine": engine})
+        config = config.model_copy(update={"venues": (venue, *config.venues[1:])})
+        rows.append(engine_comparison.score(config, simulate(config), None).assign(engine=name, arm="preset", seed=1))
+    runs = pd.concat(rows[::-1], ignore_index=True).assign(elasticity=1.0, kappa=0.0)
+    found = engine_comparison.alike(runs, engine_comparison.BY[1:], engine_comparison.MEASURES)
+    assert dict(zip(found["engine"], found["like"], strict=True)) == DOUBLES
+
+
 def scores(broken: Callable[[str, float, int], bool], **more: Any) -> pd.DataFrame:
     """Rows of two rules, one elasticity, five levels and ten seeds."""
     rows = []

@@ -49,6 +49,9 @@ CAPTIONS = {
     "frontier": "Initial margin in calm against system loss, a point for each rule and level of capital; the pale line "
     "joins points that no other beats in both.",
     "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital.",
+    "alike": "Rules that show every figure of another, bit for bit, and have no lines of their own; n runs compared.",
+    "over_levels": "Differences from isolated tiers at the same capital, mean over its levels.",
+    "arms": "Maintenance at half of initial under every rule, less the preset's own; mean over levels of capital.",
 }
 NONE = 0.01
 """Loss below which the figure's axis is linear, so that nil has a place on it (% of open interest)."""

@@ -14,7 +14,7 @@ from experiments.figures_style import COLOURS, PAGE, save, style
 from experiments.markdown import header, row
 from experiments.statistics import morris, problem, sobol
 from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.rules import joined, seeds
+from experiments.studies.rules import joined
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames
@@ -135,7 +135,7 @@ def report(runs: pd.DataFrame) -> str:
     if "morris" not in made:
         return "The runs of Morris's trajectories are not there yet; the same command goes on."
     table = made["morris"].sort_values("mu_star", ascending=False)
-    lines = ["## Findings", "", *(f"- {line}" for line in findings(made)), "", seeds(runs), "", "## Screening", ""]
+    lines = ["## Findings", "", *(f"- {line}" for line in findings(made)), "", _sizes(runs), "", "## Screening", ""]
     lines += ["Elementary effects on log10 of system loss, over a grid step of two thirds of a parameter's range.", ""]
     lines += header(["parameter", "range", "µ*", "µ", "sigma without noise", "µ* of noise alone", "screened in"])
     for each in table.to_dict("records"):
@@ -151,6 +151,14 @@ def report(runs: pd.DataFrame) -> str:
             ends = [f"{each[n]:.2f} ({each[f'{n}_low']:.2f} to {each[f'{n}_high']:.2f})" for n in ("first", "total")]
             lines.append(row([each["parameter"], *(cell.replace("-", "\N{MINUS SIGN}") for cell in ends)]))
     return "\n".join(lines)
+
+
+def _sizes(runs: pd.DataFrame) -> str:
+    """How much was run."""
+    told = (
+        f"{_count(runs)} trajectories of {len(RANGES) + 1} points, {int(runs['seed'].nunique())} replications of each"
+    )
+    return f"{told}; {len(runs):,} runs in all, the same draws everywhere."
 
 
 def findings(made: dict[str, pd.DataFrame]) -> list[str]:
