@@ -1,40 +1,59 @@
-"""Coverage tests, closed forms of VaR and ES, EWMA and GARCH (margin.md §6, §13)."""
+"""Coverage tests, closed forms of VaR and ES, EWMA and GARCH (margin.md §6, §13).
+
+A list in place of a number expects a list; what a case leaves out and follows from the rest is filled in.
+"""
 
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from vectors.runner import Case, Engine
 
 from sim.margin import measures, volatility
 from sim.metrics import coverage, shortfall
-from sim.metrics.coverage import Transitions
-from sim.metrics.traffic_light import at_most, traffic_light
+from sim.metrics.coverage import Transitions, Verdict
+from sim.metrics.traffic_light import TABLE_P, at_most, traffic_light
+
+
+def columns(told: Callable[..., Case], *inputs: Any) -> Case:
+    """One value a key where every input is a number, a list a key where one is a list."""
+    if not any(isinstance(each, (list, tuple)) for each in inputs):
+        return told(*inputs)
+    count = max(len(each) for each in inputs if isinstance(each, (list, tuple)))
+    rows = [told(*row) for row in zip(*(_repeated(each, count) for each in inputs), strict=True)]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _repeated(value: Any, count: int) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value] * count
+
+
+def _told(verdict: Verdict, inputs: Case) -> Case:
+    rejected = verdict.rejects(inputs.get("conf", inputs.get("test_conf", 0.95)))
+    return {"LR": verdict.statistic, "pvalue": verdict.p_value, "reject": rejected}
 
 
 def kupiec_pof(inputs: Case) -> Case:
-    """A test at one or several levels, or the numbers of breaches between which it does not reject."""
-    if "failures" not in inputs:
-        low, high = coverage.accepted(inputs["T"], inputs["p"], inputs.get("test_conf", 0.95))
+    """A test, or the numbers of breaches between which it does not reject."""
+    days, p = inputs["T"], inputs["p"]
+    if "failures" in inputs:
+        return columns(lambda t, x, p: _told(coverage.proportion(t, x, p), inputs), days, inputs["failures"], p)
+
+    def region(days: int, p: float) -> Case:
+        low, high = coverage.accepted(days, p, inputs.get("test_conf", inputs.get("conf", 0.95)))
         return {"N_gt": low, "N_lt": high, "printed_table": f"{low}<N<{high}" if low > 0 else f"N<{high}"}
-    levels = inputs["p"] if isinstance(inputs["p"], list) else [inputs["p"]]
-    verdicts = [coverage.proportion(inputs["T"], inputs["failures"], p) for p in levels]
-    columns = {
-        "LR": [verdict.statistic for verdict in verdicts],
-        "pvalue": [verdict.p_value for verdict in verdicts],
-        "reject": [verdict.rejects(inputs.get("conf", 0.95)) for verdict in verdicts],
-    }
-    return columns if isinstance(inputs["p"], list) else {name: column[0] for name, column in columns.items()}
 
-
-def _told(verdict: coverage.Verdict, inputs: Case) -> Case:
-    rejected = verdict.rejects(inputs.get("conf", 0.95))
-    return {"LR": verdict.statistic, "pvalue": verdict.p_value, "reject": rejected}
+    return columns(region, days, p)
 
 
 def kupiec_tuff(inputs: Case) -> Case:
     """By day of the first failure; none, where there was none in T days."""
-    return _told(coverage.first_failure(inputs.get("first_failure"), inputs["p"], inputs.get("T", 0)), inputs)
+    days = inputs.get("T", 0)
+    return columns(
+        lambda day, p: _told(coverage.first_failure(day, p, days), inputs), inputs.get("first_failure"), inputs["p"]
+    )
 
 
 def _counts(inputs: Case) -> Transitions:
@@ -47,82 +66,105 @@ def christoffersen_cci(inputs: Case) -> Case:
 
 
 def christoffersen_cc(inputs: Case) -> Case:
-    """Coverage and independence."""
-    verdict = coverage.conditional(inputs["T"], inputs["failures"], inputs["p"], _counts(inputs))
-    return _told(verdict, inputs)
+    """Coverage and independence; days and failures, where they are not given, are those of the counts."""
+    counts = _counts(inputs)
+    days, failures = inputs.get("T", sum(counts)), inputs.get("failures", counts.began + counts.stayed)
+    return columns(lambda p: _told(coverage.conditional(days, failures, p, counts), inputs), inputs["p"])
 
 
 def basel(inputs: Case) -> Case:
     """Zones and multipliers by number of exceptions, or errors of both kinds at a cut."""
     days = inputs["T"]
     if "cut" in inputs:
-        cut, told = inputs["cut"], {}
-        for p in np.atleast_1d(inputs["p_true"]):
-            below, name = at_most(days, cut, p), f"p{round(100 * p):02d}"
-            told |= {f"P_gt{cut}_{name}": 1 - below, f"P_le{cut}_{name}": below}
+        told = {}
+        for cut in np.atleast_1d(inputs["cut"]).tolist():
+            for p in np.atleast_1d(inputs.get("p_true", inputs.get("p", TABLE_P))).tolist():
+                below, name = at_most(days, cut, p), f"p{_digits(p)}"
+                told |= {f"P_gt{cut}_{name}": 1 - below, f"P_le{cut}_{name}": below}
         return told
-    numbers = inputs["exceptions"]
-    lights = [traffic_light(days, number, inputs["p"]) for number in np.atleast_1d(numbers).tolist()]
-    names = {"cum_prob": 0, "zone": 1, "multiplier_1996": 2, "multiplier_frtb": 3}
-    columns = {name: [light[place] for light in lights] for name, place in names.items()}
-    return columns if isinstance(numbers, list) else {name: column[0] for name, column in columns.items()}
+    names = ("cum_prob", "zone", "multiplier_1996", "multiplier_frtb")
+    return columns(
+        lambda days, number, p: dict(zip(names, traffic_light(days, number, p), strict=True)),
+        *(days, inputs["exceptions"], inputs.get("p", TABLE_P)),
+    )
+
+
+def _digits(p: float) -> str:
+    """01 of .01, 10 of .1, 025 of .025."""
+    return f"{p:.2f}"[2:] if math.isclose(p, round(p, 2)) else f"{p:.10f}"[2:].rstrip("0")
 
 
 def es_backtest_z2(inputs: Case) -> Case:
     """Critical values under N(0,1) or t(df), or the statistic of a given series."""
-    if "dist" not in inputs:
+    if "X" in inputs:
         series = (np.array(inputs[name], dtype=float) for name in ("X", "VaR", "ES"))
         return {"Z2": shortfall.z2(*np.broadcast_arrays(*series), inputs["alpha"])}  # type: ignore[arg-type]
-    law = inputs["dist"].replace(" ", "").lower()
+    law = str(inputs.get("dist", "normal")).replace(" ", "").lower()
     digits = re.search(r"[\d.]+", law) if law.startswith(("t", "s")) else None
-    df = float(digits.group()) if digits else math.inf
+    df = float(inputs.get("df", inputs.get("nu", digits.group() if digits else math.inf)))
     shares = {"crit_10pct": 0.1, "crit_5pct": 0.05, "crit_1pct": 0.01, "crit_0.1pct": 1e-3, "crit_0.01pct": 1e-4}
     return {name: shortfall.critical(inputs["T"], inputs["alpha"], share, df) for name, share in shares.items()}
 
 
 def var_es_closed_form(inputs: Case) -> Case:
-    """Normal and Student-t per standard deviation, lognormal, and Vega's risk factors."""
+    """Normal and Student-t, per standard deviation unless one is given; lognormal; and Vega's risk factors."""
     if "tau_years" in inputs:
         long, short = measures.risk_factors(inputs["mu"], inputs["sigma"], inputs["tau_years"], inputs["lam"])
         return {"rf_long": long, "rf_short": short}
     if "lam" in inputs:
         law = inputs["mu"], inputs["sigma"], inputs["lam"]
         return {"VaR": measures.lognormal_var(*law), "ES": measures.lognormal_es(*law)}
-    told, tail = {}, measures.Law(inputs.get("df", math.inf))
+    told, tail = {}, measures.Law(inputs.get("df", inputs.get("nu", math.inf)))
+    mean, deviation = inputs.get("mu", 0.0), inputs.get("sigma", 1.0)
     for level in np.atleast_1d(inputs["alpha"]).tolist():
         name = f"{100 * level:g}".replace(".", "")
-        told |= {f"VaR{name}": tail.var(level), f"ES{name}": tail.es(level)}
+        found = {"VaR": deviation * tail.var(level) - mean, "ES": deviation * tail.es(level) - mean}
+        told |= found | {f"{key}{name}": value for key, value in found.items()}
     return told
 
 
 def parametric_var(inputs: Case) -> Case:
-    """One position, or several with their correlation."""
+    """One position, or several with their correlation; z, where it is not given, is the normal quantile of a level."""
     values = np.atleast_1d(np.array(inputs.get("values", inputs.get("value")), dtype=float))
     deviations = np.atleast_1d(np.array(inputs.get("vols", inputs.get("daily_vol")), dtype=float))
     rho = np.asarray(inputs.get("rho", 0.0), dtype=float)
-    matrix = rho if rho.ndim == 2 else np.full((values.size, values.size), rho)
+    matrix = rho.copy() if rho.ndim == 2 else np.full((values.size, values.size), rho)
     np.fill_diagonal(matrix, 1.0)
     names = ("sd_1d", "var", "diversification")
-    told = measures.parametric_var(values, deviations, matrix, inputs["days"], inputs["z"])
+    z = inputs["z"] if "z" in inputs else measures.Law().var(inputs.get("conf", inputs.get("alpha")))
+    told = measures.parametric_var(values, deviations, matrix, inputs.get("days", 1), z)
     return dict(zip(names, told, strict=True))
 
 
+def _moves(inputs: Case) -> list[float]:
+    """Returns, oldest first: as they are given, or between prices; none where only parameters are asked about."""
+    if "ret" in inputs or "returns" in inputs:
+        return np.atleast_1d(inputs.get("ret", inputs.get("returns"))).tolist()
+    return [inputs["price"] / inputs["price_prev"] - 1] if "price" in inputs else []
+
+
 def ewma(inputs: Case) -> Case:
-    """One update of volatility, and the half-life."""
+    """Updates of volatility, and the half-life."""
     told: Case = {"half_life_days": volatility.half_life(inputs["lam"])}
     if "sigma_prev" in inputs:
-        move = inputs["ret"] if "ret" in inputs else inputs["price"] / inputs["price_prev"] - 1
-        told["sigma"] = math.sqrt(volatility.ewma(inputs["sigma_prev"] ** 2, move**2, inputs["lam"]))
+        variance = inputs["sigma_prev"] ** 2
+        for move in _moves(inputs):
+            variance = volatility.ewma(variance, move**2, inputs["lam"])
+        told |= {"sigma": math.sqrt(variance), "variance": variance}
     return told
 
 
 def garch11(inputs: Case) -> Case:
-    """One update of volatility, and where it returns to."""
+    """Updates of volatility, and where it returns to."""
     parameters = (inputs["omega"], inputs["alpha"], inputs["beta"])
-    move = inputs["ret"] if "ret" in inputs else inputs["price"] / inputs["price_prev"] - 1
-    variance = volatility.garch(inputs["sigma_prev"] ** 2, move**2, parameters)
     settled = volatility.long_run(parameters)
-    return {"sigma": math.sqrt(variance), "VL": settled, "sigma_long_run": math.sqrt(settled)}
+    told: Case = {"VL": settled, "sigma_long_run": math.sqrt(settled)}
+    if "sigma_prev" in inputs:
+        variance = inputs["sigma_prev"] ** 2
+        for move in _moves(inputs):
+            variance = volatility.garch(variance, move**2, parameters)
+        told |= {"sigma": math.sqrt(variance), "variance": variance}
+    return told
 
 
 ENGINES: dict[str, Engine] = {

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
@@ -31,6 +32,56 @@ def test_proportion_of_failures(days: int, share: float, p: float, conf: float) 
     free, bound = (stats.binom.logpmf(x, days, each) for each in (x / days, p))
     told = tails.kupiec_pof({"T": days, "failures": x, "p": p, "conf": conf})
     same(told, *likelihood_ratio(free, bound, 1), conf)
+
+
+KUPIEC = {
+    0.01: ((0, 7), (1, 11), (4, 17)),
+    0.025: ((2, 12), (6, 21), (15, 36)),
+    0.05: ((6, 21), (16, 36), (37, 65)),
+    0.075: ((11, 28), (27, 51), (59, 92)),
+    0.1: ((16, 36), (38, 65), (81, 120)),
+}
+"""Regions of 255, 510 and 1,000 days as his table (1995) is recalled; it prints the first without a lower bound."""
+
+
+@pytest.mark.parametrize("p", KUPIEC)
+def test_regions_of_no_rejection(p: float) -> None:
+    told = tails.kupiec_pof({"p": p, "T": [255, 510, 1000], "test_conf": 0.95})
+    assert list(zip(told["N_gt"], told["N_lt"], strict=True)) == list(KUPIEC[p])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 400), LEVELS, st.sampled_from([0.9, 0.95, 0.99]))
+def test_regions_are_where_likelihoods_are_alike(days: int, p: float, conf: float) -> None:
+    x = np.arange(days + 1)
+    ratio = 2 * (stats.binom.logpmf(x, days, x / days) - stats.binom.logpmf(x, days, p))
+    assume(np.abs(ratio - stats.chi2.ppf(conf, 1)).min() > 1e-6)
+    kept = np.flatnonzero(ratio < stats.chi2.ppf(conf, 1))
+    told = tails.kupiec_pof({"p": p, "T": days, "test_conf": conf})
+    assert (told["N_gt"], told["N_lt"]) == (kept.min() - 1, kept.max() + 1)
+
+
+def test_lists_are_answered_by_lists_and_what_is_left_out_follows() -> None:
+    """Each entry as if it stood alone; a level in place of its quantile, a law by its degrees, several returns."""
+    for engine, inputs, name, several in (
+        (tails.kupiec_pof, {"T": 250, "p": 0.01}, "failures", [0, 3, 250]),
+        (tails.kupiec_tuff, {"p": 0.01}, "first_failure", [1, 100, 58]),
+        (tails.christoffersen_cc, {"N00": 240, "N10": 1, "N01": 1, "N11": 8}, "p", [0.01, 0.05]),
+        (tails.basel, {"T": 500, "exceptions": 9}, "p", [0.01, 0.025]),
+    ):
+        told = engine({**inputs, name: several})
+        alone = [engine({**inputs, name: each}) for each in several]
+        assert told == {key: [each[key] for each in alone] for key in alone[0]}
+    given_z = tails.parametric_var({"value": 1e6, "daily_vol": 0.02, "days": 10, "z": stats.norm.ppf(0.99)})
+    assert tails.parametric_var({"value": 1e6, "daily_vol": 0.02, "days": 10, "conf": 0.99}) == pytest.approx(given_z)
+    assert tails.es_backtest_z2({"T": 250, "alpha": 0.025, "dist": "t", "df": 3})["crit_5pct"] < -0.75
+    shifted = tails.var_es_closed_form({"alpha": 0.99, "mu": 0.01, "sigma": 0.02})
+    assert shifted["VaR99"] == pytest.approx(-stats.norm.ppf(0.01, 0.01, 0.02))
+    twice = tails.ewma({"lam": 0.94, "sigma_prev": 0.01, "returns": [0.01, -0.02]})["variance"]
+    assert twice == pytest.approx(0.94 * (0.94 * 1e-4 + 0.06 * 1e-4) + 0.06 * 4e-4)
+    assert tails.basel({"T": 250, "cut": [4, 9], "p_true": 0.025}).keys() == {
+        *("P_gt4_p025", "P_le4_p025", "P_gt9_p025", "P_le9_p025")
+    }
 
 
 @settings(max_examples=40, deadline=None)
