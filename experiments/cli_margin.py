@@ -14,7 +14,7 @@ def margin(
     portfolio: Annotated[str, typer.Argument(help="A portfolio file, or a packaged one (portfolios/NAME).")],
     *,
     engines: Annotated[
-        str | None, typer.Option(help="Presets or files with commas between; default the portfolio's own.")
+        str | None, typer.Option(help="Presets or files with commas between, or all; default the portfolio's own.")
     ] = None,
     stress: Annotated[str | None, typer.Option(help="A file of shocks, or a packaged one.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
@@ -24,14 +24,13 @@ def margin(
 
     try:
         from experiments import margin_report
-        from experiments.margin import StressConfig, accounts, engine_of
+        from experiments.margin import StressConfig, accounts, engine_of, engines_of
         from experiments.portfolio import PortfolioConfig
         from sim.loading import load
 
         account = load(portfolio, (), PortfolioConfig)
-        names = [word.strip() for word in engines.split(",") if word.strip()] if engines else account.engines
         shocks = load(stress, (), StressConfig).shocks if stress else ()
-        judged = [accounts(account, name, engine_of(name, account)) for name in names]
+        judged = [accounts(account, name, engine_of(name, account)) for name in engines_of(engines, account)]
         found = margin_report.report(account, judged, shocks)
     except ConfigError as error:
         typer.echo(str(error), err=True)

@@ -56,6 +56,7 @@ class Account(NamedTuple):
 
     name: str
     parts: list[Part]
+    past: float = 0.0  # of which the engine would learn, and a portfolio has none (s)
 
     def total(self) -> tuple[float, float, float]:
         """Equity, initial and maintenance over all margin accounts."""
@@ -90,6 +91,24 @@ class Account(NamedTuple):
         return self._replace(parts=[part._replace(book=moved(part.book, moves, vol)) for part in self.parts])
 
 
+def engines_of(words: str | None, portfolio: PortfolioConfig) -> list[str]:
+    """The engines asked for: names with commas between, ``all`` for every preset; else those the portfolio names.
+
+    Raises:
+        ConfigError: words, and no name among them.
+    """
+    if words is None:
+        return list(portfolio.engines)
+    asked = [word.strip() for word in words.split(",") if word.strip()]
+    if not asked:
+        raise ConfigError([f"--engines: {words!r} names none, give one or more of {', '.join(_presets())}, or all"])
+    return list(dict.fromkeys(name for word in asked for name in (_presets() if word == "all" else [word])))
+
+
+def _presets() -> list[str]:
+    return [each.removeprefix("engines/") for each in packaged() if each.startswith("engines/")]
+
+
 def engine_of(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     """An engine of the portfolio's own, a packaged preset with or without its folder, or a file.
 
@@ -99,7 +118,7 @@ def engine_of(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     if name in portfolio.own:
         return portfolio.own[name]
     own = name if name.startswith("engines/") or Path(name).is_file() else f"engines/{name}"
-    presets = [each.removeprefix("engines/") for each in packaged() if each.startswith("engines/")]
+    presets = _presets()
     if own == f"engines/{name}" and name.removesuffix(".yaml") not in presets:
         raise ConfigError([f"--engines: {not_one_of(name, [*portfolio.own, *presets])}"])
     return load(own, (), EngineConfig)
@@ -128,7 +147,8 @@ def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Acc
             parts.append(Part(built, _book(market, whole.position[its], whole.entry[its], whole.balance)))
     except ConfigError as error:
         raise ConfigError([f"--engines {name}: {line}" for line in error.problems]) from error
-    return Account(name, parts if len(parts) == 1 else _shared(parts, whole.balance))
+    parts = parts if len(parts) == 1 else _shared(parts, whole.balance)
+    return Account(name, parts, engine.requirement.look_back())
 
 
 def _book(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:

@@ -29,6 +29,7 @@ def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
         "maintenance": maintenance,
         "ratio": maintenance / equity if equity > 0 else None,
         "status": status(account),
+        "past_lacking": account.past,
         "breakdown": {
             name: {"initial": opened / unit, "maintenance": kept / unit}
             for name, (opened, kept) in account.breakdown().items()
@@ -52,7 +53,7 @@ def text(found: Report) -> str:
     """For people."""
     engines, currency = found["engines"], found["currency"]
     blocks = [[found["description"]]] if found["description"] else []
-    blocks.append(_side_by_side(engines, currency))
+    blocks.append([*_side_by_side(engines, currency), *_lacking(engines)])
     blocks.append(_index_moves(engines))
     for name, each in engines.items():
         blocks.append([f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"])
@@ -68,6 +69,13 @@ def text(found: Report) -> str:
 
 def _age(stale: float) -> str:
     return f", risk arrays {stale:g} s old" if stale else ""
+
+
+def _lacking(engines: dict[str, Report]) -> list[str]:
+    """Which engines would learn from a past, and ask what they ask of a market without one."""
+    names = [name for name, each in engines.items() if each["past_lacking"]]
+    told = "margin by past returns, and a portfolio has none: shown is what is asked until enough of them are known"
+    return [f"{', '.join(names)}: {told}"] if names else []
 
 
 def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:

@@ -139,6 +139,31 @@ def test_engines_may_be_the_portfolios_own_presets_or_files(tmp_path: Path) -> N
     assert found["span"]["worst"]["label"] == "+3/3 of the range, volatility up"
 
 
+def test_all_presets_side_by_side_and_which_would_need_a_past() -> None:
+    done = call("portfolios/single_perp", "--engines", "span,all")
+    assert (done.exit_code, done.stderr) == (0, "")
+    table = done.stdout.split("\n\n")[1].splitlines()
+    assert [line.split()[0] for line in table[1:-1]] == ["span", *(name for name in PRESETS if name != "span")]
+    assert table[-1].startswith("fhs_es, fhs_var, learned: margin by past returns, and a portfolio has none")
+    found = json.loads(call("portfolios/single_perp", "--engines", "fhs_es,cross", "--json").stdout)["engines"]
+    assert found["fhs_es"]["past_lacking"] > 0 == found["cross"]["past_lacking"]
+    assert "past returns" not in call("portfolios/single_perp", "--engines", "cross").stdout
+
+
+@pytest.mark.parametrize("words", ["", " , "])
+def test_engines_must_be_named(words: str) -> None:
+    done = call("portfolios/single_perp", "--engines", words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"--engines: {words!r} names none, give one or more of binance, ")
+
+
+def test_short_options_are_margined_on_the_underlying() -> None:
+    """Two puts and two calls far out of the money: 10% and 7.5% of 60,000 each; a fortieth of .05 of a perpetual."""
+    account = judged("short_strangle", "cross")
+    assert account.total()[1:] == (100 * (4 * 6_000 + 75), 100 * (4 * 4_500 + 37.5))
+    assert {"BTC-P50", "BTC-C72", "BTC-PERP"} <= account.breakdown().keys()
+
+
 def test_a_haircut_is_told_apart_from_the_requirement() -> None:
     found = report(
         load("portfolios/multi_collateral", (), PortfolioConfig), [judged("multi_collateral", "haircuts")], ()
