@@ -48,6 +48,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "scaled": [{"inner": TAIL, "reference": 0.2, "half_life": 600, "power": 1.5}],
     "avsl_inspired": [{"inner": TIERED, "reference": 0.2, "half_life": 600}],
     "liquidation_buffer": [{"inner": TIERED, "participation": 0.01}],
+    "standard_options": [{}, {"least": 0.05, "keep": 0.2}],
     "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from contracts.margin_worlds import close, equal, few, seeds
-from contracts.scan_worlds import DAY, holding, view, world
+from contracts.scan_worlds import DAY, account_book, holding, view, world
 from hypothesis import given
 
 from sim.errors import ConfigError
@@ -83,6 +83,18 @@ def test_the_premium_is_no_margin_but_all_of_it_is_owed() -> None:
     risk = engine.assess(book._replace(balance=cash))
     assert risk.equity[0] == risk.initial[0] == 1_000 * UNIT
     assert engine.assess(book._replace(balance=cash - 1)).equity[0] < risk.initial[0]
+
+
+@few
+@given(seed=seeds)
+def test_two_books_together_ask_no_more_than_apart(seed: int) -> None:
+    """Longs and shorts of one option cancel; nothing else does."""
+    rng, book = world(seed)
+    other = account_book(rng, book.market, len(book.position))
+    requirement = StandardOptions(keep=0.12).bind(book.market.contracts, UNIT)
+    whole = requirement.margins(book._replace(position=book.position + other.position))
+    for joint, one, two in zip(whole, requirement.margins(book), requirement.margins(other), strict=True):
+        assert (joint <= (one + two) * (1 + 1e-12)).all()
 
 
 # Apart from the rest

@@ -88,6 +88,16 @@ def test_bybit_closed_form(side: float, leverage: int, rate: float, extra: float
 
 
 @few
+@given(side=sides, share=money, slip=st.floats(0, 0.01), factor=st.floats(0.001, 0.04))
+def test_vega_closed_form(side: float, share: float, slip: float, factor: float) -> None:
+    """(collateral - V mark) / (|V| (slippage + risk factor) - V), funding apart (core v0.7x, margins_calculation.go)."""
+    rule = {"kind": "lognormal", "factors": (factor, factor), "slippage": slip}
+    account = Account(share * 2_000, {"X": Leg(side * 2.0, 1_000.0)}, {"requirement": rule})
+    got, expected = account.liquidation_price(), (share * 2_000 - side * 2_000) / (2 * (slip + factor) - side * 2)
+    assert got == pytest.approx(expected, rel=1e-9)
+
+
+@few
 @given(side=sides, entry=st.floats(10, 1e5), balance=st.floats(0.001, 0.4), rate=st.floats(0.001, 0.02))
 def test_inverse_prices_are_where_the_coin_is_gone(side: float, entry: float, balance: float, rate: float) -> None:
     """The profit in the coin at each price, put in again."""
