@@ -90,7 +90,7 @@ def test_bybit_closed_form(side: float, leverage: int, rate: float, extra: float
 @few
 @given(side=sides, share=money, slip=st.floats(0, 0.01), factor=st.floats(0.001, 0.04))
 def test_vega_closed_form(side: float, share: float, slip: float, factor: float) -> None:
-    """(collateral - V mark) / (|V| (slippage + risk factor) - V), funding apart (core v0.7x, margins_calculation.go)."""
+    """(collateral - V mark) / (|V| (slippage + risk factor) - V), funding apart (core, margins_calculation.go)."""
     rule = {"kind": "lognormal", "factors": (factor, factor), "slippage": slip}
     account = Account(share * 2_000, {"X": Leg(side * 2.0, 1_000.0)}, {"requirement": rule})
     got, expected = account.liquidation_price(), (share * 2_000 - side * 2_000) / (2 * (slip + factor) - side * 2)
