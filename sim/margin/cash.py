@@ -6,9 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from sim.jit import kernel
-from sim.margin import legs
 from sim.margin.base import ValuationComponent
-from sim.types import B1, F8, I8, Exposure, Margins
+from sim.types import F8, I8, SPOT, Exposure, Margins
 
 
 class Cash(ValuationComponent):
@@ -22,30 +21,28 @@ class Cash(ValuationComponent):
 
     def haircuts(self, book: Exposure) -> Margins:
         """The market value of all that is not cash, (A,), the same for initial and maintenance."""
-        worth, spot = legs.worth(book.market)
-        disallowed = held_elsewhere(
-            book.balance, book.position, book.market.price, book.market.contracts.settle, worth, spot
-        )
+        price, mark, per = book.market.price, book.market.mark, book.market.contracts
+        disallowed = held_elsewhere(book.balance, book.position, price, mark, per.multiplier, per.settle, per.kind)
         return Margins(disallowed, disallowed)
 
 
 @kernel
-def held_elsewhere(balance: I8, position: I8, price: F8, settle: I8, worth: F8, spot: B1) -> F8:
+def held_elsewhere(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8, kind: I8) -> F8:
     """The sums of :func:`sim.margin.collateral.held` over other assets and over spot positions, (A,)."""
     accounts, assets = balance.shape
-    disallowed, value = np.zeros(accounts), np.empty(accounts)
+    disallowed, value, owned = np.zeros(accounts), np.empty(accounts), np.zeros(accounts)
     for asset in range(1, assets):
-        for a in range(accounts):
-            value[a] = 0.0
-        for k in range(worth.size):
-            if settle[k] == asset and not spot[k]:
+        value[:] = 0.0
+        for k in range(mark.size):
+            if settle[k] == asset and kind[k] != SPOT:
+                worth = mark[k] * multiplier[k] * price[asset]
                 for a in range(accounts):
-                    value[a] += position[a, k] * worth[k]
+                    value[a] += position[a, k] * worth
         for a in range(accounts):
             disallowed[a] += max(balance[a, asset] * price[asset] + value[a], 0.0)
-    owned = np.zeros(accounts)
-    for k in range(worth.size):
-        if spot[k]:
+    for k in range(mark.size):
+        if kind[k] == SPOT:
+            worth = mark[k] * multiplier[k] * price[settle[k]]
             for a in range(accounts):
-                owned[a] += max(position[a, k] * worth[k], 0.0)
+                owned[a] += max(position[a, k] * worth, 0.0)
     return disallowed + owned

@@ -120,8 +120,8 @@ class MarginEngine:
         value = market.mark * market.contracts.multiplier
         probe = self._probe._replace(market=market, entry=self._probe.position * value.astype(np.int64))
         required = self.valuation.haircuts(probe).initial + self.requirement.margins(probe).initial
-        value = np.concatenate([value, value]) * market.price[np.tile(market.contracts.settle, 2)]
-        long, short = np.divide(value, required, out=np.full(required.size, np.inf), where=required > 0).reshape(2, -1)
+        required, worth = required.reshape(2, -1), value * market.price[market.contracts.settle]
+        long, short = np.divide(worth, required, out=np.full(required.shape, np.inf), where=required > 0)
         return long, short
 
     def _verdict(self, equity: F8, book: Exposure) -> Risk:

@@ -57,7 +57,8 @@ def test_what_is_held_besides_cash(seed: int) -> None:
     np.testing.assert_array_equal(spot, contracts.kind == SPOT)
     np.testing.assert_array_equal(worth, book.market.mark * contracts.multiplier * book.market.price[contracts.settle])
     assets, spots = collateral.held(book)
-    found = alike(cash.held_elsewhere, book.balance, book.position, book.market.price, contracts.settle, worth, spot)
+    per = contracts.multiplier, contracts.settle, contracts.kind
+    found = alike(cash.held_elsewhere, book.balance, book.position, book.market.price, book.market.mark, *per)
     np.testing.assert_array_equal(found, assets.sum(axis=1) + spots.sum(axis=1))
 
 
