@@ -136,6 +136,13 @@ def test_dials_turn_both() -> None:
     assert plain.initial[0] / UNIT == pytest.approx(1_000 + SPOT / 40)
 
 
+def test_shares_are_of_what_each_leg_asks_to_keep() -> None:
+    """A call short 750, a perpetual an eightieth of 10,000."""
+    book = holding(listed(), call_11=-10, perpetual=10)
+    shares = engine().bind(book.market.contracts, UNIT).shares(book)
+    np.testing.assert_allclose(shares[0], [125 / 875, 750 / 875, 0, 0, 0])
+
+
 def test_instruments_named_for_options_must_be_listed() -> None:
     named = {"kind": "tiered", "instruments": {"call-99": [{"floor": 0, "max_leverage": 2}]}}
     with pytest.raises(ConfigError, match="call-99"):
