@@ -164,6 +164,7 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     report = engine_comparison.report(runs)
     assert "cross shows every figure of isolated, bit for bit, in all 30 runs that were compared" in report
     assert "| cross |" not in report
+    assert "ε = 1: from calm to shock isolated raises initial margin per notional most, 1 times" in report
     assert "ε = 1, safest: span, probability of loss beyond the fund, mean over levels: span below isolated" in report
     assert "ε = 1, most dangerous at the same capital: isolated, the reference itself." in report
     assert "no difference shown from the presets' own" in report

@@ -51,6 +51,7 @@ CAPTIONS = {
     "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital.",
     "alike": "Rules that show every figure of another, bit for bit, and have no lines of their own; n runs compared.",
     "over_levels": "Differences from isolated tiers at the same capital, mean over its levels.",
+    "rise": "Initial margin per notional from the shock on, as a multiple of that in calm; mean over levels.",
     "arms": "Maintenance at half of initial under every rule, less the preset's own; mean over levels of capital.",
 }
 NONE = 0.01
@@ -80,6 +81,7 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "differences": holm(against(runs, "engine", REFERENCE, BY[1:], HARMS), ["measure"]),
         "over_levels": holm(against(pooled, "engine", REFERENCE, BY[1:3], HARMS), ["measure"]),
         "arms": holm(against(pooled, "arm", PRESET, ["engine", "elasticity"], HARMS), ["measure"]),
+        "rise": rise(runs[runs["arm"] == PRESET]),
         "frontier": frontier(runs),
     }
 
@@ -88,6 +90,12 @@ def levelled(runs: pd.DataFrame) -> pd.DataFrame:
     """Each replication's mean over levels of capital: what a rule shows at equal capital, whatever the level."""
     plain = runs.astype(dict.fromkeys(HARMS, float))
     return plain.groupby([*BY[:3], "seed"], sort=False)[list(HARMS)].mean().reset_index()
+
+
+def rise(runs: pd.DataFrame) -> pd.DataFrame:
+    """How many times its own margin in calm each rule asks from the shock on, mean over levels of capital."""
+    times = runs.assign(rise=(runs["stress_margin"] / runs["calm_margin"]).round(4))
+    return summarise(times.groupby([*BY[:3], "seed"], sort=False)["rise"].mean().reset_index(), BY[:3], ["rise"])
 
 
 def frontier(runs: pd.DataFrame) -> pd.DataFrame:
@@ -135,7 +143,7 @@ def findings(runs: pd.DataFrame) -> list[str]:
         ranked = means.sort_values(["broken", "deleveraged"])
         for told, engine in (("safest", ranked.index[0]), ("most dangerous at the same capital", ranked.index[-1])):
             lines.append(f"{words(elasticity)}, {told}: {_against(made['over_levels'], str(engine), elasticity)}")
-    return [*lines, *_procyclical(made["estimates"]), *_arms(made["arms"]), *same]
+    return [*lines, *_procyclical(made["rise"]), *_arms(made["arms"]), *same]
 
 
 def _same(table: pd.DataFrame) -> list[str]:
@@ -149,17 +157,14 @@ def _same(table: pd.DataFrame) -> list[str]:
 
 def _procyclical(table: pd.DataFrame) -> list[str]:
     """Who asks for most once it falls, for each elasticity: equal capital is that of the calm."""
-    table = table[table["arm"] == PRESET]
-    means = table.groupby(["elasticity", "engine", "measure"], sort=False)["mean"].mean().unstack()
     lines = []
     for elasticity in sorted(map(float, table["elasticity"].unique())):
-        here = means.loc[elasticity]
-        rises = here["stress_margin"] / here["calm_margin"]
-        name = str(rises.idxmax())
-        margins = [f"{100 * here[kind][name]:.2g}%" for kind in ("calm_margin", "stress_margin")]
+        here = table[table["elasticity"] == elasticity].set_index("engine")[list(Estimate._fields)]
+        name = str(here["mean"].idxmax())
+        most, common = (cell(Estimate(*here.loc[each])) for each in (name, REFERENCE))
         lines.append(
-            f"{words(elasticity)}: from calm to shock {name} raises initial margin most, from {margins[0]} of notional "
-            f"to {margins[1]}; {REFERENCE} goes to {rises[REFERENCE]:.2g} times its own (means over levels)."
+            f"{words(elasticity)}: from calm to shock {name} raises initial margin per notional most, {most} times, "
+            f"mean over levels; {REFERENCE} {common} times."
         )
     return lines
 
