@@ -48,8 +48,8 @@ def engines_of(names: Iterable[str], scope: Scope) -> list[Engine]:
 
     A number is the EWMA's weight of the past (``97`` = .97) or a window of days. ``_floor``, ``_stressed`` and
     ``_buffer`` are EMIR's tools, ``_es`` asks for expected shortfall. A name that ends in ``.yaml``, or is a packaged
-    ``engines/...``, is a file with an engine, whose requirement is judged as it stands there; one in ``.npz`` is a
-    model that ``deleverage train`` wrote.
+    ``engines/...``, is a file with an engine, whose requirement is judged as it stands there, scale and kappa included;
+    one in ``.npz`` is a model that ``deleverage train`` wrote.
 
     Raises:
         ConfigError: one line for each name that is no engine.
@@ -78,7 +78,7 @@ def _rule(name: str, window: int, level: float, horizon: int) -> RequirementComp
         except ValidationError as error:
             raise ConfigError([f"engines: {each['ctx']['error']}" for each in error.errors()]) from error
     if name.endswith(".yaml") or "/" in name:
-        return load(name, [], EngineConfig).requirement
+        return load(name, [], EngineConfig).dialled()
     matched = GRAMMAR.fullmatch(name)
     model = None if matched is None else _model(matched[1], matched[2], window)
     if matched is None or model is None:

@@ -158,7 +158,7 @@ class _Paths(NamedTuple):
 
 def _trials(seen: _Seen, pool: Pool, asked: Asked) -> _Trials | None:
     """Both sides of each perpetual of a pool; none if there is none, or too little past."""
-    contracts, rule, dt = seen.venue.contracts, seen.venue.config.engine.requirement, seen.venue.dt
+    contracts, rule, dt = seen.venue.contracts, seen.venue.config.engine.dialled(), seen.venue.dt
     level, seconds = said(rule)
     level = level if asked.level is None else asked.level
     span = rows_of(seconds if asked.horizon is None else asked.horizon, dt)
@@ -192,7 +192,7 @@ def said(rule: RequirementComponent) -> tuple[float, float]:
     while isinstance(node, dict):
         if "level" in node and "horizon" in node:
             return max(float(node["level"]), 1 - float(node["level"])), float(node["horizon"])
-        node = node.get("inner")
+        node = node.get("inner") or next(iter(node.get("parts", ())), None)
     return 0.99, HOUR
 
 

@@ -202,6 +202,9 @@ def test_an_engine_may_be_a_file(tmp_path: Path) -> None:
         engines_of([str(path), "hs_100"], Scope(100)), read_series(saved(tmp_path, frame())), window=100
     )
     np.testing.assert_array_equal(ours.margin, named.margin)
+    path.write_text(path.read_text() + "kappa: 0.2\nscale: 1.5\n")
+    (turned,) = judge(engines_of([str(path)], Scope(100)), read_series(saved(tmp_path, frame())), window=100)
+    np.testing.assert_allclose(turned.margin, 1.2 * named.margin, rtol=1e-12)
 
 
 def test_nothing_to_judge_is_refused() -> None:

@@ -53,6 +53,18 @@ def test_recorded_margins_are_those_of_a_backtest_on_the_oracle_returns(result: 
         assert np.unique(np.round(path, 9)).size > 20
 
 
+def test_dials_of_an_engine_are_part_of_its_backtest(tmp_path: Path) -> None:
+    """Compressed by 30% and scaled by 1.5: recorded margins are the dialled ones, and so is the path beside them."""
+    short = [RULE, *FALL, "duration=5400", "stresses=[]"]
+    turned = execute(load_run("flash_crash", [*short, "venues.0.engine.kappa=0.3"]), out=tmp_path / "turned")
+    plain = execute(load_run("flash_crash", short), out=tmp_path / "plain")
+    one, other = (judge_run(ran.folder) for ran in (turned, plain))
+    assert one.outcome["gap_to_backtest"] < 1e-9
+    for cut, whole in zip(one.judged, other.judged, strict=True):
+        if cut.engine.name.endswith("untouched"):
+            np.testing.assert_allclose(cut.margin, 0.7 * whole.margin, rtol=1e-9)
+
+
 def test_figures_are_those_of_the_same_tests_on_the_same_returns(result: Path) -> None:
     """As if the oracle's minutes were days of a series."""
     judged = {each.engine.name: each for each in judge_run(result, Asked(0.98, 60)).judged}

@@ -17,10 +17,12 @@ from experiments.series import Series
 from experiments.store import canonical
 from experiments.train import pinball, train
 from sim.errors import ConfigError, DataError
+from sim.margin.dials import Dialled
 from sim.margin.features import NAMES
 from sim.margin.forest import Forest, edges, grown
 from sim.margin.learned import Learned, LearnedMargin, events_of
 from sim.margin.reference import one_lot_each, rates
+from sim.margin.summed import SummedMargin
 from sim.margin.tail import TailRisk
 from sim.margin.trained import read_trained, write_trained
 from sim.margin.walk import contracts_of, views, walk
@@ -125,6 +127,7 @@ def test_it_falls_back_and_says_so() -> None:
     assert (asked >= rates(calm.inner, view) * (1 - 1e-12)).all()
     assert events_of(calm) == calm.events
     assert events_of(calm.inner) == []
+    assert events_of(SummedMargin([calm.inner, Dialled(calm, 0.5, None)])) == calm.events
 
 
 def test_a_trained_file_is_read_as_it_was_written(tmp_path: Path, forest: Forest) -> None:

@@ -6,8 +6,9 @@ from pydantic import Field
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.jit import kernel
-from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation
+from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.cash import Cash
+from sim.margin.compressed import Compressed
 from sim.margin.dials import Dialled
 from sim.margin.netting import Cross
 from sim.margin.options_apart import OptionsApart
@@ -58,6 +59,11 @@ class EngineConfig(Component):
     def mentioned(self) -> frozenset[str]:
         """Instruments that the requirements name."""
         return self.requirement.names() | (self.options.names() if self.options else frozenset())
+
+    def dialled(self) -> RequirementComponent:
+        """The requirement as scale and kappa have it, outside a pool; that of options is left out."""
+        factor = self.scale * (1.0 - self.kappa)
+        return self.requirement if factor == 1 else Compressed(inner=self.requirement, kappa=1.0 - factor)
 
     def build(self, contracts: Contracts, unit: int) -> "MarginEngine":
         """The engine of one pool.

@@ -198,10 +198,12 @@ class LearnedMargin:
 
 
 def events_of(requirement: Requirement) -> list[Event]:
-    """Events of the first learned requirement within wrappers; none where nothing is learnt."""
-    inner: object = requirement
-    while inner is not None:
-        if isinstance(inner, LearnedMargin):
-            return inner.events
-        inner = vars(inner).get("inner")
-    return []
+    """Events of all learned requirements within wrappers and sums, in order; none where nothing is learnt."""
+    found, within = [], [requirement]
+    while within:
+        part: Any = within.pop()
+        found += part.events if isinstance(part, LearnedMargin) else []
+        if "inner" in vars(part):
+            within.append(part.inner)
+        within += [each[0] if isinstance(each, tuple) else each for each in vars(part).get("parts", ())]
+    return sorted(found)

@@ -14,15 +14,17 @@ from experiments.cli import app
 from experiments.series import Series, read_series
 from sim.config import MarketConfig
 from sim.loading import load, packaged
+from sim.margin.base import RequirementComponent
 from sim.margin.engine import EngineConfig
 from sim.margin.learned import Learned, LearnedMargin
 from sim.margin.measures import sample_tail
 from sim.margin.models.base import Sample, Tail
 from sim.margin.reference import one_lot_each
 from sim.margin.tail import TailMargin, TailRisk
+from sim.margin.tiered import Tiered
 from sim.margin.walk import contracts_of, rates_along, views, walk
 from sim.metrics import coverage, procyclicality
-from sim.types import F8
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 NO_DAYS = np.empty(0, dtype="datetime64[D]")
 
@@ -90,10 +92,8 @@ def test_every_tool_steadies_filtered_simulation_too(name: str) -> None:
 PRESETS = [name for name in packaged() if name.startswith("engines/")]
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_no_preset_looks_ahead(name: str) -> None:
+def no_look_ahead(rule: RequirementComponent) -> None:
     """Rows from t on scrambled and made larger: no margin in force up to t moves; later ones of what learns do."""
-    rule = load(name, [], EngineConfig).requirement
     rows = 0.004 * np.random.default_rng(1).standard_t(4, (430, 1))
     later = rows.copy()
     later[400:] = -5 * np.random.default_rng(2).permutation(later[400:])
@@ -103,9 +103,38 @@ def test_no_preset_looks_ahead(name: str) -> None:
         assert (one[401:] != other[401:]).any()
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_preset_looks_ahead(name: str) -> None:
+    no_look_ahead(load(name, [], EngineConfig).requirement)
+
+
 def test_the_detector_sees_presets_that_learn() -> None:
     learning = {name for name in PRESETS if load(name, [], EngineConfig).requirement.look_back() > 0}
     assert learning >= {"engines/fhs_var", "engines/fhs_es", "engines/learned"}
+
+
+class Peeking(Tiered):
+    """Asks three times the next move, which it reads from beneath what it is shown."""
+
+    def bind(self, contracts: Contracts, unit: int) -> "PeekingMargin":  # type: ignore[override]
+        return PeekingMargin()
+
+
+class PeekingMargin:
+    asked = 0.0
+
+    def observe(self, market: MarketView) -> None:
+        everything, now = market.returns.base, len(market.returns)
+        self.asked = 3 * abs(float(everything[now, 0])) if everything is not None and now < len(everything) else 0.0
+
+    def margins(self, book: Exposure) -> Margins:
+        kept = self.asked * np.abs(book.value()).sum(axis=1)
+        return Margins(kept, kept)
+
+
+def test_the_detector_catches_who_peeks() -> None:
+    with pytest.raises(AssertionError):
+        no_look_ahead(Peeking())
 
 
 def rare(market_rows: int = 200) -> F8:
