@@ -16,23 +16,34 @@ def explain(
     *,
     cascade: Annotated[int | None, typer.Option(min=1, help="Which one, 1 = the largest; default a list.")] = None,
     twins: Annotated[int, typer.Option(min=0, help="Accounts whose removal is tried; 0 = run nothing again.")] = 3,
+    engine: Annotated[
+        list[str] | None, typer.Option(metavar="PRESET", help="Also the run under this margin engine; repeatable.")
+    ] = None,
+    worlds: Annotated[
+        int, typer.Option(min=0, help="Also attribution beside removal of everybody, in so many neighbouring worlds.")
+    ] = 0,
     export: Annotated[Path | None, typer.Option(help="Folder for graph (GraphML) and tables (Parquet).")] = None,
 ) -> None:
     """Who pushed whom in a run: its cascades, or one of them in a page, with what would have stopped it."""
     from sim.errors import ConfigError, DataError
 
     try:
+        from experiments import case, counterfactual
         from experiments import explain as made
+        from experiments import twins as removal
 
-        config, frames = made.read(results)
+        config, frames = case.read(results)
         if export is not None:
             made.export(frames, export)
         if cascade is None:
-            text = made.listing(config, frames)
-        else:
-            case = made.chosen(config, frames, cascade)
-            text = made.page(case, list(made.twins(case, twins)) if twins else [])
+            typer.echo(made.listing(config, frames))
+            return
+        chosen = case.chosen(config, frames, cascade)
+        others = [removal.engine(chosen, name) for name in engine or ()]
+        typer.echo(made.page(chosen, [*(removal.twins(chosen, twins) if twins else ()), *others]))
+        if worlds:
+            table = counterfactual.compared(chosen, removal.fork(chosen), worlds)
+            typer.echo("\n" + "\n".join(counterfactual.lines(table, worlds)))
     except (ConfigError, DataError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_INPUT) from error
-    typer.echo(text)

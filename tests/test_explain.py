@@ -9,7 +9,8 @@ import pytest
 from papers import crash
 from typer.testing import CliRunner
 
-from experiments import explain, store
+from experiments import case as cases
+from experiments import provenance, store, twins
 from experiments.cli_explain import app
 from experiments.config import RunConfig
 from experiments.simulation import finished
@@ -19,11 +20,15 @@ from sim.metrics.generations import branching
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A crash of 90 steps as a result folder, as far as it is read."""
-    config = RunConfig.model_validate(crash.plain(steps=90, profile_every=0) | {"populations": crash.people()})
-    folder = tmp_path_factory.mktemp("run")
+    return written(90, tmp_path_factory.mktemp("run"))
+
+
+def written(steps: int, folder: Path) -> Path:
+    """A crash as a result folder, as far as it is read."""
+    config = RunConfig.model_validate(crash.plain(steps=steps, profile_every=0) | {"populations": crash.people()})
     for name, frame in finished(config, {}).recorder.frames().items():
         store.write_frame(frame, folder / f"{name}.parquet", {})
+    (folder / "summary.json").write_text(f'{{"version": "{provenance.version()}"}}')
     store.write_yaml(config.model_dump(mode="json"), folder / "config.resolved.yaml")
     return folder
 
@@ -35,7 +40,7 @@ def told(*words: str) -> tuple[int, str]:
 
 def test_cascades_are_listed_and_exported(result: Path, tmp_path: Path) -> None:
     code, text = told(str(result), "--export", str(tmp_path / "out"))
-    links = contagion(explain.read(result)[1])
+    links = contagion(cases.read(result)[1])
     assert code == 0
     assert text.startswith(f"branching ratio {branching(links).value:.2f}")
     assert set(nx.read_graphml(tmp_path / "out" / "contagion.graphml")) >= {"index", "action 0"}
@@ -65,21 +70,34 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
 
 def test_twins_are_the_run_without_somebody(result: Path) -> None:
     """Without close-outs nothing is closed out and the mark stands higher; a rescued account costs what it lacked."""
-    case = explain.chosen(*explain.read(result), 1)
-    alone, *_, first = explain.twins(case, 1)
+    case = cases.chosen(*cases.read(result), 1)
+    alone, *_, first = twins.twins(case, 1)
     closed = case.frames["closeouts"]
     assert alone.prevented == closed.loc[closed["step"].between(*case.window), "notional"].sum()
-    assert alone.lowest > 0
+    assert alone.way > twins.way(case, case.frames)
     assert first.attributed > 0
     assert first.gift > 0
     assert alone.gift == 0
+
+
+def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_path: Path) -> None:
+    brief = written(84, tmp_path)
+    code, text = told(str(brief), "--cascade", "1", "--twins", "0", "--worlds", "2", "--engine", "binance")
+    assert code == 0, text
+    assert "under binance" in text
+    assert "attribution beside removal" in text
+    assert "close-outs of others same sign" in text
+    code, text = told(str(result), "--cascade", "1", "--twins", "0", "--engine", "binanse")
+    assert code == 2
+    assert "engines/binanse" in text
+    assert "binance" in text
 
 
 def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
     assert told(str(result), "--cascade", "999")[0] == 2
     code, text = told(str(tmp_path))
     assert code == 2
-    assert "is no result of a run (config.resolved.yaml" in text
+    assert "no result, holds neither" in text
     older = tmp_path / "older"
     older.mkdir()
     for path in result.iterdir():

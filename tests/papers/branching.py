@@ -120,14 +120,19 @@ def config(chain: Chain) -> MarketConfig:
     return MarketConfig.model_validate({**clock, "underlyings": [index], "venues": [venue]})
 
 
-def played(chain: Chain) -> Market:
-    """The market after its last step."""
+def begun(chain: Chain) -> Market:
+    """The market before its first step."""
     cast = [
         Makers(chain, "makers", 500),
         Holders(chain, "holders", chain.accounts, 1),
         Seller(chain, "seller", latency=2),
     ]
-    market = Market(config(chain), lambda _: cast, seed=chain.seed)
+    return Market(config(chain), lambda _: cast, seed=chain.seed)
+
+
+def played(chain: Chain) -> Market:
+    """The market after its last step."""
+    market = begun(chain)
     for _ in range(market.steps_planned):
         market.step()
     market.ledger.check()
