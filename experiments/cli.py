@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, provenance
+from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, cli_tails, provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
@@ -28,6 +28,7 @@ app.add_typer(cli_explain.app)
 app.add_typer(cli_margin.app)
 app.add_typer(cli_paper.app)
 app.add_typer(cli_sweep.app)
+app.add_typer(cli_tails.app)
 
 
 def main() -> None:

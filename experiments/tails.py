@@ -1,12 +1,17 @@
 """Tails of cascades and returns: a power law against its rivals (Clauset, Shalizi and Newman 2009, SIAM Rev. 51)."""
 
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments.paper.opened import SUMMARY, RunResult, opened
 from sim.errors import DataError
+from sim.metrics.contagion import contagion
+from sim.metrics.generations import cascades
 from sim.types import F8
 
 RIVALS = ("exponential", "lognormal", "truncated_power_law")
@@ -49,3 +54,56 @@ def finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=["system", "cascades", "mean", "cutoff"])
     return table.assign(share=table["cutoff"] / table["system"])
+
+
+def gathered(folders: Sequence[Path]) -> dict[int, F8]:
+    """Accounts in each cascade of some results, by how many accounts the market has, smallest market first.
+
+    Args:
+        folders: of runs, and of sweeps, all of whose runs are taken.
+
+    Raises:
+        DataError: a folder is no result, or a run lacks a frame.
+    """
+    found: dict[int, list[F8]] = {}
+    for result in _runs(folders):
+        system = sum(each.count for each in result.config.populations)
+        sizes = cascades(contagion(result.frames))["accounts"].to_numpy(np.float64)
+        found.setdefault(system, []).append(sizes)
+    return {system: np.concatenate(found[system]) for system in sorted(found)}
+
+
+def _runs(folders: Sequence[Path]) -> Iterator[RunResult]:
+    for folder in folders:
+        result = opened(folder)
+        if isinstance(result, RunResult):
+            yield result
+            continue
+        made = sorted(path.parent for path in (folder / "runs").glob(f"*/{SUMMARY}"))
+        if not made:
+            raise DataError(f"{folder}: holds no runs, start deleverage sweep with this folder again")
+        yield from _runs(made)
+
+
+def told(sizes: Mapping[int, F8]) -> str:
+    """Tails of cascades in each system and how they grow with it, as text."""
+    lines = []
+    for system, each in sizes.items():
+        lines += ["", f"{each.size} cascades among {system:,} accounts"]
+        try:
+            table = tail(each, discrete=True)
+        except DataError as error:
+            lines.append(f"  {error}")
+            continue
+        first = table.iloc[0]
+        fitted = f"{first['exponent']:.2f} from {first['start']:g} accounts on, {first['values']} cascades"
+        lines.append(f"  power law: exponent {fitted}")
+        for row in table.to_dict("records"):
+            lines.append(f"  against {row['rival']:<20} likelihood ratio {row['ratio']:+8.2f}, p = {row['p']:.3f}")
+    kept = {system: each for system, each in sizes.items() if each.size}
+    if kept:
+        lines += ["", f"{'accounts':>9} {'cascades':>9} {'mean':>7} {'cutoff':>7}  share of system"]
+        for row in finite_size(kept).to_dict("records"):
+            figures = f"{row['cascades']:>9,} {row['mean']:>7.2f} {row['cutoff']:>7.1f}  {row['share']:.2%}"
+            lines.append(f"{row['system']:>9,} {figures}")
+    return "\n".join(lines[1:])

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from experiments import case as cases
 from experiments import provenance, store, twins
 from experiments.cli_explain import app
+from experiments.cli_tails import app as tails
 from experiments.config import RunConfig
 from experiments.simulation import finished
 from sim.metrics.contagion import contagion
-from sim.metrics.generations import branching
+from sim.metrics.generations import branching, cascades
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +112,16 @@ def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
         store.write_frame(pd.read_parquet(result / f"{name}.parquet").iloc[:0], older / f"{name}.parquet", {})
     assert told(str(older)) == (0, "nothing was closed out in this run: no cascades\n")
     assert "cascade: 1, nothing was closed out in this run" in told(str(older), "--cascade", "1")[1]
+
+
+def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> None:
+    """One run's two or three are too few for a tail, and it says so; what is no result has its line."""
+    done = CliRunner().invoke(tails, [str(result), str(result)])
+    links = contagion(cases.read(result)[1])
+    assert done.exit_code == 0, done.output
+    assert f"{2 * len(cascades(links))} cascades among 612 accounts" in done.output
+    assert "at least 20 that differ are needed" in done.output
+    assert done.output.splitlines()[-1].split()[:2] == ["612", f"{2 * len(cascades(links))}"]
+    done = CliRunner().invoke(tails, [str(tmp_path)])
+    assert done.exit_code == 2
+    assert "no result, holds neither" in done.output

@@ -208,6 +208,22 @@ def test_metrics_with_runs_missing_and_with_words(study: Path) -> None:
     assert table.set_index(["elasticity", "cap"]).loc[1.0, 100.0]["mean"] == 1
 
 
+def test_tables_of_a_run_tell_its_quality_and_contagion(run: Path) -> None:
+    """No R without profile: its table is left out; what a market this short cannot show is, too."""
+    done = call("tables", run)
+    assert done.exit_code == 0
+    made = {path.stem for path in (run / "tables").glob("*.csv")}
+    assert {"closing", "origins", "quality", "health", "facts"} <= made
+    assert "edge" not in made
+    quality = pd.read_csv(run / "tables" / "quality.csv").set_index("measure")["value"]
+    assert quality["spread_peak"] >= 1
+    assert quality["depth_trough"] <= 1
+    assert pd.read_csv(run / "tables" / "origins.csv")["mean"].sum() == pytest.approx(1)
+    (run / "causes.parquet").unlink()
+    call("tables", run)
+    assert "origins" not in {path.stem for path in (run / "tables").glob("*.csv")}
+
+
 def test_a_folder_that_is_no_result(tmp_path: Path, run: Path) -> None:
     for command in ("figures", "tables", "report"):
         assert call(command, tmp_path / "nowhere").exit_code == 2

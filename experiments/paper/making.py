@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from experiments import closing
-from experiments.paper import figures, measured, page, tables
+from experiments.paper import figures, measured, page, run_tables, tables
 from experiments.paper.measured import Asked
 from experiments.paper.opened import RunResult, StudyResult
 from experiments.sweep.folder import Results
@@ -47,7 +46,7 @@ def make_tables(result: RunResult | StudyResult, out: Path, asked: Asked = DEFAU
         ConfigError: an unknown metric or reference.
     """
     found, name = frames_of(result, asked), (result.study if isinstance(result, StudyResult) else result.config).name
-    words = tables.Words.of(result.module) if isinstance(result, StudyResult) else tables.Words()
+    words = tables.Words.of(result.module) if isinstance(result, StudyResult) else run_tables.WORDS
 
     def fill(folder: Path) -> None:
         folder.mkdir()
@@ -58,13 +57,11 @@ def make_tables(result: RunResult | StudyResult, out: Path, asked: Asked = DEFAU
 
 
 def frames_of(result: RunResult | StudyResult, asked: Asked = DEFAULT) -> dict[str, pd.DataFrame]:
-    """The tables of a study's module and of its metrics; of a run, its closing table."""
+    """The tables of a study's module and of its metrics; of a run, see ``run_tables``."""
     if isinstance(result, StudyResult):
         found = measured.tables(result.scores, result.axes, result.study.metrics, asked)
         return result.module.tables(result.scores) | found
-    numeraire = result.config.assets[0]
-    told = closing.lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
-    return {"closing": pd.DataFrame(told, columns=["", "what"])}
+    return run_tables.tables(result)
 
 
 def make_report(result: RunResult | StudyResult, out: Path) -> Made:

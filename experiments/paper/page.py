@@ -16,7 +16,7 @@ from experiments import closing, provenance
 from experiments.config import RunConfig
 from experiments.figures import FIGURES
 from experiments.figures_style import DPI, PAGE
-from experiments.paper import settings
+from experiments.paper import run_tables, settings
 from experiments.paper.latex import of_figures
 from experiments.paper.opened import RunResult, StudyResult, base_of
 from experiments.paper.tables import Words, plain, shown
@@ -111,7 +111,7 @@ def of_run(result: RunResult, drawn: Path, problems: Sequence[str]) -> Page:
         question=result.config.description,
         findings=_closing(result),
         figures=[_figure(path, captions[name]) for name in FIGURES if (path := drawn / f"{name}.png").is_file()],
-        tables=[],
+        tables=_of_run(result),
         missing=[],
         problems=[*result.problems, *problems],
         origin=[("Seed", str(result.config.seed)), *_origin(result.about)],
@@ -119,6 +119,16 @@ def of_run(result: RunResult, drawn: Path, problems: Sequence[str]) -> Page:
         varied=[],
         model=model(),
     )
+
+
+def _of_run(result: RunResult) -> list[Table]:
+    """A run's tables but the closing one, which stands above, and what would not fit a page."""
+    try:
+        found = run_tables.tables(result)
+    except DeleverageError:
+        return []
+    words, left = run_tables.WORDS, ("closing", run_tables.EDGE)
+    return [_table(name, words.caption(name), shown(each, words)) for name, each in found.items() if name not in left]
 
 
 def model() -> Markup:

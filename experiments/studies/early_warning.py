@@ -18,7 +18,7 @@ from experiments.statistics import Estimate
 from experiments.studies.shocks import perpetual
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import contagion
-from sim.metrics.criticality import feedback, hawkes, rounds
+from sim.metrics.criticality import excitation, feedback, rounds
 from sim.metrics.generations import cascades
 from sim.metrics.warning import area, leads, roc, threshold
 from sim.types import F8
@@ -93,16 +93,11 @@ def _indicators(config: RunConfig, frames: Frames, steps: pd.DataFrame, instrume
     found["volatility"] = returns.rolling(round(AHEAD / config.dt), min_periods=2).std().reindex(ratios.index)
     found["closed_out"] = (past / steps["open_interest"]).reindex(ratios.index)
     slots = rounds(frames, config.venues[0].name)
-    found["hawkes"] = pd.Series([_past(slots, step, memory) for step in ratios.index], index=ratios.index)
+    past_ratio = excitation(slots, ratios.index.to_numpy(np.int64), memory)
+    found["hawkes"] = pd.Series(past_ratio, index=ratios.index)
     # a side of the book without a quote is as bad as it gets; past close-outs that tell nothing say nothing
     worst = {name: values.fillna(0.0 if name in ("hawkes", "volatility") else 1e9) for name, values in found.items()}
     return pd.DataFrame({"step": ratios.index, "seconds": now["seconds"]} | worst)[["step", "seconds", *INDICATORS]]
-
-
-def _past(slots: pd.DataFrame, step: int, memory: int) -> float:
-    """Hawkes ratio of the close-outs of the last steps."""
-    seen = slots[(slots["step"] <= step) & (slots["step"] > step - memory)]
-    return hawkes(seen["count"].to_numpy(np.float64), seen["outside"].to_numpy()).ratio
 
 
 def _events(frames: Frames, steps: pd.DataFrame) -> pd.DataFrame:
@@ -241,7 +236,8 @@ def _phase(axes: Axes, table: pd.DataFrame, name: str, figure: Figure) -> None:
     """A cell for each setting, and lines on which R(2%) is the same."""
     colours, edge = (table.pivot(index="cap", columns="capital", values=column) for column in (name, "r_2"))
     across, up = np.arange(colours.shape[1]), np.arange(colours.shape[0])
-    cells = axes.pcolormesh(across, up, 100 * colours.to_numpy(), cmap="rocket_r", vmin=0, shading="nearest")
+    edges = (np.arange(size + 1) - 0.5 for size in (across.size, up.size))  # one row has a height, too
+    cells = axes.pcolormesh(*edges, 100 * colours.to_numpy(), cmap="rocket_r", vmin=0)
     figure.colorbar(cells, ax=axes, label="Readings that a cascade\nfollows within an hour (%)")
     if min(edge.shape) > 1:
         lines = axes.contour(across, up, edge.to_numpy(), levels=[0.25, 0.5, 1, 2, 4], colors="0.15", linewidths=0.8)

@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 
 from sim.metrics.inputs import require
 from sim.metrics.returns import NORMAL_95
-from sim.types import B1, F8
+from sim.types import B1, F8, I8
 
 PROFILE = ("step", "venue", "instrument", "move", "at_risk", "fresh", "resting")
 
@@ -123,3 +123,17 @@ def rounds(frames: Mapping[str, pd.DataFrame], venue: str) -> pd.DataFrame:
     counts = filled.groupby(["step", "round"]).size().rename("count").reset_index()
     table = slots.merge(counts, on=["step", "round"], how="left").fillna({"count": 0.0})
     return table.assign(outside=table["round"] == 0)
+
+
+def excitation(slots: pd.DataFrame, readings: I8, memory: int) -> F8:
+    """Hawkes ratio of the close-outs of the last steps, at each reading; nan where there were none.
+
+    Args:
+        slots: of ``rounds``.
+        readings: steps, (n,).
+        memory: how many steps are remembered.
+    """
+    step, counts = slots["step"].to_numpy(), slots["count"].to_numpy(np.float64)
+    outside = slots["outside"].to_numpy(np.bool_)
+    seen = [(step <= now) & (step > now - memory) for now in readings]
+    return np.array([hawkes(counts[part], outside[part]).ratio for part in seen])
