@@ -62,7 +62,7 @@ def compared(case: Case, base: Fork, worlds: int, width: float = NUDGE) -> pd.Da
     owned = case.actions.groupby("owner")["notional"].sum() / case.actions["notional"].sum()
     owned = owned[owned >= LEAST].sort_values(ascending=False, kind="stable").rename("size")
     scale = _scale(case)
-    rows = []
+    rows: list[dict[str, float]] = []
     for number in range(worlds):
         draws = np.random.default_rng(number).uniform(-width, width, base.market().owners)
         rows += _in_world(case, base, draws if number else np.zeros_like(draws), scale, owned.index.tolist())
