@@ -24,8 +24,8 @@ from sim.margin.walk import walk
 from sim.protocols import Requirement
 from sim.types import NOBODY, Exposure, Margins
 
-FEW = settings(max_examples=6, deadline=None)
-LOOKED_AT = 40
+FEW = settings(max_examples=4, deadline=None)
+LOOKED_AT = 20
 """Marks tried on each side of an account's own."""
 
 AVERAGED = {"scaled", "avsl_inspired", "clocked", "floored", "stressed", "buffered"}
@@ -182,7 +182,7 @@ def priced(config: EngineConfig, lots: int, mark: float) -> Margins:
 
 
 @every
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=seeds)
 def test_liquidation_prices_are_the_nearest_and_none_is_none(config: EngineConfig, seed: int) -> None:
     """Excess, whatever the engine counts in it, turns at the tick; up to it, or where there is none, it never does."""
