@@ -16,6 +16,10 @@ def explain(
     *,
     cascade: Annotated[int | None, typer.Option(min=1, help="Which one, 1 = the largest; default a list.")] = None,
     twins: Annotated[int, typer.Option(min=0, help="Accounts whose removal is tried; 0 = run nothing again.")] = 3,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WHO", help="Also without a population, an OWNER, or OWNER@STEP; repeatable."),
+    ] = None,
     engine: Annotated[
         list[str] | None, typer.Option(metavar="PRESET", help="Also the run under this margin engine; repeatable.")
     ] = None,
@@ -40,7 +44,8 @@ def explain(
             return
         chosen = case.chosen(config, frames, cascade)
         others = [removal.engine(chosen, name) for name in engine or ()]
-        typer.echo(made.page(chosen, [*(removal.twins(chosen, twins) if twins else ()), *others]))
+        gone = list(removal.twins(chosen, twins, without or ()))
+        typer.echo(made.page(chosen, [*gone, *others]))
         if worlds:
             table = counterfactual.compared(chosen, removal.fork(chosen), worlds)
             typer.echo("\n" + "\n".join(counterfactual.lines(table, worlds)))

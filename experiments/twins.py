@@ -1,16 +1,17 @@
 """What would have stopped a cascade: the run again, on the same draws, with something taken away (LIQ-9)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from agents import populate
-from experiments.case import Case, called, people
+from experiments.case import Case, called, passed, people
 from experiments.config import RunConfig
 from experiments.data import read_replays
 from experiments.fork import Fork, advanced
+from sim.errors import DataError, did_you_mean
 from sim.loading import resolve
 from sim.market import Market
 from sim.metrics.cascades import Frames
@@ -40,24 +41,63 @@ def begun(config: RunConfig) -> Market:
     return Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
 
 
-def twins(case: Case, count: int) -> Iterator[Without]:
-    """Without any close-out of the cascade's steps, without each population's, without the accounts that did most."""
-    base, (first, last) = fork(case), case.window
-    yield without(case, "any close-out", base.frames(last, suppress_closeouts=True))
-    for name in dict.fromkeys(case.actions["population"]):
-        actions = case.links.actions
-        theirs = actions.loc[actions["population"] == name, "owner"].unique()
-        saved = (*case.config.rescues, Rescue(populations=(name,), since=first, until=last))
-        yield without(case, f"close-outs of {name}", base.frames(last, rescues=saved), theirs)
-    for each in people(case).head(count).itertuples():
-        yield removed(case, base, int(str(each.owner)), float(str(each.attributed)))
+class Removed(NamedTuple):
+    """Somebody who is given what it lacks, and so not closed out."""
+
+    name: str
+    rescue: Rescue
+    rows: I8  # of its actions that do not happen then
 
 
-def removed(case: Case, base: Fork, owner: int, attributed: float) -> Without:
-    """The run again with one owner kept out of liquidation while the cascade lasts."""
-    other = base.frames(case.window[1], rescues=(*case.config.rescues, spared(case, owner)))
-    name = called(case.links.actions[case.links.actions["owner"] == owner].iloc[0])
-    return without(case, name, other, np.array([owner]), attributed)
+def twins(case: Case, count: int, asked: Sequence[str] = ()) -> Iterator[Without]:
+    """Without any close-out, without each population's, without the accounts that did most, and without who is asked.
+
+    Args:
+        case: the cascade.
+        count: how many accounts.
+        asked: see ``named``.
+
+    Raises:
+        DataError: there is nobody of that name.
+    """
+    gone = [named(case, name) for name in asked]
+    base = fork(case)
+    if count:
+        yield without(case, "any close-out", base.frames(case.window[1], suppress_closeouts=True))
+        most = people(case)["owner"].head(count).astype(str)
+        gone = [*(named(case, name) for name in [*case.actions["population"].unique(), *most]), *gone]
+    for each in gone:
+        yield removed(case, base, each)
+
+
+def named(case: Case, who: str) -> Removed:
+    """Somebody by name: a population's, an owner's number, or OWNER@STEP, its close-outs of that step.
+
+    Raises:
+        DataError: nobody of that name was closed out in the cascade.
+    """
+    (first, last), actions = case.window, case.actions
+    owner, _, step = who.partition("@")
+    here = (actions["population"] == who) | (actions["owner"].astype(str) == owner)
+    if step:
+        here &= actions["step"].astype(str) == step
+        first, last = (int(actions.loc[here, "step"].max()),) * 2 if here.any() else (first, last)
+    if not here.any():
+        known = [*actions["population"].unique(), *actions["owner"].astype(str).unique()]
+        told = did_you_mean(who, known) or ", name a population, an owner, or OWNER@STEP"
+        raise DataError(f"without: nobody called {who!r} was closed out in cascade {case.number}{told}")
+    rows = actions.index[here].to_numpy(np.int64)
+    if not owner.isdigit():
+        return Removed(f"close-outs of {who}", Rescue(populations=(who,), since=first, until=last), rows)
+    name = called(actions[here].iloc[0]) + (f" in step {step}" if step else "")
+    return Removed(name, Rescue(owners=(int(owner),), since=first, until=last), rows)
+
+
+def removed(case: Case, base: Fork, gone: Removed) -> Without:
+    """The run again without somebody's close-outs."""
+    other = base.frames(case.window[1], rescues=(*case.config.rescues, gone.rescue))
+    claim = passed(case.links, gone.rows) @ case.links.actions["notional"].to_numpy(np.float64)
+    return without(case, gone.name, other, case.links.actions["owner"].to_numpy()[gone.rows], float(claim))
 
 
 def spared(case: Case, owner: int) -> Rescue:

@@ -72,13 +72,27 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
 def test_twins_are_the_run_without_somebody(result: Path) -> None:
     """Without close-outs nothing is closed out and the mark stands higher; a rescued account costs what it lacked."""
     case = cases.chosen(*cases.read(result), 1)
-    alone, *_, first = twins.twins(case, 1)
+    alone, everybody, first = twins.twins(case, 1)
     closed = case.frames["closeouts"]
     assert alone.prevented == closed.loc[closed["step"].between(*case.window), "notional"].sum()
     assert alone.way > twins.way(case, case.frames)
+    assert everybody.attributed == 0, "they have no others"
     assert first.attributed > 0
     assert first.gift > 0
     assert alone.gift == 0
+
+
+def test_whom_to_remove_may_be_named(result: Path) -> None:
+    case = cases.chosen(*cases.read(result), 1)
+    trigger = case.actions.iloc[0]
+    owner, step = trigger["owner"], trigger["step"]
+    whole, once = twins.twins(case, 0, [f"{owner}", f"{owner}@{step}"])
+    assert whole.name == f"traders {owner}"
+    assert once.name == f"traders {owner} in step {step}"
+    assert once.gift > 0
+    code, text = told(str(result), "--cascade", "1", "--twins", "0", "--without", "tradrs")
+    assert code == 2
+    assert "without: nobody called 'tradrs' was closed out in cascade 1 (did you mean 'traders'?)" in text
 
 
 def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_path: Path) -> None:
