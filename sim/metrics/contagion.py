@@ -94,6 +94,9 @@ def _actions(closeouts: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(keys: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> I8:
     """The row of ``table`` that each row of ``keys`` names by its columns; NOBODY where there is none."""
+    if len(columns) == 1:
+        known = pd.Index(table[columns[0]].to_numpy(np.int64))
+        return known.get_indexer(keys[columns[0]].to_numpy(np.int64)).astype(np.int64)  # -1 is NOBODY
     numbered = table[columns].assign(place=np.arange(len(table)))
     found = keys[columns].merge(numbered, on=columns, how="left")["place"]
     return found.fillna(NOBODY).to_numpy(np.int64)

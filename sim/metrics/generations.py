@@ -184,10 +184,11 @@ def cascades(links: Contagion, least: float = LEAST) -> pd.DataFrame:
     """
     inner, number = 1.0 - links.roots.sum(axis=1), members(links, least)
     weight = links.actions["notional"].to_numpy(np.float64)
-    table = links.actions.assign(cascade=number, depth=depth(links, least), inner=inner, within=inner * weight)
-    table["asked"] = links.roots[:, ROOTS.index("requirement")] * weight
-    table["account"] = table["pool"].astype(str) + "/" + table["owner"].astype(str)
-    table["at"] = table["step"].astype(str) + "/" + table["round"].astype(str)
+    columns = {"cascade": number, "depth": depth(links), "inner": inner, "within": inner * weight}
+    columns["asked"] = links.roots[:, ROOTS.index("requirement")] * weight
+    for name, keys in (("account", ["pool", "owner"]), ("at", ["step", "round"])):
+        columns[name] = links.actions.groupby(keys, sort=False).ngroup().to_numpy()
+    table = pd.concat([links.actions[["notional", "step"]], pd.DataFrame(columns)], axis=1)
     grouped = table.groupby("cascade")
     found = pd.DataFrame(
         {
