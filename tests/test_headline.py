@@ -127,6 +127,14 @@ def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} >= {"phase.pdf", "phase.csv", "toll.png"}
 
 
+def test_an_order_is_told_of_rules_whose_intervals_lie_apart() -> None:
+    ends = {"engine": ["a", "b", "c"], "half_low": [0.1, 0.4, 0.5], "half_high": [0.3, 0.7, 0.8]}
+    table = pd.DataFrame(ends | {"half_at": [0.2, 0.5, 0.6], "half": ["0.2", "0.5", "0.6"]})
+    told = "a breaks first, at κ* = 0.2; κ* of b and c lie from 0.50 to 0.60, and their intervals overlap"
+    assert compression._order(table) == told
+    assert compression._order(table.assign(half_high=0.9)).endswith("intervals overlap, so the order is not shown")
+
+
 def test_amplification_is_told_where_there_are_twins() -> None:
     assert "the mark" not in compression.report(scores(steady))
     rising = scores(steady).assign(

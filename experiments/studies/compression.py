@@ -164,7 +164,7 @@ def _deepened(table: pd.DataFrame) -> str:
     if not deeper and not flatter:
         return f"no rule's close-outs are shown to change how far the mark falls; intervals cover 1 ({told})"
     parts = [f"deepen the fall of the mark under {joined(deeper)}"] if deeper else []
-    parts += [f"make it shallower under {joined(flatter)}"] if flatter else []
+    parts += [f"make {'it' if deeper else 'the fall of the mark'} shallower under {joined(flatter)}"] if flatter else []
     rest = len(table) - len(deeper) - len(flatter)
     return f"close-outs {' and '.join(parts)}{f', intervals of the other {rest} cover 1' if rest else ''} ({told})"
 
@@ -182,18 +182,27 @@ def _ranked(elasticity: float, table: pd.DataFrame) -> list[str]:
     safe = [str(name) for name in table.loc[table["half_at"].isna(), "engine"]]
     lines = []
     if len(reached) > 1:
-        first, last = reached.iloc[0], reached.iloc[-1]
-        apart = first["half_high"] < last["half_low"]
-        told = "" if apart else "; their intervals overlap, so the order is not shown"
-        lines.append(
-            f"{words(elasticity)}: {first['engine']} breaks first, at κ* = {first['half']}, {last['engine']} last, at "
-            f"{last['half']}{told}."
-        )
+        lines.append(f"{words(elasticity)}: {_order(reached)}.")
     elif len(reached):
         lines.append(f"{words(elasticity)}: {reached['engine'].iloc[0]} breaks at κ* = {reached['half'].iloc[0]}.")
     if safe:
         lines.append(f"{words(elasticity)}: P stays on one side of ½ for {joined(safe)} ({_sides(table)}).")
     return lines
+
+
+def _order(reached: pd.DataFrame) -> str:
+    """Rules by κ*, lowest first; an order is told of those only whose intervals lie apart."""
+    first, rest, last = reached.iloc[0], reached.iloc[1:], reached.iloc[-1]
+    apart = first["half_high"] < rest["half_low"].min()
+    if len(rest) == 1 or not apart:
+        told = "" if apart else "; intervals overlap, so the order is not shown"
+        ends = f"{first['engine']} breaks first, at κ* = {first['half']}, {last['engine']} last, at {last['half']}"
+        return f"{ends}{told}"
+    among = "overlap" if rest["half_high"].min() >= rest["half_low"].max() else "do not all overlap"
+    ends = (
+        f"κ* of {joined(list(rest['engine']))} lie from {rest['half_at'].iloc[0]:.2f} to {rest['half_at'].iloc[-1]:.2f}"
+    )
+    return f"{first['engine']} breaks first, at κ* = {first['half']}; {ends}, and their intervals {among}"
 
 
 def _sides(table: pd.DataFrame) -> str:
