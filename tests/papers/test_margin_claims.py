@@ -62,7 +62,7 @@ def test_fhs_covers_garch_data_where_a_normal_ewma_does_not() -> None:
 
 
 def simulated() -> Series:
-    """A crisis after the look-back: where margin never passes its own 90%, a buffer is never used and the swing stays."""
+    """With a crisis after the look-back: where margin never passes its own 90%, a buffer is never used."""
     return Series(("garch",), NO_DAYS, garch(1800, seed=1)[:, None])
 
 
