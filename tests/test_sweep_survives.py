@@ -135,6 +135,18 @@ def test_a_local_cluster_makes_the_same_bytes_though_a_worker_is_killed(
     assert same(files(out), serial)
 
 
+def test_no_process_outlives_a_driver_that_is_killed(tmp_path: Path) -> None:
+    """Neither one at work nor one that waits for an order."""
+    sweep = start(tmp_path / "x", "--seeds", 50, "--jobs", 2)
+    wait_for(lambda: runs(tmp_path / "x") >= 1, sweep)
+    left = workers(sweep, "loky")
+    assert len(left) >= 2
+    sweep.kill()
+    assert psutil.wait_procs(left, timeout=60)[1] == []
+    sweep.communicate()
+    assert runs(tmp_path / "x") < 200
+
+
 PINS = {"OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"}
 
 

@@ -92,7 +92,7 @@ class Loky:
     def _made(self) -> Any:
         import loky
 
-        return loky.ProcessPoolExecutor(self.slots, initializer=work.prepare)
+        return loky.ProcessPoolExecutor(self.slots, initializer=work.prepare, initargs=(os.getpid(),))
 
     def submit(self, order: Order) -> "Future[list[Result]]":
         """To the next that is free."""

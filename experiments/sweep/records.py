@@ -19,7 +19,7 @@ class Place(NamedTuple):
     version: str  # of the package
     shared: tuple[str, ...]  # roles that are the base itself where nobody was closed out
     limit: float  # seconds that a run may take
-    apart: bool  # whether orders are done in processes of their own, which must add alike and end with the driver
+    apart: bool  # whether orders are done in processes of their own, which must add alike
     known: tuple[str, ...] = ()  # folders of other results, absolute, whose runs are taken over where they are the same
 
 

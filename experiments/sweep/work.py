@@ -3,31 +3,39 @@
 import gc
 import os
 import signal
-import sys
+import threading
+import time
 
 from experiments import provenance
 from experiments.plugins import plug_in
 from experiments.sweep.records import Order, Result
 
 
-def prepare() -> None:
-    """Called first in every process of a pool: interrupts are the driver's affair."""
+def prepare(driver: int) -> None:
+    """Called first in every process of a pool: interrupts are the driver's affair, and nothing outlives it.
+
+    Args:
+        driver: process that began this one.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     provenance.pin()
+    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
+
+
+def _watch(driver: int) -> None:
+    """End once the driver has: one that waits for orders would wait for ever, and nobody wants what is under way."""
+    while os.getppid() == driver:
+        time.sleep(1)
+    os._exit(1)
 
 
 def perform(order: Order) -> list[Result]:
     """Do all jobs of an order, one after another; what goes wrong in one of them is told in its result."""
-    place, parent = order.place, os.getppid()
+    place = order.place
     plug_in(place.plugins, place.path)
     from experiments.sweep import making
 
     making.check(place)
     if place.apart and not gc.get_freeze_count():
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
-    results = []
-    for job in order.jobs:
-        if place.apart and os.getppid() != parent:
-            sys.exit(1)  # the driver was killed: nobody waits for the rest
-        results.append(making.do(job, place))
-    return results
+    return [making.do(job, place) for job in order.jobs]
