@@ -170,7 +170,7 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     double = runs[runs["engine"].eq("isolated") & runs["seed"].lt(4)].assign(engine="cross")
     runs = pd.concat([runs, double], ignore_index=True)
     report = engine_comparison.report(runs)
-    assert "cross shows every figure of isolated, bit for bit, in all 30 runs that were compared" in report
+    assert "cross shows every figure of isolated, to four digits, in all 30 runs that were compared" in report
     assert "| cross |" not in report
     assert "ε = 1: from calm to shock isolated raises initial margin per notional most, 1 times" in report
     assert "ε = 1, safest: span, probability of loss beyond the fund, mean over levels: span below isolated" in report
@@ -180,6 +180,15 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     assert over["mean"].tolist() == [pytest.approx(-0.4)]
     engine_comparison.figures(runs, tmp_path)
     assert (tmp_path / "frontier.pdf").is_file()
+
+
+def test_a_rule_with_few_replications_of_its_own_has_no_place_on_the_frontier() -> None:
+    runs = scores(steady, arm="preset")
+    few = runs[runs["engine"].eq("span") & runs["seed"].lt(4)].assign(
+        engine="drift", system_loss=lambda run: 2 * run["system_loss"]
+    )
+    both = pd.concat([runs, few], ignore_index=True)
+    pd.testing.assert_frame_equal(engine_comparison.frontier(both), engine_comparison.frontier(runs))
 
 
 def test_the_tail_is_of_the_ten_worst_replications() -> None:

@@ -237,11 +237,13 @@ def _phase(axes: Axes, table: pd.DataFrame, name: str, figure: Figure) -> None:
     colours, edge = (table.pivot(index="cap", columns="capital", values=column) for column in (name, "r_2"))
     across, up = np.arange(colours.shape[1]), np.arange(colours.shape[0])
     edges = (np.arange(size + 1) - 0.5 for size in (across.size, up.size))  # one row has a height, too
-    cells = axes.pcolormesh(*edges, 100 * colours.to_numpy(), cmap="rocket_r", vmin=0)
+    cells = axes.pcolormesh(
+        *edges, 100 * colours.to_numpy(), cmap=seaborn.light_palette(COLOURS[3], as_cmap=True), vmin=0
+    )
     figure.colorbar(cells, ax=axes, label="Readings that a cascade\nfollows within an hour (%)")
     if min(edge.shape) > 1:
         lines = axes.contour(across, up, edge.to_numpy(), levels=[0.25, 0.5, 1, 2, 4], colors="0.15", linewidths=0.8)
-        axes.clabel(lines, fmt=lambda level: f"R = {level:g}", fontsize=7)
+        axes.clabel(lines, fmt=lambda level: f"R(2%) = {level:g}", fontsize=7)
     axes.set_xticks(across, [f"{each:g}" for each in colours.columns.to_numpy(np.float64) / 1000])
     axes.set_yticks(up, [f"{each:g}" for each in colours.index])
     axes.set_xlabel("Capital of each maker (thousand USD)")

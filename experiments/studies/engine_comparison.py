@@ -49,7 +49,7 @@ CAPTIONS = {
     "frontier": "Initial margin in calm against system loss, a point for each rule and level of capital; the pale line "
     "joins points that no other beats in both.",
     "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital.",
-    "alike": "Rules that show every figure of another, bit for bit, and have no lines of their own; n runs compared.",
+    "alike": "Rules that show every figure of another, to four digits, and have no lines of their own; n runs.",
     "over_levels": "Differences from isolated tiers at the same capital, mean over its levels.",
     "rise": "Initial margin per notional from the shock on, as a multiple of that in calm; mean over levels.",
     "arms": "Maintenance at half of initial under every rule, less the preset's own; mean over levels of capital.",
@@ -99,7 +99,11 @@ def rise(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def frontier(runs: pd.DataFrame) -> pd.DataFrame:
-    """Rules and levels by mean margin in calm and the tail of system loss, in each arm and for each elasticity."""
+    """Rules and levels by mean margin in calm and the tail of system loss, in each arm and for each elasticity.
+
+    A rule of which there are fewer replications than of the others has no tail to compare, and is left out.
+    """
+    runs = runs[runs.groupby("engine")["seed"].transform("nunique") == runs["seed"].nunique()]
     told, statistic = _tail(int(runs["seed"].nunique()))
     parts = []
     for arm, elasticity in _panels(runs):
@@ -149,7 +153,7 @@ def findings(runs: pd.DataFrame) -> list[str]:
 def _same(table: pd.DataFrame) -> list[str]:
     """Which rules one line stands for."""
     return [
-        f"{joined(list(group['engine']))} show{'s' * (len(group) == 1)} every figure of {like}, bit for bit, in all "
+        f"{joined(list(group['engine']))} show{'s' * (len(group) == 1)} every figure of {like}, to four digits, in all "
         f"{group['n'].sum()} runs that were compared: its lines stand for {'both' if len(group) == 1 else 'all'}."
         for like, group in table.groupby("like", sort=False)
     ]

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from experiments.figures_style import COLOURS, LINES
@@ -25,7 +26,7 @@ def alike(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.
     Args:
         runs: one row per rule, setting and seed.
         by: columns that make a setting, but for the rule.
-        measures: figures to compare, bit for bit.
+        measures: figures to compare, to a ten-thousandth of theirs.
 
     Returns:
         A row for each such rule: engine, like, n (runs compared).
@@ -34,10 +35,14 @@ def alike(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.
     found: dict[str, tuple[str, int]] = {}
     for name, earlier in itertools.combinations(reversed(shown), 2):
         both = shown[name].index.intersection(shown[earlier].index)
-        if len(both) and shown[name].loc[both].equals(shown[earlier].loc[both]):
+        if len(both) and _same(shown[name].loc[both], shown[earlier].loc[both]):
             found[str(name)] = (str(earlier), len(both))
     rows = [(name, *found[name]) for name in order(runs) if name in found]
     return pd.DataFrame(rows, columns=["engine", "like", "n"])
+
+
+def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    return np.allclose(one.to_numpy(np.float64), other.to_numpy(np.float64), rtol=1e-4, atol=1e-12, equal_nan=True)
 
 
 def look(number: int) -> dict[str, Any]:
