@@ -48,10 +48,10 @@ def shortfall(values: F8, level: float) -> Estimate:
     Raises:
         StatisticsError: too few replications for the level.
     """
-    return bca(supported(values, level), lambda sample, axis: _worst(sample, level, axis))
+    return bca(supported(values, level), lambda sample, axis: worst(sample, level, axis))
 
 
-def _worst(values: F8, level: float, axis: int) -> Any:
+def worst(values: F8, level: float, axis: int) -> Any:
     """Mean of the largest share; a fraction of the value at the edge."""
     ordered = np.sort(np.moveaxis(np.asarray(values), axis, -1), axis=-1)[..., ::-1]
     share = (1 - level) * ordered.shape[-1]

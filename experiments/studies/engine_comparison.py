@@ -15,10 +15,10 @@ from experiments.figures_style import COLOURS, PAGE, save, style
 from experiments.findings import ALPHA, compared
 from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, against, holm, on_frontier, summarise
+from experiments.statistics.tails import worst
 from experiments.studies.aftermath import aftermath, one_row
 from experiments.studies.rules import REFERENCE, alike, joined, look, order, seeds, words
 from sim.metrics.cascades import Frames
-from sim.types import F8
 
 BY = ("engine", "arm", "elasticity", "kappa")
 PRESET, COMMON = "preset", "common"
@@ -117,12 +117,8 @@ def _tail(count: int) -> tuple[str, Callable[..., Any]]:
     """The expected shortfall that so many replications can bear, ten of them beyond its level; or the mean."""
     if count < TAIL:
         return "mean", np.mean
-    beyond = 10
-
-    def worst(values: F8, axis: int = 0) -> Any:
-        return np.sort(values, axis=axis).take(range(count - beyond, count), axis=axis).mean(axis=axis)
-
-    return f"expected shortfall at {1 - beyond / count:.0%}", worst
+    level = 1 - 10 / count
+    return f"expected shortfall at {level:.0%}", lambda values, axis=0: worst(values, level, axis)
 
 
 def report(runs: pd.DataFrame) -> str:
