@@ -38,8 +38,9 @@ DRAW_BITS, PLACE_BITS = 36, 22
 
 def open_market(market: "Market") -> None:
     """First prices: last trade, oracle and mark at the index."""
-    index = np.exp(market.path.x)
-    problems = [line for venue in market.venues for line in _unpriced(venue, index)]
+    with np.errstate(over="ignore"):  # an index without bound is one that no book can quote
+        index = np.exp(market.path.x)
+        problems = [line for venue in market.venues for line in _unpriced(venue, index)]
     if problems:
         raise ConfigError(problems)
     for venue in market.venues:

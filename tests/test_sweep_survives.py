@@ -23,8 +23,9 @@ pytestmark = pytest.mark.slow
 
 
 def start(out: Path, *arguments: object, study: str = "tiny.yaml") -> "subprocess.Popen[str]":
-    """A sweep in the folder of the studies, with a process group of its own."""
-    code = "from experiments.__main__ import main; main()"
+    """A sweep in the folder of the studies, in a process group of its own; it hears SIGINT, whoever began the tests."""
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from experiments.__main__ import main; main()"
     command = [sys.executable, "-c", code, "sweep", str(STUDIES / study), "--out", str(out), *map(str, arguments)]
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
