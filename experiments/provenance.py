@@ -12,6 +12,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
+STATUS = Path("/proc/self/status")
+"""What Linux tells a process of itself."""
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 CORES = {"x86_64": "Haswell", "amd64": "Haswell", "aarch64": "ARMV8", "arm64": "ARMV8"}
@@ -47,7 +50,7 @@ def manifest() -> dict[str, Any]:
         "git": git(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "threads": {name: os.environ.get(name) for name in (*THREADS, "OPENBLAS_CORETYPE")},
-        "peak_memory_mb": _peak_memory(),
+        "peak_memory_mb": peak_memory(),
     }
 
 
@@ -74,10 +77,16 @@ def _ask(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
 
 
-def _peak_memory() -> float | None:
-    """Megabytes this process held at most; unknown on Windows."""
+def peak_memory() -> float | None:
+    """Megabytes (2^20 bytes) this process itself held at most; unknown on Windows.
+
+    Linux tells it as VmHWM; ``ru_maxrss`` begins at the peak of whoever started the process, and is asked elsewhere.
+    """
     if sys.platform == "win32":
         return None
+    own = re.search(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE) if STATUS.exists() else None
+    if own is not None:
+        return round(int(own[1]) / 2**10, 1)
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -254,6 +254,17 @@ def test_threads_are_pinned_whatever_the_environment_says() -> None:
     assert python(code, OMP_NUM_THREADS="8").stdout == "1\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child begins at its parent's peak")
+def test_peak_memory_is_a_process_s_own() -> None:
+    """A child of one that held 200 MB, which itself holds next to nothing."""
+    ask = "from experiments.provenance import peak_memory; print(peak_memory())"
+    hold = "import subprocess, sys; held = b'x' * (200 << 20)"
+    told = python(f"{hold}; subprocess.run([sys.executable, '-c', {ask!r}]); {ask}")
+    child, parent = map(float, told.stdout.split())
+    assert 5 < child < 100
+    assert 200 < parent < 400
+
+
 def test_a_shadowing_module_is_named(tmp_path: Path) -> None:
     (tmp_path / "agents.py").write_text("raise SystemExit('the wrong agents ran')")
     done = python(f"import sys; import experiments.cli as c; sys.path.insert(0, {str(tmp_path)!r}); c.main()")

@@ -10,13 +10,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 DRIVER = """
-import re
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
+from experiments.provenance import peak_memory
 from experiments.sweep import runner
 from experiments.sweep.config import load_study
 from experiments.sweep.records import COMPLETE, Result, State
@@ -48,9 +48,7 @@ def opened(executor, jobs):
 runner.opened = opened
 study = load_study(Path("tiny.yaml"), seeds=2500).model_copy(update={"metrics": ()})
 outcome = runner.sweep(study, out=Path(OUT))
-# not ru_maxrss, which begins at the peak of whoever started this process
-(peak,) = re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())
-print(len(outcome.runs), int(peak) / 1024)
+print(len(outcome.runs), peak_memory())
 """
 
 

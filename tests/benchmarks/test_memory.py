@@ -10,15 +10,15 @@ import pytest
 pytestmark = pytest.mark.benchmark
 
 RUN = """
-import resource
 from benchmarks.markets import baseline
+from experiments.provenance import peak_memory
 
 market = baseline(100_000, 1_000, instruments=8)
 for _ in range(1_000):
     market.step()
 market.recorder.accounts("end")
 print(sum(map(len, market.recorder.frames().values())))
-print(len(market.contracts.names), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(len(market.contracts.names), peak_memory())
 """
 """Eight perpetuals and eight spot instruments."""
 
@@ -29,7 +29,8 @@ def test_peak_memory() -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=True
     )
-    instruments, kilobytes = map(int, done.stdout.split()[-2:])
-    print(f"\n100,000 traders, {instruments} instruments, 1,000 steps: {kilobytes / 1e6:.2f} GB at most, gate 1")
-    assert instruments == 16
-    assert kilobytes <= 1e6
+    instruments, megabytes = done.stdout.split()[-2:]
+    gigabytes = float(megabytes) * 2**20 / 1e9
+    print(f"\n100,000 traders, {instruments} instruments, 1,000 steps: {gigabytes:.2f} GB at most, gate 1")
+    assert int(instruments) == 16
+    assert gigabytes <= 1

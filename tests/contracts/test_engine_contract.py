@@ -20,7 +20,6 @@ from sim.loading import load
 from sim.margin import legs
 from sim.margin.engine import EngineConfig, MarginEngine
 from sim.margin.scenarios import Scanning
-from sim.margin.walk import walk
 from sim.protocols import Requirement
 from sim.types import NOBODY, Exposure, Margins
 
@@ -106,14 +105,6 @@ def test_a_preset_keeps_the_promises_of_its_kind(config: EngineConfig, seed: int
         alone = engine.requirement.margins(book.take(slice(row, row + 1)))
         close(alone, Margins(*(column[row : row + 1] for column in asked)))
     equal(engine.requirement.margins(book), asked)
-
-
-@every_preset
-def test_a_preset_sees_the_past_only(config: EngineConfig) -> None:
-    returns = 0.01 * np.random.default_rng(3).standard_t(4, (80, 1))
-    later = np.concatenate([returns[:60], -3 * returns[60:]])
-    paths = [walk(config.requirement, each, dt=60.0) for each in (returns, later)]
-    np.testing.assert_array_equal(paths[0][:61], paths[1][:61])
 
 
 # Every engine
