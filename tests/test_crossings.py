@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
 from experiments.findings import crossed
-from experiments.statistics import StatisticsError, refined, threshold, thresholds
-from experiments.statistics.crossings import isotonic
+from experiments.statistics import StatisticsError, refined, shift, threshold, thresholds
+from experiments.statistics.fits import isotonic
 from sim.types import F8
 
 GRID = np.linspace(1, 2, 6)
@@ -66,6 +66,37 @@ def test_every_crossing_of_what_is_not_monotone_is_reported() -> None:
     assert found.crossings == pytest.approx([1.1, 1.3, 1.7], abs=0.02)
     assert found.told().startswith("not monotone (p = 0.0005): crosses at 1.11, 1.29, 1.71")
     assert refined(runs, found, 0.01, most=9) == pytest.approx((1.1, 1.3, 1.7))
+
+
+def test_crossings_on_the_same_draws_are_told_apart_though_their_intervals_overlap() -> None:
+    """The same people break .1 earlier: nobody could tell from two intervals, everybody from one of the difference."""
+    late, early = runs_of(logistic(1.5), 60), runs_of(logistic(1.4), 60)
+    one, other = (threshold(each, "kappa", "lost", 0.5) for each in (early, late))
+    assert one.high > other.low
+    found = shift(early, late, "kappa", "lost", 0.5)
+    assert found.n == 60
+    assert found.mean == pytest.approx(one.at - other.at)
+    assert found.low < -0.1 < found.high < 0
+    assert found.p < 0.01
+    back = shift(late, early, "kappa", "lost", 0.5)
+    assert (back.mean, back.p) == pytest.approx((-found.mean, found.p))
+    none = shift(late, late, "kappa", "lost", 0.5)
+    assert (none.mean, none.low, none.high, none.p) == (0, 0, 0, 1)
+
+
+def test_a_shift_covers_the_truth_as_often_as_it_says() -> None:
+    hits = 0
+    for root in range(60):
+        found = shift(runs_of(logistic(1.4), 40, root), runs_of(logistic(1.55), 40, root), "kappa", "lost", 0.5)
+        hits += found.low <= -0.15 <= found.high
+    assert 50 <= hits <= 60
+
+
+def test_what_is_not_crossed_is_not_shifted() -> None:
+    never = runs_of(np.linspace(0, 0.2, 6), 40)
+    assert np.isnan(shift(never, runs_of(logistic(1.5), 40), "kappa", "lost", 0.5)[1:]).all()
+    seldom = shift(runs_of(np.linspace(0, 0.62, 6), 40), runs_of(logistic(1.5), 40), "kappa", "lost", 0.5)
+    assert seldom.high == np.inf, "resamples that never cross it are not hidden"
 
 
 def test_the_test_of_monotonicity_holds_its_level() -> None:

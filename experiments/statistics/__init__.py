@@ -3,7 +3,7 @@
 One file a question; what studies call stands here by name.
 """
 
-from experiments.statistics.crossings import Crossing, refined, threshold, thresholds
+from experiments.statistics.crossings import Crossing, refined, shift, threshold, thresholds
 from experiments.statistics.families import holm
 from experiments.statistics.frontiers import frontier, on_frontier
 from experiments.statistics.intervals import LEVEL, Estimate, bca, difference, mean, probability
@@ -37,6 +37,7 @@ __all__ = [
     "quantile",
     "refined",
     "shapley",
+    "shift",
     "shortfall",
     "sobol",
     "steps_along",

@@ -1,4 +1,4 @@
-"""Where along an axis an outcome crosses a level: isotonic fit, paired bootstrap, a test of monotonicity."""
+"""Where along an axis an outcome crosses a level, and how far from another: paired bootstrap, test of monotonicity."""
 
 import itertools
 import math
@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from experiments.statistics.fits import Reading, misfit, read_off, resampled
 from experiments.statistics.intervals import LEVEL
-from experiments.statistics.paired import settings
-from experiments.statistics.tails import StatisticsError
+from experiments.statistics.paired import Paired, settings
 from sim.types import F8
 
-RESAMPLES = 2_000
 ALPHA = 0.05
 """Below this p-value the outcome is held not to be monotone."""
 
@@ -92,28 +91,58 @@ def threshold(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> Cros
     Raises:
         StatisticsError: fewer than two settings, or no outcome at one of them.
     """
-    at, table = _table(runs, axis, outcome)
-    weights = (~np.isnan(table)).sum(axis=0).astype(np.float64)
-    means = np.nanmean(table, axis=0)
-    rising = bool(_misfit(means, weights) <= _misfit(-means, weights))
-    way = 1 if rising else -1  # a falling outcome is turned over, level and all
-    crossed = float(_crossed(at, isotonic(way * means, weights), way * level))
-    below, above = _beside(at, crossed)
+    read = read_off(runs, axis, outcome, level)
+    below, above = _beside(read.at, read.crossed)
     low, high, p = math.nan, math.nan, math.nan
-    if len(table) > 1:
-        drawn, counts = _drawn(table, 0)
-        found = _crossed(at, isotonic(way * drawn, counts), way * level)
+    if read.drawn.size:
         tail = (1 - LEVEL) / 2
-        low, high = np.quantile(found, [tail, 1 - tail], method="inverted_cdf")
+        low, high = np.quantile(read.drawn, [tail, 1 - tail], method="inverted_cdf")
         low, high = np.fmin(low, below), np.fmax(high, above)
-        p = _monotone(way * table, way * means, weights)
-    side = 0 if math.isfinite(crossed) else -way if crossed > 0 else way
-    reached = crossed if side == 0 else math.nan
-    every = tuple(_crossings(at, means, level))
-    ends = (float(at[0]), float(at[-1]))
-    return Crossing(
-        axis, level, reached, float(low), float(high), below, above, *ends, side, rising, p, every, len(table)
-    )
+        p = _monotone(read)
+    side = 0 if math.isfinite(read.crossed) else -read.way if read.crossed > 0 else read.way
+    reached = read.crossed if side == 0 else math.nan
+    every = tuple(_crossings(read.at, read.means, level))
+    ends = (float(read.at[0]), float(read.at[-1]))
+    found = (reached, float(low), float(high), below, above, *ends)
+    return Crossing(axis, level, *found, side, read.way > 0, p, every, len(read.table))
+
+
+def shift(runs: pd.DataFrame, reference: pd.DataFrame, axis: str, outcome: str, level: float) -> Paired:
+    """How much further along an axis runs cross a level than the reference does, on the same draws.
+
+    Two crossings whose own intervals overlap may well lie apart: what settings share moves both alike. Both are read
+    off as in ``threshold`` in the same resamples of the seeds that they have in common; percentile interval. Where one
+    stays on one side of the level in a resample, the difference is as large as it can be, and of unknown sign where
+    both do. p: twice the smaller share of resamples that lie on either side of nil, and no less than so many seeds that
+    all point one way would show by their signs.
+
+    Args:
+        runs: of one setting, one row per value of ``axis`` and ``seed``.
+        reference: of the other.
+        axis: column of numbers.
+        outcome: column of numbers or truth values.
+        level: to be crossed.
+
+    Returns:
+        Seeds in common, difference, interval, p; all but the first are nan where one of them does not cross the level.
+
+    Raises:
+        StatisticsError: see ``threshold``.
+    """
+    both = set(runs["seed"]) & set(reference["seed"])
+    one, other = (read_off(each[each["seed"].isin(both)], axis, outcome, level) for each in (runs, reference))
+    apart = one.crossed - other.crossed
+    if not math.isfinite(apart) or not one.drawn.size:
+        return Paired(len(both), apart if math.isfinite(apart) else math.nan, math.nan, math.nan, math.nan)
+    with np.errstate(invalid="ignore"):  # both beyond the range
+        drawn = one.drawn - other.drawn
+    least, most = (np.where(np.isnan(drawn), end, drawn) for end in (-math.inf, math.inf))
+    tail = (1 - LEVEL) / 2
+    low = float(np.quantile(least, tail, method="inverted_cdf"))
+    high = float(np.quantile(most, 1 - tail, method="inverted_cdf"))
+    beyond = min(int((least <= 0).sum()), int((most >= 0).sum()))
+    p = min(2 * (1 + beyond) / (1 + drawn.size), 1.0)
+    return Paired(len(both), apart, low, high, max(p, 2.0 ** (1 - len(both))))
 
 
 def thresholds(runs: pd.DataFrame, by: Sequence[str], axis: str, outcome: str, level: float) -> pd.DataFrame:
@@ -153,57 +182,6 @@ def _near(found: Crossing, low: float, high: float) -> bool:
     return found.verdict == "reached" and low < found.high and high > found.low
 
 
-def _table(runs: pd.DataFrame, axis: str, outcome: str) -> tuple[F8, F8]:
-    """Values of the axis and a table of seeds by them; a seed that a setting lacks is nan there."""
-    table = runs.pivot(index="seed", columns=axis, values=outcome).sort_index().sort_index(axis=1).astype(np.float64)
-    if table.shape[1] < 2:
-        raise StatisticsError(f"{axis}: {table.shape[1]} settings, a crossing needs two, add values of the axis")
-    empty = table.columns[table.isna().all()]
-    if len(empty):
-        raise StatisticsError(f"{axis}: no run at {empty[0]:g} has {outcome}, every setting needs one, make them")
-    return table.columns.to_numpy(np.float64), table.to_numpy()
-
-
-def isotonic(means: F8, weights: F8) -> F8:
-    """Rising least-squares fits of many curves at once, by the min-max formula (Barlow et al. 1972, section 1.4).
-
-    scipy's ``isotonic_regression`` makes the same of one curve; thousands of resamples take it minutes.
-
-    Args:
-        means: (..., settings).
-        weights: positive, of the same shape.
-    """
-    start = np.zeros((*means.shape[:-1], 1))
-    summed = np.concatenate([start, np.cumsum(means * weights, axis=-1)], axis=-1)
-    counted = np.concatenate([start, np.cumsum(weights, axis=-1)], axis=-1)
-    size = means.shape[-1]
-    apart = np.triu(np.ones((size, size), dtype=bool))  # from a setting to one not before it
-    over = counted[..., None, 1:] - counted[..., :-1, None]
-    average = np.where(apart, (summed[..., None, 1:] - summed[..., :-1, None]) / np.where(apart, over, 1.0), np.inf)
-    least = np.minimum.accumulate(average[..., ::-1], axis=-1)[..., ::-1]
-    return np.asarray(np.round(np.where(apart, least, -np.inf).max(axis=-2), 12))
-
-
-def _misfit(means: F8, weights: F8) -> F8:
-    """Weighted squares between means and their rising fit (...)."""
-    return np.asarray((weights * (means - isotonic(means, weights)) ** 2).sum(axis=-1))
-
-
-def _crossed(at: F8, fits: F8, level: float) -> F8:
-    """Where rising fits reach the level (...), between settings on a line; infinite on the side where it lies beyond.
-
-    The middle of a stretch on the level.
-    """
-    last = len(at) - 1
-    first, final = (fits >= level).argmax(axis=-1), last - (fits <= level)[..., ::-1].argmax(axis=-1)
-    low, high = np.minimum(first, final), np.maximum(first, final)  # the settings around, or the ends of the stretch
-    rise = np.take_along_axis(fits, np.stack([low, high], axis=-1), axis=-1)
-    step = np.where(rise[..., 1] > rise[..., 0], rise[..., 1] - rise[..., 0], 1.0)
-    share = np.where(rise[..., 1] > rise[..., 0], (level - rise[..., 0]) / step, 0.5)
-    found = np.round(at[low] + share * (at[high] - at[low]), 10)
-    return np.where((fits > level).all(axis=-1), -np.inf, np.where((fits < level).all(axis=-1), np.inf, found))
-
-
 def _beside(at: F8, crossed: float) -> tuple[float, float]:
     """The settings on either side of a crossing, itself where there is none."""
     if not math.isfinite(crossed):
@@ -230,23 +208,12 @@ def _crossings(at: F8, means: F8, level: float) -> list[float]:
     return found
 
 
-def _drawn(table: F8, root: int) -> tuple[F8, F8]:
-    """Means and counts of resamples of seeds (resamples, settings).
-
-    A resample without any run of a setting has the mean of all its runs there, at next to no weight.
-    """
-    rows = np.random.default_rng(root).integers(len(table), size=(RESAMPLES, len(table)))
-    times = np.stack([np.bincount(each, minlength=len(table)) for each in rows]).astype(np.float64)
-    known = ~np.isnan(table)
-    counts = times @ known
-    means = times @ np.nan_to_num(table) / np.maximum(counts, 1)
-    return np.where(counts > 0, means, np.nanmean(table, axis=0)), np.maximum(counts, 1e-9)
-
-
-def _monotone(table: F8, means: F8, weights: F8) -> float:
-    """p-value of the outcome being one that rises only."""
-    apart = float(_misfit(means, weights))
-    if apart <= 1e-12 * float((weights * means**2).sum() + 1):
+def _monotone(read: Reading) -> float:
+    """p-value of the outcome being one that only rises, or only falls."""
+    means = read.way * read.means
+    apart = float(misfit(means, read.weights))
+    if apart <= 1e-12 * float((read.weights * means**2).sum() + 1):
         return 1.0
-    beyond = int((_misfit(*_drawn(table - means, 1)) >= apart).sum())
-    return (1 + beyond) / (1 + RESAMPLES)
+    resamples = resampled(read.way * read.table - means, 1)
+    beyond = int((misfit(*resamples) >= apart).sum())
+    return (1 + beyond) / (1 + len(resamples[0]))
