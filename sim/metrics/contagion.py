@@ -24,6 +24,9 @@ CANCELLED, UNEXPLAINED = "cancelled", "unexplained"
 ROOTS = (*(kind for kind in KINDS if kind not in (OWN, CLOSE_OUT)), CANCELLED, UNEXPLAINED)
 """Where chains begin, in the order of columns."""
 
+SORTS = tuple(sorted({*KINDS, *ROOTS}))
+"""Kinds of harm in the order in which an action's are summed."""
+
 DUST = 1e-12
 """Shares below it are what rounding left."""
 
@@ -71,45 +74,42 @@ def contagion(frames: Mapping[str, pd.DataFrame]) -> Contagion:
     actions = _actions(closeouts)
     moves, moved = _moves(closeouts, actions)
     harm = _harm(frames["causes"], actions, moves)
-    shape, count = (len(actions), len(moves)), len(actions)
-    by = {name: part for name, part in harm.groupby("by", sort=False)}
-    nothing = harm.iloc[:0]
-    pushed = _matrix(by.get(CLOSE_OUT, nothing), shape)
+    count = len(actions)
+    pushed, own = harm.matrix(CLOSE_OUT, (count, len(moves))), harm.matrix(OWN, (count, count))
     roots = np.zeros((count, len(ROOTS)))
     orders = 1.0 - moved.sum(axis=1)
     roots[:, ROOTS.index(CANCELLED)] = pushed @ np.where(orders > DUST, orders, 0.0)
     for place, kind in enumerate(ROOTS):
-        part = by.get(kind, nothing)
-        roots[part["row"].to_numpy(np.int64), place] += part["share"].to_numpy()
-    return Contagion(actions, moves, roots, pushed, moved, _matrix(by.get(OWN, nothing), (count, count)))
+        rows, share = harm.of(kind)
+        roots[rows, place] += share
+    return Contagion(actions, moves, roots, pushed, moved, own)
 
 
 def _actions(closeouts: pd.DataFrame) -> pd.DataFrame:
     """Actions that filled something, in the order of the run."""
     filled = closeouts[closeouts["filled"] > 0].sort_values(["action", "id"], kind="stable")
-    grouped = filled.groupby("action", sort=True)
-    first = grouped[["step", "round", "venue", "pool", "owner", "population", "equity", "maintenance"]].first()
-    return first.assign(notional=grouped["notional"].sum().astype(np.float64)).reset_index()
+    first = ["action", "step", "round", "venue", "pool", "owner", "population", "equity", "maintenance"]
+    notional = filled.groupby("action", sort=True)["notional"].sum().to_numpy(np.float64)
+    return filled[first].drop_duplicates("action", ignore_index=True).assign(notional=notional)
 
 
 def _rows(keys: pd.DataFrame, table: pd.DataFrame, columns: list[str]) -> I8:
     """The row of ``table`` that each row of ``keys`` names by its columns; NOBODY where there is none."""
-    if len(columns) == 1:
-        known = pd.Index(table[columns[0]].to_numpy(np.int64))
-        return known.get_indexer(keys[columns[0]].to_numpy(np.int64)).astype(np.int64)  # -1 is NOBODY
-    numbered = table[columns].assign(place=np.arange(len(table)))
-    found = keys[columns].merge(numbered, on=columns, how="left")["place"]
-    return found.fillna(NOBODY).to_numpy(np.int64)
+    code: I8 = np.zeros(len(table) + len(keys), dtype=np.int64)
+    for name in columns:
+        place, known = pd.factorize(np.concatenate([table[name].to_numpy(), keys[name].to_numpy()]))
+        code = code * len(known) + place
+    return pd.Index(code[: len(table)]).get_indexer(pd.Index(code[len(table) :])).astype(np.int64)  # -1 is NOBODY
 
 
 def _moves(closeouts: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, sparse.csr_array]:
     """What each round did to each mark, and whose doing it was: those who carried the mark the way it went."""
-    change = (closeouts["mark_after"] - closeouts["mark_before"]).to_numpy(np.float64)
-    told = closeouts[EVENT].assign(change=change, row=_rows(closeouts, actions, ["action"]))
-    told = told[change != 0]
+    told = closeouts[EVENT].assign(change=(closeouts["mark_after"] - closeouts["mark_before"]).to_numpy(np.float64))
+    told = told.assign(row=_rows(closeouts, actions, ["action"]))[told["change"] != 0]
     grouped = told.groupby(EVENT, sort=True, observed=True)
     moves = grouped["change"].sum().rename("move").reset_index()
-    number, net = grouped.ngroup().to_numpy(), grouped["change"].transform("sum").to_numpy()
+    number = grouped.ngroup().to_numpy()
+    net = moves["move"].to_numpy()[number]
     along = np.maximum(told["change"].to_numpy() * np.sign(net), 0.0)
     total = np.zeros(len(moves))
     np.add.at(total, number, along)
@@ -121,30 +121,45 @@ def _moves(closeouts: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame
     return moves, sparse.csr_array((share, place), shape=(len(moves), len(actions)))
 
 
-def _harm(causes: pd.DataFrame, actions: pd.DataFrame, moves: pd.DataFrame) -> pd.DataFrame:
-    """Rows of action, author's kind, author's row and share; the shares of an action sum to one."""
+class _Harm(NamedTuple):
+    """Who did what share of the harm to whom; the shares of an action sum to one."""
+
+    row: I8  # of the action
+    kind: I8  # place in SORTS
+    author: I8  # row of a move or of an action, NOBODY of a root
+    share: F8
+
+    def of(self, kind: str) -> tuple[I8, F8]:
+        """Rows and shares of one kind."""
+        here = self.kind == SORTS.index(kind)
+        return self.row[here], self.share[here]
+
+    def matrix(self, kind: str, shape: tuple[int, int]) -> sparse.csr_array:
+        """Shares of one kind, action by author."""
+        row, share = self.of(kind)
+        return sparse.csr_array((share, (row, self.author[self.kind == SORTS.index(kind)])), shape=shape)
+
+
+def _harm(causes: pd.DataFrame, actions: pd.DataFrame, moves: pd.DataFrame) -> _Harm:
+    """Causes of one kind and author netted, those that helped left out."""
     row = _rows(causes, actions, ["action"])
     if (row == NOBODY).any():
         stray = causes["action"].to_numpy()[np.argmax(row == NOBODY)]
         raise DataError(f"causes: action {stray} closed out nothing in closeouts; give two frames of the same run")
-    kind, author = causes["kind"].to_numpy(object).copy(), np.full(len(causes), NOBODY)
-    traded, own = kind == CLOSE_OUT, kind == OWN
+    kind, author = pd.Index(SORTS).get_indexer(pd.Index(causes["kind"])), np.full(len(causes), NOBODY)
+    if (kind == NOBODY).any():
+        unknown = causes["kind"].to_numpy()[np.argmax(kind == NOBODY)]
+        raise DataError(f"causes: kind {unknown!r} is not one of {', '.join(KINDS)}; use the version that wrote it")
+    traded, own = kind == SORTS.index(CLOSE_OUT), kind == SORTS.index(OWN)
     author[traded] = _rows(causes[traded], moves, EVENT)
-    whose = actions[["pool", "owner"]].iloc[row[own]].set_index(causes.index[own])
-    author[own] = _rows(pd.concat([causes.loc[own, ["step", "round"]], whose], axis=1), actions, PLACE)
-    kind[(traded | own) & (author == NOBODY)] = CANCELLED
-    unknown = sorted(set(kind) - {*ROOTS, OWN, CLOSE_OUT})
-    if unknown:
-        raise DataError(f"causes: kind {unknown[0]!r} is not one of {', '.join(KINDS)}; use the version that wrote it")
-    table = pd.DataFrame({"row": row, "by": kind, "author": author, "amount": causes["amount"].to_numpy(np.float64)})
-    net = table.groupby(["row", "by", "author"], as_index=False)["amount"].sum()
+    whose = {name: actions[name].to_numpy()[row[own]] for name in ("pool", "owner")}
+    author[own] = _rows(causes[own].assign(**whose), actions, PLACE)
+    kind[(traded | own) & (author == NOBODY)] = SORTS.index(CANCELLED)
+    table = pd.DataFrame({"row": row, "kind": kind, "author": author, "amount": causes["amount"].to_numpy(np.float64)})
+    net = table.groupby(["row", "kind", "author"], as_index=False)["amount"].sum()
     worse = net[net["amount"] < 0]
     spared = np.setdiff1d(np.arange(len(actions)), worse["row"])
-    blank = pd.DataFrame({"row": spared, "by": UNEXPLAINED, "author": NOBODY, "amount": -1.0})
-    worse = pd.concat([worse, blank], ignore_index=True) if len(blank) else worse
-    return worse.assign(share=worse["amount"] / worse.groupby("row")["amount"].transform("sum"))
-
-
-def _matrix(part: pd.DataFrame, shape: tuple[int, int]) -> sparse.csr_array:
-    place = (part["row"].to_numpy(np.int64), part["author"].to_numpy(np.int64))
-    return sparse.csr_array((part["share"].to_numpy(np.float64), place), shape=shape)
+    blank = {"row": spared, "kind": SORTS.index(UNEXPLAINED), "author": NOBODY, "amount": -1.0}
+    worse = pd.concat([worse, pd.DataFrame(blank)], ignore_index=True) if spared.size else worse
+    row, kind, author = (worse[name].to_numpy(np.int64) for name in ("row", "kind", "author"))
+    return _Harm(row, kind, author, (worse["amount"] / worse.groupby("row")["amount"].transform("sum")).to_numpy())

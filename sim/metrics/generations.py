@@ -182,27 +182,24 @@ def cascades(links: Contagion, least: float = LEAST) -> pd.DataFrame:
     branching (1 less roots' share), endogenous (share of its notional that close-outs brought about), requirement
     (share of it that the margin model itself began), origin (the kind that began most of it).
     """
-    inner, number = 1.0 - links.roots.sum(axis=1), members(links, least)
-    weight = links.actions["notional"].to_numpy(np.float64)
-    columns = {"cascade": number, "depth": depth(links), "inner": inner, "within": inner * weight}
-    columns["asked"] = links.roots[:, ROOTS.index("requirement")] * weight
-    for name, keys in (("account", ["pool", "owner"]), ("at", ["step", "round"])):
-        columns[name] = links.actions.groupby(keys, sort=False).ngroup().to_numpy()
-    table = pd.concat([links.actions[["notional", "step"]], pd.DataFrame(columns)], axis=1)
-    grouped = table.groupby("cascade")
-    found = pd.DataFrame(
-        {
-            "actions": grouped.size(),
-            "accounts": grouped["account"].nunique(),
-            "notional": grouped["notional"].sum(),
-            "first": grouped["step"].min(),
-            "last": grouped["step"].max(),
-            "rounds": grouped["at"].nunique(),
-            "depth": grouped["depth"].max(),
-            "branching": grouped["inner"].mean(),
-        }
-    )
+    number, weight = members(links, least), links.actions["notional"].to_numpy(np.float64)
+    begun = np.array([per_cascade(share * weight, number) for share in links.roots.T]).reshape(len(ROOTS), -1)
+    inner = 1.0 - links.roots.sum(axis=1)
+    columns = {"step": links.actions["step"], "depth": depth(links), "inner": inner, "within": inner * weight}
+    grouped = pd.DataFrame(columns).groupby(number)
+    found = pd.DataFrame({"actions": grouped.size()})
+    found["accounts"] = _distinct(links, ["pool", "owner"], number)
+    found["notional"] = per_cascade(weight, number)
+    found["first"], found["last"] = grouped["step"].min(), grouped["step"].max()
+    found["rounds"] = _distinct(links, ["step", "round"], number)
+    found["depth"], found["branching"] = grouped["depth"].max(), grouped["inner"].mean()
     found["endogenous"] = grouped["within"].sum() / found["notional"]
-    found["requirement"] = grouped["asked"].sum() / found["notional"]
-    kinds = pd.DataFrame(links.roots * weight[:, None], columns=list(ROOTS)).groupby(number).sum()
-    return found.assign(origin=kinds.idxmax(axis=1)).reset_index(names="cascade")
+    found["requirement"] = begun[ROOTS.index("requirement")] / found["notional"]
+    found["origin"] = np.array(ROOTS)[begun.argmax(axis=0)]
+    return found.reset_index(names="cascade")
+
+
+def _distinct(links: Contagion, names: list[str], cascade: I8) -> I8:
+    """How many different rows of some columns of actions each cascade has, (C,)."""
+    unlike = links.actions[names].assign(cascade=cascade).drop_duplicates()
+    return np.bincount(unlike["cascade"].to_numpy() - 1)
