@@ -305,7 +305,7 @@ def test_a_cap_is_held_against_the_published_one(tmp_path: Path) -> None:
     assert table.loc["volume", "mean"] == pytest.approx(-0.1)
     told = leverage_cap.report(caps(-0.1))
     assert "the published sign, another size" in told
-    assert "spread 0%, as published" in told
+    assert "spread 0%, no change shown, and none was published" in told
     assert "against the published sign" in leverage_cap.report(caps(+0.1))
     leverage_cap.figures(caps(-0.1), tmp_path)
     assert (tmp_path / "leverage_cap.pdf").is_file()

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from experiments.markdown import cell
-from experiments.statistics import Estimate, difference, mean, probability, steps_along, summarise
+from experiments.statistics import Estimate, clustered, difference, mean, probability, steps_along, summarise
 
 
 def test_wilson_on_the_published_example() -> None:
@@ -25,6 +26,14 @@ def test_the_bootstrap_covers_at_its_level() -> None:
     draws = np.random.default_rng(1).exponential(size=(300, 20))
     covered = np.mean([found.low <= 1 <= found.high for found in map(mean, draws)])
     assert 0.88 <= covered <= 0.98
+
+
+def test_the_jackknife_of_a_mean_is_students_interval() -> None:
+    values = np.random.default_rng(5).normal(size=7)
+    without = np.array([np.delete(values, k).mean() for k in range(7)])
+    found = stats.ttest_1samp(values, 0).confidence_interval(0.99)
+    assert clustered(values.mean(), without, 0.99)[1:] == pytest.approx((values.mean(), found.low, found.high))
+    assert math.isnan(clustered(1.0, np.array([1.0])).low), "one cluster has no interval"
 
 
 def test_the_bootstrap_is_the_same_each_time() -> None:

@@ -58,16 +58,29 @@ def readings(seed: int, good: bool) -> pd.DataFrame:
 
 
 def test_an_indicator_that_knows_is_found_and_told(tmp_path) -> None:
-    runs = pd.concat([readings(seed, True) for seed in range(4)], ignore_index=True)
+    runs = pd.concat([readings(seed, True) for seed in range(12)], ignore_index=True)
     table = early_warning.tables(runs)["indicators"].set_index("indicator")
     assert table.loc["r_1", ["area", "within", "warned"]].tolist() == [1, 1, 1]
     assert table.loc["r_1", "lead"] == pytest.approx(55)
     assert table.loc["spread", "area"] < 0.7
     report = early_warning.report(runs)
-    assert report.startswith("- R(1%) tells best which readings a cascade follows within an hour: area 1.00")
-    assert "before 100% of 4 cascades, for 55 minutes in the median" in report
+    assert report.startswith("- For a cascade within the hour the largest area is that of R(1%), 1 over all markets.")
+    assert "before 100% (100 to 100) of 12 cascades, for 55 minutes in the median" in report
     early_warning.figures(runs, tmp_path)
     assert {path.name for path in tmp_path.glob("*.pdf")} == {"early_warning.pdf", "phase_diagram.pdf"}
+
+
+def test_markets_that_share_their_draws_are_no_evidence_of_their_own() -> None:
+    """The same days in twelve markets tell no more than in one; other days do."""
+    once = pd.concat([readings(seed, False) for seed in range(4)], ignore_index=True)
+    copies = pd.concat([once.assign(cap=float(cap)) for cap in range(12)], ignore_index=True)
+    others = pd.concat([readings(seed, False) for seed in range(24)], ignore_index=True)
+    width = {}
+    for name, runs in (("once", once), ("copies", copies), ("others", others)):
+        table = early_warning.tables(runs)["indicators"].set_index("indicator")
+        width[name] = table["area_high"] - table["area_low"]
+    pd.testing.assert_series_equal(width["once"], width["copies"])
+    assert (width["others"] < 0.7 * width["once"]).mean() > 0.7
 
 
 def test_a_study_without_cascades_says_so() -> None:

@@ -6,8 +6,8 @@ One file a question; what studies call stands here by name.
 from experiments.statistics.crossings import Crossing, refined, shift, threshold, thresholds
 from experiments.statistics.families import holm
 from experiments.statistics.frontiers import frontier, on_frontier
-from experiments.statistics.intervals import LEVEL, Estimate, bca, difference, mean, probability
-from experiments.statistics.paired import Paired, against, pairs, steps_along, summarise
+from experiments.statistics.intervals import LEVEL, Estimate, bca, clustered, difference, mean, probability
+from experiments.statistics.paired import Paired, against, pairs, relative, steps_along, summarise
 from experiments.statistics.precision import Precision, achieved, further
 from experiments.statistics.screening import morris, problem, sobol
 from experiments.statistics.sharing import decompose, shapley
@@ -23,6 +23,7 @@ __all__ = [
     "achieved",
     "against",
     "bca",
+    "clustered",
     "decompose",
     "difference",
     "frontier",
@@ -36,6 +37,7 @@ __all__ = [
     "problem",
     "quantile",
     "refined",
+    "relative",
     "shapley",
     "shift",
     "shortfall",

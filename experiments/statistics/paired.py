@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.statistics.intervals import LEVEL, RESAMPLES, Estimate, mean, probability
+from experiments.statistics.intervals import LEVEL, RESAMPLES, Estimate, bca, mean, probability
 from sim.types import B1, F8
 
 
@@ -133,6 +133,25 @@ def pairs(values: F8 | B1, reference: F8 | B1, level: float = LEVEL) -> Paired:
         return _shares(np.asarray(values, dtype=np.bool_), np.asarray(reference, dtype=np.bool_), level)
     apart = np.asarray(values, dtype=np.float64) - reference
     return Paired(*mean(apart, level), _flipped(apart[~np.isnan(apart)].tobytes()))
+
+
+def relative(values: F8, reference: F8) -> Estimate:
+    """How much the mean of one setting exceeds that of another, as a share of the latter: BCa bootstrap of pairs.
+
+    The reference is as uncertain as the difference, and is drawn with it. nan where it is nil.
+
+    Args:
+        values: of the setting (pairs).
+        reference: of the reference in the same order (pairs).
+    """
+    if not reference.size or not reference.mean():
+        return Estimate(values.size, math.nan, math.nan, math.nan)
+
+    def share(drawn: F8, axis: int) -> F8:
+        rows = drawn.astype(np.int64)
+        return np.asarray(values[rows].mean(axis=axis) / reference[rows].mean(axis=axis) - 1)
+
+    return bca(np.arange(values.size, dtype=np.float64), share)
 
 
 @lru_cache(maxsize=2**14)

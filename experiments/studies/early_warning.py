@@ -9,19 +9,20 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import norm
+from scipy.stats import t
 
 from experiments.config import RunConfig
 from experiments.figures_style import COLOURS, LINES, PAGE, save, style
 from experiments.markdown import cell, header, row
-from experiments.statistics import Estimate
+from experiments.statistics import LEVEL, Estimate, clustered
+from experiments.studies.rules import joined
 from experiments.studies.shocks import perpetual
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import contagion
 from sim.metrics.criticality import excitation, feedback, rounds
 from sim.metrics.generations import cascades
 from sim.metrics.warning import area, leads, roc, threshold
-from sim.types import F8
+from sim.types import B1, I8
 
 AHEAD, BEHIND = 3600.0, 21_600.0
 """Seconds that a warning is for, and that past close-outs are remembered."""
@@ -52,10 +53,14 @@ INDICATORS = {
 SHOWN = ("r_1", "r_2", "r_5", "at_risk", "thin", "volatility", "hawkes")
 """Those of the figure."""
 
-RESAMPLES = 199
+Judged = dict[str, dict[str, float]]
+"""By indicator: area, within, threshold, false, events, warned, lead (minutes)."""
 
-WIDER = float(norm.isf(0.025 / len(INDICATORS)) / norm.isf(0.025))
-"""By how much the interval of the best of all indicators is wider than that of one named before (Bonferroni)."""
+EDGES = (0.25, 0.5, 1, 2, 4)
+"""Values of R(2%) whose contours are drawn, heavier for larger ones."""
+
+SURE = 1 - (1 - LEVEL) / len(INDICATORS)
+"""Level of the intervals by which one of all indicators is called the best (Bonferroni)."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
@@ -119,43 +124,61 @@ def _markets(runs: pd.DataFrame) -> "np.ndarray[Any, np.dtype[np.int64]]":
     return runs.groupby(["capital", "cap", "seed"], sort=False).ngroup().to_numpy().astype(np.int64)
 
 
-def _areas(scores: F8, events: "np.ndarray[Any, Any]", market: "np.ndarray[Any, Any]") -> tuple[Estimate, Estimate]:
-    """Area over all readings, and the mean of areas within a run; intervals resample runs."""
-    rows = [np.flatnonzero(market == each) for each in np.unique(market)]
-    within = np.array([area(scores[each], events[each]) for each in rows])
-    draws, pooled, inner = np.random.default_rng(0), [], []
-    for _ in range(RESAMPLES):
-        drawn = draws.integers(0, len(rows), len(rows))
-        taken = np.concatenate([rows[each] for each in drawn])
-        pooled.append(area(scores[taken], events[taken]))
-        inner.append(np.nanmean(within[drawn]) if np.isfinite(within[drawn]).any() else np.nan)
-    made = ((len(rows), area(scores, events), pooled), (int(np.isfinite(within).sum()), _mean(within), inner))
-    one, two = (Estimate(n, value, *np.nanpercentile(each, [2.5, 97.5])) for n, value, each in made)
-    return one, two
+def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """``indicators``: area over all readings and within runs, what 10% false alarms catch and when; ``markets``.
+
+    Markets of one seed share the index and its jumps (RNG-1): intervals are of seeds, each left out in turn.
+    ``behind``: by how much an indicator's area falls short of the largest, at the level of all comparisons together.
+    """
+    seeds = np.unique(runs["seed"])
+    whole = _judged(runs)
+    without = [_judged(runs[runs["seed"] != seed]) for seed in seeds] if seeds.size > 1 else []
+    rows = [{"indicator": name, **_told(whole[name], [each[name] for each in without])} for name in INDICATORS]
+    return {"indicators": pd.DataFrame(rows), "behind": _behind(whole, without), "markets": _settings(runs)}
 
 
-def _mean(values: F8) -> float:
+def _judged(runs: pd.DataFrame) -> Judged:
+    events, market = event(runs), _markets(runs)
+    return {name: _one(runs, name, events, market) for name in INDICATORS}
+
+
+def _one(runs: pd.DataFrame, name: str, events: B1, market: I8) -> dict[str, float]:
+    values = runs[name].to_numpy(np.float64)
+    level = threshold(values, events, FALSE)
+    told = [lead for _, group in runs.groupby(market) for lead in _leads(group, name, level)]
+    warned = [lead.seconds / 60 for lead in told if lead.warned]
+    return {
+        "area": area(values, events),
+        "within": _mean([area(values[market == each], events[market == each]) for each in np.unique(market)]),
+        "threshold": level,
+        "false": float((values >= level)[~events].mean()),
+        "events": len(told),
+        "warned": len(warned) / len(told) if told else np.nan,
+        "lead": float(np.median(warned)) if warned else np.nan,
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """``indicators``: area over all readings and within runs, what 10% false alarms catch and when; ``markets``."""
-    events, market = event(runs), _markets(runs)
+def _told(whole: Mapping[str, float], without: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """An indicator's row, intervals beside the figures that have them."""
+    row = {"seeds": len(without) or 1} | dict(whole)
+    for name in ("area", "within", "warned"):
+        found = clustered(row[name], np.array([each[name] for each in without]))
+        row |= {f"{name}_low": max(found.low, 0.0), f"{name}_high": min(found.high, 1.0)}
+    return row
+
+
+def _behind(whole: Judged, without: Sequence[Judged]) -> pd.DataFrame:
+    """Area of the best indicator less that of each other, over all readings."""
+    best = max(INDICATORS, key=lambda name: np.nan_to_num(whole[name]["area"], nan=-1.0))
     rows = []
-    for name in INDICATORS:
-        values = runs[name].to_numpy(np.float64)
-        pooled, within = _areas(values, events, market) if events.any() else (Estimate(0, *[np.nan] * 3),) * 2
-        level = threshold(values, events, FALSE)
-        told = [lead for _, group in runs.groupby(market) for lead in _leads(group, name, level)]
-        warned = [lead.seconds / 60 for lead in told if lead.warned]
-        rows.append(
-            {"indicator": name, "area": pooled.mean, "low": pooled.low, "high": pooled.high, "within": within.mean}
-            | {"within_low": within.low, "within_high": within.high, "runs": within.n, "threshold": level}
-            | {"false": float((values >= level)[~events].mean()), "events": len(told)}
-            | {"warned": len(warned) / len(told) if told else np.nan}
-            | {"lead": float(np.median(warned)) if warned else np.nan}
-        )
-    return {"indicators": pd.DataFrame(rows), "markets": _settings(runs)}
+    for name in (each for each in INDICATORS if each != best):
+        apart, *left_out = (each[best]["area"] - each[name]["area"] for each in (whole, *without))
+        rows.append((best, name, *clustered(apart, np.array(left_out), SURE)))
+    return pd.DataFrame(rows, columns=["indicator", "versus", *Estimate._fields])
 
 
 def _leads(group: pd.DataFrame, name: str, level: float) -> list[Any]:
@@ -168,57 +191,75 @@ def _settings(runs: pd.DataFrame) -> pd.DataFrame:
     """What the market is like at each setting: median R, share of readings that an event follows, largest cascade."""
     marked = runs.assign(event=event(runs))
     grouped = marked.groupby(["capital", "cap"])
-    told = grouped.agg(r_1=("r_1", "mean"), r_2=("r_2", "median"), before=("event", "mean"), largest=("size", "max"))
+    told = grouped.agg(r_1=("r_1", "median"), r_2=("r_2", "median"), before=("event", "mean"), largest=("size", "max"))
     return told.reset_index()
 
 
 def report(runs: pd.DataFrame) -> str:
     """Three sentences, or that there was nothing to warn of, and the table of indicators."""
-    found = tables(runs)["indicators"].to_dict("records")
-    lines = [*(f"- {sentence}" for sentence in _findings(found)), ""]
+    made = tables(runs)
+    found = made["indicators"].to_dict("records")
+    lines = [*(f"- {sentence}" for sentence in _findings(found, made["behind"])), ""]
     lines += header(["", "area, all markets", "area within a market", "warned of, %", "lead, minutes (median)"])
     for each in found:
-        whole = Estimate(1, each["area"], each["low"], each["high"])
-        inner = Estimate(1, each["within"], each["within_low"], each["within_high"])
         lead = f"{each['lead']:.0f}" if each["warned"] else "none"
-        told = [cell(whole), cell(inner), f"{100 * each['warned']:.0f}", lead]
-        lines.append(row([INDICATORS[str(each["indicator"])], *told]))
+        told = [cell(_estimate(each, "area")), cell(_estimate(each, "within")), cell(_estimate(each, "warned", 100))]
+        lines.append(row([INDICATORS[str(each["indicator"])], *told, lead]))
     return "\n".join(lines)
 
 
-def _findings(found: Sequence[Mapping[Any, Any]]) -> list[str]:
-    """Which indicator is best over all markets, which in time, and what it would have meant to heed one."""
+def _estimate(each: Mapping[Any, Any], name: str, factor: float = 1) -> Estimate:
+    ends = (each[name], each[f"{name}_low"], each[f"{name}_high"])
+    return Estimate(int(each["seeds"]), *ends).times(factor)
+
+
+def _findings(found: Sequence[Mapping[Any, Any]], apart: pd.DataFrame) -> list[str]:
+    """Which indicator is best over all markets and which are not told apart from it; within one; what to heed meant."""
     if not found[0]["events"]:
         return ["No cascade of the size asked for followed any reading: nothing can be said of warnings."]
     best, inside = (max(found, key=lambda each: np.nan_to_num(each[name], nan=-1.0)) for name in ("area", "within"))
     (past,) = (each for each in found if each["indicator"] == "hawkes")
-    name, area_of = INDICATORS[best["indicator"]], f"{best['area']:.2f} ({best['low']:.2f} to {best['high']:.2f})"
-    spread = f"{inside['within']:.2f} ({inside['within_low']:.2f} to {inside['within_high']:.2f})"
-    chance = inside["within"] - WIDER * (inside["within"] - inside["within_low"])
-    verdict = "better than chance" if chance > 0.5 else "not shown to be better than chance"
-    early = f"{best['warned']:.0%} of {best['events']} cascades, for {best['lead']:.0f} minutes in the median"
+    name, early = INDICATORS[best["indicator"]], _estimate(best, "warned", 100)
+    alike = [INDICATORS[str(each)] for each in apart.loc[~(apart["low"] > 0), "versus"]]
+    beside = f"; that it is better than {joined(alike)} is not shown" if alike else ""
+    share = f"{early.mean:.0f}%" + (f" ({early.low:.0f} to {early.high:.0f})" if early.n > 1 else "")
+    heard = f"before {share} of {best['events']:.0f} cascades, for {best['lead']:.0f} minutes in the median"
     return [
-        f"{name} tells best which readings a cascade follows within an hour: area {area_of} over all markets.",
-        f"Within a market, where only time tells, the best is {INDICATORS[inside['indicator']]}, {spread}: {verdict}.",
-        f"At {FALSE:.0%} false alarms {name} stood before {early}; the Hawkes ratio before {past['warned']:.0%}.",
+        f"For a cascade within the hour the largest area is that of {name}, {cell(_estimate(best, 'area'))} over all "
+        f"markets{beside}.",
+        f"Within a market, where only time tells, the largest area is that of {INDICATORS[inside['indicator']]}, "
+        f"{cell(_estimate(inside, 'within'))}: {_chance(inside)}.",
+        f"At {FALSE:.0%} false alarms {name} stood {heard}; the Hawkes ratio before {past['warned']:.0%}.",
     ]
+
+
+def _chance(inside: Mapping[Any, Any]) -> str:
+    """Whether the best of all indicators is better than a coin, its interval widened as for the best of so many."""
+    n = int(inside["seeds"])
+    if n < 2:
+        return "one seed, too few for an interval"
+    wider = float(t.isf((1 - SURE) / 2, n - 1) / t.isf((1 - LEVEL) / 2, n - 1))
+    low = inside["within"] - wider * (inside["within"] - inside["within_low"])
+    return "better than chance" if low > 0.5 else "not shown to be better than chance"
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``early_warning``: ROC curves. ``phase_diagram``: how often cascades follow, with contours of R."""
     events = event(runs)
+    areas = {each["indicator"]: each for each in tables(runs)["indicators"].to_dict("records")}
     curves = pd.concat([roc(runs[name].to_numpy(), events).assign(indicator=name) for name in SHOWN])
     with style():
         figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
         axes = figure.subplots()
         for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
-            told = f"{INDICATORS[str(name)]}: {area(runs[name].to_numpy(), events):.2f}"
+            told = f"{INDICATORS[str(name)]}: {cell(_estimate(areas[name], 'area'))}"
             look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINES[place % len(LINES)], "linewidth": 1.1}
             axes.plot(curve["false"], curve["true"], label=told, **look)
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.7, linestyle="--", zorder=0)
         axes.set_xlabel("Share of quiet readings that alarm")
         axes.set_ylabel("Share of readings within an hour\nof a cascade that alarm")
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), title="Area under the curve")
+        title = "Area under the curve, 95% interval"
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), title=title)
         axes.set_aspect("equal")
         seaborn.despine(ax=axes)
         save(figure, folder / "early_warning", curves)
@@ -242,8 +283,12 @@ def _phase(axes: Axes, table: pd.DataFrame, name: str, figure: Figure) -> None:
     )
     figure.colorbar(cells, ax=axes, label="Readings that a cascade\nfollows within an hour (%)")
     if min(edge.shape) > 1:
-        lines = axes.contour(across, up, edge.to_numpy(), levels=[0.25, 0.5, 1, 2, 4], colors="0.15", linewidths=0.8)
-        axes.clabel(lines, fmt=lambda level: f"R(2%) = {level:g}", fontsize=7)
+        look: dict[str, Any] = {"levels": EDGES, "colors": "0.15", "linewidths": np.linspace(0.5, 1.7, len(EDGES))}
+        handles, _ = axes.contour(across, up, edge.to_numpy(), **look).legend_elements()
+        least, most = np.nanmin(edge.to_numpy(np.float64)), np.nanmax(edge.to_numpy(np.float64))
+        inside = [k for k, level in enumerate(EDGES) if least < level < most]
+        names = [f"R(2%) = {EDGES[k]:g}" for k in inside]
+        figure.legend([handles[k] for k in inside], names, loc="outside upper center", ncols=3, frameon=False)
     axes.set_xticks(across, [f"{each:g}" for each in colours.columns.to_numpy(np.float64) / 1000])
     axes.set_yticks(up, [f"{each:g}" for each in colours.index])
     axes.set_xlabel("Capital of each maker (thousand USD)")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from experiments.config import RunConfig
 from experiments.figures_style import PAGE, save, style
 from experiments.markdown import cell, header, row
-from experiments.statistics import Estimate, against, holm, mean, summarise
+from experiments.statistics import Estimate, against, holm, relative, summarise
 from experiments.studies.aftermath import aftermath, one_row
 from experiments.studies.caps import BY, grid
 from experiments.studies.rules import look, seeds, words
@@ -87,10 +87,8 @@ def published(runs: pd.DataFrame) -> pd.DataFrame:
     for elasticity in sorted(map(float, runs["elasticity"].unique())):
         here = runs[runs["elasticity"] == elasticity]
         for name, told in PUBLISHED.items():
-            table = here.pivot(index="seed", columns="cap", values=name)
-            base = float(table[FREE].mean())
-            apart = (table[CAPPED] - table[FREE]).to_numpy() / base if base else np.full(len(table), np.nan)
-            rows.append((elasticity, name, told, *mean(apart)))
+            table = here.pivot(index="seed", columns="cap", values=name)[[CAPPED, FREE]].dropna().astype(np.float64)
+            rows.append((elasticity, name, told, *relative(table[CAPPED].to_numpy(), table[FREE].to_numpy())))
     return pd.DataFrame(rows, columns=["elasticity", "measure", "published", *Estimate._fields])
 
 
@@ -131,13 +129,16 @@ def findings(runs: pd.DataFrame) -> list[str]:
 
 
 def _agrees(found: Estimate, told: float) -> str:
-    """A change held against the published one, in words."""
+    """A change held against the published one, in words; an interval that holds both nil and it decides nothing."""
     if np.isnan(found.low):
         return "nothing to compare"
-    if found.low <= told <= found.high:
-        return "as published" if found.sign or not told else "the interval holds nil and the published figure"
     if not found.sign:
-        return "no change shown where one was published"
+        if not told:
+            return "no change shown, and none was published"
+        held = found.low <= told <= found.high
+        return f"no change shown, {'nor that it is not the published one' if held else 'where one was published'}"
+    if found.low <= told <= found.high:
+        return "as published"
     if not told:
         return "a change where none was published"
     return "the published sign, another size" if found.sign == np.sign(told) else "against the published sign"
