@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.causes import CLOSE_OUT, Causes
-from sim.exchange.book import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
+from sim.exchange.matching import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
 from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Pool, Transfers
 from sim.venue import stamp
 

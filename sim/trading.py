@@ -9,7 +9,7 @@ import numpy as np
 from sim.causes import DEPOSIT, FUNDING, VOLUNTARY
 from sim.errors import ConfigError
 from sim.exchange.admission import Batch, admit
-from sim.exchange.book import INSTRUMENT, KIND
+from sim.exchange.matching import INSTRUMENT, KIND
 from sim.jit import kernel
 from sim.margin.calls import WIDTH
 from sim.rounding import balanced

@@ -15,7 +15,7 @@ from agents.population import populate
 from sim import trading
 from sim.causes import CLOSE_OUT, DEPOSIT, LOSS, VOLUNTARY
 from sim.config import MarketConfig
-from sim.exchange.book import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
+from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
 from sim.flows import Payments
 from sim.market import Market
 from sim.rounds import Executed

@@ -1,6 +1,7 @@
 """Limit order books of K instruments for N owners (BOOK-1): the compiled books as one object.
 
-`sim.exchange.matching` holds the kernels, `sim.exchange.plain_book.PlainBooks` the same rules in plain Python.
+`sim.exchange.matching` holds the kernels and names the columns of orders, fills and reports;
+`sim.exchange.plain_book.PlainBooks` has the same rules in plain Python.
 """
 
 from typing import NamedTuple
@@ -8,75 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.exchange import matching
-from sim.exchange.matching import (
-    BUYS,
-    CANCELLED,
-    CAUSE,
-    FILLED,
-    FILLED_LOTS,
-    INSTRUMENT,
-    KIND,
-    LAST_AFTER,
-    LOTS,
-    MAKER,
-    MID2_AFTER,
-    MID2_BEFORE,
-    OWNER,
-    PRICE,
-    QUANTITY,
-    REASON,
-    REFUSED_BAND,
-    REFUSED_POST,
-    REFUSED_REDUCE,
-    RESERVE,
-    RESERVED,
-    RESTED,
-    SELLS,
-    SLOT,
-    SLOTS,
-    STATUS,
-    TAKER,
-    TICKS,
-    TRADED,
-    UNKNOWN,
-)
+from sim.exchange.matching import INSTRUMENT, KIND, OWNER, SLOT, SLOTS
 from sim.jit import kernel
 from sim.types import I8, NOBODY, REDUCE_ONLY, Fills
-
-__all__ = [
-    "BUYS",
-    "CANCELLED",
-    "CAUSE",
-    "FILLED",
-    "FILLED_LOTS",
-    "INSTRUMENT",
-    "KIND",
-    "LAST_AFTER",
-    "LOTS",
-    "MAKER",
-    "MID2_AFTER",
-    "MID2_BEFORE",
-    "OWNER",
-    "PRICE",
-    "QUANTITY",
-    "REASON",
-    "REFUSED_BAND",
-    "REFUSED_POST",
-    "REFUSED_REDUCE",
-    "RESERVE",
-    "RESERVED",
-    "RESTED",
-    "SELLS",
-    "SLOT",
-    "SLOTS",
-    "STATUS",
-    "TAKER",
-    "TICKS",
-    "TRADED",
-    "UNKNOWN",
-    "Books",
-    "Matched",
-]
 
 
 class Matched(NamedTuple):

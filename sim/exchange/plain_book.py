@@ -6,7 +6,8 @@ from itertools import groupby
 
 import numpy as np
 
-from sim.exchange.book import (
+from sim.exchange.book import Matched
+from sim.exchange.matching import (
     BUYS,
     CANCELLED,
     FILLED,
@@ -17,7 +18,6 @@ from sim.exchange.book import (
     RESTED,
     SELLS,
     UNKNOWN,
-    Matched,
 )
 from sim.types import I8, IOC, MARKET, NOBODY, POST_ONLY, REDUCE_ONLY
 

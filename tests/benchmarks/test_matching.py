@@ -10,7 +10,8 @@ from time import process_time
 import numpy as np
 import pytest
 
-from sim.exchange.book import CAUSE, KIND, OWNER, PRICE, QUANTITY, RESERVE, SLOT, Books
+from sim.exchange.book import Books
+from sim.exchange.matching import CAUSE, KIND, OWNER, PRICE, QUANTITY, RESERVE, SLOT
 from sim.exchange.plain_book import PlainBooks
 from sim.types import I8, MARKET, NOBODY
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.exchange.book import (
+from sim.exchange.book import Books
+from sim.exchange.matching import (
     CANCELLED,
     FILLED,
     FILLED_LOTS,
@@ -21,7 +22,6 @@ from sim.exchange.book import (
     STATUS,
     TICKS,
     UNKNOWN,
-    Books,
 )
 from sim.exchange.plain_book import PlainBooks
 from sim.types import I8, IOC, LIMIT, MARKET, NOBODY, POST_ONLY, REDUCE_ONLY
