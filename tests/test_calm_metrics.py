@@ -37,7 +37,7 @@ def test_health_of_a_day_of_four_steps() -> None:
     assert found.volatility == pytest.approx(1.0)
     assert found.closed_out == pytest.approx(2 / 20)
     assert found.deleveraged == 2
-    assert found.bad_debt == 13
+    assert found.beyond_fund == 13
     assert found.basis == pytest.approx(0.1)
     assert found.spread == pytest.approx(np.median([2 / 100, 4 / 110, 4 / 100, 2 / 110]))
     assert found.depth_ratio == pytest.approx(5.5)
@@ -48,7 +48,7 @@ def test_health_of_a_day_of_four_steps() -> None:
 
 def test_what_came_before_does_not_count() -> None:
     found = health(frames(), "P", worth=1.0, since=3)
-    assert found.bad_debt == 4
+    assert found.beyond_fund == 4
     assert found.turnover == pytest.approx(25 / 20 / 0.5)
 
 

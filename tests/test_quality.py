@@ -42,6 +42,8 @@ def test_nothing_held_and_nothing_recorded_are_nan() -> None:
     assert np.isnan(found.spiral)
     with pytest.raises(DataError, match="populations: no such frame, quality needs it"):
         quality({"steps": made["steps"]}, "P", ("makers",))
+    with pytest.raises(DataError, match="'Q' has no step from 2 on, name a perpetual of the run"):
+        quality(made, "Q", ("makers",), since=2)
 
 
 def test_a_power_law_is_told_from_an_exponential() -> None:

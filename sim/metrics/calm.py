@@ -31,7 +31,7 @@ class Health(NamedTuple):
     volatility: float  # daily, of the mark over that of x
     closed_out: float  # lots a day over open interest
     deleveraged: float  # lots
-    bad_debt: float  # absorbed beyond the fund, minor units of the numeraire
+    beyond_fund: float  # what layers after the fund absorbed, bad debt included, minor units of the numeraire
     basis: float  # largest distance of the mark from the oracle, share
     spread: float  # median quoted, share of the mid
     depth_ratio: float  # median of depth within 1% over depth within 0.1% of the mark
@@ -57,7 +57,7 @@ def facts(prices: F8, dt: float) -> Facts:
 
 
 def returns_of(frames: Frames, instrument: str, since: int = 1) -> tuple[Facts, Facts]:
-    """Facts of an instrument's mark and, of its index without the market (x), from step ``since`` on."""
+    """Facts of an instrument's mark, and of its index without the market (x), from step ``since`` on."""
     steps, dt = _steps(frames, instrument, since)
     mark, exogenous = (facts(steps[name].to_numpy(), dt) for name in ("mark", "exogenous"))
     return mark, exogenous
@@ -81,7 +81,7 @@ def health(frames: Frames, instrument: str, worth: float, since: int = 1) -> Hea
         volatility=float(moved[0] / moved[1]),
         closed_out=float(steps["liquidated"].sum() / days / held),
         deleveraged=float(steps["adl"].sum()),
-        bad_debt=float(beyond["absorbed"].sum()),
+        beyond_fund=float(beyond["absorbed"].sum()),
         basis=float((steps["mark"] / steps["oracle"] - 1).abs().max()),
         spread=float(((steps["ask"] - steps["bid"]) / steps["mid"]).median()),
         depth_ratio=float((steps["depth"] / steps["depth_near"]).median()),

@@ -113,9 +113,8 @@ def _moves(closeouts: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame
     along = np.maximum(told["change"].to_numpy() * np.sign(net), 0.0)
     total = np.zeros(len(moves))
     np.add.at(total, number, along)
-    known = (told["row"].to_numpy() != NOBODY) & (
-        along > 0
-    )  # who traded nothing moved it by orders that were cancelled
+    # who traded nothing moved it by orders that were cancelled
+    known = (told["row"].to_numpy() != NOBODY) & (along > 0)
     share = along[known] / total[number[known]]
     place = (number[known], told["row"].to_numpy()[known])
     return moves, sparse.csr_array((share, place), shape=(len(moves), len(actions)))

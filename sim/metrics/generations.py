@@ -176,7 +176,7 @@ def through(links: Contagion, rows: I8) -> F8:
 
 
 def cascades(links: Contagion, least: float = LEAST) -> pd.DataFrame:
-    """One row per cascade, the largest first.
+    """One row per cascade, the largest first; ``least`` as in ``members``.
 
     Columns: cascade, actions, accounts, notional (minor units), first and last step, rounds (in which it acted), depth,
     branching (1 less roots' share), endogenous (share of its notional that close-outs brought about), requirement
@@ -185,7 +185,7 @@ def cascades(links: Contagion, least: float = LEAST) -> pd.DataFrame:
     number, weight = members(links, least), links.actions["notional"].to_numpy(np.float64)
     begun = np.array([per_cascade(share * weight, number) for share in links.roots.T]).reshape(len(ROOTS), -1)
     inner = 1.0 - links.roots.sum(axis=1)
-    columns = {"step": links.actions["step"], "depth": depth(links), "inner": inner, "within": inner * weight}
+    columns = {"step": links.actions["step"], "depth": depth(links, least), "inner": inner, "within": inner * weight}
     grouped = pd.DataFrame(columns).groupby(number)
     found = pd.DataFrame({"actions": grouped.size()})
     found["accounts"] = _distinct(links, ["pool", "owner"], number)

@@ -14,8 +14,7 @@ def peak_to_trough(margin: F8) -> float:
 
 def largest_rise(margin: F8, days: int) -> float:
     """Largest rise from any day to any of the next ``days``; nil if margin never rises."""
-    rises = [float((margin[lag:] - margin[:-lag]).max()) for lag in range(1, min(days, margin.size - 1) + 1)]
-    return max([0.0, *rises])
+    return stressed_rise(margin, np.ones(margin.size, dtype=np.bool_), days)
 
 
 def stressed_rise(margin: F8, stressed: B1, days: int) -> float:
@@ -24,7 +23,7 @@ def stressed_rise(margin: F8, stressed: B1, days: int) -> float:
     Args:
         margin: (T,).
         stressed: which days are, (T,).
-        days: n.
+        days: most that a rise may take.
     """
     rises = [
         float((margin[lag:] - margin[:-lag])[stressed[lag:]].max(initial=0.0))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sim.errors import DataError
 from sim.metrics.inputs import require
 from sim.metrics.procyclicality import largest_rise, peak_to_trough
 
@@ -36,11 +37,13 @@ def quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[s
         since: first step to count.
 
     Raises:
-        DataError: a frame or a column is missing.
+        DataError: a frame or a column is missing, or all of the instrument's steps.
     """
     require(frames, {"steps": (*STEPS, *CALLS), "populations": ("step", "venue", "population", "equity")}, "quality")
     steps = frames["steps"]
     own = steps[(steps["instrument"] == instrument) & (steps["step"] >= since)].set_index("step")
+    if own.empty:
+        raise DataError(f"{instrument!r} has no step from {since} on, name a perpetual of the run or an earlier step")
     venue = steps[(steps["venue"] == own["venue"].iloc[0]) & (steps["step"] >= since)]
     held = venue.groupby("step")["gross"].sum().reindex(own.index).to_numpy(np.float64)
     asked = (own["initial"].to_numpy(np.float64) / np.where(held > 0, held, np.nan))[held > 0]

@@ -44,7 +44,7 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
     if since - 1 not in own.index:
         raise ValueError(f"{instrument!r} has no step {since - 1}; choose a step of the run")
     before = own.loc[[since - 1]].iloc[0]
-    venue = before["venue"]
+    venue = str(before["venue"])
     listed = sorted(set(steps.loc[(steps["venue"] == venue) & (steps["kind"] == "perpetual"), "instrument"]))
     if listed != [instrument]:
         raise ValueError(f"{venue!r} lists {', '.join(listed)}; take-overs are told of venues with one perpetual only")
@@ -52,7 +52,7 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
         raise ValueError(f"{instrument!r} has no open interest at step {since - 1}; choose a later shock")
     window, lots, worth = own.loc[since:until], before["open_interest"], before["gross"] / 2
     losses = _between(frames["losses"], venue, int(window.index[0]), int(window.index[-1]))
-    closeouts = _between(frames["closeouts"], str(venue), int(window.index[0]), int(window.index[-1]))
+    closeouts = _between(frames["closeouts"], venue, int(window.index[0]), int(window.index[-1]))
     taken = losses[losses["layer"] == "fund"]
     return Toll(
         closed_out=float(window["liquidated"].sum() / lots),

@@ -60,7 +60,7 @@ ROWS = {
     "ACF of sizes, lag 50": Row("acf_size_50", "x_acf_size_50", "at least x's", at_least),
     "closed out a day / open interest": Row("closed_out", "", "below 0.05", between(0, 0.05)),
     "deleveraged, lots": Row("deleveraged", "", "nil", nil),
-    "beyond the fund, cents": Row("bad_debt", "", "nil", nil),
+    "beyond the fund, cents": Row("beyond_fund", "", "nil", nil),
     "largest basis": Row("basis", "", "below 0.01", between(0, 0.01)),
     "median spread": Row("spread", "", "1 to 10 bp", between(0.0001, 0.001)),
     "depth at 10 times the distance": Row("depth_ratio", "", "4.7 within a fifth", between(3.76, 5.64)),
