@@ -42,7 +42,7 @@ def assemble(
 ) -> Parts:
     """Build a market's parts and endow its participants."""
     listed, pools = _listing(config)
-    contracts = _contracts(config, [(pair[0], pair[1]) for pair in listed])
+    contracts = _contracts(config, listed)
     populations = tuple(people())
     members, agents = _members(populations)
     _refuse_strangers(config, populations, agents)

@@ -145,8 +145,8 @@ class CauseLog:
             balance=balance, position=position, market=now.market._replace(mark=then.mark, price=then.price)
         )
         before = self._excess[rows]
-        for kind, instrument, book, touched in self._states(book, now, changes, moment):  # noqa: B020
-            after = self._after(book, before, touched)
+        for kind, instrument, state, touched in self._states(book, now, changes, moment):
+            after = self._after(state, before, touched)
             if np.any(after != before):
                 yield Stage(kind, moment.step, moment.round, instrument, rows, after - before)
             before = after

@@ -43,7 +43,7 @@ class Requirement(Protocol):
         ...
 
     def margins(self, book: Exposure) -> Margins:
-        """Pure; minor units of the numeraire, unrounded, initial >= maintenance >= 0."""
+        """Pure; minor units of the numeraire, rounded only where a venue rounds; initial >= maintenance >= 0."""
         ...
 
 

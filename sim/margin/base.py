@@ -35,7 +35,7 @@ class NettingComponent(Component):
 
 
 class ValuationComponent(Component):
-    """What market equity does not count; satisfies :class:`sim.types.Valuation`."""
+    """What market equity does not count; satisfies :class:`sim.protocols.Valuation`."""
 
     @classmethod
     def variants(cls) -> list[type[Component]]:
@@ -52,7 +52,7 @@ class ValuationComponent(Component):
 
 
 class RequirementComponent(Component):
-    """What must be covered: the parameters of a :class:`sim.types.Requirement`."""
+    """What must be covered: the parameters of a :class:`sim.protocols.Requirement`."""
 
     @classmethod
     def variants(cls) -> list[type[Component]]:

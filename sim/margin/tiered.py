@@ -12,9 +12,6 @@ from sim.margin import legs
 from sim.margin.base import RequirementComponent
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
-INITIAL, INITIAL_CUM, MAINTENANCE, MAINTENANCE_CUM = range(4)
-"""Rows of the packed table (4, K, T) of T tiers of K instruments: rates, and cumulative amounts in minor units."""
-
 
 class Tier(Component):
     """One bracket of a ladder."""
@@ -89,7 +86,7 @@ def cumulative(floors: Sequence[float] | F8, rates: Sequence[float] | F8) -> F8:
 
 
 def tabulate(ladder: Ladder, ratio: float, unit: int) -> F8:
-    """A ladder's rates and cumulative amounts, (4, T)."""
+    """A ladder's initial rates and cumulative amounts (minor units), and those of maintenance, (4, T)."""
     floors = np.array([tier.floor for tier in ladder]) * unit
     initial = np.array([tier.initial for tier in ladder])
     maintenance = np.array(_maintenance(ladder, ratio))
@@ -122,7 +119,7 @@ class TieredMargin:
     """Tiered brackets of one pool's instruments.
 
     Args:
-        table: rates and cumulative amounts, (4, K, T); tiers that an instrument does not have are nil.
+        table: of each instrument as ``tabulate`` has it, (4, K, T); tiers that an instrument does not have are nil.
     """
 
     def __init__(self, table: F8) -> None:

@@ -46,11 +46,6 @@ class Replay(Process):
             raise ValueError(f"start {self.start} is after end {self.end}: swap them")
         return self
 
-    @property
-    def closes_overnight(self) -> bool:
-        """Whether a gap lies between one day and the next."""
-        return self.day < 86_400
-
     def steps_per_day(self, dt: float) -> int:
         """Rows of the path that belong to one day.
 

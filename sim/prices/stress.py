@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.types import F8
+from sim.types import B1, F8
 
 
 class Stress(Component):
@@ -118,6 +118,6 @@ class Depeg(Stress):
         return (), (self.asset,)
 
 
-def during(seconds: F8, at: float, duration: float) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+def during(seconds: F8, at: float, duration: float) -> B1:
     """Whether a time lies in [at, at + duration)."""
     return (seconds >= at) & (seconds < at + duration)

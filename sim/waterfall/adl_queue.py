@@ -19,9 +19,8 @@ class AdlQueue(Component):
         default="bitmex", description="whose queue ranks the counterparties (name of venue)"
     )
 
-    _heads: dict[tuple[int, bool], Head | None] = PrivateAttr(
-        default_factory=dict
-    )  # by instrument and side of the bankrupt
+    # by instrument and side of the bankrupt
+    _heads: dict[tuple[int, bool], Head | None] = PrivateAttr(default_factory=dict)
     _moved: Sequence[I8] | None = PrivateAttr(None)  # of the floor that they are of
 
     def absorb(self, loss: Residual, floor: Floor) -> Relief:
