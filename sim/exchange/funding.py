@@ -1,16 +1,75 @@
 """Funding of perpetuals (FUND-1): longs pay shorts what the book trades above the oracle."""
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 
 from sim.component import Component
+from sim.pricing import YEAR
 from sim.types import F8
 
-YEAR = 365 * 86_400.0
 EIGHT_HOURS = 28_800.0
+
+
+class Observations(Protocol):
+    """What a rule has seen of the market since it last made a rate."""
+
+    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+        """One observation, (K,) ticks each, bid and ask NaN where a side is empty."""
+        ...
+
+    def take(self) -> F8 | None:
+        """What they come to, None without observations; starts anew."""
+        ...
+
+
+class Premiums:
+    """The mean of [max(0, bid - oracle) - max(0, oracle - ask)] / oracle, (K,).
+
+    Best bid and ask stand for impact bid and ask: the impact notional is taken as nil.
+    """
+
+    def __init__(self) -> None:
+        self._sum: F8 | float = 0.0
+        self._count = 0
+
+    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+        """See :class:`Observations`; an empty side counts as no premium on that side."""
+        over = np.fmax(0.0, bid - oracle)  # unlike maximum, fmax passes over what is missing
+        under = np.fmax(0.0, oracle - ask)
+        self._sum = self._sum + (over - under) / oracle
+        self._count += 1
+
+    def take(self) -> F8 | None:
+        """See :class:`Observations`."""
+        if not self._count:
+            return None
+        mean = np.asarray(self._sum / self._count)
+        self._sum, self._count = 0.0, 0
+        return mean
+
+
+class Averages:
+    """The averages of the mid and of the oracle, (2, K), in units of the oracle's."""
+
+    def __init__(self) -> None:
+        self._sums: F8 | None = None
+
+    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+        """See :class:`Observations`; where a side is empty the oracle stands for the mid."""
+        mid = (bid + ask) / 2
+        row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
+        self._sums = row if self._sums is None else self._sums + row
+
+    def take(self) -> F8 | None:
+        """See :class:`Observations`."""
+        if self._sums is None:
+            return None
+        averages: F8 = self._sums / self._sums[1]
+        self._sums = None
+        return averages
 
 
 class FundingRule(Component):
@@ -19,14 +78,20 @@ class FundingRule(Component):
     interval: float = Field(default=EIGHT_HOURS, gt=0, description="time between payments (s)")
 
     _due: float | None = PrivateAttr(default=None)
+    _seen: Observations = PrivateAttr(default_factory=Premiums)
 
     @abstractmethod
+    def rate_of(self, seen: F8) -> F8:
+        """The rate of an interval, (K,) shares of notional, from what its observations come to."""
+
     def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """Take one observation, (K,) ticks each, bid and ask NaN where a side is empty."""
+        """Take one observation; see :class:`Observations`."""
+        self._seen.sample(bid, ask, oracle)
 
-    @abstractmethod
     def rate(self) -> F8 | None:
         """The rate of the interval that ends, (K,) shares of notional; None without observations. Starts the next."""
+        seen = self._seen.take()
+        return None if seen is None else self.rate_of(seen)
 
     def due(self, seconds: float) -> F8 | None:
         """The rate (K,) if a payment falls now, else None."""
@@ -38,32 +103,6 @@ class FundingRule(Component):
         if rate is not None:
             self._due += self.interval
         return rate
-
-
-class Premiums:
-    """The mean of [max(0, bid - oracle) - max(0, oracle - ask)] / oracle since it was last taken.
-
-    Best bid and ask stand for impact bid and ask: the impact notional is taken as nil.
-    """
-
-    def __init__(self) -> None:
-        self._sum: F8 | float = 0.0
-        self._count = 0
-
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """One observation; an empty side counts as no premium on that side."""
-        over = np.fmax(0.0, bid - oracle)  # unlike maximum, fmax passes over what is missing
-        under = np.fmax(0.0, oracle - ask)
-        self._sum = self._sum + (over - under) / oracle
-        self._count += 1
-
-    def take(self) -> F8 | None:
-        """The mean, (K,), or None without observations; starts anew."""
-        if not self._count:
-            return None
-        mean = np.asarray(self._sum / self._count)
-        self._sum, self._count = 0.0, 0
-        return mean
 
 
 class Funding(FundingRule):
@@ -82,18 +121,9 @@ class Funding(FundingRule):
         default=None, gt=0, description="time that rates are quoted for; none = the interval (s)"
     )
 
-    _premiums: Premiums = PrivateAttr(default_factory=Premiums)
-
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """See :class:`FundingRule`."""
-        self._premiums.sample(bid, ask, oracle)
-
-    def rate(self) -> F8 | None:
-        """See :class:`FundingRule`."""
-        premium = self._premiums.take()
-        if premium is None:
-            return None
-        rate = premium + np.clip(self.interest - premium, -self.clamp, self.clamp)
+    def rate_of(self, seen: F8) -> F8:
+        """See :class:`FundingRule`; of the mean premium."""
+        rate = seen + np.clip(self.interest - seen, -self.clamp, self.clamp)
         if self.period is not None:
             rate = rate * (self.interval / self.period)
         return np.clip(rate, -self.cap, self.cap)

@@ -6,7 +6,8 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.exchange.funding import YEAR, FundingRule
+from sim.exchange.funding import Averages, FundingRule
+from sim.pricing import YEAR
 from sim.types import F8
 
 
@@ -28,7 +29,7 @@ class InterestGap(FundingRule):
     rate_lower: float | None = Field(default=None, description="lower bound of the rate; none = none (rate)")
     rate_upper: float | None = Field(default=None, description="upper bound of the rate; none = none (rate)")
 
-    _sums: F8 | None = PrivateAttr(default=None)
+    _seen: Averages = PrivateAttr(default_factory=Averages)
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
@@ -36,18 +37,9 @@ class InterestGap(FundingRule):
             raise ValueError(f"rate_lower: {self.rate_lower:g} exceeds rate_upper {self.rate_upper:g}, swap them")
         return self
 
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """See :class:`FundingRule`; where a side is empty the oracle stands for the mid."""
-        mid = (bid + ask) / 2
-        row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
-        self._sums = row if self._sums is None else self._sums + row
-
-    def rate(self) -> F8 | None:
-        """See :class:`FundingRule`."""
-        if self._sums is None:
-            return None
-        internal, external = self._sums / self._sums[1]  # in units of the external average
-        self._sums = None
+    def rate_of(self, seen: F8) -> F8:
+        """See :class:`FundingRule`; of averages of mid and oracle."""
+        internal, external = seen
         return self.payment(internal, external, self.interval / YEAR)
 
     def payment(self, internal: F8, external: F8, years: float, trading: float = 1.0) -> F8:

@@ -3,9 +3,9 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from sim.exchange.funding import EIGHT_HOURS, FundingRule, Premiums
+from sim.exchange.funding import EIGHT_HOURS, FundingRule
 from sim.types import F8
 
 MILLION = 1_000_000
@@ -29,20 +29,11 @@ class MarginBounded(FundingRule):
     initial: float = Field(default=0.02, gt=0, le=1, description="initial margin rate (ratio)")
     maintenance: float = Field(default=0.012, ge=0, le=1, description="maintenance margin rate (ratio)")
 
-    _premiums: Premiums = PrivateAttr(default_factory=Premiums)
-
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """See :class:`FundingRule`."""
-        self._premiums.sample(bid, ask, oracle)
-
-    def rate(self) -> F8 | None:
-        """See :class:`FundingRule`."""
-        premium = self._premiums.take()
-        if premium is None:
-            return None
+    def rate_of(self, seen: F8) -> F8:
+        """See :class:`FundingRule`; of the mean premium."""
         ppm = (round(amount * MILLION) for amount in (self.factor, self.initial, self.maintenance))
         most = largest_ppm(*ppm)
-        rate = np.clip(np.rint((premium + self.interest) * MILLION), -most, most)
+        rate = np.clip(np.rint((seen + self.interest) * MILLION), -most, most)
         return rate / MILLION * (self.interval / EIGHT_HOURS)
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from sim.exchange.funding import FundingRule
+from sim.exchange.funding import Averages, FundingRule
 from sim.types import F8
 
 DAY = 86_400.0
@@ -22,20 +22,11 @@ class Spread(FundingRule):
     interval: float = Field(default=3600.0, gt=0, description="time between payments (s)")
     share: float = Field(default=1 / 33, gt=0, description="largest gap (share of the oracle)")
 
-    _sums: F8 | None = PrivateAttr(default=None)
+    _seen: Averages = PrivateAttr(default_factory=Averages)
 
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """See :class:`FundingRule`; where a side is empty the oracle stands for the mid."""
-        mid = (bid + ask) / 2
-        row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
-        self._sums = row if self._sums is None else self._sums + row
-
-    def rate(self) -> F8 | None:
-        """See :class:`FundingRule`."""
-        if self._sums is None:
-            return None
-        mid, oracle = self._sums / self._sums[1]  # in units of the oracle's average
-        self._sums = None
+    def rate_of(self, seen: F8) -> F8:
+        """See :class:`FundingRule`; of averages of mid and oracle."""
+        mid, oracle = seen
         return payment(mid, oracle, self.share * oracle, self.interval)
 
 
