@@ -11,13 +11,14 @@ only close-outs move anything; an instrument's move is shared among them by `mar
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from sim.errors import ConservationError
 from sim.ledger import Entry
-from sim.types import B1, F8, I8, NOBODY, Exposure, Fills, MarketView, Pool, Risk, Transfers
+from sim.protocols import Assessor
+from sim.types import B1, F8, I8, NOBODY, Exposure, Fills, MarketView, Pool, Transfers
 
 REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN, CLOSE_OUT = (
     "requirement",
@@ -34,14 +35,6 @@ REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN, C
 """Kinds of event. OWN is the account's own close-out: its price against the mark, its fee, and the margin it frees."""
 
 KINDS = (REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN, CLOSE_OUT)
-
-
-class Assessor(Protocol):
-    """The margin engine, as far as causes need it."""
-
-    def assess(self, book: Exposure) -> Risk:
-        """Equity, initial and maintenance of each account."""
-        ...
 
 
 class Moment(NamedTuple):

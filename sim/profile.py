@@ -1,24 +1,17 @@
 """Who would be liquidated next: the liquidation profile, and R, which says whether a fall feeds itself (LIQ-7)."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from sim.types import B1, F8, I8, Exposure, Risk
+from sim.protocols import Assessor
+from sim.types import B1, F8, I8, Exposure
 
 MOVES = (-0.1, -0.05, -0.03, -0.02, -0.01, -0.005, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
 """Moves of one mark, shares."""
 
 NEXT = MOVES.index(-0.01)
 """The move that ``feedback`` is about."""
-
-
-class Assessor(Protocol):
-    """The margin engine, as far as the profile needs it."""
-
-    def assess(self, book: Exposure) -> Risk:
-        """Equity, initial and maintenance of each account."""
-        ...
 
 
 class Profile(NamedTuple):

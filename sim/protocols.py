@@ -47,6 +47,14 @@ class Requirement(Protocol):
         ...
 
 
+class Assessor(Protocol):
+    """A margin engine, as far as those need it who only ask for verdicts."""
+
+    def assess(self, book: Exposure) -> Risk:
+        """Equity, initial and maintenance of each account; pure."""
+        ...
+
+
 class LiquidationPolicy(Protocol):
     """Decides what to close when accounts are liquidatable."""
 

@@ -108,6 +108,16 @@ class MarketView(NamedTuple):
         """Value of every instrument in every scenario, (S, K) ticks: see :func:`sim.pricing.values`."""
         return pricing.values(self, oracle, vol, averaging)
 
+    def tick_lot(self) -> F8:
+        """Minor units of the numeraire per tick and lot of each instrument, (K,)."""
+        unit: F8 = self.contracts.multiplier * self.price[self.contracts.settle]
+        return unit
+
+    def worth(self) -> F8:
+        """Minor units of the numeraire per lot of each instrument at its mark, (K,)."""
+        worth: F8 = self.mark * self.contracts.multiplier * self.price[self.contracts.settle]
+        return worth
+
     def marked(self, k: int, price: float) -> "MarketView":
         """The same market with one instrument's mark at ``price`` ticks."""
         return self._replace(mark=np.where(np.arange(self.mark.size) == k, price, self.mark))
@@ -145,9 +155,7 @@ class Exposure(NamedTuple):
 
     def value(self) -> F8:
         """Signed market value of each position, (A, K), minor units of the numeraire."""
-        contracts = self.market.contracts
-        worth: F8 = self.market.mark * contracts.multiplier * self.market.price[contracts.settle]
-        return self.position * worth
+        return self.position * self.market.worth()
 
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""

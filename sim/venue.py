@@ -137,8 +137,7 @@ class Venue:
 
     def _crowd(self) -> F8:
         """Gross notional of what is not spot over the equity of margin accounts, both as of the last step, (K,)."""
-        view = self.view
-        worth = view.mark * self.contracts.multiplier * view.price[self.contracts.settle]
+        view, worth = self.view, self.view.worth()
         gross = 2.0 * float((view.open_interest * worth)[self.contracts.kind != SPOT].sum())
         equity = sum(float(state.risk.equity.sum()) for state in self.states.values())
         return np.full(worth.size, gross / equity if equity > 0 else np.nan)

@@ -20,7 +20,7 @@ def bankruptcy_prices(book: Exposure, equity: F8, weights: F8) -> F8:
         (A, K) ticks, NaN where nothing is held.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance = equity[:, None] * weights / (book.position * _tick_lot(book))
+        distance = equity[:, None] * weights / (book.position * book.market.tick_lot())
     return np.where(book.position == 0, np.nan, book.market.mark - distance)
 
 
@@ -41,14 +41,7 @@ def limits(book: Exposure, equity: F8, weights: F8) -> I8:
     heaviest = weights.argmax(axis=1)
     budget[np.arange(len(budget)), heaviest] -= overspent
     lots = np.where(book.position == 0, 1, np.abs(book.position))
-    distance = np.floor(budget / (lots * _tick_lot(book)))
+    distance = np.floor(budget / (lots * book.market.tick_lot()))
     prices = book.market.mark - np.sign(book.position) * distance
     ticks: I8 = np.clip(prices, 1, book.market.contracts.max_price).astype(np.int64)
     return ticks
-
-
-def _tick_lot(book: Exposure) -> F8:
-    """Value of one tick on one lot, (K,) minor units of the numeraire."""
-    contracts = book.market.contracts
-    worth: F8 = contracts.multiplier * book.market.price[contracts.settle]
-    return worth

@@ -54,8 +54,7 @@ def fillable_prices(book: Exposure, risk: Risk, weights: F8, *, adjustment: floa
     Returns:
         (A, K) ticks, NaN where nothing is held or required.
     """
-    contracts = book.market.contracts
-    tick_lot = contracts.multiplier * book.market.price[contracts.settle]
+    tick_lot = book.market.tick_lot()
     with np.errstate(divide="ignore", invalid="ignore"):
         conceded = np.clip(adjustment * (1.0 - risk.equity / risk.maintenance), 0.0, 1.0)
         distance = conceded[:, None] * spread * weights * risk.maintenance[:, None] / (book.position * tick_lot)

@@ -21,7 +21,6 @@ from sim.margin.scenarios import (
     standing_alone,
     summed,
     worst,
-    worth,
 )
 from sim.pricing import forwards, rates, values, years
 from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
@@ -236,7 +235,7 @@ class PmrmMargin(Scanning):
     def _revalue(self, market: MarketView) -> Valued:
         rule, contracts = self.rule, market.contracts
         market = market._replace(rate=np.maximum(rates(market), 0.0), forward=forwards(market))
-        unit, left = worth(market), np.where(np.isinf(years(market)), 0.0, years(market))
+        unit, left = market.tick_lot(), np.where(np.isinf(years(market)), 0.0, years(market))
         now = values(market, market.oracle[None], market.vol[None], rule.averaging)[0]
         plain = [each if each.vol not in TILTS else each.model_copy(update={"vol": "none"}) for each in rule.scenarios]
         moved = shocks(market, plain, rule.vol)

@@ -24,7 +24,6 @@ from sim.margin.scenarios import (
     standing_alone,
     summed,
     worst,
-    worth,
 )
 from sim.options import Greeks
 from sim.pricing import sensitivities
@@ -181,7 +180,7 @@ class GridMargin(Scanning):
         return self.rule.net_delta * np.abs(net) + self.rule.hedged_delta * hedged
 
     def _revalue(self, market: MarketView) -> Arrays:
-        lot = worth(market) / market.contracts.tick
+        lot = market.tick_lot() / market.contracts.tick
         spot = market.oracle[market.contracts.underlying] * lot
         moves: Greeks = sensitivities(market)
         pnl = lot_pnl(market, shocks(market, self.grid, self.rule.vol))

@@ -7,7 +7,10 @@ from sim.types import B1, F8, I8, SPOT, Exposure, MarketView
 
 
 def worth(market: MarketView) -> tuple[F8, B1]:
-    """Minor units of the numeraire per lot, (K,), and which instruments are spot, (K,)."""
+    """Minor units of the numeraire per lot, (K,), and which instruments are spot, (K,).
+
+    The first is ``MarketView.worth``: here in one compiled call, for requirements ask it of every book.
+    """
     contracts = market.contracts
     return _worth(market.mark, contracts.multiplier, market.price, contracts.settle, contracts.kind)
 

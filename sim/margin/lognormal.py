@@ -14,6 +14,7 @@ from sim.rounding import round_up
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 YEAR = 365.25 * 86_400.0
+"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.YEAR``)."""
 
 
 class Levels(NamedTuple):
@@ -115,10 +116,12 @@ class LognormalMargin:
         return asked * worth
 
     def _factors(self, sigma: F8) -> tuple[F8, F8]:
+        """Of a long and of a short at these volatilities, (K,) each, at least nil."""
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        return risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
+        long, short = risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
+        return np.maximum(long, 0.0), np.maximum(short, 0.0)
 
 
 @kernel
@@ -166,13 +169,11 @@ def risk_factors(level: float, horizon: float, sigma: F8, drift: float = 0.0) ->
         drift: mu, per year.
 
     Returns:
-        long and short, of sigma's shape; nil where a side is expected to gain even in its tail.
+        long and short, of sigma's shape; below nil where a side is expected to gain even in its tail.
     """
     spread = sigma * math.sqrt(horizon)
     q, growth = float(ndtri(level)), math.exp(drift * horizon)
-    long = 1.0 - growth * ndtr(q - spread) / level
-    short = growth * ndtr(q + spread) / level - 1.0
-    return np.maximum(long, 0.0), np.maximum(short, 0.0)
+    return 1.0 - growth * ndtr(q - spread) / level, growth * ndtr(q + spread) / level - 1.0
 
 
 def _floor(amounts: F8) -> F8:

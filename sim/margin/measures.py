@@ -84,16 +84,6 @@ def lognormal_es(mean: float, sigma: float, tail: float) -> float:
     return -math.exp(mean + sigma * sigma / 2) * float(ndtr(ndtri(tail) - sigma)) / tail
 
 
-def risk_factors(drift: float, sigma: float, years: float, tail: float) -> tuple[float, float]:
-    """Vega's risk factors of a long and of a short (vegaprotocol/quant, riskmodelbs): lognormal expected shortfalls.
-
-    1 - E[X | X ≤ its quantile at tail] and E[X | X ≥ its quantile at 1 - tail] - 1, X = exp((drift - sigma²/2) years +
-    sigma sqrt(years) Z).
-    """
-    spread, growth, q = sigma * math.sqrt(years), math.exp(drift * years), float(ndtri(tail))
-    return 1 - growth * float(ndtr(q - spread)) / tail, growth * float(ndtr(q + spread)) / tail - 1
-
-
 def parametric_var(values: F8, volatilities: F8, correlation: F8, days: float, z: float) -> tuple[float, float, float]:
     """Of a portfolio under joint normality: z times the standard deviation, by the root of time.
 

@@ -12,7 +12,6 @@ from sim import pricing
 from sim.margin.largest import worst
 from sim.margin.measures import tail_weights
 from sim.margin.models.base import Tail
-from sim.margin.scenarios import worth
 from sim.types import F8, I8, MarketView
 
 Approach = Literal["full", "delta_gamma"]
@@ -39,11 +38,11 @@ def lot_pnl(market: MarketView, returns: F8, columns: I8, approach: Approach) ->
     if approach == "full":
         vol = np.broadcast_to(market.vol, (len(returns), market.vol.size))
         now = market.values(market.oracle[None], market.vol[None])
-        return (market.values(market.oracle * moved, vol) - now) * worth(market)
+        return (market.values(market.oracle * moved, vol) - now) * market.tick_lot()
     greeks, spot = pricing.sensitivities(market), market.oracle[market.contracts.underlying]
     change = spot * (moved[:, market.contracts.underlying] - 1.0)
     gain: F8 = (greeks.delta * change + greeks.gamma * np.square(change) / 2) / market.contracts.tick
-    return gain * worth(market)
+    return gain * market.tick_lot()
 
 
 def tail_loss(position: I8, table: F8, tail: Tail) -> F8:

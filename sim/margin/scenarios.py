@@ -101,16 +101,10 @@ def shocks(market: MarketView, scenarios: Sequence[Scenario], rule: VolShock) ->
     return Shocks(moves[:, None] * market.oracle, vol, np.array([each.weight for each in scenarios]))
 
 
-def worth(market: MarketView) -> F8:
-    """Minor units of the numeraire per tick and lot, (K,)."""
-    unit: F8 = market.contracts.multiplier * market.price[market.contracts.settle]
-    return unit
-
-
 def lot_pnl(market: MarketView, moved: Shocks) -> F8:
     """What one lot of each instrument gains in each scenario, (S, K) minor units of the numeraire."""
     before = market.values(market.oracle[None], market.vol[None])
-    return (market.values(moved.oracle, moved.vol) - before) * worth(market) * moved.weight[:, None]
+    return (market.values(moved.oracle, moved.vol) - before) * market.tick_lot() * moved.weight[:, None]
 
 
 def scenario_pnl(book: Exposure, moved: Shocks) -> F8:

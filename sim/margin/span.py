@@ -21,7 +21,6 @@ from sim.margin.scenarios import (
     standing_alone,
     summed,
     worst,
-    worth,
 )
 from sim.pricing import sensitivities
 from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
@@ -205,7 +204,7 @@ class SpanMargin(Scanning):
         return np.minimum(cut, scans)
 
     def _revalue(self, market: MarketView) -> Priced:
-        lot = worth(market) / market.contracts.tick
+        lot = market.tick_lot() / market.contracts.tick
         spot = market.oracle[market.contracts.underlying] * lot
         pnl = lot_pnl(market, self._shocks(market))
         for k, array in self.published.items():

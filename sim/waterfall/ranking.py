@@ -120,9 +120,8 @@ def _front(score: F8, limit: I8, wanted: int) -> I8:
 
 def _values(side: Side) -> F8:
     """Signed value of every leg of the counterparties, (n, K) minor units of the numeraire."""
-    market = side.floor.book.market
-    worth: F8 = market.mark * market.contracts.multiplier * market.price[market.contracts.settle]
-    return side.floor.book.position[side.rows] * worth
+    book = side.floor.book
+    return book.position[side.rows] * book.market.worth()
 
 
 def _bitmex(side: Side) -> F8:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from vectors.runner import Case, Engine
 
-from sim.margin import measures, volatility
+from sim.margin import lognormal, measures, volatility
 from sim.metrics import coverage, shortfall
 from sim.metrics.coverage import Transitions, Verdict
 from sim.metrics.traffic_light import TABLE_P, at_most, traffic_light
@@ -109,8 +109,9 @@ def es_backtest_z2(inputs: Case) -> Case:
 def var_es_closed_form(inputs: Case) -> Case:
     """Normal and Student-t, per standard deviation unless one is given; lognormal; and Vega's risk factors."""
     if "tau_years" in inputs:
-        long, short = measures.risk_factors(inputs["mu"], inputs["sigma"], inputs["tau_years"], inputs["lam"])
-        return {"rf_long": long, "rf_short": short}
+        sigma = np.array(inputs["sigma"], dtype=float)
+        long, short = lognormal.risk_factors(inputs["lam"], inputs["tau_years"], sigma, inputs["mu"])
+        return {"rf_long": float(long), "rf_short": float(short)}
     if "lam" in inputs:
         law = inputs["mu"], inputs["sigma"], inputs["lam"]
         return {"VaR": measures.lognormal_var(*law), "ES": measures.lognormal_es(*law)}
