@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from agents.base import BASIS_POINT, YEAR
+from agents.base import BASIS_POINT
 from agents.ladders import LadderMakers, Stance
+from sim.pricing import YEAR
 from sim.types import F8
 
 

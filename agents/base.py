@@ -16,7 +16,8 @@ from sim.flows import Payments
 from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Outlook, Risk, Setting
 
 DAY = 86_400.0
-YEAR = 365 * DAY
+"""Seconds."""
+
 BASIS_POINT = 1e-4
 _EXACT = 2.0**53
 

@@ -5,9 +5,10 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.base import DAY, YEAR, Participant
+from agents.base import DAY, Participant
 from agents.hedging import Pairs, paired
 from agents.leveraged import Tasteful, Trader
+from sim.pricing import YEAR
 from sim.types import B1, F8, I8, NOBODY, AccountView, Orders, Outlook, Setting
 
 

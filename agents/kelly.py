@@ -6,9 +6,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 from scipy.special import ndtri
 
-from agents.base import DAY, YEAR, Participant, lognormal
+from agents.base import DAY, Participant, lognormal
 from agents.leveraged import Leveraged, Trader
 from agents.signals import Tracker
+from sim.pricing import YEAR
 from sim.types import F8, I8, Outlook, Setting
 
 

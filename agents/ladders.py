@@ -6,8 +6,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import YEAR, Behaviour, Participant, Stall, lognormal, lot_value
+from agents.base import Behaviour, Participant, Stall, lognormal, lot_value
 from sim.jit import kernel
+from sim.pricing import YEAR
 from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 

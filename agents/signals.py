@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agents.base import DAY, YEAR
+from agents.base import DAY
+from sim.pricing import YEAR
 from sim.types import F8
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 F8 = NDArray[np.float64]
 
 YEAR = 365 * 86_400.0
-"""Seconds."""
+"""Seconds in a year of 365 days."""
 
 
 def years(market: "MarketView") -> F8:

@@ -9,13 +9,14 @@ from markets import BTC_SPOT, build, config, tiers, venue
 from pydantic import ValidationError
 
 from agents import POPULATIONS
-from agents.base import DAY, YEAR
+from agents.base import DAY
 from agents.carry import Carry
 from agents.fundamental import Fundamental
 from agents.kelly import Kelly
 from agents.leveraged import Leveraged
 from agents.signals import Tracker
 from agents.trend import Trend
+from sim.pricing import YEAR
 from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Orders, Outlook
 
 TYPES = [kind for kind, cls in POPULATIONS.items() if issubclass(cls, Leveraged)]

@@ -7,9 +7,8 @@ from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import amounts, held
+from sim.pricing import YEAR
 from sim.types import F8, NOBODY, Contracts, Exposure, Margins
-
-YEAR = 365 * 86_400.0
 
 
 class DynamicHaircut(ValuationComponent):

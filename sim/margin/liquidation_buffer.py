@@ -8,7 +8,8 @@ from pydantic import Field
 from sim.margin import legs
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import Itemised, breakdown, joined
-from sim.margin.realised import YEAR, Realised
+from sim.margin.realised import Realised
+from sim.pricing import YEAR
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 

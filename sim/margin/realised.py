@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 
+from sim.pricing import YEAR
 from sim.types import F8, Contracts, MarketView
-
-YEAR = 365 * 86_400.0
 
 
 class Realised:

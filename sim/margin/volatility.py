@@ -5,10 +5,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from sim.pricing import YEAR
 from sim.types import F8
 
 Number = TypeVar("Number", float, F8)
-YEAR = 365 * 86_400.0
 
 
 def ewma(variance: Number, square: Number, decay: float) -> Number:
