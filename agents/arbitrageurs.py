@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
+from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots, worst
 from agents.hedging import Pairs, paired
 from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
 
@@ -81,9 +81,7 @@ class Arbitrageurs(Behaviour):
         act = hazard(setting.dt, self.reaction)
         self._members = Members(pairs, enter, act)
         wealth = lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
-        away = self.spot_share if pairs.spot.venue != venue else 0.0
-        there = self.wealth_at(setting, pairs.spot.venue, wealth * away)
-        return self.wealth_at(setting, venue, wealth * (1 - away)) + there
+        return pairs.placed(self, setting, wealth, self.spot_share)
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """First legs of the members who look, and everybody's hedges."""
@@ -95,8 +93,8 @@ class Arbitrageurs(Behaviour):
 
     def _basis(self, outlook: Outlook, accounts: AccountView) -> Basis:
         """The basis of each pair and what the members made of it."""
-        perp, fair = self._members.pairs.perp, self._members.pairs.fair(outlook)
-        view, columns = perp.look(outlook)
+        perp = self._members.pairs.perp
+        fair, (view, columns) = perp.fair(outlook), perp.look(outlook)
         held = accounts.position[:, perp.instruments]
         over = view.mark[columns] / fair - 1
         return Basis(fair, over, lot_value(view, columns), view.contracts.max_price[columns], held)
@@ -114,8 +112,7 @@ class Arbitrageurs(Behaviour):
         less = np.minimum(np.abs(basis.held), np.maximum(whole_lots(step, basis.lot), 1))
         quantity = np.where(opens, more * against, -holds * less)
         premium = np.where(opens, -against, -holds)  # which side of the index the basis to protect lies on
-        worst = np.rint(basis.fair * (1 + premium * self.exit * BASIS_POINT))
-        limit = np.minimum(np.maximum(worst, 1), basis.highest)[rows, pairs].astype(np.int64)
+        limit = worst(basis.fair, premium * self.exit * BASIS_POINT, basis.highest)[rows, pairs]
         kind = np.where(opens, IOC, IOC | REDUCE_ONLY)[rows, pairs]
         lots = quantity[rows, pairs].astype(np.int64)
         legs = Orders.of(rows, self._members.pairs.perp.instruments[pairs], lots, limit, kind)

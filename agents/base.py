@@ -142,6 +142,12 @@ class Stall(NamedTuple):
         """The venue's view, and the instruments' columns in it."""
         return outlook.venues[self.venue], self.instruments - outlook.first[self.venue]
 
+    def fair(self, outlook: Outlook) -> F8:
+        """The index in ticks of each instrument, (m,)."""
+        view, columns = self.look(outlook)
+        price: F8 = outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns]
+        return price
+
 
 def lognormal(draws: F8, median: float, sigma: float) -> F8:
     """Lognormal numbers with this median and standard deviation of the log, from uniform draws; inf if too large."""
@@ -157,9 +163,13 @@ def hazard(dt: float, mean: float) -> float:
 
 def lot_value(view: MarketView, columns: I8) -> F8:
     """Worth of one lot at the mark, minor units of the numeraire."""
-    contracts = view.contracts
-    price: F8 = view.mark[columns] * contracts.multiplier[columns]
-    return price * view.price[contracts.settle[columns]]
+    return view.worth()[columns]
+
+
+def worst(price: F8, slip: F8 | float, highest: I8) -> I8:
+    """Limits that accept prices so far from these, as shares of them, + above: whole ticks from 1 to ``highest``."""
+    ticks = np.rint(price * (1 + slip))
+    return np.minimum(np.maximum(ticks, 1), highest).astype(np.int64)
 
 
 def whole_lots(value: F8, lot: F8) -> I8:

@@ -59,9 +59,7 @@ class Carry(Tasteful):
         """Part of it at the spot venue, if that is another."""
         self._pairs = paired(self, setting, self._members.stall, self.spot_venue)
         self._bare, self._twice = np.zeros((2, self.count), dtype=np.bool_)
-        here, there = self._pairs.perp.venue, self._pairs.spot.venue
-        away = self.spot_share if here != there else 0.0
-        return self.wealth_at(setting, here, wealth * (1 - away)) + self.wealth_at(setting, there, wealth * away)
+        return self._pairs.placed(self, setting, wealth, self.spot_share)
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Entries and exits of the perpetual, and everybody's hedges."""
@@ -74,7 +72,7 @@ class Carry(Tasteful):
 
     def _learn(self, outlook: Outlook) -> None:
         view, columns = self._members.stall.look(outlook)
-        basis = view.mark[columns] / self._pairs.fair(outlook) - 1
+        basis = view.mark[columns] / self._pairs.perp.fair(outlook) - 1
         now = view.funding[columns] * (YEAR / self.funding_interval) + basis * (YEAR / self.hold)
         if self._carry is None:
             self._carry = np.zeros_like(now)

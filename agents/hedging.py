@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.base import BASIS_POINT, Behaviour, Stall
+from agents.base import BASIS_POINT, Behaviour, Stall, worst
 from sim.errors import ConfigError
 from sim.types import F8, I8, IOC, SPOT, AccountView, Orders, Outlook, Setting
 
@@ -16,11 +16,11 @@ class Pairs(NamedTuple):
     spot: Stall  # (m,) the spot instrument of each
     ratio: F8  # (m,) lots of spot that hedge one lot of the perpetual
 
-    def fair(self, outlook: Outlook) -> F8:
-        """The index in ticks of each perpetual, (m,)."""
-        view, columns = self.perp.look(outlook)
-        price: F8 = outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns]
-        return price
+    def placed(self, population: Behaviour, setting: Setting, wealth: F8, share: float) -> I8:
+        """Wealth (n,), units of the numeraire, a share of it at the spot venue if another: (n, V) minor units."""
+        away = share if self.spot.venue != self.perp.venue else 0.0
+        here = population.wealth_at(setting, self.perp.venue, wealth * (1 - away))
+        return here + population.wealth_at(setting, self.spot.venue, wealth * away)
 
     def naked(self, accounts: AccountView) -> F8:
         """Lots of the perpetual that lack their hedge, (n, m), unsigned."""
@@ -44,10 +44,8 @@ class Pairs(NamedTuple):
         if not len(rows):
             return Orders.join([])
         view, columns = self.spot.look(outlook)
-        fair = (outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns])[pairs]
-        lots = missing[rows, pairs]
-        worst = np.rint(fair * (1 + np.sign(lots) * slippage * BASIS_POINT))
-        limit = np.minimum(np.maximum(worst, 1), view.contracts.max_price[columns][pairs]).astype(np.int64)
+        lots, fair = missing[rows, pairs], self.spot.fair(outlook)[pairs]
+        limit = worst(fair, np.sign(lots) * slippage * BASIS_POINT, view.contracts.max_price[columns][pairs])
         return Orders.of(rows, self.spot.instruments[pairs], lots, limit, IOC)
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import Behaviour, Participant, Stall
+from agents.base import Behaviour, Participant, Stall, worst
 from sim.types import F8, I8, IOC, AccountView, Orders, Outlook, Setting
 
 
@@ -61,6 +61,6 @@ class Metaorder(Behaviour):
         view, columns = stall.look(outlook)
         missing = round(self.quantity * number / parts) - accounts.position[:, stall.instruments[0]]
         rows = np.flatnonzero(missing * self.quantity > 0)
-        worst = np.rint(view.mark[columns[0]] * (1 + np.sign(self.quantity) * self.slippage))
-        limit = int(min(max(worst, 1), view.contracts.max_price[columns[0]]))
-        return Orders.of(rows, int(stall.instruments[0]), missing[rows], limit, IOC)
+        slip = float(np.sign(self.quantity)) * self.slippage
+        limit = worst(view.mark[columns], slip, view.contracts.max_price[columns])
+        return Orders.of(rows, int(stall.instruments[0]), missing[rows], int(limit[0]), IOC)

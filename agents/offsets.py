@@ -4,7 +4,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from agents.base import BASIS_POINT, Stall
+from agents.base import BASIS_POINT, Stall, worst
 from sim.types import B1, F8, I8, IOC, NOBODY, PERPETUAL, REDUCE_ONLY, SPOT, AccountView, Orders, Outlook, Setting
 
 
@@ -53,8 +53,8 @@ class Offsets(NamedTuple):
         if not orders.owner.size:
             return orders
         view, columns = Stall(self.stall.venue, orders.instrument).look(outlook)
-        worst = np.rint(view.mark[columns] * (1 + np.sign(orders.quantity) * self.slippage * BASIS_POINT))
-        limit = np.clip(worst, 1, view.contracts.max_price[columns]).astype(np.int64)
+        slip = np.sign(orders.quantity) * self.slippage * BASIS_POINT
+        limit = worst(view.mark[columns], slip, view.contracts.max_price[columns])
         return orders._replace(limit=np.where(orders.kind >= REDUCE_ONLY, orders.limit, limit))
 
     def _largest(self, accounts: AccountView) -> I8:

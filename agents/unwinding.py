@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.base import Stall
+from agents.base import Stall, worst
 from sim.types import F8, I8, IOC, REDUCE_ONLY, Orders, Outlook
 
 UNWIND_SLOT = 2
@@ -43,6 +43,5 @@ def work_off(outlook: Outlook, stall: Stall, held: I8, pace: Pace, slippage: flo
     lots = np.minimum(np.ceil(np.abs(held) * pace.share), np.floor(visible)).astype(np.int64)
     quantity = -np.sign(held) * lots
     rows, at = np.nonzero(quantity)
-    worst = view.mark[columns] * (1 + np.sign(quantity) * slippage)
-    limit = np.clip(np.rint(worst), 1, view.contracts.max_price[columns])[rows, at].astype(np.int64)
-    return Orders.of(rows, stall.instruments[at], quantity[rows, at], limit, IOC | REDUCE_ONLY, UNWIND_SLOT)
+    limit = worst(view.mark[columns], np.sign(quantity) * slippage, view.contracts.max_price[columns])
+    return Orders.of(rows, stall.instruments[at], quantity[rows, at], limit[rows, at], IOC | REDUCE_ONLY, UNWIND_SLOT)
