@@ -55,8 +55,7 @@ def assemble(
         Venue(v, venue.model_copy(deep=True), contracts, pools, _rows(venue, v, populations, members, agents))
         for v, venue in enumerate(config.venues)
     )
-    for venue in venues:
-        venue.engage(ledger, unit, config.dt)
+    _engage(venues, ledger, unit, config.dt)
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
     setting = Setting(config.dt, unit, *names, contracts, ledger.pool_of)
     watched = np.arange(owners) < agents
@@ -66,6 +65,18 @@ def assemble(
     max_lots = np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64)
     path = _outside(config, streams, bars)
     return Parts(path, contracts, venues, populations, members, agents, books, ledger, watched, max_lots)
+
+
+def _engage(venues: Sequence[Venue], ledger: Ledger, unit: int, dt: float) -> None:
+    """Give venues their engines; problems of all venues are told at once."""
+    problems = []
+    for venue in venues:
+        try:
+            venue.engage(ledger, unit, dt)
+        except ConfigError as error:
+            problems += [f"venues.{venue.number}.engine.{line}" for line in error.problems]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _started(populations: Sequence[Population], setting: Setting, streams: Streams) -> list[I8]:

@@ -6,12 +6,12 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
-from sim.margin.base import RequirementComponent
+from sim.margin.base import Wrapper
 from sim.margin.tiered import Tiered, TieredMargin
 from sim.types import F8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
-class AtEntry(RequirementComponent):
+class AtEntry(Wrapper):
     """Brackets of position value at entry: IM = PV / leverage, MM = PV x mmr - deduction, PV = |lots| x entry price.
 
     Bybit's USDT contracts (help centre, "Liquidation Price (USDT Contract)"): the price at which equity meets this
@@ -21,10 +21,6 @@ class AtEntry(RequirementComponent):
 
     kind: Literal["at_entry"] = Field(default="at_entry", description="tiers on the value at entry (name)")
     inner: Tiered = Field(default=Tiered(), description="the brackets (component)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments with a ladder of their own."""
-        return self.inner.names()
 
     def bind(self, contracts: Contracts, unit: int) -> "AtEntryMargin":
         """See :class:`RequirementComponent`."""

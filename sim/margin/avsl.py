@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.factored import Factored
 from sim.margin.realised import Realised
 from sim.margin.reference import rates
@@ -14,7 +14,7 @@ from sim.protocols import Requirement
 from sim.types import Contracts, Exposure, Margins, MarketView
 
 
-class AvslInspired(RequirementComponent):
+class AvslInspired(Wrapper):
     """Maintenance x V, V = clip(sqrt(share x realised² + (1 - share) x forecast²) ÷ reference, 1, cap).
 
     Our own definition. The glossary that names an "adaptive volatility-scaled liquidation" speaks of a scalar made of
@@ -31,14 +31,6 @@ class AvslInspired(RequirementComponent):
     half_life: float = Field(default=3600, gt=0, description="memory of realised volatility (s)")
     recovery: float = Field(default=86_400, gt=0, description="half-life of variance's return to its reference (s)")
     horizon: float = Field(default=14_400, gt=0, description="time that is forecast (s)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
-
-    def look_back(self) -> float:
-        """That of the inner requirement."""
-        return self.inner.look_back()
 
     def bind(self, contracts: Contracts, unit: int) -> "AvslMargin":
         """See :class:`RequirementComponent`."""

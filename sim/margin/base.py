@@ -7,12 +7,13 @@ register a class at any time before that, and wrappers may nest one another free
 import json
 from abc import abstractmethod
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter, ValidationInfo
 
 from sim import margin
 from sim.component import Component, choice
+from sim.errors import ConfigError
 from sim.protocols import Requirement
 from sim.types import Contracts, Exposure, Margins
 
@@ -75,6 +76,33 @@ class RequirementComponent(Component):
     def look_back(self) -> float:
         """Seconds of past from which on its margins are what it claims; nil for what learns nothing."""
         return 0.0
+
+
+class Wrapper(RequirementComponent):
+    """A requirement about another, its field ``inner``: it mentions what that mentions, and looks back as far."""
+
+    if TYPE_CHECKING:  # a field of each subclass, in its own place and with its own words
+        inner: RequirementComponent
+
+    def names(self) -> frozenset[str]:
+        """Instruments that the inner parameters mention."""
+        return self.inner.names()
+
+    def look_back(self) -> float:
+        """That of the inner requirement."""
+        return self.inner.look_back()
+
+
+def underlying_of(name: str, contracts: Contracts, where: str) -> int:
+    """Number of the underlying that a parameter names; ``where`` is the parameter's path.
+
+    Raises:
+        ConfigError: the market has none of that name.
+    """
+    if name not in contracts.underlyings:
+        known = ", ".join(contracts.underlyings) or "none"
+        raise ConfigError([f"{where}: {name!r} is not an underlying of this market, use one of {known}"])
+    return contracts.underlyings.index(name)
 
 
 @cache

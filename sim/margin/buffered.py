@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.factored import ToolMargin
 from sim.margin.models.history import Window, rows_of
 from sim.types import F8, Contracts
 
 
-class Buffered(RequirementComponent):
+class Buffered(Wrapper):
     """M → (1 + buffer) M while M is no higher than its quantile P over the look-back, else max(M, (1 + buffer) P).
 
     Delegated Regulation (EU) 153/2013, Article 28(1)(a), asks for a buffer of at least 25% that may be exhausted when
@@ -26,10 +26,6 @@ class Buffered(RequirementComponent):
     window: float = Field(default=216_000_000, gt=0, description="look-back of that quantile (s; 2,500 days)")
     least: float = Field(default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)")
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
 
     def look_back(self) -> float:
         """That of the inner requirement, and what the tool needs to act; today counts."""

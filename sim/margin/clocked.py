@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown
 from sim.margin.models.history import rows_of
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class Clocked(RequirementComponent):
+class Clocked(Wrapper):
     """What the inner requirement has learnt is taken over every so often, and applies after a delay.
 
     Until the first take-over it asks what it would having learnt nothing.
@@ -23,10 +23,6 @@ class Clocked(RequirementComponent):
     inner: AnyRequirement = Field(description="the requirement whose parameters these are (component)")
     every: float = Field(default=86_400, gt=0, description="time between updates (s)")
     delay: float = Field(default=0.0, ge=0, description="from an update to its application (s)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
 
     def look_back(self) -> float:
         """That of the inner requirement, the clock and the delay."""

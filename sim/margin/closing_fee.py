@@ -6,13 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
-from sim.margin.base import RequirementComponent
+from sim.margin.base import Wrapper
 from sim.margin.breakdown import Itemised, beyond, breakdown
 from sim.margin.tiered import Tiered, TieredMargin
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class ClosingFee(RequirementComponent):
+class ClosingFee(Wrapper):
     """Per leg: maintenance + fee x N to keep, initial + fee x (N - s x initial) to open; N notional, s the side.
 
     The fee to open with is that of closing at the bankruptcy price, where a position is worth N - s x initial.
@@ -25,10 +25,6 @@ class ClosingFee(RequirementComponent):
     kind: Literal["closing_fee"] = Field(default="closing_fee", description="tiers with the fee of closing (name)")
     inner: Tiered = Field(default=Tiered(), description="the brackets (component)")
     fee: float = Field(default=0.0005, ge=0, lt=0.1, description="taker fee of closing (share of notional)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments with a ladder of their own."""
-        return self.inner.names()
 
     def bind(self, contracts: Contracts, unit: int) -> "ClosingFeeMargin":
         """See :class:`RequirementComponent`."""

@@ -4,26 +4,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class Compressed(RequirementComponent):
+class Compressed(Wrapper):
     """M → (1 - κ) M, initial and maintenance alike; haircuts are not touched. A negative κ asks for more."""
 
     kind: Literal["compressed"] = Field(default="compressed", description="a requirement cut by a share (name)")
     inner: AnyRequirement = Field(description="the requirement that is cut (component)")
     kappa: float = Field(lt=1, description="share by which margins are cut, negative to raise them (ratio)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
-
-    def look_back(self) -> float:
-        """That of the inner requirement."""
-        return self.inner.look_back()
 
     def bind(self, contracts: Contracts, unit: int) -> "CompressedMargin":
         """See :class:`RequirementComponent`."""

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.errors import ConfigError
-from sim.margin.base import RequirementComponent
+from sim.margin.base import RequirementComponent, underlying_of
 from sim.margin.breakdown import joined
 from sim.margin.pmrm2 import Basis, Charges, Skew, SkewScenario, StaticDiscount, standard
 from sim.margin.scenarios import (
@@ -16,7 +16,6 @@ from sim.margin.scenarios import (
     VolShock,
     held,
     label,
-    number_of,
     shocks,
     standing_alone,
     summed,
@@ -119,7 +118,9 @@ class PmrmMargin(Scanning):
         self.weights = np.array([each.weight for each in rule.scenarios])
         self.tilts = np.array([each.vol in TILTS for each in rule.scenarios])
         moving = {
-            _asset(a, contracts): number_of(u, contracts, f"collateral.{a}") for a, u in rule.collateral.items() if u
+            _asset(asset, contracts): underlying_of(name, contracts, f"requirement.collateral.{asset}")
+            for asset, name in rule.collateral.items()
+            if name
         }
         self.collateral = np.array([_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64)
         self.sides = [_side(contracts, int(number), moving) for number in _numbers(contracts, moving)]
@@ -268,7 +269,9 @@ def _asset(name: str, contracts: Contracts) -> int:
     """A collateral asset's number."""
     if name not in contracts.assets[1:]:
         known = ", ".join(contracts.assets[1:]) or "none"
-        raise ConfigError([f"collateral: {name!r} is not an asset beside the numeraire, use one of {known}"])
+        raise ConfigError(
+            [f"requirement.collateral: {name!r} is not an asset beside the numeraire, use one of {known}"]
+        )
     return contracts.assets.index(name)
 
 

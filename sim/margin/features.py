@@ -4,6 +4,7 @@ from collections import deque
 
 import numpy as np
 
+from sim.margin.base import underlying_of
 from sim.margin.models.history import Window, rows_of
 from sim.pricing import YEAR
 from sim.types import F8, Contracts, MarketView
@@ -32,11 +33,14 @@ class Features:
         contracts: the pool's instruments.
         every: seconds between returns.
         index: underlying whose level is implied volatility in percent; empty = none.
+
+    Raises:
+        ConfigError: the market has no underlying of that name.
     """
 
     def __init__(self, contracts: Contracts, every: float, index: str) -> None:
         self.underlying, self.every = contracts.underlying, every
-        self.place = contracts.underlyings.index(index) if index else None
+        self.place = underlying_of(index, contracts, "requirement.index") if index else None
         self.window = Window(MEMORY, len(contracts.names))
         self.seen = 0  # returns taken in
         self._states: deque[F8] = deque(maxlen=MEMORY)  # depth, open interest, the crowd's leverage

@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.factored import ToolMargin
 from sim.margin.models.history import Window, rows_of
 from sim.types import F8, Contracts
 
 
-class Floored(RequirementComponent):
+class Floored(Wrapper):
     """M → max(M, mean of M over the look-back).
 
     Delegated Regulation (EU) 153/2013, Article 28(1)(c), asks for no less than the volatility of ten years would; the
@@ -23,10 +23,6 @@ class Floored(RequirementComponent):
     window: float = Field(default=216_000_000, gt=0, description="look-back (s; 2,500 days)")
     least: float = Field(default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)")
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
 
     def look_back(self) -> float:
         """That of the inner requirement, and what the tool needs to act; today counts."""

@@ -29,7 +29,7 @@ class Forest(NamedTuple):
         return self.base + descend(features, table, links, self.roots)
 
     def strange(self, features: F8) -> B1:
-        """Which known values of one row (F,) lie outside what training saw."""
+        """Which known values of a table (n, F) lie outside what training saw, (n, F)."""
         return (features < self.low) | (features > self.high)
 
 

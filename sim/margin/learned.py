@@ -6,9 +6,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from sim.errors import ConfigError, did_you_mean
 from sim.margin import legs
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.features import MEMORY, Features
 from sim.margin.forest import Forest, grown
 from sim.margin.models.history import rows_of
@@ -18,7 +17,7 @@ from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class Learned(RequirementComponent):
+class Learned(Wrapper):
     """Quantile gradient boosting of the loss over ``horizon``, walk-forward in the run, or from a trained file.
 
     What is predicted is the loss of a side over its volatility of 20 returns. Never below ``floor``, nor below
@@ -59,10 +58,6 @@ class Learned(RequirementComponent):
             raise ValueError(f"{told}: bring the file back, or remove digest")
         return {**data, "digest": now}
 
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
-
     def look_back(self) -> float:
         """Until it first predicts, and the inner requirement too."""
         own = MEMORY * self.every + (0.0 if self.trained else self.least + self.horizon)
@@ -74,10 +69,6 @@ class Learned(RequirementComponent):
         Raises:
             ConfigError: a trained file that cannot be read or is for something else; an index that is no underlying.
         """
-        known = contracts.underlyings
-        if self.index and self.index not in known:
-            told = f"requirement.index: '{self.index}' is no underlying{did_you_mean(self.index, known)}"
-            raise ConfigError([f"{told}, use one of {', '.join(known) or 'none'} or leave it empty"])
         forest = read_trained(self.trained, (self.level, self.every, self.horizon)) if self.trained else None
         return LearnedMargin(self, self.inner.bind(contracts, unit), contracts, forest)
 
@@ -164,7 +155,7 @@ class LearnedMargin:
         table = now.features.reshape(-1, now.features.shape[-1])
         predicted = self.forest.predict(table).reshape(2, -1) * now.unit
         self.rate = np.maximum(predicted, self.rule.floor)
-        self.odd = bool(any(self.forest.strange(row).any() for row in table))
+        self.odd = bool(self.forest.strange(table).any())
 
     def _judge(self, row: int) -> None:
         """Whether the prediction may be used; a change is an event."""

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown, joined
 from sim.margin.realised import Realised
 from sim.pricing import YEAR
@@ -14,7 +14,7 @@ from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class LiquidationBuffer(RequirementComponent):
+class LiquidationBuffer(Wrapper):
     """M + sum over legs of notional x min(cap, half the spread + z x volatility x sqrt(time to close)).
 
     Time to close = ``refill`` x lots ÷ (participation x depth within 1%), so the buffer grows faster than the position.
@@ -31,14 +31,6 @@ class LiquidationBuffer(RequirementComponent):
     half_life: float = Field(default=86_400, gt=0, description="memory of realised volatility (s)")
     reference: float = Field(default=0.5, gt=0, description="volatility it starts from (annualised)")
     cap: float = Field(default=0.2, ge=0, le=1, description="most that is added (share of notional)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
-
-    def look_back(self) -> float:
-        """That of the inner requirement."""
-        return self.inner.look_back()
 
     def bind(self, contracts: Contracts, unit: int) -> "LiquidationBufferMargin":
         """See :class:`RequirementComponent`."""

@@ -120,8 +120,8 @@ class LognormalMargin:
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        long, short = risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
-        return np.maximum(long, 0.0), np.maximum(short, 0.0)
+        asked = risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
+        return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
 
 
 @kernel

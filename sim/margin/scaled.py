@@ -5,8 +5,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from sim.errors import ConfigError, did_you_mean
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper, underlying_of
 from sim.margin.factored import Factored
 from sim.margin.realised import Realised
 from sim.margin.reference import rates
@@ -17,7 +16,7 @@ POINTS = 100.0
 """An implied-volatility index is quoted in percent a year."""
 
 
-class Scaled(RequirementComponent):
+class Scaled(Wrapper):
     """M → M x clip((volatility ÷ reference)^power, low, high), instrument by instrument.
 
     Volatility is realised, by EWMA of the oracle's returns, or the level of an underlying that is an implied-volatility
@@ -39,25 +38,12 @@ class Scaled(RequirementComponent):
             raise ValueError(f"low: {self.low:g} exceeds high {self.high:g}, swap them")
         return self
 
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
-
-    def look_back(self) -> float:
-        """That of the inner requirement."""
-        return self.inner.look_back()
-
     def bind(self, contracts: Contracts, unit: int) -> "ScaledMargin":
         """See :class:`RequirementComponent`.
 
         Raises:
             ConfigError: the index is no underlying of the market.
         """
-        known = contracts.underlyings
-        if self.index and self.index not in known:
-            near = did_you_mean(self.index, known)
-            told = f"requirement.index: '{self.index}' is no underlying{near}"
-            raise ConfigError([f"{told}, use one of {', '.join(known) or 'none'} or leave it empty"])
         return ScaledMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
@@ -68,7 +54,7 @@ class ScaledMargin(Factored):
         super().__init__(inner)
         self.rule = rule
         self.realised = Realised(contracts, rule.half_life, rule.reference)
-        self.place = contracts.underlyings.index(rule.index) if rule.index else None
+        self.place = underlying_of(rule.index, contracts, "requirement.index") if rule.index else None
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; factors follow volatility."""

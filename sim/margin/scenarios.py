@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.errors import ConfigError
 from sim.jit import kernel
 from sim.margin.breakdown import Itemised
 from sim.pricing import YEAR, years
@@ -234,15 +233,3 @@ class Revalued(Generic[T]):
 def by_underlying(contracts: Contracts) -> list[I8]:
     """Columns of each underlying that there are instruments on."""
     return [np.flatnonzero(contracts.underlying == number) for number in np.unique(contracts.underlying)]
-
-
-def number_of(name: str, contracts: Contracts, where: str) -> int:
-    """An underlying's number.
-
-    Raises:
-        ConfigError: the market has none of that name.
-    """
-    if name not in contracts.underlyings:
-        known = ", ".join(contracts.underlyings) or "none"
-        raise ConfigError([f"{where}: {name!r} is not an underlying of this market, use one of {known}"])
-    return contracts.underlyings.index(name)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.errors import ConfigError
-from sim.margin.base import RequirementComponent
+from sim.margin.base import RequirementComponent, underlying_of
 from sim.margin.breakdown import beyond
 from sim.margin.scenarios import (
     SCAN,
@@ -17,7 +17,6 @@ from sim.margin.scenarios import (
     by_underlying,
     held,
     lot_pnl,
-    number_of,
     standing_alone,
     summed,
     worst,
@@ -118,7 +117,8 @@ class SpanMargin(Scanning):
 
     def __init__(self, rule: Span, contracts: Contracts, unit: int) -> None:
         self.rule, self.unit, self.groups = rule, unit, by_underlying(contracts)
-        named = {number_of(name, contracts, "commodities"): each for name, each in rule.commodities.items()}
+        places = [underlying_of(name, contracts, "requirement.commodities") for name in rule.commodities]
+        named = dict(zip(places, rule.commodities.values(), strict=True))
         numbers = [int(contracts.underlying[legs[0]]) for legs in self.groups]
         self.commodities = [named.get(number, rule.commodity) for number in numbers]
         every = max([*numbers, *named], default=-1) + 1
@@ -228,9 +228,10 @@ class SpanMargin(Scanning):
 
 def _pair(credit: Credit, contracts: Contracts, numbers: list[int]) -> tuple[int, int] | None:
     """Places of a credit's underlyings among those of the pool; None if the pool does not hold both."""
-    first, second = (number_of(name, contracts, "credits.underlyings") for name in credit.underlyings)
+    first, second = (underlying_of(name, contracts, "requirement.credits.underlyings") for name in credit.underlyings)
     if first == second:
-        raise ConfigError([f"credits.underlyings: {credit.underlyings[0]!r} twice, a spread needs two underlyings"])
+        told = f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice"
+        raise ConfigError([f"{told}, a spread needs two underlyings, name another"])
     return (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
 
 

@@ -5,12 +5,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.factored import ToolMargin
 from sim.types import F8, Contracts
 
 
-class Stressed(RequirementComponent):
+class Stressed(Wrapper):
     """M → (1 - weight) M + weight x the largest M so far.
 
     Delegated Regulation (EU) 153/2013, Article 28(1)(b), asks for at least 25% for stressed observations of the
@@ -21,14 +21,6 @@ class Stressed(RequirementComponent):
     inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
     weight: float = Field(default=0.25, ge=0, le=1, description="of the stressed margin (share)")
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
-
-    def names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
-        return self.inner.names()
-
-    def look_back(self) -> float:
-        """That of the inner requirement."""
-        return self.inner.look_back()
 
     def bind(self, contracts: Contracts, unit: int) -> ToolMargin:
         """See :class:`RequirementComponent`."""

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from sim.errors import ConfigError
 from sim.margin.measures import Law
 from sim.margin.models.base import Elliptic, ModelComponent
-from sim.margin.models.history import Window, rows_of
+from sim.margin.models.history import Window, needed, rows_of
 from sim.types import F8
 
 
@@ -44,7 +44,7 @@ class Covariance(ModelComponent):
 
     def needs(self, every: float) -> int:
         """See :class:`ModelComponent`."""
-        return rows_of(self.window if self.least is None else min(self.least, self.window), every)
+        return needed(self.window, self.least, every)
 
     def bind(self, columns: int, every: float) -> "CovarianceForecaster":
         """See :class:`ModelComponent`."""

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin.models.base import ModelComponent, Sample
-from sim.margin.models.history import Scaled, Window, rows_of
+from sim.margin.models.history import Scaled, Window, needed, rows_of
 from sim.types import F8
 
 
@@ -21,8 +21,7 @@ class Filtered(ModelComponent):
 
     def needs(self, every: float) -> int:
         """See :class:`ModelComponent`."""
-        least = self.window if self.least is None else min(self.least, self.window)
-        return max(rows_of(least, every), self.seed)
+        return max(needed(self.window, self.least, every), self.seed)
 
     def bind(self, columns: int, every: float) -> "FilteredForecaster":
         """See :class:`ModelComponent`."""

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from sim.margin.models.base import ModelComponent, Sample
-from sim.margin.models.history import Window, rows_of
+from sim.margin.models.history import Window, needed, rows_of
 from sim.types import F8
 
 
@@ -18,7 +18,7 @@ class Historical(ModelComponent):
 
     def needs(self, every: float) -> int:
         """See :class:`ModelComponent`."""
-        return rows_of(self.window if self.least is None else min(self.least, self.window), every)
+        return needed(self.window, self.least, every)
 
     def bind(self, columns: int, every: float) -> "HistoricalForecaster":
         """See :class:`ModelComponent`."""

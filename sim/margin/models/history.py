@@ -61,6 +61,11 @@ class Scaled:
         return scaled
 
 
+def needed(window: float, least: float | None, every: float) -> int:
+    """Returns that a model must have seen: those of ``least`` seconds, at most its window; none = the window."""
+    return rows_of(window if least is None else min(least, window), every)
+
+
 def rows_of(seconds: float, every: float) -> int:
     """How many returns make a duration, at least one."""
     return max(1, round(seconds / every))

@@ -8,7 +8,7 @@ from pydantic import Field
 from sim.margin.measures import Law
 from sim.margin.models.base import Elliptic, ModelComponent
 from sim.margin.models.ewma import Ewma, EwmaForecaster
-from sim.margin.models.history import Scaled, Window, rows_of
+from sim.margin.models.history import Scaled, Window, needed, rows_of
 from sim.types import F8
 
 LIGHTEST, HEAVIEST = 100.0, 4.1
@@ -26,8 +26,7 @@ class StudentT(ModelComponent):
 
     def needs(self, every: float) -> int:
         """See :class:`ModelComponent`."""
-        least = self.window if self.least is None else min(self.least, self.window)
-        return max(rows_of(least, every), self.seed)
+        return max(needed(self.window, self.least, every), self.seed)
 
     def bind(self, columns: int, every: float) -> "StudentTForecaster":
         """See :class:`ModelComponent`."""
