@@ -183,8 +183,10 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     assert "cross shows every figure of isolated, to four digits, in all 30 runs that were compared" in report
     assert "| cross |" not in report
     assert "ε = 1: from calm to shock isolated raises initial margin per notional most, 1 times" in report
+    assert "isolated 1 times. It is not told apart from span." in report
     assert "ε = 1, safest: span, probability of loss beyond the fund, mean over levels: span below isolated" in report
-    assert "ε = 1, most dangerous at the same capital: isolated, the reference itself." in report
+    worst = "isolated, the reference itself. All other rules are told apart from it."
+    assert f"ε = 1, most dangerous at the same capital: {worst}" in report
     assert "no difference shown from the presets' own" in report
     over = engine_comparison.tables(runs)["over_levels"].query("measure == 'broken' and arm == 'preset'")
     assert over["mean"].tolist() == [pytest.approx(-0.4)]

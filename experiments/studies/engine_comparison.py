@@ -57,6 +57,9 @@ CAPTIONS = {
 NONE = 0.01
 """Loss below which the figure's axis is linear, so that nil has a place on it (% of open interest)."""
 
+FEW = 4
+"""Rules that a sentence names; more are counted."""
+
 TAIL = 20
 """Replications from which on an expected shortfall can be told; with fewer, means are."""
 
@@ -94,8 +97,13 @@ def levelled(runs: pd.DataFrame) -> pd.DataFrame:
 
 def rise(runs: pd.DataFrame) -> pd.DataFrame:
     """How many times its own margin in calm each rule asks from the shock on, mean over levels of capital."""
+    return summarise(_rises(runs), BY[:3], ["rise"])
+
+
+def _rises(runs: pd.DataFrame) -> pd.DataFrame:
+    """The same of each replication."""
     times = runs.assign(rise=(runs["stress_margin"] / runs["calm_margin"]).round(4))
-    return summarise(times.groupby([*BY[:3], "seed"], sort=False)["rise"].mean().reset_index(), BY[:3], ["rise"])
+    return times.groupby([*BY[:3], "seed"], sort=False)["rise"].mean().reset_index()
 
 
 def frontier(runs: pd.DataFrame) -> pd.DataFrame:
@@ -140,10 +148,22 @@ def findings(runs: pd.DataFrame) -> list[str]:
         if not means["broken"].any():
             lines.append(f"{words(elasticity)}: no rule loses anything beyond the fund at these levels of capital.")
             continue
-        ranked = means.sort_values(["broken", "deleveraged"])
-        for told, engine in (("safest", ranked.index[0]), ("most dangerous at the same capital", ranked.index[-1])):
-            lines.append(f"{words(elasticity)}, {told}: {_against(made['over_levels'], str(engine), elasticity)}")
-    return [*lines, *_procyclical(made["rise"]), *_arms(made["arms"]), *same]
+        ranked = [str(name) for name in means.sort_values(["broken", "deleveraged"]).index]
+        for told, engine in (("safest", ranked[0]), ("most dangerous at the same capital", ranked[-1])):
+            found = _against(made["over_levels"], engine, elasticity)
+            lines.append(f"{words(elasticity)}, {told}: {found} {_beside(plain, elasticity, engine, 'broken')}")
+    return [*lines, *_procyclical(runs[runs["arm"] == PRESET], made["rise"]), *_arms(made["arms"]), *same]
+
+
+def _beside(plain: pd.DataFrame, elasticity: float, engine: str, measure: str) -> str:
+    """From how many of the other rules one is told apart on the same draws; Holm over them."""
+    here = plain[plain["elasticity"] == elasticity]
+    table = holm(against(here, "engine", engine, [], [measure]))
+    alike = table[~((table["p_holm"] < ALPHA) & ((table["low"] > 0) | (table["high"] < 0)))]
+    if alike.empty:
+        return "All other rules are told apart from it."
+    names = joined(list(alike["engine"])) if len(alike) <= FEW else f"{len(alike)} of {len(table)} other rules"
+    return f"It is not told apart from {names}."
 
 
 def _same(table: pd.DataFrame) -> list[str]:
@@ -155,16 +175,16 @@ def _same(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _procyclical(table: pd.DataFrame) -> list[str]:
+def _procyclical(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """Who asks for most once it falls, for each elasticity: equal capital is that of the calm."""
-    lines = []
+    lines, each_run = [], _rises(runs)
     for elasticity in sorted(map(float, table["elasticity"].unique())):
         here = table[table["elasticity"] == elasticity].set_index("engine")[list(Estimate._fields)]
         name = str(here["mean"].idxmax())
         most, common = (cell(Estimate(*here.loc[each])) for each in (name, REFERENCE))
         lines.append(
             f"{words(elasticity)}: from calm to shock {name} raises initial margin per notional most, {most} times, "
-            f"mean over levels; {REFERENCE} {common} times."
+            f"mean over levels; {REFERENCE} {common} times. {_beside(each_run, elasticity, name, 'rise')}"
         )
     return lines
 
