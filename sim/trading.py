@@ -169,7 +169,10 @@ def _keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
 
 
 def _spot_quotes(market: "Market") -> Orders:
-    """The outside buys and sells spot at the index, half a spread away, as much as anyone may hold."""
+    """The outside buys and sells spot at the index, half a spread away, as much as anyone may hold.
+
+    A bid that reaches the ask of the step before comes after the ask that makes way for it, or it would meet its own.
+    """
     parts, index = [], market.spot()
     for venue in market.venues:
         if venue.spots.size:
@@ -177,9 +180,12 @@ def _spot_quotes(market: "Market") -> Orders:
             fair, most = venue.in_ticks(index)[venue.spots], market.max_lots[k]
             bid = np.maximum(np.floor(fair * (1 - half)), 1).astype(np.int64)
             ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
+            asks_last = bid < venue.view.ask[venue.spots]
+            first = np.argsort(np.concatenate((~asks_last, asks_last)), kind="stable")
             lots, limit = np.concatenate((most, -most)), np.concatenate((bid, ask))
             side = np.repeat(np.array((0, 1)), k.size)
-            parts.append(Orders.of(market.outside, np.concatenate((k, k)), lots, limit, LIMIT, side))
+            quotes = (np.concatenate((k, k)), lots, limit)
+            parts.append(Orders.of(market.outside, *(each[first] for each in quotes), LIMIT, side[first]))
     return Orders.join(parts)
 
 

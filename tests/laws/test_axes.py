@@ -152,6 +152,17 @@ def test_spot_is_posted_against_the_outside_and_moves_the_index():
     np.testing.assert_allclose(np.log(index / 1000.0), [0.0, moved, moved / 2], atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [0.1, -0.1])
+def test_spot_can_be_bought_and_sold_wherever_the_index_goes(size):
+    """The outside never meets its own quote of the step before, in a rise or in a fall."""
+    rules = config(venue(), venue("s", [BTC_SPOT], spread=0.002), steps=4, stresses=[move(2, size)])
+    market = build(rules, [script([(0.0, 5000.0)], {2: [(0, 1, 100, 1_200, IOC, 0)], 3: [(0, 1, -100, 800, IOC, 0)]})])
+    steps = run(market)["steps"].query("instrument == 'BTC-SPOT'")
+    assert steps["volume"].tolist() == [0, 100, 100, 0]
+    assert steps[["bid", "ask"]].notna().all(axis=None)
+    assert not steps["fallback"].any()
+
+
 def test_spot_bought_must_be_paid_in_full():
     """LED-3 with cash valuation: no credit for spot, and none for the short hidden behind a larger bid."""
     rules = config(venue(), venue("s", [BTC_SPOT], requirement=tiers(5.0)), steps=1)
