@@ -1,7 +1,8 @@
-"""The frozen reference book of equal capital efficiency (MAR-2): accounts of a calm market under isolated tiers.
+"""Frozen reference books: accounts of calm markets, on which engines are compared (MAR-2).
 
-It is frozen so that an engine's compression does not depend on how people respond to it. Take it anew only if the
-baseline itself changes: ``python -m experiments.reference``.
+``baseline``, of equal capital efficiency, has one product under isolated tiers; ``hedged`` has two coins, perpetuals
+and spot in one account, and people who hedge. They are frozen so that an engine's compression does not depend on how
+people respond to it. Take them anew only if the markets themselves change: ``python -m experiments.reference``.
 """
 
 import json
@@ -21,8 +22,10 @@ from sim.market import Market
 from sim.types import Contracts, Exposure, MarketView
 
 ENGINES = PACKAGED / "engines"
-FILE = PACKAGED / "reference" / "baseline.json"
-RUN = ("venues.0.engine.netting.kind=isolated", "duration=86400")
+FOLDER = PACKAGED / "reference"
+BOOKS = {"baseline": ("venues.0.engine.netting.kind=isolated", "duration=86400"), "hedged": ()}
+"""Packaged configurations that books are taken from, each with what is changed for it."""
+
 EVERY = 21_600.0
 """Seconds between snapshots."""
 
@@ -33,15 +36,19 @@ TERMS = ("expiry", "strike", "side")
 KEPT = ("balance", "position", "entry")
 
 
-def frozen(path: Path = FILE) -> tuple[list[Exposure], int]:
-    """The snapshots, all instruments of the venue, and minor units in one unit of the numeraire."""
-    kept = json.loads(path.read_text(encoding="utf-8"))
+def frozen(name: str = "baseline") -> tuple[list[Exposure], int]:
+    """The snapshots of a book, all instruments of the venue, and minor units in one unit of the numeraire."""
+    kept = json.loads(_file(name).read_text(encoding="utf-8"))
     return [_book(kept["contracts"], kept["returns"], shot) for shot in kept["snapshots"]], int(kept["unit"])
 
 
-def freeze() -> dict[str, Any]:
-    """Run the baseline under isolated tiers and keep what its exchange's accounts hold, a few times."""
-    config = load_run("baseline", RUN)
+def _file(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+def freeze(name: str) -> dict[str, Any]:
+    """Run the market of a book and keep what its exchange's accounts hold, a few times."""
+    config = load_run(name, BOOKS[name])
     market = Market(config, populate(config.populations), seed=config.seed)
     snapshots, turn = [], round(EVERY / config.dt)
     while market.tick < market.steps_planned:
@@ -52,7 +59,8 @@ def freeze() -> dict[str, Any]:
     listed = venue.contracts._asdict()
     contracts = {name: _plain(listed[name]) for name in listed if name not in TERMS}
     unit = 10 ** config.assets[0].decimals
-    about = "accounts of the exchange in baseline under isolated tiers, seed and steps as packaged, every six hours"
+    changed = ", ".join(BOOKS[name]) or "as packaged"
+    about = f"accounts of the first venue of {name} ({changed}), every {EVERY / 3600:g} hours of a day"
     returns = [[float(f"{value:.9g}") for value in row] for row in venue.view.returns.tolist()]
     return {"about": about, "unit": unit, "contracts": contracts, "returns": returns, "snapshots": snapshots}
 
@@ -104,13 +112,14 @@ def table(books: list[Exposure], unit: int) -> Iterator[str]:
 
 
 def main() -> None:
-    """Freeze the book again, or print the table."""
-    if sys.argv[1:] == ["--table"]:
-        sys.stdout.write("\n".join(table(*frozen())) + "\n")
-        return
-    FILE.parent.mkdir(exist_ok=True)
-    text = json.dumps(freeze(), separators=(",", ":"))
-    FILE.write_text(text.replace("},{", "},\n{").replace('"snapshots"', '\n"snapshots"') + "\n", encoding="utf-8")
+    """Freeze the books again, or print a table for each."""
+    for name in BOOKS:
+        if sys.argv[1:] == ["--table"]:
+            sys.stdout.write("\n".join([name, *table(*frozen(name)), ""]))
+        else:
+            text = json.dumps(freeze(name), separators=(",", ":"))
+            told = text.replace("},{", "},\n{").replace('"snapshots"', '\n"snapshots"')
+            _file(name).write_text(told + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -214,11 +214,11 @@ def test_the_tail_is_of_the_ten_worst_replications() -> None:
 def test_parts_of_compression_sum_to_it(name: str) -> None:
     engine = load(f"engines/{name}", [], EngineConfig)
     books, unit = frozen()
-    runs = pd.DataFrame(anatomy._rows(engine)).assign(engine=name, seed=1)
-    shares = anatomy.tables(runs)["shares"]
-    whole = anatomy.tables(runs)["compression"].set_index(["hours", "account"])["saved"]
-    summed = shares.groupby(["hours", "account"])["value"].sum()
-    pd.testing.assert_series_equal(summed, whole.reindex(summed.index), check_names=False)
+    made = anatomy.tables(anatomy.anatomy(engine).assign(engine=name, seed=1))
+    by = ["book", "hours", "account"]
+    summed, saved = made["shares"].groupby(by)["value"].sum(), made["compression"].set_index(by)["saved"]
+    pd.testing.assert_series_equal(summed, saved.reindex(summed.index), check_names=False)
+    shares, whole = made["shares"].query("book == 'baseline'"), saved["baseline"]
     last = books[-1:]
     isolated = load("engines/isolated", [], EngineConfig)
     if name != "scaled":  # what learns needs the earlier snapshots
@@ -232,13 +232,14 @@ def test_parts_of_compression_sum_to_it(name: str) -> None:
 def test_the_anatomy_is_told_and_drawn(tmp_path: Path) -> None:
     runs = pd.concat(
         [
-            pd.DataFrame(anatomy._rows(load(f"engines/{name}", [], EngineConfig))).assign(engine=name, seed=1)
-            for name in ("isolated", "dydx_v4")
+            anatomy.anatomy(load(f"engines/{name}", [], EngineConfig)).assign(engine=name, seed=1)
+            for name in ("isolated", "dydx_v4", "span")
         ]
     )
     report = anatomy.report(runs)
     assert "| dydx_v4 | \N{MINUS SIGN}100.0 |" in report
-    assert "netting and valuation and scaling contribute nothing" in report
+    assert "one product: netting and valuation and scaling contribute nothing to any engine." in report
+    assert "two coins, hedged: netting matters most to span" in report
     anatomy.figures(runs, tmp_path)
     assert (tmp_path / "anatomy.csv").is_file()
 

@@ -1,8 +1,9 @@
-"""Where each engine's compression comes from: netting, valuation, scaling and model, shared out on one frozen book.
+"""Where each engine's compression comes from: netting, valuation, scaling and model, shared out on frozen books.
 
-An engine's compression is 1 - capital(engine) / capital(isolated tiers) on the reference book (MAR-2). It is the sum of
-four switches' Shapley values. Each turns one choice of isolated tiers into the engine's own: how positions are netted,
-what collateral is worth, what wraps the requirement and follows the market (scaling), and the requirement (model).
+An engine's compression is 1 - capital(engine) / capital(isolated tiers) on a reference book (MAR-2): one of a single
+product, and one of two coins whose holders hedge. It is the sum of four switches' Shapley values. Each turns one choice
+of isolated tiers into the engine's own: how positions are netted, what collateral is worth, what wraps the requirement
+and follows the market (scaling), and the requirement (model).
 """
 
 import itertools
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from experiments.config import RunConfig
 from experiments.figures_style import COLOURS, PAGE, save, style
 from experiments.markdown import header, row
-from experiments.reference import frozen
+from experiments.reference import BOOKS, frozen
 from experiments.statistics import decompose
 from sim.loading import load
 from sim.margin.base import RequirementComponent
@@ -39,19 +40,26 @@ SCALING = frozenset(
 """Wrappers that follow the market or cut what is inside them; what else wraps a table belongs to the model."""
 
 ALL = "all"
-BY = ("engine", "hours", "account")
+NIL = 1e-9
+TITLES = {"baseline": "one product", "hedged": "two coins, hedged"}
+BY = ("book", "engine", "hours", "account")
 BINS = (0.0, 3.0, 7.0, np.inf)
 NAMES = ("0 to 3 times", "3 to 7 times", "above 7 times")
 """Accounts by gross notional over equity, as the press tells of open interest (targets of Hyperliquid's traders)."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """A row for each snapshot, type of account and coalition of switches; the run itself, one step, is not read."""
-    return pd.DataFrame(_rows(config.venues[0].engine))
+    """A row for each book, snapshot, type of account and coalition of switches; the run, one step, is not read."""
+    return anatomy(config.venues[0].engine)
 
 
-def _rows(engine: EngineConfig) -> Iterator[dict[str, Any]]:
-    books, unit = _books()
+def anatomy(engine: EngineConfig) -> pd.DataFrame:
+    """Compression under every coalition of an engine's switches, on every book."""
+    return pd.DataFrame({"book": name} | row for name in BOOKS for row in _rows(engine, name))
+
+
+def _rows(engine: EngineConfig, name: str) -> Iterator[dict[str, Any]]:
+    books, unit = _books(name)
     types = [_types(book) for book in books]
     base = [_total(each, kinds) for each, kinds in zip(tied_up(_isolated(), books, unit), types, strict=True)]
     for on in itertools.product((False, True), repeat=len(SWITCHES)):
@@ -64,8 +72,8 @@ def _rows(engine: EngineConfig) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def _books() -> tuple[list[Exposure], int]:
-    return frozen()
+def _books(name: str) -> tuple[list[Exposure], int]:
+    return frozen(name)
 
 
 @cache
@@ -119,48 +127,56 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def report(runs: pd.DataFrame) -> str:
-    """One table: compression of each engine and its four parts, with the spread over snapshots and types."""
+    """Findings and a table for each book: compression of each engine and its four parts, with their spread."""
     made = tables(runs)
     lines = ["## Findings", "", *(f"- {line}" for line in findings(made["shares"], made["compression"])), ""]
-    lines += ["## Compression and its parts", "", "Percentages of the capital of isolated tiers, all accounts, mean of"]
-    lines += [
-        "snapshots; in brackets the range over snapshots, then over types of account. Nothing is drawn: no interval.",
-        "",
-    ]
-    lines += header(["engine", "compression", "over time", "by type", *SWITCHES])
-    return "\n".join([*lines, *_lines(made["shares"], made["compression"])])
+    lines += ["Tables: percentages of the capital of isolated tiers, all accounts, mean of snapshots; then the range over"]
+    lines += ["snapshots, and over types of account. Nothing is drawn: no interval.", ""]
+    for name, compression in made["compression"].groupby("book", sort=False):
+        lines += [f"## Compression and its parts: {TITLES[str(name)]}", ""]
+        lines += header(["engine", "compression", "over time", "by type", *SWITCHES])
+        lines += [*_lines(made["shares"][made["shares"]["book"] == name], compression), ""]
+    return "\n".join(lines)
 
 
 def _lines(shares: pd.DataFrame, compression: pd.DataFrame) -> Iterator[str]:
     whole = compression[compression["account"] == ALL]
+    parts = _parts(shares)
     for engine, group in sorted(whole.groupby("engine", sort=False), key=lambda each: -float(each[1]["saved"].mean())):
         typed = compression[(compression["engine"] == engine) & (compression["account"] != ALL)]
         across = typed.groupby("account")["saved"].mean()
-        mine = shares[(shares["engine"] == engine) & (shares["account"] == ALL)].groupby("switch")["value"].mean()
         cells = [_percent(group["saved"].mean()), _range(group["saved"]), _range(across)]
-        yield row([str(engine), *cells, *(_percent(mine[name]) for name in SWITCHES)])
+        yield row([str(engine), *cells, *(_percent(parts[name][str(engine)]) for name in SWITCHES)])
+
+
+def _parts(shares: pd.DataFrame) -> pd.DataFrame:
+    """Switches' shares of all accounts, mean of snapshots: a row for each engine."""
+    return shares[shares["account"] == ALL].groupby(["engine", "switch"])["value"].mean().unstack()
 
 
 def findings(shares: pd.DataFrame, compression: pd.DataFrame) -> list[str]:
-    """What compression is made of on this book."""
-    here = shares[shares["account"] == ALL].groupby(["engine", "switch"])["value"].mean().unstack()
-    idle = [name for name in SWITCHES if not here[name].abs().gt(1e-9).any()]
+    """What compression is made of, book by book."""
+    return [
+        line
+        for name, mine in shares.groupby("book", sort=False)
+        for line in _findings(_parts(mine), compression[compression["book"] == name], TITLES[str(name)])
+    ]
+
+
+def _findings(parts: pd.DataFrame, compression: pd.DataFrame, title: str) -> Iterator[str]:
     whole = compression[compression["account"] == ALL].groupby("engine")["saved"].mean()
     cheap, dear = str(whole.idxmax()), str(whole.idxmin())
-    lines = [
-        f"{cheap} asks least on this book, {_percent(whole.max())}% less than isolated tiers; {dear} most, "
+    yield (
+        f"{title}: {cheap} asks least, {_percent(whole.max())}% less than isolated tiers; {dear} most, "
         f"{_percent(-whole.min())}% more."
-    ]
+    )
+    idle = [name for name in SWITCHES if not parts[name].abs().gt(NIL).any()]
     if idle:
-        lines.append(
-            f"{' and '.join(idle)} contribute nothing to any engine: the book holds one product in the numeraire, so "
-            "that nothing offsets and no collateral is discounted."
-        )
-    dynamic = here["scaling"].abs()
-    if dynamic.gt(1e-9).any():
-        name = str(dynamic.idxmax())
-        lines.append(f"scaling matters most to {name}, {_percent(here['scaling'][name])} points of its compression.")
-    return lines
+        yield f"{title}: {' and '.join(idle)} contribute{'' if len(idle) > 1 else 's'} nothing to any engine."
+    for name in ("netting", "scaling"):
+        if name not in idle:
+            most = str(parts[name].abs().idxmax())
+            yield f"{title}: {name} matters most to {most}, {_percent(parts[name][most])} points of its compression."
 
 
 def _percent(share: float) -> str:
@@ -173,40 +189,48 @@ def _range(shares: "pd.Series[float]") -> str:
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``anatomy``: each engine's compression split among the switches, and by type of account."""
+    """``anatomy``: each engine's compression split among the switches on every book, and by type of account."""
     made = tables(runs)
+    shares, whole = made["shares"], made["compression"]
+    order = _mean(whole, next(iter(BOOKS)), ALL).sort_values().index
     with style():
-        _split(made["shares"], made["compression"], folder)
+        figure = Figure(figsize=(PAGE, 0.9 + 0.19 * len(order)), layout="constrained")
+        *split, by_type = figure.subplots(1, len(BOOKS) + 1, sharex=True, sharey=True)
+        for axes, book in zip(split, BOOKS, strict=True):
+            _bars(axes, _parts(shares[shares["book"] == book]).loc[order], _mean(whole, book, ALL)[order])
+            _dressed(axes, TITLES[book])
+        for number, account in enumerate(NAMES):
+            typed = _mean(whole, book, account)
+            at = [order.get_loc(name) for name in typed.index]
+            by_type.plot(100 * typed, at, "osD"[number], color=COLOURS[number + 4], markersize=3.5, label=account)
+        _dressed(by_type, f"{TITLES[book]}, by leverage")
+        split[0].set_yticks(range(len(order)), list(order))
+        look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 8, "columnspacing": 1}
+        told = [axes.get_legend_handles_labels() for axes in (split[-1], by_type)]
+        handles, labels = (list(itertools.chain(*each)) for each in zip(*told, strict=True))
+        figure.legend(handles, labels, handletextpad=0.4, **look)
+        save(figure, folder / "anatomy", shares)
 
 
-def _split(shares: pd.DataFrame, compression: pd.DataFrame, folder: Path) -> None:
-    whole = compression[compression["account"] == ALL].groupby("engine")["saved"].mean().sort_values()
-    names = list(whole.index)
-    figure = Figure(figsize=(PAGE, 0.9 + 0.19 * len(names)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    mean = shares[shares["account"] == ALL].groupby(["engine", "switch"])["value"].mean().unstack().loc[names]
-    _bars(left, mean, whole)
-    left.set_yticks(range(len(names)), names)
-    left.set_xlabel("Compression on isolated tiers (%)")
-    for number, account in enumerate(NAMES):
-        typed = compression[compression["account"] == account].groupby("engine")["saved"].mean()
-        at = [names.index(str(name)) for name in typed.index]
-        right.plot(100 * typed, at, "osD"[number], color=COLOURS[number + 4], markersize=3.5, label=account)
-    right.set_xlabel("The same by leverage of the account (%)")
-    for axes in (left, right):
-        axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
-        axes.set_xscale("symlog", linthresh=50)
-        axes.set_xticks([-500, -50, 0, 50], [f"{tick}".replace("-", "\N{MINUS SIGN}") for tick in (-500, -50, 0, 50)])
-        axes.minorticks_off()
-        seaborn.despine(ax=axes)
-        look: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
-        axes.legend(ncols=3, columnspacing=1, handletextpad=0.4, **look)
-    save(figure, folder / "anatomy", shares)
+def _mean(compression: pd.DataFrame, book: str, account: str) -> "pd.Series[float]":
+    """Compression of each engine on a book, mean of snapshots."""
+    mine = compression[(compression["book"] == book) & (compression["account"] == account)]
+    return mine.groupby("engine")["saved"].mean()
+
+
+def _dressed(axes: Axes, title: str) -> None:
+    axes.set_title(title)
+    axes.set_xlabel("Compression on isolated tiers (%)")
+    axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
+    axes.set_xscale("symlog", linthresh=50)
+    axes.set_xticks([-500, -50, 0, 50], [f"{tick}".replace("-", "\N{MINUS SIGN}") for tick in (-500, -50, 0, 50)])
+    axes.minorticks_off()
+    seaborn.despine(ax=axes)
 
 
 def _bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> None:
     """Parts stacked from nil outwards, those below nil to the left; a dot is the sum. Parts of nothing are not told."""
-    shown = [name for name in SWITCHES if mean[name].abs().gt(1e-9).any()]
+    shown = [name for name in SWITCHES if mean[name].abs().gt(NIL).any()]
     ends = {1: np.zeros(len(mean)), -1: np.zeros(len(mean))}
     for name in shown:
         parts = 100 * mean[name].to_numpy()
