@@ -182,10 +182,9 @@ def _spot_quotes(market: "Market") -> Orders:
             ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
             asks_last = bid < venue.view.ask[venue.spots]
             first = np.argsort(np.concatenate((~asks_last, asks_last)), kind="stable")
-            lots, limit = np.concatenate((most, -most)), np.concatenate((bid, ask))
-            side = np.repeat(np.array((0, 1)), k.size)
-            quotes = (np.concatenate((k, k)), lots, limit)
-            parts.append(Orders.of(market.outside, *(each[first] for each in quotes), LIMIT, side[first]))
+            lots, limit = np.concatenate((most, -most))[first], np.concatenate((bid, ask))[first]
+            place, side = np.concatenate((k, k))[first], np.repeat(np.array((0, 1)), k.size)[first]
+            parts.append(Orders.of(market.outside, place, lots, limit, LIMIT, side))
     return Orders.join(parts)
 
 

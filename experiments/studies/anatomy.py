@@ -130,8 +130,8 @@ def report(runs: pd.DataFrame) -> str:
     """Findings and a table for each book: compression of each engine and its four parts, with their spread."""
     made = tables(runs)
     lines = ["## Findings", "", *(f"- {line}" for line in findings(made["shares"], made["compression"])), ""]
-    lines += ["Tables: percentages of the capital of isolated tiers, all accounts, mean of snapshots; then the range over"]
-    lines += ["snapshots, and over types of account. Nothing is drawn: no interval.", ""]
+    lines += ["Tables: percentages of the capital of isolated tiers, all accounts, mean of snapshots; then the range"]
+    lines += ["over snapshots, and over types of account. Nothing is drawn: no interval.", ""]
     for name, compression in made["compression"].groupby("book", sort=False):
         lines += [f"## Compression and its parts: {TITLES[str(name)]}", ""]
         lines += header(["engine", "compression", "over time", "by type", *SWITCHES])
