@@ -5,7 +5,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Self
 
-import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from sim.component import Component, choice
@@ -22,6 +21,7 @@ from sim.margin.engine import EngineConfig
 from sim.prices import STRESSES
 from sim.prices.underlying import Underlying
 from sim.rescue import Rescue
+from sim.roots import correlation_fault
 from sim.waterfall import LAYERS
 
 CASH_LIMIT, TOTAL_LIMIT = 2**53, 2**62
@@ -125,19 +125,9 @@ class MarketConfig(Component):
 
     def _correlations(self) -> Iterator[str]:
         """The matrix is one of correlations."""
-        if self.correlation is None:
-            return
-        many, rows = len(self.underlyings), [len(row) for row in self.correlation]
-        if rows != [many] * many:
-            told = f"correlation: rows of {rows} numbers"
-            yield f"{told}, must be {many} rows of {many}, one per underlying: add or remove some"
-            return
-        matrix = np.array(self.correlation)
-        if not np.array_equal(matrix, matrix.T) or not np.array_equal(np.diag(matrix), np.ones(many)):
-            yield "correlation: must be symmetric with ones on the diagonal, correct it"
-        elif (lowest := float(np.linalg.eigvalsh(matrix)[0])) < -1e-9:
-            told = f"correlation: not positive semi-definite (smallest eigenvalue {lowest:.3g})"
-            yield f"{told}; bring the entries nearer to 0"
+        fault = correlation_fault(self.correlation, len(self.underlyings)) if self.correlation is not None else None
+        if fault:
+            yield fault
 
     def _money(self) -> Iterator[str]:
         """LED-2: whole consideration, and equity exact in float64."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.errors import ConfigError
-from sim.roots import triangular_root
+from sim.roots import correlation_fault, triangular_root
 from sim.types import F8
 
 
@@ -17,7 +17,9 @@ def semidefinite_root(correlation: Sequence[Sequence[float]] | F8, size: int) ->
     Raises:
         ConfigError: the matrix has another shape, is not symmetric, lacks a unit diagonal, or is indefinite.
     """
-    return triangular_root(_checked(correlation, size))
+    if fault := correlation_fault(correlation, size):
+        raise ConfigError([fault])
+    return triangular_root(np.array(correlation, dtype=np.float64))
 
 
 def correlated(normals: Sequence[F8], root: F8) -> list[F8]:
@@ -33,24 +35,3 @@ def correlated(normals: Sequence[F8], root: F8) -> list[F8]:
                 z = z + weight * part
         mixed.append(z)
     return mixed
-
-
-def _checked(correlation: Sequence[Sequence[float]] | F8, size: int) -> F8:
-    rows = [len(row) for row in correlation]
-    if rows != [size] * size:
-        raise ConfigError([f"correlation: rows of {rows} numbers, must be {size} rows of {size}: one per underlying"])
-    matrix = np.array(correlation, dtype=np.float64)
-    uneven = np.argwhere(~(np.abs(matrix - matrix.T) <= 1e-12))
-    if uneven.size:
-        i, j = uneven[0]
-        told = f"correlation[{i}][{j}]: {matrix[i, j]:g} is not [{j}][{i}], {matrix[j, i]:g}"
-        raise ConfigError([f"{told}; the matrix must be symmetric: correct one"])
-    wrong = np.flatnonzero(np.abs(np.diag(matrix) - 1) > 1e-12)
-    if wrong.size:
-        i = wrong[0]
-        raise ConfigError([f"correlation[{i}][{i}]: {matrix[i, i]:g} must be 1: everything moves with itself"])
-    least = np.linalg.eigvalsh(matrix)[0]
-    if least < -1e-9:
-        told = f"correlation: its smallest eigenvalue is {least:.3g}, must not be below 0"
-        raise ConfigError([f"{told}: no returns have these correlations together, bring some nearer to 0"])
-    return matrix

@@ -202,9 +202,9 @@ def test_the_root_of_any_semidefinite_correlation_multiplies_back(size, rank, se
     ("matrix", "message"),
     [
         ([[1, 0.5]], "must be 2 rows of 2"),
-        ([[1, 0.5], [0.4, 1]], r"correlation\[0\]\[1\]: 0.5 is not \[1\]\[0\], 0.4"),
-        ([[1, 0.5], [0.5, 2]], r"correlation\[1\]\[1\]: 2 must be 1"),
-        ([[1, 1.5], [1.5, 1]], "smallest eigenvalue is -0.5, must not be below 0"),
+        ([[1, 0.5], [0.4, 1]], r"correlation\.0\.1: 0.5 is not 0.4, the entry at 1.0"),
+        ([[1, 0.5], [0.5, 2]], r"correlation\.1\.1: 2, must be 1"),
+        ([[1, 1.5], [1.5, 1]], r"not positive semi-definite \(smallest eigenvalue -0.5\)"),
         ([[1, math.nan], [math.nan, 1]], "must be symmetric"),
     ],
 )

@@ -10,6 +10,7 @@ from sim.errors import ConfigError
 from sim.margin.measures import Law
 from sim.margin.models.base import Elliptic, ModelComponent
 from sim.margin.models.history import Window, needed, rows_of
+from sim.roots import correlation_fault
 from sim.types import F8
 
 
@@ -26,20 +27,8 @@ class Covariance(ModelComponent):
 
     @model_validator(mode="after")
     def _is_a_correlation(self) -> Self:
-        if self.correlation is None:
-            return self
-        rows = [len(row) for row in self.correlation]
-        if any(length != len(rows) for length in rows):
-            raise ValueError(f"correlation: rows of {rows} numbers, must be {len(rows)} of {len(rows)}: add or remove")
-        matrix = np.array(self.correlation)
-        if (
-            not np.array_equal(matrix, matrix.T)
-            or (np.diag(matrix) != 1).any()
-            or np.linalg.eigvalsh(matrix)[0] < -1e-9
-        ):
-            raise ValueError(
-                "correlation: must be symmetric, positive semi-definite, with ones on the diagonal: correct"
-            )
+        if self.correlation is not None and (fault := correlation_fault(self.correlation, len(self.correlation))):
+            raise ValueError(fault)
         return self
 
     def needs(self, every: float) -> int:
