@@ -43,7 +43,7 @@ WORDS = {
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
 
-FIELD = re.compile(r"[a-z_][\w.]*: ")
+FIELD = re.compile(r"[a-z_][\w.-]*: ")
 """How a validator's message begins that names a field of its mapping."""
 
 

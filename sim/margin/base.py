@@ -93,6 +93,16 @@ class Wrapper(RequirementComponent):
         return self.inner.look_back()
 
 
+def covers(initial: float, maintenance: float) -> None:
+    """Check that what opens a position keeps it.
+
+    Raises:
+        ValueError: maintenance is more.
+    """
+    if maintenance > initial:
+        raise ValueError(f"maintenance: {maintenance:g}, may not exceed initial, {initial:g}: lower it")
+
+
 def underlying_of(name: str, contracts: Contracts, where: str) -> int:
     """Number of the underlying that a parameter names; ``where`` is the parameter's path.
 

@@ -1,5 +1,6 @@
 """Collateral discounted by brackets of its amount: the more of it, the less each further unit counts."""
 
+import itertools
 from typing import Literal, Self
 
 import numpy as np
@@ -32,11 +33,13 @@ class Brackets(ValuationComponent):
     @model_validator(mode="after")
     def _brackets_climb(self) -> Self:
         for name, ladder in self.brackets.items():
-            for k in range(1, len(ladder)):
-                if ladder[k].cap <= ladder[k - 1].cap:
-                    raise ValueError(f"{name}: cap {ladder[k].cap:g} does not exceed the one before, sort by cap")
-                if ladder[k].counted > ladder[k - 1].counted:
-                    raise ValueError(f"{name}: more counts beyond {ladder[k - 1].cap:g} than below, let rates fall")
+            for k, (below, above) in enumerate(itertools.pairwise(ladder), start=1):
+                if above.cap <= below.cap:
+                    told = f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before"
+                    raise ValueError(f"{told}, {below.cap:g}, sort by cap")
+                if above.counted > below.counted:
+                    told = f"brackets.{name}.{k}.counted: {above.counted:g} is more than counts below"
+                    raise ValueError(f"{told}, {below.counted:g}, let rates fall")
         return self
 
     def names(self) -> frozenset[str]:

@@ -27,9 +27,10 @@ class DeltaAdjusted(ValuationComponent):
 
     @model_validator(mode="after")
     def _hedged_is_less(self) -> Self:
-        for name, share in [("other", self.other), *self.unhedged.items()]:
+        named = [(f"unhedged.{name}", share) for name, share in self.unhedged.items()]
+        for where, share in [("other", self.other), *named]:
             if not self.hedged <= share <= 1:
-                raise ValueError(f"{name}: {share:g} is not between hedged, {self.hedged:g}, and 1, change either")
+                raise ValueError(f"{where}: {share:g} is not between hedged, {self.hedged:g}, and 1, change either")
         return self
 
     def names(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.errors import ConfigError
-from sim.margin.base import RequirementComponent, underlying_of
+from sim.margin.base import RequirementComponent, covers, underlying_of
 from sim.margin.breakdown import joined
 from sim.margin.pmrm2 import Basis, Charges, Skew, SkewScenario, StaticDiscount, standard
 from sim.margin.scenarios import (
@@ -60,8 +60,7 @@ class DerivePmrm2(RequirementComponent):
 
     @model_validator(mode="after")
     def _initial_covers_maintenance(self) -> Self:
-        if self.maintenance > self.initial:
-            raise ValueError(f"maintenance: {self.maintenance:g}, may not exceed initial, {self.initial:g}: lower it")
+        covers(self.initial, self.maintenance)
         return self
 
     @model_validator(mode="after")

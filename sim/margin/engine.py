@@ -132,8 +132,8 @@ class MarginEngine:
 
     def _verdict(self, equity: F8, book: Exposure) -> Risk:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
-        initial = round_up(haircuts.initial, margins.initial)
-        return Risk(equity, initial, round_up(haircuts.maintenance, margins.maintenance))
+        initial = whole(haircuts.initial, margins.initial)
+        return Risk(equity, initial, whole(haircuts.maintenance, margins.maintenance))
 
 
 def paid(book: Exposure, filled: Exposure) -> Exposure:
@@ -178,11 +178,11 @@ def _entry_after(position: I8, entry: I8, filled: I8, value: I8) -> I8:
 
 
 @kernel
-def round_up(haircut: F8, margin: F8) -> F8:
+def whole(haircut: F8, margin: F8) -> F8:
     """The sum in whole minor units, up, except that float dust above a whole number does not count, (A,)."""
-    whole = np.empty(len(margin))
+    units = np.empty(len(margin))
     for a in range(len(margin)):
         amount = haircut[a] + margin[a]
         nearest = np.rint(amount)
-        whole[a] = nearest if abs(amount - nearest) <= DUST * abs(amount) else np.ceil(amount)
-    return whole
+        units[a] = nearest if abs(amount - nearest) <= DUST * abs(amount) else np.ceil(amount)
+    return units

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component
-from sim.margin.base import RequirementComponent
+from sim.margin.base import RequirementComponent, covers
 from sim.margin.breakdown import beyond
 from sim.margin.scenarios import (
     SCAN,
@@ -73,8 +73,7 @@ class Grid(RequirementComponent):
 
     @model_validator(mode="after")
     def _initial_covers_maintenance(self) -> Self:
-        if self.maintenance > self.initial:
-            raise ValueError(f"maintenance: {self.maintenance:g}, may not exceed initial, {self.initial:g}: lower it")
+        covers(self.initial, self.maintenance)
         return self
 
     def bind(self, contracts: Contracts, unit: int) -> "GridMargin":

@@ -25,9 +25,10 @@ class Haircut(ValuationComponent):
 
     @model_validator(mode="after")
     def _shares_are_shares(self) -> Self:
-        for name, share in [*self.maintenance.items(), *self.initial.items()]:
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name}: haircut {share:g} is not between 0 and 1, give a share")
+        for where, shares in (("maintenance", self.maintenance), ("initial", self.initial)):
+            for name, share in shares.items():
+                if not 0 <= share <= 1:
+                    raise ValueError(f"{where}.{name}: {share:g} is not between 0 and 1, give a share")
         for name, share in self.initial.items():
             kept = self.maintenance.get(name, self.other)
             if share < kept:

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin import legs
-from sim.margin.base import RequirementComponent
+from sim.margin.base import RequirementComponent, covers
 from sim.margin.weights import liability_weight
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -25,8 +25,7 @@ class SizeWeighted(RequirementComponent):
 
     @model_validator(mode="after")
     def _initial_is_more(self) -> Self:
-        if self.maintenance > self.initial:
-            raise ValueError(f"maintenance: {self.maintenance:g} exceeds initial {self.initial:g}, lower it")
+        covers(self.initial, self.maintenance)
         return self
 
     def bind(self, contracts: Contracts, unit: int) -> "SizeWeightedMargin":

@@ -57,7 +57,8 @@ class Tiered(RequirementComponent):
 
     @model_validator(mode="after")
     def _ladders_climb(self) -> Self:
-        for where, ladder in [("tiers", self.tiers), *self.instruments.items()]:
+        named = [(f"instruments.{name}", ladder) for name, ladder in self.instruments.items()]
+        for where, ladder in [("tiers", self.tiers), *named]:
             problem = _fault(ladder, self.maintenance_ratio)
             if problem:
                 raise ValueError(f"{where}: {problem}")

@@ -25,7 +25,7 @@ import configs
 from sim import margin
 from sim.errors import ConfigError
 from sim.margin.base import AnyNetting
-from sim.margin.engine import EngineConfig, MarginEngine, round_up
+from sim.margin.engine import EngineConfig, MarginEngine, whole
 from sim.margin.tiered import Tier, Tiered, cumulative, tabulate, tiered_margins
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 
@@ -197,8 +197,8 @@ def test_cash_counts_cash_only() -> None:
 def test_whole_amounts_are_not_rounded_up_by_dust() -> None:
     margins = np.array([0.0, 0.1 + 0.2, 3.0 * (1 + 1e-15), 3.001, 1e15 + 0.5, 7.0])
     expected = np.array([0.0, 1.0, 3.0, 4.0, np.rint(1e15 + 0.5), 7.0])
-    np.testing.assert_array_equal(round_up(np.zeros(6), margins), expected)
-    assert round_up(np.array([0.1]), np.array([0.2 + 0.7]))[0] == 1.0
+    np.testing.assert_array_equal(whole(np.zeros(6), margins), expected)
+    assert whole(np.array([0.1]), np.array([0.2 + 0.7]))[0] == 1.0
 
 
 @few
