@@ -1,8 +1,9 @@
 """Reading configuration: YAML with includes and ``a.b=3`` overrides, validated into a schema.
 
 The order is: included files, the file itself, overrides, interpolation, validation. Any mapping of a file may include
-others, also one in a list, and an item of a list may include a list. Nothing else in ``sim`` reads files. Every problem
-that can be told without guessing is told at once, one line each (:class:`ConfigError`).
+others, also one in a list, and an item of a list may include a list. Nothing else in ``sim`` reads files, but for
+trained models (``sim.margin.trained``). Every problem that can be told without guessing is told at once, one line each
+(:class:`ConfigError`).
 """
 
 import copy

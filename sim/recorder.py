@@ -40,9 +40,11 @@ COUNTS = (
     *("volume", "trades", "markout"),
     *("closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional"),
 )
-FLOWS = ("deposits", "withdrawals")
-MONEY = ("fund", "equity", "initial", "maintenance", *FLOWS, "shortfall", "calls", "calls_met", "calls_missed")
-"""Columns of a venue, repeated on each of its instruments' rows."""
+VERDICTS, FLOWS = ("equity", "initial", "maintenance"), ("deposits", "withdrawals")
+CALLS = ("calls", "calls_met", "calls_missed")
+EVENTS = ("shortfall", *CALLS)
+MONEY = ("fund", *VERDICTS, *FLOWS, *EVENTS)
+"""Columns of a venue, repeated on each of its instruments' rows; a run's summary adds up the events."""
 
 
 ROUTES = ("book", "auction")
@@ -164,14 +166,14 @@ class Recorder:
 
     def _venue_money(self, row: int, number: int) -> None:
         venue = self.market.venues[number]
-        sums = {name: 0.0 for name in ("equity", "initial", "maintenance")}
+        sums = {name: 0.0 for name in VERDICTS}
         for state in venue.states.values():
-            for name in sums:
+            for name in VERDICTS:
                 sums[name] += float(getattr(state.risk, name).sum())
         fund = venue.rows.fund
         if fund != NOBODY:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
-        sums |= dict(zip(("calls", "calls_met", "calls_missed"), venue.called.tolist(), strict=True))
+        sums |= dict(zip(CALLS, venue.called.tolist(), strict=True))
         sums |= dict(zip(FLOWS, venue.paid.tolist(), strict=True))
         for name, value in sums.items():
             self._money[name][row, number] = round(value)
@@ -284,7 +286,7 @@ class Recorder:
         for event in self._losses:
             layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
         totals = {name: int(counts[name][:done].sum()) for name in COUNTS[len(STATES) :]}
-        totals |= {name: int(money[name][:done].sum()) for name in MONEY[6:]}
+        totals |= {name: int(money[name][:done].sum()) for name in EVENTS}
         return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
 
 

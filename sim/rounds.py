@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sim.causes import CLOSE_OUT, Causes
+from sim.exchange.fees import charged
 from sim.exchange.matching import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
 from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Pool, Transfers
 from sim.venue import stamp
@@ -159,7 +160,7 @@ def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notiona
     rate = venue.config.fees.liquidation
     if not rate:
         return
-    due = venue.config.fees.amounts(notional, rate)
+    due = charged(notional, rate)
     target = venue.rows.fund if venue.rows.fund != NOBODY else venue.rows.fees
     for number in np.unique(pool):
         state, here = venue.states[int(number)], pool == number

@@ -9,6 +9,7 @@ import numpy as np
 from sim.causes import DEPOSIT, FUNDING, VOLUNTARY
 from sim.errors import ConfigError
 from sim.exchange.admission import Batch, admit
+from sim.exchange.fees import charged
 from sim.exchange.matching import INSTRUMENT, KIND
 from sim.jit import kernel
 from sim.margin.calls import WIDTH
@@ -290,7 +291,7 @@ def _charge_fees(market: "Market", venue: "Venue", fills: Fills) -> None:
     k = fills.instrument[at]
     notional = np.abs(fills.quantity[at]) * fills.price[at] * contracts.multiplier[k]
     owners = np.concatenate((fills.taker[at], fills.maker[at]))
-    due = np.concatenate((fees.amounts(notional, fees.taker), fees.amounts(notional, fees.maker)))
+    due = np.concatenate((charged(notional, fees.taker), charged(notional, fees.maker)))
     due[owners == market.outside] = 0
     pools, settle = np.tile(market.ledger.pool_of[k], 2), np.tile(contracts.settle[k], 2)
     market.ledger.transfer(Transfers.of(owners, venue.rows.fees, pools, venue.wallet, settle, due), FUNDING)

@@ -20,6 +20,7 @@ class Fees(Component):
         """Whether ordinary trades cost nothing."""
         return self.maker == 0 and self.taker == 0
 
-    def amounts(self, notional: I8 | F8, rate: float) -> I8:
-        """What each trade of a notional (minor units) pays at a rate."""
-        return round_up(np.asarray(notional * rate, dtype=np.float64)).astype(np.int64)
+
+def charged(notional: I8 | F8, rate: float) -> I8:
+    """What each trade of a notional (minor units) pays at a rate, whole minor units."""
+    return round_up(np.asarray(notional * rate, dtype=np.float64)).astype(np.int64)
