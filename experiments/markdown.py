@@ -17,7 +17,10 @@ def row(cells: Sequence[str]) -> str:
 
 
 def cell(found: Estimate, *, signed: bool = False) -> str:
-    """Mean and interval with the digits that the interval leaves meaning, as ``1.35 (1.28 to 1.41)``."""
+    """Mean and interval with the digits that the interval leaves meaning, five at most, as ``1.35 (1.28 to 1.41)``.
+
+    An interval of less than the last of five digits is not told.
+    """
     if math.isnan(found.mean):
         return "none"
     width = found.high - found.low
@@ -26,9 +29,10 @@ def cell(found: Estimate, *, signed: bool = False) -> str:
     if math.isinf(width):
         mean, low, high = (_number(value, 2, signed) for value in found[1:])
         return f"{mean} ({low} to {high})"
-    digits = min(max(1 - math.floor(math.log10(width)), 0), 6)
+    enough = 4 - math.floor(math.log10(max(abs(found.low), abs(found.high))))
+    digits = min(max(1 - math.floor(math.log10(width)), 0), max(enough, 0), 6)
     mean, low, high = (_number(value, digits, signed) for value in found[1:])
-    return f"{mean} ({low} to {high})"
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def _number(value: float, digits: int, signed: bool) -> str:

@@ -105,6 +105,7 @@ def test_differences_are_paired_by_seed(runs: pd.DataFrame) -> None:
         (Estimate(3, 1234.5, 1000, 1500), False, "1,234 (1,000 to 1,500)"),
         (Estimate(3, 0.0, 0.0, 0.0), True, "0"),
         (Estimate(3, 0.0001, -0.2, 0.4), True, "0.00 (\N{MINUS SIGN}0.20 to +0.40)"),
+        (Estimate(30, 2.000004, 2.000003, 2.000005), False, "2.0000"),
         (Estimate(1, 0.25, math.nan, math.nan), False, "0.25"),
     ],
 )
