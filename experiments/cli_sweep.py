@@ -31,7 +31,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Run a study, many markets: its report, and the result folder last. Started again, it goes on."""
-    from sim.errors import ConfigError, DataError, OutputError
+    from sim.errors import DeleverageError
 
     try:
         from experiments.plugins import plug_in
@@ -55,7 +55,7 @@ def sweep(
     except KeyboardInterrupt as error:
         _say("interrupted; all finished runs are kept, the same command goes on")
         raise typer.Exit(INTERRUPTED) from error
-    except (ConfigError, DataError, OutputError) as error:
+    except DeleverageError as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from error
     if outcome.older:
@@ -81,7 +81,7 @@ def verify(
     plugin: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="Registers own kinds; repeatable.")] = None,
 ) -> None:
     """Make some runs of a study again, and compare bytes; compare all other files with the manifest."""
-    from sim.errors import ConfigError, DataError, OutputError
+    from sim.errors import DeleverageError
 
     try:
         from experiments.plugins import plug_in
@@ -90,7 +90,7 @@ def verify(
         from experiments.sweep.verify import verify as compare
 
         verdict = compare(results, sample, seed)
-    except (ConfigError, DataError, OutputError) as error:
+    except DeleverageError as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from error
     for line in verdict.differences:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from experiments import cli, simulation
 from experiments.simulation import TimeLimitError, finished
+from experiments.statistics import StatisticsError
 from experiments.sweep import driver, making
 from experiments.sweep.config import StudyConfig, load_study
 from experiments.sweep.executors import DeathError
@@ -355,6 +356,19 @@ def test_a_score_that_raises_is_told_and_runs_are_kept(monkeypatch: pytest.Monke
     assert done.stderr.endswith("study failed: tiny: cap 2, move small, seed 1: ZeroDivisionError: nobody traded\n")
     assert set(pd.read_parquet(tmp_path / "x" / "runs.parquet")["status"]) == {COMPLETE}
     assert call("--out", tmp_path / "x").exit_code == 0
+
+
+def test_statistics_that_cannot_be_told_of_these_axes_are_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(runs: pd.DataFrame) -> None:
+        raise StatisticsError("cap: 1 settings, a crossing needs two, add values of the axis")
+
+    monkeypatch.setattr(making.module_of(tiny().module), "tables", refuse)
+    result = call("--out", tmp_path / "tiny", "--seeds", 1)
+    assert result.exit_code == cli.BAD_INPUT
+    assert result.stderr.splitlines()[-1] == "cap: 1 settings, a crossing needs two, add values of the axis"
+    assert list((tmp_path / "tiny" / "runs").iterdir())
 
 
 def test_a_study_is_two_files(tmp_path: Path) -> None:
