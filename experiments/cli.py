@@ -107,7 +107,8 @@ def run(
 def configs(plugin: Plugins = None) -> None:
     """List the packaged configurations."""
     _plug_in(plugin)
-    from sim.loading import about, packaged
+    from sim.loading import about
+    from sim.packaged import packaged
 
     names = packaged()
     width = max(map(len, names), default=0)

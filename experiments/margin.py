@@ -14,10 +14,11 @@ from sim.component import Component
 from sim.errors import ConfigError, not_one_of
 from sim.liquidation.bankruptcy import bankruptcy_prices
 from sim.liquidation.prices import liquidation_ticks
-from sim.loading import load, packaged
+from sim.loading import load
 from sim.margin.breakdown import breakdown
 from sim.margin.engine import EngineConfig, MarginEngine
 from sim.margin.scenarios import Scanning
+from sim.packaged import packaged
 from sim.pricing import modelled
 from sim.types import F8, I8, NOBODY, Exposure, MarketView
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from agents import populate
 from experiments.config import load_run
-from sim.loading import PACKAGED, load
+from sim.loading import load
 from sim.margin.efficiency import capital, compression
 from sim.margin.engine import EngineConfig
 from sim.market import Market
+from sim.packaged import PACKAGED
 from sim.types import Contracts, Exposure, MarketView
 
 ENGINES = PACKAGED / "engines"

@@ -18,15 +18,13 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sim.errors import ConfigError, did_you_mean, shown
+from sim.errors import ConfigError, shown
 from sim.overrides import override, plain, split
+from sim.packaged import find, shipped
 from sim.problems import describe
 
 T = TypeVar("T", bound=pydantic.BaseModel)
 Node = dict[str, Any]
-
-PACKAGED = Path(__file__).resolve().parent.parent / "configs"
-"""Configurations that ship with the package; beside ``sim``, so that no other ``configs`` can shadow them."""
 
 
 def load(name: str | Path, overrides: Sequence[str], schema: type[T]) -> T:
@@ -99,11 +97,6 @@ def resolve(name: str | Path, overrides: Sequence[str] = (), schema: type[pydant
     return data
 
 
-def packaged() -> list[str]:
-    """Names of the packaged configurations, folders included, without ``.yaml``."""
-    return sorted(path.relative_to(PACKAGED).with_suffix("").as_posix() for path in PACKAGED.rglob("*.yaml"))
-
-
 def about(name: str) -> str:
     """One line on a packaged configuration: its description, else the first of its comments that is not for editors."""
     lines = find(name).read_text(encoding="utf-8").splitlines()
@@ -111,40 +104,6 @@ def about(name: str) -> str:
     whole = _parse(find(name))
     described = resolve(name).get("description") if isinstance(whole, dict) else ""
     return str(described or next(iter(comments), ""))
-
-
-def find(name: str | Path) -> Path:
-    """The file that a name on the command line means."""
-    path = Path(name)
-    return path if path.is_file() else _shipped(name)
-
-
-def _shipped(name: str | Path) -> Path:
-    """The packaged file of that name."""
-    path = Path(name)
-    for candidate in _packaged_candidates(path):
-        if candidate.is_file():
-            return candidate
-    names = packaged()
-    whole, last = (text.removesuffix(".yaml") for text in (path.as_posix(), path.name))
-    near = did_you_mean(whole, names) or did_you_mean(last, names)
-    listed, more = (
-        (names, "")
-        if len(names) <= 30
-        else ([each for each in names if "/" not in each], ", and more in folders (`deleverage configs`)")
-    )
-    told = f"{near}, packaged are: {', '.join(listed)}{more}{'' if near else ', choose one'}"
-    raise ConfigError([f"{name}: no such file or packaged configuration{told}"])
-
-
-def _packaged_candidates(path: Path) -> list[Path]:
-    """``crash_2008``, ``crash_2008.yaml`` and ``configs/crash_2008.yaml`` all mean the same packaged file."""
-    if path.is_absolute():
-        return []
-    parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
-    inner = PACKAGED.joinpath(*parts)
-    files = [inner] if inner.suffix == ".yaml" else [inner, inner.with_name(inner.name + ".yaml")]
-    return [file for file in files if file.resolve().is_relative_to(PACKAGED)]
 
 
 def _merged(
@@ -226,7 +185,7 @@ class _Reader:
         """What an include stands for, a mapping or a list; nothing if it cannot be read, so that all else is told."""
         path = files[-1].parent / name
         try:
-            path = path if path.is_file() else _shipped(name)
+            path = path if path.is_file() else shipped(name)
         except ConfigError as error:
             self.problems += [f"{place}: {line}" for line in error.problems]
             return {}

@@ -15,7 +15,8 @@ import yaml
 
 from experiments.config import RunConfig
 from sim.component import Component
-from sim.loading import packaged, resolve
+from sim.loading import resolve
+from sim.packaged import packaged
 from sim.problems import kinds, type_at
 
 Node = Any

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 from experiments import cli, run
 from experiments.config import load_run
 from experiments.figures import FIGURES
-from sim.loading import packaged, resolve
+from sim.loading import resolve
+from sim.packaged import packaged
 
 CONFIG = "crash_2008"
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.config import load_run
 from experiments.run import COMPLETE, Outcome, execute
-from sim.loading import packaged
+from sim.packaged import packaged
 
 RUNS = [name for name in packaged() if "/" not in name]
 

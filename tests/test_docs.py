@@ -16,8 +16,8 @@ from agents.traders import Traders
 from experiments import parameters
 from sim.causes import KINDS
 from sim.config import MarketConfig
-from sim.loading import packaged
 from sim.market import Market
+from sim.packaged import packaged
 from sim.prices.bars import validated
 
 ROOT = Path(__file__).parent.parent

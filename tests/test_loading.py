@@ -6,12 +6,12 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field, model_validator
 
-from sim import loading
 from sim.component import Component, choice
 from sim.config import MarketConfig
 from sim.errors import ConfigError
-from sim.loading import load, merge, packaged, resolve
+from sim.loading import load, merge, resolve
 from sim.margin.engine import EngineConfig
+from sim.packaged import packaged
 
 
 class Tiered(Component):
@@ -348,7 +348,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shipped"
     write(folder / "crash_2008.yaml", BASE)
     write(folder / "engines" / "tiny.yaml", "side: short")
-    monkeypatch.setattr(loading, "PACKAGED", folder)
+    monkeypatch.setattr("sim.packaged.PACKAGED", folder)
     return folder
 
 

@@ -14,7 +14,8 @@ from experiments import cli
 from experiments.margin import Account, accounts, engine_of, index_moves, moved, rows, status, worst
 from experiments.margin_report import report
 from experiments.portfolio import PortfolioConfig
-from sim.loading import load, packaged, resolve
+from sim.loading import load, resolve
+from sim.packaged import packaged
 
 ROOT = Path(__file__).parent.parent
 SHOCKS = "portfolios/shocks"

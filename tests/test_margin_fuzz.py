@@ -14,7 +14,8 @@ from test_fuzz import FOREIGN, LINE, REMEDY
 from typer.testing import CliRunner, Result
 
 from experiments import cli
-from sim.loading import packaged, resolve
+from sim.loading import resolve
+from sim.packaged import packaged
 
 SHOCKS = "portfolios/shocks"
 BASES = [resolve(name) for name in packaged() if name.startswith("portfolios/") and name != SHOCKS]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from agents import POPULATIONS
 from experiments import cli
 from experiments.schema import LOOKED_UP, schema_text
-from sim.loading import PACKAGED, packaged
+from sim.packaged import PACKAGED, packaged
 from sim.prices import PROCESSES
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())

@@ -9,7 +9,8 @@ from pydantic import Field, PrivateAttr, StrictBool, StrictFloat, StrictStr, mod
 from experiments.config import hurried
 from sim.component import Component, choice
 from sim.errors import ConfigError
-from sim.loading import find, load
+from sim.loading import load
+from sim.packaged import find
 
 BASE, TWIN = "base", "twin"
 """Roles of a run: itself, and what it is compared with on the same draws."""

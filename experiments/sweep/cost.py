@@ -2,7 +2,7 @@
 
 from experiments.sweep.axes import replications, settings
 from experiments.sweep.config import StudyConfig, load_study
-from sim.loading import packaged
+from sim.packaged import packaged
 
 FOLDER = "studies/"
 

@@ -13,7 +13,7 @@ from experiments.backtest_engines import DAY, Scope, engines_of
 from experiments.cli import app
 from experiments.series import Series, read_series
 from sim.config import MarketConfig
-from sim.loading import load, packaged
+from sim.loading import load
 from sim.margin.base import RequirementComponent
 from sim.margin.engine import EngineConfig
 from sim.margin.learned import Learned, LearnedMargin
@@ -24,6 +24,7 @@ from sim.margin.tail import TailMargin, TailRisk
 from sim.margin.tiered import Tiered
 from sim.margin.walk import contracts_of, rates_along, views, walk
 from sim.metrics import coverage, procyclicality
+from sim.packaged import packaged
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 NO_DAYS = np.empty(0, dtype="datetime64[D]")
