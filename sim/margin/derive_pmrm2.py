@@ -123,19 +123,11 @@ class PmrmMargin(Scanning):
         }
         self.collateral = np.array([_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64)
         self.sides = [_side(contracts, int(number), moving) for number in _numbers(contracts, moving)]
-        self.valued = Revalued(self._revalue, rule.revalue)
-
-    def observe(self, market: MarketView) -> None:
-        """Revalue, if it is due."""
-        self.valued.observe(market)
-
-    def stale(self, market: MarketView) -> float:
-        """Age of the values (s)."""
-        return self.valued.stale(market)
+        self.arrays: Revalued[Valued] = Revalued(self._revalue, rule.revalue)
 
     def margins(self, book: Exposure) -> Margins:
         """See :class:`DerivePmrm2`, (A,)."""
-        valued, rule = self.valued.at(book.market), self.rule
+        valued, rule = self.arrays.at(book.market), self.rule
         opening = self._opening(book.market)
         maintenance, initial = np.zeros(len(book.position)), self._doubtful_collateral(book)
         for side in self.sides:
@@ -147,12 +139,12 @@ class PmrmMargin(Scanning):
 
     def scenarios(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
-        valued = self.valued.at(book.market)
+        valued = self.arrays.at(book.market)
         return np.sum([self._gains(book, side, valued) for side in self.sides], axis=0)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; basis is what its contingency asks beyond the scan."""
-        valued = self.valued.at(book.market)
+        valued = self.arrays.at(book.market)
         scan, basis = np.zeros((2, len(book.position)))
         for side in self.sides:
             lost = np.minimum(self._gains(book, side, valued).min(axis=0), 0.0)
@@ -166,12 +158,12 @@ class PmrmMargin(Scanning):
 
     def basis(self, book: Exposure) -> F8:
         """Basis contingency, (A,) minor units of the numeraire, at most nil, summed over underlyings."""
-        valued = self.valued.at(book.market)
+        valued = self.arrays.at(book.market)
         return np.sum([self._basis(book, side, valued) for side in self.sides], axis=0)
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        valued = self.valued.at(book.market)
+        valued = self.arrays.at(book.market)
         return standing_alone(book, (valued.moved - valued.now) * self.weights[:, None])
 
     def _opening(self, market: MarketView) -> float:

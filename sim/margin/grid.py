@@ -106,15 +106,7 @@ class GridMargin(Scanning):
         self.option = np.flatnonzero(contracts.kind == OPTION)
         traded = np.isin(contracts.kind, (PERPETUAL, FUTURE))
         self.linear = [legs[traded[legs]] for legs in self.groups]
-        self.arrays = Revalued(self._revalue, rule.revalue)
-
-    def observe(self, market: MarketView) -> None:
-        """Revalue, if it is due."""
-        self.arrays.observe(market)
-
-    def stale(self, market: MarketView) -> float:
-        """Age of the risk arrays (s)."""
-        return self.arrays.stale(market)
+        self.arrays: Revalued[Arrays] = Revalued(self._revalue, rule.revalue)
 
     def scenarios(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""

@@ -5,7 +5,7 @@ A grid is data: a list of moves. What differs between venues is what they make o
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -188,21 +188,6 @@ def standing_alone(book: Exposure, table: F8) -> F8:
     return legs / np.where(total > 0, total, 1.0)
 
 
-class Scanning(Itemised):
-    """A requirement that asks for the worst of a list of scenarios."""
-
-    labels: tuple[str, ...]
-    """What each scenario is, in words."""
-
-    @abstractmethod
-    def scenarios(self, book: Exposure) -> F8:
-        """Gain in each scenario, all underlyings moving alike, (S, A) minor units of the numeraire."""
-
-    @abstractmethod
-    def stale(self, market: MarketView) -> float:
-        """How old the risk arrays are (s)."""
-
-
 class Revalued(Generic[T]):
     """Something worked out of the market anew every so often: risk arrays, which venues publish on a clock.
 
@@ -228,6 +213,28 @@ class Revalued(Generic[T]):
     def stale(self, market: MarketView) -> float:
         """How long ago it was worked out (s)."""
         return 0.0 if self._kept is None else market.seconds - self._since
+
+
+class Scanning(Itemised):
+    """A requirement that asks for the worst of a list of scenarios."""
+
+    labels: tuple[str, ...]
+    """What each scenario is, in words."""
+
+    arrays: Revalued[Any]
+    """What it makes of a market: risk arrays."""
+
+    @abstractmethod
+    def scenarios(self, book: Exposure) -> F8:
+        """Gain in each scenario, all underlyings moving alike, (S, A) minor units of the numeraire."""
+
+    def observe(self, market: MarketView) -> None:
+        """Revalue, if it is due."""
+        self.arrays.observe(market)
+
+    def stale(self, market: MarketView) -> float:
+        """How old the risk arrays are (s)."""
+        return self.arrays.stale(market)
 
 
 def by_underlying(contracts: Contracts) -> list[I8]:

@@ -130,23 +130,15 @@ class SpanMargin(Scanning):
         self.option = contracts.kind == OPTION
         self.months = [_months(contracts, legs) for legs in self.groups]
         self.published = {contracts.names.index(n): np.array(a) for n, a in rule.arrays.items() if n in contracts.names}
-        self.priced = Revalued(self._revalue, rule.revalue)
-
-    def observe(self, market: MarketView) -> None:
-        """Revalue, if it is due."""
-        self.priced.observe(market)
-
-    def stale(self, market: MarketView) -> float:
-        """Age of the risk arrays (s)."""
-        return self.priced.stale(market)
+        self.arrays: Revalued[Priced] = Revalued(self._revalue, rule.revalue)
 
     def scenarios(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
-        return held(book.position, self.priced.at(book.market).pnl, np.arange(book.position.shape[1]))
+        return held(book.position, self.arrays.at(book.market).pnl, np.arange(book.position.shape[1]))
 
     def margins(self, book: Exposure) -> Margins:
         """See :class:`Span`, (A,)."""
-        priced = self.priced.at(book.market)
+        priced = self.arrays.at(book.market)
         scans = self._scans(book, priced)
         credit = self._credits(book, priced, scans)
         maintenance = np.zeros(len(book.position))
@@ -163,7 +155,7 @@ class SpanMargin(Scanning):
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; the minimum on short options is what it asks beyond the rest."""
-        priced = self.priced.at(book.market)
+        priced = self.arrays.at(book.market)
         scans = self._scans(book, priced)
         credit, calendar = self._credits(book, priced, scans).sum(axis=0), np.zeros(len(book.position))
         for months, each in zip(self.months, self.commodities, strict=True):
@@ -174,7 +166,7 @@ class SpanMargin(Scanning):
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return standing_alone(book, self.priced.at(book.market).pnl)
+        return standing_alone(book, self.arrays.at(book.market).pnl)
 
     def _scans(self, book: Exposure, priced: Priced) -> F8:
         """Scan risk of each underlying, (groups, A)."""
