@@ -206,7 +206,7 @@ def outcome_of(frames: Frames) -> dict[str, Any]:
         "closed_out_owners": closed["owners"],
         "closed_out_notional": closed["notional"],
         "peak_open_interest": overview.peak_open_interest(frames),
-        "adl_notional": overview.deleveraged(frames),
+        "adl_notional": overview.deleveraged_notional(frames),
         "fund_draw": layers.get("fund", 0),
         "fund_before": before,
         "fund_after": after,

@@ -66,7 +66,7 @@ def _close_outs(frames: dict[str, Frame], money: Money) -> list[Line]:
     if closed["count"]:
         told = f"{money.of(closed['notional'])}{_share(closed['notional'], peak)}"
         lines[1] = ("Close-outs", f"{told}, {closed['count']:,} at {closed['owners']:,} owners")
-    if cut := overview.deleveraged(frames):
+    if cut := overview.deleveraged_notional(frames):
         lines[2] = ("ADL", f"{money.of(cut)}{_share(cut, peak)}")
     if worst := overview.worst_step(frames):
         lines.insert(2, ("  worst step", _at(frames, worst, money.of(worst.value))))

@@ -69,7 +69,7 @@ def figures(frames: Frames, unit: int) -> Figures:
         float(required["maintenance"]),
         overview.closed_out(frames)["count"],
         float(steps["shortfall"].sum()) / unit,
-        overview.deleveraged(frames) / unit,
+        overview.deleveraged_notional(frames) / unit,
         overview.who_paid(frames).get("bad_debt", 0) / unit,
     )
 

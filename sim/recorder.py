@@ -26,6 +26,7 @@ from sim.types import F8, I8, NOBODY, SPOT, Fills
 
 if TYPE_CHECKING:
     from sim.market import Market
+    from sim.venue import Venue
 
 Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 
@@ -135,24 +136,9 @@ class Recorder:
         self._markout(row)
         index, exogenous, worth = market.spot(), np.exp(market.path.x[market.tick]), market.worth()
         for venue in market.venues:
-            part, view, tick = venue.part, venue.view, venue.contracts.tick
-            underlying = venue.contracts.underlying
+            part, view = venue.part, venue.view
             self._fallback[row, part] = venue.fallback
-            for name, values in (
-                ("index", index[underlying]),
-                ("exogenous", exogenous[underlying]),
-                ("oracle", view.oracle[underlying]),
-                ("mark", view.mark * tick),
-                ("mid", venue.quotes.mid * tick),
-                ("bid", view.bid * tick),
-                ("ask", view.ask * tick),
-                ("last", view.last * tick),
-                ("depth", view.depth),
-                ("funding", view.funding),
-                ("margin_long", 1 / venue.leverage),
-                ("margin_short", 1 / venue.leverage_short),
-            ):
-                self._prices[name][row, part] = values
+            self._venue_prices(row, venue, index, exogenous)
             for name in ("open_interest", "to_sell", "to_buy"):
                 self._counts[name][row, part] = getattr(view, name)
             lots = np.abs(market.ledger.position[part, : market.outside]).sum(axis=1)
@@ -163,6 +149,25 @@ class Recorder:
             if (gross := int(self._counts["gross"][row].sum())) > self._peak:
                 self._peak = gross
                 self.accounts("peak")
+
+    def _venue_prices(self, row: int, venue: "Venue", index: F8, exogenous: F8) -> None:
+        """Prices of a venue's instruments, in quote currency, and what margin its engine asks; index and x are (U,)."""
+        view, tick, underlying = venue.view, venue.contracts.tick, venue.contracts.underlying
+        for name, values in (
+            ("index", index[underlying]),
+            ("exogenous", exogenous[underlying]),
+            ("oracle", view.oracle[underlying]),
+            ("mark", view.mark * tick),
+            ("mid", venue.quotes.mid * tick),
+            ("bid", view.bid * tick),
+            ("ask", view.ask * tick),
+            ("last", view.last * tick),
+            ("depth", view.depth),
+            ("funding", view.funding),
+            ("margin_long", 1 / venue.leverage),
+            ("margin_short", 1 / venue.leverage_short),
+        ):
+            self._prices[name][row, venue.part] = values
 
     def _venue_money(self, row: int, number: int) -> None:
         venue = self.market.venues[number]

@@ -88,7 +88,7 @@ def test_the_worst_of_all_instruments_together() -> None:
     frames = venue()
     assert worst_step(frames) == (7, "", 1)
     assert largest_feedback(frames) == (0.7, "Q", 2)
-    assert overview.deleveraged(frames) == 3
+    assert overview.deleveraged_notional(frames) == 3
     frames["steps"]["liquidated_notional"] = 0
     assert worst_step(frames) is None
 

@@ -60,8 +60,8 @@ def worst_step(frames: Frames) -> Extreme | None:
     return found if found is not None and found.value else None
 
 
-def deleveraged(frames: Frames) -> int:
-    """What ADL closed, at the mark, minor units of the numeraire."""
+def deleveraged_notional(frames: Frames) -> int:
+    """What ADL closed, at the mark, minor units of the numeraire; its lots are in ``sim.metrics.losses``."""
     return int(frames["steps"]["adl_notional"].sum())
 
 
