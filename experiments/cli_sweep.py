@@ -18,7 +18,7 @@ def sweep(
     *,
     executor: Annotated[str, typer.Option(help="serial, loky, dask, or tcp://HOST:PORT of a scheduler.")] = "loky",
     jobs: Annotated[int | None, typer.Option(help="Processes; default one per processor.")] = None,
-    time_limit: Annotated[float, typer.Option(min=0, help="Seconds a run may take.")] = math.inf,
+    time_limit: Annotated[float, typer.Option(help="Seconds a run may take.")] = math.inf,
     seeds: Annotated[int | None, typer.Option(min=1, help="Replications, in place of the study's.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME or NAME-quick.")] = None,

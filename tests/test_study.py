@@ -14,8 +14,8 @@ from experiments.config import RunConfig, load_run
 from experiments.simulation import simulate
 from experiments.studies.shocks import perpetual, shocked
 from experiments.sweep.axes import settings
-from experiments.sweep.config import StudyConfig, load_study
-from experiments.sweep.cost import names, size
+from experiments.sweep.config import StudyConfig, load_study, names
+from experiments.sweep.cost import size
 from experiments.sweep.plan import Planner, Task, Unit, plan
 from experiments.sweep.plan import unpacked as read
 from experiments.sweep.runner import Options, sweep
@@ -180,8 +180,8 @@ def test_what_is_no_packaged_study_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli.app, ["sweep", "refinements"])
     assert done.exit_code == cli.BAD_INPUT
-    assert "studies/refinements: no such file or packaged configuration" in done.stderr
-    assert "did you mean 'studies/refinement'?" in done.stderr
+    assert "study: 'refinements' is not one of anatomy, compression," in done.stderr
+    assert "(did you mean 'refinement'?)" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

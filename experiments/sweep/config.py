@@ -8,9 +8,9 @@ from pydantic import Field, PrivateAttr, StrictBool, StrictFloat, StrictStr, mod
 
 from experiments.config import hurried
 from sim.component import Component, choice
-from sim.errors import ConfigError
+from sim.errors import ConfigError, not_one_of
 from sim.loading import load
-from sim.packaged import find
+from sim.packaged import find, packaged
 
 BASE, TWIN = "base", "twin"
 """Roles of a run: itself, and what it is compared with on the same draws."""
@@ -178,6 +178,14 @@ class StudyConfig(Component):
         return study
 
 
+FOLDER = "studies/"
+
+
+def names() -> list[str]:
+    """Of the packaged studies."""
+    return [name.removeprefix(FOLDER) for name in packaged() if name.startswith(FOLDER)]
+
+
 def load_study(
     name: str | Path, also: Sequence[str] = (), *, seeds: int | None = None, quick: bool = False
 ) -> StudyConfig:
@@ -193,7 +201,9 @@ def load_study(
         ConfigError: with one line for each problem.
     """
     own = str(name).endswith((".yaml", ".yml"))
-    place = str(name) if own else f"studies/{name}"
+    if not own and name not in names():
+        raise ConfigError([f"study: {not_one_of(name, names())}, or a YAML file of your own"])
+    place = str(name) if own else f"{FOLDER}{name}"
     counted = [] if seeds is None else [f"seeds={seeds}"]
     study = load(place, [*(hurried(place) if quick else ()), *counted], StudyConfig)
     study = study.model_copy(update={"also": (*study.also, *also)})

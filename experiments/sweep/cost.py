@@ -1,15 +1,7 @@
 """What studies cost, before they are run."""
 
 from experiments.sweep.axes import replications, settings
-from experiments.sweep.config import StudyConfig, load_study
-from sim.packaged import packaged
-
-FOLDER = "studies/"
-
-
-def names() -> list[str]:
-    """Of the packaged studies."""
-    return [name.removeprefix(FOLDER) for name in packaged() if name.startswith(FOLDER)]
+from experiments.sweep.config import StudyConfig, load_study, names
 
 
 def size(study: StudyConfig) -> tuple[int, int]:

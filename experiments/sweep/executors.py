@@ -133,7 +133,7 @@ class Dask:
             self._cluster = distributed.LocalCluster(**options, dashboard_address=None, silence_logs=50)
         try:
             self._client = distributed.Client(self._cluster or address, timeout=20, set_as_default=False)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:  # nobody is there, or it is no address
             rule = "no dask scheduler answers there, start one with: dask scheduler"
             raise ConfigError([f"--executor: {address}, {rule}"]) from error
         self._killed = distributed.scheduler.KilledWorker

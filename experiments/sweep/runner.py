@@ -84,10 +84,13 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
 
 
 def _known(options: Options) -> tuple[str, ...]:
-    """Absolute paths of other results."""
+    """Absolute paths of other results; refused with them is a limit that no run could keep."""
     without = [name for name in options.known if not (Path(name) / "runs").is_dir()]
-    if without:
-        raise ConfigError([f"--known: {name}, has no folder runs, name results of a sweep" for name in without])
+    problems = [f"--known: {name}, has no folder runs, name results of a sweep" for name in without]
+    if not options.limit > 0:
+        problems.append(f"--time-limit: {options.limit:g}, must be above 0 (s), leave it out for none")
+    if problems:
+        raise ConfigError(problems)
     return tuple(str(Path(name).resolve()) for name in options.known)
 
 
