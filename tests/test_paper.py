@@ -181,6 +181,8 @@ def test_metrics_with_precision_and_against_a_reference(study: Path) -> None:
         (["--metric", "bad_dept"], "--metric: 'bad_dept' is not one of"),
         (["--metric", "cap"], "--metric: 'cap' is not one of"),
         (["--metric", "deleveraged", "--against", "kap=10"], "--against: 'kap' is not one of elasticity, cap"),
+        (["--against", "kap=10"], "--against: 'kap' is not one of elasticity, cap"),
+        (["--against", "cap=10"], "--against: the study names no metrics to compare, name some with --metric"),
         (["--metric", "deleveraged", "--against", "cap=11"], "--against: cap: '11' is not one of 10, 50, 100"),
     ],
 )

@@ -43,14 +43,17 @@ def tables(scores: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str], as
         if not asked.metrics and not asked.reference:
             return {}
         raise ConfigError(["--metric: runs have several rows each, see the study's own tables of them"])
+    held = _reference(scores, axes, asked.reference) if asked.reference else None
+    if held and not chosen:
+        raise ConfigError(["--against: the study names no metrics to compare, name some with --metric"])
     named = {"metrics": metrics, "asked": asked.metrics}
     made = {
         name: known(summarise(scores, axes, columns), scores, asked.precision)
         for name, columns in named.items()
         if columns
     }
-    if asked.reference and chosen:
-        axis, value = _reference(scores, axes, asked.reference)
+    if held:
+        axis, value = held
         others = [name for name in axes if name != axis]
         compared = against(scores, axis, value, others, chosen)
         made["against"] = holm(compared, ["measure"])

@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from experiments.figures_style import COLOURS, PAGE, save, style
 from experiments.statistics import summarise
@@ -59,6 +60,7 @@ def _panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
         axes.errorbar(apart, at["mean"], reach, label=told, elinewidth=0.7, **look(number))
         for mark in marks[marks["elasticity"] == elasticity].to_dict("records"):
             _bar(axes, mark, (float(at["kappa"].min()), float(at["kappa"].max())), colour)
+    axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.set_ylim(-0.04, 1.04)
     seaborn.despine(ax=axes)
 
