@@ -84,13 +84,13 @@ def _made(data: Node, problems: list[str], schema: type[T]) -> T:
     return config
 
 
-def resolve(name: str | Path, overrides: Sequence[str] = (), schema: type[pydantic.BaseModel] | None = None) -> Node:
+def resolve(name: str | Path, overrides: Sequence[str] = ()) -> Node:
     """The merged, overridden and interpolated content of a configuration, not yet validated.
 
     Raises:
         ConfigError: a file that is missing or not YAML, an include cycle, a broken override or interpolation.
     """
-    data, problems = _merged(name, overrides, schema)
+    data, problems = _merged(name, overrides, None)
     data, broken = _interpolated(data)
     if problems or broken:
         raise ConfigError([*problems, *broken.values()])

@@ -24,15 +24,11 @@ class Streams:
         self._state = self._philox.state  # of a generator at its start, but for counter and key
         self._keys: dict[str, np.ndarray[tuple[int], np.dtype[np.uint64]]] = {}
 
-    def generator(self, name: str, tick: int = 0) -> np.random.Generator:
-        """A fresh generator at the start of ``name``'s block for ``tick``."""
-        return np.random.Generator(np.random.Philox(key=self._key(name), counter=[0, 0, 0, tick]))
-
     def uniform(self, name: str, tick: int, rows: int, width: int) -> F8:
         """Uniform draws on [0, 1), shape ``(rows, width)``; row i is the same whatever ``rows`` is."""
         if not width:
             return np.empty((rows, 0))
-        # a generator set to a block costs a quarter of a new one, and draws the same
+        # one generator, set to the start of a block: making a new one costs four times as much, and draws the same
         self._state["state"] = {"counter": np.array([0, 0, 0, tick], dtype=np.uint64), "key": self._key(name)}
         self._philox.state = self._state
         return self._shared.random((rows, width))

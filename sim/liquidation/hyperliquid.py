@@ -10,15 +10,18 @@ HEALTHY, ORDERS, VAULT, DELEVERAGED = 0, 1, 2, 3
 BACKSTOP = 2 / 3
 """The vault takes over below this share of maintenance."""
 
+FIRST = 0.2
+"""Part of a large position that the first order closes."""
 
-def stage(risk: Risk, backstop: float = BACKSTOP) -> I8:
+
+def stage(risk: Risk) -> I8:
     """What is done with each account, (A,): below maintenance, below two thirds of it, below nil."""
-    orders, vault = risk.liquidatable, risk.equity < backstop * risk.maintenance
+    orders, vault = risk.liquidatable, risk.equity < BACKSTOP * risk.maintenance
     reached = np.select([risk.bankrupt, vault & orders, orders], [DELEVERAGED, VAULT, ORDERS], HEALTHY)
     return np.asarray(reached, dtype=np.int64)
 
 
-def first_share(notional: F8, cooling: B1, *, threshold: float, share: float = 0.2) -> F8:
+def first_share(notional: F8, cooling: B1, *, threshold: float) -> F8:
     """Part of each position that the next order closes.
 
     A fifth of a position above the threshold, 100,000 USDC there; all of a smaller one, and all of any while an
@@ -28,6 +31,5 @@ def first_share(notional: F8, cooling: B1, *, threshold: float, share: float = 0
         notional: sizes at the mark, minor units of the numeraire, any shape.
         cooling: whether a partial order was sent within the last 30 seconds, the same shape.
         threshold: minor units of the numeraire.
-        share: part of a large position (1).
     """
-    return np.where((notional > threshold) & ~cooling, share, 1.0)
+    return np.where((notional > threshold) & ~cooling, FIRST, 1.0)
