@@ -39,7 +39,8 @@ def distance(ratios: pd.DataFrame) -> "pd.Series[float]":
 def density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
     """Where liquidation prices lie: rows of step, low, high (moves), at_risk (notional between them, minor units).
 
-    Notional that no move is needed for is left out.
+    Both innermost cells also hold what needs no move, of accounts below maintenance already: a profile has no reading
+    of the mark as it is.
     """
     require(frames, {"profile": PROFILE}, "the heat map")
     own = frames["profile"]
@@ -50,8 +51,8 @@ def density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame
         before, inner = np.zeros(len(wide)), 0.0
         for column in side:
             low, high = sorted((inner, float(moves[column])))
-            between = risk[:, column] - before if inner else risk[:, column]
-            cells = {"step": wide.index, "low": low, "high": high, "at_risk": np.maximum(between, 0.0)}
+            between = np.maximum(risk[:, column] - before, 0.0)
+            cells = {"step": wide.index, "low": low, "high": high, "at_risk": between}
             parts.append(pd.DataFrame(cells))
             before, inner = risk[:, column], float(moves[column])
     columns = ["step", "low", "high", "at_risk"]
