@@ -47,8 +47,9 @@ WORDS = {
 }
 CAPTIONS = {
     "frontier": "Initial margin in calm against system loss, a point for each rule and level of capital; the pale line "
-    "joins points that no other beats in both.",
-    "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital.",
+    "joins points that no other beats in both; the table tells in what share of resamples each lies on it.",
+    "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital, "
+    "with Newcombe's intervals for pairs.",
     "alike": "Rules that show every figure of another, to four digits, and have no lines of their own; n runs.",
     "over_levels": "Differences from isolated tiers at the same capital, mean over its levels.",
     "rise": "Initial margin per notional from the shock on, as a multiple of that in calm; mean over levels.",
@@ -149,17 +150,27 @@ def findings(runs: pd.DataFrame) -> list[str]:
             lines.append(f"{words(elasticity)}: no rule loses anything beyond the fund at these levels of capital.")
             continue
         ranked = [str(name) for name in means.sort_values(["broken", "deleveraged"]).index]
-        for told, engine in (("safest", ranked[0]), ("most dangerous at the same capital", ranked[-1])):
+        ends = {"safest": ranked[0], "most dangerous at the same capital": ranked[-1]}
+        apart = {engine: _apart(plain, elasticity, engine, "broken") for engine in ends.values()}
+        if not any(table["shown"].any() for table in apart.values()):
+            lines.append(f"{words(elasticity)}: no rule is shown to be safer than another at these levels of capital.")
+            continue
+        for told, engine in ends.items():
             found = _against(made["over_levels"], engine, elasticity)
-            lines.append(f"{words(elasticity)}, {told}: {found} {_beside(plain, elasticity, engine, 'broken')}")
+            lines.append(f"{words(elasticity)}, {told}: {found} {_beside(apart[engine])}")
     return [*lines, *_procyclical(runs[runs["arm"] == PRESET], made["rise"]), *_arms(made["arms"]), *same]
 
 
-def _beside(plain: pd.DataFrame, elasticity: float, engine: str, measure: str) -> str:
-    """From how many of the other rules one is told apart on the same draws; Holm over them."""
+def _apart(plain: pd.DataFrame, elasticity: float, engine: str, measure: str) -> pd.DataFrame:
+    """All other rules held against one on the same draws; ``shown`` is what outlasts Holm over them."""
     here = plain[plain["elasticity"] == elasticity]
     table = holm(against(here, "engine", engine, [], [measure]))
-    alike = table[~((table["p_holm"] < ALPHA) & ((table["low"] > 0) | (table["high"] < 0)))]
+    return table.assign(shown=(table["p_holm"] < ALPHA) & ((table["low"] > 0) | (table["high"] < 0)))
+
+
+def _beside(table: pd.DataFrame) -> str:
+    """From how many of the other rules one is told apart."""
+    alike = table[~table["shown"]]
     if alike.empty:
         return "All other rules are told apart from it."
     names = joined(list(alike["engine"])) if len(alike) <= FEW else f"{len(alike)} of {len(table)} other rules"
@@ -184,7 +195,7 @@ def _procyclical(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         most, common = (cell(Estimate(*here.loc[each])) for each in (name, REFERENCE))
         lines.append(
             f"{words(elasticity)}: from calm to shock {name} raises initial margin per notional most, {most} times, "
-            f"mean over levels; {REFERENCE} {common} times. {_beside(each_run, elasticity, name, 'rise')}"
+            f"mean over levels; {REFERENCE} {common} times. {_beside(_apart(each_run, elasticity, name, 'rise'))}"
         )
     return lines
 

@@ -34,7 +34,7 @@ HEAVY = 0.5
 """Share of its wealth at the start from which on a trader's loss is heavy."""
 
 WORDS = {
-    "volume": ("volume, millions", 1),
+    "volume": ("volume, million USD", 1),
     "heavy_losses": ("losses of those who lose half or more, % of all wealth", 100),
     "losses": ("losses of all traders, % of their wealth", 100),
     "spread": ("median spread, bp", 1e4),
@@ -42,7 +42,7 @@ WORDS = {
     "broken": ("probability of loss beyond the fund", 1),
 }
 PANELS = {
-    "volume": ("Volume (millions)", 1),
+    "volume": ("Volume (million USD)", 1),
     "heavy_losses": ("Heavy losses\n(% of traders' wealth)", 100),
     "spread": ("Median spread (bp)", 1e4),
 }
