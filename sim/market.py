@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import mesa
 import numpy as np
 
-from sim import losses, payments, rounds, trading
+from sim import losses, outset, payments, rounds, trading
 from sim.build import Parts, assemble
 from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
@@ -49,6 +49,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.steps_planned = len(self.path.x) - 1
         self.impacts = Impacts.of([underlying.impact for underlying in self.config.underlyings], self.config.dt)
         self.impact = np.zeros(len(self.config.underlyings))
+        self.spot_held = self.ledger.position[:, self.outside].copy()  # what the outside had when last asked (IDX-2)
         fee = np.array([max(venue.config.fees.taker, venue.config.fees.maker) for venue in self.venues])
         self.fee = fee[self.contracts.venue]
         self.bands = np.ones((len(self.contracts.names), 2), dtype=np.int64)
@@ -56,7 +57,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         states = [state for venue in self.venues for state in venue.states.values()]
         self.causes = {state.pool.number: CauseLog(state.pool, self.watched, state.engine) for state in states}
         self.recorder = Recorder(self)
-        trading.open_market(self)
+        outset.open_market(self)
         self.recorder.accounts("start")
 
     def step(self) -> None:
@@ -68,7 +69,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         if self.tick == self.steps_planned:
             raise DeleverageError(f"step: the run of {self.tick} steps is over; give a longer duration")
         self.tick += 1
-        trading.advance_index(self)
+        outset.advance_index(self)
         payments.exchange(self)
         orders = trading.collect_orders(self)
         trading.match(self, *trading.admit_orders(self, orders))
