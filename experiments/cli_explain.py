@@ -31,7 +31,11 @@ def explain(
     """Who pushed whom in a run: its cascades, or one of them in a page, with what would have stopped it."""
     from sim.errors import ConfigError, DataError
 
+    asked = {"--without": without, "--engine": engine, "--worlds": worlds}
     try:
+        if cascade is None and any(asked.values()):
+            names = ", ".join(name for name, value in asked.items() if value)
+            raise ConfigError([f"{names}: tells of one cascade, name it with --cascade N"])
         from experiments import case, counterfactual
         from experiments import explain as made
         from experiments import twins as removal
@@ -51,4 +55,8 @@ def explain(
             typer.echo("\n" + "\n".join(counterfactual.lines(table, worlds)))
     except (ConfigError, DataError) as error:
         typer.echo(str(error), err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    except OSError as error:
+        told = f"{error.filename}: cannot be written ({error.strerror}), choose another folder with --export"
+        typer.echo(told, err=True)
         raise typer.Exit(BAD_INPUT) from error

@@ -95,6 +95,15 @@ def test_whom_to_remove_may_be_named(result: Path) -> None:
     assert "without: nobody called 'tradrs' was closed out in cascade 1 (did you mean 'traders'?)" in text
 
 
+def test_what_is_asked_of_no_cascade_or_cannot_be_written_is_told(result: Path, tmp_path: Path) -> None:
+    code, text = told(str(result), "--without", "traders", "--worlds", "2")
+    assert (code, text) == (2, "--without, --worlds: tells of one cascade, name it with --cascade N\n")
+    (tmp_path / "taken").write_text("a file")
+    code, text = told(str(result), "--export", str(tmp_path / "taken"))
+    assert code == 2
+    assert f"{tmp_path / 'taken'}: cannot be written" in text
+
+
 def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_path: Path) -> None:
     brief = written(84, tmp_path)
     code, text = told(str(brief), "--cascade", "1", "--twins", "0", "--worlds", "2", "--engine", "binance")
