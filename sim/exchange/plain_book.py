@@ -102,9 +102,9 @@ class PlainBooks:
            nothing is left.
         4. POST_ONLY is REFUSED_POST if its limit reaches the other side's best price.
         5. The order trades with the best price first, at each price with the oldest first, at the resting order's
-           price. A resting order of the same owner is cancelled instead (self-trade prevention). A resting
-           REDUCE_ONLY order trades no more than what still reduces its owner's position, and is cancelled when met
-           with nothing to reduce.
+           price. A resting order of the same owner is cancelled instead (self-trade prevention), and rule 1 takes its
+           lots for traded: who may meet its own quotes sends first what makes way. A resting REDUCE_ONLY order trades
+           no more than what still reduces its owner's position, and is cancelled when met with nothing to reduce.
         6. What is left of IOC and MARKET is CANCELLED, of others RESTED at the limit. Nothing left: FILLED.
         """
         self._fills, self._moved = [], {}
