@@ -214,18 +214,18 @@ def _against(table: pd.DataFrame, engine: str, elasticity: float) -> str:
 
 
 def _arms(table: pd.DataFrame) -> list[str]:
-    """What maintenance at half of initial changes, harm by harm and rule by rule, and which harms it does not."""
-    moved = table[table["p_holm"] < ALPHA]
-    lines = [
-        f"Maintenance at half of initial under every rule, {WORDS[harm][0]}: no difference shown from the presets' own."
-        for harm in HARMS
-        if harm not in set(moved["measure"])
-    ]
-    for line in moved.to_dict("records"):
-        told, factor = WORDS[line["measure"]]
-        found = Estimate(*(line[name] for name in Estimate._fields)).times(factor)
-        what = f"{line['engine']}, {words(line['elasticity'])}, {told}"
-        lines.append(compared(what, "maintenance at half of initial", "the preset's own", found, p_holm=line["p_holm"]))
+    """Of each harm the rules under which maintenance at half of initial changes it, if that outlasts Holm."""
+    lines = []
+    for name in HARMS:
+        told, factor = WORDS[name]
+        moved = table[(table["measure"] == name) & (table["p_holm"] < ALPHA)].to_dict("records")
+        found = [Estimate(*(line[part] for part in Estimate._fields)).times(factor) for line in moved]
+        parts = [
+            f"{line['engine']} at {words(line['elasticity'])} {cell(each, signed=True)}"
+            for line, each in zip(moved, found, strict=True)
+        ]
+        shown = joined(parts) if parts else "no difference shown"
+        lines.append(f"Maintenance at half of initial under every rule, less the presets' own: {told}: {shown}.")
     return lines
 
 
