@@ -63,10 +63,12 @@ def gathered(folders: Sequence[Path]) -> dict[int, F8]:
         folders: of runs, and of sweeps, all of whose runs are taken.
 
     Raises:
-        DataError: a folder is no result, or a run lacks a frame.
+        DataError: a folder is no result, or a run lacks a frame or has one that cannot be read.
     """
     found: dict[int, list[F8]] = {}
     for result in _runs(folders):
+        if result.problems:
+            raise DataError(*result.problems)
         system = sum(each.count for each in result.config.populations)
         sizes = cascades(contagion(result.frames))["accounts"].to_numpy(np.float64)
         found.setdefault(system, []).append(sizes)

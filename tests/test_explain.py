@@ -1,5 +1,6 @@
 """`deleverage explain`: a cascade in a page, and twins that say what would have stopped it (LIQ-9)."""
 
+import shutil
 from pathlib import Path
 
 import networkx as nx
@@ -145,6 +146,11 @@ def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> N
     assert f"{2 * len(cascades(links))} cascades among 612 accounts" in done.output
     assert "at least 20 that differ are needed" in done.output
     assert done.output.splitlines()[-1].split()[:2] == ["612", f"{2 * len(cascades(links))}"]
+    damaged = shutil.copytree(result, tmp_path / "damaged")
+    (damaged / "closeouts.parquet").write_bytes(b"x")
+    done = CliRunner().invoke(tails, [str(result), str(damaged)])
+    assert done.exit_code == 2
+    assert f"{damaged / 'closeouts.parquet'}: cannot be read" in done.output
     done = CliRunner().invoke(tails, [str(tmp_path)])
     assert done.exit_code == 2
     assert "no result, holds neither" in done.output
