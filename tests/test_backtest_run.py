@@ -53,6 +53,7 @@ def test_recorded_margins_are_those_of_a_backtest_on_the_oracle_returns(result: 
         assert np.unique(np.round(path, 9)).size > 20
 
 
+@pytest.mark.slow
 def test_dials_of_an_engine_are_part_of_its_backtest(tmp_path: Path) -> None:
     """Compressed by 30% and scaled by 1.5: recorded margins are the dialled ones, and so is the path beside them."""
     short = [RULE, *FALL, "duration=5400", "stresses=[]"]

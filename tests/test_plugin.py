@@ -73,6 +73,7 @@ REQUIREMENTS["own"] = Own
 """
 
 
+@pytest.mark.slow
 def test_processes_and_requirements_of_ones_own_are_in_the_schema_and_run(folder: Path) -> None:
     (folder / "kinds.py").write_text(KINDS)
     plugins = ("--plugin", "kinds", "--plugin", "contrarian")

@@ -45,7 +45,7 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-@pytest.mark.parametrize(("replay", "losses"), [(True, True), (False, False)])
+@pytest.mark.parametrize(("replay", "losses"), [(True, True), pytest.param(False, False, marks=pytest.mark.slow)])
 def test_figures_are_made_again_byte_by_byte(tmp_path: Path, figure: str, replay: bool, losses: bool) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -70,6 +70,7 @@ def test_an_indicator_that_knows_is_found_and_told(tmp_path) -> None:
     assert {path.name for path in tmp_path.glob("*.pdf")} == {"early_warning.pdf", "phase_diagram.pdf"}
 
 
+@pytest.mark.slow
 def test_markets_that_share_their_draws_are_no_evidence_of_their_own() -> None:
     """The same days in twelve markets tell no more than in one; other days do."""
     once = pd.concat([readings(seed, False) for seed in range(4)], ignore_index=True)
