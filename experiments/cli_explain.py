@@ -24,7 +24,12 @@ def explain(
         list[str] | None, typer.Option(metavar="PRESET", help="Also the run under this margin engine; repeatable.")
     ] = None,
     worlds: Annotated[
-        int, typer.Option(min=0, help="Also attribution beside removal of everybody, in so many neighbouring worlds.")
+        int,
+        typer.Option(
+            min=0,
+            help="Also attribution beside removal of everybody, in so many neighbouring worlds, up to four times as "
+            "many for whom they do not tell.",
+        ),
     ] = 0,
     export: Annotated[Path | None, typer.Option(help="Folder for graph (GraphML) and tables (Parquet).")] = None,
 ) -> None:
@@ -36,7 +41,7 @@ def explain(
         if cascade is None and any(asked.values()):
             names = ", ".join(name for name, value in asked.items() if value)
             raise ConfigError([f"{names}: tells of one cascade, name it with --cascade N"])
-        from experiments import case, counterfactual
+        from experiments import agreement, case, counterfactual
         from experiments import explain as made
         from experiments import twins as removal
 
@@ -51,8 +56,9 @@ def explain(
         gone = list(removal.twins(chosen, twins, without or ()))
         typer.echo(made.page(chosen, [*gone, *others]))
         if worlds:
-            table = counterfactual.compared(chosen, removal.fork(chosen), worlds)
-            typer.echo("\n" + "\n".join(counterfactual.lines(table, worlds)))
+            many = counterfactual.Worlds(worlds, counterfactual.MORE * worlds)
+            table = counterfactual.compared(chosen, removal.fork(chosen), many)
+            typer.echo("\n" + "\n".join(agreement.lines(table)))
     except (ConfigError, DataError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_INPUT) from error

@@ -70,7 +70,10 @@ def gathered(folders: Sequence[Path]) -> dict[int, F8]:
         if result.problems:
             raise DataError(*result.problems)
         system = sum(each.count for each in result.config.populations)
-        sizes = cascades(contagion(result.frames))["accounts"].to_numpy(np.float64)
+        try:
+            sizes = cascades(contagion(result.frames))["accounts"].to_numpy(np.float64)
+        except DataError as error:
+            raise DataError(*(f"{result.folder}: {problem}" for problem in str(error).splitlines())) from error
         found.setdefault(system, []).append(sizes)
     return {system: np.concatenate(found[system]) for system in sorted(found)}
 

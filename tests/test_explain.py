@@ -1,5 +1,6 @@
 """`deleverage explain`: a cascade in a page, and twins that say what would have stopped it (LIQ-9)."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -111,7 +112,9 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     assert code == 0, text
     assert "under binance" in text
     assert "attribution beside removal" in text
-    assert "close-outs of others same sign" in text
+    assert re.search(r"means of (2|4|8|2 to 4|2 to 8|4 to 8) neighbouring worlds", text)
+    for measure in ("others pushed under", "close-outs of others", "way of the mark, moves by lots"):
+        assert re.search(rf"{measure} +same sign \d+% \((of \d+ told|none told) from nil", text), measure
     code, text = told(str(result), "--cascade", "1", "--twins", "0", "--engine", "binanse")
     assert code == 2
     assert "engines/binanse" in text
@@ -154,3 +157,8 @@ def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> N
     done = CliRunner().invoke(tails, [str(tmp_path)])
     assert done.exit_code == 2
     assert "no result, holds neither" in done.output
+    shutil.copytree(result, tmp_path / "older")
+    (tmp_path / "older" / "causes.parquet").unlink()
+    done = CliRunner().invoke(tails, [str(result), str(tmp_path / "older")])
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'older'}: causes: no such frame, contagion needs it" in done.output.replace("\n", "")

@@ -85,6 +85,29 @@ def contagion(frames: Mapping[str, pd.DataFrame]) -> Contagion:
     return Contagion(actions, moves, roots, pushed, moved, own)
 
 
+def by_lots(links: Contagion, closeouts: pd.DataFrame) -> Contagion:
+    """The same links, each move divided by the lots of those who sold in a fall, or bought in a rise.
+
+    What a round does to a mark is a function of the lots that it takes from the book. By lots is then what each is
+    worth on the average over orders in which they could have been matched (Aumann and Shapley 1974): who was matched
+    first, and took the bids that others missed, bears as much as who saw the mark move.
+
+    Args:
+        links: of one run.
+        closeouts: its frame, with ``planned``.
+    """
+    require({"closeouts": closeouts}, {"closeouts": (*COLUMNS["closeouts"], "planned")}, "contagion by lots")
+    row, event = _rows(closeouts, links.actions, ["action"]), _rows(closeouts, links.moves, EVENT)
+    signed = closeouts["filled"].to_numpy(np.float64) * np.sign(closeouts["planned"].to_numpy(np.float64))
+    along = signed * np.sign(np.append(links.moves["move"].to_numpy(np.float64), 0.0))[event]  # NOBODY is the last, 0
+    known = (row != NOBODY) & (along > 0)
+    total = np.bincount(event[known], along[known], minlength=len(links.moves))
+    shared = links.moved.sum(axis=1)  # the rest of a move is of orders cancelled
+    share = along[known] / total[event[known]] * shared[event[known]]
+    lots = sparse.csr_array((share, (event[known], row[known])), shape=links.moved.shape)
+    return links._replace(moved=lots + links.moved * (total == 0)[:, None])
+
+
 def _actions(closeouts: pd.DataFrame) -> pd.DataFrame:
     """Actions that filled something, in the order of the run."""
     filled = closeouts[closeouts["filled"] > 0].sort_values(["action", "id"], kind="stable")

@@ -14,7 +14,7 @@ from markets import build, config, move, script, venue, worlds
 from sim.errors import DataError
 from sim.market import Market
 from sim.metrics.cascades import Frames
-from sim.metrics.contagion import ROOTS, Contagion, contagion
+from sim.metrics.contagion import ROOTS, Contagion, by_lots, contagion
 from sim.metrics.generations import (
     begun_by,
     branching,
@@ -77,6 +77,22 @@ def test_the_chain_that_was_built_is_found(known: Contagion) -> None:
     assert known.roots.sum() == 2
     assert known.moved.toarray()[:2] == pytest.approx(np.array([[2 / 3, 1 / 3, 0, 0, 0], [0, 0, 0.5, 0.5, 0]]))
     assert known.pushed.toarray()[:, :2].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 1]]
+
+
+def test_who_took_bids_before_the_mark_moved_bears_his_lots(known: Contagion) -> None:
+    """The mark moved at the second of two sales only; an order cancelled did a fifth of it."""
+    frames = chain()
+    closeouts, first = frames["closeouts"].copy(), frames["closeouts"]["round"] == 0
+    closeouts.loc[first, "mark_after"] = closeouts.loc[first, "mark_before"] - [0.0, 3.0]
+    frames["closeouts"] = closeouts
+    links = contagion(frames)
+    assert links.moved.toarray()[0, :2].tolist() == [0, 1]
+    lots = by_lots(links, closeouts)
+    assert lots.moved.toarray()[0, :2] == pytest.approx([2 / 3, 1 / 3])
+    less = by_lots(links._replace(moved=0.8 * links.moved), closeouts)
+    assert less.moved.toarray() == pytest.approx(0.8 * lots.moved.toarray())
+    assert by_lots(known, chain()["closeouts"]).moved.toarray() == pytest.approx(known.moved.toarray())
+    assert np.array_equal(lots.roots, links.roots)
 
 
 def test_what_each_brought_about_is_what_followed_by_its_share(known: Contagion) -> None:

@@ -12,15 +12,16 @@ from papers import crash
 from papers.branching import Chain, begun, played
 
 from experiments import counterfactual, twins
+from experiments.agreement import BY_LOTS, MEASURES, agreement, lines, worst
 from experiments.case import Case, chosen
 from experiments.config import RunConfig
-from experiments.counterfactual import MEASURES, agreement
+from experiments.counterfactual import MORE, Worlds
 from experiments.fork import Fork
 from experiments.simulation import simulate
 from sim.metrics.contagion import contagion
 from sim.metrics.generations import cascades, members
 
-CLOSE_OUTS, WAY = MEASURES
+UNDER, CLOSE_OUTS, WAY = MEASURES
 
 
 def known(count: int, worlds: int) -> pd.DataFrame:
@@ -33,7 +34,9 @@ def known(count: int, worlds: int) -> pd.DataFrame:
     parts = []
     for each in table.loc[table["accounts"].between(8, 40), "cascade"].head(count):
         case = Case(market.config, frames, links, each, np.flatnonzero(number == each))
-        parts.append(counterfactual.compared(case, Fork(lambda: begun(chain), case.window[0] - 1), worlds, 0.005))
+        parts.append(
+            counterfactual.compared(case, Fork(lambda: begun(chain), case.window[0] - 1), _many(worlds, 0.005))
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -48,18 +51,22 @@ def realistic(wealth: float, leverage: float, seeds: range, count: int, worlds: 
         table = cascades(contagion(frames))
         for number in table.loc[table["accounts"] >= 5, "cascade"].head(count):
             case = chosen(config, frames, number)
-            parts.append(counterfactual.compared(case, twins.fork(case), worlds))
+            parts.append(counterfactual.compared(case, twins.fork(case), _many(worlds)))
     return pd.concat(parts, ignore_index=True)
 
 
-def told(name: str, table: pd.DataFrame, worlds: int) -> None:
-    print(f"\n{name}", *counterfactual.lines(table, worlds), sep="\n")
+def _many(worlds: int, width: float = counterfactual.NUDGE) -> Worlds:
+    return Worlds(worlds, MORE * worlds, width)
+
+
+def told(name: str, table: pd.DataFrame) -> None:
+    print(f"\n{name}", *lines(table), sep="\n")
 
 
 @pytest.mark.slow
 def test_where_bids_never_end_attribution_is_what_removal_spares() -> None:
     table = known(count=3, worlds=8)
-    told("known market, R = .7", table, 8)
+    told("known market, R = .7", table)
     for measure in MEASURES:
         found = agreement(table, measure)
         assert found.same >= 0.9
@@ -69,18 +76,23 @@ def test_where_bids_never_end_attribution_is_what_removal_spares() -> None:
 @pytest.mark.slow
 def test_where_cascades_end_signs_agree_and_sizes_go_together() -> None:
     table = realistic(wealth=4e6, leverage=10, seeds=range(2), count=5, worlds=12)
-    told("a fall of 10%, makers with capital", table, 12)
+    told("a fall of 10%, makers with capital", table)
     assert len(table) > 80
-    assert agreement(table, WAY).same >= 0.9
+    for measure in (UNDER, WAY):
+        found = agreement(table, measure)
+        assert found.same >= 0.9
+        assert found.same_decided == 1
+        assert found.decided > len(table) / 3, "twins tell enough to be agreed with"
     assert agreement(table, CLOSE_OUTS).same >= 0.75
     assert min(agreement(table, measure).correlation for measure in MEASURES) > 0.7
+    assert min(agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
 
 
 @pytest.mark.slow
 def test_where_bids_end_first_nobody_alone_made_the_difference() -> None:
     """Attribution still shares the harm out; removal finds others in the removed one's place."""
     table = realistic(wealth=2e5, leverage=15, seeds=range(1), count=1, worlds=6)
-    told("the same, makers without", table, 6)
+    told("the same, makers without", table)
     assert agreement(table, WAY).found < 0.2 * agreement(table, WAY).claimed
     assert agreement(table, CLOSE_OUTS).found < 0
-    assert counterfactual.worst(table)["why"].str.contains("bids were short").any()
+    assert worst(table)["why"].str.contains("bids were short").any()
