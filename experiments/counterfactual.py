@@ -33,6 +33,9 @@ MORE = 4
 LEVEL = 0.05
 """Chance that an interval misses the mean, all looks at the same owner together."""
 
+DUST = 1e-9
+"""Shares below it are what rounding left."""
+
 FOUND = ("spared", "prevented", "returned")
 """What twins find."""
 
@@ -97,7 +100,7 @@ def compared(case: Case, base: Fork, worlds: Worlds) -> pd.DataFrame:
 def decided(table: pd.DataFrame, found: str) -> B1:
     """Of which rows twins tell the sign of a mean: its interval leaves nil out. Nil in every world does not."""
     mean, reach = (table[name].to_numpy(np.float64) for name in (found, f"{found}_reach"))
-    return np.abs(mean) > reach
+    return (np.abs(mean) > reach) & (np.abs(mean) > DUST)  # sums of the same amounts in another order are not the same
 
 
 def _means(rows: pd.DataFrame, looks: int) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from papers import crash
 from typer.testing import CliRunner
 
 from experiments import case as cases
-from experiments import provenance, store, twins
+from experiments import counterfactual, provenance, store, twins
 from experiments.cli_explain import app
 from experiments.cli_tails import app as tails
 from experiments.config import RunConfig
@@ -119,6 +119,12 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     assert code == 2
     assert "engines/binanse" in text
     assert "binance" in text
+
+
+def test_a_sign_is_told_where_the_interval_leaves_nil_out() -> None:
+    """Nil in every world decides nothing, nor does what rounding left of it."""
+    table = pd.DataFrame({"spared": [0.0, 1e-17, -1e-17, 0.02, 0.02], "spared_reach": [0.0, 0.0, 0.0, 0.03, 0.01]})
+    assert counterfactual.decided(table, "spared").tolist() == [False, False, False, False, True]
 
 
 def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
