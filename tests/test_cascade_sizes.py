@@ -37,6 +37,7 @@ def test_a_cutoff_grows_as_the_law_it_was_drawn_from(power: float, told: str) ->
     assert told in cascade_sizes.grown(table)
 
 
+@pytest.mark.slow
 def test_an_exponential_tail_is_not_called_a_power_law(tmp_path: Path) -> None:
     runs = drawn(1.0, seeds=3)
     table = cascade_sizes.tables(runs)["tails"].set_index(["traders", "rival"])
