@@ -127,7 +127,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("Accounts in a cascade")
-        axes.set_ylabel("Share of cascades with as many")
+        axes.set_ylabel("Share with at least as many")
         axes.legend(frameon=False)
         seaborn.despine(ax=axes)
         save(figure, folder / "cascade_sizes", pd.concat(parts, ignore_index=True))
