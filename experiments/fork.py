@@ -54,7 +54,9 @@ class Fork:
         market = self.market(**changes)
         if nudge is not None:
             nudged(market, nudge)
-        return advanced(market, until).recorder.frames()
+        frames = advanced(market, until).recorder.frames()
+        market.__dict__.clear()  # its agents know it: without this its arrays wait for a collection, by the gigabyte
+        return frames
 
     def _anew(self) -> Market:
         return advanced(self._begin(), self._step)
