@@ -88,9 +88,8 @@ def _why(row: Mapping[Hashable, Any]) -> str:
     if row["carried"] >= FAINT > row["returned"]:
         return "the mark went as far without it"
     if row["pushed"] < FAINT:
-        return (
-            f"of the mark's way twins return {row['returned'] / max(row['carried'], FAINT):.1f} times what it carried"
-        )
+        times = row["returned"] / max(row["carried"], FAINT)
+        return f"of the mark's way twins return {times:.1f} times what it carried"
     return f"twins spare {row['spared'] / row['pushed']:.1f} times what it pushed under"
 
 

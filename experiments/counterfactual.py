@@ -59,9 +59,7 @@ class Worlds(NamedTuple):
 class Scale(NamedTuple):
     """What a cascade's figures are shares of."""
 
-    prices: (
-        "pd.Series[float]"  # notional of a lot of each instrument, mean of the run: to sell dearer is not to sell more
-    )
+    prices: "pd.Series[float]"  # notional of a lot, by instrument, mean of the run: to sell dearer is not to sell more
     notional: float  # of the cascade
     way: float  # of the mark, from before the cascade to its farthest
 

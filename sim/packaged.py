@@ -36,11 +36,10 @@ def shipped(name: str | Path) -> Path:
     names = packaged()
     whole, last = (text.removesuffix(".yaml") for text in (path.as_posix(), path.name))
     near = did_you_mean(whole, names) or did_you_mean(last, names)
-    listed, more = (
-        (names, "")
-        if len(names) <= 30
-        else ([each for each in names if "/" not in each], ", and more in folders (`deleverage configs`)")
-    )
+    listed, more = names, ""
+    if len(names) > 30:
+        listed = [each for each in names if "/" not in each]
+        more = ", and more in folders (`deleverage configs`)"
     told = f"{near}, packaged are: {', '.join(listed)}{more}{'' if near else ', choose one'}"
     raise ConfigError([f"{name}: no such file or packaged configuration{told}"])
 

@@ -30,15 +30,7 @@ def read_off(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> Readi
     """The outcome's fit, rising or falling, whichever is nearer to the means, read off between settings on a line.
 
     Resamples are of seeds, jointly for all settings; those of two frames with equally many seeds are the same.
-
-    Args:
-        runs: one row per value of ``axis`` and ``seed``; missing outcomes (nan) are left out.
-        axis: column of numbers.
-        outcome: column of numbers or truth values.
-        level: to be crossed.
-
-    Raises:
-        StatisticsError: fewer than two settings, or no outcome at one of them.
+    Arguments and errors are those of ``crossings.threshold``.
     """
     at, table = _table(runs, axis, outcome)
     weights = (~np.isnan(table)).sum(axis=0).astype(np.float64)
