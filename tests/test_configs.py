@@ -1,11 +1,14 @@
 """Every packaged configuration runs when hurried, and shows what it was made for."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.config import load_run
+from experiments.figures import FIGURES
+from experiments.run import COMPLETE, execute
 from experiments.simulation import simulate
 from sim.metrics.cascades import Frames
 from sim.packaged import packaged
@@ -21,6 +24,14 @@ def hurried(name: str, *overrides: str) -> Frames:
 @pytest.mark.parametrize("name", RUNS)
 def test_it_runs_and_people_trade(name: str) -> None:
     assert hurried(name)["steps"]["trades"].sum() > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_its_results_and_figures_are_whole(tmp_path: Path, name: str) -> None:
+    outcome = execute(load_run(name, quick=True), out=tmp_path / name)
+    assert outcome.status == COMPLETE
+    assert {path.stem for path in (outcome.folder / "figures").iterdir()} >= set(FIGURES)
 
 
 def test_the_calm_market_is_calm() -> None:
