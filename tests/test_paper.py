@@ -222,8 +222,10 @@ def test_tables_of_a_run_tell_its_quality_and_contagion(run: Path) -> None:
     assert quality["depth_trough"] <= 1
     assert pd.read_csv(run / "tables" / "origins.csv")["mean"].sum() == pytest.approx(1)
     (run / "causes.parquet").unlink()
-    call("tables", run)
-    assert "origins" not in {path.stem for path in (run / "tables").glob("*.csv")}
+    told = call("tables", run)
+    assert told.exit_code == 2
+    assert "tables/origins: not made, causes: no such frame, contagion needs it" in told.output
+    assert {"origins", "closing"} & {path.stem for path in (run / "tables").glob("*.csv")} == {"closing"}
 
 
 def test_a_folder_that_is_no_result(tmp_path: Path, run: Path) -> None:
@@ -251,6 +253,15 @@ def test_results_of_another_version_are_refused(study: Path, run: Path) -> None:
         assert found.exit_code == 2
         assert f"made by deleverage 9.9.9, this is {provenance.version()}" in found.output
         assert not (folder / "report.html").exists()
+
+
+def test_a_result_that_says_no_version_is_refused(run: Path) -> None:
+    (run / "manifest.json").unlink()
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps({key: value for key, value in summary.items() if key != "version"}))
+    found = call("report", run)
+    assert found.exit_code == 2
+    assert "nothing in it says which version made it" in found.output
 
 
 def test_a_damaged_frame_is_named_and_the_others_used(

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from experiments.paper import figures, measured, page, run_tables, tables
 from experiments.paper.measured import Asked
 from experiments.paper.opened import RunResult, StudyResult
+from experiments.paper.run_tables import Found
 from experiments.sweep.folder import Results
 
 REPORT = "report.html"
@@ -45,35 +44,39 @@ def make_tables(result: RunResult | StudyResult, out: Path, asked: Asked = DEFAU
     Raises:
         ConfigError: an unknown metric or reference.
     """
-    found, name = frames_of(result, asked), (result.study if isinstance(result, StudyResult) else result.config).name
-    words = tables.Words.of(result.module) if isinstance(result, StudyResult) else run_tables.WORDS
-
-    def fill(folder: Path) -> None:
-        folder.mkdir()
-        tables.write(found, folder, words, name)
-
-    Results(out).put("tables", fill)
-    return Made(sorted((out / "tables").iterdir()), result.problems)
-
-
-def frames_of(result: RunResult | StudyResult, asked: Asked = DEFAULT) -> dict[str, pd.DataFrame]:
-    """The tables of a study's module and of its metrics; of a run, see ``run_tables``."""
-    if isinstance(result, StudyResult):
-        found = measured.tables(result.scores, result.axes, result.study.metrics, asked)
-        return result.module.tables(result.scores) | found
-    return run_tables.tables(result)
+    return _written(result, found_in(result, asked), out)
 
 
 def make_report(result: RunResult | StudyResult, out: Path) -> Made:
     """Figures and tables again, ``report.md`` of a study, and ``report.html``; args as of ``make_figures``."""
-    drawn = make_figures(result, out)
+    found, drawn = found_in(result), make_figures(result, out)
+    paths, problems = list(drawn.paths), [*drawn.problems, *found.problems]
     if isinstance(result, StudyResult):
-        filled, told = make_tables(result, out), result.module.report(result.scores)
+        told = result.module.report(result.scores)
         Results(out).put("report.md", lambda path: path.write_text(told + "\n", encoding="utf-8"))
-        content = page.of_study(result, out / "figures", frames_of(result), told)
-        paths = [*drawn.paths, *filled.paths, out / "report.md"]
+        paths += [*_written(result, found, out).paths, out / "report.md"]
+        content = page.of_study(result, out / "figures", found.tables, told)
     else:
-        content = page.of_run(result, out / "figures", drawn.problems[len(result.problems) :])
-        paths = list(drawn.paths)
+        content = page.of_run(result, out / "figures", found.tables, problems)
     Results(out).put(REPORT, lambda path: page.write(content, path))
-    return Made([*paths, out / REPORT], drawn.problems)
+    return Made([*paths, out / REPORT], problems)
+
+
+def found_in(result: RunResult | StudyResult, asked: Asked = DEFAULT) -> Found:
+    """The tables of a study's module and of its metrics; of a run, see ``run_tables``."""
+    if isinstance(result, StudyResult):
+        of_metrics = measured.tables(result.scores, result.axes, result.study.metrics, asked)
+        return Found(result.module.tables(result.scores) | of_metrics)
+    return run_tables.tables(result)
+
+
+def _written(result: RunResult | StudyResult, found: Found, out: Path) -> Made:
+    name = (result.study if isinstance(result, StudyResult) else result.config).name
+    words = tables.Words.of(result.module) if isinstance(result, StudyResult) else run_tables.WORDS
+
+    def fill(folder: Path) -> None:
+        folder.mkdir()
+        tables.write(found.tables, folder, words, name)
+
+    Results(out).put("tables", fill)
+    return Made(sorted((out / "tables").iterdir()), [*result.problems, *found.problems])

@@ -21,6 +21,9 @@ from sim.errors import ConfigError, DataError, DeleverageError
 CONFIG, SUMMARY, MANIFEST = "config.resolved.yaml", "summary.json", "manifest.json"
 STEPS = "steps.parquet"
 
+UNKNOWN = "unknown"
+"""The version of what does not say which one wrote it."""
+
 
 class MissingFrameError(DeleverageError):
     """A frame that a run does not have, or that cannot be read."""
@@ -87,7 +90,7 @@ def _run(folder: Path) -> RunResult:
     """From ``deleverage run``, which writes a manifest, or of a sweep, where the summary has all of it."""
     summary = _json(folder / SUMMARY)
     about = _json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
-    _same_version(folder, str(about.get("version") or summary.get("version") or "unknown"))
+    _same_version(folder, str(about.get("version") or summary.get("version") or UNKNOWN))
     config = load_run(folder / CONFIG) if (folder / CONFIG).is_file() else _config(folder, summary)
     frames, problems = Held(), []
     for path in sorted(folder.glob("*.parquet")):
@@ -179,12 +182,14 @@ def _version(path: Path) -> str:
         found = pa.parquet.read_schema(path).metadata or {}
     except (OSError, ValueError, pa.ArrowException):
         return provenance.version()  # the reader says what is wrong with the file
-    return str(found.get(b"version", b"unknown").decode())
+    return str(found.get(b"version", UNKNOWN.encode()).decode())
 
 
 def _same_version(folder: Path, version: str) -> None:
     """Refuse what another version wrote: its columns may mean something else."""
     here = provenance.version()
+    if version == UNKNOWN:
+        raise DataError(f"{folder}: nothing in it says which version made it, this is {here}, make the result again")
     if version != here:
         rule = f"made by deleverage {version}, this is {here}, figures of other versions may mean something else"
         raise DataError(f"{folder}: {rule}, install deleverage {version} or make the result again")

@@ -103,17 +103,17 @@ def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame
     )
 
 
-def of_run(result: RunResult, drawn: Path, problems: Sequence[str]) -> Page:
-    """One run's page; args as of ``of_study``, and what could not be drawn."""
+def of_run(result: RunResult, drawn: Path, tables: Mapping[str, pd.DataFrame], problems: Sequence[str]) -> Page:
+    """One run's page; args as of ``of_study``, and what could not be read or made."""
     captions = {name: (draw.__doc__ or name).strip().splitlines()[0] for name, draw in FIGURES.items()}
     return Page(
         title=result.config.name,
         question=result.config.description,
         findings=_closing(result),
         figures=[_figure(path, captions[name]) for name in FIGURES if (path := drawn / f"{name}.png").is_file()],
-        tables=_of_run(result),
+        tables=_of_run(tables),
         missing=[],
-        problems=[*result.problems, *problems],
+        problems=problems,
         origin=[("Seed", str(result.config.seed)), *_origin(result.about)],
         parameters=_parameters(result.config),
         varied=[],
@@ -121,14 +121,10 @@ def of_run(result: RunResult, drawn: Path, problems: Sequence[str]) -> Page:
     )
 
 
-def _of_run(result: RunResult) -> list[Table]:
+def _of_run(tables: Mapping[str, pd.DataFrame]) -> list[Table]:
     """A run's tables but the closing one, which stands above, and what would not fit a page."""
-    try:
-        found = run_tables.tables(result)
-    except DeleverageError:
-        return []
     words, left = run_tables.WORDS, ("closing", run_tables.EDGE)
-    return [_table(name, words.caption(name), shown(each, words)) for name, each in found.items() if name not in left]
+    return [_table(name, words.caption(name), shown(each, words)) for name, each in tables.items() if name not in left]
 
 
 def model() -> Markup:

@@ -1,6 +1,6 @@
 """Tables of one run: its closing table, what began close-outs, how near the edge it was, its market, its tails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +48,13 @@ WORDS = Words(
 )
 
 
+class Found(NamedTuple):
+    """Tables, and what was in the way of others."""
+
+    tables: dict[str, pd.DataFrame]
+    problems: Sequence[str] = ()  # a line each
+
+
 class Run(NamedTuple):
     """What tables are made of."""
 
@@ -60,22 +67,26 @@ class Run(NamedTuple):
         return str(self.steps["instrument"].iloc[0])
 
 
-def tables(result: RunResult) -> dict[str, pd.DataFrame]:
-    """Each by name, those left out for which a run is too short or lacks a frame; without ``closing`` is no table.
-
-    Raises:
-        DeleverageError: a frame of the closing table is missing.
-    """
-    numeraire = result.config.assets[0]
-    told = closing.lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
-    found = {"closing": pd.DataFrame(told, columns=["", "what"])}
+def tables(result: RunResult) -> Found:
+    """Each by name; one for which a run is too short is left out, one that lacks a frame is told of, too."""
+    if not len(result.frames.get("steps", ())):
+        return Found({}, [f"{result.folder}: no step was recorded, tables need some, make the run again"])
     run = Run(result, most_liquidated(result.frames["steps"]))
+    found, problems = dict[str, pd.DataFrame](), list[str]()
     for name, make in MADE.items():
         try:
             found[name] = make(run)
-        except (DeleverageError, ValueError):
+        except DeleverageError as error:
+            problems += [f"tables/{name}: not made, {line}" for line in str(error).splitlines()]
+        except ValueError:
             continue
-    return {name: table for name, table in found.items() if len(table)}
+    return Found({name: table for name, table in found.items() if len(table)}, problems)
+
+
+def _closing(run: Run) -> pd.DataFrame:
+    numeraire = run.result.config.assets[0]
+    told = closing.lines(run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+    return pd.DataFrame(told, columns=["", "what"])
 
 
 def _origins(run: Run) -> pd.DataFrame:
@@ -134,6 +145,7 @@ def _edge(run: Run) -> pd.DataFrame:
 
 
 MADE: dict[str, Callable[[Run], pd.DataFrame]] = {
+    "closing": _closing,
     "origins": _origins,
     "generations": _generations,
     "quality": _quality,

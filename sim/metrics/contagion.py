@@ -69,7 +69,7 @@ def contagion(frames: Mapping[str, pd.DataFrame]) -> Contagion:
     Raises:
         DataError: a frame or column is missing, or the two are not of the same run.
     """
-    require(frames, COLUMNS, "contagion")
+    require(frames, COLUMNS, "contagion", gaps=False)
     closeouts = frames["closeouts"]
     actions = _actions(closeouts)
     moves, moved = _moves(closeouts, actions)

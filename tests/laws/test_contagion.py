@@ -265,6 +265,16 @@ def test_frames_of_an_older_version_are_named() -> None:
         contagion(frames | {"causes": frames["causes"].assign(kind="ghost")})
 
 
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [("much", r"no numbers in 'amount' \(.*\), contagion needs them"), (np.nan, "nan or infinite in 'amount'")],
+)
+def test_causes_are_of_numbers(amount: Any, told: str) -> None:
+    frames = chain()
+    with pytest.raises(DataError, match=f"causes: {told}.*make the run again"):
+        contagion(frames | {"causes": frames["causes"].assign(amount=amount)})
+
+
 def test_nothing_closed_out_is_no_cascade() -> None:
     frames = {name: frame.iloc[:0] for name, frame in chain().items()}
     links = contagion(frames)
