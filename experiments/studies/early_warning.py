@@ -259,8 +259,8 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         axes.set_xlabel("Share of quiet readings that alarm")
         axes.set_ylabel("Share of readings within an hour\nof a cascade that alarm")
         title = "Area under the curve, 95% interval"
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), title=title)
-        axes.set_aspect("equal")
+        figure.legend(frameon=False, loc="outside right center", title=title)
+        axes.set_box_aspect(1)
         seaborn.despine(ax=axes)
         save(figure, folder / "early_warning", curves)
         _phases(_settings(runs), folder)
