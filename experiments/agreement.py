@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.counterfactual import LEAST, decided
+from experiments.counterfactual import DUST, LEAST, decided
 from sim.types import B1, F8
 
 FAINT = 0.001
-"""Shares of a cascade below it are nil."""
+"""Shares of a cascade below it are nothing to explain."""
 
 WORST = 5
 """Cases that are told."""
@@ -35,7 +35,7 @@ class Agreement(NamedTuple):
     """How attribution and twins agree on one measure, over some rows."""
 
     owners: int
-    same: float  # share of them whose means have the same sign, nil being one
+    same: float  # share of them whose means have the same sign, nil being one, decided or not
     decided: int  # owners of whom twins tell the sign
     same_decided: float  # share of these with the same sign; nan where there are none
     correlation: float
@@ -60,7 +60,7 @@ def _pair(table: pd.DataFrame, measure: str) -> tuple[F8, F8]:
 
 
 def _same(table: pd.DataFrame, measure: str) -> B1:
-    one, two = (np.where(np.abs(each) < FAINT, 0.0, np.sign(each)) for each in _pair(table, measure))
+    one, two = (np.where(np.abs(each) < DUST, 0.0, np.sign(each)) for each in _pair(table, measure))
     return np.equal(one, two)
 
 
@@ -98,6 +98,8 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
     some, most = table["worlds"].min(), table["worlds"].max()
     means = f"means of {some if some == most else f'{some} to {most}'} neighbouring worlds, 95% intervals"
     yield f"attribution beside removal: {len(table)} owners of at least {LEAST:.0%}, {means}"
+    if (short := table["unmet"].max()) > DUST:
+        yield f"  up to {short:.1%} of what was to be closed found no bids: others sell in place of whoever is removed"
     for name in ALL:
         each = agreement(table, name)
         told = f"of {each.decided} told from nil {each.same_decided:.0%}" if each.decided else "none told from nil"

@@ -67,7 +67,8 @@ class Scale(NamedTuple):
 def compared(case: Case, base: Fork, worlds: Worlds) -> pd.DataFrame:
     """A row for each owner with at least a hundredth of a cascade, the largest first.
 
-    Columns: owner, name, ``worlds``; ``size``, its share of the cascade's notional. Then means over worlds, of
+    Columns: owner, name, ``worlds``; ``size``, its share of the cascade's notional; ``unmet``, the same for all: the
+    share of what had to be closed in the cascade's steps that found no bids, or offers. Then means over worlds, of
     attribution and of twins in pairs, shares of the cascade's: ``pushed``, what others had to close of which harm
     passed through it, and ``spared``, what of it they do not have to without it, filled or not; ``attributed`` and
     ``prevented``, the same of what the book took; ``carried``, how far it and those whom it pushed took the mark, and
@@ -92,7 +93,9 @@ def compared(case: Case, base: Fork, worlds: Worlds) -> pd.DataFrame:
         if not asked:
             break
     names = case.actions.drop_duplicates("owner").set_index("owner", drop=False).apply(called, axis=1).rename("name")
-    return pd.concat([owned, table], axis=1).join(names).reset_index(names="owner")
+    run = _tried(case, case.frames, scale)
+    unmet = max(1.0 - run["filled"].sum() / run["due"].sum(), 0.0)
+    return pd.concat([owned, table], axis=1).join(names).reset_index(names="owner").assign(unmet=unmet)
 
 
 def decided(table: pd.DataFrame, found: str) -> B1:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from experiments import case as cases
 from experiments import counterfactual, provenance, store, twins
+from experiments.agreement import agreement
 from experiments.cli_explain import app
 from experiments.cli_tails import app as tails
 from experiments.config import RunConfig
@@ -113,6 +114,9 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     assert "under binance" in text
     assert "attribution beside removal" in text
     assert re.search(r"means of (2|4|8|2 to 4|2 to 8|4 to 8) neighbouring worlds", text)
+    case = cases.chosen(*cases.read(brief), 1)
+    here = case.frames["closeouts"].query("@case.window[0] <= step <= @case.window[1]")
+    assert ("found no bids" in text) == bool((here["planned"].abs() > here["filled"]).any())
     for measure in ("others pushed under", "close-outs of others", "way of the mark, moves by lots"):
         assert re.search(rf"{measure} +same sign \d+% \((of \d+ told|none told) from nil", text), measure
     code, text = told(str(result), "--cascade", "1", "--twins", "0", "--engine", "binanse")
@@ -125,6 +129,15 @@ def test_a_sign_is_told_where_the_interval_leaves_nil_out() -> None:
     """Nil in every world decides nothing, nor does what rounding left of it."""
     table = pd.DataFrame({"spared": [0.0, 1e-17, -1e-17, 0.02, 0.02], "spared_reach": [0.0, 0.0, 0.0, 0.03, 0.01]})
     assert counterfactual.decided(table, "spared").tolist() == [False, False, False, False, True]
+
+
+def test_a_sign_is_a_sign_however_small() -> None:
+    """But for what rounding left of nil."""
+    table = pd.DataFrame({"pushed": [0.2, 1e-4, 1e-4, 0.0, 0.1], "spared": [1e-4, 0.2, 0.0, -1e-17, -1e-4]})
+    table["spared_reach"] = 0.01
+    found = agreement(table, "others pushed under")
+    assert (found.owners, found.same) == (5, 0.6)
+    assert (found.decided, found.same_decided) == (1, 1)
 
 
 def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:

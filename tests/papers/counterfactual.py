@@ -1,0 +1,85 @@
+"""Attribution beside the counterfactual: owners of cascades in a market that is known, and in crashes (LIQ-9).
+
+``python -m papers.counterfactual WEALTH SEED...`` (in ``tests``) tells how far they agree where each maker has so much
+capital, over all owners, over those of cascades in which everybody found bids, and over the others.
+"""
+
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from papers import crash
+from papers.branching import Chain, begun, played
+
+from experiments import counterfactual, twins
+from experiments.agreement import lines
+from experiments.case import Case, chosen
+from experiments.config import RunConfig
+from experiments.counterfactual import DUST, MORE, Worlds
+from experiments.fork import Fork
+from experiments.simulation import simulate
+from sim.metrics.contagion import contagion
+from sim.metrics.generations import cascades, members
+
+LARGEST, LEAST = 5, 5
+"""Cascades of a crash that are compared, and how many accounts they have at least."""
+
+
+def known(count: int, worlds: int) -> pd.DataFrame:
+    """Cascades of 8 to 40 accounts of equal size where bids never end and R is .7 (targets A5)."""
+    chain = Chain(0.7, accounts=500)
+    market = played(chain)
+    frames = market.recorder.frames()
+    links = contagion(frames)
+    number, table = members(links), cascades(links)
+    parts = []
+    for each in table.loc[table["accounts"].between(8, 40), "cascade"].head(count):
+        case = Case(market.config, frames, links, each, np.flatnonzero(number == each))
+        parts.append(
+            counterfactual.compared(case, Fork(lambda: begun(chain), case.window[0] - 1), _many(worlds, 0.005))
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def crashes(
+    wealth: float, seeds: Iterable[int], *, leverage: float = 10, count: int = LARGEST, worlds: int = 12
+) -> pd.DataFrame:
+    """The largest cascades of falls of 10% in half an hour, with ``seed`` and ``cascade``.
+
+    Args:
+        wealth: of each maker.
+        seeds: of the crashes.
+        leverage: that traders wish, the median.
+        count: how many cascades of each crash.
+        worlds: at least.
+    """
+    people = crash.people({"wealth": wealth})
+    people[0] |= {"leverage": leverage}
+    parts = []
+    for seed in seeds:
+        config = RunConfig.model_validate(crash.plain(profile_every=0) | {"populations": people, "seed": seed})
+        frames = simulate(config)
+        table = cascades(contagion(frames))
+        for number in table.loc[table["accounts"] >= LEAST, "cascade"].head(count):
+            case = chosen(config, frames, number)
+            found = counterfactual.compared(case, twins.fork(case), _many(worlds))
+            parts.append(found.assign(seed=seed, cascade=number))
+    return pd.concat(parts, ignore_index=True)
+
+
+def met(table: pd.DataFrame) -> pd.Series:
+    """Of which owners everybody in the cascade found bids for all that had to be closed."""
+    return table["unmet"] < DUST
+
+
+def _many(worlds: int, width: float = counterfactual.NUDGE) -> Worlds:
+    return Worlds(worlds, MORE * worlds, width)
+
+
+if __name__ == "__main__":
+    every = crashes(float(sys.argv[1]), map(int, sys.argv[2:]))
+    parts = {"all": every, "bids for all": every[met(every)], "bids were short": every[~met(every)]}
+    for name, part in parts.items():
+        if len(part):
+            print(f"\n{name}", *lines(part), sep="\n")
