@@ -99,7 +99,8 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
     means = f"means of {some if some == most else f'{some} to {most}'} neighbouring worlds, 95% intervals"
     yield f"attribution beside removal: {len(table)} owners of at least {LEAST:.0%}, {means}"
     if (short := table["unmet"].max()) > DUST:
-        yield f"  up to {short:.1%} of what was to be closed found no bids: others sell in place of whoever is removed"
+        told = "found nobody at its limit: others trade in place of whoever is removed"
+        yield f"  up to {short:.1%} of what was to be closed {told}"
     for name in ALL:
         each = agreement(table, name)
         told = f"of {each.decided} told from nil {each.same_decided:.0%}" if each.decided else "none told from nil"

@@ -68,12 +68,13 @@ def compared(case: Case, base: Fork, worlds: Worlds) -> pd.DataFrame:
     """A row for each owner with at least a hundredth of a cascade, the largest first.
 
     Columns: owner, name, ``worlds``; ``size``, its share of the cascade's notional; ``unmet``, the same for all: the
-    share of what had to be closed in the cascade's steps that found no bids, or offers. Then means over worlds, of
+    share of what had to be closed in the cascade's steps that found nobody at its limit. Then means over worlds, of
     attribution and of twins in pairs, shares of the cascade's: ``pushed``, what others had to close of which harm
     passed through it, and ``spared``, what of it they do not have to without it, filled or not; ``attributed`` and
     ``prevented``, the same of what the book took; ``carried``, how far it and those whom it pushed took the mark, and
-    ``returned``, how much less far that goes without it; ``pushed_lots`` and ``carried_lots``, claims where moves are
-    divided by lots. Last ``*_reach``, half of each interval of what twins find.
+    ``returned``, how much less far that goes without it (a mark that recovers on its way is taken farther in all than
+    it goes, and claims can exceed the whole); ``pushed_lots`` and ``carried_lots``, claims where moves are divided by
+    lots. Last ``*_reach``, half of each interval of what twins find.
 
     Args:
         case: the cascade.

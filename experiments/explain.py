@@ -14,11 +14,17 @@ from experiments.config import RunConfig
 from experiments.twins import Without, way
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import ROOTS, contagion
-from sim.metrics.generations import branching, by_generation, cascades, depth, members, origins, reach
+from sim.metrics.generations import branching, by_generation, cascades, depth, masses, members, origins, reach
 from sim.metrics.graphs import graph
 
 SHOWN = 10
 """Rows of a list."""
+
+FAINT = 0.005
+"""Close-outs' worth of a generation that is told last."""
+
+HALF = 0.5
+"""Share of a cascade from which on it would not have been the same one."""
 
 
 def listing(config: RunConfig, frames: Frames) -> str:
@@ -61,16 +67,15 @@ def _story(case: Case) -> Iterator[str]:
 
 
 def _generations(case: Case) -> Iterator[str]:
-    """How many actions each generation of this cascade has; of the run's ratios, the interval."""
-    level, run = depth(case.links)[case.rows], by_generation(case.links)
-    counts = np.bincount(level)
-    yield "generations   longest chain before it: actions (run's ratio of the next generation to it)"
+    """How many actions each generation of this cascade has, in shares; of the whole run's ratios, the interval."""
+    counts, run = masses(case.links)[:, case.rows].sum(axis=1), by_generation(case.links)
+    counts = counts[: np.flatnonzero(counts >= FAINT)[-1] + 1]
+    yield "generations   close-outs, each in part in several (of the whole run, the next generation's over it)"
     for number, count in enumerate(counts[:SHOWN]):
-        ratio = run.iloc[number] if number < len(run) else None
-        told = f" ({_interval(ratio['ratio'], ratio['low'], ratio['high'])})" if ratio is not None else ""
-        yield f"  {number:>3}: {count:>5}{told}"
+        ratio = run.iloc[number]
+        yield f"  {number:>3}: {count:>7.2f} ({_interval(ratio['ratio'], ratio['low'], ratio['high'])})"
     if counts.size > SHOWN:
-        yield f"  and {counts.size - SHOWN} more, {counts[SHOWN:].sum()} actions"
+        yield f"  and later {counts[SHOWN:].sum():.2f}"
 
 
 def _who(case: Case) -> Iterator[str]:
@@ -86,8 +91,8 @@ def _cost(case: Case) -> Iterator[str]:
     mine = case.links.actions.iloc[case.rows][["pool", "owner"]].drop_duplicates()
     borne = losses[losses["step"].between(first, last)].merge(mine, on=["pool", "owner"])
     layers = borne.groupby("layer")["absorbed"].sum()
-    yield "cost          " + (
-        ", ".join(f"{name} {money(amount)}" for name, amount in layers.items()) or "no loss beyond margin"
+    yield "cost          beyond their margin: " + (
+        ", ".join(f"{name} {money(amount)}" for name, amount in layers.items()) or "none"
     )
 
 
@@ -102,6 +107,19 @@ def _stopped(case: Case, twins: Sequence[Without]) -> Iterator[str]:
         times = f"{gone / each.way:.2f}" if each.way * gone > 0 else "none"
         what = f"{each.name:<28} {claim:>20} {money(each.prevented):>20}"
         yield f"  {what} {np.expm1(each.way):>+8.2%} {times:>10} {money(each.gift):>18}"
+    yield "  attributed, prevented: of others than who is removed. One twin is one draw, --worlds N compares means"
+    yield from _most(case, twins)
+
+
+def _most(case: Case, twins: Sequence[Without]) -> Iterator[str]:
+    """Who alone would have made most of a difference, of those that were tried one by one."""
+    alone = [each for each in twins if not np.isnan(each.attributed)]
+    if alone:
+        best = max(alone, key=lambda each: each.prevented)
+        whole = case.actions["notional"].sum()
+        share = best.prevented / whole
+        verdict = "would have stopped most of it" if share >= HALF else "none of these would have stopped it alone"
+        yield f"  {verdict}: without {best.name} others are closed out of {share:.0%} of the cascade less"
 
 
 def export(frames: Frames, folder: Path) -> None:

@@ -110,7 +110,7 @@ def _edge(axes: Axes, prices: Frame, ratios: Frame) -> None:
     """R(Δ) as readings stand, and the line from which a fall feeds itself."""
     axes.set_ylabel("R(Δ), lots\nliquidated ÷ bid")
     seaborn.despine(ax=axes)
-    drawn = ratios[[move for move in FALLS if move in ratios]]
+    drawn = ratios[[move for move in FALLS if move in ratios]].replace(np.inf, np.nan)
     if not drawn.notna().any(axis=None):
         nothing(axes)
         return
@@ -143,8 +143,8 @@ def _told(frames: Frames, prices: Frame, ratios: Frame, unit: int) -> Frame:
 def cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """The largest cascade: who was closed out when, and how far from the first push; the mark below (LIQ-8).
 
-    Round follows round; strokes set steps apart, between which time passes. Lines meet where a round moved the mark. A
-    generation is a mean: part of the harm came from outside, part through long chains.
+    Round follows round; strokes set steps apart, between which time passes. Lines meet where a round moved the mark, a
+    little above those who moved it. A generation is a mean: part of the harm came from outside, part through chains.
 
     Args and result as of ``profile``, for ``closeouts`` and ``causes``.
     """
@@ -177,7 +177,8 @@ def _title(links: Contagion, currency: str, unit: int) -> str:
     first = table.iloc[0]
     per, prefix = scale(first["notional"] / unit)
     told = f"The largest of {len(table)} cascades" if len(table) > 1 else "The only cascade"
-    size = f"{first['accounts']} accounts, {first['notional'] / unit / per:.3g} {prefix}{currency}"
+    worth = f"{first['notional'] / unit / per:.3g} {prefix}{currency}"
+    size = f"{first['actions']} close-outs of {first['accounts']} accounts, {worth}"
     return f"{told}: {size}; {first['endogenous']:.0%} of it brought about by close-outs, begun by {first['origin']}"
 
 
@@ -224,6 +225,7 @@ def _links(axes: Axes, links: Contagion, table: Frame) -> None:
         shares += [share for _, share in ends if share >= FAINTEST]
     colours = [(0.25, 0.25, 0.3, 0.12 + 0.5 * min(share, 1.0)) for share in shares]
     axes.add_collection(LineCollection(segments, colors=colours, linewidths=0.6, zorder=1))
+    axes.plot([], [], color=(0.25, 0.25, 0.3, 0.6), linewidth=0.8, label="to the mark's move, and to whom it pushed")
 
 
 def _ends(matrix: Any, move: int, at: dict[int, tuple[float, float]]) -> list[tuple[tuple[float, float], float]]:
@@ -243,7 +245,7 @@ def _people(axes: Axes, table: Frame) -> None:
         )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(-0.04 * table["generation"].max() - 0.3, 1.04 * table["generation"].max() + 0.5)
-    axes.legend(frameon=False, loc="upper left", title="Area: notional", alignment="left", markerscale=1.0)
+    axes.legend(frameon=False, loc="upper left", title="Close-outs, area: notional", alignment="left", markerscale=1.0)
 
 
 def _marks(axes: Axes, closeouts: Frame, table: Frame) -> None:

@@ -18,29 +18,44 @@ RIVALS = ("exponential", "lognormal", "truncated_power_law")
 LEAST = 20
 """Values from which on a tail is fitted."""
 
+RANGES = {"alpha": [1.0, None]}
+"""Exponents that are tried; those that the package stops at by itself end at 3, which returns have beyond."""
+
+STARTS = np.linspace(0.0, 0.95, 39)
+"""Shares of the values that lie before a tail, of which the best is taken: a tail has a twentieth of them at least."""
+
 
 def tail(sizes: F8, discrete: bool = False) -> pd.DataFrame:
     """Rows of rival, exponent, start, values, ratio, p: above nil the power law is likelier, p is of no difference.
+
+    A tail starts where the largest distance from its power law is least (Clauset et al., section 3.3).
 
     Args:
         sizes: (n,); those not above nil are left out.
         discrete: whether they are counts.
 
     Raises:
-        DataError: fewer than 20 values, or all the same.
+        DataError: fewer than 20 values, all the same, or a tail in which they are.
     """
     import powerlaw  # pulls in much that a run does not need
 
     kept = sizes[sizes > 0]
+    told = f"tail: {np.unique(kept).size} different of {kept.size} sizes above 0"
     if kept.size < LEAST or np.ptp(kept) == 0:
-        told = f"tail: {np.unique(kept).size} different of {kept.size} sizes above 0"
-        raise DataError(f"{told}, at least {LEAST} that differ are needed, run longer or take more runs together")
+        raise DataError(f"{told}, {LEAST} that are not all the same are needed, run longer or take more runs together")
+    starts = np.unique(np.quantile(kept, STARTS, method="lower"))
+    asked: dict[str, Any] = {"discrete": discrete, "parameter_ranges": RANGES, "verbose": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numerical corners in fits that lose
-        fit: Any = powerlaw.Fit(kept, discrete=discrete, verbose=False)
-        found = [(rival, fit.distribution_compare("power_law", rival, nested=None)) for rival in RIVALS]
+        try:
+            fits: list[Any] = [powerlaw.Fit(kept, xmin=start, **asked) for start in starts]
+            fit = min(fits, key=lambda each: float(each.power_law.D))
+            found = [(rival, fit.distribution_compare("power_law", rival, nested=None)) for rival in RIVALS]
+        except ValueError as error:
+            raise DataError(f"{told}, too few for laws to differ, run longer or take more runs together") from error
     above = int((kept >= fit.xmin).sum())
-    rows = [(rival, float(fit.alpha), float(fit.xmin), above, float(ratio), float(p)) for rival, (ratio, p) in found]
+    alpha, start = float(fit.power_law.alpha), float(fit.xmin)
+    rows = [(rival, alpha, start, above, float(ratio), float(p)) for rival, (ratio, p) in found]
     return pd.DataFrame(rows, columns=["rival", "exponent", "start", "values", "ratio", "p"])
 
 

@@ -12,14 +12,35 @@ from sim.metrics.criticality import density, distance, feedback, hawkes, rounds
 from sim.profile import MOVES
 
 
-def test_r_is_fresh_over_resting_and_nan_where_nothing_rests() -> None:
+def test_r_is_fresh_over_resting_and_infinite_where_nothing_rests() -> None:
     made = frames(40)
     made["profile"].loc[made["profile"]["move"] == -0.05, "resting"] = 0
     found = feedback(made, "SPX-PERP")
     assert found.index.tolist() == [10, 20, 30, 40]
     assert found.drop(columns=-0.05).to_numpy() == pytest.approx(0.7)
-    assert found[-0.05].isna().all()
+    assert (found[-0.05] == np.inf).all()
     assert distance(found).tolist() == pytest.approx([0.3] * 4)
+    assert distance(found, 0.05).tolist() == [-np.inf] * 4
+    made["profile"].loc[made["profile"]["move"] == -0.05, "fresh"] = 0
+    assert feedback(made, "SPX-PERP")[-0.05].isna().all()
+
+
+LOTS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**6)), min_size=len(MOVES), max_size=len(MOVES))
+
+
+@given(LOTS, st.integers(1, 1000), st.integers(0, 10**6), st.randoms(use_true_random=False))
+def test_r_knows_no_unit_no_order_of_rows_and_rises_with_who_goes_under(lots, times, more, rnd) -> None:
+    made = frames(10)["profile"].head(len(MOVES))
+    fresh, resting = (np.array(each) for each in zip(*lots, strict=True))
+    found = feedback({"profile": made.assign(fresh=fresh, resting=resting)}, "SPX-PERP")
+    scaled = made.assign(fresh=times * fresh, resting=times * resting)
+    mixed = scaled.iloc[rnd.sample(range(len(made)), len(made))]
+    np.testing.assert_allclose(feedback({"profile": mixed}, "SPX-PERP"), found)
+    worse = feedback({"profile": made.assign(fresh=fresh + more, resting=resting)}, "SPX-PERP")
+    assert (found >= 0).all(axis=None)
+    assert (worse >= found).all(axis=None)
+    assert (distance(worse) <= distance(found)).all()
+    assert (distance(found) <= 1).all()
 
 
 def test_density_is_what_lies_between_two_moves() -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.tails import finite_size, tail
 from sim.errors import DataError
@@ -46,6 +48,41 @@ def test_nothing_held_and_nothing_recorded_are_nan() -> None:
         quality(made, "Q", ("makers",), since=2)
 
 
+@given(
+    st.lists(st.tuples(*[st.integers(1, 10**6)] * 4), min_size=6, max_size=6),
+    st.integers(2, 1000),
+    st.randoms(use_true_random=False),
+)
+def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) -> None:
+    made = run()
+    initial, depth, equity, width = (np.array(each, dtype=float) for each in zip(*rows, strict=True))
+    steps = made["steps"].assign(initial=initial, depth=depth, gross=10**6, bid=99.0, ask=99.0 + width / 10**6)
+    people = made["populations"].assign(equity=equity)
+    found = quality({"steps": steps, "populations": people}, "P", ("makers",))
+    assert found.margin_peak_to_trough >= 1
+    assert 0 <= found.depth_trough <= 1 <= found.spread_peak
+    assert 0 <= found.calls_met <= 1
+    assert found.efficiency <= 1
+    assert np.isnan(found.spiral) or -1 - 1e-9 <= found.spiral <= 1 + 1e-9
+    larger = steps.assign(initial=times * initial, gross=times * 10**6, depth=times * depth)
+    mixed = people.assign(equity=times * equity).iloc[rnd.sample(range(6), 6)]
+    again = quality({"steps": larger, "populations": mixed}, "P", ("makers",))
+    assert again == pytest.approx(found, nan_ok=True)
+
+
+def test_an_exponent_beyond_three_is_found() -> None:
+    """The package alone would stop at 3, and call every rival the better."""
+    draws = (1 - np.random.default_rng(2).random(2000)) ** (-1 / 3.0)
+    found = tail(draws).set_index("rival")
+    assert found["exponent"].iloc[0] == pytest.approx(4, abs=0.4)
+    assert (found.loc[["lognormal", "truncated_power_law"], "p"] > 0.05).all()
+
+
+def test_sizes_that_hardly_differ_are_told() -> None:
+    with pytest.raises(DataError, match="tail: 2 different of 20 sizes above 0, too few for laws to differ"):
+        tail(np.repeat([1.0, 2.0], 10), discrete=True)
+
+
 def test_a_power_law_is_told_from_an_exponential() -> None:
     draws = np.random.default_rng(1)
     heavy = tail((1 - draws.random(1000)) ** (-1 / 1.5)).set_index("rival")
@@ -54,7 +91,7 @@ def test_a_power_law_is_told_from_an_exponential() -> None:
     assert heavy.loc["exponential", "p"] < 0.05
     light = tail(1 + draws.exponential(1.0, 1000)).set_index("rival")
     assert light.loc["exponential", "ratio"] <= 0.0 or light.loc["exponential", "p"] > 0.05
-    with pytest.raises(DataError, match="tail: 3 different of 3 sizes above 0, at least 20"):
+    with pytest.raises(DataError, match="tail: 3 different of 3 sizes above 0, 20 that are not all"):
         tail(np.array([1.0, 2, 3, 0]))
 
 

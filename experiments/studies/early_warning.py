@@ -79,7 +79,7 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 def _indicators(config: RunConfig, frames: Frames, steps: pd.DataFrame, instrument: str) -> pd.DataFrame:
     """Everything known at a reading, larger = more danger, the worse of falls and rises."""
-    ratios = feedback(frames, instrument)
+    ratios = feedback(frames, instrument).replace(np.inf, np.nan)
     now = steps.loc[ratios.index]
     own = frames["profile"][frames["profile"]["instrument"] == instrument]
     risk = own.pivot(index="step", columns="move", values="at_risk")

@@ -19,7 +19,9 @@ PROFILE = ("step", "venue", "instrument", "move", "at_risk", "fresh", "resting")
 
 
 def feedback(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
-    """R(Δ) of an instrument: a row for each reading, a column for each move; nan where nothing rests on the way.
+    """R(Δ) of an instrument: a row for each reading, a column for each move.
+
+    Infinite where somebody would go under and nothing rests on the way, nan where nobody would either.
 
     Raises:
         DataError: the frame ``profile`` or one of its columns is missing.
@@ -27,13 +29,18 @@ def feedback(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFram
     require(frames, {"profile": PROFILE}, "R")
     own = frames["profile"]
     own = own[own["instrument"] == instrument]
-    ratio = (own["fresh"] / own["resting"].where(own["resting"] > 0)).astype(np.float64)
+    ratio = own["fresh"].astype(np.float64) / own["resting"]
     return own.assign(ratio=ratio).pivot(index="step", columns="move", values="ratio")
 
 
-def distance(ratios: pd.DataFrame) -> "pd.Series[float]":
-    """Distance to criticality at each reading: 1 - the largest R(Δ) of it, below nil beyond the edge; nan if none."""
-    return 1.0 - ratios.max(axis=1)
+def distance(ratios: pd.DataFrame, move: float = 0.01) -> "pd.Series[float]":
+    """Distance to criticality at each reading: 1 - the larger R of a fall and a rise, below nil beyond the edge.
+
+    Args:
+        ratios: of ``feedback``.
+        move: of either, a share of the mark; nan where no profile has it.
+    """
+    return 1.0 - ratios.reindex(columns=[-move, move]).max(axis=1)
 
 
 def density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
