@@ -116,8 +116,7 @@ def _most(case: Case, twins: Sequence[Without]) -> Iterator[str]:
     alone = [each for each in twins if not np.isnan(each.attributed)]
     if alone:
         best = max(alone, key=lambda each: each.prevented)
-        whole = case.actions["notional"].sum()
-        share = best.prevented / whole
+        share = best.prevented / case.actions["notional"].sum()
         verdict = "would have stopped most of it" if share >= HALF else "none of these would have stopped it alone"
         yield f"  {verdict}: without {best.name} others are closed out of {share:.0%} of the cascade less"
 

@@ -67,6 +67,7 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
         "who",
         "cost",
         "any close-out",
+        "of the cascade less",
     ):
         assert word in text
     assert len(text.splitlines()) <= 60, "a page"
