@@ -8,6 +8,8 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from papers import crash
 from typer.testing import CliRunner
 
@@ -139,6 +141,24 @@ def test_a_sign_is_a_sign_however_small() -> None:
     found = agreement(table, "others pushed under")
     assert (found.owners, found.same) == (5, 0.6)
     assert (found.decided, found.same_decided) == (1, 1)
+
+
+PAIRS = st.lists(st.tuples(*[st.integers(-100, 100)] * 2), min_size=2, max_size=20)
+
+
+@given(PAIRS, st.integers(2, 9), st.randoms(use_true_random=False))
+def test_agreement_knows_no_unit_no_order_and_no_side(pairs, times, rnd) -> None:
+    claims, found = (np.array(each) / 100 for each in zip(*pairs, strict=True))
+    table = pd.DataFrame({"pushed": claims, "spared": found, "spared_reach": 0.1})
+    told = agreement(table, "others pushed under")
+    assert 0 <= told.same <= 1
+    assert told.decided <= told.owners == len(table)
+    mixed = table.iloc[rnd.sample(range(len(table)), len(table))]
+    for other in (mixed, table.assign(pushed=times * claims), table.assign(pushed=-claims, spared=-found)):
+        again = agreement(other, "others pushed under")
+        assert (again.same, again.decided) == (told.same, told.decided)
+        assert again.correlation == pytest.approx(told.correlation, nan_ok=True)
+    assert agreement(table.assign(pushed=found), "others pushed under").same == 1
 
 
 def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
