@@ -10,7 +10,7 @@ from experiments.counterfactual import DUST, LEAST, decided
 from sim.types import B1, F8
 
 FAINT = 0.001
-"""Shares of a cascade below it are nothing to explain."""
+"""Shares of a cascade below it are nil."""
 
 WORST = 5
 """Cases that are told."""
@@ -60,7 +60,7 @@ def _pair(table: pd.DataFrame, measure: str) -> tuple[F8, F8]:
 
 
 def _same(table: pd.DataFrame, measure: str) -> B1:
-    one, two = (np.where(np.abs(each) < DUST, 0.0, np.sign(each)) for each in _pair(table, measure))
+    one, two = (np.where(np.abs(each) < FAINT, 0.0, np.sign(each)) for each in _pair(table, measure))
     return np.equal(one, two)
 
 

@@ -134,15 +134,6 @@ def test_a_sign_is_told_where_the_interval_leaves_nil_out() -> None:
     assert counterfactual.decided(table, "spared").tolist() == [False, False, False, False, True]
 
 
-def test_a_sign_is_a_sign_however_small() -> None:
-    """But for what rounding left of nil."""
-    table = pd.DataFrame({"pushed": [0.2, 1e-4, 1e-4, 0.0, 0.1], "spared": [1e-4, 0.2, 0.0, -1e-17, -1e-4]})
-    table["spared_reach"] = 0.01
-    found = agreement(table, "others pushed under")
-    assert (found.owners, found.same) == (5, 0.6)
-    assert (found.decided, found.same_decided) == (1, 1)
-
-
 PAIRS = st.lists(st.tuples(*[st.integers(-100, 100)] * 2), min_size=2, max_size=20)
 
 

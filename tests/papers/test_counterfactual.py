@@ -40,16 +40,28 @@ def test_where_makers_are_deep_signs_agree_and_sizes_go_together() -> None:
         assert found.same >= 0.9
         assert found.same_decided == 1
         assert found.decided > len(table) / 3, "twins tell enough to be agreed with"
+    assert agreement(table, CLOSE_OUTS).same >= 0.75
     assert min(agreement(table, measure).correlation for measure in MEASURES) > 0.7
+    assert min(agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
 
 
 @pytest.mark.slow
-def test_where_bids_are_short_of_some_the_others_agree() -> None:
+def test_where_cascades_end_signs_agree_and_most_where_all_found_bids() -> None:
     table = crashes(4e6, range(2))
     found, short = table[met(table)], table[~met(table)]
+    told("makers of 4 millions", table)
     told("makers of 4 millions, cascades that found bids", found)
     told("makers of 4 millions, bids were short", short)
+    assert len(table) > 80
     assert len(found) > 50
+    for measure in (UNDER, WAY):
+        each = agreement(table, measure)
+        assert each.same >= 0.9
+        assert each.same_decided == 1
+        assert each.decided > len(table) / 3, "twins tell enough to be agreed with"
+    assert agreement(table, CLOSE_OUTS).same >= 0.75
+    assert min(agreement(table, measure).correlation for measure in MEASURES) > 0.7
+    assert min(agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
     assert min(agreement(found, measure).same for measure in MEASURES) >= 0.9
     assert min(agreement(found, measure).correlation for measure in BY_LOTS) > 0.8
     assert agreement(short, CLOSE_OUTS).same < agreement(found, CLOSE_OUTS).same
