@@ -27,7 +27,7 @@ from sim.types import Exposure, Margins
 TAIL: dict[str, Any] = {"kind": "tail", "model": {"kind": "historical", "window": 2400}, "every": 60}
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "tiered": [{}, TIERED, TIERED | {"initial_rule": "marginal"}, {"maintenance_ratio": 0.0, "maintenance_rule": "step"}],
+    "tiered": [{}, TIERED, TIERED | {"initial_rule": "marginal"}, {"maintenance_ratio": 0, "maintenance_rule": "step"}],
     "tail": [
         {},
         {"model": {"kind": "historical", "window": 2400}, "every": 60, "convention": "order", "floor": 0.004},
