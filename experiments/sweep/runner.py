@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +15,12 @@ from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import driven
 from experiments.sweep.executors import opened, processors
 from experiments.sweep.folder import Results
-from experiments.sweep.plan import Planner, shared
+from experiments.sweep.plan import Planner, shared, unlearnt
 from experiments.sweep.progress import Counter
 from experiments.sweep.records import Place
 from experiments.sweep.study import StudyError, module_of, refined
 from experiments.sweep.tally import Tally
-from sim.errors import ConfigError
+from sim.errors import ConfigError, LearningWarning
 
 
 class Options(NamedTuple):
@@ -64,6 +65,8 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     planner, tally = Planner(study), Tally(study)
     results = Results(Path(out) if out is not None else Path("results") / study.name)
     units = planner.first()
+    for line in unlearnt(study, units):
+        warnings.warn(line, LearningWarning, stacklevel=2)
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
         older = outputs.made_by_other_code(results)
         with Counter(study.name, quiet=options.quiet) as counter:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 
 from experiments import provenance
 from experiments.plugins import plug_in
@@ -34,8 +35,11 @@ def perform(order: Order) -> list[Result]:
     place = order.place
     plug_in(place.plugins, place.path)
     from experiments.sweep import making
+    from sim.errors import LearningWarning
 
     making.check(place)
     if place.apart and not gc.get_freeze_count():
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
-    return [making.do(job, place) for job in order.jobs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LearningWarning)  # the sweep gives each once, before its runs
+        return [making.do(job, place) for job in order.jobs]
