@@ -107,6 +107,7 @@ def _stopped(case: Case, twins: Sequence[Without]) -> Iterator[str]:
         times = f"{gone / each.way:.2f}" if each.way * gone > 0 else "none"
         what = f"{each.name:<28} {claim:>20} {money(each.prevented):>20}"
         yield f"  {what} {np.expm1(each.way):>+8.2%} {times:>10} {money(each.gift):>18}"
+    yield from (f"  {each.terms}" for each in twins if each.terms)
     yield "  attributed, prevented: of others than who is removed. One twin is one draw, --worlds N compares means"
     yield from _most(case, twins)
 

@@ -20,7 +20,8 @@ from sim.margin.efficiency import capital, compression
 from sim.margin.engine import EngineConfig
 from sim.market import Market
 from sim.packaged import PACKAGED
-from sim.types import Contracts, Exposure, MarketView
+from sim.types import I8, Contracts, Exposure, MarketView
+from sim.venue import Venue
 
 ENGINES = PACKAGED / "engines"
 FOLDER = PACKAGED / "reference"
@@ -66,18 +67,32 @@ def freeze(name: str) -> dict[str, Any]:
     return {"about": about, "unit": unit, "contracts": contracts, "returns": returns, "snapshots": snapshots}
 
 
-def _shot(market: Market) -> dict[str, Any]:
-    """Who holds a position, over all of the venue's pools, and what the public knew."""
-    venue = market.venues[0]
+def taken(market: Market, number: int = 0) -> Exposure:
+    """A book of a venue's accounts that hold a position now, over all of its pools, without orders or chosen leverage.
+
+    Args:
+        market: between two steps.
+        number: of the venue.
+    """
+    venue = market.venues[number]
+    return _exposure(venue.view, _held(market, venue))
+
+
+def _held(market: Market, venue: Venue) -> dict[str, I8]:
+    """What accounts hold at a venue, a row for each with a position."""
     position = market.ledger.position[venue.part]
     rows = np.flatnonzero((position != 0).any(axis=0) & market.watched)
     pools = sorted({pool.number for pool in venue.pools} | {venue.wallet})
-    held = {
+    return {
         "balance": market.ledger.balance[:, pools][:, :, rows].sum(axis=1).T,
         "position": position[:, rows].T,
         "entry": market.ledger.entry[venue.part][:, rows].T,
     }
-    view = venue.view
+
+
+def _shot(market: Market) -> dict[str, Any]:
+    """Who holds a position, over all of the venue's pools, and what the public knew."""
+    held, view = _held(market, market.venues[0]), market.venues[0].view
     known = {name: _plain(getattr(view, name)) for name in (*COLUMNS, "oracle", "confidence", "price")}
     clock = {"tick": view.tick, "seconds": view.seconds, "dt": view.dt}
     return {**clock, **known, **{name: table.tolist() for name, table in held.items()}}
@@ -94,7 +109,10 @@ def _book(contracts: dict[str, Any], returns: list[list[float]], shot: dict[str,
     past = np.array(returns[: shot["tick"]], dtype=np.float64).reshape(shot["tick"], -1)
     clock = {"tick": shot["tick"], "seconds": shot["seconds"], "dt": shot["dt"]}
     view = MarketView(contracts=Contracts(**columns), returns=past, **clock, **known)
-    held = {name: np.array(shot[name], dtype=np.int64) for name in KEPT}
+    return _exposure(view, {name: np.array(shot[name], dtype=np.int64) for name in KEPT})
+
+
+def _exposure(view: MarketView, held: dict[str, I8]) -> Exposure:
     none = np.zeros_like(held["position"])
     free = np.full(none.shape, np.inf)
     return Exposure(

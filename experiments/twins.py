@@ -1,5 +1,6 @@
 """What would have stopped a cascade: the run again, on the same draws, with something taken away (LIQ-9)."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,8 +12,12 @@ from experiments.case import Case, called, passed, people
 from experiments.config import RunConfig
 from experiments.data import read_replays
 from experiments.fork import Fork, advanced
-from sim.errors import DataError, did_you_mean
-from sim.loading import resolve
+from experiments.reference import taken
+from sim.errors import ConfigError, DataError, LearningWarning, did_you_mean
+from sim.loading import load
+from sim.margin.efficiency import at_equal_capital, capital
+from sim.margin.engine import EngineConfig
+from sim.margin.learning import spelt
 from sim.market import Market
 from sim.metrics.cascades import Frames
 from sim.rescue import Rescue
@@ -29,6 +34,7 @@ class Without(NamedTuple):
     prevented: float  # notional of others that was closed out in the window and is not any more
     way: float  # log of the farthest mark in the window over the mark before it
     gift: int  # what rescued accounts were given in the window, minor units
+    terms: str = ""  # on what terms another engine is compared; empty of the run's own
 
 
 def fork(case: Case) -> Fork:
@@ -37,8 +43,10 @@ def fork(case: Case) -> Fork:
 
 
 def begun(config: RunConfig) -> Market:
-    """A run before its first step."""
-    return Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
+    """A run before its first step. What it is too short to learn was said when it was made first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LearningWarning)
+        return Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
 
 
 class Removed(NamedTuple):
@@ -106,13 +114,52 @@ def spared(case: Case, owner: int) -> Rescue:
 
 
 def engine(case: Case, preset: str) -> Without:
-    """The run from its beginning under another packaged engine at its first venue: another history, same draws."""
+    """The run from its beginning under another packaged engine at the cascade's venue: another history, same draws.
+
+    The engine is brought to the capital of the run's own, on what accounts hold and on what is known before the
+    cascade, and both are compressed alike (MAR-2).
+
+    Raises:
+        ConfigError: there is no such engine, or it does not fit the market.
+    """
+    other = load(f"engines/{preset}", [], EngineConfig)
+    names = [venue.name for venue in case.config.venues]
+    number = names.index(str(case.actions["venue"].iloc[0]))
+    matched, terms = _matched(case, other, number)
     rules = case.config.model_dump(mode="json")
-    for venue in rules["venues"]:
-        if venue["name"] == case.actions["venue"].iloc[0]:
-            venue["engine"] = resolve(f"engines/{preset}")
+    rules["venues"][number]["engine"] = matched.model_dump(mode="json")
     market = advanced(begun(RunConfig.model_validate(rules)), case.window[1])
-    return without(case, f"under {preset}", market.recorder.frames())
+    return without(case, f"under {preset}", market.recorder.frames())._replace(terms=f"under {preset}: {terms}")
+
+
+def _matched(case: Case, other: EngineConfig, number: int) -> tuple[EngineConfig, str]:
+    """An engine at the capital, with the compression and the maintenance dial of the run's; on what terms, in words."""
+    own, begin = case.config.venues[number].engine, case.window[0] - 1
+    book = [taken(advanced(begun(case.config), begin), number)]
+    unit = 10 ** case.config.assets[0].decimals
+    dials = {"kappa": own.kappa, "maintenance": other.maintenance if own.maintenance is None else own.maintenance}
+    shared = f"compressed by κ = {own.kappa:g} as in the run"
+    try:
+        target = capital(own.model_copy(update={"kappa": 0.0}), book, unit).total
+        other = at_equal_capital(other, book, unit, target)
+        terms = (
+            f"scaled by {other.scale:.3g}, at which it asks what the run's own engine does of the accounts before the "
+            f"cascade, {target:.2%} of notional; {shared}"
+        )
+    except ConfigError as error:
+        terms = f"at another capital, for it cannot be scaled to the run's ({error}); {shared}"
+    return other.model_copy(update=dials), terms + _learnt(other, begin * case.config.dt)
+
+
+def _learnt(other: EngineConfig, seconds: float) -> str:
+    """Whether an engine had learnt by the cascade, in words; empty where it had, or learns nothing."""
+    needed = other.requirement.look_back()
+    if needed < seconds or not needed:
+        return ""
+    return (
+        f"; it needs {spelt(needed)} of past and had {spelt(seconds)} before the cascade, so that some or all of its "
+        "margin was its opening value, a constant"
+    )
 
 
 def without(case: Case, name: str, other: Frames, owners: I8 = NOBODY_ELSE, claim: float = np.nan) -> Without:

@@ -19,7 +19,12 @@ from experiments.agreement import agreement
 from experiments.cli_explain import app
 from experiments.cli_tails import app as tails
 from experiments.config import RunConfig
+from experiments.fork import advanced
+from experiments.reference import taken
 from experiments.simulation import finished
+from sim.loading import load
+from sim.margin.efficiency import capital
+from sim.margin.engine import EngineConfig
 from sim.metrics.contagion import contagion
 from sim.metrics.generations import branching, cascades
 
@@ -115,6 +120,7 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     code, text = told(str(brief), "--cascade", "1", "--twins", "0", "--worlds", "2", "--engine", "binance")
     assert code == 0, text
     assert "under binance" in text
+    assert re.search(r"under binance: scaled by [\d.]+, at which it asks what the run's own engine does", text)
     assert "attribution beside removal" in text
     assert re.search(r"means of (2|4|8|2 to 4|2 to 8|4 to 8) neighbouring worlds", text)
     case = cases.chosen(*cases.read(brief), 1)
@@ -193,3 +199,43 @@ def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> N
     done = CliRunner().invoke(tails, [str(result), str(tmp_path / "older")])
     assert done.exit_code == 2
     assert f"{tmp_path / 'older'}: causes: no such frame, contagion needs it" in done.output.replace("\n", "")
+
+
+def asked_before(case: cases.Case, engine: EngineConfig) -> float:
+    """Capital that an engine ties up of the accounts before a cascade, share of notional."""
+    market = advanced(twins.begun(case.config), case.window[0] - 1)
+    return capital(engine, [taken(market)], 10 ** case.config.assets[0].decimals).total
+
+
+@pytest.mark.parametrize(("preset", "kappa", "constant"), [("binance", 0.0, False), ("fhs_es", 0.2, True)])
+def test_another_engine_is_compared_at_equal_capital_and_compression(
+    preset: str, kappa: float, constant: bool, result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a preset was taken as packaged: at another capital, without the run's κ, and in short runs a constant."""
+    config, frames = cases.read(result)
+    own = config.venues[0].engine.model_copy(update={"kappa": kappa})
+    venues = config.venues[0].model_copy(update={"engine": own}), *config.venues[1:]
+    config = config.model_copy(update={"venues": venues})
+    case, seen = cases.chosen(config, frames, 1), []
+    begun = twins.begun
+    monkeypatch.setattr(twins, "begun", lambda config: seen.append(config.venues[0].engine) or begun(config))
+    found = twins.engine(case, preset)
+    assert seen[0] == own
+    used = seen[-1]
+    assert used.kappa == kappa
+    monkeypatch.undo()
+    assert used.requirement == load(f"engines/{preset}", [], EngineConfig).requirement
+    assert asked_before(case, used) == pytest.approx(asked_before(case, own), rel=1e-9)
+    assert f"scaled by {used.scale:.3g}" in found.terms
+    assert f"compressed by κ = {kappa:g} as in the run" in found.terms
+    assert ("needs 17 h of past" in found.terms and "a constant" in found.terms) == constant
+
+
+def test_a_run_under_its_own_engine_again_is_the_run(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, frames = cases.read(result)
+    case = cases.chosen(config, frames, 1)
+    monkeypatch.setattr(twins, "load", lambda *_: config.venues[0].engine)
+    same = twins.engine(case, "its own")
+    assert same.prevented == 0
+    assert same.way == twins.way(case, case.frames)
+    assert "scaled by 1," in same.terms
