@@ -74,16 +74,20 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no closing table.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Margin engine of the venues with perpetuals: a name or file.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Run one market: a closing table, and the result folder last."""
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
         _plug_in(plugin)
-        from experiments.config import load_run
+        from experiments.config import load_run, swapped
         from experiments.run import COMPLETE, RunError, execute
 
-        settings = load_run(config, [*(overrides or []), *seeded], quick=quick)
+        changes = [*swapped(config, engine), *(overrides or []), *seeded]
+        settings = load_run(config, changes, quick=quick)
         try:
             outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:

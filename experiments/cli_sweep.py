@@ -26,6 +26,9 @@ def sweep(
         list[str] | None, typer.Option(metavar="RESULTS", help="Others, to take the same runs over from; repeatable.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Margin engine of every run, where the study sets none.")
+    ] = None,
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="MODULE", help="With kinds of its own; repeatable.")
     ] = None,
@@ -43,7 +46,7 @@ def sweep(
         from experiments.sweep.runner import sweep as execute
         from experiments.sweep.study import StudyError
 
-        config = load_study(study, overrides or (), seeds=seeds, quick=quick)
+        config = load_study(study, overrides or (), seeds=seeds, quick=quick, engine=engine)
         place = out or Path("results") / (f"{config.name}-quick" if quick else config.name)
         count = processors() if jobs is None else jobs
         options = Options(executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet)

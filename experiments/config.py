@@ -10,6 +10,7 @@ from pydantic import Field
 from agents import POPULATIONS
 from sim.component import choice
 from sim.config import MarketConfig
+from sim.errors import ConfigError
 from sim.loading import load, resolve
 
 
@@ -30,6 +31,38 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
         ConfigError: with one line for each problem.
     """
     return load(name, [*(hurried(name, overrides) if quick else ()), *overrides], RunConfig)
+
+
+def swapped(name: str | Path, engine: str | None, overrides: Sequence[str] = ()) -> list[str]:
+    """The overrides that ``--engine`` stands for: that engine at every venue that lists a perpetual.
+
+    Where no venue lists one, all of them get it.
+
+    Args:
+        name: of a run's configuration, see ``load_run``.
+        engine: a packaged preset or a file; none = no overrides.
+        overrides: what else changes.
+
+    Raises:
+        ConfigError: an empty name, or a configuration that cannot be read.
+    """
+    if engine is None:
+        return []
+    if not engine.strip():
+        raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
+    venues = resolve(name, [each for each in overrides if each.startswith("venues")]).get("venues")
+    chosen = [number for number, venue in enumerate(_listed(venues)) if _trades_perpetuals(venue)]
+    places = [f"venues.{number}" for number in chosen] or ["venues.*"]
+    return [f"{place}.engine={json.dumps(engine, ensure_ascii=False)}" for place in places]
+
+
+def _listed(node: Any) -> list[Any]:
+    return node if isinstance(node, list) else []
+
+
+def _trades_perpetuals(venue: Any) -> bool:
+    instruments = _listed(venue.get("instruments")) if isinstance(venue, dict) else []
+    return any(isinstance(each, dict) and each.get("kind", "perpetual") == "perpetual" for each in instruments)
 
 
 def hurried(name: str | Path, overrides: Sequence[str] = ()) -> list[str]:

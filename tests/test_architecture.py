@@ -25,7 +25,7 @@ MODULE, FUNCTION, ARGUMENTS = 400, 60, 5
 
 OUTSIDE = {"print", "open", "input"}
 CLOCKS = {"time", "matplotlib", "seaborn", "rich", "typer", "subprocess", "argparse"}
-READERS = {"sim/loading.py", "sim/margin/trained.py", "sim/kernel_cache.py"}
+READERS = {"sim/documents.py", "sim/margin/trained.py", "sim/kernel_cache.py"}
 """The only parts of sim that read files: configurations, trained models that they name, and sources to hash."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-import yaml
 
 from experiments import provenance
 from experiments.config import RunConfig, load_run
@@ -16,6 +15,7 @@ from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import RESOLVED
 from experiments.sweep.study import Study, module_of
 from experiments.sweep.tally import RUNS, SCORES
+from sim.documents import read_json, read_yaml
 from sim.errors import ConfigError, DataError, DeleverageError
 
 CONFIG, SUMMARY, MANIFEST = "config.resolved.yaml", "summary.json", "manifest.json"
@@ -126,8 +126,8 @@ def _study(folder: Path) -> StudyResult:
 def _resolved(folder: Path) -> StudyConfig:
     path = folder / RESOLVED
     try:
-        study = StudyConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        study = StudyConfig.model_validate(read_yaml(path))
+    except (ConfigError, OSError, ValueError) as error:
         told = (str(error).strip().splitlines() or [""])[0]
         raise DataError(f"{path}: is no study of this version ({told}), restore it or run the sweep again") from error
     own = folder / f"{study.name}.py"
@@ -163,10 +163,9 @@ def _frame(path: Path, again: str = "make the run again, or use what else there 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read, make the result again") from error
-    return found
 
 
 def _config(folder: Path, summary: dict[str, Any]) -> RunConfig:

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments import store
 from experiments.sweep.config import StudyConfig
-from sim.errors import OutputError
+from sim.documents import read_yaml
+from sim.errors import ConfigError, OutputError
 
 RESOLVED = "study.resolved.yaml"
 
@@ -90,8 +89,8 @@ class Results:
 
     def _resolved(self) -> dict[str, Any]:
         try:
-            found = yaml.safe_load((self.place / RESOLVED).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            found = read_yaml(self.place / RESOLVED)
+        except (ConfigError, OSError) as error:
             told = f"{self.place / RESOLVED}: cannot be read, restore it or choose another folder with --out"
             raise OutputError(told) from error
         return found if isinstance(found, dict) else {}

@@ -2,7 +2,6 @@
 
 import gc
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -21,6 +20,7 @@ from experiments.sweep.config import BASE, TWIN
 from experiments.sweep.plan import unpacked
 from experiments.sweep.records import COMPLETE, FAILED, TIMEOUT, Job, Place, Result, Spec, State
 from experiments.sweep.study import module_of
+from sim.documents import read_json
 from sim.errors import DataError, OutputError
 from sim.metrics.cascades import Frames, untouched
 
@@ -170,7 +170,7 @@ def read(folder: Path) -> Frames:
     """
     frames = {}
     try:
-        written: Mapping[str, str] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["sha256"]
+        written: Mapping[str, str] = read_json(folder / SUMMARY)["sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise Damage(f"{folder / SUMMARY}") from error
     for name, digest in written.items():
@@ -202,5 +202,4 @@ def _scored(job: Job, frames: Mapping[str, Frames], module: str) -> tuple[pd.Dat
 
 def config_of(folder: Path) -> dict[str, Any]:
     """What a run's folder says of its configuration and data."""
-    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    return summary
+    return read_json(folder / SUMMARY)

@@ -1,7 +1,6 @@
 """What is written of all scores: tables, figures, the report, and the manifest that says where they came from."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from experiments.paper.tables import write as write_tables
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import Results
 from experiments.sweep.study import module_of
+from sim.documents import read_json
 from sim.errors import ConfigError, not_one_of
 
 MANIFEST = "manifest.json"
@@ -68,7 +68,7 @@ def sign(results: Results, study: StudyConfig, about: dict[str, Any]) -> None:
 def made_by_other_code(results: Results) -> str:
     """The commit of the code that made what is there, if it is known and not the one that runs now."""
     try:
-        there = json.loads((results.place / MANIFEST).read_text(encoding="utf-8"))["git"]
+        there = read_json(results.place / MANIFEST)["git"]
     except (OSError, ValueError, KeyError):
         return ""
     now = provenance.git()

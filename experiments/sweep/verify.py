@@ -1,6 +1,5 @@
 """Whether a study's results come out again: some of its runs, and the checksums of all that was made of them."""
 
-import json
 import tempfile
 import zlib
 from pathlib import Path
@@ -16,6 +15,7 @@ from experiments.sweep.making import SUMMARY, digests, write
 from experiments.sweep.outputs import MANIFEST, sha256
 from experiments.sweep.records import COMPLETE, Spec
 from experiments.sweep.tally import RUNS
+from sim.documents import read_json
 from sim.errors import OutputError
 
 
@@ -54,10 +54,9 @@ def _manifest(place: Path) -> dict[str, Any]:
             rule = "no finished results of a study, name the folder of a sweep that has ended"
             raise OutputError(f"{place}: has no {name}, hence {rule}")
     try:
-        found: dict[str, Any] = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-    except ValueError as error:
+        return read_json(place / MANIFEST)
+    except (OSError, ValueError) as error:
         raise OutputError(f"{place / MANIFEST}: cannot be read ({error}), run the sweep again") from error
-    return found
 
 
 def _complete(place: Path) -> list[str]:
@@ -78,7 +77,7 @@ def _compared(path: Path, digest: str) -> str:
 def _again(folder: Path) -> list[str]:
     """What differs when a run is made once more."""
     try:
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        summary = read_json(folder / SUMMARY)
         config, data, version = summary["config"], summary["data"], summary["version"]
     except (OSError, ValueError, KeyError):
         return [f"{SUMMARY}: cannot be read"]
