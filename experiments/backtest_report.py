@@ -108,8 +108,8 @@ def write(judged: Sequence[Judged], source: Source, folder: Path, *, overwrite: 
     """
     with store.Draft(folder, overwrite=overwrite) as draft:
         lay_out(judged, source, draft.folder)
-        (draft.folder / "backtest.json").write_text(as_json(judged) + "\n", encoding="utf-8")
-        (draft.folder / "backtest.tex").write_text(latex(judged), encoding="utf-8")
+        store.write_text(as_json(judged) + "\n", draft.folder / "backtest.json")
+        store.write_text(latex(judged), draft.folder / "backtest.tex")
         draft.commit()
     return folder
 
@@ -118,7 +118,7 @@ def lay_out(judged: Sequence[Judged], source: Source, folder: Path) -> None:
     """Table, figure and manifest."""
     from experiments.figures_backtest import margins
 
-    frame(judged).to_csv(folder / "backtest.csv", index=False, lineterminator="\n")
+    store.write_csv(frame(judged), folder / "backtest.csv")
     (folder / "figures").mkdir()
     margins(judged, source, folder / "figures")
     store.write_json({"data": source.name, **provenance.manifest()}, folder / "manifest.json")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, cli_tails, provenance
+from experiments.cli_failures import Commands
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
@@ -18,6 +19,7 @@ Plugins = Annotated[
 ]
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -91,7 +93,7 @@ def run(
         try:
             outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:
-            _say(f"run failed: {error}; traceback in {error.path}")
+            _say(f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else ""))
             raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
         _say("interrupted; nothing was kept")
@@ -133,11 +135,15 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
         return
+    from experiments.store import refused, write_text
+    from sim.errors import OutputError
+
     try:
-        out.write_text(text, encoding="utf-8")
+        write_text(text, out)
     except OSError as error:
-        _say(f"{out}: cannot be written ({error.strerror}), choose another file with --out")
-        raise typer.Exit(BAD_INPUT) from error
+        problem = refused(error, out)
+        _say(str(problem))
+        raise typer.Exit(BAD_INPUT if isinstance(problem, OutputError) else FAILED) from error
 
 
 def _bad_input() -> tuple[type[Exception], ...]:

@@ -34,7 +34,7 @@ def explain(
     export: Annotated[Path | None, typer.Option(help="Folder for graph (GraphML) and tables (Parquet).")] = None,
 ) -> None:
     """Who pushed whom in a run: its cascades, or one of them in a page, with what would have stopped it."""
-    from sim.errors import ConfigError, DataError
+    from sim.errors import ConfigError, DataError, OutputError
 
     asked = {"--without": without, "--engine": engine, "--worlds": worlds}
     try:
@@ -59,10 +59,6 @@ def explain(
             many = counterfactual.Worlds(worlds, counterfactual.MORE * worlds)
             table = counterfactual.compared(chosen, removal.fork(chosen), many)
             typer.echo("\n" + "\n".join(agreement.lines(table)))
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError, OutputError) as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(BAD_INPUT) from error
-    except OSError as error:
-        told = f"{error.filename}: cannot be written ({error.strerror}), choose another folder with --export"
-        typer.echo(told, err=True)
         raise typer.Exit(BAD_INPUT) from error

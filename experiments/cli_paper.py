@@ -67,13 +67,13 @@ def report(results: Folder, *, out: Out = None) -> None:
 
 
 def _place(out: Path | None, results: Path) -> Path:
-    from sim.errors import OutputError
+    from experiments.store import refused
 
     place = out or results
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{place}: cannot be written ({error.strerror}), choose another with --out") from error
+        raise refused(error, place) from error
     return place
 
 
@@ -95,8 +95,4 @@ def _answering() -> Iterator[None]:
         yield
     except DeleverageError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(BAD_INPUT) from error
-    except OSError as error:
-        told = f"{error.filename}: cannot be written ({error.strerror}), choose another folder with --out"
-        typer.echo(told, err=True)
         raise typer.Exit(BAD_INPUT) from error

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments import store
 from experiments.paper import figures, measured, page, run_tables, tables
 from experiments.paper.measured import Asked
 from experiments.paper.opened import RunResult, StudyResult
@@ -53,7 +54,7 @@ def make_report(result: RunResult | StudyResult, out: Path) -> Made:
     paths, problems = list(drawn.paths), [*drawn.problems, *found.problems]
     if isinstance(result, StudyResult):
         told = result.module.report(result.scores)
-        Results(out).put("report.md", lambda path: path.write_text(told + "\n", encoding="utf-8"))
+        Results(out).put("report.md", lambda path: store.write_text(told + "\n", path))
         paths += [*_written(result, found, out).paths, out / "report.md"]
         content = page.of_study(result, out / "figures", found.tables, told)
     else:

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from experiments import closing, provenance
+from experiments import closing, provenance, store
 from experiments.config import RunConfig
 from experiments.figures import FIGURES
 from experiments.figures_style import DPI, PAGE
@@ -75,7 +75,7 @@ def write(page: Page, path: Path) -> None:
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
     environment = jinja2.Environment(autoescape=True, **options)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page._asdict())
-    path.write_text(text + "\n", encoding="utf-8")
+    store.write_text(text + "\n", path)
 
 
 def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str) -> Page:

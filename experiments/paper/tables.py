@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from experiments import store
 from experiments.markdown import cell
 from experiments.paper import latex
 from experiments.statistics import Estimate
@@ -115,8 +116,8 @@ def write(tables: Mapping[str, pd.DataFrame], folder: Path, words: Words, of: st
     made: list[Path] = []
     for name, table in tables.items():
         paths = folder / f"{name}.csv", folder / f"{name}.tex"
-        table.to_csv(paths[0], index=False, lineterminator="\n")
+        store.write_csv(table, paths[0])
         text = latex.table(shown(table, words), caption=words.caption(name), label=f"{of}:{name}")
-        paths[1].write_text(text, encoding="utf-8")
+        store.write_text(text, paths[1])
         made += paths
     return made

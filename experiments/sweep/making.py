@@ -6,7 +6,8 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def _ensured(spec: Spec, place: Place) -> tuple[State, Frames | None, list[str]]
             return State(spec.hash, COMPLETE), read(run), []
         except Damage as error:
             damage.append(str(error))
-            shutil.rmtree(run)
+            with _told(run):
+                shutil.rmtree(run)
     state = _made(spec, Path(place.folder), place.limit)
     return state, read(run) if state.status == COMPLETE else None, damage
 
@@ -87,15 +89,34 @@ def _taken_over(run: Path, known: Iterable[str]) -> bool:
     """Whether other results have the run, which is copied from the first that do."""
     there = next((path for path in (Path(folder) / "runs" / run.name for folder in known) if path.is_dir()), None)
     if there is not None:
-        draft = _draft(run)
-        shutil.copytree(there, draft)
-        _put(draft, run)
+        with _told(run):
+            draft = _draft(run)
+            shutil.copytree(there, draft)
+            _put(draft, run)
     return there is not None
+
+
+@contextmanager
+def _told(run: Path) -> Iterator[None]:
+    """A failed write stops the sweep: the next run would meet it too. What is half done goes.
+
+    Raises:
+        WriteError: in one line.
+    """
+    try:
+        yield
+    except OSError as error:
+        shutil.rmtree(_draft_name(run), ignore_errors=True)
+        raise store.refused(error, run, store.RUNS_KEPT) from error
+
+
+def _draft_name(run: Path) -> Path:
+    return run.with_name(f".{run.name}.{os.getpid()}.tmp")
 
 
 def _draft(run: Path) -> Path:
     """Where a run's folder is made, under a name that no other process uses."""
-    draft = run.with_name(f".{run.name}.{os.getpid()}.tmp")
+    draft = _draft_name(run)
     shutil.rmtree(draft, ignore_errors=True)
     return draft
 
@@ -117,11 +138,14 @@ def _made(spec: Spec, folder: Path, limit: float) -> State:
         write(spec, folder / "runs" / spec.hash, limit)
     except TimeLimitError as error:
         return State(spec.hash, TIMEOUT, str(error))
+    except store.WriteError:
+        raise
     except Exception as error:
         if time.monotonic() - began > limit:  # cut off within code that made another error of it, such as a compiler
             return State(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
-        diary.parent.mkdir(exist_ok=True)
-        diary.write_text(traceback.format_exc(), encoding="utf-8")
+        with _told(folder / "runs" / spec.hash):
+            diary.parent.mkdir(exist_ok=True)
+            store.write_text(traceback.format_exc(), diary)
         lines = str(error).strip().splitlines() or [""]
         return State(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}")
     return State(spec.hash, COMPLETE)
@@ -138,6 +162,7 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
     Raises:
         TimeLimitError: it took longer.
         DataError: data changed since the plan was made.
+        WriteError: a write failed.
     """
     config = unpacked(spec.config)
     bars = read_replays(config.underlyings)
@@ -147,14 +172,15 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
     frames, totals = market.recorder.frames(), market.recorder.summary()
     del market
     gc.collect()  # its agents and it hold one another; few objects with much memory, which Python would let pile up
-    draft = _draft(final)
-    draft.mkdir()
-    for name, frame in frames.items():
-        store.write_frame(frame, draft / f"{name}.parquet", {"config_hash": spec.hash, "version": provenance.version()})
-    summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
-    summary |= {"totals": totals, "sha256": digests(draft)}
-    store.write_json(summary, draft / SUMMARY)
-    _put(draft, final)
+    with _told(final):
+        draft, about = _draft(final), {"config_hash": spec.hash, "version": provenance.version()}
+        draft.mkdir()
+        for name, frame in frames.items():
+            store.write_frame(frame, draft / f"{name}.parquet", about)
+        summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
+        summary |= {"totals": totals, "sha256": digests(draft)}
+        store.write_json(summary, draft / SUMMARY)
+        _put(draft, final)
 
 
 def digests(folder: Path) -> dict[str, str]:

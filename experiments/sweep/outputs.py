@@ -33,7 +33,7 @@ def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
     results.put("tables", lambda folder: _tables(made_of, folder, Words.of(module), study.name))
     results.put("figures", lambda folder: _figures(module, scores, folder))
     report = module.report(scores)
-    results.put("report.md", lambda path: path.write_text(report + "\n", encoding="utf-8"))
+    results.put("report.md", lambda path: store.write_text(report + "\n", path))
     made = {"tables": _names(results.place / "tables"), "figures": _names(results.place / "figures")}
     promised = {"tables": study.tables, "figures": study.figures}
     problems = [

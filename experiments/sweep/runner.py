@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from experiments import provenance
+from experiments import provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import driven
@@ -54,7 +54,8 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
 
     Raises:
         ConfigError: an invalid setting, an unknown executor or metric, other results without runs.
-        OutputError: the folder belongs to another study, or cannot be written.
+        OutputError: the folder belongs to another study, or can hold no results.
+        WriteError: a write failed; all finished runs are kept.
         StudyError: the study's module raised; all runs are kept.
         KeyboardInterrupt: the user's; all finished runs are kept.
     """
@@ -62,7 +63,7 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     module_of(study.module)
     known = _known(options)
     planner, tally = Planner(study), Tally(study)
-    results = Results(Path(out) if out is not None else Path("results") / study.name)
+    results = Results(Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT)
     units = planner.first()
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
         older = outputs.made_by_other_code(results)

@@ -87,6 +87,10 @@ def _again(folder: Path) -> list[str]:
         return [f"{SUMMARY}: its configuration is not that of its name"]
     with tempfile.TemporaryDirectory() as bench:
         spec = Spec(folder.name, zlib.compress(store.canonical(config).encode()), data)
-        write(spec, Path(bench) / folder.name)
+        try:
+            write(spec, Path(bench) / folder.name)
+        except store.WriteError as error:
+            told = f"{bench}: cannot be written, make room or name another folder for temporary files with TMPDIR"
+            raise store.WriteError(told) from error
         there, now = digests(folder), digests(Path(bench) / folder.name)
     return [f"{name}: differs" for name in sorted({*there, *now}) if there.get(name) != now.get(name)]
