@@ -126,6 +126,7 @@ class SpanMargin(Scanning):
             np.array([getattr(named.get(number, rule.commodity), name) for number in range(every)])
             for name in ("scan", "vol_scan")
         )
+        self.moves = np.outer([*np.array(THIRDS) / 3, rule.extreme, -rule.extreme], self.scan).ravel()
         self.credits = [(_pair(credit, contracts, numbers), credit) for credit in rule.credits]
         self.option = contracts.kind == OPTION
         self.months = [_months(contracts, legs) for legs in self.groups]
