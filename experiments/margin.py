@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
+from experiments.entries import Reading, columns, mode_of, readings
 from experiments.kinks import factors, scenarios_of
 from experiments.portfolio import PortfolioConfig, listing
 from sim.component import Component
@@ -77,6 +78,7 @@ class Account(NamedTuple):
 
     name: str
     parts: list[Part]
+    readings: tuple[Reading, ...] = ()  # of instruments with several entries
     past: float = 0.0  # of which the engine would learn, and a portfolio has none (s)
 
     def total(self) -> tuple[float, float, float]:
@@ -153,10 +155,11 @@ def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Acc
     Raises:
         ConfigError: the engine asks for what the portfolio does not have.
     """
-    plain = listing(portfolio, range(len(portfolio.instruments)))
     try:
-        pools = engine.pools(plain.market.contracts)
-        whole = listing(portfolio, [column for pool in pools for column in pool])
+        mode = mode_of(portfolio, name)
+        listed = columns(portfolio, mode)
+        pools = engine.pools(listing(portfolio, listed).market.contracts)
+        whole = listing(portfolio, [listed[column] for pool in pools for column in pool])
         parts, start = [], 0
         for pool in pools:
             its = slice(start, start + len(pool))
@@ -168,7 +171,7 @@ def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Acc
     except ConfigError as error:
         raise ConfigError([f"--engines {name}: {line}" for line in error.problems]) from error
     parts = parts if len(parts) == 1 else _shared(parts, whole.balance)
-    return Account(name, parts, engine.requirement.look_back())
+    return Account(name, parts, readings(portfolio, mode), engine.requirement.look_back())
 
 
 def _book(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:

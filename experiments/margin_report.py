@@ -34,6 +34,7 @@ def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
         "ratio": maintenance / equity if equity > 0 else None,
         "status": status(account),
         "past_lacking": account.past,
+        "entries": {reading.instrument: reading.how for reading in account.readings},
         "breakdown": {
             name: {"initial": opened / unit, "maintenance": kept / unit}
             for name, (opened, kept) in account.breakdown().items()
@@ -57,7 +58,7 @@ def text(found: Report) -> str:
     """For people."""
     engines, currency = found["engines"], found["currency"]
     blocks = [[found["description"]]] if found["description"] else []
-    blocks.append([*_side_by_side(engines, currency), *_lacking(engines)])
+    blocks.append([*_side_by_side(engines, currency), *_lacking(engines), *_entries(engines)])
     blocks.append(_index_moves(engines))
     for name, each in engines.items():
         blocks.append([f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"])
@@ -80,6 +81,22 @@ def _lacking(engines: dict[str, Report]) -> list[str]:
     names = [name for name, each in engines.items() if each["past_lacking"]]
     told = "margin by past returns, and a portfolio has none: shown is what is asked until enough of them are known"
     return [f"{', '.join(names)}: {told}"] if names else []
+
+
+READINGS = {
+    "hedge": "long and short are two positions (hedge mode; mode: one_way takes them as fills)",
+    "one_way": "entries are fills in the order of the file: a reduction keeps the entry price, a flip restarts it",
+    "averaged": "entries of one side are averaged",
+}
+
+
+def _entries(engines: dict[str, Report]) -> list[str]:
+    """How several entries of one instrument were taken, and under which engines."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, each in engines.items():
+        for instrument, how in each["entries"].items():
+            found.setdefault((instrument, how), []).append(name)
+    return [f"{instrument} under {', '.join(names)}: {READINGS[how]}" for (instrument, how), names in found.items()]
 
 
 def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
@@ -120,6 +137,8 @@ def _side(found: Sequence[tuple[float, float]], end: float) -> str:
 
 
 def _positions(positions: list[Report]) -> list[str]:
+    if not positions:
+        return ["no position is left"]
     lines = [["", "quantity", "mark", "below", "above", "bankruptcy"]]
     for each in positions:
         prices = ["none" if each[n] is None else f"{each[n]:,.6g}" for n in ("below", "above", "bankruptcy")]

@@ -66,7 +66,7 @@ def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Moves, count: i
     return [Shock(name="shock", all=float(move)) for move in every if -0.99 < move < 8.9]
 
 
-def disagreements(seed: int, engine: str, count: int = 40) -> Iterator[str]:
+def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
     """Moves of which table and stress say different things, by a portfolio whose cash some of its moves use up."""
     rng, raw = np.random.default_rng([14, seed]), portfolio(seed)
     tried, strikes = judged(raw, engine), np.array([each["strike"] for each in raw["instruments"][1:]])
