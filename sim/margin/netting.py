@@ -53,8 +53,9 @@ class Groups(NettingComponent):
     def pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         self._refuse_unless_partition(contracts)
-        column = {name: number for number, name in enumerate(contracts.names)}
-        return sorted(sorted(column[name] for name in group) for group in self.groups if group)
+        names = contracts.names  # one stands there twice where it is long and short in hedge mode
+        listed = [[k for k, name in enumerate(names) if name in group] for group in self.groups]
+        return sorted(group for group in listed if group)
 
     def _refuse_unless_partition(self, contracts: Contracts) -> None:
         listed = Counter(name for group in self.groups for name in group)
@@ -66,7 +67,7 @@ class Groups(NettingComponent):
         ]
         problems += [
             f"netting.groups: {name!r} stands in {listed[name]} groups, list it in exactly one"
-            for name in contracts.names
+            for name in dict.fromkeys(contracts.names)
             if listed[name] != 1
         ]
         if problems:

@@ -224,6 +224,9 @@ class Scanning(Itemised):
     arrays: Revalued[Any]
     """What it makes of a market: risk arrays."""
 
+    moves: F8 = np.empty(0)
+    """Relative moves of the price in the scenarios, in no order; not given = not known."""
+
     @abstractmethod
     def scenarios(self, book: Exposure) -> F8:
         """Gain in each scenario, all underlyings moving alike, (S, A) minor units of the numeraire."""
