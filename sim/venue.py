@@ -85,6 +85,7 @@ class Venue:
         self.ever_called = np.zeros(owners, dtype=np.bool_)
         for pool in self.pools:
             engine = self.config.engine.build(self.contracts.slice(pool.local), unit)
+            engine.open_to_orders(self.contracts.slice(pool.local))
             self.states[pool.number] = PoolState(pool, engine, owners)
             if self.config.calls is not None:
                 self.states[pool.number].calls = self.config.calls.build(owners, dt)
