@@ -15,6 +15,7 @@ from sim.errors import DataError, did_you_mean
 from sim.loading import resolve
 from sim.market import Market
 from sim.metrics.cascades import Frames
+from sim.metrics.venues import venues
 from sim.rescue import Rescue
 from sim.types import I8
 
@@ -138,7 +139,7 @@ def _others(frames: Frames, window: tuple[int, int], owners: I8) -> float:
 
 
 def _deposits(frames: Frames, window: tuple[int, int]) -> int:
-    once = frames["steps"].drop_duplicates(["step", "venue"])
+    once = venues(frames)
     return int(once.loc[once["step"].between(*window), "deposits"].sum())
 
 

@@ -58,7 +58,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.causes = {state.pool.number: CauseLog(state.pool, self.watched, state.engine) for state in states}
         self.recorder = Recorder(self)
         outset.open_market(self)
-        self.recorder.accounts("start")
+        self.recorder.opening()
 
     def step(self) -> None:
         """Advance the market by one step.

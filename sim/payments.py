@@ -66,15 +66,23 @@ def _within(owner: I8, amount: I8, limit: F8 | I8) -> B1:
 
 
 def _bring(market: "Market", venue: "Venue", payments: Payments) -> None:
-    """From outside into wallets: where calls are made, top-ups and calls draw on one outside wealth (MAR-4)."""
+    """Post payments from outside into wallets: top-ups, newcomers' capital, and what keeps a fund at its share.
+
+    Where calls are made, what owners bring in is no longer there for calls. From an owner's first call on, its top-ups
+    are bounded by what is left for its calls; before that, calls change nothing (MAR-4). A fund is kept by others.
+    """
     owner, amount, fresh = payments.owner, payments.amount, payments.fresh > 0
     passes = _within(owner, amount, LARGEST - np.abs(market.ledger.balance[0, venue.wallet, owner]))
     if venue.config.calls is not None:
-        passes &= fresh | _within(owner, np.where(fresh, 0, amount), venue.means[owner])
-        spent = passes & ~fresh
+        own = ~fresh & (owner != venue.rows.fund)
+        bounded = own & venue.ever_called[owner]
+        passes &= ~bounded | _within(owner, np.where(own, amount, 0), venue.means[owner])
+        spent = passes & own
         np.subtract.at(venue.means, owner[spent], amount[spent])
+        np.maximum(venue.means, 0, out=venue.means)
         seats = passes & fresh
         venue.means[owner[seats]] = venue.config.calls.wealth(amount[seats])
+        venue.ever_called[owner[seats]] = False
     venue.paid[0] += amount[passes].sum()
     _post(market, market.outside, payments.take(passes), venue.wallet, venue.wallet)
 

@@ -9,6 +9,7 @@ from sim.types import (
     I8,
     AccountView,
     CloseOuts,
+    Contracts,
     Distress,
     Exposure,
     Floor,
@@ -28,6 +29,14 @@ class Valuation(Protocol):
 
     def haircuts(self, book: Exposure) -> Margins:
         """Pure; minor units of the numeraire, >= 0."""
+        ...
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return whether what is disallowed of each spot position depends on no other spot position."""
+        ...
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """Return what is disallowed of each spot position to open, (A, K), where this adds up; pure."""
         ...
 
 

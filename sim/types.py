@@ -176,12 +176,21 @@ class Exposure(NamedTuple):
         books, spots = [sums.worse_side(self.position, self.bids, self.asks)], self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=books[0]),)
+        spots = spots & ((self.bids != 0) | (self.asks != 0)).any(axis=0)  # without orders both sides are the same
         buys, sells = self.position + self.bids, self.position - self.asks
         for column in np.flatnonzero(spots):
             books += [book.copy() for book in books]
             for number, book in enumerate(books):
                 book[:, column] = (buys if 2 * number < len(books) else sells)[:, column]
         return tuple(self._replace(position=book) for book in books)
+
+    def all_one_way(self) -> "tuple[Exposure, Exposure]":
+        """The book after all buys of spot, and after all sells, each derivative at its worse side (MAR-1)."""
+        worse = sums.worse_side(self.position, self.bids, self.asks)
+        spot = self.market.contracts.kind == SPOT
+        sides = (self.position + self.bids, self.position - self.asks)
+        bought, sold = (np.asfortranarray(np.where(spot, side, worse)) for side in sides)
+        return self._replace(position=bought), self._replace(position=sold)
 
 
 class Margins(NamedTuple):

@@ -81,9 +81,11 @@ class Venue:
         self.ledger, self.dt, self.running = ledger, dt, Running(dt)
         self.policy = self.config.liquidation.bind(dt)
         owners = ledger.balance.shape[2]
-        self.means = np.zeros(owners, dtype=np.int64)
+        self.means = np.zeros(owners, dtype=np.int64)  # what each owner can still bring in on margin calls
+        self.ever_called = np.zeros(owners, dtype=np.bool_)
         for pool in self.pools:
             engine = self.config.engine.build(self.contracts.slice(pool.local), unit)
+            engine.open_to_orders(self.contracts.slice(pool.local))
             self.states[pool.number] = PoolState(pool, engine, owners)
             if self.config.calls is not None:
                 self.states[pool.number].calls = self.config.calls.build(owners, dt)

@@ -1,8 +1,10 @@
 """What add-ons share: an amount per leg that is asked to open and to keep alike."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent
 from sim.margin.breakdown import Itemised
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
@@ -10,6 +12,9 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 class AddOn(RequirementComponent):
     """A requirement meant to be added to another by ``sum``; it learns nothing. Ours by definition, not any venue's."""
+
+    adds_up: ClassVar[bool] = False
+    """Whether what a leg asks depends on its own position alone."""
 
     @abstractmethod
     def legs(self, book: Exposure) -> F8:
@@ -20,7 +25,7 @@ class AddOn(RequirementComponent):
         return AddOnMargin(self)
 
 
-class AddOnMargin(Itemised):
+class AddOnMargin(Itemised, Additive):
     """An add-on for one pool's instruments."""
 
     def __init__(self, rule: AddOn) -> None:
@@ -33,6 +38,15 @@ class AddOnMargin(Itemised):
         """Sums over positions, (A,)."""
         total = self.rule.legs(book).sum(axis=1)
         return Margins(total, total)
+
+    @property
+    def adds_up(self) -> bool:
+        """As its rule says."""
+        return self.rule.adds_up
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.rule.legs(book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """All of it, by its kind."""

@@ -24,7 +24,7 @@ class MarginCalls(Component):
         default=1.0,
         ge=0,
         le=1e6,
-        description="cap on all top-ups together (multiple of starting wealth)",
+        description="wealth from which calls are met; own top-ups use it up, too (multiple of starting wealth)",
     )
 
     def wealth(self, starting: I8) -> I8:

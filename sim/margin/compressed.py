@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown
 from sim.protocols import Requirement
@@ -22,7 +23,7 @@ class Compressed(Wrapper):
         return CompressedMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
 
 
-class CompressedMargin(Itemised):
+class CompressedMargin(Itemised, Additive):
     """An inner requirement times a factor."""
 
     def __init__(self, inner: Requirement, factor: float) -> None:
@@ -37,6 +38,15 @@ class CompressedMargin(Itemised):
         """The inner margins times the factor, (A,)."""
         initial, maintenance = self.inner.margins(book)
         return Margins(self.factor * initial, self.factor * maintenance)
+
+    @property
+    def adds_up(self) -> bool:
+        """If the inner requirement does."""
+        return adds_up(self.inner)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.factor * initial_by_leg(self.inner, book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each times the factor."""

@@ -39,6 +39,18 @@ class DynamicHaircut(ValuationComponent):
         """Assets and the instruments that stand for them."""
         return frozenset(self.priced_by) | frozenset(self.priced_by.values())
 
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return True: spot positions are cut one by one."""
+        return True
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        assets, spot = held(book)
+        amount = amounts(book, assets, spot)[1]
+        share = [self._share(book, column, k) * self.initial_scale for k, column in enumerate(amount.T)]
+        cut: F8 = spot * np.minimum(np.stack(share, axis=1), 1.0)
+        return cut
+
     def haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
         values, contracts = held(book), book.market.contracts

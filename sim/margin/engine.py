@@ -6,6 +6,7 @@ from pydantic import Field
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.jit import kernel
+from sim.margin.additive import ALL_TRIED, MOST_SPOTS, adds_up, dearer, initial_by_leg, spots_of
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.cash import Cash
 from sim.margin.compressed import Compressed
@@ -89,6 +90,31 @@ class MarginEngine:
         self.valuation = valuation
         self.requirement = requirement
         self._probe: Exposure | None = None  # one lot of each instrument, long and short
+        self.separable = False  # whether admission tries each spot instrument by itself
+
+    def open_to_orders(self, contracts: Contracts) -> None:
+        """Find out how admission tries the ways in which spot orders may fill (MAR-1).
+
+        Args:
+            contracts: the pool's instruments.
+
+        Raises:
+            ConfigError: more spot instruments share the pool than can be tried in all combinations.
+        """
+        spots, of_numeraire = spots_of(contracts)
+        added = (adds_up(self.requirement), self.valuation.adds_up(contracts), of_numeraire)
+        self.separable = spots > ALL_TRIED and all(added)
+        if spots <= MOST_SPOTS or self.separable:
+            return
+        words = ("the requirement", "the valuation", "spot that settles in another asset than the numeraire")
+        what = next(word for word, fine in zip(words, added, strict=True) if not fine)
+        raise ConfigError(
+            [
+                f"netting: {spots} spot instruments share an account and {what} does not add up over instruments, must "
+                f"be at most {MOST_SPOTS}, as admission tries every way in which their orders may fill; give each an "
+                "account (netting: isolated), list fewer, or take what adds up (tiered, cash)"
+            ]
+        )
 
     def observe(self, market: MarketView) -> None:
         """Learn from the pool's market, once per step; the only mutation."""
@@ -105,6 +131,9 @@ class MarginEngine:
         than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
         """
         equity = book.equity() - book.at_stake()
+        if self.separable:
+            sides = [(filled, self._initial_by_leg(book, filled)) for filled in book.all_one_way()]
+            return self._verdict(equity, paid(book, entered(book, dearer(book, *sides))))
         verdicts = [self._verdict(equity, paid(book, entered(book, filled))) for filled in book.if_filled()]
         worst = verdicts[0]
         for other in verdicts[1:]:
@@ -129,6 +158,11 @@ class MarginEngine:
         required, worth = required.reshape(2, -1), value * market.price[market.contracts.settle]
         long, short = np.divide(worth, required, out=np.full(required.shape, np.inf), where=required > 0)
         return long, short
+
+    def _initial_by_leg(self, book: Exposure, filled: Exposure) -> F8:
+        after = paid(book, entered(book, filled))
+        asked: F8 = initial_by_leg(self.requirement, after) + self.valuation.spot_by_leg(after)
+        return asked
 
     def _verdict(self, equity: F8, book: Exposure) -> Risk:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)

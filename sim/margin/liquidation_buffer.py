@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
+from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown, joined
 from sim.margin.realised import Realised
@@ -37,7 +38,7 @@ class LiquidationBuffer(Wrapper):
         return LiquidationBufferMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
-class LiquidationBufferMargin(Itemised):
+class LiquidationBufferMargin(Itemised, Additive):
     """One pool's books and volatilities at work."""
 
     def __init__(self, rule: LiquidationBuffer, inner: Requirement, contracts: Contracts) -> None:
@@ -71,6 +72,15 @@ class LiquidationBufferMargin(Itemised):
         initial, maintenance = self.inner.margins(book)
         buffer = self._legs(book).sum(axis=1)
         return Margins(initial + buffer, maintenance + buffer)
+
+    @property
+    def adds_up(self) -> bool:
+        """If the inner requirement does."""
+        return adds_up(self.inner)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return initial_by_leg(self.inner, book) + self._legs(book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts and the buffer."""

@@ -9,6 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from sim.jit import kernel
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent
 from sim.rounding import round_up
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
@@ -75,7 +76,7 @@ class Lognormal(RequirementComponent):
         return LognormalMargin(self, len(contracts.names))
 
 
-class LognormalMargin:
+class LognormalMargin(Additive):
     """The rule for one pool's instruments, with the volatility it has observed."""
 
     def __init__(self, rule: Lognormal, count: int) -> None:
@@ -89,10 +90,18 @@ class LognormalMargin:
 
     def margins(self, book: Exposure) -> Margins:
         """Initial and maintenance of positions alone, each in whole units, (A,)."""
+        opened, kept = self._alone(book)
+        return Margins(opened.sum(axis=1), kept.sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self._alone(book)[0]
+
+    def _alone(self, book: Exposure) -> tuple[F8, F8]:
+        """Initial and maintenance of each position without its orders, (A, K) each."""
         nothing = np.zeros_like(book.position)
         kept = round_up(self._legs(book._replace(bids=nothing, asks=nothing)))
-        opened = np.maximum(_floor(kept * self.rule.initial), legs.notional(book) / book.leverage)
-        return Margins(opened.sum(axis=1), kept.sum(axis=1))
+        return np.maximum(_floor(kept * self.rule.initial), legs.notional(book) / book.leverage), kept
 
     def levels(self, book: Exposure) -> Levels:
         """All four levels, resting orders included, (A,)."""

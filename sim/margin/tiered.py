@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sim.component import Component
 from sim.jit import kernel
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
@@ -116,7 +117,7 @@ def _fault(ladder: Ladder, ratio: float) -> str | None:
     return None
 
 
-class TieredMargin:
+class TieredMargin(Additive):
     """Tiered brackets of one pool's instruments.
 
     Args:
@@ -140,6 +141,10 @@ class TieredMargin:
             initial = np.maximum(initial, notional * to_open - open_cum)
             kept = np.maximum(kept, notional * to_keep - keep_cum)
         return np.maximum(initial, kept), kept
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.charges(legs.notional(book), book.leverage)[0]
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sim.metrics.cascades import Frames
+from sim.metrics.venues import venues
 
 OWN_MARGIN = "own margin"
 
@@ -85,15 +86,14 @@ def wealth(frames: Frames) -> dict[str, tuple[int, int]]:
 
 
 def fund(frames: Frames) -> tuple[int, int]:
-    """Equity of all venues' funds at the first and the last step, minor units of the numeraire."""
-    steps = frames["steps"].drop_duplicates(["step", "venue"])
-    total = steps.groupby("step")["fund"].sum()
+    """Equity of all venues' funds at the opening and after the last step, minor units of the numeraire."""
+    total = venues(frames).groupby("step")["fund"].sum()
     return (int(total.iloc[0]), int(total.iloc[-1])) if len(total) else (0, 0)
 
 
 def calls(frames: Frames) -> dict[str, int]:
     """Margin calls opened, met and missed at all venues."""
-    once = frames["steps"].drop_duplicates(["step", "venue"])
+    once = venues(frames)
     return {name: int(once[column].sum()) for name, column in _CALLS.items()}
 
 
