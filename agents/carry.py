@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from agents.base import DAY, Participant
 from agents.hedging import Pairs, paired
 from agents.leveraged import Tasteful, Trader
-from sim.pricing import YEAR
+from sim.pricing import clock_of
 from sim.types import B1, F8, I8, NOBODY, AccountView, Orders, Outlook, Setting
 
 
@@ -73,7 +73,8 @@ class Carry(Tasteful):
     def _learn(self, outlook: Outlook) -> None:
         view, columns = self._members.stall.look(outlook)
         basis = view.mark[columns] / self._pairs.perp.fair(outlook) - 1
-        now = view.funding[columns] * (YEAR / self.funding_interval) + basis * (YEAR / self.hold)
+        year = clock_of(view)[columns]
+        now = view.funding[columns] * (year / self.funding_interval) + basis * (year / self.hold)
         if self._carry is None:
             self._carry = np.zeros_like(now)
         learn = 1 - 0.5 ** (outlook.dt / self.carry_half_life)

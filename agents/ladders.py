@@ -37,7 +37,8 @@ class Members(NamedTuple):
     wealth: F8  # (n,) minor units of the numeraire, at the start
     period: I8  # (n,) steps between ladders
     phase: I8  # (n,) steps
-    step: float  # square root of the time between ladders in years
+    step: F8  # (m,) square root of the time between ladders in years
+    year: F8  # (m,) seconds of the run's clock in a year
     learn: float  # weight of the newest basis in its moving average
     ladder: Ladder
 
@@ -47,8 +48,9 @@ class Stance(NamedTuple):
 
     inventory: F8  # (r, m) over ``inventory``, the most that members hold, -1 to 1
     vol: F8  # (m,) annualised volatility of the oracle
-    step: float  # square root of the time between ladders in years
+    step: F8  # (m,) square root of the time between ladders in years
     caution: F8  # (r, 1) factor of how wide the member quotes
+    year: F8 | float = YEAR  # (m,) seconds of the run's clock in a year
 
 
 class Quoting(NamedTuple):
@@ -118,7 +120,8 @@ class LadderMakers(Behaviour):
             wealth=wealth[:, venue].astype(np.float64),
             period=period,
             phase=(draws[:, 5] * period).astype(np.int64),
-            step=float(np.sqrt(max(setting.dt, self.refresh) / YEAR)),
+            step=np.sqrt(max(setting.dt, self.refresh) / setting.year(listed)),
+            year=setting.year(listed),
             learn=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
             ladder=self._ladder(listed),
         )
@@ -163,7 +166,7 @@ class LadderMakers(Behaviour):
         most = self.inventory * equity
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
         filled = np.minimum(np.maximum(filled, -1.0), 1.0)
-        shift, half = self.stand(Stance(filled, vol, own.step, own.caution[rows][:, None]))
+        shift, half = self.stand(Stance(filled, vol, own.step, own.caution[rows][:, None], own.year))
         shifted = fair * (1 + (own.lean[rows][:, None] * half + shift))
         whole = self._whole(equity * own.size[rows][:, None], lot, vol) * outlook.liquidity
         capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)

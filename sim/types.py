@@ -98,6 +98,7 @@ class MarketView(NamedTuple):
     dt: float = 60.0  # seconds per step, and per row of returns
     imbalance: F8 = NOT_GIVEN  # (K,) bids less asks over both, of what rests within 1% of the mark, NaN if nothing does
     crowd: F8 = NOT_GIVEN  # (K,) leverage of the venue's crowd: gross notional over equity, NaN if there is none
+    clock: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
 
     def slice(self, part: slice) -> "MarketView":
         """The view of a contiguous part of the instruments."""
@@ -251,6 +252,13 @@ class Setting(NamedTuple):
     underlyings: tuple[str, ...]
     contracts: Contracts  # (K,) over all instruments of all venues
     account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
+    clock: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
+
+    def year(self, instruments: I8) -> F8:
+        """Seconds of the run's clock in a year of each of some instruments, (m,)."""
+        if not self.clock.size:
+            return np.full(len(instruments), pricing.YEAR)
+        return self.clock[self.contracts.underlying[instruments]]
 
 
 class AccountView(NamedTuple):

@@ -76,9 +76,12 @@ class Venue:
         self.quotes: Quotes
         self.before: Quotes
 
-    def engage(self, ledger: Ledger, unit: int, dt: float) -> None:
-        """Give every pool its own engine, and the policy its clock."""
-        self.ledger, self.dt, self.running = ledger, dt, Running(dt)
+    def engage(self, ledger: Ledger, unit: int, dt: float, clock: F8) -> None:
+        """Give every pool its own engine, the policy its step, and all the seconds (U,) of that clock in a year."""
+        year = clock[self.contracts.underlying]
+        self.ledger, self.dt, self.clock, self.running = ledger, dt, clock, Running(dt, year)
+        if self.config.funding is not None:
+            self.config.funding.keep_time(year)
         self.policy = self.config.liquidation.bind(dt)
         owners = ledger.balance.shape[2]
         self.means = np.zeros(owners, dtype=np.int64)  # what each owner can still bring in on margin calls
@@ -112,6 +115,7 @@ class Venue:
             dt=self.dt,
             imbalance=unknown,
             crowd=unknown,
+            clock=self.clock,
         )
         self._fresh_leverage()
 

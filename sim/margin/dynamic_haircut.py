@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import amounts, held
-from sim.pricing import YEAR
+from sim.pricing import clock_of
 from sim.types import F8, NOBODY, Contracts, Exposure, Margins
 
 
@@ -66,7 +66,7 @@ class DynamicHaircut(ValuationComponent):
     def _share(self, book: Exposure, amount: F8, k: int) -> F8:
         """Haircut of some amounts (A,) of what instrument k trades."""
         market = book.market
-        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / YEAR)
+        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / clock_of(market)[k])
         lots = amount / market.contracts.lot[k]
         share: F8 = self.base + moves + self.impact * np.sqrt(lots / max(float(market.depth[k]), 1.0))
         return np.minimum(share, 1.0)

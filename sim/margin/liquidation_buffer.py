@@ -10,7 +10,7 @@ from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown, joined
 from sim.margin.realised import Realised
-from sim.pricing import YEAR
+from sim.pricing import clock_of
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -63,7 +63,7 @@ class LiquidationBufferMargin(Itemised, Additive):
         lots = np.abs(book.position)
         pace = rule.participation * self.depth / rule.refill  # lots a second
         with np.errstate(divide="ignore", invalid="ignore"):
-            years = np.where(lots > 0, lots / pace, 0.0) / YEAR
+            years = np.where(lots > 0, lots / pace, 0.0) / clock_of(book.market)
         rate = self.spread + rule.z * self.realised.volatility * np.sqrt(years)
         return legs.notional(book) * np.minimum(rate, rule.cap)
 

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.special import ndtr, ndtri
 
+from sim import pricing
 from sim.jit import kernel
 from sim.margin import legs
 from sim.margin.additive import Additive
@@ -15,7 +16,10 @@ from sim.rounding import round_up
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 YEAR = 365.25 * 86_400.0
-"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.YEAR``)."""
+"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.YEAR``).
+
+On a trading clock it is shorter in the same proportion as those.
+"""
 
 
 class Levels(NamedTuple):
@@ -81,12 +85,20 @@ class LognormalMargin(Additive):
 
     def __init__(self, rule: Lognormal, count: int) -> None:
         self.rule = rule
+        self._year: F8 = np.full(count, YEAR)
         self._long, self._short = self._factors(np.full(count, rule.sigma or rule.least))
 
     def observe(self, market: MarketView) -> None:
         """Fresh risk factors from the market's volatility, unless they are set."""
-        if self.rule.sigma is None and self.rule.factors is None:
+        if self.rule.factors is not None:
+            return
+        year = YEAR * (pricing.clock_of(market) / pricing.YEAR)
+        if self.rule.sigma is None:
+            self._year = year
             self._long, self._short = self._factors(np.maximum(market.vol, self.rule.least))
+        elif (year != self._year).any():  # a set volatility, on the market's clock
+            self._year = year
+            self._long, self._short = self._factors(np.full(year.size, self.rule.sigma))
 
     def margins(self, book: Exposure) -> Margins:
         """Initial and maintenance of positions alone, each in whole units, (A,)."""
@@ -129,7 +141,7 @@ class LognormalMargin(Additive):
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        asked = risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
+        asked = risk_factors(self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift)
         return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
 
 
@@ -163,7 +175,7 @@ def lognormal_legs(
     return asked.T
 
 
-def risk_factors(level: float, horizon: float, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
+def risk_factors(level: float, horizon: float | F8, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
     """Expected shortfall of one unit long and short, shares of its price.
 
     With X = exp(m + S Z), m = (mu - sigma^2 / 2) tau, S = sigma sqrt(tau), q = Phi^-1(level):
@@ -173,15 +185,16 @@ def risk_factors(level: float, horizon: float, sigma: F8, drift: float = 0.0) ->
 
     Args:
         level: probability of the tail.
-        horizon: tau, years.
+        horizon: tau, years, one or of each.
         sigma: annualised volatility, any shape.
         drift: mu, per year.
 
     Returns:
         long and short, of sigma's shape; below nil where a side is expected to gain even in its tail.
     """
-    spread = sigma * math.sqrt(horizon)
-    q, growth = float(ndtri(level)), math.exp(drift * horizon)
+    spread = sigma * np.sqrt(horizon)
+    q = float(ndtri(level))
+    growth = np.vectorize(math.exp, otypes=[float])(drift * np.asarray(horizon))  # numpy's differs in the last bit
     return 1.0 - growth * ndtr(q - spread) / level, growth * ndtr(q + spread) / level - 1.0
 
 
