@@ -5,13 +5,30 @@ import math
 import pandas as pd
 
 from experiments.markdown import cell
-from experiments.statistics import Crossing, Estimate
+from experiments.statistics import Crossing, Estimate, enough, least_p
 
 ALPHA = 0.05
 
 
-def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float | None = None) -> str:
-    """A paired comparison as a title: what is found, or that nothing is.
+def too_few(n: int, family: int = 1, word: str = "replication") -> str | None:
+    """Say what so few replications can show at best; None where a difference could be significant.
+
+    Args:
+        n: replications, or pairs of them.
+        family: comparisons that Holm's adjustment counts.
+        word: what is counted.
+    """
+    if least_p(n, family) < ALPHA:
+        return None
+    adjusted = f", {least_p(n, family):.3g} by Holm over {family} comparisons" if family > 1 else ""
+    return (
+        f"the smallest p-value that {n} {word}{'s' * (n != 1)} can give is {least_p(n):.3g}{adjusted}, "
+        f"and {enough(family)} are the fewest that could fall below {ALPHA}"
+    )
+
+
+def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float | None = None, family: int = 1) -> str:
+    """A paired comparison as a title: what is found, that nothing is, or that so few pairs could find nothing.
 
     Args:
         what: the measure, as a sentence begins, such as ``Bad debt (% of open interest)``.
@@ -19,10 +36,13 @@ def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float 
         other: what it is held against.
         found: paired difference, one less other.
         p_holm: p-value adjusted for its family; at 5% or more the difference is not held to be shown.
+        family: comparisons that were adjusted for.
     """
     if math.isnan(found.low):
         return f"{what}: {_count(found, 'pair')}, too few to tell {one} from {other}."
     figure = f"{cell(found, signed=True)}, {_count(found, 'pair')}"
+    if few := too_few(found.n, family, "pair"):
+        return f"{what}: {_count(found, 'pair')} cannot tell {one} from {other} ({cell(found, signed=True)}): {few}."
     if not found.sign:
         return f"{what}: no difference shown between {one} and {other}; the interval covers nil ({figure})."
     if p_holm is not None and not p_holm < ALPHA:
@@ -39,6 +59,10 @@ def rated(what: str, found: Estimate) -> str:
         return f"{what}: {cell(found)} from {_count(found, 'replication')}, too few for an interval."
     figure = f"{cell(found)}, {_count(found, 'replication')}"
     if found.low <= 0 <= found.high:
+        if few := too_few(found.n):
+            return (
+                f"{what}: {_count(found, 'replication')} cannot show that it differs from zero ({cell(found)}): {few}."
+            )
         return f"{what}: not shown to differ from nil; the interval covers it ({figure})."
     return f"{what}: {figure}."
 
@@ -59,9 +83,10 @@ def crossed(what: str, found: Crossing) -> str:
 def comparisons(table: pd.DataFrame, what: str, axis: str) -> list[str]:
     """``compared`` for every row of a table of ``against``, adjusted by Holm if it has ``p_holm``."""
     adjusted = table["p_holm"] if "p_holm" in table else [None] * len(table)
+    family = int(table["p"].notna().sum()) if "p_holm" in table else 1
     figures = table[list(Estimate._fields)].itertuples(index=False)
     names = zip(table[axis].map(str), table["versus"].map(str), figures, adjusted, strict=True)
-    return [compared(what, one, other, Estimate(*found), p_holm=p) for one, other, found, p in names]
+    return [compared(what, one, other, Estimate(*found), p_holm=p, family=family) for one, other, found, p in names]
 
 
 def _count(found: Estimate, word: str) -> str:

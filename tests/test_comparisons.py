@@ -19,9 +19,11 @@ from experiments.statistics import (
     achieved,
     against,
     decompose,
+    enough,
     frontier,
     further,
     holm,
+    least_p,
     mean,
     morris,
     on_frontier,
@@ -323,9 +325,32 @@ def test_titles_say_when_nothing_was_found() -> None:
     family = findings.compared("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0), p_holm=0.08)
     assert "no difference shown" in family
     assert "p = 0.08 by Holm" in family
+    four = findings.compared("Bad debt", "span", "tiered", Estimate(4, 0.67, 0.47, 0.75), p_holm=0.125)
+    assert four == (
+        "Bad debt: 4 pairs cannot tell span from tiered (+0.67 (+0.47 to +0.75)): the smallest p-value that "
+        "4 pairs can give is 0.125, and 6 are the fewest that could fall below 0.05."
+    )
+    many = Estimate(7, 1.2, 0.4, 2.0)
+    assert "by Holm over 6 comparisons, and 8 are" in findings.compared("x", "a", "b", many, p_holm=0.1, family=6)
+    assert "cannot" not in findings.compared("x", "a", "b", many, p_holm=0.1)
+    assert "5 replications cannot show that it differs" in findings.rated("Bad debt", Estimate(5, 0.5, -0.1, 1.0))
     assert "1 pair, too few" in findings.compared("Bad debt", "span", "tiered", mean(np.array([1.0])))
     assert "covers it" in findings.rated("Bad debt", Estimate(30, 0.5, 0.0, 1.0))
     assert findings.rated("Bad debt", Estimate(30, 0.5, 0.2, 1.0)) == "Bad debt: 0.50 (0.20 to 1.00), 30 replications."
+
+
+@pytest.mark.parametrize(("family", "fewest"), [(1, 6), (2, 7), (6, 8), (12, 9), (40, 11)])
+def test_so_few_pairs_can_never_be_significant(family: int, fewest: int) -> None:
+    """All differences of one sign are the most that pairs can say; Holm multiplies the smallest p of a family."""
+    assert enough(family) == fewest
+    for n in (fewest - 1, fewest):
+        alike = np.linspace(1, 2, n)
+        one = pairs(alike, np.zeros(n)).p
+        truth = pairs(np.ones(n, dtype=bool), np.zeros(n, dtype=bool)).p
+        assert one == truth == pytest.approx(least_p(n))
+        adjusted = holm(pd.DataFrame({"p": [one] * family}))["p_holm"]
+        assert (adjusted.max() < 0.05) == (n >= fewest)
+        assert adjusted.max() == pytest.approx(least_p(n, family))
 
 
 def test_sentences_of_a_table(engines: pd.DataFrame) -> None:

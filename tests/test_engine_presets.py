@@ -2,13 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from agents import populate
+from experiments.config import load_run
 from experiments.presets import BEGIN, CALM, CRASH, HEAD, PAGE, PRESETS, ran, row, rows
 from experiments.reference import ENGINES
 from sim.margin.engine import EngineConfig
+from sim.market import Market
 
 every = pytest.mark.parametrize("name", PRESETS)
 
@@ -27,6 +32,33 @@ def test_it_is_an_engine_that_says_where_it_comes_from(name: str) -> None:
 def test_it_runs_in_a_small_crash(name: str) -> None:
     market = ran(CRASH, name, TINY, quick=True)
     assert market.recorder.summary()["trades"] > 0
+
+
+BOOKISH = [
+    {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}},
+    {"kind": "stressed", "every": 10, "inner": {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}}},
+    {"kind": "sum", "parts": [{"kind": "tiered"}, {"kind": "liquidity"}, {"kind": "concentration"}]},
+]
+
+
+@pytest.mark.parametrize("engine", [*PRESETS, *BOOKISH], ids=lambda each: each if each in PRESETS else each["kind"])
+def test_the_first_step_asks_what_the_next_ones_ask(engine: str | dict[str, Any]) -> None:
+    """Nothing has been quoted or held before the first step: that is no reason to ask more, or less."""
+    made = EngineConfig.model_validate(
+        OmegaConf.to_container(OmegaConf.load(ENGINES / f"{engine}.yaml"))
+        if isinstance(engine, str)
+        else {"requirement": engine}
+    )
+    config = load_run(CALM, ["populations.0.count=50"])
+    venues = config.venues[0].model_copy(update={"engine": made}), *config.venues[1:]
+    config = config.model_copy(update={"venues": venues})
+    market = Market(config, populate(config.populations), seed=config.seed)
+    venue, asked = market.venues[0], []
+    for _ in range(5):
+        asked.append(1 / np.array([venue.leverage[0], venue.leverage_short[0]]))
+        market.step()
+    assert venue.view.depth[0] > 0
+    np.testing.assert_allclose(asked, np.broadcast_to(asked[-1], (5, 2)), rtol=0.1)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from experiments.statistics.families import holm
 from experiments.statistics.frontiers import frontier, on_frontier
 from experiments.statistics.intervals import LEVEL, Estimate, bca, clustered, difference, mean, probability
 from experiments.statistics.paired import Paired, against, pairs, relative, steps_along, summarise
-from experiments.statistics.precision import Precision, achieved, further
+from experiments.statistics.precision import Precision, achieved, enough, further, least_p
 from experiments.statistics.screening import morris, problem, sobol
 from experiments.statistics.sharing import decompose, shapley
 from experiments.statistics.tails import StatisticsError, quantile, shortfall, summarise_tails
@@ -26,9 +26,11 @@ __all__ = [
     "clustered",
     "decompose",
     "difference",
+    "enough",
     "frontier",
     "further",
     "holm",
+    "least_p",
     "mean",
     "morris",
     "on_frontier",

@@ -62,3 +62,21 @@ def _share(mean: float, half: float) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if width(middle) > half else (low, middle)
     return high
+
+
+def least_p(n: int, family: int = 1) -> float:
+    """Smallest p-value that n pairs can give, 2 / 2^n: all of them point one way (flipped signs, McNemar's test).
+
+    Args:
+        n: pairs.
+        family: comparisons that Holm's adjustment counts; the smallest of them is multiplied by their number.
+    """
+    return min(family * 2.0 ** (1 - n), 1.0)
+
+
+def enough(family: int = 1, alpha: float = 0.05) -> int:
+    """Fewest pairs whose smallest p-value lies below a level."""
+    n = 1
+    while not least_p(n, family) < alpha:
+        n += 1
+    return n

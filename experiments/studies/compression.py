@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import RunConfig
-from experiments.findings import ALPHA
+from experiments.findings import ALPHA, too_few
 from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, against, holm, refined, summarise, threshold
 from experiments.studies.aftermath import aftermath, one_row
@@ -113,14 +113,18 @@ def _amplified(runs: pd.DataFrame) -> list[str]:
     """Whether close-outs deepen the fall of the mark, a sentence for every κ that all rules share."""
     if not runs["amplification"].notna().any():
         return []
-    return [f"κ = {kappa:g}: {_deepened(group)}." for kappa, group in deepened(runs).groupby("kappa")]
+    table = deepened(runs)
+    few = too_few(int(table["n"].max()), int(table["p"].notna().sum()) or 1)
+    return [f"κ = {kappa:g}: {_deepened(group, few)}." for kappa, group in table.groupby("kappa")]
 
 
-def _deepened(table: pd.DataFrame) -> str:
-    """Rules by the side of one that their amplification lies on, if that outlasts Holm."""
+def _deepened(table: pd.DataFrame, few: str | None) -> str:
+    """Rules by the side of one that their amplification lies on, if that outlasts Holm; else why none could."""
     sure = table["p_holm"] < ALPHA
     deeper, flatter = table[sure & (table["low"] > 1)], table[sure & (table["high"] < 1)]
     told = f"amplification {table['mean'].min():.3f} to {table['mean'].max():.3f} over rules and ε"
+    if few:
+        return f"whether close-outs change how far the mark falls cannot be told ({told}): {few}"
     if deeper.empty and flatter.empty:
         return f"no rule's close-outs are shown to change how far the mark falls ({told})"
     parts = [f"deepen the fall of the mark under {_where(deeper)}"] if len(deeper) else []
@@ -150,16 +154,19 @@ def _ranked(elasticity: float, table: pd.DataFrame, apart: pd.DataFrame) -> list
     if len(reached):
         ends = [reached.iloc[0], reached.iloc[-1]][: len(reached)]
         told = " to ".join(f"{end['half']} under {end['engine']}" for end in ends)
-        lines.append(f"{words(elasticity)}: κ* is {told}{_held(apart[apart['elasticity'] == elasticity], table)}.")
+        lines.append(f"{words(elasticity)}: κ* is {told}{_held(apart, elasticity, table)}.")
     if safe:
         lines.append(f"{words(elasticity)}: P stays on one side of ½ for {joined(safe)} ({_sides(table)}).")
     return lines
 
 
-def _held(apart: pd.DataFrame, table: pd.DataFrame) -> str:
+def _held(apart: pd.DataFrame, elasticity: float, table: pd.DataFrame) -> str:
     """Rules held against the reference on the same draws; a difference that does not outlast Holm is not told."""
+    family = int(apart["p"].notna().sum()) or 1
+    apart = apart[apart["elasticity"] == elasticity]
     if apart.empty:
         return ""
+    n = int(apart["n"].max())
     shown = apart[(apart["p_holm"] < ALPHA) & ~((apart["low"] <= 0) & (apart["high"] >= 0))]
     own = table.loc[table["engine"] == REFERENCE, "half"].iloc[0]
     parts = [
@@ -167,7 +174,10 @@ def _held(apart: pd.DataFrame, table: pd.DataFrame) -> str:
         for line in shown.sort_values("mean").to_dict("records")
     ]
     rest = [name for name in apart["engine"] if name not in set(shown["engine"])]
-    parts += [f"no difference is shown for {joined(rest)}"] if rest else []
+    if rest and (few := too_few(n, family)):
+        parts.append(f"{n} replication{'s' * (n != 1)} cannot decide about {joined(rest)}: {few}")
+    elif rest:
+        parts.append(f"no difference is shown for {joined(rest)}")
     return f"; against {REFERENCE} ({own}), on the same draws, {', '.join(parts)}"
 
 
@@ -181,12 +191,14 @@ def _sides(table: pd.DataFrame) -> str:
 
 
 def _critical(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
-    own = f"less {REFERENCE}'s, same draws"
+    own = f"less {REFERENCE}'s, same draws, p by Holm"
     lines = header(["rule", "ε", "κ* where P = ½", own, "κ* where R(1%) = 1", "κ* of the preset", "p of monotone P"])
-    by = apart.set_index(["engine", "elasticity"])[list(Estimate._fields)]
+    by = apart.set_index(["engine", "elasticity"])
     for found in table.sort_values(["elasticity", "half_at"]).to_dict("records"):
         at = (found["engine"], found["elasticity"])
-        less = cell(Estimate(*by.loc[at]), signed=True) if at in by.index else ""
+        less = ""
+        if at in by.index:
+            less = f"{cell(Estimate(*by.loc[at, list(Estimate._fields)]), signed=True)}, p = {by.loc[at, 'p_holm']:.2g}"
         preset = "" if np.isnan(found["preset_at"]) else f"{found['preset_at']:.2f}".replace("-", "\N{MINUS SIGN}")
         cells = [found["engine"], f"{found['elasticity']:g}", found["half"], less, found["feedback"], preset]
         lines.append(row([*cells, f"{found['half_p_monotone']:.2g}"]))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
 from experiments.figures_style import COLOURS, PAGE, save, style
-from experiments.findings import ALPHA, compared
+from experiments.findings import ALPHA, compared, too_few
 from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, against, holm, on_frontier, summarise
 from experiments.statistics.tails import worst
@@ -153,7 +153,9 @@ def findings(runs: pd.DataFrame) -> list[str]:
         ends = {"safest": ranked[0], "most dangerous at the same capital": ranked[-1]}
         apart = {engine: _apart(plain, elasticity, engine, "broken") for engine in ends.values()}
         if not any(table["shown"].any() for table in apart.values()):
-            lines.append(f"{words(elasticity)}: no rule is shown to be safer than another at these levels of capital.")
+            few = _few(next(iter(apart.values())))
+            told = f"which rule is safer cannot be told: {few}" if few else "no rule is shown to be safer than another"
+            lines.append(f"{words(elasticity)}, at these levels of capital: {told}.")
             continue
         for told, engine in ends.items():
             found = _against(made["over_levels"], engine, elasticity)
@@ -174,7 +176,14 @@ def _beside(table: pd.DataFrame) -> str:
     if alike.empty:
         return "All other rules are told apart from it."
     names = joined(list(alike["engine"])) if len(alike) <= FEW else f"{len(alike)} of {len(table)} other rules"
+    if few := _few(table):
+        return f"It cannot be told apart from {names}: {few}."
     return f"It is not told apart from {names}."
+
+
+def _few(table: pd.DataFrame) -> str | None:
+    """What so few replications can show at best in a family of comparisons; None where they can show a difference."""
+    return too_few(int(table["n"].max()), int(table["p"].notna().sum()) or 1)
 
 
 def _same(table: pd.DataFrame) -> list[str]:
@@ -205,12 +214,12 @@ def _against(table: pd.DataFrame, engine: str, elasticity: float) -> str:
     what = f"{engine}, probability of loss beyond the fund, mean over levels"
     here = table[(table["arm"] == PRESET) & (table["engine"] == engine) & (table["elasticity"] == elasticity)]
     here = here[here["measure"] == "broken"]
+    family = int(table.loc[table["measure"] == "broken", "p"].notna().sum()) or 1
     if here.empty:
         return f"{engine}, the reference itself."
     found = here.to_dict("records")[0]
-    return compared(
-        what, engine, REFERENCE, Estimate(*(found[name] for name in Estimate._fields)), p_holm=found["p_holm"]
-    )
+    figure = Estimate(*(found[name] for name in Estimate._fields))
+    return compared(what, engine, REFERENCE, figure, p_holm=found["p_holm"], family=family)
 
 
 def _arms(table: pd.DataFrame) -> list[str]:
@@ -224,7 +233,8 @@ def _arms(table: pd.DataFrame) -> list[str]:
             f"{line['engine']} at {words(line['elasticity'])} {cell(each, signed=True)}"
             for line, each in zip(moved, found, strict=True)
         ]
-        shown = joined(parts) if parts else "no difference shown"
+        few = _few(table[table["measure"] == name])
+        shown = joined(parts) if parts else f"undecided, {few}" if few else "no difference shown"
         lines.append(f"Maintenance at half of initial under every rule, less the presets' own: {told}: {shown}.")
     return lines
 

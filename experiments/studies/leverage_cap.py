@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
 from experiments.figures_style import PAGE, save, style
+from experiments.findings import too_few
 from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, against, holm, relative, summarise
 from experiments.studies.aftermath import aftermath, one_row
@@ -123,8 +124,10 @@ def findings(runs: pd.DataFrame) -> list[str]:
             figure = Estimate(*(found[name] for name in Estimate._fields))
             told = WORDS[found["measure"]][0].split(",")[0]
             shown = f"{cell(figure.times(100), signed=True)}%"
-            parts.append(f"{told} {shown}, {_agrees(figure, float(found['published']))}")
-        lines.append(f"{words(elasticity)}, from 100 times to 50: {'; '.join(parts)}.")
+            few = too_few(figure.n)
+            parts.append(f"{told} {shown}, {'undecided' if few else _agrees(figure, float(found['published']))}")
+        why = f" Undecided: {few}." if few else ""
+        lines.append(f"{words(elasticity)}, from 100 times to 50: {'; '.join(parts)}.{why}")
     return lines
 
 

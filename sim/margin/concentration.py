@@ -13,7 +13,8 @@ from sim.types import F8, Exposure
 class Concentration(AddOn):
     """N x rate x (sqrt(lots / open interest) - sqrt(threshold))+ per leg.
 
-    Convex in size, nil below the threshold. Open interest counts as at least ``least``.
+    Convex in size, zero below the threshold. Open interest counts as at least ``least``; before there has been any,
+    nothing is asked.
     """
 
     adds_up: ClassVar[bool] = True
@@ -25,6 +26,7 @@ class Concentration(AddOn):
 
     def legs(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
-        part = np.abs(book.position) / np.maximum(book.market.open_interest, self.least)
+        interest = np.asarray(book.market.open_interest, dtype=np.float64)
+        part = np.abs(book.position) / np.where(np.isnan(interest), np.inf, np.maximum(interest, self.least))
         beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
         return legs.notional(book) * self.rate * beyond

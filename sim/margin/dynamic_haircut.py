@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import amounts, held
+from sim.margin.quoted import quoted_depth
 from sim.pricing import clock_of
 from sim.types import F8, NOBODY, Contracts, Exposure, Margins
 
@@ -17,7 +18,7 @@ class DynamicHaircut(ValuationComponent):
     A fall of the price within the time that selling takes, plus the square-root impact of selling it. Ours, not any
     venue's. A spot position takes volatility and depth of its own instrument, an asset those of the instrument that
     ``priced_by`` names; other assets count nothing. Depth is what rests within 1% of the mark; where nothing rests, it
-    is a lot.
+    is a lot, and before the first quotes of a run there is no impact.
     """
 
     kind: Literal["dynamic"] = Field(default="dynamic", description="haircuts by volatility and depth (name)")
@@ -67,8 +68,9 @@ class DynamicHaircut(ValuationComponent):
         """Haircut of some amounts (A,) of what instrument k trades."""
         market = book.market
         moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / clock_of(market)[k])
-        lots = amount / market.contracts.lot[k]
-        share: F8 = self.base + moves + self.impact * np.sqrt(lots / max(float(market.depth[k]), 1.0))
+        lots, depth = amount / market.contracts.lot[k], float(quoted_depth(market)[k])
+        impact = 0.0 if np.isnan(depth) else self.impact * np.sqrt(lots / max(depth, 1.0))
+        share: F8 = self.base + moves + impact
         return np.minimum(share, 1.0)
 
     def _columns(self, contracts: Contracts) -> list[int]:

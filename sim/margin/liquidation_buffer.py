@@ -9,6 +9,7 @@ from sim.margin import legs
 from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown, joined
+from sim.margin.quoted import Quoted
 from sim.margin.realised import Realised
 from sim.pricing import clock_of
 from sim.protocols import Requirement
@@ -20,8 +21,8 @@ class LiquidationBuffer(Wrapper):
 
     Time to close = ``refill`` x lots ÷ (participation x depth within 1%), so the buffer grows faster than the position.
     Our own definition: no clearing house or venue publishes its liquidity add-on with numbers. Spread, depth and
-    volatility are those of the engine's last look, once a step; without a book the cap is asked, and before the first
-    look nothing.
+    volatility are those of the engine's last look, once a step. Where a book has emptied the cap is asked; before a
+    book is quoted for the first time, and where there is none at all, nothing is.
     """
 
     kind: Literal["liquidation_buffer"] = Field(default="liquidation_buffer", description="cost of closing (name)")
@@ -44,28 +45,28 @@ class LiquidationBufferMargin(Itemised, Additive):
     def __init__(self, rule: LiquidationBuffer, inner: Requirement, contracts: Contracts) -> None:
         self.rule, self.inner = rule, inner
         self.realised = Realised(contracts, rule.half_life, rule.reference)
-        self.spread: F8 | None = None  # (K,) half of it, share of the mark
-        self.depth = np.zeros(len(contracts.names))
+        self.quoted = Quoted(len(contracts.names))
+        self.spread = np.zeros(len(contracts.names))  # half of it, share of the mark
+        self.depth = np.full(len(contracts.names), np.nan)  # lots; NaN = there was no book yet
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; spread, depth and volatility are noted."""
         self.inner.observe(market)
         self.realised.observe(market)
+        self.quoted.observe(market)
         half = np.nan_to_num(market.ask - market.bid) / 2
         self.spread = np.divide(half, market.mark, out=np.zeros_like(half), where=market.mark > 0)
-        self.depth = np.nan_to_num(market.depth)
+        self.depth = self.quoted.known(market).depth
 
     def _legs(self, book: Exposure) -> F8:
         """What is added for each leg, (A, K)."""
-        if self.spread is None:
-            return np.zeros(book.position.shape)
         rule = self.rule
         lots = np.abs(book.position)
         pace = rule.participation * self.depth / rule.refill  # lots a second
         with np.errstate(divide="ignore", invalid="ignore"):
             years = np.where(lots > 0, lots / pace, 0.0) / clock_of(book.market)
         rate = self.spread + rule.z * self.realised.volatility * np.sqrt(years)
-        return legs.notional(book) * np.minimum(rate, rule.cap)
+        return legs.notional(book) * np.where(np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap))
 
     def margins(self, book: Exposure) -> Margins:
         """The inner margins and the buffer, (A,)."""

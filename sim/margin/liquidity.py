@@ -13,7 +13,8 @@ from sim.types import F8, Exposure
 class Liquidity(AddOn):
     """N x impact x sqrt(lots / depth) per leg: square-root impact against what rests within 1% of the mark.
 
-    Convex in size. Depth counts as at least ``least``, so that an empty book asks much but not everything.
+    Convex in size. Depth counts as at least ``least``, so that a book that has emptied asks much but not everything;
+    before a book is quoted for the first time nothing is asked.
     """
 
     adds_up: ClassVar[bool] = True
@@ -24,5 +25,5 @@ class Liquidity(AddOn):
 
     def legs(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
-        depth = np.maximum(book.market.depth, self.least)
+        depth = np.where(np.isnan(book.market.depth), np.inf, np.maximum(book.market.depth, self.least))
         return legs.notional(book) * self.impact * np.sqrt(np.abs(book.position) / depth)

@@ -1,4 +1,4 @@
-"""Tiered brackets: the rate rises with the size of a position, without a jump (MAR-1)."""
+"""Tiered brackets: the rate rises with the size of a position, by steps or without a jump (MAR-1)."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -33,6 +33,12 @@ class Tier(Component):
 
 Ladder = tuple[Tier, ...]
 
+Rule = Literal["step", "marginal"]
+"""How brackets apply: the rate of the bracket that holds a notional to all of it, or each rate to the part inside."""
+
+EDGE = 1.0 + 1e-12
+"""A notional this little above a floor is float noise: it still lies in the bracket below."""
+
 # Hyperliquid's ladder for BTC (docs, trading/margin-tiers)
 _HYPERLIQUID_BTC = (Tier(floor=0.0, max_leverage=40.0), Tier(floor=150e6, max_leverage=20.0))
 
@@ -40,8 +46,12 @@ _HYPERLIQUID_BTC = (Tier(floor=0.0, max_leverage=40.0), Tier(floor=150e6, max_le
 class Tiered(RequirementComponent):
     """Each position margined alone by the tier of its notional, |lots| x mark; positions simply add up.
 
-    Initial is the tier's, or notional ÷ the leverage the account chose if that is more. A long spot position
-    is no exposure to cover beyond its value, which valuation deals with; a short one is.
+    A tier holds notionals above its floor, up to the next floor included. Under ``step`` the rate of the tier that
+    holds a notional applies to all of it, so that margin jumps at a floor; under ``marginal`` each tier's rate applies
+    to the part of the notional inside the tier. Venues let the highest leverage fall by steps (initial = notional ÷
+    leverage), and most of them keep maintenance continuous by a deduction. Initial is the tier's, or notional ÷ the
+    leverage the account chose if that is more. A long spot position is no exposure to cover beyond its value, which
+    valuation deals with; a short one is.
     """
 
     kind: Literal["tiered"] = Field(default="tiered", description="brackets of notional (name)")
@@ -54,6 +64,12 @@ class Tiered(RequirementComponent):
         ge=0,
         le=1,
         description="maintenance over initial rate of tiers that give no maintenance rate (ratio)",
+    )
+    initial_rule: Rule = Field(
+        default="step", description="how initial rates apply: to all of a notional, or part by part (name)"
+    )
+    maintenance_rule: Rule = Field(
+        default="marginal", description="how maintenance rates apply: to all of a notional, or part by part (name)"
     )
 
     @model_validator(mode="after")
@@ -72,9 +88,14 @@ class Tiered(RequirementComponent):
     def bind(self, contracts: Contracts, unit: int) -> "TieredMargin":
         """See :class:`RequirementComponent`."""
         ladders = [self.instruments.get(name, self.tiers) for name in contracts.names]
-        table = np.zeros((4, len(ladders), max((len(ladder) for ladder in ladders), default=1)))
+        longest = max((len(ladder) for ladder in ladders), default=1)
+        table = np.zeros((5, len(ladders), longest))
         for column, ladder in enumerate(ladders):
-            table[:, column, : len(ladder)] = tabulate(ladder, self.maintenance_ratio, unit)
+            table[:4, column, : len(ladder)] = tabulate(ladder, self.maintenance_ratio, unit)
+            table[4, column, : len(ladder)] = [tier.floor * unit * EDGE for tier in ladder]
+        for row, rule in ((1, self.initial_rule), (3, self.maintenance_rule)):
+            if rule == "step":
+                table[row] = 0.0  # no amount off: the rate applies to all of the notional
         return TieredMargin(table)
 
 
@@ -121,7 +142,9 @@ class TieredMargin(Additive):
     """Tiered brackets of one pool's instruments.
 
     Args:
-        table: of each instrument as ``tabulate`` has it, (4, K, T); tiers that an instrument does not have are nil.
+        table: of each tier initial rate and amount off, maintenance rate and amount off, and floor, (5, K, T); tiers
+            that an instrument does not have are zero. Amounts are those of ``tabulate`` for a marginal rule, zero for
+            a step; amounts and floors are in minor units of the numeraire.
     """
 
     def __init__(self, table: F8) -> None:
@@ -132,15 +155,12 @@ class TieredMargin(Additive):
 
     def margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        return Margins(*tiered_margins(book.position, book.leverage, *legs.worth(book.market), self.table))
+        worth, spot = legs.worth(book.market)
+        return Margins(*tiered_margins(book.position, book.leverage, worth, spot, self.table))
 
     def charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
         """Initial and maintenance of each leg of a notional (A, K), minor units of the numeraire."""
-        initial, kept = notional / leverage, np.zeros(notional.shape)
-        for to_open, open_cum, to_keep, keep_cum in self.table.transpose(2, 0, 1):
-            initial = np.maximum(initial, notional * to_open - open_cum)
-            kept = np.maximum(kept, notional * to_keep - keep_cum)
-        return np.maximum(initial, kept), kept
+        return tiered_charges(notional, leverage, self.table)
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
@@ -154,11 +174,7 @@ class TieredMargin(Additive):
 
 @kernel
 def tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -> tuple[F8, F8]:
-    """Initial and maintenance of each account, (A,).
-
-    Rates climb, so the tier that applies is the one that asks most: no search, no branch, and every inner loop
-    runs down one instrument's column, contiguous in a pool's view.
-    """
+    """Initial and maintenance of each account, (A,)."""
     accounts, instruments = position.shape
     initial, maintenance = np.zeros(accounts), np.zeros(accounts)
     notional, opened, kept = np.empty(accounts), np.empty(accounts), np.empty(accounts)
@@ -166,15 +182,39 @@ def tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -
         for a in range(accounts):
             lots = position[a, k]
             notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * worth[k]
-            # the ufunc, unlike the operator, has no check for zero that would keep the loop from vectorising
-            opened[a] = np.divide(notional[a], leverage[a, k])
-            kept[a] = 0.0
-        for t in range(table.shape[2]):
-            to_open, open_cum, to_keep, keep_cum = table[0, k, t], table[1, k, t], table[2, k, t], table[3, k, t]
-            for a in range(accounts):
-                opened[a] = max(opened[a], notional[a] * to_open - open_cum)
-                kept[a] = max(kept[a], notional[a] * to_keep - keep_cum)
+        _charge(notional, leverage[:, k], table[:, k], opened, kept)
         for a in range(accounts):
-            initial[a] += max(opened[a], kept[a])
+            initial[a] += opened[a]
             maintenance[a] += kept[a]
     return initial, maintenance
+
+
+@kernel
+def tiered_charges(notional: F8, leverage: F8, table: F8) -> tuple[F8, F8]:
+    """Initial and maintenance of each leg, (A, K)."""
+    accounts, instruments = notional.shape
+    opened, kept = np.empty((instruments, accounts)), np.empty((instruments, accounts))
+    for k in range(instruments):
+        _charge(notional[:, k], leverage[:, k], table[:, k], opened[k], kept[k])
+    return opened.T, kept.T
+
+
+@kernel
+def _charge(notional: F8, leverage: F8, table: F8, opened: F8, kept: F8) -> None:
+    """Write initial and maintenance of one instrument's notionals (A,) into ``opened`` and ``kept``.
+
+    Rates climb, so the tier that applies is, of those whose floor is passed, the one that asks most: no search, and
+    every inner loop runs down one instrument's column, contiguous in a pool's view.
+    """
+    for a in range(notional.size):
+        # the ufunc, unlike the operator, has no check for zero that would keep the loop from vectorising
+        opened[a] = np.divide(notional[a], leverage[a])
+        kept[a] = 0.0
+    for t in range(table.shape[1]):
+        to_open, open_off, to_keep, keep_off, floor = table[0, t], table[1, t], table[2, t], table[3, t], table[4, t]
+        for a in range(notional.size):
+            held = notional[a] if notional[a] > floor else 0.0
+            opened[a] = max(opened[a], held * to_open - open_off)
+            kept[a] = max(kept[a], held * to_keep - keep_off)
+    for a in range(notional.size):
+        opened[a] = max(opened[a], kept[a])

@@ -79,16 +79,42 @@ def test_books_together_ask_no_more_than_apart(setting: dict[str, Any], seed: in
 
 @named(LADDERS)
 @pytest.mark.parametrize("edge", [tier["floor"] for tier in STEEP[1:]])
-def test_no_jump_where_brackets_meet(setting: dict[str, Any], edge: float) -> None:
+def test_where_brackets_meet_only_a_step_jumps(setting: dict[str, Any], edge: float) -> None:
     """A lot more costs at most its value times the steepest rate, at each edge on both sides."""
     lots = round(edge * UNIT / 1_000)
     book = exposure([lots - 1, lots, lots + 1])
     book = book._replace(entry=book.position * 1_000)
-    margins = bound(rule(setting), book).margins(book)
-    for amount in margins:
+    marginal = {"initial_rule": "marginal"}
+    smooth = setting | marginal if "tiers" in setting else setting | {"inner": setting["inner"] | marginal}
+    for amount in bound(rule(smooth), book).margins(book):
         step = np.diff(amount)
         assert (step >= 0).all()
         assert (step <= 1_000 * 1.3).all()
+    opened, kept = (np.diff(amount) for amount in bound(rule(setting), book).margins(book))
+    assert opened[0] <= 1_000 * 1.3, "the floor itself belongs to the bracket below"
+    assert opened[1] > 0.005 * edge * UNIT, "by default all of a position is asked for by its bracket"
+    assert (kept <= 1_000 * 1.3).all()
+
+
+@named([{"kind": "liquidity"}, {"kind": "concentration"}, {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}}])
+def test_nothing_is_asked_for_a_book_that_has_never_been_quoted(setting: dict[str, Any]) -> None:
+    """Nor for depth that is not given, as outside a market; a book that has emptied costs more than a full one."""
+    book = exposure([5_000, -5_000])
+    empty, unknown = (book.market._replace(depth=np.array([d]), open_interest=np.array([0])) for d in (0.0, np.nan))
+    base = bound(rule({"kind": "tiered"}), book).margins(book).initial if "inner" in setting else 0.0
+    for market in (empty, unknown):
+        requirement = rule(setting).bind(market.contracts, UNIT)
+        before = requirement.margins(book._replace(market=market)).initial - base
+        requirement.observe(market)
+        after = requirement.margins(book._replace(market=market)).initial - base
+        np.testing.assert_array_equal([before, after], 0.0)
+        asked = []
+        for depth in (1e6, 0.0):  # quoted, then emptied
+            seen = market._replace(depth=np.array([depth]), open_interest=np.array([round(depth)]))
+            requirement.observe(seen)
+            asked.append(requirement.margins(book._replace(market=seen)).initial - base)
+        assert (asked[0] >= 0).all()
+        assert (asked[1] > asked[0]).all()
 
 
 def test_parts_add_up_and_share_by_what_they_ask() -> None:
@@ -115,7 +141,9 @@ def test_liquidity_by_hand() -> None:
     book = book._replace(market=book.market._replace(depth=np.array([100.0])))
     assert one(book, {"kind": "liquidity"}) == pytest.approx([8_000, 8_000, 1_000])
     empty = book._replace(market=book.market._replace(depth=np.zeros(1)))
-    assert one(empty, {"kind": "liquidity"}) == pytest.approx([8_000, 8_000, 1_000])
+    requirement = bound(rule({"kind": "liquidity"}), book)
+    requirement.observe(empty.market)
+    assert requirement.margins(empty).maintenance == pytest.approx([8_000, 8_000, 1_000])
 
 
 def test_concentration_by_hand() -> None:

@@ -27,7 +27,7 @@ from sim.types import Exposure, Margins
 TAIL: dict[str, Any] = {"kind": "tail", "model": {"kind": "historical", "window": 2400}, "every": 60}
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "tiered": [{}, TIERED, {"maintenance_ratio": 0.0}],
+    "tiered": [{}, TIERED, TIERED | {"initial_rule": "marginal"}, {"maintenance_ratio": 0, "maintenance_rule": "step"}],
     "tail": [
         {},
         {"model": {"kind": "historical", "window": 2400}, "every": 60, "convention": "order", "floor": 0.004},
@@ -40,7 +40,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "floored": [{"inner": TAIL, "every": 60, "window": 600, "least": 60}],
     "buffered": [{"inner": TAIL, "every": 60, "window": 600, "least": 60}],
     "at_entry": [{}, {"inner": TIERED}],
-    "closing_fee": [{}, {"inner": TIERED, "fee": 0.01}],
+    "closing_fee": [{}, {"inner": TIERED | {"maintenance_rule": "step"}, "fee": 0.01}],
     "open_interest": [{}, {"lower": 1e6, "upper": 1e8, "fraction": 1.0}],
     "lognormal": [{}, {"factors": (0.1, 0.12), "slippage_on": "riskiest"}, {"sigma": 1.0, "funding_factor": 0.9}],
     "sum": [{"parts": [TIERED, {"kind": "liquidity"}, {"kind": "gap"}, {"kind": "wrong_way"}]}],

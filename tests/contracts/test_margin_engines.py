@@ -1,5 +1,6 @@
 """The margin engines that exist: tiers, netting, cash, the verdict, and how they are configured."""
 
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 import configs
 from sim import margin
 from sim.errors import ConfigError
+from sim.loading import load
+from sim.margin import legs
 from sim.margin.base import AnyNetting
 from sim.margin.engine import EngineConfig, MarginEngine, whole
 from sim.margin.tiered import Tier, Tiered, cumulative, tabulate, tiered_margins
@@ -45,17 +48,24 @@ def plain(book: Exposure, rule: Tiered) -> Margins:
             continue
         worth = book.market.mark[leg] * contracts.multiplier[leg] * book.market.price[contracts.settle[leg]]
         notional = abs(lots) * worth
-        tier = max(t for t in range(len(ladder)) if t == 0 or ladder[t].floor * UNIT <= notional)
-        opened, kept = (notional * table[row, tier] - table[row + 1, tier] for row in (0, 2))
+        tier = max(t for t in range(len(ladder)) if t == 0 or ladder[t].floor * UNIT < notional)
+        off = (rule.initial_rule == "marginal", rule.maintenance_rule == "marginal")
+        opened, kept = (notional * table[2 * i, tier] - off[i] * table[2 * i + 1, tier] for i in (0, 1))
+        opened = max(opened, kept)
         totals[:, account] += max(opened, notional / book.leverage[account, leg]), kept
     return Margins(*totals)
 
 
+RULES = [{"initial_rule": first, "maintenance_rule": then} for first, then in product(("step", "marginal"), repeat=2)]
+rules = pytest.mark.parametrize("how", RULES, ids=lambda how: "-".join(how.values()))
+
+
+@rules
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds)
-def test_kernel_equals_its_plain_twins(seed: int) -> None:
+def test_kernel_equals_its_plain_twins(how: dict[str, str], seed: int) -> None:
     _, book = world(seed)
-    rule = Tiered.model_validate(TIERED)
+    rule = Tiered.model_validate(TIERED | how)
     got = rule.bind(book.market.contracts, UNIT).margins(book)
     close(got, plain(book, rule))
     contracts = book.market.contracts
@@ -64,6 +74,8 @@ def test_kernel_equals_its_plain_twins(seed: int) -> None:
     twin = tiered_margins.py_func(book.position, book.leverage, worth, contracts.kind == SPOT, table)  # type: ignore[attr-defined]
     close(got, Margins(*twin), rtol=1e-15)
     close(rule.bind(contracts, UNIT).margins(book.take(np.arange(len(book.balance)))), got, rtol=1e-15)
+    charged = rule.bind(contracts, UNIT).charges(legs.notional(book), book.leverage)
+    close(Margins(*(column.sum(axis=1) for column in charged)), got)
 
 
 @few
@@ -109,8 +121,60 @@ def test_worked_ladder() -> None:
     rule = Tiered(tiers=(Tier(floor=0, max_leverage=100), Tier(floor=50_000, max_leverage=50, maintenance=0.015)))
     book = exposure([0, 1_000, -5_000, 5_000, 10_000])
     initial, maintenance = rule.bind(book.market.contracts, UNIT).margins(book)
-    np.testing.assert_allclose(initial, [0, 10_000, 50_000, 50_000, 150_000])
+    np.testing.assert_allclose(initial, [0, 10_000, 50_000, 50_000, 200_000])
     np.testing.assert_allclose(maintenance, [0, 5_000, 25_000, 25_000, 100_000])
+    other = rule.model_copy(update={"initial_rule": "marginal", "maintenance_rule": "step"})
+    initial, maintenance = other.bind(book.market.contracts, UNIT).margins(book)
+    np.testing.assert_allclose(maintenance, [0, 5_000, 25_000, 25_000, 150_000])
+    np.testing.assert_allclose(initial, [0, 10_000, 50_000, 50_000, 150_000])
+
+
+PUBLISHED = [
+    ("binance", 50_000, 400, 200),
+    ("binance", 50_010, 500.1, 200.05),
+    ("binance", 300_000, 6_000, 1_700),
+    ("binance", 1_200_000, 60_000, 13_700),
+    ("binance", 15_000_000, 1_500_000, 483_700),
+    ("bybit", 2_000_000, 20_000, 10_000),
+    ("bybit", 2_300_000, 2_300_000 / 90, 2_300_000 * 0.0056 - 1_200),
+    ("bybit", 9_000_000, 9_000_000 / 45, 9_000_000 * 0.013 - 46_000),
+    ("hyperliquid", 150_000_000, 3_750_000, 1_875_000),
+    ("hyperliquid", 160_000_000, 8_000_000, 160_000_000 / 40 - 1_875_000),
+    ("okx", 300_000, 3_000 + 0.0005 * 297_000, 300_000 * 0.0055),
+    ("okx", 400_000, 400_000 / 66.66 + 0.0005 * (400_000 - 400_000 / 66.66), 400_000 * 0.0105),
+    ("okx", 5_000_000, 5_000_000 / 28.57 + 0.0005 * (5_000_000 - 5_000_000 / 28.57), 5_000_000 * 0.0305),
+]
+
+
+@pytest.mark.parametrize(("preset", "notional", "initial", "maintenance"), PUBLISHED)
+@pytest.mark.parametrize("side", [1, -1])
+def test_presets_ask_what_their_venues_publish(
+    preset: str, notional: float, initial: float, maintenance: float, side: int
+) -> None:
+    """The leverage of the bracket that holds a notional applies to all of it; maintenance as each YAML says."""
+    engine: EngineConfig = load(f"engines/{preset}", [], EngineConfig)
+    book = exposure([round(side * notional / 10)])  # a lot is worth 1,000 minor units, of which 100 are one unit
+    book = book._replace(entry=book.position * 1_000)
+    got = engine.build(book.market.contracts, UNIT).assess(book)
+    if side < 0 and preset == "okx":  # closing a short at its bankruptcy price costs more
+        initial += 0.0005 * 2 * (initial - 0.0005 * notional) / (1 - 0.0005)
+    assert got.initial[0] / UNIT == pytest.approx(initial, abs=0.02)
+    assert got.maintenance[0] / UNIT == pytest.approx(maintenance, abs=0.02)
+
+
+@pytest.mark.parametrize("preset", ["binance", "okx"])
+def test_a_step_refuses_what_grows_over_an_edge_and_lets_it_shrink(preset: str) -> None:
+    """Equity for the bracket below covers the floor itself, not a lot more; the worst side of resting orders counts."""
+    engine: EngineConfig = load(f"engines/{preset}", [], EngineConfig)
+    book = exposure([5_000, 5_000, 5_001, 5_001])
+    built = engine.build(book.market.contracts, UNIT)
+    equity = built.assess(book).initial[0]
+    paid = -book.position * 1_000
+    orders = np.array([[0], [1], [0], [0]]), np.array([[0], [0], [0], [1]])
+    book = book._replace(balance=paid + int(equity), entry=-paid, bids=orders[0], asks=orders[1])
+    assert (built.admits(book).initial <= equity).tolist() == [True, False, False, False]
+    smaller = book.take(slice(3, 4))._replace(position=np.array([[5_000]]), asks=np.array([[0]]))
+    assert built.admits(smaller).initial[0] <= equity
 
 
 def test_a_chosen_cap_raises_initial_only() -> None:
