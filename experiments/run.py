@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents import populate
-from experiments import closing, provenance, store
+from experiments import closing, identity, plugins, provenance, store
 from experiments.config import RunConfig
 from experiments.data import read_replays
 from experiments.figures import FIGURES
@@ -62,8 +62,9 @@ def execute(
     config = config if seed is None else config.model_copy(update={"seed": seed})
     bars = read_replays(config.underlyings)
     plain, digests = config.model_dump(mode="json"), {name: each.digest for name, each in bars.items()}
-    identity = store.config_hash(plain, provenance.version(), digests)
-    final = out if out is not None else Path("results") / f"{config.name}-{identity}"
+    code = identity.facts(plugins.loaded())
+    name = store.config_hash(plain, identity.digest_of(code), digests)
+    final = out if out is not None else Path("results") / f"{config.name}-{name}"
     with store.Draft(final, overwrite=overwrite) as draft:
         began = time.perf_counter()
         place = "building"
@@ -72,7 +73,7 @@ def execute(
             place = ""
             status = _advance(market, config.name, quiet)
             summary = {"status": status, "money": _money(market), **market.recorder.summary()}
-            about = {"config": store.canonical(plain), "config_hash": identity, "version": provenance.version()}
+            about = {"config": store.canonical(plain), "config_hash": name, "version": provenance.version()}
             frames = _write(market, draft.folder, about, summary)
         except (ConfigError, DataError):
             raise
@@ -82,8 +83,10 @@ def execute(
             raise RunError(f"{config.name}: {place}: {type(error).__name__}: {_first_line(error)}", path) from error
         store.write_yaml(plain, draft.folder / "config.resolved.yaml")
         elapsed = round(time.perf_counter() - began, 3)
-        record = {"config_hash": identity, "data": digests, "seed": config.seed, "status": status}
-        record |= {"elapsed_s": elapsed, **provenance.manifest()}
+        record = {"config_hash": name, "data": digests, "seed": config.seed, "status": status}
+        record |= {"elapsed_s": elapsed, **provenance.manifest(), "code": code, "sources": identity.files()}
+        record |= {"plugins": {each: plugins.files(each) for each in plugins.loaded()}}
+        record |= {"files": store.checksums(draft.folder)}
         store.write_json(record, draft.folder / "manifest.json")
         draft.commit()
     return Outcome(final, status, summary, _closing(market, frames, elapsed))

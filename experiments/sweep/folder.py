@@ -11,10 +11,8 @@ from typing import Any
 import yaml
 
 from experiments import store
-from experiments.sweep.config import StudyConfig
+from experiments.sweep.config import RESOLVED, StudyConfig
 from sim.errors import OutputError
-
-RESOLVED = "study.resolved.yaml"
 
 GROWS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
 """What may change in a study whose results are there: runs are named by what they are, so more can join them."""
