@@ -13,6 +13,7 @@ from experiments.backtest import Judged, Rise, Trial, pair_of, score
 from experiments.backtest_engines import Engine
 from experiments.config import RunConfig, load_run
 from experiments.data import read_replays
+from experiments.paper.opened import notices
 from sim.errors import DataError
 from sim.margin.base import RequirementComponent
 from sim.margin.models.history import rows_of
@@ -93,9 +94,10 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
     """Configuration and frames of a result.
 
     Raises:
-        DataError: something is missing, or was recorded by a version that did not keep margins.
+        DataError: something is missing, was recorded by a version that did not keep margins, or needs a plug-in.
     """
     config = folder / "config.resolved.yaml"
+    notices(folder)
     lacking = [path.name for path in (config, *(folder / f"{name}.parquet" for name in FRAMES)) if not path.is_file()]
     if lacking:
         told = f"{folder}: is no result of a run ({', '.join(lacking)} missing)"

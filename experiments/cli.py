@@ -9,14 +9,10 @@ import typer
 
 from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, cli_tails, provenance
 from experiments.cli_failures import Commands
+from experiments.cli_options import Plugins
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
-
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", metavar="MODULE", help="Import a module that registers kinds of its own; repeatable."),
-]
 
 app = typer.Typer(
     cls=Commands,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from experiments.cli_options import Plugins, notify
+
 if TYPE_CHECKING:
     from experiments.series import Returns
 
@@ -34,11 +36,14 @@ def backtest(
     out: Annotated[Path | None, typer.Option(help="Folder for table, CSV, LaTeX, JSON and figure.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Judge margin engines on a return series, or a run's engines on what its market made: coverage, procyclicality."""
     with _answering():
+        from experiments.plugins import plug_in
         from sim.errors import ConfigError
 
+        plug_in(plugin)
         if run is not None:
             given = {"data": data, "engines": engines, "window": window, "weights": weights, "assets": assets}
             given["returns"] = None if returns == "auto" else returns
@@ -82,7 +87,9 @@ class _Target(NamedTuple):
 def _judge_run(folder: Path, confidence: str | None, horizon: str | None, target: _Target) -> None:
     from experiments import backtest_run_report
     from experiments.backtest_run import Asked, judge_run
+    from experiments.paper.opened import notices
 
+    notify(notices(folder))
     level = None if confidence is None else _one("confidence", confidence, 0.5, 1)
     seconds = None if horizon is None else _one("horizon", horizon, 1e-3, 1e9)
     judged = judge_run(folder, Asked(level, seconds))
@@ -106,9 +113,13 @@ def train(
     confidence: Annotated[str, typer.Option(help="Share of days to cover.")] = "0.99",
     horizon: Annotated[int, typer.Option(min=1, help="Days a loss accrues.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Train a margin model on a return series; tells what it is worth, and prints the file last."""
     with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments import train as training
         from experiments.backtest_engines import DAY
         from experiments.series import read_series

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli_options import Plugins, notify
+
 BAD_INPUT = 2
 
 app = typer.Typer()
@@ -32,6 +34,7 @@ def explain(
         ),
     ] = 0,
     export: Annotated[Path | None, typer.Option(help="Folder for graph (GraphML) and tables (Parquet).")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Who pushed whom in a run: its cascades, or one of them in a page, with what would have stopped it."""
     from sim.errors import ConfigError, DataError, OutputError
@@ -41,11 +44,16 @@ def explain(
         if cascade is None and any(asked.values()):
             names = ", ".join(name for name, value in asked.items() if value)
             raise ConfigError([f"{names}: tells of one cascade, name it with --cascade N"])
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments import agreement, case, counterfactual
         from experiments import explain as made
         from experiments import twins as removal
+        from experiments.paper.opened import notices
 
         config, frames = case.read(results)
+        notify(notices(results))
         if export is not None:
             made.export(frames, export)
         if cascade is None:

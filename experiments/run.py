@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents import populate
-from experiments import closing, provenance, store
+from experiments import closing, identity, plugins, provenance, store
 from experiments.config import RunConfig
 from experiments.data import read_replays
 from experiments.figures import FIGURES
@@ -24,6 +24,8 @@ from sim.metrics.cascades import Frames
 from sim.prices.bars import Bars
 
 COMPLETE, INTERRUPTED = "complete", "interrupted"
+
+MANIFEST = "manifest.json"
 
 
 class RunError(DeleverageError):
@@ -64,18 +66,22 @@ def execute(
     config = config if seed is None else config.model_copy(update={"seed": seed})
     bars = read_replays(config.underlyings)
     plain, digests = config.model_dump(mode="json"), {name: each.digest for name, each in bars.items()}
-    identity = store.config_hash(plain, provenance.version(), digests)
-    final = out if out is not None else Path("results") / f"{config.name}-{identity}"
+    code = identity.facts(plugins.loaded())
+    name = store.config_hash(plain, identity.digest_of(code), digests)
+    final = out if out is not None else Path("results") / f"{config.name}-{name}"
     with store.Draft(final, overwrite=overwrite) as draft:
         began = time.perf_counter()
         market, status = _simulated(config, bars, draft, quiet)
         summary = {"status": status, "money": _money(market), **market.recorder.summary()}
-        record = {"config_hash": identity, "data": digests, "seed": config.seed, "status": status}
+        record = {"config_hash": name, "data": digests, "seed": config.seed, "status": status}
         try:
-            frames = _write(market, draft.folder, (plain, identity), summary)
+            frames = _write(market, draft.folder, (plain, name), summary)
             elapsed = record["elapsed_s"] = round(time.perf_counter() - began, 3)
-            store.write_json(record | provenance.manifest(), draft.folder / "manifest.json")
+            record |= {**provenance.manifest(), "code": code, "sources": identity.files()}
+            record |= {"plugins": {each: plugins.files(each) for each in plugins.loaded()}}
+            _sign(record, draft.folder)
             _draw(market, frames, draft.folder)
+            _sign(record, draft.folder)
         except OSError:
             raise
         except Exception as error:
@@ -145,15 +151,21 @@ def _progress(quiet: bool) -> Progress:
 
 def _write(market: Market, folder: Path, named: tuple[dict[str, Any], str], summary: dict[str, Any]) -> Frames:
     """Configuration, which is given with its hash, frames, summary and events."""
-    frames, (plain, identity) = market.recorder.frames(), named
+    frames, (plain, digest) = market.recorder.frames(), named
     store.write_yaml(plain, folder / "config.resolved.yaml")
-    about = {"config": store.canonical(plain), "config_hash": identity, "version": provenance.version()}
+    about = {"config": store.canonical(plain), "config_hash": digest, "version": provenance.version()}
     for name, frame in frames.items():
         store.write_frame(frame, folder / f"{name}.parquet", about)
     store.write_json(summary, folder / "summary.json")
     if events := _events(market):
         store.write_json(events, folder / "events.json")
     return frames
+
+
+def _sign(record: Mapping[str, Any], folder: Path) -> None:
+    """Write the manifest with the checksums of all files that are there; once before figures are drawn, once after."""
+    files = {name: digest for name, digest in store.checksums(folder).items() if name != MANIFEST}
+    store.write_json({**record, "files": files}, folder / MANIFEST)
 
 
 def _draw(market: Market, frames: Frames, folder: Path) -> None:

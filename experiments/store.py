@@ -66,9 +66,15 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def config_hash(config: Mapping[str, Any], version: str, digests: Mapping[str, str]) -> str:
-    """12 hex digits that differ whenever a run's results may: configuration with seed, code version, data."""
-    text = canonical({"config": config, "version": version, "data": dict(digests)})
+def config_hash(config: Mapping[str, Any], code: str, digests: Mapping[str, str]) -> str:
+    """12 hex digits that differ whenever a run's results may.
+
+    Args:
+        config: resolved, with its seed.
+        code: digest of the code that makes the run, see ``identity.facts``.
+        digests: of the data that it replays, by underlying.
+    """
+    text = canonical({"config": config, "code": code, "data": dict(digests)})
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -240,6 +246,22 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     safe.columns = pd.Index(list(map(_without_formula, table.columns)), dtype=object)
     with whole(path):
         safe.to_csv(path, index=False, lineterminator="\n")
+
+
+def hash_in(content: bytes) -> str:
+    """The configuration's hash that a Parquet file carries; empty if it carries none.
+
+    Raises:
+        ValueError: these are no Parquet file's bytes.
+    """
+    held = pyarrow.parquet.read_schema(pa.BufferReader(content)).metadata or {}
+    return str(held.get(b"config_hash", b"").decode(errors="replace"))
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a folder, by its path in it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def write_json(value: Any, path: Path) -> None:

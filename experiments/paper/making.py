@@ -53,7 +53,7 @@ def make_report(result: RunResult | StudyResult, out: Path) -> Made:
     found, drawn = found_in(result), make_figures(result, out)
     paths, problems = list(drawn.paths), [*drawn.problems, *found.problems]
     if isinstance(result, StudyResult):
-        told = result.module.report(result.scores)
+        told = result.words.introduced(result.module.report(result.scores))
         Results(out).put("report.md", lambda path: store.write_text(told + "\n", path))
         paths += [*_written(result, found, out).paths, out / "report.md"]
         content = page.of_study(result, out / "figures", found.tables, told)
@@ -73,7 +73,7 @@ def found_in(result: RunResult | StudyResult, asked: Asked = DEFAULT) -> Found:
 
 def _written(result: RunResult | StudyResult, found: Found, out: Path) -> Made:
     name = (result.study if isinstance(result, StudyResult) else result.config).name
-    words = tables.Words.of(result.module) if isinstance(result, StudyResult) else run_tables.WORDS
+    words = result.words if isinstance(result, StudyResult) else run_tables.WORDS
 
     def fill(folder: Path) -> None:
         folder.mkdir()

@@ -19,7 +19,7 @@ from experiments.figures_style import DPI, PAGE
 from experiments.paper import run_tables, settings
 from experiments.paper.latex import of_figures
 from experiments.paper.opened import RunResult, StudyResult, base_of
-from experiments.paper.tables import Words, plain, shown
+from experiments.paper.tables import plain, shown
 from experiments.parameters import BEGIN
 from sim.errors import DeleverageError
 
@@ -87,7 +87,7 @@ def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame
         tables: tidy, by name.
         report: Markdown, findings first.
     """
-    words, base = Words.of(result.module), base_of(result)
+    words, base = result.words, base_of(result)
     return Page(
         title=result.study.name.replace("_", " ").capitalize(),
         question=result.study.description,

@@ -181,6 +181,9 @@ class StudyConfig(Component):
 
 FOLDER = "studies/"
 
+RESOLVED = "study.resolved.yaml"
+"""A study as it was run, beside its results."""
+
 
 def names() -> list[str]:
     """Of the packaged studies."""
@@ -215,6 +218,9 @@ def load_study(
     study = load(place, [*(hurried(place) if quick else ()), *counted], StudyConfig)
     study = study.model_copy(update={"also": (*study.also, *_engine_of_all(study, engine), *also)})
     beside = find(place).resolve().with_suffix(".py")
+    if own and (beside.parent / RESOLVED).is_file():
+        rule = "lies in a result, whose code never runs, copy it and its module to a folder of your own"
+        raise ConfigError([f"{name}: {rule}, or name the study that made it"])
     if own and not beside.is_file():
         raise ConfigError([f"{name}: no {beside.name} beside it, a study is two files, write what it measures there"])
     return study.measured_by(beside) if own else study

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments import store
-from experiments.sweep.config import StudyConfig
+from experiments.sweep.config import RESOLVED, StudyConfig
 from sim.documents import read_yaml
 from sim.errors import ConfigError, OutputError
-
-RESOLVED = "study.resolved.yaml"
 
 GROWS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
 """What may change in a study whose results are there: runs are named by what they are, so more can join them."""

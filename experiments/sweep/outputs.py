@@ -14,15 +14,20 @@ from experiments.paper.tables import write as write_tables
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import Results
 from experiments.sweep.study import module_of
-from sim.documents import read_json
 from sim.errors import ConfigError, not_one_of
 
 MANIFEST = "manifest.json"
 """The only file with times, paths and machines."""
 
 
-def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
+def write(results: Results, study: StudyConfig, scores: pd.DataFrame, mixed: str = "") -> str:
     """Tables as CSV and LaTeX, figures, ``report.md``; returns the report.
+
+    Args:
+        results: of the study.
+        study: what promises tables and figures.
+        scores: of all its runs.
+        mixed: which codes made the runs, for every table; empty = one.
 
     Raises:
         ConfigError: the module makes no table or figure of a name that the study promises.
@@ -30,9 +35,10 @@ def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
     module = module_of(study.module)
     axes = [*(axis.name for axis in study.axes), *(["role"] if "role" in scores else [])]
     made_of = module.tables(scores) | measured.tables(scores, axes, study.metrics, measured.Asked())
-    results.put("tables", lambda folder: _tables(made_of, folder, Words.of(module), study.name))
+    words = Words.of(module)._replace(mixed=mixed)
+    results.put("tables", lambda folder: _tables(made_of, folder, words, study.name))
     results.put("figures", lambda folder: _figures(module, scores, folder))
-    report = module.report(scores)
+    report = words.introduced(module.report(scores))
     results.put("report.md", lambda path: store.write_text(report + "\n", path))
     made = {"tables": _names(results.place / "tables"), "figures": _names(results.place / "figures")}
     promised = {"tables": study.tables, "figures": study.figures}
@@ -63,16 +69,6 @@ def sign(results: Results, study: StudyConfig, about: dict[str, Any]) -> None:
     record = {"study": study.model_dump(mode="json"), "root_seed": study.seed, **about, **provenance.manifest()}
     record["files"] = {path.relative_to(results.place).as_posix(): sha256(path) for path in _files(results.place)}
     results.put(MANIFEST, lambda path: store.write_json(record, path))
-
-
-def made_by_other_code(results: Results) -> str:
-    """The commit of the code that made what is there, if it is known and not the one that runs now."""
-    try:
-        there = read_json(results.place / MANIFEST)["git"]
-    except (OSError, ValueError, KeyError):
-        return ""
-    now = provenance.git()
-    return there["commit"] if there and now and there["commit"] != now["commit"] else ""
 
 
 def _files(place: Path) -> Iterable[Path]:
