@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments import cli, identity, plugins, store
+from experiments import cli, identity, plugins, provenance, store
 from experiments.closure import files_from, own_files
-from experiments.sweep import sealed
+from experiments.sweep import making, sealed
 from experiments.sweep.config import StudyConfig, load_study, names
 from experiments.sweep.paths import check
+from experiments.sweep.records import Code, Place
 from experiments.sweep.runner import Options, sweep
-from sim.errors import ConfigError
+from experiments.sweep.study import digest_of
+from sim.errors import ConfigError, OutputError
 
 ROOT = Path(__file__).parent.parent
 STUDIES = ROOT / "tests" / "studies"
@@ -125,6 +127,46 @@ def test_a_run_says_which_code_made_it(whole: Path) -> None:
     manifest = json.loads((whole / "manifest.json").read_text())
     assert manifest["code"] == [identity.facts()]
     assert manifest["sources"]["agents/makers.py"] == identity.files()["agents/makers.py"]
+
+
+# Workers
+
+
+def place(**changes: object) -> Place:
+    """Of a sweep of this process."""
+    code = Code(identity.facts(), identity.files(), digest_of(str(TINY.with_suffix(".py"))))._replace(**changes)
+    module = str(TINY.with_suffix(".py"))
+    return Place(str(STUDIES), module, (), "", provenance.version(), (), 1.0, apart=True, code=code)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"facts": identity.facts() | {"python": "CPython 3.99"}}, "in python CPython"),
+        ({"facts": identity.facts() | {"algebra": ["openblas 0 Zen x1"]}}, "in algebra "),
+        *(
+            ({"facts": identity.facts() | {"packages": identity.facts()["packages"] | {name: "0"}}}, f"in {name} ")
+            for name in ("numpy", "scipy", "numba", "llvmlite")
+        ),
+        (
+            {"files": identity.files() | {"experiments/statistics/paired.py": "0"}},
+            "in experiments/statistics/paired.py:",
+        ),
+        ({"files": {}}, " more: workers need the driver's code"),
+        ({"study": "0"}, "in study module tiny.py: "),
+    ],
+)
+def test_workers_that_differ_are_refused_by_name(
+    changes: dict[str, object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making.threadpoolctl, "threadpool_info", list)  # threads of the tests are not pinned
+    (tmp_path / "runs").mkdir()
+    making.check(place()._replace(folder=str(tmp_path)))
+    with pytest.raises(OutputError) as error:
+        making.check(place(**changes)._replace(folder=str(tmp_path)))
+    assert told in str(error.value)
+    assert str(error.value).startswith("worker ")
+    assert "\n" not in str(error.value)
 
 
 # Runs of other code
