@@ -65,6 +65,10 @@ def run(
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a packaged one (deleverage configs).")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to it.")] = None,
     *,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Replay these prices as the first index: CSV, Parquet, or arch:NAME."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed, in place of the configuration's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-CONFIGHASH.")] = None,
     quick: Annotated[
@@ -82,10 +86,17 @@ def run(
     try:
         _plug_in(plugin)
         from experiments.config import load_run, swapped
+        from experiments.data import replay_notes
         from experiments.run import COMPLETE, RunError, execute
 
-        changes = [*swapped(config, engine), *(overrides or []), *seeded]
-        settings = load_run(config, changes, quick=quick)
+        given = [*swapped(config, engine), *(overrides or []), *seeded]
+        if data is not None:
+            from experiments.own_data import on_own_data
+
+            given = [*on_own_data(config, data, given, quick=quick), *given]
+        settings = load_run(config, given, quick=quick and data is None)
+        for note in replay_notes(settings.underlyings):
+            _say(note)
         try:
             outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:

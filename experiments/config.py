@@ -30,7 +30,20 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
     Raises:
         ConfigError: with one line for each problem.
     """
-    return load(name, [*(hurried(name, overrides) if quick else ()), *overrides], RunConfig)
+    return load(name, [*(_fitting(hurried(name, overrides), overrides) if quick else ()), *overrides], RunConfig)
+
+
+def _fitting(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """The values of ``quick`` without days of a replay whose data or days the user has set."""
+    set_by_user = {override.partition("=")[0].rpartition(".")[0] for override in overrides if _of_replay(override)}
+    return [
+        each for each in quick if not (_of_replay(each) and each.partition("=")[0].rpartition(".")[0] in set_by_user)
+    ]
+
+
+def _of_replay(override: str) -> bool:
+    """Whether an override sets the source or the days of a process."""
+    return override.partition("=")[0].endswith((".process.source", ".process.start", ".process.end"))
 
 
 def swapped(name: str | Path, engine: str | None, overrides: Sequence[str] = ()) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from experiments.columns import ADJUSTED, CLOSE, OPEN
 from experiments.tables import Table, adjustment
+from experiments.times import Times
 from sim.types import F8
 
 Told = tuple[np.datetime64, str]
@@ -52,6 +53,7 @@ def look_alikes(table: Table, name: str, close: F8, opened: F8 | None = None) ->
     after = close if opened is None else opened
     if not all((np.isfinite(each) & (each > 0)).all() for each in (close, after)):
         return
+    times: Times = table.times if table.dated else np.full(len(close), np.datetime64("NaT"))
     for row in np.flatnonzero(np.abs(np.log(close[:-1] / after[1:])) > FIRST) + 1:
         shares = _shares(close[row - 1] / after[row], closely=opened is not None)
         if shares is not None:
@@ -59,8 +61,7 @@ def look_alikes(table: Table, name: str, close: F8, opened: F8 | None = None) ->
             told = (
                 f"{_place(table, int(row))}: {name} {close[row - 1]:g} to {after[row]:g} looks like a split of {words}"
             )
-            when = table.times[row] if table.dated else int(row)
-            yield when, f"{told}, and is read as a move: adjust earlier rows, or add a column Adj Close"
+            yield times[row], f"{told}, and is read as a move: adjust earlier rows, or add a column Adj Close"
 
 
 def adjusted_note(table: Table) -> str:
