@@ -100,6 +100,10 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ("venues.0.instruments.0.max_lots=1000000000000000", ["venues.0.instruments.0.max_lots: the largest position"]),
     ("underlyings.0.start=0.1", UNPRICED),
     ("underlyings.0.process.volatility=1e6", UNPRICED),
+    (
+        'assets=[{"name":"USD"},{"name":"btc"}] venues.0.instruments.0.settle=btc',
+        ["venues.0.instruments.0.settle: 'btc' is an underlying, so 'BTC-PERP' is coin-margined (inverse); only"],
+    ),
     # correlations
     ("correlation=[[1, 2], [2, 1]]", ["correlation: not positive semi-definite (smallest eigenvalue -1)"]),
     ("correlation=[[1]]", ["correlation: rows of [1] numbers, must be 2 rows of 2, one per underlying"]),

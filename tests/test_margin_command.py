@@ -306,6 +306,20 @@ BASE = {
         ),
         ({"mode": "both"}, "mode: 'both'"),
         (
+            {
+                "assets": "[{name: USD}, {name: B, decimals: 8, price: 60000}]",
+                "instruments": f"[{PERP[:-1]}, settle: B}}]",
+            },
+            "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only",
+        ),
+        (
+            {"assets": "[{name: USD}, {name: XB, price: 60000}]", "instruments": f"[{PERP[:-1]}, settle: XB}}]"},
+            "instruments.0.settle: 'XB' is worth 60000, so 'P' is coin-margined (inverse); only",
+        ),
+        ({"assets": "[{name: B}]"}, "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse)"),
+        ({"assets": "[{name: USD, price: 2}]"}, "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it"),
+        ({"assets": "[{name: USD}, {name: U}, {name: U}]"}, "assets: 'U' stands there twice, rename one"),
+        (
             {"positions": "[{instrument: P, quantity: 1e9}]"},
             "positions.0.quantity: 1e+09, more than max_lots",
         ),
@@ -342,6 +356,14 @@ def test_portfolios_that_cannot_be(changes: dict[str, str], told: str, tmp_path:
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(told), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_contract_in_a_currency_of_account_is_linear() -> None:
+    """Settled in a dollar coin that is worth 0.99: equity and margin are those of dollars, times that."""
+    assets = [{"name": "USD"}, {"name": "USDT", "price": 0.99}]
+    perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000, "settle": "USDT"}
+    account = entered((1, 60_000), engine="cross", assets=assets, instruments=[perpetual])
+    assert account.total() == (60_000_000, pytest.approx(0.99 * 150_000), pytest.approx(0.99 * 75_000))
 
 
 @pytest.mark.parametrize(
