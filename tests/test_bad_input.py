@@ -100,10 +100,6 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ("venues.0.instruments.0.max_lots=1000000000000000", ["venues.0.instruments.0.max_lots: the largest position"]),
     ("underlyings.0.start=0.1", UNPRICED),
     ("underlyings.0.process.volatility=1e6", UNPRICED),
-    (
-        'assets=[{"name":"USD"},{"name":"btc"}] venues.0.instruments.0.settle=btc',
-        ["venues.0.instruments.0.settle: 'btc' is an underlying, so 'BTC-PERP' is coin-margined (inverse); only"],
-    ),
     # correlations
     ("correlation=[[1, 2], [2, 1]]", ["correlation: not positive semi-definite (smallest eigenvalue -1)"]),
     ("correlation=[[1]]", ["correlation: rows of [1] numbers, must be 2 rows of 2, one per underlying"]),
@@ -177,6 +173,13 @@ def _empty() -> bool:
 def test_configurations_that_cannot_be(overrides: str, starts: list[str]) -> None:
     parts = overrides.split(" populations.")
     refused(call(parts[0], *(f"populations.{part}" for part in parts[1:])), starts)
+
+
+def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
+    told = "venues.0.instruments.0.settle: 'btc' is an underlying, so 'BTC-PERP' is coin-margined (inverse); only"
+    refused(call("assets=[{name: USD}, {name: btc}]", "venues.0.instruments.0.settle=btc"), [told])
+    told = "venues.0.instruments.1.settle: 'XETH' is worth 3000, so 'ETH-PERP' is coin-margined (inverse); only"
+    refused(call("assets=[{name: USD}, {name: XETH, price: 3000}]", "venues.0.instruments.1.settle=XETH"), [told])
 
 
 def test_problems_of_all_parts_are_told_at_once() -> None:
