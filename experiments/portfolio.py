@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from sim.component import Component, choice
 from sim.config import CASH_LIMIT
 from sim.errors import not_one_of, printable
-from sim.instruments import Asset, Instrument, contracts_of
+from sim.instruments import Asset, Instrument, contracts_of, inverse_fault
 from sim.margin.engine import EngineConfig
 from sim.pricing import YEAR, modelled
 from sim.smiles import SMILES, implied
@@ -83,10 +83,19 @@ class PortfolioConfig(Component):
         asked += [(f"{where}.{name}", name, listed) for where in ("marks", "vols") for name in getattr(self, where)]
         asked += [(f"smiles.{n}.underlying", smile.underlying, known) for n, smile in enumerate(self.smiles)]
         told = [f"{where}: {not_one_of(name, names)}" for where, name, names in asked if name not in names]
-        for where, names in (("instruments", listed), ("underlyings", known)):
+        first = self.assets[0]
+        if first.price != 1:
+            told.append(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
+        for where, names in (("assets", [first.name, *coins]), ("instruments", listed), ("underlyings", known)):
             told += [
                 f"{where}: {name!r} stands there twice, rename one" for name in set(names) if names.count(name) > 1
             ]
+        told += [
+            f"instruments.{n}.{fault}"
+            for n, each in enumerate(self.instruments)
+            if not each.settle or each.settle in (asset.name for asset in self.assets)
+            if (fault := inverse_fault(each, known, self.assets))
+        ]
         return told
 
     def _options(self) -> list[str]:
@@ -114,6 +123,8 @@ class PortfolioConfig(Component):
         prices, told = {quote.name: quote.price for quote in self.underlyings}, []
         for n, each in enumerate(self.instruments):
             if each.settle not in decimals or each.underlying not in prices:
+                continue
+            if inverse_fault(each, list(prices), self.assets):
                 continue
             multiplier, where = Fraction(each.multiplier(decimals[each.settle])), f"instruments.{n}"
             if multiplier.denominator > 1:

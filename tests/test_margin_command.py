@@ -278,6 +278,29 @@ def test_quantities_are_lots_but_for_the_noise_of_floats(quantity: float) -> Non
     assert account.parts[0].book.position[0, 0] == round(quantity * 100)
 
 
+@pytest.mark.parametrize(("quantity", "size"), [(3, 1_000), (-3, 1_000), (40, 5)])
+def test_margin_in_money_per_contract(quantity: int, size: int) -> None:
+    """So many contracts of crude oil, 12,000 dollars to open and 10,900 to keep each, at any price."""
+    future = {"name": "CL", "underlying": "B", "kind": "future", "expiry": 9e6, "tick": 0.01, "max_price": 1_000}
+    rule = {"kind": "per_contract", "initial": 12_000, "maintenance": 10_900, "size": size}
+    dearer = {"size": 10, "initial": 7, "maintenance": 7}
+    account = entered(
+        (1, 70),
+        engine="money",
+        instruments=[future | {"lot": 1}, future | {"lot": 1, "name": "X"}],
+        positions=[{"instrument": "CL", "quantity": quantity * size}, {"instrument": "X", "quantity": 5}],
+        own={"money": {"requirement": rule | {"instruments": {"X": dearer}}}},
+        cash=500_000,
+    )
+    contracts = abs(quantity)
+    assert account.total() == (5e7, 100 * (12_000 * contracts + 3.5), 100 * (10_900 * contracts + 3.5))
+    row = rows(account)[0]
+    price = 70 - (500_000 - 10_900 * contracts - 3.5) / (quantity * size)  # of the last cent that is enough
+    expected = None if price < 0 else math.floor(price * 100) / 100 if quantity > 0 else math.ceil(price * 100) / 100
+    got = row.below if quantity > 0 else row.above
+    assert got == (None if expected is None else pytest.approx(expected, abs=1e-9))
+
+
 PERP = "{name: P, underlying: B, tick: 1, lot: 0.01, max_price: 1000000}"
 CALL = PERP.replace("name: P", "name: C, kind: option, option: call, strike: 60000, expiry: 9")
 BASE = {
@@ -305,6 +328,20 @@ BASE = {
             "positions.1.quantity: 60000, more than max_lots of 'P', lower it",
         ),
         ({"mode": "both"}, "mode: 'both'"),
+        (
+            {
+                "assets": "[{name: USD}, {name: B, decimals: 8, price: 60000}]",
+                "instruments": f"[{PERP[:-1]}, settle: B}}]",
+            },
+            "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only",
+        ),
+        (
+            {"assets": "[{name: USD}, {name: XB, price: 60000}]", "instruments": f"[{PERP[:-1]}, settle: XB}}]"},
+            "instruments.0.settle: 'XB' is worth 60000, so 'P' is coin-margined (inverse); only",
+        ),
+        ({"assets": "[{name: B}]"}, "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse)"),
+        ({"assets": "[{name: USD, price: 2}]"}, "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it"),
+        ({"assets": "[{name: USD}, {name: U}, {name: U}]"}, "assets: 'U' stands there twice, rename one"),
         (
             {"positions": "[{instrument: P, quantity: 1e9}]"},
             "positions.0.quantity: 1e+09, more than max_lots",
@@ -342,6 +379,14 @@ def test_portfolios_that_cannot_be(changes: dict[str, str], told: str, tmp_path:
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(told), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_contract_in_a_currency_of_account_is_linear() -> None:
+    """Settled in a dollar coin that is worth 0.99: equity and margin are those of dollars, times that."""
+    assets = [{"name": "USD"}, {"name": "USDT", "price": 0.99}]
+    perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000, "settle": "USDT"}
+    account = entered((1, 60_000), engine="cross", assets=assets, instruments=[perpetual])
+    assert account.total() == (60_000_000, pytest.approx(0.99 * 150_000), pytest.approx(0.99 * 75_000))
 
 
 @pytest.mark.parametrize(
