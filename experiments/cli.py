@@ -2,8 +2,9 @@
 
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,6 +59,23 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """Simulate how margin rules make or break a leveraged market."""
+    _warn_plainly()
+
+
+def _warn_plainly() -> None:
+    """Give warnings about what a run is too short for as one line each, without the place in the code."""
+    from sim.errors import LearningWarning
+
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, LearningWarning):
+            _say(str(message))
+        else:
+            before(message, category, *where, **more)
+
+    warnings.simplefilter("default", LearningWarning)
+    warnings.showwarning = show
 
 
 @app.command()

@@ -12,7 +12,7 @@ from sim.exchange.book import Books
 from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
 from sim.prices.bars import Bars
-from sim.prices.path import Outside, Path, exogenous
+from sim.prices.path import Outside, Path, exogenous, planned
 from sim.protocols import Population
 from sim.rng import Streams
 from sim.types import B1, F8, I8, NOBODY, Contracts, Pool, Setting
@@ -173,8 +173,22 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
         )
 
 
+def steps_of(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
+    """Steps that a run will make.
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
+    """
+    return planned(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+
+
 def _outside(config: MarketConfig, streams: Streams, bars: Mapping[str, Bars]) -> Path:
-    names = [asset.name for asset in config.assets]
-    world = Outside(config.underlyings, config.correlation, config.stresses, names)
-    steps = None if config.duration is None else max(1, round(config.duration / config.dt))
-    return exogenous(world, streams=streams, dt=config.dt, steps=steps, bars=bars)
+    return exogenous(_world(config), streams=streams, dt=config.dt, steps=_asked(config), bars=bars)
+
+
+def _world(config: MarketConfig) -> Outside:
+    return Outside(config.underlyings, config.correlation, config.stresses, [asset.name for asset in config.assets])
+
+
+def _asked(config: MarketConfig) -> int | None:
+    return None if config.duration is None else max(1, round(config.duration / config.dt))

@@ -38,6 +38,10 @@ class OutputError(DeleverageError):
     """A result folder that exists already or cannot be written."""
 
 
+class LearningWarning(UserWarning):
+    """A run that ends before a margin engine has learnt what it asks by."""
+
+
 class ConservationError(DeleverageError):
     """A posting that does not balance: a defect of the code, never of the input."""
 

@@ -1,5 +1,6 @@
 """One market: builds the parts and knows the order of a step, nothing else."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import mesa
@@ -9,7 +10,7 @@ from sim import losses, outset, payments, rounds, trading
 from sim.build import Parts, assemble
 from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
-from sim.errors import DeleverageError
+from sim.errors import DeleverageError, LearningWarning
 from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
 from sim.protocols import Population
@@ -57,6 +58,9 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         states = [state for venue in self.venues for state in venue.states.values()]
         self.causes = {state.pool.number: CauseLog(state.pool, self.watched, state.engine) for state in states}
         self.recorder = Recorder(self)
+        for venue in self.venues:
+            if told := venue.config.engine.unlearnt(self.steps_planned * self.config.dt, self.config.dt):
+                warnings.warn(f"venues.{venue.number}.engine: {told}", LearningWarning, stacklevel=2)
         outset.open_market(self)
         self.recorder.opening()
 

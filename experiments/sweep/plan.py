@@ -13,7 +13,8 @@ from experiments.sweep.axes import Setting, changes, replications, settings
 from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.paths import check
 from experiments.sweep.records import Job, Spec
-from sim.errors import ConfigError
+from sim.build import steps_of
+from sim.errors import ConfigError, DataError
 from sim.loading import Template
 
 SUPPRESSED = {"suppress_closeouts": True}
@@ -141,6 +142,27 @@ class Planner:
 def plan(study: StudyConfig) -> list[Unit]:
     """All runs that a study's file asks for; what its module's ``refine`` adds is known only once these were made."""
     return Planner(study).first()
+
+
+def unlearnt(study: StudyConfig, units: Iterable[Unit]) -> list[str]:
+    """What runs leave unlearnt: each line once, with the values of axes that all runs concerned have in common."""
+    found: dict[str, list[Setting]] = {}
+    for case in {id(unit.case): unit.case for unit in units}.values():
+        config = unpacked(case.plain[BASE])
+        try:
+            seconds = steps_of(config, read_replays(config.underlyings)) * config.dt
+        except (ConfigError, DataError):
+            continue  # the run itself fails by it, and its row says so
+        for number, venue in enumerate(config.venues):
+            if told := venue.engine.unlearnt(seconds, config.dt):
+                found.setdefault(f"venues.{number}.engine: {told}", []).append(case.setting)
+    return [f"{study.name}{_common(met)}: {line}" for line, met in found.items()]
+
+
+def _common(settings: Sequence[Setting]) -> str:
+    """Where some settings agree, such as `` at engine=fhs_es``."""
+    alike = [f"{name}={value}" for name, value in settings[0].items() if all(each[name] == value for each in settings)]
+    return f" at {', '.join(alike)}" if alike else ""
 
 
 def shared(study: StudyConfig) -> tuple[str, ...]:

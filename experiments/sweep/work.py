@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 
 from experiments import provenance
 from experiments.plugins import plug_in
@@ -37,6 +38,7 @@ def fit(place: Place) -> None:
     """
     plug_in(place.plugins, place.path)
     from experiments.sweep import making
+    from sim.errors import LearningWarning
 
     making.check(place)
 
@@ -49,4 +51,6 @@ def perform(order: Order) -> list[Result]:
 
     if place.apart and not gc.get_freeze_count():
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
-    return [making.do(job, place) for job in order.jobs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LearningWarning)  # the sweep gives each once, before its runs
+        return [making.do(job, place) for job in order.jobs]

@@ -11,6 +11,7 @@ from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, Requiremen
 from sim.margin.cash import Cash
 from sim.margin.compressed import Compressed
 from sim.margin.dials import Dialled
+from sim.margin.learning import unlearnt
 from sim.margin.netting import Cross
 from sim.margin.options_apart import OptionsApart
 from sim.margin.reference import one_lot_each
@@ -56,6 +57,16 @@ class EngineConfig(Component):
         if problems:
             raise ConfigError(problems)
         return self.netting.pools(contracts)
+
+    def unlearnt(self, seconds: float, dt: float) -> str:
+        """What a run of this length leaves unlearnt, and what helps; empty where nothing is (MAR-5).
+
+        Args:
+            seconds: length of the run.
+            dt: length of a step (s).
+        """
+        slow = max(filter(None, (self.requirement, self.options)), key=lambda rule: rule.look_back())
+        return unlearnt(slow, seconds, dt)
 
     def mentioned(self) -> frozenset[str]:
         """Instruments that the requirements name."""

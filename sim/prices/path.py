@@ -79,6 +79,15 @@ def exogenous(
     )
 
 
+def planned(outside: Outside, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> int:
+    """Steps that ``exogenous`` would make of the same.
+
+    Raises:
+        ConfigError, DataError: as there.
+    """
+    return _lengths(outside, _replays(outside, bars or {}), dt, steps)[0]
+
+
 @kernel
 def accumulate(start: float, returns: F8) -> F8:
     """Levels (steps+1,) from differences, by compensated summation.

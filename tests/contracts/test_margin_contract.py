@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from sim import margin
+from sim.component import Component
+from sim.loading import load
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.breakdown import breakdown
 from sim.margin.compressed import Compressed
 from sim.margin.engine import EngineConfig
+from sim.margin.learning import unlearnt
 from sim.margin.summed import Summed
-from sim.margin.walk import walk
+from sim.margin.walk import rates_along, walk
 from sim.protocols import Requirement
 from sim.types import Exposure, Margins
 
@@ -204,6 +207,51 @@ def test_margins_follow_from_the_past_alone(rule: RequirementComponent) -> None:
     later[60:] = -3 * np.random.default_rng(4).permutation(later[60:])
     paths = [walk(rule, each, dt=60.0) for each in (returns, later)]
     np.testing.assert_array_equal(paths[0][:61], paths[1][:61])
+
+
+@every
+def test_a_requirement_says_how_long_it_learns(rule: RequirementComponent) -> None:
+    """What is asked first moves no later than its look-back; one that keeps a past has a look-back."""
+    returns = 0.01 * np.random.default_rng(5).standard_t(4, (200, 1))
+    path = rates_along(rule, returns, dt=60.0).reshape(len(returns) + 1, -1)
+    moved = np.flatnonzero((path != path[0]).any(axis=1))
+    learns = rule.look_back()
+    if moved.size:
+        assert moved[0] * 60.0 <= max(learns, 60.0)
+    assert (learns > 0) >= keeps_a_past(rule)
+    told = unlearnt(rule, 60.0, 60.0)
+    assert bool(told) == (learns >= 60.0)
+    if told:
+        longer = float(told.split("duration=")[1].split(")")[0])
+        assert unlearnt(rule, longer, 60.0) == ""
+        assert unlearnt(rule, longer - 60.0, 60.0) != ""
+
+
+def keeps_a_past(component: Any) -> bool:
+    """Whether a field of a component, or of one within, is a past that is needed or kept."""
+    for name, field in type(component).model_fields.items():
+        value = getattr(component, name)
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(part, Component) and keeps_a_past(part) for part in parts):
+            return True
+        if "past that is" in str(field.description) or "past needed" in str(field.description):
+            return True
+    return False
+
+
+def test_what_is_unlearnt_names_the_engine_and_remedies_that_work() -> None:
+    """fhs_es needs six hours for its model, and its floor eleven more entries of an hour."""
+    rule = load("engines/fhs_es", [], EngineConfig).requirement
+    told = unlearnt(rule, 3600.0, 60.0)
+    assert told == (
+        "floored(tail(filtered)) needs 17 h of past (1,020 steps) and the run lasts 1 h, so that some or all of its "
+        "margin stays at its opening value: run longer (duration=61260), or shorten requirement.least and "
+        "requirement.inner.model.least"
+    )
+    assert unlearnt(rule, 61_200.0, 60.0)
+    assert not unlearnt(rule, 61_260.0, 60.0)
+    short = ["requirement.least=3600", "requirement.inner.model.least=600", "requirement.inner.model.seed=10"]
+    assert not unlearnt(load("engines/fhs_es", short, EngineConfig).requirement, 3600.0, 60.0)
 
 
 @every
