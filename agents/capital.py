@@ -94,8 +94,7 @@ class Keeper:
         self.stall, self.start, self.offsets = purse
         self._account = setting.account[self.stall.instruments]
         _, self._first = np.unique(self._account, return_index=True)
-        here = setting.contracts.venue == self.stall.venue
-        self._isolated = len(np.unique(setting.account[here])) > 1
+        self._isolated = setting.is_apart(self.stall.venue)
         self._reacts = hazard(setting.dt, rule.reaction)
         self._renews = hazard(setting.dt, rule.renewal) if rule.renewal else 0.0
         self._takes = hazard(setting.dt, rule.taking) if rule.taking else 0.0

@@ -175,6 +175,7 @@ class Recorder:
         for state in venue.states.values():
             for name in VERDICTS:
                 sums[name] += float(getattr(state.risk, name).sum())
+        sums["equity"] += venue.apart_cash()
         fund = venue.rows.fund
         if fund != NOBODY:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
@@ -184,24 +185,23 @@ class Recorder:
             self._money[name][row, number] = round(value)
 
     def accounts(self, moment: str) -> None:
-        """A snapshot of every participant's margin accounts."""
+        """A snapshot of every participant's margin accounts, and of wallets that lie apart from them."""
         market, parts = self.market, []
         agents = np.flatnonzero(market.watched)
         names = np.repeat([p.name for p in market.populations], [p.count for p in market.populations])
+        who: dict[str, object] = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
         for venue in market.venues:
+            wallet, nothing = _whole(venue.wallet_cash(slice(None))[agents]), np.zeros(agents.size, dtype=np.int64)
             for state in venue.states.values():
                 value = venue.book(state.pool).take(agents).value()
-                columns: dict[str, object] = {
-                    "moment": moment,
-                    "step": market.tick,
-                    "owner": agents,
-                    "population": names,
-                }
-                columns |= {"venue": venue.config.name, "pool": state.pool.number}
+                columns = who | {"venue": venue.config.name, "pool": state.pool.number}
                 columns |= {name: _whole(getattr(state.risk, name)[agents]) for name in state.risk._fields}
                 columns |= {"gross": _whole(np.abs(value).sum(axis=1)), "net": _whole(value.sum(axis=1))}
-                columns["wallet"] = _whole(venue.wallet_cash(slice(None))[agents])
-                parts.append(columns)
+                parts.append(columns | {"wallet": wallet})
+            if venue.wallet not in venue.states:
+                columns = who | {"venue": venue.config.name, "pool": venue.wallet, "equity": wallet}
+                empty = ("initial", "maintenance", "gross", "net")
+                parts.append(columns | dict.fromkeys(empty, nothing) | {"wallet": wallet})
         self._accounts[moment] = parts
 
     def frames(self) -> dict[str, pd.DataFrame]:

@@ -31,8 +31,15 @@ NOBODY = -1
 
 NOT_GIVEN: F8 = np.empty(0)
 NOTHING_OFFERED: I8 = np.empty(0, dtype=np.int64)
+NONE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
+ALL_JOINT: B1 = np.empty(0, dtype=np.bool_)
 NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = False
+NONE_CHOSEN.flags.writeable = ALL_JOINT.flags.writeable = False
 """A column that nothing here needs; what it means is said where it stands."""
+
+
+LEVERAGE_STEP, HIGHEST = 0.01, 2**53
+"""Leverage is chosen in hundredths (the step of Bybit's API), 100 for one; HIGHEST is whatever the venue admits."""
 
 
 def columns(*values: int | I8) -> list[I8]:
@@ -143,7 +150,7 @@ class Exposure(NamedTuple):
     asks: I8  # (A, K) lots of resting sell orders
     reserved: I8  # (A, K) fees and limit-against-mark loss of resting orders, minor units of the settle asset
     entry: I8  # (A, K) value paid for the position, minor units: a memo, never part of equity
-    leverage: F8  # (A, K) chosen cap, inf = the venue's
+    leverage: F8  # (A, K) chosen cap, inf = the venue's; of live accounts told to admission only (MAR-1)
     market: MarketView
 
     def take(self, rows: I8 | slice) -> "Exposure":
@@ -242,6 +249,12 @@ class Setting(NamedTuple):
     underlyings: tuple[str, ...]
     contracts: Contracts  # (K,) over all instruments of all venues
     account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
+    apart: B1 = ALL_JOINT  # (V,) whether wallets lie apart from margin accounts; not given = where there are several
+
+    def is_apart(self, venue: int) -> bool:
+        """Whether an owner's wallet at a venue lies apart from its margin accounts there (ISO-1)."""
+        several = np.unique(self.account[self.contracts.venue == venue]).size > 1
+        return several or bool(self.apart.size and self.apart[venue])
 
 
 class AccountView(NamedTuple):
@@ -261,7 +274,11 @@ class AccountView(NamedTuple):
 
 
 class Orders(NamedTuple):
-    """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels."""
+    """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels.
+
+    An order that may open can carry the leverage that its owner chooses for the instrument, as with a venue's setting
+    by symbol: it stays until another order changes it, and decides how much margin is set aside (ISO-1).
+    """
 
     owner: I8  # row in the population when agents return it, global once collected
     instrument: I8
@@ -269,25 +286,39 @@ class Orders(NamedTuple):
     limit: I8  # ticks; ignored for MARKET
     kind: I8
     slot: I8
+    leverage: I8 = (
+        NONE_CHOSEN  # hundredths, at least 100; 0 = as it is set, at first the venue's highest; empty = all 0
+    )
 
     @classmethod
     def of(
-        cls, owner: int | I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int | I8, slot: int | I8 = 0
+        cls,
+        owner: int | I8,
+        instrument: int | I8,
+        quantity: I8,
+        limit: int | I8,
+        kind: int | I8,
+        slot: int | I8 = 0,
+        leverage: int | I8 = 0,
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
-        return cls(*columns(owner, instrument, quantity, limit, kind, slot))
+        return cls(*columns(owner, instrument, quantity, limit, kind, slot, leverage))
 
     @classmethod
     def join(cls, parts: "Sequence[Orders]") -> "Orders":
         """Several batches, one after another."""
-        full = [part for part in parts if part.owner.size]
+        full = [part.complete() for part in parts if part.owner.size]
         if not full:
             return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
         return full[0] if len(full) == 1 else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
 
+    def complete(self) -> "Orders":
+        """The same orders with a column of leverage."""
+        return self if self.leverage.size == self.owner.size else self._replace(leverage=np.zeros_like(self.owner))
+
     def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Some of the orders."""
-        return Orders(*(column[rows] for column in self))
+        return Orders(*(column[rows] for column in self.complete()))
 
 
 class Fills(NamedTuple):

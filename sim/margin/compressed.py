@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown
+from sim.margin.dials import scaled_leverage
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -35,12 +36,12 @@ class CompressedMargin(Itemised):
 
     def margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        initial, maintenance = self.inner.margins(book)
+        initial, maintenance = self.inner.margins(scaled_leverage(book, self.factor))
         return Margins(self.factor * initial, self.factor * maintenance)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each times the factor."""
-        inner = breakdown(self.inner, book)
+        inner = breakdown(self.inner, scaled_leverage(book, self.factor))
         return {name: Margins(*(self.factor * column for column in part)) for name, part in inner.items()}
 
     def shares(self, book: Exposure) -> F8:
