@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Participant
-from agents.commitment import Commitment
+from agents.commitment import Commitment, apart
 from agents.hedging import Pairs, paired
 from agents.leveraged import Tasteful, Trader
 from sim.flows import Payments
@@ -65,7 +65,7 @@ class Carry(Tasteful):
         """Part of it at the spot venue, if that is another."""
         self._pairs = paired(self, setting, self._members.stall, self.spot_venue)
         self._bare, self._twice = np.zeros((2, self.count), dtype=np.bool_)
-        if setting.is_apart(self._members.stall.venue):  # a member holds one perpetual at a time
+        if apart(setting, self._members.stall.venue):  # a member holds one perpetual at a time
             self._commitment = Commitment(*self._members.stall)
         return self._pairs.placed(self, setting, wealth, self.spot_share)
 

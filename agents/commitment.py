@@ -8,6 +8,12 @@ from sim.flows import Payments
 from sim.types import B1, F8, I8, AccountView, Outlook, Risk, Setting
 
 
+def apart(setting: Setting, venue: int) -> bool:
+    """Whether an owner's wallet at a venue lies apart from its margin accounts there (ISO-1)."""
+    several = np.unique(setting.account[setting.contracts.venue == venue]).size > 1
+    return several or (setting.apart is not None and bool(setting.apart[venue]))
+
+
 class Commitment(NamedTuple):
     """The margin accounts that members of a population divide their wallets among, g accounts of one venue.
 
@@ -24,7 +30,7 @@ class Commitment(NamedTuple):
 
         None where wallets and margin accounts are one.
         """
-        if not setting.is_apart(venue):
+        if not apart(setting, venue):
             return None
         if instruments.ndim == 1:
             _, first = np.unique(setting.account[instruments], return_index=True)

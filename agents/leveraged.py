@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value
 from agents.capital import WIDTH, Capital, Keeper
+from agents.commitment import apart
 from sim.flows import Payments
 from sim.jit import kernel
 from sim.types import (
@@ -99,7 +100,7 @@ class Leveraged(Behaviour):
         venue = self.venue_in(setting, self.venue)
         first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
         self._waiting = draws[:, 2] < self.initially_in
-        self._apart = setting.is_apart(venue)
+        self._apart = apart(setting, venue)
         self._ambition, self._tried = np.ones(self.count), np.zeros(self.count, dtype=np.bool_)
         self._members = Members(
             stall=Stall(venue, self.listed(setting, venue, self.instruments)),

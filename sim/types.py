@@ -15,6 +15,7 @@ from sim import pricing, sums
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+Ints = int | I8
 B1 = NDArray[np.bool_]
 
 PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
@@ -32,9 +33,7 @@ NOBODY = -1
 NOT_GIVEN: F8 = np.empty(0)
 NOTHING_OFFERED: I8 = np.empty(0, dtype=np.int64)
 NONE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
-ALL_JOINT: B1 = np.empty(0, dtype=np.bool_)
-NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = False
-NONE_CHOSEN.flags.writeable = ALL_JOINT.flags.writeable = False
+NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = NONE_CHOSEN.flags.writeable = False
 """A column that nothing here needs; what it means is said where it stands."""
 
 
@@ -249,12 +248,9 @@ class Setting(NamedTuple):
     underlyings: tuple[str, ...]
     contracts: Contracts  # (K,) over all instruments of all venues
     account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
-    apart: B1 = ALL_JOINT  # (V,) whether wallets lie apart from margin accounts; not given = where there are several
-
-    def is_apart(self, venue: int) -> bool:
-        """Whether an owner's wallet at a venue lies apart from its margin accounts there (ISO-1)."""
-        several = np.unique(self.account[self.contracts.venue == venue]).size > 1
-        return several or bool(self.apart.size and self.apart[venue])
+    apart: B1 | None = (
+        None  # (V,) whether wallets lie apart from margin accounts (ISO-1); None = where there are several
+    )
 
 
 class AccountView(NamedTuple):
@@ -268,16 +264,13 @@ class AccountView(NamedTuple):
 
     def take(self, rows: slice) -> "AccountView":
         """Some of the owners."""
-        return AccountView(
-            self.position[rows], self.entry[rows], self.headroom[rows], self.equity[rows], self.wallet[rows]
-        )
+        return AccountView(*(column[rows] for column in self))  # type: ignore[arg-type]
 
 
 class Orders(NamedTuple):
     """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels.
 
-    An order that may open can carry the leverage that its owner chooses for the instrument, as with a venue's setting
-    by symbol: it stays until another order changes it, and decides how much margin is set aside (ISO-1).
+    An order that may open can choose its owner's leverage in the instrument, until another order changes it (ISO-1).
     """
 
     owner: I8  # row in the population when agents return it, global once collected
@@ -292,14 +285,7 @@ class Orders(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        owner: int | I8,
-        instrument: int | I8,
-        quantity: I8,
-        limit: int | I8,
-        kind: int | I8,
-        slot: int | I8 = 0,
-        leverage: int | I8 = 0,
+        cls, owner: Ints, instrument: Ints, quantity: I8, limit: Ints, kind: Ints, slot: Ints = 0, leverage: Ints = 0
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
         return cls(*columns(owner, instrument, quantity, limit, kind, slot, leverage))
@@ -376,13 +362,7 @@ class Transfers(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        source: int | I8,
-        target: int | I8,
-        source_pool: int | I8,
-        target_pool: int | I8,
-        asset: int | I8,
-        amount: int | I8,
+        cls, source: Ints, target: Ints, source_pool: Ints, target_pool: Ints, asset: Ints, amount: Ints
     ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
         return cls(*columns(source, target, source_pool, target_pool, asset, amount))

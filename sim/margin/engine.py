@@ -133,7 +133,7 @@ class MarginEngine:
         return long, short
 
     def _opened(self, equity: F8, book: Exposure) -> Risk:
-        """The verdict on a filled book: dials leave a chosen leverage as it is, and it binds where rules know of none."""
+        """The verdict on a filled book, no less initial than is chosen: dials do not scale it, nor rules ignore it."""
         if not np.isfinite(book.leverage).any():
             return self._verdict(equity, book)
         factor = self.requirement.factor if isinstance(self.requirement, Dialled) else 1.0

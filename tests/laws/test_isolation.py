@@ -1,4 +1,4 @@
-"""Isolated margin: an account of its own for each position, where one instrument is listed, too (ISO-1, MAR-1, MAR-5).
+"""Isolated margin: an account of its own for each position, where one instrument is listed, too (ISO-1, MAR-1).
 
 The figures of nettings beside each other are printed: ``pytest tests/laws/test_isolation.py -rP``.
 """
