@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.base import Stall, hazard
+from agents.commitment import apart
 from agents.offsets import Offsets
 from sim.component import Component
 from sim.flows import Payments
@@ -94,8 +95,7 @@ class Keeper:
         self.stall, self.start, self.offsets = purse
         self._account = setting.account[self.stall.instruments]
         _, self._first = np.unique(self._account, return_index=True)
-        here = setting.contracts.venue == self.stall.venue
-        self._isolated = len(np.unique(setting.account[here])) > 1
+        self._isolated = apart(setting, self.stall.venue)
         self._reacts = hazard(setting.dt, rule.reaction)
         self._renews = hazard(setting.dt, rule.renewal) if rule.renewal else 0.0
         self._takes = hazard(setting.dt, rule.taking) if rule.taking else 0.0

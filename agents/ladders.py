@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, lognormal, lot_value
+from agents.commitment import Commitment
 from sim.jit import kernel
 from sim.pricing import YEAR
 from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
@@ -126,6 +127,7 @@ class LadderMakers(Behaviour):
             ladder=self._ladder(listed),
         )
         self._basis = np.zeros(len(listed))
+        self._commitment = Commitment.of(setting, venue, listed)
         return wealth
 
     def _ladder(self, instruments: I8) -> Ladder:
@@ -209,7 +211,7 @@ def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
     """One row per member, instrument, side and level; nil lots cancel the slot."""
     quantity, limit = _rungs(quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest)
     owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
-    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot)
+    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot).complete()
 
 
 @kernel

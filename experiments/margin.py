@@ -10,6 +10,7 @@ from pydantic import Field
 from experiments.entries import Reading, columns, mode_of, readings
 from experiments.kinks import factors, scenarios_of
 from experiments.portfolio import PortfolioConfig, listing
+from sim import pricing
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
 from sim.liquidation.bankruptcy import bankruptcy_prices
@@ -222,7 +223,9 @@ def moved_along(book: Exposure, moves: F8, vol: float = 0.0) -> Iterator[Exposur
     option, oracle = contracts.side != 0, before.oracle * (1 + moves)
     louder = before._replace(vol=np.where(option, before.vol * (1 + vol), before.vol))
     apart = np.where(option, before.mark - modelled(before).mark, 0.0)
-    marks = np.maximum(louder.values(oracle, np.broadcast_to(louder.vol, (len(moves), option.size))) + apart, 0.0)
+    marks = np.maximum(
+        pricing.values(louder, oracle, np.broadcast_to(louder.vol, (len(moves), option.size))) + apart, 0.0
+    )
     named = [
         (contracts.assets.index(name), u)
         for u, name in enumerate(contracts.underlyings)

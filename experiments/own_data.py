@@ -52,7 +52,7 @@ def on_own_data(name: str | Path, data: str, overrides: Sequence[str] = (), *, q
     place = next((n for n, each in enumerate(underlyings) if _is_replay(each)), 0)
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", data.removeprefix("arch:") if data.startswith("arch:") else Path(data).stem)
     names = _names(node, str(underlyings[place].get("name")), stem)
-    changed = {
+    changed: Node = {
         key: _renamed(node[key], names) for key in ("underlyings", "venues", "populations", "stresses") if key in node
     }
     scale = _scale(underlyings[place], bars)

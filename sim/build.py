@@ -58,7 +58,8 @@ def assemble(
     clock = np.array([each.process.clock(bars.get(each.name)) for each in config.underlyings])
     _engage(venues, ledger, unit, (config.dt, clock))
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
-    setting = Setting(config.dt, unit, *names, contracts, ledger.pool_of, clock)
+    apart = np.array([venue.wallet not in venue.states for venue in venues])
+    setting = Setting(config.dt, unit, *names, contracts, ledger.pool_of, clock, apart)
     watched = np.arange(owners) < agents
     for rows, wealth in zip(members, _started(populations, setting, streams), strict=True):
         for venue in venues:
@@ -105,13 +106,14 @@ def _listing(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[
     pools: list[Pool] = []
     for v, (venue, parts) in enumerate(zip(config.venues, _partitions(config), strict=True)):
         start, first = len(listed), len(pools)
-        wallet = first if len(parts) == 1 else first + len(parts)
+        apart = len(parts) > 1 or venue.engine.netting.apart
+        wallet = first + len(parts) if apart else first
         for part in parts:
             begin = len(listed)
             listed.extend((v, venue.instruments[column]) for column in part)
             span = slice(begin, len(listed))
             pools.append(Pool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet))
-        if len(parts) > 1:
+        if apart:
             nothing = slice(len(listed), len(listed))
             pools.append(Pool(v, len(pools), nothing, slice(0, 0), wallet))
     return listed, tuple(pools)

@@ -91,7 +91,8 @@ class Population(Protocol):
     count: int
     traits: int  # uniform draws per member before the first step
     width: int  # uniform draws per member and step
-    paying: int  # uniform draws per member and step for payments; 0 = it never makes any
+    paying: int  # uniform draws per member and step for payments; 0 = it makes none that need any
+    commits: bool  # whether it makes payments without draws: wallets into margin accounts (ISO-1)
     latency: int  # latency class 0..15, lower arrives first
     fund_of: str  # name of the venue whose insurance fund this is, or ""
 

@@ -184,6 +184,7 @@ class Recorder:
         for state in venue.states.values():
             for name in VERDICTS:
                 sums[name] += float(getattr(state.risk, name).sum())
+        sums["equity"] += venue.apart_cash()
         fund = venue.rows.fund
         if fund != NOBODY:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])

@@ -94,8 +94,9 @@ def test_the_worst_of_all_instruments_together() -> None:
 
 
 def test_wealth_counts_a_wallet_once_and_only_beside_separate_accounts() -> None:
-    """Owner 0 has one account, whose wallet it is; owner 1 has two and a wallet; the fund ends with nothing."""
+    """Owner 0 has one account, whose wallet it is; owner 1 has two and a wallet (2); the fund ends with nothing."""
     rows = [("a", 0, 0, 10, 10, 7), ("a", 1, 0, 5, 3, 4), ("a", 1, 1, 6, 3, 4), ("fund", 2, 0, 2, 2, 0)]
+    rows.append(("a", 1, 2, 3, 3, 3))
     columns = ["population", "owner", "pool", "equity", "wallet", "end"]
     start = pd.DataFrame(rows, columns=columns).assign(moment="start", venue="V")
     end = start.assign(moment="end", equity=start["end"])

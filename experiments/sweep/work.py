@@ -38,7 +38,6 @@ def fit(place: Place) -> None:
     """
     plug_in(place.plugins, place.path)
     from experiments.sweep import making
-    from sim.errors import LearningWarning
 
     making.check(place)
 
@@ -48,6 +47,7 @@ def perform(order: Order) -> list[Result]:
     place = order.place
     fit(place)
     from experiments.sweep import making
+    from sim.errors import LearningWarning
 
     if place.apart and not gc.get_freeze_count():
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while

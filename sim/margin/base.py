@@ -26,6 +26,11 @@ class NettingComponent(Component):
         """The family as registered by now."""
         return list(margin.NETTINGS.values())
 
+    @property
+    def apart(self) -> bool:
+        """Whether wallets lie apart from margin accounts even where there is one pool (ISO-1)."""
+        return False
+
     @abstractmethod
     def pools(self, contracts: Contracts) -> list[list[int]]:
         """A partition of one venue's instruments: columns of ``contracts``, pools ordered by their first column.

@@ -7,6 +7,7 @@ from pydantic import Field
 from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown
+from sim.margin.dials import scaled_leverage
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -36,7 +37,7 @@ class CompressedMargin(Itemised, Additive):
 
     def margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        initial, maintenance = self.inner.margins(book)
+        initial, maintenance = self.inner.margins(scaled_leverage(book, self.factor))
         return Margins(self.factor * initial, self.factor * maintenance)
 
     @property
@@ -50,7 +51,7 @@ class CompressedMargin(Itemised, Additive):
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each times the factor."""
-        inner = breakdown(self.inner, book)
+        inner = breakdown(self.inner, scaled_leverage(book, self.factor))
         return {name: Margins(*(self.factor * column for column in part)) for name, part in inner.items()}
 
     def shares(self, book: Exposure) -> F8:

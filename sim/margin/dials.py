@@ -6,6 +6,11 @@ from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
 
 
+def scaled_leverage(book: Exposure, factor: float | F8) -> Exposure:
+    """The book whose chosen leverage, after margins are multiplied by a factor, is what was chosen again."""
+    return book._replace(leverage=book.leverage * factor)
+
+
 class Dialled(Itemised, Additive):
     """A requirement times a factor, its maintenance its own or a share of its initial.
 

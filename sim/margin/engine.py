@@ -6,11 +6,12 @@ from pydantic import Field
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.jit import kernel
+from sim.margin import legs
 from sim.margin.additive import ALL_TRIED, MOST_SPOTS, adds_up, dearer, initial_by_leg, spots_of
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.cash import Cash
 from sim.margin.compressed import Compressed
-from sim.margin.dials import Dialled
+from sim.margin.dials import Dialled, scaled_leverage
 from sim.margin.learning import unlearnt
 from sim.margin.netting import Cross
 from sim.margin.options_apart import OptionsApart
@@ -140,12 +141,13 @@ class MarginEngine:
 
         Orders change what is required, not what is owned: they fill at the mark, and the loss of a limit worse
         than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
+        Initial is no less than positions ÷ the leverage chosen for them, whatever the requirement.
         """
         equity = book.equity() - book.at_stake()
         if self.separable:
             sides = [(filled, self._initial_by_leg(book, filled)) for filled in book.all_one_way()]
-            return self._verdict(equity, paid(book, entered(book, dearer(book, *sides))))
-        verdicts = [self._verdict(equity, paid(book, entered(book, filled))) for filled in book.if_filled()]
+            return self._opened(equity, paid(book, entered(book, dearer(book, *sides))))
+        verdicts = [self._opened(equity, paid(book, entered(book, filled))) for filled in book.if_filled()]
         worst = verdicts[0]
         for other in verdicts[1:]:
             initial = np.maximum(worst.initial, other.initial)
@@ -175,10 +177,25 @@ class MarginEngine:
         asked: F8 = initial_by_leg(self.requirement, after) + self.valuation.spot_by_leg(after)
         return asked
 
+    def _opened(self, equity: F8, book: Exposure) -> Risk:
+        """The verdict on a filled book, no less initial than is chosen: dials do not scale it, nor rules ignore it."""
+        if not np.isfinite(book.leverage).any():
+            return self._verdict(equity, book)
+        factor = self.requirement.factor if isinstance(self.requirement, Dialled) else 1.0
+        verdict = self._verdict(equity, scaled_leverage(book, factor))
+        return verdict._replace(initial=np.maximum(verdict.initial, set_aside(book)))
+
     def _verdict(self, equity: F8, book: Exposure) -> Risk:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
         initial = whole(haircuts.initial, margins.initial)
         return Risk(equity, initial, whole(haircuts.maintenance, margins.maintenance))
+
+
+def set_aside(book: Exposure) -> F8:
+    """Positions ÷ the leverage chosen for them, (A,) whole minor units: at entry or at the mark, whichever is less."""
+    cost = np.abs(book.entry) * book.market.price[book.market.contracts.settle]
+    chosen = (np.minimum(cost, legs.notional(book)) / book.leverage).sum(axis=1)
+    return whole(np.zeros_like(chosen), chosen)
 
 
 def paid(book: Exposure, filled: Exposure) -> Exposure:

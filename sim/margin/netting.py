@@ -26,6 +26,11 @@ class Isolated(NettingComponent):
 
     kind: Literal["isolated"] = Field(default="isolated", description="one pool per instrument (name)")
 
+    @property
+    def apart(self) -> bool:
+        """Always: a position stands on what was set aside for it, where one instrument is listed, too."""
+        return True
+
     def pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         return [[column] for column in range(len(contracts.names))]

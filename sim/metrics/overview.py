@@ -75,12 +75,7 @@ def largest_feedback(frames: Frames) -> Extreme | None:
 def wealth(frames: Frames) -> dict[str, tuple[int, int]]:
     """Equity of each population at the start and at the end over all venues, wallets included, minor units."""
     accounts = frames["accounts"]
-    each = ["moment", "population", "venue", "owner"]
-    per_owner = accounts.groupby(each, sort=False).agg(
-        equity=("equity", "sum"), wallet=("wallet", "first"), pools=("pool", "size")
-    )
-    per_owner["total"] = per_owner["equity"] + per_owner["wallet"].where(per_owner["pools"] > 1, 0)
-    total = per_owner.groupby(["moment", "population"], sort=False)["total"].sum()
+    total = accounts.groupby(["moment", "population"], sort=False)["equity"].sum()
     names = list(dict.fromkeys(accounts["population"]))
     return {name: (round(total.get(("start", name), 0)), round(total.get(("end", name), 0))) for name in names}
 
