@@ -80,5 +80,6 @@ def _trades_perpetuals(venue: Any) -> bool:
 
 def hurried(name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
     """The overrides that ``quick`` stands for: a file's own, or the user's in its place."""
-    own = resolve(name, [override for override in overrides if override.startswith("quick=")]).get("quick", {})
+    mine = [override for override in overrides if override.startswith(("quick=", "quick."))]
+    own = resolve(name, mine).get("quick", {})
     return [f"{path}={json.dumps(value)}" for path, value in own.items()] if isinstance(own, dict) else []

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from experiments import cli, identity, plugins, provenance, store
 from experiments.closure import files_from, own_files
+from experiments.config import load_run
 from experiments.sweep import making, sealed
 from experiments.sweep.config import StudyConfig, load_study, names
 from experiments.sweep.paths import check
@@ -537,3 +538,9 @@ def test_packaged_studies_vary_nothing_without_effect() -> None:
     for name in names():
         for quick in (False, True):
             check(load_study(name, quick=quick))
+
+
+def test_a_part_of_quick_is_an_override_like_any_other() -> None:
+    """Such a change was accepted and ignored."""
+    assert load_run("small_crash", ["quick.duration=900"], quick=True).duration == 900
+    assert load_run("small_crash", ["quick={duration: 600}"], quick=True).duration == 600
