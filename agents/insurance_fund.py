@@ -9,6 +9,7 @@ from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lot_value
 from agents.commitment import Commitment
 from agents.unwinding import Pace, work_off
 from sim.flows import Payments
+from sim.rounding import whole
 from sim.types import F8, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting
 
 
@@ -77,7 +78,7 @@ class Fund(Behaviour):
         if self.share is None or self._called:
             return Payments.join([])
         wanted = np.floor(self.share * (view.open_interest[columns] * lot_value(view, columns)).sum())
-        missing = np.int64(wanted) - accounts.wallet[0, self._stall.venue, 0]
+        missing = whole(wanted) - accounts.wallet[0, self._stall.venue, 0]
         return Payments.of(0, self._stall.venue, NOBODY, np.full(1, missing))
 
     def _cushioned(self, outlook: Outlook, accounts: AccountView, standing: Risk) -> Payments:

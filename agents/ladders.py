@@ -10,6 +10,7 @@ from agents.base import Behaviour, Participant, Stall, lognormal, lot_value
 from agents.commitment import Commitment
 from sim.jit import kernel
 from sim.pricing import YEAR
+from sim.rounding import whole
 from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 
@@ -112,7 +113,7 @@ class LadderMakers(Behaviour):
         listed = self.listed(setting, venue, self.instruments)
         varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
         wealth = self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
-        period = np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1).astype(np.int64)
+        period = whole(np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1))
         self._members = Members(
             stall=Stall(venue, listed),
             lean=varied[:, 0] - 1,

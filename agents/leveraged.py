@@ -11,6 +11,7 @@ from agents.capital import WIDTH, Capital, Keeper
 from agents.commitment import apart
 from sim.flows import Payments
 from sim.jit import kernel
+from sim.rounding import whole
 from sim.types import (
     B1,
     F8,
@@ -105,7 +106,7 @@ class Leveraged(Behaviour):
         self._members = Members(
             stall=Stall(venue, self.listed(setting, venue, self.instruments)),
             taste=self._tastes(draws[:, 1]),
-            due=np.where(self._waiting, np.maximum(first, 1), NOBODY).astype(np.int64),
+            due=whole(np.where(self._waiting, np.maximum(first, 1), NOBODY)),
             enter=hazard(setting.dt, DAY / self.entries) if self.entries else 0.0,
             leave=hazard(setting.dt, self.hold),
         )

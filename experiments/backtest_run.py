@@ -103,7 +103,7 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
         told = f"{folder}: is no result of a run ({', '.join(lacking)} missing)"
         raise DataError(f"{told}, name a folder that deleverage run printed")
     try:
-        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in FRAMES}
+        frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in FRAMES}
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: frames cannot be read ({str(error).splitlines()[0]}), run again") from error
     absent = sorted(set(NEEDED) - set(frames["steps"].columns))

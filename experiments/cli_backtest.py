@@ -174,9 +174,9 @@ def _numbers(option: str, text: str, low: float, high: float) -> tuple[float, ..
 def _whole(option: str, text: str) -> tuple[int, ...]:
     from sim.errors import ConfigError
 
-    values = tuple(int(word) if word.isdecimal() else 0 for word in _words(text))
+    values = tuple(int(word) if word.isdecimal() and len(word) < 10 else 0 for word in _words(text))
     if not values or not all(values):
-        raise ConfigError([f"--{option}: '{text}', must be whole numbers from 1 on, write 1 or 1,10"])
+        raise ConfigError([f"--{option}: '{text}', must be whole numbers from 1 to below 10^9, write 1 or 1,10"])
     return values
 
 

@@ -6,11 +6,26 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-FAILED = 1
+FAILED, BAD_INPUT = 1, 2
 
 
 class Commands(TyperGroup):
-    """The commands; a failure that none of them expects is reported here."""
+    """The commands; arguments that none of them can use, and failures that none of them expects, are reported here."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line.
+
+        Raises:
+            Exit: an argument that is no text, or longer than any name.
+        """
+        from experiments.cli_arguments import unusable
+        from sim.errors import printable
+
+        if lines := unusable(args):
+            for line in lines:
+                typer.echo(printable(line), err=True)
+            raise typer.Exit(BAD_INPUT)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command.

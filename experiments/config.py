@@ -17,7 +17,9 @@ from sim.loading import load, resolve
 class RunConfig(MarketConfig):
     """Everything that decides a run's results."""
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9_.-]+$", description="name of the results folder")
+    name: str = Field(
+        default="run", pattern=r"^[A-Za-z0-9_.-]+$", max_length=120, description="name of the results folder"
+    )
     description: str = Field(default="", description="one line for `deleverage configs`")
     seed: int = Field(default=1, ge=0, lt=2**64, description="root seed of all random streams (1)")
     quick: dict[str, Any] = Field(default={}, description="dotted path -> value, applied by --quick")

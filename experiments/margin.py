@@ -1,7 +1,6 @@
 """The margin calculator: one account under several engines, the same objects that judge accounts in a market."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from sim.liquidation.windows import Curve, Window, windows
 from sim.loading import load
 from sim.margin.breakdown import breakdown
 from sim.margin.engine import EngineConfig, MarginEngine
-from sim.packaged import packaged
+from sim.packaged import is_file, packaged
 from sim.pricing import modelled
 from sim.types import F8, I8, NOBODY, Exposure, MarketView
 
@@ -140,7 +139,7 @@ def engine_of(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     """
     if name in portfolio.own:
         return portfolio.own[name]
-    own = name if name.startswith("engines/") or Path(name).is_file() else f"engines/{name}"
+    own = name if name.startswith("engines/") or is_file(name) else f"engines/{name}"
     presets = _presets()
     if own == f"engines/{name}" and name.removesuffix(".yaml") not in presets:
         raise ConfigError([f"--engines: {not_one_of(name, [*portfolio.own, *presets])}"])

@@ -5,10 +5,17 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 
 from experiments.closure import files_of
-from sim.errors import ConfigError
+from sim.errors import ConfigError, brief
+
+FAULTS = (
+    *(SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, AssertionError),
+    *(RuntimeError, OSError, SystemExit),
+)
+"""What a user's own module can raise while it is imported."""
 
 _FILES: dict[str, dict[str, str]] = {}
 """Digests of the files of each plug-in of this process, as they were when it was imported."""
@@ -25,6 +32,8 @@ def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
         ConfigError: one that cannot be imported.
     """
     for name in modules or ():
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError([f"--plugin {brief(name)}: is no name of a module, write one such as mine or mine.rules"])
         last = path or os.getcwd()
         if last not in sys.path:
             sys.path.append(last)
@@ -32,6 +41,11 @@ def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
             importlib.import_module(name)
         except ImportError as error:
             rule = f"cannot be imported ({error}), name a module of this folder or environment"
+            raise ConfigError([f"--plugin {name}: {rule}"]) from error
+        except FAULTS as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            told = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+            rule = f"fails when imported ({told}, {where.filename}:{where.lineno}), correct it"
             raise ConfigError([f"--plugin {name}: {rule}"]) from error
         if name not in _FILES:
             held = files_of(name)

@@ -219,7 +219,7 @@ def write_frame(frame: pd.DataFrame, path: Path, metadata: Mapping[str, str]) ->
     columns = {name: _canonical_column(column) for name, column in frame.items()}
     table = pa.table(columns, metadata=dict(sorted(metadata.items())))
     with whole(path):
-        pyarrow.parquet.write_table(table, path, compression="zstd", compression_level=3)
+        pyarrow.parquet.write_table(table, path.absolute(), compression="zstd", compression_level=3)
 
 
 def frame_of(content: bytes) -> pd.DataFrame:
@@ -245,7 +245,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
             safe.isetitem(place, np.array([*map(_without_formula, column), None], dtype=object)[:-1])
     safe.columns = pd.Index(list(map(_without_formula, table.columns)), dtype=object)
     with whole(path):
-        safe.to_csv(path, index=False, lineterminator="\n")
+        safe.to_csv(path.absolute(), index=False, lineterminator="\n")
 
 
 def hash_in(content: bytes) -> str:

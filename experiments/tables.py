@@ -25,6 +25,7 @@ from experiments.columns import (
 )
 from experiments.times import Times, as_rows, is_clock, read_times
 from sim.errors import DataError, not_one_of
+from sim.packaged import is_file
 from sim.types import F8
 
 PACKAGED = ("sp500", "nasdaq", "wti", "vix")
@@ -141,10 +142,10 @@ def _file(source: str) -> pd.DataFrame:
         raise DataError(
             f"{source}: neither a .csv or .parquet file nor arch:NAME: convert the file or correct the name"
         )
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{source}: no such file (looked in {path.parent}): correct the path")
     try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _separated(path)
+        frame = pd.read_parquet(path.absolute()) if path.suffix.lower() == ".parquet" else _separated(path)
     except (ValueError, OSError, pa.ArrowException) as error:
         raise DataError(f"{source}: cannot be read ({str(error).splitlines()[0]}): check the file") from error
     return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame

@@ -239,7 +239,7 @@ def _summaries(result: StudyResult) -> Iterator[Path]:
 
 def _frame(path: Path, again: str = "make the run again, or use what else there is") -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path.absolute())
     except (OSError, ValueError, pa.ArrowException) as error:
         told = (str(error).strip().splitlines() or [""])[0]
         raise DataError(f"{path}: cannot be read ({told}), {again}") from error
@@ -262,7 +262,7 @@ def _config(folder: Path, summary: dict[str, Any]) -> RunConfig:
 def _version(path: Path) -> str:
     """Which version wrote a Parquet file."""
     try:
-        pa.parquet.read_schema(path)
+        pa.parquet.read_schema(path.absolute())
     except (OSError, ValueError, pa.ArrowException):
         return provenance.version()  # the reader says what is wrong with the file
     return _held(path, "version") or UNKNOWN
@@ -271,7 +271,7 @@ def _version(path: Path) -> str:
 def _held(path: Path, key: str) -> str:
     """What a Parquet file says of itself; empty if it says nothing of that, or cannot be read."""
     try:
-        metadata = pa.parquet.read_schema(path).metadata or {}
+        metadata = pa.parquet.read_schema(path.absolute()).metadata or {}
     except (OSError, ValueError, pa.ArrowException):
         return ""
     return str(metadata.get(key.encode(), b"").decode(errors="replace"))

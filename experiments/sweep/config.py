@@ -124,7 +124,9 @@ DESIGNS: dict[str, type[Component]] = {
 class StudyConfig(Component):
     """A study as data; what is measured and drawn stands in the module of the same name."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$", description="name of the study, its module and its results")
+    name: str = Field(
+        pattern=r"^[a-z0-9_]+$", max_length=120, description="name of the study, its module and its results"
+    )
     description: str = Field(default="", description="the question, in one line")
     base: str = Field(min_length=1, description="configuration that every run starts from (name or path)")
     overrides: dict[str, Any] = Field(default={}, description="dotted path -> value, changed in every run")

@@ -179,7 +179,7 @@ def _manifest(place: Path, needed: tuple[str, ...]) -> dict[str, Any]:
 
 def _complete(place: Path) -> list[str]:
     try:
-        runs = pd.read_parquet(place / RUNS)
+        runs = pd.read_parquet(place.absolute() / RUNS)
         names = list(dict.fromkeys(runs.loc[runs["status"] == COMPLETE, "hash"]))
     except (ValueError, KeyError, OSError, pa.ArrowException) as error:
         told = (str(error).splitlines() or [""])[0]
