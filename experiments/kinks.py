@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.margin.engine import MarginEngine
 from sim.margin.scenarios import Scanning
-from sim.pricing import forwards, options, years
+from sim.pricing import YEAR, forwards, options, years
 from sim.types import F8, Exposure
 
 FURTHEST = (-0.999, 9.0)
@@ -17,6 +17,9 @@ STEPS = ((0.001, 0.6, 0.05), (0.6, 1.6, 0.005), (1.6, 10.0, 0.02))
 
 WIDTHS = (-2.5, -1.0, 0.0, 1.0, 2.5)
 """Standard deviations to expiry from an option's strike at which its value bends."""
+
+SETTLING = 1_800.0
+"""Time before expiry over which venues average settlement prices (s)."""
 
 FEWEST = 1e-7
 """Prices nearer to one another than this are one (share)."""
@@ -52,7 +55,18 @@ def _strikes(engine: MarginEngine, book: Exposure) -> F8:
     strike = market.contracts.strike[column] / forwards(market)[column]
     spread = market.vol[column] * np.sqrt(years(market)[column])
     around = strike * np.exp(np.minimum(np.outer(WIDTHS, spread), 5.0))
-    scanning = scenarios_of(engine)
-    moves = np.unique(scanning.moves) if scanning is not None else np.empty(0)
-    scanned = np.outer(1.0 / (1.0 + moves[moves > -1]), strike)
-    return np.concatenate([around.ravel(), scanned.ravel()])
+    moves = np.unique(_moves(engine.requirement))
+    moves = moves[moves > -1]
+    still = np.minimum(years(market)[column] * YEAR / SETTLING, 1.0)  # part of the settlement price that still moves
+    scanned = [strike / (1.0 + np.outer(moves, part)) for part in (np.ones_like(still), still)]
+    return np.concatenate([around.ravel(), *(each.ravel() for each in scanned)])
+
+
+def _moves(requirement: object) -> F8:
+    """Moves of all scenarios that a requirement, what it wraps and its parts look at."""
+    if isinstance(requirement, Scanning):
+        return requirement.moves
+    fields = vars(requirement)
+    inner = [fields["inner"]] if "inner" in fields else []
+    parts = [part[0] if isinstance(part, tuple) else part for part in fields.get("parts", ())]
+    return np.concatenate([np.empty(0), *(_moves(each) for each in [*inner, *parts])])

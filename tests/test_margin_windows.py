@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.kinks import factors
 from experiments.margin import Account, Moves, Shock, accounts, engine_of, index_moves, stressed
 from experiments.margin_report import report, text
 from experiments.portfolio import PortfolioConfig
@@ -13,6 +14,7 @@ from sim.packaged import packaged
 
 PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
 PRICE, HOUR = 60_000.0, 3_600.0
+PRICES = {"B": PRICE, "A": 3_000.0}
 EDGE = 1e-7
 """Moves as near to an end of a window as this are on either side of it."""
 
@@ -25,28 +27,29 @@ def option(rng: np.random.Generator, number: int, expiry: float, strike: float) 
 
 
 def portfolio(seed: int) -> dict[str, Any]:
-    """Up to eight options of one or two expiries, spreads among them, and a perpetual at times."""
+    """Up to twelve options of one or two expiries, spreads among them, at times a perpetual or a second underlying."""
     rng = np.random.default_rng([13, seed])
-    expiries = HOUR * np.exp(rng.uniform(0, np.log(2_000), 2))
+    expiries, coins = HOUR * np.exp(rng.uniform(-2, np.log(2_000), 2)), list(PRICES)[: 1 + (rng.random() < 0.3)]
     listed, held = [PERP], []
     if rng.random() < 0.5:
         held.append({"instrument": "P", "quantity": round(float(rng.uniform(-2, 2)), 2)})
     for _ in range(rng.integers(1, 4)):
-        expiry, lots = float(rng.choice(expiries)), int(rng.integers(1, 200)) / 100
-        centre, wing = PRICE * np.exp(rng.normal(0, 0.2)), PRICE * np.exp(rng.normal(-3, 1))
+        expiry, coin = float(rng.choice(expiries)), str(rng.choice(coins))
+        lots, price = int(rng.integers(1, 200)) / 100 * round(PRICE / PRICES[coin]), PRICES[coin]
+        centre, wing = price * np.exp(rng.normal(0, 0.2)), price * np.exp(rng.normal(-3, 1))
         ratios = ((1,), (1, -1), (1, -2, 1), (1, -1, -1, 1), (1, -2))[rng.integers(5)]
-        strikes = np.maximum(np.rint(centre + wing * np.arange(len(ratios))), 1_000)
+        strikes = np.maximum(np.rint(centre + wing * np.arange(len(ratios))), 100)
         sign = rng.choice([-1, 1])
         legs = [option(rng, len(listed) + n, expiry, float(strike)) for n, strike in enumerate(strikes)]
-        if rng.random() < 0.7:
-            legs = [leg | {"option": legs[0]["option"]} for leg in legs]
+        side = {"option": legs[0]["option"]} if rng.random() < 0.7 else {}
+        legs = [leg | {"underlying": coin} | side for leg in legs]
         held += [
-            {"instrument": leg["name"], "quantity": float(sign * lots * each)}
+            {"instrument": leg["name"], "quantity": round(float(sign * lots * each), 2)}
             for leg, each in zip(legs, ratios, strict=True)
         ]
         listed += legs
     vols = {each["name"]: round(float(rng.uniform(0.2, 1.2)), 3) for each in listed[1:]}
-    underlyings = [{"name": "B", "price": PRICE}]
+    underlyings = [{"name": coin, "price": PRICES[coin]} for coin in coins]
     return {"underlyings": underlyings, "instruments": listed, "positions": held, "vols": vols, "cash": 10.0}
 
 
@@ -55,12 +58,17 @@ def judged(raw: dict[str, Any], engine: str) -> Account:
     return accounts(config, engine, engine_of(engine, config))
 
 
+def at_strikes(raw: dict[str, Any]) -> Any:
+    """Moves to the strikes."""
+    return np.array([each["strike"] / PRICES[each["underlying"]] - 1 for each in raw["instruments"][1:]])
+
+
 def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Moves, count: int) -> list[Shock]:
     """Moves of every size, some at strikes, some on either side of an end of a window."""
     wide = np.exp(rng.uniform(np.log(0.01), np.log(9.0), count // 3)) - 1
     near = rng.normal(0, 0.2, count - count // 3)
-    strikes = [each["strike"] for each in raw["instruments"][1:]]
-    at = np.array(strikes) / PRICE * np.exp(rng.normal(0, 0.003, len(strikes))) - 1
+    strikes = at_strikes(raw)
+    at = (1 + strikes) * np.exp(rng.normal(0, 0.003, len(strikes))) - 1
     ends = np.array([end for window in found.windows for end in window])
     every = np.concatenate([wide, near, at, ends + 1e-5, ends - 1e-5])
     return [Shock(name="shock", all=float(move)) for move in every if -0.99 < move < 8.9]
@@ -69,10 +77,10 @@ def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Moves, count: i
 def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
     """Moves of which table and stress say different things, by a portfolio whose cash some of its moves use up."""
     rng, raw = np.random.default_rng([14, seed]), portfolio(seed)
-    tried, strikes = judged(raw, engine), np.array([each["strike"] for each in raw["instruments"][1:]])
-    moves = np.concatenate([rng.normal(0, 0.2, 20), rng.normal(0, 0.02, 10), strikes / PRICE - 1])
+    tried, count_of = judged(raw, engine), len(raw["underlyings"])
+    moves = np.concatenate([rng.normal(0, 0.2, 20), rng.normal(0, 0.02, 10), at_strikes(raw)])
     which = int(rng.integers(2))  # equity or excess is to turn somewhere
-    least = [tried.after(np.array([move]), 0.0).weakest()[which] for move in moves]
+    least = [tried.after(np.full(count_of, move), 0.0).weakest()[which] for move in moves if move > -0.99]
     raw["cash"] = round(float(raw["cash"] - np.quantile(least, rng.random() ** 3) / 100 * rng.uniform(0.99, 1.01)), 2)
     account = judged(raw, engine)
     liquidatable, bankrupt = index_moves(account)
@@ -87,7 +95,9 @@ def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
                 yield f"portfolio {seed} under {engine}: {shock.all:+.6%} is {found.status}, windows {told.windows}"
 
 
-BLOCKS = [pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 0), id=str(n)) for n in range(0, 10_000, 100)]
+BLOCKS = [
+    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n)) for n in range(0, 10_000, 100)
+]
 """Hundreds of numbers; those beyond the first are slow."""
 
 
@@ -149,3 +159,18 @@ def test_a_long_that_is_paid_for_is_never_liquidated() -> None:
     told = text(report(config, [account], []))
     assert "none of C: the account covers its fall to 0" in told
     assert "0.00%" not in told
+
+
+def test_scenarios_are_found_within_wrappers_and_sums() -> None:
+    """Prices to look at are those at which a scenario reaches a strike, wherever in an engine its grid is."""
+    span = {"kind": "span"}
+    wrapped = {"kind": "compressed", "kappa": 0.1, "inner": {"kind": "sum", "parts": [{"kind": "gap"}, span]}}
+    raw = butterfly(0.3, 900, 450)
+    raw["own"] = {"plain": {"requirement": span}, "mine": {"requirement": wrapped}, "apart": {"options": span}}
+    (engine, book), *others = [judged(raw, name).parts[0] for name in ("plain", "mine", "apart")]
+    looked_at = factors([(engine, book)])
+    for strike in book.market.contracts.strike:
+        for move in (-0.2, -0.1, 0.1 / 3, 0.2):
+            assert np.abs(looked_at - strike / PRICE / (1 + move)).min() < 1e-7
+    for part in others:
+        np.testing.assert_array_equal(factors([part]), looked_at)
