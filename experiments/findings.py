@@ -1,6 +1,7 @@
 """Findings as sentences: the figure, its interval, and whether the interval leaves anything found."""
 
 import math
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -8,6 +9,13 @@ from experiments.markdown import cell
 from experiments.statistics import Crossing, Estimate, enough, least_p
 
 ALPHA = 0.05
+
+
+class Adjusted(NamedTuple):
+    """A p-value adjusted by Holm, and for how many comparisons."""
+
+    p: float
+    family: int
 
 
 def too_few(n: int, family: int = 1, word: str = "replication") -> str | None:
@@ -27,7 +35,7 @@ def too_few(n: int, family: int = 1, word: str = "replication") -> str | None:
     )
 
 
-def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float | None = None, family: int = 1) -> str:
+def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float | Adjusted | None = None) -> str:
     """A paired comparison as a title: what is found, that nothing is, or that so few pairs could find nothing.
 
     Args:
@@ -35,20 +43,21 @@ def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float 
         one: the setting, such as ``the portfolio rule``.
         other: what it is held against.
         found: paired difference, one less other.
-        p_holm: p-value adjusted for its family; at 5% or more the difference is not held to be shown.
-        family: comparisons that were adjusted for.
+        p_holm: p-value adjusted for its family, and how many that has, if more than one; at 5% or more the difference
+            is not held to be shown.
     """
     if math.isnan(found.low):
         return f"{what}: {_count(found, 'pair')}, too few to tell {one} from {other}."
     figure = f"{cell(found, signed=True)}, {_count(found, 'pair')}"
+    p, family = p_holm if isinstance(p_holm, Adjusted) else (p_holm, 1)
     if few := too_few(found.n, family, "pair"):
         return f"{what}: {_count(found, 'pair')} cannot tell {one} from {other} ({cell(found, signed=True)}): {few}."
     if not found.sign:
         return f"{what}: no difference shown between {one} and {other}; the interval covers nil ({figure})."
-    if p_holm is not None and not p_holm < ALPHA:
+    if p is not None and not p < ALPHA:
         return (
             f"{what}: no difference shown between {one} and {other} among all comparisons "
-            f"({figure}; p = {p_holm:.2g} by Holm)."
+            f"({figure}; p = {p:.2g} by Holm)."
         )
     return f"{what}: {one} {'above' if found.sign > 0 else 'below'} {other} ({figure})."
 
@@ -82,11 +91,12 @@ def crossed(what: str, found: Crossing) -> str:
 
 def comparisons(table: pd.DataFrame, what: str, axis: str) -> list[str]:
     """``compared`` for every row of a table of ``against``, adjusted by Holm if it has ``p_holm``."""
-    adjusted = table["p_holm"] if "p_holm" in table else [None] * len(table)
-    family = int(table["p"].notna().sum()) if "p_holm" in table else 1
+    adjusted: list[Adjusted | None] = [None] * len(table)
+    if "p_holm" in table:
+        adjusted = [Adjusted(p, int(table["p"].notna().sum())) for p in table["p_holm"]]
     figures = table[list(Estimate._fields)].itertuples(index=False)
     names = zip(table[axis].map(str), table["versus"].map(str), figures, adjusted, strict=True)
-    return [compared(what, one, other, Estimate(*found), p_holm=p, family=family) for one, other, found, p in names]
+    return [compared(what, one, other, Estimate(*found), p_holm=p) for one, other, found, p in names]
 
 
 def _count(found: Estimate, word: str) -> str:

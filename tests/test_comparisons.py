@@ -331,7 +331,9 @@ def test_titles_say_when_nothing_was_found() -> None:
         "4 pairs can give is 0.125, and 6 are the fewest that could fall below 0.05."
     )
     many = Estimate(7, 1.2, 0.4, 2.0)
-    assert "by Holm over 6 comparisons, and 8 are" in findings.compared("x", "a", "b", many, p_holm=0.1, family=6)
+    assert "by Holm over 6 comparisons, and 8 are" in findings.compared(
+        "x", "a", "b", many, p_holm=findings.Adjusted(0.1, 6)
+    )
     assert "cannot" not in findings.compared("x", "a", "b", many, p_holm=0.1)
     assert "5 replications cannot show that it differs" in findings.rated("Bad debt", Estimate(5, 0.5, -0.1, 1.0))
     assert "1 pair, too few" in findings.compared("Bad debt", "span", "tiered", mean(np.array([1.0])))

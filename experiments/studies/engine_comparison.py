@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
 from experiments.figures_style import COLOURS, PAGE, save, style
-from experiments.findings import ALPHA, compared, too_few
+from experiments.findings import ALPHA, Adjusted, compared, too_few
 from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, against, holm, on_frontier, summarise
 from experiments.statistics.tails import worst
@@ -219,7 +219,7 @@ def _against(table: pd.DataFrame, engine: str, elasticity: float) -> str:
         return f"{engine}, the reference itself."
     found = here.to_dict("records")[0]
     figure = Estimate(*(found[name] for name in Estimate._fields))
-    return compared(what, engine, REFERENCE, figure, p_holm=found["p_holm"], family=family)
+    return compared(what, engine, REFERENCE, figure, p_holm=Adjusted(found["p_holm"], family))
 
 
 def _arms(table: pd.DataFrame) -> list[str]:
