@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots, worst
+from agents.commitment import Commitment
 from agents.hedging import Pairs, paired
 from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
 
@@ -80,6 +81,8 @@ class Arbitrageurs(Behaviour):
         enter = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
         act = hazard(setting.dt, self.reaction)
         self._members = Members(pairs, enter, act)
+        if pairs.spot.venue != venue:  # else the wallet has to pay for hedges
+            self._commitment = Commitment.of(setting, venue, pairs.perp.instruments)
         wealth = lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
         return pairs.placed(self, setting, wealth, self.spot_share)
 

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from agents.base import BASIS_POINT
 from agents.ladders import LadderMakers, Stance
-from sim.pricing import YEAR
 from sim.types import F8
 
 
@@ -59,7 +58,7 @@ class AvellanedaStoikov(LadderMakers):
     def stand(self, stance: Stance) -> tuple[F8, F8]:
         """Shift and innermost distance; see ``LadderMakers``."""
         aversion = self.risk_aversion * self.fill * stance.caution
-        variance = stance.vol**2 * (self.horizon / YEAR)
+        variance = stance.vol**2 * (self.horizon / stance.year)
         fills = stance.inventory * (self.inventory / self.fill)
         shift = reservation_shift(fills, aversion, variance)
         return shift, total_spread(aversion, self.fill_decay / BASIS_POINT, variance) / 2

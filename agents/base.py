@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 
 import mesa
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from scipy.special import ndtri
 
+from agents.commitment import Commitment
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
 from sim.flows import Payments
@@ -76,6 +77,8 @@ class Behaviour(Component):
     venue: str = Field(min_length=1, description="venue at which the members trade (name)")
     wealth: float = Field(gt=0, description="median wealth at the start (units of the numeraire)")
 
+    _commitment: Commitment | None = PrivateAttr(None)  # of wallets to margin accounts; None = wallets stay as they are
+
     @property
     def fund_of(self) -> str:
         """Name of the venue whose insurance fund this is, or nothing."""
@@ -83,12 +86,17 @@ class Behaviour(Component):
 
     @property
     def paying(self) -> int:
-        """Uniform draws per member and step for payments; 0 = none are ever made."""
+        """Uniform draws per member and step for payments."""
         return 0
 
+    @property
+    def commits(self) -> bool:
+        """Whether members keep wallets committed to margin accounts, for which nothing is drawn (ISO-1)."""
+        return self._commitment is not None
+
     def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
-        """Nothing; see ``sim.protocols.Population``."""
-        return Payments.join([])
+        """Wallets into margin accounts, of members who keep them committed; see ``sim.protocols.Population``."""
+        return Payments.join([]) if self._commitment is None else self._commitment.pay(outlook, accounts, standing)
 
     def venue_in(self, setting: Setting, name: str, field: str = "venue") -> int:
         """Index of a venue; raises ConfigError where the market has none of that name."""

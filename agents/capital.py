@@ -7,9 +7,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.base import Stall, hazard
+from agents.commitment import apart
 from agents.offsets import Offsets
 from sim.component import Component
 from sim.flows import Payments
+from sim.rounding import whole
 from sim.types import B1, F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Outlook, Risk, Setting
 
 REACT, HOW, MOVE = range(3)
@@ -94,8 +96,7 @@ class Keeper:
         self.stall, self.start, self.offsets = purse
         self._account = setting.account[self.stall.instruments]
         _, self._first = np.unique(self._account, return_index=True)
-        here = setting.contracts.venue == self.stall.venue
-        self._isolated = len(np.unique(setting.account[here])) > 1
+        self._isolated = apart(setting, self.stall.venue)
         self._reacts = hazard(setting.dt, rule.reaction)
         self._renews = hazard(setting.dt, rule.renewal) if rule.renewal else 0.0
         self._takes = hazard(setting.dt, rule.taking) if rule.taking else 0.0
@@ -140,7 +141,7 @@ class Keeper:
         self._orders = Orders.join([trimming, hedging]) if hedging.owner.size else trimming
         self._mood[hedging.owner] = TRIMS
         rows = np.flatnonzero(acts & (self._mood == TOPS_UP))
-        missing = np.ceil(np.where(short, wanted - equity, 0.0)[rows][:, self._first]).astype(np.int64)
+        missing = whole(np.ceil(np.where(short, wanted - equity, 0.0)[rows][:, self._first]))
         return self._topped_up(Lacking(rows, missing), accounts)
 
     def _moods(self, short: B1, draws: F8) -> B1:
@@ -167,7 +168,7 @@ class Keeper:
     def _trimmed(self, rows: I8, accounts: AccountView, share: F8) -> Orders:
         """What brings positions down to a share of themselves, (n, m), where that is less than one."""
         held = accounts.position[rows[:, None], self.stall.instruments]
-        less = np.ceil(np.abs(held) * (1 - np.maximum(share[rows], 0.0))).astype(np.int64)
+        less = whole(np.ceil(np.abs(held) * (1 - np.maximum(share[rows], 0.0))))
         places, columns = np.nonzero(less)
         lots = -(np.sign(held) * less)[places, columns]
         return Orders.of(rows[places], self.stall.instruments[columns], lots, 0, MARKET | REDUCE_ONLY)
@@ -209,4 +210,4 @@ def _by_venue(rows: I8, amount: F8, fresh: int) -> Payments:
     """Payments of (r, V) amounts to and from outside."""
     count = amount.shape[1]
     owner, venue = np.repeat(rows, count), np.tile(np.arange(count), len(rows))
-    return Payments.of(owner, venue, NOBODY, amount.astype(np.int64).ravel(), fresh)
+    return Payments.of(owner, venue, NOBODY, whole(amount).ravel(), fresh)

@@ -6,10 +6,12 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Participant
+from agents.commitment import Commitment, apart
 from agents.hedging import Pairs, paired
 from agents.leveraged import Tasteful, Trader
-from sim.pricing import YEAR
-from sim.types import B1, F8, I8, NOBODY, AccountView, Orders, Outlook, Setting
+from sim.flows import Payments
+from sim.pricing import clock_of
+from sim.types import B1, F8, HIGHEST, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting
 
 
 class CarryTrader(Trader):
@@ -23,6 +25,10 @@ class Carry(Tasteful):
     it is expected to close; a moving average of the sum decides. They enter above ``enter`` (long spot, short the
     perpetual), with ``reverse`` also below its negative, and leave by time or below ``exit``. Spot follows the
     perpetual's position as an arbitrageur's does; a position whose hedge could not be had for two steps is left.
+
+    Where wallets lie apart from margin accounts, members who hold a perpetual and lack no hedge keep their wallets
+    committed to its account (ISO-1). With spot at the same venue a perpetual is entered at the engine's highest
+    leverage, so that the wallet pays for the hedge first.
     """
 
     agent: ClassVar[type[Participant]] = CarryTrader
@@ -59,7 +65,25 @@ class Carry(Tasteful):
         """Part of it at the spot venue, if that is another."""
         self._pairs = paired(self, setting, self._members.stall, self.spot_venue)
         self._bare, self._twice = np.zeros((2, self.count), dtype=np.bool_)
+        if apart(setting, self._members.stall.venue):  # a member holds one perpetual at a time
+            self._commitment = Commitment(*self._members.stall)
         return self._pairs.placed(self, setting, wealth, self.spot_share)
+
+    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+        """What members' capital does, and wallets of the others into the accounts of perpetuals that are hedged."""
+        managed = super().pay(outlook, accounts, standing, draws)
+        if self._commitment is None:
+            return managed
+        held = accounts.position[:, self._commitment.instruments] != 0
+        hedged = (self._pairs.missing(accounts) == 0).all(axis=1)
+        hedged[managed.owner] = False
+        committed = self._commitment.pay(outlook, accounts, standing, held & hedged[:, None])
+        return Payments.join([managed, committed])
+
+    def _chosen(self, leverage: F8, highest: F8) -> I8:
+        """The highest where the wallet still has to pay for spot."""
+        joint = self._pairs.spot.venue == self._pairs.perp.venue
+        return np.full(leverage.size, HIGHEST) if joint else super()._chosen(leverage, highest)
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Entries and exits of the perpetual, and everybody's hedges."""
@@ -73,7 +97,8 @@ class Carry(Tasteful):
     def _learn(self, outlook: Outlook) -> None:
         view, columns = self._members.stall.look(outlook)
         basis = view.mark[columns] / self._pairs.perp.fair(outlook) - 1
-        now = view.funding[columns] * (YEAR / self.funding_interval) + basis * (YEAR / self.hold)
+        year = clock_of(view)[columns]
+        now = view.funding[columns] * (year / self.funding_interval) + basis * (year / self.hold)
         if self._carry is None:
             self._carry = np.zeros_like(now)
         learn = 1 - 0.5 ** (outlook.dt / self.carry_half_life)

@@ -33,8 +33,10 @@ class Fundamental(Tasteful):
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw traits; see ``sim.protocols.Population``."""
-        self._tracker = Tracker(setting.dt, [self.value_half_life])
-        return super().start(setting, draws)
+        wealth = super().start(setting, draws)
+        year = setting.year(self._members.stall.instruments)
+        self._tracker = Tracker(setting.dt, [self.value_half_life], year=year)
+        return wealth
 
     def _learn(self, outlook: Outlook) -> None:
         view, columns = self._members.stall.look(outlook)

@@ -6,8 +6,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lot_value
+from agents.commitment import Commitment
 from agents.unwinding import Pace, work_off
 from sim.flows import Payments
+from sim.rounding import whole
 from sim.types import F8, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting
 
 
@@ -19,7 +21,8 @@ class Fund(Behaviour):
     """One member that works off what it took over, in slices bounded by visible depth and slippage.
 
     With ``share`` its owner keeps it at a share of open interest until it first takes a book over: what it lacks is
-    paid in from outside, what fees brought beyond is paid out. From then on it has what it has.
+    paid in from outside, what fees brought beyond is paid out. From then on it has what it has. Where its wallet lies
+    apart from its margin accounts, it keeps a cushion in those that hold positions, the rest for further take-overs.
     """
 
     agent: ClassVar[type[Participant]] = InsuranceFund
@@ -31,6 +34,11 @@ class Fund(Behaviour):
     wealth: float = Field(1_000_000.0, gt=0, description="balance at the start (units of the numeraire)")
     share: float | None = Field(
         None, gt=0, le=10, description="balance kept until the first take-over, none = the start's (of open interest)"
+    )
+    cushion: float = Field(
+        3.0,
+        ge=1,
+        description="kept in isolated accounts with a position, while the wallet lasts (times initial margin)",
     )
     unwind: float = Field(3600.0, gt=0, description="time constant of working a position off (seconds)")
     participation: float = Field(
@@ -49,25 +57,39 @@ class Fund(Behaviour):
 
     @property
     def paying(self) -> int:
-        """It asks for payments while its owner keeps it at a share; nothing of them is drawn."""
+        """It makes payments while its owner keeps it at a share; nothing of them is drawn."""
         return int(self.share is not None)
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Settle at the venue, all instruments of it; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         self._stall = Stall(venue, np.flatnonzero(setting.contracts.venue == venue))
+        self._commitment = Commitment.of(setting, venue, self._stall.instruments)
         self._pace, self._called = Pace.of(setting.dt, self.unwind, self.participation), False
         return self.wealth_at(setting, venue, np.full(1, self.wealth))
 
     def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
-        """What brings its balance to its share of open interest; nothing once it has taken a book over."""
+        """What brings its balance to its share of open interest, until it has taken a book over; then its cushion."""
+        return Payments.join([self._kept_at_share(outlook, accounts), self._cushioned(outlook, accounts, standing)])
+
+    def _kept_at_share(self, outlook: Outlook, accounts: AccountView) -> Payments:
         view, columns = self._stall.look(outlook)
         self._called |= bool(accounts.position[:, self._stall.instruments].any())
         if self.share is None or self._called:
             return Payments.join([])
         wanted = np.floor(self.share * (view.open_interest[columns] * lot_value(view, columns)).sum())
-        missing = np.int64(wanted) - accounts.wallet[0, self._stall.venue, 0]
+        missing = whole(wanted) - accounts.wallet[0, self._stall.venue, 0]
         return Payments.of(0, self._stall.venue, NOBODY, np.full(1, missing))
+
+    def _cushioned(self, outlook: Outlook, accounts: AccountView, standing: Risk) -> Payments:
+        """From its wallet into accounts whose equity is below the cushion, in the order of instruments."""
+        if self._commitment is None:
+            return Payments.join([])
+        venue, instruments = self._commitment
+        initial, equity = standing.initial[0, instruments], standing.equity[0, instruments]
+        lacking = np.where(initial > 0, np.maximum(np.ceil(self.cushion * initial - equity), 0.0), 0.0)
+        spent = np.minimum(np.cumsum(lacking), self._commitment.cash(outlook, accounts)[0])
+        return Payments.of(0, venue, instruments, np.diff(spent, prepend=0.0).astype(np.int64))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """Slices of what it holds."""

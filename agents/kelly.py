@@ -9,7 +9,6 @@ from scipy.special import ndtri
 from agents.base import DAY, Participant, lognormal
 from agents.leveraged import Leveraged, Trader
 from agents.signals import Tracker
-from sim.pricing import YEAR
 from sim.types import F8, I8, Outlook, Setting
 
 
@@ -40,12 +39,15 @@ class Kelly(Leveraged):
 
     _tracker: Tracker = PrivateAttr()
     _belief: F8 = PrivateAttr()  # (n,) per year
+    _year: F8 = PrivateAttr()  # (m,) seconds of the run's clock in a year
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw traits and beliefs; see ``sim.protocols.Population``."""
-        self._tracker = Tracker(setting.dt, [self.drift_half_life])
         self._belief = self.belief_sigma * ndtri(np.clip(draws[:, 3], 2.0**-54, 1 - 2.0**-53))
-        return super().start(setting, draws)
+        wealth = super().start(setting, draws)
+        self._year = setting.year(self._members.stall.instruments)
+        self._tracker = Tracker(setting.dt, [self.drift_half_life], year=self._year)
+        return wealth
 
     def _tastes(self, draws: F8) -> F8:
         """The fraction of each member, never above the whole bet."""
@@ -56,7 +58,7 @@ class Kelly(Leveraged):
         self._tracker.learn(view.mark[columns])
 
     def _opinions(self, rows: I8, columns: I8, outlook: Outlook, draws: F8) -> F8:
-        tracker, lag = self._tracker, self.drift_half_life / np.log(2) / YEAR
+        tracker, lag = self._tracker, self.drift_half_life / np.log(2) / self._year
         slope = (tracker.log - tracker.averages[0]) / lag
         drift, variance = self._belief[rows] + self.trust * slope[columns], tracker.variance[columns]
         bet = np.divide(drift, variance, out=np.zeros_like(drift), where=variance > 0)

@@ -7,8 +7,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, lognormal, lot_value
+from agents.commitment import Commitment
 from sim.jit import kernel
 from sim.pricing import YEAR
+from sim.rounding import whole
 from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 
@@ -37,7 +39,8 @@ class Members(NamedTuple):
     wealth: F8  # (n,) minor units of the numeraire, at the start
     period: I8  # (n,) steps between ladders
     phase: I8  # (n,) steps
-    step: float  # square root of the time between ladders in years
+    step: F8  # (m,) square root of the time between ladders in years
+    year: F8  # (m,) seconds of the run's clock in a year
     learn: float  # weight of the newest basis in its moving average
     ladder: Ladder
 
@@ -47,8 +50,9 @@ class Stance(NamedTuple):
 
     inventory: F8  # (r, m) over ``inventory``, the most that members hold, -1 to 1
     vol: F8  # (m,) annualised volatility of the oracle
-    step: float  # square root of the time between ladders in years
+    step: F8  # (m,) square root of the time between ladders in years
     caution: F8  # (r, 1) factor of how wide the member quotes
+    year: F8 | float = YEAR  # (m,) seconds of the run's clock in a year
 
 
 class Quoting(NamedTuple):
@@ -109,7 +113,7 @@ class LadderMakers(Behaviour):
         listed = self.listed(setting, venue, self.instruments)
         varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
         wealth = self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
-        period = np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1).astype(np.int64)
+        period = whole(np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1))
         self._members = Members(
             stall=Stall(venue, listed),
             lean=varied[:, 0] - 1,
@@ -118,11 +122,13 @@ class LadderMakers(Behaviour):
             wealth=wealth[:, venue].astype(np.float64),
             period=period,
             phase=(draws[:, 5] * period).astype(np.int64),
-            step=float(np.sqrt(max(setting.dt, self.refresh) / YEAR)),
+            step=np.sqrt(max(setting.dt, self.refresh) / setting.year(listed)),
+            year=setting.year(listed),
             learn=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
             ladder=self._ladder(listed),
         )
         self._basis = np.zeros(len(listed))
+        self._commitment = Commitment.of(setting, venue, listed)
         return wealth
 
     def _ladder(self, instruments: I8) -> Ladder:
@@ -163,7 +169,7 @@ class LadderMakers(Behaviour):
         most = self.inventory * equity
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
         filled = np.minimum(np.maximum(filled, -1.0), 1.0)
-        shift, half = self.stand(Stance(filled, vol, own.step, own.caution[rows][:, None]))
+        shift, half = self.stand(Stance(filled, vol, own.step, own.caution[rows][:, None], own.year))
         shifted = fair * (1 + (own.lean[rows][:, None] * half + shift))
         whole = self._whole(equity * own.size[rows][:, None], lot, vol) * outlook.liquidity
         capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)
@@ -206,7 +212,7 @@ def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
     """One row per member, instrument, side and level; nil lots cancel the slot."""
     quantity, limit = _rungs(quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest)
     owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
-    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot)
+    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot).complete()
 
 
 @kernel

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
+from agents.commitment import Commitment
 from sim.types import B1, F8, I8, LIMIT, NOBODY, AccountView, Orders, Outlook, Setting
 
 CHANGE, PLACE = range(2)
@@ -76,6 +77,7 @@ class LatentLiquidity(Behaviour):
             drop=hazard(setting.dt, self.lifetime),
             back=hazard(setting.dt, self.pause),
         )
+        self._commitment = Commitment.of(setting, venue, own[:, None])
         nothing = np.zeros(self.count, dtype=np.int64)
         self._intentions = Intentions(nothing, np.zeros(self.count), nothing, nothing > 0)
         return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))

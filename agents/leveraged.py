@@ -1,20 +1,24 @@
 """What all leveraged traders share: they enter, hold and exit (AGT-1)."""
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value
 from agents.capital import WIDTH, Capital, Keeper
+from agents.commitment import apart
 from sim.flows import Payments
 from sim.jit import kernel
+from sim.rounding import whole
 from sim.types import (
     B1,
     F8,
+    HIGHEST,
     I8,
     IOC,
+    LEVERAGE_STEP,
     MARKET,
     NOBODY,
     REDUCE_ONLY,
@@ -51,6 +55,11 @@ class Leveraged(Behaviour):
     elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage limit, and leave equity
     for what that limit may cost beside the margin (MAR-1); one that came to nothing is tried again at half the
     size. Exits are protected market orders.
+
+    Where wallets lie apart from margin accounts, an entry also chooses the position's leverage (ISO-1). ``wished``:
+    the size over ``cap`` times the equity that slippage leaves, so that about the whole wallet is set aside for the
+    position, as it would back it under cross margin; at least one, at most what the engine admits. ``highest``: what
+    the engine admits, so that as little as possible is set aside, and the position is soon closed out.
     """
 
     agent: ClassVar[type[Participant]] = Trader
@@ -66,6 +75,9 @@ class Leveraged(Behaviour):
     reference_leverage: float = Field(20.0, gt=0, description="engine's highest leverage at that wish (times)")
     elasticity: float = Field(0.5, ge=0, le=1, description="response of the wish to the engine's leverage (exponent)")
     cap: float = Field(0.9, gt=0, le=1, description="most leverage used, share of the engine's highest (share)")
+    position_leverage: Literal["wished", "highest"] = Field(
+        "wished", description="leverage chosen for an isolated position: of the wish, or the engine's highest (name)"
+    )
     slippage: float = Field(0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)")
     entries: float = Field(1.0, ge=0, description="hazard of entering while flat (per day)")
     hold: float = Field(DAY, gt=0, description="mean time a position is held (seconds)")
@@ -82,17 +94,19 @@ class Leveraged(Behaviour):
     _tried: B1 = PrivateAttr()  # (n,) whether an entry was sent since the ambition was last looked at
     _seen: int = PrivateAttr(NOBODY)  # last tick looked at
     _keeper: Keeper | None = PrivateAttr(None)
+    _apart: bool = PrivateAttr(False)  # whether wallets lie apart from margin accounts
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw wealth, taste and the time of a first entry; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
         first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
         self._waiting = draws[:, 2] < self.initially_in
+        self._apart = apart(setting, venue)
         self._ambition, self._tried = np.ones(self.count), np.zeros(self.count, dtype=np.bool_)
         self._members = Members(
             stall=Stall(venue, self.listed(setting, venue, self.instruments)),
             taste=self._tastes(draws[:, 1]),
-            due=np.where(self._waiting, np.maximum(first, 1), NOBODY).astype(np.int64),
+            due=whole(np.where(self._waiting, np.maximum(first, 1), NOBODY)),
             enter=hazard(setting.dt, DAY / self.entries) if self.entries else 0.0,
             leave=hazard(setting.dt, self.hold),
         )
@@ -182,7 +196,18 @@ class Leveraged(Behaviour):
         leverage = np.minimum(wish, self._affordable(rows, chosen, outlook, accounts)) * self._ambition[rows]
         value, highest = leverage * accounts.equity[rows, venue], view.contracts.max_price[columns]
         lots, limit = sized(opinion, value, lot_value(view, columns), view.mark[columns], highest, self.slippage)
-        return Orders.of(rows, chosen, lots, limit, IOC).take(lots != 0)
+        margin = self._chosen(leverage, outlook.leverage[chosen]) if self._apart else 0
+        return Orders.of(rows, chosen, lots, limit, IOC, leverage=margin).take(lots != 0)
+
+    def _chosen(self, leverage: F8, highest: F8) -> I8:
+        """Leverage chosen for positions that are worth so many times equity (r,), hundredths (ISO-1)."""
+        if self.position_leverage == "highest":
+            return np.full(leverage.size, HIGHEST)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wanted = np.maximum(1 / (self.cap * (1 / leverage - self.slippage)), 1.0)
+            lower = (leverage > 0) & (1 / leverage > self.slippage) & (wanted < highest)
+        hundredths = np.ceil(np.where(lower, wanted, 1.0) / LEVERAGE_STEP)
+        return np.where(lower, np.minimum(hundredths, HIGHEST), HIGHEST).astype(np.int64)
 
     def _overdue(self, flat: B1, tick: int) -> B1:
         """Who was to enter in the warm-up and has not held a position since."""

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lognormal, lot_value, whole_lots
+from agents.commitment import Commitment
 from agents.unwinding import Pace, work_off
 from sim.types import F8, I8, POST_ONLY, AccountView, Orders, Outlook, Setting
 
@@ -64,7 +65,9 @@ class Liquidators(Behaviour):
         venue = self.venue_in(setting, self.venue)
         profit = lognormal(draws[:, 1:2], self.profit * BASIS_POINT, self.profit_sigma)
         pace = Pace.of(setting.dt, self.unwind, self.participation)
-        self._members = Members(Stall(venue, self.listed(setting, venue, self.instruments)), profit, pace)
+        stall = Stall(venue, self.listed(setting, venue, self.instruments))
+        self._members = Members(stall, profit, pace)
+        self._commitment = Commitment.of(setting, venue, stall.instruments)
         return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, worst
+from agents.commitment import Commitment
 from sim.types import F8, I8, IOC, AccountView, Orders, Outlook, Setting
 
 
@@ -50,6 +51,7 @@ class Metaorder(Behaviour):
         listed = self.listed(setting, venue, (self.instrument,) if self.instrument else ())[:1]
         first, parts = (round(seconds / setting.dt) for seconds in (self.at, self.duration))
         self._plan = Plan(Stall(venue, listed), first + 1, max(parts, 1))
+        self._commitment = Commitment.of(setting, venue, listed)
         return self.wealth_at(setting, venue, np.full(self.count, self.wealth))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:

@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from agents.base import BASIS_POINT, Stall, worst
+from sim.rounding import whole
 from sim.types import B1, F8, I8, IOC, NOBODY, PERPETUAL, REDUCE_ONLY, SPOT, AccountView, Orders, Outlook, Setting
 
 
@@ -45,7 +46,7 @@ class Offsets(NamedTuple):
         held, twin = self.stall.instruments[places], self.twin[places]
         exposure = accounts.position[rows, held] * self.lot[held] + accounts.position[rows, twin] * self.lot[twin]
         excess = np.abs(exposure) * (1 - np.clip(share[rows, places], 0.0, 1.0)) / self.lot[twin]
-        lots = -np.sign(exposure).astype(np.int64) * np.ceil(excess).astype(np.int64)
+        lots = -np.sign(exposure).astype(np.int64) * whole(np.ceil(excess))
         return Orders.of(rows, twin, lots, 0, IOC).take(lots != 0)
 
     def limited(self, orders: Orders, outlook: Outlook) -> Orders:

@@ -19,11 +19,12 @@ class Tracker:
         dt: seconds per step.
         half_lives: of the averages, seconds.
         memory: half-life of the variance, seconds.
+        year: seconds of the run's clock in a year, of each price or of all.
     """
 
-    def __init__(self, dt: float, half_lives: Sequence[float], memory: float = DAY) -> None:
+    def __init__(self, dt: float, half_lives: Sequence[float], memory: float = DAY, *, year: F8 | float = YEAR) -> None:
         self._learn = 1 - 0.5 ** (dt / np.array(half_lives))[:, None]
-        self._forget, self._per_year = 0.5 ** (dt / memory), YEAR / dt
+        self._forget, self._per_year, self._year = 0.5 ** (dt / memory), year / dt, year
         self._weight = 0.0
         self._squares: F8 = np.zeros(0)
         self.log: F8 = np.zeros(0)  # (m,) last log prices
@@ -47,5 +48,5 @@ class Tracker:
 
     def strength(self, deviation: F8, over: float) -> F8:
         """Log deviations in standard deviations of the move over so many seconds, (m,); nil where nothing moves."""
-        scale = np.sqrt(self.variance * over / YEAR)
+        scale = np.sqrt(self.variance * over / self._year)
         return np.divide(deviation, scale, out=np.zeros_like(scale), where=scale > 0)

@@ -19,6 +19,7 @@ class Order(NamedTuple):
     limit: int = 1  # ticks; ignored for MARKET
     kind: int = LIMIT  # of sim.types
     slot: int = 0
+    leverage: int = 0  # chosen for the instrument from now on, hundredths, at least 100; 0 = as it is set
 
 
 class Account(NamedTuple):

@@ -41,8 +41,10 @@ class Trend(Tasteful):
 
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw traits; see ``sim.protocols.Population``."""
-        self._tracker = Tracker(setting.dt, [self.fast_half_life, self.slow_half_life])
-        return super().start(setting, draws)
+        wealth = super().start(setting, draws)
+        year = setting.year(self._members.stall.instruments)
+        self._tracker = Tracker(setting.dt, [self.fast_half_life, self.slow_half_life], year=year)
+        return wealth
 
     def _learn(self, outlook: Outlook) -> None:
         view, columns = self._members.stall.look(outlook)

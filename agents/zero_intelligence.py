@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant
+from agents.commitment import Commitment
 from sim.jit import kernel
 from sim.types import F8, I8, LIMIT, AccountView, Orders, Outlook, Setting
 
@@ -22,6 +23,7 @@ class Members(NamedTuple):
     instrument: I8  # (n,) global numbers
     kind: I8  # (n,)
     slot: I8  # (n,)
+    leverage: I8  # (n,) none is chosen
     highest: I8  # (n,) largest price, ticks
 
 
@@ -53,17 +55,18 @@ class Crowd(Behaviour):
         own = listed[(draws[:, 0] * len(listed)).astype(np.int64)]
         kind, slot = np.full(self.count, LIMIT, dtype=np.int64), np.zeros(self.count, dtype=np.int64)
         highest = setting.contracts.max_price[own]
-        self._members = Members(venue, np.arange(self.count), own, kind, slot, highest)
+        self._commitment = Commitment.of(setting, venue, own[:, None])
+        self._members = Members(venue, np.arange(self.count), own, kind, slot, slot.copy(), highest)
         for column in self._members[1:]:
             column.flags.writeable = False
         return self.wealth_at(setting, venue, np.full(self.count, self.wealth))
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
         """One order per member; accounts are not looked at. Constant columns are read-only."""
-        venue, owner, instrument, kind, slot, highest = self._members
+        venue, owner, instrument, kind, slot, leverage, highest = self._members
         view = outlook.venues[venue]
         limit, quantity = _order(draws, view.mark, instrument - outlook.first[venue], highest, self.ticks, self.lots)
-        return Orders(owner, instrument, quantity, limit, kind, slot)
+        return Orders(owner, instrument, quantity, limit, kind, slot, leverage)
 
 
 @kernel

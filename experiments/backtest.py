@@ -43,13 +43,16 @@ class Judged(NamedTuple):
     at: I8  # rows (m,) at which a loss over the horizon begins, counted from ``first``; they do not overlap
     lost: F8  # (m,) over the horizon, share of gross notional
     breaches: B1  # (m,)
-    figures: dict[str, Any]  # what the tables tell, plain numbers
+    figures: dict[str, Any]  # what the tables tell, plain numbers; none of them where history is too short
+    lacks: int = 0  # returns by which history is too short to judge it
 
 
 def judge(
     engines: Sequence[Engine], series: Series, *, window: int, weights: Sequence[float] | None = None
 ) -> list[Judged]:
     """Each engine along the series, from the row on at which it has seen enough and ``window`` rows have passed.
+
+    An engine for whose look-back the series is too short is returned without figures, beside the others.
 
     Args:
         engines: what is judged; their clock is one row a day.
@@ -58,18 +61,26 @@ def judge(
         weights: of the portfolio (U,), signed; none = the same of each.
 
     Raises:
-        DataError: too little history for an engine's look-back.
-        ConfigError: weights that do not fit the columns.
+        DataError: too little history for the look-back of any engine.
+        ConfigError: weights that do not fit the columns; an engine in shares of a price for differences.
     """
     lots = _lots(series, weights)
     if np.ptp(series.returns @ lots) < 1e-12 * np.abs(lots).sum():
         raise DataError(
             "weights: the portfolio never moves, columns cancel or stand still; there is no risk to margin: change them"
         )
-    problems = [line for engine in engines if (line := _too_short(engine, series, window))]
-    if problems:
-        raise DataError("\n".join(problems))
-    return [_judged(engine, series, lots, window) for engine in engines]
+    if series.unit:
+        _refuse_shares(engines)
+    short = {engine.name: lack for engine in engines if (lack := _lacking(engine, series, window))}
+    if len(short) == len(engines):
+        raise DataError(*(too_short(engine, series, window) for engine in engines))
+    judged = [
+        _unjudged(engine, first_row(engine, window), short[engine.name])
+        if engine.name in short
+        else _judged(engine, series, lots, window)
+        for engine in engines
+    ]
+    return [_in_quote_currency(each, series.unit) for each in judged] if series.unit else judged
 
 
 def _lots(series: Series, weights: Sequence[float] | None) -> F8:
@@ -86,12 +97,63 @@ def first_row(engine: Engine, window: int) -> int:
     return max(window, math.ceil(needed / DAY - 1e-9))
 
 
-def _too_short(engine: Engine, series: Series, window: int) -> str:
+def _lacking(engine: Engine, series: Series, window: int) -> int:
+    """Returns by which a series is too short for an engine; 0 = it is long enough."""
+    return max(0, first_row(engine, window) + 2 * engine.horizon - len(series.returns))
+
+
+def too_short(engine: Engine, series: Series, window: int) -> str:
+    """A line on an engine that cannot be judged."""
     first, rows = first_row(engine, window), len(series.returns)
-    if rows - first >= 2 * engine.horizon:
-        return ""
     told = f"{engine.name}: {rows} returns are too little history for its look-back of {first}"
     return f"{told} and {2 * engine.horizon} to judge: give a longer series or a shorter --window"
+
+
+def _unjudged(engine: Engine, first: int, lacks: int) -> Judged:
+    """An engine without figures: the keys of one that has them."""
+    nothing, row = np.zeros(1), np.zeros(1, dtype=np.int64)
+    blank = Trial(nothing, nothing, 0, None)
+    figures = dict.fromkeys(score(engine._replace(horizon=1), blank, DAYS).figures) | {
+        "name": engine.name,
+        "benchmark": engine.rule is None,
+        "confidence": engine.level,
+        "horizon": engine.horizon,
+        "lacking_history": lacks,
+    }
+    return Judged(engine, first, nothing[:0], row[:0], nothing[:0], np.zeros(0, dtype=np.bool_), figures, lacks)
+
+
+PROPORTIONAL = {"tail", "floored", "stressed", "buffered", "learned"}
+"""Requirements that double where returns double: the only ones that differences of prices can be given to."""
+
+
+def _refuse_shares(engines: Sequence[Engine]) -> None:
+    """Refuse engines that have a table or a level of volatility in shares of a price."""
+    problems = []
+    for engine in engines:
+        node = None if engine.rule is None else engine.rule.model_dump()
+        while isinstance(node, dict):
+            if node["kind"] not in PROPORTIONAL or node.get("floor"):
+                told = f"engines: '{engine.name}' has {node['kind']!r}, in shares of a price, which differences lack"
+                problems.append(f"{told}; leave it out, or give prices above 0 without --returns differences")
+                break
+            node = node.get("inner")
+    if problems:
+        raise ConfigError(problems)
+
+
+PRICED = ("max_rise", "mean_margin", "excess_over_flat")
+"""Figures that are shares of notional, by the beginning of their names; in quote currency of differences."""
+
+
+def _in_quote_currency(judged: Judged, unit: float) -> Judged:
+    """Margins, losses and figures of differences, for one unit of what is traded."""
+    figures = {
+        key: value * unit if key.startswith(PRICED) and value is not None else value
+        for key, value in judged.figures.items()
+    }
+    figures["margins_in"] = "quote currency"
+    return judged._replace(margin=judged.margin * unit, lost=judged.lost * unit, figures=figures)
 
 
 def _judged(engine: Engine, series: Series, lots: F8, window: int) -> Judged:
@@ -104,7 +166,8 @@ def _judged(engine: Engine, series: Series, lots: F8, window: int) -> Judged:
         return score(engine, Trial(pair[0], losses, first, pair), DAYS)
 
     def path_of(rule: RequirementComponent) -> F8:
-        return walk(rule, series.returns, dt=DAY, lots=lots)
+        clock = np.full(len(series.names), DAY * series.rows_per_year)
+        return walk(rule, series.returns, dt=DAY, lots=lots, clock=clock)
 
     path = path_of(engine.rule)
     return score(engine, Trial(path, losses, first, pair_of(engine.rule, path, path_of)), DAYS)

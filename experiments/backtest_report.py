@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments import provenance, store
-from experiments.backtest import Judged
+from experiments.backtest import PRICED, Judged
 from experiments.paper.latex import tabular
 from experiments.series import Series
 
@@ -50,7 +50,24 @@ def text(judged: Sequence[Judged]) -> str:
         "  ".join(f"{cell:>{w}}" if n else f"{cell:<{w}}" for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
-    return "\n".join([*lines, *([NOTE] if any(each.engine.rule is None for each in judged) else [])])
+    return "\n".join([*lines, *_footnotes(judged)])
+
+
+def _footnotes(judged: Sequence[Judged]) -> list[str]:
+    notes = [NOTE] if any(each.engine.rule is None for each in judged) else []
+    if any("margins_in" in each.figures for each in judged):
+        notes.append("margins, rises and excess are in quote currency for one unit: returns are differences of prices")
+    return [*notes, *lacking(judged)]
+
+
+def lacking(judged: Sequence[Judged]) -> list[str]:
+    """A line on each engine that could not be judged."""
+    return [
+        f"{each.engine.name}: not judged, history is {each.lacks} returns too short for its look-back of {each.first} "
+        f"and {2 * each.engine.horizon} to judge: give a longer series or a shorter --window"
+        for each in judged
+        if each.lacks
+    ]
 
 
 def latex(judged: Sequence[Judged]) -> str:
@@ -86,6 +103,8 @@ def frame(judged: Sequence[Judged]) -> pd.DataFrame:
     for each in judged:
         row: dict[str, Any] = {}
         for key, value in each.figures.items():
+            if each.lacks and value is None:
+                continue
             nested = value if isinstance(value, dict) else {"": value}
             row |= {f"{key}_{part}" if part else key: entry for part, entry in nested.items()}
         rows.append(row)
@@ -108,8 +127,8 @@ def write(judged: Sequence[Judged], source: Source, folder: Path, *, overwrite: 
     """
     with store.Draft(folder, overwrite=overwrite) as draft:
         lay_out(judged, source, draft.folder)
-        (draft.folder / "backtest.json").write_text(as_json(judged) + "\n", encoding="utf-8")
-        (draft.folder / "backtest.tex").write_text(latex(judged), encoding="utf-8")
+        store.write_text(as_json(judged) + "\n", draft.folder / "backtest.json")
+        store.write_text(latex(judged), draft.folder / "backtest.tex")
         draft.commit()
     return folder
 
@@ -118,7 +137,7 @@ def lay_out(judged: Sequence[Judged], source: Source, folder: Path) -> None:
     """Table, figure and manifest."""
     from experiments.figures_backtest import margins
 
-    frame(judged).to_csv(folder / "backtest.csv", index=False, lineterminator="\n")
+    store.write_csv(frame(judged), folder / "backtest.csv")
     (folder / "figures").mkdir()
     margins(judged, source, folder / "figures")
     store.write_json({"data": source.name, **provenance.manifest()}, folder / "manifest.json")
@@ -139,6 +158,8 @@ def _cell(judged: Judged, key: str) -> str:
         return str(value["zone"])
     if isinstance(value, dict):
         return f"{value['p_value']:.3f}"
+    if key.startswith(PRICED) and "margins_in" in judged.figures:
+        return f"{value:.4g}"
     if key.startswith(SHARES):
         return f"{100 * value:.2f}%"
     return value if isinstance(value, str) else f"{value:.2f}"

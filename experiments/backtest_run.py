@@ -13,6 +13,7 @@ from experiments.backtest import Judged, Rise, Trial, pair_of, score
 from experiments.backtest_engines import Engine
 from experiments.config import RunConfig, load_run
 from experiments.data import read_replays
+from experiments.paper.opened import notices
 from sim.errors import DataError
 from sim.margin.base import RequirementComponent
 from sim.margin.models.history import rows_of
@@ -93,15 +94,16 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
     """Configuration and frames of a result.
 
     Raises:
-        DataError: something is missing, or was recorded by a version that did not keep margins.
+        DataError: something is missing, was recorded by a version that did not keep margins, or needs a plug-in.
     """
     config = folder / "config.resolved.yaml"
+    notices(folder)
     lacking = [path.name for path in (config, *(folder / f"{name}.parquet" for name in FRAMES)) if not path.is_file()]
     if lacking:
         told = f"{folder}: is no result of a run ({', '.join(lacking)} missing)"
         raise DataError(f"{told}, name a folder that deleverage run printed")
     try:
-        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in FRAMES}
+        frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in FRAMES}
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: frames cannot be read ({str(error).splitlines()[0]}), run again") from error
     absent = sorted(set(NEEDED) - set(frames["steps"].columns))

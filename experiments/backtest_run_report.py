@@ -49,12 +49,12 @@ def write(run: RunJudged, folder: Path, *, source: str, overwrite: bool = False)
     with store.Draft(folder, overwrite=overwrite) as draft:
         axis = "Time of the exchange" if moments else "Hours"
         backtest_report.lay_out(run.judged, Source(source, run.when, axis), draft.folder)
-        (draft.folder / "backtest.json").write_text(as_json(run) + "\n", encoding="utf-8")
+        store.write_text(as_json(run) + "\n", draft.folder / "backtest.json")
         tables = [backtest_report.latex(run.judged), booktabs([("outcome", "value"), *_outcome(run)])]
-        (draft.folder / "backtest.tex").write_text("\n".join(tables), encoding="utf-8")
+        store.write_text("\n".join(tables), draft.folder / "backtest.tex")
         outcome = {key: value for key, value in run.outcome.items() if not isinstance(value, dict)}
         table = pd.DataFrame({"measure": outcome.keys(), "value": outcome.values()})
-        table.to_csv(draft.folder / "outcome.csv", index=False, lineterminator="\n")
+        store.write_csv(table, draft.folder / "outcome.csv")
         draft.commit()
     return folder
 

@@ -69,7 +69,7 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
     """
     from experiments.paper.opened import RunResult, opened
 
-    result = opened(folder)
+    result = opened(folder, measured=False)
     if not isinstance(result, RunResult):
         raise DataError(f"{folder}: is a study, explain tells of one run, name one of {folder / 'runs'}")
     if lacking := [name for name in FRAMES if name not in result.frames]:

@@ -9,16 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, cli_tails, provenance
+from experiments.cli_failures import Commands
+from experiments.cli_options import Plugins
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
 
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", metavar="MODULE", help="Import a module that registers kinds of its own; repeatable."),
-]
-
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -85,6 +83,10 @@ def run(
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a packaged one (deleverage configs).")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to it.")] = None,
     *,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Replay these prices as the first index: CSV, Parquet, or arch:NAME."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed, in place of the configuration's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-CONFIGHASH.")] = None,
     quick: Annotated[
@@ -92,20 +94,31 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no closing table.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Margin engine of the venues with perpetuals: a name or file.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Run one market: a closing table, and the result folder last."""
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
         _plug_in(plugin)
-        from experiments.config import load_run
+        from experiments.config import load_run, swapped
+        from experiments.data import replay_notes
         from experiments.run import COMPLETE, RunError, execute
 
-        settings = load_run(config, [*(overrides or []), *seeded], quick=quick)
+        given = [*swapped(config, engine), *(overrides or []), *seeded]
+        if data is not None:
+            from experiments.own_data import on_own_data
+
+            given = [*on_own_data(config, data, given, quick=quick), *given]
+        settings = load_run(config, given, quick=quick and data is None)
+        for note in replay_notes(settings.underlyings):
+            _say(note)
         try:
             outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:
-            _say(f"run failed: {error}; traceback in {error.path}")
+            _say(f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else ""))
             raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
         _say("interrupted; nothing was kept")
@@ -147,11 +160,15 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
         return
+    from experiments.store import refused, write_text
+    from sim.errors import OutputError
+
     try:
-        out.write_text(text, encoding="utf-8")
+        write_text(text, out)
     except OSError as error:
-        _say(f"{out}: cannot be written ({error.strerror}), choose another file with --out")
-        raise typer.Exit(BAD_INPUT) from error
+        problem = refused(error, out)
+        _say(str(problem))
+        raise typer.Exit(BAD_INPUT if isinstance(problem, OutputError) else FAILED) from error
 
 
 def _bad_input() -> tuple[type[Exception], ...]:

@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+
+from experiments.cli_options import Plugins, notify
+
+if TYPE_CHECKING:
+    from experiments.series import Returns
 
 BAD_INPUT = 2
 
@@ -24,16 +29,24 @@ def backtest(
         str | None, typer.Option(help="Days a loss accrues, 1; several with commas. Of a run: seconds.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Of several columns, with commas between; default equal.")] = None,
+    assets: Annotated[str | None, typer.Option(help="Columns to use, with commas; default those of prices.")] = None,
+    returns: Annotated[
+        str, typer.Option(help="log of prices, differences of prices (a spread), given log returns, or auto.")
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for table, CSV, LaTeX, JSON and figure.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Judge margin engines on a return series, or a run's engines on what its market made: coverage, procyclicality."""
     with _answering():
+        from experiments.plugins import plug_in
         from sim.errors import ConfigError
 
+        plug_in(plugin)
         if run is not None:
-            given = {"data": data, "engines": engines, "window": window, "weights": weights}
+            given = {"data": data, "engines": engines, "window": window, "weights": weights, "assets": assets}
+            given["returns"] = None if returns == "auto" else returns
             problems = [f"--{name}: has no meaning for a run, leave it out" for name, value in given.items() if value]
             if problems:
                 raise ConfigError(problems)
@@ -50,12 +63,17 @@ def backtest(
         levels, spans = "0.99" if confidence is None else confidence, "1" if horizon is None else horizon
         scope = Scope(days, _numbers("confidence", levels, 0.5, 1), _whole("horizon", spans))
         chosen = engines_of(ALL if engines is None else _words(engines), scope)
-        series = read_series(data)
+        series = read_series(data, _words(assets or ""), _kind(returns))
+        for note in series.notes:
+            typer.echo(note, err=True)
         shares = None if weights is None else _numbers("weights", weights, -1e3, 1e3)
         judged = judge(chosen, series, window=days, weights=shares)
         if out is not None:
             backtest_report.write(judged, backtest_report.source_of(series, data), out, overwrite=overwrite)
         _print(backtest_report.as_json(judged) if json else backtest_report.text(judged), _Target(out, overwrite, json))
+        if json:
+            for line in backtest_report.lacking(judged):
+                typer.echo(line, err=True)
 
 
 class _Target(NamedTuple):
@@ -69,7 +87,9 @@ class _Target(NamedTuple):
 def _judge_run(folder: Path, confidence: str | None, horizon: str | None, target: _Target) -> None:
     from experiments import backtest_run_report
     from experiments.backtest_run import Asked, judge_run
+    from experiments.paper.opened import notices
 
+    notify(notices(folder))
     level = None if confidence is None else _one("confidence", confidence, 0.5, 1)
     seconds = None if horizon is None else _one("horizon", horizon, 1e-3, 1e9)
     judged = judge_run(folder, Asked(level, seconds))
@@ -89,21 +109,38 @@ def train(
     data: Annotated[str, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")],
     out: Annotated[Path, typer.Option(help="Folder for the model, its report and figure.")],
     *,
+    assets: Annotated[str | None, typer.Option(help="Columns to use, with commas; default those of prices.")] = None,
     confidence: Annotated[str, typer.Option(help="Share of days to cover.")] = "0.99",
     horizon: Annotated[int, typer.Option(min=1, help="Days a loss accrues.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Train a margin model on a return series; tells what it is worth, and prints the file last."""
     with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments import train as training
         from experiments.backtest_engines import DAY
         from experiments.series import read_series
         from sim.margin.learned import Learned
 
         rule = Learned(level=_one("confidence", confidence, 0.5, 1), horizon=horizon * DAY)
-        report = training.train(read_series(data), rule)
+        series = read_series(data, _words(assets or ""))
+        for note in series.notes:
+            typer.echo(note, err=True)
+        report = training.train(series, rule)
         path = training.write(report, rule, out, source=data, overwrite=overwrite)
         typer.echo(f"{training.text(report)}\n\n{path}")
+
+
+def _kind(text: str) -> "Returns":
+    from sim.errors import ConfigError, not_one_of
+
+    kinds: dict[str, Returns] = {"auto": "auto", "log": "log", "differences": "differences", "given": "given"}
+    if text not in kinds:
+        raise ConfigError([f"--returns: {not_one_of(text, kinds)}"])
+    return kinds[text]
 
 
 def _words(text: str) -> list[str]:
@@ -137,9 +174,9 @@ def _numbers(option: str, text: str, low: float, high: float) -> tuple[float, ..
 def _whole(option: str, text: str) -> tuple[int, ...]:
     from sim.errors import ConfigError
 
-    values = tuple(int(word) if word.isdecimal() else 0 for word in _words(text))
+    values = tuple(int(word) if word.isdecimal() and len(word) < 10 else 0 for word in _words(text))
     if not values or not all(values):
-        raise ConfigError([f"--{option}: '{text}', must be whole numbers from 1 on, write 1 or 1,10"])
+        raise ConfigError([f"--{option}: '{text}', must be whole numbers from 1 to below 10^9, write 1 or 1,10"])
     return values
 
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli_options import Plugins, notify
+
 BAD_INPUT = 2
 
 app = typer.Typer()
@@ -32,20 +34,26 @@ def explain(
         ),
     ] = 0,
     export: Annotated[Path | None, typer.Option(help="Folder for graph (GraphML) and tables (Parquet).")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Who pushed whom in a run: its cascades, or one of them in a page, with what would have stopped it."""
-    from sim.errors import ConfigError, DataError
+    from sim.errors import ConfigError, DataError, OutputError
 
     asked = {"--without": without, "--engine": engine, "--worlds": worlds}
     try:
         if cascade is None and any(asked.values()):
             names = ", ".join(name for name, value in asked.items() if value)
             raise ConfigError([f"{names}: tells of one cascade, name it with --cascade N"])
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments import agreement, case, counterfactual
         from experiments import explain as made
         from experiments import twins as removal
+        from experiments.paper.opened import notices
 
         config, frames = case.read(results)
+        notify(notices(results))
         if export is not None:
             made.export(frames, export)
         if cascade is None:
@@ -59,10 +67,6 @@ def explain(
             many = counterfactual.Worlds(worlds, counterfactual.MORE * worlds)
             table = counterfactual.compared(chosen, removal.fork(chosen), many)
             typer.echo("\n" + "\n".join(agreement.lines(table)))
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError, OutputError) as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(BAD_INPUT) from error
-    except OSError as error:
-        told = f"{error.filename}: cannot be written ({error.strerror}), choose another folder with --export"
-        typer.echo(told, err=True)
         raise typer.Exit(BAD_INPUT) from error

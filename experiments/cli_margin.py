@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli_options import Plugins
+
 BAD_INPUT = 2
 
 app = typer.Typer()
@@ -18,11 +20,15 @@ def margin(
     ] = None,
     stress: Annotated[str | None, typer.Option(help="A file of shocks, or a packaged one.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Judge one account: margins, liquidation prices and shocks under several engines."""
     from sim.errors import ConfigError
 
     try:
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments import margin_report
         from experiments.margin import StressConfig, accounts, engine_of, engines_of
         from experiments.portfolio import PortfolioConfig

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from experiments.cli_options import OwnStudy, Plugins, notify
+
 if TYPE_CHECKING:
     from experiments.paper.making import Made
 
@@ -19,13 +21,17 @@ app = typer.Typer()
 
 
 @app.command()
-def figures(results: Folder, *, out: Out = None) -> None:
+def figures(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
     """Draw all figures of a result again: PDF, PNG and CSV."""
     with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments.paper import making
         from experiments.paper.opened import opened
 
-        result = opened(results)
+        result = opened(results, study)
+        notify(result.notices)
         _tell(making.make_figures(result, _place(out, results)))
 
 
@@ -43,37 +49,47 @@ def tables(
         float, typer.Option(min=1e-6, max=1, help="Half-width to reckon further replications for, of the figure.")
     ] = 0.1,
     out: Out = None,
+    study: OwnStudy = None,
+    plugin: Plugins = None,
 ) -> None:
     """Write all tables of a result again: tidy CSV, and LaTeX with n and intervals."""
     with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments.paper import making
         from experiments.paper.measured import Asked
         from experiments.paper.opened import opened
 
-        result = opened(results)
+        result = opened(results, study)
+        notify(result.notices)
         asked = Asked(metric or (), against, precision)
         _tell(making.make_tables(result, _place(out, results), asked))
 
 
 @app.command()
-def report(results: Folder, *, out: Out = None) -> None:
+def report(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
     """Write a result's report, one HTML file that needs no other, after its figures and tables."""
     with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
         from experiments.paper import making
         from experiments.paper.opened import opened
 
-        result = opened(results)
+        result = opened(results, study)
+        notify(result.notices)
         _tell(making.make_report(result, _place(out, results)))
 
 
 def _place(out: Path | None, results: Path) -> Path:
-    from sim.errors import OutputError
+    from experiments.store import refused
 
     place = out or results
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{place}: cannot be written ({error.strerror}), choose another with --out") from error
+        raise refused(error, place) from error
     return place
 
 
@@ -95,8 +111,4 @@ def _answering() -> Iterator[None]:
         yield
     except DeleverageError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(BAD_INPUT) from error
-    except OSError as error:
-        told = f"{error.filename}: cannot be written ({error.strerror}), choose another folder with --out"
-        typer.echo(told, err=True)
         raise typer.Exit(BAD_INPUT) from error

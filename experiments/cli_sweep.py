@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli_options import Plugins
+
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer()
@@ -26,9 +28,13 @@ def sweep(
         list[str] | None, typer.Option(metavar="RESULTS", help="Others, to take the same runs over from; repeatable.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="MODULE", help="With kinds of its own; repeatable.")
+    engine: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Margin engine of every run, where the study sets none.")
     ] = None,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Take runs that other code made as they are; every table then says so.")
+    ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Run a study, many markets: its report, and the result folder last. Started again, it goes on."""
     from sim.errors import DeleverageError
@@ -43,10 +49,10 @@ def sweep(
         from experiments.sweep.runner import sweep as execute
         from experiments.sweep.study import StudyError
 
-        config = load_study(study, overrides or (), seeds=seeds, quick=quick)
+        config = load_study(study, overrides or (), seeds=seeds, quick=quick, engine=engine)
         place = out or Path("results") / (f"{config.name}-quick" if quick else config.name)
         count = processors() if jobs is None else jobs
-        options = Options(executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet)
+        options = Options(executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet, mixed)
         try:
             outcome = execute(config, out=place, options=options)
         except StudyError as error:
@@ -59,7 +65,7 @@ def sweep(
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from error
     if outcome.older:
-        _say(f"some runs may be older: made at commit {outcome.older[:12]}; deleverage verify {outcome.folder} tells")
+        _say(outcome.older)
     for path in outcome.remade:
         _say(f"{path}: was not what had been written, the run was made again")
     if outcome.report and not quiet:
@@ -74,13 +80,13 @@ def sweep(
 
 @app.command()
 def verify(
-    results: Annotated[Path, typer.Argument(help="Folder of a study's results.")],
+    results: Annotated[Path, typer.Argument(help="Folder of a sweep, of one of its runs, or of deleverage run.")],
     *,
     sample: Annotated[int, typer.Option(min=0, help="Runs to make again.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
-    plugin: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="Registers own kinds; repeatable.")] = None,
+    plugin: Plugins = None,
 ) -> None:
-    """Make some runs of a study again, and compare bytes; compare all other files with the manifest."""
+    """Compare all files of a result with their checksums; make some runs again, and compare bytes."""
     from sim.errors import DeleverageError
 
     try:
@@ -93,10 +99,10 @@ def verify(
     except DeleverageError as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from error
-    for line in verdict.differences:
+    for line in (*verdict.notices, *verdict.differences):
         _say(line)
     told = f"{len(verdict.differences)} differences" if verdict.differences else "all the same"
-    typer.echo(f"{verdict.files} files compared with the manifest, {verdict.runs} runs made again: {told}")
+    typer.echo(f"{verdict.compared}, {verdict.runs} runs made again: {told}")
     if verdict.differences:
         raise typer.Exit(FAILED)
 
@@ -106,12 +112,22 @@ def studies(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes to reckon with; default one per processor.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """List the packaged studies: their question, how many runs, how long they take."""
-    from experiments.sweep.cost import listed
-    from experiments.sweep.executors import processors
+    from sim.errors import ConfigError
 
-    typer.echo(listed(processors() if jobs is None else jobs))
+    try:
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
+        from experiments.sweep.cost import listed
+        from experiments.sweep.executors import processors
+
+        typer.echo(listed(processors() if jobs is None else jobs))
+    except ConfigError as error:
+        _say(str(error))
+        raise typer.Exit(BAD_INPUT) from error
 
 
 def _say(lines: str) -> None:

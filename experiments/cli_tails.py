@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from experiments.cli_options import Plugins, notify
+
 BAD_INPUT = 2
 
 app = typer.Typer()
@@ -13,14 +15,23 @@ app = typer.Typer()
 @app.command()
 def tails(
     results: Annotated[list[Path], typer.Argument(help="Folders of runs or sweeps; markets of several sizes.")],
+    *,
+    plugin: Plugins = None,
 ) -> None:
     """How large cascades get: power laws against their rivals, and whether a larger market has larger ones."""
     from sim.errors import DeleverageError
 
     try:
-        from experiments import tails as made
+        from experiments.plugins import plug_in
 
-        typer.echo(made.told(made.gathered(results)))
+        plug_in(plugin)
+        from experiments import tails as made
+        from experiments.paper.opened import notices
+
+        found = made.gathered(results)
+        for folder in results:
+            notify(notices(folder))
+        typer.echo(made.told(found))
     except DeleverageError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_INPUT) from error

@@ -1,34 +1,36 @@
-"""Reads the days that a replay runs on: packaged series, CSV, Parquet."""
+"""Reads the bars that a replay runs on: packaged series, CSV, Parquet."""
 
 import datetime
-import importlib
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
-from sim.errors import DataError, not_one_of
-from sim.prices.bars import Bars, validated
+from experiments.columns import ADJUSTED, CLOSE, HIGH, LOW, OPEN
+from experiments.splits import adjusted_note, split_notes
+from experiments.tables import Table, adjustment, read_table
+from experiments.times import gap_notes, is_intraday, spacing
+from sim.errors import DataError
+from sim.prices.bars import DAY, Bars, validated
 from sim.prices.replay import Replay
 from sim.prices.underlying import Underlying
-
-PACKAGED = ("sp500", "nasdaq", "wti", "vix")
-"""Daily series that arch ships: US dollars or index points. wti and vix have closes only."""
+from sim.types import F8
 
 VIX = "arch:vix"
 """Implied volatility of the S&P 500, 2014 to 2018: a run that needs it on other days is refused, not shortened."""
 
-COLUMNS = ("open", "high", "low", "close")
+DUST = 1e-6
+"""Share of a price by which a high or low may miss open or close through rounding."""
+
+COLUMNS = (OPEN, HIGH, LOW, CLOSE)
 
 
 def read_bars(source: str, start: datetime.date | None = None, end: datetime.date | None = None) -> Bars:
-    """Daily bars from ``start`` to ``end``, both included.
+    """Bars from ``start`` to ``end``, both included: of days, or of hours or minutes where the file has such.
 
-    A file has the columns date, close and, all or none, open, high, low, in any order and case; others (an adjusted
-    close, volume) are ignored. Prices are taken as quoted, in quote currency. Days that a packaged series lists
-    without any price (holidays) are dropped; in a file they are an error.
+    A file has a column of times, close and, all or none, open, high, low, in any order and case (see
+    ``experiments.tables``); others are ignored. Where it has an adjusted close, all four prices are multiplied by
+    adjusted over plain close, so that a split is no fall. Days that a packaged series lists without any price
+    (holidays) are dropped; in a file they are an error.
 
     Args:
         source: ``arch:NAME``, or the path of a ``.csv`` or ``.parquet`` file.
@@ -38,15 +40,20 @@ def read_bars(source: str, start: datetime.date | None = None, end: datetime.dat
     Raises:
         DataError: no such source, a column is missing, no day is left, or a value breaks a rule of ``validated``.
     """
-    frame = table_of(source)
-    day, prices = days_of(source, frame), _prices(source, frame)
-    keep = np.ones(len(day), dtype=np.bool_)
+    return _bars(read_table(source, need_times=True), start, end)
+
+
+def _bars(table: Table, start: datetime.date | None, end: datetime.date | None) -> Bars:
+    source, times, prices = table.source, table.times, _prices(table)
+    keep, day = np.ones(len(times), dtype=np.bool_), times.astype("datetime64[D]")
     keep &= True if start is None else ~(day < np.datetime64(start))
     keep &= True if end is None else ~(day > np.datetime64(end))
-    if len(day) and not keep.any():
+    if len(times) and not keep.any():
         span = f"{start or 'the first day'} to {end or 'the last'}"
         raise DataError(f"{source}: no day from {span}; it has {day[0]} to {day[-1]}: change start or end")
-    return validated(source, day[keep], prices[keep])
+    length = spacing(times) if is_intraday(times) else DAY
+    rows = table.frame.index.to_numpy()[keep]
+    return validated(source, times[keep], prices[keep], length, rows)
 
 
 def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
@@ -65,81 +72,54 @@ def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
     return bars
 
 
-def table_of(source: str) -> pd.DataFrame:
-    """What a source holds, as it is, its days a column.
+def replay_notes(underlyings: Iterable[Underlying]) -> list[str]:
+    """What a user should know of the data that will be replayed, a line each: gaps, splits, adjustments, weekends.
 
     Raises:
-        DataError: no such source, or it cannot be read.
+        DataError: see ``read_bars``.
     """
-    return _packaged(source.removeprefix("arch:")) if source.startswith("arch:") else _file(source)
+    replays = (each.process for each in underlyings if isinstance(each.process, Replay))
+    return list(dict.fromkeys(line for each in replays for line in _notes(each)))
 
 
-def _packaged(name: str) -> pd.DataFrame:
-    if name not in PACKAGED:
-        raise DataError(f"arch:{name}: {not_one_of(name, PACKAGED)}")
-    frame: pd.DataFrame = importlib.import_module(f"arch.data.{name}").load().dropna(how="all")
-    if frame.shape[1] == 1:
-        frame.columns = pd.Index(["close"])
-    return frame.rename_axis("date").reset_index()
+def _notes(replay: Replay) -> Iterator[str]:
+    table = read_table(replay.source, need_times=True)
+    bars = _bars(table, replay.start, replay.end)
+    yield from table.notes
+    if note := adjusted_note(table):
+        yield note
+    first, last = bars.day[0], bars.day[-1]
+    yield from (line for when, line in split_notes(table) if first <= when <= last)
+    yield from gap_notes(replay.source, bars.day)
+    if bars.weekends and bars.length == DAY and replay.day < 86_400:
+        told = f"{replay.source}: has bars on Saturdays, and process.day is {replay.day:g} s"
+        yield f"{told}: set process.day=86400 process.opens=0 for a market that never closes"
 
 
-def _file(source: str) -> pd.DataFrame:
-    path = Path(source)
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise DataError(
-            f"{source}: neither a .csv or .parquet file nor arch:NAME: convert the file or correct the name"
-        )
-    if not path.is_file():
-        raise DataError(f"{source}: no such file (looked in {path.parent}): correct the path")
-    try:
-        frame = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(f"{source}: cannot be read ({str(error).splitlines()[0]}): check the file") from error
-    return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame
-
-
-def _column(source: str, frame: pd.DataFrame, name: str) -> "pd.Series[float]":
-    found = [column for column in frame.columns if str(column).strip().lower() == name]
-    if len(found) != 1:
-        told = ", ".join(map(str, frame.columns))
-        raise DataError(f"{source}: {len(found)} columns named '{name}' among {told}; one is needed: rename")
-    return frame[found[0]]
-
-
-def days_of(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
-    """The column ``date``, in any order.
-
-    Raises:
-        DataError: there is none, or a cell is no date.
-    """
-    column = _column(source, frame, "date")
-    try:
-        told = column if column.dtype.kind == "M" else column.astype(str)
-        days = pd.to_datetime(told, errors="coerce", format=None if column.dtype.kind == "M" else "ISO8601")
-        days = days.dt.tz_localize(None)  # the day where it was written
-    except ValueError as error:  # time zones that differ from row to row
-        raise DataError(f"{source}: {str(error).split('.')[0]}; dates need none: write days as 2008-09-15") from error
-    wrong = np.flatnonzero(days.isna())
-    if wrong.size:
-        row = int(wrong[0])
-        raise DataError(f"{source}: row {row}: '{column.iloc[row]}' is not a date such as 2008-09-15: correct it")
-    return days.to_numpy().astype("datetime64[D]")
-
-
-def _prices(source: str, frame: pd.DataFrame) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-    """(D, 4), the first three NaN where the file has none of them."""
-    names = {str(column).strip().lower() for column in frame.columns}
-    some = names.intersection(COLUMNS[:3])
+def _prices(table: Table) -> F8:
+    """(T, 4), adjusted, the first three NaN where the file has none of them."""
+    some = {OPEN, HIGH, LOW} & set(table.quotes)
     if some and len(some) < 3:
-        lacking = ", ".join(sorted(set(COLUMNS[:3]) - some))
-        raise DataError(f"{source}: no column {lacking}; open, high and low go together: add it or drop the others")
-    prices = np.full((len(frame), 4), np.nan)
+        lacking = ", ".join(sorted({OPEN, HIGH, LOW} - some))
+        raise DataError(
+            f"{table.source}: no column {lacking}; open, high and low go together: add it or drop the others"
+        )
+    if CLOSE not in table.quotes:
+        told = ", ".join(map(str, table.frame.columns))
+        raise DataError(f"{table.source}: 0 columns named '{CLOSE}' among {told}; one is needed: rename")
+    prices = np.full((len(table.frame), 4), np.nan)
     for number, name in enumerate(COLUMNS):
-        if some or name == "close":
-            column = _column(source, frame, name)
-            prices[:, number] = numbers = pd.to_numeric(column, errors="coerce")
-            wrong = np.flatnonzero(numbers.isna() & column.notna())
-            if wrong.size:
-                row = int(wrong[0])
-                raise DataError(f"{source}: row {row}: {name} '{column.iloc[row]}' is not a number: correct it")
+        if some or name == CLOSE:
+            prices[:, number] = table.numbers(table.quotes[name], name)
+    prices = prices * adjustment(table)[:, None] if ADJUSTED in table.quotes else prices
+    return _without_dust(prices) if some else prices
+
+
+def _without_dust(prices: F8) -> F8:
+    """Highs and lows that miss open or close by rounding (a millionth, as Yahoo's adjusted ones do) moved to them."""
+    highest, lowest = (edge(prices[:, [0, 3]], axis=1) for edge in (np.max, np.min))
+    high, low = prices[:, 1], prices[:, 2]
+    near_high = (high < highest) & (high > highest * (1 - DUST))
+    near_low = (low > lowest) & (low < lowest * (1 + DUST))
+    prices[:, 1], prices[:, 2] = np.where(near_high, highest, high), np.where(near_low, lowest, low)
     return prices

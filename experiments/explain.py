@@ -123,10 +123,13 @@ def _most(case: Case, twins: Sequence[Without]) -> Iterator[str]:
 
 
 def export(frames: Frames, folder: Path) -> None:
-    """``contagion.graphml``, and ``cascades``, ``actions`` and ``links`` as Parquet."""
+    """``contagion.graphml``, and ``cascades``, ``actions`` and ``links`` as Parquet.
+
+    Raises:
+        OutputError: the folder cannot hold results.
+        WriteError: a write failed.
+    """
     links = contagion(frames)
-    folder.mkdir(parents=True, exist_ok=True)
-    nx.write_graphml(graph(links), folder / "contagion.graphml")
     told = links.actions.assign(cascade=members(links), depth=depth(links), reach=reach(links))
     tables = {"cascades": cascades(links), "actions": told}
     edges = (
@@ -134,8 +137,14 @@ def export(frames: Frames, folder: Path) -> None:
         if len(links.actions)
         else pd.DataFrame(columns=["source", "target", "share"])
     )
-    for name, table in (tables | {"links": edges}).items():
-        store.write_frame(table, folder / f"{name}.parquet", {})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with store.whole(folder / "contagion.graphml"):
+            nx.write_graphml(graph(links), folder / "contagion.graphml")
+        for name, table in (tables | {"links": edges}).items():
+            store.write_frame(table, folder / f"{name}.parquet", {})
+    except OSError as error:
+        raise store.refused(error, folder, option="--export") from error
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -22,13 +22,14 @@ from experiments.figures_style import (
     tidy,
     time_axis,
 )
+from sim.metrics.venues import with_venue
 
 
 def positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """Open interest, leverage and margin per notional of the venue that liquidated most.
 
     Args:
-        frames: ``steps`` of one run.
+        frames: ``steps`` and ``venues`` of one run.
         folder: where ``positions.pdf``, ``.png`` and ``.csv`` go.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
@@ -36,7 +37,7 @@ def positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path
     Returns:
         The PDF.
     """
-    table = _held(frames["steps"], unit)
+    table = _held(frames, unit)
     per, prefix = scale(float(table["open_interest"].max()))
     with style():
         figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
@@ -85,9 +86,10 @@ def liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path
         return save(figure, folder / "liquidity", tidy(table, ["depth", "spread", "basis", "one_sided"]))
 
 
-def _held(steps: Frame, unit: int) -> Frame:
+def _held(frames: Frames, unit: int) -> Frame:
     """Sums over a venue's instruments by step, as shares and multiples; missing while nobody holds anything."""
-    table = placed(most_liquidated(steps))
+    steps = frames["steps"]
+    table = with_venue(placed(most_liquidated(steps)), frames, ["equity", "initial", "maintenance"])
     here = steps[steps["venue"] == table["venue"].iloc[0]]
     perpetual = here[here["kind"] == "perpetual"] if (here["kind"] == "perpetual").any() else here
     traded = perpetual.groupby("step")["gross"].sum().reindex(table["step"]).to_numpy(dtype=np.float64)

@@ -27,6 +27,7 @@ from experiments.figures_style import (
     tidy,
     time_axis,
 )
+from sim.metrics.venues import with_venue
 
 BINS = np.geomspace(0.1, 1000, 49)
 """Edges of leverage."""
@@ -36,7 +37,7 @@ def losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """Equity of the insurance fund; what each layer has absorbed so far, at the venue that liquidated most.
 
     Args:
-        frames: ``steps`` and ``losses`` of one run.
+        frames: ``steps``, ``venues`` and ``losses`` of one run.
         folder: where ``losses.pdf``, ``.png`` and ``.csv`` go.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
@@ -44,7 +45,7 @@ def losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     Returns:
         The PDF.
     """
-    table = placed(most_liquidated(frames["steps"]))
+    table = with_venue(placed(most_liquidated(frames["steps"])), frames, ["fund"])
     table["fund"] = table["fund"] / unit
     absorbed = _absorbed(frames["losses"], table, unit)
     table = table.assign(**absorbed)

@@ -12,6 +12,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments import store
+
 PAGE, COLUMN = 7.0, 3.4
 """Widths, inches: a full page's and a column's."""
 DPI = 300
@@ -155,10 +157,12 @@ def time_axis(axes: Axes, prices: Frame) -> None:
 
 def save(figure: Figure, path: Path, table: Frame) -> Path:
     """PDF and PNG without the time they were made at, and the CSV of what is drawn; returns the PDF."""
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
-    figure.savefig(path.with_suffix(".png"), dpi=DPI, metadata={"Software": None})
-    table.to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
-    return path.with_suffix(".pdf")
+    pdf, png = path.with_suffix(".pdf"), path.with_suffix(".png")
+    with store.whole(pdf, png):
+        figure.savefig(pdf, metadata={"CreationDate": None})
+        figure.savefig(png, dpi=DPI, metadata={"Software": None})
+    store.write_csv(table, path.with_suffix(".csv"))
+    return pdf
 
 
 def tidy(table: Frame, columns: Sequence[str]) -> Frame:

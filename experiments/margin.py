@@ -1,29 +1,32 @@
 """The margin calculator: one account under several engines, the same objects that judge accounts in a market."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
-from scipy.optimize import brentq
 
+from experiments.entries import Reading, columns, mode_of, readings
+from experiments.kinks import factors, scenarios_of
 from experiments.portfolio import PortfolioConfig, listing
+from sim import pricing
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
 from sim.liquidation.bankruptcy import bankruptcy_prices
 from sim.liquidation.prices import liquidation_ticks
+from sim.liquidation.windows import Curve, Window, windows
 from sim.loading import load
 from sim.margin.breakdown import breakdown
 from sim.margin.engine import EngineConfig, MarginEngine
-from sim.margin.scenarios import Scanning
-from sim.packaged import packaged
+from sim.packaged import is_file, packaged
 from sim.pricing import modelled
 from sim.types import F8, I8, NOBODY, Exposure, MarketView
 
 NIL = 1e-6
 """Minor units that are dust of a sum."""
+
+DUST = 1e-13
+"""Relative noise of a sum of floats."""
 
 LARGEST = 1e6
 """The largest relative move that makes sense of a price or a volatility."""
@@ -51,12 +54,31 @@ class Part(NamedTuple):
     engine: MarginEngine
     book: Exposure
 
+    def equity(self) -> float:
+        """Market equity, zero where it is float dust."""
+        return self._clean(float(self.book.equity()[0]))
+
+    def excess(self) -> float:
+        """Equity less maintenance, zero where it is float dust; maintenance is not rounded up to whole minor units.
+
+        In a market equity is whole, and rounding decides nothing. After a move it is not: a long that is paid for in
+        full would be liquidatable for a fraction of a cent.
+        """
+        cut, kept = self.engine.valuation.haircuts(self.book), self.engine.requirement.margins(self.book)
+        return self._clean(float(self.book.equity()[0] - cut.maintenance[0] - kept.maintenance[0]))
+
+    def _clean(self, amount: float) -> float:
+        book = self.book
+        gross = float(np.abs(book.value()).sum() + (np.abs(book.balance) * book.market.price).sum())
+        return 0.0 if abs(amount) <= NIL + DUST * gross else amount
+
 
 class Account(NamedTuple):
     """A portfolio under one engine; amounts in minor units of the numeraire."""
 
     name: str
     parts: list[Part]
+    readings: tuple[Reading, ...] = ()  # of instruments with several entries
     past: float = 0.0  # of which the engine would learn, and a portfolio has none (s)
 
     def total(self) -> tuple[float, float, float]:
@@ -67,8 +89,7 @@ class Account(NamedTuple):
 
     def weakest(self) -> tuple[float, float]:
         """The least equity, and the least excess, of any margin account."""
-        risks = [part.engine.assess(part.book) for part in self.parts]
-        return min(float(risk.equity[0]) for risk in risks), min(float(risk.excess[0]) for risk in risks)
+        return min(part.equity() for part in self.parts), min(part.excess() for part in self.parts)
 
     def haircuts(self) -> tuple[float, float]:
         """What valuation disallows, initial and maintenance."""
@@ -118,7 +139,7 @@ def engine_of(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     """
     if name in portfolio.own:
         return portfolio.own[name]
-    own = name if name.startswith("engines/") or Path(name).is_file() else f"engines/{name}"
+    own = name if name.startswith("engines/") or is_file(name) else f"engines/{name}"
     presets = _presets()
     if own == f"engines/{name}" and name.removesuffix(".yaml") not in presets:
         raise ConfigError([f"--engines: {not_one_of(name, [*portfolio.own, *presets])}"])
@@ -134,10 +155,11 @@ def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Acc
     Raises:
         ConfigError: the engine asks for what the portfolio does not have.
     """
-    plain = listing(portfolio, range(len(portfolio.instruments)))
     try:
-        pools = engine.pools(plain.market.contracts)
-        whole = listing(portfolio, [column for pool in pools for column in pool])
+        mode = mode_of(portfolio, name)
+        listed = columns(portfolio, mode)
+        pools = engine.pools(listing(portfolio, listed).market.contracts)
+        whole = listing(portfolio, [listed[column] for pool in pools for column in pool])
         parts, start = [], 0
         for pool in pools:
             its = slice(start, start + len(pool))
@@ -149,7 +171,7 @@ def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Acc
     except ConfigError as error:
         raise ConfigError([f"--engines {name}: {line}" for line in error.problems]) from error
     parts = parts if len(parts) == 1 else _shared(parts, whole.balance)
-    return Account(name, parts, engine.requirement.look_back())
+    return Account(name, parts, readings(portfolio, mode), engine.requirement.look_back())
 
 
 def _book(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:
@@ -191,15 +213,30 @@ def moved(book: Exposure, moves: F8, vol: float = 0.0) -> Exposure:
 
     Assets that bear the name of an underlying move with it. An option's mark stays as far from its value as it was.
     """
+    return next(moved_along(book, np.asarray(moves)[None], vol))
+
+
+def moved_along(book: Exposure, moves: F8, vol: float = 0.0) -> Iterator[Exposure]:
+    """The book after each of several moves (M, U): see :func:`moved`."""
     before, contracts = book.market, book.market.contracts
-    option = contracts.side != 0
-    after, price = before._replace(vol=np.where(option, before.vol * (1 + vol), before.vol)), before.price.copy()
-    for number, move in enumerate(moves):
-        after = after.shifted(number, 1 + float(move))
-        if contracts.underlyings[number] in contracts.assets[1:]:
-            price[contracts.assets.index(contracts.underlyings[number])] *= 1 + float(move)
+    option, oracle = contracts.side != 0, before.oracle * (1 + moves)
+    louder = before._replace(vol=np.where(option, before.vol * (1 + vol), before.vol))
     apart = np.where(option, before.mark - modelled(before).mark, 0.0)
-    return book._replace(market=after._replace(price=price, mark=np.maximum(after.mark + apart, 0.0)))
+    marks = np.maximum(
+        pricing.values(louder, oracle, np.broadcast_to(louder.vol, (len(moves), option.size))) + apart, 0.0
+    )
+    named = [
+        (contracts.assets.index(name), u)
+        for u, name in enumerate(contracts.underlyings)
+        if name in contracts.assets[1:]
+    ]
+    for number, move in enumerate(1 + moves):
+        price = before.price.copy()
+        for asset, underlying in named:
+            price[asset] *= move[underlying]
+        forward = before.forward * move[contracts.underlying] if before.forward.size else before.forward
+        market = louder._replace(oracle=oracle[number], mark=marks[number], price=price, forward=forward)
+        yield book._replace(market=market)
 
 
 class Row(NamedTuple):
@@ -211,6 +248,7 @@ class Row(NamedTuple):
     below: float | None  # liquidation price below the mark
     above: float | None
     bankruptcy: float | None
+    reason: str | None  # why there is no liquidation price on the side on which it loses
 
 
 def rows(account: Account) -> list[Row]:
@@ -223,9 +261,19 @@ def rows(account: Account) -> list[Row]:
             ticks, tick = liquidation_ticks(engine.assess, book, int(k)), float(contracts.tick[k])
             below, above = (None if each == NOBODY else each * tick for each in ticks)
             quantity, mark = float(book.position[0, k] * contracts.lot[k]), float(book.market.mark[k] * tick)
-            gone = float(bankrupt[k])
-            found.append(Row(contracts.names[k], quantity, mark, below, above, gone if gone > 0 else None))
+            gone = float(bankrupt[k]) if bankrupt[k] > 0 else None
+            reason = _reason(float(risk.excess[0]), below if quantity > 0 else above, quantity)
+            found.append(Row(contracts.names[k], quantity, mark, below, above, gone, reason))
     return found
+
+
+def _reason(excess: float, price: float | None, quantity: float) -> str | None:
+    """Why a position has no liquidation price where it loses; None if it has one."""
+    if price is not None:
+        return None
+    if excess < 0:
+        return "the account is liquidatable at the present mark"
+    return f"the account covers {'its fall to 0' if quantity > 0 else 'its rise to max_price'}"
 
 
 class Worst(NamedTuple):
@@ -240,7 +288,7 @@ def worst(account: Account) -> Worst | None:
     """Of the margin account that loses most; None if the engine has no scenarios."""
     found = []
     for engine, book in account.parts:
-        grid = _grid(engine.requirement)
+        grid = scenarios_of(engine)
         if grid is not None:
             gains = grid.scenarios(book)[:, 0]
             number = int(gains.argmin())
@@ -248,46 +296,46 @@ def worst(account: Account) -> Worst | None:
     return min(found, key=lambda each: each.gain, default=None)
 
 
-def _grid(requirement: object) -> Scanning | None:
-    """The scenarios within wrappers, None where there are none."""
-    while requirement is not None and not isinstance(requirement, Scanning):
-        requirement = vars(requirement).get("inner")
-    return requirement
-
-
 class Moves(NamedTuple):
-    """The smallest relative move of all underlyings alike that does it, each way; None if none does."""
+    """Relative moves of all underlyings alike that do it: the smallest each way, None if none does; and all of them."""
 
     down: float | None
     up: float | None
+    windows: tuple[tuple[float, float], ...] = ()
 
 
-FURTHEST = (-0.999, 9.0)
-"""Relative moves looked at."""
+EXACT = 1e-9
+"""How exactly the ends of windows are known (share)."""
 
 
 def index_moves(account: Account) -> tuple[Moves, Moves]:
     """What makes the account liquidatable, and what makes it bankrupt."""
+    points = factors(account.parts)
+    excess, equity = (windows(_least(account, amount), points, EXACT) for amount in (Part.excess, Part.equity))
+    return _nearest(excess), _nearest(equity)
+
+
+def _least(account: Account, amount: Callable[[Part], float]) -> Curve:
+    """The least amount of any margin account as a function of the price, a factor of the present one."""
     count = account.parts[0].book.market.oracle.size
 
-    @cache
-    def after(move: float) -> tuple[float, float]:
-        return account.after(np.full(count, move), 0.0).weakest()
+    def curve(factors: F8) -> F8:
+        moves, least = np.repeat(factors[:, None] - 1.0, count, axis=1), np.full(len(factors), np.inf)
+        for part in account.parts:
+            amounts = [amount(part._replace(book=book)) for book in moved_along(part.book, moves)]
+            least = np.minimum(least, amounts)
+        return least
 
-    liquidatable = Moves(*(_first(lambda move: after(move)[1], edge) for edge in FURTHEST))
-    return liquidatable, Moves(*(_first(lambda move: after(move)[0], edge) for edge in FURTHEST))
+    return curve
 
 
-def _first(excess: Callable[[float], float], edge: float) -> float | None:
-    """The nearest move on the way to an edge at which excess falls below nil; nil if it is there already."""
-    if excess(0.0) < 0:
-        return 0.0
-    near = 0.0
-    for step in np.geomspace(1.0, 1.0 + edge, 120)[1:] - 1.0:
-        if excess(float(step)) < 0:
-            return float(brentq(lambda move: excess(move) + 1e-9, near, float(step), xtol=1e-7))
-        near = float(step)
-    return None
+def _nearest(found: Sequence[Window]) -> Moves:
+    """The moves of windows of the price; none is needed where the present price is in one."""
+    moves = tuple((low - 1.0, high - 1.0) for low, high in found)
+    if any(low <= 0 <= high for low, high in moves):
+        return Moves(0.0, 0.0, moves)
+    down = max((high for _, high in moves if high < 0), default=None)
+    return Moves(down, min((low for low, _ in moves if low > 0), default=None), moves)
 
 
 class Stressed(NamedTuple):

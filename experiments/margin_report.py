@@ -4,10 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.margin import Account, Moves, Shock, index_moves, rows, status, stressed, worst
+from experiments.kinks import FURTHEST
+from experiments.margin import Account, Shock, index_moves, rows, status, stressed, worst
 from experiments.portfolio import PortfolioConfig
 
 Report = dict[str, Any]
+
+SMALLEST = 5e-5
+"""The smallest move that two decimals of a per cent show (share)."""
 
 
 def report(portfolio: PortfolioConfig, judged: Sequence[Account], shocks: Sequence[Shock]) -> Report:
@@ -30,6 +34,7 @@ def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
         "ratio": maintenance / equity if equity > 0 else None,
         "status": status(account),
         "past_lacking": account.past,
+        "entries": {reading.instrument: reading.how for reading in account.readings},
         "breakdown": {
             name: {"initial": opened / unit, "maintenance": kept / unit}
             for name, (opened, kept) in account.breakdown().items()
@@ -53,7 +58,7 @@ def text(found: Report) -> str:
     """For people."""
     engines, currency = found["engines"], found["currency"]
     blocks = [[found["description"]]] if found["description"] else []
-    blocks.append([*_side_by_side(engines, currency), *_lacking(engines)])
+    blocks.append([*_side_by_side(engines, currency), *_lacking(engines), *_entries(engines)])
     blocks.append(_index_moves(engines))
     for name, each in engines.items():
         blocks.append([f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"])
@@ -78,6 +83,22 @@ def _lacking(engines: dict[str, Report]) -> list[str]:
     return [f"{', '.join(names)}: {told}"] if names else []
 
 
+READINGS = {
+    "hedge": "long and short are two positions (hedge mode; mode: one_way takes them as fills)",
+    "one_way": "entries are fills in the order of the file: a reduction keeps the entry price, a flip restarts it",
+    "averaged": "entries of one side are averaged",
+}
+
+
+def _entries(engines: dict[str, Report]) -> list[str]:
+    """How several entries of one instrument were taken, and under which engines."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, each in engines.items():
+        for instrument, how in each["entries"].items():
+            found.setdefault((instrument, how), []).append(name)
+    return [f"{instrument} under {', '.join(names)}: {READINGS[how]}" for (instrument, how), names in found.items()]
+
+
 def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
     first = next(iter(engines.values()))["initial"]
     lines = [[currency, "equity", "initial", "of it haircuts", "maintenance", "ratio", "saves", "status"]]
@@ -93,17 +114,45 @@ def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
 def _index_moves(engines: dict[str, Report]) -> list[str]:
     lines = [["smallest move of all", "liquidatable", "", "bankrupt", ""]]
     for name, each in engines.items():
-        pairs = [Moves(**each["index_move"][what]) for what in ("liquidatable", "bankrupt")]
-        lines.append([name, *("none" if move is None else f"{move:+.2%}" for pair in pairs for move in pair)])
+        pairs = [_sides(each["index_move"][what]["windows"]) for what in ("liquidatable", "bankrupt")]
+        lines.append([name, *(side for pair in pairs for side in pair)])
     return aligned(lines)
 
 
+def _sides(found: Sequence[tuple[float, float]]) -> tuple[str, str]:
+    """Windows of moves in words, nearest first: below the present price and above it."""
+    down = [(high, low) for low, high in reversed(found) if low <= 0]
+    up = [(low, high) for low, high in found if high >= 0]
+    return _side(down, FURTHEST[0]), _side(up, FURTHEST[1])
+
+
+def _side(found: Sequence[tuple[float, float]], end: float) -> str:
+    """Windows on one side: where each begins, and where it ends unless it runs to the end of what is looked at."""
+    words = []
+    for near, far in found:
+        begins = f"{near:+.2%}" if abs(near) >= SMALLEST else "any rise" if end > 0 else "any fall"
+        begins = "already" if near * end <= 0 else begins
+        words.append(begins if abs(far - end) < SMALLEST else f"{begins} to {far:+.2%}")
+    return ", ".join(words) or "none"
+
+
 def _positions(positions: list[Report]) -> list[str]:
+    if not positions:
+        return ["no position is left"]
     lines = [["", "quantity", "mark", "below", "above", "bankruptcy"]]
     for each in positions:
         prices = ["none" if each[n] is None else f"{each[n]:,.6g}" for n in ("below", "above", "bankruptcy")]
         lines.append([each["instrument"], f"{each['quantity']:+g}", f"{each['mark']:,.6g}", *prices])
-    return aligned(lines)
+    return [*aligned(lines), *_reasons(positions)]
+
+
+def _reasons(positions: list[Report]) -> list[str]:
+    """Why a position has no liquidation price on the side on which it loses, one line a reason."""
+    found: dict[str, list[str]] = {}
+    for each in positions:
+        if each["reason"]:
+            found.setdefault(each["reason"], []).append(each["instrument"])
+    return [f"none of {', '.join(names)}: {reason}" for reason, names in found.items()]
 
 
 def _breakdown(parts: Report, currency: str) -> list[str]:

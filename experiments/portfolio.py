@@ -1,8 +1,9 @@
 """One account and its market, as a file states them: the records that margin engines read."""
 
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -10,7 +11,7 @@ from pydantic import Field, model_validator
 from sim.component import Component, choice
 from sim.config import CASH_LIMIT
 from sim.errors import not_one_of, printable
-from sim.instruments import Asset, Instrument, contracts_of
+from sim.instruments import Asset, Instrument, contracts_of, inverse_fault
 from sim.margin.engine import EngineConfig
 from sim.pricing import YEAR, modelled
 from sim.smiles import SMILES, implied
@@ -45,6 +46,10 @@ class PortfolioConfig(Component):
     underlyings: tuple[Quote, ...] = Field(min_length=1, description="prices")
     instruments: tuple[Instrument, ...] = Field(min_length=1, description="what is held, and its terms")
     positions: tuple[Position, ...] = Field(default=(), description="what the account holds of them")
+    mode: Literal["hedge", "one_way"] | None = Field(
+        default=None,
+        description="of several entries: long and short stand, or fills in order; not given = the venue's (name)",
+    )
     marks: dict[str, float] = Field(
         default={}, description="marks; not given = the oracle's price, an option's value (name: quote currency)"
     )
@@ -78,10 +83,19 @@ class PortfolioConfig(Component):
         asked += [(f"{where}.{name}", name, listed) for where in ("marks", "vols") for name in getattr(self, where)]
         asked += [(f"smiles.{n}.underlying", smile.underlying, known) for n, smile in enumerate(self.smiles)]
         told = [f"{where}: {not_one_of(name, names)}" for where, name, names in asked if name not in names]
-        for where, names in (("instruments", listed), ("underlyings", known)):
+        first = self.assets[0]
+        if first.price != 1:
+            told.append(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
+        for where, names in (("assets", [first.name, *coins]), ("instruments", listed), ("underlyings", known)):
             told += [
                 f"{where}: {name!r} stands there twice, rename one" for name in set(names) if names.count(name) > 1
             ]
+        told += [
+            f"instruments.{n}.{fault}"
+            for n, each in enumerate(self.instruments)
+            if not each.settle or each.settle in (asset.name for asset in self.assets)
+            if (fault := inverse_fault(each, known, self.assets))
+        ]
         return told
 
     def _options(self) -> list[str]:
@@ -110,6 +124,8 @@ class PortfolioConfig(Component):
         for n, each in enumerate(self.instruments):
             if each.settle not in decimals or each.underlying not in prices:
                 continue
+            if inverse_fault(each, list(prices), self.assets):
+                continue
             multiplier, where = Fraction(each.multiplier(decimals[each.settle])), f"instruments.{n}"
             if multiplier.denominator > 1:
                 told.append(
@@ -131,16 +147,18 @@ class PortfolioConfig(Component):
 
     def _sizes(self) -> list[str]:
         """Positions and marks that the instrument does not come in."""
-        told, by_name = [], {each.name: each for each in self.instruments}
+        told, by_name, held = [], {each.name: each for each in self.instruments}, Counter[tuple[str, bool]]()
         for n, position in enumerate(self.positions):
             if position.instrument not in by_name:
                 continue
             its, where = by_name[position.instrument], f"positions.{n}"
             lots = exact(position.quantity, its.lot)
-            if lots.denominator > 1:
+            if not is_whole(lots):
                 rule = f"{its.name!r} comes in lots of {its.lot:g}"
-                told.append(f"{where}.quantity: {position.quantity:g}, {rule}, round it")
-            if abs(lots) > its.max_lots:
+                told.append(f"{where}.quantity: {position.quantity!r}, {rule}, round it")
+            side = its.name, lots > 0
+            held[side] += abs(round(lots))
+            if held[side] > its.max_lots:
                 told.append(f"{where}.quantity: {position.quantity:g}, more than max_lots of {its.name!r}, lower it")
             if position.entry is not None and position.entry > its.max_price:
                 told.append(f"{where}.entry: {position.entry:g}, above max_price of {its.name!r}, lower it")
@@ -148,9 +166,23 @@ class PortfolioConfig(Component):
             if name not in by_name:
                 continue
             tick = by_name[name].tick
-            if exact(mark, tick).denominator > 1 or mark > by_name[name].max_price:
-                told.append(f"marks.{name}: {mark:g}, must be a multiple of {tick:g} up to max_price, round it")
+            if not is_whole(exact(mark, tick)) or mark > by_name[name].max_price:
+                told.append(f"marks.{name}: {mark!r}, must be a multiple of {tick:g} up to max_price, round it")
         return told
+
+
+NOISE = Fraction(1, 10**12)
+"""Relative noise of a sum or product of floats: 0.1 + 0.2 is 30 lots of 0.01."""
+
+
+def whole_lots(quantity: float, lot: float) -> int:
+    """How many lots a quantity is, to the nearest."""
+    return round(exact(quantity, lot))
+
+
+def is_whole(count: Fraction) -> bool:
+    """Whether a count is a whole number but for the noise of floats."""
+    return abs(count - round(count)) <= NOISE * max(abs(count), Fraction(1))
 
 
 def exact(amount: float, grain: float) -> Fraction:
@@ -158,36 +190,55 @@ def exact(amount: float, grain: float) -> Fraction:
     return Fraction(str(amount)) / Fraction(str(grain))
 
 
+class Column(NamedTuple):
+    """One column of a portfolio's records."""
+
+    instrument: int  # number in the portfolio
+    side: int  # 1 = its long entries, -1 = its short ones, 0 = all
+
+
 class Listing(NamedTuple):
     """A portfolio's records, instruments in some order."""
 
     market: MarketView
     position: I8  # (K,) lots
-    entry: I8  # (K,) minor units paid
+    entry: I8  # (K,) minor units paid for the position
     balance: I8  # (C,) minor units, numeraire less what linear positions were bought for
 
 
-def listing(portfolio: PortfolioConfig, order: Sequence[int]) -> Listing:
-    """The records, instruments in this order."""
-    chosen = [portfolio.instruments[number] for number in order]
+def listing(portfolio: PortfolioConfig, order: Sequence[Column]) -> Listing:
+    """The records, columns in this order."""
+    chosen = [portfolio.instruments[column.instrument] for column in order]
     coins = [quote.name for quote in portfolio.underlyings]
     contracts = contracts_of([(0, each) for each in chosen], coins, portfolio.assets)
     market = _market(portfolio, contracts)
-    position, entry = np.zeros((2, len(chosen)), dtype=np.int64)
+    position, entry, paid = np.zeros((3, len(chosen)), dtype=np.int64)
     for held in portfolio.positions:
-        k = contracts.names.index(held.instrument)
-        lots = round(exact(held.quantity, chosen[k].lot))
-        price = float(market.mark[k] if held.entry is None else held.entry / contracts.tick[k])
-        position[k] += lots
-        entry[k] += round(float(lots * price * contracts.multiplier[k]))
+        for k, (its, column) in enumerate(zip(chosen, order, strict=True)):
+            lots = whole_lots(held.quantity, its.lot)
+            if its.name != held.instrument or column.side * lots < 0:
+                continue
+            price = float(market.mark[k] if held.entry is None else held.entry / contracts.tick[k])
+            value = price * float(contracts.multiplier[k])
+            entry[k] = _entry_after(int(position[k]), int(entry[k]), lots, value)
+            position[k] += lots
+            paid[k] += round(lots * value)
     balance = np.zeros(len(portfolio.assets), dtype=np.int64)
     for number, asset in enumerate(portfolio.assets):
         amount = portfolio.cash if number == 0 else portfolio.collateral.get(asset.name, 0.0)
         balance[number] = round(amount * 10**asset.decimals)
     linear = (contracts.side == 0) & (contracts.kind != SPOT)
     # options and spot are paid for, what is linear settles its gain
-    np.subtract.at(balance, contracts.settle[linear], entry[linear])
+    np.subtract.at(balance, contracts.settle[linear], paid[linear])
     return Listing(market, position, entry, balance)
+
+
+def _entry_after(held: int, entry: int, lots: int, value: float) -> int:
+    """Value paid for a position after a fill: entries average, a reduction keeps the entry, a flip restarts it."""
+    after = held + lots
+    if held * lots >= 0:
+        return entry + round(lots * value)
+    return round(Fraction(entry * after, held)) if after * held >= 0 else round(after * value)
 
 
 def _market(portfolio: PortfolioConfig, contracts: Contracts) -> MarketView:

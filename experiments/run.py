@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents import populate
-from experiments import closing, provenance, store
+from experiments import closing, identity, plugins, provenance, store
 from experiments.config import RunConfig
 from experiments.data import read_replays
 from experiments.figures import FIGURES
@@ -21,14 +21,17 @@ from sim.errors import ConfigError, DataError, DeleverageError
 from sim.margin.learned import events_of
 from sim.market import Market
 from sim.metrics.cascades import Frames
+from sim.prices.bars import Bars
 
 COMPLETE, INTERRUPTED = "complete", "interrupted"
 
+MANIFEST = "manifest.json"
+
 
 class RunError(DeleverageError):
-    """A run that stopped by itself; ``path`` holds the traceback."""
+    """A run that stopped by itself; ``path`` holds the traceback, unless that could not be written."""
 
-    def __init__(self, message: str, path: Path) -> None:
+    def __init__(self, message: str, path: Path | None) -> None:
         super().__init__(message)
         self.path = path
 
@@ -56,37 +59,58 @@ def execute(
 
     Raises:
         ConfigError, DataError: what the configuration names cannot be built.
-        OutputError: a result is there already, or the place cannot be written.
+        OutputError: a result is there already, or the place cannot hold one.
+        WriteError: a write failed; what was written before is kept beside the place, and named.
         RunError: building the market or a step failed; the traceback is in the result's ``failed/``.
     """
     config = config if seed is None else config.model_copy(update={"seed": seed})
     bars = read_replays(config.underlyings)
     plain, digests = config.model_dump(mode="json"), {name: each.digest for name, each in bars.items()}
-    identity = store.config_hash(plain, provenance.version(), digests)
-    final = out if out is not None else Path("results") / f"{config.name}-{identity}"
+    code = identity.facts(plugins.loaded())
+    name = store.config_hash(plain, identity.digest_of(code), digests)
+    final = out if out is not None else Path("results") / f"{config.name}-{name}"
     with store.Draft(final, overwrite=overwrite) as draft:
         began = time.perf_counter()
-        place = "building"
+        market, status = _simulated(config, bars, draft, quiet)
+        summary = {"status": status, "money": _money(market), **market.recorder.summary()}
+        record = {"config_hash": name, "data": digests, "seed": config.seed, "status": status}
         try:
-            market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
-            place = ""
-            status = _advance(market, config.name, quiet)
-            summary = {"status": status, "money": _money(market), **market.recorder.summary()}
-            about = {"config": store.canonical(plain), "config_hash": identity, "version": provenance.version()}
-            frames = _write(market, draft.folder, about, summary)
-        except (ConfigError, DataError):
+            frames = _write(market, draft.folder, (plain, name), summary)
+            elapsed = record["elapsed_s"] = round(time.perf_counter() - began, 3)
+            record |= {**provenance.manifest(), "code": code, "sources": identity.files()}
+            record |= {"plugins": {each: plugins.files(each) for each in plugins.loaded()}}
+            _sign(record, draft.folder)
+            _draw(market, frames, draft.folder)
+            _sign(record, draft.folder)
+        except OSError:
             raise
         except Exception as error:
-            path = draft.fail(f"seed-{config.seed}", traceback.format_exc())
-            place = place or f"step {market.tick} of {market.steps_planned}"
-            raise RunError(f"{config.name}: {place}: {type(error).__name__}: {_first_line(error)}", path) from error
-        store.write_yaml(plain, draft.folder / "config.resolved.yaml")
-        elapsed = round(time.perf_counter() - began, 3)
-        record = {"config_hash": identity, "data": digests, "seed": config.seed, "status": status}
-        record |= {"elapsed_s": elapsed, **provenance.manifest()}
-        store.write_json(record, draft.folder / "manifest.json")
+            raise _failed(f"{config.name}: {draft.keep()}", config.seed, draft, error) from error
         draft.commit()
     return Outcome(final, status, summary, _closing(market, frames, elapsed))
+
+
+def _simulated(config: RunConfig, bars: Mapping[str, Bars], draft: store.Draft, quiet: bool) -> tuple[Market, str]:
+    """The market after its last step, and whether that was the planned one."""
+    place = "building"
+    try:
+        market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
+        place = ""
+        return market, _advance(market, config.name, quiet)
+    except (ConfigError, DataError):
+        raise
+    except Exception as error:
+        place = place or f"step {market.tick} of {market.steps_planned}"
+        raise _failed(f"{config.name}: {place}", config.seed, draft, error) from error
+
+
+def _failed(place: str, seed: int, draft: store.Draft, error: Exception) -> RunError:
+    """The error to raise after its traceback is written, if it can be."""
+    told = f"{place}: {type(error).__name__}: {_first_line(error)}"
+    try:
+        return RunError(told, draft.fail(f"seed-{seed}", traceback.format_exc()))
+    except store.WriteError as unwritten:
+        return RunError(f"{told}; its traceback is lost: {unwritten}", None)
 
 
 def _advance(market: Market, name: str, quiet: bool) -> str:
@@ -125,20 +149,32 @@ def _progress(quiet: bool) -> Progress:
     return Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
 
 
-def _write(market: Market, folder: Path, about: dict[str, str], summary: dict[str, Any]) -> Frames:
-    """Frames, summary and figures."""
-    frames = market.recorder.frames()
+def _write(market: Market, folder: Path, named: tuple[dict[str, Any], str], summary: dict[str, Any]) -> Frames:
+    """Configuration, which is given with its hash, frames, summary and events."""
+    frames, (plain, digest) = market.recorder.frames(), named
+    store.write_yaml(plain, folder / "config.resolved.yaml")
+    about = {"config": store.canonical(plain), "config_hash": digest, "version": provenance.version()}
     for name, frame in frames.items():
         store.write_frame(frame, folder / f"{name}.parquet", about)
     store.write_json(summary, folder / "summary.json")
     if events := _events(market):
         store.write_json(events, folder / "events.json")
+    return frames
+
+
+def _sign(record: Mapping[str, Any], folder: Path) -> None:
+    """Write the manifest with the checksums of all files that are there; once before figures are drawn, once after."""
+    files = {name: digest for name, digest in store.checksums(folder).items() if name != MANIFEST}
+    store.write_json({**record, "files": files}, folder / MANIFEST)
+
+
+def _draw(market: Market, frames: Frames, folder: Path) -> None:
+    """Figures come last: what they are drawn from is written by then."""
     numeraire = market.config.assets[0]
     if len(frames["steps"]):
         (folder / "figures").mkdir()
         for draw in FIGURES.values():
             draw(frames, folder / "figures", unit=10**numeraire.decimals, currency=numeraire.name)
-    return frames
 
 
 def _events(market: Market) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.paper.opened import SUMMARY, RunResult, opened
+from experiments.sweep.sealed import is_run
 from sim.errors import DataError
 from sim.metrics.contagion import contagion
 from sim.metrics.generations import cascades
@@ -95,11 +96,12 @@ def gathered(folders: Sequence[Path]) -> dict[int, F8]:
 
 def _runs(folders: Sequence[Path]) -> Iterator[RunResult]:
     for folder in folders:
-        result = opened(folder)
+        result = opened(folder, measured=False)
         if isinstance(result, RunResult):
             yield result
             continue
-        made = sorted(path.parent for path in (folder / "runs").glob(f"*/{SUMMARY}"))
+        named = {name for name in result.runs.get("hash", ()) if is_run(name)}
+        made = [path for name in sorted(named) if ((path := folder / "runs" / name) / SUMMARY).is_file()]
         if not made:
             raise DataError(f"{folder}: holds no runs, start deleverage sweep with this folder again")
         yield from _runs(made)

@@ -20,6 +20,7 @@ from sim.margin.engine import EngineConfig
 from sim.margin.learning import spelt
 from sim.market import Market
 from sim.metrics.cascades import Frames
+from sim.metrics.venues import venues
 from sim.rescue import Rescue
 from sim.types import I8
 
@@ -185,7 +186,7 @@ def _others(frames: Frames, window: tuple[int, int], owners: I8) -> float:
 
 
 def _deposits(frames: Frames, window: tuple[int, int]) -> int:
-    once = frames["steps"].drop_duplicates(["step", "venue"])
+    once = venues(frames)
     return int(once.loc[once["step"].between(*window), "deposits"].sum())
 
 

@@ -15,7 +15,7 @@ from sim.prices.bars import Bars
 from sim.prices.path import Outside, Path, exogenous, planned
 from sim.protocols import Population
 from sim.rng import Streams
-from sim.types import B1, I8, NOBODY, Contracts, Pool, Setting
+from sim.types import B1, F8, I8, NOBODY, Contracts, Pool, Setting
 from sim.venue import Rows, Venue
 
 HOUSE_ROWS = 3
@@ -55,9 +55,11 @@ def assemble(
         Venue(v, venue.model_copy(deep=True), contracts, pools, _rows(venue, v, populations, members, agents))
         for v, venue in enumerate(config.venues)
     )
-    _engage(venues, ledger, unit, config.dt)
+    clock = np.array([each.process.clock(bars.get(each.name)) for each in config.underlyings])
+    _engage(venues, ledger, unit, (config.dt, clock))
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
-    setting = Setting(config.dt, unit, *names, contracts, ledger.pool_of)
+    apart = np.array([venue.wallet not in venue.states for venue in venues])
+    setting = Setting(config.dt, unit, *names, contracts, ledger.pool_of, clock, apart)
     watched = np.arange(owners) < agents
     for rows, wealth in zip(members, _started(populations, setting, streams), strict=True):
         for venue in venues:
@@ -67,12 +69,12 @@ def assemble(
     return Parts(path, contracts, venues, populations, members, agents, books, ledger, watched, max_lots)
 
 
-def _engage(venues: Sequence[Venue], ledger: Ledger, unit: int, dt: float) -> None:
-    """Give venues their engines; problems of all venues are told at once."""
+def _engage(venues: Sequence[Venue], ledger: Ledger, unit: int, time: tuple[float, F8]) -> None:
+    """Give venues their engines, the step and a year's seconds (U,); problems of all venues are told at once."""
     problems = []
     for venue in venues:
         try:
-            venue.engage(ledger, unit, dt)
+            venue.engage(ledger, unit, *time)
         except ConfigError as error:
             problems += [f"venues.{venue.number}.engine.{line}" for line in error.problems]
     if problems:
@@ -104,13 +106,14 @@ def _listing(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[
     pools: list[Pool] = []
     for v, (venue, parts) in enumerate(zip(config.venues, _partitions(config), strict=True)):
         start, first = len(listed), len(pools)
-        wallet = first if len(parts) == 1 else first + len(parts)
+        apart = len(parts) > 1 or venue.engine.netting.apart
+        wallet = first + len(parts) if apart else first
         for part in parts:
             begin = len(listed)
             listed.extend((v, venue.instruments[column]) for column in part)
             span = slice(begin, len(listed))
             pools.append(Pool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet))
-        if len(parts) > 1:
+        if apart:
             nothing = slice(len(listed), len(listed))
             pools.append(Pool(v, len(pools), nothing, slice(0, 0), wallet))
     return listed, tuple(pools)

@@ -13,7 +13,7 @@ from sim.exchange import FUNDINGS, MARKS
 from sim.exchange.fees import Fees
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
-from sim.instruments import TRADED, Asset, Instrument
+from sim.instruments import TRADED, Asset, Instrument, inverse_fault
 from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import Full
 from sim.margin.calls import MarginCalls
@@ -112,6 +112,8 @@ class MarketConfig(Component):
                 yield f"{path}.underlying: {not_one_of(instrument.underlying, underlyings)}"
             if instrument.settle and instrument.settle not in assets:
                 yield f"{path}.settle: {not_one_of(instrument.settle, assets)}"
+            elif fault := inverse_fault(instrument, underlyings, self.assets):
+                yield f"{path}.{fault}"
 
     def _length(self) -> Iterator[str]:
         """How many steps a run has is known, and not out of all proportion."""

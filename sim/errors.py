@@ -10,11 +10,12 @@ class DeleverageError(Exception):
     """Root of the errors a user can cause; the command line prints them without a traceback.
 
     Args:
-        lines: one for each problem. What does not print, such as a line break in a name, is escaped.
+        lines: one for each problem. What does not print, such as a line break in a name, is escaped, and the middle
+            of a line that no terminal would show whole is left out.
     """
 
     def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(map(printable, lines)))
+        super().__init__("\n".join(_shortened(printable(line)) for line in lines))
 
 
 class ConfigError(DeleverageError):
@@ -50,6 +51,14 @@ def printable(line: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
+LINE = 1600
+"""Longest line of a message."""
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= LINE else f"{line[: LINE // 2]} ... {line[-LINE // 2 :]}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` or nothing."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
@@ -62,6 +71,11 @@ def not_one_of(value: Any, known: Iterable[str]) -> str:
     if not names:
         return f"{shown(value)} is not one of none, there are no others, remove it"
     return f"{shown(value)} is not one of {', '.join(names)}{did_you_mean(str(value), names) or ', use one of them'}"
+
+
+def brief(name: str) -> str:
+    """A name that a user gave, as it is told; of one that is longer than any file's the beginning."""
+    return (name if len(name) <= 300 else name[:297] + "...") or "''"
 
 
 def shown(value: Any) -> str:

@@ -97,5 +97,25 @@ def contracts_of(
     )
 
 
+DEAREST = 2.0
+"""What one unit of a currency in which prices are quoted is worth at most; what is dearer is a coin (numeraire)."""
+
+
+def inverse_fault(instrument: Instrument, underlyings: Sequence[str], assets: Sequence[Asset]) -> str | None:
+    """What shows that an instrument is coin-margined, told of its field ``settle``; None for a linear one.
+
+    A linear contract settles in the currency of its price. One that settles in a coin is inverse or a quanto: its gain
+    in that coin is not proportional to the change of its price, and no engine here values it.
+    """
+    asset = assets[_asset(instrument, assets)]
+    if asset.name not in underlyings and asset.price <= DEAREST:
+        return None
+    others = [each.name for each in assets if each.name not in underlyings and each.price <= DEAREST]
+    remedy = f"settle in {' or '.join(others)}, or remove it" if others else "add a currency to assets and settle in it"
+    coin = "is an underlying" if asset.name in underlyings else f"is worth {asset.price:g}"
+    told = f"settle: {asset.name!r} {coin}, so {instrument.name!r} is coin-margined (inverse)"
+    return f"{told}; only contracts that settle in the currency of their price can be valued yet: {remedy}"
+
+
 def _asset(instrument: Instrument, assets: Sequence[Asset]) -> int:
     return [asset.name for asset in assets].index(instrument.settle) if instrument.settle else 0

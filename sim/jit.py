@@ -1,30 +1,24 @@
 """The one place that touches numba's settings."""
 
-import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
+import numba
+
+from sim.kernel_cache import cache_of
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _cache_folder() -> None:
-    """Send compiled kernels to the temporary folder where the installed package is read-only."""
-    here = Path(__file__).parent
-    if "NUMBA_CACHE_DIR" not in os.environ and not os.access(here, os.W_OK):
-        os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"deleverage-{os.getuid()}")
-
-
-_cache_folder()
-
-import numba  # noqa: E402  (after the cache folder is settled)
 
 
 def kernel(function: F) -> F:
     """Compile a function of arrays and numbers; ``.py_func`` keeps the plain original.
 
-    Never fastmath, never parallel: a run's bytes may not depend on either.
+    Never fastmath, never parallel: a run's bytes may not depend on either. Compiled code is cached, and found again
+    only if no source file that the function can depend on has changed.
     """
-    compiled: F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
+    compiled: Any = numba.njit(nogil=True)(function)
+    cache = cache_of(function)
+    if cache is not None:
+        compiled._cache = cache  # what ``cache=True`` does, with a cache of ours
+    done: F = compiled
+    return done

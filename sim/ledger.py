@@ -92,9 +92,11 @@ class Ledger:
         self._position = np.zeros((instruments, owners), dtype=np.int64)
         self._entry = np.zeros((instruments, owners), dtype=np.int64)
         self._leverage = np.full((instruments, owners), np.inf)
+        self._highest = np.full((instruments, owners), np.inf)
         self.balance: I8 = _frozen(self._balance)
         self.position: I8 = _frozen(self._position)
         self.entry: I8 = _frozen(self._entry)
+        self.leverage: F8 = _frozen(self._leverage)
         self.journal: list[Entry] = []
         frozen = [_frozen(a) for a in (self._balance, self._pledged, self._position, *resting, self._entry)]
         self._views = {pool.number: self._columns(pool, frozen) for pool in pools}
@@ -104,10 +106,13 @@ class Ledger:
         part = pool.instruments
         by_asset = (balance[:, pool.number].T, pledged[:, pool.number].T)
         by_instrument = (position[part].T, bids[part].T, asks[part].T, reserved[part].T, entry[part].T)
-        return (*by_asset, *by_instrument, _frozen(self._leverage)[part].T)
+        return (*by_asset, *by_instrument, _frozen(self._highest)[part].T)
 
     def view(self, pool: Pool, market: MarketView) -> Exposure:
-        """The live accounts of one pool, read-only; ``market`` is the pool's part of the venue's view."""
+        """The live accounts of one pool, read-only; ``market`` is the pool's part of the venue's view.
+
+        Leverage is the venue's highest: what an owner chose binds what it opens and takes out, not what it holds.
+        """
         columns = (*self._views[pool.number], market)
         return Exposure(*columns)
 
@@ -132,8 +137,8 @@ class Ledger:
         """Starting wealth of some owners in a wallet pool, from outside."""
         self.transfer(Transfers.of(outside, owners, pool, pool, 0, amounts), "deposit")
 
-    def cap_leverage(self, instrument: int, owners: I8, cap: F8) -> None:
-        """Set the leverage some owners choose in an instrument (inf = the venue's)."""
+    def cap_leverage(self, instrument: int | I8, owners: I8, cap: F8) -> None:
+        """Set the leverage some owners choose in an instrument, or each in its own (inf = the venue's)."""
         self._leverage[instrument, owners] = cap
 
     def check(self) -> None:

@@ -1,27 +1,25 @@
 """Reading configuration: YAML with includes and ``a.b=3`` overrides, validated into a schema.
 
 The order is: included files, the file itself, overrides, interpolation, validation. Any mapping of a file may include
-others, also one in a list, and an item of a list may include a list. Nothing else in ``sim`` reads files, but for
-trained models (``sim.margin.trained``). Every problem that can be told without guessing is told at once, one line each
-(:class:`ConfigError`).
+others, also one in a list, and an item of a list may include a list. An override may include files too, or name one
+where a component is expected (``venues.0.engine=span``). Every problem that can be told without guessing is told at
+once, one line each (:class:`ConfigError`).
 """
 
 import copy
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pydantic
-import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from sim.documents import LEVELS, UnreadableError, check_depth, read_text, read_yaml
 from sim.errors import ConfigError, shown
-from sim.overrides import override, plain, split
-from sim.packaged import find, shipped
-from sim.problems import describe
+from sim.overrides import kinds_first, override, places_of, plain, split
+from sim.packaged import find, is_file, preset, shipped
+from sim.problems import describe, expects_components
+from sim.references import followed
 
 T = TypeVar("T", bound=pydantic.BaseModel)
 Node = dict[str, Any]
@@ -64,7 +62,7 @@ class Template(Generic[T]):
             ConfigError: with one line for each problem.
         """
         data = copy.deepcopy(self.data)
-        problems = [line for key, value in changes for line in override(data, key, plain(value), self.schema)]
+        problems = _changed(data, [(key, plain(value)) for key, value in changes], self.schema)
         return _made(data, problems, self.schema)
 
 
@@ -75,6 +73,10 @@ def _made(data: Node, problems: list[str], schema: type[T]) -> T:
         ConfigError: with all that is wrong, the problems met before first.
     """
     data, broken = _interpolated(data)
+    try:
+        check_depth(data)
+    except UnreadableError as error:
+        raise ConfigError([f"configuration: {error}"]) from error
     config, invalid = _validated(data, schema)
     # what refers to nothing has no value yet, so nothing more can be said of it
     invalid = [line for line in invalid if not any(line.startswith(key) for key in broken)]
@@ -99,7 +101,7 @@ def resolve(name: str | Path, overrides: Sequence[str] = ()) -> Node:
 
 def about(name: str) -> str:
     """One line on a packaged configuration: its description, else the first of its comments that is not for editors."""
-    lines = find(name).read_text(encoding="utf-8").splitlines()
+    lines = read_text(find(name)).splitlines()
     comments = [line.lstrip("# ") for line in lines if line.startswith("#") and "yaml-language-server:" not in line]
     whole = _parse(find(name))
     described = resolve(name).get("description") if isinstance(whole, dict) else ""
@@ -115,9 +117,35 @@ def _merged(
     if reader.problems:  # what could not be read would be told a second time, as missing
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     problems: list[str] = []
-    for key, value in split(overrides, problems):
-        problems += override(data, key, value, schema)
+    pairs = split(overrides, problems)
+    problems += _changed(data, pairs, schema)
     return data, problems
+
+
+def _changed(data: Node, pairs: Sequence[tuple[str, Any]], schema: type[pydantic.BaseModel] | None) -> list[str]:
+    """Change data in place, and return what is wrong with the changes; those of whole components come first."""
+    problems: list[str] = []
+    for key, value in kinds_first([_including(*pair) for pair in pairs], data, schema):
+        reader = _Reader()
+        try:
+            content = reader.given(key, value, named=_is_named(data, key, value, schema))
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        problems += reader.problems or override(data, key, content, schema)
+    return problems
+
+
+def _including(key: str, value: Any) -> tuple[str, Any]:
+    """An override ``a.include=b``, which means the same as ``a={include: b}``."""
+    parent, dot, last = key.rpartition(".")
+    return (parent, {"include": value}) if dot and last == "include" else (key, value)
+
+
+def _is_named(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> bool:
+    """Whether a value is the name of a file, as text where a component is expected."""
+    paths = places_of(data, key, schema) if isinstance(value, str) and schema is not None else []
+    return bool(paths) and expects_components(schema, data, paths[0].split("."))
 
 
 class _Reader:
@@ -125,6 +153,17 @@ class _Reader:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.count = self.depth = 0
+
+    def given(self, key: str, value: Any, *, named: bool) -> Any:
+        """The value of an override: that of a file where one is named, else itself with its includes.
+
+        Raises:
+            ConfigError: no such file, or one that cannot be read.
+        """
+        if named and value and "${" not in value:
+            return self._whole(preset(key, value), ())
+        return self._expanded(value, (COMMAND_LINE,), f"{key}.") if isinstance(value, dict | list) else value
 
     def read(self, path: Path) -> Node:
         """The file that a configuration begins with, a mapping."""
@@ -140,16 +179,28 @@ class _Reader:
             circle = " -> ".join(each.name for each in (*files[files.index(file) :], file))
             rule = "includes may not go in circles, remove one of them"
             raise ConfigError([f"{path}: includes itself ({circle}), {rule}"])
+        self.count += 1
+        if self.count > FILES:
+            raise ConfigError([f"{path}: more than {FILES} files are included, write fewer includes"])
         return self._expanded(_parse(path), (*above, path), "")
 
     def _expanded(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
         """A node of the last of the files: its includes merged in order, and the mapping's own keys over them."""
+        if self.depth > LEVELS:
+            raise ConfigError([f"{files[-1]}: more than {LEVELS} levels inside one another, write fewer"])
+        self.depth += 1
+        try:
+            return self._merged(node, files, where)
+        finally:
+            self.depth -= 1
+
+    def _merged(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
         if isinstance(node, list):
             parts = [self._items(item, files, f"{where}{index}.") for index, item in enumerate(node)]
             return [item for part in parts for item in part]
         if not isinstance(node, dict):
             return node
-        place = f"{files[-1]}: {where}include"
+        place = _place(files, where)
         data: Node = {}
         for name in self._names(node.get("include", []), place):
             part = self._included(name, files, place)
@@ -164,7 +215,7 @@ class _Reader:
         """What an item of a list stands for: itself, or the items of the list it includes, its own keys over each."""
         name = item.get("include") if isinstance(item, dict) else None
         if isinstance(name, str):
-            whole = self._included(name, files, f"{files[-1]}: {where}include")
+            whole = self._included(name, files, _place(files, where))
             if isinstance(whole, list):
                 own = self._own(item, files, where)
                 return [merge(each, own) if own else each for each in whole]
@@ -185,7 +236,7 @@ class _Reader:
         """What an include stands for, a mapping or a list; nothing if it cannot be read, so that all else is told."""
         path = files[-1].parent / name
         try:
-            path = path if path.is_file() else shipped(name)
+            path = path if is_file(path) else shipped(name)
         except ConfigError as error:
             self.problems += [f"{place}: {line}" for line in error.problems]
             return {}
@@ -196,28 +247,24 @@ class _Reader:
             return {}
 
 
+COMMAND_LINE = Path("overrides")
+"""In place of the file that an override stands in; what it includes is looked for in the working folder."""
+
+FILES = 200
+"""Most files that one configuration includes, repetitions counted."""
+
+
+def _place(files: tuple[Path, ...], where: str) -> str:
+    """Where an include stands, for messages."""
+    return f"{where}include" if files[-1] is COMMAND_LINE else f"{files[-1]}: {where}include"
+
+
 def _parse(path: Path) -> Any:
     """One YAML file as plain dictionaries and lists, interpolations untouched."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = plain(OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False))
-        if _one_word(text, data):
-            data = text
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError([f"{where}: not YAML, {error.problem}, correct this line"]) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError([f"{path}: cannot be read, {' '.join(str(error).split())}, correct the file"]) from error
+    data = plain(read_yaml(path))
     if not isinstance(data, dict | list):
         raise ConfigError([f"{path}: {shown(data)}, must be a mapping of keys, write 'key: value' lines"])
     return data
-
-
-def _one_word(text: str, data: Any) -> bool:
-    """Whether a file is mere words, which OmegaConf takes for a key."""
-    lone = isinstance(data, dict) and list(data.values()) == [None]
-    return lone and isinstance(yaml.compose(text), yaml.ScalarNode)
 
 
 def merge(base: Any, top: Any) -> Any:
@@ -230,38 +277,8 @@ def merge(base: Any, top: Any) -> Any:
 
 
 def _interpolated(data: Node) -> tuple[Node, dict[str, str]]:
-    """``${a.b}`` replaced by what it refers to, and the problems by path. The environment is out of reach."""
-    if "${" not in json.dumps(data):
-        return data, {}
-    OmegaConf.clear_resolver("oc.env")
-    problems: dict[str, str] = {}
-    try:
-        root = OmegaConf.create(data)
-    except OmegaConfBaseException as error:
-        return data, {str(error.full_key): f"{error.full_key}: {_first_line(error)}, correct the reference"}
-    return _follow(root, (), problems), problems
-
-
-def _follow(node: Any, path: tuple[Any, ...], problems: dict[str, str]) -> Any:
-    """A container with its references resolved, leaf by leaf so that one broken one does not hide the next."""
-    if isinstance(node, DictConfig):
-        return {key: _get(node, key, (*path, key), problems) for key in node}
-    if isinstance(node, ListConfig):
-        return [_get(node, index, (*path, index), problems) for index in range(len(node))]
-    return node
-
-
-def _get(node: Any, key: Any, path: tuple[Any, ...], problems: dict[str, str]) -> Any:
-    name = ".".join(map(str, path))
-    try:
-        return _follow(node[key], path, problems)
-    except (OmegaConfBaseException, RecursionError) as error:
-        problems[name] = f"{name}: {_first_line(error)}, references must lead to a value, correct it"
-        return None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+    """``${a.b}`` replaced by what it refers to, and the problems by path."""
+    return followed(data) if "${" in json.dumps(data) else (data, {})
 
 
 def _validated(data: Node, schema: type[T]) -> tuple[T | None, list[str]]:

@@ -62,7 +62,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
             if told := venue.config.engine.unlearnt(self.steps_planned * self.config.dt, self.config.dt):
                 warnings.warn(f"venues.{venue.number}.engine: {told}", LearningWarning, stacklevel=2)
         outset.open_market(self)
-        self.recorder.accounts("start")
+        self.recorder.opening()
 
     def step(self) -> None:
         """Advance the market by one step.
@@ -75,8 +75,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.tick += 1
         outset.advance_index(self)
         payments.exchange(self)
-        orders = trading.collect_orders(self)
-        trading.match(self, *trading.admit_orders(self, orders))
+        trading.match(self, *trading.admit_orders(self, *trading.collect_orders(self)))
         trading.mark_to_market(self)
         self.rounds = rounds.liquidate(self)
         losses.allocate_losses(self)

@@ -99,6 +99,7 @@ def _meet_calls(market: "Market", venue: "Venue") -> None:
         draws = market.streams.uniform(f"calls/{venue.config.name}/{number}", market.tick, market.owners, WIDTH)
         outcome = state.calls.advance(market.tick, state.risk, draws, venue.means)
         venue.means -= outcome.deposits
+        venue.ever_called |= outcome.opened
         venue.paid[0] += outcome.deposits.sum()
         venue.called += [column.sum() for column in (outcome.opened, outcome.met, outcome.missed)]
         owners = np.flatnonzero(outcome.deposits)

@@ -8,12 +8,18 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sim.problems import default_of, has_field, type_at
+from sim.documents import LEVELS, check_yaml
+from sim.errors import brief, shown
+from sim.problems import default_of, expects_components, has_field, item_number, type_at
 
 Node = dict[str, Any]
 
 EXACT = 2**53
 """Whole numbers below this are the same as float and as int."""
+
+
+LONGEST = 400
+"""Most characters of a path."""
 
 
 def plain(value: Any) -> Any:
@@ -29,14 +35,16 @@ def plain(value: Any) -> Any:
 
 def override(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> list[str]:
     """Set a value in place, wherever a path leads; returns what is wrong with the path."""
-    paths = _spread(data, key, schema)
+    if key.endswith("*"):
+        return [f"{key}: ends in *, which stands for items of a list, add the part to set, such as {key}.name"]
+    paths = places_of(data, key, schema)
     if not paths:
         last = key.split(".")[-1]
         return [f"{key}: no item there has a part {last!r}, name one that at least one of them has, change the path"]
     return [problem for path in paths if (problem := _set(data, path, value, schema))]
 
 
-def _spread(data: Node, key: str, schema: type[pydantic.BaseModel] | None) -> list[str]:
+def places_of(data: Node, key: str, schema: type[pydantic.BaseModel] | None) -> list[str]:
     """The paths that one with ``*`` stands for: through all items of a list, to those that have its last part."""
     if "*" not in key.split("."):
         return [key]
@@ -51,7 +59,8 @@ def _at(data: Any, path: Sequence[str]) -> Any:
     """What stands at a path; None where nothing does."""
     for part in path:
         if isinstance(data, list):
-            data = data[int(part)] if part.isdecimal() and int(part) < len(data) else None
+            number = item_number(part, data)
+            data = None if number is None else data[number]
         else:
             data = data.get(part) if isinstance(data, dict) else None
     return data
@@ -70,21 +79,38 @@ def _takes(data: Any, path: Sequence[str], last: str, schema: type[pydantic.Base
 
 
 def split(overrides: Sequence[str], problems: list[str]) -> list[tuple[str, Any]]:
-    """Overrides as (path, value). Kinds come first, outer before inner: they clear what they do not know."""
+    """Overrides as (path, value), in their order; adds what is wrong to the problems."""
     pairs = []
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals or not all(key.split(".")):
-            problems.append(f"{override}: not an override, must read path=value, write for example seed=3")
+        if not equals or not all(key.split(".")) or key.split(".").count("*") > 2:
+            problems.append(f"{brief(override)}: not an override, must read path=value, write for example seed=3")
+            continue
+        if key.count(".") > LEVELS or len(key) > LONGEST:
+            problems.append(f"{brief(key)}: more than {LEVELS} parts or {LONGEST} characters, shorten the path")
             continue
         try:
+            check_yaml(text)
             value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)
             pairs.append((key, plain(value)["value"]))
         except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-            problems.append(f"{key}: {text!r}, not a YAML value ({' '.join(str(error).split())}), quote it")
-    kinds = [pair for pair in pairs if pair[0].split(".")[-1] == "kind"]
-    others = [pair for pair in pairs if pair[0].split(".")[-1] != "kind"]
-    return sorted(kinds, key=lambda pair: pair[0].count(".")) + others
+            problems.append(f"{key}: {shown(text)}, not a YAML value ({' '.join(str(error).split())[:200]}), quote it")
+    return pairs
+
+
+def kinds_first(
+    pairs: Sequence[tuple[str, Any]], data: Node, schema: type[pydantic.BaseModel] | None
+) -> list[tuple[str, Any]]:
+    """Changes of kinds and of whole components first, outer before inner: they clear what stands there."""
+
+    def is_whole(key: str, value: Any) -> bool:
+        if key.split(".")[-1] == "kind" or (isinstance(value, dict) and "include" in value):
+            return True
+        paths = places_of(data, key, schema) if isinstance(value, str) else []
+        return bool(paths) and schema is not None and expects_components(schema, data, paths[0].split("."))
+
+    first = [pair for pair in pairs if is_whole(*pair)]
+    return sorted(first, key=lambda pair: pair[0].count(".")) + [pair for pair in pairs if pair not in first]
 
 
 def _set(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> str | None:
@@ -112,7 +138,7 @@ def _no_such(node: Any, part: str, key: str) -> str | None:
     if isinstance(node, dict):
         return None
     if not isinstance(node, list):
-        return f"{key}: {node!r} has no part {part!r}, only mappings and lists have parts, shorten the path"
-    if part.isdecimal() and int(part) < len(node):
+        return f"{key}: {shown(node)} has no part {part!r}, only mappings and lists have parts, shorten the path"
+    if item_number(part, node) is not None:
         return None
     return f"{key}: no item {part!r}, the list has {len(node)} items counted from 0, choose one of them"

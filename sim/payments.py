@@ -7,6 +7,7 @@ import numpy as np
 from sim.causes import DEPOSIT
 from sim.exchange.admission import ahead
 from sim.flows import Payments
+from sim.protocols import Population
 from sim.types import B1, F8, I8, NOBODY, Risk, Transfers
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ LARGEST = 2**53
 
 def exchange(market: "Market") -> None:
     """Ask the populations that pay, and post what may be posted: each payment whole or not at all."""
-    if not any(population.paying for population in market.populations):
+    if not any(population.paying or population.commits for population in market.populations):
         return
     payments = _asked(market)
     if not payments.owner.size:
@@ -50,13 +51,20 @@ def _asked(market: "Market") -> Payments:
     outlook, accounts, standing = market.outlook(), market.accounts(everyone), market.standing(everyone)
     parts = []
     for population, members in zip(market.populations, market.members, strict=True):
-        if population.paying:
-            draws = market.streams.uniform(f"pay/{population.name}", market.tick, population.count, population.paying)
+        if population.paying or population.commits:
+            draws = _draws(market, population)
             verdict = Risk(*(column[members] for column in standing))
             payments = population.pay(outlook, accounts.take(members), verdict, draws)
             amount = np.clip(payments.amount, -LARGEST, LARGEST)
             parts.append(payments._replace(owner=payments.owner + members.start, amount=amount))
     return Payments.join(parts)
+
+
+def _draws(market: "Market", population: Population) -> F8:
+    """Uniform draws for a population's payments, (n, paying); a stream of which nothing is taken is left alone."""
+    if not population.paying:
+        return np.empty((population.count, 0))
+    return market.streams.uniform(f"pay/{population.name}", market.tick, population.count, population.paying)
 
 
 def _within(owner: I8, amount: I8, limit: F8 | I8) -> B1:
@@ -66,15 +74,23 @@ def _within(owner: I8, amount: I8, limit: F8 | I8) -> B1:
 
 
 def _bring(market: "Market", venue: "Venue", payments: Payments) -> None:
-    """From outside into wallets: where calls are made, top-ups and calls draw on one outside wealth (MAR-4)."""
+    """Post payments from outside into wallets: top-ups, newcomers' capital, and what keeps a fund at its share.
+
+    Where calls are made, what owners bring in is no longer there for calls. From an owner's first call on, its top-ups
+    are bounded by what is left for its calls; before that, calls change nothing (MAR-4). A fund is kept by others.
+    """
     owner, amount, fresh = payments.owner, payments.amount, payments.fresh > 0
     passes = _within(owner, amount, LARGEST - np.abs(market.ledger.balance[0, venue.wallet, owner]))
     if venue.config.calls is not None:
-        passes &= fresh | _within(owner, np.where(fresh, 0, amount), venue.means[owner])
-        spent = passes & ~fresh
+        own = ~fresh & (owner != venue.rows.fund)
+        bounded = own & venue.ever_called[owner]
+        passes &= ~bounded | _within(owner, np.where(own, amount, 0), venue.means[owner])
+        spent = passes & own
         np.subtract.at(venue.means, owner[spent], amount[spent])
+        np.maximum(venue.means, 0, out=venue.means)
         seats = passes & fresh
         venue.means[owner[seats]] = venue.config.calls.wealth(amount[seats])
+        venue.ever_called[owner[seats]] = False
     venue.paid[0] += amount[passes].sum()
     _post(market, market.outside, payments.take(passes), venue.wallet, venue.wallet)
 
@@ -82,15 +98,19 @@ def _bring(market: "Market", venue: "Venue", payments: Payments) -> None:
 def _commit(market: "Market", venue: "Venue", state: "PoolState", payments: Payments) -> None:
     """From wallets into isolated accounts, no more than wallets hold."""
     passes = _within(payments.owner, payments.amount, venue.purse(payments.owner))
-    moved = payments.take(passes)
-    _post(market, moved.owner, moved, venue.wallet, state.pool.number)
+    _move(market, venue, state, payments.take(passes))
 
 
 def _release(market: "Market", venue: "Venue", state: "PoolState", payments: Payments) -> None:
     """From isolated accounts back into wallets, no more than is free in them."""
     passes = _within(payments.owner, -payments.amount, _free(venue, state, payments.owner))
-    moved = payments.take(passes)
+    _move(market, venue, state, payments.take(passes))
+
+
+def _move(market: "Market", venue: "Venue", state: "PoolState", moved: Payments) -> None:
+    """Between wallets and accounts; equity as last assessed follows, so that no cash is out of sight meanwhile."""
     _post(market, moved.owner, moved, venue.wallet, state.pool.number)
+    np.add.at(state.risk.equity, moved.owner, moved.amount)
 
 
 def _take_out(market: "Market", venue: "Venue", payments: Payments) -> None:
@@ -104,7 +124,7 @@ def _take_out(market: "Market", venue: "Venue", payments: Payments) -> None:
 
 def _free(venue: "Venue", state: "PoolState", owner: I8) -> F8:
     """Cash of margin accounts that admission would not miss: initial and all that is reserved stay, (n,)."""
-    book = venue.book(state.pool).take(owner)
+    book = venue.opening(state.pool).take(owner)
     verdict = state.engine.admits(book)
     return np.minimum(verdict.equity - verdict.initial, book.balance[:, 0])
 

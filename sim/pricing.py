@@ -16,6 +16,13 @@ YEAR = 365 * 86_400.0
 """Seconds in a year of 365 days."""
 
 
+def clock_of(market: "MarketView") -> F8:
+    """Seconds of the run's clock in a year of each instrument's underlying, (K,): 365 days, or its trading time."""
+    if not market.clock.size:
+        return np.full(market.mark.size, YEAR)
+    return market.clock[market.contracts.underlying]
+
+
 def years(market: "MarketView") -> F8:
     """Time to expiry, (K,) years of 365 days; nil once it has passed, infinite for what never expires."""
     expiry = market.contracts.expiry

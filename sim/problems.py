@@ -161,12 +161,27 @@ def has_field(model: Any, name: str) -> bool:
     return _is_model(model) and _field(model, name) is not None
 
 
+def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
+    """Whether a schema expects a component at a path of some data, or a list of components."""
+    expected = bare(type_at(schema, data, path))
+    if typing.get_origin(expected) in (tuple, list):
+        expected = _narrow(typing.get_args(expected)[0], None)
+    branches = [bare(each) for each in typing.get_args(expected)] or [expected]
+    return all(_is_model(each) for each in branches if each is not type(None)) and branches != [None]
+
+
 def _child(data: Any, part: Any) -> Any:
     if isinstance(data, dict):
         return data.get(str(part))
-    if isinstance(data, list) and str(part).isdecimal() and int(part) < len(data):
-        return data[int(part)]
-    return None
+    number = item_number(str(part), data)
+    return None if number is None else data[number]
+
+
+def item_number(part: str, data: Any) -> int | None:
+    """The place in a list that a part of a path names; None if it names none, or the data is no list."""
+    if not isinstance(data, list) or not part.isdecimal() or len(part) > len(str(len(data))):
+        return None
+    return int(part) if int(part) < len(data) else None
 
 
 def _type_of_child(expected: Any, part: Any) -> Any:

@@ -9,6 +9,7 @@ from sim.types import (
     I8,
     AccountView,
     CloseOuts,
+    Contracts,
     Distress,
     Exposure,
     Floor,
@@ -28,6 +29,14 @@ class Valuation(Protocol):
 
     def haircuts(self, book: Exposure) -> Margins:
         """Pure; minor units of the numeraire, >= 0."""
+        ...
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return whether what is disallowed of each spot position depends on no other spot position."""
+        ...
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """Return what is disallowed of each spot position to open, (A, K), where this adds up; pure."""
         ...
 
 
@@ -82,7 +91,8 @@ class Population(Protocol):
     count: int
     traits: int  # uniform draws per member before the first step
     width: int  # uniform draws per member and step
-    paying: int  # uniform draws per member and step for payments; 0 = it never makes any
+    paying: int  # uniform draws per member and step for payments; 0 = it makes none that need any
+    commits: bool  # whether it makes payments without draws: wallets into margin accounts (ISO-1)
     latency: int  # latency class 0..15, lower arrives first
     fund_of: str  # name of the venue whose insurance fund this is, or ""
 

@@ -4,10 +4,12 @@ Frames (prices in quote currency, quantities in lots, money in whole minor units
 lists all columns):
 
 - ``steps``: one row per step and instrument.
+- ``venues``: one row per step and venue, from step 0, the opening.
+- ``market``: one row per step.
 - ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.
 - ``causes``: one row per action that filled something and event that changed its account's excess (LIQ-6).
 - ``losses``: one row per bankrupt account and loss layer; layer ``bad_debt`` is what nobody absorbed (LOSS-3).
-- ``accounts``: one row per margin account, at start, peak and end.
+- ``accounts``: one row per margin account or separate wallet, at start, peak and end.
 - ``profile``: one row per reading, instrument and move: who would be next, and what rests on the way (LIQ-7).
 - ``populations``: one row per reading, venue and population.
 """
@@ -45,7 +47,7 @@ VERDICTS, FLOWS = ("equity", "initial", "maintenance"), ("deposits", "withdrawal
 CALLS = ("calls", "calls_met", "calls_missed")
 EVENTS = ("shortfall", *CALLS)
 MONEY = ("fund", *VERDICTS, *FLOWS, *EVENTS)
-"""Columns of a venue, repeated on each of its instruments' rows; a run's summary adds up the events."""
+"""Columns of a venue; a run's summary adds up the events."""
 
 
 ROUTES = ("book", "auction")
@@ -73,7 +75,8 @@ class Recorder:
         steps, instruments = market.steps_planned, len(market.contracts.names)
         self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + RATES}
         self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNTS}
-        self._money = {name: np.zeros((steps, len(market.venues)), dtype=np.int64) for name in MONEY}
+        # row 0 is the opening
+        self._money = {name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64) for name in MONEY}
         self._clock = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
         self.profiles = Profiles(market)
         self._fallback = np.zeros((steps, instruments), dtype=bool)
@@ -127,7 +130,13 @@ class Recorder:
 
     def shortfall(self, venue: int, amount: int) -> None:
         """Negative equity of a bankrupt account, before the waterfall."""
-        self._money["shortfall"][self.market.tick - 1, venue] += amount
+        self._money["shortfall"][self.market.tick, venue] += amount
+
+    def opening(self) -> None:
+        """Record the state before the first step: the first row of ``venues``, and all accounts."""
+        for venue in self.market.venues:
+            self._venue_money(venue.number)
+        self.accounts("start")
 
     def record(self) -> None:
         """The end of a step."""
@@ -143,7 +152,7 @@ class Recorder:
                 self._counts[name][row, part] = getattr(view, name)
             lots = np.abs(market.ledger.position[part, : market.outside]).sum(axis=1)
             self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
-            self._venue_money(row, venue.number)
+            self._venue_money(venue.number)
         if market.config.profile_every and market.tick % self._clock == 0:
             self._prices["feedback"][row] = self.profiles.read()
             if (gross := int(self._counts["gross"][row].sum())) > self._peak:
@@ -169,12 +178,13 @@ class Recorder:
         ):
             self._prices[name][row, venue.part] = values
 
-    def _venue_money(self, row: int, number: int) -> None:
-        venue = self.market.venues[number]
+    def _venue_money(self, number: int) -> None:
+        venue, row = self.market.venues[number], self.market.tick
         sums = {name: 0.0 for name in VERDICTS}
         for state in venue.states.values():
             for name in VERDICTS:
                 sums[name] += float(getattr(state.risk, name).sum())
+        sums["equity"] += venue.apart_cash()
         fund = venue.rows.fund
         if fund != NOBODY:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
@@ -184,30 +194,31 @@ class Recorder:
             self._money[name][row, number] = round(value)
 
     def accounts(self, moment: str) -> None:
-        """A snapshot of every participant's margin accounts."""
+        """Record a snapshot of every participant's margin accounts and separate wallets."""
         market, parts = self.market, []
         agents = np.flatnonzero(market.watched)
         names = np.repeat([p.name for p in market.populations], [p.count for p in market.populations])
+        whose = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
         for venue in market.venues:
-            for state in venue.states.values():
+            cash, nothing = _whole(venue.wallet_cash(slice(None))[agents]), np.zeros(agents.size, dtype=np.int64)
+            for number, state in venue.states.items():
                 value = venue.book(state.pool).take(agents).value()
-                columns: dict[str, object] = {
-                    "moment": moment,
-                    "step": market.tick,
-                    "owner": agents,
-                    "population": names,
-                }
-                columns |= {"venue": venue.config.name, "pool": state.pool.number}
+                columns = whose | {"venue": venue.config.name, "pool": number}
                 columns |= {name: _whole(getattr(state.risk, name)[agents]) for name in state.risk._fields}
                 columns |= {"gross": _whole(np.abs(value).sum(axis=1)), "net": _whole(value.sum(axis=1))}
-                columns["wallet"] = _whole(venue.wallet_cash(slice(None))[agents])
-                parts.append(columns)
+                parts.append(columns | {"wallet": cash if number == venue.wallet else nothing})
+            if venue.wallet not in venue.states:
+                columns = whose | {"venue": venue.config.name, "pool": venue.wallet, "equity": cash}
+                columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
+                parts.append(columns | {"wallet": cash})
         self._accounts[moment] = parts
 
     def frames(self) -> dict[str, pd.DataFrame]:
         """All frames, of the steps made so far."""
         return {
             "steps": self._steps_frame(),
+            "venues": self._venues_frame(),
+            "market": self._market_frame(),
             "closeouts": self._closeouts_frame(),
             "causes": self._causes_frame(),
             "losses": self._losses_frame(),
@@ -223,19 +234,31 @@ class Recorder:
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick
         contracts, instruments = market.contracts, len(market.contracts.names)
-        repeat: dict[str, Any] = {"step": np.arange(1, done + 1), "seconds": market.path.seconds[1 : done + 1]}
-        if market.path.stamp.size:
-            repeat["stamp"] = market.path.stamp[1 : done + 1]
-        columns: dict[str, object] = {name: np.repeat(values, instruments) for name, values in repeat.items()}
+        columns = {name: np.repeat(values, instruments) for name, values in self._clock_columns(1).items()}
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
         columns["venue"] = np.tile(venues[contracts.venue], done)
         columns["instrument"] = np.tile(np.array(contracts.names, dtype=object), done)
         columns["kind"] = np.tile(np.where(contracts.kind == SPOT, "spot", "perpetual").astype(object), done)
         columns |= {name: values[:done].ravel() for name, values in (self._prices | self._counts).items()}
-        columns["rounds"] = np.repeat(self._rounds[:done], instruments)
         columns["fallback"] = self._fallback[:done].ravel()
-        columns |= {name: values[:done, contracts.venue].ravel() for name, values in self._money.items()}
         return pd.DataFrame(columns)
+
+    def _clock_columns(self, first: int) -> dict[str, Any]:
+        """Step, seconds and, where days are replayed, exchange time, from step ``first`` to the last one made."""
+        market, made = self.market, slice(first, self.market.tick + 1)
+        columns: dict[str, Any] = {"step": np.arange(first, market.tick + 1), "seconds": market.path.seconds[made]}
+        if market.path.stamp.size:
+            columns["stamp"] = market.path.stamp[made]
+        return columns
+
+    def _venues_frame(self) -> pd.DataFrame:
+        market, rows = self.market, self.market.tick + 1
+        columns = {name: np.repeat(values, len(market.venues)) for name, values in self._clock_columns(0).items()}
+        columns["venue"] = np.tile(np.array([venue.config.name for venue in market.venues], dtype=object), rows)
+        return pd.DataFrame(columns | {name: values[:rows].ravel() for name, values in self._money.items()})
+
+    def _market_frame(self) -> pd.DataFrame:
+        return pd.DataFrame(self._clock_columns(1) | {"rounds": self._rounds[: self.market.tick]})
 
     def _closeouts_frame(self) -> pd.DataFrame:
         market = self.market
@@ -291,7 +314,7 @@ class Recorder:
         for event in self._losses:
             layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
         totals = {name: int(counts[name][:done].sum()) for name in COUNTS[len(STATES) :]}
-        totals |= {name: int(money[name][:done].sum()) for name in EVENTS}
+        totals |= {name: int(money[name][: done + 1].sum()) for name in EVENTS}
         return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
 
 

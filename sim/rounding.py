@@ -21,6 +21,15 @@ def balanced(amounts: F8) -> I8:
     return units
 
 
+EXACT = 2.0**53
+"""Largest magnitude that ``whole`` gives; beyond it floats skip whole numbers (LED-2)."""
+
+
+def whole(amounts: F8) -> I8:
+    """Amounts that are whole numbers already, as integers: held at 2^53 beyond it, zero where they are NaN."""
+    return np.nan_to_num(np.clip(amounts, -EXACT, EXACT), nan=0.0).astype(np.int64)
+
+
 @kernel
 def round_up(amounts: F8) -> F8:
     """Whole units not below the amounts, of any shape, forgiving float dust of a part in 10^12."""

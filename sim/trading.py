@@ -1,7 +1,7 @@
 """The phases of a step from decisions to the mark: orders, admission, matching, marks."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from sim.jit import kernel
 from sim.types import (
     B1,
     F8,
+    HIGHEST,
     I8,
+    LEVERAGE_STEP,
     LIMIT,
     MARKET,
     NOBODY,
+    NONE_CHOSEN,
     REDUCE_ONLY,
     Exposure,
     Fills,
@@ -32,8 +35,12 @@ DRAW_BITS, PLACE_BITS = 36, 22
 """An arrival key is latency class, then a uniform draw of the owner, then the place in what was sent (RNG-1)."""
 
 
-def collect_orders(market: "Market") -> I8:
-    """Everybody's orders for this step, packed for the books (n, 8), in order of arrival; the outside's come first."""
+def collect_orders(market: "Market") -> tuple[I8, I8]:
+    """All orders of this step in order of arrival, those of the outside first.
+
+    Returns:
+        Orders packed for the books, (n, 8), and the leverage that each chooses, (n,) hundredths, empty where none does.
+    """
     outlook, everybody = market.outlook(), market.accounts(slice(0, market.outside))
     batches, latency = [_spot_quotes(market)], [0]
     for population, members in zip(market.populations, market.members, strict=True):
@@ -48,7 +55,25 @@ def collect_orders(market: "Market") -> I8:
         _set_bands(market.bands, venue)
     mark = np.concatenate([venue.view.mark for venue in market.venues])
     places = keys & ((1 << PLACE_BITS) - 1)
-    return pack(*orders, places, mark, market.bands, market.contracts.multiplier, market.fee)
+    chosen = orders.leverage[places] if orders.leverage.any() else NONE_CHOSEN
+    _refuse_leverage(orders, chosen, places)
+    packed = pack(*orders[:-1], places, mark, market.bands, market.contracts.multiplier, market.fee)
+    return packed, chosen
+
+
+def _refuse_leverage(orders: Orders, chosen: I8, places: I8) -> None:
+    """Refuse a leverage below one: nothing is margined with more than it costs.
+
+    Raises:
+        ValueError: an order chooses such a leverage.
+    """
+    wrong = np.flatnonzero((chosen != 0) & (chosen < round(1 / LEVERAGE_STEP)))
+    if wrong.size:
+        row = int(places[wrong[0]])
+        raise ValueError(
+            f"orders: owner {orders.owner[row]} chooses leverage {orders.leverage[row]} in instrument "
+            f"{orders.instrument[row]}; it is in hundredths, give 100 or more, or 0 to leave it as it is"
+        )
 
 
 def arrival_keys(market: "Market", owner: I8, latency: I8) -> I8:
@@ -93,8 +118,11 @@ def _spot_quotes(market: "Market") -> Orders:
     return Orders.join(parts)
 
 
-def admit_orders(market: "Market", orders: I8) -> tuple[I8, I8]:
-    """The orders that margin allows, and the lots that each would replace now, (n,) (MAR-1, ISO-1)."""
+def admit_orders(market: "Market", orders: I8, chosen: I8 = NONE_CHOSEN) -> tuple[I8, I8]:
+    """The orders that margin allows, and the lots that each would replace now, (n,) (MAR-1, ISO-1).
+
+    ``chosen`` is the leverage that each order chooses, (n,) hundredths, or empty.
+    """
     replaced = market.books.replaced(orders)
     passes, reduces = np.zeros((2, len(orders)), dtype=bool)
     alone = len(market.ledger.pools) == 1
@@ -102,12 +130,52 @@ def admit_orders(market: "Market", orders: I8) -> tuple[I8, I8]:
         for state in venue.states.values():
             pool, part = state.pool, state.pool.instruments
             mine = slice(None) if alone else market.ledger.pool_of[orders[:, INSTRUMENT]] == pool.number
-            batch = Batch(orders[mine], replaced[mine], venue.book(pool), market.max_lots[part], part.start)
+            batch = Batch(orders[mine], replaced[mine], venue.opening(pool), market.max_lots[part], part.start)
+            choices = Choices.of(batch, chosen[mine] if chosen.size else chosen, market.watched)
+            if choices is not None:
+                batch.book = choices.applied(batch.book, part.start)
             passes[mine] = _admit_pool(market, venue, state, batch)
             reduces[mine] = batch.reduces
+            if choices is not None:
+                market.ledger.cap_leverage(*choices.kept(passes[mine] & ~batch.reduces))
     orders[reduces, KIND] |= REDUCE_ONLY
     stood = replaced[:, 0]
     return (orders, stood) if passes.all() else (orders[passes], stood[passes])
+
+
+class Choices(NamedTuple):
+    """Leverage that orders of one pool choose: of each owner and instrument what its last order says."""
+
+    order: I8  # (c,) rows of the batch that choose, in order of arrival
+    owner: I8
+    instrument: I8  # global
+    leverage: F8
+
+    @classmethod
+    def of(cls, batch: Batch, chosen: I8, bound: B1) -> "Choices | None":
+        """Choices of orders that may open, None where none is made; ``bound`` (A,) are accounts that margin binds."""
+        if not chosen.size:
+            return None
+        opens = (batch.quantity != 0) & (batch.orders[:, KIND] < REDUCE_ONLY) & bound[batch.owner]
+        rows = np.flatnonzero(opens & (chosen != 0))
+        owner, instrument = batch.owner[rows], batch.orders[rows, INSTRUMENT]
+        key = owner * (int(instrument.max(initial=0)) + 1) + instrument
+        _, last, group = np.unique(key[::-1], return_index=True, return_inverse=True)
+        final = chosen[rows][::-1][last][group][::-1]
+        leverage = np.where(final < HIGHEST, final * LEVERAGE_STEP, np.inf)
+        return cls(rows, owner, instrument, leverage) if rows.size else None
+
+    def applied(self, book: Exposure, first: int) -> Exposure:
+        """The accounts of a pool as if all choices were made; ``first`` is the number of its first instrument."""
+        leverage = book.leverage.copy(order="K")
+        leverage[self.owner, self.instrument - first] = self.leverage
+        leverage.flags.writeable = False
+        return book._replace(leverage=leverage)
+
+    def kept(self, passes: B1) -> tuple[I8, I8, F8]:
+        """Instruments, owners and leverage of the choices whose orders pass, (n,) of the batch."""
+        kept = passes[self.order]
+        return self.instrument[kept], self.owner[kept], self.leverage[kept]
 
 
 def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Batch) -> B1:

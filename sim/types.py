@@ -15,6 +15,7 @@ from sim import pricing, sums
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
+Ints = int | I8
 B1 = NDArray[np.bool_]
 
 PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
@@ -31,8 +32,12 @@ NOBODY = -1
 
 NOT_GIVEN: F8 = np.empty(0)
 NOTHING_OFFERED: I8 = np.empty(0, dtype=np.int64)
-NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = False
+NONE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
+NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = NONE_CHOSEN.flags.writeable = False
 """A column that nothing here needs; what it means is said where it stands."""
+
+LEVERAGE_STEP, HIGHEST = 0.01, 2**53
+"""Leverage is chosen in hundredths (the step of Bybit's API), 100 for one; HIGHEST is whatever the venue admits."""
 
 
 def columns(*values: int | I8) -> list[I8]:
@@ -98,15 +103,12 @@ class MarketView(NamedTuple):
     dt: float = 60.0  # seconds per step, and per row of returns
     imbalance: F8 = NOT_GIVEN  # (K,) bids less asks over both, of what rests within 1% of the mark, NaN if nothing does
     crowd: F8 = NOT_GIVEN  # (K,) leverage of the venue's crowd: gross notional over equity, NaN if there is none
+    clock: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
 
     def slice(self, part: slice) -> "MarketView":
         """The view of a contiguous part of the instruments."""
         columns = {name: getattr(self, name)[part] for name in _BY_INSTRUMENT}
         return self._replace(contracts=self.contracts.slice(part), **columns)
-
-    def values(self, oracle: F8, vol: F8, averaging: float = 0.0) -> F8:
-        """Value of every instrument in every scenario, (S, K) ticks: see :func:`sim.pricing.values`."""
-        return pricing.values(self, oracle, vol, averaging)
 
     def tick_lot(self) -> F8:
         """Minor units of the numeraire per tick and lot of each instrument, (K,)."""
@@ -121,10 +123,6 @@ class MarketView(NamedTuple):
     def marked(self, k: int, price: float) -> "MarketView":
         """The same market with one instrument's mark at ``price`` ticks."""
         return self._replace(mark=np.where(np.arange(self.mark.size) == k, price, self.mark))
-
-    def shifted(self, underlying: int, factor: float) -> "MarketView":
-        """The same market after one underlying has moved by a factor and every mark of it with its value."""
-        return pricing.shifted(self, underlying, factor)
 
 
 _BY_INSTRUMENT = (
@@ -143,7 +141,7 @@ class Exposure(NamedTuple):
     asks: I8  # (A, K) lots of resting sell orders
     reserved: I8  # (A, K) fees and limit-against-mark loss of resting orders, minor units of the settle asset
     entry: I8  # (A, K) value paid for the position, minor units: a memo, never part of equity
-    leverage: F8  # (A, K) chosen cap, inf = the venue's
+    leverage: F8  # (A, K) chosen cap, inf = the venue's; of live accounts told to admission only (MAR-1)
     market: MarketView
 
     def take(self, rows: I8 | slice) -> "Exposure":
@@ -176,12 +174,20 @@ class Exposure(NamedTuple):
         books, spots = [sums.worse_side(self.position, self.bids, self.asks)], self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=books[0]),)
+        spots = spots & ((self.bids != 0) | (self.asks != 0)).any(axis=0)  # without orders both sides are the same
         buys, sells = self.position + self.bids, self.position - self.asks
         for column in np.flatnonzero(spots):
             books += [book.copy() for book in books]
             for number, book in enumerate(books):
                 book[:, column] = (buys if 2 * number < len(books) else sells)[:, column]
         return tuple(self._replace(position=book) for book in books)
+
+    def all_one_way(self) -> "tuple[Exposure, Exposure]":
+        """The book after all buys of spot, and after all sells, each derivative at its worse side (MAR-1)."""
+        worse = sums.worse_side(self.position, self.bids, self.asks)
+        sides, spot = (self.position + self.bids, self.position - self.asks), self.market.contracts.kind == SPOT
+        bought, sold = (np.asfortranarray(np.where(spot, side, worse)) for side in sides)
+        return self._replace(position=bought), self._replace(position=sold)
 
 
 class Margins(NamedTuple):
@@ -242,6 +248,13 @@ class Setting(NamedTuple):
     underlyings: tuple[str, ...]
     contracts: Contracts  # (K,) over all instruments of all venues
     account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
+    clock: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
+    apart: B1 | None = None  # (V,) whether wallets lie apart from margin accounts; None = where there are several
+
+    def year(self, instruments: I8) -> F8:
+        """Seconds of the run's clock in a year of each of some instruments, (m,)."""
+        clock = self.clock if self.clock.size else np.full(len(self.underlyings), pricing.YEAR)
+        return clock[self.contracts.underlying[instruments]]
 
 
 class AccountView(NamedTuple):
@@ -255,13 +268,14 @@ class AccountView(NamedTuple):
 
     def take(self, rows: slice) -> "AccountView":
         """Some of the owners."""
-        return AccountView(
-            self.position[rows], self.entry[rows], self.headroom[rows], self.equity[rows], self.wallet[rows]
-        )
+        return AccountView(*(column[rows] for column in self))  # type: ignore[arg-type]
 
 
 class Orders(NamedTuple):
-    """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels."""
+    """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels.
+
+    An order that may open can choose its owner's leverage in the instrument, until another order changes it (ISO-1).
+    """
 
     owner: I8  # row in the population when agents return it, global once collected
     instrument: I8
@@ -269,25 +283,30 @@ class Orders(NamedTuple):
     limit: I8  # ticks; ignored for MARKET
     kind: I8
     slot: I8
+    leverage: I8 = NONE_CHOSEN  # hundredths, from 100; 0 = as it is set, at first the highest; empty = all 0
 
     @classmethod
     def of(
-        cls, owner: int | I8, instrument: int | I8, quantity: I8, limit: int | I8, kind: int | I8, slot: int | I8 = 0
+        cls, owner: Ints, instrument: Ints, quantity: I8, limit: Ints, kind: Ints, slot: Ints = 0, leverage: Ints = 0
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
-        return cls(*columns(owner, instrument, quantity, limit, kind, slot))
+        return cls(*columns(owner, instrument, quantity, limit, kind, slot, leverage))
 
     @classmethod
     def join(cls, parts: "Sequence[Orders]") -> "Orders":
         """Several batches, one after another."""
-        full = [part for part in parts if part.owner.size]
+        full = [part.complete() for part in parts if part.owner.size]
         if not full:
             return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
         return full[0] if len(full) == 1 else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
 
+    def complete(self) -> "Orders":
+        """The same orders with a column of leverage."""
+        return self if self.leverage.size == self.owner.size else self._replace(leverage=np.zeros_like(self.owner))
+
     def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Some of the orders."""
-        return Orders(*(column[rows] for column in self))
+        return Orders(*(column[rows] for column in self.complete()))
 
 
 class Fills(NamedTuple):
@@ -345,13 +364,7 @@ class Transfers(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        source: int | I8,
-        target: int | I8,
-        source_pool: int | I8,
-        target_pool: int | I8,
-        asset: int | I8,
-        amount: int | I8,
+        cls, source: Ints, target: Ints, source_pool: Ints, target_pool: Ints, asset: Ints, amount: Ints
     ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
         return cls(*columns(source, target, source_pool, target_pool, asset, amount))

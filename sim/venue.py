@@ -76,14 +76,19 @@ class Venue:
         self.quotes: Quotes
         self.before: Quotes
 
-    def engage(self, ledger: Ledger, unit: int, dt: float) -> None:
-        """Give every pool its own engine, and the policy its clock."""
-        self.ledger, self.dt, self.running = ledger, dt, Running(dt)
+    def engage(self, ledger: Ledger, unit: int, dt: float, clock: F8) -> None:
+        """Give every pool its own engine, the policy its step, and all the seconds (U,) of that clock in a year."""
+        year = clock[self.contracts.underlying]
+        self.ledger, self.dt, self.clock, self.running = ledger, dt, clock, Running(dt, year)
+        if self.config.funding is not None:
+            self.config.funding.keep_time(year)
         self.policy = self.config.liquidation.bind(dt)
         owners = ledger.balance.shape[2]
-        self.means = np.zeros(owners, dtype=np.int64)
+        self.means = np.zeros(owners, dtype=np.int64)  # what each owner can still bring in on margin calls
+        self.ever_called = np.zeros(owners, dtype=np.bool_)
         for pool in self.pools:
             engine = self.config.engine.build(self.contracts.slice(pool.local), unit)
+            engine.open_to_orders(self.contracts.slice(pool.local))
             self.states[pool.number] = PoolState(pool, engine, owners)
             if self.config.calls is not None:
                 self.states[pool.number].calls = self.config.calls.build(owners, dt)
@@ -110,6 +115,7 @@ class Venue:
             dt=self.dt,
             imbalance=unknown,
             crowd=unknown,
+            clock=self.clock,
         )
         self._fresh_leverage()
 
@@ -136,10 +142,10 @@ class Venue:
         self._fresh_leverage()
 
     def _crowd(self) -> F8:
-        """Gross notional of what is not spot over the equity of margin accounts, both as of the last step, (K,)."""
+        """Gross notional of what is not spot over participants' equity, both as of the last step, (K,)."""
         view, worth = self.view, self.view.worth()
         gross = 2.0 * float((view.open_interest * worth)[self.contracts.kind != SPOT].sum())
-        equity = sum(float(state.risk.equity.sum()) for state in self.states.values())
+        equity = sum(float(state.risk.equity.sum()) for state in self.states.values()) + self.apart_cash()
         return np.full(worth.size, gross / equity if equity > 0 else np.nan)
 
     def _told(self, streams: Streams, tick: int, seconds: float, index: F8) -> F8:
@@ -217,22 +223,36 @@ class Venue:
         """The live accounts of a pool at the venue's present view."""
         return self.ledger.view(pool, self.public(pool))
 
+    def opening(self, pool: Pool) -> Exposure:
+        """The same, with the leverage that owners chose: what admission and withdrawals look at (MAR-1)."""
+        return self.book(pool)._replace(leverage=self.ledger.leverage[pool.instruments].T)
+
     def public(self, pool: Pool) -> MarketView:
         """A pool's part of the view."""
         return self.view if len(self.pools) == 1 else self.view.slice(pool.local)
 
     def free(self, rows: slice) -> F8:
-        """What owners may still commit as initial margin, minor units of the numeraire."""
-        if self.wallet not in self.states:
-            return self.purse(rows)
-        state = self.states[self.wallet]
-        reserved = self.book(state.pool).take(rows).at_stake()
-        return state.risk.equity[rows] - state.risk.initial[rows] - reserved
+        """What owners may still use as initial margin, minor units of the numeraire: in wallets and in accounts."""
+        if self.wallet in self.states:
+            return self._spare(self.states[self.wallet], rows)
+        spare = self.purse(rows)
+        for state in self.states.values():
+            spare = spare + np.maximum(self._spare(state, rows), 0.0)
+        return spare
+
+    def _spare(self, state: PoolState, rows: slice) -> F8:
+        """What accounts have beyond initial margin and what orders reserve, as last assessed."""
+        spare: F8 = state.risk.equity[rows] - state.risk.initial[rows]
+        return spare - self.book(state.pool).take(rows).at_stake()
 
     def purse(self, rows: I8 | slice) -> F8:
         """What wallets can give in the numeraire: no more than lies there, nor than they are worth (ISO-1)."""
         cash: F8 = np.minimum(self.ledger.balance[0, self.wallet, rows], self.wallet_cash(rows))
         return np.maximum(cash, 0.0)
+
+    def apart_cash(self) -> float:
+        """Value of all participants' wallets that lie apart from margin accounts, minor units of the numeraire."""
+        return 0.0 if self.wallet in self.states else float(self.wallet_cash(slice(0, self.rows.outside)).sum())
 
     def wallet_cash(self, rows: I8 | slice) -> F8:
         """Value of wallet balances, minor units of the numeraire."""

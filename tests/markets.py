@@ -34,8 +34,8 @@ from sim.types import (
     Transfers,
 )
 
-Order = tuple[int, int, int, int, int, int]
-"""Member, instrument, signed lots, limit, kind, slot."""
+Order = tuple[int, int, int, int, int, int] | tuple[int, int, int, int, int, int, int]
+"""Member, instrument, signed lots, limit, kind, slot, and where one is chosen the leverage in hundredths."""
 
 
 class Script(Behaviour):
@@ -52,7 +52,8 @@ class Script(Behaviour):
         return np.rint(np.array(self.wealths) * setting.unit).astype(np.int64)
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
-        rows = np.array(self.orders.get(outlook.tick, ()), dtype=np.int64).reshape(-1, 6)
+        told = [(*order, 0)[:7] for order in self.orders.get(outlook.tick, ())]
+        rows = np.array(told, dtype=np.int64).reshape(-1, 7)
         return Orders(*np.ascontiguousarray(rows.T))
 
 
@@ -91,7 +92,9 @@ class Hostile(Behaviour):
         kind = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 7])[(draw[:, 4] * 10).astype(np.int64)]
         slot = (draw[:, 5] * 4).astype(np.int64) - 1
         owner = np.repeat(np.arange(self.count), 4)
-        return Orders(owner, instrument, np.where(draw[:, 2] < 0.5, lots, -lots), limit, kind, slot)
+        leverage = np.where(draw[:, 4] * 10 % 1 < 0.5, 0, np.exp(draw[:, 4] * 10 % 1 * np.log(20_000)).astype(np.int64))
+        lots = np.where(draw[:, 2] < 0.5, lots, -lots)
+        return Orders(owner, instrument, lots, limit, kind, slot, leverage)
 
 
 class Payer(Behaviour):

@@ -12,7 +12,7 @@ from sim.profile import MOVES
 
 
 def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dict[str, pd.DataFrame]:
-    """``steps``, ``closeouts``, ``losses`` and ``accounts`` of a market that falls by 15% two thirds of the way."""
+    """Steps, venues, close-outs, losses and accounts of a market that falls by 15% two thirds of the way."""
     draws, step = np.random.default_rng(1), np.arange(1, steps + 1)
     middle, span = steps * 2 / 3, steps / 50
     index = 1200 * np.exp(np.cumsum(draws.normal(0, 0.0005, steps)) - 0.15 / (1 + np.exp((middle - step) / span)))
@@ -40,6 +40,7 @@ def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dic
     borne = {"step": step[rows], "venue": "exchange", "pool": 0, "owner": rows, "layer": "fund", "absorbed": 500}
     return {
         "steps": table,
+        "venues": _venues(table),
         "closeouts": closeouts,
         "causes": _causes(closeouts),
         "losses": pd.DataFrame(borne),
@@ -52,9 +53,15 @@ def _state(table: pd.DataFrame, near: np.ndarray) -> dict[str, Any]:
     """What is held and how liquid the book is."""
     gross = np.rint(table["mark"] * 1e6).astype(np.int64)
     book = {"oracle": table["index"], "mid": table["mark"], "bid": table["mark"] - 0.5, "ask": table["mark"] + 0.5}
-    held = {"gross": gross, "equity": gross // 4, "initial": gross // 40, "maintenance": gross // 80}
-    calls = {"calls": 0, "calls_met": 0, "calls_missed": 0}
-    return {**book, **held, **calls, "depth": 5000.0, "fallback": near, "fund": 100_000_00}
+    return {**book, "gross": gross, "depth": 5000.0, "fallback": near}
+
+
+def _venues(table: pd.DataFrame) -> pd.DataFrame:
+    """What the venue's accounts hold, from the opening on; nobody is called."""
+    gross = table["gross"]
+    held = {"equity": gross // 4, "initial": gross // 40, "maintenance": gross // 80, "fund": 100_000_00}
+    told = table[["step", "venue"]].assign(**held, calls=0, calls_met=0, calls_missed=0)
+    return pd.concat([told.iloc[:1].assign(step=0), told], ignore_index=True)
 
 
 def _causes(closed: pd.DataFrame) -> pd.DataFrame:

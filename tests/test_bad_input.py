@@ -175,6 +175,13 @@ def test_configurations_that_cannot_be(overrides: str, starts: list[str]) -> Non
     refused(call(parts[0], *(f"populations.{part}" for part in parts[1:])), starts)
 
 
+def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
+    told = "venues.0.instruments.0.settle: 'btc' is an underlying, so 'BTC-PERP' is coin-margined (inverse); only"
+    refused(call("assets=[{name: USD}, {name: btc}]", "venues.0.instruments.0.settle=btc"), [told])
+    told = "venues.0.instruments.1.settle: 'XETH' is worth 3000, so 'ETH-PERP' is coin-margined (inverse); only"
+    refused(call("assets=[{name: USD}, {name: XETH, price: 3000}]", "venues.0.instruments.1.settle=XETH"), [told])
+
+
 def test_problems_of_all_parts_are_told_at_once() -> None:
     ladder = "engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}"
     told = "engine.requirement: 'DOG' is not an instrument of this venue"

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from bazaar import SETTING, accounts, outlook
 from markets import BTC, BTC_B, build, config, move, tiers, venue
@@ -211,7 +212,7 @@ class TestComingAndGoing:
         drained, renewed = (ran(build(rules, [crowd | {"capital": capital}, makers]), 400) for capital in (None, busy))
         wealth = [float(market.accounts(slice(0, 200)).equity.sum()) for market in (drained, renewed)]
         assert wealth[1] > 1.5 * wealth[0]
-        steps = renewed.recorder.frames()["steps"]
+        steps = renewed.recorder.frames()["venues"]
         assert steps["deposits"].sum() > 0 < steps["withdrawals"].sum()
         cash = [int(market.ledger.balance[0, 0, market.outside]) for market in (drained, renewed)]
         assert cash[0] - cash[1] == steps["deposits"].sum() - steps["withdrawals"].sum()
@@ -235,24 +236,51 @@ class TestMarginCalls:
     def test_top_ups_and_calls_draw_on_one_wealth(self) -> None:
         calls = {"met": 1.0, "delay": 600.0, "outside": 0.3}
         market = self.run(calls, headroom=0.3, trims=0.0, tops_up=0.5, outside=10.0)
-        steps, means = market.recorder.frames()["steps"], market.venues[0].means[:100]
+        steps, means = market.recorder.frames()["venues"], market.venues[0].means[:100]
         assert steps["calls_met"].sum() > 0
         assert steps["calls_missed"].sum() > 0
         assert steps["deposits"].sum() == (0.3 * self.START - means).sum()
         assert (means >= 0).all()
-        called_only = self.run(calls, headroom=None).recorder.frames()["steps"]
+        called_only = self.run(calls, headroom=None).recorder.frames()["venues"]
         assert steps["deposits"].sum() > called_only["deposits"].sum() > 0, "some topped up unasked"
+
+    @pytest.mark.parametrize("outside", [0.0, 0.1, 1.0])
+    def test_calls_that_never_open_change_no_byte(self, outside: float) -> None:
+        """MAR-4: neither top-ups, nor newcomers, nor the fund that is kept at its share are bounded before a call."""
+        capital = {"headroom": 1.5, "reaction": 300.0, "trims": 0.2, "tops_up": 0.6, "renewal": 300.0, "ruin": 0.5}
+        crowd = {"kind": "traders", "count": 100, "venue": "x", "wealth": 1000.0, "leverage": 8.0, "elasticity": 0.0}
+        crowd |= {"initially_in": 1.0, "warm_up": 300.0, "entries": 200.0, "hold": 600.0, "capital": capital}
+        makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
+        fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0, "share": 0.05}
+        process = {"kind": "gbm", "volatility": 0.3}
+        found = []
+        for calls in (None, {"trigger": 1e-9, "outside": outside}):
+            market = ran(build(config(venue(calls=calls), steps=60, process=process), [crowd, makers, fund]), 60)
+            found.append(market.recorder.frames())
+        without, beside = found
+        assert not beside["venues"]["calls"].any()
+        assert without["venues"]["deposits"].sum() > 30_000_00, "so much is paid in that a bound would show"
+        assert without["venues"]["fund"].iloc[-1] > 1000_00, "kept at its share, above twice its start"
+        for name, frame in without.items():
+            pd.testing.assert_frame_equal(frame, beside[name])
+
+    def test_the_fund_spends_nothing_of_what_calls_are_met_from(self) -> None:
+        crowd = {"kind": "traders", "count": 100, "venue": "x", "wealth": 1000.0, "leverage": 5.0, "initially_in": 1.0}
+        makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
+        fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0, "share": 0.05}
+        market = ran(build(config(venue(calls={"outside": 2.0}), steps=30), [crowd, makers, fund]), 30)
+        assert market.venues[0].means[103] == 2 * 500_00
 
     def test_newcomers_bring_an_outside_wealth_of_their_own(self) -> None:
         calls = {"met": 1.0, "delay": 0.0, "outside": 0.3}
         market = self.run(calls, headroom=None, ruin=0.99, renewal=60.0)
-        assert market.recorder.frames()["steps"]["deposits"].sum() > 0
+        assert market.recorder.frames()["venues"]["deposits"].sum() > 0
         assert (market.venues[0].means[:100] >= 0).all()
 
     def test_who_misses_a_call_may_trim_and_is_liquidated_less(self) -> None:
         calls = {"met": 0.0, "delay": 0.0}
         idle, busy = (self.run(calls, trims=share, tops_up=0.0) for share in (0.0, 1.0))
-        frames = [market.recorder.frames()["steps"] for market in (idle, busy)]
-        assert min(steps["calls_missed"].sum() for steps in frames) > 0
-        assert frames[1]["liquidated"].sum() < frames[0]["liquidated"].sum()
-        assert not sum(steps["deposits"].sum() for steps in frames)
+        frames = [market.recorder.frames() for market in (idle, busy)]
+        assert min(each["venues"]["calls_missed"].sum() for each in frames) > 0
+        assert frames[1]["steps"]["liquidated"].sum() < frames[0]["steps"]["liquidated"].sum()
+        assert not sum(each["venues"]["deposits"].sum() for each in frames)

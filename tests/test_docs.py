@@ -119,7 +119,9 @@ def test_frames_are_described(frames: dict[str, pd.DataFrame]) -> None:
     assert re.findall(r"^### `(\w+)`", section, flags=re.MULTILINE) == list(frames)
 
 
-@pytest.mark.parametrize("name", ["steps", "closeouts", "causes", "losses", "accounts"])
+@pytest.mark.parametrize(
+    "name", ["steps", "venues", "market", "closeouts", "causes", "losses", "accounts", "profile", "populations"]
+)
 def test_columns_are_described(frames: dict[str, pd.DataFrame], name: str) -> None:
     """All of them, in no particular order, each with its unit or one unit for all."""
     described = rows(f"### `{name}`")

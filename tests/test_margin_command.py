@@ -174,6 +174,133 @@ def test_a_haircut_is_told_apart_from_the_requirement() -> None:
     assert parts["BTC-PERP"]["initial"] == pytest.approx(0.6 * 60_000 / 40)
 
 
+def entered(*entries: tuple[float, float], engine: str, **changed: Any) -> Account:
+    """Some entries (quantity, price) of one perpetual at a mark of the last one's, unless told otherwise."""
+    perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000}
+    raw = {
+        "cash": 600_000,
+        "underlyings": [{"name": "B", "price": entries[-1][1]}],
+        "instruments": [perpetual],
+        "positions": [{"instrument": "P", "quantity": quantity, "entry": price} for quantity, price in entries],
+    }
+    portfolio = PortfolioConfig.model_validate(raw | changed)
+    return accounts(portfolio, engine, engine_of(engine, portfolio))
+
+
+def test_hedge_mode_margins_both_sides() -> None:
+    """Binance: 2 x (60,000 x 0.5% - 50). One mark moves both, so neither side's liquidation price is its own."""
+    quotes = [{"name": "B", "price": 60_000}]
+    account = entered((1, 60_000), (-1, 61_000), engine="binance", cash=6_000, underlyings=quotes)
+    assert account.total()[::2] == (700_000, 50_000)
+    assert account.breakdown()["P"][1] == 50_000
+    assert [(row.quantity, row.below) for row in rows(account)] == [(1, None), (-1, None)]
+    assert [row.above for row in rows(account)] == [480_001] * 2  # 7,000 = 2 x (1% of P - 1,300)
+    uneven = entered((2, 60_000), (-0.5, 61_000), (1, 58_000), engine="binance", underlyings=quotes)
+    assert uneven.total()[2] == 100 * (180_000 * 0.005 - 50 + 30_000 * 0.004)
+
+
+def test_sides_of_hedge_mode_are_isolated_accounts_where_margin_is() -> None:
+    account = entered((1, 60_000), (-2, 61_000), engine="bybit", mode="hedge")
+    assert [part.book.position.tolist() for part in account.parts] == [[[100]], [[-200]]]
+    assert account.total()[2] == 100 * 0.005 * (60_000 + 2 * 61_000)
+
+
+@pytest.mark.parametrize("mode", [None, "one_way"])
+def test_a_flip_restarts_the_entry(mode: str | None) -> None:
+    """Bybit asks of the value at entry, 10 x 110,000; 600,000 and 50 x 11,000 gained are gone at 225,000 less 5,500."""
+    account = entered((50, 99_000), (-60, 110_000), engine="bybit", mode=mode)
+    assert account.total() == (115_000_000, 1_100_000, 550_000)
+    (row,) = rows(account)
+    assert (row.quantity, row.above, row.bankruptcy) == (-10, 224_451, 225_000)
+
+
+@pytest.mark.parametrize(
+    ("entries", "entry"),
+    [
+        (((5, 100), (-2, 130)), 100),
+        (((5, 100), (3, 140)), 115),
+        (((-5, 100), (2, 60), (-3, 160)), 130),
+        (((-5, 100), (9, 60)), 60),
+        (((90_000, 100), (-90_010, 100), (15, 100)), 100),
+        (((5, 100), (-5, 130), (2, 90)), 90),
+    ],
+)
+def test_entries_are_fills_in_their_order(entries: tuple[tuple[float, float], ...], entry: float) -> None:
+    """The entry price that is left; what was gained by then is cash, so that equity is the same in any reading."""
+    account = entered(*entries, engine="bybit")
+    book, held = account.parts[0].book, sum(quantity for quantity, _ in entries)
+    assert book.entry[0, 0] == held * entry * 100
+    mark = entries[-1][1]
+    equity = 600_000 + sum(quantity * (mark - price) for quantity, price in entries)
+    assert account.total()[0] == equity * 100
+    both = len({quantity > 0 for quantity, _ in entries}) == 2
+    assert entered(*entries, engine="binance", mode="hedge").total()[0] == equity * 100
+    assert [reading.how for reading in account.readings] == ["one_way" if both else "averaged"]
+
+
+def test_the_reading_of_entries_is_printed(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    lines = BASE | {"positions": "[{instrument: P, quantity: 1}, {instrument: P, quantity: -1, entry: 61000}]"}
+    file.write_text("\n".join(f"{key}: {value}" for key, value in lines.items()))
+    told = call(str(file), "--engines", "binance,bybit,cross").stdout
+    assert "\nP under binance: long and short are two positions (hedge mode" in told
+    assert "\nP under bybit, cross: entries are fills in the order of the file" in told
+    assert (
+        "bybit: prices at which the account is liquidated, and each leg's bankruptcy price\nno position is left" in told
+    )
+    file.write_text(file.read_text() + "\nmode: hedge")
+    found = json.loads(call(str(file), "--engines", "binance,bybit,okx,gate,phemex", "--json").stdout)["engines"]
+    assert {each["entries"]["P"] for each in found.values()} == {"hedge"}
+    for name in ("hyperliquid", "dydx_v4", "derive", "deribit", "paradex", "cross", "engines/span"):
+        refused = call(str(file), "--engines", name)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert refused.stderr.startswith(f"--engines {name}: no hedge mode there, so P cannot be long and short")
+    file.write_text(file.read_text().replace("mode: hedge", "mode: one_way"))
+    assert call(str(file), "--engines", "all").exit_code == 0
+    own = "\nown: {mine: {requirement: {kind: tiered, tiers: [{floor: 0, max_leverage: 10}]}}}"
+    file.write_text(file.read_text().replace("mode: one_way", "mode: hedge") + own)
+    mine = json.loads(call(str(file), "--engines", "mine", "--json").stdout)["engines"]["mine"]
+    assert (mine["initial"], mine["entries"]) == (12_000, {"P": "hedge"})
+
+
+def test_options_are_netted_in_hedge_mode_too() -> None:
+    option = {"kind": "option", "option": "put", "strike": 55_000, "expiry": 9e5, "tick": 1, "lot": 0.01}
+    listed = [{"name": "O", "underlying": "B", "max_price": 1e6} | option]
+    held = [{"instrument": "O", "quantity": quantity} for quantity in (2, -1)]
+    changed = {"instruments": listed, "positions": held, "vols": {"O": 0.5}, "mode": "hedge"}
+    account = entered((1, 60_000), engine="hyperliquid", **changed)
+    assert account.parts[0].book.position.tolist() == [[100]]
+
+
+@pytest.mark.parametrize("quantity", [0.1 + 0.2, 0.7 + 0.1, 3 * 1.1, -0.29 * 100 / 100, 1.1 * 1.1 * 100])
+def test_quantities_are_lots_but_for_the_noise_of_floats(quantity: float) -> None:
+    account = entered((quantity, 60_000), engine="cross", cash=1e7)
+    assert account.parts[0].book.position[0, 0] == round(quantity * 100)
+
+
+@pytest.mark.parametrize(("quantity", "size"), [(3, 1_000), (-3, 1_000), (40, 5)])
+def test_margin_in_money_per_contract(quantity: int, size: int) -> None:
+    """So many contracts of crude oil, 12,000 dollars to open and 10,900 to keep each, at any price."""
+    future = {"name": "CL", "underlying": "B", "kind": "future", "expiry": 9e6, "tick": 0.01, "max_price": 1_000}
+    rule = {"kind": "per_contract", "initial": 12_000, "maintenance": 10_900, "size": size}
+    dearer = {"size": 10, "initial": 7, "maintenance": 7}
+    account = entered(
+        (1, 70),
+        engine="money",
+        instruments=[future | {"lot": 1}, future | {"lot": 1, "name": "X"}],
+        positions=[{"instrument": "CL", "quantity": quantity * size}, {"instrument": "X", "quantity": 5}],
+        own={"money": {"requirement": rule | {"instruments": {"X": dearer}}}},
+        cash=500_000,
+    )
+    contracts = abs(quantity)
+    assert account.total() == (5e7, 100 * (12_000 * contracts + 3.5), 100 * (10_900 * contracts + 3.5))
+    row = rows(account)[0]
+    price = 70 - (500_000 - 10_900 * contracts - 3.5) / (quantity * size)  # of the last cent that is enough
+    expected = None if price < 0 else math.floor(price * 100) / 100 if quantity > 0 else math.ceil(price * 100) / 100
+    got = row.below if quantity > 0 else row.above
+    assert got == (None if expected is None else pytest.approx(expected, abs=1e-9))
+
+
 PERP = "{name: P, underlying: B, tick: 1, lot: 0.01, max_price: 1000000}"
 CALL = PERP.replace("name: P", "name: C, kind: option, option: call, strike: 60000, expiry: 9")
 BASE = {
@@ -192,6 +319,29 @@ BASE = {
             {"positions": "[{instrument: P, quantity: 0.005}]"},
             "positions.0.quantity: 0.005, 'P' comes in lots",
         ),
+        (
+            {"positions": "[{instrument: P, quantity: 0.3000001}]"},
+            "positions.0.quantity: 0.3000001, 'P' comes in lots",
+        ),
+        (
+            {"positions": "[{instrument: P, quantity: 60000}, {instrument: P, quantity: 60000}]"},
+            "positions.1.quantity: 60000, more than max_lots of 'P', lower it",
+        ),
+        ({"mode": "both"}, "mode: 'both'"),
+        (
+            {
+                "assets": "[{name: USD}, {name: B, decimals: 8, price: 60000}]",
+                "instruments": f"[{PERP[:-1]}, settle: B}}]",
+            },
+            "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only",
+        ),
+        (
+            {"assets": "[{name: USD}, {name: XB, price: 60000}]", "instruments": f"[{PERP[:-1]}, settle: XB}}]"},
+            "instruments.0.settle: 'XB' is worth 60000, so 'P' is coin-margined (inverse); only",
+        ),
+        ({"assets": "[{name: B}]"}, "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse)"),
+        ({"assets": "[{name: USD, price: 2}]"}, "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it"),
+        ({"assets": "[{name: USD}, {name: U}, {name: U}]"}, "assets: 'U' stands there twice, rename one"),
         (
             {"positions": "[{instrument: P, quantity: 1e9}]"},
             "positions.0.quantity: 1e+09, more than max_lots",
@@ -229,6 +379,14 @@ def test_portfolios_that_cannot_be(changes: dict[str, str], told: str, tmp_path:
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(told), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_contract_in_a_currency_of_account_is_linear() -> None:
+    """Settled in a dollar coin that is worth 0.99: equity and margin are those of dollars, times that."""
+    assets = [{"name": "USD"}, {"name": "USDT", "price": 0.99}]
+    perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000, "settle": "USDT"}
+    account = entered((1, 60_000), engine="cross", assets=assets, instruments=[perpetual])
+    assert account.total() == (60_000_000, pytest.approx(0.99 * 150_000), pytest.approx(0.99 * 75_000))
 
 
 @pytest.mark.parametrize(

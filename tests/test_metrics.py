@@ -58,13 +58,13 @@ def venue() -> dict[str, pd.DataFrame]:
     steps |= {"mark": [100.0, 102.0, 100.0, 95.0, 98.0, 50.0], "fallback": [False, True, True, False, False, True]}
     steps |= {"feedback": [0.5, np.nan, np.nan, 0.2, 0.7, np.nan], "liquidated_notional": [3, 4, 0, 5, 0, 0]}
     steps |= {"adl_notional": [0, 0, 0, 2, 1, 0]}
-    steps |= {"fund": [70] * 3 + [40] * 3, "calls": 2, "calls_met": 1, "calls_missed": 0}
+    told = {"step": [0, 1, 2], "venue": "V", "fund": [90, 70, 40]}
+    told |= {"calls": [0, 2, 2], "calls_met": [0, 1, 1], "calls_missed": 0}
     ends = {"step": [1, 1, 2], "venue": "V", "pool": 0, "owner": [5, 5, 6]}
     closeouts = ends | {"filled": [3, 0, 2], "notional": [30, 0, 20], "equity": [8.0, 2.0, 4.0]}
     losses = {"step": 1, "venue": "V", "pool": 0, "owner": 5, "layer": ["fund", "bad_debt"], "absorbed": [9, 1]}
-    return {
-        name: pd.DataFrame(each) for name, each in {"steps": steps, "closeouts": closeouts, "losses": losses}.items()
-    }
+    frames = {"steps": steps, "venues": told, "closeouts": closeouts, "losses": losses}
+    return {name: pd.DataFrame(each) for name, each in frames.items()}
 
 
 def test_worst_moves_are_those_of_perpetuals() -> None:
@@ -78,7 +78,7 @@ def test_worst_moves_are_those_of_perpetuals() -> None:
 
 def test_totals_count_venues_once() -> None:
     frames = venue()
-    assert fund(frames) == (70, 40)
+    assert fund(frames) == (90, 40)
     assert calls(frames) == {"made": 4, "met": 2, "missed": 0}
     assert one_sided(frames) == (1, 2)
     assert peak_open_interest(frames) == 50
@@ -94,8 +94,9 @@ def test_the_worst_of_all_instruments_together() -> None:
 
 
 def test_wealth_counts_a_wallet_once_and_only_beside_separate_accounts() -> None:
-    """Owner 0 has one account, whose wallet it is; owner 1 has two and a wallet; the fund ends with nothing."""
+    """Owner 0 has one account, whose wallet it is; owner 1 has two and a wallet (2); the fund ends with nothing."""
     rows = [("a", 0, 0, 10, 10, 7), ("a", 1, 0, 5, 3, 4), ("a", 1, 1, 6, 3, 4), ("fund", 2, 0, 2, 2, 0)]
+    rows.append(("a", 1, 2, 3, 3, 3))
     columns = ["population", "owner", "pool", "equity", "wallet", "end"]
     start = pd.DataFrame(rows, columns=columns).assign(moment="start", venue="V")
     end = start.assign(moment="end", equity=start["end"])

@@ -138,7 +138,11 @@ def test_members_decide_one_by_one() -> None:
     population = Echo(name="echo", count=3, venue="alpha", wealth=50.0)
     assert population.start(SETTING, np.empty((3, 0))).tolist() == [[5000, 0]] * 3
     orders = population.decide(outlook(), accounts(3), np.array([[0.1], [0.2], [0.3]]))
-    assert np.stack(orders, axis=1).tolist() == [[1, 0, 12, 7, 0, 0], [2, 0, 23, 7, 0, 0], [2, 1, 23, 7, 0, 1]]
+    assert np.stack(orders, axis=1).tolist() == [
+        [1, 0, 12, 7, 0, 0, 0],
+        [2, 0, 23, 7, 0, 0, 0],
+        [2, 1, 23, 7, 0, 1, 0],
+    ]
     nobody = Echo(name="echo", count=1, venue="alpha").decide(outlook(), accounts(1), np.array([[0.5]]))
     assert all(column.shape == (0,) and column.dtype == np.int64 for column in nobody)
     assert isinstance(nobody, Orders)

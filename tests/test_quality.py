@@ -17,12 +17,12 @@ def run() -> dict[str, pd.DataFrame]:
     steps |= {
         "oracle": [100.0, 99, 98, 97, 98, 99],
         "mark": [100.0, 99, 98, 97, 98, 99],
-        "initial": [50, 50, 60, 100, 80, 50],
     }
     steps |= {"bid": 99.0, "ask": [100.0, 100, 100, 103, 101, 100], "mid": 100.0, "depth": [10.0, 10, 8, 2, 6, 9]}
-    steps |= {"calls": 4, "calls_met": [1, 0, 0, 0, 0, 0], "calls_missed": [0, 0, 3, 0, 0, 0]}
+    told = {"step": step, "venue": "V", "initial": [50, 50, 60, 100, 80, 50]}
+    told |= {"calls_met": [1, 0, 0, 0, 0, 0], "calls_missed": [0, 0, 3, 0, 0, 0]}
     worth = {"step": step, "venue": "V", "population": "makers", "equity": [90, 90, 70, 10, 50, 80]}
-    return {"steps": pd.DataFrame(steps), "populations": pd.DataFrame(worth)}
+    return {name: pd.DataFrame(each) for name, each in (("steps", steps), ("venues", told), ("populations", worth))}
 
 
 def test_a_spiral_by_hand() -> None:
@@ -43,7 +43,7 @@ def test_nothing_held_and_nothing_recorded_are_nan() -> None:
     assert np.isnan(found.margin_peak_to_trough)
     assert np.isnan(found.spiral)
     with pytest.raises(DataError, match="populations: no such frame, quality needs it"):
-        quality({"steps": made["steps"]}, "P", ("makers",))
+        quality({"steps": made["steps"], "venues": made["venues"]}, "P", ("makers",))
     with pytest.raises(DataError, match="'Q' has no step from 2 on, name a perpetual of the run"):
         quality(made, "Q", ("makers",), since=2)
 
@@ -56,17 +56,19 @@ def test_nothing_held_and_nothing_recorded_are_nan() -> None:
 def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) -> None:
     made = run()
     initial, depth, equity, width = (np.array(each, dtype=float) for each in zip(*rows, strict=True))
-    steps = made["steps"].assign(initial=initial, depth=depth, gross=10**6, bid=99.0, ask=99.0 + width / 10**6)
+    steps = made["steps"].assign(depth=depth, gross=10**6, bid=99.0, ask=99.0 + width / 10**6)
+    told = made["venues"].assign(initial=initial)
     people = made["populations"].assign(equity=equity)
-    found = quality({"steps": steps, "populations": people}, "P", ("makers",))
+    found = quality({"steps": steps, "venues": told, "populations": people}, "P", ("makers",))
     assert found.margin_peak_to_trough >= 1
     assert 0 <= found.depth_trough <= 1 <= found.spread_peak
     assert 0 <= found.calls_met <= 1
     assert found.efficiency <= 1
     assert np.isnan(found.spiral) or -1 - 1e-9 <= found.spiral <= 1 + 1e-9
-    larger = steps.assign(initial=times * initial, gross=times * 10**6, depth=times * depth)
+    larger = steps.assign(gross=times * 10**6, depth=times * depth)
+    raised = told.assign(initial=times * initial)
     mixed = people.assign(equity=times * equity).iloc[rnd.sample(range(6), 6)]
-    again = quality({"steps": larger, "populations": mixed}, "P", ("makers",))
+    again = quality({"steps": larger, "venues": raised, "populations": mixed}, "P", ("makers",))
     assert again == pytest.approx(found, nan_ok=True)
 
 

@@ -10,7 +10,7 @@ from synthetic import frames
 
 from experiments.closing import table
 from experiments.figures import FIGURES, overview
-from experiments.store import Draft, canonical, config_hash, write_frame, write_json
+from experiments.store import Draft, canonical, config_hash, write_csv, write_frame, write_json
 from sim.errors import OutputError
 
 
@@ -128,3 +128,32 @@ def test_a_finished_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Pat
             draft.commit()
     kept = Path(str(told.value).rsplit(" ", 1)[1])
     assert [path.name for path in kept.iterdir()] == ["manifest.json"]
+
+
+FORMULAS = ("=1+1", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "-", "+x")
+PLAIN = ("a", "-0.5", "+3", "1e-9", "'=1", "", "x=1", "\N{MINUS SIGN}0.5", "-inf")
+
+
+def test_text_that_a_spreadsheet_would_run_is_escaped_and_numbers_are_not(tmp_path: Path) -> None:
+    texts = [*FORMULAS, *PLAIN, None]
+    table = pd.DataFrame({"=label": pd.Series(texts, dtype=object), "value": -np.arange(float(len(texts)))})
+    table["kind"] = pd.Categorical(["-x"] * len(texts))
+    table["mixed"] = pd.Series([1, "=2", -3.5, *[None] * (len(texts) - 3)], dtype=object)
+    table["again"] = table["value"].astype(int)
+    before = table.copy()
+    write_csv(table, tmp_path / "x.csv")
+    pd.testing.assert_frame_equal(table, before)
+    again = pd.read_csv(tmp_path / "x.csv", keep_default_na=False, dtype=str, lineterminator="\n")
+    assert list(again.columns) == ["'=label", "value", "kind", "mixed", "again"]
+    assert again["'=label"].tolist() == [*(f"'{text}" for text in FORMULAS), *PLAIN, ""]
+    assert set(again["kind"]) == {"'-x"}
+    assert again["mixed"].tolist()[:4] == ["1", "'=2", "-3.5", ""]
+    assert again["value"].astype(float).tolist() == table["value"].tolist()
+    assert again["again"].tolist() == [str(value) for value in table["again"]]
+
+
+def test_a_table_without_formulas_is_written_as_pandas_does(tmp_path: Path) -> None:
+    table = frames(50)["steps"].assign(label=["x", None] * 25, twice=1.5)
+    table.columns = [*table.columns[:-1], "label"]  # a name that is there twice
+    write_csv(table, tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == table.to_csv(index=False, lineterminator="\n")

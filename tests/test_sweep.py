@@ -404,7 +404,7 @@ def runs_in(folder: Path) -> int:
 
 def test_a_report_leaves_everything_as_the_sweep_wrote_it(kept: Path) -> None:
     """Figures, tables and report are made again to the byte; those of single runs beside them, if asked for."""
-    assert CliRunner().invoke(cli.app, ["report", str(kept)]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["report", str(kept), "--study", str(TINY)]).exit_code == 0
     page = (kept / "report.html").read_text(encoding="utf-8")
     assert "<title>Tiny</title>" in page
     assert "venues.0.engine.requirement.tiers.0.max_leverage" in page, "every parameter of what all runs start from"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,8 +153,10 @@ PINS = {"OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"}
 
 
 @contextmanager
-def cluster(folder: Path, settings: dict[str, str]) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """Address of a scheduler on loopback, and its two workers, in processes of their own."""
+def cluster(
+    folder: Path, settings: dict[str, str], last: dict[str, str] | None = None
+) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+    """Address of a scheduler on loopback, and its two workers in processes of their own; settings more for the last."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | settings
     quiet = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     dask = [sys.executable, "-m", "dask"]
@@ -162,7 +165,10 @@ def cluster(folder: Path, settings: dict[str, str]) -> Iterator[tuple[str, list[
         address = next(found[0] for line in scheduler.stderr if (found := re.findall(rb"tcp://[\d.]+:\d+", line)))
         command = [*dask, "worker", address.decode(), "--nthreads", "1", "--no-dashboard", "--no-nanny"]
         quiet["stderr"] = subprocess.DEVNULL
-        people = [subprocess.Popen(command, **quiet) for _ in range(2)]  # type: ignore[call-overload]
+        people = [
+            subprocess.Popen(command, **{**quiet, "env": environment | more})  # type: ignore[call-overload]
+            for more in ({}, last or {})
+        ]
         try:
             yield address.decode(), people
         finally:
@@ -190,6 +196,26 @@ def test_workers_that_add_in_another_order_are_refused(tmp_path: Path) -> None:
     with cluster(tmp_path, {"OMP_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"}) as (address, _):
         told = finish(start(tmp_path / "x", "--executor", address), 2)
     assert "must be 1 and Haswell for the same bytes everywhere, start workers with OMP_NUM_THREADS=1" in told
+
+
+def test_a_worker_with_other_sources_is_refused_before_any_run(tmp_path: Path) -> None:
+    """A second checkout of the same version, in which one file was edited."""
+    for name in ("sim", "agents", "experiments", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / "other" / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+    edited = tmp_path / "other" / "agents" / "makers.py"
+    edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    with cluster(tmp_path, PINS, {"PYTHONPATH": str(tmp_path / "other")}) as (address, people):
+        time.sleep(20)  # both have joined
+        told = finish(start(tmp_path / "x", "--executor", address), 2)
+        assert told.count("\n") == 1
+        assert re.match(
+            r"worker \S+:\d+: differs from the driver in agents/makers\.py: workers need the driver's", told
+        )
+        assert runs(tmp_path / "x") == 0
+        people[1].kill()
+        people[1].wait()
+        finish(start(tmp_path / "x", "--executor", address))
+    assert runs(tmp_path / "x") > 0
 
 
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:

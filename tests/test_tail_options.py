@@ -11,7 +11,7 @@ from sim.instruments import Asset, Instrument, contracts_of
 from sim.margin.measures import Law, sample_tail
 from sim.margin.models.base import Elliptic, Sample, Tail
 from sim.margin.tail import TailMargin, TailRisk
-from sim.pricing import modelled
+from sim.pricing import modelled, values
 from sim.types import Exposure, MarketView
 
 DAY = 86_400.0
@@ -38,7 +38,7 @@ def test_full_revaluation_is_the_tail_of_every_scenario_s_loss(measure: str) -> 
     for row in PAST:
         oracle = market.oracle * (1 + row)
         moved = (
-            market.values(oracle[None], market.vol[None])[0] - market.values(market.oracle[None], market.vol[None])[0]
+            values(market, oracle[None], market.vol[None])[0] - values(market, market.oracle[None], market.vol[None])[0]
         )
         losses.append(-float((lots * moved * unit).sum()))
     assert found[0] == pytest.approx(max(sample_tail(np.array(losses), 0.99, measure), 0), rel=1e-9)  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_until_the_model_speaks_the_worse_of_two_moves_is_asked() -> None:
     market, book = strangle()
     rule = margin(market, None, opening=0.1)
     worth = [
-        float((book.position * (market.values(market.oracle[None] * move, market.vol[None]) - market.mark)).sum())
+        float((book.position * (values(market, market.oracle[None] * move, market.vol[None]) - market.mark)).sum())
         for move in (0.9, 1.1)
     ]
     assert rule.margins(book).initial[0] == pytest.approx(-min(worth), rel=0.01)

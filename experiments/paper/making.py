@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments import store
 from experiments.paper import figures, measured, page, run_tables, tables
 from experiments.paper.measured import Asked
 from experiments.paper.opened import RunResult, StudyResult
@@ -52,8 +53,8 @@ def make_report(result: RunResult | StudyResult, out: Path) -> Made:
     found, drawn = found_in(result), make_figures(result, out)
     paths, problems = list(drawn.paths), [*drawn.problems, *found.problems]
     if isinstance(result, StudyResult):
-        told = result.module.report(result.scores)
-        Results(out).put("report.md", lambda path: path.write_text(told + "\n", encoding="utf-8"))
+        told = result.words.introduced(result.module.report(result.scores))
+        Results(out).put("report.md", lambda path: store.write_text(told + "\n", path))
         paths += [*_written(result, found, out).paths, out / "report.md"]
         content = page.of_study(result, out / "figures", found.tables, told)
     else:
@@ -72,7 +73,7 @@ def found_in(result: RunResult | StudyResult, asked: Asked = DEFAULT) -> Found:
 
 def _written(result: RunResult | StudyResult, found: Found, out: Path) -> Made:
     name = (result.study if isinstance(result, StudyResult) else result.config).name
-    words = tables.Words.of(result.module) if isinstance(result, StudyResult) else run_tables.WORDS
+    words = result.words if isinstance(result, StudyResult) else run_tables.WORDS
 
     def fill(folder: Path) -> None:
         folder.mkdir()

@@ -12,14 +12,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from experiments import closing, provenance
+from experiments import closing, provenance, store
 from experiments.config import RunConfig
 from experiments.figures import FIGURES
 from experiments.figures_style import DPI, PAGE
 from experiments.paper import run_tables, settings
 from experiments.paper.latex import of_figures
 from experiments.paper.opened import RunResult, StudyResult, base_of
-from experiments.paper.tables import Words, plain, shown
+from experiments.paper.tables import plain, shown
 from experiments.parameters import BEGIN
 from sim.errors import DeleverageError
 
@@ -75,7 +75,7 @@ def write(page: Page, path: Path) -> None:
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
     environment = jinja2.Environment(autoescape=True, **options)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page._asdict())
-    path.write_text(text + "\n", encoding="utf-8")
+    store.write_text(text + "\n", path)
 
 
 def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str) -> Page:
@@ -87,7 +87,7 @@ def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame
         tables: tidy, by name.
         report: Markdown, findings first.
     """
-    words, base = Words.of(result.module), base_of(result)
+    words, base = result.words, base_of(result)
     return Page(
         title=result.study.name.replace("_", " ").capitalize(),
         question=result.study.description,

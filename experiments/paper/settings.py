@@ -26,7 +26,8 @@ def table(config: RunConfig) -> pd.DataFrame:
 def _rows(component: pydantic.BaseModel, above: str) -> Iterator[tuple[str, str, str, str]]:
     kind = getattr(component, "kind", None)
     if kind is not None and above:
-        yield above.rstrip("."), str(kind), "", (type(component).__doc__ or "").strip().splitlines()[0]
+        lines = (type(component).__doc__ or "").strip().splitlines()  # a user's own kind may have none
+        yield above.rstrip("."), str(kind), "", lines[0] if lines else ""
     for name, field in type(component).model_fields.items():
         if name not in UNTOLD:
             yield from _cells(above + name, getattr(component, name), field)

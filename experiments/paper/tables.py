@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from experiments import store
 from experiments.markdown import cell
 from experiments.paper import latex
 from experiments.statistics import Estimate
@@ -28,6 +29,7 @@ class Words(NamedTuple):
 
     measures: Mapping[str, tuple[str, float]] = {}  # words, and by what its figures are multiplied
     captions: Mapping[str, str] = {}  # by name of table or figure
+    mixed: str = ""  # which codes made the runs that tables are of; empty = one
 
     @classmethod
     def of(cls, module: Any) -> "Words":
@@ -37,7 +39,12 @@ class Words(NamedTuple):
 
     def caption(self, name: str) -> str:
         """Of a table or figure."""
-        return self.captions.get(name, name.replace("_", " ").capitalize())
+        caption = self.captions.get(name, name.replace("_", " ").capitalize())
+        return f"{caption.rstrip('.')}. {self.mixed}" if self.mixed else caption
+
+    def introduced(self, report: str) -> str:
+        """A study's report, after what its runs have not in common."""
+        return f"**{self.mixed}**\n\n{report}" if self.mixed else report
 
 
 def shown(table: pd.DataFrame, words: Words | None = None) -> pd.DataFrame:
@@ -115,8 +122,8 @@ def write(tables: Mapping[str, pd.DataFrame], folder: Path, words: Words, of: st
     made: list[Path] = []
     for name, table in tables.items():
         paths = folder / f"{name}.csv", folder / f"{name}.tex"
-        table.to_csv(paths[0], index=False, lineterminator="\n")
+        store.write_csv(table.assign(mixed=words.mixed) if words.mixed else table, paths[0])
         text = latex.table(shown(table, words), caption=words.caption(name), label=f"{of}:{name}")
-        paths[1].write_text(text, encoding="utf-8")
+        store.write_text(text, paths[1])
         made += paths
     return made

@@ -9,10 +9,12 @@ from sim.metrics.cascades import Frames, amplification, fall
 from sim.metrics.contagion import contagion
 from sim.metrics.generations import begun_by
 from sim.metrics.toll import toll
+from sim.metrics.venues import with_venue
 from sim.prices.stress import Move
 
-COLUMNS = ["step", "gross", "initial", "equity", "fund", "feedback"]
-"""Of steps, what is looked at here."""
+OF_VENUE = ["initial", "equity", "fund"]
+COLUMNS = ["step", "gross", *OF_VENUE, "feedback"]
+"""What is looked at here, of an instrument and of its venue."""
 
 
 def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> dict[str, float]:
@@ -27,7 +29,7 @@ def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> 
     instrument, since = perpetual(config), shocked(config)
     found = toll(frames, instrument, since)
     steps = frames["steps"]
-    own = steps.loc[steps["instrument"] == instrument, COLUMNS].set_index("step")
+    own = with_venue(steps[steps["instrument"] == instrument], frames, OF_VENUE)[COLUMNS].set_index("step")
     before = own.loc[[since - 1]].iloc[0]
     worth = float(before["gross"]) / 2
     losses = frames["losses"]

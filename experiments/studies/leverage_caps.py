@@ -16,6 +16,7 @@ from experiments.studies.caps import BY, grid
 from experiments.studies.shocks import perpetual, shocked
 from sim.metrics.cascades import Frames, amplification
 from sim.metrics.toll import toll
+from sim.metrics.venues import with_venue
 
 HEADLINES = {
     "deleveraged": ("ADL, % of open interest", 100),
@@ -57,7 +58,8 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     instrument, since = perpetual(config), shocked(config)
     found = toll(frames, instrument, since)
     steps = frames["steps"]
-    before = steps[(steps["instrument"] == instrument) & (steps["step"] == since - 1)].iloc[0]
+    own = with_venue(steps[steps["instrument"] == instrument], frames, ["equity"])
+    before = own[own["step"] == since - 1].iloc[0]
     return pd.DataFrame(
         {
             **{name: [value] for name, value in found._asdict().items()},

@@ -1,12 +1,13 @@
 """A study as data: what every run starts from, what varies, how often, and what is measured."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, StrictBool, StrictFloat, StrictStr, model_validator
 
-from experiments.config import hurried
+from experiments.config import hurried, swapped
 from sim.component import Component, choice
 from sim.errors import ConfigError, not_one_of
 from sim.loading import load
@@ -123,7 +124,9 @@ DESIGNS: dict[str, type[Component]] = {
 class StudyConfig(Component):
     """A study as data; what is measured and drawn stands in the module of the same name."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$", description="name of the study, its module and its results")
+    name: str = Field(
+        pattern=r"^[a-z0-9_]+$", max_length=120, description="name of the study, its module and its results"
+    )
     description: str = Field(default="", description="the question, in one line")
     base: str = Field(min_length=1, description="configuration that every run starts from (name or path)")
     overrides: dict[str, Any] = Field(default={}, description="dotted path -> value, changed in every run")
@@ -180,6 +183,9 @@ class StudyConfig(Component):
 
 FOLDER = "studies/"
 
+RESOLVED = "study.resolved.yaml"
+"""A study as it was run, beside its results."""
+
 
 def names() -> list[str]:
     """Of the packaged studies."""
@@ -187,7 +193,12 @@ def names() -> list[str]:
 
 
 def load_study(
-    name: str | Path, also: Sequence[str] = (), *, seeds: int | None = None, quick: bool = False
+    name: str | Path,
+    also: Sequence[str] = (),
+    *,
+    seeds: int | None = None,
+    quick: bool = False,
+    engine: str | None = None,
 ) -> StudyConfig:
     """Read a study.
 
@@ -196,6 +207,7 @@ def load_study(
         also: changes to every run, as ``a.b=3``, after the study's own and before what varies.
         seeds: replications in place of the study's.
         quick: apply the study's own ``quick`` values.
+        engine: margin engine of every run, see ``swapped``.
 
     Raises:
         ConfigError: with one line for each problem.
@@ -206,11 +218,37 @@ def load_study(
     place = str(name) if own else f"{FOLDER}{name}"
     counted = [] if seeds is None else [f"seeds={seeds}"]
     study = load(place, [*(hurried(place) if quick else ()), *counted], StudyConfig)
-    study = study.model_copy(update={"also": (*study.also, *also)})
+    study = study.model_copy(update={"also": (*study.also, *_engine_of_all(study, engine), *also)})
     beside = find(place).resolve().with_suffix(".py")
+    if own and (beside.parent / RESOLVED).is_file():
+        rule = "lies in a result, whose code never runs, copy it and its module to a folder of your own"
+        raise ConfigError([f"{name}: {rule}, or name the study that made it"])
     if own and not beside.is_file():
         raise ConfigError([f"{name}: no {beside.name} beside it, a study is two files, write what it measures there"])
     return study.measured_by(beside) if own else study
+
+
+ENGINE = re.compile(r"venues\.(\d+|\*)\.engine")
+"""Paths of a whole margin engine."""
+
+
+def _engine_of_all(study: StudyConfig, engine: str | None) -> list[str]:
+    """What sets the engine of every run of a study.
+
+    Raises:
+        ConfigError: engines are what the study varies.
+    """
+    changes = swapped(study.base, engine)
+    varied = [path for axis in study.axes for path in _paths(axis)]
+    varied += [path for also in study.roles.values() for path in also]
+    if changes and (own := [path for path in varied if ENGINE.fullmatch(path)]):
+        told = f"the study sets {own[0]} itself, which would win"
+        raise ConfigError([f"--engine: {engine!r}, {told}, leave --engine out or choose another study"])
+    return changes
+
+
+def _paths(axis: Axis) -> list[str]:
+    return [*axis.paths, *(path for value in axis.values if isinstance(value, Named) for path in value.set)]
 
 
 def _twice(names: Sequence[str]) -> set[str]:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from experiments import provenance
 from experiments.sweep import work
-from experiments.sweep.records import Order, Result
-from sim.errors import ConfigError, did_you_mean
+from experiments.sweep.records import Order, Place, Result
+from sim.errors import ConfigError, DeleverageError, OutputError, did_you_mean
 
 EXECUTORS = ("serial", "loky", "dask")
 """Names; ``tcp://HOST:PORT`` is the dask scheduler there."""
@@ -138,6 +138,7 @@ class Dask:
             raise ConfigError([f"--executor: {address}, {rule}"]) from error
         self._killed = distributed.scheduler.KilledWorker
         self._pool = self._client.get_executor(pure=False)
+        self._checked = False
 
     @property
     def slots(self) -> int:
@@ -145,7 +146,14 @@ class Dask:
         return max(1, sum(self._client.nthreads().values()))
 
     def submit(self, order: Order) -> "Future[list[Result]]":
-        """To the scheduler, which gives it to another worker when one is lost."""
+        """To the scheduler, which gives it to another worker when one is lost.
+
+        Raises:
+            OutputError: before the first order, why a worker may not take part; later ones check themselves.
+        """
+        if not self._checked:
+            self._check(order.place)
+            self._checked = True
         return self._pool.submit(work.perform, order)
 
     def result(self, future: "Future[list[Result]]") -> list[Result]:
@@ -154,6 +162,14 @@ class Dask:
             return future.result()
         except self._killed as error:
             raise DeathError from error
+
+    def _check(self, place: Place) -> None:
+        """Ask each worker in a task of its own; refuse all of them with a line for each that may not take part."""
+        known = list(self._client.nthreads())
+        asked = {each: self._client.submit(work.fit, place, workers=[each], pure=False) for each in known}
+        told = [_reason(address, future.exception()) for address, future in asked.items()]
+        if problems := [line for line in told if line]:
+            raise OutputError(*problems)
 
     def heal(self) -> bool:
         """The scheduler does."""
@@ -165,6 +181,17 @@ class Dask:
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _reason(address: str, error: BaseException | None) -> str:
+    """Why a worker may not take part; empty if it may."""
+    if error is None:
+        return ""
+    if isinstance(error, DeleverageError):
+        return str(error)
+    told = (str(error).strip().splitlines() or [""])[0]
+    rule = "give it the same code and plug-ins, and start it again"
+    return f"worker {address}: cannot take part ({type(error).__name__}: {told}), {rule}"
 
 
 def _distributed() -> Any:

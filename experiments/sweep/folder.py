@@ -1,6 +1,7 @@
 """The folder of one study's results: whose it is, and its files, each of them whole or not there."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -8,13 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from experiments import store
-from experiments.sweep.config import StudyConfig
-from sim.errors import OutputError
-
-RESOLVED = "study.resolved.yaml"
+from experiments.sweep.config import RESOLVED, StudyConfig
+from sim.documents import read_yaml
+from sim.errors import ConfigError, OutputError
 
 GROWS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
 """What may change in a study whose results are there: runs are named by what they are, so more can join them."""
@@ -25,26 +23,25 @@ class Results:
 
     Args:
         place: existing or not.
+        kept: words for what a failed write leaves, with a comma after them; see ``store.refused``.
     """
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, place: Path, kept: str = "") -> None:
+        self.place, self.kept = place, kept
 
     @contextmanager
     def claimed(self, study: StudyConfig) -> Iterator[None]:
         """Make it the study's, or find that it is, and nobody else's meanwhile; what is half done goes, first and last.
 
         Raises:
-            OutputError: it belongs to another study or to something else, is in use, or cannot be written.
+            OutputError: it belongs to another study or to something else, is in use, or can hold no results.
+            WriteError: a write failed.
         """
         plain = study.model_dump(mode="json")
-        if self.place.exists():
-            self._refuse(plain)
-        try:
+        with self._told():
+            if self.place.exists():
+                self._refuse(plain)
             (self.place / "runs").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            told = f"{self.place}: cannot be written ({error.strerror}), choose another folder with --out"
-            raise OutputError(told) from error
         with self._locked():
             self._sweep_up()
             self.put(RESOLVED, lambda path: store.write_yaml(plain, path))
@@ -54,6 +51,14 @@ class Results:
             self._sweep_up()
 
     @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Failed writes within are reported in one line."""
+        try:
+            yield
+        except OSError as error:
+            raise store.refused(error, self.place, self.kept) from error
+
+    @contextmanager
     def _locked(self) -> Iterator[None]:
         """The system frees the folder when the process ends, however it does. On Windows there is no such lock."""
         if sys.platform == "win32":
@@ -61,20 +66,22 @@ class Results:
             return
         import fcntl
 
-        number = os.open(self.place, os.O_RDONLY)
+        with self._told():
+            number = os.open(self.place, os.O_RDONLY)
         try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                rule = "another sweep writes to it, wait for that or choose another folder with --out"
+                raise OutputError(f"{self.place}: {rule}") from error
             yield
-        except BlockingIOError as error:
-            rule = "another sweep writes to it, wait for that or choose another folder with --out"
-            raise OutputError(f"{self.place}: {rule}") from error
         finally:
             os.close(number)
 
     def _refuse(self, plain: dict[str, Any]) -> None:
         if not self.place.is_dir():
             raise OutputError(f"{self.place}: is a file, results need a folder, choose another with --out")
-        held = {path.name for path in self.place.iterdir()}
+        held = {path.name for path in self.place.iterdir() if not self._is_beginning(path)}
         if not held:
             return
         if RESOLVED not in held:
@@ -88,27 +95,34 @@ class Results:
             rule = f"holds results of {plain['name']!r} with other {', '.join(differ)}"
             raise OutputError(f"{self.place}: {rule}, choose another folder with --out")
 
+    def _is_beginning(self, path: Path) -> bool:
+        """Whether an entry is of a sweep that was ended before it wrote whose folder this is."""
+        unused = path.name == "runs" and path.is_dir() and not any(path.iterdir())
+        return unused or re.fullmatch(r"\.\d+\.tmp", path.name) is not None
+
     def _resolved(self) -> dict[str, Any]:
         try:
-            found = yaml.safe_load((self.place / RESOLVED).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            found = read_yaml(self.place / RESOLVED)
+        except (ConfigError, OSError) as error:
             told = f"{self.place / RESOLVED}: cannot be read, restore it or choose another folder with --out"
             raise OutputError(told) from error
         return found if isinstance(found, dict) else {}
 
     def _sweep_up(self) -> None:
         """Remove what processes that were ended from outside left half done."""
-        for path in [*self.place.glob("runs/.*.tmp"), *self.place.glob(".*.tmp")]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with self._told():
+            for path in [*self.place.glob("runs/.*.tmp"), *self.place.glob(".*.tmp")]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def forget(self, failed: Collection[str]) -> None:
         """Remove tracebacks but those of these runs."""
         folder = self.place / store.FAILED
-        for path in folder.glob("*.txt"):
-            if path.stem not in failed:
-                path.unlink()
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        with self._told():
+            for path in folder.glob("*.txt"):
+                if path.stem not in failed:
+                    path.unlink()
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def put(self, name: str, make: Callable[[Path], object]) -> None:
         """A file or folder that is the old one or the new one at any moment, but for an instant between.
@@ -118,9 +132,25 @@ class Results:
             make: writes it, at another path.
         """
         final, draft = self.place / name, self.place / f".{os.getpid()}.tmp"
-        draft.mkdir(exist_ok=True)
-        make(draft / name)
-        if final.is_dir():
-            shutil.rmtree(final)
-        os.replace(draft / name, final)
-        draft.rmdir()
+        try:
+            with self._told():
+                draft.mkdir(exist_ok=True)
+                make(draft / name)
+                if final.is_dir():
+                    _replace_folder(draft / name, final, draft / f".{name}.old")
+                else:
+                    os.replace(draft / name, final)
+                shutil.rmtree(draft)
+        except Exception:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+
+def _replace_folder(new: Path, final: Path, old: Path) -> None:
+    """Put a folder in the place of another, which stays if that fails."""
+    os.replace(final, old)
+    try:
+        os.replace(new, final)
+    except OSError:
+        os.replace(old, final)
+        raise

@@ -1,41 +1,35 @@
 """Makes runs, each in a folder that is there whole or not at all, and scores them from what the folders hold."""
 
 import gc
-import hashlib
-import json
 import os
+import platform
 import shutil
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import threadpoolctl
 
-from experiments import provenance, store
+from experiments import identity, provenance, store
 from experiments.data import read_replays
 from experiments.simulation import TimeLimitError, finished
 from experiments.sweep.config import BASE, TWIN
 from experiments.sweep.plan import unpacked
-from experiments.sweep.records import COMPLETE, FAILED, TIMEOUT, Job, Place, Result, Spec, State
-from experiments.sweep.study import module_of
+from experiments.sweep.records import COMPLETE, FAILED, TIMEOUT, Code, Job, Place, Result, Spec, State
+from experiments.sweep.sealed import SUMMARY, Damage, digests, read, remove, seal
+from experiments.sweep.study import digest_of, module_of
 from sim.errors import DataError, OutputError
 from sim.metrics.cascades import Frames, untouched
-
-SUMMARY = "summary.json"
-
-
-class Damage(Exception):  # noqa: N818
-    """A file of a run that is not what was written."""
 
 
 def check(place: Place) -> None:
     """Refuse to work where results would differ, or nobody would find them.
 
     Raises:
-        OutputError: another version, sums in another order, or the folder of results is not here.
+        OutputError: other code, sums in another order, or the folder of results is not here.
     """
     if provenance.version() != place.version:
         told = f"deleverage {provenance.version()} on this worker, {place.version} on the driver"
@@ -46,10 +40,29 @@ def check(place: Place) -> None:
             told = f"a worker's linear algebra has {blas['num_threads']} threads and kernels for {kernel}"
             rule = f"start workers with OMP_NUM_THREADS=1 OPENBLAS_CORETYPE={expected}"
             raise OutputError(f"{told}, must be 1 and {expected} for the same bytes everywhere, {rule}")
+    if place.apart and place.code is not None:
+        _compare(place.code, place)
     if not (Path(place.folder) / "runs").is_dir():
         raise OutputError(
             f"{place.folder}: not on this worker, results need a folder that all machines share, use --out"
         )
+
+
+def _compare(code: Code, place: Place) -> None:
+    """Refuse a worker whose code is not the driver's.
+
+    Raises:
+        OutputError: what differs.
+    """
+    found = identity.differences(identity.facts(place.plugins), code.facts)
+    if changed := identity.sources_differ(identity.files(), code.files):
+        found = [changed, *(each for each in found if not each.startswith("sources of "))]
+    if digest_of(place.module) != code.study:
+        found.append(f"study module {Path(place.module).name}")
+    if found:
+        who = f"worker {platform.node()}:{os.getpid()}"
+        rule = "workers need the driver's code, give it the same and start it again"
+        raise OutputError(f"{who}: differs from the driver in {'; '.join(found)}: {rule}")
 
 
 def do(job: Job, place: Place) -> Result:
@@ -73,12 +86,18 @@ def do(job: Job, place: Place) -> Result:
 def _ensured(spec: Spec, place: Place) -> tuple[State, Frames | None, list[str]]:
     """A run's frames, as they stand on disk; made if they do not, made again if they are damaged."""
     run, damage = Path(place.folder) / "runs" / spec.hash, []
-    if run.is_dir() or _taken_over(run, place.known):
+    if os.path.lexists(run) or _taken_over(run, place.known):
         try:
             return State(spec.hash, COMPLETE), read(run), []
         except Damage as error:
             damage.append(str(error))
-            shutil.rmtree(run)
+            with _told(run):
+                remove(run)
+    if spec.older:
+        try:
+            return State(spec.older, COMPLETE), read(run.with_name(spec.older)), damage
+        except Damage as error:
+            damage.append(str(error))
     state = _made(spec, Path(place.folder), place.limit)
     return state, read(run) if state.status == COMPLETE else None, damage
 
@@ -87,15 +106,34 @@ def _taken_over(run: Path, known: Iterable[str]) -> bool:
     """Whether other results have the run, which is copied from the first that do."""
     there = next((path for path in (Path(folder) / "runs" / run.name for folder in known) if path.is_dir()), None)
     if there is not None:
-        draft = _draft(run)
-        shutil.copytree(there, draft)
-        _put(draft, run)
+        with _told(run):
+            draft = _draft(run)
+            shutil.copytree(there, draft, symlinks=True)
+            _put(draft, run)
     return there is not None
+
+
+@contextmanager
+def _told(run: Path) -> Iterator[None]:
+    """A failed write stops the sweep: the next run would meet it too. What is half done goes.
+
+    Raises:
+        WriteError: in one line.
+    """
+    try:
+        yield
+    except OSError as error:
+        shutil.rmtree(_draft_name(run), ignore_errors=True)
+        raise store.refused(error, run, store.RUNS_KEPT) from error
+
+
+def _draft_name(run: Path) -> Path:
+    return run.with_name(f".{run.name}.{os.getpid()}.tmp")
 
 
 def _draft(run: Path) -> Path:
     """Where a run's folder is made, under a name that no other process uses."""
-    draft = run.with_name(f".{run.name}.{os.getpid()}.tmp")
+    draft = _draft_name(run)
     shutil.rmtree(draft, ignore_errors=True)
     return draft
 
@@ -117,11 +155,14 @@ def _made(spec: Spec, folder: Path, limit: float) -> State:
         write(spec, folder / "runs" / spec.hash, limit)
     except TimeLimitError as error:
         return State(spec.hash, TIMEOUT, str(error))
+    except store.WriteError:
+        raise
     except Exception as error:
         if time.monotonic() - began > limit:  # cut off within code that made another error of it, such as a compiler
             return State(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
-        diary.parent.mkdir(exist_ok=True)
-        diary.write_text(traceback.format_exc(), encoding="utf-8")
+        with _told(folder / "runs" / spec.hash):
+            diary.parent.mkdir(exist_ok=True)
+            store.write_text(traceback.format_exc(), diary)
         lines = str(error).strip().splitlines() or [""]
         return State(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}")
     return State(spec.hash, COMPLETE)
@@ -138,6 +179,7 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
     Raises:
         TimeLimitError: it took longer.
         DataError: data changed since the plan was made.
+        WriteError: a write failed.
     """
     config = unpacked(spec.config)
     bars = read_replays(config.underlyings)
@@ -147,43 +189,15 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
     frames, totals = market.recorder.frames(), market.recorder.summary()
     del market
     gc.collect()  # its agents and it hold one another; few objects with much memory, which Python would let pile up
-    draft = _draft(final)
-    draft.mkdir()
-    for name, frame in frames.items():
-        store.write_frame(frame, draft / f"{name}.parquet", {"config_hash": spec.hash, "version": provenance.version()})
-    summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
-    summary |= {"totals": totals, "sha256": digests(draft)}
-    store.write_json(summary, draft / SUMMARY)
-    _put(draft, final)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every Parquet file of a run."""
-    return {path.name: _sha256(path.read_bytes()) for path in sorted(folder.glob("*.parquet"))}
-
-
-def read(folder: Path) -> Frames:
-    """The frames of a run, from files that are what was written.
-
-    Raises:
-        Damage: the first that is not.
-    """
-    frames = {}
-    try:
-        written: Mapping[str, str] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError) as error:
-        raise Damage(f"{folder / SUMMARY}") from error
-    for name, digest in written.items():
-        path = folder / name
-        content = path.read_bytes() if path.is_file() else b""
-        if _sha256(content) != digest:
-            raise Damage(f"{path}")
-        frames[path.stem] = store.frame_of(content)
-    return frames
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    with _told(final):
+        draft, about = _draft(final), {"config_hash": spec.hash, "version": provenance.version()}
+        draft.mkdir()
+        for name, frame in frames.items():
+            store.write_frame(frame, draft / f"{name}.parquet", about)
+        summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
+        summary |= {"config_hash": spec.hash, "code": spec.code, "totals": totals, "sha256": digests(draft)}
+        store.write_json(seal(summary), draft / SUMMARY)
+        _put(draft, final)
 
 
 def _scored(job: Job, frames: Mapping[str, Frames], module: str) -> tuple[pd.DataFrame | None, str]:
@@ -198,9 +212,3 @@ def _scored(job: Job, frames: Mapping[str, Frames], module: str) -> tuple[pd.Dat
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
     return pd.concat(parts, ignore_index=True), ""
-
-
-def config_of(folder: Path) -> dict[str, Any]:
-    """What a run's folder says of its configuration and data."""
-    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    return summary

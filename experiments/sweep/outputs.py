@@ -1,7 +1,6 @@
 """What is written of all scores: tables, figures, the report, and the manifest that says where they came from."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,14 @@ MANIFEST = "manifest.json"
 """The only file with times, paths and machines."""
 
 
-def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
+def write(results: Results, study: StudyConfig, scores: pd.DataFrame, mixed: str = "") -> str:
     """Tables as CSV and LaTeX, figures, ``report.md``; returns the report.
+
+    Args:
+        results: of the study.
+        study: what promises tables and figures.
+        scores: of all its runs.
+        mixed: which codes made the runs, for every table; empty = one.
 
     Raises:
         ConfigError: the module makes no table or figure of a name that the study promises.
@@ -30,10 +35,11 @@ def write(results: Results, study: StudyConfig, scores: pd.DataFrame) -> str:
     module = module_of(study.module)
     axes = [*(axis.name for axis in study.axes), *(["role"] if "role" in scores else [])]
     made_of = module.tables(scores) | measured.tables(scores, axes, study.metrics, measured.Asked())
-    results.put("tables", lambda folder: _tables(made_of, folder, Words.of(module), study.name))
+    words = Words.of(module)._replace(mixed=mixed)
+    results.put("tables", lambda folder: _tables(made_of, folder, words, study.name))
     results.put("figures", lambda folder: _figures(module, scores, folder))
-    report = module.report(scores)
-    results.put("report.md", lambda path: path.write_text(report + "\n", encoding="utf-8"))
+    report = words.introduced(module.report(scores))
+    results.put("report.md", lambda path: store.write_text(report + "\n", path))
     made = {"tables": _names(results.place / "tables"), "figures": _names(results.place / "figures")}
     promised = {"tables": study.tables, "figures": study.figures}
     problems = [
@@ -63,16 +69,6 @@ def sign(results: Results, study: StudyConfig, about: dict[str, Any]) -> None:
     record = {"study": study.model_dump(mode="json"), "root_seed": study.seed, **about, **provenance.manifest()}
     record["files"] = {path.relative_to(results.place).as_posix(): sha256(path) for path in _files(results.place)}
     results.put(MANIFEST, lambda path: store.write_json(record, path))
-
-
-def made_by_other_code(results: Results) -> str:
-    """The commit of the code that made what is there, if it is known and not the one that runs now."""
-    try:
-        there = json.loads((results.place / MANIFEST).read_text(encoding="utf-8"))["git"]
-    except (OSError, ValueError, KeyError):
-        return ""
-    now = provenance.git()
-    return there["commit"] if there and now and there["commit"] != now["commit"] else ""
 
 
 def _files(place: Path) -> Iterable[Path]:

@@ -3,13 +3,15 @@
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from experiments import provenance, store
+from experiments import identity, store
 from experiments.config import RunConfig
 from experiments.data import read_replays
 from experiments.sweep.axes import Setting, changes, replications, settings
 from experiments.sweep.config import BASE, StudyConfig
+from experiments.sweep.paths import check
 from experiments.sweep.records import Job, Spec
 from sim.build import steps_of
 from sim.errors import ConfigError, DataError
@@ -41,6 +43,8 @@ class Unit(NamedTuple):
     case: Case
     seed: int
     hashes: dict[str, str]  # by role
+    code: identity.Facts  # of all its runs
+    older: Mapping[str, str] = MappingProxyType({})  # by role: runs of other code that are taken in place of its own
 
     @property
     def setting(self) -> Setting:
@@ -54,7 +58,14 @@ class Unit(NamedTuple):
     def job(self) -> Job:
         """In words that travel."""
         packed = {role: zlib.compress(self.text(role).encode()) for role in self.hashes}
-        return Job(self.number, {role: Spec(name, packed[role], self.case.data) for role, name in self.hashes.items()})
+        return Job(self.number, {role: self._spec(role, packed[role]) for role in self.hashes})
+
+    def _spec(self, role: str, packed: bytes) -> Spec:
+        return Spec(self.hashes[role], packed, self.case.data, self.code, self.older.get(role, ""))
+
+    def key(self, role: str) -> str:
+        """What its run in a role has in common with the same run as other code makes it."""
+        return store.config_hash(_seeded(self.case.plain[role], self.seed), "", self.case.data)
 
 
 class Planner:
@@ -62,14 +73,17 @@ class Planner:
 
     Args:
         study: see ``load_study``.
+        code: what makes its runs; none = this process.
 
     Raises:
         ConfigError: a file or change of the study that is wrong for every setting.
     """
 
-    def __init__(self, study: StudyConfig) -> None:
+    def __init__(self, study: StudyConfig, code: identity.Facts | None = None) -> None:
+        check(study)
         self.study = study
-        self.version = provenance.version()
+        self.code = identity.facts() if code is None else code
+        self._digest = identity.digest_of(self.code)
         own = [f"{path}={json.dumps(value)}" for path, value in study.overrides.items()]
         self._template = Template(study.base, [*own, *study.also], RunConfig)
         self._cases: dict[tuple[object, ...], Case] = {}
@@ -100,10 +114,10 @@ class Planner:
             return None
         self._seen.add(key)
         hashes = {role: self._hash(_seeded(plain, seed), case.data) for role, plain in case.plain.items()}
-        return Unit(len(self._seen) - 1, case, seed, hashes)
+        return Unit(len(self._seen) - 1, case, seed, hashes, self.code)
 
     def _hash(self, plain: Mapping[str, Any], data: Mapping[str, str]) -> str:
-        return store.config_hash(plain, self.version, data)
+        return store.config_hash(plain, self._digest, data)
 
     def _case(self, setting: Setting) -> Case:
         ordered = {axis.name: setting[axis.name] for axis in self.study.axes if axis.name in setting} | setting

@@ -1,12 +1,20 @@
 """What travels between the driver and its workers. Light: a worker reads this before it may import numpy."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COMPLETE, FAILED, TIMEOUT = "complete", "failed", "timeout"
 """What became of a run."""
+
+
+class Code(NamedTuple):
+    """What a worker must have in common with the driver."""
+
+    facts: dict[str, Any]  # see ``identity.facts``
+    files: dict[str, str]  # digests of all sources of the project's packages
+    study: str  # digest of the study's module
 
 
 class Place(NamedTuple):
@@ -21,6 +29,7 @@ class Place(NamedTuple):
     limit: float  # seconds that a run may take
     apart: bool  # whether orders are done in processes of their own, which must add alike
     known: tuple[str, ...] = ()  # folders of other results, absolute, whose runs are taken over where they are the same
+    code: Code | None = None  # none = whatever the worker has
 
 
 class Spec(NamedTuple):
@@ -29,6 +38,8 @@ class Spec(NamedTuple):
     hash: str  # its name
     config: bytes  # canonical JSON, compressed
     data: dict[str, str]  # digests of what it replays, by name of underlying
+    code: dict[str, Any]  # facts of the code that makes it
+    older: str = ""  # name of the same run as other code made it, which is taken in its place; none if empty
 
 
 class Job(NamedTuple):

@@ -9,16 +9,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from experiments import provenance
+from experiments import identity, plugins, provenance, store
+from experiments.plugins import plug_in
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import driven
 from experiments.sweep.executors import opened, processors
 from experiments.sweep.folder import Results
+from experiments.sweep.older import Older, words
 from experiments.sweep.plan import Planner, shared, unlearnt
 from experiments.sweep.progress import Counter
-from experiments.sweep.records import Place
-from experiments.sweep.study import StudyError, module_of, refined
+from experiments.sweep.records import Code, Place
+from experiments.sweep.study import StudyError, digest_of, module_of, refined
 from experiments.sweep.tally import Tally
 from sim.errors import ConfigError, LearningWarning
 
@@ -32,6 +34,7 @@ class Options(NamedTuple):
     plugins: tuple[str, ...] = ()  # modules with kinds of a user's own
     known: tuple[str, ...] = ()  # other results, whose runs are taken over where they are the same
     quiet: bool = True
+    mixed: bool = False  # take the runs that are there although other code made them
 
 
 class Outcome(NamedTuple):
@@ -42,7 +45,7 @@ class Outcome(NamedTuple):
     runs: pd.DataFrame  # a row for each setting, replication and role: name, status, error
     counts: dict[str, int]  # runs by status
     remade: tuple[str, ...]  # files that could not be read, and were made again
-    older: str  # commit of other code that made the results which were there; none if empty
+    older: str  # what became of runs that other code had made; empty if there were none
 
 
 def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options | None = None) -> Outcome:
@@ -55,35 +58,47 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
 
     Raises:
         ConfigError: an invalid setting, an unknown executor or metric, other results without runs.
-        OutputError: the folder belongs to another study, or cannot be written.
+        OutputError: the folder belongs to another study, or can hold no results.
+        WriteError: a write failed; all finished runs are kept.
         StudyError: the study's module raised; all runs are kept.
         KeyboardInterrupt: the user's; all finished runs are kept.
     """
     options, began = options or Options(), time.perf_counter()
+    plug_in(options.plugins)
     module_of(study.module)
     known = _known(options)
-    planner, tally = Planner(study), Tally(study)
-    results = Results(Path(out) if out is not None else Path("results") / study.name)
+    results = Results(Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT)
+    place = _place(study, results, options, known)
+    code = _code_of(place).facts
+    planner, tally = Planner(study, code), Tally(study)
     units = planner.first()
     for line in unlearnt(study, units):
         warnings.warn(line, LearningWarning, stacklevel=2)
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
-        older = outputs.made_by_other_code(results)
+        older = Older(results.place / "runs", code, mixed=options.mixed)
         with Counter(study.name, quiet=options.quiet) as counter:
             while units:
+                units = older.beside(units)
                 counter.expect(units)
                 tally.expect(units)
-                for result in driven(units, pool, _place(study, results, options, known)):
+                for result in driven(units, pool, place):
                     tally.take(result)
                     counter.advance()
                 units = planner.more(refined(study, tally.scores)) if tally.scored else []
-        tally.write(results)
-        report = outputs.write(results, study, tally.scores()) if tally.scored else ""
+        report = _written(results, study, tally)
         about = {"executor": options.executor, "jobs": options.jobs, "elapsed_s": round(time.perf_counter() - began, 1)}
-        outputs.sign(results, study, about | tally.about())
+        codes = {"code": tally.codes(results), "sources": _code_of(place).files, "module": _code_of(place).study}
+        codes |= {"plugins": {name: plugins.files(name) for name in options.plugins}}
+        outputs.sign(results, study, about | codes | tally.about())
     if tally.problems:
         raise StudyError(*tally.problems)
-    return Outcome(results.place, report, tally.runs(), tally.counts(), tuple(tally.remade), older)
+    return Outcome(results.place, report, tally.runs(), tally.counts(), tuple(tally.remade), older.told())
+
+
+def _written(results: Results, study: StudyConfig, tally: Tally) -> str:
+    """Write runs, scores and all that is made of them; returns the report, empty if no run was scored."""
+    tally.write(results)
+    return outputs.write(results, study, tally.scores(), words(tally.codes(results))) if tally.scored else ""
 
 
 def _known(options: Options) -> tuple[str, ...]:
@@ -97,7 +112,15 @@ def _known(options: Options) -> tuple[str, ...]:
     return tuple(str(Path(name).resolve()) for name in options.known)
 
 
+def _code_of(place: Place) -> Code:
+    """What makes all runs of a sweep."""
+    if place.code is None:
+        raise ValueError("a sweep's place names its code")
+    return place.code
+
+
 def _place(study: StudyConfig, results: Results, options: Options, known: tuple[str, ...]) -> Place:
+    apart = options.executor != "serial"
     return Place(
         folder=str(results.place.resolve()),
         module=study.module,
@@ -107,5 +130,6 @@ def _place(study: StudyConfig, results: Results, options: Options, known: tuple[
         shared=shared(study),
         limit=options.limit,
         known=known,
-        apart=options.executor != "serial",
+        apart=apart,
+        code=Code(identity.facts(options.plugins, pinned=apart), identity.files(), digest_of(study.module)),
     )

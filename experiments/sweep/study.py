@@ -1,5 +1,6 @@
 """What a study's module holds, and how it is found."""
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -9,8 +10,10 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from experiments import identity, plugins
+from experiments.closure import ROOT, files_from
 from experiments.config import RunConfig
-from experiments.sweep.config import StudyConfig
+from experiments.sweep.config import StudyConfig, names
 from experiments.sweep.plan import Task
 from sim.errors import ConfigError, DeleverageError
 from sim.metrics.cascades import Frames
@@ -54,10 +57,63 @@ def module_of(module: str) -> Study:
         ConfigError: there is none, or it lacks a function that every study has.
     """
     found: Any = _file(Path(module)) if module.endswith(".py") else _imported(module)
-    missing = [name for name in ("score", "tables", "figures", "report") if name not in vars(found)]
+    missing = [name for name in FUNCTIONS if name not in vars(found)]
     if missing:
         raise ConfigError([f"{module}: no function {missing[0]!r}, every study has one, write it"])
     return found
+
+
+FUNCTIONS = ("score", "tables", "figures", "report")
+"""What every study's module has."""
+
+_LOADED: dict[str, tuple[str, str]] = {}
+"""Of each file that is a module here: digests of its content, and of that with the files it imports, when it ran."""
+
+
+def found(name: str, own: Path | None) -> str:
+    """The module of a study whose results are opened: from the command line or the package, never from the results.
+
+    Args:
+        name: of the study.
+        own: the file that the user names, the study's YAML or its module; none = a plug-in or the package has it.
+
+    Raises:
+        ConfigError: there is no such module.
+    """
+    if own is not None:
+        path = own.with_suffix(".py")
+        if not path.is_file():
+            raise ConfigError([f"--study {own}: {path}: no such file, name a study's YAML file or its module"])
+        return str(path.resolve())
+    for plugin in plugins.loaded():
+        if plugin.rpartition(".")[2] == name and set(FUNCTIONS) <= set(vars(sys.modules[plugin])):
+            return plugin
+    if name not in names():
+        rule = "is a study of a user's own, and code that lies in a result never runs"
+        raise ConfigError([f"{name}: {rule}, name its file: --study {name}.yaml"])
+    return f"experiments.studies.{name}"
+
+
+def digest_of(module: str) -> str:
+    """16 hex digits of a study's module: of its file, and of what it imports beside installed packages.
+
+    Raises:
+        ConfigError: there is no such module.
+    """
+    found = module_of(module)
+    if module.endswith(".py"):
+        return _LOADED[str(Path(module))][1]
+    path = Path(str(vars(found)["__file__"])).resolve()
+    if path.is_relative_to(ROOT):
+        known = identity.files().get(path.relative_to(ROOT).as_posix())
+        if known is not None:
+            return identity.digest_of({path.name: known})
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    held = {name: hashlib.sha256(each.read_bytes()).hexdigest() for name, each in files_from(path).items()}
+    return identity.digest_of(held)
 
 
 def refined(study: StudyConfig, scores: Callable[[], pd.DataFrame]) -> Sequence[Task]:
@@ -76,15 +132,17 @@ def _imported(name: str) -> Any:
 
 
 def _file(path: Path) -> Any:
-    """A user's own, once in each process."""
+    """A user's own, run once in each process, and again after it has changed."""
     name = f"deleverage_study_{path.stem}"
-    known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(path):
-        return known
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if spec is None or not path.is_file():
         raise ConfigError([f"{path}: no such file, a study is two files of its name, write it"])
+    content = path.read_bytes()
+    now, known = hashlib.sha256(content).hexdigest(), sys.modules.get(name)
+    if known is not None and known.__file__ == str(path) and _LOADED.get(str(path), ("",))[0] == now:
+        return known
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    exec(compile(content, str(path), "exec"), vars(module))  # never from a cache, which may be of another content
     sys.modules[name] = module
+    _LOADED[str(path)] = now, _digest(path)
     return module

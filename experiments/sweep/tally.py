@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import provenance, store
+from experiments import identity, provenance, store
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import Results
 from experiments.sweep.plan import Unit
 from experiments.sweep.records import COMPLETE, FAILED, Result
+from experiments.sweep.sealed import summary_of
+from experiments.sweep.study import digest_of
 from sim.errors import ConfigError, not_one_of
 
 RUNS, SCORES = "runs.parquet", "scores.parquet"
@@ -75,6 +77,19 @@ class Tally:
         """For the manifest."""
         return {"runs": self.counts(), "jobs_done": len(self.units), "remade": self.remade}
 
+    def codes(self, results: Results) -> list[identity.Facts]:
+        """Facts of the code of all complete runs, each once; more than one only where runs of other code were taken."""
+        code = next(iter(self.units.values())).code
+        own = {name for unit in self.units.values() for name in unit.hashes.values()}
+        states = (state for result in self.results.values() for state in result.states.values())
+        names = {state.hash for state in states if state.status == COMPLETE}
+        found = [code] if names & own or not names else []
+        for name in sorted(names - own):
+            other = summary_of(results.place / "runs" / name)["code"]
+            if other not in found:
+                found.append(other)
+        return found
+
     def runs(self) -> pd.DataFrame:
         """One row for each setting, replication and role; one that is not complete has error and configuration."""
         rows = []
@@ -103,6 +118,7 @@ class Tally:
         """``runs.parquet`` and ``scores.parquet``; tracebacks of what has failed no longer go."""
         results.forget({s.hash for each in self.results.values() for s in each.states.values() if s.status == FAILED})
         about = {"study": store.canonical(self.study.model_dump(mode="json")), "version": provenance.version()}
+        about |= {"code": store.canonical(self.codes(results)), "module": digest_of(self.study.module)}
         results.put(RUNS, lambda path: store.write_frame(self.runs(), path, about))
         if self.scored:
             results.put(SCORES, lambda path: store.write_frame(self.scores(), path, about))

@@ -9,7 +9,7 @@ import warnings
 
 from experiments import provenance
 from experiments.plugins import plug_in
-from experiments.sweep.records import Order, Result
+from experiments.sweep.records import Order, Place, Result
 
 
 def prepare(driver: int) -> None:
@@ -30,14 +30,25 @@ def _watch(driver: int) -> None:
     os._exit(1)
 
 
+def fit(place: Place) -> None:
+    """See that this worker may take part in a sweep, before any order.
+
+    Raises:
+        OutputError, ConfigError: why it may not.
+    """
+    plug_in(place.plugins, place.path)
+    from experiments.sweep import making
+
+    making.check(place)
+
+
 def perform(order: Order) -> list[Result]:
     """Do all jobs of an order, one after another; what goes wrong in one of them is told in its result."""
     place = order.place
-    plug_in(place.plugins, place.path)
+    fit(place)
     from experiments.sweep import making
     from sim.errors import LearningWarning
 
-    making.check(place)
     if place.apart and not gc.get_freeze_count():
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
     with warnings.catch_warnings():

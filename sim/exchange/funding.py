@@ -79,6 +79,11 @@ class FundingRule(Component):
 
     _due: float | None = PrivateAttr(default=None)
     _seen: Observations = PrivateAttr(default_factory=Premiums)
+    _year: "F8 | float" = PrivateAttr(default=YEAR)
+
+    def keep_time(self, year: F8) -> None:
+        """Take the seconds of the run's clock in a year of each instrument, (K,): 365 days before."""
+        self._year = year
 
     @abstractmethod
     def rate_of(self, seen: F8) -> F8:

@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from sim.exchange.funding import Averages, FundingRule
-from sim.pricing import YEAR
 from sim.types import F8
 
 
@@ -40,9 +39,9 @@ class InterestGap(FundingRule):
     def rate_of(self, seen: F8) -> F8:
         """See :class:`FundingRule`; of averages of mid and oracle."""
         internal, external = seen
-        return self.payment(internal, external, self.interval / YEAR)
+        return self.payment(internal, external, self.interval / self._year)
 
-    def payment(self, internal: F8, external: F8, years: float, trading: float = 1.0) -> F8:
+    def payment(self, internal: F8, external: F8, years: F8 | float, trading: float = 1.0) -> F8:
         """What a long of one unit pays, in the prices' unit.
 
         Args:

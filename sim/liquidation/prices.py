@@ -1,21 +1,24 @@
 """Liquidation prices: where along one mark an account's own verdict turns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq
 
+from sim.liquidation.windows import Curve, sampled
 from sim.types import F8, NOBODY, Exposure, Risk
 
 Assess = Callable[[Exposure], Risk]
 
-SPACING = np.linspace(0.0, 1.0, 80) ** 2
-"""Where marks are tried on the logarithmic way to the end of a side: densely at first. A dip that shows between three
-of them is looked into."""
+NEAR = np.linspace(0.0, 1.0, 71)[1:] * np.log(2.0)
+"""Logarithmic distances at which marks are tried within a half and twice the present one: one per cent apart."""
+
+FAR = np.linspace(0.0, 1.0, 41)[1:] ** 1.5
+"""The same from there to the end of a side, as shares of that way."""
 
 LOWEST = 1e-6
-"""The lowest mark tried above nil, as a share of the present one."""
+"""The lowest mark tried above zero, as a share of the present one."""
 
 
 class Crossings(NamedTuple):
@@ -37,7 +40,9 @@ def liquidation_price(assess: Assess, book: Exposure, leg: int) -> Crossings:
 
     The excess is the engine's own, with whatever fees it counts: no formula of a venue is needed, and tiers that are
     crossed on the way, other positions and collateral all have their say. Prices of an account that is liquidatable
-    already are those at which it no longer would be. A search in brackets by Brent's method.
+    already are those at which it no longer would be. Marks are tried one per cent apart from a half to twice the
+    present one and more coarsely beyond, and more densely wherever excess bends towards zero (:func:`sampled`); the
+    root itself is Brent's.
 
     Args:
         assess: the engine's verdict, :meth:`sim.margin.engine.MarginEngine.assess`.
@@ -50,10 +55,19 @@ def liquidation_price(assess: Assess, book: Exposure, leg: int) -> Crossings:
     excess = along(assess, book, leg)
     mark = float(book.market.mark[leg])
     highest = max(float(book.market.contracts.max_price[leg]), mark)
-    if not mark:  # an option that is worth nothing
-        return Crossings(float("nan"), _nearest(excess, np.append(0.0, highest**SPACING)))
-    down = np.append(mark * LOWEST**SPACING, 0.0)
-    return Crossings(_nearest(excess, down), _nearest(excess, mark * (highest / mark) ** SPACING))
+    if mark < 1:  # an option that is worth nothing
+        below = _nearest(excess, np.array([mark, 0.0])) if mark else float("nan")
+        return Crossings(below, _nearest(excess, np.append(mark, highest ** (FAR**2))))
+    up = mark * np.exp(_distances(np.log(highest / mark)))
+    down = np.append(mark * np.exp(-_distances(-np.log(LOWEST))), 0.0)
+    return Crossings(_nearest(excess, down), _nearest(excess, up))
+
+
+def _distances(furthest: float) -> F8:
+    """Logarithmic distances from the mark at which to look, rising from zero."""
+    near = NEAR[furthest > NEAR]
+    start = float(near[-1]) if near.size else 0.0
+    return np.concatenate([[0.0], near, start + FAR * (furthest - start)])
 
 
 def liquidation_ticks(assess: Assess, book: Exposure, leg: int) -> Ticks:
@@ -73,37 +87,29 @@ def liquidation_ticks(assess: Assess, book: Exposure, leg: int) -> Ticks:
 def along(assess: Assess, book: Exposure, leg: int) -> Callable[[float], float]:
     """Excess of one account as a function of one mark (ticks), minor units of the numeraire."""
 
+    contracts = book.market.contracts
+    sides = np.array([name == contracts.names[leg] for name in contracts.names])  # two of one mark in hedge mode
+
     def excess(price: float) -> float:
-        return float(assess(book._replace(market=book.market.marked(leg, price))).excess[0])
+        market = book.market._replace(mark=np.where(sides, price, book.market.mark))
+        return float(assess(book._replace(market=market)).excess[0])
 
     return excess
 
 
 def _nearest(excess: Callable[[float], float], marks: F8) -> float:
     """The first change of sign along marks that lead away from the present one, which comes first."""
-    healthy = excess(float(marks[0])) >= 0
-    for near, far in _brackets(excess, marks, healthy):
-        if (excess(far) >= 0) != healthy:
-            return float(brentq(excess, near, far, xtol=1e-12 * float(marks[0] or 1.0), rtol=1e-14))
-    return float("nan")
-
-
-def _brackets(excess: Callable[[float], float], marks: F8, healthy: bool) -> Iterator[tuple[float, float]]:
-    """Neighbouring marks, and the bottom of each dip that shows between them."""
-    sign = 1.0 if healthy else -1.0
-    before, now = float("inf"), sign * excess(float(marks[0]))
-    for i in range(1, len(marks)):
-        after = sign * excess(float(marks[i]))
-        if now < before and now <= after and i > 1:
-            ends = float(marks[[i - 2, i]].min()), float(marks[[i - 2, i]].max())
-            yield float(marks[i - 2]), _bottom(lambda price: sign * excess(price), ends)
-        yield float(marks[i - 1]), float(marks[i])
-        before, now = now, after
-
-
-def _bottom(depth: Callable[[float], float], ends: tuple[float, float]) -> float:
-    """Where a dip is deepest."""
-    return float(minimize_scalar(depth, bounds=ends, method="bounded", options={"maxiter": 40}).x)
+    curve: Curve = lambda prices: np.array([excess(float(price)) for price in prices])  # noqa: E731
+    here = float(marks[0])
+    x, y = sampled(curve, np.unique(marks))
+    healthy = y >= 0
+    if marks[-1] < here:
+        x, healthy = x[::-1], healthy[::-1]
+    turns = np.flatnonzero(healthy != healthy[0])
+    if not turns.size:
+        return float("nan")
+    near, far = float(x[turns[0] - 1]), float(x[turns[0]])
+    return float(brentq(excess, near, far, xtol=1e-12 * (here or 1.0), rtol=1e-14))
 
 
 def _whole(excess: Callable[[float], float], root: float, mark: int, edge: int) -> int:

@@ -24,6 +24,7 @@ from sim.margin.lognormal import Lognormal
 from sim.margin.models import MODELS
 from sim.margin.netting import ByUnderlying, Cross, Groups, Isolated
 from sim.margin.open_interest import OpenInterest
+from sim.margin.per_contract import PerContract
 from sim.margin.scaled import Scaled
 from sim.margin.size_weighted import SizeWeighted
 from sim.margin.span import Span
@@ -64,6 +65,7 @@ REQUIREMENTS: dict[str, type[Component]] = {
     "grid": Grid,
     "derive_pmrm2": DerivePmrm2,
     "standard_options": StandardOptions,
+    "per_contract": PerContract,
     "tail": TailRisk,
     "learned": Learned,
     "compressed": Compressed,

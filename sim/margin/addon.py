@@ -1,8 +1,10 @@
 """What add-ons share: an amount per leg that is asked to open and to keep alike."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent
 from sim.margin.breakdown import Itemised
 from sim.margin.quoted import Quoted
@@ -15,6 +17,9 @@ class AddOn(RequirementComponent):
     All it learns is whether an instrument has been quoted and held yet: before that it asks nothing on their account.
     """
 
+    adds_up: ClassVar[bool] = False
+    """Whether what a leg asks depends on its own position alone."""
+
     @abstractmethod
     def legs(self, book: Exposure) -> F8:
         """What each leg asks, (A, K), minor units of the numeraire; depth and open interest are NaN before any."""
@@ -24,7 +29,7 @@ class AddOn(RequirementComponent):
         return AddOnMargin(self, len(contracts.names))
 
 
-class AddOnMargin(Itemised):
+class AddOnMargin(Itemised, Additive):
     """An add-on for one pool's instruments."""
 
     def __init__(self, rule: AddOn, count: int) -> None:
@@ -38,6 +43,15 @@ class AddOnMargin(Itemised):
         """Sums over positions, (A,)."""
         total = self._legs(book).sum(axis=1)
         return Margins(total, total)
+
+    @property
+    def adds_up(self) -> bool:
+        """As its rule says."""
+        return self.rule.adds_up
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.rule.legs(book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """All of it, by its kind."""

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import Wrapper
 from sim.margin.tiered import Tiered, TieredMargin
 from sim.types import F8, SPOT, Contracts, Exposure, Margins, MarketView
@@ -27,7 +28,7 @@ class AtEntry(Wrapper):
         return AtEntryMargin(self.inner.bind(contracts, unit))
 
 
-class AtEntryMargin:
+class AtEntryMargin(Additive):
     """Brackets of one pool's instruments by entry value."""
 
     def __init__(self, inner: TieredMargin) -> None:
@@ -40,6 +41,10 @@ class AtEntryMargin:
         """Sums over positions, (A,)."""
         initial, maintenance = self.inner.charges(paid(book), book.leverage)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.inner.charges(paid(book), book.leverage)[0]
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""

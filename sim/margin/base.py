@@ -15,7 +15,7 @@ from sim import margin
 from sim.component import Component, choice
 from sim.errors import ConfigError
 from sim.protocols import Requirement
-from sim.types import Contracts, Exposure, Margins
+from sim.types import F8, Contracts, Exposure, Margins
 
 
 class NettingComponent(Component):
@@ -25,6 +25,11 @@ class NettingComponent(Component):
     def variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
         return list(margin.NETTINGS.values())
+
+    @property
+    def apart(self) -> bool:
+        """Whether wallets lie apart from margin accounts even where there is one pool (ISO-1)."""
+        return False
 
     @abstractmethod
     def pools(self, contracts: Contracts) -> list[list[int]]:
@@ -46,6 +51,18 @@ class ValuationComponent(Component):
     def names(self) -> frozenset[str]:
         """Assets and instruments that the parameters mention."""
         return frozenset()
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return whether what is disallowed of each spot position depends on no other spot position."""
+        return False
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """Return what is disallowed of each spot position to open, (A, K), nil elsewhere, where this adds up.
+
+        Raises:
+            TypeError: this valuation does not add up.
+        """
+        raise TypeError(f"{type(self).__name__} does not add up over instruments")
 
     @abstractmethod
     def haircuts(self, book: Exposure) -> Margins:

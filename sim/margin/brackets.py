@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from sim.component import Component
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import amounts, held
-from sim.types import F8, Exposure, Margins
+from sim.types import F8, Contracts, Exposure, Margins
 
 
 class Bracket(Component):
@@ -45,6 +45,19 @@ class Brackets(ValuationComponent):
     def names(self) -> frozenset[str]:
         """What brackets are given for."""
         return frozenset(self.brackets)
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return True: spot positions are cut one by one."""
+        return True
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        assets, spot = held(book)
+        amount = amounts(book, assets, spot)[1]
+        ladders = [self.brackets.get(name, ()) for name in book.market.contracts.names]
+        share = [counted(column, ladder) for column, ladder in zip(amount.T, ladders, strict=True)]
+        cut: F8 = spot * (1.0 - np.stack(share, axis=1))
+        return cut
 
     def haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`; the same for initial and maintenance."""

@@ -26,7 +26,8 @@ def breakdown(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
         return requirement.breakdown(book)
     held = np.flatnonzero((book.position != 0).any(axis=0))
     columns = np.arange(book.position.shape[1])
-    found = {book.market.contracts.names[k]: requirement.margins(legs.only(book, columns == k)) for k in held}
+    names = book.market.contracts.names  # one stands there twice where it is long and short in hedge mode
+    found = joined(*({names[k]: requirement.margins(legs.only(book, columns == k))} for k in held))
     return {**found, NETTING: beyond(requirement.margins(book), found)}
 
 

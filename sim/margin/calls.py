@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
+from sim.rounding import whole
 from sim.types import B1, F8, I8, NOBODY, Risk
 
 WIDTH = 2
@@ -24,7 +25,7 @@ class MarginCalls(Component):
         default=1.0,
         ge=0,
         le=1e6,
-        description="cap on all top-ups together (multiple of starting wealth)",
+        description="wealth from which calls are met; own top-ups use it up, too (multiple of starting wealth)",
     )
 
     def wealth(self, starting: I8) -> I8:
@@ -84,7 +85,7 @@ class Calls:
         lapsed = self._lapse(risk)
         opened = self._open(tick, risk, draws)
         due = self.pending & (self._due <= tick)
-        lacking = np.ceil(np.maximum(risk.initial - risk.equity, 0.0)).astype(np.int64)
+        lacking = whole(np.ceil(np.maximum(risk.initial - risk.equity, 0.0)))
         met = due & self._willing & (lacking <= outside)
         missed = due & ~met
         self._due[due] = NOBODY
@@ -103,5 +104,5 @@ class Calls:
         opened = short & ~self.pending & ~self._defied
         steps = np.ceil(-self.rule.delay * np.log1p(-draws[:, 1]) / self.dt)
         self._willing = np.where(opened, draws[:, 0] < self.rule.met, self._willing)
-        self._due = np.where(opened, tick + steps.astype(np.int64), self._due)
+        self._due = np.where(opened, tick + whole(steps), self._due)
         return opened

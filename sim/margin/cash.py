@@ -7,7 +7,8 @@ from pydantic import Field
 
 from sim.jit import kernel
 from sim.margin.base import ValuationComponent
-from sim.types import F8, I8, SPOT, Exposure, Margins
+from sim.margin.collateral import held
+from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins
 
 
 class Cash(ValuationComponent):
@@ -18,6 +19,14 @@ class Cash(ValuationComponent):
     """
 
     kind: Literal["cash"] = Field(default="cash", description="only the numeraire counts (name)")
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return True: spot positions are cut one by one."""
+        return True
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        return held(book)[1]
 
     def haircuts(self, book: Exposure) -> Margins:
         """The market value of all that is not cash, (A,), the same for initial and maintenance."""

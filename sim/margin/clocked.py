@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown
 from sim.margin.models.history import rows_of
@@ -33,7 +34,7 @@ class Clocked(Wrapper):
         return ClockedMargin(self.inner.bind(contracts, unit), self.every, self.delay)
 
 
-class ClockedMargin(Itemised):
+class ClockedMargin(Itemised, Additive):
     """One requirement that learns, and the copies of it that apply."""
 
     def __init__(self, inner: Requirement, every: float, delay: float) -> None:
@@ -56,6 +57,15 @@ class ClockedMargin(Itemised):
     def margins(self, book: Exposure) -> Margins:
         """By the parameters that apply, (A,)."""
         return self.live.margins(book)
+
+    @property
+    def adds_up(self) -> bool:
+        """If the inner requirement does."""
+        return adds_up(self.live)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return initial_by_leg(self.live, book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """By the parameters that apply."""

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import Wrapper
 from sim.margin.breakdown import Itemised, beyond, breakdown
 from sim.margin.tiered import Tiered, TieredMargin
@@ -31,7 +32,7 @@ class ClosingFee(Wrapper):
         return ClosingFeeMargin(self.inner.bind(contracts, unit), self.fee)
 
 
-class ClosingFeeMargin(Itemised):
+class ClosingFeeMargin(Itemised, Additive):
     """Brackets of one pool's instruments, and what closing costs."""
 
     def __init__(self, inner: TieredMargin, fee: float) -> None:
@@ -50,6 +51,10 @@ class ClosingFeeMargin(Itemised):
         """Brackets of each leg, and what closing them costs."""
         inner = breakdown(self.inner, book)
         return inner | {"fees of closing": beyond(self.margins(book), inner)}
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self._charges(book)[0]
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""

@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown
+from sim.margin.dials import scaled_leverage
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -22,7 +24,7 @@ class Compressed(Wrapper):
         return CompressedMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
 
 
-class CompressedMargin(Itemised):
+class CompressedMargin(Itemised, Additive):
     """An inner requirement times a factor."""
 
     def __init__(self, inner: Requirement, factor: float) -> None:
@@ -35,12 +37,21 @@ class CompressedMargin(Itemised):
 
     def margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        initial, maintenance = self.inner.margins(book)
+        initial, maintenance = self.inner.margins(scaled_leverage(book, self.factor))
         return Margins(self.factor * initial, self.factor * maintenance)
+
+    @property
+    def adds_up(self) -> bool:
+        """If the inner requirement does."""
+        return adds_up(self.inner)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.factor * initial_by_leg(self.inner, book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each times the factor."""
-        inner = breakdown(self.inner, book)
+        inner = breakdown(self.inner, scaled_leverage(book, self.factor))
         return {name: Margins(*(self.factor * column for column in part)) for name, part in inner.items()}
 
     def shares(self, book: Exposure) -> F8:

@@ -1,6 +1,6 @@
 """Concentration add-on: for accounts that are a large part of the market."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,8 @@ class Concentration(AddOn):
     Convex in size, zero below the threshold. Open interest counts as at least ``least``; before there has been any,
     nothing is asked.
     """
+
+    adds_up: ClassVar[bool] = True
 
     kind: Literal["concentration"] = Field(default="concentration", description="add-on for a large part (name)")
     rate: float = Field(default=0.5, ge=0, description="asked of who holds everything, threshold apart (share)")

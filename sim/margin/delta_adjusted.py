@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import by_name, held
-from sim.types import F8, OPTION, SPOT, Exposure, Margins
+from sim.types import F8, OPTION, SPOT, Contracts, Exposure, Margins
 
 
 class DeltaAdjusted(ValuationComponent):
@@ -36,6 +36,18 @@ class DeltaAdjusted(ValuationComponent):
     def names(self) -> frozenset[str]:
         """Spot instruments with a haircut of their own."""
         return frozenset(self.unhedged)
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return whether no two spot instruments share an underlying, and with it a hedge."""
+        hedged = contracts.underlying[contracts.kind == SPOT]
+        return np.unique(hedged).size == hedged.size
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        _, spot = held(book)
+        _, share = by_name(book.market.contracts, self.unhedged, self.other)
+        cut: F8 = spot * (share - (share - self.hedged) * hedged_part(book))
+        return cut
 
     def haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`; the same for initial and maintenance."""

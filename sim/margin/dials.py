@@ -1,11 +1,17 @@
 """Dials of any engine: what it asks, times a factor; and maintenance as a share of initial (MAR-2)."""
 
+from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.breakdown import Itemised, breakdown
 from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
 
 
-class Dialled(Itemised):
+def scaled_leverage(book: Exposure, factor: float | F8) -> Exposure:
+    """The book whose chosen leverage, after margins are multiplied by a factor, is what was chosen again."""
+    return book._replace(leverage=book.leverage * factor)
+
+
+class Dialled(Itemised, Additive):
     """A requirement times a factor, its maintenance its own or a share of its initial.
 
     Args:
@@ -24,6 +30,15 @@ class Dialled(Itemised):
     def margins(self, book: Exposure) -> Margins:
         """Both margins, (A,)."""
         return self._turned(self.inner.margins(book))
+
+    @property
+    def adds_up(self) -> bool:
+        """If the inner requirement does."""
+        return adds_up(self.inner)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.factor * initial_by_leg(self.inner, book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each as the dials have it."""

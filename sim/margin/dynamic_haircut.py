@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import amounts, held
 from sim.margin.quoted import quoted_depth
-from sim.pricing import YEAR
+from sim.pricing import clock_of
 from sim.types import F8, NOBODY, Contracts, Exposure, Margins
 
 
@@ -40,6 +40,18 @@ class DynamicHaircut(ValuationComponent):
         """Assets and the instruments that stand for them."""
         return frozenset(self.priced_by) | frozenset(self.priced_by.values())
 
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return True: spot positions are cut one by one."""
+        return True
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        assets, spot = held(book)
+        amount = amounts(book, assets, spot)[1]
+        share = [self._share(book, column, k) * self.initial_scale for k, column in enumerate(amount.T)]
+        cut: F8 = spot * np.minimum(np.stack(share, axis=1), 1.0)
+        return cut
+
     def haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
         values, contracts = held(book), book.market.contracts
@@ -55,7 +67,7 @@ class DynamicHaircut(ValuationComponent):
     def _share(self, book: Exposure, amount: F8, k: int) -> F8:
         """Haircut of some amounts (A,) of what instrument k trades."""
         market = book.market
-        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / YEAR)
+        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / clock_of(market)[k])
         lots, depth = amount / market.contracts.lot[k], float(quoted_depth(market)[k])
         impact = 0.0 if np.isnan(depth) else self.impact * np.sqrt(lots / max(depth, 1.0))
         share: F8 = self.base + moves + impact

@@ -6,10 +6,12 @@ from pydantic import Field
 from sim.component import Component
 from sim.errors import ConfigError
 from sim.jit import kernel
+from sim.margin import legs
+from sim.margin.additive import ALL_TRIED, MOST_SPOTS, adds_up, dearer, initial_by_leg, spots_of
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.cash import Cash
 from sim.margin.compressed import Compressed
-from sim.margin.dials import Dialled
+from sim.margin.dials import Dialled, scaled_leverage
 from sim.margin.learning import unlearnt
 from sim.margin.netting import Cross
 from sim.margin.options_apart import OptionsApart
@@ -100,6 +102,31 @@ class MarginEngine:
         self.valuation = valuation
         self.requirement = requirement
         self._probe: Exposure | None = None  # one lot of each instrument, long and short
+        self.separable = False  # whether admission tries each spot instrument by itself
+
+    def open_to_orders(self, contracts: Contracts) -> None:
+        """Find out how admission tries the ways in which spot orders may fill (MAR-1).
+
+        Args:
+            contracts: the pool's instruments.
+
+        Raises:
+            ConfigError: more spot instruments share the pool than can be tried in all combinations.
+        """
+        spots, of_numeraire = spots_of(contracts)
+        added = (adds_up(self.requirement), self.valuation.adds_up(contracts), of_numeraire)
+        self.separable = spots > ALL_TRIED and all(added)
+        if spots <= MOST_SPOTS or self.separable:
+            return
+        words = ("the requirement", "the valuation", "spot that settles in another asset than the numeraire")
+        what = next(word for word, fine in zip(words, added, strict=True) if not fine)
+        raise ConfigError(
+            [
+                f"netting: {spots} spot instruments share an account and {what} does not add up over instruments, must "
+                f"be at most {MOST_SPOTS}, as admission tries every way in which their orders may fill; give each an "
+                "account (netting: isolated), list fewer, or take what adds up (tiered, cash)"
+            ]
+        )
 
     def observe(self, market: MarketView) -> None:
         """Learn from the pool's market, once per step; the only mutation."""
@@ -114,9 +141,13 @@ class MarginEngine:
 
         Orders change what is required, not what is owned: they fill at the mark, and the loss of a limit worse
         than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
+        Initial is no less than positions ÷ the leverage chosen for them, whatever the requirement.
         """
         equity = book.equity() - book.at_stake()
-        verdicts = [self._verdict(equity, paid(book, entered(book, filled))) for filled in book.if_filled()]
+        if self.separable:
+            sides = [(filled, self._initial_by_leg(book, filled)) for filled in book.all_one_way()]
+            return self._opened(equity, paid(book, entered(book, dearer(book, *sides))))
+        verdicts = [self._opened(equity, paid(book, entered(book, filled))) for filled in book.if_filled()]
         worst = verdicts[0]
         for other in verdicts[1:]:
             initial = np.maximum(worst.initial, other.initial)
@@ -141,10 +172,30 @@ class MarginEngine:
         long, short = np.divide(worth, required, out=np.full(required.shape, np.inf), where=required > 0)
         return long, short
 
+    def _initial_by_leg(self, book: Exposure, filled: Exposure) -> F8:
+        after = paid(book, entered(book, filled))
+        asked: F8 = initial_by_leg(self.requirement, after) + self.valuation.spot_by_leg(after)
+        return asked
+
+    def _opened(self, equity: F8, book: Exposure) -> Risk:
+        """The verdict on a filled book, no less initial than is chosen: dials do not scale it, nor rules ignore it."""
+        if not np.isfinite(book.leverage).any():
+            return self._verdict(equity, book)
+        factor = self.requirement.factor if isinstance(self.requirement, Dialled) else 1.0
+        verdict = self._verdict(equity, scaled_leverage(book, factor))
+        return verdict._replace(initial=np.maximum(verdict.initial, set_aside(book)))
+
     def _verdict(self, equity: F8, book: Exposure) -> Risk:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
         initial = whole(haircuts.initial, margins.initial)
         return Risk(equity, initial, whole(haircuts.maintenance, margins.maintenance))
+
+
+def set_aside(book: Exposure) -> F8:
+    """Positions ÷ the leverage chosen for them, (A,) whole minor units: at entry or at the mark, whichever is less."""
+    cost = np.abs(book.entry) * book.market.price[book.market.contracts.settle]
+    chosen = (np.minimum(cost, legs.notional(book)) / book.leverage).sum(axis=1)
+    return whole(np.zeros_like(chosen), chosen)
 
 
 def paid(book: Exposure, filled: Exposure) -> Exposure:

@@ -7,6 +7,7 @@ import numpy as np
 from sim.jit import kernel
 from sim.margin import legs
 from sim.margin.breakdown import Itemised, beyond, breakdown, joined
+from sim.margin.dials import scaled_leverage
 from sim.margin.models.history import rows_of
 from sim.margin.reference import rates
 from sim.protocols import Requirement
@@ -37,8 +38,8 @@ class Factored(Itemised):
 
     def margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        initial, maintenance = self.inner.margins(book)
         scale = self.scale(book)
+        initial, maintenance = self.inner.margins(scaled_leverage(book, scale[:, None]))
         return Margins(scale * initial, scale * maintenance)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:

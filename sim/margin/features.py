@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.margin.base import underlying_of
 from sim.margin.models.history import Window, rows_of
-from sim.pricing import YEAR
+from sim.pricing import clock_of
 from sim.types import F8, Contracts, MarketView
 
 NAMES = (
@@ -81,7 +81,7 @@ class Features:
             spread = (market.ask - market.bid) / market.mark
             fair = market.oracle[self.underlying] / market.contracts.tick
             premium = np.where(market.bid > 0, market.mark / fair - 1, np.nan)
-        annual = unit * np.sqrt(YEAR / self.every)
+        annual = unit * np.sqrt(clock_of(market) / self.every)
         implied = np.full(unit.size, np.nan) if self.place is None else market.oracle[self.place] / 100 / annual
         common = [vols[0] / unit, vols[2] / unit, vols[2], np.abs(rows[-20:]).max(axis=0) / unit, implied]
         common += [spread, depth, leverage]

@@ -102,6 +102,7 @@ class GridMargin(Scanning):
         self.rule, self.groups = rule, by_underlying(contracts)
         self.grid = rule.everything()
         self.labels = tuple(map(label, self.grid))
+        self.moves = np.array([each.move for each in self.grid])
         self.strikes, self.expiries = _groups(contracts)
         self.option = np.flatnonzero(contracts.kind == OPTION)
         traded = np.isin(contracts.kind, (PERPETUAL, FUTURE))

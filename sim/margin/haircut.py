@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import by_name, held
-from sim.types import Exposure, Margins
+from sim.types import F8, Contracts, Exposure, Margins
 
 
 class Haircut(ValuationComponent):
@@ -38,6 +38,16 @@ class Haircut(ValuationComponent):
     def names(self) -> frozenset[str]:
         """What haircuts are given for."""
         return frozenset(self.maintenance) | frozenset(self.initial)
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return True: spot positions are cut one by one."""
+        return True
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        _, of_spot = by_name(book.market.contracts, self.maintenance | self.initial, self.other)
+        cut: F8 = held(book)[1] * of_spot
+        return cut
 
     def haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""

@@ -6,11 +6,12 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
+from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, Wrapper
 from sim.margin.breakdown import Itemised, breakdown, joined
 from sim.margin.quoted import Quoted
 from sim.margin.realised import Realised
-from sim.pricing import YEAR
+from sim.pricing import clock_of
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
@@ -38,7 +39,7 @@ class LiquidationBuffer(Wrapper):
         return LiquidationBufferMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
-class LiquidationBufferMargin(Itemised):
+class LiquidationBufferMargin(Itemised, Additive):
     """One pool's books and volatilities at work."""
 
     def __init__(self, rule: LiquidationBuffer, inner: Requirement, contracts: Contracts) -> None:
@@ -63,7 +64,7 @@ class LiquidationBufferMargin(Itemised):
         lots = np.abs(book.position)
         pace = rule.participation * self.depth / rule.refill  # lots a second
         with np.errstate(divide="ignore", invalid="ignore"):
-            years = np.where(lots > 0, lots / pace, 0.0) / YEAR
+            years = np.where(lots > 0, lots / pace, 0.0) / clock_of(book.market)
         rate = self.spread + rule.z * self.realised.volatility * np.sqrt(years)
         return legs.notional(book) * np.where(np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap))
 
@@ -72,6 +73,15 @@ class LiquidationBufferMargin(Itemised):
         initial, maintenance = self.inner.margins(book)
         buffer = self._legs(book).sum(axis=1)
         return Margins(initial + buffer, maintenance + buffer)
+
+    @property
+    def adds_up(self) -> bool:
+        """If the inner requirement does."""
+        return adds_up(self.inner)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return initial_by_leg(self.inner, book) + self._legs(book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts and the buffer."""

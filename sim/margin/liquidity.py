@@ -1,6 +1,6 @@
 """Liquidity add-on: what closing a position would cost, by the square root of its size."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,8 @@ class Liquidity(AddOn):
     Convex in size. Depth counts as at least ``least``, so that a book that has emptied asks much but not everything;
     before a book is quoted for the first time nothing is asked.
     """
+
+    adds_up: ClassVar[bool] = True
 
     kind: Literal["liquidity"] = Field(default="liquidity", description="add-on for the cost of closing (name)")
     impact: float = Field(default=0.01, ge=0, description="impact of a position as large as the depth (share)")

@@ -7,14 +7,19 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.special import ndtr, ndtri
 
+from sim import pricing
 from sim.jit import kernel
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent
 from sim.rounding import round_up
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 YEAR = 365.25 * 86_400.0
-"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.YEAR``)."""
+"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.YEAR``).
+
+On a trading clock it is shorter in the same proportion as those.
+"""
 
 
 class Levels(NamedTuple):
@@ -75,24 +80,40 @@ class Lognormal(RequirementComponent):
         return LognormalMargin(self, len(contracts.names))
 
 
-class LognormalMargin:
+class LognormalMargin(Additive):
     """The rule for one pool's instruments, with the volatility it has observed."""
 
     def __init__(self, rule: Lognormal, count: int) -> None:
         self.rule = rule
+        self._year: F8 = np.full(count, YEAR)
         self._long, self._short = self._factors(np.full(count, rule.sigma or rule.least))
 
     def observe(self, market: MarketView) -> None:
         """Fresh risk factors from the market's volatility, unless they are set."""
-        if self.rule.sigma is None and self.rule.factors is None:
+        if self.rule.factors is not None:
+            return
+        year = YEAR * (pricing.clock_of(market) / pricing.YEAR)
+        if self.rule.sigma is None:
+            self._year = year
             self._long, self._short = self._factors(np.maximum(market.vol, self.rule.least))
+        elif (year != self._year).any():  # a set volatility, on the market's clock
+            self._year = year
+            self._long, self._short = self._factors(np.full(year.size, self.rule.sigma))
 
     def margins(self, book: Exposure) -> Margins:
         """Initial and maintenance of positions alone, each in whole units, (A,)."""
+        opened, kept = self._alone(book)
+        return Margins(opened.sum(axis=1), kept.sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self._alone(book)[0]
+
+    def _alone(self, book: Exposure) -> tuple[F8, F8]:
+        """Initial and maintenance of each position without its orders, (A, K) each."""
         nothing = np.zeros_like(book.position)
         kept = round_up(self._legs(book._replace(bids=nothing, asks=nothing)))
-        opened = np.maximum(_floor(kept * self.rule.initial), legs.notional(book) / book.leverage)
-        return Margins(opened.sum(axis=1), kept.sum(axis=1))
+        return np.maximum(_floor(kept * self.rule.initial), legs.notional(book) / book.leverage), kept
 
     def levels(self, book: Exposure) -> Levels:
         """All four levels, resting orders included, (A,)."""
@@ -120,7 +141,7 @@ class LognormalMargin:
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        asked = risk_factors(self.rule.level, self.rule.horizon / YEAR, sigma, self.rule.drift)
+        asked = risk_factors(self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift)
         return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
 
 
@@ -154,7 +175,7 @@ def lognormal_legs(
     return asked.T
 
 
-def risk_factors(level: float, horizon: float, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
+def risk_factors(level: float, horizon: float | F8, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
     """Expected shortfall of one unit long and short, shares of its price.
 
     With X = exp(m + S Z), m = (mu - sigma^2 / 2) tau, S = sigma sqrt(tau), q = Phi^-1(level):
@@ -164,15 +185,16 @@ def risk_factors(level: float, horizon: float, sigma: F8, drift: float = 0.0) ->
 
     Args:
         level: probability of the tail.
-        horizon: tau, years.
+        horizon: tau, years, one or of each.
         sigma: annualised volatility, any shape.
         drift: mu, per year.
 
     Returns:
         long and short, of sigma's shape; below nil where a side is expected to gain even in its tail.
     """
-    spread = sigma * math.sqrt(horizon)
-    q, growth = float(ndtri(level)), math.exp(drift * horizon)
+    spread = sigma * np.sqrt(horizon)
+    q = float(ndtri(level))
+    growth = np.vectorize(math.exp, otypes=[float])(drift * np.asarray(horizon))  # numpy's differs in the last bit
     return 1.0 - growth * ndtr(q - spread) / level, growth * ndtr(q + spread) / level - 1.0
 
 

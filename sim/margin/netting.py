@@ -26,6 +26,11 @@ class Isolated(NettingComponent):
 
     kind: Literal["isolated"] = Field(default="isolated", description="one pool per instrument (name)")
 
+    @property
+    def apart(self) -> bool:
+        """Always: a position stands on what was set aside for it, where one instrument is listed, too."""
+        return True
+
     def pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         return [[column] for column in range(len(contracts.names))]
@@ -53,8 +58,9 @@ class Groups(NettingComponent):
     def pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         self._refuse_unless_partition(contracts)
-        column = {name: number for number, name in enumerate(contracts.names)}
-        return sorted(sorted(column[name] for name in group) for group in self.groups if group)
+        names = contracts.names  # one stands there twice where it is long and short in hedge mode
+        listed = [[k for k, name in enumerate(names) if name in group] for group in self.groups]
+        return sorted(group for group in listed if group)
 
     def _refuse_unless_partition(self, contracts: Contracts) -> None:
         listed = Counter(name for group in self.groups for name in group)
@@ -66,7 +72,7 @@ class Groups(NettingComponent):
         ]
         problems += [
             f"netting.groups: {name!r} stands in {listed[name]} groups, list it in exactly one"
-            for name in contracts.names
+            for name in dict.fromkeys(contracts.names)
             if listed[name] != 1
         ]
         if problems:

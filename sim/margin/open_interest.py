@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent
 from sim.rounding import round_up
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
@@ -71,7 +72,7 @@ class OpenInterest(RequirementComponent):
         return OpenInterestMargin(self, unit)
 
 
-class OpenInterestMargin:
+class OpenInterestMargin(Additive):
     """The rule for one pool's instruments."""
 
     def __init__(self, rule: OpenInterest, unit: int) -> None:
@@ -82,11 +83,15 @@ class OpenInterestMargin:
 
     def margins(self, book: Exposure) -> Margins:
         """Sums over positions, each rounded up, (A,)."""
+        return Margins(self.initial_by_leg(book).sum(axis=1), self._maintenance(book).sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
         notional, maintenance = legs.notional(book), self._maintenance(book)
         interest = book.market.open_interest * legs.worth(book.market)[0] / self.unit
         scaled = _parts(notional, self.rule.initial_ppm(interest))
-        initial = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
-        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+        asked: F8 = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
+        return asked
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sim.pricing import YEAR
+from sim.pricing import clock_of
 from sim.types import F8, Contracts, MarketView
 
 
@@ -25,8 +25,9 @@ class Realised:
     def observe(self, market: MarketView) -> None:
         """Take in the returns that have come since."""
         weight = 1 - math.exp(-math.log(2) * market.dt / self.half_life)
+        per_year = clock_of(market) / market.dt
         for row in market.returns[self._seen :, self.underlying]:
-            self.variance = self.variance + weight * (np.square(row) * (YEAR / market.dt) - self.variance)
+            self.variance = self.variance + weight * (np.square(row) * per_year - self.variance)
         self._seen = len(market.returns)
 
     @property

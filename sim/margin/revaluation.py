@@ -37,8 +37,8 @@ def lot_pnl(market: MarketView, returns: F8, columns: I8, approach: Approach) ->
     moved[:, columns] = np.maximum(1.0 + returns, LEAST)
     if approach == "full":
         vol = np.broadcast_to(market.vol, (len(returns), market.vol.size))
-        now = market.values(market.oracle[None], market.vol[None])
-        return (market.values(market.oracle * moved, vol) - now) * market.tick_lot()
+        now = pricing.values(market, market.oracle[None], market.vol[None])
+        return (pricing.values(market, market.oracle * moved, vol) - now) * market.tick_lot()
     greeks, spot = pricing.sensitivities(market), market.oracle[market.contracts.underlying]
     change = spot * (moved[:, market.contracts.underlying] - 1.0)
     gain: F8 = (greeks.delta * change + greeks.gamma * np.square(change) / 2) / market.contracts.tick

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 from pydantic import Field
 
+from sim import pricing
 from sim.component import Component
 from sim.jit import kernel
 from sim.margin.breakdown import Itemised
@@ -102,8 +103,8 @@ def shocks(market: MarketView, scenarios: Sequence[Scenario], rule: VolShock) ->
 
 def lot_pnl(market: MarketView, moved: Shocks) -> F8:
     """What one lot of each instrument gains in each scenario, (S, K) minor units of the numeraire."""
-    before = market.values(market.oracle[None], market.vol[None])
-    return (market.values(moved.oracle, moved.vol) - before) * market.tick_lot() * moved.weight[:, None]
+    before = pricing.values(market, market.oracle[None], market.vol[None])
+    return (pricing.values(market, moved.oracle, moved.vol) - before) * market.tick_lot() * moved.weight[:, None]
 
 
 def scenario_pnl(book: Exposure, moved: Shocks) -> F8:
@@ -223,6 +224,9 @@ class Scanning(Itemised):
 
     arrays: Revalued[Any]
     """What it makes of a market: risk arrays."""
+
+    moves: F8 = np.empty(0)
+    """Relative moves of the price in the scenarios, in no order; not given = not known."""
 
     @abstractmethod
     def scenarios(self, book: Exposure) -> F8:

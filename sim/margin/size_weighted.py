@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent, covers
 from sim.margin.weights import liability_weight
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
@@ -33,7 +34,7 @@ class SizeWeighted(RequirementComponent):
         return SizeWeightedMargin(self)
 
 
-class SizeWeightedMargin:
+class SizeWeightedMargin(Additive):
     """The rule for one pool's instruments."""
 
     def __init__(self, rule: SizeWeighted) -> None:
@@ -44,9 +45,13 @@ class SizeWeightedMargin:
 
     def margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        notional = legs.notional(book)
-        initial = np.maximum(self._legs(book, self.rule.initial), notional / book.leverage)
+        initial = self.initial_by_leg(book)
         return Margins(initial.sum(axis=1), self._legs(book, self.rule.maintenance).sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        asked: F8 = np.maximum(self._legs(book, self.rule.initial), legs.notional(book) / book.leverage)
+        return asked
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""

@@ -126,10 +126,11 @@ class SpanMargin(Scanning):
             np.array([getattr(named.get(number, rule.commodity), name) for number in range(every)])
             for name in ("scan", "vol_scan")
         )
+        self.moves = np.outer([*np.array(THIRDS) / 3, rule.extreme, -rule.extreme], self.scan).ravel()
         self.credits = [(_pair(credit, contracts, numbers), credit) for credit in rule.credits]
         self.option = contracts.kind == OPTION
         self.months = [_months(contracts, legs) for legs in self.groups]
-        self.published = {contracts.names.index(n): np.array(a) for n, a in rule.arrays.items() if n in contracts.names}
+        self.published = {k: np.array(rule.arrays[n]) for k, n in enumerate(contracts.names) if n in rule.arrays}
         self.arrays: Revalued[Priced] = Revalued(self._revalue, rule.revalue)
 
     def scenarios(self, book: Exposure) -> F8:

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import legs
+from sim.margin.additive import Additive, adds_up, initial_by_leg
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import Itemised, breakdown, joined
 from sim.protocols import Requirement
@@ -32,7 +33,7 @@ class Summed(RequirementComponent):
         return SummedMargin([part.bind(contracts, unit) for part in self.parts])
 
 
-class SummedMargin(Itemised):
+class SummedMargin(Itemised, Additive):
     """The parts of one pool."""
 
     def __init__(self, parts: Sequence[Requirement]) -> None:
@@ -47,6 +48,18 @@ class SummedMargin(Itemised):
         """Sums over parts, (A,)."""
         each = [part.margins(book) for part in self.parts]
         return Margins(sum(one.initial for one in each), sum(one.maintenance for one in each))  # type: ignore[arg-type]
+
+    @property
+    def adds_up(self) -> bool:
+        """If all parts do."""
+        return all(adds_up(part) for part in self.parts)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        asked = np.zeros(book.position.shape)
+        for part in self.parts:
+            asked += initial_by_leg(part, book)
+        return asked
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The parts' own parts."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sim.component import Component
 from sim.jit import kernel
 from sim.margin import legs
+from sim.margin.additive import Additive
 from sim.margin.base import RequirementComponent
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
@@ -137,7 +138,7 @@ def _fault(ladder: Ladder, ratio: float) -> str | None:
     return None
 
 
-class TieredMargin:
+class TieredMargin(Additive):
     """Tiered brackets of one pool's instruments.
 
     Args:
@@ -160,6 +161,10 @@ class TieredMargin:
     def charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
         """Initial and maintenance of each leg of a notional (A, K), minor units of the numeraire."""
         return tiered_charges(notional, leverage, self.table)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.charges(legs.notional(book), book.leverage)[0]
 
     def shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""

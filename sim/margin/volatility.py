@@ -34,24 +34,25 @@ def long_run(parameters: tuple[float, float, float]) -> float:
 
 
 class Running:
-    """What a venue makes of the oracle's returns: an EWMA by half-life, annualised over 365 days (IDX-3).
+    """What a venue makes of the oracle's returns: an EWMA by half-life, annualised over its trading time (IDX-3).
 
     Weights are scaled to sum to one: without, the first half-life's volatility would be understated.
 
     Args:
         dt: seconds between returns.
+        year: seconds of the same clock in a year, of each column or of all; 365 days where the market never closes.
         half_life: of a squared return's weight (s).
     """
 
-    def __init__(self, dt: float, half_life: float = 86_400.0) -> None:
-        self.dt, self.half_life = dt, half_life
+    def __init__(self, dt: float, year: F8 | float = YEAR, half_life: float = 86_400.0) -> None:
+        self.dt, self.year, self.half_life = dt, year, half_life
         self.variance: F8 | float = 0.0
         self._seen = 0
 
     def learn(self, returns: F8) -> F8:
         """Volatility after one more return of each column, (n,)."""
         self._seen += 1
-        square = returns**2 * (YEAR / self.dt)
+        square = returns**2 * (self.year / self.dt)
         weight = 1 - 0.5 ** (self.dt / self.half_life)
         self.variance = self.variance + weight * (square - self.variance)
         return np.sqrt(self.variance / (1 - 0.5 ** (self._seen * self.dt / self.half_life)))

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sim import pricing
 from sim.margin.base import RequirementComponent
 from sim.margin.reference import one_lot_each, rates
 from sim.margin.volatility import Running
-from sim.types import F8, PERPETUAL, Contracts, MarketView
+from sim.types import F8, NOT_GIVEN, PERPETUAL, Contracts, MarketView
 
 MARK = 1_000_000.0
 """Ticks; the mark stands still, so that margin is a share of a notional that does not move."""
 
 
-def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None = None) -> F8:
+def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None = None, clock: F8 = NOT_GIVEN) -> F8:
     """Initial margin in force before each return, as a share of gross notional, (T,).
 
     Entry t follows from rows before t and nothing else: the requirement is shown them one by one, as a venue shows
@@ -24,10 +25,12 @@ def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None 
         returns: log returns of the oracle, (T, U).
         dt: seconds between them.
         lots: the book, (U,) whole lots; none = one of each.
+        clock: seconds of that time in a year of each underlying, (U,); not given = 365 days.
     """
     requirement = rule.bind(contracts_of(returns.shape[1]), unit=1)
     path = np.empty(len(returns))
-    for number, view in enumerate(views(returns, dt)):
+    first = _nothing_known(returns.shape[1])._replace(clock=clock)
+    for number, view in enumerate(views(returns, dt, first, still=True)):
         if number:
             requirement.observe(view)
         else:
@@ -70,20 +73,21 @@ def contracts_of(columns: int) -> Contracts:
     return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, size, size, ones * 10**9)
 
 
-def views(returns: F8, dt: float, first: MarketView | None = None) -> Iterator[MarketView]:
+def views(returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False) -> Iterator[MarketView]:
     """What is public before each row, and nothing of a book.
 
-    Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis nil.
+    Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis nil, unless they
+    stand ``still``.
     """
     returns = returns.copy()
     returns.flags.writeable = False
     view = (_nothing_known(returns.shape[1]) if first is None else first)._replace(dt=dt)
     place, tick = view.contracts.underlying, view.contracts.tick
-    running = Running(dt)
+    running = Running(dt, pricing.clock_of(view))
     for number in range(len(returns)):
         if number:
-            view = view._replace(vol=running.learn(returns[number - 1])[place])
-        if number and first is not None:
+            view = view._replace(vol=running.learn(returns[number - 1][place]))
+        if number and first is not None and not still:
             oracle = view.oracle * np.exp(returns[number - 1])
             view = view._replace(oracle=oracle, mark=np.maximum(np.rint(oracle[place] / tick), 1.0))
         yield view._replace(tick=number, seconds=number * dt, returns=returns[:number])

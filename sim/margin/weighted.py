@@ -9,7 +9,7 @@ from sim.component import Component
 from sim.margin.base import ValuationComponent
 from sim.margin.collateral import amounts, held, owed
 from sim.margin.weights import asset_weight, liability_weight
-from sim.types import Exposure, Margins
+from sim.types import F8, Contracts, Exposure, Margins
 
 
 class Weights(Component):
@@ -49,6 +49,20 @@ class Weighted(ValuationComponent):
     def names(self) -> frozenset[str]:
         """What weights are given for."""
         return frozenset(self.tokens)
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return True: spot positions are cut one by one."""
+        return True
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        assets, spot = held(book)
+        size = amounts(book, assets, spot)[1]
+        cut = spot.copy()
+        for column, name in enumerate(book.market.contracts.names):
+            if (its := self.tokens.get(name)) is not None:
+                cut[:, column] -= spot[:, column] * asset_weight(size[:, column], its.imf, its.initial)
+        return cut
 
     def haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`; a premium on debt may exceed what is held."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sim.metrics.cascades import Frames
 from sim.metrics.returns import autocorrelation, hill, hill_interval, jackknife_interval, kurtosis
+from sim.metrics.venues import with_venue
 from sim.types import F8
 
 DAY = 86_400.0
@@ -73,6 +74,7 @@ def health(frames: Frames, instrument: str, worth: float, since: int = 1) -> Hea
         since: first step to count, after the warm-up.
     """
     steps, dt = _steps(frames, instrument, since)
+    steps = with_venue(steps, frames, ["equity"])
     losses = frames["losses"]
     beyond = losses[(losses["step"] >= since) & (losses["layer"] != "fund")]
     days, held = len(steps) * dt / DAY, steps["open_interest"].mean()

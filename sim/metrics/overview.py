@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sim.metrics.cascades import Frames
+from sim.metrics.venues import venues
 
 OWN_MARGIN = "own margin"
 
@@ -74,26 +75,20 @@ def largest_feedback(frames: Frames) -> Extreme | None:
 def wealth(frames: Frames) -> dict[str, tuple[int, int]]:
     """Equity of each population at the start and at the end over all venues, wallets included, minor units."""
     accounts = frames["accounts"]
-    each = ["moment", "population", "venue", "owner"]
-    per_owner = accounts.groupby(each, sort=False).agg(
-        equity=("equity", "sum"), wallet=("wallet", "first"), pools=("pool", "size")
-    )
-    per_owner["total"] = per_owner["equity"] + per_owner["wallet"].where(per_owner["pools"] > 1, 0)
-    total = per_owner.groupby(["moment", "population"], sort=False)["total"].sum()
+    total = accounts.groupby(["moment", "population"], sort=False)["equity"].sum()
     names = list(dict.fromkeys(accounts["population"]))
     return {name: (round(total.get(("start", name), 0)), round(total.get(("end", name), 0))) for name in names}
 
 
 def fund(frames: Frames) -> tuple[int, int]:
-    """Equity of all venues' funds at the first and the last step, minor units of the numeraire."""
-    steps = frames["steps"].drop_duplicates(["step", "venue"])
-    total = steps.groupby("step")["fund"].sum()
+    """Equity of all venues' funds at the opening and after the last step, minor units of the numeraire."""
+    total = venues(frames).groupby("step")["fund"].sum()
     return (int(total.iloc[0]), int(total.iloc[-1])) if len(total) else (0, 0)
 
 
 def calls(frames: Frames) -> dict[str, int]:
     """Margin calls opened, met and missed at all venues."""
-    once = frames["steps"].drop_duplicates(["step", "venue"])
+    once = venues(frames)
     return {name: int(once[column].sum()) for name, column in _CALLS.items()}
 
 

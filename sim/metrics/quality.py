@@ -10,9 +10,10 @@ import pandas as pd
 from sim.errors import DataError
 from sim.metrics.inputs import require
 from sim.metrics.procyclicality import largest_rise, peak_to_trough
+from sim.metrics.venues import with_venue
 
-STEPS = ("step", "seconds", "instrument", "venue", "mark", "oracle", "bid", "ask", "mid", "depth", "gross", "initial")
-CALLS = ("calls", "calls_met", "calls_missed")
+STEPS = ("step", "seconds", "instrument", "venue", "mark", "oracle", "bid", "ask", "mid", "depth", "gross")
+OF_VENUE = ("initial", "calls_met", "calls_missed")
 
 
 class Quality(NamedTuple):
@@ -31,7 +32,7 @@ def quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[s
     """Market quality and procyclicality of a run.
 
     Args:
-        frames: ``steps`` and ``populations`` of one run.
+        frames: ``steps``, ``venues`` and ``populations`` of one run.
         instrument: a perpetual.
         makers: names of the populations that quote.
         since: first step to count.
@@ -39,9 +40,15 @@ def quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[s
     Raises:
         DataError: a frame or a column is missing, or all of the instrument's steps.
     """
-    require(frames, {"steps": (*STEPS, *CALLS), "populations": ("step", "venue", "population", "equity")}, "quality")
+    needed: dict[str, tuple[str, ...]] = {"steps": STEPS, "populations": ("step", "venue", "population", "equity")}
+    if "venues" in frames:
+        needed["venues"] = ("step", "venue", *OF_VENUE)
+    else:  # of a version that had them in `steps`
+        needed["steps"] += OF_VENUE
+    require(frames, needed, "quality")
     steps = frames["steps"]
-    own = steps[(steps["instrument"] == instrument) & (steps["step"] >= since)].set_index("step")
+    own = steps[(steps["instrument"] == instrument) & (steps["step"] >= since)]
+    own = with_venue(own, frames, OF_VENUE).set_index("step")
     if own.empty:
         raise DataError(f"{instrument!r} has no step from {since} on, name a perpetual of the run or an earlier step")
     venue = steps[(steps["venue"] == own["venue"].iloc[0]) & (steps["step"] >= since)]

@@ -1,4 +1,4 @@
-"""Daily bars as a replay needs them: read elsewhere, checked here, handed over as arrays."""
+"""Bars as a replay needs them, of days or shorter: read elsewhere, checked here, handed over as arrays."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,23 +8,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import DataError
-from sim.types import B1, F8
+from sim.types import B1, F8, I8
 
 Days = NDArray[np.datetime64]
 
+DAY = 86_400.0
+"""Length of a daily bar (s)."""
+
 
 class Bars(NamedTuple):
-    """D days of one underlying, oldest first; prices in quote currency.
+    """D bars of one underlying, oldest first; prices in quote currency.
 
     ``open``, ``high`` and ``low`` are all NaN where the source has closes only.
     """
 
-    day: Days  # (D,) datetime64[D], strictly increasing
+    day: Days  # (D,) datetime64[D], or [s] the beginning of a shorter bar; strictly increasing
     open: F8  # (D,)
     high: F8  # (D,)
     low: F8  # (D,)
     close: F8  # (D,)
     digest: str  # sha256 of the days and prices
+    length: float = DAY  # of a bar (s); a day's is what the process says of it
+
+    @property
+    def intraday(self) -> bool:
+        """Whether bars are shorter than a day."""
+        return self.length < DAY
+
+    @property
+    def weekends(self) -> bool:
+        """Whether any bar is of a Saturday: the market trades on all days of the week."""
+        return has_saturdays(self.day)
+
+    @property
+    def open_time(self) -> float:
+        """Time of a usual day that has bars (s): the median number of bars of a date, times their length."""
+        _, counts = np.unique(self.day.astype("datetime64[D]"), return_counts=True)
+        return float(np.median(counts)) * self.length
 
     @property
     def ranged(self) -> bool:
@@ -34,41 +54,62 @@ class Bars(NamedTuple):
     def take(self, days: Days) -> "Bars":
         """The bars of some of the days, with the digest of what is left."""
         keep = np.isin(self.day, days)
-        return _bars(self.day[keep], np.stack([self.open, self.high, self.low, self.close], axis=1)[keep])
+        prices = np.stack([self.open, self.high, self.low, self.close], axis=1)
+        return _bars(self.day[keep], prices[keep], self.length)
 
 
-def validated(source: str, day: Days, prices: F8) -> Bars:
+def has_saturdays(times: Days) -> bool:
+    """Whether any of some times is of a Saturday."""
+    weekday = (times.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 0 = Monday; 1970 began on a Thursday
+    return bool((weekday == 5).any())
+
+
+def validated(source: str, day: Days, prices: F8, length: float = DAY, rows: I8 | None = None) -> Bars:
     """Bars from ``prices`` (D, 4): open, high, low, close; the first three all NaN for closes only.
 
     Args:
         source: what an error message calls the data.
-        day: (D,) dates.
+        day: (D,) dates, or the beginnings of shorter bars.
         prices: (D, 4) quote currency.
+        length: of a bar (s).
+        rows: (D,) numbers of the rows in the source, for messages; none = 0, 1, 2 and so on.
 
     Raises:
         DataError: on the first value that breaks a rule, named with its row, the rule and the remedy.
     """
-    day = day.astype("datetime64[D]")
+    day = day.astype("datetime64[D]" if length >= DAY else "datetime64[s]")
+    rows = np.arange(day.size) if rows is None else rows
     prices = np.ascontiguousarray(prices, dtype=np.float64)
     if day.size == 0:
         raise DataError(f"{source}: 0 rows, at least one day is needed: widen start and end or check the file")
-    bars = _bars(day, prices)
-    _check_days(source, day)
+    bars = _bars(day, prices, length)
+    _check_days(source, day, rows)
+
+    def refuse(name: str, wrong: B1, rule: str) -> None:
+        places = np.flatnonzero(wrong)
+        if places.size:
+            place = int(places[0])
+            value = float(getattr(bars, name)[place])
+            raise DataError(f"{source}: row {rows[place]} ({day[place]}): {name} {value!r} must be {rule}")
+
     for name in ("close",) if np.isnan(prices[:, :3]).all() else ("open", "high", "low", "close"):
         column: F8 = getattr(bars, name)
-        _refuse(source, bars, name, ~(np.isfinite(column) & (column > 0)), "a price above 0: fill or drop the row")
-    _refuse(source, bars, "high", bars.high < np.maximum(bars.open, bars.close), "at least open and close: correct it")
-    _refuse(source, bars, "high", bars.high < bars.low, "at least the low: correct it")
-    _refuse(source, bars, "low", bars.low > np.minimum(bars.open, bars.close), "at most open and close: correct it")
+        refuse(name, ~(np.isfinite(column) & (column > 0)), "a price above 0: fill or drop the row")
+    refuse("high", bars.high < np.maximum(bars.open, bars.close), "at least open and close: correct it")
+    refuse("high", bars.high < bars.low, "at least the low: correct it")
+    refuse("low", bars.low > np.minimum(bars.open, bars.close), "at most open and close: correct it")
     return bars
 
 
 def common(bars: Mapping[str, Bars]) -> dict[str, Bars]:
-    """The same bars on the days that all of them have.
+    """The same bars on the days (or moments) that all of them have.
 
     Raises:
-        DataError: no day is in all of them.
+        DataError: no day is in all of them, or their bars differ in length.
     """
+    if len({series.length for series in bars.values()}) > 1:
+        told = ", ".join(f"{name} {series.length:g} s" for name, series in bars.items())
+        raise DataError(f"replay: bars differ in length ({told}); replays of one run need the same: convert one file")
     shared: Days | None = None
     for series in bars.values():
         shared = series.day if shared is None else np.intersect1d(shared, series.day, assume_unique=True)
@@ -78,28 +119,22 @@ def common(bars: Mapping[str, Bars]) -> dict[str, Bars]:
     return {name: series if shared is None else series.take(shared) for name, series in bars.items()}
 
 
-def _bars(day: Days, prices: F8) -> Bars:
+def _bars(day: Days, prices: F8, length: float) -> Bars:
     """The record and its digest; canonical NaN so that equal bars have equal digests."""
     prices = np.where(np.isnan(prices), np.nan, prices)
     digest = hashlib.sha256(day.astype(np.int64).tobytes() + prices.tobytes()).hexdigest()
     first, highest, lowest, last = (np.ascontiguousarray(column) for column in prices.T)
-    return Bars(day, first, highest, lowest, last, digest)
+    return Bars(day, first, highest, lowest, last, digest, length)
 
 
-def _check_days(source: str, day: Days) -> None:
+def _check_days(source: str, day: Days, rows: I8) -> None:
     late = np.flatnonzero(np.isnat(day))
     if late.size:
-        raise DataError(f"{source}: row {late[0]}: the date is missing; every row needs one: fill or drop the row")
+        told = f"{source}: row {rows[late[0]]}: the date is missing"
+        raise DataError(f"{told}; every row needs one: fill or drop the row")
     late = np.flatnonzero(day[1:] <= day[:-1])
     if late.size:
         row = int(late[0]) + 1
         how = "repeats" if day[row] == day[row - 1] else "comes after"
-        raise DataError(f"{source}: row {row}: {day[row]} {how} {day[row - 1]}; days must increase: sort, drop repeats")
-
-
-def _refuse(source: str, bars: Bars, name: str, wrong: B1, rule: str) -> None:
-    rows = np.flatnonzero(wrong)
-    if rows.size:
-        row = int(rows[0])
-        value = float(getattr(bars, name)[row])
-        raise DataError(f"{source}: row {row} ({bars.day[row]}): {name} {value!r} must be {rule}")
+        told = f"{source}: row {rows[row]}: {day[row]} {how} {day[row - 1]}"
+        raise DataError(f"{told}; days must increase: sort, drop repeats")

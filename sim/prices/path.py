@@ -141,7 +141,11 @@ def _replays(outside: Outside, bars: Mapping[str, Bars]) -> dict[str, Bars]:
 
 def _lengths(outside: Outside, replays: dict[str, Bars], dt: float, steps: int | None) -> tuple[int, int]:
     """Steps of the path, and rows to draw: whole days where days are filled as a whole."""
-    daily = {u.name: u.process.steps_per_day(dt) for u in outside.underlyings if isinstance(u.process, Replay)}
+    daily = {
+        u.name: u.process.steps_per_bar(replays[u.name], dt)
+        for u in outside.underlyings
+        if isinstance(u.process, Replay)
+    }
     if not daily:
         if steps is None or steps < 1:
             raise ConfigError([f"steps: {steps}, at least 1 is needed where nothing is replayed: give a duration"])
@@ -161,7 +165,8 @@ def _start(underlying: Underlying, tape: Tape) -> float:
     """The first log price."""
     first = underlying.start
     if tape.bars is not None:
-        first = tape.bars.open[0] if tape.bars.ranged else tape.bars.close[0]
+        assert isinstance(underlying.process, Replay)
+        first = underlying.process.first(tape.bars, tape.dt)
     return float(np.log(np.float64(first)))
 
 

@@ -48,6 +48,10 @@ class Process(Component):
         """Years in a step of ``dt`` seconds of open market."""
         return dt / (self.day * self.days_per_year)
 
+    def clock(self, bars: Bars | None = None) -> float:
+        """Seconds of open market in a year: what a year has of the run's clock (IDX-3)."""
+        return self.day * self.days_per_year
+
     @abstractmethod
     def increments(self, z: F8, tape: Tape) -> F8:
         """Log returns per step, (steps,), from standard normals ``z`` (steps,) that carry the correlation.

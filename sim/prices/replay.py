@@ -1,6 +1,7 @@
-"""Real days, filled in between."""
+"""Real bars, filled in between."""
 
 import datetime
+import math
 from typing import Literal, Self
 
 import numpy as np
@@ -12,9 +13,12 @@ from sim.prices.bridge import bridge, through
 from sim.prices.process import Process, Tape
 from sim.types import F8
 
+LEAST = 4
+"""Rows that it takes to show open, high, low and close."""
+
 
 class Replay(Process):
-    """Daily bars replayed at the step of the simulation (IDX-4).
+    """Bars replayed at the step of the simulation (IDX-4): of days, or of hours or minutes.
 
     A day is ``day / dt`` steps. Its first row is the real open, its last the real close, and its highest and lowest
     rows are the real high and low: Brownian bridges run between them (see ``bridge.through``) with the variance that
@@ -26,19 +30,30 @@ class Replay(Process):
     of the squared daily returns of the eleven days around; there is no gap, since nothing is known of it. On
     the first day, before which nothing is known, it returns to where it began.
 
+    Bars shorter than a day are ``length / dt`` steps each, and dt divides them. With four steps or more they are
+    filled as days are; with two or three they run from open to close within high and low; with one they are their
+    closes. Where bars are missing (a night, a weekend, a hole), the step from one bar to the next is the whole gap.
+    ``day`` and ``opens`` are the data's then.
+
     Bars are read by the loader; ``source`` is ``arch:sp500``, ``arch:nasdaq``, ``arch:wti``, ``arch:vix`` or the path
     of a CSV or Parquet file.
     """
 
     kind: Literal["replay"] = "replay"
-    source: str = Field(min_length=1, description="daily bars (arch:NAME, or a .csv or .parquet path)")
+    source: str = Field(min_length=1, description="bars (arch:NAME, or a .csv or .parquet path)")
     start: datetime.date | None = Field(default=None, description="first day (date); none = the first of the data")
     end: datetime.date | None = Field(
         default=None, description="last day, included (date); none = the last of the data"
     )
-    days_per_year: float = Field(default=252, gt=0, description="trading days in a year (1)")
-    day: float = Field(default=23_400, gt=0, le=86_400, description="time the market is open a day (s); stocks 6.5 h")
-    opens: float = Field(default=34_200, ge=0, lt=86_400, description="time of the open after midnight (s); 9:30")
+    days_per_year: float = Field(
+        default=252, gt=0, description="trading days in a year (1); 365 where bars have Saturdays"
+    )
+    day: float = Field(
+        default=23_400, gt=0, le=86_400, description="time the market is open a day (s), of daily bars; stocks 6.5 h"
+    )
+    opens: float = Field(
+        default=34_200, ge=0, lt=86_400, description="time of the open after midnight (s), of daily bars; 9:30"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -53,28 +68,58 @@ class Replay(Process):
             ConfigError: a day is not a whole number of steps, or of too few to show open, high, low and close.
         """
         steps = round(self.day / dt)
-        if abs(steps * dt - self.day) > 1e-9 * self.day or steps < 4:
+        if abs(steps * dt - self.day) > 1e-9 * self.day or steps < LEAST:
             raise ConfigError(
                 [f"process.day: {self.day:g} s is not a whole number, at least 4, of steps of {dt:g} s: change dt"]
             )
         return steps
 
+    def steps_per_bar(self, bars: Bars, dt: float) -> int:
+        """Rows of the path that belong to one bar.
+
+        Raises:
+            ConfigError: see ``steps_per_day``; a shorter bar is not a whole number of steps.
+        """
+        if not bars.intraday:
+            return self.steps_per_day(dt)
+        steps = round(bars.length / dt)
+        if steps < 1 or abs(steps * dt - bars.length) > 1e-9 * bars.length:
+            told = f"dt: {dt:g} s does not divide the bars of '{self.source}', which are of {bars.length:g} s"
+            raise ConfigError([f"{told}: set dt to {bars.length:g} or a part of it"])
+        return steps
+
+    def clock(self, bars: Bars | None = None) -> float:
+        """Seconds of open market in a year: a day's, the data's for shorter bars, times trading days in a year."""
+        if bars is None:
+            return super().clock()
+        day = bars.open_time if bars.intraday else self.day
+        return day * (365.0 if bars.weekends else self.days_per_year)
+
+    def first(self, bars: Bars, dt: float) -> float:
+        """The first price of the path: the first open where it is known and shown, else the first close."""
+        shown = bars.ranged and self.steps_per_bar(bars, dt) > 1
+        return float(bars.open[0] if shown else bars.close[0])
+
     def stamps(self, bars: Bars, dt: float) -> Days:
-        """Exchange time of every row, datetime64[s], (days * steps_per_day,)."""
-        within = np.round(self.opens + np.arange(self.steps_per_day(dt)) * dt).astype("timedelta64[s]")
+        """Exchange time of every row, datetime64[s], (bars * steps_per_bar,)."""
+        opens = 0.0 if bars.intraday else self.opens
+        within = np.round(opens + np.arange(self.steps_per_bar(bars, dt)) * dt).astype("timedelta64[s]")
         stamps: Days = bars.day.astype("datetime64[s]")[:, None] + within
         return stamps.reshape(-1)
 
     def increments(self, z: F8, tape: Tape) -> F8:
-        """Log returns per step, (days * steps_per_day - 1,); the first row is the first day's open (or close).
+        """Log returns per step, (bars * steps_per_bar - 1,); the first row is the first bar's open (or close).
 
         Raises:
             DataError: no bars were handed over.
         """
         if tape.bars is None:
             raise DataError(f"{tape.name}: no bars of '{self.source}' were handed over: read them with read_bars")
-        fill = through_days if tape.bars.ranged else between_closes
-        return np.diff(fill(tape.bars, z, self.steps_per_day(tape.dt), tape))
+        steps = self.steps_per_bar(tape.bars, tape.dt)
+        if steps == 1:
+            return np.diff(np.log(tape.bars.close))
+        fill = between_closes if not tape.bars.ranged else through_days if steps >= LEAST else within_bars
+        return np.diff(fill(tape.bars, z, steps, tape))
 
 
 def through_days(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:
@@ -83,6 +128,19 @@ def through_days(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:
     noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
     corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
     return np.concatenate([through(corner, row, draw) for corner, row, draw in zip(corners, noise, draws, strict=True)])
+
+
+def within_bars(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:
+    """Log price of every row where bars have too few rows for all four prices: from open to close within the range."""
+    noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
+    corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
+    spread = (corners[:, 1] - corners[:, 2]) / math.sqrt(4 * math.log(2) * (steps - 1))
+    return np.concatenate(
+        [
+            bridge(start, end, size * row, low, high)
+            for (start, high, low, end), size, row in zip(corners, spread, noise, strict=True)
+        ]
+    )
 
 
 def between_closes(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:

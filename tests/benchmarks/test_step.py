@@ -17,14 +17,15 @@ pytestmark = pytest.mark.benchmark
 MEMBERS = 10_000
 
 
-def test_step_beside_bourse() -> None:
+@pytest.mark.parametrize("members", [1_000, MEMBERS])
+def test_step_beside_bourse(members: int) -> None:
     pytest.importorskip("bourse.core", reason="bourse is an optional peer: pip install 'deleverage[peers]'")
     from benchmarks.peers import bourse_crowd
 
-    ours, peer = crowd(MEMBERS, 1_000), bourse_crowd.crowd(MEMBERS)
+    ours, peer = crowd(members, 1_000), bourse_crowd.crowd(members)
     mine, theirs = seconds([ours.step, peer], [20, 20], blocks=15)
     found = ratio(theirs, mine)
-    print(f"\ncrowd of {MEMBERS}, ms a step: ours {spread(1e3 * np.array(mine))}", end="")
+    print(f"\ncrowd of {members}, ms a step: ours {spread(1e3 * np.array(mine))}", end="")
     print(f", bourse {spread(1e3 * np.array(theirs))}; ratio {found:.2f}, gate 1")
     ours.ledger.check()
     assert found >= 1

@@ -52,6 +52,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "avsl_inspired": [{"inner": TIERED, "reference": 0.2, "half_life": 600}],
     "liquidation_buffer": [{"inner": TIERED, "participation": 0.01}],
     "standard_options": [{}, {"least": 0.05, "keep": 0.2}],
+    "per_contract": [
+        {"initial": 12_000, "maintenance": 10_900},
+        {"initial": 5, "maintenance": 0, "size": 7, "instruments": {"i1": {"initial": 9, "maintenance": 9}}},
+    ],
     "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
 

@@ -199,7 +199,7 @@ def test_scenarios_revalue_the_whole_book(seed: int) -> None:
     grid = Grid().everything()
     got = scenario_pnl(book, shocks(book.market, grid, VolShock(up=0, down=0)))
     for row, scenario in zip(got, grid, strict=True):
-        there = book.market.shifted(0, 1 + scenario.move).shifted(1, 1 + scenario.move)
+        there = pricing.shifted(pricing.shifted(book.market, 0, 1 + scenario.move), 1, 1 + scenario.move)
         gained = book._replace(market=there).equity() - book.equity()
         np.testing.assert_allclose(row, gained * scenario.weight, rtol=1e-9, atol=1e-4)
 
@@ -225,7 +225,7 @@ def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> Non
     clocked.observe(book.market)
     assert clocked.stale(book.market) == 0
     later, hour = (
-        book._replace(market=book.market.shifted(0, 0.7)._replace(seconds=book.market.seconds + passed))
+        book._replace(market=pricing.shifted(book.market, 0, 0.7)._replace(seconds=book.market.seconds + passed))
         for passed in (1_800, 3_600)
     )
     clocked.observe(later.market)

@@ -169,7 +169,7 @@ OPTION = {"name": "C", "kind": "option", "expiry": 83 * DAY, "strike": 110, "opt
 def test_what_is_linear_moves_in_proportion_and_options_by_the_formula() -> None:
     market = listed(PERP, FUTURE, OPTION, {**OPTION, "name": "P2", "option": "put"})
     market = market._replace(rate=np.full(4, 0.1))
-    got = market.values(np.array([[100.0], [120.0]]), np.array([[0.6] * 4, [0.9] * 4]))
+    got = pricing.values(market, np.array([[100.0], [120.0]]), np.array([[0.6] * 4, [0.9] * 4]))
     years = 73 / 365
     forward = np.array([100.0, 120.0]) * math.exp(0.1 * years)
     np.testing.assert_allclose(got[:, :2], [[200, 200], [240, 240]])
@@ -181,17 +181,17 @@ def test_what_is_linear_moves_in_proportion_and_options_by_the_formula() -> None
 def test_what_is_settled_of_a_forward_moves_no_more() -> None:
     """Twenty of the sixty minutes of averaging are left: a third of a move of 30% counts."""
     market = listed(OPTION)._replace(seconds=83 * DAY - 1_200.0, forward=np.array([115.0]))
-    got = market.values(np.array([[130.0]]), np.array([[0.6]]), averaging=3_600.0)
+    got = pricing.values(market, np.array([[130.0]]), np.array([[0.6]]), averaging=3_600.0)
     worth = value(Terms(115 * 1.1, 110, 1_200 / pricing.YEAR), 0.6)
     np.testing.assert_allclose(got, [[worth / 0.5]])
 
 
 def test_a_shifted_market_is_marked_at_its_values() -> None:
     market = pricing.modelled(listed(PERP, OPTION))
-    moved = market.shifted(0, 0.8)
+    moved = pricing.shifted(market, 0, 0.8)
     np.testing.assert_allclose(moved.oracle, [80.0])
-    np.testing.assert_allclose(moved.mark, market.values(np.array([[80.0]]), market.vol[None])[0])
-    np.testing.assert_allclose(moved.shifted(0, 1.25).mark, market.mark)
+    np.testing.assert_allclose(moved.mark, pricing.values(market, np.array([[80.0]]), market.vol[None])[0])
+    np.testing.assert_allclose(pricing.shifted(moved, 0, 1.25).mark, market.mark)
     np.testing.assert_array_equal(market.marked(1, 7.0).mark, [200.0, 7.0])
 
 

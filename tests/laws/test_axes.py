@@ -187,7 +187,7 @@ def test_margin_calls_are_met_from_outside_or_recorded_as_missed(met, deposited)
     market = build(rules, [script([60.0, 1000.0], {1: BUY_100})])
     watch = Watch(market)
     frames = run(market)
-    steps = frames["steps"]
+    steps = frames["venues"]
     outside = [p.posting for p in watch.postings if p.event == DEPOSIT and p.posting.source.size]
     assert bool(outside) == deposited
     assert steps["calls"].sum() >= 1

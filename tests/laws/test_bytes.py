@@ -14,9 +14,8 @@ import pandas as pd
 import yaml
 from papers import crash
 
-FRAMES = {
-    f"{name}.parquet" for name in ("steps", "closeouts", "causes", "losses", "accounts", "profile", "populations")
-}
+NAMES = ("steps", "venues", "market", "closeouts", "causes", "losses", "accounts", "profile", "populations")
+FRAMES = {f"{name}.parquet" for name in NAMES}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

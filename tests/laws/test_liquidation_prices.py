@@ -12,6 +12,7 @@ from vectors.accounts import Account, Leg, bracket, tiered
 from sim.liquidation import drift, dydx, hyperliquid, inverse
 from sim.liquidation.bankruptcy import bankruptcy_prices
 from sim.liquidation.prices import liquidation_price, liquidation_ticks
+from sim.liquidation.windows import windows
 from sim.types import NOBODY, Risk
 from sim.waterfall.insurance import insurance_delta
 
@@ -37,6 +38,35 @@ def test_the_nearest_root_on_each_side_and_none() -> None:
     below, above = liquidation_price(narrow, book, 0)
     assert below == pytest.approx(70.01 + math.sqrt(0.001))
     assert math.isnan(above)
+
+
+def test_a_window_between_two_tiers_is_found() -> None:
+    """A rate for the whole position jumps where its tier begins, and a long has grown out of the jump 3% further."""
+    account = Account(1.0, {"X": Leg(1.0, 100.0)}, {}, decimals=0)
+    contracts = account.book.market.contracts._replace(max_price=np.array([10**6]))
+    book = account.book._replace(market=account.book.market._replace(contracts=contracts, mark=np.array([100.0])))
+
+    def assess(book: Any) -> Risk:
+        mark = book.market.mark
+        return Risk(mark - 90, np.zeros(1), np.where(mark < 173, 0.01, 0.5) * mark)
+
+    assert liquidation_ticks(assess, book, 0) == (90, 173)
+
+
+def test_windows_of_broken_lines() -> None:
+    """Dips a thousandth of the spacing of points wide at a kink that is a point; and any that holds a point."""
+    points = np.unique(np.append(np.linspace(0, 10, 41), [3.3, 7.1]))
+
+    def curve(x: Any) -> Any:
+        dip = np.minimum(np.abs(x - 3.3) - 1e-3, 0) * 500
+        return 0.2 + dip - 2.0 * ((x > 7) & (x < 7.2)) - 1.0 * (x > 9.87)
+
+    found = windows(curve, points, 1e-9)
+    expected = [(3.3 - 6e-4, 3.3 + 6e-4), (7, 7.2), (9.87, 10)]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    assert all(curve(np.array(window)).max() < 0 for window in found)
+    assert windows(lambda x: 0 * x, points, 1e-9) == []
+    assert windows(lambda x: x - 20, points, 1e-9) == [(0, 10)]
 
 
 def test_an_account_without_debt_has_no_liquidation_price() -> None:

@@ -140,9 +140,10 @@ def brought_in(market: Market, watch: Watch) -> int:
     return sum(int(m.amount[(m.source == market.outside) & np.isin(m.source_pool, pools)].sum()) for m in moves)
 
 
-def flows_are_recorded(market: Market, steps: pd.DataFrame, brought: int) -> None:
-    """LED-1: total cash of people changes by the deposits and withdrawals in `steps`, and by nothing else."""
-    first = steps[steps["venue"] == market.venues[0].config.name].drop_duplicates("step")
+def flows_are_recorded(market: Market, venues: pd.DataFrame, brought: int) -> None:
+    """LED-1: total cash of people changes by the deposits and withdrawals in `venues`, and by nothing else."""
+    first = venues[venues["venue"] == market.venues[0].config.name]
+    assert first["step"].tolist() == list(range(market.tick + 1))
     assert (first[["deposits", "withdrawals"]] >= 0).all(axis=None)
     assert int(first["deposits"].sum()) - int(first["withdrawals"].sum()) == brought
 
@@ -162,9 +163,8 @@ def test_cash_lots_margin_and_losses_obey_their_laws(world):
             never_judged(market)
             nobody_owes(market)
     frames = market.recorder.frames()
-    flows_are_recorded(market, frames["steps"], brought_in(market, watch))
-    by_venue = frames["steps"].drop_duplicates(["step", "venue"])
-    shared(frames["losses"], int(by_venue["shortfall"].sum()))
+    flows_are_recorded(market, frames["venues"], brought_in(market, watch))
+    shared(frames["losses"], int(frames["venues"]["shortfall"].sum()))
     nobody_flipped(market, watch)
     cash_of_losses(market, watch, frames["losses"])
     closed_within_the_rules(market, frames["closeouts"])

@@ -81,7 +81,7 @@ def test_markets_under_two_rules_share_every_draw(change: str) -> None:
     assert taps[0].draws.keys() == taps[1].draws.keys()
     assert all(np.array_equal(drawn, taps[1].draws[at]) for at, drawn in taps[0].draws.items())
     assert {name for name, _ in taps[0].draws} >= {"arrival", "decide/traders"}
-    assert parted > STEPS // 3, "the states parted, or nothing was tested"
+    assert parted > STEPS // 4, "the states parted, or nothing was tested"  # under netting not before the fall
 
 
 def test_a_stream_gives_each_row_the_same_whatever_the_number_of_rows() -> None:

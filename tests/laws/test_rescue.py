@@ -29,7 +29,7 @@ def test_without_the_first_those_it_pushed_stand_and_the_other_root_falls_all_th
 def test_the_gift_is_what_was_lacking_and_is_recorded() -> None:
     """Long 200 at 1000 with 52.5 a lot: at 970, 54.25 are needed."""
     market = chain_market(rescues=SAVED)
-    steps = crash.run(market).recorder.frames()["steps"]
+    steps = crash.run(market).recorder.frames()["venues"]
     assert steps.groupby("step")["deposits"].first().to_dict()[2] == 200 * (54.25 - 52.5)
     assert market.venues[0].states[0].risk.excess[A] >= 0
 

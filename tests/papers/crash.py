@@ -98,13 +98,14 @@ def measures(market: Market) -> dict[str, float]:
     frames, million = market.recorder.frames(), 10.0**8
     steps = frames["steps"]
     listed, first = steps[steps["venue"] == "exchange"], steps[steps["instrument"] == PERPETUAL["name"]]
+    venue = frames["venues"].query("venue == 'exchange'")
     before, after = first["mark"].iloc[FALL_AT - 1], first["mark"].iloc[FALL_AT - 1 :]
     return {
         "lowest mark": 100 * (after.min() / before - 1),
         "worst basis": 100 * (first["mark"] / first["oracle"] - 1).min(),
         "closed out": listed["liquidated_notional"].sum() / million,
         "deleveraged": listed["adl_notional"].sum() / million,
-        "shortfall": first["shortfall"].sum() / million,
-        "rounds": float(first["rounds"].sum()),
+        "shortfall": venue["shortfall"].sum() / million,
+        "rounds": float(frames["market"]["rounds"].sum()),
         "fell": fall(frames, PERPETUAL["name"], FALL_AT + 1),
     }

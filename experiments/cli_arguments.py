@@ -1,0 +1,30 @@
+"""What no argument of any command may hold: it would fail deep inside, in the system or in a file format."""
+
+from collections.abc import Iterable
+
+from sim.errors import brief
+
+LONGEST = 255
+"""Most bytes of one name on common file systems."""
+
+
+def unusable(arguments: Iterable[str]) -> list[str]:
+    """One line for each argument that cannot be a name, a number or an override; none if all can."""
+    return [line for argument in arguments if (line := _fault(argument))]
+
+
+def _fault(argument: str) -> str:
+    told = f"{brief(argument)}: "
+    if "\0" in argument:
+        return f"{told}holds a NUL byte, which no name or value can, remove it"
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return f"{told}is not UTF-8, which names and values must be, rename the file or write it again"
+    _, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    if "=" in value and not equals:
+        return ""  # an override, whose value may be of any length
+    longest = max((len(part.encode()) for part in value.replace(",", "/").split("/")), default=0)
+    if longest > LONGEST:
+        return f"{told}holds a name of {longest:,} bytes, at most {LONGEST} are possible, shorten it"
+    return ""

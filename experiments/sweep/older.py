@@ -1,0 +1,78 @@
+"""Runs that lie in a sweep's folder and that other code made: found, told, and taken only when asked for."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments import identity, store
+from experiments.sweep.plan import Unit
+from experiments.sweep.sealed import Damage, is_run, summary_of
+
+
+class Older:
+    """Runs of a folder that differ from planned ones in their code alone.
+
+    Args:
+        runs: folder of runs.
+        code: facts of the code that makes runs now.
+        mixed: take such runs in place of making them.
+    """
+
+    def __init__(self, runs: Path, code: identity.Facts, *, mixed: bool) -> None:
+        self.runs, self.code, self.mixed = runs, code, mixed
+        self.names: set[str] = set()
+        self._differ: set[str] = set()
+        self._planned: set[str] = set()
+        self._index: dict[str, str] | None = None
+
+    def beside(self, units: Sequence[Unit]) -> list[Unit]:
+        """The same units; where runs of other code are taken, with the names of these."""
+        self._planned |= {name for unit in units for name in unit.hashes.values()}
+        if not self._found():
+            return list(units)
+        return [self._beside(unit) for unit in units]
+
+    def _beside(self, unit: Unit) -> Unit:
+        there: dict[str, str] = {}
+        for role, name in unit.hashes.items():
+            other = self._found().get(unit.key(role))
+            if other is not None and not (self.runs / name).exists():
+                there[role] = other
+        self.names |= set(there.values())
+        return unit._replace(older=there) if self.mixed else unit
+
+    def _found(self) -> Mapping[str, str]:
+        """Names of runs that other code made, by what they have in common with runs of any code."""
+        if self._index is None:
+            self._index = {}
+            names = (path.name for path in sorted(self.runs.iterdir()) if is_run(path.name))
+            for name in names:
+                if name not in self._planned:
+                    self._enter(name)
+        return self._index
+
+    def _enter(self, name: str) -> None:
+        try:
+            summary = summary_of(self.runs / name)
+        except Damage:
+            return
+        if summary["code"] != self.code and self._index is not None:
+            self._index[store.config_hash(summary["config"], "", summary["data"])] = name
+            self._differ |= set(identity.differences(summary["code"], self.code))
+
+    def told(self) -> str:
+        """What became of runs of other code, in a line; empty if there are none."""
+        if not self.names:
+            return ""
+        what = f"{len(self.names)} runs there were made by other code ({'; '.join(sorted(self._differ))})"
+        if self.mixed:
+            return f"{what}, they were taken as they are, every table says so"
+        return f"{what}, they were made again; --mixed takes such runs as they are"
+
+
+def words(codes: Sequence[identity.Facts]) -> str:
+    """What a table must say of its runs; empty if one code made them all."""
+    if len(codes) < 2:
+        return ""
+    first, *others = codes
+    differ = sorted({each for other in others for each in identity.differences(other, first)})
+    return f"Mixed: runs of {len(codes)} codes, which differ in {'; '.join(differ)}"

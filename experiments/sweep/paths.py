@@ -1,0 +1,83 @@
+"""What a study may vary: paths that a sweep sets by itself, or that another change overwrites, are refused."""
+
+from collections.abc import Iterator, Sequence
+
+from experiments.sweep.config import Axis, Named, StudyConfig
+from sim.errors import ConfigError
+
+RESERVED = {
+    "seed": "a sweep sets it by itself in every replication, remove it; the study's seeds: says how many there are "
+    "(or --seeds), its seed: is the first",
+    "quick": "--quick of a run has no part in a sweep, remove it and name what it stands for",
+    "name": "it is a name and changes nothing in a run, remove it and label values of the axis instead",
+    "description": "it is a text and changes nothing in a run, remove it",
+}
+"""First keys of a configuration that no change of a study may name."""
+
+
+def check(study: StudyConfig) -> None:
+    """Refuse changes that would be accepted and have no effect.
+
+    Raises:
+        ConfigError: with one line for each problem.
+    """
+    problems = [f"{where}: {path!r}, {RESERVED[first]}" for where, path in _named(study) if (first := _first(path))]
+    problems += _overwritten(study)
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+
+
+def _first(path: str) -> str:
+    """The reserved key that a path begins with; empty if it begins with another."""
+    first = path.partition(".")[0]
+    return first if first in RESERVED else ""
+
+
+def _named(study: StudyConfig) -> Iterator[tuple[str, str]]:
+    """All paths that a study changes, and where it names them."""
+    yield from (("overrides", path) for path in study.overrides)
+    yield from (("changes", change.partition("=")[0]) for change in study.also)
+    for axis in study.axes:
+        yield from ((f"axes.{axis.name}.paths", path) for path in axis.paths)
+        for value in axis.values:
+            if isinstance(value, Named):
+                yield from ((f"axes.{axis.name}: {value.label}", path) for path in value.set)
+    for role, also in study.roles.items():
+        yield from ((f"roles.{role}", path) for path in also)
+
+
+def _overwritten(study: StudyConfig) -> Iterator[str]:
+    """Changes that each value of an axis overwrites."""
+    always = [(axis, path) for axis in study.axes for path in _always(axis)]
+    before = [("overrides", path) for path in study.overrides]
+    before += [("changes", change.partition("=")[0]) for change in study.also]
+    for where, path in before:
+        for axis, over in always:
+            if _covers(over, path):
+                rule = f"the axis {axis.name} sets {over!r} in every run, remove one of the two"
+                yield f"{where}: {path!r}, has no effect: {rule}"
+    for number, axis in enumerate(study.axes):
+        for path in _ever(axis):
+            for later, over in always:
+                if study.axes.index(later) > number and _covers(over, path):
+                    rule = f"the axis {later.name} sets {over!r} afterwards, remove one of the two or exchange the axes"
+                    yield f"axes.{axis.name}: {path!r}, has no effect: {rule}"
+
+
+def _always(axis: Axis) -> Sequence[str]:
+    """Paths that every value of an axis sets."""
+    each = [set(value.set) if isinstance(value, Named) else set(axis.paths) for value in axis.values]
+    return sorted(set.intersection(*each)) if each else sorted(axis.paths)
+
+
+def _ever(axis: Axis) -> Sequence[str]:
+    """Paths that some value of an axis sets."""
+    labelled = {path for value in axis.values if isinstance(value, Named) for path in value.set}
+    return sorted(labelled | set(axis.paths))
+
+
+def _covers(over: str, path: str) -> bool:
+    """Whether setting one path replaces all that another one set: it is the same place, or one above it."""
+    one, other = over.split("."), path.split(".")
+    alike = (a in ("*", b) for a, b in zip(one, other, strict=False))
+    return len(one) <= len(other) and all(alike)

@@ -1,0 +1,124 @@
+"""A run's folder as a sweep leaves it: its content carries its name, and any change of it is found."""
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from experiments import identity, store
+from sim.documents import read_json
+from sim.metrics.cascades import Frames
+
+SUMMARY = "summary.json"
+
+NAME = re.compile(r"[0-9a-f]{12}\Z")
+"""Names of runs."""
+
+FRAME = re.compile(r"[a-z][a-z0-9_]*\.parquet\Z")
+"""Names of a run's frames; no other file is ever opened, so that no name leads out of the folder."""
+
+
+class Damage(Exception):  # noqa: N818
+    """A file of a run that is not what was written."""
+
+
+def is_run(name: object) -> bool:
+    """Whether a word can be the name of a run."""
+    return isinstance(name, str) and NAME.match(name) is not None
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every Parquet file of a run."""
+    return {path.name: _sha256(path.read_bytes()) for path in sorted(folder.glob("*.parquet"))}
+
+
+def seal(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary with the digest of its own content."""
+    plain = json.loads(json.dumps(summary, allow_nan=False))
+    return {**plain, "seal": _seal(plain)}
+
+
+def _seal(summary: dict[str, Any]) -> str:
+    return _sha256(store.canonical({key: value for key, value in summary.items() if key != "seal"}).encode())
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """The summary of a run, which is that of its name.
+
+    Raises:
+        Damage: it cannot be read, was changed, or belongs to another run; or the folder is a link.
+    """
+    path = folder / SUMMARY
+    if folder.is_symlink() or path.is_symlink():
+        raise Damage(str(path))
+    try:
+        found = read_json(path)
+        whole = found["seal"] == _seal(found) and name_of(found) == folder.name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damage(str(path)) from error
+    if not whole or not isinstance(found["sha256"], dict) or not found["sha256"]:
+        raise Damage(str(path))
+    return found
+
+
+def name_of(summary: dict[str, Any]) -> str:
+    """The name that a run's configuration, code and data give it."""
+    return store.config_hash(summary["config"], identity.digest_of(summary["code"]), summary["data"])
+
+
+def read(folder: Path) -> Frames:
+    """The frames of a run, from files that are what was written.
+
+    Raises:
+        Damage: the first that is not.
+    """
+    written = summary_of(folder)["sha256"]
+    return {Path(name).stem: _frame(folder, name, digest) for name, digest in written.items()}
+
+
+def damaged(folder: Path) -> list[str]:
+    """Names of all files of a run that are not what was written."""
+    try:
+        written = summary_of(folder)["sha256"]
+    except Damage:
+        return [SUMMARY]
+    return [name for name, digest in written.items() if _content(folder, name, digest) is None]
+
+
+def _content(folder: Path, name: str, digest: object) -> bytes | None:
+    """The bytes of a frame; none if they are not those that were written."""
+    if not FRAME.match(name):
+        return None
+    path = folder / name
+    try:
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else None
+    except OSError:
+        return None
+    return content if content is not None and _sha256(content) == digest else None
+
+
+def _frame(folder: Path, name: str, digest: object) -> pd.DataFrame:
+    content = _content(folder, name, digest)
+    try:
+        if content is not None and store.hash_in(content) == folder.name:
+            return store.frame_of(content)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise Damage(str(folder / name)) from error
+    raise Damage(str(folder / (name if FRAME.match(name) else SUMMARY)))
+
+
+def remove(run: Path) -> None:
+    """Remove what stands under a run's name; of a link, the link alone."""
+    if run.is_symlink() or not run.is_dir():
+        run.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(run)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
