@@ -3,12 +3,15 @@
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from experiments import identity, plugins, provenance
+from experiments.paper.opened import codes_of, plugged
 from experiments.plugins import plug_in
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
@@ -68,8 +71,9 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     results = Results(Path(out) if out is not None else Path("results") / study.name)
     place = _place(study, results, options, known)
     code = _code_of(place).facts
-    planner, tally = Planner(study, code), Tally(study)
-    units = planner.first()
+    with _plugged(results.place):
+        planner, tally = Planner(study, code), Tally(study)
+        units = planner.first()
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
         older = Older(results.place / "runs", code, mixed=options.mixed)
         with Counter(study.name, quiet=options.quiet) as counter:
@@ -89,6 +93,20 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     if tally.problems:
         raise StudyError(*tally.problems)
     return Outcome(results.place, report, tally.runs(), tally.counts(), tuple(tally.remade), older.told())
+
+
+@contextmanager
+def _plugged(place: Path) -> Iterator[None]:
+    """Say which plug-in is not named, where that may be why a study is not valid.
+
+    Raises:
+        DataError: the results that are there were made with a plug-in which is not named.
+    """
+    try:
+        yield
+    except ConfigError:
+        plugged(place, codes_of(place))
+        raise
 
 
 def _written(results: Results, study: StudyConfig, tally: Tally) -> str:
