@@ -379,7 +379,8 @@ def test_a_run_with_checksums_of_other_content_does_not_come_out_again(ran: Path
 def deleverage(folder: Path, *words: object, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """In a process of its own, without compiling."""
     code = "from experiments.cli import main; main()"
-    settings = os.environ | {"PYTHONPATH": str(root), "PYTHONSAFEPATH": "1", "NUMBA_DISABLE_JIT": "1"}
+    settings = os.environ | {"PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}
+    settings |= {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
 
@@ -431,6 +432,7 @@ def test_a_plugin_and_what_it_imports_belong_to_a_run(mine: Path) -> None:
         assert done.stderr == "x: was made with a plug-in, name it: --plugin kinds\n"
         done = deleverage(mine, *words, *own, *PLUG)
         assert (done.returncode, done.stderr) == (0, ""), words
+    assert deleverage(mine, *start[:-2]).stderr == "x: was made with a plug-in, name it: --plugin kinds\n"
     run = mine / "x" / "runs" / before[0]
     for words in (("explain", run), ("verify", run), ("tables", run, "--out", "t")):
         done = deleverage(mine, *words)

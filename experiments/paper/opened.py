@@ -153,7 +153,7 @@ def notices(folder: Path) -> tuple[str, ...]:
         DataError: a plug-in that made it is not named, or it cannot be read.
     """
     path = next((folder / name for name in (MANIFEST, SUMMARY) if (folder / name).is_file()), None)
-    codes = _codes(folder) if (folder / RESOLVED).is_file() else [] if path is None else [_json(path).get("code")]
+    codes = codes_of(folder) if (folder / RESOLVED).is_file() else [] if path is None else [_json(path).get("code")]
     changed = plugged(folder, codes)
     if changed or not codes or not isinstance(codes[0], dict) or (folder / RESOLVED).is_file():
         return changed
@@ -169,7 +169,7 @@ def _study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
         rule = "no run has been scored yet, start deleverage sweep with this folder again, it goes on"
         raise DataError(f"{folder}: holds no {SCORES}, {rule}")
     _same_version(folder, _version(folder / SCORES))
-    codes = _codes(folder)
+    codes = codes_of(folder)
     notices = plugged(folder, codes)
     if measured:
         study = study.measured_by(module_named(study.name, own))
@@ -199,7 +199,7 @@ def _measured(folder: Path, study: StudyConfig) -> tuple[str, ...]:
     return (f"{where}: is not the module that made the scores of {folder} ({there}, this is {here}), {rule}",)
 
 
-def _codes(folder: Path) -> list[Any]:
+def codes_of(folder: Path) -> list[Any]:
     """Facts of the code of a study's runs, as its scores hold them; none where they do not."""
     try:
         told = json.loads(_held(folder / SCORES, "code") or "[]")

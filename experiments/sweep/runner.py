@@ -4,12 +4,15 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from experiments import identity, plugins, provenance, store
+from experiments.paper.opened import codes_of, plugged
 from experiments.plugins import plug_in
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
@@ -70,8 +73,9 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     results = Results(Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT)
     place = _place(study, results, options, known)
     code = _code_of(place).facts
-    planner, tally = Planner(study, code), Tally(study)
-    units = planner.first()
+    with _plugged(results.place):
+        planner, tally = Planner(study, code), Tally(study)
+        units = planner.first()
     for line in unlearnt(study, units):
         warnings.warn(line, LearningWarning, stacklevel=2)
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
@@ -93,6 +97,20 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     if tally.problems:
         raise StudyError(*tally.problems)
     return Outcome(results.place, report, tally.runs(), tally.counts(), tuple(tally.remade), older.told())
+
+
+@contextmanager
+def _plugged(place: Path) -> Iterator[None]:
+    """Say which plug-in is not named, where that may be why a study is not valid.
+
+    Raises:
+        DataError: the results that are there were made with a plug-in which is not named.
+    """
+    try:
+        yield
+    except ConfigError:
+        plugged(place, codes_of(place))
+        raise
 
 
 def _written(results: Results, study: StudyConfig, tally: Tally) -> str:
