@@ -73,7 +73,7 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     units = planner.first()
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
         older = Older(results.place / "runs", code, mixed=options.mixed)
-        with Counter(study.name, quiet=options.quiet) as counter:
+        with Counter(study.name, quiet=options.quiet, slots=pool.slots) as counter:
             while units:
                 units = older.beside(units)
                 counter.expect(units)
