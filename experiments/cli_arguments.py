@@ -7,6 +7,9 @@ from sim.errors import brief
 LONGEST = 255
 """Most bytes of one name on common file systems."""
 
+LONGEST_PATH = 4095
+"""Most bytes of a path."""
+
 
 def unusable(arguments: Iterable[str]) -> list[str]:
     """One line for each argument that cannot be a name, a number or an override; none if all can."""
@@ -24,6 +27,8 @@ def _fault(argument: str) -> str:
     _, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     if "=" in value and not equals:
         return ""  # an override, whose value may be of any length
+    if len(value.encode()) > LONGEST_PATH:
+        return f"{told}has {len(value.encode()):,} bytes, a path has at most {LONGEST_PATH:,}, shorten it"
     longest = max((len(part.encode()) for part in value.replace(",", "/").split("/")), default=0)
     if longest > LONGEST:
         return f"{told}holds a name of {longest:,} bytes, at most {LONGEST} are possible, shorten it"

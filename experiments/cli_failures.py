@@ -35,6 +35,14 @@ class Commands(TyperGroup):
         """
         try:
             return super().invoke(ctx)
+        except RuntimeError as error:
+            if not str(error).startswith("Symlink loop"):  # Python 3.11 and 3.12, of a path that is resolved
+                raise
+            from sim.errors import printable
+
+            place = str(error).removeprefix("Symlink loop from ").strip("'")
+            typer.echo(printable(f"{place}: is a link to itself, name another"), err=True)
+            raise typer.Exit(BAD_INPUT) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # a reader such as head has left
                 raise

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component, choice
-from sim.config import CASH_LIMIT
-from sim.errors import not_one_of, printable
-from sim.instruments import Asset, Instrument, contracts_of, inverse_fault
+from sim.errors import did_you_mean, not_one_of, printable
+from sim.grains import remedy
+from sim.instruments import CASH_LIMIT, Asset, Instrument, contracts_of, inverse_fault
 from sim.margin.engine import EngineConfig
 from sim.pricing import YEAR, modelled
 from sim.smiles import SMILES, implied
@@ -79,13 +79,13 @@ class PortfolioConfig(Component):
             if i.settle
         ]
         asked += [(f"positions.{n}.instrument", p.instrument, listed) for n, p in enumerate(self.positions)]
-        asked += [(f"collateral.{name}", name, coins) for name in self.collateral]
         asked += [(f"{where}.{name}", name, listed) for where in ("marks", "vols") for name in getattr(self, where)]
         asked += [(f"smiles.{n}.underlying", smile.underlying, known) for n, smile in enumerate(self.smiles)]
         told = [f"{where}: {not_one_of(name, names)}" for where, name, names in asked if name not in names]
         first = self.assets[0]
         if first.price != 1:
             told.append(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
+        told += [self._undeclared(name, coins) for name in self.collateral if name not in coins]
         for where, names in (("assets", [first.name, *coins]), ("instruments", listed), ("underlyings", known)):
             told += [
                 f"{where}: {name!r} stands there twice, rename one" for name in set(names) if names.count(name) > 1
@@ -97,6 +97,15 @@ class PortfolioConfig(Component):
             if (fault := inverse_fault(each, known, self.assets))
         ]
         return told
+
+    def _undeclared(self, name: str, coins: list[str]) -> str:
+        """A collateral asset that is no asset, or the numeraire."""
+        if name == self.assets[0].name:
+            return f"collateral.{name}: {name!r} is the numeraire, put the amount under cash"
+        near = did_you_mean(name, coins)
+        price = "price: its price"
+        declare = f"declare it: add {{name: {name}, {price}}} under assets, after {self.assets[0].name!r}"
+        return f"collateral.{name}: {name!r} is no asset{near}, {declare}"
 
     def _options(self) -> list[str]:
         """Expired contracts, negative volatilities, options that nothing values."""
@@ -128,8 +137,10 @@ class PortfolioConfig(Component):
                 continue
             multiplier, where = Fraction(each.multiplier(decimals[each.settle])), f"instruments.{n}"
             if multiplier.denominator > 1:
+                listed = {f"instruments.{k}": one for k, one in enumerate(self.instruments)}
                 told.append(
-                    f"{where}.lot: tick x lot is {float(multiplier):g} minor units, no whole number: make one larger"
+                    f"{where}.lot: tick x lot is {float(multiplier):g} minor units, no whole number: "
+                    f"{remedy(where, [listed], self.assets)}"
                 )
             if each.max_lots * each.levels * multiplier >= CASH_LIMIT:
                 told.append(f"{where}.max_lots: the largest position is no longer exact, lower it or max_price")

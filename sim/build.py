@@ -170,7 +170,7 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
         raise ConfigError(
             [
                 f"venues: the largest position times {owners} accounts is {Decimal(total):.3g} minor units; it must "
-                "stay below 2^62: lower max_lots or max_price"
+                f"stay below 2^62: divide every max_lots or max_price by {total // TOTAL_LIMIT + 1}"
             ]
         )
 

@@ -13,7 +13,8 @@ from sim.exchange import FUNDINGS, MARKS
 from sim.exchange.fees import Fees
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
-from sim.instruments import TRADED, Asset, Instrument, inverse_fault
+from sim.grains import remedy
+from sim.instruments import CASH_LIMIT, TRADED, Asset, Instrument, inverse_fault
 from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import Full
 from sim.margin.calls import MarginCalls
@@ -24,7 +25,7 @@ from sim.rescue import Rescue
 from sim.roots import correlation_fault
 from sim.waterfall import LAYERS
 
-CASH_LIMIT, TOTAL_LIMIT = 2**53, 2**62
+TOTAL_LIMIT = 2**62
 STEP_LIMIT = 10**8
 """More steps than any machine keeps rows of."""
 LEVEL_LIMIT = 2**25
@@ -140,7 +141,7 @@ class MarketConfig(Component):
                 whole = False
                 yield (
                     f"{path}.lot: tick x lot = {i.tick:g} x {i.lot:g} is {multiplier} minor units, not a whole number; "
-                    "make tick or lot larger, or give the asset more decimals"
+                    + remedy(path, self._venues_listed(), self.assets)
                 )
             if Fraction(str(i.max_price)) % Fraction(str(i.tick)):
                 whole = False
@@ -162,6 +163,13 @@ class MarketConfig(Component):
                 f"venues: the largest positions of one account at a venue are {Decimal(largest):.3g} minor units "
                 "together; they must stay below 2^53: lower max_lots or max_price"
             )
+
+    def _venues_listed(self) -> list[dict[str, Instrument]]:
+        """Instruments by path, venue by venue."""
+        found: dict[str, dict[str, Instrument]] = {}
+        for path, instrument in self._listed():
+            found.setdefault(path.rpartition(".instruments.")[0], {})[path] = instrument
+        return list(found.values())
 
     def _multiplier(self, instrument: Instrument) -> Decimal:
         decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}

@@ -69,7 +69,7 @@ def not_one_of(value: Any, known: Iterable[str]) -> str:
     """``'y' is not one of x, z`` with a suggestion: what to say of a name that nothing has."""
     names = list(known)
     if not names:
-        return f"{shown(value)} is not one of none, there are no others, remove it"
+        return f"{shown(value)} is not declared, and nothing else is either, declare it or remove it"
     return f"{shown(value)} is not one of {', '.join(names)}{did_you_mean(str(value), names) or ', use one of them'}"
 
 

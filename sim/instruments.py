@@ -21,11 +21,18 @@ TERMS = {"future": {"expiry"}, "option": {"expiry", "strike", "option"}}
 """What must be said of an instrument that expires, and may not be said of others."""
 
 
+CASH_LIMIT = 2**53
+"""Amounts in minor units stay below this, so that floats hold them exactly (LED-2)."""
+
+DECIMALS = 15
+"""Most decimal places of an asset: its unit, 10^15 minor units, is still below the limit."""
+
+
 class Asset(Component):
     """A currency in which balances are kept. The first one listed is the numeraire."""
 
     name: str = Field(min_length=1, description="unique name")
-    decimals: int = Field(default=2, ge=0, le=8, description="decimal places of its minor unit (count)")
+    decimals: int = Field(default=2, ge=0, le=DECIMALS, description="decimal places of its minor unit (count)")
     price: float = Field(default=1.0, gt=0, description="value of one unit at the start (units of the numeraire)")
 
 

@@ -366,7 +366,7 @@ BASE = {
         ),
         ({"instruments": f"[{PERP}, {CALL}]", "vols": "{C: -0.5}"}, "vols.C: -0.5, must be above 0"),
         ({"marks": "{P: 60000.5}"}, "marks.P: 60000.5, must be a multiple of 1 up to max_price, round it"),
-        ({"collateral": "{DOGE: 1}"}, "collateral.DOGE: 'DOGE' is not one of none"),
+        ({"collateral": "{DOGE: 1}"}, "collateral.DOGE: 'DOGE' is no asset, declare it: add {name: DOGE"),
         ({"cash": "1e300"}, "cash: 1e+300, too large to be exact"),
         ({"casch": "5"}, "casch: unknown key (did you mean 'cash'?)"),
         ({"engines": "[crosss]"}, "--engines: 'crosss' is not one of"),

@@ -19,10 +19,11 @@ class Counter:
     Args:
         name: of the study.
         quiet: say nothing.
+        slots: jobs done at a time; so many of the first ones compile.
     """
 
-    def __init__(self, name: str, *, quiet: bool) -> None:
-        self.name = name
+    def __init__(self, name: str, *, quiet: bool, slots: int = 1) -> None:
+        self.name, self.slots = name, slots
         console = Console(stderr=True)
         self.lines = not quiet and not console.is_terminal
         columns = (
@@ -34,7 +35,7 @@ class Counter:
         self._bar = Progress(*columns, console=console, disable=quiet or self.lines, transient=True)
         self._task: TaskID = self._bar.add_task(name, total=0, told="")
         self.total = self.done = 0
-        self.began = self.told = time.monotonic()
+        self.began = self.told = self.warm = time.monotonic()
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -55,6 +56,8 @@ class Counter:
     def advance(self) -> None:
         """One more is done."""
         self.done += 1
+        if self.done <= self.slots:
+            self.warm = time.monotonic()
         words, now = self._words(), time.monotonic()
         self._bar.update(self._task, completed=self.done, told=words)
         if self.lines and (now - self.told > EVERY or self.done == self.total):
@@ -62,7 +65,13 @@ class Counter:
             sys.stderr.write(f"{self.name}: {self.done} of {self.total}, {words}\n")
 
     def _words(self) -> str:
-        rate = self.done / max(time.monotonic() - self.began, 1e-9)
+        """Rate and time left; the first runs compile and read what later ones find ready, so they do not count."""
+        counted, since = self.done - self.slots, self.warm
+        if counted <= 0 and self.done < self.total:
+            return "the first runs compile, time left is not known yet"
+        if counted <= 0:
+            counted, since = self.done, self.began
+        rate = counted / max(time.monotonic() - since, 1e-9)
         left = round((self.total - self.done) / rate)
         speed = f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
         return f"{speed}, {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"

@@ -80,7 +80,7 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
         warnings.warn(line, LearningWarning, stacklevel=2)
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
         older = Older(results.place / "runs", code, mixed=options.mixed)
-        with Counter(study.name, quiet=options.quiet) as counter:
+        with Counter(study.name, quiet=options.quiet, slots=pool.slots) as counter:
             while units:
                 units = older.beside(units)
                 counter.expect(units)

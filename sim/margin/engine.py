@@ -1,10 +1,12 @@
 """A margin engine: netting x valuation x requirement, giving one verdict per account (MAR-1)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.errors import ConfigError
+from sim.errors import ConfigError, did_you_mean
 from sim.jit import kernel
 from sim.margin import legs
 from sim.margin.additive import ALL_TRIED, MOST_SPOTS, adds_up, dearer, initial_by_leg, spots_of
@@ -48,7 +50,7 @@ class EngineConfig(Component):
         known = ", ".join(contracts.names)
         problems = [
             f"requirement: {name!r} is not an instrument of this venue, use one of {known}"
-            for name in sorted(self.mentioned() - set(contracts.names))
+            for name in self._misnamed(contracts.names)
         ]
         problems += [
             f"valuation: {name!r} is neither an asset nor an instrument of this venue, use one of "
@@ -68,6 +70,16 @@ class EngineConfig(Component):
         """
         slow = max(filter(None, (self.requirement, self.options)), key=lambda rule: rule.look_back())
         return unlearnt(slow, seconds, dt)
+
+    def _misnamed(self, listed: Sequence[str]) -> list[str]:
+        """Names in the requirements that a venue does not list, and that look like a mistake.
+
+        Rules for more instruments than are listed are no mistake: a venue's own ladders serve a run with two of them.
+        Refused are names close to an instrument that has no rule of its own, and rules none of whose names is listed.
+        """
+        named = self.mentioned()
+        strangers, left = sorted(named - set(listed)), set(listed) - named
+        return [name for name in strangers if not named & set(listed) or did_you_mean(name, left)]
 
     def mentioned(self) -> frozenset[str]:
         """Instruments that the requirements name."""
