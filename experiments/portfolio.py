@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from sim.component import Component, choice
 from sim.config import CASH_LIMIT
 from sim.errors import not_one_of, printable
-from sim.instruments import Asset, Instrument, contracts_of
+from sim.instruments import Asset, Instrument, contracts_of, grains
 from sim.margin.engine import EngineConfig
 from sim.pricing import YEAR, modelled
 from sim.smiles import SMILES, implied
@@ -154,8 +154,8 @@ class PortfolioConfig(Component):
 
 
 def exact(amount: float, grain: float) -> Fraction:
-    """How many grains an amount is, both as they are written."""
-    return Fraction(str(amount)) / Fraction(str(grain))
+    """How many grains an amount is, both as the decimal numbers that they stand for."""
+    return grains(amount, grain)
 
 
 class Listing(NamedTuple):
