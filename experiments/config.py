@@ -8,10 +8,14 @@ from typing import Any
 from pydantic import Field
 
 from agents import POPULATIONS
+from experiments.funding_file import read_rates
 from sim.component import choice
 from sim.config import MarketConfig
 from sim.errors import ConfigError
+from sim.exchange.funding_recorded import Recorded
 from sim.loading import load, resolve
+
+Recorded.reader = staticmethod(read_rates)
 
 
 class RunConfig(MarketConfig):

@@ -25,6 +25,9 @@ ROOM = 2
 RANGE = 100.0
 """Largest over first price above which the price step follows the largest."""
 
+NAMING = ("underlyings", "venues", "populations", "stresses")
+"""Parts of a configuration that name underlyings or instruments."""
+
 Node = dict[str, Any]
 
 
@@ -50,11 +53,9 @@ def on_own_data(name: str | Path, data: str, overrides: Sequence[str] = (), *, q
     if not isinstance(underlyings, list) or not all(isinstance(each, dict) for each in underlyings) or not underlyings:
         raise ConfigError([f"--data: {name} has no list of underlyings that a file could stand for, choose another"])
     place = next((n for n, each in enumerate(underlyings) if _is_replay(each)), 0)
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", data.removeprefix("arch:") if data.startswith("arch:") else Path(data).stem)
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(data).stem.removeprefix("arch:"))
     names = _names(node, str(underlyings[place].get("name")), stem)
-    changed: Node = {
-        key: _renamed(node[key], names) for key in ("underlyings", "venues", "populations", "stresses") if key in node
-    }
+    changed: Node = {key: _renamed(node[key], names) for key in NAMING if key in node}
     scale = _scale(underlyings[place], bars)
     changed["underlyings"][place] = _replayed(changed["underlyings"][place], data, bars, _length(node, bars))
     for venue in changed.get("venues", []):

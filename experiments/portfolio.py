@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from sim.component import Component, choice
 from sim.errors import did_you_mean, not_one_of, printable
 from sim.grains import remedy
-from sim.instruments import CASH_LIMIT, Asset, Instrument, contracts_of, inverse_fault
+from sim.instruments import CASH_LIMIT, Asset, Instrument, contracts_of, grains, inverse_fault
 from sim.margin.engine import EngineConfig
 from sim.pricing import YEAR, modelled
 from sim.smiles import SMILES, implied
@@ -197,8 +197,8 @@ def is_whole(count: Fraction) -> bool:
 
 
 def exact(amount: float, grain: float) -> Fraction:
-    """How many grains an amount is, both as they are written."""
-    return Fraction(str(amount)) / Fraction(str(grain))
+    """How many grains an amount is, both as the decimal numbers that they stand for."""
+    return grains(amount, grain)
 
 
 class Column(NamedTuple):

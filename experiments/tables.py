@@ -86,8 +86,7 @@ def read_table(source: str, *, need_times: bool = False) -> Table:
     Raises:
         DataError: no such source, it cannot be read, a column is there twice, or a cell is no time.
     """
-    frame = _packaged(source.removeprefix("arch:")) if source.startswith("arch:") else _file(source)
-    frame = _single_ticker(source, frame)
+    frame = _single_ticker(source, read_frame(source))
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     frame = frame.reset_index(drop=True)
     names = list(frame.columns)
@@ -106,6 +105,15 @@ def read_table(source: str, *, need_times: bool = False) -> Table:
         frame, times = frame.iloc[::-1], times[::-1]
         notes = (f"{source}: written newest first, read oldest first",)
     return Table(source, times, frame, quotes, rest, notes)
+
+
+def read_frame(source: str) -> pd.DataFrame:
+    """What a source holds, as it is.
+
+    Raises:
+        DataError: no such source, or it cannot be read.
+    """
+    return _packaged(source.removeprefix("arch:")) if source.startswith("arch:") else _file(source)
 
 
 def adjustment(table: Table) -> F8:
@@ -209,4 +217,4 @@ def _counts(column: "pd.Series[Any]") -> bool:
     return column.dtype.kind in "iu" and bool((column.to_numpy() < 100_000_000).all())
 
 
-__all__ = ["CLOSE", "HIGH", "LOW", "OPEN", "QUOTES", "Table", "adjustment", "read_table"]
+__all__ = ["CLOSE", "HIGH", "LOW", "OPEN", "QUOTES", "Table", "adjustment", "read_frame", "read_table"]

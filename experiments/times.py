@@ -109,12 +109,14 @@ def _told(source: str, days: Times, most: float, unit: str) -> list[str]:
     if not steps.size:
         return []
     usual = float(np.median(steps))
+    if usual > 1.5 and days.size > 10:
+        return [f"{source}: rows are usually {usual:g} {unit} apart, and each is taken for one day: use daily prices"]
     wide = np.flatnonzero(steps > most * usual)
     if not wide.size:
         return []
     longest = wide[np.argsort(-steps[wide], kind="stable")][:3]
     dates = ", ".join(f"{days[row]} to {days[row + 1]} ({steps[row]} {unit})" for row in sorted(longest))
-    count = f"{wide.size} gaps of more than {most * usual:g} {unit}" if wide.size > 1 else f"1 gap of {unit}"
+    count = f"{wide.size} gaps of more than {most * usual:g} {unit}" if wide.size > 1 else "1 gap"
     return [f"{source}: {count}, {dates}; each passes as one night: fill it or cut the file if that is wrong"]
 
 

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from fractions import Fraction
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from sim.component import Component, choice
 from sim.errors import not_one_of
-from sim.exchange import FUNDINGS, MARKS
+from sim.exchange import FUNDINGS, MARKS, RECORDED
 from sim.exchange.fees import Fees
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
 from sim.grains import remedy
-from sim.instruments import CASH_LIMIT, TRADED, Asset, Instrument, inverse_fault
+from sim.instruments import CASH_LIMIT, TRADED, Asset, Instrument, grains, inverse_fault
 from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import Full
 from sim.margin.calls import MarginCalls
@@ -45,7 +44,7 @@ class VenueConfig(Component):
     engine: EngineConfig = Field(description="margin engine: netting, valuation, requirement")
     mark: choice(MARKS) = Field(default=MedianMark(), description="mark price")  # type: ignore[valid-type]
     oracle: Oracle = Field(default=Oracle(), description="what the venue is told of the index")
-    funding: Annotated[choice(FUNDINGS) | None, BeforeValidator(_premium_unless_said)] = Field(  # type: ignore[valid-type]
+    funding: Annotated[choice(FUNDINGS | RECORDED) | None, BeforeValidator(_premium_unless_said)] = Field(  # type: ignore[valid-type]
         default=None, description="funding of perpetuals; none = never paid"
     )
     fees: Fees = Field(default=Fees(), description="trading and liquidation fees")
@@ -143,7 +142,7 @@ class MarketConfig(Component):
                     f"{path}.lot: tick x lot = {i.tick:g} x {i.lot:g} is {multiplier} minor units, not a whole number; "
                     + remedy(path, self._venues_listed(), self.assets)
                 )
-            if Fraction(str(i.max_price)) % Fraction(str(i.tick)):
+            if grains(i.max_price, i.tick).denominator > 1:
                 whole = False
                 yield f"{path}.max_price: {i.max_price:g} is not a multiple of the tick {i.tick:g}, round it"
             if i.levels > LEVEL_LIMIT // many:

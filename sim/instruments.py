@@ -1,7 +1,9 @@
 """Instruments: what is listed, and how prices and quantities become whole numbers (LED-1, LED-2)."""
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal, Self
 
 import numpy as np
@@ -26,6 +28,20 @@ CASH_LIMIT = 2**53
 
 DECIMALS = 15
 """Most decimal places of an asset: its unit, 10^15 minor units, is still below the limit."""
+
+
+def decimal_of(amount: float) -> Decimal:
+    """The decimal number that a float stands for: 0.3 for 0.1 + 0.2, whose text is 0.30000000000000004.
+
+    It is the one of 15 digits if that is within four units in the last place, else the shortest text of the float.
+    """
+    rounded = Decimal(f"{amount:.15g}")
+    return rounded if abs(float(rounded) - amount) <= 4 * math.ulp(amount) else Decimal(str(amount))
+
+
+def grains(amount: float, grain: float) -> Fraction:
+    """How many ticks or lots an amount is, both as the decimal numbers they stand for; whole if it is a multiple."""
+    return Fraction(decimal_of(amount)) / Fraction(decimal_of(grain))
 
 
 class Asset(Component):
@@ -70,12 +86,12 @@ class Instrument(Component):
 
     def multiplier(self, decimals: int) -> Decimal:
         """Minor units of the settle asset per tick and lot; must be whole."""
-        return Decimal(str(self.tick)) * Decimal(str(self.lot)) * 10**decimals
+        return decimal_of(self.tick) * decimal_of(self.lot) * 10**decimals
 
     @property
     def levels(self) -> int:
         """Largest price in ticks."""
-        return int(Decimal(str(self.max_price)) / Decimal(str(self.tick)))
+        return int(decimal_of(self.max_price) / decimal_of(self.tick))
 
 
 def contracts_of(

@@ -21,6 +21,8 @@ def open_market(market: "Market") -> None:
     with np.errstate(over="ignore"):  # an index without bound is one that no book can quote
         index = np.exp(market.path.x)
         problems = [line for venue in market.venues for line in _unpriced(venue, index)]
+        for venue in market.venues:
+            problems += _unfunded(venue, market)
     if problems:
         raise ConfigError(problems)
     for venue in market.venues:
@@ -29,6 +31,16 @@ def open_market(market: "Market") -> None:
         venue.open(market.streams, index[0], _asset_prices(market), market.steps_planned)
         venue.remark(market.books.tops()[venue.part])
     market.assess()
+
+
+def _unfunded(venue: "Venue", market: "Market") -> list[str]:
+    """Get funding ready; what is wrong with it."""
+    try:
+        if venue.config.funding is not None:
+            venue.config.funding.begin(market.path.stamp, float(market.path.seconds[-1]))
+    except ConfigError as error:
+        return [f"venues.{venue.number}.{line}" for line in error.problems]
+    return []
 
 
 def _unpriced(venue: "Venue", index: F8) -> Iterator[str]:
@@ -76,7 +88,8 @@ def _bought_outside(market: "Market") -> F8:
 def _pay_funding(market: "Market", venue: "Venue", seconds: float) -> None:
     """Longs pay shorts the due rate on notional at the mark; whole units by largest remainder (LED-2)."""
     funding = venue.config.funding
-    rate = None if funding is None else funding.due(seconds)
+    stamps = market.path.stamp
+    rate = None if funding is None else funding.due(seconds, stamps[market.tick] if stamps.size else None)
     if rate is None:
         return
     contracts = venue.contracts

@@ -213,3 +213,20 @@ def test_nothing_to_judge_is_refused() -> None:
     series = Series(("a",), np.empty(0, dtype="datetime64[D]"), np.ones((20, 1)))
     with pytest.raises(DataError):
         judge(engines_of(["garch_100"], Scope()), series, window=5)
+
+
+def test_an_engine_short_of_history_is_a_row_beside_the_others(tmp_path: Path) -> None:
+    """399 returns: a look-back of 100 is judged, one of 450 lacks 53 (and two to judge)."""
+    source, out = saved(tmp_path, frame()), tmp_path / "result"
+    words = ("--data", source, "--engines", "hs_450,hs_100", "--window", "100")
+    code, printed, err = invoke(*words, "--out", str(out))
+    assert code == 0
+    assert "hs_450: not judged, history is 53 returns too short for its look-back of 450 and 2 to judge" in printed
+    assert pd.read_csv(out / "backtest.csv").set_index("name")["lacking_history"].to_dict()["hs_450"] == 53
+    code, printed, err = invoke(*words, "--json")
+    short, judged = json.loads(printed)
+    assert (code, short["lacking_history"], short["mean_margin"], short["kupiec_pof"]) == (0, 53, None, None)
+    (alone,) = json.loads(invoke("--data", source, "--engines", "hs_100", "--window", "100", "--json")[1])
+    assert judged == alone
+    assert "hs_450" in err
+    assert invoke("--data", source, "--engines", "hs_450")[0] == 2

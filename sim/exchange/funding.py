@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from sim.component import Component
@@ -98,8 +99,20 @@ class FundingRule(Component):
         seen = self._seen.take()
         return None if seen is None else self.rate_of(seen)
 
-    def due(self, seconds: float) -> F8 | None:
-        """The rate (K,) if a payment falls now, else None."""
+    def begin(self, stamps: NDArray[np.datetime64], seconds: float) -> None:
+        """Get ready for a run of so many seconds, with exchange times (T + 1,) of its steps where prices are replayed.
+
+        Raises:
+            ConfigError: the run cannot have this funding.
+        """
+
+    def due(self, seconds: float, stamp: np.datetime64 | None = None) -> F8 | None:
+        """The rate (K,) if a payment falls now, else None.
+
+        Args:
+            seconds: time since the start of the run.
+            stamp: exchange time, where prices are replayed.
+        """
         if self._due is None:
             self._due = seconds + self.interval
         if seconds < self._due:

@@ -58,7 +58,7 @@ class Replay(Process):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.start and self.end and self.start > self.end:
-            raise ValueError(f"start {self.start} is after end {self.end}: swap them")
+            raise ValueError(f"start {self.start} is after end {self.end}: swap them, or set both for other data")
         return self
 
     def steps_per_day(self, dt: float) -> int:

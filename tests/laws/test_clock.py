@@ -1,0 +1,64 @@
+"""A year of the run's clock is the time that its market is open (IDX-3): what is per year does not depend on it."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.config import load_run
+from experiments.data import read_replays
+from experiments.series import Series
+from experiments.simulation import finished
+from sim.margin.realised import Realised
+from sim.margin.volatility import Running
+from sim.margin.walk import contracts_of, views
+from sim.pricing import YEAR, clock_of
+from sim.types import NOT_GIVEN
+
+
+@pytest.mark.parametrize(("day", "days"), [(86_400.0, 365.0), (23_400.0, 252.0), (82_800.0, 252.0)])
+def test_volatility_is_that_of_the_year_on_any_clock(day: float, days: float) -> None:
+    """Returns of 40% a year, a minute each of a market open for so long: both estimates say 40%."""
+    year = day * days
+    returns = np.random.default_rng(1).normal(0, 0.4 * math.sqrt(60 / year), (30_000, 1))
+    first = next(views(returns, 60.0))._replace(clock=np.array([year]))
+    running, realised = Running(60.0, clock_of(first), half_life=3e5), Realised(contracts_of(1), 3e5, 0.4)
+    for row in returns:
+        (told,) = running.learn(row)
+    realised.observe(first._replace(returns=returns))
+    # a half-life of 5,000 returns counts 14,400 of them: a deviation of 0.6%
+    assert told == pytest.approx(0.4, rel=0.025)
+    assert realised.volatility[0] == pytest.approx(0.4, rel=0.025)
+
+
+def test_a_clock_that_is_not_given_is_365_days() -> None:
+    view = next(views(np.zeros((2, 3)), 60.0))
+    assert view.clock is NOT_GIVEN
+    assert (clock_of(view) == YEAR).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "year"),
+    [
+        ("crash_2008", ["duration=1200"], 252 * 23_400),
+        ("oil_2014", ["duration=3000"], 252 * 82_800),
+        ("baseline", ["duration=600"], YEAR),
+    ],
+)
+def test_markets_know_their_clock(name: str, words: list[str], year: float) -> None:
+    """The venue's volatility is the root of the mean square of its oracle's returns, on the market's own year."""
+    config = load_run(name, [*words, "profile_every=0", "populations.0.count=50"])
+    market = finished(config, read_replays(config.underlyings))
+    view = market.venues[0].view
+    assert clock_of(view).tolist() == [year] * len(view.mark)
+    square = float(np.square(view.returns[:, 0]).mean()) * year / config.dt
+    assert float(view.vol[0]) == pytest.approx(math.sqrt(square), rel=0.02)  # the half-life is far longer than the run
+
+
+def test_a_backtest_counts_the_days_that_its_market_trades() -> None:
+    returns = np.zeros((10, 1))
+    dates = pd.bdate_range("2024-01-01", periods=10).to_numpy().astype("datetime64[D]")
+    assert Series(("a",), dates, returns).rows_per_year == 252
+    assert Series(("a",), np.datetime64("2024-01-01") + np.arange(10), returns).rows_per_year == 365
+    assert Series(("a",), dates[:0], returns).rows_per_year == 365
