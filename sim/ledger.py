@@ -8,7 +8,6 @@ from sim.errors import ConservationError
 from sim.jit import kernel
 from sim.types import F8, I8, NOBODY, Contracts, Exposure, Fills, MarketView, Pool, Transfers
 
-
 LOGGED = 2**20
 """Cash moves in the log from which on they are condensed; changes memory and speed only."""
 
