@@ -12,7 +12,7 @@ from scipy.special import ndtri
 
 from agents.commitment import Commitment
 from sim.component import Component
-from sim.errors import ConfigError, not_one_of
+from sim.errors import ConfigError, DeleverageError, not_one_of
 from sim.flows import Payments
 from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Outlook, Risk, Setting
 
@@ -45,6 +45,23 @@ class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         super().__init__(model)
         self.owner = owner
         self.population = population
+
+    def step(self) -> None:
+        """Refuse: members decide with their population, as a part of the market's step.
+
+        Raises:
+            DeleverageError: always.
+        """
+        raise DeleverageError(f"step: owner {self.owner} of {self.population!r} acts in the market's step, step that")
+
+    def remove(self) -> None:
+        """Leave the market: resting orders are cancelled, and no further decision of this member is taken.
+
+        Raises:
+            DeleverageError: it holds a position, or it is an insurance fund.
+        """
+        self.model.retire(self.owner)
+        super().remove()
 
     @property
     def position(self) -> I8:

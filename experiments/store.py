@@ -214,10 +214,11 @@ def write_frame(frame: pd.DataFrame, path: Path, metadata: Mapping[str, str]) ->
     Args:
         frame: tidy columns; the index is dropped.
         path: file to write.
-        metadata: goes into the file's key-value metadata in place of pandas's own.
+        metadata: goes into the file's key-value metadata in place of pandas's own, beside the units of the columns.
     """
     columns = {name: _canonical_column(column) for name, column in frame.items()}
-    table = pa.table(columns, metadata=dict(sorted(metadata.items())))
+    units = {"units": json.dumps(frame.attrs["units"])} if "units" in frame.attrs else {}
+    table = pa.table(columns, metadata=dict(sorted((units | dict(metadata)).items())))
     with whole(path):
         pyarrow.parquet.write_table(table, path.absolute(), compression="zstd", compression_level=3)
 

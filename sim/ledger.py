@@ -6,7 +6,10 @@ import numpy as np
 
 from sim.errors import ConservationError
 from sim.jit import kernel
-from sim.types import F8, I8, Contracts, Exposure, Fills, MarketView, Pool, Transfers
+from sim.types import F8, I8, NOBODY, Contracts, Exposure, Fills, MarketView, Pool, Transfers
+
+LOGGED = 2**20
+"""Cash moves in the log from which on they are condensed; changes memory and speed only."""
 
 
 class Entry(NamedTuple):
@@ -98,6 +101,7 @@ class Ledger:
         self.entry: I8 = _frozen(self._entry)
         self.leverage: F8 = _frozen(self._leverage)
         self.journal: list[Entry] = []
+        self._logged = 0  # cash moves in it
         frozen = [_frozen(a) for a in (self._balance, self._pledged, self._position, *resting, self._entry)]
         self._views = {pool.number: self._columns(pool, frozen) for pool in pools}
 
@@ -127,7 +131,34 @@ class Ledger:
         """Post cash moves between accounts."""
         if moves.source.size:
             post_transfers(self._balance, *moves)
+            self._logged = moves.source.size + (self._logged if self.journal else 0)
             self.journal.append(Entry(event, moves))
+            if self._logged > max(LOGGED, 4 * self._balance.size):
+                self._condense()
+
+    def _condense(self) -> None:
+        """Replace the cash moves of the log by the net change of each account under each event.
+
+        A loss that all others bear moves cash once for each of them; thousands of such losses in a step do not fit into
+        memory. The log is read for what events changed, not for who paid whom: what changed an account is kept as a
+        move out of it whose target is left open.
+        """
+        moves = [entry for entry in self.journal if isinstance(entry.posting, Transfers)]
+        kept = [entry for entry in self.journal if not isinstance(entry.posting, Transfers)]
+        self._logged = 0
+        for event in dict.fromkeys(entry.event for entry in moves):
+            net = np.zeros_like(self._balance)
+            for entry in moves:
+                if entry.event == event:
+                    assert isinstance(entry.posting, Transfers)
+                    source, target, source_pool, target_pool, asset, amount = entry.posting
+                    known = target != NOBODY
+                    np.subtract.at(net, (asset, source_pool, source), amount)
+                    np.add.at(net, (asset[known], target_pool[known], target[known]), amount[known])
+            asset, pool, owner = np.nonzero(net)
+            kept.append(Entry(event, Transfers.of(owner, NOBODY, pool, NOBODY, asset, -net[asset, pool, owner])))
+            self._logged += owner.size
+        self.journal[:] = kept
 
     def pledge(self, moves: Transfers) -> None:
         """Post claims on collateral that changes hands without leaving its balance: given -, received +."""

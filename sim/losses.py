@@ -152,13 +152,23 @@ class Waterfall:
         if relief.assumes != NOBODY:
             absorbed = short
             self._hand_over(account, relief.assumes)
-        touched = np.unique(np.concatenate(([account, relief.assumes], fills.maker, relief.payers)))
-        self._refresh(touched[touched != NOBODY])
+        self._refresh(self._touched(account, relief))
         lots = np.zeros(len(self.worth), dtype=np.int64)
         np.add.at(lots, fills.instrument, np.abs(fills.quantity))
         notional = np.rint(lots * self.worth).astype(np.int64)
         self.market.recorder.loss(Absorbed(self.pool, account, layer, short, absorbed, lots, notional))
         return True
+
+    def _touched(self, account: int, relief: Relief) -> I8:
+        """Accounts whose state a relief has changed, ascending; marked rather than sorted where they are many."""
+        rows = np.concatenate(([account, relief.assumes], relief.fills.maker, relief.payers))
+        rows = rows[rows != NOBODY]
+        count = len(self.floor.eligible)
+        if 16 * rows.size < count:
+            return np.unique(rows)
+        marked = np.zeros(count, dtype=np.bool_)
+        marked[rows] = True
+        return np.flatnonzero(marked)
 
     def _top_up_fund(self, relief: Relief) -> None:
         """Layers count the fund's wallet, so what its account in the pool lacks comes from there."""

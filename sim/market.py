@@ -10,7 +10,7 @@ from sim import losses, outset, payments, rounds, trading
 from sim.build import Parts, assemble
 from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
-from sim.errors import DeleverageError, LearningWarning
+from sim.errors import DeleverageError, LearningWarning, not_one_of
 from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
 from sim.protocols import Population
@@ -47,6 +47,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.books, self.ledger, self.watched = parts.books, parts.ledger, parts.watched
         self.max_lots = parts.max_lots
         self.owners = self.watched.size
+        self.retired = np.zeros(self.outside, dtype=np.bool_)  # participants who were removed
         self.steps_planned = len(self.path.x) - 1
         self.impacts = Impacts.of([underlying.impact for underlying in self.config.underlyings], self.config.dt)
         self.impact = np.zeros(len(self.config.underlyings))
@@ -138,6 +139,54 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
                 for column, amounts in zip(verdict, state.risk, strict=True):
                     column[state.pool.instruments] = amounts[members]
         return Risk(*verdict.transpose(0, 2, 1))
+
+    def retire(self, owner: int) -> None:
+        """Take a participant out of the market: its resting orders are cancelled, and it decides no more.
+
+        Its cash stays where it is, and the draws and decisions of others stay as they are.
+
+        Args:
+            owner: a participant that holds nothing.
+
+        Raises:
+            DeleverageError: it holds a position, or it is an insurance fund.
+        """
+        name = next(
+            population.name
+            for population, members in zip(self.populations, self.members, strict=True)
+            if members.start <= owner < members.stop
+        )
+        held = ", ".join(
+            f"{lots} lots of {instrument}"
+            for instrument, lots in zip(self.contracts.names, self.position_of(owner).tolist(), strict=True)
+            if lots
+        )
+        if held:
+            raise DeleverageError(
+                f"remove: owner {owner} of {name!r} holds {held}, must hold nothing: let it close first"
+            )
+        if any(owner == venue.rows.fund for venue in self.venues):
+            raise DeleverageError(f"remove: owner {owner} of {name!r} is a venue's insurance fund, keep it")
+        for instrument in range(len(self.contracts.names)):
+            self.books.cancel_owners(instrument, np.array([owner]))
+        self.retired[owner] = True
+
+    @property
+    def unit(self) -> int:
+        """Minor units in one unit of the numeraire: what amounts of money are divided by to be read."""
+        return int(10 ** self.config.assets[0].decimals)
+
+    def mark_of(self, instrument: str) -> float:
+        """Return the mark of an instrument in quote currency.
+
+        Raises:
+            DeleverageError: no venue lists an instrument of that name.
+        """
+        if instrument not in self.contracts.names:
+            raise DeleverageError(f"mark_of: {not_one_of(instrument, self.contracts.names)}")
+        k = self.contracts.names.index(instrument)
+        venue = self.venues[self.contracts.venue[k]]
+        return float(venue.view.mark[k - venue.part.start] * self.contracts.tick[k])
 
     def position_of(self, owner: int) -> I8:
         """Lots an owner holds of each instrument, (K,)."""

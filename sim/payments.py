@@ -57,7 +57,8 @@ def _asked(market: "Market") -> Payments:
             payments = population.pay(outlook, accounts.take(members), verdict, draws)
             amount = np.clip(payments.amount, -LARGEST, LARGEST)
             parts.append(payments._replace(owner=payments.owner + members.start, amount=amount))
-    return Payments.join(parts)
+    asked = Payments.join(parts)
+    return asked.take(~market.retired[asked.owner])
 
 
 def _draws(market: "Market", population: Population) -> F8:

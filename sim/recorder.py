@@ -25,6 +25,7 @@ from sim.losses import Absorbed
 from sim.profiles import Profiles
 from sim.rounds import NOTHING_EXECUTED, Executed
 from sim.types import F8, I8, NOBODY, SPOT, Fills
+from sim.units import label
 
 if TYPE_CHECKING:
     from sim.market import Market
@@ -214,8 +215,8 @@ class Recorder:
         self._accounts[moment] = parts
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """All frames, of the steps made so far."""
-        return {
+        """All frames, of the steps made so far; the units of their columns are in ``attrs`` (``sim.units``)."""
+        frames = {
             "steps": self._steps_frame(),
             "venues": self._venues_frame(),
             "market": self._market_frame(),
@@ -226,6 +227,7 @@ class Recorder:
             "profile": self.profiles.ahead(),
             "populations": self.profiles.populations(),
         }
+        return label(frames, self.market.config.assets[0])
 
     def _accounts_frame(self) -> pd.DataFrame:
         parts = [pd.DataFrame(columns) for moment in self._accounts.values() for columns in moment]

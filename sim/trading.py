@@ -50,6 +50,9 @@ def collect_orders(market: "Market") -> tuple[I8, I8]:
         latency.append(population.latency)
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
     orders = Orders.join(batches)
+    if market.retired.any():
+        stay = np.append(~market.retired, True)[orders.owner]
+        orders, classes = orders.take(stay), classes[stay]
     keys = np.sort(arrival_keys(market, orders.owner, classes))  # distinct, and the low bits are the order's place
     for venue in market.venues:
         _set_bands(market.bands, venue)

@@ -19,6 +19,7 @@ from sim.config import MarketConfig
 from sim.market import Market
 from sim.packaged import packaged
 from sim.prices.bars import validated
+from sim.units import UNITS
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("sim", "agents", "experiments", "configs")
@@ -128,6 +129,15 @@ def test_columns_are_described(frames: dict[str, pd.DataFrame], name: str) -> No
     columns = [column for row in described for column in named(row[0])]
     assert sorted(columns) == sorted(frames[name].columns)
     assert [row[0] for row in described if len(row[1].split(", ")) not in (1, len(named(row[0])))] == []
+
+
+def test_units_are_those_of_attrs() -> None:
+    for name, units in UNITS.items():
+        described = {}
+        for cell, unit, *_ in rows(f"### `{name}`"):
+            each = unit.split(", ")
+            described |= dict(zip(named(cell), each if len(each) > 1 else each * len(named(cell)), strict=True))
+        assert described == {column: unit for unit, columns in units.items() for column in columns.split()}, name
 
 
 def test_kinds_are_those_of_the_registries() -> None:

@@ -264,6 +264,17 @@ def _withdraw(data: I8, resting: I8, chain: I8, orders: I8, stood: I8, row: int,
 
 
 @kernel
+def _spare(stood: I8, orders: I8, row: int, name: int, instrument: int, lots: int) -> None:
+    """Take signed lots of an order that was cancelled as it was met off what later rows take for traded."""
+    owner, slot = name >> 32, ((name & _LOW) >> 1) - 1
+    if slot != NOBODY:
+        for later in range(row + 1, len(orders)):
+            same = orders[later, OWNER] == owner and orders[later, SLOT] == slot
+            if same and orders[later, INSTRUMENT] == instrument and (stood[later] > 0) == (lots > 0):
+                stood[later] -= lots
+
+
+@kernel
 def match(
     data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, stood: I8, report: I8, fills: I8
 ) -> int:
@@ -274,6 +285,7 @@ def match(
     this loop no use is the last.
     """
     count, told, ready = 0, 1 if len(report) == len(orders) else 0, 0
+    stood = stood.copy()  # what later rows take for traded, as far as it no longer rests
     withdrawn = np.full(len(orders), NOBODY, dtype=np.int64)  # lots of rows whose former has left ahead of them
     for row in range(len(orders)):
         if ready <= row:
@@ -320,6 +332,8 @@ def match(
                     count += 1
                     data[base + _LAST] = price
                     _lessen(data, resting, instrument, maker, -side * traded)
+                if not trades:
+                    _spare(stood, orders, row, name, instrument, data[maker + _LEFT])
                 if not trades or data[maker + _LEFT] == 0:
                     _remove(data, resting, chain, instrument, maker)
                     data[best] = _above(data, base, price - 1) if side > 0 else _below(data, base, price + 1)

@@ -85,6 +85,7 @@ class PlainBooks:
         self.resting = np.zeros((3, instruments, owners), dtype=np.int64)
         self._moved: dict[tuple[int, int], int] = {}  # lots traded within the batch by (instrument, owner)
         self._fills: list[tuple[int, ...]] = []
+        self._later: list[list[int]] = []  # rows of the batch that have not been processed, the next one last
 
     def match(self, orders: I8, position: I8, bands: I8, stood: I8 | None = None) -> Matched:
         """Process a batch row by row, in price-time priority.
@@ -102,14 +103,16 @@ class PlainBooks:
            nothing is left.
         4. POST_ONLY is REFUSED_POST if its limit reaches the other side's best price.
         5. The order trades with the best price first, at each price with the oldest first, at the resting order's
-           price. A resting order of the same owner is cancelled instead (self-trade prevention), and rule 1 takes its
-           lots for traded: who may meet its own quotes sends first what makes way. A resting REDUCE_ONLY order trades
-           no more than what still reduces its owner's position, and is cancelled when met with nothing to reduce.
+           price. A resting order of the same owner is cancelled instead (self-trade prevention). A resting
+           REDUCE_ONLY order trades no more than what still reduces its owner's position, and is cancelled when met
+           with nothing to reduce. Lots cancelled in either way have not traded: rule 1 does not take them off a row
+           that comes too late to replace them.
         6. What is left of IOC and MARKET is CANCELLED, of others RESTED at the limit. Nothing left: FILLED.
         """
         self._fills, self._moved = [], {}
         known = [0] * len(orders) if stood is None else stood.tolist()
         rows = [[*row, lots] for row, lots in zip(orders.tolist(), known, strict=True)]
+        self._later = list(reversed(rows))  # the row at work, and those before it, are taken off the end
         runs = groupby(rows, key=lambda row: row[4] % REDUCE_ONLY == POST_ONLY)
         report = [line for together, run in runs for line in self._run(list(run), together, position, bands)]
         return Matched(
@@ -131,6 +134,7 @@ class PlainBooks:
 
     def _process(self, row: list[int], former: list[Order], position: I8, bands: I8) -> tuple[int, ...]:
         """One row's line of the report."""
+        self._later.pop()
         book = self.books[row[1]]
         before = book.mid2()
         status, filled = self._submit(row, former + self._withdraw(row), position, bands[row[1]].tolist())
@@ -192,9 +196,17 @@ class PlainBooks:
             if maker.reduces:
                 lots = min(lots, -maker.side * self._held(instrument, maker.owner, position))
             if maker.owner == order.owner or lots <= 0:
+                self._spare(instrument, maker)
                 self._cancel(instrument, maker)
                 continue
             self._fill(instrument, order, maker, lots, cause)
+
+    def _spare(self, instrument: int, maker: Order) -> None:
+        """Rule 1 does not take the lots of an order that is cancelled as it is met for traded."""
+        for row in self._later:
+            same = (row[0], row[1], row[5]) == (maker.owner, instrument, maker.slot) and maker.slot != NOBODY
+            if same and (row[8] > 0) == (maker.side > 0):
+                row[8] -= maker.side * maker.lots
 
     def _fill(self, instrument: int, taker: Order, maker: Order, lots: int, cause: int) -> None:
         """One trade at the maker's price."""

@@ -20,7 +20,7 @@ class AdlQueue(Component):
     )
 
     # by instrument and side of the bankrupt
-    _heads: dict[tuple[int, bool], Head | None] = PrivateAttr(default_factory=dict)
+    _heads: dict[tuple[int, bool], Head] = PrivateAttr(default_factory=dict)
     _moved: Sequence[I8] | None = PrivateAttr(None)  # of the floor that they are of
 
     def absorb(self, loss: Residual, floor: Floor) -> Relief:

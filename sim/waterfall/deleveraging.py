@@ -41,6 +41,32 @@ class Side(NamedTuple):
         return profit
 
 
+class Dues:
+    """What others owe for the legs of one bankrupt account that are closed, of those alone who owe anything."""
+
+    def __init__(self) -> None:
+        self.rows: I8 = np.empty(0, dtype=np.int64)  # (n,) ascending
+        self.amounts: I8 = np.empty(0, dtype=np.int64)  # (n,) minor units of the numeraire
+
+    def of(self, rows: I8) -> I8:
+        """Return what some accounts owe, (n,)."""
+        owed = np.zeros(len(rows), dtype=np.int64)
+        if len(self.rows):
+            at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+            known = self.rows[at] == rows
+            owed[known] = self.amounts[at[known]]
+        return owed
+
+    def add(self, rows: I8, amounts: I8) -> None:
+        """Add what accounts owe for one more leg; each row stands once."""
+        some = np.flatnonzero(amounts)
+        joined = np.concatenate((self.rows, rows[some]))
+        self.rows, place = np.unique(joined, return_inverse=True)
+        total = np.zeros(len(self.rows), dtype=np.int64)
+        np.add.at(total, place, np.concatenate((self.amounts, amounts[some])))
+        self.amounts = total
+
+
 class Leg(NamedTuple):
     """One leg of a bankrupt account, to be closed against others."""
 
@@ -48,7 +74,7 @@ class Leg(NamedTuple):
     instrument: int  # column of the pool
     quantity: int  # lots held, signed, not nil
     deficit: int  # minor units of the numeraire
-    dues: I8  # (A,) what others already owe for the account's other legs
+    dues: Dues  # what others already owe for the account's other legs
 
     @property
     def wanted(self) -> int:
@@ -63,7 +89,7 @@ class Leg(NamedTuple):
         else:
             held = column[rows]
             rows = rows[((held < 0) if self.quantity > 0 else (held > 0)) & floor.eligible[rows]]
-        means = np.floor(floor.risk.equity[rows]).astype(np.int64) - self.dues[rows]
+        means = np.floor(floor.risk.equity[rows]).astype(np.int64) - self.dues.of(rows)
         rows, means = rows[means > 0], means[means > 0]
         lots = np.abs(column[rows])
         limit = lots.copy()
@@ -89,17 +115,16 @@ def deleverage(loss: Residual, floor: Floor, choose: Choose) -> Relief:
     Nobody is flipped or enlarged, and nobody pays more than its equity: whoever cannot pay for all its lots
     loses fewer. What an account pays for one leg is no longer there for the next.
     """
-    fills, dues = [], np.zeros(len(floor.eligible), dtype=np.int64)
+    fills, dues = [], Dues()
     for instrument, quantity, deficit in zip(*(column.tolist() for column in loss[1:]), strict=True):
         if not quantity:
             continue
         side, lots = choose(Leg(floor, instrument, quantity, deficit, dues))
         some = np.flatnonzero(lots)
         rows, lots = side.rows[some], lots[some]
-        dues[rows] += largest_remainder(deficit * int(lots.sum()) // abs(quantity), lots)
+        dues.add(rows, largest_remainder(deficit * int(lots.sum()) // abs(quantity), lots))
         fills.append(_fills(loss.account, side, rows, lots if quantity < 0 else -lots))
-    payers = np.flatnonzero(dues)
-    return Relief(_join(fills), payers, dues[payers])
+    return Relief(_join(fills), dues.rows, dues.amounts)
 
 
 def _fills(account: int, side: Side, rows: I8, quantity: I8) -> Fills:

@@ -4,8 +4,7 @@ Each score is the published formula on numbers; ``SCORES`` takes the numbers fro
 ranked apart, highest score first, ties by account id.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,6 +13,15 @@ from sim.waterfall.deleveraging import Leg, Side
 
 FIRST_LOOK = 1024
 """Accounts looked at before a larger part of the queue is sorted; changes speed only."""
+
+FIRST_CHUNK = 16
+"""Accounts looked at first where the whole queue is sorted; changes speed only."""
+
+DROPPED = 1024
+"""Accounts that may have moved before they are dropped from a sorted queue; changes speed only."""
+
+WORN = 64
+"""Accounts that may have moved before a queue is sorted anew; changes speed only."""
 
 
 def bitmex(profit: F8, leverage: F8) -> F8:
@@ -67,37 +75,90 @@ def serve(score: F8, limit: I8, wanted: int) -> I8:
     return taken
 
 
-class Head(NamedTuple):
-    """The best of a queue, kept from one bankrupt account to the next."""
+class Head:
+    """One side of a market in the order of its queue, kept from one bankrupt account to the next.
 
-    rows: I8  # (n,) accounts, ascending; nobody else had a score of ``bar`` or more when all were looked at
-    bar: float
-    heeded: int  # batches of ``Floor.moved`` that were heeded since
+    The side is sorted once. Accounts that have moved since leave the sorted rows and are scored again at each call;
+    all others keep their score and their place, so that only the front of the rows is looked at.
+
+    Args:
+        leg: the first to be closed against this side.
+        score: of counterparties, (n,).
+    """
+
+    def __init__(self, leg: Leg, score: Callable[[Side], F8]) -> None:
+        side = leg.side()
+        points = score(side)
+        order = np.argsort(-points, kind="stable")
+        self._score = score
+        self._rows, self._points = side.rows[order], points[order]
+        self._first = 0  # rows before this one have moved
+        self._gone = 0  # accounts that have moved since the last of them were dropped from the rows
+        self._moved = np.zeros(len(leg.floor.eligible), dtype=np.bool_)
+        self._apart: I8 = np.empty(0, dtype=np.int64)  # accounts that have moved and are still on this side, ascending
+        self._heeded = len(leg.floor.moved or ())  # batches of ``Floor.moved`` that were heeded
+
+    @property
+    def worn(self) -> bool:
+        """Whether so many have moved that sorting all anew is quicker."""
+        return len(self._apart) > max(WORN, (len(self._rows) - self._first) // 8)
+
+    def heed(self, moved: Sequence[I8]) -> None:
+        """Take the accounts that have moved since the last call out of the sorted rows."""
+        fresh = moved[self._heeded :]
+        self._heeded = len(moved)
+        for rows in fresh:
+            self._moved[rows] = True
+        if fresh:
+            self._apart = np.unique(np.concatenate((self._apart, *fresh)))
+            self._gone += sum(len(rows) for rows in fresh)
+        if self._gone > DROPPED:
+            stay = ~self._moved[self._rows]
+            self._rows, self._points = self._rows[stay], self._points[stay]
+            self._first = self._gone = 0
+        while self._first < len(self._rows) and self._moved[self._rows[self._first]]:
+            self._first += 1
+
+    def serve(self, leg: Leg) -> tuple[Side, I8]:
+        """Return counterparties from the front that offer enough, or all of them, and the lots that each loses."""
+        # who is not on this side now, or cannot pay, can only come back by moving again
+        if len(self._apart):
+            self._apart = leg.side(self._apart).rows
+        size = FIRST_CHUNK
+        while True:
+            end = min(self._first + size, len(self._rows))
+            front = self._rows[self._first : end]
+            side = leg.side(np.sort(np.concatenate((front[~self._moved[front]], self._apart))))
+            points = self._score(side)
+            if end < len(self._rows):
+                last, bar = self._rows[end - 1], self._points[end - 1]
+                ahead = (points > bar) | ((points == bar) & (side.rows <= last))
+                side, points = side.take(ahead), points[ahead]
+            if end == len(self._rows) or side.limit.sum() >= leg.wanted:
+                return side, serve(points, side.limit, leg.wanted)
+            size *= 4
 
 
-def call(leg: Leg, score: Callable[[Side], F8], head: Head | None) -> tuple[Side, I8, Head | None]:
-    """Serve a leg from the head of its queue, if with whoever has moved since the head suffices; else from all of it.
+def call(leg: Leg, score: Callable[[Side], F8], head: Head | None) -> tuple[Side, I8, Head]:
+    """Serve a leg in queue order; the answer does not depend on what is kept, which changes speed only.
 
-    Only an account that moved can have come up to the bar, so the answer is the one that the whole queue would give;
-    only who is looked at differs.
+    Args:
+        leg: what is to be closed.
+        score: of counterparties.
+        head: what the last call on this side returned, None = nothing.
 
     Returns:
-        counterparties, lots that each loses, and the head to call the next one with, if it is worth keeping.
+        counterparties, lots that each loses, and what to call the next one with.
     """
-    moved = leg.floor.moved or ()
+    moved = leg.floor.moved
+    if moved is None:  # who has moved is not known: look at all
+        side = leg.side()
+        return side, serve(score(side), side.limit, leg.wanted), Head(leg, score)
     if head is not None:
-        side = leg.side(np.unique(np.concatenate((head.rows, *moved[head.heeded :]))))
-        points = score(side)
-        best = points >= head.bar
-        side, points = side.take(best), points[best]
-        if side.limit.sum() >= leg.wanted:
-            return side, serve(points, side.limit, leg.wanted), Head(side.rows, head.bar, len(moved))
-    side = leg.side()
-    points = score(side)
-    rows = _front(points, side.limit, leg.wanted)
-    short = 2 * len(rows) < len(points)  # else a head is no quicker to look at
-    head = Head(side.rows[rows], float(points[rows].min()), len(moved)) if short else None
-    return side, serve(points, side.limit, leg.wanted), head
+        head.heed(moved)
+    if head is None or head.worn:
+        head = Head(leg, score)
+    return *head.serve(leg), head
 
 
 def quintile(lots: I8) -> I8:

@@ -125,6 +125,45 @@ def test_own_resting_orders_are_cancelled_not_traded(books: EITHER) -> None:
     assert len(books) == 0
 
 
+def late(books: EITHER, *orders: list[int], position: tuple[int, ...] = (0, 0, 0, 0)):
+    """A batch decided on the orders that rest as it begins, as the market's are."""
+    rows = np.array(orders, dtype=np.int64)
+    stood = books.replaced(rows)[:, 0].copy()
+    kept = stood.copy()
+    matched = books.match(rows, np.array([position]), np.array([FREE]), stood)
+    assert np.array_equal(stood, kept), "what was handed over is only read"
+    return matched
+
+
+def test_a_withdrawn_own_order_has_not_traded(books: EITHER) -> None:
+    """BOOK-1: an ask of 5 is met by its owner's own bid and cancelled; its replacement rests whole, not as nothing."""
+    send(books, order(0, -5, 100, slot=2))
+    fills, report = late(books, order(0, 5, 101, slot=1), order(0, -5, 103, slot=2))
+    assert len(fills) == 0
+    assert statuses(report) == [RESTED, RESTED]
+    assert books.orders_of(0, 0)[:, :3].tolist() == [[1, 5, 101], [2, -5, 103]]
+
+
+def test_of_a_withdrawn_own_order_only_what_traded_before_is_taken_off(books: EITHER) -> None:
+    """Of the ask of 5, 2 trade with another and 3 are withdrawn: the replacement of 5 is cut to 3."""
+    send(books, order(0, -5, 100, slot=2))
+    fills, report = late(books, order(1, 2, 100, IOC), order(0, 4, 101, slot=1), order(0, -5, 103, POST_ONLY, slot=2))
+    assert fills[:, LOTS].tolist() == [2]
+    assert statuses(report) == [FILLED, RESTED, RESTED]
+    assert books.orders_of(0, 0)[:, :3].tolist() == [[1, 4, 101], [2, -3, 103]]
+    late(books, order(2, -4, 101, IOC), order(0, 4, 100, slot=1))
+    assert books.orders_of(0, 0)[:, :3].tolist() == [[2, -3, 103]], "what traded on the way is still taken off"
+
+
+def test_a_reduce_only_order_withdrawn_as_it_is_met_has_not_traded(books: EITHER) -> None:
+    """Two asks of 6 that may only reduce 6: the first trades, the second goes; its replacement is placed whole."""
+    asks = [order(1, -6, 100 + slot, REDUCE_ONLY, slot=slot) for slot in range(2)]
+    send(books, *asks, position=(0, 6, 0, 0))
+    _, report = late(books, order(0, 12, 101, IOC), order(1, -6, 110, slot=1), position=(0, 6, 0, 0))
+    assert statuses(report) == [CANCELLED, RESTED]
+    assert books.orders_of(0, 1)[:, :3].tolist() == [[1, -6, 110]]
+
+
 def test_reduce_only_taker_is_cut_to_the_position(books: EITHER) -> None:
     send(books, order(0, -50, 100))
     rows = (order(1, 9, 100, LIMIT + REDUCE_ONLY), order(1, 9, 100, IOC + REDUCE_ONLY), order(2, 1, 100, 6))

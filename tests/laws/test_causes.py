@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from markets import BTC, Watch, build, config, move, script, tiers, venue, worlds
+from papers import crash
 from pydantic import Field
 
 from sim import margin
 from sim.causes import KINDS
+from sim.ledger import Ledger
 from sim.margin.base import RequirementComponent
 from sim.margin.tiered import Tiered, TieredMargin
 from sim.market import Market
@@ -149,3 +151,22 @@ def test_what_an_account_does_to_itself_is_voluntary():
     frames = play(build(rules, [script([105.0, 10_000.0], {1: quotes, 2: sweep, 3: refill})]))
     causes = pushed(frames, 0)
     assert set(causes.loc[causes["amount"] < 0, "kind"]) == {"voluntary"}
+
+
+def test_a_condensed_log_tells_the_same_causes(monkeypatch):
+    """LIQ-6: what is kept of a log that has grown too long is all that causes are read from."""
+    exchange = {**crash.EXCHANGE, "waterfall": [{"kind": "socialised", "base": "equity"}]}
+    rules = crash.config(steps=120, venues=[exchange, crash.OUTSIDE])
+    plain, condensed = crash.market(7, rules), crash.market(7, rules)
+    transfer = Ledger.transfer
+
+    def posted(ledger: Ledger, *args: Any) -> None:
+        transfer(ledger, *args)
+        if ledger is condensed.ledger:
+            ledger._condense()
+
+    monkeypatch.setattr(Ledger, "transfer", posted)
+    expected, found = play(plain), play(condensed)
+    assert "loss" in set(expected["causes"]["kind"])
+    for name, frame in expected.items():
+        pd.testing.assert_frame_equal(found[name], frame)
