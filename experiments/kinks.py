@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sim.margin.edges import edges
 from sim.margin.engine import MarginEngine
 from sim.margin.scenarios import Scanning
 from sim.pricing import YEAR, forwards, options, years
@@ -38,7 +39,8 @@ def factors(parts: Sequence[tuple[MarginEngine, Exposure]]) -> F8:
     found = [np.array([1.0 + FURTHEST[0], 1.0, 1.0 + FURTHEST[1]])]
     for low, high, step in STEPS:
         found.append(np.geomspace(low, high, int(np.ceil(np.log(high / low) / step)) + 1))
-    found += [_strikes(engine, book) for engine, book in parts]
+    for engine, book in parts:
+        found += [_strikes(engine, book), *edges(engine.requirement, book)]
     every = np.unique(np.concatenate(found))
     every = every[(every >= 1.0 + FURTHEST[0]) & (every <= 1.0 + FURTHEST[1])]
     apart = np.append(True, np.diff(every) > FEWEST * every[1:])

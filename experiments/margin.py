@@ -17,6 +17,7 @@ from sim.liquidation.prices import liquidation_ticks
 from sim.liquidation.windows import Curve, Window, windows
 from sim.loading import load
 from sim.margin.breakdown import breakdown
+from sim.margin.edges import edges
 from sim.margin.engine import EngineConfig, MarginEngine
 from sim.packaged import is_file, packaged
 from sim.pricing import modelled
@@ -256,9 +257,11 @@ def rows(account: Account) -> list[Row]:
     found = []
     for engine, book in account.parts:
         contracts, risk = book.market.contracts, engine.assess(book)
+        jumps = edges(engine.requirement, book)
         bankrupt = bankruptcy_prices(book, risk.equity, engine.shares(book))[0] * contracts.tick
         for k in np.flatnonzero(book.position[0]):
-            ticks, tick = liquidation_ticks(engine.assess, book, int(k)), float(contracts.tick[k])
+            also, tick = jumps[k] * book.market.mark[k], float(contracts.tick[k])
+            ticks = liquidation_ticks(engine.assess, book, int(k), also)
             below, above = (None if each == NOBODY else each * tick for each in ticks)
             quantity, mark = float(book.position[0, k] * contracts.lot[k]), float(book.market.mark[k] * tick)
             gone = float(bankrupt[k]) if bankrupt[k] > 0 else None

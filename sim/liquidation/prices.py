@@ -21,6 +21,9 @@ LOWEST = 1e-6
 """The lowest mark tried above zero, as a share of the present one."""
 
 
+NOWHERE: F8 = np.empty(0)
+
+
 class Crossings(NamedTuple):
     """The nearest roots of excess below and above the mark; NaN where there is none."""
 
@@ -35,7 +38,7 @@ class Ticks(NamedTuple):
     above: int
 
 
-def liquidation_price(assess: Assess, book: Exposure, leg: int) -> Crossings:
+def liquidation_price(assess: Assess, book: Exposure, leg: int, also: F8 = NOWHERE) -> Crossings:
     """Marks of one instrument at which excess (equity less maintenance) changes sign, all other marks as they are.
 
     The excess is the engine's own, with whatever fees it counts: no formula of a venue is needed, and tiers that are
@@ -48,6 +51,7 @@ def liquidation_price(assess: Assess, book: Exposure, leg: int) -> Crossings:
         assess: the engine's verdict, :meth:`sim.margin.engine.MarginEngine.assess`.
         book: one account.
         leg: the column of the instrument whose mark moves.
+        also: marks to try beside those (ticks), where excess may jump: :func:`sim.margin.edges.edges` times the mark.
 
     Returns:
         unrounded ticks between nil and the largest price.
@@ -60,6 +64,8 @@ def liquidation_price(assess: Assess, book: Exposure, leg: int) -> Crossings:
         return Crossings(below, _nearest(excess, np.append(mark, highest ** (FAR**2))))
     up = mark * np.exp(_distances(np.log(highest / mark)))
     down = np.append(mark * np.exp(-_distances(-np.log(LOWEST))), 0.0)
+    up = np.sort(np.append(up, also[(also > mark) & (also < highest)]))
+    down = np.sort(np.append(down, also[(also > 0) & (also < mark)]))[::-1]
     return Crossings(_nearest(excess, down), _nearest(excess, up))
 
 
@@ -70,7 +76,7 @@ def _distances(furthest: float) -> F8:
     return np.concatenate([[0.0], near, start + FAR * (furthest - start)])
 
 
-def liquidation_ticks(assess: Assess, book: Exposure, leg: int) -> Ticks:
+def liquidation_ticks(assess: Assess, book: Exposure, leg: int, also: F8 = NOWHERE) -> Ticks:
     """The first whole tick on each side of the mark at which a healthy account is liquidatable.
 
     Excess is at least nil one tick nearer to the mark, and below nil at the tick itself: exactly, for both are tried.
@@ -80,7 +86,7 @@ def liquidation_ticks(assess: Assess, book: Exposure, leg: int) -> Ticks:
     if excess(float(book.market.mark[leg])) < 0:
         return Ticks(NOBODY, NOBODY)
     mark, highest = int(book.market.mark[leg]), int(book.market.contracts.max_price[leg])
-    below, above = liquidation_price(assess, book, leg)
+    below, above = liquidation_price(assess, book, leg, also)
     return Ticks(_whole(excess, below, mark, 1), _whole(excess, above, mark, max(highest, mark)))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from vectors.accounts import Account, Leg, bracket, tiered
 
@@ -13,6 +13,9 @@ from sim.liquidation import drift, dydx, hyperliquid, inverse
 from sim.liquidation.bankruptcy import bankruptcy_prices
 from sim.liquidation.prices import liquidation_price, liquidation_ticks
 from sim.liquidation.windows import windows
+from sim.loading import load
+from sim.margin.edges import edges
+from sim.margin.engine import EngineConfig
 from sim.types import NOBODY, Risk
 from sim.waterfall.insurance import insurance_delta
 
@@ -198,3 +201,33 @@ def test_drift_share_grows_and_small_shortages_go_whole() -> None:
         np.array([0.0, 75.0, 900.0, 0.0]), np.array([1e3, 1e3, 1e3, 49.0]), initial=0.1, duration=150
     )
     assert share.tolist() == pytest.approx([0.1, 0.6, 1.0, 1.0])
+
+
+OKX = [(0, 4), (50_000, 5), (300_000, 10), (1_200_000, 15), (2_400_000, 20)]
+OKX += [(3_600_000, 25), (4_800_000, 30), (6_000_000, 35), (7_200_000, 40), (8_400_000, 45)]
+
+
+@pytest.mark.parametrize("maintenance", ["step", "marginal"])
+@settings(max_examples=25, deadline=None)
+@given(side=sides, size=st.floats(4.8, 6.9), share=st.floats(0.06, 0.4))
+@example(side=1.0, size=6.78871, share=0.2423)
+def test_where_margin_jumps_the_nearest_price_is_found(
+    maintenance: str, side: float, size: float, share: float
+) -> None:
+    """A long that falls is liquidatable just above a floor and healthy at it: against a search by hand, okx's tiers."""
+    rule = load("engines/okx", [f"requirement.inner.maintenance_rule={maintenance}"], EngineConfig).requirement
+    quantity, wallet = round(10**size / 100, 1), round(share * 10**size, 2)
+    engine = {"requirement": rule.model_dump()}
+    account = Account(wallet, {"X": Leg(side * quantity, 100.0)}, engine)
+    marks = 100 * np.exp(np.linspace(0, -0.6 if side > 0 else 0.6, 100_001))
+    notional, off = quantity * marks, 0.0
+    kept = np.zeros(marks.size)
+    for number, (floor, rate) in enumerate(OKX):
+        off += floor * (rate - OKX[max(number - 1, 0)][1]) / 1_000 * (maintenance == "marginal")
+        kept = np.where(notional > floor, notional * rate / 1_000 - off, kept)
+    bad = np.flatnonzero(wallet + side * quantity * (marks - 100) - kept - 0.0005 * notional < 0)
+    also = edges(account.engine.requirement, account.book)[0] * account.book.market.mark[0]
+    below, above = liquidation_price(account.engine.assess, account.book, 0, also)
+    got = account.price(below if side > 0 else above)
+    assert 0 < bad[0] < marks.size
+    assert got == pytest.approx(marks[bad[0]], rel=1e-5)
