@@ -18,7 +18,7 @@ def sweep(
     study: Annotated[str, typer.Argument(help="A packaged study (deleverage studies), or a YAML file of your own.")],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to every run.")] = None,
     *,
-    executor: Annotated[str, typer.Option(help="serial, loky, dask, or tcp://HOST:PORT of a scheduler.")] = "loky",
+    executor: Annotated[str, typer.Option(help="serial, loky, dask, tcp://HOST:PORT or tls://HOST:PORT.")] = "loky",
     jobs: Annotated[int | None, typer.Option(help="Processes; default one per processor.")] = None,
     time_limit: Annotated[float, typer.Option(help="Seconds a run may take.")] = math.inf,
     seeds: Annotated[int | None, typer.Option(min=1, help="Replications, in place of the study's.")] = None,

@@ -28,6 +28,16 @@ def pip(*arguments: str, python: Path) -> None:
     subprocess.run([str(python), "-m", "pip", "--disable-pip-version-check", *arguments], check=True)
 
 
+def test_every_download_can_be_checked_by_a_hash(tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    pip("install", "-q", "--require-hashes", "-r", str(ROOT / ".ci" / "requirements-hashed.txt"), python=python)
+    pip("install", "-q", "--no-deps", "--no-build-isolation", str(ROOT), python=python)
+    pip("check", python=python)
+    done = call(str(python.with_name("deleverage")), "--version", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def call(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
     return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True)

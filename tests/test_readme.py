@@ -117,6 +117,24 @@ def test_pins_name_no_host_and_cover_what_is_declared() -> None:
     assert {re.split(r"[^\w-]", name)[0].lower() for name in declared} <= pinned
 
 
+def test_hashed_pins_are_the_same_pins() -> None:
+    """Of every file that pip may fetch for them, the extra ``peers`` apart; and of what builds the project."""
+    pinned = set((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
+    text = (ROOT / ".ci" / "requirements-hashed.txt").read_text(encoding="utf-8")
+    entries = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace(" \\\n", "").splitlines()
+    hashed = {
+        entry.split(" --hash")[0].split("    --hash")[0].strip(): entry.count("--hash=sha256:") for entry in entries
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    peers = {re.split(r"[^\w-]", name)[0].lower() for name in project["project"]["optional-dependencies"]["peers"]}
+    assert {pin for pin in pinned if pin.split("==")[0] not in peers} == set(hashed)
+    assert min(hashed.values()) >= 1
+    assert "://" not in text
+    (backend,) = project["build-system"]["requires"]
+    assert re.fullmatch(r"hatchling>=[\d.]+,<\d+", backend)
+    assert f"'{backend}'" in text
+
+
 def test_citation_agrees_with_the_project() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -308,7 +308,10 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--executor", "slurm"), "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT"),
+        (
+            ("--executor", "slurm"),
+            "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT",
+        ),
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
         (("venues.0.bnad=3",), "tiny at cap=2.0, move=small: venues.0.bnad: "),

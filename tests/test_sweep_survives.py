@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -154,23 +154,24 @@ PINS = {"OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"}
 
 @contextmanager
 def cluster(
-    folder: Path, settings: dict[str, str], last: dict[str, str] | None = None
+    folder: Path, settings: dict[str, str], tls: Sequence[str] = (), last: dict[str, str] | None = None
 ) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """Address of a scheduler on loopback, and its two workers in processes of their own; settings more for the last."""
+    """Address of a scheduler on loopback, and the scheduler and its two workers; settings more for the last worker."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | settings
     quiet = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     dask = [sys.executable, "-m", "dask"]
-    scheduler = subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"], **quiet)  # type: ignore[call-overload]
+    place = ("--host", "127.0.0.1", "--port", "0", "--protocol", "tls" if tls else "tcp")
+    scheduler = subprocess.Popen([*dask, "scheduler", *place, "--no-dashboard", *tls], **quiet)  # type: ignore[call-overload]
     try:
-        address = next(found[0] for line in scheduler.stderr if (found := re.findall(rb"tcp://[\d.]+:\d+", line)))
-        command = [*dask, "worker", address.decode(), "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+        address = next(found[0] for line in scheduler.stderr if (found := re.findall(rb"t[cl][ps]://[\d.]+:\d+", line)))
+        command = [*dask, "worker", address.decode(), "--nthreads", "1", "--no-dashboard", "--no-nanny", *tls]
         quiet["stderr"] = subprocess.DEVNULL
         people = [
             subprocess.Popen(command, **{**quiet, "env": environment | more})  # type: ignore[call-overload]
             for more in ({}, last or {})
         ]
         try:
-            yield address.decode(), people
+            yield address.decode(), [*people, scheduler]
         finally:
             for each in people:
                 each.kill()
@@ -188,7 +189,64 @@ def test_a_cluster_over_tcp_makes_the_same_bytes_though_a_worker_is_killed(
         sweep = start(out, *SEEDS, "--executor", address)
         wait_for(lambda: runs(out) >= 5, sweep)
         people[0].kill()
-        finish(sweep)
+        told = finish(sweep)
+    assert told.splitlines()[0] == (
+        f"{address}: has no authentication, any program that can reach it can run code as its user; "
+        "use a closed network, or tls://"
+    )
+    assert same(files(out), serial)
+
+
+def test_a_scheduler_that_is_killed_ends_the_sweep_in_a_line(tmp_path: Path) -> None:
+    """The same command goes on with another executor; no finished run is lost."""
+    out, whole, many = tmp_path / "x", tmp_path / "whole", ("--seeds", 20)
+    with cluster(tmp_path, PINS) as (address, people):
+        sweep = start(out, *many, "--executor", address, "--quiet")
+        wait_for(lambda: runs(out) >= 5, sweep)
+        people[-1].kill()
+        told = finish(sweep, 1)
+    assert told.splitlines()[1:] == [
+        f"{address}: the connection to the dask scheduler was lost, all finished runs are kept, "
+        "start a scheduler, then the same command again"
+    ]
+    left = runs(out)
+    finish(start(out, *many, "--jobs", 2))
+    finish(start(whole, *many, "--jobs", 2))
+    assert 5 <= left < runs(whole)
+    assert same(files(out), files(whole))
+
+
+def signed(folder: Path) -> tuple[str, ...]:
+    """Options of dask for certificates of an authority of the test's own."""
+    request = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost")
+    made = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"))
+    subprocess.run(["openssl", "req", *request, *made], check=True, capture_output=True)
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    return "--tls-ca-file", cert, "--tls-cert", cert, "--tls-key", key
+
+
+def test_a_cluster_over_tls_needs_certificates(
+    serial: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, out = signed(tmp_path), tmp_path / "x"
+    names = [f"DASK_DISTRIBUTED__COMM__TLS__{name}" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")]
+    with cluster(tmp_path, PINS, tls) as (address, _):
+        told = finish(start(out, *SEEDS, "--executor", address), 2)
+        assert told == (
+            f"--executor: {address}, needs certificates, name their files in dask's configuration or in "
+            f"{', '.join(names)}\n"
+        )
+        (tmp_path / "other").mkdir()
+        for name, path in zip(names, signed(tmp_path / "other")[1::2], strict=True):
+            monkeypatch.setenv(name, path)
+        told = finish(start(out, *SEEDS, "--executor", address), 2)
+        assert re.fullmatch(
+            rf"--executor: {address}, its certificate or yours is refused \(.*\), name files .*\n", told
+        )
+        for name, path in zip(names, tls[1::2], strict=True):
+            monkeypatch.setenv(name, path)
+        told = finish(start(out, *SEEDS, "--executor", address, "--quiet"))
+    assert told == ""
     assert same(files(out), serial)
 
 
@@ -204,12 +262,13 @@ def test_a_worker_with_other_sources_is_refused_before_any_run(tmp_path: Path) -
         shutil.copytree(ROOT / name, tmp_path / "other" / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
     edited = tmp_path / "other" / "agents" / "makers.py"
     edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
-    with cluster(tmp_path, PINS, {"PYTHONPATH": str(tmp_path / "other")}) as (address, people):
+    with cluster(tmp_path, PINS, last={"PYTHONPATH": str(tmp_path / "other")}) as (address, people):
         time.sleep(20)  # both have joined
         told = finish(start(tmp_path / "x", "--executor", address), 2)
-        assert told.count("\n") == 1
+        warned, refused = told.splitlines()
+        assert warned.startswith(f"{address}: has no authentication")
         assert re.match(
-            r"worker \S+:\d+: differs from the driver in agents/makers\.py: workers need the driver's", told
+            r"worker \S+:\d+: differs from the driver in agents/makers\.py: workers need the driver's", refused
         )
         assert runs(tmp_path / "x") == 0
         people[1].kill()

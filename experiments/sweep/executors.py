@@ -1,11 +1,15 @@
 """Where orders are done: in this process, in processes of this machine, on a dask cluster."""
 
+import asyncio
 import gc
+import logging
 import os
+import ssl
+import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from experiments import provenance
@@ -14,11 +18,23 @@ from experiments.sweep.records import Order, Place, Result
 from sim.errors import ConfigError, DeleverageError, OutputError, did_you_mean
 
 EXECUTORS = ("serial", "loky", "dask")
-"""Names; ``tcp://HOST:PORT`` is the dask scheduler there."""
+"""Names; ``tcp://HOST:PORT`` or ``tls://HOST:PORT`` is the dask scheduler there."""
+
+SCHEMES = ("tcp://", "tls://")
+
+TLS = ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")
+"""Settings of dask that a client needs for ``tls://``, as ends of environment variables."""
+
+SILENT = "no dask scheduler answers there, start one with: dask scheduler"
+OPEN = "has no authentication, any program that can reach it can run code as its user"
 
 
 class DeathError(Exception):
     """A worker that ended before its order was done."""
+
+
+class LostError(ConnectionError):
+    """A scheduler that no longer answers. Its text is one line for the user."""
 
 
 class Pool(Protocol):
@@ -120,7 +136,8 @@ class Dask:
     """Workers of a dask cluster.
 
     Args:
-        address: of the scheduler; none = a cluster of this machine, over TCP on loopback.
+        address: of the scheduler, whose certificates for ``tls://`` are those of dask's configuration; none = a cluster
+            of this machine, over TCP on loopback.
         jobs: workers of the latter.
     """
 
@@ -131,19 +148,44 @@ class Dask:
         if address is None:
             options: dict[str, Any] = {"n_workers": jobs, "threads_per_worker": 1, "processes": True}
             self._cluster = distributed.LocalCluster(**options, dashboard_address=None, silence_logs=50)
+        self._address = address or "dask"
+        for name in [*logging.root.manager.loggerDict, "distributed", "tornado.application", "asyncio"]:
+            if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+                logging.getLogger(name).setLevel(
+                    logging.CRITICAL + 1
+                )  # a lost connection is reported in a line of ours
+        if address is not None and address.startswith("tls://"):
+            _check_certificates(address)
         try:
             self._client = distributed.Client(self._cluster or address, timeout=20, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:  # nobody is there, or it is no address
-            rule = "no dask scheduler answers there, start one with: dask scheduler"
-            raise ConfigError([f"--executor: {address}, {rule}"]) from error
+            raise ConfigError([f"--executor: {address}, {SILENT}"]) from error
         self._killed = distributed.scheduler.KilledWorker
+        self._gone = (CancelledError, distributed.comm.CommClosedError, distributed.client.ClosedClientError)
         self._pool = self._client.get_executor(pure=False)
         self._checked = False
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Report a lost connection in one line.
+
+        Raises:
+            LostError: the scheduler no longer answers.
+        """
+        try:
+            yield
+        except self._gone as error:
+            rule = "all finished runs are kept, start a scheduler, then the same command again"
+            raise LostError(f"{self._address}: the connection to the dask scheduler was lost, {rule}") from error
 
     @property
     def slots(self) -> int:
         """As many as there are at the moment: workers may come and go."""
-        return max(1, sum(self._client.nthreads().values()))
+        with self._connected():
+            try:
+                return max(1, sum(self._client.nthreads().values()))
+            except (OSError, TimeoutError) as error:
+                raise CancelledError from error
 
     def submit(self, order: Order) -> "Future[list[Result]]":
         """To the scheduler, which gives it to another worker when one is lost.
@@ -151,15 +193,17 @@ class Dask:
         Raises:
             OutputError: before the first order, why a worker may not take part; later ones check themselves.
         """
-        if not self._checked:
-            self._check(order.place)
-            self._checked = True
-        return self._pool.submit(work.perform, order)
+        with self._connected():
+            if not self._checked:
+                self._check(order.place)
+                self._checked = True
+            return self._pool.submit(work.perform, order)
 
     def result(self, future: "Future[list[Result]]") -> list[Result]:
         """What it left behind."""
         try:
-            return future.result()
+            with self._connected():
+                return future.result()
         except self._killed as error:
             raise DeathError from error
 
@@ -177,8 +221,9 @@ class Dask:
 
     def close(self) -> None:
         """Leave the cluster; end it, if it is our own."""
-        self._pool.shutdown(wait=False)
-        self._client.close()
+        with suppress(OSError, TimeoutError, *self._gone):
+            self._pool.shutdown(wait=False)
+            self._client.close()
         if self._cluster is not None:
             self._cluster.close()
 
@@ -192,6 +237,37 @@ def _reason(address: str, error: BaseException | None) -> str:
     told = (str(error).strip().splitlines() or [""])[0]
     rule = "give it the same code and plug-ins, and start it again"
     return f"worker {address}: cannot take part ({type(error).__name__}: {told}), {rule}"
+
+
+def _check_certificates(address: str) -> None:
+    """Open a connection before there is a client, which would go on trying.
+
+    Raises:
+        ConfigError: certificates are missing or refused, or the scheduler does not answer.
+    """
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    security = Security()
+    if not (security.tls_ca_file and security.tls_client_cert):
+        names = ", ".join(f"DASK_DISTRIBUTED__COMM__TLS__{name}" for name in TLS)
+        rule = f"needs certificates, name their files in dask's configuration or in {names}"
+        raise ConfigError([f"--executor: {address}, {rule}"])
+
+    async def reach() -> None:
+        comm = await connect(address, timeout=20, **security.get_connection_args("client"))
+        comm.abort()
+
+    try:
+        asyncio.run(reach())
+    except ValueError as error:
+        raise ConfigError([f"--executor: {address}, {SILENT}"]) from error
+    except OSError as error:
+        causes = [error, error.__cause__, error.__context__]
+        refused = [each for each in causes if isinstance(each, ssl.SSLError | FileNotFoundError)]
+        rule = "name files that the scheduler's authority signed in dask's configuration"
+        told = f"its certificate or yours is refused ({refused[0]}), {rule}" if refused else SILENT
+        raise ConfigError([f"--executor: {address}, {told}"]) from error
 
 
 def _distributed() -> Any:
@@ -209,10 +285,14 @@ def opened(executor: str, jobs: int) -> Iterator[Pool]:
 
     Raises:
         ConfigError: no such executor, fewer than one job, dask is missing or its scheduler does not answer.
+        LostError: a scheduler that answered does so no longer.
     """
     if jobs < 1:
         raise ConfigError([f"--jobs: {jobs}, must be at least 1, the default is one for each processor"])
-    pool = Dask(executor, jobs) if executor.startswith("tcp://") else _pool(executor, jobs)
+    pool = Dask(executor, jobs) if executor.startswith(SCHEMES) else _pool(executor, jobs)
+    if isinstance(pool, Dask) and not executor.startswith("tls://"):
+        where = "the dask scheduler of this machine" if executor == "dask" else executor
+        sys.stderr.write(f"{where}: {OPEN}; use a closed network, or tls://\n")
     try:
         yield pool
     finally:
@@ -226,7 +306,9 @@ def _pool(executor: str, jobs: int) -> Pool:
         "dask": lambda: Dask(None, jobs),
     }
     if executor not in made:
-        known = f"not one of {', '.join(EXECUTORS)}, tcp://HOST:PORT{did_you_mean(executor, EXECUTORS)}"
+        known = (
+            f"not one of {', '.join(EXECUTORS)}, tcp://HOST:PORT, tls://HOST:PORT{did_you_mean(executor, EXECUTORS)}"
+        )
         raise ConfigError([f"--executor: {executor!r} is {known}, use one of them"])
     return made[executor]()
 

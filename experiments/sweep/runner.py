@@ -31,7 +31,7 @@ from sim.errors import ConfigError, LearningWarning
 class Options(NamedTuple):
     """How a sweep is done; results do not depend on it."""
 
-    executor: str = "loky"  # serial, loky, dask, tcp://HOST:PORT
+    executor: str = "loky"  # serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT
     jobs: int = processors()
     limit: float = math.inf  # seconds for one run
     plugins: tuple[str, ...] = ()  # modules with kinds of a user's own
