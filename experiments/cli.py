@@ -1,6 +1,5 @@
 """The command ``deleverage``. Heavy imports wait inside the commands, so that help is instant."""
 
-import importlib.util
 import sys
 import warnings
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, cli_tails, provenance
+from experiments import cli_backtest, cli_explain, cli_margin, cli_paper, cli_sweep, cli_tails, neighbours, provenance
 from experiments.cli_failures import Commands
 from experiments.cli_options import Plugins
 
@@ -39,13 +38,9 @@ def main() -> None:
 
 def check_neighbours() -> None:
     """Refuse to run with a user's own module in place of one of ours: their names are common ones."""
-    for name in ("sim", "agents"):
-        spec = importlib.util.find_spec(name)
-        origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-        if origin != provenance.ROOT / name / "__init__.py":
-            where = origin or "a folder without __init__.py"
-            _say(f"{name}: imported from {where}, must be {provenance.ROOT / name}, rename or move the former")
-            sys.exit(BAD_INPUT)
+    if lines := neighbours.strangers():
+        _say("\n".join(lines))
+        sys.exit(BAD_INPUT)
 
 
 def _version(asked: bool) -> None:
