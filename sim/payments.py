@@ -39,8 +39,10 @@ def _exchange_at(market: "Market", venue: "Venue", asked: Payments) -> None:
     for state in venue.states.values():
         if state.pool.number != venue.wallet and not free.all():
             mine = ~free & (market.ledger.pool_of[asked.instrument] == state.pool.number)
-            _commit(market, venue, state, asked.take(mine & arriving))
-            _release(market, venue, state, asked.take(mine & ~arriving))
+            if (committed := asked.take(mine & arriving)).owner.size:
+                _commit(market, venue, state, committed)
+            if (released := asked.take(mine & ~arriving)).owner.size:
+                _release(market, venue, state, released)
     if (taken := asked.take(free & ~arriving)).owner.size:
         _take_out(market, venue, taken)
 

@@ -197,11 +197,13 @@ def _admit_pool(market: "Market", venue: "Venue", state: "PoolState", batch: Bat
     sent = passes & market.watched[batch.owner] & (batch.quantity != 0)
     opening = batch.owner[sent & (batch.orders[:, KIND] < REDUCE_ONLY) & ~batch.reduces]
     if opening.size:
-        used = np.flatnonzero(sent & np.isin(batch.owner, opening))
-        accounts, _, book = batch.hypothetical(used)
+        opens = np.zeros_like(market.watched)
+        opens[opening] = True
+        accounts, _, book = batch.hypothetical(np.flatnonzero(sent & opens[batch.owner]))
         verdict = state.engine.admits(book)
-        lacking = np.clip(np.ceil(verdict.initial - verdict.equity), 0, venue.purse(accounts)).astype(np.int64)
-        need = np.isin(accounts, opening) & (lacking > 0)
+        missing = np.maximum(np.ceil(verdict.initial - verdict.equity), 0.0)
+        lacking = np.minimum(missing, venue.purse(accounts)).astype(np.int64)
+        need = opens[accounts] & (lacking > 0)
         moves = Transfers.of(accounts[need], accounts[need], venue.wallet, state.pool.number, 0, lacking[need])
         market.ledger.transfer(moves, DEPOSIT)
     return passes

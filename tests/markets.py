@@ -13,7 +13,7 @@ from agents import POPULATIONS
 from agents.base import Behaviour
 from agents.population import populate
 from sim import trading
-from sim.causes import CLOSE_OUT, DEPOSIT, LOSS, VOLUNTARY
+from sim.causes import CLOSE_OUT, DEPOSIT, FUNDING, LOSS, VOLUNTARY
 from sim.config import MarketConfig
 from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
 from sim.flows import Payments
@@ -184,6 +184,9 @@ NETTINGS = (
     {"kind": "by_underlying"},
     {"kind": "groups", "groups": [["ETH-PERP", "BTC-B"], ["BTC-PERP"]]},
 )
+ALONE = {"kind": "isolated", "listed": 1}
+"""Isolated margin where one perpetual is listed."""
+
 POLICIES = (
     {"kind": "full"},
     {"kind": "full", "capacity": 2, "delay": 60.0, "cooldown": 120.0},
@@ -218,10 +221,12 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Behaviour | dict[str, Any]], i
     """Rules, people and a seed: three perpetuals, violent moves, thin books, all layers in any order."""
     settle = draw(st.sampled_from(["", "ALT"]))
     fees = draw(st.sampled_from([(0.0, 0.0), (0.0001, 0.0005), (-0.0001, 0.0005), (0.002, 0.0)]))
-    perps = [BTC, ETH | {"settle": settle}, BTC_B]
+    perps, netting = [BTC, ETH | {"settle": settle}, BTC_B], draw(st.sampled_from((*NETTINGS, ALONE)))
+    if netting is ALONE:
+        perps, netting = perps[:1], {"kind": "isolated"}
     first = venue(
         instruments=perps,
-        netting=draw(st.sampled_from(NETTINGS)),
+        netting=netting,
         requirement=tiers(draw(st.sampled_from([5.0, 25.0, 100.0])), draw(st.sampled_from([0.3, 0.8]))),
         liquidation=draw(st.sampled_from(POLICIES)),
         waterfall=draw(st.permutations(LAYERS))[: draw(st.integers(0, len(LAYERS)))],
@@ -404,6 +409,16 @@ class Watch:
 
         with patch.object(trading, "mark_to_market", judged):
             yield
+
+    def wallets_are_out_of_reach(self) -> None:
+        """ISO-1: liquidation, losses and funding take nothing from wallets that lie apart, but the fund's (LIQ-3)."""
+        market = self.market
+        taken = [p.posting for p in self.postings if p.event in (CLOSE_OUT, LOSS, FUNDING)]
+        for where in (venue for venue in market.venues if venue.wallet not in venue.states):
+            for moves in (posting for posting in taken if isinstance(posting, Transfers)):
+                for pool, owner, sign in ((moves.source_pool, moves.source, 1), (moves.target_pool, moves.target, -1)):
+                    paying = (pool == where.wallet) & (sign * moves.amount > 0) & market.watched[owner]
+                    assert set(owner[paying].tolist()) <= {where.rows.fund}
 
     def losses(self) -> list[Posted]:
         """Trades of the waterfall."""

@@ -18,12 +18,11 @@ from papers import crash
 from agents import POPULATIONS, populate
 from agents.commitment import levelled
 from agents.traders import Traders
-from sim.causes import CLOSE_OUT, FUNDING, LOSS
 from sim.config import MarketConfig
 from sim.margin.dials import Dialled
 from sim.margin.engine import EngineConfig
 from sim.market import Market
-from sim.types import HIGHEST, IOC, LIMIT, Transfers
+from sim.types import HIGHEST, IOC, LIMIT
 
 ISOLATED = {"kind": "isolated"}
 MINE, OTHER = 0, 1
@@ -157,18 +156,6 @@ def test_the_market_liquidates_at_the_closed_form(rule: str, leverage: int, side
 # --- limited liability ---
 
 
-def wallets_are_out_of_reach(market: Market, watch: Watch) -> None:
-    """ISO-1: liquidation, losses and funding take nothing from wallets that lie apart, but for the fund's (LIQ-3)."""
-    for where in market.venues:
-        if where.wallet in where.states:
-            continue
-        taken = [p.posting for p in watch.postings if p.event in (CLOSE_OUT, LOSS, FUNDING)]
-        for moves in (posting for posting in taken if isinstance(posting, Transfers)):
-            for pool, owner, sign in ((moves.source_pool, moves.source, 1), (moves.target_pool, moves.target, -1)):
-                paying = (pool == where.wallet) & (sign * moves.amount > 0) & market.watched[owner]
-                assert set(owner[paying].tolist()) <= {where.rows.fund}
-
-
 @given(
     leverage=st.integers(100, 6_000),
     side=st.sampled_from([1, -1]),
@@ -199,7 +186,7 @@ def test_a_position_loses_no_more_than_was_set_aside_for_it(
         now = int(market.ledger.balance[0, wallet, MINE])
         assert now == left if market.ledger.position[0, MINE] else now >= left
         assert market.accounts(slice(0, 1)).equity[0, 0] >= left
-    wallets_are_out_of_reach(market, watch)
+    watch.wallets_are_out_of_reach()
     market.ledger.check()
 
 

@@ -166,6 +166,7 @@ def test_cash_lots_margin_and_losses_obey_their_laws(world):
     flows_are_recorded(market, frames["venues"], brought_in(market, watch))
     shared(frames["losses"], int(frames["venues"]["shortfall"].sum()))
     nobody_flipped(market, watch)
+    watch.wallets_are_out_of_reach()
     cash_of_losses(market, watch, frames["losses"])
     closed_within_the_rules(market, frames["closeouts"])
 
