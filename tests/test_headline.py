@@ -75,7 +75,7 @@ def test_rules_of_a_study_are_at_equal_capital(name: str) -> None:
         assert capital(engine, books, unit).total == pytest.approx(0.025, rel=1e-4)
 
 
-DOUBLES = {"cross": "isolated", "hyperliquid": "isolated", "drift": "isolated", "phemex": "gate", "learned": "fhs_var"}
+DOUBLES = {"hyperliquid": "cross", "drift": "cross", "phemex": "gate", "learned": "fhs_var"}
 
 
 def test_rules_that_get_few_replications_are_doubles_of_others() -> None:
