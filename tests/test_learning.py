@@ -70,7 +70,10 @@ def test_a_sweep_says_so_once(tmp_path: Path) -> None:
         "set": {"venues.0.engine": {"requirement": {**SLOW, "model": {"kind": "covariance", "window": 86_400}}}},
     }
     quick = {"label": "quick", "set": {"venues.0.engine": {"requirement": {"kind": "tiered"}}}}
-    changed = study.model_dump() | {"axes": [*study.model_dump()["axes"], {"name": "engine", "values": [slow, quick]}]}
+    plain = study.model_dump()
+    overrides = {path: value for path, value in plain["overrides"].items() if "engine" not in path}
+    axes = [*(axis for axis in plain["axes"] if axis["name"] != "cap"), {"name": "engine", "values": [slow, quick]}]
+    changed = plain | {"overrides": overrides, "axes": axes}
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
         sweep(
