@@ -72,7 +72,8 @@ def test_a_sweep_says_so_once(tmp_path: Path) -> None:
     quick = {"label": "quick", "set": {"venues.0.engine": {"requirement": {"kind": "tiered"}}}}
     plain = study.model_dump()
     overrides = {path: value for path, value in plain["overrides"].items() if "engine" not in path}
-    axes = [*(axis for axis in plain["axes"] if axis["name"] != "cap"), {"name": "engine", "values": [slow, quick]}]
+    cap = {"name": "cap", "values": [2, 8], "paths": {"populations.0.leverage": 1}}
+    axes = [cap, plain["axes"][1], {"name": "engine", "values": [slow, quick]}]
     changed = plain | {"overrides": overrides, "axes": axes}
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
