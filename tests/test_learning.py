@@ -70,7 +70,11 @@ def test_a_sweep_says_so_once(tmp_path: Path) -> None:
         "set": {"venues.0.engine": {"requirement": {**SLOW, "model": {"kind": "covariance", "window": 86_400}}}},
     }
     quick = {"label": "quick", "set": {"venues.0.engine": {"requirement": {"kind": "tiered"}}}}
-    changed = study.model_dump() | {"axes": [*study.model_dump()["axes"], {"name": "engine", "values": [slow, quick]}]}
+    plain = study.model_dump()
+    overrides = {path: value for path, value in plain["overrides"].items() if "engine" not in path}
+    cap = {"name": "cap", "values": [2, 8], "paths": {"populations.0.leverage": 1}}
+    axes = [cap, plain["axes"][1], {"name": "engine", "values": [slow, quick]}]
+    changed = plain | {"overrides": overrides, "axes": axes}
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
         sweep(
