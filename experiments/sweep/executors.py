@@ -291,8 +291,10 @@ def opened(executor: str, jobs: int) -> Iterator[Pool]:
         raise ConfigError([f"--jobs: {jobs}, must be at least 1, the default is one for each processor"])
     pool = Dask(executor, jobs) if executor.startswith(SCHEMES) else _pool(executor, jobs)
     if isinstance(pool, Dask) and not executor.startswith("tls://"):
-        where = "the dask scheduler of this machine" if executor == "dask" else executor
-        sys.stderr.write(f"{where}: {OPEN}; use a closed network, or tls://\n")
+        own = executor == "dask"
+        where = "the dask scheduler of this machine" if own else executor
+        rule = "use loky, which opens no port" if own else "use a closed network, or tls://"
+        sys.stderr.write(f"{where}: {OPEN}; {rule}\n")
     try:
         yield pool
     finally:
