@@ -46,7 +46,7 @@ def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | N
     elif read.dtype.kind == "M":
         found = Read(_plain(read), _plain(read))
     else:
-        found = _epochs(read) or _texts(read)
+        found = _epochs(read) or _texts(source, read)
     wrong = np.flatnonzero(np.isnat(found.written) | np.isnat(found.exact))
     if wrong.size:
         row = int(wrong[0])
@@ -154,7 +154,7 @@ def _epochs(column: "pd.Series[Any]") -> Read | None:
     return Read(times, times)
 
 
-def _texts(column: "pd.Series[Any]") -> Read:
+def _texts(source: str, column: "pd.Series[Any]") -> Read:
     text = column.astype(str).str.strip()
     if column.dtype.kind == "f":
         text = text.str.replace(r"\.0$", "", regex=True)
@@ -162,5 +162,18 @@ def _texts(column: "pd.Series[Any]") -> Read:
     written = _plain(pd.to_datetime(bare, errors="coerce", format="ISO8601"))
     if bare.equals(text):
         return Read(written, written)
+    if not _one_place(text):
+        raise DataError(f"{source}: Mixed timezones detected; dates need none: write days as 2008-09-15")
     zoned = pd.to_datetime(text.str.replace(r"\s*UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=True)
     return Read(written, _plain(zoned.dt.tz_localize(None)))
+
+
+def _one_place(text: "pd.Series[Any]") -> bool:
+    """Whether time zones may be those of one place: one of them, or two an hour apart (summer time)."""
+    zones = text.str.extract(r"(Z|UTC|[+-]\d\d:?\d\d)$", expand=False).dropna().unique()
+    if len(zones) == 1:
+        return True
+    if len(zones) > 2 or {"Z", "UTC"} & set(zones):
+        return False
+    minutes = [int(zone[0] + "1") * (60 * int(zone[1:3]) + int(zone[-2:])) for zone in zones]
+    return abs(minutes[0] - minutes[1]) == 60

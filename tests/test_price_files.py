@@ -204,6 +204,15 @@ def test_dates_that_may_be_read_in_two_ways_are_refused_by_row(tmp_path: Path, d
             read(str(file))
 
 
+def test_zones_of_several_places_are_refused(tmp_path: Path) -> None:
+    """Summer time is one place: yfinance_with_zones is read."""
+    for zones in (("Z", "+01:00"), ("-05:00", "+01:00")):
+        at = [f"2024-01-0{row + 1} 00:00:00{zone}" for row, zone in enumerate(zones)]
+        file = csv(pd.DataFrame({"Date": at, "Close": [1.0, 2.0]}), tmp_path / "zones.csv")
+        with pytest.raises(DataError, match="Mixed timezones detected"):
+            read_bars(str(file))
+
+
 def test_several_tickers_are_refused(tmp_path: Path) -> None:
     tickers(("SPY", "QQQ")).to_csv(tmp_path / "two.csv")
     with pytest.raises(DataError, match=r"bars of 2 tickers \(QQQ, SPY\)"):
