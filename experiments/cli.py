@@ -80,10 +80,13 @@ def run(
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
         _plug_in(plugin)
+        from experiments.cautions import cautions
         from experiments.config import load_run
         from experiments.run import COMPLETE, RunError, execute
 
         settings = load_run(config, [*(overrides or []), *seeded], quick=quick)
+        for line in cautions(settings):
+            _say(line)
         try:
             outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:
