@@ -98,6 +98,7 @@ def run(
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
         _plug_in(plugin)
+        from experiments.cautions import cautions
         from experiments.config import load_run, swapped
         from experiments.data import replay_notes
         from experiments.run import COMPLETE, RunError, execute
@@ -108,8 +109,8 @@ def run(
 
             given = [*on_own_data(config, data, given, quick=quick), *given]
         settings = load_run(config, given, quick=quick and data is None)
-        for note in replay_notes(settings.underlyings):
-            _say(note)
+        for line in [*replay_notes(settings.underlyings), *cautions(settings)]:
+            _say(line)
         try:
             outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:

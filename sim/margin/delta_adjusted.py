@@ -15,7 +15,11 @@ class DeltaAdjusted(ValuationComponent):
 
     Delta is counted in units of the underlying over the pool's linear derivatives; options are left out. A hedge is
     shared by the account's spot positions on that underlying in proportion to their size. Assets other than spot
-    positions are cut in full. Ours, not any venue's: Derive's risk-cancelling collateral does the like by scenarios.
+    positions are cut in full.
+
+    It acts where one account holds both legs, and shows where margin is scarce: in what hedged positions admission lets
+    through, and in who is liquidated. A trader who sizes by the leverage of one lot sees the haircut of spot that is
+    not hedged. Ours, not any venue's: Derive's risk-cancelling collateral does the like by scenarios.
     """
 
     kind: Literal["delta_adjusted"] = Field(

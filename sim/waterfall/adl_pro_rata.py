@@ -15,6 +15,10 @@ class AdlProRata(Component):
     """Every opposite position loses the same share of its lots (contract pro rata), by largest remainder.
 
     Whoever cannot pay for that share loses what it can pay for, and the others more.
+
+    With ``profit_only`` positions that are not in profit are spared. In one fall all shorts that were open before it
+    are in profit, so the switch changes nothing then; it acts where some of the shorts were entered below the mark at
+    which longs go bankrupt, such as after a rise, and the other way round.
     """
 
     kind: Literal["adl_pro_rata"] = "adl_pro_rata"
