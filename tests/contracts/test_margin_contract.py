@@ -261,7 +261,12 @@ def test_compression_scales_exactly(rule: RequirementComponent, seed: int, kappa
     _, book = world(seed)
     compressed = TypeAdapter(AnyRequirement).validate_python({"kind": "compressed", "inner": rule, "kappa": kappa})
     whole, part = bound(rule, book), bound(compressed, book)
-    equal(part.margins(book), Margins(*((1 - kappa) * column for column in whole.margins(book))))
+    free = book._replace(leverage=np.full(book.leverage.shape, np.inf))
+    scaled = Margins(*((1 - kappa) * column for column in whole.margins(free)))
+    equal(part.margins(free), scaled)
+    chosen = part.margins(book)  # the leverage that an account chose is not scaled (MAR-1)
+    equal(chosen._replace(initial=scaled.initial), scaled)
+    assert (chosen.initial >= scaled.initial * (1 - 1e-12) - 1e-6).all()
     np.testing.assert_array_equal(part.shares(book), whole.shares(book))
 
 
