@@ -239,7 +239,7 @@ def _within(limit: int, side: int, kind: int, low: int, high: int, levels: int) 
 def _mid2(data: I8, base: int) -> int:
     """Bid + ask in ticks, or NOBODY if a side is empty."""
     bid, ask, levels = data[base + _BID], data[base + _ASK], data[_LEVELS]
-    return bid + ask if bid > 0 and ask <= levels else NOBODY  # type: ignore[no-any-return]
+    return bid + ask if bid > 0 and ask <= levels else NOBODY
 
 
 @kernel
