@@ -39,8 +39,8 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
         if isinstance(venue.engine.valuation, DeltaAdjusted) and not _hedges(config, number, venue):
             yield (
                 f"venues.{number}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
-                f"underlying are short in the same account, but no account at {venue.name!r} can hold both, so that all "
-                "spot is cut as not hedged: list both, or net them in one account (netting: cross or by_underlying)"
+                f"underlying are short in the same account, but no account at {venue.name!r} can hold both, so "
+                "that all spot is cut as not hedged: list both, or net them in one account (netting: cross)"
             )
 
 

@@ -45,7 +45,7 @@ def test_a_run_prints_its_folder_last(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
         *("manifest.json", "config.resolved.yaml", "summary.json"),
-        *(f"{name}.parquet" for name in ("steps", "closeouts", "causes", "losses", "accounts", "profile")),
+        *(f"{name}.parquet" for name in ("steps", "venues", "closeouts", "causes", "losses", "accounts", "profile")),
         *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "csv")),
     }
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
@@ -73,7 +73,7 @@ def test_results_differ_by_folder_and_are_the_same_bytes() -> None:
     one, two, other = (call("run", CONFIG, *more).stdout.split()[-1] for more in ([], ["--out", "b"], ["--seed", "9"]))
     assert len({one, two, other}) == 3
     names = [path.relative_to(one) for path in Path(one).rglob("*") if path.is_file() and path.name != "manifest.json"]
-    assert len(names) == 11
+    assert len(names) == 12
     for name in names:
         assert (Path(one) / name).read_bytes() == (Path(two) / name).read_bytes(), name
 

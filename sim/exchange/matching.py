@@ -3,9 +3,9 @@
 `sim.exchange.plain_book.PlainBooks` states the same rules in plain Python, and a test holds the two equal to
 the last lot. What is compiled here:
 
-- All books lie in ONE flat int64 array, because a kernel that is handed one array runs several times faster than
-  one handed ten: a header, one section per instrument, and last the pool of orders, so that the pool grows at the
-  end of the array and offsets stay valid. An order's name inside is its offset; 0 is no order.
+- All books lie in ONE flat int64 array, because a kernel that is handed one array runs several times faster than one
+  handed ten: a header, a section per instrument, and last the pool of orders, so that it grows at the end of the array
+  and offsets stay valid. An order's name inside is its offset; 0 is no order.
 - A section is a ladder with one rung per tick (queue head, queue tail, signed lots) under a 64-ary tree of bitmaps of
   the rungs in use, which finds the next one in two or three words. Both sides share it: the book is never crossed.
   Rungs 0 and levels + 1 are always marked as in use: they end every search and stand for "no bid" and "no ask".
@@ -239,8 +239,7 @@ def _within(limit: int, side: int, kind: int, low: int, high: int, levels: int) 
 def _mid2(data: I8, base: int) -> int:
     """Bid + ask in ticks, or NOBODY if a side is empty."""
     bid, ask, levels = data[base + _BID], data[base + _ASK], data[_LEVELS]
-    mid2: int = bid + ask if bid > 0 and ask <= levels else NOBODY
-    return mid2
+    return bid + ask if bid > 0 and ask <= levels else NOBODY
 
 
 @kernel
@@ -266,12 +265,11 @@ def _withdraw(data: I8, resting: I8, chain: I8, orders: I8, stood: I8, row: int,
 @kernel
 def _spare(stood: I8, orders: I8, row: int, name: int, instrument: int, lots: int) -> None:
     """Take signed lots of an order that was cancelled as it was met off what later rows take for traded."""
-    owner, slot = name >> 32, ((name & _LOW) >> 1) - 1
-    if slot != NOBODY:
-        for later in range(row + 1, len(orders)):
-            same = orders[later, OWNER] == owner and orders[later, SLOT] == slot
-            if same and orders[later, INSTRUMENT] == instrument and (stood[later] > 0) == (lots > 0):
-                stood[later] -= lots
+    slot = ((name & _LOW) >> 1) - 1
+    for later in range(row + 1, len(orders) if slot != NOBODY and lots != 0 else 0):
+        same = orders[later, OWNER] == name >> 32 and orders[later, SLOT] == slot
+        if same and orders[later, INSTRUMENT] == instrument and (stood[later] > 0) == (lots > 0):
+            stood[later] -= lots
 
 
 @kernel
@@ -280,12 +278,10 @@ def match(
 ) -> int:
     """All orders of a batch, one after another; returns the number of fills. Of a single row, a report keeps the last.
 
-    Consecutive post-only rows have withdrawn what they replace before the first of them: ``ready`` runs ahead.
-    One long body on purpose: numba counts references to an array wherever its last use is in a branch, and inside
-    this loop no use is the last.
+    Consecutive post-only rows withdraw what they replace before the first of them: ``ready`` runs ahead. One long body:
+    numba counts references to an array wherever its last use is in a branch; inside this loop no use is the last.
     """
     count, told, ready = 0, 1 if len(report) == len(orders) else 0, 0
-    stood = stood.copy()  # what later rows take for traded, as far as it no longer rests
     withdrawn = np.full(len(orders), NOBODY, dtype=np.int64)  # lots of rows whose former has left ahead of them
     for row in range(len(orders)):
         if ready <= row:
@@ -304,8 +300,7 @@ def match(
         limit = _within(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
         if reduces:
             lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
-        left = lots
-        best = base + (_ASK if side > 0 else _BID)
+        left, best = lots, base + (_ASK if side > 0 else _BID)
         if quantity == 0:
             status = CANCELLED if former or gone else UNKNOWN
         elif limit == 0:
@@ -332,9 +327,8 @@ def match(
                     count += 1
                     data[base + _LAST] = price
                     _lessen(data, resting, instrument, maker, -side * traded)
-                if not trades:
-                    _spare(stood, orders, row, name, instrument, data[maker + _LEFT])
                 if not trades or data[maker + _LEFT] == 0:
+                    _spare(stood, orders, row, name, instrument, data[maker + _LEFT])
                     _remove(data, resting, chain, instrument, maker)
                     data[best] = _above(data, base, price - 1) if side > 0 else _below(data, base, price + 1)
             status = CANCELLED if left > 0 and kind in (IOC, MARKET) else FILLED
