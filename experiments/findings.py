@@ -80,7 +80,7 @@ def crossed(what: str, found: Crossing) -> str:
     """Where a level is reached, as a title: ``not reached`` or every crossing where that is the truth.
 
     Args:
-        what: the outcome, such as ``Probability of loss beyond the fund``.
+        what: the outcome, such as ``Probability of a loss that the fund refuses``.
         found: of ``threshold``.
     """
     told, seeds = found.told(), f"{found.seeds} seed{'s' * (found.seeds != 1)}"

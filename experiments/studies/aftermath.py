@@ -20,7 +20,8 @@ COLUMNS = ["step", "gross", *OF_VENUE, "feedback"]
 def aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> dict[str, float]:
     """Figures of one run, shares of the worth of what was open before the shock where nothing else is said.
 
-    ``broken``: somebody paid beyond the fund, by ADL, a socialised loss or bad debt. ``feedback``: the largest R(1%)
+    ``broken``: the fund refused a loss, which then fell on ADL, all accounts or the venue. It refuses what its money
+    does not cover, and what leaves its own account below initial margin (LIQ-3). ``feedback``: the largest R(1%)
     recorded while the index fell (LIQ-7). ``calm_margin``, ``stress_margin``: what all accounts' initial margin came to
     over their gross notional, in the later half of the calm and from the shock on (MAR-2).
     ``requirement``: share of the harm to those closed out that the margin model itself did (LIQ-8), nan if nobody was.

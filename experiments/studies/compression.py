@@ -1,4 +1,4 @@
-"""How far each margin rule can be compressed before losses outrun the fund: critical κ, a phase figure, the toll."""
+"""How far each margin rule can be compressed before the fund refuses a loss: critical κ, a phase figure, the toll."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from experiments.statistics import Estimate, against, holm, refined, summarise, 
 from experiments.studies.aftermath import aftermath, one_row
 from experiments.studies.critical import BY, CELL, by_rule, critical, deepened, shared, shifts
 from experiments.studies.phase import figures
-from experiments.studies.rules import REFERENCE, joined, seeds, words
+from experiments.studies.rules import REFERENCE, REFUSES, joined, seeds, words
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames
@@ -21,7 +21,7 @@ from sim.metrics.cascades import Frames
 __all__ = ["figures", "findings", "refine", "report", "score", "tables"]
 
 WORDS = {
-    "broken": ("probability of loss beyond the fund", 1),
+    "broken": ("probability of a loss that the fund refuses", 1),
     "deleveraged": ("ADL, % of open interest", 100),
     "system_loss": ("system loss, % of open interest", 100),
     "amplification": ("amplification", 1),
@@ -35,10 +35,10 @@ MEASURES = (
 )
 
 CAPTIONS = {
-    "phase": "Probability of loss beyond the fund against compression, a panel for each rule at equal capital. Points "
-    "with Wilson's intervals; strokes at one half are critical values with bootstrap intervals.",
+    "phase": "Probability of a loss that the fund refuses against compression, a panel for each rule at equal "
+    "capital. Points with Wilson's intervals; strokes at one half are critical values with bootstrap intervals.",
     "toll": "What compression costs: means with bootstrap intervals.",
-    "critical": "Critical compression: where loss beyond the fund, and R(1%) of one or more, are as likely as not.",
+    "critical": "Critical compression: where a refused loss, and R(1%) of one or more, are as likely as not.",
     "shifts": "Critical compression of each rule less that of isolated tiers, on the same draws.",
     "deepened": "Fall of the mark over that of the twin without close-outs; p of its being one.",
 }
@@ -54,7 +54,7 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 
 def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[Task]:
-    """Values of κ where a rule's probability of loss beyond the fund passes ½: halves of gaps, or beyond the ends."""
+    """Values of κ where a rule's probability of a refused loss passes ½: halves of gaps, or beyond the ends."""
     return [
         Task({"engine": engine, "elasticity": elasticity, "kappa": kappa})
         for (engine, elasticity), group in by_rule(runs)
@@ -87,7 +87,8 @@ def report(runs: pd.DataFrame) -> str:
     """Where each rule breaks, as sentences; κ* by rule; what each κ cost."""
     table, apart = critical(runs), shifts(runs)
     lines = ["## Findings", "", *(f"- {line}" for line in findings(runs, table, apart)), "", "## Critical κ", ""]
-    lines += [f"κ* at which loss beyond the fund is as likely as not. {seeds(runs)}", "", *_critical(table, apart)]
+    told = f"κ* at which a loss that the fund refuses is as likely as not. {REFUSES} {seeds(runs)}"
+    lines += [told, "", *_critical(table, apart)]
     return "\n".join([*lines, "", "## What each κ cost", "", *_costs(runs)])
 
 

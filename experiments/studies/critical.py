@@ -12,7 +12,7 @@ from experiments.studies.rules import REFERENCE, order
 CELL = ("engine", "elasticity")
 BY = (*CELL, "kappa")
 OUTCOMES = {"broken": "half", "runaway": "feedback"}
-"""Whose probability must pass ½, and the word for it in columns: loss beyond the fund, R(1%) of one or more."""
+"""Whose probability must pass ½, and the word for it in columns: a loss that the fund refuses, R(1%) of one or more."""
 
 PARTS = ("at", "low", "high", "p_monotone", "verdict", "side")
 """Of a crossing, what the table keeps."""

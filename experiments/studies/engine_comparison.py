@@ -17,7 +17,7 @@ from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, against, holm, on_frontier, summarise
 from experiments.statistics.tails import worst
 from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.rules import REFERENCE, alike, joined, look, order, seeds, words
+from experiments.studies.rules import REFERENCE, REFUSES, alike, joined, look, order, seeds, words
 from sim.metrics.cascades import Frames
 
 BY = ("engine", "arm", "elasticity", "kappa")
@@ -37,7 +37,7 @@ AFTER = (
 )
 MEASURES = (*HARMS, *AFTER)
 WORDS = {
-    "broken": ("probability of loss beyond the fund", 1),
+    "broken": ("probability of a loss that the fund refuses", 1),
     "deleveraged": ("ADL, % of open interest", 100),
     "system_loss": ("system loss, % of open interest", 100),
     "calm_margin": ("initial margin before the shock, % of notional", 100),
@@ -48,7 +48,7 @@ WORDS = {
 CAPTIONS = {
     "frontier": "Initial margin in calm against system loss, a point for each rule and level of capital; the pale line "
     "joins points that no other beats in both; the table tells in what share of resamples each lies on it.",
-    "differences": "Probability of loss beyond the fund less that of isolated tiers at the same capital, "
+    "differences": "Probability of a loss that the fund refuses less that of isolated tiers at the same capital, "
     "with Newcombe's intervals for pairs.",
     "alike": "Rules that show every figure of another, to four digits, and have no lines of their own; n runs.",
     "over_levels": "Differences from isolated tiers at the same capital, mean over its levels.",
@@ -132,7 +132,7 @@ def _tail(count: int) -> tuple[str, Callable[..., Any]]:
 
 def report(runs: pd.DataFrame) -> str:
     """Which rule is safest, which only looks cheap; then figures by level."""
-    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", seeds(runs), ""]
+    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", f"{seeds(runs)} {REFUSES}", ""]
     runs = distinct(runs)
     lines += ["## Over all levels of capital", "", *_over_levels(runs)]
     return "\n".join([*lines, "", "## By level", "", *_by_level(runs)])
@@ -147,7 +147,7 @@ def findings(runs: pd.DataFrame) -> list[str]:
     for elasticity in sorted(map(float, plain["elasticity"].unique())):
         means = plain[plain["elasticity"] == elasticity].groupby("engine", sort=False)[["broken", "deleveraged"]].mean()
         if not means["broken"].any():
-            lines.append(f"{words(elasticity)}: no rule loses anything beyond the fund at these levels of capital.")
+            lines.append(f"{words(elasticity)}: the fund refuses no loss under any rule at these levels of capital.")
             continue
         ranked = [str(name) for name in means.sort_values(["broken", "deleveraged"]).index]
         ends = {"safest": ranked[0], "most dangerous at the same capital": ranked[-1]}
@@ -211,7 +211,7 @@ def _procyclical(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
 
 def _against(table: pd.DataFrame, engine: str, elasticity: float) -> str:
     """A rule held against the reference, in words."""
-    what = f"{engine}, probability of loss beyond the fund, mean over levels"
+    what = f"{engine}, probability of a loss that the fund refuses, mean over levels"
     here = table[(table["arm"] == PRESET) & (table["engine"] == engine) & (table["elasticity"] == elasticity)]
     here = here[here["measure"] == "broken"]
     family = int(table.loc[table["measure"] == "broken", "p"].notna().sum()) or 1
@@ -338,7 +338,7 @@ def _differences(runs: pd.DataFrame, folder: Path) -> None:
         axes.set_yticks(range(len(names)), names)
         seaborn.despine(ax=axes)
     grid[0, 0].invert_yaxis()
-    figure.supxlabel(f"Probability of loss beyond the fund, less that of {REFERENCE}", fontsize="medium")
+    figure.supxlabel(f"Probability of a loss that the fund refuses, less that of {REFERENCE}", fontsize="medium")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     save(figure, folder / "differences", table)

@@ -40,7 +40,7 @@ WORDS = {
     "losses": ("losses of all traders, % of their wealth", 100),
     "spread": ("median spread, bp", 1e4),
     "deleveraged": ("ADL, % of open interest", 100),
-    "broken": ("probability of loss beyond the fund", 1),
+    "broken": ("probability of a loss that the fund refuses", 1),
 }
 PANELS = {
     "volume": ("Volume (million USD)", 1),

@@ -23,7 +23,7 @@ PANELS = {
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``phase``: probability of loss beyond the fund against κ, a panel for each rule; ``toll``: what it cost."""
+    """Draw ``phase``, the probability of a refused loss against κ, a panel for each rule; and ``toll``, its cost."""
     with style():
         _phase(runs, folder)
         _toll(runs, folder)
@@ -43,7 +43,7 @@ def _phase(runs: pd.DataFrame, folder: Path) -> None:
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
-    figure.supylabel("Probability of loss beyond the fund", fontsize="medium")
+    figure.supylabel("Probability of a loss that the fund refuses", fontsize="medium")
     handles, told = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, told, loc="outside upper center", ncols=4, frameon=False, handlelength=2.8)
     save(figure, folder / "phase", table.merge(marks, on=list(CELL), suffixes=("", "_of_critical")))

@@ -10,6 +10,12 @@ import pandas as pd
 from experiments.figures_style import COLOURS, LINES
 
 REFERENCE = "isolated"
+
+REFUSES = (
+    "The fund refuses a loss that its money does not cover, and one that would leave its own account below initial "
+    "margin under the rule of the run; a refusal does not mean that losses exceeded the fund."
+)
+"""What ``broken`` means, for the reports of studies that measure it (LIQ-3)."""
 """The rule that the others are held against: tiers from 40 times, an account for each position (MAR-2)."""
 
 MARKERS = "osD^vP*X"

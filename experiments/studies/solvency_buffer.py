@@ -1,4 +1,4 @@
-"""The size of an insurance fund against the probability that it is used up, and that somebody pays beyond it.
+"""The size of an insurance fund against the probability that it is used up, and that it refuses a loss.
 
 A fund's size matters from the first book on that it cannot afford. Where it could afford all of them, nobody paid
 beyond it, and a larger one makes the same run: the least size is run with every seed, the next one only with those
@@ -20,7 +20,7 @@ from experiments.figures_style import PAGE, save, style
 from experiments.markdown import cell, header, row
 from experiments.statistics import Estimate, summarise, thresholds
 from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.rules import look, seeds, words
+from experiments.studies.rules import REFUSES, look, seeds, words
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames
@@ -30,14 +30,14 @@ SHARES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.08, 0.16)
 """Sizes, of open interest before the fall; the first is the study's file's."""
 
 SAFE = 0.01
-"""Probability of a loss beyond the fund that a buffer is asked to leave."""
+"""Probability of a loss refused by the fund that a buffer is asked to leave."""
 
 USED_UP = 0.1
 """Share of itself below which a fund is depleted."""
 
 WORDS = {
     "depleted": ("fund depleted", 1),
-    "broken": ("loss beyond the fund", 1),
+    "broken": ("a loss that the fund refuses", 1),
     "any_deleveraged": ("ADL", 1),
     "fund_draw": ("fund draw, % of open interest", 100),
     "deleveraged": ("ADL, % of open interest", 100),
@@ -104,7 +104,8 @@ def report(runs: pd.DataFrame) -> str:
     """The buffer for 1%; then probabilities and draws by size."""
     made, runs = len(runs), whole(runs)
     told = f"{seeds(runs)} {made:,} runs stand for {len(runs):,}: where a fund bore everything, a larger one would too."
-    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", told, "", "## By size", ""]
+    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", f"{told} {REFUSES}"]
+    lines += ["", "## By size", ""]
     table, sizes = summarise(runs, BY, list(WORDS)), sorted(runs["share"].unique())
     lines += header(["", "ε", *(f"{100 * size:g}% of open interest" for size in sizes)])
     for name, (told, factor) in WORDS.items():
@@ -118,7 +119,7 @@ def report(runs: pd.DataFrame) -> str:
 def findings(runs: pd.DataFrame) -> list[str]:
     """A sentence for each elasticity, and what the number of replications leaves open."""
     lines = [
-        f"{words(line['elasticity'])}: share of open interest at which a loss beyond the fund has a probability of 1%: "
+        f"{words(line['elasticity'])}: share of open interest with which the fund refuses a loss in 1% of falls: "
         f"{line['told']}."
         for line in buffer(runs).sort_values("elasticity").to_dict("records")
     ]
@@ -131,7 +132,7 @@ def findings(runs: pd.DataFrame) -> list[str]:
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``solvency_buffer``: probabilities of depletion and of loss beyond the fund against its size."""
+    """``solvency_buffer``: probabilities of depletion and of a refused loss against its size."""
     table = summarise(whole(runs), BY, list(PANELS))
     with style():
         figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
