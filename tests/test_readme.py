@@ -45,7 +45,7 @@ def test_the_account_is_judged_as_shown() -> None:
 
 def test_the_flash_crash_from_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """And closes more people out under the higher cap."""
-    exec(code("import experiments"), {})
+    exec(code("from experiments.config import load_run"), {})
     told = capsys.readouterr().out
     low, high = map(int, re.findall(r"(\d+) owners", told))
     assert low < high
