@@ -105,8 +105,8 @@ class Draft:
             self._refuse()
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-        except OSError as error:
-            raise refused(error, self.final) from error
+        except OSError as error:  # the temporary name means nothing to the user
+            raise refused(OSError(error.errno, error.strerror), self.final) from error
         return self
 
     def __exit__(

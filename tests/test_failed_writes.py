@@ -208,9 +208,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 BACKTEST = ("backtest", "--data", "series.csv", "--engines", "hs_100", "--window", "100", "--out")
 WRITERS = (
-    ("figures", "sweep", "--out"),
-    ("tables", "sweep", "--out"),
-    ("report", "sweep", "--out"),
+    ("figures", "sweep", "--study", str(TINY), "--out"),
+    ("tables", "sweep", "--study", str(TINY), "--out"),
+    ("report", "sweep", "--study", str(TINY), "--out"),
     ("explain", "run", "--export"),
     BACKTEST,
     ("schema", "--out"),
@@ -252,7 +252,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path) -> None:
 
 def test_a_place_that_can_never_hold_results_is_bad_input(tmp_path: Path, results: Path) -> None:
     (tmp_path / "file").touch()
-    for command in (("run", *CRASH), ("figures", results / "sweep"), ("schema",)):
+    for command in (("run", *CRASH), ("figures", results / "sweep", "--study", TINY), ("schema",)):
         done = call(*command, "--out", tmp_path / "file" / "x")
         assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
         assert "cannot be written (Not a directory), choose another with --out" in done.stderr

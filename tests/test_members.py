@@ -67,7 +67,7 @@ def test_others_decide_on_the_same_draws() -> None:
     gone = removed(model)
     for each in (model, twin):
         each.tick += 1
-    ours, theirs = trading.collect_orders(model), trading.collect_orders(twin)
+    (ours, _), (theirs, _) = trading.collect_orders(model), trading.collect_orders(twin)
     assert np.isin(theirs[:, 0], gone).any()
     assert np.array_equal(ours, theirs[~np.isin(theirs[:, 0], gone)])
 

@@ -58,7 +58,7 @@ def test_the_plan_is_every_setting_and_seed() -> None:
 
 def test_paths_get_multiples_of_the_value_over_what_all_runs_change() -> None:
     axis = {"name": "cap", "values": [20], "paths": {TIER: 0.5, "dt": 1}}
-    (unit,) = plan(small(axes=[axis], also=("dt=10", "venues.0.band=0.07")))
+    (unit,) = plan(small(axes=[axis], also=("venues.0.band=0.07",)))
     found = config(unit)
     assert (found.dt, found.venues[0].engine.requirement.tiers[0].max_leverage, found.venues[0].band) == (20, 10, 0.07)
 

@@ -156,10 +156,8 @@ class MarginEngine:
         Initial is no less than positions ÷ the leverage chosen for them, whatever the requirement.
         """
         equity = book.equity() - book.at_stake()
-        if self.separable:
-            sides = [(filled, self._initial_by_leg(book, filled)) for filled in book.all_one_way()]
-            return self._opened(equity, paid(book, entered(book, dearer(book, *sides))))
-        verdicts = [self._opened(equity, paid(book, entered(book, filled))) for filled in book.if_filled()]
+        filled = self._dearest(book) if self.separable else book.if_filled()
+        verdicts = [self._opened(equity, paid(book, entered(book, each))) for each in filled]
         worst = verdicts[0]
         for other in verdicts[1:]:
             initial = np.maximum(worst.initial, other.initial)
@@ -184,18 +182,29 @@ class MarginEngine:
         long, short = np.divide(worth, required, out=np.full(required.shape, np.inf), where=required > 0)
         return long, short
 
-    def _initial_by_leg(self, book: Exposure, filled: Exposure) -> F8:
-        after = paid(book, entered(book, filled))
-        asked: F8 = initial_by_leg(self.requirement, after) + self.valuation.spot_by_leg(after)
-        return asked
+    def _dearest(self, book: Exposure) -> list[Exposure]:
+        """The filled books that ask most where initial adds up: by the rules, and by the leverage that was chosen."""
+        bought, sold = book.all_one_way()
+        after = [paid(book, entered(book, each)) for each in (bought, sold)]
+        asked = [
+            initial_by_leg(self.requirement, self._scaled(each)) + self.valuation.spot_by_leg(each) for each in after
+        ]
+        found = [dearer(book, (bought, asked[0]), (sold, asked[1]))]
+        if np.isfinite(book.leverage).any():
+            chosen = [set_aside_by_leg(each) for each in after]
+            found.append(dearer(book, (bought, chosen[0]), (sold, chosen[1])))
+        return found
 
     def _opened(self, equity: F8, book: Exposure) -> Risk:
         """The verdict on a filled book, no less initial than is chosen: dials do not scale it, nor rules ignore it."""
         if not np.isfinite(book.leverage).any():
             return self._verdict(equity, book)
-        factor = self.requirement.factor if isinstance(self.requirement, Dialled) else 1.0
-        verdict = self._verdict(equity, scaled_leverage(book, factor))
+        verdict = self._verdict(equity, self._scaled(book))
         return verdict._replace(initial=np.maximum(verdict.initial, set_aside(book)))
+
+    def _scaled(self, book: Exposure) -> Exposure:
+        """The book whose chosen leverage the engine's own dials do not scale."""
+        return scaled_leverage(book, self.requirement.factor) if isinstance(self.requirement, Dialled) else book
 
     def _verdict(self, equity: F8, book: Exposure) -> Risk:
         haircuts, margins = self.valuation.haircuts(book), self.requirement.margins(book)
@@ -205,9 +214,15 @@ class MarginEngine:
 
 def set_aside(book: Exposure) -> F8:
     """Positions ÷ the leverage chosen for them, (A,) whole minor units: at entry or at the mark, whichever is less."""
-    cost = np.abs(book.entry) * book.market.price[book.market.contracts.settle]
-    chosen = (np.minimum(cost, legs.notional(book)) / book.leverage).sum(axis=1)
+    chosen = set_aside_by_leg(book).sum(axis=1)
     return whole(np.zeros_like(chosen), chosen)
+
+
+def set_aside_by_leg(book: Exposure) -> F8:
+    """The same of each leg, (A, K), not rounded."""
+    cost = np.abs(book.entry) * book.market.price[book.market.contracts.settle]
+    share: F8 = np.minimum(cost, legs.notional(book)) / book.leverage
+    return share
 
 
 def paid(book: Exposure, filled: Exposure) -> Exposure:

@@ -209,7 +209,7 @@ def test_expiry_settles_at_the_payoff() -> None:
     np.testing.assert_array_equal(pricing.settlement(contracts, np.array([120.0])), [np.nan, 240.0, 20.0, 0.0])
     np.testing.assert_array_equal(pricing.settlement(contracts, np.array([90.0])), [np.nan, 180.0, 0.0, 40.0])
     late = listed(OPTION)._replace(seconds=90 * DAY)
-    np.testing.assert_allclose(late.values(np.array([[120.0]]), late.vol[None]), [[20.0]])
+    np.testing.assert_allclose(pricing.values(late, np.array([[120.0]]), late.vol[None]), [[20.0]])
 
 
 def test_smiles_give_options_their_volatility() -> None:

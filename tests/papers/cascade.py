@@ -60,6 +60,7 @@ class Cast:
     traits: int = 0
     width: int = 0
     paying: int = 0
+    commits: bool = False
     latency: int = 0
     fund_of: str = ""
 
