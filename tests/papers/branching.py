@@ -54,7 +54,7 @@ class Chain(NamedTuple):
 class Cast:
     """What the three populations share: fixed wealth."""
 
-    traits, width, paying, latency, fund_of = 0, 0, 0, 0, ""
+    traits, width, paying, commits, latency, fund_of = 0, 0, 0, False, 0, ""
 
     def __init__(self, chain: Chain, name: str, count: int = 1, latency: int = 0) -> None:
         self.chain, self.name, self.count, self.latency = chain, name, count, latency
