@@ -308,6 +308,20 @@ def test_damage_of_every_form_is_made_again_and_stops_no_other_run(whole: Path, 
         assert call("verify", folder, "--sample", 0).exit_code == 0
 
 
+def test_links_to_other_folders_cost_nothing_there(kept: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    (kept / "failed").symlink_to(other)
+    shutil.move(kept / "runs", other / "runs")
+    (kept / "runs").symlink_to(other / "runs")
+    (other / "runs" / ".mine.tmp").mkdir()
+    assert again(kept).exit_code == 0
+    assert (other / "notes.txt").read_text() == "mine"
+    assert (other / "runs" / ".mine.tmp").is_dir()
+    assert not (kept / "failed").exists()
+
+
 # Verification
 
 
