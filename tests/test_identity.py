@@ -1,5 +1,6 @@
 """What names a run: all code that its bytes depend on; runs of different codes are never mixed without a word."""
 
+import hashlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from experiments.closure import files_from, own_files
 from experiments.config import load_run
 from experiments.sweep import making, sealed
 from experiments.sweep.config import StudyConfig, load_study, names
+from experiments.sweep.outputs import sha256
 from experiments.sweep.paths import check
 from experiments.sweep.records import Code, Place
 from experiments.sweep.runner import Options, sweep
@@ -322,7 +324,57 @@ def test_links_to_other_folders_cost_nothing_there(kept: Path, tmp_path: Path) -
     assert not (kept / "failed").exists()
 
 
+def unsign(folder: Path) -> list[str]:
+    """Make all runs of a sweep those of an early build of 0.2.0, which recorded no code; their names."""
+    frame = pd.read_parquet(folder / "runs.parquet")
+    for run in sorted((folder / "runs").iterdir()):
+        summary = json.loads((run / "summary.json").read_text())
+        plain = {key: held for key, held in summary.items() if key not in ("code", "seal", "config_hash")}
+        text = store.canonical({key: plain[key] for key in ("config", "version", "data")})
+        name = hashlib.sha256(text.encode()).hexdigest()[:12]
+        store.write_json(plain, run / "summary.json")
+        frame["hash"] = frame["hash"].replace(run.name, name)
+        run.rename(run.with_name(name))
+    for name in ("runs.parquet", "scores.parquet"):
+        held = frame if name == "runs.parquet" else pd.read_parquet(folder / name)
+        store.write_frame(held, folder / name, {"version": provenance.version()})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["code"]
+    manifest["files"] |= {name: sha256(folder / name) for name in ("runs.parquet", "scores.parquet")}
+    store.write_json(manifest, folder / "manifest.json")
+    return sorted(path.name for path in (folder / "runs").iterdir())
+
+
+def test_a_result_of_an_early_build_is_told_in_a_line(kept: Path) -> None:
+    names = unsign(kept)
+    done = call("tables", kept, "--study", TINY)
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
+    assert "was made by an earlier build, which did not record its code" in done.stderr
+    done = call("verify", kept)
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
+    assert f"{len(names)} runs were made by an earlier build" in done.stderr
+    assert "0 runs made again: all the same" in done.stdout
+    frame = kept / "runs" / names[0] / "steps.parquet"
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[:-1])
+    assert f"runs/{names[0]}/steps.parquet: is not the file" in call("verify", kept).stderr
+    frame.write_bytes(whole)
+    for mixed in ((), ("--mixed",)):
+        done = call("sweep", TINY, "--executor", "serial", "--out", kept, *mixed)
+        told = f"{len(names)} runs there were made by an earlier build, which did not record its code, they were not"
+        assert (done.exit_code, told in done.stderr) == (0, not mixed)
+    done = call("verify", kept)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
 # Verification
+
+
+def test_a_manifest_that_lists_no_files_verifies_nothing(kept: Path) -> None:
+    store.write_json({"files": {}}, kept / "manifest.json")
+    done = call("verify", kept, "--sample", 0)
+    assert done.exit_code == 1
+    assert "runs.parquet: manifest.json has no checksum of it\n" in done.stderr
 
 
 def test_verify_compares_every_stored_file(kept: Path) -> None:
