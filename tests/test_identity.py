@@ -122,6 +122,17 @@ def test_what_a_module_imports_beside_it_counts(tmp_path: Path, monkeypatch: pyt
         plugins._FILES.pop("helper_of_mine")
 
 
+def test_what_a_plugin_imports_by_a_name_put_together_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kinds_of_mine.py").write_text("import importlib\nimportlib.import_module('rules' + '_of_mine')\n")
+    (tmp_path / "rules_of_mine.py").write_text("SHARE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.plug_in(["kinds_of_mine"])
+    try:
+        assert list(plugins.files("kinds_of_mine")) == ["kinds_of_mine.py", "rules_of_mine.py"]
+    finally:
+        plugins._FILES.pop("kinds_of_mine")
+
+
 def test_a_run_says_which_code_made_it(whole: Path) -> None:
     run = next((whole / "runs").iterdir())
     summary = json.loads((run / "summary.json").read_text())
