@@ -404,6 +404,18 @@ def test_verify_compares_every_stored_file(kept: Path) -> None:
     assert f"runs/{gone.name}: is not there\n" in call("verify", kept, "--sample", 0).stderr
 
 
+def test_verify_reports_a_frame_that_no_run_wrote(kept: Path, ran: Path, tmp_path: Path) -> None:
+    run = sorted((kept / "runs").iterdir())[0]
+    shutil.copyfile(run / "steps.parquet", run / "more.parquet")
+    for sample in (0, 9):
+        done = call("verify", kept, "--sample", sample)
+        assert (done.exit_code, done.stderr.startswith(f"runs/{run.name}/more.parquet: ")) == (1, True)
+    folder = shutil.copytree(ran, tmp_path / "ran")
+    shutil.copyfile(run / "steps.parquet", folder / "more.parquet")
+    done = call("verify", folder, "--sample", 0)
+    assert (done.exit_code, done.stderr) == (1, "more.parquet: manifest.json has no checksum of it\n")
+
+
 def test_verify_takes_one_run_of_a_sweep(kept: Path) -> None:
     run = sorted((kept / "runs").iterdir())[0]
     assert (call("verify", run).exit_code, call("verify", run, "--sample", 0).exit_code) == (0, 0)

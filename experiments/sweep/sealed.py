@@ -96,12 +96,13 @@ def read(folder: Path) -> Frames:
 
 
 def damaged(folder: Path) -> list[str]:
-    """Names of all files of a run that are not what was written."""
+    """Names of all files of a run that are not what was written, and of frames that were not."""
     try:
         written = (read_json(folder / SUMMARY) if is_unsigned(folder) else summary_of(folder))["sha256"]
     except Damage:
         return [SUMMARY]
-    return [name for name, digest in written.items() if _content(folder, name, digest) is None]
+    planted = [path.name for path in sorted(folder.glob("*.parquet")) if path.name not in written]
+    return [name for name, digest in written.items() if _content(folder, name, digest) is None] + planted
 
 
 def _content(folder: Path, name: str, digest: object) -> bytes | None:

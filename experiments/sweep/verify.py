@@ -116,7 +116,8 @@ def _run(folder: Path, *, again: bool) -> Verdict:
 
     manifest = _manifest(folder, (MANIFEST,))
     notices = [*plugged(folder, [manifest.get("code")]), *_other(manifest.get("code"))]
-    wrong, runs = [*_unlisted(manifest["files"], (CONFIG, SUMMARY)), *_listed(folder, manifest["files"])], 0
+    needed = (CONFIG, SUMMARY, *sorted(path.name for path in folder.glob("*.parquet")))
+    wrong, runs = [*_unlisted(manifest["files"], needed), *_listed(folder, manifest["files"])], 0
     try:
         config = load_run(folder / CONFIG)
     except DeleverageError as error:
