@@ -100,6 +100,12 @@ def _is_installed(path: Path) -> bool:
     return any(path.is_relative_to(place) for place in INSTALLED)
 
 
+def is_beside(path: Path) -> bool:
+    """Whether a file is a user's own: of no installed package, and not of the project."""
+    place = path.resolve()
+    return place.is_file() and not _is_own(place) and not _is_installed(place)
+
+
 def _walk(folder: Path) -> Iterator[Path]:
     paths = (path for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts and path.suffix != ".pyc")
     return (path for path in paths if path.is_file())

@@ -6,9 +6,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from pathlib import Path
 
-from experiments.closure import files_of
+from experiments.closure import files_of, is_beside
 from sim.errors import ConfigError, brief
 
 FAULTS = (
@@ -37,6 +38,7 @@ def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
         last = path or os.getcwd()
         if last not in sys.path:
             sys.path.append(last)
+        before = set(sys.modules)
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -49,7 +51,16 @@ def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
             raise ConfigError([f"--plugin {name}: {rule}"]) from error
         if name not in _FILES:
             held = files_of(name)
+            known = {path.resolve() for path in held.values()}
+            held |= {label: path for label, path in _gained(before).items() if path.resolve() not in known}
             _FILES[name] = {label: hashlib.sha256(each.read_bytes()).hexdigest() for label, each in held.items()}
+
+
+def _gained(before: Set[str]) -> dict[str, Path]:
+    """Files of modules beside the installed ones that were imported since, also by a name that was put together."""
+    found = {each: vars(sys.modules[each]).get("__file__") for each in set(sys.modules) - before}
+    paths = {each: Path(path) for each, path in found.items() if isinstance(path, str)}
+    return {f"{each.replace('.', '/')}.py": path for each, path in paths.items() if is_beside(path)}
 
 
 def loaded() -> tuple[str, ...]:

@@ -6,6 +6,7 @@ end the interpreter or fill its memory. The checks read the events of the parser
 
 import io
 import json
+import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,9 +69,23 @@ def read_text(path: Path) -> str:
         UnreadableError: it is too long.
         UnicodeDecodeError: it is not UTF-8.
     """
+    _check_regular(path)
     if path.stat().st_size > 4 * YAML_CHARACTERS:  # UTF-8 has up to four bytes for a character
         _too_long(path.stat().st_size)
     return path.read_text(encoding="utf-8")
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse devices, and pipes but those of the command line (``<(...)``): reading them may never end.
+
+    Raises:
+        OSError: it is not there.
+        UnreadableError: it is one.
+    """
+    mode = path.stat().st_mode
+    is_pipe = stat.S_ISFIFO(mode) and path.parts[:2] not in (("/", "dev"), ("/", "proc"))
+    if is_pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise UnreadableError("is a pipe or a device, name a file")
 
 
 def parse_yaml(text: str) -> Any:
@@ -166,6 +181,7 @@ def read_json(path: Path) -> dict[str, Any]:
         OSError: it is not there, or is a folder.
         ValueError: not JSON, no mapping, too long, too deep, or with text that cannot be written again.
     """
+    _check_regular(path)
     if path.stat().st_size > JSON_BYTES:
         raise UnreadableError(f"{path.stat().st_size:,} bytes, at most {JSON_BYTES:,} are read")
     return mapping_of(path.read_text(encoding="utf-8"))

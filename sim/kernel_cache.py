@@ -19,10 +19,11 @@ OURS = ("sim", "agents", "experiments", "configs")
 """Packages whose files are followed wherever a kernel stands; of others only its own."""
 
 IMPORT = re.compile(
-    rb"^[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|.*)|import[ \t]+(?P<whole>.*))",
+    rb"(?:^|[;:])[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^;\n]*)"
+    rb"|import[ \t]+(?P<whole>[^;\n]*))",
     re.MULTILINE,
 )
-"""A line that imports, or several in parentheses; text of a docstring that looks like one does no harm."""
+"""A statement that imports, also one in parentheses over several lines; text that only looks like one does no harm."""
 
 UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, ValueError)
 """What reading a damaged cache file raises."""
@@ -191,7 +192,8 @@ def _content_hash(path: Path) -> str:
 @functools.cache
 def _imports(path: Path, root: Path) -> tuple[Path, ...]:
     """Return the files behind the import lines of a file, those outside the project left out."""
-    found = [each for match in IMPORT.finditer(_source(path)) for each in _behind(match, path, root)]
+    source = re.sub(rb"\\\r?\n", b" ", _source(path))
+    found = [each for match in IMPORT.finditer(source) for each in _behind(match, path, root)]
     return tuple(dict.fromkeys(found))
 
 

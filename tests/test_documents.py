@@ -1,6 +1,7 @@
 """Documents that would end or fill a parser are refused in a line, whoever reads them."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -238,3 +239,13 @@ def test_wrong_engines_are_refused_with_near_names(override: str, told: str) -> 
 def test_texts_that_are_no_components_stay_texts() -> None:
     config = load_run("small_crash", ["name=span", "venues.0.name=span", "populations.*.venue=span"])
     assert (config.name, config.venues[0].name) == ("span", "span")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such pipes")
+def test_a_pipe_or_a_device_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="is a pipe or a device, name a file"):
+            read_yaml(path)
+        with pytest.raises(UnreadableError, match="is a pipe or a device"):
+            read_json(path)

@@ -1,5 +1,6 @@
 """What names a run: all code that its bytes depend on; runs of different codes are never mixed without a word."""
 
+import hashlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from experiments.closure import files_from, own_files
 from experiments.config import load_run
 from experiments.sweep import making, sealed
 from experiments.sweep.config import StudyConfig, load_study, names
+from experiments.sweep.outputs import sha256
 from experiments.sweep.paths import check
 from experiments.sweep.records import Code, Place
 from experiments.sweep.runner import Options, sweep
@@ -118,6 +120,17 @@ def test_what_a_module_imports_beside_it_counts(tmp_path: Path, monkeypatch: pyt
         ]
     finally:
         plugins._FILES.pop("helper_of_mine")
+
+
+def test_what_a_plugin_imports_by_a_name_put_together_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kinds_of_mine.py").write_text("import importlib\nimportlib.import_module('rules' + '_of_mine')\n")
+    (tmp_path / "rules_of_mine.py").write_text("SHARE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.plug_in(["kinds_of_mine"])
+    try:
+        assert list(plugins.files("kinds_of_mine")) == ["kinds_of_mine.py", "rules_of_mine.py"]
+    finally:
+        plugins._FILES.pop("kinds_of_mine")
 
 
 def test_a_run_says_which_code_made_it(whole: Path) -> None:
@@ -308,7 +321,71 @@ def test_damage_of_every_form_is_made_again_and_stops_no_other_run(whole: Path, 
         assert call("verify", folder, "--sample", 0).exit_code == 0
 
 
+def test_links_to_other_folders_cost_nothing_there(kept: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    (kept / "failed").symlink_to(other)
+    shutil.move(kept / "runs", other / "runs")
+    (kept / "runs").symlink_to(other / "runs")
+    (other / "runs" / ".mine.tmp").mkdir()
+    assert again(kept).exit_code == 0
+    assert (other / "notes.txt").read_text() == "mine"
+    assert (other / "runs" / ".mine.tmp").is_dir()
+    assert not (kept / "failed").exists()
+
+
+def unsign(folder: Path) -> list[str]:
+    """Make all runs of a sweep those of an early build of 0.2.0, which recorded no code; their names."""
+    frame = pd.read_parquet(folder / "runs.parquet")
+    for run in sorted((folder / "runs").iterdir()):
+        summary = json.loads((run / "summary.json").read_text())
+        plain = {key: held for key, held in summary.items() if key not in ("code", "seal", "config_hash")}
+        text = store.canonical({key: plain[key] for key in ("config", "version", "data")})
+        name = hashlib.sha256(text.encode()).hexdigest()[:12]
+        store.write_json(plain, run / "summary.json")
+        frame["hash"] = frame["hash"].replace(run.name, name)
+        run.rename(run.with_name(name))
+    for name in ("runs.parquet", "scores.parquet"):
+        held = frame if name == "runs.parquet" else pd.read_parquet(folder / name)
+        store.write_frame(held, folder / name, {"version": provenance.version()})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["code"]
+    manifest["files"] |= {name: sha256(folder / name) for name in ("runs.parquet", "scores.parquet")}
+    store.write_json(manifest, folder / "manifest.json")
+    return sorted(path.name for path in (folder / "runs").iterdir())
+
+
+def test_a_result_of_an_early_build_is_told_in_a_line(kept: Path) -> None:
+    names = unsign(kept)
+    done = call("tables", kept, "--study", TINY)
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
+    assert "was made by an earlier build, which did not record its code" in done.stderr
+    done = call("verify", kept)
+    assert (done.exit_code, done.stderr.count("\n")) == (0, 1)
+    assert f"{len(names)} runs were made by an earlier build" in done.stderr
+    assert "0 runs made again: all the same" in done.stdout
+    frame = kept / "runs" / names[0] / "steps.parquet"
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[:-1])
+    assert f"runs/{names[0]}/steps.parquet: is not the file" in call("verify", kept).stderr
+    frame.write_bytes(whole)
+    for mixed in ((), ("--mixed",)):
+        done = call("sweep", TINY, "--executor", "serial", "--out", kept, *mixed)
+        told = f"{len(names)} runs there were made by an earlier build, which did not record its code, they were not"
+        assert (done.exit_code, told in done.stderr) == (0, not mixed)
+    done = call("verify", kept)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
 # Verification
+
+
+def test_a_manifest_that_lists_no_files_verifies_nothing(kept: Path) -> None:
+    store.write_json({"files": {}}, kept / "manifest.json")
+    done = call("verify", kept, "--sample", 0)
+    assert done.exit_code == 1
+    assert "runs.parquet: manifest.json has no checksum of it\n" in done.stderr
 
 
 def test_verify_compares_every_stored_file(kept: Path) -> None:
@@ -325,6 +402,18 @@ def test_verify_compares_every_stored_file(kept: Path) -> None:
     gone = sorted((kept / "runs").iterdir())[0]
     shutil.rmtree(gone)
     assert f"runs/{gone.name}: is not there\n" in call("verify", kept, "--sample", 0).stderr
+
+
+def test_verify_reports_a_frame_that_no_run_wrote(kept: Path, ran: Path, tmp_path: Path) -> None:
+    run = sorted((kept / "runs").iterdir())[0]
+    shutil.copyfile(run / "steps.parquet", run / "more.parquet")
+    for sample in (0, 9):
+        done = call("verify", kept, "--sample", sample)
+        assert (done.exit_code, done.stderr.startswith(f"runs/{run.name}/more.parquet: ")) == (1, True)
+    folder = shutil.copytree(ran, tmp_path / "ran")
+    shutil.copyfile(run / "steps.parquet", folder / "more.parquet")
+    done = call("verify", folder, "--sample", 0)
+    assert (done.exit_code, done.stderr) == (1, "more.parquet: manifest.json has no checksum of it\n")
 
 
 def test_verify_takes_one_run_of_a_sweep(kept: Path) -> None:

@@ -156,6 +156,9 @@ FORMS = (
     "from inner import CONSTANT",
     "from inner import (\n    # a comment, with a comma\n    CONSTANT as C,\n)",
     "def later():\n    from inner import CONSTANT",
+    "from inner import \\\n    CONSTANT",
+    "import os; import inner",
+    "try: from inner import CONSTANT\nexcept ImportError: CONSTANT = 0",
     "from middle import again",
     "import middle",
 )

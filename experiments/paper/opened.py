@@ -115,7 +115,8 @@ def _run(folder: Path) -> RunResult:
     summary = _json(folder / SUMMARY)
     about = _json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
     _same_version(folder, str(about.get("version") or summary.get("version") or UNKNOWN))
-    notices = plugged(folder, [about.get("code") or summary.get("code")])
+    code = about.get("code") or summary.get("code")
+    notices = plugged(folder, [code]) + _silent(folder, [code])
     config = load_run(folder / CONFIG) if (folder / CONFIG).is_file() else _config(folder, summary)
     frames, problems = Held(), []
     for path in sorted(folder.glob("*.parquet")):
@@ -146,6 +147,13 @@ def plugged(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
     return tuple(f"--plugin {name}: is not as it was when {folder} was made, figures may differ" for name in changed)
 
 
+def _silent(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
+    """A line if a result says nothing of the code that made it."""
+    if any(isinstance(code, dict) for code in codes):
+        return ()
+    return (f"{folder}: was made by an earlier build, which did not record its code, figures may mean something else",)
+
+
 def notices(folder: Path) -> tuple[str, ...]:
     """What must be known before a part of a result is run again: that other code made it.
 
@@ -154,7 +162,7 @@ def notices(folder: Path) -> tuple[str, ...]:
     """
     path = next((folder / name for name in (MANIFEST, SUMMARY) if (folder / name).is_file()), None)
     codes = codes_of(folder) if (folder / RESOLVED).is_file() else [] if path is None else [_json(path).get("code")]
-    changed = plugged(folder, codes)
+    changed = plugged(folder, codes) + _silent(folder, codes)
     if changed or not codes or not isinstance(codes[0], dict) or (folder / RESOLVED).is_file():
         return changed
     named = codes[0].get("plugins")
@@ -170,7 +178,7 @@ def _study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
         raise DataError(f"{folder}: holds no {SCORES}, {rule}")
     _same_version(folder, _version(folder / SCORES))
     codes = codes_of(folder)
-    notices = plugged(folder, codes)
+    notices = plugged(folder, codes) + _silent(folder, codes)
     if measured:
         study = study.measured_by(module_named(study.name, own))
         notices += _measured(folder, study)

@@ -17,6 +17,9 @@ from sim.errors import ConfigError, OutputError
 GROWS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
 """What may change in a study whose results are there: runs are named by what they are, so more can join them."""
 
+HALF_DONE = re.compile(r"\.([0-9a-f]{12}\.)?\d+\.tmp")
+"""Names of what a process is making: a run's folder, or an entry of the results."""
+
 
 class Results:
     """The folder that a sweep writes to.
@@ -109,10 +112,16 @@ class Results:
         return found if isinstance(found, dict) else {}
 
     def _sweep_up(self) -> None:
-        """Remove what processes that were ended from outside left half done."""
+        """Remove what processes that were ended from outside left half done, and links where tracebacks are written."""
+        failed = self.place / store.FAILED
         with self._told():
             for path in [*self.place.glob("runs/.*.tmp"), *self.place.glob(".*.tmp")]:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if not HALF_DONE.fullmatch(path.name):
+                    continue
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            for path in [failed, *failed.glob("*")]:
+                if path.is_symlink():  # what it leads to is no part of the results
+                    path.unlink()
 
     def forget(self, failed: Collection[str]) -> None:
         """Remove tracebacks but those of these runs."""

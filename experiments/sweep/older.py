@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments import identity, store
+from experiments.sweep.config import BASE
 from experiments.sweep.plan import Unit
-from experiments.sweep.sealed import Damage, is_run, summary_of
+from experiments.sweep.sealed import Damage, is_run, is_unsigned, summary_of
+
+UNSIGNED = "which did not record its code"
+"""Words on runs of early builds of 0.2.0."""
 
 
 class Older:
@@ -20,6 +24,8 @@ class Older:
     def __init__(self, runs: Path, code: identity.Facts, *, mixed: bool) -> None:
         self.runs, self.code, self.mixed = runs, code, mixed
         self.names: set[str] = set()
+        self._unsigned = 0
+        self._is_making = False
         self._differ: set[str] = set()
         self._planned: set[str] = set()
         self._index: dict[str, str] | None = None
@@ -27,6 +33,7 @@ class Older:
     def beside(self, units: Sequence[Unit]) -> list[Unit]:
         """The same units; where runs of other code are taken, with the names of these."""
         self._planned |= {name for unit in units for name in unit.hashes.values()}
+        self._is_making |= any(not (self.runs / unit.hashes[BASE]).exists() for unit in units)
         if not self._found():
             return list(units)
         return [self._beside(unit) for unit in units]
@@ -54,6 +61,7 @@ class Older:
         try:
             summary = summary_of(self.runs / name)
         except Damage:
+            self._unsigned += is_unsigned(self.runs / name)
             return
         if summary["code"] != self.code and self._index is not None:
             self._index[store.config_hash(summary["config"], "", summary["data"])] = name
@@ -61,6 +69,8 @@ class Older:
 
     def told(self) -> str:
         """What became of runs of other code, in a line; empty if there are none."""
+        if self._unsigned and self._is_making and not self.names:
+            return f"{self._unsigned} runs there were made by an earlier build, {UNSIGNED}, they were not taken"
         if not self.names:
             return ""
         what = f"{len(self.names)} runs there were made by other code ({'; '.join(sorted(self._differ))})"

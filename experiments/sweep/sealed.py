@@ -71,6 +71,20 @@ def name_of(summary: dict[str, Any]) -> str:
     return store.config_hash(summary["config"], identity.digest_of(summary["code"]), summary["data"])
 
 
+def is_unsigned(folder: Path) -> bool:
+    """Whether a run is whole but for facts of its code, which builds of 0.2.0 did not record at first."""
+    if folder.is_symlink() or (folder / SUMMARY).is_symlink():
+        return False
+    try:
+        found = read_json(folder / SUMMARY)
+        named = store.canonical({key: found[key] for key in ("config", "version", "data")})
+        recorded = {"code", "seal"} & found.keys()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    is_named = _sha256(named.encode())[: len(folder.name)] == folder.name
+    return is_named and is_run(folder.name) and not recorded and isinstance(found.get("sha256"), dict)
+
+
 def read(folder: Path) -> Frames:
     """The frames of a run, from files that are what was written.
 
@@ -82,12 +96,13 @@ def read(folder: Path) -> Frames:
 
 
 def damaged(folder: Path) -> list[str]:
-    """Names of all files of a run that are not what was written."""
+    """Names of all files of a run that are not what was written, and of frames that were not."""
     try:
-        written = summary_of(folder)["sha256"]
+        written = (read_json(folder / SUMMARY) if is_unsigned(folder) else summary_of(folder))["sha256"]
     except Damage:
         return [SUMMARY]
-    return [name for name, digest in written.items() if _content(folder, name, digest) is None]
+    planted = [path.name for path in sorted(folder.glob("*.parquet")) if path.name not in written]
+    return [name for name, digest in written.items() if _content(folder, name, digest) is None] + planted
 
 
 def _content(folder: Path, name: str, digest: object) -> bytes | None:

@@ -19,9 +19,10 @@ from experiments.config import RunConfig
 from experiments.paper.opened import plugged
 from experiments.sweep.config import RESOLVED
 from experiments.sweep.making import write
+from experiments.sweep.older import UNSIGNED
 from experiments.sweep.outputs import MANIFEST, sha256
 from experiments.sweep.records import COMPLETE, Spec
-from experiments.sweep.sealed import SUMMARY, Damage, damaged, digests, is_run, name_of, summary_of
+from experiments.sweep.sealed import SUMMARY, Damage, damaged, digests, is_run, is_unsigned, name_of, summary_of
 from experiments.sweep.tally import RUNS
 from sim.documents import read_json
 from sim.errors import DeleverageError, OutputError, printable
@@ -74,11 +75,13 @@ def _study(place: Path, sample: int, seed: int) -> Verdict:
     manifest, names = _manifest(place, (RESOLVED, RUNS, MANIFEST)), _complete(place)
     codes = manifest.get("code")
     notices = list(plugged(place, codes if isinstance(codes, list) else []))
-    wrong = _listed(place, manifest["files"])
+    wrong = [*_unlisted(manifest["files"], (RESOLVED, RUNS)), *_listed(place, manifest["files"])]
     chosen = set(np.random.default_rng(seed).permutation(len(names))[:sample].tolist())
     stored = [path for path in sorted((place / "runs").glob("*")) if is_run(path.name)]
     wrong += [f"runs/{name}: is not there" for name in names if not (place / "runs" / name).exists()]
-    again = {names[number] for number in chosen}
+    unsigned = {path.name for path in stored if is_unsigned(path)}
+    again = {names[number] for number in chosen} - unsigned
+    notices += _early(place, len(unsigned & set(names)))
     for path in stored:
         if path.name in again:
             made = _again(path)
@@ -86,11 +89,19 @@ def _study(place: Path, sample: int, seed: int) -> Verdict:
         else:
             found = [_changed(name) for name in damaged(path)]
         wrong += [f"runs/{path.name}/{told}" for told in found]
-    return Verdict(len(manifest["files"]), len(chosen), tuple(wrong), tuple(dict.fromkeys(notices)))
+    return Verdict(len(manifest["files"]), len(again), tuple(wrong), tuple(dict.fromkeys(notices)))
+
+
+def _early(place: Path, count: int) -> list[str]:
+    """A line on runs that say nothing of their code."""
+    rule = "their files were compared, they are not made again; start the sweep again to have them of this one"
+    return [f"{place}: {count} runs were made by an earlier build, {UNSIGNED}: {rule}"] if count else []
 
 
 def _one(folder: Path, *, again: bool) -> Verdict:
     """One run of a sweep."""
+    if is_unsigned(folder):
+        return Verdict(0, 0, tuple(_changed(name) for name in damaged(folder)), tuple(_early(folder, 1)))
     if again:
         made = _again(folder)
         return Verdict(0, 1, tuple(made.differences), tuple(_other(made.code)))
@@ -105,7 +116,8 @@ def _run(folder: Path, *, again: bool) -> Verdict:
 
     manifest = _manifest(folder, (MANIFEST,))
     notices = [*plugged(folder, [manifest.get("code")]), *_other(manifest.get("code"))]
-    wrong, runs = _listed(folder, manifest["files"]), 0
+    needed = (CONFIG, SUMMARY, *sorted(path.name for path in folder.glob("*.parquet")))
+    wrong, runs = [*_unlisted(manifest["files"], needed), *_listed(folder, manifest["files"])], 0
     try:
         config = load_run(folder / CONFIG)
     except DeleverageError as error:
@@ -192,6 +204,11 @@ def _complete(place: Path) -> list[str]:
 def _listed(place: Path, files: Mapping[str, str]) -> list[str]:
     """What is wrong with the files of a manifest."""
     return [f"{printable(name)}: {told}" for name, digest in files.items() if (told := _compared(place, name, digest))]
+
+
+def _unlisted(files: Mapping[str, str], needed: tuple[str, ...]) -> list[str]:
+    """What a manifest lacks that every result has."""
+    return [f"{name}: {MANIFEST} has no checksum of it" for name in needed if name not in files]
 
 
 def _compared(place: Path, name: str, digest: object) -> str:
