@@ -203,7 +203,7 @@ class Leveraged(Behaviour):
         """Leverage chosen for positions that are worth so many times equity (r,), hundredths (ISO-1)."""
         if self.position_leverage == "highest":
             return np.full(leverage.size, HIGHEST)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a wish may be halved down to zero
             wanted = np.maximum(1 / (self.cap * (1 / leverage - self.slippage)), 1.0)
             lower = (leverage > 0) & (1 / leverage > self.slippage) & (wanted < highest)
         hundredths = np.ceil(np.where(lower, wanted, 1.0) / LEVERAGE_STEP)

@@ -270,10 +270,10 @@ def test_in_a_crash_isolated_margin_closes_more_out_and_takes_less_of_each(seed:
 def test_wished_leverage_sets_about_the_wallet_aside() -> None:
     """1 / (cap (1 / l - slippage)), from one to what the engine admits; in hundredths, up."""
     population = Traders(venue="x", count=1)
-    wished, highest = np.array([0.5, 2.0, 5.0, 30.0, 150.0, 250.0, np.nan]), np.full(7, 100.0)
-    exact = 100 / (0.9 * (1 / wished[1:4] - 0.005))
+    wished, highest = np.array([5e-324, 0.5, 2.0, 5.0, 30.0, 150.0, 250.0, np.nan]), np.full(8, 100.0)
+    exact = 100 / (0.9 * (1 / wished[2:5] - 0.005))
     found = population._chosen(wished, highest)
-    assert found.tolist() == [100, *np.ceil(exact).astype(int).tolist(), HIGHEST, HIGHEST, HIGHEST]
+    assert found.tolist() == [100, 100, *np.ceil(exact).astype(int).tolist(), HIGHEST, HIGHEST, HIGHEST]
     assert set(population.model_copy(update={"position_leverage": "highest"})._chosen(wished, highest)) == {HIGHEST}
 
 
