@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 
 from experiments.columns import key
-from experiments.tables import read_frame
+from experiments.tables import read_frame, refuse_several
 from experiments.times import read_times
 from sim.errors import DataError
 
 TIMES = ("time", "timestamp", "date", "datetime", "calctime", "fundingtime", "fundingratetimestamp", "seconds", "unix")
 RATES = ("rate", "fundingrate", "lastfundingrate", "funding", "realizedrate")
 """Columns of Binance (calc_time, last_funding_rate), Bybit, OKX, ccxt and plain files."""
+
+DATES = (19000101, 21001231)
+"""Numbers between these are dates such as 20080915, not seconds since the start."""
 
 
 def read_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
@@ -26,6 +29,7 @@ def read_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
         DataError: it cannot be read, a column is missing, a cell is wrong, or times do not ascend.
     """
     frame = read_frame(source)
+    refuse_several(source, frame)
     names = [str(name) for name in frame.columns]
     found = {what: [name for name in names if key(name) in known] for what, known in (("time", TIMES), ("rate", RATES))}
     for what, columns in found.items():
@@ -34,7 +38,7 @@ def read_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
             raise DataError(f"{told}; one is needed: name it '{what}'")
     times, rates = frame[found["time"][0]], frame[found["rate"][0]]
     numbers = _numbers(source, rates, "rate")
-    if times.dtype.kind in "if" and (times < 1e8).all():
+    if times.dtype.kind in "if" and (times < 1e8).all() and not times.between(DATES[0], DATES[1]).all():
         since, moments = "start", _numbers(source, times, "time")
     else:
         since = "1970"

@@ -142,7 +142,8 @@ def is_clock(column: "pd.Series[Any]") -> bool:
 def _epochs(column: "pd.Series[Any]") -> Read | None:
     """Numbers since 1970, the unit read off each by itself: files change units in mid-history (Binance in 2025)."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    if not numbers.size or not (np.nan_to_num(numbers) >= EPOCHS[-1][0]).all():
+    late = np.nan_to_num(numbers) >= EPOCHS[-1][0]
+    if not numbers.size or not (late.all() or (column.dtype.kind not in "iuf" and late.mean() > 0.5)):
         return None
     whole = pd.to_numeric(column).to_numpy() if column.dtype.kind in "iu" else numbers
     times = np.full(numbers.size, np.datetime64("NaT"), dtype="datetime64[us]")

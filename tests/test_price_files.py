@@ -130,6 +130,59 @@ def alpha_vantage(path: Path) -> Path:
     return csv(table.iloc[::-1], path / "av.csv")
 
 
+def okx(path: Path) -> Path:
+    table = pd.DataFrame({"t": MS, **TABLE, "base": V, "quote": V, "confirm": 1})
+    return csv(table.iloc[::-1], path / "okx.csv", header=False)
+
+
+def polygon(path: Path) -> Path:
+    return csv(pd.DataFrame({"v": V, "vw": C, "o": O, "c": C, "h": H, "l": L, "t": MS, "n": 5}), path / "p.csv")
+
+
+def numbered(path: Path) -> Path:
+    """Candles of ccxt that went through pandas without names."""
+    pd.DataFrame(np.column_stack([MS, TABLE.to_numpy()])).to_csv(path / "numbered.csv")
+    return path / "numbered.csv"
+
+
+def index_without_name(path: Path) -> Path:
+    TABLE.set_axis(WHEN).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def index_of_numbers(path: Path) -> Path:
+    TABLE.set_axis(pd.Index(MS, name="timestamp")).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def index_of_texts(path: Path) -> Path:
+    TABLE.set_axis(pd.Index(WHEN.strftime("%Y-%m-%d"), name="Date")).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def index_of_symbols(path: Path) -> Path:
+    levels = [["BTC"] * DAYS, WHEN]
+    TABLE.set_axis(pd.MultiIndex.from_arrays(levels, names=["symbol", "time"])).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def yfinance_by_ticker(path: Path) -> Path:
+    tickers().swaplevel(axis=1).to_csv(path / "by.csv")
+    return path / "by.csv"
+
+
+def yfinance_without_names(path: Path) -> Path:
+    tickers().rename_axis(columns=[None, None]).to_csv(path / "old.csv")
+    return path / "old.csv"
+
+
+def excel(path: Path) -> Path:
+    """A separator named first, a comment, and rows that end in a separator more than the header."""
+    lines = yahoo(path).read_text().replace(",", ";").splitlines()
+    (path / "excel.csv").write_text("sep=;\n# mine\n" + "\n".join([lines[0], *(f"{line};" for line in lines[1:])]))
+    return path / "excel.csv"
+
+
 def csv(table: pd.DataFrame, path: Path, **how: object) -> Path:
     table.to_csv(path, index=False, **how)
     return path
@@ -138,7 +191,8 @@ def csv(table: pd.DataFrame, path: Path, **how: object) -> Path:
 SOURCES = [
     *(ccxt, ccxt_without_header, yahoo, yfinance_with_zones, yfinance_download, yfinance_parquet, binance),
     *(binance_without_header, binance_parquet, stooq, stooq_bulk, coinmarketcap, cryptodatadownload, kraken),
-    alpha_vantage,
+    *(alpha_vantage, okx, polygon, numbered, index_without_name, index_of_numbers, index_of_texts, index_of_symbols),
+    *(yfinance_by_ticker, yfinance_without_names, excel),
 ]
 
 
@@ -217,6 +271,44 @@ def test_several_tickers_are_refused(tmp_path: Path) -> None:
     tickers(("SPY", "QQQ")).to_csv(tmp_path / "two.csv")
     with pytest.raises(DataError, match=r"bars of 2 tickers \(QQQ, SPY\)"):
         read_series(str(tmp_path / "two.csv"))
+
+
+def text(rows: pd.DataFrame, **how: object) -> str:
+    return str(rows.to_csv(index=False, **how))
+
+
+PLAIN = pd.DataFrame({"Date": WHEN.strftime("%Y-%m-%d"), "Close": C})
+MOVED = pd.DataFrame({"t": MS, "open": O, "close": C, "high": H, "low": L, "volume": V})
+SEVERAL = pd.concat([PLAIN.assign(Symbol="A"), PLAIN.assign(Symbol="B", Date=PLAIN["Date"].str.replace("20", "30"))])
+REFUSED = [
+    (text(SEVERAL), "row 60: Symbol 'B' after 'A', 2 in all; a file holds one series"),
+    (text(MOVED, header=False), "row 0: no header, so columns are taken for timestamp, open, high, low, close"),
+    (text(MOVED[["t", "close", "volume"]], header=False), "no header, and 3 columns .* add a first line of names"),
+    (text(PLAIN.assign(Close=[f"{10 * close:,.2f}" for close in C * 10])), "write numbers with a decimal point"),
+    (text(PLAIN, sep=";", decimal=","), "row 0: Close is '98,5.*write numbers with a decimal point"),
+    (text(PLAIN).replace(".", ","), "row 0: 3 fields, where the header has 2 names"),
+    (text(PLAIN.assign(Close=[f"${close:.2f}" for close in C])), "without the sign of a currency"),
+    (text(MOVED.rename(columns={"t": "time"})[:5]) + text(MOVED)[:80], "row 5: 't' is not a date"),
+    ("Made by me\nNote, of, mine\n" + text(PLAIN.assign(x=1, y=2)), "remove lines that are not of the table"),
+]
+
+
+@pytest.mark.parametrize(("written", "told"), REFUSED)
+def test_a_file_that_cannot_be_read_rightly_is_refused(tmp_path: Path, written: str, told: str) -> None:
+    (tmp_path / "a.csv").write_text(written)
+    with pytest.raises(DataError, match=told):
+        read_series(str(tmp_path / "a.csv"))
+
+
+def test_a_single_column_without_header_loses_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text(PLAIN[["Close"]], header=False))
+    np.testing.assert_allclose(read_series(str(tmp_path / "a.csv")).returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
+
+
+def test_bars_of_one_day_are_too_few_for_a_backtest(tmp_path: Path) -> None:
+    minutes = pd.date_range("2024-03-01", periods=DAYS, freq="min").astype(str)
+    with pytest.raises(DataError, match="1 days are too few"):
+        read_series(str(csv(PLAIN.assign(Date=minutes), tmp_path / "a.csv")))
 
 
 # ── prices at or below zero ──
