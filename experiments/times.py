@@ -93,7 +93,8 @@ def gap_notes(source: str, times: Times) -> list[str]:
         wide = np.flatnonzero((steps > 1.5 * usual) & adjoining)
         if wide.size:
             first = int(wide[0])
-            told = f"{source}: {wide.size} gaps within days, the first from {times[first]} to {times[first + 1]}"
+            gaps = f"{wide.size} gaps within days, the first" if wide.size > 1 else "1 gap within a day,"
+            told = f"{source}: {gaps} from {times[first]} to {times[first + 1]}"
             lines.append(f"{told} (usual: {usual:g} s); each passes as one step: fill them if that is wrong")
     return lines
 

@@ -424,6 +424,29 @@ def test_shorter_bars_are_replayed_at_their_own_times(tmp_path: Path, minutes: i
         exogenous(Outside([own]), streams=Streams(3), dt=7.0, bars={"A": found})
 
 
+@pytest.mark.parametrize(
+    ("when", "remedy"),
+    [
+        (pd.date_range("2024-03-06 09:00", periods=400, freq="s"), "days_per_year=78840"),
+        (pd.date_range("2024-03-04", periods=96, freq="h"), "days_per_year=365"),
+        (pd.date_range("2024-03-04", periods=120, freq="h"), "days_per_year=365"),
+        (pd.date_range("2024-03-04", periods=168, freq="h"), ""),
+        (pd.bdate_range("2024-03-04", periods=12), ""),
+    ],
+)
+def test_a_file_too_short_to_show_its_market_open_is_told(tmp_path: Path, when: pd.DatetimeIndex, remedy: str) -> None:
+    """The remedy makes a year the 365 days of a market that never closes."""
+    file = str(csv(pd.DataFrame({"date": when.astype(str), "close": bars(len(when))["close"]}), tmp_path / "a.csv"))
+    words = on_own_data("crash_2008", file)
+    replay = load_run("crash_2008", words).underlyings
+    told = [line for line in replay_notes(replay) if "for a market that never closes" in line]
+    assert bool(told) == bool(remedy)
+    if remedy:
+        change = told[0].split("set ")[1].split()[0]
+        assert change == f"underlyings.0.process.{remedy}"
+        assert load_run("crash_2008", [*words, change]).underlyings[0].process.clock(read_bars(file)) == 365 * 86_400
+
+
 def test_a_backtest_of_shorter_bars_is_by_day(tmp_path: Path) -> None:
     hours = pd.date_range("2024-01-01", periods=24 * DAYS, freq="h")
     prices = np.repeat(C.to_numpy(), 24) * np.tile(np.exp(np.linspace(-0.1, 0, 24)), DAYS)
