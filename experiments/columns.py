@@ -57,7 +57,7 @@ OTHERS = {
 }
 """Columns beside prices that are known to hold none."""
 
-SYMBOLS = {"symbol", "ticker", "pair", "instrument", "instrumentname"}
+SYMBOLS = {"symbol", "ticker", "pair", "instrument", "instrumentname", "coin", "instid", "contract", "contracts"}
 """Columns that name what is traded: one of it in a file."""
 
 HEADLESS = {

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from experiments.cautions import cautions
 from experiments.cli import app
 from experiments.config import load_run
 from experiments.data import read_bars, replay_notes
@@ -495,6 +496,38 @@ def test_funding_rates_come_from_a_file(tmp_path: Path, dated: bool) -> None:
     steps = simulate(config)["steps"]
     paid = steps[steps["instrument"] == "SPX-PERP"].set_index("step")["funding"]
     assert paid[paid.diff() != 0].to_dict() == {1: 0.0, 10: 0.001, 20: -0.002, 21: 0.0005}
+
+
+AT = [1704067200003, 1704096000011, 1704124800000]
+ISO = ["2024-01-01T00:00:00Z", "2024-01-01T08:00:00Z", "2024-01-01T16:00:00Z"]
+PAID = [0.0001, -0.0002, 0.0003]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"calc_time": AT, "funding_interval_hours": 8, "last_funding_rate": PAID},
+        {"timestamp": AT, "datetime": ISO, "fundingRate": PAID, "symbol": "BTC/USDT:USDT"},
+        {"instId": "A", "fundingRate": [9.0] * 3, "realizedRate": PAID, "fundingTime": AT},
+        {"Time": ISO, "Symbol": "A", "Funding Rate": ["0.0100%", "-0.0200%", "0.0300%"]},
+        {"coin": "BTC", "fundingRate": PAID, "premium": 0.0, "time": AT},
+    ],
+)
+def test_rates_are_read_as_venues_write_them(tmp_path: Path, columns: dict[str, object]) -> None:
+    """Binance (some milliseconds late), ccxt with two times, OKX with what was paid, percent; newest first too."""
+    table = pd.DataFrame(columns)
+    for rows in (table, table[::-1]):
+        since, rates = read_rates(str(csv(rows, tmp_path / "r.csv")))
+        assert since == "1970"
+        np.testing.assert_allclose(rates, list(zip([1704067200 + 28800 * n for n in range(3)], PAID, strict=True)))
+
+
+def test_missing_rates_are_told_and_dates_are_no_seconds(tmp_path: Path) -> None:
+    file = csv(pd.DataFrame({"time": [60, 120, 180, 480], "rate": 0.0001}), tmp_path / "r.csv")
+    (told,) = cautions(load_run("small_crash", [f"venues.0.funding={{kind: recorded, source: {file}}}"]))
+    assert "1 gap of more than 90 s, the first after rates.2 (300 s)" in told
+    since, ((first, _), *_) = read_rates(str(csv(pd.DataFrame({"date": [20240101], "rate": 0.1}), tmp_path / "d.csv")))
+    assert (since, first) == ("1970", 1704067200)
 
 
 def test_bad_funding_files_are_named(tmp_path: Path) -> None:
