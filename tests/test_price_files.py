@@ -551,3 +551,15 @@ def test_amounts_within_rounding_are_whole() -> None:
     assert grains(-(0.1 + 0.7), 0.2) == -4
     assert grains(0.305, 0.01).denominator == 2
     assert math.isclose(grains(1e-8, 1e-8), 1)
+
+
+def test_a_sweep_tells_of_its_data_once(tmp_path: Path) -> None:
+    from experiments.sweep.config import load_study
+    from experiments.sweep.plan import notes_of, plan
+
+    file = holed(tmp_path, True, 14)
+    words = [f"underlyings.0.process.{each}" for each in (f"source={file}", "start=null", "end=null")]
+    units = plan(load_study("real_crash", words))
+    assert len(units) > 40
+    (told,) = notes_of(units)
+    assert "2023-02-01 to 2023-02-15 (14 days); each passes as one night" in told
