@@ -139,8 +139,7 @@ def _numbers(table: Table, name: str) -> F8:
     if wrong.size:
         row = int(wrong[0])
         cell = column.iloc[row]
-        what = "empty" if pd.isna(cell) else f"'{cell}'"
-        told = f"{table.source}: row {table.row(row)}: {name} is {what}, {wrong.size} such in all"
+        told = f"{table.source}: row {table.row(row)}: {name} is '{cell}', {wrong.size} such in all"
         raise DataError(f"{told}; a backtest needs a number on every day: {remedy_of(cell)}")
     if not table.quotes and numbers[0] > 5e8 and (np.diff(numbers) > 0).all():
         raise DataError(f"{table.source}: {name} rises like a time, {numbers[0]:.0f} on: name it timestamp, or drop it")
