@@ -26,8 +26,9 @@ from sim.types import F8, PERPETUAL, MarketView, Pool
 from sim.venue import Venue
 
 FRAMES = ("steps", "closeouts", "losses")
-LATER = ("venues",)
-"""A frame that results of earlier versions have within ``steps``."""
+VENUES = "venues"
+"""Read where it is there; earlier results have its columns in ``steps``."""
+
 NEEDED = ("mark", "oracle", "exogenous", "margin_long", "margin_short")
 HOUR = 3600.0
 """Horizon of a requirement that names none, and the time over which a rise of margin is counted, seconds."""
@@ -104,9 +105,9 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
     if lacking:
         told = f"{folder}: is no result of a run ({', '.join(lacking)} missing)"
         raise DataError(f"{told}, name a folder that deleverage run printed")
+    wanted = (*FRAMES, *([VENUES] if (folder / f"{VENUES}.parquet").is_file() else []))
     try:
-        here = [*FRAMES, *(name for name in LATER if (folder / f"{name}.parquet").is_file())]
-        frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in here}
+        frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in wanted}
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: frames cannot be read ({str(error).splitlines()[0]}), run again") from error
     absent = sorted(set(NEEDED) - set(frames["steps"].columns))

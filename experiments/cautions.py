@@ -7,6 +7,7 @@ import numpy as np
 from agents.liquidators import Liquidators
 from experiments.config import RunConfig
 from sim.config import VenueConfig
+from sim.exchange.funding_recorded import Recorded
 from sim.instruments import contracts_of
 from sim.liquidation.fraction import Fraction
 from sim.liquidation.full import Full
@@ -16,7 +17,7 @@ from sim.types import OPTION, SPOT
 
 def cautions(config: RunConfig) -> list[str]:
     """Return what a configuration sets that cannot act in it."""
-    return [*_idle_liquidators(config), *_unhedged_collateral(config)]
+    return [*_idle_liquidators(config), *_unhedged_collateral(config), *_missing_rates(config)]
 
 
 def _idle_liquidators(config: RunConfig) -> Iterator[str]:
@@ -54,3 +55,18 @@ def _hedges(config: RunConfig, number: int, venue: VenueConfig) -> bool:
         if np.isin(underlying[kind == SPOT], linear).any():
             return True
     return False
+
+
+def _missing_rates(config: RunConfig) -> Iterator[str]:
+    """Recorded funding with times that are missing."""
+    for number, venue in enumerate(config.venues):
+        if not isinstance(venue.funding, Recorded) or len(venue.funding.rates) < 3:
+            continue
+        steps = np.diff([time for time, _ in venue.funding.rates])
+        wide = np.flatnonzero(steps > 1.5 * np.median(steps))
+        if wide.size:
+            first, gaps = int(wide[0]), "1 gap" if wide.size == 1 else f"{wide.size} gaps"
+            yield (
+                f"venues.{number}.funding: {gaps} of more than {1.5 * np.median(steps):g} s, the first after rates."
+                f"{first} ({steps[first]:g} s): nothing is paid there, add the rates if some are missing"
+            )

@@ -58,18 +58,19 @@ def _root(
 
 
 def _warn_plainly() -> None:
-    """Give warnings about what a run is too short for as one line each, without the place in the code."""
-    from sim.errors import LearningWarning
+    """Give warnings about data and about what a run is too short for as a line each, without the place in the code."""
+    from sim.errors import DataNote, LearningWarning
 
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, LearningWarning):
+        if issubclass(category, LearningWarning | DataNote):
             _say(str(message))
         else:
             before(message, category, *where, **more)
 
-    warnings.simplefilter("default", LearningWarning)
+    for category in (LearningWarning, DataNote):
+        warnings.simplefilter("default", category)
     warnings.showwarning = show
 
 

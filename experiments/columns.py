@@ -41,9 +41,24 @@ OTHERS = {
     *("dividends", "dividend", "dividendamount", "divcash", "stocksplits", "splits", "splitfactor", "capitalgains"),
     *("splitcoefficient", "adjopen", "adjhigh", "adjlow", "adjvolume", "unadjustedclose", "repaired"),
     *("marketcap", "circulatingsupply", "totalsupply", "timehigh", "timelow", "closetime", "timeclose", "openint"),
-    *("openinterest", "interest", "fundingrate", "spreadbps", "confirm", "id", "row", "index", "unnamed0"),
+    *(
+        "openinterest",
+        "interest",
+        "fundingrate",
+        "spreadbps",
+        "confirm",
+        "id",
+        "tickvol",
+        "timeperiodend",
+        "row",
+        "index",
+        "unnamed0",
+    ),
 }
 """Columns beside prices that are known to hold none."""
+
+SYMBOLS = {"symbol", "ticker", "pair", "instrument", "instrumentname", "coin", "instid", "contract", "contracts"}
+"""Columns that name what is traded: one of it in a file."""
 
 HEADLESS = {
     2: ("date", "close"),
@@ -51,12 +66,13 @@ HEADLESS = {
     6: ("timestamp", "open", "high", "low", "close", "volume"),
     7: ("timestamp", "open", "high", "low", "close", "volume", "trades"),
     8: ("timestamp", "open", "high", "low", "close", "vwap", "volume", "trades"),
+    9: ("timestamp", "open", "high", "low", "close", "volume", "amount", "quote volume", "confirm"),
     12: (
         *("open time", "open", "high", "low", "close", "volume", "close time", "quote volume", "count"),
         *("taker buy volume", "taker buy quote volume", "ignore"),
     ),
 }
-"""Names of files without a header by number of columns: ccxt (6), Kraken (7, 8), Binance klines (12)."""
+"""Names of files without a header by number of columns: ccxt (6), Kraken (7, 8), OKX (9), Binance klines (12)."""
 
 
 def key(name: object) -> str:
@@ -68,6 +84,8 @@ def key(name: object) -> str:
 def times_among(names: Sequence[str]) -> list[str]:
     """Columns of times, the preferred first."""
     keys = [key(name) for name in names]
+    if set(SHORT) <= set(keys):  # Polygon, Alpaca, Finnhub
+        keys = ["time" if each == "t" else each for each in keys]
     return [name for wanted in TIMES for name, found in zip(names, keys, strict=True) if found == wanted]
 
 
@@ -88,6 +106,6 @@ def quotes_among(names: Sequence[str]) -> dict[str, list[str]]:
 def is_other(name: str, names: Sequence[str]) -> bool:
     """Whether a column among others is known to hold no price."""
     word = key(name)
-    if word in ("t", "v") and set(SHORT) <= {key(each) for each in names}:
+    if word in ("t", "v", "vw", "n", "s") and set(SHORT) <= {key(each) for each in names}:
         return True
     return word in OTHERS or word in TIMES or word.startswith(("volume", "unnamed")) or word.endswith("volume")

@@ -10,7 +10,7 @@ from experiments.splits import adjusted_note, split_notes
 from experiments.tables import Table, adjustment, read_table
 from experiments.times import gap_notes, is_intraday, spacing
 from sim.errors import DataError
-from sim.prices.bars import DAY, Bars, validated
+from sim.prices.bars import DAY, Bars, has_saturdays, validated
 from sim.prices.replay import Replay
 from sim.prices.underlying import Underlying
 from sim.types import F8
@@ -78,11 +78,11 @@ def replay_notes(underlyings: Iterable[Underlying]) -> list[str]:
     Raises:
         DataError: see ``read_bars``.
     """
-    replays = (each.process for each in underlyings if isinstance(each.process, Replay))
-    return list(dict.fromkeys(line for each in replays for line in _notes(each)))
+    replays = [(place, each.process) for place, each in enumerate(underlyings) if isinstance(each.process, Replay)]
+    return list(dict.fromkeys(line for place, each in replays for line in _notes(each, f"underlyings.{place}.process")))
 
 
-def _notes(replay: Replay) -> Iterator[str]:
+def _notes(replay: Replay, path: str) -> Iterator[str]:
     table = read_table(replay.source, need_times=True)
     bars = _bars(table, replay.start, replay.end)
     yield from table.notes
@@ -91,9 +91,27 @@ def _notes(replay: Replay) -> Iterator[str]:
     first, last = bars.day[0], bars.day[-1]
     yield from (line for when, line in split_notes(table) if first <= when <= last)
     yield from gap_notes(replay.source, bars.day)
+    if not replay.source.startswith("arch:"):
+        yield from _unseen(replay, bars, path)
     if bars.weekends and bars.length == DAY and replay.day < 86_400:
-        told = f"{replay.source}: has bars on Saturdays, and process.day is {replay.day:g} s"
-        yield f"{told}: set process.day=86400 process.opens=0 for a market that never closes"
+        told = f"{replay.source}: has bars on Saturdays, and {path}.day is {replay.day:g} s"
+        yield f"{told}: set {path}.day=86400 {path}.opens=0 for a market that never closes"
+
+
+def _unseen(replay: Replay, bars: Bars, path: str) -> Iterator[str]:
+    """A line on a file too short to show when its market is open, which a year of its volatility depends on."""
+    days = np.unique(bars.day.astype("datetime64[D]"))
+    year = replay.clock(bars)
+    open_time = year / (365.0 if bars.weekends else replay.days_per_year)
+    if days.size == 1 and bars.intraday and open_time < 0.9 * DAY:
+        told = f"{replay.source}: bars of one date, {open_time:g} s of it; a day of trading is taken to be as long"
+        never = f"set {path}.days_per_year={round(365 * DAY / open_time)} for a market that never closes"
+        yield f"{told}, and a year {replay.days_per_year:g} of them, for volatility a year: {never}"
+    elif bars.weekends or replay.days_per_year != 252 or open_time < 0.9 * DAY:
+        return
+    elif not has_saturdays(np.arange(days[0], days[-1] + 1)):
+        told = f"{replay.source}: {days[0]} to {days[-1]} has no Saturday, so that its market may close on weekends"
+        yield f"{told}; 252 days are taken for a year: set {path}.days_per_year=365 for a market that never closes"
 
 
 def _prices(table: Table) -> F8:

@@ -78,6 +78,9 @@ def _hurried(name: str | Path, overrides: Sequence[str], bars: Bars, place: int)
     other = (".tick", ".lot", ".max_price", ".process.source", ".process.start", ".process.end")
     kept = [each for each in hurried(name, overrides) if not each.partition("=")[0].endswith(other)]
     days = np.unique(bars.day.astype("datetime64[D]"))
+    given = [each.partition("=")[2] for each in overrides if each.startswith(f"underlyings.{place}.process.start=2")]
+    later = days[days >= np.datetime64(given[-1])] if given else days
+    days = later if later.size else days
     return [*kept, f"underlyings.{place}.process.end={days[:QUICK_DAYS][-1]}"]
 
 

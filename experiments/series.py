@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.columns import ADJUSTED, CLOSE, PRICES, key
 from experiments.splits import look_alikes, split_notes
 from experiments.tables import Table, read_table
+from experiments.texts import remedy_of
 from experiments.times import Times, gap_notes, is_intraday
 from sim.errors import DataError, not_one_of
 from sim.prices.bars import has_saturdays
@@ -67,6 +68,9 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
     notes += told
     if kind != "given":
         values, dates = np.diff(np.log(values) if kind == "log" else values, axis=0), dates[1:]
+    if len(values) < 2:
+        days = np.unique(table.times.astype("datetime64[D]")).size
+        raise DataError(f"{source}: {days} days are too few to judge anything by day: give more")
     unit = 0.0
     if kind == "differences":
         unit = float(values.std(axis=0).max()) / TYPICAL
@@ -134,8 +138,9 @@ def _numbers(table: Table, name: str) -> F8:
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
         row = int(wrong[0])
-        told = f"{table.source}: row {table.row(row)}: {name} is '{column.iloc[row]}', {wrong.size} such in all"
-        raise DataError(f"{told}; a backtest needs a number on every day: fill or drop them")
+        cell = column.iloc[row]
+        told = f"{table.source}: row {table.row(row)}: {name} is '{cell}', {wrong.size} such in all"
+        raise DataError(f"{told}; a backtest needs a number on every day: {remedy_of(cell)}")
     if not table.quotes and numbers[0] > 5e8 and (np.diff(numbers) > 0).all():
         raise DataError(f"{table.source}: {name} rises like a time, {numbers[0]:.0f} on: name it timestamp, or drop it")
     return numbers

@@ -1,7 +1,6 @@
 """Files of prices as their sources write them: separators, headers, times, adjusted closes."""
 
 import importlib
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +12,17 @@ from experiments.columns import (
     ADJUSTED,
     CLOCK,
     CLOSE,
-    HEADLESS,
     HIGH,
     LOW,
     OPEN,
     QUOTES,
+    SYMBOLS,
     is_other,
     key,
     quotes_among,
     times_among,
 )
+from experiments.texts import read_text, remedy_of
 from experiments.times import Times, as_rows, is_clock, read_times
 from sim.errors import DataError, not_one_of
 from sim.packaged import is_file
@@ -30,6 +30,9 @@ from sim.types import F8
 
 PACKAGED = ("sp500", "nasdaq", "wti", "vix")
 """Daily series that arch ships: US dollars or index points. wti and vix have closes only."""
+
+COUNTS = 100_000_000
+"""Whole numbers below it number the rows where a column has no name; from it on they are times since 1970."""
 
 SUFFIXES = (".csv", ".txt", ".parquet")
 
@@ -65,7 +68,7 @@ class Table(NamedTuple):
         if wrong.size:
             row = int(wrong[0])
             told = f"{self.source}: row {self.row(row)}: {name} '{cells.iloc[row]}' is not a number"
-            raise DataError(f"{told}: correct it")
+            raise DataError(f"{told}: {remedy_of(cells.iloc[row])}")
         return numbers.to_numpy(dtype=np.float64)
 
     def row(self, place: int) -> int:
@@ -89,6 +92,7 @@ def read_table(source: str, *, need_times: bool = False) -> Table:
     frame = _single_ticker(source, read_frame(source))
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     frame = frame.reset_index(drop=True)
+    refuse_several(source, frame)
     names = list(frame.columns)
     found = quotes_among(names)
     for quote, columns in found.items():
@@ -153,46 +157,54 @@ def _file(source: str) -> pd.DataFrame:
     if not is_file(path):
         raise DataError(f"{source}: no such file (looked in {path.parent}): correct the path")
     try:
-        frame = pd.read_parquet(path.absolute()) if path.suffix.lower() == ".parquet" else _separated(path)
+        if path.suffix.lower() == ".parquet":
+            return _with_index(pd.read_parquet(path.absolute()))
+        return read_text(source, path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: cannot be read ({error}): save the file as UTF-8") from error
+    except pd.errors.ParserError as error:
+        told = str(error).splitlines()[0]
+        raise DataError(f"{source}: cannot be read ({told}): remove lines that are not of the table") from error
     except (ValueError, OSError, pa.ArrowException) as error:
         raise DataError(f"{source}: cannot be read ({str(error).splitlines()[0]}): check the file") from error
-    return frame.reset_index() if isinstance(frame.index, pd.DatetimeIndex) else frame
 
 
-def _separated(path: Path) -> pd.DataFrame:
-    """A text file with commas, semicolons or tabs, with or without a header."""
-    text = path.read_text(encoding="utf-8-sig")
-    head, _, below = text.partition("\n")
-    if head.startswith("http"):  # CryptoDataDownload names itself first
-        text, (head, _, below) = below, below.partition("\n")
-    mark = max(",;\t", key=head.count)
-    fields = [field.strip().strip('"') for field in head.split(mark)]
-    names = HEADLESS.get(len(fields))
-    if names is not None and _is_row(fields):
-        return pd.read_csv(io.StringIO(text), sep=mark, header=None, names=list(names))
-    if fields[0] == "Price" and below.startswith("Ticker"):  # yfinance: names, tickers, the name of the index
-        frame = pd.read_csv(io.StringIO(text), sep=mark, header=[0, 1], index_col=0).reset_index(names="Date")
-        return frame[frame["Date"].astype(str) != "Date"]
-    return pd.read_csv(io.StringIO(text), sep=mark)
-
-
-def _is_row(fields: list[str]) -> bool:
-    """Whether a first line is one of numbers, its first field a time."""
-    numbers = pd.to_numeric(pd.Series(fields[1:]), errors="coerce")
-    return bool(numbers.notna().all() and pd.Series(fields[:1]).str.contains(r"^\d{4,}|^\d{4}-\d\d-\d\d").all())
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose index, which pandas stores beside the columns, is made columns unless it merely counts the rows."""
+    index = frame.index
+    if isinstance(index, pd.MultiIndex):
+        return frame.reset_index()
+    if isinstance(index, pd.RangeIndex) or (index.dtype.kind in "iu" and (index < COUNTS).all()):
+        return frame
+    return frame.reset_index(names="date" if index.name is None else str(index.name))
 
 
 def _single_ticker(source: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame whose names have no second level of tickers."""
+    """A frame whose names have no second level of tickers; yfinance has it below or above the names of prices."""
     if not isinstance(frame.columns, pd.MultiIndex):
         return frame
-    tickers = sorted({str(lower) for _, lower, *_ in frame.columns if lower and not str(lower).startswith("Unnamed")})
+    levels = [[str(name) for name in frame.columns.get_level_values(level)] for level in (0, 1)]
+    names, others = sorted(levels, key=lambda level: -len(quotes_among(level)))
+    tickers = sorted({name for name in others if name and not name.startswith("Unnamed") and key(name) != "date"})
     if len(tickers) > 1:
         told = f"{source}: bars of {len(tickers)} tickers ({', '.join(tickers[:5])})"
         raise DataError(f"{told}; one at a time can be read: write a file of each, or one of closes only")
     flat = frame.copy()
-    flat.columns = pd.Index([str(upper) for upper, *_ in frame.columns])
+    flat.columns = pd.Index([name or other for name, other in zip(names, others, strict=True)])
     return flat
+
+
+def refuse_several(source: str, frame: pd.DataFrame) -> None:
+    """Refuse rows of several symbols below one another: their prices are no series."""
+    for name in frame.columns:
+        cells = frame[name]
+        if key(name) not in SYMBOLS or cells.isna().all() or cells.dtype.kind in "iuf":
+            continue
+        symbols = [str(each) for each in cells.dropna().unique()]
+        if len(symbols) > 1:
+            row = int(np.flatnonzero(cells.astype(str) != symbols[0])[0])
+            told = f"{source}: row {row}: {name} '{cells.iloc[row]}' after '{symbols[0]}', {len(symbols)} in all"
+            raise DataError(f"{told}; a file holds one series: write a file of each")
 
 
 def _times(source: str, frame: pd.DataFrame, needed: bool) -> Times:
@@ -214,7 +226,18 @@ def _times(source: str, frame: pd.DataFrame, needed: bool) -> Times:
 
 def _counts(column: "pd.Series[Any]") -> bool:
     """Whether a column merely numbers the rows."""
-    return column.dtype.kind in "iu" and bool((column.to_numpy() < 100_000_000).all())
+    return column.dtype.kind in "iu" and bool((column.to_numpy() < COUNTS).all())
 
 
-__all__ = ["CLOSE", "HIGH", "LOW", "OPEN", "QUOTES", "Table", "adjustment", "read_frame", "read_table"]
+__all__ = [
+    "CLOSE",
+    "HIGH",
+    "LOW",
+    "OPEN",
+    "QUOTES",
+    "Table",
+    "adjustment",
+    "read_frame",
+    "read_table",
+    "refuse_several",
+]

@@ -93,7 +93,8 @@ def gap_notes(source: str, times: Times) -> list[str]:
         wide = np.flatnonzero((steps > 1.5 * usual) & adjoining)
         if wide.size:
             first = int(wide[0])
-            told = f"{source}: {wide.size} gaps within days, the first from {times[first]} to {times[first + 1]}"
+            gaps = f"{wide.size} gaps within days, the first" if wide.size > 1 else "1 gap within a day,"
+            told = f"{source}: {gaps} from {times[first]} to {times[first + 1]}"
             lines.append(f"{told} (usual: {usual:g} s); each passes as one step: fill them if that is wrong")
     return lines
 
@@ -142,7 +143,8 @@ def is_clock(column: "pd.Series[Any]") -> bool:
 def _epochs(column: "pd.Series[Any]") -> Read | None:
     """Numbers since 1970, the unit read off each by itself: files change units in mid-history (Binance in 2025)."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    if not numbers.size or not (np.nan_to_num(numbers) >= EPOCHS[-1][0]).all():
+    late = np.nan_to_num(numbers) >= EPOCHS[-1][0]
+    if not numbers.size or not (late.all() or (column.dtype.kind not in "iuf" and late.mean() > 0.5)):
         return None
     whole = pd.to_numeric(column).to_numpy() if column.dtype.kind in "iu" else numbers
     times = np.full(numbers.size, np.datetime64("NaT"), dtype="datetime64[us]")

@@ -12,7 +12,7 @@ from sim.exchange.book import Books
 from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
 from sim.prices.bars import Bars
-from sim.prices.path import Outside, Path, exogenous, planned
+from sim.prices.path import Outside, Path, clocks, exogenous, planned
 from sim.protocols import Population
 from sim.rng import Streams
 from sim.types import B1, F8, I8, NOBODY, Contracts, Pool, Setting
@@ -55,7 +55,7 @@ def assemble(
         Venue(v, venue.model_copy(deep=True), contracts, pools, _rows(venue, v, populations, members, agents))
         for v, venue in enumerate(config.venues)
     )
-    clock = np.array([each.process.clock(bars.get(each.name)) for each in config.underlyings])
+    clock = clocks(config.underlyings, bars)
     _engage(venues, ledger, unit, (config.dt, clock))
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
     apart = np.array([venue.wallet not in venue.states for venue in venues])

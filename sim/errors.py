@@ -42,6 +42,10 @@ class LearningWarning(UserWarning):
     """A run that ends before a margin engine has learnt what it asks by."""
 
 
+class DataNote(UserWarning):
+    """What a user should know of the prices that a sweep replays, or of settings of it that do nothing."""
+
+
 class ConservationError(DeleverageError):
     """A posting that does not balance: a defect of the code, never of the input."""
 

@@ -13,6 +13,7 @@ from experiments.backtest_engines import Scope, engines_of, with_measure
 from experiments.cli import app
 from experiments.series import Series, read_series
 from sim.errors import ConfigError, DataError
+from sim.margin.walk import walk
 
 RUNNER = CliRunner()
 TESTS = ("kupiec_pof", "kupiec_tuff", "christoffersen_independence", "christoffersen_conditional")
@@ -230,3 +231,15 @@ def test_an_engine_short_of_history_is_a_row_beside_the_others(tmp_path: Path) -
     assert judged == alone
     assert "hs_450" in err
     assert invoke("--data", source, "--engines", "hs_450")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("engine", "margin"), [("binance", 1 / 125), ("bybit", 1 / 100), ("hyperliquid", 1 / 40), ("deribit", 1.3 * 0.16)]
+)
+def test_a_ladder_of_sizes_is_judged_by_its_least_bracket(engine: str, margin: float) -> None:
+    """The book is worth 10,000, not a trillion: the margin is what a venue asks of a small account."""
+    rule = engines_of([f"engines/{engine}"], Scope())[0].rule
+    assert rule is not None
+    returns = np.random.default_rng(1).normal(0, 0.01, (30, 1))
+    path = walk(rule, returns, dt=86_400, lots=np.array([1_000_000]))
+    np.testing.assert_allclose(path, margin, rtol=1e-6)

@@ -107,8 +107,7 @@ def test_the_outcome_is_beside_it(result: Path, tmp_path: Path) -> None:
     out = tmp_path / "judged"
     code, printed, _ = invoke("--run", str(result), "--json", "--out", str(out))
     told = json.loads(printed)
-    names = ("steps", "venues", "closeouts", "losses")
-    frames = {name: pd.read_parquet(result / f"{name}.parquet") for name in names}
+    frames = {name: pd.read_parquet(result / f"{name}.parquet") for name in ("steps", "closeouts", "losses", "venues")}
     assert code == 0
     assert told["outcome"]["closed_out_notional"] == frames["closeouts"]["notional"].sum() > 0
     assert told["outcome"]["adl_notional"] == frames["steps"]["adl_notional"].sum()

@@ -268,10 +268,9 @@ def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
     while market.tick < market.steps_planned:
         market.step()
     venue, frames = market.venues[0], market.recorder.frames()
-    before = frames["steps"].query("step == 103").iloc[0]
-    equity = frames["venues"].query("step == 103")["equity"].iloc[0]
+    before, equity = (frames[name].query("step == 103").iloc[0] for name in ("steps", "venues"))
     value = before["mark"] / crash.PERPETUAL["tick"] * venue.contracts.multiplier[0]
-    assert venue.view.crowd[0] == pytest.approx(2 * before["open_interest"] * value / equity, rel=1e-6)
+    assert venue.view.crowd[0] == pytest.approx(2 * before["open_interest"] * value / equity["equity"], rel=1e-6)
     mark = np.rint(frames["steps"].query("step == 103")["mark"].to_numpy() / market.contracts.tick)
     bids, asks = market.books.depth(np.ceil(0.99 * mark).astype(np.int64), np.floor(1.01 * mark).astype(np.int64))[0]
     assert venue.view.imbalance[0] == (bids - asks) / (bids + asks)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from experiments.cautions import cautions
 from experiments.cli import app
 from experiments.config import load_run
 from experiments.data import read_bars, replay_notes
@@ -130,6 +131,59 @@ def alpha_vantage(path: Path) -> Path:
     return csv(table.iloc[::-1], path / "av.csv")
 
 
+def okx(path: Path) -> Path:
+    table = pd.DataFrame({"t": MS, **TABLE, "base": V, "quote": V, "confirm": 1})
+    return csv(table.iloc[::-1], path / "okx.csv", header=False)
+
+
+def polygon(path: Path) -> Path:
+    return csv(pd.DataFrame({"v": V, "vw": C, "o": O, "c": C, "h": H, "l": L, "t": MS, "n": 5}), path / "p.csv")
+
+
+def numbered(path: Path) -> Path:
+    """Candles of ccxt that went through pandas without names."""
+    pd.DataFrame(np.column_stack([MS, TABLE.to_numpy()])).to_csv(path / "numbered.csv")
+    return path / "numbered.csv"
+
+
+def index_without_name(path: Path) -> Path:
+    TABLE.set_axis(WHEN).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def index_of_numbers(path: Path) -> Path:
+    TABLE.set_axis(pd.Index(MS, name="timestamp")).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def index_of_texts(path: Path) -> Path:
+    TABLE.set_axis(pd.Index(WHEN.strftime("%Y-%m-%d"), name="Date")).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def index_of_symbols(path: Path) -> Path:
+    levels = [["BTC"] * DAYS, WHEN]
+    TABLE.set_axis(pd.MultiIndex.from_arrays(levels, names=["symbol", "time"])).to_parquet(path / "i.parquet")
+    return path / "i.parquet"
+
+
+def yfinance_by_ticker(path: Path) -> Path:
+    tickers().swaplevel(axis=1).to_csv(path / "by.csv")
+    return path / "by.csv"
+
+
+def yfinance_without_names(path: Path) -> Path:
+    tickers().rename_axis(columns=[None, None]).to_csv(path / "old.csv")
+    return path / "old.csv"
+
+
+def excel(path: Path) -> Path:
+    """A separator named first, a comment, and rows that end in a separator more than the header."""
+    lines = yahoo(path).read_text().replace(",", ";").splitlines()
+    (path / "excel.csv").write_text("sep=;\n# mine\n" + "\n".join([lines[0], *(f"{line};" for line in lines[1:])]))
+    return path / "excel.csv"
+
+
 def csv(table: pd.DataFrame, path: Path, **how: object) -> Path:
     table.to_csv(path, index=False, **how)
     return path
@@ -138,7 +192,8 @@ def csv(table: pd.DataFrame, path: Path, **how: object) -> Path:
 SOURCES = [
     *(ccxt, ccxt_without_header, yahoo, yfinance_with_zones, yfinance_download, yfinance_parquet, binance),
     *(binance_without_header, binance_parquet, stooq, stooq_bulk, coinmarketcap, cryptodatadownload, kraken),
-    alpha_vantage,
+    *(alpha_vantage, okx, polygon, numbered, index_without_name, index_of_numbers, index_of_texts, index_of_symbols),
+    *(yfinance_by_ticker, yfinance_without_names, excel),
 ]
 
 
@@ -217,6 +272,44 @@ def test_several_tickers_are_refused(tmp_path: Path) -> None:
     tickers(("SPY", "QQQ")).to_csv(tmp_path / "two.csv")
     with pytest.raises(DataError, match=r"bars of 2 tickers \(QQQ, SPY\)"):
         read_series(str(tmp_path / "two.csv"))
+
+
+def text(rows: pd.DataFrame, **how: object) -> str:
+    return str(rows.to_csv(index=False, **how))
+
+
+PLAIN = pd.DataFrame({"Date": WHEN.strftime("%Y-%m-%d"), "Close": C})
+MOVED = pd.DataFrame({"t": MS, "open": O, "close": C, "high": H, "low": L, "volume": V})
+SEVERAL = pd.concat([PLAIN.assign(Symbol="A"), PLAIN.assign(Symbol="B", Date=PLAIN["Date"].str.replace("20", "30"))])
+REFUSED = [
+    (text(SEVERAL), "row 60: Symbol 'B' after 'A', 2 in all; a file holds one series"),
+    (text(MOVED, header=False), "row 0: no header, so columns are taken for timestamp, open, high, low, close"),
+    (text(MOVED[["t", "close", "volume"]], header=False), "no header, and 3 columns .* add a first line of names"),
+    (text(PLAIN.assign(Close=[f"{10 * close:,.2f}" for close in C * 10])), "write numbers with a decimal point"),
+    (text(PLAIN, sep=";", decimal=","), "row 0: Close is '98,5.*write numbers with a decimal point"),
+    (text(PLAIN).replace(".", ","), "row 0: 3 fields, where the header has 2 names"),
+    (text(PLAIN.assign(Close=[f"${close:.2f}" for close in C])), "without the sign of a currency"),
+    (text(MOVED.rename(columns={"t": "time"})[:5]) + text(MOVED)[:80], "row 5: 't' is not a date"),
+    ("Made by me\nNote, of, mine\n" + text(PLAIN.assign(x=1, y=2)), "remove lines that are not of the table"),
+]
+
+
+@pytest.mark.parametrize(("written", "told"), REFUSED)
+def test_a_file_that_cannot_be_read_rightly_is_refused(tmp_path: Path, written: str, told: str) -> None:
+    (tmp_path / "a.csv").write_text(written)
+    with pytest.raises(DataError, match=told):
+        read_series(str(tmp_path / "a.csv"))
+
+
+def test_a_single_column_without_header_loses_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text(PLAIN[["Close"]], header=False))
+    np.testing.assert_allclose(read_series(str(tmp_path / "a.csv")).returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
+
+
+def test_bars_of_one_day_are_too_few_for_a_backtest(tmp_path: Path) -> None:
+    minutes = pd.date_range("2024-03-01", periods=DAYS, freq="min").astype(str)
+    with pytest.raises(DataError, match="1 days are too few"):
+        read_series(str(csv(PLAIN.assign(Date=minutes), tmp_path / "a.csv")))
 
 
 # ── prices at or below zero ──
@@ -332,6 +425,29 @@ def test_shorter_bars_are_replayed_at_their_own_times(tmp_path: Path, minutes: i
         exogenous(Outside([own]), streams=Streams(3), dt=7.0, bars={"A": found})
 
 
+@pytest.mark.parametrize(
+    ("when", "remedy"),
+    [
+        (pd.date_range("2024-03-06 09:00", periods=400, freq="s"), "days_per_year=78840"),
+        (pd.date_range("2024-03-04", periods=96, freq="h"), "days_per_year=365"),
+        (pd.date_range("2024-03-04", periods=120, freq="h"), "days_per_year=365"),
+        (pd.date_range("2024-03-04", periods=168, freq="h"), ""),
+        (pd.bdate_range("2024-03-04", periods=12), ""),
+    ],
+)
+def test_a_file_too_short_to_show_its_market_open_is_told(tmp_path: Path, when: pd.DatetimeIndex, remedy: str) -> None:
+    """The remedy makes a year the 365 days of a market that never closes."""
+    file = str(csv(pd.DataFrame({"date": when.astype(str), "close": bars(len(when))["close"]}), tmp_path / "a.csv"))
+    words = on_own_data("crash_2008", file)
+    replay = load_run("crash_2008", words).underlyings
+    told = [line for line in replay_notes(replay) if "for a market that never closes" in line]
+    assert bool(told) == bool(remedy)
+    if remedy:
+        change = told[0].split("set ")[1].split()[0]
+        assert change == f"underlyings.0.process.{remedy}"
+        assert load_run("crash_2008", [*words, change]).underlyings[0].process.clock(read_bars(file)) == 365 * 86_400
+
+
 def test_a_backtest_of_shorter_bars_is_by_day(tmp_path: Path) -> None:
     hours = pd.date_range("2024-01-01", periods=24 * DAYS, freq="h")
     prices = np.repeat(C.to_numpy(), 24) * np.tile(np.exp(np.linspace(-0.1, 0, 24)), DAYS)
@@ -382,6 +498,38 @@ def test_funding_rates_come_from_a_file(tmp_path: Path, dated: bool) -> None:
     assert paid[paid.diff() != 0].to_dict() == {1: 0.0, 10: 0.001, 20: -0.002, 21: 0.0005}
 
 
+AT = [1704067200003, 1704096000011, 1704124800000]
+ISO = ["2024-01-01T00:00:00Z", "2024-01-01T08:00:00Z", "2024-01-01T16:00:00Z"]
+PAID = [0.0001, -0.0002, 0.0003]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"calc_time": AT, "funding_interval_hours": 8, "last_funding_rate": PAID},
+        {"timestamp": AT, "datetime": ISO, "fundingRate": PAID, "symbol": "BTC/USDT:USDT"},
+        {"instId": "A", "fundingRate": [9.0] * 3, "realizedRate": PAID, "fundingTime": AT},
+        {"Time": ISO, "Symbol": "A", "Funding Rate": ["0.0100%", "-0.0200%", "0.0300%"]},
+        {"coin": "BTC", "fundingRate": PAID, "premium": 0.0, "time": AT},
+    ],
+)
+def test_rates_are_read_as_venues_write_them(tmp_path: Path, columns: dict[str, object]) -> None:
+    """Binance (some milliseconds late), ccxt with two times, OKX with what was paid, percent; newest first too."""
+    table = pd.DataFrame(columns)
+    for rows in (table, table[::-1]):
+        since, rates = read_rates(str(csv(rows, tmp_path / "r.csv")))
+        assert since == "1970"
+        np.testing.assert_allclose(rates, list(zip([1704067200 + 28800 * n for n in range(3)], PAID, strict=True)))
+
+
+def test_missing_rates_are_told_and_dates_are_no_seconds(tmp_path: Path) -> None:
+    file = csv(pd.DataFrame({"time": [60, 120, 180, 480], "rate": 0.0001}), tmp_path / "r.csv")
+    (told,) = cautions(load_run("small_crash", [f"venues.0.funding={{kind: recorded, source: {file}}}"]))
+    assert "1 gap of more than 90 s, the first after rates.2 (300 s)" in told
+    since, ((first, _), *_) = read_rates(str(csv(pd.DataFrame({"date": [20240101], "rate": 0.1}), tmp_path / "d.csv")))
+    assert (since, first) == ("1970", 1704067200)
+
+
 def test_bad_funding_files_are_named(tmp_path: Path) -> None:
     for table, told in (
         ({"time": [60, 60], "rate": [0.1, 0.1]}, "row 1: time '60' does not come after"),
@@ -403,3 +551,15 @@ def test_amounts_within_rounding_are_whole() -> None:
     assert grains(-(0.1 + 0.7), 0.2) == -4
     assert grains(0.305, 0.01).denominator == 2
     assert math.isclose(grains(1e-8, 1e-8), 1)
+
+
+def test_a_sweep_tells_of_its_data_once(tmp_path: Path) -> None:
+    from experiments.sweep.config import load_study
+    from experiments.sweep.plan import notes_of, plan
+
+    file = holed(tmp_path, True, 14)
+    words = [f"underlyings.0.process.{each}" for each in (f"source={file}", "start=null", "end=null")]
+    units = plan(load_study("real_crash", words))
+    assert len(units) > 40
+    (told,) = notes_of(units)
+    assert "2023-02-01 to 2023-02-15 (14 days); each passes as one night" in told

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from experiments import identity, store
+from experiments.cautions import cautions
 from experiments.config import RunConfig
-from experiments.data import read_replays
+from experiments.data import read_replays, replay_notes
 from experiments.sweep.axes import Setting, changes, replications, settings
 from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.paths import check
@@ -157,6 +158,20 @@ def unlearnt(study: StudyConfig, units: Iterable[Unit]) -> list[str]:
             if told := venue.engine.unlearnt(seconds, config.dt):
                 found.setdefault(f"venues.{number}.engine: {told}", []).append(case.setting)
     return [f"{study.name}{_common(met)}: {line}" for line, met in found.items()]
+
+
+def notes_of(units: Iterable[Unit]) -> list[str]:
+    """What a user should know of the data that runs replay and of settings that do nothing, each line once."""
+    lines: dict[str, None] = {}
+    replays: set[str] = set()
+    for case in {id(unit.case): unit.case for unit in units}.values():
+        config = unpacked(case.plain[BASE])
+        replayed = repr([each.process for each in config.underlyings])
+        if replayed not in replays:
+            replays.add(replayed)
+            lines |= dict.fromkeys(replay_notes(config.underlyings))
+        lines |= dict.fromkeys(cautions(config))
+    return list(lines)
 
 
 def _common(settings: Sequence[Setting]) -> str:

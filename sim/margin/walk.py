@@ -8,10 +8,17 @@ from sim import pricing
 from sim.margin.base import RequirementComponent
 from sim.margin.reference import one_lot_each, rates
 from sim.margin.volatility import Running
+from sim.protocols import Requirement
 from sim.types import F8, NOT_GIVEN, PERPETUAL, Contracts, MarketView
 
 MARK = 1_000_000.0
 """Ticks; the mark stands still, so that margin is a share of a notional that does not move."""
+
+TICK, LOT = 0.01, 1e-6
+"""Of the perpetuals that are walked: a price of 10,000, and a notional of 10,000 for a million lots.
+
+That is a small account, in the least bracket of any ladder of sizes.
+"""
 
 
 def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None = None, clock: F8 = NOT_GIVEN) -> F8:
@@ -27,7 +34,7 @@ def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None 
         lots: the book, (U,) whole lots; none = one of each.
         clock: seconds of that time in a year of each underlying, (U,); not given = 365 days.
     """
-    requirement = rule.bind(contracts_of(returns.shape[1]), unit=1)
+    requirement = _bound(rule, contracts_of(returns.shape[1]))
     path = np.empty(len(returns))
     first = _nothing_known(returns.shape[1])._replace(clock=clock)
     for number, view in enumerate(views(returns, dt, first, still=True)):
@@ -56,7 +63,7 @@ def rates_along(rule: RequirementComponent, returns: F8, *, dt: float, first: Ma
     """
     past = np.append(returns, np.zeros((1, returns.shape[1])), axis=0)  # of the last row nothing is shown
     start = _nothing_known(returns.shape[1]) if first is None else first
-    requirement = rule.bind(start.contracts, unit=1)
+    requirement = _bound(rule, start.contracts)
     path = []
     for view in views(past, dt, first):
         if view.tick:
@@ -65,12 +72,20 @@ def rates_along(rule: RequirementComponent, returns: F8, *, dt: float, first: Ma
     return np.stack(path)
 
 
+def _bound(rule: RequirementComponent, contracts: Contracts) -> Requirement:
+    """A requirement of some contracts, whose worth of a tick and lot tells the minor units in one of the numeraire."""
+    return rule.bind(
+        contracts, unit=round(float(contracts.multiplier[0]) / float(contracts.tick[0] * contracts.lot[0]))
+    )
+
+
 def contracts_of(columns: int) -> Contracts:
     """One perpetual on each of U underlyings, worth one minor unit per tick and lot."""
     ones = np.ones(columns, dtype=np.int64)
+    tick, lot = np.full(columns, TICK), np.full(columns, LOT)
     names = tuple(f"u{number}" for number in range(columns))
-    place, size = np.arange(columns, dtype=np.int64), np.ones(columns)
-    return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, size, size, ones * 10**9)
+    place = np.arange(columns, dtype=np.int64)
+    return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, tick, lot, ones * 10**9)
 
 
 def views(returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False) -> Iterator[MarketView]:
@@ -97,7 +112,7 @@ def _nothing_known(columns: int) -> MarketView:
     unknown, mark = np.full(columns, np.nan), np.full(columns, MARK)
     return MarketView(
         *(0, contracts_of(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
-        *(np.ones(columns), np.ones(columns), np.zeros(columns), np.ones(1), np.empty((0, columns))),
+        *(mark * TICK, np.ones(columns), np.zeros(columns), np.ones(1), np.empty((0, columns))),
         imbalance=unknown,
         crowd=unknown,
     )

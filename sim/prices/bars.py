@@ -42,9 +42,12 @@ class Bars(NamedTuple):
 
     @property
     def open_time(self) -> float:
-        """Time of a usual day that has bars (s): the median number of bars of a date, times their length."""
+        """Time of a usual day that has bars (s): the median number of bars of a date, times their length.
+
+        The first and the last date, which a file may hold in part, count where there are no others; of two the longer.
+        """
         _, counts = np.unique(self.day.astype("datetime64[D]"), return_counts=True)
-        return float(np.median(counts)) * self.length
+        return float(np.median(counts[1:-1]) if counts.size > 2 else counts.max()) * self.length
 
     @property
     def ranged(self) -> bool:

@@ -88,6 +88,20 @@ def planned(outside: Outside, *, dt: float, steps: int | None = None, bars: Mapp
     return _lengths(outside, _replays(outside, bars or {}), dt, steps)[0]
 
 
+def clocks(underlyings: Sequence[Underlying], bars: Mapping[str, Bars]) -> F8:
+    """Seconds of the run's clock in a year of each underlying, (U,).
+
+    Replays share their rows, the times that all of them have, so that the least of their years is the year of each.
+
+    Raises:
+        DataError: see ``exogenous``.
+    """
+    common_bars = _replays(Outside(underlyings), bars)
+    years = np.array([each.process.clock(common_bars.get(each.name)) for each in underlyings])
+    shared = np.array([each.name in common_bars for each in underlyings])
+    return np.where(shared, years[shared].min(initial=np.inf), years)
+
+
 @kernel
 def accumulate(start: float, returns: F8) -> F8:
     """Levels (steps+1,) from differences, by compensated summation.

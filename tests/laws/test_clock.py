@@ -1,6 +1,7 @@
 """A year of the run's clock is the time that its market is open (IDX-3): what is per year does not depend on it."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from experiments.simulation import finished
 from sim.margin.realised import Realised
 from sim.margin.volatility import Running
 from sim.margin.walk import contracts_of, views
+from sim.prices.bars import validated
+from sim.prices.path import clocks
 from sim.pricing import YEAR, clock_of
 from sim.types import NOT_GIVEN
 
@@ -62,3 +65,27 @@ def test_a_backtest_counts_the_days_that_its_market_trades() -> None:
     assert Series(("a",), dates, returns).rows_per_year == 252
     assert Series(("a",), np.datetime64("2024-01-01") + np.arange(10), returns).rows_per_year == 365
     assert Series(("a",), dates[:0], returns).rows_per_year == 365
+
+
+def test_replays_of_one_run_share_the_year_of_their_common_days(tmp_path: Path) -> None:
+    """A coin beside a stock is replayed on the stock's days alone, and its volatility is that of 252 of them a year."""
+    rng, words = np.random.default_rng(5), ["duration=null", "dt=3600", "populations.0.count=20"]
+    for place, when in enumerate(
+        (pd.date_range("2024-01-01", "2024-12-30"), pd.bdate_range("2024-01-01", periods=261))
+    ):
+        close = 100 * np.exp(np.cumsum(0.02 * rng.standard_normal(len(when))))
+        file = tmp_path / f"{place}.csv"
+        pd.DataFrame({"date": when.strftime("%Y-%m-%d"), "close": close}).to_csv(file, index=False)
+        words += [f"underlyings.{place}.start=null", f"underlyings.{place}.process={{kind: replay, source: {file}}}"]
+        words += [f"underlyings.{place}.process.{each}" for each in ("day=86400", "opens=0", "days_per_year=365")]
+    config = load_run("two_coins", [*words, "underlyings.1.process.days_per_year=252"])
+    bars = read_replays(config.underlyings)
+    assert clocks(config.underlyings, bars).tolist() == [252 * 86_400] * 2
+    assert clocks(config.underlyings[:1], bars).tolist() == [365 * 86_400]
+
+
+@pytest.mark.parametrize(("first", "bars", "open_time"), [(0, 30, 24), (20, 30, 24), (9, 5, 5), (18, 60, 24)])
+def test_dates_that_a_file_holds_in_part_do_not_shorten_the_day(first: int, bars: int, open_time: float) -> None:
+    times = np.datetime64("2024-03-06T00:00:00") + 3600 * (first + np.arange(bars))
+    found = validated("a.csv", times, np.column_stack([np.full((bars, 3), np.nan), np.ones(bars)]), 3600.0)
+    assert found.open_time == open_time * 3600
