@@ -58,18 +58,18 @@ def _root(
 
 
 def _warn_plainly() -> None:
-    """Give warnings about what a run is too short for as one line each, without the place in the code."""
-    from sim.errors import LearningWarning
+    """Give warnings about settings as one line each, without the place in the code."""
+    from sim.errors import SettingWarning
 
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, LearningWarning):
+        if issubclass(category, SettingWarning):
             _say(str(message))
         else:
             before(message, category, *where, **more)
 
-    warnings.simplefilter("default", LearningWarning)
+    warnings.simplefilter("default", SettingWarning)
     warnings.showwarning = show
 
 

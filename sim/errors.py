@@ -38,7 +38,11 @@ class OutputError(DeleverageError):
     """A result folder that exists already or cannot be written."""
 
 
-class LearningWarning(UserWarning):
+class SettingWarning(UserWarning):
+    """A setting that is valid and does not act in a run."""
+
+
+class LearningWarning(SettingWarning):
     """A run that ends before a margin engine has learnt what it asks by."""
 
 
