@@ -58,19 +58,18 @@ def _root(
 
 
 def _warn_plainly() -> None:
-    """Give warnings about data and about what a run is too short for as a line each, without the place in the code."""
-    from sim.errors import DataNote, LearningWarning
+    """Give warnings about settings and data as one line each, without the place in the code."""
+    from sim.errors import SettingWarning
 
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, LearningWarning | DataNote):
+        if issubclass(category, SettingWarning):
             _say(str(message))
         else:
             before(message, category, *where, **more)
 
-    for category in (LearningWarning, DataNote):
-        warnings.simplefilter("default", category)
+    warnings.simplefilter("default", SettingWarning)
     warnings.showwarning = show
 
 

@@ -38,12 +38,16 @@ class OutputError(DeleverageError):
     """A result folder that exists already or cannot be written."""
 
 
-class LearningWarning(UserWarning):
+class SettingWarning(UserWarning):
+    """A valid setting that a user should know of: it does not act in a run, or not as expected."""
+
+
+class LearningWarning(SettingWarning):
     """A run that ends before a margin engine has learnt what it asks by."""
 
 
-class DataNote(UserWarning):
-    """What a user should know of the prices that a sweep replays, or of settings of it that do nothing."""
+class DataNote(SettingWarning):
+    """What a user should know of the prices that runs replay: gaps, splits, adjustments."""
 
 
 class ConservationError(DeleverageError):

@@ -15,7 +15,7 @@ from experiments.config import load_run
 from experiments.reference import ENGINES
 from experiments.sweep.config import StudyConfig, load_study
 from experiments.sweep.runner import Options, sweep
-from sim.errors import LearningWarning
+from sim.errors import LearningWarning, SettingWarning
 from sim.margin.learning import kinds, spelt
 from sim.market import Market
 
@@ -85,6 +85,19 @@ def test_a_sweep_says_so_once(tmp_path: Path) -> None:
     told = [str(each.message) for each in met if each.category is LearningWarning]
     assert len(told) == 1, told
     assert told[0].startswith(f"{study.name} at engine=slow: venues.0.engine: tail(covariance) needs 24 h of past")
+
+
+def test_a_sweep_says_once_which_setting_does_not_act(tmp_path: Path) -> None:
+    """As `run` does, but once for all settings and replications."""
+    study = load_study(TINY)
+    idle = {"kind": "liquidators", "venue": "exchange", "count": 2, "wealth": 1000.0}
+    overrides = {**study.overrides, "venues.0.liquidation": {"kind": "full"}, "populations": [idle]}
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always")
+        changed = StudyConfig.model_validate(study.model_dump() | {"overrides": overrides})
+        sweep(changed.measured_by(study.module), out=tmp_path / "out", options=Options("serial"))
+    told = [str(each.message) for each in met if issubclass(each.category, SettingWarning)]
+    assert [line.split(" bid for")[0] for line in told] == [f"{study.name}: populations.0: 'liquidators'"], told
 
 
 @pytest.mark.parametrize(

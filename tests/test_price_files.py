@@ -555,11 +555,12 @@ def test_amounts_within_rounding_are_whole() -> None:
 
 def test_a_sweep_tells_of_its_data_once(tmp_path: Path) -> None:
     from experiments.sweep.config import load_study
-    from experiments.sweep.plan import notes_of, plan
+    from experiments.sweep.plan import notices, plan
 
     file = holed(tmp_path, True, 14)
     words = [f"underlyings.0.process.{each}" for each in (f"source={file}", "start=null", "end=null")]
-    units = plan(load_study("real_crash", words))
+    study = load_study("real_crash", words)
+    units = plan(study)
     assert len(units) > 40
-    (told,) = notes_of(units)
-    assert "2023-02-01 to 2023-02-15 (14 days); each passes as one night" in told
+    (told,) = notices(study, units)
+    assert "2023-02-01 to 2023-02-15 (14 days); each passes as one night" in str(told)

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.paths import check
 from experiments.sweep.records import Job, Spec
 from sim.build import steps_of
-from sim.errors import ConfigError, DataError
+from sim.errors import ConfigError, DataError, DataNote, LearningWarning, SettingWarning
 from sim.loading import Template
 
 SUPPRESSED = {"suppress_closeouts": True}
@@ -145,33 +145,31 @@ def plan(study: StudyConfig) -> list[Unit]:
     return Planner(study).first()
 
 
-def unlearnt(study: StudyConfig, units: Iterable[Unit]) -> list[str]:
-    """What runs leave unlearnt: each line once, with the values of axes that all runs concerned have in common."""
-    found: dict[str, list[Setting]] = {}
+def notices(study: StudyConfig, units: Iterable[Unit]) -> list[SettingWarning]:
+    """What a user should know of data and settings: each once, with what the settings concerned have in common."""
+    found: dict[tuple[type[SettingWarning], str], list[Setting]] = {}
+    replayed: dict[str, list[str]] = {}
     for case in {id(unit.case): unit.case for unit in units}.values():
         config = unpacked(case.plain[BASE])
-        try:
-            seconds = steps_of(config, read_replays(config.underlyings)) * config.dt
-        except (ConfigError, DataError):
-            continue  # the run itself fails by it, and its row says so
-        for number, venue in enumerate(config.venues):
-            if told := venue.engine.unlearnt(seconds, config.dt):
-                found.setdefault(f"venues.{number}.engine: {told}", []).append(case.setting)
-    return [f"{study.name}{_common(met)}: {line}" for line, met in found.items()]
+        key = repr([each.process for each in config.underlyings])
+        if key not in replayed:
+            replayed[key] = replay_notes(config.underlyings)
+        for told in [*((DataNote, line) for line in replayed[key]), *_notices(config)]:
+            found.setdefault(told, []).append(case.setting)
+    return [kind(f"{study.name}{_common(met)}: {line}") for (kind, line), met in found.items()]
 
 
-def notes_of(units: Iterable[Unit]) -> list[str]:
-    """What a user should know of the data that runs replay and of settings that do nothing, each line once."""
-    lines: dict[str, None] = {}
-    replays: set[str] = set()
-    for case in {id(unit.case): unit.case for unit in units}.values():
-        config = unpacked(case.plain[BASE])
-        replayed = repr([each.process for each in config.underlyings])
-        if replayed not in replays:
-            replays.add(replayed)
-            lines |= dict.fromkeys(replay_notes(config.underlyings))
-        lines |= dict.fromkeys(cautions(config))
-    return list(lines)
+def _notices(config: RunConfig) -> Iterator[tuple[type[SettingWarning], str]]:
+    """What one run would say of its settings."""
+    for line in cautions(config):
+        yield SettingWarning, line
+    try:
+        seconds = steps_of(config, read_replays(config.underlyings)) * config.dt
+    except (ConfigError, DataError):
+        return  # the run itself fails by it, and its row says so
+    for number, venue in enumerate(config.venues):
+        if told := venue.engine.unlearnt(seconds, config.dt):
+            yield LearningWarning, f"venues.{number}.engine: {told}"
 
 
 def _common(settings: Sequence[Setting]) -> str:

@@ -20,12 +20,12 @@ from experiments.sweep.driver import driven
 from experiments.sweep.executors import opened, processors
 from experiments.sweep.folder import Results
 from experiments.sweep.older import Older, words
-from experiments.sweep.plan import Planner, notes_of, shared, unlearnt
+from experiments.sweep.plan import Planner, notices, shared
 from experiments.sweep.progress import Counter
 from experiments.sweep.records import Code, Place
 from experiments.sweep.study import StudyError, digest_of, module_of, refined
 from experiments.sweep.tally import Tally
-from sim.errors import ConfigError, DataNote, LearningWarning
+from sim.errors import ConfigError
 
 
 class Options(NamedTuple):
@@ -76,10 +76,8 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
     with _plugged(results.place):
         planner, tally = Planner(study, code), Tally(study)
         units = planner.first()
-    for line in notes_of(units):
-        warnings.warn(line, DataNote, stacklevel=2)
-    for line in unlearnt(study, units):
-        warnings.warn(line, LearningWarning, stacklevel=2)
+    for notice in notices(study, units):
+        warnings.warn(notice, stacklevel=2)
     with opened(options.executor, options.jobs) as pool, results.claimed(study):
         older = Older(results.place / "runs", code, mixed=options.mixed)
         with Counter(study.name, quiet=options.quiet, slots=pool.slots) as counter:

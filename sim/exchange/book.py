@@ -114,7 +114,7 @@ class Books:
             )
         self._make_room(len(orders))
         state = (self._data, self._resting, self._chain, self._delta)
-        return int(matching.match(*state, position, bands, orders, stood.copy(), report, self._fills))
+        return int(matching.match(*state, position, bands, orders, stood, report, self._fills))
 
     def _make_room(self, incoming: int) -> None:
         """Room for all incoming orders to rest, and for a fill of each order, resting or incoming."""

@@ -169,8 +169,21 @@ def _remove(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> No
 
 
 @kernel
-def _drop(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> None:
-    """Cancel what is left of an order and find the best prices without it."""
+def _heed(known: I8, stood: I8, orders: I8, row: int, name: int, held: int, change: int, others: bool) -> None:
+    """Change what later rows of a slot take for traded, on the side ``held``; past other owners' rows if ``others``."""
+    owner, slot, later = name >> 32, ((name & _LOW) >> 1) - 1, row + 1
+    while slot != NOBODY and change != 0 and later < len(orders) and (others or orders[later, OWNER] == owner):
+        same = orders[later, OWNER] == owner and orders[later, SLOT] == slot
+        if same and orders[later, INSTRUMENT] == orders[row, INSTRUMENT] and known[later] * held > 0:
+            stood[later] += change
+        later += 1
+
+
+@kernel
+def _drop(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, order: int) -> None:
+    """Cancel what is left of the order that a row replaces, and find the best prices without it."""
+    instrument, left = orders[row, INSTRUMENT], data[order + _LEFT]
+    _heed(known, stood, orders, row, data[order + _NAME], left, -left, False)
     _remove(data, resting, chain, instrument, order)
     base = _HEADER + instrument * data[_STRIDE]
     data[base + _BID] = _below(data, base, data[base + _BID] + 1)
@@ -217,12 +230,8 @@ def _rest(
 @kernel
 def _note(fills: I8, row: int, taker: int, maker: int, instrument: int, lots: int, price: int, cause: int) -> None:
     """Write down one trade."""
-    fills[row, TAKER] = taker
-    fills[row, MAKER] = maker
-    fills[row, TRADED] = instrument
-    fills[row, LOTS] = lots
-    fills[row, TICKS] = price
-    fills[row, REASON] = cause
+    fills[row, TAKER], fills[row, MAKER], fills[row, TRADED] = taker, maker, instrument
+    fills[row, LOTS], fills[row, TICKS], fills[row, REASON] = lots, price, cause
 
 
 @kernel
@@ -250,53 +259,41 @@ def _remaining(data: I8, former: int, side: int, lots: int, stood: int) -> int:
 
 
 @kernel
-def _withdraw(data: I8, resting: I8, chain: I8, orders: I8, stood: I8, row: int, lots: I8) -> int:
+def _withdraw(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, lots: I8) -> int:
     """Cancel what consecutive post-only rows replace and note the lots left of them; returns the row after these."""
     while row < len(orders) and orders[row, KIND] & 3 == POST_ONLY:
         instrument, quantity = orders[row, INSTRUMENT], orders[row, QUANTITY]
         former = _found(data, chain[instrument, orders[row, OWNER]], orders[row, SLOT])
         if former:
             lots[row] = _remaining(data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row])
-            _drop(data, resting, chain, instrument, former)
+            _drop(data, resting, chain, orders, known, stood, row, former)
         row += 1
     return row
 
 
 @kernel
-def _spare(stood: I8, orders: I8, row: int, name: int, instrument: int, lots: int) -> None:
-    """Take signed lots of an order that was cancelled as it was met off what later rows take for traded."""
-    slot = ((name & _LOW) >> 1) - 1
-    for later in range(row + 1, len(orders) if slot != NOBODY and lots != 0 else 0):
-        same = orders[later, OWNER] == name >> 32 and orders[later, SLOT] == slot
-        if same and orders[later, INSTRUMENT] == instrument and (stood[later] > 0) == (lots > 0):
-            stood[later] -= lots
-
-
-@kernel
 def match(
-    data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, stood: I8, report: I8, fills: I8
+    data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, known: I8, report: I8, fills: I8
 ) -> int:
     """All orders of a batch, one after another; returns the number of fills. Of a single row, a report keeps the last.
 
     Consecutive post-only rows withdraw what they replace before the first of them: ``ready`` runs ahead. One long body:
     numba counts references to an array wherever its last use is in a branch; inside this loop no use is the last.
     """
-    count, told, ready = 0, 1 if len(report) == len(orders) else 0, 0
+    count, told, ready, stood = 0, 1 if len(report) == len(orders) else 0, 0, known.copy()
     withdrawn = np.full(len(orders), NOBODY, dtype=np.int64)  # lots of rows whose former has left ahead of them
     for row in range(len(orders)):
         if ready <= row:
-            ready = _withdraw(data, resting, chain, orders, stood, row, withdrawn)
+            ready = _withdraw(data, resting, chain, orders, known, stood, row, withdrawn)
         owner, instrument, quantity = orders[row, OWNER], orders[row, INSTRUMENT], orders[row, QUANTITY]
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
-        base = _HEADER + instrument * data[_STRIDE]
-        line = told * row
+        base, line = _HEADER + instrument * data[_STRIDE], told * row
         report[line, MID2_BEFORE] = _mid2(data, base)
-        side = 1 if quantity > 0 else -1
-        former = _found(data, chain[instrument, owner], slot)
+        side, former = 1 if quantity > 0 else -1, _found(data, chain[instrument, owner], slot)
         gone = withdrawn[row] != NOBODY
         lots = withdrawn[row] if gone else _remaining(data, former, side, abs(quantity), stood[row])
         if former:
-            _drop(data, resting, chain, instrument, former)
+            _drop(data, resting, chain, orders, known, stood, row, former)
         limit = _within(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
         if reduces:
             lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
@@ -328,13 +325,15 @@ def match(
                     data[base + _LAST] = price
                     _lessen(data, resting, instrument, maker, -side * traded)
                 if not trades or data[maker + _LEFT] == 0:
-                    _spare(stood, orders, row, name, instrument, data[maker + _LEFT])
+                    _heed(known, stood, orders, row, name, data[maker + _LEFT], -data[maker + _LEFT], True)
                     _remove(data, resting, chain, instrument, maker)
                     data[best] = _above(data, base, price - 1) if side > 0 else _below(data, base, price + 1)
             status = CANCELLED if left > 0 and kind in (IOC, MARKET) else FILLED
+            tag, placed = (slot + 1) << 1 | reduces, lots - left
             if left > 0 and status == FILLED:
-                status, tag = RESTED, (slot + 1) << 1 | reduces
+                status, placed = RESTED, lots
                 _rest(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
+            _heed(known, stood, orders, row, owner << 32 | tag, side, side * placed, False)
         report[line, STATUS], report[line, FILLED_LOTS] = status, lots - left
         report[line, MID2_AFTER], report[line, LAST_AFTER] = _mid2(data, base), data[base + _LAST]
     for row in range(count):
@@ -380,10 +379,8 @@ def orders_of(data: I8, order: int, found: I8) -> int:
         if count < len(found):
             name = data[order + _NAME]
             found[count, 0] = ((name & _LOW) >> 1) - 1
-            found[count, 1] = data[order + _LEFT]
-            found[count, 2] = data[order + _AT]
-            found[count, 3] = data[order + _EACH]
-            found[count, 4] = name & 1
+            found[count, 1], found[count, 2] = data[order + _LEFT], data[order + _AT]
+            found[count, 3], found[count, 4] = data[order + _EACH], name & 1
         count += 1
         order = data[order + _KIN]
     return count

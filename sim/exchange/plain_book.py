@@ -85,7 +85,7 @@ class PlainBooks:
         self.resting = np.zeros((3, instruments, owners), dtype=np.int64)
         self._moved: dict[tuple[int, int], int] = {}  # lots traded within the batch by (instrument, owner)
         self._fills: list[tuple[int, ...]] = []
-        self._later: list[list[int]] = []  # rows of the batch that have not been processed, the next one last
+        self._batch: list[list[int]] = []  # rows, each with what stood, what it takes for that now, and its place
 
     def match(self, orders: I8, position: I8, bands: I8, stood: I8 | None = None) -> Matched:
         """Process a batch row by row, in price-time priority.
@@ -95,7 +95,8 @@ class PlainBooks:
            requote at once do not meet one another's old quotes. Quantity 0 ends here: CANCELLED, or UNKNOWN if
            there was nothing. Lots of it that traded since the row was decided, when ``stood`` lots rested, are
            taken off a row of the same side, as CME's in-flight mitigation does: a replacement never adds to what
-           it came too late to replace. Nothing left: FILLED.
+           it came too late to replace. Nothing left: FILLED. What an owner's rows just before it cancelled in the
+           slot has not traded, and what they placed there on that side counts as what they replaced does.
         2. MARKET is IOC with its limit at the far end of the band. A limit outside 1..levels is refused; a buy above
            the band is limited to its upper end, a sell below it to its lower; a buy below it or a sell above it is
            refused: REFUSED_BAND. A limit inside the band may trade with older orders outside it.
@@ -111,8 +112,8 @@ class PlainBooks:
         """
         self._fills, self._moved = [], {}
         known = [0] * len(orders) if stood is None else stood.tolist()
-        rows = [[*row, lots] for row, lots in zip(orders.tolist(), known, strict=True)]
-        self._later = list(reversed(rows))  # the row at work, and those before it, are taken off the end
+        rows = [[*row, lots, lots, place] for place, (row, lots) in enumerate(zip(orders.tolist(), known, strict=True))]
+        self._batch = rows
         runs = groupby(rows, key=lambda row: row[4] % REDUCE_ONLY == POST_ONLY)
         report = [line for together, run in runs for line in self._run(list(run), together, position, bands)]
         return Matched(
@@ -129,12 +130,12 @@ class PlainBooks:
         owner, instrument, slot = row[0], row[1], row[5]
         former = [order for order in self.books[instrument].chains.get(owner, []) if order.slot == slot != NOBODY]
         for order in former:
+            self._heed(row, order, -order.lots, others=False)
             self._cancel(instrument, order)
         return former
 
     def _process(self, row: list[int], former: list[Order], position: I8, bands: I8) -> tuple[int, ...]:
         """One row's line of the report."""
-        self._later.pop()
         book = self.books[row[1]]
         before = book.mid2()
         status, filled = self._submit(row, former + self._withdraw(row), position, bands[row[1]].tolist())
@@ -142,7 +143,7 @@ class PlainBooks:
 
     def _submit(self, row: list[int], former: list[Order], position: I8, band: list[int]) -> tuple[int, int]:
         """Status and lots filled of one row."""
-        owner, instrument, quantity, limit, kind, slot, reserve, cause, stood = row
+        owner, instrument, quantity, limit, kind, slot, reserve, _, _, stood, _ = row
         book = self.books[instrument]
         if quantity == 0:
             return (CANCELLED if former else UNKNOWN), 0
@@ -160,8 +161,10 @@ class PlainBooks:
         order = Order(owner, slot, side, wanted, price, reserve, reduces)
         if kind == POST_ONLY and self._reaches(order, book):
             return REFUSED_POST, 0
-        self._trade(instrument, order, position, cause)
-        if order.lots and kind not in (IOC, MARKET):
+        self._trade(row, order, position)
+        rests = order.lots and kind not in (IOC, MARKET)
+        self._heed(row, order, wanted if rests else wanted - order.lots, others=False)
+        if rests:
             self._rest(instrument, order)
             return RESTED, wanted - order.lots
         return (CANCELLED if order.lots else FILLED), wanted - order.lots
@@ -186,8 +189,9 @@ class PlainBooks:
         best = book.sides[-order.side].best()
         return best != NOBODY and order.side * (order.price - best) >= 0
 
-    def _trade(self, instrument: int, order: Order, position: I8, cause: int) -> None:
+    def _trade(self, row: list[int], order: Order, position: I8) -> None:
         """Rule 5."""
+        instrument, cause = row[1], row[7]
         book = self.books[instrument]
         other_side = book.sides[-order.side]
         while order.lots and self._reaches(order, book):
@@ -196,17 +200,19 @@ class PlainBooks:
             if maker.reduces:
                 lots = min(lots, -maker.side * self._held(instrument, maker.owner, position))
             if maker.owner == order.owner or lots <= 0:
-                self._spare(instrument, maker)
+                self._heed(row, maker, -maker.lots, others=True)
                 self._cancel(instrument, maker)
                 continue
             self._fill(instrument, order, maker, lots, cause)
 
-    def _spare(self, instrument: int, maker: Order) -> None:
-        """Rule 1 does not take the lots of an order that is cancelled as it is met for traded."""
-        for row in self._later:
-            same = (row[0], row[1], row[5]) == (maker.owner, instrument, maker.slot) and maker.slot != NOBODY
-            if same and (row[8] > 0) == (maker.side > 0):
-                row[8] -= maker.side * maker.lots
+    def _heed(self, row: list[int], order: Order, lots: int, *, others: bool) -> None:
+        """Add lots to what later rows of an order's slot hold for its side, that rule 1 may know what has traded."""
+        for later in self._batch[row[-1] + 1 :]:
+            if not others and later[0] != order.owner:
+                return
+            same = (later[0], later[1], later[5]) == (order.owner, row[1], order.slot) and order.slot != NOBODY
+            if same and later[8] * order.side > 0:
+                later[9] += order.side * lots
 
     def _fill(self, instrument: int, taker: Order, maker: Order, lots: int, cause: int) -> None:
         """One trade at the maker's price."""

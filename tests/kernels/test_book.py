@@ -155,6 +155,35 @@ def test_of_a_withdrawn_own_order_only_what_traded_before_is_taken_off(books: EI
     assert books.orders_of(0, 0)[:, :3].tolist() == [[2, -3, 103]], "what traded on the way is still taken off"
 
 
+@pytest.mark.parametrize(
+    ("rows", "left"),
+    [
+        ([order(0, 0, slot=2), order(0, 10, 101, slot=2)], [10, 101]),
+        ([order(0, 7, 101, slot=2), order(0, 10, 102, slot=2)], [10, 102]),
+        ([order(0, 7, 101, POST_ONLY, slot=2), order(0, 10, 102, POST_ONLY, slot=2)], [10, 102]),
+        ([order(0, -5, 110, slot=2), order(0, 10, 101, slot=2)], [10, 101]),
+        ([order(0, 10, 200, slot=2), order(0, 0, slot=2), order(0, 10, 101, slot=2)], [10, 101]),
+    ],
+)
+def test_what_an_owner_cancels_itself_in_a_batch_has_not_traded(
+    books: EITHER, rows: list[list[int]], left: list[int]
+) -> None:
+    """BOOK-1: a bid of 10 is cancelled or replaced, and replaced once more in the same batch."""
+    send(books, order(0, 10, 100, slot=2))
+    late(books, *rows)
+    assert books.orders_of(0, 0)[:, :3].tolist() == [[2, *left]]
+
+
+def test_lots_that_traded_are_taken_off_each_later_row_of_the_slot(books: EITHER) -> None:
+    """Of a bid of 10, 4 trade before it is cancelled, and 3 of its replacement as it arrives: never more than 10."""
+    send(books, order(0, 10, 100, slot=2), order(3, -3, 105))
+    rows = [order(1, -4, 100, IOC), order(0, 0, slot=2), order(0, 8, 105, slot=2), order(0, 10, 101, slot=2)]
+    fills, report = late(books, *rows)
+    assert fills[:, LOTS].tolist() == [-4, 3]
+    assert statuses(report) == [FILLED, CANCELLED, RESTED, RESTED]
+    assert books.orders_of(0, 0)[:, :3].tolist() == [[2, 3, 101]]
+
+
 def test_a_reduce_only_order_withdrawn_as_it_is_met_has_not_traded(books: EITHER) -> None:
     """Two asks of 6 that may only reduce 6: the first trades, the second goes; its replacement is placed whole."""
     asks = [order(1, -6, 100 + slot, REDUCE_ONLY, slot=slot) for slot in range(2)]
