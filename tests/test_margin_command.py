@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from experiments import cli
-from experiments.margin import Account, accounts, engine_of, index_moves, moved, rows, status, worst
+from experiments.margin import Account, accounts, engine_of, index_moves, rows, status, worst
 from experiments.margin_report import report
+from experiments.moved import moved
 from experiments.portfolio import PortfolioConfig
 from sim.loading import load, resolve
 from sim.packaged import packaged
