@@ -1,6 +1,7 @@
 """Windows of moves in which an account is liquidatable or bankrupt: the table agrees with stress tests."""
 
 import functools
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -105,10 +106,13 @@ def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
                 yield f"portfolio {seed} under {engine}: {shock.all:+.6%} is {verdict}, windows {told.windows}"
 
 
+COUNT = int(os.environ.get("DELEVERAGE_PORTFOLIOS", "3000"))
+"""Portfolios: 3,000 take three minutes of CPU, and ``DELEVERAGE_PORTFOLIOS=10000`` asks for ten thousand."""
+
 BLOCKS = [
-    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n)) for n in range(0, 10_000, 100)
+    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n)) for n in range(0, COUNT, 100)
 ]
-"""Hundreds of numbers; those beyond the first are slow."""
+"""Hundreds of numbers; those beyond the second are slow."""
 
 
 @pytest.mark.parametrize("seeds", BLOCKS)
