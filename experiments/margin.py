@@ -1,6 +1,7 @@
 """The margin calculator: one account under several engines, the same objects that judge accounts in a market."""
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,8 +9,8 @@ from pydantic import Field
 
 from experiments.entries import Reading, columns, mode_of, readings
 from experiments.kinks import factors, scenarios_of
+from experiments.moved import NIL, Part, SideBySide, moved, moved_along
 from experiments.portfolio import PortfolioConfig, listing
-from sim import pricing
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
 from sim.liquidation.bankruptcy import bankruptcy_prices
@@ -18,16 +19,9 @@ from sim.liquidation.windows import Curve, Window, windows
 from sim.loading import load
 from sim.margin.breakdown import breakdown
 from sim.margin.edges import edges
-from sim.margin.engine import EngineConfig, MarginEngine
+from sim.margin.engine import EngineConfig
 from sim.packaged import is_file, packaged
-from sim.pricing import modelled
 from sim.types import F8, I8, NOBODY, Exposure, MarketView
-
-NIL = 1e-6
-"""Minor units that are dust of a sum."""
-
-DUST = 1e-13
-"""Relative noise of a sum of floats."""
 
 LARGEST = 1e6
 """The largest relative move that makes sense of a price or a volatility."""
@@ -49,31 +43,6 @@ class StressConfig(Component):
     shocks: tuple[Shock, ...] = Field(min_length=1, description="the stories")
 
 
-class Part(NamedTuple):
-    """One margin account: a pool's engine and the account in it."""
-
-    engine: MarginEngine
-    book: Exposure
-
-    def equity(self) -> float:
-        """Market equity, zero where it is float dust."""
-        return self._clean(float(self.book.equity()[0]))
-
-    def excess(self) -> float:
-        """Equity less maintenance, zero where it is float dust; maintenance is not rounded up to whole minor units.
-
-        In a market equity is whole, and rounding decides nothing. After a move it is not: a long that is paid for in
-        full would be liquidatable for a fraction of a cent.
-        """
-        cut, kept = self.engine.valuation.haircuts(self.book), self.engine.requirement.margins(self.book)
-        return self._clean(float(self.book.equity()[0] - cut.maintenance[0] - kept.maintenance[0]))
-
-    def _clean(self, amount: float) -> float:
-        book = self.book
-        gross = float(np.abs(book.value()).sum() + (np.abs(book.balance) * book.market.price).sum())
-        return 0.0 if abs(amount) <= NIL + DUST * gross else amount
-
-
 class Account(NamedTuple):
     """A portfolio under one engine; amounts in minor units of the numeraire."""
 
@@ -81,6 +50,8 @@ class Account(NamedTuple):
     parts: list[Part]
     readings: tuple[Reading, ...] = ()  # of instruments with several entries
     past: float = 0.0  # of which the engine would learn, and a portfolio has none (s)
+    config: EngineConfig | None = None  # of which the engines were built
+    unit: int = 100  # minor units in one unit of the numeraire
 
     def total(self) -> tuple[float, float, float]:
         """Equity, initial and maintenance over all margin accounts."""
@@ -156,6 +127,7 @@ def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Acc
     Raises:
         ConfigError: the engine asks for what the portfolio does not have.
     """
+    unit = 10 ** portfolio.assets[0].decimals
     try:
         mode = mode_of(portfolio, name)
         listed = columns(portfolio, mode)
@@ -166,13 +138,13 @@ def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Acc
             its = slice(start, start + len(pool))
             start += len(pool)
             market = whole.market.slice(its)
-            built = engine.build(market.contracts, 10 ** portfolio.assets[0].decimals)
+            built = engine.build(market.contracts, unit)
             built.observe(market)
             parts.append(Part(built, _book(market, whole.position[its], whole.entry[its], whole.balance)))
     except ConfigError as error:
         raise ConfigError([f"--engines {name}: {line}" for line in error.problems]) from error
     parts = parts if len(parts) == 1 else _shared(parts, whole.balance)
-    return Account(name, parts, readings(portfolio, mode), engine.requirement.look_back())
+    return Account(name, parts, readings(portfolio, mode), engine.requirement.look_back(), engine, unit)
 
 
 def _book(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:
@@ -207,37 +179,6 @@ def _home(parts: list[Part], asset: str) -> int:
         if asset in {contracts.underlyings[u] for u in contracts.underlying}:
             return number
     return 0
-
-
-def moved(book: Exposure, moves: F8, vol: float = 0.0) -> Exposure:
-    """The book after relative moves (U,) of the underlyings and of every option's volatility.
-
-    Assets that bear the name of an underlying move with it. An option's mark stays as far from its value as it was.
-    """
-    return next(moved_along(book, np.asarray(moves)[None], vol))
-
-
-def moved_along(book: Exposure, moves: F8, vol: float = 0.0) -> Iterator[Exposure]:
-    """The book after each of several moves (M, U): see :func:`moved`."""
-    before, contracts = book.market, book.market.contracts
-    option, oracle = contracts.side != 0, before.oracle * (1 + moves)
-    louder = before._replace(vol=np.where(option, before.vol * (1 + vol), before.vol))
-    apart = np.where(option, before.mark - modelled(before).mark, 0.0)
-    marks = np.maximum(
-        pricing.values(louder, oracle, np.broadcast_to(louder.vol, (len(moves), option.size))) + apart, 0.0
-    )
-    named = [
-        (contracts.assets.index(name), u)
-        for u, name in enumerate(contracts.underlyings)
-        if name in contracts.assets[1:]
-    ]
-    for number, move in enumerate(1 + moves):
-        price = before.price.copy()
-        for asset, underlying in named:
-            price[asset] *= move[underlying]
-        forward = before.forward * move[contracts.underlying] if before.forward.size else before.forward
-        market = louder._replace(oracle=oracle[number], mark=marks[number], price=price, forward=forward)
-        yield book._replace(market=market)
 
 
 class Row(NamedTuple):
@@ -314,22 +255,24 @@ EXACT = 1e-9
 def index_moves(account: Account) -> tuple[Moves, Moves]:
     """What makes the account liquidatable, and what makes it bankrupt."""
     points = factors(account.parts)
-    excess, equity = (windows(_least(account, amount), points, EXACT) for amount in (Part.excess, Part.equity))
+    equity, excess = (windows(curve, points, EXACT) for curve in least(account))
     return _nearest(excess), _nearest(equity)
 
 
-def _least(account: Account, amount: Callable[[Part], float]) -> Curve:
-    """The least amount of any margin account as a function of the price, a factor of the present one."""
+def least(account: Account) -> tuple[Curve, Curve]:
+    """Equity and excess, the least of any margin account, as functions of the price, a factor of the present one."""
+    several = [SideBySide(account.config, part, account.unit) for part in account.parts]
     count = account.parts[0].book.market.oracle.size
 
-    def curve(factors: F8) -> F8:
-        moves, least = np.repeat(factors[:, None] - 1.0, count, axis=1), np.full(len(factors), np.inf)
-        for part in account.parts:
-            amounts = [amount(part._replace(book=book)) for book in moved_along(part.book, moves)]
-            least = np.minimum(least, amounts)
-        return least
+    def curve(amounts: Sequence[Callable[[F8], F8]]) -> Curve:
+        def lowest(factors: F8) -> F8:
+            moves = np.repeat(factors[:, None] - 1.0, count, axis=1)
+            found: F8 = np.min([amount(moves) for amount in amounts], axis=0)
+            return found
 
-    return curve
+        return lowest
+
+    return curve([each.equity for each in several]), curve([each.excess for each in several])
 
 
 def _nearest(found: Sequence[Window]) -> Moves:
@@ -371,19 +314,26 @@ def stressed(account: Account, shocks: Sequence[Shock]) -> list[Stressed]:
     if problems:
         raise ConfigError(problems)
     found = []
-    for shock in shocks:
-        there = account.after(np.array([shock.moves.get(name, shock.all) for name in names]), shock.vol)
-        equity, _, maintenance = there.total()
-        found.append(Stressed(equity, maintenance, status(there)))
+    for vol, alike in itertools.groupby(shocks, key=lambda shock: shock.vol):
+        moves = np.array([[shock.moves.get(name, shock.all) for name in names] for shock in alike])
+        for books in zip(*(moved_along(part.book, moves, vol) for part in account.parts), strict=True):
+            moved_parts = [part._replace(book=book) for part, book in zip(account.parts, books, strict=True)]
+            there = account._replace(parts=moved_parts)
+            equity, initial, maintenance = there.total()
+            found.append(Stressed(equity, maintenance, _status(there, equity, initial)))
     return found
 
 
 def status(account: Account) -> str:
     """Bankrupt, liquidatable, below initial, or healthy: of its weakest margin account."""
+    return _status(account, *account.total()[:2])
+
+
+def _status(account: Account, whole: float, initial: float) -> str:
+    """The same, equity and initial margin over all margin accounts being known."""
     equity, excess = account.weakest()
     if equity < 0:
         return "bankrupt"
     if excess < 0:
         return "liquidatable"
-    whole, initial, _ = account.total()
     return "below initial" if whole < initial else "healthy"

@@ -1,6 +1,7 @@
 """Instruments: what is listed, and how prices and quantities become whole numbers (LED-1, LED-2)."""
 
 import math
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -131,11 +132,12 @@ def inverse_fault(instrument: Instrument, underlyings: Sequence[str], assets: Se
     in that coin is not proportional to the change of its price, and no engine here values it.
     """
     asset = assets[_asset(instrument, assets)]
-    if asset.name not in underlyings and asset.price <= DEAREST:
+    coins = {name.casefold() for each in underlyings for name in (each, re.split(r"[-/:]", each)[0])}
+    if asset.name.casefold() not in coins and asset.price <= DEAREST:
         return None
-    others = [each.name for each in assets if each.name not in underlyings and each.price <= DEAREST]
+    others = [each.name for each in assets if each.name.casefold() not in coins and each.price <= DEAREST]
     remedy = f"settle in {' or '.join(others)}, or remove it" if others else "add a currency to assets and settle in it"
-    coin = "is an underlying" if asset.name in underlyings else f"is worth {asset.price:g}"
+    coin = "is an underlying" if asset.name.casefold() in coins else f"is worth {asset.price:g}"
     told = f"settle: {asset.name!r} {coin}, so {instrument.name!r} is coin-margined (inverse)"
     return f"{told}; only contracts that settle in the currency of their price can be valued yet: {remedy}"
 

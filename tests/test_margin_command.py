@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from experiments import cli
-from experiments.margin import Account, accounts, engine_of, index_moves, moved, rows, status, worst
+from experiments.margin import Account, accounts, engine_of, index_moves, rows, status, worst
 from experiments.margin_report import report
+from experiments.moved import moved
 from experiments.portfolio import PortfolioConfig
 from sim.loading import load, resolve
 from sim.packaged import packaged
@@ -338,6 +339,18 @@ BASE = {
         (
             {"assets": "[{name: USD}, {name: XB, price: 60000}]", "instruments": f"[{PERP[:-1]}, settle: XB}}]"},
             "instruments.0.settle: 'XB' is worth 60000, so 'P' is coin-margined (inverse); only",
+        ),
+        (
+            {"assets": "[{name: USD}, {name: b, price: 0.1}]", "instruments": f"[{PERP[:-1]}, settle: b}}]"},
+            "instruments.0.settle: 'b' is an underlying, so 'P' is coin-margined (inverse); only",
+        ),
+        (
+            {
+                "assets": "[{name: USD}, {name: B, price: 0.1}]",
+                "underlyings": "[{name: B-USD, price: 0.1}]",
+                "instruments": "[{name: P, underlying: B-USD, settle: B, tick: 0.001, lot: 100, max_price: 10}]",
+            },
+            "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only",
         ),
         ({"assets": "[{name: B}]"}, "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse)"),
         ({"assets": "[{name: USD, price: 2}]"}, "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it"),

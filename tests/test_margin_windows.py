@@ -1,15 +1,20 @@
 """Windows of moves in which an account is liquidatable or bankrupt: the table agrees with stress tests."""
 
-from collections.abc import Iterator
+import functools
+import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from experiments.kinks import factors
-from experiments.margin import Account, Moves, Shock, accounts, engine_of, index_moves, stressed
+from experiments.margin import Account, Moves, Shock, accounts, engine_of, index_moves, least, stressed
 from experiments.margin_report import report, text
+from experiments.moved import SideBySide
 from experiments.portfolio import PortfolioConfig
+from sim.loading import load
+from sim.margin.engine import EngineConfig
 from sim.packaged import packaged
 
 PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
@@ -55,7 +60,13 @@ def portfolio(seed: int) -> dict[str, Any]:
 
 def judged(raw: dict[str, Any], engine: str) -> Account:
     config = PortfolioConfig.model_validate(raw)
-    return accounts(config, engine, engine_of(engine, config))
+    return accounts(config, engine, preset(engine) if engine in PRESETS else engine_of(engine, config))
+
+
+@functools.cache
+def preset(name: str) -> EngineConfig:
+    """A packaged engine, read once."""
+    return engine_of(name, PortfolioConfig.model_validate(portfolio(0)))
 
 
 def at_strikes(raw: dict[str, Any]) -> Any:
@@ -63,13 +74,13 @@ def at_strikes(raw: dict[str, Any]) -> Any:
     return np.array([each["strike"] / PRICES[each["underlying"]] - 1 for each in raw["instruments"][1:]])
 
 
-def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Moves, count: int) -> list[Shock]:
+def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Iterable[Moves], count: int) -> list[Shock]:
     """Moves of every size, some at strikes, some on either side of an end of a window."""
     wide = np.exp(rng.uniform(np.log(0.01), np.log(9.0), count // 3)) - 1
     near = rng.normal(0, 0.2, count - count // 3)
     strikes = at_strikes(raw)
     at = (1 + strikes) * np.exp(rng.normal(0, 0.003, len(strikes))) - 1
-    ends = np.array([end for window in found.windows for end in window])
+    ends = np.array([end for told in found for window in told.windows for end in window])
     every = np.concatenate([wide, near, at, ends + 1e-5, ends - 1e-5])
     return [Shock(name="shock", all=float(move)) for move in every if -0.99 < move < 8.9]
 
@@ -77,28 +88,31 @@ def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Moves, count: i
 def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
     """Moves of which table and stress say different things, by a portfolio whose cash some of its moves use up."""
     rng, raw = np.random.default_rng([14, seed]), portfolio(seed)
-    tried, count_of = judged(raw, engine), len(raw["underlyings"])
     moves = np.concatenate([rng.normal(0, 0.2, 20), rng.normal(0, 0.02, 10), at_strikes(raw)])
-    which = int(rng.integers(2))  # equity or excess is to turn somewhere
-    least = [tried.after(np.full(count_of, move), 0.0).weakest()[which] for move in moves if move > -0.99]
-    raw["cash"] = round(float(raw["cash"] - np.quantile(least, rng.random() ** 3) / 100 * rng.uniform(0.99, 1.01)), 2)
+    turning = least(judged(raw, engine))[int(rng.integers(2))]  # equity or excess is to turn somewhere
+    lowest = np.quantile(turning(1 + moves[moves > -0.99]), rng.random() ** 3)
+    raw["cash"] = round(float(raw["cash"] - lowest / 100 * rng.uniform(0.99, 1.01)), 2)
     account = judged(raw, engine)
-    liquidatable, bankrupt = index_moves(account)
-    for told, words in ((liquidatable, {"liquidatable", "bankrupt"}), (bankrupt, {"bankrupt"})):
-        asked = shocks(rng, raw, told, count)
-        for shock, found in zip(asked, stressed(account, asked), strict=True):
-            ends = np.array([end for window in told.windows for end in window])
+    found = index_moves(account)
+    asked = shocks(rng, raw, found, count)
+    verdicts = [each.status for each in stressed(account, asked)]
+    for told, words in zip(found, ({"liquidatable", "bankrupt"}, {"bankrupt"}), strict=True):
+        ends = np.array([end for window in told.windows for end in window])
+        for shock, verdict in zip(asked, verdicts, strict=True):
             if ends.size and np.abs(ends - shock.all).min() < EDGE:
                 continue
             inside = any(low <= shock.all <= high for low, high in told.windows)
-            if inside != (found.status in words):
-                yield f"portfolio {seed} under {engine}: {shock.all:+.6%} is {found.status}, windows {told.windows}"
+            if inside != (verdict in words):
+                yield f"portfolio {seed} under {engine}: {shock.all:+.6%} is {verdict}, windows {told.windows}"
 
+
+COUNT = int(os.environ.get("DELEVERAGE_PORTFOLIOS", "3000"))
+"""Portfolios: 3,000 take three minutes of CPU, and ``DELEVERAGE_PORTFOLIOS=10000`` asks for ten thousand."""
 
 BLOCKS = [
-    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n)) for n in range(0, 10_000, 100)
+    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n)) for n in range(0, COUNT, 100)
 ]
-"""Hundreds of numbers; those beyond the first are slow."""
+"""Hundreds of numbers; those beyond the second are slow."""
 
 
 @pytest.mark.parametrize("seeds", BLOCKS)
@@ -174,3 +188,38 @@ def test_scenarios_are_found_within_wrappers_and_sums() -> None:
             assert np.abs(looked_at - strike / PRICE / (1 + move)).min() < 1e-7
     for part in others:
         np.testing.assert_array_equal(factors([part]), looked_at)
+
+
+@pytest.mark.parametrize("engine", PRESETS)
+def test_copies_side_by_side_are_judged_as_one_by_one(engine: str) -> None:
+    """To the last digit, whatever the engine, and by one engine built for all copies."""
+    raw = portfolio(PRESETS.index(engine)) | {"cash": 1e6}
+    account = judged(raw, engine)
+    prices = np.concatenate([np.geomspace(0.3, 3.0, 90), [1.0, 0.001, 10.0]])
+    moves = np.repeat(prices[:, None] - 1, len(raw["underlyings"]), axis=1)
+    alone = np.array([account.after(move, 0.0).weakest() for move in moves])
+    for curve, found in zip(least(account), alone.T, strict=True):
+        np.testing.assert_allclose(curve(prices), found, rtol=1e-13, atol=1e-6)
+    for part in account.parts:
+        several = SideBySide(account.config, part, account.unit)
+        several.excess(moves)
+        assert several.engine is not None
+        assert several.copies > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"), [("two_coins", "span_credit"), ("multi_collateral", "derive"), ("multi_collateral", "span")]
+)
+def test_copies_that_cannot_stand_side_by_side_are_judged_one_by_one(name: str, engine: str) -> None:
+    """Credits between two named underlyings are of the first copy only; a coin has one price, so it cannot move."""
+    config = load(f"portfolios/{name}", (), PortfolioConfig)
+    account = accounts(config, engine, engine_of(engine, config))
+    prices = np.geomspace(0.5, 1.5, 40)
+    moves = np.repeat(prices[:, None] - 1, len(config.underlyings), axis=1)
+    alone = np.array([account.after(move, 0.0).weakest() for move in moves])
+    for curve, found in zip(least(account), alone.T, strict=True):
+        np.testing.assert_allclose(curve(prices), found, rtol=1e-13, atol=1e-6)
+    apart = [SideBySide(account.config, part, account.unit) for part in account.parts]
+    for each in apart:
+        each.excess(moves)
+    assert None in [each.engine for each in apart]
