@@ -106,6 +106,7 @@ class Draft:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
         except OSError as error:
+            error.filename = str(self.final)  # what the user named, not a parent nor the folder that becomes it
             raise refused(error, self.final) from error
         return self
 
