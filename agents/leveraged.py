@@ -99,7 +99,8 @@ class Leveraged(Behaviour):
     def start(self, setting: Setting, draws: F8) -> I8:
         """Draw wealth, taste and the time of a first entry; see ``sim.protocols.Population``."""
         venue = self.venue_in(setting, self.venue)
-        first = np.ceil(draws[:, 2] / (self.initially_in or 1.0) * max(self.warm_up / setting.dt, 1.0))
+        entered = np.minimum(draws[:, 2] / max(self.initially_in, 1e-9), 1.0)  # 1 for all who do not wait
+        first = np.ceil(entered * max(self.warm_up / setting.dt, 1.0))
         self._waiting = draws[:, 2] < self.initially_in
         self._apart = apart(setting, venue)
         self._ambition, self._tried = np.ones(self.count), np.zeros(self.count, dtype=np.bool_)

@@ -30,12 +30,12 @@ def margin(
 
         plug_in(plugin)
         from experiments import margin_report
+        from experiments.file_kinds import load_as
         from experiments.margin import StressConfig, accounts, engine_of, engines_of
         from experiments.portfolio import PortfolioConfig
-        from sim.loading import load
 
-        account = load(portfolio, (), PortfolioConfig)
-        shocks = load(stress, (), StressConfig).shocks if stress else ()
+        account = load_as("portfolio", portfolio, (), PortfolioConfig)
+        shocks = load_as("shocks", stress, (), StressConfig).shocks if stress else ()
         judged = [accounts(account, name, engine_of(name, account)) for name in engines_of(engines, account)]
         found = margin_report.report(account, judged, shocks)
     except ConfigError as error:

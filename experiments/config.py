@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import Field
 
 from agents import POPULATIONS
+from experiments.file_kinds import load_as
 from experiments.funding_file import read_rates
 from sim.component import choice
 from sim.config import MarketConfig
 from sim.errors import ConfigError
 from sim.exchange.funding_recorded import Recorded
-from sim.loading import load, resolve
+from sim.loading import resolve
 
 Recorded.reader = staticmethod(read_rates)
 
@@ -36,7 +37,8 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
     Raises:
         ConfigError: with one line for each problem.
     """
-    return load(name, [*(_fitting(hurried(name, overrides), overrides) if quick else ()), *overrides], RunConfig)
+    hurry = _fitting(hurried(name, overrides), overrides) if quick else ()
+    return load_as("run", name, [*hurry, *overrides], RunConfig)
 
 
 def _fitting(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:

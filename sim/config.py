@@ -111,7 +111,7 @@ class MarketConfig(Component):
             if instrument.underlying not in underlyings:
                 yield f"{path}.underlying: {not_one_of(instrument.underlying, underlyings)}"
             if instrument.settle and instrument.settle not in assets:
-                yield f"{path}.settle: {not_one_of(instrument.settle, assets)}"
+                yield f"{path}.settle: {not_one_of(instrument.settle, assets)}, or declare it under assets"
             elif fault := inverse_fault(instrument, underlyings, self.assets):
                 yield f"{path}.{fault}"
 

@@ -3,6 +3,7 @@
 Pydantic's own locations name the branch of a union it tried; the paths told here are those of the file.
 """
 
+import math
 import re
 import types
 import typing
@@ -87,8 +88,19 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
     if kind in ("union_tag_invalid", "literal_error"):
         return _unlisted(name, kind, error)
     rule, remedy = WORDS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
+    if kind in ("float_type", "int_type") and isinstance(error["input"], str):
+        remedy = _unquoted(error["input"]) or remedy
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
+
+
+def _unquoted(text: str) -> str:
+    """The remedy for a number that was read as text, in quotes or not: YAML reads -.2 and 1_0.5 as words."""
+    try:
+        value = float(text)
+    except ValueError:
+        return ""
+    return f"write {value:.15g} without quotes" if math.isfinite(value) else ""
 
 
 def _unlisted(name: str, kind: str, error: ErrorDetails) -> str:

@@ -198,3 +198,14 @@ def test_the_first_runs_of_a_sweep_do_not_count(
     assert lines[0] == "study: 1 of 84, the first runs compile, time left is not known yet"
     assert lines[1] == "study: 32 of 84, 1.0 a second, 0:00:52 left"
     assert lines[-1].startswith("study: 84 of 84, 1.0 a second, 0:00:00 left")
+
+
+def test_runs_that_a_study_adds_are_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a total that grows after "0:00:00 left" reads like an error."""
+    with progress.Counter("study", quiet=False) as counter:
+        counter.lines = True
+        counter.expect(range(1))
+        counter.advance()
+        counter.expect(range(28))
+        counter.expect([])
+    assert capsys.readouterr().err.splitlines()[1:] == ["study: 28 runs more, where the answer lies"]

@@ -182,6 +182,33 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
     refused(call("assets=[{name: USD}, {name: XETH, price: 3000}]", "venues.0.instruments.1.settle=XETH"), [told])
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("run", "portfolios/single_perp"), "portfolios/single_perp: holds an account, use deleverage margin"),
+        (("run", "studies/anatomy"), "studies/anatomy: is a study of many runs, use deleverage sweep"),
+        (("run", "engines/span"), "engines/span: is a margin engine, use deleverage run --engine"),
+        (("sweep", "small_crash"), "small_crash: is a market, use deleverage run"),
+        (("sweep", "mine.yaml"), "mine.yaml: is a market, use deleverage run"),
+        (("margin", "mine.yaml"), "mine.yaml: is a market, use deleverage run"),
+        (("margin", "portfolios/shocks"), "portfolios/shocks: holds shocks of an account, use deleverage margin"),
+    ],
+    ids=str,
+)
+def test_a_file_of_another_kind_is_named_with_its_command(words: tuple[str, ...], line: str) -> None:
+    refused(CliRunner().invoke(cli.app, list(words)), [line])
+
+
+@pytest.mark.parametrize(("text", "number"), [("-.2", "-0.2"), ('"60"', "60"), ("'1e3'", "1000")])
+def test_a_number_that_is_read_as_text_is_written_out(text: str, number: str) -> None:
+    """YAML reads -.2 as a word, though nothing is in quotes."""
+    Path("mine.yaml").write_text(BASE.replace("duration: 600", f"duration: {text}"))
+    told = f"must be a number (length of the run; none = the replay's (s)), write {number} without quotes"
+    done = call()
+    refused(done, ["duration: "])
+    assert done.stderr.rstrip().endswith(told)
+
+
 def test_problems_of_all_parts_are_told_at_once() -> None:
     ladder = "engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}"
     told = "engine.requirement: 'DOG' is not an instrument of this venue"

@@ -22,7 +22,8 @@ REMEDY = re.compile(
     r"\b(add|bring|change|check|choose|convert|correct|did you mean|drop|give|keep|lengthen|let|list it|lower|make|"
     r"name|put|quote|raise|remove|rename|rewrite|round|set|shorten|sort|swap|use|widen|write)\b"
 )
-LINE = re.compile(r"[^\s:]\S*( [\w-]+)?: \S.*")
+LINE = re.compile(r"[^\s:]\S*( [\w-]+)?: \S.*|\S.*: unknown key\b.*")
+"""A line's form: what it is about, a colon, what is wrong. A key that nothing knows may hold anything."""
 FOREIGN = re.compile(r"Traceback|Input should|Value error|validation error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic")
 STEPS = 3
 ROOT = Path(__file__).parent.parent
@@ -71,14 +72,14 @@ BLOCKS = [pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 0), id
 @pytest.mark.parametrize("numbers", BLOCKS)
 def test_mutants_run_or_are_refused_in_so_many_words(numbers: range) -> None:
     """With what was done to each that is not."""
-    found, codes = [], set()
+    found, ran = [], 0
     for number in numbers:
         mutant = mutants.mutant(number)
         done = call(mutant)
-        codes.add(done.exit_code)
+        ran += done.exit_code == 0
         found += [f"mutant {number}, {mutant.about}: {fault}" for fault in faults(done, mutant)]
     assert found == []
-    assert codes == {0, 2}
+    assert len(numbers) / 10 <= ran < len(numbers), "a mutant that is refused at load says nothing about runs"
 
 
 @pytest.mark.parametrize("numbers", [range(12), pytest.param(range(12, 200), marks=pytest.mark.slow)], ids=str)

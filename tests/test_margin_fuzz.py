@@ -144,11 +144,11 @@ def test_mutated_accounts_are_judged_or_refused(
 ) -> None:
     """With what was done to each that is not."""
     monkeypatch.chdir(tmp_path)
-    found, codes = [], set()
+    found, judged = [], 0
     for number in numbers:
         made = mutant(number)
         done = call(made)
-        codes.add(done.exit_code)
+        judged += done.exit_code == 0
         found += [f"mutant {number}, {made.about}: {fault}" for fault in faults(done, made)]
     assert found == []
-    assert codes == {0, 2}
+    assert len(numbers) / 10 <= judged < len(numbers)

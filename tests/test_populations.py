@@ -100,8 +100,8 @@ class TestStars:
         with pytest.raises(ConfigError) as caught:
             run_of(tmp_path, "hyperliquid_like", f"{path}=1")
         assert len(caught.value.problems) == 1
-        why = "ends in *" if path.endswith("*") else "no item there has a part"
-        assert caught.value.problems[0].startswith(f"{path}: {why}")
+        told = "ends in *, which stands for items of a list" if path.endswith("*") else "no item there has a part"
+        assert caught.value.problems[0].startswith(f"{path}: {told}")
 
 
 class TestLists:

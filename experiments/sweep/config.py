@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, StrictBool, StrictFloat, StrictStr, model_validator
 
 from experiments.config import hurried, swapped
+from experiments.file_kinds import load_as, mistaken
 from sim.component import Component, choice
 from sim.errors import ConfigError, not_one_of
-from sim.loading import load
 from sim.packaged import find, packaged
 
 BASE, TWIN = "base", "twin"
@@ -214,10 +214,11 @@ def load_study(
     """
     own = str(name).endswith((".yaml", ".yml"))
     if not own and name not in names():
-        raise ConfigError([f"study: {not_one_of(name, names())}, or a YAML file of your own"])
+        rule = f"study: {not_one_of(name, names())}, or a YAML file of your own"
+        raise ConfigError(mistaken("study", name) or [rule])
     place = str(name) if own else f"{FOLDER}{name}"
     counted = [] if seeds is None else [f"seeds={seeds}"]
-    study = load(place, [*(hurried(place) if quick else ()), *counted], StudyConfig)
+    study = load_as("study", place, [*(hurried(place) if quick else ()), *counted], StudyConfig)
     study = study.model_copy(update={"also": (*study.also, *_engine_of_all(study, engine), *also)})
     beside = find(place).resolve().with_suffix(".py")
     if own and (beside.parent / RESOLVED).is_file():

@@ -50,6 +50,8 @@ class Counter:
 
     def expect(self, more: Sized) -> None:
         """These are to be done on top."""
+        if self.lines and self.done and len(more):
+            sys.stderr.write(f"{self.name}: {len(more)} runs more, where the answer lies\n")
         self.total += len(more)
         self._bar.update(self._task, total=self.total)
 

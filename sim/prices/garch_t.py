@@ -9,7 +9,7 @@ from scipy.special import gammaincinv
 
 from sim.errors import ConfigError
 from sim.jit import kernel
-from sim.prices.process import Process, Tape
+from sim.prices.process import LARGEST, Process, Tape
 from sim.types import F8
 
 
@@ -30,11 +30,13 @@ class GarchT(Process):
     """
 
     kind: Literal["garch_t"] = "garch_t"
-    drift: float = Field(default=0.0, description="mean of the log return (1/year)")
-    volatility: float = Field(gt=0, description="unconditional standard deviation of log returns (1/sqrt(year))")
+    drift: float = Field(default=0.0, ge=-LARGEST, le=LARGEST, description="mean of the log return (1/year)")
+    volatility: float = Field(
+        gt=0, le=LARGEST, description="unconditional standard deviation of log returns (1/sqrt(year))"
+    )
     alpha: float = Field(default=0.066, ge=0, lt=1, description="weight of yesterday's squared return (1, daily)")
     beta: float = Field(default=0.927, ge=0, lt=1, description="weight of yesterday's variance (1, daily)")
-    df: float = Field(default=6.1, gt=2, description="degrees of freedom of the innovations (1)")
+    df: float = Field(default=6.1, gt=2, le=LARGEST, description="degrees of freedom of the innovations (1)")
 
     @model_validator(mode="after")
     def _stationary(self) -> Self:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.prices.process import Process, Tape
+from sim.prices.process import LARGEST, Process, Tape
 from sim.types import F8
 
 
@@ -12,8 +12,8 @@ class Gbm(Process):
     """Independent normal log returns (Samuelson 1965); the expected price grows at ``drift``."""
 
     kind: Literal["gbm"] = "gbm"
-    drift: float = Field(default=0.0, description="growth rate of the expected price (1/year)")
-    volatility: float = Field(ge=0, description="standard deviation of log returns (1/sqrt(year))")
+    drift: float = Field(default=0.0, ge=-LARGEST, le=LARGEST, description="growth rate of the expected price (1/year)")
+    volatility: float = Field(ge=0, le=LARGEST, description="standard deviation of log returns (1/sqrt(year))")
 
     def increments(self, z: F8, tape: Tape) -> F8:
         """Log returns per step, (steps,)."""

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.jit import kernel
-from sim.prices.process import Process, Tape, normal
+from sim.prices.process import LARGEST, Process, Tape, normal
 from sim.types import F8
 
 
@@ -27,10 +27,16 @@ class Heston(Process):
     """
 
     kind: Literal["heston"] = "heston"
-    drift: float = Field(default=0.0, description="growth rate of the expected price (1/year)")
-    volatility: float = Field(gt=0, description="square root of the mean variance of log returns (1/sqrt(year))")
-    reversion: float = Field(default=5.0, gt=0, description="speed at which variance returns to its mean (1/year)")
-    vol_of_vol: float = Field(default=0.5, ge=0, description="volatility of variance, at a variance of 1 (1/year)")
+    drift: float = Field(default=0.0, ge=-LARGEST, le=LARGEST, description="growth rate of the expected price (1/year)")
+    volatility: float = Field(
+        gt=0, le=LARGEST, description="square root of the mean variance of log returns (1/sqrt(year))"
+    )
+    reversion: float = Field(
+        default=5.0, gt=0, le=LARGEST, description="speed at which variance returns to its mean (1/year)"
+    )
+    vol_of_vol: float = Field(
+        default=0.5, ge=0, le=LARGEST, description="volatility of variance, at a variance of 1 (1/year)"
+    )
     correlation: float = Field(default=-0.7, ge=-1, le=1, description="of the innovations of price and variance (1)")
 
     def increments(self, z: F8, tape: Tape) -> F8:

@@ -7,7 +7,8 @@ import numpy as np
 from pydantic import Field
 from scipy.special import pdtr
 
-from sim.prices.process import Process, Tape, normal
+from sim.errors import ConfigError
+from sim.prices.process import LARGEST, Process, Tape, normal
 from sim.types import F8
 
 
@@ -20,15 +21,24 @@ class MertonJump(Process):
     """
 
     kind: Literal["merton_jump"] = "merton_jump"
-    drift: float = Field(default=0.0, description="growth rate of the expected price (1/year)")
-    volatility: float = Field(ge=0, description="standard deviation of log returns between jumps (1/sqrt(year))")
-    intensity: float = Field(ge=0, description="expected number of jumps (1/day)")
-    jump_mean: float = Field(default=0.0, description="mean of a jump in the log price (1)")
-    jump_sd: float = Field(default=0.0, ge=0, description="standard deviation of a jump in the log price (1)")
+    drift: float = Field(default=0.0, ge=-LARGEST, le=LARGEST, description="growth rate of the expected price (1/year)")
+    volatility: float = Field(
+        ge=0, le=LARGEST, description="standard deviation of log returns between jumps (1/sqrt(year))"
+    )
+    intensity: float = Field(ge=0, le=LARGEST, description="expected number of jumps (1/day)")
+    jump_mean: float = Field(default=0.0, ge=-10, le=10, description="mean of a jump in the log price (1)")
+    jump_sd: float = Field(default=0.0, ge=0, le=10, description="standard deviation of a jump in the log price (1)")
 
     def increments(self, z: F8, tape: Tape) -> F8:
-        """Log returns per step, (steps,)."""
+        """Log returns per step, (steps,).
+
+        Raises:
+            ConfigError: too many jumps in a step.
+        """
         years, expected = self.years(tape.dt), self.intensity * tape.dt / self.day
+        if expected > LARGEST:
+            told = f"process.intensity: {self.intensity:g} a day are {expected:.3g} jumps a step"
+            raise ConfigError([f"{told}, must be at most {LARGEST:g}: lower it or dt"])
         growth = math.expm1(self.jump_mean + self.jump_sd**2 / 2)
         draws = tape.uniform("jumps", len(z), 2)
         number = poisson(draws[:, 0], expected)

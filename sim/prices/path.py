@@ -128,10 +128,11 @@ def _check(outside: Outside, names: list[str]) -> None:
         underlyings, assets = stress.named()
         where = f"stresses.{number}"
         problems += [_unknown(f"{where}.underlyings", name, names) for name in underlyings if name not in names]
-        problems += [_unknown(f"{where}.asset", name, outside.assets) for name in assets if name not in outside.assets]
+        problems += [_no_asset(f"{where}.asset", name, outside.assets) for name in assets if name not in outside.assets]
         if outside.assets and outside.assets[0] in assets:
             told = f"{where}.asset: '{outside.assets[0]}' is the numeraire, whose price is 1"
-            problems.append(f"{told}: choose another asset")
+            others = f"use {' or '.join(outside.assets[1:])}" if outside.assets[1:] else "declare another under assets"
+            problems.append(f"{told}: {others}")
     if problems:
         raise ConfigError(problems)
 
@@ -142,6 +143,13 @@ def _repeated(names: Sequence[str]) -> list[str]:
 
 def _unknown(where: str, name: str, known: Sequence[str]) -> str:
     return f"{where}: {not_one_of(name, known)}"
+
+
+def _no_asset(where: str, name: str, declared: Sequence[str]) -> str:
+    """The line about an asset that is not declared; the numeraire, whose price is 1, is no remedy."""
+    if declared[1:]:
+        return _unknown(where, name, declared[1:])
+    return f"{where}: '{name}' is no asset of this market: declare it under assets"
 
 
 def _replays(outside: Outside, bars: Mapping[str, Bars]) -> dict[str, Bars]:

@@ -12,6 +12,9 @@ from sim.prices.bars import Bars
 from sim.rng import Streams
 from sim.types import F8
 
+LARGEST = 1e6
+"""Largest drift, volatility, speed or intensity that a process takes: their squares and sums stay finite."""
+
 
 class Tape(NamedTuple):
     """What a process is given beside its normals: its clock, its own uniforms, its bars.
@@ -39,9 +42,11 @@ def normal(uniform: F8) -> F8:
 class Process(Component):
     """Base of the processes of IDX-1: how the log price x of one underlying moves, whatever the market does."""
 
-    days_per_year: float = Field(default=365, gt=0, description="trading days in a year (1); crypto 365, stocks 252")
+    days_per_year: float = Field(
+        default=365, ge=0.001, le=1e9, description="trading days in a year (1); crypto 365, stocks 252"
+    )
     day: float = Field(
-        default=86_400, gt=0, description="time the market is open a day (s); crypto 86400, stocks 23400"
+        default=86_400, ge=0.001, le=1e9, description="time the market is open a day (s); crypto 86400, stocks 23400"
     )
 
     def years(self, dt: float) -> float:

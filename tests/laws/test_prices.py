@@ -420,8 +420,46 @@ def test_a_stress_names_what_exists():
     assert caught.value.problems == [
         "underlyings: 'BTC' is named twice, names must differ: rename one",
         "stresses.0.underlyings: 'BTX' is not one of BTC, BTC (did you mean 'BTC'?)",
-        "stresses.1.asset: 'USD' is the numeraire, whose price is 1: choose another asset",
+        "stresses.1.asset: 'USD' is the numeraire, whose price is 1: use USDT",
     ]
+
+
+def test_an_asset_of_a_stress_is_declared_first():
+    """Beside the numeraire alone no declared asset is a remedy."""
+    stresses = [Depeg(asset=name, at=0, duration=1, floor=0.9) for name in ("EUR", "USD")]
+    with pytest.raises(ConfigError) as caught:
+        path(Outside([gbm("BTC")], stresses=stresses, assets=("USD",)))
+    assert caught.value.problems == [
+        "stresses.0.asset: 'EUR' is no asset of this market: declare it under assets",
+        "stresses.1.asset: 'USD' is the numeraire, whose price is 1: declare another under assets",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"kind": "gbm", "volatility": 1e300}, "volatility"),
+        ({"kind": "garch_t", "volatility": 1e300}, "volatility"),
+        ({"kind": "heston", "volatility": 1e160}, "volatility"),
+        ({"kind": "heston", "volatility": 0.5, "reversion": 1e300}, "reversion"),
+        ({"kind": "merton_jump", "volatility": 1e155, "intensity": 1}, "volatility"),
+        ({"kind": "merton_jump", "volatility": 0.5, "intensity": 1e18}, "intensity"),
+        ({"kind": "merton_jump", "volatility": 0.5, "intensity": 1, "jump_sd": 1000}, "jump_sd"),
+        ({"kind": "gbm", "volatility": 0.5, "day": 5e-324}, "day"),
+        ({"kind": "gbm", "volatility": 0.5, "drift": -1e300}, "drift"),
+    ],
+    ids=str,
+)
+def test_numbers_whose_squares_overflow_are_refused_at_load(settings: dict[str, object], named: str):
+    with pytest.raises(ValidationError) as caught:
+        underlying("BTC", **settings)
+    assert [error["loc"][-1] for error in caught.value.errors()] == [named]
+
+
+def test_more_jumps_a_step_than_can_be_drawn_are_refused():
+    jumpy = underlying("BTC", kind="merton_jump", volatility=0.5, intensity=1e6, day=1)
+    with pytest.raises(ConfigError, match=r"process.intensity: 1e\+06 a day are 6e\+07 jumps a step"):
+        path(Outside([jumpy]), 10)
 
 
 # ── spot impact ──
