@@ -135,7 +135,7 @@ class StudyConfig(Component):
     design: choice(DESIGNS) = Field(default=Grid(), description="how axes make settings")  # type: ignore[valid-type]
     seed: int = Field(default=1, ge=0, description="root seed: that of the first replication (1)")
     seeds: int = Field(
-        default=20, ge=1, description="replications of each setting, with seeds one after another (count)"
+        default=20, ge=1, le=100_000, description="replications of each setting, with seeds one after another (count)"
     )
     roles: dict[str, dict[str, Any]] = Field(
         default={}, description="name -> dotted path -> value: what each run is made again with, on the same draws"
