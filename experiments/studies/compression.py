@@ -100,7 +100,7 @@ def findings(runs: pd.DataFrame, table: pd.DataFrame, apart: pd.DataFrame) -> li
     if len(reached):
         found.append(
             f"R(1%) is past 1 at a lower κ than P is past ½, intervals apart, in {len(early)} of the {len(reached)} "
-            "cases where P is: a fall that feeds itself is not yet a loss that nobody covers."
+            "cases where P is: a fall that feeds itself is not yet a loss that the fund refuses."
         )
     several = table[table["half_verdict"] == "several"].to_dict("records")
     return [
