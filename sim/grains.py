@@ -12,6 +12,10 @@ ROOM = CASH_LIMIT // 8
 """Largest worth of one account after a remedy: 4,096 accounts stay below 2^62 together."""
 
 
+LARGEST_LOT = 10**9
+"""No remedy asks for a larger lot."""
+
+
 def grains(instrument: Instrument, decimals: int) -> Fraction:
     """Minor units of the settle asset per tick and lot, exact."""
     return Fraction(str(instrument.tick)) * Fraction(str(instrument.lot)) * 10**decimals
@@ -35,8 +39,8 @@ def remedy(path: str, venues: Sequence[Listed], assets: Sequence[Asset]) -> str:
         deeper = [finer if asset is assets[number] else asset for asset in assets]
         told += _with_room(f"set assets.{number}.decimals to {needed}", venues, deeper)
     lot = Fraction(str(own.lot)) * grains(own, decimals).denominator
-    larger = own.model_copy(update={"lot": float(lot)})
-    if lot <= 10**9 and grains(larger, decimals).denominator == 1:
+    larger = own.model_copy(update={"lot": float(lot)}) if lot <= LARGEST_LOT else own
+    if grains(larger, decimals).denominator == 1:
         others = [{**each, path: larger} if path in each else each for each in venues]
         told += _with_room(f"set {path}.lot to {float(lot):.15g}", others, assets)
     return ", or ".join(told) or "make tick and lot larger, and keep max_price a multiple of the tick"
