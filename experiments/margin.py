@@ -9,7 +9,7 @@ from pydantic import Field
 
 from experiments.entries import Reading, columns, mode_of, readings
 from experiments.kinks import factors, scenarios_of
-from experiments.moved import NIL, Part, SideBySide, moved, moved_along
+from experiments.moved import ROUNDING, Part, SideBySide, moved, moved_along
 from experiments.portfolio import PortfolioConfig, listing
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
@@ -78,7 +78,7 @@ class Account(NamedTuple):
         initial, maintenance = (sum(part[i] for part in total.values()) for i in range(2))
         _, opened, kept = self.total()
         total["rounding up"] = (opened - initial, kept - maintenance)
-        return {name: part for name, part in total.items() if max(map(abs, part)) > NIL}
+        return {name: part for name, part in total.items() if max(map(abs, part)) > ROUNDING}
 
     def after(self, moves: F8, vol: float) -> "Account":
         """The same account after relative moves (U,) and one of volatilities."""

@@ -11,7 +11,7 @@ from sim.margin.engine import EngineConfig, MarginEngine
 from sim.pricing import modelled
 from sim.types import F8, Exposure, MarketView
 
-NIL = 1e-6
+ROUNDING = 1e-6
 """Minor units that are dust of a sum."""
 
 DUST = 1e-13
@@ -52,7 +52,7 @@ def excess(engine: MarginEngine, book: Exposure) -> F8:
 def cleaned(book: Exposure, amounts: F8) -> F8:
     """Amounts of accounts, (A,), zero where they are float dust of what the accounts hold."""
     gross = np.abs(book.value()).sum(axis=1) + (np.abs(book.balance) * book.market.price).sum(axis=1)
-    return np.where(np.abs(amounts) <= NIL + DUST * gross, 0.0, amounts)
+    return np.where(np.abs(amounts) <= ROUNDING + DUST * gross, 0.0, amounts)
 
 
 class Markets(NamedTuple):
@@ -145,7 +145,7 @@ class SideBySide:
         tried = moves[np.linspace(0, len(moves) - 1, self.copies).astype(int)]
         some = np.unique(np.linspace(0, len(tried) - 1, COMPARED).astype(int))
         alone = np.array([part.excess() for part in self._one_by_one(tried[some])])
-        if not np.allclose(self.excess(tried)[some], alone, rtol=1e-12, atol=NIL):
+        if not np.allclose(self.excess(tried)[some], alone, rtol=1e-12, atol=ROUNDING):
             self.engine = None
 
     def _one_by_one(self, moves: F8) -> Iterator[Part]:

@@ -57,7 +57,7 @@ class ValuationComponent(Component):
         return False
 
     def spot_by_leg(self, book: Exposure) -> F8:
-        """Return what is disallowed of each spot position to open, (A, K), nil elsewhere, where this adds up.
+        """Return what is disallowed of each spot position to open, (A, K), zero elsewhere, where this adds up.
 
         Raises:
             TypeError: this valuation does not add up.
