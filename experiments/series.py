@@ -57,10 +57,10 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
     table = read_table(source)
     _check_times(table)
     names = _assets(table, assets)
+    if (rows := len(table.frame)) < 3:
+        raise DataError(f"{source}: {rows} rows are too few to judge anything: give more")
     values = np.column_stack([_numbers(table, name) for name in names])
     kind, notes = _kind(table, names, values, returns)
-    if len(values) < 3:
-        raise DataError(f"{source}: {len(values)} rows are too few to judge anything: give more")
     notes = [*table.notes, *_selection(table, names), *notes, *gap_notes(source, table.times)]
     if kind == "log":
         notes += _splits(table, names, values)

@@ -287,7 +287,7 @@ populations:
         "populations.0.count: missing, must be given (members (1)), add it",
         "populations.0.cuont: unknown key (did you mean 'count'?)",
         "populations.1.kind: 'crowed' is not one of crowd (did you mean 'crowd'?)",
-        "populations.1.count: '3', must be a whole number (members (1)), write one without quotes or fraction",
+        "populations.1.count: '3', must be a whole number (members (1)), write 3 without quotes",
         "nmae: unknown key (did you mean 'name'?)",
     ]
 
