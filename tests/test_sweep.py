@@ -156,7 +156,7 @@ def test_what_is_missing_or_damaged_is_made_again_and_nothing_else(kept: Path, m
     steps, accounts = kept / "runs" / cut / "steps.parquet", kept / "runs" / flipped / "accounts.parquet"
     steps.write_bytes(steps.read_bytes()[:100])
     accounts.write_bytes(accounts.read_bytes()[:-60] + bytes(60))
-    half = kept / "runs" / ".0123.77.tmp"
+    half = kept / "runs" / ".0123456789ab.77.tmp"
     half.mkdir()
     done = call("--out", kept)
     assert done.exit_code == 0
