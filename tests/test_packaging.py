@@ -52,10 +52,13 @@ def test_runs_a_packaged_configuration_elsewhere(installed: Path, tmp_path: Path
 
 def test_a_users_own_module_is_named_as_the_culprit(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "agents.py").write_text("raise SystemExit('the wrong agents ran')")
-    code = "from experiments.cli import main; main()"
-    done = call(str(installed / "python"), "-c", code, cwd=tmp_path)
+    line = f"agents: imported from {tmp_path / 'agents.py'}, must be "
+    done = call(str(installed / "python"), "-m", "experiments", "configs", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"agents: imported from {tmp_path / 'agents.py'}, must be ")
+    assert done.stderr.startswith(line)
+    done = call(str(installed / "python"), "-c", "import experiments.config", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"ImportError: {line}")
 
 
 def test_documents_and_configurations_are_shipped(installed: Path) -> None:
