@@ -106,8 +106,8 @@ def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
                 yield f"portfolio {seed} under {engine}: {shock.all:+.6%} is {verdict}, windows {told.windows}"
 
 
-COUNT = int(os.environ.get("DELEVERAGE_PORTFOLIOS", "3000"))
-"""Portfolios: 3,000 take three minutes of CPU, and ``DELEVERAGE_PORTFOLIOS=10000`` asks for ten thousand."""
+COUNT = int(os.environ.get("DELEVERAGE_PORTFOLIOS", "10000"))
+"""Portfolios: 10,000 take ten minutes of CPU; ``DELEVERAGE_PORTFOLIOS`` asks for fewer or more."""
 
 BLOCKS = [
     pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n)) for n in range(0, COUNT, 100)
