@@ -57,7 +57,7 @@ def _state(table: pd.DataFrame, near: np.ndarray) -> dict[str, Any]:
 
 
 def _venues(table: pd.DataFrame) -> pd.DataFrame:
-    """What the venue's accounts hold, from the opening on; nobody is called."""
+    """What the venue's accounts hold, from the opening on; no calls are made."""
     gross = table["gross"]
     held = {"equity": gross // 4, "initial": gross // 40, "maintenance": gross // 80, "fund": 100_000_00}
     told = table[["step", "venue"]].assign(**held, calls=0, calls_met=0, calls_missed=0)

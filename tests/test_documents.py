@@ -1,4 +1,4 @@
-"""Documents that would end or fill a parser are refused in a line, whoever reads them."""
+"""Documents that would end or fill a parser are refused in a line by every command that reads them."""
 
 import json
 import os

@@ -150,9 +150,9 @@ class Results:
                 else:
                     os.replace(draft / name, final)
                 shutil.rmtree(draft)
-        except Exception:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+        finally:
+            if draft.exists():  # the entry failed, or an interrupt came
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _replace_folder(new: Path, final: Path, old: Path) -> None:

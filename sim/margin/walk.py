@@ -91,7 +91,7 @@ def contracts_of(columns: int) -> Contracts:
 def views(returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False) -> Iterator[MarketView]:
     """What is public before each row, and nothing of a book.
 
-    Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis nil, unless they
+    Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis zero, unless they
     stand ``still``.
     """
     returns = returns.copy()

@@ -93,7 +93,7 @@ def test_the_opening_is_the_first_row_of_each_venue(frames: dict[str, pd.DataFra
 
 
 def test_no_amount_of_an_instrument_is_repeated_on_another(frames: dict[str, pd.DataFrame]) -> None:
-    """Whatever is counted or paid differs between two instruments of one venue somewhere, if it ever is not nil."""
+    """Whatever is counted or paid differs between two instruments of one venue somewhere, if it ever is not zero."""
     steps = frames["steps"]
     wide = steps.pivot(index="step", columns="instrument")
     numbers = steps.select_dtypes(["int64", "float64"]).columns.difference(["step", "seconds", "index", "exogenous"])

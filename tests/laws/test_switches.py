@@ -17,7 +17,7 @@ LOW, HIGH, LATE, EARLY = range(4)
 
 
 def rebound(profit_only: bool) -> Market:
-    """A short at 940 and one at 1000, each of 100 lots; the long at 1000 is bankrupt at 945, with nobody to bid."""
+    """A short at 940 and one at 1000, each of 100 lots; the long at 1000 is bankrupt at 945, with no bids."""
     orders = {
         2: [(LOW, 0, -100, 940, LIMIT, 0)],
         3: [(EARLY, 0, 100, 940, LIMIT, 0)],
