@@ -11,9 +11,9 @@ from pydantic import Field, PrivateAttr
 from scipy.special import ndtri
 
 from agents.commitment import Commitment
+from sim.cash_flows import Payments
 from sim.component import Component
 from sim.errors import ConfigError, DeleverageError, not_one_of
-from sim.flows import Payments
 from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Outlook, Risk, Setting
 
 DAY = 86_400.0

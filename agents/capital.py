@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from agents.base import Stall, hazard
 from agents.commitment import apart
 from agents.offsets import Offsets
+from sim.cash_flows import Payments
 from sim.component import Component
-from sim.flows import Payments
-from sim.rounding import whole
+from sim.numerics.rounding import whole
 from sim.types import B1, F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Orders, Outlook, Risk, Setting
 
 REACT, HOW, MOVE = range(3)

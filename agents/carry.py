@@ -9,8 +9,8 @@ from agents.base import DAY, Participant
 from agents.commitment import Commitment, apart
 from agents.hedging import Pairs, paired
 from agents.leveraged import Tasteful, Trader
-from sim.flows import Payments
-from sim.pricing import clock_of
+from sim.cash_flows import Payments
+from sim.pricing.instrument_values import clock_of
 from sim.types import B1, F8, HIGHEST, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from sim.flows import Payments
+from sim.cash_flows import Payments
 from sim.types import B1, F8, I8, AccountView, Outlook, Risk, Setting
 
 

@@ -8,9 +8,9 @@ from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, lognormal, lot_value
 from agents.commitment import Commitment
-from sim.jit import kernel
-from sim.pricing import YEAR
-from sim.rounding import whole
+from sim.numerics.jit import kernel
+from sim.numerics.rounding import whole
+from sim.pricing.instrument_values import YEAR
 from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 

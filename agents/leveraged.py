@@ -9,9 +9,9 @@ from pydantic import Field, PrivateAttr
 from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value
 from agents.capital import WIDTH, Capital, Keeper
 from agents.commitment import apart
-from sim.flows import Payments
-from sim.jit import kernel
-from sim.rounding import whole
+from sim.cash_flows import Payments
+from sim.numerics.jit import kernel
+from sim.numerics.rounding import whole
 from sim.types import (
     B1,
     F8,

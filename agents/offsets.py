@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from agents.base import BASIS_POINT, Stall, worst
-from sim.rounding import whole
+from sim.numerics.rounding import whole
 from sim.types import B1, F8, I8, IOC, NOBODY, PERPETUAL, REDUCE_ONLY, SPOT, AccountView, Orders, Outlook, Setting
 
 

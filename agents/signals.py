@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agents.base import DAY
-from sim.pricing import YEAR
+from sim.pricing.instrument_values import YEAR
 from sim.types import F8
 
 

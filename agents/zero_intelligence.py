@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant
 from agents.commitment import Commitment
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import F8, I8, LIMIT, AccountView, Orders, Outlook, Setting
 
 

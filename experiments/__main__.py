@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Entry point."""
     try:
-        from experiments.cli import main as command
+        from experiments.cli.app import main as command
 
         command()
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from sim.exchange.funding_recorded import Recorded
 from sim.instruments import contracts_of
 from sim.liquidation.fraction import Fraction
 from sim.liquidation.full import Full
-from sim.margin.delta_adjusted import DeltaAdjusted
+from sim.margin.valuations.delta_adjusted import DeltaAdjusted
 from sim.types import OPTION, SPOT
 
 

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from agents import POPULATIONS
 from experiments.file_kinds import load_as
-from experiments.funding_file import read_rates
+from experiments.price_files.funding_rates import read_rates
 from sim.component import choice
 from sim.config import MarketConfig
 from sim.errors import ConfigError
 from sim.exchange.funding_recorded import Recorded
-from sim.loading import resolve
+from sim.reading.loading import resolve
 
 Recorded.reader = staticmethod(read_rates)
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sim.component import Component
 from sim.errors import ConfigError
-from sim.loading import load, resolve
+from sim.reading.loading import load, resolve
 
 Model = TypeVar("Model", bound=Component)
 
@@ -25,7 +25,7 @@ def load_as(kind: str, name: str | Path, overrides: Sequence[str], model: type[M
 
     Args:
         kind: one of ``KINDS``, what the file must be.
-        name: see :func:`sim.loading.load`.
+        name: see :func:`sim.reading.loading.load`.
         overrides: see there.
         model: see there.
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
-from experiments.closure import files_of, is_beside
+from experiments.results.imported_sources import files_of, is_beside
 from sim.errors import ConfigError, brief
 
 FAULTS = (

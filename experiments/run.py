@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents import populate
-from experiments import closing, identity, plugins, provenance, store
+from experiments import plugins
 from experiments.config import RunConfig
-from experiments.data import read_replays
-from experiments.figures import FIGURES
+from experiments.figures.overview import FIGURES
+from experiments.price_files.bars import read_replays
+from experiments.results import identity, provenance, store, summary_table
 from sim.errors import ConfigError, DataError, DeleverageError
-from sim.margin.learned import events_of
+from sim.margin.learned.learned import events_of
 from sim.market import Market
 from sim.metrics.cascades import Frames
 from sim.prices.bars import Bars
@@ -42,7 +43,7 @@ class Outcome(NamedTuple):
     folder: Path
     status: str  # complete or interrupted
     summary: dict[str, Any]
-    closing: str  # table for the reader; empty if no step was made
+    summary_table: str  # table for the reader; empty if no step was made
 
 
 def execute(
@@ -191,7 +192,7 @@ def _closing(market: Market, frames: Frames, seconds: float) -> str:
     numeraire = market.config.assets[0]
     if not len(frames["steps"]):
         return ""
-    return closing.table(frames, unit=10**numeraire.decimals, currency=numeraire.name, seconds=seconds)
+    return summary_table.table(frames, unit=10**numeraire.decimals, currency=numeraire.name, seconds=seconds)
 
 
 def _money(market: Market) -> str:

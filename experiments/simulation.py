@@ -11,7 +11,7 @@ from typing import Any
 
 from agents import populate
 from experiments.config import RunConfig
-from experiments.data import read_replays
+from experiments.price_files.bars import read_replays
 from sim.errors import DeleverageError
 from sim.market import Market
 from sim.metrics.cascades import Frames

@@ -11,10 +11,10 @@ from sim.errors import ConfigError, not_one_of
 from sim.exchange.book import Books
 from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
+from sim.numerics.rng import Streams
 from sim.prices.bars import Bars
 from sim.prices.path import Outside, Path, clocks, exogenous, planned
 from sim.protocols import Population
-from sim.rng import Streams
 from sim.types import B1, F8, I8, NOBODY, Contracts, Pool, Setting
 from sim.venue import Rows, Venue
 

@@ -12,16 +12,16 @@ from sim.exchange import FUNDINGS, MARKS, RECORDED
 from sim.exchange.fees import Fees
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
-from sim.grains import remedy
 from sim.instruments import CASH_LIMIT, TRADED, Asset, Instrument, grains, inverse_fault
 from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import Full
 from sim.margin.calls import MarginCalls
 from sim.margin.engine import EngineConfig
+from sim.numerics.matrix_roots import correlation_fault
+from sim.numerics.whole_units import remedy
 from sim.prices import STRESSES
 from sim.prices.underlying import Underlying
 from sim.rescue import Rescue
-from sim.roots import correlation_fault
 from sim.waterfall import LAYERS
 
 TOTAL_LIMIT = 2**62

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component
-from sim.options import CALL, PUT
+from sim.pricing.black import CALL, PUT
 from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Contracts
 
 KINDS = {"perpetual": PERPETUAL, "spot": SPOT, "future": FUTURE, "option": OPTION}
@@ -57,7 +57,7 @@ class Instrument(Component):
     """Something that can be held. A perpetual trades in an order book; spot is quoted by the outside world.
 
     A future is for delivery at its expiry, an option a European one on one unit of the underlying; both settle in cash
-    (:func:`sim.pricing.settlement`).
+    (:func:`sim.pricing.instrument_values.settlement`).
     """
 
     name: str = Field(min_length=1, description="unique name")

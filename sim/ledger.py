@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.errors import ConservationError
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import F8, I8, NOBODY, Contracts, Exposure, Fills, MarketView, Pool, Transfers
 
 LOGGED = 2**20

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 import mesa
 import numpy as np
 
-from sim import losses, outset, payments, rounds, trading
+from sim.attribution import CauseLog, Moment
 from sim.build import Parts, assemble
-from sim.causes import CauseLog, Moment
 from sim.config import MarketConfig
 from sim.errors import DeleverageError, LearningWarning, not_one_of
+from sim.numerics.rng import Streams
 from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
 from sim.protocols import Population
-from sim.recorder import Recorder
+from sim.recording.recorder import Recorder
 from sim.rescue import rescue, rescued
-from sim.rng import Streams
+from sim.step import cash_flows, liquidation, loss_waterfall, opening, orders
 from sim.types import F8, I8, NOBODY, AccountView, Outlook, Risk
 from sim.venue import Venue
 
@@ -62,7 +62,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         for venue in self.venues:
             if told := venue.config.engine.unlearnt(self.steps_planned * self.config.dt, self.config.dt):
                 warnings.warn(f"venues.{venue.number}.engine: {told}", LearningWarning, stacklevel=2)
-        outset.open_market(self)
+        opening.open_market(self)
         self.recorder.opening()
 
     def step(self) -> None:
@@ -74,12 +74,12 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         if self.tick == self.steps_planned:
             raise DeleverageError(f"step: the run of {self.tick} steps is over; give a longer duration")
         self.tick += 1
-        outset.advance_index(self)
-        payments.exchange(self)
-        trading.match(self, *trading.admit_orders(self, *trading.collect_orders(self)))
-        trading.mark_to_market(self)
-        self.rounds = rounds.liquidate(self)
-        losses.allocate_losses(self)
+        opening.advance_index(self)
+        cash_flows.exchange(self)
+        orders.match(self, *orders.admit_orders(self, *orders.collect_orders(self)))
+        orders.mark_to_market(self)
+        self.rounds = liquidation.liquidate(self)
+        loss_waterfall.allocate_losses(self)
         self.recorder.record()
         self.running = self.tick < self.steps_planned
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sim.flows import Payments
+from sim.cash_flows import Payments
 from sim.types import (
     B1,
     F8,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, model_validator
 
-from sim.causes import DEPOSIT
+from sim.attribution import DEPOSIT
 from sim.component import Component
 from sim.types import B1, I8, Risk, Transfers
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import pricing, sums
+from sim.numerics import account_sums
+from sim.pricing import instrument_values
 
 F8 = NDArray[np.float64]
 I8 = NDArray[np.int64]
@@ -158,20 +159,23 @@ class Exposure(NamedTuple):
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""
         contracts, market = self.market.contracts, self.market
-        return sums.equity(
+        return account_sums.equity(
             self.balance, self.position, market.price, market.mark, contracts.multiplier, contracts.settle
         )
 
     def at_stake(self) -> F8:
         """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
-        return sums.at_stake(self.reserved, self.market.price, self.market.contracts.settle)
+        return account_sums.at_stake(self.reserved, self.market.price, self.market.contracts.settle)
 
     def if_filled(self) -> "tuple[Exposure, ...]":
         """The books that admission must afford, cash as it is: each instrument's worse side (MAR-1).
 
         Of a perpetual that is the larger one; spot held and spot owed are margined differently, so both are tried.
         """
-        books, spots = [sums.worse_side(self.position, self.bids, self.asks)], self.market.contracts.kind == SPOT
+        books, spots = (
+            [account_sums.worse_side(self.position, self.bids, self.asks)],
+            self.market.contracts.kind == SPOT,
+        )
         if not spots.any():
             return (self._replace(position=books[0]),)
         spots = spots & ((self.bids != 0) | (self.asks != 0)).any(axis=0)  # without orders both sides are the same
@@ -184,7 +188,7 @@ class Exposure(NamedTuple):
 
     def all_one_way(self) -> "tuple[Exposure, Exposure]":
         """The book after all buys of spot, and after all sells, each derivative at its worse side (MAR-1)."""
-        worse = sums.worse_side(self.position, self.bids, self.asks)
+        worse = account_sums.worse_side(self.position, self.bids, self.asks)
         sides, spot = (self.position + self.bids, self.position - self.asks), self.market.contracts.kind == SPOT
         bought, sold = (np.asfortranarray(np.where(spot, side, worse)) for side in sides)
         return self._replace(position=bought), self._replace(position=sold)
@@ -253,7 +257,7 @@ class Setting(NamedTuple):
 
     def year(self, instruments: I8) -> F8:
         """Seconds of the run's clock in a year of each of some instruments, (m,)."""
-        clock = self.clock if self.clock.size else np.full(len(self.underlyings), pricing.YEAR)
+        clock = self.clock if self.clock.size else np.full(len(self.underlyings), instrument_values.YEAR)
         return clock[self.contracts.underlying[instruments]]
 
 

@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.causes import CARRY, INDEX, VOLUNTARY
+from sim.attribution import CARRY, INDEX, VOLUNTARY
 from sim.config import VenueConfig
 from sim.exchange.mark import Quotes
 from sim.ledger import Ledger
 from sim.margin.calls import Calls
 from sim.margin.engine import MarginEngine
-from sim.margin.volatility import Running
-from sim.rng import Streams
+from sim.margin.tail.volatility import Running
+from sim.numerics.rng import Streams
 from sim.types import B1, F8, I8, NOBODY, SPOT, Contracts, Distress, Exposure, MarketView, Pool, Risk
 
 

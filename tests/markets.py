@@ -12,13 +12,19 @@ from pydantic import Field, PrivateAttr
 from agents import POPULATIONS
 from agents.base import Behaviour
 from agents.population import populate
-from sim import trading
-from sim.causes import CLOSE_OUT, DEPOSIT, FUNDING, LOSS, VOLUNTARY
+from sim.attribution import (
+    CLOSE_OUT,
+    DEPOSIT,
+    FUNDING,
+    LOSS,
+    VOLUNTARY,
+)
+from sim.cash_flows import Payments
 from sim.config import MarketConfig
 from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
-from sim.flows import Payments
 from sim.market import Market
-from sim.rounds import Executed
+from sim.step import orders
+from sim.step.liquidation import Executed
 from sim.types import (
     F8,
     I8,
@@ -400,14 +406,14 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Within, admission is judged after every step's trades and fees."""
-        original = trading.mark_to_market
+        original = orders.mark_to_market
 
         def judged(market: Market) -> None:
             if market is self.market:
                 self._admitted(market)
             original(market)
 
-        with patch.object(trading, "mark_to_market", judged):
+        with patch.object(orders, "mark_to_market", judged):
             yield
 
     def wallets_are_out_of_reach(self) -> None:

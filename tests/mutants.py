@@ -15,9 +15,9 @@ import yaml
 
 from experiments.config import RunConfig
 from sim.component import Component
-from sim.loading import resolve
-from sim.packaged import packaged
-from sim.problems import kinds, type_at
+from sim.reading.loading import resolve
+from sim.reading.packaged import packaged
+from sim.reading.problems import kinds, type_at
 
 Node = Any
 Rng = np.random.Generator

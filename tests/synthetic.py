@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.profile import MOVES
+from sim.recording.liquidation_profile import MOVES
 
 
 def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dict[str, pd.DataFrame]:

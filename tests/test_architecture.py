@@ -25,7 +25,7 @@ MODULE, FUNCTION, ARGUMENTS = 400, 60, 5
 
 OUTSIDE = {"print", "open", "input"}
 CLOCKS = {"time", "matplotlib", "seaborn", "rich", "typer", "subprocess", "argparse"}
-READERS = {"sim/documents.py", "sim/margin/trained.py", "sim/kernel_cache.py"}
+READERS = {"sim/reading/documents.py", "sim/margin/learned/trained.py", "sim/numerics/kernel_cache.py"}
 """The only parts of sim that read files: configurations, trained models that they name, and sources to hash."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -101,7 +101,15 @@ def test_imports_go_one_way(folder: str, forbidden: tuple[str, ...]) -> None:
 
 def test_agents_see_only_what_sim_makes_public() -> None:
     """Never the market, the ledger or a venue: agents know what they are handed."""
-    closed = ("sim.market", "sim.ledger", "sim.venue", "sim.rounds", "sim.losses", "sim.trading", "sim.recorder")
+    closed = (
+        "sim.market",
+        "sim.ledger",
+        "sim.venue",
+        "sim.step.liquidation",
+        "sim.step.loss_waterfall",
+        "sim.step.orders",
+        "sim.recording.recorder",
+    )
     wrong = [
         f"{name_of(path)} imports {name}"
         for path in FILES

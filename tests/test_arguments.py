@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from experiments import cli
+from experiments.cli import app
 from experiments.config import load_run
 from experiments.sweep import progress
 from sim.errors import ConfigError
-from sim.grains import grains
 from sim.instruments import Instrument
-from sim.rounding import EXACT, whole
+from sim.numerics.rounding import EXACT, whole
+from sim.numerics.whole_units import grains
 
 ROOT = Path(__file__).parent.parent
 LONG = "x" * 5000
@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_unusable_arguments_are_refused_by_every_command(command: list[str]) -> None:
     for value, told in UNUSABLE.items():
-        done = CliRunner().invoke(cli.app, [word.replace("@", value) for word in command])
+        done = CliRunner().invoke(app.app, [word.replace("@", value) for word in command])
         assert (done.exit_code, done.stdout) == (2, "")
         assert told in done.stderr
         assert len(done.stderr.splitlines()) == 1
@@ -54,7 +54,7 @@ def test_unusable_arguments_are_refused_by_every_command(command: list[str]) -> 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "a b", "a/b", "mine.py", "-", "1", "os..path", "\n", "~"])
 def test_plugins_have_names_of_modules(name: str) -> None:
-    done = CliRunner().invoke(cli.app, ["configs", "--plugin", name])
+    done = CliRunner().invoke(app.app, ["configs", "--plugin", name])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("--plugin ")
 
@@ -63,7 +63,7 @@ def test_a_plugin_that_fails_is_named_with_its_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(".")
     for name, text in (("fails", "x = 1\n1 / 0\n"), ("broken", "def :\n"), ("leaves", "raise SystemExit(3)\n")):
         Path(f"{name}_plugin.py").write_text(text)
-        done = CliRunner().invoke(cli.app, ["configs", "--plugin", f"{name}_plugin"])
+        done = CliRunner().invoke(app.app, ["configs", "--plugin", f"{name}_plugin"])
         assert (done.exit_code, done.stdout) == (2, "")
         assert f"--plugin {name}_plugin: fails when imported" in done.stderr
     assert "fails_plugin.py:2" not in done.stderr
@@ -71,7 +71,7 @@ def test_a_plugin_that_fails_is_named_with_its_line(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("place", ["~nobody", "~", "arch:x", "s3:x", "a b\u202e"])
 def test_folders_of_any_name_are_folders(place: str) -> None:
-    done = CliRunner().invoke(cli.app, ["run", "small_crash", "duration=60", "--quiet", "--out", place])
+    done = CliRunner().invoke(app.app, ["run", "small_crash", "duration=60", "--quiet", "--out", place])
     assert done.exit_code == 0, done.stderr
     assert (Path(place) / "steps.parquet").is_file()
 
@@ -82,7 +82,7 @@ def test_links_to_themselves_and_folders_are_no_files() -> None:
     os.mkfifo("fifo.yaml")
     for name in ("loop", "folder.yaml", "fifo.yaml", "/dev/zero", "~user"):
         for command in ("run", "sweep", "margin", "verify", "explain", "tails"):
-            done = CliRunner().invoke(cli.app, [command, name])
+            done = CliRunner().invoke(app.app, [command, name])
             assert (done.exit_code, done.stdout) == (2, ""), (command, name, done.exception)
 
 
@@ -107,7 +107,7 @@ def test_every_remedy_for_grains_works(tick: float, lot: float, price: float) ->
 def test_lots_of_one_satoshi_trade() -> None:
     lots = [f"{P}tick=0.1", f"{P}lot=1e-8", f"{P}max_price=90000", "assets.0.decimals=9"]
     lots += ["venues.1.instruments.0.max_lots=225", "duration=240", "venues.0.instruments.0.max_lots=1000000"]
-    done = CliRunner().invoke(cli.app, ["run", "small_crash", *lots, "--quiet", "--out", "x"])
+    done = CliRunner().invoke(app.app, ["run", "small_crash", *lots, "--quiet", "--out", "x"])
     assert done.exit_code == 0, done.stderr
     satoshi = Instrument(name="P", underlying="btc", tick=0.1, lot=1e-8, max_price=90_000)
     assert grains(satoshi, 9) == 1
@@ -117,18 +117,18 @@ def test_portfolios_name_remedies_that_work() -> None:
     head = "underlyings: [{name: btc, price: 50000}]\ninstruments: [{name: P, underlying: btc, tick: 0.1, lot: 0.001, "
     head += "max_price: 100000, max_lots: 1000}]\ncollateral: {BTC: 1}\n"
     Path("mine.yaml").write_text(head)
-    done = CliRunner().invoke(cli.app, ["margin", "mine.yaml"])
+    done = CliRunner().invoke(app.app, ["margin", "mine.yaml"])
     assert done.exit_code == 2
     assert (
         "collateral.BTC: 'BTC' is no asset, declare it: add {name: BTC, price: its price} under assets" in done.stderr
     )
     assert "set assets.0.decimals to 4" in done.stderr
     Path("mine.yaml").write_text(f"{head}assets: [{{name: USD, decimals: 4}}, {{name: BTC, price: 50000}}]\n")
-    assert CliRunner().invoke(cli.app, ["margin", "mine.yaml"]).exit_code == 0
+    assert CliRunner().invoke(app.app, ["margin", "mine.yaml"]).exit_code == 0
     Path("mine.yaml").write_text(
         head.replace("BTC: 1", "USD: 1").replace("0.1, lot", "1, lot").replace("0.001", "0.01")
     )
-    done = CliRunner().invoke(cli.app, ["margin", "mine.yaml"])
+    done = CliRunner().invoke(app.app, ["margin", "mine.yaml"])
     assert "'USD' is the numeraire, put the amount under cash" in done.stderr
 
 
@@ -138,10 +138,10 @@ LADDERS = "{kind: tiered, instruments: {%s: [{floor: 0, max_leverage: 10}], ETH-
 def test_a_file_of_ladders_may_hold_more_than_a_venue_lists() -> None:
     Path("tiers.yaml").write_text(f"netting: {{kind: cross}}\nrequirement: {LADDERS % 'BTC-PERP'}\n")
     run = ["run", "small_crash", "--engine", "tiers.yaml", "duration=60", "--quiet", "--overwrite", "--out", "x"]
-    assert CliRunner().invoke(cli.app, run).exit_code == 0
+    assert CliRunner().invoke(app.app, run).exit_code == 0
     for name in ("BTC-PERPS", "BTC-PREP", "DOG"):  # nothing listed has a ladder then: a mistake
         Path("tiers.yaml").write_text(f"netting: {{kind: cross}}\nrequirement: {LADDERS % name}\n")
-        done = CliRunner().invoke(cli.app, run)
+        done = CliRunner().invoke(app.app, run)
         assert done.exit_code == 2
         assert f"'{name}' is not an instrument of this venue, use one of BTC-PERP" in done.stderr
 
@@ -162,7 +162,7 @@ EXTREMES += [
 @pytest.mark.parametrize("override", EXTREMES)
 def test_extremes_reach_no_cast(override: str) -> None:
     """Warnings of numpy, such as of a cast of infinity, are errors here."""
-    done = CliRunner().invoke(cli.app, ["run", "small_crash", override, "duration=1200", "--quiet", "--out", "x"])
+    done = CliRunner().invoke(app.app, ["run", "small_crash", override, "duration=1200", "--quiet", "--out", "x"])
     assert done.exit_code in (0, 2), done.stderr
 
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from experiments.backtest import judge
-from experiments.backtest_engines import Scope, engines_of, with_measure
-from experiments.cli import app
-from experiments.series import Series, read_series
+from experiments.backtest.coverage import judge
+from experiments.backtest.engines import Scope, engines_of, with_measure
+from experiments.cli.app import app
+from experiments.price_files.return_series import Series, read_series
 from sim.errors import ConfigError, DataError
-from sim.margin.walk import walk
+from sim.margin.tail.margin_path import walk
 
 RUNNER = CliRunner()
 TESTS = ("kupiec_pof", "kupiec_tuff", "christoffersen_independence", "christoffersen_conditional")

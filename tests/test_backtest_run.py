@@ -8,19 +8,24 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from experiments.backtest import judge
-from experiments.backtest_engines import DAY, Engine
-from experiments.backtest_run import Asked, judge_run, outcome_of, said
-from experiments.cli import app
+from experiments.backtest.coverage import judge
+from experiments.backtest.engines import DAY, Engine
+from experiments.backtest.finished_run import (
+    Asked,
+    judge_run,
+    outcome_of,
+    said,
+)
+from experiments.cli.app import app
 from experiments.config import load_run
+from experiments.price_files.return_series import Series
 from experiments.run import execute
-from experiments.series import Series
-from sim.margin.learned import Learned
-from sim.margin.lognormal import Lognormal
-from sim.margin.stressed import Stressed
-from sim.margin.tail import TailRisk
-from sim.margin.tiered import Tiered
-from sim.margin.walk import walk
+from sim.margin.learned.learned import Learned
+from sim.margin.tail.margin_path import walk
+from sim.margin.tail.tail import TailRisk
+from sim.margin.tiers.lognormal import Lognormal
+from sim.margin.tiers.tiered import Tiered
+from sim.margin.wrappers.stressed import Stressed
 
 RUNNER = CliRunner()
 MODEL = "{kind: filtered, window: 3600, least: 1800, seed: 10, decay: 0.97}"

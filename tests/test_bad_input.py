@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments import cli, run
+from experiments import run
+from experiments.cli import app
 
 BASE = """
 duration: 600
@@ -152,7 +153,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.app, ["run", "mine.yaml", *arguments])
+    return CliRunner().invoke(app.app, ["run", "mine.yaml", *arguments])
 
 
 def refused(done: Result, starts: list[str], left: tuple[str, ...] = ("mine.yaml",)) -> None:
@@ -196,7 +197,7 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
     ids=str,
 )
 def test_a_file_of_another_kind_is_named_with_its_command(words: tuple[str, ...], line: str) -> None:
-    refused(CliRunner().invoke(cli.app, list(words)), [line])
+    refused(CliRunner().invoke(app.app, list(words)), [line])
 
 
 @pytest.mark.parametrize(("text", "number"), [("-.2", "-0.2"), ('"60"', "60"), ("'1e3'", "1000")])

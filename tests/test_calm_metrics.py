@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.metrics.calm import facts, health, returns_of
+from sim.metrics.calm_benchmarks import facts, health, returns_of
 from sim.metrics.returns import autocorrelation, hill, hill_interval, jackknife_interval, kurtosis
 
 

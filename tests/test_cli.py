@@ -12,11 +12,12 @@ import yaml
 from synthetic import FakeMarket
 from typer.testing import CliRunner, Result
 
-from experiments import cli, run
+from experiments import run
+from experiments.cli import app
 from experiments.config import load_run
-from experiments.figures import FIGURES
-from sim.loading import resolve
-from sim.packaged import packaged
+from experiments.figures.overview import FIGURES
+from sim.reading.loading import resolve
+from sim.reading.packaged import packaged
 
 CONFIG = "crash_2008"
 
@@ -32,7 +33,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.app, list(arguments))
+    return CliRunner().invoke(app.app, list(arguments))
 
 
 def test_a_run_prints_its_folder_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,9 +219,9 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_what_only_some_margins_need_is_not_loaded_for_the_others() -> None:
     """scikit-learn grows trees, arch fits GARCH and ships series; naming all engines loads neither."""
-    code = "import sys, experiments.backtest, experiments.train, sim.market\n"
-    code += "from experiments.backtest_engines import ALL, Scope, engines_of\n"
-    code += "from sim.margin.walk import contracts_of\n"
+    code = "import sys, experiments.backtest.coverage, experiments.backtest.train, sim.market\n"
+    code += "from experiments.backtest.engines import ALL, Scope, engines_of\n"
+    code += "from sim.margin.tail.margin_path import contracts_of\n"
     code += "engines = engines_of([*ALL, 'learned', 'garch_1000'], Scope())\n"
     code += "bound = [each.rule.bind(contracts_of(1), 1) for each in engines if each.rule]\n"
     code += "print([name for name in ('sklearn', 'arch') if name in sys.modules])"
@@ -258,7 +259,7 @@ def test_threads_are_pinned_whatever_the_environment_says() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child begins at its parent's peak")
 def test_peak_memory_is_a_process_s_own() -> None:
     """A child of one that held 200 MB, which itself holds next to nothing."""
-    ask = "from experiments.provenance import peak_memory; print(peak_memory())"
+    ask = "from experiments.results.provenance import peak_memory; print(peak_memory())"
     hold = "import subprocess, sys; held = b'x' * (200 << 20)"
     told = python(f"{hold}; subprocess.run([sys.executable, '-c', {ask!r}]); {ask}")
     child, parent = map(float, told.stdout.split())
@@ -268,7 +269,7 @@ def test_peak_memory_is_a_process_s_own() -> None:
 
 def test_a_shadowing_module_is_named(tmp_path: Path) -> None:
     (tmp_path / "agents.py").write_text("raise SystemExit('the wrong agents ran')")
-    done = python(f"import sys; sys.path.insert(1, {str(tmp_path)!r}); import experiments.cli")
+    done = python(f"import sys; sys.path.insert(1, {str(tmp_path)!r}); import experiments.cli.app")
     assert done.returncode == 1
     assert (
         done.stderr.splitlines()[-1]

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from SALib.sample import morris as morris_points
 from SALib.sample import sobol as sobol_points
 
-from experiments import findings
+from experiments.results import sentences
 from experiments.statistics import (
     Estimate,
     StatisticsError,
@@ -318,27 +318,27 @@ def test_sobol_of_a_sum() -> None:
 
 
 def test_titles_say_when_nothing_was_found() -> None:
-    shown = findings.compared("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0))
+    shown = sentences.compared("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0))
     assert shown == "Bad debt: span above tiered (+1.2 (+0.4 to +2.0), 30 pairs)."
-    nil = findings.compared("Bad debt", "span", "tiered", Estimate(30, 1.2, -0.4, 2.8))
+    nil = sentences.compared("Bad debt", "span", "tiered", Estimate(30, 1.2, -0.4, 2.8))
     assert "no difference shown between span and tiered; the interval covers nil" in nil
-    family = findings.compared("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0), p_holm=0.08)
+    family = sentences.compared("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0), p_holm=0.08)
     assert "no difference shown" in family
     assert "p = 0.08 by Holm" in family
-    four = findings.compared("Bad debt", "span", "tiered", Estimate(4, 0.67, 0.47, 0.75), p_holm=0.125)
+    four = sentences.compared("Bad debt", "span", "tiered", Estimate(4, 0.67, 0.47, 0.75), p_holm=0.125)
     assert four == (
         "Bad debt: 4 pairs cannot tell span from tiered (+0.67 (+0.47 to +0.75)): the smallest p-value that "
         "4 pairs can give is 0.125, and 6 are the fewest that could fall below 0.05."
     )
     many = Estimate(7, 1.2, 0.4, 2.0)
-    assert "by Holm over 6 comparisons, and 8 are" in findings.compared(
-        "x", "a", "b", many, p_holm=findings.Adjusted(0.1, 6)
+    assert "by Holm over 6 comparisons, and 8 are" in sentences.compared(
+        "x", "a", "b", many, p_holm=sentences.Adjusted(0.1, 6)
     )
-    assert "cannot" not in findings.compared("x", "a", "b", many, p_holm=0.1)
-    assert "5 replications cannot show that it differs" in findings.rated("Bad debt", Estimate(5, 0.5, -0.1, 1.0))
-    assert "1 pair, too few" in findings.compared("Bad debt", "span", "tiered", mean(np.array([1.0])))
-    assert "covers it" in findings.rated("Bad debt", Estimate(30, 0.5, 0.0, 1.0))
-    assert findings.rated("Bad debt", Estimate(30, 0.5, 0.2, 1.0)) == "Bad debt: 0.50 (0.20 to 1.00), 30 replications."
+    assert "cannot" not in sentences.compared("x", "a", "b", many, p_holm=0.1)
+    assert "5 replications cannot show that it differs" in sentences.rated("Bad debt", Estimate(5, 0.5, -0.1, 1.0))
+    assert "1 pair, too few" in sentences.compared("Bad debt", "span", "tiered", mean(np.array([1.0])))
+    assert "covers it" in sentences.rated("Bad debt", Estimate(30, 0.5, 0.0, 1.0))
+    assert sentences.rated("Bad debt", Estimate(30, 0.5, 0.2, 1.0)) == "Bad debt: 0.50 (0.20 to 1.00), 30 replications."
 
 
 @pytest.mark.parametrize(("family", "fewest"), [(1, 6), (2, 7), (6, 8), (12, 9), (40, 11)])
@@ -357,6 +357,6 @@ def test_so_few_pairs_can_never_be_significant(family: int, fewest: int) -> None
 
 def test_sentences_of_a_table(engines: pd.DataFrame) -> None:
     table = holm(against(engines, "engine", "a", [], ["loss"]))
-    told = findings.comparisons(table, "Loss", "engine")
+    told = sentences.comparisons(table, "Loss", "engine")
     assert told[0].startswith("Loss: b above a (+")
     assert told[1].startswith("Loss: no difference shown between c and a")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from experiments.config import load_run
-from experiments.figures import FIGURES
+from experiments.figures.overview import FIGURES
 from experiments.run import COMPLETE, execute
 from experiments.simulation import simulate
 from sim.metrics.cascades import Frames
-from sim.packaged import packaged
+from sim.reading.packaged import packaged
 
 RUNS = [name for name in packaged() if "/" not in name]
 

@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sim.margin.measures import Law, parametric_var, sample_tail, tail_weights
-from sim.margin.volatility import ewma, half_life
+from sim.margin.tail.risk_measures import (
+    Law,
+    parametric_var,
+    sample_tail,
+    tail_weights,
+)
+from sim.margin.tail.volatility import ewma, half_life
 from sim.metrics import coverage, procyclicality, shortfall
 from sim.metrics.traffic_light import GREEN, RED, YELLOW, traffic_light
 

@@ -9,7 +9,7 @@ from synthetic import frames
 
 from sim.errors import DataError
 from sim.metrics.criticality import density, distance, feedback, hawkes, rounds
-from sim.profile import MOVES
+from sim.recording.liquidation_profile import MOVES
 
 
 def test_r_is_fresh_over_resting_and_infinite_where_nothing_rests() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
-from experiments.findings import crossed
+from experiments.results.sentences import crossed
 from experiments.statistics import StatisticsError, refined, shift, threshold, thresholds
 from experiments.statistics.fits import isotonic
 from sim.types import F8

@@ -13,13 +13,13 @@ import pytest
 from agents import populate
 from agents.makers import Makers
 from agents.traders import Traders
-from experiments import parameters
-from sim.causes import KINDS
+from experiments.generated import parameters
+from sim.attribution import KINDS
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.packaged import packaged
 from sim.prices.bars import validated
-from sim.units import UNITS
+from sim.reading.packaged import packaged
+from sim.recording.units import UNITS
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("sim", "agents", "experiments", "configs")
@@ -162,7 +162,9 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", parameters.pages(), ids=lambda page: page.parent.name)
 def test_tables_of_parameters_are_those_of_the_code(page: Path) -> None:
-    assert page.read_text(encoding="utf-8") == parameters.pages()[page], "run: python -m experiments.parameters"
+    assert page.read_text(encoding="utf-8") == parameters.pages()[page], (
+        "run: python -m experiments.generated.parameters"
+    )
 
 
 def test_packaged_configurations_are_listed() -> None:

@@ -13,13 +13,22 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from experiments import cli
+from experiments.cli import app
 from experiments.config import load_run
-from sim.documents import DIGITS, LEVELS, UnreadableError, check_depth, mapping_of, parse_yaml, read_json, read_yaml
 from sim.errors import ConfigError
-from sim.loading import resolve
 from sim.margin.engine import EngineConfig
 from sim.margin.netting import Isolated
+from sim.reading.documents import (
+    DIGITS,
+    LEVELS,
+    UnreadableError,
+    check_depth,
+    mapping_of,
+    parse_yaml,
+    read_json,
+    read_yaml,
+)
+from sim.reading.loading import resolve
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,13 +99,13 @@ def test_commands_refuse_hostile_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(HOSTILE[name][0])
-    done = CliRunner().invoke(cli.app, [command, "mine.yaml"])
+    done = CliRunner().invoke(app.app, [command, "mine.yaml"])
     assert (done.exit_code, done.stdout) == (2, "")
     assert HOSTILE[name][1] in done.stderr
 
 
 def test_the_interpreter_survives_an_override_of_brackets(tmp_path: Path) -> None:
-    code = "from experiments.cli import main; main()"
+    code = "from experiments.cli.app import main; main()"
     command = [sys.executable, "-c", code, "run", "baseline", f"seed={'[' * 40_000}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 2, done.stderr
@@ -231,7 +240,7 @@ def test_changes_of_a_swapped_engine_hold_in_whatever_order() -> None:
     ],
 )
 def test_wrong_engines_are_refused_with_near_names(override: str, told: str) -> None:
-    done = CliRunner().invoke(cli.app, ["run", "small_crash", override])
+    done = CliRunner().invoke(app.app, ["run", "small_crash", override])
     assert (done.exit_code, done.stdout) == (2, "")
     assert told in done.stderr
 

@@ -9,11 +9,11 @@ from contracts.margin_worlds import TIERED, UNIT, few, seeds, world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.reference import ENGINES, frozen, table
+from experiments.generated.reference_books import ENGINES, frozen, table
 from sim.errors import ConfigError
-from sim.loading import load
 from sim.margin.efficiency import Capital, at_equal_capital, capital, compression
 from sim.margin.engine import EngineConfig
+from sim.reading.loading import load
 from sim.types import Exposure
 
 BOOKS, MONEY = frozen()

@@ -10,8 +10,18 @@ from omegaconf import OmegaConf
 
 from agents import populate
 from experiments.config import load_run
-from experiments.presets import BEGIN, CALM, CRASH, HEAD, PAGE, PRESETS, ran, row, rows
-from experiments.reference import ENGINES
+from experiments.generated.presets import (
+    BEGIN,
+    CALM,
+    CRASH,
+    HEAD,
+    PAGE,
+    PRESETS,
+    ran,
+    row,
+    rows,
+)
+from experiments.generated.reference_books import ENGINES
 from sim.margin.engine import EngineConfig
 from sim.market import Market
 
@@ -82,5 +92,5 @@ def test_the_table_names_every_preset_and_no_other() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gate", "span"])
 def test_rows_of_the_table_come_out_again(name: str) -> None:
-    """If not: ``python -m experiments.presets``."""
+    """If not: ``python -m experiments.generated.presets``."""
     assert row(name) == rows()[name]

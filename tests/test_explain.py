@@ -13,20 +13,21 @@ from hypothesis import strategies as st
 from papers import crash
 from typer.testing import CliRunner
 
-from experiments import case as cases
-from experiments import counterfactual, provenance, store, twins
-from experiments.agreement import agreement
-from experiments.cli_explain import app
-from experiments.cli_tails import app as tails
+from experiments.cascades import counterfactual, counterfactual_runs
+from experiments.cascades import one_cascade as cases
+from experiments.cascades.attribution_vs_removal import agreement
+from experiments.cascades.branching import advanced
+from experiments.cli.explain import app
+from experiments.cli.tails import app as tails
 from experiments.config import RunConfig
-from experiments.fork import advanced
-from experiments.reference import taken
+from experiments.generated.reference_books import taken
+from experiments.results import provenance, store
 from experiments.simulation import finished
-from sim.loading import load
 from sim.margin.efficiency import capital
 from sim.margin.engine import EngineConfig
 from sim.metrics.contagion import contagion
 from sim.metrics.generations import branching, cascades
+from sim.reading.loading import load
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +86,10 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
 def test_twins_are_the_run_without_somebody(result: Path) -> None:
     """Without close-outs nothing is closed out and the mark stands higher; a rescued account costs what it lacked."""
     case = cases.chosen(*cases.read(result), 1)
-    alone, everybody, first = twins.twins(case, 1)
+    alone, everybody, first = counterfactual_runs.twins(case, 1)
     closed = case.frames["closeouts"]
     assert alone.prevented == closed.loc[closed["step"].between(*case.window), "notional"].sum()
-    assert alone.way > twins.way(case, case.frames)
+    assert alone.way > counterfactual_runs.way(case, case.frames)
     assert everybody.attributed == 0, "they have no others"
     assert first.attributed > 0
     assert first.gift > 0
@@ -99,7 +100,7 @@ def test_whom_to_remove_may_be_named(result: Path) -> None:
     case = cases.chosen(*cases.read(result), 1)
     trigger = case.actions.iloc[0]
     owner, step = trigger["owner"], trigger["step"]
-    whole, once = twins.twins(case, 0, [f"{owner}", f"{owner}@{step}"])
+    whole, once = counterfactual_runs.twins(case, 0, [f"{owner}", f"{owner}@{step}"])
     assert whole.name == f"traders {owner}"
     assert once.name == f"traders {owner} in step {step}"
     assert once.gift > 0
@@ -205,7 +206,7 @@ def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> N
 
 def asked_before(case: cases.Case, engine: EngineConfig) -> float:
     """Capital that an engine ties up of the accounts before a cascade, share of notional."""
-    market = advanced(twins.begun(case.config), case.window[0] - 1)
+    market = advanced(counterfactual_runs.begun(case.config), case.window[0] - 1)
     return capital(engine, [taken(market)], 10 ** case.config.assets[0].decimals).total
 
 
@@ -219,9 +220,11 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
     venues = config.venues[0].model_copy(update={"engine": own}), *config.venues[1:]
     config = config.model_copy(update={"venues": venues})
     case, seen = cases.chosen(config, frames, 1), []
-    begun = twins.begun
-    monkeypatch.setattr(twins, "begun", lambda config: seen.append(config.venues[0].engine) or begun(config))
-    found = twins.engine(case, preset)
+    begun = counterfactual_runs.begun
+    monkeypatch.setattr(
+        counterfactual_runs, "begun", lambda config: seen.append(config.venues[0].engine) or begun(config)
+    )
+    found = counterfactual_runs.engine(case, preset)
     assert seen[0] == own
     used = seen[-1]
     assert used.kappa == kappa
@@ -236,8 +239,8 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
 def test_a_run_under_its_own_engine_again_is_the_run(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, frames = cases.read(result)
     case = cases.chosen(config, frames, 1)
-    monkeypatch.setattr(twins, "load", lambda *_: config.venues[0].engine)
-    same = twins.engine(case, "its own")
+    monkeypatch.setattr(counterfactual_runs, "load", lambda *_: config.venues[0].engine)
+    same = counterfactual_runs.engine(case, "its own")
     assert same.prevented == 0
-    assert same.way == twins.way(case, case.frames)
+    assert same.way == counterfactual_runs.way(case, case.frames)
     assert "scaled by 1," in same.terms

@@ -17,8 +17,8 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments import cli
-from experiments.figures import FIGURES
+from experiments.cli import app
+from experiments.figures.overview import FIGURES
 
 ROOT = Path(__file__).parent.parent
 TINY = Path(__file__).parent / "studies" / "tiny.yaml"
@@ -95,7 +95,7 @@ def parquet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.app, list(map(str, arguments)))
+    return CliRunner().invoke(app.app, list(map(str, arguments)))
 
 
 def files(folder: Path) -> dict[str, bytes]:

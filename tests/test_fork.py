@@ -6,8 +6,8 @@ import pytest
 from papers import crash
 
 from agents import populate
+from experiments.cascades.branching import Fork, advanced, nudged
 from experiments.config import load_run
-from experiments.fork import Fork, advanced, nudged
 from sim.market import Market
 from sim.metrics.cascades import Frames
 

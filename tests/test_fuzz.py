@@ -15,7 +15,8 @@ import pytest
 from mutants import Mutant
 from typer.testing import CliRunner, Result
 
-from experiments import cli, run
+from experiments import run
+from experiments.cli import app
 from sim.market import Market
 
 REMEDY = re.compile(
@@ -48,7 +49,7 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def call(mutant: Mutant) -> Result:
     Path("mine.yaml").write_bytes(mutant.text)
     Path("days.csv").write_bytes(mutant.days)
-    return CliRunner().invoke(cli.app, ["run", "mine.yaml", "--overwrite", *mutant.arguments])
+    return CliRunner().invoke(app.app, ["run", "mine.yaml", "--overwrite", *mutant.arguments])
 
 
 def faults(done: Result, mutant: Mutant) -> list[str]:
@@ -94,7 +95,7 @@ def test_the_installed_command_says_the_same(kind: Callable[..., Any]) -> None:
     made = kind(rng, data)
     mutant = made if isinstance(made, Mutant) else Mutant(made.about, mutants.dumped(data), names=made.names)
     told = call(mutant)
-    code = "from experiments.cli import main; main()"
+    code = "from experiments.cli.app import main; main()"
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "mine.yaml"], env=settings, capture_output=True, text=True
@@ -232,7 +233,7 @@ def test_mutated_arguments_and_results_are_refused_in_lines(numbers: range) -> N
         planted()
         told = [spoilt(rng) for _ in range(int(rng.integers(3)))]
         words = [word.replace("@", mutants.pick(rng, SHAPES)) for word in mutants.pick(rng, FORMS)]
-        done = CliRunner().invoke(cli.app, words)
+        done = CliRunner().invoke(app.app, words)
         refused += done.exit_code == 2
         about = f"mutant {number}, {words!r:.200}, {told}"
         if done.exit_code not in (0, 1, 2) or not isinstance(done.exception, SystemExit | None):

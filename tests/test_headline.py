@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 
 from experiments.config import load_run
+from experiments.generated.reference_books import frozen
 from experiments.paper.tables import Words
 from experiments.paper.tables import write as write_tables
-from experiments.reference import frozen
 from experiments.simulation import simulate
 from experiments.statistics import fits, frontiers, intervals, paired, screening
 from experiments.studies import anatomy, compression, engine_comparison, leverage_cap, sensitivity, solvency_buffer
-from experiments.studies.aftermath import aftermath
+from experiments.studies.shared.aftermath import aftermath
 from experiments.sweep.config import Named, load_study
 from experiments.sweep.plan import plan
-from sim.loading import load
 from sim.margin.efficiency import capital
 from sim.margin.engine import EngineConfig
+from sim.reading.loading import load
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 

@@ -13,14 +13,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments import cli, identity, plugins, provenance, store
-from experiments.closure import files_from, own_files
+from experiments import plugins
+from experiments.cli import app
 from experiments.config import load_run
-from experiments.sweep import making, sealed
+from experiments.results import identity, provenance, store
+from experiments.results.imported_sources import files_from, own_files
+from experiments.sweep import execute_jobs, sealed
 from experiments.sweep.config import StudyConfig, load_study, names
+from experiments.sweep.messages import Code, Place
 from experiments.sweep.outputs import sha256
 from experiments.sweep.paths import check
-from experiments.sweep.records import Code, Place
 from experiments.sweep.runner import Options, sweep
 from experiments.sweep.study import digest_of
 from sim.errors import ConfigError, OutputError
@@ -37,7 +39,7 @@ def tiny(**changes: object) -> StudyConfig:
 
 
 def call(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
+    return CliRunner().invoke(app.app, [str(word) for word in words])
 
 
 def again(folder: Path) -> Result:
@@ -81,7 +83,7 @@ def test_facts_name_all_that_changes_bytes(monkeypatch: pytest.MonkeyPatch) -> N
 def test_parts_of_experiments_that_make_a_run_count_and_others_do_not() -> None:
     makers = {path.relative_to(ROOT).as_posix() for path in own_files(identity.MAKERS)} | set(identity.ALSO)
     needed = {f"experiments/{name}.py" for name in ("simulation", "config", "data", "store", "provenance")}
-    assert needed | {"experiments/sweep/making.py"} <= makers
+    assert needed | {"experiments/sweep/execute_jobs.py"} <= makers
     assert not any(word in name for name in makers for word in ("figures", "paper", "cli", "statistics"))
 
 
@@ -173,11 +175,11 @@ def place(**changes: object) -> Place:
 def test_workers_that_differ_are_refused_by_name(
     changes: dict[str, object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making.threadpoolctl, "threadpool_info", list)  # threads of the tests are not pinned
+    monkeypatch.setattr(execute_jobs.threadpoolctl, "threadpool_info", list)  # threads of the tests are not pinned
     (tmp_path / "runs").mkdir()
-    making.check(place()._replace(folder=str(tmp_path)))
+    execute_jobs.check(place()._replace(folder=str(tmp_path)))
     with pytest.raises(OutputError) as error:
-        making.check(place(**changes)._replace(folder=str(tmp_path)))
+        execute_jobs.check(place(**changes)._replace(folder=str(tmp_path)))
     assert told in str(error.value)
     assert str(error.value).startswith("worker ")
     assert "\n" not in str(error.value)
@@ -467,7 +469,7 @@ def test_a_run_with_checksums_of_other_content_does_not_come_out_again(ran: Path
 
 def deleverage(folder: Path, *words: object, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """In a process of its own, without compiling."""
-    code = "from experiments.cli import main; main()"
+    code = "from experiments.cli.app import main; main()"
     settings = os.environ | {"PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}
     settings |= {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", code, *map(str, words)]
@@ -570,7 +572,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "file", ["agents/makers.py", "sim/types.py", "experiments/simulation.py", "experiments/sweep/making.py"]
+    "file", ["agents/makers.py", "sim/types.py", "experiments/simulation.py", "experiments/sweep/execute_jobs.py"]
 )
 def test_a_sweep_after_an_edit_makes_its_runs_again(file: str, tree: Path, tmp_path: Path) -> None:
     start = ("sweep", TINY, "--executor", "serial", "--out", tmp_path / "x", "--quiet")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from numba.core.caching import FunctionCache
 
-from sim import jit, kernel_cache
-from sim.kernel_cache import digest, make_private
+from sim.numerics import jit, kernel_cache
+from sim.numerics.kernel_cache import digest, make_private
 
 ROOT = Path(__file__).parent.parent
 

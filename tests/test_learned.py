@@ -11,21 +11,21 @@ import pytest
 from papers import crash
 from typer.testing import CliRunner
 
-from experiments.cli import app
+from experiments.backtest.train import pinball, train
+from experiments.cli.app import app
 from experiments.config import load_run
-from experiments.series import Series
-from experiments.store import canonical
-from experiments.train import pinball, train
+from experiments.price_files.return_series import Series
+from experiments.results.store import canonical
 from sim.errors import ConfigError, DataError
-from sim.margin.dials import Dialled
-from sim.margin.features import NAMES
-from sim.margin.forest import Forest, edges, grown
-from sim.margin.learned import Learned, LearnedMargin, events_of
-from sim.margin.reference import one_lot_each, rates
-from sim.margin.summed import SummedMargin
-from sim.margin.tail import TailRisk
-from sim.margin.trained import read_trained, write_trained
-from sim.margin.walk import contracts_of, views, walk
+from sim.margin.addons.summed import SummedMargin
+from sim.margin.learned.features import NAMES
+from sim.margin.learned.forest import Forest, edges, grown
+from sim.margin.learned.learned import Learned, LearnedMargin, events_of
+from sim.margin.learned.trained import read_trained, write_trained
+from sim.margin.probe_portfolio import one_lot_each, rates
+from sim.margin.tail.margin_path import contracts_of, views, walk
+from sim.margin.tail.tail import TailRisk
+from sim.margin.wrappers.rescaled import Dialled
 from sim.types import F8
 
 DAY = 86_400.0
@@ -58,7 +58,7 @@ def forest() -> Forest:
 def test_arrays_predict_what_the_library_does() -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    from sim.margin.forest import descend
+    from sim.margin.learned.forest import descend
 
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (800, 4))

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
 from agents import populate
-from experiments import cli
+from experiments.cli import app
 from experiments.config import load_run
-from experiments.reference import ENGINES
+from experiments.generated.reference_books import ENGINES
 from experiments.sweep.config import StudyConfig, load_study
 from experiments.sweep.runner import Options, sweep
 from sim.errors import LearningWarning, SettingWarning
@@ -28,7 +28,7 @@ def engine(preset: str) -> str:
 
 
 def lines(*arguments: str) -> list[str]:
-    done = CliRunner().invoke(cli.app, list(arguments))
+    done = CliRunner().invoke(app.app, list(arguments))
     assert done.exit_code == 0, done.output
     return [line for line in done.stderr.splitlines() if "of past" in line]
 

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from sim.component import Component, choice
 from sim.config import MarketConfig
 from sim.errors import ConfigError
-from sim.loading import load, merge, resolve
 from sim.margin.engine import EngineConfig
-from sim.packaged import packaged
+from sim.reading.loading import load, merge, resolve
+from sim.reading.packaged import packaged
 
 
 class Tiered(Component):
@@ -348,7 +348,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shipped"
     write(folder / "crash_2008.yaml", BASE)
     write(folder / "engines" / "tiny.yaml", "side: short")
-    monkeypatch.setattr("sim.packaged.PACKAGED", folder)
+    monkeypatch.setattr("sim.reading.packaged.PACKAGED", folder)
     return folder
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents import POPULATIONS
 from agents.avellaneda_stoikov import AvellanedaStoikov, reservation_shift, total_spread
 from agents.ladders import LadderMakers, Stance
-from sim.pricing import YEAR
+from sim.pricing.instrument_values import YEAR
 from sim.types import I8, POST_ONLY, Orders
 
 BTC = 0

@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments import cli
-from experiments.margin import Account, accounts, engine_of, index_moves, rows, status, worst
-from experiments.margin_report import report
-from experiments.moved import moved
-from experiments.portfolio import PortfolioConfig
-from sim.loading import load, resolve
-from sim.packaged import packaged
+from experiments.calculator.calculator import (
+    Account,
+    accounts,
+    engine_of,
+    index_moves,
+    rows,
+    status,
+    worst,
+)
+from experiments.calculator.market_moves import moved
+from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.report import report
+from experiments.cli import app
+from sim.reading.loading import load, resolve
+from sim.reading.packaged import packaged
 
 ROOT = Path(__file__).parent.parent
 SHOCKS = "portfolios/shocks"
@@ -25,7 +33,7 @@ PORTFOLIOS = [name for name in packaged() if name.startswith("portfolios/") and 
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.app, ["margin", *arguments])
+    return CliRunner().invoke(app.app, ["margin", *arguments])
 
 
 def judged(name: str, engine: str, **changed: Any) -> Account:

@@ -13,9 +13,9 @@ from mutants import Change, Node, Rng, at, dotted, dumped, is_number, pick, plac
 from test_fuzz import FOREIGN, LINE, REMEDY
 from typer.testing import CliRunner, Result
 
-from experiments import cli
-from sim.loading import resolve
-from sim.packaged import packaged
+from experiments.cli import app
+from sim.reading.loading import resolve
+from sim.reading.packaged import packaged
 
 SHOCKS = "portfolios/shocks"
 BASES = [resolve(name) for name in packaged() if name.startswith("portfolios/") and name != SHOCKS]
@@ -117,7 +117,7 @@ SHOCK_CHANGES: list[Callable[[Rng, Node], Change]] = [shocked, shocked, mutants.
 def call(made: Mutant) -> Result:
     Path("mine.yaml").write_bytes(made.text)
     Path("shocks.yaml").write_bytes(made.shocks)
-    return CliRunner().invoke(cli.app, ["margin", "mine.yaml", *made.arguments])
+    return CliRunner().invoke(app.app, ["margin", "mine.yaml", *made.arguments])
 
 
 def faults(done: Result, made: Mutant) -> list[str]:

@@ -12,7 +12,7 @@ from contracts import test_margin_contract as contract
 
 from agents import populate
 from experiments.config import load_run
-from experiments.presets import PRESETS
+from experiments.generated.presets import PRESETS
 from sim import margin
 from sim.margin.engine import EngineConfig
 from sim.market import Market

@@ -8,14 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.kinks import factors
-from experiments.margin import Account, Moves, Shock, accounts, engine_of, index_moves, least, stressed
-from experiments.margin_report import report, text
-from experiments.moved import SideBySide
-from experiments.portfolio import PortfolioConfig
-from sim.loading import load
+from experiments.calculator.calculator import (
+    Account,
+    Moves,
+    Shock,
+    accounts,
+    engine_of,
+    index_moves,
+    least,
+    stressed,
+)
+from experiments.calculator.kinks import factors
+from experiments.calculator.market_moves import SideBySide
+from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.report import report, text
 from sim.margin.engine import EngineConfig
-from sim.packaged import packaged
+from sim.reading.loading import load
+from sim.reading.packaged import packaged
 
 PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
 PRICE, HOUR = 60_000.0, 3_600.0

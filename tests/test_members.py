@@ -8,11 +8,11 @@ import pyarrow.parquet
 import pytest
 from markets import BTC, ETH, build, config, move, venue
 
-from experiments.store import write_frame
-from sim import trading
+from experiments.results.store import write_frame
 from sim.errors import DeleverageError
 from sim.market import Market
-from sim.units import UNITS
+from sim.recording.units import UNITS
+from sim.step import orders
 
 CROWD = {"kind": "traders", "count": 60, "venue": "x", "wealth": 1000.0, "initially_in": 0.5, "warm_up": 600.0}
 CROWD |= {"entries": 200.0, "hold": 1200.0, "leverage": 5.0}
@@ -67,7 +67,7 @@ def test_others_decide_on_the_same_draws() -> None:
     gone = removed(model)
     for each in (model, twin):
         each.tick += 1
-    (ours, _), (theirs, _) = trading.collect_orders(model), trading.collect_orders(twin)
+    (ours, _), (theirs, _) = orders.collect_orders(model), orders.collect_orders(twin)
     assert np.isin(theirs[:, 0], gone).any()
     assert np.array_equal(ours, theirs[~np.isin(theirs[:, 0], gone)])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments import cli
+from experiments.cli import app
 from experiments.sweep.config import load_study
 from experiments.sweep.runner import Options, sweep
 
@@ -21,7 +21,7 @@ PLANTED = "from pathlib import Path\nPath({mark!r}).write_text(__file__)\nraise 
 
 
 def call(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
+    return CliRunner().invoke(app.app, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_nothing_runs_from_the_working_folder_either(result: Path, tmp_path: Pat
     """In a process of its own that starts in the result."""
     mark = tmp_path / "MARK"
     plant(result, mark)
-    code = "from experiments.cli import main; main()"
+    code = "from experiments.cli.app import main; main()"
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
     for words in (("tables", "."), ("report", ".", "--study", str(TINY)), ("verify", ".", "--sample", "1")):
         done = subprocess.run(

@@ -29,7 +29,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_files_are_a_study(folder: Path) -> None:
     """In processes of its own, as it would be run."""
-    command = [sys.executable, "-c", "from experiments.cli import main; main()", "sweep", "thin_book.yaml", "--quick"]
+    command = [
+        sys.executable,
+        "-c",
+        "from experiments.cli.app import main; main()",
+        "sweep",
+        "thin_book.yaml",
+        "--quick",
+    ]
     environment = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "HOME": str(folder)}
     done = subprocess.run([*command, "--jobs", "1"], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

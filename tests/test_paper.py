@@ -12,12 +12,13 @@ import pytest
 from crowd import TRADING
 from typer.testing import CliRunner, Result
 
-from experiments import cli, provenance, store
+from experiments.cli import app
 from experiments.config import RunConfig, load_run
-from experiments.figures import FIGURES
+from experiments.figures.overview import FIGURES
 from experiments.paper import figures, latex, settings
 from experiments.paper.page import rendered
 from experiments.paper.tables import Words, plain, shown
+from experiments.results import provenance, store
 from experiments.run import execute
 from experiments.studies import leverage_caps
 from experiments.sweep.config import load_study
@@ -26,7 +27,7 @@ SHORT = ["duration=3600", "profile_every=0", "stresses=[{kind: move, at: 1800, d
 
 
 def call(*words: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(word) for word in words])
+    return CliRunner().invoke(app.app, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def deleverage(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own: schemas are made once in each."""
-    code = "from experiments.cli import main; main()"
+    code = "from experiments.cli.app import main; main()"
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)

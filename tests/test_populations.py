@@ -9,8 +9,8 @@ import pytest
 from agents.leveraged import Tasteful
 from experiments.config import RunConfig, load_run
 from sim.errors import ConfigError
-from sim.loading import resolve
-from sim.rng import Streams
+from sim.numerics.rng import Streams
+from sim.reading.loading import resolve
 from sim.types import F8, I8, Contracts, Setting
 
 MANY = 100

@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cautions import cautions
-from experiments.cli import app
+from experiments.cli.app import app
 from experiments.config import load_run
-from experiments.data import read_bars, replay_notes
-from experiments.funding_file import read_rates
-from experiments.own_data import on_own_data
-from experiments.series import read_series
+from experiments.price_files.bars import read_bars, replay_notes
+from experiments.price_files.funding_rates import read_rates
+from experiments.price_files.own_data import on_own_data
+from experiments.price_files.return_series import read_series
 from sim.errors import ConfigError, DataError
 
 RUNNER = CliRunner()
@@ -400,9 +400,9 @@ def intraday(tmp_path: Path, minutes: int, name: str = "bars.csv") -> tuple[str,
 
 @pytest.mark.parametrize("minutes", [1, 2, 3, 5, 30])
 def test_shorter_bars_are_replayed_at_their_own_times(tmp_path: Path, minutes: int) -> None:
+    from sim.numerics.rng import Streams
     from sim.prices.path import Outside, exogenous
     from sim.prices.underlying import Underlying
-    from sim.rng import Streams
 
     file, table = intraday(tmp_path, minutes)
     own = Underlying.model_validate({"name": "A", "process": {"kind": "replay", "source": file}})

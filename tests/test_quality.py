@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.tails import finite_size, tail
+from experiments.cascades.tails import finite_size, tail
 from sim.errors import DataError
-from sim.metrics.quality import quality
+from sim.metrics.market_quality import quality
 
 
 def run() -> dict[str, pd.DataFrame]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import agents
 from agents import POPULATIONS, populate
-from experiments import cli
+from experiments.cli import app
 from experiments.config import load_run
 from sim.market import Market
 
@@ -38,7 +38,7 @@ def test_readme_is_short() -> None:
 def test_the_account_is_judged_as_shown() -> None:
     """What is printed begins so."""
     command, shown = re.findall(r"```console\n\$ deleverage (margin .*?)\n(.*?)```", README, flags=re.DOTALL)[0]
-    done = CliRunner().invoke(cli.app, command.split())
+    done = CliRunner().invoke(app.app, command.split())
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{shown}\n")
 

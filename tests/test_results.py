@@ -8,9 +8,16 @@ import pyarrow.parquet as parquet
 import pytest
 from synthetic import frames
 
-from experiments.closing import table
-from experiments.figures import FIGURES, overview
-from experiments.store import Draft, canonical, config_hash, write_csv, write_frame, write_json
+from experiments.figures.overview import FIGURES, overview
+from experiments.results.store import (
+    Draft,
+    canonical,
+    config_hash,
+    write_csv,
+    write_frame,
+    write_json,
+)
+from experiments.results.summary_table import table
 from sim.errors import OutputError
 
 

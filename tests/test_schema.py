@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from agents import POPULATIONS
-from experiments import cli
-from experiments.schema import LOOKED_UP, schema_text
-from sim.packaged import PACKAGED, packaged
+from experiments.cli import app
+from experiments.generated.schema import LOOKED_UP, schema_text
 from sim.prices import PROCESSES
+from sim.reading.packaged import PACKAGED, packaged
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
 DEFINITIONS = SCHEMA["$defs"]
@@ -23,12 +23,12 @@ def test_the_packaged_schema_is_current() -> None:
 
 
 def test_the_command_writes_it(tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli.app, ["schema"])
+    done = CliRunner().invoke(app.app, ["schema"])
     assert (done.exit_code, done.stdout) == (0, schema_text())
-    done = CliRunner().invoke(cli.app, ["schema", "--out", str(tmp_path / "s.json")])
+    done = CliRunner().invoke(app.app, ["schema", "--out", str(tmp_path / "s.json")])
     assert (done.exit_code, done.output) == (0, "")
     assert (tmp_path / "s.json").read_text(encoding="utf-8") == schema_text()
-    done = CliRunner().invoke(cli.app, ["schema", "--out", str(tmp_path / "no" / "s.json")])
+    done = CliRunner().invoke(app.app, ["schema", "--out", str(tmp_path / "no" / "s.json")])
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
 
 

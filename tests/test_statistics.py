@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.markdown import cell
+from experiments.results.markdown import cell
 from experiments.statistics import Estimate, clustered, difference, mean, probability, steps_along, summarise
 
 

@@ -10,10 +10,11 @@ from crowd import TRADING
 
 from agents import populate
 from experiments.config import load_run
-from experiments.data import read_replays
+from experiments.price_files.bars import read_replays
 from experiments.simulation import simulate
 from experiments.statistics import Estimate, difference
-from experiments.studies import caps, real_crash, refinement
+from experiments.studies import real_crash, refinement
+from experiments.studies.shared import caps
 from experiments.sweep.config import load_study
 from experiments.sweep.runner import sweep
 from sim.market import Market

@@ -9,10 +9,10 @@ import pytest
 from crowd import TRADERS, TRADING
 from typer.testing import CliRunner
 
-from experiments import cli
+from experiments.cli import app
 from experiments.config import RunConfig, load_run
 from experiments.simulation import simulate
-from experiments.studies.shocks import perpetual, shocked
+from experiments.studies.shared.shocks import perpetual, shocked
 from experiments.sweep.axes import settings
 from experiments.sweep.config import StudyConfig, load_study, names
 from experiments.sweep.cost import size
@@ -178,15 +178,15 @@ def test_every_setting_of_a_packaged_study_is_valid(name: str, quick: bool) -> N
 
 def test_what_is_no_packaged_study_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli.app, ["sweep", "refinements"])
-    assert done.exit_code == cli.BAD_INPUT
+    done = CliRunner().invoke(app.app, ["sweep", "refinements"])
+    assert done.exit_code == app.BAD_INPUT
     assert "study: 'refinements' is not one of anatomy, " in done.stderr
     assert "(did you mean 'refinement'?)" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_studies_are_listed_with_question_and_cost() -> None:
-    done = CliRunner().invoke(cli.app, ["studies", "--jobs", "2"])
+    done = CliRunner().invoke(app.app, ["studies", "--jobs", "2"])
     lines = done.stdout.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("leverage_caps "))
     assert lines[at].endswith("in a fall of 10% within half an hour?")

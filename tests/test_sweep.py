@@ -11,16 +11,22 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments import cli, simulation
+from experiments import simulation
+from experiments.cli import app
 from experiments.simulation import TimeLimitError, finished
 from experiments.statistics import StatisticsError
-from experiments.sweep import driver, making
+from experiments.sweep import driver, execute_jobs
 from experiments.sweep.config import StudyConfig, load_study
 from experiments.sweep.executors import DeathError
 from experiments.sweep.folder import Results
+from experiments.sweep.messages import (
+    COMPLETE,
+    Order,
+    Place,
+    State,
+)
+from experiments.sweep.messages import Result as Done
 from experiments.sweep.plan import Planner, Task, Unit, plan
-from experiments.sweep.records import COMPLETE, Order, Place, State
-from experiments.sweep.records import Result as Done
 from experiments.sweep.runner import Options, sweep
 from sim.errors import ConfigError, OutputError
 
@@ -45,7 +51,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.app, ["sweep", str(TINY), "--executor", "serial", *map(str, arguments)])
+    return CliRunner().invoke(app.app, ["sweep", str(TINY), "--executor", "serial", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
         caps.append(cap_of(config))
         return finished(config, *rest)
 
-    monkeypatch.setattr(making, "finished", counted)
+    monkeypatch.setattr(execute_jobs, "finished", counted)
     return caps
 
 
@@ -80,7 +86,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch, fault: Callable[[], object]) -> None
             fault()
         return finished(config, *rest)
 
-    monkeypatch.setattr(making, "finished", fallen)
+    monkeypatch.setattr(execute_jobs, "finished", fallen)
 
 
 def test_the_folder_holds_runs_scores_and_what_was_made_of_them(whole: Path) -> None:
@@ -109,7 +115,7 @@ def test_a_run_is_a_row_and_a_folder(whole: Path) -> None:
     assert runs[["error", "config"]].isna().all(axis=None)
     assert {path.name for path in (whole / "runs").iterdir()} == set(runs["hash"])
     one = whole / "runs" / runs["hash"][0]
-    frames = making.read(one)
+    frames = execute_jobs.read(one)
     assert {"steps", "closeouts", "causes", "losses", "accounts"} <= set(frames)
     assert {path.name for path in one.iterdir()} == {"summary.json", *(f"{name}.parquet" for name in frames)}
 
@@ -185,7 +191,7 @@ def test_a_run_that_raises_is_a_row_and_is_tried_again(
     with monkeypatch.context() as patch:
         faulty(patch, fault)
         done = call("--out", tmp_path / "x")
-    assert done.exit_code == cli.FAILED
+    assert done.exit_code == app.FAILED
     assert "runs failed; " in done.stderr
     runs = pd.read_parquet(tmp_path / "x" / "runs.parquet")
     failed = runs[runs["status"] == "failed"]
@@ -207,7 +213,7 @@ def test_a_run_out_of_time_is_a_row_and_is_tried_again(
     with monkeypatch.context() as patch:
         faulty(patch, late)
         done = call("--out", tmp_path / "x", "--time-limit", 5)
-    assert done.exit_code == cli.FAILED
+    assert done.exit_code == app.FAILED
     assert "runs timeout; " in done.stderr
     runs = pd.read_parquet(tmp_path / "x" / "runs.parquet")
     assert set(runs.loc[runs["status"] == "timeout", "error"]) == {"ran out of its 5 s"}
@@ -216,7 +222,7 @@ def test_a_run_out_of_time_is_a_row_and_is_tried_again(
 
 
 def test_time_runs_out_between_steps_and_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = making.unpacked(plan(tiny())[0].job().runs["base"].config)
+    config = execute_jobs.unpacked(plan(tiny())[0].job().runs["base"].config)
     with pytest.raises(TimeLimitError, match=r"ran out of its 1e-09 s"):
         finished(config, {}, 1e-9)
 
@@ -246,7 +252,7 @@ def test_a_module_asks_for_more_until_it_has_enough(
         asked.append(len(runs))
         return [Task({"cap": 7.0 + len(runs), "move": "small"}, (1,))] if len(runs) < 6 else []
 
-    module = making.module_of(tiny().module)
+    module = execute_jobs.module_of(tiny().module)
     monkeypatch.setitem(vars(module), "refine", refine)
     study = tiny()
     folder = sweep(study, out=tmp_path / "x", options=SERIAL).folder
@@ -275,7 +281,7 @@ def test_another_studys_results_are_refused_by_name(whole: Path) -> None:
 
 def test_the_same_study_with_other_changes_is_refused(whole: Path) -> None:
     done = call("--out", whole, "dt=30")
-    assert done.exit_code == cli.BAD_INPUT
+    assert done.exit_code == app.BAD_INPUT
     assert done.stderr == f"{whole}: holds results of 'tiny' with other also, choose another folder with --out\n"
 
 
@@ -292,7 +298,7 @@ def test_one_sweep_at_a_time_writes_to_a_folder(whole: Path) -> None:
     before = files(whole)
     with Results(whole).claimed(tiny()):
         done = call("--out", whole)
-    assert done.exit_code == cli.BAD_INPUT
+    assert done.exit_code == app.BAD_INPUT
     assert "another sweep writes to it" in done.stderr
     assert files(whole) == before
 
@@ -323,7 +329,7 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
 )
 def test_bad_input_is_a_line_and_leaves_nothing(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
     done = call("--out", tmp_path / "x", *arguments)
-    assert (done.exit_code, done.stdout) == (cli.BAD_INPUT, "")
+    assert (done.exit_code, done.stdout) == (app.BAD_INPUT, "")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
@@ -349,7 +355,7 @@ def test_what_a_module_promises_it_makes(whole: Path, what: str, tmp_path: Path)
 
 
 def test_a_score_that_raises_is_told_and_runs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = making.module_of(tiny().module)
+    module = execute_jobs.module_of(tiny().module)
 
     def score(*rest: Any) -> None:
         raise ZeroDivisionError("nobody traded")
@@ -357,7 +363,7 @@ def test_a_score_that_raises_is_told_and_runs_are_kept(monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setitem(vars(module), "score", score)
         done = call("--out", tmp_path / "x")
-    assert done.exit_code == cli.FAILED
+    assert done.exit_code == app.FAILED
     assert done.stderr.endswith("study failed: tiny: cap 2, move small, seed 1: ZeroDivisionError: nobody traded\n")
     assert set(pd.read_parquet(tmp_path / "x" / "runs.parquet")["status"]) == {COMPLETE}
     assert call("--out", tmp_path / "x").exit_code == 0
@@ -369,9 +375,9 @@ def test_statistics_that_cannot_be_told_of_these_axes_are_a_line(
     def refuse(runs: pd.DataFrame) -> None:
         raise StatisticsError("cap: 1 settings, a crossing needs two, add values of the axis")
 
-    monkeypatch.setattr(making.module_of(tiny().module), "tables", refuse)
+    monkeypatch.setattr(execute_jobs.module_of(tiny().module), "tables", refuse)
     result = call("--out", tmp_path / "tiny", "--seeds", 1)
-    assert result.exit_code == cli.BAD_INPUT
+    assert result.exit_code == app.BAD_INPUT
     assert result.stderr.splitlines()[-1] == "cap: 1 settings, a crossing needs two, add values of the axis"
     assert list((tmp_path / "tiny" / "runs").iterdir())
 
@@ -390,7 +396,7 @@ def test_a_study_is_two_files(tmp_path: Path) -> None:
 
 
 def verified(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.app, ["verify", *map(str, arguments)])
+    return CliRunner().invoke(app.app, ["verify", *map(str, arguments)])
 
 
 def test_results_come_out_again(whole: Path, made: Made) -> None:
@@ -407,12 +413,12 @@ def runs_in(folder: Path) -> int:
 
 def test_a_report_leaves_everything_as_the_sweep_wrote_it(kept: Path) -> None:
     """Figures, tables and report are made again to the byte; those of single runs beside them, if asked for."""
-    assert CliRunner().invoke(cli.app, ["report", str(kept), "--study", str(TINY)]).exit_code == 0
+    assert CliRunner().invoke(app.app, ["report", str(kept), "--study", str(TINY)]).exit_code == 0
     page = (kept / "report.html").read_text(encoding="utf-8")
     assert "<title>Tiny</title>" in page
     assert "venues.0.engine.requirement.tiers.0.max_leverage" in page, "every parameter of what all runs start from"
     run = next((kept / "runs").iterdir())
-    assert CliRunner().invoke(cli.app, ["report", str(run), "--out", str(kept / "one")]).exit_code == 0
+    assert CliRunner().invoke(app.app, ["report", str(run), "--out", str(kept / "one")]).exit_code == 0
     assert (kept / "one" / "report.html").is_file()
     assert verified(kept, "--sample", 1).exit_code == 0
 
@@ -423,7 +429,7 @@ def test_what_does_not_come_out_again_is_named(kept: Path) -> None:
     (kept / "tables" / "means.csv").write_text("cap\n")
     (kept / "report.md").unlink()
     done = verified(kept, "--sample", 99)
-    assert done.exit_code == cli.FAILED
+    assert done.exit_code == app.FAILED
     assert done.stderr.splitlines() == [
         "report.md: is not there",
         "tables/means.csv: is not the file that manifest.json tells of",
@@ -434,7 +440,7 @@ def test_what_does_not_come_out_again_is_named(kept: Path) -> None:
 
 def test_only_finished_results_are_verified(tmp_path: Path) -> None:
     done = verified(tmp_path)
-    assert done.exit_code == cli.BAD_INPUT
+    assert done.exit_code == app.BAD_INPUT
     assert "has no study.resolved.yaml, hence no finished results of a study" in done.stderr
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from contracts.scan_worlds import holding, view, world
 
-from sim import pricing
 from sim.instruments import Asset, Instrument, contracts_of
-from sim.margin.measures import Law, sample_tail
-from sim.margin.models.base import Elliptic, Sample, Tail
-from sim.margin.tail import TailMargin, TailRisk
-from sim.pricing import modelled, values
+from sim.margin.tail.models.base import Elliptic, Sample, Tail
+from sim.margin.tail.risk_measures import Law, sample_tail
+from sim.margin.tail.tail import TailMargin, TailRisk
+from sim.pricing import instrument_values
+from sim.pricing.instrument_values import modelled, values
 from sim.types import Exposure, MarketView
 
 DAY = 86_400.0
@@ -121,7 +121,7 @@ def strangle() -> tuple[MarketView, Exposure]:
         0, contracts, *columns, np.array([50_000.0]), np.ones(1), np.full(3, 0.6), np.ones(1), np.zeros((0, 1))
     )
     market = modelled(bare)
-    delta = pricing.sensitivities(market).delta
+    delta = instrument_values.sensitivities(market).delta
     hedge = round(1000 * float(delta[1] + delta[2]))
     return market, holding(market, btc_call=-1000, btc_put=-1000, btc_perpetual=hedge)
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sim.metrics.cascades import Frames, amplification, fall, untouched
-from sim.metrics.toll import toll
+from sim.metrics.shock_losses import toll
 
 MARKS = [100.0, 90.0, 81.0, 70.0]
 

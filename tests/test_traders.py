@@ -16,7 +16,7 @@ from agents.kelly import Kelly
 from agents.leveraged import Leveraged
 from agents.signals import Tracker
 from agents.trend import Trend
-from sim.pricing import YEAR
+from sim.pricing.instrument_values import YEAR
 from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Orders, Outlook
 
 TYPES = [kind for kind, cls in POPULATIONS.items() if issubclass(cls, Leveraged)]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from experiments.figures import FIGURES
-from experiments.paper.opened import RunResult, StudyResult
+from experiments.figures.overview import FIGURES
+from experiments.paper.load_results import RunResult, StudyResult
 from sim.errors import DeleverageError
 
 

@@ -12,15 +12,15 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from experiments import closing, provenance, store
 from experiments.config import RunConfig
-from experiments.figures import FIGURES
-from experiments.figures_style import DPI, PAGE
+from experiments.figures.overview import FIGURES
+from experiments.figures.style import DPI, PAGE
+from experiments.generated.parameters import BEGIN
 from experiments.paper import run_tables, settings
 from experiments.paper.latex import of_figures
-from experiments.paper.opened import RunResult, StudyResult, base_of
+from experiments.paper.load_results import RunResult, StudyResult, base_of
 from experiments.paper.tables import plain, shown
-from experiments.parameters import BEGIN
+from experiments.results import provenance, store, summary_table
 from sim.errors import DeleverageError
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -170,7 +170,7 @@ def _closing(result: RunResult) -> Markup:
     """The closing table, as far as the frames are there."""
     numeraire = result.config.assets[0]
     try:
-        told = closing.lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+        told = summary_table.lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
     except DeleverageError as error:
         return Markup("<p>No closing table: {}.</p>").format(error)
     rows = Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>\n").format(*line) for line in told)

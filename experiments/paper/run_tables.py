@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 
 from agents.ladders import LadderMakers
-from experiments import closing
-from experiments.figures_style import most_liquidated
-from experiments.paper.opened import RunResult
+from experiments.cascades.tails import tail
+from experiments.figures.style import most_liquidated
+from experiments.paper.load_results import RunResult
 from experiments.paper.tables import Words
-from experiments.tails import tail
+from experiments.results import summary_table
 from sim.errors import DeleverageError
-from sim.metrics.calm import health, returns_of
+from sim.metrics.calm_benchmarks import health, returns_of
 from sim.metrics.contagion import contagion
 from sim.metrics.criticality import distance, excitation, feedback, rounds
 from sim.metrics.generations import by_generation, cascades, origins
-from sim.metrics.quality import quality
+from sim.metrics.market_quality import quality
 
 MEMORY = 21_600.0
 """Seconds that the Hawkes ratio remembers."""
@@ -85,7 +85,7 @@ def tables(result: RunResult) -> Found:
 
 def _closing(run: Run) -> pd.DataFrame:
     numeraire = run.result.config.assets[0]
-    told = closing.lines(run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+    told = summary_table.lines(run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
     return pd.DataFrame(told, columns=["", "what"])
 
 

@@ -8,7 +8,7 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from experiments.config import RunConfig
-from experiments.parameters import spelt
+from experiments.generated.parameters import spelt
 
 UNTOLD = ("kind", "name", "description", "quick")
 """Fields that decide nothing, or are told otherwise."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments import store
-from experiments.markdown import cell
 from experiments.paper import latex
+from experiments.results import store
+from experiments.results.markdown import cell
 from experiments.statistics import Estimate
 
 INTERVAL = ["mean", "low", "high"]

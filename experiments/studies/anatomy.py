@@ -19,15 +19,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import COLOURS, PAGE, save, style
-from experiments.markdown import header, row
-from experiments.reference import BOOKS, frozen
+from experiments.figures.style import (
+    COLOURS,
+    PAGE,
+    save,
+    style,
+)
+from experiments.generated.reference_books import BOOKS, frozen
+from experiments.results.markdown import header, row
 from experiments.statistics import decompose
-from sim.loading import load
 from sim.margin.base import RequirementComponent
 from sim.margin.efficiency import TiedUp, tied_up
 from sim.margin.engine import EngineConfig
 from sim.metrics.cascades import Frames
+from sim.reading.loading import load
 from sim.types import F8, Exposure
 
 SWITCHES = ("netting", "valuation", "scaling", "model")

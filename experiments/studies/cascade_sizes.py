@@ -9,11 +9,17 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
+from experiments.cascades.tails import RIVALS, tail
 from experiments.config import RunConfig
-from experiments.figures_style import COLOURS, LINES, PAGE, save, style
-from experiments.markdown import cell, header, row
+from experiments.figures.style import (
+    COLOURS,
+    LINES,
+    PAGE,
+    save,
+    style,
+)
+from experiments.results.markdown import cell, header, row
 from experiments.statistics import Estimate
-from experiments.tails import RIVALS, tail
 from sim.errors import DataError
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import contagion

@@ -7,13 +7,27 @@ import numpy as np
 import pandas as pd
 
 from experiments.config import RunConfig
-from experiments.findings import ALPHA, too_few
-from experiments.markdown import cell, header, row
+from experiments.results.markdown import cell, header, row
+from experiments.results.sentences import ALPHA, too_few
 from experiments.statistics import Estimate, against, holm, refined, summarise, threshold
-from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.critical import BY, CELL, by_rule, critical, deepened, shared, shifts
-from experiments.studies.phase import figures
-from experiments.studies.rules import REFERENCE, REFUSES, joined, seeds, words
+from experiments.studies.shared.aftermath import aftermath, one_row
+from experiments.studies.shared.critical import (
+    BY,
+    CELL,
+    by_rule,
+    critical,
+    deepened,
+    shared,
+    shifts,
+)
+from experiments.studies.shared.phase import figures
+from experiments.studies.shared.rules import (
+    REFERENCE,
+    REFUSES,
+    joined,
+    seeds,
+    words,
+)
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames

@@ -15,14 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import PAGE, save, style
-from experiments.findings import too_few
-from experiments.markdown import cell, header, row
+from experiments.figures.style import PAGE, save, style
+from experiments.results.markdown import cell, header, row
+from experiments.results.sentences import too_few
 from experiments.statistics import Estimate, against, holm, relative, summarise
-from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.caps import BY, grid
-from experiments.studies.rules import look, seeds, words
-from experiments.studies.shocks import perpetual
+from experiments.studies.shared.aftermath import aftermath, one_row
+from experiments.studies.shared.caps import BY, grid
+from experiments.studies.shared.rules import look, seeds, words
+from experiments.studies.shared.shocks import perpetual
 from sim.metrics.cascades import Frames
 
 FREE, CAPPED = 100, 50

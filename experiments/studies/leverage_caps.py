@@ -10,12 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import COLOURS, LINES, PAGE, save, style
+from experiments.figures.style import (
+    COLOURS,
+    LINES,
+    PAGE,
+    save,
+    style,
+)
 from experiments.statistics import steps_along, summarise
-from experiments.studies.caps import BY, grid
-from experiments.studies.shocks import perpetual, shocked
+from experiments.studies.shared.caps import BY, grid
+from experiments.studies.shared.shocks import perpetual, shocked
 from sim.metrics.cascades import Frames, amplification
-from sim.metrics.toll import toll
+from sim.metrics.shock_losses import toll
 from sim.metrics.venues import with_venue
 
 HEADLINES = {

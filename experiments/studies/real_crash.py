@@ -10,11 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import COLOURS, LAYERS, LINES, PAGE, save, style
-from experiments.markdown import header, row
+from experiments.figures.style import (
+    COLOURS,
+    LAYERS,
+    LINES,
+    PAGE,
+    save,
+    style,
+)
+from experiments.results.markdown import header, row
 from experiments.statistics import steps_along, summarise
-from experiments.studies.caps import BY, grid
-from experiments.studies.shocks import perpetual
+from experiments.studies.shared.caps import BY, grid
+from experiments.studies.shared.shocks import perpetual
 from sim.metrics.cascades import Frames
 from sim.metrics.overview import OWN_MARGIN, who_paid
 

@@ -11,13 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import COLOURS, PAGE, save, style
-from experiments.markdown import cell, header, row
+from experiments.figures.style import (
+    COLOURS,
+    PAGE,
+    save,
+    style,
+)
+from experiments.results.markdown import cell, header, row
 from experiments.statistics import Estimate, difference, summarise
-from experiments.studies.shocks import perpetual, shocked
-from sim.metrics.calm import health
+from experiments.studies.shared.shocks import perpetual, shocked
+from sim.metrics.calm_benchmarks import health
 from sim.metrics.cascades import Frames, fall
-from sim.metrics.toll import toll
+from sim.metrics.shock_losses import toll
 
 SETTLED = 10_800.0
 """Seconds after which the calm is counted: people enter in the first two hours."""

@@ -10,11 +10,16 @@ import seaborn
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import COLOURS, PAGE, save, style
-from experiments.markdown import header, row
+from experiments.figures.style import (
+    COLOURS,
+    PAGE,
+    save,
+    style,
+)
+from experiments.results.markdown import header, row
 from experiments.statistics import morris, problem, sobol
-from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.rules import joined
+from experiments.studies.shared.aftermath import aftermath, one_row
+from experiments.studies.shared.rules import joined
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames

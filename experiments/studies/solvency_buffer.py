@@ -16,11 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import PAGE, save, style
-from experiments.markdown import cell, header, row
+from experiments.figures.style import PAGE, save, style
+from experiments.results.markdown import cell, header, row
 from experiments.statistics import Estimate, summarise, thresholds
-from experiments.studies.aftermath import aftermath, one_row
-from experiments.studies.rules import REFUSES, look, seeds, words
+from experiments.studies.shared.aftermath import aftermath, one_row
+from experiments.studies.shared.rules import (
+    REFUSES,
+    look,
+    seeds,
+    words,
+)
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames

@@ -11,7 +11,7 @@ from experiments.config import hurried, swapped
 from experiments.file_kinds import load_as, mistaken
 from sim.component import Component, choice
 from sim.errors import ConfigError, not_one_of
-from sim.packaged import find, packaged
+from sim.reading.packaged import find, packaged
 
 BASE, TWIN = "base", "twin"
 """Roles of a run: itself, and what it is compared with on the same draws."""

@@ -5,8 +5,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from experiments.sweep.executors import DeathError, Pool
+from experiments.sweep.messages import (
+    FAILED,
+    Order,
+    Place,
+    Result,
+    State,
+)
 from experiments.sweep.plan import Unit
-from experiments.sweep.records import FAILED, Order, Place, Result, State
 
 BATCH_SECONDS, BATCH_MOST = 2.0, 64
 """How long a batch of short jobs should take, and how many it holds at most."""

@@ -12,9 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from experiments import provenance
-from experiments.sweep import work
-from experiments.sweep.records import Order, Place, Result
+from experiments.results import provenance
+from experiments.sweep import worker
+from experiments.sweep.messages import Order, Place, Result
 from sim.errors import ConfigError, DeleverageError, OutputError, did_you_mean
 
 EXECUTORS = ("serial", "loky", "dask")
@@ -77,7 +77,7 @@ class Serial:
     def submit(self, order: Order) -> "Future[list[Result]]":
         """Do it."""
         future: Future[list[Result]] = Future()
-        future.set_result(work.perform(order))
+        future.set_result(worker.perform(order))
         return future
 
     def result(self, future: "Future[list[Result]]") -> list[Result]:
@@ -108,11 +108,11 @@ class Loky:
     def _made(self) -> Any:
         import loky
 
-        return loky.ProcessPoolExecutor(self.slots, initializer=work.prepare, initargs=(os.getpid(),))
+        return loky.ProcessPoolExecutor(self.slots, initializer=worker.prepare, initargs=(os.getpid(),))
 
     def submit(self, order: Order) -> "Future[list[Result]]":
         """To the next that is free."""
-        return self._pool.submit(work.perform, order)
+        return self._pool.submit(worker.perform, order)
 
     def result(self, future: "Future[list[Result]]") -> list[Result]:
         """What it left behind."""
@@ -197,7 +197,7 @@ class Dask:
             if not self._checked:
                 self._check(order.place)
                 self._checked = True
-            return self._pool.submit(work.perform, order)
+            return self._pool.submit(worker.perform, order)
 
     def result(self, future: "Future[list[Result]]") -> list[Result]:
         """What it left behind."""
@@ -210,7 +210,7 @@ class Dask:
     def _check(self, place: Place) -> None:
         """Ask each worker in a task of its own; refuse all of them with a line for each that may not take part."""
         known = list(self._client.nthreads())
-        asked = {each: self._client.submit(work.fit, place, workers=[each], pure=False) for each in known}
+        asked = {each: self._client.submit(worker.fit, place, workers=[each], pure=False) for each in known}
         told = [_reason(address, future.exception()) for address, future in asked.items()]
         if problems := [line for line in told if line]:
             raise OutputError(*problems)

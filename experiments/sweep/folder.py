@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from experiments import store
+from experiments.results import store
 from experiments.sweep.config import RESOLVED, StudyConfig
-from sim.documents import read_yaml
 from sim.errors import ConfigError, OutputError
+from sim.reading.documents import read_yaml
 
 GROWS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
 """What may change in a study whose results are there: runs are named by what they are, so more can join them."""

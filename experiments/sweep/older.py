@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments import identity, store
+from experiments.results import identity, store
 from experiments.sweep.config import BASE
 from experiments.sweep.plan import Unit
 from experiments.sweep.sealed import Damage, is_run, is_unsigned, summary_of

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from experiments import provenance, store
-from experiments.paper import measured
+from experiments.paper import metric_tables
 from experiments.paper.tables import Words
 from experiments.paper.tables import write as write_tables
+from experiments.results import provenance, store
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.folder import Results
 from experiments.sweep.study import module_of
@@ -34,7 +34,7 @@ def write(results: Results, study: StudyConfig, scores: pd.DataFrame, mixed: str
     """
     module = module_of(study.module)
     axes = [*(axis.name for axis in study.axes), *(["role"] if "role" in scores else [])]
-    made_of = module.tables(scores) | measured.tables(scores, axes, study.metrics, measured.Asked())
+    made_of = module.tables(scores) | metric_tables.tables(scores, axes, study.metrics, metric_tables.Asked())
     words = Words.of(module)._replace(mixed=mixed)
     results.put("tables", lambda folder: _tables(made_of, folder, words, study.name))
     results.put("figures", lambda folder: _figures(module, scores, folder))

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from experiments import identity, store
 from experiments.cautions import cautions
 from experiments.config import RunConfig
-from experiments.data import read_replays, replay_notes
+from experiments.price_files.bars import read_replays, replay_notes
+from experiments.results import identity, store
 from experiments.sweep.axes import Setting, changes, replications, settings
 from experiments.sweep.config import BASE, StudyConfig
+from experiments.sweep.messages import Job, Spec
 from experiments.sweep.paths import check
-from experiments.sweep.records import Job, Spec
 from sim.build import steps_of
 from sim.errors import ConfigError, DataError, DataNote, LearningWarning, SettingWarning
-from sim.loading import Template
+from sim.reading.loading import Template
 
 SUPPRESSED = {"suppress_closeouts": True}
 """What makes a twin in which nothing happens to anybody: the base itself, if nothing happened there either."""

@@ -11,20 +11,21 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from experiments import identity, plugins, provenance, store
-from experiments.paper.opened import codes_of, plugged
+from experiments import plugins
+from experiments.paper.load_results import codes_of, plugged
 from experiments.plugins import plug_in
+from experiments.results import identity, provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import driven
 from experiments.sweep.executors import opened, processors
 from experiments.sweep.folder import Results
+from experiments.sweep.messages import Code, Place
 from experiments.sweep.older import Older, words
 from experiments.sweep.plan import Planner, notices, shared
 from experiments.sweep.progress import Counter
-from experiments.sweep.records import Code, Place
+from experiments.sweep.progress_state import Tally
 from experiments.sweep.study import StudyError, digest_of, module_of, refined
-from experiments.sweep.tally import Tally
 from sim.errors import ConfigError
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from experiments import identity, store
-from sim.documents import read_json
+from experiments.results import identity, store
 from sim.metrics.cascades import Frames
+from sim.reading.documents import read_json
 
 SUMMARY = "summary.json"
 

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from experiments import identity, plugins
-from experiments.closure import ROOT, files_from
+from experiments import plugins
 from experiments.config import RunConfig
+from experiments.results import identity
+from experiments.results.imported_sources import ROOT, files_from
 from experiments.sweep.config import StudyConfig, names
 from experiments.sweep.plan import Task
 from sim.errors import ConfigError, DeleverageError

@@ -14,19 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet
 import pydantic
 
-from experiments import identity, plugins, provenance, store
+from experiments import plugins
 from experiments.config import RunConfig
-from experiments.paper.opened import plugged
+from experiments.paper.load_results import plugged
+from experiments.results import identity, provenance, store
 from experiments.sweep.config import RESOLVED
-from experiments.sweep.making import write
+from experiments.sweep.execute_jobs import write
+from experiments.sweep.messages import COMPLETE, Spec
 from experiments.sweep.older import UNSIGNED
 from experiments.sweep.outputs import MANIFEST, sha256
-from experiments.sweep.records import COMPLETE, Spec
+from experiments.sweep.progress_state import RUNS
 from experiments.sweep.sealed import SUMMARY, Damage, damaged, digests, is_run, is_unsigned, name_of, summary_of
-from experiments.sweep.tally import RUNS
-from sim.documents import read_json
 from sim.errors import DeleverageError, OutputError, printable
-from sim.problems import describe
+from sim.reading.documents import read_json
+from sim.reading.problems import describe
 
 CONFIG = "config.resolved.yaml"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sim.exchange.matching import INSTRUMENT, OWNER, QUANTITY
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, NOBODY, REDUCE_ONLY, Exposure
 
 Shortage = Callable[[I8, Exposure], F8]

@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.exchange import matching
 from sim.exchange.matching import INSTRUMENT, KIND, OWNER, SLOT, SLOTS
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import I8, NOBODY, REDUCE_ONLY, Fills
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.rounding import round_up
+from sim.numerics.rounding import round_up
 from sim.types import F8, I8
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from sim.component import Component
-from sim.pricing import YEAR
+from sim.pricing.instrument_values import YEAR
 from sim.types import F8
 
 EIGHT_HOURS = 28_800.0

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import B1, F8
 
 

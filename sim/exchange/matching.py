@@ -14,7 +14,7 @@ the last lot. What is compiled here:
 
 import numpy as np
 
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import I8, IOC, MARKET, NOBODY, POST_ONLY
 
 OWNER, INSTRUMENT, QUANTITY, PRICE, KIND, SLOT, RESERVE, CAUSE = range(8)

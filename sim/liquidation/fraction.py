@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.liquidation.desk import NOTHING, Desk, close_outs
+from sim.liquidation.base import NOTHING, Desk, close_outs
 from sim.types import B1, F8, I8, CloseOuts, Distress, Exposure, Risk
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.liquidation.desk import NOTHING, Desk, close_outs
+from sim.liquidation.base import NOTHING, Desk, close_outs
 from sim.types import F8, CloseOuts, Distress, Exposure, Risk
 
 

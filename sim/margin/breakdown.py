@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from sim.margin import legs
+from sim.margin import leg_values
 from sim.protocols import Requirement
 from sim.types import Exposure, Margins
 
@@ -27,7 +27,7 @@ def breakdown(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
     held = np.flatnonzero((book.position != 0).any(axis=0))
     columns = np.arange(book.position.shape[1])
     names = book.market.contracts.names  # one stands there twice where it is long and short in hedge mode
-    found = joined(*({names[k]: requirement.margins(legs.only(book, columns == k))} for k in held))
+    found = joined(*({names[k]: requirement.margins(leg_values.only(book, columns == k))} for k in held))
     return {**found, NETTING: beyond(requirement.margins(book), found)}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.rounding import whole
+from sim.numerics.rounding import whole
 from sim.types import B1, F8, I8, NOBODY, Risk
 
 WIDTH = 2

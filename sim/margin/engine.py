@@ -7,18 +7,18 @@ from pydantic import Field
 
 from sim.component import Component
 from sim.errors import ConfigError, did_you_mean
-from sim.jit import kernel
-from sim.margin import legs
+from sim.margin import leg_values
 from sim.margin.additive import ALL_TRIED, MOST_SPOTS, adds_up, dearer, initial_by_leg, spots_of
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
-from sim.margin.cash import Cash
-from sim.margin.compressed import Compressed
-from sim.margin.dials import Dialled, scaled_leverage
 from sim.margin.learning import unlearnt
 from sim.margin.netting import Cross
-from sim.margin.options_apart import OptionsApart
-from sim.margin.reference import one_lot_each
-from sim.margin.tiered import Tiered
+from sim.margin.options.options_separately import OptionsApart
+from sim.margin.probe_portfolio import one_lot_each
+from sim.margin.tiers.tiered import Tiered
+from sim.margin.valuations.cash import Cash
+from sim.margin.wrappers.compressed import Compressed
+from sim.margin.wrappers.rescaled import Dialled, scaled_leverage
+from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
 from sim.types import F8, I8, OPTION, Contracts, Exposure, MarketView, Risk
 
@@ -221,7 +221,7 @@ def set_aside(book: Exposure) -> F8:
 def set_aside_by_leg(book: Exposure) -> F8:
     """The same of each leg, (A, K), not rounded."""
     cost = np.abs(book.entry) * book.market.price[book.market.contracts.settle]
-    share: F8 = np.minimum(cost, legs.notional(book)) / book.leverage
+    share: F8 = np.minimum(cost, leg_values.notional(book)) / book.leverage
     return share
 
 

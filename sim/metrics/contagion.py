@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sim.causes import CLOSE_OUT, KINDS, OWN
+from sim.attribution import CLOSE_OUT, KINDS, OWN
 from sim.errors import DataError
 from sim.metrics.inputs import require
 from sim.types import F8, I8, NOBODY

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sim.margin.measures import Law
+from sim.margin.tail.risk_measures import Law
 from sim.metrics.coverage import Verdict
 from sim.types import F8
 

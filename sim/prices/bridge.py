@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import F8
 
 

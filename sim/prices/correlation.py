@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.errors import ConfigError
-from sim.roots import correlation_fault, triangular_root
+from sim.numerics.matrix_roots import correlation_fault, triangular_root
 from sim.types import F8
 
 

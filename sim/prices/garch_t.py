@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from scipy.special import gammaincinv
 
 from sim.errors import ConfigError
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.prices.process import LARGEST, Process, Tape
 from sim.types import F8
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.prices.process import LARGEST, Process, Tape, normal
 from sim.types import F8
 

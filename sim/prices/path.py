@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import ConfigError, DataError, not_one_of
-from sim.jit import kernel
+from sim.numerics.jit import kernel
+from sim.numerics.rng import Streams
 from sim.prices.bars import Bars, common
 from sim.prices.correlation import correlated, semidefinite_root
 from sim.prices.process import Tape, normal
 from sim.prices.replay import Replay
 from sim.prices.stress import Stress
 from sim.prices.underlying import Underlying
-from sim.rng import Streams
 from sim.types import F8
 
 Stamps = NDArray[np.datetime64]

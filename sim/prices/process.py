@@ -8,8 +8,8 @@ from pydantic import Field
 from scipy.special import ndtri
 
 from sim.component import Component
+from sim.numerics.rng import Streams
 from sim.prices.bars import Bars
-from sim.rng import Streams
 from sim.types import F8
 
 LARGEST = 1e6

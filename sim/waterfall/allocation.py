@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.jit import kernel
+from sim.numerics.jit import kernel
 from sim.types import I8
 
 

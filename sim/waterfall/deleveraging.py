@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.types import B1, F8, I8, NOBODY, Fills, Floor, Relief, Residual
 from sim.waterfall.allocation import largest_remainder, share_out
-from sim.waterfall.relief import NO_FILLS
+from sim.waterfall.layer_results import NO_FILLS
 
 
 class Side(NamedTuple):

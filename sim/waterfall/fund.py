@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sim.component import Component
 from sim.types import NOBODY, Exposure, Fills, Floor, Relief, Residual
-from sim.waterfall.relief import NONE
+from sim.waterfall.layer_results import NONE
 
 
 class Fund(Component):

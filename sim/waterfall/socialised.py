@@ -8,7 +8,7 @@ from pydantic import Field
 from sim.component import Component
 from sim.types import F8, I8, Floor, Relief, Residual
 from sim.waterfall.allocation import capped
-from sim.waterfall.relief import NO_FILLS
+from sim.waterfall.layer_results import NO_FILLS
 
 
 class Socialised(Component):

@@ -11,9 +11,9 @@ import pytest
 from papers import crash
 
 from experiments.config import load_run
-from experiments.figures_style import most_liquidated
+from experiments.figures.style import most_liquidated
 from experiments.paper import run_tables as tables
-from experiments.paper.opened import Held, RunResult
+from experiments.paper.load_results import Held, RunResult
 from experiments.simulation import simulate
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import contagion

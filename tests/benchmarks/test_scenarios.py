@@ -11,10 +11,10 @@ from benchmarks.timing import ratio, seconds, spread
 
 from sim.instruments import Asset, Instrument, contracts_of
 from sim.margin.base import RequirementComponent
-from sim.margin.derive_pmrm2 import DerivePmrm2
-from sim.margin.grid import Grid
-from sim.margin.scenarios import held
-from sim.pricing import modelled
+from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
+from sim.margin.scenarios.grid import Grid
+from sim.margin.scenarios.scenarios import held
+from sim.pricing.instrument_values import modelled
 from sim.types import F8, Exposure, MarketView
 
 pytestmark = pytest.mark.benchmark

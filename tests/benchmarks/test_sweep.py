@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from benchmarks.timing import spread
 
-from experiments import provenance
+from experiments.results import provenance
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import driven
 from experiments.sweep.executors import opened
+from experiments.sweep.messages import COMPLETE, Place
 from experiments.sweep.plan import Planner, Unit
-from experiments.sweep.records import COMPLETE, Place
 
 pytestmark = pytest.mark.benchmark
 

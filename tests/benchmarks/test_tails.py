@@ -10,9 +10,9 @@ import pytest
 from benchmarks.timing import ratio, seconds, spread
 from threadpoolctl import threadpool_limits
 
-from sim.margin.models.base import Sample, Tail
-from sim.margin.tail import TailMargin, TailRisk
-from sim.margin.walk import contracts_of, views
+from sim.margin.tail.margin_path import contracts_of, views
+from sim.margin.tail.models.base import Sample, Tail
+from sim.margin.tail.tail import TailMargin, TailRisk
 from sim.types import F8, Exposure
 
 pytestmark = pytest.mark.benchmark

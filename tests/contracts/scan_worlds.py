@@ -6,7 +6,7 @@ import numpy as np
 from contracts.margin_worlds import frozen
 
 from sim.instruments import Asset, Instrument, contracts_of
-from sim.pricing import modelled
+from sim.pricing.instrument_values import modelled
 from sim.types import Contracts, Exposure, MarketView
 
 DAY = 86_400.0

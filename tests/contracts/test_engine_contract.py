@@ -14,13 +14,13 @@ from contracts.test_margin_contract import examples, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.presets import PRESETS
+from experiments.generated.presets import PRESETS
 from sim.liquidation.prices import along, liquidation_ticks
-from sim.loading import load
-from sim.margin import legs
+from sim.margin import leg_values
 from sim.margin.engine import EngineConfig, MarginEngine
-from sim.margin.scenarios import Scanning
+from sim.margin.scenarios.scenarios import Scanning
 from sim.protocols import Requirement
+from sim.reading.loading import load
 from sim.types import NOBODY, Exposure, Margins
 
 FEW = settings(max_examples=4, deadline=None)
@@ -137,7 +137,7 @@ def test_legs_add_up_or_offset_and_never_more(config: EngineConfig, seed: int) -
     book = book._replace(market=book.market._replace(**sure))  # doubt in one oracle may be charged on all legs
     requirement, columns = built(config, book).requirement, np.arange(book.position.shape[1])
     whole = requirement.margins(book)
-    alone = [requirement.margins(legs.only(book, columns == k)) for k in columns]
+    alone = [requirement.margins(leg_values.only(book, columns == k)) for k in columns]
     for i, asked in enumerate(whole):
         apart = np.sum([each[i] for each in alone], axis=0)
         if scans(requirement) or "gap" in found:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from sim.margin.calls import WIDTH, CallOutcome, Calls, MarginCalls
-from sim.rng import Streams
+from sim.numerics.rng import Streams
 from sim.types import Risk
 
 DT = 60.0

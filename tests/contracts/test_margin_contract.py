@@ -16,15 +16,15 @@ from pydantic import TypeAdapter
 
 from sim import margin
 from sim.component import Component
-from sim.loading import load
+from sim.margin.addons.summed import Summed
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.breakdown import breakdown
-from sim.margin.compressed import Compressed
 from sim.margin.engine import EngineConfig
 from sim.margin.learning import unlearnt
-from sim.margin.summed import Summed
-from sim.margin.walk import rates_along, walk
+from sim.margin.tail.margin_path import rates_along, walk
+from sim.margin.wrappers.compressed import Compressed
 from sim.protocols import Requirement
+from sim.reading.loading import load
 from sim.types import Exposure, Margins
 
 TAIL: dict[str, Any] = {"kind": "tail", "model": {"kind": "historical", "window": 2400}, "every": 60}

@@ -25,11 +25,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 import configs
 from sim import margin
 from sim.errors import ConfigError
-from sim.loading import load
-from sim.margin import legs
+from sim.margin import leg_values
 from sim.margin.base import AnyNetting
 from sim.margin.engine import EngineConfig, MarginEngine, whole
-from sim.margin.tiered import Tier, Tiered, cumulative, tabulate, tiered_margins
+from sim.margin.tiers.tiered import (
+    Tier,
+    Tiered,
+    cumulative,
+    tabulate,
+    tiered_margins,
+)
+from sim.reading.loading import load
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 
 ENGINES = Path(configs.__file__).parent / "engines"
@@ -74,7 +80,7 @@ def test_kernel_equals_its_plain_twins(how: dict[str, str], seed: int) -> None:
     twin = tiered_margins.py_func(book.position, book.leverage, worth, contracts.kind == SPOT, table)  # type: ignore[attr-defined]
     close(got, Margins(*twin), rtol=1e-15)
     close(rule.bind(contracts, UNIT).margins(book.take(np.arange(len(book.balance)))), got, rtol=1e-15)
-    charged = rule.bind(contracts, UNIT).charges(legs.notional(book), book.leverage)
+    charged = rule.bind(contracts, UNIT).charges(leg_values.notional(book), book.leverage)
     close(Margins(*(column.sum(axis=1) for column in charged)), got)
 
 

@@ -7,11 +7,16 @@ import pytest
 from pydantic import TypeAdapter
 
 from sim.margin import MODELS
-from sim.margin.largest import worst
-from sim.margin.measures import sample_tail, tail_weights
-from sim.margin.models.base import AnyModel, Forecast, ModelComponent, Tail
-from sim.margin.tail import TailRisk
-from sim.margin.walk import walk
+from sim.margin.tail.margin_path import walk
+from sim.margin.tail.models.base import (
+    AnyModel,
+    Forecast,
+    ModelComponent,
+    Tail,
+)
+from sim.margin.tail.risk_measures import sample_tail, tail_weights
+from sim.margin.tail.tail import TailRisk
+from sim.margin.tail.top_losses import worst
 from sim.types import F8
 
 SHORT: dict[str, dict[str, Any]] = {

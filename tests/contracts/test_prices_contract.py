@@ -5,10 +5,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from sim.component import choice
+from sim.numerics.rng import Streams
 from sim.prices import PROCESSES, STRESSES
 from sim.prices.bars import validated
 from sim.prices.process import Tape
-from sim.rng import Streams
 
 PARAMETERS = {
     "gbm": {"volatility": 0.6, "drift": 0.1},

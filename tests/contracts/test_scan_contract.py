@@ -14,19 +14,29 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 import configs
-from experiments.presets import PRESETS
-from sim import pricing
+from experiments.generated.presets import PRESETS
 from sim.errors import ConfigError
-from sim.loading import load
 from sim.margin import REQUIREMENTS
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import breakdown
-from sim.margin.derive_pmrm2 import DerivePmrm2
 from sim.margin.engine import EngineConfig
-from sim.margin.grid import Grid
-from sim.margin.pmrm2 import Skew, StaticDiscount
-from sim.margin.scenarios import SCAN, Revalued, Scanning, VolShock, held, scenario_pnl, shocks, sums, worst
-from sim.margin.span import Span
+from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
+from sim.margin.scenarios.grid import Grid
+from sim.margin.scenarios.pmrm2 import Skew, StaticDiscount
+from sim.margin.scenarios.scenarios import (
+    SCAN,
+    Revalued,
+    Scanning,
+    VolShock,
+    held,
+    scenario_pnl,
+    shocks,
+    sums,
+    worst,
+)
+from sim.margin.scenarios.span import Span
+from sim.pricing import instrument_values
+from sim.reading.loading import load
 from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Exposure, Margins, MarketView
 
 UNIT = 100
@@ -199,7 +209,9 @@ def test_scenarios_revalue_the_whole_book(seed: int) -> None:
     grid = Grid().everything()
     got = scenario_pnl(book, shocks(book.market, grid, VolShock(up=0, down=0)))
     for row, scenario in zip(got, grid, strict=True):
-        there = pricing.shifted(pricing.shifted(book.market, 0, 1 + scenario.move), 1, 1 + scenario.move)
+        there = instrument_values.shifted(
+            instrument_values.shifted(book.market, 0, 1 + scenario.move), 1, 1 + scenario.move
+        )
         gained = book._replace(market=there).equity() - book.equity()
         np.testing.assert_allclose(row, gained * scenario.weight, rtol=1e-9, atol=1e-4)
 
@@ -225,7 +237,9 @@ def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> Non
     clocked.observe(book.market)
     assert clocked.stale(book.market) == 0
     later, hour = (
-        book._replace(market=pricing.shifted(book.market, 0, 0.7)._replace(seconds=book.market.seconds + passed))
+        book._replace(
+            market=instrument_values.shifted(book.market, 0, 0.7)._replace(seconds=book.market.seconds + passed)
+        )
         for passed in (1_800, 3_600)
     )
     clocked.observe(later.market)
@@ -255,7 +269,7 @@ def plain_market() -> MarketView:
     oracle = np.array([50_000.0, 2_000.0])
     flat = oracle[market.contracts.underlying] / market.contracts.tick
     columns = {"oracle": oracle, "mark": flat, "rate": still, "feed": still + 1, "vol": still + 0.5}
-    return pricing.modelled(market._replace(**columns, confidence=np.ones(2), price=np.ones(3), seconds=0.0))
+    return instrument_values.modelled(market._replace(**columns, confidence=np.ones(2), price=np.ones(3), seconds=0.0))
 
 
 LOT = 100.0 * UNIT
@@ -433,7 +447,7 @@ def any_rule(rng: np.random.Generator) -> DerivePmrm2:
 def as_plain(book: Exposure, account: int, underlying: int) -> plain_pmrm2.Book:
     """What one account holds on one underlying, in units of it and of the quote currency."""
     market, contracts = book.market, book.market.contracts
-    forward, perps, options = pricing.forwards(market), [], []
+    forward, perps, options = instrument_values.forwards(market), [], []
     for k in np.flatnonzero(contracts.underlying == underlying):
         held = float(book.position[account, k] * contracts.lot[k])
         if contracts.kind[k] in (PERPETUAL, FUTURE):

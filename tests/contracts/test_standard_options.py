@@ -10,10 +10,10 @@ from hypothesis import given
 
 from sim.errors import ConfigError
 from sim.instruments import Asset, Instrument, contracts_of
-from sim.margin import legs
+from sim.margin import leg_values
 from sim.margin.breakdown import breakdown
 from sim.margin.engine import EngineConfig
-from sim.margin.standard_options import StandardOptions
+from sim.margin.options.standard_options import StandardOptions
 from sim.types import OPTION, Margins, MarketView
 
 UNIT = 100
@@ -112,7 +112,7 @@ def test_options_and_the_rest_add_up(seed: int) -> None:
     option = contracts.kind == OPTION
     whole = engine().bind(contracts, UNIT)
     parts = [(EngineConfig().bind(contracts, UNIT), ~option), (StandardOptions().bind(contracts, UNIT), option)]
-    each = [part.margins(legs.only(book, seen)) for part, seen in parts]
+    each = [part.margins(leg_values.only(book, seen)) for part, seen in parts]
     close(whole.margins(book), Margins(*(each[0][i] + each[1][i] for i in range(2))))
     rows, kept = breakdown(whole, book).values(), whole.margins(book)
     for i in range(2):

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from sim import margin
 from sim.errors import ConfigError
 from sim.margin.base import AnyValuation, ValuationComponent
-from sim.margin.brackets import Bracket, counted
 from sim.margin.engine import EngineConfig
+from sim.margin.valuations.brackets import Bracket, counted
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 
 STEPS = [{"cap": 1e3, "counted": 0.9}, {"cap": 1e6, "counted": 0.1}]

@@ -10,11 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from sim import pricing
 from sim.component import choice
 from sim.instruments import Asset, Instrument, contracts_of
-from sim.options import CALL, PUT, Terms, black76, black76_greeks, black76_implied, greeks, implied_vol, value
-from sim.smiles import SMILES, Quadratic, Svi, implied
+from sim.pricing import instrument_values
+from sim.pricing.black import (
+    CALL,
+    PUT,
+    Terms,
+    black76,
+    black76_greeks,
+    black76_implied,
+    greeks,
+    implied_vol,
+    value,
+)
+from sim.pricing.smiles import (
+    SMILES,
+    Quadratic,
+    Svi,
+    implied,
+)
 from sim.types import F8, MarketView
 
 DAY = 86_400.0
@@ -169,7 +184,7 @@ OPTION = {"name": "C", "kind": "option", "expiry": 83 * DAY, "strike": 110, "opt
 def test_what_is_linear_moves_in_proportion_and_options_by_the_formula() -> None:
     market = listed(PERP, FUTURE, OPTION, {**OPTION, "name": "P2", "option": "put"})
     market = market._replace(rate=np.full(4, 0.1))
-    got = pricing.values(market, np.array([[100.0], [120.0]]), np.array([[0.6] * 4, [0.9] * 4]))
+    got = instrument_values.values(market, np.array([[100.0], [120.0]]), np.array([[0.6] * 4, [0.9] * 4]))
     years = 73 / 365
     forward = np.array([100.0, 120.0]) * math.exp(0.1 * years)
     np.testing.assert_allclose(got[:, :2], [[200, 200], [240, 240]])
@@ -181,23 +196,23 @@ def test_what_is_linear_moves_in_proportion_and_options_by_the_formula() -> None
 def test_what_is_settled_of_a_forward_moves_no_more() -> None:
     """Twenty of the sixty minutes of averaging are left: a third of a move of 30% counts."""
     market = listed(OPTION)._replace(seconds=83 * DAY - 1_200.0, forward=np.array([115.0]))
-    got = pricing.values(market, np.array([[130.0]]), np.array([[0.6]]), averaging=3_600.0)
-    worth = value(Terms(115 * 1.1, 110, 1_200 / pricing.YEAR), 0.6)
+    got = instrument_values.values(market, np.array([[130.0]]), np.array([[0.6]]), averaging=3_600.0)
+    worth = value(Terms(115 * 1.1, 110, 1_200 / instrument_values.YEAR), 0.6)
     np.testing.assert_allclose(got, [[worth / 0.5]])
 
 
 def test_a_shifted_market_is_marked_at_its_values() -> None:
-    market = pricing.modelled(listed(PERP, OPTION))
-    moved = pricing.shifted(market, 0, 0.8)
+    market = instrument_values.modelled(listed(PERP, OPTION))
+    moved = instrument_values.shifted(market, 0, 0.8)
     np.testing.assert_allclose(moved.oracle, [80.0])
-    np.testing.assert_allclose(moved.mark, pricing.values(market, np.array([[80.0]]), market.vol[None])[0])
-    np.testing.assert_allclose(pricing.shifted(moved, 0, 1.25).mark, market.mark)
+    np.testing.assert_allclose(moved.mark, instrument_values.values(market, np.array([[80.0]]), market.vol[None])[0])
+    np.testing.assert_allclose(instrument_values.shifted(moved, 0, 1.25).mark, market.mark)
     np.testing.assert_array_equal(market.marked(1, 7.0).mark, [200.0, 7.0])
 
 
 def test_sensitivities_of_linear_legs_and_options() -> None:
     market = listed(PERP, OPTION)._replace(mark=np.array([202.0, 200.0]))
-    got = pricing.sensitivities(market)
+    got = instrument_values.sensitivities(market)
     option = greeks(Terms(100, 110, 73 / 365), 0.6)
     np.testing.assert_allclose(got.delta, [1.01, option.delta])
     np.testing.assert_allclose(got.vega, [0.0, option.vega])
@@ -206,10 +221,12 @@ def test_sensitivities_of_linear_legs_and_options() -> None:
 
 def test_expiry_settles_at_the_payoff() -> None:
     contracts = listed(PERP, FUTURE, OPTION, {**OPTION, "name": "P2", "option": "put"}).contracts
-    np.testing.assert_array_equal(pricing.settlement(contracts, np.array([120.0])), [np.nan, 240.0, 20.0, 0.0])
-    np.testing.assert_array_equal(pricing.settlement(contracts, np.array([90.0])), [np.nan, 180.0, 0.0, 40.0])
+    np.testing.assert_array_equal(
+        instrument_values.settlement(contracts, np.array([120.0])), [np.nan, 240.0, 20.0, 0.0]
+    )
+    np.testing.assert_array_equal(instrument_values.settlement(contracts, np.array([90.0])), [np.nan, 180.0, 0.0, 40.0])
     late = listed(OPTION)._replace(seconds=90 * DAY)
-    np.testing.assert_allclose(pricing.values(late, np.array([[120.0]]), late.vol[None]), [[20.0]])
+    np.testing.assert_allclose(instrument_values.values(late, np.array([[120.0]]), late.vol[None]), [[20.0]])
 
 
 def test_smiles_give_options_their_volatility() -> None:

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from agents import ladders
 from agents.base import whole_lots
 from agents.leveraged import sized
-from sim import sums
 from sim.exchange.mark import median_mark
-from sim.margin import cash, collateral, factored, legs, lognormal, tail
-from sim.rounding import round_up
+from sim.margin import leg_values
+from sim.margin.tail import tail
+from sim.margin.tiers import lognormal
+from sim.margin.valuations import cash, collateral
+from sim.margin.wrappers import scaling_wrapper
+from sim.numerics import account_sums
+from sim.numerics.rounding import round_up
 from sim.types import SPOT, Exposure
 
 
@@ -41,11 +45,11 @@ def test_equity_and_reserves(seed: int) -> None:
         total = total + book.balance[:, asset] * price[asset]
     for k in range(mark.size):
         total = total + book.position[:, k] * (mark * multiplier * price[settle])[k]
-    found = alike(sums.equity, book.balance, book.position, price, mark, multiplier, settle)
+    found = alike(account_sums.equity, book.balance, book.position, price, mark, multiplier, settle)
     np.testing.assert_array_equal(found, total)
     np.testing.assert_array_equal(book.equity(), total)
     staked = sum(book.reserved[:, k] * price[settle[k]] for k in range(mark.size))
-    np.testing.assert_array_equal(alike(sums.at_stake, book.reserved, price, settle), staked)
+    np.testing.assert_array_equal(alike(account_sums.at_stake, book.reserved, price, settle), staked)
 
 
 @few
@@ -53,7 +57,9 @@ def test_equity_and_reserves(seed: int) -> None:
 def test_what_is_held_besides_cash(seed: int) -> None:
     _, book = world(seed)
     contracts = book.market.contracts
-    worth, spot = alike(legs._worth, *(book.market.mark, contracts.multiplier, book.market.price), *contracts[3:5])
+    worth, spot = alike(
+        leg_values._worth, *(book.market.mark, contracts.multiplier, book.market.price), *contracts[3:5]
+    )
     np.testing.assert_array_equal(spot, contracts.kind == SPOT)
     np.testing.assert_array_equal(worth, book.market.mark * contracts.multiplier * book.market.price[contracts.settle])
     assets, spots = collateral.held(book)
@@ -118,9 +124,9 @@ def test_marks() -> None:
 @given(seed=seeds)
 def test_tails_of_one_underlying(seed: int) -> None:
     _, book = world(seed)
-    worth, spot = legs.worth(book.market)
+    worth, spot = leg_values.worth(book.market)
     value = alike(tail.at_risk, book.position, worth, spot)
-    np.testing.assert_array_equal(value, np.sign(book.position) * legs.notional(book))
+    np.testing.assert_array_equal(value, np.sign(book.position) * leg_values.notional(book))
     rates, net = np.array([0.1, 0.13]), total(value)
     kept = np.maximum(np.where(net >= 0, rates[0], rates[1]) * np.abs(net), 0.02 * total(np.abs(value)))
     found = alike(tail.netted, value, book.leverage, rates, 0.02, 0.5)
@@ -132,12 +138,12 @@ def test_tails_of_one_underlying(seed: int) -> None:
 @given(seed=seeds)
 def test_mean_factors(seed: int) -> None:
     rng, book = world(seed)
-    gross, count = legs.gross(book), book.position.shape[1]
+    gross, count = leg_values.gross(book), book.position.shape[1]
     rate, factor = rng.random((2, 2, count))
     alone = gross * np.where(book.position >= 0, rate[0], rate[1])
     weighted = total(alone * np.where(book.position >= 0, factor[0], factor[1]))
     expected = np.divide(weighted, total(alone), out=np.ones(len(alone)), where=total(alone) > 0)
-    found = alike(factored.mean_factor, book.position, legs.worth(book.market)[0], rate, factor)
+    found = alike(scaling_wrapper.mean_factor, book.position, leg_values.worth(book.market)[0], rate, factor)
     np.testing.assert_array_equal(found, expected)
 
 

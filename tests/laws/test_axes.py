@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from markets import BTC, BTC_B, BTC_SPOT, ETH, NETTINGS, Watch, build, config, move, script, tiers, venue
 
-from sim.causes import DEPOSIT, FUNDING
+from sim.attribution import DEPOSIT, FUNDING
 from sim.errors import DeleverageError
 from sim.market import Market
 from sim.types import IOC, LIMIT, MARKET, REDUCE_ONLY, Transfers

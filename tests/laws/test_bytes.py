@@ -24,7 +24,7 @@ def digests(folder: Path, *, hash_seed: int, threads: int) -> dict[str, str]:
     folder.mkdir()
     changes = {"name": "crash", "seed": 3, "populations": crash.people()}
     (folder / "crash.yaml").write_text(yaml.safe_dump(crash.plain(**changes)), encoding="utf-8")
-    program = [sys.executable, "-c", "from experiments.cli import main; main()", "run", "crash.yaml", "--quiet"]
+    program = [sys.executable, "-c", "from experiments.cli.app import main; main()", "run", "crash.yaml", "--quiet"]
     surroundings = os.environ | {"PYTHONHASHSEED": str(hash_seed)} | dict.fromkeys(THREADS, str(threads))
     done = subprocess.run(program, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,10 +10,10 @@ from papers import crash
 from pydantic import Field
 
 from sim import margin
-from sim.causes import KINDS
+from sim.attribution import KINDS
 from sim.ledger import Ledger
 from sim.margin.base import RequirementComponent
-from sim.margin.tiered import Tiered, TieredMargin
+from sim.margin.tiers.tiered import Tiered, TieredMargin
 from sim.market import Market
 from sim.types import IOC, LIMIT, Contracts, Exposure, Margins, MarketView
 

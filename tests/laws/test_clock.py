@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from experiments.config import load_run
-from experiments.data import read_replays
-from experiments.series import Series
+from experiments.price_files.bars import read_replays
+from experiments.price_files.return_series import Series
 from experiments.simulation import finished
-from sim.margin.realised import Realised
-from sim.margin.volatility import Running
-from sim.margin.walk import contracts_of, views
+from sim.margin.realised_volatility import Realised
+from sim.margin.tail.margin_path import contracts_of, views
+from sim.margin.tail.volatility import Running
 from sim.prices.bars import validated
 from sim.prices.path import clocks
-from sim.pricing import YEAR, clock_of
+from sim.pricing.instrument_values import YEAR, clock_of
 from sim.types import NOT_GIVEN
 
 

@@ -19,8 +19,8 @@ from agents import POPULATIONS, populate
 from agents.commitment import levelled
 from agents.traders import Traders
 from sim.config import MarketConfig
-from sim.margin.dials import Dialled
 from sim.margin.engine import EngineConfig
+from sim.margin.wrappers.rescaled import Dialled
 from sim.market import Market
 from sim.types import HIGHEST, IOC, LIMIT
 

@@ -13,9 +13,9 @@ from sim.liquidation import drift, dydx, hyperliquid, inverse
 from sim.liquidation.bankruptcy import bankruptcy_prices
 from sim.liquidation.prices import liquidation_price, liquidation_ticks
 from sim.liquidation.windows import windows
-from sim.loading import load
-from sim.margin.edges import edges
 from sim.margin.engine import EngineConfig
+from sim.margin.tiers.edges import edges
+from sim.reading.loading import load
 from sim.types import NOBODY, Risk
 from sim.waterfall.insurance import insurance_delta
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from sim.margin.lognormal import risk_factors
+from sim.margin.tiers.lognormal import risk_factors
 
 VEGA = {"level": 1e-6, "horizon": 0.1}
 """Risk aversion 0.000001, tau 0.1, mu 0, sigma 1: what vega's integration features print risk factors for."""

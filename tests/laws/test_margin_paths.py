@@ -8,8 +8,8 @@ from papers import crash
 from pydantic import TypeAdapter
 
 from sim.margin.base import AnyRequirement
-from sim.margin.reference import rates
-from sim.margin.walk import walk
+from sim.margin.probe_portfolio import rates
+from sim.margin.tail.margin_path import walk
 
 STEPS = 90
 TAIL: dict[str, Any] = {"kind": "tail", "every": 120, "horizon": 600, "opening": 0.05}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from markets import BTC, ETH, Watch, build, config, move, script, tiers, venue, worlds
 
-from sim.causes import CLOSE_OUT, DEPOSIT, LOSS
+from sim.attribution import CLOSE_OUT, DEPOSIT, LOSS
 from sim.market import Market
 from sim.types import IOC, LIMIT, Fills, Transfers
 

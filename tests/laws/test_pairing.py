@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from papers import crash
 
-from sim import trading
 from sim.config import MarketConfig
 from sim.market import Market
+from sim.step import orders
 from sim.types import F8, I8
 
 STEPS = 120
@@ -57,7 +57,7 @@ class Tap:
         """One step; returns every owner's arrival key in it, as of one order of latency class nil."""
         self.market.step()
         owners = np.arange(self.market.owners)
-        return trading.arrival_keys(self.market, owners, np.zeros_like(owners))
+        return orders.arrival_keys(self.market, owners, np.zeros_like(owners))
 
 
 def traits(market: Market) -> dict[str, F8]:

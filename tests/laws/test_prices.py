@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sim.errors import ConfigError, DataError
+from sim.numerics.rng import Streams
 from sim.prices.bars import common, validated
 from sim.prices.bridge import bridge, through, visits
 from sim.prices.correlation import semidefinite_root
@@ -18,7 +19,6 @@ from sim.prices.impact import Impact, Impacts
 from sim.prices.path import Outside, accumulate, exogenous
 from sim.prices.stress import Depeg, Move, Volatility, Withdrawal
 from sim.prices.underlying import Underlying
-from sim.rng import Streams
 
 YEAR = 365 * 1_440
 ANNUAL = math.sqrt(YEAR)

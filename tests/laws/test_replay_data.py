@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.data import read_bars, read_replays
+from experiments.price_files.bars import read_bars, read_replays
 from sim.errors import DataError
+from sim.numerics.rng import Streams
 from sim.prices.path import Outside, exogenous
 from sim.prices.underlying import Underlying
-from sim.rng import Streams
 
 CRASH = datetime.date(2008, 9, 15), datetime.date(2008, 10, 15)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from markets import BTC, ETH, build, config, move, script, venue
 
-from sim.causes import KINDS
+from sim.attribution import KINDS
 from sim.exchange.book import Books
-from sim.trading import PLACE_BITS, arrival_keys
+from sim.step.orders import PLACE_BITS, arrival_keys
 from sim.types import IOC, LIMIT, NOBODY, REDUCE_ONLY
 
 

@@ -6,8 +6,8 @@ import pytest
 from markets import BTC, BTC_SPOT, build, config, move, script, tiers, venue
 from typer.testing import CliRunner
 
-from experiments import cli
 from experiments.cautions import cautions
+from experiments.cli import app
 from experiments.config import RunConfig
 from sim.market import Market
 from sim.types import LIMIT
@@ -90,6 +90,6 @@ def test_delta_adjusted_without_anything_to_hedge_in_one_account_is_told_of() ->
 
 def test_the_command_line_says_so_before_the_run(tmp_path: Any) -> None:
     args = ["run", "crash_2008", "--quick", "--quiet", "duration=600", "venues.0.liquidation={kind: full}"]
-    done = CliRunner().invoke(cli.app, [*args, "populations.0.count=5", "--out", str(tmp_path / "r")])
+    done = CliRunner().invoke(app.app, [*args, "populations.0.count=5", "--out", str(tmp_path / "r")])
     assert done.exit_code == 0, done.output
     assert "'liquidators' bid for lots that an auction has on offer" in done.stderr

@@ -12,7 +12,7 @@ import pandas as pd
 from agents import POPULATIONS, populate
 from experiments.config import load_run
 from sim.market import Market
-from sim.metrics.calm import health, returns_of
+from sim.metrics.calm_benchmarks import health, returns_of
 from sim.metrics.cascades import Frames
 
 PERPETUAL = "BTC-PERP"

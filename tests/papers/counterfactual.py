@@ -12,12 +12,12 @@ import pandas as pd
 from papers import crash
 from papers.branching import Chain, begun, played
 
-from experiments import counterfactual, twins
-from experiments.agreement import lines
-from experiments.case import Case, chosen
+from experiments.cascades import counterfactual, counterfactual_runs
+from experiments.cascades.attribution_vs_removal import lines
+from experiments.cascades.branching import Fork
+from experiments.cascades.counterfactual import DUST, MORE, Worlds
+from experiments.cascades.one_cascade import Case, chosen
 from experiments.config import RunConfig
-from experiments.counterfactual import DUST, MORE, Worlds
-from experiments.fork import Fork
 from experiments.simulation import simulate
 from sim.metrics.contagion import contagion
 from sim.metrics.generations import cascades, members
@@ -63,7 +63,7 @@ def crashes(
         table = cascades(contagion(frames))
         for number in table.loc[table["accounts"] >= LEAST, "cascade"].head(count):
             case = chosen(config, frames, number)
-            found = counterfactual.compared(case, twins.fork(case), _many(worlds))
+            found = counterfactual.compared(case, counterfactual_runs.fork(case), _many(worlds))
             parts.append(found.assign(seed=seed, cascade=number))
     return pd.concat(parts, ignore_index=True)
 

@@ -19,7 +19,7 @@ from agents import populate
 from experiments.config import load_run
 from experiments.statistics.paired import against, pairs
 from sim.margin.base import AnyRequirement
-from sim.margin.walk import rates_along
+from sim.margin.tail.margin_path import rates_along
 from sim.market import Market
 from sim.metrics import losses, overview
 from sim.types import F8

@@ -12,7 +12,7 @@ from agents.base import Participant
 from agents.ladders import MarketMaker
 from experiments.config import load_run
 from sim.market import Market
-from sim.metrics.calm import markout
+from sim.metrics.calm_benchmarks import markout
 from sim.types import B1, F8, I8, Fills
 
 HOURS, SINCE = 4, 120

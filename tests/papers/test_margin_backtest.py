@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from papers.plain_a6 import table as plain_table
 
-from experiments.backtest import Judged, judge
-from experiments.backtest_engines import ALL, Scope, engines_of
-from experiments.backtest_report import as_json, text
-from experiments.series import Series, read_series
+from experiments.backtest.coverage import Judged, judge
+from experiments.backtest.engines import ALL, Scope, engines_of
+from experiments.backtest.report import as_json, text
+from experiments.price_files.return_series import Series, read_series
 
 PRINTED = {
     "ewma_97": (12.8, 0.060, 0.0242, 0.0203),

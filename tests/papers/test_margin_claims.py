@@ -8,23 +8,28 @@ import pytest
 from papers import crash
 from typer.testing import CliRunner
 
-from experiments.backtest import first_row
-from experiments.backtest_engines import DAY, Scope, engines_of
-from experiments.cli import app
-from experiments.series import Series, read_series
+from experiments.backtest.coverage import first_row
+from experiments.backtest.engines import DAY, Scope, engines_of
+from experiments.cli.app import app
+from experiments.price_files.return_series import Series, read_series
 from sim.config import MarketConfig
-from sim.loading import load
 from sim.margin.base import RequirementComponent
 from sim.margin.engine import EngineConfig
-from sim.margin.learned import Learned, LearnedMargin
-from sim.margin.measures import sample_tail
-from sim.margin.models.base import Sample, Tail
-from sim.margin.reference import one_lot_each
-from sim.margin.tail import TailMargin, TailRisk
-from sim.margin.tiered import Tiered
-from sim.margin.walk import contracts_of, rates_along, views, walk
+from sim.margin.learned.learned import Learned, LearnedMargin
+from sim.margin.probe_portfolio import one_lot_each
+from sim.margin.tail.margin_path import (
+    contracts_of,
+    rates_along,
+    views,
+    walk,
+)
+from sim.margin.tail.models.base import Sample, Tail
+from sim.margin.tail.risk_measures import sample_tail
+from sim.margin.tail.tail import TailMargin, TailRisk
+from sim.margin.tiers.tiered import Tiered
 from sim.metrics import coverage, procyclicality
-from sim.packaged import packaged
+from sim.reading.loading import load
+from sim.reading.packaged import packaged
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 NO_DAYS = np.empty(0, dtype="datetime64[D]")

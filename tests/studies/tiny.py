@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures_style import save
+from experiments.figures.style import save
 from sim.metrics.cascades import Frames
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from vectors.accounts import Account, Leg
 from vectors.runner import Case, Engine
 
-from sim.margin.brackets import Brackets
+from sim.margin.valuations.brackets import Brackets
 
 CENTS = 100_000_000
 """Minor units in a token and a dollar."""

@@ -7,9 +7,9 @@ from vectors.accounts import Account, Leg
 from vectors.runner import Case, Engine
 
 from sim.liquidation import drift, dydx
-from sim.margin.lognormal import LognormalMargin
-from sim.margin.open_interest import OpenInterest
-from sim.margin.weights import asset_weight, liability_weight, on_chain
+from sim.margin.tiers.lognormal import LognormalMargin
+from sim.margin.tiers.open_interest import OpenInterest
+from sim.margin.valuations.asset_weights import asset_weight, liability_weight, on_chain
 from sim.waterfall.insurance import insurance_delta
 
 QUANTUM = 6

@@ -9,7 +9,7 @@ from sim.exchange.funding import EIGHT_HOURS, Funding, annualised
 from sim.exchange.funding_interest import InterestGap, time_weighted
 from sim.exchange.funding_margin import MILLION, index_delta, largest_ppm
 from sim.exchange.funding_spread import payment
-from sim.margin.open_interest import OpenInterest
+from sim.margin.tiers.open_interest import OpenInterest
 
 
 def hyperliquid(inputs: Case) -> Case:

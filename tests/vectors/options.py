@@ -4,7 +4,13 @@ import math
 
 from vectors.runner import Case, Engine
 
-from sim.options import CALL, PUT, Terms, greeks, value
+from sim.pricing.black import (
+    CALL,
+    PUT,
+    Terms,
+    greeks,
+    value,
+)
 
 SIDES = {"call": CALL, "put": PUT}
 

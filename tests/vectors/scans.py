@@ -8,12 +8,12 @@ import numpy as np
 from vectors.runner import Case, Engine
 
 from sim.instruments import Asset, Instrument, contracts_of
-from sim.margin.derive_pmrm2 import DerivePmrm2
-from sim.margin.grid import Grid
-from sim.margin.haircut import Haircut
-from sim.margin.scenarios import Tails, VolShock
-from sim.margin.span import Span
-from sim.pricing import modelled
+from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
+from sim.margin.scenarios.grid import Grid
+from sim.margin.scenarios.scenarios import Tails, VolShock
+from sim.margin.scenarios.span import Span
+from sim.margin.valuations.haircut import Haircut
+from sim.pricing.instrument_values import modelled
 from sim.types import Exposure, MarketView
 
 GRAIN, DECIMALS = 1e-8, 8

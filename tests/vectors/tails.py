@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from vectors.runner import Case, Engine
 
-from sim.margin import lognormal, measures, volatility
+from sim.margin.tail import risk_measures, volatility
+from sim.margin.tiers import lognormal
 from sim.metrics import coverage, shortfall
 from sim.metrics.coverage import Transitions, Verdict
 from sim.metrics.traffic_light import TABLE_P, at_most, traffic_light
@@ -114,8 +115,8 @@ def var_es_closed_form(inputs: Case) -> Case:
         return {"rf_long": float(long), "rf_short": float(short)}
     if "lam" in inputs:
         law = inputs["mu"], inputs["sigma"], inputs["lam"]
-        return {"VaR": measures.lognormal_var(*law), "ES": measures.lognormal_es(*law)}
-    told, tail = {}, measures.Law(inputs.get("df", inputs.get("nu", math.inf)))
+        return {"VaR": risk_measures.lognormal_var(*law), "ES": risk_measures.lognormal_es(*law)}
+    told, tail = {}, risk_measures.Law(inputs.get("df", inputs.get("nu", math.inf)))
     mean, deviation = inputs.get("mu", 0.0), inputs.get("sigma", 1.0)
     for level in np.atleast_1d(inputs["alpha"]).tolist():
         name = f"{100 * level:g}".replace(".", "")
@@ -132,8 +133,8 @@ def parametric_var(inputs: Case) -> Case:
     matrix = rho.copy() if rho.ndim == 2 else np.full((values.size, values.size), rho)
     np.fill_diagonal(matrix, 1.0)
     names = ("sd_1d", "var", "diversification")
-    z = inputs["z"] if "z" in inputs else measures.Law().var(inputs.get("conf", inputs.get("alpha")))
-    told = measures.parametric_var(values, deviations, matrix, inputs.get("days", 1), z)
+    z = inputs["z"] if "z" in inputs else risk_measures.Law().var(inputs.get("conf", inputs.get("alpha")))
+    told = risk_measures.parametric_var(values, deviations, matrix, inputs.get("days", 1), z)
     return dict(zip(names, told, strict=True))
 
 

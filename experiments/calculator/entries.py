@@ -1,0 +1,95 @@
+"""Several entries of one instrument: the two sides of hedge mode, or fills in the order of the file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from experiments.calculator.portfolio import Column, PortfolioConfig
+from sim.errors import ConfigError
+from sim.reading.packaged import packaged
+
+Mode = Literal["hedge", "one_way"]
+
+HEDGED: dict[str, Mode] = {
+    "binance": "hedge",
+    "bybit": "one_way",
+    "okx": "one_way",
+    "gate": "one_way",
+    "phemex": "one_way",
+}
+"""Packaged venues with a hedge mode, and how each is taken if a portfolio does not name a mode.
+
+Binance's published liquidation price (FAQ b3c689c1f50a) has a term of each side, LONG and SHORT. Bybit's default is
+one way (API, "Switch Position Mode"). Gate calls hedge mode dual mode, OKX long/short mode; Phemex has both modes too.
+Hyperliquid, dYdX, Drift, Derive, Deribit, Paradex and Vega keep one net position of an instrument.
+"""
+
+LINEAR = ("perpetual", "future")
+"""Kinds that have two sides in hedge mode; spot and options are always netted."""
+
+
+class Reading(NamedTuple):
+    """How an engine takes several entries of one instrument."""
+
+    instrument: str
+    how: Literal["hedge", "one_way", "averaged"]
+
+
+def mode_of(portfolio: PortfolioConfig, engine: str) -> Mode:
+    """Return the mode of positions under an engine.
+
+    Raises:
+        ConfigError: the portfolio names hedge mode and holds both sides of something, but the venue has no such mode.
+    """
+    preset = _preset(portfolio, engine)
+    if portfolio.mode != "hedge":
+        return "one_way" if portfolio.mode or preset is None else HEDGED.get(preset, "one_way")
+    both = ", ".join(sorted(_both_sides(portfolio)))
+    if both and preset is not None and preset not in HEDGED:
+        told = f"no hedge mode there, so {both} cannot be long and short at once"
+        raise ConfigError([f"{told}: set mode to one_way, remove mode, or leave the engine out"])
+    return "hedge"
+
+
+def columns(portfolio: PortfolioConfig, mode: Mode) -> list[Column]:
+    """Columns of a portfolio's instruments: two of those that are long and short in hedge mode, else one of each."""
+    both = _both_sides(portfolio) if mode == "hedge" else set()
+    return [
+        Column(number, side)
+        for number, each in enumerate(portfolio.instruments)
+        for side in ((1, -1) if each.name in both else (0,))
+    ]
+
+
+def readings(portfolio: PortfolioConfig, mode: Mode) -> tuple[Reading, ...]:
+    """Return how each instrument of several entries is taken."""
+    both = {name for name, quantities in _entries(portfolio) if len({quantity > 0 for quantity in quantities}) > 1}
+    two_sided = _both_sides(portfolio) if mode == "hedge" else set()
+    return tuple(
+        Reading(name, "hedge" if name in two_sided else "one_way" if name in both else "averaged")
+        for name, quantities in _entries(portfolio)
+        if len(quantities) > 1
+    )
+
+
+def _both_sides(portfolio: PortfolioConfig) -> set[str]:
+    """Instruments with a hedge mode that the portfolio holds long and short."""
+    linear = {each.name for each in portfolio.instruments if each.kind in LINEAR}
+    return {
+        name for name, quantities in _entries(portfolio) if name in linear and min(quantities) < 0 < max(quantities)
+    }
+
+
+def _entries(portfolio: PortfolioConfig) -> Iterator[tuple[str, Sequence[float]]]:
+    """Quantities of each instrument's entries that are not zero."""
+    for each in portfolio.instruments:
+        quantities = [held.quantity for held in portfolio.positions if held.instrument == each.name and held.quantity]
+        if quantities:
+            yield each.name, quantities
+
+
+def _preset(portfolio: PortfolioConfig, engine: str) -> str | None:
+    """The packaged preset of that name; None of the portfolio's own engines and of files, whose venue is not known."""
+    name = engine.removeprefix("engines/").removesuffix(".yaml")
+    known = engine not in portfolio.own and not Path(engine).is_file() and f"engines/{name}" in packaged()
+    return name if known else None

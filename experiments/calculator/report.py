@@ -1,0 +1,187 @@
+"""What the margin calculator prints: aligned text, or JSON of the same."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.calculator.calculator import (
+    Account,
+    Shock,
+    index_moves,
+    rows,
+    status,
+    stressed,
+    worst,
+)
+from experiments.calculator.kinks import FURTHEST
+from experiments.calculator.portfolio import PortfolioConfig
+
+Report = dict[str, Any]
+
+SMALLEST = 5e-5
+"""The smallest move that two decimals of a per cent show (share)."""
+
+
+def report(portfolio: PortfolioConfig, judged: Sequence[Account], shocks: Sequence[Shock]) -> Report:
+    """Everything found, in units of the numeraire."""
+    unit = 10 ** portfolio.assets[0].decimals
+    return {
+        "description": portfolio.description,
+        "currency": portfolio.assets[0].name,
+        "engines": {account.name: _engine(account, shocks, unit) for account in judged},
+    }
+
+
+def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
+    equity, initial, maintenance = (amount / unit for amount in account.total())
+    shocked, (liquidatable, bankrupt) = worst(account), index_moves(account)
+    return {
+        "equity": equity,
+        "initial": initial,
+        "maintenance": maintenance,
+        "ratio": maintenance / equity if equity > 0 else None,
+        "status": status(account),
+        "past_lacking": account.past,
+        "entries": {reading.instrument: reading.how for reading in account.readings},
+        "breakdown": {
+            name: {"initial": opened / unit, "maintenance": kept / unit}
+            for name, (opened, kept) in account.breakdown().items()
+        },
+        "positions": [row._asdict() for row in rows(account)],
+        "worst": None if shocked is None else {**shocked._asdict(), "gain": shocked.gain / unit},
+        "index_move": {"liquidatable": liquidatable._asdict(), "bankrupt": bankrupt._asdict()},
+        "stress": {
+            shock.name: {"equity": found.equity / unit, "maintenance": found.maintenance / unit, "status": found.status}
+            for shock, found in zip(shocks, stressed(account, shocks) if shocks else (), strict=True)
+        },
+    }
+
+
+def as_json(found: Report) -> str:
+    """For machines."""
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def text(found: Report) -> str:
+    """For people."""
+    engines, currency = found["engines"], found["currency"]
+    blocks = [[found["description"]]] if found["description"] else []
+    blocks.append([*_side_by_side(engines, currency), *_lacking(engines), *_entries(engines)])
+    blocks.append(_index_moves(engines))
+    for name, each in engines.items():
+        blocks.append([f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"])
+        blocks[-1] += _positions(each["positions"])
+        if each["worst"]:
+            told = each["worst"]
+            blocks[-1].append(f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_age(told['stale'])}")
+        blocks.append([f"{name}: what margins are made of", *_breakdown(each["breakdown"], currency)])
+    if next(iter(engines.values()))["stress"]:
+        blocks.append(_stress(engines, currency))
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _age(stale: float) -> str:
+    return f", risk arrays {stale:g} s old" if stale else ""
+
+
+def _lacking(engines: dict[str, Report]) -> list[str]:
+    """Which engines would learn from a past, and ask what they ask of a market without one."""
+    names = [name for name, each in engines.items() if each["past_lacking"]]
+    told = "margin by past returns, and a portfolio has none: shown is what is asked until enough of them are known"
+    return [f"{', '.join(names)}: {told}"] if names else []
+
+
+READINGS = {
+    "hedge": "long and short are two positions (hedge mode; mode: one_way takes them as fills)",
+    "one_way": "entries are fills in the order of the file: a reduction keeps the entry price, a flip restarts it",
+    "averaged": "entries of one side are averaged",
+}
+
+
+def _entries(engines: dict[str, Report]) -> list[str]:
+    """How several entries of one instrument were taken, and under which engines."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, each in engines.items():
+        for instrument, how in each["entries"].items():
+            found.setdefault((instrument, how), []).append(name)
+    return [f"{instrument} under {', '.join(names)}: {READINGS[how]}" for (instrument, how), names in found.items()]
+
+
+def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
+    first = next(iter(engines.values()))["initial"]
+    lines = [[currency, "equity", "initial", "of it haircuts", "maintenance", "ratio", "saves", "status"]]
+    for name, each in engines.items():
+        ratio = "-" if each["ratio"] is None else f"{each['ratio']:.1%}"
+        saves = f"{1 - each['initial'] / first:.1%}" if first else "-"
+        cut = each["breakdown"].get("haircuts", {"initial": 0.0})["initial"]
+        amounts = [f"{each['equity']:,.2f}", f"{each['initial']:,.2f}", f"{cut:,.2f}", f"{each['maintenance']:,.2f}"]
+        lines.append([name, *amounts, ratio, saves, each["status"]])
+    return aligned(lines)
+
+
+def _index_moves(engines: dict[str, Report]) -> list[str]:
+    lines = [["smallest move of all", "liquidatable", "", "bankrupt", ""]]
+    for name, each in engines.items():
+        pairs = [_sides(each["index_move"][what]["windows"]) for what in ("liquidatable", "bankrupt")]
+        lines.append([name, *(side for pair in pairs for side in pair)])
+    return aligned(lines)
+
+
+def _sides(found: Sequence[tuple[float, float]]) -> tuple[str, str]:
+    """Windows of moves in words, nearest first: below the present price and above it."""
+    down = [(high, low) for low, high in reversed(found) if low <= 0]
+    up = [(low, high) for low, high in found if high >= 0]
+    return _side(down, FURTHEST[0]), _side(up, FURTHEST[1])
+
+
+def _side(found: Sequence[tuple[float, float]], end: float) -> str:
+    """Windows on one side: where each begins, and where it ends unless it runs to the end of what is looked at."""
+    words = []
+    for near, far in found:
+        begins = f"{near:+.2%}" if abs(near) >= SMALLEST else "any rise" if end > 0 else "any fall"
+        begins = "already" if near * end <= 0 else begins
+        words.append(begins if abs(far - end) < SMALLEST else f"{begins} to {far:+.2%}")
+    return ", ".join(words) or "none"
+
+
+def _positions(positions: list[Report]) -> list[str]:
+    if not positions:
+        return ["no position is left"]
+    lines = [["", "quantity", "mark", "below", "above", "bankruptcy"]]
+    for each in positions:
+        prices = ["none" if each[n] is None else f"{each[n]:,.6g}" for n in ("below", "above", "bankruptcy")]
+        lines.append([each["instrument"], f"{each['quantity']:+g}", f"{each['mark']:,.6g}", *prices])
+    return [*aligned(lines), *_reasons(positions)]
+
+
+def _reasons(positions: list[Report]) -> list[str]:
+    """Why a position has no liquidation price on the side on which it loses, one line a reason."""
+    found: dict[str, list[str]] = {}
+    for each in positions:
+        if each["reason"]:
+            found.setdefault(each["reason"], []).append(each["instrument"])
+    return [f"none of {', '.join(names)}: {reason}" for reason, names in found.items()]
+
+
+def _breakdown(parts: Report, currency: str) -> list[str]:
+    lines = [[currency, "initial", "maintenance"]]
+    lines += [[name, f"{each['initial']:,.2f}", f"{each['maintenance']:,.2f}"] for name, each in parts.items()]
+    return aligned(lines)
+
+
+def _stress(engines: dict[str, Report], currency: str) -> list[str]:
+    lines = [["shock", f"equity, {currency}", *engines]]
+    for shock, found in next(iter(engines.values()))["stress"].items():
+        lines.append(
+            [shock, f"{found['equity']:,.2f}", *(each["stress"][shock]["status"] for each in engines.values())]
+        )
+    return aligned(lines)
+
+
+def aligned(lines: list[list[str]]) -> list[str]:
+    """Columns as wide as they must be, the first to the left."""
+    first, *widths = (max(len(line[i]) for line in lines) for i in range(len(lines[0])))
+    cells = [
+        [line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], widths, strict=True))] for line in lines
+    ]
+    return ["  ".join(line).rstrip() for line in cells]

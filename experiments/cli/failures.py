@@ -1,0 +1,61 @@
+"""What every command does when the system refuses a read or a write: one line and exit code 1."""
+
+import errno
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+FAILED, BAD_INPUT = 1, 2
+
+
+class Commands(TyperGroup):
+    """The commands; arguments that none of them can use, and failures that none of them expects, are reported here."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line.
+
+        Raises:
+            Exit: an argument that is no text, or longer than any name.
+        """
+        from experiments.cli.arguments import unusable
+        from sim.errors import printable
+
+        if lines := unusable(args):
+            for line in lines:
+                typer.echo(printable(line), err=True)
+            raise typer.Exit(BAD_INPUT)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command.
+
+        Raises:
+            Exit: the system refused a read or a write.
+        """
+        try:
+            return super().invoke(ctx)
+        except RuntimeError as error:
+            if not str(error).startswith("Symlink loop"):  # Python 3.11 and 3.12, of a path that is resolved
+                raise
+            from sim.errors import printable
+
+            place = str(error).removeprefix("Symlink loop from ").strip("'")
+            typer.echo(printable(f"{place}: is a link to itself, name another"), err=True)
+            raise typer.Exit(BAD_INPUT) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # a reader such as head has left
+                raise
+            from sim.errors import printable
+
+            typer.echo(printable(told(error)), err=True)
+            raise typer.Exit(FAILED) from error
+
+
+def told(error: OSError) -> str:
+    """Return one line: what the project says of its own failed writes, or the system's reason."""
+    if error.errno is None:
+        return str(error)
+    place = f"{error.filename}: " if error.filename is not None else ""
+    reason = error.strerror or type(error).__name__
+    return f"{place}the system refused a read or a write ({reason}), mend that and start the same command again"

@@ -1,0 +1,114 @@
+"""The commands ``deleverage figures``, ``deleverage tables`` and ``deleverage report``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from experiments.cli.options import OwnStudy, Plugins, notify
+
+if TYPE_CHECKING:
+    from experiments.paper.output import Made
+
+BAD_INPUT = 2
+
+Folder = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of deleverage sweep, or of deleverage run.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write to; default the result's own.")]
+
+app = typer.Typer()
+
+
+@app.command()
+def figures(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
+    """Draw all figures of a result again: PDF, PNG and CSV."""
+    with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
+        from experiments.paper import output
+        from experiments.paper.load_results import opened
+
+        result = opened(results, study)
+        notify(result.notices)
+        _tell(output.make_figures(result, _place(out, results)))
+
+
+@app.command()
+def tables(
+    results: Folder,
+    *,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Column of the scores; default those the study names.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(metavar="AXIS=VALUE", help="Also paired differences of the metrics from this setting.")
+    ] = "",
+    precision: Annotated[
+        float, typer.Option(min=1e-6, max=1, help="Half-width to reckon further replications for, of the figure.")
+    ] = 0.1,
+    out: Out = None,
+    study: OwnStudy = None,
+    plugin: Plugins = None,
+) -> None:
+    """Write all tables of a result again: tidy CSV, and LaTeX with n and intervals."""
+    with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
+        from experiments.paper import output
+        from experiments.paper.load_results import opened
+        from experiments.paper.metric_tables import Asked
+
+        result = opened(results, study)
+        notify(result.notices)
+        asked = Asked(metric or (), against, precision)
+        _tell(output.make_tables(result, _place(out, results), asked))
+
+
+@app.command()
+def report(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
+    """Write a result's report, one HTML file that needs no other, after its figures and tables."""
+    with _answering():
+        from experiments.plugins import plug_in
+
+        plug_in(plugin)
+        from experiments.paper import output
+        from experiments.paper.load_results import opened
+
+        result = opened(results, study)
+        notify(result.notices)
+        _tell(output.make_report(result, _place(out, results)))
+
+
+def _place(out: Path | None, results: Path) -> Path:
+    from experiments.results.store import refused
+
+    place = out or results
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused(error, place) from error
+    return place
+
+
+def _tell(made: "Made") -> None:
+    for path in made.paths:
+        typer.echo(path)
+    for line in made.problems:
+        typer.echo(line, err=True)
+    if made.problems:
+        raise typer.Exit(BAD_INPUT)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Bad input is told in a line and leaves with its code."""
+    from sim.errors import DeleverageError
+
+    try:
+        yield
+    except DeleverageError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(BAD_INPUT) from error

@@ -1,0 +1,100 @@
+"""How much was held and on what margin; how liquid the market was."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from experiments.figures.style import (
+    PAGE,
+    Frame,
+    Frames,
+    above,
+    banded,
+    lines,
+    most_liquidated,
+    placed,
+    rug,
+    save,
+    scale,
+    style,
+    tidy,
+    time_axis,
+)
+from sim.metrics.venues import with_venue
+
+
+def positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
+    """Open interest, leverage and margin per notional of the venue that liquidated most.
+
+    Args:
+        frames: ``steps`` and ``venues`` of one run.
+        folder: where ``positions.pdf``, ``.png`` and ``.csv`` go.
+        unit: minor units in one unit of the numeraire.
+        currency: name of the numeraire.
+
+    Returns:
+        The PDF.
+    """
+    table = _held(frames, unit)
+    per, prefix = scale(float(table["open_interest"].max()))
+    with style():
+        figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
+        axes = figure.subplots(3, 1, sharex=True)
+        lines(axes[0], table, {"open_interest": ""}, label=f"Open interest\n({prefix}{currency})", per=per)
+        lines(axes[1], table, {"leverage": ""}, label="Leverage\n(gross ÷ equity)")
+        margins = {"initial": "Initial margin", "maintenance": "Maintenance"}
+        lines(axes[2], table, margins, label="Margin per\nnotional (%)", per=0.01)
+        for each in axes:
+            each.set_ylim(bottom=0)
+        time_axis(axes[2], table)
+        figure.align_ylabels(axes)
+        drawn = tidy(table, ["open_interest", "leverage", "initial", "maintenance"])
+        return save(figure, folder / "positions", drawn)
+
+
+def liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
+    """Depth, spread and basis of the perpetual that was liquidated most; steps in which its book lacked a side.
+
+    Long runs are drawn as the median and the 5 to 95% band of every few steps; the CSV has all steps.
+
+    Args and result as of ``positions``; prices need neither unit nor currency.
+    """
+    table = placed(most_liquidated(frames["steps"]))
+    table["spread"] = (table["ask"] - table["bid"]) / table["mid"]
+    table["basis"] = table["mark"] / table["oracle"] - 1
+    table["one_sided"] = table["fallback"].astype(np.float64)
+    with style():
+        figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
+        axes = figure.subplots(3, 1, sharex=True)
+        per, prefix = scale(float(table["depth"].max()))
+        if banded(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per):
+            above(axes[0], ncols=2)
+        axes[0].set_ylim(bottom=0)
+        banded(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
+        if (table["spread"] > 0).any():
+            axes[1].set_yscale("log")
+            axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes[1].yaxis.set_major_formatter(ScalarFormatter())
+            axes[1].yaxis.set_minor_formatter(NullFormatter())
+        rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "Book without a side")
+        banded(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
+        axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
+        time_axis(axes[2], table)
+        figure.align_ylabels(axes)
+        return save(figure, folder / "liquidity", tidy(table, ["depth", "spread", "basis", "one_sided"]))
+
+
+def _held(frames: Frames, unit: int) -> Frame:
+    """Sums over a venue's instruments by step, as shares and multiples; missing while nobody holds anything."""
+    steps = frames["steps"]
+    table = with_venue(placed(most_liquidated(steps)), frames, ["equity", "initial", "maintenance"])
+    here = steps[steps["venue"] == table["venue"].iloc[0]]
+    perpetual = here[here["kind"] == "perpetual"] if (here["kind"] == "perpetual").any() else here
+    traded = perpetual.groupby("step")["gross"].sum().reindex(table["step"]).to_numpy(dtype=np.float64)
+    gross = here.groupby("step")["gross"].sum().reindex(table["step"]).to_numpy(dtype=np.float64)
+    held, equity = np.where(gross > 0, gross, np.nan), table["equity"].where(table["equity"] > 0)
+    table["open_interest"] = traded / 2 / unit
+    table["leverage"] = held / equity
+    return table.assign(initial=table["initial"] / held, maintenance=table["maintenance"] / held)

@@ -1,0 +1,171 @@
+"""What all figures share: look, time axis, tidy tables, bytes that do not change when a figure is made again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.results import store
+
+PAGE, COLUMN = 7.0, 3.4
+"""Widths, inches: a full page's and a column's."""
+DPI = 300
+"""Of PNG files."""
+
+FONTS: dict[str, Any] = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+}
+COLOURS: list[Any] = seaborn.color_palette("colorblind")
+POINTS = 300
+"""More would not be told apart across a page."""
+FEW = 5
+"""Steps to a point from which on a band says something."""
+
+LINES = ("-", "--", ":", "-.")
+
+LAYERS = {
+    "fund": "insurance fund",
+    "adl_queue": "ADL (queue)",
+    "adl_pro_rata": "ADL (pro rata)",
+    "socialised": "socialised",
+    "bad_debt": "bad debt",
+}
+"""Words for layers; another one goes by its own name."""
+
+Frame = pd.DataFrame
+Frames = Mapping[str, Frame]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Seaborn's paper look, in this block only."""
+    look: dict[Any, Any] = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | FONTS
+    with rc_context(look):
+        yield
+
+
+def most_liquidated(steps: Frame) -> Frame:
+    """One instrument's rows; the first perpetual's if nothing was liquidated."""
+    perpetual = steps["kind"] == "perpetual"
+    traded = steps[perpetual] if perpetual.any() else steps
+    total = traded.groupby(["venue", "instrument"], sort=False)["liquidated_notional"].sum()
+    venue, instrument = total.index[int(total.to_numpy().argmax())]
+    chosen: Frame = traded[(traded["venue"] == venue) & (traded["instrument"] == instrument)]
+    return chosen.reset_index(drop=True)
+
+
+def placed(prices: Frame) -> Frame:
+    """Adds ``at``, the place on the time axis: steps of trading for a replay (nights take no room), else hours."""
+    if "stamp" in prices:
+        return prices.assign(at=np.arange(len(prices), dtype=np.float64))
+    return prices.assign(at=prices["seconds"] / 3600)
+
+
+def scale(largest: float) -> tuple[float, str]:
+    """A divisor that leaves few digits, and its word before a currency."""
+    return next(((s, word) for s, word in ((1e9, "bn "), (1e6, "m "), (1e3, "k ")) if largest >= s), (1.0, ""))
+
+
+def lines(axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0) -> None:
+    """Some columns over time, told apart by colour and line style; "none" where there is nothing to draw.
+
+    Args:
+        axes: where.
+        table: with ``at``.
+        columns: what they are called in the legend, by name; a single one needs no legend.
+        label: of the axis, with unit.
+        per: what values are divided by.
+    """
+    axes.set_ylabel(label)
+    seaborn.despine(ax=axes)
+    if not table[list(columns)].notna().any(axis=None):
+        nothing(axes)
+        return
+    for number, (name, word) in enumerate(columns.items()):
+        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINES[number % len(LINES)], "linewidth": 1.0}
+        axes.plot(table["at"], table[name] / per, label=word, **look)
+    if len(columns) > 1:
+        axes.legend(frameon=False, loc="best", handlelength=2.4)
+
+
+def banded(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
+    """One column over time: the median of every few steps, and from their 5% to their 95% in pale.
+
+    A line through thousands of steps would show the extremes only. Short runs are drawn step by step.
+
+    Returns:
+        Whether there is a band, to be explained in a legend.
+    """
+    if len(table) < FEW * POINTS or not table[column].notna().any():
+        lines(axes, table, {column: ""}, label=label, per=per)
+        return False
+    slot = np.arange(len(table)) * POINTS // len(table)
+    grouped = (table[column] / per).groupby(slot)
+    at = table["at"].groupby(slot).mean()
+    look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 0, "label": f"5 to 95% of {len(table) // POINTS} steps"}
+    axes.fill_between(at, grouped.quantile(0.05), grouped.quantile(0.95), alpha=0.25, **look)
+    middle = pd.DataFrame({"at": at, column: grouped.median()})
+    lines(axes, middle, {column: "Median"}, label=label)
+    return True
+
+
+def rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
+    """Strokes at the top of a panel, with their legend above it; nothing where there are none."""
+    if not len(at):
+        return
+    look: dict[str, Any] = {"color": COLOURS[3], "markersize": 7, "markeredgewidth": 0.8, "clip_on": False}
+    height, where = np.full(len(at), 1.0), axes.get_xaxis_transform()
+    handles = axes.plot(at, height, "|", label=label, transform=where, **look)
+    above(axes, handles=handles)
+
+
+def above(axes: Axes, **look: Any) -> None:
+    """A legend in one line above the panel, where it hides nothing."""
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0, handlelength=1.6, **look)
+
+
+def nothing(axes: Axes) -> None:
+    """Say that there is nothing, where a blank would leave one in doubt."""
+    axes.text(0.5, 0.45, "none", transform=axes.transAxes, ha="center", color="0.4")
+    axes.set_yticks([])
+
+
+def time_axis(axes: Axes, prices: Frame) -> None:
+    """Dates where a replay has them; about eight, wherever the days begin."""
+    axes.set_xlim(prices["at"].iloc[0], max(prices["at"].iloc[-1], prices["at"].iloc[0] + 1e-9))
+    if "stamp" not in prices:
+        axes.set_xlabel("Time (hours)")
+        return
+    day = prices["stamp"].dt.normalize()
+    begins = np.flatnonzero((day != day.shift()).to_numpy())
+    shown = begins[:: -(-len(begins) // 8)]
+    first, last = day.iloc[0], day.iloc[-1]
+    same = first.year == last.year
+    axes.set_xticks(shown, [f"{day[row].day} {day[row]:%b}" + ("" if same else f" {day[row]:%Y}") for row in shown])
+    axes.set_xlabel(f"Trading time ({first.year})" if same else "Trading time")
+
+
+def save(figure: Figure, path: Path, table: Frame) -> Path:
+    """PDF and PNG without the time they were made at, and the CSV of what is drawn; returns the PDF."""
+    pdf, png = path.with_suffix(".pdf"), path.with_suffix(".png")
+    with store.whole(pdf, png):
+        figure.savefig(pdf, metadata={"CreationDate": None})
+        figure.savefig(png, dpi=DPI, metadata={"Software": None})
+    store.write_csv(table, path.with_suffix(".csv"))
+    return pdf
+
+
+def tidy(table: Frame, columns: Sequence[str]) -> Frame:
+    """One row for each series and step that has a value."""
+    when = [name for name in ("step", "seconds", "stamp") if name in table]
+    return table[[*when, *columns]].melt(id_vars=when, var_name="series").dropna(subset="value")

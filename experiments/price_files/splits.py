@@ -1,0 +1,97 @@
+"""Splits of shares in price files: adjusted for where an adjusted close shows them, else told."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from experiments.price_files.columns import ADJUSTED, CLOSE, OPEN
+from experiments.price_files.tables import Table, adjustment
+from experiments.price_files.times import Times
+from sim.types import F8
+
+Told = tuple[np.datetime64, str]
+"""Time of a row (NaT without times), and a line on it."""
+
+RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
+"""Shares for one, of the usual splits; reverse splits have their inverses."""
+
+FIRST = 0.35
+"""Log move below which nothing looks like a split."""
+
+LEAST = 0.2
+"""Change of log (adjusted / plain) over a night above which it is a split, not a dividend."""
+
+
+def split_notes(table: Table) -> Iterator[Told]:
+    """A line on each split, and the time of its row; none without times.
+
+    With an adjusted close a split is a jump of the plain close that the adjusted one does not show. Without one a line
+    names a move from a close to the next open (or close) that is near a usual ratio; nothing is changed then.
+    """
+    if not table.dated or CLOSE not in table.quotes:
+        return
+    close = table.numbers(table.quotes[CLOSE], CLOSE)
+    if not (np.isfinite(close) & (close > 0)).all():
+        return
+    if ADJUSTED in table.quotes:
+        yield from _adjusted(table, close)
+        return
+    opened = table.numbers(table.quotes[OPEN], OPEN) if OPEN in table.quotes else None
+    yield from look_alikes(table, CLOSE, close, opened)
+
+
+def look_alikes(table: Table, name: str, close: F8, opened: F8 | None = None) -> Iterator[Told]:
+    """Moves over a night that are near the ratio of a usual split; nothing is changed.
+
+    Args:
+        table: the rows.
+        name: what a line calls the prices.
+        close: (T,) the last price of each row.
+        opened: (T,) the first, where it is known.
+    """
+    after = close if opened is None else opened
+    if not all((np.isfinite(each) & (each > 0)).all() for each in (close, after)):
+        return
+    times: Times = table.times if table.dated else np.full(len(close), np.datetime64("NaT"))
+    for row in np.flatnonzero(np.abs(np.log(close[:-1] / after[1:])) > FIRST) + 1:
+        shares = _shares(close[row - 1] / after[row], closely=opened is not None)
+        if shares is not None:
+            words = f"{shares:g} for 1" if shares > 1 else f"1 for {1 / shares:g}"
+            told = (
+                f"{_place(table, int(row))}: {name} {close[row - 1]:g} to {after[row]:g} looks like a split of {words}"
+            )
+            yield times[row], f"{told}, and is read as a move: adjust earlier rows, or add a column Adj Close"
+
+
+def adjusted_note(table: Table) -> str:
+    """A line on prices that an adjusted close changes; empty if it changes none."""
+    ratio = adjustment(table)
+    if (ratio == 1).all():
+        return ""
+    span = f"{np.nanmin(ratio):.4g} to {np.nanmax(ratio):.4g}"
+    return f"{table.source}: prices are adjusted, open, high, low and close times adj close / close ({span})"
+
+
+def _adjusted(table: Table, close: F8) -> Iterator[Told]:
+    ratio = adjustment(table)
+    steps = np.diff(np.log(ratio))
+    for row in np.flatnonzero(np.abs(steps) > LEAST) + 1:
+        plain, true = close[row] / close[row - 1] - 1, close[row] * ratio[row] / (close[row - 1] * ratio[row - 1]) - 1
+        told = f"{_place(table, int(row))}: close {plain:+.2%}, adj close {true:+.2%}, a split"
+        yield table.times[row], f"{told}: the adjusted move is used"
+
+
+def _place(table: Table, row: int) -> str:
+    when = f" ({table.times[row]})" if table.dated else ""
+    return f"{table.source}: row {table.row(row)}{when}"
+
+
+def _shares(ratio: float, *, closely: bool) -> float | None:
+    """Which usual split a ratio of prices is near."""
+    for shares in RATIOS:
+        within = 0.04 if closely and shares >= 2 else 0.13 if shares >= 3 else 0.03
+        for each in (shares, 1 / shares):
+            if abs(math.log(ratio / each)) < within:
+                return float(each)
+    return None

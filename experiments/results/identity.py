@@ -1,0 +1,143 @@
+"""What the bytes of a run depend on beside its configuration and data: sources, plug-ins, versions, arithmetic."""
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from experiments import plugins
+from experiments.results import provenance
+from experiments.results.imported_sources import ROOT, own_files
+
+Facts = dict[str, Any]
+"""Plain data that names some code: version, Python, machine, linear algebra, packages, sources, plug-ins."""
+
+PACKAGES = ("sim", "agents", "experiments")
+
+MAKERS = ("experiments.simulation", "experiments.results.store", "experiments.results.provenance")
+"""Modules of ``experiments`` that make the bytes of a run, with all that they import; all of sim and agents counts."""
+
+ALSO = ("experiments/sweep/execute_jobs.py",)
+"""Files of ``experiments`` that count without what they import."""
+
+DISTRIBUTIONS = ("numpy", "scipy", "numba", "llvmlite", "pandas", "pyarrow", "mesa", "networkx", "pydantic")
+"""Packages whose versions may change the bytes of a run."""
+
+
+@functools.cache
+def files() -> dict[str, str]:
+    """SHA-256 of every source of the project's packages, by path; read once in each process."""
+    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+@functools.cache
+def _sources() -> dict[str, str]:
+    """One digest for each package, of the files that make runs."""
+    makers = {path.relative_to(ROOT).as_posix() for path in own_files(MAKERS)} | set(ALSO)
+    counted = {
+        package: {
+            path: digest
+            for path, digest in files().items()
+            if path.startswith(f"{package}/") and (package != "experiments" or path in makers)
+        }
+        for package in PACKAGES
+    }
+    return {package: digest_of(found) for package, found in counted.items()}
+
+
+def digest_of(value: Any) -> str:
+    """16 hex digits of plain data."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    """Versions of what is installed among the packages that count."""
+    found = {}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def _libraries() -> tuple[tuple[str, str, str, int], ...]:
+    """Libraries of linear algebra in this process: name, version, kernels, threads."""
+    import threadpoolctl
+
+    importlib.import_module("scipy.linalg")  # which brings its own beside numpy's
+    found = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"]
+    told = ((each["internal_api"], each["version"], each.get("architecture"), each["num_threads"]) for each in found)
+    return tuple(sorted({(name, str(version), str(kernel or ""), count) for name, version, kernel, count in told}))
+
+
+def _algebra(pinned: bool) -> list[str]:
+    """Linear algebra in words: as it is here, or as it is in a worker whose settings are pinned."""
+    kernel = provenance.kernel()
+    told = set()
+    for name, version, found, count in _libraries():
+        kernels = kernel if pinned and found and kernel else found
+        told.add(f"{name} {version} {kernels} x{1 if pinned else count}")
+    return sorted(told)
+
+
+def facts(modules: Iterable[str] = (), *, pinned: bool = False) -> Facts:
+    """What names the code of this process.
+
+    Args:
+        modules: plug-ins that take part; each was imported by ``plug_in``.
+        pinned: describe workers with pinned settings in place of this process.
+    """
+    return {
+        "version": provenance.version(),
+        "python": f"{platform.python_implementation()} {sys.version_info.major}.{sys.version_info.minor}",
+        "machine": f"{sys.platform} {platform.machine()}",
+        "algebra": _algebra(pinned),
+        "packages": _packages(),
+        "sources": _sources(),
+        "plugins": {name: plugins.digest(name) for name in sorted(set(modules))},
+    }
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What differs between two codes, in words; empty if nothing does."""
+    told = [f"sources of {name}" for name in _differing(there.get("sources"), here.get("sources"))]
+    told += [f"plug-in {name}" for name in _differing(there.get("plugins"), here.get("plugins"))]
+    for name in _differing(there.get("packages"), here.get("packages")):
+        told.append(f"{name} {_said(there, 'packages', name)}, here {_said(here, 'packages', name)}")
+    for key in ("version", "python", "machine", "algebra"):
+        if there.get(key) != here.get(key):
+            told.append(f"{key} {_words(there.get(key))}, here {_words(here.get(key))}")
+    return told or (["what it says of its code"] if dict(there) != dict(here) else [])
+
+
+def _differing(there: Any, here: Any) -> list[str]:
+    one, other = (each if isinstance(each, Mapping) else {} for each in (there, here))
+    return sorted(str(name) for name in {*one, *other} if one.get(name) != other.get(name))
+
+
+def _said(held: Mapping[str, Any], key: str, name: str) -> str:
+    inner = held.get(key)
+    return _words(inner.get(name) if isinstance(inner, Mapping) else None)
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def sources_differ(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """Names of the sources that differ, the first few of them; empty if all are the same."""
+    names = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,104 @@
+"""Pictures of compression: where each rule breaks, and what compression costs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
+
+from experiments.figures.style import (
+    COLOURS,
+    PAGE,
+    save,
+    style,
+)
+from experiments.statistics import summarise
+from experiments.studies.shared.critical import BY, CELL, critical
+from experiments.studies.shared.rules import look, order
+
+PANELS = {
+    "deleveraged": ("ADL\n(% of open interest)", 100),
+    "system_loss": ("System loss\n(% of open interest)", 100),
+    "amplification": ("Amplification", 1),
+}
+
+
+def figures(runs: pd.DataFrame, folder: Path) -> None:
+    """Draw ``phase``, the probability of a refused loss against κ, a panel for each rule; and ``toll``, its cost."""
+    with style():
+        _phase(runs, folder)
+        _toll(runs, folder)
+
+
+def _phase(runs: pd.DataFrame, folder: Path) -> None:
+    table, names = summarise(runs, BY, ["broken"]), order(runs)
+    marks = critical(runs)
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(PAGE, 0.6 + 1.75 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        _panel(axes, table[table["engine"] == name], marks[marks["engine"] == name])
+        axes.set_title(name, fontsize="medium")
+        axes.tick_params(labelbottom=True)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
+    figure.supylabel("Probability of a loss that the fund refuses", fontsize="medium")
+    handles, told = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, told, loc="outside upper center", ncols=4, frameon=False, handlelength=2.8)
+    save(figure, folder / "phase", table.merge(marks, on=list(CELL), suffixes=("", "_of_critical")))
+
+
+def _panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
+    """Shares with Wilson's intervals, a line for each elasticity; bars at one half are intervals of κ*."""
+    axes.axhline(0.5, color="0.7", linewidth=0.6, zorder=0)
+    for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
+        at = group.sort_values("kappa")
+        colour, told = COLOURS[number], f"$\\epsilon$ = {elasticity:g}"
+        reach = np.abs(at[["low", "high"]].to_numpy().T - at["mean"].to_numpy())
+        apart = at["kappa"] + 0.012 * (number - 1)  # that intervals do not cover one another
+        axes.errorbar(apart, at["mean"], reach, label=told, elinewidth=0.7, **look(number))
+        for mark in marks[marks["elasticity"] == elasticity].to_dict("records"):
+            _bar(axes, mark, (float(at["kappa"].min()), float(at["kappa"].max())), colour)
+    axes.xaxis.set_major_locator(MultipleLocator(0.5))
+    axes.set_ylim(-0.04, 1.04)
+    seaborn.despine(ax=axes)
+
+
+def _bar(axes: Axes, mark: Any, reach: tuple[float, float], colour: Any) -> None:
+    """κ* and its interval, cut at the range that was run."""
+    if np.isnan(mark["half_at"]):
+        return
+    low, high = np.clip([mark["half_low"], mark["half_high"]], *reach)
+    axes.plot([low, high], [0.5, 0.5], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
+    axes.plot([mark["half_at"]], [0.5], "|", color=colour, markersize=9, markeredgewidth=1.4)
+
+
+def _toll(runs: pd.DataFrame, folder: Path) -> None:
+    panels = {name: told for name, told in PANELS.items() if runs[name].notna().any()}
+    table = summarise(runs, BY, list(panels))
+    elasticities = sorted(table["elasticity"].unique())
+    figure = Figure(figsize=(PAGE, 0.7 + 1.6 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), len(elasticities), sharex=True, sharey="row", squeeze=False)
+    for axes_row, (name, (label, factor)) in zip(grid, panels.items(), strict=True):
+        for axes, elasticity in zip(axes_row, elasticities, strict=True):
+            here = table[(table["measure"] == name) & (table["elasticity"] == elasticity)]
+            for number, engine in enumerate(order(runs)):
+                at = here[here["engine"] == engine].sort_values("kappa")
+                axes.fill_between(
+                    at["kappa"], factor * at["low"], factor * at["high"], color=COLOURS[number], alpha=0.1, linewidth=0
+                )
+                axes.plot(at["kappa"], factor * at["mean"], label=engine, **look(number))
+            seaborn.despine(ax=axes)
+        axes_row[0].set_ylabel(label)
+    for axes, elasticity in zip(grid[0], elasticities, strict=True):
+        axes.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
+    figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
+    handles, told = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, told, loc="outside upper center", ncols=min(7, len(told)), frameon=False, handlelength=2.2)
+    save(figure, folder / "toll", table)

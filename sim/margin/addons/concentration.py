@@ -1,0 +1,32 @@
+"""Concentration add-on: for accounts that are a large part of the market."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import leg_values
+from sim.margin.addons.addon import AddOn
+from sim.types import F8, Exposure
+
+
+class Concentration(AddOn):
+    """N x rate x (sqrt(lots / open interest) - sqrt(threshold))+ per leg.
+
+    Convex in size, zero below the threshold. Open interest counts as at least ``least``; before there has been any,
+    nothing is asked.
+    """
+
+    adds_up: ClassVar[bool] = True
+
+    kind: Literal["concentration"] = Field(default="concentration", description="add-on for a large part (name)")
+    rate: float = Field(default=0.5, ge=0, description="asked of who holds everything, threshold apart (share)")
+    threshold: float = Field(default=0.01, ge=0, le=1, description="part of open interest that is not charged (share)")
+    least: float = Field(default=10_000.0, gt=0, description="open interest counted at least (lots)")
+
+    def legs(self, book: Exposure) -> F8:
+        """See :class:`AddOn`."""
+        interest = np.asarray(book.market.open_interest, dtype=np.float64)
+        part = np.abs(book.position) / np.where(np.isnan(interest), np.inf, np.maximum(interest, self.least))
+        beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
+        return leg_values.notional(book) * self.rate * beyond

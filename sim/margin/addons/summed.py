@@ -1,0 +1,73 @@
+"""Requirements that add up: a base and its add-ons."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import leg_values
+from sim.margin.additive import Additive, adds_up, initial_by_leg
+from sim.margin.base import AnyRequirement, RequirementComponent
+from sim.margin.breakdown import Itemised, breakdown, joined
+from sim.protocols import Requirement
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class Summed(RequirementComponent):
+    """The sum of its parts, initial and maintenance alike."""
+
+    kind: Literal["sum"] = Field(default="sum", description="requirements added up (name)")
+    parts: tuple[AnyRequirement, ...] = Field(min_length=1, description="what is added (components)")
+
+    def names(self) -> frozenset[str]:
+        """Instruments that any part mentions."""
+        return frozenset[str]().union(*(part.names() for part in self.parts))
+
+    def look_back(self) -> float:
+        """The longest of any part."""
+        return max(part.look_back() for part in self.parts)
+
+    def bind(self, contracts: Contracts, unit: int) -> "SummedMargin":
+        """See :class:`RequirementComponent`."""
+        return SummedMargin([part.bind(contracts, unit) for part in self.parts])
+
+
+class SummedMargin(Itemised, Additive):
+    """The parts of one pool."""
+
+    def __init__(self, parts: Sequence[Requirement]) -> None:
+        self.parts = parts
+
+    def observe(self, market: MarketView) -> None:
+        """Every part learns."""
+        for part in self.parts:
+            part.observe(market)
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over parts, (A,)."""
+        each = [part.margins(book) for part in self.parts]
+        return Margins(sum(one.initial for one in each), sum(one.maintenance for one in each))  # type: ignore[arg-type]
+
+    @property
+    def adds_up(self) -> bool:
+        """If all parts do."""
+        return all(adds_up(part) for part in self.parts)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        asked = np.zeros(book.position.shape)
+        for part in self.parts:
+            asked += initial_by_leg(part, book)
+        return asked
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The parts' own parts."""
+        return joined(*(breakdown(part, book) for part in self.parts))
+
+    def shares(self, book: Exposure) -> F8:
+        """Shares of the parts, weighted by their maintenance."""
+        mixed = np.zeros(book.position.shape)
+        for part in self.parts:
+            mixed += part.shares(book) * part.margins(book).maintenance[:, None]
+        return leg_values.shares(mixed, leg_values.gross(book))

@@ -1,0 +1,107 @@
+"""Boosted trees as plain arrays: predicted without the library that grew them, stored without code in the file."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8
+
+
+class Forest(NamedTuple):
+    """Trees of one model, node after node; children are places in the same arrays."""
+
+    feature: I8  # (n,) column that is looked at, -1 at a leaf
+    threshold: F8  # (n,) to the left if not above it
+    missing_left: B1  # (n,) whether what is unknown goes left
+    left: I8  # (n,)
+    right: I8  # (n,)
+    value: F8  # (n,) of a leaf
+    roots: I8  # (trees,)
+    base: float  # prediction before the first tree
+    low: F8  # (F,) smallest value of each feature in training
+    high: F8  # (F,) largest
+
+    def predict(self, features: F8) -> F8:
+        """One prediction a row of ``features`` (n, F), (n,)."""
+        table = np.stack([self.threshold, self.value])
+        links = np.stack([self.feature, self.left, self.right, self.missing_left.astype(np.int64)])
+        return self.base + descend(features, table, links, self.roots)
+
+    def strange(self, features: F8) -> B1:
+        """Which known values of a table (n, F) lie outside what training saw, (n, F)."""
+        return (features < self.low) | (features > self.high)
+
+
+@kernel
+def descend(features: F8, table: F8, links: I8, roots: I8) -> F8:
+    """Sum of the leaves that each row falls into, (n,)."""
+    total = np.zeros(features.shape[0])
+    for i in range(features.shape[0]):
+        for root in roots:
+            node = root
+            while links[0, node] >= 0:
+                seen = features[i, links[0, node]]
+                left = links[3, node] == 1 if np.isnan(seen) else seen <= table[0, node]
+                node = links[1, node] if left else links[2, node]
+            total[i] += table[1, node]
+    return total
+
+
+def grown(features: F8, target: F8, level: float, trees: int = 60) -> Forest:
+    """Quantile gradient boosting (scikit-learn's, by histograms) of ``target`` (n,) at ``level``.
+
+    Args:
+        features: (n, F), NaN where unknown.
+        target: (n,).
+        level: quantile.
+        trees: rounds of boosting.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor  # a second to load, and only training needs it
+    from threadpoolctl import threadpool_limits
+
+    low, high = edges(features)
+    known = np.where(np.isinf(low), 0.0, features)  # a column that nobody knows cannot be binned, and splits nothing
+    model = HistGradientBoostingRegressor(
+        loss="quantile",
+        quantile=level,
+        max_iter=trees,
+        max_leaf_nodes=8,
+        min_samples_leaf=60,
+        learning_rate=0.05,
+        early_stopping=False,
+        random_state=0,
+    )
+    with threadpool_limits(1):  # threads that wait for one another cost more than they save, and change sums
+        model.fit(known, target)
+    return _flattened(model, low, high)
+
+
+def edges(features: F8) -> tuple[F8, F8]:
+    """Smallest and largest known value of each feature; of one never known, everything is in range."""
+    known = np.isfinite(features)
+    low = np.where(known, features, np.inf).min(axis=0)
+    high = np.where(known, features, -np.inf).max(axis=0)
+    never = ~known.any(axis=0)
+    return np.where(never, -np.inf, low), np.where(never, np.inf, high)
+
+
+def _flattened(model: object, low: F8, high: F8) -> Forest:
+    """The fitted trees as arrays."""
+    trees = [each[0].nodes for each in model._predictors]  # type: ignore[attr-defined]
+    starts = np.concatenate([[0], np.cumsum([len(nodes) for nodes in trees])])
+    shift = np.repeat(starts[:-1], np.diff(starts))
+    nodes = np.concatenate(trees)
+    leaf = nodes["is_leaf"].astype(bool)
+    return Forest(
+        feature=np.where(leaf, -1, nodes["feature_idx"]).astype(np.int64),
+        threshold=nodes["num_threshold"].astype(np.float64),
+        missing_left=nodes["missing_go_to_left"].astype(bool),
+        left=nodes["left"].astype(np.int64) + shift,
+        right=nodes["right"].astype(np.int64) + shift,
+        value=nodes["value"].astype(np.float64),
+        roots=starts[:-1].astype(np.int64),
+        base=float(np.ravel(model._baseline_prediction)[0]),  # type: ignore[attr-defined]
+        low=low,
+        high=high,
+    )

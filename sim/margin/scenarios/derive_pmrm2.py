@@ -1,0 +1,296 @@
+"""Derive's portfolio margin, PMRM_2 (github.com/derivexyz/v2-core, src/risk-managers/PMRMLib_2.sol, 2025)."""
+
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.errors import ConfigError
+from sim.margin.base import RequirementComponent, covers, underlying_of
+from sim.margin.breakdown import joined
+from sim.margin.scenarios.pmrm2 import (
+    Basis,
+    Charges,
+    Skew,
+    SkewScenario,
+    StaticDiscount,
+    standard,
+)
+from sim.margin.scenarios.scenarios import (
+    SCAN,
+    Revalued,
+    Scanning,
+    VolShock,
+    held,
+    label,
+    shocks,
+    standing_alone,
+    summed,
+    worst,
+)
+from sim.pricing.instrument_values import (
+    forwards,
+    rates,
+    values,
+    years,
+)
+from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
+
+TILTS = ("linear", "abs")
+
+
+class DerivePmrm2(RequirementComponent):
+    """The worst of a grid, tilts of the smile and a move of forwards, underlying by underlying, plus charges.
+
+    In scenario s an account gains weight_s x [Σ_expiries (d x V_e(s) - V_e) + linear legs and risk-cancelling
+    collateral x move_s], V_e the Black-76 value of its options of the expiry and d a factor that is lower where V_e(s)
+    is owned than where it is owed; in a tilt each expiry loses the size of its change. Forwards are settled over the
+    last half hour, evenly, and what is settled moves no more. With L = -min(basis, min_s gain_s), at least nil:
+    maintenance = factor x L + charges, initial = (factor + peg_factor x what the peg is below its threshold) x L +
+    charges, those at the opening too. Haircuts of collateral are for the valuation.
+
+    Derive states what is left of equity, IM and MM; here they are equity less what this asks less the haircuts. One
+    manager has one underlying: of several, each is assessed alone. Rates below nil count as nil.
+    """
+
+    kind: Literal["derive_pmrm2"] = Field(default="derive_pmrm2", description="Derive's PMRM_2 (name)")
+    scenarios: tuple[SkewScenario, ...] = Field(default=standard(), min_length=1, description="the grid (scenarios)")
+    vol: VolShock = Field(
+        default=VolShock(up=0.5, down=0.275, least=0.45), description="what up and down mean for volatility (component)"
+    )
+    skew: Skew = Field(default=Skew(), description="tilts of the smile (component)")
+    discount: StaticDiscount = Field(default=StaticDiscount(), description="discount of shocked values (component)")
+    basis: Basis = Field(default=Basis(), description="basis contingency (component)")
+    charges: Charges = Field(default=Charges(), description="other contingencies (component)")
+    initial: float = Field(default=1.0, ge=0, description="initial over the worst loss (ratio)")
+    maintenance: float = Field(default=0.8, ge=0, description="maintenance over the worst loss (ratio)")
+    collateral: dict[str, str] = Field(
+        default={}, description="assets held as collateral (name: underlying whose moves they take part in, or empty)"
+    )
+    averaging: float = Field(default=1_800.0, ge=0, description="time over which forwards are settled (s)")
+    revalue: float = Field(default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)")
+
+    @model_validator(mode="after")
+    def _initial_covers_maintenance(self) -> Self:
+        covers(self.initial, self.maintenance)
+        return self
+
+    @model_validator(mode="after")
+    def _tilts_stand_still(self) -> Self:
+        for number, each in enumerate(self.scenarios):
+            if each.vol in TILTS and each.move:
+                raise ValueError(f"scenarios.{number}.move: {each.move:g}, a tilt of the smile has none: make it 0")
+        return self
+
+    def bind(self, contracts: Contracts, unit: int) -> "PmrmMargin":
+        """See :class:`RequirementComponent`.
+
+        Raises:
+            ConfigError: an underlying or asset that the market does not have.
+        """
+        return PmrmMargin(self, contracts)
+
+
+class Expiry(NamedTuple):
+    """The options of one underlying and expiry."""
+
+    legs: I8  # columns
+    strikes: list[I8]  # columns by strike
+
+
+class Side(NamedTuple):
+    """One underlying of a pool."""
+
+    number: int
+    linear: I8  # columns of perpetuals and futures
+    moving: I8  # columns of everything that moves in proportion, spot too
+    expiries: list[Expiry]
+    collateral: I8  # assets that move with it
+
+
+class Valued(NamedTuple):
+    """What revaluation makes of a market."""
+
+    now: F8  # (K,) value per lot, minor units of the numeraire
+    moved: F8  # (S, K) the same in each scenario, before discounts
+    bumped: F8  # (2, K) the same after the two moves of forwards
+    spot: F8  # (K,) worth of the underlying of one lot at the oracle
+    discount: F8  # (2, K) factors on what is owned and owed
+    factor: F8  # (K,) factor on the loss by basis
+
+
+class PmrmMargin(Scanning):
+    """PMRM_2 on one pool's instruments."""
+
+    def __init__(self, rule: DerivePmrm2, contracts: Contracts) -> None:
+        self.rule = rule
+        self.labels = tuple(map(label, rule.scenarios))
+        self.moves = np.array([each.move for each in rule.scenarios])
+        self.weights = np.array([each.weight for each in rule.scenarios])
+        self.tilts = np.array([each.vol in TILTS for each in rule.scenarios])
+        moving = {
+            _asset(asset, contracts): underlying_of(name, contracts, f"requirement.collateral.{asset}")
+            for asset, name in rule.collateral.items()
+            if name
+        }
+        self.collateral = np.array([_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64)
+        self.sides = [_side(contracts, int(number), moving) for number in _numbers(contracts, moving)]
+        self.arrays: Revalued[Valued] = Revalued(self._revalue, rule.revalue)
+
+    def margins(self, book: Exposure) -> Margins:
+        """See :class:`DerivePmrm2`, (A,)."""
+        valued, rule = self.arrays.at(book.market), self.rule
+        opening = self._opening(book.market)
+        maintenance, initial = np.zeros(len(book.position)), self._doubtful_collateral(book)
+        for side in self.sides:
+            loss = -np.minimum(self._gains(book, side, valued).min(axis=0), self._basis(book, side, valued))
+            charged = self._charges(book, side, valued).values()
+            maintenance += rule.maintenance * loss + sum(each.maintenance for each in charged)
+            initial += opening * loss + sum(each.initial for each in charged)
+        return Margins(initial, maintenance)
+
+    def scenarios(self, book: Exposure) -> F8:
+        """See :class:`Scanning`."""
+        valued = self.arrays.at(book.market)
+        return np.sum([self._gains(book, side, valued) for side in self.sides], axis=0)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """See :class:`Itemised`; basis is what its contingency asks beyond the scan."""
+        valued = self.arrays.at(book.market)
+        scan, basis = np.zeros((2, len(book.position)))
+        for side in self.sides:
+            lost = np.minimum(self._gains(book, side, valued).min(axis=0), 0.0)
+            scan -= lost
+            basis += np.maximum(lost - self._basis(book, side, valued), 0.0)
+        opening, keep = self._opening(book.market), self.rule.maintenance
+        found = {SCAN: Margins(opening * scan, keep * scan), "basis": Margins(opening * basis, keep * basis)}
+        charges = [self._charges(book, side, valued) for side in self.sides]
+        doubt = Margins(self._doubtful_collateral(book), np.zeros(len(book.position)))
+        return joined(found, *charges, {"collateral in doubt": doubt})
+
+    def basis(self, book: Exposure) -> F8:
+        """Basis contingency, (A,) minor units of the numeraire, at most nil, summed over underlyings."""
+        valued = self.arrays.at(book.market)
+        return np.sum([self._basis(book, side, valued) for side in self.sides], axis=0)
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
+        valued = self.arrays.at(book.market)
+        return standing_alone(book, (valued.moved - valued.now) * self.weights[:, None])
+
+    def _opening(self, market: MarketView) -> float:
+        """Initial over the worst loss, more where the stable price is off its peg."""
+        charges = self.rule.charges
+        return float(self.rule.initial + max(charges.peg - market.peg, 0.0) * charges.peg_factor)
+
+    def _gains(self, book: Exposure, side: Side, valued: Valued) -> F8:
+        """Gain by one underlying in each scenario, (S, A)."""
+        gain = held(book.position, valued.moved - valued.now, side.moving)
+        for asset in side.collateral:
+            gain += self.moves[:, None] * (book.balance[:, asset] * book.market.price[asset])
+        for expiry in side.expiries:
+            owned, owed = valued.discount[:, expiry.legs[0]]
+            moved = held(book.position, valued.moved, expiry.legs)
+            change = moved * np.where(moved >= 0, owned, owed) - summed(book.position, valued.now, expiry.legs)
+            change[self.tilts] = -np.abs(change[self.tilts])
+            gain += change
+        return gain * self.weights[:, None]
+
+    def _basis(self, book: Exposure, side: Side, valued: Valued) -> F8:
+        """Basis contingency of one underlying, (A,), at most nil."""
+        total = np.zeros(len(book.position))
+        for expiry in side.expiries:
+            lost = worst(book.position, valued.bumped - valued.now, expiry.legs)
+            total += np.minimum(lost, 0.0) * valued.factor[expiry.legs[0]]
+        return total
+
+    def _charges(self, book: Exposure, side: Side, valued: Valued) -> dict[str, Margins]:
+        """Contingencies of one underlying by name, (A,) each."""
+        charges, size = self.rule.charges, np.abs(book.position)
+        perps, naked = summed(size, valued.spot, side.linear), np.zeros(len(size))
+        sure = np.minimum(book.market.confidence[side.number], _feed(book, side.linear))
+        doubt = self._doubt(sure, perps)
+        for expiry in side.expiries:
+            options = summed(size, valued.spot, expiry.legs)
+            doubt = doubt + self._doubt(np.minimum(sure, _feed(book, expiry.legs)), options)
+            for legs in expiry.strikes:
+                naked += np.maximum(-summed(book.position, valued.spot, legs), 0.0)
+        kept, opened = charges.perp_maintenance, charges.perp_maintenance + charges.perp_initial
+        short, to_open = charges.option_maintenance, charges.option_maintenance + charges.option_initial
+        return {
+            "perpetuals": Margins(opened * perps, kept * perps),
+            "short options": Margins(to_open * naked, short * naked),
+            "oracles in doubt": Margins(doubt, np.zeros(len(size))),
+        }
+
+    def _doubtful_collateral(self, book: Exposure) -> F8:
+        """What is asked at the opening for collateral of which oracles are not sure, (A,)."""
+        total, market = np.zeros(len(book.position)), book.market
+        for asset in self.collateral:
+            own = market.trust[asset] if market.trust.size else 1.0
+            sure = np.minimum(own, min((market.confidence[side.number] for side in self.sides), default=1.0))
+            total += self._doubt(sure, np.maximum(book.balance[:, asset] * market.price[asset], 0.0))
+        return total
+
+    def _doubt(self, sure: F8, amount: F8) -> F8:
+        charges = self.rule.charges
+        return np.where(sure < charges.confidence, (1.0 - sure) * charges.unsure, 0.0) * amount
+
+    def _revalue(self, market: MarketView) -> Valued:
+        rule, contracts = self.rule, market.contracts
+        market = market._replace(rate=np.maximum(rates(market), 0.0), forward=forwards(market))
+        unit, left = market.tick_lot(), np.where(np.isinf(years(market)), 0.0, years(market))
+        now = values(market, market.oracle[None], market.vol[None], rule.averaging)[0]
+        plain = [each if each.vol not in TILTS else each.model_copy(update={"vol": "none"}) for each in rule.scenarios]
+        moved = shocks(market, plain, rule.vol)
+        option = np.flatnonzero(contracts.kind == OPTION)
+        for number in np.flatnonzero(self.tilts) if option.size else ():
+            k = np.log(contracts.strike[option] / market.forward[option])
+            how = rule.scenarios[number].vol
+            moved.vol[number, option] = rule.skew.tilted(market.vol[option], k, left[option], how)
+        bumps = market.oracle * (1 + np.array([[rule.basis.up], [rule.basis.down]]))
+        discounts = [rule.discount.factors(*pair) for pair in zip(market.rate.tolist(), left.tolist(), strict=True)]
+        return Valued(
+            now * unit,
+            values(market, moved.oracle, moved.vol, rule.averaging) * unit,
+            values(market, bumps, np.stack([market.vol] * 2), rule.averaging) * unit,
+            market.oracle[contracts.underlying] * unit / contracts.tick,
+            np.array(discounts).reshape(-1, 2).T,
+            rule.basis.add + rule.basis.mult * left,
+        )
+
+
+def _feed(book: Exposure, legs: I8) -> F8:
+    """The least confidence in what values the legs that are held, (A,)."""
+    feed = book.market.feed
+    if not feed.size:
+        return np.ones(len(book.position))
+    return np.where(book.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)
+
+
+def _asset(name: str, contracts: Contracts) -> int:
+    """A collateral asset's number."""
+    if name not in contracts.assets[1:]:
+        known = ", ".join(contracts.assets[1:]) or "none"
+        raise ConfigError(
+            [f"requirement.collateral: {name!r} is not an asset beside the numeraire, use one of {known}"]
+        )
+    return contracts.assets.index(name)
+
+
+def _numbers(contracts: Contracts, moving: dict[int, int]) -> list[int]:
+    """Underlyings that a pool has legs on or collateral that moves with them."""
+    return sorted({*contracts.underlying.tolist(), *moving.values()})
+
+
+def _side(contracts: Contracts, number: int, moving: dict[int, int]) -> Side:
+    here = contracts.underlying == number
+    linear = np.flatnonzero(here & np.isin(contracts.kind, (PERPETUAL, FUTURE)))
+    options = np.flatnonzero(here & (contracts.kind == OPTION))
+    expiries = []
+    for expiry in np.unique(contracts.expiry[options]) if options.size else ():
+        legs = options[contracts.expiry[options] == expiry]
+        strikes = [legs[contracts.strike[legs] == strike] for strike in np.unique(contracts.strike[legs])]
+        expiries.append(Expiry(legs, strikes))
+    assets = np.array([asset for asset, underlying in moving.items() if underlying == number], dtype=np.int64)
+    return Side(number, linear, np.flatnonzero(here & (contracts.kind != OPTION)), expiries, assets)

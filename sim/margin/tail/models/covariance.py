@@ -1,0 +1,67 @@
+"""Normal or Student-t returns with the covariances of a window, or its volatilities and a correlation that is given."""
+
+import math
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.errors import ConfigError
+from sim.margin.tail.models.base import Elliptic, ModelComponent
+from sim.margin.tail.models.history import Window, needed, rows_of
+from sim.margin.tail.risk_measures import Law
+from sim.numerics.matrix_roots import correlation_fault
+from sim.types import F8
+
+
+class Covariance(ModelComponent):
+    """Equal weights, mean nil: the variance-covariance method."""
+
+    kind: Literal["covariance"] = Field(default="covariance", description="variance and covariance of a window (name)")
+    window: float = Field(default=43_200_000, gt=0, description="past that is kept (s; 500 days)")
+    least: float | None = Field(default=None, gt=0, description="past needed first; none = the whole window (s)")
+    df: float | None = Field(default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)")
+    correlation: tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="of the pool's underlyings, in their order; none = the window's (matrix, 1)"
+    )
+
+    @model_validator(mode="after")
+    def _is_a_correlation(self) -> Self:
+        if self.correlation is not None and (fault := correlation_fault(self.correlation, len(self.correlation))):
+            raise ValueError(fault)
+        return self
+
+    def needs(self, every: float) -> int:
+        """See :class:`ModelComponent`."""
+        return needed(self.window, self.least, every)
+
+    def bind(self, columns: int, every: float) -> "CovarianceForecaster":
+        """See :class:`ModelComponent`."""
+        if self.correlation is not None and len(self.correlation) != columns:
+            told = f"requirement.model.correlation: {len(self.correlation)} rows, the pool has {columns} underlyings"
+            raise ConfigError([f"{told}, give one row each"])
+        return CovarianceForecaster(self, Window(rows_of(self.window, every), columns), self.needs(every))
+
+
+class CovarianceForecaster:
+    """Keeps a window of returns."""
+
+    def __init__(self, rule: Covariance, window: Window, needs: int) -> None:
+        self.window, self.needs = window, needs
+        self.law = Law(math.inf if rule.df is None else rule.df)
+        self.correlation = None if rule.correlation is None else np.array(rule.correlation)
+
+    def learn(self, row: F8) -> None:
+        """See :class:`Forecaster`."""
+        self.window.push(row)
+
+    def forecast(self) -> Elliptic | None:
+        """See :class:`Forecaster`."""
+        rows = self.window.rows()
+        if len(rows) < self.needs:
+            return None
+        covariance = rows.T @ rows / len(rows)
+        if self.correlation is not None:
+            spread = np.sqrt(np.diag(covariance))
+            covariance = self.correlation * np.outer(spread, spread)
+        return Elliptic(covariance, self.law)

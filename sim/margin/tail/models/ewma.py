@@ -1,0 +1,54 @@
+"""Normal or Student-t returns with exponentially weighted covariances (RiskMetrics 1996)."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin.tail.models.base import Elliptic, ModelComponent
+from sim.margin.tail.risk_measures import Law
+from sim.margin.tail.volatility import ewma
+from sim.types import F8
+
+
+class Ewma(ModelComponent):
+    """Σ ← λ Σ + (1 - λ) r r', started at the mean of the first returns'; mean nil."""
+
+    kind: Literal["ewma"] = Field(default="ewma", description="exponentially weighted covariances (name)")
+    decay: float = Field(default=0.97, gt=0, lt=1, description="weight of the past, per return (1)")
+    seed: int = Field(default=100, ge=2, description="returns whose mean square starts it (count)")
+    df: float | None = Field(default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)")
+
+    def needs(self, every: float) -> int:
+        """See :class:`ModelComponent`."""
+        return self.seed
+
+    def bind(self, columns: int, every: float) -> "EwmaForecaster":
+        """See :class:`ModelComponent`."""
+        return EwmaForecaster(self)
+
+
+class EwmaForecaster:
+    """Keeps one covariance matrix."""
+
+    def __init__(self, rule: Ewma) -> None:
+        self.rule, self.law = rule, Law(math.inf if rule.df is None else rule.df)
+        self.covariance: F8 | None = None
+        self._early: list[F8] = []
+
+    def learn(self, row: F8) -> None:
+        """See :class:`Forecaster`."""
+        if self.covariance is not None:
+            self.covariance = ewma(self.covariance, np.outer(row, row), self.rule.decay)
+            return
+        self._early.append(row.copy())
+        if len(self._early) == self.rule.seed:
+            rows, self._early = self._early, []
+            self.covariance = np.einsum("tu,tv->uv", rows, rows) / len(rows)
+            for each in rows:
+                self.learn(each)
+
+    def forecast(self) -> Elliptic | None:
+        """See :class:`Forecaster`."""
+        return None if self.covariance is None else Elliptic(self.covariance, self.law)

@@ -1,0 +1,71 @@
+"""What models keep of the past: the last rows, and rows scaled by the volatility of their day."""
+
+import numpy as np
+
+from sim.margin.tail.volatility import ewma
+from sim.types import F8
+
+
+class Window:
+    """The last rows of a table that grows."""
+
+    def __init__(self, size: int, columns: int) -> None:
+        self.size = size
+        self._store = np.empty((2 * size, columns))
+        self._end = 0
+
+    def push(self, row: F8) -> None:
+        """One more row; the oldest leaves."""
+        if self._end == len(self._store):
+            self._store[: self.size] = self._store[self.size :]
+            self._end = self.size
+        self._store[self._end] = row
+        self._end += 1
+
+    def rows(self) -> F8:
+        """Oldest first, at most ``size`` of them; a view until the next push."""
+        return self._store[max(self._end - self.size, 0) : self._end]
+
+    def __len__(self) -> int:
+        """Rows there are."""
+        return min(self._end, self.size)
+
+
+class Scaled:
+    """Returns over their own day's EWMA volatility (Hull and White 1998, J. Risk 1(1)).
+
+    The recursion starts at the mean square of the first ``seed`` rows, and is run over them once they are there.
+    """
+
+    def __init__(self, columns: int, decay: float, seed: int) -> None:
+        self.decay = decay
+        self.variance: F8 | None = None  # (U,) of the next row
+        self._early: list[F8] = []
+        self._seed = seed
+        self._none = np.empty((0, columns))
+
+    def learn(self, row: F8) -> F8:
+        """One more return (U,); which rows are known scaled by it, (n, U), oldest first."""
+        if self.variance is not None:
+            return self._scale(row, self.variance)[None]
+        self._early.append(row.copy())
+        if len(self._early) < self._seed:
+            return self._none
+        rows, self._early = self._early, []
+        self.variance = np.mean(np.square(rows), axis=0)
+        return np.stack([self._scale(each, self.variance) for each in rows])
+
+    def _scale(self, row: F8, variance: F8) -> F8:
+        scaled = np.divide(row, np.sqrt(variance), out=np.zeros_like(row), where=variance > 0)
+        self.variance = ewma(variance, np.square(row), self.decay)
+        return scaled
+
+
+def needed(window: float, least: float | None, every: float) -> int:
+    """Returns that a model must have seen: those of ``least`` seconds, at most its window; none = the window."""
+    return rows_of(window if least is None else min(least, window), every)
+
+
+def rows_of(seconds: float, every: float) -> int:
+    """How many returns make a duration, at least one."""
+    return max(1, round(seconds / every))

@@ -1,0 +1,72 @@
+"""Student-t returns: EWMA covariances, and a tail as heavy as the window's kurtosis says."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin.tail.models.base import Elliptic, ModelComponent
+from sim.margin.tail.models.ewma import Ewma, EwmaForecaster
+from sim.margin.tail.models.history import (
+    Scaled,
+    Window,
+    needed,
+    rows_of,
+)
+from sim.margin.tail.risk_measures import Law
+from sim.types import F8
+
+LIGHTEST, HEAVIEST = 100.0, 4.1
+"""Degrees of freedom: beyond the first t is normal, below the second the fourth moment it is fitted by is none."""
+
+
+class StudentT(ModelComponent):
+    """Degrees of freedom by moments, 4 + 6 / (kurtosis - 3), of returns over their own day's volatility."""
+
+    kind: Literal["student_t"] = Field(default="student_t", description="Student-t with fitted tails (name)")
+    window: float = Field(default=43_200_000, gt=0, description="past that the tail is fitted to (s; 500 days)")
+    least: float | None = Field(default=None, gt=0, description="past needed first; none = the whole window (s)")
+    decay: float = Field(default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)")
+    seed: int = Field(default=100, ge=2, description="returns whose mean square starts the EWMA (count)")
+
+    def needs(self, every: float) -> int:
+        """See :class:`ModelComponent`."""
+        return max(needed(self.window, self.least, every), self.seed)
+
+    def bind(self, columns: int, every: float) -> "StudentTForecaster":
+        """See :class:`ModelComponent`."""
+        return StudentTForecaster(self, columns, every)
+
+
+class StudentTForecaster:
+    """An EWMA, and a window of scaled returns for the tail."""
+
+    def __init__(self, rule: StudentT, columns: int, every: float) -> None:
+        self.needs, self.seen = rule.needs(every), 0
+        self.window = Window(rows_of(rule.window, every), columns)
+        self.scaled = Scaled(columns, rule.decay, rule.seed)
+        self.inner = EwmaForecaster(Ewma(decay=rule.decay, seed=rule.seed))
+
+    def learn(self, row: F8) -> None:
+        """See :class:`Forecaster`."""
+        self.seen += 1
+        self.inner.learn(row)
+        for each in self.scaled.learn(row):
+            self.window.push(each)
+
+    def forecast(self) -> Elliptic | None:
+        """See :class:`Forecaster`."""
+        inner = self.inner.forecast()
+        if self.seen < self.needs or inner is None:
+            return None
+        return Elliptic(inner.covariance, Law(degrees(self.window.rows())))
+
+
+def degrees(scaled: F8) -> float:
+    """Degrees of freedom from the mean kurtosis of columns (T, U); those that never move are left out."""
+    square = np.square(scaled).mean(axis=0)
+    moving = square > 0
+    if not moving.any():
+        return LIGHTEST
+    kurtosis = float((np.power(scaled[:, moving], 4).mean(axis=0) / np.square(square[moving])).mean())
+    return float(np.clip(4 + 6 / max(kurtosis - 3, 1e-9), HEAVIEST, LIGHTEST))

@@ -1,0 +1,169 @@
+"""Risk-based margin: value at risk or expected shortfall of a portfolio under a model of returns (MAR-5)."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import leg_values
+from sim.margin.base import RequirementComponent
+from sim.margin.scenarios.revaluation import Approach, lot_pnl, tail_loss
+from sim.margin.tail.models.base import AnyModel, Forecast, Tail
+from sim.margin.tail.models.filtered import Filtered
+from sim.margin.tail.models.history import rows_of
+from sim.margin.tail.risk_measures import Convention, Measure
+from sim.numerics.jit import kernel
+from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
+
+
+class TailRisk(RequirementComponent):
+    """The loss that a portfolio exceeds with probability 1 - level, or its mean beyond.
+
+    The model is fed the oracle's log returns over ``every`` and asked for the next; the tail is carried to ``horizon``
+    by the root of time. Legs net within an underlying, and across them as far as the model says. Long spot is no
+    exposure, as in ``tiered``. Initial is at least notional ÷ the leverage that was chosen.
+
+    Where options are listed, every leg is valued in every return of the model, carried to ``horizon`` (past returns, or
+    16,384 even points of a normal or Student-t law), or moved by its delta and gamma: see
+    :mod:`sim.margin.scenarios.revaluation`. Until the model speaks, the worse of a rise and a fall by ``opening`` is asked.
+    """
+
+    kind: Literal["tail"] = Field(default="tail", description="value at risk or expected shortfall (name)")
+    model: AnyModel = Field(default=Filtered(), description="model of returns (component)")
+    measure: Measure = Field(default="var", description="var or es (name)")
+    level: float = Field(default=0.99, ge=0.5, lt=1, description="confidence (share)")
+    convention: Convention = Field(
+        default="linear", description="VaR of a sample: linear between order statistics, or order (name)"
+    )
+    every: float = Field(default=86_400, gt=0, description="spacing of the returns that are learnt (s)")
+    horizon: float = Field(default=86_400, gt=0, description="time that the loss is for (s)")
+    maintenance_ratio: float = Field(default=0.5, ge=0, le=1, description="maintenance over initial (ratio)")
+    floor: float = Field(default=0.0, ge=0, description="least margin (share of notional)")
+    opening: float = Field(default=0.1, gt=0, description="margin until the model knows enough (share of notional)")
+    options: Approach = Field(
+        default="full", description="options: full = revalued in every scenario, or delta_gamma (name)"
+    )
+
+    def bind(self, contracts: Contracts, unit: int) -> "TailMargin":
+        """See :class:`RequirementComponent`."""
+        return TailMargin(self, contracts)
+
+    def look_back(self) -> float:
+        """Until the model forecasts."""
+        return self.model.needs(self.every) * self.every
+
+
+class TailMargin:
+    """One pool's model at work."""
+
+    def __init__(self, rule: TailRisk, contracts: Contracts) -> None:
+        self.rule = rule
+        self.columns, place = np.unique(contracts.underlying, return_inverse=True)
+        self.part = np.eye(self.columns.size)[place]  # (K, U) which underlying a leg belongs to
+        self.forecaster = rule.model.bind(self.columns.size, rule.every)
+        self.query = Tail(rule.measure, rule.level, rule.convention)
+        self.root = math.sqrt(rule.horizon / rule.every)
+        self.forecast: Forecast | None = None
+        self.sides = np.full((2, self.columns.size), rule.opening)
+        self.curved = bool(np.any(contracts.side))
+        self._seen = 0
+        self._sum = np.zeros(self.columns.size)
+
+    def observe(self, market: MarketView) -> None:
+        """Feed the model every whole return that has come since."""
+        stride, learnt = rows_of(self.rule.every, market.dt), False
+        for number in range(self._seen, len(market.returns)):
+            self._sum = self._sum + market.returns[number, self.columns]
+            if (number + 1) % stride == 0:
+                self.forecaster.learn(self._sum)
+                self._sum, learnt = np.zeros(self.columns.size), True
+        self._seen = len(market.returns)
+        if learnt:
+            self.forecast = self.forecaster.forecast()
+            if self.forecast is not None:
+                self.sides = self._sides(self.forecast)
+
+    def _sides(self, forecast: Forecast) -> F8:
+        """Rates of a long and of a short of each underlying alone, (2, U)."""
+        alone = np.eye(self.columns.size)
+        loss = forecast.loss(np.concatenate([alone, -alone]), self.query)
+        return np.maximum(self.root * loss.reshape(2, -1), self.rule.floor)
+
+    def margins(self, book: Exposure) -> Margins:
+        """Tail of each account's portfolio, (A,), no less than the floor of its gross notional."""
+        value = self._at_risk(book)
+        if self.columns.size == 1 and not self.curved:
+            return Margins(
+                *netted(value, book.leverage, self.sides[:, 0], self.rule.floor, self.rule.maintenance_ratio)
+            )
+        gross = np.abs(value)
+        if self.curved:
+            loss = tail_loss(self._lots(book), self._table(book.market), self.query)
+        elif self.forecast is None:
+            loss = self.rule.opening * np.abs(value @ self.part).sum(axis=1)
+        else:
+            loss = self.root * self.forecast.loss(value @ self.part, self.query)
+        kept = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
+        initial = np.maximum(kept, (gross / book.leverage).sum(axis=1))
+        return Margins(initial, self.rule.maintenance_ratio * kept)
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's margin alone over their sum, (A, K)."""
+        value = self._at_risk(book)
+        if self.curved:
+            return leg_values.shares(self._alone(book), leg_values.gross(book))
+        rate = self.sides @ self.part.T
+        return leg_values.shares(np.abs(value) * np.where(value >= 0, rate[0], rate[1]), leg_values.gross(book))
+
+    def _table(self, market: MarketView) -> F8:
+        """What a lot of each instrument gains in each scenario, (S, K)."""
+        if self.forecast is None:
+            moves = self.rule.opening * np.array([[1.0], [-1.0]]) * np.ones(self.columns.size)
+        else:
+            moves = self.root * self.forecast.scenarios()
+        return lot_pnl(market, moves, self.columns, self.rule.options)
+
+    def _alone(self, book: Exposure) -> F8:
+        """Tail of each leg by itself, (A, K)."""
+        lots, alone = self._lots(book), np.eye(book.position.shape[1], dtype=np.int64)
+        rate = tail_loss(np.concatenate([alone, -alone]), self._table(book.market), self.query).reshape(2, -1)
+        return np.abs(lots) * np.where(lots >= 0, rate[0], rate[1])
+
+    @staticmethod
+    def _lots(book: Exposure) -> I8:
+        """Positions that need margin, (A, K)."""
+        return np.where((book.market.contracts.kind == SPOT) & (book.position > 0), 0, book.position)
+
+    @staticmethod
+    def _at_risk(book: Exposure) -> F8:
+        """Signed value of the positions that need margin, (A, K)."""
+        return at_risk(book.position, *leg_values.worth(book.market))
+
+
+@kernel
+def at_risk(position: I8, worth: F8, spot: B1) -> F8:
+    """Lots times worth, nil for long spot, (A, K)."""
+    accounts, instruments = position.shape
+    value = np.empty((instruments, accounts))
+    for k in range(instruments):
+        for a in range(accounts):
+            lots = position[a, k]
+            value[k, a] = 0.0 if spot[k] and lots > 0 else lots * worth[k]
+    return value.T
+
+
+@kernel
+def netted(value: F8, leverage: F8, rates: F8, floor: float, ratio: float) -> tuple[F8, F8]:
+    """Initial and maintenance of legs of one underlying (A, K): the rate of the net side, no less than the floor."""
+    accounts, instruments = value.shape
+    initial, maintenance = np.empty(accounts), np.empty(accounts)
+    for a in range(accounts):
+        net, gross, opened = 0.0, 0.0, 0.0
+        for k in range(instruments):
+            net += value[a, k]
+            gross += abs(value[a, k])
+            opened += abs(value[a, k]) / leverage[a, k]
+        kept = np.maximum((rates[0] if net >= 0 else rates[1]) * abs(net), floor * gross)
+        initial[a], maintenance[a] = np.maximum(kept, opened), ratio * kept
+    return initial, maintenance

@@ -1,0 +1,60 @@
+"""Tiers on what was paid for a position, not on what it is worth: margin that does not move with the mark."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import leg_values
+from sim.margin.additive import Additive
+from sim.margin.base import Wrapper
+from sim.margin.tiers.tiered import Tiered, TieredMargin
+from sim.types import F8, SPOT, Contracts, Exposure, Margins, MarketView
+
+
+class AtEntry(Wrapper):
+    """Brackets of position value at entry: IM = PV / leverage, MM = PV x mmr - deduction, PV = |lots| x entry price.
+
+    Bybit's USDT contracts (help centre, "Liquidation Price (USDT Contract)"): the price at which equity meets this
+    requirement is EP - s (IM - MM + extra margin) / q for side s, as printed there. Bybit's later unified account adds
+    fees; take :class:`sim.margin.tiers.closing_fee.ClosingFee` for that.
+    """
+
+    kind: Literal["at_entry"] = Field(default="at_entry", description="tiers on the value at entry (name)")
+    inner: Tiered = Field(default=Tiered(), description="the brackets (component)")
+
+    def bind(self, contracts: Contracts, unit: int) -> "AtEntryMargin":
+        """See :class:`RequirementComponent`."""
+        return AtEntryMargin(self.inner.bind(contracts, unit))
+
+
+class AtEntryMargin(Additive):
+    """Brackets of one pool's instruments by entry value."""
+
+    def __init__(self, inner: TieredMargin) -> None:
+        self.inner = inner
+
+    def observe(self, market: MarketView) -> None:
+        """Nothing to learn: the rates are fixed."""
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over positions, (A,)."""
+        initial, maintenance = self.inner.charges(paid(book), book.leverage)
+        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.inner.charges(paid(book), book.leverage)[0]
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K)."""
+        _, maintenance = self.inner.charges(paid(book), book.leverage)
+        return leg_values.shares(maintenance, leg_values.gross(book))
+
+
+def paid(book: Exposure) -> F8:
+    """What each open position cost, (A, K), minor units of the numeraire; nothing for long spot (LED-3)."""
+    contracts = book.market.contracts
+    cost = np.abs(book.entry) * book.market.price[contracts.settle]
+    asked = (book.position != 0) & ~((contracts.kind == SPOT) & (book.position > 0))
+    return np.where(asked, cost, 0.0)

@@ -1,0 +1,68 @@
+"""Tiers whose margin must also pay for closing: the fee is inside the requirement."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin import leg_values
+from sim.margin.additive import Additive
+from sim.margin.base import Wrapper
+from sim.margin.breakdown import Itemised, beyond, breakdown
+from sim.margin.tiers.tiered import Tiered, TieredMargin
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class ClosingFee(Wrapper):
+    """Per leg: maintenance + fee x N to keep, initial + fee x (N - s x initial) to open; N notional, s the side.
+
+    The fee to open with is that of closing at the bankruptcy price, where a position is worth N - s x initial.
+    OKX and Gate, isolated: long liquidated at (EP - W/q) / (1 - (mmr + fee)), short at (EP + W/q) / (1 + (mmr + fee))
+    (as implemented and tested in freqtrade, 2024). Phemex, isolated: position balance OV/L + (OV - OV/L) x fee, long
+    liquidated at (OV - balance - amount) / ((1 - fee - mmr) x size) (help centre, "Liquidation price for USDT-M").
+    All of them are where this requirement meets equity; nothing here solves for a price.
+    """
+
+    kind: Literal["closing_fee"] = Field(default="closing_fee", description="tiers with the fee of closing (name)")
+    inner: Tiered = Field(default=Tiered(), description="the brackets (component)")
+    fee: float = Field(default=0.0005, ge=0, lt=0.1, description="taker fee of closing (share of notional)")
+
+    def bind(self, contracts: Contracts, unit: int) -> "ClosingFeeMargin":
+        """See :class:`RequirementComponent`."""
+        return ClosingFeeMargin(self.inner.bind(contracts, unit), self.fee)
+
+
+class ClosingFeeMargin(Itemised, Additive):
+    """Brackets of one pool's instruments, and what closing costs."""
+
+    def __init__(self, inner: TieredMargin, fee: float) -> None:
+        self.inner = inner
+        self.fee = fee
+
+    def observe(self, market: MarketView) -> None:
+        """Nothing to learn: the rates are fixed."""
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over positions, (A,)."""
+        initial, maintenance = self._charges(book)
+        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """Brackets of each leg, and what closing them costs."""
+        inner = breakdown(self.inner, book)
+        return inner | {"fees of closing": beyond(self.margins(book), inner)}
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self._charges(book)[0]
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K)."""
+        return leg_values.shares(self._charges(book)[1], leg_values.gross(book))
+
+    def _charges(self, book: Exposure) -> tuple[F8, F8]:
+        notional = leg_values.notional(book)
+        initial, maintenance = self.inner.charges(notional, book.leverage)
+        bankruptcy_value = np.maximum(notional - np.sign(book.position) * initial, 0.0)
+        kept = maintenance + self.fee * notional
+        return np.maximum(initial + self.fee * bankruptcy_value, kept), kept

@@ -1,0 +1,203 @@
+"""Margin by the expected shortfall of a lognormal price, with Vega's slippage and four levels."""
+
+import math
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy.special import ndtr, ndtri
+
+from sim.margin import leg_values
+from sim.margin.additive import Additive
+from sim.margin.base import RequirementComponent
+from sim.numerics.jit import kernel
+from sim.numerics.rounding import round_up
+from sim.pricing import instrument_values
+from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
+
+YEAR = 365.25 * 86_400.0
+"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.instrument_values.YEAR``).
+
+On a trading clock it is shorter in the same proportion as those.
+"""
+
+
+class Levels(NamedTuple):
+    """Vega's four levels of one account, (A,), whole minor units of the numeraire."""
+
+    maintenance: F8  # below it, closed out
+    search: F8  # below it, topped up from the owner's other money
+    initial: F8  # what opening takes
+    release: F8  # above it, money goes back
+
+
+class Lognormal(RequirementComponent):
+    """Maintenance = N x (slippage + risk factor of the side), plus funding owed; initial = scale x maintenance.
+
+    Risk factors are the expected shortfall, at a probability level over a horizon, of a unit bought or sold at a
+    price that is lognormal (:func:`risk_factors`). Maintenance is rounded up to a minor unit per position, the levels
+    scaled from it down. Sources: vegaprotocol/specs 0019-MCAL and 0018-RSKM, vega core/risk/margins_calculation.go
+    (v0.7x). Their spec's first example charges slippage on the riskiest volume, orders included, the released code on
+    the open volume: ``slippage_on``.
+
+    Resting orders count in :meth:`LognormalMargin.levels`, as they do there; in a market, admission has filled them
+    already (MAR-1), so that :meth:`LognormalMargin.margins` leaves them out.
+    """
+
+    kind: Literal["lognormal"] = Field(default="lognormal", description="expected shortfall of lognormal prices (name)")
+    level: float = Field(default=1e-6, gt=0, lt=0.5, description="probability of the tail (1)")
+    horizon: float = Field(default=3600.0, gt=0, description="horizon of the price move (s)")
+    drift: float = Field(default=0.0, description="drift of the price (per year)")
+    sigma: float | None = Field(
+        default=None, gt=0, description="volatility; none = the market's own, as observed (annualised)"
+    )
+    least: float = Field(default=0.3, gt=0, description="lowest volatility that is taken from the market (annualised)")
+    factors: tuple[float, float] | None = Field(
+        default=None, description="risk factors, long and short, set by hand instead of the model (shares of notional)"
+    )
+    slippage: float = Field(default=0.01, ge=0, description="linear slippage factor (share of notional)")
+    slippage_on: Literal["position", "riskiest"] = Field(
+        default="position", description="what slippage is charged on: the position, or with the orders of a side (name)"
+    )
+    funding_factor: float = Field(
+        default=0.0, ge=0, description="share of the funding that is owed at the last rate which must be covered (1)"
+    )
+    search: float = Field(default=1.1, ge=1, description="search level (multiple of maintenance)")
+    initial: float = Field(default=1.5, ge=1, description="initial level (multiple of maintenance)")
+    release: float = Field(default=1.7, ge=1, description="collateral release level (multiple of maintenance)")
+
+    @model_validator(mode="after")
+    def _levels_climb(self) -> Self:
+        if not self.search <= self.initial <= self.release:
+            raise ValueError(
+                f"initial: {self.initial:g} is not between search {self.search:g} and release {self.release:g}, "
+                "sort the three levels"
+            )
+        return self
+
+    def bind(self, contracts: Contracts, unit: int) -> "LognormalMargin":
+        """See :class:`RequirementComponent`."""
+        return LognormalMargin(self, len(contracts.names))
+
+
+class LognormalMargin(Additive):
+    """The rule for one pool's instruments, with the volatility it has observed."""
+
+    def __init__(self, rule: Lognormal, count: int) -> None:
+        self.rule = rule
+        self._year: F8 = np.full(count, YEAR)
+        self._long, self._short = self._factors(np.full(count, rule.sigma or rule.least))
+
+    def observe(self, market: MarketView) -> None:
+        """Fresh risk factors from the market's volatility, unless they are set."""
+        if self.rule.factors is not None:
+            return
+        year = YEAR * (instrument_values.clock_of(market) / instrument_values.YEAR)
+        if self.rule.sigma is None:
+            self._year = year
+            self._long, self._short = self._factors(np.maximum(market.vol, self.rule.least))
+        elif (year != self._year).any():  # a set volatility, on the market's clock
+            self._year = year
+            self._long, self._short = self._factors(np.full(year.size, self.rule.sigma))
+
+    def margins(self, book: Exposure) -> Margins:
+        """Initial and maintenance of positions alone, each in whole units, (A,)."""
+        opened, kept = self._alone(book)
+        return Margins(opened.sum(axis=1), kept.sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self._alone(book)[0]
+
+    def _alone(self, book: Exposure) -> tuple[F8, F8]:
+        """Initial and maintenance of each position without its orders, (A, K) each."""
+        nothing = np.zeros_like(book.position)
+        kept = round_up(self._legs(book._replace(bids=nothing, asks=nothing)))
+        return np.maximum(_floor(kept * self.rule.initial), leg_values.notional(book) / book.leverage), kept
+
+    def levels(self, book: Exposure) -> Levels:
+        """All four levels, resting orders included, (A,)."""
+        maintenance = round_up(self._legs(book)).sum(axis=1)
+        scales = (1.0, self.rule.search, self.rule.initial, self.rule.release)
+        return Levels(*(_floor(maintenance * scale) for scale in scales))
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K)."""
+        nothing = np.zeros_like(book.position)
+        return leg_values.shares(self._legs(book._replace(bids=nothing, asks=nothing)), leg_values.gross(book))
+
+    def _legs(self, book: Exposure) -> F8:
+        """Maintenance of each position with its orders, (A, K), unrounded."""
+        worth, spot = leg_values.worth(book.market)
+        funding, riskiest = np.nan_to_num(book.market.funding), self.rule.slippage_on == "riskiest"
+        asked = lognormal_legs(
+            *(book.position, book.bids, book.asks, spot, self._long, self._short),
+            *(self.rule.slippage, riskiest, funding, self.rule.funding_factor),
+        )
+        return asked * worth
+
+    def _factors(self, sigma: F8) -> tuple[F8, F8]:
+        """Of a long and of a short at these volatilities, (K,) each, at least nil."""
+        if self.rule.factors is not None:
+            long, short = self.rule.factors
+            return np.full(sigma.size, long), np.full(sigma.size, short)
+        asked = risk_factors(self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift)
+        return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
+
+
+@kernel
+def lognormal_legs(
+    position: I8,
+    bids: I8,
+    asks: I8,
+    spot: B1,
+    long: F8,
+    short: F8,
+    slippage: float,
+    riskiest: bool,
+    funding: F8,
+    share: float,
+) -> F8:
+    """Lots times what is asked of them, (A, K): the worse side with its orders, and a share of the funding owed."""
+    accounts, instruments = position.shape
+    asked = np.empty((instruments, accounts))
+    for k in range(instruments):
+        for a in range(accounts):
+            lots = position[a, k]
+            held, buys = (0, 0) if spot[k] else (max(lots, 0), bids[a, k])
+            owed, sells = max(-lots, 0), asks[a, k]
+            bought = (held + buys if riskiest else held) * slippage + (held + buys) * long[k]
+            sold = (owed + sells if riskiest else owed) * slippage + (owed + sells) * short[k]
+            bought = bought if lots + bids[a, k] > 0 else 0.0
+            sold = sold if lots - sells < 0 else 0.0
+            due = 0.0 if spot[k] else np.maximum(lots * funding[k], 0.0) * share
+            asked[k, a] = np.maximum(bought, sold) + due
+    return asked.T
+
+
+def risk_factors(level: float, horizon: float | F8, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
+    """Expected shortfall of one unit long and short, shares of its price.
+
+    With X = exp(m + S Z), m = (mu - sigma^2 / 2) tau, S = sigma sqrt(tau), q = Phi^-1(level):
+    long = 1 - E[X | X below its level quantile] = 1 - exp(m + S^2/2) Phi(q - S) / level,
+    short = E[X | X above its 1 - level quantile] - 1 = exp(m + S^2/2) Phi(q + S) / level - 1.
+    vegaprotocol/quant, riskmodelbs (2022).
+
+    Args:
+        level: probability of the tail.
+        horizon: tau, years, one or of each.
+        sigma: annualised volatility, any shape.
+        drift: mu, per year.
+
+    Returns:
+        long and short, of sigma's shape; below nil where a side is expected to gain even in its tail.
+    """
+    spread = sigma * np.sqrt(horizon)
+    q = float(ndtri(level))
+    growth = np.vectorize(math.exp, otypes=[float])(drift * np.asarray(horizon))  # numpy's differs in the last bit
+    return 1.0 - growth * ndtr(q - spread) / level, growth * ndtr(q + spread) / level - 1.0
+
+
+def _floor(amounts: F8) -> F8:
+    """Rounded down to whole units, float dust apart."""
+    return -round_up(-amounts)

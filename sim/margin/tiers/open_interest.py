@@ -1,0 +1,110 @@
+"""Margin that grows with the open interest of the whole market."""
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.margin import leg_values
+from sim.margin.additive import Additive
+from sim.margin.base import RequirementComponent
+from sim.numerics.rounding import round_up
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+MILLION = 1_000_000
+"""Rates are whole parts per million."""
+
+DUST = 1e-12
+"""Relative noise of floats: a rate this little below a whole number is that number."""
+
+
+class OpenInterest(RequirementComponent):
+    """IMF = min(1, base + max(0, (OI - lower) / (upper - lower)) x (1 - base)); IM = N x IMF, MM = N x base x fraction.
+
+    OI is the instrument's open interest at the mark; the maintenance rate does not grow with it. Rates are rounded
+    down to a part per million, and each position's margins up to a minor unit, maintenance at both of its
+    multiplications. A leverage that the account chose raises IMF to its inverse (custom_imf). Source:
+    dydxprotocol/v4-chain, protocol/x/perpetuals/types/liquidity_tier.go and lib (2024-2025).
+    """
+
+    kind: Literal["open_interest"] = Field(
+        default="open_interest", description="initial margin by open interest of the market (name)"
+    )
+    initial: float = Field(default=0.05, ge=0, le=1, description="base initial rate (ratio)")
+    fraction: float = Field(default=0.6, ge=0, le=1, description="maintenance over base initial rate (ratio)")
+    lower: float = Field(
+        default=40e6, ge=0, description="open interest up to which the base rate applies (units of the numeraire)"
+    )
+    upper: float = Field(
+        default=100e6,
+        ge=0,
+        description="open interest from which everything must be paid in full; 0 = never (units of the numeraire)",
+    )
+
+    @model_validator(mode="after")
+    def _caps_are_in_order(self) -> Self:
+        if self.upper and self.lower > self.upper:
+            raise ValueError(f"lower: {self.lower:g} is above upper {self.upper:g}, lower it or set upper to 0")
+        return self
+
+    @property
+    def base_ppm(self) -> int:
+        """Base initial rate, parts per million."""
+        return round(self.initial * MILLION)
+
+    @property
+    def maintenance_ppm(self) -> int:
+        """Maintenance rate, parts per million: what funding is clamped by; margins use the fraction itself."""
+        return self.base_ppm * round(self.fraction * MILLION) // MILLION
+
+    def initial_ppm(self, open_interest: F8) -> F8:
+        """Effective initial rate, whole parts per million, for open interest in units of the numeraire."""
+        interest = np.asarray(open_interest, dtype=np.float64)
+        if not self.upper:
+            return np.full(interest.shape, float(self.base_ppm))
+        width = max(self.upper - self.lower, 1.0)  # where both caps are one, there is nothing between them
+        rise = np.floor((MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + DUST))
+        scaled = np.where(interest <= self.lower, 0.0, np.where(interest >= self.upper, MILLION, rise))
+        return np.minimum(self.base_ppm + scaled, MILLION)
+
+    def bind(self, contracts: Contracts, unit: int) -> "OpenInterestMargin":
+        """See :class:`RequirementComponent`."""
+        return OpenInterestMargin(self, unit)
+
+
+class OpenInterestMargin(Additive):
+    """The rule for one pool's instruments."""
+
+    def __init__(self, rule: OpenInterest, unit: int) -> None:
+        self.rule, self.unit = rule, unit
+
+    def observe(self, market: MarketView) -> None:
+        """Nothing to learn: open interest is part of the view that books come with."""
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over positions, each rounded up, (A,)."""
+        return Margins(self.initial_by_leg(book).sum(axis=1), self._maintenance(book).sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        notional, maintenance = leg_values.notional(book), self._maintenance(book)
+        interest = book.market.open_interest * leg_values.worth(book.market)[0] / self.unit
+        scaled = _parts(notional, self.rule.initial_ppm(interest))
+        asked: F8 = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
+        return asked
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K)."""
+        return leg_values.shares(self._maintenance(book), leg_values.gross(book))
+
+    def _maintenance(self, book: Exposure) -> F8:
+        base = _parts(leg_values.notional(book), np.float64(self.rule.base_ppm))
+        return _parts(base, np.float64(round(self.rule.fraction * MILLION)))
+
+
+def _parts(amount: F8, ppm: F8 | np.float64) -> F8:
+    """So many parts per million of an amount, rounded up: whole millions apart, so that no digit is lost."""
+    millions = np.floor(amount / MILLION)
+    rest: F8 = round_up((amount - millions * MILLION) * ppm)
+    whole: F8 = millions * ppm + np.ceil(rest / MILLION)
+    return whole

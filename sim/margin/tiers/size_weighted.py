@@ -1,0 +1,62 @@
+"""Margin ratios that rise with the square root of a position's size."""
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.margin import leg_values
+from sim.margin.additive import Additive
+from sim.margin.base import RequirementComponent, covers
+from sim.margin.valuations.asset_weights import liability_weight
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class SizeWeighted(RequirementComponent):
+    """N x max(ratio, 0.8 ratio + imf x sqrt(size)) per leg, size in units of the underlying; legs add up.
+
+    Convex in size: two halves ask less than the whole. Source: drift-labs/protocol-v2, state/perp_market.rs
+    ``get_margin_ratio`` and math/margin.rs; the defaults are those of its tests (2025).
+    """
+
+    kind: Literal["size_weighted"] = Field(default="size_weighted", description="ratios by the root of size (name)")
+    initial: float = Field(default=0.1, gt=0, description="initial ratio of a small position (ratio)")
+    maintenance: float = Field(default=0.05, ge=0, description="maintenance ratio of a small position (ratio)")
+    imf: float = Field(default=0.001, ge=0, description="increase of the ratio (per root of a unit of the underlying)")
+
+    @model_validator(mode="after")
+    def _initial_is_more(self) -> Self:
+        covers(self.initial, self.maintenance)
+        return self
+
+    def bind(self, contracts: Contracts, unit: int) -> "SizeWeightedMargin":
+        """See :class:`RequirementComponent`."""
+        return SizeWeightedMargin(self)
+
+
+class SizeWeightedMargin(Additive):
+    """The rule for one pool's instruments."""
+
+    def __init__(self, rule: SizeWeighted) -> None:
+        self.rule = rule
+
+    def observe(self, market: MarketView) -> None:
+        """Nothing to learn: the ratios are fixed."""
+
+    def margins(self, book: Exposure) -> Margins:
+        """Sums over positions, (A,)."""
+        initial = self.initial_by_leg(book)
+        return Margins(initial.sum(axis=1), self._legs(book, self.rule.maintenance).sum(axis=1))
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        asked: F8 = np.maximum(self._legs(book, self.rule.initial), leg_values.notional(book) / book.leverage)
+        return asked
+
+    def shares(self, book: Exposure) -> F8:
+        """Each leg's maintenance over the sum, (A, K)."""
+        return leg_values.shares(self._legs(book, self.rule.maintenance), leg_values.gross(book))
+
+    def _legs(self, book: Exposure, ratio: float) -> F8:
+        size = np.abs(book.position) * book.market.contracts.lot
+        return leg_values.notional(book) * liability_weight(size, self.rule.imf, ratio)

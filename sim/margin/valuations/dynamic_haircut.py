@@ -1,0 +1,79 @@
+"""Haircuts that follow the market: more volatility and less depth, less collateral."""
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.margin.base import ValuationComponent
+from sim.margin.quoted import quoted_depth
+from sim.margin.valuations.collateral import amounts, held
+from sim.pricing.instrument_values import clock_of
+from sim.types import F8, NOBODY, Contracts, Exposure, Margins
+
+
+class DynamicHaircut(ValuationComponent):
+    """share = base + quantile x vol x sqrt(horizon) + impact x sqrt(lots / depth), at most 1; initial scaled up.
+
+    A fall of the price within the time that selling takes, plus the square-root impact of selling it. Ours, not any
+    venue's. A spot position takes volatility and depth of its own instrument, an asset those of the instrument that
+    ``priced_by`` names; other assets count nothing. Depth is what rests within 1% of the mark; where nothing rests, it
+    is a lot, and before the first quotes of a run there is no impact.
+    """
+
+    kind: Literal["dynamic"] = Field(default="dynamic", description="haircuts by volatility and depth (name)")
+    base: float = Field(default=0.02, ge=0, le=1, description="haircut of a calm, deep market (share)")
+    quantile: float = Field(default=2.33, ge=0, description="standard deviations covered, 2.33 = 99% (count)")
+    horizon: float = Field(default=86_400.0, ge=0, description="time that selling takes (s)")
+    impact: float = Field(default=0.01, ge=0, description="impact of selling what rests within 1% (share)")
+    initial_scale: float = Field(default=1.2, ge=1, description="haircut to open over that to keep (ratio)")
+    priced_by: dict[str, str] = Field(default={}, description="instrument that stands for an asset (name: name)")
+
+    @model_validator(mode="after")
+    def _one_price_each(self) -> Self:
+        for asset, instrument in self.priced_by.items():
+            if asset == instrument:
+                raise ValueError(f"priced_by.{asset}: an asset cannot stand for itself, name an instrument")
+        return self
+
+    def names(self) -> frozenset[str]:
+        """Assets and the instruments that stand for them."""
+        return frozenset(self.priced_by) | frozenset(self.priced_by.values())
+
+    def adds_up(self, contracts: Contracts) -> bool:
+        """Return True: spot positions are cut one by one."""
+        return True
+
+    def spot_by_leg(self, book: Exposure) -> F8:
+        """See :class:`ValuationComponent`."""
+        assets, spot = held(book)
+        amount = amounts(book, assets, spot)[1]
+        share = [self._share(book, column, k) * self.initial_scale for k, column in enumerate(amount.T)]
+        cut: F8 = spot * np.minimum(np.stack(share, axis=1), 1.0)
+        return cut
+
+    def haircuts(self, book: Exposure) -> Margins:
+        """See :class:`ValuationComponent`."""
+        values, contracts = held(book), book.market.contracts
+        of_assets, of_spot = amounts(book, *values)
+        column = [*self._columns(contracts), *range(len(contracts.names))]
+        kept, opened = np.zeros(len(book.balance)), np.zeros(len(book.balance))
+        for k, value, amount in zip(column, np.hstack(values).T, np.hstack([of_assets, of_spot]).T, strict=True):
+            share = np.ones(len(value)) if k == NOBODY else self._share(book, amount, k)
+            kept += value * share
+            opened += value * np.minimum(share * self.initial_scale, 1.0)
+        return Margins(opened, kept)
+
+    def _share(self, book: Exposure, amount: F8, k: int) -> F8:
+        """Haircut of some amounts (A,) of what instrument k trades."""
+        market = book.market
+        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / clock_of(market)[k])
+        lots, depth = amount / market.contracts.lot[k], float(quoted_depth(market)[k])
+        impact = 0.0 if np.isnan(depth) else self.impact * np.sqrt(lots / max(depth, 1.0))
+        share: F8 = self.base + moves + impact
+        return np.minimum(share, 1.0)
+
+    def _columns(self, contracts: Contracts) -> list[int]:
+        """The instrument that stands for each asset, NOBODY where there is none in the pool."""
+        place = {name: k for k, name in enumerate(contracts.names)}
+        return [place.get(self.priced_by.get(name, ""), NOBODY) for name in contracts.assets]

@@ -1,0 +1,59 @@
+"""Compression: a requirement cut by a share κ (MAR-2)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from sim.margin.additive import Additive, adds_up, initial_by_leg
+from sim.margin.base import AnyRequirement, Wrapper
+from sim.margin.breakdown import Itemised, breakdown
+from sim.margin.wrappers.rescaled import scaled_leverage
+from sim.protocols import Requirement
+from sim.types import F8, Contracts, Exposure, Margins, MarketView
+
+
+class Compressed(Wrapper):
+    """M → (1 - κ) M, initial and maintenance alike; haircuts are not touched. A negative κ asks for more."""
+
+    kind: Literal["compressed"] = Field(default="compressed", description="a requirement cut by a share (name)")
+    inner: AnyRequirement = Field(description="the requirement that is cut (component)")
+    kappa: float = Field(lt=1, description="share by which margins are cut, negative to raise them (ratio)")
+
+    def bind(self, contracts: Contracts, unit: int) -> "CompressedMargin":
+        """See :class:`RequirementComponent`."""
+        return CompressedMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
+
+
+class CompressedMargin(Itemised, Additive):
+    """An inner requirement times a factor."""
+
+    def __init__(self, inner: Requirement, factor: float) -> None:
+        self.inner = inner
+        self.factor = factor
+
+    def observe(self, market: MarketView) -> None:
+        """The inner requirement learns."""
+        self.inner.observe(market)
+
+    def margins(self, book: Exposure) -> Margins:
+        """The inner margins times the factor, (A,)."""
+        initial, maintenance = self.inner.margins(scaled_leverage(book, self.factor))
+        return Margins(self.factor * initial, self.factor * maintenance)
+
+    @property
+    def adds_up(self) -> bool:
+        """If the inner requirement does."""
+        return adds_up(self.inner)
+
+    def initial_by_leg(self, book: Exposure) -> F8:
+        """See :class:`Additive`."""
+        return self.factor * initial_by_leg(self.inner, book)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The inner parts, each times the factor."""
+        inner = breakdown(self.inner, scaled_leverage(book, self.factor))
+        return {name: Margins(*(self.factor * column for column in part)) for name, part in inner.items()}
+
+    def shares(self, book: Exposure) -> F8:
+        """The inner shares: scaling does not move them."""
+        return self.inner.shares(book)

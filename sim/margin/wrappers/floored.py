@@ -1,0 +1,50 @@
+"""EMIR's tool (c): margin no lower than over a long look-back."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin.base import AnyRequirement, Wrapper
+from sim.margin.tail.models.history import Window, rows_of
+from sim.margin.wrappers.scaling_wrapper import ToolMargin
+from sim.types import F8, Contracts
+
+
+class Floored(Wrapper):
+    """M → max(M, mean of M over the look-back).
+
+    Delegated Regulation (EU) 153/2013, Article 28(1)(c), asks for no less than the volatility of ten years would; the
+    mean of the margin itself over that time stands for it here (our form).
+    """
+
+    kind: Literal["floored"] = Field(default="floored", description="no lower than its own long-run mean (name)")
+    inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
+    window: float = Field(default=216_000_000, gt=0, description="look-back (s; 2,500 days)")
+    least: float = Field(default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)")
+    every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
+
+    def look_back(self) -> float:
+        """That of the inner requirement, and what the tool needs to act; today counts."""
+        return self.inner.look_back() + (rows_of(self.least, self.every) - 1) * self.every
+
+    def bind(self, contracts: Contracts, unit: int) -> ToolMargin:
+        """See :class:`RequirementComponent`."""
+        tool = FlooredTool(rows_of(self.window, self.every), rows_of(self.least, self.every))
+        return ToolMargin(self.inner.bind(contracts, unit), tool, self.every, self.inner.look_back())
+
+
+class FlooredTool:
+    """Remembers margins of the look-back."""
+
+    def __init__(self, window: int, least: int) -> None:
+        self.size, self.least = window, least
+        self.window: Window | None = None
+
+    def advance(self, rate: F8) -> F8:
+        """See :class:`sim.margin.wrappers.scaling_wrapper.Tool`."""
+        if self.window is None:
+            self.window = Window(self.size, rate.size)
+        self.window.push(rate)
+        rows = self.window.rows()
+        return rate if len(rows) < self.least else np.maximum(rate, rows.mean(axis=0))

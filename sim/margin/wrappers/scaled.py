@@ -1,0 +1,70 @@
+"""Margin that follows volatility: realised, or that of an implied-volatility index (MAR-8)."""
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from sim.margin.base import AnyRequirement, Wrapper, underlying_of
+from sim.margin.probe_portfolio import rates
+from sim.margin.realised_volatility import Realised
+from sim.margin.wrappers.scaling_wrapper import Factored
+from sim.protocols import Requirement
+from sim.types import Contracts, MarketView
+
+POINTS = 100.0
+"""An implied-volatility index is quoted in percent a year."""
+
+
+class Scaled(Wrapper):
+    """M → M x clip((volatility ÷ reference)^power, low, high), instrument by instrument.
+
+    Volatility is realised, by EWMA of the oracle's returns, or the level of an underlying that is an implied-volatility
+    index: one with the process ``variance_index``, or a replay of ``arch:vix``.
+    """
+
+    kind: Literal["scaled"] = Field(default="scaled", description="scaled by volatility (name)")
+    inner: AnyRequirement = Field(description="the requirement that is scaled (component)")
+    index: str = Field(default="", description="underlying whose level is implied volatility; empty = realised (name)")
+    half_life: float = Field(default=86_400, gt=0, description="memory of realised volatility (s)")
+    reference: float = Field(default=0.5, gt=0, description="volatility at which nothing is scaled (annualised)")
+    power: float = Field(default=1.0, ge=0, le=2, description="of the ratio of volatilities (1)")
+    low: float = Field(default=0.5, gt=0, description="least factor (ratio)")
+    high: float = Field(default=5.0, gt=0, description="largest factor (ratio)")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low: {self.low:g} exceeds high {self.high:g}, swap them")
+        return self
+
+    def bind(self, contracts: Contracts, unit: int) -> "ScaledMargin":
+        """See :class:`RequirementComponent`.
+
+        Raises:
+            ConfigError: the index is no underlying of the market.
+        """
+        return ScaledMargin(self, self.inner.bind(contracts, unit), contracts)
+
+
+class ScaledMargin(Factored):
+    """One pool's volatilities at work."""
+
+    def __init__(self, rule: Scaled, inner: Requirement, contracts: Contracts) -> None:
+        super().__init__(inner)
+        self.rule = rule
+        self.realised = Realised(contracts, rule.half_life, rule.reference)
+        self.place = underlying_of(rule.index, contracts, "requirement.index") if rule.index else None
+
+    def observe(self, market: MarketView) -> None:
+        """The inner requirement learns; factors follow volatility."""
+        self.inner.observe(market)
+        if self.place is None:
+            self.realised.observe(market)
+            volatility = self.realised.volatility
+        else:
+            volatility = np.full(len(market.mark), market.oracle[self.place] / POINTS)
+        factor = np.clip((volatility / self.rule.reference) ** self.rule.power, self.rule.low, self.rule.high)
+        self.factor = np.stack([factor, factor])
+        if factor.size > 1:  # one leg needs no weights
+            self.rate = rates(self.inner, market)

@@ -1,0 +1,114 @@
+"""What wrappers share that multiply an inner requirement leg by leg."""
+
+from typing import Protocol
+
+import numpy as np
+
+from sim.margin import leg_values
+from sim.margin.breakdown import Itemised, beyond, breakdown, joined
+from sim.margin.probe_portfolio import rates
+from sim.margin.tail.models.history import rows_of
+from sim.margin.wrappers.rescaled import scaled_leverage
+from sim.numerics.jit import kernel
+from sim.protocols import Requirement
+from sim.types import F8, I8, Exposure, Margins, MarketView
+
+
+class Factored(Itemised):
+    """An inner requirement times a factor of each instrument and side.
+
+    An account is charged its inner margin times the mean factor of its legs, weighted by what each asks alone. Of a
+    single leg that is the leg's factor, exactly; of a portfolio it keeps what the inner requirement says of netting.
+    """
+
+    adds = "by volatility"
+    """What a breakdown calls the factor's doing."""
+
+    def __init__(self, inner: Requirement) -> None:
+        self.inner = inner
+        self.factor: F8 | None = None  # (2, K) of longs and shorts; none = one
+        self.rate: F8 | None = None  # (2, K) of the inner requirement, when the factor was set
+
+    def scale(self, book: Exposure) -> F8:
+        """The factor of each account, (A,)."""
+        if self.factor is None:
+            return np.ones(len(book.position))
+        rate = np.ones_like(self.factor) if self.rate is None else self.rate
+        return mean_factor(book.position, leg_values.worth(book.market)[0], rate, self.factor)
+
+    def margins(self, book: Exposure) -> Margins:
+        """The inner margins times the factor, (A,)."""
+        scale = self.scale(book)
+        initial, maintenance = self.inner.margins(scaled_leverage(book, scale[:, None]))
+        return Margins(scale * initial, scale * maintenance)
+
+    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+        """The inner parts, and what the factor adds."""
+        inner = breakdown(self.inner, book)
+        return joined(inner, {self.adds: beyond(self.margins(book), inner)})
+
+    def shares(self, book: Exposure) -> F8:
+        """The inner shares, weighted by their factors."""
+        shares = self.inner.shares(book)
+        if self.factor is None:
+            return shares
+        return leg_values.shares(shares * self._pick(book, self.factor), leg_values.gross(book))
+
+    @staticmethod
+    def _pick(book: Exposure, table: F8) -> F8:
+        """The long's or the short's entry, (A, K)."""
+        return np.where(book.position >= 0, table[0], table[1])
+
+
+@kernel
+def mean_factor(position: I8, worth: F8, rate: F8, factor: F8) -> F8:
+    """Mean of the factors (2, K) of each account's legs, weighted by gross value times rate (2, K); one of no leg."""
+    accounts, instruments = position.shape
+    mean = np.ones(accounts)
+    for a in range(accounts):
+        total, weighted = 0.0, 0.0
+        for k in range(instruments):
+            side = 0 if position[a, k] >= 0 else 1
+            alone = abs(position[a, k]) * worth[k] * rate[side, k]
+            total += alone
+            weighted += alone * factor[side, k]
+        if total > 0:
+            mean[a] = weighted / total
+    return mean
+
+
+class Tool(Protocol):
+    """An anti-procyclicality tool: from a margin's path so far to what is asked."""
+
+    def advance(self, rate: F8) -> F8:
+        """One more entry of the paths (P,); what is asked instead, (P,)."""
+        ...
+
+
+class ToolMargin(Factored):
+    """A tool at work on the rates of one lot, on a clock of its own.
+
+    Args:
+        inner: the requirement that is steadied.
+        tool: the rule.
+        every: seconds between entries of the path.
+        since: seconds of past from which on the inner margin is what it claims; before that nothing is recorded.
+    """
+
+    adds = "steadying"
+
+    def __init__(self, inner: Requirement, tool: Tool, every: float, since: float) -> None:
+        super().__init__(inner)
+        self.tool, self.every, self.since = tool, every, since
+        self._turn = 0
+
+    def observe(self, market: MarketView) -> None:
+        """The inner requirement learns; on the clock, the tool does too."""
+        self.inner.observe(market)
+        rows = len(market.returns)
+        turn = rows // rows_of(self.every, market.dt)
+        if turn > self._turn and rows * market.dt >= self.since * (1 - 1e-12):
+            self._turn = turn
+            self.rate = rates(self.inner, market)
+            asked = self.tool.advance(self.rate.ravel()).reshape(self.rate.shape)
+            self.factor = np.divide(asked, self.rate, out=np.ones_like(asked), where=self.rate > 0)

@@ -1,0 +1,40 @@
+"""EMIR's tool (b): a weight for stressed observations."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin.base import AnyRequirement, Wrapper
+from sim.margin.wrappers.scaling_wrapper import ToolMargin
+from sim.types import F8, Contracts
+
+
+class Stressed(Wrapper):
+    """M → (1 - weight) M + weight x the largest M so far.
+
+    Delegated Regulation (EU) 153/2013, Article 28(1)(b), asks for at least 25% for stressed observations of the
+    look-back and leaves the form open; the running maximum as the stressed margin is ours.
+    """
+
+    kind: Literal["stressed"] = Field(default="stressed", description="a weight for stress (name)")
+    inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
+    weight: float = Field(default=0.25, ge=0, le=1, description="of the stressed margin (share)")
+    every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
+
+    def bind(self, contracts: Contracts, unit: int) -> ToolMargin:
+        """See :class:`RequirementComponent`."""
+        return ToolMargin(self.inner.bind(contracts, unit), StressedTool(self.weight), self.every, self.look_back())
+
+
+class StressedTool:
+    """Remembers the largest margin."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+        self.highest: F8 | None = None
+
+    def advance(self, rate: F8) -> F8:
+        """See :class:`sim.margin.wrappers.scaling_wrapper.Tool`."""
+        self.highest = rate.copy() if self.highest is None else np.maximum(self.highest, rate)
+        return (1 - self.weight) * rate + self.weight * self.highest

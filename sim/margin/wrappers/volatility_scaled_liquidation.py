@@ -1,0 +1,66 @@
+"""A liquidation threshold that follows volatility: inspired by AVSL, whose formula is not public."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from sim.margin.base import AnyRequirement, Wrapper
+from sim.margin.probe_portfolio import rates
+from sim.margin.realised_volatility import Realised
+from sim.margin.wrappers.scaling_wrapper import Factored
+from sim.protocols import Requirement
+from sim.types import Contracts, Exposure, Margins, MarketView
+
+
+class AvslInspired(Wrapper):
+    """Maintenance x V, V = clip(sqrt(share x realised² + (1 - share) x forecast²) ÷ reference, 1, cap).
+
+    Our own definition. The glossary that names an "adaptive volatility-scaled liquidation" speaks of a scalar made of
+    realised and forecast volatility and gives no equation, parameter or number. Realised is an EWMA of the oracle's
+    returns; the forecast is the mean variance over ``horizon`` if it returns to reference² with half-life ``recovery``.
+    Initial is raised only so far that it covers maintenance.
+    """
+
+    kind: Literal["avsl_inspired"] = Field(default="avsl_inspired", description="threshold by volatility (name)")
+    inner: AnyRequirement = Field(description="the requirement whose maintenance is scaled (component)")
+    reference: float = Field(default=0.5, gt=0, description="volatility up to which nothing is scaled (annualised)")
+    cap: float = Field(default=3.0, ge=1, description="largest factor (ratio)")
+    share: float = Field(default=0.5, ge=0, le=1, description="weight of realised variance (share)")
+    half_life: float = Field(default=3600, gt=0, description="memory of realised volatility (s)")
+    recovery: float = Field(default=86_400, gt=0, description="half-life of variance's return to its reference (s)")
+    horizon: float = Field(default=14_400, gt=0, description="time that is forecast (s)")
+
+    def bind(self, contracts: Contracts, unit: int) -> "AvslMargin":
+        """See :class:`RequirementComponent`."""
+        return AvslMargin(self, self.inner.bind(contracts, unit), contracts)
+
+
+class AvslMargin(Factored):
+    """One pool's thresholds at work."""
+
+    def __init__(self, rule: AvslInspired, inner: Requirement, contracts: Contracts) -> None:
+        super().__init__(inner)
+        self.rule = rule
+        self.realised = Realised(contracts, rule.half_life, rule.reference)
+        speed = math.log(2) * rule.horizon / rule.recovery
+        self.persists = (1 - math.exp(-speed)) / speed  # mean share of an excess that is left over the horizon
+
+    def observe(self, market: MarketView) -> None:
+        """The inner requirement learns; the scalar follows volatility."""
+        self.inner.observe(market)
+        self.realised.observe(market)
+        rule, now = self.rule, self.realised.variance
+        forecast = rule.reference**2 + self.persists * (now - rule.reference**2)
+        scalar = np.sqrt(rule.share * now + (1 - rule.share) * forecast) / rule.reference
+        factor = np.clip(scalar, 1.0, rule.cap)
+        self.factor = np.stack([factor, factor])
+        if factor.size > 1:
+            self.rate = rates(self.inner, market)
+
+    def margins(self, book: Exposure) -> Margins:
+        """Inner initial, and maintenance times the factor, (A,)."""
+        initial, maintenance = self.inner.margins(book)
+        maintenance = self.scale(book) * maintenance
+        return Margins(np.maximum(initial, maintenance), maintenance)

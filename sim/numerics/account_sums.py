@@ -1,0 +1,47 @@
+"""Kernels that add up accounts: what an exposure (sim.types.Exposure) asks about its rows."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.numerics.jit import kernel
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+
+
+@kernel
+def worse_side(position: I8, bids: I8, asks: I8) -> I8:
+    """Each position after all buys or after all sells, whichever is larger, (A, K)."""
+    accounts, instruments = position.shape
+    worse = np.empty((instruments, accounts), dtype=np.int64)
+    for k in range(instruments):
+        for a in range(accounts):
+            buys, sells = position[a, k] + bids[a, k], position[a, k] - asks[a, k]
+            worse[k, a] = buys if abs(buys) >= abs(sells) else sells
+    return worse.T
+
+
+@kernel
+def equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8) -> F8:
+    """Balances at their assets' prices and positions at their marks, added in the order of columns, (A,)."""
+    accounts, assets = balance.shape
+    equity = np.zeros(accounts)
+    for asset in range(assets):
+        for a in range(accounts):
+            equity[a] += balance[a, asset] * price[asset]
+    for k in range(mark.size):
+        worth = mark[k] * multiplier[k] * price[settle[k]]
+        for a in range(accounts):
+            equity[a] += position[a, k] * worth
+    return equity
+
+
+@kernel
+def at_stake(reserved: I8, price: F8, settle: I8) -> F8:
+    """What is reserved for orders in each instrument at its settle asset's price, added in order, (A,)."""
+    accounts, instruments = reserved.shape
+    stake = np.zeros(accounts)
+    for k in range(instruments):
+        for a in range(accounts):
+            stake[a] += reserved[a, k] * price[settle[k]]
+    return stake

@@ -1,0 +1,236 @@
+"""Where compiled kernels are kept, and by what they are found again: all sources that a kernel can depend on."""
+
+import functools
+import hashlib
+import os
+import pickle
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("sim", "agents", "experiments", "configs")
+"""Packages whose files are followed wherever a kernel stands; of others only its own."""
+
+IMPORT = re.compile(
+    rb"(?:^|[;:])[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^;\n]*)"
+    rb"|import[ \t]+(?P<whole>[^;\n]*))",
+    re.MULTILINE,
+)
+"""A statement that imports, also one in parentheses over several lines; text that only looks like one does no harm."""
+
+UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, ValueError)
+"""What reading a damaged cache file raises."""
+
+
+class _Stamped:
+    """Mixin of numba's locators: the name of a cache file holds the digest of the sources behind it."""
+
+    _py_file: str
+    _lineno: int
+
+    def get_source_stamp(self) -> str:
+        """Return the digest of the kernel's file and of all project files that it imports."""
+        return digest(self._py_file)
+
+    def get_disambiguator(self) -> str:
+        """Return a part of the file name; files of other sources are never read, even while they are replaced."""
+        return f"{self._lineno}-{digest(self._py_file)[:16]}"
+
+
+class Beside(_Stamped, InTreeCacheLocator):  # type: ignore[misc]  # numba has no types
+    """``__pycache__`` beside the kernel's file, unless NUMBA_CACHE_DIR is set or the installation is read-only."""
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Any:
+        """Return a locator, or none where this folder is not to be used."""
+        usable = not numba.config.CACHE_DIR and os.access(Path(py_file).parent, os.W_OK)
+        return super().from_function(py_func, py_file) if usable else None
+
+
+class Private(_Stamped, InTreeCacheLocator):  # type: ignore[misc]
+    """A folder of the user's own: below NUMBA_CACHE_DIR if it is set, else below the user's folder of caches."""
+
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        self._base = Path(numba.config.CACHE_DIR).absolute() if numba.config.CACHE_DIR else user_folder()
+        self._cache_path = str(self._base / "deleverage" / self.get_suitable_cache_subpath(py_file))
+
+    def ensure_cache_path(self) -> None:
+        """Make the folder, and refuse one that another user could have written to.
+
+        Raises:
+            OSError: it cannot be made, or is not private.
+        """
+        make_private(Path(self._cache_path), self._base)
+
+
+class _Impl(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (Beside, Private)
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]
+    """Compiled forms of one kernel on disk. A cache that cannot be read or written costs time, never a run."""
+
+    _impl_class = _Impl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled form of a signature, or none."""
+        try:
+            return super().load_overload(sig, target_context)
+        except UNREADABLE:
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled form, and remove those of older sources."""
+        try:
+            super().save_overload(sig, data)
+            self._prune()
+        except UNREADABLE:
+            return
+
+    def _prune(self) -> None:
+        """Remove this kernel's files of other sources, which no process of these sources reads."""
+        name = self._impl.filename_base
+        kernel, _, python = name.rpartition(".")
+        stem = kernel.rsplit("-", 2)[0]
+        for path in Path(self.cache_path).glob(f"{stem}-*.{python}.*nb[ic]"):
+            if not path.name.startswith(name) and re.fullmatch(r"\d+(-[0-9a-f]{16})?", _middle(path, stem, python)):
+                path.unlink(missing_ok=True)
+
+
+def _middle(path: Path, stem: str, python: str) -> str:
+    """Part of a cache file's name between the kernel's name and the Python version."""
+    return path.name.removeprefix(f"{stem}-").partition(f".{python}.")[0]
+
+
+def cache_of(function: Callable[..., Any]) -> KernelCache | None:
+    """Return the cache of a kernel; none if no folder for it is both writable and safe."""
+    try:
+        return KernelCache(function)
+    except (RuntimeError, OSError):  # numba found no locator, or a source file is gone
+        return None
+
+
+def user_folder() -> Path:
+    """Return the folder in which this user's programs keep caches; it need not exist."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(named if named.startswith("/") else "~/.cache").expanduser()
+
+
+def make_private(folder: Path, base: Path) -> None:
+    """Make a folder that only this user can read or write.
+
+    Args:
+        folder: absolute path.
+        base: folder above it from which on every folder must belong to this user or to the system.
+
+    Raises:
+        OSError: it cannot be made, is a link, has another owner, or other users may change it or a folder above it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        return
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not a private folder of this user")
+    for above in folder.parents:
+        state = os.stat(above)
+        open_to_all = state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX
+        foreign = above.is_relative_to(base) and state.st_uid not in (0, os.geteuid())
+        if open_to_all or foreign:
+            raise PermissionError(f"{above} can be changed by another user")
+
+
+@functools.cache
+def digest(path: str) -> str:
+    """Return the SHA-256 of a file and of all files of the project that it imports, directly or not.
+
+    Args:
+        path: of a Python file.
+    """
+    start = Path(path).resolve()
+    root = _root(start)
+    waiting, seen = [start], {start}
+    while waiting:
+        for found in _imports(waiting.pop(), root):
+            if found not in seen:
+                seen.add(found)
+                waiting.append(found)
+    total = hashlib.sha256()
+    for each in sorted(seen):
+        total.update(f"{os.path.relpath(each, root)}\0{_content_hash(each)}\n".encode())
+    return total.hexdigest()
+
+
+def _root(path: Path) -> Path:
+    """Return the folder that holds the top-level package or module of a file."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+@functools.cache
+def _source(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+@functools.cache
+def _content_hash(path: Path) -> str:
+    return hashlib.sha256(_source(path)).hexdigest()
+
+
+@functools.cache
+def _imports(path: Path, root: Path) -> tuple[Path, ...]:
+    """Return the files behind the import lines of a file, those outside the project left out."""
+    source = re.sub(rb"\\\r?\n", b" ", _source(path))
+    found = [each for match in IMPORT.finditer(source) for each in _behind(match, path, root)]
+    return tuple(dict.fromkeys(found))
+
+
+def _behind(match: "re.Match[bytes]", path: Path, root: Path) -> Iterator[Path]:
+    """Yield the files behind an import line: ``from a import b`` is of ``a.b`` if that is a module, else of ``a``."""
+    own = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
+    if match["whole"] is not None:
+        files = [_file_of(name, own[0], root) for name in _listed(match["whole"])]
+    else:
+        base = match["base"].decode(errors="replace")
+        dots = len(base) - len(base.lstrip("."))
+        if dots:
+            base = ".".join([*own[:-dots], *filter(None, [base[dots:]])])
+        inner = [_file_of(f"{base}.{name}".lstrip("."), own[0], root) for name in _listed(match["names"])]
+        files = inner if all(inner) else [*inner, _file_of(base, own[0], root)]
+    yield from (file for file in files if file is not None)
+
+
+def _listed(text: bytes) -> list[str]:
+    """Return the names of ``(a as b, c)``, comments left out."""
+    parts = re.sub(r"#[^\n]*", "", text.decode(errors="replace")).strip("() \t\r\n\\").split(",")
+    return [part.split()[0] for part in parts if part.split()]
+
+
+@functools.cache
+def _file_of(name: str, own: str, root: Path) -> Path | None:
+    """Return the file of a module; none if it is of another project.
+
+    Args:
+        name: full name of the module.
+        own: first part of the importing file's path below ``root``.
+        root: folder that holds the top-level package or module of the kernel.
+    """
+    top = name.partition(".")[0]
+    foreign = top not in OURS and top != own.removesuffix(".py")
+    if not name or (foreign and root.name in ("site-packages", "dist-packages")):
+        return None
+    inner = (ROOT if top in OURS else root).joinpath(*name.split("."))
+    candidates = (inner.with_name(f"{inner.name}.py"), inner / "__init__.py")
+    return next((each.resolve() for each in candidates if each.is_file()), None)

@@ -1,0 +1,328 @@
+"""What a run leaves behind: preallocated columns while it runs, tidy frames afterwards.
+
+Frames (prices in quote currency, quantities in lots, money in whole minor units of the numeraire; `sim/README.md`
+lists all columns):
+
+- ``steps``: one row per step and instrument.
+- ``venues``: one row per step and venue, from step 0, the opening.
+- ``market``: one row per step.
+- ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.
+- ``causes``: one row per action that filled something and event that changed its account's excess (LIQ-6).
+- ``losses``: one row per bankrupt account and loss layer; layer ``bad_debt`` is what nobody absorbed (LOSS-3).
+- ``accounts``: one row per margin account or separate wallet, at start, peak and end.
+- ``profile``: one row per reading, instrument and move: who would be next, and what rests on the way (LIQ-7).
+- ``populations``: one row per reading, venue and population.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sim.attribution import KINDS, Causes
+from sim.numerics.jit import kernel
+from sim.recording.profile_recorder import Profiles
+from sim.recording.units import label
+from sim.step.liquidation import NOTHING_EXECUTED, Executed
+from sim.step.loss_waterfall import Absorbed
+from sim.types import F8, I8, NOBODY, SPOT, Fills
+
+if TYPE_CHECKING:
+    from sim.market import Market
+    from sim.venue import Venue
+
+Names = np.ndarray[tuple[int], np.dtype[np.object_]]
+
+PRICES = (
+    *("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding"),
+    "feedback",
+)
+RATES = ("margin_long", "margin_short")
+STATES = ("open_interest", "gross", "to_sell", "to_buy")
+COUNTS = (
+    *STATES,
+    *("volume", "trades", "markout"),
+    *("closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional"),
+)
+VERDICTS, FLOWS = ("equity", "initial", "maintenance"), ("deposits", "withdrawals")
+CALLS = ("calls", "calls_met", "calls_missed")
+EVENTS = ("shortfall", *CALLS)
+MONEY = ("fund", *VERDICTS, *FLOWS, *EVENTS)
+"""Columns of a venue; a run's summary adds up the events."""
+
+
+ROUTES = ("book", "auction")
+"""Names of BOOK and AUCTION."""
+
+
+@kernel
+def tally(instrument: I8, quantity: I8, price: I8, instruments: int) -> I8:
+    """Trades, lots, lots net, value net in ticks x lots: (4, K), net as seen by those who took."""
+    sums = np.zeros((4, instruments), dtype=np.int64)
+    for i in range(instrument.size):
+        k, lots = instrument[i], quantity[i]
+        sums[0, k] += 1
+        sums[1, k] += abs(lots)
+        sums[2, k] += lots
+        sums[3, k] += lots * price[i]
+    return sums
+
+
+class Recorder:
+    """Collects one market's frames. Memory is fixed at the start, but for the lists of close-outs and losses."""
+
+    def __init__(self, market: "Market") -> None:
+        self.market = market
+        steps, instruments = market.steps_planned, len(market.contracts.names)
+        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + RATES}
+        self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNTS}
+        # row 0 is the opening
+        self._money = {name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64) for name in MONEY}
+        self._clock = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
+        self.profiles = Profiles(market)
+        self._fallback = np.zeros((steps, instruments), dtype=bool)
+        self._rounds = np.zeros(steps, dtype=np.int64)
+        self._closeouts: list[tuple[int, int, int, Executed]] = []
+        self._causes: list[tuple[I8, Causes]] = []
+        self._losses: list[Absorbed] = []
+        self._loss_steps: list[int] = []
+        self._accounts: dict[str, list[dict[str, object]]] = {}
+        self._peak = 0
+        self._flow = np.zeros((2, instruments), dtype=np.int64)  # lots bought by takers, net, and their value in ticks
+
+    def trades(self, fills: Fills) -> None:
+        """Volume of a step's orders, and what they pay and get (for markout)."""
+        row, sums = self.market.tick - 1, tally(fills.instrument, fills.quantity, fills.price, self._flow.shape[1])
+        self._counts["trades"][row] += sums[0]
+        self._counts["volume"][row] += sums[1]
+        self._flow = sums[2:]
+
+    def _markout(self, row: int) -> None:
+        """What this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
+        mark = np.concatenate([venue.view.mark for venue in self.market.venues])
+        lots, value = self._flow
+        self._counts["markout"][row] = np.rint((value - lots * mark) * self.market.worth())
+
+    def close_outs(self, number: int, venue: int, executed: Executed, causes: list[tuple[I8, Causes]]) -> None:
+        """One round at one venue."""
+        row, k, market = self.market.tick - 1, executed.instrument, self.market
+        for name, values in (
+            ("closeouts", np.ones(k.size, dtype=np.int64)),
+            ("liquidated", executed.filled),
+            ("liquidated_notional", executed.notional),
+            ("volume", executed.filled),
+        ):
+            np.add.at(self._counts[name][row], k, values)
+        self._closeouts.append((market.tick, number, venue, executed))
+        self._causes.extend(causes)
+
+    def loss(self, event: Absorbed) -> None:
+        """What one layer absorbed of one account's shortfall."""
+        row, part = self.market.tick - 1, event.pool.instruments
+        if event.layer.startswith("adl"):
+            self._counts["adl"][row, part] += event.lots
+            self._counts["adl_notional"][row, part] += event.notional
+        self._losses.append(event)
+        self._loss_steps.append(self.market.tick)
+
+    def depth_near(self, lots: F8) -> None:
+        """Lots within 0.1% of each mark after trading, mean of both sides, (K,)."""
+        self._prices["depth_near"][self.market.tick - 1] = lots
+
+    def shortfall(self, venue: int, amount: int) -> None:
+        """Negative equity of a bankrupt account, before the waterfall."""
+        self._money["shortfall"][self.market.tick, venue] += amount
+
+    def opening(self) -> None:
+        """Record the state before the first step: the first row of ``venues``, and all accounts."""
+        for venue in self.market.venues:
+            self._venue_money(venue.number)
+        self.accounts("start")
+
+    def record(self) -> None:
+        """The end of a step."""
+        market, row = self.market, self.market.tick - 1
+        self._rounds[row] = market.rounds
+        self._markout(row)
+        index, exogenous, worth = market.spot(), np.exp(market.path.x[market.tick]), market.worth()
+        for venue in market.venues:
+            part, view = venue.part, venue.view
+            self._fallback[row, part] = venue.fallback
+            self._venue_prices(row, venue, index, exogenous)
+            for name in ("open_interest", "to_sell", "to_buy"):
+                self._counts[name][row, part] = getattr(view, name)
+            lots = np.abs(market.ledger.position[part, : market.outside]).sum(axis=1)
+            self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
+            self._venue_money(venue.number)
+        if market.config.profile_every and market.tick % self._clock == 0:
+            self._prices["feedback"][row] = self.profiles.read()
+            if (gross := int(self._counts["gross"][row].sum())) > self._peak:
+                self._peak = gross
+                self.accounts("peak")
+
+    def _venue_prices(self, row: int, venue: "Venue", index: F8, exogenous: F8) -> None:
+        """Prices of a venue's instruments, in quote currency, and what margin its engine asks; index and x are (U,)."""
+        view, tick, underlying = venue.view, venue.contracts.tick, venue.contracts.underlying
+        for name, values in (
+            ("index", index[underlying]),
+            ("exogenous", exogenous[underlying]),
+            ("oracle", view.oracle[underlying]),
+            ("mark", view.mark * tick),
+            ("mid", venue.quotes.mid * tick),
+            ("bid", view.bid * tick),
+            ("ask", view.ask * tick),
+            ("last", view.last * tick),
+            ("depth", view.depth),
+            ("funding", view.funding),
+            ("margin_long", 1 / venue.leverage),
+            ("margin_short", 1 / venue.leverage_short),
+        ):
+            self._prices[name][row, venue.part] = values
+
+    def _venue_money(self, number: int) -> None:
+        venue, row = self.market.venues[number], self.market.tick
+        sums = {name: 0.0 for name in VERDICTS}
+        for state in venue.states.values():
+            for name in VERDICTS:
+                sums[name] += float(getattr(state.risk, name).sum())
+        sums["equity"] += venue.apart_cash()
+        fund = venue.rows.fund
+        if fund != NOBODY:
+            sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
+        sums |= dict(zip(CALLS, venue.called.tolist(), strict=True))
+        sums |= dict(zip(FLOWS, venue.paid.tolist(), strict=True))
+        for name, value in sums.items():
+            self._money[name][row, number] = round(value)
+
+    def accounts(self, moment: str) -> None:
+        """Record a snapshot of every participant's margin accounts and separate wallets."""
+        market, parts = self.market, []
+        agents = np.flatnonzero(market.watched)
+        names = np.repeat([p.name for p in market.populations], [p.count for p in market.populations])
+        whose = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
+        for venue in market.venues:
+            cash, nothing = _whole(venue.wallet_cash(slice(None))[agents]), np.zeros(agents.size, dtype=np.int64)
+            for number, state in venue.states.items():
+                value = venue.book(state.pool).take(agents).value()
+                columns = whose | {"venue": venue.config.name, "pool": number}
+                columns |= {name: _whole(getattr(state.risk, name)[agents]) for name in state.risk._fields}
+                columns |= {"gross": _whole(np.abs(value).sum(axis=1)), "net": _whole(value.sum(axis=1))}
+                parts.append(columns | {"wallet": cash if number == venue.wallet else nothing})
+            if venue.wallet not in venue.states:
+                columns = whose | {"venue": venue.config.name, "pool": venue.wallet, "equity": cash}
+                columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
+                parts.append(columns | {"wallet": cash})
+        self._accounts[moment] = parts
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """All frames, of the steps made so far; the units of their columns are in ``attrs`` (``sim.recording.units``)."""
+        frames = {
+            "steps": self._steps_frame(),
+            "venues": self._venues_frame(),
+            "market": self._market_frame(),
+            "closeouts": self._closeouts_frame(),
+            "causes": self._causes_frame(),
+            "losses": self._losses_frame(),
+            "accounts": self._accounts_frame(),
+            "profile": self.profiles.ahead(),
+            "populations": self.profiles.populations(),
+        }
+        return label(frames, self.market.config.assets[0])
+
+    def _accounts_frame(self) -> pd.DataFrame:
+        parts = [pd.DataFrame(columns) for moment in self._accounts.values() for columns in moment]
+        return pd.concat(parts, ignore_index=True)
+
+    def _steps_frame(self) -> pd.DataFrame:
+        market, done = self.market, self.market.tick
+        contracts, instruments = market.contracts, len(market.contracts.names)
+        columns = {name: np.repeat(values, instruments) for name, values in self._clock_columns(1).items()}
+        venues = np.array([venue.config.name for venue in market.venues], dtype=object)
+        columns["venue"] = np.tile(venues[contracts.venue], done)
+        columns["instrument"] = np.tile(np.array(contracts.names, dtype=object), done)
+        columns["kind"] = np.tile(np.where(contracts.kind == SPOT, "spot", "perpetual").astype(object), done)
+        columns |= {name: values[:done].ravel() for name, values in (self._prices | self._counts).items()}
+        columns["fallback"] = self._fallback[:done].ravel()
+        return pd.DataFrame(columns)
+
+    def _clock_columns(self, first: int) -> dict[str, Any]:
+        """Step, seconds and, where days are replayed, exchange time, from step ``first`` to the last one made."""
+        market, made = self.market, slice(first, self.market.tick + 1)
+        columns: dict[str, Any] = {"step": np.arange(first, market.tick + 1), "seconds": market.path.seconds[made]}
+        if market.path.stamp.size:
+            columns["stamp"] = market.path.stamp[made]
+        return columns
+
+    def _venues_frame(self) -> pd.DataFrame:
+        market, rows = self.market, self.market.tick + 1
+        columns = {name: np.repeat(values, len(market.venues)) for name, values in self._clock_columns(0).items()}
+        columns["venue"] = np.tile(np.array([venue.config.name for venue in market.venues], dtype=object), rows)
+        return pd.DataFrame(columns | {name: values[:rows].ravel() for name, values in self._money.items()})
+
+    def _market_frame(self) -> pd.DataFrame:
+        return pd.DataFrame(self._clock_columns(1) | {"rounds": self._rounds[: self.market.tick]})
+
+    def _closeouts_frame(self) -> pd.DataFrame:
+        market = self.market
+        rounds = self._closeouts or [(0, 0, 0, NOTHING_EXECUTED)]
+        sizes = [executed.number.size for *_, executed in rounds]
+        at = {name: np.repeat([each[i] for each in rounds], sizes) for i, name in enumerate(("step", "round", "venue"))}
+        columns = {name: np.concatenate([getattr(each[3], name) for each in rounds]) for name in Executed._fields}
+        tick = market.contracts.tick[columns["instrument"]]
+        columns |= {name: columns[name] * tick for name in _TICKS}
+        names = np.array([venue.config.name for venue in market.venues], dtype=object)
+        frame = {"id": columns.pop("number"), "step": at["step"], "round": at["round"]}
+        frame |= {"order": np.concatenate([np.arange(size) for size in sizes]), "venue": names[at["venue"]]}
+        frame |= {"owner": columns["account"], "population": self._population(columns.pop("account"))}
+        columns["instrument"] = np.array(market.contracts.names, dtype=object)[columns["instrument"]]
+        columns["route"] = np.array(ROUTES, dtype=object)[columns["route"]]
+        return pd.DataFrame(frame | columns)
+
+    def _causes_frame(self) -> pd.DataFrame:
+        action = np.concatenate([np.empty(0, dtype=np.int64), *(action for action, _ in self._causes)])
+        causes = Causes.join([causes for _, causes in self._causes])
+        names = np.array([*self.market.contracts.names, ""], dtype=object)  # NOBODY = -1 picks the last
+        kinds = np.array(KINDS, dtype=object)[causes.kind]
+        columns = {"action": action, "kind": kinds, "step": causes.step, "round": causes.round}
+        return pd.DataFrame(columns | {"instrument": names[causes.instrument], "amount": causes.amount})
+
+    def _losses_frame(self) -> pd.DataFrame:
+        losses = self._losses
+        venue = [self.market.venues[event.pool.venue].config.name for event in losses]
+        columns: dict[str, Any] = {"step": np.array(self._loss_steps, dtype=np.int64)}
+        columns["venue"] = np.array(venue, dtype=object)
+        columns["pool"] = np.array([event.pool.number for event in losses], dtype=np.int64)
+        columns["owner"] = np.array([event.account for event in losses], dtype=np.int64)
+        columns["layer"] = np.array([event.layer for event in losses], dtype=object)
+        columns |= {
+            name: np.array([getattr(event, name) for event in losses], dtype=np.int64)
+            for name in ("shortfall", "absorbed")
+        }
+        columns |= {
+            name: np.array([getattr(event, name).sum() for event in losses], dtype=np.int64)
+            for name in ("notional", "lots")
+        }
+        return pd.DataFrame(columns)
+
+    def _population(self, owners: I8) -> Names:
+        ends = np.array([members.stop for members in self.market.members])
+        names = np.array([population.name for population in self.market.populations], dtype=object)
+        return names[np.searchsorted(ends, owners, side="right")]
+
+    def summary(self) -> dict[str, float | int]:
+        """A few totals of the run, money in minor units."""
+        counts, money, done = self._counts, self._money, self.market.tick
+        layers: dict[str, int] = {}
+        for event in self._losses:
+            layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
+        totals = {name: int(counts[name][:done].sum()) for name in COUNTS[len(STATES) :]}
+        totals |= {name: int(money[name][: done + 1].sum()) for name in EVENTS}
+        return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
+
+
+_TICKS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")
+"""Columns of close-outs kept in ticks until recorded."""
+
+
+def _whole(values: F8) -> I8:
+    return np.rint(values).astype(np.int64)
