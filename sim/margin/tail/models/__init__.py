@@ -8,6 +8,8 @@ from sim.margin.tail.models.garch import Garch
 from sim.margin.tail.models.historical import Historical
 from sim.margin.tail.models.student_t import StudentT
 
+__all__ = ["MODELS"]
+
 MODELS.update(
     {
         "historical": Historical,
