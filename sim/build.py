@@ -1,11 +1,11 @@
-"""From a configuration to the parts of a market: axes, rows, books, ledger, outside world."""
+"""From a configuration to the state of a market: axes, rows, order books, ledger, outside world, venues."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 import numpy as np
 
+from sim.attribution import CauseLog
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
 from sim.errors import ConfigError, not_one_of
 from sim.exchange.book import Books
@@ -13,34 +13,21 @@ from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
 from sim.numerics.rng import Streams
 from sim.prices.bars import Bars
+from sim.prices.impact import Impacts
 from sim.prices.path import Outside, Path, clocks, exogenous, planned
 from sim.protocols import Population
-from sim.types import B1, F8, I8, NOBODY, Contracts, Pool, Setting
-from sim.venue import Rows, Venue
+from sim.state import MarketState
+from sim.types import F8, I8, NOBODY, Contracts, Pool, Setting
+from sim.venue import Rows, Venue, VenueWorld
 
 HOUSE_ROWS = 3
 """Rows of each venue itself: fees, dust, house."""
 
 
-class Parts(NamedTuple):
-    """Everything a market is built from."""
-
-    path: Path
-    contracts: Contracts
-    venues: tuple[Venue, ...]
-    populations: tuple[Population, ...]
-    members: tuple[slice, ...]  # owners of each population
-    outside: int  # owner: the rest of the world
-    books: Books
-    ledger: Ledger
-    watched: B1  # (N,) owners whom margin rules bind
-    max_lots: I8  # (K,)
-
-
-def assemble(
+def build_state(
     config: MarketConfig, streams: Streams, bars: Mapping[str, Bars], people: Callable[[], Sequence[Population]]
-) -> Parts:
-    """Build a market's parts and endow its participants."""
+) -> MarketState:
+    """Build a market's state before its first step and give its participants their wealth."""
     listed, pools = _listing(config)
     contracts = _contracts(config, listed)
     populations = tuple(people())
@@ -50,33 +37,90 @@ def assemble(
     _refuse_overflow(config, owners)
     books = Books(len(listed), owners, int(contracts.max_price.max()))
     ledger = Ledger(contracts, pools, owners, len(config.assets), books.resting)
-    unit = 10 ** config.assets[0].decimals
-    venues = tuple(
-        Venue(v, venue.model_copy(deep=True), contracts, pools, _rows(venue, v, populations, members, agents))
-        for v, venue in enumerate(config.venues)
+    path = _outside(config, streams, bars)
+    _refuse_unpriced(config, contracts, path)
+    world = _venue_world(config, ledger, path, streams, clocks(config.underlyings, bars))
+    venues = _venues(config, world, [_rows(v, n, populations, members, agents) for n, v in enumerate(config.venues)])
+    for rows, wealth in zip(members, _started(populations, _setting(config, world, venues), streams), strict=True):
+        for venue in venues:
+            venue.deposit_wealth(rows, wealth[:, venue.number])
+    watched = np.arange(owners) < agents
+    fee = np.array([max(venue.config.fees.taker, venue.config.fees.maker) for venue in venues])
+    states = [state for venue in venues for state in venue.states.values()]
+    return MarketState(
+        config=config,
+        streams=streams,
+        path=path,
+        contracts=contracts,
+        venues=venues,
+        populations=populations,
+        members=members,
+        outside=agents,
+        order_books=books,
+        ledger=ledger,
+        watched=watched,
+        max_lots=np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64),
+        fee=fee[contracts.venue],
+        impacts=Impacts.of([underlying.impact for underlying in config.underlyings], config.dt),
+        impact=np.zeros(len(config.underlyings)),
+        spot_held=ledger.position[:, agents].copy(),
+        retired=np.zeros(agents, dtype=np.bool_),
+        bands=np.ones((len(listed), 2), dtype=np.int64),
+        causes={state.pool.number: CauseLog(state.pool, watched, state.engine) for state in states},
     )
-    clock = clocks(config.underlyings, bars)
-    _engage(venues, ledger, unit, (config.dt, clock))
+
+
+def _venue_world(config: MarketConfig, ledger: Ledger, path: Path, streams: Streams, clock: F8) -> VenueWorld:
+    """What venues may know of the market around them; of the path no more than its start and length."""
+    return VenueWorld(
+        contracts=ledger.contracts,
+        pools=ledger.pools,
+        ledger=ledger,
+        unit=10 ** config.assets[0].decimals,
+        dt=config.dt,
+        clock=clock,
+        streams=streams,
+        steps=len(path.x) - 1,
+        opening_index=np.exp(path.x[0]),
+        opening_price=config.asset_scale() * path.asset_price[0],
+        stamps=path.stamp,
+        seconds=float(path.seconds[-1]),
+    )
+
+
+def _setting(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue]) -> Setting:
+    """What populations are built from."""
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
     apart = np.array([venue.wallet not in venue.states for venue in venues])
-    setting = Setting(config.dt, unit, *names, contracts, ledger.pool_of, clock, apart)
-    watched = np.arange(owners) < agents
-    for rows, wealth in zip(members, _started(populations, setting, streams), strict=True):
-        for venue in venues:
-            venue.endow(agents, rows, wealth[:, venue.number])
-    max_lots = np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64)
-    path = _outside(config, streams, bars)
-    return Parts(path, contracts, venues, populations, members, agents, books, ledger, watched, max_lots)
+    return Setting(config.dt, world.unit, *names, world.contracts, world.ledger.pool_of, world.clock, apart)
 
 
-def _engage(venues: Sequence[Venue], ledger: Ledger, unit: int, time: tuple[float, F8]) -> None:
-    """Give venues their engines, the step and a year's seconds (U,); problems of all venues are told at once."""
-    problems = []
-    for venue in venues:
+def _venues(config: MarketConfig, world: VenueWorld, rows: Sequence[Rows]) -> tuple[Venue, ...]:
+    """Build all venues; problems of all of them are reported at once."""
+    venues, problems = [], []
+    for number, each in enumerate(config.venues):
         try:
-            venue.engage(ledger, unit, *time)
+            venues.append(Venue(number, each.model_copy(deep=True), rows[number], world))
         except ConfigError as error:
-            problems += [f"venues.{venue.number}.engine.{line}" for line in error.problems]
+            problems += [f"venues.{number}.{line}" for line in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return tuple(venues)
+
+
+def _refuse_unpriced(config: MarketConfig, contracts: Contracts, path: Path) -> None:
+    """Refuse instruments whose books could not quote the index of the whole run."""
+    with np.errstate(over="ignore"):  # an index without bound is one that no book can quote
+        index = np.exp(path.x)
+    edges = [np.rint(edge[contracts.underlying] / contracts.tick) for edge in (index.min(axis=0), index.max(axis=0))]
+    lowest, highest = edges
+    problems = []
+    for k in np.flatnonzero(~((lowest >= 1) & (highest <= contracts.max_price))):
+        seen = f"{contracts.names[k]!r} sees its index go from {lowest[k]:.6g} to {highest[k]:.6g} ticks"
+        problems.append(
+            f"venues.{contracts.venue[k]}.instruments: {seen}, outside 1 to {contracts.max_price[k]}; make the tick "
+            "smaller, max_price larger, or the index tamer"
+        )
     if problems:
         raise ConfigError(problems)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
+import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from sim.component import Component, choice
@@ -22,6 +23,7 @@ from sim.numerics.whole_units import remedy
 from sim.prices import STRESSES
 from sim.prices.underlying import Underlying
 from sim.rescue import Rescue
+from sim.types import F8
 from sim.waterfall import LAYERS
 
 TOTAL_LIMIT = 2**62
@@ -178,6 +180,11 @@ class MarketConfig(Component):
         for v, venue in enumerate(self.venues):
             for i, instrument in enumerate(venue.instruments):
                 yield f"venues.{v}.instruments.{i}", instrument
+
+    def asset_scale(self) -> F8:
+        """Minor units of the numeraire per minor unit of each asset at its configured price, (C,)."""
+        first = self.assets[0].decimals
+        return np.array([asset.price * 10.0 ** (first - asset.decimals) for asset in self.assets])
 
     def largest_account(self) -> int:
         """Minor units that one owner's positions at a venue can be worth at most, all instruments together."""

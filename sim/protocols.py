@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from sim.cash_flows import Payments
+from sim.losses import LayerContext, LayerResult, Shortfall
 from sim.types import (
     B1,
     F8,
@@ -12,13 +13,10 @@ from sim.types import (
     Contracts,
     Distress,
     Exposure,
-    Floor,
     Margins,
     MarketView,
     Orders,
     Outlook,
-    Relief,
-    Residual,
     Risk,
     Setting,
 )
@@ -79,7 +77,7 @@ class LiquidationPolicy(Protocol):
 class LossLayer(Protocol):
     """One stage of the waterfall."""
 
-    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """What this layer takes of one bankrupt account's book and deficit; pure."""
         ...
 

@@ -5,7 +5,7 @@ Units: prices of instruments in ticks, quantities in lots, money in minor units 
 clock (steps). Signed quantities: + buys or long, - sells or short.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -338,6 +338,21 @@ class CloseOuts(NamedTuple):
     limit: I8  # ticks
     route: I8  # BOOK or AUCTION
 
+    @classmethod
+    def empty(cls) -> "CloseOuts":
+        """Return a plan that closes nothing."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(nothing, nothing, nothing, nothing, nothing)
+
+    @classmethod
+    def join(cls, parts: "Sequence[CloseOuts]") -> "CloseOuts":
+        """Return several plans, one after another."""
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    def take(self, rows: I8) -> "CloseOuts":
+        """Return some of the close-outs."""
+        return CloseOuts(*(column[rows] for column in self))
+
 
 class Distress(NamedTuple):
     """What policies may know of the past of accounts, (A,) ticks, NOBODY = never."""
@@ -345,15 +360,6 @@ class Distress(NamedTuple):
     since: I8  # since when liquidatable
     acted: I8  # when a plan last named it
     broke: I8  # since when bankrupt at the end of steps
-
-
-class Residual(NamedTuple):
-    """One bankrupt account's book after the last round, leg by leg (LOSS-2)."""
-
-    account: int  # row of the pool = owner
-    instrument: I8  # (L,) columns of the pool
-    quantity: I8  # (L,) lots held, signed
-    deficit: I8  # (L,) the leg's share of the shortfall, minor units of the numeraire; sums to it
 
 
 class Transfers(NamedTuple):
@@ -372,26 +378,6 @@ class Transfers(NamedTuple):
     ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
         return cls(*columns(source, target, source_pool, target_pool, asset, amount))
-
-
-class Floor(NamedTuple):
-    """What a loss layer sees: one pool of one venue after the last round, at its mark."""
-
-    book: Exposure
-    risk: Risk
-    eligible: B1  # (A,) who may be asked: not the bankrupt account, no system row
-    fund: int  # owner of the insurance fund, or NOBODY; its row counts its free wallet
-    assess: Callable[[Exposure], Risk]
-    moved: Sequence[I8] | None = None  # accounts that changed since the first's turn, by batch; None = not known
-
-
-class Relief(NamedTuple):
-    """What a loss layer did: positions and cash, balanced."""
-
-    fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; price = the mark
-    payers: I8  # (n,) owners who pay cash into the bankrupt account
-    payments: I8  # (n,) minor units of the numeraire, > 0; the deficit absorbed is their sum
-    assumes: int = NOBODY  # this owner takes over every balance too (it is the maker of all fills, and nobody pays)
 
 
 class Pool(NamedTuple):

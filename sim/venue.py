@@ -6,12 +6,14 @@ import numpy as np
 
 from sim.attribution import CARRY, INDEX, VOLUNTARY
 from sim.config import VenueConfig
+from sim.errors import ConfigError
 from sim.exchange.mark import Quotes
 from sim.ledger import Ledger
 from sim.margin.calls import Calls
 from sim.margin.engine import MarginEngine
 from sim.margin.tail.volatility import Running
 from sim.numerics.rng import Streams
+from sim.prices.path import Stamps
 from sim.types import B1, F8, I8, NOBODY, SPOT, Contracts, Distress, Exposure, MarketView, Pool, Risk
 
 
@@ -42,74 +44,111 @@ def stamp(since: I8, now: B1, tick: int) -> None:
     np.putmask(since, ~now, NOBODY)
 
 
+class VenueWorld(NamedTuple):
+    """What a venue is built in: the market around it and how it opens."""
+
+    contracts: Contracts  # of all venues
+    pools: tuple[Pool, ...]  # of all venues
+    ledger: Ledger
+    unit: int  # minor units in one unit of the numeraire
+    dt: float  # seconds in a step
+    clock: F8  # (U,) seconds of trading in a year
+    streams: Streams
+    steps: int  # of the run
+    opening_index: F8  # (U,) quote currency
+    opening_price: F8  # (C,) of a minor unit of each asset, minor units of the numeraire
+    stamps: Stamps  # exchange time of each step; empty where no days are replayed
+    seconds: float  # at the end of the run
+
+
+class StepFlows:
+    """Counts of one step at one venue; every step begins with zeros."""
+
+    def __init__(self) -> None:
+        self.calls_opened = self.calls_met = self.calls_missed = 0
+        self.paid_in = self.paid_out = 0  # from outside and back, minor units of the numeraire
+
+
 class Venue:
     """The rules of one venue bound to the market's ledger.
 
     Args:
         number: index among the venues.
         config: its rules; a private copy, for components keep state.
-        contracts: the instruments of all venues.
-        pools: the pools of all venues.
         rows: its system owners.
+        world: the market around it and how it opens.
+
+    Raises:
+        ConfigError: its engine or its funding does not fit its instruments or the run.
     """
 
-    def __init__(
-        self, number: int, config: VenueConfig, contracts: Contracts, pools: tuple[Pool, ...], rows: Rows
-    ) -> None:
-        mine = np.flatnonzero(contracts.venue == number)
+    def __init__(self, number: int, config: VenueConfig, rows: Rows, world: VenueWorld) -> None:
+        mine = np.flatnonzero(world.contracts.venue == number)
         self.number, self.config, self.rows = number, config, rows
+        self.ledger, self.dt, self.clock = world.ledger, world.dt, world.clock
         self.part = slice(int(mine[0]), int(mine[-1]) + 1)
-        self.contracts = contracts.slice(self.part)
+        self.contracts = world.contracts.slice(self.part)
         self.pools = tuple(
-            pool for pool in pools if pool.venue == number and pool.instruments.stop > pool.instruments.start
+            pool for pool in world.pools if pool.venue == number and pool.instruments.stop > pool.instruments.start
         )
         self.wallet = self.pools[0].wallet
-        self.states: dict[int, PoolState] = {}
         self.spots = np.flatnonzero(self.contracts.kind == SPOT)
         self.basis = np.zeros(mine.size)
         self.fallback = np.zeros(mine.size, dtype=bool)
         self.leverage = np.full(mine.size, np.inf)  # admitted for a long of one lot
         self.leverage_short = np.full(mine.size, np.inf)
-        self.called = np.zeros(3, dtype=np.int64)  # margin calls opened, met, missed in this step
-        self.paid = np.zeros(2, dtype=np.int64)  # from outside and back in this step, minor units of the numeraire
-        self.view: MarketView
-        self.quotes: Quotes
-        self.before: Quotes
-
-    def engage(self, ledger: Ledger, unit: int, dt: float, clock: F8) -> None:
-        """Give every pool its own engine, the policy its step, and all the seconds (U,) of that clock in a year."""
-        year = clock[self.contracts.underlying]
-        self.ledger, self.dt, self.clock, self.running = ledger, dt, clock, Running(dt, year)
-        if self.config.funding is not None:
-            self.config.funding.keep_time(year)
-        self.policy = self.config.liquidation.bind(dt)
-        owners = ledger.balance.shape[2]
+        owners = world.ledger.balance.shape[2]
+        self.flows = StepFlows()
         self.means = np.zeros(owners, dtype=np.int64)  # what each owner can still bring in on margin calls
         self.ever_called = np.zeros(owners, dtype=np.bool_)
-        for pool in self.pools:
-            engine = self.config.engine.build(self.contracts.slice(pool.local), unit)
-            engine.open_to_orders(self.contracts.slice(pool.local))
-            self.states[pool.number] = PoolState(pool, engine, owners)
-            if self.config.calls is not None:
-                self.states[pool.number].calls = self.config.calls.build(owners, dt)
+        year = world.clock[self.contracts.underlying]
+        self.running = Running(world.dt, year)
+        self.policy = config.liquidation.bind(world.dt)
+        self.states = self._engines(owners, world.unit)
+        if config.funding is not None:
+            config.funding.keep_time(year)
+            config.funding.begin(world.stamps, world.seconds)
+        self.view = self._opening_view(world)
+        self.quotes = self.before = self._opening_quotes()
+        self._fresh_leverage()
 
-    def endow(self, outside: int, owners: slice, wealth: I8) -> None:
-        """Deposit starting wealth (n,) in the wallet; what may follow on margin calls is a multiple of it (MAR-4)."""
-        self.ledger.deposit(outside, np.arange(owners.start, owners.stop), self.wallet, wealth)
-        if self.config.calls is not None:
-            self.means[owners] = self.config.calls.wealth(wealth)
+    def _engines(self, owners: int, unit: int) -> dict[int, PoolState]:
+        """Build an engine for each pool, by the pool's number."""
+        states = {}
+        try:
+            for pool in self.pools:
+                engine = self.config.engine.build(self.contracts.slice(pool.local), unit)
+                engine.open_to_orders(self.contracts.slice(pool.local))
+                states[pool.number] = PoolState(pool, engine, owners)
+                if self.config.calls is not None:
+                    states[pool.number].calls = self.config.calls.build(owners, self.dt)
+        except ConfigError as error:
+            raise ConfigError([f"engine.{line}" for line in error.problems]) from error
+        return states
 
-    def open(self, streams: Streams, index: F8, price: F8, steps: int) -> None:
-        """The view before the first step."""
+    def _opening_view(self, world: VenueWorld) -> MarketView:
+        """The view before the first step: last trade and mark at the oracle."""
         count, unknown = len(self.contracts.names), np.full(len(self.contracts.names), np.nan)
-        none = np.zeros(count, dtype=np.int64)
-        self._returns = np.zeros((steps, index.size))
+        none, zero = np.zeros(count, dtype=np.int64), np.zeros(count)
+        self._returns = np.zeros((world.steps, world.opening_index.size))
         self._returns.flags.writeable = False
-        oracle = self._told(streams, 0, 0.0, index)
-        ticks, zero = np.rint(self.in_ticks(oracle)), np.zeros(count)
-        self.view = MarketView(
-            *(0, self.contracts, ticks, unknown, unknown, ticks, zero, zero, none),
-            *(oracle, np.ones(index.size), zero, price, self._returns[:0]),
+        oracle = self._told(world.streams, 0, 0.0, world.opening_index)
+        ticks = np.rint(self.in_ticks(oracle))
+        return MarketView(
+            tick=0,
+            contracts=self.contracts,
+            mark=ticks,
+            bid=unknown,
+            ask=unknown,
+            last=ticks,
+            depth=zero,
+            funding=zero,
+            open_interest=none,
+            oracle=oracle,
+            confidence=np.ones(world.opening_index.size),
+            vol=zero,
+            price=world.opening_price,
+            returns=self._returns[:0],
             to_sell=none,
             to_buy=none,
             dt=self.dt,
@@ -117,7 +156,18 @@ class Venue:
             crowd=unknown,
             clock=self.clock,
         )
-        self._fresh_leverage()
+
+    def _opening_quotes(self) -> Quotes:
+        """Quotes of empty books at the oracle."""
+        oracle = self.in_ticks(self.view.oracle)
+        empty = np.ones(oracle.size, dtype=bool)
+        return Quotes(np.full(oracle.size, np.nan), np.rint(oracle), oracle, self.basis, empty)
+
+    def deposit_wealth(self, owners: slice, wealth: I8) -> None:
+        """Deposit starting wealth (n,) in the wallet; what may follow on margin calls is a multiple of it (MAR-4)."""
+        self.ledger.deposit(self.rows.outside, np.arange(owners.start, owners.stop), self.wallet, wealth)
+        if self.config.calls is not None:
+            self.means[owners] = self.config.calls.wealth(wealth)
 
     def hear(self, streams: Streams, tick: int, seconds: float, index: F8, price: F8) -> None:
         """A new step: what the oracle says, what is learnt from it, and the engines' new parameters."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, NamedTuple
 from unittest.mock import patch
+from weakref import WeakValueDictionary
 
 import numpy as np
 from hypothesis import strategies as st
@@ -23,8 +24,9 @@ from sim.cash_flows import Payments
 from sim.config import MarketConfig
 from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
 from sim.market import Market
-from sim.step import orders
-from sim.step.liquidation import Executed
+from sim.records import LiquidationRound
+from sim.state import MarketState
+from sim.step import liquidation, marking
 from sim.types import (
     F8,
     I8,
@@ -39,6 +41,7 @@ from sim.types import (
     Setting,
     Transfers,
 )
+from sim.venue import Venue
 
 Order = tuple[int, int, int, int, int, int] | tuple[int, int, int, int, int, int, int]
 """Member, instrument, signed lots, limit, kind, slot, and where one is chosen the leverage in hundredths."""
@@ -289,6 +292,23 @@ class Posted(NamedTuple):
     before: I8  # (K, N)
 
 
+WATCHES: "WeakValueDictionary[int, Watch]" = WeakValueDictionary()
+"""Watches by the state that they watch."""
+
+_close_out_round = liquidation.close_out_round
+
+
+def _watched_round(state: MarketState, venue: Venue, number: int) -> LiquidationRound | None:
+    """A liquidation round, shown to the watch of its market before anything is assessed anew."""
+    done = _close_out_round(state, venue, number)
+    if done is not None and id(state) in WATCHES:
+        WATCHES[id(state)]._closed_out(done)
+    return done
+
+
+liquidation.close_out_round = _watched_round
+
+
 class Watch:
     """Sees every posting, close-out, verdict and admitted order of a market, and holds laws that pass between them."""
 
@@ -302,10 +322,11 @@ class Watch:
         self._assessed()
         self._wrap(market.ledger, "settle", self._posted)
         self._wrap(market.ledger, "transfer", self._posted, self._paid_out)
-        self._wrap(market.books, "match", self._matched)
-        self._wrap(market.books, "trade", self._matched)
-        self._wrap(market.recorder, "close_outs", self._closed_out)
-        self._wrap(market, "assess", None, self._assessed)
+        self._wrap(market.order_books, "match", self._matched)
+        self._wrap(market.order_books, "trade", self._matched)
+        for log in market.state.causes.values():
+            self._wrap(log, "trace", None, self._assessed)
+        WATCHES[id(market.state)] = self
 
     @staticmethod
     def _wrap(owner: Any, name: str, before: Any, after: Any = None) -> None:
@@ -333,7 +354,9 @@ class Watch:
         source, owners, _, pools, _, amount = posted.posting
         for owner, pool in zip(owners[amount < 0], pools[amount < 0], strict=True):
             for venue in self.market.venues:
-                if pool == venue.wallet and source[0] == self.market.outside:  # not idle cash of two assets, netted
+                if (
+                    pool == venue.wallet and source[0] == self.market.state.outside
+                ):  # not idle cash of two assets, netted
                     assert self.market.ledger.balance[0, pool, owner] >= 0
                 if pool in venue.states:
                     state = venue.states[int(pool)]
@@ -351,9 +374,9 @@ class Watch:
             self.held = position.copy()
         self.limits = dict(zip(closing[:, CAUSE].tolist(), closing[:, PRICE].tolist(), strict=True))
 
-    def _closed_out(self, number: int, venue: int, executed: Executed, causes: Any) -> None:
+    def _closed_out(self, done: LiquidationRound) -> None:
         """At its limits a solvent account that is closed whole keeps nil or more (LIQ-2)."""
-        where = self.market.venues[venue]
+        where, executed = self.market.venues[done.venue], done.executed
         fills = [p.posting for p in self.postings if p.event == CLOSE_OUT and isinstance(p.posting, Fills)]
         for price, cause, lots in (
             zip(fills[-1].price, fills[-1].cause, fills[-1].quantity, strict=True) if fills else ()
@@ -373,7 +396,7 @@ class Watch:
 
     def _late(self, owners: I8) -> F8:
         """What orders that rest since earlier steps lost against today's mark: their reserve went by another."""
-        market, lost = self.market, np.zeros(self.market.owners)
+        market, lost = self.market, np.zeros(self.market.state.owners)
         for fills in [p.posting for p in self.postings if p.tick == self.market.tick and p.event == VOLUNTARY]:
             mark = np.concatenate([venue.view.mark for venue in market.venues])[fills.instrument]
             worth = market.contracts.multiplier[fills.instrument] * np.abs(fills.quantity)
@@ -395,7 +418,7 @@ class Watch:
                 part = state.pool.instruments
                 here = (self.opened[:, INSTRUMENT] >= part.start) & (self.opened[:, INSTRUMENT] < part.stop)
                 owners = np.unique(self.opened[here, OWNER])
-                owners = owners[market.watched[owners]]
+                owners = owners[market.state.watched[owners]]
                 grew = (np.abs(market.ledger.position[part]) > np.abs(self.held[part])).any(axis=0)
                 owners = owners[grew[owners]]
                 risk = state.engine.assess(venue.book(state.pool).take(owners))
@@ -406,14 +429,14 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Within, admission is judged after every step's trades and fees."""
-        original = orders.mark_to_market
+        original = marking.update_marks
 
-        def judged(market: Market) -> None:
-            if market is self.market:
-                self._admitted(market)
-            original(market)
+        def judged(state: MarketState) -> F8:
+            if state is self.market.state:
+                self._admitted(self.market)
+            return original(state)
 
-        with patch.object(orders, "mark_to_market", judged):
+        with patch.object(marking, "update_marks", judged):
             yield
 
     def wallets_are_out_of_reach(self) -> None:
@@ -423,7 +446,7 @@ class Watch:
         for where in (venue for venue in market.venues if venue.wallet not in venue.states):
             for moves in (posting for posting in taken if isinstance(posting, Transfers)):
                 for pool, owner, sign in ((moves.source_pool, moves.source, 1), (moves.target_pool, moves.target, -1)):
-                    paying = (pool == where.wallet) & (sign * moves.amount > 0) & market.watched[owner]
+                    paying = (pool == where.wallet) & (sign * moves.amount > 0) & market.state.watched[owner]
                     assert set(owner[paying].tolist()) <= {where.rows.fund}
 
     def losses(self) -> list[Posted]:

@@ -210,11 +210,11 @@ class TestComingAndGoing:
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e5}
         busy = {"renewal": 600.0, "ruin": 0.3, "headroom": None, "success": 1.01, "taking": 60.0}
         drained, renewed = (ran(build(rules, [crowd | {"capital": capital}, makers]), 400) for capital in (None, busy))
-        wealth = [float(market.accounts(slice(0, 200)).equity.sum()) for market in (drained, renewed)]
+        wealth = [float(market.state.accounts(slice(0, 200)).equity.sum()) for market in (drained, renewed)]
         assert wealth[1] > 1.5 * wealth[0]
         steps = renewed.recorder.frames()["venues"]
         assert steps["deposits"].sum() > 0 < steps["withdrawals"].sum()
-        cash = [int(market.ledger.balance[0, 0, market.outside]) for market in (drained, renewed)]
+        cash = [int(market.ledger.balance[0, 0, market.state.outside]) for market in (drained, renewed)]
         assert cash[0] - cash[1] == steps["deposits"].sum() - steps["withdrawals"].sum()
 
 

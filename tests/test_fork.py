@@ -44,11 +44,11 @@ def test_a_market_that_cannot_be_written_is_begun_anew() -> None:
 def test_a_nudge_is_a_share_of_notional_and_conserves_cash() -> None:
     market = advanced(crash.market(1), 20)
     before, size = market.ledger.balance[0].sum(axis=0), np.abs(market.ledger.position[0])
-    shares = np.where(np.arange(market.owners) % 2, 0.001, -0.002)
+    shares = np.where(np.arange(market.state.owners) % 2, 0.001, -0.002)
     nudged(market, shares)
     market.ledger.check()
     after = market.ledger.balance[0].sum(axis=0)
-    value = market.worth()[0] * market.venues[0].view.mark[0]
+    value = market.state.worth()[0] * market.venues[0].view.mark[0]
     traders = slice(0, 600)
     assert (after - before)[traders] == pytest.approx(np.rint(shares * size * value)[traders])
     assert (after != before)[traders].sum() > 100

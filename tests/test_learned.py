@@ -272,7 +272,9 @@ def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
     value = before["mark"] / crash.PERPETUAL["tick"] * venue.contracts.multiplier[0]
     assert venue.view.crowd[0] == pytest.approx(2 * before["open_interest"] * value / equity["equity"], rel=1e-6)
     mark = np.rint(frames["steps"].query("step == 103")["mark"].to_numpy() / market.contracts.tick)
-    bids, asks = market.books.depth(np.ceil(0.99 * mark).astype(np.int64), np.floor(1.01 * mark).astype(np.int64))[0]
+    bids, asks = market.order_books.depth(
+        np.ceil(0.99 * mark).astype(np.int64), np.floor(1.01 * mark).astype(np.int64)
+    )[0]
     assert venue.view.imbalance[0] == (bids - asks) / (bids + asks)
     requirement = next(iter(venue.states.values())).engine.requirement
     assert isinstance(requirement, LearnedMargin)

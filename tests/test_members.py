@@ -46,11 +46,11 @@ def removed(model: Market) -> list[int]:
 
 def test_who_is_removed_trades_no_more_and_has_no_order_left() -> None:
     model, twin = advanced(market(), 12), advanced(market(), 12)
-    resting = [agent.owner for agent in model.agents if model.books.resting[:2, :, agent.owner].any()]
+    resting = [agent.owner for agent in model.agents if model.order_books.resting[:2, :, agent.owner].any()]
     gone = removed(model)
     assert len(gone) > 15
     assert set(gone) & set(resting), "some had orders in the book"
-    assert not model.books.resting[:, :, gone].any()
+    assert not model.order_books.resting[:, :, gone].any()
     assert {agent.owner for agent in model.agents} == set(range(73)) - set(gone)
     cash = model.ledger.balance[:, :, gone].copy()
     advanced(model, 40)
@@ -66,8 +66,8 @@ def test_others_decide_on_the_same_draws() -> None:
     model, twin = advanced(market(), 12), advanced(market(), 12)
     gone = removed(model)
     for each in (model, twin):
-        each.tick += 1
-    (ours, _), (theirs, _) = orders.collect_orders(model), orders.collect_orders(twin)
+        each.state.tick += 1
+    (ours, _), (theirs, _) = orders.collect_orders(model.state), orders.collect_orders(twin.state)
     assert np.isin(theirs[:, 0], gone).any()
     assert np.array_equal(ours, theirs[~np.isin(theirs[:, 0], gone)])
 

@@ -40,7 +40,7 @@ class Fork:
             changes: fields of the configuration that are read in every step, such as ``rescues``.
         """
         market: Market = self._anew() if self._held is None else pickle.loads(self._held)
-        market.config = market.config.model_copy(update=changes)
+        market.state.config = market.config.model_copy(update=changes)
         return market
 
     def frames(self, until: int, nudge: F8 | None = None, **changes: Any) -> Frames:
@@ -76,7 +76,7 @@ def nudged(market: Market, shares: F8) -> None:
         market: between two steps.
         shares: (N,) for each owner, the same in all its accounts.
     """
-    worth, owners = market.worth(), market.outside
+    worth, owners = market.state.worth(), market.state.outside
     for venue in market.venues:
         for state in venue.states.values():
             pool = state.pool

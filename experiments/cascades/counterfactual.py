@@ -86,7 +86,7 @@ def compared(case: Case, base: Fork, worlds: Worlds) -> pd.DataFrame:
     scale, rows, asked, done = _scale(case), list[dict[str, float]](), owned.index.tolist(), 0
     for until in worlds.looks:
         for number in range(done, until):
-            draws = np.random.default_rng(number).uniform(-worlds.width, worlds.width, base.market().owners)
+            draws = np.random.default_rng(number).uniform(-worlds.width, worlds.width, base.market().state.owners)
             rows += _in_world(case, base, draws if number else np.zeros_like(draws), scale, asked)
         table, done = _means(pd.DataFrame(rows), len(worlds.looks)), until
         told = np.all([decided(table, name) for name in FOUND], axis=0)

@@ -81,7 +81,7 @@ def taken(market: Market, number: int = 0) -> Exposure:
 def _held(market: Market, venue: Venue) -> dict[str, I8]:
     """What accounts hold at a venue, a row for each with a position."""
     position = market.ledger.position[venue.part]
-    rows = np.flatnonzero((position != 0).any(axis=0) & market.watched)
+    rows = np.flatnonzero((position != 0).any(axis=0) & market.state.watched)
     pools = sorted({pool.number for pool in venue.pools} | {venue.wallet})
     return {
         "balance": market.ledger.balance[:, pools][:, :, rows].sum(axis=1).T,

@@ -1,6 +1,6 @@
 """What a run records on the profile's clock: who would be next, what rests on the way, who has what (LIQ-7)."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,8 @@ from sim.recording.liquidation_profile import (
     feedback,
     profile,
 )
+from sim.state import MarketState
 from sim.types import F8, I8
-
-if TYPE_CHECKING:
-    from sim.market import Market
 
 
 class Reading(NamedTuple):
@@ -29,7 +27,7 @@ class Reading(NamedTuple):
 class Profiles:
     """Collects the frames ``profile`` and ``populations`` of one market."""
 
-    def __init__(self, market: "Market") -> None:
+    def __init__(self, market: MarketState) -> None:
         self.market = market
         self._ahead: list[Reading] = []
         self._worth: list[tuple[int, F8]] = []
@@ -49,11 +47,11 @@ class Profiles:
 
     def _resting(self) -> I8:
         """Lots bid between each mark and where a fall would take it, or on offer on the way of a rise, (K, moves)."""
-        mark = np.concatenate([venue.view.mark for venue in self.market.venues])
+        mark = self.market.marks()
         resting = np.empty((mark.size, len(MOVES)), dtype=np.int64)
         for place, move in enumerate(MOVES):
             low, high = np.ceil(mark * (1 + min(move, 0))), np.floor(mark * (1 + max(move, 0)))
-            depth = self.market.books.depth(low.astype(np.int64), high.astype(np.int64))
+            depth = self.market.order_books.depth(low.astype(np.int64), high.astype(np.int64))
             resting[:, place] = depth[:, int(move > 0)]
         return resting
 

@@ -14,22 +14,18 @@ lists all columns):
 - ``populations``: one row per reading, venue and population.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sim.attribution import KINDS, Causes
-from sim.numerics.jit import kernel
 from sim.recording.profile_recorder import Profiles
 from sim.recording.units import label
-from sim.step.liquidation import NOTHING_EXECUTED, Executed
-from sim.step.loss_waterfall import Absorbed
-from sim.types import F8, I8, NOBODY, SPOT, Fills
-
-if TYPE_CHECKING:
-    from sim.market import Market
-    from sim.venue import Venue
+from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
+from sim.state import MarketState
+from sim.types import F8, I8, NOBODY, SPOT
+from sim.venue import Venue
 
 Names = np.ndarray[tuple[int], np.dtype[np.object_]]
 
@@ -55,23 +51,10 @@ ROUTES = ("book", "auction")
 """Names of BOOK and AUCTION."""
 
 
-@kernel
-def tally(instrument: I8, quantity: I8, price: I8, instruments: int) -> I8:
-    """Trades, lots, lots net, value net in ticks x lots: (4, K), net as seen by those who took."""
-    sums = np.zeros((4, instruments), dtype=np.int64)
-    for i in range(instrument.size):
-        k, lots = instrument[i], quantity[i]
-        sums[0, k] += 1
-        sums[1, k] += abs(lots)
-        sums[2, k] += lots
-        sums[3, k] += lots * price[i]
-    return sums
-
-
 class Recorder:
     """Collects one market's frames. Memory is fixed at the start, but for the lists of close-outs and losses."""
 
-    def __init__(self, market: "Market") -> None:
+    def __init__(self, market: MarketState) -> None:
         self.market = market
         steps, instruments = market.steps_planned, len(market.contracts.names)
         self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + RATES}
@@ -82,68 +65,57 @@ class Recorder:
         self.profiles = Profiles(market)
         self._fallback = np.zeros((steps, instruments), dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
-        self._closeouts: list[tuple[int, int, int, Executed]] = []
+        self._closeouts: list[tuple[int, LiquidationRound]] = []
         self._causes: list[tuple[I8, Causes]] = []
-        self._losses: list[Absorbed] = []
-        self._loss_steps: list[int] = []
+        self._losses: list[tuple[int, LossEvent]] = []
         self._accounts: dict[str, list[dict[str, object]]] = {}
         self._peak = 0
-        self._flow = np.zeros((2, instruments), dtype=np.int64)  # lots bought by takers, net, and their value in ticks
 
-    def trades(self, fills: Fills) -> None:
-        """Volume of a step's orders, and what they pay and get (for markout)."""
-        row, sums = self.market.tick - 1, tally(fills.instrument, fills.quantity, fills.price, self._flow.shape[1])
-        self._counts["trades"][row] += sums[0]
-        self._counts["volume"][row] += sums[1]
-        self._flow = sums[2:]
+    def _record_markout(self, row: int, trades: I8) -> None:
+        """Record what this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
+        lots, value = trades[2:]
+        self._counts["markout"][row] = np.rint((value - lots * self.market.marks()) * self.market.worth())
 
-    def _markout(self, row: int) -> None:
-        """What this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
-        mark = np.concatenate([venue.view.mark for venue in self.market.venues])
-        lots, value = self._flow
-        self._counts["markout"][row] = np.rint((value - lots * mark) * self.market.worth())
-
-    def close_outs(self, number: int, venue: int, executed: Executed, causes: list[tuple[I8, Causes]]) -> None:
-        """One round at one venue."""
-        row, k, market = self.market.tick - 1, executed.instrument, self.market
+    def _record_round(self, row: int, done: LiquidationRound) -> None:
+        """Add one round at one venue to the counts, and keep it."""
+        executed = done.executed
         for name, values in (
-            ("closeouts", np.ones(k.size, dtype=np.int64)),
+            ("closeouts", np.ones(executed.instrument.size, dtype=np.int64)),
             ("liquidated", executed.filled),
             ("liquidated_notional", executed.notional),
             ("volume", executed.filled),
         ):
-            np.add.at(self._counts[name][row], k, values)
-        self._closeouts.append((market.tick, number, venue, executed))
-        self._causes.extend(causes)
+            np.add.at(self._counts[name][row], executed.instrument, values)
+        self._closeouts.append((self.market.tick, done))
+        self._causes.extend(done.causes)
 
-    def loss(self, event: Absorbed) -> None:
-        """What one layer absorbed of one account's shortfall."""
-        row, part = self.market.tick - 1, event.pool.instruments
+    def _record_loss(self, row: int, event: LossEvent) -> None:
+        """Keep what one layer absorbed of one account's shortfall."""
+        part = event.pool.instruments
         if event.layer.startswith("adl"):
             self._counts["adl"][row, part] += event.lots
             self._counts["adl_notional"][row, part] += event.notional
-        self._losses.append(event)
-        self._loss_steps.append(self.market.tick)
+        self._losses.append((self.market.tick, event))
 
-    def depth_near(self, lots: F8) -> None:
-        """Lots within 0.1% of each mark after trading, mean of both sides, (K,)."""
-        self._prices["depth_near"][self.market.tick - 1] = lots
-
-    def shortfall(self, venue: int, amount: int) -> None:
-        """Negative equity of a bankrupt account, before the waterfall."""
-        self._money["shortfall"][self.market.tick, venue] += amount
-
-    def opening(self) -> None:
+    def record_opening(self) -> None:
         """Record the state before the first step: the first row of ``venues``, and all accounts."""
         for venue in self.market.venues:
             self._venue_money(venue.number)
         self.accounts("start")
 
-    def record(self) -> None:
-        """The end of a step."""
+    def record(self, step: StepRecord) -> None:
+        """Record a step at its end."""
         market, row = self.market, self.market.tick - 1
-        self._rounds[row] = market.rounds
-        self._markout(row)
+        self._counts["trades"][row] += step.trades[0]
+        self._counts["volume"][row] += step.trades[1]
+        self._prices["depth_near"][row] = step.depth_near
+        self._rounds[row] = step.n_rounds
+        for done in step.rounds:
+            self._record_round(row, done)
+        for event in step.losses.events:
+            self._record_loss(row, event)
+        self._money["shortfall"][market.tick] += step.losses.shortfalls
+        self._record_markout(row, step.trades)
         index, exogenous, worth = market.spot(), np.exp(market.path.x[market.tick]), market.worth()
         for venue in market.venues:
             part, view = venue.part, venue.view
@@ -160,7 +132,7 @@ class Recorder:
                 self._peak = gross
                 self.accounts("peak")
 
-    def _venue_prices(self, row: int, venue: "Venue", index: F8, exogenous: F8) -> None:
+    def _venue_prices(self, row: int, venue: Venue, index: F8, exogenous: F8) -> None:
         """Prices of a venue's instruments, in quote currency, and what margin its engine asks; index and x are (U,)."""
         view, tick, underlying = venue.view, venue.contracts.tick, venue.contracts.underlying
         for name, values in (
@@ -189,8 +161,9 @@ class Recorder:
         fund = venue.rows.fund
         if fund != NOBODY:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
-        sums |= dict(zip(CALLS, venue.called.tolist(), strict=True))
-        sums |= dict(zip(FLOWS, venue.paid.tolist(), strict=True))
+        flows = venue.flows
+        sums |= {"calls": flows.calls_opened, "calls_met": flows.calls_met, "calls_missed": flows.calls_missed}
+        sums |= {"deposits": flows.paid_in, "withdrawals": flows.paid_out}
         for name, value in sums.items():
             self._money[name][row, number] = round(value)
 
@@ -264,10 +237,17 @@ class Recorder:
 
     def _closeouts_frame(self) -> pd.DataFrame:
         market = self.market
-        rounds = self._closeouts or [(0, 0, 0, NOTHING_EXECUTED)]
-        sizes = [executed.number.size for *_, executed in rounds]
-        at = {name: np.repeat([each[i] for each in rounds], sizes) for i, name in enumerate(("step", "round", "venue"))}
-        columns = {name: np.concatenate([getattr(each[3], name) for each in rounds]) for name in Executed._fields}
+        rounds = self._closeouts or [(0, LiquidationRound(0, 0, ExecutedLiquidations.empty(), []))]
+        sizes = [done.executed.number.size for _, done in rounds]
+        at = {
+            "step": np.repeat([step for step, _ in rounds], sizes),
+            "round": np.repeat([done.number for _, done in rounds], sizes),
+            "venue": np.repeat([done.venue for _, done in rounds], sizes),
+        }
+        columns = {
+            name: np.concatenate([getattr(done.executed, name) for _, done in rounds])
+            for name in ExecutedLiquidations._fields
+        }
         tick = market.contracts.tick[columns["instrument"]]
         columns |= {name: columns[name] * tick for name in _TICKS}
         names = np.array([venue.config.name for venue in market.venues], dtype=object)
@@ -287,9 +267,9 @@ class Recorder:
         return pd.DataFrame(columns | {"instrument": names[causes.instrument], "amount": causes.amount})
 
     def _losses_frame(self) -> pd.DataFrame:
-        losses = self._losses
+        losses = [event for _, event in self._losses]
         venue = [self.market.venues[event.pool.venue].config.name for event in losses]
-        columns: dict[str, Any] = {"step": np.array(self._loss_steps, dtype=np.int64)}
+        columns: dict[str, Any] = {"step": np.array([step for step, _ in self._losses], dtype=np.int64)}
         columns["venue"] = np.array(venue, dtype=object)
         columns["pool"] = np.array([event.pool.number for event in losses], dtype=np.int64)
         columns["owner"] = np.array([event.account for event in losses], dtype=np.int64)
@@ -313,7 +293,7 @@ class Recorder:
         """A few totals of the run, money in minor units."""
         counts, money, done = self._counts, self._money, self.market.tick
         layers: dict[str, int] = {}
-        for event in self._losses:
+        for _, event in self._losses:
             layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
         totals = {name: int(counts[name][:done].sum()) for name in COUNTS[len(STATES) :]}
         totals |= {name: int(money[name][: done + 1].sum()) for name in EVENTS}

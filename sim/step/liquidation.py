@@ -1,79 +1,52 @@
 """Liquidation rounds of one market: cancel, plan, match, settle, re-mark (LIQ-1 to LIQ-5)."""
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
 
 from sim.attribution import CLOSE_OUT, Causes
 from sim.exchange.fees import charged
 from sim.exchange.matching import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
+from sim.records import ExecutedLiquidations, LiquidationRound
+from sim.state import MarketState
+from sim.step import assessment
 from sim.types import F8, I8, IOC, NOBODY, REDUCE_ONLY, CloseOuts, Fills, Pool, Transfers
-from sim.venue import stamp
-
-if TYPE_CHECKING:
-    from sim.market import Market
-    from sim.venue import Venue
+from sim.venue import Venue, stamp
 
 
-class Executed(NamedTuple):
-    """The close-outs of one venue and round, one row each, in the order they were matched."""
-
-    number: I8  # id in the run
-    action: I8  # id of the first close-out of the same account in the same round
-    account: I8  # owner
-    pool: I8  # number of the pool
-    instrument: I8  # global
-    planned: I8  # lots, signed
-    filled: I8  # lots, >= 0
-    limit: I8  # ticks
-    route: I8  # BOOK or AUCTION
-    notional: I8  # minor units of the numeraire, of what was filled
-    mark_before: F8  # ticks
-    mark_after: F8
-    mid_before: F8
-    mid_after: F8
-    equity: F8  # minor units, as the engine saw them when it decided
-    maintenance: F8
-
-
-_NO_LOTS, _NO_CASH = np.empty(0, dtype=np.int64), np.empty(0)
-NOTHING_EXECUTED = Executed._make([*[_NO_LOTS] * 10, *[_NO_CASH] * 6])
-
-
-def liquidate(market: "Market") -> int:
+def run_liquidation_rounds(market: MarketState) -> tuple[list[LiquidationRound], int]:
     """Rounds of assess, plan, match, settle, until nothing is planned or filled, or ``max_rounds`` (LIQ-4).
 
     Returns:
-        How many rounds closed something out.
+        What was closed out in each round and venue, and how many rounds closed something out.
     """
+    rounds: list[LiquidationRound] = []
     for number in range(market.config.max_rounds):
         acted = [done for venue in market.venues if (done := close_out_round(market, venue, number)) is not None]
         if not acted:
-            return number
-        market.assess(number)
-        if not any(done.filled.any() for done in acted):
-            return number + 1
-    return market.config.max_rounds
+            return rounds, number
+        rounds.extend(acted)
+        assessment.assess(market, number)
+        if not any(done.executed.filled.any() for done in acted):
+            return rounds, number + 1
+    return rounds, market.config.max_rounds
 
 
-def close_out_round(market: "Market", venue: "Venue", number: int) -> Executed | None:
+def close_out_round(market: MarketState, venue: Venue, number: int) -> LiquidationRound | None:
     """One round at one venue; None if nothing was planned."""
     planned = [(state.pool, _plan(market, venue, state.pool)) for state in venue.states.values()]
     planned = [(pool, plan) for pool, plan in planned if plan.account.size]
     if not planned:
         return None
     pool = np.concatenate([np.full(plan.account.size, pool.number) for pool, plan in planned])
-    plan = CloseOuts(*(np.concatenate(c) for c in zip(*(_in_market(*each) for each in planned), strict=True)))
+    plan = CloseOuts.join([_in_market(*each) for each in planned])
     if market.config.shuffle_closeouts:
         order = np.argsort(market.streams.uniform(f"shuffle/{number}", market.tick, pool.size, 1)[:, 0])
-        pool, plan = pool[order], CloseOuts(*(column[order] for column in plan))
+        pool, plan = pool[order], plan.take(order)
     executed = _execute(market, venue, pool, plan)
     causes = [_causes(market, executed, pool) for pool, _ in planned]
-    market.recorder.close_outs(number, venue.number, executed, causes)
-    return executed
+    return LiquidationRound(number, venue.number, executed, causes)
 
 
-def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
+def _plan(market: MarketState, venue: Venue, pool: Pool) -> CloseOuts:
     """What the venue's policy wants closed in one pool, after open orders were cancelled (LIQ-1)."""
     state = venue.states[pool.number]
     risk, distress = state.risk, state.distress
@@ -81,7 +54,7 @@ def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
     rows = np.flatnonzero(liquidatable)
     stamp(distress.since, liquidatable, market.tick)
     if not rows.size or market.config.suppress_closeouts:
-        return CloseOuts(*[_NO_LOTS] * len(CloseOuts._fields))
+        return CloseOuts.empty()
     rows = _cancel_orders(market, venue, pool, rows)
     book = venue.book(pool)
     weights = np.zeros(book.position.shape)
@@ -91,10 +64,10 @@ def _plan(market: "Market", venue: "Venue", pool: Pool) -> CloseOuts:
     return plan
 
 
-def _cancel_orders(market: "Market", venue: "Venue", pool: Pool, rows: I8) -> I8:
+def _cancel_orders(market: MarketState, venue: Venue, pool: Pool, rows: I8) -> I8:
     """Cancel the open orders of liquidatable accounts; returns those that this did not cure (LIQ-1)."""
     state, instruments = venue.states[pool.number], range(pool.instruments.start, pool.instruments.stop)
-    if not sum(market.books.cancel_owners(instrument, rows) for instrument in instruments):
+    if not sum(market.order_books.cancel_owners(instrument, rows) for instrument in instruments):
         return rows
     fresh = state.engine.assess(venue.book(pool).take(rows))
     for column, value in zip(state.risk, fresh, strict=True):
@@ -106,7 +79,7 @@ def _in_market(pool: Pool, plan: CloseOuts) -> CloseOuts:
     return plan._replace(instrument=plan.instrument + pool.instruments.start)
 
 
-def _execute(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts) -> Executed:
+def _execute(market: MarketState, venue: Venue, pool: I8, plan: CloseOuts) -> ExecutedLiquidations:
     """Match close-outs one after another, re-marking after each, and settle them."""
     count = plan.account.size
     numbers = market.next_closeout + np.arange(count)
@@ -115,26 +88,26 @@ def _execute(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts) -> Exe
     orders[:, :4] = np.stack((plan.account, plan.instrument, plan.quantity, plan.limit), axis=1)
     orders[:, 4:] = np.stack(np.broadcast_arrays(IOC + REDUCE_ONLY, NOBODY, 0, numbers), axis=1)
     before = venue.view.mark
-    matched = market.books.match(orders, market.ledger.position, market.bands)
+    matched = market.order_books.match(orders, market.ledger.position, market.bands)
     market.ledger.settle(Fills.of(matched.fills), CLOSE_OUT)
     _, first = np.unique(pool * market.owners + plan.account, return_inverse=True)
     lowest = np.full(first.max() + 1, numbers[-1] + 1)
     np.minimum.at(lowest, first, numbers)
     notional = _notional(market, matched.fills, numbers)
     _charge(market, venue, pool, plan, notional)
-    venue.remark(market.books.tops()[venue.part])
+    venue.remark(market.order_books.tops()[venue.part])
     marks_before, marks_after = _marks(venue, plan.instrument - venue.part.start, matched.report, before)
     equity, maintenance = _seen(venue, pool, plan.account)
     mids = [_mid(matched.report[:, column]) for column in (MID2_BEFORE, MID2_AFTER)]
     filled = matched.report[:, FILLED_LOTS]
-    return Executed(
+    return ExecutedLiquidations(
         *(numbers, lowest[first], plan.account, pool, plan.instrument, plan.quantity, filled),
         *(plan.limit, plan.route, notional),
         *(marks_before, marks_after, *mids, equity, maintenance),
     )
 
 
-def _seen(venue: "Venue", pool: I8, account: I8) -> tuple[F8, F8]:
+def _seen(venue: Venue, pool: I8, account: I8) -> tuple[F8, F8]:
     """Equity and maintenance of accounts as last assessed."""
     equity, maintenance = np.empty(account.size), np.empty(account.size)
     for number in np.unique(pool):
@@ -147,7 +120,7 @@ def _mid(doubled: I8) -> F8:
     return np.where(doubled == NOBODY, np.nan, doubled / 2)
 
 
-def _notional(market: "Market", fills: I8, numbers: I8) -> I8:
+def _notional(market: MarketState, fills: I8, numbers: I8) -> I8:
     """Minor units of the numeraire filled of each close-out."""
     notional = np.zeros(numbers.size)
     value = np.abs(fills[:, LOTS]) * fills[:, TICKS] * market.worth()[fills[:, TRADED]]
@@ -155,7 +128,7 @@ def _notional(market: "Market", fills: I8, numbers: I8) -> I8:
     return np.rint(notional).astype(np.int64)
 
 
-def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notional: I8) -> None:
+def _charge(market: MarketState, venue: Venue, pool: I8, plan: CloseOuts, notional: I8) -> None:
     """The liquidation fee, to the fund, from what equity is left after the close-out (FEE-1)."""
     rate = venue.config.fees.liquidation
     if not rate:
@@ -173,7 +146,7 @@ def _charge(market: "Market", venue: "Venue", pool: I8, plan: CloseOuts, notiona
         market.ledger.transfer(Transfers.of(accounts, target, int(number), venue.wallet, 0, paid), CLOSE_OUT)
 
 
-def _marks(venue: "Venue", columns: I8, report: I8, before: F8) -> tuple[F8, F8]:
+def _marks(venue: Venue, columns: I8, report: I8, before: F8) -> tuple[F8, F8]:
     """The mark of each close-out's instrument just before and just after it, from a venue marked anew (LIQ-4).
 
     Close-outs only take quotes away: a book that ends bare has been so since the last of them that traded.
@@ -194,7 +167,7 @@ def _marks(venue: "Venue", columns: I8, report: I8, before: F8) -> tuple[F8, F8]
     return old, new
 
 
-def _causes(market: "Market", executed: Executed, pool: Pool) -> tuple[I8, Causes]:
+def _causes(market: MarketState, executed: ExecutedLiquidations, pool: Pool) -> tuple[I8, Causes]:
     """What pushed the accounts whose action just filled something, and its number (LIQ-6)."""
     here = (executed.pool == pool.number) & (executed.filled > 0)
     accounts, first = np.unique(executed.account[here], return_index=True)

@@ -1,42 +1,30 @@
 """The loss waterfall of one market at work (LIQ-3, LOSS-1 to LOSS-3)."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sim.attribution import LOSS
-from sim.types import I8, NOBODY, Floor, Pool, Relief, Residual, Risk, Transfers
-from sim.venue import stamp
+from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.records import Losses, LossEvent
+from sim.state import MarketState
+from sim.step import assessment
+from sim.types import I8, NOBODY, Pool, Risk, Transfers
+from sim.venue import Venue, stamp
 from sim.waterfall.allocation import largest_remainder
-
-if TYPE_CHECKING:
-    from sim.market import Market
-    from sim.venue import Venue
 
 FINE = 2.0**32
 """Parts of one into which a leg's share of maintenance is rounded, so that deficits divide exactly."""
 
 
-class Absorbed(NamedTuple):
-    """What one layer did for one bankrupt account."""
-
-    pool: Pool
-    account: int
-    layer: str
-    shortfall: int  # minor units, when its turn came
-    absorbed: int  # minor units
-    lots: I8  # (K of the pool) taken over
-    notional: I8  # (K of the pool) minor units of the numeraire, at the mark
-
-
-def allocate_losses(market: "Market") -> None:
+def allocate_losses(market: MarketState) -> Losses:
     """Put bankrupt accounts through the waterfall, at the mark of the last round (LOSS-3).
 
     Those wait whose lots the policy has on offer (LIQ-3), but for the fund's: its wallet stands behind it.
     """
+    losses = Losses(np.zeros(len(market.venues), dtype=np.int64), [])
     if market.config.suppress_closeouts:
-        return
+        return losses
     for venue in market.venues:
         for state in venue.states.values():
             broke = state.risk.bankrupt
@@ -46,10 +34,11 @@ def allocate_losses(market: "Market") -> None:
                 waits = venue.policy.offers(state.risk, state.distress, venue.book(state.pool))
                 bankrupt = bankrupt[~waits[bankrupt] | (bankrupt == venue.rows.fund)]
             if bankrupt.size:
-                Waterfall(market, venue, state.pool).run(bankrupt)
-                market.assess(market.config.max_rounds)
+                Waterfall(market, venue, state.pool, losses).run(bankrupt)
+                assessment.assess(market, market.config.max_rounds)
                 stamp(state.distress.broke, state.risk.bankrupt, market.tick)
         venue.offer()
+    return losses
 
 
 class Waterfall:
@@ -59,8 +48,8 @@ class Waterfall:
     those it touched; everything else is looked at once for all accounts.
     """
 
-    def __init__(self, market: "Market", venue: "Venue", pool: Pool) -> None:
-        self.market, self.venue, self.pool = market, venue, pool
+    def __init__(self, market: MarketState, venue: Venue, pool: Pool, losses: Losses) -> None:
+        self.market, self.venue, self.pool, self.losses = market, venue, pool, losses
         self.state = venue.states[pool.number]
         self.fund = venue.rows.fund
         self.apart = self.fund != NOBODY and venue.wallet != pool.number  # the fund's wallet is not in this pool
@@ -71,7 +60,7 @@ class Waterfall:
             book, risk = book._replace(balance=book.balance.copy()), risk._replace(equity=risk.equity.copy())
         self.moved: list[I8] = []
         eligible = market.watched & (risk.equity > 0)
-        self.floor = Floor(book, risk, eligible, self.fund, self.state.engine.assess, self.moved)
+        self.floor = LayerContext(book, risk, eligible, self.fund, self.state.engine.assess, self.moved)
         if self.apart:
             self._show(np.array([self.fund]))
 
@@ -88,7 +77,7 @@ class Waterfall:
 
     def _cancel_orders(self, rows: I8) -> None:
         for instrument in range(self.pool.instruments.start, self.pool.instruments.stop):
-            self.market.books.cancel_owners(instrument, rows)
+            self.market.order_books.cancel_owners(instrument, rows)
 
     def _weights(self, rows: I8) -> I8:
         """How a deficit is spread over the legs of each account, (n, K) whole parts of one."""
@@ -97,7 +86,7 @@ class Waterfall:
 
     def _relieve(self, account: int, weights: I8) -> None:
         """Layer after layer, while anything is short; what is left then is bad debt."""
-        self.market.recorder.shortfall(self.venue.number, self._short(account))
+        self.losses.shortfalls[self.venue.number] += self._short(account)
         self.floor.eligible[account] = False
         moved = account == self.fund  # it may have taken others' books over since the weights were made
         for layer in self.venue.config.waterfall:
@@ -111,7 +100,7 @@ class Waterfall:
         if short:
             self._pay(Transfers.of(self.venue.rows.house, account, self.venue.wallet, self.pool.number, 0, short))
             nothing = np.zeros(len(self.worth), dtype=np.int64)
-            self.market.recorder.loss(Absorbed(self.pool, account, "bad_debt", short, short, nothing, nothing))
+            self.losses.events.append(LossEvent(self.pool, account, "bad_debt", short, short, nothing, nothing))
             self._refresh(np.array([account]))
 
     def _bear(self, fund: int) -> None:
@@ -125,19 +114,19 @@ class Waterfall:
         """Whole units that the account's equity lacks."""
         return math.ceil(max(0.0, -float(self.risk.equity[account])))
 
-    def _residual(self, account: int, weights: I8) -> Residual:
+    def _residual(self, account: int, weights: I8) -> Shortfall:
         """The account's legs and what each lacks; a flat account has one empty leg."""
         short, position = self._short(account), self.floor.book.position[account]
         legs = np.flatnonzero(position)
         if not legs.size:
             nothing = np.zeros(1, dtype=np.int64)
-            return Residual(account, nothing, nothing, np.array([short]))
+            return Shortfall(account, nothing, nothing, np.array([short]))
         weights = weights[legs]
         if not weights.any():
             weights = np.ones_like(legs)
-        return Residual(account, legs, position[legs], largest_remainder(short, weights))
+        return Shortfall(account, legs, position[legs], largest_remainder(short, weights))
 
-    def _apply(self, layer: str, loss: Residual, relief: Relief) -> bool:
+    def _apply(self, layer: str, loss: Shortfall, relief: LayerResult) -> bool:
         """Post what a layer did and record it; whether it did anything."""
         account, start, number = loss.account, self.pool.instruments.start, self.pool.number
         fills, short = relief.fills, int(loss.deficit.sum())
@@ -145,7 +134,7 @@ class Waterfall:
             return False
         self.market.ledger.settle(fills._replace(instrument=fills.instrument + start), LOSS)
         for instrument in set(fills.instrument.tolist()):
-            self.market.books.cancel_owners(instrument + start, fills.maker[fills.instrument == instrument])
+            self.market.order_books.cancel_owners(instrument + start, fills.maker[fills.instrument == instrument])
         self._top_up_fund(relief)
         self._pay(Transfers.of(relief.payers, account, number, number, 0, relief.payments))
         absorbed = int(relief.payments.sum())
@@ -156,10 +145,10 @@ class Waterfall:
         lots = np.zeros(len(self.worth), dtype=np.int64)
         np.add.at(lots, fills.instrument, np.abs(fills.quantity))
         notional = np.rint(lots * self.worth).astype(np.int64)
-        self.market.recorder.loss(Absorbed(self.pool, account, layer, short, absorbed, lots, notional))
+        self.losses.events.append(LossEvent(self.pool, account, layer, short, absorbed, lots, notional))
         return True
 
-    def _touched(self, account: int, relief: Relief) -> I8:
+    def _touched(self, account: int, relief: LayerResult) -> I8:
         """Accounts whose state a relief has changed, ascending; marked rather than sorted where they are many."""
         rows = np.concatenate(([account, relief.assumes], relief.fills.maker, relief.payers))
         rows = rows[rows != NOBODY]
@@ -170,7 +159,7 @@ class Waterfall:
         marked[rows] = True
         return np.flatnonzero(marked)
 
-    def _top_up_fund(self, relief: Relief) -> None:
+    def _top_up_fund(self, relief: LayerResult) -> None:
         """Layers count the fund's wallet, so what its account in the pool lacks comes from there."""
         if self.apart:
             due = int(relief.payments[relief.payers == self.fund].sum())

@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.types import I8, Floor, Relief, Residual
+from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.types import I8
 from sim.waterfall.allocation import capped
 from sim.waterfall.deleveraging import Leg, Side, deleverage
 
@@ -24,7 +25,7 @@ class AdlProRata(Component):
     kind: Literal["adl_pro_rata"] = "adl_pro_rata"
     profit_only: bool = Field(default=False, description="spare positions that are not in profit (true or false)")
 
-    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Closes what the counterparties can pay for, at the bankruptcy price (see ``deleverage``)."""
         return deleverage(loss, floor, self._choose)
 

@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, PrivateAttr
 
 from sim.component import Component
-from sim.types import I8, Floor, Relief, Residual
+from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.types import I8
 from sim.waterfall.deleveraging import Leg, Side, deleverage
 from sim.waterfall.ranking import SCORES, Head, call
 
@@ -23,7 +24,7 @@ class AdlQueue(Component):
     _heads: dict[tuple[int, bool], Head] = PrivateAttr(default_factory=dict)
     _moved: Sequence[I8] | None = PrivateAttr(None)  # of the floor that they are of
 
-    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Closes what the counterparties can pay for, at the bankruptcy price (see ``deleverage``)."""
         if floor.moved is None or floor.moved is not self._moved:
             self._moved = floor.moved

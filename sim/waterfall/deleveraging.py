@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.types import B1, F8, I8, NOBODY, Fills, Floor, Relief, Residual
+from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.types import B1, F8, I8, NOBODY, Fills
 from sim.waterfall.allocation import largest_remainder, share_out
 from sim.waterfall.layer_results import NO_FILLS
 
@@ -13,7 +14,7 @@ from sim.waterfall.layer_results import NO_FILLS
 class Side(NamedTuple):
     """Who may be deleveraged against one leg of a bankrupt account."""
 
-    floor: Floor
+    floor: LayerContext
     instrument: int  # column of the pool
     rows: I8  # (n,) accounts with an opposite position, ascending
     lots: I8  # (n,) lots they hold, unsigned
@@ -70,7 +71,7 @@ class Dues:
 class Leg(NamedTuple):
     """One leg of a bankrupt account, to be closed against others."""
 
-    floor: Floor
+    floor: LayerContext
     instrument: int  # column of the pool
     quantity: int  # lots held, signed, not nil
     deficit: int  # minor units of the numeraire
@@ -105,7 +106,7 @@ Choose = Callable[[Leg], tuple[Side, I8]]
 """Counterparties, and the lots each loses, (n,), no more than its limit, together no more than wanted."""
 
 
-def deleverage(loss: Residual, floor: Floor, choose: Choose) -> Relief:
+def deleverage(loss: Shortfall, floor: LayerContext, choose: Choose) -> LayerResult:
     """Close a bankrupt account's legs against the opposite positions that ``choose`` names (LOSS-2).
 
     Fills are at the mark. Each counterparty also pays, in the numeraire, its part of the leg's deficit: pro rata to
@@ -124,7 +125,7 @@ def deleverage(loss: Residual, floor: Floor, choose: Choose) -> Relief:
         rows, lots = side.rows[some], lots[some]
         dues.add(rows, largest_remainder(deficit * int(lots.sum()) // abs(quantity), lots))
         fills.append(_fills(loss.account, side, rows, lots if quantity < 0 else -lots))
-    return Relief(_join(fills), dues.rows, dues.amounts)
+    return LayerResult(_join(fills), dues.rows, dues.amounts)
 
 
 def _fills(account: int, side: Side, rows: I8, quantity: I8) -> Fills:

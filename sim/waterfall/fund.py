@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.types import NOBODY, Exposure, Fills, Floor, Relief, Residual
+from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.types import NOBODY, Exposure, Fills
 from sim.waterfall.layer_results import NONE
 
 
@@ -24,7 +25,7 @@ class Fund(Component):
         default=1.0, gt=0, le=1, description="largest deficit of one take-over, as a share of the fund's equity (1)"
     )
 
-    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Everything or nothing."""
         if floor.fund in (NOBODY, loss.account):
             return NONE
@@ -49,7 +50,7 @@ def _merged(book: Exposure, fund: int, account: int) -> Exposure:
     )
 
 
-def _whole_book(floor: Floor, account: int) -> Fills:
+def _whole_book(floor: LayerContext, account: int) -> Fills:
     """Every position of the account, sold to the fund at the mark."""
     position = floor.book.position[account]
     legs = np.flatnonzero(position)

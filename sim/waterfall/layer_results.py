@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from sim.types import NOBODY, Fills, Relief
+from sim.losses import LayerResult
+from sim.types import NOBODY, Fills
 
 NO_FILLS = Fills(*(np.empty(0, dtype=np.int64) for _ in Fills._fields))
 """Positions stay where they are."""
 
-NONE = Relief(NO_FILLS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), NOBODY)
+NONE = LayerResult(NO_FILLS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), NOBODY)
 """Nothing absorbed."""

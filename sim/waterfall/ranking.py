@@ -96,7 +96,7 @@ class Head:
         self._gone = 0  # accounts that have moved since the last of them were dropped from the rows
         self._moved = np.zeros(len(leg.floor.eligible), dtype=np.bool_)
         self._apart: I8 = np.empty(0, dtype=np.int64)  # accounts that have moved and are still on this side, ascending
-        self._heeded = len(leg.floor.moved or ())  # batches of ``Floor.moved`` that were heeded
+        self._heeded = len(leg.floor.moved or ())  # batches of ``LayerContext.moved`` that were heeded
 
     @property
     def worn(self) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.types import F8, I8, Floor, Relief, Residual
+from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.types import F8, I8
 from sim.waterfall.allocation import capped
 from sim.waterfall.layer_results import NO_FILLS
 
@@ -24,13 +25,13 @@ class Socialised(Component):
         default="profit", description="what is asked: positive unrealised profit or positive equity (name)"
     )
 
-    def absorb(self, loss: Residual, floor: Floor) -> Relief:
+    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Pays as much of the whole deficit as there is to be had; takes no lots."""
         means = _whole(np.where(floor.eligible, floor.risk.equity, 0))
         base = _whole(_unrealised(floor)) if self.base == "profit" else means
         dues = capped(int(loss.deficit.sum()), base, np.minimum(base, means))
         payers = np.flatnonzero(dues)
-        return Relief(NO_FILLS, payers, dues[payers])
+        return LayerResult(NO_FILLS, payers, dues[payers])
 
 
 def _whole(money: F8) -> I8:
@@ -38,7 +39,7 @@ def _whole(money: F8) -> I8:
     return np.maximum(money, 0).astype(np.int64)
 
 
-def _unrealised(floor: Floor) -> F8:
+def _unrealised(floor: LayerContext) -> F8:
     """Unrealised profit over all legs, (A,) minor units of the numeraire."""
     book = floor.book
     value = book.value()

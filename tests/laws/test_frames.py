@@ -50,7 +50,7 @@ def test_flows_of_venues_add_up_to_the_market(market: Market, frames: dict[str, 
     assert min(first.groupby("venue")["shortfall"].sum().reindex(["x", "y"])) > 0, "at both venues"
     assert min(total[["deposits", "withdrawals", "calls", "calls_met", "calls_missed"]]) > 0
     cash = frames["accounts"].query("moment == 'start'")["equity"].sum()
-    brought = -int(market.ledger.balance[0, :, market.outside].sum()) - cash
+    brought = -int(market.ledger.balance[0, :, market.state.outside].sum()) - cash
     assert total["deposits"] - total["withdrawals"] == brought
     summary = market.recorder.summary()
     for name in ("shortfall", "calls", "calls_met", "calls_missed"):
@@ -71,7 +71,7 @@ def test_flows_of_instruments_add_up_to_the_events(frames: dict[str, pd.DataFram
 
 def test_levels_are_those_of_the_ledger(market: Market, frames: dict[str, pd.DataFrame]) -> None:
     """Of accounts at their moments, wallets once; of venues after the last step."""
-    everyone = market.accounts(slice(0, market.outside))
+    everyone = market.state.accounts(slice(0, market.state.outside))
     end, last = frames["accounts"].query("moment == 'end'"), frames["venues"].query(f"step == {STEPS}")
     assert end["equity"].sum() == everyone.equity.sum()
     assert end["wallet"].sum() == everyone.wallet.sum()

@@ -185,7 +185,7 @@ def test_a_position_loses_no_more_than_was_set_aside_for_it(
         market.step()
         now = int(market.ledger.balance[0, wallet, MINE])
         assert now == left if market.ledger.position[0, MINE] else now >= left
-        assert market.accounts(slice(0, 1)).equity[0, 0] >= left
+        assert market.state.accounts(slice(0, 1)).equity[0, 0] >= left
     watch.wallets_are_out_of_reach()
     market.ledger.check()
 
@@ -303,8 +303,8 @@ def test_who_trades_for_a_living_has_its_wallet_in_its_accounts() -> None:
             holds = (market.ledger.position[where.part, rows] != 0).all(axis=0)
             if population.name == "makers":
                 assert holds.any()
-                assert (wallet[holds] <= 0.001 * market.accounts(rows).equity[holds, 0] + 2).all()
-                assert (market.accounts(rows).headroom[:, 0] > 0).any(), "they still quote"
+                assert (wallet[holds] <= 0.001 * market.state.accounts(rows).equity[holds, 0] + 2).all()
+                assert (market.state.accounts(rows).headroom[:, 0] > 0).any(), "they still quote"
             if population.name == "traders":
                 assert (wallet > 0).any(), "traders keep the rest out of reach"
 

@@ -48,7 +48,7 @@ class Twin:
 def outside_cash(market: Market) -> int:
     """What the outside has at the first venue, which lists no spot: less than nil by all that it ever brought in."""
     pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
-    return int(market.ledger.balance[:, pools, market.outside].sum())
+    return int(market.ledger.balance[:, pools, market.state.outside].sum())
 
 
 def conserved(market: Market, outside: int) -> None:
@@ -68,7 +68,7 @@ def never_judged(market: Market) -> None:
     for place in market.venues:
         for state in place.states.values():
             for column in state.risk:
-                assert not column[market.outside :].any()
+                assert not column[market.state.outside :].any()
 
 
 def nobody_owes(market: Market) -> None:
@@ -137,7 +137,7 @@ def brought_in(market: Market, watch: Watch) -> int:
     """Deposits from outside at the first venue that were posted since the start, less withdrawals (MAR-4, AGT-7)."""
     pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
     moves = [p.posting for p in watch.postings if p.event == DEPOSIT]
-    return sum(int(m.amount[(m.source == market.outside) & np.isin(m.source_pool, pools)].sum()) for m in moves)
+    return sum(int(m.amount[(m.source == market.state.outside) & np.isin(m.source_pool, pools)].sum()) for m in moves)
 
 
 def flows_are_recorded(market: Market, venues: pd.DataFrame, brought: int) -> None:
@@ -157,12 +157,12 @@ def test_cash_lots_margin_and_losses_obey_their_laws(world):
     with watch.watching():
         for _ in range(market.steps_planned):
             market.step()
-            assert market.rounds <= market.config.max_rounds
             twin.catch_up(watch)
             conserved(market, start - brought_in(market, watch))
             never_judged(market)
             nobody_owes(market)
     frames = market.recorder.frames()
+    assert frames["market"]["rounds"].max() <= market.config.max_rounds
     flows_are_recorded(market, frames["venues"], brought_in(market, watch))
     shared(frames["losses"], int(frames["venues"]["shortfall"].sum()))
     nobody_flipped(market, watch)

@@ -47,7 +47,7 @@ def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see()
     frames = market.recorder.frames()
     seen = frames["closeouts"][["owner", "filled", "mark_before", "mark_after"]]
     assert seen.to_numpy().tolist() == [[0, 100, 970, 940], [2, 0, 940, 940]]
-    pushed = market.causes[0].of(np.array([2]))  # nothing of it was filled, so no row is recorded
+    pushed = market.state.causes[0].of(np.array([2]))  # nothing of it was filled, so no row is recorded
     harm = pushed.amount[pushed.kind == KINDS.index("close_out")]
     assert harm.tolist() == [50 * (940 - 970) + 38]  # 1,213 of maintenance fall to 1,175
 
@@ -66,10 +66,10 @@ def test_a_step_with_more_orders_than_keys_is_refused():
     """BOOK-2: beyond 2^22 orders the first ones would be sent twice, and the last ones never."""
     market = build(config(steps=1), [script([10.0], {})])
     owners = np.zeros(2**PLACE_BITS + 1, dtype=np.int64)
-    places = arrival_keys(market, owners[1:], owners[1:]) & (2**PLACE_BITS - 1)
+    places = arrival_keys(market.state, owners[1:], owners[1:]) & (2**PLACE_BITS - 1)
     assert (places == np.arange(2**PLACE_BITS)).all()
     with pytest.raises(ValueError, match="4194305 orders"):
-        arrival_keys(market, owners, owners)
+        arrival_keys(market.state, owners, owners)
 
 
 def test_a_twin_without_close_outs_keeps_no_causes():
@@ -80,7 +80,7 @@ def test_a_twin_without_close_outs_keeps_no_causes():
     for _ in range(9):
         market.step()
     assert market.venues[0].states[0].risk.liquidatable[0]
-    assert not market.causes[0].of(np.array([0])).row.size
+    assert not market.state.causes[0].of(np.array([0])).row.size
 
 
 def test_a_fund_bears_what_unwinding_costs_under_any_netting():

@@ -9,7 +9,8 @@ from build import exposure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.types import NOBODY, Exposure, Floor, Relief, Residual, Risk
+from sim.losses import LayerContext, LayerResult, Shortfall
+from sim.types import NOBODY, Exposure, Risk
 from sim.waterfall import LAYERS, ranking
 from sim.waterfall.adl_pro_rata import AdlProRata
 from sim.waterfall.adl_queue import AdlQueue
@@ -28,22 +29,22 @@ def assess(book: Exposure) -> Risk:
     return Risk(book.equity(), 0.1 * gross, 0.05 * gross)
 
 
-def floor_of(book: Exposure, account: int = 0, fund: int = NOBODY) -> Floor:
+def floor_of(book: Exposure, account: int = 0, fund: int = NOBODY) -> LayerContext:
     eligible = np.arange(len(book.position)) != account
     if fund != NOBODY:
         eligible[fund] = False
-    return Floor(book, assess(book), eligible, fund, assess)
+    return LayerContext(book, assess(book), eligible, fund, assess)
 
 
-def residual(book: Exposure, account: int = 0) -> Residual:
+def residual(book: Exposure, account: int = 0) -> Shortfall:
     """The account's legs with the deficit spread by notional (LIQ-2), whole units."""
     legs = np.flatnonzero(book.position[account])
     deficit = int(np.ceil(-book.equity()[account]))
     notional = np.abs(book.value()[account, legs]).astype(np.int64)
-    return Residual(account, legs, book.position[account, legs], largest_remainder(deficit, notional))
+    return Shortfall(account, legs, book.position[account, legs], largest_remainder(deficit, notional))
 
 
-def settle(book: Exposure, relief: Relief, account: int = 0) -> Exposure:
+def settle(book: Exposure, relief: LayerResult, account: int = 0) -> Exposure:
     """The book after a relief, written out plainly."""
     balance, position = book.balance.copy(), book.position.copy()
     contracts = book.market.contracts
@@ -195,9 +196,9 @@ def test_rich_counterparties_always_suffice(layer, book, random):
     assert (settle(rich, relief).position[0] == 0).all()
 
 
-def first_leg(loss: Residual) -> Residual:
+def first_leg(loss: Shortfall) -> Shortfall:
     """The same account with one leg."""
-    return Residual(loss.account, loss.instrument[:1], loss.quantity[:1], loss.deficit[:1])
+    return Shortfall(loss.account, loss.instrument[:1], loss.quantity[:1], loss.deficit[:1])
 
 
 @pytest.mark.parametrize("layer", ALL[:-1], ids=repr)
@@ -374,7 +375,7 @@ def test_the_fund_keeps_to_its_mandate():
 
 def test_a_book_may_hold_no_position_at_all():
     book = exposure([[0], [0], [-10]], [100], [-50, 1000, 5000])
-    loss = Residual(0, np.array([0]), np.array([0]), np.array([50]))
+    loss = Shortfall(0, np.array([0]), np.array([0]), np.array([50]))
     for layer in DELEVERAGING:
         assert not len(layer.absorb(loss, floor_of(book)).payers)
     assert Socialised(base="equity").absorb(loss, floor_of(book)).payments.tolist() == [10, 40]

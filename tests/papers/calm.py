@@ -88,7 +88,7 @@ def levered(seed: int) -> dict[str, float]:
 
 def _effective(market: Market) -> tuple[float, float]:
     """Mean and 80th percentile of effective leverage over the contracts held at a venue's only instrument."""
-    view, members = market.venues[0].view, market.accounts(slice(0, market.outside))
+    view, members = market.venues[0].view, market.state.accounts(slice(0, market.state.outside))
     lots, equity = np.abs(members.position[:, 0]), members.equity[:, 0]
     who = (lots > 0) & (equity > 0)
     leverage = np.rint(lots[who] * view.mark[0] * view.contracts.multiplier[0] / equity[who])

@@ -38,11 +38,11 @@ class Tape:
     """Stands between a market and its books and notes who traded, and when the resting side had last quoted."""
 
     def __init__(self, market: Market) -> None:
-        self._market, self._trade = market, market.books.trade
-        self._last = np.zeros(market.owners, dtype=np.int64)
+        self._market, self._trade = market, market.order_books.trade
+        self._last = np.zeros(market.state.owners, dtype=np.int64)
         self._parts: list[Deals] = []
         self._makers = owners(market, MarketMaker)
-        market.books.trade = self  # type: ignore[method-assign, assignment]
+        market.order_books.trade = self  # type: ignore[method-assign, assignment]
 
     def __call__(self, orders: I8, *state: I8) -> Fills:
         """Trades of a step's orders, makers' ladders first, as their latency class is."""
@@ -61,7 +61,7 @@ class Tape:
 
 def owners(market: Market, kind: type[Participant]) -> B1:
     """Whether each owner is of a kind."""
-    found = np.zeros(market.owners, dtype=np.bool_)
+    found = np.zeros(market.state.owners, dtype=np.bool_)
     found[[member.owner for member in market.agents.select(agent_type=kind)]] = True
     return found
 

@@ -1,0 +1,119 @@
+"""State of one market: data that the phases of a step read and change, and pure reads of it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sim.attribution import CauseLog
+from sim.config import MarketConfig
+from sim.exchange.book import Books
+from sim.ledger import Ledger
+from sim.numerics.rng import Streams
+from sim.prices.impact import Impacts
+from sim.prices.path import Path
+from sim.protocols import Population
+from sim.types import B1, F8, I8, AccountView, Contracts, Outlook, Risk
+from sim.venue import StepFlows, Venue
+
+
+@dataclass
+class MarketState:
+    """Everything that a market is made of, and where it stands in its run.
+
+    Axes: N owners, K instruments of all venues, U underlyings, V venues.
+    """
+
+    config: MarketConfig
+    streams: Streams
+    path: Path
+    contracts: Contracts
+    venues: tuple[Venue, ...]
+    populations: tuple[Population, ...]
+    members: tuple[slice, ...]  # owners of each population
+    outside: int  # owner: the rest of the world
+    order_books: Books
+    ledger: Ledger
+    watched: B1  # (N,) owners whom margin rules bind
+    max_lots: I8  # (K,)
+    fee: F8  # (K,) the higher of taker's and maker's fee
+    impacts: Impacts
+    impact: F8  # (U,) log, what trading has added to each index
+    spot_held: I8  # (K,) lots of the outside at its last look (IDX-2)
+    retired: B1  # participants who were removed
+    bands: I8  # (K, 2) lowest and highest price that may trade
+    tick: int = 0  # steps made
+    next_closeout: int = 0  # id of the next close-out
+    causes: dict[int, CauseLog] = field(default_factory=dict)  # by number of the pool
+
+    @property
+    def owners(self) -> int:
+        """Rows of the ledger: participants, the outside, and the venues' own."""
+        return int(self.watched.size)
+
+    @property
+    def steps_planned(self) -> int:
+        """Steps of the whole run."""
+        return len(self.path.x) - 1
+
+    def begin_step(self) -> None:
+        """Advance the clock by one step; the venues' counts of the step start at zero."""
+        self.tick += 1
+        for venue in self.venues:
+            venue.flows = StepFlows()
+
+    def worth(self) -> F8:
+        """Minor units of the numeraire per tick and lot of each instrument, (K,), at today's asset prices."""
+        price = self.venues[0].view.price
+        return self.contracts.multiplier * price[self.contracts.settle]
+
+    def spot(self) -> F8:
+        """The index of each underlying, impact included, (U,) quote currency (IDX-1, IDX-2)."""
+        index: F8 = np.exp(self.path.x[self.tick] + self.impact)
+        return index
+
+    def asset_prices(self) -> F8:
+        """Value of a minor unit of each asset in minor units of the numeraire, (C,), now."""
+        price: F8 = self.config.asset_scale() * self.path.asset_price[self.tick]
+        return price
+
+    def marks(self) -> F8:
+        """Marks of all instruments, (K,) ticks."""
+        return np.concatenate([venue.view.mark for venue in self.venues])
+
+    def outlook(self) -> Outlook:
+        """What every agent may know."""
+        leverage = np.concatenate([venue.leverage for venue in self.venues])
+        liquidity = float(self.path.liquidity[self.tick])
+        views = tuple(venue.view for venue in self.venues)
+        first = tuple(venue.part.start for venue in self.venues)
+        return Outlook(self.tick, self.config.dt, self.spot(), liquidity, views, first, leverage)
+
+    def accounts(self, members: slice) -> AccountView:
+        """What some owners know of themselves."""
+        shape = (len(self.venues), members.stop - members.start)
+        equity, free = np.empty(shape), np.empty(shape)
+        for venue in self.venues:
+            equity[venue.number] = venue.equity(members)
+            free[venue.number] = venue.free(members)
+        wallets = [venue.wallet for venue in self.venues]
+        wallet = self.ledger.balance[:, wallets, members].transpose(2, 1, 0)
+        position, entry = self.ledger.position[:, members].T, self.ledger.entry[:, members].T
+        return AccountView(position, entry, free.T, equity.T, wallet)
+
+    def standing(self, members: slice) -> Risk:
+        """The last verdict on the account that margins each instrument of some owners, (n, K)."""
+        verdict = np.empty((3, len(self.contracts.names), members.stop - members.start))
+        for venue in self.venues:
+            for state in venue.states.values():
+                for column, amounts in zip(verdict, state.risk, strict=True):
+                    column[state.pool.instruments] = amounts[members]
+        return Risk(*verdict.transpose(0, 2, 1))
+
+    def exposed(self, venue: Venue) -> I8:
+        """Open interest of a venue's instruments, (K,) lots."""
+        return np.abs(self.ledger.position[venue.part]).sum(axis=1) // 2
+
+    def prices_within(self, share: float) -> tuple[I8, I8]:
+        """Lowest and highest price within a share of the marks, (K,) ticks each."""
+        mark = self.marks()
+        return np.ceil(mark * (1 - share)).astype(np.int64), np.floor(mark * (1 + share)).astype(np.int64)

@@ -1,0 +1,46 @@
+"""Marks after trading."""
+
+import numpy as np
+
+from sim.attribution import DEPOSIT
+from sim.state import MarketState
+from sim.types import F8, I8, Transfers
+from sim.venue import PoolState, Venue
+
+
+def update_marks(market: MarketState) -> F8:
+    """Mark every instrument after trading, and send idle isolated cash back to its wallet (MARK-1, ISO-1).
+
+    Returns:
+        Lots within 0.1% of each mark, mean of both sides, (K,).
+    """
+    tops, depth = market.order_books.tops(), market.order_books.depth(*market.prices_within(0.01))
+    for venue in market.venues:
+        part = venue.part
+        rests = depth[part]
+        known = {"depth": rests.mean(axis=1), "imbalance": _imbalance(rests), "open_interest": market.exposed(venue)}
+        venue.remark(tops[part], learn=True, **known)
+        if venue.config.funding is not None:
+            venue.config.funding.sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
+        if venue.wallet not in venue.states:
+            for state in venue.states.values():
+                _return_idle(market, venue, state)
+    near: F8 = market.order_books.depth(*market.prices_within(0.001)).mean(axis=1)
+    return near
+
+
+def _imbalance(depth: I8) -> F8:
+    """Bids less asks over both, (K,); NaN where nothing rests."""
+    both = depth.sum(axis=1).astype(np.float64)
+    return np.divide(depth[:, 0] - depth[:, 1], both, out=np.full(both.size, np.nan), where=both > 0)
+
+
+def _return_idle(market: MarketState, venue: Venue, state: PoolState) -> None:
+    """What solvent accounts without position or order have and owe goes back to the wallet (ISO-1)."""
+    book = venue.book(state.pool)
+    idle = market.watched & (book.balance @ book.market.price >= 0)
+    for column in range(book.position.shape[1]):
+        idle &= (book.position[:, column] == 0) & (book.bids[:, column] == 0) & (book.asks[:, column] == 0)
+    owners, assets = np.nonzero(book.balance * idle[:, None])
+    moves = Transfers.of(owners, owners, state.pool.number, venue.wallet, assets, book.balance[owners, assets])
+    market.ledger.transfer(moves, DEPOSIT)

@@ -1,0 +1,52 @@
+"""Orders meet in the order books; trades and fees are posted."""
+
+import numpy as np
+
+from sim.attribution import FUNDING, VOLUNTARY
+from sim.exchange.fees import charged
+from sim.numerics.jit import kernel
+from sim.state import MarketState
+from sim.types import I8, Fills, Transfers
+from sim.venue import Venue
+
+
+def match_orders(market: MarketState, orders: I8, stood: I8) -> I8:
+    """Match orders in the order books, and post trades and their fees (BOOK-1, FEE-1).
+
+    Returns:
+        See :func:`sum_trades`.
+    """
+    fills = market.order_books.trade(orders, market.ledger.position, market.bands, np.ascontiguousarray(stood))
+    market.ledger.settle(fills, VOLUNTARY)
+    for venue in market.venues:
+        if not venue.config.fees.free:
+            _charge_fees(market, venue, fills)
+    return sum_trades(fills.instrument, fills.quantity, fills.price, len(market.contracts.names))
+
+
+def _charge_fees(market: MarketState, venue: Venue, fills: Fills) -> None:
+    """Taker and maker fees of one venue, to its fee row; the outside pays none."""
+    here = (fills.instrument >= venue.part.start) & (fills.instrument < venue.part.stop)
+    fees, contracts, at = venue.config.fees, market.contracts, np.flatnonzero(here)
+    if not at.size:
+        return
+    k = fills.instrument[at]
+    notional = np.abs(fills.quantity[at]) * fills.price[at] * contracts.multiplier[k]
+    owners = np.concatenate((fills.taker[at], fills.maker[at]))
+    due = np.concatenate((charged(notional, fees.taker), charged(notional, fees.maker)))
+    due[owners == market.outside] = 0
+    pools, settle = np.tile(market.ledger.pool_of[k], 2), np.tile(contracts.settle[k], 2)
+    market.ledger.transfer(Transfers.of(owners, venue.rows.fees, pools, venue.wallet, settle, due), FUNDING)
+
+
+@kernel
+def sum_trades(instrument: I8, quantity: I8, price: I8, instruments: int) -> I8:
+    """Sum trades: their number, lots, lots bought by takers net, and the value of these in ticks x lots, (4, K)."""
+    sums = np.zeros((4, instruments), dtype=np.int64)
+    for i in range(instrument.size):
+        k, lots = instrument[i], quantity[i]
+        sums[0, k] += 1
+        sums[1, k] += abs(lots)
+        sums[2, k] += lots
+        sums[3, k] += lots * price[i]
+    return sums
