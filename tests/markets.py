@@ -12,33 +12,14 @@ from pydantic import Field, PrivateAttr
 from agents import POPULATIONS
 from agents.base import Behaviour
 from agents.population import populate
-from sim.attribution import (
-    CLOSE_OUT,
-    DEPOSIT,
-    FUNDING,
-    LOSS,
-    VOLUNTARY,
-)
+from sim.attribution import CLOSE_OUT, DEPOSIT, FUNDING, LOSS, VOLUNTARY
 from sim.cash_flows import Payments
 from sim.config import MarketConfig
 from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
 from sim.market import Market
 from sim.step import orders
 from sim.step.liquidation import Executed
-from sim.types import (
-    F8,
-    I8,
-    LIMIT,
-    NOBODY,
-    REDUCE_ONLY,
-    AccountView,
-    Fills,
-    Orders,
-    Outlook,
-    Risk,
-    Setting,
-    Transfers,
-)
+from sim.types import F8, I8, LIMIT, NOBODY, REDUCE_ONLY, AccountView, Fills, Orders, Outlook, Risk, Setting, Transfers
 
 Order = tuple[int, int, int, int, int, int] | tuple[int, int, int, int, int, int, int]
 """Member, instrument, signed lots, limit, kind, slot, and where one is chosen the leverage in hundredths."""

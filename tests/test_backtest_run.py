@@ -10,12 +10,7 @@ from typer.testing import CliRunner
 
 from experiments.backtest.coverage import judge
 from experiments.backtest.engines import DAY, Engine
-from experiments.backtest.finished_run import (
-    Asked,
-    judge_run,
-    outcome_of,
-    said,
-)
+from experiments.backtest.finished_run import Asked, judge_run, outcome_of, said
 from experiments.cli.app import app
 from experiments.config import load_run
 from experiments.price_files.return_series import Series

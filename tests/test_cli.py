@@ -252,7 +252,8 @@ def test_an_interrupt_while_modules_load_is_answered(module: str, tmp_path: Path
 
 
 def test_threads_are_pinned_whatever_the_environment_says() -> None:
-    code = "import os; from experiments import provenance; provenance.pin(); print(os.environ['OMP_NUM_THREADS'])"
+    pin = "from experiments.results import provenance; provenance.pin()"
+    code = f"import os; {pin}; print(os.environ['OMP_NUM_THREADS'])"
     assert python(code, OMP_NUM_THREADS="8").stdout == "1\n"
 
 

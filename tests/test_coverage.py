@@ -6,12 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sim.margin.tail.risk_measures import (
-    Law,
-    parametric_var,
-    sample_tail,
-    tail_weights,
-)
+from sim.margin.tail.risk_measures import Law, parametric_var, sample_tail, tail_weights
 from sim.margin.tail.volatility import ewma, half_life
 from sim.metrics import coverage, procyclicality, shortfall
 from sim.metrics.traffic_light import GREEN, RED, YELLOW, traffic_light

@@ -10,17 +10,7 @@ from omegaconf import OmegaConf
 
 from agents import populate
 from experiments.config import load_run
-from experiments.generated.presets import (
-    BEGIN,
-    CALM,
-    CRASH,
-    HEAD,
-    PAGE,
-    PRESETS,
-    ran,
-    row,
-    rows,
-)
+from experiments.generated.presets import BEGIN, CALM, CRASH, HEAD, PAGE, PRESETS, ran, row, rows
 from experiments.generated.reference_books import ENGINES
 from sim.margin.engine import EngineConfig
 from sim.market import Market

@@ -82,7 +82,10 @@ def test_facts_name_all_that_changes_bytes(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_parts_of_experiments_that_make_a_run_count_and_others_do_not() -> None:
     makers = {path.relative_to(ROOT).as_posix() for path in own_files(identity.MAKERS)} | set(identity.ALSO)
-    needed = {f"experiments/{name}.py" for name in ("simulation", "config", "data", "store", "provenance")}
+    needed = {
+        f"experiments/{name}.py"
+        for name in ("simulation", "config", "price_files/bars", "results/store", "results/provenance")
+    }
     assert needed | {"experiments/sweep/execute_jobs.py"} <= makers
     assert not any(word in name for name in makers for word in ("figures", "paper", "cli", "statistics"))
 

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 
 SPOT_OF_KIND_ONE = """
 import numpy as np
-from sim.margin import legs
+from sim.margin import leg_values
 whole = np.array([1, 1])
-print(legs._worth(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))[1].tolist())
-print(sum(legs._worth.stats.cache_hits.values()), legs._worth._cache.cache_path)
+print(leg_values._worth(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))[1].tolist())
+print(sum(leg_values._worth.stats.cache_hits.values()), leg_values._worth._cache.cache_path)
 """
 
 
@@ -56,11 +56,11 @@ def test_a_constant_changed_in_another_file_reaches_a_cached_kernel(tree: Path) 
     assert called(tree)[0] == "[False, True]"
     values, told = called(tree)
     assert (values, told.split()[0]) == ("[False, True]", "1")  # the cache is used
-    before = sorted(path.name for path in (tree / "sim" / "margin" / "__pycache__").glob("legs._worth-*nb[ic]"))
+    before = sorted(path.name for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]"))
     edit(tree / "sim" / "types.py", f"{kinds}0, 1, 2, 3", f"{kinds}1, 0, 2, 3")
     values, told = called(tree)
     assert (values, told.split()[0]) == ("[True, False]", "0")
-    after = sorted(path.name for path in (tree / "sim" / "margin" / "__pycache__").glob("legs._worth-*nb[ic]"))
+    after = sorted(path.name for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]"))
     assert len(before) == len(after) == 2  # those of the old constant are gone
     assert not set(before) & set(after)
     edit(tree / "sim" / "market.py", "import mesa\n", "import mesa  # a remark\n")  # no part of this kernel
@@ -90,7 +90,7 @@ def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(tree: Pa
     for path in folder.glob("*.nbi"):
         path.write_bytes(pickle.dumps(Forged()))
     folder.chmod(0o777)
-    without = SPOT_OF_KIND_ONE.replace("legs._worth._cache.cache_path", "type(legs._worth._cache).__name__")
+    without = SPOT_OF_KIND_ONE.replace("leg_values._worth._cache.cache_path", "type(leg_values._worth._cache).__name__")
     done = subprocess.run(
         [sys.executable, "-c", f"{read_only}{without}"],
         env=os.environ | {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(tmp_path)},
@@ -126,7 +126,7 @@ def test_what_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_cache_that_cannot_be_read_or_written_costs_no_run(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called(tree)
-    for path in (tree / "sim" / "margin" / "__pycache__").glob("legs.*.nbi"):
+    for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values.*.nbi"):
         path.write_bytes(path.read_bytes()[:-9])
     assert called(tree)[0] == "[False, True]"
 
@@ -201,5 +201,5 @@ def fresh(path: Path) -> str:
 
 def test_libraries_are_not_followed() -> None:
     files = kernel_cache._imports(ROOT / "sim" / "types.py", ROOT)
-    assert {path.name for path in files} >= {"pricing.py", "sums.py"}
+    assert {path.name for path in files} >= {"instrument_values.py", "account_sums.py"}
     assert all(path.is_relative_to(ROOT) for path in files)

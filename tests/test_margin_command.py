@@ -10,15 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments.calculator.calculator import (
-    Account,
-    accounts,
-    engine_of,
-    index_moves,
-    rows,
-    status,
-    worst,
-)
+from experiments.calculator.calculator import Account, accounts, engine_of, index_moves, rows, status, worst
 from experiments.calculator.market_moves import moved
 from experiments.calculator.portfolio import PortfolioConfig
 from experiments.calculator.report import report

@@ -8,16 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.calculator.calculator import (
-    Account,
-    Moves,
-    Shock,
-    accounts,
-    engine_of,
-    index_moves,
-    least,
-    stressed,
-)
+from experiments.calculator.calculator import Account, Moves, Shock, accounts, engine_of, index_moves, least, stressed
 from experiments.calculator.kinks import factors
 from experiments.calculator.market_moves import SideBySide
 from experiments.calculator.portfolio import PortfolioConfig

@@ -7,12 +7,7 @@ from build import exposure
 from papers import crash
 
 from sim.margin.engine import EngineConfig
-from sim.recording.liquidation_profile import (
-    MOVES,
-    NEXT,
-    feedback,
-    profile,
-)
+from sim.recording.liquidation_profile import MOVES, NEXT, feedback, profile
 from sim.types import Exposure
 
 ENGINE = {"requirement": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 10}]}}

@@ -9,14 +9,7 @@ import pytest
 from synthetic import frames
 
 from experiments.figures.overview import FIGURES, overview
-from experiments.results.store import (
-    Draft,
-    canonical,
-    config_hash,
-    write_csv,
-    write_frame,
-    write_json,
-)
+from experiments.results.store import Draft, canonical, config_hash, write_csv, write_frame, write_json
 from experiments.results.summary_table import table
 from sim.errors import OutputError
 

@@ -19,12 +19,7 @@ from experiments.sweep import driver, execute_jobs
 from experiments.sweep.config import StudyConfig, load_study
 from experiments.sweep.executors import DeathError
 from experiments.sweep.folder import Results
-from experiments.sweep.messages import (
-    COMPLETE,
-    Order,
-    Place,
-    State,
-)
+from experiments.sweep.messages import COMPLETE, Order, Place, State
 from experiments.sweep.messages import Result as Done
 from experiments.sweep.plan import Planner, Task, Unit, plan
 from experiments.sweep.runner import Options, sweep

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.provenance import peak_memory
+from experiments.results.provenance import peak_memory
 from experiments.sweep import runner
 from experiments.sweep.config import load_study
-from experiments.sweep.records import COMPLETE, Result, State
+from experiments.sweep.messages import COMPLETE, Result, State
 
 
 class Workers:

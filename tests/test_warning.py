@@ -7,13 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.studies import early_warning
-from sim.metrics.indicator_roc import (
-    Lead,
-    area,
-    leads,
-    roc,
-    threshold,
-)
+from sim.metrics.indicator_roc import Lead, area, leads, roc, threshold
 
 SCORE = np.array([0.1, 0.4, 0.35, 0.8])
 EVENT = np.array([False, False, True, True])

@@ -5,12 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sim.recording.liquidation_profile import (
-    MOVES,
-    NEXT,
-    feedback,
-    profile,
-)
+from sim.recording.liquidation_profile import MOVES, NEXT, feedback, profile
 from sim.types import F8, I8
 
 if TYPE_CHECKING:
