@@ -17,8 +17,8 @@ from agents.arbitrageurs import Arbitrageurs
 from agents.insurance_fund import Fund
 from agents.ladders import MarketMaker
 from agents.makers import Makers
+from agents.shared.unwinding import Pace
 from agents.traders import Trader, Traders
-from agents.unwinding import Pace
 from agents.zero_intelligence import Crowd
 from sim.errors import ConfigError
 from sim.types import F8, I8, IOC, MARKET, PERPETUAL, REDUCE_ONLY, Outlook, Risk

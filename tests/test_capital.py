@@ -10,7 +10,7 @@ from markets import BTC, BTC_B, build, config, move, tiers, venue
 from pydantic import ValidationError
 
 from agents.base import Stall
-from agents.capital import WIDTH, Capital, Keeper
+from agents.shared.capital import WIDTH, Capital, Keeper
 from agents.traders import Traders
 from sim.market import Market
 from sim.types import F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Risk

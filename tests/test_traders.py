@@ -14,7 +14,7 @@ from agents.carry import Carry
 from agents.fundamental import Fundamental
 from agents.kelly import Kelly
 from agents.leveraged import Leveraged
-from agents.signals import Tracker
+from agents.shared.signals import Tracker
 from agents.trend import Trend
 from sim.pricing.instrument_values import YEAR
 from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Orders, Outlook

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from agents.base import Stall, hazard
-from agents.commitment import apart
-from agents.offsets import Offsets
+from agents.shared.commitment import apart
+from agents.shared.offsets import Offsets
 from sim.cash_flows import Payments
 from sim.component import Component
 from sim.numerics.rounding import whole
@@ -29,8 +29,8 @@ class Capital(Component):
     The measure of headroom is that of the account which margins a position: equity less initial margin, over initial
     margin. From below ``headroom`` until above it again a member is of one mind, drawn as the shortage begins, and
     acts on it after an exponential time: it trims its position or tops up the account until the measure is
-    back at ``headroom``, or sells in another instrument what it would have trimmed (``agents.offsets``), and trims if
-    that was not enough; the others wait for a margin call, or worse.
+    back at ``headroom``, or sells in another instrument what it would have trimmed (``agents.shared.offsets``), and
+    trims if that was not enough; the others wait for a margin call, or worse.
     """
 
     headroom: float | None = Field(
