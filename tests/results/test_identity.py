@@ -27,7 +27,7 @@ from experiments.sweep.runner import Options, sweep
 from experiments.sweep.study import digest_of
 from sim.errors import ConfigError, OutputError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "tests" / "studies"
 TINY = STUDIES / "tiny.yaml"
 SERIAL = Options("serial")

@@ -21,7 +21,7 @@ from sim.prices.bars import validated
 from sim.reading.packaged import packaged
 from sim.recording.units import UNITS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOLDERS = ("sim", "agents", "experiments", "configs")
 PAGES = [*sorted(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md")), ROOT / "README.md"]
 MODEL = (ROOT / "sim" / "README.md").read_text(encoding="utf-8")
@@ -174,7 +174,7 @@ def test_packaged_configurations_are_listed() -> None:
 
 def test_the_run_from_python_runs() -> None:
     text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]  # the others: tests/test_own_study.py
+    code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]  # the others: tests/studies/test_own_study.py
     names: dict[str, pd.DataFrame] = {}
     exec(code, names)
     assert names["steps"]["step"].max() == 60

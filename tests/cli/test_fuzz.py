@@ -27,7 +27,7 @@ LINE = re.compile(r"[^\s:]\S*( [\w-]+)?: \S.*|\S.*: unknown key\b.*")
 """A line's form: what it is about, a colon, what is wrong. A key that nothing knows may hold anything."""
 FOREIGN = re.compile(r"Traceback|Input should|Value error|validation error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic")
 STEPS = 3
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

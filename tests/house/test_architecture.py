@@ -3,12 +3,14 @@
 import ast
 import statistics
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("sim", "agents", "experiments")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -22,6 +24,9 @@ ENTRIES = {
 
 MODULE, FUNCTION, ARGUMENTS = 400, 60, 5
 """Ceilings, in lines and in positional or keyword arguments without self."""
+
+FOLDER = 20
+"""Most modules of one folder, ``__init__`` apart."""
 
 OUTSIDE = {"print", "open", "input"}
 CLOCKS = {"time", "matplotlib", "seaborn", "rich", "typer", "subprocess", "argparse"}
@@ -141,7 +146,7 @@ def test_sim_does_not_print_plot_time_or_read_files() -> None:
 
 
 def test_kernels_import_no_jitted_helper() -> None:
-    """A kernel and its helpers stand in one file; constants may come from others (see tests/test_kernel_cache.py)."""
+    """A kernel and its helpers stand in one file; constants may come from others (tests/house/test_kernel_cache.py)."""
     kernels = {
         f"{name_of(path)[:-3].replace('/', '.')}.{f.name}" for path in FILES for f in functions(path) if is_kernel(f)
     }
@@ -153,6 +158,88 @@ def test_kernels_import_no_jitted_helper() -> None:
             used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
             wrong += [f"{name_of(path)}: {function.name} uses {name}" for name in sorted(used & foreign)]
     assert wrong == []
+
+
+def at_import(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports that run when the module is imported: outside functions, and not for the type checker alone."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from at_import(node.orelse)
+        elif not isinstance(node, Function):
+            blocks = (
+                part for part in ast.iter_child_nodes(node) if isinstance(part, ast.ExceptHandler | ast.match_case)
+            )
+            yield from at_import(each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt))
+            yield from at_import(each for block in blocks for each in block.body)
+
+
+def import_graph(trees: dict[str, ast.Module]) -> "nx.DiGraph[str]":
+    """Who runs whom by importing it, among modules by full name; a package is its ``__init__``.
+
+    Importing a module runs the packages on the way to it, too, except those that the importer itself is in: these
+    are running already, and count only where something is imported from them directly.
+    """
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for importer, tree in trees.items():
+        for node in at_import(tree.body):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [name if name in trees else str(node.module) for name in modules]
+            for name in names:
+                parts = name.split(".")
+                on_the_way = {".".join(parts[:depth]) for depth in range(1, len(parts))}
+                outside = {package for package in on_the_way if not within(importer, package)}
+                graph.add_edges_from((importer, each) for each in outside | {name} if each in trees)
+    return graph
+
+
+def circles(trees: dict[str, ast.Module]) -> list[list[str]]:
+    """Modules that need each other while they are imported, a list for each circle."""
+    graph = import_graph(trees)
+    found = [sorted(each) for each in nx.strongly_connected_components(graph) if len(each) > 1]
+    return sorted(found + [[name] for name in nx.nodes_with_selfloops(graph)])
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    names = {path: name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in FILES}
+    assert circles({name: TREES[path] for path, name in names.items()}) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"p": "", "p.a": "from p.b import x", "p.b": "import p.a"}, [["p.a", "p.b"]]),
+        (
+            {"p": "", "p.a": "from p import b", "p.b": "from p import c", "p.c": "from p import a"},
+            [["p.a", "p.b", "p.c"]],
+        ),
+        ({"p": "from p.a import X", "p.a": "from p import Y"}, [["p", "p.a"]]),  # Y is not there yet
+        ({"p": "from p.a import X", "p.a": "from p.b import Y", "p.b": ""}, []),
+        (
+            {"p": "from p.a import X", "p.a": "from q.b import Y", "q": "from p.c import Z", "q.b": "", "p.c": ""},
+            [["p", "p.a", "q"]],
+        ),
+        ({"p.a": "def f():\n    import p.b", "p.b": "import p.a"}, []),
+        (
+            {"p.a": "class C:\n    import p.b", "p.b": "try:\n    pass\nexcept OSError:\n    import p.a"},
+            [["p.a", "p.b"]],
+        ),
+        ({"p.a": "if TYPE_CHECKING:\n    import p.b", "p.b": "import p.a"}, []),
+        ({"p.a": "if TYPE_CHECKING:\n    pass\nelse:\n    import p.b", "p.b": "import p.a"}, [["p.a", "p.b"]]),
+        ({"p.a": "import p.a"}, [["p.a"]]),
+    ],
+)
+def test_circles_are_found(sources: dict[str, str], expected: list[list[str]]) -> None:
+    assert circles({name: ast.parse(text) for name, text in sources.items()}) == expected
+
+
+def test_folders_are_small_enough_to_look_through() -> None:
+    modules = Counter(path.parent for path in FILES + TESTS if path.name != "__init__.py")
+    assert {name_of(folder): count for folder, count in modules.items() if count > FOLDER} == {}
 
 
 @pytest.mark.parametrize("word", ["hasattr", "TODO", "FIXME", "NotImplementedError", "pytest.skip", "fastmath=True"])

@@ -18,7 +18,7 @@ from sim.instruments import Instrument
 from sim.numerics.rounding import EXACT, whole
 from sim.numerics.whole_units import grains
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LONG = "x" * 5000
 UNUSABLE = {
     "a\0b": "NUL byte",

@@ -327,7 +327,7 @@ class TestCrowd:
 
 
 def test_the_readme_runs() -> None:
-    readme = (Path(__file__).parents[1] / "agents" / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "agents" / "README.md").read_text(encoding="utf-8")
     scope: dict[str, Any] = {}
     exec(readme.split("```python")[1].split("```")[0], scope)
     model = StillModel()

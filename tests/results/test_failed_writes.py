@@ -20,8 +20,8 @@ from typer.testing import CliRunner, Result
 from experiments.cli import app
 from experiments.figures.overview import FIGURES
 
-ROOT = Path(__file__).parent.parent
-TINY = Path(__file__).parent / "studies" / "tiny.yaml"
+ROOT = Path(__file__).parents[2]
+TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 
 CRASH = (
     *("small_crash", "duration=300", "profile_every=120"),

@@ -17,7 +17,7 @@ from experiments.cli import app
 from experiments.config import load_run
 from sim.market import Market
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from numba.core.caching import FunctionCache
 from sim.numerics import jit, kernel_cache
 from sim.numerics.kernel_cache import digest, make_private
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 SPOT_OF_KIND_ONE = """
 import numpy as np

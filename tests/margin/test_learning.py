@@ -19,7 +19,7 @@ from sim.errors import LearningWarning, SettingWarning
 from sim.margin.learning import kinds, spelt
 from sim.market import Market
 
-TINY = Path(__file__).parent / "studies" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 SLOW = {"kind": "tail", "every": 60, "model": {"kind": "covariance", "window": 600}}
 
 

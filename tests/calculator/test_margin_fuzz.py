@@ -9,8 +9,8 @@ from typing import NamedTuple
 import mutants
 import numpy as np
 import pytest
+from cli.test_fuzz import FOREIGN, LINE, REMEDY
 from mutants import Change, Node, Rng, at, dotted, dumped, is_number, pick, places
-from test_fuzz import FOREIGN, LINE, REMEDY
 from typer.testing import CliRunner, Result
 
 from experiments.cli import app

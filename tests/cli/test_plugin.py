@@ -17,7 +17,7 @@ from agents import POPULATIONS
 from agents.single import Account, Order, Single
 from sim.types import Orders
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "agents" / "README.md").read_text(encoding="utf-8")
 
 

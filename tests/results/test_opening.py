@@ -15,7 +15,7 @@ from experiments.cli import app
 from experiments.sweep.config import load_study
 from experiments.sweep.runner import Options, sweep
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "studies" / "tiny.yaml"
 PLANTED = "from pathlib import Path\nPath({mark!r}).write_text(__file__)\nraise SystemExit('planted code ran')\n"
 

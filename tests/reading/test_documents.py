@@ -30,7 +30,7 @@ from sim.reading.documents import (
 )
 from sim.reading.loading import resolve
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def nested(levels: int, opening: str = "[", closing: str = "]") -> str:

@@ -18,7 +18,7 @@ from experiments.cli import app
 from sim.reading.loading import load, resolve
 from sim.reading.packaged import packaged
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHOCKS = "portfolios/shocks"
 PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
 PORTFOLIOS = [name for name in packaged() if name.startswith("portfolios/") and name != SHOCKS]

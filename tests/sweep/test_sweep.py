@@ -25,7 +25,7 @@ from experiments.sweep.plan import Planner, Task, Unit, plan
 from experiments.sweep.runner import Options, sweep
 from sim.errors import ConfigError, OutputError
 
-TINY = Path(__file__).parent / "studies" / "tiny.yaml"
+TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 SERIAL = Options("serial")
 
 ONE_CAP = {"name": "cap", "values": [2], "paths": {"venues.0.engine.requirement.tiers.0.max_leverage": 1}}

@@ -15,8 +15,8 @@ import pandas as pd
 import psutil
 import pytest
 
-ROOT = Path(__file__).parent.parent
-STUDIES = Path(__file__).parent / "studies"
+ROOT = Path(__file__).parents[2]
+STUDIES = Path(__file__).parents[1] / "studies"
 PATIENCE = 1200.0
 """Seconds, on a machine that does other things too."""
 
