@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots, worst
-from agents.commitment import Commitment
-from agents.hedging import Pairs, paired
+from agents.shared.commitment import Commitment
+from agents.shared.hedging import Pairs, paired
 from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
 
 ACT = 0

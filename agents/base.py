@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 from scipy.special import ndtri
 
-from agents.commitment import Commitment
+from agents.shared.commitment import Commitment
 from sim.cash_flows import Payments
 from sim.component import Component
 from sim.errors import ConfigError, DeleverageError, not_one_of

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Participant
-from agents.commitment import Commitment, apart
-from agents.hedging import Pairs, paired
 from agents.leveraged import Tasteful, Trader
+from agents.shared.commitment import Commitment, apart
+from agents.shared.hedging import Pairs, paired
 from sim.cash_flows import Payments
 from sim.pricing.instrument_values import clock_of
 from sim.types import B1, F8, HIGHEST, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting

@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Participant
 from agents.leveraged import Tasteful, Trader
-from agents.signals import Tracker
+from agents.shared.signals import Tracker
 from sim.types import F8, I8, Outlook, Setting
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lot_value
-from agents.commitment import Commitment
-from agents.unwinding import Pace, work_off
+from agents.shared.commitment import Commitment
+from agents.shared.unwinding import Pace, work_off
 from sim.cash_flows import Payments
 from sim.numerics.rounding import whole
 from sim.types import F8, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from agents.base import DAY, Participant, lognormal
 from agents.leveraged import Leveraged, Trader
-from agents.signals import Tracker
+from agents.shared.signals import Tracker
 from sim.types import F8, I8, Outlook, Setting
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, lognormal, lot_value
-from agents.commitment import Commitment
+from agents.shared.commitment import Commitment
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import whole
 from sim.pricing.instrument_values import YEAR

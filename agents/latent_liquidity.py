@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots
-from agents.commitment import Commitment
+from agents.shared.commitment import Commitment
 from sim.types import B1, F8, I8, LIMIT, NOBODY, AccountView, Orders, Outlook, Setting
 
 CHANGE, PLACE = range(2)

@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Behaviour, Participant, Stall, hazard, lognormal, lot_value
-from agents.capital import WIDTH, Capital, Keeper
-from agents.commitment import apart
+from agents.shared.capital import WIDTH, Capital, Keeper
+from agents.shared.commitment import apart
 from sim.cash_flows import Payments
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import whole
@@ -156,7 +156,7 @@ class Leveraged(Behaviour):
         return 0 if self.capital is None else WIDTH
 
     def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
-        """What members' capital does; see ``agents.capital``."""
+        """What members' capital does; see ``agents.shared.capital``."""
         return Payments.join([]) if self._keeper is None else self._keeper.pay(outlook.tick, accounts, standing, draws)
 
     def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:

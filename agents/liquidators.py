@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lognormal, lot_value, whole_lots
-from agents.commitment import Commitment
-from agents.unwinding import Pace, work_off
+from agents.shared.commitment import Commitment
+from agents.shared.unwinding import Pace, work_off
 from sim.types import F8, I8, POST_ONLY, AccountView, Orders, Outlook, Setting
 
 SIDES = np.array([1, -1])

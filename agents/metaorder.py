@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant, Stall, worst
-from agents.commitment import Commitment
+from agents.shared.commitment import Commitment
 from sim.types import F8, I8, IOC, AccountView, Orders, Outlook, Setting
 
 

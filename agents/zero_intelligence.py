@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Behaviour, Participant
-from agents.commitment import Commitment
+from agents.shared.commitment import Commitment
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, LIMIT, AccountView, Orders, Outlook, Setting
 

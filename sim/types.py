@@ -158,10 +158,8 @@ class Exposure(NamedTuple):
 
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""
-        contracts, market = self.market.contracts, self.market
-        return account_sums.equity(
-            self.balance, self.position, market.price, market.mark, contracts.multiplier, contracts.settle
-        )
+        view, terms = self.market, self.market.contracts
+        return account_sums.equity(self.balance, self.position, view.price, view.mark, terms.multiplier, terms.settle)
 
     def at_stake(self) -> F8:
         """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
@@ -172,10 +170,8 @@ class Exposure(NamedTuple):
 
         Of a perpetual that is the larger one; spot held and spot owed are margined differently, so both are tried.
         """
-        books, spots = (
-            [account_sums.worse_side(self.position, self.bids, self.asks)],
-            self.market.contracts.kind == SPOT,
-        )
+        books = [account_sums.worse_side(self.position, self.bids, self.asks)]
+        spots = self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=books[0]),)
         spots = spots & ((self.bids != 0) | (self.asks != 0)).any(axis=0)  # without orders both sides are the same

@@ -11,12 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.backtest.coverage import Judged
 from experiments.backtest.report import Source
-from experiments.figures.style import (
-    COLOURS,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, PAGE, save, style
 
 LOSS, MARGIN, BREACH = "0.6", COLOURS[0], COLOURS[3]
 PANEL = 1.25

@@ -9,13 +9,7 @@ import numpy as np
 import pandas as pd
 
 from agents import populate
-from experiments.backtest.coverage import (
-    Judged,
-    Rise,
-    Trial,
-    pair_of,
-    score,
-)
+from experiments.backtest.coverage import Judged, Rise, Trial, pair_of, score
 from experiments.backtest.engines import Engine
 from experiments.config import RunConfig, load_run
 from experiments.paper.load_results import notices

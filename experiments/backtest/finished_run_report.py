@@ -7,13 +7,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.backtest import report
-from experiments.backtest.finished_run import (
-    MARK,
-    ORACLE,
-    UNTOUCHED,
-    RunJudged,
-    passes,
-)
+from experiments.backtest.finished_run import MARK, ORACLE, UNTOUCHED, RunJudged, passes
 from experiments.backtest.report import Source, booktabs
 from experiments.results import store
 

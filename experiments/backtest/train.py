@@ -10,12 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.backtest.engines import DAY
-from experiments.figures.style import (
-    COLOURS,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, PAGE, save, style
 from experiments.price_files.return_series import Series
 from experiments.results import provenance, store
 from sim.errors import DataError

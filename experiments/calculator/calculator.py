@@ -7,20 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from experiments.calculator.entries import (
-    Reading,
-    columns,
-    mode_of,
-    readings,
-)
+from experiments.calculator.entries import Reading, columns, mode_of, readings
 from experiments.calculator.kinks import factors, scenarios_of
-from experiments.calculator.market_moves import (
-    ROUNDING,
-    Part,
-    SideBySide,
-    moved,
-    moved_along,
-)
+from experiments.calculator.market_moves import ROUNDING, Part, SideBySide, moved, moved_along
 from experiments.calculator.portfolio import PortfolioConfig, listing
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of

@@ -7,12 +7,7 @@ import numpy as np
 from sim.margin.engine import MarginEngine
 from sim.margin.scenarios.scenarios import Scanning
 from sim.margin.tiers.edges import edges
-from sim.pricing.instrument_values import (
-    YEAR,
-    forwards,
-    options,
-    years,
-)
+from sim.pricing.instrument_values import YEAR, forwards, options, years
 from sim.types import F8, Exposure
 
 FURTHEST = (-0.999, 9.0)

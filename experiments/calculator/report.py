@@ -4,15 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.calculator.calculator import (
-    Account,
-    Shock,
-    index_moves,
-    rows,
-    status,
-    stressed,
-    worst,
-)
+from experiments.calculator.calculator import Account, Shock, index_moves, rows, status, stressed, worst
 from experiments.calculator.kinks import FURTHEST
 from experiments.calculator.portfolio import PortfolioConfig
 

@@ -9,12 +9,7 @@ import pandas as pd
 
 from agents import populate
 from experiments.cascades.branching import Fork, advanced
-from experiments.cascades.one_cascade import (
-    Case,
-    called,
-    passed,
-    people,
-)
+from experiments.cascades.one_cascade import Case, called, passed, people
 from experiments.config import RunConfig
 from experiments.generated.reference_books import taken
 from experiments.price_files.bars import read_replays

@@ -30,12 +30,7 @@ def margin(
 
         plug_in(plugin)
         from experiments.calculator import report
-        from experiments.calculator.calculator import (
-            StressConfig,
-            accounts,
-            engine_of,
-            engines_of,
-        )
+        from experiments.calculator.calculator import StressConfig, accounts, engine_of, engines_of
         from experiments.calculator.portfolio import PortfolioConfig
         from experiments.file_kinds import load_as
 

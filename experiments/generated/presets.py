@@ -1,7 +1,7 @@
 """Every packaged engine on the exchange of two packaged markets, each to its end: a table in sim/margin/README.md.
 
-After a market or an engine changed: ``python -m experiments.generated.presets [PRESET ...]``; without names all of them, which
-takes about a quarter of an hour. Rows of others stay, and each row is written as soon as it is known.
+After a market or an engine changed: ``python -m experiments.generated.presets [PRESET ...]``; without names all of
+them, which takes about a quarter of an hour. Rows of others stay, and each row is written as soon as it is known.
 """
 
 import json

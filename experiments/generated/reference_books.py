@@ -2,7 +2,8 @@
 
 ``baseline``, of equal capital efficiency, has one product under isolated tiers; ``hedged`` has two coins, perpetuals
 and spot in one account, and people who hedge. They are frozen so that an engine's compression does not depend on how
-people respond to it. Take them anew only if the markets themselves change: ``python -m experiments.generated.reference_books``.
+people respond to it. Take them anew only if the markets themselves change:
+``python -m experiments.generated.reference_books``.
 """
 
 import json

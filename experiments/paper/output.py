@@ -4,13 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.paper import (
-    figures,
-    metric_tables,
-    page,
-    run_tables,
-    tables,
-)
+from experiments.paper import figures, metric_tables, page, run_tables, tables
 from experiments.paper.load_results import RunResult, StudyResult
 from experiments.paper.metric_tables import Asked
 from experiments.paper.run_tables import Found

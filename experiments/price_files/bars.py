@@ -5,13 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from experiments.price_files.columns import (
-    ADJUSTED,
-    CLOSE,
-    HIGH,
-    LOW,
-    OPEN,
-)
+from experiments.price_files.columns import ADJUSTED, CLOSE, HIGH, LOW, OPEN
 from experiments.price_files.splits import adjusted_note, split_notes
 from experiments.price_files.tables import Table, adjustment, read_table
 from experiments.price_files.times import gap_notes, is_intraday, spacing
@@ -34,9 +28,9 @@ def read_bars(source: str, start: datetime.date | None = None, end: datetime.dat
     """Bars from ``start`` to ``end``, both included: of days, or of hours or minutes where the file has such.
 
     A file has a column of times, close and, all or none, open, high, low, in any order and case (see
-    ``experiments.price_files.tables``); others are ignored. Where it has an adjusted close, all four prices are multiplied by
-    adjusted over plain close, so that a split is no fall. Days that a packaged series lists without any price
-    (holidays) are dropped; in a file they are an error.
+    ``experiments.price_files.tables``); others are ignored. Where it has an adjusted close, all four prices are
+    multiplied by adjusted over plain close, so that a split is no fall. Days that a packaged series lists without any
+    price (holidays) are dropped; in a file they are an error.
 
     Args:
         source: ``arch:NAME``, or the path of a ``.csv`` or ``.parquet`` file.

@@ -6,12 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.price_files.columns import (
-    ADJUSTED,
-    CLOSE,
-    PRICES,
-    key,
-)
+from experiments.price_files.columns import ADJUSTED, CLOSE, PRICES, key
 from experiments.price_files.splits import look_alikes, split_notes
 from experiments.price_files.tables import Table, read_table
 from experiments.price_files.texts import remedy_of

@@ -23,12 +23,7 @@ from experiments.price_files.columns import (
     times_among,
 )
 from experiments.price_files.texts import read_text, remedy_of
-from experiments.price_files.times import (
-    Times,
-    as_rows,
-    is_clock,
-    read_times,
-)
+from experiments.price_files.times import Times, as_rows, is_clock, read_times
 from sim.errors import DataError, not_one_of
 from sim.reading.packaged import is_file
 from sim.types import F8

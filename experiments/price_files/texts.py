@@ -6,13 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.price_files.columns import (
-    CLOSE,
-    HEADLESS,
-    HIGH,
-    LOW,
-    OPEN,
-)
+from experiments.price_files.columns import CLOSE, HEADLESS, HIGH, LOW, OPEN
 from sim.errors import DataError
 
 BEFORE = re.compile(r"(https?:|#|sep=)", re.IGNORECASE)

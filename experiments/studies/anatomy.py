@@ -19,12 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, PAGE, save, style
 from experiments.generated.reference_books import BOOKS, frozen
 from experiments.results.markdown import header, row
 from experiments.statistics import decompose

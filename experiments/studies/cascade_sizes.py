@@ -11,13 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.cascades.tails import RIVALS, tail
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    LINES,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, LINES, PAGE, save, style
 from experiments.results.markdown import cell, header, row
 from experiments.statistics import Estimate
 from sim.errors import DataError

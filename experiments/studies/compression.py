@@ -11,23 +11,9 @@ from experiments.results.markdown import cell, header, row
 from experiments.results.sentences import ALPHA, too_few
 from experiments.statistics import Estimate, against, holm, refined, summarise, threshold
 from experiments.studies.shared.aftermath import aftermath, one_row
-from experiments.studies.shared.critical import (
-    BY,
-    CELL,
-    by_rule,
-    critical,
-    deepened,
-    shared,
-    shifts,
-)
+from experiments.studies.shared.critical import BY, CELL, by_rule, critical, deepened, shared, shifts
 from experiments.studies.shared.phase import figures
-from experiments.studies.shared.rules import (
-    REFERENCE,
-    REFUSES,
-    joined,
-    seeds,
-    words,
-)
+from experiments.studies.shared.rules import REFERENCE, REFUSES, joined, seeds, words
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames

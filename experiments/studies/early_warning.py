@@ -12,13 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    LINES,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, LINES, PAGE, save, style
 from experiments.results.markdown import cell, header, row
 from experiments.statistics import LEVEL, Estimate, clustered
 from experiments.studies.shared.rules import joined
@@ -27,12 +21,7 @@ from sim.metrics.cascades import Frames
 from sim.metrics.contagion import contagion
 from sim.metrics.criticality import excitation, feedback, rounds
 from sim.metrics.generations import cascades
-from sim.metrics.indicator_roc import (
-    area,
-    leads,
-    roc,
-    threshold,
-)
+from sim.metrics.indicator_roc import area, leads, roc, threshold
 from sim.types import B1, I8
 
 AHEAD, BEHIND = 3600.0, 21_600.0

@@ -11,32 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, PAGE, save, style
 from experiments.results.markdown import cell, header, row
-from experiments.results.sentences import (
-    ALPHA,
-    Adjusted,
-    compared,
-    too_few,
-)
+from experiments.results.sentences import ALPHA, Adjusted, compared, too_few
 from experiments.statistics import Estimate, against, holm, on_frontier, summarise
 from experiments.statistics.tails import worst
 from experiments.studies.shared.aftermath import aftermath, one_row
-from experiments.studies.shared.rules import (
-    REFERENCE,
-    REFUSES,
-    alike,
-    joined,
-    look,
-    order,
-    seeds,
-    words,
-)
+from experiments.studies.shared.rules import REFERENCE, REFUSES, alike, joined, look, order, seeds, words
 from sim.metrics.cascades import Frames
 
 BY = ("engine", "arm", "elasticity", "kappa")

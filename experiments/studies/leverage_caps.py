@@ -10,13 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    LINES,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, LINES, PAGE, save, style
 from experiments.statistics import steps_along, summarise
 from experiments.studies.shared.caps import BY, grid
 from experiments.studies.shared.shocks import perpetual, shocked

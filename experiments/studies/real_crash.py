@@ -10,14 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    LAYERS,
-    LINES,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, LAYERS, LINES, PAGE, save, style
 from experiments.results.markdown import header, row
 from experiments.statistics import steps_along, summarise
 from experiments.studies.shared.caps import BY, grid

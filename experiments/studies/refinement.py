@@ -11,12 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, PAGE, save, style
 from experiments.results.markdown import cell, header, row
 from experiments.statistics import Estimate, difference, summarise
 from experiments.studies.shared.shocks import perpetual, shocked

@@ -10,12 +10,7 @@ import seaborn
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import (
-    COLOURS,
-    PAGE,
-    save,
-    style,
-)
+from experiments.figures.style import COLOURS, PAGE, save, style
 from experiments.results.markdown import header, row
 from experiments.statistics import morris, problem, sobol
 from experiments.studies.shared.aftermath import aftermath, one_row

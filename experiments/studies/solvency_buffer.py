@@ -20,12 +20,7 @@ from experiments.figures.style import PAGE, save, style
 from experiments.results.markdown import cell, header, row
 from experiments.statistics import Estimate, summarise, thresholds
 from experiments.studies.shared.aftermath import aftermath, one_row
-from experiments.studies.shared.rules import (
-    REFUSES,
-    look,
-    seeds,
-    words,
-)
+from experiments.studies.shared.rules import REFUSES, look, seeds, words
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import Task
 from sim.metrics.cascades import Frames

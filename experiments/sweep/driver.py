@@ -5,13 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from experiments.sweep.executors import DeathError, Pool
-from experiments.sweep.messages import (
-    FAILED,
-    Order,
-    Place,
-    Result,
-    State,
-)
+from experiments.sweep.messages import FAILED, Order, Place, Result, State
 from experiments.sweep.plan import Unit
 
 BATCH_SECONDS, BATCH_MOST = 2.0, 64

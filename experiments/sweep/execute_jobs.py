@@ -17,17 +17,7 @@ from experiments.price_files.bars import read_replays
 from experiments.results import identity, provenance, store
 from experiments.simulation import TimeLimitError, finished
 from experiments.sweep.config import BASE, TWIN
-from experiments.sweep.messages import (
-    COMPLETE,
-    FAILED,
-    TIMEOUT,
-    Code,
-    Job,
-    Place,
-    Result,
-    Spec,
-    State,
-)
+from experiments.sweep.messages import COMPLETE, FAILED, TIMEOUT, Code, Job, Place, Result, Spec, State
 from experiments.sweep.plan import unpacked
 from experiments.sweep.sealed import SUMMARY, Damage, digests, read, remove, seal
 from experiments.sweep.study import digest_of, module_of

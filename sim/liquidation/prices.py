@@ -51,7 +51,8 @@ def liquidation_price(assess: Assess, book: Exposure, leg: int, also: F8 = NOWHE
         assess: the engine's verdict, :meth:`sim.margin.engine.MarginEngine.assess`.
         book: one account.
         leg: the column of the instrument whose mark moves.
-        also: marks to try beside those (ticks), where excess may jump: :func:`sim.margin.tiers.edges.edges` times the mark.
+        also: marks to try beside those (ticks), where excess may jump: :func:`sim.margin.tiers.edges.edges` times the
+            mark.
 
     Returns:
         unrounded ticks between nil and the largest price.

@@ -1,4 +1,7 @@
-"""Registries of a margin engine's parts: name in a configuration -> class. The packages that hold the classes fill them."""
+"""Registries of a margin engine's parts: name in a configuration -> class.
+
+The packages that hold the classes fill them.
+"""
 
 from sim.component import Component
 

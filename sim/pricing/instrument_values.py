@@ -5,12 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.pricing.black import (
-    Greeks,
-    Terms,
-    greeks,
-    value,
-)
+from sim.pricing.black import Greeks, Terms, greeks, value
 
 if TYPE_CHECKING:
     from sim.types import Contracts, MarketView
@@ -106,7 +101,9 @@ def shifted(market: "MarketView", underlying: int, factor: float) -> "MarketView
 
 
 def sensitivities(market: "MarketView") -> Greeks:
-    """Greeks of one unit of each instrument on its underlying, (K,) quote currency: see :class:`sim.pricing.black.Greeks`.
+    """Greeks of one unit of each instrument on its underlying, (K,) quote currency.
+
+    See :class:`sim.pricing.black.Greeks`.
 
     What is linear has a delta of its price over the oracle's: 1 for a perpetual at the oracle, and nothing else.
     """

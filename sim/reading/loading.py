@@ -15,26 +15,9 @@ from typing import Any, Generic, TypeVar
 import pydantic
 
 from sim.errors import ConfigError, shown
-from sim.reading.documents import (
-    LEVELS,
-    UnreadableError,
-    check_depth,
-    read_text,
-    read_yaml,
-)
-from sim.reading.overrides import (
-    kinds_first,
-    override,
-    places_of,
-    plain,
-    split,
-)
-from sim.reading.packaged import (
-    find,
-    is_file,
-    preset,
-    shipped,
-)
+from sim.reading.documents import LEVELS, UnreadableError, check_depth, read_text, read_yaml
+from sim.reading.overrides import kinds_first, override, places_of, plain, split
+from sim.reading.packaged import find, is_file, preset, shipped
 from sim.reading.problems import describe, expects_components
 from sim.reading.references import followed
 

@@ -10,13 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sim.errors import brief, shown
 from sim.reading.documents import LEVELS, check_yaml
-from sim.reading.problems import (
-    default_of,
-    expects_components,
-    has_field,
-    item_number,
-    type_at,
-)
+from sim.reading.problems import default_of, expects_components, has_field, item_number, type_at
 
 Node = dict[str, Any]
 

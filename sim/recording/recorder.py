@@ -188,7 +188,7 @@ class Recorder:
         self._accounts[moment] = parts
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """All frames, of the steps made so far; the units of their columns are in ``attrs`` (``sim.recording.units``)."""
+        """All frames, of the steps made so far; units of columns are in ``attrs`` (``sim.recording.units``)."""
         frames = {
             "steps": self._steps_frame(),
             "venues": self._venues_frame(),

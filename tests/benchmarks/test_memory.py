@@ -11,7 +11,7 @@ pytestmark = pytest.mark.benchmark
 
 RUN = """
 from benchmarks.markets import baseline
-from experiments.provenance import peak_memory
+from experiments.results.provenance import peak_memory
 
 market = baseline(100_000, 1_000, instruments=8)
 for _ in range(1_000):

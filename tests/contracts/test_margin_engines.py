@@ -6,17 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from contracts.margin_worlds import (
-    TIERED,
-    UNIT,
-    close,
-    contracts_of,
-    exposure,
-    few,
-    market_of,
-    seeds,
-    world,
-)
+from contracts.margin_worlds import TIERED, UNIT, close, contracts_of, exposure, few, market_of, seeds, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -28,13 +18,7 @@ from sim.errors import ConfigError
 from sim.margin import leg_values
 from sim.margin.base import AnyNetting
 from sim.margin.engine import EngineConfig, MarginEngine, whole
-from sim.margin.tiers.tiered import (
-    Tier,
-    Tiered,
-    cumulative,
-    tabulate,
-    tiered_margins,
-)
+from sim.margin.tiers.tiered import Tier, Tiered, cumulative, tabulate, tiered_margins
 from sim.reading.loading import load
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 

@@ -8,12 +8,7 @@ from pydantic import TypeAdapter
 
 from sim.margin import MODELS
 from sim.margin.tail.margin_path import walk
-from sim.margin.tail.models.base import (
-    AnyModel,
-    Forecast,
-    ModelComponent,
-    Tail,
-)
+from sim.margin.tail.models.base import AnyModel, Forecast, ModelComponent, Tail
 from sim.margin.tail.risk_measures import sample_tail, tail_weights
 from sim.margin.tail.tail import TailRisk
 from sim.margin.tail.top_losses import worst

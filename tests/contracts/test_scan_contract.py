@@ -23,17 +23,7 @@ from sim.margin.engine import EngineConfig
 from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
 from sim.margin.scenarios.grid import Grid
 from sim.margin.scenarios.pmrm2 import Skew, StaticDiscount
-from sim.margin.scenarios.scenarios import (
-    SCAN,
-    Revalued,
-    Scanning,
-    VolShock,
-    held,
-    scenario_pnl,
-    shocks,
-    sums,
-    worst,
-)
+from sim.margin.scenarios.scenarios import SCAN, Revalued, Scanning, VolShock, held, scenario_pnl, shocks, sums, worst
 from sim.margin.scenarios.span import Span
 from sim.pricing import instrument_values
 from sim.reading.loading import load

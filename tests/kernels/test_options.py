@@ -13,23 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from sim.component import choice
 from sim.instruments import Asset, Instrument, contracts_of
 from sim.pricing import instrument_values
-from sim.pricing.black import (
-    CALL,
-    PUT,
-    Terms,
-    black76,
-    black76_greeks,
-    black76_implied,
-    greeks,
-    implied_vol,
-    value,
-)
-from sim.pricing.smiles import (
-    SMILES,
-    Quadratic,
-    Svi,
-    implied,
-)
+from sim.pricing.black import CALL, PUT, Terms, black76, black76_greeks, black76_implied, greeks, implied_vol, value
+from sim.pricing.smiles import SMILES, Quadratic, Svi, implied
 from sim.types import F8, MarketView
 
 DAY = 86_400.0

@@ -16,7 +16,7 @@ from markets import BTC, BTC_B, ETH, Watch, build, config, move, script, tiers, 
 from papers import crash
 
 from agents import POPULATIONS, populate
-from agents.commitment import levelled
+from agents.shared.commitment import levelled
 from agents.traders import Traders
 from sim.config import MarketConfig
 from sim.margin.engine import EngineConfig

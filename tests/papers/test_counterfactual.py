@@ -9,13 +9,7 @@ import pandas as pd
 import pytest
 from papers.counterfactual import crashes, known, met
 
-from experiments.cascades.attribution_vs_removal import (
-    BY_LOTS,
-    MEASURES,
-    agreement,
-    lines,
-    worst,
-)
+from experiments.cascades.attribution_vs_removal import BY_LOTS, MEASURES, agreement, lines, worst
 
 UNDER, CLOSE_OUTS, WAY = MEASURES
 

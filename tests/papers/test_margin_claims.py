@@ -17,12 +17,7 @@ from sim.margin.base import RequirementComponent
 from sim.margin.engine import EngineConfig
 from sim.margin.learned.learned import Learned, LearnedMargin
 from sim.margin.probe_portfolio import one_lot_each
-from sim.margin.tail.margin_path import (
-    contracts_of,
-    rates_along,
-    views,
-    walk,
-)
+from sim.margin.tail.margin_path import contracts_of, rates_along, views, walk
 from sim.margin.tail.models.base import Sample, Tail
 from sim.margin.tail.risk_measures import sample_tail
 from sim.margin.tail.tail import TailMargin, TailRisk

@@ -2,12 +2,7 @@
 
 from vectors.runner import Case, Engine
 
-from sim.margin.tiers.tiered import (
-    Tier,
-    Tiered,
-    cumulative,
-    tabulate,
-)
+from sim.margin.tiers.tiered import Tier, Tiered, cumulative, tabulate
 
 
 def tiered_brackets(inputs: Case) -> Case:

@@ -4,13 +4,7 @@ import math
 
 from vectors.runner import Case, Engine
 
-from sim.pricing.black import (
-    CALL,
-    PUT,
-    Terms,
-    greeks,
-    value,
-)
+from sim.pricing.black import CALL, PUT, Terms, greeks, value
 
 SIDES = {"call": CALL, "put": PUT}
 

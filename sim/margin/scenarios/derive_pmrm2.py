@@ -8,14 +8,7 @@ from pydantic import Field, model_validator
 from sim.errors import ConfigError
 from sim.margin.base import RequirementComponent, covers, underlying_of
 from sim.margin.breakdown import joined
-from sim.margin.scenarios.pmrm2 import (
-    Basis,
-    Charges,
-    Skew,
-    SkewScenario,
-    StaticDiscount,
-    standard,
-)
+from sim.margin.scenarios.pmrm2 import Basis, Charges, Skew, SkewScenario, StaticDiscount, standard
 from sim.margin.scenarios.scenarios import (
     SCAN,
     Revalued,
@@ -28,12 +21,7 @@ from sim.margin.scenarios.scenarios import (
     summed,
     worst,
 )
-from sim.pricing.instrument_values import (
-    forwards,
-    rates,
-    values,
-    years,
-)
+from sim.pricing.instrument_values import forwards, rates, values, years
 from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
 
 TILTS = ("linear", "abs")

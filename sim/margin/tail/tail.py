@@ -26,7 +26,8 @@ class TailRisk(RequirementComponent):
 
     Where options are listed, every leg is valued in every return of the model, carried to ``horizon`` (past returns, or
     16,384 even points of a normal or Student-t law), or moved by its delta and gamma: see
-    :mod:`sim.margin.scenarios.revaluation`. Until the model speaks, the worse of a rise and a fall by ``opening`` is asked.
+    :mod:`sim.margin.scenarios.revaluation`. Until the model speaks, the worse of a rise and a fall by ``opening`` is
+    asked.
     """
 
     kind: Literal["tail"] = Field(default="tail", description="value at risk or expected shortfall (name)")

@@ -9,12 +9,7 @@ from pydantic import SerializeAsAny
 from sim.component import Component
 from sim.margin.base import registered
 from sim.margin.registry import MODELS
-from sim.margin.tail.risk_measures import (
-    Convention,
-    Law,
-    Measure,
-    tail_weights,
-)
+from sim.margin.tail.risk_measures import Convention, Law, Measure, tail_weights
 from sim.margin.tail.top_losses import worst
 from sim.numerics.matrix_roots import triangular_root
 from sim.types import F8

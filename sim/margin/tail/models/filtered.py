@@ -6,12 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin.tail.models.base import ModelComponent, Sample
-from sim.margin.tail.models.history import (
-    Scaled,
-    Window,
-    needed,
-    rows_of,
-)
+from sim.margin.tail.models.history import Scaled, Window, needed, rows_of
 from sim.types import F8
 
 

@@ -7,12 +7,7 @@ from pydantic import Field
 
 from sim.margin.tail.models.base import Elliptic, ModelComponent
 from sim.margin.tail.models.ewma import Ewma, EwmaForecaster
-from sim.margin.tail.models.history import (
-    Scaled,
-    Window,
-    needed,
-    rows_of,
-)
+from sim.margin.tail.models.history import Scaled, Window, needed, rows_of
 from sim.margin.tail.risk_measures import Law
 from sim.types import F8
 
