@@ -13,7 +13,7 @@ from sim.instruments import Instrument, contracts_of
 from sim.ledger import Ledger
 from sim.numerics.rng import Streams
 from sim.prices.bars import Bars
-from sim.prices.path import Outside, Path, clocks, exogenous, planned
+from sim.prices.path import Outside, Path, Stamps, clocks, exogenous, planned, stamped
 from sim.protocols import Population
 from sim.types import B1, F8, I8, NOBODY, Contracts, Pool, Setting
 from sim.venue import Rows, Venue
@@ -143,13 +143,13 @@ def _rows(
 ) -> Rows:
     funds = [rows.start for p, rows in zip(populations, members, strict=True) if p.fund_of == venue.name]
     if len(funds) > 1:
-        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one"])
+        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one of them"])
     first = agents + 1 + HOUSE_ROWS * number
     return Rows(funds[0] if funds else NOBODY, first, first + 1, first + 2, agents)
 
 
 def _refuse_strangers(config: MarketConfig, populations: Sequence[Population], agents: int) -> None:
-    """Who is rescued exists."""
+    """Check that every owner and population named in ``rescues`` exists."""
     names, problems = [population.name for population in populations], []
     for number, each in enumerate(config.rescues):
         problems += [
@@ -170,7 +170,8 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
         raise ConfigError(
             [
                 f"venues: the largest position times {owners} accounts is {Decimal(total):.3g} minor units; it must "
-                f"stay below 2^62: divide every max_lots or max_price by {total // TOTAL_LIMIT + 1}"
+                f"stay below 2^62: divide every max_lots by {total // TOTAL_LIMIT + 1}, rounded down, "
+                "or lower counts of populations"
             ]
         )
 
@@ -182,6 +183,16 @@ def steps_of(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
         ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
     """
     return planned(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+
+
+def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Stamps, float]:
+    """Exchange time of each step of a run, (0,) without a replay, and its length (s).
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
+    """
+    stamps = stamped(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+    return stamps, steps_of(config, bars) * config.dt
 
 
 def _outside(config: MarketConfig, streams: Streams, bars: Mapping[str, Bars]) -> Path:

@@ -124,8 +124,8 @@ def run(
     except _bad_input() as error:
         _say(str(error))
         raise typer.Exit(BAD_INPUT) from error
-    if outcome.summary_table and not quiet:
-        typer.echo(f"{outcome.summary_table}\n")
+    if outcome.closing and not quiet:
+        typer.echo(f"{outcome.closing}\n")
     typer.echo(outcome.folder)
     if outcome.status != COMPLETE:
         _say("interrupted; what was recorded is kept, marked so")
@@ -163,8 +163,8 @@ def schema(
 
     try:
         write_text(text, out)
-    except OSError as error:
-        problem = refused(error, out)
+    except (OSError, OutputError) as error:
+        problem = error if isinstance(error, OutputError) else refused(error, out)
         _say(str(problem))
         raise typer.Exit(BAD_INPUT if isinstance(problem, OutputError) else FAILED) from error
 

@@ -41,7 +41,7 @@ def explain(
 
     asked = {"--without": without, "--engine": engine, "--worlds": worlds}
     try:
-        if cascade is None and any(asked.values()):
+        if one_cascade is None and any(asked.values()):
             names = ", ".join(name for name, value in asked.items() if value)
             raise ConfigError([f"{names}: tells of one cascade, name it with --cascade N"])
         from experiments.plugins import plug_in
@@ -56,10 +56,10 @@ def explain(
         notify(notices(results))
         if export is not None:
             made.export(frames, export)
-        if cascade is None:
+        if one_cascade is None:
             typer.echo(made.listing(config, frames))
             return
-        chosen = one_cascade.chosen(config, frames, cascade)
+        chosen = one_cascade.chosen(config, frames, one_cascade)
         others = [removal.engine(chosen, name) for name in engine or ()]
         gone = list(removal.twins(chosen, twins, without or ()))
         typer.echo(made.page(chosen, [*gone, *others]))

@@ -1,5 +1,6 @@
 """Margin engines: netting x valuation x requirement. The registries that configuration chooses from."""
 
+from sim.component import Component
 from sim.margin.addons.concentration import Concentration
 from sim.margin.addons.gap import Gap
 from sim.margin.addons.liquidity import Liquidity
@@ -8,7 +9,6 @@ from sim.margin.addons.wrong_way import WrongWay
 from sim.margin.learned.learned import Learned
 from sim.margin.netting import ByUnderlying, Cross, Groups, Isolated
 from sim.margin.options.standard_options import StandardOptions
-from sim.margin.registry import NETTINGS, REQUIREMENTS, VALUATIONS
 from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
 from sim.margin.scenarios.grid import Grid
 from sim.margin.scenarios.span import Span
@@ -38,53 +38,47 @@ from sim.margin.wrappers.volatility_scaled_liquidation import AvslInspired
 
 __all__ = ["MODELS", "NETTINGS", "REQUIREMENTS", "VALUATIONS"]
 
-NETTINGS.update(
-    {
-        "cross": Cross,
-        "isolated": Isolated,
-        "by_underlying": ByUnderlying,
-        "groups": Groups,
-    }
-)
+NETTINGS: dict[str, type[Component]] = {
+    "cross": Cross,
+    "isolated": Isolated,
+    "by_underlying": ByUnderlying,
+    "groups": Groups,
+}
 
-VALUATIONS.update(
-    {
-        "cash": Cash,
-        "haircut": Haircut,
-        "brackets": Brackets,
-        "dynamic": DynamicHaircut,
-        "delta_adjusted": DeltaAdjusted,
-        "weighted": Weighted,
-    }
-)
+VALUATIONS: dict[str, type[Component]] = {
+    "cash": Cash,
+    "haircut": Haircut,
+    "brackets": Brackets,
+    "dynamic": DynamicHaircut,
+    "delta_adjusted": DeltaAdjusted,
+    "weighted": Weighted,
+}
 
-REQUIREMENTS.update(
-    {
-        "tiered": Tiered,
-        "at_entry": AtEntry,
-        "closing_fee": ClosingFee,
-        "open_interest": OpenInterest,
-        "lognormal": Lognormal,
-        "size_weighted": SizeWeighted,
-        "span": Span,
-        "grid": Grid,
-        "derive_pmrm2": DerivePmrm2,
-        "standard_options": StandardOptions,
-        "per_contract": PerContract,
-        "tail": TailRisk,
-        "learned": Learned,
-        "compressed": Compressed,
-        "sum": Summed,
-        "liquidity": Liquidity,
-        "concentration": Concentration,
-        "gap": Gap,
-        "wrong_way": WrongWay,
-        "clocked": Clocked,
-        "floored": Floored,
-        "stressed": Stressed,
-        "buffered": Buffered,
-        "scaled": Scaled,
-        "avsl_inspired": AvslInspired,
-        "liquidation_buffer": LiquidationBuffer,
-    }
-)
+REQUIREMENTS: dict[str, type[Component]] = {
+    "tiered": Tiered,
+    "at_entry": AtEntry,
+    "closing_fee": ClosingFee,
+    "open_interest": OpenInterest,
+    "lognormal": Lognormal,
+    "size_weighted": SizeWeighted,
+    "span": Span,
+    "grid": Grid,
+    "derive_pmrm2": DerivePmrm2,
+    "standard_options": StandardOptions,
+    "per_contract": PerContract,
+    "tail": TailRisk,
+    "learned": Learned,
+    "compressed": Compressed,
+    "sum": Summed,
+    "liquidity": Liquidity,
+    "concentration": Concentration,
+    "gap": Gap,
+    "wrong_way": WrongWay,
+    "clocked": Clocked,
+    "floored": Floored,
+    "stressed": Stressed,
+    "buffered": Buffered,
+    "scaled": Scaled,
+    "avsl_inspired": AvslInspired,
+    "liquidation_buffer": LiquidationBuffer,
+}

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter, ValidationInfo
 
+from sim import margin
 from sim.component import Component, choice
 from sim.errors import ConfigError
-from sim.margin import registry
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins
 
@@ -24,7 +24,7 @@ class NettingComponent(Component):
     @classmethod
     def variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
-        return list(registry.NETTINGS.values())
+        return list(margin.NETTINGS.values())
 
     @property
     def apart(self) -> bool:
@@ -46,7 +46,7 @@ class ValuationComponent(Component):
     @classmethod
     def variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
-        return list(registry.VALUATIONS.values())
+        return list(margin.VALUATIONS.values())
 
     def names(self) -> frozenset[str]:
         """Assets and instruments that the parameters mention."""
@@ -75,7 +75,7 @@ class RequirementComponent(Component):
     @classmethod
     def variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
-        return list(registry.REQUIREMENTS.values())
+        return list(margin.REQUIREMENTS.values())
 
     @abstractmethod
     def bind(self, contracts: Contracts, unit: int) -> Requirement:
@@ -133,16 +133,16 @@ def underlying_of(name: str, contracts: Contracts, where: str) -> int:
 
 
 @cache
-def _adapter(classes: tuple[tuple[str, type[Component]], ...]) -> TypeAdapter[Any]:
+def _adapter(registry: tuple[tuple[str, type[Component]], ...]) -> TypeAdapter[Any]:
     """Made once for each content of a registry: making it takes longer than its use."""
-    return TypeAdapter(choice(dict(classes)))
+    return TypeAdapter(choice(dict(registry)))
 
 
-def registered(classes: dict[str, type[Component]]) -> BeforeValidator:
-    """Return a validator by a registry, as it is when a value is validated."""
+def _pick(registry: str) -> BeforeValidator:
+    """Validate by the registry of that name in ``sim.margin``, as it is by then."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
-        adapter = _adapter(tuple(classes.items()))
+        adapter = _adapter(tuple(getattr(margin, registry).items()))
         if info.mode == "json" and not isinstance(value, Component):
             # as strict as what stands around it, which this call would not know
             return adapter.validate_json(json.dumps(value), strict=True)
@@ -151,6 +151,6 @@ def registered(classes: dict[str, type[Component]]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-AnyNetting = Annotated[SerializeAsAny[NettingComponent], registered(registry.NETTINGS)]
-AnyValuation = Annotated[SerializeAsAny[ValuationComponent], registered(registry.VALUATIONS)]
-AnyRequirement = Annotated[SerializeAsAny[RequirementComponent], registered(registry.REQUIREMENTS)]
+AnyNetting = Annotated[SerializeAsAny[NettingComponent], _pick("NETTINGS")]
+AnyValuation = Annotated[SerializeAsAny[ValuationComponent], _pick("VALUATIONS")]
+AnyRequirement = Annotated[SerializeAsAny[RequirementComponent], _pick("REQUIREMENTS")]

@@ -1,6 +1,6 @@
 """Models of returns, for the requirement ``tail``."""
 
-from sim.margin.registry import MODELS
+from sim.component import Component
 from sim.margin.tail.models.covariance import Covariance
 from sim.margin.tail.models.ewma import Ewma
 from sim.margin.tail.models.filtered import Filtered
@@ -8,13 +8,11 @@ from sim.margin.tail.models.garch import Garch
 from sim.margin.tail.models.historical import Historical
 from sim.margin.tail.models.student_t import StudentT
 
-MODELS.update(
-    {
-        "historical": Historical,
-        "filtered": Filtered,
-        "ewma": Ewma,
-        "covariance": Covariance,
-        "student_t": StudentT,
-        "garch": Garch,
-    }
-)
+MODELS: dict[str, type[Component]] = {
+    "historical": Historical,
+    "filtered": Filtered,
+    "ewma": Ewma,
+    "covariance": Covariance,
+    "student_t": StudentT,
+    "garch": Garch,
+}

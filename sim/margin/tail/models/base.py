@@ -6,9 +6,9 @@ from typing import Annotated, NamedTuple, Protocol
 import numpy as np
 from pydantic import SerializeAsAny
 
+from sim import margin
 from sim.component import Component
-from sim.margin.base import registered
-from sim.margin.registry import MODELS
+from sim.margin.base import _pick
 from sim.margin.tail.risk_measures import (
     Convention,
     Law,
@@ -98,7 +98,7 @@ class ModelComponent(Component):
     @classmethod
     def variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
-        return list(MODELS.values())
+        return list(margin.MODELS.values())
 
     @abstractmethod
     def bind(self, columns: int, every: float) -> Forecaster:
@@ -114,4 +114,4 @@ class ModelComponent(Component):
         """Returns it must have seen before it forecasts."""
 
 
-AnyModel = Annotated[SerializeAsAny[ModelComponent], registered(MODELS)]
+AnyModel = Annotated[SerializeAsAny[ModelComponent], _pick("MODELS")]
