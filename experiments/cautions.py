@@ -6,18 +6,22 @@ import numpy as np
 
 from agents.liquidators import Liquidators
 from experiments.config import RunConfig
+from experiments.price_files.bars import read_replays
+from sim.build import times_of
 from sim.config import VenueConfig
+from sim.errors import ConfigError, DataError
 from sim.exchange.funding_recorded import Recorded
 from sim.instruments import contracts_of
 from sim.liquidation.fraction import Fraction
 from sim.liquidation.full import Full
+from sim.margin.netting import Cross
 from sim.margin.valuations.delta_adjusted import DeltaAdjusted
 from sim.types import OPTION, SPOT
 
 
 def cautions(config: RunConfig) -> list[str]:
     """Return what a configuration sets that cannot act in it."""
-    return [*_idle_liquidators(config), *_unhedged_collateral(config), *_missing_rates(config)]
+    return [*_idle_liquidators(config), *_unhedged_collateral(config), *_missing_rates(config), *_short_rates(config)]
 
 
 def _idle_liquidators(config: RunConfig) -> Iterator[str]:
@@ -38,10 +42,15 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
     """Venues where no account has both spot and derivatives that could hedge it."""
     for number, venue in enumerate(config.venues):
         if isinstance(venue.engine.valuation, DeltaAdjusted) and not _hedges(config, number, venue):
+            crossed = venue.model_copy(update={"engine": venue.engine.model_copy(update={"netting": Cross()})})
+            place = f"venues.{number}"
+            remedy = f"list spot and a perpetual of one underlying in {place}.instruments, or choose another valuation"
+            if _hedges(config, number, crossed):
+                remedy = f"set {place}.engine.netting.kind to cross"
             yield (
-                f"venues.{number}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
+                f"{place}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
                 f"underlying are short in the same account, but no account at {venue.name!r} can hold both, so "
-                "that all spot is cut as not hedged: list both, or net them in one account (netting: cross)"
+                f"that all spot is cut as not hedged: {remedy}"
             )
 
 
@@ -70,3 +79,18 @@ def _missing_rates(config: RunConfig) -> Iterator[str]:
                 f"venues.{number}.funding: {gaps} of more than {1.5 * np.median(steps):g} s, the first after rates."
                 f"{first} ({steps[first]:g} s): nothing is paid there, add the rates if some are missing"
             )
+
+
+def _short_rates(config: RunConfig) -> Iterator[str]:
+    """Recorded funding that begins after the run does, or ends before it."""
+    recorded = [(n, venue.funding) for n, venue in enumerate(config.venues) if isinstance(venue.funding, Recorded)]
+    if not recorded:
+        return
+    try:
+        bars = read_replays(config.underlyings)
+        stamps, seconds = times_of(config, bars)
+    except (ConfigError, DataError):
+        return  # the run itself fails by it
+    for number, funding in recorded:
+        if told := funding.unpaid(stamps, seconds):
+            yield f"venues.{number}.funding: {told}"

@@ -1,5 +1,6 @@
 """From a configuration to the state of a market: axes, rows, order books, ledger, outside world, venues."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ from sim.ledger import Ledger
 from sim.numerics.rng import Streams
 from sim.prices.bars import Bars
 from sim.prices.impact import Impacts
-from sim.prices.path import Outside, Path, clocks, exogenous, planned
+from sim.prices.path import Outside, Path, Stamps, clocks, exogenous, planned, stamped
 from sim.protocols import Population
 from sim.state import MarketState
 from sim.types import F8, I8, NOBODY, Contracts, Pool, Setting
@@ -38,7 +39,7 @@ def build_state(
     books = Books(len(listed), owners, int(contracts.max_price.max()))
     ledger = Ledger(contracts, pools, owners, len(config.assets), books.resting)
     path = _outside(config, streams, bars)
-    _refuse_unpriced(config, contracts, path)
+    _refuse_unpriced(contracts, path)
     world = _venue_world(config, ledger, path, streams, clocks(config.underlyings, bars))
     venues = _venues(config, world, [_rows(v, n, populations, members, agents) for n, v in enumerate(config.venues)])
     for rows, wealth in zip(members, _started(populations, _setting(config, world, venues), streams), strict=True):
@@ -108,18 +109,25 @@ def _venues(config: MarketConfig, world: VenueWorld, rows: Sequence[Rows]) -> tu
     return tuple(venues)
 
 
-def _refuse_unpriced(config: MarketConfig, contracts: Contracts, path: Path) -> None:
+def _refuse_unpriced(contracts: Contracts, path: Path) -> None:
     """Refuse instruments whose books could not quote the index of the whole run."""
     with np.errstate(over="ignore"):  # an index without bound is one that no book can quote
         index = np.exp(path.x)
-    edges = [np.rint(edge[contracts.underlying] / contracts.tick) for edge in (index.min(axis=0), index.max(axis=0))]
-    lowest, highest = edges
     problems = []
-    for k in np.flatnonzero(~((lowest >= 1) & (highest <= contracts.max_price))):
-        seen = f"{contracts.names[k]!r} sees its index go from {lowest[k]:.6g} to {highest[k]:.6g} ticks"
+    for k, name in enumerate(contracts.names):
+        prices, tick = index[:, contracts.underlying[k]], float(contracts.tick[k])
+        lowest, highest = np.rint(prices.min() / tick), np.rint(prices.max() / tick)
+        if lowest >= 1 and highest <= contracts.max_price[k]:
+            continue
+        remedies = []
+        if lowest < 1 and prices.min() > 0:
+            remedies.append(f"set its tick to at most {prices.min():.1g}")
+        if highest > contracts.max_price[k] and np.isfinite(highest):
+            remedies.append(f"set its max_price to at least {math.ceil(1.01 * highest) * tick:.15g}")
+        remedies.append("change the process or the start of its underlying")
         problems.append(
-            f"venues.{contracts.venue[k]}.instruments: {seen}, outside 1 to {contracts.max_price[k]}; make the tick "
-            "smaller, max_price larger, or the index tamer"
+            f"venues.{contracts.venue[k]}.instruments: {name!r} sees its index go from {lowest:.6g} to {highest:.6g} "
+            f"ticks, outside 1 to {contracts.max_price[k]}; {', or '.join(remedies)}"
         )
     if problems:
         raise ConfigError(problems)
@@ -187,13 +195,13 @@ def _rows(
 ) -> Rows:
     funds = [rows.start for p, rows in zip(populations, members, strict=True) if p.fund_of == venue.name]
     if len(funds) > 1:
-        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one"])
+        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one of them"])
     first = agents + 1 + HOUSE_ROWS * number
     return Rows(funds[0] if funds else NOBODY, first, first + 1, first + 2, agents)
 
 
 def _refuse_strangers(config: MarketConfig, populations: Sequence[Population], agents: int) -> None:
-    """Who is rescued exists."""
+    """Check that every owner and population named in ``rescues`` exists."""
     names, problems = [population.name for population in populations], []
     for number, each in enumerate(config.rescues):
         problems += [
@@ -214,7 +222,8 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
         raise ConfigError(
             [
                 f"venues: the largest position times {owners} accounts is {Decimal(total):.3g} minor units; it must "
-                f"stay below 2^62: divide every max_lots or max_price by {total // TOTAL_LIMIT + 1}"
+                f"stay below 2^62: divide every max_lots by {total // TOTAL_LIMIT + 1}, rounded down, "
+                "or lower counts of populations"
             ]
         )
 
@@ -226,6 +235,16 @@ def steps_of(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
         ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
     """
     return planned(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+
+
+def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Stamps, float]:
+    """Exchange time of each step of a run, (0,) without a replay, and its length (s).
+
+    Raises:
+        ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
+    """
+    stamps = stamped(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+    return stamps, steps_of(config, bars) * config.dt
 
 
 def _outside(config: MarketConfig, streams: Streams, bars: Mapping[str, Bars]) -> Path:

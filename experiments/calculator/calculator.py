@@ -11,6 +11,7 @@ from experiments.calculator.entries import Reading, columns, mode_of, readings
 from experiments.calculator.kinks import factors, scenarios_of
 from experiments.calculator.market_moves import ROUNDING, Part, SideBySide, moved, moved_along
 from experiments.calculator.portfolio import PortfolioConfig, listing
+from experiments.file_kinds import load_as
 from sim.component import Component
 from sim.errors import ConfigError, not_one_of
 from sim.liquidation.bankruptcy import bankruptcy_prices
@@ -19,7 +20,6 @@ from sim.liquidation.windows import Curve, Window, windows
 from sim.margin.breakdown import breakdown
 from sim.margin.engine import EngineConfig
 from sim.margin.tiers.edges import edges
-from sim.reading.loading import load
 from sim.reading.packaged import is_file, packaged
 from sim.types import F8, I8, NOBODY, Exposure, MarketView
 
@@ -115,7 +115,7 @@ def engine_of(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     presets = _presets()
     if own == f"engines/{name}" and name.removesuffix(".yaml") not in presets:
         raise ConfigError([f"--engines: {not_one_of(name, [*portfolio.own, *presets])}"])
-    return load(own, (), EngineConfig)
+    return load_as("engine", own, (), EngineConfig)
 
 
 def accounts(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> Account:

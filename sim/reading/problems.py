@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 
 from sim.component import Component
 from sim.errors import did_you_mean, not_one_of, shown
+from sim.reading.packaged import packaged
+from sim.reading.references import item_number
 
 WORDS = {
     "greater_than": ("greater than {gt}", "raise it"),
@@ -40,9 +42,12 @@ WORDS = {
     "date_from_datetime_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_type": ("a date such as 2008-09-15", "rewrite it"),
-    "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
+    "setting": ("a number, a word, true or false, or a mapping of label and set", "rewrite it"),
+    "string_pattern_mismatch": ("text of letters, digits, _, . and -", "rewrite it"),
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
+
+MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
 FIELD = re.compile(r"[a-z_][\w.-]*: ")
 """How a validator's message begins that names a field of its mapping."""
@@ -90,8 +95,23 @@ def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> s
     rule, remedy = WORDS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
     if kind in ("float_type", "int_type") and isinstance(error["input"], str):
         remedy = _unquoted(error["input"]) or remedy
-    bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    if kind == "too_short" and isinstance(error["input"], dict):
+        rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
+    if kind in MAPPINGS and isinstance(error["input"], str):
+        remedy = _named(error["input"], kinds(type_at(schema, data, path))) or remedy
+    if kind == "string_too_short" and context["min_length"] == 1:
+        rule = "text that is not empty"
+    bounds = {key: f"{value:.15g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
+
+
+def _named(text: str, known: Sequence[str]) -> str:
+    """The remedy for a name where a mapping is expected: of a kind, or of a file such as ``span``, ``engines/span``."""
+    if text in known:
+        return f"write {{kind: {text}}}"
+    name = text.removesuffix(".yaml")
+    names = [text] if text.endswith(".yaml") else [each for each in packaged() if f"/{each}".endswith(f"/{name}")]
+    return f"write {{include: {names[0]}}}" if names else ""
 
 
 def _unquoted(text: str) -> str:
@@ -106,9 +126,13 @@ def _unquoted(text: str) -> str:
 def _unlisted(name: str, kind: str, error: ErrorDetails) -> str:
     if kind == "union_tag_invalid":
         value, known, name = error["ctx"]["tag"], error["ctx"]["expected_tags"], f"{name}.kind"
+        if isinstance(error["input"], dict):  # the tag is text whatever the value is
+            value = error["input"].get("kind")
     else:
         value, known = error["input"], error["ctx"]["expected"]
     names = [each.strip("' ") for each in re.split(", | or ", known)]
+    if not isinstance(value, str) and str(value) in names:
+        return f"{name}: {shown(value)}, must be text, write '{value}' in quotes"
     return f"{name}: {not_one_of(value, names)}"
 
 
@@ -132,10 +156,14 @@ def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
     """Pydantic's location without the names of union branches and validators."""
     path: list[Any] = []
     node, parts = data, error["loc"]
+    branched = False  # whether the branch of this mapping's union has been passed; a key may have the same name
     for place, part in enumerate(parts):
         last = place == len(parts) - 1
+        if not branched and isinstance(node, dict) and part == node.get("kind"):
+            branched = True
+            continue
         if _holds(node, part):
-            node = node[part]
+            node, branched = node[part], False
         elif not (last and error["type"] == "missing"):
             continue
         path.append(part)
@@ -157,6 +185,11 @@ def type_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
     return expected
 
 
+def any_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
+    """The type that a schema expects at a path whatever stands there, with all of its kinds."""
+    return _narrow(_type_of_child(type_at(schema, data, path[:-1]), path[-1]), None)
+
+
 def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequence[str]) -> Any:
     """What a schema fills in at a path that the data leaves out, as plain data; else an empty mapping."""
     model = type_at(schema, data, path[:-1]) if schema is not None else None
@@ -168,9 +201,32 @@ def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequenc
     return plain if isinstance(plain, dict | list) else {}
 
 
+def has_several_kinds(schema: Any, data: Any, path: Sequence[Any]) -> bool:
+    """Whether one class serves several kinds at a path of some data, so that another kind keeps what else is there."""
+    model = type_at(schema, data, path)
+    return _is_model(model) and _field(model, "kind") is not None and len(kinds(model)) > 1
+
+
+def is_plain(schema: Any, data: Any, path: Sequence[Any]) -> bool:
+    """Whether a schema expects a value without parts at a path of some data, such as a number or text."""
+    expected = bare(type_at(schema, data, path)) if schema is not None else None
+    branches = [bare(each) for each in typing.get_args(expected)] if _is_union(expected) else [expected]
+    plain = (int, float, str, bool, types.NoneType)
+    return expected is not None and all(each in plain or typing.get_origin(each) is typing.Literal for each in branches)
+
+
+def _is_union(expected: Any) -> bool:
+    return typing.get_origin(expected) in (typing.Union, types.UnionType)
+
+
 def has_field(model: Any, name: str) -> bool:
     """Whether a type is a model with that field."""
     return _is_model(model) and _field(model, name) is not None
+
+
+def is_list(expected: Any) -> bool:
+    """Whether a type is that of a list."""
+    return typing.get_origin(bare(expected)) in (tuple, list)
 
 
 def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
@@ -189,19 +245,14 @@ def _child(data: Any, part: Any) -> Any:
     return None if number is None else data[number]
 
 
-def item_number(part: str, data: Any) -> int | None:
-    """The place in a list that a part of a path names; None if it names none, or the data is no list."""
-    if not isinstance(data, list) or not part.isdecimal() or len(part) > len(str(len(data))):
-        return None
-    return int(part) if int(part) < len(data) else None
-
-
 def _type_of_child(expected: Any, part: Any) -> Any:
     if _is_model(expected):
         field = _field(expected, str(part))
         return field.annotation if field is not None else None
-    arguments = [each for each in typing.get_args(expected) if each is not Ellipsis]
     origin = typing.get_origin(expected)
+    if origin not in (dict, tuple, list):
+        return None
+    arguments = [each for each in typing.get_args(expected) if each is not Ellipsis]
     if origin is dict:
         return arguments[1]
     if origin is tuple and len(arguments) > 1 and str(part).isdecimal() and int(part) < len(arguments):
@@ -214,11 +265,14 @@ def _narrow(expected: Any, data: Any) -> Any:
     expected = getattr(expected, "__value__", expected)
     if typing.get_origin(expected) is typing.Annotated:
         return _narrow(typing.get_args(expected)[0], data)
-    if typing.get_origin(expected) not in (typing.Union, types.UnionType):
+    if not _is_union(expected):
         return _concrete(expected, data)
     branches = [branch for branch in map(bare, typing.get_args(expected)) if branch is not type(None)]
     kind = data.get("kind") if isinstance(data, dict) else None
     named = [branch for branch in branches if kind is not None and kind in kinds(branch)]
+    models = [branch for branch in branches if _is_model(branch)]
+    if not named and isinstance(data, dict) and len(models) == 1:
+        named = models  # no other branch can hold a mapping
     if named or len(branches) == 1:
         return _narrow((named or branches)[0], data)
     return expected
