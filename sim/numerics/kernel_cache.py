@@ -14,7 +14,7 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OURS = ("sim", "agents", "experiments", "configs")
 """Packages whose files are followed wherever a kernel stands; of others only its own."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sim.errors import ConfigError, brief, did_you_mean, not_one_of, shown
 from sim.reading.documents import read_yaml
 
-PACKAGED = Path(__file__).resolve().parent.parent / "configs"
+PACKAGED = Path(__file__).resolve().parents[2] / "configs"
 """Configurations that ship with the package; beside ``sim``, so that no other ``configs`` can shadow them."""
 
 
