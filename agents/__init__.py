@@ -2,35 +2,35 @@
 
 from agents.arbitrageurs import Arbitrageurs
 from agents.avellaneda_stoikov import AvellanedaStoikov
-from agents.base import Behaviour, Participant
-from agents.carry import Carry
-from agents.fundamental import Fundamental
-from agents.insurance_fund import Fund
-from agents.kelly import Kelly
+from agents.base import Population, Trader
+from agents.carry import CarryTraders
+from agents.fundamental import FundamentalTraders
+from agents.insurance_fund import InsuranceFund
+from agents.kelly import KellyTraders
 from agents.latent_liquidity import LatentLiquidity
 from agents.liquidators import Liquidators
-from agents.makers import Makers
+from agents.makers import MarketMakers
 from agents.metaorder import Metaorder
 from agents.population import populate
-from agents.traders import Traders
-from agents.trend import Trend
-from agents.zero_intelligence import Crowd
+from agents.traders import NoiseTraders
+from agents.trend import TrendFollowers
+from agents.zero_intelligence import ZeroIntelligenceCrowd
 
-POPULATIONS: dict[str, type[Behaviour]] = {
-    "traders": Traders,
-    "fundamental": Fundamental,
-    "trend": Trend,
-    "kelly": Kelly,
-    "carry": Carry,
-    "makers": Makers,
+POPULATIONS: dict[str, type[Population]] = {
+    "traders": NoiseTraders,
+    "fundamental": FundamentalTraders,
+    "trend": TrendFollowers,
+    "kelly": KellyTraders,
+    "carry": CarryTraders,
+    "makers": MarketMakers,
     "avellaneda_stoikov": AvellanedaStoikov,
     "arbitrageurs": Arbitrageurs,
-    "insurance_fund": Fund,
+    "insurance_fund": InsuranceFund,
     "latent_liquidity": LatentLiquidity,
     "metaorder": Metaorder,
     "liquidators": Liquidators,
-    "zero_intelligence": Crowd,
+    "zero_intelligence": ZeroIntelligenceCrowd,
 }
 """Kind in a configuration → population."""
 
-__all__ = ["POPULATIONS", "Behaviour", "Participant", "populate"]
+__all__ = ["POPULATIONS", "Population", "Trader", "populate"]

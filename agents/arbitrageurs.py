@@ -5,38 +5,38 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.base import BASIS_POINT, Behaviour, Participant, Stall, hazard, lognormal, lot_value, whole_lots, worst
-from agents.shared.commitment import Commitment
-from agents.shared.hedging import Pairs, paired
-from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Outlook, Setting
+from agents.base import BASIS_POINT, Population, Trader, TradingScope, compute_event_probability, draw_lognormal, get_lot_values, count_whole_lots, compute_limit_prices
+from agents.shared.commitment import WalletCommitment
+from agents.shared.hedging import HedgedPairs, pair_with_spot
+from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Observation, MarketSpec
 
-ACT = 0
+REACTION_COLUMN = 0
 """Column of a step's draws."""
 
 
-class Arbitrageur(Participant):
+class Arbitrageur(Trader):
     """A member of a population of arbitrageurs."""
 
 
-class Members(NamedTuple):
+class ArbitrageurTraits(NamedTuple):
     """What does not change after the start."""
 
-    pairs: Pairs  # (m,) perpetuals and their spot
-    enter: F8  # (n, 1) basis that opens, share
-    act: float  # probability per step that a member looks
+    pairs: HedgedPairs  # (m,) perpetuals and their spot
+    entry_basis: F8  # (n, 1) basis that opens, share
+    reaction_probability: float  # probability per step that a member looks
 
 
-class Basis(NamedTuple):
+class BasisState(NamedTuple):
     """What the members' first legs look at, n members and m pairs."""
 
-    fair: F8  # (m,) the index in ticks of the perpetual
-    over: F8  # (m,) mark over fair, less one
+    index_ticks: F8  # (m,) the index in ticks of the perpetual
+    relative_basis: F8  # (m,) mark over fair, less one
     lot: F8  # (m,) worth of a lot of the perpetual, minor units of the numeraire
     highest: I8  # (m,) largest price, ticks
     held: I8  # (n, m) lots of the perpetual
 
 
-class Arbitrageurs(Behaviour):
+class Arbitrageurs(Population):
     """Sell the perpetual above spot and buy it below, hedge with spot what was filled, unwind as the basis closes.
 
     The perpetual's leg is an IOC order that protects the exit basis; the spot leg is an IOC order near the index
@@ -44,9 +44,9 @@ class Arbitrageurs(Behaviour):
     hedged in the next step (LED-3). Each leg is bounded by a leverage cap and the headroom of both venues.
     """
 
-    agent: ClassVar[type[Participant]] = Arbitrageur
-    traits: ClassVar[int] = 2
-    width: ClassVar[int] = 1
+    agent_class: ClassVar[type[Trader]] = Arbitrageur
+    n_trait_draws: ClassVar[int] = 2
+    n_decision_draws: ClassVar[int] = 1
 
     kind: Literal["arbitrageurs"] = "arbitrageurs"
     name: str = Field("arbitrageurs", min_length=1, description="name of the population, unique in the market (text)")
@@ -65,10 +65,10 @@ class Arbitrageurs(Behaviour):
     slippage: float = Field(20.0, ge=0, description="worst hedge accepted, distance from the index (basis points)")
     reaction: float = Field(60.0, gt=0, description="mean time between looks at the basis (seconds)")
 
-    _members: Members = PrivateAttr()
+    _members: ArbitrageurTraits = PrivateAttr()
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Arbitrageurs":
+    def _check_exit_below_entry(self) -> "Arbitrageurs":
         """An exit above some member's entry would open and close at once."""
         if self.exit >= self.enter * (1 - self.variety):
             least = self.enter * (1 - self.variety)
@@ -76,66 +76,66 @@ class Arbitrageurs(Behaviour):
             raise ValueError(f"{told}, lower it or variety, or raise enter")
         return self
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Pair the instruments, draw wealth and patience; see ``sim.protocols.Population``."""
-        venue = self.venue_in(setting, self.venue)
-        pairs = paired(self, setting, Stall(venue, self.listed(setting, venue, self.instruments)), self.spot_venue)
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        """Pair the instruments, draw wealth and patience; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(setting, self.venue)
+        pairs = pair_with_spot(self, setting, TradingScope(venue, self.select_instruments(setting, venue, self.instruments)), self.spot_venue)
         enter = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
-        act = hazard(setting.dt, self.reaction)
-        self._members = Members(pairs, enter, act)
+        act = compute_event_probability(setting.dt, self.reaction)
+        self._members = ArbitrageurTraits(pairs, enter, act)
         if pairs.spot.venue != venue:  # else the wallet has to pay for hedges
-            self._commitment = Commitment.of(setting, venue, pairs.perp.instruments)
-        wealth = lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
-        return pairs.placed(self, setting, wealth, self.spot_share)
+            self._commitment = WalletCommitment.from_instruments(setting, venue, pairs.perp.instruments)
+        wealth = draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+        return pairs.place_wealth(self, setting, wealth, self.spot_share)
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """First legs of the members who look, and everybody's hedges."""
-        looks = draws[:, ACT : ACT + 1] < self._members.act
-        basis = self._basis(outlook, accounts)
+        looks = draws[:, REACTION_COLUMN : REACTION_COLUMN + 1] < self._members.reaction_probability
+        basis = self._read_basis(outlook, accounts)
         pairs = self._members.pairs
-        hedges = pairs.hedges(pairs.missing(accounts), outlook, self.slippage)
-        return Orders.join([self._first_legs(basis, looks, outlook, accounts), hedges])
+        hedges = pairs.create_hedge_orders(pairs.missing_hedges(accounts), outlook, self.slippage)
+        return Orders.join([self._create_perpetual_orders(basis, looks, outlook, accounts), hedges])
 
-    def _basis(self, outlook: Outlook, accounts: AccountView) -> Basis:
+    def _read_basis(self, outlook: Observation, accounts: AccountView) -> BasisState:
         """The basis of each pair and what the members made of it."""
         perp = self._members.pairs.perp
-        fair, (view, columns) = perp.fair(outlook), perp.look(outlook)
+        fair, (view, columns) = perp.index_ticks(outlook), perp.view(outlook)
         held = accounts.position[:, perp.instruments]
         over = view.mark[columns] / fair - 1
-        return Basis(fair, over, lot_value(view, columns), view.contracts.max_price[columns], held)
+        return BasisState(fair, over, get_lot_values(view, columns), view.contracts.max_price[columns], held)
 
-    def _first_legs(self, basis: Basis, looks: B1, outlook: Outlook, accounts: AccountView) -> Orders:
+    def _create_perpetual_orders(self, basis: BasisState, looks: B1, outlook: Observation, accounts: AccountView) -> Orders:
         """IOC orders: against a wide basis, or towards nil where the basis that a position earned has closed."""
-        against, holds = -np.sign(basis.over), np.sign(basis.held)
-        opens = looks & (np.abs(basis.over) > self._members.enter) & (holds * against >= 0)
-        closes = looks & (holds != 0) & (holds * against * np.abs(basis.over) < self.exit * BASIS_POINT)
+        against, holds = -np.sign(basis.relative_basis), np.sign(basis.held)
+        opens = looks & (np.abs(basis.relative_basis) > self._members.entry_basis) & (holds * against >= 0)
+        closes = looks & (holds != 0) & (holds * against * np.abs(basis.relative_basis) < self.exit * BASIS_POINT)
         rows, pairs = np.nonzero(opens | closes)
         if not len(rows):
             return Orders.join([])
-        step, room = self._capital(basis, outlook, accounts)
-        more = whole_lots(np.minimum(step, room), basis.lot)
-        less = np.minimum(np.abs(basis.held), np.maximum(whole_lots(step, basis.lot), 1))
+        step, room = self._compute_trade_limits(basis, outlook, accounts)
+        more = count_whole_lots(np.minimum(step, room), basis.lot)
+        less = np.minimum(np.abs(basis.held), np.maximum(count_whole_lots(step, basis.lot), 1))
         quantity = np.where(opens, more * against, -holds * less)
         premium = np.where(opens, -against, -holds)  # which side of the index the basis to protect lies on
-        limit = worst(basis.fair, premium * self.exit * BASIS_POINT, basis.highest)[rows, pairs]
+        limit = compute_limit_prices(basis.index_ticks, premium * self.exit * BASIS_POINT, basis.highest)[rows, pairs]
         kind = np.where(opens, IOC, IOC | REDUCE_ONLY)[rows, pairs]
         lots = quantity[rows, pairs].astype(np.int64)
-        legs = Orders.of(rows, self._members.pairs.perp.instruments[pairs], lots, limit, kind)
+        legs = Orders.from_columns(rows, self._members.pairs.perp.instruments[pairs], lots, limit, kind)
         return legs.take(legs.quantity != 0)
 
-    def _capital(self, basis: Basis, outlook: Outlook, accounts: AccountView) -> tuple[F8, F8]:
+    def _compute_trade_limits(self, basis: BasisState, outlook: Observation, accounts: AccountView) -> tuple[F8, F8]:
         """Most a member trades in a step and may still add, both (n, m), minor units of the numeraire.
 
         Nothing is added while more than a step's trade lacks its hedge: spot that cannot be had ends the trade.
         """
         perp, spot, ratio = self._members.pairs
         capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
-        headroom = np.minimum(accounts.headroom[:, perp.venue], accounts.headroom[:, spot.venue])
-        admitted = np.fmin(outlook.leverage[perp.instruments], outlook.leverage[spot.instruments])
+        headroom = np.minimum(accounts.free_margin[:, perp.venue], accounts.free_margin[:, spot.venue])
+        admitted = np.fmin(outlook.max_leverage[perp.instruments], outlook.max_leverage[spot.instruments])
         leverage = np.fmin(self.leverage, self.cap * admitted)
         most = leverage * np.maximum(capital, 0.0)[:, None]
         used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
-        naked = self._members.pairs.naked(accounts) * basis.lot
+        naked = self._members.pairs.unhedged_lots(accounts) * basis.lot
         step = self.slice * most
         room: F8 = np.minimum(most - used, headroom[:, None] * leverage) - naked
         return step, np.where(naked <= step + basis.lot / ratio, room, 0.0)

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from agents.base import BASIS_POINT
-from agents.ladders import LadderMakers, Stance
+from agents.ladders import LadderMakers, QuoteContext
 from sim.types import F8
 
 
-def reservation_shift(inventory: F8, aversion: F8, variance: F8) -> F8:
+def compute_reservation_shift(inventory: F8, aversion: F8, variance: F8) -> F8:
     """Reservation price less fair price: -q gamma sigma^2 tau (their asymptotic expansion in inventory).
 
     Args:
@@ -22,7 +22,7 @@ def reservation_shift(inventory: F8, aversion: F8, variance: F8) -> F8:
     return shift
 
 
-def total_spread(aversion: F8, decay: float, variance: F8) -> F8:
+def compute_total_spread(aversion: F8, decay: float, variance: F8) -> F8:
     """Ask less bid: gamma sigma^2 tau + (2 / gamma) ln(1 + gamma / k), of the same expansion.
 
     Args:
@@ -55,10 +55,10 @@ class AvellanedaStoikov(LadderMakers):
         1.0, ge=1e-6, le=1e6, description="decay of the rate of fills with distance, k (1 / basis point)"
     )
 
-    def stand(self, stance: Stance) -> tuple[F8, F8]:
+    def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:
         """Shift and innermost distance; see ``LadderMakers``."""
-        aversion = self.risk_aversion * self.fill * stance.caution
-        variance = stance.vol**2 * (self.horizon / stance.year)
+        aversion = self.risk_aversion * self.fill * stance.spread_factor
+        variance = stance.vol**2 * (self.horizon / stance.seconds_per_year)
         fills = stance.inventory * (self.inventory / self.fill)
-        shift = reservation_shift(fills, aversion, variance)
-        return shift, total_spread(aversion, self.fill_decay / BASIS_POINT, variance) / 2
+        shift = compute_reservation_shift(fills, aversion, variance)
+        return shift, compute_total_spread(aversion, self.fill_decay / BASIS_POINT, variance) / 2

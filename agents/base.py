@@ -10,20 +10,20 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 from scipy.special import ndtri
 
-from agents.shared.commitment import Commitment
-from sim.cash_flows import Payments
+from agents.shared.commitment import WalletCommitment
+from sim.cash_flows import CashFlows
 from sim.component import Component
-from sim.errors import ConfigError, DeleverageError, not_one_of
-from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Outlook, Risk, Setting
+from sim.errors import ConfigError, DeleverageError, describe_unknown
+from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Observation, MarginAssessment, MarketSpec
 
 DAY = 86_400.0
 """Seconds."""
 
 BASIS_POINT = 1e-4
-_EXACT = 2.0**53
+_MAX_EXACT = 2.0**53
 
 
-class _Counts(WeakKeyDictionary[mesa.Model, Iterator[int]]):
+class _AgentCounters(WeakKeyDictionary[mesa.Model, Iterator[int]]):
     """The next number of an agent, by model; forgets a model that nobody else holds."""
 
     def __getitem__(self, model: mesa.Model) -> Iterator[int]:
@@ -31,7 +31,7 @@ class _Counts(WeakKeyDictionary[mesa.Model, Iterator[int]]):
         return self.setdefault(model, itertools.count(1))
 
 
-class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
+class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
     """One owner of accounts. Its numbers live in the ledger, its decisions are made with its population's.
 
     Attributes:
@@ -39,7 +39,7 @@ class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         population: name of the population that decides for it.
     """
 
-    _ids: ClassVar = _Counts()  # Mesa before 3.5 counts in a plain dict, which would hold every market for good
+    _ids: ClassVar = _AgentCounters()  # Mesa before 3.5 counts in a plain dict, which would hold every market for good
 
     def __init__(self, model: mesa.Model, owner: int, population: str) -> None:
         super().__init__(model)
@@ -81,12 +81,12 @@ class Participant(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         return free
 
 
-class Behaviour(Component):
+class Population(Component):
     """Base of the populations: who they are and where they trade. Subclasses add ``start`` and ``decide``."""
 
-    agent: ClassVar[type[Participant]] = Participant
-    traits: ClassVar[int] = 0
-    width: ClassVar[int] = 0
+    agent_class: ClassVar[type[Trader]] = Trader
+    n_trait_draws: ClassVar[int] = 0
+    n_decision_draws: ClassVar[int] = 0
 
     name: str = Field(min_length=1, description="name of the population, unique in the market (text)")
     count: int = Field(ge=1, le=10**7, description="number of members (agents)")
@@ -94,41 +94,41 @@ class Behaviour(Component):
     venue: str = Field(min_length=1, description="venue at which the members trade (name)")
     wealth: float = Field(gt=0, description="median wealth at the start (units of the numeraire)")
 
-    _commitment: Commitment | None = PrivateAttr(None)  # of wallets to margin accounts; None = wallets stay as they are
+    _commitment: WalletCommitment | None = PrivateAttr(None)  # of wallets to margin accounts; None = wallets stay as they are
 
     @property
-    def fund_of(self) -> str:
+    def fund_venue(self) -> str:
         """Name of the venue whose insurance fund this is, or nothing."""
         return ""
 
     @property
-    def paying(self) -> int:
+    def n_cash_flow_draws(self) -> int:
         """Uniform draws per member and step for payments."""
         return 0
 
     @property
-    def commits(self) -> bool:
+    def has_commitment(self) -> bool:
         """Whether members keep wallets committed to margin accounts, for which nothing is drawn (ISO-1)."""
         return self._commitment is not None
 
-    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
-        """Wallets into margin accounts, of members who keep them committed; see ``sim.protocols.Population``."""
-        return Payments.join([]) if self._commitment is None else self._commitment.pay(outlook, accounts, standing)
+    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
+        """Wallets into margin accounts, of members who keep them committed; see ``sim.protocols.PopulationProtocol``."""
+        return CashFlows.join([]) if self._commitment is None else self._commitment.commit_wallets(outlook, accounts, standing)
 
-    def venue_in(self, setting: Setting, name: str, field: str = "venue") -> int:
+    def find_venue(self, setting: MarketSpec, name: str, field: str = "venue") -> int:
         """Index of a venue; raises ConfigError where the market has none of that name."""
         if name not in setting.venues:
-            raise ConfigError([f"{self.name}.{field}: {not_one_of(name, setting.venues)}"])
+            raise ConfigError([f"{self.name}.{field}: {describe_unknown(name, setting.venues)}"])
         return setting.venues.index(name)
 
-    def wealth_at(self, setting: Setting, venue: int, wealth: F8) -> I8:
+    def place_wealth(self, setting: MarketSpec, venue: int, wealth: F8) -> I8:
         """Wealth (n,) in units of the numeraire, all of it at one venue: (n, V) minor units.
 
         Raises:
             ConfigError: a member would own more than floats count exactly.
         """
-        most = float(wealth.max()) * setting.unit
-        if not most < _EXACT:
+        most = float(wealth.max()) * setting.minor_units
+        if not most < _MAX_EXACT:
             raise ConfigError(
                 [
                     f"{self.name}.wealth: {self.wealth:g} gives a member {most:.3g} minor units, must stay below "
@@ -136,10 +136,10 @@ class Behaviour(Component):
                 ]
             )
         placed = np.zeros((self.count, len(setting.venues)), dtype=np.int64)
-        placed[:, venue] = np.rint(wealth * setting.unit).astype(np.int64)
+        placed[:, venue] = np.rint(wealth * setting.minor_units).astype(np.int64)
         return placed
 
-    def listed(self, setting: Setting, venue: int, names: tuple[str, ...]) -> I8:
+    def select_instruments(self, setting: MarketSpec, venue: int, names: tuple[str, ...]) -> I8:
         """Global numbers of the named instruments of a venue, by default all of its perpetuals, ascending.
 
         Raises:
@@ -148,7 +148,7 @@ class Behaviour(Component):
         contracts = setting.contracts
         here = contracts.venue == venue
         known = [contracts.names[k] for k in np.flatnonzero(here)]
-        problems = [f"{self.name}.instruments: {not_one_of(name, known)}" for name in names if name not in known]
+        problems = [f"{self.name}.instruments: {describe_unknown(name, known)}" for name in names if name not in known]
         chosen = here & (np.isin(contracts.names, names) if names else contracts.kind == PERPETUAL)
         if not problems and not chosen.any():
             told = f"{self.name}.instruments: {setting.venues[venue]} lists no perpetual, name what to trade"
@@ -158,48 +158,48 @@ class Behaviour(Component):
         return np.flatnonzero(chosen)
 
 
-class Stall(NamedTuple):
+class TradingScope(NamedTuple):
     """What a population trades: some instruments of one venue."""
 
     venue: int
     instruments: I8  # (m,) global numbers
 
-    def look(self, outlook: Outlook) -> tuple[MarketView, I8]:
+    def view(self, outlook: Observation) -> tuple[MarketView, I8]:
         """The venue's view, and the instruments' columns in it."""
-        return outlook.venues[self.venue], self.instruments - outlook.first[self.venue]
+        return outlook.venues[self.venue], self.instruments - outlook.first_instrument[self.venue]
 
-    def fair(self, outlook: Outlook) -> F8:
+    def index_ticks(self, outlook: Observation) -> F8:
         """The index in ticks of each instrument, (m,)."""
-        view, columns = self.look(outlook)
+        view, columns = self.view(outlook)
         price: F8 = outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns]
         return price
 
 
-def lognormal(draws: F8, median: float, sigma: float) -> F8:
+def draw_lognormal(draws: F8, median: float, sigma: float) -> F8:
     """Lognormal numbers with this median and standard deviation of the log, from uniform draws; inf if too large."""
     with np.errstate(over="ignore"):
         spread: F8 = np.exp(sigma * ndtri(np.clip(draws, 2.0**-54, 1 - 2.0**-53)))
         return median * spread
 
 
-def hazard(dt: float, mean: float) -> float:
+def compute_event_probability(dt: float, mean: float) -> float:
     """Probability that an event with exponential waiting time of this mean falls into one step (seconds)."""
     return float(-np.expm1(-dt / mean))
 
 
-def lot_value(view: MarketView, columns: I8) -> F8:
+def get_lot_values(view: MarketView, columns: I8) -> F8:
     """Worth of one lot at the mark, minor units of the numeraire."""
-    return view.worth()[columns]
+    return view.lot_value()[columns]
 
 
-def worst(price: F8, slip: F8 | float, highest: I8) -> I8:
+def compute_limit_prices(price: F8, slip: F8 | float, highest: I8) -> I8:
     """Limits that accept prices so far from these, as shares of them, + above: whole ticks from 1 to ``highest``."""
     ticks = np.rint(price * (1 + slip))
     return np.minimum(np.maximum(ticks, 1), highest).astype(np.int64)
 
 
-def whole_lots(value: F8, lot: F8) -> I8:
+def count_whole_lots(value: F8, lot: F8) -> I8:
     """Whole lots that a value buys, nil where either is not a positive number."""
     usable: B1 = np.isfinite(value) & (value > 0) & (lot > 0)
     lots = np.divide(value, lot, out=np.zeros(np.broadcast_shapes(value.shape, lot.shape)), where=usable)
-    return np.minimum(lots, _EXACT).astype(np.int64)
+    return np.minimum(lots, _MAX_EXACT).astype(np.int64)

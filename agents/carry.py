@@ -5,20 +5,20 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.base import DAY, Participant
-from agents.leveraged import Tasteful, Trader
-from agents.shared.commitment import Commitment, apart
-from agents.shared.hedging import Pairs, paired
-from sim.cash_flows import Payments
-from sim.pricing.instrument_values import clock_of
-from sim.types import B1, F8, HIGHEST, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting
+from agents.base import DAY, Trader
+from agents.leveraged import LognormalLeverage, LeveragedTrader
+from agents.shared.commitment import WalletCommitment, has_separate_wallet
+from agents.shared.hedging import HedgedPairs, pair_with_spot
+from sim.cash_flows import CashFlows
+from sim.pricing.instrument_values import find_seconds_per_year
+from sim.types import B1, F8, VENUE_MAX_LEVERAGE, I8, MISSING, AccountView, Orders, Observation, MarginAssessment, MarketSpec
 
 
-class CarryTrader(Trader):
+class CarryTrader(LeveragedTrader):
     """A member of a population of carry traders."""
 
 
-class Carry(Tasteful):
+class CarryTraders(LognormalLeverage):
     """Traders who hold a perpetual against spot for what it pays, without a view on the price.
 
     What it pays a year is the last funding rate over its interval, and the basis over the mean time held, in which
@@ -31,8 +31,8 @@ class Carry(Tasteful):
     leverage, so that the wallet pays for the hedge first.
     """
 
-    agent: ClassVar[type[Participant]] = CarryTrader
-    hedged: ClassVar[bool] = True
+    agent_class: ClassVar[type[Trader]] = CarryTrader
+    is_hedged: ClassVar[bool] = True
 
     kind: Literal["carry"] = "carry"
     name: str = Field("carry", min_length=1, description="name of the population, unique in the market (text)")
@@ -48,88 +48,88 @@ class Carry(Tasteful):
     carry_half_life: float = Field(3600.0, gt=0, description="half-life of the carry's moving average (seconds)")
     hedge_slippage: float = Field(20.0, ge=0, description="worst hedge accepted, distance from index (basis points)")
 
-    _pairs: Pairs = PrivateAttr()
-    _carry: F8 | None = PrivateAttr(None)  # (m,) share per year, before the first look None
-    _bare: B1 = PrivateAttr()  # (n,) who lacked a hedge at the last tick
-    _twice: B1 = PrivateAttr()  # (n,) and at the tick before
-    _checked: int = PrivateAttr(NOBODY)  # tick of that look
+    _pairs: HedgedPairs = PrivateAttr()
+    _carry_average: F8 | None = PrivateAttr(None)  # (m,) share per year, before the first look None
+    _lacks_hedge: B1 = PrivateAttr()  # (n,) who lacked a hedge at the last tick
+    _lacked_hedge_twice: B1 = PrivateAttr()  # (n,) and at the tick before
+    _hedge_check_tick: int = PrivateAttr(MISSING)  # tick of that look
 
     @model_validator(mode="after")
-    def _exit_below_enter(self) -> Self:
+    def _check_exit_below_enter(self) -> Self:
         """An exit above the entry would open and close at once."""
         if self.exit >= self.enter:
             raise ValueError(f"exit: {self.exit:.15g} must be below enter = {self.enter:.15g}, lower it or raise enter")
         return self
 
-    def _placed(self, setting: Setting, wealth: F8) -> I8:
+    def _place_wealth(self, setting: MarketSpec, wealth: F8) -> I8:
         """Part of it at the spot venue, if that is another."""
-        self._pairs = paired(self, setting, self._members.stall, self.spot_venue)
-        self._bare, self._twice = np.zeros((2, self.count), dtype=np.bool_)
-        if apart(setting, self._members.stall.venue):  # a member holds one perpetual at a time
-            self._commitment = Commitment(*self._members.stall)
-        return self._pairs.placed(self, setting, wealth, self.spot_share)
+        self._pairs = pair_with_spot(self, setting, self._members.scope, self.spot_venue)
+        self._lacks_hedge, self._lacked_hedge_twice = np.zeros((2, self.count), dtype=np.bool_)
+        if has_separate_wallet(setting, self._members.scope.venue):  # a member holds one perpetual at a time
+            self._commitment = WalletCommitment(*self._members.scope)
+        return self._pairs.place_wealth(self, setting, wealth, self.spot_share)
 
-    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
         """What members' capital does, and wallets of the others into the accounts of perpetuals that are hedged."""
-        managed = super().pay(outlook, accounts, standing, draws)
+        managed = super().request_cash_flows(outlook, accounts, standing, draws)
         if self._commitment is None:
             return managed
         held = accounts.position[:, self._commitment.instruments] != 0
-        hedged = (self._pairs.missing(accounts) == 0).all(axis=1)
+        hedged = (self._pairs.missing_hedges(accounts) == 0).all(axis=1)
         hedged[managed.owner] = False
-        committed = self._commitment.pay(outlook, accounts, standing, held & hedged[:, None])
-        return Payments.join([managed, committed])
+        committed = self._commitment.commit_wallets(outlook, accounts, standing, held & hedged[:, None])
+        return CashFlows.join([managed, committed])
 
-    def _chosen(self, leverage: F8, highest: F8) -> I8:
+    def _choose_leverage(self, leverage: F8, highest: F8) -> I8:
         """The highest where the wallet still has to pay for spot."""
         joint = self._pairs.spot.venue == self._pairs.perp.venue
-        return np.full(leverage.size, HIGHEST) if joint else super()._chosen(leverage, highest)
+        return np.full(leverage.size, VENUE_MAX_LEVERAGE) if joint else super()._choose_leverage(leverage, highest)
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Entries and exits of the perpetual, and everybody's hedges."""
-        missing = self._pairs.missing(accounts)
-        if outlook.tick != self._checked:
+        missing = self._pairs.missing_hedges(accounts)
+        if outlook.tick != self._hedge_check_tick:
             bare = (missing != 0).any(axis=1)
-            self._twice, self._bare, self._checked = self._bare & bare, bare, outlook.tick
-        hedges = self._pairs.hedges(missing, outlook, self.hedge_slippage)
+            self._lacked_hedge_twice, self._lacks_hedge, self._hedge_check_tick = self._lacks_hedge & bare, bare, outlook.tick
+        hedges = self._pairs.create_hedge_orders(missing, outlook, self.hedge_slippage)
         return Orders.join([super().decide(outlook, accounts, draws), hedges])
 
-    def _learn(self, outlook: Outlook) -> None:
-        view, columns = self._members.stall.look(outlook)
-        basis = view.mark[columns] / self._pairs.perp.fair(outlook) - 1
-        year = clock_of(view)[columns]
+    def _observe_prices(self, outlook: Observation) -> None:
+        view, columns = self._members.scope.view(outlook)
+        basis = view.mark[columns] / self._pairs.perp.index_ticks(outlook) - 1
+        year = find_seconds_per_year(view)[columns]
         now = view.funding[columns] * (year / self.funding_interval) + basis * (year / self.hold)
-        if self._carry is None:
-            self._carry = np.zeros_like(now)
+        if self._carry_average is None:
+            self._carry_average = np.zeros_like(now)
         learn = 1 - 0.5 ** (outlook.dt / self.carry_half_life)
-        self._carry = self._carry + learn * (now - self._carry)
+        self._carry_average = self._carry_average + learn * (now - self._carry_average)
 
-    def _paying(self) -> F8:
+    def _paid_side(self) -> F8:
         """Side of the perpetual that is paid enough to enter, (m,); nil = neither."""
-        carry = np.zeros(0) if self._carry is None else self._carry
+        carry = np.zeros(0) if self._carry_average is None else self._carry_average
         enough = (carry > self.enter) | (self.reverse & (carry < -self.enter))
         return np.where(enough, -np.sign(carry), 0.0)
 
-    def _hazards(self, outlook: Outlook) -> F8:
-        return np.where(self._paying() != 0, self._members.enter, 0.0)
+    def _entry_probabilities(self, outlook: Observation) -> F8:
+        return np.where(self._paid_side() != 0, self._members.entry_probability, 0.0)
 
-    def _opinions(self, rows: I8, columns: I8, outlook: Outlook, draws: F8) -> F8:
-        opinions: F8 = self._paying()[columns] * self._members.taste[rows]
+    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
+        opinions: F8 = self._paid_side()[columns] * self._members.target_leverage[rows]
         return opinions
 
-    def _affordable(self, rows: I8, chosen: I8, outlook: Outlook, accounts: AccountView) -> F8:
+    def _affordable_leverage(self, rows: I8, chosen: I8, outlook: Observation, accounts: AccountView) -> F8:
         """No more than the other leg's venue carries, either."""
         perp, spot, _ = self._pairs
         twin = spot.instruments[np.searchsorted(perp.instruments, chosen)]
         equity = accounts.equity[rows, perp.venue]
-        capital = self.cap * outlook.leverage[twin] * np.maximum(accounts.equity[rows, spot.venue], 0.0)
+        capital = self.cap * outlook.max_leverage[twin] * np.maximum(accounts.equity[rows, spot.venue], 0.0)
         if spot.venue == perp.venue:  # one account pays for both legs
-            capital = equity / (1 / (self.cap * outlook.leverage[twin]) + 1 / (self.cap * outlook.leverage[chosen]))
+            capital = equity / (1 / (self.cap * outlook.max_leverage[twin]) + 1 / (self.cap * outlook.max_leverage[chosen]))
         most = np.divide(capital, equity, out=np.zeros_like(equity), where=equity > 0)
-        return np.fmin(super()._affordable(rows, chosen, outlook, accounts), most)
+        return np.fmin(super()._affordable_leverage(rows, chosen, outlook, accounts), most)
 
-    def _regrets(self, held: I8, outlook: Outlook, accounts: AccountView) -> B1 | None:
+    def _early_exits(self, held: I8, outlook: Observation, accounts: AccountView) -> B1 | None:
         """Whose carry is gone, or whose hedge could not be had."""
-        carry = np.zeros(held.shape[1]) if self._carry is None else self._carry
+        carry = np.zeros(held.shape[1]) if self._carry_average is None else self._carry_average
         gone: B1 = ((held != 0) & (-np.sign(held) * carry < self.exit)).any(axis=1)
-        return gone | self._twice
+        return gone | self._lacked_hedge_twice

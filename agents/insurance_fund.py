@@ -5,19 +5,19 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lot_value
-from agents.shared.commitment import Commitment
-from agents.shared.unwinding import Pace, work_off
-from sim.cash_flows import Payments
-from sim.numerics.rounding import whole
-from sim.types import F8, I8, NOBODY, AccountView, Orders, Outlook, Risk, Setting
+from agents.base import BASIS_POINT, Population, Trader, TradingScope, get_lot_values
+from agents.shared.commitment import WalletCommitment
+from agents.shared.unwinding import UnwindPace, unwind_positions
+from sim.cash_flows import CashFlows
+from sim.numerics.rounding import to_exact_int
+from sim.types import F8, I8, MISSING, AccountView, Orders, Observation, MarginAssessment, MarketSpec
 
 
-class InsuranceFund(Participant):
+class InsuranceFundMember(Trader):
     """The fund of one venue. Its income and payouts are postings of the venue; its own act is to unwind."""
 
 
-class Fund(Behaviour):
+class InsuranceFund(Population):
     """One member that works off what it took over, in slices bounded by visible depth and slippage.
 
     With ``share`` its owner keeps it at a share of open interest until it first takes a book over: what it lacks is
@@ -25,7 +25,7 @@ class Fund(Behaviour):
     apart from its margin accounts, it keeps a cushion in those that hold positions, the rest for further take-overs.
     """
 
-    agent: ClassVar[type[Participant]] = InsuranceFund
+    agent_class: ClassVar[type[Trader]] = InsuranceFundMember
 
     kind: Literal["insurance_fund"] = "insurance_fund"
     name: str = Field("insurance_fund", min_length=1, description="name of the population, unique in the market (text)")
@@ -46,52 +46,52 @@ class Fund(Behaviour):
     )
     slippage: float = Field(50.0, ge=0, description="worst price accepted, distance from the mark (basis points)")
 
-    _stall: Stall = PrivateAttr()
-    _pace: Pace = PrivateAttr()
-    _called: bool = PrivateAttr()
+    _scope: TradingScope = PrivateAttr()
+    _pace: UnwindPace = PrivateAttr()
+    _has_taken_over: bool = PrivateAttr()
 
     @property
-    def fund_of(self) -> str:
+    def fund_venue(self) -> str:
         """Name of the venue whose insurance fund this is."""
         return self.venue
 
     @property
-    def paying(self) -> int:
+    def n_cash_flow_draws(self) -> int:
         """It makes payments while its owner keeps it at a share; nothing of them is drawn."""
         return int(self.share is not None)
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Settle at the venue, all instruments of it; see ``sim.protocols.Population``."""
-        venue = self.venue_in(setting, self.venue)
-        self._stall = Stall(venue, np.flatnonzero(setting.contracts.venue == venue))
-        self._commitment = Commitment.of(setting, venue, self._stall.instruments)
-        self._pace, self._called = Pace.of(setting.dt, self.unwind, self.participation), False
-        return self.wealth_at(setting, venue, np.full(1, self.wealth))
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        """Settle at the venue, all instruments of it; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(setting, self.venue)
+        self._scope = TradingScope(venue, np.flatnonzero(setting.contracts.venue == venue))
+        self._commitment = WalletCommitment.from_instruments(setting, venue, self._scope.instruments)
+        self._pace, self._has_taken_over = UnwindPace.from_time_constant(setting.dt, self.unwind, self.participation), False
+        return self.place_wealth(setting, venue, np.full(1, self.wealth))
 
-    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
         """What brings its balance to its share of open interest, until it has taken a book over; then its cushion."""
-        return Payments.join([self._kept_at_share(outlook, accounts), self._cushioned(outlook, accounts, standing)])
+        return CashFlows.join([self._restore_target_balance(outlook, accounts), self._fund_margin_accounts(outlook, accounts, standing)])
 
-    def _kept_at_share(self, outlook: Outlook, accounts: AccountView) -> Payments:
-        view, columns = self._stall.look(outlook)
-        self._called |= bool(accounts.position[:, self._stall.instruments].any())
-        if self.share is None or self._called:
-            return Payments.join([])
-        wanted = np.floor(self.share * (view.open_interest[columns] * lot_value(view, columns)).sum())
-        missing = whole(wanted) - accounts.wallet[0, self._stall.venue, 0]
-        return Payments.of(0, self._stall.venue, NOBODY, np.full(1, missing))
+    def _restore_target_balance(self, outlook: Observation, accounts: AccountView) -> CashFlows:
+        view, columns = self._scope.view(outlook)
+        self._has_taken_over |= bool(accounts.position[:, self._scope.instruments].any())
+        if self.share is None or self._has_taken_over:
+            return CashFlows.join([])
+        wanted = np.floor(self.share * (view.open_interest[columns] * get_lot_values(view, columns)).sum())
+        missing = to_exact_int(wanted) - accounts.wallet[0, self._scope.venue, 0]
+        return CashFlows.from_columns(0, self._scope.venue, MISSING, np.full(1, missing))
 
-    def _cushioned(self, outlook: Outlook, accounts: AccountView, standing: Risk) -> Payments:
+    def _fund_margin_accounts(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment) -> CashFlows:
         """From its wallet into accounts whose equity is below the cushion, in the order of instruments."""
         if self._commitment is None:
-            return Payments.join([])
+            return CashFlows.join([])
         venue, instruments = self._commitment
         initial, equity = standing.initial[0, instruments], standing.equity[0, instruments]
         lacking = np.where(initial > 0, np.maximum(np.ceil(self.cushion * initial - equity), 0.0), 0.0)
-        spent = np.minimum(np.cumsum(lacking), self._commitment.cash(outlook, accounts)[0])
-        return Payments.of(0, venue, instruments, np.diff(spent, prepend=0.0).astype(np.int64))
+        spent = np.minimum(np.cumsum(lacking), self._commitment.available_cash(outlook, accounts)[0])
+        return CashFlows.from_columns(0, venue, instruments, np.diff(spent, prepend=0.0).astype(np.int64))
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Slices of what it holds."""
-        held = accounts.position[:, self._stall.instruments]
-        return work_off(outlook, self._stall, held, self._pace, self.slippage * BASIS_POINT)
+        held = accounts.position[:, self._scope.instruments]
+        return unwind_positions(outlook, self._scope, held, self._pace, self.slippage * BASIS_POINT)

@@ -6,17 +6,17 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 from scipy.special import ndtri
 
-from agents.base import DAY, Participant, lognormal
-from agents.leveraged import Leveraged, Trader
-from agents.shared.signals import Tracker
-from sim.types import F8, I8, Outlook, Setting
+from agents.base import DAY, Trader, draw_lognormal
+from agents.leveraged import LeveragedPopulation, LeveragedTrader
+from agents.shared.signals import LogPriceTracker
+from sim.types import F8, I8, Observation, MarketSpec
 
 
-class KellyTrader(Trader):
+class KellyTrader(LeveragedTrader):
     """A member of a population of Kelly traders."""
 
 
-class Kelly(Leveraged):
+class KellyTraders(LeveragedPopulation):
     """Traders who maximise the growth of wealth on what they believe, and take a fraction of that bet.
 
     Growth is largest at leverage drift / variance (Kelly 1956; in continuous time Thorp 2006, section 7). A member's
@@ -25,8 +25,8 @@ class Kelly(Leveraged):
     and kept until exit, for members who re-target every step drive prices to and fro (AGT-1).
     """
 
-    agent: ClassVar[type[Participant]] = KellyTrader
-    traits: ClassVar[int] = 4
+    agent_class: ClassVar[type[Trader]] = KellyTrader
+    n_trait_draws: ClassVar[int] = 4
 
     kind: Literal["kelly"] = "kelly"
     name: str = Field("kelly", min_length=1, description="name of the population, unique in the market (text)")
@@ -37,30 +37,30 @@ class Kelly(Leveraged):
     drift_half_life: float = Field(7 * DAY, gt=0, description="half-life of the average behind the slope (seconds)")
     least: float = Field(0.25, ge=0, description="wish below which a member stays out (times equity)")
 
-    _tracker: Tracker = PrivateAttr()
-    _belief: F8 = PrivateAttr()  # (n,) per year
-    _year: F8 = PrivateAttr()  # (m,) seconds of the run's clock in a year
+    _tracker: LogPriceTracker = PrivateAttr()
+    _believed_drift: F8 = PrivateAttr()  # (n,) per year
+    _seconds_per_year: F8 = PrivateAttr()  # (m,) seconds of the run's clock in a year
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw traits and beliefs; see ``sim.protocols.Population``."""
-        self._belief = self.belief_sigma * ndtri(np.clip(draws[:, 3], 2.0**-54, 1 - 2.0**-53))
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        """Draw traits and beliefs; see ``sim.protocols.PopulationProtocol``."""
+        self._believed_drift = self.belief_sigma * ndtri(np.clip(draws[:, 3], 2.0**-54, 1 - 2.0**-53))
         wealth = super().start(setting, draws)
-        self._year = setting.year(self._members.stall.instruments)
-        self._tracker = Tracker(setting.dt, [self.drift_half_life], year=self._year)
+        self._seconds_per_year = setting.find_seconds_per_year(self._members.scope.instruments)
+        self._tracker = LogPriceTracker(setting.dt, [self.drift_half_life], year=self._seconds_per_year)
         return wealth
 
-    def _tastes(self, draws: F8) -> F8:
+    def _target_leverages(self, draws: F8) -> F8:
         """The fraction of each member, never above the whole bet."""
-        return np.minimum(lognormal(draws, self.fraction, self.fraction_sigma), 1.0)
+        return np.minimum(draw_lognormal(draws, self.fraction, self.fraction_sigma), 1.0)
 
-    def _learn(self, outlook: Outlook) -> None:
-        view, columns = self._members.stall.look(outlook)
-        self._tracker.learn(view.mark[columns])
+    def _observe_prices(self, outlook: Observation) -> None:
+        view, columns = self._members.scope.view(outlook)
+        self._tracker.add_prices(view.mark[columns])
 
-    def _opinions(self, rows: I8, columns: I8, outlook: Outlook, draws: F8) -> F8:
-        tracker, lag = self._tracker, self.drift_half_life / np.log(2) / self._year
-        slope = (tracker.log - tracker.averages[0]) / lag
-        drift, variance = self._belief[rows] + self.trust * slope[columns], tracker.variance[columns]
+    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
+        tracker, lag = self._tracker, self.drift_half_life / np.log(2) / self._seconds_per_year
+        slope = (tracker.log_prices - tracker.averages[0]) / lag
+        drift, variance = self._believed_drift[rows] + self.trust * slope[columns], tracker.variance[columns]
         bet = np.divide(drift, variance, out=np.zeros_like(drift), where=variance > 0)
-        wish = self._members.taste[rows] * bet
+        wish = self._members.target_leverage[rows] * bet
         return np.where(np.abs(wish) >= self.least, wish, 0.0)

@@ -6,15 +6,15 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import Behaviour, Participant, Stall, lognormal, lot_value
-from agents.shared.commitment import Commitment
+from agents.base import Population, Trader, TradingScope, draw_lognormal, get_lot_values
+from agents.shared.commitment import WalletCommitment
 from sim.numerics.jit import kernel
-from sim.numerics.rounding import whole
-from sim.pricing.instrument_values import YEAR
-from sim.types import F8, I8, LIMIT, NOBODY, POST_ONLY, AccountView, Orders, Outlook, Setting
+from sim.numerics.rounding import to_exact_int
+from sim.pricing.instrument_values import YEAR_SECONDS
+from sim.types import F8, I8, LIMIT, MISSING, POST_ONLY, AccountView, Orders, Observation, MarketSpec
 
 
-class MarketMaker(Participant):
+class MarketMaker(Trader):
     """A member of a population of makers."""
 
 
@@ -29,33 +29,33 @@ class Ladder(NamedTuple):
     slot: I8
 
 
-class Members(NamedTuple):
+class MakerTraits(NamedTuple):
     """What does not change after the start."""
 
-    stall: Stall
-    lean: F8  # (n,) view of the price, innermost distances above the fair price
-    caution: F8  # (n,) factor of how wide members quote
-    size: F8  # (n,) factor of the depth
+    scope: TradingScope
+    price_bias: F8  # (n,) view of the price, innermost distances above the fair price
+    spread_factor: F8  # (n,) factor of how wide members quote
+    depth_factor: F8  # (n,) factor of the depth
     wealth: F8  # (n,) minor units of the numeraire, at the start
     period: I8  # (n,) steps between ladders
     phase: I8  # (n,) steps
-    step: F8  # (m,) square root of the time between ladders in years
-    year: F8  # (m,) seconds of the run's clock in a year
-    learn: float  # weight of the newest basis in its moving average
+    sqrt_years: F8  # (m,) square root of the time between ladders in years
+    seconds_per_year: F8  # (m,) seconds of the run's clock in a year
+    basis_update_weight: float  # weight of the newest basis in its moving average
     ladder: Ladder
 
 
-class Stance(NamedTuple):
+class QuoteContext(NamedTuple):
     """What decides where ladders stand, r members and m instruments."""
 
     inventory: F8  # (r, m) over ``inventory``, the most that members hold, -1 to 1
     vol: F8  # (m,) annualised volatility of the oracle
-    step: F8  # (m,) square root of the time between ladders in years
-    caution: F8  # (r, 1) factor of how wide the member quotes
-    year: F8 | float = YEAR  # (m,) seconds of the run's clock in a year
+    sqrt_years: F8  # (m,) square root of the time between ladders in years
+    spread_factor: F8  # (r, 1) factor of how wide the member quotes
+    seconds_per_year: F8 | float = YEAR_SECONDS  # (m,) seconds of the run's clock in a year
 
 
-class Quoting(NamedTuple):
+class LadderQuotes(NamedTuple):
     """The ladders of some members, r members and m instruments."""
 
     rows: I8  # (r,)
@@ -64,7 +64,7 @@ class Quoting(NamedTuple):
     depth: F8  # (r, m, 2) lots of each side, all levels
 
 
-class LadderMakers(Behaviour):
+class LadderMakers(Population):
     """Ladders of geometric spacing whose cumulative depth grows as distance ** ``growth``.
 
     The fair price is oracle * (1 + weighted moving average of the basis). ``stand`` of a subclass says how far
@@ -74,9 +74,9 @@ class LadderMakers(Behaviour):
     measured against the wealth of the start, whatever was lost since.
     """
 
-    agent: ClassVar[type[Participant]] = MarketMaker
-    traits: ClassVar[int] = 6
-    width: ClassVar[int] = 0
+    agent_class: ClassVar[type[Trader]] = MarketMaker
+    n_trait_draws: ClassVar[int] = 6
+    n_decision_draws: ClassVar[int] = 0
 
     latency: int = Field(4, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
     wealth: float = Field(1_000_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
@@ -99,39 +99,39 @@ class LadderMakers(Behaviour):
     )
     post_only: bool = Field(True, description="whether quotes refuse to trade on arrival (yes or no)")
 
-    _members: Members = PrivateAttr()
-    _basis: F8 = PrivateAttr()  # (m,)
-    _learnt: int = PrivateAttr(NOBODY)  # tick
+    _members: MakerTraits = PrivateAttr()
+    _basis_average: F8 = PrivateAttr()  # (m,)
+    _basis_tick: int = PrivateAttr(MISSING)  # tick
 
     @abstractmethod
-    def stand(self, stance: Stance) -> tuple[F8, F8]:
+    def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:
         """Shift of the fair price by inventory, and innermost distance from it, both (r, m) shares of the price."""
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw wealth and character; see ``sim.protocols.Population``."""
-        venue = self.venue_in(setting, self.venue)
-        listed = self.listed(setting, venue, self.instruments)
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        """Draw wealth and character; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(setting, self.venue)
+        listed = self.select_instruments(setting, venue, self.instruments)
         varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
-        wealth = self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
-        period = whole(np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1))
-        self._members = Members(
-            stall=Stall(venue, listed),
-            lean=varied[:, 0] - 1,
-            caution=varied[:, 1],
-            size=varied[:, 2],
+        wealth = self.place_wealth(setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+        period = to_exact_int(np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1))
+        self._members = MakerTraits(
+            scope=TradingScope(venue, listed),
+            price_bias=varied[:, 0] - 1,
+            spread_factor=varied[:, 1],
+            depth_factor=varied[:, 2],
             wealth=wealth[:, venue].astype(np.float64),
             period=period,
             phase=(draws[:, 5] * period).astype(np.int64),
-            step=np.sqrt(max(setting.dt, self.refresh) / setting.year(listed)),
-            year=setting.year(listed),
-            learn=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
-            ladder=self._ladder(listed),
+            sqrt_years=np.sqrt(max(setting.dt, self.refresh) / setting.find_seconds_per_year(listed)),
+            seconds_per_year=setting.find_seconds_per_year(listed),
+            basis_update_weight=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
+            ladder=self._build_ladder(listed),
         )
-        self._basis = np.zeros(len(listed))
-        self._commitment = Commitment.of(setting, venue, listed)
+        self._basis_average = np.zeros(len(listed))
+        self._commitment = WalletCommitment.from_instruments(setting, venue, listed)
         return wealth
 
-    def _ladder(self, instruments: I8) -> Ladder:
+    def _build_ladder(self, instruments: I8) -> Ladder:
         """The shape of ladders, and the names of all members' orders."""
         distance = np.geomspace(1.0, self.reach, self.levels)
         share = np.concatenate([[0.0], (distance / distance[-1]) ** self.growth])
@@ -141,47 +141,47 @@ class LadderMakers(Behaviour):
         kind = np.full_like(slot, POST_ONLY if self.post_only else LIMIT)
         return Ladder(distance, share, owner, instrument, kind, slot)
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Whole ladders of the members whose turn it is; slots are fixed, so a ladder replaces the last one."""
         own = self._members
-        view, columns = own.stall.look(outlook)
+        view, columns = own.scope.view(outlook)
         oracle = view.oracle[view.contracts.underlying[columns]] / view.contracts.tick[columns]
-        fair = oracle * (1 + self.basis_weight * self._average(outlook.tick, view.mark[columns] / oracle - 1))
+        fair = oracle * (1 + self.basis_weight * self._update_basis_average(outlook.tick, view.mark[columns] / oracle - 1))
         rows = np.flatnonzero((outlook.tick + own.phase) % own.period == 0)
-        quoting = self._quoting(rows, fair, outlook, accounts)
-        return _orders(quoting, own.ladder, view.contracts.max_price[columns])
+        quoting = self._quote_ladders(rows, fair, outlook, accounts)
+        return _build_orders(quoting, own.ladder, view.contracts.max_price[columns])
 
-    def _average(self, tick: int, basis: F8) -> F8:
+    def _update_basis_average(self, tick: int, basis: F8) -> F8:
         """Moving average of the basis, moved towards today's once a tick, where there is one."""
-        average = self._basis
-        if tick != self._learnt:
-            average = average + self._members.learn * np.where(np.isfinite(basis), basis - average, 0.0)
-            self._basis, self._learnt = average, tick
+        average = self._basis_average
+        if tick != self._basis_tick:
+            average = average + self._members.basis_update_weight * np.where(np.isfinite(basis), basis - average, 0.0)
+            self._basis_average, self._basis_tick = average, tick
         return average
 
-    def _quoting(self, rows: I8, fair: F8, outlook: Outlook, accounts: AccountView) -> Quoting:
+    def _quote_ladders(self, rows: I8, fair: F8, outlook: Observation, accounts: AccountView) -> LadderQuotes:
         """Fair prices shifted by inventory, half-spreads and depths of ``rows``."""
         own = self._members
-        view, columns = own.stall.look(outlook)
-        equity = np.maximum(accounts.equity[:, own.stall.venue] if self.withdraw else own.wealth, 0.0)[rows, None]
-        lot, vol = lot_value(view, columns), view.vol[columns]
-        held = accounts.position[rows[:, None], own.stall.instruments]
+        view, columns = own.scope.view(outlook)
+        equity = np.maximum(accounts.equity[:, own.scope.venue] if self.withdraw else own.wealth, 0.0)[rows, None]
+        lot, vol = get_lot_values(view, columns), view.vol[columns]
+        held = accounts.position[rows[:, None], own.scope.instruments]
         most = self.inventory * equity
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
         filled = np.minimum(np.maximum(filled, -1.0), 1.0)
-        shift, half = self.stand(Stance(filled, vol, own.step, own.caution[rows][:, None], own.year))
-        shifted = fair * (1 + (own.lean[rows][:, None] * half + shift))
-        whole = self._whole(equity * own.size[rows][:, None], lot, vol) * outlook.liquidity
-        capital = self._capital(accounts.headroom[rows, own.stall.venue][:, None], equity)
-        return Quoting(rows, shifted, half, _sides(whole, capital, filled, held))
+        shift, half = self.compute_quote_offsets(QuoteContext(filled, vol, own.sqrt_years, own.spread_factor[rows][:, None], own.seconds_per_year))
+        shifted = fair * (1 + (own.price_bias[rows][:, None] * half + shift))
+        whole = self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol) * outlook.depth_share
+        capital = self._compute_capital_share(accounts.free_margin[rows, own.scope.venue][:, None], equity)
+        return LadderQuotes(rows, shifted, half, _compute_side_lots(whole, capital, filled, held))
 
-    def _whole(self, equity: F8, lot: F8, vol: F8) -> F8:
+    def _compute_full_depth(self, equity: F8, lot: F8, vol: F8) -> F8:
         """Lots of one side when neither capital nor inventory binds, (r, m)."""
         notional = self.depth / len(lot) * equity
         lots: F8 = np.divide(notional, lot, out=np.zeros((len(equity), len(lot))), where=lot > 0)
         return lots * (self.calm_vol / np.fmax(vol, self.calm_vol)) ** self.shrink
 
-    def _capital(self, headroom: F8, equity: F8) -> F8:
+    def _compute_capital_share(self, headroom: F8, equity: F8) -> F8:
         """Share of a ladder that capital allows, 1 where makers never withdraw."""
         if not self.withdraw:
             return np.ones_like(equity)
@@ -191,7 +191,7 @@ class LadderMakers(Behaviour):
 
 
 @kernel
-def _sides(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
+def _compute_side_lots(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
     """Lots bid and offered for inventory ``held``, (r, m, 2).
 
     Room and capital bound what adds to inventory; what reduces it is quoted whatever the capital.
@@ -208,15 +208,15 @@ def _sides(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
     return lots
 
 
-def _orders(quoting: Quoting, ladder: Ladder, highest: I8) -> Orders:
+def _build_orders(quoting: LadderQuotes, ladder: Ladder, highest: I8) -> Orders:
     """One row per member, instrument, side and level; nil lots cancel the slot."""
-    quantity, limit = _rungs(quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest)
+    quantity, limit = _compute_levels(quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest)
     owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
-    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot).complete()
+    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot).fill_leverage()
 
 
 @kernel
-def _rungs(fair: F8, half: F8, depth: F8, distance: F8, share: F8, highest: I8) -> tuple[I8, I8]:
+def _compute_levels(fair: F8, half: F8, depth: F8, distance: F8, share: F8, highest: I8) -> tuple[I8, I8]:
     """Signed lots and limits, (r, m, 2, levels): bids round down, asks up; prices outside the book are not quoted."""
     members, instruments, sides = depth.shape
     quantity = np.zeros((members, instruments, sides, distance.size), dtype=np.int64)

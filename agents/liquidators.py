@@ -5,28 +5,28 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import BASIS_POINT, Behaviour, Participant, Stall, lognormal, lot_value, whole_lots
-from agents.shared.commitment import Commitment
-from agents.shared.unwinding import Pace, work_off
-from sim.types import F8, I8, POST_ONLY, AccountView, Orders, Outlook, Setting
+from agents.base import BASIS_POINT, Population, Trader, TradingScope, draw_lognormal, get_lot_values, count_whole_lots
+from agents.shared.commitment import WalletCommitment
+from agents.shared.unwinding import UnwindPace, unwind_positions
+from sim.types import F8, I8, POST_ONLY, AccountView, Orders, Observation, MarketSpec
 
 SIDES = np.array([1, -1])
 """Signs of the orders in slots 0 and 1: bids for lots to be sold, asks for lots to be bought."""
 
 
-class Liquidator(Participant):
+class Liquidator(Trader):
     """A member of a population of liquidators."""
 
 
-class Members(NamedTuple):
+class LiquidatorTraits(NamedTuple):
     """What does not change after the start."""
 
-    stall: Stall
-    profit: F8  # (n, 1) discount that a member demands, share of the mark
-    pace: Pace  # of working positions off
+    scope: TradingScope
+    min_discount: F8  # (n, 1) discount that a member demands, share of the mark
+    pace: UnwindPace  # of working positions off
 
 
-class Liquidators(Behaviour):
+class Liquidators(Population):
     """Bids below the mark for lots that the venue has to sell, asks above it for those it has to buy.
 
     A bid rests in the book like anybody's: who asks the smallest discount is first, among equals who came first, and
@@ -36,8 +36,8 @@ class Liquidators(Behaviour):
     bid what it bought at its own.
     """
 
-    agent: ClassVar[type[Participant]] = Liquidator
-    traits: ClassVar[int] = 2
+    agent_class: ClassVar[type[Trader]] = Liquidator
+    n_trait_draws: ClassVar[int] = 2
 
     kind: Literal["liquidators"] = "liquidators"
     name: str = Field("liquidators", min_length=1, description="name of the population, unique in the market (text)")
@@ -58,51 +58,51 @@ class Liquidators(Behaviour):
         0.5, ge=0, lt=1, description="worst price of working off, distance from the mark over own discount (share)"
     )
 
-    _members: Members = PrivateAttr()
+    _members: LiquidatorTraits = PrivateAttr()
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw wealth and the discount each demands; see ``sim.protocols.Population``."""
-        venue = self.venue_in(setting, self.venue)
-        profit = lognormal(draws[:, 1:2], self.profit * BASIS_POINT, self.profit_sigma)
-        pace = Pace.of(setting.dt, self.unwind, self.participation)
-        stall = Stall(venue, self.listed(setting, venue, self.instruments))
-        self._members = Members(stall, profit, pace)
-        self._commitment = Commitment.of(setting, venue, stall.instruments)
-        return self.wealth_at(setting, venue, lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        """Draw wealth and the discount each demands; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(setting, self.venue)
+        profit = draw_lognormal(draws[:, 1:2], self.profit * BASIS_POINT, self.profit_sigma)
+        pace = UnwindPace.from_time_constant(setting.dt, self.unwind, self.participation)
+        stall = TradingScope(venue, self.select_instruments(setting, venue, self.instruments))
+        self._members = LiquidatorTraits(stall, profit, pace)
+        self._commitment = WalletCommitment.from_instruments(setting, venue, stall.instruments)
+        return self.place_wealth(setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Everybody's bids and asks anew, nil where nothing is offered, and a slice of everybody's inventory."""
         own = self._members
-        held = accounts.position[:, own.stall.instruments]
-        slices = work_off(outlook, own.stall, held, own.pace, self.give_up * np.minimum(own.profit, 1.0))
-        return Orders.join([self._bids(outlook, accounts), slices])
+        held = accounts.position[:, own.scope.instruments]
+        slices = unwind_positions(outlook, own.scope, held, own.pace, self.give_up * np.minimum(own.min_discount, 1.0))
+        return Orders.join([self._create_bids(outlook, accounts), slices])
 
-    def _bids(self, outlook: Outlook, accounts: AccountView) -> Orders:
+    def _create_bids(self, outlook: Observation, accounts: AccountView) -> Orders:
         """One order per member, instrument and side; each side may use all that an instrument is allotted."""
         own = self._members
-        view, columns = own.stall.look(outlook)
+        view, columns = own.scope.view(outlook)
         offered = np.stack([view.to_sell[columns], view.to_buy[columns]], axis=1)  # (m, 2)
-        lot = lot_value(view, columns)[:, None]
-        price = view.mark[columns][:, None] * (1 - SIDES * own.profit[:, :, None])  # (n, m, 2)
+        lot = get_lot_values(view, columns)[:, None]
+        price = view.mark[columns][:, None] * (1 - SIDES * own.min_discount[:, :, None])  # (n, m, 2)
         price = SIDES * np.floor(SIDES * price)  # bids round down and asks up
         wanted = np.ceil(self.share * offered)
         value = offered * lot
         part = np.divide(value, value.sum(), out=np.zeros_like(value), where=value.sum() > 0).sum(axis=1)
-        afforded = whole_lots(self._capital(outlook, accounts) * part, lot[:, 0])[:, :, None]
+        afforded = count_whole_lots(self._compute_free_notional(outlook, accounts) * part, lot[:, 0])[:, :, None]
         quotable = (price >= 1) & (price <= view.contracts.max_price[columns][:, None])
         lots = np.where(quotable, np.minimum(wanted, afforded), 0).astype(np.int64)
         limit = np.where(quotable, price, 1).astype(np.int64)
         member, column, slot = (index.reshape(-1) for index in np.indices(lots.shape))
         quantity = (SIDES * lots).reshape(-1)
-        return Orders.of(member, own.stall.instruments[column], quantity, limit.reshape(-1), POST_ONLY, slot)
+        return Orders.from_columns(member, own.scope.instruments[column], quantity, limit.reshape(-1), POST_ONLY, slot)
 
-    def _capital(self, outlook: Outlook, accounts: AccountView) -> F8:
+    def _compute_free_notional(self, outlook: Observation, accounts: AccountView) -> F8:
         """Notional that a member may still take, (n, m), minor units of the numeraire, as if in each alone."""
         own = self._members
-        view, columns = own.stall.look(outlook)
-        used = np.abs(accounts.position[:, own.stall.instruments] * lot_value(view, columns)).sum(axis=1)
-        room = self.leverage * np.maximum(accounts.equity[:, own.stall.venue], 0.0) - used
-        headroom = self.cap * np.maximum(accounts.headroom[:, own.stall.venue], 0.0)
-        admitted = np.minimum(outlook.leverage[own.stall.instruments], 1e6)
+        view, columns = own.scope.view(outlook)
+        used = np.abs(accounts.position[:, own.scope.instruments] * get_lot_values(view, columns)).sum(axis=1)
+        room = self.leverage * np.maximum(accounts.equity[:, own.scope.venue], 0.0) - used
+        headroom = self.cap * np.maximum(accounts.free_margin[:, own.scope.venue], 0.0)
+        admitted = np.minimum(outlook.max_leverage[own.scope.instruments], 1e6)
         capital: F8 = np.minimum(np.maximum(room, 0.0)[:, None], headroom[:, None] * admitted)
         return capital

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import Field
 
 from agents.base import BASIS_POINT
-from agents.ladders import LadderMakers, Stance
+from agents.ladders import LadderMakers, QuoteContext
 from sim.types import F8
 
 
-class Makers(LadderMakers):
+class MarketMakers(LadderMakers):
     """Innermost quotes a floor or a share of volatility away, shifted by inventory times some half-spreads.
 
     The volatility is that of the time until the next ladder, so that a quote that stands longer stands further away.
@@ -22,7 +22,7 @@ class Makers(LadderMakers):
     vol_spread: float = Field(0.25, ge=0, description="innermost distance per deviation between ladders (times)")
     skew: float = Field(3.0, ge=0, description="shift of the fair price at the full inventory (half-spreads)")
 
-    def stand(self, stance: Stance) -> tuple[F8, F8]:
+    def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:
         """Shift and innermost distance; see ``LadderMakers``."""
-        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * stance.step * stance.vol) * stance.caution
+        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * stance.sqrt_years * stance.vol) * stance.spread_factor
         return -self.skew * stance.inventory * half, half

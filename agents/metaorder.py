@@ -5,24 +5,24 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import Behaviour, Participant, Stall, worst
-from agents.shared.commitment import Commitment
-from sim.types import F8, I8, IOC, AccountView, Orders, Outlook, Setting
+from agents.base import Population, Trader, TradingScope, compute_limit_prices
+from agents.shared.commitment import WalletCommitment
+from sim.types import F8, I8, IOC, AccountView, Orders, Observation, MarketSpec
 
 
-class Metatrader(Participant):
+class MetaorderTrader(Trader):
     """A member of a population that works one order each."""
 
 
-class Plan(NamedTuple):
+class MetaorderSchedule(NamedTuple):
     """What does not change after the start."""
 
-    stall: Stall  # of one instrument
-    first: int  # tick of the first part
-    parts: int
+    scope: TradingScope  # of one instrument
+    first_tick: int  # tick of the first part
+    n_parts: int
 
 
-class Metaorder(Behaviour):
+class Metaorder(Population):
     """Every member buys or sells ``quantity`` of one instrument in equal parts, one a step, and then does no more.
 
     A part is what the position lacks of the schedule, so that what the book refused is caught up with until the end.
@@ -30,7 +30,7 @@ class Metaorder(Behaviour):
     the same owners, hence the same draws.
     """
 
-    agent: ClassVar[type[Participant]] = Metatrader
+    agent_class: ClassVar[type[Trader]] = MetaorderTrader
 
     kind: Literal["metaorder"] = "metaorder"
     name: str = Field("metaorder", min_length=1, description="name of the population, unique in the market (text)")
@@ -43,26 +43,26 @@ class Metaorder(Behaviour):
     duration: float = Field(3600.0, gt=0, description="time over which it is worked (seconds)")
     slippage: float = Field(0.05, ge=0, le=1, description="worst price accepted, distance from the mark (share)")
 
-    _plan: Plan = PrivateAttr()
+    _schedule: MetaorderSchedule = PrivateAttr()
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Make the schedule; see ``sim.protocols.Population``."""
-        venue = self.venue_in(setting, self.venue)
-        listed = self.listed(setting, venue, (self.instrument,) if self.instrument else ())[:1]
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        """Make the schedule; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(setting, self.venue)
+        listed = self.select_instruments(setting, venue, (self.instrument,) if self.instrument else ())[:1]
         first, parts = (round(seconds / setting.dt) for seconds in (self.at, self.duration))
-        self._plan = Plan(Stall(venue, listed), first + 1, max(parts, 1))
-        self._commitment = Commitment.of(setting, venue, listed)
-        return self.wealth_at(setting, venue, np.full(self.count, self.wealth))
+        self._schedule = MetaorderSchedule(TradingScope(venue, listed), first + 1, max(parts, 1))
+        self._commitment = WalletCommitment.from_instruments(setting, venue, listed)
+        return self.place_wealth(setting, venue, np.full(self.count, self.wealth))
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """One part per member while the order is worked."""
-        stall, first, parts = self._plan
+        stall, first, parts = self._schedule
         number = outlook.tick - first + 1
         if not 1 <= number <= parts:
             return Orders.join([])
-        view, columns = stall.look(outlook)
+        view, columns = stall.view(outlook)
         missing = round(self.quantity * number / parts) - accounts.position[:, stall.instruments[0]]
         rows = np.flatnonzero(missing * self.quantity > 0)
         slip = float(np.sign(self.quantity)) * self.slippage
-        limit = worst(view.mark[columns], slip, view.contracts.max_price[columns])
-        return Orders.of(rows, int(stall.instruments[0]), missing[rows], int(limit[0]), IOC)
+        limit = compute_limit_prices(view.mark[columns], slip, view.contracts.max_price[columns])
+        return Orders.from_columns(rows, int(stall.instruments[0]), missing[rows], int(limit[0]), IOC)

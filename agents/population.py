@@ -6,12 +6,12 @@ from typing import cast
 
 import mesa
 
-from agents.base import Behaviour
+from agents.base import Population
 from sim.errors import ConfigError
-from sim.protocols import Population
+from sim.protocols import PopulationProtocol
 
 
-def populate(configs: Sequence[Behaviour]) -> Callable[[mesa.Model], list[Population]]:
+def populate(configs: Sequence[Population]) -> Callable[[mesa.Model], list[PopulationProtocol]]:
     """What a market calls to be given its people.
 
     The returned function works on copies, so that one list of configurations makes any number of markets. It
@@ -24,13 +24,13 @@ def populate(configs: Sequence[Behaviour]) -> Callable[[mesa.Model], list[Popula
     if shared:
         raise ConfigError([f"populations: name {name!r} is used twice, give each its own" for name in shared])
 
-    def settle(model: mesa.Model) -> list[Population]:
+    def settle(model: mesa.Model) -> list[PopulationProtocol]:
         owner = 0
         for config in configs:
             for number in range(owner, owner + config.count):
-                config.agent(model, number, config.name)
+                config.agent_class(model, number, config.name)
             owner += config.count
         # a class attribute is not a variable to mypy, though both are read the same way
-        return [cast(Population, config.model_copy(deep=True)) for config in configs]
+        return [cast(PopulationProtocol, config.model_copy(deep=True)) for config in configs]
 
     return settle

@@ -5,24 +5,24 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.base import DAY, Participant
-from agents.leveraged import Tasteful, Trader
-from agents.shared.signals import Tracker
-from sim.types import F8, I8, Outlook, Setting
+from agents.base import DAY, Trader
+from agents.leveraged import LognormalLeverage, LeveragedTrader
+from agents.shared.signals import LogPriceTracker
+from sim.types import F8, I8, Observation, MarketSpec
 
 
-class TrendFollower(Trader):
+class TrendFollower(LeveragedTrader):
     """A member of a population of trend followers."""
 
 
-class Trend(Tasteful):
+class TrendFollowers(LognormalLeverage):
     """Traders who buy where the fast average of the log mark is above the slow one, and sell where it is below.
 
     The crossing of two averages is the rule tested by Brock, Lakonishok and LeBaron (1992), its band the ``threshold``
     below which nobody enters, here in standard deviations of the move over the slow half-life.
     """
 
-    agent: ClassVar[type[Participant]] = TrendFollower
+    agent_class: ClassVar[type[Trader]] = TrendFollower
 
     kind: Literal["trend"] = "trend"
     name: str = Field("trend", min_length=1, description="name of the population, unique in the market (text)")
@@ -30,36 +30,36 @@ class Trend(Tasteful):
     slow_half_life: float = Field(DAY / 2, gt=0, description="half-life of the slow average (seconds)")
     threshold: float = Field(0.25, ge=0, description="strength below which nobody enters (standard deviations)")
 
-    _tracker: Tracker = PrivateAttr()
+    _tracker: LogPriceTracker = PrivateAttr()
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_half_lives(self) -> Self:
         """A fast average slower than the slow one would sell what rises."""
         if self.fast_half_life >= self.slow_half_life:
             told = f"fast_half_life: {self.fast_half_life:.15g} must be below slow_half_life"
             raise ValueError(f"{told} = {self.slow_half_life:.15g}, lower it or raise slow_half_life")
         return self
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        """Draw traits; see ``sim.protocols.Population``."""
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        """Draw traits; see ``sim.protocols.PopulationProtocol``."""
         wealth = super().start(setting, draws)
-        year = setting.year(self._members.stall.instruments)
-        self._tracker = Tracker(setting.dt, [self.fast_half_life, self.slow_half_life], year=year)
+        year = setting.find_seconds_per_year(self._members.scope.instruments)
+        self._tracker = LogPriceTracker(setting.dt, [self.fast_half_life, self.slow_half_life], year=year)
         return wealth
 
-    def _learn(self, outlook: Outlook) -> None:
-        view, columns = self._members.stall.look(outlook)
-        self._tracker.learn(view.mark[columns])
+    def _observe_prices(self, outlook: Observation) -> None:
+        view, columns = self._members.scope.view(outlook)
+        self._tracker.add_prices(view.mark[columns])
 
-    def _strength(self) -> F8:
+    def _trend_strength(self) -> F8:
         """Of the trend, + up, (m,) standard deviations; nil below the threshold."""
         fast, slow = self._tracker.averages
-        strength = self._tracker.strength(fast - slow, self.slow_half_life)
+        strength = self._tracker.standardise_deviation(fast - slow, self.slow_half_life)
         return np.where(np.abs(strength) >= self.threshold, strength, 0.0)
 
-    def _hazards(self, outlook: Outlook) -> F8:
-        return np.where(self._strength() != 0, self._members.enter, 0.0)
+    def _entry_probabilities(self, outlook: Observation) -> F8:
+        return np.where(self._trend_strength() != 0, self._members.entry_probability, 0.0)
 
-    def _opinions(self, rows: I8, columns: I8, outlook: Outlook, draws: F8) -> F8:
-        opinions: F8 = np.sign(self._strength())[columns] * self._members.taste[rows]
+    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
+        opinions: F8 = np.sign(self._trend_strength())[columns] * self._members.target_leverage[rows]
         return opinions

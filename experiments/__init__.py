@@ -2,5 +2,5 @@
 
 from experiments import neighbours as _neighbours
 
-if not _neighbours.is_command() and (_found := _neighbours.strangers()):
+if not _neighbours.is_command() and (_found := _neighbours.find_shadowed_packages()):
     raise ImportError("; ".join(_found))

@@ -10,16 +10,16 @@ from experiments.price_files.bars import read_replays
 from sim.build import times_of
 from sim.config import VenueConfig
 from sim.errors import ConfigError, DataError
-from sim.exchange.funding_recorded import Recorded
-from sim.instruments import contracts_of
-from sim.liquidation.fraction import Fraction
-from sim.liquidation.full import Full
-from sim.margin.netting import Cross
-from sim.margin.valuations.delta_adjusted import DeltaAdjusted
+from sim.exchange.funding_recorded import RecordedFunding
+from sim.instruments import build_contracts
+from sim.liquidation.fraction import FractionalCloseOut
+from sim.liquidation.full import FullCloseOut
+from sim.margin.netting import CrossNetting
+from sim.margin.valuations.delta_adjusted import DeltaAdjustedValuation
 from sim.types import OPTION, SPOT
 
 
-def cautions(config: RunConfig) -> list[str]:
+def find_idle_settings(config: RunConfig) -> list[str]:
     """Return what a configuration sets that cannot act in it."""
     return [*_idle_liquidators(config), *_unhedged_collateral(config), *_missing_rates(config), *_short_rates(config)]
 
@@ -30,7 +30,7 @@ def _idle_liquidators(config: RunConfig) -> Iterator[str]:
     for place, population in enumerate(config.populations):
         if isinstance(population, Liquidators) and population.venue in venues:
             number, venue = venues[population.venue]
-            if type(venue.liquidation) in (Full, Fraction):
+            if type(venue.liquidation) in (FullCloseOut, FractionalCloseOut):
                 yield (
                     f"populations.{place}: {population.name!r} bid for lots that an auction has on offer, but "
                     f"{venue.name!r} closes out by {venue.liquidation.kind!r}, so they stay idle: set "
@@ -41,11 +41,11 @@ def _idle_liquidators(config: RunConfig) -> Iterator[str]:
 def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
     """Venues where no account has both spot and derivatives that could hedge it."""
     for number, venue in enumerate(config.venues):
-        if isinstance(venue.engine.valuation, DeltaAdjusted) and not _hedges(config, number, venue):
-            crossed = venue.model_copy(update={"engine": venue.engine.model_copy(update={"netting": Cross()})})
+        if isinstance(venue.engine.valuation, DeltaAdjustedValuation) and not _can_hedge_spot(config, number, venue):
+            crossed = venue.model_copy(update={"engine": venue.engine.model_copy(update={"netting": CrossNetting()})})
             place = f"venues.{number}"
             remedy = f"list spot and a perpetual of one underlying in {place}.instruments, or choose another valuation"
-            if _hedges(config, number, crossed):
+            if _can_hedge_spot(config, number, crossed):
                 remedy = f"set {place}.engine.netting.kind to cross"
             yield (
                 f"{place}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
@@ -54,11 +54,11 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
             )
 
 
-def _hedges(config: RunConfig, number: int, venue: VenueConfig) -> bool:
+def _can_hedge_spot(config: RunConfig, number: int, venue: VenueConfig) -> bool:
     """Whether some account of a venue margins spot together with a derivative that hedges it."""
     names = [underlying.name for underlying in config.underlyings]
-    contracts = contracts_of([(number, each) for each in venue.instruments], names, config.assets)
-    for pool in venue.engine.pools(contracts):
+    contracts = build_contracts([(number, each) for each in venue.instruments], names, config.assets)
+    for pool in venue.engine.build_pools(contracts):
         kind, underlying = contracts.kind[pool], contracts.underlying[pool]
         linear = underlying[(kind != SPOT) & (kind != OPTION)]
         if np.isin(underlying[kind == SPOT], linear).any():
@@ -69,7 +69,7 @@ def _hedges(config: RunConfig, number: int, venue: VenueConfig) -> bool:
 def _missing_rates(config: RunConfig) -> Iterator[str]:
     """Recorded funding with times that are missing."""
     for number, venue in enumerate(config.venues):
-        if not isinstance(venue.funding, Recorded) or len(venue.funding.rates) < 3:
+        if not isinstance(venue.funding, RecordedFunding) or len(venue.funding.rates) < 3:
             continue
         steps = np.diff([time for time, _ in venue.funding.rates])
         wide = np.flatnonzero(steps > 1.5 * np.median(steps))
@@ -83,7 +83,7 @@ def _missing_rates(config: RunConfig) -> Iterator[str]:
 
 def _short_rates(config: RunConfig) -> Iterator[str]:
     """Recorded funding that begins after the run does, or ends before it."""
-    recorded = [(n, venue.funding) for n, venue in enumerate(config.venues) if isinstance(venue.funding, Recorded)]
+    recorded = [(n, venue.funding) for n, venue in enumerate(config.venues) if isinstance(venue.funding, RecordedFunding)]
     if not recorded:
         return
     try:

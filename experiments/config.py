@@ -8,15 +8,15 @@ from typing import Any
 from pydantic import Field
 
 from agents import POPULATIONS
-from experiments.file_kinds import load_as, mistaken
-from experiments.price_files.funding_rates import read_rates
-from sim.component import choice
+from experiments.file_kinds import load_kind, explain_wrong_kind
+from experiments.price_files.funding_rates import read_funding_rates
+from sim.component import build_union
 from sim.config import MarketConfig
 from sim.errors import ConfigError
-from sim.exchange.funding_recorded import Recorded
-from sim.reading.loading import resolve
+from sim.exchange.funding_recorded import RecordedFunding
+from sim.reading.loading import resolve_config
 
-Recorded.reader = staticmethod(read_rates)
+RecordedFunding.rate_file_reader = staticmethod(read_funding_rates)
 
 
 class RunConfig(MarketConfig):
@@ -28,7 +28,7 @@ class RunConfig(MarketConfig):
     description: str = Field(default="", description="one line for `deleverage configs`")
     seed: int = Field(default=1, ge=0, lt=2**64, description="root seed of all random streams (1)")
     quick: dict[str, Any] = Field(default={}, description="dotted path -> value, applied by --quick")
-    populations: tuple[choice(POPULATIONS), ...] = Field(min_length=1, description="who trades")  # type: ignore[valid-type]
+    populations: tuple[build_union(POPULATIONS), ...] = Field(min_length=1, description="who trades")  # type: ignore[valid-type]
 
 
 def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False) -> RunConfig:
@@ -37,9 +37,9 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
     Raises:
         ConfigError: with one line for each problem.
     """
-    hurry = _fitting(hurried(name, overrides), overrides) if quick else ()
+    hurry = _drop_replay_days(quick_overrides(name, overrides), overrides) if quick else ()
     try:
-        return load_as("run", name, [*hurry, *overrides], RunConfig)
+        return load_kind("run", name, [*hurry, *overrides], RunConfig)
     except ConfigError as error:
         raise ConfigError(_of_quick(error.problems, name, overrides) if hurry else error.problems) from error
 
@@ -48,26 +48,26 @@ def _of_quick(problems: Sequence[str], name: str | Path, overrides: Sequence[str
     """Problems, those under ``quick`` that the same configuration does not have without it."""
     others: list[str] = []
     try:
-        load_as("run", name, overrides, RunConfig)
+        load_kind("run", name, overrides, RunConfig)
     except ConfigError as error:
         others = error.problems
     return [line if line in others else f"quick.{line}" for line in problems]
 
 
-def _fitting(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:
+def _drop_replay_days(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:
     """The values of ``quick`` without days of a replay whose data or days the user has set."""
-    set_by_user = {override.partition("=")[0].rpartition(".")[0] for override in overrides if _of_replay(override)}
+    set_by_user = {override.partition("=")[0].rpartition(".")[0] for override in overrides if _is_replay_override(override)}
     return [
-        each for each in quick if not (_of_replay(each) and each.partition("=")[0].rpartition(".")[0] in set_by_user)
+        each for each in quick if not (_is_replay_override(each) and each.partition("=")[0].rpartition(".")[0] in set_by_user)
     ]
 
 
-def _of_replay(override: str) -> bool:
+def _is_replay_override(override: str) -> bool:
     """Whether an override sets the source or the days of a process."""
     return override.partition("=")[0].endswith((".process.source", ".process.start", ".process.end"))
 
 
-def swapped(name: str | Path, engine: str | None, overrides: Sequence[str] = ()) -> list[str]:
+def engine_overrides(name: str | Path, engine: str | None, overrides: Sequence[str] = ()) -> list[str]:
     """The overrides that ``--engine`` stands for: that engine at every venue that lists a perpetual.
 
     Where no venue lists one, all of them get it.
@@ -84,25 +84,25 @@ def swapped(name: str | Path, engine: str | None, overrides: Sequence[str] = ())
         return []
     if not engine.strip():
         raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
-    if other := mistaken("engine", engine):
+    if other := explain_wrong_kind("engine", engine):
         raise ConfigError([f"--engine: {line}, give an engine such as span" for line in other])
-    venues = resolve(name, [each for each in overrides if each.startswith("venues")]).get("venues")
-    chosen = [number for number, venue in enumerate(_listed(venues)) if _trades_perpetuals(venue)]
+    venues = resolve_config(name, [each for each in overrides if each.startswith("venues")]).get("venues")
+    chosen = [number for number, venue in enumerate(_as_list(venues)) if _trades_perpetuals(venue)]
     places = [f"venues.{number}" for number in chosen] or ["venues.*"]
     return [f"{place}.engine={json.dumps(engine, ensure_ascii=False)}" for place in places]
 
 
-def _listed(node: Any) -> list[Any]:
+def _as_list(node: Any) -> list[Any]:
     return node if isinstance(node, list) else []
 
 
 def _trades_perpetuals(venue: Any) -> bool:
-    instruments = _listed(venue.get("instruments")) if isinstance(venue, dict) else []
+    instruments = _as_list(venue.get("instruments")) if isinstance(venue, dict) else []
     return any(isinstance(each, dict) and each.get("kind", "perpetual") == "perpetual" for each in instruments)
 
 
-def hurried(name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+def quick_overrides(name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
     """The overrides that ``quick`` stands for: a file's own, or the user's in its place."""
     mine = [override for override in overrides if override.startswith(("quick=", "quick."))]
-    own = resolve(name, mine).get("quick", {})
+    own = resolve_config(name, mine).get("quick", {})
     return [f"{path}={json.dumps(value)}" for path, value in own.items()] if isinstance(own, dict) else []

@@ -7,12 +7,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def strangers() -> list[str]:
+def find_shadowed_packages() -> list[str]:
     """One line for each of the two whose name means a user's own module; none if all is well."""
-    return [line for name in ("sim", "agents") if (line := _stranger(name))]
+    return [line for name in ("sim", "agents") if (line := _describe_shadowing(name))]
 
 
-def _stranger(name: str) -> str:
+def _describe_shadowing(name: str) -> str:
     own = ROOT / name / "__init__.py"
     loaded = sys.modules.get(name)
     if loaded is not None:

@@ -9,17 +9,17 @@ import traceback
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
-from experiments.results.imported_sources import files_of, is_beside
-from sim.errors import ConfigError, brief
+from experiments.results.imported_sources import find_module_files, is_user_file
+from sim.errors import ConfigError, shorten_name
 
-FAULTS = (Exception, SystemExit)
+IMPORT_ERRORS = (Exception, SystemExit)
 """What a user's own module can raise."""
 
-_FILES: dict[str, dict[str, str]] = {}
+_FILE_DIGESTS: dict[str, dict[str, str]] = {}
 """Digests of the files of each plug-in of this process, as they were when it was imported."""
 
 
-def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
+def import_plugins(modules: Iterable[str] | None, path: str | None = None) -> None:
     """Import them.
 
     Args:
@@ -37,7 +37,7 @@ def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
         before = set(sys.modules)
         try:
             module = importlib.import_module(name)
-        except FAULTS as error:
+        except IMPORT_ERRORS as error:
             rule = f"fails when imported ({fault(error)}), correct it"
             if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
                 rule = f"cannot be imported ({error}), name a module of this folder or environment"
@@ -45,11 +45,11 @@ def plug_in(modules: Iterable[str] | None, path: str | None = None) -> None:
         if module.__file__ is None and vars(module).get("__path__"):
             rule = "is a folder without __init__.py, which registers nothing, write that file or name a module in it"
             raise ConfigError([f"--plugin {name}: {rule}"])
-        if name not in _FILES:
-            held = files_of(name)
+        if name not in _FILE_DIGESTS:
+            held = find_module_files(name)
             known = {path.resolve() for path in held.values()}
-            held |= {label: path for label, path in _gained(before).items() if path.resolve() not in known}
-            _FILES[name] = {label: hashlib.sha256(each.read_bytes()).hexdigest() for label, each in held.items()}
+            held |= {label: path for label, path in _find_new_files(before).items() if path.resolve() not in known}
+            _FILE_DIGESTS[name] = {label: hashlib.sha256(each.read_bytes()).hexdigest() for label, each in held.items()}
 
 
 def _check_name(name: str, folder: str) -> None:
@@ -65,7 +65,7 @@ def _check_name(name: str, folder: str) -> None:
     told = "is no name of a module, write one such as mine or mine.rules"
     if near == stem:
         told = f"is the name of a file, name the module in it: --plugin {stem}"
-    raise ConfigError([f"--plugin {brief(name)}: {told}"])
+    raise ConfigError([f"--plugin {shorten_name(name)}: {told}"])
 
 
 def fault(error: BaseException, file: str = "") -> str:
@@ -84,29 +84,29 @@ def fault(error: BaseException, file: str = "") -> str:
     return f"{told}, {own[-1].filename}:{own[-1].lineno}" if own else told
 
 
-def _gained(before: Set[str]) -> dict[str, Path]:
+def _find_new_files(before: Set[str]) -> dict[str, Path]:
     """Files of modules beside the installed ones that were imported since, also by a name that was put together."""
     found = {each: vars(sys.modules[each]).get("__file__") for each in set(sys.modules) - before}
     paths = {each: Path(path) for each, path in found.items() if isinstance(path, str)}
-    return {f"{each.replace('.', '/')}.py": path for each, path in paths.items() if is_beside(path)}
+    return {f"{each.replace('.', '/')}.py": path for each, path in paths.items() if is_user_file(path)}
 
 
-def loaded() -> tuple[str, ...]:
+def list_plugins() -> tuple[str, ...]:
     """Names of the plug-ins of this process."""
-    return tuple(sorted(_FILES))
+    return tuple(sorted(_FILE_DIGESTS))
 
 
-def files(name: str) -> dict[str, str]:
+def get_file_digests(name: str) -> dict[str, str]:
     """SHA-256 of each file of a plug-in and of what it imports beside it, by name."""
-    return dict(_FILES.get(name, {}))
+    return dict(_FILE_DIGESTS.get(name, {}))
 
 
-def digest(name: str) -> str:
+def digest_plugin(name: str) -> str:
     """16 hex digits of a plug-in's files."""
-    text = json.dumps(files(name), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(get_file_digests(name), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def missing(needed: Mapping[str, str]) -> str:
+def format_missing_options(needed: Mapping[str, str]) -> str:
     """The options that name the plug-ins a result needs and this process lacks; empty if it has all."""
-    return " ".join(f"--plugin {name}" for name in sorted(needed) if name not in _FILES)
+    return " ".join(f"--plugin {name}" for name in sorted(needed) if name not in _FILE_DIGESTS)

@@ -22,12 +22,12 @@ class TimeLimitError(DeleverageError):
     """A run that took longer than it may."""
 
 
-def simulate(config: RunConfig) -> Frames:
+def simulate_run(config: RunConfig) -> Frames:
     """The frames of one run."""
-    return finished(config, read_replays(config.underlyings)).recorder.frames()
+    return simulate_market(config, read_replays(config.underlyings)).recorder.frames()
 
 
-def finished(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.inf) -> Market:
+def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.inf) -> Market:
     """A market that has made all its steps.
 
     Args:
@@ -40,7 +40,7 @@ def finished(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.in
         TimeLimitError: it was reached.
     """
     began = time.monotonic()
-    with _alarm(limit):
+    with _limit_time(limit):
         market: Any = Market(config, populate(config.populations), seed=config.seed, bars=dict(bars))
         while market.tick < market.steps_planned:
             if time.monotonic() - began > limit:
@@ -51,7 +51,7 @@ def finished(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.in
 
 
 @contextmanager
-def _alarm(limit: float) -> Iterator[None]:
+def _limit_time(limit: float) -> Iterator[None]:
     """Raises in the main thread after so many seconds."""
     main = threading.current_thread() is threading.main_thread()
     if not main or math.isinf(limit) or sys.platform == "win32":

@@ -8,70 +8,70 @@ import numpy as np
 
 from sim.attribution import CauseLog
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
-from sim.errors import ConfigError, not_one_of
-from sim.exchange.book import Books
-from sim.instruments import Instrument, contracts_of
+from sim.errors import ConfigError, describe_unknown
+from sim.exchange.book import OrderBooks
+from sim.instruments import Instrument, build_contracts
 from sim.ledger import Ledger
-from sim.numerics.rng import Streams
+from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
-from sim.prices.impact import Impacts
-from sim.prices.path import Outside, Path, Stamps, clocks, exogenous, planned, stamped
-from sim.protocols import Population
+from sim.prices.impact import ImpactDynamics
+from sim.prices.path import ExogenousInputs, ExogenousPath, Times, find_year_lengths, draw_exogenous_path, count_path_steps, stamped
+from sim.protocols import PopulationProtocol
 from sim.state import MarketState
-from sim.types import F8, I8, NOBODY, Contracts, Pool, Setting
-from sim.venue import Rows, Venue, VenueWorld
+from sim.types import F8, I8, MISSING, Contracts, MarginPool, MarketSpec
+from sim.venue import SystemAccounts, Venue, VenueWorld
 
-HOUSE_ROWS = 3
+N_VENUE_ACCOUNTS = 3
 """Rows of each venue itself: fees, dust, house."""
 
 
 def build_state(
-    config: MarketConfig, streams: Streams, bars: Mapping[str, Bars], people: Callable[[], Sequence[Population]]
+    config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars], people: Callable[[], Sequence[PopulationProtocol]]
 ) -> MarketState:
     """Build a market's state before its first step and give its participants their wealth."""
-    listed, pools = _listing(config)
-    contracts = _contracts(config, listed)
+    listed, pools = _list_instruments(config)
+    contracts = _make_contracts(config, listed)
     populations = tuple(people())
-    members, agents = _members(populations)
-    _refuse_strangers(config, populations, agents)
-    owners = agents + 1 + HOUSE_ROWS * len(config.venues)
-    _refuse_overflow(config, owners)
-    books = Books(len(listed), owners, int(contracts.max_price.max()))
-    ledger = Ledger(contracts, pools, owners, len(config.assets), books.resting)
-    path = _outside(config, streams, bars)
+    members, agents = _number_members(populations)
+    _check_rescues(config, populations, agents)
+    owners = agents + 1 + N_VENUE_ACCOUNTS * len(config.venues)
+    _check_total_limit(config, owners)
+    books = OrderBooks(len(listed), owners, int(contracts.max_price.max()))
+    ledger = Ledger(contracts, pools, owners, len(config.assets), books.resting_totals)
+    path = _draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
-    world = _venue_world(config, ledger, path, streams, clocks(config.underlyings, bars))
-    venues = _venues(config, world, [_rows(v, n, populations, members, agents) for n, v in enumerate(config.venues)])
-    for rows, wealth in zip(members, _started(populations, _setting(config, world, venues), streams), strict=True):
+    world = _venue_world(config, ledger, path, streams, find_year_lengths(config.underlyings, bars))
+    venues = _venues(config, world, [_make_system_accounts(v, n, populations, members, agents) for n, v in enumerate(config.venues)])
+    for rows, wealth in zip(members, _start_populations(populations, _market_spec(config, world, venues), streams), strict=True):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
     watched = np.arange(owners) < agents
     fee = np.array([max(venue.config.fees.taker, venue.config.fees.maker) for venue in venues])
-    states = [state for venue in venues for state in venue.states.values()]
+    states = [state for venue in venues for state in venue.pool_states.values()]
     return MarketState(
         config=config,
         streams=streams,
-        path=path,
+        exogenous_path=path,
         contracts=contracts,
         venues=venues,
         populations=populations,
-        members=members,
-        outside=agents,
+        member_slices=members,
+        external_owner=agents,
         order_books=books,
         ledger=ledger,
-        watched=watched,
+        is_margined=watched,
         max_lots=np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64),
-        fee=fee[contracts.venue],
-        impacts=Impacts.of([underlying.impact for underlying in config.underlyings], config.dt),
-        impact=np.zeros(len(config.underlyings)),
-        spot_held=ledger.position[:, agents].copy(),
-        retired=np.zeros(agents, dtype=np.bool_),
-        bands=np.ones((len(listed), 2), dtype=np.int64),
-        causes={state.pool.number: CauseLog(state.pool, watched, state.engine) for state in states},
+        highest_fee=fee[contracts.venue],
+        impact_dynamics=ImpactDynamics.from_config([underlying.impact for underlying in config.underlyings], config.dt),
+        log_impact=np.zeros(len(config.underlyings)),
+        external_spot_lots=ledger.position[:, agents].copy(),
+        is_retired=np.zeros(agents, dtype=np.bool_),
+        price_bands=np.ones((len(listed), 2), dtype=np.int64),
+        cause_logs={state.pool.number: CauseLog(state.pool, watched, state.engine) for state in states},
     )
 
 
-def _venue_world(config: MarketConfig, ledger: Ledger, path: Path, streams: Streams, clock: F8) -> VenueWorld:
+def _venue_world(config: MarketConfig, ledger: Ledger, path: ExogenousPath, streams: RandomStreams, clock: F8) -> VenueWorld:
     """What venues may know of the market around them; of the path no more than its start and length."""
     return VenueWorld(
         contracts=ledger.contracts,
@@ -81,22 +81,22 @@ def _venue_world(config: MarketConfig, ledger: Ledger, path: Path, streams: Stre
         dt=config.dt,
         clock=clock,
         streams=streams,
-        steps=len(path.x) - 1,
-        opening_index=np.exp(path.x[0]),
+        steps=len(path.log_price) - 1,
+        opening_index=np.exp(path.log_price[0]),
         opening_price=config.asset_scale() * path.asset_price[0],
-        stamps=path.stamp,
+        stamps=path.exchange_time,
         seconds=float(path.seconds[-1]),
     )
 
 
-def _setting(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue]) -> Setting:
+def _market_spec(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue]) -> MarketSpec:
     """What populations are built from."""
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
-    apart = np.array([venue.wallet not in venue.states for venue in venues])
-    return Setting(config.dt, world.unit, *names, world.contracts, world.ledger.pool_of, world.clock, apart)
+    apart = np.array([venue.wallet_pool not in venue.pool_states for venue in venues])
+    return MarketSpec(config.dt, world.unit, *names, world.contracts, world.ledger.pool_numbers, world.clock, apart)
 
 
-def _venues(config: MarketConfig, world: VenueWorld, rows: Sequence[Rows]) -> tuple[Venue, ...]:
+def _venues(config: MarketConfig, world: VenueWorld, rows: Sequence[SystemAccounts]) -> tuple[Venue, ...]:
     """Build all venues; problems of all of them are reported at once."""
     venues, problems = [], []
     for number, each in enumerate(config.venues):
@@ -109,10 +109,10 @@ def _venues(config: MarketConfig, world: VenueWorld, rows: Sequence[Rows]) -> tu
     return tuple(venues)
 
 
-def _refuse_unpriced(contracts: Contracts, path: Path) -> None:
+def _refuse_unpriced(contracts: Contracts, path: ExogenousPath) -> None:
     """Refuse instruments whose books could not quote the index of the whole run."""
     with np.errstate(over="ignore"):  # an index without bound is one that no book can quote
-        index = np.exp(path.x)
+        index = np.exp(path.log_price)
     problems = []
     for k, name in enumerate(contracts.names):
         prices, tick = index[:, contracts.underlying[k]], float(contracts.tick[k])
@@ -133,11 +133,11 @@ def _refuse_unpriced(contracts: Contracts, path: Path) -> None:
         raise ConfigError(problems)
 
 
-def _started(populations: Sequence[Population], setting: Setting, streams: Streams) -> list[I8]:
+def _start_populations(populations: Sequence[PopulationProtocol], setting: MarketSpec, streams: RandomStreams) -> list[I8]:
     """Each population's wealth, (n, V); problems of all populations are told at once, by their place in the list."""
     endowments, problems = [], []
     for number, population in enumerate(populations):
-        draws = streams.uniform(f"traits/{population.name}", 0, population.count, population.traits)
+        draws = streams.draw_uniform(f"traits/{population.name}", 0, population.count, population.n_trait_draws)
         try:
             endowments.append(population.start(setting, draws))
         except ConfigError as error:
@@ -148,35 +148,35 @@ def _started(populations: Sequence[Population], setting: Setting, streams: Strea
     return endowments
 
 
-def _contracts(config: MarketConfig, listed: Sequence[tuple[int, Instrument]]) -> Contracts:
-    return contracts_of(listed, [u.name for u in config.underlyings], config.assets)
+def _make_contracts(config: MarketConfig, listed: Sequence[tuple[int, Instrument]]) -> Contracts:
+    return build_contracts(listed, [u.name for u in config.underlyings], config.assets)
 
 
-def _listing(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[Pool, ...]]:
+def _list_instruments(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[MarginPool, ...]]:
     """Instruments in an order that makes pools contiguous, and the pools of all venues, wallets last of each."""
     listed: list[tuple[int, Instrument]] = []
-    pools: list[Pool] = []
-    for v, (venue, parts) in enumerate(zip(config.venues, _partitions(config), strict=True)):
+    pools: list[MarginPool] = []
+    for v, (venue, parts) in enumerate(zip(config.venues, _partition_instruments(config), strict=True)):
         start, first = len(listed), len(pools)
-        apart = len(parts) > 1 or venue.engine.netting.apart
+        apart = len(parts) > 1 or venue.engine.netting.has_separate_wallets
         wallet = first + len(parts) if apart else first
         for part in parts:
             begin = len(listed)
             listed.extend((v, venue.instruments[column]) for column in part)
             span = slice(begin, len(listed))
-            pools.append(Pool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet))
+            pools.append(MarginPool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet))
         if apart:
             nothing = slice(len(listed), len(listed))
-            pools.append(Pool(v, len(pools), nothing, slice(0, 0), wallet))
+            pools.append(MarginPool(v, len(pools), nothing, slice(0, 0), wallet))
     return listed, tuple(pools)
 
 
-def _partitions(config: MarketConfig) -> list[list[list[int]]]:
+def _partition_instruments(config: MarketConfig) -> list[list[list[int]]]:
     """Each venue's instruments by pool, in its own order; problems of all venues are told at once."""
     partitions, problems = [], []
     for v, venue in enumerate(config.venues):
         try:
-            partitions.append(venue.engine.pools(_contracts(config, [(v, listed) for listed in venue.instruments])))
+            partitions.append(venue.engine.build_pools(_make_contracts(config, [(v, listed) for listed in venue.instruments])))
         except ConfigError as error:
             problems += [f"venues.{v}.engine.{line}" for line in error.problems]
     if problems:
@@ -184,23 +184,23 @@ def _partitions(config: MarketConfig) -> list[list[list[int]]]:
     return partitions
 
 
-def _members(populations: Sequence[Population]) -> tuple[tuple[slice, ...], int]:
+def _number_members(populations: Sequence[PopulationProtocol]) -> tuple[tuple[slice, ...], int]:
     ends = np.cumsum([population.count for population in populations], dtype=np.int64)
     members = tuple(slice(int(end) - p.count, int(end)) for p, end in zip(populations, ends, strict=True))
     return members, int(ends[-1]) if len(ends) else 0
 
 
-def _rows(
-    venue: VenueConfig, number: int, populations: Sequence[Population], members: Sequence[slice], agents: int
-) -> Rows:
-    funds = [rows.start for p, rows in zip(populations, members, strict=True) if p.fund_of == venue.name]
+def _make_system_accounts(
+    venue: VenueConfig, number: int, populations: Sequence[PopulationProtocol], members: Sequence[slice], agents: int
+) -> SystemAccounts:
+    funds = [rows.start for p, rows in zip(populations, members, strict=True) if p.fund_venue == venue.name]
     if len(funds) > 1:
         raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one of them"])
-    first = agents + 1 + HOUSE_ROWS * number
-    return Rows(funds[0] if funds else NOBODY, first, first + 1, first + 2, agents)
+    first = agents + 1 + N_VENUE_ACCOUNTS * number
+    return SystemAccounts(funds[0] if funds else MISSING, first, first + 1, first + 2, agents)
 
 
-def _refuse_strangers(config: MarketConfig, populations: Sequence[Population], agents: int) -> None:
+def _check_rescues(config: MarketConfig, populations: Sequence[PopulationProtocol], agents: int) -> None:
     """Check that every owner and population named in ``rescues`` exists."""
     names, problems = [population.name for population in populations], []
     for number, each in enumerate(config.rescues):
@@ -210,14 +210,14 @@ def _refuse_strangers(config: MarketConfig, populations: Sequence[Population], a
             if not 0 <= owner < agents
         ]
         wrong = [name for name in each.populations if name not in names]
-        problems += [f"rescues.{number}.populations: {not_one_of(name, names)}" for name in wrong]
+        problems += [f"rescues.{number}.populations: {describe_unknown(name, names)}" for name in wrong]
     if problems:
         raise ConfigError(problems)
 
 
-def _refuse_overflow(config: MarketConfig, owners: int) -> None:
+def _check_total_limit(config: MarketConfig, owners: int) -> None:
     """LED-2: the sum of all accounts must fit an int64."""
-    total = config.largest_account() * owners
+    total = config.largest_account_value() * owners
     if total >= TOTAL_LIMIT:
         raise ConfigError(
             [
@@ -228,32 +228,32 @@ def _refuse_overflow(config: MarketConfig, owners: int) -> None:
         )
 
 
-def steps_of(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
+def count_steps(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
     """Steps that a run will make.
 
     Raises:
-        ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
+        ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
     """
-    return planned(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
+    return count_path_steps(_make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars)
 
 
-def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Stamps, float]:
+def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Times, float]:
     """Exchange time of each step of a run, (0,) without a replay, and its length (s).
 
     Raises:
-        ConfigError, DataError: see :func:`sim.prices.path.exogenous`.
+        ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
     """
-    stamps = stamped(_world(config), dt=config.dt, steps=_asked(config), bars=bars)
-    return stamps, steps_of(config, bars) * config.dt
+    stamps = stamped(_make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars)
+    return stamps, count_steps(config, bars) * config.dt
 
 
-def _outside(config: MarketConfig, streams: Streams, bars: Mapping[str, Bars]) -> Path:
-    return exogenous(_world(config), streams=streams, dt=config.dt, steps=_asked(config), bars=bars)
+def _draw_path(config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars]) -> ExogenousPath:
+    return draw_exogenous_path(_make_exogenous_inputs(config), streams=streams, dt=config.dt, steps=_configured_steps(config), bars=bars)
 
 
-def _world(config: MarketConfig) -> Outside:
-    return Outside(config.underlyings, config.correlation, config.stresses, [asset.name for asset in config.assets])
+def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:
+    return ExogenousInputs(config.underlyings, config.correlation, config.stresses, [asset.name for asset in config.assets])
 
 
-def _asked(config: MarketConfig) -> int | None:
+def _configured_steps(config: MarketConfig) -> int | None:
     return None if config.duration is None else max(1, round(config.duration / config.dt))

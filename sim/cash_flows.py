@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.types import B1, I8, columns
+from sim.types import B1, I8, broadcast_columns
 
-NOTHING: I8 = np.empty(0, dtype=np.int64)
-NOTHING.flags.writeable = False
+NO_CASH_FLOWS: I8 = np.empty(0, dtype=np.int64)
+NO_CASH_FLOWS.flags.writeable = False
 
 
-class Payments(NamedTuple):
+class CashFlows(NamedTuple):
     """Cash that owners move, one row each, minor units of the numeraire (AGT-7).
 
     Without an instrument: from outside into the wallet at a venue, or back. With one: from the wallet into the account
@@ -22,19 +22,19 @@ class Payments(NamedTuple):
     venue: I8
     instrument: I8  # global, or NOBODY
     amount: I8  # + towards the account, - the other way
-    fresh: I8  # 1 = a newcomer's capital, who takes the seat with an outside wealth of its own; else 0
+    is_new_capital: I8  # 1 = a newcomer's capital, who takes the seat with an outside wealth of its own; else 0
 
     @classmethod
-    def of(cls, owner: int | I8, venue: int | I8, instrument: int | I8, amount: I8, fresh: int | I8 = 0) -> "Payments":
+    def from_columns(cls, owner: int | I8, venue: int | I8, instrument: int | I8, amount: I8, fresh: int | I8 = 0) -> "CashFlows":
         """Payments from columns of which some may be single numbers; those of nil are left out."""
-        return cls(*columns(owner, venue, instrument, amount, fresh)).take(amount != 0)
+        return cls(*broadcast_columns(owner, venue, instrument, amount, fresh)).take(amount != 0)
 
     @classmethod
-    def join(cls, parts: "Sequence[Payments]") -> "Payments":
+    def join(cls, parts: "Sequence[CashFlows]") -> "CashFlows":
         """Several batches, one after another."""
         full = [part for part in parts if part.owner.size]
-        return cls(*(np.concatenate(parts) for parts in zip(*full, strict=True))) if full else cls(*[NOTHING] * 5)
+        return cls(*(np.concatenate(parts) for parts in zip(*full, strict=True))) if full else cls(*[NO_CASH_FLOWS] * 5)
 
-    def take(self, rows: I8 | B1) -> "Payments":
+    def take(self, rows: I8 | B1) -> "CashFlows":
         """Some of the payments."""
-        return Payments(*(column[rows] for column in self))
+        return CashFlows(*(column[rows] for column in self))

@@ -11,7 +11,7 @@ class Component(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     @classmethod
-    def variants(cls) -> "list[type[Component]]":
+    def registered_variants(cls) -> "list[type[Component]]":
         """What a field of an abstract class may hold: the registered classes of its family."""
         return []
 
@@ -33,7 +33,7 @@ class Component(BaseModel):
             return super().__getattr__(name)
 
 
-def choice(registry: dict[str, type[Component]]) -> Any:
+def build_union(registry: dict[str, type[Component]]) -> Any:
     """The discriminated union of a registry's classes, told apart by their ``kind``."""
     classes = tuple(registry.values())
     union: Any = classes[0]

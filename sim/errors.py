@@ -15,7 +15,7 @@ class DeleverageError(Exception):
     """
 
     def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(_shortened(printable(line)) for line in lines))
+        super().__init__("\n".join(_shorten_line(escape_unprintable(line)) for line in lines))
 
 
 class ConfigError(DeleverageError):
@@ -46,7 +46,7 @@ class LearningWarning(SettingWarning):
     """A run that ends before a margin engine has learnt what it asks by."""
 
 
-class DataNote(SettingWarning):
+class DataWarning(SettingWarning):
     """What a user should know of the prices that runs replay: gaps, splits, adjustments."""
 
 
@@ -54,39 +54,39 @@ class ConservationError(DeleverageError):
     """A posting that does not balance: a defect of the code, never of the input."""
 
 
-def printable(line: str) -> str:
+def escape_unprintable(line: str) -> str:
     """One line, whatever a user put into it: what does not print is escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
-LINE = 1600
+MAX_LINE_LENGTH = 1600
 """Longest line of a message."""
 
 
-def _shortened(line: str) -> str:
-    return line if len(line) <= LINE else f"{line[: LINE // 2]} ... {line[-LINE // 2 :]}"
+def _shorten_line(line: str) -> str:
+    return line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH // 2]} ... {line[-MAX_LINE_LENGTH // 2 :]}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def suggest_name(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` or nothing."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def not_one_of(value: Any, known: Iterable[str]) -> str:
+def describe_unknown(value: Any, known: Iterable[str]) -> str:
     """``'y' is not one of x, z`` with a suggestion: what to say of a name that nothing has."""
     names = list(known)
     if not names:
-        return f"{shown(value)} is not declared, and nothing else is either, declare it or remove it"
-    return f"{shown(value)} is not one of {', '.join(names)}{did_you_mean(str(value), names) or ', use one of them'}"
+        return f"{format_value(value)} is not declared, and nothing else is either, declare it or remove it"
+    return f"{format_value(value)} is not one of {', '.join(names)}{suggest_name(str(value), names) or ', use one of them'}"
 
 
-def brief(name: str) -> str:
+def shorten_name(name: str) -> str:
     """A name that a user gave, as it is told; of one that is longer than any file's the beginning."""
     return (name if len(name) <= 300 else name[:297] + "...") or "''"
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as a user would recognise it, short."""
     if isinstance(value, dict):
         return "a mapping"

@@ -14,24 +14,24 @@ from sim.component import Component
 from sim.pricing.black import CALL, PUT
 from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Contracts
 
-KINDS = {"perpetual": PERPETUAL, "spot": SPOT, "future": FUTURE, "option": OPTION}
-SIDES = {"call": CALL, "put": PUT, None: 0}
+KIND_CODES = {"perpetual": PERPETUAL, "spot": SPOT, "future": FUTURE, "option": OPTION}
+SIDE_CODES = {"call": CALL, "put": PUT, None: 0}
 
-TRADED = ("perpetual", "spot")
+TRADED_KINDS = ("perpetual", "spot")
 """What a venue may list. Futures and options are valued and margined, but have no market of their own yet."""
 
-TERMS = {"future": {"expiry"}, "option": {"expiry", "strike", "option"}}
+REQUIRED_TERMS = {"future": {"expiry"}, "option": {"expiry", "strike", "option"}}
 """What must be said of an instrument that expires, and may not be said of others."""
 
 
 CASH_LIMIT = 2**53
 """Amounts in minor units stay below this, so that floats hold them exactly (LED-2)."""
 
-DECIMALS = 15
+MAX_DECIMALS = 15
 """Most decimal places of an asset: its unit, 10^15 minor units, is still below the limit."""
 
 
-def decimal_of(amount: float) -> Decimal:
+def to_decimal(amount: float) -> Decimal:
     """The decimal number that a float stands for: 0.3 for 0.1 + 0.2, whose text is 0.30000000000000004.
 
     It is the one of 15 digits if that is within four units in the last place, else the shortest text of the float.
@@ -40,16 +40,16 @@ def decimal_of(amount: float) -> Decimal:
     return rounded if abs(float(rounded) - amount) <= 4 * math.ulp(amount) else Decimal(str(amount))
 
 
-def grains(amount: float, grain: float) -> Fraction:
+def divide_into_steps(amount: float, grain: float) -> Fraction:
     """How many ticks or lots an amount is, both as the decimal numbers they stand for; whole if it is a multiple."""
-    return Fraction(decimal_of(amount)) / Fraction(decimal_of(grain))
+    return Fraction(to_decimal(amount)) / Fraction(to_decimal(grain))
 
 
 class Asset(Component):
     """A currency in which balances are kept. The first one listed is the numeraire."""
 
     name: str = Field(min_length=1, description="unique name")
-    decimals: int = Field(default=2, ge=0, le=DECIMALS, description="decimal places of its minor unit (count)")
+    decimals: int = Field(default=2, ge=0, le=MAX_DECIMALS, description="decimal places of its minor unit (count)")
     price: float = Field(default=1.0, gt=0, description="value of one unit at the start (units of the numeraire)")
 
 
@@ -57,7 +57,7 @@ class Instrument(Component):
     """Something that can be held. A perpetual trades in an order book; spot is quoted by the outside world.
 
     A future is for delivery at its expiry, an option a European one on one unit of the underlying; both settle in cash
-    (:func:`sim.pricing.instrument_values.settlement`).
+    (:func:`sim.pricing.instrument_values.compute_settlement`).
     """
 
     name: str = Field(min_length=1, description="unique name")
@@ -75,8 +75,8 @@ class Instrument(Component):
     option: Literal["call", "put"] | None = Field(default=None, description="side of an option")
 
     @model_validator(mode="after")
-    def _terms_fit_the_kind(self) -> Self:
-        terms, problems = TERMS.get(self.kind, set()), []
+    def _check_terms(self) -> Self:
+        terms, problems = REQUIRED_TERMS.get(self.kind, set()), []
         for name in ("expiry", "strike", "option"):
             given = getattr(self, name)
             if given is None and name in terms:
@@ -89,60 +89,60 @@ class Instrument(Component):
 
     def multiplier(self, decimals: int) -> Decimal:
         """Minor units of the settle asset per tick and lot; must be whole."""
-        return decimal_of(self.tick) * decimal_of(self.lot) * 10**decimals
+        return to_decimal(self.tick) * to_decimal(self.lot) * 10**decimals
 
     @property
-    def levels(self) -> int:
+    def n_price_levels(self) -> int:
         """Largest price in ticks."""
-        return int(decimal_of(self.max_price) / decimal_of(self.tick))
+        return int(to_decimal(self.max_price) / to_decimal(self.tick))
 
 
-def contracts_of(
+def build_contracts(
     listed: Sequence[tuple[int, Instrument]], underlyings: Sequence[str], assets: Sequence[Asset]
 ) -> Contracts:
     """The columns of some instruments, each with the number of its venue."""
-    settle = [_asset(instrument, assets) for _, instrument in listed]
+    settle = [_settle_asset_index(instrument, assets) for _, instrument in listed]
     return Contracts(
         names=tuple(instrument.name for _, instrument in listed),
         venue=np.array([venue for venue, _ in listed], dtype=np.int64),
         underlying=np.array([underlyings.index(i.underlying) for _, i in listed], dtype=np.int64),
         settle=np.array(settle, dtype=np.int64),
-        kind=np.array([KINDS[i.kind] for _, i in listed], dtype=np.int64),
+        kind=np.array([KIND_CODES[i.kind] for _, i in listed], dtype=np.int64),
         multiplier=np.array(
             [int(i.multiplier(assets[c].decimals)) for (_, i), c in zip(listed, settle, strict=True)], dtype=np.int64
         ),
         tick=np.array([i.tick for _, i in listed]),
         lot=np.array([i.lot for _, i in listed]),
-        max_price=np.array([i.levels for _, i in listed], dtype=np.int64),
+        max_price=np.array([i.n_price_levels for _, i in listed], dtype=np.int64),
         expiry=np.array([np.inf if i.expiry is None else i.expiry for _, i in listed]),
         strike=np.array([np.nan if i.strike is None else i.strike for _, i in listed]),
-        side=np.array([float(SIDES[i.option]) for _, i in listed]),
+        side=np.array([float(SIDE_CODES[i.option]) for _, i in listed]),
         underlyings=tuple(underlyings),
         assets=tuple(asset.name for asset in assets),
         units=tuple(10**asset.decimals for asset in assets),
     )
 
 
-DEAREST = 2.0
+MAX_CURRENCY_PRICE = 2.0
 """What one unit of a currency in which prices are quoted is worth at most; what is dearer is a coin (numeraire)."""
 
 
-def inverse_fault(instrument: Instrument, underlyings: Sequence[str], assets: Sequence[Asset]) -> str | None:
+def find_inverse_fault(instrument: Instrument, underlyings: Sequence[str], assets: Sequence[Asset]) -> str | None:
     """What shows that an instrument is coin-margined, told of its field ``settle``; None for a linear one.
 
     A linear contract settles in the currency of its price. One that settles in a coin is inverse or a quanto: its gain
     in that coin is not proportional to the change of its price, and no engine here values it.
     """
-    asset = assets[_asset(instrument, assets)]
+    asset = assets[_settle_asset_index(instrument, assets)]
     coins = {name.casefold() for each in underlyings for name in (each, re.split(r"[-/:]", each)[0])}
-    if asset.name.casefold() not in coins and asset.price <= DEAREST:
+    if asset.name.casefold() not in coins and asset.price <= MAX_CURRENCY_PRICE:
         return None
-    others = [each.name for each in assets if each.name.casefold() not in coins and each.price <= DEAREST]
+    others = [each.name for each in assets if each.name.casefold() not in coins and each.price <= MAX_CURRENCY_PRICE]
     remedy = f"settle in {' or '.join(others)}, or remove it" if others else "add a currency to assets and settle in it"
     coin = "is an underlying" if asset.name.casefold() in coins else f"is worth {asset.price:g}"
     told = f"settle: {asset.name!r} {coin}, so {instrument.name!r} is coin-margined (inverse)"
     return f"{told}; only contracts that settle in the currency of their price can be valued yet: {remedy}"
 
 
-def _asset(instrument: Instrument, assets: Sequence[Asset]) -> int:
+def _settle_asset_index(instrument: Instrument, assets: Sequence[Asset]) -> int:
     return [asset.name for asset in assets].index(instrument.settle) if instrument.settle else 0

@@ -6,13 +6,13 @@ import numpy as np
 
 from sim.errors import ConservationError
 from sim.numerics.jit import kernel
-from sim.types import F8, I8, NOBODY, Contracts, Exposure, Fills, MarketView, Pool, Transfers
+from sim.types import F8, I8, MISSING, Contracts, Exposure, Fills, MarketView, MarginPool, Transfers
 
-LOGGED = 2**20
+CONDENSE_THRESHOLD = 2**20
 """Cash moves in the log from which on they are condensed; changes memory and speed only."""
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One line of the event log since the last assessment (LIQ-6)."""
 
     event: str
@@ -63,7 +63,7 @@ def post_transfers(
         balance[asset[i], target_pool[i], target[i]] += amount[i]
 
 
-def _frozen(array: Any) -> Any:
+def _make_read_only(array: Any) -> Any:
     view = array.view()
     view.flags.writeable = False
     return view
@@ -83,36 +83,36 @@ class Ledger:
         resting: (3, K, N) resting buys, sells and reserved cash, written by the books alone.
     """
 
-    def __init__(self, contracts: Contracts, pools: tuple[Pool, ...], owners: int, assets: int, resting: I8) -> None:
+    def __init__(self, contracts: Contracts, pools: tuple[MarginPool, ...], owners: int, assets: int, resting: I8) -> None:
         instruments = len(contracts.names)
         self.contracts = contracts
         self.pools = pools
-        self.pool_of = np.zeros(instruments, dtype=np.int64)
+        self.pool_numbers = np.zeros(instruments, dtype=np.int64)
         for pool in pools:
-            self.pool_of[pool.instruments] = pool.number
+            self.pool_numbers[pool.instruments] = pool.number
         self._balance = np.zeros((assets, len(pools), owners), dtype=np.int64)
         self._pledged = np.zeros((assets, len(pools), owners), dtype=np.int64)
         self._position = np.zeros((instruments, owners), dtype=np.int64)
         self._entry = np.zeros((instruments, owners), dtype=np.int64)
         self._leverage = np.full((instruments, owners), np.inf)
-        self._highest = np.full((instruments, owners), np.inf)
-        self.balance: I8 = _frozen(self._balance)
-        self.position: I8 = _frozen(self._position)
-        self.entry: I8 = _frozen(self._entry)
-        self.leverage: F8 = _frozen(self._leverage)
-        self.journal: list[Entry] = []
-        self._logged = 0  # cash moves in it
-        frozen = [_frozen(a) for a in (self._balance, self._pledged, self._position, *resting, self._entry)]
-        self._views = {pool.number: self._columns(pool, frozen) for pool in pools}
+        self._max_leverage = np.full((instruments, owners), np.inf)
+        self.balance: I8 = _make_read_only(self._balance)
+        self.position: I8 = _make_read_only(self._position)
+        self.entry: I8 = _make_read_only(self._entry)
+        self.leverage: F8 = _make_read_only(self._leverage)
+        self.journal: list[JournalEntry] = []
+        self._n_cash_moves = 0  # cash moves in it
+        frozen = [_make_read_only(a) for a in (self._balance, self._pledged, self._position, *resting, self._entry)]
+        self._views = {pool.number: self._build_view_columns(pool, frozen) for pool in pools}
 
-    def _columns(self, pool: Pool, frozen: list[Any]) -> tuple[Any, ...]:
+    def _build_view_columns(self, pool: MarginPool, frozen: list[Any]) -> tuple[Any, ...]:
         balance, pledged, position, bids, asks, reserved, entry = frozen
         part = pool.instruments
         by_asset = (balance[:, pool.number].T, pledged[:, pool.number].T)
         by_instrument = (position[part].T, bids[part].T, asks[part].T, reserved[part].T, entry[part].T)
-        return (*by_asset, *by_instrument, _frozen(self._highest)[part].T)
+        return (*by_asset, *by_instrument, _make_read_only(self._max_leverage)[part].T)
 
-    def view(self, pool: Pool, market: MarketView) -> Exposure:
+    def view_accounts(self, pool: MarginPool, market: MarketView) -> Exposure:
         """The live accounts of one pool, read-only; ``market`` is the pool's part of the venue's view.
 
         Leverage is the venue's highest: what an owner chose binds what it opens and takes out, not what it holds.
@@ -120,20 +120,20 @@ class Ledger:
         columns = (*self._views[pool.number], market)
         return Exposure(*columns)
 
-    def settle(self, fills: Fills, event: str) -> None:
+    def settle_fills(self, fills: Fills, event: str) -> None:
         """Post trades: the buyer pays quantity x price x multiplier in the settle asset, the seller receives it."""
         c = self.contracts
         if fills.taker.size:
-            post_fills(self._balance, self._position, self._entry, *fills[:5], self.pool_of, c.settle, c.multiplier)
-            self.journal.append(Entry(event, fills))
+            post_fills(self._balance, self._position, self._entry, *fills[:5], self.pool_numbers, c.settle, c.multiplier)
+            self.journal.append(JournalEntry(event, fills))
 
     def transfer(self, moves: Transfers, event: str) -> None:
         """Post cash moves between accounts."""
         if moves.source.size:
             post_transfers(self._balance, *moves)
-            self._logged = moves.source.size + (self._logged if self.journal else 0)
-            self.journal.append(Entry(event, moves))
-            if self._logged > max(LOGGED, 4 * self._balance.size):
+            self._n_cash_moves = moves.source.size + (self._n_cash_moves if self.journal else 0)
+            self.journal.append(JournalEntry(event, moves))
+            if self._n_cash_moves > max(CONDENSE_THRESHOLD, 4 * self._balance.size):
                 self._condense()
 
     def _condense(self) -> None:
@@ -145,34 +145,34 @@ class Ledger:
         """
         moves = [entry for entry in self.journal if isinstance(entry.posting, Transfers)]
         kept = [entry for entry in self.journal if not isinstance(entry.posting, Transfers)]
-        self._logged = 0
+        self._n_cash_moves = 0
         for event in dict.fromkeys(entry.event for entry in moves):
             net = np.zeros_like(self._balance)
             for entry in moves:
                 if entry.event == event:
                     assert isinstance(entry.posting, Transfers)
                     source, target, source_pool, target_pool, asset, amount = entry.posting
-                    known = target != NOBODY
+                    known = target != MISSING
                     np.subtract.at(net, (asset, source_pool, source), amount)
                     np.add.at(net, (asset[known], target_pool[known], target[known]), amount[known])
             asset, pool, owner = np.nonzero(net)
-            kept.append(Entry(event, Transfers.of(owner, NOBODY, pool, NOBODY, asset, -net[asset, pool, owner])))
-            self._logged += owner.size
+            kept.append(JournalEntry(event, Transfers.from_columns(owner, MISSING, pool, MISSING, asset, -net[asset, pool, owner])))
+            self._n_cash_moves += owner.size
         self.journal[:] = kept
 
-    def pledge(self, moves: Transfers) -> None:
+    def post_pledges(self, moves: Transfers) -> None:
         """Post claims on collateral that changes hands without leaving its balance: given -, received +."""
         post_transfers(self._pledged, *moves)
 
-    def deposit(self, outside: int, owners: I8, pool: int, amounts: I8) -> None:
+    def deposit_wealth(self, outside: int, owners: I8, pool: int, amounts: I8) -> None:
         """Starting wealth of some owners in a wallet pool, from outside."""
-        self.transfer(Transfers.of(outside, owners, pool, pool, 0, amounts), "deposit")
+        self.transfer(Transfers.from_columns(outside, owners, pool, pool, 0, amounts), "deposit")
 
     def cap_leverage(self, instrument: int | I8, owners: I8, cap: F8) -> None:
         """Set the leverage some owners choose in an instrument, or each in its own (inf = the venue's)."""
         self._leverage[instrument, owners] = cap
 
-    def check(self) -> None:
+    def check_conservation(self) -> None:
         """Refuse to go on if cash or lots were created (LED-1). Call after any posting; it costs one pass."""
         if self._balance.sum(axis=(1, 2)).any() or self._pledged.sum(axis=(1, 2)).any():
             raise ConservationError("ledger: balances no longer sum to nil")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sim.types import B1, I8, NOBODY, Exposure, Fills, Risk
+from sim.types import B1, I8, MISSING, Exposure, Fills, MarginAssessment
 
 
 class Shortfall(NamedTuple):
@@ -18,12 +18,12 @@ class Shortfall(NamedTuple):
 class LayerContext(NamedTuple):
     """What a loss layer sees: one pool of one venue after the last round, at its mark."""
 
-    book: Exposure
-    risk: Risk
-    eligible: B1  # (A,) who may be asked: not the bankrupt account, no system row
-    fund: int  # owner of the insurance fund, or NOBODY; its row counts its free wallet
-    assess: Callable[[Exposure], Risk]
-    moved: Sequence[I8] | None = None  # accounts that changed since the first's turn, by batch; None = not known
+    accounts: Exposure
+    assessment: MarginAssessment
+    is_eligible: B1  # (A,) who may be asked: not the bankrupt account, no system row
+    fund_owner: int  # owner of the insurance fund, or NOBODY; its row counts its free wallet
+    assess: Callable[[Exposure], MarginAssessment]
+    changed_accounts: Sequence[I8] | None = None  # accounts that changed since the first's turn, by batch; None = not known
 
 
 class LayerResult(NamedTuple):
@@ -32,4 +32,4 @@ class LayerResult(NamedTuple):
     fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; price = the mark
     payers: I8  # (n,) owners who pay cash into the bankrupt account
     payments: I8  # (n,) minor units of the numeraire, > 0; the deficit absorbed is their sum
-    assumes: int = NOBODY  # this owner takes over every balance too (it is the maker of all fills, and nobody pays)
+    assuming_owner: int = MISSING  # this owner takes over every balance too (it is the maker of all fills, and nobody pays)

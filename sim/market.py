@@ -8,13 +8,13 @@ import numpy as np
 
 from sim.build import build_state
 from sim.config import MarketConfig
-from sim.errors import DeleverageError, LearningWarning, not_one_of
-from sim.exchange.book import Books
+from sim.errors import DeleverageError, LearningWarning, describe_unknown
+from sim.exchange.book import OrderBooks
 from sim.ledger import Ledger
-from sim.numerics.rng import Streams
+from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
-from sim.prices.path import Path
-from sim.protocols import Population
+from sim.prices.path import ExogenousPath
+from sim.protocols import PopulationProtocol
 from sim.recording.recorder import Recorder
 from sim.records import StepRecord
 from sim.step import (
@@ -35,7 +35,7 @@ from sim.step import (
 from sim.types import I8, Contracts
 from sim.venue import Venue
 
-Populate = Callable[["Market"], Sequence[Population]]
+PopulationFactory = Callable[["Market"], Sequence[PopulationProtocol]]
 
 
 class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
@@ -49,11 +49,11 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
     """
 
     def __init__(
-        self, config: MarketConfig, populate: Populate, *, seed: int, bars: Mapping[str, Bars] | None = None
+        self, config: MarketConfig, populate: PopulationFactory, *, seed: int, bars: Mapping[str, Bars] | None = None
     ) -> None:
         super().__init__(rng=int(np.random.SeedSequence([seed, 0]).generate_state(1, np.uint64)[0]))
         own = config.model_copy(deep=True)
-        self.state = build_state(own, Streams(seed), bars or {}, lambda: populate(self))
+        self.state = build_state(own, RandomStreams(seed), bars or {}, lambda: populate(self))
         self.recorder = Recorder(self.state)
         self._warn_unlearnt()
         opening.open_market(self.state)
@@ -78,17 +78,17 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         admitted = admission.admit_orders(market, *sent)  # 5
         trades = trading.match_orders(market, *admitted)  # 6
         depth_near = marking.update_marks(market)  # 7
-        assessment.assess(market)  # 7
+        assessment.assess_accounts(market)  # 7
         rounds, n_rounds = liquidation.run_liquidation_rounds(market)  # 8
         losses = loss_waterfall.allocate_losses(market)  # 9
-        self.recorder.record(StepRecord(trades, depth_near, rounds, n_rounds, losses))  # 10
+        self.recorder.record_step(StepRecord(trades, depth_near, rounds, n_rounds, losses))  # 10
         self.running = market.tick < market.steps_planned
 
     def _warn_unlearnt(self) -> None:
         """Warn of engines for which the run is too short to learn."""
         market = self.state
         for venue in market.venues:
-            told = venue.config.engine.unlearnt(market.steps_planned * market.config.dt, market.config.dt)
+            told = venue.config.engine.explain_short_run(market.steps_planned * market.config.dt, market.config.dt)
             if told:
                 warnings.warn(f"venues.{venue.number}.engine: {told}", LearningWarning, stacklevel=3)
 
@@ -118,14 +118,14 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         return self.state.contracts
 
     @property
-    def populations(self) -> tuple[Population, ...]:
+    def populations(self) -> tuple[PopulationProtocol, ...]:
         """Populations in the order of the configuration."""
         return self.state.populations
 
     @property
-    def members(self) -> tuple[slice, ...]:
+    def member_slices(self) -> tuple[slice, ...]:
         """Owners of each population."""
-        return self.state.members
+        return self.state.member_slices
 
     @property
     def ledger(self) -> Ledger:
@@ -133,16 +133,16 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         return self.state.ledger
 
     @property
-    def order_books(self) -> Books:
+    def order_books(self) -> OrderBooks:
         """Order books of all instruments."""
         return self.state.order_books
 
     @property
-    def path(self) -> Path:
+    def exogenous_path(self) -> ExogenousPath:
         """The world outside, for the whole run."""
-        return self.state.path
+        return self.state.exogenous_path
 
-    def retire(self, owner: int) -> None:
+    def retire_owner(self, owner: int) -> None:
         """Take a participant out of the market: its resting orders are cancelled, and it decides no more.
 
         Its cash stays where it is, and the draws and decisions of others stay as they are.
@@ -155,7 +155,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         """
         name = next(
             population.name
-            for population, members in zip(self.populations, self.members, strict=True)
+            for population, members in zip(self.populations, self.member_slices, strict=True)
             if members.start <= owner < members.stop
         )
         held = ", ".join(
@@ -167,14 +167,14 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
             raise DeleverageError(
                 f"remove: owner {owner} of {name!r} holds {held}, must hold nothing: let it close first"
             )
-        if any(owner == venue.rows.fund for venue in self.venues):
+        if any(owner == venue.system_accounts.insurance_fund for venue in self.venues):
             raise DeleverageError(f"remove: owner {owner} of {name!r} is a venue's insurance fund, keep it")
         for instrument in range(len(self.contracts.names)):
-            self.order_books.cancel_owners(instrument, np.array([owner]))
-        self.state.retired[owner] = True
+            self.order_books.cancel_owner_orders(instrument, np.array([owner]))
+        self.state.is_retired[owner] = True
 
     @property
-    def unit(self) -> int:
+    def minor_units(self) -> int:
         """Minor units in one unit of the numeraire: what amounts of money are divided by to be read."""
         return int(10 ** self.config.assets[0].decimals)
 
@@ -185,7 +185,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
             DeleverageError: no venue lists an instrument of that name.
         """
         if instrument not in self.contracts.names:
-            raise DeleverageError(f"mark_of: {not_one_of(instrument, self.contracts.names)}")
+            raise DeleverageError(f"mark_of: {describe_unknown(instrument, self.contracts.names)}")
         k = self.contracts.names.index(instrument)
         venue = self.venues[self.contracts.venue[k]]
         return float(venue.view.mark[k - venue.part.start] * self.contracts.tick[k])
@@ -196,9 +196,9 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
 
     def equity_of(self, owner: int) -> float:
         """An owner's equity over all venues, minor units of the numeraire."""
-        return float(self.state.accounts(slice(owner, owner + 1)).equity.sum())
+        return float(self.state.account_view(slice(owner, owner + 1)).equity.sum())
 
     def wallet_of(self, owner: int) -> I8:
         """An owner's wallet balances, (V, C) minor units."""
-        wallet: I8 = self.state.accounts(slice(owner, owner + 1)).wallet[0]
+        wallet: I8 = self.state.account_view(slice(owner, owner + 1)).wallet[0]
         return wallet

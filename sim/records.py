@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.attribution import Causes
-from sim.types import F8, I8, Pool
+from sim.types import F8, I8, MarginPool
 
 _NO_LOTS, _NO_CASH = np.empty(0, dtype=np.int64), np.empty(0)
 
@@ -48,7 +48,7 @@ class LiquidationRound(NamedTuple):
 class LossEvent(NamedTuple):
     """What one loss layer did for one bankrupt account."""
 
-    pool: Pool
+    pool: MarginPool
     account: int
     layer: str
     shortfall: int  # minor units, when its turn came

@@ -14,7 +14,7 @@ class Rescue(Component):
     until: int | None = Field(default=None, ge=1, description="last step of the window; none = to the end (count)")
 
     @model_validator(mode="after")
-    def _somebody(self) -> "Rescue":
+    def _check_rescue(self) -> "Rescue":
         if not self.owners and not self.populations:
             raise ValueError(
                 "owners: none, and no populations; at least one account is rescued, name owners or populations"

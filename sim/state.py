@@ -6,13 +6,13 @@ import numpy as np
 
 from sim.attribution import CauseLog
 from sim.config import MarketConfig
-from sim.exchange.book import Books
+from sim.exchange.book import OrderBooks
 from sim.ledger import Ledger
-from sim.numerics.rng import Streams
-from sim.prices.impact import Impacts
-from sim.prices.path import Path
-from sim.protocols import Population
-from sim.types import B1, F8, I8, AccountView, Contracts, Outlook, Risk
+from sim.numerics.rng import RandomStreams
+from sim.prices.impact import ImpactDynamics
+from sim.prices.path import ExogenousPath
+from sim.protocols import PopulationProtocol
+from sim.types import B1, F8, I8, AccountView, Contracts, Observation, MarginAssessment
 from sim.venue import StepFlows, Venue
 
 
@@ -24,36 +24,36 @@ class MarketState:
     """
 
     config: MarketConfig
-    streams: Streams
-    path: Path
+    streams: RandomStreams
+    exogenous_path: ExogenousPath
     contracts: Contracts
     venues: tuple[Venue, ...]
-    populations: tuple[Population, ...]
-    members: tuple[slice, ...]  # owners of each population
-    outside: int  # owner: the rest of the world
-    order_books: Books
+    populations: tuple[PopulationProtocol, ...]
+    member_slices: tuple[slice, ...]  # owners of each population
+    external_owner: int  # owner: the rest of the world
+    order_books: OrderBooks
     ledger: Ledger
-    watched: B1  # (N,) owners whom margin rules bind
+    is_margined: B1  # (N,) owners whom margin rules bind
     max_lots: I8  # (K,)
-    fee: F8  # (K,) the higher of taker's and maker's fee
-    impacts: Impacts
-    impact: F8  # (U,) log, what trading has added to each index
-    spot_held: I8  # (K,) lots of the outside at its last look (IDX-2)
-    retired: B1  # participants who were removed
-    bands: I8  # (K, 2) lowest and highest price that may trade
+    highest_fee: F8  # (K,) the higher of taker's and maker's fee
+    impact_dynamics: ImpactDynamics
+    log_impact: F8  # (U,) log, what trading has added to each index
+    external_spot_lots: I8  # (K,) lots of the outside at its last look (IDX-2)
+    is_retired: B1  # participants who were removed
+    price_bands: I8  # (K, 2) lowest and highest price that may trade
     tick: int = 0  # steps made
-    next_closeout: int = 0  # id of the next close-out
-    causes: dict[int, CauseLog] = field(default_factory=dict)  # by number of the pool
+    next_close_out: int = 0  # id of the next close-out
+    cause_logs: dict[int, CauseLog] = field(default_factory=dict)  # by number of the pool
 
     @property
-    def owners(self) -> int:
+    def n_owners(self) -> int:
         """Rows of the ledger: participants, the outside, and the venues' own."""
-        return int(self.watched.size)
+        return int(self.is_margined.size)
 
     @property
     def steps_planned(self) -> int:
         """Steps of the whole run."""
-        return len(self.path.x) - 1
+        return len(self.exogenous_path.log_price) - 1
 
     def begin_step(self) -> None:
         """Advance the clock by one step; the venues' counts of the step start at zero."""
@@ -61,59 +61,59 @@ class MarketState:
         for venue in self.venues:
             venue.flows = StepFlows()
 
-    def worth(self) -> F8:
+    def tick_value(self) -> F8:
         """Minor units of the numeraire per tick and lot of each instrument, (K,), at today's asset prices."""
         price = self.venues[0].view.price
         return self.contracts.multiplier * price[self.contracts.settle]
 
-    def spot(self) -> F8:
+    def spot_index(self) -> F8:
         """The index of each underlying, impact included, (U,) quote currency (IDX-1, IDX-2)."""
-        index: F8 = np.exp(self.path.x[self.tick] + self.impact)
+        index: F8 = np.exp(self.exogenous_path.log_price[self.tick] + self.log_impact)
         return index
 
     def asset_prices(self) -> F8:
         """Value of a minor unit of each asset in minor units of the numeraire, (C,), now."""
-        price: F8 = self.config.asset_scale() * self.path.asset_price[self.tick]
+        price: F8 = self.config.asset_scale() * self.exogenous_path.asset_price[self.tick]
         return price
 
-    def marks(self) -> F8:
+    def mark_prices(self) -> F8:
         """Marks of all instruments, (K,) ticks."""
         return np.concatenate([venue.view.mark for venue in self.venues])
 
-    def outlook(self) -> Outlook:
+    def build_observation(self) -> Observation:
         """What every agent may know."""
-        leverage = np.concatenate([venue.leverage for venue in self.venues])
-        liquidity = float(self.path.liquidity[self.tick])
+        leverage = np.concatenate([venue.max_leverage_long for venue in self.venues])
+        liquidity = float(self.exogenous_path.depth_share[self.tick])
         views = tuple(venue.view for venue in self.venues)
-        first = tuple(venue.part.start for venue in self.venues)
-        return Outlook(self.tick, self.config.dt, self.spot(), liquidity, views, first, leverage)
+        first = tuple(venue.instrument_slice.start for venue in self.venues)
+        return Observation(self.tick, self.config.dt, self.spot_index(), liquidity, views, first, leverage)
 
-    def accounts(self, members: slice) -> AccountView:
+    def account_view(self, members: slice) -> AccountView:
         """What some owners know of themselves."""
         shape = (len(self.venues), members.stop - members.start)
         equity, free = np.empty(shape), np.empty(shape)
         for venue in self.venues:
             equity[venue.number] = venue.equity(members)
-            free[venue.number] = venue.free(members)
-        wallets = [venue.wallet for venue in self.venues]
+            free[venue.number] = venue.free_margin(members)
+        wallets = [venue.wallet_pool for venue in self.venues]
         wallet = self.ledger.balance[:, wallets, members].transpose(2, 1, 0)
         position, entry = self.ledger.position[:, members].T, self.ledger.entry[:, members].T
         return AccountView(position, entry, free.T, equity.T, wallet)
 
-    def standing(self, members: slice) -> Risk:
+    def account_assessments(self, members: slice) -> MarginAssessment:
         """The last verdict on the account that margins each instrument of some owners, (n, K)."""
         verdict = np.empty((3, len(self.contracts.names), members.stop - members.start))
         for venue in self.venues:
-            for state in venue.states.values():
-                for column, amounts in zip(verdict, state.risk, strict=True):
+            for state in venue.pool_states.values():
+                for column, amounts in zip(verdict, state.assessment, strict=True):
                     column[state.pool.instruments] = amounts[members]
-        return Risk(*verdict.transpose(0, 2, 1))
+        return MarginAssessment(*verdict.transpose(0, 2, 1))
 
-    def exposed(self, venue: Venue) -> I8:
+    def open_interest(self, venue: Venue) -> I8:
         """Open interest of a venue's instruments, (K,) lots."""
-        return np.abs(self.ledger.position[venue.part]).sum(axis=1) // 2
+        return np.abs(self.ledger.position[venue.instrument_slice]).sum(axis=1) // 2
 
     def prices_within(self, share: float) -> tuple[I8, I8]:
         """Lowest and highest price within a share of the marks, (K,) ticks each."""
-        mark = self.marks()
+        mark = self.mark_prices()
         return np.ceil(mark * (1 - share)).astype(np.int64), np.floor(mark * (1 + share)).astype(np.int64)

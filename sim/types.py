@@ -25,23 +25,23 @@ PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
 LIMIT, IOC, POST_ONLY, MARKET, REDUCE_ONLY = 0, 1, 2, 3, 4
 """Kinds of order. REDUCE_ONLY is a flag added to one of the others. MARKET is IOC limited by the price band."""
 
-BOOK, AUCTION = 0, 1
+ROUTE_BOOK, ROUTE_AUCTION = 0, 1
 """Routes of a close-out: at its bankruptcy price, or at an auction's. Both meet what rests in the book."""
 
-NOBODY = -1
+MISSING = -1
 """An owner, slot, close-out or price that is not there."""
 
 NOT_GIVEN: F8 = np.empty(0)
-NOTHING_OFFERED: I8 = np.empty(0, dtype=np.int64)
-NONE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
-NOT_GIVEN.flags.writeable = NOTHING_OFFERED.flags.writeable = NONE_CHOSEN.flags.writeable = False
+NO_LOTS_ON_OFFER: I8 = np.empty(0, dtype=np.int64)
+NO_LEVERAGE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
+NOT_GIVEN.flags.writeable = NO_LOTS_ON_OFFER.flags.writeable = NO_LEVERAGE_CHOSEN.flags.writeable = False
 """A column that nothing here needs; what it means is said where it stands."""
 
-LEVERAGE_STEP, HIGHEST = 0.01, 2**53
+LEVERAGE_STEP, VENUE_MAX_LEVERAGE = 0.01, 2**53
 """Leverage is chosen in hundredths (the step of Bybit's API), 100 for one; HIGHEST is whatever the venue admits."""
 
 
-def columns(*values: int | I8) -> list[I8]:
+def broadcast_columns(*values: int | I8) -> list[I8]:
     """Columns of one length; single numbers are repeated."""
     sizes = [value.size for value in values if isinstance(value, np.ndarray)]
     count = max(sizes, default=1) if all(sizes) else 0
@@ -71,7 +71,7 @@ class Contracts(NamedTuple):
     assets: tuple[str, ...] = ()  # (C,) names, the numeraire first
     units: tuple[int, ...] = ()  # (C,) minor units in one unit of each asset
 
-    def slice(self, part: slice) -> "Contracts":
+    def select_instruments(self, part: slice) -> "Contracts":
         """The same columns for some of the instruments."""
         return self._replace(**{name: getattr(self, name)[part] for name in self._fields[:-3]})
 
@@ -99,29 +99,29 @@ class MarketView(NamedTuple):
     feed: F8 = NOT_GIVEN  # (K,) confidence of what values the instrument besides the oracle; not given = sure
     trust: F8 = NOT_GIVEN  # (C,) confidence of the prices of assets; not given = sure
     peg: float = 1.0  # price of the numeraire in the quote currency
-    to_sell: I8 = NOTHING_OFFERED  # (K,) lots that the venue has on offer for accounts in distress; whose is not told
-    to_buy: I8 = NOTHING_OFFERED  # (K,) lots that it has to buy for them
+    to_sell: I8 = NO_LOTS_ON_OFFER  # (K,) lots that the venue has on offer for accounts in distress; whose is not told
+    to_buy: I8 = NO_LOTS_ON_OFFER  # (K,) lots that it has to buy for them
     dt: float = 60.0  # seconds per step, and per row of returns
     imbalance: F8 = NOT_GIVEN  # (K,) bids less asks over both, of what rests within 1% of the mark, NaN if nothing does
     crowd: F8 = NOT_GIVEN  # (K,) leverage of the venue's crowd: gross notional over equity, NaN if there is none
     clock: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
 
-    def slice(self, part: slice) -> "MarketView":
+    def select_instruments(self, part: slice) -> "MarketView":
         """The view of a contiguous part of the instruments."""
         columns = {name: getattr(self, name)[part] for name in _BY_INSTRUMENT}
-        return self._replace(contracts=self.contracts.slice(part), **columns)
+        return self._replace(contracts=self.contracts.select_instruments(part), **columns)
 
-    def tick_lot(self) -> F8:
+    def tick_value(self) -> F8:
         """Minor units of the numeraire per tick and lot of each instrument, (K,)."""
         unit: F8 = self.contracts.multiplier * self.price[self.contracts.settle]
         return unit
 
-    def worth(self) -> F8:
+    def lot_value(self) -> F8:
         """Minor units of the numeraire per lot of each instrument at its mark, (K,)."""
         worth: F8 = self.mark * self.contracts.multiplier * self.price[self.contracts.settle]
         return worth
 
-    def marked(self, k: int, price: float) -> "MarketView":
+    def replace_mark(self, k: int, price: float) -> "MarketView":
         """The same market with one instrument's mark at ``price`` ticks."""
         return self._replace(mark=np.where(np.arange(self.mark.size) == k, price, self.mark))
 
@@ -152,25 +152,25 @@ class Exposure(NamedTuple):
         # columns are transposed: taken this way they are read in order, and stay instrument-major
         return Exposure(*(column.T.take(rows, axis=1).T for column in self[:-1]), self.market)  # type: ignore[arg-type,call-arg]
 
-    def value(self) -> F8:
+    def position_value(self) -> F8:
         """Signed market value of each position, (A, K), minor units of the numeraire."""
-        return self.position * self.market.worth()
+        return self.position * self.market.lot_value()
 
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""
         view, terms = self.market, self.market.contracts
-        return account_sums.equity(self.balance, self.position, view.price, view.mark, terms.multiplier, terms.settle)
+        return account_sums.sum_equity(self.balance, self.position, view.price, view.mark, terms.multiplier, terms.settle)
 
-    def at_stake(self) -> F8:
+    def reserved_value(self) -> F8:
         """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
-        return account_sums.at_stake(self.reserved, self.market.price, self.market.contracts.settle)
+        return account_sums.sum_reserved(self.reserved, self.market.price, self.market.contracts.settle)
 
-    def if_filled(self) -> "tuple[Exposure, ...]":
+    def worst_case_portfolios(self) -> "tuple[Exposure, ...]":
         """The books that admission must afford, cash as it is: each instrument's worse side (MAR-1).
 
         Of a perpetual that is the larger one; spot held and spot owed are margined differently, so both are tried.
         """
-        books = [account_sums.worse_side(self.position, self.bids, self.asks)]
+        books = [account_sums.find_worse_side(self.position, self.bids, self.asks)]
         spots = self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=books[0]),)
@@ -182,9 +182,9 @@ class Exposure(NamedTuple):
                 book[:, column] = (buys if 2 * number < len(books) else sells)[:, column]
         return tuple(self._replace(position=book) for book in books)
 
-    def all_one_way(self) -> "tuple[Exposure, Exposure]":
+    def one_sided_portfolios(self) -> "tuple[Exposure, Exposure]":
         """The book after all buys of spot, and after all sells, each derivative at its worse side (MAR-1)."""
-        worse = account_sums.worse_side(self.position, self.bids, self.asks)
+        worse = account_sums.find_worse_side(self.position, self.bids, self.asks)
         sides, spot = (self.position + self.bids, self.position - self.asks), self.market.contracts.kind == SPOT
         bought, sold = (np.asfortranarray(np.where(spot, side, worse)) for side in sides)
         return self._replace(position=bought), self._replace(position=sold)
@@ -197,7 +197,7 @@ class Margins(NamedTuple):
     maintenance: F8
 
 
-class Risk(NamedTuple):
+class MarginAssessment(NamedTuple):
     """One verdict per account (MAR-1), (A,), minor units of the numeraire."""
 
     equity: F8
@@ -210,7 +210,7 @@ class Risk(NamedTuple):
         return self.equity - self.maintenance
 
     @property
-    def ratio(self) -> F8:
+    def margin_ratio(self) -> F8:
         """Maintenance over equity; nil if nothing is required, infinite if equity does not cover anything."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(self.equity > 0, self.maintenance / self.equity, np.inf)
@@ -227,33 +227,33 @@ class Risk(NamedTuple):
         return self.equity < 0
 
 
-class Outlook(NamedTuple):
+class Observation(NamedTuple):
     """What agents see when they decide."""
 
     tick: int
     dt: float  # seconds per step
     spot: F8  # (U,) the index: price outside, quote currency
-    liquidity: float  # share of their normal depth that makers show; below 1 in a stress of withdrawal
+    depth_share: float  # share of their normal depth that makers show; below 1 in a stress of withdrawal
     venues: tuple[MarketView, ...]
-    first: tuple[int, ...]  # (V,) global number of each venue's first instrument
-    leverage: F8  # (K,) highest leverage the engine admits for a small book, over all instruments of all venues
+    first_instrument: tuple[int, ...]  # (V,) global number of each venue's first instrument
+    max_leverage: F8  # (K,) highest leverage the engine admits for a small book, over all instruments of all venues
 
 
-class Setting(NamedTuple):
+class MarketSpec(NamedTuple):
     """What never changes, told to populations before the first step."""
 
     dt: float  # seconds per step
-    unit: int  # minor units in one unit of the numeraire
+    minor_units: int  # minor units in one unit of the numeraire
     venues: tuple[str, ...]
     underlyings: tuple[str, ...]
     contracts: Contracts  # (K,) over all instruments of all venues
-    account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
-    clock: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
-    apart: B1 | None = None  # (V,) whether wallets lie apart from margin accounts; None = where there are several
+    margin_account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
+    seconds_per_year: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
+    has_separate_wallet: B1 | None = None  # (V,) whether wallets lie apart from margin accounts; None = where there are several
 
-    def year(self, instruments: I8) -> F8:
+    def find_seconds_per_year(self, instruments: I8) -> F8:
         """Seconds of the run's clock in a year of each of some instruments, (m,)."""
-        clock = self.clock if self.clock.size else np.full(len(self.underlyings), instrument_values.YEAR)
+        clock = self.seconds_per_year if self.seconds_per_year.size else np.full(len(self.underlyings), instrument_values.YEAR_SECONDS)
         return clock[self.contracts.underlying[instruments]]
 
 
@@ -262,7 +262,7 @@ class AccountView(NamedTuple):
 
     position: I8  # (n, K) lots, over all instruments of all venues
     entry: I8  # (n, K) value paid for the position, minor units
-    headroom: F8  # (n, V) what may still be used as initial margin, minor units of the numeraire
+    free_margin: F8  # (n, V) what may still be used as initial margin, minor units of the numeraire
     equity: F8  # (n, V) over all the owner's accounts at a venue
     wallet: I8  # (n, V, C) free balance of the wallet row, minor units
 
@@ -283,30 +283,30 @@ class Orders(NamedTuple):
     limit: I8  # ticks; ignored for MARKET
     kind: I8
     slot: I8
-    leverage: I8 = NONE_CHOSEN  # hundredths, from 100; 0 = as it is set, at first the highest; empty = all 0
+    leverage: I8 = NO_LEVERAGE_CHOSEN  # hundredths, from 100; 0 = as it is set, at first the highest; empty = all 0
 
     @classmethod
-    def of(
+    def from_columns(
         cls, owner: Ints, instrument: Ints, quantity: I8, limit: Ints, kind: Ints, slot: Ints = 0, leverage: Ints = 0
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
-        return cls(*columns(owner, instrument, quantity, limit, kind, slot, leverage))
+        return cls(*broadcast_columns(owner, instrument, quantity, limit, kind, slot, leverage))
 
     @classmethod
     def join(cls, parts: "Sequence[Orders]") -> "Orders":
         """Several batches, one after another."""
-        full = [part.complete() for part in parts if part.owner.size]
+        full = [part.fill_leverage() for part in parts if part.owner.size]
         if not full:
             return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
         return full[0] if len(full) == 1 else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
 
-    def complete(self) -> "Orders":
+    def fill_leverage(self) -> "Orders":
         """The same orders with a column of leverage."""
         return self if self.leverage.size == self.owner.size else self._replace(leverage=np.zeros_like(self.owner))
 
     def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Some of the orders."""
-        return Orders(*(column[rows] for column in self.complete()))
+        return Orders(*(column[rows] for column in self.fill_leverage()))
 
 
 class Fills(NamedTuple):
@@ -317,10 +317,10 @@ class Fills(NamedTuple):
     instrument: I8
     quantity: I8  # lots, + the taker bought
     price: I8  # ticks
-    cause: I8  # close-out id, or NOBODY
+    close_out_id: I8  # close-out id, or NOBODY
 
     @classmethod
-    def of(cls, packed: I8) -> "Fills":
+    def from_table(cls, packed: I8) -> "Fills":
         """Fills from a table (m, 6) of these columns; copies, for the books write the next trades over the table."""
         return cls(*packed.T.copy())
 
@@ -350,12 +350,12 @@ class CloseOuts(NamedTuple):
         return CloseOuts(*(column[rows] for column in self))
 
 
-class Distress(NamedTuple):
+class DistressHistory(NamedTuple):
     """What policies may know of the past of accounts, (A,) ticks, NOBODY = never."""
 
-    since: I8  # since when liquidatable
-    acted: I8  # when a plan last named it
-    broke: I8  # since when bankrupt at the end of steps
+    liquidatable_since: I8  # since when liquidatable
+    last_action: I8  # when a plan last named it
+    bankrupt_since: I8  # since when bankrupt at the end of steps
 
 
 class Transfers(NamedTuple):
@@ -369,18 +369,18 @@ class Transfers(NamedTuple):
     amount: I8  # minor units, >= 0 or negative for the other way
 
     @classmethod
-    def of(
+    def from_columns(
         cls, source: Ints, target: Ints, source_pool: Ints, target_pool: Ints, asset: Ints, amount: Ints
     ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
-        return cls(*columns(source, target, source_pool, target_pool, asset, amount))
+        return cls(*broadcast_columns(source, target, source_pool, target_pool, asset, amount))
 
 
-class Pool(NamedTuple):
+class MarginPool(NamedTuple):
     """One part of a venue's netting partition. Its accounts are (pool, owner)."""
 
     venue: int
     number: int  # among all pools of the market
     instruments: slice  # global numbers, contiguous; empty for a wallet that margins nothing
-    local: slice  # the same within the venue
-    wallet: int  # index of the venue's wallet pool; itself where the pool is the wallet
+    venue_slice: slice  # the same within the venue
+    wallet_pool: int  # index of the venue's wallet pool; itself where the pool is the wallet

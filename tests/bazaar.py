@@ -3,7 +3,7 @@
 import mesa
 import numpy as np
 
-from sim.types import F8, I8, PERPETUAL, SPOT, AccountView, Contracts, MarketView, Outlook, Setting
+from sim.types import F8, I8, PERPETUAL, SPOT, AccountView, Contracts, MarketView, Observation, MarketSpec
 
 UNIT = 100
 INDEX = np.array([50_000.0, 2_000.0])
@@ -20,8 +20,8 @@ CONTRACTS = Contracts(
     max_price=np.full(5, 1_000_000),
 )
 ACCOUNT = np.array([0, 0, 1, 1, 1])
-SETTING = Setting(
-    dt=60.0, unit=UNIT, venues=("alpha", "beta"), underlyings=("BTC", "ETH"), contracts=CONTRACTS, account=ACCOUNT
+SETTING = MarketSpec(
+    dt=60.0, minor_units=UNIT, venues=("alpha", "beta"), underlyings=("BTC", "ETH"), contracts=CONTRACTS, margin_account=ACCOUNT
 )
 FIRST = (0, 2)
 
@@ -36,7 +36,7 @@ def outlook(
     index: F8 = INDEX,
     to_sell: I8 | None = None,
     to_buy: I8 | None = None,
-) -> Outlook:
+) -> Observation:
     """What agents see; perpetuals stand at ``basis`` over the index, and books may be empty."""
     fair = index[CONTRACTS.underlying] / TICK
     mark = np.rint(np.where(CONTRACTS.kind == PERPETUAL, fair * (1 + basis), fair))
@@ -59,8 +59,8 @@ def outlook(
         price=np.array([1.0, 1.0]),
         returns=np.zeros((0, 2)),
     )
-    venues = (whole.slice(slice(0, 2)), whole.slice(slice(2, 5)))
-    return Outlook(tick, 60.0, index, liquidity, venues, FIRST, np.full(5, leverage))
+    venues = (whole.select_instruments(slice(0, 2)), whole.select_instruments(slice(2, 5)))
+    return Observation(tick, 60.0, index, liquidity, venues, FIRST, np.full(5, leverage))
 
 
 def accounts(
@@ -72,7 +72,7 @@ def accounts(
     return AccountView(
         position=held,
         entry=np.zeros_like(held) if entry is None else entry,
-        headroom=np.full((count, 2), free),
+        free_margin=np.full((count, 2), free),
         equity=np.full((count, 2), equity),
         wallet=np.full((count, 2, 2), int(equity)),
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sim.types import NOBODY, PERPETUAL, Contracts, Distress, Exposure, MarketView
+from sim.types import MISSING, PERPETUAL, Contracts, DistressHistory, Exposure, MarketView
 
 
 def market(
@@ -96,8 +96,8 @@ def exposure(
 
 
 def distress(
-    accounts: int, since: ArrayLike = NOBODY, acted: ArrayLike = NOBODY, broke: ArrayLike = NOBODY
-) -> Distress:
+    accounts: int, since: ArrayLike = MISSING, acted: ArrayLike = MISSING, broke: ArrayLike = MISSING
+) -> DistressHistory:
     """Since when accounts have been liquidatable and bankrupt, and when they were last acted on, in ticks."""
     columns = (since, acted, broke)
-    return Distress(*(np.broadcast_to(np.asarray(v, dtype=np.int64), accounts).copy() for v in columns))
+    return DistressHistory(*(np.broadcast_to(np.asarray(v, dtype=np.int64), accounts).copy() for v in columns))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field, PrivateAttr
 
 from agents import POPULATIONS
-from agents.base import Behaviour
+from agents.base import Population
 from agents.population import populate
 from sim.attribution import (
     CLOSE_OUT,
@@ -20,7 +20,7 @@ from sim.attribution import (
     LOSS,
     VOLUNTARY,
 )
-from sim.cash_flows import Payments
+from sim.cash_flows import CashFlows
 from sim.config import MarketConfig
 from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY
 from sim.market import Market
@@ -31,14 +31,14 @@ from sim.types import (
     F8,
     I8,
     LIMIT,
-    NOBODY,
+    MISSING,
     REDUCE_ONLY,
     AccountView,
     Fills,
     Orders,
-    Outlook,
-    Risk,
-    Setting,
+    Observation,
+    MarginAssessment,
+    MarketSpec,
     Transfers,
 )
 from sim.venue import Venue
@@ -47,7 +47,7 @@ Order = tuple[int, int, int, int, int, int] | tuple[int, int, int, int, int, int
 """Member, instrument, signed lots, limit, kind, slot, and where one is chosen the leverage in hundredths."""
 
 
-class Script(Behaviour):
+class Script(Population):
     """Members with given wealth who send given orders at given ticks."""
 
     kind: Literal["script"] = "script"
@@ -57,10 +57,10 @@ class Script(Behaviour):
     wealths: tuple[tuple[float, ...], ...] = Field(description="wealth of each member at each venue (units)")
     orders: dict[int, tuple[Order, ...]] = Field(default={}, description="orders by tick")
 
-    def start(self, setting: Setting, draws: F8) -> I8:
-        return np.rint(np.array(self.wealths) * setting.unit).astype(np.int64)
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
+        return np.rint(np.array(self.wealths) * setting.minor_units).astype(np.int64)
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         told = [(*order, 0)[:7] for order in self.orders.get(outlook.tick, ())]
         rows = np.array(told, dtype=np.int64).reshape(-1, 7)
         return Orders(*np.ascontiguousarray(rows.T))
@@ -72,11 +72,11 @@ def script(wealths: Sequence[float | tuple[float, ...]], orders: Mapping[int, Se
     return Script(count=len(rows), wealths=rows, orders={t: tuple(o) for t, o in orders.items()}, venue="x", **more)
 
 
-class Hostile(Behaviour):
+class Hostile(Population):
     """Members who send all kinds of order, any size, at any price, into few slots, again and again."""
 
-    traits: ClassVar[int] = 0
-    width: ClassVar[int] = 24
+    n_trait_draws: ClassVar[int] = 0
+    n_decision_draws: ClassVar[int] = 24
 
     kind: Literal["hostile"] = "hostile"
     name: str = "hostile"
@@ -86,12 +86,12 @@ class Hostile(Behaviour):
 
     _venues: int = PrivateAttr()
 
-    def start(self, setting: Setting, draws: F8) -> I8:
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
         self._venues = len(setting.venues)
-        share = self.wealth * setting.unit / self._venues * (1 + np.arange(self.count) % 7)
+        share = self.wealth * setting.minor_units / self._venues * (1 + np.arange(self.count) % 7)
         return np.repeat(np.rint(share).astype(np.int64)[:, None], self._venues, axis=1)
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         mark = np.concatenate([view.mark for view in outlook.venues])
         draw = draws.reshape(self.count * 4, 6)
         instrument = (draw[:, 0] * mark.size).astype(np.int64)
@@ -106,39 +106,39 @@ class Hostile(Behaviour):
         return Orders(owner, instrument, lots, limit, kind, slot, leverage)
 
 
-class Payer(Behaviour):
+class Payer(Population):
     """Members who ask for payments of all kinds, affordable or not, and hold what they are given."""
 
-    width: ClassVar[int] = 2
+    n_decision_draws: ClassVar[int] = 2
 
     kind: Literal["payer"] = "payer"
     name: str = "payer"
     latency: int = 9
 
-    _setting: Setting = PrivateAttr()
+    _setting: MarketSpec = PrivateAttr()
 
     @property
-    def paying(self) -> int:
+    def n_cash_flow_draws(self) -> int:
         return 20
 
-    def start(self, setting: Setting, draws: F8) -> I8:
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
         self._setting = setting
-        return np.full((self.count, len(setting.venues)), round(self.wealth * setting.unit))
+        return np.full((self.count, len(setting.venues)), round(self.wealth * setting.minor_units))
 
-    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, draws: F8) -> Payments:
+    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
         draw, contracts = draws.reshape(self.count * 5, 4), self._setting.contracts
         instrument = (draw[:, 0] * 2 * len(contracts.names)).astype(np.int64)
         known = instrument < len(contracts.names)
         venue = contracts.venue[instrument % len(contracts.names)]
         amount = np.rint(np.exp(draw[:, 1] * 40) * np.where(draw[:, 2] < 0.5, 1, -1)).astype(np.int64)
         owner = np.repeat(np.arange(self.count), 5)
-        return Payments.of(owner, venue, np.where(known, instrument, NOBODY), amount, (draw[:, 3] < 0.1).astype(int))
+        return CashFlows.from_columns(owner, venue, np.where(known, instrument, MISSING), amount, (draw[:, 3] < 0.1).astype(int))
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         mark = np.concatenate([view.mark for view in outlook.venues])
         instrument = (draws[:, 0] * mark.size).astype(np.int64)
         lots, limit = np.where(draws[:, 1] < 0.5, 20, -20), np.rint(mark[instrument]).astype(np.int64)
-        return Orders.of(np.arange(self.count), instrument, lots, limit, LIMIT)
+        return Orders.from_columns(np.arange(self.count), instrument, lots, limit, LIMIT)
 
 
 BTC = {"name": "BTC-PERP", "underlying": "btc", "tick": 1, "lot": 0.01, "max_price": 6000}
@@ -179,9 +179,9 @@ def move(step: int, size: float, **more: Any) -> dict[str, Any]:
     return {"kind": "move", "at": 60.0 * step, "size": size} | more
 
 
-def build(rules: MarketConfig, people: Sequence[Behaviour | dict[str, Any]], seed: int = 1) -> Market:
+def build(rules: MarketConfig, people: Sequence[Population | dict[str, Any]], seed: int = 1) -> Market:
     """A market with people, given whole or as their configuration."""
-    whole = [p if isinstance(p, Behaviour) else POPULATIONS[p["kind"]](**p) for p in people]
+    whole = [p if isinstance(p, Population) else POPULATIONS[p["kind"]](**p) for p in people]
     return Market(rules, populate(whole), seed=seed)
 
 
@@ -226,7 +226,7 @@ MANAGED = {
 
 
 @st.composite
-def worlds(draw: Any) -> tuple[MarketConfig, list[Behaviour | dict[str, Any]], int]:
+def worlds(draw: Any) -> tuple[MarketConfig, list[Population | dict[str, Any]], int]:
     """Rules, people and a seed: three perpetuals, violent moves, thin books, all layers in any order."""
     settle = draw(st.sampled_from(["", "ALT"]))
     fees = draw(st.sampled_from([(0.0, 0.0), (0.0001, 0.0005), (-0.0001, 0.0005), (0.002, 0.0)]))
@@ -263,7 +263,7 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Behaviour | dict[str, Any]], i
         max_rounds=draw(st.sampled_from([1, 3, 50])),
         shuffle_closeouts=draw(st.booleans()),
     )
-    people: list[Behaviour | dict[str, Any]] = [
+    people: list[Population | dict[str, Any]] = [
         Hostile(count=draw(st.integers(4, 20)), venue="x", wealth=500.0),
         {"kind": "makers", "count": 2, "venue": "x", "wealth": draw(st.sampled_from([2_000.0, 50_000.0]))},
         {"kind": "traders", "count": 20, "venue": "x", "wealth": 1000.0, "initially_in": 0.8, "warm_up": 300.0,
@@ -295,7 +295,7 @@ class Posted(NamedTuple):
 WATCHES: "WeakValueDictionary[int, Watch]" = WeakValueDictionary()
 """Watches by the state that they watch."""
 
-_close_out_round = liquidation.close_out_round
+_close_out_round = liquidation.run_close_out_round
 
 
 def _watched_round(state: MarketState, venue: Venue, number: int) -> LiquidationRound | None:
@@ -306,7 +306,7 @@ def _watched_round(state: MarketState, venue: Venue, number: int) -> Liquidation
     return done
 
 
-liquidation.close_out_round = _watched_round
+liquidation.run_close_out_round = _watched_round
 
 
 class Watch:
@@ -320,12 +320,12 @@ class Watch:
         self.opened: I8 = np.empty((0, 8), dtype=np.int64)  # orders of this step that may open, as admitted
         self.held = market.ledger.position.copy()
         self._assessed()
-        self._wrap(market.ledger, "settle", self._posted)
+        self._wrap(market.ledger, "settle_fills", self._posted)
         self._wrap(market.ledger, "transfer", self._posted, self._paid_out)
-        self._wrap(market.order_books, "match", self._matched)
+        self._wrap(market.order_books, "match_orders", self._matched)
         self._wrap(market.order_books, "trade", self._matched)
-        for log in market.state.causes.values():
-            self._wrap(log, "trace", None, self._assessed)
+        for log in market.state.cause_logs.values():
+            self._wrap(log, "record_assessment", None, self._assessed)
         WATCHES[id(market.state)] = self
 
     @staticmethod
@@ -355,16 +355,16 @@ class Watch:
         for owner, pool in zip(owners[amount < 0], pools[amount < 0], strict=True):
             for venue in self.market.venues:
                 if (
-                    pool == venue.wallet and source[0] == self.market.state.outside
+                    pool == venue.wallet_pool and source[0] == self.market.state.external_owner
                 ):  # not idle cash of two assets, netted
                     assert self.market.ledger.balance[0, pool, owner] >= 0
-                if pool in venue.states:
-                    state = venue.states[int(pool)]
-                    verdict = state.engine.admits(venue.book(state.pool).take(np.array([owner])))
+                if pool in venue.pool_states:
+                    state = venue.pool_states[int(pool)]
+                    verdict = state.engine.assess_admission(venue.pool_accounts(state.pool).take(np.array([owner])))
                     assert verdict.equity[0] >= verdict.initial[0], "a payment left less than initial margin"
 
     def _matched(self, orders: I8, position: I8, *rest: Any) -> None:
-        closing = orders[orders[:, CAUSE] != NOBODY]
+        closing = orders[orders[:, CAUSE] != MISSING]
         held = position[closing[:, INSTRUMENT], closing[:, OWNER]]
         assert (np.sign(closing[:, QUANTITY]) == -np.sign(held)).all(), "a close-out enlarges"
         assert (np.abs(closing[:, QUANTITY]) <= np.abs(held)).all(), "a close-out is larger than the position"
@@ -379,7 +379,7 @@ class Watch:
         where, executed = self.market.venues[done.venue], done.executed
         fills = [p.posting for p in self.postings if p.event == CLOSE_OUT and isinstance(p.posting, Fills)]
         for price, cause, lots in (
-            zip(fills[-1].price, fills[-1].cause, fills[-1].quantity, strict=True) if fills else ()
+            zip(fills[-1].price, fills[-1].close_out_id, fills[-1].quantity, strict=True) if fills else ()
         ):
             if int(cause) in self.limits:
                 assert (price - self.limits[int(cause)]) * np.sign(lots) <= 0, "worse than its limit"
@@ -389,14 +389,14 @@ class Watch:
             now = float(executed.equity[rows[0]] - executed.maintenance[rows[0]])
             if executed.filled[rows].any():
                 self.excess[int(action), owner] = [now, self.solid[pool, owner]]
-            book = where.book(where.states[pool].pool).take(np.array([owner]))
+            book = where.pool_accounts(where.pool_states[pool].pool).take(np.array([owner]))
             whole = (executed.filled[rows] == np.abs(executed.planned[rows])).all() and not book.position.any()
             if whole and executed.equity[rows[0]] >= 0:
                 assert book.equity()[0] >= -1, "closed at its limits, and yet bankrupt"
 
     def _late(self, owners: I8) -> F8:
         """What orders that rest since earlier steps lost against today's mark: their reserve went by another."""
-        market, lost = self.market, np.zeros(self.market.state.owners)
+        market, lost = self.market, np.zeros(self.market.state.n_owners)
         for fills in [p.posting for p in self.postings if p.tick == self.market.tick and p.event == VOLUNTARY]:
             mark = np.concatenate([venue.view.mark for venue in market.venues])[fills.instrument]
             worth = market.contracts.multiplier[fills.instrument] * np.abs(fills.quantity)
@@ -407,21 +407,21 @@ class Watch:
 
     def _assessed(self) -> None:
         for venue in self.market.venues:
-            for state in venue.states.values():
-                for owner in np.flatnonzero(state.risk.excess >= 0).tolist():
-                    self.solid[state.pool.number, owner] = float(state.risk.excess[owner])
+            for state in venue.pool_states.values():
+                for owner in np.flatnonzero(state.assessment.excess >= 0).tolist():
+                    self.solid[state.pool.number, owner] = float(state.assessment.excess[owner])
 
     def _admitted(self, market: Market) -> None:
         """MAR-1 as a law: whoever sends orders that may open, and holds more, covers initial at the mark it saw."""
         for venue in market.venues:
-            for state in venue.states.values():
+            for state in venue.pool_states.values():
                 part = state.pool.instruments
                 here = (self.opened[:, INSTRUMENT] >= part.start) & (self.opened[:, INSTRUMENT] < part.stop)
                 owners = np.unique(self.opened[here, OWNER])
-                owners = owners[market.state.watched[owners]]
+                owners = owners[market.state.is_margined[owners]]
                 grew = (np.abs(market.ledger.position[part]) > np.abs(self.held[part])).any(axis=0)
                 owners = owners[grew[owners]]
-                risk = state.engine.assess(venue.book(state.pool).take(owners))
+                risk = state.engine.assess(venue.pool_accounts(state.pool).take(owners))
                 short = risk.initial - risk.equity - self._late(owners)
                 unit = 1 if market.contracts.settle.any() else 0  # haircuts of other assets are rounded up, too
                 assert (short <= unit).all(), f"opened below initial by {short.max():g} minor units"
@@ -443,11 +443,11 @@ class Watch:
         """ISO-1: liquidation, losses and funding take nothing from wallets that lie apart, but the fund's (LIQ-3)."""
         market = self.market
         taken = [p.posting for p in self.postings if p.event in (CLOSE_OUT, LOSS, FUNDING)]
-        for where in (venue for venue in market.venues if venue.wallet not in venue.states):
+        for where in (venue for venue in market.venues if venue.wallet_pool not in venue.pool_states):
             for moves in (posting for posting in taken if isinstance(posting, Transfers)):
                 for pool, owner, sign in ((moves.source_pool, moves.source, 1), (moves.target_pool, moves.target, -1)):
-                    paying = (pool == where.wallet) & (sign * moves.amount > 0) & market.state.watched[owner]
-                    assert set(owner[paying].tolist()) <= {where.rows.fund}
+                    paying = (pool == where.wallet_pool) & (sign * moves.amount > 0) & market.state.is_margined[owner]
+                    assert set(owner[paying].tolist()) <= {where.system_accounts.insurance_fund}
 
     def losses(self) -> list[Posted]:
         """Trades of the waterfall."""

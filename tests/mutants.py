@@ -15,9 +15,9 @@ import yaml
 
 from experiments.config import RunConfig
 from sim.component import Component
-from sim.reading.loading import resolve
-from sim.reading.packaged import packaged
-from sim.reading.problems import kinds, type_at
+from sim.reading.loading import resolve_config
+from sim.reading.packaged import list_packaged
+from sim.reading.problems import list_kinds, find_type
 
 Node = Any
 Rng = np.random.Generator
@@ -45,10 +45,10 @@ class Mutant(NamedTuple):
 def bases() -> list[Node]:
     """Every packaged run, hurried and small, and one that uses what they do not."""
     found = []
-    for name in packaged():
+    for name in list_packaged():
         if "/" not in name:
-            quick = resolve(name).get("quick", {})
-            data = resolve(name, [f"{path}={json.dumps(value)}" for path, value in quick.items()])
+            quick = resolve_config(name).get("quick", {})
+            data = resolve_config(name, [f"{path}={json.dumps(value)}" for path, value in quick.items()])
             found.append(data)
     replayed = copy.deepcopy(found[0])
     replayed["underlyings"][0] = {"name": "btc", "process": {"kind": "replay", "source": "days.csv"}}
@@ -170,7 +170,7 @@ def misnamed(rng: Rng, data: Node) -> Change:
 def added(rng: Rng, data: Node) -> Change:
     """A field that was left to its default."""
     path = pick(rng, [path for path in ((), *places(data)) if isinstance(at(data, path), dict) and closed(data, path)])
-    node, model = at(data, path), type_at(RunConfig, data, path)
+    node, model = at(data, path), find_type(RunConfig, data, path)
     free = [name for name in model.model_fields if name not in node and name not in ("quick", "description")]
     if not free:
         return replaced(rng, data)
@@ -185,9 +185,9 @@ def other_kind(rng: Rng, data: Node) -> Change:
     path = pick(rng, [path for path in places(data) if isinstance(at(data, path), dict) and "kind" in at(data, path)])
     node = at(data, path)
     del node["kind"]
-    known = kinds(type_at(RunConfig, data, path))
+    known = list_kinds(find_type(RunConfig, data, path))
     node["kind"] = pick(rng, known)
-    model = type_at(RunConfig, data, path)
+    model = find_type(RunConfig, data, path)
     for name in [name for name in node if name not in model.model_fields]:
         del node[name]
     for name, field in model.model_fields.items():
@@ -317,7 +317,7 @@ def harmless(number: int) -> Mutant:
 
 
 def is_count(data: Node, path: Path) -> bool:
-    model = type_at(RunConfig, data, path[:-1])
+    model = find_type(RunConfig, data, path[:-1])
     return "int" in str(model.model_fields[path[-1]].annotation) if closed(data, path[:-1]) else False
 
 
@@ -337,7 +337,7 @@ def at(node: Node, path: Path) -> Node:
 
 def closed(data: Node, path: Path) -> bool:
     """Whether a mapping takes known keys only."""
-    expected = type_at(RunConfig, data, path)
+    expected = find_type(RunConfig, data, path)
     return isinstance(expected, type) and issubclass(expected, Component)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.recording.liquidation_profile import MOVES
+from sim.recording.liquidation_profile import MARK_MOVES
 
 
 def frames(steps: int = 400, *, replay: bool = True, losses: bool = True) -> dict[str, pd.DataFrame]:
@@ -79,7 +79,7 @@ READINGS = 10
 def _profile(table: pd.DataFrame) -> pd.DataFrame:
     """At every tenth step: a millionth of notional at risk per percent either way, R = .7 for each."""
     read = table.loc[table["step"] % READINGS == 0, ["step", "venue", "instrument"]]
-    moves = pd.DataFrame({"move": MOVES})
+    moves = pd.DataFrame({"move": MARK_MOVES})
     size = 100 * moves["move"].abs()
     told = moves.assign(
         at_risk=1e8 * size, fresh=np.rint(700 * size).astype(int), resting=np.rint(1000 * size).astype(int)

@@ -4,17 +4,17 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from sim.cash_flows import Payments
-from sim.types import B1, F8, I8, AccountView, Outlook, Risk, Setting
+from sim.cash_flows import CashFlows
+from sim.types import B1, F8, I8, AccountView, Observation, MarginAssessment, MarketSpec
 
 
-def apart(setting: Setting, venue: int) -> bool:
+def has_separate_wallet(setting: MarketSpec, venue: int) -> bool:
     """Whether an owner's wallet at a venue lies apart from its margin accounts there (ISO-1)."""
-    several = np.unique(setting.account[setting.contracts.venue == venue]).size > 1
-    return several or (setting.apart is not None and bool(setting.apart[venue]))
+    several = np.unique(setting.margin_account[setting.contracts.venue == venue]).size > 1
+    return several or (setting.has_separate_wallet is not None and bool(setting.has_separate_wallet[venue]))
 
 
-class Commitment(NamedTuple):
+class WalletCommitment(NamedTuple):
     """The margin accounts that members of a population divide their wallets among, g accounts of one venue.
 
     Before they decide in a step, members pay all that lies in their wallets into these accounts, so that the poorest
@@ -25,25 +25,25 @@ class Commitment(NamedTuple):
     instruments: I8  # (g,) one instrument of each account, global; or (n, 1), each member's own
 
     @classmethod
-    def of(cls, setting: Setting, venue: int, instruments: I8) -> Self | None:
+    def from_instruments(cls, setting: MarketSpec, venue: int, instruments: I8) -> Self | None:
         """Accounts of what is traded at a venue, (m,) instruments or each member's own (n, 1).
 
         None where wallets and margin accounts are one.
         """
-        if not apart(setting, venue):
+        if not has_separate_wallet(setting, venue):
             return None
         if instruments.ndim == 1:
-            _, first = np.unique(setting.account[instruments], return_index=True)
+            _, first = np.unique(setting.margin_account[instruments], return_index=True)
             instruments = instruments[first]
         return cls(venue, instruments)
 
-    def cash(self, outlook: Outlook, accounts: AccountView) -> I8:
+    def available_cash(self, outlook: Observation, accounts: AccountView) -> I8:
         """What wallets can give, (n,) minor units: no more than lies there, nor than they are worth."""
         wallet = accounts.wallet[:, self.venue]
         worth = np.minimum(np.floor(wallet @ outlook.venues[self.venue].price), wallet[:, 0])
         return np.maximum(worth, 0.0).astype(np.int64)
 
-    def pay(self, outlook: Outlook, accounts: AccountView, standing: Risk, open_to: B1 | None = None) -> Payments:
+    def commit_wallets(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, open_to: B1 | None = None) -> CashFlows:
         """Payments of whole wallets into accounts.
 
         Args:
@@ -52,20 +52,20 @@ class Commitment(NamedTuple):
             standing: the last verdict on the account that margins each instrument.
             open_to: (n, g) accounts that are paid into; None = all.
         """
-        cash = self.cash(outlook, accounts)
+        cash = self.available_cash(outlook, accounts)
         rows = np.flatnonzero((cash > 0) & (True if open_to is None else open_to.any(axis=1)))
         if not rows.size:
-            return Payments.join([])
+            return CashFlows.join([])
         instruments = np.broadcast_to(self.instruments, (len(cash), self.instruments.shape[-1]))[rows]
         equity = standing.equity[rows[:, None], instruments]
         if open_to is not None:
             equity = np.where(open_to[rows], equity, np.inf)
-        amount = levelled(cash[rows], equity)
+        amount = allocate_cash(cash[rows], equity)
         owner = np.repeat(rows, instruments.shape[1])
-        return Payments.of(owner, self.venue, instruments.ravel(), amount.ravel())
+        return CashFlows.from_columns(owner, self.venue, instruments.ravel(), amount.ravel())
 
 
-def levelled(cash: I8, equity: F8) -> I8:
+def allocate_cash(cash: I8, equity: F8) -> I8:
     """What each account receives of its owner's cash (r,) so that the poorest come level, (r, g) whole minor units.
 
     The level is the least of what the j poorest would come to if they shared the cash alone, over all j.

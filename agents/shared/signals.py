@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from agents.base import DAY
-from sim.pricing.instrument_values import YEAR
+from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import F8
 
 
-class Tracker:
+class LogPriceTracker:
     """Exponentially weighted averages of m log prices, and their variance.
 
     The variance is one of this observer's own, with weights that sum to one from the first return on: a venue's
@@ -22,31 +22,31 @@ class Tracker:
         year: seconds of the run's clock in a year, of each price or of all.
     """
 
-    def __init__(self, dt: float, half_lives: Sequence[float], memory: float = DAY, *, year: F8 | float = YEAR) -> None:
-        self._learn = 1 - 0.5 ** (dt / np.array(half_lives))[:, None]
-        self._forget, self._per_year, self._year = 0.5 ** (dt / memory), year / dt, year
-        self._weight = 0.0
-        self._squares: F8 = np.zeros(0)
-        self.log: F8 = np.zeros(0)  # (m,) last log prices
+    def __init__(self, dt: float, half_lives: Sequence[float], memory: float = DAY, *, year: F8 | float = YEAR_SECONDS) -> None:
+        self._update_weights = 1 - 0.5 ** (dt / np.array(half_lives))[:, None]
+        self._variance_decay, self._steps_per_year, self._seconds_per_year = 0.5 ** (dt / memory), year / dt, year
+        self._variance_weight = 0.0
+        self._mean_squares: F8 = np.zeros(0)
+        self.log_prices: F8 = np.zeros(0)  # (m,) last log prices
         self.averages: F8 = np.zeros((0, 0))  # (h, m), starting at the first prices
 
-    def learn(self, price: F8) -> None:
+    def add_prices(self, price: F8) -> None:
         """One more price of each, (m,)."""
         log = np.log(price)
-        if not self.log.size:
-            self._squares, self.log, self.averages = np.zeros(log.size), log, np.tile(log, (len(self._learn), 1))
+        if not self.log_prices.size:
+            self._mean_squares, self.log_prices, self.averages = np.zeros(log.size), log, np.tile(log, (len(self._update_weights), 1))
             return
-        self._weight = self._forget * self._weight + 1 - self._forget
-        self._squares = self._forget * self._squares + (1 - self._forget) * (log - self.log) ** 2
-        self.averages = self.averages + self._learn * (log - self.averages)
-        self.log = log
+        self._variance_weight = self._variance_decay * self._variance_weight + 1 - self._variance_decay
+        self._mean_squares = self._variance_decay * self._mean_squares + (1 - self._variance_decay) * (log - self.log_prices) ** 2
+        self.averages = self.averages + self._update_weights * (log - self.averages)
+        self.log_prices = log
 
     @property
     def variance(self) -> F8:
         """Variance of returns per year, (m,); nil before the first of them."""
-        return self._squares * (self._per_year / (self._weight or 1.0))
+        return self._mean_squares * (self._steps_per_year / (self._variance_weight or 1.0))
 
-    def strength(self, deviation: F8, over: float) -> F8:
+    def standardise_deviation(self, deviation: F8, over: float) -> F8:
         """Log deviations in standard deviations of the move over so many seconds, (m,); nil where nothing moves."""
-        scale = np.sqrt(self.variance * over / self._year)
+        scale = np.sqrt(self.variance * over / self._seconds_per_year)
         return np.divide(deviation, scale, out=np.zeros_like(scale), where=scale > 0)

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.base import Stall, worst
-from sim.types import F8, I8, IOC, REDUCE_ONLY, Orders, Outlook
+from agents.base import TradingScope, compute_limit_prices
+from sim.types import F8, I8, IOC, REDUCE_ONLY, Orders, Observation
 
 UNWIND_SLOT = 2
 """Slot of such orders; IOC orders never rest, but sending one would cancel what rests in its slot."""
@@ -14,19 +14,19 @@ UNWIND_SLOT = 2
 MINUTE = 60.0  # seconds
 
 
-class Pace(NamedTuple):
+class UnwindPace(NamedTuple):
     """What is sent in a step at most."""
 
     share: float  # of the position, at least a lot
     participation: float  # of the depth within 1%
 
     @classmethod
-    def of(cls, dt: float, unwind: float, participation: float) -> "Pace":
+    def from_time_constant(cls, dt: float, unwind: float, participation: float) -> "UnwindPace":
         """From a time constant (seconds) and a share of the depth in a minute, for steps of dt seconds."""
         return cls(min(dt / unwind, 1.0), min(participation * dt / MINUTE, 1.0))
 
 
-def work_off(outlook: Outlook, stall: Stall, held: I8, pace: Pace, slippage: float | F8) -> Orders:
+def unwind_positions(outlook: Observation, stall: TradingScope, held: I8, pace: UnwindPace, slippage: float | F8) -> Orders:
     """One reduce-only IOC order per position, if there is depth to trade against.
 
     Args:
@@ -38,10 +38,10 @@ def work_off(outlook: Outlook, stall: Stall, held: I8, pace: Pace, slippage: flo
     """
     if not held.any():
         return Orders.join([])
-    view, columns = stall.look(outlook)
+    view, columns = stall.view(outlook)
     visible = pace.participation * np.nan_to_num(view.depth[columns])
     lots = np.minimum(np.ceil(np.abs(held) * pace.share), np.floor(visible)).astype(np.int64)
     quantity = -np.sign(held) * lots
     rows, at = np.nonzero(quantity)
-    limit = worst(view.mark[columns], np.sign(quantity) * slippage, view.contracts.max_price[columns])
-    return Orders.of(rows, stall.instruments[at], quantity[rows, at], limit[rows, at], IOC | REDUCE_ONLY, UNWIND_SLOT)
+    limit = compute_limit_prices(view.mark[columns], np.sign(quantity) * slippage, view.contracts.max_price[columns])
+    return Orders.from_columns(rows, stall.instruments[at], quantity[rows, at], limit[rows, at], IOC | REDUCE_ONLY, UNWIND_SLOT)

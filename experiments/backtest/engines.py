@@ -6,30 +6,30 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from sim.errors import ConfigError, did_you_mean
+from sim.errors import ConfigError, suggest_name
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.engine import EngineConfig
-from sim.margin.learned.learned import Learned
-from sim.margin.tail.models.ewma import Ewma
+from sim.margin.learned.learned import LearnedRequirement
+from sim.margin.tail.models.ewma import EwmaModel
 from sim.margin.tail.tail import TailRisk
-from sim.reading.loading import load
+from sim.reading.loading import load_config
 
 DAY = 86_400.0
 """One row of a backtest's returns."""
 
 FLAT, LEARNED = "flat", "learned"
-ALL = ("ewma_97", "ewma_99", "hs_500", "fhs_97", "fhs_floor", "fhs_stressed", "fhs_buffer", FLAT)
+PUBLISHED_ENGINES = ("ewma_97", "ewma_99", "hs_500", "fhs_97", "fhs_floor", "fhs_stressed", "fhs_buffer", FLAT)
 """The rows of the published table (Murphy, Vasios and Vause 2014; Gurrola-Perez and Murphy 2015)."""
 
-TOOLS = {"floor": "floored", "stressed": "stressed", "buffer": "buffered"}
-GRAMMAR = re.compile(r"(ewma|hs|fhs|normal|t|garcht|garch)(?:_(\d+))?((?:_(?:floor|stressed|buffer|es))*)")
+TOOL_KINDS = {"floor": "floored", "stressed": "stressed", "buffer": "buffered"}
+ENGINE_NAME = re.compile(r"(ewma|hs|fhs|normal|t|garcht|garch)(?:_(\d+))?((?:_(?:floor|stressed|buffer|es))*)")
 LEAST_DAYS = 10
 """Days that a window of returns must have."""
 
-FORMS = ("ewma_NN", "hs_DAYS", "fhs_NN", "normal_DAYS", "t_NN", "garch_DAYS", "garcht_DAYS", LEARNED, FLAT)
+ENGINE_NAME_FORMS = ("ewma_NN", "hs_DAYS", "fhs_NN", "normal_DAYS", "t_NN", "garch_DAYS", "garcht_DAYS", LEARNED, FLAT)
 
 
-class Engine(NamedTuple):
+class BacktestEngine(NamedTuple):
     """What is judged."""
 
     name: str
@@ -38,7 +38,7 @@ class Engine(NamedTuple):
     horizon: int  # rows of returns, days of a series, over which a loss accrues
 
 
-class Scope(NamedTuple):
+class EngineDefaults(NamedTuple):
     """What engines are asked that do not say so themselves."""
 
     window: int = 500  # days
@@ -46,7 +46,7 @@ class Scope(NamedTuple):
     horizons: tuple[int, ...] = (1,)
 
 
-def engines_of(names: Iterable[str], scope: Scope) -> list[Engine]:
+def parse_engines(names: Iterable[str], scope: EngineDefaults) -> list[BacktestEngine]:
     """Each name at each level and horizon; a name tells them where there are several.
 
     A number is the EWMA's weight of the past (``97`` = .97) or a window of days. ``_floor``, ``_stressed`` and
@@ -63,8 +63,8 @@ def engines_of(names: Iterable[str], scope: Scope) -> list[Engine]:
             for horizon in scope.horizons:
                 several = f"@{level:g}" * (len(scope.levels) > 1) + f"/{horizon}d" * (len(scope.horizons) > 1)
                 try:
-                    rule = None if name == FLAT else _rule(name, scope.window, level, horizon)
-                    found.append(Engine(name + several, rule, level, horizon))
+                    rule = None if name == FLAT else _parse_requirement(name, scope.window, level, horizon)
+                    found.append(BacktestEngine(name + several, rule, level, horizon))
                 except ConfigError as error:
                     problems += error.problems
     if problems or not found:
@@ -72,23 +72,23 @@ def engines_of(names: Iterable[str], scope: Scope) -> list[Engine]:
     return found
 
 
-def _rule(name: str, window: int, level: float, horizon: int) -> RequirementComponent:
+def _parse_requirement(name: str, window: int, level: float, horizon: int) -> RequirementComponent:
     if name == LEARNED or name.endswith(".npz"):
         file = "" if name == LEARNED else name
-        inner = TailRisk(model=Ewma(), level=level, horizon=horizon * DAY)
+        inner = TailRisk(model=EwmaModel(), level=level, horizon=horizon * DAY)
         try:
-            return Learned(inner=inner, trained=file, level=level, horizon=horizon * DAY)
+            return LearnedRequirement(inner=inner, trained=file, level=level, horizon=horizon * DAY)
         except ValidationError as error:
             raise ConfigError([f"engines: {each['ctx']['error']}" for each in error.errors()]) from error
     if name.endswith(".yaml") or "/" in name:
-        return load(name, [], EngineConfig).dialled()
-    matched = GRAMMAR.fullmatch(name)
-    model = None if matched is None else _model(matched[1], matched[2], window)
+        return load_config(name, [], EngineConfig).rescaled_requirement()
+    matched = ENGINE_NAME.fullmatch(name)
+    model = None if matched is None else _parse_model(matched[1], matched[2], window)
     if matched is not None and model is None:
         raise ConfigError([_out_of_range(name, matched[1], matched[2], window)])
     if matched is None or model is None:
-        near = did_you_mean(name, ALL)
-        forms = ", ".join(FORMS)
+        near = suggest_name(name, PUBLISHED_ENGINES)
+        forms = ", ".join(ENGINE_NAME_FORMS)
         raise ConfigError(
             [f"engines: '{name}' is no engine{near}, use {forms}, with _floor, _stressed, _buffer or _es"]
         )
@@ -96,8 +96,8 @@ def _rule(name: str, window: int, level: float, horizon: int) -> RequirementComp
     rule: dict[str, Any] = {"kind": "tail", "model": model, "level": level, "horizon": horizon * DAY}
     rule["measure"] = "es" if "es" in suffixes else "var"
     for suffix in suffixes:
-        if suffix in TOOLS:
-            rule = {"kind": TOOLS[suffix], "inner": rule}
+        if suffix in TOOL_KINDS:
+            rule = {"kind": TOOL_KINDS[suffix], "inner": rule}
     return TypeAdapter(AnyRequirement).validate_python(rule)
 
 
@@ -113,7 +113,7 @@ def _out_of_range(name: str, word: str, number: str | None, window: int) -> str:
     return f"engines: '{name}' looks back as far as --window, {window} days, must be at least {LEAST_DAYS}: {longer}"
 
 
-def _model(word: str, number: str | None, window: int) -> dict[str, Any] | None:
+def _parse_model(word: str, number: str | None, window: int) -> dict[str, Any] | None:
     """What the first two parts of a name stand for; none if the number means nothing."""
     span = DAY * window
     if word in ("hs", "normal", "garch", "garcht"):
@@ -130,7 +130,7 @@ def _model(word: str, number: str | None, window: int) -> dict[str, Any] | None:
     return {"kind": kind, "decay": decay} | ({} if word == "ewma" else {"window": span})
 
 
-def with_measure(rule: RequirementComponent, measure: str) -> RequirementComponent | None:
+def replace_measure(rule: RequirementComponent, measure: str) -> RequirementComponent | None:
     """The same engine asked for VaR or for ES; none if it is asked for neither."""
     data = rule.model_dump()
     inner = data

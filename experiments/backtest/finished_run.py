@@ -9,27 +9,27 @@ import numpy as np
 import pandas as pd
 
 from agents import populate
-from experiments.backtest.coverage import Judged, Rise, Trial, pair_of, score
-from experiments.backtest.engines import Engine
+from experiments.backtest.coverage import EngineBacktest, RiseWindow, BacktestSample, find_var_and_es, score_engine
+from experiments.backtest.engines import BacktestEngine
 from experiments.config import RunConfig, load_run
-from experiments.paper.load_results import notices
+from experiments.paper.load_results import list_code_notices
 from experiments.price_files.bars import read_replays
 from sim.errors import DataError
 from sim.margin.base import RequirementComponent
-from sim.margin.tail.margin_path import rates_along
-from sim.margin.tail.models.history import rows_of
+from sim.margin.tail.margin_path import compute_rate_path
+from sim.margin.tail.models.history import count_rows
 from sim.market import Market
 from sim.metrics import losses as system
 from sim.metrics import overview
 from sim.metrics.cascades import Frames
-from sim.types import F8, PERPETUAL, MarketView, Pool
+from sim.types import F8, PERPETUAL, MarketView, MarginPool
 from sim.venue import Venue
 
-FRAMES = ("steps", "closeouts", "losses")
+REQUIRED_FRAMES = ("steps", "closeouts", "losses")
 VENUES = "venues"
 """Read where it is there; earlier results have its columns in ``steps``."""
 
-NEEDED = ("mark", "oracle", "exogenous", "margin_long", "margin_short")
+REQUIRED_COLUMNS = ("mark", "oracle", "exogenous", "margin_long", "margin_short")
 HOUR = 3600.0
 """Horizon of a requirement that names none, and the time over which a rise of margin is counted, seconds."""
 
@@ -39,27 +39,27 @@ MARK, ORACLE, UNTOUCHED = "mark", "oracle", "untouched"
 the margin that the engine would have asked for on it."""
 
 
-class Asked(NamedTuple):
+class CoverageTarget(NamedTuple):
     """What the user wants covered in place of what engines say; none = as they say."""
 
     level: float | None = None
     horizon: float | None = None  # seconds
 
 
-class RunJudged(NamedTuple):
+class RunBacktest(NamedTuple):
     """A run's engines, and its systemic outcome."""
 
-    judged: list[Judged]
+    backtests: list[EngineBacktest]
     outcome: dict[str, Any]  # plain numbers
-    when: "np.ndarray[Any, np.dtype[Any]]"  # (T,) of each step: moments of a replay, else hours
-    minor: int  # minor units in one unit of the numeraire
+    step_times: "np.ndarray[Any, np.dtype[Any]]"  # (T,) of each step: moments of a replay, else hours
+    minor_units: int  # minor units in one unit of the numeraire
     currency: str
 
 
-AS_THEY_SAY = Asked()
+ENGINE_TARGET = CoverageTarget()
 
 
-def judge_run(folder: Path, asked: Asked = AS_THEY_SAY) -> RunJudged:
+def backtest_run(folder: Path, asked: CoverageTarget = ENGINE_TARGET) -> RunBacktest:
     """Margin of one lot, long and short, of each perpetual, thrice: see ``MARK``, ``ORACLE``, ``UNTOUCHED``.
 
     Margins of the first two are those recorded. Where only the last of the three is covered, the margins moved the
@@ -72,45 +72,45 @@ def judge_run(folder: Path, asked: Asked = AS_THEY_SAY) -> RunJudged:
     Raises:
         DataError: no result of a run, or one too short to judge.
     """
-    config, frames = read(folder)
+    config, frames = read_result(folder)
     market = Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
     steps = int(frames["steps"]["step"].max())
-    exogenous = np.exp(market.path.x[: steps + 1])  # (T + 1, U)
-    judged: list[Judged] = []
+    exogenous = np.exp(market.exogenous_path.log_price[: steps + 1])  # (T + 1, U)
+    judged: list[EngineBacktest] = []
     gap = 0.0
     for venue in market.venues:
-        seen = _Seen(venue, frames["steps"][frames["steps"]["venue"] == venue.config.name], exogenous)
+        seen = _RecordedVenue(venue, frames["steps"][frames["steps"]["venue"] == venue.config.name], exogenous)
         for pool in venue.pools:
-            trials = _trials(seen, pool, asked)
+            trials = _backtest_pool(seen, pool, asked)
             if trials is not None:
-                judged += trials.judged
+                judged += trials.backtests
                 gap = max(gap, trials.gap)
     if not judged:
         told = f"{folder}: {steps} steps are too few for any perpetual to be judged past its engine's look-back"
         raise DataError(f"{told}: run longer or ask a shorter --horizon")
     numeraire = config.assets[0]
-    outcome = outcome_of(frames) | {"gap_to_backtest": gap}
-    return RunJudged(judged, outcome, _when(frames["steps"]), 10**numeraire.decimals, numeraire.name)
+    outcome = summarise_outcome(frames) | {"gap_to_backtest": gap}
+    return RunBacktest(judged, outcome, _step_times(frames["steps"]), 10**numeraire.decimals, numeraire.name)
 
 
-def read(folder: Path) -> tuple[RunConfig, Frames]:
+def read_result(folder: Path) -> tuple[RunConfig, Frames]:
     """Configuration and frames of a result.
 
     Raises:
         DataError: something is missing, was recorded by a version that did not keep margins, or needs a plug-in.
     """
     config = folder / "config.resolved.yaml"
-    notices(folder)
-    lacking = [path.name for path in (config, *(folder / f"{name}.parquet" for name in FRAMES)) if not path.is_file()]
+    list_code_notices(folder)
+    lacking = [path.name for path in (config, *(folder / f"{name}.parquet" for name in REQUIRED_FRAMES)) if not path.is_file()]
     if lacking:
         told = f"{folder}: is no result of a run ({', '.join(lacking)} missing)"
         raise DataError(f"{told}, name a folder that deleverage run printed")
-    wanted = (*FRAMES, *([VENUES] if (folder / f"{VENUES}.parquet").is_file() else []))
+    wanted = (*REQUIRED_FRAMES, *([VENUES] if (folder / f"{VENUES}.parquet").is_file() else []))
     try:
         frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in wanted}
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: frames cannot be read ({str(error).splitlines()[0]}), run again") from error
-    absent = sorted(set(NEEDED) - set(frames["steps"].columns))
+    absent = sorted(set(REQUIRED_COLUMNS) - set(frames["steps"].columns))
     if absent:
         raise DataError(
             f"{folder}: steps.parquet has no {', '.join(absent)}, was written by another version: run again"
@@ -120,79 +120,79 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
     return load_run(config), frames
 
 
-class _Seen:
+class _RecordedVenue:
     """One venue's recorded columns, step by step."""
 
     def __init__(self, venue: Venue, steps: pd.DataFrame, exogenous: F8) -> None:
         self.venue, self.exogenous = venue, exogenous
         names = list(venue.contracts.names)
-        table = {name: steps.pivot(index="step", columns="instrument", values=name)[names] for name in NEEDED}
+        table = {name: steps.pivot(index="step", columns="instrument", values=name)[names] for name in REQUIRED_COLUMNS}
         self.columns: dict[str, F8] = {name: values.to_numpy(np.float64) for name, values in table.items()}  # (T, K)
         self.oracle = exogenous.copy()  # of an underlying that is not listed, the index
         for k, underlying in enumerate(venue.contracts.underlying):
             self.oracle[:, underlying] = np.append(venue.view.oracle[underlying], self.columns["oracle"][:, k])
 
-    def prices(self, k: int, against: str) -> F8:
+    def reference_prices(self, k: int, against: str) -> F8:
         """What a margin is judged against after each step, (T,)."""
         column = {MARK: "mark", ORACLE: "oracle", UNTOUCHED: "exogenous"}[against]
         return self.columns[column][:, k]
 
-    def margins(self, k: int) -> F8:
+    def recorded_margins(self, k: int) -> F8:
         """Recorded initial margin of a long and a short, (T, 2)."""
         return np.stack([self.columns[f"margin_{side}"][:, k] for side in SIDES], axis=1)
 
-    def path(self, rule: RequirementComponent, pool: Pool, levels: F8) -> F8:
+    def compute_margins(self, rule: RequirementComponent, pool: MarginPool, levels: F8) -> F8:
         """What a requirement would have asked after each step on other levels of the oracle, (T, 2, K of the pool)."""
-        first: MarketView = self.venue.view.slice(pool.local)._replace(oracle=levels[0])
+        first: MarketView = self.venue.view.select_instruments(pool.venue_slice)._replace(oracle=levels[0])
         moves = np.log(levels[1:] / levels[:-1])
-        return rates_along(rule, moves, dt=self.venue.dt, first=first)[1:]
+        return compute_rate_path(rule, moves, dt=self.venue.dt, first=first)[1:]
 
 
-class _Trials(NamedTuple):
+class _PoolBacktests(NamedTuple):
     """What became of one pool's margins."""
 
-    judged: list[Judged]
+    backtests: list[EngineBacktest]
     gap: float  # largest relative difference of recorded margins from the backtest of the oracle's returns
 
 
-class _Paths(NamedTuple):
+class _EnginePaths(NamedTuple):
     """An engine's margins on some levels of the oracle."""
 
-    path: F8  # (T, 2, K of the pool)
-    pair: tuple[F8, F8] | None  # its VaR and ES, likewise
+    margins: F8  # (T, 2, K of the pool)
+    var_and_es: tuple[F8, F8] | None  # its VaR and ES, likewise
 
 
-def _trials(seen: _Seen, pool: Pool, asked: Asked) -> _Trials | None:
+def _backtest_pool(seen: _RecordedVenue, pool: MarginPool, asked: CoverageTarget) -> _PoolBacktests | None:
     """Both sides of each perpetual of a pool; none if there is none, or too little past."""
-    contracts, rule, dt = seen.venue.contracts, seen.venue.config.engine.dialled(), seen.venue.dt
-    level, seconds = said(rule)
+    contracts, rule, dt = seen.venue.contracts, seen.venue.config.engine.rescaled_requirement(), seen.venue.dt
+    level, seconds = find_level_and_horizon(rule)
     level = level if asked.level is None else asked.level
-    span = rows_of(seconds if asked.horizon is None else asked.horizon, dt)
+    span = count_rows(seconds if asked.horizon is None else asked.horizon, dt)
     first = max(0, round(rule.look_back() / dt) - 1)
-    listed = np.flatnonzero(contracts.kind[pool.local] == PERPETUAL)
+    listed = np.flatnonzero(contracts.kind[pool.venue_slice] == PERPETUAL)
     if len(seen.exogenous) - 2 - first < 2 * span or not listed.size:
         return None
-    shown, untouched = (_paths(seen, pool, rule, levels) for levels in (seen.oracle, seen.exogenous))
-    judged, recorded = [], np.stack([seen.margins(k) for k in range(pool.local.start, pool.local.stop)], axis=2)
+    shown, untouched = (_engine_paths(seen, pool, rule, levels) for levels in (seen.oracle, seen.exogenous))
+    judged, recorded = [], np.stack([seen.recorded_margins(k) for k in range(pool.venue_slice.start, pool.venue_slice.stop)], axis=2)
     for local in listed:
         for side, against in product((0, 1), (MARK, ORACLE, UNTOUCHED)):
-            k, paths = pool.local.start + int(local), untouched if against == UNTOUCHED else shown
-            path = paths.path if against == UNTOUCHED else recorded
-            pair = None if paths.pair is None else (paths.pair[0][:-1, side, local], paths.pair[1][:-1, side, local])
-            lost = SIGNS[side] * np.diff(np.log(seen.prices(k, against)))
-            engine = Engine(f"{contracts.names[k]} {SIDES[side]}: {against}", rule, level, span)
-            trial = Trial(path[:-1, side, local], lost, first, pair)
-            judged.append(score(engine, trial, Rise("1h", rows_of(HOUR, dt))))
-    known = np.isfinite(shown.path) & (shown.path > 0)
-    return _Trials(judged, float(np.abs(recorded[known] / shown.path[known] - 1).max(initial=0.0)))
+            k, paths = pool.venue_slice.start + int(local), untouched if against == UNTOUCHED else shown
+            path = paths.margins if against == UNTOUCHED else recorded
+            pair = None if paths.var_and_es is None else (paths.var_and_es[0][:-1, side, local], paths.var_and_es[1][:-1, side, local])
+            lost = SIGNS[side] * np.diff(np.log(seen.reference_prices(k, against)))
+            engine = BacktestEngine(f"{contracts.names[k]} {SIDES[side]}: {against}", rule, level, span)
+            trial = BacktestSample(path[:-1, side, local], lost, first, pair)
+            judged.append(score_engine(engine, trial, RiseWindow("1h", count_rows(HOUR, dt))))
+    known = np.isfinite(shown.margins) & (shown.margins > 0)
+    return _PoolBacktests(judged, float(np.abs(recorded[known] / shown.margins[known] - 1).max(initial=0.0)))
 
 
-def _paths(seen: _Seen, pool: Pool, rule: RequirementComponent, levels: F8) -> _Paths:
-    path = seen.path(rule, pool, levels)
-    return _Paths(path, pair_of(rule, path, lambda other: seen.path(other, pool, levels)))
+def _engine_paths(seen: _RecordedVenue, pool: MarginPool, rule: RequirementComponent, levels: F8) -> _EnginePaths:
+    path = seen.compute_margins(rule, pool, levels)
+    return _EnginePaths(path, find_var_and_es(rule, path, lambda other: seen.compute_margins(other, pool, levels)))
 
 
-def said(rule: RequirementComponent) -> tuple[float, float]:
+def find_level_and_horizon(rule: RequirementComponent) -> tuple[float, float]:
     """Level and horizon (s) that a requirement names, or the first within it; else 99% of an hour."""
     node: Any = rule.model_dump()
     while isinstance(node, dict):
@@ -202,38 +202,38 @@ def said(rule: RequirementComponent) -> tuple[float, float]:
     return 0.99, HOUR
 
 
-def outcome_of(frames: Frames) -> dict[str, Any]:
+def summarise_outcome(frames: Frames) -> dict[str, Any]:
     """What a supervisor asks of the same run; money in minor units of the numeraire, falls as shares below nil."""
-    falls = {name: overview.deepest_fall(frames, name) for name in ("mark", "exogenous")}
-    closed, (before, after) = overview.closed_out(frames), overview.fund(frames)
-    layers = system.by_layer(frames)
+    falls = {name: overview.find_deepest_fall(frames, name) for name in ("mark", "exogenous")}
+    closed, (before, after) = overview.sum_close_outs(frames), overview.compare_funds(frames)
+    layers = system.sum_by_layer(frames)
     return {
         **{f"{name}_fall": None if fall is None else fall.value for name, fall in falls.items()},
         "closed_out_owners": closed["owners"],
         "closed_out_notional": closed["notional"],
-        "peak_open_interest": overview.peak_open_interest(frames),
-        "adl_notional": overview.deleveraged_notional(frames),
+        "peak_open_interest": overview.find_peak_open_interest(frames),
+        "adl_notional": overview.sum_adl_notional(frames),
         "fund_draw": layers.get("fund", 0),
         "fund_before": before,
         "fund_after": after,
         "bad_debt": layers.get("bad_debt", 0),
-        "system_loss": system.system_loss(frames),
+        "system_loss": system.sum_system_loss(frames),
         "losses_by_layer": layers,
     }
 
 
-def passes(judged: Sequence[Judged], against: str) -> bool:
+def is_price_covered(judged: Sequence[EngineBacktest], against: str) -> bool:
     """Whether neither too many breaches nor any that follow one another were found, at 5%, of any row."""
     rows = [each for each in judged if each.engine.name.endswith(f": {against}")]
-    return all(_covers(each) for each in rows)
+    return all(_is_covered(each) for each in rows)
 
 
-def _covers(judged: Judged) -> bool:
+def _is_covered(judged: EngineBacktest) -> bool:
     few = judged.figures["breach_rate"] <= 1 - judged.engine.level
     conditional = judged.figures["christoffersen_conditional"]["p_value"]
     return bool(few or conditional >= 0.05)
 
 
-def _when(steps: pd.DataFrame) -> "np.ndarray[Any, np.dtype[Any]]":
+def _step_times(steps: pd.DataFrame) -> "np.ndarray[Any, np.dtype[Any]]":
     once = steps.drop_duplicates("step")
     return (once["stamp"] if "stamp" in once else once["seconds"] / HOUR).to_numpy()

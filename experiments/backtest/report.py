@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.backtest.coverage import PRICED, Judged
-from experiments.paper.latex import tabular
-from experiments.price_files.return_series import Series
+from experiments.backtest.coverage import NOTIONAL_SHARES, EngineBacktest
+from experiments.paper.latex import format_tabular
+from experiments.price_files.return_series import ReturnSeries
 from experiments.results import provenance, store
 
 Times = np.ndarray[Any, np.dtype[Any]]
@@ -33,18 +33,18 @@ HEADINGS = {
 }
 """Columns of the table, by key of an engine's figures; those of a rise tell over how long."""
 
-SHARES = ("max_rise", "mean_margin", "excess_over_flat", "breach_rate")
-NOTE = "flat is the full sample's own quantile: a benchmark that knows the future, not an engine"
+PERCENT_FIGURES = ("max_rise", "mean_margin", "excess_over_flat", "breach_rate")
+FLAT_NOTE = "flat is the full sample's own quantile: a benchmark that knows the future, not an engine"
 
 
-def as_json(judged: Sequence[Judged]) -> str:
+def format_json(judged: Sequence[EngineBacktest]) -> str:
     """One object per engine, in a list."""
     return json.dumps([each.figures for each in judged], indent=2, allow_nan=False)
 
 
-def text(judged: Sequence[Judged]) -> str:
+def format_text(judged: Sequence[EngineBacktest]) -> str:
     """The table, aligned."""
-    rows = _rows(judged)
+    rows = _table_rows(judged)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(f"{cell:>{w}}" if n else f"{cell:<{w}}" for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
@@ -53,42 +53,42 @@ def text(judged: Sequence[Judged]) -> str:
     return "\n".join([*lines, *_footnotes(judged)])
 
 
-def _footnotes(judged: Sequence[Judged]) -> list[str]:
-    notes = [NOTE] if any(each.engine.rule is None for each in judged) else []
+def _footnotes(judged: Sequence[EngineBacktest]) -> list[str]:
+    notes = [FLAT_NOTE] if any(each.engine.rule is None for each in judged) else []
     if any("margins_in" in each.figures for each in judged):
         notes.append("margins, rises and excess are in quote currency for one unit: returns are differences of prices")
-    return [*notes, *lacking(judged)]
+    return [*notes, *list_unjudged(judged)]
 
 
-def lacking(judged: Sequence[Judged]) -> list[str]:
+def list_unjudged(judged: Sequence[EngineBacktest]) -> list[str]:
     """A line on each engine that could not be judged."""
     return [
-        f"{each.engine.name}: not judged, history is {each.lacks} returns too short for its look-back of {each.first} "
+        f"{each.engine.name}: not judged, history is {each.n_missing_returns} returns too short for its look-back of {each.first_row} "
         f"and {2 * each.engine.horizon} to judge: give a longer series or a shorter --window"
         for each in judged
-        if each.lacks
+        if each.n_missing_returns
     ]
 
 
-def latex(judged: Sequence[Judged]) -> str:
+def format_latex(judged: Sequence[EngineBacktest]) -> str:
     """The table in booktabs."""
-    return booktabs(_rows(judged))
+    return format_booktabs(_table_rows(judged))
 
 
-def booktabs(rows: Sequence[Sequence[str]]) -> str:
+def format_booktabs(rows: Sequence[Sequence[str]]) -> str:
     """A LaTeX table of which the first row is the head."""
-    return tabular(rows[0], rows[1:], [False, *[True] * (len(rows[0]) - 1)])
+    return format_tabular(rows[0], rows[1:], [False, *[True] * (len(rows[0]) - 1)])
 
 
-def _rows(judged: Sequence[Judged]) -> list[list[str]]:
+def _table_rows(judged: Sequence[EngineBacktest]) -> list[list[str]]:
     """The head, and a row per engine."""
-    headings = _headings(judged[0])
+    headings = _table_headings(judged[0])
     if all(each.engine.horizon == 1 for each in judged):
         del headings["breach_rate_any_row"]  # the same
-    return [list(headings.values()), *[[_cell(each, key) for key in headings] for each in judged]]
+    return [list(headings.values()), *[[_format_cell(each, key) for key in headings] for each in judged]]
 
 
-def _headings(judged: Judged) -> dict[str, str]:
+def _table_headings(judged: EngineBacktest) -> dict[str, str]:
     rises = [key for key in judged.figures if key.startswith("max_rise_")]
     told = {key: "in stress" if key.endswith("_stressed") else f"rise {key.removeprefix('max_rise_')}" for key in rises}
     found: dict[str, str] = {}
@@ -97,13 +97,13 @@ def _headings(judged: Judged) -> dict[str, str]:
     return found
 
 
-def frame(judged: Sequence[Judged]) -> pd.DataFrame:
+def tabulate_backtests(judged: Sequence[EngineBacktest]) -> pd.DataFrame:
     """One row per engine, each test's statistic and p-value in a column of their own."""
     rows = []
     for each in judged:
         row: dict[str, Any] = {}
         for key, value in each.figures.items():
-            if each.lacks and value is None:
+            if each.n_missing_returns and value is None:
                 continue
             nested = value if isinstance(value, dict) else {"": value}
             row |= {f"{key}_{part}" if part else key: entry for part, entry in nested.items()}
@@ -111,7 +111,7 @@ def frame(judged: Sequence[Judged]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-class Source(NamedTuple):
+class BacktestSource(NamedTuple):
     """What was judged."""
 
     name: str
@@ -119,38 +119,38 @@ class Source(NamedTuple):
     axis: str  # what the times are
 
 
-def write(judged: Sequence[Judged], source: Source, folder: Path, *, overwrite: bool = False) -> Path:
+def write_backtest(judged: Sequence[EngineBacktest], source: BacktestSource, folder: Path, *, overwrite: bool = False) -> Path:
     """Everything, in a folder of its own.
 
     Raises:
         OutputError: there is a result already, or the place cannot be written.
     """
-    with store.Draft(folder, overwrite=overwrite) as draft:
-        lay_out(judged, source, draft.folder)
-        store.write_text(as_json(judged) + "\n", draft.folder / "backtest.json")
-        store.write_text(latex(judged), draft.folder / "backtest.tex")
+    with store.ResultDraft(folder, overwrite=overwrite) as draft:
+        write_backtest_files(judged, source, draft.folder)
+        store.write_text(format_json(judged) + "\n", draft.folder / "backtest.json")
+        store.write_text(format_latex(judged), draft.folder / "backtest.tex")
         draft.commit()
     return folder
 
 
-def lay_out(judged: Sequence[Judged], source: Source, folder: Path) -> None:
+def write_backtest_files(judged: Sequence[EngineBacktest], source: BacktestSource, folder: Path) -> None:
     """Table, figure and manifest."""
-    from experiments.backtest.figure import margins
+    from experiments.backtest.figure import draw_margins
 
-    store.write_csv(frame(judged), folder / "backtest.csv")
+    store.write_csv(tabulate_backtests(judged), folder / "backtest.csv")
     (folder / "figures").mkdir()
-    margins(judged, source, folder / "figures")
-    store.write_json({"data": source.name, **provenance.manifest()}, folder / "manifest.json")
+    draw_margins(judged, source, folder / "figures")
+    store.write_json({"data": source.name, **provenance.describe_process()}, folder / "manifest.json")
 
 
-def source_of(series: Series, name: str) -> Source:
+def describe_source(series: ReturnSeries, name: str) -> BacktestSource:
     """Days of the returns, or their numbers where the data has no days."""
     if series.dates.size:
-        return Source(name, series.dates, "Day")
-    return Source(name, np.arange(len(series.returns)), "Return")
+        return BacktestSource(name, series.dates, "Day")
+    return BacktestSource(name, np.arange(len(series.returns)), "Return")
 
 
-def _cell(judged: Judged, key: str) -> str:
+def _format_cell(judged: EngineBacktest, key: str) -> str:
     value = judged.figures[key]
     if value is None:
         return "-"
@@ -158,8 +158,8 @@ def _cell(judged: Judged, key: str) -> str:
         return str(value["zone"])
     if isinstance(value, dict):
         return f"{value['p_value']:.3f}"
-    if key.startswith(PRICED) and "margins_in" in judged.figures:
+    if key.startswith(NOTIONAL_SHARES) and "margins_in" in judged.figures:
         return f"{value:.4g}"
-    if key.startswith(SHARES):
+    if key.startswith(PERCENT_FIGURES):
         return f"{100 * value:.2f}%"
     return value if isinstance(value, str) else f"{value:.2f}"

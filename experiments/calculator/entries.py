@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from experiments.calculator.portfolio import Column, PortfolioConfig
+from experiments.calculator.portfolio import InstrumentColumn, PortfolioConfig
 from sim.errors import ConfigError
-from sim.reading.packaged import packaged
+from sim.reading.packaged import list_packaged
 
-Mode = Literal["hedge", "one_way"]
+PositionMode = Literal["hedge", "one_way"]
 
-HEDGED: dict[str, Mode] = {
+HEDGE_MODE_VENUES: dict[str, PositionMode] = {
     "binance": "hedge",
     "bybit": "one_way",
     "okx": "one_way",
@@ -28,59 +28,59 @@ LINEAR = ("perpetual", "future")
 """Kinds that have two sides in hedge mode; spot and options are always netted."""
 
 
-class Reading(NamedTuple):
+class EntryReading(NamedTuple):
     """How an engine takes several entries of one instrument."""
 
     instrument: str
     how: Literal["hedge", "one_way", "averaged"]
 
 
-def mode_of(portfolio: PortfolioConfig, engine: str) -> Mode:
+def find_position_mode(portfolio: PortfolioConfig, engine: str) -> PositionMode:
     """Return the mode of positions under an engine.
 
     Raises:
         ConfigError: the portfolio names hedge mode and holds both sides of something, but the venue has no such mode.
     """
-    preset = _preset(portfolio, engine)
+    preset = _find_preset(portfolio, engine)
     if portfolio.mode != "hedge":
-        return "one_way" if portfolio.mode or preset is None else HEDGED.get(preset, "one_way")
-    both = ", ".join(sorted(_both_sides(portfolio)))
-    if both and preset is not None and preset not in HEDGED:
+        return "one_way" if portfolio.mode or preset is None else HEDGE_MODE_VENUES.get(preset, "one_way")
+    both = ", ".join(sorted(_find_two_sided(portfolio)))
+    if both and preset is not None and preset not in HEDGE_MODE_VENUES:
         told = f"no hedge mode there, so {both} cannot be long and short at once"
         raise ConfigError([f"{told}: set mode to one_way, remove mode, or leave the engine out"])
     return "hedge"
 
 
-def columns(portfolio: PortfolioConfig, mode: Mode) -> list[Column]:
+def list_columns(portfolio: PortfolioConfig, mode: PositionMode) -> list[InstrumentColumn]:
     """Columns of a portfolio's instruments: two of those that are long and short in hedge mode, else one of each."""
-    both = _both_sides(portfolio) if mode == "hedge" else set()
+    both = _find_two_sided(portfolio) if mode == "hedge" else set()
     return [
-        Column(number, side)
+        InstrumentColumn(number, side)
         for number, each in enumerate(portfolio.instruments)
         for side in ((1, -1) if each.name in both else (0,))
     ]
 
 
-def readings(portfolio: PortfolioConfig, mode: Mode) -> tuple[Reading, ...]:
+def describe_entries(portfolio: PortfolioConfig, mode: PositionMode) -> tuple[EntryReading, ...]:
     """Return how each instrument of several entries is taken."""
-    both = {name for name, quantities in _entries(portfolio) if len({quantity > 0 for quantity in quantities}) > 1}
-    two_sided = _both_sides(portfolio) if mode == "hedge" else set()
+    both = {name for name, quantities in _list_entry_quantities(portfolio) if len({quantity > 0 for quantity in quantities}) > 1}
+    two_sided = _find_two_sided(portfolio) if mode == "hedge" else set()
     return tuple(
-        Reading(name, "hedge" if name in two_sided else "one_way" if name in both else "averaged")
-        for name, quantities in _entries(portfolio)
+        EntryReading(name, "hedge" if name in two_sided else "one_way" if name in both else "averaged")
+        for name, quantities in _list_entry_quantities(portfolio)
         if len(quantities) > 1
     )
 
 
-def _both_sides(portfolio: PortfolioConfig) -> set[str]:
+def _find_two_sided(portfolio: PortfolioConfig) -> set[str]:
     """Instruments with a hedge mode that the portfolio holds long and short."""
     linear = {each.name for each in portfolio.instruments if each.kind in LINEAR}
     return {
-        name for name, quantities in _entries(portfolio) if name in linear and min(quantities) < 0 < max(quantities)
+        name for name, quantities in _list_entry_quantities(portfolio) if name in linear and min(quantities) < 0 < max(quantities)
     }
 
 
-def _entries(portfolio: PortfolioConfig) -> Iterator[tuple[str, Sequence[float]]]:
+def _list_entry_quantities(portfolio: PortfolioConfig) -> Iterator[tuple[str, Sequence[float]]]:
     """Quantities of each instrument's entries that are not zero."""
     for each in portfolio.instruments:
         quantities = [held.quantity for held in portfolio.positions if held.instrument == each.name and held.quantity]
@@ -88,8 +88,8 @@ def _entries(portfolio: PortfolioConfig) -> Iterator[tuple[str, Sequence[float]]
             yield each.name, quantities
 
 
-def _preset(portfolio: PortfolioConfig, engine: str) -> str | None:
+def _find_preset(portfolio: PortfolioConfig, engine: str) -> str | None:
     """The packaged preset of that name; None of the portfolio's own engines and of files, whose venue is not known."""
     name = engine.removeprefix("engines/").removesuffix(".yaml")
-    known = engine not in portfolio.own and not Path(engine).is_file() and f"engines/{name}" in packaged()
+    known = engine not in portfolio.own and not Path(engine).is_file() and f"engines/{name}" in list_packaged()
     return name if known else None

@@ -5,70 +5,70 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.margin.engine import MarginEngine
-from sim.margin.scenarios.scenarios import Scanning
-from sim.margin.tiers.edges import edges
-from sim.pricing.instrument_values import YEAR, forwards, options, years
+from sim.margin.scenarios.scenarios import ScenarioMargin
+from sim.margin.tiers.edges import find_tier_edges
+from sim.pricing.instrument_values import YEAR_SECONDS, find_forwards, find_option_columns, find_years_to_expiry
 from sim.types import F8, Exposure
 
-FURTHEST = (-0.999, 9.0)
+MOVE_RANGE = (-0.999, 9.0)
 """Relative moves looked at."""
 
-STEPS = ((0.001, 0.6, 0.05), (0.6, 1.6, 0.005), (1.6, 10.0, 0.02))
+GRID_STEPS = ((0.001, 0.6, 0.05), (0.6, 1.6, 0.005), (1.6, 10.0, 0.02))
 """From and to which price, as shares of the present one, and how far apart prices are looked at between (share)."""
 
-WIDTHS = (-2.5, -1.0, 0.0, 1.0, 2.5)
+STRIKE_WIDTHS = (-2.5, -1.0, 0.0, 1.0, 2.5)
 """Standard deviations to expiry from an option's strike at which its value bends."""
 
-SETTLING = 1_800.0
+SETTLEMENT_WINDOW = 1_800.0
 """Time before expiry over which venues average settlement prices (s)."""
 
-FEWEST = 1e-7
+MIN_SPACING = 1e-7
 """Prices nearer to one another than this are one (share)."""
 
 
-def scenarios_of(engine: MarginEngine) -> Scanning | None:
+def find_scenarios(engine: MarginEngine) -> ScenarioMargin | None:
     """The engine's own scenarios within wrappers, None where there are none."""
     requirement: object = engine.requirement
-    while requirement is not None and not isinstance(requirement, Scanning):
+    while requirement is not None and not isinstance(requirement, ScenarioMargin):
         requirement = vars(requirement).get("inner")
     return requirement
 
 
-def factors(parts: Sequence[tuple[MarginEngine, Exposure]]) -> F8:
+def list_price_factors(parts: Sequence[tuple[MarginEngine, Exposure]]) -> F8:
     """Return prices to look at, rising, as factors of the present ones; the present price is one of them."""
-    found = [np.array([1.0 + FURTHEST[0], 1.0, 1.0 + FURTHEST[1]])]
-    for low, high, step in STEPS:
+    found = [np.array([1.0 + MOVE_RANGE[0], 1.0, 1.0 + MOVE_RANGE[1]])]
+    for low, high, step in GRID_STEPS:
         found.append(np.geomspace(low, high, int(np.ceil(np.log(high / low) / step)) + 1))
     for engine, book in parts:
-        found += [_strikes(engine, book), *edges(engine.requirement, book)]
+        found += [_list_strike_factors(engine, book), *find_tier_edges(engine.requirement, book)]
     every = np.unique(np.concatenate(found))
-    every = every[(every >= 1.0 + FURTHEST[0]) & (every <= 1.0 + FURTHEST[1])]
-    apart = np.append(True, np.diff(every) > FEWEST * every[1:])
+    every = every[(every >= 1.0 + MOVE_RANGE[0]) & (every <= 1.0 + MOVE_RANGE[1])]
+    apart = np.append(True, np.diff(every) > MIN_SPACING * every[1:])
     apart[-1] = True
     return np.union1d(every[apart], [1.0])
 
 
-def _strikes(engine: MarginEngine, book: Exposure) -> F8:
+def _list_strike_factors(engine: MarginEngine, book: Exposure) -> F8:
     """Where the value of an option that is held bends, now or in one of the engine's scenarios."""
     market = book.market
-    column = np.intersect1d(options(market), np.flatnonzero(book.position[0]))
+    column = np.intersect1d(find_option_columns(market), np.flatnonzero(book.position[0]))
     if not column.size:
         return np.empty(0)
-    strike = market.contracts.strike[column] / forwards(market)[column]
-    spread = market.vol[column] * np.sqrt(years(market)[column])
-    around = strike * np.exp(np.minimum(np.outer(WIDTHS, spread), 5.0))
-    moves = np.unique(_moves(engine.requirement))
+    strike = market.contracts.strike[column] / find_forwards(market)[column]
+    spread = market.vol[column] * np.sqrt(find_years_to_expiry(market)[column])
+    around = strike * np.exp(np.minimum(np.outer(STRIKE_WIDTHS, spread), 5.0))
+    moves = np.unique(_list_scenario_moves(engine.requirement))
     moves = moves[moves > -1]
-    still = np.minimum(years(market)[column] * YEAR / SETTLING, 1.0)  # part of the settlement price that still moves
+    still = np.minimum(find_years_to_expiry(market)[column] * YEAR_SECONDS / SETTLEMENT_WINDOW, 1.0)  # part of the settlement price that still moves
     scanned = [strike / (1.0 + np.outer(moves, part)) for part in (np.ones_like(still), still)]
     return np.concatenate([around.ravel(), *(each.ravel() for each in scanned)])
 
 
-def _moves(requirement: object) -> F8:
+def _list_scenario_moves(requirement: object) -> F8:
     """Moves of all scenarios that a requirement, what it wraps and its parts look at."""
-    if isinstance(requirement, Scanning):
+    if isinstance(requirement, ScenarioMargin):
         return requirement.moves
     fields = vars(requirement)
     inner = [fields["inner"]] if "inner" in fields else []
     parts = [part[0] if isinstance(part, tuple) else part for part in fields.get("parts", ())]
-    return np.concatenate([np.empty(0), *(_moves(each) for each in [*inner, *parts])])
+    return np.concatenate([np.empty(0), *(_list_scenario_moves(each) for each in [*inner, *parts])])

@@ -9,17 +9,17 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from sim.component import Component, choice
-from sim.errors import did_you_mean, not_one_of, printable
-from sim.instruments import CASH_LIMIT, Asset, Instrument, contracts_of, grains, inverse_fault
+from sim.component import Component, build_union
+from sim.errors import suggest_name, describe_unknown, escape_unprintable
+from sim.instruments import CASH_LIMIT, Asset, Instrument, build_contracts, divide_into_steps, find_inverse_fault
 from sim.margin.engine import EngineConfig
-from sim.numerics.whole_units import remedy
-from sim.pricing.instrument_values import YEAR, modelled
-from sim.pricing.smiles import SMILES, implied
+from sim.numerics.whole_units import describe_remedy
+from sim.pricing.instrument_values import YEAR_SECONDS, mark_at_model
+from sim.pricing.smiles import SMILES, apply_smiles
 from sim.types import I8, SPOT, Contracts, MarketView
 
 
-class Quote(Component):
+class UnderlyingQuote(Component):
     """What is known of one underlying."""
 
     name: str = Field(min_length=1, description="unique name")
@@ -44,7 +44,7 @@ class PortfolioConfig(Component):
     assets: tuple[Asset, ...] = Field(default=(Asset(name="USD"),), min_length=1, description="numeraire first")
     cash: float = Field(default=0.0, description="of the numeraire, premiums and spot paid for (units)")
     collateral: dict[str, float] = Field(default={}, description="of other assets (name: units)")
-    underlyings: tuple[Quote, ...] = Field(min_length=1, description="prices")
+    underlyings: tuple[UnderlyingQuote, ...] = Field(min_length=1, description="prices")
     instruments: tuple[Instrument, ...] = Field(min_length=1, description="what is held, and its terms")
     positions: tuple[Position, ...] = Field(default=(), description="what the account holds of them")
     mode: Literal["hedge", "one_way"] | None = Field(
@@ -55,7 +55,7 @@ class PortfolioConfig(Component):
         default={}, description="marks; not given = the oracle's price, an option's value (name: quote currency)"
     )
     vols: dict[str, float] = Field(default={}, description="implied volatility of options (name: annualised)")
-    smiles: tuple[choice(SMILES), ...] = Field(default=(), description="implied volatility by expiry")  # type: ignore[valid-type]
+    smiles: tuple[build_union(SMILES), ...] = Field(default=(), description="implied volatility by expiry")  # type: ignore[valid-type]
     rate: float = Field(default=0.0, ge=-0.5, le=5, description="interest for discounting, per year (rate)")
     own: dict[str, EngineConfig] = Field(default={}, description="engines beside the packaged ones (name: engine)")
     engines: tuple[str, ...] = Field(
@@ -63,13 +63,13 @@ class PortfolioConfig(Component):
     )
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        problems = [*self._strangers(), *self._options(), *self._grains()]
+    def _check_portfolio(self) -> Self:
+        problems = [*self._find_unknown_names(), *self._find_option_faults(), *self._find_grid_faults()]
         if problems:
-            raise ValueError("\n".join(map(printable, problems)))
+            raise ValueError("\n".join(map(escape_unprintable, problems)))
         return self
 
-    def _strangers(self) -> list[str]:
+    def _find_unknown_names(self) -> list[str]:
         """Names that nothing has."""
         listed, known = [i.name for i in self.instruments], [u.name for u in self.underlyings]
         coins = [asset.name for asset in self.assets[1:]]
@@ -82,11 +82,11 @@ class PortfolioConfig(Component):
         asked += [(f"positions.{n}.instrument", p.instrument, listed) for n, p in enumerate(self.positions)]
         asked += [(f"{where}.{name}", name, listed) for where in ("marks", "vols") for name in getattr(self, where)]
         asked += [(f"smiles.{n}.underlying", smile.underlying, known) for n, smile in enumerate(self.smiles)]
-        told = [f"{where}: {not_one_of(name, names)}" for where, name, names in asked if name not in names]
+        told = [f"{where}: {describe_unknown(name, names)}" for where, name, names in asked if name not in names]
         first = self.assets[0]
         if first.price != 1:
             told.append(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
-        told += [self._undeclared(name, coins) for name in self.collateral if name not in coins]
+        told += [self._describe_undeclared(name, coins) for name in self.collateral if name not in coins]
         told += self._unpriced()
         for where, names in (("assets", [first.name, *coins]), ("instruments", listed), ("underlyings", known)):
             told += [
@@ -96,15 +96,15 @@ class PortfolioConfig(Component):
             f"instruments.{n}.{fault}"
             for n, each in enumerate(self.instruments)
             if not each.settle or each.settle in (asset.name for asset in self.assets)
-            if (fault := inverse_fault(each, known, self.assets))
+            if (fault := find_inverse_fault(each, known, self.assets))
         ]
         return told
 
-    def _undeclared(self, name: str, coins: list[str]) -> str:
+    def _describe_undeclared(self, name: str, coins: list[str]) -> str:
         """A collateral asset that is no asset, or the numeraire."""
         if name == self.assets[0].name:
             return f"collateral.{name}: {name!r} is the numeraire, put the amount under cash"
-        near = did_you_mean(name, coins)
+        near = suggest_name(name, coins)
         price = "price: its price"
         declare = f"declare it: add {{name: {name}, {price}}} under assets, after {self.assets[0].name!r}"
         return f"collateral.{name}: {name!r} is no asset{near}, {declare}"
@@ -121,7 +121,7 @@ class PortfolioConfig(Component):
                 found.append(f"{told}, but the underlying {quote.name!r} is at {quote.price:.15g}: {price}")
         return found
 
-    def _options(self) -> list[str]:
+    def _find_option_faults(self) -> list[str]:
         """Expired contracts, negative volatilities, options that nothing values."""
         told = [f"vols.{name}: {vol:g}, must be above 0, correct it" for name, vol in self.vols.items() if vol <= 0]
         told += [
@@ -133,7 +133,7 @@ class PortfolioConfig(Component):
                 when = f"{each.expiry:g}, {each.name!r} has expired at {self.seconds:g} s (seconds)"
                 remedy = f"lower seconds, or remove {each.name!r} and what names it"
                 told.append(f"instruments.{n}.expiry: {when}, {remedy}")
-            if each.expiry is not None and each.expiry > self.seconds + 100 * YEAR:
+            if each.expiry is not None and each.expiry > self.seconds + 100 * YEAR_SECONDS:
                 told.append(f"instruments.{n}.expiry: {each.expiry:g}, more than a hundred years away, give seconds")
             if each.kind == "option" and each.name not in self.vols and (each.underlying, each.expiry) not in smiles:
                 told.append(
@@ -141,35 +141,35 @@ class PortfolioConfig(Component):
                 )
         return told
 
-    def _grains(self) -> list[str]:
+    def _find_grid_faults(self) -> list[str]:
         """Quantities finer than a lot, marks between ticks, amounts that are not whole or too large to be exact."""
         decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}
         prices, told = {quote.name: quote.price for quote in self.underlyings}, []
         for n, each in enumerate(self.instruments):
             if each.settle not in decimals or each.underlying not in prices:
                 continue
-            if inverse_fault(each, list(prices), self.assets):
+            if find_inverse_fault(each, list(prices), self.assets):
                 continue
             multiplier, where = Fraction(each.multiplier(decimals[each.settle])), f"instruments.{n}"
             if multiplier.denominator > 1:
                 listed = {f"instruments.{k}": one for k, one in enumerate(self.instruments)}
                 told.append(
                     f"{where}.lot: tick x lot is {float(multiplier):g} minor units, no whole number: "
-                    f"{remedy(where, [listed], self.assets)}"
+                    f"{describe_remedy(where, [listed], self.assets)}"
                 )
-            largest = each.max_lots * each.levels * multiplier
+            largest = each.max_lots * each.n_price_levels * multiplier
             if largest >= CASH_LIMIT:
-                most = int((CASH_LIMIT - 1) // (each.levels * multiplier))
+                most = int((CASH_LIMIT - 1) // (each.n_price_levels * multiplier))
                 worth = f"{each.max_lots:.3g} lots at {each.max_price:g}, is worth {float(largest):.3g} minor units"
                 lower = f"lower max_lots to {most}, or max_price" if most else "lower max_price"
                 told.append(f"{where}.max_lots: the largest position, {worth}; it must stay below 2^53: {lower}")
-            ticks, price = round(exact(prices[each.underlying], each.tick)), f"{prices[each.underlying]:g}"
+            ticks, price = round(count_increments(prices[each.underlying], each.tick)), f"{prices[each.underlying]:g}"
             if ticks < 1:
                 low = f"the price of {each.underlying!r}, {price}, is less than one tick"
                 told.append(f"{where}.tick: {low} of {each.name!r}, {each.tick:g}: lower the tick")
-            elif ticks > each.levels:
+            elif ticks > each.n_price_levels:
                 told.append(f"{where}.max_price: {each.max_price:g}, but {each.underlying!r} is at {price}: raise it")
-        return told + self._amounts() + self._sizes()
+        return told + self._amounts() + self._find_size_faults()
 
     def _amounts(self) -> list[str]:
         """Cash and collateral that minor units cannot hold."""
@@ -182,14 +182,14 @@ class PortfolioConfig(Component):
                 told.append(f"{where}: {amount:g}, too large to be exact in minor units: lower it to below {room:.6g}")
         return told
 
-    def _sizes(self) -> list[str]:
+    def _find_size_faults(self) -> list[str]:
         """Positions and marks that the instrument does not come in."""
         told, by_name, held = [], {each.name: each for each in self.instruments}, Counter[tuple[str, bool]]()
         for n, position in enumerate(self.positions):
             if position.instrument not in by_name:
                 continue
             its, where = by_name[position.instrument], f"positions.{n}"
-            lots = exact(position.quantity, its.lot)
+            lots = count_increments(position.quantity, its.lot)
             if not is_whole(lots):
                 rule = f"{its.name!r} comes in lots of {its.lot:g}"
                 told.append(f"{where}.quantity: {position.quantity!r}, {rule}, round it")
@@ -198,7 +198,7 @@ class PortfolioConfig(Component):
             place = f"instruments.{[each.name for each in self.instruments].index(its.name)}"
             if held[side] > its.max_lots:
                 before = "with those before " if held[side] > abs(round(lots)) else ""
-                most = f"{before}more than max_lots of {its.name!r} allows, {float(exact(its.lot, 1) * its.max_lots):g}"
+                most = f"{before}more than max_lots of {its.name!r} allows, {float(count_increments(its.lot, 1) * its.max_lots):g}"
                 raised = f"lower it, or raise {place}.max_lots"
                 told.append(f"{where}.quantity: {position.quantity:g}, {most}: {raised}")
             if position.entry is not None and position.entry > its.max_price:
@@ -208,7 +208,7 @@ class PortfolioConfig(Component):
             if name not in by_name:
                 continue
             tick = by_name[name].tick
-            if not is_whole(exact(mark, tick)) or mark > by_name[name].max_price:
+            if not is_whole(count_increments(mark, tick)) or mark > by_name[name].max_price:
                 told.append(f"marks.{name}: {mark!r}, must be a multiple of {tick:g} up to max_price, round it")
         return told
 
@@ -218,33 +218,33 @@ def coin_of(underlying: str) -> str:
     return re.split(r"[-/:]", underlying)[0].casefold()
 
 
-NOISE = Fraction(1, 10**12)
+FLOAT_NOISE = Fraction(1, 10**12)
 """Relative noise of a sum or product of floats: 0.1 + 0.2 is 30 lots of 0.01."""
 
 
-def whole_lots(quantity: float, lot: float) -> int:
+def round_to_lots(quantity: float, lot: float) -> int:
     """How many lots a quantity is, to the nearest."""
-    return round(exact(quantity, lot))
+    return round(count_increments(quantity, lot))
 
 
 def is_whole(count: Fraction) -> bool:
     """Whether a count is a whole number but for the noise of floats."""
-    return abs(count - round(count)) <= NOISE * max(abs(count), Fraction(1))
+    return abs(count - round(count)) <= FLOAT_NOISE * max(abs(count), Fraction(1))
 
 
-def exact(amount: float, grain: float) -> Fraction:
+def count_increments(amount: float, grain: float) -> Fraction:
     """How many grains an amount is, both as the decimal numbers that they stand for."""
-    return grains(amount, grain)
+    return divide_into_steps(amount, grain)
 
 
-class Column(NamedTuple):
+class InstrumentColumn(NamedTuple):
     """One column of a portfolio's records."""
 
     instrument: int  # number in the portfolio
     side: int  # 1 = its long entries, -1 = its short ones, 0 = all
 
 
-class Listing(NamedTuple):
+class PortfolioRecords(NamedTuple):
     """A portfolio's records, instruments in some order."""
 
     market: MarketView
@@ -253,21 +253,21 @@ class Listing(NamedTuple):
     balance: I8  # (C,) minor units, numeraire less what linear positions were bought for
 
 
-def listing(portfolio: PortfolioConfig, order: Sequence[Column]) -> Listing:
+def build_records(portfolio: PortfolioConfig, order: Sequence[InstrumentColumn]) -> PortfolioRecords:
     """The records, columns in this order."""
     chosen = [portfolio.instruments[column.instrument] for column in order]
     coins = [quote.name for quote in portfolio.underlyings]
-    contracts = contracts_of([(0, each) for each in chosen], coins, portfolio.assets)
-    market = _market(portfolio, contracts)
+    contracts = build_contracts([(0, each) for each in chosen], coins, portfolio.assets)
+    market = _build_market(portfolio, contracts)
     position, entry, paid = np.zeros((3, len(chosen)), dtype=np.int64)
     for held in portfolio.positions:
         for k, (its, column) in enumerate(zip(chosen, order, strict=True)):
-            lots = whole_lots(held.quantity, its.lot)
+            lots = round_to_lots(held.quantity, its.lot)
             if its.name != held.instrument or column.side * lots < 0:
                 continue
             price = float(market.mark[k] if held.entry is None else held.entry / contracts.tick[k])
             value = price * float(contracts.multiplier[k])
-            entry[k] = _entry_after(int(position[k]), int(entry[k]), lots, value)
+            entry[k] = _update_entry(int(position[k]), int(entry[k]), lots, value)
             position[k] += lots
             paid[k] += round(lots * value)
     balance = np.zeros(len(portfolio.assets), dtype=np.int64)
@@ -277,10 +277,10 @@ def listing(portfolio: PortfolioConfig, order: Sequence[Column]) -> Listing:
     linear = (contracts.side == 0) & (contracts.kind != SPOT)
     # options and spot are paid for, what is linear settles its gain
     np.subtract.at(balance, contracts.settle[linear], paid[linear])
-    return Listing(market, position, entry, balance)
+    return PortfolioRecords(market, position, entry, balance)
 
 
-def _entry_after(held: int, entry: int, lots: int, value: float) -> int:
+def _update_entry(held: int, entry: int, lots: int, value: float) -> int:
     """Value paid for a position after a fill: entries average, a reduction keeps the entry, a flip restarts it."""
     after = held + lots
     if held * lots >= 0:
@@ -288,7 +288,7 @@ def _entry_after(held: int, entry: int, lots: int, value: float) -> int:
     return round(Fraction(entry * after, held)) if after * held >= 0 else round(after * value)
 
 
-def _market(portfolio: PortfolioConfig, contracts: Contracts) -> MarketView:
+def _build_market(portfolio: PortfolioConfig, contracts: Contracts) -> MarketView:
     quotes, count = portfolio.underlyings, len(contracts.names)
     oracle = np.array([quote.price for quote in quotes])
     flat, none, empty = np.rint(oracle[contracts.underlying] / contracts.tick), np.zeros(count), np.full(count, np.nan)
@@ -298,8 +298,8 @@ def _market(portfolio: PortfolioConfig, contracts: Contracts) -> MarketView:
     sure = np.array([quote.confidence for quote in quotes])
     columns = (flat, empty, empty, flat, none, none, none.astype(np.int64), oracle, sure, vol, prices)
     view = MarketView(0, contracts, *columns, np.zeros((0, len(quotes))), portfolio.seconds)
-    view = implied(view._replace(rate=np.full(count, portfolio.rate)), portfolio.smiles)
+    view = apply_smiles(view._replace(rate=np.full(count, portfolio.rate)), portfolio.smiles)
     own = np.array([portfolio.vols.get(name, np.nan) for name in contracts.names])
-    view = modelled(view._replace(vol=np.where(np.isnan(own), view.vol, own)))
+    view = mark_at_model(view._replace(vol=np.where(np.isnan(own), view.vol, own)))
     given = np.array([portfolio.marks.get(name, np.nan) for name in contracts.names]) / contracts.tick
     return view._replace(mark=np.maximum(np.rint(np.where(np.isnan(given), view.mark, given)), 0.0))

@@ -4,102 +4,102 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.calculator.calculator import Account, Shock, index_moves, rows, status, stressed, worst
-from experiments.calculator.kinks import FURTHEST
+from experiments.calculator.calculator import MarginedPortfolio, Shock, find_index_moves, list_positions, classify_portfolio, stress_portfolio, find_worst_scenario
+from experiments.calculator.kinks import MOVE_RANGE
 from experiments.calculator.portfolio import PortfolioConfig
 
 Report = dict[str, Any]
 
-SMALLEST = 5e-5
+MIN_SHOWN_MOVE = 5e-5
 """The smallest move that two decimals of a per cent show (share)."""
 
 
-def report(portfolio: PortfolioConfig, judged: Sequence[Account], shocks: Sequence[Shock]) -> Report:
+def build_report(portfolio: PortfolioConfig, judged: Sequence[MarginedPortfolio], shocks: Sequence[Shock]) -> Report:
     """Everything found, in units of the numeraire."""
     unit = 10 ** portfolio.assets[0].decimals
     return {
         "description": portfolio.description,
         "currency": portfolio.assets[0].name,
-        "engines": {account.name: _engine(account, shocks, unit) for account in judged},
+        "engines": {account.name: _report_engine(account, shocks, unit) for account in judged},
     }
 
 
-def _engine(account: Account, shocks: Sequence[Shock], unit: int) -> Report:
-    equity, initial, maintenance = (amount / unit for amount in account.total())
-    shocked, (liquidatable, bankrupt) = worst(account), index_moves(account)
+def _report_engine(account: MarginedPortfolio, shocks: Sequence[Shock], unit: int) -> Report:
+    equity, initial, maintenance = (amount / unit for amount in account.total_risk())
+    shocked, (liquidatable, bankrupt) = find_worst_scenario(account), find_index_moves(account)
     return {
         "equity": equity,
         "initial": initial,
         "maintenance": maintenance,
         "ratio": maintenance / equity if equity > 0 else None,
-        "status": status(account),
-        "past_lacking": account.past,
+        "status": classify_portfolio(account),
+        "past_lacking": account.look_back,
         "entries": {reading.instrument: reading.how for reading in account.readings},
         "breakdown": {
             name: {"initial": opened / unit, "maintenance": kept / unit}
-            for name, (opened, kept) in account.breakdown().items()
+            for name, (opened, kept) in account.margin_breakdown().items()
         },
-        "positions": [row._asdict() for row in rows(account)],
+        "positions": [row._asdict() for row in list_positions(account)],
         "worst": None if shocked is None else {**shocked._asdict(), "gain": shocked.gain / unit},
         "index_move": {"liquidatable": liquidatable._asdict(), "bankrupt": bankrupt._asdict()},
         "stress": {
             shock.name: {"equity": found.equity / unit, "maintenance": found.maintenance / unit, "status": found.status}
-            for shock, found in zip(shocks, stressed(account, shocks) if shocks else (), strict=True)
+            for shock, found in zip(shocks, stress_portfolio(account, shocks) if shocks else (), strict=True)
         },
     }
 
 
-def as_json(found: Report) -> str:
+def format_json(found: Report) -> str:
     """For machines."""
     return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def text(found: Report) -> str:
+def format_text(found: Report) -> str:
     """For people."""
     engines, currency = found["engines"], found["currency"]
     blocks = [[found["description"]]] if found["description"] else []
-    blocks.append([*_side_by_side(engines, currency), *_lacking(engines), *_entries(engines)])
-    blocks.append(_index_moves(engines))
+    blocks.append([*_format_comparison(engines, currency), *_format_lacking_past(engines), *_format_entries(engines)])
+    blocks.append(_format_index_moves(engines))
     for name, each in engines.items():
         blocks.append([f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"])
-        blocks[-1] += _positions(each["positions"])
+        blocks[-1] += _format_positions(each["positions"])
         if each["worst"]:
             told = each["worst"]
-            blocks[-1].append(f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_age(told['stale'])}")
-        blocks.append([f"{name}: what margins are made of", *_breakdown(each["breakdown"], currency)])
+            blocks[-1].append(f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_format_age(told['stale'])}")
+        blocks.append([f"{name}: what margins are made of", *_format_breakdown(each["breakdown"], currency)])
     if next(iter(engines.values()))["stress"]:
-        blocks.append(_stress(engines, currency))
+        blocks.append(_format_stress(engines, currency))
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _age(stale: float) -> str:
+def _format_age(stale: float) -> str:
     return f", risk arrays {stale:g} s old" if stale else ""
 
 
-def _lacking(engines: dict[str, Report]) -> list[str]:
+def _format_lacking_past(engines: dict[str, Report]) -> list[str]:
     """Which engines would learn from a past, and ask what they ask of a market without one."""
     names = [name for name, each in engines.items() if each["past_lacking"]]
     told = "margin by past returns, and a portfolio has none: shown is what is asked until enough of them are known"
     return [f"{', '.join(names)}: {told}"] if names else []
 
 
-READINGS = {
+READING_TEXTS = {
     "hedge": "long and short are two positions (hedge mode; mode: one_way takes them as fills)",
     "one_way": "entries are fills in the order of the file: a reduction keeps the entry price, a flip restarts it",
     "averaged": "entries of one side are averaged",
 }
 
 
-def _entries(engines: dict[str, Report]) -> list[str]:
+def _format_entries(engines: dict[str, Report]) -> list[str]:
     """How several entries of one instrument were taken, and under which engines."""
     found: dict[tuple[str, str], list[str]] = {}
     for name, each in engines.items():
         for instrument, how in each["entries"].items():
             found.setdefault((instrument, how), []).append(name)
-    return [f"{instrument} under {', '.join(names)}: {READINGS[how]}" for (instrument, how), names in found.items()]
+    return [f"{instrument} under {', '.join(names)}: {READING_TEXTS[how]}" for (instrument, how), names in found.items()]
 
 
-def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
+def _format_comparison(engines: dict[str, Report], currency: str) -> list[str]:
     first = next(iter(engines.values()))["initial"]
     lines = [[currency, "equity", "initial", "of it haircuts", "maintenance", "ratio", "saves", "status"]]
     for name, each in engines.items():
@@ -108,45 +108,45 @@ def _side_by_side(engines: dict[str, Report], currency: str) -> list[str]:
         cut = each["breakdown"].get("haircuts", {"initial": 0.0})["initial"]
         amounts = [f"{each['equity']:,.2f}", f"{each['initial']:,.2f}", f"{cut:,.2f}", f"{each['maintenance']:,.2f}"]
         lines.append([name, *amounts, ratio, saves, each["status"]])
-    return aligned(lines)
+    return align_columns(lines)
 
 
-def _index_moves(engines: dict[str, Report]) -> list[str]:
+def _format_index_moves(engines: dict[str, Report]) -> list[str]:
     lines = [["smallest move of all", "liquidatable", "", "bankrupt", ""]]
     for name, each in engines.items():
-        pairs = [_sides(each["index_move"][what]["windows"]) for what in ("liquidatable", "bankrupt")]
+        pairs = [_format_sides(each["index_move"][what]["windows"]) for what in ("liquidatable", "bankrupt")]
         lines.append([name, *(side for pair in pairs for side in pair)])
-    return aligned(lines)
+    return align_columns(lines)
 
 
-def _sides(found: Sequence[tuple[float, float]]) -> tuple[str, str]:
+def _format_sides(found: Sequence[tuple[float, float]]) -> tuple[str, str]:
     """Windows of moves in words, nearest first: below the present price and above it."""
     down = [(high, low) for low, high in reversed(found) if low <= 0]
     up = [(low, high) for low, high in found if high >= 0]
-    return _side(down, FURTHEST[0]), _side(up, FURTHEST[1])
+    return _format_side(down, MOVE_RANGE[0]), _format_side(up, MOVE_RANGE[1])
 
 
-def _side(found: Sequence[tuple[float, float]], end: float) -> str:
+def _format_side(found: Sequence[tuple[float, float]], end: float) -> str:
     """Windows on one side: where each begins, and where it ends unless it runs to the end of what is looked at."""
     words = []
     for near, far in found:
-        begins = f"{near:+.2%}" if abs(near) >= SMALLEST else "any rise" if end > 0 else "any fall"
+        begins = f"{near:+.2%}" if abs(near) >= MIN_SHOWN_MOVE else "any rise" if end > 0 else "any fall"
         begins = "already" if near * end <= 0 else begins
-        words.append(begins if abs(far - end) < SMALLEST else f"{begins} to {far:+.2%}")
+        words.append(begins if abs(far - end) < MIN_SHOWN_MOVE else f"{begins} to {far:+.2%}")
     return ", ".join(words) or "none"
 
 
-def _positions(positions: list[Report]) -> list[str]:
+def _format_positions(positions: list[Report]) -> list[str]:
     if not positions:
         return ["no position is left"]
     lines = [["", "quantity", "mark", "below", "above", "bankruptcy"]]
     for each in positions:
         prices = ["none" if each[n] is None else f"{each[n]:,.6g}" for n in ("below", "above", "bankruptcy")]
         lines.append([each["instrument"], f"{each['quantity']:+g}", f"{each['mark']:,.6g}", *prices])
-    return [*aligned(lines), *_reasons(positions)]
+    return [*align_columns(lines), *_format_reasons(positions)]
 
 
-def _reasons(positions: list[Report]) -> list[str]:
+def _format_reasons(positions: list[Report]) -> list[str]:
     """Why a position has no liquidation price on the side on which it loses, one line a reason."""
     found: dict[str, list[str]] = {}
     for each in positions:
@@ -155,22 +155,22 @@ def _reasons(positions: list[Report]) -> list[str]:
     return [f"none of {', '.join(names)}: {reason}" for reason, names in found.items()]
 
 
-def _breakdown(parts: Report, currency: str) -> list[str]:
+def _format_breakdown(parts: Report, currency: str) -> list[str]:
     lines = [[currency, "initial", "maintenance"]]
     lines += [[name, f"{each['initial']:,.2f}", f"{each['maintenance']:,.2f}"] for name, each in parts.items()]
-    return aligned(lines)
+    return align_columns(lines)
 
 
-def _stress(engines: dict[str, Report], currency: str) -> list[str]:
+def _format_stress(engines: dict[str, Report], currency: str) -> list[str]:
     lines = [["shock", f"equity, {currency}", *engines]]
     for shock, found in next(iter(engines.values()))["stress"].items():
         lines.append(
             [shock, f"{found['equity']:,.2f}", *(each["stress"][shock]["status"] for each in engines.values())]
         )
-    return aligned(lines)
+    return align_columns(lines)
 
 
-def aligned(lines: list[list[str]]) -> list[str]:
+def align_columns(lines: list[list[str]]) -> list[str]:
     """Columns as wide as they must be, the first to the left."""
     first, *widths = (max(len(line[i]) for line in lines) for i in range(len(lines[0])))
     cells = [

@@ -15,7 +15,7 @@ from sim.types import F8, Transfers
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Fork:
+class MarketSnapshot:
     """A market after some steps.
 
     It is held as bytes. A market that cannot be written as such (a plug-in may hold what cannot) is begun anew each
@@ -29,21 +29,21 @@ class Fork:
     def __init__(self, begin: Callable[[], Market], step: int) -> None:
         self._begin, self._step = begin, step
         try:
-            self._held: bytes | None = _written(self._anew())
+            self._pickled: bytes | None = _pickle_market(self._rebuild_market())
         except (pickle.PicklingError, TypeError, AttributeError):
-            self._held = None
+            self._pickled = None
 
-    def market(self, **changes: Any) -> Market:
+    def restore_market(self, **changes: Any) -> Market:
         """One that stands there and shares nothing with the others.
 
         Args:
             changes: fields of the configuration that are read in every step, such as ``rescues``.
         """
-        market: Market = self._anew() if self._held is None else pickle.loads(self._held)
+        market: Market = self._rebuild_market() if self._pickled is None else pickle.loads(self._pickled)
         market.state.config = market.config.model_copy(update=changes)
         return market
 
-    def frames(self, until: int, nudge: F8 | None = None, **changes: Any) -> Frames:
+    def simulate_frames(self, until: int, nudge: F8 | None = None, **changes: Any) -> Frames:
         """What was recorded by the end of step ``until``.
 
         Args:
@@ -51,44 +51,44 @@ class Fork:
             nudge: see ``nudged``; none = nobody is.
             changes: as of ``market``.
         """
-        market = self.market(**changes)
+        market = self.restore_market(**changes)
         if nudge is not None:
-            nudged(market, nudge)
-        frames = advanced(market, until).recorder.frames()
+            shift_equity(market, nudge)
+        frames = advance_to(market, until).recorder.frames()
         market.__dict__.clear()  # its agents know it: without this its arrays wait for a collection, by the gigabyte
         return frames
 
-    def _anew(self) -> Market:
-        return advanced(self._begin(), self._step)
+    def _rebuild_market(self) -> Market:
+        return advance_to(self._begin(), self._step)
 
 
-def advanced(market: Market, until: int) -> Market:
+def advance_to(market: Market, until: int) -> Market:
     """The same market at the end of a step."""
     while market.tick < until:
         market.step()
     return market
 
 
-def nudged(market: Market, shares: F8) -> None:
+def shift_equity(market: Market, shares: F8) -> None:
     """Give every account so much of its notional, or take it, as if its entry had been that much better.
 
     Args:
         market: between two steps.
         shares: (N,) for each owner, the same in all its accounts.
     """
-    worth, owners = market.state.worth(), market.state.outside
+    worth, owners = market.state.tick_value(), market.state.external_owner
     for venue in market.venues:
-        for state in venue.states.values():
+        for state in venue.pool_states.values():
             pool = state.pool
-            value = worth[pool.instruments] * venue.view.mark[pool.local]
+            value = worth[pool.instruments] * venue.view.mark[pool.venue_slice]
             held = value @ np.abs(market.ledger.position[pool.instruments, :owners])
             amount = np.rint(shares[:owners] * held).astype(np.int64)
             who = np.flatnonzero(amount)
-            given = Transfers.of(owners, who, venue.wallet, pool.number, 0, amount[who])
+            given = Transfers.from_columns(owners, who, venue.wallet_pool, pool.number, 0, amount[who])
             market.ledger.transfer(given, DEPOSIT)
 
 
-class _Writer(pickle.Pickler):
+class _ViewPickler(pickle.Pickler):
     """Arrays that look into another one's memory still do when read back: a ledger's views stay views."""
 
     def reducer_override(self, value: Any) -> Any:
@@ -99,17 +99,17 @@ class _Writer(pickle.Pickler):
             root = root.base
         if root is value:
             order: Literal["F", "C"] = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
-            return _array, (value.tobytes(order), value.shape, value.dtype, order)
+            return _rebuild_array, (value.tobytes(order), value.shape, value.dtype, order)
         offset = value.__array_interface__["data"][0] - root.__array_interface__["data"][0]
         return np.ndarray, (value.shape, value.dtype, root, offset, value.strides)
 
 
-def _array(held: bytes, shape: tuple[int, ...], dtype: "np.dtype[Any]", order: Literal["F", "C"]) -> Array:
+def _rebuild_array(held: bytes, shape: tuple[int, ...], dtype: "np.dtype[Any]", order: Literal["F", "C"]) -> Array:
     """One with memory of its own, which may be written to."""
     return np.ndarray(shape, dtype, held, order=order).copy(order)
 
 
-def _written(market: Market) -> bytes:
+def _pickle_market(market: Market) -> bytes:
     place = io.BytesIO()
-    _Writer(place, protocol=pickle.HIGHEST_PROTOCOL).dump(market)
+    _ViewPickler(place, protocol=pickle.HIGHEST_PROTOCOL).dump(market)
     return place.getvalue()

@@ -8,50 +8,50 @@ import numpy as np
 import pandas as pd
 
 from agents import populate
-from experiments.cascades.branching import Fork, advanced
-from experiments.cascades.one_cascade import Case, called, passed, people
+from experiments.cascades.branching import MarketSnapshot, advance_to
+from experiments.cascades.one_cascade import Cascade, format_owner, measure_passed_harm, tabulate_owners
 from experiments.config import RunConfig
-from experiments.file_kinds import load_as
-from experiments.generated.reference_books import taken
+from experiments.file_kinds import load_kind
+from experiments.generated.reference_books import take_snapshot
 from experiments.price_files.bars import read_replays
-from sim.errors import ConfigError, DataError, LearningWarning, did_you_mean
-from sim.margin.efficiency import at_equal_capital, capital
+from sim.errors import ConfigError, DataError, LearningWarning, suggest_name
+from sim.margin.efficiency import scale_to_equal_capital, measure_capital
 from sim.margin.engine import EngineConfig
-from sim.margin.learning import spelt
+from sim.margin.learning import format_duration
 from sim.market import Market
 from sim.metrics.cascades import Frames
-from sim.metrics.venues import venues
-from sim.reading.packaged import Wanted, preset
+from sim.metrics.venues import select_venues
+from sim.reading.packaged import Wanted, find_preset
 from sim.rescue import Rescue
 from sim.types import I8
 
-NOBODY_ELSE: I8 = np.empty(0, dtype=np.int64)
+NO_OWNERS: I8 = np.empty(0, dtype=np.int64)
 
 
-class Without(NamedTuple):
+class CounterfactualRun(NamedTuple):
     """The same run with something taken away: what others were closed out of, and how far the mark went."""
 
     name: str
     attributed: float  # notional of others that attribution lays at its door, minor units; nan = no claim
     prevented: float  # notional of others that was closed out in the window and is not any more
-    way: float  # log of the farthest mark in the window over the mark before it
-    gift: int  # what rescued accounts were given in the window, minor units
+    mark_move: float  # log of the farthest mark in the window over the mark before it
+    granted: int  # what rescued accounts were given in the window, minor units
     terms: str = ""  # on what terms another engine is compared; empty of the run's own
 
 
-def fork(case: Case) -> Fork:
+def snapshot_before(case: Cascade) -> MarketSnapshot:
     """The run before the cascade's first step."""
-    return Fork(lambda: begun(case.config), case.window[0] - 1)
+    return MarketSnapshot(lambda: start_run(case.config), case.window[0] - 1)
 
 
-def begun(config: RunConfig) -> Market:
+def start_run(config: RunConfig) -> Market:
     """A run before its first step. What it is too short to learn was said when it was made first."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LearningWarning)
         return Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
 
 
-class Removed(NamedTuple):
+class Removal(NamedTuple):
     """Somebody who is given what it lacks, and so not closed out."""
 
     name: str
@@ -59,7 +59,7 @@ class Removed(NamedTuple):
     rows: I8  # of its actions that do not happen then
 
 
-def twins(case: Case, count: int, asked: Sequence[str] = ()) -> Iterator[Without]:
+def run_counterfactuals(case: Cascade, count: int, asked: Sequence[str] = ()) -> Iterator[CounterfactualRun]:
     """Without any close-out, without each population's, without the accounts that did most, and without who is asked.
 
     Args:
@@ -70,17 +70,17 @@ def twins(case: Case, count: int, asked: Sequence[str] = ()) -> Iterator[Without
     Raises:
         DataError: there is nobody of that name.
     """
-    gone = [named(case, name) for name in asked]
-    base = fork(case)
+    gone = [find_removal(case, name) for name in asked]
+    base = snapshot_before(case)
     if count:
-        yield without(case, "any close-out", base.frames(case.window[1], suppress_closeouts=True))
-        most = people(case)["owner"].head(count).astype(str)
-        gone = [*(named(case, name) for name in [*case.actions["population"].unique(), *most]), *gone]
+        yield measure_difference(case, "any close-out", base.simulate_frames(case.window[1], suppress_closeouts=True))
+        most = tabulate_owners(case)["owner"].head(count).astype(str)
+        gone = [*(find_removal(case, name) for name in [*case.actions["population"].unique(), *most]), *gone]
     for each in gone:
-        yield removed(case, base, each)
+        yield run_without(case, base, each)
 
 
-def named(case: Case, who: str) -> Removed:
+def find_removal(case: Cascade, who: str) -> Removal:
     """Somebody by name: a population's, an owner's number, or OWNER@STEP, its close-outs of that step.
 
     Raises:
@@ -96,12 +96,12 @@ def named(case: Case, who: str) -> Removed:
         raise DataError(f"--without: {_unknown(case, who)}")
     rows = actions.index[here].to_numpy(np.int64)
     if not owner.isdigit():
-        return Removed(f"close-outs of {who}", Rescue(populations=(who,), since=first, until=last), rows)
-    name = called(actions[here].iloc[0]) + (f" in step {step}" if step else "")
-    return Removed(name, Rescue(owners=(int(owner),), since=first, until=last), rows)
+        return Removal(f"close-outs of {who}", Rescue(populations=(who,), since=first, until=last), rows)
+    name = format_owner(actions[here].iloc[0]) + (f" in step {step}" if step else "")
+    return Removal(name, Rescue(owners=(int(owner),), since=first, until=last), rows)
 
 
-def _unknown(case: Case, who: str) -> str:
+def _unknown(case: Cascade, who: str) -> str:
     """What to say of a name that was not closed out in a cascade."""
     actions, (owner, at, _) = case.actions, who.partition("@")
     own = actions[actions["owner"].astype(str) == owner]
@@ -110,7 +110,7 @@ def _unknown(case: Case, who: str) -> str:
         return f"{who!r} was not closed out then in cascade {case.number}, choose one of {steps}"
     known = [*actions["population"].unique(), *actions["owner"].astype(str).unique()]
     listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
-    near = did_you_mean(who, known) or ", choose one of them, or OWNER@STEP"
+    near = suggest_name(who, known) or ", choose one of them, or OWNER@STEP"
     return f"{who!r} was not closed out in cascade {case.number}, those that were are {listed}{near}"
 
 
@@ -118,19 +118,19 @@ SHOWN = 12
 """Names that a message lists."""
 
 
-def removed(case: Case, base: Fork, gone: Removed) -> Without:
+def run_without(case: Cascade, base: MarketSnapshot, gone: Removal) -> CounterfactualRun:
     """The run again without somebody's close-outs."""
-    other = base.frames(case.window[1], rescues=(*case.config.rescues, gone.rescue))
-    claim = passed(case.links, gone.rows) @ case.links.actions["notional"].to_numpy(np.float64)
-    return without(case, gone.name, other, case.links.actions["owner"].to_numpy()[gone.rows], float(claim))
+    other = base.simulate_frames(case.window[1], rescues=(*case.config.rescues, gone.rescue))
+    claim = measure_passed_harm(case.links, gone.rows) @ case.links.actions["notional"].to_numpy(np.float64)
+    return measure_difference(case, gone.name, other, case.links.actions["owner"].to_numpy()[gone.rows], float(claim))
 
 
-def spared(case: Case, owner: int) -> Rescue:
+def rescue_owner(case: Cascade, owner: int) -> Rescue:
     """One owner given what it lacks while the cascade lasts."""
     return Rescue(owners=(owner,), since=case.window[0], until=case.window[1])
 
 
-def engine(case: Case, name: str) -> Without:
+def run_under_engine(case: Cascade, name: str) -> CounterfactualRun:
     """The run from its beginning under another engine at the cascade's venue: another history, same draws.
 
     The engine is brought to the capital of the run's own, on what accounts hold and on what is known before the
@@ -142,11 +142,11 @@ def engine(case: Case, name: str) -> Without:
     other = engine_named(name)
     names = [venue.name for venue in case.config.venues]
     number = names.index(str(case.actions["venue"].iloc[0]))
-    matched, terms = _matched(case, other, number)
+    matched, terms = _match_capital(case, other, number)
     rules = case.config.model_dump(mode="json")
     rules["venues"][number]["engine"] = matched.model_dump(mode="json")
-    market = advanced(begun(RunConfig.model_validate(rules)), case.window[1])
-    return without(case, f"under {name}", market.recorder.frames())._replace(terms=f"under {name}: {terms}")
+    market = advance_to(start_run(RunConfig.model_validate(rules)), case.window[1])
+    return measure_difference(case, f"under {name}", market.recorder.frames())._replace(terms=f"under {name}: {terms}")
 
 
 def engine_named(name: str) -> EngineConfig:
@@ -157,40 +157,40 @@ def engine_named(name: str) -> EngineConfig:
     """
     if not name.strip():
         raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
-    return load_as("engine", preset("--engine", name, Wanted(False, ())), (), EngineConfig)
+    return load_kind("engine", find_preset("--engine", name, Wanted(False, ())), (), EngineConfig)
 
 
-def _matched(case: Case, other: EngineConfig, number: int) -> tuple[EngineConfig, str]:
+def _match_capital(case: Cascade, other: EngineConfig, number: int) -> tuple[EngineConfig, str]:
     """An engine at the capital, with the compression and the maintenance dial of the run's; on what terms, in words."""
     own, begin = case.config.venues[number].engine, case.window[0] - 1
-    book = [taken(advanced(begun(case.config), begin), number)]
+    book = [take_snapshot(advance_to(start_run(case.config), begin), number)]
     unit = 10 ** case.config.assets[0].decimals
     dials = {"kappa": own.kappa, "maintenance": other.maintenance if own.maintenance is None else own.maintenance}
     shared = f"compressed by κ = {own.kappa:g} as in the run"
     try:
-        target = capital(own.model_copy(update={"kappa": 0.0}), book, unit).total
-        other = at_equal_capital(other, book, unit, target)
+        target = measure_capital(own.model_copy(update={"kappa": 0.0}), book, unit).total
+        other = scale_to_equal_capital(other, book, unit, target)
         terms = (
             f"scaled by {other.scale:.3g}, at which it asks what the run's own engine does of the accounts before the "
             f"cascade, {target:.2%} of notional; {shared}"
         )
     except ConfigError as error:
         terms = f"at another capital, for it cannot be scaled to the run's ({error}); {shared}"
-    return other.model_copy(update=dials), terms + _learnt(other, begin * case.config.dt)
+    return other.model_copy(update=dials), terms + _describe_learning(other, begin * case.config.dt)
 
 
-def _learnt(other: EngineConfig, seconds: float) -> str:
+def _describe_learning(other: EngineConfig, seconds: float) -> str:
     """Whether an engine had learnt by the cascade, in words; empty where it had, or learns nothing."""
     needed = other.requirement.look_back()
     if needed < seconds or not needed:
         return ""
     return (
-        f"; it needs {spelt(needed)} of past and had {spelt(seconds)} before the cascade, so that some or all of its "
+        f"; it needs {format_duration(needed)} of past and had {format_duration(seconds)} before the cascade, so that some or all of its "
         "margin was its opening value, a constant"
     )
 
 
-def without(case: Case, name: str, other: Frames, owners: I8 = NOBODY_ELSE, claim: float = np.nan) -> Without:
+def measure_difference(case: Cascade, name: str, other: Frames, owners: I8 = NO_OWNERS, claim: float = np.nan) -> CounterfactualRun:
     """What other frames make of a cascade.
 
     Args:
@@ -200,32 +200,32 @@ def without(case: Case, name: str, other: Frames, owners: I8 = NOBODY_ELSE, clai
         owners: who is not counted, as their close-outs were what was taken away.
         claim: what attribution says of them.
     """
-    run, twin = (_others(frames, case.window, owners) for frames in (case.frames, other))
-    gift = _deposits(other, case.window) - _deposits(case.frames, case.window)
-    return Without(name, claim, run - twin, way(case, other), gift)
+    run, twin = (_sum_notional_of_others(frames, case.window, owners) for frames in (case.frames, other))
+    gift = _sum_deposits(other, case.window) - _sum_deposits(case.frames, case.window)
+    return CounterfactualRun(name, claim, run - twin, measure_mark_move(case, other), gift)
 
 
-def _others(frames: Frames, window: tuple[int, int], owners: I8) -> float:
+def _sum_notional_of_others(frames: Frames, window: tuple[int, int], owners: I8) -> float:
     """Notional closed out in a window of those who were left alone."""
     closed = frames["closeouts"]
     here = closed["step"].between(*window) & ~closed["owner"].isin(owners)
     return float(closed.loc[here, "notional"].sum())
 
 
-def _deposits(frames: Frames, window: tuple[int, int]) -> int:
-    once = venues(frames)
+def _sum_deposits(frames: Frames, window: tuple[int, int]) -> int:
+    once = select_venues(frames)
     return int(once.loc[once["step"].between(*window), "deposits"].sum())
 
 
-def way(case: Case, frames: Frames) -> float:
-    """How far the mark went in a cascade's window, as ``Without.way``."""
+def measure_mark_move(case: Cascade, frames: Frames) -> float:
+    """How far the mark went in a cascade's window, as ``CounterfactualRun.mark_move``."""
     steps = frames["steps"]
     last = steps[(steps["instrument"] == case.instrument) & (steps["step"] < case.window[0])]["mark"]
     before = float(last.iloc[-1]) if len(last) else float(case.closeouts["mark_before"].iloc[0])
-    return float(np.log(farthest(case, frames) / before))
+    return float(np.log(find_extreme_mark(case, frames) / before))
 
 
-def farthest(case: Case, frames: Frames) -> float:
+def find_extreme_mark(case: Cascade, frames: Frames) -> float:
     """Lowest mark of the window, highest if the cascade went up: after a close-out, or at the end of a step."""
     steps, closed = (
         table[(table["instrument"] == case.instrument) & table["step"].between(*case.window)]

@@ -12,27 +12,27 @@ import pandas as pd
 from experiments.config import RunConfig
 from sim.errors import DataError
 from sim.metrics.cascades import Frames
-from sim.metrics.contagion import Contagion, contagion
-from sim.metrics.generations import members, through
+from sim.metrics.contagion import ContagionLinks, build_contagion
+from sim.metrics.generations import assign_cascades, compute_passed_share
 from sim.types import F8, I8
 
 FRAMES = ("steps", "closeouts", "causes", "losses")
 
 
 @dataclass(frozen=True)
-class Case:
+class Cascade:
     """One cascade of one run."""
 
     config: RunConfig
     frames: Frames
-    links: Contagion
+    links: ContagionLinks
     number: int
-    rows: I8  # of its actions
+    action_rows: I8  # of its actions
 
     @cached_property
     def actions(self) -> pd.DataFrame:
         """Its actions, in order; indices are their rows in the run's."""
-        return self.links.actions.iloc[self.rows]
+        return self.links.actions.iloc[self.action_rows]
 
     @cached_property
     def window(self) -> tuple[int, int]:
@@ -58,7 +58,7 @@ class Case:
         return 1 if (own["mark_after"] - own["mark_before"]).sum() > 0 else -1
 
 
-def read(folder: Path) -> tuple[RunConfig, Frames]:
+def read_run(folder: Path) -> tuple[RunConfig, Frames]:
     """Configuration and frames of a run.
 
     Args:
@@ -67,9 +67,9 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
     Raises:
         DataError: it is no result of a run, is of another version, or cannot be read.
     """
-    from experiments.paper.load_results import RunResult, opened
+    from experiments.paper.load_results import RunResult, open_result
 
-    result = opened(folder, measured=False)
+    result = open_result(folder, measured=False)
     if not isinstance(result, RunResult):
         runs = sorted(path for path in (folder / "runs").glob("*") if (path / "summary.json").is_file())
         rule = f"name one such as {runs[0]}" if runs else "but none is there, start deleverage sweep with it again"
@@ -81,51 +81,51 @@ def read(folder: Path) -> tuple[RunConfig, Frames]:
     return result.config, dict(result.frames)
 
 
-def chosen(config: RunConfig, frames: Frames, number: int) -> Case:
+def select_cascade(config: RunConfig, frames: Frames, number: int) -> Cascade:
     """One cascade by its number, 1 the largest.
 
     Raises:
         DataError: there is no such cascade, or the frames are of an older version.
     """
-    links = contagion(frames)
-    place = members(links)
+    links = build_contagion(frames)
+    place = assign_cascades(links)
     if not (place == number).any():
         rule = "nothing was closed out in this run, hence there is none, leave it out"
         if place.size:
             rule = f"is not one of 1 to {place.max()}, of which 1 is the largest, choose one of them"
         raise DataError(f"--cascade: {number}, {rule}")
-    return Case(config, frames, links, number, np.flatnonzero(place == number))
+    return Cascade(config, frames, links, number, np.flatnonzero(place == number))
 
 
-def people(case: Case) -> pd.DataFrame:
+def tabulate_owners(case: Cascade) -> pd.DataFrame:
     """Owners of a cascade, largest contribution first: notional, and that of others which passed through them."""
     weight = case.links.actions["notional"].to_numpy(np.float64)
     rows = []
     for owner, part in case.actions.groupby("owner", sort=False):
-        share = passed(case.links, part.index.to_numpy(np.int64))
-        rows.append((owner, called(part.iloc[0]), part["notional"].sum(), float(share @ weight)))
+        share = measure_passed_harm(case.links, part.index.to_numpy(np.int64))
+        rows.append((owner, format_owner(part.iloc[0]), part["notional"].sum(), float(share @ weight)))
     table = pd.DataFrame(rows, columns=["owner", "name", "notional", "attributed"])
     return table.sort_values(["attributed", "notional"], ascending=False, ignore_index=True)
 
 
-def passed(links: Contagion, rows: I8) -> F8:
+def measure_passed_harm(links: ContagionLinks, rows: I8) -> F8:
     """Share of everybody else's harm that passed through an owner, (A,); nil for its own actions.
 
     Args:
         links: of a run.
         rows: of the owner's actions.
     """
-    share, owners = through(links, rows), links.actions["owner"].to_numpy()
+    share, owners = compute_passed_share(links, rows), links.actions["owner"].to_numpy()
     share[np.isin(owners, owners[rows])] = 0.0
     return share
 
 
-def called(action: "pd.Series[Any]") -> str:
+def format_owner(action: "pd.Series[Any]") -> str:
     """What an action's owner goes by."""
     return f"{action['population']} {action['owner']}"
 
 
-def money(config: RunConfig) -> Callable[[Any], str]:
+def make_money_formatter(config: RunConfig) -> Callable[[Any], str]:
     """How amounts in minor units are written."""
     numeraire = config.assets[0]
     return lambda amount: f"{amount / 10**numeraire.decimals:,.0f} {numeraire.name}"

@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.paper.load_results import SUMMARY, RunResult, opened
-from experiments.sweep.sealed import is_run
+from experiments.paper.load_results import SUMMARY, RunResult, open_result
+from experiments.sweep.sealed import is_run_name
 from sim.errors import DataError
-from sim.metrics.contagion import contagion
-from sim.metrics.generations import cascades
+from sim.metrics.contagion import build_contagion
+from sim.metrics.generations import tabulate_cascades
 from sim.types import F8
 
 RIVALS = ("exponential", "lognormal", "truncated_power_law")
-LEAST = 20
+MIN_VALUES = 20
 """Values from which on a tail is fitted."""
 
-RANGES = {"alpha": [1.0, None]}
+EXPONENT_RANGES = {"alpha": [1.0, None]}
 """Exponents that are tried; those that the package stops at by itself end at 3, which returns have beyond."""
 
-STARTS = np.linspace(0.0, 0.95, 39)
+START_QUANTILES = np.linspace(0.0, 0.95, 39)
 """Shares of the values that lie before a tail, of which the best is taken: a tail has a twentieth of them at least."""
 
 
-def tail(sizes: F8, discrete: bool = False) -> pd.DataFrame:
+def fit_tail(sizes: F8, discrete: bool = False) -> pd.DataFrame:
     """Rows of rival, exponent, start, values, ratio, p: above nil the power law is likelier, p is of no difference.
 
     A tail starts where the largest distance from its power law is least (Clauset et al., section 3.3).
@@ -42,10 +42,10 @@ def tail(sizes: F8, discrete: bool = False) -> pd.DataFrame:
 
     kept = sizes[sizes > 0]
     told = f"tail: {np.unique(kept).size} different of {kept.size} sizes above 0"
-    if kept.size < LEAST or np.ptp(kept) == 0:
-        raise DataError(f"{told}, {LEAST} that are not all the same are needed, run longer or take more runs together")
-    starts = np.unique(np.quantile(kept, STARTS, method="lower"))
-    asked: dict[str, Any] = {"discrete": discrete, "parameter_ranges": RANGES, "verbose": False}
+    if kept.size < MIN_VALUES or np.ptp(kept) == 0:
+        raise DataError(f"{told}, {MIN_VALUES} that are not all the same are needed, run longer or take more runs together")
+    starts = np.unique(np.quantile(kept, START_QUANTILES, method="lower"))
+    asked: dict[str, Any] = {"discrete": discrete, "parameter_ranges": EXPONENT_RANGES, "verbose": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numerical corners in fits that lose
         try:
@@ -60,7 +60,7 @@ def tail(sizes: F8, discrete: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rival", "exponent", "start", "values", "ratio", "p"])
 
 
-def finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
+def measure_finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
     """Cascade sizes in systems of several sizes: rows of system, cascades, mean, cutoff (Σ s² ÷ Σ s), share of system.
 
     A cutoff that keeps its share of the system grows with it: cascades know no size of their own. One that stays does.
@@ -72,7 +72,7 @@ def finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
     return table.assign(share=table["cutoff"] / table["system"])
 
 
-def gathered(folders: Sequence[Path]) -> dict[int, F8]:
+def gather_cascade_sizes(folders: Sequence[Path]) -> dict[int, F8]:
     """Accounts in each cascade of some results, by how many accounts the market has, smallest market first.
 
     Args:
@@ -82,38 +82,38 @@ def gathered(folders: Sequence[Path]) -> dict[int, F8]:
         DataError: a folder is no result, or a run lacks a frame or has one that cannot be read.
     """
     found: dict[int, list[F8]] = {}
-    for result in _runs(folders):
+    for result in _open_runs(folders):
         if result.problems:
             raise DataError(*result.problems)
         system = sum(each.count for each in result.config.populations)
         try:
-            sizes = cascades(contagion(result.frames))["accounts"].to_numpy(np.float64)
+            sizes = tabulate_cascades(build_contagion(result.frames))["accounts"].to_numpy(np.float64)
         except DataError as error:
             raise DataError(*(f"{result.folder}: {problem}" for problem in str(error).splitlines())) from error
         found.setdefault(system, []).append(sizes)
     return {system: np.concatenate(found[system]) for system in sorted(found)}
 
 
-def _runs(folders: Sequence[Path]) -> Iterator[RunResult]:
+def _open_runs(folders: Sequence[Path]) -> Iterator[RunResult]:
     for folder in folders:
-        result = opened(folder, measured=False)
+        result = open_result(folder, measured=False)
         if isinstance(result, RunResult):
             yield result
             continue
-        named = {name for name in result.runs.get("hash", ()) if is_run(name)}
+        named = {name for name in result.runs.get("hash", ()) if is_run_name(name)}
         made = [path for name in sorted(named) if ((path := folder / "runs" / name) / SUMMARY).is_file()]
         if not made:
             raise DataError(f"{folder}: holds no runs, start deleverage sweep with this folder again")
-        yield from _runs(made)
+        yield from _open_runs(made)
 
 
-def told(sizes: Mapping[int, F8]) -> str:
+def format_tails(sizes: Mapping[int, F8]) -> str:
     """Tails of cascades in each system and how they grow with it, as text."""
     lines = []
     for system, each in sizes.items():
         lines += ["", f"{each.size} cascades among {system:,} accounts"]
         try:
-            table = tail(each, discrete=True)
+            table = fit_tail(each, discrete=True)
         except DataError as error:
             lines.append(f"  {error}")
             continue
@@ -125,7 +125,7 @@ def told(sizes: Mapping[int, F8]) -> str:
     kept = {system: each for system, each in sizes.items() if each.size}
     if kept:
         lines += ["", f"{'accounts':>9} {'cascades':>9} {'mean':>7} {'cutoff':>7}  share of system"]
-        for row in finite_size(kept).to_dict("records"):
+        for row in measure_finite_size(kept).to_dict("records"):
             figures = f"{row['cascades']:>9,} {row['mean']:>7.2f} {row['cutoff']:>7.1f}  {row['share']:.2%}"
             lines.append(f"{row['system']:>9,} {figures}")
     return "\n".join(lines[1:])

@@ -9,7 +9,7 @@ import typer
 
 from experiments import neighbours
 from experiments.cli import backtest, explain, margin, paper, sweep, tails
-from experiments.cli.failures import Commands
+from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Plugins
 from experiments.results import provenance
 
@@ -17,7 +17,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0."""
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -33,21 +33,21 @@ app.add_typer(tails.app)
 
 def main() -> None:
     """Entry point."""
-    provenance.pin()
-    check_neighbours()
+    provenance.pin_threads()
+    refuse_shadowed_packages()
     app()
 
 
-def check_neighbours() -> None:
+def refuse_shadowed_packages() -> None:
     """Refuse to run with a user's own module in place of one of ours: their names are common ones."""
-    if lines := neighbours.strangers():
-        _say("\n".join(lines))
+    if lines := neighbours.find_shadowed_packages():
+        _print_error("\n".join(lines))
         sys.exit(BAD_INPUT)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"deleverage {provenance.version()}")
+        typer.echo(f"deleverage {provenance.read_version()}")
         raise typer.Exit
 
 
@@ -56,10 +56,10 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """Simulate how margin rules make or break a leveraged market."""
-    _warn_plainly()
+    _shorten_warnings()
 
 
-def _warn_plainly() -> None:
+def _shorten_warnings() -> None:
     """Give warnings about settings and data as one line each, without the place in the code."""
     from sim.errors import SettingWarning
 
@@ -67,7 +67,7 @@ def _warn_plainly() -> None:
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, SettingWarning):
-            _say(str(message))
+            _print_error(str(message))
         else:
             before(message, category, *where, **more)
 
@@ -99,50 +99,50 @@ def run(
     """Run one market: a closing table, and the result folder last."""
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
-        _plug_in(plugin)
-        from experiments.cautions import cautions
-        from experiments.config import load_run, swapped
-        from experiments.price_files.bars import replay_notes
-        from experiments.run import COMPLETE, RunError, execute
+        _import_plugins(plugin)
+        from experiments.cautions import find_idle_settings
+        from experiments.config import load_run, engine_overrides
+        from experiments.price_files.bars import describe_replays
+        from experiments.run import COMPLETE, RunError, execute_run
 
-        given = [*swapped(config, engine), *(overrides or []), *seeded]
+        given = [*engine_overrides(config, engine), *(overrides or []), *seeded]
         if data is not None:
-            from experiments.price_files.own_data import on_own_data
+            from experiments.price_files.own_data import own_data_overrides
 
-            given = [*on_own_data(config, data, given, quick=quick), *given]
+            given = [*own_data_overrides(config, data, given, quick=quick), *given]
         settings = load_run(config, given, quick=quick and data is None)
-        for line in [*replay_notes(settings.underlyings), *cautions(settings)]:
-            _say(line)
+        for line in [*describe_replays(settings.underlyings), *find_idle_settings(settings)]:
+            _print_error(line)
         try:
-            outcome = execute(settings, out=out, overwrite=overwrite, quiet=quiet)
+            outcome = execute_run(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:
-            _say(f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else ""))
+            _print_error(f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else ""))
             raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
-        _say("interrupted; nothing was kept")
+        _print_error("interrupted; nothing was kept")
         raise typer.Exit(INTERRUPTED) from error
-    except _bad_input() as error:
-        _say(str(error))
+    except _input_errors() as error:
+        _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
     if outcome.summary_table and not quiet:
         typer.echo(f"{outcome.summary_table}\n")
     typer.echo(outcome.folder)
     if outcome.status != COMPLETE:
-        _say("interrupted; what was recorded is kept, marked so")
+        _print_error("interrupted; what was recorded is kept, marked so")
         raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
 def configs(plugin: Plugins = None) -> None:
     """List the packaged configurations."""
-    _plug_in(plugin)
-    from sim.reading.loading import about
-    from sim.reading.packaged import packaged
+    _import_plugins(plugin)
+    from sim.reading.loading import describe_config
+    from sim.reading.packaged import list_packaged
 
-    names = packaged()
+    names = list_packaged()
     width = max(map(len, names), default=0)
     for name in names:
-        typer.echo(f"{name:<{width}}  {about(name)}".rstrip())
+        typer.echo(f"{name:<{width}}  {describe_config(name)}".rstrip())
 
 
 @app.command()
@@ -151,42 +151,42 @@ def schema(
     plugin: Plugins = None,
 ) -> None:
     """Write the JSON Schema of a configuration, for editors."""
-    _plug_in(plugin)
-    from experiments.generated.schema import schema_text
+    _import_plugins(plugin)
+    from experiments.generated.schema import build_schema_text
 
-    text = schema_text()
+    text = build_schema_text()
     if out is None:
         typer.echo(text, nl=False)
         return
-    from experiments.results.store import refused, write_text
+    from experiments.results.store import translate_os_error, write_text
     from sim.errors import OutputError
 
     try:
         write_text(text, out)
     except (OSError, OutputError) as error:
-        problem = error if isinstance(error, OutputError) else refused(error, out)
-        _say(str(problem))
+        problem = error if isinstance(error, OutputError) else translate_os_error(error, out)
+        _print_error(str(problem))
         raise typer.Exit(BAD_INPUT if isinstance(problem, OutputError) else FAILED) from error
 
 
-def _bad_input() -> tuple[type[Exception], ...]:
+def _input_errors() -> tuple[type[Exception], ...]:
     """What a user's input can raise; asked for when something was raised."""
     from sim.errors import ConfigError, DataError, OutputError
 
     return ConfigError, DataError, OutputError
 
 
-def _plug_in(modules: list[str] | None) -> None:
+def _import_plugins(modules: list[str] | None) -> None:
     """Import a user's modules; told in a line if it cannot be done."""
-    from experiments.plugins import plug_in
+    from experiments.plugins import import_plugins
     from sim.errors import ConfigError
 
     try:
-        plug_in(modules)
+        import_plugins(modules)
     except ConfigError as error:
-        _say(str(error))
+        _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
 
 
-def _say(lines: str) -> None:
+def _print_error(lines: str) -> None:
     typer.echo(lines, err=True)

@@ -2,22 +2,22 @@
 
 from collections.abc import Iterable
 
-from sim.errors import brief
+from sim.errors import shorten_name
 
-LONGEST = 255
+MAX_NAME_BYTES = 255
 """Most bytes of one name on common file systems."""
 
-LONGEST_PATH = 4095
+MAX_PATH_BYTES = 4095
 """Most bytes of a path."""
 
 
-def unusable(arguments: Iterable[str]) -> list[str]:
+def find_unusable_arguments(arguments: Iterable[str]) -> list[str]:
     """One line for each argument that cannot be a name, a number or an override; none if all can."""
-    return [line for argument in arguments if (line := _fault(argument))]
+    return [line for argument in arguments if (line := _describe_fault(argument))]
 
 
-def _fault(argument: str) -> str:
-    told = f"{brief(argument)}: "
+def _describe_fault(argument: str) -> str:
+    told = f"{shorten_name(argument)}: "
     if "\0" in argument:
         return f"{told}holds a NUL byte, which no name or value can, remove it"
     try:
@@ -27,9 +27,9 @@ def _fault(argument: str) -> str:
     _, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     if "=" in value and not equals:
         return ""  # an override, whose value may be of any length
-    if len(value.encode()) > LONGEST_PATH:
-        return f"{told}has {len(value.encode()):,} bytes, a path has at most {LONGEST_PATH:,}, shorten it"
+    if len(value.encode()) > MAX_PATH_BYTES:
+        return f"{told}has {len(value.encode()):,} bytes, a path has at most {MAX_PATH_BYTES:,}, shorten it"
     longest = max((len(part.encode()) for part in value.replace(",", "/").split("/")), default=0)
-    if longest > LONGEST:
-        return f"{told}holds a name of {longest:,} bytes, at most {LONGEST} are possible, shorten it"
+    if longest > MAX_NAME_BYTES:
+        return f"{told}holds a name of {longest:,} bytes, at most {MAX_NAME_BYTES} are possible, shorten it"
     return ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from experiments.cli.options import Plugins, notify
+from experiments.cli.options import Plugins, print_notices
 
 if TYPE_CHECKING:
     from experiments.price_files.return_series import Returns
@@ -39,44 +39,44 @@ def backtest(
     plugin: Plugins = None,
 ) -> None:
     """Judge margin engines on a return series, or a run's engines on what its market made: coverage, procyclicality."""
-    with _answering():
-        from experiments.plugins import plug_in
+    with _report_errors():
+        from experiments.plugins import import_plugins
         from sim.errors import ConfigError
 
-        plug_in(plugin)
+        import_plugins(plugin)
         if run is not None:
             given = {"data": data, "engines": engines, "window": window, "weights": weights, "assets": assets}
             given["returns"] = None if returns == "auto" else returns
             problems = [f"--{name}: has no meaning for a run, leave it out" for name, value in given.items() if value]
             if problems:
                 raise ConfigError(problems)
-            _judge_run(run, confidence, horizon, _Target(out, overwrite, json))
+            _backtest_run(run, confidence, horizon, _OutputTarget(out, overwrite, json))
             return
         from experiments.backtest import report
-        from experiments.backtest.coverage import judge
-        from experiments.backtest.engines import ALL, Scope, engines_of
-        from experiments.price_files.return_series import read_series
+        from experiments.backtest.coverage import backtest_engines
+        from experiments.backtest.engines import PUBLISHED_ENGINES, EngineDefaults, parse_engines
+        from experiments.price_files.return_series import read_return_series
 
         if data is None:
             raise ConfigError(["--data: none given, name a series such as arch:sp500, or a result with --run"])
         days = window or 500
         levels, spans = "0.99" if confidence is None else confidence, "1" if horizon is None else horizon
-        scope = Scope(days, _numbers("confidence", levels, 0.5, 1), _whole("horizon", spans))
-        chosen = engines_of(ALL if engines is None else _words(engines), scope)
-        series = read_series(data, _words(assets or ""), _kind(returns))
+        scope = EngineDefaults(days, _parse_numbers("confidence", levels, 0.5, 1), _parse_whole_numbers("horizon", spans))
+        chosen = parse_engines(PUBLISHED_ENGINES if engines is None else _split_words(engines), scope)
+        series = read_return_series(data, _split_words(assets or ""), _parse_returns_kind(returns))
         for note in series.notes:
             typer.echo(note, err=True)
-        shares = None if weights is None else _numbers("weights", weights, -1e3, 1e3)
-        judged = judge(chosen, series, window=days, weights=shares)
+        shares = None if weights is None else _parse_numbers("weights", weights, -1e3, 1e3)
+        judged = backtest_engines(chosen, series, window=days, weights=shares)
         if out is not None:
-            report.write(judged, report.source_of(series, data), out, overwrite=overwrite)
-        _print(report.as_json(judged) if json else report.text(judged), _Target(out, overwrite, json))
+            report.write_backtest(judged, report.describe_source(series, data), out, overwrite=overwrite)
+        _print_result(report.format_json(judged) if json else report.format_text(judged), _OutputTarget(out, overwrite, json))
         if json:
-            for line in report.lacking(judged):
+            for line in report.list_unjudged(judged):
                 typer.echo(line, err=True)
 
 
-class _Target(NamedTuple):
+class _OutputTarget(NamedTuple):
     """Where results go."""
 
     out: Path | None
@@ -84,21 +84,21 @@ class _Target(NamedTuple):
     json: bool
 
 
-def _judge_run(folder: Path, confidence: str | None, horizon: str | None, target: _Target) -> None:
+def _backtest_run(folder: Path, confidence: str | None, horizon: str | None, target: _OutputTarget) -> None:
     from experiments.backtest import finished_run_report
-    from experiments.backtest.finished_run import Asked, judge_run
-    from experiments.paper.load_results import notices
+    from experiments.backtest.finished_run import CoverageTarget, backtest_run
+    from experiments.paper.load_results import list_code_notices
 
-    level = None if confidence is None else _one("confidence", confidence, 0.5, 1)
-    seconds = None if horizon is None else _one("horizon", horizon, 1e-3, 1e9)
-    judged = judge_run(folder, Asked(level, seconds))
-    notify(notices(folder))
+    level = None if confidence is None else _parse_number("confidence", confidence, 0.5, 1)
+    seconds = None if horizon is None else _parse_number("horizon", horizon, 1e-3, 1e9)
+    judged = backtest_run(folder, CoverageTarget(level, seconds))
+    print_notices(list_code_notices(folder))
     if target.out is not None:
-        finished_run_report.write(judged, target.out, source=str(folder), overwrite=target.overwrite)
-    _print(finished_run_report.as_json(judged) if target.json else finished_run_report.text(judged), target)
+        finished_run_report.write_run_backtest(judged, target.out, source=str(folder), overwrite=target.overwrite)
+    _print_result(finished_run_report.format_json(judged) if target.json else finished_run_report.format_text(judged), target)
 
 
-def _print(text: str, target: _Target) -> None:
+def _print_result(text: str, target: _OutputTarget) -> None:
     typer.echo(text)
     if target.out is not None and not target.json:
         typer.echo(f"\n{target.out}")
@@ -116,52 +116,52 @@ def train(
     plugin: Plugins = None,
 ) -> None:
     """Train a margin model on a return series; tells what it is worth, and prints the file last."""
-    with _answering():
-        from experiments.plugins import plug_in
+    with _report_errors():
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.backtest import train as training
         from experiments.backtest.engines import DAY
-        from experiments.price_files.return_series import read_series
-        from sim.margin.learned.learned import Learned
+        from experiments.price_files.return_series import read_return_series
+        from sim.margin.learned.learned import LearnedRequirement
 
-        rule = Learned(level=_one("confidence", confidence, 0.5, 1), horizon=horizon * DAY)
-        series = read_series(data, _words(assets or ""))
+        rule = LearnedRequirement(level=_parse_number("confidence", confidence, 0.5, 1), horizon=horizon * DAY)
+        series = read_return_series(data, _split_words(assets or ""))
         for note in series.notes:
             typer.echo(note, err=True)
-        report = training.train(series, rule)
-        path = training.write(report, rule, out, source=data, overwrite=overwrite)
-        typer.echo(f"{training.text(report)}\n\n{path}")
+        report = training.train_model(series, rule)
+        path = training.write_training(report, rule, out, source=data, overwrite=overwrite)
+        typer.echo(f"{training.format_training(report)}\n\n{path}")
 
 
-def _kind(text: str) -> "Returns":
-    from sim.errors import ConfigError, not_one_of
+def _parse_returns_kind(text: str) -> "Returns":
+    from sim.errors import ConfigError, describe_unknown
 
     kinds: dict[str, Returns] = {"auto": "auto", "log": "log", "differences": "differences", "given": "given"}
     if text not in kinds:
-        raise ConfigError([f"--returns: {not_one_of(text, kinds)}"])
+        raise ConfigError([f"--returns: {describe_unknown(text, kinds)}"])
     return kinds[text]
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _one(option: str, text: str, low: float, high: float) -> float:
+def _parse_number(option: str, text: str, low: float, high: float) -> float:
     from sim.errors import ConfigError
 
-    first, *more = _numbers(option, text, low, high)
+    first, *more = _parse_numbers(option, text, low, high)
     if more:
         raise ConfigError([f"--{option}: '{text}', is one at a time here, give a single number"])
     return first
 
 
-def _numbers(option: str, text: str, low: float, high: float) -> tuple[float, ...]:
+def _parse_numbers(option: str, text: str, low: float, high: float) -> tuple[float, ...]:
     """Numbers from ``low`` to below ``high``."""
     from sim.errors import ConfigError
 
     try:
-        values = tuple(float(word) for word in _words(text))
+        values = tuple(float(word) for word in _split_words(text))
     except ValueError:
         values = ()
     if not values or not all(low <= value < high for value in values):
@@ -171,17 +171,17 @@ def _numbers(option: str, text: str, low: float, high: float) -> tuple[float, ..
     return values
 
 
-def _whole(option: str, text: str) -> tuple[int, ...]:
+def _parse_whole_numbers(option: str, text: str) -> tuple[int, ...]:
     from sim.errors import ConfigError
 
-    values = tuple(int(word) if word.isdecimal() and len(word) < 10 else 0 for word in _words(text))
+    values = tuple(int(word) if word.isdecimal() and len(word) < 10 else 0 for word in _split_words(text))
     if not values or not all(values):
         raise ConfigError([f"--{option}: '{text}', must be whole numbers from 1 to below 10^9, write 1 or 1,10"])
     return values
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     """Bad input is told in a line and leaves with its code."""
     from sim.errors import ConfigError, DataError, OutputError
 

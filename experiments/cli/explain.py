@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.options import Plugins, notify
+from experiments.cli.options import Plugins, print_notices
 
 BAD_INPUT = 2
 
@@ -44,29 +44,29 @@ def explain(
         if cascade is None and any(asked.values()):
             names = ", ".join(name for name, value in asked.items() if value)
             raise ConfigError([f"{names}: tells of one cascade, name it with --cascade N"])
-        from experiments.plugins import plug_in
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.cascades import attribution_vs_removal, counterfactual, one_cascade
         from experiments.cascades import counterfactual_runs as removal
         from experiments.cascades import explain as made
-        from experiments.paper.load_results import notices
+        from experiments.paper.load_results import list_code_notices
 
-        config, frames = one_cascade.read(results)
-        notify(notices(results))
+        config, frames = one_cascade.read_run(results)
+        print_notices(list_code_notices(results))
         if export is not None:
-            made.export(frames, export)
+            made.export_contagion(frames, export)
         if cascade is None:
-            typer.echo(made.listing(config, frames))
+            typer.echo(made.format_cascade_list(config, frames))
             return
-        chosen = one_cascade.chosen(config, frames, cascade)
-        others = [removal.engine(chosen, name) for name in engine or ()]
-        gone = list(removal.twins(chosen, twins, without or ()))
-        typer.echo(made.page(chosen, [*gone, *others]))
+        chosen = one_cascade.select_cascade(config, frames, cascade)
+        others = [removal.run_under_engine(chosen, name) for name in engine or ()]
+        gone = list(removal.run_counterfactuals(chosen, twins, without or ()))
+        typer.echo(made.format_cascade(chosen, [*gone, *others]))
         if worlds:
-            many = counterfactual.Worlds(worlds, counterfactual.MORE * worlds)
-            table = counterfactual.compared(chosen, removal.fork(chosen), many)
-            typer.echo("\n" + "\n".join(attribution_vs_removal.lines(table)))
+            many = counterfactual.NeighbouringWorlds(worlds, counterfactual.MAX_WORLDS_FACTOR * worlds)
+            table = counterfactual.compare_with_removal(chosen, removal.snapshot_before(chosen), many)
+            typer.echo("\n" + "\n".join(attribution_vs_removal.format_comparison(table)))
     except (ConfigError, DataError, OutputError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_INPUT) from error

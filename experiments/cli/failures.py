@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 FAILED, BAD_INPUT = 1, 2
 
 
-class Commands(TyperGroup):
+class CommandGroup(TyperGroup):
     """The commands; arguments that none of them can use, and failures that none of them expects, are reported here."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -18,12 +18,12 @@ class Commands(TyperGroup):
         Raises:
             Exit: an argument that is no text, or longer than any name.
         """
-        from experiments.cli.arguments import unusable
-        from sim.errors import printable
+        from experiments.cli.arguments import find_unusable_arguments
+        from sim.errors import escape_unprintable
 
-        if lines := unusable(args):
+        if lines := find_unusable_arguments(args):
             for line in lines:
-                typer.echo(printable(line), err=True)
+                typer.echo(escape_unprintable(line), err=True)
             raise typer.Exit(BAD_INPUT)
         return super().parse_args(ctx, args)
 
@@ -38,21 +38,21 @@ class Commands(TyperGroup):
         except RuntimeError as error:
             if not str(error).startswith("Symlink loop"):  # Python 3.11 and 3.12, of a path that is resolved
                 raise
-            from sim.errors import printable
+            from sim.errors import escape_unprintable
 
             place = str(error).removeprefix("Symlink loop from ").strip("'")
-            typer.echo(printable(f"{place}: is a link to itself, name another"), err=True)
+            typer.echo(escape_unprintable(f"{place}: is a link to itself, name another"), err=True)
             raise typer.Exit(BAD_INPUT) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # a reader such as head has left
                 raise
-            from sim.errors import printable
+            from sim.errors import escape_unprintable
 
-            typer.echo(printable(told(error)), err=True)
+            typer.echo(escape_unprintable(describe_os_error(error)), err=True)
             raise typer.Exit(FAILED) from error
 
 
-def told(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """Return one line: what the project says of its own failed writes, or the system's reason."""
     if error.errno is None:
         return str(error)

@@ -26,19 +26,19 @@ def margin(
     from sim.errors import ConfigError
 
     try:
-        from experiments.plugins import plug_in
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.calculator import report
-        from experiments.calculator.calculator import StressConfig, accounts, engine_of, engines_of
+        from experiments.calculator.calculator import StressConfig, margin_portfolio, load_engine, list_engines
         from experiments.calculator.portfolio import PortfolioConfig
-        from experiments.file_kinds import load_as
+        from experiments.file_kinds import load_kind
 
-        account = load_as("portfolio", portfolio, (), PortfolioConfig)
-        shocks = load_as("shocks", stress, (), StressConfig).shocks if stress else ()
-        judged = [accounts(account, name, engine_of(name, account)) for name in engines_of(engines, account)]
-        found = report.report(account, judged, shocks)
+        account = load_kind("portfolio", portfolio, (), PortfolioConfig)
+        shocks = load_kind("shocks", stress, (), StressConfig).shocks if stress else ()
+        judged = [margin_portfolio(account, name, load_engine(name, account)) for name in list_engines(engines, account)]
+        found = report.build_report(account, judged, shocks)
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_INPUT) from error
-    typer.echo(report.as_json(found) if json else report.text(found))
+    typer.echo(report.format_json(found) if json else report.format_text(found))

@@ -16,7 +16,7 @@ OwnStudy = Annotated[
 ]
 
 
-def notify(lines: tuple[str, ...]) -> None:
+def print_notices(lines: tuple[str, ...]) -> None:
     """Print what is worth knowing of a result, on stderr."""
     for line in lines:
         typer.echo(line, err=True)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.options import OwnStudy, Plugins, notify
+from experiments.cli.options import OwnStudy, Plugins, print_notices
 
 if TYPE_CHECKING:
-    from experiments.paper.output import Made
+    from experiments.paper.output import WrittenFiles
 
 BAD_INPUT = 2
 
@@ -23,16 +23,16 @@ app = typer.Typer()
 @app.command()
 def figures(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
     """Draw all figures of a result again: PDF, PNG and CSV."""
-    with _answering():
-        from experiments.plugins import plug_in
+    with _report_errors():
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.paper import output
-        from experiments.paper.load_results import opened
+        from experiments.paper.load_results import open_result
 
-        result = opened(results, study)
-        notify(result.notices)
-        _tell(output.make_figures(result, _place(out, results)))
+        result = open_result(results, study)
+        print_notices(result.notices)
+        _print_paths(output.make_figures(result, _make_folder(out, results)))
 
 
 @app.command()
@@ -53,47 +53,47 @@ def tables(
     plugin: Plugins = None,
 ) -> None:
     """Write all tables of a result again: tidy CSV, and LaTeX with n and intervals."""
-    with _answering():
-        from experiments.plugins import plug_in
+    with _report_errors():
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.paper import output
-        from experiments.paper.load_results import opened
-        from experiments.paper.metric_tables import Asked
+        from experiments.paper.load_results import open_result
+        from experiments.paper.metric_tables import MetricOptions
 
-        result = opened(results, study)
-        notify(result.notices)
-        asked = Asked(metric or (), against, precision)
-        _tell(output.make_tables(result, _place(out, results), asked))
+        result = open_result(results, study)
+        print_notices(result.notices)
+        asked = MetricOptions(metric or (), against, precision)
+        _print_paths(output.make_tables(result, _make_folder(out, results), asked))
 
 
 @app.command()
 def report(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
     """Write a result's report, one HTML file that needs no other, after its figures and tables."""
-    with _answering():
-        from experiments.plugins import plug_in
+    with _report_errors():
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.paper import output
-        from experiments.paper.load_results import opened
+        from experiments.paper.load_results import open_result
 
-        result = opened(results, study)
-        notify(result.notices)
-        _tell(output.make_report(result, _place(out, results)))
+        result = open_result(results, study)
+        print_notices(result.notices)
+        _print_paths(output.make_report(result, _make_folder(out, results)))
 
 
-def _place(out: Path | None, results: Path) -> Path:
-    from experiments.results.store import refused
+def _make_folder(out: Path | None, results: Path) -> Path:
+    from experiments.results.store import translate_os_error
 
     place = out or results
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise refused(error, place) from error
+        raise translate_os_error(error, place) from error
     return place
 
 
-def _tell(made: "Made") -> None:
+def _print_paths(made: "WrittenFiles") -> None:
     for path in made.paths:
         typer.echo(path)
     for line in made.problems:
@@ -103,7 +103,7 @@ def _tell(made: "Made") -> None:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     """Bad input is told in a line and leaves with its code."""
     from sim.errors import DeleverageError
 

@@ -40,34 +40,34 @@ def sweep(
     from sim.errors import DeleverageError
 
     try:
-        from experiments.plugins import plug_in
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.sweep.config import load_study
-        from experiments.sweep.executors import processors
-        from experiments.sweep.runner import Options
-        from experiments.sweep.runner import sweep as execute
+        from experiments.sweep.executors import count_processors
+        from experiments.sweep.runner import SweepOptions
+        from experiments.sweep.runner import run_sweep as execute
         from experiments.sweep.study import StudyError
 
         config = load_study(study, overrides or (), seeds=seeds, quick=quick, engine=engine)
         place = out or Path("results") / (f"{config.name}-quick" if quick else config.name)
-        count = processors() if jobs is None else jobs
-        options = Options(executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet, mixed)
+        count = count_processors() if jobs is None else jobs
+        options = SweepOptions(executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet, mixed)
         try:
             outcome = execute(config, out=place, options=options)
         except StudyError as error:
-            _say(f"study failed: {error}")
+            _print_error(f"study failed: {error}")
             raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
-        _say("interrupted; all finished runs are kept, the same command goes on")
+        _print_error("interrupted; all finished runs are kept, the same command goes on")
         raise typer.Exit(INTERRUPTED) from error
     except DeleverageError as error:
-        _say(str(error))
+        _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
     if outcome.older:
-        _say(outcome.older)
+        _print_error(outcome.older)
     for path in outcome.remade:
-        _say(f"{path}: was not what had been written, the run was made again")
+        _print_error(f"{path}: was not what had been written, the run was made again")
     if outcome.report and not quiet:
         typer.echo(f"{outcome.report}\n")
     typer.echo(outcome.folder)
@@ -76,7 +76,7 @@ def sweep(
         words = {"timeout": "out of time"}
         told = ", ".join(f"{count} runs {words.get(status, status)}" for status, count in missing.items())
         longer = ", with a longer --time-limit if need be" if "timeout" in missing else ""
-        _say(f"{told}; {outcome.folder / 'runs.parquet'} says why, the same command tries them again{longer}")
+        _print_error(f"{told}; {outcome.folder / 'runs.parquet'} says why, the same command tries them again{longer}")
         raise typer.Exit(FAILED)
 
 
@@ -92,19 +92,19 @@ def verify(
     from sim.errors import DeleverageError
 
     try:
-        from experiments.plugins import plug_in
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
-        from experiments.sweep.verify import verify as compare
+        import_plugins(plugin)
+        from experiments.sweep.verify import verify_results as compare
 
         verdict = compare(results, sample, seed)
     except DeleverageError as error:
-        _say(str(error))
+        _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
     for line in (*verdict.notices, *verdict.differences):
-        _say(line)
+        _print_error(line)
     told = f"{len(verdict.differences)} differences" if verdict.differences else "all the same"
-    typer.echo(f"{verdict.compared}, {verdict.runs} runs made again: {told}")
+    typer.echo(f"{verdict.comparison_text}, {verdict.runs} runs made again: {told}")
     if verdict.differences:
         raise typer.Exit(FAILED)
 
@@ -120,17 +120,17 @@ def studies(
     from sim.errors import ConfigError
 
     try:
-        from experiments.plugins import plug_in
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
-        from experiments.sweep.cost import listed
-        from experiments.sweep.executors import processors
+        import_plugins(plugin)
+        from experiments.sweep.cost import describe_studies
+        from experiments.sweep.executors import count_processors
 
-        typer.echo(listed(processors() if jobs is None else jobs))
+        typer.echo(describe_studies(count_processors() if jobs is None else jobs))
     except ConfigError as error:
-        _say(str(error))
+        _print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
 
 
-def _say(lines: str) -> None:
+def _print_error(lines: str) -> None:
     typer.echo(lines, err=True)

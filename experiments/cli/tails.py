@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.options import Plugins, notify
+from experiments.cli.options import Plugins, print_notices
 
 BAD_INPUT = 2
 
@@ -22,16 +22,16 @@ def tails(
     from sim.errors import DeleverageError
 
     try:
-        from experiments.plugins import plug_in
+        from experiments.plugins import import_plugins
 
-        plug_in(plugin)
+        import_plugins(plugin)
         from experiments.cascades import tails as made
-        from experiments.paper.load_results import notices
+        from experiments.paper.load_results import list_code_notices
 
-        found = made.gathered(results)
+        found = made.gather_cascade_sizes(results)
         for folder in results:
-            notify(notices(folder))
-        typer.echo(made.told(found))
+            print_notices(list_code_notices(folder))
+        typer.echo(made.format_tails(found))
     except DeleverageError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_INPUT) from error

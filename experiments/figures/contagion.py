@@ -14,43 +14,43 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.style import (
     COLOURS,
-    LINES,
-    PAGE,
+    LINE_STYLES,
+    PAGE_WIDTH,
     Frame,
     Frames,
-    above,
-    most_liquidated,
-    nothing,
-    placed,
-    save,
-    scale,
-    style,
-    time_axis,
+    draw_legend_above,
+    find_most_liquidated,
+    draw_none_label,
+    add_axis_positions,
+    save_figure,
+    choose_scale,
+    use_style,
+    draw_time_axis,
 )
-from sim.metrics.contagion import Contagion, contagion
-from sim.metrics.criticality import density, feedback
-from sim.metrics.generations import cascades, depth, generation, members
+from sim.metrics.contagion import ContagionLinks, build_contagion
+from sim.metrics.criticality import tabulate_density, tabulate_feedback
+from sim.metrics.generations import tabulate_cascades, compute_depths, compute_generations, assign_cascades
 
-FALLS = (-0.005, -0.01, -0.02, -0.05)
+DRAWN_FALLS = (-0.005, -0.01, -0.02, -0.05)
 """Moves whose R is drawn."""
 
-READINGS = 240
+MAX_READINGS = 240
 """More would not be told apart across a page."""
 
-SHADES = 1e3
+DENSITY_RANGE = 1e3
 """Densities that far below the largest are as pale as nothing."""
 
-STEEP = 4
+LOG_AXIS_FROM = 4
 """R from which on its axis is logarithmic beyond 1."""
 
-WIDE = 0.75
+ROUND_WIDTH = 0.75
 """Part of a round's room in which its actions stand side by side."""
 
-SPOT, FAINTEST = 110.0, 0.02
+LARGEST_MARKER, MIN_DRAWN_SHARE = 110.0, 0.02
 """Area of the largest marker, points squared; shares of harm below it are not drawn."""
 
 
-def profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
+def draw_profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """Where liquidation prices lie as the mark goes through them; R(Δ) of several falls below (LIQ-7).
 
     Of the perpetual that was liquidated most. Long runs show some of their readings; the CSV has all.
@@ -64,27 +64,27 @@ def profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     Returns:
         The PDF.
     """
-    prices = placed(most_liquidated(frames["steps"]))
+    prices = add_axis_positions(find_most_liquidated(frames["steps"]))
     instrument = str(prices["instrument"].iloc[0])
-    ratios = feedback(frames, instrument)
-    with style():
-        figure = Figure(figsize=(PAGE, 4.8), layout="constrained")
+    ratios = tabulate_feedback(frames, instrument)
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 4.8), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
-        _heat(top, prices, density(frames, instrument), (unit, currency))
-        _edge(bottom, prices, ratios)
-        time_axis(bottom, prices)
+        _draw_density(top, prices, tabulate_density(frames, instrument), (unit, currency))
+        _draw_ratios(bottom, prices, ratios)
+        draw_time_axis(bottom, prices)
         figure.align_ylabels([top, bottom])
-        return save(figure, folder / "profile", _told(frames, prices, ratios, unit))
+        return save_figure(figure, folder / "profile", _tabulate_profile(frames, prices, ratios, unit))
 
 
-def _heat(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str]) -> None:
+def _draw_density(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str]) -> None:
     """Notional per percent of price, at the price that would liquidate it, until the next reading."""
     unit, currency = money
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     seaborn.despine(ax=axes)
     readings = np.unique(found["step"])
-    shown = found[found["step"].isin(readings[:: -(-len(readings) // READINGS) or 1]) & (found["at_risk"] > 0)]
+    shown = found[found["step"].isin(readings[:: -(-len(readings) // MAX_READINGS) or 1]) & (found["at_risk"] > 0)]
     if len(shown):
         at = prices.set_index("step")[["at", "mark"]]
         kept = np.unique(shown["step"])
@@ -94,8 +94,8 @@ def _heat(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str]) -> No
         low, high = mark * (1 + shown["low"].to_numpy()), mark * (1 + shown["high"].to_numpy())
         corners = np.stack([left, low, left, high, right, high, right, low], axis=1).reshape(-1, 4, 2)
         thick = shown["at_risk"].to_numpy() / unit / (100 * (shown["high"] - shown["low"]).to_numpy())
-        per, prefix = scale(float(thick.max()))
-        tint: dict[str, Any] = {"cmap": "rocket_r", "norm": LogNorm(thick.max() / per / SHADES, thick.max() / per)}
+        per, prefix = choose_scale(float(thick.max()))
+        tint: dict[str, Any] = {"cmap": "rocket_r", "norm": LogNorm(thick.max() / per / DENSITY_RANGE, thick.max() / per)}
         cells = PolyCollection(list(corners), array=thick / per, linewidth=0, rasterized=True, zorder=1, **tint)
         axes.add_collection(cells)
         label = f"Liquidated per 1% of price\n({prefix}{currency})"
@@ -103,32 +103,32 @@ def _heat(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str]) -> No
     axes.plot(prices["at"], prices["mark"], color="0.05", linewidth=0.9, label="Mark", zorder=3)
     if not len(shown):
         axes.plot([], [], linestyle="none", label="nobody at risk within 10%")
-    above(axes)
+    draw_legend_above(axes)
 
 
-def _edge(axes: Axes, prices: Frame, ratios: Frame) -> None:
+def _draw_ratios(axes: Axes, prices: Frame, ratios: Frame) -> None:
     """R(Δ) as readings stand, and the line from which a fall feeds itself."""
     axes.set_ylabel("R(Δ), lots\nliquidated ÷ bid")
     seaborn.despine(ax=axes)
-    drawn = ratios[[move for move in FALLS if move in ratios]].replace(np.inf, np.nan)
+    drawn = ratios[[move for move in DRAWN_FALLS if move in ratios]].replace(np.inf, np.nan)
     if not drawn.notna().any(axis=None):
-        nothing(axes)
+        draw_none_label(axes)
         return
     at = prices.set_index("step")["at"].reindex(drawn.index)
     for place, move in enumerate(drawn):
-        look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINES[place], "linewidth": 1.0}
+        look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINE_STYLES[place], "linewidth": 1.0}
         told = f"{move:.1%}".replace(".0%", "%").replace("-", "\N{MINUS SIGN}")
         axes.plot(at, drawn[move], drawstyle="steps-post", label=told, **look)
     axes.axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
     largest = float(np.nanmax(drawn.to_numpy()))
-    if largest > STEEP:
+    if largest > LOG_AXIS_FROM:
         axes.set_yscale("symlog", linthresh=1, linscale=1)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_ylim(-0.04, 1.15 * max(1.2, largest))  # a line at nil is a reading, not an axis
-    above(axes, ncols=len(drawn.columns))
+    draw_legend_above(axes, ncols=len(drawn.columns))
 
 
-def _told(frames: Frames, prices: Frame, ratios: Frame, unit: int) -> Frame:
+def _tabulate_profile(frames: Frames, prices: Frame, ratios: Frame, unit: int) -> Frame:
     """Every reading of notional at risk and of R, by move."""
     own = frames["profile"][frames["profile"]["instrument"] == prices["instrument"].iloc[0]]
     risk = own[["step", "move"]].assign(series="at_risk", value=own["at_risk"] / unit)
@@ -140,7 +140,7 @@ def _told(frames: Frames, prices: Frame, ratios: Frame, unit: int) -> Frame:
     return told.sort_values(["series", "step"], ignore_index=True).dropna(subset="value")
 
 
-def cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
+def draw_cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """The largest cascade: who was closed out when, and how far from the first push; the mark below (LIQ-8).
 
     Round follows round; strokes set steps apart, between which time passes. Lines meet where a round moved the mark, a
@@ -148,10 +148,10 @@ def cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
 
     Args and result as of ``profile``, for ``closeouts`` and ``causes``.
     """
-    links = contagion(frames)
-    number = members(links)
-    with style():
-        figure = Figure(figsize=(PAGE, 4.8), layout="constrained")
+    links = build_contagion(frames)
+    number = assign_cascades(links)
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 4.8), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
         top.set_ylabel("Generation (mean)")
         bottom.set_ylabel("Mark\n(quote currency)")
@@ -159,42 +159,42 @@ def cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
         for axes in (top, bottom):
             seaborn.despine(ax=axes)
         if not number.size:
-            nothing(top)
-            nothing(bottom)
-            return save(figure, folder / "cascade", pd.DataFrame(columns=["step", "round", "owner"]))
-        table = _placed(links, number == 1).assign(notional=lambda each: each["notional"] / unit)
-        _strokes(top, bottom, table)
-        _links(top, links, table)
-        _people(top, table)
-        _marks(bottom, frames["closeouts"], table)
-        figure.suptitle(_title(links, currency, unit), fontsize="medium", x=0.01, ha="left")
+            draw_none_label(top)
+            draw_none_label(bottom)
+            return save_figure(figure, folder / "cascade", pd.DataFrame(columns=["step", "round", "owner"]))
+        table = _place_actions(links, number == 1).assign(notional=lambda each: each["notional"] / unit)
+        _draw_step_lines(top, bottom, table)
+        _draw_links(top, links, table)
+        _draw_actions(top, table)
+        _draw_mark_path(bottom, frames["closeouts"], table)
+        figure.suptitle(_cascade_title(links, currency, unit), fontsize="medium", x=0.01, ha="left")
         figure.align_ylabels([top, bottom])
-        return save(figure, folder / "cascade", table.drop(columns="row"))
+        return save_figure(figure, folder / "cascade", table.drop(columns="row"))
 
 
-def _title(links: Contagion, currency: str, unit: int) -> str:
-    table = cascades(links)
+def _cascade_title(links: ContagionLinks, currency: str, unit: int) -> str:
+    table = tabulate_cascades(links)
     first = table.iloc[0]
-    per, prefix = scale(first["notional"] / unit)
+    per, prefix = choose_scale(first["notional"] / unit)
     told = f"The largest of {len(table)} cascades" if len(table) > 1 else "The only cascade"
     worth = f"{first['notional'] / unit / per:.3g} {prefix}{currency}"
     size = f"{first['actions']} close-outs of {first['accounts']} accounts, {worth}"
     return f"{told}: {size}; {first['endogenous']:.0%} of it brought about by close-outs, begun by {first['origin']}"
 
 
-def _placed(links: Contagion, chosen: "np.ndarray[Any, Any]") -> Frame:
+def _place_actions(links: ContagionLinks, chosen: "np.ndarray[Any, Any]") -> Frame:
     """Actions of a cascade with their place: its rounds are numbered, with a pause before each step."""
-    told = {"row": np.arange(len(links.actions)), "generation": generation(links), "depth": depth(links)}
+    told = {"row": np.arange(len(links.actions)), "generation": compute_generations(links), "depth": compute_depths(links)}
     table = links.actions.assign(**told)[chosen]
     slots = table[["step", "round"]].drop_duplicates().sort_values(["step", "round"])
     begins = (slots["step"].diff().fillna(0) != 0).cumsum()
     slots["at"] = np.arange(1, len(slots) + 1) + begins.to_numpy()
     table = table.merge(slots, on=["step", "round"])
     turn = table.groupby(["step", "round"])["row"]
-    return table.assign(x=table["at"] + WIDE * turn.cumcount() / turn.transform("size"))
+    return table.assign(x=table["at"] + ROUND_WIDTH * turn.cumcount() / turn.transform("size"))
 
 
-def _strokes(top: Axes, bottom: Axes, table: Frame) -> None:
+def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
     """A line before each step but the first, and rounds counted along the axis."""
     first = table.groupby("step")["at"].min()
     for axes in (top, bottom):
@@ -208,36 +208,36 @@ def _strokes(top: Axes, bottom: Axes, table: Frame) -> None:
     top.set_xlim(table["at"].min() - 1, table["at"].max() + 1)
 
 
-def _links(axes: Axes, links: Contagion, table: Frame) -> None:
+def _draw_links(axes: Axes, links: ContagionLinks, table: Frame) -> None:
     """From actions to the move they made, and on to those whom it pushed; darker is more."""
     at = dict(zip(table["row"], zip(table["x"], table["generation"], strict=True), strict=True))
-    ends_at = dict(zip(table["row"], table["at"] + WIDE + 0.1, strict=True))
-    pushed, moved = links.pushed.tocsc(), links.moved.tocsr()
+    ends_at = dict(zip(table["row"], table["at"] + ROUND_WIDTH + 0.1, strict=True))
+    pushed, moved = links.harm_by_move.tocsc(), links.move_by_action.tocsr()
     segments, shares = [], []
-    for move in np.unique(links.pushed[table["row"].to_numpy()].indices):
-        makers, heirs = _ends(moved, move, at), [end for end in _ends(pushed, move, at) if end[1] >= FAINTEST]
+    for move in np.unique(links.harm_by_move[table["row"].to_numpy()].indices):
+        makers, heirs = _link_ends(moved, move, at), [end for end in _link_ends(pushed, move, at) if end[1] >= MIN_DRAWN_SHARE]
         if not makers or not heirs:
             continue
         middle = sum(place[1] * share for place, share in makers) / sum(share for _, share in makers)
         knot = (ends_at[moved.indices[moved.indptr[move]]], middle + 0.3)
         ends = [((place, knot), share) for place, share in makers] + [((knot, place), share) for place, share in heirs]
-        segments += [segment for segment, share in ends if share >= FAINTEST]
-        shares += [share for _, share in ends if share >= FAINTEST]
+        segments += [segment for segment, share in ends if share >= MIN_DRAWN_SHARE]
+        shares += [share for _, share in ends if share >= MIN_DRAWN_SHARE]
     colours = [(0.25, 0.25, 0.3, 0.12 + 0.5 * min(share, 1.0)) for share in shares]
     axes.add_collection(LineCollection(segments, colors=colours, linewidths=0.6, zorder=1))
     axes.plot([], [], color=(0.25, 0.25, 0.3, 0.6), linewidth=0.8, label="to the mark's move, and to whom it pushed")
 
 
-def _ends(matrix: Any, move: int, at: dict[int, tuple[float, float]]) -> list[tuple[tuple[float, float], float]]:
+def _link_ends(matrix: Any, move: int, at: dict[int, tuple[float, float]]) -> list[tuple[tuple[float, float], float]]:
     """Places of a cascade's actions in one row, or column, of a matrix of shares, with these."""
     span = slice(matrix.indptr[move], matrix.indptr[move + 1])
     found = zip(matrix.indices[span].tolist(), matrix.data[span].tolist(), strict=True)
     return [(at[row], share) for row, share in found if row in at]
 
 
-def _people(axes: Axes, table: Frame) -> None:
+def _draw_actions(axes: Axes, table: Frame) -> None:
     """A marker for each action, its area the notional, its colour the population."""
-    area = (SPOT * table["notional"] / table["notional"].max()).clip(lower=3)
+    area = (LARGEST_MARKER * table["notional"] / table["notional"].max()).clip(lower=3)
     for place, (name, part) in enumerate(table.groupby("population", sort=False)):
         look: dict[str, Any] = {"color": COLOURS[(3, 0, 2, 1, 4, 5)[place % 6]], "linewidth": 0.4, "edgecolor": "white"}
         axes.scatter(
@@ -248,7 +248,7 @@ def _people(axes: Axes, table: Frame) -> None:
     axes.legend(frameon=False, loc="upper left", title="Close-outs, area: notional", alignment="left", markerscale=1.0)
 
 
-def _marks(axes: Axes, closeouts: Frame, table: Frame) -> None:
+def _draw_mark_path(axes: Axes, closeouts: Frame, table: Frame) -> None:
     """Where each round left the mark of the instrument that the cascade traded most."""
     own = closeouts[closeouts["action"].isin(table["action"]) & (closeouts["filled"] > 0)]
     name = own.groupby("instrument")["notional"].sum().idxmax()

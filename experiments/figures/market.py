@@ -7,25 +7,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from experiments.figures.style import (
-    PAGE,
+    PAGE_WIDTH,
     Frame,
     Frames,
-    above,
-    banded,
-    lines,
-    most_liquidated,
-    placed,
-    rug,
-    save,
-    scale,
-    style,
-    tidy,
-    time_axis,
+    draw_legend_above,
+    draw_band,
+    draw_lines,
+    find_most_liquidated,
+    add_axis_positions,
+    draw_rug,
+    save_figure,
+    choose_scale,
+    use_style,
+    melt_series,
+    draw_time_axis,
 )
-from sim.metrics.venues import with_venue
+from sim.metrics.venues import join_venue
 
 
-def positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
+def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """Open interest, leverage and margin per notional of the venue that liquidated most.
 
     Args:
@@ -37,59 +37,59 @@ def positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path
     Returns:
         The PDF.
     """
-    table = _held(frames, unit)
-    per, prefix = scale(float(table["open_interest"].max()))
-    with style():
-        figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
+    table = _sum_positions(frames, unit)
+    per, prefix = choose_scale(float(table["open_interest"].max()))
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
         axes = figure.subplots(3, 1, sharex=True)
-        lines(axes[0], table, {"open_interest": ""}, label=f"Open interest\n({prefix}{currency})", per=per)
-        lines(axes[1], table, {"leverage": ""}, label="Leverage\n(gross ÷ equity)")
+        draw_lines(axes[0], table, {"open_interest": ""}, label=f"Open interest\n({prefix}{currency})", per=per)
+        draw_lines(axes[1], table, {"leverage": ""}, label="Leverage\n(gross ÷ equity)")
         margins = {"initial": "Initial margin", "maintenance": "Maintenance"}
-        lines(axes[2], table, margins, label="Margin per\nnotional (%)", per=0.01)
+        draw_lines(axes[2], table, margins, label="Margin per\nnotional (%)", per=0.01)
         for each in axes:
             each.set_ylim(bottom=0)
-        time_axis(axes[2], table)
+        draw_time_axis(axes[2], table)
         figure.align_ylabels(axes)
-        drawn = tidy(table, ["open_interest", "leverage", "initial", "maintenance"])
-        return save(figure, folder / "positions", drawn)
+        drawn = melt_series(table, ["open_interest", "leverage", "initial", "maintenance"])
+        return save_figure(figure, folder / "positions", drawn)
 
 
-def liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
+def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
     """Depth, spread and basis of the perpetual that was liquidated most; steps in which its book lacked a side.
 
     Long runs are drawn as the median and the 5 to 95% band of every few steps; the CSV has all steps.
 
     Args and result as of ``positions``; prices need neither unit nor currency.
     """
-    table = placed(most_liquidated(frames["steps"]))
+    table = add_axis_positions(find_most_liquidated(frames["steps"]))
     table["spread"] = (table["ask"] - table["bid"]) / table["mid"]
     table["basis"] = table["mark"] / table["oracle"] - 1
     table["one_sided"] = table["fallback"].astype(np.float64)
-    with style():
-        figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
         axes = figure.subplots(3, 1, sharex=True)
-        per, prefix = scale(float(table["depth"].max()))
-        if banded(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per):
-            above(axes[0], ncols=2)
+        per, prefix = choose_scale(float(table["depth"].max()))
+        if draw_band(axes[0], table, "depth", label=f"Depth within 1%\n({prefix}lots)", per=per):
+            draw_legend_above(axes[0], ncols=2)
         axes[0].set_ylim(bottom=0)
-        banded(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
+        draw_band(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
         if (table["spread"] > 0).any():
             axes[1].set_yscale("log")
             axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes[1].yaxis.set_major_formatter(ScalarFormatter())
             axes[1].yaxis.set_minor_formatter(NullFormatter())
-        rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "Book without a side")
-        banded(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
+        draw_rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "Book without a side")
+        draw_band(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
-        time_axis(axes[2], table)
+        draw_time_axis(axes[2], table)
         figure.align_ylabels(axes)
-        return save(figure, folder / "liquidity", tidy(table, ["depth", "spread", "basis", "one_sided"]))
+        return save_figure(figure, folder / "liquidity", melt_series(table, ["depth", "spread", "basis", "one_sided"]))
 
 
-def _held(frames: Frames, unit: int) -> Frame:
+def _sum_positions(frames: Frames, unit: int) -> Frame:
     """Sums over a venue's instruments by step, as shares and multiples; missing while nobody holds anything."""
     steps = frames["steps"]
-    table = with_venue(placed(most_liquidated(steps)), frames, ["equity", "initial", "maintenance"])
+    table = join_venue(add_axis_positions(find_most_liquidated(steps)), frames, ["equity", "initial", "maintenance"])
     here = steps[steps["venue"] == table["venue"].iloc[0]]
     perpetual = here[here["kind"] == "perpetual"] if (here["kind"] == "perpetual").any() else here
     traded = perpetual.groupby("step")["gross"].sum().reindex(table["step"]).to_numpy(dtype=np.float64)

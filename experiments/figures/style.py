@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from experiments.results import store
 
-PAGE, COLUMN = 7.0, 3.4
+PAGE_WIDTH, COLUMN_WIDTH = 7.0, 3.4
 """Widths, inches: a full page's and a column's."""
 DPI = 300
 """Of PNG files."""
@@ -26,14 +26,14 @@ FONTS: dict[str, Any] = {
     "ps.fonttype": 42,
 }
 COLOURS: list[Any] = seaborn.color_palette("colorblind")
-POINTS = 300
+BAND_POINTS = 300
 """More would not be told apart across a page."""
-FEW = 5
+MIN_BAND_STEPS = 5
 """Steps to a point from which on a band says something."""
 
-LINES = ("-", "--", ":", "-.")
+LINE_STYLES = ("-", "--", ":", "-.")
 
-LAYERS = {
+LAYER_NAMES = {
     "fund": "insurance fund",
     "adl_queue": "ADL (queue)",
     "adl_pro_rata": "ADL (pro rata)",
@@ -47,14 +47,14 @@ Frames = Mapping[str, Frame]
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def use_style() -> Iterator[None]:
     """Seaborn's paper look, in this block only."""
     look: dict[Any, Any] = seaborn.axes_style("ticks") | seaborn.plotting_context("paper") | FONTS
     with rc_context(look):
         yield
 
 
-def most_liquidated(steps: Frame) -> Frame:
+def find_most_liquidated(steps: Frame) -> Frame:
     """One instrument's rows; the first perpetual's if nothing was liquidated."""
     perpetual = steps["kind"] == "perpetual"
     traded = steps[perpetual] if perpetual.any() else steps
@@ -64,19 +64,19 @@ def most_liquidated(steps: Frame) -> Frame:
     return chosen.reset_index(drop=True)
 
 
-def placed(prices: Frame) -> Frame:
+def add_axis_positions(prices: Frame) -> Frame:
     """Adds ``at``, the place on the time axis: steps of trading for a replay (nights take no room), else hours."""
     if "stamp" in prices:
         return prices.assign(at=np.arange(len(prices), dtype=np.float64))
     return prices.assign(at=prices["seconds"] / 3600)
 
 
-def scale(largest: float) -> tuple[float, str]:
+def choose_scale(largest: float) -> tuple[float, str]:
     """A divisor that leaves few digits, and its word before a currency."""
     return next(((s, word) for s, word in ((1e9, "bn "), (1e6, "m "), (1e3, "k ")) if largest >= s), (1.0, ""))
 
 
-def lines(axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0) -> None:
+def draw_lines(axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0) -> None:
     """Some columns over time, told apart by colour and line style; "none" where there is nothing to draw.
 
     Args:
@@ -89,16 +89,16 @@ def lines(axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, p
     axes.set_ylabel(label)
     seaborn.despine(ax=axes)
     if not table[list(columns)].notna().any(axis=None):
-        nothing(axes)
+        draw_none_label(axes)
         return
     for number, (name, word) in enumerate(columns.items()):
-        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINES[number % len(LINES)], "linewidth": 1.0}
+        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINE_STYLES[number % len(LINE_STYLES)], "linewidth": 1.0}
         axes.plot(table["at"], table[name] / per, label=word, **look)
     if len(columns) > 1:
         axes.legend(frameon=False, loc="best", handlelength=2.4)
 
 
-def banded(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
+def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.0) -> bool:
     """One column over time: the median of every few steps, and from their 5% to their 95% in pale.
 
     A line through thousands of steps would show the extremes only. Short runs are drawn step by step.
@@ -106,41 +106,41 @@ def banded(axes: Axes, table: Frame, column: str, *, label: str, per: float = 1.
     Returns:
         Whether there is a band, to be explained in a legend.
     """
-    if len(table) < FEW * POINTS or not table[column].notna().any():
-        lines(axes, table, {column: ""}, label=label, per=per)
+    if len(table) < MIN_BAND_STEPS * BAND_POINTS or not table[column].notna().any():
+        draw_lines(axes, table, {column: ""}, label=label, per=per)
         return False
-    slot = np.arange(len(table)) * POINTS // len(table)
+    slot = np.arange(len(table)) * BAND_POINTS // len(table)
     grouped = (table[column] / per).groupby(slot)
     at = table["at"].groupby(slot).mean()
-    look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 0, "label": f"5 to 95% of {len(table) // POINTS} steps"}
+    look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 0, "label": f"5 to 95% of {len(table) // BAND_POINTS} steps"}
     axes.fill_between(at, grouped.quantile(0.05), grouped.quantile(0.95), alpha=0.25, **look)
     middle = pd.DataFrame({"at": at, column: grouped.median()})
-    lines(axes, middle, {column: "Median"}, label=label)
+    draw_lines(axes, middle, {column: "Median"}, label=label)
     return True
 
 
-def rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
+def draw_rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
     """Strokes at the top of a panel, with their legend above it; nothing where there are none."""
     if not len(at):
         return
     look: dict[str, Any] = {"color": COLOURS[3], "markersize": 7, "markeredgewidth": 0.8, "clip_on": False}
     height, where = np.full(len(at), 1.0), axes.get_xaxis_transform()
     handles = axes.plot(at, height, "|", label=label, transform=where, **look)
-    above(axes, handles=handles)
+    draw_legend_above(axes, handles=handles)
 
 
-def above(axes: Axes, **look: Any) -> None:
+def draw_legend_above(axes: Axes, **look: Any) -> None:
     """A legend in one line above the panel, where it hides nothing."""
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0, handlelength=1.6, **look)
 
 
-def nothing(axes: Axes) -> None:
+def draw_none_label(axes: Axes) -> None:
     """Say that there is nothing, where a blank would leave one in doubt."""
     axes.text(0.5, 0.45, "none", transform=axes.transAxes, ha="center", color="0.4")
     axes.set_yticks([])
 
 
-def time_axis(axes: Axes, prices: Frame) -> None:
+def draw_time_axis(axes: Axes, prices: Frame) -> None:
     """Dates where a replay has them; about eight, wherever the days begin."""
     axes.set_xlim(prices["at"].iloc[0], max(prices["at"].iloc[-1], prices["at"].iloc[0] + 1e-9))
     if "stamp" not in prices:
@@ -155,17 +155,17 @@ def time_axis(axes: Axes, prices: Frame) -> None:
     axes.set_xlabel(f"Trading time ({first.year})" if same else "Trading time")
 
 
-def save(figure: Figure, path: Path, table: Frame) -> Path:
+def save_figure(figure: Figure, path: Path, table: Frame) -> Path:
     """PDF and PNG without the time they were made at, and the CSV of what is drawn; returns the PDF."""
     pdf, png = path.with_suffix(".pdf"), path.with_suffix(".png")
-    with store.whole(pdf, png):
+    with store.remove_if_failed(pdf, png):
         figure.savefig(pdf, metadata={"CreationDate": None})
         figure.savefig(png, dpi=DPI, metadata={"Software": None})
     store.write_csv(table, path.with_suffix(".csv"))
     return pdf
 
 
-def tidy(table: Frame, columns: Sequence[str]) -> Frame:
+def melt_series(table: Frame, columns: Sequence[str]) -> Frame:
     """One row for each series and step that has a value."""
     when = [name for name in ("step", "seconds", "stamp") if name in table]
     return table[[*when, *columns]].melt(id_vars=when, var_name="series").dropna(subset="value")

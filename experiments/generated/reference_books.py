@@ -16,10 +16,10 @@ import numpy as np
 
 from agents import populate
 from experiments.config import load_run
-from sim.margin.efficiency import capital, compression
+from sim.margin.efficiency import measure_capital, solve_compression
 from sim.margin.engine import EngineConfig
 from sim.market import Market
-from sim.reading.loading import load
+from sim.reading.loading import load_config
 from sim.reading.packaged import PACKAGED
 from sim.types import I8, Contracts, Exposure, MarketView
 from sim.venue import Venue
@@ -29,46 +29,46 @@ FOLDER = PACKAGED / "reference"
 BOOKS = {"baseline": ("venues.0.engine.netting.kind=isolated", "duration=86400"), "hedged": ()}
 """Packaged configurations that books are taken from, each with what is changed for it."""
 
-EVERY = 21_600.0
+SNAPSHOT_INTERVAL = 21_600.0
 """Seconds between snapshots."""
 
 COLUMNS = ("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol")
-TERMS = ("expiry", "strike", "side")
+OMITTED_TERMS = ("expiry", "strike", "side")
 """What perpetuals do not have; infinite or missing, which JSON cannot say."""
 
-KEPT = ("balance", "position", "entry")
+HELD_COLUMNS = ("balance", "position", "entry")
 
 
-def frozen(name: str = "baseline") -> tuple[list[Exposure], int]:
+def load_reference_book(name: str = "baseline") -> tuple[list[Exposure], int]:
     """The snapshots of a book, all instruments of the venue, and minor units in one unit of the numeraire."""
-    kept = json.loads(_file(name).read_text(encoding="utf-8"))
-    return [_book(kept["contracts"], kept["returns"], shot) for shot in kept["snapshots"]], int(kept["unit"])
+    kept = json.loads(_find_book_path(name).read_text(encoding="utf-8"))
+    return [_restore_exposure(kept["contracts"], kept["returns"], shot) for shot in kept["snapshots"]], int(kept["unit"])
 
 
-def _file(name: str) -> Path:
+def _find_book_path(name: str) -> Path:
     return FOLDER / f"{name}.json"
 
 
-def freeze(name: str) -> dict[str, Any]:
+def freeze_book(name: str) -> dict[str, Any]:
     """Run the market of a book and keep what its exchange's accounts hold, a few times."""
     config = load_run(name, BOOKS[name])
     market = Market(config, populate(config.populations), seed=config.seed)
-    snapshots, turn = [], round(EVERY / config.dt)
+    snapshots, turn = [], round(SNAPSHOT_INTERVAL / config.dt)
     while market.tick < market.steps_planned:
         market.step()
         if market.tick % turn == 0:
-            snapshots.append(_shot(market))
+            snapshots.append(_record_snapshot(market))
     venue = market.venues[0]
     listed = venue.contracts._asdict()
-    contracts = {name: _plain(listed[name]) for name in listed if name not in TERMS}
+    contracts = {name: _to_list(listed[name]) for name in listed if name not in OMITTED_TERMS}
     unit = 10 ** config.assets[0].decimals
     changed = ", ".join(BOOKS[name]) or "as packaged"
-    about = f"accounts of the first venue of {name} ({changed}), every {EVERY / 3600:g} hours of a day"
+    about = f"accounts of the first venue of {name} ({changed}), every {SNAPSHOT_INTERVAL / 3600:g} hours of a day"
     returns = [[float(f"{value:.9g}") for value in row] for row in venue.view.returns.tolist()]
     return {"about": about, "unit": unit, "contracts": contracts, "returns": returns, "snapshots": snapshots}
 
 
-def taken(market: Market, number: int = 0) -> Exposure:
+def take_snapshot(market: Market, number: int = 0) -> Exposure:
     """A book of a venue's accounts that hold a position now, over all of its pools, without orders or chosen leverage.
 
     Args:
@@ -76,44 +76,44 @@ def taken(market: Market, number: int = 0) -> Exposure:
         number: of the venue.
     """
     venue = market.venues[number]
-    return _exposure(venue.view, _held(market, venue))
+    return _build_exposure(venue.view, _read_holdings(market, venue))
 
 
-def _held(market: Market, venue: Venue) -> dict[str, I8]:
+def _read_holdings(market: Market, venue: Venue) -> dict[str, I8]:
     """What accounts hold at a venue, a row for each with a position."""
-    position = market.ledger.position[venue.part]
-    rows = np.flatnonzero((position != 0).any(axis=0) & market.state.watched)
-    pools = sorted({pool.number for pool in venue.pools} | {venue.wallet})
+    position = market.ledger.position[venue.instrument_slice]
+    rows = np.flatnonzero((position != 0).any(axis=0) & market.state.is_margined)
+    pools = sorted({pool.number for pool in venue.pools} | {venue.wallet_pool})
     return {
         "balance": market.ledger.balance[:, pools][:, :, rows].sum(axis=1).T,
         "position": position[:, rows].T,
-        "entry": market.ledger.entry[venue.part][:, rows].T,
+        "entry": market.ledger.entry[venue.instrument_slice][:, rows].T,
     }
 
 
-def _shot(market: Market) -> dict[str, Any]:
+def _record_snapshot(market: Market) -> dict[str, Any]:
     """Who holds a position, over all of the venue's pools, and what the public knew."""
-    held, view = _held(market, market.venues[0]), market.venues[0].view
-    known = {name: _plain(getattr(view, name)) for name in (*COLUMNS, "oracle", "confidence", "price")}
+    held, view = _read_holdings(market, market.venues[0]), market.venues[0].view
+    known = {name: _to_list(getattr(view, name)) for name in (*COLUMNS, "oracle", "confidence", "price")}
     clock = {"tick": view.tick, "seconds": view.seconds, "dt": view.dt}
     return {**clock, **known, **{name: table.tolist() for name, table in held.items()}}
 
 
-def _plain(column: Any) -> Any:
+def _to_list(column: Any) -> Any:
     return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
 
-def _book(contracts: dict[str, Any], returns: list[list[float]], shot: dict[str, Any]) -> Exposure:
+def _restore_exposure(contracts: dict[str, Any], returns: list[list[float]], shot: dict[str, Any]) -> Exposure:
     names = {"names", "underlyings", "assets", "units"}
     columns: dict[str, Any] = {k: tuple(v) if k in names else np.array(v) for k, v in contracts.items()}
     known: dict[str, Any] = {name: np.array(shot[name]) for name in (*COLUMNS, "oracle", "confidence", "price")}
     past = np.array(returns[: shot["tick"]], dtype=np.float64).reshape(shot["tick"], -1)
     clock = {"tick": shot["tick"], "seconds": shot["seconds"], "dt": shot["dt"]}
     view = MarketView(contracts=Contracts(**columns), returns=past, **clock, **known)
-    return _exposure(view, {name: np.array(shot[name], dtype=np.int64) for name in KEPT})
+    return _build_exposure(view, {name: np.array(shot[name], dtype=np.int64) for name in HELD_COLUMNS})
 
 
-def _exposure(view: MarketView, held: dict[str, I8]) -> Exposure:
+def _build_exposure(view: MarketView, held: dict[str, I8]) -> Exposure:
     none = np.zeros_like(held["position"])
     free = np.full(none.shape, np.inf)
     return Exposure(
@@ -121,25 +121,25 @@ def _exposure(view: MarketView, held: dict[str, I8]) -> Exposure:
     )
 
 
-def table(books: list[Exposure], unit: int) -> Iterator[str]:
+def format_engine_table(books: list[Exposure], unit: int) -> Iterator[str]:
     """One line per packaged engine: what it ties up on the book, and its compression to the capital of ``isolated``."""
-    presets = {path.stem: load(f"engines/{path.stem}", [], EngineConfig) for path in sorted(ENGINES.glob("*.yaml"))}
-    target = capital(presets["isolated"], books, unit).total
+    presets = {path.stem: load_config(f"engines/{path.stem}", [], EngineConfig) for path in sorted(ENGINES.glob("*.yaml"))}
+    target = measure_capital(presets["isolated"], books, unit).total
     yield f"{'engine':12} {'margin':>8} {'haircut':>8} {'kappa':>8}"
     for name, engine in presets.items():
-        found = capital(engine, books, unit)
-        yield f"{name:12} {found.margin:8.4f} {found.haircut:8.4f} {compression(found, target):8.4f}"
+        found = measure_capital(engine, books, unit)
+        yield f"{name:12} {found.margin:8.4f} {found.haircut:8.4f} {solve_compression(found, target):8.4f}"
 
 
 def main() -> None:
     """Freeze the books again, or print a table for each."""
     for name in BOOKS:
         if sys.argv[1:] == ["--table"]:
-            sys.stdout.write("\n".join([name, *table(*frozen(name)), ""]))
+            sys.stdout.write("\n".join([name, *format_engine_table(*load_reference_book(name)), ""]))
         else:
-            text = json.dumps(freeze(name), separators=(",", ":"))
+            text = json.dumps(freeze_book(name), separators=(",", ":"))
             told = text.replace("},{", "},\n{").replace('"snapshots"', '\n"snapshots"')
-            _file(name).write_text(told + "\n", encoding="utf-8")
+            _find_book_path(name).write_text(told + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from experiments.sweep.study import made_by
 from sim.errors import DeleverageError
 
 
-def draw(result: RunResult | StudyResult, folder: Path) -> list[str]:
+def draw_figures(result: RunResult | StudyResult, folder: Path) -> list[str]:
     """PDF, PNG and CSV of every figure; the same bytes each time.
 
     Args:
@@ -19,12 +19,12 @@ def draw(result: RunResult | StudyResult, folder: Path) -> list[str]:
         What could not be drawn, a line each.
     """
     if isinstance(result, RunResult):
-        return _run(result, folder)
+        return _draw_run_figures(result, folder)
     made_by(result.module, "figures", result.scores, folder)
     return []
 
 
-def _run(result: RunResult, folder: Path) -> list[str]:
+def _draw_run_figures(result: RunResult, folder: Path) -> list[str]:
     problems = []
     if "steps" not in result.frames:
         return []  # what is wrong with that file is among the problems of the result

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-LONGEST = 40
+MAX_FLOAT_ROWS = 40
 """Rows that fit on a page; more of them are a longtable."""
 
 SYMBOLS = {
@@ -31,22 +31,22 @@ SYMBOLS = {
     "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
     "\N{NO-BREAK SPACE}": "~",
 }
-SMALL = (
+SMALL_GREEK = (
     "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi "
     "rho sigma tau upsilon varphi chi psi omega"
 )
-GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψω", SMALL.split(), strict=True))
-LARGE = ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"]
-GREEK |= dict(zip("ΓΔΘΛΞΠΣΦΨΩ", LARGE, strict=True))
+GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψω", SMALL_GREEK.split(), strict=True))
+CAPITAL_GREEK = ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega"]
+GREEK |= dict(zip("ΓΔΘΛΞΠΣΦΨΩ", CAPITAL_GREEK, strict=True))
 SYMBOLS |= {letter: f"$\\{name}$" for letter, name in GREEK.items()}
 
 
-def escaped(text: str) -> str:
+def escape_text(text: str) -> str:
     """Text that LaTeX prints as it is; accented letters are left to its UTF-8."""
     return "".join(SYMBOLS.get(letter, letter) for letter in text)
 
 
-def tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+def format_tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """The bare table, for a float of one's own.
 
     Args:
@@ -54,11 +54,11 @@ def tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequen
         rows: cells as text.
         right: whether a column is set to the right, as figures are.
     """
-    lines = [rf"\begin{{tabular}}{{{_places(right)}}}", r"\toprule", _row(columns), r"\midrule"]
-    return "\n".join([*lines, *map(_row, rows), r"\bottomrule", r"\end{tabular}", ""])
+    lines = [rf"\begin{{tabular}}{{{_column_spec(right)}}}", r"\toprule", _format_row(columns), r"\midrule"]
+    return "\n".join([*lines, *map(_format_row, rows), r"\bottomrule", r"\end{tabular}", ""])
 
 
-def table(shown: pd.DataFrame, *, caption: str, label: str) -> str:
+def format_float(shown: pd.DataFrame, *, caption: str, label: str) -> str:
     """A float with caption and label; a longtable where it would not fit on a page. Needs ``booktabs``, ``longtable``.
 
     Args:
@@ -66,26 +66,26 @@ def table(shown: pd.DataFrame, *, caption: str, label: str) -> str:
         caption: plain text.
         label: for references.
     """
-    right, rows = [of_figures(shown[name]) for name in shown], shown.to_numpy().tolist()
-    title = rf"\caption{{{escaped(caption)}}}\label{{tab:{label}}}"
-    if len(rows) <= LONGEST:
-        inner = tabular(list(shown.columns), rows, right)
+    right, rows = [is_number_column(shown[name]) for name in shown], shown.to_numpy().tolist()
+    title = rf"\caption{{{escape_text(caption)}}}\label{{tab:{label}}}"
+    if len(rows) <= MAX_FLOAT_ROWS:
+        inner = format_tabular(list(shown.columns), rows, right)
         return "\n".join([r"\begin{table}", r"\centering", title, inner.rstrip("\n"), r"\end{table}", ""])
-    head = [rf"\begin{{longtable}}{{{_places(right)}}}", rf"{title}\\"]
-    names = [r"\toprule", _row(list(shown.columns)), r"\midrule"]
+    head = [rf"\begin{{longtable}}{{{_column_spec(right)}}}", rf"{title}\\"]
+    names = [r"\toprule", _format_row(list(shown.columns)), r"\midrule"]
     parts = [*head, *names, r"\endfirsthead", *names, r"\endhead", r"\bottomrule", r"\endfoot"]
-    return "\n".join([*parts, *map(_row, rows), r"\end{longtable}", ""])
+    return "\n".join([*parts, *map(_format_row, rows), r"\end{longtable}", ""])
 
 
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(map(escaped, cells)) + r" \\"
+def _format_row(cells: Sequence[str]) -> str:
+    return " & ".join(map(escape_text, cells)) + r" \\"
 
 
-def _places(right: Sequence[bool]) -> str:
+def _column_spec(right: Sequence[bool]) -> str:
     return "".join("r" if each else "l" for each in right)
 
 
-def of_figures(column: "pd.Series[str]") -> bool:
+def is_number_column(column: "pd.Series[str]") -> bool:
     """Whether every cell that holds anything begins as a number does."""
     told = [text for text in column if text not in ("", "none")]
     return bool(told) and all(re.match(r"[<+\N{MINUS SIGN}]?\d", text) for text in told)

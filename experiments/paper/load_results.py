@@ -12,17 +12,17 @@ import pydantic
 
 from experiments import plugins
 from experiments.config import RunConfig, load_run
-from experiments.paper.tables import Words
+from experiments.paper.tables import TableLabels
 from experiments.results import identity, provenance
-from experiments.sweep.config import RESOLVED, StudyConfig
-from experiments.sweep.older import words
+from experiments.sweep.config import RESOLVED_STUDY, StudyConfig
+from experiments.sweep.older import describe_mixed_codes
 from experiments.sweep.progress_state import RUNS, SCORES
-from experiments.sweep.sealed import is_run
-from experiments.sweep.study import Study, digest_of, module_of
-from experiments.sweep.study import found as module_named
+from experiments.sweep.sealed import is_run_name
+from experiments.sweep.study import StudyModule, hash_study_module, load_study_module
+from experiments.sweep.study import find_study_module as module_named
 from sim.errors import ConfigError, DataError, DeleverageError
 from sim.reading.documents import read_json, read_yaml
-from sim.reading.problems import describe
+from sim.reading.problems import describe_problems
 
 CONFIG, SUMMARY, MANIFEST = "config.resolved.yaml", "summary.json", "manifest.json"
 STEPS = "steps.parquet"
@@ -35,7 +35,7 @@ class MissingFrameError(DeleverageError):
     """A frame that a run does not have, or that cannot be read."""
 
 
-class Held(dict[str, pd.DataFrame]):
+class RunFrames(dict[str, pd.DataFrame]):
     """Frames by name; one that is not there is named with its file."""
 
     def __missing__(self, name: str) -> pd.DataFrame:
@@ -67,18 +67,18 @@ class StudyResult(NamedTuple):
     mixed: str = ""  # which codes made its runs, for every table; empty = one
 
     @property
-    def module(self) -> Study:
+    def module(self) -> StudyModule:
         """What measures it: a module of the package, or of the command line.
 
         Raises:
             ConfigError: there is none.
         """
-        return module_of(self.study.module)
+        return load_study_module(self.study.module)
 
     @property
-    def words(self) -> Words:
+    def table_labels(self) -> TableLabels:
         """What its module calls things, and what every table of it says."""
-        return Words.of(self.module)._replace(mixed=self.mixed)
+        return TableLabels.from_module(self.module)._replace(mixed=self.mixed)
 
     @property
     def axes(self) -> list[str]:
@@ -87,7 +87,7 @@ class StudyResult(NamedTuple):
         return [*names, *(["role"] if "role" in self.scores else [])]
 
 
-def opened(folder: Path, own: Path | None = None, *, measured: bool = True) -> RunResult | StudyResult:
+def open_result(folder: Path, own: Path | None = None, *, measured: bool = True) -> RunResult | StudyResult:
     """A result folder, none of whose files is ever run.
 
     Args:
@@ -103,19 +103,19 @@ def opened(folder: Path, own: Path | None = None, *, measured: bool = True) -> R
         told = "is no folder" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {told}, name the result of deleverage run or deleverage sweep")
     held = {path.name for path in folder.iterdir()}
-    if RESOLVED in held:
-        return _study(folder, own, measured)
+    if RESOLVED_STUDY in held:
+        return _open_study(folder, own, measured)
     if held & {RUNS, SCORES}:
-        raise DataError(f"{folder}: {RESOLVED} is not there, {_afresh(folder)}")
+        raise DataError(f"{folder}: {RESOLVED_STUDY} is not there, {_afresh(folder)}")
     if own is not None:
         raise ConfigError([f"--study {own}: {folder} is no result of a study, leave it out"])
     if held & {CONFIG, SUMMARY} and STEPS in held:
-        return _run(folder)
+        return _open_run(folder)
     if held & {CONFIG, SUMMARY}:
         raise DataError(f"{folder}: {STEPS} is not there, make the run again")
-    if any((folder.parent / name).is_file() for name in (RESOLVED, CONFIG)):
+    if any((folder.parent / name).is_file() for name in (RESOLVED_STUDY, CONFIG)):
         raise DataError(f"{folder}: is a part of a result, name the whole: {folder.parent}")
-    raise DataError(f"{folder}: no result, holds neither {RESOLVED} nor {CONFIG}, name a folder that does")
+    raise DataError(f"{folder}: no result, holds neither {RESOLVED_STUDY} nor {CONFIG}, name a folder that does")
 
 
 def _afresh(folder: Path) -> str:
@@ -123,18 +123,18 @@ def _afresh(folder: Path) -> str:
     return f"restore it, or run the sweep again into another folder with --out; --known {folder} keeps its runs"
 
 
-def _run(folder: Path) -> RunResult:
+def _open_run(folder: Path) -> RunResult:
     """From ``deleverage run``, which writes a manifest, or of a sweep, where the summary has all of it."""
-    summary = _json(folder / SUMMARY)
-    about = _json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
-    _same_version(folder, str(about.get("version") or summary.get("version") or UNKNOWN))
+    summary = _read_json(folder / SUMMARY)
+    about = _read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    _require_same_version(folder, str(about.get("version") or summary.get("version") or UNKNOWN))
     code = about.get("code") or summary.get("code")
-    notices = plugged(folder, [code]) + _silent(folder, [code])
-    config = _own_config(folder) if (folder / CONFIG).is_file() else _config(folder, summary)
-    frames, problems = Held(), []
+    notices = check_plugins(folder, [code]) + _unsigned_notices(folder, [code])
+    config = _own_config(folder) if (folder / CONFIG).is_file() else _read_config(folder, summary)
+    frames, problems = RunFrames(), []
     for path in sorted(folder.glob("*.parquet")):
         try:
-            frames[path.stem] = _frame(path)
+            frames[path.stem] = _read_frame(path)
         except DataError as error:
             problems.append(str(error))
     if not frames:
@@ -151,7 +151,7 @@ def _own_config(folder: Path) -> RunConfig:
         raise DataError(f"{folder / CONFIG}: {rule}") from error
 
 
-def plugged(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
+def check_plugins(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
     """A line for each plug-in that is not as it was when it made a result.
 
     Args:
@@ -163,65 +163,65 @@ def plugged(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
     """
     parts = [code.get("plugins") for code in codes if isinstance(code, dict)]
     needed = [(str(name), str(digest)) for part in parts if isinstance(part, dict) for name, digest in part.items()]
-    if lacking := plugins.missing(dict(needed)):
+    if lacking := plugins.format_missing_options(dict(needed)):
         raise DataError(f"{folder}: was made with a plug-in, name it: {lacking}")
-    changed = sorted({name for name, digest in needed if plugins.digest(name) != digest})
+    changed = sorted({name for name, digest in needed if plugins.digest_plugin(name) != digest})
     return tuple(f"--plugin {name}: is not as it was when {folder} was made, figures may differ" for name in changed)
 
 
-def _silent(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
+def _unsigned_notices(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
     """A line if a result says nothing of the code that made it."""
     if any(isinstance(code, dict) for code in codes):
         return ()
     return (f"{folder}: was made by an earlier build, which did not record its code, figures may mean something else",)
 
 
-def notices(folder: Path) -> tuple[str, ...]:
+def list_code_notices(folder: Path) -> tuple[str, ...]:
     """What must be known before a part of a result is run again: that other code made it.
 
     Raises:
         DataError: a plug-in that made it is not named, or it cannot be read.
     """
     path = next((folder / name for name in (MANIFEST, SUMMARY) if (folder / name).is_file()), None)
-    codes = codes_of(folder) if (folder / RESOLVED).is_file() else [] if path is None else [_json(path).get("code")]
-    changed = plugged(folder, codes) + _silent(folder, codes)
-    if changed or not codes or not isinstance(codes[0], dict) or (folder / RESOLVED).is_file():
+    codes = read_codes(folder) if (folder / RESOLVED_STUDY).is_file() else [] if path is None else [_read_json(path).get("code")]
+    changed = check_plugins(folder, codes) + _unsigned_notices(folder, codes)
+    if changed or not codes or not isinstance(codes[0], dict) or (folder / RESOLVED_STUDY).is_file():
         return changed
     named = codes[0].get("plugins")
-    here = identity.facts([name for name in plugins.loaded() if isinstance(named, dict) and name in named])
-    differ = "; ".join(identity.differences(codes[0], here))
+    here = identity.describe_code([name for name in plugins.list_plugins() if isinstance(named, dict) and name in named])
+    differ = "; ".join(identity.describe_differences(codes[0], here))
     return (f"{folder}: was made by other code ({differ}), what is run again may differ",) if differ else ()
 
 
-def _study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
-    study = _resolved(folder)
+def _open_study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
+    study = _read_study(folder)
     if not (folder / SCORES).is_file():
         rule = "no run has been scored yet, start deleverage sweep with this folder again, it goes on"
         raise DataError(f"{folder}: holds no {SCORES}, {rule}")
-    _same_version(folder, _version(folder / SCORES))
-    codes = codes_of(folder)
-    notices = plugged(folder, codes) + _silent(folder, codes)
+    _require_same_version(folder, _frame_version(folder / SCORES))
+    codes = read_codes(folder)
+    notices = check_plugins(folder, codes) + _unsigned_notices(folder, codes)
     if measured:
-        study = study.measured_by(module_named(study.name, own))
-        notices += _measured(folder, study)
+        study = study.with_module(module_named(study.name, own))
+        notices += _module_notices(folder, study)
     again = "start deleverage sweep with this folder again, it makes it from the runs that are there"
-    scores, problems = _frame(folder / SCORES, again), []
+    scores, problems = _read_frame(folder / SCORES, again), []
     runs, about = pd.DataFrame(), {}
     try:
-        runs = _frame(folder / RUNS, again)
+        runs = _read_frame(folder / RUNS, again)
     except DataError as error:
         problems.append(str(error))
     try:
-        about = _json(folder / MANIFEST, again)
+        about = _read_json(folder / MANIFEST, again)
     except DataError as error:
         problems.append(str(error))
-    mixed = words([code for code in codes if isinstance(code, dict)])
+    mixed = describe_mixed_codes([code for code in codes if isinstance(code, dict)])
     return StudyResult(folder, study, scores, runs, about, tuple(problems), notices, mixed)
 
 
-def _measured(folder: Path, study: StudyConfig) -> tuple[str, ...]:
+def _module_notices(folder: Path, study: StudyConfig) -> tuple[str, ...]:
     """A line if the study's module is not the one that made the scores."""
-    here, there = digest_of(study.module), _held(folder / SCORES, "module")
+    here, there = hash_study_module(study.module), _frame_metadata(folder / SCORES, "module")
     if there in ("", here):
         return ()
     where = study.module if study.module.endswith(".py") else f"module {study.module}"
@@ -229,17 +229,17 @@ def _measured(folder: Path, study: StudyConfig) -> tuple[str, ...]:
     return (f"{where}: is not the module that made the scores of {folder} ({there}, this is {here}), {rule}",)
 
 
-def codes_of(folder: Path) -> list[Any]:
+def read_codes(folder: Path) -> list[Any]:
     """Facts of the code of a study's runs, as its scores hold them; none where they do not."""
     try:
-        told = json.loads(_held(folder / SCORES, "code") or "[]")
+        told = json.loads(_frame_metadata(folder / SCORES, "code") or "[]")
     except (ValueError, RecursionError):
         return []
     return told if isinstance(told, list) else []
 
 
-def _resolved(folder: Path) -> StudyConfig:
-    path = folder / RESOLVED
+def _read_study(folder: Path) -> StudyConfig:
+    path = folder / RESOLVED_STUDY
     try:
         content = read_yaml(path)
     except (ConfigError, OSError) as error:
@@ -249,15 +249,15 @@ def _resolved(folder: Path) -> StudyConfig:
     try:
         return StudyConfig.model_validate(plain)
     except pydantic.ValidationError as error:
-        told = describe(error, plain, StudyConfig)[0]
+        told = describe_problems(error, plain, StudyConfig)[0]
         raise DataError(f"{path}: is no study of this version ({told}), {_afresh(folder)}") from error
 
 
-def base_of(result: StudyResult) -> RunConfig | None:
+def find_base_config(result: StudyResult) -> RunConfig | None:
     """What every run starts from: the configuration of the first whose summary can be read, else the study's base."""
-    for path in _summaries(result):
+    for path in _summary_paths(result):
         try:
-            return _config(path.parent, _json(path))
+            return _read_config(path.parent, _read_json(path))
         except DataError:
             continue
     try:
@@ -267,12 +267,12 @@ def base_of(result: StudyResult) -> RunConfig | None:
         return None
 
 
-def _summaries(result: StudyResult) -> Iterator[Path]:
-    paths = (result.folder / "runs" / name / SUMMARY for name in result.runs.get("hash", ()) if is_run(name))
+def _summary_paths(result: StudyResult) -> Iterator[Path]:
+    paths = (result.folder / "runs" / name / SUMMARY for name in result.runs.get("hash", ()) if is_run_name(name))
     return (path for path in paths if path.is_file())
 
 
-def _frame(path: Path, again: str = "make the run again, or use what else there is") -> pd.DataFrame:
+def _read_frame(path: Path, again: str = "make the run again, or use what else there is") -> pd.DataFrame:
     try:
         return pd.read_parquet(path.absolute())
     except FileNotFoundError as error:
@@ -282,7 +282,7 @@ def _frame(path: Path, again: str = "make the run again, or use what else there 
         raise DataError(f"{path}: cannot be read ({told}), {again}") from error
 
 
-def _json(path: Path, again: str = "make the run again") -> dict[str, Any]:
+def _read_json(path: Path, again: str = "make the run again") -> dict[str, Any]:
     try:
         return read_json(path)
     except FileNotFoundError as error:
@@ -291,7 +291,7 @@ def _json(path: Path, again: str = "make the run again") -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read, {again}") from error
 
 
-def _config(folder: Path, summary: dict[str, Any]) -> RunConfig:
+def _read_config(folder: Path, summary: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(summary["config"])
     except (KeyError, ValueError) as error:
@@ -301,16 +301,16 @@ def _config(folder: Path, summary: dict[str, Any]) -> RunConfig:
         raise DataError(f"{told}, make the run again") from error
 
 
-def _version(path: Path) -> str:
+def _frame_version(path: Path) -> str:
     """Which version wrote a Parquet file."""
     try:
         pa.parquet.read_schema(path.absolute())
     except (OSError, ValueError, pa.ArrowException):
-        return provenance.version()  # the reader says what is wrong with the file
-    return _held(path, "version") or UNKNOWN
+        return provenance.read_version()  # the reader says what is wrong with the file
+    return _frame_metadata(path, "version") or UNKNOWN
 
 
-def _held(path: Path, key: str) -> str:
+def _frame_metadata(path: Path, key: str) -> str:
     """What a Parquet file says of itself; empty if it says nothing of that, or cannot be read."""
     try:
         metadata = pa.parquet.read_schema(path.absolute()).metadata or {}
@@ -319,9 +319,9 @@ def _held(path: Path, key: str) -> str:
     return str(metadata.get(key.encode(), b"").decode(errors="replace"))
 
 
-def _same_version(folder: Path, version: str) -> None:
+def _require_same_version(folder: Path, version: str) -> None:
     """Refuse what another version wrote: its columns may mean something else."""
-    here = provenance.version()
+    here = provenance.read_version()
     if version == UNKNOWN:
         raise DataError(f"{folder}: nothing in it says which version made it, this is {here}, make the result again")
     if version != here:

@@ -14,23 +14,23 @@ from markupsafe import Markup
 
 from experiments.config import RunConfig
 from experiments.figures.overview import FIGURES
-from experiments.figures.style import DPI, PAGE
+from experiments.figures.style import DPI, PAGE_WIDTH
 from experiments.generated.parameters import BEGIN
 from experiments.paper import run_tables, settings
-from experiments.paper.latex import of_figures
-from experiments.paper.load_results import RunResult, StudyResult, base_of
-from experiments.paper.tables import plain, shown
+from experiments.paper.latex import is_number_column
+from experiments.paper.load_results import RunResult, StudyResult, find_base_config
+from experiments.paper.tables import format_value, format_table
 from experiments.results import provenance, store, summary_table
 from sim.errors import DeleverageError
 
 TEMPLATE = Path(__file__).with_name("page.html")
-MODEL = provenance.ROOT / "sim" / "README.md"
+MODEL_PAGE = provenance.ROOT / "sim" / "README.md"
 """The model's description by the ODD protocol."""
-UNFOLDED = 24
+MAX_OPEN_ROWS = 24
 """Rows that a table has at most to stand open on the page."""
 
 
-class Figure(NamedTuple):
+class PageFigure(NamedTuple):
     """A picture on the page."""
 
     name: str
@@ -39,7 +39,7 @@ class Figure(NamedTuple):
     width: float  # % of the page; a page's figures fill it
 
 
-class Table(NamedTuple):
+class PageTable(NamedTuple):
     """A table on the page."""
 
     name: str
@@ -51,26 +51,26 @@ class Table(NamedTuple):
     @property
     def folded(self) -> bool:
         """Whether it is too long to stand open."""
-        return len(self.rows) > UNFOLDED
+        return len(self.rows) > MAX_OPEN_ROWS
 
 
-class Page(NamedTuple):
+class ResultPage(NamedTuple):
     """What the template is filled with."""
 
     title: str
     question: str
     findings: Markup  # or the closing table of a run
-    figures: list[Figure]
-    tables: list[Table]
+    figures: list[PageFigure]
+    tables: list[PageTable]
     missing: list[Sequence[str]]  # runs that are not complete: setting, status, error
     problems: Sequence[str]  # files that could not be read
     origin: list[tuple[str, str]]
-    parameters: Table | None
+    parameters: PageTable | None
     varied: list[tuple[str, str]]  # axes and their values
     model: Markup
 
 
-def write(page: Page, path: Path) -> None:
+def write_page(page: ResultPage, path: Path) -> None:
     """The HTML; nothing of it depends on when it is made."""
     options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
     environment = jinja2.Environment(autoescape=True, **options)
@@ -78,7 +78,7 @@ def write(page: Page, path: Path) -> None:
     store.write_text(text + "\n", path)
 
 
-def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str) -> Page:
+def make_study_page(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str) -> ResultPage:
     """A study's page.
 
     Args:
@@ -87,53 +87,53 @@ def of_study(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame
         tables: tidy, by name.
         report: Markdown, findings first.
     """
-    words, base = result.words, base_of(result)
-    return Page(
+    words, base = result.table_labels, find_base_config(result)
+    return ResultPage(
         title=result.study.name.replace("_", " ").capitalize(),
         question=result.study.description,
-        findings=rendered(report.removeprefix("## Findings\n")),
-        figures=[_figure(path, words.caption(path.stem)) for path in sorted(drawn.glob("*.png"))],
-        tables=[_table(name, words.caption(name), shown(table, words)) for name, table in tables.items()],
-        missing=_missing(result),
+        findings=render_markdown(report.removeprefix("## Findings\n")),
+        figures=[_embed_figure(path, words.make_caption(path.stem)) for path in sorted(drawn.glob("*.png"))],
+        tables=[_make_table(name, words.make_caption(name), format_table(table, words)) for name, table in tables.items()],
+        missing=_incomplete_runs(result),
         problems=result.problems,
-        origin=[("Replications", f"{result.scores['seed'].nunique():,}"), *_origin(result.about)],
-        parameters=None if base is None else _parameters(base),
-        varied=[(axis.name, _values(result.scores[axis.name])) for axis in result.study.axes],
-        model=model(),
+        origin=[("Replications", f"{result.scores['seed'].nunique():,}"), *_provenance_rows(result.about)],
+        parameters=None if base is None else _parameter_table(base),
+        varied=[(axis.name, _format_values(result.scores[axis.name])) for axis in result.study.axes],
+        model=render_model(),
     )
 
 
-def of_run(result: RunResult, drawn: Path, tables: Mapping[str, pd.DataFrame], problems: Sequence[str]) -> Page:
+def make_run_page(result: RunResult, drawn: Path, tables: Mapping[str, pd.DataFrame], problems: Sequence[str]) -> ResultPage:
     """One run's page; args as of ``of_study``, and what could not be read or made."""
     captions = {name: (draw.__doc__ or name).strip().splitlines()[0] for name, draw in FIGURES.items()}
-    return Page(
+    return ResultPage(
         title=result.config.name,
         question=result.config.description,
-        findings=_closing(result),
-        figures=[_figure(path, captions[name]) for name in FIGURES if (path := drawn / f"{name}.png").is_file()],
-        tables=_of_run(tables),
+        findings=_closing_table(result),
+        figures=[_embed_figure(path, captions[name]) for name in FIGURES if (path := drawn / f"{name}.png").is_file()],
+        tables=_list_run_tables(tables),
         missing=[],
         problems=problems,
-        origin=[("Seed", str(result.config.seed)), *_origin(result.about)],
-        parameters=_parameters(result.config),
+        origin=[("Seed", str(result.config.seed)), *_provenance_rows(result.about)],
+        parameters=_parameter_table(result.config),
         varied=[],
-        model=model(),
+        model=render_model(),
     )
 
 
-def _of_run(tables: Mapping[str, pd.DataFrame]) -> list[Table]:
+def _list_run_tables(tables: Mapping[str, pd.DataFrame]) -> list[PageTable]:
     """A run's tables but the closing one, which stands above, and what would not fit a page."""
-    words, left = run_tables.WORDS, ("closing", run_tables.EDGE)
-    return [_table(name, words.caption(name), shown(each, words)) for name, each in tables.items() if name not in left]
+    words, left = run_tables.RUN_TABLE_LABELS, ("closing", run_tables.CRITICALITY_TABLE)
+    return [_make_table(name, words.make_caption(name), format_table(each, words)) for name, each in tables.items() if name not in left]
 
 
-def model() -> Markup:
+def render_model() -> Markup:
     """The ODD text without its last section, the list of all parameters that any run could have."""
-    text = MODEL.read_text(encoding="utf-8").split(BEGIN)[0].rpartition("\n## ")[0]
-    return rendered(text.split("\n", 1)[1], below=1)
+    text = MODEL_PAGE.read_text(encoding="utf-8").split(BEGIN)[0].rpartition("\n## ")[0]
+    return render_markdown(text.split("\n", 1)[1], below=1)
 
 
-def rendered(text: str, below: int = 1) -> Markup:
+def render_markdown(text: str, below: int = 1) -> Markup:
     """Markdown as HTML. Links that lead to files beside the page are text: the page stands alone.
 
     Args:
@@ -146,11 +146,11 @@ def rendered(text: str, below: int = 1) -> Markup:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + below, 6)}"
         if token.children:
-            token.children = _unlinked(token.children)
+            token.children = _remove_local_links(token.children)
     return Markup(reader.renderer.render(tokens, reader.options, {}))
 
 
-def _unlinked(children: list[Token]) -> list[Token]:
+def _remove_local_links(children: list[Token]) -> list[Token]:
     kept, open_links = [], []
     for token in children:
         if token.type == "link_open":
@@ -166,41 +166,41 @@ def _unlinked(children: list[Token]) -> list[Token]:
     return kept
 
 
-def _closing(result: RunResult) -> Markup:
+def _closing_table(result: RunResult) -> Markup:
     """The closing table, as far as the frames are there."""
     numeraire = result.config.assets[0]
     try:
-        told = summary_table.lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+        told = summary_table.list_summary_lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
     except DeleverageError as error:
         return Markup("<p>No closing table: {}.</p>").format(error)
     rows = Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>\n").format(*line) for line in told)
     return Markup('<table class="closing">\n{}</table>').format(rows)
 
 
-def _figure(path: Path, caption: str) -> Figure:
+def _embed_figure(path: Path, caption: str) -> PageFigure:
     held = path.read_bytes()
     (pixels,) = struct.unpack(">I", held[16:20])  # of a PNG's header
-    width = min(round(100 * pixels / DPI / PAGE, 1), 100.0)
-    return Figure(path.stem, caption, "data:image/png;base64," + base64.b64encode(held).decode(), width)
+    width = min(round(100 * pixels / DPI / PAGE_WIDTH, 1), 100.0)
+    return PageFigure(path.stem, caption, "data:image/png;base64," + base64.b64encode(held).decode(), width)
 
 
-def _table(name: str, caption: str, table: pd.DataFrame) -> Table:
-    right = [of_figures(table[column]) for column in table]
-    return Table(name, caption, list(table.columns), table.to_numpy().tolist(), right)
+def _make_table(name: str, caption: str, table: pd.DataFrame) -> PageTable:
+    right = [is_number_column(table[column]) for column in table]
+    return PageTable(name, caption, list(table.columns), table.to_numpy().tolist(), right)
 
 
-def _parameters(config: RunConfig) -> Table:
-    return _table("parameters", f"Parameters of {config.name}", settings.table(config))
+def _parameter_table(config: RunConfig) -> PageTable:
+    return _make_table("parameters", f"Parameters of {config.name}", settings.tabulate_parameters(config))
 
 
-def _missing(result: StudyResult) -> list[Sequence[str]]:
+def _incomplete_runs(result: StudyResult) -> list[Sequence[str]]:
     if "status" not in result.runs:
         return []
     lost = result.runs[result.runs["status"] != "complete"]
     names = [axis.name for axis in result.study.axes]
     return [
         (
-            ", ".join(f"{name} {plain(line[name])}" for name in (*names, "seed", "role")),
+            ", ".join(f"{name} {format_value(line[name])}" for name in (*names, "seed", "role")),
             line["status"],
             line["error"] or "",
         )
@@ -208,14 +208,14 @@ def _missing(result: StudyResult) -> list[Sequence[str]]:
     ]
 
 
-def _values(column: "pd.Series[Any]") -> str:
+def _format_values(column: "pd.Series[Any]") -> str:
     values = column.unique().tolist()
-    if len(values) > UNFOLDED:
+    if len(values) > MAX_OPEN_ROWS:
         return f"{len(values)} values from {min(values):g} to {max(values):g}"
     return ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
 
 
-def _origin(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _provenance_rows(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a manifest says, in the words of a reader; what it does not know is left out."""
     git = about.get("git") or {}
     told = {
@@ -223,19 +223,19 @@ def _origin(about: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Commit": f"{git['commit']}{', with changes not committed' * bool(git['dirty'])}" if git else None,
         "Command": " ".join(about.get("command", ())),
         "Configuration": about.get("config_hash"),
-        "Runs": _pairs(about.get("runs")),
+        "Runs": _format_pairs(about.get("runs")),
         "Status": about.get("status"),
         "Root seed": about.get("root_seed"),
-        "Data": _pairs(about.get("data")),
+        "Data": _format_pairs(about.get("data")),
         "Python": about.get("python"),
-        "Packages": _pairs(about.get("packages")),
+        "Packages": _format_pairs(about.get("packages")),
         "Platform": about.get("platform"),
-        "Threads": _pairs(about.get("threads")),
+        "Threads": _format_pairs(about.get("threads")),
         "Time (s)": about.get("elapsed_s"),
         "Peak memory (MB)": about.get("peak_memory_mb"),
     }
     return [(name, str(value)) for name, value in told.items() if value not in (None, "")]
 
 
-def _pairs(value: Any) -> str:
+def _format_pairs(value: Any) -> str:
     return ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else str(value or "")

@@ -7,25 +7,25 @@ import numpy as np
 import pandas as pd
 
 from agents.ladders import LadderMakers
-from experiments.cascades.tails import tail
-from experiments.figures.style import most_liquidated
+from experiments.cascades.tails import fit_tail
+from experiments.figures.style import find_most_liquidated
 from experiments.paper.load_results import RunResult
-from experiments.paper.tables import Words
+from experiments.paper.tables import TableLabels
 from experiments.results import summary_table
 from sim.errors import DeleverageError
-from sim.metrics.calm_benchmarks import health, returns_of
-from sim.metrics.contagion import contagion
-from sim.metrics.criticality import distance, excitation, feedback, rounds
-from sim.metrics.generations import by_generation, cascades, origins
-from sim.metrics.market_quality import quality
+from sim.metrics.calm_benchmarks import measure_health, compare_facts
+from sim.metrics.contagion import build_contagion
+from sim.metrics.criticality import compute_distance, estimate_excitation, tabulate_feedback, tabulate_rounds
+from sim.metrics.generations import tabulate_generations, tabulate_cascades, tabulate_origins
+from sim.metrics.market_quality import measure_quality
 
-MEMORY = 21_600.0
+HAWKES_WINDOW = 21_600.0
 """Seconds that the Hawkes ratio remembers."""
 
-EDGE = "edge"
+CRITICALITY_TABLE = "edge"
 """The table that has a row for each reading: a file, too long for a page."""
 
-WORDS = Words(
+RUN_TABLE_LABELS = TableLabels(
     measures={
         "margin_peak_to_trough": ("initial margin per notional, largest ÷ smallest", 1),
         "margin_rise": ("its largest rise within an hour, share of notional", 1),
@@ -43,19 +43,19 @@ WORDS = Words(
         "facts": "Stylised facts of its mark, and of its index without the market.",
         "health": "What the market adds to its index.",
         "tails": "Power laws against their rivals: a ratio above nil is for the power law, p of no difference.",
-        EDGE: "R(Δ), distance to criticality, and Hawkes ratio of the last six hours, at each reading.",
+        CRITICALITY_TABLE: "R(Δ), distance to criticality, and Hawkes ratio of the last six hours, at each reading.",
     },
 )
 
 
-class Found(NamedTuple):
+class PaperTables(NamedTuple):
     """Tables, and what was in the way of others."""
 
     tables: dict[str, pd.DataFrame]
     problems: Sequence[str] = ()  # a line each
 
 
-class Run(NamedTuple):
+class RunTableInput(NamedTuple):
     """What tables are made of."""
 
     result: RunResult
@@ -67,92 +67,92 @@ class Run(NamedTuple):
         return str(self.steps["instrument"].iloc[0])
 
 
-def tables(result: RunResult) -> Found:
+def tabulate_run(result: RunResult) -> PaperTables:
     """Each by name; one for which a run is too short is left out, one that lacks a frame is told of, too."""
     if "steps" not in result.frames:
-        return Found({}, [])  # what is wrong with that file is among the problems of the result
+        return PaperTables({}, [])  # what is wrong with that file is among the problems of the result
     if not len(result.frames["steps"]):
-        return Found({}, [f"{result.folder}: no step was recorded, tables need some, make the run again"])
-    run = Run(result, most_liquidated(result.frames["steps"]))
+        return PaperTables({}, [f"{result.folder}: no step was recorded, tables need some, make the run again"])
+    run = RunTableInput(result, find_most_liquidated(result.frames["steps"]))
     found, problems = dict[str, pd.DataFrame](), list[str]()
-    for name, make in MADE.items():
+    for name, make in TABLE_MAKERS.items():
         try:
             found[name] = make(run)
         except DeleverageError as error:
             problems += [f"tables/{name}: not made, {line}" for line in str(error).splitlines()]
         except ValueError:
             continue
-    return Found({name: table for name, table in found.items() if len(table)}, problems)
+    return PaperTables({name: table for name, table in found.items() if len(table)}, problems)
 
 
-def _closing(run: Run) -> pd.DataFrame:
+def _closing_table(run: RunTableInput) -> pd.DataFrame:
     numeraire = run.result.config.assets[0]
-    told = summary_table.lines(run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+    told = summary_table.list_summary_lines(run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
     return pd.DataFrame(told, columns=["", "what"])
 
 
-def _origins(run: Run) -> pd.DataFrame:
-    table = origins(contagion(run.result.frames)).rename(columns={"share": "mean"})
+def _origin_table(run: RunTableInput) -> pd.DataFrame:
+    table = tabulate_origins(build_contagion(run.result.frames)).rename(columns={"share": "mean"})
     return table[table["mean"] > 0]
 
 
-def _generations(run: Run) -> pd.DataFrame:
-    return by_generation(contagion(run.result.frames)).rename(columns={"ratio": "mean"})
+def _generation_table(run: RunTableInput) -> pd.DataFrame:
+    return tabulate_generations(build_contagion(run.result.frames)).rename(columns={"ratio": "mean"})
 
 
-def _quality(run: Run) -> pd.DataFrame:
+def _quality_table(run: RunTableInput) -> pd.DataFrame:
     makers = tuple(each.name for each in run.result.config.populations if isinstance(each, LadderMakers))
-    return _listed(quality(run.result.frames, run.instrument, makers))
+    return _figure_table(measure_quality(run.result.frames, run.instrument, makers))
 
 
-def _health(run: Run) -> pd.DataFrame:
+def _health_table(run: RunTableInput) -> pd.DataFrame:
     worth = next(
         each.lot for venue in run.result.config.venues for each in venue.instruments if each.name == run.instrument
     )
-    return _listed(health(run.result.frames, run.instrument, worth * 10 ** run.result.config.assets[0].decimals))
+    return _figure_table(measure_health(run.result.frames, run.instrument, worth * 10 ** run.result.config.assets[0].decimals))
 
 
-def _listed(figures: Any) -> pd.DataFrame:
+def _figure_table(figures: Any) -> pd.DataFrame:
     return pd.DataFrame({"measure": figures._fields, "value": list(figures)})
 
 
-def _facts(run: Run) -> pd.DataFrame:
-    mark, index = returns_of(run.result.frames, run.instrument)
+def _facts_table(run: RunTableInput) -> pd.DataFrame:
+    mark, index = compare_facts(run.result.frames, run.instrument)
     return pd.DataFrame({"measure": mark._fields, "mark": list(mark), "index": list(index)})
 
 
-def _tails(run: Run) -> pd.DataFrame:
+def _tail_table(run: RunTableInput) -> pd.DataFrame:
     """Of the mark's returns and of cascades by notional; of either, if there are enough."""
-    sizes = cascades(contagion(run.result.frames))["notional"].to_numpy(np.float64)
+    sizes = tabulate_cascades(build_contagion(run.result.frames))["notional"].to_numpy(np.float64)
     returns = np.abs(np.diff(np.log(run.steps["mark"].to_numpy(np.float64))))
     parts = []
     for name, values in (("returns of the mark", returns), ("cascades, notional", sizes)):
         try:
-            parts.append(tail(values).assign(of=name))
+            parts.append(fit_tail(values).assign(of=name))
         except DeleverageError:
             continue
     return pd.concat(parts, ignore_index=True)[["of", "rival", "exponent", "start", "values", "ratio", "p"]]
 
 
-def _edge(run: Run) -> pd.DataFrame:
+def _criticality_table(run: RunTableInput) -> pd.DataFrame:
     frames, config = run.result.frames, run.result.config
-    ratios = feedback(frames, run.instrument)
-    slots = rounds(frames, str(run.steps["venue"].iloc[0]))
+    ratios = tabulate_feedback(frames, run.instrument)
+    slots = tabulate_rounds(frames, str(run.steps["venue"].iloc[0]))
     told = ratios.rename(columns=lambda move: f"R({100 * move:+g}%)")
-    told["distance"] = distance(ratios)
-    told["hawkes"] = excitation(slots, ratios.index.to_numpy(np.int64), round(MEMORY / config.dt))
+    told["distance"] = compute_distance(ratios)
+    told["hawkes"] = estimate_excitation(slots, ratios.index.to_numpy(np.int64), round(HAWKES_WINDOW / config.dt))
     seconds = run.steps.set_index("step")["seconds"].reindex(ratios.index)
     told.insert(0, "seconds", seconds)
     return told.rename_axis(columns=None).reset_index()
 
 
-MADE: dict[str, Callable[[Run], pd.DataFrame]] = {
-    "closing": _closing,
-    "origins": _origins,
-    "generations": _generations,
-    "quality": _quality,
-    "health": _health,
-    "facts": _facts,
-    "tails": _tails,
-    EDGE: _edge,
+TABLE_MAKERS: dict[str, Callable[[RunTableInput], pd.DataFrame]] = {
+    "closing": _closing_table,
+    "origins": _origin_table,
+    "generations": _generation_table,
+    "quality": _quality_table,
+    "health": _health_table,
+    "facts": _facts_table,
+    "tails": _tail_table,
+    CRITICALITY_TABLE: _criticality_table,
 }

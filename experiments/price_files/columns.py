@@ -3,14 +3,14 @@
 import re
 from collections.abc import Sequence
 
-TIMES = (
+TIME_NAMES = (
     *("timeopen", "opentime", "unix", "unixtimestamp", "date", "datetime", "timestamp", "time", "dateutc", "epoch"),
     *("ts", "data", "gmttime", "localtime", "snappedat", "observationdate", "timeperiodstart", "starttime"),
     *("closetime", "timeclose"),
 )
 """Columns of times in order of preference: the open of a bar before its close."""
 
-CLOCK = "time"
+CLOCK_NAME = "time"
 """Time of day beside a column of days (Stooq)."""
 
 OPEN, HIGH, LOW, CLOSE, ADJUSTED = "open", "high", "low", "close", "adj close"
@@ -26,13 +26,13 @@ ALIASES = {
 }
 """Polish names are Stooq's, with and without the letters that ASCII lacks."""
 
-SHORT = {"o": OPEN, "h": HIGH, "l": LOW, "c": CLOSE}
+SHORT_ALIASES = {"o": OPEN, "h": HIGH, "l": LOW, "c": CLOSE}
 """Names of these only where all four are there: a single letter may be an asset."""
 
-PRICES = {"price", "last", "spread", "settle", "settlement", "value", "mid"}
+PRICE_NAMES = {"price", "last", "spread", "settle", "settlement", "value", "mid"}
 """Columns that hold prices, never returns."""
 
-OTHERS = {
+OTHER_NAMES = {
     *("symbol", "ticker", "pair", "name", "exchange", "market", "base", "quote", "currency", "per", "interval"),
     *("vol", "wolumen", "turnover", "amount", "trades", "tradecount", "tradescount", "numberoftrades", "count"),
     *("ignore", "quoteassetvolume", "quotevolume", "takerbuybaseassetvolume", "takerbuyquoteassetvolume"),
@@ -57,10 +57,10 @@ OTHERS = {
 }
 """Columns beside prices that are known to hold none."""
 
-SYMBOLS = {"symbol", "ticker", "pair", "instrument", "instrumentname", "coin", "instid", "contract", "contracts"}
+SYMBOL_NAMES = {"symbol", "ticker", "pair", "instrument", "instrumentname", "coin", "instid", "contract", "contracts"}
 """Columns that name what is traded: one of it in a file."""
 
-HEADLESS = {
+HEADERLESS_NAMES = {
     2: ("date", "close"),
     5: ("timestamp", "open", "high", "low", "close"),
     6: ("timestamp", "open", "high", "low", "close", "volume"),
@@ -75,24 +75,24 @@ HEADLESS = {
 """Names of files without a header by number of columns: ccxt (6), Kraken (7, 8), OKX (9), Binance klines (12)."""
 
 
-def key(name: object) -> str:
+def normalise_name(name: object) -> str:
     """A name without case, numbering, brackets, spaces and signs: ``<CLOSE>``, ``4. close`` and ``Close`` agree."""
     text = re.sub(r"^\s*\d+[a-z]?\.\s+", "", str(name).lower())
     return re.sub(r"[^a-z0-9%]", "", text)
 
 
-def times_among(names: Sequence[str]) -> list[str]:
+def find_time_columns(names: Sequence[str]) -> list[str]:
     """Columns of times, the preferred first."""
-    keys = [key(name) for name in names]
-    if set(SHORT) <= set(keys):  # Polygon, Alpaca, Finnhub
+    keys = [normalise_name(name) for name in names]
+    if set(SHORT_ALIASES) <= set(keys):  # Polygon, Alpaca, Finnhub
         keys = ["time" if each == "t" else each for each in keys]
-    return [name for wanted in TIMES for name, found in zip(names, keys, strict=True) if found == wanted]
+    return [name for wanted in TIME_NAMES for name, found in zip(names, keys, strict=True) if found == wanted]
 
 
-def quotes_among(names: Sequence[str]) -> dict[str, list[str]]:
+def find_quote_columns(names: Sequence[str]) -> dict[str, list[str]]:
     """Columns by what they quote: open, high, low, close, adj close."""
-    keys = [key(name) for name in names]
-    aliases = ALIASES | SHORT if set(SHORT) <= set(keys) else ALIASES
+    keys = [normalise_name(name) for name in names]
+    aliases = ALIASES | SHORT_ALIASES if set(SHORT_ALIASES) <= set(keys) else ALIASES
     dated = {"marketcap", "snappedat"} & set(keys) or {"open", "high", "low"} <= set(keys)
     if dated and "close" not in keys:  # CoinGecko, Investing.com
         aliases = aliases | {"price": CLOSE}
@@ -103,11 +103,11 @@ def quotes_among(names: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def is_other(name: str, names: Sequence[str]) -> bool:
+def is_known_other(name: str, names: Sequence[str]) -> bool:
     """Whether a column among others is known to hold no price."""
-    word = key(name)
-    if word in ("t", "v", "vw", "n", "s") and set(SHORT) <= {key(each) for each in names}:
+    word = normalise_name(name)
+    if word in ("t", "v", "vw", "n", "s") and set(SHORT_ALIASES) <= {normalise_name(each) for each in names}:
         return True
-    if word == "spread" and {"open", "high", "low", "close"} <= {key(each) for each in names}:  # MetaTrader, in points
+    if word == "spread" and {"open", "high", "low", "close"} <= {normalise_name(each) for each in names}:  # MetaTrader, in points
         return True
-    return word in OTHERS or word in TIMES or word.startswith(("volume", "unnamed")) or word.endswith("volume")
+    return word in OTHER_NAMES or word in TIME_NAMES or word.startswith(("volume", "unnamed")) or word.endswith("volume")

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.price_files.columns import key
-from experiments.price_files.tables import read_frame, refuse_several
-from experiments.price_files.texts import remedy_of
+from experiments.price_files.columns import normalise_name
+from experiments.price_files.tables import read_frame, refuse_several_symbols
+from experiments.price_files.texts import suggest_remedy
 from experiments.price_files.times import read_times
 from sim.errors import DataError
 
@@ -18,13 +18,13 @@ TIMES = (
 RATES = ("rate", "realizedrate", "fundingrate", "lastfundingrate", "funding")
 """Columns of Binance (calc_time, last_funding_rate), Bybit, OKX, ccxt, dYdX and plain files, the preferred first."""
 
-KNOWN = {"time": TIMES, "rate": RATES}
+KNOWN_COLUMNS = {"time": TIMES, "rate": RATES}
 
 DATES = (19000101, 21001231)
 """Numbers between these are dates such as 20080915, not seconds since the start."""
 
 
-def read_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
+def read_funding_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
     """What times count from (``start`` or ``1970``), and (time, rate) of each row.
 
     Args:
@@ -35,13 +35,13 @@ def read_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
         DataError: it cannot be read, a column is missing, a cell is wrong, or times do not ascend.
     """
     frame = read_frame(source)
-    refuse_several(source, frame)
+    refuse_several_symbols(source, frame)
     names = [str(name) for name in frame.columns]
-    found = {what: _preferred(source, names, what) for what in KNOWN}
+    found = {what: _find_column(source, names, what) for what in KNOWN_COLUMNS}
     times, rates = frame[found["time"]], frame[found["rate"]]
-    numbers = _numbers(source, *_shares(rates), "rate")
+    numbers = _read_numbers(source, *_parse_percentages(rates), "rate")
     if times.dtype.kind in "if" and (times < 1e8).all() and not times.between(DATES[0], DATES[1]).all():
-        since, moments = "start", _numbers(source, times, times, "time")
+        since, moments = "start", _read_numbers(source, times, times, "time")
     else:
         since = "1970"  # whole seconds: exchanges are some milliseconds late
         moments = read_times(source, times).exact.astype("datetime64[s]").astype(np.float64)
@@ -57,10 +57,10 @@ def read_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...]]:
     return since, tuple((float(time), float(rate)) for time, rate in zip(moments, numbers, strict=True))
 
 
-def _preferred(source: str, names: list[str], what: str) -> str:
+def _find_column(source: str, names: list[str], what: str) -> str:
     """The column of a time or a rate."""
-    for word in KNOWN[what]:
-        columns = [name for name in names if key(name) == word]
+    for word in KNOWN_COLUMNS[what]:
+        columns = [name for name in names if normalise_name(name) == word]
         if len(columns) == 1:
             return columns[0]
         if columns:
@@ -69,7 +69,7 @@ def _preferred(source: str, names: list[str], what: str) -> str:
     raise DataError(f"{source}: no column of {what}s among {', '.join(names)}; one is needed: name it '{what}'")
 
 
-def _shares(cells: "pd.Series[Any]") -> tuple[Any, Any]:
+def _parse_percentages(cells: "pd.Series[Any]") -> tuple[Any, Any]:
     """Rates as shares of notional, those in percent (0.0100%) divided by 100, and the cells they come from."""
     text = cells.astype(str).str.strip()
     if not text.str.endswith("%").all():
@@ -77,11 +77,11 @@ def _shares(cells: "pd.Series[Any]") -> tuple[Any, Any]:
     return pd.to_numeric(text.str.removesuffix("%"), errors="coerce") / 100, cells
 
 
-def _numbers(source: str, values: Any, cells: Any, name: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _read_numbers(source: str, values: Any, cells: Any, name: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
         cell = str(cells.iloc[wrong[0]])
-        remedy = "write all rates in percent or none" if cell.strip().endswith("%") else remedy_of(cell)
+        remedy = "write all rates in percent or none" if cell.strip().endswith("%") else suggest_remedy(cell)
         raise DataError(f"{source}: row {wrong[0]}: {name} '{cell}' is not a number: {remedy}")
     return numbers

@@ -10,28 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config import hurried
+from experiments.config import quick_overrides
 from experiments.price_files.bars import read_bars
 from sim.errors import ConfigError, DataError
 from sim.prices.bars import Bars
-from sim.reading.loading import resolve
+from sim.reading.loading import resolve_config
 
 QUICK_DAYS = 4
 """Days of a file that ``--quick`` runs."""
 
-ROOM = 2
+MAX_PRICE_FACTOR = 2
 """Largest price of the book over the largest of the file."""
 
-RANGE = 100.0
+MAX_PRICE_RANGE = 100.0
 """Largest over first price above which the price step follows the largest."""
 
-NAMING = ("underlyings", "venues", "populations", "stresses")
+NAMING_PARTS = ("underlyings", "venues", "populations", "stresses")
 """Parts of a configuration that name underlyings or instruments."""
 
 Node = dict[str, Any]
 
 
-def on_own_data(name: str | Path, data: str, overrides: Sequence[str] = (), *, quick: bool = False) -> list[str]:
+def own_data_overrides(name: str | Path, data: str, overrides: Sequence[str] = (), *, quick: bool = False) -> list[str]:
     """The overrides that put a run on the prices of a file.
 
     The first underlying that is replayed, else the first one, is replayed from the file over its whole length, and is
@@ -48,24 +48,24 @@ def on_own_data(name: str | Path, data: str, overrides: Sequence[str] = (), *, q
         ConfigError: see ``load``; or the configuration has no underlying.
         DataError: see ``read_bars``.
     """
-    node, bars = resolve(name, overrides), read_bars(data)
+    node, bars = resolve_config(name, overrides), read_bars(data)
     underlyings = node.get("underlyings")
     if not isinstance(underlyings, list) or not all(isinstance(each, dict) for each in underlyings) or not underlyings:
         raise ConfigError([f"--data: {name} has no list of underlyings that a file could stand for, choose another"])
     place = next((n for n, each in enumerate(underlyings) if _is_replay(each)), 0)
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(data).stem.removeprefix("arch:"))
-    names = _names(node, str(underlyings[place].get("name")), stem)
-    changed: Node = {key: _renamed(node[key], names) for key in NAMING if key in node}
-    scale = _scale(underlyings[place], bars)
-    changed["underlyings"][place] = _replayed(changed["underlyings"][place], data, bars, _length(node, bars))
+    names = _choose_new_names(node, str(underlyings[place].get("name")), stem)
+    changed: Node = {key: _rename_mentions(node[key], names) for key in NAMING_PARTS if key in node}
+    scale = _compute_price_scale(underlyings[place], bars)
+    changed["underlyings"][place] = _replay_underlying(changed["underlyings"][place], data, bars, _choose_step_length(node, bars))
     for venue in changed.get("venues", []):
         for instrument in venue.get("instruments", []):
             if instrument.get("underlying") == stem:
-                _rescale(instrument, scale, bars)
+                _rescale_instrument(instrument, scale, bars)
     changed |= {"name": f"{node.get('name', 'run')}-{stem}", "description": f"{node.get('name', name)} on {data}"}
-    changed |= {"dt": _length(node, bars), "duration": None}
+    changed |= {"dt": _choose_step_length(node, bars), "duration": None}
     lines = [f"{key}={json.dumps(value)}" for key, value in changed.items()]
-    return [*lines, *_hurried(name, overrides, bars, place)] if quick else lines
+    return [*lines, *_quick_overrides(name, overrides, bars, place)] if quick else lines
 
 
 def _is_replay(underlying: Node) -> bool:
@@ -73,10 +73,10 @@ def _is_replay(underlying: Node) -> bool:
     return isinstance(process, dict) and process.get("kind") == "replay"
 
 
-def _hurried(name: str | Path, overrides: Sequence[str], bars: Bars, place: int) -> list[str]:
+def _quick_overrides(name: str | Path, overrides: Sequence[str], bars: Bars, place: int) -> list[str]:
     """The configuration's own quick values, without prices and days of other data, and the file's first days."""
     other = (".tick", ".lot", ".max_price", ".process.source", ".process.start", ".process.end")
-    kept = [each for each in hurried(name, overrides) if not each.partition("=")[0].endswith(other)]
+    kept = [each for each in quick_overrides(name, overrides) if not each.partition("=")[0].endswith(other)]
     days = np.unique(bars.day.astype("datetime64[D]"))
     given = [each.partition("=")[2] for each in overrides if each.startswith(f"underlyings.{place}.process.start=2")]
     later = days[days >= np.datetime64(given[-1])] if given else days
@@ -84,7 +84,7 @@ def _hurried(name: str | Path, overrides: Sequence[str], bars: Bars, place: int)
     return [*kept, f"underlyings.{place}.process.end={days[:QUICK_DAYS][-1]}"]
 
 
-def _names(node: Node, old: str, stem: str) -> dict[str, str]:
+def _choose_new_names(node: Node, old: str, stem: str) -> dict[str, str]:
     """New names by old ones: of the underlying and of the instruments on it."""
     names = {old: stem}
     for venue in node.get("venues", []):
@@ -97,64 +97,64 @@ def _names(node: Node, old: str, stem: str) -> dict[str, str]:
     return names
 
 
-def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+def _rename_mentions(node: Any, names: Mapping[str, str]) -> Any:
     """A part of a configuration with every mention of a name replaced."""
     if isinstance(node, dict):
-        return {key: _renamed(value, names) for key, value in node.items()}
+        return {key: _rename_mentions(value, names) for key, value in node.items()}
     if isinstance(node, list):
-        return [_renamed(each, names) for each in node]
+        return [_rename_mentions(each, names) for each in node]
     return names.get(node, node) if isinstance(node, str) else node
 
 
-def _replayed(underlying: Node, data: str, bars: Bars, dt: float) -> Node:
+def _replay_underlying(underlying: Node, data: str, bars: Bars, dt: float) -> Node:
     """An underlying whose index is the file's."""
     process: Node = {"kind": "replay", "source": data}
     before = underlying["process"] if _is_replay(underlying) else {}
     process |= {key: before[key] for key in ("day", "opens", "days_per_year") if key in before}
-    if bars.weekends:
+    if bars.has_weekends:
         process |= {"day": 86_400, "opens": 0, "days_per_year": 365}
     return {key: value for key, value in underlying.items() if key != "start"} | {"process": process}
 
 
-def _length(node: Node, bars: Bars) -> float:
+def _choose_step_length(node: Node, bars: Bars) -> float:
     """The configuration's step, or a part of a bar that is no longer."""
     dt = float(node.get("dt", 60.0))
-    if not bars.intraday:
+    if not bars.is_intraday:
         return dt
     return bars.length / math.ceil(bars.length / dt - 1e-9)
 
 
-def _scale(underlying: Node, bars: Bars) -> float:
+def _compute_price_scale(underlying: Node, bars: Bars) -> float:
     """The file's price over the one that the configuration was made for."""
     process = underlying.get("process", {})
     if _is_replay(underlying):
         try:
-            old = float(read_bars(str(process.get("source")), _date(process, "start"), _date(process, "end")).close[0])
+            old = float(read_bars(str(process.get("source")), _read_date(process, "start"), _read_date(process, "end")).close[0])
         except DataError:
             return 1.0
     else:
         old = float(underlying.get("start") or 1.0)
-    return max(float(bars.close[0]), _highest(bars) / RANGE) / old
+    return max(float(bars.close[0]), _find_highest_price(bars) / MAX_PRICE_RANGE) / old
 
 
-def _date(process: Node, key: str) -> Any:
+def _read_date(process: Node, key: str) -> Any:
     value = process.get(key)
     return np.datetime64(value).astype("datetime64[D]").item() if value is not None else None
 
 
-def _highest(bars: Bars) -> float:
-    return float((bars.high if bars.ranged else bars.close).max())
+def _find_highest_price(bars: Bars) -> float:
+    return float((bars.high if bars.has_ranges else bars.close).max())
 
 
-def _rescale(instrument: Node, scale: float, bars: Bars) -> None:
+def _rescale_instrument(instrument: Node, scale: float, bars: Bars) -> None:
     """Fit price step, lot and largest price to a file; in place. A step of one lot stays worth what it was."""
     worth = Decimal(str(instrument["tick"])) * Decimal(str(instrument["lot"]))
-    tick = _round(float(instrument["tick"]) * scale)
-    levels = math.ceil(ROOM * _highest(bars) / float(tick) / 1000) * 1000
+    tick = _round_step(float(instrument["tick"]) * scale)
+    levels = math.ceil(MAX_PRICE_FACTOR * _find_highest_price(bars) / float(tick) / 1000) * 1000
     instrument |= {"tick": float(tick), "lot": float(worth / tick), "max_price": float(levels * tick)}
 
 
-def _round(step: float) -> Decimal:
+def _round_step(step: float) -> Decimal:
     """The nearest of 1, 2 and 5 times a power of ten."""
     power = math.floor(math.log10(step))
     near = [Decimal(digit).scaleb(power + shift) for shift in (0, 1) for digit in (1, 2, 5)]

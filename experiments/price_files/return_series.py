@@ -7,28 +7,28 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.price_files.columns import ADJUSTED, CLOSE, PRICES, key
-from experiments.price_files.splits import look_alikes, split_notes
-from experiments.price_files.tables import Table, read_table
-from experiments.price_files.texts import remedy_of
+from experiments.price_files.columns import ADJUSTED, CLOSE, PRICE_NAMES, normalise_name
+from experiments.price_files.splits import find_apparent_splits, describe_splits
+from experiments.price_files.tables import PriceTable, read_table
+from experiments.price_files.texts import suggest_remedy
 from experiments.price_files.times import (
     REPEATED,
     Times,
-    gap_notes,
+    describe_gaps,
     is_intraday,
 )
-from sim.errors import DataError, not_one_of
+from sim.errors import DataError, describe_unknown
 from sim.prices.bars import has_saturdays
 from sim.types import F8
 
 Returns = Literal["auto", "log", "differences", "given"]
 """How values become returns; ``auto``: logs of prices, or as given where a column does not look like prices."""
 
-TYPICAL = 0.01
+TYPICAL_VOLATILITY = 0.01
 """Standard deviation that differences are scaled to, so that engines meet numbers of the usual size."""
 
 
-class Series(NamedTuple):
+class ReturnSeries(NamedTuple):
     """Returns by day: logs, or differences over ``unit``."""
 
     names: tuple[str, ...]  # (U,)
@@ -43,7 +43,7 @@ class Series(NamedTuple):
         return 252.0 if self.dates.size and not has_saturdays(self.dates) else 365.0
 
 
-def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "auto") -> Series:
+def read_return_series(source: str, assets: Sequence[str] = (), returns: Returns = "auto") -> ReturnSeries:
     """Daily returns of a file.
 
     Of bars the adjusted close is used, else the close, and columns known to hold no price are passed over; a column
@@ -62,15 +62,15 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
     """
     table = read_table(source)
     _check_times(table)
-    names = _assets(table, assets)
+    names = _select_assets(table, assets)
     if (rows := len(table.frame)) < 3:
         raise DataError(f"{source}: {rows} {'row is' if rows == 1 else 'rows are'} too few to judge by: give more")
-    values = np.column_stack([_numbers(table, name) for name in names])
-    kind, notes = _kind(table, names, values, returns)
-    notes = [*table.notes, *_selection(table, names), *notes, *gap_notes(source, table.times)]
+    values = np.column_stack([_read_numbers(table, name) for name in names])
+    kind, notes = _choose_returns_kind(table, names, values, returns)
+    notes = [*table.notes, *_describe_selection(table, names), *notes, *describe_gaps(source, table.times)]
     if kind == "log":
-        notes += _splits(table, names, values)
-    values, dates, told = _daily(table, values, kind)
+        notes += _describe_series_splits(table, names, values)
+    values, dates, told = _reduce_to_days(table, values, kind)
     notes += told
     if kind != "given":
         values, dates = np.diff(np.log(values) if kind == "log" else values, axis=0), dates[1:]
@@ -79,94 +79,94 @@ def read_series(source: str, assets: Sequence[str] = (), returns: Returns = "aut
         raise DataError(f"{source}: {days} {'day is' if days == 1 else 'days are'} too few to judge by: give more")
     unit = 0.0
     if kind == "differences":
-        unit = float(values.std(axis=0).max()) / TYPICAL
+        unit = float(values.std(axis=0).max()) / TYPICAL_VOLATILITY
         values = values / (unit or 1.0)
         notes.append(f"{source}: differences; margins are in quote currency for one unit, not shares of a price")
-    _check(source, values, names, kind)
-    return Series(tuple(names), dates, values, unit, tuple(notes))
+    _check_returns(source, values, names, kind)
+    return ReturnSeries(tuple(names), dates, values, unit, tuple(notes))
 
 
-def _check_times(table: Table) -> None:
+def _check_times(table: PriceTable) -> None:
     wrong = np.flatnonzero(table.times[1:] <= table.times[:-1])
     if wrong.size:
         row = int(wrong[0]) + 1
-        told = f"{table.source}: row {table.row(row)}: {table.times[row]} does not come after {table.times[row - 1]}"
+        told = f"{table.source}: row {table.row_number(row)}: {table.times[row]} does not come after {table.times[row - 1]}"
         remedy = REPEATED if table.times[row] == table.times[row - 1] else "sort the rows"
         raise DataError(f"{told}; times must ascend: {remedy}")
 
 
-def _assets(table: Table, asked: Sequence[str]) -> list[str]:
+def _select_assets(table: PriceTable, asked: Sequence[str]) -> list[str]:
     """Columns whose values make returns."""
     names = list(table.frame.columns)
     if asked:
         wrong = [name for name in asked if name not in names]
         if wrong or len(set(asked)) < len(asked):
-            told = not_one_of(wrong[0], names) if wrong else "a column is named twice, name each once"
+            told = describe_unknown(wrong[0], names) if wrong else "a column is named twice, name each once"
             raise DataError(f"{table.source}: assets: {told}")
         return list(asked)
     if table.quotes:
-        if table.rest:
-            unknown, close = ", ".join(map(repr, table.rest)), table.quotes.get(CLOSE, "")
+        if table.other_columns:
+            unknown, close = ", ".join(map(repr, table.other_columns)), table.quotes.get(CLOSE, "")
             remedy = (
                 f"--assets {shlex.quote(close)} to use the close alone"
                 if close
                 else "--assets with the columns of prices"
             )
-            raise DataError(f"{table.source}: {unknown}: not known beside {_quoted(table)}; drop it, or give {remedy}")
+            raise DataError(f"{table.source}: {unknown}: not known beside {_format_quotes(table)}; drop it, or give {remedy}")
         for last in (ADJUSTED, CLOSE):
             if last in table.quotes:
                 return [table.quotes[last]]
         prices = "give --assets with the columns of prices"
-        raise DataError(f"{table.source}: no column close beside {_quoted(table)}: add it, or {prices}")
-    if not table.rest:
+        raise DataError(f"{table.source}: no column close beside {_format_quotes(table)}: add it, or {prices}")
+    if not table.other_columns:
         told = f"no column of prices beside {', '.join(names)}"
         raise DataError(f"{table.source}: {told}: add one, or give --assets with its name")
-    return list(table.rest)
+    return list(table.other_columns)
 
 
-def _quoted(table: Table) -> str:
+def _format_quotes(table: PriceTable) -> str:
     return ", ".join(table.quotes.values())
 
 
-def _selection(table: Table, names: list[str]) -> list[str]:
+def _describe_selection(table: PriceTable, names: list[str]) -> list[str]:
     """A line on what is read where that is a choice."""
-    left = [name for name in table.frame.columns if name not in names and key(name) != "date"]
+    left = [name for name in table.frame.columns if name not in names and normalise_name(name) != "date"]
     if len(names) > 1:
         told = f"{table.source}: {len(names)} assets ({', '.join(names)})"
         return [f"{told}; not read: {', '.join(left)}" if left else told]
     return [] if table.quotes or not left else [f"{table.source}: {names[0]} is read, not {', '.join(left)}"]
 
 
-def _splits(table: Table, names: list[str], values: F8) -> list[str]:
+def _describe_series_splits(table: PriceTable, names: list[str], values: F8) -> list[str]:
     """A line on each split: adjusted for, or merely looking like one."""
     if names in ([table.quotes.get(ADJUSTED)], [table.quotes.get(CLOSE)]):
-        return [line for _, line in split_notes(table)]
+        return [line for _, line in describe_splits(table)]
     columns = zip(names, values.T, strict=True)
-    return [line for name, column in columns for _, line in look_alikes(table, name, column)]
+    return [line for name, column in columns for _, line in find_apparent_splits(table, name, column)]
 
 
-def _numbers(table: Table, name: str) -> F8:
+def _read_numbers(table: PriceTable, name: str) -> F8:
     column = table.frame[name]
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
         row = int(wrong[0])
         cell = column.iloc[row]
-        told = f"{table.source}: row {table.row(row)}: {name} is '{cell}', {wrong.size} such in all"
-        raise DataError(f"{told}; a backtest needs a number on every day: {remedy_of(cell)}")
+        told = f"{table.source}: row {table.row_number(row)}: {name} is '{cell}', {wrong.size} such in all"
+        raise DataError(f"{told}; a backtest needs a number on every day: {suggest_remedy(cell)}")
     if not table.quotes and numbers[0] > 5e8 and (np.diff(numbers) > 0).all():
         raise DataError(f"{table.source}: {name} rises like a time, {numbers[0]:.0f} on: name it timestamp, or drop it")
     return numbers
 
 
-def _kind(table: Table, names: list[str], values: F8, asked: Returns) -> tuple[Returns, list[str]]:
+def _choose_returns_kind(table: PriceTable, names: list[str], values: F8, asked: Returns) -> tuple[Returns, list[str]]:
     """How values become returns, and a line on it where it was not said."""
     if asked in ("differences", "given"):
         return asked, []
     low = [np.flatnonzero(column <= 0) for column in values.T]
     for name, column, wrong in zip(names, values.T, low, strict=True):
-        if wrong.size and (asked == "log" or not _like_returns(table, name, column, wrong.size)):
-            told = f"{table.source}: row {table.row(int(wrong[0]))}: {name} is {column[wrong[0]]:g}"
+        if wrong.size and (asked == "log" or not _looks_like_returns(table, name, column, wrong.size)):
+            told = f"{table.source}: row {table.row_number(int(wrong[0]))}: {name} is {column[wrong[0]]:g}"
             told = f"{told}, {wrong.size} such in all; log returns need prices, which must stay above 0"
             raise DataError(
                 f"{told}: correct them, or give --returns differences (a spread) or --returns given (log returns)"
@@ -184,12 +184,12 @@ def _kind(table: Table, names: list[str], values: F8, asked: Returns) -> tuple[R
     return "given", [f"{table.source}: {', '.join(names)}: values on both sides of 0 are read as log returns"]
 
 
-def _like_returns(table: Table, name: str, column: F8, low: int) -> bool:
+def _looks_like_returns(table: PriceTable, name: str, column: F8, low: int) -> bool:
     """Whether a column may hold log returns: not named as a price, not nearly all above 0, small, and forgetful.
 
     A return says next to nothing of the next one; a price that crosses 0, such as a spread's, is near the last one.
     """
-    if table.quotes or key(name) in PRICES or low <= column.size / 20 or (column <= 0).all():
+    if table.quotes or normalise_name(name) in PRICE_NAMES or low <= column.size / 20 or (column <= 0).all():
         return False
     if column.std() > 0.5 or column.size < 3:
         return False
@@ -198,7 +198,7 @@ def _like_returns(table: Table, name: str, column: F8, low: int) -> bool:
     return total > 0 and float(centred[1:] @ centred[:-1]) / total < 0.5
 
 
-def _daily(table: Table, values: F8, kind: Returns) -> tuple[F8, Times, list[str]]:
+def _reduce_to_days(table: PriceTable, values: F8, kind: Returns) -> tuple[F8, Times, list[str]]:
     """Values by day: the last of each date, or sums of given returns."""
     if not is_intraday(table.times):
         return values, table.times, []
@@ -210,7 +210,7 @@ def _daily(table: Table, values: F8, kind: Returns) -> tuple[F8, Times, list[str
     return values[np.append(first[1:], len(values)) - 1], days, [f"{told}: the last price of each date (UTC) is used"]
 
 
-def _check(source: str, returns: F8, names: list[str], kind: Returns) -> None:
+def _check_returns(source: str, returns: F8, names: list[str], kind: Returns) -> None:
     for name, column in zip(names, returns.T, strict=True):
         if not column.size or np.ptp(column) == 0:
             remedy = "drop the column" if len(names) > 1 else "give one that moves"

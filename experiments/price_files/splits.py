@@ -6,42 +6,42 @@ from collections.abc import Iterator
 import numpy as np
 
 from experiments.price_files.columns import ADJUSTED, CLOSE, OPEN
-from experiments.price_files.tables import Table, adjustment
+from experiments.price_files.tables import PriceTable, compute_adjustment
 from experiments.price_files.times import Times
 from sim.types import F8
 
-Told = tuple[np.datetime64, str]
+DatedNote = tuple[np.datetime64, str]
 """Time of a row (NaT without times), and a line on it."""
 
-RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
+SPLIT_RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
 """Shares for one, of the usual splits; reverse splits have their inverses."""
 
-FIRST = 0.35
+MIN_LOG_MOVE = 0.35
 """Log move below which nothing looks like a split."""
 
-LEAST = 0.2
+MIN_ADJUSTMENT_STEP = 0.2
 """Change of log (adjusted / plain) over a night above which it is a split, not a dividend."""
 
 
-def split_notes(table: Table) -> Iterator[Told]:
+def describe_splits(table: PriceTable) -> Iterator[DatedNote]:
     """A line on each split, and the time of its row; none without times.
 
     With an adjusted close a split is a jump of the plain close that the adjusted one does not show. Without one a line
     names a move from a close to the next open (or close) that is near a usual ratio; nothing is changed then.
     """
-    if not table.dated or CLOSE not in table.quotes:
+    if not table.has_times or CLOSE not in table.quotes:
         return
-    close = table.numbers(table.quotes[CLOSE], CLOSE)
+    close = table.read_numbers(table.quotes[CLOSE], CLOSE)
     if not (np.isfinite(close) & (close > 0)).all():
         return
     if ADJUSTED in table.quotes:
-        yield from _adjusted(table, close)
+        yield from _describe_adjusted_splits(table, close)
         return
-    opened = table.numbers(table.quotes[OPEN], OPEN) if OPEN in table.quotes else None
-    yield from look_alikes(table, CLOSE, close, opened)
+    opened = table.read_numbers(table.quotes[OPEN], OPEN) if OPEN in table.quotes else None
+    yield from find_apparent_splits(table, CLOSE, close, opened)
 
 
-def look_alikes(table: Table, name: str, close: F8, opened: F8 | None = None) -> Iterator[Told]:
+def find_apparent_splits(table: PriceTable, name: str, close: F8, opened: F8 | None = None) -> Iterator[DatedNote]:
     """Moves over a night that are near the ratio of a usual split; nothing is changed.
 
     Args:
@@ -53,43 +53,43 @@ def look_alikes(table: Table, name: str, close: F8, opened: F8 | None = None) ->
     after = close if opened is None else opened
     if not all((np.isfinite(each) & (each > 0)).all() for each in (close, after)):
         return
-    times: Times = table.times if table.dated else np.full(len(close), np.datetime64("NaT"))
-    for row in np.flatnonzero(np.abs(np.log(close[:-1] / after[1:])) > FIRST) + 1:
-        shares = _shares(close[row - 1] / after[row], closely=opened is not None)
+    times: Times = table.times if table.has_times else np.full(len(close), np.datetime64("NaT"))
+    for row in np.flatnonzero(np.abs(np.log(close[:-1] / after[1:])) > MIN_LOG_MOVE) + 1:
+        shares = _match_split_ratio(close[row - 1] / after[row], closely=opened is not None)
         if shares is not None:
             words = f"{shares:g} for 1" if shares > 1 else f"1 for {1 / shares:g}"
             told = (
-                f"{_place(table, int(row))}: {name} {close[row - 1]:g} to {after[row]:g} looks like a split of {words}"
+                f"{_format_row(table, int(row))}: {name} {close[row - 1]:g} to {after[row]:g} looks like a split of {words}"
             )
             yield times[row], f"{told}, and is read as a move: adjust earlier rows, or add a column Adj Close"
 
 
-def adjusted_note(table: Table) -> str:
+def describe_adjustment(table: PriceTable) -> str:
     """A line on prices that an adjusted close changes; empty if it changes none."""
-    ratio = adjustment(table)
+    ratio = compute_adjustment(table)
     if (ratio == 1).all():
         return ""
     span = f"{np.nanmin(ratio):.4g} to {np.nanmax(ratio):.4g}"
     return f"{table.source}: prices are adjusted, open, high, low and close times adj close / close ({span})"
 
 
-def _adjusted(table: Table, close: F8) -> Iterator[Told]:
-    ratio = adjustment(table)
+def _describe_adjusted_splits(table: PriceTable, close: F8) -> Iterator[DatedNote]:
+    ratio = compute_adjustment(table)
     steps = np.diff(np.log(ratio))
-    for row in np.flatnonzero(np.abs(steps) > LEAST) + 1:
+    for row in np.flatnonzero(np.abs(steps) > MIN_ADJUSTMENT_STEP) + 1:
         plain, true = close[row] / close[row - 1] - 1, close[row] * ratio[row] / (close[row - 1] * ratio[row - 1]) - 1
-        told = f"{_place(table, int(row))}: close {plain:+.2%}, adj close {true:+.2%}, a split"
+        told = f"{_format_row(table, int(row))}: close {plain:+.2%}, adj close {true:+.2%}, a split"
         yield table.times[row], f"{told}: the adjusted move is used"
 
 
-def _place(table: Table, row: int) -> str:
-    when = f" ({table.times[row]})" if table.dated else ""
-    return f"{table.source}: row {table.row(row)}{when}"
+def _format_row(table: PriceTable, row: int) -> str:
+    when = f" ({table.times[row]})" if table.has_times else ""
+    return f"{table.source}: row {table.row_number(row)}{when}"
 
 
-def _shares(ratio: float, *, closely: bool) -> float | None:
+def _match_split_ratio(ratio: float, *, closely: bool) -> float | None:
     """Which usual split a ratio of prices is near."""
-    for shares in RATIOS:
+    for shares in SPLIT_RATIOS:
         within = 0.04 if closely and shares >= 2 else 0.13 if shares >= 3 else 0.03
         for each in (shares, 1 / shares):
             if abs(math.log(ratio / each)) < within:

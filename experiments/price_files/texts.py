@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.price_files.columns import CLOSE, HEADLESS, HIGH, LOW, OPEN
+from experiments.price_files.columns import CLOSE, HEADERLESS_NAMES, HIGH, LOW, OPEN
 from sim.errors import DataError
 
-BEFORE = re.compile(r"(https?:|#|sep=)", re.IGNORECASE)
+PREAMBLE = re.compile(r"(https?:|#|sep=)", re.IGNORECASE)
 """Beginnings of lines before a header: CryptoDataDownload's address, comments, Excel's separator."""
 
-COMMAS = re.compile(r"[-+]?\d[\d.,' ]*")
+COMMA_NUMBERS = re.compile(r"[-+]?\d[\d.,' ]*")
 """Numbers with decimal commas or with separators of thousands."""
 
 MONEY = re.compile(r"\s*[$€£¥]")
@@ -27,52 +27,52 @@ def read_text(source: str, text: str) -> pd.DataFrame:
         DataError: it has no header and is of no known kind, or rows have more fields than the header.
     """
     lines = text.splitlines()
-    start = next((row for row, line in enumerate(lines) if line.strip() and not BEFORE.match(line)), 0)
+    start = next((row for row, line in enumerate(lines) if line.strip() and not PREAMBLE.match(line)), 0)
     lines = lines[start:]
     head, below = (*lines[:2], "", "")[:2]
     mark = max(",;\t", key=head.count)
     fields = [field.strip().strip('"') for field in head.split(mark)]
-    if _is_counted(fields):  # pandas numbers columns that were given no names
+    if _has_counted_names(fields):  # pandas numbers columns that were given no names
         lines, fields = lines[1:], [field.strip() for field in below.split(mark)]
         if head.startswith(mark):
             lines, fields = [line.partition(mark)[2] for line in lines], fields[1:]
     text = "\n".join(lines)
-    if _is_row(fields):
-        return _headless(source, text, mark, fields)
+    if _is_data_row(fields):
+        return _read_headerless(source, text, mark, fields)
     if _has_two_headers(fields, below.split(mark), lines[2:3], mark):
-        return _two_headers(text, mark)
+        return _read_two_headers(text, mark)
     frame = pd.read_csv(io.StringIO(text), sep=mark)
-    return frame if isinstance(frame.index, pd.RangeIndex) else _overfull(source, text, mark, frame)
+    return frame if isinstance(frame.index, pd.RangeIndex) else _read_overfull_rows(source, text, mark, frame)
 
 
-def remedy_of(cell: Any) -> str:
+def suggest_remedy(cell: Any) -> str:
     """What to do about a cell that is no number."""
     text = str(cell).strip()
     if MONEY.match(text):
         return "write it without the sign of a currency"
-    if COMMAS.fullmatch(text):
+    if COMMA_NUMBERS.fullmatch(text):
         return "write numbers with a decimal point and without separators of thousands, such as 1234.56"
     return "correct it, or fill or drop the row"
 
 
-def _is_counted(fields: list[str]) -> bool:
+def _has_counted_names(fields: list[str]) -> bool:
     """Whether a header merely counts the columns: 0, 1, 2, ... after an index without a name, or without."""
     counted = [str(number) for number in range(len(fields))]
     return len(fields) > 1 and (fields == counted or fields == ["", *counted[:-1]])
 
 
-def _is_row(fields: list[str]) -> bool:
+def _is_data_row(fields: list[str]) -> bool:
     """Whether a first line is one of numbers, its first field a number or a time."""
     numbers = pd.to_numeric(pd.Series(fields[1:], dtype=object), errors="coerce")
     time = re.match(r"^\d{4,}|^\d{4}-\d\d-\d\d|^[-+]?\d*\.?\d+(e[-+]?\d+)?$", fields[0])
     return bool(fields and time and numbers.notna().all())
 
 
-def _headless(source: str, text: str, mark: str, fields: list[str]) -> pd.DataFrame:
+def _read_headerless(source: str, text: str, mark: str, fields: list[str]) -> pd.DataFrame:
     """Rows without a header, of a kind that the number of columns tells; a single column is the series."""
-    names = ("series",) if len(fields) == 1 else HEADLESS.get(len(fields))
+    names = ("series",) if len(fields) == 1 else HEADERLESS_NAMES.get(len(fields))
     if names is None or (len(fields) > 1 and not re.match(r"\d{4}", fields[0])):
-        known = ", ".join(map(str, HEADLESS))
+        known = ", ".join(map(str, HEADERLESS_NAMES))
         told = f"{source}: no header, and {len(fields)} columns ({', '.join(fields[:4])}) are not one of {known}"
         raise DataError(f"{told} that begin with a time: add a first line of names, such as date,close")
     frame = pd.read_csv(io.StringIO(text), sep=mark, header=None, names=list(names))
@@ -100,13 +100,13 @@ def _has_two_headers(fields: list[str], second: list[str], third: list[str], mar
     )
 
 
-def _two_headers(text: str, mark: str) -> pd.DataFrame:
+def _read_two_headers(text: str, mark: str) -> pd.DataFrame:
     """Two lines of names, and a third with that of the index."""
     frame = pd.read_csv(io.StringIO(text), sep=mark, header=[0, 1], index_col=0).reset_index(names="Date")
     return frame[~frame["Date"].astype(str).isin(("Date", "Datetime"))]
 
 
-def _overfull(source: str, text: str, mark: str, frame: pd.DataFrame) -> pd.DataFrame:
+def _read_overfull_rows(source: str, text: str, mark: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Rows that end in a mark more than the header; other surplus fields are refused."""
     columns = frame.columns.size
     surplus = frame.iloc[:, -1].isna().all() and frame.index.nlevels == 1

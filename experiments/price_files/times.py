@@ -19,7 +19,7 @@ INTRADAY = np.timedelta64(20, "h")
 EPOCHS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (1e8, "s"))
 """Least number that is read as a time since 1970 in a unit; below come numbers such as 20080915."""
 
-OFFSET = re.compile(r"\s*(?:Z|UTC|[+-]\d\d:?\d\d)$")
+ZONE_OFFSET = re.compile(r"\s*(?:Z|UTC|[+-]\d\d:?\d\d)$")
 
 
 PARTS = re.compile(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?!\d)")
@@ -29,14 +29,14 @@ REPEATED = "drop the repeat, or write times of day with the dates if bars are sh
 """The remedy for a time that stands in two rows."""
 
 
-class Read(NamedTuple):
+class ReadTimes(NamedTuple):
     """Times of the same rows, datetime64[us]."""
 
     written: Times  # (T,) as the file has them, a time zone left out
     exact: Times  # (T,) in UTC where the file has time zones, else the same
 
 
-def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | None" = None) -> Read:
+def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | None" = None) -> ReadTimes:
     """The times of a column in any order: ISO 8601, ``20080915``, or seconds, ms, us or ns since 1970.
 
     Args:
@@ -47,13 +47,13 @@ def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | N
     Raises:
         DataError: a cell is no time.
     """
-    read = _with_clock(column, clock) if clock is not None else column
+    read = _join_clock(column, clock) if clock is not None else column
     if isinstance(read.dtype, pd.DatetimeTZDtype):
-        found = Read(_plain(read.dt.tz_localize(None)), _plain(read.dt.tz_convert(None)))
+        found = ReadTimes(_to_microseconds(read.dt.tz_localize(None)), _to_microseconds(read.dt.tz_convert(None)))
     elif read.dtype.kind == "M":
-        found = Read(_plain(read), _plain(read))
+        found = ReadTimes(_to_microseconds(read), _to_microseconds(read))
     else:
-        found = _epochs(read) or _texts(source, read)
+        found = _read_epochs(read) or _read_texts(source, read)
     wrong = np.flatnonzero(np.isnat(found.written) | np.isnat(found.exact))
     if wrong.size:
         row = int(wrong[0])
@@ -63,7 +63,7 @@ def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | N
     return found
 
 
-def as_rows(read: Read) -> Times:
+def choose_row_times(read: ReadTimes) -> Times:
     """Days as they are written (datetime64[D]), or moments of bars shorter than a day (datetime64[s])."""
     steps = np.diff(np.unique(read.exact))
     if steps.size and np.median(steps) < INTRADAY:
@@ -76,13 +76,13 @@ def is_intraday(times: Times) -> bool:
     return bool(times.dtype == np.dtype("datetime64[s]"))
 
 
-def spacing(times: Times) -> float:
+def find_usual_spacing(times: Times) -> float:
     """Usual time from a row to the next (s); a day where there is one row."""
     steps = np.diff(times.astype("datetime64[s]")).astype(np.int64)
     return float(np.median(steps)) if steps.size else 86_400.0
 
 
-def gap_notes(source: str, times: Times) -> list[str]:
+def describe_gaps(source: str, times: Times) -> list[str]:
     """A line on rows that are missing, with the dates of the longest gaps.
 
     Of days: a gap of more than one and a half times the usual spacing where there are Saturdays, else of more than
@@ -93,12 +93,12 @@ def gap_notes(source: str, times: Times) -> list[str]:
         return []
     days = np.unique(times.astype("datetime64[D]"))
     most = 1.5 if has_saturdays(times) else 5.0
-    lines = _told(source, days, most, "days")
+    lines = _describe_day_gaps(source, days, most, "days")
     if is_intraday(times):
-        usual = spacing(times)
+        usual = find_usual_spacing(times)
         dates = times.astype("datetime64[D]")
         steps = np.diff(times).astype(np.int64)
-        adjoining = (dates[1:] == dates[:-1]) | (_is_round(times, usual) & (np.diff(dates) <= DAY))
+        adjoining = (dates[1:] == dates[:-1]) | (_is_round_the_clock(times, usual) & (np.diff(dates) <= DAY))
         wide = np.flatnonzero((steps > 1.5 * usual) & adjoining)
         if wide.size:
             first = int(wide[0])
@@ -108,13 +108,13 @@ def gap_notes(source: str, times: Times) -> list[str]:
     return lines
 
 
-def _is_round(times: Times, usual: float) -> bool:
+def _is_round_the_clock(times: Times, usual: float) -> bool:
     """Whether a day of bars has no close: at least nine tenths of 24 hours."""
     _, counts = np.unique(times.astype("datetime64[D]"), return_counts=True)
     return bool(np.median(counts) * usual > 0.9 * 86_400)
 
 
-def _told(source: str, days: Times, most: float, unit: str) -> list[str]:
+def _describe_day_gaps(source: str, days: Times, most: float, unit: str) -> list[str]:
     steps = np.diff(days).astype("timedelta64[D]").astype(np.int64)
     if not steps.size:
         return []
@@ -130,11 +130,11 @@ def _told(source: str, days: Times, most: float, unit: str) -> list[str]:
     return [f"{source}: {count}, {dates}; each passes as one night: fill it or cut the file if that is wrong"]
 
 
-def _plain(column: "pd.Series[Any]") -> Times:
+def _to_microseconds(column: "pd.Series[Any]") -> Times:
     return column.to_numpy().astype("datetime64[us]")
 
 
-def _with_clock(column: "pd.Series[Any]", clock: "pd.Series[Any]") -> "pd.Series[Any]":
+def _join_clock(column: "pd.Series[Any]", clock: "pd.Series[Any]") -> "pd.Series[Any]":
     """Days and times of day as one text: ``09:30``, ``093000`` and 93000 are the same time."""
     digits = clock.astype(str).str.replace(r"\.0$", "", regex=True).str.replace(":", "", regex=False)
     digits = digits.where(digits.str.len() > 4, digits.str.zfill(4) + "00").str.zfill(6)
@@ -149,7 +149,7 @@ def is_clock(column: "pd.Series[Any]") -> bool:
     return bool(len(text)) and bool(text.str.fullmatch(r"\d{1,6}|\d{1,2}:\d\d(:\d\d)?").all())
 
 
-def _epochs(column: "pd.Series[Any]") -> Read | None:
+def _read_epochs(column: "pd.Series[Any]") -> ReadTimes | None:
     """Numbers since 1970, the unit read off each by itself: files change units in mid-history (Binance in 2025)."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     late = np.nan_to_num(numbers) >= EPOCHS[-1][0]
@@ -162,25 +162,25 @@ def _epochs(column: "pd.Series[Any]") -> Read | None:
         here = (numbers >= least) & (numbers < above)
         times[here] = whole[here].astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[us]")
         above = least
-    return Read(times, times)
+    return ReadTimes(times, times)
 
 
-def _texts(source: str, column: "pd.Series[Any]") -> Read:
+def _read_texts(source: str, column: "pd.Series[Any]") -> ReadTimes:
     text = column.astype(str).str.strip()
     if column.dtype.kind == "f":
         text = text.str.replace(r"\.0$", "", regex=True)
-    bare = text.str.replace(OFFSET, "", regex=True)
-    written = _plain(pd.to_datetime(bare, errors="coerce", format="ISO8601"))
+    bare = text.str.replace(ZONE_OFFSET, "", regex=True)
+    written = _to_microseconds(pd.to_datetime(bare, errors="coerce", format="ISO8601"))
     if bare.equals(text):
-        return Read(written, written)
-    if not _one_place(text):
+        return ReadTimes(written, written)
+    if not _is_one_time_zone(text):
         told = f"{source}: time zones of several places"
         raise DataError(f"{told}: write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30")
     zoned = pd.to_datetime(text.str.replace(r"\s*UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=True)
-    return Read(written, _plain(zoned.dt.tz_localize(None)))
+    return ReadTimes(written, _to_microseconds(zoned.dt.tz_localize(None)))
 
 
-def _one_place(text: "pd.Series[Any]") -> bool:
+def _is_one_time_zone(text: "pd.Series[Any]") -> bool:
     """Whether time zones may be those of one place: one of them, or two an hour apart (summer time)."""
     zones = text.str.extract(r"(Z|UTC|[+-]\d\d:?\d\d)$", expand=False).dropna().unique()
     if len(zones) == 1:

@@ -11,44 +11,44 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """Folder that holds the packages of the project."""
 
-OWN = ("sim", "agents", "experiments", "configs")
+PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
 """Packages of the project, which are hashed apart."""
 
-INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+INSTALL_FOLDERS = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 """Where Python and installed packages lie; their versions stand for their content."""
 
 
-def files_of(module: str) -> dict[str, Path]:
+def find_module_files(module: str) -> dict[str, Path]:
     """The files of a module that can be imported, and of what it imports beside it, by name.
 
     Args:
         module: its name. All files of a package are taken, whatever they hold.
     """
-    return _gathered({}, [module.partition(".")[0]], start=True)
+    return _gather_files({}, [module.partition(".")[0]], start=True)
 
 
-def files_from(path: Path) -> dict[str, Path]:
+def find_imported_files(path: Path) -> dict[str, Path]:
     """One file, and the files of what it imports beside the installed packages, by name."""
-    return _gathered({path.name: path}, _imported(path), start=False)
+    return _gather_files({path.name: path}, _list_imported_modules(path), start=False)
 
 
-def own_files(modules: Iterable[str]) -> set[Path]:
+def find_project_files(modules: Iterable[str]) -> set[Path]:
     """Files of the project's package ``experiments`` that some of its modules import, themselves included."""
     waiting, found = list(modules), set[Path]()
     while waiting:
-        path = _own_file(waiting.pop())
+        path = _find_project_file(waiting.pop())
         if path is not None and path not in found:
             found.add(path)
-            waiting += [name for name in _names(path) if name.startswith("experiments.")]
+            waiting += [name for name in _list_imported_names(path) if name.startswith("experiments.")]
     return found
 
 
-def _own_file(name: str) -> Path | None:
+def _find_project_file(name: str) -> Path | None:
     place = ROOT.joinpath(*name.split("."))
     return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
 
 
-def _gathered(found: dict[str, Path], names: Iterable[str], start: bool) -> dict[str, Path]:
+def _gather_files(found: dict[str, Path], names: Iterable[str], start: bool) -> dict[str, Path]:
     """Files of top-level modules, and of what these import in turn.
 
     Args:
@@ -62,27 +62,27 @@ def _gathered(found: dict[str, Path], names: Iterable[str], start: bool) -> dict
         if name in seen:
             continue
         seen.add(name)
-        for label, path in _files(name, wanted).items():
+        for label, path in _list_module_files(name, wanted).items():
             found[label] = path
             if path.suffix == ".py":
-                waiting += [(other, False) for other in _imported(path)]
+                waiting += [(other, False) for other in _list_imported_modules(path)]
     return dict(sorted(found.items()))
 
 
-def _files(name: str, wanted: bool) -> dict[str, Path]:
+def _list_module_files(name: str, wanted: bool) -> dict[str, Path]:
     """Files of one top-level module; none if it is built in, of the project, or installed and not wanted."""
-    spec = _spec(name)
+    spec = _find_spec(name)
     if spec is None:
         return {}
     folders = [Path(each).resolve() for each in spec.submodule_search_locations or ()]
     alone = [Path(spec.origin).resolve()] if spec.has_location and spec.origin and not folders else []
     if any(_is_own(path) or (_is_installed(path) and not wanted) for path in [*folders, *alone]):
         return {}
-    inner = {f"{name}/{path.relative_to(folder).as_posix()}": path for folder in folders for path in _walk(folder)}
+    inner = {f"{name}/{path.relative_to(folder).as_posix()}": path for folder in folders for path in _walk_files(folder)}
     return {path.name: path for path in alone} | inner
 
 
-def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
     """Where Python finds a top-level module; nothing of it runs."""
     if name in sys.builtin_module_names or name in sys.stdlib_module_names:
         return None
@@ -93,30 +93,30 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def _is_own(path: Path) -> bool:
-    return any(path.is_relative_to(ROOT / name) for name in OWN)
+    return any(path.is_relative_to(ROOT / name) for name in PROJECT_PACKAGES)
 
 
 def _is_installed(path: Path) -> bool:
-    return any(path.is_relative_to(place) for place in INSTALLED)
+    return any(path.is_relative_to(place) for place in INSTALL_FOLDERS)
 
 
-def is_beside(path: Path) -> bool:
+def is_user_file(path: Path) -> bool:
     """Whether a file is a user's own: of no installed package, and not of the project."""
     place = path.resolve()
     return place.is_file() and not _is_own(place) and not _is_installed(place)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk_files(folder: Path) -> Iterator[Path]:
     paths = (path for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts and path.suffix != ".pyc")
     return (path for path in paths if path.is_file())
 
 
-def _imported(path: Path) -> set[str]:
+def _list_imported_modules(path: Path) -> set[str]:
     """Top-level modules that a file imports, wherever in it; none if it is no Python."""
-    return {name.partition(".")[0] for name in _names(path)}
+    return {name.partition(".")[0] for name in _list_imported_names(path)}
 
 
-def _names(path: Path) -> set[str]:
+def _list_imported_names(path: Path) -> set[str]:
     """Full names that a file imports, those of a ``from`` with and without what is taken of them."""
     try:
         tree = ast.parse(path.read_bytes())

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from experiments.statistics import Estimate
 
 
-def header(names: Sequence[str]) -> list[str]:
+def format_header(names: Sequence[str]) -> list[str]:
     """The two lines above a table's rows."""
-    return [row(names), "|" + "---|" * len(names)]
+    return [format_row(names), "|" + "---|" * len(names)]
 
 
-def row(cells: Sequence[str]) -> str:
+def format_row(cells: Sequence[str]) -> str:
     """One line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
-def cell(found: Estimate, *, signed: bool = False) -> str:
+def format_estimate(found: Estimate, *, signed: bool = False) -> str:
     """Mean and interval with the digits that the interval leaves meaning, five at most, as ``1.35 (1.28 to 1.41)``.
 
     An interval of less than the last of five digits is not told.
@@ -25,17 +25,17 @@ def cell(found: Estimate, *, signed: bool = False) -> str:
         return "none"
     width = found.high - found.low
     if math.isnan(width) or not width:
-        return _number(found.mean, 2 if found.mean % 1 else 0, signed)
+        return _format_number(found.mean, 2 if found.mean % 1 else 0, signed)
     if math.isinf(width):
-        mean, low, high = (_number(value, 2, signed) for value in found[1:])
+        mean, low, high = (_format_number(value, 2, signed) for value in found[1:])
         return f"{mean} ({low} to {high})"
     enough = 4 - math.floor(math.log10(max(abs(found.low), abs(found.high))))
     digits = min(max(1 - math.floor(math.log10(width)), 0), max(enough, 0), 6)
-    mean, low, high = (_number(value, digits, signed) for value in found[1:])
+    mean, low, high = (_format_number(value, digits, signed) for value in found[1:])
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
-def _number(value: float, digits: int, signed: bool) -> str:
+def _format_number(value: float, digits: int, signed: bool) -> str:
     shown = round(value, digits) + 0.0  # nil has no sign
     text = f"{shown:+,.{digits}f}" if signed and shown else f"{shown:,.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}").replace("inf", "\N{INFINITY}")

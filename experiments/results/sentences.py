@@ -5,20 +5,20 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from experiments.results.markdown import cell
-from experiments.statistics import Crossing, Estimate, enough, least_p
+from experiments.results.markdown import format_estimate
+from experiments.statistics import Crossing, Estimate, count_pairs_needed, find_smallest_p_value
 
 ALPHA = 0.05
 
 
-class Adjusted(NamedTuple):
+class HolmAdjustedP(NamedTuple):
     """A p-value adjusted by Holm, and for how many comparisons."""
 
     p: float
     family: int
 
 
-def too_few(n: int, family: int = 1, word: str = "replication") -> str | None:
+def describe_low_power(n: int, family: int = 1, word: str = "replication") -> str | None:
     """Say what so few replications can show at best; None where a difference could be significant.
 
     Args:
@@ -26,16 +26,16 @@ def too_few(n: int, family: int = 1, word: str = "replication") -> str | None:
         family: comparisons that Holm's adjustment counts.
         word: what is counted.
     """
-    if least_p(n, family) < ALPHA:
+    if find_smallest_p_value(n, family) < ALPHA:
         return None
-    adjusted = f", {least_p(n, family):.3g} by Holm over {family} comparisons" if family > 1 else ""
+    adjusted = f", {find_smallest_p_value(n, family):.3g} by Holm over {family} comparisons" if family > 1 else ""
     return (
-        f"the smallest p-value that {n} {word}{'s' * (n != 1)} can give is {least_p(n):.3g}{adjusted}, "
-        f"and {enough(family)} are the fewest that could fall below {ALPHA}"
+        f"the smallest p-value that {n} {word}{'s' * (n != 1)} can give is {find_smallest_p_value(n):.3g}{adjusted}, "
+        f"and {count_pairs_needed(family)} are the fewest that could fall below {ALPHA}"
     )
 
 
-def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float | Adjusted | None = None) -> str:
+def describe_comparison(what: str, one: str, other: str, found: Estimate, *, p_holm: float | HolmAdjustedP | None = None) -> str:
     """A paired comparison as a title: what is found, that nothing is, or that so few pairs could find nothing.
 
     Args:
@@ -47,11 +47,11 @@ def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float 
             is not held to be shown.
     """
     if math.isnan(found.low):
-        return f"{what}: {_count(found, 'pair')}, too few to tell {one} from {other}."
-    figure = f"{cell(found, signed=True)}, {_count(found, 'pair')}"
-    p, family = p_holm if isinstance(p_holm, Adjusted) else (p_holm, 1)
-    if few := too_few(found.n, family, "pair"):
-        return f"{what}: {_count(found, 'pair')} cannot tell {one} from {other} ({cell(found, signed=True)}): {few}."
+        return f"{what}: {_format_count(found, 'pair')}, too few to tell {one} from {other}."
+    figure = f"{format_estimate(found, signed=True)}, {_format_count(found, 'pair')}"
+    p, family = p_holm if isinstance(p_holm, HolmAdjustedP) else (p_holm, 1)
+    if few := describe_low_power(found.n, family, "pair"):
+        return f"{what}: {_format_count(found, 'pair')} cannot tell {one} from {other} ({format_estimate(found, signed=True)}): {few}."
     if not found.sign:
         return f"{what}: no difference shown between {one} and {other}; the interval covers nil ({figure})."
     if p is not None and not p < ALPHA:
@@ -62,42 +62,42 @@ def compared(what: str, one: str, other: str, found: Estimate, *, p_holm: float 
     return f"{what}: {one} {'above' if found.sign > 0 else 'below'} {other} ({figure})."
 
 
-def rated(what: str, found: Estimate) -> str:
+def describe_estimate(what: str, found: Estimate) -> str:
     """A figure by itself, as a title; one whose interval covers nil says so."""
     if math.isnan(found.low):
-        return f"{what}: {cell(found)} from {_count(found, 'replication')}, too few for an interval."
-    figure = f"{cell(found)}, {_count(found, 'replication')}"
+        return f"{what}: {format_estimate(found)} from {_format_count(found, 'replication')}, too few for an interval."
+    figure = f"{format_estimate(found)}, {_format_count(found, 'replication')}"
     if found.low <= 0 <= found.high:
-        if few := too_few(found.n):
+        if few := describe_low_power(found.n):
             return (
-                f"{what}: {_count(found, 'replication')} cannot show that it differs from zero ({cell(found)}): {few}."
+                f"{what}: {_format_count(found, 'replication')} cannot show that it differs from zero ({format_estimate(found)}): {few}."
             )
         return f"{what}: not shown to differ from nil; the interval covers it ({figure})."
     return f"{what}: {figure}."
 
 
-def crossed(what: str, found: Crossing) -> str:
+def describe_crossing(what: str, found: Crossing) -> str:
     """Where a level is reached, as a title: ``not reached`` or every crossing where that is the truth.
 
     Args:
         what: the outcome, such as ``Probability of a loss that the fund refuses``.
         found: of ``threshold``.
     """
-    told, seeds = found.told(), f"{found.seeds} seed{'s' * (found.seeds != 1)}"
+    told, seeds = found.format_cell(), f"{found.seeds} seed{'s' * (found.seeds != 1)}"
     if found.verdict == "reached":
         return f"{what} reaches {found.level:g} at {found.axis} {told}, {seeds}."
     return f"{what}, level {found.level:g} along {found.axis}: {told}, {seeds}."
 
 
-def comparisons(table: pd.DataFrame, what: str, axis: str) -> list[str]:
+def describe_comparisons(table: pd.DataFrame, what: str, axis: str) -> list[str]:
     """``compared`` for every row of a table of ``against``, adjusted by Holm if it has ``p_holm``."""
-    adjusted: list[Adjusted | None] = [None] * len(table)
+    adjusted: list[HolmAdjustedP | None] = [None] * len(table)
     if "p_holm" in table:
-        adjusted = [Adjusted(p, int(table["p"].notna().sum())) for p in table["p_holm"]]
+        adjusted = [HolmAdjustedP(p, int(table["p"].notna().sum())) for p in table["p_holm"]]
     figures = table[list(Estimate._fields)].itertuples(index=False)
     names = zip(table[axis].map(str), table["versus"].map(str), figures, adjusted, strict=True)
-    return [compared(what, one, other, Estimate(*found), p_holm=p) for one, other, found, p in names]
+    return [describe_comparison(what, one, other, Estimate(*found), p_holm=p) for one, other, found, p in names]
 
 
-def _count(found: Estimate, word: str) -> str:
+def _format_count(found: Estimate, word: str) -> str:
     return f"{found.n} {word}{'s' * (found.n != 1)}"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import yaml
 
-from sim.errors import OutputError, printable
+from sim.errors import OutputError, escape_unprintable
 
 FAILED = "failed"
 """Subfolder of tracebacks; a folder that holds nothing else is no result yet."""
@@ -27,14 +27,14 @@ FINISHED = "the finished result"
 RUNS_KEPT = "all finished runs are kept, "
 """Words for what a failed write leaves."""
 
-WRONG_PLACE = {
+WRONG_PLACE_ERRORS = {
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
 }
 """What the system answers to a path that can never hold results; all else, such as a full disk, may pass."""
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
 """First characters of cells that spreadsheets run as formulas, or skip before one (OWASP, CSV injection)."""
 
 
@@ -42,7 +42,7 @@ class WriteError(OSError):
     """A write that the system refused: a full disk, a read-only folder. Its text is one line for the user."""
 
 
-def refused(error: OSError, place: Path, kept: str = "", option: str = "--out") -> WriteError | OutputError:
+def translate_os_error(error: OSError, place: Path, kept: str = "", option: str = "--out") -> WriteError | OutputError:
     """Return what to raise in place of a failed write.
 
     Args:
@@ -53,20 +53,20 @@ def refused(error: OSError, place: Path, kept: str = "", option: str = "--out") 
     """
     if isinstance(error, WriteError):
         return error
-    reason = printable(error.strerror or str(error) or type(error).__name__)
-    told = f"{printable(str(error.filename or place))}: cannot be written ({reason})"
-    if error.errno in WRONG_PLACE and not kept:
+    reason = escape_unprintable(error.strerror or str(error) or type(error).__name__)
+    told = f"{escape_unprintable(str(error.filename or place))}: cannot be written ({reason})"
+    if error.errno in WRONG_PLACE_ERRORS and not kept:
         return OutputError(f"{told}, choose another with {option}")
     room = "make room or " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
     return WriteError(f"{told}, {kept}{room}choose another place with {option}, then start the same command again")
 
 
-def canonical(value: Any) -> str:
+def dump_canonical_json(value: Any) -> str:
     """JSON of plain data with one spelling: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def config_hash(config: Mapping[str, Any], code: str, digests: Mapping[str, str]) -> str:
+def hash_config(config: Mapping[str, Any], code: str, digests: Mapping[str, str]) -> str:
     """12 hex digits that differ whenever a run's results may.
 
     Args:
@@ -74,11 +74,11 @@ def config_hash(config: Mapping[str, Any], code: str, digests: Mapping[str, str]
         code: digest of the code that makes the run, see ``identity.facts``.
         digests: of the data that it replays, by underlying.
     """
-    text = canonical({"config": config, "code": code, "data": dict(digests)})
+    text = dump_canonical_json({"config": config, "code": code, "data": dict(digests)})
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-class Draft:
+class ResultDraft:
     """A result folder under construction, beside its final place under a temporary name.
 
     Used as a context; what was not committed by its end is removed.
@@ -102,11 +102,11 @@ class Draft:
     def __enter__(self) -> Self:
         """Make the temporary folder."""
         try:
-            self._refuse()
+            self._check_place()
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
         except OSError as error:  # the temporary name means nothing to the user
-            raise refused(OSError(error.errno, error.strerror), self.final) from error
+            raise translate_os_error(OSError(error.errno, error.strerror), self.final) from error
         return self
 
     def __exit__(
@@ -118,7 +118,7 @@ class Draft:
             WriteError: a write failed.
         """
         if isinstance(error, OSError) and not isinstance(error, WriteError):
-            raise refused(error, self.final, self.keep()) from error
+            raise translate_os_error(error, self.final, self.keep_partial()) from error
         if not self._is_kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -130,14 +130,14 @@ class Draft:
             WriteError: the system refuses; likewise.
         """
         try:
-            self._refuse()
-            self._replace()
+            self._check_place()
+            self._replace_final()
         except OutputError as error:
-            raise OutputError(f"{error}; {self.keep(FINISHED)}".removesuffix(", ")) from error
+            raise OutputError(f"{error}; {self.keep_partial(FINISHED)}".removesuffix(", ")) from error
         except OSError as error:
-            raise refused(error, self.final, self.keep(FINISHED)) from error
+            raise translate_os_error(error, self.final, self.keep_partial(FINISHED)) from error
 
-    def _replace(self) -> None:
+    def _replace_final(self) -> None:
         old = self.folder.with_suffix(".old")
         shutil.rmtree(old, ignore_errors=True)
         if self.final.exists():
@@ -152,7 +152,7 @@ class Draft:
             raise
         shutil.rmtree(old, ignore_errors=True)
 
-    def keep(self, what: str = "what was written") -> str:
+    def keep_partial(self, what: str = "what was written") -> str:
         """Move the folder to a name that lasts, and return words for it; none if nothing was written."""
         if not any(path.is_file() for path in self.folder.rglob("*")):
             return ""
@@ -165,7 +165,7 @@ class Draft:
         self._is_kept = True
         return f"{what} is kept in {kept}, "
 
-    def fail(self, name: str, text: str) -> Path:
+    def write_traceback(self, name: str, text: str) -> Path:
         """Keep a traceback in the final folder's ``failed/``.
 
         Raises:
@@ -177,10 +177,10 @@ class Draft:
             folder.mkdir(parents=True, exist_ok=True)
             write_text(text, path)
         except OSError as error:
-            raise refused(error, path) from error
+            raise translate_os_error(error, path) from error
         return path
 
-    def _refuse(self) -> None:
+    def _check_place(self) -> None:
         if self.final.is_symlink() and not self.final.exists():
             raise OutputError(f"{self.final}: is a link to nothing, results need a folder, choose another with --out")
         if not self.final.exists():
@@ -197,7 +197,7 @@ class Draft:
 
 
 @contextmanager
-def whole(*paths: Path) -> Iterator[None]:
+def remove_if_failed(*paths: Path) -> Iterator[None]:
     """Remove files whose writing failed halfway."""
     try:
         yield
@@ -219,11 +219,11 @@ def write_frame(frame: pd.DataFrame, path: Path, metadata: Mapping[str, str]) ->
     columns = {name: _canonical_column(column) for name, column in frame.items()}
     units = {"units": json.dumps(frame.attrs["units"])} if "units" in frame.attrs else {}
     table = pa.table(columns, metadata=dict(sorted((units | dict(metadata)).items())))
-    with whole(path):
+    with remove_if_failed(path):
         pyarrow.parquet.write_table(table, path.absolute(), compression="zstd", compression_level=3)
 
 
-def frame_of(content: bytes) -> pd.DataFrame:
+def decode_frame(content: bytes) -> pd.DataFrame:
     """The frame in a Parquet file's bytes; ``pandas.read_parquet`` looks for a data set first, which takes longer.
 
     Raises:
@@ -242,7 +242,7 @@ def write_text(text: str, path: Path) -> None:
     if path.is_fifo() and path.parts[:2] not in (("/", "dev"), ("/", "proc")):
         rule = "is a pipe, which waits for a reader, name a file with --out, or leave it out and use > in the shell"
         raise OutputError(f"{path}: {rule}")
-    with whole(path):
+    with remove_if_failed(path):
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -253,11 +253,11 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
         if _holds_text(column) and any(isinstance(cell, str) and _is_formula(cell) for cell in column):
             safe.isetitem(place, np.array([*map(_without_formula, column), None], dtype=object)[:-1])
     safe.columns = pd.Index(list(map(_without_formula, table.columns)), dtype=object)
-    with whole(path):
+    with remove_if_failed(path):
         safe.to_csv(path.absolute(), index=False, lineterminator="\n")
 
 
-def hash_in(content: bytes) -> str:
+def read_config_hash(content: bytes) -> str:
     """The configuration's hash that a Parquet file carries; empty if it carries none.
 
     Raises:
@@ -267,7 +267,7 @@ def hash_in(content: bytes) -> str:
     return str(held.get(b"config_hash", b"").decode(errors="replace"))
 
 
-def checksums(folder: Path) -> dict[str, str]:
+def hash_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a folder, by its path in it."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
@@ -289,7 +289,7 @@ def _holds_text(column: "pd.Series[Any]") -> bool:
 
 def _is_formula(text: str) -> bool:
     """Whether a spreadsheet may run a cell; a text that is a number cannot do anything."""
-    if not text.startswith(FORMULA):
+    if not text.startswith(FORMULA_PREFIXES):
         return False
     try:
         float(text)

@@ -2,25 +2,25 @@
 
 from typing import NamedTuple
 
-from experiments.figures.style import LAYERS, Frame
+from experiments.figures.style import LAYER_NAMES, Frame
 from sim.metrics import overview
-from sim.metrics.overview import OWN_MARGIN, Extreme
+from sim.metrics.overview import OWN_MARGIN, ExtremeValue
 
-Line = tuple[str, str]
+SummaryLine = tuple[str, str]
 
 
-class Money(NamedTuple):
+class MoneyFormat(NamedTuple):
     """How amounts are written."""
 
     unit: int  # minor units in one unit of the numeraire
     currency: str
 
-    def of(self, amount: float) -> str:
+    def format_amount(self, amount: float) -> str:
         """Whole units, thousands apart."""
         return f"{amount / self.unit:,.0f} {self.currency}"
 
 
-def table(frames: dict[str, Frame], *, unit: int, currency: str, seconds: float) -> str:
+def format_summary_table(frames: dict[str, Frame], *, unit: int, currency: str, seconds: float) -> str:
     """Prices, close-outs, who paid, who gained and lost, the fund, calls, books; a line each.
 
     Args:
@@ -30,29 +30,29 @@ def table(frames: dict[str, Frame], *, unit: int, currency: str, seconds: float)
         seconds: how long the run took.
     """
     steps = frames["steps"]["step"].nunique()
-    told = lines(frames, unit=unit, currency=currency)
+    told = list_summary_lines(frames, unit=unit, currency=currency)
     told.append(("Time", f"{seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} steps/s"))
     width = max(len(name) for name, _ in told) + 2
     return "\n".join(f"{name:<{width}}{text}" for name, text in told)
 
 
-def lines(frames: dict[str, Frame], *, unit: int, currency: str) -> list[Line]:
+def list_summary_lines(frames: dict[str, Frame], *, unit: int, currency: str) -> list[SummaryLine]:
     """What the frames say, a name and a text each; args as of ``table``."""
-    money = Money(unit, currency)
-    told = [*_prices(frames), *_close_outs(frames, money), *_payers(frames, money)]
-    return [*told, *_wealth(frames, money), *_venue(frames, money)]
+    money = MoneyFormat(unit, currency)
+    told = [*_list_price_lines(frames), *_list_closeout_lines(frames, money), *_list_payer_lines(frames, money)]
+    return [*told, *_list_wealth_lines(frames, money), *_list_venue_lines(frames, money)]
 
 
-def _prices(frames: dict[str, Frame]) -> list[Line]:
+def _list_price_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
     """The worst of prices, and how near the market was to feeding its own fall."""
-    falls = [(f"{word} fall, worst", overview.deepest_fall(frames, word.lower())) for word in ("Index", "Mark")]
-    falls.append(("Basis, largest", overview.largest_basis(frames)))
-    lines = [(word, _at(frames, found, f"{100 * found.value:+.2f}%") if found else "none") for word, found in falls]
-    found = overview.largest_feedback(frames)
-    return [*lines, ("R(1%), largest", _at(frames, found, f"{found.value:.2f}") if found else "not recorded")]
+    falls = [(f"{word} fall, worst", overview.find_deepest_fall(frames, word.lower())) for word in ("Index", "Mark")]
+    falls.append(("Basis, largest", overview.find_largest_basis(frames)))
+    lines = [(word, _format_when(frames, found, f"{100 * found.value:+.2f}%") if found else "none") for word, found in falls]
+    found = overview.find_largest_feedback(frames)
+    return [*lines, ("R(1%), largest", _format_when(frames, found, f"{found.value:.2f}") if found else "not recorded")]
 
 
-def _at(frames: dict[str, Frame], found: Extreme, told: str) -> str:
+def _format_when(frames: dict[str, Frame], found: ExtremeValue, told: str) -> str:
     """Of what and when: the step, and the exchange's time where days are replayed."""
     steps = frames["steps"]
     stamp = steps.loc[steps["step"] == found.step, "stamp"].iloc[0] if "stamp" in steps else None
@@ -60,50 +60,50 @@ def _at(frames: dict[str, Frame], found: Extreme, told: str) -> str:
     return ", ".join(filter(None, (told, found.instrument, when)))
 
 
-def _close_outs(frames: dict[str, Frame], money: Money) -> list[Line]:
-    closed, peak = overview.closed_out(frames), overview.peak_open_interest(frames)
-    lines = [("Open interest, peak", money.of(peak)), ("Close-outs", "none"), ("ADL", "none")]
+def _list_closeout_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
+    closed, peak = overview.sum_close_outs(frames), overview.find_peak_open_interest(frames)
+    lines = [("Open interest, peak", money.format_amount(peak)), ("Close-outs", "none"), ("ADL", "none")]
     if closed["count"]:
-        told = f"{money.of(closed['notional'])}{_share(closed['notional'], peak)}"
+        told = f"{money.format_amount(closed['notional'])}{_format_share(closed['notional'], peak)}"
         lines[1] = ("Close-outs", f"{told}, {closed['count']:,} at {closed['owners']:,} owners")
-    if cut := overview.deleveraged_notional(frames):
-        lines[2] = ("ADL", f"{money.of(cut)}{_share(cut, peak)}")
-    if worst := overview.worst_step(frames):
-        lines.insert(2, ("  worst step", _at(frames, worst, money.of(worst.value))))
+    if cut := overview.sum_adl_notional(frames):
+        lines[2] = ("ADL", f"{money.format_amount(cut)}{_format_share(cut, peak)}")
+    if worst := overview.find_worst_step(frames):
+        lines.insert(2, ("  worst step", _format_when(frames, worst, money.format_amount(worst.value))))
     return lines
 
 
-def _share(amount: int, peak: int) -> str:
+def _format_share(amount: int, peak: int) -> str:
     return f", {100 * amount / peak:.1f}% of peak open interest" if peak else ""
 
 
-def _payers(frames: dict[str, Frame], money: Money) -> list[Line]:
+def _list_payer_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
     """Every layer that acted, and bad debt even if there was none."""
-    paid = overview.who_paid(frames)
+    paid = overview.sum_losses_by_payer(frames)
     if not len(frames["losses"]):
         return [("Bankruptcies", "none")]
     owners = frames["losses"]["owner"].nunique()
-    words = {OWN_MARGIN: "own margin", **LAYERS}
-    lines = [(f"  {words.get(name, name)}", money.of(amount)) for name, amount in paid.items()]
+    words = {OWN_MARGIN: "own margin", **LAYER_NAMES}
+    lines = [(f"  {words.get(name, name)}", money.format_amount(amount)) for name, amount in paid.items()]
     if "bad_debt" not in paid:
-        lines.append((f"  {LAYERS['bad_debt']}", money.of(0)))
+        lines.append((f"  {LAYER_NAMES['bad_debt']}", money.format_amount(0)))
     return [("Bankruptcies", f"{owners:,} owners, whose losses were borne by"), *lines]
 
 
-def _wealth(frames: dict[str, Frame], money: Money) -> list[Line]:
+def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
     """What each population gained or lost, all it had at the start against all it has; the largest loss first."""
-    found = sorted(overview.wealth(frames).items(), key=lambda item: item[1][1] - item[1][0])
+    found = sorted(overview.compare_wealth(frames).items(), key=lambda item: item[1][1] - item[1][0])
     changes = [(name, end - start, 100 * (end / start - 1) if start else 0.0) for name, (start, end) in found]
-    lines = [(f"  {name}", f"{'+' * (change > 0)}{money.of(change)}, {share:+.1f}%") for name, change, share in changes]
+    lines = [(f"  {name}", f"{'+' * (change > 0)}{money.format_amount(change)}, {share:+.1f}%") for name, change, share in changes]
     return [("Equity, change", "by population, capital that came or left included"), *lines]
 
 
-def _venue(frames: dict[str, Frame], money: Money) -> list[Line]:
-    (before, after), calls = overview.fund(frames), overview.calls(frames)
-    bare, steps = overview.one_sided(frames)
+def _list_venue_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
+    (before, after), calls = overview.compare_funds(frames), overview.count_margin_calls(frames)
+    bare, steps = overview.count_one_sided(frames)
     told = ", ".join(f"{count:,} {name}" for name, count in calls.items()) if any(calls.values()) else "none"
     return [
-        ("Insurance fund", f"{money.of(before)} before, {money.of(after)} after" if before or after else "none"),
+        ("Insurance fund", f"{money.format_amount(before)} before, {money.format_amount(after)} after" if before or after else "none"),
         ("Margin calls", told),
         ("Book without a side", f"{bare:,} of {steps:,} steps"),
     ]

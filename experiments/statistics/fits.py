@@ -11,40 +11,40 @@ from sim.types import F8
 RESAMPLES = 2_000
 
 
-class Reading(NamedTuple):
+class CrossingFit(NamedTuple):
     """Where the isotonic fit of an outcome's means reaches a level, and where those of resamples do.
 
     Infinite on the side where the level lies beyond the range.
     """
 
-    at: F8  # settings, ascending
-    table: F8  # outcomes (seeds, settings); nan where a seed lacks one
+    settings: F8  # settings, ascending
+    outcomes: F8  # outcomes (seeds, settings); nan where a seed lacks one
     means: F8  # (settings,)
     weights: F8  # runs behind each
-    way: int  # 1 where the fit rises, -1 where it falls
-    crossed: float
-    drawn: F8  # (resamples,); none from one seed
+    direction: int  # 1 where the fit rises, -1 where it falls
+    crossing: float
+    resampled_crossings: F8  # (resamples,); none from one seed
 
 
-def read_off(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> Reading:
+def fit_crossing(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> CrossingFit:
     """The outcome's fit, rising or falling, whichever is nearer to the means, read off between settings on a line.
 
     Resamples are of seeds, jointly for all settings; those of two frames with equally many seeds are the same.
     Arguments and errors are those of ``crossings.threshold``.
     """
-    at, table = _table(runs, axis, outcome)
+    at, table = _pivot_outcomes(runs, axis, outcome)
     weights = (~np.isnan(table)).sum(axis=0).astype(np.float64)
     means = np.nanmean(table, axis=0)
-    way = 1 if misfit(means, weights) <= misfit(-means, weights) else -1  # a falling outcome is turned over
-    crossed = float(_crossed(at, isotonic(way * means, weights), way * level))
+    way = 1 if compute_misfit(means, weights) <= compute_misfit(-means, weights) else -1  # a falling outcome is turned over
+    crossed = float(_read_crossing(at, fit_isotonic(way * means, weights), way * level))
     found = np.empty(0)
     if len(table) > 1:
-        drawn, counts = resampled(table, 0)
-        found = _crossed(at, isotonic(way * drawn, counts), way * level)
-    return Reading(at, table, means, weights, way, crossed, found)
+        drawn, counts = resample_seeds(table, 0)
+        found = _read_crossing(at, fit_isotonic(way * drawn, counts), way * level)
+    return CrossingFit(at, table, means, weights, way, crossed, found)
 
 
-def _table(runs: pd.DataFrame, axis: str, outcome: str) -> tuple[F8, F8]:
+def _pivot_outcomes(runs: pd.DataFrame, axis: str, outcome: str) -> tuple[F8, F8]:
     """Values of the axis and a table of seeds by them; a seed that a setting lacks is nan there."""
     table = runs.pivot(index="seed", columns=axis, values=outcome).sort_index().sort_index(axis=1).astype(np.float64)
     if table.shape[1] < 2:
@@ -55,7 +55,7 @@ def _table(runs: pd.DataFrame, axis: str, outcome: str) -> tuple[F8, F8]:
     return table.columns.to_numpy(np.float64), table.to_numpy()
 
 
-def isotonic(means: F8, weights: F8) -> F8:
+def fit_isotonic(means: F8, weights: F8) -> F8:
     """Rising least-squares fits of many curves at once, by the min-max formula (Barlow et al. 1972, section 1.4).
 
     scipy's ``isotonic_regression`` makes the same of one curve; thousands of resamples take it minutes.
@@ -75,12 +75,12 @@ def isotonic(means: F8, weights: F8) -> F8:
     return np.asarray(np.round(np.where(apart, least, -np.inf).max(axis=-2), 12))
 
 
-def misfit(means: F8, weights: F8) -> F8:
+def compute_misfit(means: F8, weights: F8) -> F8:
     """Weighted squares between means and their rising fit (...)."""
-    return np.asarray((weights * (means - isotonic(means, weights)) ** 2).sum(axis=-1))
+    return np.asarray((weights * (means - fit_isotonic(means, weights)) ** 2).sum(axis=-1))
 
 
-def _crossed(at: F8, fits: F8, level: float) -> F8:
+def _read_crossing(at: F8, fits: F8, level: float) -> F8:
     """Where rising fits reach the level (...), between settings on a line; infinite on the side where it lies beyond.
 
     The middle of a stretch on the level.
@@ -95,7 +95,7 @@ def _crossed(at: F8, fits: F8, level: float) -> F8:
     return np.where((fits > level).all(axis=-1), -np.inf, np.where((fits < level).all(axis=-1), np.inf, found))
 
 
-def resampled(table: F8, root: int) -> tuple[F8, F8]:
+def resample_seeds(table: F8, root: int) -> tuple[F8, F8]:
     """Means and counts of resamples of seeds (resamples, settings).
 
     A resample without any run of a setting has the mean of all its runs there, at next to no weight.

@@ -11,7 +11,7 @@ from sim.types import B1, F8
 RESAMPLES = 2_000
 
 
-def frontier(cost: F8, harm: F8) -> B1:
+def mark_frontier(cost: F8, harm: F8) -> B1:
     """Which points no other point beats: none is as low in both and lower in one (points)."""
     below = (cost[None] <= cost[:, None]) & (harm[None] <= harm[:, None])
     strictly = (cost[None] < cost[:, None]) | (harm[None] < harm[:, None])
@@ -19,7 +19,7 @@ def frontier(cost: F8, harm: F8) -> B1:
     return np.asarray(~beaten, dtype=np.bool_)
 
 
-def on_frontier(
+def tabulate_frontier(
     runs: pd.DataFrame, by: Sequence[str], cost: str, harm: str, statistic: Callable[..., Any] = np.mean
 ) -> pd.DataFrame:
     """Settings by mean cost and a figure of harm, and how surely each lies on the frontier.
@@ -42,6 +42,6 @@ def on_frontier(
     names = tables[0].columns.to_frame(index=False)
     centre, worst = costs.mean(axis=0), np.asarray(statistic(harms, axis=0))
     drawn = np.random.default_rng(0).integers(len(costs), size=(RESAMPLES, len(costs)))
-    found = {cost: centre, harm: worst, "on_frontier": frontier(centre, worst)}
-    inside = [frontier(costs[rows].mean(axis=0), np.asarray(statistic(harms[rows], axis=0))) for rows in drawn]
+    found = {cost: centre, harm: worst, "on_frontier": mark_frontier(centre, worst)}
+    inside = [mark_frontier(costs[rows].mean(axis=0), np.asarray(statistic(harms[rows], axis=0))) for rows in drawn]
     return names.assign(**found, share=np.mean(inside, axis=0))

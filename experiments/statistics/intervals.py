@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
     low: float
     high: float
 
-    def times(self, factor: float) -> "Estimate":
+    def rescale(self, factor: float) -> "Estimate":
         """The same in another unit; a negative factor turns the interval round."""
         ends = sorted((factor * self.low, factor * self.high))
         return Estimate(self.n, factor * self.mean, *ends)
@@ -34,22 +34,22 @@ class Estimate(NamedTuple):
         return int(self.low > 0) - int(self.high < 0)
 
 
-def mean(values: F8, level: float = LEVEL) -> Estimate:
+def estimate_mean(values: F8, level: float = LEVEL) -> Estimate:
     """Mean with its bias-corrected and accelerated bootstrap interval (Efron 1987, JASA 82); resampling is seeded.
 
     Values that are missing (nan) are left out; equal values have a point as interval.
     """
     known = np.ascontiguousarray(values[~np.isnan(values)], dtype=np.float64)
-    return _mean(known.tobytes(), level)
+    return _estimate_mean(known.tobytes(), level)
 
 
 @lru_cache(maxsize=2**14)
-def _mean(values: bytes, level: float) -> Estimate:
+def _estimate_mean(values: bytes, level: float) -> Estimate:
     """Worked out once for a sample: a table, a figure and a sentence ask for the same."""
-    return bca(np.frombuffer(values), np.mean, level)
+    return bootstrap_bca(np.frombuffer(values), np.mean, level)
 
 
-def bca(values: F8, statistic: Callable[..., Any], level: float = LEVEL) -> Estimate:
+def bootstrap_bca(values: F8, statistic: Callable[..., Any], level: float = LEVEL) -> Estimate:
     """Any figure of a sample with its BCa interval; the percentile interval where BCa has none.
 
     BCa has none where leaving out any one value leaves the figure as it is, as in the tail of a sample of ties.
@@ -77,7 +77,7 @@ def bca(values: F8, statistic: Callable[..., Any], level: float = LEVEL) -> Esti
     return Estimate(values.size, centre, float(found.low), float(found.high))
 
 
-def probability(happened: B1, level: float = LEVEL) -> Estimate:
+def estimate_probability(happened: B1, level: float = LEVEL) -> Estimate:
     """Share of replications in which something happened, with Wilson's interval (1927, JASA 22)."""
     n, count = happened.size, int(happened.sum())
     if not n:
@@ -86,7 +86,7 @@ def probability(happened: B1, level: float = LEVEL) -> Estimate:
     return Estimate(n, count / n, float(found.low), float(found.high))
 
 
-def difference(values: F8, reference: F8, level: float = LEVEL) -> Estimate:
+def estimate_difference(values: F8, reference: F8, level: float = LEVEL) -> Estimate:
     """Difference of the means of independent samples, with Welch's interval (1947, Biometrika 34)."""
     n, apart = min(values.size, reference.size), float(values.mean() - reference.mean())
     if n < 2 or np.ptp(values) + np.ptp(reference) == 0:
@@ -95,7 +95,7 @@ def difference(values: F8, reference: F8, level: float = LEVEL) -> Estimate:
     return Estimate(n, apart, float(found.low), float(found.high))
 
 
-def clustered(whole: float, without: F8, level: float = LEVEL) -> Estimate:
+def jackknife_clusters(whole: float, without: F8, level: float = LEVEL) -> Estimate:
     """A figure of runs that come in clusters, such as markets with the same draws: delete-one jackknife, Student's t.
 
     With a handful of clusters, resampling them makes intervals that are too narrow; this one widens as they get few

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.statistics.intervals import LEVEL, RESAMPLES, Estimate, bca, mean, probability
+from experiments.statistics.intervals import LEVEL, RESAMPLES, Estimate, bootstrap_bca, estimate_mean, estimate_probability
 from sim.types import B1, F8
 
 
@@ -29,7 +29,7 @@ class Paired(NamedTuple):
         return Estimate(*self[:4])
 
 
-def summarise(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def summarise_measures(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
     """Every measure at every setting: rows of ``by``, measure, n, mean, low, high.
 
     Args:
@@ -37,17 +37,17 @@ def summarise(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) ->
         by: columns that make a setting.
         measures: columns to summarise.
     """
-    rows = [(*setting, name, *_summary(group[name])) for setting, group in settings(runs, by) for name in measures]
+    rows = [(*setting, name, *_estimate_column(group[name])) for setting, group in group_by_setting(runs, by) for name in measures]
     return pd.DataFrame(rows, columns=[*by, "measure", *Estimate._fields])
 
 
-def _summary(column: "pd.Series[Any]") -> Estimate:
-    if is_truth(column):
-        return probability(column.dropna().to_numpy(bool))
-    return mean(column.to_numpy(np.float64))
+def _estimate_column(column: "pd.Series[Any]") -> Estimate:
+    if is_boolean_column(column):
+        return estimate_probability(column.dropna().to_numpy(bool))
+    return estimate_mean(column.to_numpy(np.float64))
 
 
-def steps_along(runs: pd.DataFrame, axis: str, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def compare_neighbours(runs: pd.DataFrame, axis: str, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
     """Paired differences between neighbouring values of an axis, the larger less the smaller.
 
     Args:
@@ -60,13 +60,13 @@ def steps_along(runs: pd.DataFrame, axis: str, by: Sequence[str], measures: Sequ
         Rows of ``by``, axis, versus, measure, n, mean, low, high, p (see ``pairs``).
     """
     rows = []
-    for setting, group in settings(runs, by):
+    for setting, group in group_by_setting(runs, by):
         neighbours = ((upper, lower) for lower, upper in itertools.pairwise(sorted(group[axis].unique())))
-        rows += [(*setting, *each) for each in _compared(group, axis, neighbours, measures)]
+        rows += [(*setting, *each) for each in _compare_couples(group, axis, neighbours, measures)]
     return pd.DataFrame(rows, columns=[*by, axis, "versus", "measure", *Paired._fields])
 
 
-def against(runs: pd.DataFrame, axis: str, reference: Any, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def compare_with_reference(runs: pd.DataFrame, axis: str, reference: Any, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
     """Paired differences of every value of an axis from a reference value, such as every engine from ``tiered``.
 
     Args:
@@ -86,24 +86,24 @@ def against(runs: pd.DataFrame, axis: str, reference: Any, by: Sequence[str], me
         known = ", ".join(map(repr, dict.fromkeys(runs[axis])))
         raise KeyError(f"{axis}: no run at {reference!r}, choose one of {known or 'none'}, or make some")
     rows = []
-    for setting, group in settings(runs, by):
+    for setting, group in group_by_setting(runs, by):
         others = ((value, reference) for value in group[axis].unique() if value != reference)
-        rows += [(*setting, *each) for each in _compared(group, axis, others, measures)]
+        rows += [(*setting, *each) for each in _compare_couples(group, axis, others, measures)]
     return pd.DataFrame(rows, columns=[*by, axis, "versus", "measure", *Paired._fields])
 
 
-def _compared(
+def _compare_couples(
     group: pd.DataFrame, axis: str, couples: Iterable[tuple[Any, Any]], measures: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
     for one, other in couples:
         for name in measures:
             table = group[group[axis].isin([one, other])].pivot(index="seed", columns=axis, values=name)
             both = table.reindex(columns=[one, other]).dropna().sort_index()
-            kind = np.bool_ if is_truth(group[name]) else np.float64
-            yield one, other, name, *pairs(both[one].to_numpy(kind), both[other].to_numpy(kind))
+            kind = np.bool_ if is_boolean_column(group[name]) else np.float64
+            yield one, other, name, *compare_pairs(both[one].to_numpy(kind), both[other].to_numpy(kind))
 
 
-def settings(runs: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+def group_by_setting(runs: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
     """The runs of each setting in order of appearance; all of them where nothing makes a setting."""
     if not by:
         yield (), runs
@@ -111,14 +111,14 @@ def settings(runs: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[Any,
     yield from runs.groupby(list(by), sort=False)
 
 
-def is_truth(column: "pd.Series[Any]") -> bool:
+def is_boolean_column(column: "pd.Series[Any]") -> bool:
     """Whether a column holds truth values, perhaps with some missing."""
     if column.dtype == object:
         return bool(column.dropna().map(type).isin([bool, np.bool_]).all())
     return bool(column.dtype == np.bool_)
 
 
-def pairs(values: F8 | B1, reference: F8 | B1, level: float = LEVEL) -> Paired:
+def compare_pairs(values: F8 | B1, reference: F8 | B1, level: float = LEVEL) -> Paired:
     """Mean paired difference, interval and p-value.
 
     Of numbers: BCa bootstrap of the differences; p by flipping their signs (Fisher 1935, The Design of Experiments,
@@ -131,12 +131,12 @@ def pairs(values: F8 | B1, reference: F8 | B1, level: float = LEVEL) -> Paired:
         level: of the interval.
     """
     if values.dtype == bool:
-        return _shares(np.asarray(values, dtype=np.bool_), np.asarray(reference, dtype=np.bool_), level)
+        return _compare_shares(np.asarray(values, dtype=np.bool_), np.asarray(reference, dtype=np.bool_), level)
     apart = np.asarray(values, dtype=np.float64) - reference
-    return Paired(*mean(apart, level), _flipped(apart[~np.isnan(apart)].tobytes()))
+    return Paired(*estimate_mean(apart, level), _sign_flip_p_value(apart[~np.isnan(apart)].tobytes()))
 
 
-def relative(values: F8, reference: F8) -> Estimate:
+def estimate_relative_change(values: F8, reference: F8) -> Estimate:
     """How much the mean of one setting exceeds that of another, as a share of the latter: BCa bootstrap of pairs.
 
     The reference is as uncertain as the difference, and is drawn with it. nan where it is nil.
@@ -152,11 +152,11 @@ def relative(values: F8, reference: F8) -> Estimate:
         rows = drawn.astype(np.int64)
         return np.asarray(values[rows].mean(axis=axis) / reference[rows].mean(axis=axis) - 1)
 
-    return bca(np.arange(values.size, dtype=np.float64), share)
+    return bootstrap_bca(np.arange(values.size, dtype=np.float64), share)
 
 
 @lru_cache(maxsize=2**14)
-def _flipped(differences: bytes) -> float:
+def _sign_flip_p_value(differences: bytes) -> float:
     """Two-sided p-value of a mean of differences that are symmetric about nil; worked out once for a sample."""
     apart = np.frombuffer(differences)
     if apart.size < 2:
@@ -164,32 +164,32 @@ def _flipped(differences: bytes) -> float:
     if not apart.any():
         return 1.0
     options: dict[str, Any] = {"permutation_type": "samples", "n_resamples": RESAMPLES, "vectorized": True}
-    found = stats.permutation_test((apart, np.zeros_like(apart)), _mean_apart, rng=np.random.default_rng(0), **options)
+    found = stats.permutation_test((apart, np.zeros_like(apart)), _mean_difference, rng=np.random.default_rng(0), **options)
     return float(found.pvalue)
 
 
-def _mean_apart(values: F8, reference: F8, axis: int) -> F8:
+def _mean_difference(values: F8, reference: F8, axis: int) -> F8:
     return (values - reference).mean(axis=axis)
 
 
-def _shares(one: B1, other: B1, level: float) -> Paired:
+def _compare_shares(one: B1, other: B1, level: float) -> Paired:
     n = one.size
     if not n:
         return Paired(0, math.nan, math.nan, math.nan, math.nan)
-    left, right = probability(one, level), probability(other, level)
-    apart, linked = left.mean - right.mean, _correlation(one, other)
-    down = _reach(left.mean - left.low, right.high - right.mean, linked)
-    up = _reach(left.high - left.mean, right.mean - right.low, linked)
+    left, right = estimate_probability(one, level), estimate_probability(other, level)
+    apart, linked = left.mean - right.mean, _phi_coefficient(one, other)
+    down = _combined_margin(left.mean - left.low, right.high - right.mean, linked)
+    up = _combined_margin(left.high - left.mean, right.mean - right.low, linked)
     only, discordant = int((one & ~other).sum()), int((one ^ other).sum())
     p = float(stats.binomtest(only, discordant).pvalue) if discordant else 1.0
     return Paired(n, apart, apart - down, apart + up, p)
 
 
-def _reach(one: float, other: float, linked: float) -> float:
+def _combined_margin(one: float, other: float, linked: float) -> float:
     return math.sqrt(max(one**2 - 2 * linked * one * other + other**2, 0.0))
 
 
-def _correlation(one: B1, other: B1) -> float:
+def _phi_coefficient(one: B1, other: B1) -> float:
     """Phi with the continuity correction of method 10; nil where a margin is empty."""
     a, b = int((one & other).sum()), int((one & ~other).sum())
     c, d, n = int((~one & other).sum()), int((~one & ~other).sum()), one.size

@@ -16,13 +16,13 @@ class Precision(NamedTuple):
     relative: float  # to the figure; infinite where that is nil
 
 
-def achieved(found: Estimate) -> Precision:
+def measure_precision(found: Estimate) -> Precision:
     """Precision of a figure; nan where it has no interval."""
     half = (found.high - found.low) / 2
     return Precision(found.n, half, half / abs(found.mean) if found.mean else math.copysign(math.inf, half))
 
 
-def further(found: Estimate, half: float, *, share: bool = False) -> int | None:
+def count_further_runs(found: Estimate, half: float, *, share: bool = False) -> int | None:
     """How many more replications a half-width would need, if they are like those that were made.
 
     A mean's interval narrows with the root of their number; Wilson's, of a probability, is worked out.
@@ -40,15 +40,15 @@ def further(found: Estimate, half: float, *, share: bool = False) -> int | None:
     """
     if not half > 0:
         raise ValueError(f"half: {half!r}, a width must be above 0: raise it")
-    now = achieved(found).half
+    now = measure_precision(found).half
     if now <= half and found.n > 1 and (share or now > 0):
         return 0
     if share and found.n:
-        return _share(found.mean, half) - found.n
+        return _runs_for_share(found.mean, half) - found.n
     return None if not math.isfinite(now) or not now else math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
 
 
-def _share(mean: float, half: float) -> int:
+def _runs_for_share(mean: float, half: float) -> int:
     """Replications after which Wilson's interval has a half-width, by halving."""
     z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
@@ -64,7 +64,7 @@ def _share(mean: float, half: float) -> int:
     return high
 
 
-def least_p(n: int, family: int = 1) -> float:
+def find_smallest_p_value(n: int, family: int = 1) -> float:
     """Smallest p-value that n pairs can give, 2 / 2^n: all of them point one way (flipped signs, McNemar's test).
 
     Args:
@@ -74,9 +74,9 @@ def least_p(n: int, family: int = 1) -> float:
     return min(family * 2.0 ** (1 - n), 1.0)
 
 
-def enough(family: int = 1, alpha: float = 0.05) -> int:
+def count_pairs_needed(family: int = 1, alpha: float = 0.05) -> int:
     """Fewest pairs whose smallest p-value lies below a level."""
     n = 1
-    while not least_p(n, family) < alpha:
+    while not find_smallest_p_value(n, family) < alpha:
         n += 1
     return n

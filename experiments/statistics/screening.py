@@ -12,17 +12,17 @@ from sim.types import F8
 Problem = Mapping[str, Any]
 """As SALib has it: num_vars, names, bounds."""
 
-LEVELS = 4
+GRID_LEVELS = 4
 """Of the grid that Morris's trajectories step on; SALib's default."""
 RESAMPLES = 1_000
 
 
-def problem(bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+def define_problem(bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
     """Parameters with their ranges, in SALib's words."""
     return {"num_vars": len(bounds), "names": list(bounds), "bounds": [list(ends) for ends in bounds.values()]}
 
 
-def morris(problem: Problem, points: F8, outcome: F8) -> pd.DataFrame:
+def screen_by_morris(problem: Problem, points: F8, outcome: F8) -> pd.DataFrame:
     """Elementary effects (Morris 1991, Technometrics 33; mu* of Campolongo et al. 2007, Env. Modelling & Software 22).
 
     The spread sigma of effects is interaction, curvature and noise. With replications at every point (same seeds
@@ -43,9 +43,9 @@ def morris(problem: Problem, points: F8, outcome: F8) -> pd.DataFrame:
     """
     from SALib.analyze import morris as analysis
 
-    values = _replicated(points, outcome)
+    values = _outcome_table(points, outcome)
     found = analysis.analyze(dict(problem), points, values.mean(axis=1), num_resamples=RESAMPLES, seed=0)
-    noise = _noise(points, values)
+    noise = _effect_noise(points, values)
     floor = np.sqrt(2 / np.pi) * noise
     star, reach = np.asarray(found["mu_star"], dtype=float), np.asarray(found["mu_star_conf"], dtype=float)
     sigma = np.asarray(found["sigma"], dtype=float)
@@ -55,9 +55,9 @@ def morris(problem: Problem, points: F8, outcome: F8) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(screened_in=star - reach > np.nan_to_num(floor))
 
 
-def effects(points: F8, values: F8) -> F8:
+def compute_effects(points: F8, values: F8) -> F8:
     """Elementary effects of every trajectory, parameter and seed per grid unit (trajectories, parameters, R)."""
-    count, delta = points.shape[1], LEVELS / (2 * (LEVELS - 1))
+    count, delta = points.shape[1], GRID_LEVELS / (2 * (GRID_LEVELS - 1))
     steps = np.diff(points.reshape(-1, count + 1, count), axis=1)
     moved = np.abs(steps).argmax(axis=2)  # one parameter a step
     way = np.sign(np.take_along_axis(steps, moved[..., None], axis=2))
@@ -65,15 +65,15 @@ def effects(points: F8, values: F8) -> F8:
     return rises[np.arange(len(moved))[:, None], np.argsort(moved, axis=1)]
 
 
-def _noise(points: F8, values: F8) -> F8:
+def _effect_noise(points: F8, values: F8) -> F8:
     """Standard deviation of a mean effect that is due to seeds, by parameter."""
     seeds = values.shape[1]
     if seeds < 2:
         return np.full(points.shape[1], np.nan)
-    return np.sqrt(effects(points, values).var(axis=2, ddof=1).mean(axis=0) / seeds)
+    return np.sqrt(compute_effects(points, values).var(axis=2, ddof=1).mean(axis=0) / seeds)
 
 
-def sobol(problem: Problem, outcome: F8, *, second_order: bool = False) -> pd.DataFrame:
+def estimate_sobol_indices(problem: Problem, outcome: F8, *, second_order: bool = False) -> pd.DataFrame:
     """First-order and total indices (Saltelli et al. 2010, Computer Physics Communications 181) of the mean over seeds.
 
     Args:
@@ -109,7 +109,7 @@ def sobol(problem: Problem, outcome: F8, *, second_order: bool = False) -> pd.Da
     return pd.DataFrame(columns).assign(noise=noise)
 
 
-def _replicated(points: F8, outcome: F8) -> F8:
+def _outcome_table(points: F8, outcome: F8) -> F8:
     """Outcomes as a table of points and seeds.
 
     Raises:

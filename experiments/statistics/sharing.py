@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.statistics.paired import settings
+from experiments.statistics.paired import group_by_setting
 from experiments.statistics.tails import StatisticsError
 from sim.types import F8
 
 
-def shapley(worth: F8) -> F8:
+def compute_shapley_values(worth: F8) -> F8:
     """Each switch's value: its mean effect over all orders (Shapley 1953, Contributions to the Theory of Games II).
 
     Args:
@@ -33,7 +33,7 @@ def shapley(worth: F8) -> F8:
     return np.stack(values, axis=-1)
 
 
-def decompose(runs: pd.DataFrame, switches: Sequence[str], outcome: str, by: Sequence[str]) -> pd.DataFrame:
+def decompose_outcome(runs: pd.DataFrame, switches: Sequence[str], outcome: str, by: Sequence[str]) -> pd.DataFrame:
     """An outcome shared out among switches at every setting (and seed, if named in ``by``).
 
     Args:
@@ -49,16 +49,16 @@ def decompose(runs: pd.DataFrame, switches: Sequence[str], outcome: str, by: Seq
         StatisticsError: a coalition is missing or there twice; it is named.
     """
     rows = []
-    for setting, group in settings(runs, by):
+    for setting, group in group_by_setting(runs, by):
         bits = sum(group[name].astype(bool).to_numpy(np.int64) << k for k, name in enumerate(switches))
-        worth = _worth(np.asarray(bits), group[outcome].to_numpy(np.float64), switches)
+        worth = _coalition_values(np.asarray(bits), group[outcome].to_numpy(np.float64), switches)
         chain = np.diff(worth[[(1 << k) - 1 for k in range(len(switches) + 1)]])
-        for name, value, step in zip(switches, shapley(worth), chain, strict=True):
+        for name, value, step in zip(switches, compute_shapley_values(worth), chain, strict=True):
             rows.append((*setting, name, value, step))
     return pd.DataFrame(rows, columns=[*by, "switch", "value", "in_order"])
 
 
-def _worth(bits: "np.ndarray[tuple[int], np.dtype[np.int64]]", values: F8, switches: Sequence[str]) -> F8:
+def _coalition_values(bits: "np.ndarray[tuple[int], np.dtype[np.int64]]", values: F8, switches: Sequence[str]) -> F8:
     counts = np.bincount(bits, minlength=1 << len(switches))
     wrong = np.flatnonzero(counts != 1)
     if wrong.size:

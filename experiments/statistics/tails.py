@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.statistics.intervals import LEVEL, Estimate, bca
-from experiments.statistics.paired import settings
+from experiments.statistics.intervals import LEVEL, Estimate, bootstrap_bca
+from experiments.statistics.paired import group_by_setting
 from sim.errors import DeleverageError
 from sim.types import F8
 
-BEYOND = 10
+MIN_VALUES_BEYOND = 10
 """Replications that must lie beyond a tail's level."""
 
 
@@ -21,7 +21,7 @@ class StatisticsError(DeleverageError):
     """A figure that the replications at hand cannot support."""
 
 
-def quantile(values: F8, level: float) -> Estimate:
+def estimate_quantile(values: F8, level: float) -> Estimate:
     """A quantile with its distribution-free interval from order statistics (Conover 1999, section 3.2); conservative.
 
     Args:
@@ -31,12 +31,12 @@ def quantile(values: F8, level: float) -> Estimate:
     Raises:
         StatisticsError: too few replications for the level.
     """
-    known = supported(values, level)
+    known = select_supported(values, level)
     found: Any = stats.quantile_test(known, q=0.0, p=level).confidence_interval(LEVEL)
     return Estimate(known.size, float(np.quantile(known, level)), float(found.low), float(found.high))
 
 
-def shortfall(values: F8, level: float) -> Estimate:
+def estimate_shortfall(values: F8, level: float) -> Estimate:
     """Expected shortfall: mean of the worst (largest) share 1 - level, with its BCa interval.
 
     The value at the edge counts by the part of it that lies beyond (Acerbi & Tasche 2002, J. Banking & Finance 26).
@@ -48,10 +48,10 @@ def shortfall(values: F8, level: float) -> Estimate:
     Raises:
         StatisticsError: too few replications for the level.
     """
-    return bca(supported(values, level), lambda sample, axis: worst(sample, level, axis))
+    return bootstrap_bca(select_supported(values, level), lambda sample, axis: average_worst(sample, level, axis))
 
 
-def worst(values: F8, level: float, axis: int) -> Any:
+def average_worst(values: F8, level: float, axis: int) -> Any:
     """Mean of the largest share; a fraction of the value at the edge."""
     ordered = np.sort(np.moveaxis(np.asarray(values), axis, -1), axis=-1)[..., ::-1]
     share = (1 - level) * ordered.shape[-1]
@@ -59,7 +59,7 @@ def worst(values: F8, level: float, axis: int) -> Any:
     return ordered @ (weights / weights.sum())
 
 
-def supported(values: F8, level: float) -> F8:
+def select_supported(values: F8, level: float) -> F8:
     """The values that are there, if enough of them lie beyond a level on its side.
 
     Raises:
@@ -69,11 +69,11 @@ def supported(values: F8, level: float) -> F8:
         raise StatisticsError(f"level: {level:g}, must lie between 0 and 1, write 0.95")
     known = values[~np.isnan(values)]
     beyond = min(level, 1 - level) if level < 0.5 else 1 - level
-    if known.size * beyond < BEYOND - 1e-9:
-        needed = math.ceil(BEYOND / beyond - 1e-9)
-        bound = f"at most {max(1 - BEYOND / known.size, 0):.3g}" if known.size else "none"
+    if known.size * beyond < MIN_VALUES_BEYOND - 1e-9:
+        needed = math.ceil(MIN_VALUES_BEYOND / beyond - 1e-9)
+        bound = f"at most {max(1 - MIN_VALUES_BEYOND / known.size, 0):.3g}" if known.size else "none"
         raise StatisticsError(
-            f"level: {level:g} of {known.size} replications, {bound} leaves {BEYOND} beyond it, "
+            f"level: {level:g} of {known.size} replications, {bound} leaves {MIN_VALUES_BEYOND} beyond it, "
             f"make {needed} replications or ask for a lower level"
         )
     return known
@@ -96,8 +96,8 @@ def summarise_tails(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[st
     """
     rows = [
         (*setting, name, told, level, *figure(group[name].to_numpy(np.float64), level))
-        for setting, group in settings(runs, by)
+        for setting, group in group_by_setting(runs, by)
         for name in measures
-        for told, figure in (("quantile", quantile), ("shortfall", shortfall))
+        for told, figure in (("quantile", estimate_quantile), ("shortfall", estimate_shortfall))
     ]
     return pd.DataFrame(rows, columns=[*by, "measure", "figure", "level", *Estimate._fields])

@@ -19,19 +19,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, PAGE, save, style
-from experiments.generated.reference_books import BOOKS, frozen
-from experiments.results.markdown import header, row
-from experiments.statistics import decompose
+from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.generated.reference_books import BOOKS, load_reference_book
+from experiments.results.markdown import format_header, format_row
+from experiments.statistics import decompose_outcome
 from sim.margin.base import RequirementComponent
-from sim.margin.efficiency import TiedUp, tied_up
+from sim.margin.efficiency import AccountCapital, measure_account_capital
 from sim.margin.engine import EngineConfig
 from sim.metrics.cascades import Frames
-from sim.reading.loading import load
+from sim.reading.loading import load_config
 from sim.types import F8, Exposure
 
 SWITCHES = ("netting", "valuation", "scaling", "model")
-SCALING = frozenset(
+SCALING_KINDS = frozenset(
     {
         *("scaled", "avsl_inspired", "liquidation_buffer", "clocked", "compressed"),
         *("floored", "stressed", "buffered"),
@@ -39,52 +39,52 @@ SCALING = frozenset(
 )
 """Wrappers that follow the market or cut what is inside them; what else wraps a table belongs to the model."""
 
-ALL = "all"
+ALL_ACCOUNTS = "all"
 NIL = 1e-9
-TITLES = {"baseline": "one product", "hedged": "two coins, hedged"}
-BY = ("book", "engine", "hours", "account")
-BINS = (0.0, 3.0, 7.0, np.inf)
-NAMES = ("0 to 3 times", "3 to 7 times", "above 7 times")
+PORTFOLIO_TITLES = {"baseline": "one product", "hedged": "two coins, hedged"}
+SETTING_COLUMNS = ("book", "engine", "hours", "account")
+LEVERAGE_BINS = (0.0, 3.0, 7.0, np.inf)
+LEVERAGE_CLASSES = ("0 to 3 times", "3 to 7 times", "above 7 times")
 """Accounts by gross notional over equity, as the press tells of open interest (targets of Hyperliquid's traders)."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """A row for each book, snapshot, type of account and coalition of switches; the run, one step, is not read."""
-    return anatomy(config.venues[0].engine)
+    return measure_compression(config.venues[0].engine)
 
 
-def anatomy(engine: EngineConfig) -> pd.DataFrame:
+def measure_compression(engine: EngineConfig) -> pd.DataFrame:
     """Compression under every coalition of an engine's switches, on every book."""
-    return pd.DataFrame({"book": name} | row for name in BOOKS for row in _rows(engine, name))
+    return pd.DataFrame({"book": name} | row for name in BOOKS for row in _compression_rows(engine, name))
 
 
-def _rows(engine: EngineConfig, name: str) -> Iterator[dict[str, Any]]:
-    books, unit = _books(name)
-    types = [_types(book) for book in books]
-    base = [_total(each, kinds) for each, kinds in zip(tied_up(_isolated(), books, unit), types, strict=True)]
+def _compression_rows(engine: EngineConfig, name: str) -> Iterator[dict[str, Any]]:
+    books, unit = _read_portfolio(name)
+    types = [_leverage_class(book) for book in books]
+    base = [_sum_capital(each, kinds) for each, kinds in zip(measure_account_capital(_isolated_engine(), books, unit), types, strict=True)]
     for on in itertools.product((False, True), repeat=len(SWITCHES)):
         switches = dict(zip(SWITCHES, on, strict=True))
-        found = tied_up(switched(engine, **switches), books, unit)
+        found = measure_account_capital(apply_switches(engine, **switches), books, unit)
         for book, each, kinds, whole in zip(books, found, types, base, strict=True):
-            for account, capital in _total(each, kinds).items():
+            for account, capital in _sum_capital(each, kinds).items():
                 hours = round(float(book.market.seconds) / 3600, 6)
                 yield {"hours": hours, "account": account, **switches, "saved": 1 - capital / whole[account]}
 
 
 @cache
-def _books(name: str) -> tuple[list[Exposure], int]:
-    return frozen(name)
+def _read_portfolio(name: str) -> tuple[list[Exposure], int]:
+    return load_reference_book(name)
 
 
 @cache
-def _isolated() -> EngineConfig:
-    return load("engines/isolated", [], EngineConfig)
+def _isolated_engine() -> EngineConfig:
+    return load_config("engines/isolated", [], EngineConfig)
 
 
-def switched(engine: EngineConfig, *, netting: bool, valuation: bool, scaling: bool, model: bool) -> EngineConfig:
+def apply_switches(engine: EngineConfig, *, netting: bool, valuation: bool, scaling: bool, model: bool) -> EngineConfig:
     """Isolated tiers with some of their choices made as an engine makes them."""
-    plain = _isolated()
-    wrappers, inner = _unwrapped(engine.requirement)
+    plain = _isolated_engine()
+    wrappers, inner = _split_wrappers(engine.requirement)
     requirement = inner if model else plain.requirement
     for wrapper in reversed(wrappers if scaling else []):
         requirement = wrapper.model_copy(update={"inner": requirement})
@@ -97,78 +97,78 @@ def switched(engine: EngineConfig, *, netting: bool, valuation: bool, scaling: b
     )
 
 
-def _unwrapped(requirement: RequirementComponent) -> tuple[list[Any], Any]:
+def _split_wrappers(requirement: RequirementComponent) -> tuple[list[Any], Any]:
     """Scaling wrappers, outermost first, and what they wrap."""
     wrappers, inside = [], requirement
-    while inside.kind in SCALING:  # type: ignore[attr-defined]
+    while inside.kind in SCALING_KINDS:  # type: ignore[attr-defined]
         wrappers.append(inside)
         inside = inside.inner  # type: ignore[attr-defined]
     return wrappers, inside
 
 
-def _types(book: Exposure) -> F8:
+def _leverage_class(book: Exposure) -> F8:
     """Which of ``BINS`` each account's leverage lies in (A,); accounts without equity are the most levered."""
-    equity, gross = book.equity(), np.abs(book.value()).sum(axis=1)
+    equity, gross = book.equity(), np.abs(book.position_value()).sum(axis=1)
     levered = np.divide(gross, equity, out=np.full(gross.size, np.inf), where=equity > 0)
-    return np.asarray(np.digitize(levered, BINS[1:-1]), dtype=np.float64)
+    return np.asarray(np.digitize(levered, LEVERAGE_BINS[1:-1]), dtype=np.float64)
 
 
-def _total(tied: TiedUp, kinds: F8) -> dict[str, float]:
+def _sum_capital(tied: AccountCapital, kinds: F8) -> dict[str, float]:
     """Capital of all accounts, and of each type that there is any of."""
     capital = tied.margin + tied.haircut
-    parts = {name: float(capital[kinds == k].sum()) for k, name in enumerate(NAMES) if capital[kinds == k].any()}
-    return {ALL: float(capital.sum()), **parts}
+    parts = {name: float(capital[kinds == k].sum()) for k, name in enumerate(LEVERAGE_CLASSES) if capital[kinds == k].any()}
+    return {ALL_ACCOUNTS: float(capital.sum()), **parts}
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Each switch's share of each engine's compression, at every snapshot and for every type of account."""
     whole = runs[runs[list(SWITCHES)].all(axis=1)]
-    return {"shares": decompose(runs, SWITCHES, "saved", BY), "compression": whole[[*BY, "saved"]]}
+    return {"shares": decompose_outcome(runs, SWITCHES, "saved", SETTING_COLUMNS), "compression": whole[[*SETTING_COLUMNS, "saved"]]}
 
 
 def report(runs: pd.DataFrame) -> str:
     """Findings and a table for each book: compression of each engine and its four parts, with their spread."""
     made = tables(runs)
-    lines = ["## Findings", "", *(f"- {line}" for line in findings(made["shares"], made["compression"])), ""]
+    lines = ["## Findings", "", *(f"- {line}" for line in write_findings(made["shares"], made["compression"])), ""]
     lines += ["Tables: percentages of the capital of isolated tiers, all accounts, mean of snapshots; then the range"]
     lines += ["over snapshots, and over types of account. Nothing is drawn: no interval.", ""]
     for name, compression in made["compression"].groupby("book", sort=False):
-        lines += [f"## Compression and its parts: {TITLES[str(name)]}", ""]
-        lines += header(["engine", "compression", "over time", "by type", *SWITCHES])
-        lines += [*_lines(made["shares"][made["shares"]["book"] == name], compression), ""]
+        lines += [f"## Compression and its parts: {PORTFOLIO_TITLES[str(name)]}", ""]
+        lines += format_header(["engine", "compression", "over time", "by type", *SWITCHES])
+        lines += [*_report_lines(made["shares"][made["shares"]["book"] == name], compression), ""]
     return "\n".join(lines)
 
 
-def _lines(shares: pd.DataFrame, compression: pd.DataFrame) -> Iterator[str]:
-    whole = compression[compression["account"] == ALL]
-    parts = _parts(shares)
+def _report_lines(shares: pd.DataFrame, compression: pd.DataFrame) -> Iterator[str]:
+    whole = compression[compression["account"] == ALL_ACCOUNTS]
+    parts = _mean_shares(shares)
     for engine, group in sorted(whole.groupby("engine", sort=False), key=lambda each: -float(each[1]["saved"].mean())):
-        typed = compression[(compression["engine"] == engine) & (compression["account"] != ALL)]
+        typed = compression[(compression["engine"] == engine) & (compression["account"] != ALL_ACCOUNTS)]
         across = typed.groupby("account")["saved"].mean()
-        cells = [_percent(group["saved"].mean()), _range(group["saved"]), _range(across)]
-        yield row([str(engine), *cells, *(_percent(parts[name][str(engine)]) for name in SWITCHES)])
+        cells = [_format_percent(group["saved"].mean()), _format_range(group["saved"]), _format_range(across)]
+        yield format_row([str(engine), *cells, *(_format_percent(parts[name][str(engine)]) for name in SWITCHES)])
 
 
-def _parts(shares: pd.DataFrame) -> pd.DataFrame:
+def _mean_shares(shares: pd.DataFrame) -> pd.DataFrame:
     """Switches' shares of all accounts, mean of snapshots: a row for each engine."""
-    return shares[shares["account"] == ALL].groupby(["engine", "switch"])["value"].mean().unstack()
+    return shares[shares["account"] == ALL_ACCOUNTS].groupby(["engine", "switch"])["value"].mean().unstack()
 
 
-def findings(shares: pd.DataFrame, compression: pd.DataFrame) -> list[str]:
+def write_findings(shares: pd.DataFrame, compression: pd.DataFrame) -> list[str]:
     """What compression is made of, book by book."""
     return [
         line
         for name, mine in shares.groupby("book", sort=False)
-        for line in _findings(_parts(mine), compression[compression["book"] == name], TITLES[str(name)])
+        for line in _portfolio_findings(_mean_shares(mine), compression[compression["book"] == name], PORTFOLIO_TITLES[str(name)])
     ]
 
 
-def _findings(parts: pd.DataFrame, compression: pd.DataFrame, title: str) -> Iterator[str]:
-    whole = compression[compression["account"] == ALL].groupby("engine")["saved"].mean()
+def _portfolio_findings(parts: pd.DataFrame, compression: pd.DataFrame, title: str) -> Iterator[str]:
+    whole = compression[compression["account"] == ALL_ACCOUNTS].groupby("engine")["saved"].mean()
     cheap, dear = str(whole.idxmax()), str(whole.idxmin())
     yield (
-        f"{title}: {cheap} asks least, {_percent(whole.max())}% less than isolated tiers; {dear} most, "
-        f"{_percent(-whole.min())}% more."
+        f"{title}: {cheap} asks least, {_format_percent(whole.max())}% less than isolated tiers; {dear} most, "
+        f"{_format_percent(-whole.min())}% more."
     )
     idle = [name for name in SWITCHES if not parts[name].abs().gt(NIL).any()]
     if idle:
@@ -176,15 +176,15 @@ def _findings(parts: pd.DataFrame, compression: pd.DataFrame, title: str) -> Ite
     for name in ("netting", "scaling"):
         if name not in idle:
             most = str(parts[name].abs().idxmax())
-            yield f"{title}: {name} matters most to {most}, {_percent(parts[name][most])} points of its compression."
+            yield f"{title}: {name} matters most to {most}, {_format_percent(parts[name][most])} points of its compression."
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{100 * share:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _range(shares: "pd.Series[float]") -> str:
-    low, high = _percent(float(shares.min())), _percent(float(shares.max()))
+def _format_range(shares: "pd.Series[float]") -> str:
+    low, high = _format_percent(float(shares.min())), _format_percent(float(shares.max()))
     return low if low == high else f"{low} to {high}"
 
 
@@ -192,33 +192,33 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``anatomy``: each engine's compression split among the switches on every book, and by type of account."""
     made = tables(runs)
     shares, whole = made["shares"], made["compression"]
-    order = _mean(whole, next(iter(BOOKS)), ALL).sort_values().index
-    with style():
-        figure = Figure(figsize=(PAGE, 0.9 + 0.19 * len(order)), layout="constrained")
+    order = _mean_compression(whole, next(iter(BOOKS)), ALL_ACCOUNTS).sort_values().index
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 0.19 * len(order)), layout="constrained")
         *split, by_type = figure.subplots(1, len(BOOKS) + 1, sharex=True, sharey=True)
         for axes, book in zip(split, BOOKS, strict=True):
-            _bars(axes, _parts(shares[shares["book"] == book]).loc[order], _mean(whole, book, ALL)[order])
-            _dressed(axes, TITLES[book])
-        for number, account in enumerate(NAMES):
-            typed = _mean(whole, book, account)
+            _draw_bars(axes, _mean_shares(shares[shares["book"] == book]).loc[order], _mean_compression(whole, book, ALL_ACCOUNTS)[order])
+            _label_axes(axes, PORTFOLIO_TITLES[book])
+        for number, account in enumerate(LEVERAGE_CLASSES):
+            typed = _mean_compression(whole, book, account)
             at = [order.get_loc(name) for name in typed.index]
             by_type.plot(100 * typed, at, "osD"[number], color=COLOURS[number + 4], markersize=3.5, label=account)
-        _dressed(by_type, f"{TITLES[book]}, by leverage")
+        _label_axes(by_type, f"{PORTFOLIO_TITLES[book]}, by leverage")
         split[0].set_yticks(range(len(order)), list(order))
         look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 8, "columnspacing": 1}
         told = [axes.get_legend_handles_labels() for axes in (split[-1], by_type)]
         handles, labels = (list(itertools.chain(*each)) for each in zip(*told, strict=True))
         figure.legend(handles, labels, handletextpad=0.4, **look)
-        save(figure, folder / "anatomy", shares)
+        save_figure(figure, folder / "anatomy", shares)
 
 
-def _mean(compression: pd.DataFrame, book: str, account: str) -> "pd.Series[float]":
+def _mean_compression(compression: pd.DataFrame, book: str, account: str) -> "pd.Series[float]":
     """Compression of each engine on a book, mean of snapshots."""
     mine = compression[(compression["book"] == book) & (compression["account"] == account)]
     return mine.groupby("engine")["saved"].mean()
 
 
-def _dressed(axes: Axes, title: str) -> None:
+def _label_axes(axes: Axes, title: str) -> None:
     axes.set_title(title)
     axes.set_xlabel("Compression on isolated tiers (%)")
     axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
@@ -228,7 +228,7 @@ def _dressed(axes: Axes, title: str) -> None:
     seaborn.despine(ax=axes)
 
 
-def _bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> None:
+def _draw_bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> None:
     """Parts stacked from nil outwards, those below nil to the left; a dot is the sum. Parts of nothing are not told."""
     shown = [name for name in SWITCHES if mean[name].abs().gt(NIL).any()]
     ends = {1: np.zeros(len(mean)), -1: np.zeros(len(mean))}

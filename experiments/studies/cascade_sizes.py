@@ -9,18 +9,18 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from experiments.cascades.tails import RIVALS, tail
+from experiments.cascades.tails import RIVALS, fit_tail
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, LINES, PAGE, save, style
-from experiments.results.markdown import cell, header, row
+from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
+from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate
 from sim.errors import DataError
 from sim.metrics.cascades import Frames
-from sim.metrics.contagion import contagion
-from sim.metrics.generations import cascades, ratio
+from sim.metrics.contagion import build_contagion
+from sim.metrics.generations import tabulate_cascades, estimate_ratio
 from sim.metrics.returns import NORMAL_95
 
-TAIL = ["exponent", "start", "values", "ratio", "p"]
+TAIL_COLUMNS = ["exponent", "start", "values", "ratio", "p"]
 """What is known of a tail, for each rival; see ``tails.tail``."""
 
 CAPTIONS = {
@@ -32,28 +32,28 @@ CAPTIONS = {
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """A row for each cascade: its accounts, and how many traders there are."""
-    sizes = cascades(contagion(frames))["accounts"].to_numpy(np.int64)
+    sizes = tabulate_cascades(build_contagion(frames))["accounts"].to_numpy(np.int64)
     return pd.DataFrame({"traders": config.populations[0].count, "accounts": sizes})
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Sizes and cutoff in each market, its tail against each rival, and how the cutoff grows."""
-    return {"sizes": sizes(runs), "tails": _tails(runs), "growth": growth(sizes(runs))}
+    return {"sizes": tabulate_sizes(runs), "tails": _tabulate_tails(runs), "growth": fit_growth(tabulate_sizes(runs))}
 
 
-def sizes(runs: pd.DataFrame) -> pd.DataFrame:
+def tabulate_sizes(runs: pd.DataFrame) -> pd.DataFrame:
     """Rows of traders, runs, cascades, mean, largest, and the cutoff with its interval: a ratio of sums over runs."""
     squared = runs.assign(squared=runs["accounts"] ** 2)
     rows = []
     for traders, group in squared.groupby("traders"):
         sums = group.groupby("seed")[["squared", "accounts"]].sum().astype(np.float64)
-        cutoff = ratio(sums["squared"].to_numpy(), sums["accounts"].to_numpy())
+        cutoff = estimate_ratio(sums["squared"].to_numpy(), sums["accounts"].to_numpy())
         each = group["accounts"]
         rows.append((traders, len(sums), len(each), each.mean(), each.max(), *cutoff[:3]))
     return pd.DataFrame(rows, columns=["traders", "runs", "cascades", "mean", "largest", "cutoff", "low", "high"])
 
 
-def growth(table: pd.DataFrame) -> pd.DataFrame:
+def fit_growth(table: pd.DataFrame) -> pd.DataFrame:
     """One row: exponent b of cutoff ~ traders^b and its interval, each market weighing by its own interval.
 
     Args:
@@ -70,16 +70,16 @@ def growth(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _tails(runs: pd.DataFrame) -> pd.DataFrame:
+def _tabulate_tails(runs: pd.DataFrame) -> pd.DataFrame:
     """Rows of traders and rival; a market with too few cascades has no figures."""
     parts = []
     for traders, group in runs.groupby("traders"):
         try:
-            found = tail(group["accounts"].to_numpy(np.float64), discrete=True)
+            found = fit_tail(group["accounts"].to_numpy(np.float64), discrete=True)
         except DataError:
-            found = pd.DataFrame({"rival": RIVALS} | {name: np.nan for name in TAIL})
+            found = pd.DataFrame({"rival": RIVALS} | {name: np.nan for name in TAIL_COLUMNS})
         parts.append(found.assign(traders=traders))
-    return pd.concat(parts, ignore_index=True)[["traders", "rival", *TAIL]]
+    return pd.concat(parts, ignore_index=True)[["traders", "rival", *TAIL_COLUMNS]]
 
 
 def report(runs: pd.DataFrame) -> str:
@@ -88,20 +88,20 @@ def report(runs: pd.DataFrame) -> str:
     found, fits = made["sizes"], made["tails"].set_index(["traders", "rival"])
     lines = [f"{runs['seed'].nunique()} seeds; accounts in cascades; cutoff = Σ s² ÷ Σ s, 95% intervals over runs.", ""]
     told = [f"against {rival.replace('_', ' ')}" for rival in RIVALS]
-    lines += header(["traders", "cascades", "mean", "largest", "cutoff", "exponent, from", *told])
+    lines += format_header(["traders", "cascades", "mean", "largest", "cutoff", "exponent, from", *told])
     for each in found.to_dict("records"):
-        lines.append(_line(each, fits.loc[each["traders"]].to_dict("index")))
-    return "\n".join([*lines, "", grown(made["growth"])])
+        lines.append(_format_line(each, fits.loc[each["traders"]].to_dict("index")))
+    return "\n".join([*lines, "", describe_growth(made["growth"])])
 
 
-def _line(each: Mapping[Hashable, Any], fits: Mapping[Hashable, Any]) -> str:
-    cutoff = cell(Estimate(each["runs"], each["cutoff"], each["low"], each["high"]))
+def _format_line(each: Mapping[Hashable, Any], fits: Mapping[Hashable, Any]) -> str:
+    cutoff = format_estimate(Estimate(each["runs"], each["cutoff"], each["low"], each["high"]))
     sizes = [f"{each['traders']:,}", f"{each['cascades']:,}", f"{each['mean']:.1f}", f"{each['largest']}", cutoff]
     rivals = [f"{fits[rival]['ratio']:+.1f}, p = {fits[rival]['p']:.2g}" for rival in RIVALS]
-    return row([*sizes, f"{fits[RIVALS[0]]['exponent']:.2f}, {fits[RIVALS[0]]['start']:g}", *rivals])
+    return format_row([*sizes, f"{fits[RIVALS[0]]['exponent']:.2f}, {fits[RIVALS[0]]['start']:g}", *rivals])
 
 
-def grown(table: pd.DataFrame) -> str:
+def describe_growth(table: pd.DataFrame) -> str:
     """Whether the cutoff grows with the market, of ``growth``."""
     b = Estimate(int(table["markets"].iloc[0]), *(float(table[name].iloc[0]) for name in ("exponent", "low", "high")))
     if np.isnan(b.mean):
@@ -109,19 +109,19 @@ def grown(table: pd.DataFrame) -> str:
     apart = "faster" if b.mean > 1 else "more slowly"
     grows = "it keeps its share of the market" if b.low <= 1 <= b.high else f"it grows {apart} than the market"
     verdict = "no growth is shown" if b.low <= 0 <= b.high else grows
-    return f"- The cutoff goes with the number of traders to the power of {cell(b)}: {verdict}."
+    return f"- The cutoff goes with the number of traders to the power of {format_estimate(b)}: {verdict}."
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``cascade_sizes``: how many cascades have at least so many accounts, a line for each market."""
     parts = []
-    with style():
-        figure = Figure(figsize=(PAGE * 0.6, 3.0), layout="constrained")
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH * 0.6, 3.0), layout="constrained")
         axes = figure.subplots()
         for place, (traders, group) in enumerate(runs.groupby("traders")):
             reached, count = np.unique(group["accounts"], return_counts=True)
             share = count[::-1].cumsum()[::-1] / len(group)
-            look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINES[place % len(LINES)], "linewidth": 1.1}
+            look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINE_STYLES[place % len(LINE_STYLES)], "linewidth": 1.1}
             axes.step(reached, share, where="pre", label=f"{traders:,} traders", **look)
             parts.append(pd.DataFrame({"traders": traders, "accounts": reached, "share": share}))
         axes.set_xscale("log")
@@ -130,4 +130,4 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         axes.set_ylabel("Share with at least as many")
         axes.legend(frameon=False)
         seaborn.despine(ax=axes)
-        save(figure, folder / "cascade_sizes", pd.concat(parts, ignore_index=True))
+        save_figure(figure, folder / "cascade_sizes", pd.concat(parts, ignore_index=True))

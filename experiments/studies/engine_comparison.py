@@ -11,21 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, PAGE, save, style
-from experiments.results.markdown import cell, header, row
-from experiments.results.sentences import ALPHA, Adjusted, compared, too_few
-from experiments.statistics import Estimate, against, holm, on_frontier, summarise
-from experiments.statistics.tails import worst
-from experiments.studies.shared.aftermath import aftermath, one_row
-from experiments.studies.shared.rules import REFERENCE, REFUSES, alike, joined, look, order, seeds, words
+from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.results.markdown import format_estimate, format_header, format_row
+from experiments.results.sentences import ALPHA, HolmAdjustedP, describe_comparison, describe_low_power
+from experiments.statistics import Estimate, compare_with_reference, adjust_by_holm, tabulate_frontier, summarise_measures
+from experiments.statistics.tails import average_worst
+from experiments.studies.shared.aftermath import measure_aftermath, make_score_row
+from experiments.studies.shared.rules import REFERENCE_RULE, REFUSAL_NOTE, find_identical_rules, join_names, choose_line_style, list_rules, describe_replications, format_elasticity
 from sim.metrics.cascades import Frames
 
-BY = ("engine", "arm", "elasticity", "kappa")
-PRESET, COMMON = "preset", "common"
+SETTING_COLUMNS = ("engine", "arm", "elasticity", "kappa")
+PRESET_ARM, COMMON_ARM = "preset", "common"
 """Arms: maintenance as in the preset, and half of initial under every rule."""
 
-HARMS = ("broken", "deleveraged", "system_loss")
-AFTER = (
+HARM_MEASURES = ("broken", "deleveraged", "system_loss")
+AFTERMATH_MEASURES = (
     "beyond",
     "closed_out",
     "taken_over",
@@ -35,7 +35,7 @@ AFTER = (
     "leverage",
     "requirement",
 )
-MEASURES = (*HARMS, *AFTER)
+MEASURES = (*HARM_MEASURES, *AFTERMATH_MEASURES)
 WORDS = {
     "broken": ("probability of a loss that the fund refuses", 1),
     "deleveraged": ("ADL, % of open interest", 100),
@@ -55,204 +55,204 @@ CAPTIONS = {
     "rise": "Initial margin per notional from the shock on, as a multiple of that in calm; mean over levels.",
     "arms": "Maintenance at half of initial under every rule, less the preset's own; mean over levels of capital.",
 }
-NONE = 0.01
+NEGLIGIBLE_SHARE = 0.01
 """Loss below which the figure's axis is linear, so that nil has a place on it (% of open interest)."""
 
-FEW = 4
+MIN_SEEDS = 4
 """Rules that a sentence names; more are counted."""
 
-TAIL = 20
+TAIL_SEEDS = 20
 """Replications from which on an expected shortfall can be told; with fewer, means are."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: losses, and the capital that the rule came to ask once people had adapted."""
-    return one_row(aftermath(config, frames, twin))
+    return make_score_row(measure_aftermath(config, frames, twin))
 
 
-def distinct(runs: pd.DataFrame) -> pd.DataFrame:
+def select_distinct_rules(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of rules that differ from every earlier one; the others are told of and have no lines of their own."""
-    return runs[~runs["engine"].isin(alike(runs, BY[1:], MEASURES)["engine"])]
+    return runs[~runs["engine"].isin(find_identical_rules(runs, SETTING_COLUMNS[1:], MEASURES)["engine"])]
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rules that are alike; of the others measures, differences by level and over all, arms, the frontier."""
-    same, runs = alike(runs, BY[1:], MEASURES), distinct(runs)
-    pooled = levelled(runs)
+    same, runs = find_identical_rules(runs, SETTING_COLUMNS[1:], MEASURES), select_distinct_rules(runs)
+    pooled = average_over_levels(runs)
     return {
         "alike": same,
-        "estimates": summarise(runs, BY, MEASURES),
-        "differences": holm(against(runs, "engine", REFERENCE, BY[1:], HARMS), ["measure"]),
-        "over_levels": holm(against(pooled, "engine", REFERENCE, BY[1:3], HARMS), ["measure"]),
-        "arms": holm(against(pooled, "arm", PRESET, ["engine", "elasticity"], HARMS), ["measure"]),
-        "rise": rise(runs[runs["arm"] == PRESET]),
-        "frontier": frontier(runs),
+        "estimates": summarise_measures(runs, SETTING_COLUMNS, MEASURES),
+        "differences": adjust_by_holm(compare_with_reference(runs, "engine", REFERENCE_RULE, SETTING_COLUMNS[1:], HARM_MEASURES), ["measure"]),
+        "over_levels": adjust_by_holm(compare_with_reference(pooled, "engine", REFERENCE_RULE, SETTING_COLUMNS[1:3], HARM_MEASURES), ["measure"]),
+        "arms": adjust_by_holm(compare_with_reference(pooled, "arm", PRESET_ARM, ["engine", "elasticity"], HARM_MEASURES), ["measure"]),
+        "rise": summarise_margin_rise(runs[runs["arm"] == PRESET_ARM]),
+        "frontier": tabulate_frontiers(runs),
     }
 
 
-def levelled(runs: pd.DataFrame) -> pd.DataFrame:
+def average_over_levels(runs: pd.DataFrame) -> pd.DataFrame:
     """Each replication's mean over levels of capital: what a rule shows at equal capital, whatever the level."""
-    plain = runs.astype(dict.fromkeys(HARMS, float))
-    return plain.groupby([*BY[:3], "seed"], sort=False)[list(HARMS)].mean().reset_index()
+    plain = runs.astype(dict.fromkeys(HARM_MEASURES, float))
+    return plain.groupby([*SETTING_COLUMNS[:3], "seed"], sort=False)[list(HARM_MEASURES)].mean().reset_index()
 
 
-def rise(runs: pd.DataFrame) -> pd.DataFrame:
+def summarise_margin_rise(runs: pd.DataFrame) -> pd.DataFrame:
     """How many times its own margin in calm each rule asks from the shock on, mean over levels of capital."""
-    return summarise(_rises(runs), BY[:3], ["rise"])
+    return summarise_measures(_margin_rises(runs), SETTING_COLUMNS[:3], ["rise"])
 
 
-def _rises(runs: pd.DataFrame) -> pd.DataFrame:
+def _margin_rises(runs: pd.DataFrame) -> pd.DataFrame:
     """The same of each replication."""
     times = runs.assign(rise=(runs["stress_margin"] / runs["calm_margin"]).round(4))
-    return times.groupby([*BY[:3], "seed"], sort=False)["rise"].mean().reset_index()
+    return times.groupby([*SETTING_COLUMNS[:3], "seed"], sort=False)["rise"].mean().reset_index()
 
 
-def frontier(runs: pd.DataFrame) -> pd.DataFrame:
+def tabulate_frontiers(runs: pd.DataFrame) -> pd.DataFrame:
     """Rules and levels by mean margin in calm and the tail of system loss, in each arm and for each elasticity.
 
     A rule of which there are fewer replications than of the others has no tail to compare, and is left out.
     """
     runs = runs[runs.groupby("engine")["seed"].transform("nunique") == runs["seed"].nunique()]
-    told, statistic = _tail(int(runs["seed"].nunique()))
+    told, statistic = _choose_tail_statistic(int(runs["seed"].nunique()))
     parts = []
-    for arm, elasticity in _panels(runs):
+    for arm, elasticity in _iterate_panels(runs):
         group = runs[(runs["arm"] == arm) & (runs["elasticity"] == elasticity)]
-        found = on_frontier(group, ["engine", "kappa"], "calm_margin", "system_loss", statistic)
+        found = tabulate_frontier(group, ["engine", "kappa"], "calm_margin", "system_loss", statistic)
         parts.append(found.assign(arm=arm, elasticity=elasticity, figure=told))
     return pd.concat(parts, ignore_index=True)
 
 
-def _tail(count: int) -> tuple[str, Callable[..., Any]]:
+def _choose_tail_statistic(count: int) -> tuple[str, Callable[..., Any]]:
     """The expected shortfall that so many replications can bear, ten of them beyond its level; or the mean."""
-    if count < TAIL:
+    if count < TAIL_SEEDS:
         return "mean", np.mean
     level = 1 - 10 / count
-    return f"expected shortfall at {level:.0%}", lambda values, axis=0: worst(values, level, axis)
+    return f"expected shortfall at {level:.0%}", lambda values, axis=0: average_worst(values, level, axis)
 
 
 def report(runs: pd.DataFrame) -> str:
     """Which rule is safest, which only looks cheap; then figures by level."""
-    lines = ["## Findings", "", *(f"- {line}" for line in findings(runs)), "", f"{seeds(runs)} {REFUSES}", ""]
-    runs = distinct(runs)
-    lines += ["## Over all levels of capital", "", *_over_levels(runs)]
-    return "\n".join([*lines, "", "## By level", "", *_by_level(runs)])
+    lines = ["## Findings", "", *(f"- {line}" for line in write_findings(runs)), "", f"{describe_replications(runs)} {REFUSAL_NOTE}", ""]
+    runs = select_distinct_rules(runs)
+    lines += ["## Over all levels of capital", "", *_average_table(runs)]
+    return "\n".join([*lines, "", "## By level", "", *_level_tables(runs)])
 
 
-def findings(runs: pd.DataFrame) -> list[str]:
+def write_findings(runs: pd.DataFrame) -> list[str]:
     """For each elasticity: the rules at both ends, held against the reference; then what the arms do."""
     made = tables(runs)
-    same, runs = _same(made["alike"]), distinct(runs)
+    same, runs = _list_identical_rules(made["alike"]), select_distinct_rules(runs)
     lines: list[str] = []
-    plain = levelled(runs[runs["arm"] == PRESET])
+    plain = average_over_levels(runs[runs["arm"] == PRESET_ARM])
     for elasticity in sorted(map(float, plain["elasticity"].unique())):
         means = plain[plain["elasticity"] == elasticity].groupby("engine", sort=False)[["broken", "deleveraged"]].mean()
         if not means["broken"].any():
-            lines.append(f"{words(elasticity)}: the fund refuses no loss under any rule at these levels of capital.")
+            lines.append(f"{format_elasticity(elasticity)}: the fund refuses no loss under any rule at these levels of capital.")
             continue
         ranked = [str(name) for name in means.sort_values(["broken", "deleveraged"]).index]
         ends = {"safest": ranked[0], "most dangerous at the same capital": ranked[-1]}
-        apart = {engine: _apart(plain, elasticity, engine, "broken") for engine in ends.values()}
+        apart = {engine: _compare_with_engine(plain, elasticity, engine, "broken") for engine in ends.values()}
         if not any(table["shown"].any() for table in apart.values()):
-            few = _few(next(iter(apart.values())))
+            few = _too_few_seeds(next(iter(apart.values())))
             told = f"which rule is safer cannot be told: {few}" if few else "no rule is shown to be safer than another"
-            lines.append(f"{words(elasticity)}, at these levels of capital: {told}.")
+            lines.append(f"{format_elasticity(elasticity)}, at these levels of capital: {told}.")
             continue
         for told, engine in ends.items():
-            found = _against(made["over_levels"], engine, elasticity)
-            lines.append(f"{words(elasticity)}, {told}: {found} {_beside(apart[engine])}")
-    return [*lines, *_procyclical(runs[runs["arm"] == PRESET], made["rise"]), *_arms(made["arms"]), *same]
+            found = _describe_difference(made["over_levels"], engine, elasticity)
+            lines.append(f"{format_elasticity(elasticity)}, {told}: {found} {_count_differences(apart[engine])}")
+    return [*lines, *_procyclicality_findings(runs[runs["arm"] == PRESET_ARM], made["rise"]), *_arm_findings(made["arms"]), *same]
 
 
-def _apart(plain: pd.DataFrame, elasticity: float, engine: str, measure: str) -> pd.DataFrame:
+def _compare_with_engine(plain: pd.DataFrame, elasticity: float, engine: str, measure: str) -> pd.DataFrame:
     """All other rules held against one on the same draws; ``shown`` is what outlasts Holm over them."""
     here = plain[plain["elasticity"] == elasticity]
-    table = holm(against(here, "engine", engine, [], [measure]))
+    table = adjust_by_holm(compare_with_reference(here, "engine", engine, [], [measure]))
     return table.assign(shown=(table["p_holm"] < ALPHA) & ((table["low"] > 0) | (table["high"] < 0)))
 
 
-def _beside(table: pd.DataFrame) -> str:
+def _count_differences(table: pd.DataFrame) -> str:
     """From how many of the other rules one is told apart."""
     alike = table[~table["shown"]]
     if alike.empty:
         return "All other rules are told apart from it."
-    names = joined(list(alike["engine"])) if len(alike) <= FEW else f"{len(alike)} of {len(table)} other rules"
-    if few := _few(table):
+    names = join_names(list(alike["engine"])) if len(alike) <= MIN_SEEDS else f"{len(alike)} of {len(table)} other rules"
+    if few := _too_few_seeds(table):
         return f"It cannot be told apart from {names}: {few}."
     return f"It is not told apart from {names}."
 
 
-def _few(table: pd.DataFrame) -> str | None:
+def _too_few_seeds(table: pd.DataFrame) -> str | None:
     """What so few replications can show at best in a family of comparisons; None where they can show a difference."""
-    return too_few(int(table["n"].max()), int(table["p"].notna().sum()) or 1)
+    return describe_low_power(int(table["n"].max()), int(table["p"].notna().sum()) or 1)
 
 
-def _same(table: pd.DataFrame) -> list[str]:
+def _list_identical_rules(table: pd.DataFrame) -> list[str]:
     """Which rules one line stands for."""
     return [
-        f"{joined(list(group['engine']))} show{'s' * (len(group) == 1)} every figure of {like}, to four digits, in all "
+        f"{join_names(list(group['engine']))} show{'s' * (len(group) == 1)} every figure of {like}, to four digits, in all "
         f"{group['n'].sum()} runs that were compared: its lines stand for {'both' if len(group) == 1 else 'all'}."
         for like, group in table.groupby("like", sort=False)
     ]
 
 
-def _procyclical(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+def _procyclicality_findings(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """Who asks for most once it falls, for each elasticity: equal capital is that of the calm."""
-    lines, each_run = [], _rises(runs)
+    lines, each_run = [], _margin_rises(runs)
     for elasticity in sorted(map(float, table["elasticity"].unique())):
         here = table[table["elasticity"] == elasticity].set_index("engine")[list(Estimate._fields)]
         name = str(here["mean"].idxmax())
-        most, common = (cell(Estimate(*here.loc[each])) for each in (name, REFERENCE))
+        most, common = (format_estimate(Estimate(*here.loc[each])) for each in (name, REFERENCE_RULE))
         lines.append(
-            f"{words(elasticity)}: from calm to shock {name} raises initial margin per notional most, {most} times, "
-            f"mean over levels; {REFERENCE} {common} times. {_beside(_apart(each_run, elasticity, name, 'rise'))}"
+            f"{format_elasticity(elasticity)}: from calm to shock {name} raises initial margin per notional most, {most} times, "
+            f"mean over levels; {REFERENCE_RULE} {common} times. {_count_differences(_compare_with_engine(each_run, elasticity, name, 'rise'))}"
         )
     return lines
 
 
-def _against(table: pd.DataFrame, engine: str, elasticity: float) -> str:
+def _describe_difference(table: pd.DataFrame, engine: str, elasticity: float) -> str:
     """A rule held against the reference, in words."""
     what = f"{engine}, probability of a loss that the fund refuses, mean over levels"
-    here = table[(table["arm"] == PRESET) & (table["engine"] == engine) & (table["elasticity"] == elasticity)]
+    here = table[(table["arm"] == PRESET_ARM) & (table["engine"] == engine) & (table["elasticity"] == elasticity)]
     here = here[here["measure"] == "broken"]
     family = int(table.loc[table["measure"] == "broken", "p"].notna().sum()) or 1
     if here.empty:
         return f"{engine}, the reference itself."
     found = here.to_dict("records")[0]
     figure = Estimate(*(found[name] for name in Estimate._fields))
-    return compared(what, engine, REFERENCE, figure, p_holm=Adjusted(found["p_holm"], family))
+    return describe_comparison(what, engine, REFERENCE_RULE, figure, p_holm=HolmAdjustedP(found["p_holm"], family))
 
 
-def _arms(table: pd.DataFrame) -> list[str]:
+def _arm_findings(table: pd.DataFrame) -> list[str]:
     """Of each harm the rules under which maintenance at half of initial changes it, if that outlasts Holm."""
     lines = []
-    for name in HARMS:
+    for name in HARM_MEASURES:
         told, factor = WORDS[name]
         moved = table[(table["measure"] == name) & (table["p_holm"] < ALPHA)].to_dict("records")
-        found = [Estimate(*(line[part] for part in Estimate._fields)).times(factor) for line in moved]
+        found = [Estimate(*(line[part] for part in Estimate._fields)).rescale(factor) for line in moved]
         parts = [
-            f"{line['engine']} at {words(line['elasticity'])} {cell(each, signed=True)}"
+            f"{line['engine']} at {format_elasticity(line['elasticity'])} {format_estimate(each, signed=True)}"
             for line, each in zip(moved, found, strict=True)
         ]
-        few = _few(table[table["measure"] == name])
-        shown = joined(parts) if parts else f"undecided, {few}" if few else "no difference shown"
+        few = _too_few_seeds(table[table["measure"] == name])
+        shown = join_names(parts) if parts else f"undecided, {few}" if few else "no difference shown"
         lines.append(f"Maintenance at half of initial under every rule, less the presets' own: {told}: {shown}.")
     return lines
 
 
-def _over_levels(runs: pd.DataFrame) -> list[str]:
-    table = summarise(levelled(runs), BY[:3], list(HARMS))
-    names = [f"{arm}: {WORDS[name][0]}" for arm in runs["arm"].unique() for name in HARMS]
-    lines = header(["rule", "ε", *names])
+def _average_table(runs: pd.DataFrame) -> list[str]:
+    table = summarise_measures(average_over_levels(runs), SETTING_COLUMNS[:3], list(HARM_MEASURES))
+    names = [f"{arm}: {WORDS[name][0]}" for arm in runs["arm"].unique() for name in HARM_MEASURES]
+    lines = format_header(["rule", "ε", *names])
     for (engine, elasticity), group in table.groupby(["engine", "elasticity"], sort=False):
         by = group.set_index(["arm", "measure"])[list(Estimate._fields)]
-        cells = [_cell(by, (arm, name), WORDS[name][1]) for arm in runs["arm"].unique() for name in HARMS]
-        lines.append(row([str(engine), f"{elasticity:g}", *cells]))
+        cells = [_format_cell(by, (arm, name), WORDS[name][1]) for arm in runs["arm"].unique() for name in HARM_MEASURES]
+        lines.append(format_row([str(engine), f"{elasticity:g}", *cells]))
     return lines
 
 
-def _by_level(runs: pd.DataFrame) -> list[str]:
+def _level_tables(runs: pd.DataFrame) -> list[str]:
     """The arm of presets, levels across."""
-    table = summarise(runs[runs["arm"] == PRESET], BY, list(WORDS))
+    table = summarise_measures(runs[runs["arm"] == PRESET_ARM], SETTING_COLUMNS, list(WORDS))
     levels = sorted(runs["kappa"].unique())
     lines: list[str] = []
     for name, (told, factor) in WORDS.items():
@@ -260,59 +260,59 @@ def _by_level(runs: pd.DataFrame) -> list[str]:
             "",
             f"{told[0].upper()}{told[1:]}:",
             "",
-            *header(["rule", "ε", *(f"κ {kappa:g}" for kappa in levels)]),
+            *format_header(["rule", "ε", *(f"κ {kappa:g}" for kappa in levels)]),
         ]
         here = table[table["measure"] == name]
         for (engine, elasticity), group in here.groupby(["engine", "elasticity"], sort=False):
             by = group.set_index("kappa")[list(Estimate._fields)]
-            lines.append(row([str(engine), f"{elasticity:g}", *(_cell(by, kappa, factor) for kappa in levels)]))
+            lines.append(format_row([str(engine), f"{elasticity:g}", *(_format_cell(by, kappa, factor) for kappa in levels)]))
     return lines[1:]
 
 
-def _cell(by: pd.DataFrame, at: Any, factor: float) -> str:
-    return cell(Estimate(*by.loc[at]).times(factor)) if at in by.index else ""
+def _format_cell(by: pd.DataFrame, at: Any, factor: float) -> str:
+    return format_estimate(Estimate(*by.loc[at]).rescale(factor)) if at in by.index else ""
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``frontier``: margin in calm against the tail of system loss; ``differences``: from the reference, by level."""
-    runs = distinct(runs)
-    with style():
-        _frontier(runs, folder)
-        _differences(runs, folder)
+    runs = select_distinct_rules(runs)
+    with use_style():
+        _draw_frontier(runs, folder)
+        _draw_differences(runs, folder)
 
 
-def _panels(runs: pd.DataFrame) -> Iterator[tuple[str, float]]:
+def _iterate_panels(runs: pd.DataFrame) -> Iterator[tuple[str, float]]:
     for arm in runs["arm"].unique():
         for elasticity in sorted(runs["elasticity"].unique()):
             yield str(arm), float(elasticity)
 
 
-def _frontier(runs: pd.DataFrame, folder: Path) -> None:
-    table, names = frontier(runs), order(runs)
+def _draw_frontier(runs: pd.DataFrame, folder: Path) -> None:
+    table, names = tabulate_frontiers(runs), list_rules(runs)
     wide, high = int(runs["elasticity"].nunique()), int(runs["arm"].nunique())
-    figure = Figure(figsize=(PAGE, 0.9 + 1.75 * high), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 1.75 * high), layout="constrained")
     grid = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
-    for axes, (arm, elasticity) in zip(grid.flat, _panels(runs), strict=True):
+    for axes, (arm, elasticity) in zip(grid.flat, _iterate_panels(runs), strict=True):
         here = table[(table["arm"] == arm) & (table["elasticity"] == elasticity)]
-        _points(axes, here, names)
+        _draw_points(axes, here, names)
         axes.set_title(f"{arm}, $\\epsilon$ = {elasticity:g}", fontsize="medium")
     figure.supxlabel("Initial margin before the shock (% of notional)", fontsize="medium")
     figure.supylabel(f"System loss (% of open interest)\n{table['figure'].iloc[0]}", fontsize="medium")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(7, len(labels)), frameon=False)
-    save(figure, folder / "frontier", table)
+    save_figure(figure, folder / "frontier", table)
 
 
-def _points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
+def _draw_points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     """A point for each rule and level; a line joins those that no other beats, in which margin and loss trade."""
     best = table[table["on_frontier"]].sort_values("calm_margin")
     axes.plot(100 * best["calm_margin"], 100 * best["system_loss"], color="0.7", linewidth=3, zorder=0)
     for number, engine in enumerate(names):
         here = table[table["engine"] == engine].sort_values("calm_margin")
-        told: dict[str, Any] = {**look(number), "markersize": 4.5, "linewidth": 0.5}
+        told: dict[str, Any] = {**choose_line_style(number), "markersize": 4.5, "linewidth": 0.5}
         axes.plot(100 * here["calm_margin"], 100 * here["system_loss"], label=engine, **told)
-    axes.set_yscale("symlog", linthresh=NONE)
-    axes.set_yticks([0, NONE, 0.1, 1, 10], ["0", f"{NONE:g}", "0.1", "1", "10"])
+    axes.set_yscale("symlog", linthresh=NEGLIGIBLE_SHARE)
+    axes.set_yticks([0, NEGLIGIBLE_SHARE, 0.1, 1, 10], ["0", f"{NEGLIGIBLE_SHARE:g}", "0.1", "1", "10"])
     axes.set_xscale("log")
     ticks = [0.3, 1, 3]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -320,10 +320,10 @@ def _points(axes: Axes, table: pd.DataFrame, names: list[str]) -> None:
     seaborn.despine(ax=axes)
 
 
-def _differences(runs: pd.DataFrame, folder: Path) -> None:
-    table = against(runs[runs["arm"] == PRESET], "engine", REFERENCE, BY[1:], ["broken"])
-    elasticities, names = sorted(runs["elasticity"].unique()), [name for name in order(runs) if name != REFERENCE]
-    figure = Figure(figsize=(PAGE, 0.9 + 0.32 * len(names)), layout="constrained")
+def _draw_differences(runs: pd.DataFrame, folder: Path) -> None:
+    table = compare_with_reference(runs[runs["arm"] == PRESET_ARM], "engine", REFERENCE_RULE, SETTING_COLUMNS[1:], ["broken"])
+    elasticities, names = sorted(runs["elasticity"].unique()), [name for name in list_rules(runs) if name != REFERENCE_RULE]
+    figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 0.32 * len(names)), layout="constrained")
     grid = figure.subplots(1, len(elasticities), sharex=True, sharey=True, squeeze=False)
     for axes, elasticity in zip(grid[0], elasticities, strict=True):
         axes.axvline(0, color="0.7", linewidth=0.7, zorder=0)
@@ -338,7 +338,7 @@ def _differences(runs: pd.DataFrame, folder: Path) -> None:
         axes.set_yticks(range(len(names)), names)
         seaborn.despine(ax=axes)
     grid[0, 0].invert_yaxis()
-    figure.supxlabel(f"Probability of a loss that the fund refuses, less that of {REFERENCE}", fontsize="medium")
+    figure.supxlabel(f"Probability of a loss that the fund refuses, less that of {REFERENCE_RULE}", fontsize="medium")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    save(figure, folder / "differences", table)
+    save_figure(figure, folder / "differences", table)

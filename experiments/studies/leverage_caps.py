@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, LINES, PAGE, save, style
-from experiments.statistics import steps_along, summarise
-from experiments.studies.shared.caps import BY, grid
-from experiments.studies.shared.shocks import perpetual, shocked
-from sim.metrics.cascades import Frames, amplification
-from sim.metrics.shock_losses import toll
-from sim.metrics.venues import with_venue
+from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
+from experiments.statistics import compare_neighbours, summarise_measures
+from experiments.studies.shared.caps import SETTING_COLUMNS, format_grid
+from experiments.studies.shared.shocks import find_first_perpetual, find_shock_step
+from sim.metrics.cascades import Frames, measure_amplification
+from sim.metrics.shock_losses import measure_shock_losses
+from sim.metrics.venues import join_venue
 
 HEADLINES = {
     "deleveraged": ("ADL, % of open interest", 100),
@@ -55,16 +55,16 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     """One row: what the shock took and how far close-outs carried the mark."""
     if twin is None:
         raise ValueError("amplification needs a twin; write roles: {twin: {suppress_closeouts: true}} in the study")
-    instrument, since = perpetual(config), shocked(config)
-    found = toll(frames, instrument, since)
+    instrument, since = find_first_perpetual(config), find_shock_step(config)
+    found = measure_shock_losses(frames, instrument, since)
     steps = frames["steps"]
-    own = with_venue(steps[steps["instrument"] == instrument], frames, ["equity"])
+    own = join_venue(steps[steps["instrument"] == instrument], frames, ["equity"])
     before = own[own["step"] == since - 1].iloc[0]
     return pd.DataFrame(
         {
             **{name: [value] for name, value in found._asdict().items()},
             "any_deleveraged": [found.deleveraged > 0],
-            "amplification": [amplification(frames, twin, instrument, since)],
+            "amplification": [measure_amplification(frames, twin, instrument, since)],
             "open_interest": [int(before["open_interest"])],
             "leverage": [float(before["gross"] / 2 / before["equity"])],
         }
@@ -73,37 +73,37 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every setting, and its paired change from each cap to the next."""
-    return {"estimates": summarise(runs, BY, list(WORDS)), "differences": steps_along(runs, "cap", BY[:1], list(WORDS))}
+    return {"estimates": summarise_measures(runs, SETTING_COLUMNS, list(WORDS)), "differences": compare_neighbours(runs, "cap", SETTING_COLUMNS[:1], list(WORDS))}
 
 
 def report(runs: pd.DataFrame) -> str:
     """Two tables, caps across: estimates, and changes from cap to cap."""
     made = tables(runs)
-    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *grid(made["estimates"], HEADLINES)]
+    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *format_grid(made["estimates"], HEADLINES)]
     lines += ["", "Change from the next lower cap, on the same draws:", ""]
-    return "\n".join([*lines, *grid(made["differences"], HEADLINES, signed=True)])
+    return "\n".join([*lines, *format_grid(made["differences"], HEADLINES, signed=True)])
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``leverage_caps``: ADL, take-overs and amplification against the cap, a line for each elasticity."""
-    table = summarise(runs, BY, list(PANELS))
-    with style():
-        figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
+    table = summarise_measures(runs, SETTING_COLUMNS, list(PANELS))
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, 3)
         for axes, (name, (label, factor)) in zip(panels, PANELS.items(), strict=True):
-            _panel(axes, table[table["measure"] == name], label, factor)
+            _draw_panel(axes, table[table["measure"] == name], label, factor)
         panels[2].axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
         handles, words = panels[0].get_legend_handles_labels()
         figure.legend(handles, words, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8)
-        save(figure, folder / "leverage_caps", table)
+        save_figure(figure, folder / "leverage_caps", table)
 
 
-def _panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
+def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
     """Means with intervals; lines lie a little apart, that intervals do not cover one another."""
     for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
         at, centre = group["cap"] * 1.03 ** (number - 1), factor * group["mean"]
         reach = np.abs(factor * group[["low", "high"]].to_numpy().T - centre.to_numpy())
-        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINES[number], "linewidth": 1.1}
+        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINE_STYLES[number], "linewidth": 1.1}
         look |= {"marker": "osD"[number], "markersize": 3.5, "capsize": 2, "elinewidth": 0.8}
         axes.errorbar(at, centre, reach, label=f"$\\epsilon$ = {elasticity:g}", **look)
     caps = sorted(table["cap"].unique())

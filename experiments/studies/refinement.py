@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, PAGE, save, style
-from experiments.results.markdown import cell, header, row
-from experiments.statistics import Estimate, difference, summarise
-from experiments.studies.shared.shocks import perpetual, shocked
-from sim.metrics.calm_benchmarks import health
-from sim.metrics.cascades import Frames, fall
-from sim.metrics.shock_losses import toll
+from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.results.markdown import format_estimate, format_header, format_row
+from experiments.statistics import Estimate, estimate_difference, summarise_measures
+from experiments.studies.shared.shocks import find_first_perpetual, find_shock_step
+from sim.metrics.calm_benchmarks import measure_health
+from sim.metrics.cascades import Frames, measure_fall
+from sim.metrics.shock_losses import measure_shock_losses
 
-SETTLED = 10_800.0
+SETTLING_TIME = 10_800.0
 """Seconds after which the calm is counted: people enter in the first two hours."""
 
 WORDS = {
@@ -45,18 +45,18 @@ CAPTIONS = {
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: figures of the calm before the shock and of the shock."""
-    instrument, since = perpetual(config), shocked(config)
+    instrument, since = find_first_perpetual(config), find_shock_step(config)
     steps = frames["steps"]
     before = frames | {"steps": steps[steps["step"] < since]}
     worth = config.venues[0].instruments[0].lot * 10 ** config.assets[0].decimals
-    calm = health(before, instrument, worth, round(SETTLED / config.dt))
-    found = toll(frames, instrument, since)
+    calm = measure_health(before, instrument, worth, round(SETTLING_TIME / config.dt))
+    found = measure_shock_losses(frames, instrument, since)
     figures = calm._asdict() | {"closed_out_calm": calm.closed_out} | found._asdict()
-    figures["fall"] = fall(frames, instrument, since) / _fall_outside(steps, instrument, since)
+    figures["fall"] = measure_fall(frames, instrument, since) / _index_fall(steps, instrument, since)
     return pd.DataFrame({name: [figures[name]] for name in WORDS})
 
 
-def _fall_outside(steps: pd.DataFrame, instrument: str, since: int) -> float:
+def _index_fall(steps: pd.DataFrame, instrument: str, since: int) -> float:
     """The fall of x, which the market does not touch: what runs at other steps do not share is taken out of theirs."""
     x = steps[steps["instrument"] == instrument].set_index("step")["exogenous"]
     return float(np.log(x.loc[since:].min() / x.loc[since - 1]))
@@ -64,15 +64,15 @@ def _fall_outside(steps: pd.DataFrame, instrument: str, since: int) -> float:
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every step, and how far from the longest."""
-    return {"estimates": summarise(runs, ["dt"], list(WORDS)), "differences": _differences(runs)}
+    return {"estimates": summarise_measures(runs, ["dt"], list(WORDS)), "differences": _compare_with_longest(runs)}
 
 
-def _differences(runs: pd.DataFrame) -> pd.DataFrame:
+def _compare_with_longest(runs: pd.DataFrame) -> pd.DataFrame:
     """Each step's mean less that of the longest: independent samples, for draws are addressed by step."""
     samples = {dt: runs[runs["dt"] == dt] for dt in sorted(runs["dt"].unique(), reverse=True)}
     longest = max(samples)
     rows = [
-        (dt, longest, name, *difference(samples[dt][name].to_numpy(float), samples[longest][name].to_numpy(float)))
+        (dt, longest, name, *estimate_difference(samples[dt][name].to_numpy(float), samples[longest][name].to_numpy(float)))
         for dt in samples
         if dt != longest
         for name in WORDS
@@ -84,15 +84,15 @@ def report(runs: pd.DataFrame) -> str:
     """A line for each measure: its mean at every step, and differences from the longest."""
     made, lengths = tables(runs), sorted(runs["dt"].unique(), reverse=True)
     lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals; differences of independent samples.", ""]
-    lines += header(["", *(f"{dt:g} s" for dt in lengths), *(f"{dt:g} less {lengths[0]:g} s" for dt in lengths[1:])])
+    lines += format_header(["", *(f"{dt:g} s" for dt in lengths), *(f"{dt:g} less {lengths[0]:g} s" for dt in lengths[1:])])
     for name, (told, factor) in WORDS.items():
-        cells = [cell(found.times(factor)) for found in _of(made["estimates"], name)]
-        apart = [cell(found.times(factor), signed=True) for found in _of(made["differences"], name)]
-        lines.append(row([told, *cells, *apart]))
+        cells = [format_estimate(found.rescale(factor)) for found in _measure_estimates(made["estimates"], name)]
+        apart = [format_estimate(found.rescale(factor), signed=True) for found in _measure_estimates(made["differences"], name)]
+        lines.append(format_row([told, *cells, *apart]))
     return "\n".join(lines)
 
 
-def _of(table: pd.DataFrame, name: str) -> list[Estimate]:
+def _measure_estimates(table: pd.DataFrame, name: str) -> list[Estimate]:
     """A measure's estimates, longest step first."""
     ordered = table[table["measure"] == name].sort_values("dt", ascending=False)
     return [Estimate(*each) for each in ordered[list(Estimate._fields)].itertuples(index=False)]
@@ -100,16 +100,16 @@ def _of(table: pd.DataFrame, name: str) -> list[Estimate]:
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``refinement``: every measure against the length of a step."""
-    table = summarise(runs, ["dt"], list(WORDS))
-    with style():
-        figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
+    table = summarise_measures(runs, ["dt"], list(WORDS))
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
         for axes, (name, (told, factor)) in zip(figure.subplots(2, 5).flat, WORDS.items(), strict=True):
-            _panel(axes, table[table["measure"] == name], told, factor)
+            _draw_panel(axes, table[table["measure"] == name], told, factor)
         figure.supxlabel("Length of a step (s)", fontsize="medium")
-        save(figure, folder / "refinement", table)
+        save_figure(figure, folder / "refinement", table)
 
 
-def _panel(axes: Axes, table: pd.DataFrame, told: str, factor: float) -> None:
+def _draw_panel(axes: Axes, table: pd.DataFrame, told: str, factor: float) -> None:
     centre = factor * table["mean"].to_numpy()
     reach = np.abs(factor * table[["low", "high"]].to_numpy().T - centre)
     look: dict[str, Any] = {"color": COLOURS[0 if told.startswith("calm") else 3], "marker": "o", "markersize": 3.5}

@@ -10,17 +10,17 @@ import seaborn
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, PAGE, save, style
-from experiments.results.markdown import header, row
-from experiments.statistics import morris, problem, sobol
-from experiments.studies.shared.aftermath import aftermath, one_row
-from experiments.studies.shared.rules import joined
+from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.results.markdown import format_header, format_row
+from experiments.statistics import screen_by_morris, define_problem, estimate_sobol_indices
+from experiments.studies.shared.aftermath import measure_aftermath, make_score_row
+from experiments.studies.shared.rules import join_names
 from experiments.sweep.config import StudyConfig
-from experiments.sweep.plan import Task
+from experiments.sweep.plan import SettingRequest
 from sim.metrics.cascades import Frames
 from sim.types import F8
 
-RANGES: dict[str, tuple[float, float]] = {
+PARAMETER_RANGES: dict[str, tuple[float, float]] = {
     "kappa": (0.0, 0.8),
     "elasticity": (0.0, 1.0),
     "leverage": (1.5, 4.0),
@@ -34,98 +34,98 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """What is varied, and how far; makers' wealth and depth of spot as multiples of small_crash's."""
 
-MIDDLE: dict[str, float] = {
+CENTRAL_VALUES: dict[str, float] = {
     **{"kappa": 0.5, "elasticity": 0.5, "leverage": 2.55, "fall": 0.1, "minutes": 30.0, "depth_left": 0.25},
     **{"makers": 1.0, "impact": 1.0, "cooldown": 60.0, "maintenance": 0.5},
 }
 """Where the parameters that were screened out stay; the first setting of the study's file."""
 
-LEAST = 1e-6
+LOSS_FLOOR = 1e-6
 """Loss, as a share of open interest, that counts as none: a hundred dollars here."""
 
-FEW, MANY = 4, 16
+QUICK_TRAJECTORIES, FULL_TRAJECTORIES = 4, 16
 """Morris's trajectories with fewer than five seeds, as a quick look has, and else."""
 
-SURVIVORS, SAMPLE = 4, 64
+MAX_SURVIVORS, SOBOL_SAMPLE = 4, 64
 """Most parameters of the second stage, those of largest effect, and the base of its sample (Saltelli et al. 2010)."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: what the shock took, and the log of system loss."""
-    found = aftermath(config, frames, twin)
-    return one_row(found | {"log_loss": float(np.log10(max(found["system_loss"], LEAST)))})
+    found = measure_aftermath(config, frames, twin)
+    return make_score_row(found | {"log_loss": float(np.log10(max(found["system_loss"], LOSS_FLOOR)))})
 
 
-def trajectories(count: int) -> F8:
+def sample_trajectories(count: int) -> F8:
     """Points of Morris's trajectories, (count x (parameters + 1), parameters); the same each time."""
     from SALib.sample.morris import sample
 
-    return _rounded(sample(problem(RANGES), count, num_levels=4, seed=1))
+    return _round_points(sample(define_problem(PARAMETER_RANGES), count, num_levels=4, seed=1))
 
 
-def cross(names: Sequence[str]) -> F8:
+def sample_sobol_points(names: Sequence[str]) -> F8:
     """Points of a Sobol sample over some parameters (points, parameters), the others in the middle."""
     from SALib.sample.sobol import sample
 
-    found = _rounded(sample(problem({name: RANGES[name] for name in names}), SAMPLE, calc_second_order=False, seed=1))
-    points = np.tile([MIDDLE[name] for name in RANGES], (len(found), 1))
-    points[:, [list(RANGES).index(name) for name in names]] = found
+    found = _round_points(sample(define_problem({name: PARAMETER_RANGES[name] for name in names}), SOBOL_SAMPLE, calc_second_order=False, seed=1))
+    points = np.tile([CENTRAL_VALUES[name] for name in PARAMETER_RANGES], (len(found), 1))
+    points[:, [list(PARAMETER_RANGES).index(name) for name in names]] = found
     return points
 
 
-def _rounded(points: Any) -> F8:
+def _round_points(points: Any) -> F8:
     """As many digits as a setting keeps on its way through files."""
     return np.array([[float(f"{value:.9g}") for value in point] for point in points])
 
 
-def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[Task]:
+def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[SettingRequest]:
     """Morris's points, and once they are there those of the second stage; none in a quick look."""
-    screened = _screened(runs)
-    points = trajectories(_count(runs)) if screened is None else cross(_survivors(screened))
-    if screened is not None and (_count(runs) == FEW or not _survivors(screened)):
+    screened = _screen_parameters(runs)
+    points = sample_trajectories(_count_trajectories(runs)) if screened is None else sample_sobol_points(_find_survivors(screened))
+    if screened is not None and (_count_trajectories(runs) == QUICK_TRAJECTORIES or not _find_survivors(screened)):
         return ()
     return (
         []
-        if _values(runs, points) is not None
-        else [Task(dict(zip(RANGES, map(float, p), strict=True))) for p in points]
+        if _log_losses(runs, points) is not None
+        else [SettingRequest(dict(zip(PARAMETER_RANGES, map(float, p), strict=True))) for p in points]
     )
 
 
-def _count(runs: pd.DataFrame) -> int:
-    return FEW if runs["seed"].nunique() < 5 else MANY
+def _count_trajectories(runs: pd.DataFrame) -> int:
+    return QUICK_TRAJECTORIES if runs["seed"].nunique() < 5 else FULL_TRAJECTORIES
 
 
-def _values(runs: pd.DataFrame, points: F8) -> F8 | None:
+def _log_losses(runs: pd.DataFrame, points: F8) -> F8 | None:
     """Log losses at points, a column for each seed; none if a run is missing."""
-    seen = runs.set_index([*RANGES, "seed"])["log_loss"].to_dict()
+    seen = runs.set_index([*PARAMETER_RANGES, "seed"])["log_loss"].to_dict()
     numbers = sorted(runs["seed"].unique())
     found = [[seen.get((*map(float, point), seed)) for seed in numbers] for point in points]
     return None if any(value is None for line in found for value in line) else np.array(found, dtype=np.float64)
 
 
-def _screened(runs: pd.DataFrame) -> pd.DataFrame | None:
+def _screen_parameters(runs: pd.DataFrame) -> pd.DataFrame | None:
     """Morris's table, or none while its runs are missing."""
-    points = trajectories(_count(runs))
-    values = _values(runs, points)
-    return None if values is None else morris(problem(RANGES), points, values)
+    points = sample_trajectories(_count_trajectories(runs))
+    values = _log_losses(runs, points)
+    return None if values is None else screen_by_morris(define_problem(PARAMETER_RANGES), points, values)
 
 
-def _survivors(table: pd.DataFrame) -> list[str]:
+def _find_survivors(table: pd.DataFrame) -> list[str]:
     """Parameters whose effect stands out of the noise, the largest first."""
     kept = table[table["screened_in"]].sort_values("mu_star", ascending=False)
-    return [str(name) for name in kept["parameter"][:SURVIVORS]]
+    return [str(name) for name in kept["parameter"][:MAX_SURVIVORS]]
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """``morris``, and ``sobol`` where its runs are there."""
-    screened = _screened(runs)
+    screened = _screen_parameters(runs)
     if screened is None:
         return {"runs": runs}
     made = {"morris": screened}
-    names = _survivors(screened)
-    values = _values(runs, cross(names)) if names else None
+    names = _find_survivors(screened)
+    values = _log_losses(runs, sample_sobol_points(names)) if names else None
     if values is not None and np.ptp(values):
-        made["sobol"] = sobol(problem({name: RANGES[name] for name in names}), values)
+        made["sobol"] = estimate_sobol_indices(define_problem({name: PARAMETER_RANGES[name] for name in names}), values)
     return made
 
 
@@ -135,41 +135,41 @@ def report(runs: pd.DataFrame) -> str:
     if "morris" not in made:
         return "The runs of Morris's trajectories are not there yet; the same command goes on."
     table = made["morris"].sort_values("mu_star", ascending=False)
-    lines = ["## Findings", "", *(f"- {line}" for line in findings(made)), "", _sizes(runs), "", "## Screening", ""]
+    lines = ["## Findings", "", *(f"- {line}" for line in write_findings(made)), "", _describe_sizes(runs), "", "## Screening", ""]
     lines += ["Elementary effects on log10 of system loss, over a grid step of two thirds of a parameter's range.", ""]
-    lines += header(["parameter", "range", "µ*", "µ", "sigma without noise", "µ* of noise alone", "screened in"])
+    lines += format_header(["parameter", "range", "µ*", "µ", "sigma without noise", "µ* of noise alone", "screened in"])
     for each in table.to_dict("records"):
-        low, high = RANGES[each["parameter"]]
+        low, high = PARAMETER_RANGES[each["parameter"]]
         told = [f"{each['mu_star']:.2f} ({each['low']:.2f} to {each['high']:.2f})", f"{each['mu']:+.2f}"]
         told += [f"{each['sigma_net']:.2f}", f"{each['floor']:.2f}", "yes" if each["screened_in"] else "no"]
         lines.append(
-            row([each["parameter"], f"{low:g} to {high:g}", *(cell.replace("-", "\N{MINUS SIGN}") for cell in told)])
+            format_row([each["parameter"], f"{low:g} to {high:g}", *(cell.replace("-", "\N{MINUS SIGN}") for cell in told)])
         )
     if "sobol" in made:
-        lines += ["", "## Sobol's indices of the survivors", "", *header(["parameter", "first order", "total"])]
+        lines += ["", "## Sobol's indices of the survivors", "", *format_header(["parameter", "first order", "total"])]
         for each in made["sobol"].to_dict("records"):
             ends = [f"{each[n]:.2f} ({each[f'{n}_low']:.2f} to {each[f'{n}_high']:.2f})" for n in ("first", "total")]
-            lines.append(row([each["parameter"], *(cell.replace("-", "\N{MINUS SIGN}") for cell in ends)]))
+            lines.append(format_row([each["parameter"], *(cell.replace("-", "\N{MINUS SIGN}") for cell in ends)]))
     return "\n".join(lines)
 
 
-def _sizes(runs: pd.DataFrame) -> str:
+def _describe_sizes(runs: pd.DataFrame) -> str:
     """How much was run."""
     told = (
-        f"{_count(runs)} trajectories of {len(RANGES) + 1} points, {int(runs['seed'].nunique())} replications of each"
+        f"{_count_trajectories(runs)} trajectories of {len(PARAMETER_RANGES) + 1} points, {int(runs['seed'].nunique())} replications of each"
     )
     return f"{told}; {len(runs):,} runs in all, the same draws everywhere."
 
 
-def findings(made: dict[str, pd.DataFrame]) -> list[str]:
+def write_findings(made: dict[str, pd.DataFrame]) -> list[str]:
     """Which parameters matter, which do not stand out of the noise, and how much of the spread is interaction."""
     table = made["morris"].sort_values("mu_star", ascending=False)
     kept, out = (list(table.loc[table["screened_in"] == flag, "parameter"].astype(str)) for flag in (True, False))
     lines = [
-        f"System loss depends on {joined(kept)}{_ordered(table)}." if kept else "No parameter stands out of the noise."
+        f"System loss depends on {join_names(kept)}{_describe_order(table)}." if kept else "No parameter stands out of the noise."
     ]
     if out:
-        lines.append(f"Effects of {joined(out)} cannot be told from the noise of replications.")
+        lines.append(f"Effects of {join_names(out)} cannot be told from the noise of replications.")
     if "sobol" in made:
         first = float(made["sobol"]["first"].sum())
         noise = float(made["sobol"]["noise"].iloc[0])
@@ -180,7 +180,7 @@ def findings(made: dict[str, pd.DataFrame]) -> list[str]:
     return lines
 
 
-def _ordered(table: pd.DataFrame) -> str:
+def _describe_order(table: pd.DataFrame) -> str:
     """Whether the order of effects, largest first, is more than chance: each interval lies below the one before."""
     kept = table[table["screened_in"]]
     apart = (kept["high"].to_numpy()[1:] < kept["low"].to_numpy()[:-1]).all()
@@ -193,8 +193,8 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     if "morris" not in made:
         return
     table = made["morris"].sort_values("mu_star")
-    with style():
-        figure = Figure(figsize=(PAGE, 2.8), layout="constrained")
+    with use_style():
+        figure = Figure(figsize=(PAGE_WIDTH, 2.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         at = np.arange(len(table))
         reach = np.abs(table[["low", "high"]].to_numpy().T - table["mu_star"].to_numpy())
@@ -212,4 +212,4 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         right.set_ylabel("Interaction and curvature ($\\sigma$)")
         for axes in (left, right):
             seaborn.despine(ax=axes)
-        save(figure, folder / "morris", table)
+        save_figure(figure, folder / "morris", table)

@@ -6,54 +6,54 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.stats import qmc
 
-from experiments.sweep.config import Axis, Listed, Named, Sampled, Span, StudyConfig, Value
-from sim.errors import ConfigError, not_one_of
+from experiments.sweep.config import StudyAxis, ListDesign, LabelledValue, SampledDesign, AxisRange, StudyConfig, AxisValue
+from sim.errors import ConfigError, describe_unknown
 from sim.types import F8
 
-Setting = dict[str, Value]
+SweepSetting = dict[str, AxisValue]
 """Name of axis -> value or label."""
 
 
-def settings(study: StudyConfig) -> Iterator[Setting]:
+def iterate_settings(study: StudyConfig) -> Iterator[SweepSetting]:
     """All settings of a study; the last axis varies fastest, and sampled points slowest."""
     names = [axis.name for axis in study.axes]
     spans = {axis.name: axis.span for axis in study.axes if axis.span is not None}
     valued = [axis for axis in study.axes if axis.span is None]
     labels = [axis.labels for axis in valued]
-    rows = list(zip(*labels, strict=True) if isinstance(study.design, Listed) else itertools.product(*labels))
-    for point in _points(study.design, spans):
+    rows = list(zip(*labels, strict=True) if isinstance(study.design, ListDesign) else itertools.product(*labels))
+    for point in _sample_points(study.design, spans):
         for row in rows:
             setting = point | dict(zip((axis.name for axis in valued), row, strict=True))
             yield {name: setting[name] for name in names}
 
 
-def _points(design: object, spans: Mapping[str, Span]) -> list[Setting]:
+def _sample_points(design: object, spans: Mapping[str, AxisRange]) -> list[SweepSetting]:
     """Points of the ranges; one that says nothing where there are none."""
-    if not isinstance(design, Sampled):
+    if not isinstance(design, SampledDesign):
         return [{}]
     rng = np.random.default_rng(design.seed)
     engine = {"latin_hypercube": qmc.LatinHypercube, "sobol": qmc.Sobol}[design.kind](len(spans), rng=rng)  # type: ignore[attr-defined]
-    unit = engine.random(design.points) if design.kind != "sobol" else _sobol(engine, design.points)  # type: ignore[attr-defined]
-    return [{name: within(spans[name], float(x)) for name, x in zip(spans, row, strict=True)} for row in unit]
+    unit = engine.random(design.points) if design.kind != "sobol" else _sample_sobol(engine, design.points)  # type: ignore[attr-defined]
+    return [{name: interpolate_range(spans[name], float(x)) for name, x in zip(spans, row, strict=True)} for row in unit]
 
 
-def _sobol(engine: qmc.Sobol, points: int) -> F8:
+def _sample_sobol(engine: qmc.Sobol, points: int) -> F8:
     """The first points of the next power of two, whose balance is not asked for."""
     return engine.random_base2(max(0, (points - 1).bit_length()))[:points]
 
 
-def replications(study: StudyConfig, setting: Setting) -> int:
+def count_replications(study: StudyConfig, setting: SweepSetting) -> int:
     """How many a setting gets: those of the study, unless one of its labels asks for fewer."""
     labels = [
         each.seeds
         for axis in study.axes
         for each in axis.values
-        if isinstance(each, Named) and each.seeds is not None and each.label == setting.get(axis.name)
+        if isinstance(each, LabelledValue) and each.seeds is not None and each.label == setting.get(axis.name)
     ]
     return min([study.seeds, *labels])
 
 
-def within(span: Span, share: float) -> float:
+def interpolate_range(span: AxisRange, share: float) -> float:
     """The value at a share of the range, from 0 to 1.
 
     >>> within(Span(low=1, high=100, scale="log"), 0.5)
@@ -66,28 +66,28 @@ def within(span: Span, share: float) -> float:
     return float(round(value)) if span.whole else float(f"{value:.12g}")
 
 
-def changes(study: StudyConfig, setting: Setting) -> list[tuple[str, object]]:
+def list_changes(study: StudyConfig, setting: SweepSetting) -> list[tuple[str, object]]:
     """What a setting changes in the configuration: (dotted path, value), axis by axis.
 
     Raises:
         ConfigError: an axis that the study does not have, or a label that the axis does not know.
     """
     axes = {axis.name: axis for axis in study.axes}
-    problems = [f"setting: {not_one_of(name, axes)}" for name in setting if name not in axes]
+    problems = [f"setting: {describe_unknown(name, axes)}" for name in setting if name not in axes]
     problems += [
         f"setting: no value for {name!r}, every axis needs one, add it" for name in axes if name not in setting
     ]
     if problems:
         raise ConfigError(problems)
-    return [change for name, axis in axes.items() for change in _changes(axis, setting[name])]
+    return [change for name, axis in axes.items() for change in _axis_changes(axis, setting[name])]
 
 
-def _changes(axis: Axis, value: Value) -> list[tuple[str, object]]:
-    named = {each.label: each for each in axis.values if isinstance(each, Named)}
+def _axis_changes(axis: StudyAxis, value: AxisValue) -> list[tuple[str, object]]:
+    named = {each.label: each for each in axis.values if isinstance(each, LabelledValue)}
     if isinstance(value, str) and value in named:
         return list(named[value].set.items())
     if not axis.paths:
-        raise ConfigError([f"axes.{axis.name}: {not_one_of(value, named)}"])
+        raise ConfigError([f"axes.{axis.name}: {describe_unknown(value, named)}"])
     if isinstance(value, str | bool):
         return [(path, value) for path in axis.paths]
     return [(path, value * factor) for path, factor in axis.paths.items()]

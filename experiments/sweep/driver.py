@@ -4,23 +4,23 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from experiments.sweep.executors import DeathError, Pool
-from experiments.sweep.messages import FAILED, Order, Place, Result, State
-from experiments.sweep.plan import Unit
+from experiments.sweep.executors import WorkerDiedError, WorkerPool
+from experiments.sweep.messages import FAILED, JobBatch, SweepContext, JobResult, RunStatus
+from experiments.sweep.plan import PlannedJob
 
-BATCH_SECONDS, BATCH_MOST = 2.0, 64
+BATCH_SECONDS, BATCH_LIMIT = 2.0, 64
 """How long a batch of short jobs should take, and how many it holds at most."""
 
-AHEAD = 2
+BATCHES_PER_SLOT = 2
 """Orders for each slot, so that no worker waits for the driver."""
 
-DEATHS = 2
+MAX_SHARED_CRASHES = 2
 """Workers that may die over a job before it must run alone; if one dies then, the job is at fault."""
 
-WORDS = "its worker was ended from outside, perhaps for want of memory"
+WORKER_LOST = "its worker was ended from outside, perhaps for want of memory"
 
 
-def driven(units: Iterable[Unit], pool: Pool, place: Place) -> Iterator[Result]:
+def run_jobs(units: Iterable[PlannedJob], pool: WorkerPool, place: SweepContext) -> Iterator[JobResult]:
     """Results in the order in which they come.
 
     Args:
@@ -31,73 +31,73 @@ def driven(units: Iterable[Unit], pool: Pool, place: Place) -> Iterator[Result]:
     Raises:
         OutputError, ConfigError: what a worker says of itself, or of the study's module.
     """
-    yield from _Driver(units, pool, place).run()
+    yield from _JobDriver(units, pool, place).run()
 
 
-class _Driver:
-    def __init__(self, units: Iterable[Unit], pool: Pool, place: Place) -> None:
+class _JobDriver:
+    def __init__(self, units: Iterable[PlannedJob], pool: WorkerPool, place: SweepContext) -> None:
         self.pool, self.place = pool, place
-        self.waiting: deque[Unit] = deque(units)
-        self.suspects: deque[Unit] = deque()
-        self.pending: dict[Future[list[Result]], list[Unit]] = {}
-        self.deaths: dict[int, int] = {}
-        self.done, self.seconds = 0, 0.0
+        self.waiting: deque[PlannedJob] = deque(units)
+        self.suspects: deque[PlannedJob] = deque()
+        self.pending: dict[Future[list[JobResult]], list[PlannedJob]] = {}
+        self.crash_counts: dict[int, int] = {}
+        self.n_done, self.seconds = 0, 0.0
 
-    def run(self) -> Iterator[Result]:
+    def run(self) -> Iterator[JobResult]:
         while self.waiting or self.suspects or self.pending:
-            self._submit()
+            self._fill_slots()
             finished = wait(self.pending, return_when=FIRST_COMPLETED).done
             for future in finished:
                 if future in self.pending:  # else it was lost with its neighbour
-                    yield from self._taken(future)
+                    yield from self._collect(future)
 
-    def _submit(self) -> None:
+    def _fill_slots(self) -> None:
         """Keep every slot busy; a suspect has the pool to itself."""
-        while self.waiting and len(self.pending) < AHEAD * self.pool.slots:
-            self._order([self.waiting.popleft() for _ in range(self._size())])
+        while self.waiting and len(self.pending) < BATCHES_PER_SLOT * self.pool.n_slots:
+            self._submit_batch([self.waiting.popleft() for _ in range(self._batch_size())])
         if self.suspects and not self.pending:
-            self._order([self.suspects.popleft()])
+            self._submit_batch([self.suspects.popleft()])
 
-    def _size(self) -> int:
+    def _batch_size(self) -> int:
         """Jobs of the next batch: about so many seconds, and towards the end few enough that all slots have work."""
-        if not self.done:
+        if not self.n_done:
             return 1
-        wished = BATCH_SECONDS / max(self.seconds / self.done, 1e-3)
-        fair = len(self.waiting) / (AHEAD * self.pool.slots)
-        return max(1, min(int(wished), int(fair), BATCH_MOST))
+        wished = BATCH_SECONDS / max(self.seconds / self.n_done, 1e-3)
+        fair = len(self.waiting) / (BATCHES_PER_SLOT * self.pool.n_slots)
+        return max(1, min(int(wished), int(fair), BATCH_LIMIT))
 
-    def _order(self, units: list[Unit]) -> None:
-        future = self.pool.submit(Order(self.place, tuple(unit.job() for unit in units)))
+    def _submit_batch(self, units: list[PlannedJob]) -> None:
+        future = self.pool.submit(JobBatch(self.place, tuple(unit.pack_job() for unit in units)))
         self.pending[future] = units
 
-    def _taken(self, future: Future[list[Result]]) -> Iterator[Result]:
+    def _collect(self, future: Future[list[JobResult]]) -> Iterator[JobResult]:
         units = self.pending.pop(future)
         try:
-            results = self.pool.result(future)
-        except DeathError:
-            yield from self._mourned(units)
+            results = self.pool.collect_results(future)
+        except WorkerDiedError:
+            yield from self._requeue_lost(units)
             return
-        self.done += len(results)
+        self.n_done += len(results)
         self.seconds += sum(result.seconds for result in results)
         yield from results
 
-    def _mourned(self, units: list[Unit]) -> Iterator[Result]:
+    def _requeue_lost(self, units: list[PlannedJob]) -> Iterator[JobResult]:
         """A worker died: whatever was under way is done again, and whoever kills twice in company is tried alone."""
         alone = len(units) == 1 and not self.pending
-        if self.pool.heal():
+        if self.pool.restart_workers():
             units = [*units, *(unit for lost in self.pending.values() for unit in lost)]
             self.pending.clear()
         for unit in units:
-            died = self.deaths[unit.number] = self.deaths.get(unit.number, 0) + 1
-            if died <= DEATHS:
+            died = self.crash_counts[unit.number] = self.crash_counts.get(unit.number, 0) + 1
+            if died <= MAX_SHARED_CRASHES:
                 self.waiting.appendleft(unit)
             elif alone:
-                yield _fallen(unit)
+                yield _failed_result(unit)
             else:
                 self.suspects.append(unit)
 
 
-def _fallen(unit: Unit) -> Result:
+def _failed_result(unit: PlannedJob) -> JobResult:
     """Of a job that no worker survives."""
-    states = {role: State(name, FAILED, WORDS) for role, name in unit.hashes.items()}
-    return Result(unit.number, states, None, "", (), 0.0)
+    states = {role: RunStatus(name, FAILED, WORKER_LOST) for role, name in unit.hashes.items()}
+    return JobResult(unit.number, states, None, "", (), 0.0)

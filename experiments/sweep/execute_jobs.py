@@ -15,49 +15,49 @@ import threadpoolctl
 
 from experiments.price_files.bars import read_replays
 from experiments.results import identity, provenance, store
-from experiments.simulation import TimeLimitError, finished
+from experiments.simulation import TimeLimitError, simulate_market
 from experiments.sweep.config import BASE, TWIN
-from experiments.sweep.messages import COMPLETE, FAILED, TIMEOUT, Code, Job, Place, Result, Spec, State
-from experiments.sweep.plan import unpacked
-from experiments.sweep.sealed import SUMMARY, Damage, digests, read, remove, seal
-from experiments.sweep.study import digest_of, made_by, module_of
+from experiments.sweep.messages import COMPLETE, FAILED, TIMEOUT, CodeFingerprint, SweepJob, SweepContext, JobResult, RunSpec, RunStatus
+from experiments.sweep.plan import unpack_config
+from experiments.sweep.sealed import SUMMARY, DamagedRunError, hash_frames, read_run, remove_run, seal_summary
+from experiments.sweep.study import hash_study_module, made_by, load_study_module
 from sim.errors import DataError, DeleverageError, OutputError
-from sim.metrics.cascades import Frames, untouched
+from sim.metrics.cascades import Frames, is_untouched
 
 
-def check(place: Place) -> None:
+def check_worker(place: SweepContext) -> None:
     """Refuse to work where results would differ, or nobody would find them.
 
     Raises:
         OutputError: other code, sums in another order, or the folder of results is not here.
     """
-    if provenance.version() != place.version:
-        told = f"deleverage {provenance.version()} on this worker, {place.version} on the driver"
+    if provenance.read_version() != place.version:
+        told = f"deleverage {provenance.read_version()} on this worker, {place.version} on the driver"
         raise OutputError(f"{told}, all need the same, install it")
     for blas in threadpoolctl.threadpool_info() if place.apart else ():
-        kernel, expected = blas.get("architecture"), provenance.kernel()
+        kernel, expected = blas.get("architecture"), provenance.find_blas_kernel()
         if blas["user_api"] == "blas" and (blas["num_threads"] > 1 or (kernel and expected and kernel != expected)):
             told = f"a worker's linear algebra has {blas['num_threads']} threads and kernels for {kernel}"
             rule = f"start workers with OMP_NUM_THREADS=1 OPENBLAS_CORETYPE={expected}"
             raise OutputError(f"{told}, must be 1 and {expected} for the same bytes everywhere, {rule}")
     if place.apart and place.code is not None:
-        _compare(place.code, place)
+        _require_same_code(place.code, place)
     if not (Path(place.folder) / "runs").is_dir():
         raise OutputError(
             f"{place.folder}: not on this worker, results need a folder that all machines share, use --out"
         )
 
 
-def _compare(code: Code, place: Place) -> None:
+def _require_same_code(code: CodeFingerprint, place: SweepContext) -> None:
     """Refuse a worker whose code is not the driver's.
 
     Raises:
         OutputError: what differs.
     """
-    found = identity.differences(identity.facts(place.plugins), code.facts)
-    if changed := identity.sources_differ(identity.files(), code.files):
+    found = identity.describe_differences(identity.describe_code(place.plugins), code.facts)
+    if changed := identity.name_differing_sources(identity.hash_sources(), code.files):
         found = [changed, *(each for each in found if not each.startswith("sources of "))]
-    if digest_of(place.module) != code.study:
+    if hash_study_module(place.module) != code.study:
         found.append(f"study module {Path(place.module).name}")
     if found:
         who = f"worker {platform.node()}:{os.getpid()}"
@@ -65,56 +65,56 @@ def _compare(code: Code, place: Place) -> None:
         raise OutputError(f"{who}: differs from the driver in {'; '.join(found)}: {rule}")
 
 
-def do(job: Job, place: Place) -> Result:
+def execute_job(job: SweepJob, place: SweepContext) -> JobResult:
     """See that every run of a job is there, and score them."""
     began = time.perf_counter()
-    states: dict[str, State] = {}
+    states: dict[str, RunStatus] = {}
     frames: dict[str, Frames] = {}
     remade: list[str] = []
     for role, spec in job.runs.items():
-        if role != BASE and role in place.shared and BASE in frames and untouched(frames[BASE]):
+        if role != BASE and role in place.shared and BASE in frames and is_untouched(frames[BASE]):
             states[role], frames[role] = states[BASE], frames[BASE]
             continue
-        states[role], found, damage = _ensured(spec, place)
+        states[role], found, damage = _ensure_run(spec, place)
         remade += damage
         if found is not None:
             frames[role] = found
-    rows, problem = (None, "") if len(frames) < len(job.runs) else _scored(job, frames, place.module)
-    return Result(job.number, states, rows, problem, tuple(remade), time.perf_counter() - began)
+    rows, problem = (None, "") if len(frames) < len(job.runs) else _score_job(job, frames, place.module)
+    return JobResult(job.number, states, rows, problem, tuple(remade), time.perf_counter() - began)
 
 
-def _ensured(spec: Spec, place: Place) -> tuple[State, Frames | None, list[str]]:
+def _ensure_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames | None, list[str]]:
     """A run's frames, as they stand on disk; made if they do not, made again if they are damaged."""
     run, damage = Path(place.folder) / "runs" / spec.hash, []
-    if os.path.lexists(run) or _taken_over(run, place.known):
+    if os.path.lexists(run) or _copy_known_run(run, place.known):
         try:
-            return State(spec.hash, COMPLETE), read(run), []
-        except Damage as error:
+            return RunStatus(spec.hash, COMPLETE), read_run(run), []
+        except DamagedRunError as error:
             damage.append(str(error))
-            with _told(run):
-                remove(run)
+            with _report_write_errors(run):
+                remove_run(run)
     if spec.older:
         try:
-            return State(spec.older, COMPLETE), read(run.with_name(spec.older)), damage
-        except Damage as error:
+            return RunStatus(spec.older, COMPLETE), read_run(run.with_name(spec.older)), damage
+        except DamagedRunError as error:
             damage.append(str(error))
-    state = _made(spec, Path(place.folder), place.limit)
-    return state, read(run) if state.status == COMPLETE else None, damage
+    state = _simulate_run(spec, Path(place.folder), place.limit)
+    return state, read_run(run) if state.status == COMPLETE else None, damage
 
 
-def _taken_over(run: Path, known: Iterable[str]) -> bool:
+def _copy_known_run(run: Path, known: Iterable[str]) -> bool:
     """Whether other results have the run, which is copied from the first that do."""
     there = next((path for path in (Path(folder) / "runs" / run.name for folder in known) if path.is_dir()), None)
     if there is not None:
-        with _told(run):
-            draft = _draft(run)
+        with _report_write_errors(run):
+            draft = _clear_draft(run)
             shutil.copytree(there, draft, symlinks=True)
-            _put(draft, run)
+            _publish_run(draft, run)
     return there is not None
 
 
 @contextmanager
-def _told(run: Path) -> Iterator[None]:
+def _report_write_errors(run: Path) -> Iterator[None]:
     """A failed write stops the sweep: the next run would meet it too. What is half done goes.
 
     Raises:
@@ -123,22 +123,22 @@ def _told(run: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        shutil.rmtree(_draft_name(run), ignore_errors=True)
-        raise store.refused(error, run, store.RUNS_KEPT) from error
+        shutil.rmtree(_draft_path(run), ignore_errors=True)
+        raise store.translate_os_error(error, run, store.RUNS_KEPT) from error
 
 
-def _draft_name(run: Path) -> Path:
+def _draft_path(run: Path) -> Path:
     return run.with_name(f".{run.name}.{os.getpid()}.tmp")
 
 
-def _draft(run: Path) -> Path:
+def _clear_draft(run: Path) -> Path:
     """Where a run's folder is made, under a name that no other process uses."""
-    draft = _draft_name(run)
+    draft = _draft_path(run)
     shutil.rmtree(draft, ignore_errors=True)
     return draft
 
 
-def _put(draft: Path, run: Path) -> None:
+def _publish_run(draft: Path, run: Path) -> None:
     """Give a folder that is whole its name; if somebody else put the same run there meanwhile, theirs stays."""
     try:
         os.rename(draft, run)
@@ -148,27 +148,27 @@ def _put(draft: Path, run: Path) -> None:
         shutil.rmtree(draft)
 
 
-def _made(spec: Spec, folder: Path, limit: float) -> State:
+def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> RunStatus:
     """Simulate, and leave the folder or the traceback."""
     diary, began = folder / store.FAILED / f"{spec.hash}.txt", time.monotonic()
     try:
-        write(spec, folder / "runs" / spec.hash, limit)
+        write_run(spec, folder / "runs" / spec.hash, limit)
     except TimeLimitError as error:
-        return State(spec.hash, TIMEOUT, str(error))
+        return RunStatus(spec.hash, TIMEOUT, str(error))
     except store.WriteError:
         raise
     except Exception as error:
         if time.monotonic() - began > limit:  # cut off within code that made another error of it, such as a compiler
-            return State(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
-        with _told(folder / "runs" / spec.hash):
+            return RunStatus(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
+        with _report_write_errors(folder / "runs" / spec.hash):
             diary.parent.mkdir(exist_ok=True)
             store.write_text(traceback.format_exc(), diary)
         lines = str(error).strip().splitlines() or [""]
-        return State(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}")
-    return State(spec.hash, COMPLETE)
+        return RunStatus(spec.hash, FAILED, f"{type(error).__name__}: {lines[0]}")
+    return RunStatus(spec.hash, COMPLETE)
 
 
-def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
+def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
     """Simulate a run and write its folder.
 
     Args:
@@ -181,33 +181,33 @@ def write(spec: Spec, final: Path, limit: float = float("inf")) -> None:
         DataError: data changed since the plan was made.
         WriteError: a write failed.
     """
-    config = unpacked(spec.config)
+    config = unpack_config(spec.config)
     bars = read_replays(config.underlyings)
     if {name: each.digest for name, each in bars.items()} != spec.data:
         raise DataError(f"{config.name}: its data changed while the sweep ran, run the sweep again")
-    market = finished(config, bars, limit)
+    market = simulate_market(config, bars, limit)
     frames, totals = market.recorder.frames(), market.recorder.summary()
     del market
     gc.collect()  # its agents and it hold one another; few objects with much memory, which Python would let pile up
-    with _told(final):
-        draft, about = _draft(final), {"config_hash": spec.hash, "version": provenance.version()}
+    with _report_write_errors(final):
+        draft, about = _clear_draft(final), {"config_hash": spec.hash, "version": provenance.read_version()}
         draft.mkdir()
         for name, frame in frames.items():
             store.write_frame(frame, draft / f"{name}.parquet", about)
-        summary = {"config": config.model_dump(mode="json"), "version": provenance.version(), "data": spec.data}
-        summary |= {"config_hash": spec.hash, "code": spec.code, "totals": totals, "sha256": digests(draft)}
-        store.write_json(seal(summary), draft / SUMMARY)
-        _put(draft, final)
+        summary = {"config": config.model_dump(mode="json"), "version": provenance.read_version(), "data": spec.data}
+        summary |= {"config_hash": spec.hash, "code": spec.code, "totals": totals, "sha256": hash_frames(draft)}
+        store.write_json(seal_summary(summary), draft / SUMMARY)
+        _publish_run(draft, final)
 
 
-def _scored(job: Job, frames: Mapping[str, Frames], module: str) -> tuple[pd.DataFrame | None, str]:
+def _score_job(job: SweepJob, frames: Mapping[str, Frames], module: str) -> tuple[pd.DataFrame | None, str]:
     """Rows of what a job's runs showed; those of further roles below the base's, told apart by a column."""
-    study, parts = module_of(module), []
+    study, parts = load_study_module(module), []
     alone = set(job.runs) <= {BASE, TWIN}
     try:
         for role, spec in job.runs.items():
             if role != TWIN:
-                rows = made_by(study, "score", unpacked(spec.config), frames[role], frames.get(TWIN))
+                rows = made_by(study, "score", unpack_config(spec.config), frames[role], frames.get(TWIN))
                 parts.append(rows if alone else rows.assign(role=role))
     except (DeleverageError, OSError) as error:
         return None, str(error)

@@ -9,7 +9,7 @@ COMPLETE, FAILED, TIMEOUT = "complete", "failed", "timeout"
 """What became of a run."""
 
 
-class Code(NamedTuple):
+class CodeFingerprint(NamedTuple):
     """What a worker must have in common with the driver."""
 
     facts: dict[str, Any]  # see ``identity.facts``
@@ -17,7 +17,7 @@ class Code(NamedTuple):
     study: str  # digest of the study's module
 
 
-class Place(NamedTuple):
+class SweepContext(NamedTuple):
     """What all orders of a sweep share."""
 
     folder: str  # of results, absolute, which every worker sees
@@ -29,10 +29,10 @@ class Place(NamedTuple):
     limit: float  # seconds that a run may take
     apart: bool  # whether orders are done in processes of their own, which must add alike
     known: tuple[str, ...] = ()  # folders of other results, absolute, whose runs are taken over where they are the same
-    code: Code | None = None  # none = whatever the worker has
+    code: CodeFingerprint | None = None  # none = whatever the worker has
 
 
-class Spec(NamedTuple):
+class RunSpec(NamedTuple):
     """One simulated run."""
 
     hash: str  # its name
@@ -42,21 +42,21 @@ class Spec(NamedTuple):
     older: str = ""  # name of the same run as other code made it, which is taken in its place; none if empty
 
 
-class Job(NamedTuple):
+class SweepJob(NamedTuple):
     """One setting and replication: a run in each of its roles, and what they showed."""
 
     number: int
-    runs: dict[str, Spec]  # by role, the base first
+    runs: dict[str, RunSpec]  # by role, the base first
 
 
-class Order(NamedTuple):
+class JobBatch(NamedTuple):
     """Some jobs for one worker."""
 
-    place: Place
-    jobs: tuple[Job, ...]
+    place: SweepContext
+    jobs: tuple[SweepJob, ...]
 
 
-class State(NamedTuple):
+class RunStatus(NamedTuple):
     """What became of a run."""
 
     hash: str
@@ -64,11 +64,11 @@ class State(NamedTuple):
     error: str = ""
 
 
-class Result(NamedTuple):
+class JobResult(NamedTuple):
     """What a job left behind, beside the folders of its runs."""
 
     number: int
-    states: dict[str, State]
+    states: dict[str, RunStatus]
     rows: "pd.DataFrame | None"  # of the study's score; none if a run is missing or the score failed
     problem: str  # why the score failed
     remade: tuple[str, ...]  # files of runs that could not be read, and were made again

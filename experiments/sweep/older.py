@@ -5,14 +5,14 @@ from pathlib import Path
 
 from experiments.results import identity, store
 from experiments.sweep.config import BASE
-from experiments.sweep.plan import Unit
-from experiments.sweep.sealed import Damage, is_run, is_unsigned, summary_of
+from experiments.sweep.plan import PlannedJob
+from experiments.sweep.sealed import DamagedRunError, is_run_name, is_unsigned, read_summary
 
-UNSIGNED = "which did not record its code"
+UNSIGNED_NOTICE = "which did not record its code"
 """Words on runs of early builds of 0.2.0."""
 
 
-class Older:
+class OtherCodeRuns:
     """Runs of a folder that differ from planned ones in their code alone.
 
     Args:
@@ -21,68 +21,68 @@ class Older:
         mixed: take such runs in place of making them.
     """
 
-    def __init__(self, runs: Path, code: identity.Facts, *, mixed: bool) -> None:
+    def __init__(self, runs: Path, code: identity.CodeFacts, *, mixed: bool) -> None:
         self.runs, self.code, self.mixed = runs, code, mixed
         self.names: set[str] = set()
-        self._unsigned = 0
-        self._is_making = False
-        self._differ: set[str] = set()
+        self._n_unsigned = 0
+        self._has_missing_runs = False
+        self._differences: set[str] = set()
         self._planned: set[str] = set()
         self._index: dict[str, str] | None = None
 
-    def beside(self, units: Sequence[Unit]) -> list[Unit]:
+    def match_jobs(self, units: Sequence[PlannedJob]) -> list[PlannedJob]:
         """The same units; where runs of other code are taken, with the names of these."""
         self._planned |= {name for unit in units for name in unit.hashes.values()}
-        self._is_making |= any(not (self.runs / unit.hashes[BASE]).exists() for unit in units)
-        if not self._found():
+        self._has_missing_runs |= any(not (self.runs / unit.hashes[BASE]).exists() for unit in units)
+        if not self._index_runs():
             return list(units)
-        return [self._beside(unit) for unit in units]
+        return [self._match_job(unit) for unit in units]
 
-    def _beside(self, unit: Unit) -> Unit:
+    def _match_job(self, unit: PlannedJob) -> PlannedJob:
         there: dict[str, str] = {}
         for role, name in unit.hashes.items():
-            other = self._found().get(unit.key(role))
+            other = self._index_runs().get(unit.hash_without_code(role))
             if other is not None and not (self.runs / name).exists():
                 there[role] = other
         self.names |= set(there.values())
         return unit._replace(older=there) if self.mixed else unit
 
-    def _found(self) -> Mapping[str, str]:
+    def _index_runs(self) -> Mapping[str, str]:
         """Names of runs that other code made, by what they have in common with runs of any code."""
         if self._index is None:
             self._index = {}
-            names = (path.name for path in sorted(self.runs.iterdir()) if is_run(path.name))
+            names = (path.name for path in sorted(self.runs.iterdir()) if is_run_name(path.name))
             for name in names:
                 if name not in self._planned:
-                    self._enter(name)
+                    self._index_run(name)
         return self._index
 
-    def _enter(self, name: str) -> None:
+    def _index_run(self, name: str) -> None:
         try:
-            summary = summary_of(self.runs / name)
-        except Damage:
-            self._unsigned += is_unsigned(self.runs / name)
+            summary = read_summary(self.runs / name)
+        except DamagedRunError:
+            self._n_unsigned += is_unsigned(self.runs / name)
             return
         if summary["code"] != self.code and self._index is not None:
-            self._index[store.config_hash(summary["config"], "", summary["data"])] = name
-            self._differ |= set(identity.differences(summary["code"], self.code))
+            self._index[store.hash_config(summary["config"], "", summary["data"])] = name
+            self._differences |= set(identity.describe_differences(summary["code"], self.code))
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What became of runs of other code, in a line; empty if there are none."""
-        if self._unsigned and self._is_making and not self.names:
-            return f"{self._unsigned} runs there were made by an earlier build, {UNSIGNED}, they were not taken"
+        if self._n_unsigned and self._has_missing_runs and not self.names:
+            return f"{self._n_unsigned} runs there were made by an earlier build, {UNSIGNED_NOTICE}, they were not taken"
         if not self.names:
             return ""
-        what = f"{len(self.names)} runs there were made by other code ({'; '.join(sorted(self._differ))})"
+        what = f"{len(self.names)} runs there were made by other code ({'; '.join(sorted(self._differences))})"
         if self.mixed:
             return f"{what}, they were taken as they are, every table says so"
         return f"{what}, they were made again; --mixed takes such runs as they are"
 
 
-def words(codes: Sequence[identity.Facts]) -> str:
+def describe_mixed_codes(codes: Sequence[identity.CodeFacts]) -> str:
     """What a table must say of its runs; empty if one code made them all."""
     if len(codes) < 2:
         return ""
     first, *others = codes
-    differ = sorted({each for other in others for each in identity.differences(other, first)})
+    differ = sorted({each for other in others for each in identity.describe_differences(other, first)})
     return f"Mixed: runs of {len(codes)} codes, which differ in {'; '.join(differ)}"

@@ -8,19 +8,19 @@ from typing import Any
 import pandas as pd
 
 from experiments.paper import metric_tables
-from experiments.paper.tables import Words
-from experiments.paper.tables import write as write_tables
+from experiments.paper.tables import TableLabels
+from experiments.paper.tables import write_tables as write_tables
 from experiments.results import provenance, store
 from experiments.sweep.config import StudyConfig
-from experiments.sweep.folder import Results
-from experiments.sweep.study import made_by, module_of
-from sim.errors import ConfigError, not_one_of
+from experiments.sweep.folder import ResultFolder
+from experiments.sweep.study import made_by, load_study_module
+from sim.errors import ConfigError, describe_unknown
 
 MANIFEST = "manifest.json"
 """The only file with times, paths and machines."""
 
 
-def write(results: Results, study: StudyConfig, scores: pd.DataFrame, mixed: str = "") -> str:
+def write_outputs(results: ResultFolder, study: StudyConfig, scores: pd.DataFrame, mixed: str = "") -> str:
     """Tables as CSV and LaTeX, figures, ``report.md``; returns the report.
 
     Args:
@@ -32,53 +32,53 @@ def write(results: Results, study: StudyConfig, scores: pd.DataFrame, mixed: str
     Raises:
         ConfigError: the module makes no table or figure of a name that the study promises.
     """
-    module = module_of(study.module)
+    module = load_study_module(study.module)
     axes = [*(axis.name for axis in study.axes), *(["role"] if "role" in scores else [])]
-    made_of = made_by(module, "tables", scores) | metric_tables.tables(
-        scores, axes, study.metrics, metric_tables.Asked()
+    made_of = made_by(module, "tables", scores) | metric_tables.tabulate_metrics(
+        scores, axes, study.metrics, metric_tables.MetricOptions()
     )
-    words = Words.of(module)._replace(mixed=mixed)
-    results.put("tables", lambda folder: _tables(made_of, folder, words, study.name))
-    results.put("figures", lambda folder: _figures(module, scores, folder))
-    report = words.introduced(made_by(module, "report", scores))
-    results.put("report.md", lambda path: store.write_text(report + "\n", path))
-    made = {"tables": _names(results.place / "tables"), "figures": _names(results.place / "figures")}
+    words = TableLabels.from_module(module)._replace(mixed=mixed)
+    results.replace_entry("tables", lambda folder: _write_tables(made_of, folder, words, study.name))
+    results.replace_entry("figures", lambda folder: _draw_figures(module, scores, folder))
+    report = words.add_mixed_notice(made_by(module, "report", scores))
+    results.replace_entry("report.md", lambda path: store.write_text(report + "\n", path))
+    made = {"tables": _list_names(results.path / "tables"), "figures": _list_names(results.path / "figures")}
     promised = {"tables": study.tables, "figures": study.figures}
     problems = [
-        f"{what}: {not_one_of(name, made[what])}" for what in made for name in promised[what] if name not in made[what]
+        f"{what}: {describe_unknown(name, made[what])}" for what in made for name in promised[what] if name not in made[what]
     ]
     if problems:
         raise ConfigError(problems)
     return report
 
 
-def _tables(tables: dict[str, pd.DataFrame], folder: Path, words: Words, of: str) -> None:
+def _write_tables(tables: dict[str, pd.DataFrame], folder: Path, words: TableLabels, of: str) -> None:
     folder.mkdir()
     write_tables(tables, folder, words, of)
 
 
-def _figures(module: Any, scores: pd.DataFrame, folder: Path) -> None:
+def _draw_figures(module: Any, scores: pd.DataFrame, folder: Path) -> None:
     folder.mkdir()
     made_by(module, "figures", scores, folder)
 
 
-def _names(folder: Path) -> list[str]:
+def _list_names(folder: Path) -> list[str]:
     return sorted({path.stem for path in folder.iterdir()})
 
 
-def sign(results: Results, study: StudyConfig, about: dict[str, Any]) -> None:
+def write_manifest(results: ResultFolder, study: StudyConfig, about: dict[str, Any]) -> None:
     """The manifest."""
-    record = {"study": study.model_dump(mode="json"), "root_seed": study.seed, **about, **provenance.manifest()}
-    record["files"] = {path.relative_to(results.place).as_posix(): sha256(path) for path in _files(results.place)}
-    results.put(MANIFEST, lambda path: store.write_json(record, path))
+    record = {"study": study.model_dump(mode="json"), "root_seed": study.seed, **about, **provenance.describe_process()}
+    record["files"] = {path.relative_to(results.path).as_posix(): hash_file(path) for path in _output_files(results.path)}
+    results.replace_entry(MANIFEST, lambda path: store.write_json(record, path))
 
 
-def _files(place: Path) -> Iterable[Path]:
+def _output_files(place: Path) -> Iterable[Path]:
     """All that was written but the runs, which ``runs.parquet`` names."""
     inner = (path for name in ("tables", "figures") for path in place.glob(f"{name}/*"))
     return sorted([*(path for path in place.iterdir() if path.is_file() and path.name != MANIFEST), *inner])
 
 
-def sha256(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Of a file's bytes, as hex digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from experiments.sweep.config import Axis, Named, StudyConfig
+from experiments.sweep.config import StudyAxis, LabelledValue, StudyConfig
 from sim.errors import ConfigError
 
-RESERVED = {
+RESERVED_KEYS = {
     "seed": "a sweep sets it by itself in every replication, remove it; the study's seeds: says how many there are "
     "(or --seeds), its seed: is the first",
     "quick": "--quick of a run has no part in a sweep, remove it and name what it stands for",
@@ -15,68 +15,68 @@ RESERVED = {
 """First keys of a configuration that no change of a study may name."""
 
 
-def check(study: StudyConfig) -> None:
+def check_paths(study: StudyConfig) -> None:
     """Refuse changes that would be accepted and have no effect.
 
     Raises:
         ConfigError: with one line for each problem.
     """
-    problems = [f"{where}: {path!r}, {RESERVED[first]}" for where, path in _named(study) if (first := _first(path))]
-    problems += _overwritten(study)
+    problems = [f"{where}: {path!r}, {RESERVED_KEYS[first]}" for where, path in _named_paths(study) if (first := _reserved_key(path))]
+    problems += _overwritten_changes(study)
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 
 
-def _first(path: str) -> str:
+def _reserved_key(path: str) -> str:
     """The reserved key that a path begins with; empty if it begins with another."""
     first = path.partition(".")[0]
-    return first if first in RESERVED else ""
+    return first if first in RESERVED_KEYS else ""
 
 
-def _named(study: StudyConfig) -> Iterator[tuple[str, str]]:
+def _named_paths(study: StudyConfig) -> Iterator[tuple[str, str]]:
     """All paths that a study changes, and where it names them."""
     yield from (("overrides", path) for path in study.overrides)
     yield from (("changes", change.partition("=")[0]) for change in study.also)
     for axis in study.axes:
         yield from ((f"axes.{axis.name}.paths", path) for path in axis.paths)
         for value in axis.values:
-            if isinstance(value, Named):
+            if isinstance(value, LabelledValue):
                 yield from ((f"axes.{axis.name}: {value.label}", path) for path in value.set)
     for role, also in study.roles.items():
         yield from ((f"roles.{role}", path) for path in also)
 
 
-def _overwritten(study: StudyConfig) -> Iterator[str]:
+def _overwritten_changes(study: StudyConfig) -> Iterator[str]:
     """Changes that each value of an axis overwrites."""
-    always = [(axis, path) for axis in study.axes for path in _always(axis)]
+    always = [(axis, path) for axis in study.axes for path in _always_set(axis)]
     before = [("overrides", path) for path in study.overrides]
     before += [("changes", change.partition("=")[0]) for change in study.also]
     for where, path in before:
         for axis, over in always:
-            if _covers(over, path):
+            if _is_overwriting(over, path):
                 rule = f"the axis {axis.name} sets {over!r} in every run, remove one of the two"
                 yield f"{where}: {path!r}, has no effect: {rule}"
     for number, axis in enumerate(study.axes):
-        for path in _ever(axis):
+        for path in _ever_set(axis):
             for later, over in always:
-                if study.axes.index(later) > number and _covers(over, path):
+                if study.axes.index(later) > number and _is_overwriting(over, path):
                     rule = f"the axis {later.name} sets {over!r} afterwards, remove one of the two or exchange the axes"
                     yield f"axes.{axis.name}: {path!r}, has no effect: {rule}"
 
 
-def _always(axis: Axis) -> Sequence[str]:
+def _always_set(axis: StudyAxis) -> Sequence[str]:
     """Paths that every value of an axis sets."""
-    each = [set(value.set) if isinstance(value, Named) else set(axis.paths) for value in axis.values]
+    each = [set(value.set) if isinstance(value, LabelledValue) else set(axis.paths) for value in axis.values]
     return sorted(set.intersection(*each)) if each else sorted(axis.paths)
 
 
-def _ever(axis: Axis) -> Sequence[str]:
+def _ever_set(axis: StudyAxis) -> Sequence[str]:
     """Paths that some value of an axis sets."""
-    labelled = {path for value in axis.values if isinstance(value, Named) for path in value.set}
+    labelled = {path for value in axis.values if isinstance(value, LabelledValue) for path in value.set}
     return sorted(labelled | set(axis.paths))
 
 
-def _covers(over: str, path: str) -> bool:
+def _is_overwriting(over: str, path: str) -> bool:
     """Whether setting one path replaces all that another one set: it is the same place, or one above it."""
     one, other = over.split("."), path.split(".")
     alike = (a in ("*", b) for a, b in zip(one, other, strict=False))

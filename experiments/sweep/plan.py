@@ -6,70 +6,70 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from experiments.cautions import cautions
+from experiments.cautions import find_idle_settings
 from experiments.config import RunConfig
-from experiments.price_files.bars import read_replays, replay_notes
+from experiments.price_files.bars import read_replays, describe_replays
 from experiments.results import identity, store
-from experiments.sweep.axes import Setting, changes, replications, settings
+from experiments.sweep.axes import SweepSetting, list_changes, count_replications, iterate_settings
 from experiments.sweep.config import BASE, StudyConfig
-from experiments.sweep.messages import Job, Spec
-from experiments.sweep.paths import check
-from sim.build import steps_of
-from sim.errors import ConfigError, DataError, DataNote, LearningWarning, SettingWarning
-from sim.reading.loading import Template
+from experiments.sweep.messages import SweepJob, RunSpec
+from experiments.sweep.paths import check_paths
+from sim.build import count_steps
+from sim.errors import ConfigError, DataError, DataWarning, LearningWarning, SettingWarning
+from sim.reading.loading import ConfigTemplate
 
-SUPPRESSED = {"suppress_closeouts": True}
+SUPPRESSED_CLOSEOUTS = {"suppress_closeouts": True}
 """What makes a twin in which nothing happens to anybody: the base itself, if nothing happened there either."""
 
 
-class Task(NamedTuple):
+class SettingRequest(NamedTuple):
     """A setting that a study wants run, as asked for by its module's ``refine``."""
 
     setting: Mapping[str, Any]  # a value or label for every axis
     seeds: tuple[int, ...] = ()  # none = those of the study, or the fewer that a label asks for
 
 
-class Case(NamedTuple):
+class SettingConfigs(NamedTuple):
     """A setting and its configurations, of whatever seed."""
 
-    setting: Setting
-    plain: dict[str, bytes]  # by role, canonical JSON, compressed
+    setting: SweepSetting
+    packed_configs: dict[str, bytes]  # by role, canonical JSON, compressed
     data: dict[str, str]  # digests of what it replays
 
 
-class Unit(NamedTuple):
+class PlannedJob(NamedTuple):
     """A setting and a replication, with the names of its runs."""
 
     number: int
-    case: Case
+    configs: SettingConfigs
     seed: int
     hashes: dict[str, str]  # by role
-    code: identity.Facts  # of all its runs
+    code: identity.CodeFacts  # of all its runs
     older: Mapping[str, str] = MappingProxyType({})  # by role: runs of other code that are taken in place of its own
 
     @property
-    def setting(self) -> Setting:
+    def setting_and_seed(self) -> SweepSetting:
         """Columns of its rows."""
-        return {**self.case.setting, "seed": self.seed}
+        return {**self.configs.setting, "seed": self.seed}
 
-    def text(self, role: str) -> str:
+    def dump_config(self, role: str) -> str:
         """The configuration of its run in a role, as JSON."""
-        return store.canonical(_seeded(self.case.plain[role], self.seed))
+        return store.dump_canonical_json(_unpack_with_seed(self.configs.packed_configs[role], self.seed))
 
-    def job(self) -> Job:
+    def pack_job(self) -> SweepJob:
         """In words that travel."""
-        packed = {role: zlib.compress(self.text(role).encode()) for role in self.hashes}
-        return Job(self.number, {role: self._spec(role, packed[role]) for role in self.hashes})
+        packed = {role: zlib.compress(self.dump_config(role).encode()) for role in self.hashes}
+        return SweepJob(self.number, {role: self._make_spec(role, packed[role]) for role in self.hashes})
 
-    def _spec(self, role: str, packed: bytes) -> Spec:
-        return Spec(self.hashes[role], packed, self.case.data, self.code, self.older.get(role, ""))
+    def _make_spec(self, role: str, packed: bytes) -> RunSpec:
+        return RunSpec(self.hashes[role], packed, self.configs.data, self.code, self.older.get(role, ""))
 
-    def key(self, role: str) -> str:
+    def hash_without_code(self, role: str) -> str:
         """What its run in a role has in common with the same run as other code makes it."""
-        return store.config_hash(_seeded(self.case.plain[role], self.seed), "", self.case.data)
+        return store.hash_config(_unpack_with_seed(self.configs.packed_configs[role], self.seed), "", self.configs.data)
 
 
-class Planner:
+class JobPlanner:
     """Makes units of a study, each once, with numbers in the order of asking.
 
     Args:
@@ -80,113 +80,113 @@ class Planner:
         ConfigError: a file or change of the study that is wrong for every setting.
     """
 
-    def __init__(self, study: StudyConfig, code: identity.Facts | None = None) -> None:
-        check(study)
+    def __init__(self, study: StudyConfig, code: identity.CodeFacts | None = None) -> None:
+        check_paths(study)
         self.study = study
-        self.code = identity.facts() if code is None else code
-        self._digest = identity.digest_of(self.code)
+        self.code = identity.describe_code() if code is None else code
+        self._digest = identity.compute_digest(self.code)
         own = [f"{path}={json.dumps(value)}" for path, value in study.overrides.items()]
-        self._template = Template(study.base, [*own, *study.also], RunConfig)
-        self._cases: dict[tuple[object, ...], Case] = {}
-        self._seen: set[tuple[object, ...]] = set()
+        self._template = ConfigTemplate(study.base, [*own, *study.also], RunConfig)
+        self._cases: dict[tuple[object, ...], SettingConfigs] = {}
+        self._planned: set[tuple[object, ...]] = set()
 
-    def first(self) -> list[Unit]:
+    def plan_first_jobs(self) -> list[PlannedJob]:
         """What the study's file asks for; seeds vary slowest, so that every setting is seen early."""
-        return self.more(Task(setting) for setting in settings(self.study))
+        return self.plan_more_jobs(SettingRequest(setting) for setting in iterate_settings(self.study))
 
-    def more(self, tasks: Iterable[Task]) -> list[Unit]:
+    def plan_more_jobs(self, tasks: Iterable[SettingRequest]) -> list[PlannedJob]:
         """Units that were not asked for before.
 
         Raises:
             ConfigError: a setting that is no valid configuration, or names no axis.
         """
         wanted = list(tasks)
-        seeds = sorted({seed for task in wanted for seed in self._seeds(task)})
-        units = [(task, seed) for seed in seeds for task in wanted if seed in self._seeds(task)]
-        return [unit for task, seed in units if (unit := self._unit(dict(task.setting), seed)) is not None]
+        seeds = sorted({seed for task in wanted for seed in self._request_seeds(task)})
+        units = [(task, seed) for seed in seeds for task in wanted if seed in self._request_seeds(task)]
+        return [unit for task, seed in units if (unit := self._plan_job(dict(task.setting), seed)) is not None]
 
-    def _seeds(self, task: Task) -> Sequence[int]:
-        return task.seeds or range(self.study.seed, self.study.seed + replications(self.study, dict(task.setting)))
+    def _request_seeds(self, task: SettingRequest) -> Sequence[int]:
+        return task.seeds or range(self.study.seed, self.study.seed + count_replications(self.study, dict(task.setting)))
 
-    def _unit(self, setting: Setting, seed: int) -> Unit | None:
-        case = self._case(setting)
+    def _plan_job(self, setting: SweepSetting, seed: int) -> PlannedJob | None:
+        case = self._find_configs(setting)
         key = (*case.setting.values(), seed)
-        if key in self._seen:
+        if key in self._planned:
             return None
-        self._seen.add(key)
-        hashes = {role: self._hash(_seeded(plain, seed), case.data) for role, plain in case.plain.items()}
-        return Unit(len(self._seen) - 1, case, seed, hashes, self.code)
+        self._planned.add(key)
+        hashes = {role: self._run_hash(_unpack_with_seed(plain, seed), case.data) for role, plain in case.packed_configs.items()}
+        return PlannedJob(len(self._planned) - 1, case, seed, hashes, self.code)
 
-    def _hash(self, plain: Mapping[str, Any], data: Mapping[str, str]) -> str:
-        return store.config_hash(plain, self._digest, data)
+    def _run_hash(self, plain: Mapping[str, Any], data: Mapping[str, str]) -> str:
+        return store.hash_config(plain, self._digest, data)
 
-    def _case(self, setting: Setting) -> Case:
+    def _find_configs(self, setting: SweepSetting) -> SettingConfigs:
         ordered = {axis.name: setting[axis.name] for axis in self.study.axes if axis.name in setting} | setting
         key = tuple(ordered.values())
         if key not in self._cases:
-            self._cases[key] = self._configured(ordered)
+            self._cases[key] = self._make_configs(ordered)
         return self._cases[key]
 
-    def _configured(self, setting: Setting) -> Case:
-        moved = changes(self.study, setting)
+    def _make_configs(self, setting: SweepSetting) -> SettingConfigs:
+        moved = list_changes(self.study, setting)
         roles: dict[str, Mapping[str, Any]] = {BASE: {}, **self.study.roles}
         try:
-            configs = {role: self._template.made([*moved, *also.items()]) for role, also in roles.items()}
+            configs = {role: self._template.build_config([*moved, *also.items()]) for role, also in roles.items()}
         except ConfigError as error:
             told = ", ".join(f"{name}={value}" for name, value in setting.items())
             raise ConfigError([f"{self.study.name} at {told}: {line}" for line in error.problems]) from error
         data = {name: bars.digest for name, bars in read_replays(configs[BASE].underlyings).items()}
-        dumped = {role: store.canonical(config.model_dump(mode="json")) for role, config in configs.items()}
-        return Case(setting, {role: zlib.compress(text.encode()) for role, text in dumped.items()}, data)
+        dumped = {role: store.dump_canonical_json(config.model_dump(mode="json")) for role, config in configs.items()}
+        return SettingConfigs(setting, {role: zlib.compress(text.encode()) for role, text in dumped.items()}, data)
 
 
-def plan(study: StudyConfig) -> list[Unit]:
+def plan_study(study: StudyConfig) -> list[PlannedJob]:
     """All runs that a study's file asks for; what its module's ``refine`` adds is known only once these were made."""
-    return Planner(study).first()
+    return JobPlanner(study).plan_first_jobs()
 
 
-def notices(study: StudyConfig, units: Iterable[Unit]) -> list[SettingWarning]:
+def collect_notices(study: StudyConfig, units: Iterable[PlannedJob]) -> list[SettingWarning]:
     """What a user should know of data and settings: each once, with what the settings concerned have in common."""
-    found: dict[tuple[type[SettingWarning], str], list[Setting]] = {}
+    found: dict[tuple[type[SettingWarning], str], list[SweepSetting]] = {}
     replayed: dict[str, list[str]] = {}
-    for case in {id(unit.case): unit.case for unit in units}.values():
-        config = unpacked(case.plain[BASE])
+    for case in {id(unit.configs): unit.configs for unit in units}.values():
+        config = unpack_config(case.packed_configs[BASE])
         key = repr([each.process for each in config.underlyings])
         if key not in replayed:
-            replayed[key] = replay_notes(config.underlyings)
-        for told in [*((DataNote, line) for line in replayed[key]), *_notices(config)]:
+            replayed[key] = describe_replays(config.underlyings)
+        for told in [*((DataWarning, line) for line in replayed[key]), *_config_notices(config)]:
             found.setdefault(told, []).append(case.setting)
-    return [kind(f"{study.name}{_common(met)}: {line}") for (kind, line), met in found.items()]
+    return [kind(f"{study.name}{_common_setting(met)}: {line}") for (kind, line), met in found.items()]
 
 
-def _notices(config: RunConfig) -> Iterator[tuple[type[SettingWarning], str]]:
+def _config_notices(config: RunConfig) -> Iterator[tuple[type[SettingWarning], str]]:
     """What one run would say of its settings."""
-    for line in cautions(config):
+    for line in find_idle_settings(config):
         yield SettingWarning, line
     try:
-        seconds = steps_of(config, read_replays(config.underlyings)) * config.dt
+        seconds = count_steps(config, read_replays(config.underlyings)) * config.dt
     except (ConfigError, DataError):
         return  # the run itself fails by it, and its row says so
     for number, venue in enumerate(config.venues):
-        if told := venue.engine.unlearnt(seconds, config.dt):
+        if told := venue.engine.explain_short_run(seconds, config.dt):
             yield LearningWarning, f"venues.{number}.engine: {told}"
 
 
-def _common(settings: Sequence[Setting]) -> str:
+def _common_setting(settings: Sequence[SweepSetting]) -> str:
     """Where some settings agree, such as `` at engine=fhs_es``."""
     alike = [f"{name}={value}" for name, value in settings[0].items() if all(each[name] == value for each in settings)]
     return f" at {', '.join(alike)}" if alike else ""
 
 
-def shared(study: StudyConfig) -> tuple[str, ...]:
+def find_shared_roles(study: StudyConfig) -> tuple[str, ...]:
     """Roles that are the base itself where nobody was closed out."""
-    return tuple(role for role, also in study.roles.items() if also == SUPPRESSED)
+    return tuple(role for role, also in study.roles.items() if also == SUPPRESSED_CLOSEOUTS)
 
 
-def unpacked(config: bytes) -> RunConfig:
+def unpack_config(config: bytes) -> RunConfig:
     """A configuration that travelled."""
     return RunConfig.model_validate_json(zlib.decompress(config), strict=True)
 
 
-def _seeded(plain: bytes, seed: int) -> dict[str, Any]:
+def _unpack_with_seed(plain: bytes, seed: int) -> dict[str, Any]:
     return {**json.loads(zlib.decompress(plain)), "seed": seed}

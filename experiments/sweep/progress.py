@@ -9,11 +9,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-EVERY = 30.0
+LINE_INTERVAL = 30.0
 """Seconds between lines where there is no terminal."""
 
 
-class Counter:
+class ProgressReporter:
     """Counts jobs that are done.
 
     Args:
@@ -25,17 +25,17 @@ class Counter:
     def __init__(self, name: str, *, quiet: bool, slots: int = 1) -> None:
         self.name, self.slots = name, slots
         console = Console(stderr=True)
-        self.lines = not quiet and not console.is_terminal
+        self.writes_lines = not quiet and not console.is_terminal
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[told]}"),
         )
-        self._bar = Progress(*columns, console=console, disable=quiet or self.lines, transient=True)
+        self._bar = Progress(*columns, console=console, disable=quiet or self.writes_lines, transient=True)
         self._task: TaskID = self._bar.add_task(name, total=0, told="")
-        self.total = self.done = 0
-        self.began = self.told = self.warm = time.monotonic()
+        self.n_jobs = self.n_done = 0
+        self.started_at = self.reported_at = self.warmed_up_at = time.monotonic()
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -48,32 +48,32 @@ class Counter:
         """Take it away."""
         self._bar.stop()
 
-    def expect(self, more: Sized) -> None:
+    def add_jobs(self, more: Sized) -> None:
         """These are to be done on top."""
-        if self.lines and self.done and len(more):
+        if self.writes_lines and self.n_done and len(more):
             sys.stderr.write(f"{self.name}: {len(more)} runs more, where the answer lies\n")
-        self.total += len(more)
-        self._bar.update(self._task, total=self.total)
+        self.n_jobs += len(more)
+        self._bar.update(self._task, total=self.n_jobs)
 
-    def advance(self) -> None:
+    def count_job(self) -> None:
         """One more is done."""
-        self.done += 1
-        if self.done <= self.slots:
-            self.warm = time.monotonic()
-        words, now = self._words(), time.monotonic()
-        self._bar.update(self._task, completed=self.done, told=words)
-        if self.lines and (now - self.told > EVERY or self.done == self.total):
-            self.told = now
-            sys.stderr.write(f"{self.name}: {self.done} of {self.total}, {words}\n")
+        self.n_done += 1
+        if self.n_done <= self.slots:
+            self.warmed_up_at = time.monotonic()
+        words, now = self._describe_rate(), time.monotonic()
+        self._bar.update(self._task, completed=self.n_done, told=words)
+        if self.writes_lines and (now - self.reported_at > LINE_INTERVAL or self.n_done == self.n_jobs):
+            self.reported_at = now
+            sys.stderr.write(f"{self.name}: {self.n_done} of {self.n_jobs}, {words}\n")
 
-    def _words(self) -> str:
+    def _describe_rate(self) -> str:
         """Rate and time left; the first runs compile and read what later ones find ready, so they do not count."""
-        counted, since = self.done - self.slots, self.warm
-        if counted <= 0 and self.done < self.total:
+        counted, since = self.n_done - self.slots, self.warmed_up_at
+        if counted <= 0 and self.n_done < self.n_jobs:
             return "the first runs compile, time left is not known yet"
         if counted <= 0:
-            counted, since = self.done, self.began
+            counted, since = self.n_done, self.started_at
         rate = counted / max(time.monotonic() - since, 1e-9)
-        left = round((self.total - self.done) / rate)
+        left = round((self.n_jobs - self.n_done) / rate)
         speed = f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
         return f"{speed}, {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"

@@ -12,28 +12,28 @@ from typing import NamedTuple
 import pandas as pd
 
 from experiments import plugins
-from experiments.paper.load_results import codes_of, plugged
-from experiments.plugins import plug_in
+from experiments.paper.load_results import read_codes, check_plugins
+from experiments.plugins import import_plugins
 from experiments.results import identity, provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
-from experiments.sweep.driver import driven
-from experiments.sweep.executors import opened, processors
-from experiments.sweep.folder import Results
-from experiments.sweep.messages import Code, Place
-from experiments.sweep.older import Older, words
-from experiments.sweep.plan import Planner, notices, shared
-from experiments.sweep.progress import Counter
-from experiments.sweep.progress_state import Tally
-from experiments.sweep.study import StudyError, digest_of, module_of, refined
+from experiments.sweep.driver import run_jobs
+from experiments.sweep.executors import open_pool, count_processors
+from experiments.sweep.folder import ResultFolder
+from experiments.sweep.messages import CodeFingerprint, SweepContext
+from experiments.sweep.older import OtherCodeRuns, describe_mixed_codes
+from experiments.sweep.plan import JobPlanner, collect_notices, find_shared_roles
+from experiments.sweep.progress import ProgressReporter
+from experiments.sweep.progress_state import SweepProgress
+from experiments.sweep.study import StudyError, hash_study_module, load_study_module, request_refinement
 from sim.errors import ConfigError
 
 
-class Options(NamedTuple):
+class SweepOptions(NamedTuple):
     """How a sweep is done; results do not depend on it."""
 
     executor: str = "loky"  # serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT
-    jobs: int = processors()
+    jobs: int = count_processors()
     limit: float = math.inf  # seconds for one run
     plugins: tuple[str, ...] = ()  # modules with kinds of a user's own
     known: tuple[str, ...] = ()  # other results, whose runs are taken over where they are the same
@@ -41,7 +41,7 @@ class Options(NamedTuple):
     mixed: bool = False  # take the runs that are there although other code made them
 
 
-class Outcome(NamedTuple):
+class SweepOutcome(NamedTuple):
     """What became of a study."""
 
     folder: Path
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
     older: str  # what became of runs that other code had made; empty if there were none
 
 
-def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options | None = None) -> Outcome:
+def run_sweep(study: StudyConfig, *, out: str | Path | None = None, options: SweepOptions | None = None) -> SweepOutcome:
     """Make all runs of a study that are not there yet, score all, and write tables, figures and report.
 
     Args:
@@ -67,41 +67,41 @@ def sweep(study: StudyConfig, *, out: str | Path | None = None, options: Options
         StudyError: the study's module raised; all runs are kept.
         KeyboardInterrupt: the user's; all finished runs are kept.
     """
-    options, began = options or Options(), time.perf_counter()
-    plug_in(options.plugins)
-    module_of(study.module)
-    known = _known(options)
-    results = Results(Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT)
-    place = _place(study, results, options, known)
-    code = _code_of(place).facts
-    with _plugged(results.place):
-        planner, tally = Planner(study, code), Tally(study)
-        units = planner.first()
-    for notice in notices(study, units):
+    options, began = options or SweepOptions(), time.perf_counter()
+    import_plugins(options.plugins)
+    load_study_module(study.module)
+    known = _resolve_known(options)
+    results = ResultFolder(Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT)
+    place = _make_context(study, results, options, known)
+    code = _require_code(place).facts
+    with _name_missing_plugin(results.path):
+        planner, tally = JobPlanner(study, code), SweepProgress(study)
+        units = planner.plan_first_jobs()
+    for notice in collect_notices(study, units):
         warnings.warn(notice, stacklevel=2)
-    with opened(options.executor, options.jobs) as pool, results.claimed(study):
-        older = Older(results.place / "runs", code, mixed=options.mixed)
-        with Counter(study.name, quiet=options.quiet, slots=pool.slots) as counter:
+    with open_pool(options.executor, options.jobs) as pool, results.claim(study):
+        older = OtherCodeRuns(results.path / "runs", code, mixed=options.mixed)
+        with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as counter:
             while units:
-                units = older.beside(units)
-                counter.expect(units)
-                tally.expect(units)
-                for result in driven(units, pool, place):
-                    tally.take(result)
-                    counter.advance()
-                units = planner.more(refined(study, tally.scores)) if tally.scored else []
-        report = _written(results, study, tally)
+                units = older.match_jobs(units)
+                counter.add_jobs(units)
+                tally.add_jobs(units)
+                for result in run_jobs(units, pool, place):
+                    tally.add_result(result)
+                    counter.count_job()
+                units = planner.plan_more_jobs(request_refinement(study, tally.tabulate_scores)) if tally.has_scores else []
+        report = _write_results(results, study, tally)
         about = {"executor": options.executor, "jobs": options.jobs, "elapsed_s": round(time.perf_counter() - began, 1)}
-        codes = {"code": tally.codes(results), "sources": _code_of(place).files, "module": _code_of(place).study}
-        codes |= {"plugins": {name: plugins.files(name) for name in options.plugins}}
-        outputs.sign(results, study, about | codes | tally.about())
-    if tally.problems:
-        raise StudyError(*tally.problems)
-    return Outcome(results.place, report, tally.runs(), tally.counts(), tuple(tally.remade), older.told())
+        codes = {"code": tally.list_codes(results), "sources": _require_code(place).files, "module": _require_code(place).study}
+        codes |= {"plugins": {name: plugins.get_file_digests(name) for name in options.plugins}}
+        outputs.write_manifest(results, study, about | codes | tally.make_manifest_entries())
+    if tally.score_problems:
+        raise StudyError(*tally.score_problems)
+    return SweepOutcome(results.path, report, tally.tabulate_runs(), tally.count_statuses(), tuple(tally.remade), older.describe())
 
 
 @contextmanager
-def _plugged(place: Path) -> Iterator[None]:
+def _name_missing_plugin(place: Path) -> Iterator[None]:
     """Say which plug-in is not named, where that may be why a study is not valid.
 
     Raises:
@@ -110,17 +110,17 @@ def _plugged(place: Path) -> Iterator[None]:
     try:
         yield
     except ConfigError:
-        plugged(place, codes_of(place))
+        check_plugins(place, read_codes(place))
         raise
 
 
-def _written(results: Results, study: StudyConfig, tally: Tally) -> str:
+def _write_results(results: ResultFolder, study: StudyConfig, tally: SweepProgress) -> str:
     """Write runs, scores and all that is made of them; returns the report, empty if no run was scored."""
-    tally.write(results)
-    return outputs.write(results, study, tally.scores(), words(tally.codes(results))) if tally.scored else ""
+    tally.write_state(results)
+    return outputs.write_outputs(results, study, tally.tabulate_scores(), describe_mixed_codes(tally.list_codes(results))) if tally.has_scores else ""
 
 
-def _known(options: Options) -> tuple[str, ...]:
+def _resolve_known(options: SweepOptions) -> tuple[str, ...]:
     """Absolute paths of other results; refused with them is a limit that no run could keep."""
     without = [name for name in options.known if not (Path(name) / "runs").is_dir()]
     problems = [f"--known: {name}, has no folder runs, name results of a sweep" for name in without]
@@ -131,24 +131,24 @@ def _known(options: Options) -> tuple[str, ...]:
     return tuple(str(Path(name).resolve()) for name in options.known)
 
 
-def _code_of(place: Place) -> Code:
+def _require_code(place: SweepContext) -> CodeFingerprint:
     """What makes all runs of a sweep."""
     if place.code is None:
         raise ValueError("a sweep's place names its code")
     return place.code
 
 
-def _place(study: StudyConfig, results: Results, options: Options, known: tuple[str, ...]) -> Place:
+def _make_context(study: StudyConfig, results: ResultFolder, options: SweepOptions, known: tuple[str, ...]) -> SweepContext:
     apart = options.executor != "serial"
-    return Place(
-        folder=str(results.place.resolve()),
+    return SweepContext(
+        folder=str(results.path.resolve()),
         module=study.module,
         plugins=options.plugins,
         path=os.getcwd(),
-        version=provenance.version(),
-        shared=shared(study),
+        version=provenance.read_version(),
+        shared=find_shared_roles(study),
         limit=options.limit,
         known=known,
         apart=apart,
-        code=Code(identity.facts(options.plugins, pinned=apart), identity.files(), digest_of(study.module)),
+        code=CodeFingerprint(identity.describe_code(options.plugins, pinned=apart), identity.hash_sources(), hash_study_module(study.module)),
     )

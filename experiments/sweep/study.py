@@ -12,11 +12,11 @@ import pandas as pd
 
 from experiments import plugins
 from experiments.config import RunConfig
-from experiments.plugins import FAULTS, fault
+from experiments.plugins import IMPORT_ERRORS, fault
 from experiments.results import identity
-from experiments.results.imported_sources import ROOT, files_from
-from experiments.sweep.config import StudyConfig, names, packaged_study
-from experiments.sweep.plan import Task
+from experiments.results.imported_sources import ROOT, find_imported_files
+from experiments.sweep.config import StudyConfig, list_study_names, packaged_study
+from experiments.sweep.plan import SettingRequest
 from sim.errors import ConfigError, DeleverageError
 from sim.metrics.cascades import Frames
 
@@ -29,7 +29,7 @@ REFINE = "refine"
 """The one function that a module may leave out."""
 
 
-class Study(Protocol):
+class StudyModule(Protocol):
     """What a study's module holds."""
 
     def score(self, config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
@@ -49,7 +49,7 @@ class Study(Protocol):
         ...
 
 
-def module_of(module: str) -> Study:
+def load_study_module(module: str) -> StudyModule:
     """The module of a study.
 
     Args:
@@ -58,14 +58,14 @@ def module_of(module: str) -> Study:
     Raises:
         ConfigError: there is none, or it lacks a function that every study has.
     """
-    found: Any = _file(Path(module)) if module.endswith(".py") else _imported(module)
-    missing = [name for name in FUNCTIONS if not callable(vars(found).get(name))]
+    found: Any = _load_file(Path(module)) if module.endswith(".py") else _import_module(module)
+    missing = [name for name in STUDY_FUNCTIONS if not callable(vars(found).get(name))]
     if missing:
         raise ConfigError([f"{module}: no function {missing[0]!r}, every study has one, write it"])
     return found
 
 
-def made_by(module: Study, function: str, *arguments: object) -> Any:
+def made_by(module: StudyModule, function: str, *arguments: object) -> Any:
     """What a function of a study's module returns.
 
     Raises:
@@ -76,7 +76,7 @@ def made_by(module: Study, function: str, *arguments: object) -> Any:
         found = vars(module)[function](*arguments)
     except (DeleverageError, OSError):
         raise
-    except FAULTS as error:
+    except IMPORT_ERRORS as error:
         raise StudyError(f"{function} fails ({fault(error, place)}), correct it") from error
     wanted, words = RETURNS[function]
     parts = found.values() if isinstance(found, dict) else ()
@@ -101,14 +101,14 @@ RETURNS: dict[str, tuple[type | tuple[type, ...], str]] = {
 """What functions of a study's module return, and in words."""
 
 
-FUNCTIONS = ("score", "tables", "figures", "report")
+STUDY_FUNCTIONS = ("score", "tables", "figures", "report")
 """What every study's module has."""
 
-_LOADED: dict[str, tuple[str, str]] = {}
+_FILE_DIGESTS: dict[str, tuple[str, str]] = {}
 """Of each file that is a module here: digests of its content, and of that with the files it imports, when it ran."""
 
 
-def found(name: str, own: Path | None) -> str:
+def find_study_module(name: str, own: Path | None) -> str:
     """The module of a study whose results are opened: from the command line or the package, never from the results.
 
     Args:
@@ -128,50 +128,50 @@ def found(name: str, own: Path | None) -> str:
         if not path.is_file():
             raise ConfigError([f"--study {own}: {path}: no such file, name a study's YAML file or its module"])
         return str(path.resolve())
-    for plugin in plugins.loaded():
-        if plugin.rpartition(".")[2] == name and set(FUNCTIONS) <= set(vars(sys.modules[plugin])):
+    for plugin in plugins.list_plugins():
+        if plugin.rpartition(".")[2] == name and set(STUDY_FUNCTIONS) <= set(vars(sys.modules[plugin])):
             return plugin
-    if name not in names():
+    if name not in list_study_names():
         rule = "is a study of a user's own, and code that lies in a result never runs"
         raise ConfigError([f"{name}: {rule}, name its file: --study {name}.yaml"])
     return f"experiments.studies.{name}"
 
 
-def digest_of(module: str) -> str:
+def hash_study_module(module: str) -> str:
     """16 hex digits of a study's module: of its file, and of what it imports beside installed packages.
 
     Raises:
         ConfigError: there is no such module.
     """
-    found = module_of(module)
+    found = load_study_module(module)
     if module.endswith(".py"):
-        return _LOADED[str(Path(module))][1]
+        return _FILE_DIGESTS[str(Path(module))][1]
     path = Path(str(vars(found)["__file__"])).resolve()
     if path.is_relative_to(ROOT):
-        known = identity.files().get(path.relative_to(ROOT).as_posix())
+        known = identity.hash_sources().get(path.relative_to(ROOT).as_posix())
         if known is not None:
-            return identity.digest_of({path.name: known})
-    return _digest(path)
+            return identity.compute_digest({path.name: known})
+    return _hash_with_imports(path)
 
 
-def _digest(path: Path) -> str:
-    held = {name: hashlib.sha256(each.read_bytes()).hexdigest() for name, each in files_from(path).items()}
-    return identity.digest_of(held)
+def _hash_with_imports(path: Path) -> str:
+    held = {name: hashlib.sha256(each.read_bytes()).hexdigest() for name, each in find_imported_files(path).items()}
+    return identity.compute_digest(held)
 
 
-def refined(study: StudyConfig, scores: Callable[[], pd.DataFrame]) -> Sequence[Task]:
+def request_refinement(study: StudyConfig, scores: Callable[[], pd.DataFrame]) -> Sequence[SettingRequest]:
     """What a module asks for after it has seen the scores so far; nothing if it has no ``refine``."""
-    module = module_of(study.module)
+    module = load_study_module(study.module)
     if REFINE not in vars(module):
         return ()
     found = made_by(module, REFINE, study, scores())
-    if odd := [each for each in found if not isinstance(each, Task)]:
+    if odd := [each for each in found if not isinstance(each, SettingRequest)]:
         words = RETURNS[REFINE][1]
         raise StudyError(f"{study.module}: {REFINE} returns {_article(odd[0])} in it, must return {words}, correct it")
     return found
 
 
-def _imported(name: str) -> Any:
+def _import_module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -180,7 +180,7 @@ def _imported(name: str) -> Any:
         raise ConfigError([f"{name}: no such module, a study is two files of its name, write it"]) from error
 
 
-def _file(path: Path) -> Any:
+def _load_file(path: Path) -> Any:
     """A user's own, run once in each process, and again after it has changed."""
     name = f"deleverage_study_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -188,13 +188,13 @@ def _file(path: Path) -> Any:
         raise ConfigError([f"{path}: no such file, a study is two files of its name, write it"])
     content = path.read_bytes()
     now, known = hashlib.sha256(content).hexdigest(), sys.modules.get(name)
-    if known is not None and known.__file__ == str(path) and _LOADED.get(str(path), ("",))[0] == now:
+    if known is not None and known.__file__ == str(path) and _FILE_DIGESTS.get(str(path), ("",))[0] == now:
         return known
     module = importlib.util.module_from_spec(spec)
     try:
         exec(compile(content, str(path), "exec"), vars(module))  # never from a cache, which may be of another content
-    except FAULTS as error:
+    except IMPORT_ERRORS as error:
         raise ConfigError([f"{path}: fails when imported ({fault(error, str(path))}), correct it"]) from error
     sys.modules[name] = module
-    _LOADED[str(path)] = now, _digest(path)
+    _FILE_DIGESTS[str(path)] = now, _hash_with_imports(path)
     return module

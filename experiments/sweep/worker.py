@@ -7,45 +7,45 @@ import threading
 import time
 import warnings
 
-from experiments.plugins import plug_in
+from experiments.plugins import import_plugins
 from experiments.results import provenance
-from experiments.sweep.messages import Order, Place, Result
+from experiments.sweep.messages import JobBatch, SweepContext, JobResult
 
 
-def prepare(driver: int) -> None:
+def prepare_worker(driver: int) -> None:
     """Called first in every process of a pool: interrupts are the driver's affair, and nothing outlives it.
 
     Args:
         driver: process that began this one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    provenance.pin()
-    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
+    provenance.pin_threads()
+    threading.Thread(target=_exit_with_driver, args=(driver,), daemon=True).start()
 
 
-def _watch(driver: int) -> None:
+def _exit_with_driver(driver: int) -> None:
     """End once the driver has: one that waits for orders would wait for ever, and nobody wants what is under way."""
     while os.getppid() == driver:
         time.sleep(1)
     os._exit(1)
 
 
-def fit(place: Place) -> None:
+def admit_worker(place: SweepContext) -> None:
     """See that this worker may take part in a sweep, before any order.
 
     Raises:
         OutputError, ConfigError: why it may not.
     """
-    plug_in(place.plugins, place.path)
+    import_plugins(place.plugins, place.path)
     from experiments.sweep import execute_jobs
 
-    execute_jobs.check(place)
+    execute_jobs.check_worker(place)
 
 
-def perform(order: Order) -> list[Result]:
+def execute_batch(order: JobBatch) -> list[JobResult]:
     """Do all jobs of an order, one after another; what goes wrong in one of them is told in its result."""
     place = order.place
-    fit(place)
+    admit_worker(place)
     from experiments.sweep import execute_jobs
     from sim.errors import LearningWarning
 
@@ -53,4 +53,4 @@ def perform(order: Order) -> list[Result]:
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LearningWarning)  # the sweep gives each once, before its runs
-        return [execute_jobs.do(job, place) for job in order.jobs]
+        return [execute_jobs.execute_job(job, place) for job in order.jobs]

@@ -1,22 +1,22 @@
 """Order book, mark price, oracle, funding, fees and admission of one venue."""
 
 from sim.component import Component
-from sim.exchange.funding import Funding
-from sim.exchange.funding_interest import InterestGap
-from sim.exchange.funding_margin import MarginBounded
-from sim.exchange.funding_recorded import Recorded
-from sim.exchange.funding_spread import Spread
+from sim.exchange.funding import PremiumFunding
+from sim.exchange.funding_interest import InterestGapFunding
+from sim.exchange.funding_margin import MarginBoundedFunding
+from sim.exchange.funding_recorded import RecordedFunding
+from sim.exchange.funding_spread import SpreadFunding
 from sim.exchange.mark import BookMark, MedianMark
 
 MARKS = {"median": MedianMark, "book": BookMark}
 
 FUNDINGS: dict[str, type[Component]] = {
-    "premium": Funding,
-    "margin_bounded": MarginBounded,
-    "spread": Spread,
-    "interest_gap": InterestGap,
+    "premium": PremiumFunding,
+    "margin_bounded": MarginBoundedFunding,
+    "spread": SpreadFunding,
+    "interest_gap": InterestGapFunding,
 }
 """Rules, which make a rate of what the market does."""
 
-RECORDED: dict[str, type[Component]] = {"recorded": Recorded}
+RECORDED: dict[str, type[Component]] = {"recorded": RecordedFunding}
 """Rates that are given."""

@@ -16,11 +16,11 @@ class Fees(Component):
     liquidation: float = Field(default=0.0, ge=0, le=0.1, description="fee of a close-out, to the fund (share)")
 
     @property
-    def free(self) -> bool:
+    def has_free_trades(self) -> bool:
         """Whether ordinary trades cost nothing."""
         return self.maker == 0 and self.taker == 0
 
 
-def charged(notional: I8 | F8, rate: float) -> I8:
+def compute_fees(notional: I8 | F8, rate: float) -> I8:
     """What each trade of a notional (minor units) pays at a rate, whole minor units."""
     return round_up(np.asarray(notional * rate, dtype=np.float64)).astype(np.int64)

@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from sim.component import Component
-from sim.pricing.instrument_values import YEAR
+from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import F8
 
 EIGHT_HOURS = 28_800.0
 
 
-class Observations(Protocol):
+class FundingObservations(Protocol):
     """What a rule has seen of the market since it last made a rate."""
 
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+    def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
         """One observation, (K,) ticks each, bid and ask NaN where a side is empty."""
         ...
 
-    def take(self) -> F8 | None:
+    def take_average(self) -> F8 | None:
         """What they come to, None without observations; starts anew."""
         ...
 
 
-class Premiums:
+class PremiumAverage:
     """The mean of [max(0, bid - oracle) - max(0, oracle - ask)] / oracle, (K,).
 
     Best bid and ask stand for impact bid and ask: the impact notional is taken as nil.
@@ -36,14 +36,14 @@ class Premiums:
         self._sum: F8 | float = 0.0
         self._count = 0
 
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+    def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
         """See :class:`Observations`; an empty side counts as no premium on that side."""
         over = np.fmax(0.0, bid - oracle)  # unlike maximum, fmax passes over what is missing
         under = np.fmax(0.0, oracle - ask)
         self._sum = self._sum + (over - under) / oracle
         self._count += 1
 
-    def take(self) -> F8 | None:
+    def take_average(self) -> F8 | None:
         """See :class:`Observations`."""
         if not self._count:
             return None
@@ -52,19 +52,19 @@ class Premiums:
         return mean
 
 
-class Averages:
+class PriceAverages:
     """The averages of the mid and of the oracle, (2, K), in units of the oracle's."""
 
     def __init__(self) -> None:
         self._sums: F8 | None = None
 
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+    def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
         """See :class:`Observations`; where a side is empty the oracle stands for the mid."""
         mid = (bid + ask) / 2
         row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
         self._sums = row if self._sums is None else self._sums + row
 
-    def take(self) -> F8 | None:
+    def take_average(self) -> F8 | None:
         """See :class:`Observations`."""
         if self._sums is None:
             return None
@@ -78,52 +78,52 @@ class FundingRule(Component):
 
     interval: float = Field(default=EIGHT_HOURS, gt=0, description="time between payments (s)")
 
-    _due: float | None = PrivateAttr(default=None)
-    _seen: Observations = PrivateAttr(default_factory=Premiums)
-    _year: "F8 | float" = PrivateAttr(default=YEAR)
+    _next_payment: float | None = PrivateAttr(default=None)
+    _observations: FundingObservations = PrivateAttr(default_factory=PremiumAverage)
+    _year_seconds: "F8 | float" = PrivateAttr(default=YEAR_SECONDS)
 
-    def keep_time(self, year: F8) -> None:
+    def set_year_lengths(self, year: F8) -> None:
         """Take the seconds of the run's clock in a year of each instrument, (K,): 365 days before."""
-        self._year = year
+        self._year_seconds = year
 
     @abstractmethod
-    def rate_of(self, seen: F8) -> F8:
+    def compute_rate(self, seen: F8) -> F8:
         """The rate of an interval, (K,) shares of notional, from what its observations come to."""
 
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+    def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
         """Take one observation; see :class:`Observations`."""
-        self._seen.sample(bid, ask, oracle)
+        self._observations.add_sample(bid, ask, oracle)
 
-    def rate(self) -> F8 | None:
+    def close_interval(self) -> F8 | None:
         """The rate of the interval that ends, (K,) shares of notional; None without observations. Starts the next."""
-        seen = self._seen.take()
-        return None if seen is None else self.rate_of(seen)
+        seen = self._observations.take_average()
+        return None if seen is None else self.compute_rate(seen)
 
-    def begin(self, stamps: NDArray[np.datetime64], seconds: float) -> None:
+    def prepare_run(self, stamps: NDArray[np.datetime64], seconds: float) -> None:
         """Get ready for a run of so many seconds, with exchange times (T + 1,) of its steps where prices are replayed.
 
         Raises:
             ConfigError: the run cannot have this funding.
         """
 
-    def due(self, seconds: float, stamp: np.datetime64 | None = None) -> F8 | None:
+    def take_due_rate(self, seconds: float, stamp: np.datetime64 | None = None) -> F8 | None:
         """The rate (K,) if a payment falls now, else None.
 
         Args:
             seconds: time since the start of the run.
             stamp: exchange time, where prices are replayed.
         """
-        if self._due is None:
-            self._due = seconds + self.interval
-        if seconds < self._due:
+        if self._next_payment is None:
+            self._next_payment = seconds + self.interval
+        if seconds < self._next_payment:
             return None
-        rate = self.rate()
+        rate = self.close_interval()
         if rate is not None:
-            self._due += self.interval
+            self._next_payment += self.interval
         return rate
 
 
-class Funding(FundingRule):
+class PremiumFunding(FundingRule):
     """Average premium plus clamped interest, exchanged every interval.
 
     F = [P + clamp(I - P, -c, c)] x interval / period, capped; P is the mean premium (Binance FAQ "Introduction to
@@ -139,7 +139,7 @@ class Funding(FundingRule):
         default=None, gt=0, description="time that rates are quoted for; none = the interval (s)"
     )
 
-    def rate_of(self, seen: F8) -> F8:
+    def compute_rate(self, seen: F8) -> F8:
         """See :class:`FundingRule`; of the mean premium."""
         rate = seen + np.clip(self.interest - seen, -self.clamp, self.clamp)
         if self.period is not None:
@@ -147,6 +147,6 @@ class Funding(FundingRule):
         return np.clip(rate, -self.cap, self.cap)
 
 
-def annualised(rate: float, period: float) -> float:
+def annualise_rate(rate: float, period: float) -> float:
     """What a rate per period (s) makes in a year, compounded."""
-    return float((1.0 + rate) ** (YEAR / period) - 1.0)
+    return float((1.0 + rate) ** (YEAR_SECONDS / period) - 1.0)

@@ -6,11 +6,11 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.exchange.funding import Averages, FundingRule
+from sim.exchange.funding import PriceAverages, FundingRule
 from sim.types import F8
 
 
-class InterestGap(FundingRule):
+class InterestGapFunding(FundingRule):
     """Payment f - s + clamp((1 + r Δ) s - f, lower s, upper s) of a long, then scaled, then its rate bounded.
 
     f and s are the time-weighted averages of internal and external price over the interval; rate = payment / s.
@@ -28,20 +28,20 @@ class InterestGap(FundingRule):
     rate_lower: float | None = Field(default=None, description="lower bound of the rate; none = none (rate)")
     rate_upper: float | None = Field(default=None, description="upper bound of the rate; none = none (rate)")
 
-    _seen: Averages = PrivateAttr(default_factory=Averages)
+    _observations: PriceAverages = PrivateAttr(default_factory=PriceAverages)
 
     @model_validator(mode="after")
-    def _bounds_are_in_order(self) -> Self:
+    def _check_bound_order(self) -> Self:
         if self.rate_lower is not None and self.rate_upper is not None and self.rate_lower > self.rate_upper:
             raise ValueError(f"rate_lower: {self.rate_lower:.15g} exceeds rate_upper {self.rate_upper:.15g}, swap them")
         return self
 
-    def rate_of(self, seen: F8) -> F8:
+    def compute_rate(self, seen: F8) -> F8:
         """See :class:`FundingRule`; of averages of mid and oracle."""
         internal, external = seen
-        return self.payment(internal, external, self.interval / self._year)
+        return self.compute_payment(internal, external, self.interval / self._year_seconds)
 
-    def payment(self, internal: F8, external: F8, years: F8 | float, trading: float = 1.0) -> F8:
+    def compute_payment(self, internal: F8, external: F8, years: F8 | float, trading: float = 1.0) -> F8:
         """What a long of one unit pays, in the prices' unit.
 
         Args:
@@ -57,7 +57,7 @@ class InterestGap(FundingRule):
         return np.clip(gap * trading * self.scaling, lower * external, upper * external)
 
 
-def time_weighted(
+def compute_time_average(
     times: Sequence[float], prices: Sequence[float], end: float, pause: tuple[float, float] = (0.0, 0.0)
 ) -> float:
     """The average of a price that holds from each time to the next, the last until the end, a pause apart.

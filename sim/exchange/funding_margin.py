@@ -13,7 +13,7 @@ QUOTE_EXPONENT = -6
 """Quote quantums are millionths of a dollar."""
 
 
-class MarginBounded(FundingRule):
+class MarginBoundedFunding(FundingRule):
     """Mean premium plus interest per 8 h, at most factor x (initial - maintenance rate) either way, pro rata to time.
 
     dydxprotocol/v4-chain, x/perpetuals/types/liquidity_tier.go ``GetMaxAbsFundingClampPpm`` and x/perpetuals/funding
@@ -36,20 +36,20 @@ class MarginBounded(FundingRule):
             raise ValueError(f"{told}, lower it or raise initial")
         return self
 
-    def rate_of(self, seen: F8) -> F8:
+    def compute_rate(self, seen: F8) -> F8:
         """See :class:`FundingRule`; of the mean premium."""
         ppm = (round(amount * MILLION) for amount in (self.factor, self.initial, self.maintenance))
-        most = largest_ppm(*ppm)
+        most = compute_max_rate_ppm(*ppm)
         rate = np.clip(np.rint((seen + self.interest) * MILLION), -most, most)
         return rate / MILLION * (self.interval / EIGHT_HOURS)
 
 
-def largest_ppm(factor: int, initial: int, maintenance: int) -> int:
+def compute_max_rate_ppm(factor: int, initial: int, maintenance: int) -> int:
     """Bound of the rate per 8 h, all in parts per million: factor x (initial - maintenance), rounded down."""
     return factor * (initial - maintenance) // MILLION
 
 
-def index_delta(rate: int, seconds: int, price: int, exponent: int) -> int:
+def compute_index_change(rate: int, seconds: int, price: int, exponent: int) -> int:
     """Change of the funding index over some seconds: rate x price x seconds / 8 h, in whole numbers, towards nil.
 
     Args:

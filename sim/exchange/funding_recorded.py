@@ -11,11 +11,11 @@ from sim.errors import ConfigError, DataError
 from sim.exchange.funding import FundingRule
 from sim.types import F8
 
-Reader = Callable[[str], tuple[str, tuple[tuple[float, float], ...]]]
+RateFileReader = Callable[[str], tuple[str, tuple[tuple[float, float], ...]]]
 """From a path to what times count from, and (time, rate) of each payment."""
 
 
-class Recorded(FundingRule):
+class RecordedFunding(FundingRule):
     """Each rate is paid at the first step at or after its time; those that fall into one step (a night) are added.
 
     Times count from the start of the run, or from 1970 (UTC). The latter are exchange times where prices are replayed;
@@ -23,7 +23,7 @@ class Recorded(FundingRule):
     so that a result does not depend on the file.
     """
 
-    reader: ClassVar[Reader | None] = None
+    rate_file_reader: ClassVar[RateFileReader | None] = None
     """Reads a file; set where runs are loaded, since nothing here does."""
 
     kind: Literal["recorded"] = Field(default="recorded", description="rates of a file (name)")
@@ -33,25 +33,25 @@ class Recorded(FundingRule):
         default=(), description="time and rate of each payment, filled in from the file (s, share of notional)"
     )
 
-    _next: int = PrivateAttr(default=0)
+    _next_row: int = PrivateAttr(default=0)
     _origin: float = PrivateAttr(default=0.0)
 
     @model_validator(mode="before")
     @classmethod
-    def _knows_its_file(cls, data: Any) -> Any:
+    def _load_rates(cls, data: Any) -> Any:
         """Rates of a file belong to the configuration: results are named by them, and stay what they were."""
         data = _paired(data)
         source = data.get("source") if isinstance(data, dict) and not data.get("rates") else None
-        if not source or not isinstance(source, str) or cls.reader is None:
+        if not source or not isinstance(source, str) or cls.rate_file_reader is None:
             return data
         try:
-            since, rates = cls.reader(source)
+            since, rates = cls.rate_file_reader(source)
         except DataError as error:
             raise ValueError(f"source: {error}") from error
         return {**data, "since": since, "rates": rates}
 
     @model_validator(mode="after")
-    def _rates_are_in_order(self) -> Self:
+    def _check_rate_order(self) -> Self:
         times = [time for time, _ in self.rates]
         late = [row for row in range(1, len(times)) if times[row] <= times[row - 1]]
         if late:
@@ -64,7 +64,7 @@ class Recorded(FundingRule):
             raise ValueError(f"{told}, divide percent by 100")
         return self
 
-    def begin(self, stamps: NDArray[np.datetime64], seconds: float) -> None:
+    def prepare_run(self, stamps: NDArray[np.datetime64], seconds: float) -> None:
         """Pass over payments before the run.
 
         Raises:
@@ -72,13 +72,13 @@ class Recorded(FundingRule):
         """
         if not self.rates:
             raise ConfigError(["funding.rates: none, a recorded funding needs them: give rates, or a file as source"])
-        times = self._times()
+        times = self._payment_times()
         self._origin = times[0] if self.since == "1970" else 0.0
         first, last = self._span(stamps, seconds)
-        self._next = int(np.searchsorted(times, first))
+        self._next_row = int(np.searchsorted(times, first))
         if not np.any((times >= first) & (times <= last)):
-            told = f"funding.rates: from {_when(times[0], self.since)} to {_when(times[-1], self.since)}"
-            told = f"{told}, none in the run's {_when(first, self.since)} to {_when(last, self.since)}"
+            told = f"funding.rates: from {_format_time(times[0], self.since)} to {_format_time(times[-1], self.since)}"
+            told = f"{told}, none in the run's {_format_time(first, self.since)} to {_format_time(last, self.since)}"
             raise ConfigError([f"{told}: give rates of that time, or a file that has them"])
 
     def unpaid(self, stamps: NDArray[np.datetime64], seconds: float) -> str:
@@ -88,15 +88,15 @@ class Recorded(FundingRule):
             stamps: exchange time of each step, empty without a replay.
             seconds: length of the run.
         """
-        times = self._times()
+        times = self._payment_times()
         if times.size < 2:
             return ""
         first, last = self._span(stamps, seconds)
         usual, told = float(np.median(np.diff(times))), []
         if times[0] - usual > first:
-            told.append(f"begin at {_when(times[0], self.since)}, the run at {_when(first, self.since)}")
+            told.append(f"begin at {_format_time(times[0], self.since)}, the run at {_format_time(first, self.since)}")
         if times[-1] + usual <= last:
-            told.append(f"end at {_when(times[-1], self.since)}, the run at {_when(last, self.since)}")
+            told.append(f"end at {_format_time(times[-1], self.since)}, the run at {_format_time(last, self.since)}")
         if not told:
             return ""
         return f"rates {' and '.join(told)}: nothing is paid in between, add the rates of that time"
@@ -109,26 +109,26 @@ class Recorded(FundingRule):
         origin = self.rates[0][0] if self.since == "1970" else 0.0
         return origin, origin + seconds
 
-    def _times(self) -> F8:
+    def _payment_times(self) -> F8:
         return np.array([time for time, _ in self.rates])
 
-    def rate_of(self, seen: F8) -> F8:
+    def compute_rate(self, seen: F8) -> F8:
         """See :class:`FundingRule`; not used."""
         return seen
 
-    def sample(self, bid: F8, ask: F8, oracle: F8) -> None:
+    def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
         """See :class:`FundingRule`; the market does not matter."""
 
-    def due(self, seconds: float, stamp: np.datetime64 | None = None) -> F8 | None:
+    def take_due_rate(self, seconds: float, stamp: np.datetime64 | None = None) -> F8 | None:
         """The sum of the rates (K,) that have fallen due, None where none has."""
         now = self._origin + seconds
         if self.since == "1970" and stamp is not None:
             now = float(stamp.astype("datetime64[s]").astype(np.int64))
         rates: Sequence[float] = []
-        while self._next < len(self.rates) and self.rates[self._next][0] <= now:
-            rates = [*rates, self.rates[self._next][1]]
-            self._next += 1
-        return np.full(np.shape(self._year), sum(rates)) if rates else None
+        while self._next_row < len(self.rates) and self.rates[self._next_row][0] <= now:
+            rates = [*rates, self.rates[self._next_row][1]]
+            self._next_row += 1
+        return np.full(np.shape(self._year_seconds), sum(rates)) if rates else None
 
 
 def _paired(data: Any) -> Any:
@@ -139,5 +139,5 @@ def _paired(data: Any) -> Any:
     return {**data, "rates": tuple(tuple(each) if isinstance(each, list) else each for each in rates)}
 
 
-def _when(time: float, since: str) -> str:
+def _format_time(time: float, since: str) -> str:
     return str(np.datetime64(round(time), "s")) if since == "1970" else f"{time:g} s"

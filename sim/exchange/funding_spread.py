@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from sim.exchange.funding import Averages, FundingRule
+from sim.exchange.funding import PriceAverages, FundingRule
 from sim.types import F8
 
 DAY = 86_400.0
 
 
-class Spread(FundingRule):
+class SpreadFunding(FundingRule):
     """(average of the mid - average of the oracle), at most a share of the latter, x interval / a day.
 
     So that a premium that stays is paid once a day. drift-labs/protocol-v2, controller/funding.rs (2024); averages
@@ -22,14 +22,14 @@ class Spread(FundingRule):
     interval: float = Field(default=3600.0, gt=0, description="time between payments (s)")
     share: float = Field(default=1 / 33, gt=0, description="largest gap (share of the oracle)")
 
-    _seen: Averages = PrivateAttr(default_factory=Averages)
+    _observations: PriceAverages = PrivateAttr(default_factory=PriceAverages)
 
-    def rate_of(self, seen: F8) -> F8:
+    def compute_rate(self, seen: F8) -> F8:
         """See :class:`FundingRule`; of averages of mid and oracle."""
         mid, oracle = seen
-        return payment(mid, oracle, self.share * oracle, self.interval)
+        return compute_spread_payment(mid, oracle, self.share * oracle, self.interval)
 
 
-def payment(mark: F8, oracle: F8, clamp: F8, interval: float) -> F8:
+def compute_spread_payment(mark: F8, oracle: F8, clamp: F8, interval: float) -> F8:
     """What a long of one unit pays for an interval: the clamped gap x interval / a day, in the prices' unit."""
     return np.clip(mark - oracle, -clamp, clamp) * (interval / DAY)

@@ -10,18 +10,18 @@ from sim.numerics.jit import kernel
 from sim.types import B1, F8
 
 
-class Quotes(NamedTuple):
+class MarkInputs(NamedTuple):
     """What the mark is made of, (K,), ticks."""
 
     mid: F8  # NaN where a side of the book is empty
     last: F8
     oracle: F8
     basis: F8  # average of mid / oracle - 1
-    bare: B1  # whether both sides of the book are empty
+    is_book_empty: B1  # whether both sides of the book are empty
 
 
 @kernel
-def median_mark(mid: F8, last: F8, oracle: F8, basis: F8, bare: B1, clamp: float) -> F8:
+def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, bare: B1, clamp: float) -> F8:
     """Of mid, last and fair price the middle one, or without a mid the others' mean; of a bare book the fair price.
 
     Clamped around the oracle and rounded, (K,).
@@ -48,11 +48,11 @@ class MedianMark(Component):
     half_life: float = Field(default=150.0, gt=0, description="half-life of the average basis of mid over oracle (s)")
     clamp: float = Field(default=0.05, gt=0, le=1, description="largest distance of the mark from the oracle (share)")
 
-    def mark(self, quotes: Quotes) -> F8:
+    def compute_mark(self, quotes: MarkInputs) -> F8:
         """The mark in whole ticks, half to even."""
-        return median_mark(*quotes, self.clamp)
+        return compute_median_mark(*quotes, self.clamp)
 
-    def blend(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
+    def update_basis(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
         """The average basis after one more step; an empty side leaves it as it was."""
         weight = 1 - 0.5 ** (dt / self.half_life)
         return np.where(np.isnan(mid), basis, basis + weight * (mid / oracle - 1 - basis))
@@ -63,10 +63,10 @@ class BookMark(Component):
 
     kind: Literal["book"] = "book"
 
-    def mark(self, quotes: Quotes) -> F8:
+    def compute_mark(self, quotes: MarkInputs) -> F8:
         """The mark in whole ticks, half to even."""
         return np.rint(np.where(np.isnan(quotes.mid), quotes.last, quotes.mid))
 
-    def blend(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
+    def update_basis(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
         """There is no average to keep."""
         return basis

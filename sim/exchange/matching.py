@@ -1,6 +1,6 @@
 """Limit order books of K instruments for N owners, compiled (BOOK-1).
 
-`sim.exchange.plain_book.PlainBooks` states the same rules in plain Python, and a test holds the two equal to
+`sim.exchange.plain_book.PlainOrderBooks` states the same rules in plain Python, and a test holds the two equal to
 the last lot. What is compiled here:
 
 - All books lie in ONE flat int64 array, because a kernel that is handed one array runs several times faster than one
@@ -15,7 +15,7 @@ the last lot. What is compiled here:
 import numpy as np
 
 from sim.numerics.jit import kernel
-from sim.types import I8, IOC, MARKET, NOBODY, POST_ONLY
+from sim.types import I8, IOC, MARKET, MISSING, POST_ONLY
 
 OWNER, INSTRUMENT, QUANTITY, PRICE, KIND, SLOT, RESERVE, CAUSE = range(8)
 """Columns of a batch of orders. PRICE is the limit, RESERVE the minor units set aside per lot while it rests."""
@@ -30,7 +30,7 @@ RESTED, FILLED, CANCELLED, UNKNOWN, REFUSED_BAND, REFUSED_REDUCE, REFUSED_POST =
 """Statuses: what became of an order's last lot. UNKNOWN is the cancel of an order that is not there."""
 
 BUYS, SELLS, RESERVED = range(3)
-"""Planes of `Books.resting`."""
+"""Planes of `OrderBooks.resting_totals`."""
 
 SLOTS = 2**31 - 1
 """Slots are below this number. Slot NOBODY replaces nothing and can be cancelled only with all of its owner's."""
@@ -41,31 +41,31 @@ _BID, _ASK, _LAST, _TIERS = range(4)  # section: best prices, last price, offset
 _LADDER = 8
 _RUNG = 3
 _HEAD, _TAIL, _SUM = range(3)
-_NEXT, _PREV, _LEFT, _AT, _NAME, _EACH, _KIN, _ELDER = range(8)  # order: queue, signed lots, rung, ..., owner's chain
+_NEXT, _PREV, _LOTS_LEFT, _ORDER_RUNG, _OWNER_AND_SLOT, _RESERVE_PER_LOT, _NEWER, _OLDER = range(8)  # order: queue, signed lots, rung, ..., owner's chain
 _ORDER = 8
 _LOW = 0xFFFFFFFF  # of _NAME = owner << 32 | (slot + 1) << 1 | reduce-only
 _DE_BRUIJN = 0x03F79D71B4CB0A89  # its 64 windows of six bits differ, so the top six bits of a shift tell the shift
-_PLACES = np.empty(64, dtype=np.int64)
-_PLACES[[(_DE_BRUIJN << place >> 58) & 63 for place in range(64)]] = np.arange(64)
+_BIT_PLACES = np.empty(64, dtype=np.int64)
+_BIT_PLACES[[(_DE_BRUIJN << place >> 58) & 63 for place in range(64)]] = np.arange(64)
 
 
 @kernel
-def _lowest(word: int) -> int:
+def _find_lowest_bit(word: int) -> int:
     """Place of the lowest bit of a word that is not 0."""
-    place: int = _PLACES[((word & -word) * _DE_BRUIJN >> 58) & 63]
+    place: int = _BIT_PLACES[((word & -word) * _DE_BRUIJN >> 58) & 63]
     return place
 
 
 @kernel
-def _highest(word: int) -> int:
+def _find_highest_bit(word: int) -> int:
     """Place of the highest bit of a word that is not 0."""
     for width in (1, 2, 4, 8, 16, 32):
         word |= word >> width
-    return 63 if word < 0 else _PLACES[((word - (word >> 1)) * _DE_BRUIJN >> 58) & 63]
+    return 63 if word < 0 else _BIT_PLACES[((word - (word >> 1)) * _DE_BRUIJN >> 58) & 63]
 
 
 @kernel
-def _above(data: I8, base: int, rung: int) -> int:
+def _find_rung_above(data: I8, base: int, rung: int) -> int:
     """The next rung in use above this one."""
     tier = base + _TIERS
     place = rung + 1
@@ -74,15 +74,15 @@ def _above(data: I8, base: int, rung: int) -> int:
         tier += 1
         place = (place >> 6) + 1
         word = data[data[tier] + (place >> 6)] & (-1 << (place & 63))
-    place = (place & ~63) + _lowest(word)
+    place = (place & ~63) + _find_lowest_bit(word)
     while tier > base + _TIERS:
         tier -= 1
-        place = (place << 6) + _lowest(data[data[tier] + place])
+        place = (place << 6) + _find_lowest_bit(data[data[tier] + place])
     return place
 
 
 @kernel
-def _below(data: I8, base: int, rung: int) -> int:
+def _find_rung_below(data: I8, base: int, rung: int) -> int:
     """The next rung in use below this one."""
     tier = base + _TIERS
     place = rung - 1
@@ -91,15 +91,15 @@ def _below(data: I8, base: int, rung: int) -> int:
         tier += 1
         place = (place >> 6) - 1
         word = data[data[tier] + (place >> 6)] & ((2 << (place & 63)) - 1)
-    place = (place & ~63) + _highest(word)
+    place = (place & ~63) + _find_highest_bit(word)
     while tier > base + _TIERS:
         tier -= 1
-        place = (place << 6) + _highest(data[data[tier] + place])
+        place = (place << 6) + _find_highest_bit(data[data[tier] + place])
     return place
 
 
 @kernel
-def _mark(data: I8, base: int, rung: int) -> None:
+def _mark_rung_used(data: I8, base: int, rung: int) -> None:
     """Note a rung as in use."""
     tier = base + _TIERS
     while True:
@@ -113,7 +113,7 @@ def _mark(data: I8, base: int, rung: int) -> None:
 
 
 @kernel
-def _clear(data: I8, base: int, rung: int) -> None:
+def _mark_rung_empty(data: I8, base: int, rung: int) -> None:
     """Note a rung as empty; the rungs at both ends keep the top of the tree from emptying."""
     tier = base + _TIERS
     while True:
@@ -126,35 +126,35 @@ def _clear(data: I8, base: int, rung: int) -> None:
 
 
 @kernel
-def _found(data: I8, order: int, slot: int) -> int:
+def _find_order(data: I8, order: int, slot: int) -> int:
     """The order with this slot in the owner's chain from ``order`` on, or 0."""
-    while order and (slot == NOBODY or (data[order + _NAME] & _LOW) >> 1 != slot + 1):
-        order = data[order + _KIN]
+    while order and (slot == MISSING or (data[order + _OWNER_AND_SLOT] & _LOW) >> 1 != slot + 1):
+        order = data[order + _NEWER]
     return order
 
 
 @kernel
-def _lessen(data: I8, resting: I8, instrument: int, order: int, lots: int) -> None:
+def _reduce_order(data: I8, resting: I8, instrument: int, order: int, lots: int) -> None:
     """Take signed lots off a resting order, its rung and its owner's totals."""
-    owner = data[order + _NAME] >> 32
-    data[order + _LEFT] -= lots
-    data[_HEADER + instrument * data[_STRIDE] + _LADDER + _RUNG * data[order + _AT] + _SUM] -= lots
+    owner = data[order + _OWNER_AND_SLOT] >> 32
+    data[order + _LOTS_LEFT] -= lots
+    data[_HEADER + instrument * data[_STRIDE] + _LADDER + _RUNG * data[order + _ORDER_RUNG] + _SUM] -= lots
     plane = BUYS if lots > 0 else SELLS
     resting[plane, instrument, owner] -= abs(lots)
-    resting[RESERVED, instrument, owner] -= abs(lots) * data[order + _EACH]
+    resting[RESERVED, instrument, owner] -= abs(lots) * data[order + _RESERVE_PER_LOT]
 
 
 @kernel
-def _remove(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> None:
+def _remove_order(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> None:
     """Cancel what is left of an order and forget it; the caller then looks for the best price."""
-    _lessen(data, resting, instrument, order, data[order + _LEFT])
-    owner = data[order + _NAME] >> 32
-    first, elder, kin = chain[instrument, owner], data[order + _ELDER], data[order + _KIN]
+    _reduce_order(data, resting, instrument, order, data[order + _LOTS_LEFT])
+    owner = data[order + _OWNER_AND_SLOT] >> 32
+    first, elder, kin = chain[instrument, owner], data[order + _OLDER], data[order + _NEWER]
     chain[instrument, owner] = kin if first == order else first
-    data[elder + _KIN] = kin
-    data[kin + _ELDER] = elder
+    data[elder + _NEWER] = kin
+    data[kin + _OLDER] = elder
     base = _HEADER + instrument * data[_STRIDE]
-    price = data[order + _AT]
+    price = data[order + _ORDER_RUNG]
     rung = base + _LADDER + _RUNG * price
     before, after = data[order + _PREV], data[order + _NEXT]
     ahead = before + _NEXT if before else rung + _HEAD
@@ -162,17 +162,17 @@ def _remove(data: I8, resting: I8, chain: I8, instrument: int, order: int) -> No
     data[ahead] = after
     data[behind] = before
     if before == 0 and after == 0:
-        _clear(data, base, price)
+        _mark_rung_empty(data, base, price)
     data[order] = data[_FREE]
     data[_FREE] = order
     data[_LIVE] -= 1
 
 
 @kernel
-def _heed(known: I8, stood: I8, orders: I8, row: int, name: int, held: int, change: int, others: bool) -> None:
+def _adjust_later_rows(known: I8, stood: I8, orders: I8, row: int, name: int, held: int, change: int, others: bool) -> None:
     """Change what later rows of a slot take for traded, on the side ``held``; past other owners' rows if ``others``."""
     owner, slot, later = name >> 32, ((name & _LOW) >> 1) - 1, row + 1
-    while slot != NOBODY and change != 0 and later < len(orders) and (others or orders[later, OWNER] == owner):
+    while slot != MISSING and change != 0 and later < len(orders) and (others or orders[later, OWNER] == owner):
         same = orders[later, OWNER] == owner and orders[later, SLOT] == slot
         if same and orders[later, INSTRUMENT] == orders[row, INSTRUMENT] and known[later] * held > 0:
             stood[later] += change
@@ -180,18 +180,18 @@ def _heed(known: I8, stood: I8, orders: I8, row: int, name: int, held: int, chan
 
 
 @kernel
-def _drop(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, order: int) -> None:
+def _cancel_replaced(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, order: int) -> None:
     """Cancel what is left of the order that a row replaces, and find the best prices without it."""
-    instrument, left = orders[row, INSTRUMENT], data[order + _LEFT]
-    _heed(known, stood, orders, row, data[order + _NAME], left, -left, False)
-    _remove(data, resting, chain, instrument, order)
+    instrument, left = orders[row, INSTRUMENT], data[order + _LOTS_LEFT]
+    _adjust_later_rows(known, stood, orders, row, data[order + _OWNER_AND_SLOT], left, -left, False)
+    _remove_order(data, resting, chain, instrument, order)
     base = _HEADER + instrument * data[_STRIDE]
-    data[base + _BID] = _below(data, base, data[base + _BID] + 1)
-    data[base + _ASK] = _above(data, base, data[base + _ASK] - 1)
+    data[base + _BID] = _find_rung_below(data, base, data[base + _BID] + 1)
+    data[base + _ASK] = _find_rung_above(data, base, data[base + _ASK] - 1)
 
 
 @kernel
-def _rest(
+def _queue_order(
     data: I8, resting: I8, chain: I8, instrument: int, owner: int, lots: int, price: int, tag: int, each: int
 ) -> None:
     """Queue a new order of signed lots behind the others at its price."""
@@ -206,12 +206,12 @@ def _rest(
     behind = tail + _NEXT if tail else rung + _HEAD
     data[behind] = order
     if tail == 0:
-        _mark(data, base, price)
+        _mark_rung_used(data, base, price)
     best = base + (_BID if lots > 0 else _ASK)
     data[best] = max(data[best], price) if lots > 0 else min(data[best], price)
     kin = chain[instrument, owner]
     chain[instrument, owner] = order
-    data[kin + _ELDER] = order
+    data[kin + _OLDER] = order
     plane = BUYS if lots > 0 else SELLS
     resting[plane, instrument, owner] += abs(lots)
     resting[RESERVED, instrument, owner] += abs(lots) * each
@@ -219,23 +219,23 @@ def _rest(
     data[rung + _SUM] += lots
     data[order + _NEXT] = 0
     data[order + _PREV] = tail
-    data[order + _LEFT] = lots
-    data[order + _AT] = price
-    data[order + _NAME] = owner << 32 | tag
-    data[order + _EACH] = each
-    data[order + _KIN] = kin
-    data[order + _ELDER] = 0
+    data[order + _LOTS_LEFT] = lots
+    data[order + _ORDER_RUNG] = price
+    data[order + _OWNER_AND_SLOT] = owner << 32 | tag
+    data[order + _RESERVE_PER_LOT] = each
+    data[order + _NEWER] = kin
+    data[order + _OLDER] = 0
 
 
 @kernel
-def _note(fills: I8, row: int, taker: int, maker: int, instrument: int, lots: int, price: int, cause: int) -> None:
+def _write_fill(fills: I8, row: int, taker: int, maker: int, instrument: int, lots: int, price: int, cause: int) -> None:
     """Write down one trade."""
     fills[row, TAKER], fills[row, MAKER], fills[row, TRADED] = taker, maker, instrument
     fills[row, LOTS], fills[row, TICKS], fills[row, REASON] = lots, price, cause
 
 
 @kernel
-def _within(limit: int, side: int, kind: int, low: int, high: int, levels: int) -> int:
+def _clamp_to_band(limit: int, side: int, kind: int, low: int, high: int, levels: int) -> int:
     """The limit as the price band allows it, or 0 if it is refused."""
     low, high = max(low, 1), min(high, levels)
     if kind == MARKET:
@@ -245,34 +245,34 @@ def _within(limit: int, side: int, kind: int, low: int, high: int, levels: int) 
 
 
 @kernel
-def _mid2(data: I8, base: int) -> int:
+def _compute_doubled_mid(data: I8, base: int) -> int:
     """Bid + ask in ticks, or NOBODY if a side is empty."""
     bid, ask, levels = data[base + _BID], data[base + _ASK], data[_LEVELS]
-    return bid + ask if bid > 0 and ask <= levels else NOBODY
+    return bid + ask if bid > 0 and ask <= levels else MISSING
 
 
 @kernel
-def _remaining(data: I8, former: int, side: int, lots: int, stood: int) -> int:
+def _count_remaining_lots(data: I8, former: int, side: int, lots: int, stood: int) -> int:
     """Lots of a new order after those of its former that have traded since the owner decided (in-flight)."""
-    still = side * data[former + _LEFT] if former else 0
+    still = side * data[former + _LOTS_LEFT] if former else 0
     return max(lots - max(max(side * stood, 0) - max(still, 0), 0), 0)
 
 
 @kernel
-def _withdraw(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, lots: I8) -> int:
+def _withdraw_replaced(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, lots: I8) -> int:
     """Cancel what consecutive post-only rows replace and note the lots left of them; returns the row after these."""
     while row < len(orders) and orders[row, KIND] & 3 == POST_ONLY:
         instrument, quantity = orders[row, INSTRUMENT], orders[row, QUANTITY]
-        former = _found(data, chain[instrument, orders[row, OWNER]], orders[row, SLOT])
+        former = _find_order(data, chain[instrument, orders[row, OWNER]], orders[row, SLOT])
         if former:
-            lots[row] = _remaining(data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row])
-            _drop(data, resting, chain, orders, known, stood, row, former)
+            lots[row] = _count_remaining_lots(data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row])
+            _cancel_replaced(data, resting, chain, orders, known, stood, row, former)
         row += 1
     return row
 
 
 @kernel
-def match(
+def match_orders(
     data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, known: I8, report: I8, fills: I8
 ) -> int:
     """All orders of a batch, one after another; returns the number of fills. Of a single row, a report keeps the last.
@@ -281,20 +281,20 @@ def match(
     numba counts references to an array wherever its last use is in a branch; inside this loop no use is the last.
     """
     count, told, ready, stood = 0, 1 if len(report) == len(orders) else 0, 0, known.copy()
-    withdrawn = np.full(len(orders), NOBODY, dtype=np.int64)  # lots of rows whose former has left ahead of them
+    withdrawn = np.full(len(orders), MISSING, dtype=np.int64)  # lots of rows whose former has left ahead of them
     for row in range(len(orders)):
         if ready <= row:
-            ready = _withdraw(data, resting, chain, orders, known, stood, row, withdrawn)
+            ready = _withdraw_replaced(data, resting, chain, orders, known, stood, row, withdrawn)
         owner, instrument, quantity = orders[row, OWNER], orders[row, INSTRUMENT], orders[row, QUANTITY]
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
         base, line = _HEADER + instrument * data[_STRIDE], told * row
-        report[line, MID2_BEFORE] = _mid2(data, base)
-        side, former = 1 if quantity > 0 else -1, _found(data, chain[instrument, owner], slot)
-        gone = withdrawn[row] != NOBODY
-        lots = withdrawn[row] if gone else _remaining(data, former, side, abs(quantity), stood[row])
+        report[line, MID2_BEFORE] = _compute_doubled_mid(data, base)
+        side, former = 1 if quantity > 0 else -1, _find_order(data, chain[instrument, owner], slot)
+        gone = withdrawn[row] != MISSING
+        lots = withdrawn[row] if gone else _count_remaining_lots(data, former, side, abs(quantity), stood[row])
         if former:
-            _drop(data, resting, chain, orders, known, stood, row, former)
-        limit = _within(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
+            _cancel_replaced(data, resting, chain, orders, known, stood, row, former)
+        limit = _clamp_to_band(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
         if reduces:
             lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
         left, best = lots, base + (_ASK if side > 0 else _BID)
@@ -310,9 +310,9 @@ def match(
             while left > 0 and side * (data[best] - limit) <= 0:
                 price = data[best]
                 maker = data[base + _LADDER + _RUNG * price + _HEAD]
-                name = data[maker + _NAME]
+                name = data[maker + _OWNER_AND_SLOT]
                 other = name >> 32
-                traded = min(left, -side * data[maker + _LEFT])
+                traded = min(left, -side * data[maker + _LOTS_LEFT])
                 if name & 1:
                     traded = min(traded, side * (position[instrument, other] + delta[instrument, other]))
                 trades = traded > 0 and other != owner
@@ -320,22 +320,22 @@ def match(
                     left -= traded
                     delta[instrument, owner] += side * traded
                     delta[instrument, other] -= side * traded
-                    _note(fills, count, owner, other, instrument, side * traded, price, orders[row, CAUSE])
+                    _write_fill(fills, count, owner, other, instrument, side * traded, price, orders[row, CAUSE])
                     count += 1
                     data[base + _LAST] = price
-                    _lessen(data, resting, instrument, maker, -side * traded)
-                if not trades or data[maker + _LEFT] == 0:
-                    _heed(known, stood, orders, row, name, data[maker + _LEFT], -data[maker + _LEFT], True)
-                    _remove(data, resting, chain, instrument, maker)
-                    data[best] = _above(data, base, price - 1) if side > 0 else _below(data, base, price + 1)
+                    _reduce_order(data, resting, instrument, maker, -side * traded)
+                if not trades or data[maker + _LOTS_LEFT] == 0:
+                    _adjust_later_rows(known, stood, orders, row, name, data[maker + _LOTS_LEFT], -data[maker + _LOTS_LEFT], True)
+                    _remove_order(data, resting, chain, instrument, maker)
+                    data[best] = _find_rung_above(data, base, price - 1) if side > 0 else _find_rung_below(data, base, price + 1)
             status = CANCELLED if left > 0 and kind in (IOC, MARKET) else FILLED
             tag, placed = (slot + 1) << 1 | reduces, lots - left
             if left > 0 and status == FILLED:
                 status, placed = RESTED, lots
-                _rest(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
-            _heed(known, stood, orders, row, owner << 32 | tag, side, side * placed, False)
+                _queue_order(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
+            _adjust_later_rows(known, stood, orders, row, owner << 32 | tag, side, side * placed, False)
         report[line, STATUS], report[line, FILLED_LOTS] = status, lots - left
-        report[line, MID2_AFTER], report[line, LAST_AFTER] = _mid2(data, base), data[base + _LAST]
+        report[line, MID2_AFTER], report[line, LAST_AFTER] = _compute_doubled_mid(data, base), data[base + _LAST]
     for row in range(count):
         delta[fills[row, TRADED], fills[row, TAKER]] = 0
         delta[fills[row, TRADED], fills[row, MAKER]] = 0
@@ -343,55 +343,55 @@ def match(
 
 
 @kernel
-def cancel_owners(data: I8, resting: I8, chain: I8, instrument: int, owners: I8) -> int:
+def cancel_owner_orders(data: I8, resting: I8, chain: I8, instrument: int, owners: I8) -> int:
     """Cancel every order of these owners; returns how many there were."""
     before = data[_LIVE]
     for owner in owners:
         while chain[instrument, owner]:
-            _remove(data, resting, chain, instrument, chain[instrument, owner])
+            _remove_order(data, resting, chain, instrument, chain[instrument, owner])
     base = _HEADER + instrument * data[_STRIDE]
-    data[base + _BID] = _below(data, base, data[base + _BID] + 1)
-    data[base + _ASK] = _above(data, base, data[base + _ASK] - 1)
+    data[base + _BID] = _find_rung_below(data, base, data[base + _BID] + 1)
+    data[base + _ASK] = _find_rung_above(data, base, data[base + _ASK] - 1)
     gone: int = before - data[_LIVE]
     return gone
 
 
 @kernel
-def depth(data: I8, low: I8, high: I8, lots: I8) -> None:
+def sum_depth(data: I8, low: I8, high: I8, lots: I8) -> None:
     """Lots of bids at ``low`` or above and of asks at ``high`` or below."""
     for instrument in range(len(lots)):
         base = _HEADER + instrument * data[_STRIDE]
         price = data[base + _BID]
         while price > 0 and price >= low[instrument]:
             lots[instrument, 0] += data[base + _LADDER + _RUNG * price + _SUM]
-            price = _below(data, base, price)
+            price = _find_rung_below(data, base, price)
         price = data[base + _ASK]
         while price <= data[_LEVELS] and price <= high[instrument]:
             lots[instrument, 1] -= data[base + _LADDER + _RUNG * price + _SUM]
-            price = _above(data, base, price)
+            price = _find_rung_above(data, base, price)
 
 
 @kernel
-def orders_of(data: I8, order: int, found: I8) -> int:
+def list_owner_orders(data: I8, order: int, found: I8) -> int:
     """Write the chain from ``order`` on into ``found`` as far as it has room; returns its length."""
     count = 0
     while order:
         if count < len(found):
-            name = data[order + _NAME]
+            name = data[order + _OWNER_AND_SLOT]
             found[count, 0] = ((name & _LOW) >> 1) - 1
-            found[count, 1], found[count, 2] = data[order + _LEFT], data[order + _AT]
-            found[count, 3], found[count, 4] = data[order + _EACH], name & 1
+            found[count, 1], found[count, 2] = data[order + _LOTS_LEFT], data[order + _ORDER_RUNG]
+            found[count, 3], found[count, 4] = data[order + _RESERVE_PER_LOT], name & 1
         count += 1
-        order = data[order + _KIN]
+        order = data[order + _NEWER]
     return count
 
 
 @kernel
-def replaced(data: I8, chain: I8, orders: I8, found: I8) -> None:
+def find_replaced_orders(data: I8, chain: I8, orders: I8, found: I8) -> None:
     """Signed lots and reserve per lot of the resting order that each row would replace; zeros where none."""
     for row in range(len(orders)):
         found[row, 0] = found[row, 1] = 0
-        if orders[row, SLOT] != NOBODY:
-            order = _found(data, chain[orders[row, INSTRUMENT], orders[row, OWNER]], orders[row, SLOT])
+        if orders[row, SLOT] != MISSING:
+            order = _find_order(data, chain[orders[row, INSTRUMENT], orders[row, OWNER]], orders[row, SLOT])
             if order:
-                found[row, 0], found[row, 1] = data[order + _LEFT], data[order + _EACH]
+                found[row, 0], found[row, 1] = data[order + _LOTS_LEFT], data[order + _RESERVE_PER_LOT]

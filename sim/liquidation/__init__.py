@@ -1,9 +1,9 @@
 """Close-out policies: who is closed out, how much of what, at which limit."""
 
 from sim.component import Component
-from sim.liquidation.auction import Auction
-from sim.liquidation.fraction import Fraction
-from sim.liquidation.full import Full
+from sim.liquidation.auction import AuctionCloseOut
+from sim.liquidation.fraction import FractionalCloseOut
+from sim.liquidation.full import FullCloseOut
 
-LIQUIDATIONS: dict[str, type[Component]] = {"full": Full, "fraction": Fraction, "auction": Auction}
+LIQUIDATIONS: dict[str, type[Component]] = {"full": FullCloseOut, "fraction": FractionalCloseOut, "auction": AuctionCloseOut}
 """Policies by the ``kind`` that configuration gives."""

@@ -5,11 +5,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.liquidation.full import Full
-from sim.types import AUCTION, B1, F8, I8, NOBODY, SPOT, CloseOuts, Distress, Exposure, Risk
+from sim.liquidation.full import FullCloseOut
+from sim.types import ROUTE_AUCTION, B1, F8, I8, MISSING, SPOT, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
-class Auction(Full):
+class AuctionCloseOut(FullCloseOut):
     """As ``full``, and what the book refuses is published, for anybody to bid for with ordinary orders (LIQ-3).
 
     A solvent account goes on at its bankruptcy price: below that the price would be another's loss. A bankrupt one
@@ -25,31 +25,31 @@ class Auction(Full):
     duration: float = Field(default=300.0, gt=0, description="how long bankrupt accounts wait for bidders (s)")
     max_discount: float = Field(default=0.05, ge=0, lt=1, description="discount at its end, share of the mark (1)")
 
-    def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
+    def plan_close_outs(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8) -> CloseOuts:
         """Whole positions of those due; since the step after their bankruptcy at the auction's price."""
-        plan = super().plan(risk, distress, book, weights)
+        plan = super().plan_close_outs(risk, distress, book, weights)
         market, account = book.market, plan.account
-        late = self._elapsed(distress, market.tick)[account]
+        late = self._steps_since_bankruptcy(distress, market.tick)[account]
         auctioned = risk.bankrupt[account] & (late > 0)
         if not auctioned.any():
             return plan
         sign, mark = np.sign(plan.quantity), market.mark[plan.instrument]
-        discount = self.max_discount * np.minimum(late / self._steps(self.duration), 1.0)
+        discount = self.max_discount * np.minimum(late / self._duration_in_steps(self.duration), 1.0)
         worst = sign * np.floor(sign * mark * (1 + sign * discount))  # buys round down, sells up
         price = np.clip(worst, 1, market.contracts.max_price[plan.instrument]).astype(np.int64)
         limit = np.where(auctioned, price, plan.limit)
-        return plan._replace(limit=limit, route=np.where(auctioned, AUCTION, plan.route))
+        return plan._replace(limit=limit, route=np.where(auctioned, ROUTE_AUCTION, plan.route))
 
-    def offers(self, risk: Risk, distress: Distress, book: Exposure) -> B1:
+    def select_auctioned(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure) -> B1:
         """The solvent whose close-outs the book has not met, and the bankrupt while their auction runs, (A,)."""
-        refused = risk.liquidatable & (distress.since != NOBODY) & (distress.acted >= distress.since)
-        running = self._elapsed(distress, book.market.tick) < self._steps(self.duration)
+        refused = risk.liquidatable & (distress.liquidatable_since != MISSING) & (distress.last_action >= distress.liquidatable_since)
+        running = self._steps_since_bankruptcy(distress, book.market.tick) < self._duration_in_steps(self.duration)
         on_offer = np.where(risk.bankrupt, running, refused)
         rows = np.flatnonzero(on_offer)
         on_offer[rows] = (book.position[rows] * (book.market.contracts.kind != SPOT)).any(axis=1)
         return on_offer
 
     @staticmethod
-    def _elapsed(distress: Distress, tick: int) -> I8:
+    def _steps_since_bankruptcy(distress: DistressHistory, tick: int) -> I8:
         """Steps since bankruptcy, (A,); nil for those not bankrupt, or only now."""
-        return np.where(distress.broke == NOBODY, 0, tick - distress.broke)
+        return np.where(distress.bankrupt_since == MISSING, 0, tick - distress.bankrupt_since)

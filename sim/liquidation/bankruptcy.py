@@ -5,7 +5,7 @@ import numpy as np
 from sim.types import F8, I8, Exposure
 
 
-def bankruptcy_prices(book: Exposure, equity: F8, weights: F8) -> F8:
+def compute_bankruptcy_prices(book: Exposure, equity: F8, weights: F8) -> F8:
     """The closing price of each leg that uses up its share of the account's equity (LIQ-2), unrounded.
 
     ``bp_k = mark_k - equity * w_k / (q_k * multiplier_k * price[settle_k])``: below the mark for a solvent long,
@@ -20,11 +20,11 @@ def bankruptcy_prices(book: Exposure, equity: F8, weights: F8) -> F8:
         (A, K) ticks, NaN where nothing is held.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance = equity[:, None] * weights / (book.position * book.market.tick_lot())
+        distance = equity[:, None] * weights / (book.position * book.market.tick_value())
     return np.where(book.position == 0, np.nan, book.market.mark - distance)
 
 
-def limits(book: Exposure, equity: F8, weights: F8) -> I8:
+def compute_limit_prices(book: Exposure, equity: F8, weights: F8) -> I8:
     """Bankruptcy prices as limits: whole ticks, rounded to the side that never leaves equity negative.
 
     Sells are rounded up and buys down, so closing every leg at its limit leaves an equity of nil or less than one
@@ -41,7 +41,7 @@ def limits(book: Exposure, equity: F8, weights: F8) -> I8:
     heaviest = weights.argmax(axis=1)
     budget[np.arange(len(budget)), heaviest] -= overspent
     lots = np.where(book.position == 0, 1, np.abs(book.position))
-    distance = np.floor(budget / (lots * book.market.tick_lot()))
+    distance = np.floor(budget / (lots * book.market.tick_value()))
     prices = book.market.mark - np.sign(book.position) * distance
     ticks: I8 = np.clip(prices, 1, book.market.contracts.max_price).astype(np.int64)
     return ticks

@@ -7,14 +7,14 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from sim.component import Component
-from sim.liquidation.bankruptcy import limits
-from sim.types import B1, BOOK, F8, I8, NOBODY, PERPETUAL, CloseOuts, Distress, Exposure, Risk
+from sim.liquidation.bankruptcy import compute_limit_prices
+from sim.types import B1, ROUTE_BOOK, F8, I8, MISSING, PERPETUAL, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
-NOTHING = CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
+NO_CLOSE_OUTS = CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
 """The plan of a calm market."""
 
 
-class Desk(Component):
+class LiquidationBase(Component):
     """The dials of LIQ-5, common to all policies.
 
     Durations are configured in seconds and rounded up to steps; ``bind`` tells a policy the length of one.
@@ -36,7 +36,7 @@ class Desk(Component):
         bound._dt = dt
         return bound
 
-    def ready(self, risk: Risk, distress: Distress, tick: int) -> I8:
+    def find_due_accounts(self, risk: MarginAssessment, distress: DistressHistory, tick: int) -> I8:
         """Rows that are liquidatable and have been for ``delay``; the bankrupt at most once per step.
 
         A bankrupt account's limit lies beyond the mark and can only meet quotes that have not caught up, so asking
@@ -44,25 +44,25 @@ class Desk(Component):
         """
         liquidatable = risk.liquidatable
         if not liquidatable.any():
-            return NOTHING.account
+            return NO_CLOSE_OUTS.account
         rows = np.flatnonzero(liquidatable)
-        since = distress.since[rows]
-        waited = np.where(since == NOBODY, 0, tick - since) >= self._steps(self.delay)
-        asked = risk.bankrupt[rows] & (distress.acted[rows] == tick)
+        since = distress.liquidatable_since[rows]
+        waited = np.where(since == MISSING, 0, tick - since) >= self._duration_in_steps(self.delay)
+        asked = risk.bankrupt[rows] & (distress.last_action[rows] == tick)
         due: I8 = rows[waited & ~asked]
         return due
 
-    def offers(self, risk: Risk, distress: Distress, book: Exposure) -> B1:
+    def select_auctioned(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure) -> B1:
         """Whose lots are for anybody to take after a step, (A,): by default nobody's."""
         return np.zeros(len(risk.equity), dtype=bool)
 
-    def rested(self, distress: Distress, rows: I8, tick: int, cooldown: float) -> B1:
+    def has_cooled_down(self, distress: DistressHistory, rows: I8, tick: int, cooldown: float) -> B1:
         """Whether ``cooldown`` seconds have passed since the account was last acted on, (n,)."""
-        acted = distress.acted[rows]
-        rested: B1 = (acted == NOBODY) | (tick - acted >= self._steps(cooldown))
+        acted = distress.last_action[rows]
+        rested: B1 = (acted == MISSING) | (tick - acted >= self._duration_in_steps(cooldown))
         return rested
 
-    def most_distressed(self, rows: I8, risk: Risk, distress: Distress, tick: int) -> I8:
+    def select_most_distressed(self, rows: I8, risk: MarginAssessment, distress: DistressHistory, tick: int) -> I8:
         """``rows`` by rising equity over maintenance, ties by account, as many as capacity allows.
 
         Capacity counts accounts: one already acted on in this step may be acted on again without using more.
@@ -72,17 +72,17 @@ class Desk(Component):
         rows = rows[np.argsort(cover, kind="stable")]
         if self.capacity is None:
             return rows
-        fresh = distress.acted[rows] != tick
-        left = self.capacity - np.count_nonzero(distress.acted == tick)
+        fresh = distress.last_action[rows] != tick
+        left = self.capacity - np.count_nonzero(distress.last_action == tick)
         served: I8 = rows[~fresh | (np.cumsum(fresh) <= left)]
         return served
 
-    def _steps(self, seconds: float) -> int:
+    def _duration_in_steps(self, seconds: float) -> int:
         """A duration in steps, rounded up."""
         return math.ceil(seconds / self._dt - 1e-9) if seconds else 0
 
 
-def close_outs(book: Exposure, equity: F8, weights: F8, rows: I8, quantity: I8) -> CloseOuts:
+def build_close_outs(book: Exposure, equity: F8, weights: F8, rows: I8, quantity: I8) -> CloseOuts:
     """Close-outs through the book at bankruptcy prices, account after account in the order of ``rows``.
 
     Perpetuals are closed, and spot legs for which the engine asks margin; other spot is the owner's property (LED-3).
@@ -95,7 +95,7 @@ def close_outs(book: Exposure, equity: F8, weights: F8, rows: I8, quantity: I8) 
         quantity: (n, K) lots to trade, signed.
     """
     perpetual = book.market.contracts.kind == PERPETUAL
-    prices = limits(book.take(rows), equity[rows], weights[rows])
+    prices = compute_limit_prices(book.take(rows), equity[rows], weights[rows])
     account, leg = np.nonzero((quantity != 0) & (perpetual | (weights[rows] > 0)))
-    route = np.full(len(leg), BOOK, dtype=np.int64)
+    route = np.full(len(leg), ROUTE_BOOK, dtype=np.int64)
     return CloseOuts(rows[account], leg, quantity[account, leg], prices[account, leg], route)

@@ -7,11 +7,11 @@ import numpy as np
 
 from sim.types import F8
 
-WHOLE_BELOW = 50.0
+FULL_LIQUIDATION_BELOW = 50.0
 """Shortage under which all may be liquidated at once, in quote currency."""
 
 
-def base_to_cover(
+def compute_base_to_cover(
     shortage: F8, ratio: F8 | float, price: F8 | float, *, quote: F8 | float = 1.0, fees: tuple[float, float]
 ) -> F8:
     """Base amount whose liquidation makes up a shortage: shortage / (price x quote (ratio - fee) - price x fund fee).
@@ -30,10 +30,10 @@ def base_to_cover(
         units of the underlying, in the shape of ``shortage``.
     """
     liquidator, fund = fees
-    return _over(shortage, np.asarray(price) * (np.asarray(quote) * (np.asarray(ratio) - liquidator) - fund))
+    return _divide_or_infinite(shortage, np.asarray(price) * (np.asarray(quote) * (np.asarray(ratio) - liquidator) - fund))
 
 
-def transfer_to_cover(
+def compute_transfer_to_cover(
     shortage: F8, price: F8 | float, *, weights: tuple[float, float], multipliers: tuple[float, float], fund_fee: float
 ) -> F8:
     """Borrowed amount to take over, with collateral, that makes up a shortage, units of the liability.
@@ -50,10 +50,10 @@ def transfer_to_cover(
     """
     (asset, liability), (asset_multiplier, liability_multiplier) = weights, multipliers
     freed = liability - asset * asset_multiplier / liability_multiplier - fund_fee * liability
-    return _over(shortage, np.asarray(price) * freed)
+    return _divide_or_infinite(shortage, np.asarray(price) * freed)
 
 
-def liquidator_fee(slots: F8, *, base: float, largest: float, grace: float = 1500.0, slope: float = 1e-6) -> F8:
+def compute_liquidator_fee(slots: F8, *, base: float, largest: float, grace: float = 1500.0, slope: float = 1e-6) -> F8:
     """The liquidator's fee, shares of notional: base, and after a grace base + slope x slots up to the largest.
 
     Args:
@@ -67,7 +67,7 @@ def liquidator_fee(slots: F8, *, base: float, largest: float, grace: float = 150
     return np.maximum(np.minimum(risen, largest), base)
 
 
-def largest_share(elapsed: F8, shortage: F8, *, initial: float, duration: float) -> F8:
+def compute_max_share(elapsed: F8, shortage: F8, *, initial: float, duration: float) -> F8:
     """Share of an account's margin that may have been freed by now: min(1, elapsed / duration + initial).
 
     All of it where the shortage is small (:data:`WHOLE_BELOW`).
@@ -78,9 +78,9 @@ def largest_share(elapsed: F8, shortage: F8, *, initial: float, duration: float)
         initial: share at once (1).
         duration: slots until all of it may go.
     """
-    return np.where(shortage < WHOLE_BELOW, 1.0, np.minimum(1.0, elapsed / duration + initial))
+    return np.where(shortage < FULL_LIQUIDATION_BELOW, 1.0, np.minimum(1.0, elapsed / duration + initial))
 
 
-def _over(shortage: F8, freed: F8) -> F8:
+def _divide_or_infinite(shortage: F8, freed: F8) -> F8:
     shortage, freed = np.broadcast_arrays(np.asarray(shortage, dtype=np.float64), freed)
     return np.divide(shortage, freed, out=np.full(shortage.shape, np.inf), where=freed > 0)

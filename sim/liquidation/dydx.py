@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.types import F8, I8, Exposure, Risk
+from sim.types import F8, I8, Exposure, MarginAssessment
 
 
-def bankruptcy_quote(assess: Callable[[Exposure], Risk], book: Exposure, leg: int, lots: I8) -> I8:
+def compute_bankruptcy_quote(assess: Callable[[Exposure], MarginAssessment], book: Exposure, leg: int, lots: I8) -> I8:
     """What closing part of a position must bring for the rest to be left no worse: -DNNV - TNC x |DMMR| / TMMR.
 
     DNNV is the change of the position's value, DMMR of maintenance, TNC and TMMR equity and maintenance of the account.
@@ -28,7 +28,7 @@ def bankruptcy_quote(assess: Callable[[Exposure], Risk], book: Exposure, leg: in
     position[:, leg] += lots
     before, after = assess(book), assess(book._replace(position=position))
     freed = before.maintenance - after.maintenance
-    lost = (book.value() - book._replace(position=position).value())[:, leg]
+    lost = (book.position_value() - book._replace(position=position).position_value())[:, leg]
     parts = zip(lost, before.equity, freed, before.maintenance, strict=True)
     # whole numbers of any size: a product of two amounts does not fit a float
     return np.array(
@@ -36,7 +36,7 @@ def bankruptcy_quote(assess: Callable[[Exposure], Risk], book: Exposure, leg: in
     )
 
 
-def fillable_prices(book: Exposure, risk: Risk, weights: F8, *, adjustment: float = 1.0, spread: float = 0.1) -> F8:
+def compute_fillable_prices(book: Exposure, risk: MarginAssessment, weights: F8, *, adjustment: float = 1.0, spread: float = 0.1) -> F8:
     """The limits of liquidation orders: (PNNV - ABR x spread x PMMR) / PS.
 
     ABR = clamp(adjustment x (1 - TNC / TMMR), 0, 1); PNNV, PMMR and PS are the position's value, maintenance and size.
@@ -54,7 +54,7 @@ def fillable_prices(book: Exposure, risk: Risk, weights: F8, *, adjustment: floa
     Returns:
         (A, K) ticks, NaN where nothing is held or required.
     """
-    tick_lot = book.market.tick_lot()
+    tick_lot = book.market.tick_value()
     with np.errstate(divide="ignore", invalid="ignore"):
         conceded = np.clip(adjustment * (1.0 - risk.equity / risk.maintenance), 0.0, 1.0)
         distance = conceded[:, None] * spread * weights * risk.maintenance[:, None] / (book.position * tick_lot)

@@ -5,11 +5,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.liquidation.base import NOTHING, Desk, close_outs
-from sim.types import B1, F8, I8, CloseOuts, Distress, Exposure, Risk
+from sim.liquidation.base import NO_CLOSE_OUTS, LiquidationBase, build_close_outs
+from sim.types import B1, F8, I8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
-class Fraction(Desk):
+class FractionalCloseOut(LiquidationBase):
     """A share of every leg, then a cooldown; small or badly covered accounts are closed whole and at once.
 
     The defaults of share and cooldown are those of Hyperliquid's first stage (documentation, "Liquidations":
@@ -30,22 +30,22 @@ class Fraction(Desk):
         description="gross notional below which everything is closed at once (minor units of numeraire)",
     )
 
-    def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
+    def plan_close_outs(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8) -> CloseOuts:
         """Parts of the positions of those due, whole positions of those under a threshold; most distressed first."""
         tick = book.market.tick
-        rows = self.ready(risk, distress, tick)
+        rows = self.find_due_accounts(risk, distress, tick)
         if not len(rows):
-            return NOTHING
-        rows = rows[self.rested(distress, rows, tick, self.cooldown) | self.whole(risk, book, rows)]
-        rows = self.most_distressed(rows, risk, distress, tick)
+            return NO_CLOSE_OUTS
+        rows = rows[self.has_cooled_down(distress, rows, tick, self.cooldown) | self.is_full_close_out(risk, book, rows)]
+        rows = self.select_most_distressed(rows, risk, distress, tick)
         position = book.position[rows]
         part = np.maximum(np.rint(self.share * np.abs(position)), 1).astype(np.int64)
-        part = np.where(self.whole(risk, book, rows)[:, None], np.abs(position), np.minimum(part, np.abs(position)))
-        return close_outs(book, risk.equity, weights, rows, -np.sign(position) * part)
+        part = np.where(self.is_full_close_out(risk, book, rows)[:, None], np.abs(position), np.minimum(part, np.abs(position)))
+        return build_close_outs(book, risk.equity, weights, rows, -np.sign(position) * part)
 
-    def whole(self, risk: Risk, book: Exposure, rows: I8) -> B1:
+    def is_full_close_out(self, risk: MarginAssessment, book: Exposure, rows: I8) -> B1:
         """Whether everything is closed, (n,): the bankrupt always."""
         uncovered = risk.equity[rows] < self.full_below * risk.maintenance[rows]
-        gross = np.abs(book.take(rows).value()).sum(axis=1)
+        gross = np.abs(book.take(rows).position_value()).sum(axis=1)
         whole: B1 = risk.bankrupt[rows] | uncovered | (gross < self.small)
         return whole

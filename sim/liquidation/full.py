@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.liquidation.base import NOTHING, Desk, close_outs
-from sim.types import F8, CloseOuts, Distress, Exposure, Risk
+from sim.liquidation.base import NO_CLOSE_OUTS, LiquidationBase, build_close_outs
+from sim.types import F8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
-class Full(Desk):
+class FullCloseOut(LiquidationBase):
     """Every leg of a liquidatable account, IOC at its bankruptcy price (LIQ-2).
 
     Each call plans an account at most once. Without a cooldown, one whose close-out found no liquidity is planned
@@ -19,12 +19,12 @@ class Full(Desk):
     kind: Literal["full"] = "full"
     cooldown: float = Field(default=0.0, ge=0, description="wait between close-outs of one account; 0: every round (s)")
 
-    def plan(self, risk: Risk, distress: Distress, book: Exposure, weights: F8) -> CloseOuts:
+    def plan_close_outs(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8) -> CloseOuts:
         """Whole positions of those due, most distressed first."""
         tick = book.market.tick
-        rows = self.ready(risk, distress, tick)
+        rows = self.find_due_accounts(risk, distress, tick)
         if not len(rows):
-            return NOTHING
-        rows = rows[self.rested(distress, rows, tick, self.cooldown)]
-        rows = self.most_distressed(rows, risk, distress, tick)
-        return close_outs(book, risk.equity, weights, rows, -book.position[rows])
+            return NO_CLOSE_OUTS
+        rows = rows[self.has_cooled_down(distress, rows, tick, self.cooldown)]
+        rows = self.select_most_distressed(rows, risk, distress, tick)
+        return build_close_outs(book, risk.equity, weights, rows, -book.position[rows])

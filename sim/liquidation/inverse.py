@@ -13,7 +13,7 @@ import numpy as np
 from sim.types import F8
 
 
-class Inverse(NamedTuple):
+class InversePosition(NamedTuple):
     """A position under cross margin."""
 
     contracts: F8  # Q, size in quote currency
@@ -22,17 +22,17 @@ class Inverse(NamedTuple):
     side: F8  # +1 long, -1 short
 
 
-def isolated_bankruptcy(entry: F8, leverage: F8, side: F8) -> F8:
+def compute_isolated_bankruptcy(entry: F8, leverage: F8, side: F8) -> F8:
     """Where the margin is lost, entry x L / (L + s); infinite for a short of leverage 1 or less."""
-    return _or_never(np.asarray(entry) * leverage, np.asarray(leverage) + side)
+    return _divide_or_infinite(np.asarray(entry) * leverage, np.asarray(leverage) + side)
 
 
-def isolated_liquidation(entry: F8, leverage: F8, side: F8, *, rate: float) -> F8:
+def compute_isolated_liquidation(entry: F8, leverage: F8, side: F8, *, rate: float) -> F8:
     """Where margin falls to maintenance, entry x L / (L + s (1 - rate L)); infinite where a short's never does."""
-    return _or_never(np.asarray(entry) * leverage, leverage + np.asarray(side) * (1.0 - rate * np.asarray(leverage)))
+    return _divide_or_infinite(np.asarray(entry) * leverage, leverage + np.asarray(side) * (1.0 - rate * np.asarray(leverage)))
 
 
-def cross_bankruptcy(held: Inverse, fee: float) -> F8:
+def compute_cross_bankruptcy(held: InversePosition, fee: float) -> F8:
     """Where all of the balance is lost, closing fee included: (1 + s fee) Q / (Q / entry + s balance).
 
     Args:
@@ -41,10 +41,10 @@ def cross_bankruptcy(held: Inverse, fee: float) -> F8:
     """
     size = np.asarray(held.contracts, dtype=np.float64)
     way = np.asarray(held.side)
-    return _or_never((1.0 + way * fee) * size, size / held.entry + way * held.balance)
+    return _divide_or_infinite((1.0 + way * fee) * size, size / held.entry + way * held.balance)
 
 
-def cross_liquidation(held: Inverse, rate: float, fee: float) -> F8:
+def compute_cross_liquidation(held: InversePosition, rate: float, fee: float) -> F8:
     """Where the loss leaves just maintenance and the closing fee.
 
     s Q (1 / entry - 1 / LP) = -(balance - rate x Q / entry - closing fee), the fee that at the bankruptcy price,
@@ -56,11 +56,11 @@ def cross_liquidation(held: Inverse, rate: float, fee: float) -> F8:
         fee: taker fee (share of notional).
     """
     size = np.asarray(held.contracts, dtype=np.float64)
-    spare = held.balance - size / held.entry * rate - size * fee / cross_bankruptcy(held, fee)
-    return _or_never(size, size / held.entry + np.asarray(held.side) * spare)
+    spare = held.balance - size / held.entry * rate - size * fee / compute_cross_bankruptcy(held, fee)
+    return _divide_or_infinite(size, size / held.entry + np.asarray(held.side) * spare)
 
 
-def _or_never(numerator: F8, denominator: F8) -> F8:
+def _divide_or_infinite(numerator: F8, denominator: F8) -> F8:
     """A price, infinite where no price is high enough."""
     top, bottom = np.broadcast_arrays(numerator, denominator)
     return np.divide(top, bottom, out=np.full(top.shape, np.inf), where=bottom > 0)

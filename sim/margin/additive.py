@@ -7,18 +7,18 @@ import numpy as np
 from sim.protocols import Requirement
 from sim.types import F8, SPOT, Contracts, Exposure
 
-ALL_TRIED = 2
+MAX_SPOTS_ALWAYS_TRIED = 2
 """Spot instruments of which all combinations are tried in any case: there are no more of them than sides."""
 
-MOST_SPOTS = 6
+MAX_SPOTS = 6
 """Spot instruments that may share a pool whose engine does not add up: admission tries 2^S books."""
 
 
-class Additive(ABC):
+class AdditiveRequirement(ABC):
     """A requirement whose initial margin is a sum over instruments, each depending on its own position alone."""
 
     @property
-    def adds_up(self) -> bool:
+    def is_additive(self) -> bool:
         """Whether this one does; wrappers add up if what they wrap does."""
         return True
 
@@ -27,23 +27,23 @@ class Additive(ABC):
         """Return each leg's initial margin, (A, K), minor units of the numeraire; called only where it adds up."""
 
 
-def adds_up(requirement: Requirement) -> bool:
+def is_additive(requirement: Requirement) -> bool:
     """Return whether a requirement's initial margin is a sum over instruments."""
-    return isinstance(requirement, Additive) and requirement.adds_up
+    return isinstance(requirement, AdditiveRequirement) and requirement.is_additive
 
 
-def initial_by_leg(requirement: Requirement, book: Exposure) -> F8:
+def compute_initial_by_leg(requirement: Requirement, book: Exposure) -> F8:
     """Return each leg's initial margin under a requirement that adds up, (A, K), minor units of the numeraire.
 
     Raises:
         TypeError: the requirement does not add up.
     """
-    if not isinstance(requirement, Additive):
+    if not isinstance(requirement, AdditiveRequirement):
         raise TypeError(f"{type(requirement).__name__} does not add up over instruments")
     return requirement.initial_by_leg(book)
 
 
-def spots_of(contracts: Contracts) -> tuple[int, bool]:
+def count_spot_instruments(contracts: Contracts) -> tuple[int, bool]:
     """Return how many spot instruments there are, and whether all settle in the numeraire.
 
     Spot that settles in another asset changes the balance of that asset, and with it the haircut on all of it.
@@ -52,7 +52,7 @@ def spots_of(contracts: Contracts) -> tuple[int, bool]:
     return int(spot.sum()), not contracts.settle[spot].any()
 
 
-def dearer(book: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]) -> Exposure:
+def choose_costlier_sides(book: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]) -> Exposure:
     """Return the book in which each spot instrument has moved to the side that asks more.
 
     Args:

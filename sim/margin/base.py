@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter, ValidationInfo
 
-from sim.component import Component, choice
+from sim.component import Component, build_union
 from sim.errors import ConfigError
 from sim.margin import registry
 from sim.protocols import Requirement
@@ -22,17 +22,17 @@ class NettingComponent(Component):
     """Which instruments of a venue share margin."""
 
     @classmethod
-    def variants(cls) -> list[type[Component]]:
+    def registered_variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
         return list(registry.NETTINGS.values())
 
     @property
-    def apart(self) -> bool:
+    def has_separate_wallets(self) -> bool:
         """Whether wallets lie apart from margin accounts even where there is one pool (ISO-1)."""
         return False
 
     @abstractmethod
-    def pools(self, contracts: Contracts) -> list[list[int]]:
+    def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """A partition of one venue's instruments: columns of ``contracts``, pools ordered by their first column.
 
         Raises:
@@ -44,19 +44,19 @@ class ValuationComponent(Component):
     """What market equity does not count; satisfies :class:`sim.protocols.Valuation`."""
 
     @classmethod
-    def variants(cls) -> list[type[Component]]:
+    def registered_variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
         return list(registry.VALUATIONS.values())
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Assets and instruments that the parameters mention."""
         return frozenset()
 
-    def adds_up(self, contracts: Contracts) -> bool:
+    def is_additive(self, contracts: Contracts) -> bool:
         """Return whether what is disallowed of each spot position depends on no other spot position."""
         return False
 
-    def spot_by_leg(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, book: Exposure) -> F8:
         """Return what is disallowed of each spot position to open, (A, K), zero elsewhere, where this adds up.
 
         Raises:
@@ -65,7 +65,7 @@ class ValuationComponent(Component):
         raise TypeError(f"{type(self).__name__} does not add up over instruments")
 
     @abstractmethod
-    def haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, book: Exposure) -> Margins:
         """Amounts disallowed, (A,), minor units of the numeraire, at least nil; pure."""
 
 
@@ -73,7 +73,7 @@ class RequirementComponent(Component):
     """What must be covered: the parameters of a :class:`sim.protocols.Requirement`."""
 
     @classmethod
-    def variants(cls) -> list[type[Component]]:
+    def registered_variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
         return list(registry.REQUIREMENTS.values())
 
@@ -86,7 +86,7 @@ class RequirementComponent(Component):
             unit: minor units in one unit of the numeraire.
         """
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Instruments that the parameters mention."""
         return frozenset()
 
@@ -95,22 +95,22 @@ class RequirementComponent(Component):
         return 0.0
 
 
-class Wrapper(RequirementComponent):
+class RequirementWrapper(RequirementComponent):
     """A requirement about another, its field ``inner``: it mentions what that mentions, and looks back as far."""
 
     if TYPE_CHECKING:  # a field of each subclass, in its own place and with its own words
         inner: RequirementComponent
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Instruments that the inner parameters mention."""
-        return self.inner.names()
+        return self.inner.mentioned_names()
 
     def look_back(self) -> float:
         """That of the inner requirement."""
         return self.inner.look_back()
 
 
-def covers(initial: float, maintenance: float) -> None:
+def require_initial_covers_maintenance(initial: float, maintenance: float) -> None:
     """Check that what opens a position keeps it.
 
     Raises:
@@ -120,7 +120,7 @@ def covers(initial: float, maintenance: float) -> None:
         raise ValueError(f"maintenance: {maintenance:g}, may not exceed initial, {initial:g}: lower it")
 
 
-def underlying_of(name: str, contracts: Contracts, where: str) -> int:
+def find_underlying(name: str, contracts: Contracts, where: str) -> int:
     """Number of the underlying that a parameter names; ``where`` is the parameter's path.
 
     Raises:
@@ -133,16 +133,16 @@ def underlying_of(name: str, contracts: Contracts, where: str) -> int:
 
 
 @cache
-def _adapter(classes: tuple[tuple[str, type[Component]], ...]) -> TypeAdapter[Any]:
+def _build_adapter(classes: tuple[tuple[str, type[Component]], ...]) -> TypeAdapter[Any]:
     """Made once for each content of a registry: making it takes longer than its use."""
-    return TypeAdapter(choice(dict(classes)))
+    return TypeAdapter(build_union(dict(classes)))
 
 
-def registered(classes: dict[str, type[Component]]) -> BeforeValidator:
+def make_registry_validator(classes: dict[str, type[Component]]) -> BeforeValidator:
     """Return a validator by a registry, as it is when a value is validated."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
-        adapter = _adapter(tuple(classes.items()))
+        adapter = _build_adapter(tuple(classes.items()))
         if info.mode == "json" and not isinstance(value, Component):
             # as strict as what stands around it, which this call would not know
             return adapter.validate_json(json.dumps(value), strict=True)
@@ -151,6 +151,6 @@ def registered(classes: dict[str, type[Component]]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-AnyNetting = Annotated[SerializeAsAny[NettingComponent], registered(registry.NETTINGS)]
-AnyValuation = Annotated[SerializeAsAny[ValuationComponent], registered(registry.VALUATIONS)]
-AnyRequirement = Annotated[SerializeAsAny[RequirementComponent], registered(registry.REQUIREMENTS)]
+AnyNetting = Annotated[SerializeAsAny[NettingComponent], make_registry_validator(registry.NETTINGS)]
+AnyValuation = Annotated[SerializeAsAny[ValuationComponent], make_registry_validator(registry.VALUATIONS)]
+AnyRequirement = Annotated[SerializeAsAny[RequirementComponent], make_registry_validator(registry.REQUIREMENTS)]

@@ -12,7 +12,7 @@ NETTING = "netting"
 """What legs together ask beyond what each asks alone: below nil where one hedges the other."""
 
 
-class Itemised(ABC):
+class ItemisedRequirement(ABC):
     """A requirement that names the parts of its margins itself."""
 
     @abstractmethod
@@ -20,24 +20,24 @@ class Itemised(ABC):
         """Parts by name, (A,) each, minor units of the numeraire; they add up to the margins, credits below nil."""
 
 
-def breakdown(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
+def break_down_margins(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
     """The parts of any requirement's margins, (A,) each: its own, or what each leg asks alone, and netting."""
-    if isinstance(requirement, Itemised):
+    if isinstance(requirement, ItemisedRequirement):
         return requirement.breakdown(book)
     held = np.flatnonzero((book.position != 0).any(axis=0))
     columns = np.arange(book.position.shape[1])
     names = book.market.contracts.names  # one stands there twice where it is long and short in hedge mode
-    found = joined(*({names[k]: requirement.margins(leg_values.only(book, columns == k))} for k in held))
-    return {**found, NETTING: beyond(requirement.margins(book), found)}
+    found = join_breakdowns(*({names[k]: requirement.compute_margins(leg_values.keep_legs(book, columns == k))} for k in held))
+    return {**found, NETTING: subtract_parts(requirement.compute_margins(book), found)}
 
 
-def beyond(whole: Margins, parts: dict[str, Margins]) -> Margins:
+def subtract_parts(whole: Margins, parts: dict[str, Margins]) -> Margins:
     """What margins exceed the sum of their parts by, (A,)."""
     initial, maintenance = (sum((part[i] for part in parts.values()), np.zeros_like(whole[i])) for i in range(2))
     return Margins(whole.initial - initial, whole.maintenance - maintenance)
 
 
-def joined(*breakdowns: dict[str, Margins]) -> dict[str, Margins]:
+def join_breakdowns(*breakdowns: dict[str, Margins]) -> dict[str, Margins]:
     """All their parts; those of one name are added up."""
     found: dict[str, Margins] = {}
     for name, part in (item for each in breakdowns for item in each.items()):

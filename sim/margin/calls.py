@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.numerics.rounding import whole
-from sim.types import B1, F8, I8, NOBODY, Risk
+from sim.numerics.rounding import to_exact_int
+from sim.types import B1, F8, I8, MISSING, MarginAssessment
 
-WIDTH = 2
+N_CALL_DRAWS = 2
 """Uniform draws per owner and step: whether a call is met, and when it is answered."""
 
 
@@ -28,19 +28,19 @@ class MarginCalls(Component):
         description="wealth from which calls are met; own top-ups use it up, too (multiple of starting wealth)",
     )
 
-    def wealth(self, starting: I8) -> I8:
+    def outside_wealth(self, starting: I8) -> I8:
         """What each owner may bring in over the run, (N,), minor units of the numeraire."""
         wealth: I8 = np.floor(self.outside * starting).astype(np.int64)
         return wealth
 
-    def build(self, owners: int, dt: float) -> "Calls":
+    def build_calls(self, owners: int, dt: float) -> "PoolMarginCalls":
         """The calls of one pool, none open yet.
 
         Args:
             owners: N, rows of the pool.
             dt: seconds per step.
         """
-        return Calls(self, owners, dt)
+        return PoolMarginCalls(self, owners, dt)
 
 
 class CallOutcome(NamedTuple):
@@ -53,7 +53,7 @@ class CallOutcome(NamedTuple):
     lapsed: B1  # initial was restored without a deposit, by the market or by a smaller position
 
 
-class Calls:
+class PoolMarginCalls:
     """The margin calls of one pool, one row per owner.
 
     A call is answered once, at a time drawn when it opens. A missed call is not repeated until the account has
@@ -63,17 +63,17 @@ class Calls:
     def __init__(self, rule: MarginCalls, owners: int, dt: float) -> None:
         self.rule = rule
         self.dt = dt
-        self._due: I8 = np.full(owners, NOBODY, dtype=np.int64)  # tick of the answer, NOBODY = no call open
-        self._willing: B1 = np.zeros(owners, dtype=np.bool_)
-        self._defied: B1 = np.zeros(owners, dtype=np.bool_)  # a call was missed and initial not covered since
+        self._answer_ticks: I8 = np.full(owners, MISSING, dtype=np.int64)  # tick of the answer, NOBODY = no call open
+        self._will_answer: B1 = np.zeros(owners, dtype=np.bool_)
+        self._has_missed_call: B1 = np.zeros(owners, dtype=np.bool_)  # a call was missed and initial not covered since
 
     @property
-    def pending(self) -> B1:
+    def has_open_call(self) -> B1:
         """Whose call is open, (N,)."""
-        pending: B1 = self._due != NOBODY
+        pending: B1 = self._answer_ticks != MISSING
         return pending
 
-    def advance(self, tick: int, risk: Risk, draws: F8, outside: I8) -> CallOutcome:
+    def advance_tick(self, tick: int, risk: MarginAssessment, draws: F8, outside: I8) -> CallOutcome:
         """One step: let calls lapse, open new ones, answer those due.
 
         Args:
@@ -82,27 +82,27 @@ class Calls:
             draws: uniform on [0, 1), (N, WIDTH); all are consumed, whatever the state (RNG-1).
             outside: what each owner can still bring in, (N,), minor units of the numeraire.
         """
-        lapsed = self._lapse(risk)
-        opened = self._open(tick, risk, draws)
-        due = self.pending & (self._due <= tick)
-        lacking = whole(np.ceil(np.maximum(risk.initial - risk.equity, 0.0)))
-        met = due & self._willing & (lacking <= outside)
+        lapsed = self._lapse_calls(risk)
+        opened = self._open_calls(tick, risk, draws)
+        due = self.has_open_call & (self._answer_ticks <= tick)
+        lacking = to_exact_int(np.ceil(np.maximum(risk.initial - risk.equity, 0.0)))
+        met = due & self._will_answer & (lacking <= outside)
         missed = due & ~met
-        self._due[due] = NOBODY
-        self._defied |= missed
+        self._answer_ticks[due] = MISSING
+        self._has_missed_call |= missed
         return CallOutcome(np.where(met, lacking, 0), opened, met, missed, lapsed)
 
-    def _lapse(self, risk: Risk) -> B1:
+    def _lapse_calls(self, risk: MarginAssessment) -> B1:
         covered = risk.equity >= risk.initial
-        lapsed = self.pending & covered
-        self._due[lapsed] = NOBODY
-        self._defied &= ~covered
+        lapsed = self.has_open_call & covered
+        self._answer_ticks[lapsed] = MISSING
+        self._has_missed_call &= ~covered
         return lapsed
 
-    def _open(self, tick: int, risk: Risk, draws: F8) -> B1:
+    def _open_calls(self, tick: int, risk: MarginAssessment, draws: F8) -> B1:
         short = (risk.initial > 0) & (risk.equity < self.rule.trigger * risk.initial)
-        opened = short & ~self.pending & ~self._defied
+        opened = short & ~self.has_open_call & ~self._has_missed_call
         steps = np.ceil(-self.rule.delay * np.log1p(-draws[:, 1]) / self.dt)
-        self._willing = np.where(opened, draws[:, 0] < self.rule.met, self._willing)
-        self._due = np.where(opened, tick + whole(steps), self._due)
+        self._will_answer = np.where(opened, draws[:, 0] < self.rule.met, self._will_answer)
+        self._answer_ticks = np.where(opened, tick + to_exact_int(steps), self._answer_ticks)
         return opened

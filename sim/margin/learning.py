@@ -9,7 +9,7 @@ from sim.component import Component
 from sim.margin.base import RequirementComponent
 
 
-def unlearnt(rule: RequirementComponent, seconds: float, dt: float) -> str:
+def explain_short_run(rule: RequirementComponent, seconds: float, dt: float) -> str:
     """Say that a run ends before a requirement has learnt, and what helps; empty where it lasts longer.
 
     Args:
@@ -21,22 +21,22 @@ def unlearnt(rule: RequirementComponent, seconds: float, dt: float) -> str:
     if needed < seconds:
         return ""
     longer = (math.floor(needed / dt + 1e-9) + 1) * dt
-    fields = [path for path, shorter in _halved(rule) if shorter.look_back() < needed]
+    fields = [path for path, shorter in _halve_numbers(rule) if shorter.look_back() < needed]
     shorten = f", or shorten requirement.{' and requirement.'.join(fields)}" if fields else ""
     return (
-        f"{kinds(rule)} needs {spelt(needed)} of past ({math.ceil(needed / dt - 1e-9):,} steps) and the run lasts "
-        f"{spelt(seconds)}, so that some or all of its margin stays at its opening value: run longer "
+        f"{describe_kinds(rule)} needs {format_duration(needed)} of past ({math.ceil(needed / dt - 1e-9):,} steps) and the run lasts "
+        f"{format_duration(seconds)}, so that some or all of its margin stays at its opening value: run longer "
         f"(duration={longer:.12g}){shorten}"
     )
 
 
-def kinds(component: Component) -> str:
+def describe_kinds(component: Component) -> str:
     """The kinds that a component is made of, such as ``floored(tail(filtered))``."""
-    inner = [kinds(part) for _, part, _ in _parts(component) if "kind" in type(part).model_fields]
+    inner = [describe_kinds(part) for _, part, _ in _iterate_parts(component) if "kind" in type(part).model_fields]
     return f"{getattr(component, 'kind', '')}{'(' + ', '.join(inner) + ')' if inner else ''}"
 
 
-def spelt(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time in its largest fitting unit.
 
     >>> spelt(43_200.0)
@@ -48,17 +48,17 @@ def spelt(seconds: float) -> str:
     return f"{seconds:.4g} s"
 
 
-def _halved(component: Component) -> Iterator[tuple[str, Any]]:
+def _halve_numbers(component: Component) -> Iterator[tuple[str, Any]]:
     """Copies of a component in which one number is half as large, by path of the number."""
     for name in type(component).model_fields:
         value = getattr(component, name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             yield name, component.model_copy(update={name: type(value)(value / 2)})
-    for path, part, put in _parts(component):
-        yield from ((f"{path}.{inner}", put(copy)) for inner, copy in _halved(part))
+    for path, part, put in _iterate_parts(component):
+        yield from ((f"{path}.{inner}", put(copy)) for inner, copy in _halve_numbers(part))
 
 
-def _parts(component: Component) -> Iterator[tuple[str, Component, Callable[[Any], Any]]]:
+def _iterate_parts(component: Component) -> Iterator[tuple[str, Component, Callable[[Any], Any]]]:
     """Components within a component: path, part, and how a copy with another part is made."""
 
     def changed(name: str, number: int | None, part: Any) -> Any:

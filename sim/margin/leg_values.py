@@ -6,17 +6,17 @@ from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, SPOT, Exposure, MarketView
 
 
-def worth(market: MarketView) -> tuple[F8, B1]:
+def compute_lot_values(market: MarketView) -> tuple[F8, B1]:
     """Minor units of the numeraire per lot, (K,), and which instruments are spot, (K,).
 
-    The first is ``MarketView.worth``: here in one compiled call, for requirements ask it of every book.
+    The first is ``MarketView.lot_value``: here in one compiled call, for requirements ask it of every book.
     """
     contracts = market.contracts
-    return _worth(market.mark, contracts.multiplier, market.price, contracts.settle, contracts.kind)
+    return _compute_lot_values(market.mark, contracts.multiplier, market.price, contracts.settle, contracts.kind)
 
 
 @kernel
-def _worth(mark: F8, multiplier: I8, price: F8, settle: I8, kind: I8) -> tuple[F8, B1]:
+def _compute_lot_values(mark: F8, multiplier: I8, price: F8, settle: I8, kind: I8) -> tuple[F8, B1]:
     worth, spot = np.empty(mark.size), np.empty(mark.size, dtype=np.bool_)
     for k in range(mark.size):
         worth[k] = mark[k] * multiplier[k] * price[settle[k]]
@@ -24,24 +24,24 @@ def _worth(mark: F8, multiplier: I8, price: F8, settle: I8, kind: I8) -> tuple[F
     return worth, spot
 
 
-def gross(book: Exposure) -> F8:
+def compute_gross_notional(book: Exposure) -> F8:
     """Size of each position at the mark, (A, K), minor units of the numeraire."""
-    value: F8 = np.abs(book.position) * worth(book.market)[0]
+    value: F8 = np.abs(book.position) * compute_lot_values(book.market)[0]
     return value
 
 
-def notional(book: Exposure) -> F8:
+def compute_margined_notional(book: Exposure) -> F8:
     """What margin is asked for, (A, K): gross, but nothing for long spot, which is paid in full (LED-3)."""
     spot = book.market.contracts.kind == SPOT
-    return np.where(spot & (book.position > 0), 0.0, gross(book))
+    return np.where(spot & (book.position > 0), 0.0, compute_gross_notional(book))
 
 
-def only(book: Exposure, seen: B1) -> Exposure:
+def keep_legs(book: Exposure, seen: B1) -> Exposure:
     """The same accounts without the positions that are not seen, (K,)."""
     return book._replace(position=np.where(seen, book.position, 0), entry=np.where(seen, book.entry, 0))
 
 
-def shares(legs: F8, gross: F8) -> F8:
+def normalise_shares(legs: F8, gross: F8) -> F8:
     """Each leg's part of the sum over an account's legs, (A, K); of gross where the sum is nil."""
     legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)
     total = legs.sum(axis=1, keepdims=True)

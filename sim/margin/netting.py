@@ -10,38 +10,38 @@ from sim.margin.base import NettingComponent
 from sim.types import Contracts
 
 
-class Cross(NettingComponent):
+class CrossNetting(NettingComponent):
     """One pool: gains of any position carry the losses of any other."""
 
     kind: Literal["cross"] = Field(default="cross", description="one pool of all instruments (name)")
 
-    def pools(self, contracts: Contracts) -> list[list[int]]:
+    def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         everything = list(range(len(contracts.names)))
         return [everything] if everything else []
 
 
-class Isolated(NettingComponent):
+class IsolatedNetting(NettingComponent):
     """One pool per instrument: a position stands on its own cash (ISO-1)."""
 
     kind: Literal["isolated"] = Field(default="isolated", description="one pool per instrument (name)")
 
     @property
-    def apart(self) -> bool:
+    def has_separate_wallets(self) -> bool:
         """Always: a position stands on what was set aside for it, where one instrument is listed, too."""
         return True
 
-    def pools(self, contracts: Contracts) -> list[list[int]]:
+    def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         return [[column] for column in range(len(contracts.names))]
 
 
-class ByUnderlying(NettingComponent):
+class UnderlyingNetting(NettingComponent):
     """One pool per underlying, as Derive's portfolio managers."""
 
     kind: Literal["by_underlying"] = Field(default="by_underlying", description="one pool per underlying (name)")
 
-    def pools(self, contracts: Contracts) -> list[list[int]]:
+    def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         parts: dict[int, list[int]] = {}
         for column, underlying in enumerate(contracts.underlying.tolist()):
@@ -49,20 +49,20 @@ class ByUnderlying(NettingComponent):
         return list(parts.values())
 
 
-class Groups(NettingComponent):
+class GroupNetting(NettingComponent):
     """Pools by name; each instrument of the venue belongs to exactly one."""
 
     kind: Literal["groups"] = Field(default="groups", description="pools listed by instrument (name)")
     groups: tuple[tuple[str, ...], ...] = Field(min_length=1, description="instruments of each pool (names)")
 
-    def pools(self, contracts: Contracts) -> list[list[int]]:
+    def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
-        self._refuse_unless_partition(contracts)
+        self._check_partition(contracts)
         names = contracts.names  # one stands there twice where it is long and short in hedge mode
         listed = [[k for k, name in enumerate(names) if name in group] for group in self.groups]
         return sorted(group for group in listed if group)
 
-    def _refuse_unless_partition(self, contracts: Contracts) -> None:
+    def _check_partition(self, contracts: Contracts) -> None:
         listed = Counter(name for group in self.groups for name in group)
         known = ", ".join(contracts.names)
         problems = [

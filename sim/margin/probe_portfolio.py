@@ -6,7 +6,7 @@ from sim.protocols import Requirement
 from sim.types import F8, Exposure, MarketView
 
 
-def one_lot_each(market: MarketView, *, sides: tuple[int, ...] = (1,)) -> Exposure:
+def build_one_lot_accounts(market: MarketView, *, sides: tuple[int, ...] = (1,)) -> Exposure:
     """Accounts without cash: for each of ``sides``, K that hold so many lots of one instrument, at the mark."""
     count = len(market.mark)
     position = np.concatenate([number * np.eye(count, dtype=np.int64) for number in sides])
@@ -16,9 +16,9 @@ def one_lot_each(market: MarketView, *, sides: tuple[int, ...] = (1,)) -> Exposu
     return Exposure(cash, cash, position, none, none, none, entry, np.full(position.shape, np.inf), market)
 
 
-def rates(requirement: Requirement, market: MarketView) -> F8:
+def compute_margin_rates(requirement: Requirement, market: MarketView) -> F8:
     """Initial margin of a long and of a short of one lot, as a share of its value, (2, K)."""
-    book = one_lot_each(market, sides=(1, -1))
-    value = np.abs(book.value()).sum(axis=1)
-    asked = requirement.margins(book).initial
+    book = build_one_lot_accounts(market, sides=(1, -1))
+    value = np.abs(book.position_value()).sum(axis=1)
+    asked = requirement.compute_margins(book).initial
     return np.divide(asked, value, out=np.zeros_like(asked), where=value != 0).reshape(2, -1)

@@ -5,7 +5,7 @@ import numpy as np
 from sim.types import F8, Exposure, MarketView
 
 
-class Quoted:
+class QuoteHistory:
     """Which of a pool's books have held orders, and which instruments have been held, by now.
 
     An empty book says that closing is dear only once there has been a book: before the first quotes of a run, and
@@ -23,18 +23,18 @@ class Quoted:
         self.depth |= market.depth > 0
         self.interest |= market.open_interest > 0
 
-    def known(self, market: MarketView) -> MarketView:
+    def mask_unquoted(self, market: MarketView) -> MarketView:
         """The view with NaN for a depth, and for an open interest, that has never been above zero."""
         depth = np.where(self.depth | (market.depth > 0), market.depth, np.nan)
         interest = np.where(self.interest | (market.open_interest > 0), market.open_interest, np.nan)
         return market._replace(depth=depth, open_interest=interest)
 
-    def book(self, book: Exposure) -> Exposure:
+    def mask_accounts(self, book: Exposure) -> Exposure:
         """The accounts at that view."""
-        return book._replace(market=self.known(book.market))
+        return book._replace(market=self.mask_unquoted(book.market))
 
 
-def quoted_depth(market: MarketView) -> F8:
+def mask_unquoted_depth(market: MarketView) -> F8:
     """Depth as of a view alone, (K,): NaN where none is given, or none yet before the first step's quotes."""
     unquoted = (market.tick <= 1) & (market.depth == 0)
     return np.where(unquoted, np.nan, market.depth)

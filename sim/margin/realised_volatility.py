@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from sim.pricing.instrument_values import clock_of
+from sim.pricing.instrument_values import find_seconds_per_year
 from sim.types import F8, Contracts, MarketView
 
 
-class Realised:
+class RealisedVolatility:
     """EWMA by half-life, started at a reference, so that nothing is scaled before anything is known.
 
     Args:
@@ -25,7 +25,7 @@ class Realised:
     def observe(self, market: MarketView) -> None:
         """Take in the returns that have come since."""
         weight = 1 - math.exp(-math.log(2) * market.dt / self.half_life)
-        per_year = clock_of(market) / market.dt
+        per_year = find_seconds_per_year(market) / market.dt
         for row in market.returns[self._seen :, self.underlying]:
             self.variance = self.variance + weight * (np.square(row) * per_year - self.variance)
         self._seen = len(market.returns)

@@ -7,14 +7,14 @@ import pandas as pd
 
 from sim.metrics.cascades import Frames
 from sim.metrics.inputs import require_instrument
-from sim.metrics.returns import autocorrelation, hill, hill_interval, jackknife_interval, kurtosis
-from sim.metrics.venues import with_venue
+from sim.metrics.returns import compute_autocorrelation, estimate_hill, estimate_hill_interval, estimate_jackknife_interval, compute_kurtosis
+from sim.metrics.venues import join_venue
 from sim.types import F8
 
-DAY = 86_400.0
+DAY_SECONDS = 86_400.0
 
 
-class Facts(NamedTuple):
+class StylisedFacts(NamedTuple):
     """Stylised facts of one series of returns of one step."""
 
     daily_volatility: float  # root of a day's squared returns, share
@@ -27,7 +27,7 @@ class Facts(NamedTuple):
     acf_size_50: float
 
 
-class Health(NamedTuple):
+class MarketHealth(NamedTuple):
     """What a market adds to its index."""
 
     volatility: float  # daily, of the mark over that of x
@@ -42,30 +42,30 @@ class Health(NamedTuple):
     markout: float  # what resting orders gained at the mark after each step, share of the volume (BOOK-2)
 
 
-def facts(prices: F8, dt: float) -> Facts:
+def compute_facts(prices: F8, dt: float) -> StylisedFacts:
     """Stylised facts of a positive price (n,) recorded every ``dt`` seconds."""
     returns = np.diff(np.log(prices))
     size = np.abs(returns)
-    return Facts(
-        daily_volatility=float(np.sqrt(np.mean(returns**2) * DAY / dt)),
-        kurtosis=kurtosis(returns),
-        least_kurtosis=jackknife_interval(kurtosis, returns)[0],
-        hill=hill(returns),
-        largest_hill=hill_interval(returns)[1],
-        acf=autocorrelation(returns, 1),
-        acf_size_1=autocorrelation(size, 1),
-        acf_size_50=autocorrelation(size, 50),
+    return StylisedFacts(
+        daily_volatility=float(np.sqrt(np.mean(returns**2) * DAY_SECONDS / dt)),
+        kurtosis=compute_kurtosis(returns),
+        least_kurtosis=estimate_jackknife_interval(compute_kurtosis, returns)[0],
+        hill=estimate_hill(returns),
+        largest_hill=estimate_hill_interval(returns)[1],
+        acf=compute_autocorrelation(returns, 1),
+        acf_size_1=compute_autocorrelation(size, 1),
+        acf_size_50=compute_autocorrelation(size, 50),
     )
 
 
-def returns_of(frames: Frames, instrument: str, since: int = 1) -> tuple[Facts, Facts]:
+def compare_facts(frames: Frames, instrument: str, since: int = 1) -> tuple[StylisedFacts, StylisedFacts]:
     """Facts of an instrument's mark, and of its index without the market (x), from step ``since`` on."""
-    steps, dt = _steps(frames, instrument, since)
-    mark, exogenous = (facts(steps[name].to_numpy(), dt) for name in ("mark", "exogenous"))
+    steps, dt = _select_steps(frames, instrument, since)
+    mark, exogenous = (compute_facts(steps[name].to_numpy(), dt) for name in ("mark", "exogenous"))
     return mark, exogenous
 
 
-def health(frames: Frames, instrument: str, worth: float, since: int = 1) -> Health:
+def measure_health(frames: Frames, instrument: str, worth: float, since: int = 1) -> MarketHealth:
     """What an instrument's market adds, from step ``since`` on.
 
     Args:
@@ -74,13 +74,13 @@ def health(frames: Frames, instrument: str, worth: float, since: int = 1) -> Hea
         worth: minor units of the numeraire that a lot is worth per unit of price, as lot * 10 ** decimals.
         since: first step to count, after the warm-up.
     """
-    steps, dt = _steps(frames, instrument, since)
-    steps = with_venue(steps, frames, ["equity"])
+    steps, dt = _select_steps(frames, instrument, since)
+    steps = join_venue(steps, frames, ["equity"])
     losses = frames["losses"]
     beyond = losses[(losses["step"] >= since) & (losses["layer"] != "fund")]
-    days, held = len(steps) * dt / DAY, steps["open_interest"].mean()
+    days, held = len(steps) * dt / DAY_SECONDS, steps["open_interest"].mean()
     moved = [np.sqrt((np.diff(np.log(steps[name])) ** 2).sum()) for name in ("mark", "exogenous")]
-    return Health(
+    return MarketHealth(
         volatility=float(moved[0] / moved[1]),
         closed_out=float(steps["liquidated"].sum() / days / held),
         deleveraged=float(steps["adl"].sum()),
@@ -90,11 +90,11 @@ def health(frames: Frames, instrument: str, worth: float, since: int = 1) -> Hea
         depth_ratio=float((steps["depth"] / steps["depth_near"]).median()),
         turnover=float(steps["volume"].sum() / days / held),
         leverage=float((steps["open_interest"] * steps["mark"] * worth / steps["equity"]).mean()),
-        markout=markout(steps, worth),
+        markout=measure_markout(steps, worth),
     )
 
 
-def markout(steps: pd.DataFrame, worth: float) -> float:
+def measure_markout(steps: pd.DataFrame, worth: float) -> float:
     """What resting orders gained at the mark after each step, over the notional traded; below nil = picked off.
 
     Args:
@@ -105,7 +105,7 @@ def markout(steps: pd.DataFrame, worth: float) -> float:
     return float(steps["markout"].sum()) / traded if traded else 0.0
 
 
-def _steps(frames: Frames, instrument: str, since: int) -> tuple[pd.DataFrame, float]:
+def _select_steps(frames: Frames, instrument: str, since: int) -> tuple[pd.DataFrame, float]:
     """An instrument's steps from ``since`` on, and seconds per step.
 
     Raises:

@@ -9,7 +9,7 @@ Frames = dict[str, pd.DataFrame]
 """A run's frames by name, as recorded."""
 
 
-def fall(frames: Frames, instrument: str, since: int, until: int | None = None) -> float:
+def measure_fall(frames: Frames, instrument: str, since: int, until: int | None = None) -> float:
     """Log of the lowest mark from step ``since`` to ``until`` over the mark of the step before; below nil if it fell.
 
     Args:
@@ -30,7 +30,7 @@ def fall(frames: Frames, instrument: str, since: int, until: int | None = None) 
     return float(np.log(marks.loc[since:until].min() / marks.loc[since - 1]))
 
 
-def amplification(run: Frames, twin: Frames, instrument: str, since: int, until: int | None = None) -> float:
+def measure_amplification(run: Frames, twin: Frames, instrument: str, since: int, until: int | None = None) -> float:
     """How many times deeper the mark fell than in the twin run, with the same draws and close-outs suppressed.
 
     Args:
@@ -43,12 +43,12 @@ def amplification(run: Frames, twin: Frames, instrument: str, since: int, until:
     Raises:
         ValueError: marks are missing, or the twin's did not fall, so that there is nothing to compare with.
     """
-    alone = fall(twin, instrument, since, until)
+    alone = measure_fall(twin, instrument, since, until)
     if alone >= 0:
         raise ValueError(f"{instrument!r} does not fall from step {since} on in the twin run; choose a falling market")
-    return fall(run, instrument, since, until) / alone
+    return measure_fall(run, instrument, since, until) / alone
 
 
-def untouched(frames: Frames) -> bool:
+def is_untouched(frames: Frames) -> bool:
     """Whether nobody was closed out and nothing allocated: the run is then its own twin, and need not be run twice."""
     return not len(frames["closeouts"]) and not len(frames["losses"])

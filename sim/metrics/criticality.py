@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from sim.metrics.inputs import require
+from sim.metrics.inputs import require_columns
 from sim.metrics.returns import NORMAL_95
 from sim.types import B1, F8, I8
 
-PROFILE = ("step", "venue", "instrument", "move", "at_risk", "fresh", "resting")
+PROFILE_COLUMNS = ("step", "venue", "instrument", "move", "at_risk", "fresh", "resting")
 
 
-def feedback(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
+def tabulate_feedback(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
     """R(Δ) of an instrument: a row for each reading, a column for each move.
 
     Infinite where somebody would go under and nothing rests on the way, nan where nobody would either.
@@ -26,14 +26,14 @@ def feedback(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFram
     Raises:
         DataError: the frame ``profile`` or one of its columns is missing.
     """
-    require(frames, {"profile": PROFILE}, "R")
+    require_columns(frames, {"profile": PROFILE_COLUMNS}, "R")
     own = frames["profile"]
     own = own[own["instrument"] == instrument]
     ratio = own["fresh"].astype(np.float64) / own["resting"]
     return own.assign(ratio=ratio).pivot(index="step", columns="move", values="ratio")
 
 
-def distance(ratios: pd.DataFrame, move: float = 0.01) -> "pd.Series[float]":
+def compute_distance(ratios: pd.DataFrame, move: float = 0.01) -> "pd.Series[float]":
     """Distance to criticality at each reading: 1 - the larger R of a fall and a rise, below nil beyond the edge.
 
     Args:
@@ -43,13 +43,13 @@ def distance(ratios: pd.DataFrame, move: float = 0.01) -> "pd.Series[float]":
     return 1.0 - ratios.reindex(columns=[-move, move]).max(axis=1)
 
 
-def density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
+def tabulate_density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
     """Where liquidation prices lie: rows of step, low, high (moves), at_risk (notional between them, minor units).
 
     Both innermost cells also hold what needs no move, of accounts below maintenance already: a profile has no reading
     of the mark as it is.
     """
-    require(frames, {"profile": PROFILE}, "the heat map")
+    require_columns(frames, {"profile": PROFILE_COLUMNS}, "the heat map")
     own = frames["profile"]
     wide = own[own["instrument"] == instrument].pivot(index="step", columns="move", values="at_risk")
     moves, risk = wide.columns.to_numpy(np.float64), wide.to_numpy(np.float64)
@@ -66,7 +66,7 @@ def density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame
     return pd.concat(parts).sort_values(["step", "low"], ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-class Excitation(NamedTuple):
+class HawkesFit(NamedTuple):
     """A discrete Hawkes process: expected count = baseline where the outside acts + Σ weights x earlier counts."""
 
     ratio: float  # Σ weights: how many events one brings about
@@ -76,7 +76,7 @@ class Excitation(NamedTuple):
     weights: F8  # (lags,) of the counts 1, 2, ... slots before
 
 
-def hawkes(counts: F8, outside: B1, lags: int = 1, passes: int = 20) -> Excitation:
+def fit_hawkes(counts: F8, outside: B1, lags: int = 1, passes: int = 20) -> HawkesFit:
     """Fit an INAR process (Kirchner 2017, Stat. Prob. Letters 122) by weighted least squares, weights not below nil.
 
     Least squares are reweighted by the fitted means, which are a Poisson's variances; the interval is the sandwich's
@@ -94,7 +94,7 @@ def hawkes(counts: F8, outside: B1, lags: int = 1, passes: int = 20) -> Excitati
     seen = counts[lags:].astype(np.float64)
     used = design.any(axis=1)
     design, seen = design[used], seen[used]
-    nothing = Excitation(np.nan, np.nan, np.nan, np.nan, np.full(lags, np.nan))
+    nothing = HawkesFit(np.nan, np.nan, np.nan, np.nan, np.full(lags, np.nan))
     if not seen.any() or not design[:, 1:].any():
         return nothing
     weights: F8 = np.ones(seen.size)
@@ -110,16 +110,16 @@ def hawkes(counts: F8, outside: B1, lags: int = 1, passes: int = 20) -> Excitati
     pick = np.r_[0.0, np.ones(lags)] * kept
     total, error = float(found[1:].sum()), float(np.sqrt(max(pick @ variance @ pick, 0.0)))
     half = NORMAL_95 * error
-    return Excitation(total, total - half, total + half, float(found[0]), found[1:])
+    return HawkesFit(total, total - half, total + half, float(found[0]), found[1:])
 
 
-def rounds(frames: Mapping[str, pd.DataFrame], venue: str) -> pd.DataFrame:
+def tabulate_rounds(frames: Mapping[str, pd.DataFrame], venue: str) -> pd.DataFrame:
     """Event time: rows of step, round, count, outside; every round of a step in which a venue's close-outs filled.
 
     A step's last row is the round after, in which none did: that a cascade ended is part of what is known. Steps
     without close-outs are one row of nil.
     """
-    require(frames, {"closeouts": ("step", "round", "venue", "filled"), "steps": ("step",)}, "event time")
+    require_columns(frames, {"closeouts": ("step", "round", "venue", "filled"), "steps": ("step",)}, "event time")
     closeouts = frames["closeouts"]
     filled = closeouts[(closeouts["filled"] > 0) & (closeouts["venue"] == venue)]
     last = filled.groupby("step")["round"].max()
@@ -133,7 +133,7 @@ def rounds(frames: Mapping[str, pd.DataFrame], venue: str) -> pd.DataFrame:
     return table.assign(outside=table["round"] == 0)
 
 
-def excitation(slots: pd.DataFrame, readings: I8, memory: int) -> F8:
+def estimate_excitation(slots: pd.DataFrame, readings: I8, memory: int) -> F8:
     """Hawkes ratio of the close-outs of the last steps, at each reading; nan where there were none.
 
     Args:
@@ -144,4 +144,4 @@ def excitation(slots: pd.DataFrame, readings: I8, memory: int) -> F8:
     step, counts = slots["step"].to_numpy(), slots["count"].to_numpy(np.float64)
     outside = slots["outside"].to_numpy(np.bool_)
     seen = [(step <= now) & (step > now - memory) for now in readings]
-    return np.array([hawkes(counts[part], outside[part]).ratio for part in seen])
+    return np.array([fit_hawkes(counts[part], outside[part]).ratio for part in seen])

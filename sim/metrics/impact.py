@@ -9,7 +9,7 @@ from sim.metrics.inputs import require_instrument
 from sim.types import F8
 
 
-class Exponent(NamedTuple):
+class ImpactExponent(NamedTuple):
     """The power of size with which impact grows, and its 95% interval."""
 
     value: float
@@ -17,7 +17,7 @@ class Exponent(NamedTuple):
     high: float
 
 
-def impact(run: Frames, twin: Frames, instrument: str, step: int) -> float:
+def measure_impact(run: Frames, twin: Frames, instrument: str, step: int) -> float:
     """Log mark of a run with an order less that of its twin without, same draws, at the end of a step.
 
     Raises:
@@ -36,7 +36,7 @@ def impact(run: Frames, twin: Frames, instrument: str, step: int) -> float:
     return float(np.log(marks[0] / marks[1]))
 
 
-def exponent(sizes: F8, impacts: F8, resamples: int = 2000) -> Exponent:
+def estimate_impact_exponent(sizes: F8, impacts: F8, resamples: int = 2000) -> ImpactExponent:
     """Slope of log impact on log size, by least squares over the seeds' mean impact of each size.
 
     The interval is that of the bootstrap over seeds, percentiles of ``resamples`` slopes: sizes of one seed share their
@@ -54,12 +54,12 @@ def exponent(sizes: F8, impacts: F8, resamples: int = 2000) -> Exponent:
         raise ValueError(f"mean impacts {mean.tolist()} must be above 0; take larger orders or more seeds")
     draws = np.random.default_rng(0).integers(0, len(impacts), (resamples, len(impacts)))
     drawn = impacts[draws].mean(axis=1)
-    slopes = _slopes(sizes, drawn[(drawn > 0).all(axis=1)])
+    slopes = _fit_slopes(sizes, drawn[(drawn > 0).all(axis=1)])
     low, high = np.percentile(slopes, [2.5, 97.5])
-    return Exponent(float(_slopes(sizes, mean[None])[0]), float(low), float(high))
+    return ImpactExponent(float(_fit_slopes(sizes, mean[None])[0]), float(low), float(high))
 
 
-def _slopes(sizes: F8, impacts: F8) -> F8:
+def _fit_slopes(sizes: F8, impacts: F8) -> F8:
     """Least-squares slopes of log impacts (n, Q) on log sizes (Q,)."""
     off = np.log(sizes) - np.log(sizes).mean()
     slopes: F8 = np.log(impacts) @ off / (off @ off)

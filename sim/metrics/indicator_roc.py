@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sim.types import B1, F8
 
 
-def area(score: F8, event: B1) -> float:
+def compute_roc_area(score: F8, event: B1) -> float:
     """Area under the ROC curve: how often a reading before an event scores higher than one that is not, ties half.
 
     nan where there are no events, or nothing else.
@@ -21,7 +21,7 @@ def area(score: F8, event: B1) -> float:
     return float((rankdata(score)[event].sum() - hits * (hits + 1) / 2) / (hits * rest))
 
 
-def roc(score: F8, event: B1) -> pd.DataFrame:
+def compute_roc(score: F8, event: B1) -> pd.DataFrame:
     """The curve: rows of threshold, false (share of quiet readings that alarm), true (of those before an event).
 
     An alarm is a score at or above the threshold; from (0, 0) to (1, 1).
@@ -35,20 +35,20 @@ def roc(score: F8, event: B1) -> pd.DataFrame:
     return pd.concat([start, pd.DataFrame({"threshold": ranked[last], **shares})], ignore_index=True)
 
 
-def threshold(score: F8, event: B1, false: float = 0.1) -> float:
+def find_threshold(score: F8, event: B1, false: float = 0.1) -> float:
     """The lowest score at which no more than this share of quiet readings alarm; infinite if each would."""
-    curve = roc(score, event)
+    curve = compute_roc(score, event)
     return float(curve.loc[curve["false"] <= false, "threshold"].iloc[-1])
 
 
-class Lead(NamedTuple):
+class WarningLead(NamedTuple):
     """How an event was announced."""
 
     warned: bool  # an alarm stood at the last reading before it
     seconds: float  # since when that alarm stood without a break; nil if none did
 
 
-def leads(times: F8, alarm: B1, begins: F8) -> list[Lead]:
+def measure_leads(times: F8, alarm: B1, begins: F8) -> list[WarningLead]:
     """How long before each event an alarm began that then stood until it.
 
     Args:
@@ -60,9 +60,9 @@ def leads(times: F8, alarm: B1, begins: F8) -> list[Lead]:
     for begin in begins:
         before = int(np.searchsorted(times, begin, side="left")) - 1
         if before < 0 or not alarm[before]:
-            found.append(Lead(False, 0.0))
+            found.append(WarningLead(False, 0.0))
             continue
         quiet = np.flatnonzero(~alarm[: before + 1])
         first = int(quiet[-1]) + 1 if quiet.size else 0
-        found.append(Lead(True, float(begin - times[first])))
+        found.append(WarningLead(True, float(begin - times[first])))
     return found

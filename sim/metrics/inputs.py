@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from sim.errors import DataError, did_you_mean, not_one_of
+from sim.errors import DataError, suggest_name, describe_unknown
 
-WORDS = frozenset({"venue", "instrument", "population", "kind"})
+NAME_COLUMNS = frozenset({"venue", "instrument", "population", "kind"})
 """Columns of names; all others are of numbers."""
 
-AGAIN = "make the run again with this version"
+RERUN_REMEDY = "make the run again with this version"
 
 
 def require_instrument(frames: Mapping[str, pd.DataFrame], instrument: str) -> None:
@@ -22,10 +22,10 @@ def require_instrument(frames: Mapping[str, pd.DataFrame], instrument: str) -> N
     """
     known = list(dict.fromkeys(frames["steps"]["instrument"]))
     if instrument not in known:
-        raise ValueError(f"instrument: {not_one_of(instrument, known)}")
+        raise ValueError(f"instrument: {describe_unknown(instrument, known)}")
 
 
-def require(
+def require_columns(
     frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Sequence[str]], what: str, *, gaps: bool = True
 ) -> None:
     """Refuse frames of which some, or some of their columns, are missing or hold no numbers, as an older version's.
@@ -39,23 +39,23 @@ def require(
     Raises:
         DataError: one line for each frame that is missing, lacks columns or has other things in them than numbers.
     """
-    found = ((name, _lacking(name, needed, frames, gaps)) for name, needed in columns.items())
+    found = ((name, _describe_lack(name, needed, frames, gaps)) for name, needed in columns.items())
     if problems := [f"{name}: {lacks[0]}, {what} needs {lacks[1]}" for name, lacks in found if lacks]:
         raise DataError(*problems)
 
 
-def _lacking(
+def _describe_lack(
     name: str, needed: Sequence[str], frames: Mapping[str, pd.DataFrame], gaps: bool
 ) -> tuple[str, str] | None:
     """What is wrong with a frame, and what is asked of it; none where nothing is."""
     if name not in frames:
-        return "no such frame", "it" + (did_you_mean(name, frames) or f", {AGAIN}")
+        return "no such frame", "it" + (suggest_name(name, frames) or f", {RERUN_REMEDY}")
     frame = frames[name]
     if missing := [column for column in needed if column not in frame]:
-        near = did_you_mean(missing[0], frame.columns.astype(str)) if len(missing) == 1 else ""
-        return f"no column {', '.join(map(repr, missing))}{near}", f"it, {AGAIN}"
-    numbers = [column for column in needed if column not in WORDS]
+        near = suggest_name(missing[0], frame.columns.astype(str)) if len(missing) == 1 else ""
+        return f"no column {', '.join(map(repr, missing))}{near}", f"it, {RERUN_REMEDY}"
+    numbers = [column for column in needed if column not in NAME_COLUMNS]
     if strange := [f"{column!r} ({frame[column].dtype})" for column in numbers if not is_numeric_dtype(frame[column])]:
-        return f"no numbers in {', '.join(strange)}", f"them, {AGAIN}"
+        return f"no numbers in {', '.join(strange)}", f"them, {RERUN_REMEDY}"
     empty = [] if gaps else [repr(column) for column in numbers if not np.isfinite(frame[column]).all()]
-    return (f"nan or infinite in {', '.join(empty)}", f"every number, {AGAIN}") if empty else None
+    return (f"nan or infinite in {', '.join(empty)}", f"every number, {RERUN_REMEDY}") if empty else None

@@ -3,16 +3,16 @@
 from sim.metrics.cascades import Frames
 
 
-def system_loss(frames: Frames) -> int:
+def sum_system_loss(frames: Frames) -> int:
     """Wealth space: fund draw, value forgone in ADL, socialised loss and bad debt, minor units of the numeraire."""
     return int(frames["losses"]["absorbed"].sum())
 
 
-def by_layer(frames: Frames) -> dict[str, int]:
+def sum_by_layer(frames: Frames) -> dict[str, int]:
     """The same by layer, in the order of their names."""
     return {str(name): int(total) for name, total in frames["losses"].groupby("layer")["absorbed"].sum().items()}
 
 
-def deleveraged(frames: Frames) -> int:
+def sum_adl_lots(frames: Frames) -> int:
     """Contract space: lots of all instruments closed by ADL."""
     return int(frames["steps"]["adl"].sum())

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from sim.errors import DataError
-from sim.metrics.inputs import require
-from sim.metrics.procyclicality import largest_rise, peak_to_trough
-from sim.metrics.venues import with_venue
+from sim.metrics.inputs import require_columns
+from sim.metrics.procyclicality import find_largest_rise, compute_peak_to_trough
+from sim.metrics.venues import join_venue
 
-STEPS = ("step", "seconds", "instrument", "venue", "mark", "oracle", "bid", "ask", "mid", "depth", "gross")
-OF_VENUE = ("initial", "calls_met", "calls_missed")
+STEP_COLUMNS = ("step", "seconds", "instrument", "venue", "mark", "oracle", "bid", "ask", "mid", "depth", "gross")
+VENUE_COLUMNS = ("initial", "calls_met", "calls_missed")
 
 
-class Quality(NamedTuple):
+class MarketQuality(NamedTuple):
     """Of one instrument and its venue, over the steps asked for; nan where nothing was recorded or nothing moved."""
 
     margin_peak_to_trough: float  # initial margin per notional, largest over smallest
@@ -28,7 +28,7 @@ class Quality(NamedTuple):
     spiral: float  # rank correlation of changes of makers' equity and of depth, reading to reading
 
 
-def quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[str, ...], since: int = 1) -> Quality:
+def measure_quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[str, ...], since: int = 1) -> MarketQuality:
     """Market quality and procyclicality of a run.
 
     Args:
@@ -40,15 +40,15 @@ def quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[s
     Raises:
         DataError: a frame or a column is missing, or all of the instrument's steps.
     """
-    needed: dict[str, tuple[str, ...]] = {"steps": STEPS, "populations": ("step", "venue", "population", "equity")}
+    needed: dict[str, tuple[str, ...]] = {"steps": STEP_COLUMNS, "populations": ("step", "venue", "population", "equity")}
     if "venues" in frames:
-        needed["venues"] = ("step", "venue", *OF_VENUE)
+        needed["venues"] = ("step", "venue", *VENUE_COLUMNS)
     else:  # of a version that had them in `steps`
-        needed["steps"] += OF_VENUE
-    require(frames, needed, "quality")
+        needed["steps"] += VENUE_COLUMNS
+    require_columns(frames, needed, "quality")
     steps = frames["steps"]
     own = steps[(steps["instrument"] == instrument) & (steps["step"] >= since)]
-    own = with_venue(own, frames, OF_VENUE).set_index("step")
+    own = join_venue(own, frames, VENUE_COLUMNS).set_index("step")
     if own.empty:
         raise DataError(f"{instrument!r} has no step from {since} on, name a perpetual of the run or an earlier step")
     venue = steps[(steps["venue"] == own["venue"].iloc[0]) & (steps["step"] >= since)]
@@ -57,27 +57,27 @@ def quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[s
     hour = max(round(3600 / float(own["seconds"].diff().median())), 1) if len(own) > 1 else 1
     answered = float(own["calls_met"].sum() + own["calls_missed"].sum())
     spread = (own["ask"] - own["bid"]) / own["mid"]
-    return Quality(
-        margin_peak_to_trough=peak_to_trough(asked) if asked.size else math.nan,
-        margin_rise=largest_rise(asked, hour) if asked.size > 1 else math.nan,
+    return MarketQuality(
+        margin_peak_to_trough=compute_peak_to_trough(asked) if asked.size else math.nan,
+        margin_rise=find_largest_rise(asked, hour) if asked.size > 1 else math.nan,
         calls_met=float(own["calls_met"].sum()) / answered if answered else math.nan,
-        depth_trough=_over(own["depth"].min(), own["depth"].median()),
-        spread_peak=_over(spread.max(), spread.median()),
-        efficiency=_efficiency(own),
-        spiral=_spiral(frames["populations"], own, makers),
+        depth_trough=_divide(own["depth"].min(), own["depth"].median()),
+        spread_peak=_divide(spread.max(), spread.median()),
+        efficiency=_mark_efficiency(own),
+        spiral=_correlate_equity_depth(frames["populations"], own, makers),
     )
 
 
-def _over(value: float, middle: float) -> float:
+def _divide(value: float, middle: float) -> float:
     return float(value / middle) if middle else math.nan
 
 
-def _efficiency(own: pd.DataFrame) -> float:
+def _mark_efficiency(own: pd.DataFrame) -> float:
     told = np.log(own["oracle"]).var()
     return float(1 - np.log(own["mark"] / own["oracle"]).var() / told) if told else math.nan
 
 
-def _spiral(populations: pd.DataFrame, own: pd.DataFrame, makers: tuple[str, ...]) -> float:
+def _correlate_equity_depth(populations: pd.DataFrame, own: pd.DataFrame, makers: tuple[str, ...]) -> float:
     """Whether capital and liquidity go together: Spearman's, for a few readings outweigh all others."""
     theirs = populations[populations["population"].isin(makers) & (populations["venue"] == own["venue"].iloc[0])]
     equity = theirs[theirs["step"].isin(own.index)].groupby("step")["equity"].sum()

@@ -7,17 +7,17 @@ import numpy as np
 from sim.types import B1, F8
 
 
-def peak_to_trough(margin: F8) -> float:
+def compute_peak_to_trough(margin: F8) -> float:
     """Largest over smallest margin of the sample (T,); infinite if it ever was nil."""
     return float(margin.max() / margin.min()) if margin.min() > 0 else math.inf
 
 
-def largest_rise(margin: F8, days: int) -> float:
+def find_largest_rise(margin: F8, days: int) -> float:
     """Largest rise from any day to any of the next ``days``; nil if margin never rises."""
-    return stressed_rise(margin, np.ones(margin.size, dtype=np.bool_), days)
+    return find_stressed_rise(margin, np.ones(margin.size, dtype=np.bool_), days)
 
 
-def stressed_rise(margin: F8, stressed: B1, days: int) -> float:
+def find_stressed_rise(margin: F8, stressed: B1, days: int) -> float:
     """The same over rises that end on a stressed day: what is called for when cash is scarce.
 
     Args:
@@ -32,7 +32,7 @@ def stressed_rise(margin: F8, stressed: B1, days: int) -> float:
     return max([0.0, *rises])
 
 
-def stress(losses: F8, window: int = 20, share: float = 0.1) -> B1:
+def select_stressed_days(losses: F8, window: int = 20, share: float = 0.1) -> B1:
     """The most volatile days: trailing root mean square of ``losses`` (T,) over ``window`` in its highest ``share``."""
     squares = np.cumsum(np.concatenate([np.zeros(1), np.square(losses)]))
     ends = np.arange(1, losses.size + 1)
@@ -42,11 +42,11 @@ def stress(losses: F8, window: int = 20, share: float = 0.1) -> B1:
     return stressed
 
 
-def cost(margin: F8) -> float:
+def average_margin(margin: F8) -> float:
     """Mean margin: what is tied up."""
     return float(margin.mean())
 
 
-def excess(margin: F8, flat: float) -> float:
+def average_excess(margin: F8, flat: float) -> float:
     """Mean of what margin holds beyond a flat one, days on which it holds less counting as nil."""
     return float(np.maximum(margin - flat, 0.0).mean())

@@ -12,33 +12,33 @@ NORMAL_95 = 1.959964
 """Half-width of a 95% interval, standard errors."""
 
 
-def autocorrelation(values: F8, lag: int) -> float:
+def compute_autocorrelation(values: F8, lag: int) -> float:
     """Sample autocorrelation at ``lag`` steps of values (n,); nan where they do not vary."""
     off = values - values.mean()
     total = float(off @ off)
     return float(off[lag:] @ off[:-lag]) / total if total else math.nan
 
 
-def kurtosis(returns: F8) -> float:
+def compute_kurtosis(returns: F8) -> float:
     """Fourth moment over squared variance: 3 for a normal."""
     return float(stats.kurtosis(returns, fisher=False))
 
 
-def hill(returns: F8, share: float = 0.05) -> float:
+def estimate_hill(returns: F8, share: float = 0.05) -> float:
     """Tail exponent of absolute returns (n,) from the largest ``share`` of them (Hill 1975); less is heavier."""
     sizes = np.sort(np.abs(returns))[::-1]
-    count = _tail(returns, share)
+    count = _count_tail(returns, share)
     return float(1 / np.log(sizes[:count] / sizes[count]).mean())
 
 
-def hill_interval(returns: F8, share: float = 0.05) -> tuple[float, float]:
+def estimate_hill_interval(returns: F8, share: float = 0.05) -> tuple[float, float]:
     """95% interval of ``hill``: its standard error is the exponent over the root of the tail's count."""
-    exponent = hill(returns, share)
-    half = NORMAL_95 * exponent / math.sqrt(_tail(returns, share))
+    exponent = estimate_hill(returns, share)
+    half = NORMAL_95 * exponent / math.sqrt(_count_tail(returns, share))
     return exponent - half, exponent + half
 
 
-def jackknife_interval(figure: Callable[[F8], float], returns: F8, blocks: int = 30) -> tuple[float, float]:
+def estimate_jackknife_interval(figure: Callable[[F8], float], returns: F8, blocks: int = 30) -> tuple[float, float]:
     """95% interval of a figure of returns (n,), leaving out one contiguous block at a time (Kunsch 1989).
 
     Blocks longer than the memory of volatility keep clustering from making the interval too narrow.
@@ -50,5 +50,5 @@ def jackknife_interval(figure: Callable[[F8], float], returns: F8, blocks: int =
     return whole - NORMAL_95 * error, whole + NORMAL_95 * error
 
 
-def _tail(returns: F8, share: float) -> int:
+def _count_tail(returns: F8, share: float) -> int:
     return max(int(share * returns.size), 1)

@@ -8,7 +8,7 @@ from sim.metrics.cascades import Frames
 from sim.metrics.inputs import require_instrument
 
 
-class Toll(NamedTuple):
+class ShockLosses(NamedTuple):
     """Contract space in lots over the open interest before the shock, wealth space over its worth.
 
     A lot may be taken over by the fund, closed out in its name and deleveraged: shares need not sum to one, nor
@@ -24,11 +24,11 @@ class Toll(NamedTuple):
     system_loss: float  # everything absorbed, bad debt included
 
 
-COLUMNS = ["step", "venue", "open_interest", "gross", "liquidated", "adl"]
+STEP_COLUMNS = ["step", "venue", "open_interest", "gross", "liquidated", "adl"]
 """Of steps, what is looked at here."""
 
 
-def toll(frames: Frames, instrument: str, since: int, until: int | None = None) -> Toll:
+def measure_shock_losses(frames: Frames, instrument: str, since: int, until: int | None = None) -> ShockLosses:
     """Close-outs, ADL, take-overs and losses from step ``since`` to ``until``.
 
     Args:
@@ -42,7 +42,7 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
     """
     require_instrument(frames, instrument)
     steps = frames["steps"]
-    own = steps.loc[steps["instrument"] == instrument, COLUMNS].set_index("step")
+    own = steps.loc[steps["instrument"] == instrument, STEP_COLUMNS].set_index("step")
     if since - 1 not in own.index:
         span = f"one of {own.index.min() + 1} to {own.index.max()}"
         raise ValueError(f"since: {since}, {instrument!r} has no step before it: choose {span}")
@@ -55,10 +55,10 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
     if not before["open_interest"]:
         raise ValueError(f"{instrument!r} has no open interest at step {since - 1}; choose a later shock")
     window, lots, worth = own.loc[since:until], before["open_interest"], before["gross"] / 2
-    losses = _between(frames["losses"], venue, int(window.index[0]), int(window.index[-1]))
-    closeouts = _between(frames["closeouts"], venue, int(window.index[0]), int(window.index[-1]))
+    losses = _select_events(frames["losses"], venue, int(window.index[0]), int(window.index[-1]))
+    closeouts = _select_events(frames["closeouts"], venue, int(window.index[0]), int(window.index[-1]))
     taken = losses[losses["layer"] == "fund"]
-    return Toll(
+    return ShockLosses(
         closed_out=float(window["liquidated"].sum() / lots),
         auctioned=float(closeouts.loc[closeouts["route"] == "auction", "filled"].sum() / lots),
         deleveraged=float(window["adl"].sum() / lots),
@@ -69,6 +69,6 @@ def toll(frames: Frames, instrument: str, since: int, until: int | None = None) 
     )
 
 
-def _between(events: pd.DataFrame, venue: str, first: int, last: int) -> pd.DataFrame:
+def _select_events(events: pd.DataFrame, venue: str, first: int, last: int) -> pd.DataFrame:
     here: pd.DataFrame = events[(events["venue"] == venue) & events["step"].between(first, last)]
     return here

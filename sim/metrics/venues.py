@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 
-def venues(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def select_venues(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the frame ``venues`` of a run.
 
     Results of earlier versions have its columns in ``steps``, repeated on the row of every instrument of a venue; then
@@ -14,7 +14,7 @@ def venues(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return frames["venues"] if "venues" in frames else frames["steps"].drop_duplicates(["step", "venue"])
 
 
-def with_venue(rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def join_venue(rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """Return rows of one instrument with what was recorded of its venue at the same steps.
 
     Args:

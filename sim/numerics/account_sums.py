@@ -10,7 +10,7 @@ I8 = NDArray[np.int64]
 
 
 @kernel
-def worse_side(position: I8, bids: I8, asks: I8) -> I8:
+def find_worse_side(position: I8, bids: I8, asks: I8) -> I8:
     """Each position after all buys or after all sells, whichever is larger, (A, K)."""
     accounts, instruments = position.shape
     worse = np.empty((instruments, accounts), dtype=np.int64)
@@ -22,7 +22,7 @@ def worse_side(position: I8, bids: I8, asks: I8) -> I8:
 
 
 @kernel
-def equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8) -> F8:
+def sum_equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8) -> F8:
     """Balances at their assets' prices and positions at their marks, added in the order of columns, (A,)."""
     accounts, assets = balance.shape
     equity = np.zeros(accounts)
@@ -37,7 +37,7 @@ def equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settl
 
 
 @kernel
-def at_stake(reserved: I8, price: F8, settle: I8) -> F8:
+def sum_reserved(reserved: I8, price: F8, settle: I8) -> F8:
     """What is reserved for orders in each instrument at its settle asset's price, added in order, (A,)."""
     accounts, instruments = reserved.shape
     stake = np.zeros(accounts)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numba
 
-from sim.numerics.kernel_cache import cache_of
+from sim.numerics.kernel_cache import find_kernel_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,7 +17,7 @@ def kernel(function: F) -> F:
     only if no source file that the function can depend on has changed.
     """
     compiled: Any = numba.njit(nogil=True)(function)
-    cache = cache_of(function)
+    cache = find_kernel_cache(function)
     if cache is not None:
         compiled._cache = cache  # what ``cache=True`` does, with a cache of ours
     done: F = compiled

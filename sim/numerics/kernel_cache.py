@@ -14,22 +14,22 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
-ROOT = Path(__file__).resolve().parents[2]
-OURS = ("sim", "agents", "experiments", "configs")
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
 """Packages whose files are followed wherever a kernel stands; of others only its own."""
 
-IMPORT = re.compile(
+IMPORT_PATTERN = re.compile(
     rb"(?:^|[;:])[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^;\n]*)"
     rb"|import[ \t]+(?P<whole>[^;\n]*))",
     re.MULTILINE,
 )
 """A statement that imports, also one in parentheses over several lines; text that only looks like one does no harm."""
 
-UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, ValueError)
+CACHE_READ_ERRORS = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, ValueError)
 """What reading a damaged cache file raises."""
 
 
-class _Stamped:
+class _SourceStampMixin:
     """Mixin of numba's locators: the name of a cache file holds the digest of the sources behind it."""
 
     _py_file: str
@@ -37,14 +37,14 @@ class _Stamped:
 
     def get_source_stamp(self) -> str:
         """Return the digest of the kernel's file and of all project files that it imports."""
-        return digest(self._py_file)
+        return digest_sources(self._py_file)
 
     def get_disambiguator(self) -> str:
         """Return a part of the file name; files of other sources are never read, even while they are replaced."""
-        return f"{self._lineno}-{digest(self._py_file)[:16]}"
+        return f"{self._lineno}-{digest_sources(self._py_file)[:16]}"
 
 
-class Beside(_Stamped, InTreeCacheLocator):  # type: ignore[misc]  # numba has no types
+class BesideSourceLocator(_SourceStampMixin, InTreeCacheLocator):  # type: ignore[misc]  # numba has no types
     """``__pycache__`` beside the kernel's file, unless NUMBA_CACHE_DIR is set or the installation is read-only."""
 
     @classmethod
@@ -54,12 +54,12 @@ class Beside(_Stamped, InTreeCacheLocator):  # type: ignore[misc]  # numba has n
         return super().from_function(py_func, py_file) if usable else None
 
 
-class Private(_Stamped, InTreeCacheLocator):  # type: ignore[misc]
+class UserFolderLocator(_SourceStampMixin, InTreeCacheLocator):  # type: ignore[misc]
     """A folder of the user's own: below NUMBA_CACHE_DIR if it is set, else below the user's folder of caches."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         super().__init__(py_func, py_file)
-        self._base = Path(numba.config.CACHE_DIR).absolute() if numba.config.CACHE_DIR else user_folder()
+        self._base = Path(numba.config.CACHE_DIR).absolute() if numba.config.CACHE_DIR else find_user_folder()
         self._cache_path = str(self._base / "deleverage" / self.get_suitable_cache_subpath(py_file))
 
     def ensure_cache_path(self) -> None:
@@ -68,49 +68,49 @@ class Private(_Stamped, InTreeCacheLocator):  # type: ignore[misc]
         Raises:
             OSError: it cannot be made, or is not private.
         """
-        make_private(Path(self._cache_path), self._base)
+        make_private_folder(Path(self._cache_path), self._base)
 
 
-class _Impl(CompileResultCacheImpl):  # type: ignore[misc]
-    _locator_classes = (Beside, Private)
+class _KernelCacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (BesideSourceLocator, UserFolderLocator)
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]
     """Compiled forms of one kernel on disk. A cache that cannot be read or written costs time, never a run."""
 
-    _impl_class = _Impl
+    _impl_class = _KernelCacheImpl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled form of a signature, or none."""
         try:
             return super().load_overload(sig, target_context)
-        except UNREADABLE:
+        except CACHE_READ_ERRORS:
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled form, and remove those of older sources."""
         try:
             super().save_overload(sig, data)
-            self._prune()
-        except UNREADABLE:
+            self._prune_old_files()
+        except CACHE_READ_ERRORS:
             return
 
-    def _prune(self) -> None:
+    def _prune_old_files(self) -> None:
         """Remove this kernel's files of other sources, which no process of these sources reads."""
         name = self._impl.filename_base
         kernel, _, python = name.rpartition(".")
         stem = kernel.rsplit("-", 2)[0]
         for path in Path(self.cache_path).glob(f"{stem}-*.{python}.*nb[ic]"):
-            if not path.name.startswith(name) and re.fullmatch(r"\d+(-[0-9a-f]{16})?", _middle(path, stem, python)):
+            if not path.name.startswith(name) and re.fullmatch(r"\d+(-[0-9a-f]{16})?", _source_part(path, stem, python)):
                 path.unlink(missing_ok=True)
 
 
-def _middle(path: Path, stem: str, python: str) -> str:
+def _source_part(path: Path, stem: str, python: str) -> str:
     """Part of a cache file's name between the kernel's name and the Python version."""
     return path.name.removeprefix(f"{stem}-").partition(f".{python}.")[0]
 
 
-def cache_of(function: Callable[..., Any]) -> KernelCache | None:
+def find_kernel_cache(function: Callable[..., Any]) -> KernelCache | None:
     """Return the cache of a kernel; none if no folder for it is both writable and safe."""
     try:
         return KernelCache(function)
@@ -118,7 +118,7 @@ def cache_of(function: Callable[..., Any]) -> KernelCache | None:
         return None
 
 
-def user_folder() -> Path:
+def find_user_folder() -> Path:
     """Return the folder in which this user's programs keep caches; it need not exist."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
@@ -126,7 +126,7 @@ def user_folder() -> Path:
     return Path(named if named.startswith("/") else "~/.cache").expanduser()
 
 
-def make_private(folder: Path, base: Path) -> None:
+def make_private_folder(folder: Path, base: Path) -> None:
     """Make a folder that only this user can read or write.
 
     Args:
@@ -151,17 +151,17 @@ def make_private(folder: Path, base: Path) -> None:
 
 
 @functools.cache
-def digest(path: str) -> str:
+def digest_sources(path: str) -> str:
     """Return the SHA-256 of a file and of all files of the project that it imports, directly or not.
 
     Args:
         path: of a Python file.
     """
     start = Path(path).resolve()
-    root = _root(start)
+    root = _package_root(start)
     waiting, seen = [start], {start}
     while waiting:
-        for found in _imports(waiting.pop(), root):
+        for found in _find_imports(waiting.pop(), root):
             if found not in seen:
                 seen.add(found)
                 waiting.append(found)
@@ -171,7 +171,7 @@ def digest(path: str) -> str:
     return total.hexdigest()
 
 
-def _root(path: Path) -> Path:
+def _package_root(path: Path) -> Path:
     """Return the folder that holds the top-level package or module of a file."""
     folder = path.parent
     while (folder / "__init__.py").is_file():
@@ -180,46 +180,46 @@ def _root(path: Path) -> Path:
 
 
 @functools.cache
-def _source(path: Path) -> bytes:
+def _read_source(path: Path) -> bytes:
     return path.read_bytes()
 
 
 @functools.cache
 def _content_hash(path: Path) -> str:
-    return hashlib.sha256(_source(path)).hexdigest()
+    return hashlib.sha256(_read_source(path)).hexdigest()
 
 
 @functools.cache
-def _imports(path: Path, root: Path) -> tuple[Path, ...]:
+def _find_imports(path: Path, root: Path) -> tuple[Path, ...]:
     """Return the files behind the import lines of a file, those outside the project left out."""
-    source = re.sub(rb"\\\r?\n", b" ", _source(path))
-    found = [each for match in IMPORT.finditer(source) for each in _behind(match, path, root)]
+    source = re.sub(rb"\\\r?\n", b" ", _read_source(path))
+    found = [each for match in IMPORT_PATTERN.finditer(source) for each in _iterate_imported_files(match, path, root)]
     return tuple(dict.fromkeys(found))
 
 
-def _behind(match: "re.Match[bytes]", path: Path, root: Path) -> Iterator[Path]:
+def _iterate_imported_files(match: "re.Match[bytes]", path: Path, root: Path) -> Iterator[Path]:
     """Yield the files behind an import line: ``from a import b`` is of ``a.b`` if that is a module, else of ``a``."""
     own = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
     if match["whole"] is not None:
-        files = [_file_of(name, own[0], root) for name in _listed(match["whole"])]
+        files = [_find_module_file(name, own[0], root) for name in _imported_names(match["whole"])]
     else:
         base = match["base"].decode(errors="replace")
         dots = len(base) - len(base.lstrip("."))
         if dots:
             base = ".".join([*own[:-dots], *filter(None, [base[dots:]])])
-        inner = [_file_of(f"{base}.{name}".lstrip("."), own[0], root) for name in _listed(match["names"])]
-        files = inner if all(inner) else [*inner, _file_of(base, own[0], root)]
+        inner = [_find_module_file(f"{base}.{name}".lstrip("."), own[0], root) for name in _imported_names(match["names"])]
+        files = inner if all(inner) else [*inner, _find_module_file(base, own[0], root)]
     yield from (file for file in files if file is not None)
 
 
-def _listed(text: bytes) -> list[str]:
+def _imported_names(text: bytes) -> list[str]:
     """Return the names of ``(a as b, c)``, comments left out."""
     parts = re.sub(r"#[^\n]*", "", text.decode(errors="replace")).strip("() \t\r\n\\").split(",")
     return [part.split()[0] for part in parts if part.split()]
 
 
 @functools.cache
-def _file_of(name: str, own: str, root: Path) -> Path | None:
+def _find_module_file(name: str, own: str, root: Path) -> Path | None:
     """Return the file of a module; none if it is of another project.
 
     Args:
@@ -228,9 +228,9 @@ def _file_of(name: str, own: str, root: Path) -> Path | None:
         root: folder that holds the top-level package or module of the kernel.
     """
     top = name.partition(".")[0]
-    foreign = top not in OURS and top != own.removesuffix(".py")
+    foreign = top not in PROJECT_PACKAGES and top != own.removesuffix(".py")
     if not name or (foreign and root.name in ("site-packages", "dist-packages")):
         return None
-    inner = (ROOT if top in OURS else root).joinpath(*name.split("."))
+    inner = (PROJECT_ROOT if top in PROJECT_PACKAGES else root).joinpath(*name.split("."))
     candidates = (inner.with_name(f"{inner.name}.py"), inner / "__init__.py")
     return next((each.resolve() for each in candidates if each.is_file()), None)

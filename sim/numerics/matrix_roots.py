@@ -7,7 +7,7 @@ import numpy as np
 from sim.types import F8
 
 
-def triangular_root(matrix: F8) -> F8:
+def compute_triangular_root(matrix: F8) -> F8:
     """The lower-triangular root (U, U) of a positive semi-definite matrix, which may be singular.
 
     Unlike eigenvectors, which are anybody's choice where eigenvalues coincide, it is unique; triangular, so that the
@@ -21,7 +21,7 @@ def triangular_root(matrix: F8) -> F8:
     return root
 
 
-def correlation_fault(rows: Sequence[Sequence[float]] | F8, size: int) -> str | None:
+def find_correlation_fault(rows: Sequence[Sequence[float]] | F8, size: int) -> str | None:
     """What keeps rows of numbers from being the correlation matrix of ``size`` quantities; None if nothing does.
 
     Told of a field ``correlation``: path, value, rule, remedy.

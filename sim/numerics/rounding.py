@@ -6,7 +6,7 @@ from sim.numerics.jit import kernel
 from sim.types import F8, I8
 
 
-def balanced(amounts: F8) -> I8:
+def round_balanced(amounts: F8) -> I8:
     """Round real amounts that sum to nil into whole units that sum to nil, by largest remainder, ties by row.
 
     Args:
@@ -21,13 +21,13 @@ def balanced(amounts: F8) -> I8:
     return units
 
 
-EXACT = 2.0**53
+MAX_EXACT = 2.0**53
 """Largest magnitude that ``whole`` gives; beyond it floats skip whole numbers (LED-2)."""
 
 
-def whole(amounts: F8) -> I8:
+def to_exact_int(amounts: F8) -> I8:
     """Amounts that are whole numbers already, as integers: held at 2^53 beyond it, zero where they are NaN."""
-    return np.nan_to_num(np.clip(amounts, -EXACT, EXACT), nan=0.0).astype(np.int64)
+    return np.nan_to_num(np.clip(amounts, -MAX_EXACT, MAX_EXACT), nan=0.0).astype(np.int64)
 
 
 @kernel

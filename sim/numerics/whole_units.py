@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from sim.instruments import CASH_LIMIT, DECIMALS, Asset, Instrument
+from sim.instruments import CASH_LIMIT, MAX_DECIMALS, Asset, Instrument
 
-Listed = Mapping[str, Instrument]
+InstrumentsByPath = Mapping[str, Instrument]
 """Path -> instrument, of one venue."""
 
-ROOM = CASH_LIMIT // 8
+MAX_ACCOUNT_VALUE = CASH_LIMIT // 8
 """Largest worth of one account after a remedy: 4,096 accounts stay below 2^62 together."""
 
 
@@ -16,12 +16,12 @@ LARGEST_LOT = 10**9
 """No remedy asks for a larger lot."""
 
 
-def grains(instrument: Instrument, decimals: int) -> Fraction:
+def compute_tick_value(instrument: Instrument, decimals: int) -> Fraction:
     """Minor units of the settle asset per tick and lot, exact."""
     return Fraction(str(instrument.tick)) * Fraction(str(instrument.lot)) * 10**decimals
 
 
-def remedy(path: str, venues: Sequence[Listed], assets: Sequence[Asset]) -> str:
+def describe_remedy(path: str, venues: Sequence[InstrumentsByPath], assets: Sequence[Asset]) -> str:
     """Words for an instrument whose grains are not whole: more decimals, or a larger lot, each of them enough.
 
     Args:
@@ -33,29 +33,29 @@ def remedy(path: str, venues: Sequence[Listed], assets: Sequence[Asset]) -> str:
     number = [asset.name for asset in assets].index(own.settle) if own.settle else 0
     decimals = assets[number].decimals
     told = []
-    needed = next((more for more in range(decimals + 1, DECIMALS + 1) if grains(own, more).denominator == 1), None)
+    needed = next((more for more in range(decimals + 1, MAX_DECIMALS + 1) if compute_tick_value(own, more).denominator == 1), None)
     if needed is not None:
         finer = assets[number].model_copy(update={"decimals": needed})
         deeper = [finer if asset is assets[number] else asset for asset in assets]
-        told += _with_room(f"set assets.{number}.decimals to {needed}", venues, deeper)
-    lot = Fraction(str(own.lot)) * grains(own, decimals).denominator
+        told += _add_lot_limits(f"set assets.{number}.decimals to {needed}", venues, deeper)
+    lot = Fraction(str(own.lot)) * compute_tick_value(own, decimals).denominator
     larger = own.model_copy(update={"lot": float(lot)}) if lot <= LARGEST_LOT else own
-    if grains(larger, decimals).denominator == 1:
+    if compute_tick_value(larger, decimals).denominator == 1:
         others = [{**each, path: larger} if path in each else each for each in venues]
-        told += _with_room(f"set {path}.lot to {float(lot):.15g}", others, assets)
+        told += _add_lot_limits(f"set {path}.lot to {float(lot):.15g}", others, assets)
     return ", or ".join(told) or "make tick and lot larger, and keep max_price a multiple of the tick"
 
 
-def _with_room(told: str, venues: Sequence[Listed], assets: Sequence[Asset]) -> list[str]:
+def _add_lot_limits(told: str, venues: Sequence[InstrumentsByPath], assets: Sequence[Asset]) -> list[str]:
     """A remedy with the smaller ``max_lots`` that it needs; none where not one lot is left."""
     decimals = {asset.name: asset.decimals for asset in assets} | {"": assets[0].decimals}
     less = []
     for listed in venues:
-        worth = {path: grains(each, decimals[each.settle]) * each.levels for path, each in listed.items()}
-        if sum(listed[path].max_lots * worth[path] for path in listed) < ROOM:
+        worth = {path: compute_tick_value(each, decimals[each.settle]) * each.n_price_levels for path, each in listed.items()}
+        if sum(listed[path].max_lots * worth[path] for path in listed) < MAX_ACCOUNT_VALUE:
             continue
         for path, each in listed.items():
-            most = int((ROOM - 1) / (len(listed) * max(Fraction(1), worth[path])))
+            most = int((MAX_ACCOUNT_VALUE - 1) / (len(listed) * max(Fraction(1), worth[path])))
             if most < 1:
                 return []
             less += [f"{path}.max_lots to {most}"] if most < each.max_lots else []

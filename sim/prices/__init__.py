@@ -6,7 +6,7 @@ from sim.prices.gbm import Gbm
 from sim.prices.heston import Heston
 from sim.prices.merton_jump import MertonJump
 from sim.prices.replay import Replay
-from sim.prices.stress import Depeg, Move, Volatility, Withdrawal
+from sim.prices.stress import Depeg, PriceMove, VolatilityRegime, DepthWithdrawal
 from sim.prices.variance_index import VarianceIndex
 
 PROCESSES: dict[str, type[Component]] = {
@@ -19,8 +19,8 @@ PROCESSES: dict[str, type[Component]] = {
 }
 
 STRESSES: dict[str, type[Component]] = {
-    "move": Move,
-    "volatility": Volatility,
-    "withdrawal": Withdrawal,
+    "move": PriceMove,
+    "volatility": VolatilityRegime,
+    "withdrawal": DepthWithdrawal,
     "depeg": Depeg,
 }

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sim.errors import DataError
 from sim.types import B1, F8, I8
 
-Days = NDArray[np.datetime64]
+Dates = NDArray[np.datetime64]
 
-DAY = 86_400.0
+DAY_SECONDS = 86_400.0
 """Length of a daily bar (s)."""
 
 
@@ -22,21 +22,21 @@ class Bars(NamedTuple):
     ``open``, ``high`` and ``low`` are all NaN where the source has closes only.
     """
 
-    day: Days  # (D,) datetime64[D], or [s] the beginning of a shorter bar; strictly increasing
+    day: Dates  # (D,) datetime64[D], or [s] the beginning of a shorter bar; strictly increasing
     open: F8  # (D,)
     high: F8  # (D,)
     low: F8  # (D,)
     close: F8  # (D,)
     digest: str  # sha256 of the days and prices
-    length: float = DAY  # of a bar (s); a day's is what the process says of it
+    length: float = DAY_SECONDS  # of a bar (s); a day's is what the process says of it
 
     @property
-    def intraday(self) -> bool:
+    def is_intraday(self) -> bool:
         """Whether bars are shorter than a day."""
-        return self.length < DAY
+        return self.length < DAY_SECONDS
 
     @property
-    def weekends(self) -> bool:
+    def has_weekends(self) -> bool:
         """Whether any bar is of a Saturday: the market trades on all days of the week."""
         return has_saturdays(self.day)
 
@@ -50,24 +50,24 @@ class Bars(NamedTuple):
         return float(np.median(counts[1:-1]) if counts.size > 2 else counts.max()) * self.length
 
     @property
-    def ranged(self) -> bool:
+    def has_ranges(self) -> bool:
         """Whether opens, highs and lows are known."""
         return not bool(np.isnan(self.open[0]))
 
-    def take(self, days: Days) -> "Bars":
+    def take(self, days: Dates) -> "Bars":
         """The bars of some of the days, with the digest of what is left."""
         keep = np.isin(self.day, days)
         prices = np.stack([self.open, self.high, self.low, self.close], axis=1)
-        return _bars(self.day[keep], prices[keep], self.length)
+        return _make_bars(self.day[keep], prices[keep], self.length)
 
 
-def has_saturdays(times: Days) -> bool:
+def has_saturdays(times: Dates) -> bool:
     """Whether any of some times is of a Saturday."""
     weekday = (times.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 0 = Monday; 1970 began on a Thursday
     return bool((weekday == 5).any())
 
 
-def validated(source: str, day: Days, prices: F8, length: float = DAY, rows: I8 | None = None) -> Bars:
+def validate_bars(source: str, day: Dates, prices: F8, length: float = DAY_SECONDS, rows: I8 | None = None) -> Bars:
     """Bars from ``prices`` (D, 4): open, high, low, close; the first three all NaN for closes only.
 
     Args:
@@ -80,12 +80,12 @@ def validated(source: str, day: Days, prices: F8, length: float = DAY, rows: I8 
     Raises:
         DataError: on the first value that breaks a rule, named with its row, the rule and the remedy.
     """
-    day = day.astype("datetime64[D]" if length >= DAY else "datetime64[s]")
+    day = day.astype("datetime64[D]" if length >= DAY_SECONDS else "datetime64[s]")
     rows = np.arange(day.size) if rows is None else rows
     prices = np.ascontiguousarray(prices, dtype=np.float64)
     if day.size == 0:
         raise DataError(f"{source}: 0 rows, at least one day is needed: widen start and end or check the file")
-    bars = _bars(day, prices, length)
+    bars = _make_bars(day, prices, length)
     _check_days(source, day, rows)
 
     def refuse(name: str, wrong: B1, rule: str) -> None:
@@ -104,7 +104,7 @@ def validated(source: str, day: Days, prices: F8, length: float = DAY, rows: I8 
     return bars
 
 
-def common(bars: Mapping[str, Bars]) -> dict[str, Bars]:
+def select_common_bars(bars: Mapping[str, Bars]) -> dict[str, Bars]:
     """The same bars on the days (or moments) that all of them have.
 
     Raises:
@@ -113,7 +113,7 @@ def common(bars: Mapping[str, Bars]) -> dict[str, Bars]:
     if len({series.length for series in bars.values()}) > 1:
         told = ", ".join(f"{name} {series.length:g} s" for name, series in bars.items())
         raise DataError(f"replay: bars differ in length ({told}); replays of one run need the same: convert one file")
-    shared: Days | None = None
+    shared: Dates | None = None
     for series in bars.values():
         shared = series.day if shared is None else np.intersect1d(shared, series.day, assume_unique=True)
     if shared is not None and shared.size == 0:
@@ -122,7 +122,7 @@ def common(bars: Mapping[str, Bars]) -> dict[str, Bars]:
     return {name: series if shared is None else series.take(shared) for name, series in bars.items()}
 
 
-def _bars(day: Days, prices: F8, length: float) -> Bars:
+def _make_bars(day: Dates, prices: F8, length: float) -> Bars:
     """The record and its digest; canonical NaN so that equal bars have equal digests."""
     prices = np.where(np.isnan(prices), np.nan, prices)
     digest = hashlib.sha256(day.astype(np.int64).tobytes() + prices.tobytes()).hexdigest()
@@ -130,7 +130,7 @@ def _bars(day: Days, prices: F8, length: float) -> Bars:
     return Bars(day, first, highest, lowest, last, digest, length)
 
 
-def _check_days(source: str, day: Days, rows: I8) -> None:
+def _check_days(source: str, day: Dates, rows: I8) -> None:
     late = np.flatnonzero(np.isnat(day))
     if late.size:
         told = f"{source}: row {rows[late[0]]}: the date is missing"

@@ -9,7 +9,7 @@ from sim.types import F8
 
 
 @kernel
-def bridge(start: float, end: float, steps: F8, low: float, high: float) -> F8:
+def draw_bridge(start: float, end: float, steps: F8, low: float, high: float) -> F8:
     """A Brownian bridge, ``len(steps) + 1`` rows from ``start`` to ``end``, turned back at ``low`` and ``high``.
 
     ``steps`` are the free motion's, so the variance of one is theirs. A step that would leave [low, high] is
@@ -28,7 +28,7 @@ def bridge(start: float, end: float, steps: F8, low: float, high: float) -> F8:
     return path
 
 
-def through(corner: F8, z: F8, draws: F8) -> F8:
+def draw_day_path(corner: F8, z: F8, draws: F8) -> F8:
     """A day's log price through its open, high, low and close, each met exactly.
 
     1. Which of high and low comes first, and when each is first touched, is drawn from the law of a Brownian motion
@@ -48,15 +48,15 @@ def through(corner: F8, z: F8, draws: F8) -> F8:
     if high == low:
         return np.full(len(z) + 1, start)
     spread = (high - low) / math.sqrt(4 * math.log(2) * len(z))
-    rows, levels = visits(corner / spread, len(z), draws)
+    rows, levels = draw_visits(corner / spread, len(z), draws)
     path = np.empty(len(z) + 1)
     values = np.concatenate([[start], corner[levels], [end]])
     for left, right, here, there in zip(rows[:-1], rows[1:], values[:-1], values[1:], strict=True):
-        path[left : right + 1] = bridge(here, there, spread * z[left:right], low, high)
+        path[left : right + 1] = draw_bridge(here, there, spread * z[left:right], low, high)
     return path
 
 
-def visits(corner: F8, steps: int, draws: F8) -> tuple[list[int], list[int]]:
+def draw_visits(corner: F8, steps: int, draws: F8) -> tuple[list[int], list[int]]:
     """Rows of the open, both extremes and the close, and the extremes' places in ``corner`` in order of time.
 
     With distances d1 from the open to the first extreme, d2 on to the second and d3 back to the close, in units of a
@@ -71,12 +71,12 @@ def visits(corner: F8, steps: int, draws: F8) -> tuple[list[int], list[int]]:
     levels = [1, 2] if draws[0] * (1 + odds) < 1 else [2, 1]
     nearer, farther = corner[levels]
     legs = abs(nearer - start), abs(farther - nearer), abs(end - farther)
-    first = touch(legs[0], legs[1] + legs[2], steps - 1, draws[1]) if legs[0] > 0 else 0
-    second = first + touch(legs[1], legs[2], steps - first, draws[2])
+    first = draw_touch_time(legs[0], legs[1] + legs[2], steps - 1, draws[1]) if legs[0] > 0 else 0
+    second = first + draw_touch_time(legs[1], legs[2], steps - first, draws[2])
     return [0, first, second, steps], levels
 
 
-def touch(leg: float, rest: float, steps: int, draw: float) -> int:
+def draw_touch_time(leg: float, rest: float, steps: int, draw: float) -> int:
     """When a leg of that length ends, 1 to ``steps - 1``, if ``rest`` must be covered in what remains of ``steps``."""
     time = np.arange(1.0, steps)
     left = steps - time

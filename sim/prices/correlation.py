@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.errors import ConfigError
-from sim.numerics.matrix_roots import correlation_fault, triangular_root
+from sim.numerics.matrix_roots import find_correlation_fault, compute_triangular_root
 from sim.types import F8
 
 
-def semidefinite_root(correlation: Sequence[Sequence[float]] | F8, size: int) -> F8:
+def factor_correlation(correlation: Sequence[Sequence[float]] | F8, size: int) -> F8:
     """The lower-triangular root (U, U) of a correlation matrix, which may be singular.
 
     Triangular, so that the i-th underlying uses no draws of later ones.
@@ -17,12 +17,12 @@ def semidefinite_root(correlation: Sequence[Sequence[float]] | F8, size: int) ->
     Raises:
         ConfigError: the matrix has another shape, is not symmetric, lacks a unit diagonal, or is indefinite.
     """
-    if fault := correlation_fault(correlation, size):
+    if fault := find_correlation_fault(correlation, size):
         raise ConfigError([fault])
-    return triangular_root(np.array(correlation, dtype=np.float64))
+    return compute_triangular_root(np.array(correlation, dtype=np.float64))
 
 
-def correlated(normals: Sequence[F8], root: F8) -> list[F8]:
+def correlate_normals(normals: Sequence[F8], root: F8) -> list[F8]:
     """Standard normals with correlation ``root root'``, one array (rows,) per underlying.
 
     Summed one by one, in order: a matrix product may round differently for another number of columns.

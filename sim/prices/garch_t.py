@@ -9,11 +9,11 @@ from scipy.special import gammaincinv
 
 from sim.errors import ConfigError
 from sim.numerics.jit import kernel
-from sim.prices.process import LARGEST, Process, Tape
+from sim.prices.process import MAX_PARAMETER, PriceProcess, ProcessInputs
 from sim.types import F8
 
 
-class GarchT(Process):
+class GarchT(PriceProcess):
     """GARCH(1,1) with Student-t innovations (Bollerslev 1987), stated by the day and run at any step.
 
     ``alpha`` and ``beta`` are what a fit to daily returns gives. A step that is a fraction h of a day runs the same
@@ -30,33 +30,33 @@ class GarchT(Process):
     """
 
     kind: Literal["garch_t"] = "garch_t"
-    drift: float = Field(default=0.0, ge=-LARGEST, le=LARGEST, description="mean of the log return (1/year)")
+    drift: float = Field(default=0.0, ge=-MAX_PARAMETER, le=MAX_PARAMETER, description="mean of the log return (1/year)")
     volatility: float = Field(
-        gt=0, le=LARGEST, description="unconditional standard deviation of log returns (1/sqrt(year))"
+        gt=0, le=MAX_PARAMETER, description="unconditional standard deviation of log returns (1/sqrt(year))"
     )
     alpha: float = Field(default=0.066, ge=0, lt=1, description="weight of yesterday's squared return (1, daily)")
     beta: float = Field(default=0.927, ge=0, lt=1, description="weight of yesterday's variance (1, daily)")
-    df: float = Field(default=6.1, gt=2, le=LARGEST, description="degrees of freedom of the innovations (1)")
+    df: float = Field(default=6.1, gt=2, le=MAX_PARAMETER, description="degrees of freedom of the innovations (1)")
 
     @model_validator(mode="after")
-    def _stationary(self) -> Self:
+    def _check_stationary(self) -> Self:
         if self.alpha + self.beta >= 1:
             raise ValueError(f"alpha + beta is {self.alpha + self.beta:.15g}, must be below 1: lower one of them")
         return self
 
-    def increments(self, z: F8, tape: Tape) -> F8:
+    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log returns per step, (steps,).
 
         Raises:
             ConfigError: the step is longer than the day.
         """
-        years = self.years(tape.dt)
-        alpha, beta = self.per_step(tape.dt)
-        chi2 = 2 * gammaincinv(self.df / 2, tape.uniform("chi2", len(z), 1)[:, 0])
+        years = self.years_per_step(tape.dt)
+        alpha, beta = self.scale_to_step(tape.dt)
+        chi2 = 2 * gammaincinv(self.df / 2, tape.draw_uniform("chi2", len(z), 1)[:, 0])
         shocks = z * np.sqrt((self.df - 2) / chi2)
-        return self.drift * years + recurse(shocks, self.volatility**2 * years, alpha, beta)
+        return self.drift * years + simulate_garch(shocks, self.volatility**2 * years, alpha, beta)
 
-    def per_step(self, dt: float) -> tuple[float, float]:
+    def scale_to_step(self, dt: float) -> tuple[float, float]:
         """``alpha`` and ``beta`` of a step of ``dt`` seconds."""
         share = dt / self.day
         if share > 1:
@@ -67,7 +67,7 @@ class GarchT(Process):
 
 
 @kernel
-def recurse(shocks: F8, variance: float, alpha: float, beta: float) -> F8:
+def simulate_garch(shocks: F8, variance: float, alpha: float, beta: float) -> F8:
     """GARCH(1,1) returns from unit-variance ``shocks`` (steps,), starting at the unconditional ``variance``."""
     returns = np.empty_like(shocks)
     omega = (1.0 - alpha - beta) * variance

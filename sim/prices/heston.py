@@ -7,11 +7,11 @@ import numpy as np
 from pydantic import Field
 
 from sim.numerics.jit import kernel
-from sim.prices.process import LARGEST, Process, Tape, normal
+from sim.prices.process import MAX_PARAMETER, PriceProcess, ProcessInputs, invert_normal
 from sim.types import F8
 
 
-class Heston(Process):
+class Heston(PriceProcess):
     """Heston's model (1993, Review of Financial Studies 6), by full-truncation Euler.
 
     d ln S = (drift - v/2) dt + sqrt(v) dW and dv = reversion (volatility^2 - v) dt + vol_of_vol sqrt(v) dB, with
@@ -27,31 +27,31 @@ class Heston(Process):
     """
 
     kind: Literal["heston"] = "heston"
-    drift: float = Field(default=0.0, ge=-LARGEST, le=LARGEST, description="growth rate of the expected price (1/year)")
+    drift: float = Field(default=0.0, ge=-MAX_PARAMETER, le=MAX_PARAMETER, description="growth rate of the expected price (1/year)")
     volatility: float = Field(
-        gt=0, le=LARGEST, description="square root of the mean variance of log returns (1/sqrt(year))"
+        gt=0, le=MAX_PARAMETER, description="square root of the mean variance of log returns (1/sqrt(year))"
     )
     reversion: float = Field(
-        default=5.0, gt=0, le=LARGEST, description="speed at which variance returns to its mean (1/year)"
+        default=5.0, gt=0, le=MAX_PARAMETER, description="speed at which variance returns to its mean (1/year)"
     )
     vol_of_vol: float = Field(
-        default=0.5, ge=0, le=LARGEST, description="volatility of variance, at a variance of 1 (1/year)"
+        default=0.5, ge=0, le=MAX_PARAMETER, description="volatility of variance, at a variance of 1 (1/year)"
     )
     correlation: float = Field(default=-0.7, ge=-1, le=1, description="of the innovations of price and variance (1)")
 
-    def increments(self, z: F8, tape: Tape) -> F8:
+    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log returns per step, (steps,)."""
-        years = self.years(tape.dt)
-        own = normal(tape.uniform("variance", len(z), 1)[:, 0])
+        years = self.years_per_step(tape.dt)
+        own = invert_normal(tape.draw_uniform("variance", len(z), 1)[:, 0])
         shocks = self.correlation * z + math.sqrt(1 - self.correlation**2) * own
         pull, swing = self.reversion * years, self.vol_of_vol * math.sqrt(years)
-        variance = diffuse(shocks, self.volatility**2, pull, swing)
+        variance = simulate_variance(shocks, self.volatility**2, pull, swing)
         returns: F8 = (self.drift - variance / 2) * years + np.sqrt(variance * years) * z
         return returns
 
 
 @kernel
-def diffuse(shocks: F8, mean: float, pull: float, swing: float) -> F8:
+def simulate_variance(shocks: F8, mean: float, pull: float, swing: float) -> F8:
     """The variance per year that each step uses, (steps,), never below nil, starting at its ``mean``."""
     used = np.empty_like(shocks)
     now = mean

@@ -11,7 +11,7 @@ from sim.component import Component
 from sim.types import F8
 
 
-class Impact(Component):
+class SpotImpact(Component):
     """How far trading in spot moves one underlying's index, and how fast that fades.
 
     The index is exp(x + impact). Net buying of ``depth`` at once raises it by 1%, selling lowers it by as much in
@@ -28,25 +28,25 @@ class Impact(Component):
     half_life: float = Field(default=3_600.0, gt=0, description="time in which half of the impact fades (s)")
 
     @property
-    def slope(self) -> float:
+    def log_slope(self) -> float:
         """Log price per unit of quote currency bought; 0 = none."""
         return 0.0 if self.depth is None else math.log(1.01) / self.depth
 
 
-class Impacts(NamedTuple):
+class ImpactDynamics(NamedTuple):
     """The impact of U underlyings, ready to step."""
 
-    slope: F8  # (U,) log price per unit of quote currency
-    kept: F8  # (U,) share of impact left after a step
+    log_slope: F8  # (U,) log price per unit of quote currency
+    decay_factor: F8  # (U,) share of impact left after a step
 
     @classmethod
-    def of(cls, impacts: Sequence[Impact], dt: float) -> "Impacts":
+    def from_config(cls, impacts: Sequence[SpotImpact], dt: float) -> "ImpactDynamics":
         """Impact at a step of ``dt`` seconds."""
         return cls(
-            np.array([impact.slope for impact in impacts], dtype=np.float64),
+            np.array([impact.log_slope for impact in impacts], dtype=np.float64),
             np.array([0.5 ** (dt / impact.half_life) for impact in impacts], dtype=np.float64),
         )
 
-    def advance(self, state: F8, net_notional: F8) -> F8:
+    def advance_impact(self, state: F8, net_notional: F8) -> F8:
         """Log impact (U,) after a step: the old fades, then ``net_notional`` (U,) bought in spot (quote) joins."""
-        return state * self.kept + self.slope * net_notional
+        return state * self.decay_factor + self.log_slope * net_notional

@@ -8,11 +8,11 @@ from pydantic import Field
 from scipy.special import pdtr
 
 from sim.errors import ConfigError
-from sim.prices.process import LARGEST, Process, Tape, normal
+from sim.prices.process import MAX_PARAMETER, PriceProcess, ProcessInputs, invert_normal
 from sim.types import F8
 
 
-class MertonJump(Process):
+class MertonJump(PriceProcess):
     """Merton's jump diffusion (Merton 1976, J. Financial Economics 3), compensated.
 
     Normal log jumps arrive by a Poisson clock. The compensator takes their mean growth out of the drift, so the
@@ -21,34 +21,34 @@ class MertonJump(Process):
     """
 
     kind: Literal["merton_jump"] = "merton_jump"
-    drift: float = Field(default=0.0, ge=-LARGEST, le=LARGEST, description="growth rate of the expected price (1/year)")
+    drift: float = Field(default=0.0, ge=-MAX_PARAMETER, le=MAX_PARAMETER, description="growth rate of the expected price (1/year)")
     volatility: float = Field(
-        ge=0, le=LARGEST, description="standard deviation of log returns between jumps (1/sqrt(year))"
+        ge=0, le=MAX_PARAMETER, description="standard deviation of log returns between jumps (1/sqrt(year))"
     )
-    intensity: float = Field(ge=0, le=LARGEST, description="expected number of jumps (1/day)")
+    intensity: float = Field(ge=0, le=MAX_PARAMETER, description="expected number of jumps (1/day)")
     jump_mean: float = Field(default=0.0, ge=-10, le=10, description="mean of a jump in the log price (1)")
     jump_sd: float = Field(default=0.0, ge=0, le=10, description="standard deviation of a jump in the log price (1)")
 
-    def increments(self, z: F8, tape: Tape) -> F8:
+    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log returns per step, (steps,).
 
         Raises:
             ConfigError: too many jumps in a step.
         """
-        years, expected = self.years(tape.dt), self.intensity * tape.dt / self.day
-        if expected > LARGEST:
+        years, expected = self.years_per_step(tape.dt), self.intensity * tape.dt / self.day
+        if expected > MAX_PARAMETER:
             told = f"process.intensity: {self.intensity:g} a day are {expected:.3g} jumps a step"
-            raise ConfigError([f"{told}, must be at most {LARGEST:g}: lower it or dt, or raise the day"])
+            raise ConfigError([f"{told}, must be at most {MAX_PARAMETER:g}: lower it or dt, or raise the day"])
         growth = math.expm1(self.jump_mean + self.jump_sd**2 / 2)
-        draws = tape.uniform("jumps", len(z), 2)
-        number = poisson(draws[:, 0], expected)
-        jumps = number * self.jump_mean + np.sqrt(number) * self.jump_sd * normal(draws[:, 1])
+        draws = tape.draw_uniform("jumps", len(z), 2)
+        number = invert_poisson(draws[:, 0], expected)
+        jumps = number * self.jump_mean + np.sqrt(number) * self.jump_sd * invert_normal(draws[:, 1])
         steady = (self.drift - self.volatility**2 / 2) * years - expected * growth
         returns: F8 = steady + self.volatility * years**0.5 * z + jumps
         return returns
 
 
-def poisson(uniform: F8, mean: float) -> F8:
+def invert_poisson(uniform: F8, mean: float) -> F8:
     """Poisson numbers by inversion: one uniform each."""
     longest = math.ceil(mean + 12 * math.sqrt(mean) + 24)  # beyond this the tail is under 2**-53
     return np.searchsorted(pdtr(np.arange(longest), mean), uniform, side="right").astype(np.float64)

@@ -7,31 +7,31 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import ConfigError, DataError, not_one_of
+from sim.errors import ConfigError, DataError, describe_unknown
 from sim.numerics.jit import kernel
-from sim.numerics.rng import Streams
-from sim.prices.bars import Bars, common
-from sim.prices.correlation import correlated, semidefinite_root
-from sim.prices.process import Tape, normal
+from sim.numerics.rng import RandomStreams
+from sim.prices.bars import Bars, select_common_bars
+from sim.prices.correlation import correlate_normals, factor_correlation
+from sim.prices.process import ProcessInputs, invert_normal
 from sim.prices.replay import Replay
 from sim.prices.stress import Stress
 from sim.prices.underlying import Underlying
 from sim.types import F8
 
-Stamps = NDArray[np.datetime64]
+Times = NDArray[np.datetime64]
 
 
-class Path(NamedTuple):
+class ExogenousPath(NamedTuple):
     """The outside world at rows 0 (the start) to ``steps``. U underlyings, C assets."""
 
     seconds: F8  # (steps+1,) time of the simulation's clock since the start, a gap counting as one step
-    x: F8  # (steps+1, U) log price, quote currency, before impact
-    liquidity: F8  # (steps+1,) share of their normal depth that makers show
+    log_price: F8  # (steps+1, U) log price, quote currency, before impact
+    depth_share: F8  # (steps+1,) share of their normal depth that makers show
     asset_price: F8  # (steps+1, C) multiplier of each asset's price, 1 = at its peg
-    stamp: Stamps  # (steps+1,) datetime64[s] exchange time of the first replay; (0,) without one
+    exchange_time: Times  # (steps+1,) datetime64[s] exchange time of the first replay; (0,) without one
 
 
-class Outside(NamedTuple):
+class ExogenousInputs(NamedTuple):
     """What configuration says of the outside world."""
 
     underlyings: Sequence[Underlying]
@@ -40,9 +40,9 @@ class Outside(NamedTuple):
     assets: Sequence[str] = ()  # the first is the numeraire
 
 
-def exogenous(
-    outside: Outside, *, streams: Streams, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None
-) -> Path:
+def draw_exogenous_path(
+    outside: ExogenousInputs, *, streams: RandomStreams, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None
+) -> ExogenousPath:
     """The whole exogenous path.
 
     Draws are named by underlying and the correlation is applied in the order of the list, so that an underlying added
@@ -60,47 +60,47 @@ def exogenous(
         DataError: replays without bars or without a common day.
     """
     names = [underlying.name for underlying in outside.underlyings]
-    _check(outside, names)
-    root = semidefinite_root(np.eye(len(names)) if outside.correlation is None else outside.correlation, len(names))
-    replays = _replays(outside, bars or {})
-    steps, rows = _lengths(outside, replays, dt, steps)
+    _check_inputs(outside, names)
+    root = factor_correlation(np.eye(len(names)) if outside.correlation is None else outside.correlation, len(names))
+    replays = _align_replays(outside, bars or {})
+    steps, rows = _count_steps_and_rows(outside, replays, dt, steps)
     seconds = np.arange(steps + 1, dtype=np.float64) * dt
-    tapes = [Tape(dt, streams, name, replays.get(name)) for name in names]
-    z = correlated([normal(tape.uniform("normal", rows, 1)[:, 0]) for tape in tapes], root)
+    tapes = [ProcessInputs(dt, streams, name, replays.get(name)) for name in names]
+    z = correlate_normals([invert_normal(tape.draw_uniform("normal", rows, 1)[:, 0]) for tape in tapes], root)
     columns = []
     for number, (underlying, tape) in enumerate(zip(outside.underlyings, tapes, strict=True)):
         with _placed(number):
-            returns = underlying.process.increments(z[number], tape)[:steps]
-        columns.append(_stressed(outside.stresses, seconds, underlying.name, _start(underlying, tape), returns))
-    return Path(
+            returns = underlying.process.compute_log_returns(z[number], tape)[:steps]
+        columns.append(_apply_stresses(outside.stresses, seconds, underlying.name, _first_log_price(underlying, tape), returns))
+    return ExogenousPath(
         seconds,
         np.stack(columns, axis=1),
-        _product(seconds, (stress.liquidity(seconds) for stress in outside.stresses)),
-        _asset_prices(outside, seconds),
-        _stamps(outside, replays, dt)[: steps + 1],
+        _multiply_factors(seconds, (stress.depth_share(seconds) for stress in outside.stresses)),
+        _asset_price_factors(outside, seconds),
+        _exchange_times(outside, replays, dt)[: steps + 1],
     )
 
 
-def planned(outside: Outside, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> int:
+def count_path_steps(outside: ExogenousInputs, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> int:
     """Steps that ``exogenous`` would make of the same.
 
     Raises:
         ConfigError, DataError: as there.
     """
-    return _lengths(outside, _replays(outside, bars or {}), dt, steps)[0]
+    return _count_steps_and_rows(outside, _align_replays(outside, bars or {}), dt, steps)[0]
 
 
-def stamped(outside: Outside, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> Stamps:
+def stamped(outside: ExogenousInputs, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> Times:
     """Exchange times of the steps that ``exogenous`` would make of the same; (0,) without a replay.
 
     Raises:
         ConfigError, DataError: as there.
     """
-    replays = _replays(outside, bars or {})
-    return _stamps(outside, replays, dt)[: _lengths(outside, replays, dt, steps)[0] + 1]
+    replays = _align_replays(outside, bars or {})
+    return _exchange_times(outside, replays, dt)[: _count_steps_and_rows(outside, replays, dt, steps)[0] + 1]
 
 
-def clocks(underlyings: Sequence[Underlying], bars: Mapping[str, Bars]) -> F8:
+def find_year_lengths(underlyings: Sequence[Underlying], bars: Mapping[str, Bars]) -> F8:
     """Seconds of the run's clock in a year of each underlying, (U,).
 
     Replays share their rows, the times that all of them have, so that the least of their years is the year of each.
@@ -108,14 +108,14 @@ def clocks(underlyings: Sequence[Underlying], bars: Mapping[str, Bars]) -> F8:
     Raises:
         DataError: see ``exogenous``.
     """
-    common_bars = _replays(Outside(underlyings), bars)
-    years = np.array([each.process.clock(common_bars.get(each.name)) for each in underlyings])
+    common_bars = _align_replays(ExogenousInputs(underlyings), bars)
+    years = np.array([each.process.seconds_per_year(common_bars.get(each.name)) for each in underlyings])
     shared = np.array([each.name in common_bars for each in underlyings])
     return np.where(shared, years[shared].min(initial=np.inf), years)
 
 
 @kernel
-def accumulate(start: float, returns: F8) -> F8:
+def accumulate_levels(start: float, returns: F8) -> F8:
     """Levels (steps+1,) from differences, by compensated summation.
 
     Differences of neighbouring log prices are exact in floating point (Sterbenz), so a replay's levels come back
@@ -141,16 +141,16 @@ def _placed(number: int) -> Iterator[None]:
         raise ConfigError(lines) from error
 
 
-def _check(outside: Outside, names: list[str]) -> None:
+def _check_inputs(outside: ExogenousInputs, names: list[str]) -> None:
     problems = []
     if not names:
         problems.append("underlyings: 0 given, at least one is needed: add one")
-    problems += [f"underlyings: '{name}' is named twice, names must differ: rename one" for name in _repeated(names)]
+    problems += [f"underlyings: '{name}' is named twice, names must differ: rename one" for name in _repeated_names(names)]
     for number, stress in enumerate(outside.stresses):
-        underlyings, assets = stress.named()
+        underlyings, assets = stress.referenced_names()
         where = f"stresses.{number}"
-        problems += [_unknown(f"{where}.underlyings", name, names) for name in underlyings if name not in names]
-        problems += [_no_asset(f"{where}.asset", name, outside.assets) for name in assets if name not in outside.assets]
+        problems += [_describe_unknown_name(f"{where}.underlyings", name, names) for name in underlyings if name not in names]
+        problems += [_describe_missing_asset(f"{where}.asset", name, outside.assets) for name in assets if name not in outside.assets]
         if outside.assets and outside.assets[0] in assets:
             told = f"{where}.asset: '{outside.assets[0]}' is the numeraire, whose price is 1"
             others = f"use {' or '.join(outside.assets[1:])}" if outside.assets[1:] else "declare another under assets"
@@ -159,31 +159,31 @@ def _check(outside: Outside, names: list[str]) -> None:
         raise ConfigError(problems)
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
+def _repeated_names(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 
-def _unknown(where: str, name: str, known: Sequence[str]) -> str:
-    return f"{where}: {not_one_of(name, known)}"
+def _describe_unknown_name(where: str, name: str, known: Sequence[str]) -> str:
+    return f"{where}: {describe_unknown(name, known)}"
 
 
-def _no_asset(where: str, name: str, declared: Sequence[str]) -> str:
+def _describe_missing_asset(where: str, name: str, declared: Sequence[str]) -> str:
     """The line about an asset that is not declared; the numeraire, whose price is 1, is no remedy."""
     if declared[1:]:
-        return _unknown(where, name, declared[1:])
+        return _describe_unknown_name(where, name, declared[1:])
     return f"{where}: '{name}' is no asset of this market: declare it under assets"
 
 
-def _replays(outside: Outside, bars: Mapping[str, Bars]) -> dict[str, Bars]:
+def _align_replays(outside: ExogenousInputs, bars: Mapping[str, Bars]) -> dict[str, Bars]:
     """The bars of the replays, by underlying, on their common days."""
-    wanted = [underlying.name for underlying in outside.underlyings if underlying.replayed]
+    wanted = [underlying.name for underlying in outside.underlyings if underlying.is_replayed]
     for name in wanted:
         if name not in bars:
             raise DataError(f"{name}: no bars were handed over, a replay needs them: read them with read_bars")
-    return common({name: bars[name] for name in wanted})
+    return select_common_bars({name: bars[name] for name in wanted})
 
 
-def _lengths(outside: Outside, replays: dict[str, Bars], dt: float, steps: int | None) -> tuple[int, int]:
+def _count_steps_and_rows(outside: ExogenousInputs, replays: dict[str, Bars], dt: float, steps: int | None) -> tuple[int, int]:
     """Steps of the path, and rows to draw: whole days where days are filled as a whole."""
     daily = {}
     for number, underlying in enumerate(outside.underlyings):
@@ -205,38 +205,38 @@ def _lengths(outside: Outside, replays: dict[str, Bars], dt: float, steps: int |
     return (rows if steps is None else min(steps, rows)), rows
 
 
-def _start(underlying: Underlying, tape: Tape) -> float:
+def _first_log_price(underlying: Underlying, tape: ProcessInputs) -> float:
     """The first log price."""
     first = underlying.start
     if tape.bars is not None:
         assert isinstance(underlying.process, Replay)
-        first = underlying.process.first(tape.bars, tape.dt)
+        first = underlying.process.first_price(tape.bars, tape.dt)
     return float(np.log(np.float64(first)))
 
 
-def _stressed(stresses: Sequence[Stress], seconds: F8, name: str, start: float, returns: F8) -> F8:
+def _apply_stresses(stresses: Sequence[Stress], seconds: F8, name: str, start: float, returns: F8) -> F8:
     """Log price (steps+1,): log returns in their regimes, summed, and moved."""
     for stress in stresses:
-        returns = returns * stress.factor(seconds[:-1], name)
-    levels = accumulate(start, returns)
+        returns = returns * stress.return_multiplier(seconds[:-1], name)
+    levels = accumulate_levels(start, returns)
     for stress in stresses:
-        levels = levels + stress.shift(seconds, name)
+        levels = levels + stress.log_price_shift(seconds, name)
     return levels
 
 
-def _stamps(outside: Outside, replays: dict[str, Bars], dt: float) -> Stamps:
+def _exchange_times(outside: ExogenousInputs, replays: dict[str, Bars], dt: float) -> Times:
     for underlying in outside.underlyings:
         if isinstance(underlying.process, Replay):
-            return underlying.process.stamps(replays[underlying.name], dt)
+            return underlying.process.exchange_times(replays[underlying.name], dt)
     return np.empty(0, dtype="datetime64[s]")
 
 
-def _asset_prices(outside: Outside, seconds: F8) -> F8:
-    columns = [_product(seconds, (s.worth(seconds, asset) for s in outside.stresses)) for asset in outside.assets]
+def _asset_price_factors(outside: ExogenousInputs, seconds: F8) -> F8:
+    columns = [_multiply_factors(seconds, (s.price_factor(seconds, asset) for s in outside.stresses)) for asset in outside.assets]
     return np.stack(columns, axis=1) if columns else np.empty((len(seconds), 0))
 
 
-def _product(seconds: F8, factors: Iterable[F8]) -> F8:
+def _multiply_factors(seconds: F8, factors: Iterable[F8]) -> F8:
     total = np.ones_like(seconds)
     for factor in factors:
         total = total * factor

@@ -8,16 +8,16 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.errors import ConfigError, DataError
-from sim.prices.bars import Bars, Days
-from sim.prices.bridge import bridge, through
-from sim.prices.process import Process, Tape
+from sim.prices.bars import Bars, Dates
+from sim.prices.bridge import draw_bridge, draw_day_path
+from sim.prices.process import PriceProcess, ProcessInputs
 from sim.types import F8
 
-LEAST = 4
+MIN_ROWS = 4
 """Rows that it takes to show open, high, low and close."""
 
 
-class Replay(Process):
+class Replay(PriceProcess):
     """Bars replayed at the step of the simulation (IDX-4): of days, or of hours or minutes.
 
     A day is ``day / dt`` steps. Its first row is the real open, its last the real close, and its highest and lowest
@@ -56,7 +56,7 @@ class Replay(Process):
     )
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_dates(self) -> Self:
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start: {self.start} is after end {self.end}: swap them, or set both for other data")
         return self
@@ -68,14 +68,14 @@ class Replay(Process):
             ConfigError: a day is not a whole number of steps, or of too few to show open, high, low and close.
         """
         steps = round(self.day / dt)
-        if abs(steps * dt - self.day) > 1e-9 * self.day or steps < LEAST:
+        if abs(steps * dt - self.day) > 1e-9 * self.day or steps < MIN_ROWS:
             told = f"process.day: {self.day:.15g} s is not a whole number, at least 4, of steps of {dt:.15g} s"
             raise ConfigError([f"{told}: set dt to {self._divisor(dt):.15g}, or another part of the day"])
         return steps
 
     def _divisor(self, dt: float) -> float:
         """A step of at most ``dt`` that the day is a whole number of, of whole seconds where there is one."""
-        most = min(dt, self.day / LEAST)
+        most = min(dt, self.day / MIN_ROWS)
         whole = (second for second in range(int(most), 0, -1) if self.day % second == 0)
         return next(whole, self.day / math.ceil(self.day / most))
 
@@ -85,7 +85,7 @@ class Replay(Process):
         Raises:
             ConfigError: see ``steps_per_day``; a shorter bar is not a whole number of steps.
         """
-        if not bars.intraday:
+        if not bars.is_intraday:
             return self.steps_per_day(dt)
         steps = round(bars.length / dt)
         if steps < 1 or abs(steps * dt - bars.length) > 1e-9 * bars.length:
@@ -93,26 +93,26 @@ class Replay(Process):
             raise ConfigError([f"{told}: set dt to {bars.length:g} or a part of it"])
         return steps
 
-    def clock(self, bars: Bars | None = None) -> float:
+    def seconds_per_year(self, bars: Bars | None = None) -> float:
         """Seconds of open market in a year: a day's, the data's for shorter bars, times trading days in a year."""
         if bars is None:
-            return super().clock()
-        day = bars.open_time if bars.intraday else self.day
-        return day * (365.0 if bars.weekends else self.days_per_year)
+            return super().seconds_per_year()
+        day = bars.open_time if bars.is_intraday else self.day
+        return day * (365.0 if bars.has_weekends else self.days_per_year)
 
-    def first(self, bars: Bars, dt: float) -> float:
+    def first_price(self, bars: Bars, dt: float) -> float:
         """The first price of the path: the first open where it is known and shown, else the first close."""
-        shown = bars.ranged and self.steps_per_bar(bars, dt) > 1
+        shown = bars.has_ranges and self.steps_per_bar(bars, dt) > 1
         return float(bars.open[0] if shown else bars.close[0])
 
-    def stamps(self, bars: Bars, dt: float) -> Days:
+    def exchange_times(self, bars: Bars, dt: float) -> Dates:
         """Exchange time of every row, datetime64[s], (bars * steps_per_bar,)."""
-        opens = 0.0 if bars.intraday else self.opens
+        opens = 0.0 if bars.is_intraday else self.opens
         within = np.round(opens + np.arange(self.steps_per_bar(bars, dt)) * dt).astype("timedelta64[s]")
-        stamps: Days = bars.day.astype("datetime64[s]")[:, None] + within
+        stamps: Dates = bars.day.astype("datetime64[s]")[:, None] + within
         return stamps.reshape(-1)
 
-    def increments(self, z: F8, tape: Tape) -> F8:
+    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log returns per step, (bars * steps_per_bar - 1,); the first row is the first bar's open (or close).
 
         Raises:
@@ -123,38 +123,38 @@ class Replay(Process):
         steps = self.steps_per_bar(tape.bars, tape.dt)
         if steps == 1:
             return np.diff(np.log(tape.bars.close))
-        fill = between_closes if not tape.bars.ranged else through_days if steps >= LEAST else within_bars
+        fill = fill_between_closes if not tape.bars.has_ranges else fill_days if steps >= MIN_ROWS else fill_within_bars
         return np.diff(fill(tape.bars, z, steps, tape))
 
 
-def through_days(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:
+def fill_days(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
     """Log price of every row where the bars have opens, highs and lows; the gap's normal is not used."""
-    draws = tape.uniform("extremes", len(bars.day), 3)
+    draws = tape.draw_uniform("extremes", len(bars.day), 3)
     noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
     corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
-    return np.concatenate([through(corner, row, draw) for corner, row, draw in zip(corners, noise, draws, strict=True)])
+    return np.concatenate([draw_day_path(corner, row, draw) for corner, row, draw in zip(corners, noise, draws, strict=True)])
 
 
-def within_bars(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:
+def fill_within_bars(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
     """Log price of every row where bars have too few rows for all four prices: from open to close within the range."""
     noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
     corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
     spread = (corners[:, 1] - corners[:, 2]) / math.sqrt(4 * math.log(2) * (steps - 1))
     return np.concatenate(
         [
-            bridge(start, end, size * row, low, high)
+            draw_bridge(start, end, size * row, low, high)
             for (start, high, low, end), size, row in zip(corners, spread, noise, strict=True)
         ]
     )
 
 
-def between_closes(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:
+def fill_between_closes(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
     """Log price of every row where the bars have closes only."""
     close = np.log(bars.close)
     before = np.append(close[0], close[:-1])
-    spread = np.sqrt(around(np.square(close - before)) / steps)
+    spread = np.sqrt(average_around(np.square(close - before)) / steps)
     days = [
-        bridge(
+        draw_bridge(
             before[day], close[day], spread[day] * z[max(day * steps - 1, 0) : (day + 1) * steps - 1], -np.inf, np.inf
         )
         for day in range(len(close))
@@ -162,7 +162,7 @@ def between_closes(bars: Bars, z: F8, steps: int, tape: Tape) -> F8:
     return np.concatenate([days[0], *(day[1:] for day in days[1:])])
 
 
-def around(squares: F8, reach: int = 5) -> F8:
+def average_around(squares: F8, reach: int = 5) -> F8:
     """Mean over up to ``reach`` entries on either side of each; the first entry, not a return, is left out."""
     known = np.arange(len(squares)) > 0
     window = np.ones(2 * reach + 1)

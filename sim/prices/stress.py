@@ -16,28 +16,28 @@ class Stress(Component):
     ``seconds`` is time since the start. Effects of several stresses add up (shift) or multiply (the others).
     """
 
-    def factor(self, seconds: F8, underlying: str) -> F8:
+    def return_multiplier(self, seconds: F8, underlying: str) -> F8:
         """Multiplier of the increments of the steps that begin at ``seconds`` (1)."""
         return np.ones_like(seconds)
 
-    def shift(self, seconds: F8, underlying: str) -> F8:
+    def log_price_shift(self, seconds: F8, underlying: str) -> F8:
         """Addition to the log price at ``seconds`` (1)."""
         return np.zeros_like(seconds)
 
-    def liquidity(self, seconds: F8) -> F8:
+    def depth_share(self, seconds: F8) -> F8:
         """Share of their normal depth that makers show at ``seconds`` (1)."""
         return np.ones_like(seconds)
 
-    def worth(self, seconds: F8, asset: str) -> F8:
+    def price_factor(self, seconds: F8, asset: str) -> F8:
         """Multiplier of the price of an asset at ``seconds`` (1)."""
         return np.ones_like(seconds)
 
-    def named(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The underlyings and the assets that it names, for the loader to check."""
         return (), ()
 
 
-class Move(Stress):
+class PriceMove(Stress):
     """A lasting move of the price, even in logs over its duration; 0 s = at once, at the first row from ``at`` on."""
 
     kind: Literal["move"] = "move"
@@ -46,7 +46,7 @@ class Move(Stress):
     size: float = Field(gt=-1, description="change as a fraction of the price: -0.10 is a fall by a tenth (1)")
     underlyings: tuple[str, ...] = Field(default=(), description="underlyings that move (names); none = all")
 
-    def shift(self, seconds: F8, underlying: str) -> F8:
+    def log_price_shift(self, seconds: F8, underlying: str) -> F8:
         """Addition to the log price at ``seconds`` (1)."""
         if self.underlyings and underlying not in self.underlyings:
             return np.zeros_like(seconds)
@@ -54,12 +54,12 @@ class Move(Stress):
             return np.where(seconds >= self.at, math.log1p(self.size), 0.0)
         return math.log1p(self.size) * np.clip((seconds - self.at) / self.duration, 0.0, 1.0)
 
-    def named(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The underlyings that it names."""
         return self.underlyings, ()
 
 
-class Volatility(Stress):
+class VolatilityRegime(Stress):
     """A regime in which the processes' log returns, drift included, are multiplied."""
 
     kind: Literal["volatility"] = "volatility"
@@ -68,18 +68,18 @@ class Volatility(Stress):
     multiplier: float = Field(ge=0, description="multiplier of log returns (1)")
     underlyings: tuple[str, ...] = Field(default=(), description="underlyings concerned (names); none = all")
 
-    def factor(self, seconds: F8, underlying: str) -> F8:
+    def return_multiplier(self, seconds: F8, underlying: str) -> F8:
         """Multiplier of the increments of the steps that begin at ``seconds`` (1)."""
         if self.underlyings and underlying not in self.underlyings:
             return np.ones_like(seconds)
-        return np.where(during(seconds, self.at, self.duration), self.multiplier, 1.0)
+        return np.where(is_during(seconds, self.at, self.duration), self.multiplier, 1.0)
 
-    def named(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The underlyings that it names."""
         return self.underlyings, ()
 
 
-class Withdrawal(Stress):
+class DepthWithdrawal(Stress):
     """A time in which makers show only a share of their depth."""
 
     kind: Literal["withdrawal"] = "withdrawal"
@@ -87,9 +87,9 @@ class Withdrawal(Stress):
     duration: float = Field(gt=0, description="length (s)")
     share: float = Field(ge=0, le=1, description="share of their normal depth that makers still show (1)")
 
-    def liquidity(self, seconds: F8) -> F8:
+    def depth_share(self, seconds: F8) -> F8:
         """Share of their normal depth that makers show at ``seconds`` (1)."""
-        return np.where(during(seconds, self.at, self.duration), self.share, 1.0)
+        return np.where(is_during(seconds, self.at, self.duration), self.share, 1.0)
 
 
 class Depeg(Stress):
@@ -105,7 +105,7 @@ class Depeg(Stress):
         default=0.0, ge=0, description="time from the floor back to the peg (s); none = never"
     )
 
-    def worth(self, seconds: F8, asset: str) -> F8:
+    def price_factor(self, seconds: F8, asset: str) -> F8:
         """Multiplier of the price of an asset at ``seconds`` (1)."""
         if asset != self.asset:
             return np.ones_like(seconds)
@@ -113,11 +113,11 @@ class Depeg(Stress):
         back = 1.0 if self.recovery is not None else self.floor
         return np.interp(seconds, corners, [1.0, self.floor, self.floor, back])
 
-    def named(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The asset that it names."""
         return (), (self.asset,)
 
 
-def during(seconds: F8, at: float, duration: float) -> B1:
+def is_during(seconds: F8, at: float, duration: float) -> B1:
     """Whether a time lies in [at, at + duration)."""
     return (seconds >= at) & (seconds < at + duration)

@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.prices.heston import diffuse
-from sim.prices.process import Process, Tape
+from sim.prices.heston import simulate_variance
+from sim.prices.process import PriceProcess, ProcessInputs
 from sim.types import F8
 
 
-class VarianceIndex(Process):
+class VarianceIndex(PriceProcess):
     """Index ~ sqrt(v + premium), dv = reversion (volatility² - v) dt + vol_of_vol sqrt(v) dB (full-truncation Euler).
 
     For an underlying that is not a price but a level of volatility, in percent a year: give it as ``start`` 100 x
@@ -25,10 +25,10 @@ class VarianceIndex(Process):
     vol_of_vol: float = Field(default=0.5, ge=0, description="volatility of variance, at a variance of 1 (1/year)")
     premium: float = Field(default=0.01, gt=0, description="implied less expected variance (1/year)")
 
-    def increments(self, z: F8, tape: Tape) -> F8:
+    def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log changes of the index per step, (steps,)."""
-        years = self.years(tape.dt)
+        years = self.years_per_step(tape.dt)
         swing = self.vol_of_vol * math.sqrt(years)
-        variance = diffuse(np.append(z, 0.0), self.volatility**2, self.reversion * years, swing)
+        variance = simulate_variance(np.append(z, 0.0), self.volatility**2, self.reversion * years, swing)
         increments: F8 = np.diff(np.log(variance + self.premium)) / 2
         return increments

@@ -23,7 +23,7 @@ CALL, PUT = 1, -1
 """Sides of an option."""
 
 
-class Terms(NamedTuple):
+class OptionTerms(NamedTuple):
     """Options, as their value sees them."""
 
     forward: ArrayLike  # price of the underlying for delivery at expiry, quote currency, at least nil
@@ -44,16 +44,16 @@ class Greeks(NamedTuple):
     rho: F8  # per 1.00 of the rate, spot and yield held; where the forward is held instead it is -years x value
 
 
-def value(option: Terms, vol: ArrayLike) -> F8:
+def price_options(option: OptionTerms, vol: ArrayLike) -> F8:
     """Value of options at a volatility, quote currency per unit of the underlying.
 
     Without volatility or time it is the discounted intrinsic value.
     """
-    columns, shape = _flat(*option, vol)
-    return black76(*columns).reshape(shape)
+    columns, shape = _flatten_arguments(*option, vol)
+    return compute_black76(*columns).reshape(shape)
 
 
-def greeks(option: Terms, vol: ArrayLike, spot: ArrayLike | None = None) -> Greeks:
+def compute_greeks(option: OptionTerms, vol: ArrayLike, spot: ArrayLike | None = None) -> Greeks:
     """Value and sensitivities.
 
     Args:
@@ -61,28 +61,28 @@ def greeks(option: Terms, vol: ArrayLike, spot: ArrayLike | None = None) -> Gree
         vol: annualised volatility.
         spot: price that delta and gamma refer to; the forward, if it is not given: then theta holds the forward, too.
     """
-    columns, shape = _flat(*option, vol, option.forward if spot is None else spot)
-    return Greeks(*(row.reshape(shape) for row in black76_greeks(*columns)))
+    columns, shape = _flatten_arguments(*option, vol, option.forward if spot is None else spot)
+    return Greeks(*(row.reshape(shape) for row in compute_black76_greeks(*columns)))
 
 
-def implied_vol(option: Terms, price: ArrayLike) -> F8:
+def solve_implied_vol(option: OptionTerms, price: ArrayLike) -> F8:
     """The volatility at which options have these prices; NaN where there is none.
 
     There is none at or below the discounted intrinsic value, at or above what the option can be worth at most, and at
     expiry.
     """
-    columns, shape = _flat(*option, price)
-    return black76_implied(*columns).reshape(shape)
+    columns, shape = _flatten_arguments(*option, price)
+    return solve_black76_vol(*columns).reshape(shape)
 
 
-def _flat(*values: ArrayLike) -> tuple[list[F8], tuple[int, ...]]:
+def _flatten_arguments(*values: ArrayLike) -> tuple[list[F8], tuple[int, ...]]:
     """Arguments as columns of one length, and the shape they broadcast to."""
     arrays = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in values))
     return [np.array(each, order="C").reshape(-1) for each in arrays], arrays[0].shape
 
 
 @kernel
-def black76(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: F8) -> F8:
+def compute_black76(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: F8) -> F8:
     """Values, (n,)."""
     out = np.empty(forward.size)
     for i in range(forward.size):
@@ -98,7 +98,7 @@ def black76(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: F8) -> 
 
 
 @kernel
-def black76_greeks(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: F8, spot: F8) -> F8:
+def compute_black76_greeks(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: F8, spot: F8) -> F8:
     """Value, delta, gamma, vega, theta and rho, (6, n)."""
     out = np.zeros((6, forward.size))
     for i in range(forward.size):
@@ -126,7 +126,7 @@ def black76_greeks(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: 
 
 
 @kernel
-def black76_implied(forward: F8, strike: F8, years: F8, rate: F8, side: F8, price: F8) -> F8:
+def solve_black76_vol(forward: F8, strike: F8, years: F8, rate: F8, side: F8, price: F8) -> F8:
     """Volatilities, (n,): Newton's steps on the logarithm of the out-of-the-money value, kept in a bracket.
 
     The value in the money differs from that of the option of the other side by what parity says, which leaves only

@@ -15,27 +15,27 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sim.errors import ConfigError
-from sim.reading.references import REFERENCE
+from sim.reading.references import REFERENCE_PATTERN
 
-LEVELS = 32
+MAX_LEVELS = 32
 """Most lists and mappings inside one another."""
 
-YAML_CHARACTERS, JSON_BYTES = 1_000_000, 256 * 2**20
+MAX_YAML_CHARACTERS, MAX_JSON_BYTES = 1_000_000, 256 * 2**20
 """The longest documents that are read: YAML is written by hand, JSON by this program."""
 
-EXPANDED, VALUE = 1_500_000, 10
+MAX_EXPANDED, VALUE_SIZE = 1_500_000, 10
 """Most characters of a YAML document whose aliases are written out, and how many each value and container adds."""
 
-DIGITS = 1000
+MAX_DIGITS = 1000
 """Longest whole number."""
 
-REFERENCES = 1000
+MAX_REFERENCES = 1000
 """Most references ``${a.b}`` in a document."""
 
-TAGS = (None, "!", "tag:yaml.org,2002:str")
+PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:str")
 """Tags of values that say no more than their spelling does."""
 
-EVENTS: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+EVENT_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """What reads the events: libyaml where PyYAML was built with it."""
 
 
@@ -83,8 +83,8 @@ def read_text(path: Path) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     _check_regular(path)
-    if path.stat().st_size > 4 * YAML_CHARACTERS:  # UTF-8 has up to four bytes for a character
-        _too_long(path.stat().st_size)
+    if path.stat().st_size > 4 * MAX_YAML_CHARACTERS:  # UTF-8 has up to four bytes for a character
+        _refuse_length(path.stat().st_size)
     return path.read_text(encoding="utf-8")
 
 
@@ -109,7 +109,7 @@ def parse_yaml(text: str) -> Any:
         yaml.YAMLError, OmegaConfBaseException, ValueError: not YAML.
     """
     check_yaml(text)
-    word = _one_word(text)
+    word = _is_bare_text(text)
     if word is not None:
         return word
     return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
@@ -122,39 +122,39 @@ def check_yaml(text: str) -> None:
         UnreadableError: too long, too deep, too large once aliases are written out, or with a tag.
         yaml.YAMLError: not YAML.
     """
-    if len(text) > YAML_CHARACTERS:
-        _too_long(len(text))
-    if text.count("${") > REFERENCES:
-        raise UnreadableError(f"{text.count('${'):,} references, at most {REFERENCES:,} are followed, write values")
+    if len(text) > MAX_YAML_CHARACTERS:
+        _refuse_length(len(text))
+    if text.count("${") > MAX_REFERENCES:
+        raise UnreadableError(f"{text.count('${'):,} references, at most {MAX_REFERENCES:,} are followed, write values")
     anchors: dict[str, int] = {}
     begun: list[tuple[str | None, int]] = []  # anchor of each open container, and the size when it began
     size = 0
-    for event in yaml.parse(text, Loader=EVENTS):
+    for event in yaml.parse(text, Loader=EVENT_LOADER):
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, before = begun.pop()
             if anchor is not None:
                 anchors[anchor] = size - before
             continue
         if isinstance(event, yaml.AliasEvent):
-            size += _aliased(event, anchors, begun)
+            size += _alias_size(event, anchors, begun)
         elif isinstance(event, yaml.CollectionStartEvent):
             _check_tag(event)
             begun.append((event.anchor, size))
-            size += VALUE
+            size += VALUE_SIZE
         elif isinstance(event, yaml.ScalarEvent):
             _check_tag(event)
             _check_scalar(event)
-            size += VALUE + len(event.value)
+            size += VALUE_SIZE + len(event.value)
             if event.anchor is not None:
-                anchors[event.anchor] = VALUE + len(event.value)
-        if len(begun) > LEVELS:
+                anchors[event.anchor] = VALUE_SIZE + len(event.value)
+        if len(begun) > MAX_LEVELS:
             line = event.start_mark.line + 1
-            raise UnreadableError(f"line {line}: more than {LEVELS} levels inside one another, write fewer")
-        if size > EXPANDED:
-            raise UnreadableError(f"more than {EXPANDED:,} characters once aliases are written out, use fewer aliases")
+            raise UnreadableError(f"line {line}: more than {MAX_LEVELS} levels inside one another, write fewer")
+        if size > MAX_EXPANDED:
+            raise UnreadableError(f"more than {MAX_EXPANDED:,} characters once aliases are written out, use fewer aliases")
 
 
-def _aliased(event: Any, anchors: dict[str, int], begun: list[tuple[str | None, int]]) -> int:
+def _alias_size(event: Any, anchors: dict[str, int], begun: list[tuple[str | None, int]]) -> int:
     """What an alias stands for; one without an anchor is left to the parser, which names it."""
     if event.anchor in (anchor for anchor, _ in begun):
         line = event.start_mark.line + 1
@@ -163,7 +163,7 @@ def _aliased(event: Any, anchors: dict[str, int], begun: list[tuple[str | None, 
 
 
 def _check_tag(event: Any) -> None:
-    if event.tag not in TAGS and not event.tag.endswith((":map", ":seq")):
+    if event.tag not in PLAIN_TAGS and not event.tag.endswith((":map", ":seq")):
         line = event.start_mark.line + 1
         raise UnreadableError(f"line {line}: the tag {event.tag!r}, tags have no meaning here, remove it")
 
@@ -171,9 +171,9 @@ def _check_tag(event: Any) -> None:
 def _check_scalar(event: Any) -> None:
     """Refuse references inside references, for each of which OmegaConf's grammar recurses, and endless numbers."""
     line = event.start_mark.line + 1
-    if len(event.value) > DIGITS and not event.value.strip("+-0123456789_:"):
+    if len(event.value) > MAX_DIGITS and not event.value.strip("+-0123456789_:"):
         raise UnreadableError(
-            f"line {line}: a number of {len(event.value):,} digits, at most {DIGITS:,} are read, shorten it"
+            f"line {line}: a number of {len(event.value):,} digits, at most {MAX_DIGITS:,} are read, shorten it"
         )
     if not _is_referring(event.value):
         raise UnreadableError(f"line {line}: a reference must read ${{a.b}}, a path counted from the top, correct it")
@@ -181,7 +181,7 @@ def _check_scalar(event: Any) -> None:
 
 def _is_referring(text: str) -> bool:
     """Whether what stands for references in a text can be read as such; what they lead to is checked later."""
-    left = REFERENCE.sub("", text).count("${")
+    left = REFERENCE_PATTERN.sub("", text).count("${")
     if left != 1:
         return left == 0
     try:
@@ -191,13 +191,13 @@ def _is_referring(text: str) -> bool:
     return True
 
 
-def _too_long(size: int) -> NoReturn:
-    raise UnreadableError(f"{size:,} characters, at most {YAML_CHARACTERS:,} are read, shorten it")
+def _refuse_length(size: int) -> NoReturn:
+    raise UnreadableError(f"{size:,} characters, at most {MAX_YAML_CHARACTERS:,} are read, shorten it")
 
 
-def _one_word(text: str) -> str | None:
+def _is_bare_text(text: str) -> str | None:
     """A document that is one value, as text; OmegaConf takes words for a key, and refuses numbers."""
-    for event in yaml.parse(text, Loader=EVENTS):
+    for event in yaml.parse(text, Loader=EVENT_LOADER):
         if isinstance(event, yaml.ScalarEvent):
             return str(event.value) or None
         if isinstance(event, yaml.CollectionStartEvent):
@@ -213,12 +213,12 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: not JSON, no mapping, too long, too deep, or with text that cannot be written again.
     """
     _check_regular(path)
-    if path.stat().st_size > JSON_BYTES:
-        raise UnreadableError(f"{path.stat().st_size:,} bytes, at most {JSON_BYTES:,} are read")
-    return mapping_of(path.read_text(encoding="utf-8"))
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise UnreadableError(f"{path.stat().st_size:,} bytes, at most {MAX_JSON_BYTES:,} are read")
+    return parse_json_mapping(path.read_text(encoding="utf-8"))
 
 
-def mapping_of(text: str) -> dict[str, Any]:
+def parse_json_mapping(text: str) -> dict[str, Any]:
     """The content of JSON text, a mapping.
 
     Raises:
@@ -227,7 +227,7 @@ def mapping_of(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except RecursionError:
-        raise UnreadableError(f"more than {LEVELS} levels inside one another") from None
+        raise UnreadableError(f"more than {MAX_LEVELS} levels inside one another") from None
     if not isinstance(found, dict):
         raise UnreadableError("is no mapping")
     check_depth(found)
@@ -244,12 +244,12 @@ def check_depth(data: Any) -> None:
     """
     level, nodes = 0, [data]
     while nodes:
-        if level > LEVELS:
-            raise UnreadableError(f"more than {LEVELS} levels inside one another, write fewer")
-        nodes = [item for node in nodes for item in _children(node)]
+        if level > MAX_LEVELS:
+            raise UnreadableError(f"more than {MAX_LEVELS} levels inside one another, write fewer")
+        nodes = [item for node in nodes for item in _child_containers(node)]
         level += 1
 
 
-def _children(node: Any) -> list[Any]:
+def _child_containers(node: Any) -> list[Any]:
     items = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     return [item for item in items if isinstance(item, dict | list)]

@@ -14,43 +14,43 @@ from typing import Any, Generic, TypeVar
 
 import pydantic
 
-from sim.errors import ConfigError, shown
+from sim.errors import ConfigError, format_value
 from sim.reading.documents import (
-    LEVELS,
+    MAX_LEVELS,
     UnreadableError,
     check_depth,
     read_text,
     read_yaml,
 )
 from sim.reading.overrides import (
-    kinds_first,
-    override,
-    places_of,
-    plain,
-    split,
+    order_changes,
+    apply_override,
+    expand_wildcards,
+    normalise_values,
+    parse_overrides,
 )
 from sim.reading.packaged import (
     Wanted,
-    find,
+    find_config,
     folder_of,
     is_file,
-    preset,
-    shipped,
+    find_preset,
+    find_packaged,
 )
 from sim.reading.problems import (
     any_at,
-    describe,
+    describe_problems,
     expects_components,
     is_list,
-    kinds,
+    list_kinds,
 )
-from sim.reading.references import followed
+from sim.reading.references import resolve_references
 
 T = TypeVar("T", bound=pydantic.BaseModel)
 Node = dict[str, Any]
 
 
-def load(name: str | Path, overrides: Sequence[str], schema: type[T]) -> T:
+def load_config(name: str | Path, overrides: Sequence[str], schema: type[T]) -> T:
     """Read a configuration and make it a ``schema``.
 
     Args:
@@ -61,10 +61,10 @@ def load(name: str | Path, overrides: Sequence[str], schema: type[T]) -> T:
     Raises:
         ConfigError: with one line for each problem.
     """
-    return _made(*_merged(name, overrides, schema), schema)
+    return _build_model(*_merge_files(name, overrides, schema), schema)
 
 
-class Template(Generic[T]):
+class ConfigTemplate(Generic[T]):
     """A configuration read once and made many times, each with changes of its own; far quicker than ``load``.
 
     Args:
@@ -76,33 +76,33 @@ class Template(Generic[T]):
 
     def __init__(self, name: str | Path, overrides: Sequence[str], schema: type[T]) -> None:
         self.schema = schema
-        self.data, problems = _merged(name, overrides, schema)
+        self.data, problems = _merge_files(name, overrides, schema)
         if problems:
             raise ConfigError(problems)
 
-    def made(self, changes: Sequence[tuple[str, Any]]) -> T:
+    def build_config(self, changes: Sequence[tuple[str, Any]]) -> T:
         """The configuration after further changes, (dotted path, value) in their order.
 
         Raises:
             ConfigError: with one line for each problem.
         """
         data = copy.deepcopy(self.data)
-        problems = _changed(data, [(key, plain(value)) for key, value in changes], self.schema)
-        return _made(data, problems, self.schema)
+        problems = _apply_changes(data, [(key, normalise_values(value)) for key, value in changes], self.schema)
+        return _build_model(data, problems, self.schema)
 
 
-def _made(data: Node, problems: list[str], schema: type[T]) -> T:
+def _build_model(data: Node, problems: list[str], schema: type[T]) -> T:
     """Merged data as a model.
 
     Raises:
         ConfigError: with all that is wrong, the problems met before first.
     """
-    data, broken = _interpolated(data)
+    data, broken = _interpolate(data)
     try:
         check_depth(data)
     except UnreadableError as error:
         raise ConfigError([f"configuration: {error}"]) from error
-    config, invalid = _validated(data, schema)
+    config, invalid = _validate(data, schema)
     # what refers to nothing has no value yet, so nothing more can be said of it
     invalid = [line for line in invalid if not any(line.startswith(key) for key in broken)]
     problems = list(dict.fromkeys([*problems, *broken.values(), *invalid]))
@@ -111,57 +111,57 @@ def _made(data: Node, problems: list[str], schema: type[T]) -> T:
     return config
 
 
-def resolve(name: str | Path, overrides: Sequence[str] = ()) -> Node:
+def resolve_config(name: str | Path, overrides: Sequence[str] = ()) -> Node:
     """The merged, overridden and interpolated content of a configuration, not yet validated.
 
     Raises:
         ConfigError: a file that is missing or not YAML, an include cycle, a broken override or interpolation.
     """
-    data, problems = _merged(name, overrides, None)
-    data, broken = _interpolated(data)
+    data, problems = _merge_files(name, overrides, None)
+    data, broken = _interpolate(data)
     if problems or broken:
         raise ConfigError([*problems, *broken.values()])
     return data
 
 
-def about(name: str) -> str:
+def describe_config(name: str) -> str:
     """One line on a packaged configuration: its description, else the first of its comments that is not for editors."""
-    lines = read_text(find(name)).splitlines()
+    lines = read_text(find_config(name)).splitlines()
     comments = [line.lstrip("# ") for line in lines if line.startswith("#") and "yaml-language-server:" not in line]
-    whole = _parse(find(name))
-    described = resolve(name).get("description") if isinstance(whole, dict) else ""
+    whole = _parse_file(find_config(name))
+    described = resolve_config(name).get("description") if isinstance(whole, dict) else ""
     return str(described or next(iter(comments), ""))
 
 
-def _merged(
+def _merge_files(
     name: str | Path, overrides: Sequence[str], schema: type[pydantic.BaseModel] | None
 ) -> tuple[Node, list[str]]:
     """Files and overrides together, and what was wrong with the overrides."""
-    reader = _Reader()
-    data = reader.read(find(name))
+    reader = _IncludeReader()
+    data = reader.read_root(find_config(name))
     if reader.problems:  # what could not be read would be told a second time, as missing
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     problems: list[str] = []
-    pairs = split(overrides, problems)
-    problems += _changed(data, pairs, schema)
+    pairs = parse_overrides(overrides, problems)
+    problems += _apply_changes(data, pairs, schema)
     return data, problems
 
 
-def _changed(data: Node, pairs: Sequence[tuple[str, Any]], schema: type[pydantic.BaseModel] | None) -> list[str]:
+def _apply_changes(data: Node, pairs: Sequence[tuple[str, Any]], schema: type[pydantic.BaseModel] | None) -> list[str]:
     """Change data in place, and return what is wrong with the changes; those of whole components come first."""
     problems: list[str] = []
-    for key, value in kinds_first([_including(*pair) for pair in pairs], data, schema):
-        reader = _Reader()
+    for key, value in order_changes([_expand_include_key(*pair) for pair in pairs], data, schema):
+        reader = _IncludeReader()
         try:
-            content = reader.given(key, value, _wanted(data, key, value, schema))
+            content = reader.read_override(key, value, _wanted(data, key, value, schema))
         except ConfigError as error:
             problems += error.problems
             continue
-        problems += reader.problems or override(data, key, content, schema)
+        problems += reader.problems or apply_override(data, key, content, schema)
     return problems
 
 
-def _including(key: str, value: Any) -> tuple[str, Any]:
+def _expand_include_key(key: str, value: Any) -> tuple[str, Any]:
     """An override ``a.include=b``, which means the same as ``a={include: b}``."""
     parent, dot, last = key.rpartition(".")
     return (parent, {"include": value}) if dot and last == "include" else (key, value)
@@ -169,43 +169,43 @@ def _including(key: str, value: Any) -> tuple[str, Any]:
 
 def _wanted(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> Wanted | None:
     """What a file must hold that a value names, as text where a component is expected; None elsewhere."""
-    paths = places_of(data, key, schema) if isinstance(value, str) and schema is not None else []
+    paths = expand_wildcards(data, key, schema) if isinstance(value, str) and schema is not None else []
     if not paths or not expects_components(schema, data, paths[0].split(".")):
         return None
     expected = any_at(schema, data, paths[0].split("."))
-    return Wanted(is_list(expected), kinds(expected))
+    return Wanted(is_list(expected), list_kinds(expected))
 
 
-class _Reader:
+class _IncludeReader:
     """Reads files with what they include, and collects what is wrong with the includes."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.count = self.depth = 0
 
-    def given(self, key: str, value: Any, wanted: Wanted | None) -> Any:
+    def read_override(self, key: str, value: Any, wanted: Wanted | None) -> Any:
         """The value of an override: that of a file where one is wanted, else itself with its includes.
 
         Raises:
             ConfigError: no such file, or one that cannot be read.
         """
         if wanted and value and "${" not in value:
-            content = self._whole(preset(key, value, wanted), ())
+            content = self._read_file(find_preset(key, value, wanted), ())
             if isinstance(content, list) != wanted.is_list:
                 raise ConfigError(
-                    [f"{key}: {value!r} holds {shown(content)}, must hold {wanted.holding}, name another"]
+                    [f"{key}: {value!r} holds {format_value(content)}, must hold {wanted.holding}, name another"]
                 )
             return content
-        return self._expanded(value, (COMMAND_LINE,), f"{key}.") if isinstance(value, dict | list) else value
+        return self._expand_node(value, (COMMAND_LINE,), f"{key}.") if isinstance(value, dict | list) else value
 
-    def read(self, path: Path) -> Node:
+    def read_root(self, path: Path) -> Node:
         """The file that a configuration begins with, a mapping."""
-        data = self._whole(path, ())
+        data = self._read_file(path, ())
         if not isinstance(data, dict):
-            raise ConfigError([f"{path}: {shown(data)}, must be a mapping of keys, write 'key: value' lines"])
+            raise ConfigError([f"{path}: {format_value(data)}, must be a mapping of keys, write 'key: value' lines"])
         return data
 
-    def _whole(self, path: Path, above: tuple[Path, ...]) -> Any:
+    def _read_file(self, path: Path, above: tuple[Path, ...]) -> Any:
         """One file, a mapping or a list; those above include it, outermost first."""
         file, files = path.resolve(), [each.resolve() for each in above]
         if file in files:
@@ -213,69 +213,69 @@ class _Reader:
             rule = "includes may not go in circles, remove one of them"
             raise ConfigError([f"{path}: includes itself ({circle}), {rule}"])
         self.count += 1
-        if self.count > FILES:
-            raise ConfigError([f"{path}: more than {FILES} files are included, write fewer includes"])
-        return self._expanded(_parse(path), (*above, path), "")
+        if self.count > MAX_FILES:
+            raise ConfigError([f"{path}: more than {MAX_FILES} files are included, write fewer includes"])
+        return self._expand_node(_parse_file(path), (*above, path), "")
 
-    def _expanded(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
+    def _expand_node(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
         """A node of the last of the files: its includes merged in order, and the mapping's own keys over them."""
-        if self.depth > LEVELS:
-            raise ConfigError([f"{files[-1]}: more than {LEVELS} levels inside one another, write fewer"])
+        if self.depth > MAX_LEVELS:
+            raise ConfigError([f"{files[-1]}: more than {MAX_LEVELS} levels inside one another, write fewer"])
         self.depth += 1
         try:
-            return self._merged(node, files, where)
+            return self._merge_includes(node, files, where)
         finally:
             self.depth -= 1
 
-    def _merged(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
+    def _merge_includes(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
         if isinstance(node, list):
-            parts = [self._items(item, files, f"{where}{index}.") for index, item in enumerate(node)]
+            parts = [self._expand_item(item, files, f"{where}{index}.") for index, item in enumerate(node)]
             return [item for part in parts for item in part]
         if not isinstance(node, dict):
             return node
-        place = _place(files, where)
+        place = _include_place(files, where)
         data: Node = {}
-        for name in self._names(node.get("include", []), place):
-            part = self._included(name, files, where)
+        for name in self._include_names(node.get("include", []), place):
+            part = self._read_include(name, files, where)
             if isinstance(part, list):
                 rule = "only an item of a list can include a list, as its one file"
-                self.problems.append(f"{place}: {name!r} holds {shown(part)}, {rule}, write [{{include: {name}}}]")
+                self.problems.append(f"{place}: {name!r} holds {format_value(part)}, {rule}, write [{{include: {name}}}]")
                 part = {}
-            data = merge(data, part)
-        return merge(data, self._own(node, files, where))
+            data = merge_nodes(data, part)
+        return merge_nodes(data, self._expand_own_keys(node, files, where))
 
-    def _items(self, item: Any, files: tuple[Path, ...], where: str) -> list[Any]:
+    def _expand_item(self, item: Any, files: tuple[Path, ...], where: str) -> list[Any]:
         """What an item of a list stands for: itself, or the items of the list it includes, its own keys over each."""
         name = item.get("include") if isinstance(item, dict) else None
         if isinstance(name, str):
-            whole = self._included(name, files, where)
+            whole = self._read_include(name, files, where)
             if isinstance(whole, list):
-                own = self._own(item, files, where)
-                return [merge(each, own) if own else each for each in whole]
-        return [self._expanded(item, files, where)]
+                own = self._expand_own_keys(item, files, where)
+                return [merge_nodes(each, own) if own else each for each in whole]
+        return [self._expand_node(item, files, where)]
 
-    def _own(self, node: Node, files: tuple[Path, ...], where: str) -> Node:
+    def _expand_own_keys(self, node: Node, files: tuple[Path, ...], where: str) -> Node:
         """A mapping without its includes."""
-        return {key: self._expanded(item, files, f"{where}{key}.") for key, item in node.items() if key != "include"}
+        return {key: self._expand_node(item, files, f"{where}{key}.") for key, item in node.items() if key != "include"}
 
-    def _names(self, value: Any, place: str) -> list[str]:
+    def _include_names(self, value: Any, place: str) -> list[str]:
         names = [value] if isinstance(value, str) else value
         if isinstance(names, list) and all(isinstance(each, str) for each in names):
             return names
         self.problems.append(f"{place}: {_words(value)}, must be a file or a list of files, write include: [a.yaml]")
         return []
 
-    def _included(self, name: str, files: tuple[Path, ...], where: str) -> Any:
+    def _read_include(self, name: str, files: tuple[Path, ...], where: str) -> Any:
         """What an include stands for, a mapping or a list; nothing if it cannot be read, so that all else is told."""
-        path, place = files[-1].parent / name, _place(files, where)
+        path, place = files[-1].parent / name, _include_place(files, where)
         folder = folder_of(where.rstrip(".")) if where else ""
         try:
-            path = path if is_file(path) else shipped(name, folder)
+            path = path if is_file(path) else find_packaged(name, folder)
         except ConfigError as error:
             self.problems += [f"{place}: {line}" for line in error.problems]
             return {}
         try:
-            return self._whole(path, files)
+            return self._read_file(path, files)
         except ConfigError as error:
             self.problems += error.problems
             return {}
@@ -284,45 +284,45 @@ class _Reader:
 COMMAND_LINE = Path("overrides")
 """In place of the file that an override stands in; what it includes is looked for in the working folder."""
 
-FILES = 200
+MAX_FILES = 200
 """Most files that one configuration includes, repetitions counted."""
 
 
-def _place(files: tuple[Path, ...], where: str) -> str:
+def _include_place(files: tuple[Path, ...], where: str) -> str:
     """Where an include stands, for messages."""
     return f"{where}include" if files[-1] is COMMAND_LINE else f"{files[-1]}: {where}include"
 
 
 def _words(value: Any) -> str:
     """What stands in place of names of files, short."""
-    return repr(value) if isinstance(value, list) and len(repr(value)) < 60 else shown(value)
+    return repr(value) if isinstance(value, list) and len(repr(value)) < 60 else format_value(value)
 
 
-def _parse(path: Path) -> Any:
+def _parse_file(path: Path) -> Any:
     """One YAML file as plain dictionaries and lists, interpolations untouched."""
-    data = plain(read_yaml(path))
+    data = normalise_values(read_yaml(path))
     if not isinstance(data, dict | list):
-        raise ConfigError([f"{path}: {shown(data)}, must be a mapping of keys, write 'key: value' lines"])
+        raise ConfigError([f"{path}: {format_value(data)}, must be a mapping of keys, write 'key: value' lines"])
     return data
 
 
-def merge(base: Any, top: Any) -> Any:
+def merge_nodes(base: Any, top: Any) -> Any:
     """``top`` over ``base``: mappings key by key, all else replaced; another ``kind`` replaces the whole node."""
     if not isinstance(base, dict) or not isinstance(top, dict):
         return top
     if "kind" in base and "kind" in top and base["kind"] != top["kind"]:
         return top
-    return {**base, **{key: merge(base[key], value) if key in base else value for key, value in top.items()}}
+    return {**base, **{key: merge_nodes(base[key], value) if key in base else value for key, value in top.items()}}
 
 
-def _interpolated(data: Node) -> tuple[Node, dict[str, str]]:
+def _interpolate(data: Node) -> tuple[Node, dict[str, str]]:
     """``${a.b}`` replaced by what it refers to, and the problems by path."""
-    return followed(data) if "${" in json.dumps(data) else (data, {})
+    return resolve_references(data) if "${" in json.dumps(data) else (data, {})
 
 
-def _validated(data: Node, schema: type[T]) -> tuple[T | None, list[str]]:
+def _validate(data: Node, schema: type[T]) -> tuple[T | None, list[str]]:
     """The model, or what is wrong with the data. As JSON: strict about types, yet lists may be tuples."""
     try:
         return schema.model_validate_json(json.dumps(data), strict=True), []
     except pydantic.ValidationError as error:
-        return None, describe(error, data, schema)
+        return None, describe_problems(error, data, schema)

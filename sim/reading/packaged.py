@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sim.errors import ConfigError, brief, did_you_mean, not_one_of, shown
+from sim.errors import ConfigError, shorten_name, suggest_name, describe_unknown, format_value
 from sim.reading.documents import read_yaml
 
 PACKAGED = Path(__file__).resolve().parents[2] / "configs"
@@ -25,12 +25,12 @@ class Wanted(NamedTuple):
         return "a list" if self.is_list else "a mapping"
 
 
-def packaged() -> list[str]:
+def list_packaged() -> list[str]:
     """Names of the packaged configurations, folders included, without ``.yaml``."""
     return sorted(path.relative_to(PACKAGED).with_suffix("").as_posix() for path in PACKAGED.rglob("*.yaml"))
 
 
-def find(name: str | Path, folder: str = "") -> Path:
+def find_config(name: str | Path, folder: str = "") -> Path:
     """The file that a name on the command line means: an existing path, else the name of a packaged configuration.
 
     Args:
@@ -41,7 +41,7 @@ def find(name: str | Path, folder: str = "") -> Path:
         ConfigError: there is none.
     """
     path = Path(name)
-    return path if is_file(path) else shipped(name, folder)
+    return path if is_file(path) else find_packaged(name, folder)
 
 
 def is_file(path: str | Path) -> bool:
@@ -55,7 +55,7 @@ def folder_of(key: str) -> str:
     return f"{field.strip('-').rstrip('s')}s/"
 
 
-def preset(key: str, name: str, wanted: Wanted) -> Path:
+def find_preset(key: str, name: str, wanted: Wanted) -> Path:
     """The file that a name means where a component is expected.
 
     Packaged ones stand in the folder of the field's name, in the plural: ``span`` is ``engines/span`` for an
@@ -72,19 +72,19 @@ def preset(key: str, name: str, wanted: Wanted) -> Path:
     if is_file(name):
         return Path(name)
     folder = folder_of(key)
-    names = [each.removeprefix(folder) for each in packaged() if each.startswith(folder)]
+    names = [each.removeprefix(folder) for each in list_packaged() if each.startswith(folder)]
     plain = name.removesuffix(".yaml")
     if plain in names:
-        return shipped(folder + plain)
+        return find_packaged(folder + plain)
     if "/" in name or name.endswith(".yaml"):
         try:
-            return shipped(name, folder)
+            return find_packaged(name, folder)
         except ConfigError as error:
             raise ConfigError([f"{key}: {line}" for line in error.problems]) from error
-    names = [each for each in names if isinstance(read_yaml(shipped(folder + each)), list) == wanted.is_list]
+    names = [each for each in names if isinstance(read_yaml(find_packaged(folder + each)), list) == wanted.is_list]
     if not names:
-        raise ConfigError([f"{key}: {shown(name)}, {_written(name, wanted)} or the path of a .yaml file"])
-    raise ConfigError([f"{key}: {not_one_of(name, names)}, or a file of your own"])
+        raise ConfigError([f"{key}: {format_value(name)}, {_written(name, wanted)} or the path of a .yaml file"])
+    raise ConfigError([f"{key}: {describe_unknown(name, names)}, or a file of your own"])
 
 
 def _written(name: str, wanted: Wanted) -> str:
@@ -97,7 +97,7 @@ def _written(name: str, wanted: Wanted) -> str:
     return f"{rule}, write {component} (kinds are {', '.join(wanted.kinds)})"
 
 
-def shipped(name: str | Path, folder: str = "") -> Path:
+def find_packaged(name: str | Path, folder: str = "") -> Path:
     """The packaged file of that name.
 
     Args:
@@ -108,25 +108,25 @@ def shipped(name: str | Path, folder: str = "") -> Path:
         ConfigError: there is none; the message has the nearest.
     """
     path = Path(name)
-    for candidate in _candidates(path):
+    for candidate in _candidate_files(path):
         if is_file(candidate):
             return candidate
     if os.path.exists(path) and path.name:
-        raise ConfigError([f"{brief(str(name))}: is a folder, a pipe or a device, name a file"])
-    names = packaged()
+        raise ConfigError([f"{shorten_name(str(name))}: is a folder, a pipe or a device, name a file"])
+    names = list_packaged()
     whole, last = (text.removesuffix(".yaml") for text in (path.as_posix(), path.name))
     same = next((f" (did you mean {each!r}?)" for each in names if each.rpartition("/")[2] == last), "")
-    near = did_you_mean(whole, names) or same or did_you_mean(last, names)
+    near = suggest_name(whole, names) or same or suggest_name(last, names)
     listed, more = names, ""
     if len(names) > 30:
         listed = [each for each in names if each.rpartition("/")[0] == folder.rstrip("/")]
         more = ", and others (`deleverage configs`)"
     told = f"packaged are: {', '.join(listed)}{more}" if listed else "name a file"
     choose = ", choose one" if listed and not near else ""
-    raise ConfigError([f"{brief(str(name))}: no such file or packaged configuration{near}, {told}{choose}"])
+    raise ConfigError([f"{shorten_name(str(name))}: no such file or packaged configuration{near}, {told}{choose}"])
 
 
-def _candidates(path: Path) -> list[Path]:
+def _candidate_files(path: Path) -> list[Path]:
     """``crash_2008``, ``crash_2008.yaml`` and ``configs/crash_2008.yaml`` all mean the same packaged file."""
     if path.is_absolute() or "\0" in str(path):
         return []

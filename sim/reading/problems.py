@@ -14,11 +14,11 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from sim.component import Component
-from sim.errors import did_you_mean, not_one_of, shown
-from sim.reading.packaged import packaged
+from sim.errors import suggest_name, describe_unknown, format_value
+from sim.reading.packaged import list_packaged
 from sim.reading.references import item_number
 
-WORDS = {
+ERROR_WORDINGS = {
     "greater_than": ("greater than {gt}", "raise it"),
     "greater_than_equal": ("at least {ge}", "raise it"),
     "less_than": ("less than {lt}", "lower it"),
@@ -49,11 +49,11 @@ WORDS = {
 
 MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
-FIELD = re.compile(r"[a-z_][\w.-]*: ")
+FIELD_PREFIX = re.compile(r"[a-z_][\w.-]*: ")
 """How a validator's message begins that names a field of its mapping."""
 
 
-def describe(error: pydantic.ValidationError, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
+def describe_problems(error: pydantic.ValidationError, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
     """One line for each problem, in the order of the schema.
 
     Args:
@@ -61,48 +61,48 @@ def describe(error: pydantic.ValidationError, data: Any, schema: type[pydantic.B
         data: what was validated, to find the user's path.
         schema: what it was validated against, to find suggestions and units.
     """
-    errors = [each for each in error.errors(include_url=False) if not _echo(each)]
-    return list(dict.fromkeys(line for each in errors for line in _lines(each, data, schema)))
+    errors = [each for each in error.errors(include_url=False) if not _is_duplicate(each)]
+    return list(dict.fromkeys(line for each in errors for line in _describe_error(each, data, schema)))
 
 
-def _echo(error: ErrorDetails) -> bool:
+def _is_duplicate(error: ErrorDetails) -> bool:
     """Pydantic also calls a list too short when its items are wrong."""
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
-def _lines(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
+def _describe_error(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
     """A validator of a whole mapping may tell several problems, a line each, of fields that it names."""
     if error["type"] != "value_error":
-        return [_line(error, data, schema)]
+        return [_describe_one_problem(error, data, schema)]
     name, told = ".".join(map(str, _user_path(error, data))), error["msg"].removeprefix("Value error, ").splitlines()
-    value = "" if isinstance(error["input"], dict | list) else f"{shown(error['input'])}, "
-    return [f"{name}{'.' if FIELD.match(line) else ': '}{value}{line}" if name else line for line in told]
+    value = "" if isinstance(error["input"], dict | list) else f"{format_value(error['input'])}, "
+    return [f"{name}{'.' if FIELD_PREFIX.match(line) else ': '}{value}{line}" if name else line for line in told]
 
 
-def _line(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> str:
+def _describe_one_problem(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> str:
     path = _user_path(error, data)
     kind, context = error["type"], error.get("ctx", {})
     name = ".".join(map(str, path)) or "configuration"
     if kind == "extra_forbidden":
-        return f"{name}: {_unknown(path, data, schema)}"
+        return f"{name}: {_describe_unknown_key(path, data, schema)}"
     if kind == "missing":
-        return f"{name}: missing, must be given{_note(path, data, schema)}, add it"
+        return f"{name}: missing, must be given{_field_note(path, data, schema)}, add it"
     if kind == "union_tag_not_found":
-        tags = kinds(type_at(schema, data, path))
+        tags = list_kinds(find_type(schema, data, path))
         return f"{name}.kind: missing, must be one of {', '.join(tags)}, add it"
     if kind in ("union_tag_invalid", "literal_error"):
-        return _unlisted(name, kind, error)
-    rule, remedy = WORDS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
+        return _describe_unlisted(name, kind, error)
+    rule, remedy = ERROR_WORDINGS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
     if kind in ("float_type", "int_type") and isinstance(error["input"], str):
-        remedy = _unquoted(error["input"]) or remedy
+        remedy = _suggest_unquoted(error["input"]) or remedy
     if kind == "too_short" and isinstance(error["input"], dict):
         rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
     if kind in MAPPINGS and isinstance(error["input"], str):
-        remedy = _named(error["input"], kinds(type_at(schema, data, path))) or remedy
+        remedy = _named(error["input"], list_kinds(find_type(schema, data, path))) or remedy
     if kind == "string_too_short" and context["min_length"] == 1:
         rule = "text that is not empty"
     bounds = {key: f"{value:.15g}" if isinstance(value, float) else value for key, value in context.items()}
-    return f"{name}: {shown(error['input'])}, must be {rule.format(**bounds)}{_note(path, data, schema)}, {remedy}"
+    return f"{name}: {format_value(error['input'])}, must be {rule.format(**bounds)}{_field_note(path, data, schema)}, {remedy}"
 
 
 def _named(text: str, known: Sequence[str]) -> str:
@@ -110,11 +110,11 @@ def _named(text: str, known: Sequence[str]) -> str:
     if text in known:
         return f"write {{kind: {text}}}"
     name = text.removesuffix(".yaml")
-    names = [text] if text.endswith(".yaml") else [each for each in packaged() if f"/{each}".endswith(f"/{name}")]
+    names = [text] if text.endswith(".yaml") else [each for each in list_packaged() if f"/{each}".endswith(f"/{name}")]
     return f"write {{include: {names[0]}}}" if names else ""
 
 
-def _unquoted(text: str) -> str:
+def _suggest_unquoted(text: str) -> str:
     """The remedy for a number that was read as text, in quotes or not: YAML reads -.2 and 1_0.5 as words."""
     try:
         value = float(text)
@@ -123,7 +123,7 @@ def _unquoted(text: str) -> str:
     return f"write {value:.15g} without quotes" if math.isfinite(value) else ""
 
 
-def _unlisted(name: str, kind: str, error: ErrorDetails) -> str:
+def _describe_unlisted(name: str, kind: str, error: ErrorDetails) -> str:
     if kind == "union_tag_invalid":
         value, known, name = error["ctx"]["tag"], error["ctx"]["expected_tags"], f"{name}.kind"
         if isinstance(error["input"], dict):  # the tag is text whatever the value is
@@ -132,23 +132,23 @@ def _unlisted(name: str, kind: str, error: ErrorDetails) -> str:
         value, known = error["input"], error["ctx"]["expected"]
     names = [each.strip("' ") for each in re.split(", | or ", known)]
     if not isinstance(value, str) and str(value) in names:
-        return f"{name}: {shown(value)}, must be text, write '{value}' in quotes"
-    return f"{name}: {not_one_of(value, names)}"
+        return f"{name}: {format_value(value)}, must be text, write '{value}' in quotes"
+    return f"{name}: {describe_unknown(value, names)}"
 
 
-def _unknown(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
-    model = type_at(schema, data, path[:-1])
-    known = _names(model) if _is_model(model) else []
-    near = did_you_mean(path[-1], known)
+def _describe_unknown_key(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
+    model = find_type(schema, data, path[:-1])
+    known = _field_names(model) if _is_model(model) else []
+    near = suggest_name(path[-1], known)
     return f"unknown key{near}" if near else f"unknown key, known are {', '.join(known)}, remove it"
 
 
-def _note(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
+def _field_note(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
     """The field's description, which tells its meaning and unit."""
-    model = type_at(schema, data, path[:-1])
+    model = find_type(schema, data, path[:-1])
     if not _is_model(model) or not path:
         return ""
-    field = _field(model, str(path[-1]))
+    field = _find_field(model, str(path[-1]))
     return f" ({field.description})" if field is not None and field.description else ""
 
 
@@ -162,7 +162,7 @@ def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
         if not branched and isinstance(node, dict) and part == node.get("kind"):
             branched = True
             continue
-        if _holds(node, part):
+        if _has_part(node, part):
             node, branched = node[part], False
         elif not (last and error["type"] == "missing"):
             continue
@@ -170,30 +170,30 @@ def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
     return tuple(path)
 
 
-def _holds(node: Any, part: Any) -> bool:
+def _has_part(node: Any, part: Any) -> bool:
     if isinstance(node, dict):
         return part in node
     return isinstance(node, list) and isinstance(part, int) and part < len(node)
 
 
-def type_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
+def find_type(schema: Any, data: Any, path: Sequence[Any]) -> Any:
     """The type that a schema expects at a path of some data; None where it knows none."""
-    expected: Any = _narrow(schema, data)
+    expected: Any = _narrow_type(schema, data)
     for part in path:
-        data = _child(data, part)
-        expected = _narrow(_type_of_child(expected, part), data)
+        data = _get_child(data, part)
+        expected = _narrow_type(_type_of_child(expected, part), data)
     return expected
 
 
 def any_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
     """The type that a schema expects at a path whatever stands there, with all of its kinds."""
-    return _narrow(_type_of_child(type_at(schema, data, path[:-1]), path[-1]), None)
+    return _narrow_type(_type_of_child(find_type(schema, data, path[:-1]), path[-1]), None)
 
 
-def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequence[str]) -> Any:
+def find_default(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequence[str]) -> Any:
     """What a schema fills in at a path that the data leaves out, as plain data; else an empty mapping."""
-    model = type_at(schema, data, path[:-1]) if schema is not None else None
-    field = _field(model, path[-1]) if _is_model(model) else None
+    model = find_type(schema, data, path[:-1]) if schema is not None else None
+    field = _find_field(model, path[-1]) if _is_model(model) else None
     if field is None or field.is_required():
         return {}
     value = field.get_default(call_default_factory=True, validated_data={})
@@ -203,14 +203,14 @@ def default_of(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequenc
 
 def has_several_kinds(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     """Whether one class serves several kinds at a path of some data, so that another kind keeps what else is there."""
-    model = type_at(schema, data, path)
-    return _is_model(model) and _field(model, "kind") is not None and len(kinds(model)) > 1
+    model = find_type(schema, data, path)
+    return _is_model(model) and _find_field(model, "kind") is not None and len(list_kinds(model)) > 1
 
 
 def is_plain(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     """Whether a schema expects a value without parts at a path of some data, such as a number or text."""
-    expected = bare(type_at(schema, data, path)) if schema is not None else None
-    branches = [bare(each) for each in typing.get_args(expected)] if _is_union(expected) else [expected]
+    expected = strip_annotation(find_type(schema, data, path)) if schema is not None else None
+    branches = [strip_annotation(each) for each in typing.get_args(expected)] if _is_union(expected) else [expected]
     plain = (int, float, str, bool, types.NoneType)
     return expected is not None and all(each in plain or typing.get_origin(each) is typing.Literal for each in branches)
 
@@ -221,24 +221,24 @@ def _is_union(expected: Any) -> bool:
 
 def has_field(model: Any, name: str) -> bool:
     """Whether a type is a model with that field."""
-    return _is_model(model) and _field(model, name) is not None
+    return _is_model(model) and _find_field(model, name) is not None
 
 
 def is_list(expected: Any) -> bool:
     """Whether a type is that of a list."""
-    return typing.get_origin(bare(expected)) in (tuple, list)
+    return typing.get_origin(strip_annotation(expected)) in (tuple, list)
 
 
 def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     """Whether a schema expects a component at a path of some data, or a list of components."""
-    expected = bare(type_at(schema, data, path))
+    expected = strip_annotation(find_type(schema, data, path))
     if typing.get_origin(expected) in (tuple, list):
-        expected = _narrow(typing.get_args(expected)[0], None)
-    branches = [bare(each) for each in typing.get_args(expected)] or [expected]
+        expected = _narrow_type(typing.get_args(expected)[0], None)
+    branches = [strip_annotation(each) for each in typing.get_args(expected)] or [expected]
     return all(_is_model(each) for each in branches if each is not type(None)) and branches != [None]
 
 
-def _child(data: Any, part: Any) -> Any:
+def _get_child(data: Any, part: Any) -> Any:
     if isinstance(data, dict):
         return data.get(str(part))
     number = item_number(str(part), data)
@@ -247,7 +247,7 @@ def _child(data: Any, part: Any) -> Any:
 
 def _type_of_child(expected: Any, part: Any) -> Any:
     if _is_model(expected):
-        field = _field(expected, str(part))
+        field = _find_field(expected, str(part))
         return field.annotation if field is not None else None
     origin = typing.get_origin(expected)
     if origin not in (dict, tuple, list):
@@ -260,66 +260,66 @@ def _type_of_child(expected: Any, part: Any) -> Any:
     return arguments[0] if arguments else None
 
 
-def _narrow(expected: Any, data: Any) -> Any:
+def _narrow_type(expected: Any, data: Any) -> Any:
     """Strip annotations, and choose the branch of a union that the data's ``kind`` names."""
     expected = getattr(expected, "__value__", expected)
     if typing.get_origin(expected) is typing.Annotated:
-        return _narrow(typing.get_args(expected)[0], data)
+        return _narrow_type(typing.get_args(expected)[0], data)
     if not _is_union(expected):
-        return _concrete(expected, data)
-    branches = [branch for branch in map(bare, typing.get_args(expected)) if branch is not type(None)]
+        return _choose_variant(expected, data)
+    branches = [branch for branch in map(strip_annotation, typing.get_args(expected)) if branch is not type(None)]
     kind = data.get("kind") if isinstance(data, dict) else None
-    named = [branch for branch in branches if kind is not None and kind in kinds(branch)]
+    named = [branch for branch in branches if kind is not None and kind in list_kinds(branch)]
     models = [branch for branch in branches if _is_model(branch)]
     if not named and isinstance(data, dict) and len(models) == 1:
         named = models  # no other branch can hold a mapping
     if named or len(branches) == 1:
-        return _narrow((named or branches)[0], data)
+        return _narrow_type((named or branches)[0], data)
     return expected
 
 
-def _concrete(expected: Any, data: Any) -> Any:
+def _choose_variant(expected: Any, data: Any) -> Any:
     """The kind of an abstract model that the data names, where a registry is looked up late."""
-    if not _is_model(expected) or _field(expected, "kind") is not None or not isinstance(data, dict):
+    if not _is_model(expected) or _find_field(expected, "kind") is not None or not isinstance(data, dict):
         return expected
-    return next((each for each in _variants(expected) if data.get("kind") in kinds(each)), expected)
+    return next((each for each in _registered_variants(expected) if data.get("kind") in list_kinds(each)), expected)
 
 
-def _variants(model: type[pydantic.BaseModel]) -> list[type[Component]]:
-    return model.variants() if issubclass(model, Component) else []
+def _registered_variants(model: type[pydantic.BaseModel]) -> list[type[Component]]:
+    return model.registered_variants() if issubclass(model, Component) else []
 
 
-def bare(annotation: Any) -> Any:
+def strip_annotation(annotation: Any) -> Any:
     """An annotation without what ``Annotated`` adds to it."""
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
 
-def kinds(expected: Any) -> list[str]:
+def list_kinds(expected: Any) -> list[str]:
     """Values of ``kind`` that a model or a union of models accepts."""
-    expected = bare(expected)
+    expected = strip_annotation(expected)
     if _is_model(expected):
-        field = _field(expected, "kind")
+        field = _find_field(expected, "kind")
         if field is None:
-            return [kind for variant in _variants(expected) for kind in kinds(variant)]
-        return [str(each) for each in _literals(field.annotation)]
-    return [kind for branch in typing.get_args(expected) for kind in kinds(branch)]
+            return [kind for variant in _registered_variants(expected) for kind in list_kinds(variant)]
+        return [str(each) for each in _literal_values(field.annotation)]
+    return [kind for branch in typing.get_args(expected) for kind in list_kinds(branch)]
 
 
-def _literals(expected: Any) -> list[Any]:
+def _literal_values(expected: Any) -> list[Any]:
     if typing.get_origin(expected) is typing.Literal:
         return list(typing.get_args(expected))
-    return [value for part in typing.get_args(expected) for value in _literals(part)]
+    return [value for part in typing.get_args(expected) for value in _literal_values(part)]
 
 
 def _is_model(expected: Any) -> typing.TypeGuard[type[pydantic.BaseModel]]:
     return isinstance(expected, type) and issubclass(expected, pydantic.BaseModel)
 
 
-def _names(model: type[pydantic.BaseModel]) -> list[str]:
+def _field_names(model: type[pydantic.BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _field(model: type[pydantic.BaseModel], name: str) -> Any:
+def _find_field(model: type[pydantic.BaseModel], name: str) -> Any:
     for own, field in model.model_fields.items():
         if name in (own, field.alias):
             return field

@@ -3,21 +3,21 @@
 import re
 from typing import Any
 
-from sim.errors import shown
+from sim.errors import format_value
 
 Node = dict[str, Any]
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
-REFERENCE = re.compile(r"\$\{([\w-]+(?:\.[\w-]+)*)\}")
+REFERENCE_PATTERN = re.compile(r"\$\{([\w-]+(?:\.[\w-]+)*)\}")
 """A path with dots, counted from the top."""
 
-LEVELS = 48
+MAX_LEVELS = 48
 """Most lists and mappings inside one another, after references were followed."""
 
-CHAIN = 32
+MAX_CHAIN = 32
 """Most references that follow one another."""
 
-SIZE = 1_000_000
+MAX_SIZE = 1_000_000
 """Most characters that following all references may make, each value counting as one more."""
 
 
@@ -32,73 +32,73 @@ class _BrokenError(Exception):
     """A reference that leads nowhere; the message says why, and the remedy."""
 
 
-def followed(data: Node) -> tuple[Node, dict[str, str]]:
+def resolve_references(data: Node) -> tuple[Node, dict[str, str]]:
     """The data with all references replaced by what they refer to, and the problems by path.
 
     A text that is one reference becomes the value, a mapping or list too; one in the middle of a text becomes text.
     """
-    walk = _Walk(data)
-    return walk.value(data, ()), walk.problems
+    walk = _ReferenceResolver(data)
+    return walk.resolve_value(data, ()), walk.problems
 
 
-class _Walk:
+class _ReferenceResolver:
     def __init__(self, data: Node) -> None:
         self.data = data
         self.problems: dict[str, str] = {}
-        self.open: list[Path] = []
-        self.left, self.depth = SIZE, 0
+        self.open_paths: list[KeyPath] = []
+        self.remaining_size, self.depth = MAX_SIZE, 0
 
-    def value(self, node: Any, path: Path) -> Any:
+    def resolve_value(self, node: Any, path: KeyPath) -> Any:
         """A node with its references followed; broken ones are noted and become nothing."""
-        self.left -= 1
+        self.remaining_size -= 1
         if isinstance(node, dict | list):
-            return self._container(node, path)
+            return self._resolve_container(node, path)
         if not isinstance(node, str) or "${" not in node:
             return node
         try:
-            return self._text(node, path)
+            return self._resolve_text(node, path)
         except _BrokenError as error:
-            if self.open:
+            if self.open_paths:
                 raise
-            if self.left < 0 and self.problems:
+            if self.remaining_size < 0 and self.problems:
                 return None  # the room for all of them together is used up, and the first was told
             name = ".".join(path)
-            self.problems[name] = f"{name}: {shown(node)}, {error}"
+            self.problems[name] = f"{name}: {format_value(node)}, {error}"
             return None
 
-    def _container(self, node: Node | list[Any], path: Path) -> Any:
-        if self.depth == LEVELS:
-            raise _BrokenError(f"references make more than {LEVELS} levels inside one another, write values")
+    def _resolve_container(self, node: Node | list[Any], path: KeyPath) -> Any:
+        if self.depth == MAX_LEVELS:
+            raise _BrokenError(f"references make more than {MAX_LEVELS} levels inside one another, write values")
         self.depth += 1
         try:
             if isinstance(node, dict):
-                return {key: self.value(item, (*path, key)) for key, item in node.items()}
-            return [self.value(item, (*path, str(number))) for number, item in enumerate(node)]
+                return {key: self.resolve_value(item, (*path, key)) for key, item in node.items()}
+            return [self.resolve_value(item, (*path, str(number))) for number, item in enumerate(node)]
         finally:
             self.depth -= 1
 
-    def _text(self, text: str, path: Path) -> Any:
-        if path in self.open:
+    def _resolve_text(self, text: str, path: KeyPath) -> Any:
+        if path in self.open_paths:
             raise _BrokenError("references may not go in circles, write the value")
-        if len(self.open) == CHAIN:
-            raise _BrokenError(f"more than {CHAIN} references follow one another, write the value")
-        if "${" in REFERENCE.sub("", text):
+        if len(self.open_paths) == MAX_CHAIN:
+            raise _BrokenError(f"more than {MAX_CHAIN} references follow one another, write the value")
+        if "${" in REFERENCE_PATTERN.sub("", text):
             raise _BrokenError("a reference must read ${a.b}, a path counted from the top, correct it")
-        self.open.append(path)
+        self.open_paths.append(path)
         try:
-            whole = REFERENCE.fullmatch(text)
-            return self._target(whole[1]) if whole else REFERENCE.sub(lambda found: self._word(found[1]), text)
+            whole = REFERENCE_PATTERN.fullmatch(text)
+            return self._find_target(whole[1]) if whole else REFERENCE_PATTERN.sub(lambda found: self._resolve_word(found[1]), text)
         finally:
-            self.open.pop()
+            self.open_paths.pop()
 
-    def _word(self, name: str) -> str:
-        value = self._target(name)
+    def _resolve_word(self, name: str) -> str:
+        value = self._find_target(name)
         if isinstance(value, dict | list):
-            raise _BrokenError(f"{name} is {shown(value)}, only a value can stand inside a text, refer to one")
-        self.left -= len(str(value))
+            raise _BrokenError(f"{name} is {format_value(value)}, only a value can stand inside a text, refer to one")
+        self.remaining_size -= len(str(value))
         return str(value)
 
-    def _target(self, name: str) -> Any:
+    def _find_target(self, name: str) -> Any:
         node: Any = self.data
         for part in name.split("."):
             number = item_number(part, node)
@@ -108,6 +108,6 @@ class _Walk:
                 node = node[part]
             else:
                 raise _BrokenError(f"there is no {name}, a reference must lead to a value, correct it")
-        if self.left < 0:
-            raise _BrokenError(f"references make more than {SIZE:,} characters, write values")
-        return self.value(node, tuple(name.split(".")))
+        if self.remaining_size < 0:
+            raise _BrokenError(f"references make more than {MAX_SIZE:,} characters, write values")
+        return self.resolve_value(node, tuple(name.split(".")))

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 
 from sim.recording.liquidation_profile import (
-    MOVES,
-    NEXT,
-    feedback,
-    profile,
+    MARK_MOVES,
+    FEEDBACK_MOVE,
+    compute_feedback,
+    compute_profile,
 )
 from sim.state import MarketState
 from sim.types import F8, I8
 
 
-class Reading(NamedTuple):
+class ProfileReading(NamedTuple):
     """One reading of all instruments and moves, (K, moves)."""
 
     step: int
@@ -24,75 +24,75 @@ class Reading(NamedTuple):
     resting: I8  # lots
 
 
-class Profiles:
+class ProfileRecorder:
     """Collects the frames ``profile`` and ``populations`` of one market."""
 
     def __init__(self, market: MarketState) -> None:
         self.market = market
-        self._ahead: list[Reading] = []
-        self._worth: list[tuple[int, F8]] = []
+        self._readings: list[ProfileReading] = []
+        self._population_sums: list[tuple[int, F8]] = []
 
-    def read(self) -> F8:
+    def take_reading(self) -> F8:
         """Take a reading; R(1%) of every instrument, (K,)."""
         market = self.market
-        resting = self._resting()
+        resting = self._count_resting_lots()
         at_risk, fresh = np.zeros(resting.shape), np.zeros(resting.shape, dtype=np.int64)
         for venue in market.venues:
-            for state in venue.states.values():
+            for state in venue.pool_states.values():
                 part = state.pool.instruments
-                at_risk[part], fresh[part] = profile(state.engine, venue.book(state.pool), market.watched)
-        self._ahead.append(Reading(market.tick, at_risk, fresh, resting))
-        self._worth.append((market.tick, self._sums()))
-        return feedback(fresh, resting)[:, NEXT]
+                at_risk[part], fresh[part] = compute_profile(state.engine, venue.pool_accounts(state.pool), market.is_margined)
+        self._readings.append(ProfileReading(market.tick, at_risk, fresh, resting))
+        self._population_sums.append((market.tick, self._sum_populations()))
+        return compute_feedback(fresh, resting)[:, FEEDBACK_MOVE]
 
-    def _resting(self) -> I8:
+    def _count_resting_lots(self) -> I8:
         """Lots bid between each mark and where a fall would take it, or on offer on the way of a rise, (K, moves)."""
-        mark = self.market.marks()
-        resting = np.empty((mark.size, len(MOVES)), dtype=np.int64)
-        for place, move in enumerate(MOVES):
+        mark = self.market.mark_prices()
+        resting = np.empty((mark.size, len(MARK_MOVES)), dtype=np.int64)
+        for place, move in enumerate(MARK_MOVES):
             low, high = np.ceil(mark * (1 + min(move, 0))), np.floor(mark * (1 + max(move, 0)))
-            depth = self.market.order_books.depth(low.astype(np.int64), high.astype(np.int64))
+            depth = self.market.order_books.sum_depth(low.astype(np.int64), high.astype(np.int64))
             resting[:, place] = depth[:, int(move > 0)]
         return resting
 
-    def _sums(self) -> F8:
+    def _sum_populations(self) -> F8:
         """Equity, initial margin and gross notional of each population at each venue, (V, P, 3)."""
         market = self.market
         sums = np.zeros((len(market.venues), len(market.populations), 3))
         for venue in market.venues:
-            part, everyone = venue.part, slice(0, market.outside)
-            lots = np.abs(market.ledger.position[part, : market.outside])
-            gross = (venue.view.mark * market.worth()[part]) @ lots
-            initial = np.sum([state.risk.initial[: market.outside] for state in venue.states.values()], axis=0)
-            for place, members in enumerate(market.members):
+            part, everyone = venue.instrument_slice, slice(0, market.external_owner)
+            lots = np.abs(market.ledger.position[part, : market.external_owner])
+            gross = (venue.view.mark * market.tick_value()[part]) @ lots
+            initial = np.sum([state.assessment.initial[: market.external_owner] for state in venue.pool_states.values()], axis=0)
+            for place, members in enumerate(market.member_slices):
                 for column, values in enumerate((venue.equity(everyone), initial, gross)):
                     sums[venue.number, place, column] = values[members].sum()
         return sums
 
-    def ahead(self) -> pd.DataFrame:
+    def profile_frame(self) -> pd.DataFrame:
         """The frame ``profile``: a row for each reading, instrument and move."""
         market = self.market
-        names, moves = np.array(market.contracts.names, dtype=object), np.array(MOVES)
+        names, moves = np.array(market.contracts.names, dtype=object), np.array(MARK_MOVES)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)[market.contracts.venue]
-        count, each = len(self._ahead), len(moves)
+        count, each = len(self._readings), len(moves)
         columns: dict[str, object] = {
-            "step": np.repeat(np.array([reading.step for reading in self._ahead], dtype=np.int64), names.size * each),
+            "step": np.repeat(np.array([reading.step for reading in self._readings], dtype=np.int64), names.size * each),
             "venue": np.tile(np.repeat(venues, each), count),
             "instrument": np.tile(np.repeat(names, each), count),
             "move": np.tile(moves, names.size * count),
         }
         for name, kind in (("at_risk", np.float64), ("fresh", np.int64), ("resting", np.int64)):
             blank = np.empty((0, names.size, each), dtype=kind)
-            columns[name] = np.concatenate([blank, *(getattr(reading, name)[None] for reading in self._ahead)]).ravel()
+            columns[name] = np.concatenate([blank, *(getattr(reading, name)[None] for reading in self._readings)]).ravel()
         return pd.DataFrame(columns)
 
-    def populations(self) -> pd.DataFrame:
+    def populations_frame(self) -> pd.DataFrame:
         """The frame ``populations``: a row for each reading, venue and population."""
         market = self.market
         names = np.array([population.name for population in market.populations], dtype=object)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
-        steps = np.array([step for step, _ in self._worth], dtype=np.int64)
-        sums = np.concatenate([np.empty((0, venues.size, names.size, 3)), *(each[None] for _, each in self._worth)])
+        steps = np.array([step for step, _ in self._population_sums], dtype=np.int64)
+        sums = np.concatenate([np.empty((0, venues.size, names.size, 3)), *(each[None] for _, each in self._population_sums)])
         columns: dict[str, object] = {
             "step": np.repeat(steps, venues.size * names.size),
             "venue": np.tile(np.repeat(venues, names.size), steps.size),

@@ -19,35 +19,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sim.attribution import KINDS, Causes
-from sim.recording.profile_recorder import Profiles
-from sim.recording.units import label
+from sim.attribution import CAUSE_KINDS, Causes
+from sim.recording.profile_recorder import ProfileRecorder
+from sim.recording.units import label_units
 from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
 from sim.state import MarketState
-from sim.types import F8, I8, NOBODY, SPOT
+from sim.types import F8, I8, MISSING, SPOT
 from sim.venue import Venue
 
-Names = np.ndarray[tuple[int], np.dtype[np.object_]]
+NameArray = np.ndarray[tuple[int], np.dtype[np.object_]]
 
-PRICES = (
+PRICE_COLUMNS = (
     *("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding"),
     "feedback",
 )
-RATES = ("margin_long", "margin_short")
-STATES = ("open_interest", "gross", "to_sell", "to_buy")
-COUNTS = (
-    *STATES,
+RATE_COLUMNS = ("margin_long", "margin_short")
+STATE_COLUMNS = ("open_interest", "gross", "to_sell", "to_buy")
+COUNT_COLUMNS = (
+    *STATE_COLUMNS,
     *("volume", "trades", "markout"),
     *("closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional"),
 )
-VERDICTS, FLOWS = ("equity", "initial", "maintenance"), ("deposits", "withdrawals")
-CALLS = ("calls", "calls_met", "calls_missed")
-EVENTS = ("shortfall", *CALLS)
-MONEY = ("fund", *VERDICTS, *FLOWS, *EVENTS)
+ASSESSMENT_COLUMNS, FLOW_COLUMNS = ("equity", "initial", "maintenance"), ("deposits", "withdrawals")
+CALL_COLUMNS = ("calls", "calls_met", "calls_missed")
+EVENT_COLUMNS = ("shortfall", *CALL_COLUMNS)
+MONEY_COLUMNS = ("fund", *ASSESSMENT_COLUMNS, *FLOW_COLUMNS, *EVENT_COLUMNS)
 """Columns of a venue; a run's summary adds up the events."""
 
 
-ROUTES = ("book", "auction")
+ROUTE_NAMES = ("book", "auction")
 """Names of BOOK and AUCTION."""
 
 
@@ -57,24 +57,24 @@ class Recorder:
     def __init__(self, market: MarketState) -> None:
         self.market = market
         steps, instruments = market.steps_planned, len(market.contracts.names)
-        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICES + RATES}
-        self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNTS}
+        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICE_COLUMNS + RATE_COLUMNS}
+        self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNT_COLUMNS}
         # row 0 is the opening
-        self._money = {name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64) for name in MONEY}
-        self._clock = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
-        self.profiles = Profiles(market)
-        self._fallback = np.zeros((steps, instruments), dtype=bool)
+        self._money = {name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64) for name in MONEY_COLUMNS}
+        self._profile_steps = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
+        self.profile_recorder = ProfileRecorder(market)
+        self._has_missing_side = np.zeros((steps, instruments), dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, LiquidationRound]] = []
         self._causes: list[tuple[I8, Causes]] = []
         self._losses: list[tuple[int, LossEvent]] = []
         self._accounts: dict[str, list[dict[str, object]]] = {}
-        self._peak = 0
+        self._peak_gross = 0
 
     def _record_markout(self, row: int, trades: I8) -> None:
         """Record what this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
         lots, value = trades[2:]
-        self._counts["markout"][row] = np.rint((value - lots * self.market.marks()) * self.market.worth())
+        self._counts["markout"][row] = np.rint((value - lots * self.market.mark_prices()) * self.market.tick_value())
 
     def _record_round(self, row: int, done: LiquidationRound) -> None:
         """Add one round at one venue to the counts, and keep it."""
@@ -100,10 +100,10 @@ class Recorder:
     def record_opening(self) -> None:
         """Record the state before the first step: the first row of ``venues``, and all accounts."""
         for venue in self.market.venues:
-            self._venue_money(venue.number)
-        self.accounts("start")
+            self._record_venue_money(venue.number)
+        self.record_accounts("start")
 
-    def record(self, step: StepRecord) -> None:
+    def record_step(self, step: StepRecord) -> None:
         """Record a step at its end."""
         market, row = self.market, self.market.tick - 1
         self._counts["trades"][row] += step.trades[0]
@@ -116,23 +116,23 @@ class Recorder:
             self._record_loss(row, event)
         self._money["shortfall"][market.tick] += step.losses.shortfalls
         self._record_markout(row, step.trades)
-        index, exogenous, worth = market.spot(), np.exp(market.path.x[market.tick]), market.worth()
+        index, exogenous, worth = market.spot_index(), np.exp(market.exogenous_path.log_price[market.tick]), market.tick_value()
         for venue in market.venues:
-            part, view = venue.part, venue.view
-            self._fallback[row, part] = venue.fallback
-            self._venue_prices(row, venue, index, exogenous)
+            part, view = venue.instrument_slice, venue.view
+            self._has_missing_side[row, part] = venue.has_missing_side
+            self._record_venue_prices(row, venue, index, exogenous)
             for name in ("open_interest", "to_sell", "to_buy"):
                 self._counts[name][row, part] = getattr(view, name)
-            lots = np.abs(market.ledger.position[part, : market.outside]).sum(axis=1)
+            lots = np.abs(market.ledger.position[part, : market.external_owner]).sum(axis=1)
             self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
-            self._venue_money(venue.number)
-        if market.config.profile_every and market.tick % self._clock == 0:
-            self._prices["feedback"][row] = self.profiles.read()
-            if (gross := int(self._counts["gross"][row].sum())) > self._peak:
-                self._peak = gross
-                self.accounts("peak")
+            self._record_venue_money(venue.number)
+        if market.config.profile_every and market.tick % self._profile_steps == 0:
+            self._prices["feedback"][row] = self.profile_recorder.take_reading()
+            if (gross := int(self._counts["gross"][row].sum())) > self._peak_gross:
+                self._peak_gross = gross
+                self.record_accounts("peak")
 
-    def _venue_prices(self, row: int, venue: Venue, index: F8, exogenous: F8) -> None:
+    def _record_venue_prices(self, row: int, venue: Venue, index: F8, exogenous: F8) -> None:
         """Prices of a venue's instruments, in quote currency, and what margin its engine asks; index and x are (U,)."""
         view, tick, underlying = venue.view, venue.contracts.tick, venue.contracts.underlying
         for name, values in (
@@ -146,20 +146,20 @@ class Recorder:
             ("last", view.last * tick),
             ("depth", view.depth),
             ("funding", view.funding),
-            ("margin_long", 1 / venue.leverage),
-            ("margin_short", 1 / venue.leverage_short),
+            ("margin_long", 1 / venue.max_leverage_long),
+            ("margin_short", 1 / venue.max_leverage_short),
         ):
-            self._prices[name][row, venue.part] = values
+            self._prices[name][row, venue.instrument_slice] = values
 
-    def _venue_money(self, number: int) -> None:
+    def _record_venue_money(self, number: int) -> None:
         venue, row = self.market.venues[number], self.market.tick
-        sums = {name: 0.0 for name in VERDICTS}
-        for state in venue.states.values():
-            for name in VERDICTS:
-                sums[name] += float(getattr(state.risk, name).sum())
-        sums["equity"] += venue.apart_cash()
-        fund = venue.rows.fund
-        if fund != NOBODY:
+        sums = {name: 0.0 for name in ASSESSMENT_COLUMNS}
+        for state in venue.pool_states.values():
+            for name in ASSESSMENT_COLUMNS:
+                sums[name] += float(getattr(state.assessment, name).sum())
+        sums["equity"] += venue.separate_wallet_value()
+        fund = venue.system_accounts.insurance_fund
+        if fund != MISSING:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
         flows = venue.flows
         sums |= {"calls": flows.calls_opened, "calls_met": flows.calls_met, "calls_missed": flows.calls_missed}
@@ -167,22 +167,22 @@ class Recorder:
         for name, value in sums.items():
             self._money[name][row, number] = round(value)
 
-    def accounts(self, moment: str) -> None:
+    def record_accounts(self, moment: str) -> None:
         """Record a snapshot of every participant's margin accounts and separate wallets."""
         market, parts = self.market, []
-        agents = np.flatnonzero(market.watched)
+        agents = np.flatnonzero(market.is_margined)
         names = np.repeat([p.name for p in market.populations], [p.count for p in market.populations])
         whose = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
         for venue in market.venues:
-            cash, nothing = _whole(venue.wallet_cash(slice(None))[agents]), np.zeros(agents.size, dtype=np.int64)
-            for number, state in venue.states.items():
-                value = venue.book(state.pool).take(agents).value()
+            cash, nothing = _round_to_int(venue.wallet_value(slice(None))[agents]), np.zeros(agents.size, dtype=np.int64)
+            for number, state in venue.pool_states.items():
+                value = venue.pool_accounts(state.pool).take(agents).position_value()
                 columns = whose | {"venue": venue.config.name, "pool": number}
-                columns |= {name: _whole(getattr(state.risk, name)[agents]) for name in state.risk._fields}
-                columns |= {"gross": _whole(np.abs(value).sum(axis=1)), "net": _whole(value.sum(axis=1))}
-                parts.append(columns | {"wallet": cash if number == venue.wallet else nothing})
-            if venue.wallet not in venue.states:
-                columns = whose | {"venue": venue.config.name, "pool": venue.wallet, "equity": cash}
+                columns |= {name: _round_to_int(getattr(state.assessment, name)[agents]) for name in state.assessment._fields}
+                columns |= {"gross": _round_to_int(np.abs(value).sum(axis=1)), "net": _round_to_int(value.sum(axis=1))}
+                parts.append(columns | {"wallet": cash if number == venue.wallet_pool else nothing})
+            if venue.wallet_pool not in venue.pool_states:
+                columns = whose | {"venue": venue.config.name, "pool": venue.wallet_pool, "equity": cash}
                 columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
                 parts.append(columns | {"wallet": cash})
         self._accounts[moment] = parts
@@ -197,10 +197,10 @@ class Recorder:
             "causes": self._causes_frame(),
             "losses": self._losses_frame(),
             "accounts": self._accounts_frame(),
-            "profile": self.profiles.ahead(),
-            "populations": self.profiles.populations(),
+            "profile": self.profile_recorder.profile_frame(),
+            "populations": self.profile_recorder.populations_frame(),
         }
-        return label(frames, self.market.config.assets[0])
+        return label_units(frames, self.market.config.assets[0])
 
     def _accounts_frame(self) -> pd.DataFrame:
         parts = [pd.DataFrame(columns) for moment in self._accounts.values() for columns in moment]
@@ -215,15 +215,15 @@ class Recorder:
         columns["instrument"] = np.tile(np.array(contracts.names, dtype=object), done)
         columns["kind"] = np.tile(np.where(contracts.kind == SPOT, "spot", "perpetual").astype(object), done)
         columns |= {name: values[:done].ravel() for name, values in (self._prices | self._counts).items()}
-        columns["fallback"] = self._fallback[:done].ravel()
+        columns["fallback"] = self._has_missing_side[:done].ravel()
         return pd.DataFrame(columns)
 
     def _clock_columns(self, first: int) -> dict[str, Any]:
         """Step, seconds and, where days are replayed, exchange time, from step ``first`` to the last one made."""
         market, made = self.market, slice(first, self.market.tick + 1)
-        columns: dict[str, Any] = {"step": np.arange(first, market.tick + 1), "seconds": market.path.seconds[made]}
-        if market.path.stamp.size:
-            columns["stamp"] = market.path.stamp[made]
+        columns: dict[str, Any] = {"step": np.arange(first, market.tick + 1), "seconds": market.exogenous_path.seconds[made]}
+        if market.exogenous_path.exchange_time.size:
+            columns["stamp"] = market.exogenous_path.exchange_time[made]
         return columns
 
     def _venues_frame(self) -> pd.DataFrame:
@@ -249,20 +249,20 @@ class Recorder:
             for name in ExecutedLiquidations._fields
         }
         tick = market.contracts.tick[columns["instrument"]]
-        columns |= {name: columns[name] * tick for name in _TICKS}
+        columns |= {name: columns[name] * tick for name in _TICK_COLUMNS}
         names = np.array([venue.config.name for venue in market.venues], dtype=object)
         frame = {"id": columns.pop("number"), "step": at["step"], "round": at["round"]}
         frame |= {"order": np.concatenate([np.arange(size) for size in sizes]), "venue": names[at["venue"]]}
-        frame |= {"owner": columns["account"], "population": self._population(columns.pop("account"))}
+        frame |= {"owner": columns["account"], "population": self._population_names(columns.pop("account"))}
         columns["instrument"] = np.array(market.contracts.names, dtype=object)[columns["instrument"]]
-        columns["route"] = np.array(ROUTES, dtype=object)[columns["route"]]
+        columns["route"] = np.array(ROUTE_NAMES, dtype=object)[columns["route"]]
         return pd.DataFrame(frame | columns)
 
     def _causes_frame(self) -> pd.DataFrame:
         action = np.concatenate([np.empty(0, dtype=np.int64), *(action for action, _ in self._causes)])
         causes = Causes.join([causes for _, causes in self._causes])
         names = np.array([*self.market.contracts.names, ""], dtype=object)  # NOBODY = -1 picks the last
-        kinds = np.array(KINDS, dtype=object)[causes.kind]
+        kinds = np.array(CAUSE_KINDS, dtype=object)[causes.kind]
         columns = {"action": action, "kind": kinds, "step": causes.step, "round": causes.round}
         return pd.DataFrame(columns | {"instrument": names[causes.instrument], "amount": causes.amount})
 
@@ -284,8 +284,8 @@ class Recorder:
         }
         return pd.DataFrame(columns)
 
-    def _population(self, owners: I8) -> Names:
-        ends = np.array([members.stop for members in self.market.members])
+    def _population_names(self, owners: I8) -> NameArray:
+        ends = np.array([members.stop for members in self.market.member_slices])
         names = np.array([population.name for population in self.market.populations], dtype=object)
         return names[np.searchsorted(ends, owners, side="right")]
 
@@ -295,14 +295,14 @@ class Recorder:
         layers: dict[str, int] = {}
         for _, event in self._losses:
             layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
-        totals = {name: int(counts[name][:done].sum()) for name in COUNTS[len(STATES) :]}
-        totals |= {name: int(money[name][: done + 1].sum()) for name in EVENTS}
+        totals = {name: int(counts[name][:done].sum()) for name in COUNT_COLUMNS[len(STATE_COLUMNS) :]}
+        totals |= {name: int(money[name][: done + 1].sum()) for name in EVENT_COLUMNS}
         return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
 
 
-_TICKS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")
+_TICK_COLUMNS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")
 """Columns of close-outs kept in ticks until recorded."""
 
 
-def _whole(values: F8) -> I8:
+def _round_to_int(values: F8) -> I8:
     return np.rint(values).astype(np.int64)

@@ -72,7 +72,7 @@ UNITS: dict[str, dict[str, str]] = {
 """Columns by frame and unit, one after another."""
 
 
-def label(frames: dict[str, pd.DataFrame], numeraire: Asset) -> dict[str, pd.DataFrame]:
+def label_units(frames: dict[str, pd.DataFrame], numeraire: Asset) -> dict[str, pd.DataFrame]:
     """Write the unit of every column into the ``attrs`` of each frame, in place; return the frames.
 
     ``attrs["units"]`` maps columns to units. Money is in minor units of the numeraire, such as ``0.01 USD``: divide it

@@ -1,29 +1,29 @@
 """Assessment of every account, and attribution of what pushed accounts below maintenance."""
 
-from sim.attribution import Moment
+from sim.attribution import AssessmentMoment
 from sim.state import MarketState
-from sim.step.rescue import rescue, rescued
-from sim.types import NOBODY
+from sim.step.rescue import rescue_accounts, find_rescued
+from sim.types import MISSING
 
 
-def assess(market: MarketState, number: int = NOBODY) -> None:
+def assess_accounts(market: MarketState, number: int = MISSING) -> None:
     """Assess every account at every venue, and trace what changed its excess (MAR-1, LIQ-6).
 
     Args:
         market: in place.
         number: the liquidation round just made; NOBODY = none yet, the index and the market have moved.
     """
-    saved = rescued(market) if market.config.rescues else None
+    saved = find_rescued(market) if market.config.rescues else None
     for venue in market.venues:
-        moment = Moment(market.tick, number, venue.stages if number == NOBODY else dict)
-        for state in venue.states.values():
-            book = venue.book(state.pool)
+        moment = AssessmentMoment(market.tick, number, venue.mark_stages if number == MISSING else dict)
+        for state in venue.pool_states.values():
+            book = venue.pool_accounts(state.pool)
             risk = state.engine.assess(book)
             for column in risk:
-                column[market.outside :] = 0.0  # rows of venues and the outside are not judged
+                column[market.external_owner :] = 0.0  # rows of venues and the outside are not judged
             if saved is not None:
-                rescue(market, venue, state, risk, saved)
-            state.risk = risk
+                rescue_accounts(market, venue, state, risk, saved)
+            state.assessment = risk
             if not market.config.suppress_closeouts:  # accounts then stay below maintenance, and nothing is traced
-                market.causes[state.pool.number].trace(book, risk.excess, moment, market.ledger.journal)
+                market.cause_logs[state.pool.number].record_assessment(book, risk.excess, moment, market.ledger.journal)
     market.ledger.journal.clear()

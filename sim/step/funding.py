@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.attribution import FUNDING
-from sim.numerics.rounding import balanced
+from sim.numerics.rounding import round_balanced
 from sim.state import MarketState
 from sim.types import PERPETUAL, Transfers
 from sim.venue import Venue
@@ -11,7 +11,7 @@ from sim.venue import Venue
 
 def settle_funding(market: MarketState) -> None:
     """Post the funding that falls due at each venue (FUND-1)."""
-    seconds = float(market.path.seconds[market.tick])
+    seconds = float(market.exogenous_path.seconds[market.tick])
     for venue in market.venues:
         _pay_funding(market, venue, seconds)
 
@@ -19,17 +19,17 @@ def settle_funding(market: MarketState) -> None:
 def _pay_funding(market: MarketState, venue: Venue, seconds: float) -> None:
     """Longs pay shorts the due rate on notional at the mark; whole units by largest remainder (LED-2)."""
     funding = venue.config.funding
-    stamps = market.path.stamp
+    stamps = market.exogenous_path.exchange_time
     rate = None if funding is None else funding.due(seconds, stamps[market.tick] if stamps.size else None)
     if rate is None:
         return
     contracts = venue.contracts
     venue.view = venue.view._replace(funding=rate)
     for column in np.flatnonzero((contracts.kind == PERPETUAL) & (rate != 0)):
-        k = venue.part.start + int(column)
+        k = venue.instrument_slice.start + int(column)
         position = market.ledger.position[k]
         owners = np.flatnonzero(position)
-        due = balanced(position[owners] * (venue.view.mark[column] * contracts.multiplier[column] * rate[column]))
-        pool = int(market.ledger.pool_of[k])
-        moves = Transfers.of(owners, venue.rows.dust, pool, pool, int(contracts.settle[column]), due)
+        due = round_balanced(position[owners] * (venue.view.mark[column] * contracts.multiplier[column] * rate[column]))
+        pool = int(market.ledger.pool_numbers[k])
+        moves = Transfers.from_columns(owners, venue.system_accounts.rounding, pool, pool, int(contracts.settle[column]), due)
         market.ledger.transfer(moves, FUNDING)

@@ -14,33 +14,33 @@ def update_marks(market: MarketState) -> F8:
     Returns:
         Lots within 0.1% of each mark, mean of both sides, (K,).
     """
-    tops, depth = market.order_books.tops(), market.order_books.depth(*market.prices_within(0.01))
+    tops, depth = market.order_books.top_of_book(), market.order_books.sum_depth(*market.prices_within(0.01))
     for venue in market.venues:
-        part = venue.part
+        part = venue.instrument_slice
         rests = depth[part]
-        known = {"depth": rests.mean(axis=1), "imbalance": _imbalance(rests), "open_interest": market.exposed(venue)}
-        venue.remark(tops[part], learn=True, **known)
+        known = {"depth": rests.mean(axis=1), "imbalance": _depth_imbalance(rests), "open_interest": market.open_interest(venue)}
+        venue.update_mark(tops[part], learn=True, **known)
         if venue.config.funding is not None:
             venue.config.funding.sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
-        if venue.wallet not in venue.states:
-            for state in venue.states.values():
-                _return_idle(market, venue, state)
-    near: F8 = market.order_books.depth(*market.prices_within(0.001)).mean(axis=1)
+        if venue.wallet_pool not in venue.pool_states:
+            for state in venue.pool_states.values():
+                _return_idle_margin(market, venue, state)
+    near: F8 = market.order_books.sum_depth(*market.prices_within(0.001)).mean(axis=1)
     return near
 
 
-def _imbalance(depth: I8) -> F8:
+def _depth_imbalance(depth: I8) -> F8:
     """Bids less asks over both, (K,); NaN where nothing rests."""
     both = depth.sum(axis=1).astype(np.float64)
     return np.divide(depth[:, 0] - depth[:, 1], both, out=np.full(both.size, np.nan), where=both > 0)
 
 
-def _return_idle(market: MarketState, venue: Venue, state: PoolState) -> None:
+def _return_idle_margin(market: MarketState, venue: Venue, state: PoolState) -> None:
     """What solvent accounts without position or order have and owe goes back to the wallet (ISO-1)."""
-    book = venue.book(state.pool)
-    idle = market.watched & (book.balance @ book.market.price >= 0)
+    book = venue.pool_accounts(state.pool)
+    idle = market.is_margined & (book.balance @ book.market.price >= 0)
     for column in range(book.position.shape[1]):
         idle &= (book.position[:, column] == 0) & (book.bids[:, column] == 0) & (book.asks[:, column] == 0)
     owners, assets = np.nonzero(book.balance * idle[:, None])
-    moves = Transfers.of(owners, owners, state.pool.number, venue.wallet, assets, book.balance[owners, assets])
+    moves = Transfers.from_columns(owners, owners, state.pool.number, venue.wallet_pool, assets, book.balance[owners, assets])
     market.ledger.transfer(moves, DEPOSIT)

@@ -8,9 +8,9 @@ from sim.step import assessment
 
 def open_market(market: MarketState) -> None:
     """Set last trades and marks at the index, and assess every account."""
-    index = market.spot()
+    index = market.spot_index()
     for venue in market.venues:
-        for column, price in enumerate(np.rint(venue.in_ticks(index)).astype(np.int64)):
-            market.order_books.set_last(venue.part.start + column, int(price))
-        venue.remark(market.order_books.tops()[venue.part])
-    assessment.assess(market)
+        for column, price in enumerate(np.rint(venue.convert_to_ticks(index)).astype(np.int64)):
+            market.order_books.set_last_price(venue.instrument_slice.start + column, int(price))
+        venue.update_mark(market.order_books.top_of_book()[venue.instrument_slice])
+    assessment.assess_accounts(market)

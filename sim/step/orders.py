@@ -12,8 +12,8 @@ from sim.types import (
     LEVERAGE_STEP,
     LIMIT,
     MARKET,
-    NOBODY,
-    NONE_CHOSEN,
+    MISSING,
+    NO_LEVERAGE_CHOSEN,
     REDUCE_ONLY,
     Orders,
 )
@@ -29,26 +29,26 @@ def collect_orders(market: MarketState) -> tuple[I8, I8]:
     Returns:
         Orders packed for the books, (n, 8), and the leverage that each chooses, (n,) hundredths, empty where none does.
     """
-    outlook, everybody = market.outlook(), market.accounts(slice(0, market.outside))
-    batches, latency = [_spot_quotes(market)], [0]
-    for population, members in zip(market.populations, market.members, strict=True):
-        draws = market.streams.uniform(f"decide/{population.name}", market.tick, population.count, population.width)
+    outlook, everybody = market.build_observation(), market.account_view(slice(0, market.external_owner))
+    batches, latency = [_quote_spot(market)], [0]
+    for population, members in zip(market.populations, market.member_slices, strict=True):
+        draws = market.streams.draw_uniform(f"decide/{population.name}", market.tick, population.count, population.n_decision_draws)
         orders = population.decide(outlook, everybody.take(members), draws)
         batches.append(orders._replace(owner=orders.owner + members.start))
         latency.append(population.latency)
     classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
     orders = Orders.join(batches)
-    if market.retired.any():
-        stay = np.append(~market.retired, True)[orders.owner]
+    if market.is_retired.any():
+        stay = np.append(~market.is_retired, True)[orders.owner]
         orders, classes = orders.take(stay), classes[stay]
-    keys = np.sort(arrival_keys(market, orders.owner, classes))  # distinct, and the low bits are the order's place
+    keys = np.sort(make_arrival_keys(market, orders.owner, classes))  # distinct, and the low bits are the order's place
     for venue in market.venues:
-        _set_bands(market.bands, venue)
-    mark = market.marks()
+        _set_bands(market.price_bands, venue)
+    mark = market.mark_prices()
     places = keys & ((1 << PLACE_BITS) - 1)
-    chosen = orders.leverage[places] if orders.leverage.any() else NONE_CHOSEN
+    chosen = orders.leverage[places] if orders.leverage.any() else NO_LEVERAGE_CHOSEN
     _refuse_leverage(orders, chosen, places)
-    packed = pack(*orders[:-1], places, mark, market.bands, market.contracts.multiplier, market.fee)
+    packed = pack_orders(*orders[:-1], places, mark, market.price_bands, market.contracts.multiplier, market.highest_fee)
     return packed, chosen
 
 
@@ -67,7 +67,7 @@ def _refuse_leverage(orders: Orders, chosen: I8, places: I8) -> None:
         )
 
 
-def arrival_keys(market: MarketState, owner: I8, latency: I8) -> I8:
+def make_arrival_keys(market: MarketState, owner: I8, latency: I8) -> I8:
     """One distinct key per order, addressed by owner and step (RNG-1, BOOK-2).
 
     Raises:
@@ -75,12 +75,12 @@ def arrival_keys(market: MarketState, owner: I8, latency: I8) -> I8:
     """
     if owner.size > 1 << PLACE_BITS:
         raise ValueError(f"step {market.tick}: {owner.size} orders, no more than {1 << PLACE_BITS} fit into one step")
-    draws = market.streams.uniform("arrival", market.tick, market.owners, 1)[:, 0]
-    return _keys(draws, owner, latency, market.outside)
+    draws = market.streams.draw_uniform("arrival", market.tick, market.n_owners, 1)[:, 0]
+    return _pack_arrival_keys(draws, owner, latency, market.external_owner)
 
 
 @kernel
-def _keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
+def _pack_arrival_keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
     """Latency class, draw (nil for the outside), place: from the highest bits to the lowest."""
     keys = np.empty_like(owner)
     for i in range(owner.size):
@@ -89,35 +89,35 @@ def _keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
     return keys
 
 
-def _spot_quotes(market: MarketState) -> Orders:
+def _quote_spot(market: MarketState) -> Orders:
     """The outside buys and sells spot at the index, half a spread away, as much as anyone may hold.
 
     A bid that reaches the ask of the step before comes after the ask that makes way for it, or it would meet its own.
     """
-    parts, index = [], market.spot()
+    parts, index = [], market.spot_index()
     for venue in market.venues:
-        if venue.spots.size:
-            k, half = venue.spots + venue.part.start, venue.config.spread / 2
-            fair, most = venue.in_ticks(index)[venue.spots], market.max_lots[k]
+        if venue.spot_columns.size:
+            k, half = venue.spot_columns + venue.instrument_slice.start, venue.config.spread / 2
+            fair, most = venue.convert_to_ticks(index)[venue.spot_columns], market.max_lots[k]
             bid = np.maximum(np.floor(fair * (1 - half)), 1).astype(np.int64)
             ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
-            asks_last = bid < venue.view.ask[venue.spots]
+            asks_last = bid < venue.view.ask[venue.spot_columns]
             first = np.argsort(np.concatenate((~asks_last, asks_last)), kind="stable")
             lots, limit = np.concatenate((most, -most))[first], np.concatenate((bid, ask))[first]
             place, side = np.concatenate((k, k))[first], np.repeat(np.array((0, 1)), k.size)[first]
-            parts.append(Orders.of(market.outside, place, lots, limit, LIMIT, side))
+            parts.append(Orders.from_columns(market.external_owner, place, lots, limit, LIMIT, side))
     return Orders.join(parts)
 
 
 def _set_bands(bands: I8, venue: Venue) -> None:
     """Lowest and highest price that may trade now, around the oracle (BOOK-1)."""
-    oracle, width, top = venue.in_ticks(venue.view.oracle), venue.config.band, venue.contracts.max_price
-    bands[venue.part, 0] = np.maximum(1, np.ceil(oracle * (1 - width)))
-    bands[venue.part, 1] = top if width >= 1 else np.minimum(top, np.floor(oracle * (1 + width)))
+    oracle, width, top = venue.convert_to_ticks(venue.view.oracle), venue.config.band, venue.contracts.max_price
+    bands[venue.instrument_slice, 0] = np.maximum(1, np.ceil(oracle * (1 - width)))
+    bands[venue.instrument_slice, 1] = top if width >= 1 else np.minimum(top, np.floor(oracle * (1 + width)))
 
 
 @kernel
-def pack(
+def pack_orders(
     owner: I8,
     instrument: I8,
     quantity: I8,
@@ -145,5 +145,5 @@ def pack(
         packed[row, 0], packed[row, 1], packed[row, 2], packed[row, 3] = owner[i], k, quantity[i], limit[i]
         packed[row, 4], packed[row, 5] = kind[i], slot[i]
         packed[row, 6] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
-        packed[row, 7] = NOBODY
+        packed[row, 7] = MISSING
     return packed

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.attribution import FUNDING, VOLUNTARY
-from sim.exchange.fees import charged
+from sim.exchange.fees import compute_fees
 from sim.numerics.jit import kernel
 from sim.state import MarketState
 from sim.types import I8, Fills, Transfers
@@ -16,27 +16,27 @@ def match_orders(market: MarketState, orders: I8, stood: I8) -> I8:
     Returns:
         See :func:`sum_trades`.
     """
-    fills = market.order_books.trade(orders, market.ledger.position, market.bands, np.ascontiguousarray(stood))
-    market.ledger.settle(fills, VOLUNTARY)
+    fills = market.order_books.trade(orders, market.ledger.position, market.price_bands, np.ascontiguousarray(stood))
+    market.ledger.settle_fills(fills, VOLUNTARY)
     for venue in market.venues:
-        if not venue.config.fees.free:
+        if not venue.config.fees.has_free_trades:
             _charge_fees(market, venue, fills)
     return sum_trades(fills.instrument, fills.quantity, fills.price, len(market.contracts.names))
 
 
 def _charge_fees(market: MarketState, venue: Venue, fills: Fills) -> None:
     """Taker and maker fees of one venue, to its fee row; the outside pays none."""
-    here = (fills.instrument >= venue.part.start) & (fills.instrument < venue.part.stop)
+    here = (fills.instrument >= venue.instrument_slice.start) & (fills.instrument < venue.instrument_slice.stop)
     fees, contracts, at = venue.config.fees, market.contracts, np.flatnonzero(here)
     if not at.size:
         return
     k = fills.instrument[at]
     notional = np.abs(fills.quantity[at]) * fills.price[at] * contracts.multiplier[k]
     owners = np.concatenate((fills.taker[at], fills.maker[at]))
-    due = np.concatenate((charged(notional, fees.taker), charged(notional, fees.maker)))
-    due[owners == market.outside] = 0
-    pools, settle = np.tile(market.ledger.pool_of[k], 2), np.tile(contracts.settle[k], 2)
-    market.ledger.transfer(Transfers.of(owners, venue.rows.fees, pools, venue.wallet, settle, due), FUNDING)
+    due = np.concatenate((compute_fees(notional, fees.taker), compute_fees(notional, fees.maker)))
+    due[owners == market.external_owner] = 0
+    pools, settle = np.tile(market.ledger.pool_numbers[k], 2), np.tile(contracts.settle[k], 2)
+    market.ledger.transfer(Transfers.from_columns(owners, venue.system_accounts.fees, pools, venue.wallet_pool, settle, due), FUNDING)
 
 
 @kernel

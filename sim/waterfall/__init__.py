@@ -3,13 +3,13 @@
 from sim.component import Component
 from sim.waterfall.adl_pro_rata import AdlProRata
 from sim.waterfall.adl_queue import AdlQueue
-from sim.waterfall.fund import Fund
-from sim.waterfall.socialised import Socialised
+from sim.waterfall.fund import FundLayer
+from sim.waterfall.socialised import SocialisedLoss
 
 LAYERS: dict[str, type[Component]] = {
-    "fund": Fund,
+    "fund": FundLayer,
     "adl_queue": AdlQueue,
     "adl_pro_rata": AdlProRata,
-    "socialised": Socialised,
+    "socialised": SocialisedLoss,
 }
 """Layers by the ``kind`` that configuration gives."""

@@ -8,8 +8,8 @@ from pydantic import Field
 from sim.component import Component
 from sim.losses import LayerContext, LayerResult, Shortfall
 from sim.types import I8
-from sim.waterfall.allocation import capped
-from sim.waterfall.deleveraging import Leg, Side, deleverage
+from sim.waterfall.allocation import allocate_capped
+from sim.waterfall.deleveraging import BankruptLeg, Counterparties, deleverage_account
 
 
 class AdlProRata(Component):
@@ -27,9 +27,9 @@ class AdlProRata(Component):
 
     def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Closes what the counterparties can pay for, at the bankruptcy price (see ``deleverage``)."""
-        return deleverage(loss, floor, self._choose)
+        return deleverage_account(loss, floor, self._choose_counterparties)
 
-    def _choose(self, leg: Leg) -> tuple[Side, I8]:
-        side = leg.side()
-        asked = side.profit() > 0 if self.profit_only else True
-        return side, capped(leg.wanted, np.where(asked, side.lots, 0), side.limit)
+    def _choose_counterparties(self, leg: BankruptLeg) -> tuple[Counterparties, I8]:
+        side = leg.find_counterparties()
+        asked = side.unrealised_profit() > 0 if self.profit_only else True
+        return side, allocate_capped(leg.lots_to_close, np.where(asked, side.lots, 0), side.limit)

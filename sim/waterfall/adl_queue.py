@@ -8,8 +8,8 @@ from pydantic import Field, PrivateAttr
 from sim.component import Component
 from sim.losses import LayerContext, LayerResult, Shortfall
 from sim.types import I8
-from sim.waterfall.deleveraging import Leg, Side, deleverage
-from sim.waterfall.ranking import SCORES, Head, call
+from sim.waterfall.deleveraging import BankruptLeg, Counterparties, deleverage_account
+from sim.waterfall.ranking import SCORES, SortedQueue, select_from_queue
 
 
 class AdlQueue(Component):
@@ -21,18 +21,18 @@ class AdlQueue(Component):
     )
 
     # by instrument and side of the bankrupt
-    _heads: dict[tuple[int, bool], Head] = PrivateAttr(default_factory=dict)
-    _moved: Sequence[I8] | None = PrivateAttr(None)  # of the floor that they are of
+    _queues: dict[tuple[int, bool], SortedQueue] = PrivateAttr(default_factory=dict)
+    _moved_batches: Sequence[I8] | None = PrivateAttr(None)  # of the floor that they are of
 
     def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Closes what the counterparties can pay for, at the bankruptcy price (see ``deleverage``)."""
-        if floor.moved is None or floor.moved is not self._moved:
-            self._moved = floor.moved
-            self._heads.clear()
-        return deleverage(loss, floor, self._choose)
+        if floor.changed_accounts is None or floor.changed_accounts is not self._moved_batches:
+            self._moved_batches = floor.changed_accounts
+            self._queues.clear()
+        return deleverage_account(loss, floor, self._choose_counterparties)
 
-    def _choose(self, leg: Leg) -> tuple[Side, I8]:
+    def _choose_counterparties(self, leg: BankruptLeg) -> tuple[Counterparties, I8]:
         """Heads of queues are kept within one run of the waterfall, which changes speed only."""
         key = leg.instrument, leg.quantity > 0
-        side, lots, self._heads[key] = call(leg, SCORES[self.score], self._heads.get(key))
+        side, lots, self._queues[key] = select_from_queue(leg, SCORES[self.score], self._queues.get(key))
         return side, lots

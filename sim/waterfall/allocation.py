@@ -7,7 +7,7 @@ from sim.types import I8
 
 
 @kernel
-def share_out(values: I8, numerator: int, denominator: int) -> tuple[I8, I8]:
+def scale_with_remainders(values: I8, numerator: int, denominator: int) -> tuple[I8, I8]:
     """``values * numerator`` divided by ``denominator``, rounded down, with the remainders; exact.
 
     The products may exceed 64 bits. A float gives the quotient within a few units; the remainder is then small
@@ -36,7 +36,7 @@ def share_out(values: I8, numerator: int, denominator: int) -> tuple[I8, I8]:
     return quotients, remainders
 
 
-def largest_remainder(amount: int, weights: I8, tie: I8 | None = None) -> I8:
+def allocate_largest_remainder(amount: int, weights: I8, tie: I8 | None = None) -> I8:
     """Divide ``amount`` in proportion to ``weights`` (LED-2): Hamilton's method, in exact arithmetic.
 
     Everyone gets the exact quota rounded down; the units left over go one each to the largest remainders.
@@ -57,10 +57,10 @@ def largest_remainder(amount: int, weights: I8, tie: I8 | None = None) -> I8:
         return np.zeros(len(weights), dtype=np.int64)
     if total <= 0:
         raise ValueError(f"{amount} units cannot be divided over {len(weights)} weights that are all nil")
-    return _round(*share_out(weights, amount, total), amount, tie)
+    return _distribute_remainders(*scale_with_remainders(weights, amount, total), amount, tie)
 
 
-def capped(amount: int, weights: I8, caps: I8) -> I8:
+def allocate_capped(amount: int, weights: I8, caps: I8) -> I8:
     """Divide ``amount`` in proportion to ``weights``, nobody getting more than its cap.
 
     Whoever's quota exceeds the cap gets the cap, and the rest is divided again over the others. Ties by row.
@@ -71,25 +71,25 @@ def capped(amount: int, weights: I8, caps: I8) -> I8:
     shares = np.zeros(len(weights), dtype=np.int64)
     left = weights.copy()
     while amount > 0 and left.any():
-        quota, rest = share_out(left, amount, int(left.sum()))
+        quota, rest = scale_with_remainders(left, amount, int(left.sum()))
         full = np.flatnonzero((quota > caps) | ((quota == caps) & (rest > 0)))
         if not len(full):
-            return shares + _round(quota, rest, amount)
+            return shares + _distribute_remainders(quota, rest, amount)
         shares[full] = caps[full]
         amount -= int(caps[full].sum())
         left[full] = 0
     return shares
 
 
-def _round(quota: I8, remainder: I8, amount: int, tie: I8 | None = None) -> I8:
+def _distribute_remainders(quota: I8, remainder: I8, amount: int, tie: I8 | None = None) -> I8:
     """Quotas rounded down, plus a unit for the largest remainders until ``amount`` is spent; in place."""
     left = amount - int(quota.sum())
     if left:
-        quota[_largest(remainder, left, tie)] += 1
+        quota[_find_largest(remainder, left, tie)] += 1
     return quota
 
 
-def _largest(values: I8, count: int, tie: I8 | None) -> I8:
+def _find_largest(values: I8, count: int, tie: I8 | None) -> I8:
     """Rows of the ``count`` largest values, ties to the lowest ``tie``; linear in their number."""
     bar = np.partition(values, len(values) - count)[len(values) - count]
     above, level = np.flatnonzero(values > bar), np.flatnonzero(values == bar)

@@ -6,50 +6,50 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.losses import LayerContext, LayerResult, Shortfall
-from sim.types import B1, F8, I8, NOBODY, Fills
-from sim.waterfall.allocation import largest_remainder, share_out
+from sim.types import B1, F8, I8, MISSING, Fills
+from sim.waterfall.allocation import allocate_largest_remainder, scale_with_remainders
 from sim.waterfall.layer_results import NO_FILLS
 
 
-class Side(NamedTuple):
+class Counterparties(NamedTuple):
     """Who may be deleveraged against one leg of a bankrupt account."""
 
-    floor: LayerContext
+    context: LayerContext
     instrument: int  # column of the pool
     rows: I8  # (n,) accounts with an opposite position, ascending
     lots: I8  # (n,) lots they hold, unsigned
     limit: I8  # (n,) lots they may lose: no more than they hold, nor than they can pay for
 
-    def take(self, some: B1) -> "Side":
+    def take(self, some: B1) -> "Counterparties":
         """Some of them."""
         return self._replace(rows=self.rows[some], lots=self.lots[some], limit=self.limit[some])
 
-    def paid(self) -> F8:
+    def entry_value(self) -> F8:
         """Value paid for each position, unsigned, (n,) minor units of the settle asset, at least one."""
-        paid: F8 = np.maximum(np.abs(self.floor.book.entry[self.rows, self.instrument]), 1).astype(np.float64)
+        paid: F8 = np.maximum(np.abs(self.context.accounts.entry[self.rows, self.instrument]), 1).astype(np.float64)
         return paid
 
-    def worth(self) -> F8:
+    def position_value(self) -> F8:
         """Value of each position at the mark, unsigned, (n,) minor units of the settle asset."""
-        market = self.floor.book.market
+        market = self.context.accounts.market
         worth: F8 = self.lots * (market.mark[self.instrument] * market.contracts.multiplier[self.instrument])
         return worth
 
-    def profit(self) -> F8:
+    def unrealised_profit(self) -> F8:
         """Unrealised profit of each position, (n,) minor units of the settle asset."""
-        sign = np.sign(self.floor.book.position[self.rows, self.instrument])
-        profit: F8 = sign * (self.worth() - self.paid())
+        sign = np.sign(self.context.accounts.position[self.rows, self.instrument])
+        profit: F8 = sign * (self.position_value() - self.entry_value())
         return profit
 
 
-class Dues:
+class DuePayments:
     """What others owe for the legs of one bankrupt account that are closed, of those alone who owe anything."""
 
     def __init__(self) -> None:
         self.rows: I8 = np.empty(0, dtype=np.int64)  # (n,) ascending
         self.amounts: I8 = np.empty(0, dtype=np.int64)  # (n,) minor units of the numeraire
 
-    def of(self, rows: I8) -> I8:
+    def amounts_due(self, rows: I8) -> I8:
         """Return what some accounts owe, (n,)."""
         owed = np.zeros(len(rows), dtype=np.int64)
         if len(self.rows):
@@ -68,45 +68,45 @@ class Dues:
         self.amounts = total
 
 
-class Leg(NamedTuple):
+class BankruptLeg(NamedTuple):
     """One leg of a bankrupt account, to be closed against others."""
 
-    floor: LayerContext
+    context: LayerContext
     instrument: int  # column of the pool
     quantity: int  # lots held, signed, not nil
     deficit: int  # minor units of the numeraire
-    dues: Dues  # what others already owe for the account's other legs
+    dues: DuePayments  # what others already owe for the account's other legs
 
     @property
-    def wanted(self) -> int:
+    def lots_to_close(self) -> int:
         """Lots to be taken over."""
         return abs(self.quantity)
 
-    def side(self, rows: I8 | None = None) -> Side:
+    def find_counterparties(self, rows: I8 | None = None) -> Counterparties:
         """The counterparties, of everybody or among ``rows``, ascending, and what each may lose."""
-        floor, column = self.floor, self.floor.book.position[:, self.instrument]
+        floor, column = self.context, self.context.accounts.position[:, self.instrument]
         if rows is None:
-            rows = np.flatnonzero(((column < 0) if self.quantity > 0 else (column > 0)) & floor.eligible)
+            rows = np.flatnonzero(((column < 0) if self.quantity > 0 else (column > 0)) & floor.is_eligible)
         else:
             held = column[rows]
-            rows = rows[((held < 0) if self.quantity > 0 else (held > 0)) & floor.eligible[rows]]
-        means = np.floor(floor.risk.equity[rows]).astype(np.int64) - self.dues.of(rows)
+            rows = rows[((held < 0) if self.quantity > 0 else (held > 0)) & floor.is_eligible[rows]]
+        means = np.floor(floor.assessment.equity[rows]).astype(np.int64) - self.dues.amounts_due(rows)
         rows, means = rows[means > 0], means[means > 0]
         lots = np.abs(column[rows])
         limit = lots.copy()
         # a due is its exact part of the deficit rounded up at worst: whole means that reach that part are enough
-        poor = np.flatnonzero(means <= lots * (self.deficit / self.wanted) + 1)
+        poor = np.flatnonzero(means <= lots * (self.deficit / self.lots_to_close) + 1)
         if self.deficit and len(poor):
-            affordable, _ = share_out(np.minimum(means[poor], self.deficit), self.wanted, self.deficit)
+            affordable, _ = scale_with_remainders(np.minimum(means[poor], self.deficit), self.lots_to_close, self.deficit)
             limit[poor] = np.minimum(limit[poor], affordable)
-        return Side(floor, self.instrument, rows, lots, limit)
+        return Counterparties(floor, self.instrument, rows, lots, limit)
 
 
-Choose = Callable[[Leg], tuple[Side, I8]]
+ChooseFunction = Callable[[BankruptLeg], tuple[Counterparties, I8]]
 """Counterparties, and the lots each loses, (n,), no more than its limit, together no more than wanted."""
 
 
-def deleverage(loss: Shortfall, floor: LayerContext, choose: Choose) -> LayerResult:
+def deleverage_account(loss: Shortfall, floor: LayerContext, choose: ChooseFunction) -> LayerResult:
     """Close a bankrupt account's legs against the opposite positions that ``choose`` names (LOSS-2).
 
     Fills are at the mark. Each counterparty also pays, in the numeraire, its part of the leg's deficit: pro rata to
@@ -116,27 +116,27 @@ def deleverage(loss: Shortfall, floor: LayerContext, choose: Choose) -> LayerRes
     Nobody is flipped or enlarged, and nobody pays more than its equity: whoever cannot pay for all its lots
     loses fewer. What an account pays for one leg is no longer there for the next.
     """
-    fills, dues = [], Dues()
+    fills, dues = [], DuePayments()
     for instrument, quantity, deficit in zip(*(column.tolist() for column in loss[1:]), strict=True):
         if not quantity:
             continue
-        side, lots = choose(Leg(floor, instrument, quantity, deficit, dues))
+        side, lots = choose(BankruptLeg(floor, instrument, quantity, deficit, dues))
         some = np.flatnonzero(lots)
         rows, lots = side.rows[some], lots[some]
-        dues.add(rows, largest_remainder(deficit * int(lots.sum()) // abs(quantity), lots))
-        fills.append(_fills(loss.account, side, rows, lots if quantity < 0 else -lots))
-    return LayerResult(_join(fills), dues.rows, dues.amounts)
+        dues.add(rows, allocate_largest_remainder(deficit * int(lots.sum()) // abs(quantity), lots))
+        fills.append(_build_fills(loss.account, side, rows, lots if quantity < 0 else -lots))
+    return LayerResult(_join_fills(fills), dues.rows, dues.amounts)
 
 
-def _fills(account: int, side: Side, rows: I8, quantity: I8) -> Fills:
+def _build_fills(account: int, side: Counterparties, rows: I8, quantity: I8) -> Fills:
     """Trades of the bankrupt account with each of ``rows``, at the mark."""
-    price = int(side.floor.book.market.mark[side.instrument])
+    price = int(side.context.accounts.market.mark[side.instrument])
     taker, instrument, prices, cause = (
-        np.full(len(rows), number, dtype=np.int64) for number in (account, side.instrument, price, NOBODY)
+        np.full(len(rows), number, dtype=np.int64) for number in (account, side.instrument, price, MISSING)
     )
     return Fills(taker, rows, instrument, quantity, prices, cause)
 
 
-def _join(fills: list[Fills]) -> Fills:
+def _join_fills(fills: list[Fills]) -> Fills:
     """Trades of several legs, one after another."""
     return Fills(*(np.concatenate(columns) for columns in zip(NO_FILLS, *fills, strict=True)))

@@ -7,11 +7,11 @@ from pydantic import Field
 
 from sim.component import Component
 from sim.losses import LayerContext, LayerResult, Shortfall
-from sim.types import NOBODY, Exposure, Fills
-from sim.waterfall.layer_results import NONE
+from sim.types import MISSING, Exposure, Fills
+from sim.waterfall.layer_results import NO_LAYER_RESULT
 
 
-class Fund(Component):
+class FundLayer(Component):
     """The fund takes the whole book over, balances and positions, if it can afford it (LIQ-3).
 
     It can if its own equity afterwards covers its own initial margin, its resting orders counted as they stand.
@@ -27,17 +27,17 @@ class Fund(Component):
 
     def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Everything or nothing."""
-        if floor.fund in (NOBODY, loss.account):
-            return NONE
-        if loss.deficit.sum() > self.max_share * floor.risk.equity[floor.fund]:
-            return NONE
-        after = floor.assess(_merged(floor.book, floor.fund, loss.account))
+        if floor.fund_owner in (MISSING, loss.account):
+            return NO_LAYER_RESULT
+        if loss.deficit.sum() > self.max_share * floor.assessment.equity[floor.fund_owner]:
+            return NO_LAYER_RESULT
+        after = floor.assess(_merge_accounts(floor.accounts, floor.fund_owner, loss.account))
         if after.equity[0] < after.initial[0]:
-            return NONE
-        return NONE._replace(fills=_whole_book(floor, loss.account), assumes=floor.fund)
+            return NO_LAYER_RESULT
+        return NO_LAYER_RESULT._replace(fills=_take_over_positions(floor, loss.account), assuming_owner=floor.fund_owner)
 
 
-def _merged(book: Exposure, fund: int, account: int) -> Exposure:
+def _merge_accounts(book: Exposure, fund: int, account: int) -> Exposure:
     """The fund's row with the account's cash, pledges and positions in it."""
     row, other = book.take(slice(fund, fund + 1)), book.take(slice(account, account + 1))
     contracts, mark = book.market.contracts, book.market.mark
@@ -50,9 +50,9 @@ def _merged(book: Exposure, fund: int, account: int) -> Exposure:
     )
 
 
-def _whole_book(floor: LayerContext, account: int) -> Fills:
+def _take_over_positions(floor: LayerContext, account: int) -> Fills:
     """Every position of the account, sold to the fund at the mark."""
-    position = floor.book.position[account]
+    position = floor.accounts.position[account]
     legs = np.flatnonzero(position)
-    taker, maker, cause = (np.full(len(legs), number, dtype=np.int64) for number in (account, floor.fund, NOBODY))
-    return Fills(taker, maker, legs, -position[legs], floor.book.market.mark[legs].astype(np.int64), cause)
+    taker, maker, cause = (np.full(len(legs), number, dtype=np.int64) for number in (account, floor.fund_owner, MISSING))
+    return Fills(taker, maker, legs, -position[legs], floor.accounts.market.mark[legs].astype(np.int64), cause)

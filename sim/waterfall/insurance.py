@@ -7,7 +7,7 @@ from sim.types import I8
 MILLION = 1_000_000
 
 
-def insurance_delta(received: I8, due: I8, max_fee: float) -> I8:
+def compute_fund_gain(received: I8, due: I8, max_fee: float) -> I8:
     """The fund's gain from fills of close-outs: what they bring beyond the bankruptcy price, capped by the fee.
 
     d = received - due. The fund pays -d where that is below nil; else it takes min(d, max_fee x |received|), rounded

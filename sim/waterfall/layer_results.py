@@ -3,10 +3,10 @@
 import numpy as np
 
 from sim.losses import LayerResult
-from sim.types import NOBODY, Fills
+from sim.types import MISSING, Fills
 
 NO_FILLS = Fills(*(np.empty(0, dtype=np.int64) for _ in Fills._fields))
 """Positions stay where they are."""
 
-NONE = LayerResult(NO_FILLS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), NOBODY)
+NO_LAYER_RESULT = LayerResult(NO_FILLS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), MISSING)
 """Nothing absorbed."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sim.types import F8, I8
-from sim.waterfall.deleveraging import Leg, Side
+from sim.waterfall.deleveraging import BankruptLeg, Counterparties
 
 FIRST_LOOK = 1024
 """Accounts looked at before a larger part of the queue is sorted; changes speed only."""
@@ -17,14 +17,14 @@ FIRST_LOOK = 1024
 FIRST_CHUNK = 16
 """Accounts looked at first where the whole queue is sorted; changes speed only."""
 
-DROPPED = 1024
+MAX_MOVED_ROWS = 1024
 """Accounts that may have moved before they are dropped from a sorted queue; changes speed only."""
 
-WORN = 64
+MIN_MOVED_TO_RESORT = 64
 """Accounts that may have moved before a queue is sorted anew; changes speed only."""
 
 
-def bitmex(profit: F8, leverage: F8) -> F8:
+def score_bitmex(profit: F8, leverage: F8) -> F8:
     """BitMEX (support article 18589621443357): profit per value paid, times effective leverage, over it for losers.
 
     Args:
@@ -34,7 +34,7 @@ def bitmex(profit: F8, leverage: F8) -> F8:
     return np.where(profit > 0, profit * leverage, profit / leverage)
 
 
-def binance(unrealised: F8, wallet: F8, ratio: F8) -> F8:
+def score_binance(unrealised: F8, wallet: F8, ratio: F8) -> F8:
     """Binance (FAQ 360033525471): max(0, unrealised) / max(1, wallet balance) * margin ratio.
 
     Args:
@@ -45,7 +45,7 @@ def binance(unrealised: F8, wallet: F8, ratio: F8) -> F8:
     return np.maximum(unrealised, 0) / np.maximum(wallet, 1) * ratio
 
 
-def hyperliquid(gain: F8, leverage: F8) -> F8:
+def score_hyperliquid(gain: F8, leverage: F8) -> F8:
     """Hyperliquid (documentation, "Auto-deleveraging"): price ratio times notional over account value.
 
     Only those in profit are ranked by it; the others come after them, in the same order.
@@ -60,7 +60,7 @@ def hyperliquid(gain: F8, leverage: F8) -> F8:
         return np.where(gain > 1, score, -1 / score)
 
 
-def serve(score: F8, limit: I8, wanted: int) -> I8:
+def take_in_queue_order(score: F8, limit: I8, wanted: int) -> I8:
     """Lots taken from each in queue order until ``wanted`` are found, (n,).
 
     Args:
@@ -68,14 +68,14 @@ def serve(score: F8, limit: I8, wanted: int) -> I8:
         limit: (n,) lots that may be taken.
         wanted: lots.
     """
-    rows = _front(score, limit, wanted)
+    rows = _select_front(score, limit, wanted)
     rows = rows[np.argsort(-score[rows], kind="stable")]
     taken = np.zeros(len(score), dtype=np.int64)
     taken[rows] = np.diff(np.minimum(np.cumsum(limit[rows]), wanted), prepend=0)
     return taken
 
 
-class Head:
+class SortedQueue:
     """One side of a market in the order of its queue, kept from one bankrupt account to the next.
 
     The side is sorted once. Accounts that have moved since leave the sorted rows and are scored again at each call;
@@ -86,60 +86,60 @@ class Head:
         score: of counterparties, (n,).
     """
 
-    def __init__(self, leg: Leg, score: Callable[[Side], F8]) -> None:
-        side = leg.side()
+    def __init__(self, leg: BankruptLeg, score: Callable[[Counterparties], F8]) -> None:
+        side = leg.find_counterparties()
         points = score(side)
         order = np.argsort(-points, kind="stable")
         self._score = score
         self._rows, self._points = side.rows[order], points[order]
-        self._first = 0  # rows before this one have moved
-        self._gone = 0  # accounts that have moved since the last of them were dropped from the rows
-        self._moved = np.zeros(len(leg.floor.eligible), dtype=np.bool_)
-        self._apart: I8 = np.empty(0, dtype=np.int64)  # accounts that have moved and are still on this side, ascending
-        self._heeded = len(leg.floor.moved or ())  # batches of ``LayerContext.moved`` that were heeded
+        self._first_row = 0  # rows before this one have moved
+        self._n_moved = 0  # accounts that have moved since the last of them were dropped from the rows
+        self._has_moved = np.zeros(len(leg.context.is_eligible), dtype=np.bool_)
+        self._moved_on_side: I8 = np.empty(0, dtype=np.int64)  # accounts that have moved and are still on this side, ascending
+        self._n_batches_read = len(leg.context.changed_accounts or ())  # batches of ``LayerContext.changed_accounts`` that were heeded
 
     @property
-    def worn(self) -> bool:
+    def is_stale(self) -> bool:
         """Whether so many have moved that sorting all anew is quicker."""
-        return len(self._apart) > max(WORN, (len(self._rows) - self._first) // 8)
+        return len(self._moved_on_side) > max(MIN_MOVED_TO_RESORT, (len(self._rows) - self._first_row) // 8)
 
-    def heed(self, moved: Sequence[I8]) -> None:
+    def remove_moved(self, moved: Sequence[I8]) -> None:
         """Take the accounts that have moved since the last call out of the sorted rows."""
-        fresh = moved[self._heeded :]
-        self._heeded = len(moved)
+        fresh = moved[self._n_batches_read :]
+        self._n_batches_read = len(moved)
         for rows in fresh:
-            self._moved[rows] = True
+            self._has_moved[rows] = True
         if fresh:
-            self._apart = np.unique(np.concatenate((self._apart, *fresh)))
-            self._gone += sum(len(rows) for rows in fresh)
-        if self._gone > DROPPED:
-            stay = ~self._moved[self._rows]
+            self._moved_on_side = np.unique(np.concatenate((self._moved_on_side, *fresh)))
+            self._n_moved += sum(len(rows) for rows in fresh)
+        if self._n_moved > MAX_MOVED_ROWS:
+            stay = ~self._has_moved[self._rows]
             self._rows, self._points = self._rows[stay], self._points[stay]
-            self._first = self._gone = 0
-        while self._first < len(self._rows) and self._moved[self._rows[self._first]]:
-            self._first += 1
+            self._first_row = self._n_moved = 0
+        while self._first_row < len(self._rows) and self._has_moved[self._rows[self._first_row]]:
+            self._first_row += 1
 
-    def serve(self, leg: Leg) -> tuple[Side, I8]:
+    def take_counterparties(self, leg: BankruptLeg) -> tuple[Counterparties, I8]:
         """Return counterparties from the front that offer enough, or all of them, and the lots that each loses."""
         # who is not on this side now, or cannot pay, can only come back by moving again
-        if len(self._apart):
-            self._apart = leg.side(self._apart).rows
+        if len(self._moved_on_side):
+            self._moved_on_side = leg.find_counterparties(self._moved_on_side).rows
         size = FIRST_CHUNK
         while True:
-            end = min(self._first + size, len(self._rows))
-            front = self._rows[self._first : end]
-            side = leg.side(np.sort(np.concatenate((front[~self._moved[front]], self._apart))))
+            end = min(self._first_row + size, len(self._rows))
+            front = self._rows[self._first_row : end]
+            side = leg.find_counterparties(np.sort(np.concatenate((front[~self._has_moved[front]], self._moved_on_side))))
             points = self._score(side)
             if end < len(self._rows):
                 last, bar = self._rows[end - 1], self._points[end - 1]
                 ahead = (points > bar) | ((points == bar) & (side.rows <= last))
                 side, points = side.take(ahead), points[ahead]
-            if end == len(self._rows) or side.limit.sum() >= leg.wanted:
-                return side, serve(points, side.limit, leg.wanted)
+            if end == len(self._rows) or side.limit.sum() >= leg.lots_to_close:
+                return side, take_in_queue_order(points, side.limit, leg.lots_to_close)
             size *= 4
 
 
-def call(leg: Leg, score: Callable[[Side], F8], head: Head | None) -> tuple[Side, I8, Head]:
+def select_from_queue(leg: BankruptLeg, score: Callable[[Counterparties], F8], head: SortedQueue | None) -> tuple[Counterparties, I8, SortedQueue]:
     """Serve a leg in queue order; the answer does not depend on what is kept, which changes speed only.
 
     Args:
@@ -150,24 +150,24 @@ def call(leg: Leg, score: Callable[[Side], F8], head: Head | None) -> tuple[Side
     Returns:
         counterparties, lots that each loses, and what to call the next one with.
     """
-    moved = leg.floor.moved
+    moved = leg.context.changed_accounts
     if moved is None:  # who has moved is not known: look at all
-        side = leg.side()
-        return side, serve(score(side), side.limit, leg.wanted), Head(leg, score)
+        side = leg.find_counterparties()
+        return side, take_in_queue_order(score(side), side.limit, leg.lots_to_close), SortedQueue(leg, score)
     if head is not None:
-        head.heed(moved)
-    if head is None or head.worn:
-        head = Head(leg, score)
-    return *head.serve(leg), head
+        head.remove_moved(moved)
+    if head is None or head.is_stale:
+        head = SortedQueue(leg, score)
+    return *head.take_counterparties(leg), head
 
 
-def quintile(lots: I8) -> I8:
+def compute_quintiles(lots: I8) -> I8:
     """The light a venue shows each place of a queue: the fifth, in %, that its last lot falls in, (n,)."""
     fifths: I8 = -(-5 * np.cumsum(lots) // lots.sum())
     return 20 * fifths
 
 
-def _front(score: F8, limit: I8, wanted: int) -> I8:
+def _select_front(score: F8, limit: I8, wanted: int) -> I8:
     """The best so many that offer enough, with all who tie with the last of them; all if nobody does."""
     size = FIRST_LOOK
     while size < len(score):
@@ -179,38 +179,38 @@ def _front(score: F8, limit: I8, wanted: int) -> I8:
     return np.arange(len(score))
 
 
-def _values(side: Side) -> F8:
+def _value_legs(side: Counterparties) -> F8:
     """Signed value of every leg of the counterparties, (n, K) minor units of the numeraire."""
-    book = side.floor.book
-    return book.position[side.rows] * book.market.worth()
+    book = side.context.accounts
+    return book.position[side.rows] * book.market.lot_value()
 
 
-def _bitmex(side: Side) -> F8:
+def _rank_by_bitmex(side: Counterparties) -> F8:
     """An account's effective leverage is its gross notional over equity.
 
     That equals the published leverage of a leg when the account's bankruptcy value is spread over its legs by
     notional, and is the published one where it holds a single leg.
     """
-    gross = np.abs(_values(side)).sum(axis=1)
-    return bitmex(side.profit() / side.paid(), gross / side.floor.risk.equity[side.rows])
+    gross = np.abs(_value_legs(side)).sum(axis=1)
+    return score_bitmex(side.unrealised_profit() / side.entry_value(), gross / side.context.assessment.equity[side.rows])
 
 
-def _binance(side: Side) -> F8:
+def _rank_by_binance(side: Counterparties) -> F8:
     """Profit and wallet are the account's; the published floor of 1 USDT on the wallet is one minor unit here."""
-    book, equity = side.floor.book, side.floor.risk.equity[side.rows]
-    value = _values(side)
+    book, equity = side.context.accounts, side.context.assessment.equity[side.rows]
+    value = _value_legs(side)
     paid = np.copysign(book.entry[side.rows], value) * book.market.price[book.market.contracts.settle]
     unrealised = (value - paid).sum(axis=1)
-    return binance(unrealised, equity - unrealised, side.floor.risk.maintenance[side.rows] / equity)
+    return score_binance(unrealised, equity - unrealised, side.context.assessment.maintenance[side.rows] / equity)
 
 
-def _hyperliquid(side: Side) -> F8:
-    market, rows = side.floor.book.market, side.rows
-    gain = side.worth() / side.paid()
-    gain = np.where(side.floor.book.position[rows, side.instrument] > 0, gain, 1 / gain)
+def _rank_by_hyperliquid(side: Counterparties) -> F8:
+    market, rows = side.context.accounts.market, side.rows
+    gain = side.position_value() / side.entry_value()
+    gain = np.where(side.context.accounts.position[rows, side.instrument] > 0, gain, 1 / gain)
     price = market.price[market.contracts.settle[side.instrument]]
-    return hyperliquid(gain, side.worth() * price / side.floor.risk.equity[rows])
+    return score_hyperliquid(gain, side.position_value() * price / side.context.assessment.equity[rows])
 
 
-SCORES: dict[str, Callable[[Side], F8]] = {"bitmex": _bitmex, "binance": _binance, "hyperliquid": _hyperliquid}
+SCORES: dict[str, Callable[[Counterparties], F8]] = {"bitmex": _rank_by_bitmex, "binance": _rank_by_binance, "hyperliquid": _rank_by_hyperliquid}
 """Queues by name. Scores are finite: everybody on a side has a positive equity."""

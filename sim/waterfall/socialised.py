@@ -8,11 +8,11 @@ from pydantic import Field
 from sim.component import Component
 from sim.losses import LayerContext, LayerResult, Shortfall
 from sim.types import F8, I8
-from sim.waterfall.allocation import capped
+from sim.waterfall.allocation import allocate_capped
 from sim.waterfall.layer_results import NO_FILLS
 
 
-class Socialised(Component):
+class SocialisedLoss(Component):
     """What is left of a deficit, paid by the eligible in proportion to their gains or to their equity.
 
     Nobody pays more than the base it is asked on, nor more than its equity; whoever's share exceeds that
@@ -27,22 +27,22 @@ class Socialised(Component):
 
     def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Pays as much of the whole deficit as there is to be had; takes no lots."""
-        means = _whole(np.where(floor.eligible, floor.risk.equity, 0))
-        base = _whole(_unrealised(floor)) if self.base == "profit" else means
-        dues = capped(int(loss.deficit.sum()), base, np.minimum(base, means))
+        means = _round_down_positive(np.where(floor.is_eligible, floor.assessment.equity, 0))
+        base = _round_down_positive(_sum_unrealised_profit(floor)) if self.base == "profit" else means
+        dues = allocate_capped(int(loss.deficit.sum()), base, np.minimum(base, means))
         payers = np.flatnonzero(dues)
         return LayerResult(NO_FILLS, payers, dues[payers])
 
 
-def _whole(money: F8) -> I8:
+def _round_down_positive(money: F8) -> I8:
     """Whole units of what is positive."""
     return np.maximum(money, 0).astype(np.int64)
 
 
-def _unrealised(floor: LayerContext) -> F8:
+def _sum_unrealised_profit(floor: LayerContext) -> F8:
     """Unrealised profit over all legs, (A,) minor units of the numeraire."""
-    book = floor.book
-    value = book.value()
+    book = floor.accounts
+    value = book.position_value()
     paid = np.copysign(book.entry, value) * book.market.price[book.market.contracts.settle]
     profit: F8 = (value - paid).sum(axis=1)
     return profit

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from experiments.backtest.coverage import judge
-from experiments.backtest.engines import Scope, engines_of, with_measure
+from experiments.backtest.coverage import backtest_engines
+from experiments.backtest.engines import EngineDefaults, parse_engines, replace_measure
 from experiments.cli.app import app
-from experiments.price_files.return_series import Series, read_series
+from experiments.price_files.return_series import ReturnSeries, read_return_series
 from sim.errors import ConfigError, DataError
-from sim.margin.tail.margin_path import walk
+from sim.margin.tail.margin_path import compute_margin_path
 
 RUNNER = CliRunner()
 TESTS = ("kupiec_pof", "kupiec_tuff", "christoffersen_independence", "christoffersen_conditional")
@@ -82,17 +82,17 @@ def test_columns_are_a_portfolio() -> None:
     """Losses and margins of the weighted sum, as shares of the gross: what offsets asks less, what adds up the same."""
     rng = np.random.default_rng(2)
     one = 0.01 * rng.standard_t(5, 300)
-    pair = Series(("a", "b"), np.empty(0, dtype="datetime64[D]"), np.column_stack([one, one]))
-    engines = engines_of(["hs_100", "ewma_94", "normal_100", "fhs_94"], Scope(100))
-    hedged = judge(engines, pair, window=100, weights=[3, -1])
-    alone = judge(engines, pair._replace(names=("a",), returns=one[:, None]), window=100)
-    same = judge(engines, pair, window=100, weights=[2, 1])
+    pair = ReturnSeries(("a", "b"), np.empty(0, dtype="datetime64[D]"), np.column_stack([one, one]))
+    engines = parse_engines(["hs_100", "ewma_94", "normal_100", "fhs_94"], EngineDefaults(100))
+    hedged = backtest_engines(engines, pair, window=100, weights=[3, -1])
+    alone = backtest_engines(engines, pair._replace(names=("a",), returns=one[:, None]), window=100)
+    same = backtest_engines(engines, pair, window=100, weights=[2, 1])
     for half, single, both in zip(hedged, alone, same, strict=True):
         np.testing.assert_allclose(half.margin, single.margin / 2, rtol=1e-6)
         np.testing.assert_allclose(both.margin, single.margin, rtol=1e-6)
         np.testing.assert_allclose(both.lost, single.lost, rtol=1e-6)
     with pytest.raises(DataError, match="never moves"):
-        judge(engines, pair, window=100, weights=[1, -1])
+        backtest_engines(engines, pair, window=100, weights=[1, -1])
 
 
 def test_levels_and_horizons_multiply(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_margins_up_to_a_day_do_not_know_it() -> None:
     later = returns.copy()
     later[220:] = 3 * rng.permutation(later[220:])
     days = np.empty(0, dtype="datetime64[D]")
-    engines = engines_of(names, Scope(100))
-    pairs = (judge(engines, Series(("a",), days, each), window=100) for each in (returns, later))
+    engines = parse_engines(names, EngineDefaults(100))
+    pairs = (backtest_engines(engines, ReturnSeries(("a",), days, each), window=100) for each in (returns, later))
     for one, other in zip(*pairs, strict=True):
         known = 220 - one.first + 1
         same = np.array_equal(one.margin[:known], other.margin[:known])
@@ -125,10 +125,10 @@ def test_margins_up_to_a_day_do_not_know_it() -> None:
 
 
 def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
-    series = Series(("a",), np.empty(0, dtype="datetime64[D]"), 0.01 * np.random.default_rng(1).normal(0, 1, (260, 1)))
-    var, es = judge(engines_of(["fhs_94", "fhs_94_es"], Scope(100)), series, window=100)
+    series = ReturnSeries(("a",), np.empty(0, dtype="datetime64[D]"), 0.01 * np.random.default_rng(1).normal(0, 1, (260, 1)))
+    var, es = backtest_engines(parse_engines(["fhs_94", "fhs_94_es"], EngineDefaults(100)), series, window=100)
     assert (es.margin >= var.margin).all()
-    assert with_measure(es.engine.rule, "var") == var.engine.rule  # type: ignore[arg-type]
+    assert replace_measure(es.engine.rule, "var") == var.engine.rule  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_no_data_and_no_such_data_are_told() -> None:
 def test_returns_and_prices_are_told_apart(tmp_path: Path) -> None:
     table = frame(columns=2)
     logs = np.log(table[["asset0", "asset1"]]).diff().dropna()
-    prices, returns = read_series(saved(tmp_path, table)), read_series(saved(tmp_path, logs, "returns.parquet"))
+    prices, returns = read_return_series(saved(tmp_path, table)), read_return_series(saved(tmp_path, logs, "returns.parquet"))
     np.testing.assert_allclose(prices.returns, returns.returns, rtol=1e-9)
     assert (prices.dates.size, returns.dates.size) == (399, 0)
 
@@ -191,29 +191,29 @@ def test_days_may_have_a_time_zone_or_be_numbers(tmp_path: Path) -> None:
     """Both are the days that they say, without a word on standard error."""
     table = frame()
     days = pd.to_datetime(table["date"])
-    plain = read_series(saved(tmp_path, table))
+    plain = read_return_series(saved(tmp_path, table))
     for other, name in ((days.dt.tz_localize("Asia/Tokyo"), "zone.parquet"), (days.dt.strftime("%Y%m%d"), "days.csv")):
-        np.testing.assert_array_equal(read_series(saved(tmp_path, table.assign(date=other), name)).dates, plain.dates)
+        np.testing.assert_array_equal(read_return_series(saved(tmp_path, table.assign(date=other), name)).dates, plain.dates)
 
 
 def test_an_engine_may_be_a_file(tmp_path: Path) -> None:
     path = tmp_path / "engine.yaml"
     path.write_text("requirement: {kind: tail, model: {kind: historical, window: 8640000}}\n")
-    ours, named = judge(
-        engines_of([str(path), "hs_100"], Scope(100)), read_series(saved(tmp_path, frame())), window=100
+    ours, named = backtest_engines(
+        parse_engines([str(path), "hs_100"], EngineDefaults(100)), read_return_series(saved(tmp_path, frame())), window=100
     )
     np.testing.assert_array_equal(ours.margin, named.margin)
     path.write_text(path.read_text() + "kappa: 0.2\nscale: 1.5\n")
-    (turned,) = judge(engines_of([str(path)], Scope(100)), read_series(saved(tmp_path, frame())), window=100)
+    (turned,) = backtest_engines(parse_engines([str(path)], EngineDefaults(100)), read_return_series(saved(tmp_path, frame())), window=100)
     np.testing.assert_allclose(turned.margin, 1.2 * named.margin, rtol=1e-12)
 
 
 def test_nothing_to_judge_is_refused() -> None:
     with pytest.raises(ConfigError):
-        engines_of([], Scope())
-    series = Series(("a",), np.empty(0, dtype="datetime64[D]"), np.ones((20, 1)))
+        parse_engines([], EngineDefaults())
+    series = ReturnSeries(("a",), np.empty(0, dtype="datetime64[D]"), np.ones((20, 1)))
     with pytest.raises(DataError):
-        judge(engines_of(["garch_100"], Scope()), series, window=5)
+        backtest_engines(parse_engines(["garch_100"], EngineDefaults()), series, window=5)
 
 
 def test_an_engine_short_of_history_is_a_row_beside_the_others(tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_an_engine_short_of_history_is_a_row_beside_the_others(tmp_path: Path) -
 )
 def test_a_ladder_of_sizes_is_judged_by_its_least_bracket(engine: str, margin: float) -> None:
     """The book is worth 10,000, not a trillion: the margin is what a venue asks of a small account."""
-    rule = engines_of([f"engines/{engine}"], Scope())[0].rule
+    rule = parse_engines([f"engines/{engine}"], EngineDefaults())[0].rule
     assert rule is not None
     returns = np.random.default_rng(1).normal(0, 0.01, (30, 1))
-    path = walk(rule, returns, dt=86_400, lots=np.array([1_000_000]))
+    path = compute_margin_path(rule, returns, dt=86_400, lots=np.array([1_000_000]))
     np.testing.assert_allclose(path, margin, rtol=1e-6)

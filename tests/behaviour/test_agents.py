@@ -12,27 +12,27 @@ import pytest
 from bazaar import CONTRACTS, INDEX, SETTING, StillModel, accounts, outlook
 from pydantic import ValidationError
 
-from agents import Participant, populate
+from agents import Trader, populate
 from agents.arbitrageurs import Arbitrageurs
-from agents.insurance_fund import Fund
+from agents.insurance_fund import InsuranceFund
 from agents.ladders import MarketMaker
-from agents.makers import Makers
-from agents.shared.unwinding import Pace
-from agents.traders import Trader, Traders
-from agents.zero_intelligence import Crowd
+from agents.makers import MarketMakers
+from agents.shared.unwinding import UnwindPace
+from agents.traders import LeveragedTrader, NoiseTraders
+from agents.zero_intelligence import ZeroIntelligenceCrowd
 from sim.errors import ConfigError
-from sim.types import F8, I8, IOC, MARKET, PERPETUAL, REDUCE_ONLY, Outlook, Risk
+from sim.types import F8, I8, IOC, MARKET, PERPETUAL, REDUCE_ONLY, Observation, MarginAssessment
 
 BTC, ETH, SPOT_BTC = 0, 1, 2
 LOT_BTC = 50_000 / 0.5 * 5  # minor units of a lot at the index
 
 
-def uniform(population: Traders | Arbitrageurs | Fund | Crowd, rows: int, width: int, seed: int = 3) -> F8:
+def uniform(population: NoiseTraders | Arbitrageurs | InsuranceFund | ZeroIntelligenceCrowd, rows: int, width: int, seed: int = 3) -> F8:
     return np.random.default_rng(seed).random((rows, width))
 
 
-def traders(count: int = 4_000, **fields: object) -> tuple[Traders, I8]:
-    population = Traders.model_validate({"venue": "alpha", "count": count, "instruments": ("BTC-PERP",)} | fields)
+def traders(count: int = 4_000, **fields: object) -> tuple[NoiseTraders, I8]:
+    population = NoiseTraders.model_validate({"venue": "alpha", "count": count, "instruments": ("BTC-PERP",)} | fields)
     return population, population.start(SETTING, uniform(population, count, 3))
 
 
@@ -52,20 +52,20 @@ def holding(count: int, lots: int, instrument: int = BTC) -> I8:
 class TestPopulate:
     def test_owners_are_numbered_in_order(self) -> None:
         model = StillModel()
-        one = Makers(venue="alpha", count=2)
-        two = Traders(venue="alpha", count=3)
+        one = MarketMakers(venue="alpha", count=2)
+        two = NoiseTraders(venue="alpha", count=3)
         populations = populate([one, two])(model)
         assert [p.name for p in populations] == ["makers", "traders"]
         members = sorted(model.agents, key=lambda agent: agent.owner)
         assert [(a.owner, a.population) for a in members] == [(i, "makers" if i < 2 else "traders") for i in range(5)]
         assert len(model.agents_by_type[MarketMaker]) == 2
-        assert {a.owner for a in model.agents.select(agent_type=Trader)} == {2, 3, 4}
+        assert {a.owner for a in model.agents.select(agent_type=LeveragedTrader)} == {2, 3, 4}
 
     def test_an_agent_reads_the_ledger(self) -> None:
         model = StillModel()
-        populate([Traders(venue="alpha", count=3)])(model)
+        populate([NoiseTraders(venue="alpha", count=3)])(model)
         member = next(a for a in model.agents if a.owner == 2)
-        assert isinstance(member, Participant)
+        assert isinstance(member, Trader)
         assert isinstance(member, mesa.Agent)
         assert member.position.tolist() == [2] * 5
         assert member.equity == 200.0
@@ -76,7 +76,7 @@ class TestPopulate:
 
     def test_a_name_used_twice_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="'traders' is used twice"):
-            populate([Traders(venue="alpha", count=1), Traders(venue="beta", count=1)])
+            populate([NoiseTraders(venue="alpha", count=1), NoiseTraders(venue="beta", count=1)])
 
     def test_unknown_places_are_named(self) -> None:
         with pytest.raises(ConfigError, match=r"traders.venue: 'gamma' is not one of alpha, beta"):
@@ -219,7 +219,7 @@ class TestArbitrageurs:
         most = int(3 * 1e9 / (LOT_BTC * 1.005))
         view = outlook(basis=0.005)
 
-        def sold(held: int, spot: int, headroom: float | None = None, view: Outlook = view) -> int:
+        def sold(held: int, spot: int, headroom: float | None = None, view: Observation = view) -> int:
             position = holding(1, held)
             position[:, SPOT_BTC] = spot
             orders = population.decide(view, accounts(1, 1e9, position, headroom), self.DRAWS[:1])
@@ -254,14 +254,14 @@ class TestArbitrageurs:
 
 
 class TestFund:
-    def fund(self, **fields: float) -> Fund:
-        population = Fund.model_validate({"venue": "alpha"} | fields)
+    def fund(self, **fields: float) -> InsuranceFund:
+        population = InsuranceFund.model_validate({"venue": "alpha"} | fields)
         population.start(SETTING, np.empty((1, 0)))
         return population
 
     def test_it_is_the_fund_of_its_venue(self) -> None:
-        assert self.fund().fund_of == "alpha"
-        assert traders(1)[0].fund_of == ""
+        assert self.fund().fund_venue == "alpha"
+        assert traders(1)[0].fund_venue == ""
 
     def test_it_unwinds_in_slices_at_a_limited_price(self) -> None:
         """A time constant of an hour is a sixtieth a minute; sells no lower than 50 bp under the mark."""
@@ -283,8 +283,8 @@ class TestFund:
 
     def test_shorter_steps_take_less_each(self) -> None:
         """Ten seconds are a sixth of a minute: of the position, and of the depth of 1,000 lots."""
-        assert Pace.of(10.0, 3600.0, 0.06) == pytest.approx((1 / 360, 0.01))
-        assert Pace.of(1e6, 3600.0, 0.06) == (1.0, 1.0)
+        assert UnwindPace.from_time_constant(10.0, 3600.0, 0.06) == pytest.approx((1 / 360, 0.01))
+        assert UnwindPace.from_time_constant(1e6, 3600.0, 0.06) == (1.0, 1.0)
 
     def test_it_waits_where_there_is_no_depth(self) -> None:
         orders = self.fund().decide(outlook(empty=True), accounts(1, position=holding(1, 600)), np.empty((1, 0)))
@@ -300,19 +300,19 @@ class TestFund:
 
         def paid(equity: float, held: int) -> list[int]:
             own = accounts(1, equity, holding(1, held))
-            return fund.pay(view, own, Risk(*np.zeros((3, 1, 1))), np.empty((1, 1))).amount.tolist()
+            return fund.request_cash_flows(view, own, MarginAssessment(*np.zeros((3, 1, 1))), np.empty((1, 1))).amount.tolist()
 
-        assert fund.paying == 1
+        assert fund.n_cash_flow_draws == 1
         assert paid(1e6, 0) == [wanted - 1_000_000]
         assert paid(wanted + 7.0, 0) == [-7], "fees beyond the share are paid out"
         assert paid(1e6, 600) == []
         assert paid(1e6, 0) == [], "once called upon it has what it has"
-        assert self.fund().paying == 0
+        assert self.fund().n_cash_flow_draws == 0
 
 
 class TestCrowd:
     def test_orders_spread_about_the_mark(self) -> None:
-        crowd = Crowd(venue="alpha", count=20_000, ticks=3, lots=2)
+        crowd = ZeroIntelligenceCrowd(venue="alpha", count=20_000, ticks=3, lots=2)
         crowd.start(SETTING, uniform(crowd, 20_000, 1))
         orders = crowd.decide(outlook(), accounts(20_000), uniform(crowd, 20_000, 3))
         assert orders.owner.tolist() == list(range(20_000))

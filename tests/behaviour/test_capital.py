@@ -9,27 +9,27 @@ from bazaar import SETTING, accounts, outlook
 from markets import BTC, BTC_B, build, config, move, tiers, venue
 from pydantic import ValidationError
 
-from agents.base import Stall
-from agents.shared.capital import WIDTH, Capital, Keeper
-from agents.traders import Traders
+from agents.base import TradingScope
+from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalPolicy, CapitalManager
+from agents.traders import NoiseTraders
 from sim.market import Market
-from sim.types import F8, I8, MARKET, NOBODY, REDUCE_ONLY, AccountView, Risk
+from sim.types import F8, I8, MARKET, MISSING, REDUCE_ONLY, AccountView, MarginAssessment
 
 COUNT = 3000
-EVERY = np.full((COUNT, WIDTH), 0.0)  # everybody acts, everybody trims
+EVERY = np.full((COUNT, N_CASH_FLOW_DRAWS), 0.0)  # everybody acts, everybody trims
 START = 100_000
 
 
-def standing(equity: float, initial: float) -> Risk:
+def standing(equity: float, initial: float) -> MarginAssessment:
     whole = np.full((COUNT, 5), 1.0)
-    return Risk(whole * equity, whole * initial, whole * initial / 2)
+    return MarginAssessment(whole * equity, whole * initial, whole * initial / 2)
 
 
-def keeper(account: tuple[int, ...] = (0, 0, 1, 1, 1), **fields: Any) -> Keeper:
+def keeper(account: tuple[int, ...] = (0, 0, 1, 1, 1), **fields: Any) -> CapitalManager:
     """The capital of members who start with the same wealth at the first of two venues."""
     wealth = np.tile([START, 0], (COUNT, 1))
-    stall = Stall(0, np.array([0, 1]))
-    return Capital(**fields).bind(SETTING._replace(account=np.array(account)), stall, wealth)
+    stall = TradingScope(0, np.array([0, 1]))
+    return CapitalPolicy(**fields).bind(SETTING._replace(account=np.array(account)), stall, wealth)
 
 
 def book(position: I8, equity: float, wallet: int | None = None) -> AccountView:
@@ -37,7 +37,7 @@ def book(position: I8, equity: float, wallet: int | None = None) -> AccountView:
     view = accounts(COUNT, equity, position)
     cash = np.zeros((COUNT, 2, 2), dtype=np.int64)
     cash[:, 0, 0] = equity if wallet is None else wallet
-    return view._replace(equity=view.equity * [1, 0], headroom=view.headroom * [1, 0], wallet=cash)
+    return view._replace(equity=view.equity * [1, 0], headroom=view.free_margin * [1, 0], wallet=cash)
 
 
 def holding(lots: int) -> I8:
@@ -47,7 +47,7 @@ def holding(lots: int) -> I8:
 
 
 def uniform(seed: int = 0) -> F8:
-    return np.random.default_rng(seed).random((COUNT, WIDTH))
+    return np.random.default_rng(seed).random((COUNT, N_CASH_FLOW_DRAWS))
 
 
 def ran(market: Market, steps: int) -> Market:
@@ -61,47 +61,47 @@ class TestHeadroom:
 
     def test_who_trims_comes_back_to_the_target(self) -> None:
         own = keeper(headroom=0.5, trims=1.0, tops_up=0.0, reaction=1e-3)
-        assert not len(own.pay(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY).owner)
-        orders = own.orders(outlook(1))
+        assert not len(own.request_cash_flows(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY).owner)
+        orders = own.reaction_orders(outlook(1))
         assert (orders.kind == MARKET | REDUCE_ONLY).all()
         assert orders.quantity.tolist() == [-34] * COUNT, "two thirds of the position have 1.5 times their initial"
-        own.pay(2, book(holding(-66), 80_000), standing(80_000, 0.66 * 80_000), EVERY)
-        assert not len(own.orders(outlook(2)).owner)
+        own.request_cash_flows(2, book(holding(-66), 80_000), standing(80_000, 0.66 * 80_000), EVERY)
+        assert not len(own.reaction_orders(outlook(2)).owner)
 
     def test_who_has_nothing_left_trims_all_and_who_has_enough_nothing(self) -> None:
         own = keeper(headroom=0.5, trims=1.0, tops_up=0.0, reaction=1e-3)
-        own.pay(1, book(holding(-7), -5.0), standing(-5.0, 80_000), EVERY)
-        assert own.orders(outlook(1)).quantity.tolist() == [7] * COUNT
-        own.pay(2, book(holding(-7), 120_000), standing(120_000, 80_000), EVERY)
-        assert not len(own.orders(outlook(2)).owner)
-        assert not len(own.orders(outlook(1)).owner), "of another tick"
+        own.request_cash_flows(1, book(holding(-7), -5.0), standing(-5.0, 80_000), EVERY)
+        assert own.reaction_orders(outlook(1)).quantity.tolist() == [7] * COUNT
+        own.request_cash_flows(2, book(holding(-7), 120_000), standing(120_000, 80_000), EVERY)
+        assert not len(own.reaction_orders(outlook(2)).owner)
+        assert not len(own.reaction_orders(outlook(1)).owner), "of another tick"
 
     def test_who_tops_up_brings_what_is_missing_until_wealth_outside_is_spent(self) -> None:
         own = keeper(headroom=0.5, trims=0.0, tops_up=1.0, outside=0.5, reaction=1e-3)
         for tick, brought in ((1, 40_000), (2, 10_000), (3, 0)):
-            paid = own.pay(tick, book(holding(9), 80_000), standing(80_000, 80_000), EVERY)
+            paid = own.request_cash_flows(tick, book(holding(9), 80_000), standing(80_000, 80_000), EVERY)
             assert int(paid.amount.sum()) == brought * COUNT
-            assert (paid.instrument == NOBODY).all()
-            assert not paid.fresh.any()
-            assert not len(own.orders(outlook(tick)).owner)
+            assert (paid.instrument == MISSING).all()
+            assert not paid.is_new_capital.any()
+            assert not len(own.reaction_orders(outlook(tick)).owner)
 
     def test_under_isolated_netting_the_wallet_gives_first_and_the_account_is_named(self) -> None:
         """ISO-1: topping up is an agent's act."""
         own = keeper((0, 1, 2, 2, 2), headroom=0.0, trims=0.0, tops_up=1.0, reaction=1e-3)
         short = standing(1.0, 0.0)
         short.initial[:, 1], short.equity[:, 1] = 80_000, 50_000
-        paid = own.pay(1, book(holding(9), 70_000, wallet=20_000), short, EVERY)
+        paid = own.request_cash_flows(1, book(holding(9), 70_000, wallet=20_000), short, EVERY)
         mine = paid.take(paid.owner == 0)
-        assert mine.instrument.tolist() == [NOBODY, 1]
+        assert mine.instrument.tolist() == [MISSING, 1]
         assert mine.amount.tolist() == [10_000, 30_000]
 
     def test_dispositions_are_drawn_once_a_shortage_and_reactions_take_their_time(self) -> None:
         own = keeper(headroom=0.5, trims=0.5, tops_up=0.3, reaction=600.0, outside=1e9)
         first, trimmed, topped = np.zeros(COUNT), set[int](), set[int]()
         for tick in range(1, 200):
-            paid = own.pay(tick, book(holding(100), 80_000), standing(80_000, 80_000), uniform(tick))
-            acted = np.r_[own.orders(outlook(tick)).owner, paid.owner]
-            trimmed |= set(own.orders(outlook(tick)).owner.tolist())
+            paid = own.request_cash_flows(tick, book(holding(100), 80_000), standing(80_000, 80_000), uniform(tick))
+            acted = np.r_[own.reaction_orders(outlook(tick)).owner, paid.owner]
+            trimmed |= set(own.reaction_orders(outlook(tick)).owner.tolist())
             topped |= set(paid.owner.tolist())
             first[acted] = np.where(first[acted] == 0, tick, first[acted])
         assert not trimmed & topped
@@ -111,13 +111,13 @@ class TestHeadroom:
 
     def test_more_dispositions_than_members_are_refused(self) -> None:
         with pytest.raises(ValidationError, match="lower one"):
-            Capital(trims=0.7, tops_up=0.4)
+            CapitalPolicy(trims=0.7, tops_up=0.4)
 
     def test_a_rise_in_initial_margin_shrinks_new_entries(self) -> None:
         """AGT-7 by AGT-1: whoever wished more than the engine now admits takes what it admits, at any ε."""
         sizes = []
         for admitted in (40.0, 5.0):
-            crowd = Traders(venue="alpha", count=500, entries=1e9, leverage=20.0, leverage_sigma=0.0, elasticity=0.0)
+            crowd = NoiseTraders(venue="alpha", count=500, entries=1e9, leverage=20.0, leverage_sigma=0.0, elasticity=0.0)
             crowd.start(SETTING, np.full((500, 3), 0.5))
             draws = np.random.default_rng(0).random((500, 4))
             sizes.append(np.abs(crowd.decide(outlook(leverage=admitted), accounts(500, 1e9), draws).quantity).mean())
@@ -140,7 +140,7 @@ class TestHedging:
         return ran(build(rules, [crowd, makers]), 60)
 
     def cushion(self, market: Market) -> F8:
-        risk = market.venues[0].states[0].risk
+        risk = market.venues[0].pool_states[0].assessment
         return (risk.equity[:100] - risk.initial[:100]) / risk.initial[:100]
 
     def test_headroom_comes_back_where_the_engine_nets(self) -> None:
@@ -166,12 +166,12 @@ class TestHedging:
 
     def test_without_another_instrument_in_the_account_they_trim_at_once(self) -> None:
         own = keeper((0, 1, 2, 2, 2), headroom=0.5, trims=0.0, tops_up=0.0, hedges=1.0, reaction=1e-3)
-        own.pay(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY)
-        assert own.orders(outlook(1)).quantity.tolist() == [-34] * COUNT
+        own.request_cash_flows(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY)
+        assert own.reaction_orders(outlook(1)).quantity.tolist() == [-34] * COUNT
 
     def test_a_hedge_is_left_with_its_position(self) -> None:
         """Whoever leaves closes both; a hedge whose position is gone is closed as well."""
-        crowd = Traders(venue="alpha", count=COUNT, hold=1e-3, instruments=["BTC-PERP"], capital=Capital(hedges=0.1))
+        crowd = NoiseTraders(venue="alpha", count=COUNT, hold=1e-3, instruments=["BTC-PERP"], capital=CapitalPolicy(hedges=0.1))
         account = SETTING._replace(contracts=SETTING.contracts._replace(underlying=np.array([0, 0, 0, 1, 0])))
         crowd.start(account, np.full((COUNT, 3), 0.5))
         position = holding(7)
@@ -186,21 +186,21 @@ class TestHedging:
 class TestComingAndGoing:
     def test_newcomers_take_the_seats_of_the_ruined_with_the_wealth_of_the_start(self) -> None:
         own = keeper(ruin=0.1, renewal=600.0)
-        paid = own.pay(1, book(holding(0), 4_000), standing(4_000, 0), uniform())
+        paid = own.request_cash_flows(1, book(holding(0), 4_000), standing(4_000, 0), uniform())
         assert len(paid.owner) / COUNT == pytest.approx(-np.expm1(-0.1), abs=0.02)
         assert (paid.amount == START - 4_000).all()
-        assert paid.fresh.all()
+        assert paid.is_new_capital.all()
 
     def test_winners_take_a_part_out_and_only_while_flat(self) -> None:
         own = keeper(success=3.0, payout=0.5, taking=1e-3)
-        assert set(own.pay(1, book(holding(0), 400_000), standing(4e5, 0), EVERY).amount.tolist()) == {-150_000}
-        assert not len(own.pay(2, book(holding(3), 400_000), standing(4e5, 0), EVERY).owner)
-        assert not len(own.pay(3, book(holding(0), 290_000), standing(2.9e5, 0), EVERY).owner)
-        assert set(own.pay(4, book(holding(0), 400_000, wallet=70), standing(4e5, 0), EVERY).amount.tolist()) == {-70}
+        assert set(own.request_cash_flows(1, book(holding(0), 400_000), standing(4e5, 0), EVERY).amount.tolist()) == {-150_000}
+        assert not len(own.request_cash_flows(2, book(holding(3), 400_000), standing(4e5, 0), EVERY).owner)
+        assert not len(own.request_cash_flows(3, book(holding(0), 290_000), standing(2.9e5, 0), EVERY).owner)
+        assert set(own.request_cash_flows(4, book(holding(0), 400_000, wallet=70), standing(4e5, 0), EVERY).amount.tolist()) == {-70}
 
     def test_nobody_comes_or_goes_unless_told(self) -> None:
         for equity in (0.0, 1e9):
-            assert not len(keeper().pay(1, book(holding(0), equity), standing(equity, 0), EVERY).owner)
+            assert not len(keeper().request_cash_flows(1, book(holding(0), equity), standing(equity, 0), EVERY).owner)
 
     def test_a_long_run_does_not_drain(self) -> None:
         """Ruin feeds the winners and makers; seats are filled again, and every unit is on record (LED-1)."""
@@ -210,11 +210,11 @@ class TestComingAndGoing:
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e5}
         busy = {"renewal": 600.0, "ruin": 0.3, "headroom": None, "success": 1.01, "taking": 60.0}
         drained, renewed = (ran(build(rules, [crowd | {"capital": capital}, makers]), 400) for capital in (None, busy))
-        wealth = [float(market.state.accounts(slice(0, 200)).equity.sum()) for market in (drained, renewed)]
+        wealth = [float(market.state.account_view(slice(0, 200)).equity.sum()) for market in (drained, renewed)]
         assert wealth[1] > 1.5 * wealth[0]
         steps = renewed.recorder.frames()["venues"]
         assert steps["deposits"].sum() > 0 < steps["withdrawals"].sum()
-        cash = [int(market.ledger.balance[0, 0, market.state.outside]) for market in (drained, renewed)]
+        cash = [int(market.ledger.balance[0, 0, market.state.external_owner]) for market in (drained, renewed)]
         assert cash[0] - cash[1] == steps["deposits"].sum() - steps["withdrawals"].sum()
 
 
@@ -236,7 +236,7 @@ class TestMarginCalls:
     def test_top_ups_and_calls_draw_on_one_wealth(self) -> None:
         calls = {"met": 1.0, "delay": 600.0, "outside": 0.3}
         market = self.run(calls, headroom=0.3, trims=0.0, tops_up=0.5, outside=10.0)
-        steps, means = market.recorder.frames()["venues"], market.venues[0].means[:100]
+        steps, means = market.recorder.frames()["venues"], market.venues[0].outside_wealth[:100]
         assert steps["calls_met"].sum() > 0
         assert steps["calls_missed"].sum() > 0
         assert steps["deposits"].sum() == (0.3 * self.START - means).sum()
@@ -269,13 +269,13 @@ class TestMarginCalls:
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
         fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0, "share": 0.05}
         market = ran(build(config(venue(calls={"outside": 2.0}), steps=30), [crowd, makers, fund]), 30)
-        assert market.venues[0].means[103] == 2 * 500_00
+        assert market.venues[0].outside_wealth[103] == 2 * 500_00
 
     def test_newcomers_bring_an_outside_wealth_of_their_own(self) -> None:
         calls = {"met": 1.0, "delay": 0.0, "outside": 0.3}
         market = self.run(calls, headroom=None, ruin=0.99, renewal=60.0)
         assert market.recorder.frames()["venues"]["deposits"].sum() > 0
-        assert (market.venues[0].means[:100] >= 0).all()
+        assert (market.venues[0].outside_wealth[:100] >= 0).all()
 
     def test_who_misses_a_call_may_trim_and_is_liquidated_less(self) -> None:
         calls = {"met": 0.0, "delay": 0.0}

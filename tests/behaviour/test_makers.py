@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import POPULATIONS
-from agents.avellaneda_stoikov import AvellanedaStoikov, reservation_shift, total_spread
-from agents.ladders import LadderMakers, Stance
-from sim.pricing.instrument_values import YEAR
+from agents.avellaneda_stoikov import AvellanedaStoikov, compute_reservation_shift, compute_total_spread
+from agents.ladders import LadderMakers, QuoteContext
+from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import I8, POST_ONLY, Orders
 
 BTC = 0
@@ -177,15 +177,15 @@ class TestAvellanedaStoikov:
     def test_the_formulas_by_hand(self) -> None:
         """Parameters of the paper's simulation: sigma 2, gamma 0.1, k 1.5, a horizon of one; 20 ln(16 / 15) + 0.4."""
         gamma, variance = np.array([[0.1]]), np.array([4.0])
-        assert reservation_shift(np.array([[-3.0]]), gamma, variance)[0, 0] == pytest.approx(1.2, rel=1e-12)
-        assert total_spread(gamma, 1.5, variance)[0, 0] == pytest.approx(1.690770422751423, rel=1e-12)
+        assert compute_reservation_shift(np.array([[-3.0]]), gamma, variance)[0, 0] == pytest.approx(1.2, rel=1e-12)
+        assert compute_total_spread(gamma, 1.5, variance)[0, 0] == pytest.approx(1.690770422751423, rel=1e-12)
 
     def test_quotes_by_hand(self) -> None:
         """Half the inventory allowed is 10 fills; gamma 0.1, sigma^2 tau 0.25 / 365, k 1e4 per unit of log price."""
         population = makers(kind="avellaneda_stoikov", count=1)
         assert isinstance(population, AvellanedaStoikov)
-        step = math.sqrt(60 / YEAR)
-        shift, half = population.stand(Stance(np.array([[0.5]]), np.array([0.5]), step, np.ones((1, 1))))
+        step = math.sqrt(60 / YEAR_SECONDS)
+        shift, half = population.compute_quote_offsets(QuoteContext(np.array([[0.5]]), np.array([0.5]), step, np.ones((1, 1))))
         assert shift[0, 0] == pytest.approx(-0.25 / 365, rel=1e-12)
         assert 2 * half[0, 0] == pytest.approx(0.025 / 365 + 20 * 9.99995000033333083e-06, rel=1e-12)
 
@@ -196,24 +196,24 @@ class TestAvellanedaStoikov:
     def test_monotonicities(self, gamma: float, k: float, variance: float, q: float, more: float) -> None:
         """Nobody without inventory shifts; risk and aversion shift more; fills that fade slowly pay for wide quotes."""
         aversion, risk, inventory = np.array([gamma]), np.array([variance]), np.array([q])
-        shift, spread = reservation_shift(inventory, aversion, risk), total_spread(aversion, k, risk)
+        shift, spread = compute_reservation_shift(inventory, aversion, risk), compute_total_spread(aversion, k, risk)
         assert np.sign(shift) == -np.sign(q)
-        assert reservation_shift(inventory + 1, aversion, risk) < shift
+        assert compute_reservation_shift(inventory + 1, aversion, risk) < shift
         for steeper in (
-            reservation_shift(inventory * more, aversion, risk),
-            reservation_shift(inventory, aversion * more, risk),
-            reservation_shift(inventory, aversion, risk * more),
+            compute_reservation_shift(inventory * more, aversion, risk),
+            compute_reservation_shift(inventory, aversion * more, risk),
+            compute_reservation_shift(inventory, aversion, risk * more),
         ):
             assert np.abs(steeper) >= np.abs(shift)
-        assert total_spread(aversion, k, risk * more) >= spread
-        assert total_spread(aversion, k * more, risk) <= spread
+        assert compute_total_spread(aversion, k, risk * more) >= spread
+        assert compute_total_spread(aversion, k * more, risk) <= spread
         assert spread > aversion * risk
 
     @given(POSITIVE, POSITIVE)
     def test_without_risk_aversion_the_spread_is_that_of_fills_alone(self, k: float, variance: float) -> None:
         """The limit of gamma to nil: two over k."""
         gamma = np.array([1e-9 * min(k, 1 / (k * variance))])
-        assert total_spread(gamma, k, np.array([variance]))[0] == pytest.approx(2 / k, rel=1e-8)
+        assert compute_total_spread(gamma, k, np.array([variance]))[0] == pytest.approx(2 / k, rel=1e-8)
 
     def test_losses_leave_the_shift_per_share_of_equity_alone(self) -> None:
         """Relative risk aversion: half the wealth with half the position is shifted alike, with the same lots more."""

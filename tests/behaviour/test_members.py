@@ -46,11 +46,11 @@ def removed(model: Market) -> list[int]:
 
 def test_who_is_removed_trades_no_more_and_has_no_order_left() -> None:
     model, twin = advanced(market(), 12), advanced(market(), 12)
-    resting = [agent.owner for agent in model.agents if model.order_books.resting[:2, :, agent.owner].any()]
+    resting = [agent.owner for agent in model.agents if model.order_books.resting_totals[:2, :, agent.owner].any()]
     gone = removed(model)
     assert len(gone) > 15
     assert set(gone) & set(resting), "some had orders in the book"
-    assert not model.order_books.resting[:, :, gone].any()
+    assert not model.order_books.resting_totals[:, :, gone].any()
     assert {agent.owner for agent in model.agents} == set(range(73)) - set(gone)
     cash = model.ledger.balance[:, :, gone].copy()
     advanced(model, 40)
@@ -58,7 +58,7 @@ def test_who_is_removed_trades_no_more_and_has_no_order_left() -> None:
     assert not model.ledger.position[:, gone].any()
     assert (model.ledger.balance[:, :, gone] == cash).all(), "what they had stays, untouched"
     assert twin.ledger.position[:, gone].any(), "they would have traded"
-    model.ledger.check()
+    model.ledger.check_conservation()
 
 
 def test_others_decide_on_the_same_draws() -> None:
@@ -99,7 +99,7 @@ def test_marks_are_read_in_quote_currency_and_money_in_units() -> None:
     with pytest.raises(DeleverageError, match=r"'ETH' is not one of .*ETH-PERP"):
         model.mark_of("ETH")
     fund = next(agent for agent in model.agents if agent.population == "insurance_fund")
-    assert fund.equity / model.unit == 1000.0
+    assert fund.equity / model.minor_units == 1000.0
 
 
 def test_every_column_has_its_unit(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from bazaar import SETTING, accounts, outlook
 
 from agents.metaorder import Metaorder
-from sim.metrics.impact import exponent, impact
+from sim.metrics.impact import estimate_impact_exponent, measure_impact
 from sim.types import I8, IOC
 
 
@@ -48,17 +48,17 @@ def frames(mark: float) -> dict[str, pd.DataFrame]:
 
 
 def test_impact_is_the_log_of_the_marks_ratio() -> None:
-    assert impact(frames(101.0), frames(100.0), "P", 2) == pytest.approx(np.log(1.01))
+    assert measure_impact(frames(101.0), frames(100.0), "P", 2) == pytest.approx(np.log(1.01))
     with pytest.raises(ValueError, match="step: 3, 'P' has marks at"):
-        impact(frames(101.0), frames(100.0), "P", 3)
+        measure_impact(frames(101.0), frames(100.0), "P", 3)
 
 
 def test_the_exponent_of_a_power_law_with_noise_lies_in_its_interval() -> None:
     sizes = np.array([1.0, 2.0, 4.0, 8.0])
     noise = np.random.default_rng(4).normal(1.0, 0.1, (20, 4))
-    exact, noisy = exponent(sizes, np.tile(3 * sizes**0.6, (5, 1))), exponent(sizes, 3 * sizes**0.6 * noise)
+    exact, noisy = estimate_impact_exponent(sizes, np.tile(3 * sizes**0.6, (5, 1))), estimate_impact_exponent(sizes, 3 * sizes**0.6 * noise)
     assert exact == pytest.approx((0.6, 0.6, 0.6))
     assert noisy.low < 0.6 < noisy.high
     assert 0.01 < noisy.high - noisy.low < 0.1
     with pytest.raises(ValueError, match="must be above 0"):
-        exponent(sizes, -np.ones((3, 4)))
+        estimate_impact_exponent(sizes, -np.ones((3, 4)))

@@ -10,16 +10,16 @@ from pydantic import ValidationError
 
 from agents import POPULATIONS
 from agents.base import DAY
-from agents.carry import Carry
-from agents.fundamental import Fundamental
-from agents.kelly import Kelly
-from agents.leveraged import Leveraged
-from agents.shared.signals import Tracker
-from agents.trend import Trend
-from sim.pricing.instrument_values import YEAR
-from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Orders, Outlook
+from agents.carry import CarryTraders
+from agents.fundamental import FundamentalTraders
+from agents.kelly import KellyTraders
+from agents.leveraged import LeveragedPopulation
+from agents.shared.signals import LogPriceTracker
+from agents.trend import TrendFollowers
+from sim.pricing.instrument_values import YEAR_SECONDS
+from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Orders, Observation
 
-TYPES = [kind for kind, cls in POPULATIONS.items() if issubclass(cls, Leveraged)]
+TYPES = [kind for kind, cls in POPULATIONS.items() if issubclass(cls, LeveragedPopulation)]
 PERP, SPOT = 0, 2
 COUNT = 4000
 
@@ -29,20 +29,20 @@ def people(kind: str, count: int = COUNT, **fields: Any) -> Any:
     needs = {"spot_venue": "beta"} if kind == "carry" else {}
     plain = {"kind": kind, "venue": "alpha", "count": count, "instruments": ("BTC-PERP",), "wealth_sigma": 0.0}
     population = POPULATIONS[kind].model_validate(plain | needs | fields)
-    population.start(SETTING, np.random.default_rng(3).random((count, population.traits)))
+    population.start(SETTING, np.random.default_rng(3).random((count, population.n_trait_draws)))
     return population
 
 
-def ask(population: Leveraged, view: Outlook, held: AccountView | None = None) -> Orders:
-    draws = np.random.default_rng(view.tick).random((population.count, population.width))
+def ask(population: LeveragedPopulation, view: Observation, held: AccountView | None = None) -> Orders:
+    draws = np.random.default_rng(view.tick).random((population.count, population.n_decision_draws))
     return population.decide(view, held or accounts(population.count, 1e9), draws)
 
 
-def walk(population: Leveraged, prices: F8, **more: Any) -> Orders:
+def walk(population: LeveragedPopulation, prices: F8, **more: Any) -> Orders:
     """The answer at the end of a walk of bitcoin's index, of members who only watched until then."""
     views = [outlook(t, index=np.array([price, INDEX[1]]), **more) for t, price in enumerate(prices, start=1)]
     for view in views[:-1]:
-        population._learn(view)
+        population._observe_prices(view)
     return ask(population, views[-1])
 
 
@@ -54,23 +54,23 @@ def holding(count: int, perp: int, spot: int = 0) -> I8:
 
 class TestTracker:
     def test_volatility_is_right_from_the_start_and_not_biased_to_nil(self) -> None:
-        random, tracker = np.random.default_rng(0), Tracker(60.0, [3600.0])
-        price = 100 * np.exp(np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR), 240)))
+        random, tracker = np.random.default_rng(0), LogPriceTracker(60.0, [3600.0])
+        price = 100 * np.exp(np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR_SECONDS), 240)))
         for each in price:
-            tracker.learn(np.array([each]))
+            tracker.add_prices(np.array([each]))
         assert np.sqrt(tracker.variance[0]) == pytest.approx(0.5, rel=0.1)
 
     def test_an_average_halves_its_distance_in_a_half_life(self) -> None:
-        tracker = Tracker(60.0, [600.0, 1200.0])
+        tracker = LogPriceTracker(60.0, [600.0, 1200.0])
         for price in [1.0] + [np.e] * 10:
-            tracker.learn(np.array([price]))
+            tracker.add_prices(np.array([price]))
         assert tracker.averages[:, 0] == pytest.approx([0.5, 1 - 0.5**0.5])
 
     def test_strength_is_in_standard_deviations_and_nil_where_nothing_moves(self) -> None:
-        tracker = Tracker(60.0, [600.0])
-        tracker.learn(np.array([1.0, 1.0]))
-        tracker.learn(np.array([1.0, 1.01]))
-        strength = tracker.strength(np.array([0.02, 0.02]), 60.0)
+        tracker = LogPriceTracker(60.0, [600.0])
+        tracker.add_prices(np.array([1.0, 1.0]))
+        tracker.add_prices(np.array([1.0, 1.01]))
+        strength = tracker.standardise_deviation(np.array([0.02, 0.02]), 60.0)
         assert strength == pytest.approx([0.0, 0.02 / np.log(1.01)])
 
 
@@ -98,7 +98,7 @@ def test_a_stop_may_count_in_the_equity_at_entry(stake_stop: float, leave: bool,
     assert not len(walk_held(population, held, 1 + 0.03 * side).owner), "a gain"
 
 
-def walk_held(population: Leveraged, held: AccountView, move: float) -> Orders:
+def walk_held(population: LeveragedPopulation, held: AccountView, move: float) -> Orders:
     prices = np.array([1.0, 1.001, move]) * INDEX[0]
     for tick, price in enumerate(prices, start=1):
         orders = ask(population, outlook(tick, index=np.array([price, INDEX[1]])), held)
@@ -157,14 +157,14 @@ class TestTrend:
 
     def test_averages_out_of_order_are_refused(self) -> None:
         with pytest.raises(ValidationError, match="must be below slow_half_life"):
-            Trend(venue="alpha", count=1, fast_half_life=7200.0, slow_half_life=3600.0)
+            TrendFollowers(venue="alpha", count=1, fast_half_life=7200.0, slow_half_life=3600.0)
 
 
 class TestKelly:
     def wish(self, **fields: Any) -> F8:
         """Signed leverage that members of one kind of belief take where volatility is known, times equity."""
         random = np.random.default_rng(1)
-        prices = INDEX[0] * np.exp(np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR), 1500)))
+        prices = INDEX[0] * np.exp(np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR_SECONDS), 1500)))
         population = people("kelly", entries=1e9, cap=1.0, slippage=0.0, elasticity=0.0, **fields)
         orders = walk(population, prices, leverage=1e9)
         wished = np.zeros(COUNT)
@@ -230,7 +230,7 @@ class TestCarry:
 
     def test_an_exit_above_the_entry_is_refused(self) -> None:
         with pytest.raises(ValidationError, match="must be below enter"):
-            Carry(venue="alpha", spot_venue="beta", count=1, enter=0.1, exit=0.2)
+            CarryTraders(venue="alpha", spot_venue="beta", count=1, enter=0.1, exit=0.2)
 
     def test_spot_left_naked_by_force_is_unwound(self) -> None:
         orders = ask(people("carry", 20), outlook(), accounts(20, 1e9, holding(20, 0, 5)))
@@ -264,6 +264,6 @@ class TestCarry:
 
 
 def test_members_of_each_type_can_be_told_apart() -> None:
-    agents = {POPULATIONS[kind].agent for kind in TYPES}
+    agents = {POPULATIONS[kind].agent_class for kind in TYPES}
     assert len(agents) == len(TYPES) == 5
-    assert {Fundamental, Trend, Kelly, Carry} < set(map(POPULATIONS.get, TYPES))
+    assert {FundamentalTraders, TrendFollowers, KellyTraders, CarryTraders} < set(map(POPULATIONS.get, TYPES))

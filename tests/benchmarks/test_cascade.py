@@ -14,7 +14,7 @@ from benchmarks.markets import DT, START, perpetuals
 from agents import POPULATIONS, populate
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.types import NOBODY
+from sim.types import MISSING
 
 pytestmark = pytest.mark.benchmark
 
@@ -37,17 +37,17 @@ class Watched(Market):
 
     checks: list[Check]
 
-    def assess(self, number: int = NOBODY) -> None:
+    def assess_accounts(self, number: int = MISSING) -> None:
         posted, began = bool(self.ledger.journal), process_time()
         super().assess(number)
         taken = process_time() - began
-        states = [state for venue in self.venues for state in venue.states.values()]
+        states = [state for venue in self.venues for state in venue.pool_states.values()]
         began = process_time()
         for venue in self.venues:
-            for state in venue.states.values():
-                state.engine.assess(venue.book(state.pool))
+            for state in venue.pool_states.values():
+                state.engine.assess(venue.pool_accounts(state.pool))
         alone = process_time() - began
-        under = np.mean([state.risk.liquidatable[self.watched].mean() for state in states])
+        under = np.mean([state.assessment.liquidatable[self.watched].mean() for state in states])
         if self.tick:
             self.checks.append(Check(self.tick, number, posted, taken, alone, float(under)))
 
@@ -72,7 +72,7 @@ def test_check_keeps_its_rate_in_a_cascade() -> None:
     market = crash()
     while market.tick < QUIET + 6:
         market.step()
-    quiet = [check for check in market.checks if 5 < check.tick <= QUIET and check.round == NOBODY]
+    quiet = [check for check in market.checks if 5 < check.tick <= QUIET and check.round == MISSING]
     mass = [check for check in market.checks if check.tick > QUIET and check.under > 0.05]
     rounds = [check for check in mass if 0 <= check.round < ROUNDS and check.posted]
     rates = [rate([check.seconds for check in checks]) for checks in (quiet, rounds)]

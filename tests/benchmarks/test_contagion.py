@@ -11,14 +11,14 @@ import pytest
 from papers import crash
 
 from experiments.config import load_run
-from experiments.figures.style import most_liquidated
+from experiments.figures.style import find_most_liquidated
 from experiments.paper import run_tables as tables
-from experiments.paper.load_results import Held, RunResult
-from experiments.simulation import simulate
+from experiments.paper.load_results import RunFrames, RunResult
+from experiments.simulation import simulate_run
 from sim.metrics.cascades import Frames
-from sim.metrics.contagion import contagion
-from sim.metrics.generations import branching, by_generation, cascades, reach
-from sim.metrics.graphs import graph
+from sim.metrics.contagion import build_contagion
+from sim.metrics.generations import estimate_branching, tabulate_generations, tabulate_cascades, compute_reach
+from sim.metrics.graphs import build_graph
 
 pytestmark = pytest.mark.benchmark
 
@@ -51,9 +51,9 @@ def many(count: int, rounds: int = 20) -> Frames:
 
 
 def measured(frames: Frames) -> int:
-    links = contagion(frames)
-    branching(links), by_generation(links), reach(links)
-    return len(cascades(links))
+    links = build_contagion(frames)
+    estimate_branching(links), tabulate_generations(links), compute_reach(links)
+    return len(tabulate_cascades(links))
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -65,7 +65,7 @@ def timed(work: Callable[[], object]) -> float:
 def test_a_graph_of_100_000_close_outs_takes_less_than_ten_seconds() -> None:
     frames = many(100_000)
     began = process_time()
-    found = graph(contagion(frames))
+    found = build_graph(build_contagion(frames))
     linked = process_time() - began
     began = process_time()
     measured(frames)
@@ -88,13 +88,13 @@ def test_contagion_costs_less_than_a_tenth_of_a_short_crash() -> None:
 def test_all_measures_cost_less_than_a_tenth_of_a_run_of_days() -> None:
     """Contagion, quality, health, stylised facts, R, distance, Hawkes ratios and tails, each table by itself."""
     config = load_run("crash_2008", quick=True)
-    simulate(config)
+    simulate_run(config)
     began = process_time()
-    frames = Held(simulate(config))
+    frames = RunFrames(simulate_run(config))
     run = process_time() - began
-    each = tables.Run(RunResult(Path(), config, frames, {}, ()), most_liquidated(frames["steps"]))
+    each = tables.RunTableInput(RunResult(Path(), config, frames, {}, ()), find_most_liquidated(frames["steps"]))
     spent = {}
-    for name, make in tables.MADE.items():
+    for name, make in tables.TABLE_MAKERS.items():
         make(each)  # what is imported or compiled on the way is not its cost
         spent[name] = timed(lambda make=make: make(each))
     told = ", ".join(f"{name} {part / run:.1%}" for name, part in spent.items())

@@ -10,10 +10,10 @@ from time import process_time
 import numpy as np
 import pytest
 
-from sim.exchange.book import Books
+from sim.exchange.book import OrderBooks
 from sim.exchange.matching import CAUSE, KIND, OWNER, PRICE, QUANTITY, RESERVE, SLOT
-from sim.exchange.plain_book import PlainBooks
-from sim.types import I8, MARKET, NOBODY
+from sim.exchange.plain_book import PlainOrderBooks
+from sim.types import I8, MARKET, MISSING
 
 pytestmark = pytest.mark.benchmark
 
@@ -28,7 +28,7 @@ def limits(rng: np.random.Generator, owner: I8) -> I8:
     orders = np.zeros((len(owner), 8), dtype=np.int64)
     orders[:, OWNER], orders[:, QUANTITY] = owner, side * rng.integers(1, 20, len(owner))
     orders[:, PRICE] = LEVELS // 2 - side * rng.integers(1, 100, len(owner))
-    orders[:, RESERVE], orders[:, CAUSE] = 7, NOBODY
+    orders[:, RESERVE], orders[:, CAUSE] = 7, MISSING
     return orders
 
 
@@ -37,17 +37,17 @@ def markets(rng: np.random.Generator, mean: float) -> I8:
     orders = np.zeros((ROWS // 10, 8), dtype=np.int64)
     orders[:, OWNER] = rng.integers(0, OWNERS, len(orders))
     orders[:, QUANTITY] = rng.choice([-1, 1], len(orders)) * rng.integers(1, max(2, int(2 * mean)), len(orders))
-    orders[:, KIND], orders[:, SLOT], orders[:, CAUSE] = MARKET, 1, NOBODY
+    orders[:, KIND], orders[:, SLOT], orders[:, CAUSE] = MARKET, 1, MISSING
     return orders
 
 
 def events(batches: int) -> list[I8]:
     """The batches; the first fills the book."""
-    rng, books = np.random.default_rng(1), Books(1, OWNERS, LEVELS)
+    rng, books = np.random.default_rng(1), OrderBooks(1, OWNERS, LEVELS)
     made = [limits(rng, rng.permutation(OWNERS)[:RESTING])]
     books.match(made[0], NO_POSITION, NO_BAND)
     for _ in range(batches):
-        rests = books.resting[:2, 0].sum(axis=0) > 0
+        rests = books.resting_totals[:2, 0].sum(axis=0) > 0
         cancels = np.zeros((ROWS * 39 // 100, 8), dtype=np.int64)
         cancels[:, OWNER] = rng.permutation(np.flatnonzero(rests))[: len(cancels)]
         places = limits(rng, rng.permutation(np.flatnonzero(~rests))[: ROWS * 51 // 100])
@@ -71,7 +71,7 @@ def rate(start: Callable[[], Callable[[I8], object]], batches: list[I8], times: 
     return float(np.median(rates))
 
 
-def ours(kind: type[Books] | type[PlainBooks]) -> Callable[[], Callable[[I8], object]]:
+def ours(kind: type[OrderBooks] | type[PlainOrderBooks]) -> Callable[[], Callable[[I8], object]]:
     """A way to start empty books of a kind."""
 
     def start() -> Callable[[I8], object]:
@@ -103,15 +103,15 @@ def peer() -> Callable[[I8], object]:
 
 def test_matching_rate() -> None:
     batches = events(300)
-    rate(ours(Books), batches[:3], 1)  # compile
-    kernel, twin = rate(ours(Books), batches, 7), rate(ours(PlainBooks), batches[:30], 3)
+    rate(ours(OrderBooks), batches[:3], 1)  # compile
+    kernel, twin = rate(ours(OrderBooks), batches, 7), rate(ours(PlainOrderBooks), batches[:30], 3)
     print(f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, plain twin {twin / 1e6:.3f}; ratio {kernel / twin:.0f}")
     assert kernel >= 5 * twin
 
 
 def test_matching_rate_beside_bourse() -> None:
     batches = events(300)
-    rate(ours(Books), batches[:3], 1)
-    kernel, bourse = rate(ours(Books), batches, 7), rate(peer, batches, 7)
+    rate(ours(OrderBooks), batches[:3], 1)
+    kernel, bourse = rate(ours(OrderBooks), batches, 7), rate(peer, batches, 7)
     print(f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, bourse {bourse / 1e6:.2f}; ratio {kernel / bourse:.2f}")
     assert kernel >= bourse

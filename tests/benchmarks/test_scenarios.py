@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from benchmarks.timing import ratio, seconds, spread
 
-from sim.instruments import Asset, Instrument, contracts_of
+from sim.instruments import Asset, Instrument, build_contracts
 from sim.margin.base import RequirementComponent
 from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
-from sim.margin.scenarios.grid import Grid
-from sim.margin.scenarios.scenarios import held
-from sim.pricing.instrument_values import modelled
+from sim.margin.scenarios.grid import ScenarioGrid
+from sim.margin.scenarios.scenarios import sum_leg_gains
+from sim.pricing.instrument_values import mark_at_model
 from sim.types import F8, Exposure, MarketView
 
 pytestmark = pytest.mark.benchmark
@@ -31,13 +31,13 @@ def listed(options: bool) -> MarketView:
         for k in range(INSTRUMENTS)
     ]
     each = [{"name": f"I{k}", **common, **(term if options else {})} for k, term in enumerate(terms)]
-    contracts = contracts_of([(0, Instrument.model_validate(one)) for one in each], ["U"], [Asset(name="USD")])
+    contracts = build_contracts([(0, Instrument.model_validate(one)) for one in each], ["U"], [Asset(name="USD")])
     flat, none = np.full(INSTRUMENTS, 10_000.0), np.zeros(INSTRUMENTS, dtype=np.int64)
     view = MarketView(
         *(0, contracts, flat, flat, flat, flat, flat, flat, none, np.array([10_000.0]), np.ones(1)),
         *(np.full(INSTRUMENTS, 0.6), np.ones(1), np.zeros((0, 1))),
     )
-    return modelled(view)
+    return mark_at_model(view)
 
 
 def accounts(market: MarketView) -> Exposure:
@@ -51,14 +51,14 @@ def rate(rule: RequirementComponent, options: bool, blocks: int = 15, calls: int
     """Million accounts a second, by block."""
     book = accounts(listed(options))
     requirement = rule.bind(book.market.contracts, 100)
-    (taken,) = seconds([lambda: requirement.margins(book)], [calls], blocks)
+    (taken,) = seconds([lambda: requirement.compute_margins(book)], [calls], blocks)
     return [ACCOUNTS / each / 1e6 for each in taken]
 
 
 def test_margins_by_scenarios() -> None:
-    grid = Grid.model_validate({"scenarios": NINE, "tails": {}, "net_delta": 0, "hedged_delta": 0})
+    grid = ScenarioGrid.model_validate({"scenarios": NINE, "tails": {}, "net_delta": 0, "hedged_delta": 0})
     print(f"\ngrid, 27 scenarios: {spread(rate(grid, options=False))} M accounts/s, asked for the order of 25")
-    print(f"the same with its charge on delta: {spread(rate(Grid(), options=False))}")
+    print(f"the same with its charge on delta: {spread(rate(ScenarioGrid(), options=False))}")
     print(f"pmrm2, 31 scenarios, 16 options: {spread(rate(DerivePmrm2(), options=True, blocks=7, calls=3))}")
 
 
@@ -70,8 +70,8 @@ def test_the_kernel_beside_a_matrix_product() -> None:
     def product() -> F8:
         return table @ book.position.T.astype(np.float64)
 
-    ours, blas = seconds([lambda: held(book.position, table, legs), product], [20, 20], 15)
-    np.testing.assert_allclose(held(book.position, table, legs), product(), rtol=1e-9, atol=1e-9)
+    ours, blas = seconds([lambda: sum_leg_gains(book.position, table, legs), product], [20, 20], 15)
+    np.testing.assert_allclose(sum_leg_gains(book.position, table, legs), product(), rtol=1e-9, atol=1e-9)
     print(
         f"\nkernel {ACCOUNTS / np.median(ours) / 1e6:.1f} M accounts/s, product's time ÷ ours {ratio(blas, ours):.2f}"
     )

@@ -27,7 +27,7 @@ def test_step_beside_bourse(members: int) -> None:
     found = ratio(theirs, mine)
     print(f"\ncrowd of {members}, ms a step: ours {spread(1e3 * np.array(mine))}", end="")
     print(f", bourse {spread(1e3 * np.array(theirs))}; ratio {found:.2f}, gate 1")
-    ours.ledger.check()
+    ours.ledger.check_conservation()
     assert found >= 1
 
 
@@ -74,7 +74,7 @@ def test_baseline_behaviours() -> None:
     rate = ours.watched.sum() / np.array(taken)
     print(f"\nbaseline behaviours, {MEMBERS} traders, M agent-steps/s: {spread(rate / 1e6)}; asked: order of 5")
     print(f"ms a step {spread(1e3 * np.array(taken))}; {ours.recorder.summary()}")
-    ours.ledger.check()
+    ours.ledger.check_conservation()
 
 
 def test_thousand_traders_three_underlyings() -> None:
@@ -86,4 +86,4 @@ def test_thousand_traders_three_underlyings() -> None:
         ours.step()
     print(f"\n1,000 traders, 3 underlyings, 2,000 steps: {process_time() - began:.2f} s; asked: order of 6 s")
     print(ours.recorder.summary())
-    ours.ledger.check()
+    ours.ledger.check_conservation()

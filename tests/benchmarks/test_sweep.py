@@ -9,10 +9,10 @@ from benchmarks.timing import spread
 
 from experiments.results import provenance
 from experiments.sweep.config import StudyConfig
-from experiments.sweep.driver import driven
-from experiments.sweep.executors import opened
-from experiments.sweep.messages import COMPLETE, Place
-from experiments.sweep.plan import Planner, Unit
+from experiments.sweep.driver import run_jobs
+from experiments.sweep.executors import open_pool
+from experiments.sweep.messages import COMPLETE, SweepContext
+from experiments.sweep.plan import JobPlanner, PlannedJob
 
 pytestmark = pytest.mark.benchmark
 
@@ -26,22 +26,22 @@ def study() -> StudyConfig:
     return StudyConfig.model_validate(base | {"seeds": BLOCKS * 3 * RUNS + 10})
 
 
-def rate(folder: Path, units: Sequence[Unit], jobs: int) -> float:
+def rate(folder: Path, units: Sequence[PlannedJob], jobs: int) -> float:
     """Runs a second, from when all workers have imported and compiled what they need."""
     (folder / "runs").mkdir(parents=True)
-    place = Place(str(folder), "experiments.studies.refinement", (), "", provenance.version(), (), 600.0, apart=True)
-    with opened("loky", jobs) as pool:
+    place = SweepContext(str(folder), "experiments.studies.refinement", (), "", provenance.read_version(), (), 600.0, apart=True)
+    with open_pool("loky", jobs) as pool:
         warm, timed = units[: 2 * jobs], units[2 * jobs :]
-        assert len(list(driven(warm, pool, place))) == len(warm)
+        assert len(list(run_jobs(warm, pool, place))) == len(warm)
         began = time.perf_counter()
-        results = list(driven(timed, pool, place))
+        results = list(run_jobs(timed, pool, place))
         taken = time.perf_counter() - began
     assert all(result.states["base"].status == COMPLETE for result in results)
     return len(timed) / taken
 
 
 def test_two_workers_do_nearly_twice_the_work(tmp_path: Path) -> None:
-    units = Planner(study()).first()
+    units = JobPlanner(study()).plan_first_jobs()
     one, two = [], []
     for block in range(BLOCKS):
         one.append(rate(tmp_path / f"{block}-1", units[: RUNS + 2], 1))

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.timing import ratio, seconds, spread
 from threadpoolctl import threadpool_limits
 
-from sim.margin.tail.margin_path import contracts_of, views
-from sim.margin.tail.models.base import Sample, Tail
+from sim.margin.tail.margin_path import build_perpetuals, iterate_views
+from sim.margin.tail.models.base import SampleForecast, TailSpec
 from sim.margin.tail.tail import TailMargin, TailRisk
 from sim.types import F8, Exposure
 
@@ -25,8 +25,8 @@ def learnt(columns: int, measure: str) -> tuple[TailMargin, Exposure]:
     """A requirement that knows 1,000 returns, and accounts as a pool sees them."""
     rng = np.random.default_rng(1)
     rule = {"kind": "tail", "measure": measure, "every": 60, "model": {"kind": "historical", "window": 60 * ROWS}}
-    requirement = TailRisk.model_validate(rule).bind(contracts_of(columns), unit=1)
-    view = list(views(0.01 * rng.standard_t(4, (ROWS + 1, columns)), 60.0))[-1]
+    requirement = TailRisk.model_validate(rule).bind(build_perpetuals(columns), unit=1)
+    view = list(iterate_views(0.01 * rng.standard_t(4, (ROWS + 1, columns)), 60.0))[-1]
     requirement.observe(view)
     lots = rng.integers(-1_000, 1_000, (columns, ACCOUNTS)).T
     none, cash = np.zeros_like(lots), np.zeros((ACCOUNTS, 1), dtype=np.int64)
@@ -48,7 +48,7 @@ def partitioned(exposure: F8, returns: F8, level: float = 0.99) -> F8:
 def test_tails_of_portfolios(measure: str, columns: int) -> None:
     requirement, book = learnt(columns, measure)
     with threadpool_limits(1):
-        (taken,) = seconds([lambda: requirement.margins(book)], [3], 7)
+        (taken,) = seconds([lambda: requirement.compute_margins(book)], [3], 7)
     print(
         f"\n{measure}, {columns} underlyings: {spread([ACCOUNTS / each / 1e6 for each in taken])} M portfolios/s",
         end="",
@@ -59,12 +59,12 @@ def test_tails_of_portfolios(measure: str, columns: int) -> None:
 def test_the_kernel_beside_numpy() -> None:
     """The same tails, no slower than partitioning every row, whose order of ties numpy does not promise."""
     requirement, book = learnt(4, "es")
-    assert isinstance(requirement.forecast, Sample)
-    value, returns = book.value(), requirement.forecast.returns
-    sample, tail = Sample(returns), Tail("es", 0.99, "linear")
-    np.testing.assert_allclose(sample.loss(value, tail), partitioned(value, returns), rtol=1e-9)
+    assert isinstance(requirement.forecast, SampleForecast)
+    value, returns = book.position_value(), requirement.forecast.returns
+    sample, tail = SampleForecast(returns), TailSpec("es", 0.99, "linear")
+    np.testing.assert_allclose(sample.compute_tail_loss(value, tail), partitioned(value, returns), rtol=1e-9)
     with threadpool_limits(1):
-        ours, theirs = seconds([lambda: sample.loss(value, tail), lambda: partitioned(value, returns)], [3, 1], 7)
+        ours, theirs = seconds([lambda: sample.compute_tail_loss(value, tail), lambda: partitioned(value, returns)], [3, 1], 7)
     found = ratio(theirs, ours)
     print(f"\nnumpy's time over the kernel's: {found:.2f}, gate 1")
     assert found >= 1

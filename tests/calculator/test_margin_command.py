@@ -10,27 +10,27 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments.calculator.calculator import Account, accounts, engine_of, index_moves, rows, status, worst
-from experiments.calculator.market_moves import moved
+from experiments.calculator.calculator import MarginedPortfolio, margin_portfolio, load_engine, find_index_moves, list_positions, classify_portfolio, find_worst_scenario
+from experiments.calculator.market_moves import move_exposure
 from experiments.calculator.portfolio import PortfolioConfig
-from experiments.calculator.report import report
+from experiments.calculator.report import build_report
 from experiments.cli import app
-from sim.reading.loading import load, resolve
-from sim.reading.packaged import packaged
+from sim.reading.loading import load_config, resolve_config
+from sim.reading.packaged import list_packaged
 
 ROOT = Path(__file__).parents[2]
 SHOCKS = "portfolios/shocks"
-PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
-PORTFOLIOS = [name for name in packaged() if name.startswith("portfolios/") and name != SHOCKS]
+PRESETS = [name.removeprefix("engines/") for name in list_packaged() if name.startswith("engines/")]
+PORTFOLIOS = [name for name in list_packaged() if name.startswith("portfolios/") and name != SHOCKS]
 
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(app.app, ["margin", *arguments])
 
 
-def judged(name: str, engine: str, **changed: Any) -> Account:
-    portfolio = PortfolioConfig.model_validate(resolve(f"portfolios/{name}") | changed)
-    return accounts(portfolio, engine, engine_of(engine, portfolio))
+def judged(name: str, engine: str, **changed: Any) -> MarginedPortfolio:
+    portfolio = PortfolioConfig.model_validate(resolve_config(f"portfolios/{name}") | changed)
+    return margin_portfolio(portfolio, engine, load_engine(engine, portfolio))
 
 
 @pytest.mark.parametrize("name", PORTFOLIOS)
@@ -49,11 +49,11 @@ def test_packaged_portfolios_are_judged(name: str) -> None:
 def test_a_single_perpetual_by_hand() -> None:
     """One at 60,000 on 6,000: initial at 40 times, liquidated where 6,000 + P - 60,000 = P / 80."""
     account = judged("single_perp", "hyperliquid")
-    assert account.total() == (600_000, 150_000, 75_000)
-    (row,) = rows(account)
+    assert account.total_risk() == (600_000, 150_000, 75_000)
+    (row,) = list_positions(account)
     assert row.below == math.floor(54_000 / (1 - 1 / 80))
     assert (row.above, row.bankruptcy) == (None, 54_000)
-    liquidatable, bankrupt = index_moves(account)
+    liquidatable, bankrupt = find_index_moves(account)
     assert liquidatable.down == pytest.approx(54_000 / (1 - 1 / 80) / 60_000 - 1, abs=1e-6)
     assert bankrupt.down == pytest.approx(-0.1, abs=1e-6)
     assert liquidatable.up is bankrupt.up is None
@@ -62,9 +62,9 @@ def test_a_single_perpetual_by_hand() -> None:
 @pytest.mark.parametrize("name", PORTFOLIOS)
 def test_breakdowns_add_up(name: str) -> None:
     """Of every packaged engine and the portfolio's own; what rounding up adds is less than a unit an account."""
-    portfolio = load(name, (), PortfolioConfig)
-    judged = [accounts(portfolio, each, engine_of(each, portfolio)) for each in (*PRESETS, *portfolio.own)]
-    found = report(portfolio, judged, ())["engines"]
+    portfolio = load_config(name, (), PortfolioConfig)
+    judged = [margin_portfolio(portfolio, each, load_engine(each, portfolio)) for each in (*PRESETS, *portfolio.own)]
+    found = build_report(portfolio, judged, ())["engines"]
     assert len(found) == len(PRESETS) + len(portfolio.own)
     for account, each in zip(judged, found.values(), strict=True):
         for what in ("initial", "maintenance"):
@@ -77,18 +77,18 @@ def test_breakdowns_add_up(name: str) -> None:
 def test_wrapped_and_dialled_scenarios_still_tell_their_worst() -> None:
     wrapped = {"requirement": {"kind": "compressed", "kappa": 0.2, "inner": {"kind": "span"}}, "scale": 2}
     account = judged("hedged_basis", "mine", own={"mine": wrapped})
-    assert worst(account) == worst(judged("hedged_basis", "mine", own={"mine": {"requirement": {"kind": "span"}}}))
-    opened, kept = account.breakdown()["scanning risk"]
+    assert find_worst_scenario(account) == find_worst_scenario(judged("hedged_basis", "mine", own={"mine": {"requirement": {"kind": "span"}}}))
+    opened, kept = account.margin_breakdown()["scanning risk"]
     assert opened == pytest.approx(2 * 0.8 * 1.1 * 9_000)
     assert kept == pytest.approx(2 * 0.8 * 9_000)
 
 
 def test_a_breakdown_says_what_an_engine_charges_for() -> None:
     """Derive's contingencies of the strangle by hand: 1.5% and 2% of .05 coins; .3% and .5% of four sold options."""
-    parts = judged("short_strangle", "derive").breakdown()
+    parts = judged("short_strangle", "derive").margin_breakdown()
     assert parts["perpetuals"] == (pytest.approx(6_000), pytest.approx(4_500))
     assert parts["short options"] == (pytest.approx(120_000), pytest.approx(72_000))
-    assert judged("hedged_basis", "cross").breakdown() == {"BTC-PERP": (150_000, 75_000), "BTC-Q": (152_250, 76_125)}
+    assert judged("hedged_basis", "cross").margin_breakdown() == {"BTC-PERP": (150_000, 75_000), "BTC-Q": (152_250, 76_125)}
 
 
 def test_the_readme_shows_what_is_printed() -> None:
@@ -103,17 +103,17 @@ def test_isolated_accounts_share_cash_by_what_they_need() -> None:
     covers = [float(risk.equity[0] / risk.initial[0]) for risk in risks]
     assert covers[0] == pytest.approx(covers[1], rel=1e-6)
     cross = judged("two_coins", "cross")
-    assert account.total() == cross.total()
-    assert status(account) == status(cross) == "healthy"
+    assert account.total_risk() == cross.total_risk()
+    assert classify_portfolio(account) == classify_portfolio(cross) == "healthy"
 
 
 def test_collateral_lies_with_its_underlying() -> None:
     """Under one manager per underlying, bitcoin margins bitcoin and what has no underlying the first of them."""
-    listed = resolve("portfolios/two_coins")
+    listed = resolve_config("portfolios/two_coins")
     assets = [{"name": "USD"}, {"name": "ETH", "decimals": 4, "price": 3000}, {"name": "USDT", "decimals": 4}]
     changed = {"assets": assets, "collateral": {"ETH": 2, "USDT": 100}, "own": {}, "engines": ["derive"]}
     portfolio = PortfolioConfig.model_validate(listed | changed)
-    parts = accounts(portfolio, "derive", engine_of("derive", portfolio)).parts
+    parts = margin_portfolio(portfolio, "derive", load_engine("derive", portfolio)).parts
     np.testing.assert_array_equal([part.book.balance[0, 1:] for part in parts], [[0, 1_000_000], [20_000, 0]])
     assert sum(part.book.balance[0, 0] for part in parts) == 2_000_000 - 150 * 59_000 + 250 * 31_000
 
@@ -121,12 +121,12 @@ def test_collateral_lies_with_its_underlying() -> None:
 def test_shocks_reprice_options_and_collateral() -> None:
     account = judged("short_strangle", "span")
     book = account.parts[0].book
-    still = moved(book, np.zeros(1))
+    still = move_exposure(book, np.zeros(1))
     np.testing.assert_allclose(still.market.mark, book.market.mark)
-    louder = moved(book, np.zeros(1), vol=0.5)
+    louder = move_exposure(book, np.zeros(1), vol=0.5)
     assert louder.equity() < book.equity()  # options were sold
     coins = judged("multi_collateral", "haircuts").parts[0].book
-    after = moved(coins, np.array([0.1]))
+    after = move_exposure(coins, np.array([0.1]))
     held, short = 0.5 * 60_000, 0.6 * 60_000
     assert after.equity()[0] - coins.equity()[0] == pytest.approx(100 * 0.1 * (held - short))
 
@@ -162,20 +162,20 @@ def test_engines_must_be_named(words: str) -> None:
 def test_short_options_are_margined_on_the_underlying() -> None:
     """Two puts and two calls far out of the money: 10% and 7.5% of 60,000 each; a fortieth of .05 of a perpetual."""
     account = judged("short_strangle", "cross")
-    assert account.total()[1:] == (100 * (4 * 6_000 + 75), 100 * (4 * 4_500 + 37.5))
-    assert {"BTC-P50", "BTC-C72", "BTC-PERP"} <= account.breakdown().keys()
+    assert account.total_risk()[1:] == (100 * (4 * 6_000 + 75), 100 * (4 * 4_500 + 37.5))
+    assert {"BTC-P50", "BTC-C72", "BTC-PERP"} <= account.margin_breakdown().keys()
 
 
 def test_a_haircut_is_told_apart_from_the_requirement() -> None:
-    found = report(
-        load("portfolios/multi_collateral", (), PortfolioConfig), [judged("multi_collateral", "haircuts")], ()
+    found = build_report(
+        load_config("portfolios/multi_collateral", (), PortfolioConfig), [judged("multi_collateral", "haircuts")], ()
     )
     parts = found["engines"]["haircuts"]["breakdown"]
     assert parts["haircuts"]["maintenance"] == pytest.approx(0.05 * 30_000 + 0.02 * 4_995)
     assert parts["BTC-PERP"]["initial"] == pytest.approx(0.6 * 60_000 / 40)
 
 
-def entered(*entries: tuple[float, float], engine: str, **changed: Any) -> Account:
+def entered(*entries: tuple[float, float], engine: str, **changed: Any) -> MarginedPortfolio:
     """Some entries (quantity, price) of one perpetual at a mark of the last one's, unless told otherwise."""
     perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000}
     raw = {
@@ -185,33 +185,33 @@ def entered(*entries: tuple[float, float], engine: str, **changed: Any) -> Accou
         "positions": [{"instrument": "P", "quantity": quantity, "entry": price} for quantity, price in entries],
     }
     portfolio = PortfolioConfig.model_validate(raw | changed)
-    return accounts(portfolio, engine, engine_of(engine, portfolio))
+    return margin_portfolio(portfolio, engine, load_engine(engine, portfolio))
 
 
 def test_hedge_mode_margins_both_sides() -> None:
     """Binance: 2 x (60,000 x 0.5% - 50). One mark moves both, so neither side's liquidation price is its own."""
     quotes = [{"name": "B", "price": 60_000}]
     account = entered((1, 60_000), (-1, 61_000), engine="binance", cash=6_000, underlyings=quotes)
-    assert account.total()[::2] == (700_000, 50_000)
-    assert account.breakdown()["P"][1] == 50_000
-    assert [(row.quantity, row.below) for row in rows(account)] == [(1, None), (-1, None)]
-    assert [row.above for row in rows(account)] == [480_001] * 2  # 7,000 = 2 x (1% of P - 1,300)
+    assert account.total_risk()[::2] == (700_000, 50_000)
+    assert account.margin_breakdown()["P"][1] == 50_000
+    assert [(row.quantity, row.below) for row in list_positions(account)] == [(1, None), (-1, None)]
+    assert [row.above for row in list_positions(account)] == [480_001] * 2  # 7,000 = 2 x (1% of P - 1,300)
     uneven = entered((2, 60_000), (-0.5, 61_000), (1, 58_000), engine="binance", underlyings=quotes)
-    assert uneven.total()[2] == 100 * (180_000 * 0.005 - 50 + 30_000 * 0.004)
+    assert uneven.total_risk()[2] == 100 * (180_000 * 0.005 - 50 + 30_000 * 0.004)
 
 
 def test_sides_of_hedge_mode_are_isolated_accounts_where_margin_is() -> None:
     account = entered((1, 60_000), (-2, 61_000), engine="bybit", mode="hedge")
     assert [part.book.position.tolist() for part in account.parts] == [[[100]], [[-200]]]
-    assert account.total()[2] == 100 * 0.005 * (60_000 + 2 * 61_000)
+    assert account.total_risk()[2] == 100 * 0.005 * (60_000 + 2 * 61_000)
 
 
 @pytest.mark.parametrize("mode", [None, "one_way"])
 def test_a_flip_restarts_the_entry(mode: str | None) -> None:
     """Bybit asks of the value at entry, 10 x 110,000; 600,000 and 50 x 11,000 gained are gone at 225,000 less 5,500."""
     account = entered((50, 99_000), (-60, 110_000), engine="bybit", mode=mode)
-    assert account.total() == (115_000_000, 1_100_000, 550_000)
-    (row,) = rows(account)
+    assert account.total_risk() == (115_000_000, 1_100_000, 550_000)
+    (row,) = list_positions(account)
     assert (row.quantity, row.above, row.bankruptcy) == (-10, 224_451, 225_000)
 
 
@@ -233,9 +233,9 @@ def test_entries_are_fills_in_their_order(entries: tuple[tuple[float, float], ..
     assert book.entry[0, 0] == held * entry * 100
     mark = entries[-1][1]
     equity = 600_000 + sum(quantity * (mark - price) for quantity, price in entries)
-    assert account.total()[0] == equity * 100
+    assert account.total_risk()[0] == equity * 100
     both = len({quantity > 0 for quantity, _ in entries}) == 2
-    assert entered(*entries, engine="binance", mode="hedge").total()[0] == equity * 100
+    assert entered(*entries, engine="binance", mode="hedge").total_risk()[0] == equity * 100
     assert [reading.how for reading in account.readings] == ["one_way" if both else "averaged"]
 
 
@@ -294,8 +294,8 @@ def test_margin_in_money_per_contract(quantity: int, size: int) -> None:
         cash=500_000,
     )
     contracts = abs(quantity)
-    assert account.total() == (5e7, 100 * (12_000 * contracts + 3.5), 100 * (10_900 * contracts + 3.5))
-    row = rows(account)[0]
+    assert account.total_risk() == (5e7, 100 * (12_000 * contracts + 3.5), 100 * (10_900 * contracts + 3.5))
+    row = list_positions(account)[0]
     price = 70 - (500_000 - 10_900 * contracts - 3.5) / (quantity * size)  # of the last cent that is enough
     expected = None if price < 0 else math.floor(price * 100) / 100 if quantity > 0 else math.ceil(price * 100) / 100
     got = row.below if quantity > 0 else row.above
@@ -399,7 +399,7 @@ def test_a_contract_in_a_currency_of_account_is_linear() -> None:
     assets = [{"name": "USD"}, {"name": "USDT", "price": 0.99}]
     perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000, "settle": "USDT"}
     account = entered((1, 60_000), engine="cross", assets=assets, instruments=[perpetual])
-    assert account.total() == (60_000_000, pytest.approx(0.99 * 150_000), pytest.approx(0.99 * 75_000))
+    assert account.total_risk() == (60_000_000, pytest.approx(0.99 * 150_000), pytest.approx(0.99 * 75_000))
 
 
 @pytest.mark.parametrize(

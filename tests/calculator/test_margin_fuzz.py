@@ -14,12 +14,12 @@ from mutants import Change, Node, Rng, at, dotted, dumped, is_number, pick, plac
 from typer.testing import CliRunner, Result
 
 from experiments.cli import app
-from sim.reading.loading import resolve
-from sim.reading.packaged import packaged
+from sim.reading.loading import resolve_config
+from sim.reading.packaged import list_packaged
 
 SHOCKS = "portfolios/shocks"
-BASES = [resolve(name) for name in packaged() if name.startswith("portfolios/") and name != SHOCKS]
-PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
+BASES = [resolve_config(name) for name in list_packaged() if name.startswith("portfolios/") and name != SHOCKS]
+PRESETS = [name.removeprefix("engines/") for name in list_packaged() if name.startswith("engines/")]
 
 EXTREME = [*(1e308, -1e308, 1e-308, 5e-324, 1e15, 1e100, 2**53 + 1, 10**400), *(0.1 + 0.2, 1 / 3, 1e-9, -0.0, 0)]
 """Numbers that overflow, vanish or are finer than any grain."""
@@ -91,7 +91,7 @@ CHANGES: list[Callable[[Rng, Node], Change]] = [
 def mutant(number: int) -> Mutant:
     """The mutant of that number, which alone decides it."""
     rng = np.random.default_rng([4, number])
-    data, shocks = copy.deepcopy(pick(rng, BASES)), resolve(SHOCKS)
+    data, shocks = copy.deepcopy(pick(rng, BASES)), resolve_config(SHOCKS)
     engines = [*rng.choice(PRESETS, 2, replace=False).tolist(), *list(data.get("own", {}))[:1]]
     arguments = ("--stress", "shocks.yaml", "--engines", ",".join(engines), *(["--json"] if rng.random() < 0.5 else []))
     if rng.random() < 0.1:

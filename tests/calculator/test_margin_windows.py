@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.calculator.calculator import Account, Moves, Shock, accounts, engine_of, index_moves, least, stressed
-from experiments.calculator.kinks import factors
-from experiments.calculator.market_moves import SideBySide
+from experiments.calculator.calculator import MarginedPortfolio, IndexMoves, Shock, margin_portfolio, load_engine, find_index_moves, build_curves, stress_portfolio
+from experiments.calculator.kinks import list_price_factors
+from experiments.calculator.market_moves import BatchedAccount
 from experiments.calculator.portfolio import PortfolioConfig
-from experiments.calculator.report import report, text
+from experiments.calculator.report import build_report, format_text
 from sim.margin.engine import EngineConfig
-from sim.reading.loading import load
-from sim.reading.packaged import packaged
+from sim.reading.loading import load_config
+from sim.reading.packaged import list_packaged
 
-PRESETS = [name.removeprefix("engines/") for name in packaged() if name.startswith("engines/")]
+PRESETS = [name.removeprefix("engines/") for name in list_packaged() if name.startswith("engines/")]
 PRICE, HOUR = 60_000.0, 3_600.0
 PRICES = {"B": PRICE, "A": 3_000.0}
 EDGE = 1e-7
@@ -58,15 +58,15 @@ def portfolio(seed: int) -> dict[str, Any]:
     return {"underlyings": underlyings, "instruments": listed, "positions": held, "vols": vols, "cash": 10.0}
 
 
-def judged(raw: dict[str, Any], engine: str) -> Account:
+def judged(raw: dict[str, Any], engine: str) -> MarginedPortfolio:
     config = PortfolioConfig.model_validate(raw)
-    return accounts(config, engine, preset(engine) if engine in PRESETS else engine_of(engine, config))
+    return margin_portfolio(config, engine, preset(engine) if engine in PRESETS else load_engine(engine, config))
 
 
 @functools.cache
 def preset(name: str) -> EngineConfig:
     """A packaged engine, read once."""
-    return engine_of(name, PortfolioConfig.model_validate(portfolio(0)))
+    return load_engine(name, PortfolioConfig.model_validate(portfolio(0)))
 
 
 def at_strikes(raw: dict[str, Any]) -> Any:
@@ -74,7 +74,7 @@ def at_strikes(raw: dict[str, Any]) -> Any:
     return np.array([each["strike"] / PRICES[each["underlying"]] - 1 for each in raw["instruments"][1:]])
 
 
-def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Iterable[Moves], count: int) -> list[Shock]:
+def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Iterable[IndexMoves], count: int) -> list[Shock]:
     """Moves of every size, some at strikes, some on either side of an end of a window."""
     wide = np.exp(rng.uniform(np.log(0.01), np.log(9.0), count // 3)) - 1
     near = rng.normal(0, 0.2, count - count // 3)
@@ -89,13 +89,13 @@ def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
     """Moves of which table and stress say different things, by a portfolio whose cash some of its moves use up."""
     rng, raw = np.random.default_rng([14, seed]), portfolio(seed)
     moves = np.concatenate([rng.normal(0, 0.2, 20), rng.normal(0, 0.02, 10), at_strikes(raw)])
-    turning = least(judged(raw, engine))[int(rng.integers(2))]  # equity or excess is to turn somewhere
+    turning = build_curves(judged(raw, engine))[int(rng.integers(2))]  # equity or excess is to turn somewhere
     lowest = np.quantile(turning(1 + moves[moves > -0.99]), rng.random() ** 3)
     raw["cash"] = round(float(raw["cash"] - lowest / 100 * rng.uniform(0.99, 1.01)), 2)
     account = judged(raw, engine)
-    found = index_moves(account)
+    found = find_index_moves(account)
     asked = shocks(rng, raw, found, count)
-    verdicts = [each.status for each in stressed(account, asked)]
+    verdicts = [each.status for each in stress_portfolio(account, asked)]
     for told, words in zip(found, ({"liquidatable", "bankrupt"}, {"bankrupt"}), strict=True):
         ends = np.array([end for window in told.windows for end in window])
         for shock, verdict in zip(asked, verdicts, strict=True):
@@ -141,12 +141,12 @@ def test_a_butterfly_sold_is_bankrupt_around_its_middle(below: float, wing: floa
     """It owes wing - |price - middle| at expiry, a quarter of an hour earlier all but a few dollars of it."""
     raw = butterfly(below, wing, cash)
     account = judged(raw, engine)
-    liquidatable, bankrupt = index_moves(account)
+    liquidatable, bankrupt = find_index_moves(account)
     half = (wing - cash) / PRICE
     ((low, high),) = bankrupt.windows
     assert (low, high) == (pytest.approx(-below - half, abs=5e-5), pytest.approx(-below + half, abs=5e-5))
     assert (bankrupt.down, bankrupt.up) == (high, None)
-    found = stressed(account, [Shock(name="middle", all=-below), Shock(name="beside", all=-below - 2 * half - 0.01)])
+    found = stress_portfolio(account, [Shock(name="middle", all=-below), Shock(name="beside", all=-below - 2 * half - 0.01)])
     assert found[0].status == "bankrupt" != found[1].status
     assert any(least <= low and high <= most for least, most in liquidatable.windows)
 
@@ -155,10 +155,10 @@ def test_windows_are_printed() -> None:
     """Both ends of a window that ends; only the near one of a window that runs to the end of what is looked at."""
     raw = butterfly(0.185, 900, 450)
     config = PortfolioConfig.model_validate(raw)
-    (line,) = [line for line in text(report(config, [judged(raw, "derive")], [])).splitlines() if "to" in line][:1]
+    (line,) = [line for line in format_text(build_report(config, [judged(raw, "derive")], [])).splitlines() if "to" in line][:1]
     assert line.split("  ")[-2:] == ["-17.75% to -19.25%", "none"]
     raw["cash"] = -1.0
-    table = text(report(config, [judged(raw, "derive")], []))
+    table = format_text(build_report(config, [judged(raw, "derive")], []))
     assert "already  already" in table
 
 
@@ -168,9 +168,9 @@ def test_a_long_that_is_paid_for_is_never_liquidated() -> None:
     raw = butterfly(0.1, 900, 0) | {"instruments": [call], "positions": [{"instrument": "C", "quantity": 0.37}]}
     raw["vols"] = {"C": 0.613}
     account = judged(raw, "binance")
-    assert index_moves(account) == (Moves(None, None), Moves(None, None))
+    assert find_index_moves(account) == (IndexMoves(None, None), IndexMoves(None, None))
     config = PortfolioConfig.model_validate(raw)
-    told = text(report(config, [account], []))
+    told = format_text(build_report(config, [account], []))
     assert "none of C: the account covers its fall to 0" in told
     assert "0.00%" not in told
 
@@ -182,12 +182,12 @@ def test_scenarios_are_found_within_wrappers_and_sums() -> None:
     raw = butterfly(0.3, 900, 450)
     raw["own"] = {"plain": {"requirement": span}, "mine": {"requirement": wrapped}, "apart": {"options": span}}
     (engine, book), *others = [judged(raw, name).parts[0] for name in ("plain", "mine", "apart")]
-    looked_at = factors([(engine, book)])
+    looked_at = list_price_factors([(engine, book)])
     for strike in book.market.contracts.strike:
         for move in (-0.2, -0.1, 0.1 / 3, 0.2):
             assert np.abs(looked_at - strike / PRICE / (1 + move)).min() < 1e-7
     for part in others:
-        np.testing.assert_array_equal(factors([part]), looked_at)
+        np.testing.assert_array_equal(list_price_factors([part]), looked_at)
 
 
 @pytest.mark.parametrize("engine", PRESETS)
@@ -197,14 +197,14 @@ def test_copies_side_by_side_are_judged_as_one_by_one(engine: str) -> None:
     account = judged(raw, engine)
     prices = np.concatenate([np.geomspace(0.3, 3.0, 90), [1.0, 0.001, 10.0]])
     moves = np.repeat(prices[:, None] - 1, len(raw["underlyings"]), axis=1)
-    alone = np.array([account.after(move, 0.0).weakest() for move in moves])
-    for curve, found in zip(least(account), alone.T, strict=True):
+    alone = np.array([account.apply_moves(move, 0.0).weakest_amounts() for move in moves])
+    for curve, found in zip(build_curves(account), alone.T, strict=True):
         np.testing.assert_allclose(curve(prices), found, rtol=1e-13, atol=1e-6)
     for part in account.parts:
-        several = SideBySide(account.config, part, account.unit)
+        several = BatchedAccount(account.config, part, account.unit)
         several.excess(moves)
         assert several.engine is not None
-        assert several.copies > 1
+        assert several.n_copies > 1
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,14 @@ def test_copies_side_by_side_are_judged_as_one_by_one(engine: str) -> None:
 )
 def test_copies_that_cannot_stand_side_by_side_are_judged_one_by_one(name: str, engine: str) -> None:
     """Credits between two named underlyings are of the first copy only; a coin has one price, so it cannot move."""
-    config = load(f"portfolios/{name}", (), PortfolioConfig)
-    account = accounts(config, engine, engine_of(engine, config))
+    config = load_config(f"portfolios/{name}", (), PortfolioConfig)
+    account = margin_portfolio(config, engine, load_engine(engine, config))
     prices = np.geomspace(0.5, 1.5, 40)
     moves = np.repeat(prices[:, None] - 1, len(config.underlyings), axis=1)
-    alone = np.array([account.after(move, 0.0).weakest() for move in moves])
-    for curve, found in zip(least(account), alone.T, strict=True):
+    alone = np.array([account.apply_moves(move, 0.0).weakest_amounts() for move in moves])
+    for curve, found in zip(build_curves(account), alone.T, strict=True):
         np.testing.assert_allclose(curve(prices), found, rtol=1e-13, atol=1e-6)
-    apart = [SideBySide(account.config, part, account.unit) for part in account.parts]
+    apart = [BatchedAccount(account.config, part, account.unit) for part in account.parts]
     for each in apart:
         each.excess(moves)
     assert None in [each.engine for each in apart]

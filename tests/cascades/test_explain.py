@@ -15,19 +15,19 @@ from typer.testing import CliRunner
 
 from experiments.cascades import counterfactual, counterfactual_runs
 from experiments.cascades import one_cascade as cases
-from experiments.cascades.attribution_vs_removal import agreement
-from experiments.cascades.branching import advanced
+from experiments.cascades.attribution_vs_removal import measure_agreement
+from experiments.cascades.branching import advance_to
 from experiments.cli.explain import app
 from experiments.cli.tails import app as tails
 from experiments.config import RunConfig
-from experiments.generated.reference_books import taken
+from experiments.generated.reference_books import take_snapshot
 from experiments.results import provenance, store
-from experiments.simulation import finished
-from sim.margin.efficiency import capital
+from experiments.simulation import simulate_market
+from sim.margin.efficiency import measure_capital
 from sim.margin.engine import EngineConfig
-from sim.metrics.contagion import contagion
-from sim.metrics.generations import branching, cascades
-from sim.reading.loading import load
+from sim.metrics.contagion import build_contagion
+from sim.metrics.generations import estimate_branching, tabulate_cascades
+from sim.reading.loading import load_config
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(steps: int, folder: Path) -> Path:
     """A crash as a result folder, as far as it is read."""
     config = RunConfig.model_validate(crash.plain(steps=steps, profile_every=0) | {"populations": crash.people()})
-    for name, frame in finished(config, {}).recorder.frames().items():
+    for name, frame in simulate_market(config, {}).recorder.frames().items():
         store.write_frame(frame, folder / f"{name}.parquet", {})
-    (folder / "summary.json").write_text(f'{{"version": "{provenance.version()}"}}')
+    (folder / "summary.json").write_text(f'{{"version": "{provenance.read_version()}"}}')
     store.write_yaml(config.model_dump(mode="json"), folder / "config.resolved.yaml")
     return folder
 
@@ -54,9 +54,9 @@ def told(*words: str) -> tuple[int, str]:
 
 def test_cascades_are_listed_and_exported(result: Path, tmp_path: Path) -> None:
     code, text = told(str(result), "--export", str(tmp_path / "out"))
-    links = contagion(cases.read(result)[1])
+    links = build_contagion(cases.read_run(result)[1])
     assert code == 0
-    assert text.startswith(f"branching ratio {branching(links).value:.2f}")
+    assert text.startswith(f"branching ratio {estimate_branching(links).value:.2f}")
     assert set(nx.read_graphml(tmp_path / "out" / "contagion.graphml")) >= {"index", "action 0"}
     edges = pd.read_parquet(tmp_path / "out" / "links.parquet")
     into = edges[edges["target"].str.startswith("action")].groupby("target")["share"].sum()
@@ -85,25 +85,25 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
 
 def test_twins_are_the_run_without_somebody(result: Path) -> None:
     """Without close-outs nothing is closed out and the mark stands higher; a rescued account costs what it lacked."""
-    case = cases.chosen(*cases.read(result), 1)
-    alone, everybody, first = counterfactual_runs.twins(case, 1)
+    case = cases.select_cascade(*cases.read_run(result), 1)
+    alone, everybody, first = counterfactual_runs.run_counterfactuals(case, 1)
     closed = case.frames["closeouts"]
     assert alone.prevented == closed.loc[closed["step"].between(*case.window), "notional"].sum()
-    assert alone.way > counterfactual_runs.way(case, case.frames)
+    assert alone.mark_move > counterfactual_runs.measure_mark_move(case, case.frames)
     assert everybody.attributed == 0, "they have no others"
     assert first.attributed > 0
-    assert first.gift > 0
-    assert alone.gift == 0
+    assert first.granted > 0
+    assert alone.granted == 0
 
 
 def test_whom_to_remove_may_be_named(result: Path) -> None:
-    case = cases.chosen(*cases.read(result), 1)
+    case = cases.select_cascade(*cases.read_run(result), 1)
     trigger = case.actions.iloc[0]
     owner, step = trigger["owner"], trigger["step"]
-    whole, once = counterfactual_runs.twins(case, 0, [f"{owner}", f"{owner}@{step}"])
+    whole, once = counterfactual_runs.run_counterfactuals(case, 0, [f"{owner}", f"{owner}@{step}"])
     assert whole.name == f"traders {owner}"
     assert once.name == f"traders {owner} in step {step}"
-    assert once.gift > 0
+    assert once.granted > 0
     code, text = told(str(result), "--cascade", "1", "--twins", "0", "--without", "tradrs")
     assert code == 2
     assert "--without: 'tradrs' was not closed out in cascade 1, those that were are " in text
@@ -127,7 +127,7 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     assert re.search(r"under binance: scaled by [\d.]+, at which it asks what the run's own engine does", text)
     assert "attribution beside removal" in text
     assert re.search(r"means of (2|4|8|2 to 4|2 to 8|4 to 8) neighbouring worlds", text)
-    case = cases.chosen(*cases.read(brief), 1)
+    case = cases.select_cascade(*cases.read_run(brief), 1)
     here = case.frames["closeouts"].query("@case.window[0] <= step <= @case.window[1]")
     assert ("found nobody at its limit" in text) == bool((here["planned"].abs() > here["filled"]).any())
     for measure in ("others pushed under", "close-outs of others", "way of the mark, moves by lots"):
@@ -141,7 +141,7 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
 def test_a_sign_is_told_where_the_interval_leaves_nil_out() -> None:
     """Nil in every world decides nothing, nor does what rounding left of it."""
     table = pd.DataFrame({"spared": [0.0, 1e-17, -1e-17, 0.02, 0.02], "spared_reach": [0.0, 0.0, 0.0, 0.03, 0.01]})
-    assert counterfactual.decided(table, "spared").tolist() == [False, False, False, False, True]
+    assert counterfactual.find_decided_rows(table, "spared").tolist() == [False, False, False, False, True]
 
 
 PAIRS = st.lists(st.tuples(*[st.integers(-100, 100)] * 2), min_size=2, max_size=20)
@@ -151,15 +151,15 @@ PAIRS = st.lists(st.tuples(*[st.integers(-100, 100)] * 2), min_size=2, max_size=
 def test_agreement_knows_no_unit_no_order_and_no_side(pairs, times, rnd) -> None:
     claims, found = (np.array(each) / 100 for each in zip(*pairs, strict=True))
     table = pd.DataFrame({"pushed": claims, "spared": found, "spared_reach": 0.1})
-    told = agreement(table, "others pushed under")
-    assert 0 <= told.same <= 1
-    assert told.decided <= told.owners == len(table)
+    told = measure_agreement(table, "others pushed under")
+    assert 0 <= told.same_sign_share <= 1
+    assert told.n_decided <= told.n_owners == len(table)
     mixed = table.iloc[rnd.sample(range(len(table)), len(table))]
     for other in (mixed, table.assign(pushed=times * claims), table.assign(pushed=-claims, spared=-found)):
-        again = agreement(other, "others pushed under")
-        assert (again.same, again.decided) == (told.same, told.decided)
+        again = measure_agreement(other, "others pushed under")
+        assert (again.same_sign_share, again.n_decided) == (told.same_sign_share, told.n_decided)
         assert again.correlation == pytest.approx(told.correlation, nan_ok=True)
-    assert agreement(table.assign(pushed=found), "others pushed under").same == 1
+    assert measure_agreement(table.assign(pushed=found), "others pushed under").same_sign_share == 1
 
 
 def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
@@ -185,11 +185,11 @@ def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
 def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> None:
     """One run's two or three are too few for a tail, and it says so; what is no result has its line."""
     done = CliRunner().invoke(tails, [str(result), str(result)])
-    links = contagion(cases.read(result)[1])
+    links = build_contagion(cases.read_run(result)[1])
     assert done.exit_code == 0, done.output
-    assert f"{2 * len(cascades(links))} cascades among 612 accounts" in done.output
+    assert f"{2 * len(tabulate_cascades(links))} cascades among 612 accounts" in done.output
     assert "20 that are not all the same are needed" in done.output
-    assert done.output.splitlines()[-1].split()[:2] == ["612", f"{2 * len(cascades(links))}"]
+    assert done.output.splitlines()[-1].split()[:2] == ["612", f"{2 * len(tabulate_cascades(links))}"]
     damaged = shutil.copytree(result, tmp_path / "damaged")
     (damaged / "closeouts.parquet").write_bytes(b"x")
     done = CliRunner().invoke(tails, [str(result), str(damaged)])
@@ -205,10 +205,10 @@ def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> N
     assert f"{tmp_path / 'older'}: causes: no such frame, contagion needs it" in done.output.replace("\n", "")
 
 
-def asked_before(case: cases.Case, engine: EngineConfig) -> float:
+def asked_before(case: cases.Cascade, engine: EngineConfig) -> float:
     """Capital that an engine ties up of the accounts before a cascade, share of notional."""
-    market = advanced(counterfactual_runs.begun(case.config), case.window[0] - 1)
-    return capital(engine, [taken(market)], 10 ** case.config.assets[0].decimals).total
+    market = advance_to(counterfactual_runs.start_run(case.config), case.window[0] - 1)
+    return measure_capital(engine, [take_snapshot(market)], 10 ** case.config.assets[0].decimals).total
 
 
 @pytest.mark.parametrize(("preset", "kappa", "constant"), [("binance", 0.0, False), ("fhs_es", 0.2, True)])
@@ -216,21 +216,21 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
     preset: str, kappa: float, constant: bool, result: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before, a preset was taken as packaged: at another capital, without the run's κ, and in short runs a constant."""
-    config, frames = cases.read(result)
+    config, frames = cases.read_run(result)
     own = config.venues[0].engine.model_copy(update={"kappa": kappa})
     venues = config.venues[0].model_copy(update={"engine": own}), *config.venues[1:]
     config = config.model_copy(update={"venues": venues})
-    case, seen = cases.chosen(config, frames, 1), []
-    begun = counterfactual_runs.begun
+    case, seen = cases.select_cascade(config, frames, 1), []
+    begun = counterfactual_runs.start_run
     monkeypatch.setattr(
         counterfactual_runs, "begun", lambda config: seen.append(config.venues[0].engine) or begun(config)
     )
-    found = counterfactual_runs.engine(case, preset)
+    found = counterfactual_runs.run_under_engine(case, preset)
     assert seen[0] == own
     used = seen[-1]
     assert used.kappa == kappa
     monkeypatch.undo()
-    assert used.requirement == load(f"engines/{preset}", [], EngineConfig).requirement
+    assert used.requirement == load_config(f"engines/{preset}", [], EngineConfig).requirement
     assert asked_before(case, used) == pytest.approx(asked_before(case, own), rel=1e-9)
     assert f"scaled by {used.scale:.3g}" in found.terms
     assert f"compressed by κ = {kappa:g} as in the run" in found.terms
@@ -238,10 +238,10 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
 
 
 def test_a_run_under_its_own_engine_again_is_the_run(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, frames = cases.read(result)
-    case = cases.chosen(config, frames, 1)
+    config, frames = cases.read_run(result)
+    case = cases.select_cascade(config, frames, 1)
     monkeypatch.setattr(counterfactual_runs, "engine_named", lambda *_: config.venues[0].engine)
-    same = counterfactual_runs.engine(case, "its own")
+    same = counterfactual_runs.run_under_engine(case, "its own")
     assert same.prevented == 0
-    assert same.way == counterfactual_runs.way(case, case.frames)
+    assert same.mark_move == counterfactual_runs.measure_mark_move(case, case.frames)
     assert "scaled by 1," in same.terms

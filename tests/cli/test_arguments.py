@@ -15,8 +15,8 @@ from experiments.config import load_run
 from experiments.sweep import progress
 from sim.errors import ConfigError
 from sim.instruments import Instrument
-from sim.numerics.rounding import EXACT, whole
-from sim.numerics.whole_units import grains
+from sim.numerics.rounding import MAX_EXACT, to_exact_int
+from sim.numerics.whole_units import compute_tick_value
 
 ROOT = Path(__file__).parents[2]
 LONG = "x" * 5000
@@ -110,7 +110,7 @@ def test_lots_of_one_satoshi_trade() -> None:
     done = CliRunner().invoke(app.app, ["run", "small_crash", *lots, "--quiet", "--out", "x"])
     assert done.exit_code == 0, done.stderr
     satoshi = Instrument(name="P", underlying="btc", tick=0.1, lot=1e-8, max_price=90_000)
-    assert grains(satoshi, 9) == 1
+    assert compute_tick_value(satoshi, 9) == 1
 
 
 def test_portfolios_name_remedies_that_work() -> None:
@@ -147,8 +147,8 @@ def test_a_file_of_ladders_may_hold_more_than_a_venue_lists() -> None:
 
 
 def test_casts_are_held_where_floats_are_exact() -> None:
-    found = whole(np.array([np.nan, np.inf, -np.inf, 1e300, -1e300, 3.0, -0.0]))
-    assert found.tolist() == [0, int(EXACT), -int(EXACT), int(EXACT), -int(EXACT), 3, 0]
+    found = to_exact_int(np.array([np.nan, np.inf, -np.inf, 1e300, -1e300, 3.0, -0.0]))
+    assert found.tolist() == [0, int(MAX_EXACT), -int(MAX_EXACT), int(MAX_EXACT), -int(MAX_EXACT), 3, 0]
 
 
 EXTREMES = ["populations.0.capital.headroom=1e300", "populations.0.warm_up=1e300", "populations.2.refresh=1e300"]
@@ -188,12 +188,12 @@ def test_the_first_runs_of_a_sweep_do_not_count(
     """Two at a time: 85 s of compiling each, then a run a second."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    with progress.Counter("study", quiet=False, slots=2) as counter:
-        counter.lines = True
-        counter.expect(range(84))
+    with progress.ProgressReporter("study", quiet=False, slots=2) as counter:
+        counter.writes_lines = True
+        counter.add_jobs(range(84))
         for seconds in (85, 86, *range(87, 169)):
             now[0] = float(seconds)
-            counter.advance()
+            counter.count_job()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "study: 1 of 84, the first runs compile, time left is not known yet"
     assert lines[1] == "study: 32 of 84, 1.0 a second, 0:00:52 left"
@@ -202,10 +202,10 @@ def test_the_first_runs_of_a_sweep_do_not_count(
 
 def test_runs_that_a_study_adds_are_announced(capsys: pytest.CaptureFixture[str]) -> None:
     """Else a total that grows after "0:00:00 left" reads like an error."""
-    with progress.Counter("study", quiet=False) as counter:
-        counter.lines = True
-        counter.expect(range(1))
-        counter.advance()
-        counter.expect(range(28))
-        counter.expect([])
+    with progress.ProgressReporter("study", quiet=False) as counter:
+        counter.writes_lines = True
+        counter.add_jobs(range(1))
+        counter.count_job()
+        counter.add_jobs(range(28))
+        counter.add_jobs([])
     assert capsys.readouterr().err.splitlines()[1:] == ["study: 28 runs more, where the answer lies"]

@@ -16,8 +16,8 @@ from experiments import run
 from experiments.cli import app
 from experiments.config import load_run
 from experiments.figures.overview import FIGURES
-from sim.reading.loading import resolve
-from sim.reading.packaged import packaged
+from sim.reading.loading import resolve_config
+from sim.reading.packaged import list_packaged
 
 CONFIG = "crash_2008"
 
@@ -29,7 +29,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "Market", FakeMarket)
     monkeypatch.setattr(run, "FIGURES", {"overview": FIGURES["overview"]})
     monkeypatch.setattr(FakeMarket, "at", {})
-    monkeypatch.setattr(FakeMarket, "seeds", [])
+    monkeypatch.setattr(FakeMarket, "describe_replications", [])
 
 
 def call(*arguments: str) -> Result:
@@ -177,15 +177,15 @@ def test_an_interrupted_run_keeps_whole_steps() -> None:
 
 
 def test_quick_applies_what_the_configuration_says_and_the_user_wins() -> None:
-    data = resolve(CONFIG) | {"quick": {"dt": 30, "populations.0.count": 7}}
+    data = resolve_config(CONFIG) | {"quick": {"dt": 30, "populations.0.count": 7}}
     Path("mine.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
-    assert load_run("mine.yaml").dt == resolve(CONFIG)["dt"]
+    assert load_run("mine.yaml").dt == resolve_config(CONFIG)["dt"]
     quick = load_run("mine.yaml", ["populations.0.count=8"], quick=True)
     assert (quick.dt, quick.populations[0].count) == (30, 8)
     assert load_run("mine.yaml", ["quick={dt: 15}"], quick=True).dt == 15
 
 
-@pytest.mark.parametrize("name", [name for name in packaged() if "/" not in name])
+@pytest.mark.parametrize("name", [name for name in list_packaged() if "/" not in name])
 @pytest.mark.parametrize("quick", [False, True])
 def test_packaged_configurations_are_valid(name: str, quick: bool) -> None:
     assert load_run(name, quick=quick).description
@@ -194,7 +194,7 @@ def test_packaged_configurations_are_valid(name: str, quick: bool) -> None:
 def test_configs_lists_them_with_a_line_each() -> None:
     done = call("configs")
     assert done.exit_code == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == packaged()
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list_packaged()
     assert all(line.split(maxsplit=1)[1:] for line in done.stdout.splitlines())
 
 

@@ -37,8 +37,8 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def few(market: Market, *_: object) -> str:
         for _step in range(min(STEPS, market.steps_planned)):
             market.step()
-        market.ledger.check()
-        market.recorder.accounts("end")
+        market.ledger.check_conservation()
+        market.recorder.record_accounts("end")
         return run.COMPLETE
 
     monkeypatch.chdir(tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from bazaar import SETTING, accounts, outlook
 
 from agents import POPULATIONS
-from agents.single import Account, Order, Single
+from agents.single import MemberAccount, MemberOrder, IndividualPopulation
 from sim.types import Orders
 
 ROOT = Path(__file__).parents[2]
@@ -125,14 +125,14 @@ def test_a_mesa_user_selects_and_collects() -> None:
     assert len(names["longs"]) == (last > 0).sum()
 
 
-class Echo(Single):
+class Echo(IndividualPopulation):
     """As many orders as the member's number, of sizes that tell whose they are."""
 
-    width = 1
+    n_decision_draws = 1
     kind: str = "echo"
 
-    def decide_one(self, outlook: Any, account: Account, draws: Any) -> list[Order]:
-        return [Order(slot, 10 * account.member + int(draws[0] * 10), 7, slot=slot) for slot in range(account.member)]
+    def decide_member(self, outlook: Any, account: MemberAccount, draws: Any) -> list[MemberOrder]:
+        return [MemberOrder(slot, 10 * account.member + int(draws[0] * 10), 7, slot=slot) for slot in range(account.member)]
 
 
 def test_members_decide_one_by_one() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from contracts.margin_worlds import frozen
 
-from sim.instruments import Asset, Instrument, contracts_of
-from sim.pricing.instrument_values import modelled
+from sim.instruments import Asset, Instrument, build_contracts
+from sim.pricing.instrument_values import mark_at_model
 from sim.types import Contracts, Exposure, MarketView
 
 DAY = 86_400.0
@@ -29,7 +29,7 @@ def chain(rng: np.random.Generator) -> Contracts:
     order = rng.permutation(len(listed))
     assets = [Asset(name=asset, decimals=2) for asset in ASSETS]
     components = [(0, Instrument.model_validate(listed[number])) for number in order]
-    return contracts_of(components, list(STARTS), assets)
+    return build_contracts(components, list(STARTS), assets)
 
 
 def view(rng: np.random.Generator) -> MarketView:
@@ -40,7 +40,7 @@ def view(rng: np.random.Generator) -> MarketView:
     flat = np.rint(oracle[contracts.underlying] / contracts.tick * rng.uniform(0.98, 1.02, count))
     none = np.zeros(count, dtype=np.int64)
     columns = (flat, flat - 1, flat + 1, flat, np.ones(count), np.zeros(count), none)
-    return modelled(
+    return mark_at_model(
         MarketView(
             *(0, contracts, *columns, oracle, rng.uniform(0.3, 1, 2), rng.uniform(0.2, 1.5, count)),
             *(np.array([1.0, 1.2, 0.7]), np.zeros((0, 2))),

@@ -59,7 +59,7 @@ def perpetuals(book: Exposure) -> Exposure:
 def test_convex_in_size(setting: dict[str, Any], seed: int, factor: int) -> None:
     _, book = world(seed)
     requirement = bound(rule(setting), book)
-    one, many = requirement.margins(book), requirement.margins(book._replace(position=factor * book.position))
+    one, many = requirement.compute_margins(book), requirement.compute_margins(book._replace(position=factor * book.position))
     for small, large in zip(one, many, strict=True):
         assert (large >= factor * small * (1 - 1e-9)).all()
 
@@ -72,8 +72,8 @@ def test_books_together_ask_no_more_than_apart(setting: dict[str, Any], seed: in
     book = perpetuals(book)._replace(leverage=np.full(book.position.shape, np.inf))
     other = book._replace(position=rng.permuted(book.position, axis=0))
     requirement = bound(rule(setting), book)
-    both = requirement.margins(book._replace(position=book.position + other.position))
-    for joint, left, right in zip(both, requirement.margins(book), requirement.margins(other), strict=True):
+    both = requirement.compute_margins(book._replace(position=book.position + other.position))
+    for joint, left, right in zip(both, requirement.compute_margins(book), requirement.compute_margins(other), strict=True):
         assert (joint <= (left + right) * (1 + 1e-9) + 2 * book.position.shape[1]).all()
 
 
@@ -86,11 +86,11 @@ def test_where_brackets_meet_only_a_step_jumps(setting: dict[str, Any], edge: fl
     book = book._replace(entry=book.position * 1_000)
     marginal = {"initial_rule": "marginal"}
     smooth = setting | marginal if "tiers" in setting else setting | {"inner": setting["inner"] | marginal}
-    for amount in bound(rule(smooth), book).margins(book):
+    for amount in bound(rule(smooth), book).compute_margins(book):
         step = np.diff(amount)
         assert (step >= 0).all()
         assert (step <= 1_000 * 1.3).all()
-    opened, kept = (np.diff(amount) for amount in bound(rule(setting), book).margins(book))
+    opened, kept = (np.diff(amount) for amount in bound(rule(setting), book).compute_margins(book))
     assert opened[0] <= 1_000 * 1.3, "the floor itself belongs to the bracket below"
     assert opened[1] > 0.005 * edge * UNIT, "by default all of a position is asked for by its bracket"
     assert (kept <= 1_000 * 1.3).all()
@@ -101,7 +101,7 @@ def test_nothing_is_asked_for_a_book_that_has_never_been_quoted(setting: dict[st
     """Nor for depth that is not given, as outside a market; a book that has emptied costs more than a full one."""
     book = exposure([5_000, -5_000])
     empty, unknown = (book.market._replace(depth=np.array([d]), open_interest=np.array([0])) for d in (0.0, np.nan))
-    base = bound(rule({"kind": "tiered"}), book).margins(book).initial if "inner" in setting else 0.0
+    base = bound(rule({"kind": "tiered"}), book).compute_margins(book).initial if "inner" in setting else 0.0
     for market in (empty, unknown):
         requirement = rule(setting).bind(market.contracts, UNIT)
         before = requirement.margins(book._replace(market=market)).initial - base
@@ -122,16 +122,16 @@ def test_parts_add_up_and_share_by_what_they_ask() -> None:
     _, book = world(5)
     whole = bound(rule(setting), book)
     parts = [bound(rule(part), book) for part in setting["parts"]]
-    asked = [part.margins(book) for part in parts]
-    close(whole.margins(book), Margins(*(left + right for left, right in zip(*asked, strict=True))))
-    mixed = sum(part.shares(book) * one.maintenance[:, None] for part, one in zip(parts, asked, strict=True))
+    asked = [part.compute_margins(book) for part in parts]
+    close(whole.compute_margins(book), Margins(*(left + right for left, right in zip(*asked, strict=True))))
+    mixed = sum(part.compute_leg_shares(book) * one.maintenance[:, None] for part, one in zip(parts, asked, strict=True))
     held = np.asarray(mixed).sum(axis=1) > 0
     expected = np.asarray(mixed)[held] / np.asarray(mixed)[held].sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(whole.shares(book)[held], expected)
+    np.testing.assert_allclose(whole.compute_leg_shares(book)[held], expected)
 
 
 def one(book: Exposure, setting: dict[str, Any]) -> list[float]:
-    found: list[float] = bound(rule(setting), book).margins(book).maintenance.tolist()
+    found: list[float] = bound(rule(setting), book).compute_margins(book).maintenance.tolist()
     return found
 
 
@@ -143,7 +143,7 @@ def test_liquidity_by_hand() -> None:
     empty = book._replace(market=book.market._replace(depth=np.zeros(1)))
     requirement = bound(rule({"kind": "liquidity"}), book)
     requirement.observe(empty.market)
-    assert requirement.margins(empty).maintenance == pytest.approx([8_000, 8_000, 1_000])
+    assert requirement.compute_margins(empty).maintenance == pytest.approx([8_000, 8_000, 1_000])
 
 
 def test_concentration_by_hand() -> None:
@@ -161,7 +161,7 @@ def hedged(position: list[list[int]]) -> Exposure:
         _, book = world(int(rng.integers(0, 1000)))
     book = book.take(np.zeros(len(position), dtype=np.int64))
     pair = slice(0, 2)
-    market = book.market.slice(pair)
+    market = book.market.select_instruments(pair)
     zero = np.zeros(2, dtype=np.int64)
     contracts = market.contracts._replace(
         kind=np.array([SPOT, PERPETUAL]), underlying=zero, settle=zero, multiplier=zero + 1

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.generated.presets import PRESETS
-from sim.liquidation.prices import along, liquidation_ticks
+from sim.liquidation.prices import make_excess_function, find_liquidation_ticks
 from sim.margin import leg_values
 from sim.margin.engine import EngineConfig, MarginEngine
-from sim.margin.scenarios.scenarios import Scanning
+from sim.margin.scenarios.scenarios import ScenarioMargin
 from sim.protocols import Requirement
-from sim.reading.loading import load
-from sim.types import NOBODY, Exposure, Margins
+from sim.reading.loading import load_config
+from sim.types import MISSING, Exposure, Margins
 
 FEW = settings(max_examples=4, deadline=None)
 LOOKED_AT = 20
@@ -36,7 +36,7 @@ TOGETHER = {"wrong_way"}
 
 
 def presets() -> list[Any]:
-    return [pytest.param(load(f"engines/{name}", (), EngineConfig), id=name) for name in PRESETS]
+    return [pytest.param(load_config(f"engines/{name}", (), EngineConfig), id=name) for name in PRESETS]
 
 
 def engines() -> list[Any]:
@@ -51,7 +51,7 @@ every_preset = pytest.mark.parametrize("config", presets())
 
 def built(config: EngineConfig, book: Exposure) -> MarginEngine:
     """The engine for a book's instruments, after one step of learning."""
-    engine = config.build(book.market.contracts, UNIT)
+    engine = config.build_engine(book.market.contracts, UNIT)
     engine.observe(book.market)
     return engine
 
@@ -71,7 +71,7 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def scans(requirement: Requirement) -> bool:
-    return isinstance(requirement, Scanning) or any(map(scans, inside(requirement)))
+    return isinstance(requirement, ScenarioMargin) or any(map(scans, inside(requirement)))
 
 
 def inside(requirement: Requirement) -> list[Requirement]:
@@ -91,20 +91,20 @@ def test_a_preset_keeps_the_promises_of_its_kind(config: EngineConfig, seed: int
     """Pure, ordered, nothing for nothing, and nobody's business but the account's own."""
     rng, book = world(seed)
     engine = built(config, book)
-    together, haircuts = engine.assess(book), engine.valuation.haircuts(book)
+    together, haircuts = engine.assess(book), engine.valuation.compute_haircuts(book)
     assert (together.initial >= together.maintenance).all()
     assert (together.maintenance >= haircuts.maintenance).all()
     assert (haircuts.initial >= haircuts.maintenance).all()
     assert (haircuts.maintenance >= 0).all()
-    flat = engine.requirement.margins(book._replace(position=np.zeros_like(book.position)))
+    flat = engine.requirement.compute_margins(book._replace(position=np.zeros_like(book.position)))
     equal(flat, Margins(*np.zeros((2, len(book.position)))))
     order = rng.permutation(len(book.position))
-    asked = engine.requirement.margins(book)
-    close(engine.requirement.margins(book.take(order)), Margins(*(column[order] for column in asked)))
+    asked = engine.requirement.compute_margins(book)
+    close(engine.requirement.compute_margins(book.take(order)), Margins(*(column[order] for column in asked)))
     for row in range(len(order)):
-        alone = engine.requirement.margins(book.take(slice(row, row + 1)))
+        alone = engine.requirement.compute_margins(book.take(slice(row, row + 1)))
         close(alone, Margins(*(column[row : row + 1] for column in asked)))
-    equal(engine.requirement.margins(book), asked)
+    equal(engine.requirement.compute_margins(book), asked)
 
 
 # Every engine
@@ -118,10 +118,10 @@ def test_the_dial_scales_exactly(config: EngineConfig, seed: int, kappa: float) 
     _, book = world(seed)
     whole, cut = built(config, book), built(config.model_copy(update={"kappa": kappa}), book)
     factor = config.scale * (1.0 - kappa)
-    plain = built(config.model_copy(update={"scale": 1.0}), book).requirement.margins(book)
-    equal(cut.requirement.margins(book), Margins(*(factor * column for column in plain)))
-    equal(cut.valuation.haircuts(book), whole.valuation.haircuts(book))
-    np.testing.assert_array_equal(cut.shares(book), whole.shares(book))
+    plain = built(config.model_copy(update={"scale": 1.0}), book).requirement.compute_margins(book)
+    equal(cut.requirement.compute_margins(book), Margins(*(factor * column for column in plain)))
+    equal(cut.valuation.compute_haircuts(book), whole.valuation.compute_haircuts(book))
+    np.testing.assert_array_equal(cut.compute_leg_shares(book), whole.compute_leg_shares(book))
 
 
 @every
@@ -136,8 +136,8 @@ def test_legs_add_up_or_offset_and_never_more(config: EngineConfig, seed: int) -
     sure = {"confidence": np.ones_like(book.market.confidence), "feed": np.ones_like(book.market.feed)}
     book = book._replace(market=book.market._replace(**sure))  # doubt in one oracle may be charged on all legs
     requirement, columns = built(config, book).requirement, np.arange(book.position.shape[1])
-    whole = requirement.margins(book)
-    alone = [requirement.margins(leg_values.only(book, columns == k)) for k in columns]
+    whole = requirement.compute_margins(book)
+    alone = [requirement.compute_margins(leg_values.keep_legs(book, columns == k)) for k in columns]
     for i, asked in enumerate(whole):
         apart = np.sum([each[i] for each in alone], axis=0)
         if scans(requirement) or "gap" in found:
@@ -176,7 +176,7 @@ def priced(config: EngineConfig, lots: int, mark: float) -> Margins:
     book = exposure([lots])
     market = book.market._replace(mark=np.array([mark]), funding=np.zeros(1), vol=np.array([0.6]))
     book = book._replace(market=market, entry=np.array([[round(lots * mark)]]))
-    return built(config, book).requirement.margins(book)
+    return built(config, book).requirement.compute_margins(book)
 
 
 @every
@@ -193,12 +193,12 @@ def test_liquidation_prices_are_the_nearest_and_none_is_none(config: EngineConfi
     healthy[0, 0] += -short + int(rng.integers(0, 10**7))
     book = book._replace(balance=healthy)
     leg = int(rng.integers(0, book.market.mark.size))
-    excess, mark = along(engine.assess, book, leg), int(book.market.mark[leg])
-    below, above = liquidation_ticks(engine.assess, book, leg)
-    if below != NOBODY:
+    excess, mark = make_excess_function(engine.assess, book, leg), int(book.market.mark[leg])
+    below, above = find_liquidation_ticks(engine.assess, book, leg)
+    if below != MISSING:
         assert excess(below) < 0 <= excess(below + 1)
-    if above != NOBODY:
+    if above != MISSING:
         assert excess(above) < 0 <= excess(above - 1)
-    low, high = 0 if below == NOBODY else below + 1, max(10**6, mark) if above == NOBODY else above - 1
+    low, high = 0 if below == MISSING else below + 1, max(10**6, mark) if above == MISSING else above - 1
     looked = [*rng.integers(low, mark + 1, LOOKED_AT), low, *rng.integers(mark, high + 1, LOOKED_AT), high]
     assert [price for price in looked if excess(float(price)) < 0] == []

@@ -16,15 +16,15 @@ from pydantic import TypeAdapter
 
 from sim import margin
 from sim.component import Component
-from sim.margin.addons.summed import Summed
+from sim.margin.addons.summed import RequirementSum
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
-from sim.margin.breakdown import breakdown
+from sim.margin.breakdown import break_down_margins
 from sim.margin.engine import EngineConfig
-from sim.margin.learning import unlearnt
-from sim.margin.tail.margin_path import rates_along, walk
-from sim.margin.wrappers.compressed import Compressed
+from sim.margin.learning import explain_short_run
+from sim.margin.tail.margin_path import compute_rate_path, compute_margin_path
+from sim.margin.wrappers.compressed import Compression
 from sim.protocols import Requirement
-from sim.reading.loading import load
+from sim.reading.loading import load_config
 from sim.types import Exposure, Margins
 
 TAIL: dict[str, Any] = {"kind": "tail", "model": {"kind": "historical", "window": 2400}, "every": 60}
@@ -96,10 +96,10 @@ def test_margins_are_pure(rule: RequirementComponent, seed: int) -> None:
     _, book = world(seed)
     requirement = bound(rule, book)
     before = [column.copy() for column in (*book[:-1], book.market.mark, book.market.price)]
-    first = requirement.margins(book)
+    first = requirement.compute_margins(book)
     kept = Margins(first.initial.copy(), first.maintenance.copy())
-    requirement.margins(book.take(slice(0, 1)))
-    equal(requirement.margins(book), kept)
+    requirement.compute_margins(book.take(slice(0, 1)))
+    equal(requirement.compute_margins(book), kept)
     equal(first, kept)
     for column, old in zip((*book[:-1], book.market.mark, book.market.price), before, strict=True):
         np.testing.assert_array_equal(column, old)
@@ -110,7 +110,7 @@ def test_margins_are_pure(rule: RequirementComponent, seed: int) -> None:
 @given(seed=seeds)
 def test_initial_covers_maintenance_covers_nil(rule: RequirementComponent, seed: int) -> None:
     _, book = world(seed)
-    initial, maintenance = bound(rule, book).margins(book)
+    initial, maintenance = bound(rule, book).compute_margins(book)
     assert initial.shape == maintenance.shape == (len(book.balance),)
     assert (initial >= maintenance).all()
     assert (maintenance >= 0).all()
@@ -122,7 +122,7 @@ def test_initial_covers_maintenance_covers_nil(rule: RequirementComponent, seed:
 def test_a_flat_book_owes_nothing(rule: RequirementComponent, seed: int) -> None:
     _, book = world(seed)
     flat = book._replace(position=np.zeros_like(book.position))
-    equal(bound(rule, book).margins(flat), Margins(np.zeros(len(book.balance)), np.zeros(len(book.balance))))
+    equal(bound(rule, book).compute_margins(flat), Margins(np.zeros(len(book.balance)), np.zeros(len(book.balance))))
 
 
 @every
@@ -132,12 +132,12 @@ def test_accounts_do_not_see_one_another(rule: RequirementComponent, seed: int) 
     """Neither the order of rows nor their company matters: batch = permuted batch = one at a time."""
     rng, book = world(seed)
     requirement = bound(rule, book)
-    together = requirement.margins(book)
+    together = requirement.compute_margins(book)
     order = rng.permutation(len(book.balance))
-    close(requirement.margins(book.take(order)), Margins(*(column[order] for column in together)))
+    close(requirement.compute_margins(book.take(order)), Margins(*(column[order] for column in together)))
     for row in range(len(book.balance)):
         one = slice(row, row + 1)
-        close(requirement.margins(book.take(one)), Margins(*(column[one] for column in together)))
+        close(requirement.compute_margins(book.take(one)), Margins(*(column[one] for column in together)))
 
 
 @every
@@ -146,7 +146,7 @@ def test_accounts_do_not_see_one_another(rule: RequirementComponent, seed: int) 
 def test_a_larger_book_is_margined_no_less(rule: RequirementComponent, seed: int, factor: int) -> None:
     _, book = world(seed)
     requirement = bound(rule, book)
-    small, large = requirement.margins(book), requirement.margins(book._replace(position=book.position * factor))
+    small, large = requirement.compute_margins(book), requirement.compute_margins(book._replace(position=book.position * factor))
     assert (large.initial >= small.initial).all()
     assert (large.maintenance >= small.maintenance).all()
 
@@ -156,7 +156,7 @@ def test_a_larger_book_is_margined_no_less(rule: RequirementComponent, seed: int
 @given(seed=seeds)
 def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
     _, book = world(seed)
-    shares = bound(rule, book).shares(book)
+    shares = bound(rule, book).compute_leg_shares(book)
     assert shares.shape == book.position.shape
     assert (shares >= 0).all()
     assert (shares[book.position == 0] == 0).all()
@@ -169,11 +169,11 @@ def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
 def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
     """Of any requirement, of a wrapper around two of the same, and as dials have it."""
     _, book = world(seed)
-    twice = Summed(parts=(rule, Compressed(inner=rule, kappa=0.25)))
+    twice = RequirementSum(parts=(rule, Compression(inner=rule, kappa=0.25)))
     dialled = EngineConfig(requirement=rule, scale=1.5, maintenance=0.6).bind(book.market.contracts, UNIT)
     for requirement in (bound(rule, book), bound(twice, book), dialled):
-        parts = breakdown(requirement, book).values()
-        whole = requirement.margins(book)
+        parts = break_down_margins(requirement, book).values()
+        whole = requirement.compute_margins(book)
         for i in range(2):
             np.testing.assert_allclose(sum(part[i] for part in parts), whole[i], rtol=1e-12, atol=1e-6)
 
@@ -191,12 +191,12 @@ def test_nothing_is_known_before_it_is_observed(rule: RequirementComponent, seed
     view = view._replace(tick=1, returns=book.market.returns.copy())
     left.observe(view)
     right.observe(view)
-    kept = right.margins(book)
+    kept = right.compute_margins(book)
     for column in (view.mark, view.vol, view.price, view.returns):
         column *= 3.0
-    equal(left.margins(book), kept)
+    equal(left.compute_margins(book), kept)
     right.observe(market_of(rng, view.contracts, len(view.price), tick=2))
-    equal(left.margins(book), kept)
+    equal(left.compute_margins(book), kept)
 
 
 @every
@@ -205,7 +205,7 @@ def test_margins_follow_from_the_past_alone(rule: RequirementComponent) -> None:
     returns = 0.01 * np.random.default_rng(3).standard_t(4, (80, 1))
     later = returns.copy()
     later[60:] = -3 * np.random.default_rng(4).permutation(later[60:])
-    paths = [walk(rule, each, dt=60.0) for each in (returns, later)]
+    paths = [compute_margin_path(rule, each, dt=60.0) for each in (returns, later)]
     np.testing.assert_array_equal(paths[0][:61], paths[1][:61])
 
 
@@ -213,18 +213,18 @@ def test_margins_follow_from_the_past_alone(rule: RequirementComponent) -> None:
 def test_a_requirement_says_how_long_it_learns(rule: RequirementComponent) -> None:
     """What is asked first moves no later than its look-back; one that keeps a past has a look-back."""
     returns = 0.01 * np.random.default_rng(5).standard_t(4, (200, 1))
-    path = rates_along(rule, returns, dt=60.0).reshape(len(returns) + 1, -1)
+    path = compute_rate_path(rule, returns, dt=60.0).reshape(len(returns) + 1, -1)
     moved = np.flatnonzero((path != path[0]).any(axis=1))
     learns = rule.look_back()
     if moved.size:
         assert moved[0] * 60.0 <= max(learns, 60.0)
     assert (learns > 0) >= keeps_a_past(rule)
-    told = unlearnt(rule, 60.0, 60.0)
+    told = explain_short_run(rule, 60.0, 60.0)
     assert bool(told) == (learns >= 60.0)
     if told:
         longer = float(told.split("duration=")[1].split(")")[0])
-        assert unlearnt(rule, longer, 60.0) == ""
-        assert unlearnt(rule, longer - 60.0, 60.0) != ""
+        assert explain_short_run(rule, longer, 60.0) == ""
+        assert explain_short_run(rule, longer - 60.0, 60.0) != ""
 
 
 def keeps_a_past(component: Any) -> bool:
@@ -241,17 +241,17 @@ def keeps_a_past(component: Any) -> bool:
 
 def test_what_is_unlearnt_names_the_engine_and_remedies_that_work() -> None:
     """fhs_es needs six hours for its model, and its floor eleven more entries of an hour."""
-    rule = load("engines/fhs_es", [], EngineConfig).requirement
-    told = unlearnt(rule, 3600.0, 60.0)
+    rule = load_config("engines/fhs_es", [], EngineConfig).requirement
+    told = explain_short_run(rule, 3600.0, 60.0)
     assert told == (
         "floored(tail(filtered)) needs 17 h of past (1,020 steps) and the run lasts 1 h, so that some or all of its "
         "margin stays at its opening value: run longer (duration=61260), or shorten requirement.least and "
         "requirement.inner.model.least"
     )
-    assert unlearnt(rule, 61_200.0, 60.0)
-    assert not unlearnt(rule, 61_260.0, 60.0)
+    assert explain_short_run(rule, 61_200.0, 60.0)
+    assert not explain_short_run(rule, 61_260.0, 60.0)
     short = ["requirement.least=3600", "requirement.inner.model.least=600", "requirement.inner.model.seed=10"]
-    assert not unlearnt(load("engines/fhs_es", short, EngineConfig).requirement, 3600.0, 60.0)
+    assert not explain_short_run(load_config("engines/fhs_es", short, EngineConfig).requirement, 3600.0, 60.0)
 
 
 @every
@@ -262,12 +262,12 @@ def test_compression_scales_exactly(rule: RequirementComponent, seed: int, kappa
     compressed = TypeAdapter(AnyRequirement).validate_python({"kind": "compressed", "inner": rule, "kappa": kappa})
     whole, part = bound(rule, book), bound(compressed, book)
     free = book._replace(leverage=np.full(book.leverage.shape, np.inf))
-    scaled = Margins(*((1 - kappa) * column for column in whole.margins(free)))
-    equal(part.margins(free), scaled)
-    chosen = part.margins(book)  # the leverage that an account chose is not scaled (MAR-1)
+    scaled = Margins(*((1 - kappa) * column for column in whole.compute_margins(free)))
+    equal(part.compute_margins(free), scaled)
+    chosen = part.compute_margins(book)  # the leverage that an account chose is not scaled (MAR-1)
     equal(chosen._replace(initial=scaled.initial), scaled)
     assert (chosen.initial >= scaled.initial * (1 - 1e-12) - 1e-6).all()
-    np.testing.assert_array_equal(part.shares(book), whole.shares(book))
+    np.testing.assert_array_equal(part.compute_leg_shares(book), whole.compute_leg_shares(book))
 
 
 @every
@@ -301,7 +301,7 @@ def test_pools_partition_the_instruments(kind: str, seed: int) -> None:
     contracts = book.market.contracts
     parts = np.array_split(rng.permutation(contracts.names), int(rng.integers(1, len(contracts.names) + 1)))
     extra = {"groups": [part.tolist() for part in parts]} if kind == "groups" else {}
-    pools = TypeAdapter(AnyNetting).validate_python({"kind": kind, **extra}).pools(contracts)
+    pools = TypeAdapter(AnyNetting).validate_python({"kind": kind, **extra}).build_pools(contracts)
     assert sorted(column for pool in pools for column in pool) == list(range(len(contracts.names)))
     assert pools == sorted(sorted(pool) for pool in pools)
     assert all(pools)
@@ -315,8 +315,8 @@ def test_pools_partition_the_instruments(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", sorted(margin.VALUATIONS))
 def test_haircuts_disallow_no_more_than_is_held(kind: str, seed: int) -> None:
     _, book = world(seed)
-    initial, maintenance = TypeAdapter(AnyValuation).validate_python({"kind": kind}).haircuts(book)
-    held = np.maximum(book.balance * book.market.price, 0).sum(axis=1) + np.maximum(book.value(), 0).sum(axis=1)
+    initial, maintenance = TypeAdapter(AnyValuation).validate_python({"kind": kind}).compute_haircuts(book)
+    held = np.maximum(book.balance * book.market.price, 0).sum(axis=1) + np.maximum(book.position_value(), 0).sum(axis=1)
     assert (initial >= maintenance).all()
     assert (maintenance >= 0).all()
     assert (initial <= held * (1 + 1e-12)).all()

@@ -17,9 +17,9 @@ from sim import margin
 from sim.errors import ConfigError
 from sim.margin import leg_values
 from sim.margin.base import AnyNetting
-from sim.margin.engine import EngineConfig, MarginEngine, whole
-from sim.margin.tiers.tiered import Tier, Tiered, cumulative, tabulate, tiered_margins
-from sim.reading.loading import load
+from sim.margin.engine import EngineConfig, MarginEngine, round_up_sum
+from sim.margin.tiers.tiered import Tier, TieredRequirement, compute_cumulative_amounts, tabulate_ladder, compute_tiered_margins
+from sim.reading.loading import load_config
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 
 ENGINES = Path(configs.__file__).parent / "engines"
@@ -27,12 +27,12 @@ ENGINES = Path(configs.__file__).parent / "engines"
 # Tiers
 
 
-def plain(book: Exposure, rule: Tiered) -> Margins:
+def plain(book: Exposure, rule: TieredRequirement) -> Margins:
     """The tier that holds the notional, found by search, one leg at a time (margin.md §1)."""
     contracts, totals = book.market.contracts, np.zeros((2, len(book.balance)))
     for account, leg in np.ndindex(book.position.shape):
         ladder = rule.instruments.get(contracts.names[leg], rule.tiers)
-        table = tabulate(ladder, rule.maintenance_ratio, UNIT)
+        table = tabulate_ladder(ladder, rule.maintenance_ratio, UNIT)
         lots = int(book.position[account, leg])
         if contracts.kind[leg] == SPOT and lots > 0:
             continue
@@ -55,16 +55,16 @@ rules = pytest.mark.parametrize("how", RULES, ids=lambda how: "-".join(how.value
 @given(seed=seeds)
 def test_kernel_equals_its_plain_twins(how: dict[str, str], seed: int) -> None:
     _, book = world(seed)
-    rule = Tiered.model_validate(TIERED | how)
-    got = rule.bind(book.market.contracts, UNIT).margins(book)
+    rule = TieredRequirement.model_validate(TIERED | how)
+    got = rule.bind(book.market.contracts, UNIT).compute_margins(book)
     close(got, plain(book, rule))
     contracts = book.market.contracts
     worth = book.market.mark * contracts.multiplier * book.market.price[contracts.settle]
     table = rule.bind(contracts, UNIT).table
-    twin = tiered_margins.py_func(book.position, book.leverage, worth, contracts.kind == SPOT, table)  # type: ignore[attr-defined]
+    twin = compute_tiered_margins.py_func(book.position, book.leverage, worth, contracts.kind == SPOT, table)  # type: ignore[attr-defined]
     close(got, Margins(*twin), rtol=1e-15)
-    close(rule.bind(contracts, UNIT).margins(book.take(np.arange(len(book.balance)))), got, rtol=1e-15)
-    charged = rule.bind(contracts, UNIT).charges(leg_values.notional(book), book.leverage)
+    close(rule.bind(contracts, UNIT).compute_margins(book.take(np.arange(len(book.balance)))), got, rtol=1e-15)
+    charged = rule.bind(contracts, UNIT).compute_charges(leg_values.compute_margined_notional(book), book.leverage)
     close(Margins(*(column.sum(axis=1) for column in charged)), got)
 
 
@@ -73,15 +73,15 @@ def test_kernel_equals_its_plain_twins(how: dict[str, str], seed: int) -> None:
 def test_tiers_add_up_over_positions(seed: int) -> None:
     """Cross margin under tiers is the sum of isolated margins."""
     _, book = world(seed)
-    rule = Tiered.model_validate(TIERED)
+    rule = TieredRequirement.model_validate(TIERED)
     total = np.zeros((2, len(book.balance)))
     for k in range(len(book.market.mark)):
         leg = slice(k, k + 1)
         alone = book._replace(
-            position=book.position[:, leg], leverage=book.leverage[:, leg], market=book.market.slice(leg)
+            position=book.position[:, leg], leverage=book.leverage[:, leg], market=book.market.select_instruments(leg)
         )
-        total += np.stack(rule.bind(alone.market.contracts, UNIT).margins(alone))
-    close(rule.bind(book.market.contracts, UNIT).margins(book), Margins(*total))
+        total += np.stack(rule.bind(alone.market.contracts, UNIT).compute_margins(alone))
+    close(rule.bind(book.market.contracts, UNIT).compute_margins(book), Margins(*total))
 
 
 ladders = st.lists(st.tuples(st.integers(1, 10**7), st.integers(1, 200)), min_size=1, max_size=8).map(
@@ -98,7 +98,7 @@ ladders = st.lists(st.tuples(st.integers(1, 10**7), st.integers(1, 200)), min_si
 
 @given(ladder=ladders, ratio=st.floats(0, 1))
 def test_margin_is_continuous_where_tiers_meet(ladder: tuple[Tier, ...], ratio: float) -> None:
-    table = tabulate(ladder, ratio, UNIT)
+    table = tabulate_ladder(ladder, ratio, UNIT)
     edges = np.array([tier.floor * UNIT for tier in ladder])
     for row in (0, 2):
         rate, amount = table[row], table[row + 1]
@@ -108,13 +108,13 @@ def test_margin_is_continuous_where_tiers_meet(ladder: tuple[Tier, ...], ratio: 
 
 def test_worked_ladder() -> None:
     """50,000 at 100x, then 50x; 1000 lots x 1000 = 10,000.00 (100 minor units each): by hand."""
-    rule = Tiered(tiers=(Tier(floor=0, max_leverage=100), Tier(floor=50_000, max_leverage=50, maintenance=0.015)))
+    rule = TieredRequirement(tiers=(Tier(floor=0, max_leverage=100), Tier(floor=50_000, max_leverage=50, maintenance=0.015)))
     book = exposure([0, 1_000, -5_000, 5_000, 10_000])
-    initial, maintenance = rule.bind(book.market.contracts, UNIT).margins(book)
+    initial, maintenance = rule.bind(book.market.contracts, UNIT).compute_margins(book)
     np.testing.assert_allclose(initial, [0, 10_000, 50_000, 50_000, 200_000])
     np.testing.assert_allclose(maintenance, [0, 5_000, 25_000, 25_000, 100_000])
     other = rule.model_copy(update={"initial_rule": "marginal", "maintenance_rule": "step"})
-    initial, maintenance = other.bind(book.market.contracts, UNIT).margins(book)
+    initial, maintenance = other.bind(book.market.contracts, UNIT).compute_margins(book)
     np.testing.assert_allclose(maintenance, [0, 5_000, 25_000, 25_000, 150_000])
     np.testing.assert_allclose(initial, [0, 10_000, 50_000, 50_000, 150_000])
 
@@ -142,10 +142,10 @@ def test_presets_ask_what_their_venues_publish(
     preset: str, notional: float, initial: float, maintenance: float, side: int
 ) -> None:
     """The leverage of the bracket that holds a notional applies to all of it; maintenance as each YAML says."""
-    engine: EngineConfig = load(f"engines/{preset}", [], EngineConfig)
+    engine: EngineConfig = load_config(f"engines/{preset}", [], EngineConfig)
     book = exposure([round(side * notional / 10)])  # a lot is worth 1,000 minor units, of which 100 are one unit
     book = book._replace(entry=book.position * 1_000)
-    got = engine.build(book.market.contracts, UNIT).assess(book)
+    got = engine.build_engine(book.market.contracts, UNIT).assess(book)
     if side < 0 and preset == "okx":  # closing a short at its bankruptcy price costs more
         initial += 0.0005 * 2 * (initial - 0.0005 * notional) / (1 - 0.0005)
     assert got.initial[0] / UNIT == pytest.approx(initial, abs=0.02)
@@ -155,39 +155,39 @@ def test_presets_ask_what_their_venues_publish(
 @pytest.mark.parametrize("preset", ["binance", "okx"])
 def test_a_step_refuses_what_grows_over_an_edge_and_lets_it_shrink(preset: str) -> None:
     """Equity for the bracket below covers the floor itself, not a lot more; the worst side of resting orders counts."""
-    engine: EngineConfig = load(f"engines/{preset}", [], EngineConfig)
+    engine: EngineConfig = load_config(f"engines/{preset}", [], EngineConfig)
     book = exposure([5_000, 5_000, 5_001, 5_001])
-    built = engine.build(book.market.contracts, UNIT)
+    built = engine.build_engine(book.market.contracts, UNIT)
     equity = built.assess(book).initial[0]
     paid = -book.position * 1_000
     orders = np.array([[0], [1], [0], [0]]), np.array([[0], [0], [0], [1]])
     book = book._replace(balance=paid + int(equity), entry=-paid, bids=orders[0], asks=orders[1])
-    assert (built.admits(book).initial <= equity).tolist() == [True, False, False, False]
+    assert (built.assess_admission(book).initial <= equity).tolist() == [True, False, False, False]
     smaller = book.take(slice(3, 4))._replace(position=np.array([[5_000]]), asks=np.array([[0]]))
-    assert built.admits(smaller).initial[0] <= equity
+    assert built.assess_admission(smaller).initial[0] <= equity
 
 
 def test_a_chosen_cap_raises_initial_only() -> None:
-    rule = Tiered(tiers=(Tier(floor=0, max_leverage=100),))
+    rule = TieredRequirement(tiers=(Tier(floor=0, max_leverage=100),))
     free, capped = exposure([1_000, -2_000]), exposure([1_000, -2_000], cap=5.0)
     requirement = rule.bind(free.market.contracts, UNIT)
-    np.testing.assert_allclose(requirement.margins(capped).initial, [200_000, 400_000])
-    np.testing.assert_allclose(requirement.margins(capped).maintenance, requirement.margins(free).maintenance)
+    np.testing.assert_allclose(requirement.compute_margins(capped).initial, [200_000, 400_000])
+    np.testing.assert_allclose(requirement.compute_margins(capped).maintenance, requirement.compute_margins(free).maintenance)
 
 
 @few
 @given(seed=seeds)
 def test_each_leg_is_margined_more_as_it_grows(seed: int) -> None:
     rng, book = world(seed)
-    requirement = Tiered.model_validate(TIERED).bind(book.market.contracts, UNIT)
+    requirement = TieredRequirement.model_validate(TIERED).bind(book.market.contracts, UNIT)
     more = np.sign(book.position) * rng.integers(0, 10**5, book.position.shape)
-    small, large = requirement.margins(book), requirement.margins(book._replace(position=book.position + more))
+    small, large = requirement.compute_margins(book), requirement.compute_margins(book._replace(position=book.position + more))
     assert (large.initial >= small.initial).all()
     assert (large.maintenance >= small.maintenance).all()
 
 
 def test_amounts_of_one_tier_are_nil() -> None:
-    np.testing.assert_array_equal(cumulative([0.0], [0.1]), [0.0])
+    np.testing.assert_array_equal(compute_cumulative_amounts([0.0], [0.1]), [0.0])
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_amounts_of_one_tier_are_nil() -> None:
 )
 def test_ladders_that_do_not_climb_are_refused(tiers: list[dict[str, float]], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        Tiered.model_validate({"tiers": tiers})
+        TieredRequirement.model_validate({"tiers": tiers})
     with pytest.raises(ValidationError):
-        Tiered.model_validate({"instruments": {"i0": tiers}})
+        TieredRequirement.model_validate({"instruments": {"i0": tiers}})
 
 
 # Netting
@@ -217,18 +217,18 @@ def test_pools_by_name() -> None:
     pools = {
         kind: TypeAdapter(AnyNetting).validate_python({"kind": kind}) for kind in ("cross", "isolated", "by_underlying")
     }
-    assert pools["cross"].pools(contracts) == [[0, 1, 2, 3]]
-    assert pools["isolated"].pools(contracts) == [[0], [1], [2], [3]]
-    assert pools["by_underlying"].pools(contracts) == [[0, 2], [1], [3]]
+    assert pools["cross"].build_pools(contracts) == [[0, 1, 2, 3]]
+    assert pools["isolated"].build_pools(contracts) == [[0], [1], [2], [3]]
+    assert pools["by_underlying"].build_pools(contracts) == [[0, 2], [1], [3]]
     groups = TypeAdapter(AnyNetting).validate_python({"kind": "groups", "groups": [["i3", "i1"], ["i0", "i2"]]})
-    assert groups.pools(contracts) == [[0, 2], [1, 3]]
+    assert groups.build_pools(contracts) == [[0, 2], [1, 3]]
 
 
 def test_groups_name_each_instrument_once() -> None:
     contracts = contracts_of(np.random.default_rng(0), 3, 1)
     rule = TypeAdapter(AnyNetting).validate_python({"kind": "groups", "groups": [["i0", "i9"], ["i0", "i1"]]})
     with pytest.raises(ConfigError) as caught:
-        rule.pools(contracts)
+        rule.build_pools(contracts)
     assert len(caught.value.problems) == 3  # i9 unknown, i0 twice, i2 nowhere
 
 
@@ -239,10 +239,10 @@ def test_cash_counts_cash_only() -> None:
     book = exposure([0, 3, -3], kind=SPOT)
     market = book.market._replace(price=np.array([1.0, 0.5]))
     balance = np.array([[10, 0], [-3_000, 8], [5, -8]])
-    disallowed = margin.Cash().haircuts(book._replace(balance=balance, market=market)).maintenance
+    disallowed = margin.CashValuation().compute_haircuts(book._replace(balance=balance, market=market)).maintenance
     np.testing.assert_array_equal(disallowed, [0, 3_000 + 4, 0])
     numeraire = exposure([3])._replace(balance=np.array([[7]]))
-    np.testing.assert_array_equal(margin.Cash().haircuts(numeraire).initial, [0])
+    np.testing.assert_array_equal(margin.CashValuation().compute_haircuts(numeraire).initial, [0])
 
 
 # Engine
@@ -251,18 +251,18 @@ def test_cash_counts_cash_only() -> None:
 def test_whole_amounts_are_not_rounded_up_by_dust() -> None:
     margins = np.array([0.0, 0.1 + 0.2, 3.0 * (1 + 1e-15), 3.001, 1e15 + 0.5, 7.0])
     expected = np.array([0.0, 1.0, 3.0, 4.0, np.rint(1e15 + 0.5), 7.0])
-    np.testing.assert_array_equal(whole(np.zeros(6), margins), expected)
-    assert whole(np.array([0.1]), np.array([0.2 + 0.7]))[0] == 1.0
+    np.testing.assert_array_equal(round_up_sum(np.zeros(6), margins), expected)
+    assert round_up_sum(np.array([0.1]), np.array([0.2 + 0.7]))[0] == 1.0
 
 
 @few
 @given(seed=seeds)
 def test_the_verdict_is_equity_and_requirements_in_whole_units(seed: int) -> None:
     _, book = world(seed)
-    engine = EngineConfig.model_validate({"requirement": TIERED}).build(book.market.contracts, UNIT)
+    engine = EngineConfig.model_validate({"requirement": TIERED}).build_engine(book.market.contracts, UNIT)
     engine.observe(book.market)
     risk = engine.assess(book)
-    haircuts, margins = engine.valuation.haircuts(book), engine.requirement.margins(book)
+    haircuts, margins = engine.valuation.compute_haircuts(book), engine.requirement.compute_margins(book)
     np.testing.assert_array_equal(risk.equity, book.equity())
     for got, part in ((risk.initial, 0), (risk.maintenance, 1)):
         exact = haircuts[part] + margins[part]
@@ -277,35 +277,35 @@ def test_admission_is_assessment_when_nothing_rests(seed: int) -> None:
     _, book = world(seed)
     nothing = np.zeros_like(book.position)
     quiet = book._replace(bids=nothing, asks=nothing, reserved=nothing)
-    engine = EngineConfig.model_validate({"requirement": TIERED}).build(book.market.contracts, UNIT)
-    for got, expected in zip(engine.admits(quiet), engine.assess(quiet), strict=True):
+    engine = EngineConfig.model_validate({"requirement": TIERED}).build_engine(book.market.contracts, UNIT)
+    for got, expected in zip(engine.assess_admission(quiet), engine.assess(quiet), strict=True):
         np.testing.assert_array_equal(got, expected)
-    resting, still = engine.admits(book), engine.assess(book)
+    resting, still = engine.assess_admission(book), engine.assess(book)
     assert (resting.equity <= still.equity).all()
 
 
 def test_admission_takes_the_worse_side_and_what_is_reserved() -> None:
     """Long 10 with 5 bid and 40 offered: worst is short 30. Filling at the mark moves no equity."""
     engine = MarginEngine(
-        margin.Cash(), Tiered(tiers=(Tier(floor=0, max_leverage=10),)).bind(exposure([0])[-1][1], UNIT)
+        margin.CashValuation(), TieredRequirement(tiers=(Tier(floor=0, max_leverage=10),)).bind(exposure([0])[-1][1], UNIT)
     )
     book = exposure([10])._replace(balance=np.array([[90]]), bids=np.array([[5]]), asks=np.array([[40]]))
-    risk = engine.admits(book._replace(reserved=np.array([[7]])))
+    risk = engine.assess_admission(book._replace(reserved=np.array([[7]])))
     assert (risk.equity[0], risk.initial[0], risk.maintenance[0]) == (10_090 - 7, 3_000, 1_500)
 
 
 def test_highest_leverage() -> None:
-    rule = Tiered(tiers=(Tier(floor=0, max_leverage=40),), instruments={"i1": (Tier(floor=0, max_leverage=8),)})
+    rule = TieredRequirement(tiers=(Tier(floor=0, max_leverage=40),), instruments={"i1": (Tier(floor=0, max_leverage=8),)})
     contracts = contracts_of(np.random.default_rng(0), 3, 1)._replace(kind=np.array([PERPETUAL, PERPETUAL, SPOT]))
     market = market_of(np.random.default_rng(0), contracts, 1)
-    np.testing.assert_allclose(EngineConfig(requirement=rule).build(contracts, UNIT).leverage(market)[0], [40, 8, 1])
+    np.testing.assert_allclose(EngineConfig(requirement=rule).build_engine(contracts, UNIT).max_leverage(market)[0], [40, 8, 1])
 
 
 def test_ladders_of_strangers_are_refused() -> None:
     config = EngineConfig.model_validate({"requirement": {"kind": "compressed", "kappa": 0.1, "inner": TIERED}})
-    assert config.pools(contracts_of(np.random.default_rng(0), 2, 1)) == [[0, 1]]
+    assert config.build_pools(contracts_of(np.random.default_rng(0), 2, 1)) == [[0, 1]]
     with pytest.raises(ConfigError, match="'i1' is not an instrument"):
-        config.pools(contracts_of(np.random.default_rng(0), 1, 1))
+        config.build_pools(contracts_of(np.random.default_rng(0), 1, 1))
 
 
 # Configuration
@@ -318,11 +318,11 @@ def preset(name: str) -> EngineConfig:
 def test_presets_differ_in_netting_only() -> None:
     isolated, cross = preset("isolated"), preset("cross")
     assert (isolated.netting.kind, cross.netting.kind) == ("isolated", "cross")  # type: ignore[attr-defined]
-    assert isolated.requirement == cross.requirement == Tiered()
+    assert isolated.requirement == cross.requirement == TieredRequirement()
     assert isolated.valuation == cross.valuation
 
 
-class Late(Tiered):
+class Late(TieredRequirement):
     """A plug-in."""
 
     kind: Literal["late"] = Field(default="late", description="a plug-in (name)")  # type: ignore[assignment]

@@ -7,11 +7,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from sim.margin import MODELS
-from sim.margin.tail.margin_path import walk
-from sim.margin.tail.models.base import AnyModel, Forecast, ModelComponent, Tail
-from sim.margin.tail.risk_measures import sample_tail, tail_weights
+from sim.margin.tail.margin_path import compute_margin_path
+from sim.margin.tail.models.base import AnyModel, ReturnForecast, ModelComponent, TailSpec
+from sim.margin.tail.risk_measures import measure_sample_tail, compute_tail_weights
 from sim.margin.tail.tail import TailRisk
-from sim.margin.tail.top_losses import worst
+from sim.margin.tail.top_losses import sum_worst_losses
 from sim.types import F8
 
 SHORT: dict[str, dict[str, Any]] = {
@@ -22,7 +22,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "student_t": {"window": 120, "seed": 20},
     "garch": {"window": 120, "refit": 60},
 }
-VAR, ES = Tail("var", 0.95, "linear"), Tail("es", 0.95, "linear")
+VAR, ES = TailSpec("var", 0.95, "linear"), TailSpec("es", 0.95, "linear")
 
 every = pytest.mark.parametrize("kind", list(MODELS))
 
@@ -37,7 +37,7 @@ def returns(columns: int, rows: int = 150, seed: int = 1) -> F8:
     return 0.01 * (0.5 * common + rng.standard_t(5, (rows, columns)))
 
 
-def told(kind: str, rows: F8) -> Forecast:
+def told(kind: str, rows: F8) -> ReturnForecast:
     forecaster = model(kind).bind(rows.shape[1], every=1.0)
     for row in rows:
         forecaster.learn(row)
@@ -48,7 +48,7 @@ def told(kind: str, rows: F8) -> Forecast:
 
 @every
 def test_speaks_once_it_has_seen_what_it_needs(kind: str) -> None:
-    rows, needs = returns(2), model(kind).needs(1.0)
+    rows, needs = returns(2), model(kind).n_returns_needed(1.0)
     forecaster = model(kind).bind(2, every=1.0)
     for number, row in enumerate(rows):
         assert (forecaster.forecast() is not None) == (number >= needs)
@@ -64,18 +64,18 @@ def test_keeps_no_hold_of_what_it_was_shown(kind: str) -> None:
     book = np.array([[1.0, -2.0], [0.5, 0.5]])
     forecast = forecaster.forecast()
     assert forecast is not None
-    kept = forecast.loss(book, VAR)
-    np.testing.assert_array_equal(kept, told(kind, returns(2)).loss(book, VAR))
+    kept = forecast.compute_tail_loss(book, VAR)
+    np.testing.assert_array_equal(kept, told(kind, returns(2)).compute_tail_loss(book, VAR))
     forecaster.learn(np.array([0.5, -0.5]))
-    np.testing.assert_array_equal(kept, forecast.loss(book, VAR))
+    np.testing.assert_array_equal(kept, forecast.compute_tail_loss(book, VAR))
 
 
 @every
 def test_scales_with_the_book_and_the_returns(kind: str) -> None:
     rows, book = returns(2), np.array([[1.0, -2.0], [0.5, 0.5], [0.0, 0.0]])
-    loss = told(kind, rows).loss(book, ES)
-    np.testing.assert_allclose(told(kind, rows).loss(3 * book, ES), 3 * loss, rtol=1e-12)
-    np.testing.assert_allclose(told(kind, 2 * rows).loss(book, ES), 2 * loss, rtol=2e-3 if kind == "garch" else 1e-9)
+    loss = told(kind, rows).compute_tail_loss(book, ES)
+    np.testing.assert_allclose(told(kind, rows).compute_tail_loss(3 * book, ES), 3 * loss, rtol=1e-12)
+    np.testing.assert_allclose(told(kind, 2 * rows).compute_tail_loss(book, ES), 2 * loss, rtol=2e-3 if kind == "garch" else 1e-9)
     assert (loss[:2] > 0).all()
     assert loss[2] == 0
 
@@ -84,15 +84,15 @@ def test_scales_with_the_book_and_the_returns(kind: str) -> None:
 def test_shortfall_is_subadditive_and_no_less_than_value_at_risk(kind: str) -> None:
     forecast, rng = told(kind, returns(3)), np.random.default_rng(2)
     one, other = rng.normal(0, 1, (2, 200, 3))
-    apart = forecast.loss(one, ES) + forecast.loss(other, ES)
-    assert (forecast.loss(one + other, ES) <= apart * (1 + 1e-12)).all()
-    assert (forecast.loss(one, ES) >= forecast.loss(one, VAR) * (1 - 1e-12)).all()
+    apart = forecast.compute_tail_loss(one, ES) + forecast.compute_tail_loss(other, ES)
+    assert (forecast.compute_tail_loss(one + other, ES) <= apart * (1 + 1e-12)).all()
+    assert (forecast.compute_tail_loss(one, ES) >= forecast.compute_tail_loss(one, VAR) * (1 - 1e-12)).all()
 
 
 @every
 def test_a_price_that_stands_still_asks_nothing(kind: str) -> None:
     still = np.zeros((150, 1))
-    assert told(kind, still).loss(np.array([[1.0], [-1.0]]), VAR).max() == 0
+    assert told(kind, still).compute_tail_loss(np.array([[1.0], [-1.0]]), VAR).max() == 0
 
 
 @every
@@ -101,8 +101,8 @@ def test_follows_from_the_past_alone(kind: str) -> None:
     rows = returns(2)
     rule, later = TailRisk(model=model(kind), every=1, horizon=1), rows.copy()
     later[140:] = np.random.default_rng(9).permutation(later[140:]) * -3
-    np.testing.assert_array_equal(walk(rule, rows, dt=1)[:141], walk(rule, later, dt=1)[:141])
-    assert (walk(rule, rows, dt=1)[141:] != walk(rule, later, dt=1)[141:]).any()
+    np.testing.assert_array_equal(compute_margin_path(rule, rows, dt=1)[:141], compute_margin_path(rule, later, dt=1)[:141])
+    assert (compute_margin_path(rule, rows, dt=1)[141:] != compute_margin_path(rule, later, dt=1)[141:]).any()
 
 
 @every
@@ -110,7 +110,7 @@ def test_several_steps_make_one_return(kind: str) -> None:
     """The same clock: fed minute by minute or in whole returns, the same margin."""
     fine = np.repeat(returns(1), 4, axis=0) / 4
     rule = TailRisk(model=model(kind), every=1, horizon=2)
-    quarters, whole = walk(rule, fine, dt=0.25), walk(rule, returns(1), dt=1)
+    quarters, whole = compute_margin_path(rule, fine, dt=0.25), compute_margin_path(rule, returns(1), dt=1)
     np.testing.assert_allclose(quarters[::4], whole, rtol=1e-9)
 
 
@@ -121,9 +121,9 @@ def test_the_kernel_finds_the_worst_of_each_row(scenarios: int, columns: int, le
     rng = np.random.default_rng(4)
     book, rows = rng.normal(0, 1, (33, columns)), rng.normal(0, 1, (scenarios, columns))
     book[0], book[1:9], rows[::3] = 0.0, np.rint(book[1:9]), np.rint(rows[::3])
-    for tail in (Tail("var", level, "linear"), Tail("var", level, "order"), Tail("es", level, "linear")):
-        weights = tail_weights(scenarios, tail.level, tail.measure, tail.convention)
-        expected = [max(sample_tail(-(rows @ each), tail.level, tail.measure, tail.convention), 0) for each in book]
-        found = worst(book, rows, weights)
+    for tail in (TailSpec("var", level, "linear"), TailSpec("var", level, "order"), TailSpec("es", level, "linear")):
+        weights = compute_tail_weights(scenarios, tail.level, tail.measure, tail.convention)
+        expected = [max(measure_sample_tail(-(rows @ each), tail.level, tail.measure, tail.convention), 0) for each in book]
+        found = sum_worst_losses(book, rows, weights)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
-        np.testing.assert_array_equal([worst(each[None], rows, weights)[0] for each in book], found)
+        np.testing.assert_array_equal([sum_worst_losses(each[None], rows, weights)[0] for each in book], found)

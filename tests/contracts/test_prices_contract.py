@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from sim.component import choice
-from sim.numerics.rng import Streams
+from sim.component import build_union
+from sim.numerics.rng import RandomStreams
 from sim.prices import PROCESSES, STRESSES
-from sim.prices.bars import validated
-from sim.prices.process import Tape
+from sim.prices.bars import validate_bars
+from sim.prices.process import ProcessInputs
 
 PARAMETERS = {
     "gbm": {"volatility": 0.6, "drift": 0.1},
@@ -42,13 +42,13 @@ def test_schema_names_its_kind_and_describes_every_field(registry):
 
 @pytest.mark.parametrize("kind", PROCESSES)
 def test_increments_are_finite_one_per_step_and_prefixes_of_longer_ones(kind):
-    process = TypeAdapter(choice(PROCESSES)).validate_python({"kind": kind, **PARAMETERS[kind]})
+    process = TypeAdapter(build_union(PROCESSES)).validate_python({"kind": kind, **PARAMETERS[kind]})
     rows = 5 * DAY - 1
     z = np.random.default_rng(1).standard_normal(rows)
     day = np.arange("2020-01-01", "2020-01-06", dtype="datetime64[D]")
-    bars = validated("made", day, np.tile([100.0, 104.0, 97.0, 101.0], (5, 1)))
-    long = process.increments(z, Tape(60.0, Streams(5), "A", bars))
-    short = process.increments(z[: 2 * DAY - 1], Tape(60.0, Streams(5), "A", bars.take(day[:2])))
+    bars = validate_bars("made", day, np.tile([100.0, 104.0, 97.0, 101.0], (5, 1)))
+    long = process.increments(z, ProcessInputs(60.0, RandomStreams(5), "A", bars))
+    short = process.increments(z[: 2 * DAY - 1], ProcessInputs(60.0, RandomStreams(5), "A", bars.take(day[:2])))
     assert long.shape == (rows,)
     assert np.isfinite(long).all()
     np.testing.assert_array_equal(short, long[: len(short)])
@@ -57,7 +57,7 @@ def test_increments_are_finite_one_per_step_and_prefixes_of_longer_ones(kind):
 
 @pytest.mark.parametrize("kind", STRESSES)
 def test_a_stress_is_neutral_before_it_begins_and_for_others(kind):
-    stress = TypeAdapter(choice(STRESSES)).validate_python({"kind": kind, **EFFECTS[kind]})
+    stress = TypeAdapter(build_union(STRESSES)).validate_python({"kind": kind, **EFFECTS[kind]})
     seconds = np.arange(0.0, 3_600.0, 60.0)
     effects = np.stack(
         [

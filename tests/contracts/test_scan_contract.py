@@ -18,15 +18,15 @@ from experiments.generated.presets import PRESETS
 from sim.errors import ConfigError
 from sim.margin import REQUIREMENTS
 from sim.margin.base import AnyRequirement, RequirementComponent
-from sim.margin.breakdown import breakdown
+from sim.margin.breakdown import break_down_margins
 from sim.margin.engine import EngineConfig
 from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
-from sim.margin.scenarios.grid import Grid
+from sim.margin.scenarios.grid import ScenarioGrid
 from sim.margin.scenarios.pmrm2 import Skew, StaticDiscount
-from sim.margin.scenarios.scenarios import SCAN, Revalued, Scanning, VolShock, held, scenario_pnl, shocks, sums, worst
-from sim.margin.scenarios.span import Span
+from sim.margin.scenarios.scenarios import SCANNING_RISK, PeriodicRevaluation, ScenarioMargin, VolShock, sum_leg_gains, compute_scenario_pnl, build_shocked_states, sum_and_minimise, find_worst_gain
+from sim.margin.scenarios.span import SpanRequirement
 from sim.pricing import instrument_values
-from sim.reading.loading import load
+from sim.reading.loading import load_config
 from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Exposure, Margins, MarketView
 
 UNIT = 100
@@ -55,9 +55,9 @@ def scanning() -> dict[str, RequirementComponent]:
         kind: cls for kind, cls in REQUIREMENTS.items() if not any(f.is_required() for f in cls.model_fields.values())
     }
     found = {kind: cls() for kind, cls in alone.items()} | found
-    found |= {f"preset-{name}": load(f"engines/{name}", (), EngineConfig).requirement for name in PRESETS}
+    found |= {f"preset-{name}": load_config(f"engines/{name}", (), EngineConfig).requirement for name in PRESETS}
     contracts = view(np.random.default_rng(0)).contracts
-    return {name: rule for name, rule in found.items() if isinstance(rule.bind(contracts, UNIT), Scanning)}
+    return {name: rule for name, rule in found.items() if isinstance(rule.bind(contracts, UNIT), ScenarioMargin)}
 
 
 SCANS = scanning()
@@ -71,7 +71,7 @@ clean = pytest.mark.parametrize("rule", [SCANS[name] for name in CLEAN], ids=CLE
 def margins(rule: RequirementComponent, book: Exposure) -> Margins:
     requirement = rule.bind(book.market.contracts, UNIT)
     requirement.observe(book.market)
-    return requirement.margins(book)
+    return requirement.compute_margins(book)
 
 
 def moved(book: Exposure, position: np.ndarray) -> Exposure:
@@ -98,12 +98,12 @@ def test_initial_covers_maintenance_covers_nil(rule: RequirementComponent, seed:
 def test_accounts_do_not_see_one_another(rule: RequirementComponent, seed: int) -> None:
     rng, book = world(seed)
     requirement = rule.bind(book.market.contracts, UNIT)
-    together = requirement.margins(book)
+    together = requirement.compute_margins(book)
     order = rng.permutation(len(book.balance))
-    close(requirement.margins(book.take(order)), Margins(*(column[order] for column in together)))
+    close(requirement.compute_margins(book.take(order)), Margins(*(column[order] for column in together)))
     for row in range(len(book.balance)):
         one = slice(row, row + 1)
-        close(requirement.margins(book.take(one)), Margins(*(column[one] for column in together)))
+        close(requirement.compute_margins(book.take(one)), Margins(*(column[one] for column in together)))
 
 
 @every
@@ -120,7 +120,7 @@ def test_twice_the_book_is_margined_twice(rule: RequirementComponent, seed: int)
 @given(seed=seeds)
 def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
     _, book = world(seed)
-    shares = rule.bind(book.market.contracts, UNIT).shares(book)
+    shares = rule.bind(book.market.contracts, UNIT).compute_leg_shares(book)
     assert (shares >= 0).all()
     assert (shares[book.position == 0] == 0).all()
     np.testing.assert_allclose(shares.sum(axis=1), (book.position != 0).any(axis=1), rtol=1e-12)
@@ -132,8 +132,8 @@ def test_shares_are_parts_of_one(rule: RequirementComponent, seed: int) -> None:
 def test_parts_are_named_and_add_up(rule: RequirementComponent, seed: int) -> None:
     _, book = world(seed)
     requirement = rule.bind(book.market.contracts, UNIT)
-    parts, whole = breakdown(requirement, book), requirement.margins(book)
-    assert (parts[SCAN].maintenance >= 0).all()
+    parts, whole = break_down_margins(requirement, book), requirement.compute_margins(book)
+    assert (parts[SCANNING_RISK].maintenance >= 0).all()
     for i in range(2):
         np.testing.assert_allclose(sum(part[i] for part in parts.values()), whole[i], rtol=1e-9, atol=1e-6)
 
@@ -184,9 +184,9 @@ def test_the_kernel_is_a_sum_over_legs(seed: int) -> None:
     position = rng.integers(-1_000, 1_000, (count, accounts)).T
     table = rng.normal(0, 1, (scenarios, count))
     legs = np.flatnonzero(rng.random(count) < 0.8)
-    got = held(position, table, legs)
-    np.testing.assert_array_equal(worst(position, table, legs), got.min(axis=0))
-    np.testing.assert_array_equal(got, sums.py_func(position, table, legs, True)[0])  # type: ignore[attr-defined]
+    got = sum_leg_gains(position, table, legs)
+    np.testing.assert_array_equal(find_worst_gain(position, table, legs), got.min(axis=0))
+    np.testing.assert_array_equal(got, sum_and_minimise.py_func(position, table, legs, True)[0])  # type: ignore[attr-defined]
     in_order = sum((table[:, k, None] * position[:, k] for k in legs), np.zeros((scenarios, accounts)))
     np.testing.assert_array_equal(got, in_order)
 
@@ -196,11 +196,11 @@ def test_the_kernel_is_a_sum_over_legs(seed: int) -> None:
 def test_scenarios_revalue_the_whole_book(seed: int) -> None:
     """What a grid says an account gains is its equity in a market moved so, less its equity now."""
     _, book = world(seed)
-    grid = Grid().everything()
-    got = scenario_pnl(book, shocks(book.market, grid, VolShock(up=0, down=0)))
+    grid = ScenarioGrid().all_scenarios()
+    got = compute_scenario_pnl(book, build_shocked_states(book.market, grid, VolShock(up=0, down=0)))
     for row, scenario in zip(got, grid, strict=True):
-        there = instrument_values.shifted(
-            instrument_values.shifted(book.market, 0, 1 + scenario.move), 1, 1 + scenario.move
+        there = instrument_values.shift_underlying(
+            instrument_values.shift_underlying(book.market, 0, 1 + scenario.move), 1, 1 + scenario.move
         )
         gained = book._replace(market=there).equity() - book.equity()
         np.testing.assert_allclose(row, gained * scenario.weight, rtol=1e-9, atol=1e-4)
@@ -210,7 +210,7 @@ def test_volatility_moves_by_time_to_expiry() -> None:
     """0.4 x (30 / 15)^0.3 at 15 days, 0.4 x (30 / 60)^0.13 at 60, a day at least, and a floor after rises only."""
     rule = VolShock(up=0.4, down=0.9, floor=86_400.0, least=0.5)
     years = np.array([15.0, 60.0, 0.01]) / 365
-    got = rule.shocked(np.array([1.0, 0.1, 1.0]), years, ["up", "none", "down"])
+    got = rule.shock_volatility(np.array([1.0, 0.1, 1.0]), years, ["up", "none", "down"])
     np.testing.assert_allclose(got[0], [1 + 0.4 * 2**0.3, 0.5, 1 + 0.4 * 30**0.3])
     np.testing.assert_allclose(got[1], [1.0, 0.1, 1.0])
     np.testing.assert_allclose(got[2], [0.0, 0.1 * (1 - 0.9 * 0.5**0.13), 0.0])
@@ -220,7 +220,7 @@ def test_volatility_moves_by_time_to_expiry() -> None:
 def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> None:
     """Published once an hour: until then the requirement is that of the old market, and says so."""
     _, book = world(5)
-    settings = {**rule.model_dump(), "revalue": 3_600.0} | ({"fee": 0.0} if isinstance(rule, Grid) else {})
+    settings = {**rule.model_dump(), "revalue": 3_600.0} | ({"fee": 0.0} if isinstance(rule, ScenarioGrid) else {})
     clocked: Any = TypeAdapter(AnyRequirement).validate_python(settings).bind(book.market.contracts, UNIT)
     at_once: Any = TypeAdapter(AnyRequirement).validate_python(settings | {"revalue": 0.0})
     at_once = at_once.bind(book.market.contracts, UNIT)
@@ -228,7 +228,7 @@ def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> Non
     assert clocked.stale(book.market) == 0
     later, hour = (
         book._replace(
-            market=instrument_values.shifted(book.market, 0, 0.7)._replace(seconds=book.market.seconds + passed)
+            market=instrument_values.shift_underlying(book.market, 0, 0.7)._replace(seconds=book.market.seconds + passed)
         )
         for passed in (1_800, 3_600)
     )
@@ -244,9 +244,9 @@ def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> Non
 
 def test_nothing_is_kept_without_a_clock() -> None:
     _, book = world(1)
-    kept: Revalued[float] = Revalued(lambda market: float(market.mark.sum()), 0.0)
+    kept: PeriodicRevaluation[float] = PeriodicRevaluation(lambda market: float(market.mark.sum()), 0.0)
     kept.observe(book.market)
-    assert kept.at(book.market.marked(0, 0.0)) == book.market.mark.sum() - book.market.mark[0]
+    assert kept.get_current(book.market.replace_mark(0, 0.0)) == book.market.mark.sum() - book.market.mark[0]
 
 
 # By hand: one underlying at 100 ticks of a dollar, lots of one unit, cents
@@ -259,7 +259,7 @@ def plain_market() -> MarketView:
     oracle = np.array([50_000.0, 2_000.0])
     flat = oracle[market.contracts.underlying] / market.contracts.tick
     columns = {"oracle": oracle, "mark": flat, "rate": still, "feed": still + 1, "vol": still + 0.5}
-    return instrument_values.modelled(market._replace(**columns, confidence=np.ones(2), price=np.ones(3), seconds=0.0))
+    return instrument_values.mark_at_model(market._replace(**columns, confidence=np.ones(2), price=np.ones(3), seconds=0.0))
 
 
 LOT = 100.0 * UNIT
@@ -267,14 +267,14 @@ LOT = 100.0 * UNIT
 
 
 def test_span_of_a_future_is_the_scan_range() -> None:
-    got = margins(Span(), holding(plain_market(), btc_perpetual=-50))
+    got = margins(SpanRequirement(), holding(plain_market(), btc_perpetual=-50))
     close(got, Margins(np.array([1.1 * 5.0 * LOT]), np.array([5.0 * LOT])))
 
 
 def test_span_charges_calendar_spreads_and_credits_others() -> None:
     """50 against 30 lots in months leaves 20 x 10% and 2% of 30; btc 1 against eth 15 units: 50 lots against 30."""
     market = plain_market()
-    rule = Span.model_validate(SETTINGS["span-credits"] | {"commodity": {"calendar": 0.02}, "initial": 1})
+    rule = SpanRequirement.model_validate(SETTINGS["span-credits"] | {"commodity": {"calendar": 0.02}, "initial": 1})
     alone = margins(rule, holding(market, btc_perpetual=50, **{f"btc_{5 * DAY:g}": -30})).maintenance
     np.testing.assert_allclose(alone, (20 * 0.1 + 30 * 0.02) * LOT)
     # 50 lots of btc are 0.1 units, 60 of eth 3: 0.1 spreads of 1 and 15 take half of the eth
@@ -289,7 +289,7 @@ def test_span_asks_a_minimum_for_short_options() -> None:
     """A far put sold risks nothing in the scan but 5% of the underlying by rule."""
     market = plain_market()
     name = next(n for n in market.contracts.names if n.endswith("put") and n.startswith(f"btc-{5 * DAY:g}"))
-    rule = Span.model_validate({"commodity": {"scan": 1e-6, "vol_scan": 0, "short_option": 0.05}})
+    rule = SpanRequirement.model_validate({"commodity": {"scan": 1e-6, "vol_scan": 0, "short_option": 0.05}})
     got = margins(rule, holding(market, **{name.replace("-", "_"): -10})).maintenance
     np.testing.assert_allclose(got, 10 * 0.05 * LOT)
 
@@ -297,7 +297,7 @@ def test_span_asks_a_minimum_for_short_options() -> None:
 def test_paradex_charges_net_and_hedged_delta() -> None:
     """The venue's example: net -0.5, hedged 1 of 70,000 asks 1,400 (docs.paradex.trade, risk/portfolio-margin)."""
     market = plain_market()
-    rule = Grid.model_validate({"scenarios": [{"move": 0}], "tails": {}, "net_delta": 0.02, "hedged_delta": 0.01})
+    rule = ScenarioGrid.model_validate({"scenarios": [{"move": 0}], "tails": {}, "net_delta": 0.02, "hedged_delta": 0.01})
     # in place of calls of delta 0.3, futures: 1 long against 1.5 short
     got = margins(rule, holding(market, btc_perpetual=20, **{f"btc_{5 * DAY:g}": -30})).initial
     np.testing.assert_allclose(got / LOT * 70_000 / 20, 1_400)
@@ -305,7 +305,7 @@ def test_paradex_charges_net_and_hedged_delta() -> None:
 
 def test_underlyings_of_a_grid_do_not_offset() -> None:
     market = plain_market()
-    both = margins(Grid(), holding(market, btc_perpetual=50, eth_perpetual=-50)).initial
+    both = margins(ScenarioGrid(), holding(market, btc_perpetual=50, eth_perpetual=-50)).initial
     np.testing.assert_allclose(both, 2 * 0.16 * 50 * LOT)
 
 
@@ -316,9 +316,9 @@ def test_dampened_tails_decide_for_options_far_from_the_money() -> None:
     strikes = {n: float(n.split("-")[2]) for n in names if n.endswith("call")}
     far = max(strikes, key=lambda name: strikes[name])
     book = holding(market, **{far.replace("-", "_"): -100})
-    pnl = scenario_pnl(book, shocks(market, Grid().everything(), VolShock()))[:, 0]
-    assert pnl.argmin() >= len(Grid().scenarios)
-    np.testing.assert_allclose(margins(Grid(net_delta=0, hedged_delta=0), book).initial, -pnl.min())
+    pnl = compute_scenario_pnl(book, build_shocked_states(market, ScenarioGrid().all_scenarios(), VolShock()))[:, 0]
+    assert pnl.argmin() >= len(ScenarioGrid().scenarios)
+    np.testing.assert_allclose(margins(ScenarioGrid(net_delta=0, hedged_delta=0), book).initial, -pnl.min())
 
 
 def test_pmrm_of_a_perpetual() -> None:
@@ -354,10 +354,10 @@ def test_tilts_and_static_discounts_by_hand() -> None:
     """At a quarter of a year, k = 0.1: cap 0.15 - 0.05 / 2, k* = 0.5 x 4 x 0.55."""
     years, k = np.array([0.25, 0.25, 0.25]), np.array([0.1, -0.1, 5.0])
     tilt = 0.1 * 0.125 / 1.1
-    got = Skew().tilted(np.ones(3), k, years, "linear")
+    got = Skew().tilt_volatility(np.ones(3), k, years, "linear")
     np.testing.assert_allclose(got, [1 + tilt, 1 - tilt, 1.125])
-    np.testing.assert_allclose(Skew().tilted(np.ones(3), k, years, "abs"), [1 + tilt, 1 + tilt, 1.125])
-    owned, owed = StaticDiscount().factors(rate=0.1, years=0.5)
+    np.testing.assert_allclose(Skew().tilt_volatility(np.ones(3), k, years, "abs"), [1 + tilt, 1 + tilt, 1.125])
+    owned, owed = StaticDiscount().compute_factors(rate=0.1, years=0.5)
     assert owned == pytest.approx(0.95 * math.exp(-0.5 * 0.18))
     assert owed == pytest.approx(math.exp(0.05))  # the markup 1.04 e^(0.065) is capped at what undoes discounting
 
@@ -370,7 +370,7 @@ def test_presets_differ_from_defaults_where_they_say_so(name: str) -> None:
     told = OmegaConf.to_container(OmegaConf.load(Path(configs.__file__).parent / "engines" / f"{name}.yaml"))
     engine = EngineConfig.model_validate(told)
     rule: Any = engine.requirement
-    defaults = {"paradex": Grid(fee=0.0003), "derive": DerivePmrm2(), "span": None, "deribit": None}
+    defaults = {"paradex": ScenarioGrid(fee=0.0003), "derive": DerivePmrm2(), "span": None, "deribit": None}
     if defaults[name] is not None:
         assert rule == defaults[name]
     assert margins(rule, holding(plain_market(), btc_perpetual=1)).maintenance > 0
@@ -437,7 +437,7 @@ def any_rule(rng: np.random.Generator) -> DerivePmrm2:
 def as_plain(book: Exposure, account: int, underlying: int) -> plain_pmrm2.Book:
     """What one account holds on one underlying, in units of it and of the quote currency."""
     market, contracts = book.market, book.market.contracts
-    forward, perps, options = instrument_values.forwards(market), [], []
+    forward, perps, options = instrument_values.find_forwards(market), [], []
     for k in np.flatnonzero(contracts.underlying == underlying):
         held = float(book.position[account, k] * contracts.lot[k])
         if contracts.kind[k] in (PERPETUAL, FUTURE):

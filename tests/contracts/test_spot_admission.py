@@ -10,7 +10,7 @@ from hypothesis import given
 from markets import BTC, build, config, script, venue
 
 from sim.errors import ConfigError
-from sim.margin.additive import MOST_SPOTS, adds_up
+from sim.margin.additive import MAX_SPOTS, is_additive
 from sim.margin.engine import EngineConfig, MarginEngine
 from sim.types import PERPETUAL, SPOT, Contracts, Exposure
 
@@ -48,15 +48,15 @@ def world(seed: int, spots: int = 4) -> Exposure:
 
 def engine(contracts: Contracts, **choices: Any) -> MarginEngine:
     """An engine that has been opened to orders."""
-    made = EngineConfig.model_validate(choices).build(contracts, UNIT)
-    made.open_to_orders(contracts)
+    made = EngineConfig.model_validate(choices).build_engine(contracts, UNIT)
+    made.prepare_admission(contracts)
     return made
 
 
 def by_all_combinations(made: MarginEngine, book: Exposure) -> Any:
-    made.separable = False
-    found = made.admits(book)
-    made.separable = True
+    made.is_separable = False
+    found = made.assess_admission(book)
+    made.is_separable = True
     return found
 
 
@@ -67,8 +67,8 @@ def test_requirements_that_add_up_ask_what_the_worst_combination_does(requiremen
     book = world(seed)
     made = engine(book.market.contracts, requirement=requirement, scale=1.25)
     made.observe(book.market)
-    assert made.separable
-    got, expected = made.admits(book), by_all_combinations(made, book)
+    assert made.is_separable
+    got, expected = made.assess_admission(book), by_all_combinations(made, book)
     np.testing.assert_array_equal(got.initial, expected.initial)
     np.testing.assert_array_equal(got.equity, expected.equity)
 
@@ -79,16 +79,16 @@ def test_requirements_that_add_up_ask_what_the_worst_combination_does(requiremen
 def test_valuations_that_add_up_cut_what_the_worst_combination_does(valuation: dict[str, Any], seed: int) -> None:
     book = world(seed)
     made = engine(book.market.contracts, valuation=valuation, requirement=TIERED)
-    assert made.separable
-    np.testing.assert_array_equal(made.admits(book).initial, by_all_combinations(made, book).initial)
+    assert made.is_separable
+    np.testing.assert_array_equal(made.assess_admission(book).initial, by_all_combinations(made, book).initial)
 
 
 @pytest.mark.parametrize("requirement", DO_NOT, ids=lambda each: each["kind"])
 def test_what_does_not_add_up_is_tried_in_all_combinations_of_few(requirement: dict[str, Any]) -> None:
-    few_spots, many = world(1, MOST_SPOTS).market.contracts, world(1, MOST_SPOTS + 1).market.contracts
+    few_spots, many = world(1, MAX_SPOTS).market.contracts, world(1, MAX_SPOTS + 1).market.contracts
     made = engine(few_spots, requirement=requirement)
-    assert not made.separable
-    assert not adds_up(made.requirement)
+    assert not made.is_separable
+    assert not is_additive(made.requirement)
     with pytest.raises(ConfigError, match="netting: 7 spot instruments share an account and the requirement does not"):
         engine(many, requirement=requirement)
 
@@ -98,11 +98,11 @@ def test_hedged_collateral_and_spot_paid_in_another_asset_do_not_add_up() -> Non
     shared = contracts._replace(underlying=np.zeros(9, dtype=np.int64))
     with pytest.raises(ConfigError, match="the valuation does not add up"):
         engine(shared, valuation={"kind": "delta_adjusted"})
-    assert engine(contracts, valuation={"kind": "delta_adjusted"}).separable
+    assert engine(contracts, valuation={"kind": "delta_adjusted"}).is_separable
     elsewhere = contracts._replace(settle=np.array([0, 0, 1, 0, 0, 0, 0, 0, 0]))
     with pytest.raises(ConfigError, match="spot that settles in another asset than the numeraire does not add up"):
         engine(elsewhere)
-    assert engine(contracts._replace(settle=np.array([0] * 7 + [1, 1]))).separable, "perpetuals may"
+    assert engine(contracts._replace(settle=np.array([0] * 7 + [1, 1]))).is_separable, "perpetuals may"
 
 
 def test_a_market_says_so_at_load_and_the_remedies_work() -> None:
@@ -111,5 +111,5 @@ def test_a_market_says_so_at_load_and_the_remedies_work() -> None:
     with pytest.raises(ConfigError, match=r"venues\.0\.engine\.netting: 7 spot .*netting: \{kind: isolated\}"):
         build(config(venue("x", coins, requirement={"kind": "span"})), people)
     build(config(venue("x", coins, requirement={"kind": "span"}, netting={"kind": "isolated"})), people).step()
-    build(config(venue("x", coins[:MOST_SPOTS], requirement={"kind": "span"})), people).step()
+    build(config(venue("x", coins[:MAX_SPOTS], requirement={"kind": "span"})), people).step()
     build(config(venue("x", coins)), people).step()

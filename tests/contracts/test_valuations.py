@@ -13,7 +13,7 @@ from sim import margin
 from sim.errors import ConfigError
 from sim.margin.base import AnyValuation, ValuationComponent
 from sim.margin.engine import EngineConfig
-from sim.margin.valuations.brackets import Bracket, counted
+from sim.margin.valuations.brackets import CollateralBracket, compute_counted_share
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 
 STEPS = [{"cap": 1e3, "counted": 0.9}, {"cap": 1e6, "counted": 0.1}]
@@ -55,7 +55,7 @@ def basket(position: list[int], alt: int = 0) -> Exposure:
 
 
 def cut(setting: dict[str, Any], book: Exposure) -> tuple[float, float]:
-    initial, maintenance = rule(setting).haircuts(book)
+    initial, maintenance = rule(setting).compute_haircuts(book)
     return float(initial[0]), float(maintenance[0])
 
 
@@ -68,8 +68,8 @@ def test_every_kind_is_tested() -> None:
 @given(seed=seeds)
 def test_haircuts_lie_between_nil_and_what_is_held(setting: dict[str, Any], seed: int) -> None:
     _, book = world(seed)
-    found = rule(setting).haircuts(book)
-    whole = rule({"kind": "cash"}).haircuts(book).maintenance
+    found = rule(setting).compute_haircuts(book)
+    whole = rule({"kind": "cash"}).compute_haircuts(book).maintenance
     assert (found.initial >= found.maintenance * (1 - 1e-12)).all()
     assert (found.maintenance >= 0).all()
     assert (found.initial <= whole * (1 + 1e-12)).all()
@@ -83,9 +83,9 @@ def test_haircuts_are_pure(setting: dict[str, Any], seed: int) -> None:
     columns = [*book[:-1], book.market.mark, book.market.price, book.market.depth]
     before = [column.copy() for column in columns]
     valuation = rule(setting)
-    first = Margins(*(each.copy() for each in valuation.haircuts(book)))
-    valuation.haircuts(book.take(slice(0, 1)))
-    for got, expected in zip((*valuation.haircuts(book), *columns), (*first, *before), strict=True):
+    first = Margins(*(each.copy() for each in valuation.compute_haircuts(book)))
+    valuation.compute_haircuts(book.take(slice(0, 1)))
+    for got, expected in zip((*valuation.compute_haircuts(book), *columns), (*first, *before), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
@@ -102,9 +102,9 @@ def test_what_counts_does_not_jump_at_a_bracket(edge: float) -> None:
 @given(seed=seeds)
 def test_accounts_do_not_see_one_another(setting: dict[str, Any], seed: int) -> None:
     _, book = world(seed)
-    together = rule(setting).haircuts(book)
+    together = rule(setting).compute_haircuts(book)
     for row in range(len(book.balance)):
-        alone = rule(setting).haircuts(book.take(slice(row, row + 1)))
+        alone = rule(setting).compute_haircuts(book.take(slice(row, row + 1)))
         for got, expected in zip(alone, together, strict=True):
             np.testing.assert_allclose(got, expected[row : row + 1], rtol=1e-12)
 
@@ -119,7 +119,7 @@ def test_more_of_the_same_counts_no_less(setting: dict[str, Any], seed: int, fac
     held = held._replace(position=np.where(held.market.contracts.kind == SPOT, held.position, 0))
 
     def counts(many: Exposure) -> Any:
-        return many.equity() - rule(setting).haircuts(many).maintenance
+        return many.equity() - rule(setting).compute_haircuts(many).maintenance
 
     more = held._replace(position=held.position * factor, balance=held.balance * factor)
     if setting["kind"] != "dynamic":  # its impact grows with size: selling very much brings less
@@ -149,9 +149,9 @@ def test_weights_of_what_is_held_and_owed_by_hand() -> None:
 
 
 def test_marginal_brackets_by_hand() -> None:
-    ladder = (Bracket(cap=120, counted=0.85), Bracket(cap=200, counted=0.79))
+    ladder = (CollateralBracket(cap=120, counted=0.85), CollateralBracket(cap=200, counted=0.79))
     np.testing.assert_allclose(
-        counted(np.array([0.0, 100.0, 120.0, 160.0, 400.0]), ladder) * [1, 100, 120, 160, 400],
+        compute_counted_share(np.array([0.0, 100.0, 120.0, 160.0, 400.0]), ladder) * [1, 100, 120, 160, 400],
         [1, 85, 102, 102 + 0.79 * 40, 102 + 0.79 * 80],
     )
     setting = {"kind": "brackets", "brackets": {"i0": [{"cap": 2, "counted": 0.9}, {"cap": 3, "counted": 0.5}]}}
@@ -203,5 +203,5 @@ def test_what_makes_no_sense_is_refused(setting: dict[str, Any], message: str) -
 def test_names_of_strangers_are_refused() -> None:
     config = EngineConfig.model_validate({"valuation": {"kind": "haircut", "maintenance": {"ALT": 0.1, "EUR": 0.1}}})
     with pytest.raises(ConfigError, match=r"'EUR' is neither .* of this venue, use one of ALT, i0"):
-        config.pools(contracts_of(np.random.default_rng(0), 1, 2))
-    assert config.valuation.haircuts(basket([0, 0])) == Margins(*(np.zeros(1),) * 2)
+        config.build_pools(contracts_of(np.random.default_rng(0), 1, 2))
+    assert config.valuation.compute_haircuts(basket([0, 0])) == Margins(*(np.zeros(1),) * 2)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sim.exchange.mark import BookMark, MedianMark, Quotes
+from sim.exchange.mark import BookMark, MedianMark, MarkInputs
 
 NAN = np.nan
 
 
 def mark(rule: MedianMark | BookMark, *, mid: float, last: float, oracle: float, basis: float = 0.0) -> float:
     bare = np.array([np.isnan(mid) and last < 0])
-    return float(rule.mark(Quotes(*(np.array([v]) for v in (mid, abs(last), oracle, basis)), bare))[0])
+    return float(rule.compute_mark(MarkInputs(*(np.array([v]) for v in (mid, abs(last), oracle, basis)), bare))[0])
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,5 @@ def test_book_mark_is_mid_or_last_trade() -> None:
 
 def test_the_average_basis_halves_its_distance_in_a_half_life_and_rests_without_a_mid() -> None:
     rule, oracle = MedianMark(half_life=60.0), np.array([1000.0, 1000.0])
-    blended = rule.blend(np.array([0.0, 0.004]), np.array([1010.0, NAN]), oracle, 60.0)
+    blended = rule.update_basis(np.array([0.0, 0.004]), np.array([1010.0, NAN]), oracle, 60.0)
     np.testing.assert_allclose(blended, [0.005, 0.004])

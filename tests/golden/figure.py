@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from experiments.sweep.config import load_study
-from experiments.sweep.runner import sweep
+from experiments.sweep.runner import run_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ COLOURS = 48
 
 def made(folder: Path) -> Image.Image:
     """The phase figure of the README's first command, at half its resolution."""
-    outcome = sweep(load_study(STUDY, quick=True), out=folder / "result")
+    outcome = run_sweep(load_study(STUDY, quick=True), out=folder / "result")
     with Image.open(outcome.folder / "figures" / "phase.png") as image:
         return image.convert("RGB").resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
 

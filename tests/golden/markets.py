@@ -32,7 +32,7 @@ def build(name: str) -> Market:
 
 def outcome(market: Market) -> dict[str, int]:
     """Whole numbers that a finished run leaves: its summary, all wealth, positions and last prices."""
-    place = np.arange(market.state.owners)
+    place = np.arange(market.state.n_owners)
     sums = {
         "cash_by_owner": int((market.ledger.balance.sum(axis=(0, 1)) * place).sum()),
         "lots_by_owner": int((market.ledger.position * place).sum()),

@@ -33,6 +33,6 @@ def test_the_record_is_of_what_it_says() -> None:
 def test_the_last_bits_of_the_index_do_not_matter(name: str) -> None:
     """As exp and log of another processor would differ."""
     market = build(name)
-    noise = np.random.default_rng(1).integers(-2, 3, market.path.x.shape)
-    market.path.x[:] *= 1 + noise * np.finfo(np.float64).eps
+    noise = np.random.default_rng(1).integers(-2, 3, market.exogenous_path.log_price.shape)
+    market.exogenous_path.log_price[:] *= 1 + noise * np.finfo(np.float64).eps
     assert outcome(crash.run(market)) == OUTCOMES[name]

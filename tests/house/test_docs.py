@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from agents import populate
-from agents.makers import Makers
-from agents.traders import Traders
+from agents.makers import MarketMakers
+from agents.traders import NoiseTraders
 from experiments.generated import parameters
-from sim.attribution import KINDS
+from sim.attribution import CAUSE_KINDS
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.prices.bars import validated
-from sim.reading.packaged import packaged
+from sim.prices.bars import validate_bars
+from sim.reading.packaged import list_packaged
 from sim.recording.units import UNITS
 
 ROOT = Path(__file__).parents[2]
@@ -104,13 +104,13 @@ def frames() -> dict[str, pd.DataFrame]:
         }
     )
     days = np.array(["2024-01-02", "2024-01-03"], dtype="datetime64[D]")
-    bars = {"X": validated("x.csv", days, np.array([[100.0, 101, 99, 100], [99.0, 102, 98, 99]]))}
-    people = [Makers(venue="V", count=2), Traders(venue="V", count=5, initially_in=1.0, warm_up=60.0)]
+    bars = {"X": validate_bars("x.csv", days, np.array([[100.0, 101, 99, 100], [99.0, 102, 98, 99]]))}
+    people = [MarketMakers(venue="V", count=2), NoiseTraders(venue="V", count=5, initially_in=1.0, warm_up=60.0)]
     market = Market(config, populate(people), seed=1, bars=bars)
     while market.tick < market.steps_planned:
         market.step()
-    market.recorder.accounts("end")
-    market.ledger.check()
+    market.recorder.record_accounts("end")
+    market.ledger.check_conservation()
     assert market.recorder.summary()["trades"] > 0
     return market.recorder.frames()
 
@@ -147,7 +147,7 @@ def test_kinds_are_those_of_the_registries() -> None:
 
 
 def test_kinds_of_causes_are_in_order() -> None:
-    assert [named(cell)[0] for cell, _ in rows("**LIQ-6")] == list(KINDS)
+    assert [named(cell)[0] for cell, _ in rows("**LIQ-6")] == list(CAUSE_KINDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -160,16 +160,16 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
     assert [path for path in paths if not any((place / path).exists() for place in places)] == []
 
 
-@pytest.mark.parametrize("page", parameters.pages(), ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", parameters.build_pages(), ids=lambda page: page.parent.name)
 def test_tables_of_parameters_are_those_of_the_code(page: Path) -> None:
-    assert page.read_text(encoding="utf-8") == parameters.pages()[page], (
+    assert page.read_text(encoding="utf-8") == parameters.build_pages()[page], (
         "run: python -m experiments.generated.parameters"
     )
 
 
 def test_packaged_configurations_are_listed() -> None:
     text = (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `([\w/]+)` \|", text, flags=re.MULTILINE) == packaged()
+    assert re.findall(r"^\| `([\w/]+)` \|", text, flags=re.MULTILINE) == list_packaged()
 
 
 def test_the_run_from_python_runs() -> None:

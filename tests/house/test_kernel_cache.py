@@ -12,7 +12,7 @@ import pytest
 from numba.core.caching import FunctionCache
 
 from sim.numerics import jit, kernel_cache
-from sim.numerics.kernel_cache import digest, make_private
+from sim.numerics.kernel_cache import digest_sources, make_private_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,9 +104,9 @@ def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(tree: Pa
 
 def test_what_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = tmp_path / "base"
-    make_private(base / "a" / "b", base)
+    make_private_folder(base / "a" / "b", base)
     assert (base / "a" / "b").stat().st_mode & 0o777 == 0o700
-    make_private(base / "a" / "b", base)
+    make_private_folder(base / "a" / "b", base)
 
     (base / "link").symlink_to(base / "a" / "b")
     (base / "wide").mkdir(mode=0o755)
@@ -115,13 +115,13 @@ def test_what_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (base / "sticky").mkdir()
     (base / "sticky").chmod(0o1777)
     (base / "file").touch()
-    make_private(base / "sticky" / "mine", base)
+    make_private_folder(base / "sticky" / "mine", base)
     for wrong in ("link", "wide", "open", "open/mine", "file", "file/inner"):
         with pytest.raises(OSError, match=wrong.partition("/")[0]):
-            make_private(base / wrong, base)
+            make_private_folder(base / wrong, base)
     monkeypatch.setattr(os, "geteuid", lambda: base.stat().st_uid + 1)
     with pytest.raises(PermissionError):
-        make_private(base / "a" / "b", base)
+        make_private_folder(base / "a" / "b", base)
 
 
 def test_a_cache_that_cannot_be_read_or_written_costs_no_run(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,10 +143,10 @@ def _one_more(x: int) -> int:
 
 def test_no_folder_means_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(kernel_cache, "user_folder", lambda: tmp_path / "file")
+    monkeypatch.setattr(kernel_cache, "find_user_folder", lambda: tmp_path / "file")
     monkeypatch.setattr(kernel_cache.numba.config, "CACHE_DIR", "")
     (tmp_path / "file").touch()
-    assert kernel_cache.cache_of(_one_more) is None
+    assert kernel_cache.find_kernel_cache(_one_more) is None
     assert jit.kernel(_one_more)(1) == 2
 
 
@@ -193,13 +193,13 @@ def test_a_package_is_followed_by_relative_names_too(form: str, tmp_path: Path) 
 
 def fresh(path: Path) -> str:
     """The digest as a new process would find it."""
-    for cached in (digest, kernel_cache._source, kernel_cache._content_hash, kernel_cache._imports):
+    for cached in (digest_sources, kernel_cache._read_source, kernel_cache._content_hash, kernel_cache._find_imports):
         cached.cache_clear()
-    kernel_cache._file_of.cache_clear()
-    return digest(str(path))
+    kernel_cache._find_module_file.cache_clear()
+    return digest_sources(str(path))
 
 
 def test_libraries_are_not_followed() -> None:
-    files = kernel_cache._imports(ROOT / "sim" / "types.py", ROOT)
+    files = kernel_cache._find_imports(ROOT / "sim" / "types.py", ROOT)
     assert {path.name for path in files} >= {"instrument_values.py", "account_sums.py"}
     assert all(path.is_relative_to(ROOT) for path in files)

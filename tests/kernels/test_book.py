@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.exchange.book import Books
+from sim.exchange.book import OrderBooks
 from sim.exchange.matching import (
     CANCELLED,
     FILLED,
@@ -23,17 +23,17 @@ from sim.exchange.matching import (
     TICKS,
     UNKNOWN,
 )
-from sim.exchange.plain_book import PlainBooks
-from sim.types import I8, IOC, LIMIT, MARKET, NOBODY, POST_ONLY, REDUCE_ONLY
+from sim.exchange.plain_book import PlainOrderBooks
+from sim.types import I8, IOC, LIMIT, MARKET, MISSING, POST_ONLY, REDUCE_ONLY
 
 LEVELS = 5000
 FREE = (1, LEVELS)
 
-EITHER = Books | PlainBooks
+EITHER = OrderBooks | PlainOrderBooks
 
 
 def order(owner: int, quantity: int, limit: int = 0, kind: int = LIMIT, slot: int = 0, reserve: int = 3) -> list[int]:
-    return [owner, 0, quantity, limit, kind, slot, reserve, NOBODY]
+    return [owner, 0, quantity, limit, kind, slot, reserve, MISSING]
 
 
 def send(books: EITHER, *orders: list[int], position: tuple[int, ...] = (0, 0, 0, 0), band: tuple[int, int] = FREE):
@@ -44,7 +44,7 @@ def statuses(report: I8) -> list[int]:
     return report[:, STATUS].tolist()
 
 
-@pytest.fixture(params=[Books, PlainBooks])
+@pytest.fixture(params=[OrderBooks, PlainOrderBooks])
 def books(request: pytest.FixtureRequest) -> EITHER:
     made: EITHER = request.param(1, 4, LEVELS)
     return made
@@ -54,18 +54,18 @@ def test_better_prices_then_older_orders_trade_first(books: EITHER) -> None:
     send(books, order(0, -5, 101), order(1, -5, 100), order(2, -5, 100))
     fills, report = send(books, order(3, 12, 101))
     assert fills[:, [MAKER, LOTS, TICKS]].tolist() == [[1, 5, 100], [2, 5, 100], [0, 2, 101]]
-    assert report[0].tolist() == [FILLED, 12, NOBODY, NOBODY, 101]
-    assert books.tops().tolist() == [[NOBODY, 101, 101]]
+    assert report[0].tolist() == [FILLED, 12, MISSING, MISSING, 101]
+    assert books.top_of_book().tolist() == [[MISSING, 101, 101]]
 
 
 def test_limit_rests_what_it_does_not_trade_and_reports_the_mid(books: EITHER) -> None:
     _, report = send(books, order(0, -5, 110), order(1, 8, 100), order(2, 9, 120))
     assert statuses(report) == [RESTED, RESTED, RESTED]
     assert report[:, FILLED_LOTS].tolist() == [0, 0, 5]
-    assert report[:, MID2_BEFORE].tolist() == [NOBODY, NOBODY, 210]
-    assert report[:, MID2_AFTER].tolist() == [NOBODY, 210, NOBODY]
-    assert report[:, LAST_AFTER].tolist() == [NOBODY, NOBODY, 110]
-    assert books.resting[:, 0].tolist() == [[0, 8, 4, 0], [0, 0, 0, 0], [0, 24, 12, 0]]
+    assert report[:, MID2_BEFORE].tolist() == [MISSING, MISSING, 210]
+    assert report[:, MID2_AFTER].tolist() == [MISSING, 210, MISSING]
+    assert report[:, LAST_AFTER].tolist() == [MISSING, MISSING, 110]
+    assert books.resting_totals[:, 0].tolist() == [[0, 8, 4, 0], [0, 0, 0, 0], [0, 24, 12, 0]]
 
 
 def test_ioc_and_market_never_rest(books: EITHER) -> None:
@@ -101,20 +101,20 @@ def test_same_slot_replaces_and_loses_priority_even_if_the_new_order_is_refused(
     assert fills[:, MAKER].tolist() == [1]
     _, report = send(books, order(0, 5, LEVELS + 1))
     assert statuses(report) == [REFUSED_BAND]
-    assert len(books.orders_of(0, 0)) == 0
+    assert len(books.list_owner_orders(0, 0)) == 0
 
 
 def test_quantity_nil_cancels_one_slot(books: EITHER) -> None:
     _, report = send(books, order(0, 5, 100, slot=1), order(0, 5, 99, slot=2), order(0, 0, slot=1), order(0, 0, slot=1))
     assert statuses(report) == [RESTED, RESTED, CANCELLED, UNKNOWN]
-    assert books.orders_of(0, 0).tolist() == [[2, 5, 99, 3, 0]]
+    assert books.list_owner_orders(0, 0).tolist() == [[2, 5, 99, 3, 0]]
 
 
 def test_slot_nobody_replaces_nothing_and_goes_with_all_of_its_owner(books: EITHER) -> None:
-    _, report = send(books, *(order(0, 5, 100 + i, slot=NOBODY) for i in range(3)), order(0, 0, slot=NOBODY))
+    _, report = send(books, *(order(0, 5, 100 + i, slot=MISSING) for i in range(3)), order(0, 0, slot=MISSING))
     assert statuses(report) == [RESTED, RESTED, RESTED, UNKNOWN]
-    assert books.cancel_owners(0, np.array([0, 1])) == 3
-    assert not books.resting.any()
+    assert books.cancel_owner_orders(0, np.array([0, 1])) == 3
+    assert not books.resting_totals.any()
 
 
 def test_own_resting_orders_are_cancelled_not_traded(books: EITHER) -> None:
@@ -128,7 +128,7 @@ def test_own_resting_orders_are_cancelled_not_traded(books: EITHER) -> None:
 def late(books: EITHER, *orders: list[int], position: tuple[int, ...] = (0, 0, 0, 0)):
     """A batch decided on the orders that rest as it begins, as the market's are."""
     rows = np.array(orders, dtype=np.int64)
-    stood = books.replaced(rows)[:, 0].copy()
+    stood = books.find_replaced_orders(rows)[:, 0].copy()
     kept = stood.copy()
     matched = books.match(rows, np.array([position]), np.array([FREE]), stood)
     assert np.array_equal(stood, kept), "what was handed over is only read"
@@ -141,7 +141,7 @@ def test_a_withdrawn_own_order_has_not_traded(books: EITHER) -> None:
     fills, report = late(books, order(0, 5, 101, slot=1), order(0, -5, 103, slot=2))
     assert len(fills) == 0
     assert statuses(report) == [RESTED, RESTED]
-    assert books.orders_of(0, 0)[:, :3].tolist() == [[1, 5, 101], [2, -5, 103]]
+    assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[1, 5, 101], [2, -5, 103]]
 
 
 def test_of_a_withdrawn_own_order_only_what_traded_before_is_taken_off(books: EITHER) -> None:
@@ -150,9 +150,9 @@ def test_of_a_withdrawn_own_order_only_what_traded_before_is_taken_off(books: EI
     fills, report = late(books, order(1, 2, 100, IOC), order(0, 4, 101, slot=1), order(0, -5, 103, POST_ONLY, slot=2))
     assert fills[:, LOTS].tolist() == [2]
     assert statuses(report) == [FILLED, RESTED, RESTED]
-    assert books.orders_of(0, 0)[:, :3].tolist() == [[1, 4, 101], [2, -3, 103]]
+    assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[1, 4, 101], [2, -3, 103]]
     late(books, order(2, -4, 101, IOC), order(0, 4, 100, slot=1))
-    assert books.orders_of(0, 0)[:, :3].tolist() == [[2, -3, 103]], "what traded on the way is still taken off"
+    assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[2, -3, 103]], "what traded on the way is still taken off"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_an_owner_cancels_itself_in_a_batch_has_not_traded(
     """BOOK-1: a bid of 10 is cancelled or replaced, and replaced once more in the same batch."""
     send(books, order(0, 10, 100, slot=2))
     late(books, *rows)
-    assert books.orders_of(0, 0)[:, :3].tolist() == [[2, *left]]
+    assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[2, *left]]
 
 
 def test_lots_that_traded_are_taken_off_each_later_row_of_the_slot(books: EITHER) -> None:
@@ -181,7 +181,7 @@ def test_lots_that_traded_are_taken_off_each_later_row_of_the_slot(books: EITHER
     fills, report = late(books, *rows)
     assert fills[:, LOTS].tolist() == [-4, 3]
     assert statuses(report) == [FILLED, CANCELLED, RESTED, RESTED]
-    assert books.orders_of(0, 0)[:, :3].tolist() == [[2, 3, 101]]
+    assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[2, 3, 101]]
 
 
 def test_a_reduce_only_order_withdrawn_as_it_is_met_has_not_traded(books: EITHER) -> None:
@@ -190,7 +190,7 @@ def test_a_reduce_only_order_withdrawn_as_it_is_met_has_not_traded(books: EITHER
     send(books, *asks, position=(0, 6, 0, 0))
     _, report = late(books, order(0, 12, 101, IOC), order(1, -6, 110, slot=1), position=(0, 6, 0, 0))
     assert statuses(report) == [CANCELLED, RESTED]
-    assert books.orders_of(0, 1)[:, :3].tolist() == [[1, -6, 110]]
+    assert books.list_owner_orders(0, 1)[:, :3].tolist() == [[1, -6, 110]]
 
 
 def test_reduce_only_taker_is_cut_to_the_position(books: EITHER) -> None:
@@ -221,7 +221,7 @@ def test_band_clamps_aggressive_limits_and_refuses_passive_ones(books: EITHER) -
     fills, report = send(books, *rows, band=(90, 110))
     assert statuses(report) == [RESTED, REFUSED_BAND, REFUSED_BAND, RESTED]
     assert fills[:, TICKS].tolist() == [100, 110]
-    assert books.tops().tolist() == [[50, 90, 110]]
+    assert books.top_of_book().tolist() == [[50, 90, 110]]
 
 
 def test_limits_off_the_ladder_and_empty_bands_are_refused(books: EITHER) -> None:
@@ -233,23 +233,23 @@ def test_limits_off_the_ladder_and_empty_bands_are_refused(books: EITHER) -> Non
 
 def test_depth_counts_lots_within_a_range(books: EITHER) -> None:
     send(books, order(0, 5, 100), order(1, 7, 90), order(2, -3, 110), order(3, -4, 1 + 64 * 64))
-    assert books.depth(np.array([95]), np.array([200])).tolist() == [[5, 3]]
-    assert books.depth(np.array([1]), np.array([LEVELS])).tolist() == [[12, 7]]
+    assert books.sum_depth(np.array([95]), np.array([200])).tolist() == [[5, 3]]
+    assert books.sum_depth(np.array([1]), np.array([LEVELS])).tolist() == [[12, 7]]
 
 
 def test_last_price_can_be_published(books: EITHER) -> None:
-    books.set_last(0, 77)
-    assert books.tops().tolist() == [[NOBODY, NOBODY, 77]]
+    books.set_last_price(0, 77)
+    assert books.top_of_book().tolist() == [[MISSING, MISSING, 77]]
 
 
 def test_replaced_shows_what_a_batch_would_replace(books: EITHER) -> None:
     send(books, order(0, -5, 100, slot=4, reserve=9))
-    rows = np.array([order(0, 1, 1, slot=4), order(0, 1, 1, slot=5), order(1, 0, slot=NOBODY)])
-    assert books.replaced(rows).tolist() == [[-5, 9], [0, 0], [0, 0]]
+    rows = np.array([order(0, 1, 1, slot=4), order(0, 1, 1, slot=5), order(1, 0, slot=MISSING)])
+    assert books.find_replaced_orders(rows).tolist() == [[-5, 9], [0, 0], [0, 0]]
 
 
 def test_rows_that_name_nothing_are_refused_before_anything_happens() -> None:
-    books = Books(1, 4, LEVELS)
+    books = OrderBooks(1, 4, LEVELS)
     for wrong in (
         [4, 0, 1, 1, 0, 0, 0, 0],
         [0, 1, 1, 1, 0, 0, 0, 0],
@@ -264,11 +264,11 @@ def test_rows_that_name_nothing_are_refused_before_anything_happens() -> None:
 @settings(deadline=None, max_examples=60)
 @given(levels=st.integers(1, 300_000), data=st.data())
 def test_next_price_is_found_on_any_ladder(levels: int, data: st.DataObject) -> None:
-    books = Books(1, 4, levels)
+    books = OrderBooks(1, 4, levels)
     prices = data.draw(st.lists(st.integers(1, levels), min_size=1, max_size=8, unique=True))
-    rows = [[0, 0, 1, price, LIMIT, i, 0, NOBODY] for i, price in enumerate(prices)]
+    rows = [[0, 0, 1, price, LIMIT, i, 0, MISSING] for i, price in enumerate(prices)]
     books.match(np.array(rows), np.zeros((1, 4), dtype=np.int64), np.array([(1, levels)]))
-    sold = np.array([[1, 0, -len(prices), 1, LIMIT, 0, 0, NOBODY]])
+    sold = np.array([[1, 0, -len(prices), 1, LIMIT, 0, 0, MISSING]])
     fills, _ = books.match(sold, np.zeros((1, 4), dtype=np.int64), np.array([(1, levels)]))
     assert fills[:, TICKS].tolist() == sorted(prices, reverse=True)
 
@@ -301,24 +301,24 @@ class Crowd:
 def race(seed: int, events: int) -> I8:
     """Run both books side by side, comparing all they show after every batch; returns how often each status fell."""
     crowd, seen = Crowd(seed), np.zeros(7, dtype=np.int64)
-    fast, plain = Books(*crowd.shape, LEVELS), PlainBooks(*crowd.shape, LEVELS)
+    fast, plain = OrderBooks(*crowd.shape, LEVELS), PlainOrderBooks(*crowd.shape, LEVELS)
     position = np.zeros(crowd.shape, dtype=np.int64)
     for batch in range(events // crowd.rows):
         orders, bands = crowd.orders(), crowd.bands()
-        np.testing.assert_array_equal(fast.replaced(orders), plain.replaced(orders))
-        stood = fast.replaced(orders)[:, 0].copy() if batch % 2 else None  # what in-flight mitigation goes by
+        np.testing.assert_array_equal(fast.find_replaced_orders(orders), plain.find_replaced_orders(orders))
+        stood = fast.find_replaced_orders(orders)[:, 0].copy() if batch % 2 else None  # what in-flight mitigation goes by
         (fills, report), (their_fills, their_report) = (b.match(orders, position, bands, stood) for b in (fast, plain))
         np.testing.assert_array_equal(fills, their_fills)
         np.testing.assert_array_equal(report, their_report)
         np.add.at(position, (fills[:, 2], fills[:, 0]), fills[:, LOTS])
         np.add.at(position, (fills[:, 2], fills[:, 1]), -fills[:, LOTS])
-        np.testing.assert_array_equal(fast.tops(), plain.tops())
-        np.testing.assert_array_equal(fast.resting, plain.resting)
+        np.testing.assert_array_equal(fast.top_of_book(), plain.top_of_book())
+        np.testing.assert_array_equal(fast.resting_totals, plain.resting_totals)
         if batch % 5 == 0:
             k, gone = batch % crowd.shape[0], crowd.rng.integers(0, crowd.shape[1], 3)
-            np.testing.assert_array_equal(fast.depth(*bands.T.copy()), plain.depth(*bands.T.copy()))
-            np.testing.assert_array_equal(fast.orders_of(k, gone[0])[:, 0], plain.orders_of(k, gone[0])[:, 0])
-            assert fast.cancel_owners(k, gone) == plain.cancel_owners(k, gone)
+            np.testing.assert_array_equal(fast.sum_depth(*bands.T.copy()), plain.sum_depth(*bands.T.copy()))
+            np.testing.assert_array_equal(fast.list_owner_orders(k, gone[0])[:, 0], plain.list_owner_orders(k, gone[0])[:, 0])
+            assert fast.cancel_owner_orders(k, gone) == plain.cancel_owner_orders(k, gone)
         assert len(fast) == len(plain)
         seen += np.bincount(report[:, STATUS], minlength=7)
     return seen

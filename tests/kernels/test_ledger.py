@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from sim.errors import ConservationError
 from sim.ledger import Ledger
-from sim.types import Contracts, Fills, Pool, Transfers
+from sim.types import Contracts, Fills, MarginPool, Transfers
 
 OWNERS, ASSETS = 6, 2
 POOLS = (
-    Pool(venue=0, number=0, instruments=slice(0, 2), local=slice(0, 2), wallet=2),
-    Pool(venue=0, number=1, instruments=slice(2, 3), local=slice(2, 3), wallet=2),
-    Pool(venue=0, number=2, instruments=slice(3, 3), local=slice(0, 0), wallet=2),
+    MarginPool(venue=0, number=0, instruments=slice(0, 2), venue_slice=slice(0, 2), wallet_pool=2),
+    MarginPool(venue=0, number=1, instruments=slice(2, 3), venue_slice=slice(2, 3), wallet_pool=2),
+    MarginPool(venue=0, number=2, instruments=slice(3, 3), venue_slice=slice(0, 0), wallet_pool=2),
 )
 CONTRACTS: Contracts = view_of([100, 200, 300], multiplier=[1, 7, 13], settle=[0, 1, 0], price=(1.0, 0.5)).contracts
 
@@ -83,14 +83,14 @@ def test_kernels_equal_their_plain_twin(postings):
     for kind, rows in postings:
         columns = kind(*np.array(rows, dtype=np.int64).reshape(-1, 6).T.copy())
         if kind is Fills:
-            book.settle(columns, "voluntary")
+            book.settle_fills(columns, "voluntary")
             for row in rows:
                 plain.trade(*row[:5])
         else:
             book.transfer(columns, "deposit")
             for row in rows:
                 plain.move(*row)
-        book.check()
+        book.check_conservation()
     assert np.array_equal(book.balance, dense(plain.cash, (ASSETS, 3, OWNERS)))
     assert np.array_equal(book.position, dense(plain.lots, (3, OWNERS)))
     assert np.array_equal(book.entry, dense(plain.paid, (3, OWNERS)))
@@ -109,15 +109,15 @@ def test_kernels_equal_their_plain_twin(postings):
 def test_entry_remembers_the_average_price_of_what_is_left(lots, prices, paid):
     book = ledger()
     for change, price in zip(lots, prices, strict=True):
-        book.settle(Fills(*np.array([[0], [1], [0], [change], [price], [-1]])), "voluntary")
+        book.settle_fills(Fills(*np.array([[0], [1], [0], [change], [price], [-1]])), "voluntary")
     assert book.entry[0].tolist()[:2] == [paid, -paid]
 
 
 def test_a_fill_with_oneself_changes_nothing():
     book = ledger()
-    book.settle(Fills(*np.array([[0], [1], [0], [10], [100], [-1]])), "voluntary")
+    book.settle_fills(Fills(*np.array([[0], [1], [0], [10], [100], [-1]])), "voluntary")
     before = book.balance.copy(), book.position.copy()
-    book.settle(Fills(*np.array([[2], [2], [0], [10], [100], [-1]])), "voluntary")
+    book.settle_fills(Fills(*np.array([[2], [2], [0], [10], [100], [-1]])), "voluntary")
     assert np.array_equal(book.balance, before[0])
     assert np.array_equal(book.position, before[1])
 
@@ -127,7 +127,7 @@ def test_views_share_memory_and_cannot_be_written():
     book = ledger()
     market = view_of([100, 200, 300], multiplier=[1, 7, 13], settle=[0, 1, 0], price=(1.0, 0.5))
     for pool in POOLS[:2]:
-        view = book.view(pool, market.slice(pool.local))
+        view = book.view_accounts(pool, market.select_instruments(pool.venue_slice))
         columns = {"balance": book.balance, "position": book.position, "entry": book.entry}
         for name, whole in columns.items():
             assert np.shares_memory(getattr(view, name), whole)
@@ -135,8 +135,8 @@ def test_views_share_memory_and_cannot_be_written():
             assert not column.flags.writeable
             with pytest.raises(ValueError, match="read-only"):
                 column[...] = 1
-    view = book.view(POOLS[0], market.slice(POOLS[0].local))
-    book.settle(Fills(*np.array([[0], [1], [1], [3], [10], [-1]])), "voluntary")
+    view = book.view_accounts(POOLS[0], market.select_instruments(POOLS[0].venue_slice))
+    book.settle_fills(Fills(*np.array([[0], [1], [1], [3], [10], [-1]])), "voluntary")
     assert view.position[0].tolist() == [0, 3]
     assert view.balance[0].tolist() == [0, -210]
     for public in (book.balance, book.position, book.entry):
@@ -147,10 +147,10 @@ def test_views_share_memory_and_cannot_be_written():
 def test_every_posting_that_can_be_said_is_balanced():
     """LED-1: a ledger is changed by trades and transfers, which carry both signs; deposits have a source, too."""
     book = ledger()
-    book.deposit(5, np.arange(5), 2, np.arange(5) * 100)
+    book.deposit_wealth(5, np.arange(5), 2, np.arange(5) * 100)
     assert book.balance[0, 2].tolist() == [0, 100, 200, 300, 400, -1000]
-    book.pledge(Transfers.of(0, 1, 0, 0, 1, 77))
-    book.check()
+    book.post_pledges(Transfers.from_columns(0, 1, 0, 0, 1, 77))
+    book.check_conservation()
     public = {name for name in vars(Ledger) if not name.startswith("_")}
     assert public == {"view", "settle", "transfer", "pledge", "deposit", "cap_leverage", "check"}
 
@@ -160,4 +160,4 @@ def test_a_lost_unit_is_noticed(array):
     book = ledger()
     getattr(book, array).flat[0] += 1
     with pytest.raises(ConservationError, match="no longer sum to nil"):
-        book.check()
+        book.check_conservation()

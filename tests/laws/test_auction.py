@@ -8,20 +8,20 @@ import pytest
 from build import distress, exposure
 from markets import build, config, move, script, venue
 
-from sim.liquidation.auction import Auction
+from sim.liquidation.auction import AuctionCloseOut
 from sim.market import Market
-from sim.types import AUCTION, BOOK, IOC, LIMIT, NOBODY, Exposure, Risk
+from sim.types import ROUTE_AUCTION, ROUTE_BOOK, IOC, LIMIT, MISSING, Exposure, MarginAssessment
 
 LONG, CRASH, LOTS = 0, 3, 1500
 STEP = 60.0
 
 
-def risk_of(book: Exposure) -> Risk:
-    gross = np.abs(book.value()).sum(axis=1)
-    return Risk(book.equity(), 0.1 * gross, 0.05 * gross)
+def risk_of(book: Exposure) -> MarginAssessment:
+    gross = np.abs(book.position_value()).sum(axis=1)
+    return MarginAssessment(book.equity(), 0.1 * gross, 0.05 * gross)
 
 
-def offered(tick: int = 10) -> tuple[Exposure, Risk, np.ndarray]:
+def offered(tick: int = 10) -> tuple[Exposure, MarginAssessment, np.ndarray]:
     """A bankrupt long, a bankrupt short, one that is liquidatable and one that is well, ten lots each at 1000."""
     book = exposure([[10], [-10], [10], [10]], [1000], [-10_100, 9_900, -9_900, 0], tick=tick)
     return book, risk_of(book), np.ones((4, 1))
@@ -29,13 +29,13 @@ def offered(tick: int = 10) -> tuple[Exposure, Risk, np.ndarray]:
 
 def test_the_discount_rises_from_nil_to_its_largest() -> None:
     """LIQ-3: at bankruptcy the limit lies beyond the mark; then at the mark less 1.25, 2.5, 3.75 and 5%."""
-    desk = Auction(duration=4 * STEP).bind(STEP)
+    desk = AuctionCloseOut(duration=4 * STEP).bind(STEP)
     long, short = [], []
-    for broke in (NOBODY, 10, 9, 8, 7, 6, 5):
+    for broke in (MISSING, 10, 9, 8, 7, 6, 5):
         book, risk, weights = offered()
-        plan = desk.plan(risk, distress(4, broke=[broke, broke, NOBODY, NOBODY]), book, weights)
+        plan = desk.plan_close_outs(risk, distress(4, broke=[broke, broke, MISSING, MISSING]), book, weights)
         assert plan.account.tolist() == [0, 1, 2]
-        assert plan.route.tolist() == [BOOK if broke in (NOBODY, 10) else AUCTION] * 2 + [BOOK]
+        assert plan.route.tolist() == [ROUTE_BOOK if broke in (MISSING, 10) else ROUTE_AUCTION] * 2 + [ROUTE_BOOK]
         assert plan.limit[2] == 990, "a solvent account is sold at its bankruptcy price"
         long.append(int(plan.limit[0]))
         short.append(int(plan.limit[1]))
@@ -45,20 +45,20 @@ def test_the_discount_rises_from_nil_to_its_largest() -> None:
 
 def test_limits_of_an_auction_can_be_quoted() -> None:
     book = exposure([[1], [-1]], [1], [-2, 0], max_price=1)
-    desk = Auction(max_discount=0.99).bind(STEP)
-    assert desk.plan(risk_of(book), distress(2, broke=0), book, np.ones((2, 1))).limit.tolist() == [1, 1]
+    desk = AuctionCloseOut(max_discount=0.99).bind(STEP)
+    assert desk.plan_close_outs(risk_of(book), distress(2, broke=0), book, np.ones((2, 1))).limit.tolist() == [1, 1]
 
 
 def test_the_bankrupt_are_offered_while_their_auction_lasts() -> None:
     """And the solvent since a plan named them; not the well, nor those who hold nothing, nor spot."""
-    desk = Auction(duration=2 * STEP).bind(STEP)
+    desk = AuctionCloseOut(duration=2 * STEP).bind(STEP)
     book, risk, _ = offered()
-    known = {"since": [9, 9, 9, NOBODY], "acted": [9, 9, 9, 9]}
-    assert desk.offers(risk, distress(4, broke=[10, 9, NOBODY, NOBODY], **known), book).tolist() == [1, 1, 1, 0]
-    assert desk.offers(risk, distress(4, broke=[8, 9, NOBODY, NOBODY], **known), book).tolist() == [0, 1, 1, 0]
-    assert desk.offers(risk, distress(4, since=9, acted=8, broke=8), book).tolist() == [0, 0, 0, 0]
+    known = {"since": [9, 9, 9, MISSING], "acted": [9, 9, 9, 9]}
+    assert desk.select_auctioned(risk, distress(4, broke=[10, 9, MISSING, MISSING], **known), book).tolist() == [1, 1, 1, 0]
+    assert desk.select_auctioned(risk, distress(4, broke=[8, 9, MISSING, MISSING], **known), book).tolist() == [0, 1, 1, 0]
+    assert desk.select_auctioned(risk, distress(4, since=9, acted=8, broke=8), book).tolist() == [0, 0, 0, 0]
     spot = exposure([[10], [0]], [1000], [-10_100, -1], kind=1)
-    assert not desk.offers(risk_of(spot), distress(2, since=0, acted=0), spot).any()
+    assert not desk.select_auctioned(risk_of(spot), distress(2, since=0, acted=0), spot).any()
 
 
 # --- whole markets ---
@@ -88,7 +88,7 @@ def crash(liquidators: dict[str, Any] | None = None, steps: int = 12, seed: int 
     market = build(config(place, steps=steps, stresses=stresses), people, seed)
     for _ in range(steps):
         market.step()
-        market.ledger.check()
+        market.ledger.check_conservation()
     return market
 
 
@@ -104,7 +104,7 @@ def losses(market: Market) -> pd.DataFrame:
 
 def bought(market: Market) -> np.ndarray:
     """Lots that each liquidator holds at the end."""
-    lots: np.ndarray = market.ledger.position[0, market.members[-1]]
+    lots: np.ndarray = market.ledger.position[0, market.member_slices[-1]]
     return lots
 
 
@@ -196,7 +196,7 @@ def test_liquidators_work_off_what_they_bought_at_a_profit() -> None:
     market = build(config(place, steps=60, stresses=[move(CRASH, -0.1)]), people)
     for _ in range(60):
         market.step()
-    members = market.members[-1]
+    members = market.member_slices[-1]
     gains = market.venues[0].equity(members) - 50_000 * 100
     assert len(sold(market))
     assert not bought(market).any()

@@ -16,7 +16,7 @@ BUY_100 = ((0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0))
 def run(market: Market, steps: int | None = None) -> dict[str, pd.DataFrame]:
     for _ in range(market.steps_planned - market.tick if steps is None else steps):
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     return market.recorder.frames()
 
 
@@ -36,9 +36,9 @@ def test_two_venues_do_not_share_margin():
     frames = run(market)
     assert market.ledger.position[:, 0].tolist() == [0, -50]
     assert frames["losses"]["venue"].unique().tolist() == ["x"]
-    assert len({row for v in market.venues for row in v.rows[1:4]}) == 6
-    assert market.state.accounts(slice(0, 1)).equity[0, 0] == 0
-    assert market.state.accounts(slice(0, 1)).equity[0, 1] > 6000
+    assert len({row for v in market.venues for row in v.system_accounts[1:4]}) == 6
+    assert market.state.account_view(slice(0, 1)).equity[0, 0] == 0
+    assert market.state.account_view(slice(0, 1)).equity[0, 1] > 6000
 
 
 @pytest.mark.parametrize("netting", NETTINGS)
@@ -47,9 +47,9 @@ def test_wealth_at_the_start_is_the_same_under_every_netting(netting):
     people = [script([100.0, 250.5], {}), {"kind": "traders", "count": 50, "venue": "x", "wealth": 500.0}]
     market = build(config(venue(instruments=(BTC, ETH, BTC_B), netting=netting)), people)
     plain = build(config(venue(instruments=(BTC, ETH, BTC_B))), people)
-    everybody = slice(0, market.state.outside)
-    assert np.array_equal(market.state.accounts(everybody).equity, plain.state.accounts(everybody).equity)
-    assert np.array_equal(market.state.accounts(everybody).wallet, plain.state.accounts(everybody).wallet)
+    everybody = slice(0, market.state.external_owner)
+    assert np.array_equal(market.state.account_view(everybody).equity, plain.state.account_view(everybody).equity)
+    assert np.array_equal(market.state.account_view(everybody).wallet, plain.state.account_view(everybody).wallet)
 
 
 def test_isolated_margin_leaves_the_wallet_at_admission_and_returns_on_close():
@@ -57,7 +57,7 @@ def test_isolated_margin_leaves_the_wallet_at_admission_and_returns_on_close():
     rules = config(venue(instruments=(BTC, ETH), netting={"kind": "isolated"}), steps=4, stresses=[move(2, 0.02)])
     close = [(0, 0, -100, 1020, LIMIT, 0), (1, 0, 100, 1020, LIMIT, 0)]
     market = build(rules, [script([1000.0, 1000.0], {1: BUY_100, 3: close})])
-    pool, wallet = market.venues[0].pools[0].number, market.venues[0].wallet
+    pool, wallet = market.venues[0].pools[0].number, market.venues[0].wallet_pool
     cash = market.ledger.balance[0]
     run(market, 1)
     assert cash[wallet, :2].tolist() == [95_000, 95_000]
@@ -78,7 +78,7 @@ def test_isolated_positions_settled_in_another_asset_return_it_too():
     close = [(0, 0, -100, 1020, LIMIT, 0), (1, 0, 100, 1020, LIMIT, 0)]
     market = build(rules, [script([1000.0, 1000.0], {1: BUY_100, 3: close})])
     frames = run(market)
-    wallet = market.venues[0].wallet
+    wallet = market.venues[0].wallet_pool
     assert market.ledger.balance[:, wallet, :2].tolist() == [[100_000, 100_000], [2_000, -2_000]]
     assert not market.ledger.balance[:, market.venues[0].pools[0].number].any()
     assert not len(frames["losses"])
@@ -94,9 +94,9 @@ def test_by_underlying_nets_two_perpetuals_of_bitcoin_and_not_ether():
         ("BTC-PERP", "BTC-B"),
         ("ETH-PERP",),
     ]
-    assert market.venues[0].states[0].risk.initial[0] == 5_000 + 5_000
-    assert market.venues[0].states[0].risk.equity[0] == 10_000
-    assert market.ledger.balance[0, market.venues[0].wallet, 0] == 90_000
+    assert market.venues[0].pool_states[0].assessment.initial[0] == 5_000 + 5_000
+    assert market.venues[0].pool_states[0].assessment.equity[0] == 10_000
+    assert market.ledger.balance[0, market.venues[0].wallet_pool, 0] == 90_000
 
 
 # --- assets ---
@@ -117,10 +117,10 @@ def test_a_depeg_of_the_settlement_asset_changes_what_positions_are_worth():
         mark = market.venues[0].view.mark[0]
         worth = market.venues[0].view.price[1]
         gain = (mark - 1000) * 100 * worth
-        equity.append(market.state.accounts(slice(0, 2)).equity[:, 0])
+        equity.append(market.state.account_view(slice(0, 2)).equity[:, 0])
         np.testing.assert_allclose(equity[-1], [100_000 + gain, 100_000 - gain], atol=1e-6)
     assert market.venues[0].view.price.tolist() == [1.0, 0.4]
-    risk = market.venues[0].states[0].risk
+    risk = market.venues[0].pool_states[0].assessment
     assert risk.initial[0] == np.ceil(gain + 0.05 * 100 * mark * 0.4)
 
 
@@ -144,7 +144,7 @@ def test_spot_is_posted_against_the_outside_and_moves_the_index():
     )
     market = build(rules, [script([(0.0, 1100.0)], {1: [(0, 1, 100, 1001, IOC, 0)]})])
     frames = run(market)
-    assert market.ledger.position[1, [0, market.state.outside]].tolist() == [100, -100]
+    assert market.ledger.position[1, [0, market.state.external_owner]].tolist() == [100, -100]
     assert market.ledger.balance[0, 1, 0] == 110_000 - 100 * 1001
     assert not frames["steps"].query("kind == 'perpetual'")["trades"].any()
     index = frames["steps"].query("instrument == 'BTC-SPOT'")["index"].to_numpy()
@@ -171,8 +171,8 @@ def test_spot_bought_must_be_paid_in_full():
     market = build(rules, [script([(0.0, 950.0), (0.0, 800.0)], {1: [bid, ask, *hidden]})])
     run(market)
     assert market.ledger.position[1, :2].tolist() == [0, 0]
-    assert market.order_books.orders_of(1, 0)[:, 1].tolist() == [-80]
-    assert market.order_books.orders_of(1, 1)[:, 1].tolist() == [-95]
+    assert market.order_books.list_owner_orders(1, 0)[:, 1].tolist() == [-80]
+    assert market.order_books.list_owner_orders(1, 1)[:, 1].tolist() == [-95]
 
 
 # --- margin calls ---
@@ -195,9 +195,9 @@ def test_margin_calls_are_met_from_outside_or_recorded_as_missed(met, deposited)
     assert (steps["calls_missed"].sum() > 0) != deposited
     if deposited:
         assert sum(int(m.amount.sum()) for m in outside) == -106_000 - int(
-            market.ledger.balance[0, 0, market.state.outside]
+            market.ledger.balance[0, 0, market.state.external_owner]
         )
-        assert {int(s) for m in outside for s in m.source} == {market.state.outside}
+        assert {int(s) for m in outside for s in m.source} == {market.state.external_owner}
 
 
 # --- funding ---
@@ -252,9 +252,9 @@ def test_nothing_arrives_beyond_the_band():
         [script([1000.0, 1000.0], {1: asks, 2: [(1, 0, 20, 0, MARKET, 0), (1, 0, 3, 5000, LIMIT, 1)]})],
     )
     run(first)
-    assert first.order_books.orders_of(0, 0)[:, 1:3].tolist() == []
+    assert first.order_books.list_owner_orders(0, 0)[:, 1:3].tolist() == []
     assert first.ledger.position[0, :2].tolist() == [-5, 5]
-    assert first.order_books.orders_of(0, 1)[:, 1:3].tolist() == [[3, 1050]]
+    assert first.order_books.list_owner_orders(0, 1)[:, 1:3].tolist() == [[3, 1050]]
 
 
 def test_orders_of_a_liquidated_account_are_gone_and_reduce_only_closes_no_more():
@@ -265,7 +265,7 @@ def test_orders_of_a_liquidated_account_are_gone_and_reduce_only_closes_no_more(
     people = [script([60.0, 1000.0, 10_000.0], {1: [*BUY_100, quote], 2: bids, 3: [exit_]})]
     market = build(rules, people)
     run(market)
-    assert not len(market.order_books.orders_of(0, 0))
+    assert not len(market.order_books.list_owner_orders(0, 0))
     assert market.ledger.position[0, 1] <= 0
 
 

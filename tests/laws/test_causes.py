@@ -10,10 +10,10 @@ from papers import crash
 from pydantic import Field
 
 from sim import margin
-from sim.attribution import KINDS
+from sim.attribution import CAUSE_KINDS
 from sim.ledger import Ledger
 from sim.margin.base import RequirementComponent
-from sim.margin.tiers.tiered import Tiered, TieredMargin
+from sim.margin.tiers.tiered import TieredRequirement, TieredMargin
 from sim.market import Market
 from sim.types import IOC, LIMIT, Contracts, Exposure, Margins, MarketView
 
@@ -21,7 +21,7 @@ from sim.types import IOC, LIMIT, Contracts, Exposure, Margins, MarketView
 def play(market: Market) -> dict[str, pd.DataFrame]:
     for _ in range(market.steps_planned):
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     return market.recorder.frames()
 
 
@@ -47,7 +47,7 @@ def test_contributions_sum_to_the_change_since_the_excess_was_last_nil_or_more(w
     for (action, _), (now, solid) in watch.excess.items():
         assert abs(total[action] - (now - solid)) <= 1
     assert causes["action"].isin([action for action, _ in watch.excess]).all()
-    assert causes["kind"].isin(KINDS).all()
+    assert causes["kind"].isin(CAUSE_KINDS).all()
     assert (causes["instrument"].ne("") == causes["kind"].eq("close_out")).all()
 
 
@@ -101,7 +101,7 @@ class Raised(RequirementComponent):
     at: int = Field(default=2, description="when (ticks)")
 
     def bind(self, contracts: Contracts, unit: int) -> "RaisedMargin":
-        return RaisedMargin(Tiered(**tiers(20.0)).bind(contracts, unit), self.at)
+        return RaisedMargin(TieredRequirement(**tiers(20.0)).bind(contracts, unit), self.at)
 
 
 class RaisedMargin:
@@ -111,11 +111,11 @@ class RaisedMargin:
     def observe(self, market: MarketView) -> None:
         self.factor = 3.0 if market.tick >= self.at else 1.0
 
-    def margins(self, book: Exposure) -> Margins:
-        return Margins(*(self.factor * amount for amount in self.inner.margins(book)))
+    def compute_margins(self, book: Exposure) -> Margins:
+        return Margins(*(self.factor * amount for amount in self.inner.compute_margins(book)))
 
-    def shares(self, book: Exposure) -> np.ndarray:
-        return self.inner.shares(book)
+    def compute_leg_shares(self, book: Exposure) -> np.ndarray:
+        return self.inner.compute_leg_shares(book)
 
 
 def test_a_requirement_that_rises_is_the_root(monkeypatch):

@@ -14,20 +14,20 @@ from markets import build, config, move, script, venue, worlds
 from sim.errors import DataError
 from sim.market import Market
 from sim.metrics.cascades import Frames
-from sim.metrics.contagion import ROOTS, Contagion, by_lots, contagion
+from sim.metrics.contagion import ROOT_KINDS, ContagionLinks, divide_by_lots, build_contagion
 from sim.metrics.generations import (
-    begun_by,
-    branching,
-    by_generation,
-    cascades,
-    depth,
-    masses,
-    members,
-    origins,
-    ratio,
-    reach,
+    compute_root_share,
+    estimate_branching,
+    tabulate_generations,
+    tabulate_cascades,
+    compute_depths,
+    compute_masses,
+    assign_cascades,
+    tabulate_origins,
+    estimate_ratio,
+    compute_reach,
 )
-from sim.metrics.graphs import graph
+from sim.metrics.graphs import build_graph
 from sim.types import LIMIT
 
 A, E, B, C, D = range(5)
@@ -61,60 +61,60 @@ def chain_market(**rules: Any) -> Market:
 def play(market: Market) -> Frames:
     for _ in range(market.steps_planned):
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     return market.recorder.frames()
 
 
 @pytest.fixture(scope="module")
-def known() -> Contagion:
-    return contagion(chain())
+def known() -> ContagionLinks:
+    return build_contagion(chain())
 
 
-def test_the_chain_that_was_built_is_found(known: Contagion) -> None:
+def test_the_chain_that_was_built_is_found(known: ContagionLinks) -> None:
     assert known.actions["owner"].tolist() == [A, E, B, C, D]
     assert known.moves[["round", "move"]].to_numpy().tolist() == [[0, -3.0], [1, -2.0], [2, 0.0]][: len(known.moves)]
-    assert known.roots[:, ROOTS.index("index")].tolist() == [1, 1, 0, 0, 0]
-    assert known.roots.sum() == 2
-    assert known.moved.toarray()[:2] == pytest.approx(np.array([[2 / 3, 1 / 3, 0, 0, 0], [0, 0, 0.5, 0.5, 0]]))
-    assert known.pushed.toarray()[:, :2].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 1]]
+    assert known.harm_by_root[:, ROOT_KINDS.index("index")].tolist() == [1, 1, 0, 0, 0]
+    assert known.harm_by_root.sum() == 2
+    assert known.move_by_action.toarray()[:2] == pytest.approx(np.array([[2 / 3, 1 / 3, 0, 0, 0], [0, 0, 0.5, 0.5, 0]]))
+    assert known.harm_by_move.toarray()[:, :2].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 1]]
 
 
-def test_who_took_bids_before_the_mark_moved_bears_his_lots(known: Contagion) -> None:
+def test_who_took_bids_before_the_mark_moved_bears_his_lots(known: ContagionLinks) -> None:
     """The mark moved at the second of two sales only; an order cancelled did a fifth of it."""
     frames = chain()
     closeouts, first = frames["closeouts"].copy(), frames["closeouts"]["round"] == 0
     closeouts.loc[first, "mark_after"] = closeouts.loc[first, "mark_before"] - [0.0, 3.0]
     frames["closeouts"] = closeouts
-    links = contagion(frames)
-    assert links.moved.toarray()[0, :2].tolist() == [0, 1]
-    lots = by_lots(links, closeouts)
-    assert lots.moved.toarray()[0, :2] == pytest.approx([2 / 3, 1 / 3])
-    less = by_lots(links._replace(moved=0.8 * links.moved), closeouts)
-    assert less.moved.toarray() == pytest.approx(0.8 * lots.moved.toarray())
-    assert by_lots(known, chain()["closeouts"]).moved.toarray() == pytest.approx(known.moved.toarray())
-    assert np.array_equal(lots.roots, links.roots)
+    links = build_contagion(frames)
+    assert links.move_by_action.toarray()[0, :2].tolist() == [0, 1]
+    lots = divide_by_lots(links, closeouts)
+    assert lots.move_by_action.toarray()[0, :2] == pytest.approx([2 / 3, 1 / 3])
+    less = divide_by_lots(links._replace(moved=0.8 * links.move_by_action), closeouts)
+    assert less.move_by_action.toarray() == pytest.approx(0.8 * lots.move_by_action.toarray())
+    assert divide_by_lots(known, chain()["closeouts"]).move_by_action.toarray() == pytest.approx(known.move_by_action.toarray())
+    assert np.array_equal(lots.harm_by_root, links.harm_by_root)
 
 
-def test_what_each_brought_about_is_what_followed_by_its_share(known: Contagion) -> None:
+def test_what_each_brought_about_is_what_followed_by_its_share(known: ContagionLinks) -> None:
     notional = known.actions["notional"].to_numpy()
     after = notional[[B, C, D]].sum()
-    assert reach(known) == pytest.approx([2 / 3 * after, after / 3, notional[D] / 2, notional[D] / 2, 0])
+    assert compute_reach(known) == pytest.approx([2 / 3 * after, after / 3, notional[D] / 2, notional[D] / 2, 0])
 
 
-def test_the_cascade_is_one_of_five_in_three_generations(known: Contagion) -> None:
-    assert by_generation(known)[["actions", "ratio"]].to_numpy() == pytest.approx(np.array([[2, 1], [2, 0.5], [1, 0]]))
-    assert depth(known).tolist() == [0, 0, 1, 1, 2]
-    assert branching(known).value == pytest.approx(3 / 5)
-    (row,) = cascades(known).to_dict("records")
+def test_the_cascade_is_one_of_five_in_three_generations(known: ContagionLinks) -> None:
+    assert tabulate_generations(known)[["actions", "ratio"]].to_numpy() == pytest.approx(np.array([[2, 1], [2, 0.5], [1, 0]]))
+    assert compute_depths(known).tolist() == [0, 0, 1, 1, 2]
+    assert estimate_branching(known).value == pytest.approx(3 / 5)
+    (row,) = tabulate_cascades(known).to_dict("records")
     assert (row["actions"], row["accounts"], row["rounds"], row["depth"], row["origin"]) == (5, 5, 3, 2, "index")
     assert row["notional"] == known.actions["notional"].sum()
     assert row["endogenous"] == pytest.approx(known.actions["notional"][2:].sum() / row["notional"])
-    assert origins(known).set_index("kind")["share"][["index", "close_out"]].tolist() == pytest.approx([0.4, 0.6])
-    assert [begun_by(known, kind) for kind in ("index", "requirement")] == pytest.approx([0.4, 0.0])
+    assert tabulate_origins(known).set_index("kind")["share"][["index", "close_out"]].tolist() == pytest.approx([0.4, 0.6])
+    assert [compute_root_share(known, kind) for kind in ("index", "requirement")] == pytest.approx([0.4, 0.0])
 
 
-def test_the_graph_leads_from_the_index_to_the_last(known: Contagion, tmp_path) -> None:
-    found = graph(known)
+def test_the_graph_leads_from_the_index_to_the_last(known: ContagionLinks, tmp_path) -> None:
+    found = build_graph(known)
     assert nx.is_directed_acyclic_graph(found)
     assert found.nodes["index"]["node"] == "root"
     name = {row["owner"]: f"action {row['action']}" for row in known.actions.to_dict("records")}
@@ -125,34 +125,34 @@ def test_the_graph_leads_from_the_index_to_the_last(known: Contagion, tmp_path) 
     again = nx.read_graphml(tmp_path / "chain.graphml")
     assert set(again.edges) == set(found.edges)
     assert again.nodes[name[B]] == found.nodes[name[B]]
-    assert set(graph(known, 1).nodes) == set(found.nodes)
+    assert set(build_graph(known, 1).nodes) == set(found.nodes)
     with pytest.raises(DataError, match="cascade: 2, there are 1"):
-        graph(known, 2)
+        build_graph(known, 2)
 
 
 @given(worlds())
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 def test_shares_are_shares_whatever_happens(world) -> None:
     """Harm to every action is divided in full; moves by those who made them; generations count each action once."""
-    links = contagion(play(build(*world)))
+    links = build_contagion(play(build(*world)))
     count = len(links.actions)
-    assert links.roots.sum(axis=1) + links.parents(np.ones(count)) == pytest.approx(np.ones(count))
-    made = links.moved.sum(axis=1)
+    assert links.harm_by_root.sum(axis=1) + links.weigh_parents(np.ones(count)) == pytest.approx(np.ones(count))
+    made = links.move_by_action.sum(axis=1)
     assert ((made > -1e-12) & (made < 1 + 1e-12)).all()
-    assert all((part.data > 0).all() for part in (links.pushed, links.moved, links.own))
+    assert all((part.data > 0).all() for part in (links.harm_by_move, links.move_by_action, links.harm_by_own))
     if not count:
-        assert len(cascades(links)) == 0
+        assert len(tabulate_cascades(links)) == 0
         return
-    assert masses(links).sum(axis=0) == pytest.approx(np.ones(count))
-    found, table = branching(links), cascades(links)
+    assert compute_masses(links).sum(axis=0) == pytest.approx(np.ones(count))
+    found, table = estimate_branching(links), tabulate_cascades(links)
     assert 0 <= found.value < 1
     assert table["notional"].sum() == links.actions["notional"].sum()
     assert table["notional"].is_monotonic_decreasing
     for share in ("branching", "endogenous", "requirement"):
         assert table[share].between(0, 1 + 1e-12).all()
     assert (table["depth"] < table["rounds"]).all(), "a chain takes a round for each link"
-    assert reach(links).max() <= links.actions["notional"].sum()
-    assert nx.is_directed_acyclic_graph(graph(links))
+    assert compute_reach(links).max() <= links.actions["notional"].sum()
+    assert nx.is_directed_acyclic_graph(build_graph(links))
 
 
 # --- frames drawn without a market ---
@@ -206,11 +206,11 @@ def test_names_and_order_of_rows_do_not_matter(frames: Frames, chance) -> None:
     shuffled = {name: frame.sample(frac=1, random_state=chance.randrange(2**31)) for name, frame in frames.items()}
     moved = {name: frame.assign(instrument=frame["instrument"].map(names)) for name, frame in shuffled.items()}
     moved["closeouts"] = moved["closeouts"].assign(owner=moved["closeouts"]["owner"].map(other), population="u")
-    one, two = contagion(frames), contagion(moved)
-    assert one.roots == pytest.approx(two.roots)
-    assert reach(one) == pytest.approx(reach(two))
-    pd.testing.assert_frame_equal(cascades(one), cascades(two))
-    assert branching(one)[0] == pytest.approx(branching(two)[0], nan_ok=True)
+    one, two = build_contagion(frames), build_contagion(moved)
+    assert one.harm_by_root == pytest.approx(two.harm_by_root)
+    assert compute_reach(one) == pytest.approx(compute_reach(two))
+    pd.testing.assert_frame_equal(tabulate_cascades(one), tabulate_cascades(two))
+    assert estimate_branching(one)[0] == pytest.approx(estimate_branching(two)[0], nan_ok=True)
 
 
 @given(records(), st.floats(1.1, 10.0))
@@ -219,19 +219,19 @@ def test_more_harm_by_close_outs_is_more_contagion(frames: Frames, factor: float
     """Their part grown and nothing else: no action becomes less of its surroundings' doing, nor the whole."""
     causes = frames["causes"]
     grown = np.where((causes["kind"] == "close_out") & (causes["amount"] < 0), factor, 1.0) * causes["amount"]
-    one, two = contagion(frames), contagion(frames | {"causes": causes.assign(amount=grown)})
-    outside = [links.roots[:, : len(ROOTS) - 2].sum(axis=1) for links in (one, two)]
+    one, two = build_contagion(frames), build_contagion(frames | {"causes": causes.assign(amount=grown)})
+    outside = [links.harm_by_root[:, : len(ROOT_KINDS) - 2].sum(axis=1) for links in (one, two)]
     assert (outside[1] <= outside[0] + 1e-12).all()
 
 
 @given(records(), st.floats(0.0, 0.5), st.floats(0.0, 0.5))
 @FEW
 def test_fainter_links_join_more(frames: Frames, one: float, two: float) -> None:
-    links = contagion(frames)
+    links = build_contagion(frames)
     low, high = sorted((one, two))
-    many, few = (members(links, least).max(initial=0) for least in (high, low))
+    many, few = (assign_cascades(links, least).max(initial=0) for least in (high, low))
     assert many >= few
-    assert (depth(links, high) <= depth(links, low)).all()
+    assert (compute_depths(links, high) <= compute_depths(links, low)).all()
 
 
 def test_a_ratio_has_the_interval_of_its_cascades() -> None:
@@ -239,10 +239,10 @@ def test_a_ratio_has_the_interval_of_its_cascades() -> None:
     rng, hit = np.random.default_rng(0), 0
     for _ in range(300):
         sizes = _borel(rng, 0.6, 400)
-        hit += (found := ratio(sizes - 1, sizes)).low <= 0.6 <= found.high
+        hit += (found := estimate_ratio(sizes - 1, sizes)).low <= 0.6 <= found.high
     assert 0.90 <= hit / 300 <= 0.98
-    assert np.isnan(ratio(np.ones(1), np.ones(1)).low)
-    assert np.isnan(ratio(np.empty(0), np.empty(0)).value)
+    assert np.isnan(estimate_ratio(np.ones(1), np.ones(1)).low)
+    assert np.isnan(estimate_ratio(np.empty(0), np.empty(0)).value)
 
 
 def _borel(rng: np.random.Generator, mean: float, count: int) -> np.ndarray:
@@ -256,13 +256,13 @@ def _borel(rng: np.random.Generator, mean: float, count: int) -> np.ndarray:
 def test_frames_of_an_older_version_are_named() -> None:
     frames = chain()
     with pytest.raises(DataError, match=r"causes: no such frame, contagion needs it.*run again"):
-        contagion({"closeouts": frames["closeouts"]})
+        build_contagion({"closeouts": frames["closeouts"]})
     with pytest.raises(DataError, match=r"closeouts: no column 'mark_before', 'mark_after', contagion needs it"):
-        contagion(frames | {"closeouts": frames["closeouts"].drop(columns=["mark_before", "mark_after"])})
+        build_contagion(frames | {"closeouts": frames["closeouts"].drop(columns=["mark_before", "mark_after"])})
     with pytest.raises(DataError, match="causes: action 99 closed out nothing"):
-        contagion(frames | {"causes": frames["causes"].assign(action=99)})
+        build_contagion(frames | {"causes": frames["causes"].assign(action=99)})
     with pytest.raises(DataError, match="causes: kind 'ghost' is not one of requirement"):
-        contagion(frames | {"causes": frames["causes"].assign(kind="ghost")})
+        build_contagion(frames | {"causes": frames["causes"].assign(kind="ghost")})
 
 
 @pytest.mark.parametrize(
@@ -272,14 +272,14 @@ def test_frames_of_an_older_version_are_named() -> None:
 def test_causes_are_of_numbers(amount: Any, told: str) -> None:
     frames = chain()
     with pytest.raises(DataError, match=f"causes: {told}.*make the run again"):
-        contagion(frames | {"causes": frames["causes"].assign(amount=amount)})
+        build_contagion(frames | {"causes": frames["causes"].assign(amount=amount)})
 
 
 def test_nothing_closed_out_is_no_cascade() -> None:
     frames = {name: frame.iloc[:0] for name, frame in chain().items()}
-    links = contagion(frames)
-    assert len(cascades(links)) == 0
-    assert np.isnan(branching(links).value)
-    assert not len(graph(links))
+    links = build_contagion(frames)
+    assert len(tabulate_cascades(links)) == 0
+    assert np.isnan(estimate_branching(links).value)
+    assert not len(build_graph(links))
     with pytest.raises(DataError, match="cascade: 1, nothing was closed out"):
-        graph(links, 1)
+        build_graph(links, 1)

@@ -7,7 +7,7 @@ from markets import BTC, ETH, Hostile, build, config, move, venue
 
 from sim.market import Market
 from sim.metrics import overview
-from sim.metrics.venues import venues, with_venue
+from sim.metrics.venues import select_venues, join_venue
 
 STEPS = 40
 FLOWS = ("shortfall", "deposits", "withdrawals", "calls", "calls_met", "calls_missed")
@@ -34,7 +34,7 @@ def market(request: pytest.FixtureRequest) -> Market:
     made = build(config(*places, steps=STEPS, process=process, stresses=falls), people, seed=5)
     while made.tick < STEPS:
         made.step()
-    made.recorder.accounts("end")
+    made.recorder.record_accounts("end")
     return made
 
 
@@ -50,7 +50,7 @@ def test_flows_of_venues_add_up_to_the_market(market: Market, frames: dict[str, 
     assert min(first.groupby("venue")["shortfall"].sum().reindex(["x", "y"])) > 0, "at both venues"
     assert min(total[["deposits", "withdrawals", "calls", "calls_met", "calls_missed"]]) > 0
     cash = frames["accounts"].query("moment == 'start'")["equity"].sum()
-    brought = -int(market.ledger.balance[0, :, market.state.outside].sum()) - cash
+    brought = -int(market.ledger.balance[0, :, market.state.external_owner].sum()) - cash
     assert total["deposits"] - total["withdrawals"] == brought
     summary = market.recorder.summary()
     for name in ("shortfall", "calls", "calls_met", "calls_missed"):
@@ -71,7 +71,7 @@ def test_flows_of_instruments_add_up_to_the_events(frames: dict[str, pd.DataFram
 
 def test_levels_are_those_of_the_ledger(market: Market, frames: dict[str, pd.DataFrame]) -> None:
     """Of accounts at their moments, wallets once; of venues after the last step."""
-    everyone = market.state.accounts(slice(0, market.state.outside))
+    everyone = market.state.account_view(slice(0, market.state.external_owner))
     end, last = frames["accounts"].query("moment == 'end'"), frames["venues"].query(f"step == {STEPS}")
     assert end["equity"].sum() == everyone.equity.sum()
     assert end["wallet"].sum() == everyone.wallet.sum()
@@ -88,7 +88,7 @@ def test_the_opening_is_the_first_row_of_each_venue(frames: dict[str, pd.DataFra
     opening = told.query("step == 0").set_index("venue")
     assert told.groupby("venue")["step"].apply(list).tolist() == [list(range(STEPS + 1))] * 2
     assert opening["fund"].tolist() == [1000_00, 1000_00]
-    assert overview.fund(frames)[0] == 2000_00, "what the file gives both funds"
+    assert overview.compare_funds(frames)[0] == 2000_00, "what the file gives both funds"
     assert not opening[list(FLOWS)].any(axis=None)
 
 
@@ -107,11 +107,11 @@ def test_no_amount_of_an_instrument_is_repeated_on_another(frames: dict[str, pd.
 def test_results_of_earlier_versions_are_read(frames: dict[str, pd.DataFrame]) -> None:
     """Their `steps` repeated the venue's columns on the row of every instrument."""
     old = {"steps": frames["steps"].merge(frames["venues"].drop(columns="seconds"), on=["step", "venue"])}
-    assert venues(old)["shortfall"].sum() == frames["venues"]["shortfall"].sum()
+    assert select_venues(old)["shortfall"].sum() == frames["venues"]["shortfall"].sum()
     own = frames["steps"].query("instrument == 'ETH-Y'")
-    known = with_venue(own, frames, ["equity"])
+    known = join_venue(own, frames, ["equity"])
     assert known["equity"].tolist() == frames["venues"].query("venue == 'y' and step > 0")["equity"].tolist()
-    assert with_venue(old["steps"].query("instrument == 'ETH-Y'"), old, ["equity"])["equity"].tolist() == list(
+    assert join_venue(old["steps"].query("instrument == 'ETH-Y'"), old, ["equity"])["equity"].tolist() == list(
         known["equity"]
     )
     assert known.index.tolist() == own.index.tolist()

@@ -16,13 +16,13 @@ from markets import BTC, BTC_B, ETH, Watch, build, config, move, script, tiers, 
 from papers import crash
 
 from agents import POPULATIONS, populate
-from agents.shared.commitment import levelled
-from agents.traders import Traders
+from agents.shared.commitment import allocate_cash
+from agents.traders import NoiseTraders
 from sim.config import MarketConfig
 from sim.margin.engine import EngineConfig
-from sim.margin.wrappers.rescaled import Dialled
+from sim.margin.wrappers.rescaled import RescaledMargin
 from sim.market import Market
-from sim.types import HIGHEST, IOC, LIMIT
+from sim.types import VENUE_MAX_LEVERAGE, IOC, LIMIT
 
 ISOLATED = {"kind": "isolated"}
 MINE, OTHER = 0, 1
@@ -41,15 +41,15 @@ def opened(leverage: int, *, side: int = 1, steps: int = 3, stresses: Any = (), 
 def ran(market: Market) -> Market:
     while market.tick < market.steps_planned:
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     return market
 
 
 def account(market: Market, owner: int = MINE) -> tuple[int, int]:
     """Cash in the wallet, and equity of the account, minor units."""
     where = market.venues[0]
-    state = where.states[where.pools[0].number]
-    return int(market.ledger.balance[0, where.wallet, owner]), int(where.book(state.pool).equity()[owner])
+    state = where.pool_states[where.pools[0].number]
+    return int(market.ledger.balance[0, where.wallet_pool, owner]), int(where.pool_accounts(state.pool).equity()[owner])
 
 
 # --- one account for each position ---
@@ -60,18 +60,18 @@ def test_where_one_instrument_is_listed_only_isolated_margin_has_a_wallet_apart(
     """ISO-1: sub-accounts of portfolio margin hold their owner's cash themselves."""
     rule = {"kind": netting} | ({"groups": [["BTC-PERP"]]} if netting == "groups" else {})
     where = build(config(venue(netting=rule)), [script([1.0], {})]).venues[0]
-    assert (where.wallet not in where.states) is (netting == "isolated")
+    assert (where.wallet_pool not in where.pool_states) is (netting == "isolated")
 
 
 @pytest.mark.parametrize(
-    ("leverage", "set_aside"), [(0, 5_000), (HIGHEST, 5_000), (5_000, 5_000), (1_000, 10_000), (350, 28_572)]
+    ("leverage", "set_aside"), [(0, 5_000), (VENUE_MAX_LEVERAGE, 5_000), (5_000, 5_000), (1_000, 10_000), (350, 28_572)]
 )
 def test_the_leverage_admitted_is_that_of_the_account(leverage: int, set_aside: int) -> None:
     """Notional over the account's equity is the leverage chosen, at most the venue's 20; the wallet keeps the rest."""
     market = opened(leverage, steps=1)
     market.step()
     assert account(market) == (PAID - set_aside, set_aside)
-    risk = market.venues[0].states[0].risk
+    risk = market.venues[0].pool_states[0].assessment
     assert (risk.initial[MINE], risk.maintenance[MINE]) == (5_000, 2_500), "the verdict is the venue's"
 
 
@@ -175,7 +175,7 @@ def test_a_position_loses_no_more_than_was_set_aside_for_it(
     rules = venue(instruments=listed, netting=ISOLATED, waterfall=[{"kind": layer} for layer in layers])
     stresses = [move(at, size) for at, size in {at: (at, size) for at, size in jumps}.values()]
     market = build(config(rules, steps=10, stresses=stresses), [script([WEALTH, 1e6, 1e6], {1: trade} | quotes)])
-    watch, wallet = Watch(market), market.venues[0].wallet
+    watch, wallet = Watch(market), market.venues[0].wallet_pool
     market.step()
     held = market.ledger.position[0, MINE] != 0
     left = int(market.ledger.balance[0, wallet, MINE])
@@ -185,9 +185,9 @@ def test_a_position_loses_no_more_than_was_set_aside_for_it(
         market.step()
         now = int(market.ledger.balance[0, wallet, MINE])
         assert now == left if market.ledger.position[0, MINE] else now >= left
-        assert market.state.accounts(slice(0, 1)).equity[0, 0] >= left
+        assert market.state.account_view(slice(0, 1)).equity[0, 0] >= left
     watch.wallets_are_out_of_reach()
-    market.ledger.check()
+    market.ledger.check_conservation()
 
 
 # --- the instrument beside, and the other netting ---
@@ -215,7 +215,7 @@ def frames(
     people = [POPULATIONS[each["kind"]].model_validate(each) for each in [*named, crash.FUND]]
     told = rules(netting, second=second, **({"stresses": []} if calm else {}))
     market = crash.run(Market(told, populate(people), seed=seed))
-    market.recorder.accounts("end")
+    market.recorder.record_accounts("end")
     return market.recorder.frames()
 
 
@@ -269,12 +269,12 @@ def test_in_a_crash_isolated_margin_closes_more_out_and_takes_less_of_each(seed:
 
 def test_wished_leverage_sets_about_the_wallet_aside() -> None:
     """1 / (cap (1 / l - slippage)), from one to what the engine admits; in hundredths, up."""
-    population = Traders(venue="x", count=1)
+    population = NoiseTraders(venue="x", count=1)
     wished, highest = np.array([5e-324, 0.5, 2.0, 5.0, 30.0, 150.0, 250.0, np.nan]), np.full(8, 100.0)
     exact = 100 / (0.9 * (1 / wished[2:5] - 0.005))
-    found = population._chosen(wished, highest)
-    assert found.tolist() == [100, 100, *np.ceil(exact).astype(int).tolist(), HIGHEST, HIGHEST, HIGHEST]
-    assert set(population.model_copy(update={"position_leverage": "highest"})._chosen(wished, highest)) == {HIGHEST}
+    found = population._choose_leverage(wished, highest)
+    assert found.tolist() == [100, 100, *np.ceil(exact).astype(int).tolist(), VENUE_MAX_LEVERAGE, VENUE_MAX_LEVERAGE, VENUE_MAX_LEVERAGE]
+    assert set(population.model_copy(update={"position_leverage": "highest"})._choose_leverage(wished, highest)) == {VENUE_MAX_LEVERAGE}
 
 
 @given(
@@ -282,7 +282,7 @@ def test_wished_leverage_sets_about_the_wallet_aside() -> None:
 )
 def test_wallets_raise_the_poorest_accounts_to_one_level(equity: list[list[float]], cash: int) -> None:
     held, wallets = np.array(equity), np.full(len(equity), cash)
-    paid = levelled(wallets, held)
+    paid = allocate_cash(wallets, held)
     assert (paid >= 0).all()
     assert (paid.sum(axis=1) <= wallets).all()
     assert (paid.sum(axis=1) >= wallets - 3 - 1e-9 * np.abs(held).sum(axis=1)).all()
@@ -298,13 +298,13 @@ def test_who_trades_for_a_living_has_its_wallet_in_its_accounts() -> None:
     for chosen in (venues, [venues[0] | {"instruments": listed[:1]}, crash.OUTSIDE]):
         market = crash.run(crash.market(3, crash.config(steps=90, venues=chosen)))
         where = market.venues[0]
-        for population, rows in zip(market.populations, market.members, strict=True):
-            wallet = market.ledger.balance[0, where.wallet, rows]
-            holds = (market.ledger.position[where.part, rows] != 0).all(axis=0)
+        for population, rows in zip(market.populations, market.member_slices, strict=True):
+            wallet = market.ledger.balance[0, where.wallet_pool, rows]
+            holds = (market.ledger.position[where.instrument_slice, rows] != 0).all(axis=0)
             if population.name == "makers":
                 assert holds.any()
-                assert (wallet[holds] <= 0.001 * market.state.accounts(rows).equity[holds, 0] + 2).all()
-                assert (market.state.accounts(rows).headroom[:, 0] > 0).any(), "they still quote"
+                assert (wallet[holds] <= 0.001 * market.state.account_view(rows).equity[holds, 0] + 2).all()
+                assert (market.state.account_view(rows).free_margin[:, 0] > 0).any(), "they still quote"
             if population.name == "traders":
                 assert (wallet > 0).any(), "traders keep the rest out of reach"
 
@@ -319,11 +319,11 @@ def test_the_fund_keeps_a_cushion_and_the_rest_for_further_take_overs() -> None:
         stresses=[move(2, -0.1, underlyings=["btc"])],
     )
     market = ran(build(rules, [script([60.0, 1e5], {1: buy}), fund]))
-    where, owner = market.venues[0], market.venues[0].rows.fund
+    where, owner = market.venues[0], market.venues[0].system_accounts.insurance_fund
     assert market.ledger.position[0, owner] == 100
-    risk = where.states[0].risk
+    risk = where.pool_states[0].assessment
     assert risk.equity[owner] == 3 * risk.initial[owner] == 13_500
-    assert market.ledger.balance[0, where.wallet, owner] == 50_000 - 5_000 - 13_500
+    assert market.ledger.balance[0, where.wallet_pool, owner] == 50_000 - 5_000 - 13_500
 
 
 # --- chosen leverage under dials, and requirements that know of none ---
@@ -358,7 +358,7 @@ def test_requirements_that_know_no_leverage_set_the_chosen_one_aside_too(kind: s
 
 
 def test_a_dial_of_one_is_no_dial() -> None:
-    assert not isinstance(EngineConfig().bind(build(config(), [script([1.0], {})]).contracts, 100), Dialled)
+    assert not isinstance(EngineConfig().bind(build(config(), [script([1.0], {})]).contracts, 100), RescaledMargin)
 
 
 def test_an_order_with_slippage_sets_its_reserve_aside_and_keeps_what_it_did_not_need() -> None:

@@ -7,21 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.liquidation import LIQUIDATIONS
-from sim.liquidation.bankruptcy import bankruptcy_prices, limits
-from sim.liquidation.fraction import Fraction
-from sim.liquidation.full import Full
-from sim.types import SPOT, Exposure, Risk
+from sim.liquidation.bankruptcy import compute_bankruptcy_prices, compute_limit_prices
+from sim.liquidation.fraction import FractionalCloseOut
+from sim.liquidation.full import FullCloseOut
+from sim.types import SPOT, Exposure, MarginAssessment
 
 OFFERED = 10**9
 
 
-def risk_of(book: Exposure, rate: float = 0.05) -> Risk:
-    gross = np.abs(book.value()).sum(axis=1)
-    return Risk(book.equity(), 2 * rate * gross, rate * gross)
+def risk_of(book: Exposure, rate: float = 0.05) -> MarginAssessment:
+    gross = np.abs(book.position_value()).sum(axis=1)
+    return MarginAssessment(book.equity(), 2 * rate * gross, rate * gross)
 
 
 def by_notional(book: Exposure) -> np.ndarray:
-    gross = np.abs(book.value())
+    gross = np.abs(book.position_value())
     return gross / np.maximum(gross.sum(axis=1, keepdims=True), 1)
 
 
@@ -45,12 +45,12 @@ def test_closing_every_leg_at_its_limit_leaves_nil_within_a_tick_lot_per_leg(cas
     """LIQ-2: to the last unit, in whole numbers."""
     book, weights = case
     equity = book.equity()
-    price = limits(book, equity, weights)
+    price = compute_limit_prices(book, equity, weights)
     units, lots = book.market.contracts.multiplier, book.position
     left = int(book.balance[0, 0]) + sum(int(x) for x in (lots * price * units)[0])
     if ((price > 1) & (price < OFFERED)).all():
         assert 0 <= left <= int((np.abs(lots) * units).sum())
-    unrounded = bankruptcy_prices(book, equity, weights)
+    unrounded = compute_bankruptcy_prices(book, equity, weights)
     assert np.array_equal(np.isnan(unrounded), lots == 0)
     nil = float(book.balance[0, 0]) + np.nansum(lots * unrounded * units)
     assert abs(nil) <= 1e-9 * np.abs(book.value()).sum()
@@ -59,26 +59,26 @@ def test_closing_every_leg_at_its_limit_leaves_nil_within_a_tick_lot_per_leg(cas
 def test_bankruptcy_price_of_a_published_linear_position():
     """Bybit's article on ADL (copy): 100 contracts at 500, margin 1000 and wallet 100: 489."""
     book = exposure([[100]], [500], [1100 - 100 * 500])
-    assert bankruptcy_prices(book, book.equity(), np.ones((1, 1)))[0, 0] == 489.0
-    assert limits(book, book.equity(), np.ones((1, 1)))[0, 0] == 489
+    assert compute_bankruptcy_prices(book, book.equity(), np.ones((1, 1)))[0, 0] == 489.0
+    assert compute_limit_prices(book, book.equity(), np.ones((1, 1)))[0, 0] == 489
 
 
 def test_weights_that_sum_to_a_little_more_than_one_do_not_overspend():
     book = exposure([[1, 1]], [3 * 10**9] * 2, [-(10**9)], max_price=10**10)
-    price = limits(book, book.equity(), np.array([[0.5, 0.5 + 4e-10]]))
+    price = compute_limit_prices(book, book.equity(), np.array([[0.5, 0.5 + 4e-10]]))
     assert price.tolist() == [[500_000_000, 500_000_000]]
     assert price.sum() + book.balance.sum() == 0
 
 
 def test_limits_are_quotable_prices():
     book = exposure([[1], [-1]], [10], [0, 10**9], max_price=100)
-    assert limits(book, np.array([10.0**6, 10.0**6]), np.ones((2, 1))).ravel().tolist() == [1, 100]
+    assert compute_limit_prices(book, np.array([10.0**6, 10.0**6]), np.ones((2, 1))).ravel().tolist() == [1, 100]
 
 
 def test_settlement_in_another_asset_counts_at_its_price():
     book = exposure([[10]], [100], [[0, -900]], settle=1, price=(1.0, 0.5))
     assert book.equity()[0] == 50.0
-    assert bankruptcy_prices(book, book.equity(), np.ones((1, 1)))[0, 0] == 90.0
+    assert compute_bankruptcy_prices(book, book.equity(), np.ones((1, 1)))[0, 0] == 90.0
 
 
 @pytest.mark.parametrize("name", LIQUIDATIONS)
@@ -102,10 +102,10 @@ def test_plans_only_reduce_and_only_the_liquidatable(name, seed):
 
 def test_nothing_is_planned_in_a_calm_market():
     book = exposure([[1]] * 3, [100], [0] * 3)
-    assert not len(Full().plan(risk_of(book), distress(3), book, np.ones((3, 1))).account)
+    assert not len(FullCloseOut().plan_close_outs(risk_of(book), distress(3), book, np.ones((3, 1))).account)
 
 
-def three(tick: int = 10, equities: tuple[int, ...] = (3, 1, 2)) -> tuple[Exposure, Risk, np.ndarray]:
+def three(tick: int = 10, equities: tuple[int, ...] = (3, 1, 2)) -> tuple[Exposure, MarginAssessment, np.ndarray]:
     """Three longs of 10 lots at 100 (maintenance 50), all liquidatable."""
     book = exposure([[10]] * 3, [100], np.array(equities) - 1000, tick=tick)
     return book, risk_of(book), np.ones((3, 1))
@@ -113,60 +113,60 @@ def three(tick: int = 10, equities: tuple[int, ...] = (3, 1, 2)) -> tuple[Exposu
 
 def test_capacity_serves_the_most_distressed_first_and_counts_the_step():
     book, risk, weights = three()
-    desk = Full(capacity=2)
-    assert desk.plan(risk, distress(3), book, weights).account.tolist() == [1, 2]
+    desk = FullCloseOut(capacity=2)
+    assert desk.plan_close_outs(risk, distress(3), book, weights).account.tolist() == [1, 2]
     # account 1 was acted on in this step: it may go on, and one more may join it
-    assert desk.plan(risk, distress(3, acted=[-1, 10, -1]), book, weights).account.tolist() == [1, 2]
-    assert desk.plan(risk, distress(3, acted=[-1, 10, 10]), book, weights).account.tolist() == [1, 2]
-    assert desk.plan(risk, distress(3, acted=[10, 9, 10]), book, weights).account.tolist() == [2, 0]
+    assert desk.plan_close_outs(risk, distress(3, acted=[-1, 10, -1]), book, weights).account.tolist() == [1, 2]
+    assert desk.plan_close_outs(risk, distress(3, acted=[-1, 10, 10]), book, weights).account.tolist() == [1, 2]
+    assert desk.plan_close_outs(risk, distress(3, acted=[10, 9, 10]), book, weights).account.tolist() == [2, 0]
 
 
 def test_delay_is_seconds_rounded_up_to_steps():
     book, risk, weights = three(tick=10)
-    desk = Full(delay=90.0).bind(60.0)  # two steps
-    assert desk.plan(risk, distress(3, since=[10, 9, 8]), book, weights).account.tolist() == [2]
-    assert not len(desk.plan(risk, distress(3), book, weights).account)
-    assert Full(delay=0.3).bind(0.1).plan(risk, distress(3, since=7), book, weights).account.tolist() == [1, 2, 0]
+    desk = FullCloseOut(delay=90.0).bind(60.0)  # two steps
+    assert desk.plan_close_outs(risk, distress(3, since=[10, 9, 8]), book, weights).account.tolist() == [2]
+    assert not len(desk.plan_close_outs(risk, distress(3), book, weights).account)
+    assert FullCloseOut(delay=0.3).bind(0.1).plan_close_outs(risk, distress(3, since=7), book, weights).account.tolist() == [1, 2, 0]
 
 
 def test_the_bankrupt_are_asked_once_a_step_others_every_round():
     book, risk, weights = three(equities=(-3, 1, -2))
-    assert Full().plan(risk, distress(3, acted=10), book, weights).account.tolist() == [1]
-    assert Full().plan(risk, distress(3, acted=9), book, weights).account.tolist() == [0, 2, 1]
-    assert Full().plan(risk, distress(3, acted=9), book, weights).limit.tolist() == [101, 101, 100]
-    assert not len(Full(cooldown=60.0).bind(60.0).plan(risk, distress(3, acted=10), book, weights).account)
+    assert FullCloseOut().plan_close_outs(risk, distress(3, acted=10), book, weights).account.tolist() == [1]
+    assert FullCloseOut().plan_close_outs(risk, distress(3, acted=9), book, weights).account.tolist() == [0, 2, 1]
+    assert FullCloseOut().plan_close_outs(risk, distress(3, acted=9), book, weights).limit.tolist() == [101, 101, 100]
+    assert not len(FullCloseOut(cooldown=60.0).bind(60.0).plan_close_outs(risk, distress(3, acted=10), book, weights).account)
 
 
 def test_fraction_takes_its_share_then_waits():
     book, risk, weights = three()
-    desk = Fraction(share=0.25, cooldown=30.0).bind(10.0)
-    assert desk.plan(risk, distress(3), book, weights).quantity.tolist() == [-2, -2, -2]
-    assert desk.plan(risk, distress(3, acted=[8, 7, 9]), book, weights).account.tolist() == [1]
+    desk = FractionalCloseOut(share=0.25, cooldown=30.0).bind(10.0)
+    assert desk.plan_close_outs(risk, distress(3), book, weights).quantity.tolist() == [-2, -2, -2]
+    assert desk.plan_close_outs(risk, distress(3, acted=[8, 7, 9]), book, weights).account.tolist() == [1]
 
 
 def test_fraction_closes_at_least_one_lot_and_whole_below_its_thresholds():
     book = exposure([[1, 0], [10, -10], [10, 0]], [100, 100], [-98, 5, -1010], tick=4)
     risk, weights = risk_of(book), by_notional(book)
-    desk = Fraction(share=0.1).bind(60.0)
-    plan = desk.plan(risk, distress(3, acted=4), book, weights)
+    desk = FractionalCloseOut(share=0.1).bind(60.0)
+    plan = desk.plan_close_outs(risk, distress(3, acted=4), book, weights)
     assert not len(plan.account)  # all rest, and the bankrupt was asked already
-    plan = desk.plan(risk, distress(3, acted=3), book, weights)
+    plan = desk.plan_close_outs(risk, distress(3, acted=3), book, weights)
     assert plan.account.tolist() == [2, 1, 1, 0]
     assert plan.quantity.tolist() == [-10, -1, 1, -1]
-    whole = desk.model_copy(update={"full_below": 0.1}).plan(risk, distress(3, acted=4), book, weights)
+    whole = desk.model_copy(update={"full_below": 0.1}).plan_close_outs(risk, distress(3, acted=4), book, weights)
     assert whole.quantity.tolist() == [-10, 10]
-    small = desk.model_copy(update={"small": 150.0}).plan(risk, distress(3, acted=4), book, weights)
+    small = desk.model_copy(update={"small": 150.0}).plan_close_outs(risk, distress(3, acted=4), book, weights)
     assert small.account.tolist() == [0]
 
 
 def test_spot_is_closed_only_if_the_engine_asks_margin_for_it():
     book = exposure([[10, 5]], [100, 100], [-1495], kind=[0, SPOT])
     risk = risk_of(book)
-    assert Full().plan(risk, distress(1), book, np.array([[1.0, 0.0]])).instrument.tolist() == [0]
-    assert Full().plan(risk, distress(1), book, np.array([[0.7, 0.3]])).instrument.tolist() == [0, 1]
+    assert FullCloseOut().plan_close_outs(risk, distress(1), book, np.array([[1.0, 0.0]])).instrument.tolist() == [0]
+    assert FullCloseOut().plan_close_outs(risk, distress(1), book, np.array([[0.7, 0.3]])).instrument.tolist() == [0, 1]
 
 
 def test_binding_leaves_the_configured_policy_untouched():
-    desk = Full(delay=60.0)
+    desk = FullCloseOut(delay=60.0)
     assert desk.bind(60.0) is not desk
     assert desk.model_dump() == desk.bind(10.0).model_dump()

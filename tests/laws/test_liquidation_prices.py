@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from vectors.accounts import Account, Leg, bracket, tiered
 
 from sim.liquidation import drift, dydx, hyperliquid, inverse
-from sim.liquidation.bankruptcy import bankruptcy_prices
-from sim.liquidation.prices import liquidation_price, liquidation_ticks
-from sim.liquidation.windows import windows
+from sim.liquidation.bankruptcy import compute_bankruptcy_prices
+from sim.liquidation.prices import find_liquidation_prices, find_liquidation_ticks
+from sim.liquidation.windows import find_negative_intervals
 from sim.margin.engine import EngineConfig
-from sim.margin.tiers.edges import edges
-from sim.reading.loading import load
-from sim.types import NOBODY, Risk
-from sim.waterfall.insurance import insurance_delta
+from sim.margin.tiers.edges import find_tier_edges
+from sim.reading.loading import load_config
+from sim.types import MISSING, MarginAssessment
+from sim.waterfall.insurance import compute_fund_gain
 
 few = settings(max_examples=10, deadline=None)
 
@@ -28,17 +28,17 @@ def test_the_nearest_root_on_each_side_and_none() -> None:
     contracts = account.book.market.contracts._replace(max_price=np.array([1000]))
     book = account.book._replace(market=account.book.market._replace(contracts=contracts))
 
-    def assess(book: Any) -> Risk:
+    def assess(book: Any) -> MarginAssessment:
         price = book.market.mark * account.tick
-        return Risk(((price - 90) * (price - 110) * (price - 130)), np.zeros(1), np.zeros(1))
+        return MarginAssessment(((price - 90) * (price - 110) * (price - 130)), np.zeros(1), np.zeros(1))
 
-    below, above = liquidation_price(assess, book, 0)
+    below, above = find_liquidation_prices(assess, book, 0)
     assert (below, above) == (pytest.approx(90), pytest.approx(110))
 
-    def narrow(book: Any) -> Risk:
-        return Risk((book.market.mark - 70.01) ** 2 - 0.001, np.zeros(1), np.zeros(1))
+    def narrow(book: Any) -> MarginAssessment:
+        return MarginAssessment((book.market.mark - 70.01) ** 2 - 0.001, np.zeros(1), np.zeros(1))
 
-    below, above = liquidation_price(narrow, book, 0)
+    below, above = find_liquidation_prices(narrow, book, 0)
     assert below == pytest.approx(70.01 + math.sqrt(0.001))
     assert math.isnan(above)
 
@@ -49,11 +49,11 @@ def test_a_window_between_two_tiers_is_found() -> None:
     contracts = account.book.market.contracts._replace(max_price=np.array([10**6]))
     book = account.book._replace(market=account.book.market._replace(contracts=contracts, mark=np.array([100.0])))
 
-    def assess(book: Any) -> Risk:
+    def assess(book: Any) -> MarginAssessment:
         mark = book.market.mark
-        return Risk(mark - 90, np.zeros(1), np.where(mark < 173, 0.01, 0.5) * mark)
+        return MarginAssessment(mark - 90, np.zeros(1), np.where(mark < 173, 0.01, 0.5) * mark)
 
-    assert liquidation_ticks(assess, book, 0) == (90, 173)
+    assert find_liquidation_ticks(assess, book, 0) == (90, 173)
 
 
 def test_windows_of_broken_lines() -> None:
@@ -64,17 +64,17 @@ def test_windows_of_broken_lines() -> None:
         dip = np.minimum(np.abs(x - 3.3) - 1e-3, 0) * 500
         return 0.2 + dip - 2.0 * ((x > 7) & (x < 7.2)) - 1.0 * (x > 9.87)
 
-    found = windows(curve, points, 1e-9)
+    found = find_negative_intervals(curve, points, 1e-9)
     expected = [(3.3 - 6e-4, 3.3 + 6e-4), (7, 7.2), (9.87, 10)]
     np.testing.assert_allclose(found, expected, atol=1e-7)
     assert all(curve(np.array(window)).max() < 0 for window in found)
-    assert windows(lambda x: 0 * x, points, 1e-9) == []
-    assert windows(lambda x: x - 20, points, 1e-9) == [(0, 10)]
+    assert find_negative_intervals(lambda x: 0 * x, points, 1e-9) == []
+    assert find_negative_intervals(lambda x: x - 20, points, 1e-9) == [(0, 10)]
 
 
 def test_an_account_without_debt_has_no_liquidation_price() -> None:
     paid_up = Account(200.0, {"X": Leg(1.0, 100.0)}, {"requirement": tiered(bracket(0.01))}, decimals=0)
-    assert liquidation_ticks(paid_up.engine.assess, paid_up.book, 0).below == NOBODY
+    assert find_liquidation_ticks(paid_up.engine.assess, paid_up.book, 0).below == MISSING
     assert paid_up.liquidation_price() is None
 
 
@@ -136,24 +136,24 @@ def test_inverse_prices_are_where_the_coin_is_gone(side: float, entry: float, ba
     """The profit in the coin at each price, put in again."""
     size, fee = 10_000.0, 0.00075
     coins = balance * size / entry  # of the position's value
-    held = inverse.Inverse(np.array(size), np.array(entry), np.array(coins), np.array(side))
-    bankrupt = float(inverse.cross_bankruptcy(held, fee))
-    liquidated = float(inverse.cross_liquidation(held, rate, fee))
+    held = inverse.InversePosition(np.array(size), np.array(entry), np.array(coins), np.array(side))
+    bankrupt = float(inverse.compute_cross_bankruptcy(held, fee))
+    liquidated = float(inverse.compute_cross_liquidation(held, rate, fee))
 
     def equity(price: float) -> float:
         return coins + side * size * (1 / entry - 1 / price)
 
     assert equity(bankrupt) == pytest.approx(size * fee / bankrupt, abs=1e-9 * size / entry)
     assert equity(liquidated) == pytest.approx(rate * size / entry + size * fee / bankrupt, abs=1e-9 * size / entry)
-    isolated = float(inverse.isolated_liquidation(entry, 10.0, side, rate=rate))
+    isolated = float(inverse.compute_isolated_liquidation(entry, 10.0, side, rate=rate))
     assert side * size * (1 / entry - 1 / isolated) == pytest.approx((rate - 0.1) * size / entry)
 
 
 def test_an_inverse_short_that_its_coins_cover_is_never_bankrupt() -> None:
     short = np.array(-1.0)
-    assert inverse.isolated_bankruptcy(np.array(100.0), np.array(1.0), short) == math.inf
-    covered = inverse.Inverse(np.array(100.0), np.array(100.0), np.array(2.0), short)
-    assert inverse.cross_bankruptcy(covered, fee=0.0) == math.inf
+    assert inverse.compute_isolated_bankruptcy(np.array(100.0), np.array(1.0), short) == math.inf
+    covered = inverse.InversePosition(np.array(100.0), np.array(100.0), np.array(2.0), short)
+    assert inverse.compute_cross_bankruptcy(covered, fee=0.0) == math.inf
 
 
 # dYdX: for any engine, closing a whole position at its bankruptcy quote is LIQ-2
@@ -165,39 +165,39 @@ def test_dydx_bankruptcy_quote_in_parts(quote: int, parts: int) -> None:
     """Ten tenths cost as much as the whole, up to a quantum each; rounded so that the fund never pays."""
     requirement = {"kind": "open_interest", "initial": 0.1, "fraction": 1.0, "upper": 0}
     account = Account(quote + 5_000.0, {"X": Leg(1.0, 5_000.0, part=0.1)}, {"requirement": requirement}, decimals=6)
-    whole = dydx.bankruptcy_quote(account.engine.assess, account.book, 0, -account.book.position[:, 0])
-    part = dydx.bankruptcy_quote(account.engine.assess, account.book, 0, np.array([-parts], dtype=np.int64))
+    whole = dydx.compute_bankruptcy_quote(account.engine.assess, account.book, 0, -account.book.position[:, 0])
+    part = dydx.compute_bankruptcy_quote(account.engine.assess, account.book, 0, np.array([-parts], dtype=np.int64))
     assert 0 <= part[0] - whole[0] * parts / 10 < 1
-    price = bankruptcy_prices(account.book, account.risk.equity, account.engine.shares(account.book))[0, 0]
+    price = compute_bankruptcy_prices(account.book, account.risk.equity, account.engine.compute_leg_shares(account.book))[0, 0]
     assert whole[0] == pytest.approx(price * account.book.position[0, 0])
-    limits = dydx.fillable_prices(account.book, account.risk, account.engine.shares(account.book))
+    limits = dydx.compute_fillable_prices(account.book, account.risk, account.engine.compute_leg_shares(account.book))
     assert limits[0, 0] <= account.book.market.mark[0]
 
 
 def test_insurance_is_capped_where_it_gains_only() -> None:
     received, due = np.array([1_000, 1_000, -1_000, -1_000]), np.array([900, 1_100, -1_100, -900])
-    np.testing.assert_array_equal(insurance_delta(received, due, 0.005), [5, -100, 5, -100])
+    np.testing.assert_array_equal(compute_fund_gain(received, due, 0.005), [5, -100, 5, -100])
     huge = np.array([9_000_000_000_000_001])
-    assert insurance_delta(huge, huge - huge // 10, 0.005)[0] == int(huge[0]) * 5_000 // 1_000_000
+    assert compute_fund_gain(huge, huge - huge // 10, 0.005)[0] == int(huge[0]) * 5_000 // 1_000_000
 
 
 def test_hyperliquid_stages() -> None:
-    risk = Risk(np.array([10.0, 9.0, 6.7, 6.6, 0.0, -0.1]), np.full(6, 20.0), np.full(6, 10.0))
-    assert hyperliquid.stage(risk).tolist() == [0, 1, 1, 2, 2, 3]
-    share = hyperliquid.first_share(np.array([50.0, 150.0, 150.0]), np.array([False, False, True]), threshold=100.0)
+    risk = MarginAssessment(np.array([10.0, 9.0, 6.7, 6.6, 0.0, -0.1]), np.full(6, 20.0), np.full(6, 10.0))
+    assert hyperliquid.classify_stages(risk).tolist() == [0, 1, 1, 2, 2, 3]
+    share = hyperliquid.compute_first_share(np.array([50.0, 150.0, 150.0]), np.array([False, False, True]), threshold=100.0)
     assert share.tolist() == [1.0, 0.2, 1.0]
 
 
 @few
 @given(shortage=st.floats(1, 1e6), ratio=st.floats(0.05, 0.5), price=st.floats(0.1, 1e5))
 def test_drift_closes_just_enough(shortage: float, ratio: float, price: float) -> None:
-    amount = float(drift.base_to_cover(np.array(shortage), ratio, price, quote=0.99, fees=(0.01, 0.005)))
+    amount = float(drift.compute_base_to_cover(np.array(shortage), ratio, price, quote=0.99, fees=(0.01, 0.005)))
     assert amount * price * (0.99 * (ratio - 0.01) - 0.005) == pytest.approx(shortage)
-    assert drift.base_to_cover(np.array(shortage), 0.015, price, fees=(0.01, 0.005)) == math.inf
+    assert drift.compute_base_to_cover(np.array(shortage), 0.015, price, fees=(0.01, 0.005)) == math.inf
 
 
 def test_drift_share_grows_and_small_shortages_go_whole() -> None:
-    share = drift.largest_share(
+    share = drift.compute_max_share(
         np.array([0.0, 75.0, 900.0, 0.0]), np.array([1e3, 1e3, 1e3, 49.0]), initial=0.1, duration=150
     )
     assert share.tolist() == pytest.approx([0.1, 0.6, 1.0, 1.0])
@@ -215,7 +215,7 @@ def test_where_margin_jumps_the_nearest_price_is_found(
     maintenance: str, side: float, size: float, share: float
 ) -> None:
     """A long that falls is liquidatable just above a floor and healthy at it: against a search by hand, okx's tiers."""
-    rule = load("engines/okx", [f"requirement.inner.maintenance_rule={maintenance}"], EngineConfig).requirement
+    rule = load_config("engines/okx", [f"requirement.inner.maintenance_rule={maintenance}"], EngineConfig).requirement
     quantity, wallet = round(10**size / 100, 1), round(share * 10**size, 2)
     engine = {"requirement": rule.model_dump()}
     account = Account(wallet, {"X": Leg(side * quantity, 100.0)}, engine)
@@ -226,8 +226,8 @@ def test_where_margin_jumps_the_nearest_price_is_found(
         off += floor * (rate - OKX[max(number - 1, 0)][1]) / 1_000 * (maintenance == "marginal")
         kept = np.where(notional > floor, notional * rate / 1_000 - off, kept)
     bad = np.flatnonzero(wallet + side * quantity * (marks - 100) - kept - 0.0005 * notional < 0)
-    also = edges(account.engine.requirement, account.book)[0] * account.book.market.mark[0]
-    below, above = liquidation_price(account.engine.assess, account.book, 0, also)
+    also = find_tier_edges(account.engine.requirement, account.book)[0] * account.book.market.mark[0]
+    below, above = find_liquidation_prices(account.engine.assess, account.book, 0, also)
     got = account.price(below if side > 0 else above)
     assert 0 < bad[0] < marks.size
     assert got == pytest.approx(marks[bad[0]], rel=1e-5)

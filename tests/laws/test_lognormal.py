@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from sim.margin.tiers.lognormal import risk_factors
+from sim.margin.tiers.lognormal import compute_risk_factors
 
 VEGA = {"level": 1e-6, "horizon": 0.1}
 """Risk aversion 0.000001, tau 0.1, mu 0, sigma 1: what vega's integration features print risk factors for."""
@@ -28,7 +28,7 @@ def by_integral(level: float, horizon: float, sigma: float, drift: float) -> tup
 
 def test_vega_prints_the_short_factor() -> None:
     """Short 3.55690359157934. For the long, features print 0.801225765; the integral says 0.8007282, and so do we."""
-    long, short = risk_factors(sigma=np.array([1.0]), **VEGA)
+    long, short = compute_risk_factors(sigma=np.array([1.0]), **VEGA)
     assert short[0] == pytest.approx(3.55690359157934, rel=1e-9)
     assert (long[0], short[0]) == pytest.approx(by_integral(**VEGA, sigma=1.0, drift=0.0), rel=1e-8)
     assert long[0] == pytest.approx(0.8007282, abs=1e-7)
@@ -37,7 +37,7 @@ def test_vega_prints_the_short_factor() -> None:
 @settings(max_examples=8, deadline=None)
 @given(level=st.floats(1e-6, 0.2), days=st.floats(0.01, 30), sigma=st.floats(0.05, 3), drift=st.floats(-0.5, 0.5))
 def test_closed_form_is_the_integral(level: float, days: float, sigma: float, drift: float) -> None:
-    got = risk_factors(level, days / 365, np.array([sigma]), drift)
+    got = compute_risk_factors(level, days / 365, np.array([sigma]), drift)
     expected = by_integral(level, days / 365, sigma, drift)
     for factor, exact in zip(got, expected, strict=True):
         assert factor[0] == pytest.approx(exact, rel=1e-6, abs=1e-9)
@@ -46,8 +46,8 @@ def test_closed_form_is_the_integral(level: float, days: float, sigma: float, dr
 @settings(max_examples=8, deadline=None)
 @given(level=st.floats(1e-4, 0.1), sigma=st.floats(0.1, 2))
 def test_longer_or_wilder_asks_more(level: float, sigma: float) -> None:
-    day = risk_factors(level, 1 / 365, np.array([sigma, 2 * sigma]))
-    week = risk_factors(level, 7 / 365, np.array([sigma]))
+    day = compute_risk_factors(level, 1 / 365, np.array([sigma, 2 * sigma]))
+    week = compute_risk_factors(level, 7 / 365, np.array([sigma]))
     for calm, long in zip(day, week, strict=True):
         assert calm[0] < calm[1]
         assert calm[0] < long[0]

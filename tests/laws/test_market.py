@@ -30,7 +30,7 @@ class Twin:
             for row in zip(*(column.tolist() for column in posted.posting), strict=True):
                 if isinstance(posted.posting, Fills):
                     taker, maker, k, lots, price, _ = row
-                    pool, asset = int(ledger.pool_of[k]), int(contracts.settle[k])
+                    pool, asset = int(ledger.pool_numbers[k]), int(contracts.settle[k])
                     cash = lots * price * int(contracts.multiplier[k])
                     moves = ((taker, pool, -cash), (maker, pool, cash))
                     self.position[k, taker] += lots
@@ -48,7 +48,7 @@ class Twin:
 def outside_cash(market: Market) -> int:
     """What the outside has at the first venue, which lists no spot: less than nil by all that it ever brought in."""
     pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
-    return int(market.ledger.balance[:, pools, market.state.outside].sum())
+    return int(market.ledger.balance[:, pools, market.state.external_owner].sum())
 
 
 def conserved(market: Market, outside: int) -> None:
@@ -58,17 +58,17 @@ def conserved(market: Market, outside: int) -> None:
     assert not position.sum(axis=1).any()
     assert outside_cash(market) == outside
     for place in market.venues:
-        assert not balance[:, :, place.rows.dust].any()
-        assert (balance[:, :, place.rows.house] <= 0).all()
-        assert not position[:, [place.rows.fees, place.rows.dust, place.rows.house]].any()
+        assert not balance[:, :, place.system_accounts.rounding].any()
+        assert (balance[:, :, place.system_accounts.venue_equity] <= 0).all()
+        assert not position[:, [place.system_accounts.fees, place.system_accounts.rounding, place.system_accounts.venue_equity]].any()
 
 
 def never_judged(market: Market) -> None:
     """Rows of venues and the outside have no verdict."""
     for place in market.venues:
-        for state in place.states.values():
-            for column in state.risk:
-                assert not column[market.state.outside :].any()
+        for state in place.pool_states.values():
+            for column in state.assessment:
+                assert not column[market.state.external_owner :].any()
 
 
 def nobody_owes(market: Market) -> None:
@@ -78,15 +78,15 @@ def nobody_owes(market: Market) -> None:
     """
     for place in market.venues:
         to_sell, to_buy = np.zeros((2, len(place.contracts.names)), dtype=np.int64)
-        for state in place.states.values():
-            book = place.book(state.pool)
-            waits = place.policy.offers(state.risk, state.distress, book)
-            assert (state.risk.equity[~waits] > -1e-6).all()  # an asset's price leaves float dust beside whole units
+        for state in place.pool_states.values():
+            book = place.pool_accounts(state.pool)
+            waits = place.liquidation_policy.offers(state.assessment, state.distress, book)
+            assert (state.assessment.equity[~waits] > -1e-6).all()  # an asset's price leaves float dust beside whole units
             held = book.position[waits]
-            to_sell[state.pool.local] = np.where(held > 0, held, 0).sum(axis=0)
-            to_buy[state.pool.local] = np.where(held < 0, -held, 0).sum(axis=0)
-            late = market.tick - state.distress.broke[state.risk.bankrupt]
-            assert not waits.any() or (60.0 * late < place.policy.duration).all()
+            to_sell[state.pool.venue_slice] = np.where(held > 0, held, 0).sum(axis=0)
+            to_buy[state.pool.venue_slice] = np.where(held < 0, -held, 0).sum(axis=0)
+            late = market.tick - state.distress.bankrupt_since[state.assessment.bankrupt]
+            assert not waits.any() or (60.0 * late < place.liquidation_policy.duration).all()
         assert (place.view.to_sell == to_sell).all()
         assert (place.view.to_buy == to_buy).all()
 
@@ -104,7 +104,7 @@ def shared(losses: pd.DataFrame, recorded: int) -> None:
 
 def nobody_flipped(market: Market, watch: Watch) -> None:
     """LOSS-2: what the waterfall trades never flips or enlarges anybody but the fund that takes over."""
-    funds = {place.rows.fund for place in market.venues}
+    funds = {place.system_accounts.insurance_fund for place in market.venues}
     for posted in watch.losses():
         fills, held = posted.posting, posted.before.copy()
         for taker, maker, k, lots in zip(*(c.tolist() for c in fills[:4]), strict=True):
@@ -118,7 +118,7 @@ def nobody_flipped(market: Market, watch: Watch) -> None:
 def cash_of_losses(market: Market, watch: Watch, losses: pd.DataFrame) -> None:
     """LOSS-3: transfers of the waterfall balance, and the house pays exactly the bad debt."""
     bad = int(losses.loc[losses["layer"] == "bad_debt", "absorbed"].sum())
-    house = [place.rows.house for place in market.venues]
+    house = [place.system_accounts.venue_equity for place in market.venues]
     assert -int(market.ledger.balance[0][:, house].sum()) == bad
     for posted in watch.postings:
         if posted.event == LOSS and isinstance(posted.posting, Transfers):
@@ -137,7 +137,7 @@ def brought_in(market: Market, watch: Watch) -> int:
     """Deposits from outside at the first venue that were posted since the start, less withdrawals (MAR-4, AGT-7)."""
     pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
     moves = [p.posting for p in watch.postings if p.event == DEPOSIT]
-    return sum(int(m.amount[(m.source == market.state.outside) & np.isin(m.source_pool, pools)].sum()) for m in moves)
+    return sum(int(m.amount[(m.source == market.state.external_owner) & np.isin(m.source_pool, pools)].sum()) for m in moves)
 
 
 def flows_are_recorded(market: Market, venues: pd.DataFrame, brought: int) -> None:
@@ -184,7 +184,7 @@ def test_suppressed_close_outs_close_nobody_out(world):
     assert not len(frames["closeouts"])
     assert not len(frames["losses"])
     assert {p.event for p in watch.postings}.isdisjoint({CLOSE_OUT, LOSS})
-    market.ledger.check()
+    market.ledger.check_conservation()
 
 
 def test_orders_in_flight_do_not_add_up():
@@ -210,7 +210,7 @@ def test_only_the_owner_of_a_margin_account_tops_it_up():
         stresses=[move(2, -0.08, underlyings=["btc"]), move(5, -0.3, underlyings=["btc"])],
     )
     market = build(rules, [script([1000.0] * 5, {1: book} | quotes)])
-    wallet = market.venues[0].wallet
+    wallet = market.venues[0].wallet_pool
     for tick in range(1, 7):
         market.step()
         assert market.ledger.balance[0, wallet, 0] == 100_000 - 5_000
@@ -226,7 +226,7 @@ def test_a_hundred_million_fills_leave_no_drift():
     while fills < 10**8:
         for _ in range(50):
             market.step()
-            market.ledger.check()
+            market.ledger.check_conservation()
             assert outside_cash(market) == start
         fills = int(market.recorder.summary()["trades"])
     took = time.perf_counter() - began

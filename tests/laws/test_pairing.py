@@ -44,32 +44,32 @@ class Tap:
     def __init__(self, market: Market) -> None:
         self.market = market
         self.draws: dict[tuple[str, int], F8] = {}
-        plain = market.state.streams.uniform
+        plain = market.state.streams.draw_uniform
 
         def uniform(name: str, tick: int, rows: int, width: int) -> F8:
             drawn = plain(name, tick, rows, width)
             self.draws[name, tick] = drawn.copy()
             return drawn
 
-        market.state.streams.uniform = uniform  # type: ignore[method-assign]
+        market.state.streams.draw_uniform = uniform  # type: ignore[method-assign]
 
     def step(self) -> I8:
         """One step; returns every owner's arrival key in it, as of one order of latency class nil."""
         self.market.step()
-        owners = np.arange(self.market.state.owners)
-        return orders.arrival_keys(self.market.state, owners, np.zeros_like(owners))
+        owners = np.arange(self.market.state.n_owners)
+        return orders.make_arrival_keys(self.market.state, owners, np.zeros_like(owners))
 
 
 def traits(market: Market) -> dict[str, F8]:
     """The draws that made the participants."""
-    return {p.name: market.state.streams.uniform(f"traits/{p.name}", 0, p.count, p.traits) for p in market.populations}
+    return {p.name: market.state.streams.draw_uniform(f"traits/{p.name}", 0, p.count, p.n_trait_draws) for p in market.populations}
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_markets_under_two_rules_share_every_draw(change: str) -> None:
     base, other = (crash.market(5, with_engine(engine)) for engine in (BASE, CHANGES[change]))
-    assert base.path.x.tobytes() == other.path.x.tobytes()
-    wealth = [m.state.accounts(slice(0, m.state.outside)) for m in (base, other)]
+    assert base.exogenous_path.log_price.tobytes() == other.exogenous_path.log_price.tobytes()
+    wealth = [m.state.account_view(slice(0, m.state.external_owner)) for m in (base, other)]
     assert np.array_equal(wealth[0].equity, wealth[1].equity)
     for name, drawn in traits(base).items():
         assert np.array_equal(drawn, traits(other)[name])
@@ -87,7 +87,7 @@ def test_markets_under_two_rules_share_every_draw(change: str) -> None:
 def test_a_stream_gives_each_row_the_same_whatever_the_number_of_rows() -> None:
     """Owners added at the end change nobody's draws."""
     market = crash.market(5)
-    few, many = (market.state.streams.uniform("arrival", 7, rows, 1) for rows in (10, 1_000))
+    few, many = (market.state.streams.draw_uniform("arrival", 7, rows, 1) for rows in (10, 1_000))
     assert np.array_equal(few, many[:10])
 
 

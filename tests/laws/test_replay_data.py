@@ -8,8 +8,8 @@ import pytest
 
 from experiments.price_files.bars import read_bars, read_replays
 from sim.errors import DataError
-from sim.numerics.rng import Streams
-from sim.prices.path import Outside, exogenous
+from sim.numerics.rng import RandomStreams
+from sim.prices.path import ExogenousInputs, draw_exogenous_path
 from sim.prices.underlying import Underlying
 
 CRASH = datetime.date(2008, 9, 15), datetime.date(2008, 10, 15)
@@ -21,33 +21,33 @@ def spx(**dates):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_crash_of_2008_meets_every_open_high_low_and_close(seed):
-    world = Outside([spx(start=CRASH[0], end=CRASH[1])])
+    world = ExogenousInputs([spx(start=CRASH[0], end=CRASH[1])])
     bars = read_replays(world.underlyings)
-    found = exogenous(world, streams=Streams(seed), dt=60.0, bars=bars)
+    found = draw_exogenous_path(world, streams=RandomStreams(seed), dt=60.0, bars=bars)
     real = bars["SPX"]
     assert (len(real.day), str(real.day[0]), str(real.day[-1])) == (23, "2008-09-15", "2008-10-15")
-    by_day = np.exp(found.x[:, 0]).reshape(23, 390)
+    by_day = np.exp(found.log_price[:, 0]).reshape(23, 390)
     np.testing.assert_allclose(by_day[:, 0], real.open, rtol=1e-12)
     np.testing.assert_allclose(by_day.max(axis=1), real.high, rtol=1e-12)
     np.testing.assert_allclose(by_day.min(axis=1), real.low, rtol=1e-12)
     np.testing.assert_allclose(by_day[:, -1], real.close, rtol=1e-12)
     assert real.close[10] == 1106.420044  # 29 September: -8.8%
-    gap = found.x[390::390, 0] - found.x[389:-1:390, 0]
+    gap = found.log_price[390::390, 0] - found.log_price[389:-1:390, 0]
     np.testing.assert_allclose(gap, np.log(real.open[1:] / real.close[:-1]), atol=1e-12)
 
 
 def test_oil_has_closes_only_and_its_holidays_are_dropped():
     bars = read_bars("arch:wti", *CRASH)
     assert np.isnan(bars.open).all()
-    assert not bars.ranged
+    assert not bars.has_ranges
     assert np.isfinite(bars.close).all()
 
 
 def test_stocks_and_oil_replay_together_on_common_days():
     oil = Underlying.model_validate({"name": "WTI", "process": {"kind": "replay", "source": "arch:wti"}})
     bars = {"SPX": read_bars("arch:sp500", *CRASH), "WTI": read_bars("arch:wti", *CRASH)}
-    world = Outside([spx(), oil], [[1, 0.4], [0.4, 1]])
-    assert exogenous(world, streams=Streams(0), dt=60.0, bars=bars).x.shape == (23 * 390, 2)
+    world = ExogenousInputs([spx(), oil], [[1, 0.4], [0.4, 1]])
+    assert draw_exogenous_path(world, streams=RandomStreams(0), dt=60.0, bars=bars).log_price.shape == (23 * 390, 2)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -31,7 +31,7 @@ def test_the_gift_is_what_was_lacking_and_is_recorded() -> None:
     market = chain_market(rescues=SAVED)
     steps = crash.run(market).recorder.frames()["venues"]
     assert steps.groupby("step")["deposits"].first().to_dict()[2] == 200 * (54.25 - 52.5)
-    assert market.venues[0].states[0].risk.excess[A] >= 0
+    assert market.venues[0].pool_states[0].assessment.excess[A] >= 0
 
 
 def test_a_window_ends() -> None:
@@ -51,7 +51,7 @@ def test_a_rescued_population_is_never_closed_out_and_cash_is_conserved(world) -
     market = build(rules, people, seed)
     for _ in range(market.steps_planned):
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     assert not set(market.recorder.frames()["closeouts"]["population"]) & {"hostile", "traders"}
 
 

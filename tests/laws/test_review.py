@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from markets import BTC, ETH, build, config, move, script, venue
 
-from sim.attribution import KINDS
-from sim.exchange.book import Books
-from sim.step.orders import PLACE_BITS, arrival_keys
-from sim.types import IOC, LIMIT, NOBODY, REDUCE_ONLY
+from sim.attribution import CAUSE_KINDS
+from sim.exchange.book import OrderBooks
+from sim.step.orders import PLACE_BITS, make_arrival_keys
+from sim.types import IOC, LIMIT, MISSING, REDUCE_ONLY
 
 
 def test_trades_stay_what_they_were_when_the_books_go_on():
     """LIQ-6: the event log keeps fills; a single one was a view of what the next batch writes over."""
-    books, position = Books(1, 4, 100), np.zeros((1, 4), dtype=np.int64)
+    books, position = OrderBooks(1, 4, 100), np.zeros((1, 4), dtype=np.int64)
     bands, stood = np.array([[1, 100]]), np.zeros(2, dtype=np.int64)
-    meet = np.array([[0, 0, 5, 50, LIMIT, 0, 0, NOBODY], [1, 0, -5, 50, LIMIT, 0, 0, NOBODY]])
+    meet = np.array([[0, 0, 5, 50, LIMIT, 0, 0, MISSING], [1, 0, -5, 50, LIMIT, 0, 0, MISSING]])
     kept = books.trade(meet, position, bands, stood)
     before = [column.tolist() for column in kept]
     books.trade(meet + np.array([2, 0, 0, 10, 0, 0, 0, 0]), position, bands, stood)
@@ -34,7 +34,7 @@ def test_a_fund_that_took_a_flat_account_over_is_asked_for_no_more_than_it_has_l
     for _ in range(2):
         market.step()
     assert market.recorder.frames()["losses"]["layer"].tolist() == ["fund", "socialised"]
-    assert market.venues[0].states[0].risk.equity.min() >= 0
+    assert market.venues[0].pool_states[0].assessment.equity.min() >= 0
 
 
 def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see():
@@ -47,8 +47,8 @@ def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see()
     frames = market.recorder.frames()
     seen = frames["closeouts"][["owner", "filled", "mark_before", "mark_after"]]
     assert seen.to_numpy().tolist() == [[0, 100, 970, 940], [2, 0, 940, 940]]
-    pushed = market.state.causes[0].of(np.array([2]))  # nothing of it was filled, so no row is recorded
-    harm = pushed.amount[pushed.kind == KINDS.index("close_out")]
+    pushed = market.state.cause_logs[0].collect_causes(np.array([2]))  # nothing of it was filled, so no row is recorded
+    harm = pushed.amount[pushed.kind == CAUSE_KINDS.index("close_out")]
     assert harm.tolist() == [50 * (940 - 970) + 38]  # 1,213 of maintenance fall to 1,175
 
 
@@ -66,10 +66,10 @@ def test_a_step_with_more_orders_than_keys_is_refused():
     """BOOK-2: beyond 2^22 orders the first ones would be sent twice, and the last ones never."""
     market = build(config(steps=1), [script([10.0], {})])
     owners = np.zeros(2**PLACE_BITS + 1, dtype=np.int64)
-    places = arrival_keys(market.state, owners[1:], owners[1:]) & (2**PLACE_BITS - 1)
+    places = make_arrival_keys(market.state, owners[1:], owners[1:]) & (2**PLACE_BITS - 1)
     assert (places == np.arange(2**PLACE_BITS)).all()
     with pytest.raises(ValueError, match="4194305 orders"):
-        arrival_keys(market.state, owners, owners)
+        make_arrival_keys(market.state, owners, owners)
 
 
 def test_a_twin_without_close_outs_keeps_no_causes():
@@ -79,8 +79,8 @@ def test_a_twin_without_close_outs_keeps_no_causes():
     market = build(rules, [script([60.0, 1e5], entries)])
     for _ in range(9):
         market.step()
-    assert market.venues[0].states[0].risk.liquidatable[0]
-    assert not market.state.causes[0].of(np.array([0])).row.size
+    assert market.venues[0].pool_states[0].assessment.liquidatable[0]
+    assert not market.state.cause_logs[0].collect_causes(np.array([0])).row.size
 
 
 def test_a_fund_bears_what_unwinding_costs_under_any_netting():

@@ -6,7 +6,7 @@ import pytest
 from markets import BTC, BTC_SPOT, build, config, move, script, tiers, venue
 from typer.testing import CliRunner
 
-from experiments.cautions import cautions
+from experiments.cautions import find_idle_settings
 from experiments.cli import app
 from experiments.config import RunConfig
 from sim.market import Market
@@ -75,16 +75,16 @@ def run(kind: str, **engine: Any) -> RunConfig:
 
 @pytest.mark.parametrize("kind", ["full", "fraction"])
 def test_liquidators_without_an_auction_are_told_of(kind: str) -> None:
-    (line,) = cautions(run(kind))
+    (line,) = find_idle_settings(run(kind))
     assert line.startswith("populations.0: 'liquidators' bid for lots that an auction has on offer")
     assert "venues.0.liquidation.kind to auction" in line
-    assert cautions(run("auction")) == []
+    assert find_idle_settings(run("auction")) == []
 
 
 def test_delta_adjusted_without_anything_to_hedge_in_one_account_is_told_of() -> None:
     adjusted = {"valuation": {"kind": "delta_adjusted"}}
-    assert cautions(run("auction", **adjusted)) == []
-    (line,) = cautions(run("auction", **adjusted, netting={"kind": "isolated"}))
+    assert find_idle_settings(run("auction", **adjusted)) == []
+    (line,) = find_idle_settings(run("auction", **adjusted, netting={"kind": "isolated"}))
     assert line.startswith("venues.0.engine.valuation: 'delta_adjusted' cuts spot less")
 
 

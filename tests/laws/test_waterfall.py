@@ -10,28 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.losses import LayerContext, LayerResult, Shortfall
-from sim.types import NOBODY, Exposure, Risk
+from sim.types import MISSING, Exposure, MarginAssessment
 from sim.waterfall import LAYERS, ranking
 from sim.waterfall.adl_pro_rata import AdlProRata
 from sim.waterfall.adl_queue import AdlQueue
-from sim.waterfall.allocation import capped, largest_remainder, share_out
-from sim.waterfall.fund import Fund
-from sim.waterfall.ranking import binance, quintile, serve
-from sim.waterfall.socialised import Socialised
+from sim.waterfall.allocation import allocate_capped, allocate_largest_remainder, scale_with_remainders
+from sim.waterfall.fund import FundLayer
+from sim.waterfall.ranking import score_binance, compute_quintiles, take_in_queue_order
+from sim.waterfall.socialised import SocialisedLoss
 
 QUEUES = [AdlQueue(score=name) for name in ("bitmex", "binance", "hyperliquid")]
 DELEVERAGING = [*QUEUES, AdlProRata(), AdlProRata(profit_only=True)]
-ALL = [*DELEVERAGING, Socialised(), Socialised(base="equity"), Fund()]
+ALL = [*DELEVERAGING, SocialisedLoss(), SocialisedLoss(base="equity"), FundLayer()]
 
 
-def assess(book: Exposure) -> Risk:
-    gross = np.abs(book.value()).sum(axis=1)
-    return Risk(book.equity(), 0.1 * gross, 0.05 * gross)
+def assess(book: Exposure) -> MarginAssessment:
+    gross = np.abs(book.position_value()).sum(axis=1)
+    return MarginAssessment(book.equity(), 0.1 * gross, 0.05 * gross)
 
 
-def floor_of(book: Exposure, account: int = 0, fund: int = NOBODY) -> LayerContext:
+def floor_of(book: Exposure, account: int = 0, fund: int = MISSING) -> LayerContext:
     eligible = np.arange(len(book.position)) != account
-    if fund != NOBODY:
+    if fund != MISSING:
         eligible[fund] = False
     return LayerContext(book, assess(book), eligible, fund, assess)
 
@@ -40,8 +40,8 @@ def residual(book: Exposure, account: int = 0) -> Shortfall:
     """The account's legs with the deficit spread by notional (LIQ-2), whole units."""
     legs = np.flatnonzero(book.position[account])
     deficit = int(np.ceil(-book.equity()[account]))
-    notional = np.abs(book.value()[account, legs]).astype(np.int64)
-    return Shortfall(account, legs, book.position[account, legs], largest_remainder(deficit, notional))
+    notional = np.abs(book.position_value()[account, legs]).astype(np.int64)
+    return Shortfall(account, legs, book.position[account, legs], allocate_largest_remainder(deficit, notional))
 
 
 def settle(book: Exposure, relief: LayerResult, account: int = 0) -> Exposure:
@@ -57,8 +57,8 @@ def settle(book: Exposure, relief: LayerResult, account: int = 0) -> Exposure:
     for payer, amount in zip(relief.payers.tolist(), relief.payments.tolist(), strict=True):
         balance[payer, 0] -= amount
         balance[account, 0] += amount
-    if relief.assumes != NOBODY:
-        balance[relief.assumes] += balance[account]
+    if relief.assuming_owner != MISSING:
+        balance[relief.assuming_owner] += balance[account]
         balance[account] = 0
     return book._replace(balance=balance, position=position)
 
@@ -88,7 +88,7 @@ weights = st.lists(st.integers(0, 2**53 - 1), min_size=1, max_size=40).filter(an
 @given(amounts, weights)
 @settings(max_examples=300, deadline=None)
 def test_largest_remainder_is_hamiltons_method_in_exact_arithmetic(amount, weight):
-    shares = largest_remainder(amount, np.array(weight))
+    shares = allocate_largest_remainder(amount, np.array(weight))
     quota = [Fraction(amount * w, sum(weight)) for w in weight]
     floors = [int(q) for q in quota]
     order = sorted(range(len(weight)), key=lambda i: (-(quota[i] - floors[i]), i))
@@ -102,21 +102,21 @@ def test_largest_remainder_is_hamiltons_method_in_exact_arithmetic(amount, weigh
 def test_largest_remainder_follows_the_ids_when_rows_are_permuted(amount, weight, random):
     ids = np.arange(len(weight))
     shuffled = np.array(random.sample(range(len(weight)), len(weight)))
-    plain = largest_remainder(amount, np.array(weight), tie=ids)
-    moved = largest_remainder(amount, np.array(weight)[shuffled], tie=ids[shuffled])
+    plain = allocate_largest_remainder(amount, np.array(weight), tie=ids)
+    moved = allocate_largest_remainder(amount, np.array(weight)[shuffled], tie=ids[shuffled])
     assert np.array_equal(moved, plain[shuffled])
 
 
 def test_nothing_divides_over_nobody():
-    assert largest_remainder(0, np.zeros(3, dtype=np.int64)).tolist() == [0, 0, 0]
+    assert allocate_largest_remainder(0, np.zeros(3, dtype=np.int64)).tolist() == [0, 0, 0]
     with pytest.raises(ValueError, match="5 units cannot be divided"):
-        largest_remainder(5, np.zeros(3, dtype=np.int64))
+        allocate_largest_remainder(5, np.zeros(3, dtype=np.int64))
 
 
 @given(st.lists(st.integers(0, 2**53 - 1), min_size=1, max_size=20), st.integers(0, 2**53 - 1), st.integers(1, 2**59))
 def test_shares_of_products_beyond_64_bits_are_exact(values, numerator, denominator):
     values = [v for v in values if v * numerator // denominator < 2**53] or [0]
-    quotient, remainder = share_out(np.array(values), numerator, denominator)
+    quotient, remainder = scale_with_remainders(np.array(values), numerator, denominator)
     assert list(zip(quotient.tolist(), remainder.tolist(), strict=True)) == [
         divmod(v * numerator, denominator) for v in values
     ]
@@ -126,7 +126,7 @@ def test_shares_of_products_beyond_64_bits_are_exact(values, numerator, denomina
 @settings(max_examples=50, deadline=None)
 def test_the_kernel_is_its_plain_twin(values, numerator, denominator):
     args = (np.array(values), numerator, denominator)
-    for compiled, plain in zip(share_out(*args), share_out.py_func(*args), strict=True):
+    for compiled, plain in zip(scale_with_remainders(*args), scale_with_remainders.py_func(*args), strict=True):
         assert np.array_equal(compiled, plain)
 
 
@@ -134,7 +134,7 @@ def test_the_kernel_is_its_plain_twin(values, numerator, denominator):
 @settings(max_examples=200, deadline=None)
 def test_capped_shares_spend_all_there_is(amount, rows):
     weight, caps = (np.array(column) for column in zip(*rows, strict=True))
-    shares = capped(amount, weight, caps)
+    shares = allocate_capped(amount, weight, caps)
     assert (shares <= caps).all()
     assert (shares[weight == 0] == 0).all()
     assert shares.sum() == min(amount, caps[weight > 0].sum())
@@ -226,14 +226,14 @@ def test_bitmex_queue_of_the_published_example():
     lots, score = np.array([10, 10, 20, 30, 20, 10]), np.array([3.0, 6, 1, 4, 5, 2])
     order = np.argsort(-score, kind="stable")
     assert (order + 1).tolist() == [2, 5, 4, 1, 6, 3]
-    assert quintile(lots[order]).tolist() == [20, 40, 60, 80, 80, 100]
-    assert serve(score, lots, 20).tolist() == [0, 10, 0, 0, 10, 0]
-    assert serve(score, lots, 45).tolist() == [0, 10, 0, 15, 20, 0]
+    assert compute_quintiles(lots[order]).tolist() == [20, 40, 60, 80, 80, 100]
+    assert take_in_queue_order(score, lots, 20).tolist() == [0, 10, 0, 0, 10, 0]
+    assert take_in_queue_order(score, lots, 45).tolist() == [0, 10, 0, 15, 20, 0]
 
 
 def test_binance_score_of_a_published_account():
     """dev.binance.vision thread 17801, quoting FAQ 360033525471: PNL 40.2, wallet 4.27, margin ratio 13.42%."""
-    score = binance(np.array([40.2]), np.array([4.27]), np.array([0.1342]))
+    score = score_binance(np.array([40.2]), np.array([4.27]), np.array([0.1342]))
     assert score[0] == pytest.approx(1.26, rel=0.005)
 
 
@@ -244,7 +244,7 @@ def test_long_queues_are_cut_where_they_would_be_sorted():
     for wanted in (1, 3_000, 30_000, 10**6):
         plain = np.zeros(20_000, dtype=np.int64)
         plain[order] = np.diff(np.minimum(np.cumsum(limit[order]), wanted), prepend=0)
-        assert np.array_equal(serve(score, limit, wanted), plain)
+        assert np.array_equal(take_in_queue_order(score, limit, wanted), plain)
 
 
 def shorts(entries: list[int], equity: list[int]) -> Exposure:
@@ -331,7 +331,7 @@ def test_wealth_pro_rata_of_the_unit_vector():
     entry = np.concatenate([[4 * mark + 75], -(pnl + mark)])
     equity = np.concatenate([[-75], pnl + cash])
     book = exposure(position, [mark], equity - position * mark, entry=entry)
-    relief = Socialised().absorb(residual(book), floor_of(book))
+    relief = SocialisedLoss().absorb(residual(book), floor_of(book))
     assert relief.payers.tolist() == [1, 2, 3]
     assert relief.payments.tolist() == [48, 24, 3]
     assert settle(book, relief).equity()[1:4].tolist() == [52, 26, 7]
@@ -340,9 +340,9 @@ def test_wealth_pro_rata_of_the_unit_vector():
 
 def test_gains_bear_no_more_than_gains_and_equity_bears_the_rest():
     book = shorts([102, 95], [500, 300])
-    gains = Socialised().absorb(residual(book), floor_of(book))
+    gains = SocialisedLoss().absorb(residual(book), floor_of(book))
     assert (gains.payers.tolist(), gains.payments.tolist()) == ([1], [20])
-    both = Socialised(base="equity").absorb(residual(book), floor_of(book))
+    both = SocialisedLoss(base="equity").absorb(residual(book), floor_of(book))
     assert both.payments.tolist() == [31, 19]  # 31.25, 18.75
 
 
@@ -354,23 +354,23 @@ def with_fund(cash: int) -> Exposure:
 def test_the_fund_takes_over_what_it_can_margin():
     """1,000 of notional ask 100 of initial margin: 150 of cash suffice for that and the deficit of 50, 149 do not."""
     book = with_fund(150)
-    relief = Fund().absorb(residual(book), floor_of(book, fund=1))
-    assert relief.assumes == 1
+    relief = FundLayer().absorb(residual(book), floor_of(book, fund=1))
+    assert relief.assuming_owner == 1
     assert relief.fills.maker.tolist() == [1]
     assert not len(relief.payers)
     after = settle(book, relief)
     assert after.position.ravel().tolist() == [0, 10, -10]
     assert after.equity().tolist() == [0, 100, 4000]
     poor = with_fund(149)
-    assert Fund().absorb(residual(poor), floor_of(poor, fund=1)).assumes == NOBODY
+    assert FundLayer().absorb(residual(poor), floor_of(poor, fund=1)).assuming_owner == MISSING
 
 
 def test_the_fund_keeps_to_its_mandate():
     book = with_fund(1000)
-    assert Fund(max_share=0.05).absorb(residual(book), floor_of(book, fund=1)).assumes == 1
-    assert Fund(max_share=0.049).absorb(residual(book), floor_of(book, fund=1)).assumes == NOBODY
-    assert Fund().absorb(residual(book), floor_of(book)).assumes == NOBODY
-    assert Fund().absorb(residual(book), floor_of(book, fund=0)).assumes == NOBODY
+    assert FundLayer(max_share=0.05).absorb(residual(book), floor_of(book, fund=1)).assuming_owner == 1
+    assert FundLayer(max_share=0.049).absorb(residual(book), floor_of(book, fund=1)).assuming_owner == MISSING
+    assert FundLayer().absorb(residual(book), floor_of(book)).assuming_owner == MISSING
+    assert FundLayer().absorb(residual(book), floor_of(book, fund=0)).assuming_owner == MISSING
 
 
 def test_a_book_may_hold_no_position_at_all():
@@ -378,8 +378,8 @@ def test_a_book_may_hold_no_position_at_all():
     loss = Shortfall(0, np.array([0]), np.array([0]), np.array([50]))
     for layer in DELEVERAGING:
         assert not len(layer.absorb(loss, floor_of(book)).payers)
-    assert Socialised(base="equity").absorb(loss, floor_of(book)).payments.tolist() == [10, 40]
-    assert Fund().absorb(loss, floor_of(book, fund=1)).assumes == 1
+    assert SocialisedLoss(base="equity").absorb(loss, floor_of(book)).payments.tolist() == [10, 40]
+    assert FundLayer().absorb(loss, floor_of(book, fund=1)).assuming_owner == 1
 
 
 def test_every_layer_is_registered_under_its_kind():

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from agents import populate
 from experiments.config import load_run
-from experiments.generated.presets import BEGIN, CALM, CRASH, HEAD, PAGE, PRESETS, ran, row, rows
+from experiments.generated.presets import BEGIN, CALM_RUN, CRASH_RUN, TABLE_HEADER, PAGE, PRESETS, run_preset, build_row, read_rows
 from experiments.generated.reference_books import ENGINES
 from sim.margin.engine import EngineConfig
 from sim.market import Market
@@ -30,7 +30,7 @@ def test_it_is_an_engine_that_says_where_it_comes_from(name: str) -> None:
 
 @every
 def test_it_runs_in_a_small_crash(name: str) -> None:
-    market = ran(CRASH, name, TINY, quick=True)
+    market = run_preset(CRASH_RUN, name, TINY, quick=True)
     assert market.recorder.summary()["trades"] > 0
 
 
@@ -49,13 +49,13 @@ def test_the_first_step_asks_what_the_next_ones_ask(engine: str | dict[str, Any]
         if isinstance(engine, str)
         else {"requirement": engine}
     )
-    config = load_run(CALM, ["populations.0.count=50"])
+    config = load_run(CALM_RUN, ["populations.0.count=50"])
     venues = config.venues[0].model_copy(update={"engine": made}), *config.venues[1:]
     config = config.model_copy(update={"venues": venues})
     market = Market(config, populate(config.populations), seed=config.seed)
     venue, asked = market.venues[0], []
     for _ in range(5):
-        asked.append(1 / np.array([venue.leverage[0], venue.leverage_short[0]]))
+        asked.append(1 / np.array([venue.max_leverage_long[0], venue.max_leverage_short[0]]))
         market.step()
     assert venue.view.depth[0] > 0
     np.testing.assert_allclose(asked, np.broadcast_to(asked[-1], (5, 2)), rtol=0.1)
@@ -63,18 +63,18 @@ def test_the_first_step_asks_what_the_next_ones_ask(engine: str | dict[str, Any]
 
 @pytest.mark.slow
 @every
-@pytest.mark.parametrize("run", [CALM, CRASH])
+@pytest.mark.parametrize("run", [CALM_RUN, CRASH_RUN])
 def test_it_runs_to_the_end(run: str, name: str) -> None:
-    market = ran(run, name, quick=True)
+    market = run_preset(run, name, quick=True)
     assert market.recorder.summary()["trades"] > 100
 
 
 def test_the_table_names_every_preset_and_no_other() -> None:
     """One row each, as many cells as the head has, initial no less than maintenance."""
-    assert list(rows()) == list(PRESETS) == sorted(path.stem for path in Path(ENGINES).glob("*.yaml"))
-    assert f"{BEGIN}\n\n{HEAD}\n" in PAGE.read_text(encoding="utf-8")
-    for line in rows().values():
-        assert line.count("|") == HEAD.count("|")
+    assert list(read_rows()) == list(PRESETS) == sorted(path.stem for path in Path(ENGINES).glob("*.yaml"))
+    assert f"{BEGIN}\n\n{TABLE_HEADER}\n" in PAGE.read_text(encoding="utf-8")
+    for line in read_rows().values():
+        assert line.count("|") == TABLE_HEADER.count("|")
         initial, maintenance = map(float, re.findall(r"([\d.]+)%", line))
         assert initial >= maintenance > 0
 
@@ -83,4 +83,4 @@ def test_the_table_names_every_preset_and_no_other() -> None:
 @pytest.mark.parametrize("name", ["gate", "span"])
 def test_rows_of_the_table_come_out_again(name: str) -> None:
     """If not: ``python -m experiments.generated.presets``."""
-    assert row(name) == rows()[name]
+    assert build_row(name) == read_rows()[name]

@@ -11,21 +11,21 @@ import pytest
 from papers import crash
 from typer.testing import CliRunner
 
-from experiments.backtest.train import pinball, train
+from experiments.backtest.train import compute_pinball_loss, train_model
 from experiments.cli.app import app
 from experiments.config import load_run
-from experiments.price_files.return_series import Series
-from experiments.results.store import canonical
+from experiments.price_files.return_series import ReturnSeries
+from experiments.results.store import dump_canonical_json
 from sim.errors import ConfigError, DataError
-from sim.margin.addons.summed import SummedMargin
-from sim.margin.learned.features import NAMES
-from sim.margin.learned.forest import Forest, edges, grown
-from sim.margin.learned.learned import Learned, LearnedMargin, events_of
-from sim.margin.learned.trained import read_trained, write_trained
-from sim.margin.probe_portfolio import one_lot_each, rates
-from sim.margin.tail.margin_path import contracts_of, views, walk
+from sim.margin.addons.summed import RequirementSumMargin
+from sim.margin.learned.features import FEATURE_NAMES
+from sim.margin.learned.forest import Forest, find_feature_ranges, fit_forest
+from sim.margin.learned.learned import LearnedRequirement, LearnedMargin, list_fallback_events
+from sim.margin.learned.trained import read_trained_forest, write_trained_forest
+from sim.margin.probe_portfolio import build_one_lot_accounts, compute_margin_rates
+from sim.margin.tail.margin_path import build_perpetuals, iterate_views, compute_margin_path
 from sim.margin.tail.tail import TailRisk
-from sim.margin.wrappers.rescaled import Dialled
+from sim.margin.wrappers.rescaled import RescaledMargin
 from sim.types import F8
 
 DAY = 86_400.0
@@ -33,10 +33,10 @@ PURPOSE = (0.95, DAY, DAY)
 RUNNER = CliRunner()
 
 
-def rule(**changes: Any) -> Learned:
+def rule(**changes: Any) -> LearnedRequirement:
     short = {"level": 0.95, "least": 150 * DAY, "window": 600 * DAY, "refit": 100 * DAY, "trees": 15, "floor": 0.0}
     inner = TailRisk.model_validate({"model": {"kind": "ewma", "seed": 50}, "level": 0.95})
-    return Learned.model_validate({"inner": inner.model_dump(), **short, **changes})
+    return LearnedRequirement.model_validate({"inner": inner.model_dump(), **short, **changes})
 
 
 def returns(rows: int = 420, seed: int = 1) -> F8:
@@ -49,22 +49,22 @@ def returns(rows: int = 420, seed: int = 1) -> F8:
 @pytest.fixture(scope="module")
 def forest() -> Forest:
     rng = np.random.default_rng(2)
-    features = rng.normal(0, 1, (1500, len(NAMES)))
+    features = rng.normal(0, 1, (1500, len(FEATURE_NAMES)))
     features[rng.random(features.shape) < 0.05] = np.nan
     features[:, 7] = np.nan
-    return grown(features, np.nan_to_num(features[:, 0]) + rng.normal(0, 1, 1500), 0.95, trees=20)
+    return fit_forest(features, np.nan_to_num(features[:, 0]) + rng.normal(0, 1, 1500), 0.95, trees=20)
 
 
 def test_arrays_predict_what_the_library_does() -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    from sim.margin.learned.forest import descend
+    from sim.margin.learned.forest import sum_leaves
 
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (800, 4))
     features[rng.random(features.shape) < 0.1] = np.nan
     target = np.nan_to_num(features).sum(axis=1) + rng.normal(0, 1, 800)
-    ours = grown(features, target, 0.9, trees=25)
+    ours = fit_forest(features, target, 0.9, trees=25)
     shape: dict[str, Any] = {"max_leaf_nodes": 8, "min_samples_leaf": 60, "learning_rate": 0.05}
     theirs = HistGradientBoostingRegressor(
         loss="quantile", quantile=0.9, max_iter=25, early_stopping=False, random_state=0, **shape
@@ -73,22 +73,22 @@ def test_arrays_predict_what_the_library_does() -> None:
     np.testing.assert_allclose(ours.predict(fresh), theirs.predict(fresh), rtol=1e-12)
     table = np.stack([ours.threshold, ours.value])
     links = np.stack([ours.feature, ours.left, ours.right, ours.missing_left.astype(np.int64)])
-    plain = descend.py_func(fresh, table, links, ours.roots)  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(plain, descend(fresh, table, links, ours.roots))
+    plain = sum_leaves.py_func(fresh, table, links, ours.roots)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(plain, sum_leaves(fresh, table, links, ours.roots))
 
 
 def test_walk_forward_knows_nothing_of_later_days() -> None:
     rows = returns()
     later = rows.copy()
     later[330:] = -5 * later[330:][::-1]
-    one, other = walk(rule(), rows, dt=DAY), walk(rule(), later, dt=DAY)
+    one, other = compute_margin_path(rule(), rows, dt=DAY), compute_margin_path(rule(), later, dt=DAY)
     np.testing.assert_array_equal(one[:331], other[:331])
     assert (one[331:] != other[331:]).any()
 
 
 def test_it_asks_more_where_losses_will_be_larger() -> None:
     """Predicted margins separate the regimes and stay near their level after training."""
-    path, rows = walk(rule(), returns(900), dt=DAY), returns(900)
+    path, rows = compute_margin_path(rule(), returns(900), dt=DAY), returns(900)
     first = round(rule().look_back() / DAY)
     wild = (np.arange(900) // 60 % 2 == 1) & (np.arange(900) % 60 > 20)
     calm = (np.arange(900) // 60 % 2 == 0) & (np.arange(900) % 60 > 20)
@@ -97,46 +97,46 @@ def test_it_asks_more_where_losses_will_be_larger() -> None:
 
 
 def last_margin(requirement: LearnedMargin, rows: F8, confidence: float = 1.0) -> F8:
-    for view in views(rows, DAY):
+    for view in iterate_views(rows, DAY):
         if view.tick:
             requirement.observe(view._replace(confidence=np.full(1, confidence if view.tick == len(rows) - 1 else 1.0)))
-    return rates(requirement, view)
+    return compute_margin_rates(requirement, view)
 
 
 def test_it_never_asks_less_than_its_floors() -> None:
     rows = returns()
-    inner = walk(rule().inner, rows, dt=DAY)
-    half = walk(rule(share=1.0), rows, dt=DAY)
+    inner = compute_margin_path(rule().inner, rows, dt=DAY)
+    half = compute_margin_path(rule(share=1.0), rows, dt=DAY)
     assert (half >= inner * (1 - 1e-12)).all()
-    assert walk(rule(floor=0.08), rows, dt=DAY)[300:].min() >= 0.08
+    assert compute_margin_path(rule(floor=0.08), rows, dt=DAY)[300:].min() >= 0.08
 
 
 def test_it_falls_back_and_says_so() -> None:
     """On moves that training never saw, and when the oracle is silent; the inner requirement is then covered."""
     rows = returns()
     rows[400] = -0.4
-    requirement = rule().bind(contracts_of(1), unit=1)
+    requirement = rule().bind(build_perpetuals(1), unit=1)
     last_margin(requirement, rows[:402])
-    assert requirement.fallen
+    assert requirement.is_fallen_back
     assert requirement.events[0].reason == "predicts" or requirement.events[0].reason == "out of range"
     assert requirement.events[-1] == (401, "out of range")
-    calm = rule().bind(contracts_of(1), unit=1)
+    calm = rule().bind(build_perpetuals(1), unit=1)
     asked = last_margin(calm, returns()[:400], confidence=0.0)
     assert calm.events[-1].reason == "stale"
-    view = list(views(returns()[:400], DAY))[-1]
-    assert (asked >= rates(calm.inner, view) * (1 - 1e-12)).all()
-    assert events_of(calm) == calm.events
-    assert events_of(calm.inner) == []
-    assert events_of(SummedMargin([calm.inner, Dialled(calm, 0.5, None)])) == calm.events
+    view = list(iterate_views(returns()[:400], DAY))[-1]
+    assert (asked >= compute_margin_rates(calm.inner, view) * (1 - 1e-12)).all()
+    assert list_fallback_events(calm) == calm.events
+    assert list_fallback_events(calm.inner) == []
+    assert list_fallback_events(RequirementSumMargin([calm.inner, RescaledMargin(calm, 0.5, None)])) == calm.events
 
 
 def test_a_trained_file_is_read_as_it_was_written(tmp_path: Path, forest: Forest) -> None:
     path = tmp_path / "model.npz"
-    write_trained(path, forest, PURPOSE)
-    again = read_trained(str(path), PURPOSE)
-    table = np.random.default_rng(1).normal(0, 1, (50, len(NAMES)))
+    write_trained_forest(path, forest, PURPOSE)
+    again = read_trained_forest(str(path), PURPOSE)
+    table = np.random.default_rng(1).normal(0, 1, (50, len(FEATURE_NAMES)))
     np.testing.assert_array_equal(again.predict(table), forest.predict(table))
-    frozen = rule(trained=str(path)).bind(contracts_of(1), unit=1)
+    frozen = rule(trained=str(path)).bind(build_perpetuals(1), unit=1)
     last_margin(frozen, returns(200))
     np.testing.assert_array_equal(frozen.forest.value, forest.value)  # type: ignore[union-attr]
     assert frozen.rate is not None
@@ -147,19 +147,19 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
     for content, told in ((b"", "cannot be read"), (b"not a model", "cannot be read")):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=told):
-            read_trained(str(path), PURPOSE)
+            read_trained_forest(str(path), PURPOSE)
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_trained(str(tmp_path / "none.npz"), PURPOSE)
+        read_trained_forest(str(tmp_path / "none.npz"), PURPOSE)
     np.savez(path, format=np.array("deleverage forest 1"))
     with pytest.raises(ConfigError, match="no trained model"):
-        read_trained(str(path), PURPOSE)
-    write_trained(path, forest, PURPOSE)
+        read_trained_forest(str(path), PURPOSE)
+    write_trained_forest(path, forest, PURPOSE)
     with pytest.raises(ConfigError, match=r"trained for level 0\.95, not 0\.99"):
-        read_trained(str(path), (0.99, DAY, DAY))
+        read_trained_forest(str(path), (0.99, DAY, DAY))
     held = dict(np.load(path))
     np.savez(path, **{**held, "names": np.array(["return_1", "mood"])})
     with pytest.raises(ConfigError, match=r"other features.*mood"):
-        read_trained(str(path), PURPOSE)
+        read_trained_forest(str(path), PURPOSE)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
     [
         ({"left": lambda a: np.zeros_like(a)}, "children and roots"),
         ({"right": lambda a: a + 10**6}, "children and roots"),
-        ({"feature": lambda a: np.where(a >= 0, len(NAMES), a)}, "children and roots"),
+        ({"feature": lambda a: np.where(a >= 0, len(FEATURE_NAMES), a)}, "children and roots"),
         ({"roots": lambda a: a[:0]}, "children and roots"),
         ({"left": lambda a: a[:-1]}, "lengths"),
         ({"low": lambda a: a[:-1]}, "lengths"),
@@ -186,23 +186,23 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path, forest: Fores
 def test_a_forged_file_is_refused(tmp_path: Path, forest: Forest, change, told: str) -> None:  # type: ignore[no-untyped-def]
     """Nothing that a file may say makes a descent endless, reads beside the arrays, or asks for what is no number."""
     path = tmp_path / "model.npz"
-    write_trained(path, forest, PURPOSE)
+    write_trained_forest(path, forest, PURPOSE)
     held = dict(np.load(path))
     forged = {name: change.get(name, lambda a: a)(array) for name, array in held.items()}
     np.savez(path, **{name: array for name, array in forged.items() if array is not None})
     with pytest.raises(ConfigError, match=told):
-        read_trained(str(path), PURPOSE)
+        read_trained_forest(str(path), PURPOSE)
 
 
 def test_a_file_that_would_swell_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     np.savez_compressed(path, format=np.zeros(9_000_000))
     with pytest.raises(ConfigError, match="bytes unpacked, at most"):
-        read_trained(str(path), PURPOSE)
+        read_trained_forest(str(path), PURPOSE)
     bare = tmp_path / "model.npy"
     np.save(bare, np.zeros(3))
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_trained(str(bare), PURPOSE)
+        read_trained_forest(str(bare), PURPOSE)
 
 
 HEADERS = [
@@ -221,14 +221,14 @@ def test_headers_that_nobody_writes_are_refused(tmp_path: Path, header: str, pac
     with zipfile.ZipFile(path, "w", packed) as archive:
         archive.writestr("format.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_trained(str(path), PURPOSE)
+        read_trained_forest(str(path), PURPOSE)
 
 
 def test_damaged_bytes_are_refused_or_harmless(tmp_path: Path, forest: Forest) -> None:
     """Whatever a byte is changed to, packed by whatever: a line, or a forest whose predictions are numbers."""
     path, rng = tmp_path / "model.npz", np.random.default_rng(5)
-    write_trained(path, forest, PURPOSE)
-    held, table = path.read_bytes(), rng.normal(0, 1, (5, len(NAMES)))
+    write_trained_forest(path, forest, PURPOSE)
+    held, table = path.read_bytes(), rng.normal(0, 1, (5, len(FEATURE_NAMES)))
     with zipfile.ZipFile(tmp_path / "small.npz", "w", zipfile.ZIP_LZMA) as small, zipfile.ZipFile(path) as whole:
         for name in whole.namelist():
             small.writestr(name, whole.read(name))
@@ -238,7 +238,7 @@ def test_damaged_bytes_are_refused_or_harmless(tmp_path: Path, forest: Forest) -
             damaged[rng.integers(len(damaged))] = rng.integers(256)
             path.write_bytes(damaged)
             try:
-                found = read_trained(str(path), PURPOSE)
+                found = read_trained_forest(str(path), PURPOSE)
             except ConfigError:
                 continue
             assert np.isfinite(found.predict(table)).all()
@@ -247,15 +247,15 @@ def test_damaged_bytes_are_refused_or_harmless(tmp_path: Path, forest: Forest) -
 def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest) -> None:
     """The same path and other content is another configuration; a configuration holds on to the content it had."""
     path = tmp_path / "model.npz"
-    write_trained(path, forest, PURPOSE)
+    write_trained_forest(path, forest, PURPOSE)
     before = rule(trained=str(path))
     assert len(before.digest) == 64
-    assert Learned.model_validate(before.model_dump()) == before
-    write_trained(path, forest._replace(base=forest.base + 1), PURPOSE)
+    assert LearnedRequirement.model_validate(before.model_dump()) == before
+    write_trained_forest(path, forest._replace(base=forest.base + 1), PURPOSE)
     after = rule(trained=str(path))
-    assert canonical(before.model_dump(mode="json")) != canonical(after.model_dump(mode="json"))
+    assert dump_canonical_json(before.model_dump(mode="json")) != dump_canonical_json(after.model_dump(mode="json"))
     with pytest.raises(ValueError, match="has changed since it was"):
-        Learned.model_validate(before.model_dump())
+        LearnedRequirement.model_validate(before.model_dump())
     with pytest.raises(ConfigError, match=r"venues\.0\.engine\.requirement.*trained: nowhere.npz: cannot be read"):
         load_run("baseline", ["venues.0.engine.requirement={kind: learned, trained: nowhere.npz}"])
 
@@ -272,16 +272,16 @@ def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
     value = before["mark"] / crash.PERPETUAL["tick"] * venue.contracts.multiplier[0]
     assert venue.view.crowd[0] == pytest.approx(2 * before["open_interest"] * value / equity["equity"], rel=1e-6)
     mark = np.rint(frames["steps"].query("step == 103")["mark"].to_numpy() / market.contracts.tick)
-    bids, asks = market.order_books.depth(
+    bids, asks = market.order_books.sum_depth(
         np.ceil(0.99 * mark).astype(np.int64), np.floor(1.01 * mark).astype(np.int64)
     )[0]
     assert venue.view.imbalance[0] == (bids - asks) / (bids + asks)
-    requirement = next(iter(venue.states.values())).engine.requirement
+    requirement = next(iter(venue.pool_states.values())).engine.requirement
     assert isinstance(requirement, LearnedMargin)
-    known = dict(zip(NAMES, requirement.examples[-1].features[0, 0], strict=True))
+    known = dict(zip(FEATURE_NAMES, requirement.examples[-1].features[0, 0], strict=True))
     assert {name for name, value in known.items() if np.isnan(value)} == {"implied"}
     long, short = requirement.examples[-1].features[:, 0]
-    place = NAMES.index("imbalance")
+    place = FEATURE_NAMES.index("imbalance")
     assert long[place] == -short[place] != 0
 
 
@@ -293,18 +293,18 @@ def test_opening_a_strangers_file_runs_nothing(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     np.savez(path, format=np.array([Trap()], dtype=object))
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_trained(str(path), PURPOSE)
+        read_trained_forest(str(path), PURPOSE)
     assert not (tmp_path / "sprung").exists()
 
 
 def test_training_tells_what_it_is_worth(tmp_path: Path) -> None:
-    series = Series(("a",), np.empty(0, dtype="datetime64[D]"), returns(700))
-    report = train(series, rule())
+    series = ReturnSeries(("a",), np.empty(0, dtype="datetime64[D]"), returns(700))
+    report = train_model(series, rule())
     assert report.pinball["in sample"] < report.pinball["walk-forward"]
-    assert set(report.importance["feature"]) == set(NAMES)
+    assert set(report.importance["feature"]) == set(FEATURE_NAMES)
     assert set(report.calibration["forecast"]) == {"in sample", "walk-forward"}
     with pytest.raises(DataError, match="longer series"):
-        train(series._replace(returns=returns(300)), rule())
+        train_model(series._replace(returns=returns(300)), rule())
 
 
 def test_the_command_trains_and_the_backtest_uses_the_file(tmp_path: Path) -> None:
@@ -325,12 +325,12 @@ def test_the_command_trains_and_the_backtest_uses_the_file(tmp_path: Path) -> No
 
 def test_pinball_is_least_at_the_quantile() -> None:
     seen = np.random.default_rng(0).normal(0, 1, 20_000)
-    losses = [pinball(seen, np.full(seen.size, guess), 0.9) for guess in (1.0, 1.2816, 1.6)]
+    losses = [compute_pinball_loss(seen, np.full(seen.size, guess), 0.9) for guess in (1.0, 1.2816, 1.6)]
     assert losses[1] < min(losses[0], losses[2])
 
 
 def test_edges_ignore_what_is_unknown() -> None:
-    low, high = edges(np.array([[1.0, np.nan], [3.0, np.nan]]))
+    low, high = find_feature_ranges(np.array([[1.0, np.nan], [3.0, np.nan]]))
     assert (low[0], high[0]) == (1, 3)
     assert (low[1], high[1]) == (-np.inf, np.inf)
-    assert one_lot_each(next(iter(views(returns(5), DAY)))).position.shape == (1, 1)
+    assert build_one_lot_accounts(next(iter(iterate_views(returns(5), DAY)))).position.shape == (1, 1)

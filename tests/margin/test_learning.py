@@ -14,9 +14,9 @@ from experiments.cli import app
 from experiments.config import load_run
 from experiments.generated.reference_books import ENGINES
 from experiments.sweep.config import StudyConfig, load_study
-from experiments.sweep.runner import Options, sweep
+from experiments.sweep.runner import SweepOptions, run_sweep
 from sim.errors import LearningWarning, SettingWarning
-from sim.margin.learning import kinds, spelt
+from sim.margin.learning import describe_kinds, format_duration
 from sim.market import Market
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
@@ -45,7 +45,7 @@ def test_a_market_warns_of_what_it_is_too_short_for(preset: str, needed: str) ->
     assert len(told) == bool(needed)
     if told:
         assert told[0].startswith(
-            f"venues.0.engine: {kinds(config.venues[0].engine.requirement)} needs {needed} of past"
+            f"venues.0.engine: {describe_kinds(config.venues[0].engine.requirement)} needs {needed} of past"
         )
         assert "the run lasts 10 min" in told[0]
 
@@ -77,10 +77,10 @@ def test_a_sweep_says_so_once(tmp_path: Path) -> None:
     changed = plain | {"overrides": overrides, "axes": axes}
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
-        sweep(
-            StudyConfig.model_validate(changed).measured_by(study.module),
+        run_sweep(
+            StudyConfig.model_validate(changed).with_module(study.module),
             out=tmp_path / "out",
-            options=Options("serial"),
+            options=SweepOptions("serial"),
         )
     told = [str(each.message) for each in met if each.category is LearningWarning]
     assert len(told) == 1, told
@@ -95,7 +95,7 @@ def test_a_sweep_says_once_which_setting_does_not_act(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
         changed = StudyConfig.model_validate(study.model_dump() | {"overrides": overrides})
-        sweep(changed.measured_by(study.module), out=tmp_path / "out", options=Options("serial"))
+        run_sweep(changed.with_module(study.module), out=tmp_path / "out", options=SweepOptions("serial"))
     told = [str(each.message) for each in met if issubclass(each.category, SettingWarning)]
     assert [line.split(" bid for")[0] for line in told] == [f"{study.name}: populations.0: 'liquidators'"], told
 
@@ -104,4 +104,4 @@ def test_a_sweep_says_once_which_setting_does_not_act(tmp_path: Path) -> None:
     ("seconds", "words"), [(30, "30 s"), (90, "1.5 min"), (3600, "1 h"), (86_400, "24 h"), (43_200_000, "500 days")]
 )
 def test_lengths_of_time_are_spelt(seconds: float, words: str) -> None:
-    assert spelt(seconds) == words
+    assert format_duration(seconds) == words

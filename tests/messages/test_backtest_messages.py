@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.backtest.coverage import judge
-from experiments.backtest.engines import Scope, engines_of
-from experiments.backtest.train import train
-from experiments.price_files.return_series import Series
+from experiments.backtest.coverage import backtest_engines
+from experiments.backtest.engines import EngineDefaults, parse_engines
+from experiments.backtest.train import train_model
+from experiments.price_files.return_series import ReturnSeries
 from sim.errors import ConfigError, DataError
-from sim.margin.learned.features import NAMES
-from sim.margin.learned.forest import grown
-from sim.margin.learned.learned import Learned
-from sim.margin.learned.trained import read_trained, write_trained
-from sim.margin.tail.margin_path import contracts_of
-from sim.prices.bars import Bars, common, validated
+from sim.margin.learned.features import FEATURE_NAMES
+from sim.margin.learned.forest import fit_forest
+from sim.margin.learned.learned import LearnedRequirement
+from sim.margin.learned.trained import read_trained_forest, write_trained_forest
+from sim.margin.tail.margin_path import build_perpetuals
+from sim.prices.bars import Bars, select_common_bars, validate_bars
 from sim.prices.replay import Replay
 
 DAY = 86_400.0
@@ -31,54 +31,54 @@ def refusal(act: Callable[[], object]) -> str:
     return ""
 
 
-def series(rows: int, columns: int = 1, unit: float = 0.0) -> Series:
+def series(rows: int, columns: int = 1, unit: float = 0.0) -> ReturnSeries:
     moves = np.random.default_rng(5).standard_t(4, (rows, columns)) / 100
-    return Series(tuple("ab"[:columns]), np.empty(0, dtype="datetime64[D]"), moves, unit)
+    return ReturnSeries(tuple("ab"[:columns]), np.empty(0, dtype="datetime64[D]"), moves, unit)
 
 
-ENGINES: list[tuple[str, Scope, str, str, Scope]] = [
-    ("", Scope(), "engines: none given, name some", "flat", Scope()),
-    ("hsx", Scope(), "engines: 'hsx' is no engine, use ewma_NN, hs_DAYS, ", "hs_20", Scope()),
+ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
+    ("", EngineDefaults(), "engines: none given, name some", "flat", EngineDefaults()),
+    ("hsx", EngineDefaults(), "engines: 'hsx' is no engine, use ewma_NN, hs_DAYS, ", "hs_20", EngineDefaults()),
     (
         "ewma_979x",
-        Scope(),
+        EngineDefaults(),
         "engines: 'ewma_979x' is no engine (did you mean 'ewma_99'?), use ewma_NN",
         "ewma_97",
-        Scope(),
+        EngineDefaults(),
     ),
-    ("hs_1", Scope(), "engines: 'hs_1' looks back 1 days, must be at least 10: write hs_10", "hs_10", Scope()),
-    ("ewma_0", Scope(), "engines: 'ewma_0' weighs the past by 0.0, must be above 0: write ewma_97", "ewma_97", Scope()),
+    ("hs_1", EngineDefaults(), "engines: 'hs_1' looks back 1 days, must be at least 10: write hs_10", "hs_10", EngineDefaults()),
+    ("ewma_0", EngineDefaults(), "engines: 'ewma_0' weighs the past by 0.0, must be above 0: write ewma_97", "ewma_97", EngineDefaults()),
     (
         "hs",
-        Scope(window=5),
+        EngineDefaults(window=5),
         "engines: 'hs' looks back as far as --window, 5 days, must be at least 10: write hs_10, or give a --window of "
         "at least 10",
         "hs",
-        Scope(window=10),
+        EngineDefaults(window=10),
     ),
     (
         "garcht",
-        Scope(window=4),
+        EngineDefaults(window=4),
         "engines: 'garcht' looks back as far as --window, 4 days, must be at least 10: write garcht_10",
         "garcht_10",
-        Scope(window=4),
+        EngineDefaults(window=4),
     ),
     (
         "none.npz",
-        Scope(),
+        EngineDefaults(),
         "engines: trained: none.npz: cannot be read (No such file or directory), name a ",
         "learned",
-        Scope(),
+        EngineDefaults(),
     ),
-    ("engines/spam", Scope(), "engines/spam: no such file or packaged configuration (did", "engines/span", Scope()),
+    ("engines/spam", EngineDefaults(), "engines/spam: no such file or packaged configuration (did", "engines/span", EngineDefaults()),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "scope", "told", "mended", "then"), ENGINES)
-def test_the_remedy_of_a_wrong_engine_works(wrong: str, scope: Scope, told: str, mended: str, then: Scope) -> None:
-    found = refusal(lambda: engines_of([wrong] if wrong else [], scope))
+def test_the_remedy_of_a_wrong_engine_works(wrong: str, scope: EngineDefaults, told: str, mended: str, then: EngineDefaults) -> None:
+    found = refusal(lambda: parse_engines([wrong] if wrong else [], scope))
     assert found.startswith(told), found
-    assert not refusal(lambda: engines_of([mended], then))
+    assert not refusal(lambda: parse_engines([mended], then))
 
 
 Call = tuple[str, int, int, tuple[float, ...] | None]
@@ -111,7 +111,7 @@ JUDGED: list[tuple[Call, str, Call]] = [
 @pytest.mark.parametrize(("wrong", "told", "mended"), JUDGED)
 def test_the_remedy_of_a_backtest_that_cannot_be_works(wrong: Call, told: str, mended: Call) -> None:
     def judged(engine: str, rows: int, window: int, weights: tuple[float, ...] | None) -> object:
-        return judge(engines_of([engine], Scope(window)), series(rows), window=window, weights=weights)
+        return backtest_engines(parse_engines([engine], EngineDefaults(window)), series(rows), window=window, weights=weights)
 
     assert refusal(lambda: judged(*wrong)) == told
     assert not refusal(lambda: judged(*mended))
@@ -120,40 +120,40 @@ def test_the_remedy_of_a_backtest_that_cannot_be_works(wrong: Call, told: str, m
 def test_columns_that_cancel_have_no_risk() -> None:
     two = series(20, 2)
     two.returns[:, 1] = -two.returns[:, 0]
-    flat = engines_of(["flat"], Scope(5))
+    flat = parse_engines(["flat"], EngineDefaults(5))
     told = "weights: the portfolio never moves, columns cancel or stand still; there is no risk to margin: change them"
-    assert refusal(lambda: judge(flat, two, window=5)) == told
-    assert not refusal(lambda: judge(flat, two, window=5, weights=(1, 2)))
+    assert refusal(lambda: backtest_engines(flat, two, window=5)) == told
+    assert not refusal(lambda: backtest_engines(flat, two, window=5, weights=(1, 2)))
 
 
 def test_differences_have_no_shares_of_a_price() -> None:
     spread, prices = series(20, unit=2.0), series(20)
-    table = engines_of(["engines/cross"], Scope(5))
+    table = parse_engines(["engines/cross"], EngineDefaults(5))
     told = "engines: 'engines/cross' has 'tiered', in shares of a price, which differences lack; leave it out, or give "
-    assert refusal(lambda: judge(table, spread, window=5)).startswith(told)
-    assert not refusal(lambda: judge(table, prices, window=5))
-    assert not refusal(lambda: judge(engines_of(["hs_10"], Scope(5)), spread, window=5))
+    assert refusal(lambda: backtest_engines(table, spread, window=5)).startswith(told)
+    assert not refusal(lambda: backtest_engines(table, prices, window=5))
+    assert not refusal(lambda: backtest_engines(parse_engines(["hs_10"], EngineDefaults(5)), spread, window=5))
 
 
 def test_training_needs_history() -> None:
-    rule = Learned(least=DAY * 30, horizon=DAY, refit=DAY * 60, trees=1)
+    rule = LearnedRequirement(least=DAY * 30, horizon=DAY, refit=DAY * 60, trees=1)
     few = "returns are too few for any example, at least 101 are needed: give a longer series"
-    assert refusal(lambda: train(series(5), rule)) == f"train: 5 {few}"
-    assert refusal(lambda: train(series(100), rule)) == f"train: 100 {few}"
+    assert refusal(lambda: train_model(series(5), rule)) == f"train: 5 {few}"
+    assert refusal(lambda: train_model(series(100), rule)) == f"train: 100 {few}"
     told = "train: 101 returns leave 1 days to learn from, at least 60 are needed to train and to judge: give a longer "
-    assert refusal(lambda: train(series(101), rule)) == f"{told}series"
-    assert not refusal(lambda: train(series(160), rule))
+    assert refusal(lambda: train_model(series(101), rule)) == f"{told}series"
+    assert not refusal(lambda: train_model(series(160), rule))
 
 
 def test_training_for_a_long_horizon_needs_what_lies_before_it() -> None:
     """The models that judge know nothing of losses that are not over: the horizon counts too."""
-    rule = Learned(least=DAY * 30, horizon=DAY * 60, refit=DAY * 60, trees=1)
+    rule = LearnedRequirement(least=DAY * 30, horizon=DAY * 60, refit=DAY * 60, trees=1)
     told = (
         "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to judge: give a longer "
     )
-    assert refusal(lambda: train(series(249), rule)) == f"{told}series or a shorter --horizon"
-    assert not refusal(lambda: train(series(250), rule))
-    assert not refusal(lambda: train(series(249), rule.model_copy(update={"horizon": DAY})))
+    assert refusal(lambda: train_model(series(249), rule)) == f"{told}series or a shorter --horizon"
+    assert not refusal(lambda: train_model(series(250), rule))
+    assert not refusal(lambda: train_model(series(249), rule.model_copy(update={"horizon": DAY})))
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +161,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model for one day at 95%."""
     path = tmp_path_factory.mktemp("trained") / "model.npz"
     rng = np.random.default_rng(1)
-    forest = grown(rng.normal(size=(200, len(NAMES))), rng.normal(size=200), 0.95, 1)
-    write_trained(path, forest, (0.95, DAY, DAY))
+    forest = fit_forest(rng.normal(size=(200, len(FEATURE_NAMES))), rng.normal(size=200), 0.95, 1)
+    write_trained_forest(path, forest, (0.95, DAY, DAY))
     return path
 
 
@@ -187,7 +187,7 @@ def test_a_model_for_something_else_names_what(
     model: Path, wrong: dict[str, Any], told: str, mended: dict[str, Any]
 ) -> None:
     def bound(**changes: float) -> object:
-        return Learned(**{"trained": str(model), "level": 0.95, **changes}).bind(contracts_of(1), unit=1)
+        return LearnedRequirement(**{"trained": str(model), "level": 0.95, **changes}).bind(build_perpetuals(1), unit=1)
 
     assert refusal(lambda: bound(**wrong)) == f"requirement.trained: {model}: {told}"
     assert not refusal(lambda: bound(**mended))
@@ -206,21 +206,21 @@ def test_a_broken_model_is_named_and_another_one_is_read(
 ) -> None:
     file = tmp_path / "other.npz"
     np.savez(file, **{**dict(np.load(model)), **change})
-    found = refusal(lambda: read_trained(str(file), (0.95, DAY, DAY)))
+    found = refusal(lambda: read_trained_forest(str(file), (0.95, DAY, DAY)))
     assert found.startswith(f"requirement.trained: {file}: {told}"), found
     file.write_bytes(b"PK")
-    found = refusal(lambda: read_trained(str(file), (0.95, DAY, DAY)))
+    found = refusal(lambda: read_trained_forest(str(file), (0.95, DAY, DAY)))
     told = "cannot be read (File is not a zip file), name a file that deleverage train wrote"
     assert found == f"requirement.trained: {file}: {told}"
-    assert not refusal(lambda: read_trained(str(model), (0.95, DAY, DAY)))
+    assert not refusal(lambda: read_trained_forest(str(model), (0.95, DAY, DAY)))
 
 
 def test_a_model_that_has_changed_may_be_taken_as_it_is(model: Path) -> None:
     wrong = {"trained": str(model), "level": 0.95, "digest": "0" * 64}
-    found = refusal(lambda: Learned.model_validate(wrong))
+    found = refusal(lambda: LearnedRequirement.model_validate(wrong))
     assert f"digest: {model} has changed since it was 000000000000..., is " in found, found
     assert "now: bring the file back, or remove digest" in found, found
-    assert not refusal(lambda: Learned.model_validate(wrong | {"digest": ""}))
+    assert not refusal(lambda: LearnedRequirement.model_validate(wrong | {"digest": ""}))
 
 
 def bars(first: str, count: int = 4, length: float = DAY) -> Bars:
@@ -229,18 +229,18 @@ def bars(first: str, count: int = 4, length: float = DAY) -> Bars:
     days = np.datetime64(first).astype(f"datetime64[{unit}]") + np.arange(count) * step
     prices = np.full((count, 4), np.nan)
     prices[:, 3] = 100 + np.arange(count)
-    return validated("mine.csv", days, prices, length)
+    return validate_bars("mine.csv", days, prices, length)
 
 
 def test_bars_of_several_files_must_fit() -> None:
     day, later, hour = bars("2024-01-02"), bars("2024-02-02"), bars("2024-01-02T10:00", length=3_600.0)
     told = "replay: bars differ in length (a 86400 s, b 3600 s); replays of one run need the same: convert one file"
-    assert refusal(lambda: common({"a": day, "b": hour})) == told
+    assert refusal(lambda: select_common_bars({"a": day, "b": hour})) == told
     told = (
         "replay: no day is in all of a 2024-01-02 to 2024-01-05, b 2024-02-02 to 2024-02-05; replays need common days"
     )
-    assert refusal(lambda: common({"a": day, "b": later})) == f"{told}: choose overlapping dates"
-    assert not refusal(lambda: common({"a": day, "b": bars("2024-01-03")}))
+    assert refusal(lambda: select_common_bars({"a": day, "b": later})) == f"{told}: choose overlapping dates"
+    assert not refusal(lambda: select_common_bars({"a": day, "b": bars("2024-01-03")}))
     assert refusal(lambda: bars("2024-01-02", count=0)).startswith(
         "mine.csv: 0 rows, at least one day is needed: widen"
     )

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments.cautions import cautions
+from experiments.cautions import find_idle_settings
 from experiments.cli import app
-from experiments.cli.arguments import LONGEST, unusable
+from experiments.cli.arguments import MAX_NAME_BYTES, find_unusable_arguments
 from experiments.config import load_run
-from experiments.file_kinds import absent, load_as, mistaken, namesake
-from experiments.studies.shared.shocks import shocked
+from experiments.file_kinds import absent, load_kind, explain_wrong_kind, namesake
+from experiments.studies.shared.shocks import find_shock_step
 from experiments.sweep.config import load_study
-from experiments.sweep.executors import opened
-from experiments.sweep.runner import Options, sweep
+from experiments.sweep.executors import open_pool
+from experiments.sweep.runner import SweepOptions, run_sweep
 from sim.errors import ConfigError
-from sim.reading.packaged import packaged
+from sim.reading.packaged import list_packaged
 
 TINY = Path(__file__).parent.parent / "studies" / "tiny.yaml"
 
@@ -87,8 +87,8 @@ def test_a_name_that_no_file_has_lists_files_that_the_command_reads() -> None:
         (line,) = absent(kind, "qqqq")
         names = line.partition("packaged are: ")[2].partition(", choose one")[0].split(", ")
         assert names, line
-        assert set(names) <= set(packaged())
-        assert all(not mistaken(kind, name) and not absent(kind, name) for name in names)
+        assert set(names) <= set(list_packaged())
+        assert all(not explain_wrong_kind(kind, name) and not absent(kind, name) for name in names)
         assert namesake(kind, "qqqq") == []
 
 
@@ -100,7 +100,7 @@ def test_a_like_name_is_one_that_the_command_takes(kind: str, name: str) -> None
     (line,) = absent(kind, name)
     found = re.search(r"did you mean '([^']+)'\?\)$", line)
     assert found is not None, line
-    assert absent(kind, found[1]) == mistaken(kind, found[1]) == []
+    assert absent(kind, found[1]) == explain_wrong_kind(kind, found[1]) == []
 
 
 @pytest.mark.parametrize("name", ["nothing.yaml", "engines/spam", "spam", "folder/spam.yaml"])
@@ -166,30 +166,30 @@ EXECUTORS = [
 
 @pytest.mark.parametrize(("wrong", "jobs", "told", "mended", "count"), EXECUTORS)
 def test_remedies_of_executors_work(wrong: str, jobs: int, told: str, mended: str, count: int) -> None:
-    with pytest.raises(ConfigError) as caught, opened(wrong, jobs):
+    with pytest.raises(ConfigError) as caught, open_pool(wrong, jobs):
         pass
     assert told in str(caught.value)
-    with opened(mended, count) as pool:
-        assert pool.slots == 1
+    with open_pool(mended, count) as pool:
+        assert pool.n_slots == 1
 
 
 OPTIONS = [
     (
-        Options("serial", known=("nowhere",), quiet=True),
+        SweepOptions("serial", known=("nowhere",), quiet=True),
         "--known: nowhere, has no folder runs, name results of a sweep",
     ),
-    (Options("serial", limit=0, quiet=True), "--time-limit: 0, must be above 0 (s), leave it out for none"),
+    (SweepOptions("serial", limit=0, quiet=True), "--time-limit: 0, must be above 0 (s), leave it out for none"),
     (
-        Options("serial", limit=float("nan"), quiet=True),
+        SweepOptions("serial", limit=float("nan"), quiet=True),
         "--time-limit: nan, must be above 0 (s), leave it out for none",
     ),
 ]
 
 
 @pytest.mark.parametrize(("options", "told"), OPTIONS, ids=[row[1][:30] for row in OPTIONS])
-def test_options_of_a_sweep_that_no_run_could_keep(options: Options, told: str) -> None:
+def test_options_of_a_sweep_that_no_run_could_keep(options: SweepOptions, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        sweep(load_study(TINY), out="x", options=options)
+        run_sweep(load_study(TINY), out="x", options=options)
     assert str(caught.value) == told
     assert not Path("x").exists()
 
@@ -207,8 +207,8 @@ def test_runs_out_of_time_name_the_option_that_gives_them_more() -> None:
 
 ARGUMENTS = [
     (
-        f"--out={'x' * (LONGEST + 1)}",
-        f"holds a name of {LONGEST + 1} bytes, at most {LONGEST} are possible, shorten it",
+        f"--out={'x' * (MAX_NAME_BYTES + 1)}",
+        f"holds a name of {MAX_NAME_BYTES + 1} bytes, at most {MAX_NAME_BYTES} are possible, shorten it",
     ),
     ("x/" * 2100, "has 4,200 bytes, a path has at most 4,095, shorten it"),
     ("a\0b", "holds a NUL byte, which no name or value can, remove it"),
@@ -218,14 +218,14 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize(("wrong", "told"), ARGUMENTS, ids=[row[1][:24] for row in ARGUMENTS])
 def test_arguments_that_no_command_can_use(wrong: str, told: str) -> None:
-    (line,) = unusable([wrong])
+    (line,) = find_unusable_arguments([wrong])
     assert line.endswith(told)
-    assert unusable([wrong.encode("ascii", "ignore").decode().replace("\0", "")[:200]]) == []
+    assert find_unusable_arguments([wrong.encode("ascii", "ignore").decode().replace("\0", "")[:200]]) == []
 
 
 def test_files_are_read_as_what_they_are() -> None:
     with pytest.raises(ConfigError, match="small_crash: is a market, use deleverage run small_crash"):
-        load_as("study", "small_crash", (), type(load_study(TINY)))
+        load_kind("study", "small_crash", (), type(load_study(TINY)))
 
 
 ADJUSTED = "venues.0.engine.valuation={kind: delta_adjusted}"
@@ -249,15 +249,15 @@ CAUTIONS = [
 
 @pytest.mark.parametrize(("name", "settings", "told", "remedy"), CAUTIONS, ids=[row[2] for row in CAUTIONS])
 def test_remedies_of_idle_settings_work(name: str, settings: list[str], told: str, remedy: list[str]) -> None:
-    (line,) = cautions(load_run(name, settings))
+    (line,) = find_idle_settings(load_run(name, settings))
     assert told in line
-    assert cautions(load_run(name, [*settings, *remedy])) == []
+    assert find_idle_settings(load_run(name, [*settings, *remedy])) == []
 
 
 def test_a_study_of_a_shock_needs_one() -> None:
     with pytest.raises(ConfigError) as caught:
-        shocked(load_run("small_crash", ["stresses=[]"]))
+        find_shock_step(load_run("small_crash", ["stresses=[]"]))
     (line,) = caught.value.problems
     remedy = line.partition("add one such as ")[2]
     assert line.startswith("stresses: no move among them")
-    assert shocked(load_run("small_crash", [f"stresses=[{remedy}]"])) > 1
+    assert find_shock_step(load_run("small_crash", [f"stresses=[{remedy}]"])) > 1

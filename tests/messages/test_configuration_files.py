@@ -6,9 +6,9 @@ import pytest
 import yaml
 from breakage import BASE, parts, problems
 
-from experiments.cautions import cautions
-from experiments.config import RunConfig, load_run, swapped
-from experiments.file_kinds import load_as
+from experiments.cautions import find_idle_settings
+from experiments.config import RunConfig, load_run, engine_overrides
+from experiments.file_kinds import load_kind
 from sim.errors import ConfigError
 
 
@@ -43,9 +43,9 @@ CAUTIONS: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize(("idle", "told", "mended"), CAUTIONS)
 def test_a_warning_goes_once_it_is_heeded(idle: str, told: str, mended: str) -> None:
-    (line,) = cautions(load_run("mine.yaml", parts(idle)))
+    (line,) = find_idle_settings(load_run("mine.yaml", parts(idle)))
     assert told in line
-    assert cautions(load_run("mine.yaml", parts(mended))) == []
+    assert find_idle_settings(load_run("mine.yaml", parts(mended))) == []
 
 
 def test_what_only_quick_sets_is_told_of_quick() -> None:
@@ -100,8 +100,8 @@ def test_a_file_is_accepted_once_its_message_is_heeded(wrong: str | bytes, told:
 
 def test_a_file_of_another_kind_is_no_engine() -> None:
     with pytest.raises(ConfigError, match="--engine: portfolios/single_perp: holds an account, use deleverage margin"):
-        swapped("mine.yaml", "portfolios/single_perp")
-    (swap,) = swapped("mine.yaml", "span")
+        engine_overrides("mine.yaml", "portfolios/single_perp")
+    (swap,) = engine_overrides("mine.yaml", "span")
     assert problems([swap]) == []
 
 
@@ -115,4 +115,4 @@ def test_what_is_no_file_is_told_as_such(folder: Path) -> None:
 @pytest.mark.parametrize(("kind", "first"), [("study", "studies/anatomy"), ("portfolio", "portfolios/hedged_basis")])
 def test_a_missing_file_of_a_kind_lists_packaged_ones_of_that_kind(kind: str, first: str) -> None:
     with pytest.raises(ConfigError, match=f"packaged are: {first}, "):
-        load_as(kind, "nowhere", (), RunConfig)
+        load_kind(kind, "nowhere", (), RunConfig)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.calculator.calculator import accounts, engine_of
+from experiments.calculator.calculator import margin_portfolio, load_engine
 from experiments.calculator.portfolio import PortfolioConfig
-from experiments.file_kinds import load_as
+from experiments.file_kinds import load_kind
 from sim.errors import ConfigError
 
 Change = dict[str, Any]
@@ -32,8 +32,8 @@ def judged(folder: Path, engine: Change) -> str:
     file = folder / "mine.yaml"
     file.write_text(yaml.safe_dump(MARKET | {"own": {"mine": engine}}, sort_keys=False))
     try:
-        account = load_as("portfolio", file, (), PortfolioConfig)
-        accounts(account, "mine", engine_of("mine", account))
+        account = load_kind("portfolio", file, (), PortfolioConfig)
+        margin_portfolio(account, "mine", load_engine("mine", account))
     except ConfigError as error:
         return str(error)
     return ""

@@ -18,17 +18,17 @@ from experiments.config import RunConfig
 from sim.component import Component
 from sim.exchange import FUNDINGS, MARKS, RECORDED
 from sim.exchange.fees import Fees
-from sim.exchange.oracle import Manipulation, Oracle, Window
+from sim.exchange.oracle import Manipulation, Oracle, TimeWindow
 from sim.instruments import Asset, Instrument
 from sim.liquidation import LIQUIDATIONS
 from sim.prices import PROCESSES, STRESSES
-from sim.prices.impact import Impact
-from sim.reading.problems import WORDS, bare, describe
+from sim.prices.impact import SpotImpact
+from sim.reading.problems import ERROR_WORDINGS, strip_annotation, describe_problems
 from sim.rescue import Rescue
 from sim.waterfall import LAYERS
 
 REGISTRIES = (POPULATIONS, FUNDINGS, RECORDED, MARKS, LIQUIDATIONS, PROCESSES, STRESSES, LAYERS)
-ALONE = (RunConfig, Fees, Oracle, Window, Manipulation, Asset, Instrument, Impact, Rescue)
+ALONE = (RunConfig, Fees, Oracle, TimeWindow, Manipulation, Asset, Instrument, SpotImpact, Rescue)
 CLASSES: list[type[Component]] = list(
     dict.fromkeys([*(each for registry in REGISTRIES for each in registry.values()), *ALONE])
 )
@@ -45,7 +45,7 @@ def about(model: type[Component], name: str, value: Any) -> list[str]:
     try:
         model.model_validate_json(json.dumps(data), strict=True)
     except pydantic.ValidationError as error:
-        return [line for line in describe(error, data, model) if re.match(rf"{re.escape(name)}\b", line)]
+        return [line for line in describe_problems(error, data, model) if re.match(rf"{re.escape(name)}\b", line)]
     return []
 
 
@@ -104,11 +104,11 @@ def test_a_name_beside_the_listed_ones_is_told_with_those_that_hold(model: type[
 
 
 def choices(annotation: Any) -> list[Any]:
-    if typing.get_origin(bare(annotation)) is typing.Literal:
-        return list(typing.get_args(bare(annotation)))
+    if typing.get_origin(strip_annotation(annotation)) is typing.Literal:
+        return list(typing.get_args(strip_annotation(annotation)))
     return [each for part in typing.get_args(annotation) if part is not ... for each in choices(part)]
 
 
 def test_each_rule_is_told_in_words_and_with_a_remedy() -> None:
-    assert all(rule and remedy for rule, remedy in WORDS.values())
+    assert all(rule and remedy for rule, remedy in ERROR_WORDINGS.values())
     assert sum(1 for _ in fields()) > 250

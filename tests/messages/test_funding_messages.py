@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.cautions import cautions
+from experiments.cautions import find_idle_settings
 from experiments.config import RunConfig, load_run
-from experiments.price_files.funding_rates import read_rates
+from experiments.price_files.funding_rates import read_funding_rates
 from sim.errors import ConfigError, DataError
-from sim.exchange.funding_recorded import Recorded
+from sim.exchange.funding_recorded import RecordedFunding
 
 GOOD = "time,rate\n60,0.01\n120,0.02\n180,0.03"
 STILL = np.empty(0, dtype="datetime64[s]")
@@ -49,10 +49,10 @@ def test_the_remedy_of_a_wrong_funding_file_works(tmp_path: Path, wrong: str, to
     file = tmp_path / "rates.csv"
     file.write_text(wrong)
     with pytest.raises(DataError) as raised:
-        read_rates(str(file))
+        read_funding_rates(str(file))
     assert str(raised.value) == f"{file}: {told}"
     file.write_text(mended)
-    assert read_rates(str(file))[1]
+    assert read_funding_rates(str(file))[1]
 
 
 RATES: list[tuple[str, str, str]] = [
@@ -92,9 +92,9 @@ def test_the_remedy_of_wrong_rates_works(wrong: str, told: str, mended: str) -> 
 )
 def test_the_remedy_of_rates_beside_the_run_works(wrong: object, told: str, mended: object) -> None:
     with pytest.raises(ConfigError) as raised:
-        Recorded.model_validate({"rates": wrong}).begin(STILL, 600.0)
+        RecordedFunding.model_validate({"rates": wrong}).prepare_run(STILL, 600.0)
     assert str(raised.value) == told
-    Recorded.model_validate({"rates": mended}).begin(STILL, 600.0)
+    RecordedFunding.model_validate({"rates": mended}).prepare_run(STILL, 600.0)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_remedy_of_rates_beside_the_run_works(wrong: object, told: str, mend
     ],
 )
 def test_rates_that_do_not_reach_the_whole_run_are_told(times: range, told: str) -> None:
-    rule = Recorded(rates=tuple((float(time), 0.001) for time in times))
+    rule = RecordedFunding(rates=tuple((float(time), 0.001) for time in times))
     found = rule.unpaid(STILL, 600.0)
     assert found == (f"rates {told}: nothing is paid in between, add the rates of that time" if told else "")
 
@@ -122,7 +122,7 @@ def test_a_funding_file_that_ends_before_its_run_is_told(tmp_path: Path) -> None
         stamps = [f"{day} {hour:02d}:00" for day in several for hour in range(10, 17)]
         file.write_text("\n".join(["time,rate", *(f"{stamp},0.0001" for stamp in stamps)]))
         config = load_run("crash_2008", words, quick=True)
-        lines = [line for line in cautions(config) if "nothing is paid in between" in line]
+        lines = [line for line in find_idle_settings(config) if "nothing is paid in between" in line]
         assert bool(lines) is told, lines
         if told:
             assert lines[0].startswith(

@@ -8,13 +8,13 @@ import yaml
 
 from experiments.calculator.calculator import (
     StressConfig,
-    accounts,
-    engine_of,
-    engines_of,
-    stressed,
+    margin_portfolio,
+    load_engine,
+    list_engines,
+    stress_portfolio,
 )
 from experiments.calculator.portfolio import PortfolioConfig
-from experiments.file_kinds import load_as
+from experiments.file_kinds import load_kind
 from sim.errors import ConfigError
 from sim.instruments import CASH_LIMIT
 
@@ -35,13 +35,13 @@ def judged(folder: Path, changes: Change, shocks: Change | None = None, words: s
     content = {key: value for key, value in (BASE | changes).items() if value is not None}
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     try:
-        account = load_as("portfolio", file, (), PortfolioConfig)
-        found = [accounts(account, name, engine_of(name, account)) for name in engines_of(words, account)]
+        account = load_kind("portfolio", file, (), PortfolioConfig)
+        found = [margin_portfolio(account, name, load_engine(name, account)) for name in list_engines(words, account)]
         if shocks is not None:
             (folder / "shocks.yaml").write_text(yaml.safe_dump(shocks, sort_keys=False))
-            told = load_as("shocks", folder / "shocks.yaml", (), StressConfig)
+            told = load_kind("shocks", folder / "shocks.yaml", (), StressConfig)
             for each in found:
-                stressed(each, told.shocks)
+                stress_portfolio(each, told.shocks)
     except ConfigError as error:
         return str(error)
     return ""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.price_files.bars import read_bars
-from experiments.price_files.return_series import Returns, read_series
+from experiments.price_files.return_series import Returns, read_return_series
 from sim.errors import DataError
 
 DAYS = tuple(f"2024-01-{day:02d}" for day in (2, 3, 4, 5, 8, 9, 10, 11))
@@ -114,13 +114,13 @@ BOTH: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "told", "mended"), BOTH)
-@pytest.mark.parametrize("read", [read_bars, read_series])
+@pytest.mark.parametrize("read", [read_bars, read_return_series])
 def test_the_remedy_of_a_wrong_file_works(
     tmp_path: Path, read: Callable[[str], object], wrong: str, told: str, mended: str
 ) -> None:
     found = answer(lambda: read(written(tmp_path, wrong)))
     assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found
-    assert told.replace("{is} ", "is " if read is read_series else "") in found, found
+    assert told.replace("{is} ", "is " if read is read_return_series else "") in found, found
     assert not answer(lambda: read(written(tmp_path, mended)))
 
 
@@ -333,10 +333,10 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
 def test_the_remedy_of_a_wrong_series_works(
     tmp_path: Path, wrong: str, options: dict[str, Returns], told: str, mended: str, then: dict[str, Returns]
 ) -> None:
-    found = answer(lambda: read_series(written(tmp_path, wrong), **options))
+    found = answer(lambda: read_return_series(written(tmp_path, wrong), **options))
     assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found
     assert told in found, found
-    assert not answer(lambda: read_series(written(tmp_path, mended), **then))
+    assert not answer(lambda: read_return_series(written(tmp_path, mended), **then))
 
 
 def test_a_column_is_named_as_a_shell_takes_it(tmp_path: Path) -> None:
@@ -345,6 +345,6 @@ def test_a_column_is_named_as_a_shell_takes_it(tmp_path: Path) -> None:
     bars = with_column("spread", (3,) * 8)
     for old, new in zip(("open", "high", "low", "close", "spread"), names, strict=True):
         bars = bars.replace(old, new, 1)
-    assert read_series(written(tmp_path, bars)).names == ("<CLOSE>",)
-    told = answer(lambda: read_series(written(tmp_path, with_column("mood", CLOSES, bars))))
+    assert read_return_series(written(tmp_path, bars)).names == ("<CLOSE>",)
+    told = answer(lambda: read_return_series(written(tmp_path, with_column("mood", CLOSES, bars))))
     assert told.endswith("drop it, or give --assets '<CLOSE>' to use the close alone"), told

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from experiments.config import load_run
-from experiments.price_files.bars import read_replays, replay_notes
-from experiments.price_files.own_data import on_own_data
+from experiments.price_files.bars import read_replays, describe_replays
+from experiments.price_files.own_data import own_data_overrides
 from sim.errors import ConfigError, DataError
 
 DAYS = tuple(f"2024-01-{day:02d}" for day in (2, 3, 4, 5, 8, 9, 10, 11))
@@ -29,7 +29,7 @@ def csv(folder: Path, days: Sequence[str], closes: Sequence[float], adjusted: Se
 def notes(file: str, *changes: str) -> list[str]:
     """What a run on a file would be told, its other settings those of a day of trading."""
     words = [f"underlyings.0={{name: btc, process: {{kind: replay, source: {file}}}}}", *changes]
-    return replay_notes(load_run("small_crash", words).underlyings)
+    return describe_replays(load_run("small_crash", words).underlyings)
 
 
 def remedy(line: str) -> list[str]:
@@ -111,9 +111,9 @@ def test_the_vix_has_days_of_its_own() -> None:
 def test_own_prices_need_a_run(tmp_path: Path, wrong: str, told: str, mended: str) -> None:
     file = csv(tmp_path, DAYS, CLOSES)
     with pytest.raises(ConfigError) as raised:
-        on_own_data(wrong, file)
+        own_data_overrides(wrong, file)
     assert str(raised.value).startswith(told), raised.value
-    assert load_run(mended, on_own_data(mended, file))
+    assert load_run(mended, own_data_overrides(mended, file))
 
 
 def test_days_outside_a_file_are_named(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 from experiments.cli import app
 from experiments.config import load_run
 from experiments.results import store
-from experiments.run import execute
+from experiments.run import execute_run
 from experiments.sweep.config import load_study
-from experiments.sweep.runner import Options, sweep
+from experiments.sweep.runner import SweepOptions, run_sweep
 
 TINY = Path(__file__).parent.parent / "studies" / "tiny.yaml"
 CRASH = "stresses=[{kind: move, at: 600, duration: 300, size: -0.3}]"
@@ -32,8 +32,8 @@ def call(*words: object) -> Result:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a run and of a sweep."""
     place = tmp_path_factory.mktemp("made")
-    execute(load_run("small_crash", ["duration=1800", "profile_every=0", CRASH]), out=place / "run")
-    sweep(load_study(TINY), out=place / "tiny", options=Options("serial", quiet=True))
+    execute_run(load_run("small_crash", ["duration=1800", "profile_every=0", CRASH]), out=place / "run")
+    run_sweep(load_study(TINY), out=place / "tiny", options=SweepOptions("serial", quiet=True))
     return place
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from experiments.sweep.config import load_study
-from experiments.sweep.plan import Planner, Task
-from experiments.sweep.study import StudyError, made_by, module_of, refined
+from experiments.sweep.plan import JobPlanner, SettingRequest
+from experiments.sweep.study import StudyError, made_by, load_study_module, request_refinement
 from sim.errors import ConfigError
 
 TINY = Path(__file__).parent.parent / "studies" / "tiny.yaml"
@@ -32,7 +32,7 @@ def planned(changes: Changes, *also: str, **options: Any) -> None:
     plain = {**yaml.safe_load(TINY.read_text(encoding="utf-8")), "name": "mine", **changes}
     plain = {key: value for key, value in plain.items() if value is not None}
     Path("mine.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
-    Planner(load_study("mine.yaml", also, **options)).first()
+    JobPlanner(load_study("mine.yaml", also, **options)).plan_first_jobs()
 
 
 def axis(**changes: Any) -> Changes:
@@ -304,12 +304,12 @@ FAULTS: list[tuple[str, str, str]] = [
 def used() -> None:
     """Call every function of the module."""
     planned({})
-    study, module = load_study("mine.yaml"), module_of(str(Path("mine.py").resolve()))
+    study, module = load_study("mine.yaml"), load_study_module(str(Path("mine.py").resolve()))
     runs = made_by(module, "score", None, {}, None)
     made_by(module, "tables", runs)
     made_by(module, "figures", runs, Path())
     made_by(module, "report", runs)
-    refined(study, lambda: runs)
+    request_refinement(study, lambda: runs)
 
 
 @pytest.mark.parametrize(("old", "new", "told"), FAULTS, ids=[row[2][:50] for row in FAULTS])
@@ -341,8 +341,8 @@ WANTED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("wrong", "told", "mended"), WANTED, ids=[row[1][:40] for row in WANTED])
 def test_tasks_that_a_module_asks_for(wrong: Changes, told: str, mended: Changes) -> None:
-    planner = Planner(load_study(TINY))
+    planner = JobPlanner(load_study(TINY))
     with pytest.raises(ConfigError) as caught:
-        planner.more([Task(wrong)])
+        planner.plan_more_jobs([SettingRequest(wrong)])
     assert str(caught.value) == told
-    assert len(planner.more([Task(mended)])) == 1
+    assert len(planner.plan_more_jobs([SettingRequest(mended)])) == 1

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.metrics.calm_benchmarks import facts, health, returns_of
-from sim.metrics.returns import autocorrelation, hill, hill_interval, jackknife_interval, kurtosis
+from sim.metrics.calm_benchmarks import compute_facts, measure_health, compare_facts
+from sim.metrics.returns import compute_autocorrelation, estimate_hill, estimate_hill_interval, estimate_jackknife_interval, compute_kurtosis
 
 
 def frames() -> dict[str, pd.DataFrame]:
@@ -33,7 +33,7 @@ def frames() -> dict[str, pd.DataFrame]:
 
 
 def test_health_of_a_day_of_four_steps() -> None:
-    found = health(frames(), "P", worth=1.0)
+    found = measure_health(frames(), "P", worth=1.0)
     assert found.volatility == pytest.approx(1.0)
     assert found.closed_out == pytest.approx(2 / 20)
     assert found.deleveraged == 2
@@ -47,42 +47,42 @@ def test_health_of_a_day_of_four_steps() -> None:
 
 
 def test_what_came_before_does_not_count() -> None:
-    found = health(frames(), "P", worth=1.0, since=3)
+    found = measure_health(frames(), "P", worth=1.0, since=3)
     assert found.beyond_fund == 4
     assert found.turnover == pytest.approx(25 / 20 / 0.5)
 
 
 def test_a_run_too_short_is_named() -> None:
     with pytest.raises(ValueError, match="'P' has 1 steps from 4 on"):
-        health(frames(), "P", worth=1.0, since=4)
+        measure_health(frames(), "P", worth=1.0, since=4)
     with pytest.raises(ValueError, match="'Q' is not one of P"):
-        returns_of(frames(), "Q")
+        compare_facts(frames(), "Q")
 
 
 def test_autocorrelation_by_hand() -> None:
     """Offs 1, -1, 1, -1: three products of -1 over four squares."""
-    assert autocorrelation(np.array([3.0, 1.0, 3.0, 1.0]), 1) == pytest.approx(-0.75)
-    assert np.isnan(autocorrelation(np.ones(5), 1))
+    assert compute_autocorrelation(np.array([3.0, 1.0, 3.0, 1.0]), 1) == pytest.approx(-0.75)
+    assert np.isnan(compute_autocorrelation(np.ones(5), 1))
 
 
 def test_kurtosis_by_hand() -> None:
     """Two of eight at +-1: fourth moment 1/4, variance 1/4."""
-    assert kurtosis(np.array([1.0, -1.0, 0, 0, 0, 0, 0, 0])) == pytest.approx(4.0)
+    assert compute_kurtosis(np.array([1.0, -1.0, 0, 0, 0, 0, 0, 0])) == pytest.approx(4.0)
 
 
 def test_hill_of_a_power_law_is_its_exponent() -> None:
     """Quantiles of P(size > s) = s ** -3: within the interval, and the interval is as wide as the count says."""
     sizes = ((np.arange(20_000) + 0.5) / 20_000) ** (-1 / 3)
-    low, high = hill_interval(sizes)
-    assert hill(sizes) == pytest.approx(3.0, rel=0.01)
-    assert high - low == pytest.approx(2 * 1.96 * hill(sizes) / np.sqrt(1000), rel=1e-4)
-    assert hill(np.array([8.0, -4.0, 2.0, 1.0]), share=0.5) == pytest.approx(1 / np.log(np.sqrt(8)))
+    low, high = estimate_hill_interval(sizes)
+    assert estimate_hill(sizes) == pytest.approx(3.0, rel=0.01)
+    assert high - low == pytest.approx(2 * 1.96 * estimate_hill(sizes) / np.sqrt(1000), rel=1e-4)
+    assert estimate_hill(np.array([8.0, -4.0, 2.0, 1.0]), share=0.5) == pytest.approx(1 / np.log(np.sqrt(8)))
 
 
 def test_the_jackknife_of_a_mean_is_the_standard_error() -> None:
     """Blocks of one value: the classical s / sqrt(n)."""
     values = np.array([1.0, 4.0, 2.0, 9.0])
-    low, high = jackknife_interval(lambda some: float(some.mean()), values, blocks=4)
+    low, high = estimate_jackknife_interval(lambda some: float(some.mean()), values, blocks=4)
     assert (high + low) / 2 == pytest.approx(4.0)
     assert (high - low) / 2 == pytest.approx(1.959964 * values.std(ddof=1) / 2)
 
@@ -90,8 +90,8 @@ def test_the_jackknife_of_a_mean_is_the_standard_error() -> None:
 def test_daily_volatility_is_per_day_whatever_the_step() -> None:
     rng = np.random.default_rng(1)
     prices = np.exp(np.cumsum(0.01 * rng.standard_normal(20_001)))
-    assert facts(prices, 21_600.0).daily_volatility == pytest.approx(0.02, rel=0.02)
-    assert facts(prices[::4], 86_400.0).daily_volatility == pytest.approx(0.02, rel=0.03)
+    assert compute_facts(prices, 21_600.0).daily_volatility == pytest.approx(0.02, rel=0.02)
+    assert compute_facts(prices[::4], 86_400.0).daily_volatility == pytest.approx(0.02, rel=0.03)
 
 
 def test_x_is_measured_beside_the_mark() -> None:
@@ -99,6 +99,6 @@ def test_x_is_measured_beside_the_mark() -> None:
     x = np.exp(np.cumsum(0.001 * rng.standard_normal(400)))
     steps = pd.DataFrame({"step": np.arange(1, 401), "seconds": 60.0 * np.arange(1, 401), "instrument": "P"})
     steps["mark"], steps["exogenous"] = x**2, x
-    mark, exogenous = returns_of({"steps": steps}, "P")
+    mark, exogenous = compare_facts({"steps": steps}, "P")
     assert mark.daily_volatility == pytest.approx(2 * exogenous.daily_volatility)
     assert mark[1:] == pytest.approx(exogenous[1:])

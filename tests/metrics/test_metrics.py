@@ -5,21 +5,21 @@ import pandas as pd
 import pytest
 
 from sim.metrics import overview
-from sim.metrics.cascades import amplification, fall
-from sim.metrics.losses import by_layer, deleveraged, system_loss
+from sim.metrics.cascades import measure_amplification, measure_fall
+from sim.metrics.losses import sum_by_layer, sum_adl_lots, sum_system_loss
 from sim.metrics.overview import (
-    calls,
-    closed_out,
-    deepest_fall,
-    fund,
-    largest_basis,
-    largest_feedback,
-    one_sided,
-    peak_open_interest,
-    perpetuals,
-    wealth,
-    who_paid,
-    worst_step,
+    count_margin_calls,
+    sum_close_outs,
+    find_deepest_fall,
+    compare_funds,
+    find_largest_basis,
+    find_largest_feedback,
+    count_one_sided,
+    find_peak_open_interest,
+    select_perpetuals,
+    compare_wealth,
+    sum_losses_by_payer,
+    find_worst_step,
 )
 
 
@@ -31,11 +31,11 @@ def run(marks: list[float]) -> dict[str, pd.DataFrame]:
 
 
 def test_the_fall_is_from_the_mark_before_to_the_lowest() -> None:
-    assert fall(run([100.0, 90.0, 81.0, 95.0]), "P", 2) == pytest.approx(2 * np.log(0.9))
+    assert measure_fall(run([100.0, 90.0, 81.0, 95.0]), "P", 2) == pytest.approx(2 * np.log(0.9))
 
 
 def test_amplification_is_against_the_twin() -> None:
-    assert amplification(run([100.0, 90.0, 81.0, 95.0]), run([100.0, 95.0, 90.0, 90.0]), "P", 2) == pytest.approx(2.0)
+    assert measure_amplification(run([100.0, 90.0, 81.0, 95.0]), run([100.0, 95.0, 90.0, 90.0]), "P", 2) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_amplification_is_against_the_twin() -> None:
 )
 def test_what_is_not_there_is_named(instrument: str, since: int, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        fall(run([100.0, 90.0, 81.0, 95.0]), instrument, since)
+        measure_fall(run([100.0, 90.0, 81.0, 95.0]), instrument, since)
 
 
 def test_losses_add_up_by_layer_and_in_lots() -> None:
     frames = run([100.0, 90.0, 81.0, 95.0])
-    assert by_layer(frames) == {"adl_queue": 7, "bad_debt": 2, "fund": 6}
-    assert system_loss(frames) == sum(by_layer(frames).values()) == 15
-    assert deleveraged(frames) == 7
+    assert sum_by_layer(frames) == {"adl_queue": 7, "bad_debt": 2, "fund": 6}
+    assert sum_system_loss(frames) == sum(sum_by_layer(frames).values()) == 15
+    assert sum_adl_lots(frames) == 7
 
 
 def venue() -> dict[str, pd.DataFrame]:
@@ -76,28 +76,28 @@ def venue() -> dict[str, pd.DataFrame]:
 
 def test_worst_moves_are_those_of_perpetuals() -> None:
     frames = venue()
-    assert set(perpetuals(frames)["instrument"]) == {"P", "Q"}
-    assert deepest_fall(frames, "mark") == (pytest.approx(-0.05), "P", 2)
-    assert largest_basis(frames) == (pytest.approx(-0.05), "P", 2)
+    assert set(select_perpetuals(frames)["instrument"]) == {"P", "Q"}
+    assert find_deepest_fall(frames, "mark") == (pytest.approx(-0.05), "P", 2)
+    assert find_largest_basis(frames) == (pytest.approx(-0.05), "P", 2)
     frames["steps"]["mark"] = np.nan
-    assert deepest_fall(frames, "mark") is None
+    assert find_deepest_fall(frames, "mark") is None
 
 
 def test_totals_count_venues_once() -> None:
     frames = venue()
-    assert fund(frames) == (90, 40)
-    assert calls(frames) == {"made": 4, "met": 2, "missed": 0}
-    assert one_sided(frames) == (1, 2)
-    assert peak_open_interest(frames) == 50
+    assert compare_funds(frames) == (90, 40)
+    assert count_margin_calls(frames) == {"made": 4, "met": 2, "missed": 0}
+    assert count_one_sided(frames) == (1, 2)
+    assert find_peak_open_interest(frames) == 50
 
 
 def test_the_worst_of_all_instruments_together() -> None:
     frames = venue()
-    assert worst_step(frames) == (7, "", 1)
-    assert largest_feedback(frames) == (0.7, "Q", 2)
-    assert overview.deleveraged_notional(frames) == 3
+    assert find_worst_step(frames) == (7, "", 1)
+    assert find_largest_feedback(frames) == (0.7, "Q", 2)
+    assert overview.sum_adl_notional(frames) == 3
     frames["steps"]["liquidated_notional"] = 0
-    assert worst_step(frames) is None
+    assert find_worst_step(frames) is None
 
 
 def test_wealth_counts_a_wallet_once_and_only_beside_separate_accounts() -> None:
@@ -108,11 +108,11 @@ def test_wealth_counts_a_wallet_once_and_only_beside_separate_accounts() -> None
     start = pd.DataFrame(rows, columns=columns).assign(moment="start", venue="V")
     end = start.assign(moment="end", equity=start["end"])
     frames = {"accounts": pd.concat([start, end])}
-    assert wealth(frames) == {"a": (10 + 5 + 6 + 3, 7 + 4 + 4 + 3), "fund": (2, 0)}
+    assert compare_wealth(frames) == {"a": (10 + 5 + 6 + 3, 7 + 4 + 4 + 3), "fund": (2, 0)}
 
 
 def test_close_outs_that_filled_and_who_paid() -> None:
     frames = venue()
-    assert closed_out(frames) == {"count": 2, "owners": 2, "notional": 50}
-    assert who_paid(frames) == {"own margin": 8, "fund": 9, "bad_debt": 1}
-    assert who_paid(frames | {"losses": frames["losses"].iloc[:0]}) == {"own margin": 0}
+    assert sum_close_outs(frames) == {"count": 2, "owners": 2, "notional": 50}
+    assert sum_losses_by_payer(frames) == {"own margin": 8, "fund": 9, "bad_debt": 1}
+    assert sum_losses_by_payer(frames | {"losses": frames["losses"].iloc[:0]}) == {"own margin": 0}

@@ -7,7 +7,7 @@ from build import exposure
 from papers import crash
 
 from sim.margin.engine import EngineConfig
-from sim.recording.liquidation_profile import MOVES, NEXT, feedback, profile
+from sim.recording.liquidation_profile import MARK_MOVES, FEEDBACK_MOVE, compute_feedback, compute_profile
 from sim.types import Exposure
 
 ENGINE = {"requirement": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 10}]}}
@@ -15,9 +15,9 @@ ENGINE = {"requirement": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage
 
 
 def assessed(book: Exposure, counted: list[bool]) -> tuple[dict[float, float], int]:
-    engine = EngineConfig.model_validate(ENGINE).build(book.market.contracts, 1)
-    found = profile(engine, book, np.array(counted))
-    return dict(zip(MOVES, found.at_risk[0].tolist(), strict=True)), int(found.fresh[0, NEXT])
+    engine = EngineConfig.model_validate(ENGINE).build_engine(book.market.contracts, 1)
+    found = compute_profile(engine, book, np.array(counted))
+    return dict(zip(MARK_MOVES, found.at_risk[0].tolist(), strict=True)), int(found.fresh[0, FEEDBACK_MOVE])
 
 
 def test_three_accounts_by_hand() -> None:
@@ -46,15 +46,15 @@ def test_only_those_whom_margin_binds_count() -> None:
 def test_one_mark_moves_at_a_time() -> None:
     """A hedged account is at risk from each leg's move alone, with that leg's notional only."""
     book = exposure([[10, -5]], [1000, 2000], [[1400]])
-    engine = EngineConfig.model_validate(ENGINE).build(book.market.contracts, 1)
-    found = profile(engine, book, np.array([True]))
-    falls = dict(zip(MOVES, found.at_risk.T.tolist(), strict=True))
+    engine = EngineConfig.model_validate(ENGINE).build_engine(book.market.contracts, 1)
+    found = compute_profile(engine, book, np.array([True]))
+    falls = dict(zip(MARK_MOVES, found.at_risk.T.tolist(), strict=True))
     assert falls[-0.05] == falls[0.05][::-1] == [10_000, 0]  # 1,400 - 500 < 975 and 1,025
     assert falls[-0.02] == [0, 0]
 
 
 def test_r_is_lots_over_bids() -> None:
-    given = feedback(np.array([3, 0, 5]), np.array([4, 7, 0]))
+    given = compute_feedback(np.array([3, 0, 5]), np.array([4, 7, 0]))
     assert given[:2].tolist() == [0.75, 0.0]
     assert np.isnan(given[2])
 
@@ -63,7 +63,7 @@ def test_r_is_lots_over_bids() -> None:
 def markets() -> dict[float, dict[str, pd.DataFrame]]:
     def frames(every: float) -> dict[str, pd.DataFrame]:
         market = crash.run(crash.market(3, crash.config(steps=100, profile_every=every)))
-        market.recorder.accounts("end")
+        market.recorder.record_accounts("end")
         return market.recorder.frames()
 
     return {every: frames(every) for every in (0.0, 600.0)}
@@ -79,10 +79,10 @@ def test_it_keeps_its_clock(markets: dict[float, dict[str, pd.DataFrame]]) -> No
 def test_it_says_more_of_larger_moves_and_less_after_the_crash(markets: dict[float, dict[str, pd.DataFrame]]) -> None:
     told = markets[600.0]["profile"].query("instrument == 'SPX-PERP'")
     wide = told.pivot(index="step", columns="move", values="at_risk")
-    falls = wide[[move for move in MOVES if move < 0]]
+    falls = wide[[move for move in MARK_MOVES if move < 0]]
     assert (falls.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
     fresh = told.pivot(index="step", columns="move", values="fresh")
-    assert (fresh[[move for move in MOVES if move > 0]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert (fresh[[move for move in MARK_MOVES if move > 0]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
     steps = markets[600.0]["steps"].query("instrument == 'SPX-PERP'").set_index("step")
     assert falls[-0.1].max() > 0
     assert (falls[-0.1] <= steps["gross"].reindex(wide.index)).all()
@@ -97,7 +97,7 @@ def test_r_is_that_of_the_next_percent_and_rests_where_the_book_does(
     steps = markets[600.0]["steps"].dropna(subset="feedback").set_index(["step", "instrument"])
     assert (near["fresh"] / near["resting"]).reindex(steps.index).tolist() == steps["feedback"].tolist()
     lots = told.pivot(index=["step", "instrument"], columns="move", values="resting")
-    assert (lots[[move for move in MOVES if move < 0]].diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    assert (lots[[move for move in MARK_MOVES if move < 0]].diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
 
 
 def test_wealth_of_populations_is_that_of_their_accounts(markets: dict[float, dict[str, pd.DataFrame]]) -> None:

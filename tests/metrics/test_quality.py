@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.cascades.tails import finite_size, tail
+from experiments.cascades.tails import measure_finite_size, fit_tail
 from sim.errors import DataError
-from sim.metrics.market_quality import quality
+from sim.metrics.market_quality import measure_quality
 
 
 def run() -> dict[str, pd.DataFrame]:
@@ -26,7 +26,7 @@ def run() -> dict[str, pd.DataFrame]:
 
 
 def test_a_spiral_by_hand() -> None:
-    found = quality(run(), "P", ("makers",))
+    found = measure_quality(run(), "P", ("makers",))
     assert found.margin_peak_to_trough == 2
     assert found.margin_rise == pytest.approx(0.05)
     assert found.calls_met == 0.25
@@ -39,13 +39,13 @@ def test_a_spiral_by_hand() -> None:
 def test_nothing_held_and_nothing_recorded_are_nan() -> None:
     made = run()
     made["steps"]["gross"] = 0
-    found = quality(made | {"populations": made["populations"].iloc[:0]}, "P", ("makers",))
+    found = measure_quality(made | {"populations": made["populations"].iloc[:0]}, "P", ("makers",))
     assert np.isnan(found.margin_peak_to_trough)
     assert np.isnan(found.spiral)
     with pytest.raises(DataError, match="populations: no such frame, quality needs it"):
-        quality({"steps": made["steps"], "venues": made["venues"]}, "P", ("makers",))
+        measure_quality({"steps": made["steps"], "venues": made["venues"]}, "P", ("makers",))
     with pytest.raises(DataError, match="'Q' has no step from 2 on, name a perpetual of the run"):
-        quality(made, "Q", ("makers",), since=2)
+        measure_quality(made, "Q", ("makers",), since=2)
 
 
 @given(
@@ -59,7 +59,7 @@ def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) 
     steps = made["steps"].assign(depth=depth, gross=10**6, bid=99.0, ask=99.0 + width / 10**6)
     told = made["venues"].assign(initial=initial)
     people = made["populations"].assign(equity=equity)
-    found = quality({"steps": steps, "venues": told, "populations": people}, "P", ("makers",))
+    found = measure_quality({"steps": steps, "venues": told, "populations": people}, "P", ("makers",))
     assert found.margin_peak_to_trough >= 1
     assert 0 <= found.depth_trough <= 1 <= found.spread_peak
     assert 0 <= found.calls_met <= 1
@@ -68,36 +68,36 @@ def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) 
     larger = steps.assign(gross=times * 10**6, depth=times * depth)
     raised = told.assign(initial=times * initial)
     mixed = people.assign(equity=times * equity).iloc[rnd.sample(range(6), 6)]
-    again = quality({"steps": larger, "venues": raised, "populations": mixed}, "P", ("makers",))
+    again = measure_quality({"steps": larger, "venues": raised, "populations": mixed}, "P", ("makers",))
     assert again == pytest.approx(found, nan_ok=True)
 
 
 def test_an_exponent_beyond_three_is_found() -> None:
     """The package alone would stop at 3, and call every rival the better."""
     draws = (1 - np.random.default_rng(2).random(2000)) ** (-1 / 3.0)
-    found = tail(draws).set_index("rival")
+    found = fit_tail(draws).set_index("rival")
     assert found["exponent"].iloc[0] == pytest.approx(4, abs=0.4)
     assert (found.loc[["lognormal", "truncated_power_law"], "p"] > 0.05).all()
 
 
 def test_sizes_that_hardly_differ_are_told() -> None:
     with pytest.raises(DataError, match="tail: 2 different of 20 sizes above 0, too few for laws to differ"):
-        tail(np.repeat([1.0, 2.0], 10), discrete=True)
+        fit_tail(np.repeat([1.0, 2.0], 10), discrete=True)
 
 
 def test_a_power_law_is_told_from_an_exponential() -> None:
     draws = np.random.default_rng(1)
-    heavy = tail((1 - draws.random(1000)) ** (-1 / 1.5)).set_index("rival")
+    heavy = fit_tail((1 - draws.random(1000)) ** (-1 / 1.5)).set_index("rival")
     assert heavy["exponent"].iloc[0] == pytest.approx(2.5, abs=0.2)
     assert heavy.loc["exponential", "ratio"] > 0
     assert heavy.loc["exponential", "p"] < 0.05
-    light = tail(1 + draws.exponential(1.0, 1000)).set_index("rival")
+    light = fit_tail(1 + draws.exponential(1.0, 1000)).set_index("rival")
     assert light.loc["exponential", "ratio"] <= 0.0 or light.loc["exponential", "p"] > 0.05
     with pytest.raises(DataError, match="tail: 3 different of 3 sizes above 0, 20 that are not all"):
-        tail(np.array([1.0, 2, 3, 0]))
+        fit_tail(np.array([1.0, 2, 3, 0]))
 
 
 def test_a_cutoff_that_grows_with_the_system_keeps_its_share() -> None:
-    table = finite_size({100: np.array([1.0, 1, 50]), 1000: np.array([1.0, 1, 500])})
+    table = measure_finite_size({100: np.array([1.0, 1, 50]), 1000: np.array([1.0, 1, 500])})
     assert table["cutoff"].tolist() == pytest.approx([2502 / 52, 250_002 / 502])
     assert table["share"].round(2).tolist() == [0.48, 0.5]

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.metrics.cascades import Frames, amplification, fall, untouched
-from sim.metrics.shock_losses import toll
+from sim.metrics.cascades import Frames, measure_amplification, measure_fall, is_untouched
+from sim.metrics.shock_losses import measure_shock_losses
 
 MARKS = [100.0, 90.0, 81.0, 70.0]
 
@@ -30,7 +30,7 @@ def venue(*, other: str = "spot") -> Frames:
 
 
 def test_shares_are_of_what_was_open_before() -> None:
-    found = toll(venue(), "P", 2)
+    found = measure_shock_losses(venue(), "P", 2)
     assert found.closed_out == pytest.approx(16 / 50)
     assert found.auctioned == pytest.approx(5 / 50)
     assert found.deleveraged == pytest.approx(22 / 50)
@@ -40,24 +40,24 @@ def test_shares_are_of_what_was_open_before() -> None:
 
 
 def test_a_window_ends() -> None:
-    found = toll(venue(), "P", 2, 2)
+    found = measure_shock_losses(venue(), "P", 2, 2)
     assert (found.closed_out, found.deleveraged, found.take_overs) == (pytest.approx(10 / 50), 0, 1)
     assert found.system_loss == pytest.approx(50 / 5_000)
-    assert fall(venue(), "P", 2, 3) == pytest.approx(np.log(0.81))
+    assert measure_fall(venue(), "P", 2, 3) == pytest.approx(np.log(0.81))
 
 
 def test_amplification_of_a_window() -> None:
     twin = venue()
     twin["steps"].loc[:3, "mark"] = [100.0, 95.0, 90.0, 60.0]
-    assert amplification(venue(), twin, "P", 2, 3) == pytest.approx(np.log(0.81) / np.log(0.9))
-    assert amplification(venue(), twin, "P", 2) == pytest.approx(np.log(0.7) / np.log(0.6))
+    assert measure_amplification(venue(), twin, "P", 2, 3) == pytest.approx(np.log(0.81) / np.log(0.9))
+    assert measure_amplification(venue(), twin, "P", 2) == pytest.approx(np.log(0.7) / np.log(0.6))
 
 
 def test_a_twin_that_does_not_fall_is_no_measure() -> None:
     twin = venue()
     twin["steps"].loc[:3, "mark"] = [100.0, 101.0, 102.0, 103.0]
     with pytest.raises(ValueError, match="does not fall from step 2 on in the twin"):
-        amplification(venue(), twin, "P", 2)
+        measure_amplification(venue(), twin, "P", 2)
 
 
 @pytest.mark.parametrize(
@@ -66,23 +66,23 @@ def test_a_twin_that_does_not_fall_is_no_measure() -> None:
 )
 def test_what_is_not_there_is_named(instrument: str, since: int, told: str) -> None:
     with pytest.raises(ValueError, match=f"'{instrument}' .*{told}|'{instrument}' {told}"):
-        toll(venue(), instrument, since)
+        measure_shock_losses(venue(), instrument, since)
 
 
 def test_lots_of_two_perpetuals_do_not_add_up() -> None:
     with pytest.raises(ValueError, match="'V' lists P, S"):
-        toll(venue(other="perpetual"), "P", 2)
+        measure_shock_losses(venue(other="perpetual"), "P", 2)
 
 
 def test_nothing_open_has_no_shares() -> None:
     frames = venue()
     frames["steps"]["open_interest"] = 0
     with pytest.raises(ValueError, match="no open interest at step 1"):
-        toll(frames, "P", 2)
+        measure_shock_losses(frames, "P", 2)
 
 
 def test_a_run_without_close_outs_and_losses_is_its_own_twin() -> None:
     frames = venue()
-    assert not untouched(frames)
-    assert not untouched(frames | {"closeouts": frames["closeouts"].iloc[:0]})
-    assert untouched({"closeouts": frames["closeouts"].iloc[:0], "losses": frames["losses"].iloc[:0]})
+    assert not is_untouched(frames)
+    assert not is_untouched(frames | {"closeouts": frames["closeouts"].iloc[:0]})
+    assert is_untouched({"closeouts": frames["closeouts"].iloc[:0], "losses": frames["losses"].iloc[:0]})

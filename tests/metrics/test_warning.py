@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.studies import early_warning
-from sim.metrics.indicator_roc import Lead, area, leads, roc, threshold
+from sim.metrics.indicator_roc import WarningLead, compute_roc_area, measure_leads, compute_roc, find_threshold
 
 SCORE = np.array([0.1, 0.4, 0.35, 0.8])
 EVENT = np.array([False, False, True, True])
@@ -15,23 +15,23 @@ EVENT = np.array([False, False, True, True])
 
 def test_an_area_by_hand() -> None:
     """Of four pairs three are in order; a tie counts half."""
-    assert area(SCORE, EVENT) == 0.75
-    assert area(np.zeros(4), EVENT) == 0.5
-    assert np.isnan(area(SCORE, np.zeros(4, dtype=bool)))
+    assert compute_roc_area(SCORE, EVENT) == 0.75
+    assert compute_roc_area(np.zeros(4), EVENT) == 0.5
+    assert np.isnan(compute_roc_area(SCORE, np.zeros(4, dtype=bool)))
 
 
 def test_the_curve_and_its_threshold() -> None:
-    curve = roc(SCORE, EVENT)
+    curve = compute_roc(SCORE, EVENT)
     assert curve[["false", "true"]].to_numpy().tolist() == [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
-    assert threshold(SCORE, EVENT, 0.1) == 0.8
-    assert threshold(SCORE, EVENT, 0.5) == 0.35
-    assert threshold(np.ones(4), EVENT, 0.1) == np.inf
+    assert find_threshold(SCORE, EVENT, 0.1) == 0.8
+    assert find_threshold(SCORE, EVENT, 0.5) == 0.35
+    assert find_threshold(np.ones(4), EVENT, 0.1) == np.inf
 
 
 def test_a_lead_is_as_long_as_the_alarm_stood() -> None:
     times, alarm = np.arange(5) * 10.0, np.array([True, False, True, True, False])
-    assert leads(times, alarm, np.array([5.0, 15.0, 35.0, 45.0, 0.0])) == [
-        *(Lead(True, 5.0), Lead(False, 0.0), Lead(True, 15.0), Lead(False, 0.0), Lead(False, 0.0)),
+    assert measure_leads(times, alarm, np.array([5.0, 15.0, 35.0, 45.0, 0.0])) == [
+        *(WarningLead(True, 5.0), WarningLead(False, 0.0), WarningLead(True, 15.0), WarningLead(False, 0.0), WarningLead(False, 0.0)),
     ]
 
 
@@ -40,9 +40,9 @@ def test_the_area_is_that_under_the_curve_and_turns_with_the_score(rows: list[tu
     score, event = (np.array(column) for column in zip(*rows, strict=True))
     if event.all() or not event.any():
         return
-    curve = roc(score.astype(float), event)
-    assert area(score, event) == pytest.approx(np.trapezoid(curve["true"], curve["false"]))
-    assert area(-score, event) == pytest.approx(1 - area(score, event))
+    curve = compute_roc(score.astype(float), event)
+    assert compute_roc_area(score, event) == pytest.approx(np.trapezoid(curve["true"], curve["false"]))
+    assert compute_roc_area(-score, event) == pytest.approx(1 - compute_roc_area(score, event))
     assert (curve[["false", "true"]].diff().iloc[1:] >= 0).all(axis=None)
 
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.types import F8, I8, IOC, LIMIT, AccountView, Orders, Outlook, Setting
+from sim.types import F8, I8, IOC, LIMIT, AccountView, Orders, Observation, MarketSpec
 
 PRICE, REACH, DEPTH = 1_000_000, 200_000, 20
 """First price and how far below it accounts and bids go, ticks; lots bid at each."""
@@ -54,53 +54,53 @@ class Chain(NamedTuple):
 class Cast:
     """What the three populations share: fixed wealth."""
 
-    traits, width, paying, commits, latency, fund_of = 0, 0, 0, False, 0, ""
+    n_trait_draws, n_decision_draws, n_cash_flow_draws, has_commitment, latency, fund_venue = 0, 0, 0, False, 0, ""
 
     def __init__(self, chain: Chain, name: str, count: int = 1, latency: int = 0) -> None:
         self.chain, self.name, self.count, self.latency = chain, name, count, latency
 
-    def start(self, setting: Setting, draws: F8) -> I8:
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
         return np.full((self.count, 1), ENDLESS)
 
 
 class Makers(Cast):
     """One offers what the accounts want at the first price; all bid the same at every tick below. Never again."""
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:
             return Orders.join([])
         below = np.arange(REACH + REACH // 4)
         slot, who = np.divmod(below, self.count)  # an owner's orders are looked through one by one: few each
-        bids = Orders.of(who, 0, np.full(below.size, DEPTH), PRICE - 1 - below, LIMIT, slot)
+        bids = Orders.from_columns(who, 0, np.full(below.size, DEPTH), PRICE - 1 - below, LIMIT, slot)
         sold = np.array([self.chain.lots * self.chain.accounts])
-        return Orders.join([bids, Orders.of(np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, below.size)])
+        return Orders.join([bids, Orders.from_columns(np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, below.size)])
 
 
 class Holders(Cast):
     """Accounts of equal lots whose liquidation prices are drawn evenly."""
 
-    traits = 1
+    n_trait_draws = 1
 
-    def start(self, setting: Setting, draws: F8) -> I8:
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
         fall = REACH * draws[:, 0]
         return np.rint(self.chain.lots * (fall + MAINTENANCE * (PRICE - fall))).astype(np.int64)[:, None]
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:
             return Orders.join([])
-        return Orders.of(np.arange(self.count), 0, np.full(self.count, self.chain.lots), PRICE, IOC)
+        return Orders.from_columns(np.arange(self.count), 0, np.full(self.count, self.chain.lots), PRICE, IOC)
 
 
 class Seller(Cast):
     """Sells a Poisson number of shocks in every step, at any price."""
 
-    width = 1
+    n_decision_draws = 1
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         count = stats.poisson.ppf(draws[:, 0], PER_STEP).astype(np.int64)
         if outlook.tick == OPEN or not count[0]:
             return Orders.join([])
-        return Orders.of(np.zeros(1, dtype=np.int64), 0, -count * self.chain.shock, 1, IOC)
+        return Orders.from_columns(np.zeros(1, dtype=np.int64), 0, -count * self.chain.shock, 1, IOC)
 
 
 def config(chain: Chain) -> MarketConfig:
@@ -135,5 +135,5 @@ def played(chain: Chain) -> Market:
     market = begun(chain)
     for _ in range(market.steps_planned):
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     return market

@@ -12,7 +12,7 @@ import pandas as pd
 from agents import POPULATIONS, populate
 from experiments.config import load_run
 from sim.market import Market
-from sim.metrics.calm_benchmarks import health, returns_of
+from sim.metrics.calm_benchmarks import measure_health, compare_facts
 from sim.metrics.cascades import Frames
 
 PERPETUAL = "BTC-PERP"
@@ -41,7 +41,7 @@ def run(name: str, seed: int, overrides: Sequence[str] = (), *, joined_by: Seque
     market = market_of(name, seed, overrides, joined_by)
     while market.tick < market.steps_planned:
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     return market.recorder.frames()
 
 
@@ -52,8 +52,8 @@ def measure(name: str, overrides: Sequence[str], seed: int) -> dict[str, float]:
 
 def figures(frames: Frames) -> dict[str, float]:
     """All figures of a run's frames."""
-    mark, exogenous = returns_of(frames, PERPETUAL, WARM_UP)
-    added = health(frames, PERPETUAL, WORTH, WARM_UP)
+    mark, exogenous = compare_facts(frames, PERPETUAL, WARM_UP)
+    added = measure_health(frames, PERPETUAL, WORTH, WARM_UP)
     return added._asdict() | mark._asdict() | {f"x_{key}": value for key, value in exogenous._asdict().items()}
 
 
@@ -80,7 +80,7 @@ def levered(seed: int) -> dict[str, float]:
         market.step()
         if market.tick >= WARM_UP and market.tick % 60 == 0:
             held.append(_effective(market))
-    market.ledger.check()
+    market.ledger.check_conservation()
     frames = market.recorder.frames()
     mean, high = np.mean(held, axis=0)
     return figures(frames) | {"held_mean": mean, "held_80": high} | _of_the_liquidated(frames)
@@ -88,7 +88,7 @@ def levered(seed: int) -> dict[str, float]:
 
 def _effective(market: Market) -> tuple[float, float]:
     """Mean and 80th percentile of effective leverage over the contracts held at a venue's only instrument."""
-    view, members = market.venues[0].view, market.state.accounts(slice(0, market.state.outside))
+    view, members = market.venues[0].view, market.state.account_view(slice(0, market.state.external_owner))
     lots, equity = np.abs(members.position[:, 0]), members.equity[:, 0]
     who = (lots > 0) & (equity > 0)
     leverage = np.rint(lots[who] * view.mark[0] * view.contracts.multiplier[0] / equity[who])

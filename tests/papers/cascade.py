@@ -13,7 +13,7 @@ import numpy as np
 
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.types import F8, I8, IOC, LIMIT, AccountView, Orders, Outlook, Setting
+from sim.types import F8, I8, IOC, LIMIT, AccountView, Orders, Observation, MarketSpec
 
 PRICE = 100_000
 """First price, ticks. A tick and lot is worth one minor unit."""
@@ -57,52 +57,52 @@ class Cast:
     setup: Setup
     name: str = ""
     count: int = 1
-    traits: int = 0
-    width: int = 0
-    paying: int = 0
-    commits: bool = False
+    n_trait_draws: int = 0
+    n_decision_draws: int = 0
+    n_cash_flow_draws: int = 0
+    has_commitment: bool = False
     latency: int = 0
-    fund_of: str = ""
+    fund_venue: str = ""
 
-    def start(self, setting: Setting, draws: F8) -> I8:
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
         return np.full((self.count, 1), ENDLESS)
 
 
 class Maker(Cast):
     """Offers at the first price what the accounts want; bids the same depth at every tick below. Never again."""
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:
             return Orders.join([])
         below = np.arange(REACH)
-        bids = Orders.of(np.zeros_like(below), 0, np.full(REACH, self.setup.depth), PRICE - 1 - below, LIMIT, below)
+        bids = Orders.from_columns(np.zeros_like(below), 0, np.full(REACH, self.setup.depth), PRICE - 1 - below, LIMIT, below)
         sold = np.array([self.setup.lots * self.setup.accounts])
-        return Orders.join([bids, Orders.of(np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, REACH)])
+        return Orders.join([bids, Orders.from_columns(np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, REACH)])
 
 
 class Grid(Cast):
     """Accounts of equal lots whose liquidation prices are the middles of equal parts of the reach."""
 
-    def start(self, setting: Setting, draws: F8) -> I8:
+    def start(self, setting: MarketSpec, draws: F8) -> I8:
         fall = REACH * (np.arange(self.count) + 0.5) / self.count
         # at a price of PRICE - fall: wealth - lots * fall = maintenance * lots * price
         wealth = self.setup.lots * (fall + self.setup.maintenance * (PRICE - fall))
         return np.rint(wealth).astype(np.int64)[:, None]
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:
             return Orders.join([])
-        return Orders.of(np.arange(self.count), 0, np.full(self.count, self.setup.lots), PRICE, IOC)
+        return Orders.from_columns(np.arange(self.count), 0, np.full(self.count, self.setup.lots), PRICE, IOC)
 
 
 class Seller(Cast):
     """Eats the book down by the shock, once."""
 
-    def decide(self, outlook: Outlook, accounts: AccountView, draws: F8) -> Orders:
+    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != SHOCK:
             return Orders.join([])
         lots = np.array([-self.setup.shock * self.setup.depth])
-        return Orders.of(np.zeros(1, dtype=np.int64), 0, lots, PRICE - self.setup.shock, IOC)
+        return Orders.from_columns(np.zeros(1, dtype=np.int64), 0, lots, PRICE - self.setup.shock, IOC)
 
 
 def config(setup: Setup) -> MarketConfig:

@@ -13,14 +13,14 @@ from papers import crash
 from papers.branching import Chain, begun, played
 
 from experiments.cascades import counterfactual, counterfactual_runs
-from experiments.cascades.attribution_vs_removal import lines
-from experiments.cascades.branching import Fork
-from experiments.cascades.counterfactual import DUST, MORE, Worlds
-from experiments.cascades.one_cascade import Case, chosen
+from experiments.cascades.attribution_vs_removal import format_comparison
+from experiments.cascades.branching import MarketSnapshot
+from experiments.cascades.counterfactual import ROUNDING_DUST, MAX_WORLDS_FACTOR, NeighbouringWorlds
+from experiments.cascades.one_cascade import Cascade, select_cascade
 from experiments.config import RunConfig
-from experiments.simulation import simulate
-from sim.metrics.contagion import contagion
-from sim.metrics.generations import cascades, members
+from experiments.simulation import simulate_run
+from sim.metrics.contagion import build_contagion
+from sim.metrics.generations import tabulate_cascades, assign_cascades
 
 LARGEST, LEAST = 5, 5
 """Cascades of a crash that are compared, and how many accounts they have at least."""
@@ -31,13 +31,13 @@ def known(count: int, worlds: int) -> pd.DataFrame:
     chain = Chain(0.7, accounts=500)
     market = played(chain)
     frames = market.recorder.frames()
-    links = contagion(frames)
-    number, table = members(links), cascades(links)
+    links = build_contagion(frames)
+    number, table = assign_cascades(links), tabulate_cascades(links)
     parts = []
     for each in table.loc[table["accounts"].between(8, 40), "cascade"].head(count):
-        case = Case(market.config, frames, links, each, np.flatnonzero(number == each))
+        case = Cascade(market.config, frames, links, each, np.flatnonzero(number == each))
         parts.append(
-            counterfactual.compared(case, Fork(lambda: begun(chain), case.window[0] - 1), _many(worlds, 0.005))
+            counterfactual.compare_with_removal(case, MarketSnapshot(lambda: begun(chain), case.window[0] - 1), _many(worlds, 0.005))
         )
     return pd.concat(parts, ignore_index=True)
 
@@ -59,22 +59,22 @@ def crashes(
     parts = []
     for seed in seeds:
         config = RunConfig.model_validate(crash.plain(profile_every=0) | {"populations": people, "seed": seed})
-        frames = simulate(config)
-        table = cascades(contagion(frames))
+        frames = simulate_run(config)
+        table = tabulate_cascades(build_contagion(frames))
         for number in table.loc[table["accounts"] >= LEAST, "cascade"].head(count):
-            case = chosen(config, frames, number)
-            found = counterfactual.compared(case, counterfactual_runs.fork(case), _many(worlds))
+            case = select_cascade(config, frames, number)
+            found = counterfactual.compare_with_removal(case, counterfactual_runs.snapshot_before(case), _many(worlds))
             parts.append(found.assign(seed=seed, cascade=number))
     return pd.concat(parts, ignore_index=True)
 
 
 def met(table: pd.DataFrame) -> pd.Series:
     """Of which owners everybody in the cascade found bids for all that had to be closed."""
-    return table["unmet"] < DUST
+    return table["unmet"] < ROUNDING_DUST
 
 
-def _many(worlds: int, width: float = counterfactual.NUDGE) -> Worlds:
-    return Worlds(worlds, MORE * worlds, width)
+def _many(worlds: int, width: float = counterfactual.MAX_EQUITY_SHIFT) -> NeighbouringWorlds:
+    return NeighbouringWorlds(worlds, MAX_WORLDS_FACTOR * worlds, width)
 
 
 if __name__ == "__main__":
@@ -82,4 +82,4 @@ if __name__ == "__main__":
     parts = {"all": every, "bids for all": every[met(every)], "bids were short": every[~met(every)]}
     for name, part in parts.items():
         if len(part):
-            print(f"\n{name}", *lines(part), sep="\n")
+            print(f"\n{name}", *format_comparison(part), sep="\n")

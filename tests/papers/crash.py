@@ -11,7 +11,7 @@ from typing import Any
 from agents import POPULATIONS, populate
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.metrics.cascades import fall
+from sim.metrics.cascades import measure_fall
 
 STEPS, FALL_AT = 150, 75
 """Length of a run, and the step from which the index falls for 30 steps."""
@@ -89,7 +89,7 @@ def run(market: Market) -> Market:
     """The same market after its last step."""
     while market.tick < market.steps_planned:
         market.step()
-    market.ledger.check()
+    market.ledger.check_conservation()
     return market
 
 
@@ -107,5 +107,5 @@ def measures(market: Market) -> dict[str, float]:
         "deleveraged": listed["adl_notional"].sum() / million,
         "shortfall": venue["shortfall"].sum() / million,
         "rounds": float(frames["market"]["rounds"].sum()),
-        "fell": fall(frames, PERPETUAL["name"], FALL_AT + 1),
+        "fell": measure_fall(frames, PERPETUAL["name"], FALL_AT + 1),
     }

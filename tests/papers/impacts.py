@@ -8,7 +8,7 @@ from papers import calm
 from agents import POPULATIONS, populate
 from experiments.config import load_run
 from sim.market import Market
-from sim.metrics.impact import impact
+from sim.metrics.impact import measure_impact
 
 AT, PARTS = 120, 60
 """Steps before the order, the time over which traders enter; and those over which it is worked."""
@@ -39,7 +39,7 @@ def impacts(setup: Setup, sizes: Sequence[int], seed: int) -> dict[str, float]:
     found = {}
     for size in sizes:
         market = worked(setup, size, seed)
-        held = market.ledger.position[0, market.members[-1].start]
-        found[str(size)] = impact(market.recorder.frames(), twin, calm.PERPETUAL, AT + PARTS)
+        held = market.ledger.position[0, market.member_slices[-1].start]
+        found[str(size)] = measure_impact(market.recorder.frames(), twin, calm.PERPETUAL, AT + PARTS)
         found[f"filled_{size}"] = float(held) / size
     return found

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter
 
 from agents import populate
 from experiments.config import load_run
-from experiments.statistics.paired import against, pairs
+from experiments.statistics.paired import compare_with_reference, compare_pairs
 from sim.margin.base import AnyRequirement
-from sim.margin.tail.margin_path import rates_along
+from sim.margin.tail.margin_path import compute_rate_path
 from sim.market import Market
 from sim.metrics import losses, overview
 from sim.types import F8
@@ -84,13 +84,13 @@ def run(seed: int, requirement: dict[str, Any]) -> Ran:
     while market.tick < market.steps_planned:
         market.step()
     frames = market.recorder.frames()
-    steps = overview.perpetuals(frames)
-    closed = overview.closed_out(frames)["notional"]
-    told = {"closed": closed / max(overview.peak_open_interest(frames), 1), "loss": losses.system_loss(frames) / 1e8}
-    told |= {"volatility": float(np.log(steps["mark"]).diff().std() / np.diff(market.path.x[:, 0]).std())}
+    steps = overview.select_perpetuals(frames)
+    closed = overview.sum_close_outs(frames)["notional"]
+    told = {"closed": closed / max(overview.find_peak_open_interest(frames), 1), "loss": losses.sum_system_loss(frames) / 1e8}
+    told |= {"volatility": float(np.log(steps["mark"]).diff().std() / np.diff(market.exogenous_path.log_price[:, 0]).std())}
     margin = steps[["margin_long", "margin_short"]].to_numpy()
     oracle = np.append(first, steps["oracle"])
-    return Ran(steps["mark"].to_numpy(), oracle, np.exp(market.path.x[:, 0]), margin, told)
+    return Ran(steps["mark"].to_numpy(), oracle, np.exp(market.exogenous_path.log_price[:, 0]), margin, told)
 
 
 def cover(price: F8, margin: F8) -> Cover:
@@ -104,7 +104,7 @@ def cover(price: F8, margin: F8) -> Cover:
 def shadow(engine: dict[str, Any], levels: F8) -> F8:
     """What an engine would ask on some levels of the oracle (T + 1,), (T, 2)."""
     rule = TypeAdapter(AnyRequirement).validate_python(engine)
-    return rates_along(rule, np.diff(np.log(levels))[:, None], dt=DT)[1:, :, 0]
+    return compute_rate_path(rule, np.diff(np.log(levels))[:, None], dt=DT)[1:, :, 0]
 
 
 def compare(seed: int) -> list[dict[str, Any]]:
@@ -147,8 +147,8 @@ def differences(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
         for one, other in (("binds", "untouched"), ("watches", "untouched"), ("binds", "watches")):
             for measure in ("breached", "needed"):
                 a, b = (own[f"{where}_{measure}"].to_numpy() for where in (one, other))
-                found.append((engine, f"{measure}: {one} - {other}", *pairs(a, b), _seeds(a - b)))
-    for _, each in against(runs, "engine", "static", [], ["mean", "closed", "volatility"]).iterrows():
+                found.append((engine, f"{measure}: {one} - {other}", *compare_pairs(a, b), _seeds(a - b)))
+    for _, each in compare_with_reference(runs, "engine", "static", [], ["mean", "closed", "volatility"]).iterrows():
         table = runs.pivot(index="seed", columns="engine", values=each["measure"])
         apart = (table[each["engine"]] - table["static"]).to_numpy()
         found.append((each["engine"], f"{each['measure']}: less static", *each.iloc[3:], _seeds(apart)))

@@ -8,11 +8,11 @@ from papers import calm
 
 from agents import populate
 from agents.arbitrageurs import Arbitrageur
-from agents.base import Participant
+from agents.base import Trader
 from agents.ladders import MarketMaker
 from experiments.config import load_run
 from sim.market import Market
-from sim.metrics.calm_benchmarks import markout
+from sim.metrics.calm_benchmarks import measure_markout
 from sim.types import B1, F8, I8, Fills
 
 HOURS, SINCE = 4, 120
@@ -39,7 +39,7 @@ class Tape:
 
     def __init__(self, market: Market) -> None:
         self._market, self._trade = market, market.order_books.trade
-        self._last = np.zeros(market.state.owners, dtype=np.int64)
+        self._last = np.zeros(market.state.n_owners, dtype=np.int64)
         self._parts: list[Deals] = []
         self._makers = owners(market, MarketMaker)
         market.order_books.trade = self  # type: ignore[method-assign, assignment]
@@ -59,9 +59,9 @@ class Tape:
         return Deals(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
 
 
-def owners(market: Market, kind: type[Participant]) -> B1:
+def owners(market: Market, kind: type[Trader]) -> B1:
     """Whether each owner is of a kind."""
-    found = np.zeros(market.state.owners, dtype=np.bool_)
+    found = np.zeros(market.state.n_owners, dtype=np.bool_)
     found[[member.owner for member in market.agents.select(agent_type=kind)]] = True
     return found
 
@@ -81,7 +81,7 @@ def figures(overrides: Sequence[str], seed: int) -> dict[str, float]:
     steps = steps[steps["instrument"] == calm.PERPETUAL]
     counted = steps[steps["step"] > SINCE]
     return split(tape.deals(), steps["oracle"].to_numpy(), owners(market, Arbitrageur)) | {
-        "at_mark": BP * markout(counted, calm.WORTH),
+        "at_mark": BP * measure_markout(counted, calm.WORTH),
         "spread": BP * float(((counted["ask"] - counted["bid"]) / counted["mid"]).median()),
     }
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from papers.branching import Chain, played
 
-from sim.metrics.contagion import contagion
-from sim.metrics.criticality import feedback, hawkes, rounds
-from sim.metrics.generations import branching, by_generation
-from sim.metrics.returns import NORMAL_95, jackknife_interval
+from sim.metrics.contagion import build_contagion
+from sim.metrics.criticality import tabulate_feedback, fit_hawkes, tabulate_rounds
+from sim.metrics.generations import estimate_branching, tabulate_generations
+from sim.metrics.returns import NORMAL_95, estimate_jackknife_interval
 
 Found = tuple[float, float]
 """An estimate and the half-width of its 95% interval."""
@@ -16,10 +16,10 @@ Found = tuple[float, float]
 def estimates(chain: Chain) -> dict[str, Found]:
     """The ratio from who pushed whom, from counts of close-outs alone, and from the book before anything happened."""
     frames = played(chain).recorder.frames()
-    linked, slots = branching(contagion(frames)), rounds(frames, "venue")
-    counted = hawkes(slots["count"].to_numpy(), slots["outside"].to_numpy())
-    ahead = feedback(frames, "PERP")[-0.01].to_numpy()[:-6]  # the last window would look beyond the last account
-    low, high = jackknife_interval(lambda part: float(part.mean()), ahead, blocks=10)
+    linked, slots = estimate_branching(build_contagion(frames)), tabulate_rounds(frames, "venue")
+    counted = fit_hawkes(slots["count"].to_numpy(), slots["outside"].to_numpy())
+    ahead = tabulate_feedback(frames, "PERP")[-0.01].to_numpy()[:-6]  # the last window would look beyond the last account
+    low, high = estimate_jackknife_interval(lambda part: float(part.mean()), ahead, blocks=10)
     return {
         "graph": (linked.value, (linked.high - linked.low) / 2),
         "Hawkes": (counted.ratio, (counted.high - counted.low) / 2),
@@ -49,6 +49,6 @@ def test_three_estimates_of_each_ratio() -> None:
 
 def test_every_generation_is_r_times_the_one_before() -> None:
     frames = played(Chain(0.5)).recorder.frames()
-    table = by_generation(contagion(frames)).query("actions > 100")
+    table = tabulate_generations(build_contagion(frames)).query("actions > 100")
     assert len(table) >= 3
     assert (np.abs(table["ratio"] - 0.5) < 2 * NORMAL_95 * np.sqrt(0.5 / table["actions"])).all()

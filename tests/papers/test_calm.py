@@ -18,8 +18,8 @@ import pytest
 from papers import calm
 from scipy.signal import lfilter
 
-from experiments.statistics.paired import Paired, pairs
-from sim.metrics.returns import autocorrelation
+from experiments.statistics.paired import Paired, compare_pairs
+from sim.metrics.returns import compute_autocorrelation
 
 SEEDS = range(10)
 
@@ -43,7 +43,7 @@ def nil(market: pd.Series, _: pd.Series) -> bool:
 
 def apart(market: pd.Series, x: pd.Series) -> Paired:
     """The market less its x, over seeds."""
-    return pairs(market.to_numpy(), x.to_numpy())
+    return compare_pairs(market.to_numpy(), x.to_numpy())
 
 
 def at_least(market: pd.Series, x: pd.Series) -> bool:
@@ -127,7 +127,7 @@ def memories(blur: float, lag: int) -> tuple[pd.Series, pd.Series]:
     returns = np.exp(log_variance / 2) * rng.normal(size=log_variance.shape)
     noise = blur * returns.std() * rng.normal(size=returns.shape)
     blurred = returns + np.diff(noise, prepend=0.0)
-    of = [pd.Series([autocorrelation(np.abs(row), lag) for row in rows]) for rows in (blurred, returns)]
+    of = [pd.Series([compute_autocorrelation(np.abs(row), lag) for row in rows]) for rows in (blurred, returns)]
     return of[0], of[1]
 
 

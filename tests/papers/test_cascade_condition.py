@@ -20,11 +20,11 @@ PUBLISHED = (1.0, 2.95, 4.96, 9.73)
 def test_everybody_holds_a_position_and_nobody_is_liquidatable_before_the_shock() -> None:
     setup = Setup(ratio=0.9, maintenance=AMPLE)
     market = opened(setup)
-    grid, risk = market.members[1], market.venues[0].states[0].risk
+    grid, risk = market.member_slices[1], market.venues[0].pool_states[0].assessment
     assert (market.ledger.position[0, grid] == setup.lots).all()
     assert market.venues[0].view.mark[0] == PRICE
     assert not risk.liquidatable.any()
-    market.ledger.check()
+    market.ledger.check_conservation()
 
 
 def check_condition(accounts: int, tolerance: float) -> None:

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from papers.counterfactual import crashes, known, met
 
-from experiments.cascades.attribution_vs_removal import BY_LOTS, MEASURES, agreement, lines, worst
+from experiments.cascades.attribution_vs_removal import BY_LOTS, MEASURES, measure_agreement, format_comparison, find_disagreements
 
 UNDER, CLOSE_OUTS, WAY = MEASURES
 
 
 def told(name: str, table: pd.DataFrame) -> None:
-    print(f"\n{name}", *lines(table), sep="\n")
+    print(f"\n{name}", *format_comparison(table), sep="\n")
 
 
 @pytest.mark.slow
@@ -23,9 +23,9 @@ def test_where_bids_never_end_attribution_is_what_removal_spares() -> None:
     table = known(count=3, worlds=8)
     told("known market, R = .7", table)
     for measure in MEASURES:
-        found = agreement(table, measure)
-        assert found.same >= 0.9
-        assert found.claimed == pytest.approx(found.found, rel=0.5)
+        found = measure_agreement(table, measure)
+        assert found.same_sign_share >= 0.9
+        assert found.mean_attributed == pytest.approx(found.mean_removed, rel=0.5)
 
 
 @pytest.mark.slow
@@ -36,13 +36,13 @@ def test_where_makers_are_deep_signs_agree_and_sizes_go_together() -> None:
     assert len(table) > 80
     assert met(table).mean() > 0.8
     for measure in (UNDER, WAY):
-        found = agreement(table, measure)
-        assert found.same >= 0.9
-        assert found.same_decided == 1
-        assert found.decided > len(table) / 3, "twins tell enough to be agreed with"
-    assert agreement(table, CLOSE_OUTS).same >= 0.75
-    assert min(agreement(table, measure).correlation for measure in MEASURES) > 0.7
-    assert min(agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
+        found = measure_agreement(table, measure)
+        assert found.same_sign_share >= 0.9
+        assert found.decided_same_sign_share == 1
+        assert found.n_decided > len(table) / 3, "twins tell enough to be agreed with"
+    assert measure_agreement(table, CLOSE_OUTS).same_sign_share >= 0.75
+    assert min(measure_agreement(table, measure).correlation for measure in MEASURES) > 0.7
+    assert min(measure_agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
 
 
 @pytest.mark.slow
@@ -55,16 +55,16 @@ def test_where_cascades_end_signs_agree_and_most_where_all_found_bids() -> None:
     assert len(table) > 80
     assert len(found) > 50
     for measure in (UNDER, WAY):
-        each = agreement(table, measure)
-        assert each.same >= 0.9
-        assert each.same_decided == 1
-        assert each.decided > len(table) / 3, "twins tell enough to be agreed with"
-    assert agreement(table, CLOSE_OUTS).same >= 0.75
-    assert min(agreement(table, measure).correlation for measure in MEASURES) > 0.7
-    assert min(agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
-    assert min(agreement(found, measure).same for measure in MEASURES) >= 0.9
-    assert min(agreement(found, measure).correlation for measure in BY_LOTS) > 0.8
-    assert agreement(short, CLOSE_OUTS).same < agreement(found, CLOSE_OUTS).same
+        each = measure_agreement(table, measure)
+        assert each.same_sign_share >= 0.9
+        assert each.decided_same_sign_share == 1
+        assert each.n_decided > len(table) / 3, "twins tell enough to be agreed with"
+    assert measure_agreement(table, CLOSE_OUTS).same_sign_share >= 0.75
+    assert min(measure_agreement(table, measure).correlation for measure in MEASURES) > 0.7
+    assert min(measure_agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
+    assert min(measure_agreement(found, measure).same_sign_share for measure in MEASURES) >= 0.9
+    assert min(measure_agreement(found, measure).correlation for measure in BY_LOTS) > 0.8
+    assert measure_agreement(short, CLOSE_OUTS).same_sign_share < measure_agreement(found, CLOSE_OUTS).same_sign_share
 
 
 @pytest.mark.slow
@@ -73,6 +73,6 @@ def test_where_bids_end_first_nobody_alone_made_the_difference() -> None:
     table = crashes(2e5, range(1), leverage=15, count=1, worlds=6)
     told("makers of .2 millions", table)
     assert not met(table).any()
-    assert agreement(table, WAY).found < 0.2 * agreement(table, WAY).claimed
-    assert agreement(table, CLOSE_OUTS).found < 0
-    assert worst(table)["why"].str.contains("bids were short").any()
+    assert measure_agreement(table, WAY).mean_removed < 0.2 * measure_agreement(table, WAY).mean_attributed
+    assert measure_agreement(table, CLOSE_OUTS).mean_removed < 0
+    assert find_disagreements(table)["why"].str.contains("bids were short").any()

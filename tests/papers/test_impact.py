@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from papers import calm, impacts
 
-from sim.metrics.impact import Exponent, exponent
+from sim.metrics.impact import ImpactExponent, estimate_impact_exponent
 
 SEEDS = range(8)
 SIZES = (2_000, 8_000, 32_000)
@@ -28,10 +28,10 @@ THIN = impacts.Setup(SMALL)
 LATENT = impacts.Setup(SMALL, {"count": 2000, "wealth": 250_000})
 
 
-def measured(setup: impacts.Setup, name: str) -> tuple[Exponent, pd.DataFrame]:
+def measured(setup: impacts.Setup, name: str) -> tuple[ImpactExponent, pd.DataFrame]:
     """The exponent over all seeds, printed, and the runs it comes from."""
     runs = calm.over_seeds(partial(impacts.impacts, setup, SIZES), SEEDS)
-    found = exponent(np.array(SIZES, dtype=np.float64), runs[[str(size) for size in SIZES]].to_numpy())
+    found = estimate_impact_exponent(np.array(SIZES, dtype=np.float64), runs[[str(size) for size in SIZES]].to_numpy())
     print(f"{name}: exponent {found.value:.2f} [{found.low:.2f}, {found.high:.2f}], {len(runs)} seeds")
     for size in SIZES:
         moved, filled = 1e4 * runs[str(size)].mean(), runs[f"filled_{size}"].mean()

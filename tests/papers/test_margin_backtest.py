@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from papers.plain_a6 import table as plain_table
 
-from experiments.backtest.coverage import Judged, judge
-from experiments.backtest.engines import ALL, Scope, engines_of
-from experiments.backtest.report import as_json, text
-from experiments.price_files.return_series import Series, read_series
+from experiments.backtest.coverage import EngineBacktest, backtest_engines
+from experiments.backtest.engines import PUBLISHED_ENGINES, EngineDefaults, parse_engines
+from experiments.backtest.report import format_json, format_text
+from experiments.price_files.return_series import ReturnSeries, read_return_series
 
 PRINTED = {
     "ewma_97": (12.8, 0.060, 0.0242, 0.0203),
@@ -21,7 +21,7 @@ PRINTED = {
 """Peak over trough, largest rise over 30 days, mean margin, share of days with a breach."""
 
 
-def agrees(judged: Judged) -> None:
+def agrees(judged: EngineBacktest) -> None:
     swing, rise, mean, breach = PRINTED[judged.engine.name]
     figures = judged.figures
     assert figures["peak_to_trough"] == pytest.approx(swing, rel=0.012)  # printed to three digits, or two
@@ -32,20 +32,20 @@ def agrees(judged: Judged) -> None:
 
 def test_two_printed_rows() -> None:
     names = ("ewma_97", "fhs_97")
-    for judged in judge(engines_of(names, Scope()), read_series("arch:sp500"), window=500):
+    for judged in backtest_engines(parse_engines(names, EngineDefaults()), read_return_series("arch:sp500"), window=500):
         agrees(judged)
 
 
 @pytest.mark.slow
 def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
     """Printed rows, and the orderings that are robust: who swings most, who covers, what tools cost."""
-    series = read_series("arch:sp500")
-    table = judge(engines_of(ALL, Scope()), series, window=500)
+    series = read_return_series("arch:sp500")
+    table = backtest_engines(parse_engines(PUBLISHED_ENGINES, EngineDefaults()), series, window=500)
     alike(table, series.returns[:, 0])
     with capsys.disabled():
-        print(f"\n{text(table)}")
-    told = {each["name"]: each for each in json.loads(as_json(table))}
-    assert tuple(told) == ALL
+        print(f"\n{format_text(table)}")
+    told = {each["name"]: each for each in json.loads(format_json(table))}
+    assert tuple(told) == PUBLISHED_ENGINES
     for judged in table:
         if judged.engine.name in PRINTED:
             agrees(judged)
@@ -58,7 +58,7 @@ def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["fhs_floor"]["trials"], told["fhs_97"]["trials"]) == (4031, 4530)
 
 
-def alike(table: list[Judged], returns: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+def alike(table: list[EngineBacktest], returns: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
     """Every row as worked out once more, in plain pandas, from the published conventions alone."""
     expected = plain_table(pd.Series(returns))
     assert [each.engine.name for each in table] == list(expected.index)
@@ -71,5 +71,5 @@ def test_every_row_is_what_plain_pandas_makes_of_the_conventions() -> None:
     rng = np.random.default_rng(6)
     size = 0.01 * np.exp(0.5 * np.cumsum(0.1 * rng.standard_normal(1300)))
     returns = size * rng.standard_t(4, 1300)
-    series = Series(("a",), np.empty(0, dtype="datetime64[D]"), returns[:, None])
-    alike(judge(engines_of(ALL, Scope()), series, window=500), returns)
+    series = ReturnSeries(("a",), np.empty(0, dtype="datetime64[D]"), returns[:, None])
+    alike(backtest_engines(parse_engines(PUBLISHED_ENGINES, EngineDefaults()), series, window=500), returns)

@@ -8,23 +8,23 @@ import pytest
 from papers import crash
 from typer.testing import CliRunner
 
-from experiments.backtest.coverage import first_row
-from experiments.backtest.engines import DAY, Scope, engines_of
+from experiments.backtest.coverage import find_first_row
+from experiments.backtest.engines import DAY, EngineDefaults, parse_engines
 from experiments.cli.app import app
-from experiments.price_files.return_series import Series, read_series
+from experiments.price_files.return_series import ReturnSeries, read_return_series
 from sim.config import MarketConfig
 from sim.margin.base import RequirementComponent
 from sim.margin.engine import EngineConfig
-from sim.margin.learned.learned import Learned, LearnedMargin
-from sim.margin.probe_portfolio import one_lot_each
-from sim.margin.tail.margin_path import contracts_of, rates_along, views, walk
-from sim.margin.tail.models.base import Sample, Tail
-from sim.margin.tail.risk_measures import sample_tail
+from sim.margin.learned.learned import LearnedRequirement, LearnedMargin
+from sim.margin.probe_portfolio import build_one_lot_accounts
+from sim.margin.tail.margin_path import build_perpetuals, compute_rate_path, iterate_views, compute_margin_path
+from sim.margin.tail.models.base import SampleForecast, TailSpec
+from sim.margin.tail.risk_measures import measure_sample_tail
 from sim.margin.tail.tail import TailMargin, TailRisk
-from sim.margin.tiers.tiered import Tiered
+from sim.margin.tiers.tiered import TieredRequirement
 from sim.metrics import coverage, procyclicality
-from sim.reading.loading import load
-from sim.reading.packaged import packaged
+from sim.reading.loading import load_config
+from sim.reading.packaged import list_packaged
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 NO_DAYS = np.empty(0, dtype="datetime64[D]")
@@ -44,9 +44,9 @@ def garch(rows: int, seed: int) -> F8:
 
 def walked(name: str, returns: F8, window: int = 500) -> tuple[F8, int]:
     """Margins of an engine by name before each row, and the row from which it is judged."""
-    (engine,) = engines_of([name], Scope(window))
+    (engine,) = parse_engines([name], EngineDefaults(window))
     assert engine.rule is not None
-    return walk(engine.rule, returns, dt=DAY), first_row(engine, window)
+    return compute_margin_path(engine.rule, returns, dt=DAY), find_first_row(engine, window)
 
 
 def test_fhs_covers_garch_data_where_a_normal_ewma_does_not() -> None:
@@ -56,27 +56,27 @@ def test_fhs_covers_garch_data_where_a_normal_ewma_does_not() -> None:
     for name in ("ewma_97", "fhs_97"):
         margin, first = walked(name, returns)
         found[name] = int((-returns[first:, 0] > margin[first:]).sum())
-    low, high = coverage.accepted(4000, 0.01)
+    low, high = coverage.find_accepted_range(4000, 0.01)
     assert (low, high) == (28, 53)
     assert low < found["fhs_97"] < high, found
-    assert coverage.proportion(4000, found["ewma_97"], 0.01).rejects(0.99), found
+    assert coverage.run_proportion_test(4000, found["ewma_97"], 0.01).is_rejected(0.99), found
 
 
-def simulated() -> Series:
+def simulated() -> ReturnSeries:
     """With a crisis after the look-back: where margin never passes its own 90%, a buffer is never used."""
-    return Series(("garch",), NO_DAYS, garch(1800, seed=1)[:, None])
+    return ReturnSeries(("garch",), NO_DAYS, garch(1800, seed=1)[:, None])
 
 
-SERIES = {"sp500": lambda: read_series("arch:sp500"), "nasdaq": lambda: read_series("arch:nasdaq"), "garch": simulated}
+SERIES = {"sp500": lambda: read_return_series("arch:sp500"), "nasdaq": lambda: read_return_series("arch:nasdaq"), "garch": simulated}
 
 
-def steadied(base: str, series: Series) -> None:
+def steadied(base: str, series: ReturnSeries) -> None:
     """Each tool against its base, over the days on which both are judged."""
     plain, _ = walked(base, series.returns)
     for tool in ("floor", "stressed", "buffer"):
         margin, first = walked(f"{base}_{tool}", series.returns)
         own, other = plain[first:], margin[first:]
-        assert procyclicality.peak_to_trough(other) < 0.95 * procyclicality.peak_to_trough(own), tool
+        assert procyclicality.compute_peak_to_trough(other) < 0.95 * procyclicality.compute_peak_to_trough(own), tool
         assert other.mean() > 1.02 * own.mean(), tool
 
 
@@ -91,7 +91,7 @@ def test_every_tool_steadies_filtered_simulation_too(name: str) -> None:
     steadied("fhs_97", SERIES[name]())
 
 
-PRESETS = [name for name in packaged() if name.startswith("engines/")]
+PRESETS = [name for name in list_packaged() if name.startswith("engines/")]
 
 
 def no_look_ahead(rule: RequirementComponent) -> None:
@@ -99,7 +99,7 @@ def no_look_ahead(rule: RequirementComponent) -> None:
     rows = 0.004 * np.random.default_rng(1).standard_t(4, (430, 1))
     later = rows.copy()
     later[400:] = -5 * np.random.default_rng(2).permutation(later[400:])
-    one, other = (rates_along(rule, each, dt=900.0) for each in (rows, later))
+    one, other = (compute_rate_path(rule, each, dt=900.0) for each in (rows, later))
     np.testing.assert_array_equal(one[:401], other[:401])
     if np.unique(np.round(one[:401], 12)).size > 10:  # it learns
         assert (one[401:] != other[401:]).any()
@@ -107,15 +107,15 @@ def no_look_ahead(rule: RequirementComponent) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_no_preset_looks_ahead(name: str) -> None:
-    no_look_ahead(load(name, [], EngineConfig).requirement)
+    no_look_ahead(load_config(name, [], EngineConfig).requirement)
 
 
 def test_the_detector_sees_presets_that_learn() -> None:
-    learning = {name for name in PRESETS if load(name, [], EngineConfig).requirement.look_back() > 0}
+    learning = {name for name in PRESETS if load_config(name, [], EngineConfig).requirement.look_back() > 0}
     assert learning >= {"engines/fhs_var", "engines/fhs_es", "engines/learned"}
 
 
-class Peeking(Tiered):
+class Peeking(TieredRequirement):
     """Asks three times the next move, which it reads from beneath what it is shown."""
 
     def bind(self, contracts: Contracts, unit: int) -> "PeekingMargin":  # type: ignore[override]
@@ -129,8 +129,8 @@ class PeekingMargin:
         everything, now = market.returns.base, len(market.returns)
         self.asked = 3 * abs(float(everything[now, 0])) if everything is not None and now < len(everything) else 0.0
 
-    def margins(self, book: Exposure) -> Margins:
-        kept = self.asked * np.abs(book.value()).sum(axis=1)
+    def compute_margins(self, book: Exposure) -> Margins:
+        kept = self.asked * np.abs(book.position_value()).sum(axis=1)
         return Margins(kept, kept)
 
 
@@ -148,12 +148,12 @@ def rare(market_rows: int = 200) -> F8:
 
 def test_value_at_risk_is_not_subadditive() -> None:
     """98%: each alone loses as good as nothing, together 10% of one: shortfall sees both, VaR only the sum."""
-    sample, books = Sample(rare()), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    one, other, both = sample.loss(books, Tail("var", 0.98, "linear"))
+    sample, books = SampleForecast(rare()), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    one, other, both = sample.compute_tail_loss(books, TailSpec("var", 0.98, "linear"))
     assert one + other < 1e-3 < 0.09 < both
-    one, other, both = sample.loss(books, Tail("es", 0.98, "linear"))
+    one, other, both = sample.compute_tail_loss(books, TailSpec("es", 0.98, "linear"))
     assert both <= one + other
-    assert sample_tail(-rare().sum(axis=1), 0.98) == pytest.approx(0.0999)
+    assert measure_sample_tail(-rare().sum(axis=1), 0.98) == pytest.approx(0.0999)
 
 
 def test_learned_margin_is_not_subadditive() -> None:
@@ -161,17 +161,17 @@ def test_learned_margin_is_not_subadditive() -> None:
     inner = TailRisk.model_validate(
         {"level": 0.98, "every": 60, "model": {"kind": "historical", "window": 12_000}, "floor": 0}
     )
-    rule = Learned(inner=inner, level=0.98, every=60, horizon=60, share=1.0, floor=0.0)
-    margin = rule.bind(contracts_of(2), unit=1)
+    rule = LearnedRequirement(inner=inner, level=0.98, every=60, horizon=60, share=1.0, floor=0.0)
+    margin = rule.bind(build_perpetuals(2), unit=1)
     assert isinstance(margin, LearnedMargin)
     assert isinstance(margin.inner, TailMargin)
-    *_, view = views(np.append(rare(), rare()[:1], axis=0), 60.0)
+    *_, view = iterate_views(np.append(rare(), rare()[:1], axis=0), 60.0)
     margin.observe(view)
     margin.rate = np.full((2, 2), 1e-4)  # as if predicted: calm days are all it saw
-    alone = one_lot_each(view)
+    alone = build_one_lot_accounts(view)
     both = alone.take(slice(0, 1))._replace(position=np.ones((1, 2), dtype=np.int64))
-    apart = margin.margins(alone).initial / alone.value().sum(axis=1)
-    together = margin.margins(both).initial / alone.value().sum(axis=1)[0]
+    apart = margin.compute_margins(alone).initial / alone.position_value().sum(axis=1)
+    together = margin.compute_margins(both).initial / alone.position_value().sum(axis=1)[0]
     assert apart.sum() < 1e-3 < 0.09 < together[0]
 
 

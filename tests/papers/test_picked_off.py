@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from papers import calm, picked_off
 
-from experiments.statistics import mean
+from experiments.statistics import estimate_mean
 
 SEEDS = range(6)
 SLOW = tuple(f"populations.{makers}.refresh=600" for makers in (5, 6))
@@ -20,7 +20,7 @@ SLOW = tuple(f"populations.{makers}.refresh=600" for makers in (5, 6))
 def table(runs: pd.DataFrame, title: str) -> str:
     lines = [f"{title}: mean of {len(runs)} seeds [95% interval]"]
     for name in runs:
-        found = mean(runs[name].to_numpy())
+        found = estimate_mean(runs[name].to_numpy())
         lines.append(f"{name:20}{found.mean:12.4g} [{found.low:.4g}, {found.high:.4g}]")
     return "\n".join(lines)
 
@@ -43,8 +43,8 @@ def test_slow_quotes_are_picked_off(pairs: tuple[pd.DataFrame, pd.DataFrame]) ->
     """
     fresh, slow = pairs
     assert (fresh["moved"] == 0).all(), "whoever quotes first in every step is never late"
-    lost, to_arbitrageurs = (mean(slow[name].to_numpy()) for name in ("moved", "to_arbitrageurs"))
+    lost, to_arbitrageurs = (estimate_mean(slow[name].to_numpy()) for name in ("moved", "to_arbitrageurs"))
     assert lost.high < 0
     assert to_arbitrageurs.high < 0
     assert to_arbitrageurs.mean < 0.5 * lost.mean
-    assert mean((slow["their_volume"] - fresh["their_volume"]).to_numpy()).low > 0
+    assert estimate_mean((slow["their_volume"] - fresh["their_volume"]).to_numpy()).low > 0

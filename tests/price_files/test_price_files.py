@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from experiments.cautions import cautions
+from experiments.cautions import find_idle_settings
 from experiments.cli.app import app
 from experiments.config import load_run
-from experiments.price_files.bars import read_bars, replay_notes
-from experiments.price_files.funding_rates import read_rates
-from experiments.price_files.own_data import on_own_data
-from experiments.price_files.return_series import read_series
+from experiments.price_files.bars import read_bars, describe_replays
+from experiments.price_files.funding_rates import read_funding_rates
+from experiments.price_files.own_data import own_data_overrides
+from experiments.price_files.return_series import read_return_series
 from sim.errors import ConfigError, DataError
 
 RUNNER = CliRunner()
@@ -200,7 +200,7 @@ SOURCES = [
 @pytest.mark.parametrize("write", SOURCES, ids=lambda each: each.__name__)
 def test_backtest_and_replay_read_a_source_rightly(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]
     source = str(write(tmp_path))
-    series, found = read_series(source), read_bars(source)
+    series, found = read_return_series(source), read_bars(source)
     np.testing.assert_allclose(series.returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
     for name in ("open", "high", "low", "close"):
         np.testing.assert_allclose(getattr(found, name), TABLE[name], rtol=1e-15)
@@ -213,7 +213,7 @@ def test_backtest_and_replay_read_a_source_rightly(tmp_path: Path, write) -> Non
 def test_coingecko_has_prices_only(tmp_path: Path) -> None:
     at = WHEN.strftime("%Y-%m-%d 00:00:00 UTC")
     file = csv(pd.DataFrame({"snapped_at": at, "price": C, "market_cap": V, "total_volume": V}), tmp_path / "gecko.csv")
-    np.testing.assert_allclose(read_series(str(file)).returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
+    np.testing.assert_allclose(read_return_series(str(file)).returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
     np.testing.assert_allclose(read_bars(str(file)).close, C, rtol=1e-15)
 
 
@@ -238,23 +238,23 @@ def test_columns_that_hold_no_price_make_no_asset(tmp_path: Path) -> None:
 def test_columns_that_are_not_known_are_refused_by_name(tmp_path: Path, columns, told: str) -> None:  # type: ignore[no-untyped-def]
     table = pd.DataFrame({**columns, "date": WHEN.strftime("%Y-%m-%d")})
     with pytest.raises(DataError, match=told):
-        read_series(str(csv(table, tmp_path / "a.csv")))
+        read_return_series(str(csv(table, tmp_path / "a.csv")))
 
 
 def test_assets_are_named_and_the_remedy_works(tmp_path: Path) -> None:
     table = pd.DataFrame({"date": WHEN.strftime("%Y-%m-%d"), "close": C, "signal": O, "LOW": L})
     file = str(csv(table, tmp_path / "a.csv"))
-    assert read_series(file, ["close"]).names == ("close",)
-    np.testing.assert_allclose(read_series(file, ["LOW", "signal"]).returns[:, 0], np.diff(np.log(L)), rtol=1e-12)
+    assert read_return_series(file, ["close"]).names == ("close",)
+    np.testing.assert_allclose(read_return_series(file, ["LOW", "signal"]).returns[:, 0], np.diff(np.log(L)), rtol=1e-12)
     with pytest.raises(DataError, match="assets: 'Close' is not one of date, close"):
-        read_series(file, ["Close"])
+        read_return_series(file, ["Close"])
 
 
 @pytest.mark.parametrize("dates", ["03/01/2024", "1 March 2024", "2024-13-01"])
 def test_dates_that_may_be_read_in_two_ways_are_refused_by_row(tmp_path: Path, dates: str) -> None:
     table = pd.DataFrame({"Date": ["2024-02-29", dates, "2024-03-02"], "Close": [1.0, 2.0, 3.0]})
     file = csv(table, tmp_path / "a.csv")
-    for read in (read_series, read_bars):
+    for read in (read_return_series, read_bars):
         with pytest.raises(DataError, match=f"row 1: '{dates}' is not a date"):
             read(str(file))
 
@@ -271,7 +271,7 @@ def test_zones_of_several_places_are_refused(tmp_path: Path) -> None:
 def test_several_tickers_are_refused(tmp_path: Path) -> None:
     tickers(("SPY", "QQQ")).to_csv(tmp_path / "two.csv")
     with pytest.raises(DataError, match=r"bars of 2 tickers \(QQQ, SPY\)"):
-        read_series(str(tmp_path / "two.csv"))
+        read_return_series(str(tmp_path / "two.csv"))
 
 
 def text(rows: pd.DataFrame, **how: object) -> str:
@@ -298,18 +298,18 @@ REFUSED = [
 def test_a_file_that_cannot_be_read_rightly_is_refused(tmp_path: Path, written: str, told: str) -> None:
     (tmp_path / "a.csv").write_text(written)
     with pytest.raises(DataError, match=told):
-        read_series(str(tmp_path / "a.csv"))
+        read_return_series(str(tmp_path / "a.csv"))
 
 
 def test_a_single_column_without_header_loses_no_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(text(PLAIN[["Close"]], header=False))
-    np.testing.assert_allclose(read_series(str(tmp_path / "a.csv")).returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
+    np.testing.assert_allclose(read_return_series(str(tmp_path / "a.csv")).returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
 
 
 def test_bars_of_one_day_are_too_few_for_a_backtest(tmp_path: Path) -> None:
     minutes = pd.date_range("2024-03-01", periods=DAYS, freq="min").astype(str)
     with pytest.raises(DataError, match="1 day is too few"):
-        read_series(str(csv(PLAIN.assign(Date=minutes), tmp_path / "a.csv")))
+        read_return_series(str(csv(PLAIN.assign(Date=minutes), tmp_path / "a.csv")))
 
 
 # ── prices at or below zero ──
@@ -324,7 +324,7 @@ def spread(tmp_path: Path, name: str, rows: int = 400) -> str:
 @pytest.mark.parametrize("name", ["spread", "close", "wti_brent"])
 def test_a_spread_is_no_series_of_log_returns(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=rf"row 0: {name} is -1\.9\d*, \d+ such in all") as caught:
-        read_series(spread(tmp_path, name))
+        read_return_series(spread(tmp_path, name))
     assert "--returns differences" in str(caught.value)
 
 
@@ -363,8 +363,8 @@ CASES = [(True, 14, True), (True, 5, False), (False, 14, True), (False, 3, True)
 @pytest.mark.parametrize(("weekdays", "days", "told"), CASES)
 def test_a_gap_is_named_with_its_dates(tmp_path: Path, weekdays: bool, days: int, told: bool) -> None:
     file = holed(tmp_path, weekdays, days)
-    replay = load_run("crash_2008", on_own_data("crash_2008", file)).underlyings
-    for notes in (read_series(file).notes, replay_notes(replay)):
+    replay = load_run("crash_2008", own_data_overrides("crash_2008", file)).underlyings
+    for notes in (read_return_series(file).notes, describe_replays(replay)):
         gaps = [line for line in notes if "each passes as one night" in line]
         assert bool(gaps) == told
         assert not told or f"2023-02-01 to 2023-02-{1 + days:02d} ({days} days)" in gaps[0]
@@ -377,12 +377,12 @@ def test_a_split_is_adjusted_where_the_file_shows_it(tmp_path: Path) -> None:
     shown, hidden = csv(plain.assign(**{"Adj Close": C}), tmp_path / "adj.csv"), csv(plain, tmp_path / "raw.csv")
     np.testing.assert_allclose(read_bars(str(shown)).close, C, rtol=1e-12)
     np.testing.assert_allclose(read_bars(str(shown)).open, O, rtol=1e-12)
-    np.testing.assert_allclose(read_series(str(shown)).returns[:, 0], np.diff(np.log(C)), rtol=1e-9)
+    np.testing.assert_allclose(read_return_series(str(shown)).returns[:, 0], np.diff(np.log(C)), rtol=1e-9)
     told = "row 30 (2024-12-31)", "a split: the adjusted move"
-    assert any(all(word in line for word in told) for line in read_series(str(shown)).notes)
+    assert any(all(word in line for word in told) for line in read_return_series(str(shown)).notes)
     assert np.diff(np.log(read_bars(str(hidden)).close)).min() < -1.4
-    replay = load_run("crash_2008", on_own_data("crash_2008", str(hidden))).underlyings
-    for notes in (read_series(str(hidden)).notes, replay_notes(replay)):
+    replay = load_run("crash_2008", own_data_overrides("crash_2008", str(hidden))).underlyings
+    for notes in (read_return_series(str(hidden)).notes, describe_replays(replay)):
         assert any("looks like a split of 5 for 1" in line for line in notes)
 
 
@@ -400,15 +400,15 @@ def intraday(tmp_path: Path, minutes: int, name: str = "bars.csv") -> tuple[str,
 
 @pytest.mark.parametrize("minutes", [1, 2, 3, 5, 30])
 def test_shorter_bars_are_replayed_at_their_own_times(tmp_path: Path, minutes: int) -> None:
-    from sim.numerics.rng import Streams
-    from sim.prices.path import Outside, exogenous
+    from sim.numerics.rng import RandomStreams
+    from sim.prices.path import ExogenousInputs, draw_exogenous_path
     from sim.prices.underlying import Underlying
 
     file, table = intraday(tmp_path, minutes)
     own = Underlying.model_validate({"name": "A", "process": {"kind": "replay", "source": file}})
     found = read_bars(file)
-    path = exogenous(Outside([own]), streams=Streams(3), dt=60.0, bars={"A": found})
-    by_bar = np.exp(path.x[:, 0]).reshape(-1, minutes)
+    path = draw_exogenous_path(ExogenousInputs([own]), streams=RandomStreams(3), dt=60.0, bars={"A": found})
+    by_bar = np.exp(path.log_price[:, 0]).reshape(-1, minutes)
     np.testing.assert_allclose(by_bar[:, -1], table["close"], rtol=1e-12)
     assert (by_bar.max(axis=1) <= table["high"] * (1 + 1e-12)).all()
     assert (by_bar.min(axis=1) >= table["low"] * (1 - 1e-12)).all()
@@ -418,11 +418,11 @@ def test_shorter_bars_are_replayed_at_their_own_times(tmp_path: Path, minutes: i
         np.testing.assert_allclose(by_bar.max(axis=1), table["high"], rtol=1e-12)
         np.testing.assert_allclose(by_bar.min(axis=1), table["low"], rtol=1e-12)
     stamps = ["2024-03-06T09:30:00", "2024-03-06T15:59:00", "2024-03-07T09:30:00"]
-    assert [str(path.stamp[row]) for row in (0, 389, 390)] == stamps
-    assert own.process.clock(found) == 252 * 23_400
+    assert [str(path.exchange_time[row]) for row in (0, 389, 390)] == stamps
+    assert own.process.seconds_per_year(found) == 252 * 23_400
     told = f"dt: 7 s does not divide the bars of '{file}', which are of {60 * minutes} s"
     with pytest.raises(ConfigError, match=told):
-        exogenous(Outside([own]), streams=Streams(3), dt=7.0, bars={"A": found})
+        draw_exogenous_path(ExogenousInputs([own]), streams=RandomStreams(3), dt=7.0, bars={"A": found})
 
 
 @pytest.mark.parametrize(
@@ -438,21 +438,21 @@ def test_shorter_bars_are_replayed_at_their_own_times(tmp_path: Path, minutes: i
 def test_a_file_too_short_to_show_its_market_open_is_told(tmp_path: Path, when: pd.DatetimeIndex, remedy: str) -> None:
     """The remedy makes a year the 365 days of a market that never closes."""
     file = str(csv(pd.DataFrame({"date": when.astype(str), "close": bars(len(when))["close"]}), tmp_path / "a.csv"))
-    words = on_own_data("crash_2008", file)
+    words = own_data_overrides("crash_2008", file)
     replay = load_run("crash_2008", words).underlyings
-    told = [line for line in replay_notes(replay) if "for a market that never closes" in line]
+    told = [line for line in describe_replays(replay) if "for a market that never closes" in line]
     assert bool(told) == bool(remedy)
     if remedy:
         change = told[0].split("set ")[1].split()[0]
         assert change == f"underlyings.0.process.{remedy}"
-        assert load_run("crash_2008", [*words, change]).underlyings[0].process.clock(read_bars(file)) == 365 * 86_400
+        assert load_run("crash_2008", [*words, change]).underlyings[0].process.seconds_per_year(read_bars(file)) == 365 * 86_400
 
 
 def test_a_backtest_of_shorter_bars_is_by_day(tmp_path: Path) -> None:
     hours = pd.date_range("2024-01-01", periods=24 * DAYS, freq="h")
     prices = np.repeat(C.to_numpy(), 24) * np.tile(np.exp(np.linspace(-0.1, 0, 24)), DAYS)
     file = csv(pd.DataFrame({"timestamp": hours, "close": prices}), tmp_path / "hours.csv")
-    series = read_series(str(file))
+    series = read_return_series(str(file))
     np.testing.assert_allclose(series.returns[:, 0], np.diff(np.log(C)), rtol=1e-12)
     assert any("the last price of each date" in line for line in series.notes)
 
@@ -463,7 +463,7 @@ def test_a_backtest_of_shorter_bars_is_by_day(tmp_path: Path) -> None:
 def test_a_run_follows_a_users_file(tmp_path: Path) -> None:
     when = pd.bdate_range("2023-02-24", periods=DAYS).strftime("%Y-%m-%d")
     file = str(csv(TABLE.assign(date=when), tmp_path / "oil.csv"))
-    config = load_run("crash_2008", on_own_data("crash_2008", file, quick=True))
+    config = load_run("crash_2008", own_data_overrides("crash_2008", file, quick=True))
     (replay,) = config.underlyings
     assert (replay.name, replay.process.source, str(replay.process.end)) == ("oil", file, "2023-03-01")
     assert [i.name for venue in config.venues for i in venue.instruments] == ["OIL-PERP", "OIL-SPOT"]
@@ -471,9 +471,9 @@ def test_a_run_follows_a_users_file(tmp_path: Path) -> None:
     assert perpetual.multiplier(2) == old.multiplier(2)
     assert 0.25 < (perpetual.tick / C[0]) / (old.tick / 1192.7) < 4
     assert perpetual.max_price >= 2 * H.max()
-    whole = load_run("crash_2008", [*on_own_data("crash_2008", file, ["seed=4"]), "seed=4"])
+    whole = load_run("crash_2008", [*own_data_overrides("crash_2008", file, ["seed=4"]), "seed=4"])
     assert (whole.underlyings[0].process.end, whole.seed, whole.name) == (None, 4, "crash_2008-oil")
-    over = load_run("baseline", on_own_data("baseline", str(ccxt(tmp_path))))
+    over = load_run("baseline", own_data_overrides("baseline", str(ccxt(tmp_path))))
     assert (over.underlyings[0].process.day, over.underlyings[0].process.days_per_year) == (86_400, 365)
 
 
@@ -486,14 +486,14 @@ def test_quick_leaves_days_that_a_user_sets() -> None:
 @pytest.mark.parametrize("dated", [False, True])
 def test_funding_rates_come_from_a_file(tmp_path: Path, dated: bool) -> None:
     """What is paid and when; longs pay shorts rate x notional at the mark."""
-    from experiments.simulation import simulate
+    from experiments.simulation import simulate_run
 
     times = ["2008-09-15 09:40", "2008-09-15 09:50", "2008-09-15 09:50:30"] if dated else [600, 1200, 1230]
     file = csv(pd.DataFrame({"time": times, "rate": [0.001, -0.002, 0.0005]}), tmp_path / "rates.csv")
     words = [f"venues.0.funding={{kind: recorded, source: {file}}}", "duration=1800", "populations.0.count=60"]
     config = load_run("crash_2008", words, quick=True)
     assert config.venues[0].funding.since == ("1970" if dated else "start")
-    steps = simulate(config)["steps"]
+    steps = simulate_run(config)["steps"]
     paid = steps[steps["instrument"] == "SPX-PERP"].set_index("step")["funding"]
     assert paid[paid.diff() != 0].to_dict() == {1: 0.0, 10: 0.001, 20: -0.002, 21: 0.0005}
 
@@ -517,17 +517,17 @@ def test_rates_are_read_as_venues_write_them(tmp_path: Path, columns: dict[str, 
     """Binance (some milliseconds late), ccxt with two times, OKX with what was paid, percent; newest first too."""
     table = pd.DataFrame(columns)
     for rows in (table, table[::-1]):
-        since, rates = read_rates(str(csv(rows, tmp_path / "r.csv")))
+        since, rates = read_funding_rates(str(csv(rows, tmp_path / "r.csv")))
         assert since == "1970"
         np.testing.assert_allclose(rates, list(zip([1704067200 + 28800 * n for n in range(3)], PAID, strict=True)))
 
 
 def test_missing_rates_are_told_and_dates_are_no_seconds(tmp_path: Path) -> None:
     file = csv(pd.DataFrame({"time": [60, 120, 180, 480], "rate": 0.0001}), tmp_path / "r.csv")
-    told, short = cautions(load_run("small_crash", [f"venues.0.funding={{kind: recorded, source: {file}}}"]))
+    told, short = find_idle_settings(load_run("small_crash", [f"venues.0.funding={{kind: recorded, source: {file}}}"]))
     assert "rates end at 480 s, the run at" in short
     assert "1 gap of more than 90 s, the first after rates.2 (300 s)" in told
-    since, ((first, _), *_) = read_rates(str(csv(pd.DataFrame({"date": [20240101], "rate": 0.1}), tmp_path / "d.csv")))
+    since, ((first, _), *_) = read_funding_rates(str(csv(pd.DataFrame({"date": [20240101], "rate": 0.1}), tmp_path / "d.csv")))
     assert (since, first) == ("1970", 1704067200)
 
 
@@ -538,30 +538,30 @@ def test_bad_funding_files_are_named(tmp_path: Path) -> None:
         ({"time": [60, 120], "paid": [0.1, 0.1]}, "no column of rates among time, paid"),
     ):
         with pytest.raises(DataError, match=told):
-            read_rates(str(csv(pd.DataFrame(table), tmp_path / "r.csv")))
+            read_funding_rates(str(csv(pd.DataFrame(table), tmp_path / "r.csv")))
     csv(pd.DataFrame({"time": [60], "rate": [3.0]}), tmp_path / "r.csv")
     with pytest.raises(ConfigError, match="a rate is a share of notional below 1"):
         load_run("small_crash", [f"venues.0.funding={{kind: recorded, source: {tmp_path / 'r.csv'}}}"])
 
 
 def test_amounts_within_rounding_are_whole() -> None:
-    from sim.instruments import grains
+    from sim.instruments import divide_into_steps
 
-    assert grains(0.1 + 0.2, 0.01) == 30
-    assert grains(1.1 * 3, 0.1) == 33
-    assert grains(-(0.1 + 0.7), 0.2) == -4
-    assert grains(0.305, 0.01).denominator == 2
-    assert math.isclose(grains(1e-8, 1e-8), 1)
+    assert divide_into_steps(0.1 + 0.2, 0.01) == 30
+    assert divide_into_steps(1.1 * 3, 0.1) == 33
+    assert divide_into_steps(-(0.1 + 0.7), 0.2) == -4
+    assert divide_into_steps(0.305, 0.01).denominator == 2
+    assert math.isclose(divide_into_steps(1e-8, 1e-8), 1)
 
 
 def test_a_sweep_tells_of_its_data_once(tmp_path: Path) -> None:
     from experiments.sweep.config import load_study
-    from experiments.sweep.plan import notices, plan
+    from experiments.sweep.plan import collect_notices, plan_study
 
     file = holed(tmp_path, True, 14)
     words = [f"underlyings.0.process.{each}" for each in (f"source={file}", "start=null", "end=null")]
     study = load_study("real_crash", words)
-    units = plan(study)
+    units = plan_study(study)
     assert len(units) > 40
-    (told,) = notices(study, units)
+    (told,) = collect_notices(study, units)
     assert "2023-02-01 to 2023-02-15 (14 days); each passes as one night" in str(told)

@@ -8,17 +8,17 @@ import pytest
 
 from experiments.config import load_run
 from experiments.figures.overview import FIGURES
-from experiments.run import COMPLETE, execute
-from experiments.simulation import simulate
+from experiments.run import COMPLETE, execute_run
+from experiments.simulation import simulate_run
 from sim.metrics.cascades import Frames
-from sim.reading.packaged import packaged
+from sim.reading.packaged import list_packaged
 
-RUNS = [name for name in packaged() if "/" not in name]
+RUNS = [name for name in list_packaged() if "/" not in name]
 
 
 @cache
 def hurried(name: str, *overrides: str) -> Frames:
-    return simulate(load_run(name, overrides, quick=True))
+    return simulate_run(load_run(name, overrides, quick=True))
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -29,7 +29,7 @@ def test_it_runs_and_people_trade(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_its_results_and_figures_are_whole(tmp_path: Path, name: str) -> None:
-    outcome = execute(load_run(name, quick=True), out=tmp_path / name)
+    outcome = execute_run(load_run(name, quick=True), out=tmp_path / name)
     assert outcome.status == COMPLETE
     assert {path.stem for path in (outcome.folder / "figures").iterdir()} >= set(FIGURES)
 

@@ -17,18 +17,18 @@ from experiments.cli import app
 from experiments.config import load_run
 from sim.errors import ConfigError
 from sim.margin.engine import EngineConfig
-from sim.margin.netting import Isolated
+from sim.margin.netting import IsolatedNetting
 from sim.reading.documents import (
-    DIGITS,
-    LEVELS,
+    MAX_DIGITS,
+    MAX_LEVELS,
     UnreadableError,
     check_depth,
-    mapping_of,
+    parse_json_mapping,
     parse_yaml,
     read_json,
     read_yaml,
 )
-from sim.reading.loading import resolve
+from sim.reading.loading import resolve_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_hostile_yaml_is_refused_in_a_line_and_at_once(tmp_path: Path, text: str
     path.write_text(text)
     began = time.perf_counter()
     with pytest.raises(ConfigError) as caught:
-        resolve(path)
+        resolve_config(path)
     assert time.perf_counter() - began < 20
     assert all("\n" not in line and len(line) < 600 for line in caught.value.problems)
     assert word in caught.value.problems[0]
@@ -123,18 +123,18 @@ def test_paths_of_any_length_are_refused(key: str) -> None:
 
 def test_what_is_within_the_bounds_is_read(tmp_path: Path) -> None:
     deep: Any = 1
-    for _ in range(LEVELS - 1):
+    for _ in range(MAX_LEVELS - 1):
         deep = [deep]
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({"a": deep, "b": "9" * DIGITS}))
-    assert read_yaml(path) == {"a": deep, "b": "9" * DIGITS}
+    path.write_text(yaml.safe_dump({"a": deep, "b": "9" * MAX_DIGITS}))
+    assert read_yaml(path) == {"a": deep, "b": "9" * MAX_DIGITS}
     assert parse_yaml("a: &a [1, 2]\nb: {c: *a}\nd: {<<: {e: 1}}") == {"a": [1, 2], "b": {"c": [1, 2]}, "d": {"e": 1}}
 
 
 def test_references_become_values_text_and_whole_parts(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("a: {b: [1, 2.5], c: x}\nd: ${a.b.1}\ne: ${a}\nf: 'no ${a.c} ${a.b.0}'\ng: ${f}")
-    found = resolve(path)
+    found = resolve_config(path)
     assert (found["d"], found["e"], found["f"], found["g"]) == (2.5, {"b": [1, 2.5], "c": "x"}, "no x 1", "no x 1")
 
 
@@ -145,7 +145,7 @@ def test_includes_cannot_multiply_without_end(tmp_path: Path) -> None:
         (tmp_path / f"{n}.yaml").write_text(f"[{items}]" if n else f"a: [{items}]")
     (tmp_path / "6.yaml").write_text("[1]")
     with pytest.raises(ConfigError, match="files are included"):
-        resolve(tmp_path / "0.yaml")
+        resolve_config(tmp_path / "0.yaml")
 
 
 def test_levels_of_included_files_add_up(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_levels_of_included_files_add_up(tmp_path: Path) -> None:
         (tmp_path / f"{n}.yaml").write_text("a: {b: " * 9 + f"{{include: {n + 1}.yaml}}" + "}" * 9)
     (tmp_path / "3.yaml").write_text("a: 1")
     with pytest.raises(ConfigError, match="levels"):
-        resolve(tmp_path / "0.yaml")
+        resolve_config(tmp_path / "0.yaml")
 
 
 JSON = [nested(100_000), f'{{"a": {nested(900)}}}', f'{{"a": {"9" * 5000}}}', '{"a": "\\ud800"}', "{", ""]
@@ -168,7 +168,7 @@ def test_json_that_is_no_mapping_of_bounded_depth_is_a_value_error(tmp_path: Pat
         read_json(path)
     path.write_text(json.dumps({"a": [{"b": 1}], "c": "\U0001f600"}))
     assert read_json(path) == {"a": [{"b": 1}], "c": "\U0001f600"}
-    assert mapping_of("{}") == {}
+    assert parse_json_mapping("{}") == {}
 
 
 def test_depth_is_measured_without_recursion() -> None:
@@ -190,7 +190,7 @@ def test_reading_takes_no_more_memory_than_the_bounds_say(tmp_path: Path) -> Non
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes on Linux
 
 
-SPAN = EngineConfig.model_validate(resolve("engines/span"))
+SPAN = EngineConfig.model_validate(resolve_config("engines/span"))
 SWAPS = {
     "venues.0.engine=span": (True, False),
     "venues.0.engine=span.yaml": (True, False),
@@ -222,7 +222,7 @@ def test_changes_of_a_swapped_engine_hold_in_whatever_order() -> None:
     overrides = ["venues.0.engine=span", "venues.0.engine.kappa=0.5", "venues.0.engine.netting.kind=isolated"]
     for order in (1, -1):
         engine = load_run("small_crash", overrides[::order]).venues[0].engine
-        assert (engine.requirement, engine.kappa, engine.netting) == (SPAN.requirement, 0.5, Isolated())
+        assert (engine.requirement, engine.kappa, engine.netting) == (SPAN.requirement, 0.5, IsolatedNetting())
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field, model_validator
 
-from sim.component import Component, choice
+from sim.component import Component, build_union
 from sim.config import MarketConfig
 from sim.errors import ConfigError
 from sim.margin.engine import EngineConfig
-from sim.reading.loading import load, merge, resolve
-from sim.reading.packaged import packaged
+from sim.reading.loading import load_config, merge_nodes, resolve_config
+from sim.reading.packaged import list_packaged
 
 
 class Tiered(Component):
@@ -34,7 +34,7 @@ REQUIREMENTS: dict[str, type[Component]] = {"tiered": Tiered, "compressed": Comp
 
 class Venue(Component):
     name: str = Field(description="name")
-    requirement: choice(REQUIREMENTS) = Field(description="what must be covered")  # type: ignore[valid-type]
+    requirement: build_union(REQUIREMENTS) = Field(description="what must be covered")  # type: ignore[valid-type]
     fees: Fees = Field(Fees(maker=0.01, taker=0.02), description="fees")
 
 
@@ -62,7 +62,7 @@ class Market(Component):
     rest: float | None = Field(None, gt=0, description="pause (s)")
     band: Ordered = Field(Ordered(), description="band")
     venues: list[Venue] = Field(description="venues", min_length=1)
-    populations: list[choice({"crowd": Crowd})] = Field([], description="people")  # type: ignore[valid-type,misc]
+    populations: list[build_union({"crowd": Crowd})] = Field([], description="people")  # type: ignore[valid-type,misc]
 
 
 BASE = """
@@ -88,24 +88,24 @@ def write(path: Path, text: str) -> Path:
 
 def problems(path: Path | str, *overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        load(path, overrides, Market)
+        load_config(path, overrides, Market)
     assert all("\n" not in line for line in caught.value.problems)
     return caught.value.problems
 
 
 def test_a_file_becomes_the_schema(base: Path) -> None:
-    market = load(base, [], Market)
+    market = load_config(base, [], Market)
     assert market.venues[0].requirement == Tiered(rates=(0.1, 0.2))
     assert market.populations[0].count == 3
 
 
 def test_scientific_notation_makes_floats_and_whole_numbers(base: Path) -> None:
-    market = load(base, ["steps=1e5", "rest=1e-3"], Market)
+    market = load_config(base, ["steps=1e5", "rest=1e-3"], Market)
     assert (market.steps, market.rest) == (100_000, 0.001)
 
 
 def test_overrides_reach_into_lists_and_defaults(base: Path) -> None:
-    market = load(
+    market = load_config(
         base, ["venues.0.fees.taker=0.001", "populations.0.count=7", "venues.0.requirement.rates=[0.3]"], Market
     )
     # the maker fee stays the one of the default that the override reached into, not the class's
@@ -117,23 +117,23 @@ def test_overrides_reach_into_lists_and_defaults(base: Path) -> None:
 @pytest.mark.parametrize("order", [1, -1])
 def test_overriding_a_kind_replaces_the_node_in_whatever_order(base: Path, order: int) -> None:
     overrides = ["venues.0.requirement.kind=compressed", "venues.0.requirement.kappa=0.5"][::order]
-    assert load(base, overrides, Market).venues[0].requirement == Compressed(kappa=0.5)
+    assert load_config(base, overrides, Market).venues[0].requirement == Compressed(kappa=0.5)
 
 
 def test_merging_another_kind_replaces_the_node() -> None:
-    assert merge({"a": {"kind": "x", "old": 1}}, {"a": {"kind": "y"}}) == {"a": {"kind": "y"}}
-    assert merge({"a": {"kind": "x", "old": 1}}, {"a": {"kind": "x", "new": 2}}) == {
+    assert merge_nodes({"a": {"kind": "x", "old": 1}}, {"a": {"kind": "y"}}) == {"a": {"kind": "y"}}
+    assert merge_nodes({"a": {"kind": "x", "old": 1}}, {"a": {"kind": "x", "new": 2}}) == {
         "a": {"kind": "x", "old": 1, "new": 2}
     }
-    assert merge({"a": {"kind": "x", "old": 1}}, {"a": {"old": 2}}) == {"a": {"kind": "x", "old": 2}}
-    assert merge({"a": [1, 2]}, {"a": [3]}) == {"a": [3]}
+    assert merge_nodes({"a": {"kind": "x", "old": 1}}, {"a": {"old": 2}}) == {"a": {"kind": "x", "old": 2}}
+    assert merge_nodes({"a": [1, 2]}, {"a": [3]}) == {"a": [3]}
 
 
 def test_includes_are_relative_to_the_file_and_the_file_wins(tmp_path: Path, base: Path) -> None:
     write(tmp_path / "parts" / "more.yaml", "include: [deep.yaml]\nside: short\nrest: 3")
     write(tmp_path / "parts" / "deep.yaml", "rest: 5\ncalm: false")
     top = write(tmp_path / "top.yaml", "include: [base.yaml, parts/more.yaml]\nsteps: 99")
-    market = load(top, [], Market)
+    market = load_config(top, [], Market)
     assert (market.steps, market.side, market.rest, market.calm) == (99, "short", 3, False)
 
 
@@ -159,7 +159,7 @@ venues:
 - {name: d, requirement: {include: parts/tight.yaml}}
 """
     write(tmp_path / "parts" / "wide.yaml", "low: 0\nhigh: 9")
-    market = load(write(tmp_path / "top.yaml", text), [], Market)
+    market = load_config(write(tmp_path / "top.yaml", text), [], Market)
     assert market.band == Ordered(low=-1, high=9)
     assert market.venues == [
         Venue(name="a", requirement=Compressed(kappa=0.3), fees=Fees(maker=1)),
@@ -174,19 +174,19 @@ def test_an_include_counts_as_the_files_own_content(tmp_path: Path, base: Path) 
     write(tmp_path / "one.yaml", "include: [base.yaml]\nband: {low: 0.5}")
     write(tmp_path / "wide.yaml", "high: 9")
     top = write(tmp_path / "top.yaml", "include: [one.yaml]\nband: {include: wide.yaml}")
-    assert load(top, [], Market).band == Ordered(low=0.5, high=9)
+    assert load_config(top, [], Market).band == Ordered(low=0.5, high=9)
     venues = "venues: [{name: z, requirement: {include: tight.yaml}}]"
     top = write(tmp_path / "top.yaml", f"include: [base.yaml]\n{venues}")
-    assert load(top, ["steps=3"], Market).venues == [Venue(name="z", requirement=Compressed(kappa=0.5))]
+    assert load_config(top, ["steps=3"], Market).venues == [Venue(name="z", requirement=Compressed(kappa=0.5))]
 
 
 def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None:
     write(tmp_path / "tight.yaml", "kind: compressed\nkappa: ${band.low}")
     text = "steps: 1\nband: {low: 0.25}\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     top = write(tmp_path / "top.yaml", text)
-    assert load(top, [], Market).venues[0].requirement == Compressed(kappa=0.25)
-    assert load(top, ["venues.0.requirement.kappa=0.75"], Market).venues[0].requirement == Compressed(kappa=0.75)
-    assert load(top, ["venues.0.requirement.kind=tiered"], Market).venues[0].requirement == Tiered()
+    assert load_config(top, [], Market).venues[0].requirement == Compressed(kappa=0.25)
+    assert load_config(top, ["venues.0.requirement.kappa=0.75"], Market).venues[0].requirement == Compressed(kappa=0.75)
+    assert load_config(top, ["venues.0.requirement.kind=tiered"], Market).venues[0].requirement == Tiered()
 
 
 def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -> None:
@@ -228,18 +228,18 @@ def test_includes_do_not_depend_on_the_working_folder(shipped: Path, tmp_path: P
     write(tmp_path / "mine" / "base.yaml", BASE)
     mine = write(tmp_path / "mine" / "mine.yaml", "include: base.yaml\nband: {include: engines/tiny.yaml}")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert load(mine, [], Market).band.high == 8
+    assert load_config(mine, [], Market).band.high == 8
 
 
 def test_a_diamond_of_includes_is_no_cycle(tmp_path: Path, base: Path) -> None:
     write(tmp_path / "b.yaml", "include: [base.yaml]")
     write(tmp_path / "c.yaml", "include: [base.yaml]")
-    assert load(write(tmp_path / "d.yaml", "include: [b.yaml, c.yaml]"), [], Market).steps == 10
+    assert load_config(write(tmp_path / "d.yaml", "include: [b.yaml, c.yaml]"), [], Market).steps == 10
 
 
 def test_interpolation_works_but_not_into_the_environment(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "42")
-    assert load(base, ["populations.0.count=${steps}"], Market).populations[0].count == 10
+    assert load_config(base, ["populations.0.count=${steps}"], Market).populations[0].count == 10
     (line,) = problems(base, "steps=${oc.env:SECRET}")
     assert line.startswith("steps: ")
     assert "42" not in line
@@ -355,22 +355,22 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["crash_2008", "crash_2008.yaml", "configs/crash_2008.yaml", "configs/crash_2008"])
 def test_packaged_names(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load(name, [], Market).steps == 10
+    assert load_config(name, [], Market).steps == 10
 
 
 def test_an_existing_path_comes_before_a_packaged_name(shipped: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "crash_2008", BASE.replace("10", "11"))
-    assert load("crash_2008", [], Market).steps == 11
+    assert load_config("crash_2008", [], Market).steps == 11
 
 
 def test_packaged_includes(shipped: Path, tmp_path: Path) -> None:
     mine = write(tmp_path / "mine.yaml", "include: [crash_2008, engines/tiny.yaml]")
-    assert load(mine, [], Market).side == "short"
+    assert load_config(mine, [], Market).side == "short"
 
 
 def test_a_missing_file_lists_what_there_is(shipped: Path) -> None:
-    assert packaged() == ["crash_2008", "engines/tiny"]
+    assert list_packaged() == ["crash_2008", "engines/tiny"]
     (line,) = problems("crash_208.yaml")
     assert line == (
         "crash_208.yaml: no such file or packaged configuration (did you mean 'crash_2008'?), "
@@ -379,7 +379,7 @@ def test_a_missing_file_lists_what_there_is(shipped: Path) -> None:
     assert "no such file" in problems("../base")[0]
 
 
-@pytest.mark.parametrize("name", [name for name in packaged() if name.startswith("engines/")])
+@pytest.mark.parametrize("name", [name for name in list_packaged() if name.startswith("engines/")])
 def test_every_packaged_engine_is_one_in_a_market(tmp_path: Path, name: str) -> None:
     text = f"""
 duration: 60
@@ -389,11 +389,11 @@ venues:
   instruments: [{{name: X-PERP, underlying: x, tick: 0.1, lot: 0.1, max_price: 1000}}]
   engine: {{include: {name}.yaml}}
 """
-    (venue,) = load(write(tmp_path / "mine.yaml", text), [], MarketConfig).venues
-    assert venue.engine == EngineConfig.model_validate(resolve(name))
+    (venue,) = load_config(write(tmp_path / "mine.yaml", text), [], MarketConfig).venues
+    assert venue.engine == EngineConfig.model_validate(resolve_config(name))
 
 
 def test_resolve_gives_plain_data(base: Path) -> None:
-    assert resolve(base, ["rest=${steps}"])["rest"] == 10
+    assert resolve_config(base, ["rest=${steps}"])["rest"] == 10
     with pytest.raises(ConfigError):
-        resolve(base, ["rest=${nowhere}"])
+        resolve_config(base, ["rest=${nowhere}"])

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.leveraged import Tasteful
+from agents.leveraged import LognormalLeverage
 from experiments.config import RunConfig, load_run
 from sim.errors import ConfigError
-from sim.numerics.rng import Streams
-from sim.reading.loading import resolve
-from sim.types import F8, I8, Contracts, Setting
+from sim.numerics.rng import RandomStreams
+from sim.reading.loading import resolve_config
+from sim.types import F8, I8, Contracts, MarketSpec
 
 MANY = 100
 """Times as many members as a run has, so that draws do not matter."""
@@ -35,15 +35,15 @@ def weighted(folder: Path, name: str) -> tuple[F8, F8]:
     columns = {"venue": [0, 1], "underlying": [0, 0], "settle": [0, 0], "kind": [0, 1], "multiplier": [1, 1]}
     columns |= {"tick": [1, 1], "lot": [1, 1], "max_price": [10**6, 10**6]}
     contracts = Contracts(("PERP", "SPOT"), **{name: np.array(column) for name, column in columns.items()})
-    setting = Setting(60.0, 100, ("exchange", "outside"), ("btc",), contracts, np.array([0, 1]))
+    setting = MarketSpec(60.0, 100, ("exchange", "outside"), ("btc",), contracts, np.array([0, 1]))
     leverage, interest = [np.empty(0)], [np.empty(0)]
     for config in run_of(folder, name).populations:
-        if isinstance(config, Tasteful):
+        if isinstance(config, LognormalLeverage):
             crowd = config.model_copy(update={"count": config.count * MANY}, deep=True)
-            draws = Streams(1).uniform(crowd.name, 0, crowd.count, crowd.traits)
+            draws = RandomStreams(1).draw_uniform(crowd.name, 0, crowd.count, crowd.n_trait_draws)
             wealth: I8 = crowd.start(setting, draws)[:, 0]
-            leverage.append(crowd._members.taste)
-            interest.append(wealth * np.minimum(crowd._members.taste, crowd.reference_leverage))
+            leverage.append(crowd._members.target_leverage)
+            interest.append(wealth * np.minimum(crowd._members.target_leverage, crowd.reference_leverage))
     return np.concatenate(leverage), np.concatenate(interest)
 
 
@@ -108,7 +108,7 @@ class TestLists:
     def resolved(self, folder: Path, **files: str) -> Any:
         for name, text in files.items():
             (folder / f"{name}.yaml").write_text(text)
-        return resolve(folder / "top.yaml")
+        return resolve_config(folder / "top.yaml")
 
     def test_a_list_is_spliced_in_place_and_lists_may_include_lists(self, tmp_path: Path) -> None:
         inner, outer = "- {a: 1}\n- {a: 2}", "- {a: 0}\n- {include: inner.yaml, b: 5}"

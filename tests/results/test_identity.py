@@ -17,25 +17,25 @@ from experiments import plugins
 from experiments.cli import app
 from experiments.config import load_run
 from experiments.results import identity, provenance, store
-from experiments.results.imported_sources import files_from, own_files
+from experiments.results.imported_sources import find_imported_files, find_project_files
 from experiments.sweep import execute_jobs, sealed
-from experiments.sweep.config import StudyConfig, load_study, names
-from experiments.sweep.messages import Code, Place
-from experiments.sweep.outputs import sha256
-from experiments.sweep.paths import check
-from experiments.sweep.runner import Options, sweep
-from experiments.sweep.study import digest_of
+from experiments.sweep.config import StudyConfig, load_study, list_study_names
+from experiments.sweep.messages import CodeFingerprint, SweepContext
+from experiments.sweep.outputs import hash_file
+from experiments.sweep.paths import check_paths
+from experiments.sweep.runner import SweepOptions, run_sweep
+from experiments.sweep.study import hash_study_module
 from sim.errors import ConfigError, OutputError
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "tests" / "studies"
 TINY = STUDIES / "tiny.yaml"
-SERIAL = Options("serial")
+SERIAL = SweepOptions("serial")
 
 
 def tiny(**changes: object) -> StudyConfig:
     study = load_study(TINY)
-    return StudyConfig.model_validate(study.model_dump() | changes).measured_by(study.module)
+    return StudyConfig.model_validate(study.model_dump() | changes).with_module(study.module)
 
 
 def call(*words: object) -> Result:
@@ -54,7 +54,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sweep(tiny(), out=tmp_path_factory.mktemp("whole") / "tiny", options=SERIAL).folder
+    return run_sweep(tiny(), out=tmp_path_factory.mktemp("whole") / "tiny", options=SERIAL).folder
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def kept(whole: Path, tmp_path: Path) -> Path:
 
 
 def test_facts_name_all_that_changes_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = identity.facts()
-    assert base == identity.facts()
+    base = identity.describe_code()
+    assert base == identity.describe_code()
     assert {"numpy", "scipy", "numba", "pandas", "pyarrow", "mesa"} <= set(base["packages"])
     assert set(base["sources"]) == {"sim", "agents", "experiments"}
     assert base["python"] == f"CPython {sys.version_info.major}.{sys.version_info.minor}"
@@ -75,13 +75,13 @@ def test_facts_name_all_that_changes_bytes(monkeypatch: pytest.MonkeyPatch) -> N
         other = {"packages": base["packages"] | {"numpy": "0"}, "python": "2.7"}
         other["sources"] = base["sources"] | {"sim": "0"}
         changed = base | {key: other[key]}
-        assert identity.digest_of(changed) != identity.digest_of(base)
-        assert [line.startswith(word) for line in identity.differences(changed, base)] == [True]
-    assert identity.differences(base, base) == []
+        assert identity.compute_digest(changed) != identity.compute_digest(base)
+        assert [line.startswith(word) for line in identity.describe_differences(changed, base)] == [True]
+    assert identity.describe_differences(base, base) == []
 
 
 def test_parts_of_experiments_that_make_a_run_count_and_others_do_not() -> None:
-    makers = {path.relative_to(ROOT).as_posix() for path in own_files(identity.MAKERS)} | set(identity.ALSO)
+    makers = {path.relative_to(ROOT).as_posix() for path in find_project_files(identity.RUN_MODULES)} | set(identity.EXTRA_FILES)
     needed = {
         f"experiments/{name}.py"
         for name in ("simulation", "config", "price_files/bars", "results/store", "results/provenance")
@@ -91,8 +91,8 @@ def test_parts_of_experiments_that_make_a_run_count_and_others_do_not() -> None:
 
 
 def test_sources_are_read_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    identity.files()
-    identity.facts()
+    identity.hash_sources()
+    identity.describe_code()
     reads: list[Path] = []
     read = Path.read_bytes
 
@@ -102,7 +102,7 @@ def test_sources_are_read_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Path, "read_bytes", counted)
     for _ in range(100):
-        identity.facts()
+        identity.describe_code()
     assert reads == []
 
 
@@ -114,61 +114,61 @@ def test_what_a_module_imports_beside_it_counts(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "pack_of_mine" / "deep.py").write_text("from sim import types\n")
     (tmp_path / "pack_of_mine" / "table.csv").write_text("1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert list(files_from(tmp_path / "outer.py")) == [
+    assert list(find_imported_files(tmp_path / "outer.py")) == [
         *("helper_of_mine.py", "outer.py"),
         *("pack_of_mine/__init__.py", "pack_of_mine/deep.py", "pack_of_mine/table.csv"),
     ]
-    plugins.plug_in(["helper_of_mine"])
+    plugins.import_plugins(["helper_of_mine"])
     try:
-        assert list(plugins.files("helper_of_mine")) == [
+        assert list(plugins.get_file_digests("helper_of_mine")) == [
             *("helper_of_mine.py", "pack_of_mine/__init__.py", "pack_of_mine/deep.py", "pack_of_mine/table.csv"),
         ]
     finally:
-        plugins._FILES.pop("helper_of_mine")
+        plugins._FILE_DIGESTS.pop("helper_of_mine")
 
 
 def test_what_a_plugin_imports_by_a_name_put_together_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "kinds_of_mine.py").write_text("import importlib\nimportlib.import_module('rules' + '_of_mine')\n")
     (tmp_path / "rules_of_mine.py").write_text("SHARE = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    plugins.plug_in(["kinds_of_mine"])
+    plugins.import_plugins(["kinds_of_mine"])
     try:
-        assert list(plugins.files("kinds_of_mine")) == ["kinds_of_mine.py", "rules_of_mine.py"]
+        assert list(plugins.get_file_digests("kinds_of_mine")) == ["kinds_of_mine.py", "rules_of_mine.py"]
     finally:
-        plugins._FILES.pop("kinds_of_mine")
+        plugins._FILE_DIGESTS.pop("kinds_of_mine")
 
 
 def test_a_run_says_which_code_made_it(whole: Path) -> None:
     run = next((whole / "runs").iterdir())
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["code"] == identity.facts()
-    assert summary["config_hash"] == run.name == sealed.name_of(summary)
+    assert summary["code"] == identity.describe_code()
+    assert summary["config_hash"] == run.name == sealed.derive_run_name(summary)
     manifest = json.loads((whole / "manifest.json").read_text())
-    assert manifest["code"] == [identity.facts()]
-    assert manifest["sources"]["agents/makers.py"] == identity.files()["agents/makers.py"]
+    assert manifest["code"] == [identity.describe_code()]
+    assert manifest["sources"]["agents/makers.py"] == identity.hash_sources()["agents/makers.py"]
 
 
 # Workers
 
 
-def place(**changes: object) -> Place:
+def place(**changes: object) -> SweepContext:
     """Of a sweep of this process."""
-    code = Code(identity.facts(), identity.files(), digest_of(str(TINY.with_suffix(".py"))))._replace(**changes)
+    code = CodeFingerprint(identity.describe_code(), identity.hash_sources(), hash_study_module(str(TINY.with_suffix(".py"))))._replace(**changes)
     module = str(TINY.with_suffix(".py"))
-    return Place(str(STUDIES), module, (), "", provenance.version(), (), 1.0, apart=True, code=code)
+    return SweepContext(str(STUDIES), module, (), "", provenance.read_version(), (), 1.0, apart=True, code=code)
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"facts": identity.facts() | {"python": "CPython 3.99"}}, "in python CPython"),
-        ({"facts": identity.facts() | {"algebra": ["openblas 0 Zen x1"]}}, "in algebra "),
+        ({"facts": identity.describe_code() | {"python": "CPython 3.99"}}, "in python CPython"),
+        ({"facts": identity.describe_code() | {"algebra": ["openblas 0 Zen x1"]}}, "in algebra "),
         *(
-            ({"facts": identity.facts() | {"packages": identity.facts()["packages"] | {name: "0"}}}, f"in {name} ")
+            ({"facts": identity.describe_code() | {"packages": identity.describe_code()["packages"] | {name: "0"}}}, f"in {name} ")
             for name in ("numpy", "scipy", "numba", "llvmlite")
         ),
         (
-            {"files": identity.files() | {"experiments/statistics/paired.py": "0"}},
+            {"files": identity.hash_sources() | {"experiments/statistics/paired.py": "0"}},
             "in experiments/statistics/paired.py:",
         ),
         ({"files": {}}, " more: workers need the driver's code"),
@@ -180,9 +180,9 @@ def test_workers_that_differ_are_refused_by_name(
 ) -> None:
     monkeypatch.setattr(execute_jobs.threadpoolctl, "threadpool_info", list)  # threads of the tests are not pinned
     (tmp_path / "runs").mkdir()
-    execute_jobs.check(place()._replace(folder=str(tmp_path)))
+    execute_jobs.check_worker(place()._replace(folder=str(tmp_path)))
     with pytest.raises(OutputError) as error:
-        execute_jobs.check(place(**changes)._replace(folder=str(tmp_path)))
+        execute_jobs.check_worker(place(**changes)._replace(folder=str(tmp_path)))
     assert told in str(error.value)
     assert str(error.value).startswith("worker ")
     assert "\n" not in str(error.value)
@@ -266,7 +266,7 @@ def test_another_runs_frames_with_their_checksums_are_made_again(whole: Path, ke
         shutil.copy(path, one / path.name)
     summary, theirs = (json.loads((each / "summary.json").read_text()) for each in (one, other))
     summary = {key: value for key, value in summary.items() if key != "seal"} | {"sha256": theirs["sha256"]}
-    store.write_json(sealed.seal(summary), one / "summary.json")
+    store.write_json(sealed.seal_summary(summary), one / "summary.json")
     assert "was not what had been written" in again(kept).stderr
     assert files(kept) == files(whole)
 
@@ -279,11 +279,11 @@ def damage(run: Path, how: str) -> None:
         **{"null": "null", "list": "[]", "word": '"x"', "nothing": "", "empty": "{}", "none": '{"sha256": {}}'},
         **{"deep": "[" * 100_000, "numbers": '{"sha256": [1], "seal": 1}', "cut": json.dumps(summary)[:-9]},
         "totals": json.dumps(summary | {"totals": {}}),
-        "no frames": json.dumps(sealed.seal(bare | {"sha256": {}})),
+        "no frames": json.dumps(sealed.seal_summary(bare | {"sha256": {}})),
         "outside": json.dumps(
-            sealed.seal(bare | {"sha256": bare["sha256"] | {f"../{other.name}/steps.parquet": "0" * 64}})
+            sealed.seal_summary(bare | {"sha256": bare["sha256"] | {f"../{other.name}/steps.parquet": "0" * 64}})
         ),
-        "absolute": json.dumps(sealed.seal(bare | {"sha256": {str(other / "steps.parquet"): "0" * 64}})),
+        "absolute": json.dumps(sealed.seal_summary(bare | {"sha256": {str(other / "steps.parquet"): "0" * 64}})),
     }
     if how in texts:
         (run / "summary.json").write_text(texts[how])
@@ -346,17 +346,17 @@ def unsign(folder: Path) -> list[str]:
     for run in sorted((folder / "runs").iterdir()):
         summary = json.loads((run / "summary.json").read_text())
         plain = {key: held for key, held in summary.items() if key not in ("code", "seal", "config_hash")}
-        text = store.canonical({key: plain[key] for key in ("config", "version", "data")})
+        text = store.dump_canonical_json({key: plain[key] for key in ("config", "version", "data")})
         name = hashlib.sha256(text.encode()).hexdigest()[:12]
         store.write_json(plain, run / "summary.json")
         frame["hash"] = frame["hash"].replace(run.name, name)
         run.rename(run.with_name(name))
     for name in ("runs.parquet", "scores.parquet"):
         held = frame if name == "runs.parquet" else pd.read_parquet(folder / name)
-        store.write_frame(held, folder / name, {"version": provenance.version()})
+        store.write_frame(held, folder / name, {"version": provenance.read_version()})
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["code"]
-    manifest["files"] |= {name: sha256(folder / name) for name in ("runs.parquet", "scores.parquet")}
+    manifest["files"] |= {name: hash_file(folder / name) for name in ("runs.parquet", "scores.parquet")}
     store.write_json(manifest, folder / "manifest.json")
     return sorted(path.name for path in (folder / "runs").iterdir())
 
@@ -454,7 +454,7 @@ def test_a_run_with_checksums_of_other_content_does_not_come_out_again(ran: Path
     path, manifest = folder / "steps.parquet", json.loads((folder / "manifest.json").read_text())
     frame = pd.read_parquet(path)
     store.write_frame(frame.assign(mark=frame["mark"] + 1), path, {})
-    manifest["files"] |= {"steps.parquet": store.checksums(folder)["steps.parquet"]}
+    manifest["files"] |= {"steps.parquet": store.hash_files(folder)["steps.parquet"]}
     store.write_json(manifest, folder / "manifest.json")
     assert call("verify", folder).stderr == "steps.parquet: differs\n"
     assert call("verify", folder, "--sample", 0).exit_code == 0
@@ -611,7 +611,7 @@ def test_a_sweep_after_an_edit_makes_its_runs_again(file: str, tree: Path, tmp_p
 )
 def test_changes_without_effect_are_refused(changes: dict[str, object], told: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
-        sweep(tiny(**changes), out=tmp_path / "x", options=SERIAL)
+        run_sweep(tiny(**changes), out=tmp_path / "x", options=SERIAL)
     assert told in str(error.value)
     assert not (tmp_path / "x").exists()
 
@@ -619,21 +619,21 @@ def test_changes_without_effect_are_refused(changes: dict[str, object], told: st
 def test_a_span_on_the_seed_is_refused() -> None:
     axis = {"name": "s", "span": {"low": 1, "high": 9, "whole": True}, "paths": {"seed": 1}}
     with pytest.raises(ConfigError, match=r"axes\.s\.paths: 'seed', a sweep sets it by itself"):
-        check(tiny(axes=[axis], design={"kind": "sobol", "points": 2}))
+        check_paths(tiny(axes=[axis], design={"kind": "sobol", "points": 2}))
 
 
 def test_an_axis_that_overwrites_another_is_refused() -> None:
     path = "venues.0.engine.requirement.tiers.0.max_leverage"
     one, other = ({"name": name, "values": [2, 3], "paths": {path: 1}} for name in ("one", "other"))
     with pytest.raises(ConfigError, match=r"axes\.one: '.*', has no effect: the axis other sets"):
-        check(tiny(axes=[one, other]))
-    check(tiny(axes=[one]))
+        check_paths(tiny(axes=[one, other]))
+    check_paths(tiny(axes=[one]))
 
 
 def test_packaged_studies_vary_nothing_without_effect() -> None:
-    for name in names():
+    for name in list_study_names():
         for quick in (False, True):
-            check(load_study(name, quick=quick))
+            check_paths(load_study(name, quick=quick))
 
 
 def test_a_part_of_quick_is_an_override_like_any_other() -> None:

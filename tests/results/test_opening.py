@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from experiments.cli import app
 from experiments.sweep.config import load_study
-from experiments.sweep.runner import Options, sweep
+from experiments.sweep.runner import SweepOptions, run_sweep
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "studies" / "tiny.yaml"
@@ -27,7 +27,7 @@ def call(*words: object) -> Result:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a sweep of a user's own study leaves."""
-    return sweep(load_study(TINY), out=tmp_path_factory.mktemp("swept") / "tiny", options=Options("serial")).folder
+    return run_sweep(load_study(TINY), out=tmp_path_factory.mktemp("swept") / "tiny", options=SweepOptions("serial")).folder
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_module_that_has_changed_is_read_again(tmp_path: Path) -> None:
     lows = []
     for word in ("[0]", "[1]"):
         (tmp_path / "mine.py").write_text(text.replace('"closed": [len(frames["closeouts"])]', f'"closed": {word}'))
-        sweep(load_study(tmp_path / "mine.yaml"), out=tmp_path / "x", options=Options("serial"))
+        run_sweep(load_study(tmp_path / "mine.yaml"), out=tmp_path / "x", options=SweepOptions("serial"))
         manifest = json.loads((tmp_path / "x" / "manifest.json").read_text())
         lows.append((manifest["module"], (tmp_path / "x" / "report.md").read_text().splitlines()[1][-3:]))
     assert [told for _, told in lows] == ["0.0", "1.0"]

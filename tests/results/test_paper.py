@@ -16,10 +16,10 @@ from experiments.cli import app
 from experiments.config import RunConfig, load_run
 from experiments.figures.overview import FIGURES
 from experiments.paper import figures, latex, settings
-from experiments.paper.page import rendered
-from experiments.paper.tables import Words, plain, shown
+from experiments.paper.page import render_markdown
+from experiments.paper.tables import TableLabels, format_value, format_table
 from experiments.results import provenance, store
-from experiments.run import execute
+from experiments.run import execute_run
 from experiments.studies import leverage_caps
 from experiments.sweep.config import load_study
 
@@ -34,7 +34,7 @@ def call(*words: object) -> Result:
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder, figures and all."""
     config = load_run("flash_crash", [*SHORT, f"populations={json.dumps(TRADING)}"])
-    return execute(config, out=tmp_path_factory.mktemp("one") / "run").folder
+    return execute_run(config, out=tmp_path_factory.mktemp("one") / "run").folder
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +50,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in leverage_caps.WORDS:
         scores[name] = scores["cap"] / 100 * (1 + generator.normal(0, 0.1, len(scores)))
     scores["any_deleveraged"] = scores["cap"] > 60
-    about = {"version": provenance.version()}
+    about = {"version": provenance.read_version()}
     store.write_frame(scores, folder / "scores.parquet", about)
     runs = scores[["elasticity", "cap", "seed"]].assign(role="base", hash="none", status="complete", error=None)
     runs.loc[2, ["status", "error"]] = ["failed", "ValueError: <b>as it was</b>"]
     store.write_frame(runs, folder / "runs.parquet", about)
-    store.write_json({"runs": {"complete": 29, "failed": 1}, **provenance.manifest()}, folder / "manifest.json")
+    store.write_json({"runs": {"complete": 29, "failed": 1}, **provenance.describe_process()}, folder / "manifest.json")
     return folder
 
 
@@ -128,7 +128,7 @@ def test_the_report_stands_alone_and_has_all_its_parts(study: Path) -> None:
         "Figure 1.",
     ):
         assert part in text
-    assert provenance.manifest()["git"]["commit"] in text if provenance.manifest()["git"] else True
+    assert provenance.describe_process()["git"]["commit"] in text if provenance.describe_process()["git"] else True
     assert "1 Purpose and patterns" in text, "the ODD text"
     assert "venues.0.engine.requirement.tiers.0.max_leverage" in text, "parameters of the base"
     assert "elasticity 0, cap 100, seed 1, role base" in text, "a run that failed"
@@ -154,7 +154,7 @@ def test_every_figure_comes_from_the_scores(study: Path) -> None:
     scores = pd.read_parquet(study / "scores.parquet")
     cell = (scores["elasticity"] == 1) & (scores["cap"] == 50)
     scores.loc[cell, ["deleveraged", "taken_over", "amplification"]] = 0.777777
-    store.write_frame(scores, study / "scores.parquet", {"version": provenance.version()})
+    store.write_frame(scores, study / "scores.parquet", {"version": provenance.read_version()})
     assert call("report", study).exit_code == 0
     assert [path for path, held in before.items() if path.read_bytes() == held] == []
     assert "77.78" in (study / "report.html").read_text(encoding="utf-8")
@@ -199,7 +199,7 @@ def test_metrics_with_runs_missing_and_with_words(study: Path) -> None:
     scores = pd.read_parquet(study / "scores.parquet")
     happened = scores["any_deleveraged"].astype(object).where(scores["seed"] != 2, None)
     scores = scores.assign(any_deleveraged=happened, told="word")
-    store.write_frame(scores, study / "scores.parquet", {"version": provenance.version()})
+    store.write_frame(scores, study / "scores.parquet", {"version": provenance.read_version()})
     resolved = study / "study.resolved.yaml"
     resolved.write_text(resolved.read_text().replace("metrics: []", "metrics: [any_deleveraged, told]"))
     assert "any_deleveraged" in resolved.read_text()
@@ -252,7 +252,7 @@ def test_results_of_another_version_are_refused(study: Path, run: Path) -> None:
     for folder in (study, run):
         found = call("report", folder)
         assert found.exit_code == 2
-        assert f"made by deleverage 9.9.9, this is {provenance.version()}" in found.output
+        assert f"made by deleverage 9.9.9, this is {provenance.read_version()}" in found.output
         assert not (folder / "report.html").exists()
 
 
@@ -304,12 +304,12 @@ def test_a_study_file_of_something_else(study: Path) -> None:
 def test_cells_of_a_table() -> None:
     frame = pd.DataFrame({"cap": [10.0], "measure": ["bad_debt"], "n": [30], "mean": [0.012], "low": [0.01]})
     frame = frame.assign(high=[0.014], p=[0.0004], ok=[True], further=[np.nan])
-    found = shown(frame, Words({"bad_debt": ("bad debt, %", 100), "cap": ("leverage cap", 1)}))
+    found = format_table(frame, TableLabels({"bad_debt": ("bad debt, %", 100), "cap": ("leverage cap", 1)}))
     assert list(found.columns) == ["leverage cap", "measure", "n", "mean (95% interval)", "p", "ok", "further"]
     assert found.iloc[0].tolist() == ["10", "bad debt, %", "30", "1.20 (1.00 to 1.40)", "<0.001", "yes", "none"]
-    told = shown(frame.assign(versus=[5.0]))["mean (95% interval)"].iloc[0]
+    told = format_table(frame.assign(versus=[5.0]))["mean (95% interval)"].iloc[0]
     assert told == "+0.0120 (+0.0100 to +0.0140)", "differences have a sign"
-    assert [plain(each) for each in (-1234.0, 0.00012345, float("-inf"), pd.Timestamp("2008-10-13"))] == [
+    assert [format_value(each) for each in (-1234.0, 0.00012345, float("-inf"), pd.Timestamp("2008-10-13"))] == [
         "\N{MINUS SIGN}1,234",
         "0.0001234",
         "\N{MINUS SIGN}\N{INFINITY}",
@@ -320,13 +320,13 @@ def test_cells_of_a_table() -> None:
 def test_what_a_sentence_says_has_no_columns_of_its_own() -> None:
     frame = pd.DataFrame({"engine": ["a"], "half_at": [1.5], "half_low": [1.2], "half_verdict": ["reached"]})
     frame = frame.assign(half=["1.5 (1.2 to 1.7)"], half_p_monotone=[0.4], other_low=[1.0])
-    found = shown(frame, Words({"half": ("κ* where P = ½", 1)}))
+    found = format_table(frame, TableLabels({"half": ("κ* where P = ½", 1)}))
     assert list(found.columns) == ["engine", "κ* where P = ½", "half p monotone", "other low"]
 
 
 def test_latex_is_booktabs_and_says_what_it_means() -> None:
     frame = pd.DataFrame({"rule_a": ["κ* & ε ≤ 1%", "b_c"], "n": ["30", "<5"]})
-    text = latex.table(frame, caption="100% of {it}", label="x:y")
+    text = latex.format_float(frame, caption="100% of {it}", label="x:y")
     assert text.splitlines() == [
         r"\begin{table}",
         r"\centering",
@@ -341,7 +341,7 @@ def test_latex_is_booktabs_and_says_what_it_means() -> None:
         r"\end{tabular}",
         r"\end{table}",
     ]
-    long = latex.table(pd.DataFrame({"n": [str(n) for n in range(99)]}), caption="c", label="l")
+    long = latex.format_float(pd.DataFrame({"n": [str(n) for n in range(99)]}), caption="c", label="l")
     assert long.count(r"\toprule") == 2
     assert long.rstrip().endswith(r"\end{longtable}")
 
@@ -359,7 +359,7 @@ def test_every_table_of_a_study_is_latex_of_even_rows(study: Path) -> None:
 
 
 def test_markdown_loses_links_that_lead_beside_the_page() -> None:
-    text = rendered("# A\n\n[here](../x.md) and [there](https://a.org) <script>x</script> ![p](q.png)")
+    text = render_markdown("# A\n\n[here](../x.md) and [there](https://a.org) <script>x</script> ![p](q.png)")
     assert text.startswith("<h2>A</h2>")
     assert "here and" in text
     assert '<a href="https://a.org">there</a>' in text
@@ -369,10 +369,10 @@ def test_markdown_loses_links_that_lead_beside_the_page() -> None:
 
 def test_all_parameters_are_listed_with_what_they_mean() -> None:
     config = load_run("flash_crash")
-    table = settings.table(config).set_index("parameter")
+    table = settings.tabulate_parameters(config).set_index("parameter")
     assert table.loc["dt", "value"] == f"{config.dt:g}"
     assert table.loc["populations.0.count", "value"] == str(config.populations[0].count)
     assert table.loc["venues.0.engine.requirement", "value"] == "tiered"
     assert table["meaning (unit)"].ne("").all()
     plain_text = RunConfig.model_validate(config.model_dump(mode="json"))
-    assert settings.table(plain_text).equals(settings.table(config))
+    assert settings.tabulate_parameters(plain_text).equals(settings.tabulate_parameters(config))

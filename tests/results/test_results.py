@@ -8,9 +8,9 @@ import pyarrow.parquet as parquet
 import pytest
 from synthetic import frames
 
-from experiments.figures.overview import FIGURES, overview
-from experiments.results.store import Draft, canonical, config_hash, write_csv, write_frame, write_json
-from experiments.results.summary_table import table
+from experiments.figures.overview import FIGURES, draw_overview
+from experiments.results.store import ResultDraft, dump_canonical_json, hash_config, write_csv, write_frame, write_json
+from experiments.results.summary_table import format_summary_table
 from sim.errors import OutputError
 
 
@@ -31,15 +31,15 @@ def test_a_frame_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_hash_knows_what_decides_a_result() -> None:
-    base = config_hash({"a": 1, "b": 2}, "0.1", {"x": "d"})
+    base = hash_config({"a": 1, "b": 2}, "0.1", {"x": "d"})
     assert len(base) == 12
-    assert base == config_hash({"b": 2, "a": 1}, "0.1", {"x": "d"})
-    others = [config_hash({"a": 1, "b": 3}, "0.1", {"x": "d"}), config_hash({"a": 1, "b": 2}, "0.2", {"x": "d"})]
-    assert base not in [*others, config_hash({"a": 1, "b": 2}, "0.1", {"x": "e"})]
+    assert base == hash_config({"b": 2, "a": 1}, "0.1", {"x": "d"})
+    others = [hash_config({"a": 1, "b": 3}, "0.1", {"x": "d"}), hash_config({"a": 1, "b": 2}, "0.2", {"x": "d"})]
+    assert base not in [*others, hash_config({"a": 1, "b": 2}, "0.1", {"x": "e"})]
 
 
 def test_json_never_holds_nan(tmp_path: Path) -> None:
-    for write in (canonical, lambda value: write_json(value, tmp_path / "x.json")):
+    for write in (dump_canonical_json, lambda value: write_json(value, tmp_path / "x.json")):
         with pytest.raises(ValueError, match="JSON compliant"):
             write({"x": float("nan")})
 
@@ -58,7 +58,7 @@ def test_figures_are_made_again_byte_by_byte(tmp_path: Path, figure: str, replay
 
 def test_the_figure_s_numbers_are_those_of_the_frames(tmp_path: Path) -> None:
     made = frames()
-    overview(made, tmp_path, unit=100, currency="USD")
+    draw_overview(made, tmp_path, unit=100, currency="USD")
     drawn = pd.read_csv(tmp_path / "overview.csv")
     total = drawn.groupby("series")["value"].sum()
     assert total["liquidated_notional"] == pytest.approx(made["steps"]["liquidated_notional"].sum() / 100)
@@ -103,13 +103,13 @@ def test_nothing_recorded_is_said_and_drawn(tmp_path: Path) -> None:
     made["accounts"] = made["accounts"][made["accounts"]["moment"] == "start"]
     for figure in FIGURES:
         drawn(tmp_path, figure, made)
-    told = table(made, unit=100, currency="USD", seconds=2.0)
+    told = format_summary_table(made, unit=100, currency="USD", seconds=2.0)
     for line in ("Close-outs none", "Bankruptcies none", "Margin calls none", "Time 2.0 s, 25 steps/s"):
         assert line in [" ".join(each.split()) for each in told.splitlines()]
 
 
 def test_the_closing_table_is_aligned_and_short() -> None:
-    lines = table(frames(), unit=100, currency="USD", seconds=2.0).splitlines()
+    lines = format_summary_table(frames(), unit=100, currency="USD", seconds=2.0).splitlines()
     assert len(lines) <= 25
     assert max(map(len, lines)) <= 100
     start = lines[0].index("-")
@@ -120,7 +120,7 @@ def test_the_closing_table_is_aligned_and_short() -> None:
 
 def test_a_finished_result_whose_place_was_taken_meanwhile_is_kept(tmp_path: Path) -> None:
     final = tmp_path / "result"
-    with Draft(final) as draft:
+    with ResultDraft(final) as draft:
         (draft.folder / "manifest.json").write_text("{}")
         final.mkdir()
         (final / "of somebody else").touch()

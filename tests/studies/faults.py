@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from agents import POPULATIONS
-from agents.traders import Traders
+from agents.traders import NoiseTraders
 
 
-class Faulty(Traders):
+class Faulty(NoiseTraders):
     """Traders until step 2."""
 
     kind: Literal["faulty"] = "faulty"  # type: ignore[assignment]

@@ -30,11 +30,11 @@ def drawn(power: float, seeds: int = 12) -> pd.DataFrame:
 )
 def test_a_cutoff_grows_as_the_law_it_was_drawn_from(power: float, told: str) -> None:
     runs = drawn(power)
-    table = cascade_sizes.growth(cascade_sizes.sizes(runs))
+    table = cascade_sizes.fit_growth(cascade_sizes.tabulate_sizes(runs))
     (found,) = table.to_dict("records")
     assert found["low"] <= power <= found["high"]
     assert found["high"] - found["low"] < 0.3
-    assert told in cascade_sizes.grown(table)
+    assert told in cascade_sizes.describe_growth(table)
 
 
 @pytest.mark.slow

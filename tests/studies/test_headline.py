@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 
 from experiments.config import load_run
-from experiments.generated.reference_books import frozen
-from experiments.paper.tables import Words
-from experiments.paper.tables import write as write_tables
-from experiments.simulation import simulate
+from experiments.generated.reference_books import load_reference_book
+from experiments.paper.tables import TableLabels
+from experiments.paper.tables import write_tables as write_tables
+from experiments.simulation import simulate_run
 from experiments.statistics import fits, frontiers, intervals, paired, screening
 from experiments.studies import anatomy, compression, engine_comparison, leverage_cap, sensitivity, solvency_buffer
-from experiments.studies.shared.aftermath import aftermath
-from experiments.sweep.config import Named, load_study
-from experiments.sweep.plan import plan
-from sim.margin.efficiency import capital
+from experiments.studies.shared.aftermath import measure_aftermath
+from experiments.sweep.config import LabelledValue, load_study
+from experiments.sweep.plan import plan_study
+from sim.margin.efficiency import measure_capital
 from sim.margin.engine import EngineConfig
-from sim.reading.loading import load
+from sim.reading.loading import load_config
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
@@ -39,8 +39,8 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 def crash() -> dict[str, Any]:
     """A small crash under tiers from 200 times, of which traders make full use, and its figures."""
     config = load_run("small_crash", [*CRASH, "venues.0.engine.kappa=0.8"])
-    frames = simulate(config)
-    return {"config": config, "frames": frames, "found": aftermath(config, frames)}
+    frames = simulate_run(config)
+    return {"config": config, "frames": frames, "found": measure_aftermath(config, frames)}
 
 
 def test_what_a_crash_leaves_behind(crash: dict[str, Any]) -> None:
@@ -66,13 +66,13 @@ def test_people_who_lose_half_lose_no_more_than_all(crash: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", ["compression", "engine_comparison"])
 def test_rules_of_a_study_are_at_equal_capital(name: str) -> None:
     """MAR-2: on the reference book each ties up what isolated tiers do, to the digits that its scale has."""
-    books, unit = frozen()
+    books, unit = load_reference_book()
     (axis,) = (axis for axis in load_study(name).axes if axis.name == "engine")
     assert len(axis.values) >= 6
     for each in axis.values:
-        assert isinstance(each, Named)
+        assert isinstance(each, LabelledValue)
         engine = EngineConfig.model_validate(each.set["venues.0.engine"])
-        assert capital(engine, books, unit).total == pytest.approx(0.025, rel=1e-4)
+        assert measure_capital(engine, books, unit).total == pytest.approx(0.025, rel=1e-4)
 
 
 DOUBLES = {"hyperliquid": "cross", "drift": "cross", "phemex": "gate", "learned": "fhs_var"}
@@ -81,7 +81,7 @@ DOUBLES = {"hyperliquid": "cross", "drift": "cross", "phemex": "gate", "learned"
 def test_rules_that_get_few_replications_are_doubles_of_others() -> None:
     """The study finds them itself; else their lines would be of three replications."""
     (axis,) = (axis for axis in load_study("engine_comparison").axes if axis.name == "engine")
-    rules = {each.label: each for each in axis.values if isinstance(each, Named)}
+    rules = {each.label: each for each in axis.values if isinstance(each, LabelledValue)}
     assert {name for name, each in rules.items() if each.seeds} == set(DOUBLES)
     rows = []
     for name in (*DOUBLES, *set(DOUBLES.values())):
@@ -89,9 +89,9 @@ def test_rules_that_get_few_replications_are_doubles_of_others() -> None:
         engine = EngineConfig.model_validate(rules[name].set["venues.0.engine"])
         venue = config.venues[0].model_copy(update={"engine": engine})
         config = config.model_copy(update={"venues": (venue, *config.venues[1:])})
-        rows.append(engine_comparison.score(config, simulate(config), None).assign(engine=name, arm="preset", seed=1))
+        rows.append(engine_comparison.score(config, simulate_run(config), None).assign(engine=name, arm="preset", seed=1))
     runs = pd.concat(rows[::-1], ignore_index=True).assign(elasticity=1.0, kappa=0.0)
-    found = engine_comparison.alike(runs, engine_comparison.BY[1:], engine_comparison.MEASURES)
+    found = engine_comparison.find_identical_rules(runs, engine_comparison.SETTING_COLUMNS[1:], engine_comparison.MEASURES)
     assert dict(zip(found["engine"], found["like"], strict=True)) == DOUBLES
 
 
@@ -114,7 +114,7 @@ def steady(engine: str, kappa: float, seed: int) -> bool:
 
 def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
     runs = scores(steady)
-    table = compression.critical(runs).set_index("engine")
+    table = compression.find_critical_kappas(runs).set_index("engine")
     assert table["half_at"].to_dict() == {"isolated": pytest.approx(0.3), "span": pytest.approx(0.7)}
     assert table["feedback_at"].to_dict() == {"isolated": pytest.approx(0.1), "span": pytest.approx(0.1)}
     assert table.loc["isolated", "preset_at"] == pytest.approx(1 - 0.25 * 0.7)
@@ -134,7 +134,7 @@ def test_rules_are_held_against_the_reference_on_the_same_draws() -> None:
         return kappa > 0.07 * seed - 0.2 * (engine == "span")
 
     runs = scores(later)
-    low, high = (compression.critical(runs).set_index("engine").loc[name] for name in ("span", "isolated"))
+    low, high = (compression.find_critical_kappas(runs).set_index("engine").loc[name] for name in ("span", "isolated"))
     assert low["half_high"] > high["half_low"]
     assert "on the same draws, span breaks earlier, by 0.2" in compression.report(runs)
     few = compression.report(runs[runs["seed"].isin((4, 5, 9))])
@@ -204,29 +204,29 @@ def test_a_rule_with_few_replications_of_its_own_has_no_place_on_the_frontier() 
         engine="drift", system_loss=lambda run: 2 * run["system_loss"]
     )
     both = pd.concat([runs, few], ignore_index=True)
-    pd.testing.assert_frame_equal(engine_comparison.frontier(both), engine_comparison.frontier(runs))
+    pd.testing.assert_frame_equal(engine_comparison.tabulate_frontiers(both), engine_comparison.tabulate_frontiers(runs))
 
 
 def test_the_tail_is_of_the_ten_worst_replications() -> None:
-    told, statistic = engine_comparison._tail(20)
+    told, statistic = engine_comparison._choose_tail_statistic(20)
     assert told == "expected shortfall at 50%"
     assert statistic(np.arange(20.0)) == pytest.approx(np.arange(10, 20).mean())
-    assert engine_comparison._tail(10)[0] == "mean"
+    assert engine_comparison._choose_tail_statistic(10)[0] == "mean"
 
 
 @pytest.mark.parametrize("name", ["scaled", "bybit", "hyperliquid"])
 def test_parts_of_compression_sum_to_it(name: str) -> None:
-    engine = load(f"engines/{name}", [], EngineConfig)
-    books, unit = frozen()
-    made = anatomy.tables(anatomy.anatomy(engine).assign(engine=name, seed=1))
+    engine = load_config(f"engines/{name}", [], EngineConfig)
+    books, unit = load_reference_book()
+    made = anatomy.tables(anatomy.measure_compression(engine).assign(engine=name, seed=1))
     by = ["book", "hours", "account"]
     summed, saved = made["shares"].groupby(by)["value"].sum(), made["compression"].set_index(by)["saved"]
     pd.testing.assert_series_equal(summed, saved.reindex(summed.index), check_names=False)
     shares, whole = made["shares"].query("book == 'baseline'"), saved["baseline"]
     last = books[-1:]
-    isolated = load("engines/isolated", [], EngineConfig)
+    isolated = load_config("engines/isolated", [], EngineConfig)
     if name != "scaled":  # what learns needs the earlier snapshots
-        saved = 1 - capital(engine, last, unit).total / capital(isolated, last, unit).total
+        saved = 1 - measure_capital(engine, last, unit).total / measure_capital(isolated, last, unit).total
         assert whole[max(whole.index)[0], "all"] == pytest.approx(saved)
     by = shares.groupby("switch")["value"].apply(lambda values: float(values.abs().max()))
     own = {"scaled": "scaling", "bybit": "model", "hyperliquid": "none"}[name]
@@ -236,7 +236,7 @@ def test_parts_of_compression_sum_to_it(name: str) -> None:
 def test_the_anatomy_is_told_and_drawn(tmp_path: Path) -> None:
     runs = pd.concat(
         [
-            anatomy.anatomy(load(f"engines/{name}", [], EngineConfig)).assign(engine=name, seed=1)
+            anatomy.measure_compression(load_config(f"engines/{name}", [], EngineConfig)).assign(engine=name, seed=1)
             for name in ("isolated", "dydx_v4", "span")
         ]
     )
@@ -261,11 +261,11 @@ def funds(broken: Callable[[float, int], bool]) -> pd.DataFrame:
 
 def test_the_buffer_is_where_one_fall_in_a_hundred_breaks_it(tmp_path: Path) -> None:
     runs = funds(lambda share, seed: share < 0.015 and seed < 11)
-    (found,) = solvency_buffer.buffer(runs).to_dict("records")
+    (found,) = solvency_buffer.estimate_buffer(runs).to_dict("records")
     assert found["at"] == pytest.approx(0.02 - 0.01 * 0.01 / 0.5, rel=1e-6)
     report = solvency_buffer.report(runs)
     assert "1% is neither shown nor excluded" in report, "twenty replications cannot show a hundredth"
-    words = Words.of(solvency_buffer)
+    words = TableLabels.from_module(solvency_buffer)
     write_tables(solvency_buffer.tables(runs), tmp_path, words, "solvency_buffer")
     assert "0.0198 (0.01 to 0.02)" in (tmp_path / "buffer.tex").read_text()
     solvency_buffer.figures(runs, tmp_path)
@@ -279,7 +279,7 @@ def test_a_larger_fund_is_run_only_where_a_smaller_one_was_outrun() -> None:
     second = first[first["seed"] < 4].assign(share=0.015, broken=[True, False, False])
     (task,) = solvency_buffer.refine(study, pd.concat([first, second]))
     assert (task.setting["share"], task.seeds) == (0.02, (1,))
-    filled = solvency_buffer.whole(pd.concat([first, second]))
+    filled = solvency_buffer.complete_sizes(pd.concat([first, second]))
     assert filled.groupby("share")["broken"].agg(["size", "sum"]).to_numpy().tolist() == [[20, 3], [20, 1]]
 
 
@@ -289,7 +289,7 @@ FUNDED = ("fund", "equity", "deposits", "withdrawals")
 
 def test_a_fund_that_bore_everything_would_have_done_so_had_it_been_larger() -> None:
     """What the study leaves out: the path of a run is the same but for what the fund has."""
-    runs = [simulate(load_run("small_crash", [*CRASH, f"populations.5.share={share}"])) for share in (0.02, 0.16)]
+    runs = [simulate_run(load_run("small_crash", [*CRASH, f"populations.5.share={share}"])) for share in (0.02, 0.16)]
     assert set(runs[0]["losses"]["layer"]) == {"fund"}, "it was called upon, and bore everything"
     for name, frame in runs[0].items():
         apart = list(frame) if name == "accounts" else [each for each in FUNDED if each in frame]
@@ -308,7 +308,7 @@ def caps(change: float) -> pd.DataFrame:
 
 
 def test_a_cap_is_held_against_the_published_one(tmp_path: Path) -> None:
-    table = leverage_cap.published(caps(-0.1)).set_index("measure")
+    table = leverage_cap.compare_with_published(caps(-0.1)).set_index("measure")
     assert table.loc["volume", "mean"] == pytest.approx(-0.1)
     told = leverage_cap.report(caps(-0.1))
     assert "the published sign, another size" in told
@@ -322,7 +322,7 @@ def crashes(points: np.ndarray[Any, np.dtype[np.float64]]) -> pd.DataFrame:
     """Rows of log losses that hang on the fall, on compression, and on chance; two seeds."""
     parts = []
     for seed in (1, 2):
-        rows = pd.DataFrame(points, columns=list(sensitivity.RANGES)).assign(seed=seed)
+        rows = pd.DataFrame(points, columns=list(sensitivity.PARAMETER_RANGES)).assign(seed=seed)
         noise = 0.01 * np.sin(np.arange(len(rows)) * seed)
         parts.append(rows.assign(log_loss=-4 + 20 * rows["fall"] + 3 * rows["kappa"] ** 2 + noise))
     return pd.concat(parts, ignore_index=True)
@@ -330,9 +330,9 @@ def crashes(points: np.ndarray[Any, np.dtype[np.float64]]) -> pd.DataFrame:
 
 def test_screening_finds_what_losses_hang_on(tmp_path: Path) -> None:
     study = load_study("sensitivity")
-    first = pd.DataFrame([sensitivity.MIDDLE | {"seed": seed, "log_loss": -2.0} for seed in (1, 2)])
+    first = pd.DataFrame([sensitivity.CENTRAL_VALUES | {"seed": seed, "log_loss": -2.0} for seed in (1, 2)])
     tasks = sensitivity.refine(study, first)
-    assert len(tasks) == sensitivity.FEW * (len(sensitivity.RANGES) + 1)
+    assert len(tasks) == sensitivity.QUICK_TRAJECTORIES * (len(sensitivity.PARAMETER_RANGES) + 1)
     assert set(tasks[0].setting) == {axis.name for axis in study.axes}
     assert "are not there yet" in sensitivity.report(first)
     points = np.array([list(task.setting.values()) for task in tasks])
@@ -346,11 +346,11 @@ def test_screening_finds_what_losses_hang_on(tmp_path: Path) -> None:
 
 
 def test_sobol_follows_over_what_was_screened_in() -> None:
-    points = sensitivity.cross(["fall", "kappa"])
-    names = list(sensitivity.RANGES)
+    points = sensitivity.sample_sobol_points(["fall", "kappa"])
+    names = list(sensitivity.PARAMETER_RANGES)
     still = [k for k, name in enumerate(names) if name not in ("fall", "kappa")]
-    assert (points[:, still] == [sensitivity.MIDDLE[names[k]] for k in still]).all()
-    runs = crashes(np.vstack([sensitivity.trajectories(sensitivity.FEW), sensitivity.cross(["kappa", "fall"])]))
+    assert (points[:, still] == [sensitivity.CENTRAL_VALUES[names[k]] for k in still]).all()
+    runs = crashes(np.vstack([sensitivity.sample_trajectories(sensitivity.QUICK_TRAJECTORIES), sensitivity.sample_sobol_points(["kappa", "fall"])]))
     made = sensitivity.tables(runs.drop_duplicates([*names, "seed"]))
     assert made["sobol"]["parameter"].tolist() == ["kappa", "fall"]
     assert made["sobol"]["first"].sum() == pytest.approx(1, abs=0.3), "no interaction"
@@ -358,16 +358,16 @@ def test_sobol_follows_over_what_was_screened_in() -> None:
 
 def test_the_middle_is_where_the_study_begins() -> None:
     study = load_study("sensitivity")
-    assert {axis.name: axis.values[0] for axis in study.axes} == sensitivity.MIDDLE
-    assert len(sensitivity.RANGES) >= 8
+    assert {axis.name: axis.values[0] for axis in study.axes} == sensitivity.CENTRAL_VALUES
+    assert len(sensitivity.PARAMETER_RANGES) >= 8
 
 
 def test_the_comparison_shares_its_runs_with_compression() -> None:
     """The arm of presets at compression's levels, so that ``--known`` spares them."""
     one, other = (
-        plan(load_study(name).model_copy(update={"seeds": 1})) for name in ("compression", "engine_comparison")
+        plan_study(load_study(name).model_copy(update={"seeds": 1})) for name in ("compression", "engine_comparison")
     )
     ours = {unit.hashes["base"] for unit in one}
     shared = [unit for unit in other if unit.hashes["base"] in ours]
     assert len(shared) == len(ours) == 63
-    assert {unit.setting["arm"] for unit in shared} == {"preset"}
+    assert {unit.setting_and_seed["arm"] for unit in shared} == {"preset"}

@@ -11,12 +11,12 @@ from crowd import TRADING
 from agents import populate
 from experiments.config import load_run
 from experiments.price_files.bars import read_replays
-from experiments.simulation import simulate
-from experiments.statistics import Estimate, difference
+from experiments.simulation import simulate_run
+from experiments.statistics import Estimate, estimate_difference
 from experiments.studies import real_crash, refinement
 from experiments.studies.shared import caps
 from experiments.sweep.config import load_study
-from experiments.sweep.runner import sweep
+from experiments.sweep.runner import run_sweep
 from sim.market import Market
 from sim.metrics.cascades import Frames
 
@@ -88,16 +88,16 @@ def test_the_open_of_a_real_day_is_where_the_gap_is() -> None:
     """Monday 13 October 2008: the largest gap of these weeks in the S&P 500, and one step of the run."""
     config = load_run("crash_2008", ["underlyings.0.process.start=2008-10-10", "underlyings.0.process.end=2008-10-13"])
     market = Market(config, populate(config.populations), seed=1, bars=read_replays(config.underlyings))
-    day = market.path.stamp.astype("datetime64[D]")
+    day = market.exogenous_path.exchange_time.astype("datetime64[D]")
     (night,) = np.flatnonzero(np.diff(day) > 0)
-    assert market.path.x[night + 1, 0] - market.path.x[night, 0] == pytest.approx(0.0149, abs=1e-4)
-    assert np.diff(market.path.seconds)[night] == config.dt
+    assert market.exogenous_path.log_price[night + 1, 0] - market.exogenous_path.log_price[night, 0] == pytest.approx(0.0149, abs=1e-4)
+    assert np.diff(market.exogenous_path.seconds)[night] == config.dt
 
 
 def test_caps_stand_across() -> None:
     rows = [(e, cap, "share", 3, cap / 100, cap / 100 - 0.01, cap / 100 + 0.01) for e in (0, 1) for cap in (20, 10)]
-    table = pd.DataFrame(rows, columns=[*caps.BY, "measure", *Estimate._fields])
-    assert caps.grid(table, {"share": ("ADL, %", 100)}) == [
+    table = pd.DataFrame(rows, columns=[*caps.SETTING_COLUMNS, "measure", *Estimate._fields])
+    assert caps.format_grid(table, {"share": ("ADL, %", 100)}) == [
         "|  | ε | cap 10 | cap 20 |",
         "|---|---|---|---|",
         "| ADL, % | 0 | 10.0 (9.0 to 11.0) | 20.0 (19.0 to 21.0) |",
@@ -111,7 +111,7 @@ def test_refinement_counts_the_calm_before_and_the_shock_after(tmp_path: Path) -
     parts = []
     for dt in (120, 60):
         config = load_run("flash_crash", [*changes, f"dt={dt}"])
-        parts.append(refinement.score(config, simulate(config), None).assign(dt=float(dt), seed=1))
+        parts.append(refinement.score(config, simulate_run(config), None).assign(dt=float(dt), seed=1))
     runs = pd.concat(parts)
     assert runs["fall"].min() > 0.9, "the mark falls with the index"
     assert runs["spread"].between(1e-5, 1e-2).all()
@@ -132,12 +132,12 @@ AGREE = [name for name in refinement.WORDS if name != "spread"]
 @pytest.mark.slow
 def test_steps_of_60_30_and_10_seconds_show_the_same_market(tmp_path: Path) -> None:
     """TIME-1, six seeds; intervals are widened for the number of comparisons (Bonferroni)."""
-    folder = sweep(load_study("refinement", seeds=6), out=tmp_path / "refinement").folder
+    folder = run_sweep(load_study("refinement", seeds=6), out=tmp_path / "refinement").folder
     runs = pd.read_parquet(folder / "scores.parquet")
     print(refinement.report(runs))
     samples = {dt: group for dt, group in runs.groupby("dt")}
     level = 1 - 0.05 / (2 * len(AGREE))
     for name in AGREE:
         for dt in (30, 10):
-            found = difference(samples[dt][name].to_numpy(), samples[60][name].to_numpy(), level)
+            found = estimate_difference(samples[dt][name].to_numpy(), samples[60][name].to_numpy(), level)
             assert found.low <= 0 <= found.high, f"{name} at {dt} s: {found}"

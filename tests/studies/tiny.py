@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import save
+from experiments.figures.style import save_figure
 from sim.metrics.cascades import Frames
 
 
@@ -26,7 +26,7 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Lows by cap."""
     figure = Figure(figsize=(1, 1))
     figure.subplots().plot(runs["cap"], runs["low"], "o")
-    save(figure, folder / "low", tables(runs)["means"])
+    save_figure(figure, folder / "low", tables(runs)["means"])
 
 
 def report(runs: pd.DataFrame) -> str:

@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 
 from experiments.cli import app
 from experiments.config import RunConfig, load_run
-from experiments.simulation import simulate
-from experiments.studies.shared.shocks import perpetual, shocked
-from experiments.sweep.axes import settings
-from experiments.sweep.config import StudyConfig, load_study, names
-from experiments.sweep.cost import size
-from experiments.sweep.plan import Planner, Task, Unit, plan
-from experiments.sweep.plan import unpacked as read
-from experiments.sweep.runner import Options, sweep
-from experiments.sweep.study import module_of
+from experiments.simulation import simulate_run
+from experiments.studies.shared.shocks import find_first_perpetual, find_shock_step
+from experiments.sweep.axes import iterate_settings
+from experiments.sweep.config import StudyConfig, load_study, list_study_names
+from experiments.sweep.cost import count_runs
+from experiments.sweep.plan import JobPlanner, SettingRequest, PlannedJob, plan_study
+from experiments.sweep.plan import unpack_config as read
+from experiments.sweep.runner import SweepOptions, run_sweep
+from experiments.sweep.study import load_study_module
 from sim.errors import ConfigError
 
 SMALL: dict[str, Any] = {
@@ -41,13 +41,13 @@ def small(**changes: object) -> StudyConfig:
     return StudyConfig.model_validate(told | changes)
 
 
-def config(unit: Unit, role: str = "base") -> RunConfig:
-    return read(unit.job().runs[role].config)
+def config(unit: PlannedJob, role: str = "base") -> RunConfig:
+    return read(unit.pack_job().runs[role].config)
 
 
 def test_the_plan_is_every_setting_and_seed() -> None:
-    units = plan(small(seeds=2))
-    assert [unit.setting for unit in units] == [
+    units = plan_study(small(seeds=2))
+    assert [unit.setting_and_seed for unit in units] == [
         {"elasticity": 1.0, "cap": cap, "seed": seed} for seed in (1, 2) for cap in (2.0, 50.0)
     ]
     assert [config(unit).seed for unit in units] == [1, 1, 2, 2]
@@ -58,7 +58,7 @@ def test_the_plan_is_every_setting_and_seed() -> None:
 
 def test_paths_get_multiples_of_the_value_over_what_all_runs_change() -> None:
     axis = {"name": "cap", "values": [20], "paths": {TIER: 0.5, "dt": 1}}
-    (unit,) = plan(small(axes=[axis], also=("venues.0.band=0.07",)))
+    (unit,) = plan_study(small(axes=[axis], also=("venues.0.band=0.07",)))
     found = config(unit)
     assert (found.dt, found.venues[0].engine.requirement.tiers[0].max_leverage, found.venues[0].band) == (20, 10, 0.07)
 
@@ -66,11 +66,11 @@ def test_paths_get_multiples_of_the_value_over_what_all_runs_change() -> None:
 def test_a_star_stands_for_all_who_have_the_key() -> None:
     people = [TRADERS | {"name": "a"}, TRADING[1], TRADERS | {"name": "b"}]
     axis = {"name": "eager", "values": [0.5], "paths": {"populations.*.elasticity": 2}}
-    (unit,) = plan(small(axes=[axis], overrides=SMALL | {"populations": people}))
+    (unit,) = plan_study(small(axes=[axis], overrides=SMALL | {"populations": people}))
     assert [getattr(each, "elasticity", None) for each in config(unit).populations] == [1, None, 1]
     wrong = {"name": "size", "values": [1], "paths": {"populations.*.nothing": 1}}
     with pytest.raises(ConfigError, match=r"leverage_caps at size=1\.0: populations\.\*\.nothing: no item there has"):
-        plan(small(axes=[wrong]))
+        plan_study(small(axes=[wrong]))
 
 
 def test_words_and_labels_vary_too() -> None:
@@ -79,8 +79,8 @@ def test_words_and_labels_vary_too() -> None:
         {"name": "rule", "values": [engine, "cross"], "paths": {"venues.0.engine.netting.kind": 1}},
         {"name": "dt", "values": [60, 30], "paths": {"dt": 1}},
     ]
-    units = plan(small(axes=axes))
-    assert [unit.setting["rule"] for unit in units] == ["tight", "tight", "cross", "cross"]
+    units = plan_study(small(axes=axes))
+    assert [unit.setting_and_seed["rule"] for unit in units] == ["tight", "tight", "cross", "cross"]
     engines = [config(unit).venues[0].engine for unit in units]
     assert [each.netting.kind for each in engines] == ["isolated", "isolated", "cross", "cross"]
     assert [each.requirement.tiers[0].max_leverage for each in engines] == [5, 5, 40, 40]
@@ -88,16 +88,16 @@ def test_words_and_labels_vary_too() -> None:
 
 def test_a_list_goes_through_axes_together() -> None:
     axes = [CAP, {"name": "dt", "values": [60, 30], "paths": {"dt": 1}}]
-    assert list(settings(small(axes=axes, design={"kind": "list"}))) == [{"cap": 2, "dt": 60}, {"cap": 50, "dt": 30}]
+    assert list(iterate_settings(small(axes=axes, design={"kind": "list"}))) == [{"cap": 2, "dt": 60}, {"cap": 50, "dt": 30}]
 
 
 def test_a_label_may_ask_for_fewer_replications() -> None:
     few = {"label": "few", "seeds": 2, "set": {"dt": 30}}
     study = small(axes=[{"name": "step", "values": [{"label": "all", "set": {"dt": 60}}, few]}], seeds=3, roles={})
-    assert [(unit.setting["step"], unit.seed) for unit in plan(study)] == [
+    assert [(unit.setting_and_seed["step"], unit.seed) for unit in plan_study(study)] == [
         *(("all", 1), ("few", 1), ("all", 2), ("few", 2), ("all", 3))
     ]
-    assert size(study) == (5, 5)
+    assert count_runs(study) == (5, 5)
 
 
 @pytest.mark.parametrize("kind", ["latin_hypercube", "sobol"])
@@ -107,8 +107,8 @@ def test_points_of_a_span_are_even_on_its_scale(kind: str) -> None:
         {"name": "count", "span": {"low": 10, "high": 50, "whole": True}, "paths": {"populations.0.count": 1}},
     ]
     axes = [*spans, {"name": "dt", "values": [60, 30], "paths": {"dt": 1}}]
-    found = list(settings(small(axes=axes, design={"kind": kind, "points": 16})))
-    assert found == list(settings(small(axes=axes, design={"kind": kind, "points": 16}))), "drawn from a seed"
+    found = list(iterate_settings(small(axes=axes, design={"kind": kind, "points": 16})))
+    assert found == list(iterate_settings(small(axes=axes, design={"kind": kind, "points": 16}))), "drawn from a seed"
     assert [each["dt"] for each in found] == [60, 30] * 16
     caps = sorted(float(each["cap"]) for each in found[::2])
     assert [math.floor(8 * math.log10(cap)) for cap in caps] == list(range(16)), "one point in each slice"
@@ -116,15 +116,15 @@ def test_points_of_a_span_are_even_on_its_scale(kind: str) -> None:
 
 
 def test_further_settings_join_once() -> None:
-    planner = Planner(small(seeds=2))
-    assert [unit.number for unit in planner.first()] == [0, 1, 2, 3]
-    more = planner.more([Task({"cap": 7.5, "elasticity": 1.0}, (2, 9)), Task({"elasticity": 1.0, "cap": 50.0})])
-    assert [(unit.number, unit.setting) for unit in more] == [
+    planner = JobPlanner(small(seeds=2))
+    assert [unit.number for unit in planner.plan_first_jobs()] == [0, 1, 2, 3]
+    more = planner.plan_more_jobs([SettingRequest({"cap": 7.5, "elasticity": 1.0}, (2, 9)), SettingRequest({"elasticity": 1.0, "cap": 50.0})])
+    assert [(unit.number, unit.setting_and_seed) for unit in more] == [
         (4, {"elasticity": 1.0, "cap": 7.5, "seed": 2}),
         (5, {"elasticity": 1.0, "cap": 7.5, "seed": 9}),
     ]
     with pytest.raises(ConfigError, match="no value for 'elasticity'"):
-        planner.more([Task({"cap": 7.5})])
+        planner.plan_more_jobs([SettingRequest({"cap": 7.5})])
 
 
 @pytest.mark.parametrize(
@@ -152,31 +152,31 @@ def test_what_is_no_study_is_told(changes: dict[str, Any], told: str) -> None:
 
 
 def test_a_run_nobody_touched_is_its_twin_to_the_bit() -> None:
-    unit = plan(small())[0]
-    run, twin = simulate(config(unit)), simulate(config(unit, "twin"))
+    unit = plan_study(small())[0]
+    run, twin = simulate_run(config(unit)), simulate_run(config(unit, "twin"))
     assert not len(run["closeouts"])
     assert all(run[name].equals(twin[name]) for name in run)
 
 
 def test_the_shock_begins_with_the_first_move() -> None:
     crash = load_run("flash_crash", ["dt=50"])
-    assert shocked(crash) == math.ceil(28_800 / 50)
-    assert perpetual(crash) == "BTC-PERP"
+    assert find_shock_step(crash) == math.ceil(28_800 / 50)
+    assert find_first_perpetual(crash) == "BTC-PERP"
     with pytest.raises(ConfigError, match="no move among them"):
-        shocked(load_run("baseline"))
+        find_shock_step(load_run("baseline"))
 
 
 @pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_study_names())
 def test_every_setting_of_a_packaged_study_is_valid(name: str, quick: bool) -> None:
     study = load_study(name, quick=quick)
     assert study.name == name
     assert study.description.endswith("?")
     assert study.seconds > 0
     one = study.model_copy(update={"seeds": 1})
-    assert len(plan(one)) == size(one)[0]
-    assert size(one)[0] <= size(study)[0] <= size(one)[0] * study.seeds
-    assert module_of(study.module)
+    assert len(plan_study(one)) == count_runs(one)[0]
+    assert count_runs(one)[0] <= count_runs(study)[0] <= count_runs(one)[0] * study.seeds
+    assert load_study_module(study.module)
 
 
 def test_what_is_no_packaged_study_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_studies_are_listed_with_question_and_cost() -> None:
 
 def test_the_leverage_study_says_what_the_shock_took(tmp_path: Path) -> None:
     """A real market from plan to report, in this process."""
-    outcome = sweep(small(), out=tmp_path / "x", options=Options("serial"))
+    outcome = run_sweep(small(), out=tmp_path / "x", options=SweepOptions("serial"))
     scores = pd.read_parquet(tmp_path / "x" / "scores.parquet")
     calm, wild = scores.iloc[0], scores.iloc[1]
     assert list(scores.columns[:3]) == ["elasticity", "cap", "seed"]

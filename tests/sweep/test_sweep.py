@@ -13,20 +13,20 @@ from typer.testing import CliRunner, Result
 
 from experiments import simulation
 from experiments.cli import app
-from experiments.simulation import TimeLimitError, finished
+from experiments.simulation import TimeLimitError, simulate_market
 from experiments.statistics import StatisticsError
 from experiments.sweep import driver, execute_jobs
 from experiments.sweep.config import StudyConfig, load_study
-from experiments.sweep.executors import DeathError
-from experiments.sweep.folder import Results
-from experiments.sweep.messages import COMPLETE, Order, Place, State
-from experiments.sweep.messages import Result as Done
-from experiments.sweep.plan import Planner, Task, Unit, plan
-from experiments.sweep.runner import Options, sweep
+from experiments.sweep.executors import WorkerDiedError
+from experiments.sweep.folder import ResultFolder
+from experiments.sweep.messages import COMPLETE, JobBatch, SweepContext, RunStatus
+from experiments.sweep.messages import JobResult as Done
+from experiments.sweep.plan import JobPlanner, SettingRequest, PlannedJob, plan_study
+from experiments.sweep.runner import SweepOptions, run_sweep
 from sim.errors import ConfigError, OutputError
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
-SERIAL = Options("serial")
+SERIAL = SweepOptions("serial")
 
 ONE_CAP = {"name": "cap", "values": [2], "paths": {"venues.0.engine.requirement.tiers.0.max_leverage": 1}}
 
@@ -36,7 +36,7 @@ Made = list[float]
 def tiny(**changes: object) -> StudyConfig:
     """Two caps in two falls, one seed; or something else in place of any part."""
     study = load_study(TINY)
-    return StudyConfig.model_validate(study.model_dump() | changes).measured_by(study.module)
+    return StudyConfig.model_validate(study.model_dump() | changes).with_module(study.module)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def call(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that nothing interrupted."""
-    return sweep(tiny(), out=tmp_path_factory.mktemp("whole") / "tiny", options=SERIAL).folder
+    return run_sweep(tiny(), out=tmp_path_factory.mktemp("whole") / "tiny", options=SERIAL).folder
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
 
     def counted(config: Any, *rest: Any) -> Any:
         caps.append(cap_of(config))
-        return finished(config, *rest)
+        return simulate_market(config, *rest)
 
-    monkeypatch.setattr(execute_jobs, "finished", counted)
+    monkeypatch.setattr(execute_jobs, "simulate_market", counted)
     return caps
 
 
@@ -79,9 +79,9 @@ def faulty(monkeypatch: pytest.MonkeyPatch, fault: Callable[[], object]) -> None
     def fallen(config: Any, *rest: Any) -> Any:
         if cap_of(config) == 50:
             fault()
-        return finished(config, *rest)
+        return simulate_market(config, *rest)
 
-    monkeypatch.setattr(execute_jobs, "finished", fallen)
+    monkeypatch.setattr(execute_jobs, "simulate_market", fallen)
 
 
 def test_the_folder_holds_runs_scores_and_what_was_made_of_them(whole: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_run_is_a_row_and_a_folder(whole: Path) -> None:
     assert runs[["error", "config"]].isna().all(axis=None)
     assert {path.name for path in (whole / "runs").iterdir()} == set(runs["hash"])
     one = whole / "runs" / runs["hash"][0]
-    frames = execute_jobs.read(one)
+    frames = execute_jobs.read_run(one)
     assert {"steps", "closeouts", "causes", "losses", "accounts"} <= set(frames)
     assert {path.name for path in one.iterdir()} == {"summary.json", *(f"{name}.parquet" for name in frames)}
 
@@ -129,7 +129,7 @@ def kept(whole: Path, tmp_path: Path) -> Path:
 
 def test_a_second_start_makes_nothing_again(whole: Path, made: Made) -> None:
     before = files(whole)
-    sweep(tiny(), out=whole, options=SERIAL)
+    run_sweep(tiny(), out=whole, options=SERIAL)
     assert (made, files(whole)) == ([], before)
 
 
@@ -170,10 +170,10 @@ def test_what_is_missing_or_damaged_is_made_again_and_nothing_else(kept: Path, m
 
 def test_more_seeds_join_and_fewer_are_a_part(kept: Path, made: Made) -> None:
     before = files(kept)
-    sweep(tiny(seeds=2), out=kept, options=SERIAL)
+    run_sweep(tiny(seeds=2), out=kept, options=SERIAL)
     assert len(made) == len(set(pd.read_parquet(kept / "runs.parquet").query("seed == 2")["hash"]))
     assert pd.read_parquet(kept / "scores.parquet")["seed"].tolist() == [1] * 4 + [2] * 4
-    sweep(tiny(), out=kept, options=SERIAL)
+    run_sweep(tiny(), out=kept, options=SERIAL)
     assert {name: found for name, found in files(kept).items() if name in before} == before
 
 
@@ -217,23 +217,23 @@ def test_a_run_out_of_time_is_a_row_and_is_tried_again(
 
 
 def test_time_runs_out_between_steps_and_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = execute_jobs.unpacked(plan(tiny())[0].job().runs["base"].config)
+    config = execute_jobs.unpack_config(plan_study(tiny())[0].pack_job().runs["base"].config)
     with pytest.raises(TimeLimitError, match=r"ran out of its 1e-09 s"):
-        finished(config, {}, 1e-9)
+        simulate_market(config, {}, 1e-9)
 
     def hang(market: Any) -> None:
         while True:
             pass
 
-    monkeypatch.setattr(simulation.Market, "step", hang)
+    monkeypatch.setattr(simulation.Market, "sqrt_years", hang)
     with pytest.raises(TimeLimitError):
-        finished(config, {}, 0.2)
+        simulate_market(config, {}, 0.2)
 
 
 def test_settings_that_come_to_the_same_are_run_once(made: Made, tmp_path: Path) -> None:
     same = {"name": "move", "values": [{"label": word, "set": {"dt": 60}} for word in ("one", "other")]}
     study = tiny(axes=[ONE_CAP, same])
-    folder = sweep(study, out=tmp_path / "x", options=SERIAL).folder
+    folder = run_sweep(study, out=tmp_path / "x", options=SERIAL).folder
     assert len(set(pd.read_parquet(folder / "runs.parquet")["hash"])) == len(made)
     assert pd.read_parquet(folder / "scores.parquet")["move"].tolist() == ["one", "other"]
 
@@ -243,25 +243,25 @@ def test_a_module_asks_for_more_until_it_has_enough(
 ) -> None:
     asked: list[int] = []
 
-    def refine(study: StudyConfig, runs: pd.DataFrame) -> list[Task]:
+    def refine(study: StudyConfig, runs: pd.DataFrame) -> list[SettingRequest]:
         asked.append(len(runs))
-        return [Task({"cap": 7.0 + len(runs), "move": "small"}, (1,))] if len(runs) < 6 else []
+        return [SettingRequest({"cap": 7.0 + len(runs), "move": "small"}, (1,))] if len(runs) < 6 else []
 
-    module = execute_jobs.module_of(tiny().module)
+    module = execute_jobs.load_study_module(tiny().module)
     monkeypatch.setitem(vars(module), "refine", refine)
     study = tiny()
-    folder = sweep(study, out=tmp_path / "x", options=SERIAL).folder
+    folder = run_sweep(study, out=tmp_path / "x", options=SERIAL).folder
     assert asked == [4, 5, 6]
     assert pd.read_parquet(folder / "scores.parquet")["cap"].tolist() == [2, 2, 50, 50, 11, 12]
     before, count = files(folder), len(made)
-    sweep(study, out=folder, options=SERIAL)
+    run_sweep(study, out=folder, options=SERIAL)
     assert (files(folder), len(made)) == (before, count), "asked again, they are there"
 
 
 def test_the_roles_beside_a_twin_are_rows_of_their_own(tmp_path: Path) -> None:
     roles = {"twin": {"suppress_closeouts": True}, "wide": {"populations.1.half_spread": 50}}
     study = tiny(roles=roles)
-    scores = pd.read_parquet(sweep(study, out=tmp_path / "x", options=SERIAL).folder / "scores.parquet")
+    scores = pd.read_parquet(run_sweep(study, out=tmp_path / "x", options=SERIAL).folder / "scores.parquet")
     assert scores["role"].tolist() == ["base", "wide"] * 4
 
 
@@ -271,7 +271,7 @@ def test_the_roles_beside_a_twin_are_rows_of_their_own(tmp_path: Path) -> None:
 def test_another_studys_results_are_refused_by_name(whole: Path) -> None:
     study = tiny(name="other")
     with pytest.raises(OutputError, match="holds results of the study 'tiny', not of 'other'"):
-        sweep(study, out=whole, options=SERIAL)
+        run_sweep(study, out=whole, options=SERIAL)
 
 
 def test_the_same_study_with_other_changes_is_refused(whole: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_one_sweep_at_a_time_writes_to_a_folder(whole: Path) -> None:
     before = files(whole)
-    with Results(whole).claimed(tiny()):
+    with ResultFolder(whole).claim(tiny()):
         done = call("--out", whole)
     assert done.exit_code == app.BAD_INPUT
     assert "another sweep writes to it" in done.stderr
@@ -334,24 +334,24 @@ def test_bad_input_is_a_line_and_leaves_nothing(arguments: tuple[str, ...], told
 def test_an_axis_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     axis = {"name": "cap", "values": [1], "paths": {"venues.0.engine.cap": 1}}
     with pytest.raises(ConfigError, match=r"tiny at cap=1\.0: venues\.0\.engine\.cap: "):
-        sweep(tiny(axes=[axis]), out=tmp_path / "x", options=SERIAL)
+        run_sweep(tiny(axes=[axis]), out=tmp_path / "x", options=SERIAL)
 
 
 def test_a_metric_that_scores_lack_is_told_after_the_first_run(made: Made, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"metrics: 'lwo' is not one of low, alone, closed \(did you mean 'low'\?\)"):
-        sweep(tiny(metrics=["lwo"]), out=tmp_path / "x", options=SERIAL)
+        run_sweep(tiny(metrics=["lwo"]), out=tmp_path / "x", options=SERIAL)
     assert len(made) <= 4
-    assert sweep(tiny(), out=tmp_path / "x", options=SERIAL).counts, "what was made is kept"
+    assert run_sweep(tiny(), out=tmp_path / "x", options=SERIAL).counts, "what was made is kept"
 
 
 @pytest.mark.parametrize("what", ["tables", "figures"])
 def test_what_a_module_promises_it_makes(whole: Path, what: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{what}: 'missing' is not one of "):
-        sweep(tiny(**{what: ["missing"]}), out=tmp_path / "x", options=SERIAL)
+        run_sweep(tiny(**{what: ["missing"]}), out=tmp_path / "x", options=SERIAL)
 
 
 def test_a_score_that_raises_is_told_and_runs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = execute_jobs.module_of(tiny().module)
+    module = execute_jobs.load_study_module(tiny().module)
 
     def score(*rest: Any) -> None:
         raise ZeroDivisionError("nobody traded")
@@ -372,7 +372,7 @@ def test_statistics_that_cannot_be_told_of_these_axes_are_a_line(
     def refuse(runs: pd.DataFrame) -> None:
         raise StatisticsError("cap: 1 settings, a crossing needs two, add values of the axis")
 
-    monkeypatch.setattr(execute_jobs.module_of(tiny().module), "tables", refuse)
+    monkeypatch.setattr(execute_jobs.load_study_module(tiny().module), "tables", refuse)
     result = call("--out", tmp_path / "tiny", "--seeds", 1)
     assert result.exit_code == app.BAD_INPUT
     assert result.stderr.splitlines()[-1] == "cap: 1 settings, a crossing needs two, add values of the axis"
@@ -385,7 +385,7 @@ def test_a_study_is_two_files(tmp_path: Path) -> None:
         load_study(tmp_path / "alone.yaml")
     (tmp_path / "alone.py").write_text("def score(): ...\n")
     with pytest.raises(ConfigError, match="no function 'tables', every study has one"):
-        sweep(load_study(tmp_path / "alone.yaml"), out=tmp_path / "x", options=SERIAL)
+        run_sweep(load_study(tmp_path / "alone.yaml"), out=tmp_path / "x", options=SERIAL)
     assert not (tmp_path / "x").exists()
 
 
@@ -444,47 +444,47 @@ def test_only_finished_results_are_verified(tmp_path: Path) -> None:
 # Batches and deaths
 
 
-PLACE = Place(folder="", module="", plugins=(), path="", version="", shared=(), limit=1.0, apart=False)
+PLACE = SweepContext(folder="", module="", plugins=(), path="", version="", shared=(), limit=1.0, apart=False)
 
 
 class Hospital:
     """A pool whose workers die of some jobs, and in which one death ends everything under way."""
 
     def __init__(self, killers: Iterator[int] | set[int], slots: int = 2, seconds: float = 0.01) -> None:
-        self.killers, self.slots, self.seconds = set(killers), slots, seconds
+        self.killers, self.n_slots, self.seconds = set(killers), slots, seconds
         self.orders: list[list[int]] = []
         self.most = 0
         self.pending: list[Future[list[Done]]] = []
 
-    def submit(self, order: Order) -> Future[list[Done]]:
+    def submit(self, order: JobBatch) -> Future[list[Done]]:
         future: Future[list[Done]] = Future()
         numbers = [job.number for job in order.jobs]
         self.orders.append(numbers)
         self.pending = [each for each in self.pending if not each.done()] + [future]
         if self.killers & set(numbers):
-            future.set_exception(DeathError())
+            future.set_exception(WorkerDiedError())
         else:
-            future.set_result([Done(n, {"base": State("", COMPLETE)}, None, "", (), self.seconds) for n in numbers])
+            future.set_result([Done(n, {"base": RunStatus("", COMPLETE)}, None, "", (), self.seconds) for n in numbers])
         return future
 
-    def result(self, future: Future[list[Done]]) -> list[Done]:
+    def collect_results(self, future: Future[list[Done]]) -> list[Done]:
         return future.result()
 
-    def heal(self) -> bool:
+    def restart_workers(self) -> bool:
         return True
 
     def close(self) -> None:
         """Nothing."""
 
 
-def units(count: int) -> list[Unit]:
-    (unit, *_) = Planner(tiny()).first()
+def units(count: int) -> list[PlannedJob]:
+    (unit, *_) = JobPlanner(tiny()).plan_first_jobs()
     return [unit._replace(number=number) for number in range(count)]
 
 
 def test_every_job_is_done_once_though_workers_die() -> None:
     pool = Hospital({3, 17})
-    results = list(driver.driven(units(40), pool, PLACE))
+    results = list(driver.run_jobs(units(40), pool, PLACE))
     assert sorted(result.number for result in results) == list(range(40))
     fallen = {
         result.number: set(result.states.values()) for result in results if result.states["base"].status != COMPLETE
@@ -495,7 +495,7 @@ def test_every_job_is_done_once_though_workers_die() -> None:
 
 def test_short_jobs_go_in_batches_that_shrink_towards_the_end() -> None:
     pool = Hospital(set(), slots=2, seconds=0.05)
-    list(driver.driven(units(400), pool, PLACE))
+    list(driver.run_jobs(units(400), pool, PLACE))
     sizes = [len(order) for order in pool.orders]
     assert sizes[0] == 1, "nobody knows yet how long one takes"
     assert max(sizes) == round(driver.BATCH_SECONDS / 0.05)
@@ -504,5 +504,5 @@ def test_short_jobs_go_in_batches_that_shrink_towards_the_end() -> None:
 
 def test_long_jobs_go_one_by_one() -> None:
     pool = Hospital(set(), slots=2, seconds=30)
-    list(driver.driven(units(10), pool, PLACE))
+    list(driver.run_jobs(units(10), pool, PLACE))
     assert pool.orders == [[number] for number in range(10)]

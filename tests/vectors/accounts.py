@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.liquidation.prices import liquidation_price
+from sim.liquidation.prices import find_liquidation_prices
 from sim.margin.engine import EngineConfig, MarginEngine
 from sim.types import PERPETUAL, Contracts, Exposure, MarketView
 
@@ -67,7 +67,7 @@ class Account:
             asks=resting[1],
             leverage=np.array([[leg.leverage for leg in legs.values()]]),
         )
-        self.engine: MarginEngine = EngineConfig.model_validate(engine).build(contracts, self.unit)
+        self.engine: MarginEngine = EngineConfig.model_validate(engine).build_engine(contracts, self.unit)
         self.engine.observe(self.book.market)
         self.risk = self.engine.assess(self.book)
 
@@ -81,7 +81,7 @@ class Account:
 
     def liquidation_price(self) -> float | None:
         """The mark of the first leg that leaves no excess: down for a long, up for a short; back if it is past it."""
-        below, above = liquidation_price(self.engine.assess, self.book, 0)
+        below, above = find_liquidation_prices(self.engine.assess, self.book, 0)
         down = (self.book.position[0, 0] > 0) == (float(self.risk.excess[0]) >= 0)
         return self.price(below if down else above)
 

@@ -7,7 +7,7 @@ from vectors.accounts import SIGN, Account, Leg, bracket, tiered
 from vectors.runner import Case, Engine
 
 from sim.liquidation import inverse
-from sim.liquidation.bankruptcy import bankruptcy_prices
+from sim.liquidation.bankruptcy import compute_bankruptcy_prices
 
 
 def binance_isolated(inputs: Case) -> Case:
@@ -64,23 +64,23 @@ def hyperliquid(inputs: Case) -> Case:
 
 def bybit_inverse(inputs: Case) -> Case:
     balance, fee = inputs["balance_btc"] - inputs.get("order_margin", 0.0), inputs["taker_fee"]
-    held = inverse.Inverse(inputs["contracts_usd"], inputs["entry"], balance, SIGN[inputs["side"]])
+    held = inverse.InversePosition(inputs["contracts_usd"], inputs["entry"], balance, SIGN[inputs["side"]])
     return {
-        "bankruptcy_price": float(inverse.cross_bankruptcy(held, fee)),
-        "liq_price": float(inverse.cross_liquidation(held, inputs["mm_rate"], fee)),
+        "bankruptcy_price": float(inverse.compute_cross_bankruptcy(held, fee)),
+        "liq_price": float(inverse.compute_cross_liquidation(held, inputs["mm_rate"], fee)),
     }
 
 
 def bankruptcy(inputs: Case) -> Case:
     side = SIGN[inputs["side"]]
     if inputs.get("contract") == "inverse":
-        price = inverse.isolated_bankruptcy(inputs["entry"], inputs["leverage"], side)
+        price = inverse.compute_isolated_bankruptcy(inputs["entry"], inputs["leverage"], side)
         return {"bankruptcy_price": float(price)}
     size, entry = inputs.get("size", 1.0), inputs["entry"]
     margin = inputs["position_margin"] if "position_margin" in inputs else entry * size / inputs["leverage"]
     account = Account(margin + inputs.get("wallet_balance", 0.0), {"X": Leg(side * size, entry)}, {})
-    weights = account.engine.shares(account.book)
-    prices = bankruptcy_prices(account.book, account.risk.equity, weights)
+    weights = account.engine.compute_leg_shares(account.book)
+    prices = compute_bankruptcy_prices(account.book, account.risk.equity, weights)
     return {"bankruptcy_price": account.price(prices[0, 0])}
 
 

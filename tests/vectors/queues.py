@@ -13,7 +13,7 @@ def binance(inputs: Case) -> Case:
     unrealised, wallet = (np.array([float(inputs[name])]) for name in ("unrealized", "wallet_balance"))
     ratio = np.array([float(inputs["margin_ratio"])])
     scores = {"pnl_percent": np.ones(1), "leverage_pnl": ratio}
-    return {name: float(ranking.binance(unrealised, wallet, factor)[0]) for name, factor in scores.items()}
+    return {name: float(ranking.score_binance(unrealised, wallet, factor)[0]) for name, factor in scores.items()}
 
 
 def bitmex(inputs: Case) -> Case:
@@ -23,11 +23,11 @@ def bitmex(inputs: Case) -> Case:
     wanted = inputs["liquidated_short_size" if side == "longs" else "liquidated_long_size"]
     score, limit = (np.array([each[name] for each in queue]) for name in ("score", "qty"))
     first = np.argsort(-score, kind="stable")
-    taken = ranking.serve(score.astype(np.float64), limit, wanted)
+    taken = ranking.take_in_queue_order(score.astype(np.float64), limit, wanted)
     return {
         "order": [queue[row]["acct"] for row in first],
         "fills": [[queue[row]["acct"], int(taken[row])] for row in first if taken[row]],
-        "percentile": ranking.quintile(limit[first]).tolist(),
+        "percentile": ranking.compute_quintiles(limit[first]).tolist(),
     }
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from vectors.runner import Case, Engine
 
-from sim.instruments import Asset, Instrument, contracts_of
+from sim.instruments import Asset, Instrument, build_contracts
 from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2
-from sim.margin.scenarios.grid import Grid
-from sim.margin.scenarios.scenarios import Tails, VolShock
-from sim.margin.scenarios.span import Span
-from sim.margin.valuations.haircut import Haircut
-from sim.pricing.instrument_values import modelled
+from sim.margin.scenarios.grid import ScenarioGrid
+from sim.margin.scenarios.scenarios import TailScenarios, VolShock
+from sim.margin.scenarios.span import SpanRequirement
+from sim.margin.valuations.haircut import StaticHaircut
+from sim.pricing.instrument_values import mark_at_model
 from sim.types import Exposure, MarketView
 
 GRAIN, DECIMALS = 1e-8, 8
@@ -33,7 +33,7 @@ def market(listed: Sequence[Case], oracle: float, assets: Sequence[str] = (), **
     common = {"underlying": "U", "tick": 1, "lot": GRAIN, "max_price": 10**9}
     components = [(0, Instrument.model_validate({**common, **each})) for each in listed]
     known = [Asset(name=name, decimals=DECIMALS) for name in ("cash", *assets)]
-    contracts, count = contracts_of(components, ["U"], known), len(listed)
+    contracts, count = build_contracts(components, ["U"], known), len(listed)
     flat, none = np.full(count, oracle), np.zeros(count, dtype=np.int64)
     view = MarketView(
         *(0, contracts, flat, flat, flat, flat, flat, flat, none, np.array([oracle]), np.ones(1)),
@@ -57,7 +57,7 @@ def span16(inputs: Case) -> Case:
         points, extreme = inputs["points"], inputs.get("extreme_points", 0.7 * inputs["points"])
         price, multiple = 100.0 * points, inputs["price_scan_range"] / points  # a contract is worth so much per point
         # the book prints arrays to the next ten
-        rule = Span.model_validate(
+        rule = SpanRequirement.model_validate(
             {"commodity": {"scan": points / price}, "covered": extreme / points / 2, "rounded": 10}
         )
         held = inputs.get("positions", {"future": 1})
@@ -66,29 +66,29 @@ def span16(inputs: Case) -> Case:
     else:
         held = inputs.get("positions", {"array": 1})
         arrays = {name: inputs.get(f"{name}_array", inputs.get("array")) for name in held}
-        rule, quantities = Span.model_validate({"arrays": arrays}), list(held.values())
+        rule, quantities = SpanRequirement.model_validate({"arrays": arrays}), list(held.values())
         view = market([{"name": name, "lot": 1} for name in held], 100.0)
     bound = rule.bind(view.contracts, UNIT)
     account = book(view, quantities)
-    array = (bound.scenarios(account)[:, 0] / UNIT).tolist()
+    array = (bound.scenario_gains(account)[:, 0] / UNIT).tolist()
     return {
         "array": array,
         "portfolio_array": array,
         "extreme_pnl": array[14],
-        "span_requirement": float(bound.margins(account).maintenance[0]) / UNIT,
+        "span_requirement": float(bound.compute_margins(account).maintenance[0]) / UNIT,
     }
 
 
 def paradex_pm(inputs: Case) -> Case:
     """Weights of the extended grid (margin.md §5b)."""
-    return {"weight": Tails(moves=inputs["shocks"]).weights(inputs["regular_max"]).tolist()}
+    return {"weight": TailScenarios(moves=inputs["shocks"]).compute_weights(inputs["regular_max"]).tolist()}
 
 
 def deribit_pm(inputs: Case) -> Case:
     """Volatility moves and contingencies (margin.md §5b), the latter in units of the underlying."""
     if "dte" in inputs:
         rule = VolShock(up=inputs["base"], short_power=inputs["power"], long_power=inputs["power"])
-        up = rule.shocked(np.ones(1), np.array([inputs["dte"] / 365]), ["up"])
+        up = rule.shock_volatility(np.ones(1), np.array([inputs["dte"] / 365]), ["up"])
         return {"shock": float(up[0, 0]) - 1}
     near, far = ({"kind": "option", "option": "call", "strike": 100, "expiry": days * DAY} for days in (30, 60))
     listed = [
@@ -98,12 +98,12 @@ def deribit_pm(inputs: Case) -> Case:
     view = market(listed, 100.0)
 
     def charged(charges: Case, held: Sequence[float]) -> float:
-        bound = Grid(contingencies=charges).bind(view.contracts, UNIT)  # type: ignore[arg-type]
-        return float(bound.contingencies(book(view, held))[0]) / (100 * UNIT)
+        bound = ScenarioGrid(contingencies=charges).bind(view.contracts, UNIT)  # type: ignore[arg-type]
+        return float(bound.sum_contingencies(book(view, held))[0]) / (100 * UNIT)
 
     naked, all_options = inputs.get("net_short_per_strike", 0), inputs.get("all_options_btc", 0) / 2
     offset, vega = inputs.get("offset_futures_btc", 0), inputs.get("vega_offset", 0)
-    per_point = Grid().bind(view.contracts, UNIT).arrays.at(view).vega[[0, 2]] / GRAIN / UNIT / 100
+    per_point = ScenarioGrid().bind(view.contracts, UNIT).risk_arrays.get_current(view).vega[[0, 2]] / GRAIN / UNIT / 100
     opposite = [vega / per_point[0], 0, -vega / per_point[1], 0, 0]
     several = [
         charged({"futures": each}, [0, 0, 0, offset, -offset]) for each in np.atleast_1d(inputs.get("coef_fut", 0))
@@ -194,7 +194,7 @@ def pmrm_account(inputs: Case) -> Exposure:
     owed = inputs["perps"] * inputs["perp_price"]  # cash was paid for what the perpetual is worth
     cash = inputs["cash"] + inputs["perp_upnl"] + inputs["perp_funding"] - owed
     held, balance = ([TIMES * each for each in amounts] for amounts in (held, [cash, *(p["Amount"] for p in pledged)]))
-    return book(modelled(view), held, balance)
+    return book(mark_at_model(view), held, balance)
 
 
 def derive_pmrm2(inputs: Case) -> Case:
@@ -204,8 +204,8 @@ def derive_pmrm2(inputs: Case) -> Case:
     smile, which is refused here, too.
     """
     if "regular_max" in inputs:
-        tails = Tails(moves=inputs["shocks"], dampening=inputs["k"])
-        return {"damp": tails.weights(inputs["regular_max"]).tolist()}
+        tails = TailScenarios(moves=inputs["shocks"], dampening=inputs["k"])
+        return {"damp": tails.compute_weights(inputs["regular_max"]).tolist()}
     changes = inputs.get("param_overrides") or {}
     params = {
         name: changes.get(name, block) if isinstance(block, list) else {**block, **changes.get(name, {})}
@@ -215,7 +215,7 @@ def derive_pmrm2(inputs: Case) -> Case:
     rule["collateral"] = {each["Name"]: "U" if each["IsRiskCancelling"] else "" for each in inputs["collaterals"]}
     cuts = {each["Name"]: each["MMHaircut"] for each in inputs["collaterals"]}  # that of IM comes on top
     more = {each["Name"]: min(each["MMHaircut"] + each["IMHaircut"], 1.0) for each in inputs["collaterals"]}
-    valuation = Haircut(maintenance=cuts, initial=more)
+    valuation = StaticHaircut(maintenance=cuts, initial=more)
     contracts, equity, unit = account.market.contracts, float(account.equity()[0]), TIMES * UNIT
     factors = {"initial": rule["initial"], "maintenance": rule["maintenance"]}
     left = {}
@@ -223,13 +223,13 @@ def derive_pmrm2(inputs: Case) -> Case:
     for name, part, factor in (("IM", 0, "initial"), ("MM", 1, "maintenance")):
         both = {"initial": max(factors.values()), "maintenance": min(factors.values())} | {factor: factors[factor]}
         bound = DerivePmrm2.model_validate(rule | both).bind(contracts, UNIT)
-        asked = bound.margins(account)[part] + valuation.haircuts(account)[part]
+        asked = bound.compute_margins(account)[part] + valuation.compute_haircuts(account)[part]
         left[name] = (equity - float(asked[0])) / unit
     return {
         **left,
         "mtm": equity / unit,
-        "basis_contingency": float(bound.basis(account)[0]) / unit,
-        "scenario_pnl": (bound.scenarios(account)[:, 0] / unit).tolist(),
+        "basis_contingency": float(bound.basis_contingency(account)[0]) / unit,
+        "scenario_pnl": (bound.scenario_gains(account)[:, 0] / unit).tolist(),
     }
 
 

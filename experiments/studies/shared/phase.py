@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from experiments.figures.style import COLOURS, PAGE, save, style
-from experiments.statistics import summarise
-from experiments.studies.shared.critical import BY, CELL, critical
-from experiments.studies.shared.rules import look, order
+from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
+from experiments.statistics import summarise_measures
+from experiments.studies.shared.critical import SETTING_COLUMNS, RULE_COLUMNS, find_critical_kappas
+from experiments.studies.shared.rules import choose_line_style, list_rules
 
 PANELS = {
     "deleveraged": ("ADL\n(% of open interest)", 100),
@@ -24,20 +24,20 @@ PANELS = {
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
     """Draw ``phase``, the probability of a refused loss against κ, a panel for each rule; and ``toll``, its cost."""
-    with style():
-        _phase(runs, folder)
-        _toll(runs, folder)
+    with use_style():
+        _draw_phase(runs, folder)
+        _draw_costs(runs, folder)
 
 
-def _phase(runs: pd.DataFrame, folder: Path) -> None:
-    table, names = summarise(runs, BY, ["broken"]), order(runs)
-    marks = critical(runs)
+def _draw_phase(runs: pd.DataFrame, folder: Path) -> None:
+    table, names = summarise_measures(runs, SETTING_COLUMNS, ["broken"]), list_rules(runs)
+    marks = find_critical_kappas(runs)
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(PAGE, 0.6 + 1.75 * rows), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, 0.6 + 1.75 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
-        _panel(axes, table[table["engine"] == name], marks[marks["engine"] == name])
+        _draw_panel(axes, table[table["engine"] == name], marks[marks["engine"] == name])
         axes.set_title(name, fontsize="medium")
         axes.tick_params(labelbottom=True)
     for axes in grid.flat[len(names) :]:
@@ -46,10 +46,10 @@ def _phase(runs: pd.DataFrame, folder: Path) -> None:
     figure.supylabel("Probability of a loss that the fund refuses", fontsize="medium")
     handles, told = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, told, loc="outside upper center", ncols=4, frameon=False, handlelength=2.8)
-    save(figure, folder / "phase", table.merge(marks, on=list(CELL), suffixes=("", "_of_critical")))
+    save_figure(figure, folder / "phase", table.merge(marks, on=list(RULE_COLUMNS), suffixes=("", "_of_critical")))
 
 
-def _panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
+def _draw_panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
     """Shares with Wilson's intervals, a line for each elasticity; bars at one half are intervals of κ*."""
     axes.axhline(0.5, color="0.7", linewidth=0.6, zorder=0)
     for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
@@ -57,15 +57,15 @@ def _panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
         colour, told = COLOURS[number], f"$\\epsilon$ = {elasticity:g}"
         reach = np.abs(at[["low", "high"]].to_numpy().T - at["mean"].to_numpy())
         apart = at["kappa"] + 0.012 * (number - 1)  # that intervals do not cover one another
-        axes.errorbar(apart, at["mean"], reach, label=told, elinewidth=0.7, **look(number))
+        axes.errorbar(apart, at["mean"], reach, label=told, elinewidth=0.7, **choose_line_style(number))
         for mark in marks[marks["elasticity"] == elasticity].to_dict("records"):
-            _bar(axes, mark, (float(at["kappa"].min()), float(at["kappa"].max())), colour)
+            _draw_interval(axes, mark, (float(at["kappa"].min()), float(at["kappa"].max())), colour)
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.set_ylim(-0.04, 1.04)
     seaborn.despine(ax=axes)
 
 
-def _bar(axes: Axes, mark: Any, reach: tuple[float, float], colour: Any) -> None:
+def _draw_interval(axes: Axes, mark: Any, reach: tuple[float, float], colour: Any) -> None:
     """κ* and its interval, cut at the range that was run."""
     if np.isnan(mark["half_at"]):
         return
@@ -74,21 +74,21 @@ def _bar(axes: Axes, mark: Any, reach: tuple[float, float], colour: Any) -> None
     axes.plot([mark["half_at"]], [0.5], "|", color=colour, markersize=9, markeredgewidth=1.4)
 
 
-def _toll(runs: pd.DataFrame, folder: Path) -> None:
+def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
     panels = {name: told for name, told in PANELS.items() if runs[name].notna().any()}
-    table = summarise(runs, BY, list(panels))
+    table = summarise_measures(runs, SETTING_COLUMNS, list(panels))
     elasticities = sorted(table["elasticity"].unique())
-    figure = Figure(figsize=(PAGE, 0.7 + 1.6 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, 0.7 + 1.6 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(elasticities), sharex=True, sharey="row", squeeze=False)
     for axes_row, (name, (label, factor)) in zip(grid, panels.items(), strict=True):
         for axes, elasticity in zip(axes_row, elasticities, strict=True):
             here = table[(table["measure"] == name) & (table["elasticity"] == elasticity)]
-            for number, engine in enumerate(order(runs)):
+            for number, engine in enumerate(list_rules(runs)):
                 at = here[here["engine"] == engine].sort_values("kappa")
                 axes.fill_between(
                     at["kappa"], factor * at["low"], factor * at["high"], color=COLOURS[number], alpha=0.1, linewidth=0
                 )
-                axes.plot(at["kappa"], factor * at["mean"], label=engine, **look(number))
+                axes.plot(at["kappa"], factor * at["mean"], label=engine, **choose_line_style(number))
             seaborn.despine(ax=axes)
         axes_row[0].set_ylabel(label)
     for axes, elasticity in zip(grid[0], elasticities, strict=True):
@@ -96,4 +96,4 @@ def _toll(runs: pd.DataFrame, folder: Path) -> None:
     figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
     handles, told = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, told, loc="outside upper center", ncols=min(7, len(told)), frameon=False, handlelength=2.2)
-    save(figure, folder / "toll", table)
+    save_figure(figure, folder / "toll", table)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.figures.style import COLOURS, LINES
+from experiments.figures.style import COLOURS, LINE_STYLES
 
-REFERENCE = "isolated"
+REFERENCE_RULE = "isolated"
 
-REFUSES = (
+REFUSAL_NOTE = (
     "The fund refuses a loss that its money does not cover, and one that would leave its own account below initial "
     "margin under the rule of the run; a refusal does not mean that losses exceeded the fund."
 )
@@ -21,12 +21,12 @@ REFUSES = (
 MARKERS = "osD^vP*X"
 
 
-def order(runs: pd.DataFrame) -> list[str]:
+def list_rules(runs: pd.DataFrame) -> list[str]:
     """Rules in the order of the study's file, which is that of first appearance."""
     return [str(name) for name in runs["engine"].unique()]
 
 
-def alike(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def find_identical_rules(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
     """Rules that show the figures of an earlier one, all of them, in every run that both have.
 
     Args:
@@ -41,30 +41,30 @@ def alike(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.
     found: dict[str, tuple[str, int]] = {}
     for name, earlier in itertools.combinations(reversed(shown), 2):
         both = shown[name].index.intersection(shown[earlier].index)
-        if len(both) and _same(shown[name].loc[both], shown[earlier].loc[both]):
+        if len(both) and _has_same_figures(shown[name].loc[both], shown[earlier].loc[both]):
             found[str(name)] = (str(earlier), len(both))
-    rows = [(name, *found[name]) for name in order(runs) if name in found]
+    rows = [(name, *found[name]) for name in list_rules(runs) if name in found]
     return pd.DataFrame(rows, columns=["engine", "like", "n"])
 
 
-def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+def _has_same_figures(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return np.allclose(one.to_numpy(np.float64), other.to_numpy(np.float64), rtol=1e-4, atol=1e-12, equal_nan=True)
 
 
-def look(number: int) -> dict[str, Any]:
+def choose_line_style(number: int) -> dict[str, Any]:
     """How the lines of one of several series look."""
     marked: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.5, "linewidth": 1.1}
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)], **marked}
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINE_STYLES[number % len(LINE_STYLES)], **marked}
 
 
-def seeds(runs: pd.DataFrame) -> str:
+def describe_replications(runs: pd.DataFrame) -> str:
     """How many replications there are, and what so few are worth."""
     count = int(runs["seed"].nunique())
     told = f"{count} replication{'s' * (count != 1)} of each setting, the same draws everywhere"
     return f"{told}; so few are an impression, not evidence." if count < 20 else f"{told}."
 
 
-def words(elasticity: float) -> str:
+def format_elasticity(elasticity: float) -> str:
     """An elasticity as it is read.
 
     >>> words(0.5)
@@ -73,7 +73,7 @@ def words(elasticity: float) -> str:
     return f"ε = {'½' if elasticity == 0.5 else f'{elasticity:g}'}"
 
 
-def joined(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Names as a list in a sentence.
 
     >>> joined(["a", "b", "c"])

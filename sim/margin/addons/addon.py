@@ -4,10 +4,10 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
-from sim.margin.breakdown import Itemised
-from sim.margin.quoted import Quoted
+from sim.margin.breakdown import ItemisedRequirement
+from sim.margin.quoted import QuoteHistory
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
@@ -17,11 +17,11 @@ class AddOn(RequirementComponent):
     All it learns is whether an instrument has been quoted and held yet: before that it asks nothing on their account.
     """
 
-    adds_up: ClassVar[bool] = False
+    is_additive: ClassVar[bool] = False
     """Whether what a leg asks depends on its own position alone."""
 
     @abstractmethod
-    def legs(self, book: Exposure) -> F8:
+    def charge_by_leg(self, book: Exposure) -> F8:
         """What each leg asks, (A, K), minor units of the numeraire; depth and open interest are NaN before any."""
 
     def bind(self, contracts: Contracts, unit: int) -> "AddOnMargin":
@@ -29,37 +29,37 @@ class AddOn(RequirementComponent):
         return AddOnMargin(self, len(contracts.names))
 
 
-class AddOnMargin(Itemised, Additive):
+class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
     """An add-on for one pool's instruments."""
 
     def __init__(self, rule: AddOn, count: int) -> None:
-        self.rule, self.quoted = rule, Quoted(count)
+        self.rule, self.quote_history = rule, QuoteHistory(count)
 
     def observe(self, market: MarketView) -> None:
         """Note what has been quoted and held; the rest is in the view that books come with."""
-        self.quoted.observe(market)
+        self.quote_history.observe(market)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        total = self._legs(book).sum(axis=1)
+        total = self._charge_by_leg(book).sum(axis=1)
         return Margins(total, total)
 
     @property
-    def adds_up(self) -> bool:
+    def is_additive(self) -> bool:
         """As its rule says."""
-        return self.rule.adds_up
+        return self.rule.is_additive
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.rule.legs(book)
+        return self.rule.charge_by_leg(book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """All of it, by its kind."""
-        return {str(type(self.rule).model_fields["kind"].default): self.margins(book)}
+        return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(book)}
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's part of the sum, (A, K)."""
-        return leg_values.shares(self._legs(book), leg_values.gross(book))
+        return leg_values.normalise_shares(self._charge_by_leg(book), leg_values.compute_gross_notional(book))
 
-    def _legs(self, book: Exposure) -> F8:
-        return self.rule.legs(self.quoted.book(book))
+    def _charge_by_leg(self, book: Exposure) -> F8:
+        return self.rule.charge_by_leg(self.quote_history.mask_accounts(book))

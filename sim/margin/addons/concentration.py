@@ -10,23 +10,23 @@ from sim.margin.addons.addon import AddOn
 from sim.types import F8, Exposure
 
 
-class Concentration(AddOn):
+class ConcentrationAddOn(AddOn):
     """N x rate x (sqrt(lots / open interest) - sqrt(threshold))+ per leg.
 
     Convex in size, zero below the threshold. Open interest counts as at least ``least``; before there has been any,
     nothing is asked.
     """
 
-    adds_up: ClassVar[bool] = True
+    is_additive: ClassVar[bool] = True
 
     kind: Literal["concentration"] = Field(default="concentration", description="add-on for a large part (name)")
     rate: float = Field(default=0.5, ge=0, description="asked of who holds everything, threshold apart (share)")
     threshold: float = Field(default=0.01, ge=0, le=1, description="part of open interest that is not charged (share)")
     least: float = Field(default=10_000.0, gt=0, description="open interest counted at least (lots)")
 
-    def legs(self, book: Exposure) -> F8:
+    def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
         interest = np.asarray(book.market.open_interest, dtype=np.float64)
         part = np.abs(book.position) / np.where(np.isnan(interest), np.inf, np.maximum(interest, self.least))
         beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
-        return leg_values.notional(book) * self.rate * beyond
+        return leg_values.compute_margined_notional(book) * self.rate * beyond

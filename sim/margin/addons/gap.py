@@ -10,7 +10,7 @@ from sim.margin.addons.addon import AddOn
 from sim.types import F8, Exposure
 
 
-class Gap(AddOn):
+class GapAddOn(AddOn):
     """The worse of a jump up and one down on each underlying, underlyings added up: no credit for jumps that cancel.
 
     Derivatives and spot owed lose or gain with the jump; spot held gains what a short loses, but its own fall is the
@@ -22,17 +22,17 @@ class Gap(AddOn):
     jump: float = Field(default=0.05, ge=0, description="size of the jump, either way (share)")
     jumps: dict[str, float] = Field(default={}, description="jumps of their own, by underlying (name: share)")
 
-    def legs(self, book: Exposure) -> F8:
+    def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
-        contracts, size = book.market.contracts, leg_values.gross(book)
-        margined = np.where(leg_values.notional(book) > 0, book.value(), 0.0)
+        contracts, size = book.market.contracts, leg_values.compute_gross_notional(book)
+        margined = np.where(leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0)
         asked = np.zeros(book.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
-            down, up = margined[:, same].sum(axis=1), -book.value()[:, same].sum(axis=1)
-            loss = np.maximum(np.maximum(down, up), 0.0) * self._jump(contracts.underlyings, int(underlying))
-            asked[:, same] = loss[:, None] * leg_values.shares(size[:, same], size[:, same])
+            down, up = margined[:, same].sum(axis=1), -book.position_value()[:, same].sum(axis=1)
+            loss = np.maximum(np.maximum(down, up), 0.0) * self._jump_size(contracts.underlyings, int(underlying))
+            asked[:, same] = loss[:, None] * leg_values.normalise_shares(size[:, same], size[:, same])
         return asked
 
-    def _jump(self, names: tuple[str, ...], underlying: int) -> float:
+    def _jump_size(self, names: tuple[str, ...], underlying: int) -> float:
         return self.jumps.get(names[underlying], self.jump) if names else self.jump

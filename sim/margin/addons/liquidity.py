@@ -10,20 +10,20 @@ from sim.margin.addons.addon import AddOn
 from sim.types import F8, Exposure
 
 
-class Liquidity(AddOn):
+class LiquidityAddOn(AddOn):
     """N x impact x sqrt(lots / depth) per leg: square-root impact against what rests within 1% of the mark.
 
     Convex in size. Depth counts as at least ``least``, so that a book that has emptied asks much but not everything;
     before a book is quoted for the first time nothing is asked.
     """
 
-    adds_up: ClassVar[bool] = True
+    is_additive: ClassVar[bool] = True
 
     kind: Literal["liquidity"] = Field(default="liquidity", description="add-on for the cost of closing (name)")
     impact: float = Field(default=0.01, ge=0, description="impact of a position as large as the depth (share)")
     least: float = Field(default=100.0, gt=0, description="depth counted at least (lots)")
 
-    def legs(self, book: Exposure) -> F8:
+    def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
         depth = np.where(np.isnan(book.market.depth), np.inf, np.maximum(book.market.depth, self.least))
-        return leg_values.notional(book) * self.impact * np.sqrt(np.abs(book.position) / depth)
+        return leg_values.compute_margined_notional(book) * self.impact * np.sqrt(np.abs(book.position) / depth)

@@ -7,33 +7,33 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive, adds_up, initial_by_leg
+from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
 from sim.margin.base import AnyRequirement, RequirementComponent
-from sim.margin.breakdown import Itemised, breakdown, joined
+from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class Summed(RequirementComponent):
+class RequirementSum(RequirementComponent):
     """The sum of its parts, initial and maintenance alike."""
 
     kind: Literal["sum"] = Field(default="sum", description="requirements added up (name)")
     parts: tuple[AnyRequirement, ...] = Field(min_length=1, description="what is added (components)")
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Instruments that any part mentions."""
-        return frozenset[str]().union(*(part.names() for part in self.parts))
+        return frozenset[str]().union(*(part.mentioned_names() for part in self.parts))
 
     def look_back(self) -> float:
         """The longest of any part."""
         return max(part.look_back() for part in self.parts)
 
-    def bind(self, contracts: Contracts, unit: int) -> "SummedMargin":
+    def bind(self, contracts: Contracts, unit: int) -> "RequirementSumMargin":
         """See :class:`RequirementComponent`."""
-        return SummedMargin([part.bind(contracts, unit) for part in self.parts])
+        return RequirementSumMargin([part.bind(contracts, unit) for part in self.parts])
 
 
-class SummedMargin(Itemised, Additive):
+class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
     """The parts of one pool."""
 
     def __init__(self, parts: Sequence[Requirement]) -> None:
@@ -44,30 +44,30 @@ class SummedMargin(Itemised, Additive):
         for part in self.parts:
             part.observe(market)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over parts, (A,)."""
-        each = [part.margins(book) for part in self.parts]
+        each = [part.compute_margins(book) for part in self.parts]
         return Margins(sum(one.initial for one in each), sum(one.maintenance for one in each))  # type: ignore[arg-type]
 
     @property
-    def adds_up(self) -> bool:
+    def is_additive(self) -> bool:
         """If all parts do."""
-        return all(adds_up(part) for part in self.parts)
+        return all(is_additive(part) for part in self.parts)
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
         asked = np.zeros(book.position.shape)
         for part in self.parts:
-            asked += initial_by_leg(part, book)
+            asked += compute_initial_by_leg(part, book)
         return asked
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The parts' own parts."""
-        return joined(*(breakdown(part, book) for part in self.parts))
+        return join_breakdowns(*(break_down_margins(part, book) for part in self.parts))
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Shares of the parts, weighted by their maintenance."""
         mixed = np.zeros(book.position.shape)
         for part in self.parts:
-            mixed += part.shares(book) * part.margins(book).maintenance[:, None]
-        return leg_values.shares(mixed, leg_values.gross(book))
+            mixed += part.compute_leg_shares(book) * part.compute_margins(book).maintenance[:, None]
+        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(book))

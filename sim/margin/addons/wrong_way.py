@@ -7,11 +7,11 @@ from pydantic import Field
 
 from sim.margin import leg_values
 from sim.margin.addons.addon import AddOn
-from sim.margin.valuations.collateral import held
+from sim.margin.valuations.collateral import value_collateral
 from sim.types import F8, Exposure
 
 
-class WrongWay(AddOn):
+class WrongWayAddOn(AddOn):
     """share x min(net long derivatives, collateral) on each underlying: both fall together.
 
     Collateral on an underlying is spot held on it, and assets that ``follows`` names: a coin that pays for longs in
@@ -22,11 +22,11 @@ class WrongWay(AddOn):
     share: float = Field(default=0.2, ge=0, le=1, description="asked of what is exposed twice (share)")
     follows: dict[str, str] = Field(default={}, description="underlying that an asset moves with (name: name)")
 
-    def legs(self, book: Exposure) -> F8:
+    def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
         contracts = book.market.contracts
-        assets, spot = held(book)
-        margined = np.where(leg_values.notional(book) > 0, book.value(), 0.0)
+        assets, spot = value_collateral(book)
+        margined = np.where(leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0)
         asked = np.zeros(book.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
@@ -35,5 +35,5 @@ class WrongWay(AddOn):
             collateral = spot[:, same].sum(axis=1) + assets[:, follow].sum(axis=1)
             twice = np.minimum(np.maximum(margined[:, same].sum(axis=1), 0.0), collateral)
             size = np.abs(margined[:, same])
-            asked[:, same] = self.share * twice[:, None] * leg_values.shares(size, size)
+            asked[:, same] = self.share * twice[:, None] * leg_values.normalise_shares(size, size)
         return asked

@@ -26,15 +26,15 @@ class Forest(NamedTuple):
         """One prediction a row of ``features`` (n, F), (n,)."""
         table = np.stack([self.threshold, self.value])
         links = np.stack([self.feature, self.left, self.right, self.missing_left.astype(np.int64)])
-        return self.base + descend(features, table, links, self.roots)
+        return self.base + sum_leaves(features, table, links, self.roots)
 
-    def strange(self, features: F8) -> B1:
+    def find_out_of_range(self, features: F8) -> B1:
         """Which known values of a table (n, F) lie outside what training saw, (n, F)."""
         return (features < self.low) | (features > self.high)
 
 
 @kernel
-def descend(features: F8, table: F8, links: I8, roots: I8) -> F8:
+def sum_leaves(features: F8, table: F8, links: I8, roots: I8) -> F8:
     """Sum of the leaves that each row falls into, (n,)."""
     total = np.zeros(features.shape[0])
     for i in range(features.shape[0]):
@@ -48,7 +48,7 @@ def descend(features: F8, table: F8, links: I8, roots: I8) -> F8:
     return total
 
 
-def grown(features: F8, target: F8, level: float, trees: int = 60) -> Forest:
+def fit_forest(features: F8, target: F8, level: float, trees: int = 60) -> Forest:
     """Quantile gradient boosting (scikit-learn's, by histograms) of ``target`` (n,) at ``level``.
 
     Args:
@@ -60,7 +60,7 @@ def grown(features: F8, target: F8, level: float, trees: int = 60) -> Forest:
     from sklearn.ensemble import HistGradientBoostingRegressor  # a second to load, and only training needs it
     from threadpoolctl import threadpool_limits
 
-    low, high = edges(features)
+    low, high = find_feature_ranges(features)
     known = np.where(np.isinf(low), 0.0, features)  # a column that nobody knows cannot be binned, and splits nothing
     model = HistGradientBoostingRegressor(
         loss="quantile",
@@ -74,10 +74,10 @@ def grown(features: F8, target: F8, level: float, trees: int = 60) -> Forest:
     )
     with threadpool_limits(1):  # threads that wait for one another cost more than they save, and change sums
         model.fit(known, target)
-    return _flattened(model, low, high)
+    return _flatten_trees(model, low, high)
 
 
-def edges(features: F8) -> tuple[F8, F8]:
+def find_feature_ranges(features: F8) -> tuple[F8, F8]:
     """Smallest and largest known value of each feature; of one never known, everything is in range."""
     known = np.isfinite(features)
     low = np.where(known, features, np.inf).min(axis=0)
@@ -86,7 +86,7 @@ def edges(features: F8) -> tuple[F8, F8]:
     return np.where(never, -np.inf, low), np.where(never, np.inf, high)
 
 
-def _flattened(model: object, low: F8, high: F8) -> Forest:
+def _flatten_trees(model: object, low: F8, high: F8) -> Forest:
     """The fitted trees as arrays."""
     trees = [each[0].nodes for each in model._predictors]  # type: ignore[attr-defined]
     starts = np.concatenate([[0], np.cumsum([len(nodes) for nodes in trees])])

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from sim.errors import ConfigError
-from sim.margin.learned.features import NAMES
+from sim.margin.learned.features import FEATURE_NAMES
 from sim.margin.learned.forest import Forest
 
 FORMAT = "deleverage forest 1"
 PURPOSE = ("level", "every", "horizon")
 ARRAYS = Forest._fields
-NODES = ("feature", "threshold", "missing_left", "left", "right", "value")
-WHOLE = {"feature": np.int64, "left": np.int64, "right": np.int64, "roots": np.int64, "missing_left": np.bool_}
-LARGEST = 64_000_000
+NODE_ARRAYS = ("feature", "threshold", "missing_left", "left", "right", "value")
+INTEGER_TYPES = {"feature": np.int64, "left": np.int64, "right": np.int64, "roots": np.int64, "missing_left": np.bool_}
+MAX_BYTES = 64_000_000
 """Bytes of a file unpacked; a thousand trees take less than one million."""
 
 REMEDY = "name a file that deleverage train wrote"
 
 
-def digest_of(path: str) -> str:
+def compute_digest(path: str) -> str:
     """SHA-256 of a file, hex digits.
 
     Raises:
@@ -36,7 +36,7 @@ def digest_of(path: str) -> str:
         raise ValueError(f"trained: {path}: cannot be read ({error.strerror}), {REMEDY}") from error
 
 
-def read_trained(path: str, purpose: tuple[float, float, float]) -> Forest:
+def read_trained_forest(path: str, purpose: tuple[float, float, float]) -> Forest:
     """A model written by ``deleverage train``.
 
     Args:
@@ -48,17 +48,17 @@ def read_trained(path: str, purpose: tuple[float, float, float]) -> Forest:
     """
     where = f"requirement.trained: {path}"
     try:
-        held = _arrays(Path(path))
+        held = _read_arrays(Path(path))
     except Exception as error:  # a stranger's bytes: LZMAError, TokenError and OverflowError are not the last of them
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError([f"{where}: cannot be read ({told}), {REMEDY}"]) from error
     if str(held.get("format")) != FORMAT or not {*ARRAYS, *PURPOSE, "names"} <= set(held):
         raise ConfigError([f"{where}: is no trained model, {REMEDY}"])
     names = tuple(str(name) for name in np.ravel(held["names"]))
-    if names != NAMES:
-        odd = ", ".join(sorted(set(names) ^ set(NAMES))) or "another order"
+    if names != FEATURE_NAMES:
+        odd = ", ".join(sorted(set(names) ^ set(FEATURE_NAMES))) or "another order"
         raise ConfigError([f"{where}: was trained on other features ({odd}), train it again"])
-    if problem := _broken(held):
+    if problem := _find_tree_error(held):
         raise ConfigError([f"{where}: its trees are broken ({problem}), train it again"])
     was = tuple(float(held[name]) for name in PURPOSE)
     if was != purpose:
@@ -67,25 +67,25 @@ def read_trained(path: str, purpose: tuple[float, float, float]) -> Forest:
         same = " and ".join(f"{PURPOSE[place]} to {was[place]:.12g}" for place in unlike)
         again = ", or train it again" if was[1] == purpose[1] else ""  # a series is always of days
         raise ConfigError([f"{where}: was trained for {told}: set {same}{again}"])
-    return Forest(**{name: _value(held[name], WHOLE.get(name)) for name in ARRAYS})
+    return Forest(**{name: _convert_array(held[name], INTEGER_TYPES.get(name)) for name in ARRAYS})
 
 
-def _arrays(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
+def _read_arrays(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
     """Arrays of numbers by name. A pickle inside is refused, not opened, and so is what would swell."""
     with zipfile.ZipFile(path) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
-    if size > LARGEST:
-        raise ValueError(f"{size:,} bytes unpacked, at most {LARGEST:,} are read")
+    if size > MAX_BYTES:
+        raise ValueError(f"{size:,} bytes unpacked, at most {MAX_BYTES:,} are read")
     with warnings.catch_warnings(), np.load(path, allow_pickle=False) as stored:
         warnings.simplefilter("error")  # of headers that no numpy of today writes
         return {name: stored[name] for name in stored.files}
 
 
-def _value(array: "np.ndarray[Any, Any]", kind: type | None) -> Any:
+def _convert_array(array: "np.ndarray[Any, Any]", kind: type | None) -> Any:
     return float(array) if array.ndim == 0 else array.astype(kind or np.float64)
 
 
-def _broken(held: "Mapping[str, np.ndarray[Any, Any]]") -> str:
+def _find_tree_error(held: "Mapping[str, np.ndarray[Any, Any]]") -> str:
     """What is wrong with the trees; nothing if every descent ends at a finite leaf."""
     scalars, edges = (*PURPOSE, "base"), ("low", "high")
     if any(held[name].dtype.kind not in "iufb" for name in (*ARRAYS, *PURPOSE)):
@@ -93,9 +93,9 @@ def _broken(held: "Mapping[str, np.ndarray[Any, Any]]") -> str:
     if any(held[name].ndim != (name not in scalars) for name in (*ARRAYS, *PURPOSE)):
         return "shapes"
     count = held["feature"].size
-    if any(held[name].size != count for name in NODES) or any(held[name].size != len(NAMES) for name in edges):
+    if any(held[name].size != count for name in NODE_ARRAYS) or any(held[name].size != len(FEATURE_NAMES) for name in edges):
         return "lengths"
-    if any(held[name].dtype.kind not in "iub" for name in WHOLE):
+    if any(held[name].dtype.kind not in "iub" for name in INTEGER_TYPES):
         return "places are not whole"
     with np.errstate(over="ignore"):
         total = np.abs(held["value"], dtype=np.float64).sum() + np.abs(held["base"])  # no descent adds up to more
@@ -107,14 +107,14 @@ def _broken(held: "Mapping[str, np.ndarray[Any, Any]]") -> str:
     inner = feature >= 0
     ahead = (held["left"] > place) & (held["right"] > place) & (np.maximum(held["left"], held["right"]) < count)
     rooted = roots.size and roots.min() >= 0 and roots.max() < count
-    if not ((ahead | ~inner).all() and feature.max(initial=-1) < len(NAMES) and rooted):
+    if not ((ahead | ~inner).all() and feature.max(initial=-1) < len(FEATURE_NAMES) and rooted):
         return "children and roots"
     return ""
 
 
-def write_trained(path: Path, forest: Forest, purpose: tuple[float, float, float]) -> None:
+def write_trained_forest(path: Path, forest: Forest, purpose: tuple[float, float, float]) -> None:
     """The same, to disk; bytes depend on the model alone."""
     columns = {name: np.asarray(getattr(forest, name)) for name in ARRAYS}
     about = dict(zip(PURPOSE, map(np.float64, purpose), strict=True))
-    arrays: dict[str, Any] = {"format": np.array(FORMAT), "names": np.array(NAMES), **columns, **about}
+    arrays: dict[str, Any] = {"format": np.array(FORMAT), "names": np.array(FEATURE_NAMES), **columns, **about}
     np.savez(path, **arrays)

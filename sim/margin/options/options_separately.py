@@ -3,12 +3,12 @@
 import numpy as np
 
 from sim.margin import leg_values
-from sim.margin.breakdown import Itemised, breakdown, joined
+from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
 from sim.protocols import Requirement
 from sim.types import B1, F8, OPTION, Contracts, Exposure, Margins, MarketView
 
 
-class OptionsApart(Itemised):
+class OptionsSeparately(ItemisedRequirement):
     """Two requirements of one pool, each of which sees its own legs only; nothing is offset between them.
 
     Args:
@@ -26,19 +26,19 @@ class OptionsApart(Itemised):
         for part, _ in self.parts:
             part.observe(market)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums of the two, (A,)."""
-        rest, options = (part.margins(leg_values.only(book, seen)) for part, seen in self.parts)
+        rest, options = (part.compute_margins(leg_values.keep_legs(book, seen)) for part, seen in self.parts)
         return Margins(rest.initial + options.initial, rest.maintenance + options.maintenance)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """Parts of both."""
-        return joined(*(breakdown(part, leg_values.only(book, seen)) for part, seen in self.parts))
+        return join_breakdowns(*(break_down_margins(part, leg_values.keep_legs(book, seen)) for part, seen in self.parts))
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Shares of the two, weighted by their maintenance."""
         mixed = np.zeros(book.position.shape)
         for part, seen in self.parts:
-            mine = leg_values.only(book, seen)
-            mixed += part.shares(mine) * part.margins(mine).maintenance[:, None]
-        return leg_values.shares(mixed, leg_values.gross(book))
+            mine = leg_values.keep_legs(book, seen)
+            mixed += part.compute_leg_shares(mine) * part.compute_margins(mine).maintenance[:, None]
+        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(book))

@@ -36,10 +36,10 @@ class StandardOptions(RequirementComponent):
         return StandardOptionsMargin(self, contracts)
 
 
-class Chain(NamedTuple):
+class OptionChain(NamedTuple):
     """Some options, in the order of their columns; money per lot in minor units of the numeraire."""
 
-    worth: F8  # (O,) at the mark
+    lot_value: F8  # (O,) at the mark
     initial: F8  # (O,) of a short, beyond the mark
     maintenance: F8  # (O,) the same
 
@@ -49,35 +49,35 @@ class StandardOptionsMargin:
 
     def __init__(self, rule: StandardOptions, contracts: Contracts) -> None:
         self.rule = rule
-        self.option = np.flatnonzero(contracts.kind == OPTION)
+        self.option_columns = np.flatnonzero(contracts.kind == OPTION)
 
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: prices are part of the view that books come with."""
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over options, (A,)."""
-        initial, maintenance = self._charges(book)
+        initial, maintenance = self._compute_charges(book)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each option's maintenance over the sum, (A, K); of what legs are worth where that is nil."""
         asked = np.zeros(book.position.shape)
-        asked[:, self.option] = self._charges(book)[1]
-        return leg_values.shares(asked, leg_values.gross(book))
+        asked[:, self.option_columns] = self._compute_charges(book)[1]
+        return leg_values.normalise_shares(asked, leg_values.compute_gross_notional(book))
 
-    def chain(self, market: MarketView) -> Chain:
+    def build_option_chain(self, market: MarketView) -> OptionChain:
         """What a lot of each option is worth and asks when short."""
         rule, contracts = self.rule, market.contracts
-        side, settle = contracts.side[self.option], contracts.settle[self.option]
-        price, mark = market.oracle[contracts.underlying[self.option]], market.mark[self.option]
-        tick = contracts.multiplier[self.option] * market.price[settle]
-        spot, worth = price * tick / contracts.tick[self.option], mark * tick
-        out = np.maximum(side * (contracts.strike[self.option] - price), 0.0) / price
+        side, settle = contracts.side[self.option_columns], contracts.settle[self.option_columns]
+        price, mark = market.oracle[contracts.underlying[self.option_columns]], market.mark[self.option_columns]
+        tick = contracts.multiplier[self.option_columns] * market.price[settle]
+        spot, worth = price * tick / contracts.tick[self.option_columns], mark * tick
+        out = np.maximum(side * (contracts.strike[self.option_columns] - price), 0.0) / price
         kept = rule.keep * np.where(side > 0, spot, np.maximum(spot, worth))
-        return Chain(worth, np.maximum(np.maximum(rule.share - out, rule.least) * spot, kept), kept)
+        return OptionChain(worth, np.maximum(np.maximum(rule.share - out, rule.least) * spot, kept), kept)
 
-    def _charges(self, book: Exposure) -> Margins:
+    def _compute_charges(self, book: Exposure) -> Margins:
         """What each option asks, (A, O) each."""
-        chain, lots = self.chain(book.market), book.position[:, self.option]
-        long, short = np.maximum(lots, 0) * chain.worth, np.maximum(-lots, 0)
+        chain, lots = self.build_option_chain(book.market), book.position[:, self.option_columns]
+        long, short = np.maximum(lots, 0) * chain.lot_value, np.maximum(-lots, 0)
         return Margins(long + short * chain.initial, long + short * chain.maintenance)

@@ -6,22 +6,22 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.errors import ConfigError
-from sim.margin.base import RequirementComponent, covers, underlying_of
-from sim.margin.breakdown import joined
-from sim.margin.scenarios.pmrm2 import Basis, Charges, Skew, SkewScenario, StaticDiscount, standard
+from sim.margin.base import RequirementComponent, require_initial_covers_maintenance, find_underlying
+from sim.margin.breakdown import join_breakdowns
+from sim.margin.scenarios.pmrm2 import BasisContingency, PmrmCharges, Skew, SkewScenario, StaticDiscount, build_standard_grid
 from sim.margin.scenarios.scenarios import (
-    SCAN,
-    Revalued,
-    Scanning,
+    SCANNING_RISK,
+    PeriodicRevaluation,
+    ScenarioMargin,
     VolShock,
-    held,
-    label,
-    shocks,
-    standing_alone,
-    summed,
-    worst,
+    sum_leg_gains,
+    describe_scenario,
+    build_shocked_states,
+    compute_standalone_shares,
+    sum_leg_values,
+    find_worst_gain,
 )
-from sim.pricing.instrument_values import forwards, rates, values, years
+from sim.pricing.instrument_values import find_forwards, find_rates, value_instruments, find_years_to_expiry
 from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
 
 TILTS = ("linear", "abs")
@@ -42,14 +42,14 @@ class DerivePmrm2(RequirementComponent):
     """
 
     kind: Literal["derive_pmrm2"] = Field(default="derive_pmrm2", description="Derive's PMRM_2 (name)")
-    scenarios: tuple[SkewScenario, ...] = Field(default=standard(), min_length=1, description="the grid (scenarios)")
+    scenarios: tuple[SkewScenario, ...] = Field(default=build_standard_grid(), min_length=1, description="the grid (scenarios)")
     vol: VolShock = Field(
         default=VolShock(up=0.5, down=0.275, least=0.45), description="what up and down mean for volatility (component)"
     )
     skew: Skew = Field(default=Skew(), description="tilts of the smile (component)")
     discount: StaticDiscount = Field(default=StaticDiscount(), description="discount of shocked values (component)")
-    basis: Basis = Field(default=Basis(), description="basis contingency (component)")
-    charges: Charges = Field(default=Charges(), description="other contingencies (component)")
+    basis: BasisContingency = Field(default=BasisContingency(), description="basis contingency (component)")
+    charges: PmrmCharges = Field(default=PmrmCharges(), description="other contingencies (component)")
     initial: float = Field(default=1.0, ge=0, description="initial over the worst loss (ratio)")
     maintenance: float = Field(default=0.8, ge=0, description="maintenance over the worst loss (ratio)")
     collateral: dict[str, str] = Field(
@@ -59,12 +59,12 @@ class DerivePmrm2(RequirementComponent):
     revalue: float = Field(default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)")
 
     @model_validator(mode="after")
-    def _initial_covers_maintenance(self) -> Self:
-        covers(self.initial, self.maintenance)
+    def _check_initial_maintenance(self) -> Self:
+        require_initial_covers_maintenance(self.initial, self.maintenance)
         return self
 
     @model_validator(mode="after")
-    def _tilts_stand_still(self) -> Self:
+    def _check_tilts_unmoved(self) -> Self:
         for number, each in enumerate(self.scenarios):
             if each.vol in TILTS and each.move:
                 raise ValueError(f"scenarios.{number}.move: {each.move:g}, a tilt of the smile has none: make it 0")
@@ -79,24 +79,24 @@ class DerivePmrm2(RequirementComponent):
         return PmrmMargin(self, contracts)
 
 
-class Expiry(NamedTuple):
+class ExpiryLegs(NamedTuple):
     """The options of one underlying and expiry."""
 
     legs: I8  # columns
     strikes: list[I8]  # columns by strike
 
 
-class Side(NamedTuple):
+class UnderlyingLegs(NamedTuple):
     """One underlying of a pool."""
 
     number: int
     linear: I8  # columns of perpetuals and futures
     moving: I8  # columns of everything that moves in proportion, spot too
-    expiries: list[Expiry]
+    expiries: list[ExpiryLegs]
     collateral: I8  # assets that move with it
 
 
-class Valued(NamedTuple):
+class PmrmValues(NamedTuple):
     """What revaluation makes of a market."""
 
     now: F8  # (K,) value per lot, minor units of the numeraire
@@ -107,102 +107,102 @@ class Valued(NamedTuple):
     factor: F8  # (K,) factor on the loss by basis
 
 
-class PmrmMargin(Scanning):
+class PmrmMargin(ScenarioMargin):
     """PMRM_2 on one pool's instruments."""
 
     def __init__(self, rule: DerivePmrm2, contracts: Contracts) -> None:
         self.rule = rule
-        self.labels = tuple(map(label, rule.scenarios))
+        self.labels = tuple(map(describe_scenario, rule.scenarios))
         self.moves = np.array([each.move for each in rule.scenarios])
         self.weights = np.array([each.weight for each in rule.scenarios])
-        self.tilts = np.array([each.vol in TILTS for each in rule.scenarios])
+        self.is_tilt = np.array([each.vol in TILTS for each in rule.scenarios])
         moving = {
-            _asset(asset, contracts): underlying_of(name, contracts, f"requirement.collateral.{asset}")
+            _find_asset(asset, contracts): find_underlying(name, contracts, f"requirement.collateral.{asset}")
             for asset, name in rule.collateral.items()
             if name
         }
-        self.collateral = np.array([_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64)
-        self.sides = [_side(contracts, int(number), moving) for number in _numbers(contracts, moving)]
-        self.arrays: Revalued[Valued] = Revalued(self._revalue, rule.revalue)
+        self.collateral = np.array([_find_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64)
+        self.underlyings = [_build_underlying_legs(contracts, int(number), moving) for number in _list_underlyings(contracts, moving)]
+        self.risk_arrays: PeriodicRevaluation[PmrmValues] = PeriodicRevaluation(self._revalue, rule.revalue)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """See :class:`DerivePmrm2`, (A,)."""
-        valued, rule = self.arrays.at(book.market), self.rule
-        opening = self._opening(book.market)
-        maintenance, initial = np.zeros(len(book.position)), self._doubtful_collateral(book)
-        for side in self.sides:
-            loss = -np.minimum(self._gains(book, side, valued).min(axis=0), self._basis(book, side, valued))
-            charged = self._charges(book, side, valued).values()
+        valued, rule = self.risk_arrays.get_current(book.market), self.rule
+        opening = self._initial_factor(book.market)
+        maintenance, initial = np.zeros(len(book.position)), self._charge_doubtful_collateral(book)
+        for side in self.underlyings:
+            loss = -np.minimum(self._compute_gains(book, side, valued).min(axis=0), self._compute_basis(book, side, valued))
+            charged = self._compute_charges(book, side, valued).values()
             maintenance += rule.maintenance * loss + sum(each.maintenance for each in charged)
             initial += opening * loss + sum(each.initial for each in charged)
         return Margins(initial, maintenance)
 
-    def scenarios(self, book: Exposure) -> F8:
+    def scenario_gains(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
-        valued = self.arrays.at(book.market)
-        return np.sum([self._gains(book, side, valued) for side in self.sides], axis=0)
+        valued = self.risk_arrays.get_current(book.market)
+        return np.sum([self._compute_gains(book, side, valued) for side in self.underlyings], axis=0)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; basis is what its contingency asks beyond the scan."""
-        valued = self.arrays.at(book.market)
+        valued = self.risk_arrays.get_current(book.market)
         scan, basis = np.zeros((2, len(book.position)))
-        for side in self.sides:
-            lost = np.minimum(self._gains(book, side, valued).min(axis=0), 0.0)
+        for side in self.underlyings:
+            lost = np.minimum(self._compute_gains(book, side, valued).min(axis=0), 0.0)
             scan -= lost
-            basis += np.maximum(lost - self._basis(book, side, valued), 0.0)
-        opening, keep = self._opening(book.market), self.rule.maintenance
-        found = {SCAN: Margins(opening * scan, keep * scan), "basis": Margins(opening * basis, keep * basis)}
-        charges = [self._charges(book, side, valued) for side in self.sides]
-        doubt = Margins(self._doubtful_collateral(book), np.zeros(len(book.position)))
-        return joined(found, *charges, {"collateral in doubt": doubt})
+            basis += np.maximum(lost - self._compute_basis(book, side, valued), 0.0)
+        opening, keep = self._initial_factor(book.market), self.rule.maintenance
+        found = {SCANNING_RISK: Margins(opening * scan, keep * scan), "basis": Margins(opening * basis, keep * basis)}
+        charges = [self._compute_charges(book, side, valued) for side in self.underlyings]
+        doubt = Margins(self._charge_doubtful_collateral(book), np.zeros(len(book.position)))
+        return join_breakdowns(found, *charges, {"collateral in doubt": doubt})
 
-    def basis(self, book: Exposure) -> F8:
+    def basis_contingency(self, book: Exposure) -> F8:
         """Basis contingency, (A,) minor units of the numeraire, at most nil, summed over underlyings."""
-        valued = self.arrays.at(book.market)
-        return np.sum([self._basis(book, side, valued) for side in self.sides], axis=0)
+        valued = self.risk_arrays.get_current(book.market)
+        return np.sum([self._compute_basis(book, side, valued) for side in self.underlyings], axis=0)
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        valued = self.arrays.at(book.market)
-        return standing_alone(book, (valued.moved - valued.now) * self.weights[:, None])
+        valued = self.risk_arrays.get_current(book.market)
+        return compute_standalone_shares(book, (valued.moved - valued.now) * self.weights[:, None])
 
-    def _opening(self, market: MarketView) -> float:
+    def _initial_factor(self, market: MarketView) -> float:
         """Initial over the worst loss, more where the stable price is off its peg."""
         charges = self.rule.charges
         return float(self.rule.initial + max(charges.peg - market.peg, 0.0) * charges.peg_factor)
 
-    def _gains(self, book: Exposure, side: Side, valued: Valued) -> F8:
+    def _compute_gains(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
         """Gain by one underlying in each scenario, (S, A)."""
-        gain = held(book.position, valued.moved - valued.now, side.moving)
+        gain = sum_leg_gains(book.position, valued.moved - valued.now, side.moving)
         for asset in side.collateral:
             gain += self.moves[:, None] * (book.balance[:, asset] * book.market.price[asset])
         for expiry in side.expiries:
             owned, owed = valued.discount[:, expiry.legs[0]]
-            moved = held(book.position, valued.moved, expiry.legs)
-            change = moved * np.where(moved >= 0, owned, owed) - summed(book.position, valued.now, expiry.legs)
-            change[self.tilts] = -np.abs(change[self.tilts])
+            moved = sum_leg_gains(book.position, valued.moved, expiry.legs)
+            change = moved * np.where(moved >= 0, owned, owed) - sum_leg_values(book.position, valued.now, expiry.legs)
+            change[self.is_tilt] = -np.abs(change[self.is_tilt])
             gain += change
         return gain * self.weights[:, None]
 
-    def _basis(self, book: Exposure, side: Side, valued: Valued) -> F8:
+    def _compute_basis(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
         """Basis contingency of one underlying, (A,), at most nil."""
         total = np.zeros(len(book.position))
         for expiry in side.expiries:
-            lost = worst(book.position, valued.bumped - valued.now, expiry.legs)
+            lost = find_worst_gain(book.position, valued.bumped - valued.now, expiry.legs)
             total += np.minimum(lost, 0.0) * valued.factor[expiry.legs[0]]
         return total
 
-    def _charges(self, book: Exposure, side: Side, valued: Valued) -> dict[str, Margins]:
+    def _compute_charges(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> dict[str, Margins]:
         """Contingencies of one underlying by name, (A,) each."""
         charges, size = self.rule.charges, np.abs(book.position)
-        perps, naked = summed(size, valued.spot, side.linear), np.zeros(len(size))
-        sure = np.minimum(book.market.confidence[side.number], _feed(book, side.linear))
-        doubt = self._doubt(sure, perps)
+        perps, naked = sum_leg_values(size, valued.spot, side.linear), np.zeros(len(size))
+        sure = np.minimum(book.market.confidence[side.number], _find_least_confidence(book, side.linear))
+        doubt = self._charge_doubt(sure, perps)
         for expiry in side.expiries:
-            options = summed(size, valued.spot, expiry.legs)
-            doubt = doubt + self._doubt(np.minimum(sure, _feed(book, expiry.legs)), options)
+            options = sum_leg_values(size, valued.spot, expiry.legs)
+            doubt = doubt + self._charge_doubt(np.minimum(sure, _find_least_confidence(book, expiry.legs)), options)
             for legs in expiry.strikes:
-                naked += np.maximum(-summed(book.position, valued.spot, legs), 0.0)
+                naked += np.maximum(-sum_leg_values(book.position, valued.spot, legs), 0.0)
         kept, opened = charges.perp_maintenance, charges.perp_maintenance + charges.perp_initial
         short, to_open = charges.option_maintenance, charges.option_maintenance + charges.option_initial
         return {
@@ -211,44 +211,44 @@ class PmrmMargin(Scanning):
             "oracles in doubt": Margins(doubt, np.zeros(len(size))),
         }
 
-    def _doubtful_collateral(self, book: Exposure) -> F8:
+    def _charge_doubtful_collateral(self, book: Exposure) -> F8:
         """What is asked at the opening for collateral of which oracles are not sure, (A,)."""
         total, market = np.zeros(len(book.position)), book.market
         for asset in self.collateral:
             own = market.trust[asset] if market.trust.size else 1.0
-            sure = np.minimum(own, min((market.confidence[side.number] for side in self.sides), default=1.0))
-            total += self._doubt(sure, np.maximum(book.balance[:, asset] * market.price[asset], 0.0))
+            sure = np.minimum(own, min((market.confidence[side.number] for side in self.underlyings), default=1.0))
+            total += self._charge_doubt(sure, np.maximum(book.balance[:, asset] * market.price[asset], 0.0))
         return total
 
-    def _doubt(self, sure: F8, amount: F8) -> F8:
+    def _charge_doubt(self, sure: F8, amount: F8) -> F8:
         charges = self.rule.charges
         return np.where(sure < charges.confidence, (1.0 - sure) * charges.unsure, 0.0) * amount
 
-    def _revalue(self, market: MarketView) -> Valued:
+    def _revalue(self, market: MarketView) -> PmrmValues:
         rule, contracts = self.rule, market.contracts
-        market = market._replace(rate=np.maximum(rates(market), 0.0), forward=forwards(market))
-        unit, left = market.tick_lot(), np.where(np.isinf(years(market)), 0.0, years(market))
-        now = values(market, market.oracle[None], market.vol[None], rule.averaging)[0]
+        market = market._replace(rate=np.maximum(find_rates(market), 0.0), forward=find_forwards(market))
+        unit, left = market.tick_value(), np.where(np.isinf(find_years_to_expiry(market)), 0.0, find_years_to_expiry(market))
+        now = value_instruments(market, market.oracle[None], market.vol[None], rule.averaging)[0]
         plain = [each if each.vol not in TILTS else each.model_copy(update={"vol": "none"}) for each in rule.scenarios]
-        moved = shocks(market, plain, rule.vol)
+        moved = build_shocked_states(market, plain, rule.vol)
         option = np.flatnonzero(contracts.kind == OPTION)
-        for number in np.flatnonzero(self.tilts) if option.size else ():
+        for number in np.flatnonzero(self.is_tilt) if option.size else ():
             k = np.log(contracts.strike[option] / market.forward[option])
             how = rule.scenarios[number].vol
-            moved.vol[number, option] = rule.skew.tilted(market.vol[option], k, left[option], how)
+            moved.vol[number, option] = rule.skew.tilt_volatility(market.vol[option], k, left[option], how)
         bumps = market.oracle * (1 + np.array([[rule.basis.up], [rule.basis.down]]))
-        discounts = [rule.discount.factors(*pair) for pair in zip(market.rate.tolist(), left.tolist(), strict=True)]
-        return Valued(
+        discounts = [rule.discount.compute_factors(*pair) for pair in zip(market.rate.tolist(), left.tolist(), strict=True)]
+        return PmrmValues(
             now * unit,
-            values(market, moved.oracle, moved.vol, rule.averaging) * unit,
-            values(market, bumps, np.stack([market.vol] * 2), rule.averaging) * unit,
+            value_instruments(market, moved.oracle, moved.vol, rule.averaging) * unit,
+            value_instruments(market, bumps, np.stack([market.vol] * 2), rule.averaging) * unit,
             market.oracle[contracts.underlying] * unit / contracts.tick,
             np.array(discounts).reshape(-1, 2).T,
             rule.basis.add + rule.basis.mult * left,
         )
 
 
-def _feed(book: Exposure, legs: I8) -> F8:
+def _find_least_confidence(book: Exposure, legs: I8) -> F8:
     """The least confidence in what values the legs that are held, (A,)."""
     feed = book.market.feed
     if not feed.size:
@@ -256,7 +256,7 @@ def _feed(book: Exposure, legs: I8) -> F8:
     return np.where(book.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)
 
 
-def _asset(name: str, contracts: Contracts) -> int:
+def _find_asset(name: str, contracts: Contracts) -> int:
     """A collateral asset's number."""
     if name not in contracts.assets[1:]:
         known = ", ".join(contracts.assets[1:]) or "none"
@@ -266,12 +266,12 @@ def _asset(name: str, contracts: Contracts) -> int:
     return contracts.assets.index(name)
 
 
-def _numbers(contracts: Contracts, moving: dict[int, int]) -> list[int]:
+def _list_underlyings(contracts: Contracts, moving: dict[int, int]) -> list[int]:
     """Underlyings that a pool has legs on or collateral that moves with them."""
     return sorted({*contracts.underlying.tolist(), *moving.values()})
 
 
-def _side(contracts: Contracts, number: int, moving: dict[int, int]) -> Side:
+def _build_underlying_legs(contracts: Contracts, number: int, moving: dict[int, int]) -> UnderlyingLegs:
     here = contracts.underlying == number
     linear = np.flatnonzero(here & np.isin(contracts.kind, (PERPETUAL, FUTURE)))
     options = np.flatnonzero(here & (contracts.kind == OPTION))
@@ -279,6 +279,6 @@ def _side(contracts: Contracts, number: int, moving: dict[int, int]) -> Side:
     for expiry in np.unique(contracts.expiry[options]) if options.size else ():
         legs = options[contracts.expiry[options] == expiry]
         strikes = [legs[contracts.strike[legs] == strike] for strike in np.unique(contracts.strike[legs])]
-        expiries.append(Expiry(legs, strikes))
+        expiries.append(ExpiryLegs(legs, strikes))
     assets = np.array([asset for asset, underlying in moving.items() if underlying == number], dtype=np.int64)
-    return Side(number, linear, np.flatnonzero(here & (contracts.kind != OPTION)), expiries, assets)
+    return UnderlyingLegs(number, linear, np.flatnonzero(here & (contracts.kind != OPTION)), expiries, assets)

@@ -6,27 +6,27 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component
-from sim.margin.base import RequirementComponent, covers
-from sim.margin.breakdown import beyond
+from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
+from sim.margin.breakdown import subtract_parts
 from sim.margin.scenarios.scenarios import (
-    SCAN,
-    Revalued,
-    Scanning,
+    SCANNING_RISK,
+    PeriodicRevaluation,
+    ScenarioMargin,
     Scenario,
-    Tails,
+    TailScenarios,
     VolShock,
-    by_underlying,
-    held,
-    label,
-    lot_pnl,
-    offset,
-    shocks,
-    standing_alone,
-    summed,
-    worst,
+    group_by_underlying,
+    sum_leg_gains,
+    describe_scenario,
+    compute_lot_pnl,
+    compute_offset,
+    build_shocked_states,
+    compute_standalone_shares,
+    sum_leg_values,
+    find_worst_gain,
 )
 from sim.pricing.black import Greeks
-from sim.pricing.instrument_values import sensitivities
+from sim.pricing.instrument_values import compute_sensitivities
 from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
 
 # Paradex (docs.paradex.trade, risk/portfolio-margin, read in November 2026)
@@ -38,7 +38,7 @@ _PARADEX = (
 )
 
 
-class Contingencies(Component):
+class GridContingencies(Component):
     """Charges beside the scan, each a share of what the underlying is worth at the oracle, unless told otherwise."""
 
     short_options: float = Field(default=0.0, ge=0, description="of options short net, per strike and expiry (share)")
@@ -49,7 +49,7 @@ class Contingencies(Component):
     )
 
 
-class Grid(RequirementComponent):
+class ScenarioGrid(RequirementComponent):
     """The worst loss over a grid, underlying by underlying, no less than a charge on delta, plus contingencies.
 
     scan_u = max(0, -min_s weight_s x PnL_u(s)), required = Σ_u max(scan_u, net_delta |Δ_u| + hedged_delta x half of
@@ -61,32 +61,32 @@ class Grid(RequirementComponent):
 
     kind: Literal["grid"] = Field(default="grid", description="scenario grid (name)")
     scenarios: tuple[Scenario, ...] = Field(default=_PARADEX, min_length=1, description="the grid (scenarios)")
-    tails: Tails = Field(default=Tails(moves=(-0.66, -0.33, 0.5, 1, 2, 3, 4, 5)), description="far moves (component)")
+    tails: TailScenarios = Field(default=TailScenarios(moves=(-0.66, -0.33, 0.5, 1, 2, 3, 4, 5)), description="far moves (component)")
     vol: VolShock = Field(default=VolShock(), description="what up and down mean for volatility (component)")
     net_delta: float = Field(default=0.02, ge=0, description="least charge on the delta of all legs (share)")
     hedged_delta: float = Field(default=0.01, ge=0, description="least charge on deltas that offset others (share)")
-    contingencies: Contingencies = Field(default=Contingencies(), description="charges beside the scan (component)")
+    contingencies: GridContingencies = Field(default=GridContingencies(), description="charges beside the scan (component)")
     initial: float = Field(default=1.0, ge=0, description="initial over what is required (ratio)")
     maintenance: float = Field(default=0.5, ge=0, description="maintenance over what is required (ratio)")
     fee: float = Field(default=0.0, ge=0, description="provision for fees, of what legs are worth in all (share)")
     revalue: float = Field(default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)")
 
     @model_validator(mode="after")
-    def _initial_covers_maintenance(self) -> Self:
-        covers(self.initial, self.maintenance)
+    def _check_initial_maintenance(self) -> Self:
+        require_initial_covers_maintenance(self.initial, self.maintenance)
         return self
 
     def bind(self, contracts: Contracts, unit: int) -> "GridMargin":
         """See :class:`RequirementComponent`."""
         return GridMargin(self, contracts)
 
-    def everything(self) -> tuple[Scenario, ...]:
+    def all_scenarios(self) -> tuple[Scenario, ...]:
         """Grid and tails."""
         reach = max(abs(each.move) for each in self.scenarios)
-        return (*self.scenarios, *self.tails.scenarios(reach))
+        return (*self.scenarios, *self.tails.build_scenarios(reach))
 
 
-class Arrays(NamedTuple):
+class GridArrays(NamedTuple):
     """What revaluation makes of a market, per lot, minor units of the numeraire."""
 
     pnl: F8  # (S, K) gain in each scenario
@@ -95,91 +95,91 @@ class Arrays(NamedTuple):
     vega: F8  # (K,) gain from a point of volatility
 
 
-class GridMargin(Scanning):
+class GridMargin(ScenarioMargin):
     """The grid on one pool's instruments."""
 
-    def __init__(self, rule: Grid, contracts: Contracts) -> None:
-        self.rule, self.groups = rule, by_underlying(contracts)
-        self.grid = rule.everything()
-        self.labels = tuple(map(label, self.grid))
+    def __init__(self, rule: ScenarioGrid, contracts: Contracts) -> None:
+        self.rule, self.groups = rule, group_by_underlying(contracts)
+        self.grid = rule.all_scenarios()
+        self.labels = tuple(map(describe_scenario, self.grid))
         self.moves = np.array([each.move for each in self.grid])
-        self.strikes, self.expiries = _groups(contracts)
-        self.option = np.flatnonzero(contracts.kind == OPTION)
+        self.strikes, self.expiries = _group_options(contracts)
+        self.option_columns = np.flatnonzero(contracts.kind == OPTION)
         traded = np.isin(contracts.kind, (PERPETUAL, FUTURE))
-        self.linear = [legs[traded[legs]] for legs in self.groups]
-        self.arrays: Revalued[Arrays] = Revalued(self._revalue, rule.revalue)
+        self.linear_columns = [legs[traded[legs]] for legs in self.groups]
+        self.risk_arrays: PeriodicRevaluation[GridArrays] = PeriodicRevaluation(self._revalue, rule.revalue)
 
-    def scenarios(self, book: Exposure) -> F8:
+    def scenario_gains(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
-        return held(book.position, self.arrays.at(book.market).pnl, np.arange(book.position.shape[1]))
+        return sum_leg_gains(book.position, self.risk_arrays.get_current(book.market).pnl, np.arange(book.position.shape[1]))
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """See :class:`Grid`, (A,)."""
-        arrays = self.arrays.at(book.market)
-        needed = self._charges(book, arrays)
+        arrays = self.risk_arrays.get_current(book.market)
+        needed = self._sum_charges(book, arrays)
         for legs in self.groups:
-            scan = -worst(book.position, arrays.pnl, legs)
-            needed += np.maximum(scan, self._least(book, arrays, legs))
-        provision = self.rule.fee * np.abs(book.value()).sum(axis=1) if self.rule.fee else 0.0
+            scan = -find_worst_gain(book.position, arrays.pnl, legs)
+            needed += np.maximum(scan, self._charge_delta(book, arrays, legs))
+        provision = self.rule.fee * np.abs(book.position_value()).sum(axis=1) if self.rule.fee else 0.0
         return Margins(self.rule.initial * needed + provision, self.rule.maintenance * needed + provision)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; the charge on delta is what it asks beyond the scan."""
-        arrays = self.arrays.at(book.market)
+        arrays = self.risk_arrays.get_current(book.market)
         scan, delta = np.zeros((2, len(book.position)))
         for legs in self.groups:
-            lost = np.maximum(-worst(book.position, arrays.pnl, legs), 0.0)
+            lost = np.maximum(-find_worst_gain(book.position, arrays.pnl, legs), 0.0)
             scan += lost
-            delta += np.maximum(self._least(book, arrays, legs) - lost, 0.0)
-        parts = {SCAN: scan, "charge on delta": delta, **self._contingencies(book, arrays)}
+            delta += np.maximum(self._charge_delta(book, arrays, legs) - lost, 0.0)
+        parts = {SCANNING_RISK: scan, "charge on delta": delta, **self._compute_contingencies(book, arrays)}
         found = {name: Margins(self.rule.initial * each, self.rule.maintenance * each) for name, each in parts.items()}
-        return {**found, "fees of closing": beyond(self.margins(book), found)}
+        return {**found, "fees of closing": subtract_parts(self.compute_margins(book), found)}
 
-    def contingencies(self, book: Exposure) -> F8:
+    def sum_contingencies(self, book: Exposure) -> F8:
         """Charges beside the scan, (A,)."""
-        return self._charges(book, self.arrays.at(book.market))
+        return self._sum_charges(book, self.risk_arrays.get_current(book.market))
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return standing_alone(book, self.arrays.at(book.market).pnl)
+        return compute_standalone_shares(book, self.risk_arrays.get_current(book.market).pnl)
 
-    def _charges(self, book: Exposure, arrays: Arrays) -> F8:
+    def _sum_charges(self, book: Exposure, arrays: GridArrays) -> F8:
         total = np.zeros(len(book.position))
-        for charge in self._contingencies(book, arrays).values():
+        for charge in self._compute_contingencies(book, arrays).values():
             total += charge
         return total
 
-    def _contingencies(self, book: Exposure, arrays: Arrays) -> dict[str, F8]:
+    def _compute_contingencies(self, book: Exposure, arrays: GridArrays) -> dict[str, F8]:
         """Charges by name, (A,) each."""
         shares, nothing = self.rule.contingencies, np.zeros(len(book.position))
         found = {"short options": nothing.copy(), "offsetting futures": nothing.copy(), "offsetting vega": nothing}
         for legs in self.strikes if shares.short_options else ():
-            found["short options"] += shares.short_options * np.maximum(-summed(book.position, arrays.spot, legs), 0.0)
-        for legs in self.linear if shares.futures else ():
-            found["offsetting futures"] += shares.futures * offset(book.position, arrays.spot, legs)[1]
+            found["short options"] += shares.short_options * np.maximum(-sum_leg_values(book.position, arrays.spot, legs), 0.0)
+        for legs in self.linear_columns if shares.futures else ():
+            found["offsetting futures"] += shares.futures * compute_offset(book.position, arrays.spot, legs)[1]
         for expiries in self.expiries if shares.vega else ():
-            vegas = np.stack([summed(book.position, arrays.vega, legs) for legs in expiries])
+            vegas = np.stack([sum_leg_values(book.position, arrays.vega, legs) for legs in expiries])
             found["offsetting vega"] += shares.vega * (np.abs(vegas).sum(axis=0) - np.abs(vegas.sum(axis=0))) / 2
-        if shares.options and self.option.size:
-            found["all options"] = shares.options * summed(np.abs(book.position), arrays.spot, self.option)
+        if shares.options and self.option_columns.size:
+            found["all options"] = shares.options * sum_leg_values(np.abs(book.position), arrays.spot, self.option_columns)
         return found
 
-    def _least(self, book: Exposure, arrays: Arrays, legs: I8) -> F8:
+    def _charge_delta(self, book: Exposure, arrays: GridArrays, legs: I8) -> F8:
         """The charge on delta, (A,), at least nil."""
         if not (self.rule.net_delta or self.rule.hedged_delta):
             return np.zeros(len(book.position))
-        net, hedged = offset(book.position, arrays.delta, legs)
+        net, hedged = compute_offset(book.position, arrays.delta, legs)
         return self.rule.net_delta * np.abs(net) + self.rule.hedged_delta * hedged
 
-    def _revalue(self, market: MarketView) -> Arrays:
-        lot = market.tick_lot() / market.contracts.tick
+    def _revalue(self, market: MarketView) -> GridArrays:
+        lot = market.tick_value() / market.contracts.tick
         spot = market.oracle[market.contracts.underlying] * lot
-        moves: Greeks = sensitivities(market)
-        pnl = lot_pnl(market, shocks(market, self.grid, self.rule.vol))
-        return Arrays(pnl, spot, moves.delta * spot, moves.vega / 100 * lot)
+        moves: Greeks = compute_sensitivities(market)
+        pnl = compute_lot_pnl(market, build_shocked_states(market, self.grid, self.rule.vol))
+        return GridArrays(pnl, spot, moves.delta * spot, moves.vega / 100 * lot)
 
 
-def _groups(contracts: Contracts) -> tuple[list[I8], list[list[I8]]]:
+def _group_options(contracts: Contracts) -> tuple[list[I8], list[list[I8]]]:
     """Options by underlying, expiry and strike; and of each underlying, by expiry."""
     columns = np.flatnonzero(contracts.kind == OPTION)
     strikes: dict[tuple[int, float, float], list[int]] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.margin.scenarios.scenarios import Scenario, Tails
+from sim.margin.scenarios.scenarios import Scenario, TailScenarios
 from sim.types import F8
 
 
@@ -38,7 +38,7 @@ class Skew(Component):
     level: float = Field(default=0.6, ge=0, description="volatility that a standard deviation is of (annualised)")
     term: float = Field(default=-0.1, description="its change per root of a year (annualised volatility)")
 
-    def tilted(self, vol: F8, k: F8, years: F8, how: str) -> F8:
+    def tilt_volatility(self, vol: F8, k: F8, years: F8, how: str) -> F8:
         """Volatilities (n,) of options at log-moneynesses k after a tilt, linear or abs."""
         root = np.sqrt(years)
         linear = how == "linear"
@@ -66,14 +66,14 @@ class StaticDiscount(Component):
     short_scale: float = Field(default=0.5, ge=0, description="factor on the rate, of what is owed (ratio)")
     short_add: float = Field(default=0.08, ge=0, description="added to the rate, of what is owed (per year)")
 
-    def factors(self, rate: float, years: float) -> tuple[float, float]:
+    def compute_factors(self, rate: float, years: float) -> tuple[float, float]:
         """Of what is owned and of what is owed."""
         owned = self.long * np.exp(-years * (rate * self.long_scale + self.long_add))
         owed = self.short * np.exp(years * (rate * self.short_scale + self.short_add))
         return float(owned), float(min(np.exp(rate * years), owed))
 
 
-class Basis(Component):
+class BasisContingency(Component):
     """Loss of each expiry by the worse of two moves of its forward alone, x (add + mult x T); gains count nothing."""
 
     up: float = Field(default=0.045, gt=0, description="rise of the forward (share)")
@@ -82,7 +82,7 @@ class Basis(Component):
     mult: float = Field(default=2.0, ge=0, description="factor on the loss per year to expiry (ratio)")
 
 
-class Charges(Component):
+class PmrmCharges(Component):
     """What is asked beside the worst scenario, of the underlying's value at the oracle; initial comes on top."""
 
     perp_maintenance: float = Field(default=0.015, ge=0, description="of perpetuals and futures, either way (share)")
@@ -95,11 +95,11 @@ class Charges(Component):
     peg_factor: float = Field(default=2.0, ge=0, description="how much more, per unit that the peg is off (ratio)")
 
 
-def standard() -> tuple[SkewScenario, ...]:
+def build_standard_grid() -> tuple[SkewScenario, ...]:
     """The published grid: moves of 18% and less, tails dampened to a fifth, two tilts of the smile."""
     moves = (0.135, 0.09, 0.045, 0.0, -0.045, -0.09, -0.135)
     inner = [SkewScenario(move=m, vol=v) for m in moves for v in ("down", "none", "up")]
-    tails = Tails(moves=(-0.66, -0.33, 0.5, 1.0, 2.0, 3.0), dampening=0.2).scenarios(0.18)
+    tails = TailScenarios(moves=(-0.66, -0.33, 0.5, 1.0, 2.0, 3.0), dampening=0.2).build_scenarios(0.18)
     outer = [SkewScenario(move=tail.move, vol="up", weight=tail.weight) for tail in tails]
     edges = SkewScenario(move=0.18, vol="up"), SkewScenario(move=-0.18, vol="up")
     return (edges[0], *inner, edges[1], *outer, SkewScenario(vol="linear", move=0.0), SkewScenario(vol="abs", move=0.0))

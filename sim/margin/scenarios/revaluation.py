@@ -8,19 +8,19 @@ from typing import Literal
 
 import numpy as np
 
-from sim.margin.tail.models.base import Tail
-from sim.margin.tail.risk_measures import tail_weights
-from sim.margin.tail.top_losses import worst
+from sim.margin.tail.models.base import TailSpec
+from sim.margin.tail.risk_measures import compute_tail_weights
+from sim.margin.tail.top_losses import sum_worst_losses
 from sim.pricing import instrument_values
 from sim.types import F8, I8, MarketView
 
-Approach = Literal["full", "delta_gamma"]
+OptionApproach = Literal["full", "delta_gamma"]
 
-LEAST = 1e-6
+MIN_PRICE_SHARE = 1e-6
 """A price falls to this share of itself at most."""
 
 
-def lot_pnl(market: MarketView, returns: F8, columns: I8, approach: Approach) -> F8:
+def revalue_lot_pnl(market: MarketView, returns: F8, columns: I8, approach: OptionApproach) -> F8:
     """What one lot of each instrument gains in each scenario, (S, K) minor units of the numeraire.
 
     ``full`` values options anew in every scenario. ``delta_gamma`` takes delta x dS + gamma x dS² ÷ 2: exact for small
@@ -34,17 +34,17 @@ def lot_pnl(market: MarketView, returns: F8, columns: I8, approach: Approach) ->
         approach: full or delta_gamma.
     """
     moved = np.ones((len(returns), market.oracle.size))
-    moved[:, columns] = np.maximum(1.0 + returns, LEAST)
+    moved[:, columns] = np.maximum(1.0 + returns, MIN_PRICE_SHARE)
     if approach == "full":
         vol = np.broadcast_to(market.vol, (len(returns), market.vol.size))
-        now = instrument_values.values(market, market.oracle[None], market.vol[None])
-        return (instrument_values.values(market, market.oracle * moved, vol) - now) * market.tick_lot()
-    greeks, spot = instrument_values.sensitivities(market), market.oracle[market.contracts.underlying]
+        now = instrument_values.value_instruments(market, market.oracle[None], market.vol[None])
+        return (instrument_values.value_instruments(market, market.oracle * moved, vol) - now) * market.tick_value()
+    greeks, spot = instrument_values.compute_sensitivities(market), market.oracle[market.contracts.underlying]
     change = spot * (moved[:, market.contracts.underlying] - 1.0)
     gain: F8 = (greeks.delta * change + greeks.gamma * np.square(change) / 2) / market.contracts.tick
-    return gain * market.tick_lot()
+    return gain * market.tick_value()
 
 
-def tail_loss(position: I8, table: F8, tail: Tail) -> F8:
+def compute_tail_loss(position: I8, table: F8, tail: TailSpec) -> F8:
     """Tail of what accounts (A, K) lose in a table (S, K) of gains per lot, (A,), at least nil."""
-    return worst(position, table, tail_weights(len(table), tail.level, tail.measure, tail.convention))
+    return sum_worst_losses(position, table, compute_tail_weights(len(table), tail.level, tail.measure, tail.convention))

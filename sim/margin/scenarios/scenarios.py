@@ -11,18 +11,18 @@ import numpy as np
 from pydantic import Field
 
 from sim.component import Component
-from sim.margin.breakdown import Itemised
+from sim.margin.breakdown import ItemisedRequirement
 from sim.numerics.jit import kernel
 from sim.pricing import instrument_values
-from sim.pricing.instrument_values import YEAR, years
+from sim.pricing.instrument_values import YEAR_SECONDS, find_years_to_expiry
 from sim.types import F8, I8, Contracts, Exposure, MarketView
 
-SCAN = "scanning risk"
+SCANNING_RISK = "scanning risk"
 """What every scenario engine calls the part of margin that its grid asks for."""
 
 T = TypeVar("T")
 
-DAYS = YEAR / 86_400.0
+DAYS_PER_YEAR = YEAR_SECONDS / 86_400.0
 """Days in a year."""
 
 
@@ -34,26 +34,26 @@ class Scenario(Component):
     weight: float = Field(default=1.0, ge=0, description="factor on the gain or loss, below 1 in tails (ratio)")
 
 
-def label(scenario: Scenario) -> str:
+def describe_scenario(scenario: Scenario) -> str:
     """A scenario in words: ``-16%, volatility up``."""
     move = f"{100 * scenario.move:+.4g}%" if scenario.move else "price as it is"
     vol = {"none": "", "linear": ", smile tilted", "abs": ", wings tilted"}
     return move + vol.get(scenario.vol, f", volatility {scenario.vol}")
 
 
-class Tails(Component):
+class TailScenarios(Component):
     """Moves far beyond the grid, of whose loss only a part counts: dampening x the grid's largest move ÷ the move."""
 
     moves: tuple[float, ...] = Field(default=(), description="relative moves of the price, volatility up (shares)")
     dampening: float = Field(default=1.0, ge=0, le=1, description="what counts of a tail as large as the grid (ratio)")
 
-    def weights(self, reach: float) -> F8:
+    def compute_weights(self, reach: float) -> F8:
         """What counts of each tail beyond a grid that reaches so far, at most all of it."""
         return np.minimum(self.dampening * reach / np.abs(self.moves), 1.0)
 
-    def scenarios(self, reach: float) -> tuple[Scenario, ...]:
+    def build_scenarios(self, reach: float) -> tuple[Scenario, ...]:
         """The tails as scenarios."""
-        pairs = zip(self.moves, self.weights(reach).tolist(), strict=True)
+        pairs = zip(self.moves, self.compute_weights(reach).tolist(), strict=True)
         return tuple(Scenario(move=move, vol="up", weight=weight) for move, weight in pairs)
 
 
@@ -67,16 +67,16 @@ class VolShock(Component):
     floor: float = Field(default=86_400.0, ge=0, description="shorter times to expiry count as this (s)")
     least: float = Field(default=0.0, ge=0, description="volatility after a rise is no less (annualised volatility)")
 
-    def scale(self, years: F8) -> F8:
+    def compute_scale(self, years: F8) -> F8:
         """What the moves are multiplied by; nil for what never expires, and at expiry."""
-        days = np.maximum(years * DAYS, self.floor / 86_400.0)
-        power = np.where(years * DAYS <= 30, self.short_power, self.long_power)
+        days = np.maximum(years * DAYS_PER_YEAR, self.floor / 86_400.0)
+        power = np.where(years * DAYS_PER_YEAR <= 30, self.short_power, self.long_power)
         moving = np.isfinite(days) & (days > 0)
         return np.where(moving, (30.0 / np.where(moving, days, 30.0)) ** power, 0.0)
 
-    def shocked(self, vol: F8, years: F8, direction: Sequence[str]) -> F8:
+    def shock_volatility(self, vol: F8, years: F8, direction: Sequence[str]) -> F8:
         """Volatilities (K,) of options with some time to go, moved in each of S directions, (S, K)."""
-        scale = self.scale(years)
+        scale = self.compute_scale(years)
         moved = {
             "up": np.maximum(vol * (1 + self.up * scale), self.least),
             "none": vol,
@@ -86,7 +86,7 @@ class VolShock(Component):
         return np.stack(list(moved.values()))[[places[each] for each in direction]]
 
 
-class Shocks(NamedTuple):
+class ShockedStates(NamedTuple):
     """S states of the market next to the present one."""
 
     oracle: F8  # (S, U) price of each underlying, quote currency
@@ -94,48 +94,48 @@ class Shocks(NamedTuple):
     weight: F8  # (S,) factor on the gain or loss
 
 
-def shocks(market: MarketView, scenarios: Sequence[Scenario], rule: VolShock) -> Shocks:
+def build_shocked_states(market: MarketView, scenarios: Sequence[Scenario], rule: VolShock) -> ShockedStates:
     """A grid in a market: every underlying moves alike; who nets what is for the requirement to say."""
     moves = np.array([1.0 + each.move for each in scenarios])
-    vol = rule.shocked(market.vol, years(market), [each.vol for each in scenarios])
-    return Shocks(moves[:, None] * market.oracle, vol, np.array([each.weight for each in scenarios]))
+    vol = rule.shock_volatility(market.vol, find_years_to_expiry(market), [each.vol for each in scenarios])
+    return ShockedStates(moves[:, None] * market.oracle, vol, np.array([each.weight for each in scenarios]))
 
 
-def lot_pnl(market: MarketView, moved: Shocks) -> F8:
+def compute_lot_pnl(market: MarketView, moved: ShockedStates) -> F8:
     """What one lot of each instrument gains in each scenario, (S, K) minor units of the numeraire."""
-    before = instrument_values.values(market, market.oracle[None], market.vol[None])
+    before = instrument_values.value_instruments(market, market.oracle[None], market.vol[None])
     return (
-        (instrument_values.values(market, moved.oracle, moved.vol) - before) * market.tick_lot() * moved.weight[:, None]
+        (instrument_values.value_instruments(market, moved.oracle, moved.vol) - before) * market.tick_value() * moved.weight[:, None]
     )
 
 
-def scenario_pnl(book: Exposure, moved: Shocks) -> F8:
+def compute_scenario_pnl(book: Exposure, moved: ShockedStates) -> F8:
     """What each account gains in each scenario, (S, A) minor units of the numeraire; pure."""
-    return held(book.position, lot_pnl(book.market, moved), np.arange(book.position.shape[1]))
+    return sum_leg_gains(book.position, compute_lot_pnl(book.market, moved), np.arange(book.position.shape[1]))
 
 
-def summed(position: I8, per_lot: F8, legs: I8) -> F8:
+def sum_leg_values(position: I8, per_lot: F8, legs: I8) -> F8:
     """What accounts (A, K) make of one value per lot (K,) of some legs, (A,)."""
-    total: F8 = held(position, per_lot[None], legs)[0]
+    total: F8 = sum_leg_gains(position, per_lot[None], legs)[0]
     return total
 
 
-def held(position: I8, table: F8, legs: I8) -> F8:
+def sum_leg_gains(position: I8, table: F8, legs: I8) -> F8:
     """What accounts (A, K) make of values per lot (S, K): their sums over some of the instruments, (S, A)."""
-    return sums(position, table, legs, True)[0]
+    return sum_and_minimise(position, table, legs, True)[0]
 
 
-def worst(position: I8, table: F8, legs: I8) -> F8:
+def find_worst_gain(position: I8, table: F8, legs: I8) -> F8:
     """The least of those sums over scenarios, (A,), without keeping the sums."""
-    return sums(position, table, legs, False)[1]
+    return sum_and_minimise(position, table, legs, False)[1]
 
 
-BLOCK = 128
+ACCOUNT_BLOCK = 128
 """Accounts of whom a block of positions stays in the first cache."""
 
 
 @kernel
-def sums(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8, F8]:
+def sum_and_minimise(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8, F8]:
     """Sums over legs of values per lot, (S, A) or, unless kept, (0, A); and the least over scenarios, (A,).
 
     Accounts are taken in blocks and legs by fours, empty ones last, which keeps each sum in the order of the legs: an
@@ -145,12 +145,12 @@ def sums(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8, F8]:
     columns = position.T  # a leg's accounts are a row of it: two indices in one loop would keep it from vectorising
     padded = -(-count // 4) * 4
     total, least = np.empty((scenarios if keep else 0, accounts)), np.full(accounts, np.inf)
-    values, lots, scratch = np.zeros((scenarios, padded)), np.zeros((padded, BLOCK)), np.empty(BLOCK)
+    values, lots, scratch = np.zeros((scenarios, padded)), np.zeros((padded, ACCOUNT_BLOCK)), np.empty(ACCOUNT_BLOCK)
     for s in range(scenarios):
         for i in range(count):
             values[s, i] = table[s, legs[i]]
-    for start in range(0, accounts, BLOCK):
-        size = min(BLOCK, accounts - start)
+    for start in range(0, accounts, ACCOUNT_BLOCK):
+        size = min(ACCOUNT_BLOCK, accounts - start)
         for i in range(count):
             holdings, own = columns[legs[i], start : start + size], lots[i]
             for a in range(size):
@@ -169,13 +169,13 @@ def sums(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8, F8]:
     return total, least
 
 
-def offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:
+def compute_offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:
     """Net value of some legs, (A,), and what of it other legs offset: half of what the gross exceeds the net by."""
-    net = summed(position, per_lot, legs)
-    return net, (summed(np.abs(position), np.abs(per_lot), legs) - np.abs(net)) / 2
+    net = sum_leg_values(position, per_lot, legs)
+    return net, (sum_leg_values(np.abs(position), np.abs(per_lot), legs) - np.abs(net)) / 2
 
 
-def standing_alone(book: Exposure, table: F8) -> F8:
+def compute_standalone_shares(book: Exposure, table: F8) -> F8:
     """Each leg's share of what the legs would lose at worst if each stood alone, (A, K); of notional if that is nil.
 
     Args:
@@ -184,14 +184,14 @@ def standing_alone(book: Exposure, table: F8) -> F8:
     """
     worst = np.where(book.position > 0, -table.min(axis=0, initial=0.0), table.max(axis=0, initial=0.0))
     legs = np.abs(book.position) * worst
-    gross = np.abs(book.value())
+    gross = np.abs(book.position_value())
     for stand_in in (gross, np.abs(book.position).astype(np.float64)):
         legs = np.where((legs > 0).any(axis=1, keepdims=True), legs, stand_in)
     total = legs.sum(axis=1, keepdims=True)
     return legs / np.where(total > 0, total, 1.0)
 
 
-class Revalued(Generic[T]):
+class PeriodicRevaluation(Generic[T]):
     """Something worked out of the market anew every so often: risk arrays, which venues publish on a clock.
 
     Args:
@@ -200,49 +200,49 @@ class Revalued(Generic[T]):
     """
 
     def __init__(self, work: Callable[[MarketView], T], every: float) -> None:
-        self.work, self.every = work, every
-        self._kept: T | None = None
-        self._since = -np.inf
+        self.revalue, self.every = work, every
+        self._value: T | None = None
+        self._valued_at = -np.inf
 
     def observe(self, market: MarketView) -> None:
         """Work it out, if it is due."""
-        if self.every and market.seconds - self._since >= self.every:
-            self._kept, self._since = self.work(market), market.seconds
+        if self.every and market.seconds - self._valued_at >= self.every:
+            self._value, self._valued_at = self.revalue(market), market.seconds
 
-    def at(self, market: MarketView) -> T:
+    def get_current(self, market: MarketView) -> T:
         """The thing, as old as :meth:`stale` says."""
-        return self.work(market) if self._kept is None else self._kept
+        return self.revalue(market) if self._value is None else self._value
 
-    def stale(self, market: MarketView) -> float:
+    def age_seconds(self, market: MarketView) -> float:
         """How long ago it was worked out (s)."""
-        return 0.0 if self._kept is None else market.seconds - self._since
+        return 0.0 if self._value is None else market.seconds - self._valued_at
 
 
-class Scanning(Itemised):
+class ScenarioMargin(ItemisedRequirement):
     """A requirement that asks for the worst of a list of scenarios."""
 
     labels: tuple[str, ...]
     """What each scenario is, in words."""
 
-    arrays: Revalued[Any]
+    risk_arrays: PeriodicRevaluation[Any]
     """What it makes of a market: risk arrays."""
 
     moves: F8 = np.empty(0)
     """Relative moves of the price in the scenarios, in no order; not given = not known."""
 
     @abstractmethod
-    def scenarios(self, book: Exposure) -> F8:
+    def scenario_gains(self, book: Exposure) -> F8:
         """Gain in each scenario, all underlyings moving alike, (S, A) minor units of the numeraire."""
 
     def observe(self, market: MarketView) -> None:
         """Revalue, if it is due."""
-        self.arrays.observe(market)
+        self.risk_arrays.observe(market)
 
-    def stale(self, market: MarketView) -> float:
+    def risk_array_age(self, market: MarketView) -> float:
         """How old the risk arrays are (s)."""
-        return self.arrays.stale(market)
+        return self.risk_arrays.age_seconds(market)
 
 
-def by_underlying(contracts: Contracts) -> list[I8]:
+def group_by_underlying(contracts: Contracts) -> list[I8]:
     """Columns of each underlying that there are instruments on."""
     return [np.flatnonzero(contracts.underlying == number) for number in np.unique(contracts.underlying)]

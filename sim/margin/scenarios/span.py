@@ -7,35 +7,35 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.errors import ConfigError
-from sim.margin.base import RequirementComponent, underlying_of
-from sim.margin.breakdown import beyond
+from sim.margin.base import RequirementComponent, find_underlying
+from sim.margin.breakdown import subtract_parts
 from sim.margin.scenarios.scenarios import (
-    SCAN,
-    Revalued,
-    Scanning,
-    Shocks,
-    by_underlying,
-    held,
-    lot_pnl,
-    standing_alone,
-    summed,
-    worst,
+    SCANNING_RISK,
+    PeriodicRevaluation,
+    ScenarioMargin,
+    ShockedStates,
+    group_by_underlying,
+    sum_leg_gains,
+    compute_lot_pnl,
+    compute_standalone_shares,
+    sum_leg_values,
+    find_worst_gain,
 )
-from sim.pricing.instrument_values import sensitivities
+from sim.pricing.instrument_values import compute_sensitivities
 from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
 
-THIRDS = (0, 1, -1, 2, -2, 3, -3)
+RANGE_THIRDS = (0, 1, -1, 2, -2, 3, -3)
 """Price moves of the first fourteen scenarios in thirds of the scan range, each with volatility up, then down."""
 
-SCENARIOS = 2 * len(THIRDS) + 2
+N_SCENARIOS = 2 * len(RANGE_THIRDS) + 2
 
-LABELS = (
-    *(f"{third:+d}/3 of the range, volatility {way}" for third in THIRDS for way in ("up", "down")),
+SCENARIO_LABELS = (
+    *(f"{third:+d}/3 of the range, volatility {way}" for third in RANGE_THIRDS for way in ("up", "down")),
     *("extreme rise", "extreme fall"),
 )
 
 
-class Commodity(Component):
+class SpanCommodity(Component):
     """Parameters of one underlying."""
 
     scan: float = Field(default=0.1, gt=0, lt=1, description="price scan range (share of the price)")
@@ -46,7 +46,7 @@ class Commodity(Component):
     short_option: float = Field(default=0.0, ge=0, description="least charge per option short (share of the price)")
 
 
-class Credit(Component):
+class InterCommodityCredit(Component):
     """What opposite positions on two underlyings are spared."""
 
     underlyings: tuple[str, str] = Field(description="the two underlyings (names)")
@@ -54,7 +54,7 @@ class Credit(Component):
     rate: float = Field(ge=0, le=1, description="share of the spread's price risk that is credited (ratio)")
 
 
-class Span(RequirementComponent):
+class SpanRequirement(RequirementComponent):
     """The worst of sixteen scenarios per underlying, spreads charged and credited, no less than on short options.
 
     Price moves of 0, ±1/3, ±2/3 and ±1 scan range with volatility up, then down, and ±``extreme`` ranges of whose
@@ -67,9 +67,9 @@ class Span(RequirementComponent):
     """
 
     kind: Literal["span"] = Field(default="span", description="sixteen scenarios (name)")
-    commodity: Commodity = Field(default=Commodity(), description="of underlyings not named below (component)")
-    commodities: dict[str, Commodity] = Field(default={}, description="parameters by underlying (name: parameters)")
-    credits: tuple[Credit, ...] = Field(default=(), description="inter-commodity credits, in turn (components)")
+    commodity: SpanCommodity = Field(default=SpanCommodity(), description="of underlyings not named below (component)")
+    commodities: dict[str, SpanCommodity] = Field(default={}, description="parameters by underlying (name: parameters)")
+    credits: tuple[InterCommodityCredit, ...] = Field(default=(), description="inter-commodity credits, in turn (components)")
     extreme: float = Field(default=2.0, ge=1, le=1000, description="extreme move (scan ranges)")
     covered: float = Field(default=0.35, ge=0, le=1, description="share of the extreme loss that counts (ratio)")
     initial: float = Field(default=1.1, ge=1, description="initial over maintenance (ratio)")
@@ -82,14 +82,14 @@ class Span(RequirementComponent):
     revalue: float = Field(default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)")
 
     @model_validator(mode="after")
-    def _arrays_are_whole(self) -> Self:
+    def _check_array_lengths(self) -> Self:
         for name, array in self.arrays.items():
-            if len(array) != SCENARIOS:
-                short = "add some" if len(array) < SCENARIOS else "remove some"
-                raise ValueError(f"arrays.{name}: {len(array)} numbers, must be {SCENARIOS}, one per scenario: {short}")
+            if len(array) != N_SCENARIOS:
+                short = "add some" if len(array) < N_SCENARIOS else "remove some"
+                raise ValueError(f"arrays.{name}: {len(array)} numbers, must be {N_SCENARIOS}, one per scenario: {short}")
         return self
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Instruments with published arrays."""
         return frozenset(self.arrays)
 
@@ -102,7 +102,7 @@ class Span(RequirementComponent):
         return SpanMargin(self, contracts, unit)
 
 
-class Priced(NamedTuple):
+class SpanArrays(NamedTuple):
     """What revaluation makes of a market, per lot, minor units of the numeraire."""
 
     pnl: F8  # (16, K) risk arrays
@@ -111,14 +111,14 @@ class Priced(NamedTuple):
     spot: F8  # (K,) worth of the underlying at the oracle
 
 
-class SpanMargin(Scanning):
+class SpanMargin(ScenarioMargin):
     """SPAN on one pool's instruments."""
 
-    labels = LABELS
+    labels = SCENARIO_LABELS
 
-    def __init__(self, rule: Span, contracts: Contracts, unit: int) -> None:
-        self.rule, self.unit, self.groups = rule, unit, by_underlying(contracts)
-        places = [underlying_of(name, contracts, "requirement.commodities") for name in rule.commodities]
+    def __init__(self, rule: SpanRequirement, contracts: Contracts, unit: int) -> None:
+        self.rule, self.unit, self.groups = rule, unit, group_by_underlying(contracts)
+        places = [find_underlying(name, contracts, "requirement.commodities") for name in rule.commodities]
         named = dict(zip(places, rule.commodities.values(), strict=True))
         numbers = [int(contracts.underlying[legs[0]]) for legs in self.groups]
         self.commodities = [named.get(number, rule.commodity) for number in numbers]
@@ -127,63 +127,63 @@ class SpanMargin(Scanning):
             np.array([getattr(named.get(number, rule.commodity), name) for number in range(every)])
             for name in ("scan", "vol_scan")
         )
-        self.moves = np.outer([*np.array(THIRDS) / 3, rule.extreme, -rule.extreme], self.scan).ravel()
-        self.credits = [(_pair(credit, contracts, numbers), credit) for credit in rule.credits]
-        self.option = contracts.kind == OPTION
-        self.months = [_months(contracts, legs) for legs in self.groups]
-        self.published = {k: np.array(rule.arrays[n]) for k, n in enumerate(contracts.names) if n in rule.arrays}
-        self.arrays: Revalued[Priced] = Revalued(self._revalue, rule.revalue)
+        self.moves = np.outer([*np.array(RANGE_THIRDS) / 3, rule.extreme, -rule.extreme], self.scan).ravel()
+        self.credits = [(_find_pair(credit, contracts, numbers), credit) for credit in rule.credits]
+        self.is_option = contracts.kind == OPTION
+        self.expiry_columns = [_group_by_expiry(contracts, legs) for legs in self.groups]
+        self.published_arrays = {k: np.array(rule.arrays[n]) for k, n in enumerate(contracts.names) if n in rule.arrays}
+        self.risk_arrays: PeriodicRevaluation[SpanArrays] = PeriodicRevaluation(self._revalue, rule.revalue)
 
-    def scenarios(self, book: Exposure) -> F8:
+    def scenario_gains(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
-        return held(book.position, self.arrays.at(book.market).pnl, np.arange(book.position.shape[1]))
+        return sum_leg_gains(book.position, self.risk_arrays.get_current(book.market).pnl, np.arange(book.position.shape[1]))
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """See :class:`Span`, (A,)."""
-        priced = self.arrays.at(book.market)
-        scans = self._scans(book, priced)
-        credit = self._credits(book, priced, scans)
+        priced = self.risk_arrays.get_current(book.market)
+        scans = self._compute_scan_risks(book, priced)
+        credit = self._compute_credits(book, priced, scans)
         maintenance = np.zeros(len(book.position))
         for number, (legs, each) in enumerate(zip(self.groups, self.commodities, strict=True)):
             risk = scans[number] - credit[number]
             if each.calendar:
-                risk = risk + each.calendar * _spreads(book, priced.delta, self.months[number])
+                risk = risk + each.calendar * _compute_spreads(book, priced.delta, self.expiry_columns[number])
             if each.short_option:
-                its = legs[self.option[legs]]
-                short = summed(np.maximum(-book.position, 0), priced.spot, its)
+                its = legs[self.is_option[legs]]
+                short = sum_leg_values(np.maximum(-book.position, 0), priced.spot, its)
                 risk = np.maximum(risk, each.short_option * short)
             maintenance += risk
         return Margins(self.rule.initial * maintenance, maintenance)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; the minimum on short options is what it asks beyond the rest."""
-        priced = self.arrays.at(book.market)
-        scans = self._scans(book, priced)
-        credit, calendar = self._credits(book, priced, scans).sum(axis=0), np.zeros(len(book.position))
-        for months, each in zip(self.months, self.commodities, strict=True):
-            calendar += each.calendar * _spreads(book, priced.delta, months)
-        parts = {SCAN: scans.sum(axis=0), "calendar spreads": calendar, "inter-commodity credit": -credit}
+        priced = self.risk_arrays.get_current(book.market)
+        scans = self._compute_scan_risks(book, priced)
+        credit, calendar = self._compute_credits(book, priced, scans).sum(axis=0), np.zeros(len(book.position))
+        for months, each in zip(self.expiry_columns, self.commodities, strict=True):
+            calendar += each.calendar * _compute_spreads(book, priced.delta, months)
+        parts = {SCANNING_RISK: scans.sum(axis=0), "calendar spreads": calendar, "inter-commodity credit": -credit}
         found = {name: Margins(self.rule.initial * each, each) for name, each in parts.items()}
-        return {**found, "short-option minimum": beyond(self.margins(book), found)}
+        return {**found, "short-option minimum": subtract_parts(self.compute_margins(book), found)}
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return standing_alone(book, self.arrays.at(book.market).pnl)
+        return compute_standalone_shares(book, self.risk_arrays.get_current(book.market).pnl)
 
-    def _scans(self, book: Exposure, priced: Priced) -> F8:
+    def _compute_scan_risks(self, book: Exposure, priced: SpanArrays) -> F8:
         """Scan risk of each underlying, (groups, A)."""
         scans = np.zeros((len(self.groups), len(book.position)))
         for number, legs in enumerate(self.groups):
-            scans[number] = np.maximum(-worst(book.position, priced.pnl, legs), 0.0)
+            scans[number] = np.maximum(-find_worst_gain(book.position, priced.pnl, legs), 0.0)
         return scans
 
-    def _credits(self, book: Exposure, priced: Priced, scans: F8) -> F8:
+    def _compute_credits(self, book: Exposure, priced: SpanArrays, scans: F8) -> F8:
         """What the scan risk of each underlying is cut by, (groups, A)."""
         cut = np.zeros_like(scans)
         if not self.credits:
             return cut
-        left = np.stack([summed(book.position, priced.units, legs) for legs in self.groups])
-        ranges = np.abs(np.stack([summed(book.position, priced.delta, legs) for legs in self.groups]))
+        left = np.stack([sum_leg_values(book.position, priced.units, legs) for legs in self.groups])
+        ranges = np.abs(np.stack([sum_leg_values(book.position, priced.delta, legs) for legs in self.groups]))
         ranges *= np.array([each.scan for each in self.commodities])[:, None]
         risk = np.minimum(scans, ranges)
         per_delta = np.divide(risk, np.abs(left), out=np.zeros_like(risk), where=left != 0)
@@ -197,46 +197,46 @@ class SpanMargin(Scanning):
                 left[i] -= np.sign(left[i]) * spreads * size
         return np.minimum(cut, scans)
 
-    def _revalue(self, market: MarketView) -> Priced:
-        lot = market.tick_lot() / market.contracts.tick
+    def _revalue(self, market: MarketView) -> SpanArrays:
+        lot = market.tick_value() / market.contracts.tick
         spot = market.oracle[market.contracts.underlying] * lot
-        pnl = lot_pnl(market, self._shocks(market))
-        for k, array in self.published.items():
+        pnl = compute_lot_pnl(market, self._build_shocked_states(market))
+        for k, array in self.published_arrays.items():
             pnl[:, k] = array * self.unit
         if self.rule.rounded:
             pnl = np.rint(pnl / (self.rule.rounded * self.unit)) * (self.rule.rounded * self.unit)
-        delta = sensitivities(market).delta
-        return Priced(pnl, delta * spot, delta * market.contracts.lot, spot)
+        delta = compute_sensitivities(market).delta
+        return SpanArrays(pnl, delta * spot, delta * market.contracts.lot, spot)
 
-    def _shocks(self, market: MarketView) -> Shocks:
+    def _build_shocked_states(self, market: MarketView) -> ShockedStates:
         extreme = 3 * self.rule.extreme
-        thirds = np.array([*np.repeat(THIRDS, 2), extreme, -extreme]) / 3
-        turn = np.array([*[1, -1] * len(THIRDS), 0, 0])
-        weight = np.array([*[1.0] * (SCENARIOS - 2), self.rule.covered, self.rule.covered])
+        thirds = np.array([*np.repeat(RANGE_THIRDS, 2), extreme, -extreme]) / 3
+        turn = np.array([*[1, -1] * len(RANGE_THIRDS), 0, 0])
+        weight = np.array([*[1.0] * (N_SCENARIOS - 2), self.rule.covered, self.rule.covered])
         scan = np.zeros(market.oracle.size)
         scan[: self.scan.size] = self.scan
         oracle = market.oracle * np.maximum(1 + thirds[:, None] * scan, 0.0)
         vol = market.vol + turn[:, None] * self.vol_scan[market.contracts.underlying]
-        return Shocks(oracle, np.maximum(vol, 0.0), weight)
+        return ShockedStates(oracle, np.maximum(vol, 0.0), weight)
 
 
-def _pair(credit: Credit, contracts: Contracts, numbers: list[int]) -> tuple[int, int] | None:
+def _find_pair(credit: InterCommodityCredit, contracts: Contracts, numbers: list[int]) -> tuple[int, int] | None:
     """Places of a credit's underlyings among those of the pool; None if the pool does not hold both."""
-    first, second = (underlying_of(name, contracts, "requirement.credits.underlyings") for name in credit.underlyings)
+    first, second = (find_underlying(name, contracts, "requirement.credits.underlyings") for name in credit.underlyings)
     if first == second:
         told = f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice"
         raise ConfigError([f"{told}, a spread needs two underlyings, name another"])
     return (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
 
 
-def _months(contracts: Contracts, legs: I8) -> list[I8]:
+def _group_by_expiry(contracts: Contracts, legs: I8) -> list[I8]:
     """An underlying's columns by expiry."""
     if not contracts.expiry.size:
         return [legs]
     return [legs[contracts.expiry[legs] == expiry] for expiry in np.unique(contracts.expiry[legs])]
 
 
-def _spreads(book: Exposure, delta: F8, months: list[I8]) -> F8:
+def _compute_spreads(book: Exposure, delta: F8, months: list[I8]) -> F8:
     """Worth of the deltas that offset those of other expiries, (A,)."""
-    by_month = np.stack([summed(book.position, delta, legs) for legs in months], axis=1)
+    by_month = np.stack([sum_leg_values(book.position, delta, legs) for legs in months], axis=1)
     return np.minimum(np.maximum(by_month, 0).sum(axis=1), np.maximum(-by_month, 0).sum(axis=1))

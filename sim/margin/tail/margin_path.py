@@ -5,23 +5,23 @@ from collections.abc import Iterator
 import numpy as np
 
 from sim.margin.base import RequirementComponent
-from sim.margin.probe_portfolio import one_lot_each, rates
-from sim.margin.tail.volatility import Running
+from sim.margin.probe_portfolio import build_one_lot_accounts, compute_margin_rates
+from sim.margin.tail.volatility import RunningVolatility
 from sim.pricing import instrument_values
 from sim.protocols import Requirement
 from sim.types import F8, NOT_GIVEN, PERPETUAL, Contracts, MarketView
 
-MARK = 1_000_000.0
+START_MARK = 1_000_000.0
 """Ticks; the mark stands still, so that margin is a share of a notional that does not move."""
 
-TICK, LOT = 0.01, 1e-6
+TICK_SIZE, LOT_SIZE = 0.01, 1e-6
 """Of the perpetuals that are walked: a price of 10,000, and a notional of 10,000 for a million lots.
 
 That is a small account, in the least bracket of any ladder of sizes.
 """
 
 
-def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None = None, clock: F8 = NOT_GIVEN) -> F8:
+def compute_margin_path(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None = None, clock: F8 = NOT_GIVEN) -> F8:
     """Initial margin in force before each return, as a share of gross notional, (T,).
 
     Entry t follows from rows before t and nothing else: the requirement is shown them one by one, as a venue shows
@@ -34,23 +34,23 @@ def walk(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None 
         lots: the book, (U,) whole lots; none = one of each.
         clock: seconds of that time in a year of each underlying, (U,); not given = 365 days.
     """
-    requirement = _bound(rule, contracts_of(returns.shape[1]))
+    requirement = _bind_requirement(rule, build_perpetuals(returns.shape[1]))
     path = np.empty(len(returns))
-    first = _nothing_known(returns.shape[1])._replace(clock=clock)
-    for number, view in enumerate(views(returns, dt, first, still=True)):
+    first = _build_blank_view(returns.shape[1])._replace(clock=clock)
+    for number, view in enumerate(iterate_views(returns, dt, first, still=True)):
         if number:
             requirement.observe(view)
         else:
-            book = one_lot_each(view).take(slice(0, 1))
+            book = build_one_lot_accounts(view).take(slice(0, 1))
             held = np.ones(returns.shape[1]) if lots is None else lots
             position = np.asarray(held, dtype=np.int64)[None]
-            book = book._replace(position=position, entry=position * int(MARK))
-            gross = float(np.abs(book.value()).sum())
-        path[number] = requirement.margins(book._replace(market=view)).initial[0] / gross
+            book = book._replace(position=position, entry=position * int(START_MARK))
+            gross = float(np.abs(book.position_value()).sum())
+        path[number] = requirement.compute_margins(book._replace(market=view)).initial[0] / gross
     return path
 
 
-def rates_along(rule: RequirementComponent, returns: F8, *, dt: float, first: MarketView | None = None) -> F8:
+def compute_rate_path(rule: RequirementComponent, returns: F8, *, dt: float, first: MarketView | None = None) -> F8:
     """Initial margin of a long and of a short of each instrument alone, share of its value, (T + 1, 2, K).
 
     Entry t is in force once the first t rows are known; see ``walk``.
@@ -62,33 +62,33 @@ def rates_along(rule: RequirementComponent, returns: F8, *, dt: float, first: Ma
         first: the market before the first row; none = a perpetual on each underlying, as in ``walk``.
     """
     past = np.append(returns, np.zeros((1, returns.shape[1])), axis=0)  # of the last row nothing is shown
-    start = _nothing_known(returns.shape[1]) if first is None else first
-    requirement = _bound(rule, start.contracts)
+    start = _build_blank_view(returns.shape[1]) if first is None else first
+    requirement = _bind_requirement(rule, start.contracts)
     path = []
-    for view in views(past, dt, first):
+    for view in iterate_views(past, dt, first):
         if view.tick:
             requirement.observe(view)
-        path.append(rates(requirement, view))
+        path.append(compute_margin_rates(requirement, view))
     return np.stack(path)
 
 
-def _bound(rule: RequirementComponent, contracts: Contracts) -> Requirement:
+def _bind_requirement(rule: RequirementComponent, contracts: Contracts) -> Requirement:
     """A requirement of some contracts, whose worth of a tick and lot tells the minor units in one of the numeraire."""
     return rule.bind(
         contracts, unit=round(float(contracts.multiplier[0]) / float(contracts.tick[0] * contracts.lot[0]))
     )
 
 
-def contracts_of(columns: int) -> Contracts:
+def build_perpetuals(columns: int) -> Contracts:
     """One perpetual on each of U underlyings, worth one minor unit per tick and lot."""
     ones = np.ones(columns, dtype=np.int64)
-    tick, lot = np.full(columns, TICK), np.full(columns, LOT)
+    tick, lot = np.full(columns, TICK_SIZE), np.full(columns, LOT_SIZE)
     names = tuple(f"u{number}" for number in range(columns))
     place = np.arange(columns, dtype=np.int64)
     return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, tick, lot, ones * 10**9)
 
 
-def views(returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False) -> Iterator[MarketView]:
+def iterate_views(returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False) -> Iterator[MarketView]:
     """What is public before each row, and nothing of a book.
 
     Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis zero, unless they
@@ -96,9 +96,9 @@ def views(returns: F8, dt: float, first: MarketView | None = None, *, still: boo
     """
     returns = returns.copy()
     returns.flags.writeable = False
-    view = (_nothing_known(returns.shape[1]) if first is None else first)._replace(dt=dt)
+    view = (_build_blank_view(returns.shape[1]) if first is None else first)._replace(dt=dt)
     place, tick = view.contracts.underlying, view.contracts.tick
-    running = Running(dt, instrument_values.clock_of(view))
+    running = RunningVolatility(dt, instrument_values.find_seconds_per_year(view))
     for number in range(len(returns)):
         if number:
             view = view._replace(vol=running.learn(returns[number - 1][place]))
@@ -108,11 +108,11 @@ def views(returns: F8, dt: float, first: MarketView | None = None, *, still: boo
         yield view._replace(tick=number, seconds=number * dt, returns=returns[:number])
 
 
-def _nothing_known(columns: int) -> MarketView:
-    unknown, mark = np.full(columns, np.nan), np.full(columns, MARK)
+def _build_blank_view(columns: int) -> MarketView:
+    unknown, mark = np.full(columns, np.nan), np.full(columns, START_MARK)
     return MarketView(
-        *(0, contracts_of(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
-        *(mark * TICK, np.ones(columns), np.zeros(columns), np.ones(1), np.empty((0, columns))),
+        *(0, build_perpetuals(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
+        *(mark * TICK_SIZE, np.ones(columns), np.zeros(columns), np.ones(1), np.empty((0, columns))),
         imbalance=unknown,
         crowd=unknown,
     )

@@ -15,11 +15,11 @@ from sim.types import F8
 Measure = Literal["var", "es"]
 Convention = Literal["linear", "order"]
 
-SEED = 1967
+SOBOL_SEED = 1967
 """Of the scrambling of points."""
 
 
-class Law(NamedTuple):
+class ReturnLaw(NamedTuple):
     """Mean nil, variance one: normal, or Student's t scaled to it."""
 
     df: float = math.inf  # degrees of freedom, above 2
@@ -28,26 +28,26 @@ class Law(NamedTuple):
         """Of outcomes, standard deviations."""
         return np.asarray(ndtri(u) if math.isinf(self.df) else stdtrit(self.df, u) * self._scale, dtype=np.float64)
 
-    def var(self, level: float) -> float:
+    def value_at_risk(self, level: float) -> float:
         """Value at risk, standard deviations."""
         return float(self.quantile(np.asarray(level)))
 
-    def es(self, level: float) -> float:
+    def expected_shortfall(self, level: float) -> float:
         """Expected shortfall, standard deviations (McNeil, Frey and Embrechts, Quantitative Risk Management, 2.2.4)."""
         if math.isinf(self.df):
-            return normal_density(float(ndtri(level))) / (1 - level)
+            return compute_normal_density(float(ndtri(level))) / (1 - level)
         q, df = float(stdtrit(self.df, level)), self.df
         log_density = gammaln((df + 1) / 2) - gammaln(df / 2) - math.log(df * math.pi) / 2
         log_density -= (df + 1) / 2 * math.log1p(q * q / df)
         return float(math.exp(log_density) / (1 - level) * (df + q * q) / (df - 1)) * self._scale
 
-    def tail(self, measure: Measure, level: float) -> float:
+    def measure_tail(self, measure: Measure, level: float) -> float:
         """The measure asked for, standard deviations."""
-        return self.var(level) if measure == "var" else self.es(level)
+        return self.value_at_risk(level) if measure == "var" else self.expected_shortfall(level)
 
-    def points(self, columns: int, count: int) -> F8:
+    def generate_points(self, columns: int, count: int) -> F8:
         """Uncorrelated outcomes of several quantities with this joint law, (count, columns), the same every time."""
-        uniform = even(count, columns + (not math.isinf(self.df)))
+        uniform = generate_sobol_points(count, columns + (not math.isinf(self.df)))
         normal = np.asarray(ndtri(uniform[:, :columns]), dtype=np.float64)
         if math.isinf(self.df):
             return normal
@@ -60,31 +60,31 @@ class Law(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def even(count: int, columns: int) -> F8:
+def generate_sobol_points(count: int, columns: int) -> F8:
     """Sobol's points, scrambled once and for all, within (0, 1): (count, columns)."""
     from scipy.stats import qmc  # half a second to load, and only options need it
 
-    points: F8 = qmc.Sobol(columns, scramble=True, rng=np.random.default_rng(SEED)).random(count)
+    points: F8 = qmc.Sobol(columns, scramble=True, rng=np.random.default_rng(SOBOL_SEED)).random(count)
     points.flags.writeable = False
     return points
 
 
-def normal_density(x: float) -> float:
+def compute_normal_density(x: float) -> float:
     """Of the standard normal."""
     return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
-def lognormal_var(mean: float, sigma: float, tail: float) -> float:
+def compute_lognormal_var(mean: float, sigma: float, tail: float) -> float:
     """Of holding X = exp(mean + sigma Z), which costs nothing: minus its quantile at ``tail``."""
     return -math.exp(mean + sigma * float(ndtri(tail)))
 
 
-def lognormal_es(mean: float, sigma: float, tail: float) -> float:
+def compute_lognormal_es(mean: float, sigma: float, tail: float) -> float:
     """Likewise minus the mean of X below that quantile."""
     return -math.exp(mean + sigma * sigma / 2) * float(ndtr(ndtri(tail) - sigma)) / tail
 
 
-def parametric_var(values: F8, volatilities: F8, correlation: F8, days: float, z: float) -> tuple[float, float, float]:
+def compute_parametric_var(values: F8, volatilities: F8, correlation: F8, days: float, z: float) -> tuple[float, float, float]:
     """Of a portfolio under joint normality: z times the standard deviation, by the root of time.
 
     Args:
@@ -103,7 +103,7 @@ def parametric_var(values: F8, volatilities: F8, correlation: F8, days: float, z
     return deviation, root * deviation, root * (float(np.abs(spread).sum()) - deviation)
 
 
-def tail_weights(count: int, level: float, measure: Measure, convention: Convention) -> F8:
+def compute_tail_weights(count: int, level: float, measure: Measure, convention: Convention) -> F8:
     """Weights of a sample's largest losses, largest first, that make its tail: (m,), summing to one.
 
     ``var`` by convention: ``linear`` interpolates between order statistics at (n-1) level, as NumPy does by default
@@ -132,7 +132,7 @@ def tail_weights(count: int, level: float, measure: Measure, convention: Convent
     return weights
 
 
-def sample_tail(losses: F8, level: float, measure: Measure = "var", convention: Convention = "linear") -> float:
+def measure_sample_tail(losses: F8, level: float, measure: Measure = "var", convention: Convention = "linear") -> float:
     """The tail of a sample of losses, (n,); of a single one, that one."""
-    weights = tail_weights(losses.size, level, measure, convention)
+    weights = compute_tail_weights(losses.size, level, measure, convention)
     return float(np.sort(losses)[::-1][: weights.size] @ weights)

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
-from sim.margin.scenarios.revaluation import Approach, lot_pnl, tail_loss
-from sim.margin.tail.models.base import AnyModel, Forecast, Tail
-from sim.margin.tail.models.filtered import Filtered
-from sim.margin.tail.models.history import rows_of
+from sim.margin.scenarios.revaluation import OptionApproach, revalue_lot_pnl, compute_tail_loss
+from sim.margin.tail.models.base import AnyModel, ReturnForecast, TailSpec
+from sim.margin.tail.models.filtered import FilteredModel
+from sim.margin.tail.models.history import count_rows
 from sim.margin.tail.risk_measures import Convention, Measure
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
@@ -31,7 +31,7 @@ class TailRisk(RequirementComponent):
     """
 
     kind: Literal["tail"] = Field(default="tail", description="value at risk or expected shortfall (name)")
-    model: AnyModel = Field(default=Filtered(), description="model of returns (component)")
+    model: AnyModel = Field(default=FilteredModel(), description="model of returns (component)")
     measure: Measure = Field(default="var", description="var or es (name)")
     level: float = Field(default=0.99, ge=0.5, lt=1, description="confidence (share)")
     convention: Convention = Field(
@@ -42,7 +42,7 @@ class TailRisk(RequirementComponent):
     maintenance_ratio: float = Field(default=0.5, ge=0, le=1, description="maintenance over initial (ratio)")
     floor: float = Field(default=0.0, ge=0, description="least margin (share of notional)")
     opening: float = Field(default=0.1, gt=0, description="margin until the model knows enough (share of notional)")
-    options: Approach = Field(
+    options: OptionApproach = Field(
         default="full", description="options: full = revalued in every scenario, or delta_gamma (name)"
     )
 
@@ -52,7 +52,7 @@ class TailRisk(RequirementComponent):
 
     def look_back(self) -> float:
         """Until the model forecasts."""
-        return self.model.needs(self.every) * self.every
+        return self.model.n_returns_needed(self.every) * self.every
 
 
 class TailMargin:
@@ -61,19 +61,19 @@ class TailMargin:
     def __init__(self, rule: TailRisk, contracts: Contracts) -> None:
         self.rule = rule
         self.columns, place = np.unique(contracts.underlying, return_inverse=True)
-        self.part = np.eye(self.columns.size)[place]  # (K, U) which underlying a leg belongs to
+        self.underlying_matrix = np.eye(self.columns.size)[place]  # (K, U) which underlying a leg belongs to
         self.forecaster = rule.model.bind(self.columns.size, rule.every)
-        self.query = Tail(rule.measure, rule.level, rule.convention)
-        self.root = math.sqrt(rule.horizon / rule.every)
-        self.forecast: Forecast | None = None
-        self.sides = np.full((2, self.columns.size), rule.opening)
-        self.curved = bool(np.any(contracts.side))
+        self.tail_spec = TailSpec(rule.measure, rule.level, rule.convention)
+        self.horizon_factor = math.sqrt(rule.horizon / rule.every)
+        self.forecast: ReturnForecast | None = None
+        self.side_rates = np.full((2, self.columns.size), rule.opening)
+        self.has_options = bool(np.any(contracts.side))
         self._seen = 0
         self._sum = np.zeros(self.columns.size)
 
     def observe(self, market: MarketView) -> None:
         """Feed the model every whole return that has come since."""
-        stride, learnt = rows_of(self.rule.every, market.dt), False
+        stride, learnt = count_rows(self.rule.every, market.dt), False
         for number in range(self._seen, len(market.returns)):
             self._sum = self._sum + market.returns[number, self.columns]
             if (number + 1) % stride == 0:
@@ -83,67 +83,67 @@ class TailMargin:
         if learnt:
             self.forecast = self.forecaster.forecast()
             if self.forecast is not None:
-                self.sides = self._sides(self.forecast)
+                self.side_rates = self._compute_side_rates(self.forecast)
 
-    def _sides(self, forecast: Forecast) -> F8:
+    def _compute_side_rates(self, forecast: ReturnForecast) -> F8:
         """Rates of a long and of a short of each underlying alone, (2, U)."""
         alone = np.eye(self.columns.size)
-        loss = forecast.loss(np.concatenate([alone, -alone]), self.query)
-        return np.maximum(self.root * loss.reshape(2, -1), self.rule.floor)
+        loss = forecast.compute_tail_loss(np.concatenate([alone, -alone]), self.tail_spec)
+        return np.maximum(self.horizon_factor * loss.reshape(2, -1), self.rule.floor)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Tail of each account's portfolio, (A,), no less than the floor of its gross notional."""
-        value = self._at_risk(book)
-        if self.columns.size == 1 and not self.curved:
+        value = self._margined_value(book)
+        if self.columns.size == 1 and not self.has_options:
             return Margins(
-                *netted(value, book.leverage, self.sides[:, 0], self.rule.floor, self.rule.maintenance_ratio)
+                *margin_net_position(value, book.leverage, self.side_rates[:, 0], self.rule.floor, self.rule.maintenance_ratio)
             )
         gross = np.abs(value)
-        if self.curved:
-            loss = tail_loss(self._lots(book), self._table(book.market), self.query)
+        if self.has_options:
+            loss = compute_tail_loss(self._margined_lots(book), self._build_gain_table(book.market), self.tail_spec)
         elif self.forecast is None:
-            loss = self.rule.opening * np.abs(value @ self.part).sum(axis=1)
+            loss = self.rule.opening * np.abs(value @ self.underlying_matrix).sum(axis=1)
         else:
-            loss = self.root * self.forecast.loss(value @ self.part, self.query)
+            loss = self.horizon_factor * self.forecast.compute_tail_loss(value @ self.underlying_matrix, self.tail_spec)
         kept = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
         initial = np.maximum(kept, (gross / book.leverage).sum(axis=1))
         return Margins(initial, self.rule.maintenance_ratio * kept)
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's margin alone over their sum, (A, K)."""
-        value = self._at_risk(book)
-        if self.curved:
-            return leg_values.shares(self._alone(book), leg_values.gross(book))
-        rate = self.sides @ self.part.T
-        return leg_values.shares(np.abs(value) * np.where(value >= 0, rate[0], rate[1]), leg_values.gross(book))
+        value = self._margined_value(book)
+        if self.has_options:
+            return leg_values.normalise_shares(self._compute_standalone_tails(book), leg_values.compute_gross_notional(book))
+        rate = self.side_rates @ self.underlying_matrix.T
+        return leg_values.normalise_shares(np.abs(value) * np.where(value >= 0, rate[0], rate[1]), leg_values.compute_gross_notional(book))
 
-    def _table(self, market: MarketView) -> F8:
+    def _build_gain_table(self, market: MarketView) -> F8:
         """What a lot of each instrument gains in each scenario, (S, K)."""
         if self.forecast is None:
             moves = self.rule.opening * np.array([[1.0], [-1.0]]) * np.ones(self.columns.size)
         else:
-            moves = self.root * self.forecast.scenarios()
-        return lot_pnl(market, moves, self.columns, self.rule.options)
+            moves = self.horizon_factor * self.forecast.scenario_returns()
+        return revalue_lot_pnl(market, moves, self.columns, self.rule.options)
 
-    def _alone(self, book: Exposure) -> F8:
+    def _compute_standalone_tails(self, book: Exposure) -> F8:
         """Tail of each leg by itself, (A, K)."""
-        lots, alone = self._lots(book), np.eye(book.position.shape[1], dtype=np.int64)
-        rate = tail_loss(np.concatenate([alone, -alone]), self._table(book.market), self.query).reshape(2, -1)
+        lots, alone = self._margined_lots(book), np.eye(book.position.shape[1], dtype=np.int64)
+        rate = compute_tail_loss(np.concatenate([alone, -alone]), self._build_gain_table(book.market), self.tail_spec).reshape(2, -1)
         return np.abs(lots) * np.where(lots >= 0, rate[0], rate[1])
 
     @staticmethod
-    def _lots(book: Exposure) -> I8:
+    def _margined_lots(book: Exposure) -> I8:
         """Positions that need margin, (A, K)."""
         return np.where((book.market.contracts.kind == SPOT) & (book.position > 0), 0, book.position)
 
     @staticmethod
-    def _at_risk(book: Exposure) -> F8:
+    def _margined_value(book: Exposure) -> F8:
         """Signed value of the positions that need margin, (A, K)."""
-        return at_risk(book.position, *leg_values.worth(book.market))
+        return compute_margined_value(book.position, *leg_values.compute_lot_values(book.market))
 
 
 @kernel
-def at_risk(position: I8, worth: F8, spot: B1) -> F8:
+def compute_margined_value(position: I8, worth: F8, spot: B1) -> F8:
     """Lots times worth, nil for long spot, (A, K)."""
     accounts, instruments = position.shape
     value = np.empty((instruments, accounts))
@@ -155,7 +155,7 @@ def at_risk(position: I8, worth: F8, spot: B1) -> F8:
 
 
 @kernel
-def netted(value: F8, leverage: F8, rates: F8, floor: float, ratio: float) -> tuple[F8, F8]:
+def margin_net_position(value: F8, leverage: F8, rates: F8, floor: float, ratio: float) -> tuple[F8, F8]:
     """Initial and maintenance of legs of one underlying (A, K): the rate of the net side, no less than the floor."""
     accounts, instruments = value.shape
     initial, maintenance = np.empty(accounts), np.empty(accounts)

@@ -5,35 +5,35 @@ from typing import TypeVar
 
 import numpy as np
 
-from sim.pricing.instrument_values import YEAR
+from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import F8
 
 Number = TypeVar("Number", float, F8)
 
 
-def ewma(variance: Number, square: Number, decay: float) -> Number:
+def update_ewma(variance: Number, square: Number, decay: float) -> Number:
     """σ² ← λ σ² + (1 - λ) r² (RiskMetrics 1996); of covariances with r r' in place of r²."""
     return decay * variance + (1 - decay) * square
 
 
-def half_life(decay: float) -> float:
+def compute_half_life(decay: float) -> float:
     """Steps in which a weight halves."""
     return math.log(0.5) / math.log(decay)
 
 
-def garch(variance: Number, square: Number, parameters: tuple[Number, Number, Number]) -> Number:
+def update_garch(variance: Number, square: Number, parameters: tuple[Number, Number, Number]) -> Number:
     """σ² ← w + a r² + b σ² (Bollerslev 1986), ``parameters`` being w, a, b."""
     omega, alpha, beta = parameters
     return omega + alpha * square + beta * variance
 
 
-def long_run(parameters: tuple[float, float, float]) -> float:
+def compute_long_run_variance(parameters: tuple[float, float, float]) -> float:
     """The variance a GARCH(1,1) returns to, w / (1 - a - b); infinite if it returns to none."""
     omega, alpha, beta = parameters
     return omega / (1 - alpha - beta) if alpha + beta < 1 else math.inf
 
 
-class Running:
+class RunningVolatility:
     """What a venue makes of the oracle's returns: an EWMA by half-life, annualised over its trading time (IDX-3).
 
     Weights are scaled to sum to one: without, the first half-life's volatility would be understated.
@@ -44,7 +44,7 @@ class Running:
         half_life: of a squared return's weight (s).
     """
 
-    def __init__(self, dt: float, year: F8 | float = YEAR, half_life: float = 86_400.0) -> None:
+    def __init__(self, dt: float, year: F8 | float = YEAR_SECONDS, half_life: float = 86_400.0) -> None:
         self.dt, self.year, self.half_life = dt, year, half_life
         self.variance: F8 | float = 0.0
         self._seen = 0

@@ -6,13 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive
-from sim.margin.base import Wrapper
-from sim.margin.tiers.tiered import Tiered, TieredMargin
+from sim.margin.additive import AdditiveRequirement
+from sim.margin.base import RequirementWrapper
+from sim.margin.tiers.tiered import TieredRequirement, TieredMargin
 from sim.types import F8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
-class AtEntry(Wrapper):
+class EntryTiers(RequirementWrapper):
     """Brackets of position value at entry: IM = PV / leverage, MM = PV x mmr - deduction, PV = |lots| x entry price.
 
     Bybit's USDT contracts (help centre, "Liquidation Price (USDT Contract)"): the price at which equity meets this
@@ -21,14 +21,14 @@ class AtEntry(Wrapper):
     """
 
     kind: Literal["at_entry"] = Field(default="at_entry", description="tiers on the value at entry (name)")
-    inner: Tiered = Field(default=Tiered(), description="the brackets (component)")
+    inner: TieredRequirement = Field(default=TieredRequirement(), description="the brackets (component)")
 
-    def bind(self, contracts: Contracts, unit: int) -> "AtEntryMargin":
+    def bind(self, contracts: Contracts, unit: int) -> "EntryTiersMargin":
         """See :class:`RequirementComponent`."""
-        return AtEntryMargin(self.inner.bind(contracts, unit))
+        return EntryTiersMargin(self.inner.bind(contracts, unit))
 
 
-class AtEntryMargin(Additive):
+class EntryTiersMargin(AdditiveRequirement):
     """Brackets of one pool's instruments by entry value."""
 
     def __init__(self, inner: TieredMargin) -> None:
@@ -37,22 +37,22 @@ class AtEntryMargin(Additive):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the rates are fixed."""
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        initial, maintenance = self.inner.charges(paid(book), book.leverage)
+        initial, maintenance = self.inner.compute_charges(compute_entry_value(book), book.leverage)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.inner.charges(paid(book), book.leverage)[0]
+        return self.inner.compute_charges(compute_entry_value(book), book.leverage)[0]
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        _, maintenance = self.inner.charges(paid(book), book.leverage)
-        return leg_values.shares(maintenance, leg_values.gross(book))
+        _, maintenance = self.inner.compute_charges(compute_entry_value(book), book.leverage)
+        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(book))
 
 
-def paid(book: Exposure) -> F8:
+def compute_entry_value(book: Exposure) -> F8:
     """What each open position cost, (A, K), minor units of the numeraire; nothing for long spot (LED-3)."""
     contracts = book.market.contracts
     cost = np.abs(book.entry) * book.market.price[contracts.settle]

@@ -6,14 +6,14 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive
-from sim.margin.base import Wrapper
-from sim.margin.breakdown import Itemised, beyond, breakdown
-from sim.margin.tiers.tiered import Tiered, TieredMargin
+from sim.margin.additive import AdditiveRequirement
+from sim.margin.base import RequirementWrapper
+from sim.margin.breakdown import ItemisedRequirement, subtract_parts, break_down_margins
+from sim.margin.tiers.tiered import TieredRequirement, TieredMargin
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class ClosingFee(Wrapper):
+class ClosingFee(RequirementWrapper):
     """Per leg: maintenance + fee x N to keep, initial + fee x (N - s x initial) to open; N notional, s the side.
 
     The fee to open with is that of closing at the bankruptcy price, where a position is worth N - s x initial.
@@ -24,7 +24,7 @@ class ClosingFee(Wrapper):
     """
 
     kind: Literal["closing_fee"] = Field(default="closing_fee", description="tiers with the fee of closing (name)")
-    inner: Tiered = Field(default=Tiered(), description="the brackets (component)")
+    inner: TieredRequirement = Field(default=TieredRequirement(), description="the brackets (component)")
     fee: float = Field(default=0.0005, ge=0, lt=0.1, description="taker fee of closing (share of notional)")
 
     def bind(self, contracts: Contracts, unit: int) -> "ClosingFeeMargin":
@@ -32,7 +32,7 @@ class ClosingFee(Wrapper):
         return ClosingFeeMargin(self.inner.bind(contracts, unit), self.fee)
 
 
-class ClosingFeeMargin(Itemised, Additive):
+class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
     """Brackets of one pool's instruments, and what closing costs."""
 
     def __init__(self, inner: TieredMargin, fee: float) -> None:
@@ -42,27 +42,27 @@ class ClosingFeeMargin(Itemised, Additive):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the rates are fixed."""
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        initial, maintenance = self._charges(book)
+        initial, maintenance = self._compute_charges(book)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """Brackets of each leg, and what closing them costs."""
-        inner = breakdown(self.inner, book)
-        return inner | {"fees of closing": beyond(self.margins(book), inner)}
+        inner = break_down_margins(self.inner, book)
+        return inner | {"fees of closing": subtract_parts(self.compute_margins(book), inner)}
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self._charges(book)[0]
+        return self._compute_charges(book)[0]
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        return leg_values.shares(self._charges(book)[1], leg_values.gross(book))
+        return leg_values.normalise_shares(self._compute_charges(book)[1], leg_values.compute_gross_notional(book))
 
-    def _charges(self, book: Exposure) -> tuple[F8, F8]:
-        notional = leg_values.notional(book)
-        initial, maintenance = self.inner.charges(notional, book.leverage)
+    def _compute_charges(self, book: Exposure) -> tuple[F8, F8]:
+        notional = leg_values.compute_margined_notional(book)
+        initial, maintenance = self.inner.compute_charges(notional, book.leverage)
         bankruptcy_value = np.maximum(notional - np.sign(book.position) * initial, 0.0)
         kept = maintenance + self.fee * notional
         return np.maximum(initial + self.fee * bankruptcy_value, kept), kept

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from scipy.special import ndtr, ndtri
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import round_up
@@ -16,13 +16,13 @@ from sim.pricing import instrument_values
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 YEAR = 365.25 * 86_400.0
-"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.instrument_values.YEAR``).
+"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.instrument_values.YEAR_SECONDS``).
 
 On a trading clock it is shorter in the same proportion as those.
 """
 
 
-class Levels(NamedTuple):
+class VegaLevels(NamedTuple):
     """Vega's four levels of one account, (A,), whole minor units of the numeraire."""
 
     maintenance: F8  # below it, closed out
@@ -31,7 +31,7 @@ class Levels(NamedTuple):
     release: F8  # above it, money goes back
 
 
-class Lognormal(RequirementComponent):
+class LognormalRequirement(RequirementComponent):
     """Maintenance = N x (slippage + risk factor of the side), plus funding owed; initial = scale x maintenance.
 
     Risk factors are the expected shortfall, at a probability level over a horizon, of a unit bought or sold at a
@@ -40,8 +40,8 @@ class Lognormal(RequirementComponent):
     (v0.7x). Their spec's first example charges slippage on the riskiest volume, orders included, the released code on
     the open volume: ``slippage_on``.
 
-    Resting orders count in :meth:`LognormalMargin.levels`, as they do there; in a market, admission has filled them
-    already (MAR-1), so that :meth:`LognormalMargin.margins` leaves them out.
+    Resting orders count in :meth:`LognormalMargin.compute_levels`, as they do there; in a market, admission has filled them
+    already (MAR-1), so that :meth:`LognormalMargin.compute_margins` leaves them out.
     """
 
     kind: Literal["lognormal"] = Field(default="lognormal", description="expected shortfall of lognormal prices (name)")
@@ -67,7 +67,7 @@ class Lognormal(RequirementComponent):
     release: float = Field(default=1.7, ge=1, description="collateral release level (multiple of maintenance)")
 
     @model_validator(mode="after")
-    def _levels_climb(self) -> Self:
+    def _check_level_order(self) -> Self:
         if not self.search <= self.initial <= self.release:
             raise ValueError(
                 f"initial: {self.initial:g} is not between search {self.search:g} and release {self.release:g}, "
@@ -80,73 +80,73 @@ class Lognormal(RequirementComponent):
         return LognormalMargin(self, len(contracts.names))
 
 
-class LognormalMargin(Additive):
+class LognormalMargin(AdditiveRequirement):
     """The rule for one pool's instruments, with the volatility it has observed."""
 
-    def __init__(self, rule: Lognormal, count: int) -> None:
+    def __init__(self, rule: LognormalRequirement, count: int) -> None:
         self.rule = rule
         self._year: F8 = np.full(count, YEAR)
-        self._long, self._short = self._factors(np.full(count, rule.sigma or rule.least))
+        self._long, self._short = self._compute_risk_factors(np.full(count, rule.sigma or rule.least))
 
     def observe(self, market: MarketView) -> None:
         """Fresh risk factors from the market's volatility, unless they are set."""
         if self.rule.factors is not None:
             return
-        year = YEAR * (instrument_values.clock_of(market) / instrument_values.YEAR)
+        year = YEAR * (instrument_values.find_seconds_per_year(market) / instrument_values.YEAR_SECONDS)
         if self.rule.sigma is None:
             self._year = year
-            self._long, self._short = self._factors(np.maximum(market.vol, self.rule.least))
+            self._long, self._short = self._compute_risk_factors(np.maximum(market.vol, self.rule.least))
         elif (year != self._year).any():  # a set volatility, on the market's clock
             self._year = year
-            self._long, self._short = self._factors(np.full(year.size, self.rule.sigma))
+            self._long, self._short = self._compute_risk_factors(np.full(year.size, self.rule.sigma))
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Initial and maintenance of positions alone, each in whole units, (A,)."""
-        opened, kept = self._alone(book)
+        opened, kept = self._margins_without_orders(book)
         return Margins(opened.sum(axis=1), kept.sum(axis=1))
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self._alone(book)[0]
+        return self._margins_without_orders(book)[0]
 
-    def _alone(self, book: Exposure) -> tuple[F8, F8]:
+    def _margins_without_orders(self, book: Exposure) -> tuple[F8, F8]:
         """Initial and maintenance of each position without its orders, (A, K) each."""
         nothing = np.zeros_like(book.position)
-        kept = round_up(self._legs(book._replace(bids=nothing, asks=nothing)))
-        return np.maximum(_floor(kept * self.rule.initial), leg_values.notional(book) / book.leverage), kept
+        kept = round_up(self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)))
+        return np.maximum(_round_down(kept * self.rule.initial), leg_values.compute_margined_notional(book) / book.leverage), kept
 
-    def levels(self, book: Exposure) -> Levels:
+    def compute_levels(self, book: Exposure) -> VegaLevels:
         """All four levels, resting orders included, (A,)."""
-        maintenance = round_up(self._legs(book)).sum(axis=1)
+        maintenance = round_up(self._maintenance_by_leg(book)).sum(axis=1)
         scales = (1.0, self.rule.search, self.rule.initial, self.rule.release)
-        return Levels(*(_floor(maintenance * scale) for scale in scales))
+        return VegaLevels(*(_round_down(maintenance * scale) for scale in scales))
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
         nothing = np.zeros_like(book.position)
-        return leg_values.shares(self._legs(book._replace(bids=nothing, asks=nothing)), leg_values.gross(book))
+        return leg_values.normalise_shares(self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)), leg_values.compute_gross_notional(book))
 
-    def _legs(self, book: Exposure) -> F8:
+    def _maintenance_by_leg(self, book: Exposure) -> F8:
         """Maintenance of each position with its orders, (A, K), unrounded."""
-        worth, spot = leg_values.worth(book.market)
+        worth, spot = leg_values.compute_lot_values(book.market)
         funding, riskiest = np.nan_to_num(book.market.funding), self.rule.slippage_on == "riskiest"
-        asked = lognormal_legs(
+        asked = compute_leg_maintenance(
             *(book.position, book.bids, book.asks, spot, self._long, self._short),
             *(self.rule.slippage, riskiest, funding, self.rule.funding_factor),
         )
         return asked * worth
 
-    def _factors(self, sigma: F8) -> tuple[F8, F8]:
+    def _compute_risk_factors(self, sigma: F8) -> tuple[F8, F8]:
         """Of a long and of a short at these volatilities, (K,) each, at least nil."""
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        asked = risk_factors(self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift)
+        asked = compute_risk_factors(self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift)
         return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
 
 
 @kernel
-def lognormal_legs(
+def compute_leg_maintenance(
     position: I8,
     bids: I8,
     asks: I8,
@@ -175,7 +175,7 @@ def lognormal_legs(
     return asked.T
 
 
-def risk_factors(level: float, horizon: float | F8, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
+def compute_risk_factors(level: float, horizon: float | F8, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
     """Expected shortfall of one unit long and short, shares of its price.
 
     With X = exp(m + S Z), m = (mu - sigma^2 / 2) tau, S = sigma sqrt(tau), q = Phi^-1(level):
@@ -198,6 +198,6 @@ def risk_factors(level: float, horizon: float | F8, sigma: F8, drift: float = 0.
     return 1.0 - growth * ndtr(q - spread) / level, growth * ndtr(q + spread) / level - 1.0
 
 
-def _floor(amounts: F8) -> F8:
+def _round_down(amounts: F8) -> F8:
     """Rounded down to whole units, float dust apart."""
     return -round_up(-amounts)

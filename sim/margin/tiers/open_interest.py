@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.numerics.rounding import round_up
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
@@ -14,11 +14,11 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 MILLION = 1_000_000
 """Rates are whole parts per million."""
 
-DUST = 1e-12
+ROUNDING_TOLERANCE = 1e-12
 """Relative noise of floats: a rate this little below a whole number is that number."""
 
 
-class OpenInterest(RequirementComponent):
+class OpenInterestRequirement(RequirementComponent):
     """IMF = min(1, base + max(0, (OI - lower) / (upper - lower)) x (1 - base)); IM = N x IMF, MM = N x base x fraction.
 
     OI is the instrument's open interest at the mark; the maintenance rate does not grow with it. Rates are rounded
@@ -42,7 +42,7 @@ class OpenInterest(RequirementComponent):
     )
 
     @model_validator(mode="after")
-    def _caps_are_in_order(self) -> Self:
+    def _check_cap_order(self) -> Self:
         if self.upper and self.lower > self.upper:
             raise ValueError(f"lower: {self.lower:g} is above upper {self.upper:g}, lower it or set upper to 0")
         return self
@@ -57,13 +57,13 @@ class OpenInterest(RequirementComponent):
         """Maintenance rate, parts per million: what funding is clamped by; margins use the fraction itself."""
         return self.base_ppm * round(self.fraction * MILLION) // MILLION
 
-    def initial_ppm(self, open_interest: F8) -> F8:
+    def compute_initial_ppm(self, open_interest: F8) -> F8:
         """Effective initial rate, whole parts per million, for open interest in units of the numeraire."""
         interest = np.asarray(open_interest, dtype=np.float64)
         if not self.upper:
             return np.full(interest.shape, float(self.base_ppm))
         width = max(self.upper - self.lower, 1.0)  # where both caps are one, there is nothing between them
-        rise = np.floor((MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + DUST))
+        rise = np.floor((MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + ROUNDING_TOLERANCE))
         scaled = np.where(interest <= self.lower, 0.0, np.where(interest >= self.upper, MILLION, rise))
         return np.minimum(self.base_ppm + scaled, MILLION)
 
@@ -72,37 +72,37 @@ class OpenInterest(RequirementComponent):
         return OpenInterestMargin(self, unit)
 
 
-class OpenInterestMargin(Additive):
+class OpenInterestMargin(AdditiveRequirement):
     """The rule for one pool's instruments."""
 
-    def __init__(self, rule: OpenInterest, unit: int) -> None:
+    def __init__(self, rule: OpenInterestRequirement, unit: int) -> None:
         self.rule, self.unit = rule, unit
 
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: open interest is part of the view that books come with."""
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, each rounded up, (A,)."""
-        return Margins(self.initial_by_leg(book).sum(axis=1), self._maintenance(book).sum(axis=1))
+        return Margins(self.initial_by_leg(book).sum(axis=1), self._compute_maintenance(book).sum(axis=1))
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        notional, maintenance = leg_values.notional(book), self._maintenance(book)
-        interest = book.market.open_interest * leg_values.worth(book.market)[0] / self.unit
-        scaled = _parts(notional, self.rule.initial_ppm(interest))
+        notional, maintenance = leg_values.compute_margined_notional(book), self._compute_maintenance(book)
+        interest = book.market.open_interest * leg_values.compute_lot_values(book.market)[0] / self.unit
+        scaled = _multiply_ppm(notional, self.rule.compute_initial_ppm(interest))
         asked: F8 = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
         return asked
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        return leg_values.shares(self._maintenance(book), leg_values.gross(book))
+        return leg_values.normalise_shares(self._compute_maintenance(book), leg_values.compute_gross_notional(book))
 
-    def _maintenance(self, book: Exposure) -> F8:
-        base = _parts(leg_values.notional(book), np.float64(self.rule.base_ppm))
-        return _parts(base, np.float64(round(self.rule.fraction * MILLION)))
+    def _compute_maintenance(self, book: Exposure) -> F8:
+        base = _multiply_ppm(leg_values.compute_margined_notional(book), np.float64(self.rule.base_ppm))
+        return _multiply_ppm(base, np.float64(round(self.rule.fraction * MILLION)))
 
 
-def _parts(amount: F8, ppm: F8 | np.float64) -> F8:
+def _multiply_ppm(amount: F8, ppm: F8 | np.float64) -> F8:
     """So many parts per million of an amount, rounded up: whole millions apart, so that no digit is lost."""
     millions = np.floor(amount / MILLION)
     rest: F8 = round_up((amount - millions * MILLION) * ppm)

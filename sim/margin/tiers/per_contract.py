@@ -7,11 +7,11 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin import leg_values
-from sim.margin.base import RequirementComponent, covers
+from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
 from sim.types import B1, F8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
-class Amounts(Component):
+class ContractAmounts(Component):
     """What one contract asks."""
 
     initial: float = Field(ge=0, description="to open one contract (units of the numeraire)")
@@ -21,12 +21,12 @@ class Amounts(Component):
     )
 
     @model_validator(mode="after")
-    def _opens_what_it_keeps(self) -> Self:
-        covers(self.initial, self.maintenance)
+    def _check_initial_maintenance(self) -> Self:
+        require_initial_covers_maintenance(self.initial, self.maintenance)
         return self
 
 
-class PerContract(RequirementComponent):
+class PerContractRequirement(RequirementComponent):
     """So much money for each contract, long or short, whatever its price; a part of a contract asks its part.
 
     Initial is notional ÷ the leverage the account chose if that is more. Positions add up: no month and no commodity
@@ -43,20 +43,20 @@ class PerContract(RequirementComponent):
     size: float | None = Field(
         default=None, gt=0, description="units of the underlying in a contract, none = one lot (units)"
     )
-    instruments: dict[str, Amounts] = Field(default={}, description="amounts of their own (name: amounts)")
+    instruments: dict[str, ContractAmounts] = Field(default={}, description="amounts of their own (name: amounts)")
 
     @model_validator(mode="after")
-    def _opens_what_it_keeps(self) -> Self:
-        covers(self.initial, self.maintenance)
+    def _check_initial_maintenance(self) -> Self:
+        require_initial_covers_maintenance(self.initial, self.maintenance)
         return self
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Instruments with amounts of their own."""
         return frozenset(self.instruments)
 
     def bind(self, contracts: Contracts, unit: int) -> "PerContractMargin":
         """See :class:`RequirementComponent`."""
-        common = Amounts(initial=self.initial, maintenance=self.maintenance, size=self.size)
+        common = ContractAmounts(initial=self.initial, maintenance=self.maintenance, size=self.size)
         table = np.zeros((2, len(contracts.names)))
         for column, name in enumerate(contracts.names):
             its, lot = self.instruments.get(name, common), float(contracts.lot[column])
@@ -79,16 +79,16 @@ class PerContractMargin:
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the amounts are fixed."""
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        lots = self._lots(book)
-        opened = np.maximum(lots * self.table[0], leg_values.notional(book) / book.leverage)
+        lots = self._margined_lots(book)
+        opened = np.maximum(lots * self.table[0], leg_values.compute_margined_notional(book) / book.leverage)
         return Margins(opened.sum(axis=1), (lots * self.table[1]).sum(axis=1))
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
-        return leg_values.shares(self._lots(book) * self.table[1], leg_values.gross(book))
+        return leg_values.normalise_shares(self._margined_lots(book) * self.table[1], leg_values.compute_gross_notional(book))
 
-    def _lots(self, book: Exposure) -> F8:
+    def _margined_lots(self, book: Exposure) -> F8:
         """Lots that are margined, (A, K): all but long spot."""
         return np.where(self.spot & (book.position > 0), 0, np.abs(book.position)).astype(np.float64)

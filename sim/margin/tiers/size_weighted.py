@@ -6,13 +6,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive
-from sim.margin.base import RequirementComponent, covers
-from sim.margin.valuations.asset_weights import liability_weight
+from sim.margin.additive import AdditiveRequirement
+from sim.margin.base import RequirementComponent, require_initial_covers_maintenance
+from sim.margin.valuations.asset_weights import compute_liability_weight
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class SizeWeighted(RequirementComponent):
+class SizeWeightedRequirement(RequirementComponent):
     """N x max(ratio, 0.8 ratio + imf x sqrt(size)) per leg, size in units of the underlying; legs add up.
 
     Convex in size: two halves ask less than the whole. Source: drift-labs/protocol-v2, state/perp_market.rs
@@ -25,8 +25,8 @@ class SizeWeighted(RequirementComponent):
     imf: float = Field(default=0.001, ge=0, description="increase of the ratio (per root of a unit of the underlying)")
 
     @model_validator(mode="after")
-    def _initial_is_more(self) -> Self:
-        covers(self.initial, self.maintenance)
+    def _check_initial_ratio(self) -> Self:
+        require_initial_covers_maintenance(self.initial, self.maintenance)
         return self
 
     def bind(self, contracts: Contracts, unit: int) -> "SizeWeightedMargin":
@@ -34,29 +34,29 @@ class SizeWeighted(RequirementComponent):
         return SizeWeightedMargin(self)
 
 
-class SizeWeightedMargin(Additive):
+class SizeWeightedMargin(AdditiveRequirement):
     """The rule for one pool's instruments."""
 
-    def __init__(self, rule: SizeWeighted) -> None:
+    def __init__(self, rule: SizeWeightedRequirement) -> None:
         self.rule = rule
 
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the ratios are fixed."""
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
         initial = self.initial_by_leg(book)
-        return Margins(initial.sum(axis=1), self._legs(book, self.rule.maintenance).sum(axis=1))
+        return Margins(initial.sum(axis=1), self._margin_by_leg(book, self.rule.maintenance).sum(axis=1))
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        asked: F8 = np.maximum(self._legs(book, self.rule.initial), leg_values.notional(book) / book.leverage)
+        asked: F8 = np.maximum(self._margin_by_leg(book, self.rule.initial), leg_values.compute_margined_notional(book) / book.leverage)
         return asked
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        return leg_values.shares(self._legs(book, self.rule.maintenance), leg_values.gross(book))
+        return leg_values.normalise_shares(self._margin_by_leg(book, self.rule.maintenance), leg_values.compute_gross_notional(book))
 
-    def _legs(self, book: Exposure, ratio: float) -> F8:
+    def _margin_by_leg(self, book: Exposure, ratio: float) -> F8:
         size = np.abs(book.position) * book.market.contracts.lot
-        return leg_values.notional(book) * liability_weight(size, self.rule.imf, ratio)
+        return leg_values.compute_margined_notional(book) * compute_liability_weight(size, self.rule.imf, ratio)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin import leg_values
-from sim.margin.additive import Additive
+from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementComponent
 from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
@@ -26,24 +26,24 @@ class Tier(Component):
     )
 
     @property
-    def initial(self) -> float:
+    def initial_rate(self) -> float:
         """Initial rate."""
         return 1.0 / self.max_leverage
 
 
-Ladder = tuple[Tier, ...]
+TierLadder = tuple[Tier, ...]
 
-Rule = Literal["step", "marginal"]
+TierRule = Literal["step", "marginal"]
 """How brackets apply: the rate of the bracket that holds a notional to all of it, or each rate to the part inside."""
 
-EDGE = 1.0 + 1e-12
+EDGE_TOLERANCE = 1.0 + 1e-12
 """A notional this little above a floor is float noise: it still lies in the bracket below."""
 
 # Hyperliquid's ladder for BTC (docs, trading/margin-tiers)
 _HYPERLIQUID_BTC = (Tier(floor=0.0, max_leverage=40.0), Tier(floor=150e6, max_leverage=20.0))
 
 
-class Tiered(RequirementComponent):
+class TieredRequirement(RequirementComponent):
     """Each position margined alone by the tier of its notional, |lots| x mark; positions simply add up.
 
     A tier holds notionals above its floor, up to the next floor included. Under ``step`` the rate of the tier that
@@ -55,33 +55,33 @@ class Tiered(RequirementComponent):
     """
 
     kind: Literal["tiered"] = Field(default="tiered", description="brackets of notional (name)")
-    tiers: Ladder = Field(
+    tiers: TierLadder = Field(
         default=_HYPERLIQUID_BTC, min_length=1, description="ladder of every instrument not named below (tiers)"
     )
-    instruments: dict[str, Ladder] = Field(default={}, description="ladders of their own, by instrument (name: ladder)")
+    instruments: dict[str, TierLadder] = Field(default={}, description="ladders of their own, by instrument (name: ladder)")
     maintenance_ratio: float = Field(
         default=0.5,
         ge=0,
         le=1,
         description="maintenance over initial rate of tiers that give no maintenance rate (ratio)",
     )
-    initial_rule: Rule = Field(
+    initial_rule: TierRule = Field(
         default="step", description="how initial rates apply: to all of a notional, or part by part (name)"
     )
-    maintenance_rule: Rule = Field(
+    maintenance_rule: TierRule = Field(
         default="marginal", description="how maintenance rates apply: to all of a notional, or part by part (name)"
     )
 
     @model_validator(mode="after")
-    def _ladders_climb(self) -> Self:
+    def _check_ladders(self) -> Self:
         named = [(f"instruments.{name}", ladder) for name, ladder in self.instruments.items()]
         for where, ladder in [("tiers", self.tiers), *named]:
-            problem = _fault(ladder, self.maintenance_ratio)
+            problem = _find_ladder_error(ladder, self.maintenance_ratio)
             if problem:
                 raise ValueError(f"{where}: {problem}")
         return self
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Instruments with a ladder of their own."""
         return frozenset(self.instruments)
 
@@ -91,15 +91,15 @@ class Tiered(RequirementComponent):
         longest = max((len(ladder) for ladder in ladders), default=1)
         table = np.zeros((5, len(ladders), longest))
         for column, ladder in enumerate(ladders):
-            table[:4, column, : len(ladder)] = tabulate(ladder, self.maintenance_ratio, unit)
-            table[4, column, : len(ladder)] = [tier.floor * unit * EDGE for tier in ladder]
+            table[:4, column, : len(ladder)] = tabulate_ladder(ladder, self.maintenance_ratio, unit)
+            table[4, column, : len(ladder)] = [tier.floor * unit * EDGE_TOLERANCE for tier in ladder]
         for row, rule in ((1, self.initial_rule), (3, self.maintenance_rule)):
             if rule == "step":
                 table[row] = 0.0  # no amount off: the rate applies to all of the notional
         return TieredMargin(table)
 
 
-def cumulative(floors: Sequence[float] | F8, rates: Sequence[float] | F8) -> F8:
+def compute_cumulative_amounts(floors: Sequence[float] | F8, rates: Sequence[float] | F8) -> F8:
     """Amounts that keep rate x notional - amount continuous where tiers meet, (T,).
 
     cum_0 = 0, cum_k = cum_{k-1} + floor_k (rate_k - rate_{k-1}).
@@ -108,19 +108,19 @@ def cumulative(floors: Sequence[float] | F8, rates: Sequence[float] | F8) -> F8:
     return np.concatenate([[0.0], np.cumsum(floors[1:] * np.diff(rates))])
 
 
-def tabulate(ladder: Ladder, ratio: float, unit: int) -> F8:
+def tabulate_ladder(ladder: TierLadder, ratio: float, unit: int) -> F8:
     """A ladder's initial rates and cumulative amounts (minor units), and those of maintenance, (4, T)."""
     floors = np.array([tier.floor for tier in ladder]) * unit
-    initial = np.array([tier.initial for tier in ladder])
-    maintenance = np.array(_maintenance(ladder, ratio))
-    return np.stack([initial, cumulative(floors, initial), maintenance, cumulative(floors, maintenance)])
+    initial = np.array([tier.initial_rate for tier in ladder])
+    maintenance = np.array(_maintenance_rates(ladder, ratio))
+    return np.stack([initial, compute_cumulative_amounts(floors, initial), maintenance, compute_cumulative_amounts(floors, maintenance)])
 
 
-def _maintenance(ladder: Ladder, ratio: float) -> list[float]:
-    return [ratio * tier.initial if tier.maintenance is None else tier.maintenance for tier in ladder]
+def _maintenance_rates(ladder: TierLadder, ratio: float) -> list[float]:
+    return [ratio * tier.initial_rate if tier.maintenance is None else tier.maintenance for tier in ladder]
 
 
-def _fault(ladder: Ladder, ratio: float) -> str | None:
+def _find_ladder_error(ladder: TierLadder, ratio: float) -> str | None:
     """The first rule a ladder breaks."""
     if not ladder:
         return "has no tier: give one with floor 0"
@@ -129,10 +129,10 @@ def _fault(ladder: Ladder, ratio: float) -> str | None:
     if ladder[0].max_leverage < 1:
         told = f"max_leverage {ladder[0].max_leverage:g} at floor 0 requires more than the position is worth"
         return f"{told}: raise it to 1 or more"
-    maintenance = _maintenance(ladder, ratio)
+    maintenance = _maintenance_rates(ladder, ratio)
     for tier, rate in zip(ladder, maintenance, strict=True):
-        if rate > tier.initial:
-            return f"maintenance {rate:g} exceeds the initial rate {tier.initial:g} at floor {tier.floor:g}, lower it"
+        if rate > tier.initial_rate:
+            return f"maintenance {rate:g} exceeds the initial rate {tier.initial_rate:g} at floor {tier.floor:g}, lower it"
     for k in range(1, len(ladder)):
         if ladder[k].floor <= ladder[k - 1].floor:
             return f"floor {ladder[k].floor:g} does not exceed the one before, sort the tiers by floor"
@@ -147,7 +147,7 @@ def _fault(ladder: Ladder, ratio: float) -> str | None:
     return None
 
 
-class TieredMargin(Additive):
+class TieredMargin(AdditiveRequirement):
     """Tiered brackets of one pool's instruments.
 
     Args:
@@ -162,27 +162,27 @@ class TieredMargin(Additive):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the rates are fixed."""
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        worth, spot = leg_values.worth(book.market)
-        return Margins(*tiered_margins(book.position, book.leverage, worth, spot, self.table))
+        worth, spot = leg_values.compute_lot_values(book.market)
+        return Margins(*compute_tiered_margins(book.position, book.leverage, worth, spot, self.table))
 
-    def charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
+    def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
         """Initial and maintenance of each leg of a notional (A, K), minor units of the numeraire."""
-        return tiered_charges(notional, leverage, self.table)
+        return compute_tiered_charges(notional, leverage, self.table)
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.charges(leg_values.notional(book), book.leverage)[0]
+        return self.compute_charges(leg_values.compute_margined_notional(book), book.leverage)[0]
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
-        _, maintenance = self.charges(leg_values.notional(book), book.leverage)
-        return leg_values.shares(maintenance, leg_values.gross(book))
+        _, maintenance = self.compute_charges(leg_values.compute_margined_notional(book), book.leverage)
+        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(book))
 
 
 @kernel
-def tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -> tuple[F8, F8]:
+def compute_tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -> tuple[F8, F8]:
     """Initial and maintenance of each account, (A,)."""
     accounts, instruments = position.shape
     initial, maintenance = np.zeros(accounts), np.zeros(accounts)
@@ -191,7 +191,7 @@ def tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -
         for a in range(accounts):
             lots = position[a, k]
             notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * worth[k]
-        _charge(notional, leverage[:, k], table[:, k], opened, kept)
+        _write_charges(notional, leverage[:, k], table[:, k], opened, kept)
         for a in range(accounts):
             initial[a] += opened[a]
             maintenance[a] += kept[a]
@@ -199,17 +199,17 @@ def tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -
 
 
 @kernel
-def tiered_charges(notional: F8, leverage: F8, table: F8) -> tuple[F8, F8]:
+def compute_tiered_charges(notional: F8, leverage: F8, table: F8) -> tuple[F8, F8]:
     """Initial and maintenance of each leg, (A, K)."""
     accounts, instruments = notional.shape
     opened, kept = np.empty((instruments, accounts)), np.empty((instruments, accounts))
     for k in range(instruments):
-        _charge(notional[:, k], leverage[:, k], table[:, k], opened[k], kept[k])
+        _write_charges(notional[:, k], leverage[:, k], table[:, k], opened[k], kept[k])
     return opened.T, kept.T
 
 
 @kernel
-def _charge(notional: F8, leverage: F8, table: F8, opened: F8, kept: F8) -> None:
+def _write_charges(notional: F8, leverage: F8, table: F8, opened: F8, kept: F8) -> None:
     """Write initial and maintenance of one instrument's notionals (A,) into ``opened`` and ``kept``.
 
     Rates climb, so the tier that applies is, of those whose floor is passed, the one that asks most: no search, and

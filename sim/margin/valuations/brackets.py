@@ -8,30 +8,30 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.collateral import amounts, held
+from sim.margin.valuations.collateral import convert_to_units, value_collateral
 from sim.types import F8, Contracts, Exposure, Margins
 
 
-class Bracket(Component):
+class CollateralBracket(Component):
     """What counts of the units up to a cap."""
 
     cap: float = Field(gt=0, description="amount at which the bracket ends (units of the asset or underlying)")
     counted: float = Field(ge=0, le=1, description="share of their value that counts (ratio)")
 
 
-class Brackets(ValuationComponent):
+class BracketValuation(ValuationComponent):
     """Each bracket's rate applies to the units inside it only; beyond the last cap nothing counts.
 
     OKX, "Discount rate tiers" (announcement of April 2025). Assets and spot instruments without brackets count nothing.
     """
 
     kind: Literal["brackets"] = Field(default="brackets", description="discounts by marginal brackets (name)")
-    brackets: dict[str, tuple[Bracket, ...]] = Field(
+    brackets: dict[str, tuple[CollateralBracket, ...]] = Field(
         default={}, description="brackets by asset or spot instrument (name: brackets)"
     )
 
     @model_validator(mode="after")
-    def _brackets_climb(self) -> Self:
+    def _check_bracket_order(self) -> Self:
         for name, ladder in self.brackets.items():
             for k, (below, above) in enumerate(itertools.pairwise(ladder), start=1):
                 if above.cap <= below.cap:
@@ -42,36 +42,36 @@ class Brackets(ValuationComponent):
                     raise ValueError(f"{told} of the bracket before: lower it")
         return self
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """What brackets are given for."""
         return frozenset(self.brackets)
 
-    def adds_up(self, contracts: Contracts) -> bool:
+    def is_additive(self, contracts: Contracts) -> bool:
         """Return True: spot positions are cut one by one."""
         return True
 
-    def spot_by_leg(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, book: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = held(book)
-        amount = amounts(book, assets, spot)[1]
+        assets, spot = value_collateral(book)
+        amount = convert_to_units(book, assets, spot)[1]
         ladders = [self.brackets.get(name, ()) for name in book.market.contracts.names]
-        share = [counted(column, ladder) for column, ladder in zip(amount.T, ladders, strict=True)]
+        share = [compute_counted_share(column, ladder) for column, ladder in zip(amount.T, ladders, strict=True)]
         cut: F8 = spot * (1.0 - np.stack(share, axis=1))
         return cut
 
-    def haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`; the same for initial and maintenance."""
-        values = held(book)
+        values = value_collateral(book)
         names = (book.market.contracts.assets, book.market.contracts.names)
         disallowed = np.zeros(len(book.balance))
-        for listed, value, amount in zip(names, values, amounts(book, *values), strict=True):
+        for listed, value, amount in zip(names, values, convert_to_units(book, *values), strict=True):
             for column, name in enumerate(listed):
-                rest = 1.0 - counted(amount[:, column], self.brackets.get(name, ()))
+                rest = 1.0 - compute_counted_share(amount[:, column], self.brackets.get(name, ()))
                 disallowed += value[:, column] * rest
         return Margins(disallowed, disallowed)
 
 
-def counted(amount: F8, ladder: tuple[Bracket, ...]) -> F8:
+def compute_counted_share(amount: F8, ladder: tuple[CollateralBracket, ...]) -> F8:
     """Share of an amount that counts, its brackets' rates weighted by the units inside them; 1 of nothing.
 
     Args:

@@ -6,12 +6,12 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.collateral import held
+from sim.margin.valuations.collateral import value_collateral
 from sim.numerics.jit import kernel
 from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins
 
 
-class Cash(ValuationComponent):
+class CashValuation(ValuationComponent):
     """Whatever is held of other assets or in spot positions is disallowed entirely; what is owed of them counts.
 
     Equity less the haircut is cash plus the value of derivatives: a spot position must be paid in full (LED-3). What is
@@ -20,24 +20,24 @@ class Cash(ValuationComponent):
 
     kind: Literal["cash"] = Field(default="cash", description="only the numeraire counts (name)")
 
-    def adds_up(self, contracts: Contracts) -> bool:
+    def is_additive(self, contracts: Contracts) -> bool:
         """Return True: spot positions are cut one by one."""
         return True
 
-    def spot_by_leg(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, book: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        return held(book)[1]
+        return value_collateral(book)[1]
 
-    def haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, book: Exposure) -> Margins:
         """The market value of all that is not cash, (A,), the same for initial and maintenance."""
         price, mark, per = book.market.price, book.market.mark, book.market.contracts
-        disallowed = held_elsewhere(book.balance, book.position, price, mark, per.multiplier, per.settle, per.kind)
+        disallowed = sum_noncash_values(book.balance, book.position, price, mark, per.multiplier, per.settle, per.kind)
         return Margins(disallowed, disallowed)
 
 
 @kernel
-def held_elsewhere(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8, kind: I8) -> F8:
-    """The sums of :func:`sim.margin.valuations.collateral.held` over other assets and over spot positions, (A,)."""
+def sum_noncash_values(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8, kind: I8) -> F8:
+    """The sums of :func:`sim.margin.valuations.collateral.value_collateral` over other assets and over spot positions, (A,)."""
     accounts, assets = balance.shape
     disallowed, value, owned = np.zeros(accounts), np.empty(accounts), np.zeros(accounts)
     for asset in range(1, assets):

@@ -5,26 +5,26 @@ import numpy as np
 from sim.types import F8, SPOT, Contracts, Exposure
 
 
-def held(book: Exposure) -> tuple[F8, F8]:
+def value_collateral(book: Exposure) -> tuple[F8, F8]:
     """Positive values of other assets, (A, C), and of spot positions, (A, K), minor units of the numeraire.
 
     What is held of an asset includes the derivatives that settle in it, for what they cost is in its balance. The
     numeraire's column is nil: nobody disallows cash.
     """
     spot = book.market.contracts.kind == SPOT
-    return np.maximum(_assets(book), 0.0), np.where(spot, np.maximum(book.value(), 0.0), 0.0)
+    return np.maximum(_value_assets(book), 0.0), np.where(spot, np.maximum(book.position_value(), 0.0), 0.0)
 
 
-def owed(book: Exposure) -> F8:
+def value_debts(book: Exposure) -> F8:
     """What is owed of other assets, (A, C), minor units of the numeraire, at least nil; counted as in :func:`held`."""
-    return np.maximum(-_assets(book), 0.0)
+    return np.maximum(-_value_assets(book), 0.0)
 
 
-def _assets(book: Exposure) -> F8:
+def _value_assets(book: Exposure) -> F8:
     """Signed values of other assets, derivatives that settle in them included, (A, C)."""
     contracts = book.market.contracts
     spot = contracts.kind == SPOT
-    value = book.value()
+    value = book.position_value()
     assets = book.balance * book.market.price
     for asset in range(1, assets.shape[1]):
         settled = (contracts.settle == asset) & ~spot
@@ -34,13 +34,13 @@ def _assets(book: Exposure) -> F8:
     return assets
 
 
-def by_name(contracts: Contracts, shares: dict[str, float], other: float) -> tuple[F8, F8]:
+def map_shares_to_columns(contracts: Contracts, shares: dict[str, float], other: float) -> tuple[F8, F8]:
     """Shares given by name as columns: of assets, (C,), and of instruments, (K,); those not named get ``other``."""
     assets = np.array([shares.get(name, other) for name in contracts.assets])
     return assets, np.array([shares.get(name, other) for name in contracts.names])
 
 
-def amounts(book: Exposure, assets: F8, spot: F8) -> tuple[F8, F8]:
+def convert_to_units(book: Exposure, assets: F8, spot: F8) -> tuple[F8, F8]:
     """How much is held in units of each asset, (A, C), and of each spot's underlying, (A, K).
 
     Args:

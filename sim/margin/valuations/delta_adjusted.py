@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.collateral import by_name, held
+from sim.margin.valuations.collateral import map_shares_to_columns, value_collateral
 from sim.types import F8, OPTION, SPOT, Contracts, Exposure, Margins
 
 
-class DeltaAdjusted(ValuationComponent):
+class DeltaAdjustedValuation(ValuationComponent):
     """Spot held is cut by ``hedged`` as far as derivatives on its underlying are short, by its haircut beyond that.
 
     Delta is counted in units of the underlying over the pool's linear derivatives; options are left out. A hedge is
@@ -30,39 +30,39 @@ class DeltaAdjusted(ValuationComponent):
     hedged: float = Field(default=0.02, ge=0, le=1, description="haircut of hedged spot, for the basis (share)")
 
     @model_validator(mode="after")
-    def _hedged_is_less(self) -> Self:
+    def _check_hedged_share(self) -> Self:
         named = [(f"unhedged.{name}", share) for name, share in self.unhedged.items()]
         for where, share in [("other", self.other), *named]:
             if not self.hedged <= share <= 1:
                 raise ValueError(f"{where}: {share:g} is not between hedged, {self.hedged:g}, and 1, change either")
         return self
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Spot instruments with a haircut of their own."""
         return frozenset(self.unhedged)
 
-    def adds_up(self, contracts: Contracts) -> bool:
+    def is_additive(self, contracts: Contracts) -> bool:
         """Return whether no two spot instruments share an underlying, and with it a hedge."""
         hedged = contracts.underlying[contracts.kind == SPOT]
         return np.unique(hedged).size == hedged.size
 
-    def spot_by_leg(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, book: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        _, spot = held(book)
-        _, share = by_name(book.market.contracts, self.unhedged, self.other)
-        cut: F8 = spot * (share - (share - self.hedged) * hedged_part(book))
+        _, spot = value_collateral(book)
+        _, share = map_shares_to_columns(book.market.contracts, self.unhedged, self.other)
+        cut: F8 = spot * (share - (share - self.hedged) * compute_hedged_share(book))
         return cut
 
-    def haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`; the same for initial and maintenance."""
-        assets, spot = held(book)
-        _, share = by_name(book.market.contracts, self.unhedged, self.other)
-        cut = share - (share - self.hedged) * hedged_part(book)
+        assets, spot = value_collateral(book)
+        _, share = map_shares_to_columns(book.market.contracts, self.unhedged, self.other)
+        cut = share - (share - self.hedged) * compute_hedged_share(book)
         disallowed = assets.sum(axis=1) + (spot * cut).sum(axis=1)
         return Margins(disallowed, disallowed)
 
 
-def hedged_part(book: Exposure) -> F8:
+def compute_hedged_share(book: Exposure) -> F8:
     """Share of each spot position that short linear derivatives on its underlying hedge, (A, K); nil elsewhere."""
     contracts = book.market.contracts
     spot, linear = contracts.kind == SPOT, (contracts.kind != SPOT) & (contracts.kind != OPTION)

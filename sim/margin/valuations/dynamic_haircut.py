@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
-from sim.margin.quoted import quoted_depth
-from sim.margin.valuations.collateral import amounts, held
-from sim.pricing.instrument_values import clock_of
-from sim.types import F8, NOBODY, Contracts, Exposure, Margins
+from sim.margin.quoted import mask_unquoted_depth
+from sim.margin.valuations.collateral import convert_to_units, value_collateral
+from sim.pricing.instrument_values import find_seconds_per_year
+from sim.types import F8, MISSING, Contracts, Exposure, Margins
 
 
 class DynamicHaircut(ValuationComponent):
@@ -30,50 +30,50 @@ class DynamicHaircut(ValuationComponent):
     priced_by: dict[str, str] = Field(default={}, description="instrument that stands for an asset (name: name)")
 
     @model_validator(mode="after")
-    def _one_price_each(self) -> Self:
+    def _check_one_price_each(self) -> Self:
         for asset, instrument in self.priced_by.items():
             if asset == instrument:
                 raise ValueError(f"priced_by.{asset}: an asset cannot stand for itself, name an instrument")
         return self
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """Assets and the instruments that stand for them."""
         return frozenset(self.priced_by) | frozenset(self.priced_by.values())
 
-    def adds_up(self, contracts: Contracts) -> bool:
+    def is_additive(self, contracts: Contracts) -> bool:
         """Return True: spot positions are cut one by one."""
         return True
 
-    def spot_by_leg(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, book: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = held(book)
-        amount = amounts(book, assets, spot)[1]
-        share = [self._share(book, column, k) * self.initial_scale for k, column in enumerate(amount.T)]
+        assets, spot = value_collateral(book)
+        amount = convert_to_units(book, assets, spot)[1]
+        share = [self._compute_haircut_share(book, column, k) * self.initial_scale for k, column in enumerate(amount.T)]
         cut: F8 = spot * np.minimum(np.stack(share, axis=1), 1.0)
         return cut
 
-    def haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
-        values, contracts = held(book), book.market.contracts
-        of_assets, of_spot = amounts(book, *values)
-        column = [*self._columns(contracts), *range(len(contracts.names))]
+        values, contracts = value_collateral(book), book.market.contracts
+        of_assets, of_spot = convert_to_units(book, *values)
+        column = [*self._find_asset_columns(contracts), *range(len(contracts.names))]
         kept, opened = np.zeros(len(book.balance)), np.zeros(len(book.balance))
         for k, value, amount in zip(column, np.hstack(values).T, np.hstack([of_assets, of_spot]).T, strict=True):
-            share = np.ones(len(value)) if k == NOBODY else self._share(book, amount, k)
+            share = np.ones(len(value)) if k == MISSING else self._compute_haircut_share(book, amount, k)
             kept += value * share
             opened += value * np.minimum(share * self.initial_scale, 1.0)
         return Margins(opened, kept)
 
-    def _share(self, book: Exposure, amount: F8, k: int) -> F8:
+    def _compute_haircut_share(self, book: Exposure, amount: F8, k: int) -> F8:
         """Haircut of some amounts (A,) of what instrument k trades."""
         market = book.market
-        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / clock_of(market)[k])
-        lots, depth = amount / market.contracts.lot[k], float(quoted_depth(market)[k])
+        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / find_seconds_per_year(market)[k])
+        lots, depth = amount / market.contracts.lot[k], float(mask_unquoted_depth(market)[k])
         impact = 0.0 if np.isnan(depth) else self.impact * np.sqrt(lots / max(depth, 1.0))
         share: F8 = self.base + moves + impact
         return np.minimum(share, 1.0)
 
-    def _columns(self, contracts: Contracts) -> list[int]:
+    def _find_asset_columns(self, contracts: Contracts) -> list[int]:
         """The instrument that stands for each asset, NOBODY where there is none in the pool."""
         place = {name: k for k, name in enumerate(contracts.names)}
-        return [place.get(self.priced_by.get(name, ""), NOBODY) for name in contracts.assets]
+        return [place.get(self.priced_by.get(name, ""), MISSING) for name in contracts.assets]

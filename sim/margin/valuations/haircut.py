@@ -5,11 +5,11 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.collateral import by_name, held
+from sim.margin.valuations.collateral import map_shares_to_columns, value_collateral
 from sim.types import F8, Contracts, Exposure, Margins
 
 
-class Haircut(ValuationComponent):
+class StaticHaircut(ValuationComponent):
     """Of each asset and spot position, share x value is disallowed; initial and maintenance may differ.
 
     What is owed counts in full. Shares are by name of asset or spot instrument; where initial shares are not given they
@@ -24,7 +24,7 @@ class Haircut(ValuationComponent):
     other: float = Field(default=1.0, ge=0, le=1, description="disallowed of what is not named (share)")
 
     @model_validator(mode="after")
-    def _shares_are_shares(self) -> Self:
+    def _check_shares(self) -> Self:
         for where, shares in (("maintenance", self.maintenance), ("initial", self.initial)):
             for name, share in shares.items():
                 if not 0 <= share <= 1:
@@ -38,25 +38,25 @@ class Haircut(ValuationComponent):
                 raise ValueError(f"initial.{name}: {share:g} is below the {kept:g} of maintenance, raise it")
         return self
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """What haircuts are given for."""
         return frozenset(self.maintenance) | frozenset(self.initial)
 
-    def adds_up(self, contracts: Contracts) -> bool:
+    def is_additive(self, contracts: Contracts) -> bool:
         """Return True: spot positions are cut one by one."""
         return True
 
-    def spot_by_leg(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, book: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        _, of_spot = by_name(book.market.contracts, self.maintenance | self.initial, self.other)
-        cut: F8 = held(book)[1] * of_spot
+        _, of_spot = map_shares_to_columns(book.market.contracts, self.maintenance | self.initial, self.other)
+        cut: F8 = value_collateral(book)[1] * of_spot
         return cut
 
-    def haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
-        assets, spot = held(book)
+        assets, spot = value_collateral(book)
         disallowed = []
         for shares in (self.maintenance | self.initial, self.maintenance):
-            of_assets, of_spot = by_name(book.market.contracts, shares, self.other)
+            of_assets, of_spot = map_shares_to_columns(book.market.contracts, shares, self.other)
             disallowed.append(assets @ of_assets + spot @ of_spot)
         return Margins(*disallowed)

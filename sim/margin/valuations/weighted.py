@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.margin.base import ValuationComponent
-from sim.margin.valuations.asset_weights import asset_weight, liability_weight
-from sim.margin.valuations.collateral import amounts, held, owed
+from sim.margin.valuations.asset_weights import compute_asset_weight, compute_liability_weight
+from sim.margin.valuations.collateral import convert_to_units, value_collateral, value_debts
 from sim.types import F8, Contracts, Exposure, Margins
 
 
-class Weights(Component):
+class TokenWeights(Component):
     """Of one token; the defaults are those of protocol-v2's tests of margin (2025)."""
 
     initial: float = Field(default=0.8, ge=0, le=1, description="of what is held, to open (ratio)")
@@ -22,7 +22,7 @@ class Weights(Component):
     imf: float = Field(default=0.0, ge=0, le=1e6, description="worsening with size (per root of a unit)")
 
     @model_validator(mode="after")
-    def _opening_asks_more(self) -> Self:
+    def _check_opening_weights(self) -> Self:
         if self.initial > self.maintenance:
             raise ValueError(f"initial: {self.initial:g} counts more than maintenance {self.maintenance:g}, lower it")
         if self.owed_initial < self.owed_maintenance:
@@ -31,12 +31,12 @@ class Weights(Component):
             )
         return self
 
-    def pairs(self) -> tuple[tuple[float, float], tuple[float, float]]:
+    def weight_pairs(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Of what is held and of what is owed, each to open and to keep."""
         return (self.initial, self.maintenance), (self.owed_initial, self.owed_maintenance)
 
 
-class Weighted(ValuationComponent):
+class SizeWeightedValuation(ValuationComponent):
     """Held: value x (1 - min(w, 1.1 / (1 + imf √size))); owed: value x (max(w, 0.8 w + imf √size) - 1).
 
     Market equity has a debt at its value already, so that only what its weight exceeds one by is asked on top. An asset
@@ -46,37 +46,37 @@ class Weighted(ValuationComponent):
     """
 
     kind: Literal["weighted"] = Field(default="weighted", description="weights that worsen with size (name)")
-    tokens: dict[str, Weights] = Field(default={}, description="weights by asset or spot instrument (name: weights)")
+    tokens: dict[str, TokenWeights] = Field(default={}, description="weights by asset or spot instrument (name: weights)")
 
-    def names(self) -> frozenset[str]:
+    def mentioned_names(self) -> frozenset[str]:
         """What weights are given for."""
         return frozenset(self.tokens)
 
-    def adds_up(self, contracts: Contracts) -> bool:
+    def is_additive(self, contracts: Contracts) -> bool:
         """Return True: spot positions are cut one by one."""
         return True
 
-    def spot_by_leg(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, book: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = held(book)
-        size = amounts(book, assets, spot)[1]
+        assets, spot = value_collateral(book)
+        size = convert_to_units(book, assets, spot)[1]
         cut = spot.copy()
         for column, name in enumerate(book.market.contracts.names):
             if (its := self.tokens.get(name)) is not None:
-                cut[:, column] -= spot[:, column] * asset_weight(size[:, column], its.imf, its.initial)
+                cut[:, column] -= spot[:, column] * compute_asset_weight(size[:, column], its.imf, its.initial)
         return cut
 
-    def haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, book: Exposure) -> Margins:
         """See :class:`ValuationComponent`; a premium on debt may exceed what is held."""
-        (assets, spot), debt = held(book), owed(book)
-        value, size = np.hstack([assets, spot]), np.hstack(amounts(book, assets, spot))
-        short = amounts(book, debt, spot)[0]
+        (assets, spot), debt = value_collateral(book), value_debts(book)
+        value, size = np.hstack([assets, spot]), np.hstack(convert_to_units(book, assets, spot))
+        short = convert_to_units(book, debt, spot)[0]
         cut = np.stack([value.sum(axis=1)] * 2)  # to open, to keep
         for column, name in enumerate((*book.market.contracts.assets, *book.market.contracts.names)):
             if (its := self.tokens.get(name)) is None:
                 continue
-            for row, kept, due in zip(cut, *its.pairs(), strict=True):
-                row -= value[:, column] * asset_weight(size[:, column], its.imf, kept)
+            for row, kept, due in zip(cut, *its.weight_pairs(), strict=True):
+                row -= value[:, column] * compute_asset_weight(size[:, column], its.imf, kept)
                 if column < debt.shape[1]:
-                    row += debt[:, column] * (liability_weight(short[:, column], its.imf, due) - 1.0)
+                    row += debt[:, column] * (compute_liability_weight(short[:, column], its.imf, due) - 1.0)
         return Margins(*np.maximum(cut, 0.0))

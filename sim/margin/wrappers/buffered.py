@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, Wrapper
-from sim.margin.tail.models.history import Window, rows_of
-from sim.margin.wrappers.scaling_wrapper import ToolMargin
+from sim.margin.base import AnyRequirement, RequirementWrapper
+from sim.margin.tail.models.history import RollingWindow, count_rows
+from sim.margin.wrappers.scaling_wrapper import AntiProcyclicalityMargin
 from sim.types import F8, Contracts
 
 
-class Buffered(Wrapper):
+class MarginBuffer(RequirementWrapper):
     """M → (1 + buffer) M while M is no higher than its quantile P over the look-back, else max(M, (1 + buffer) P).
 
     Delegated Regulation (EU) 153/2013, Article 28(1)(a), asks for a buffer of at least 25% that may be exhausted when
@@ -29,24 +29,24 @@ class Buffered(Wrapper):
 
     def look_back(self) -> float:
         """That of the inner requirement, and what the tool needs to act; today counts."""
-        return self.inner.look_back() + (rows_of(self.least, self.every) - 1) * self.every
+        return self.inner.look_back() + (count_rows(self.least, self.every) - 1) * self.every
 
-    def bind(self, contracts: Contracts, unit: int) -> ToolMargin:
+    def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
-        return ToolMargin(self.inner.bind(contracts, unit), BufferedTool(self), self.every, self.inner.look_back())
+        return AntiProcyclicalityMargin(self.inner.bind(contracts, unit), BufferTool(self), self.every, self.inner.look_back())
 
 
-class BufferedTool:
+class BufferTool:
     """Remembers margins of the look-back."""
 
-    def __init__(self, rule: Buffered) -> None:
-        self.rule, self.least = rule, rows_of(rule.least, rule.every)
-        self.window: Window | None = None
+    def __init__(self, rule: MarginBuffer) -> None:
+        self.rule, self.least = rule, count_rows(rule.least, rule.every)
+        self.window: RollingWindow | None = None
 
-    def advance(self, rate: F8) -> F8:
-        """See :class:`sim.margin.wrappers.scaling_wrapper.Tool`."""
+    def adjust_rates(self, rate: F8) -> F8:
+        """See :class:`sim.margin.wrappers.scaling_wrapper.AntiProcyclicalityTool`."""
         if self.window is None:
-            self.window = Window(rows_of(self.rule.window, self.rule.every), rate.size)
+            self.window = RollingWindow(count_rows(self.rule.window, self.rule.every), rate.size)
         self.window.push(rate)
         rows, up = self.window.rows(), 1 + self.rule.buffer
         if len(rows) < self.least:

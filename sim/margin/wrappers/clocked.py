@@ -6,15 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.margin.additive import Additive, adds_up, initial_by_leg
-from sim.margin.base import AnyRequirement, Wrapper
-from sim.margin.breakdown import Itemised, breakdown
-from sim.margin.tail.models.history import rows_of
+from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.base import AnyRequirement, RequirementWrapper
+from sim.margin.breakdown import ItemisedRequirement, break_down_margins
+from sim.margin.tail.models.history import count_rows
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class Clocked(Wrapper):
+class ParameterClock(RequirementWrapper):
     """What the inner requirement has learnt is taken over every so often, and applies after a delay.
 
     Until the first take-over it asks what it would having learnt nothing.
@@ -29,48 +29,48 @@ class Clocked(Wrapper):
         """That of the inner requirement, the clock and the delay."""
         return self.inner.look_back() + self.every + self.delay
 
-    def bind(self, contracts: Contracts, unit: int) -> "ClockedMargin":
+    def bind(self, contracts: Contracts, unit: int) -> "ParameterClockMargin":
         """See :class:`RequirementComponent`."""
-        return ClockedMargin(self.inner.bind(contracts, unit), self.every, self.delay)
+        return ParameterClockMargin(self.inner.bind(contracts, unit), self.every, self.delay)
 
 
-class ClockedMargin(Itemised, Additive):
+class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
     """One requirement that learns, and the copies of it that apply."""
 
     def __init__(self, inner: Requirement, every: float, delay: float) -> None:
         self.inner, self.every, self.delay = inner, every, delay
-        self.live = copy.deepcopy(inner)
+        self.learning_copy = copy.deepcopy(inner)
         self._turn = 0
-        self._coming: deque[tuple[int, Requirement]] = deque()  # row from which each applies
+        self._pending: deque[tuple[int, Requirement]] = deque()  # row from which each applies
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; on the clock it is copied, and copies apply when due."""
         self.inner.observe(market)
         rows = len(market.returns)
-        turn = rows // rows_of(self.every, market.dt)
+        turn = rows // count_rows(self.every, market.dt)
         if turn > self._turn:
             self._turn = turn
-            self._coming.append((rows + round(self.delay / market.dt), copy.deepcopy(self.inner)))
-        while self._coming and self._coming[0][0] <= rows:
-            self.live = self._coming.popleft()[1]
+            self._pending.append((rows + round(self.delay / market.dt), copy.deepcopy(self.inner)))
+        while self._pending and self._pending[0][0] <= rows:
+            self.learning_copy = self._pending.popleft()[1]
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """By the parameters that apply, (A,)."""
-        return self.live.margins(book)
+        return self.learning_copy.compute_margins(book)
 
     @property
-    def adds_up(self) -> bool:
+    def is_additive(self) -> bool:
         """If the inner requirement does."""
-        return adds_up(self.live)
+        return is_additive(self.learning_copy)
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return initial_by_leg(self.live, book)
+        return compute_initial_by_leg(self.learning_copy, book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """By the parameters that apply."""
-        return breakdown(self.live, book)
+        return break_down_margins(self.learning_copy, book)
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """By the parameters that apply."""
-        return self.live.shares(book)
+        return self.learning_copy.compute_leg_shares(book)

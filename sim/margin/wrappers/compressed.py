@@ -4,27 +4,27 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.margin.additive import Additive, adds_up, initial_by_leg
-from sim.margin.base import AnyRequirement, Wrapper
-from sim.margin.breakdown import Itemised, breakdown
-from sim.margin.wrappers.rescaled import scaled_leverage
+from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.base import AnyRequirement, RequirementWrapper
+from sim.margin.breakdown import ItemisedRequirement, break_down_margins
+from sim.margin.wrappers.rescaled import scale_leverage
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class Compressed(Wrapper):
+class Compression(RequirementWrapper):
     """M → (1 - κ) M, initial and maintenance alike; haircuts are not touched. A negative κ asks for more."""
 
     kind: Literal["compressed"] = Field(default="compressed", description="a requirement cut by a share (name)")
     inner: AnyRequirement = Field(description="the requirement that is cut (component)")
     kappa: float = Field(lt=1, description="share by which margins are cut, negative to raise them (ratio)")
 
-    def bind(self, contracts: Contracts, unit: int) -> "CompressedMargin":
+    def bind(self, contracts: Contracts, unit: int) -> "CompressionMargin":
         """See :class:`RequirementComponent`."""
-        return CompressedMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
+        return CompressionMargin(self.inner.bind(contracts, unit), 1.0 - self.kappa)
 
 
-class CompressedMargin(Itemised, Additive):
+class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
     """An inner requirement times a factor."""
 
     def __init__(self, inner: Requirement, factor: float) -> None:
@@ -35,25 +35,25 @@ class CompressedMargin(Itemised, Additive):
         """The inner requirement learns."""
         self.inner.observe(market)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        initial, maintenance = self.inner.margins(scaled_leverage(book, self.factor))
+        initial, maintenance = self.inner.compute_margins(scale_leverage(book, self.factor))
         return Margins(self.factor * initial, self.factor * maintenance)
 
     @property
-    def adds_up(self) -> bool:
+    def is_additive(self) -> bool:
         """If the inner requirement does."""
-        return adds_up(self.inner)
+        return is_additive(self.inner)
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.factor * initial_by_leg(self.inner, book)
+        return self.factor * compute_initial_by_leg(self.inner, book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each times the factor."""
-        inner = breakdown(self.inner, scaled_leverage(book, self.factor))
+        inner = break_down_margins(self.inner, scale_leverage(book, self.factor))
         return {name: Margins(*(self.factor * column for column in part)) for name, part in inner.items()}
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """The inner shares: scaling does not move them."""
-        return self.inner.shares(book)
+        return self.inner.compute_leg_shares(book)

@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, Wrapper
-from sim.margin.tail.models.history import Window, rows_of
-from sim.margin.wrappers.scaling_wrapper import ToolMargin
+from sim.margin.base import AnyRequirement, RequirementWrapper
+from sim.margin.tail.models.history import RollingWindow, count_rows
+from sim.margin.wrappers.scaling_wrapper import AntiProcyclicalityMargin
 from sim.types import F8, Contracts
 
 
-class Floored(Wrapper):
+class LongRunFloor(RequirementWrapper):
     """M → max(M, mean of M over the look-back).
 
     Delegated Regulation (EU) 153/2013, Article 28(1)(c), asks for no less than the volatility of ten years would; the
@@ -26,25 +26,25 @@ class Floored(Wrapper):
 
     def look_back(self) -> float:
         """That of the inner requirement, and what the tool needs to act; today counts."""
-        return self.inner.look_back() + (rows_of(self.least, self.every) - 1) * self.every
+        return self.inner.look_back() + (count_rows(self.least, self.every) - 1) * self.every
 
-    def bind(self, contracts: Contracts, unit: int) -> ToolMargin:
+    def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
-        tool = FlooredTool(rows_of(self.window, self.every), rows_of(self.least, self.every))
-        return ToolMargin(self.inner.bind(contracts, unit), tool, self.every, self.inner.look_back())
+        tool = FloorTool(count_rows(self.window, self.every), count_rows(self.least, self.every))
+        return AntiProcyclicalityMargin(self.inner.bind(contracts, unit), tool, self.every, self.inner.look_back())
 
 
-class FlooredTool:
+class FloorTool:
     """Remembers margins of the look-back."""
 
     def __init__(self, window: int, least: int) -> None:
         self.size, self.least = window, least
-        self.window: Window | None = None
+        self.window: RollingWindow | None = None
 
-    def advance(self, rate: F8) -> F8:
-        """See :class:`sim.margin.wrappers.scaling_wrapper.Tool`."""
+    def adjust_rates(self, rate: F8) -> F8:
+        """See :class:`sim.margin.wrappers.scaling_wrapper.AntiProcyclicalityTool`."""
         if self.window is None:
-            self.window = Window(self.size, rate.size)
+            self.window = RollingWindow(self.size, rate.size)
         self.window.push(rate)
         rows = self.window.rows()
         return rate if len(rows) < self.least else np.maximum(rate, rows.mean(axis=0))

@@ -6,17 +6,17 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import leg_values
-from sim.margin.additive import Additive, adds_up, initial_by_leg
-from sim.margin.base import AnyRequirement, Wrapper
-from sim.margin.breakdown import Itemised, breakdown, joined
-from sim.margin.quoted import Quoted
-from sim.margin.realised_volatility import Realised
-from sim.pricing.instrument_values import clock_of
+from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.base import AnyRequirement, RequirementWrapper
+from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
+from sim.margin.quoted import QuoteHistory
+from sim.margin.realised_volatility import RealisedVolatility
+from sim.pricing.instrument_values import find_seconds_per_year
 from sim.protocols import Requirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
-class LiquidationBuffer(Wrapper):
+class LiquidationBuffer(RequirementWrapper):
     """M + sum over legs of notional x min(cap, half the spread + z x volatility x sqrt(time to close)).
 
     Time to close = ``refill`` x lots ÷ (participation x depth within 1%), so the buffer grows faster than the position.
@@ -39,56 +39,56 @@ class LiquidationBuffer(Wrapper):
         return LiquidationBufferMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
-class LiquidationBufferMargin(Itemised, Additive):
+class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
     """One pool's books and volatilities at work."""
 
     def __init__(self, rule: LiquidationBuffer, inner: Requirement, contracts: Contracts) -> None:
         self.rule, self.inner = rule, inner
-        self.realised = Realised(contracts, rule.half_life, rule.reference)
-        self.quoted = Quoted(len(contracts.names))
-        self.spread = np.zeros(len(contracts.names))  # half of it, share of the mark
+        self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
+        self.quote_history = QuoteHistory(len(contracts.names))
+        self.half_spread = np.zeros(len(contracts.names))  # half of it, share of the mark
         self.depth = np.full(len(contracts.names), np.nan)  # lots; NaN = there was no book yet
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; spread, depth and volatility are noted."""
         self.inner.observe(market)
-        self.realised.observe(market)
-        self.quoted.observe(market)
+        self.volatilities.observe(market)
+        self.quote_history.observe(market)
         half = np.nan_to_num(market.ask - market.bid) / 2
-        self.spread = np.divide(half, market.mark, out=np.zeros_like(half), where=market.mark > 0)
-        self.depth = self.quoted.known(market).depth
+        self.half_spread = np.divide(half, market.mark, out=np.zeros_like(half), where=market.mark > 0)
+        self.depth = self.quote_history.mask_unquoted(market).depth
 
-    def _legs(self, book: Exposure) -> F8:
+    def _buffer_by_leg(self, book: Exposure) -> F8:
         """What is added for each leg, (A, K)."""
         rule = self.rule
         lots = np.abs(book.position)
         pace = rule.participation * self.depth / rule.refill  # lots a second
         with np.errstate(divide="ignore", invalid="ignore"):
-            years = np.where(lots > 0, lots / pace, 0.0) / clock_of(book.market)
-        rate = self.spread + rule.z * self.realised.volatility * np.sqrt(years)
-        return leg_values.notional(book) * np.where(np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap))
+            years = np.where(lots > 0, lots / pace, 0.0) / find_seconds_per_year(book.market)
+        rate = self.half_spread + rule.z * self.volatilities.volatility * np.sqrt(years)
+        return leg_values.compute_margined_notional(book) * np.where(np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap))
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """The inner margins and the buffer, (A,)."""
-        initial, maintenance = self.inner.margins(book)
-        buffer = self._legs(book).sum(axis=1)
+        initial, maintenance = self.inner.compute_margins(book)
+        buffer = self._buffer_by_leg(book).sum(axis=1)
         return Margins(initial + buffer, maintenance + buffer)
 
     @property
-    def adds_up(self) -> bool:
+    def is_additive(self) -> bool:
         """If the inner requirement does."""
-        return adds_up(self.inner)
+        return is_additive(self.inner)
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return initial_by_leg(self.inner, book) + self._legs(book)
+        return compute_initial_by_leg(self.inner, book) + self._buffer_by_leg(book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts and the buffer."""
-        buffer = self._legs(book).sum(axis=1)
-        return joined(breakdown(self.inner, book), {"cost of closing": Margins(buffer, buffer)})
+        buffer = self._buffer_by_leg(book).sum(axis=1)
+        return join_breakdowns(break_down_margins(self.inner, book), {"cost of closing": Margins(buffer, buffer)})
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """Inner shares of the inner maintenance, and each leg's own buffer."""
-        own = self.inner.shares(book) * self.inner.margins(book).maintenance[:, None]
-        return leg_values.shares(own + self._legs(book), leg_values.gross(book))
+        own = self.inner.compute_leg_shares(book) * self.inner.compute_margins(book).maintenance[:, None]
+        return leg_values.normalise_shares(own + self._buffer_by_leg(book), leg_values.compute_gross_notional(book))

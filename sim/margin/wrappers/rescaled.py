@@ -1,17 +1,17 @@
 """Dials of any engine: what it asks, times a factor; and maintenance as a share of initial (MAR-2)."""
 
-from sim.margin.additive import Additive, adds_up, initial_by_leg
-from sim.margin.breakdown import Itemised, breakdown
+from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
 
 
-def scaled_leverage(book: Exposure, factor: float | F8) -> Exposure:
+def scale_leverage(book: Exposure, factor: float | F8) -> Exposure:
     """The book whose chosen leverage, after margins are multiplied by a factor, is what was chosen again."""
     return book._replace(leverage=book.leverage * factor)
 
 
-class Dialled(Itemised, Additive):
+class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
     """A requirement times a factor, its maintenance its own or a share of its initial.
 
     Args:
@@ -27,28 +27,28 @@ class Dialled(Itemised, Additive):
         """The inner requirement learns."""
         self.inner.observe(market)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Both margins, (A,)."""
-        return self._turned(self.inner.margins(book))
+        return self._rescale(self.inner.compute_margins(book))
 
     @property
-    def adds_up(self) -> bool:
+    def is_additive(self) -> bool:
         """If the inner requirement does."""
-        return adds_up(self.inner)
+        return is_additive(self.inner)
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.factor * initial_by_leg(self.inner, book)
+        return self.factor * compute_initial_by_leg(self.inner, book)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each as the dials have it."""
-        return {name: self._turned(part) for name, part in breakdown(self.inner, book).items()}
+        return {name: self._rescale(part) for name, part in break_down_margins(self.inner, book).items()}
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """The inner shares: dials do not move them."""
-        return self.inner.shares(book)
+        return self.inner.compute_leg_shares(book)
 
-    def _turned(self, asked: Margins) -> Margins:
+    def _rescale(self, asked: Margins) -> Margins:
         initial = self.factor * asked.initial
         if self.maintenance is None:
             return Margins(initial, self.factor * asked.maintenance)

@@ -5,18 +5,18 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from sim.margin.base import AnyRequirement, Wrapper, underlying_of
-from sim.margin.probe_portfolio import rates
-from sim.margin.realised_volatility import Realised
-from sim.margin.wrappers.scaling_wrapper import Factored
+from sim.margin.base import AnyRequirement, RequirementWrapper, find_underlying
+from sim.margin.probe_portfolio import compute_margin_rates
+from sim.margin.realised_volatility import RealisedVolatility
+from sim.margin.wrappers.scaling_wrapper import FactorMargin
 from sim.protocols import Requirement
 from sim.types import Contracts, MarketView
 
-POINTS = 100.0
+PERCENT_POINTS = 100.0
 """An implied-volatility index is quoted in percent a year."""
 
 
-class Scaled(Wrapper):
+class VolatilityScaling(RequirementWrapper):
     """M → M x clip((volatility ÷ reference)^power, low, high), instrument by instrument.
 
     Volatility is realised, by EWMA of the oracle's returns, or the level of an underlying that is an implied-volatility
@@ -33,38 +33,38 @@ class Scaled(Wrapper):
     high: float = Field(default=5.0, gt=0, description="largest factor (ratio)")
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_factor_order(self) -> Self:
         if self.low > self.high:
             raise ValueError(f"low: {self.low:g} exceeds high {self.high:g}, swap them")
         return self
 
-    def bind(self, contracts: Contracts, unit: int) -> "ScaledMargin":
+    def bind(self, contracts: Contracts, unit: int) -> "VolatilityScalingMargin":
         """See :class:`RequirementComponent`.
 
         Raises:
             ConfigError: the index is no underlying of the market.
         """
-        return ScaledMargin(self, self.inner.bind(contracts, unit), contracts)
+        return VolatilityScalingMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
-class ScaledMargin(Factored):
+class VolatilityScalingMargin(FactorMargin):
     """One pool's volatilities at work."""
 
-    def __init__(self, rule: Scaled, inner: Requirement, contracts: Contracts) -> None:
+    def __init__(self, rule: VolatilityScaling, inner: Requirement, contracts: Contracts) -> None:
         super().__init__(inner)
         self.rule = rule
-        self.realised = Realised(contracts, rule.half_life, rule.reference)
-        self.place = underlying_of(rule.index, contracts, "requirement.index") if rule.index else None
+        self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
+        self.index_column = find_underlying(rule.index, contracts, "requirement.index") if rule.index else None
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; factors follow volatility."""
         self.inner.observe(market)
-        if self.place is None:
-            self.realised.observe(market)
-            volatility = self.realised.volatility
+        if self.index_column is None:
+            self.volatilities.observe(market)
+            volatility = self.volatilities.volatility
         else:
-            volatility = np.full(len(market.mark), market.oracle[self.place] / POINTS)
+            volatility = np.full(len(market.mark), market.oracle[self.index_column] / PERCENT_POINTS)
         factor = np.clip((volatility / self.rule.reference) ** self.rule.power, self.rule.low, self.rule.high)
         self.factor = np.stack([factor, factor])
         if factor.size > 1:  # one leg needs no weights
-            self.rate = rates(self.inner, market)
+            self.rate = compute_margin_rates(self.inner, market)

@@ -5,23 +5,23 @@ from typing import Protocol
 import numpy as np
 
 from sim.margin import leg_values
-from sim.margin.breakdown import Itemised, beyond, breakdown, joined
-from sim.margin.probe_portfolio import rates
-from sim.margin.tail.models.history import rows_of
-from sim.margin.wrappers.rescaled import scaled_leverage
+from sim.margin.breakdown import ItemisedRequirement, subtract_parts, break_down_margins, join_breakdowns
+from sim.margin.probe_portfolio import compute_margin_rates
+from sim.margin.tail.models.history import count_rows
+from sim.margin.wrappers.rescaled import scale_leverage
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement
 from sim.types import F8, I8, Exposure, Margins, MarketView
 
 
-class Factored(Itemised):
+class FactorMargin(ItemisedRequirement):
     """An inner requirement times a factor of each instrument and side.
 
     An account is charged its inner margin times the mean factor of its legs, weighted by what each asks alone. Of a
     single leg that is the leg's factor, exactly; of a portfolio it keeps what the inner requirement says of netting.
     """
 
-    adds = "by volatility"
+    part_name = "by volatility"
     """What a breakdown calls the factor's doing."""
 
     def __init__(self, inner: Requirement) -> None:
@@ -29,39 +29,39 @@ class Factored(Itemised):
         self.factor: F8 | None = None  # (2, K) of longs and shorts; none = one
         self.rate: F8 | None = None  # (2, K) of the inner requirement, when the factor was set
 
-    def scale(self, book: Exposure) -> F8:
+    def account_factor(self, book: Exposure) -> F8:
         """The factor of each account, (A,)."""
         if self.factor is None:
             return np.ones(len(book.position))
         rate = np.ones_like(self.factor) if self.rate is None else self.rate
-        return mean_factor(book.position, leg_values.worth(book.market)[0], rate, self.factor)
+        return compute_mean_factor(book.position, leg_values.compute_lot_values(book.market)[0], rate, self.factor)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        scale = self.scale(book)
-        initial, maintenance = self.inner.margins(scaled_leverage(book, scale[:, None]))
+        scale = self.account_factor(book)
+        initial, maintenance = self.inner.compute_margins(scale_leverage(book, scale[:, None]))
         return Margins(scale * initial, scale * maintenance)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, and what the factor adds."""
-        inner = breakdown(self.inner, book)
-        return joined(inner, {self.adds: beyond(self.margins(book), inner)})
+        inner = break_down_margins(self.inner, book)
+        return join_breakdowns(inner, {self.part_name: subtract_parts(self.compute_margins(book), inner)})
 
-    def shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, book: Exposure) -> F8:
         """The inner shares, weighted by their factors."""
-        shares = self.inner.shares(book)
+        shares = self.inner.compute_leg_shares(book)
         if self.factor is None:
             return shares
-        return leg_values.shares(shares * self._pick(book, self.factor), leg_values.gross(book))
+        return leg_values.normalise_shares(shares * self._pick_side(book, self.factor), leg_values.compute_gross_notional(book))
 
     @staticmethod
-    def _pick(book: Exposure, table: F8) -> F8:
+    def _pick_side(book: Exposure, table: F8) -> F8:
         """The long's or the short's entry, (A, K)."""
         return np.where(book.position >= 0, table[0], table[1])
 
 
 @kernel
-def mean_factor(position: I8, worth: F8, rate: F8, factor: F8) -> F8:
+def compute_mean_factor(position: I8, worth: F8, rate: F8, factor: F8) -> F8:
     """Mean of the factors (2, K) of each account's legs, weighted by gross value times rate (2, K); one of no leg."""
     accounts, instruments = position.shape
     mean = np.ones(accounts)
@@ -77,15 +77,15 @@ def mean_factor(position: I8, worth: F8, rate: F8, factor: F8) -> F8:
     return mean
 
 
-class Tool(Protocol):
+class AntiProcyclicalityTool(Protocol):
     """An anti-procyclicality tool: from a margin's path so far to what is asked."""
 
-    def advance(self, rate: F8) -> F8:
+    def adjust_rates(self, rate: F8) -> F8:
         """One more entry of the paths (P,); what is asked instead, (P,)."""
         ...
 
 
-class ToolMargin(Factored):
+class AntiProcyclicalityMargin(FactorMargin):
     """A tool at work on the rates of one lot, on a clock of its own.
 
     Args:
@@ -95,9 +95,9 @@ class ToolMargin(Factored):
         since: seconds of past from which on the inner margin is what it claims; before that nothing is recorded.
     """
 
-    adds = "steadying"
+    part_name = "steadying"
 
-    def __init__(self, inner: Requirement, tool: Tool, every: float, since: float) -> None:
+    def __init__(self, inner: Requirement, tool: AntiProcyclicalityTool, every: float, since: float) -> None:
         super().__init__(inner)
         self.tool, self.every, self.since = tool, every, since
         self._turn = 0
@@ -106,9 +106,9 @@ class ToolMargin(Factored):
         """The inner requirement learns; on the clock, the tool does too."""
         self.inner.observe(market)
         rows = len(market.returns)
-        turn = rows // rows_of(self.every, market.dt)
+        turn = rows // count_rows(self.every, market.dt)
         if turn > self._turn and rows * market.dt >= self.since * (1 - 1e-12):
             self._turn = turn
-            self.rate = rates(self.inner, market)
-            asked = self.tool.advance(self.rate.ravel()).reshape(self.rate.shape)
+            self.rate = compute_margin_rates(self.inner, market)
+            asked = self.tool.adjust_rates(self.rate.ravel()).reshape(self.rate.shape)
             self.factor = np.divide(asked, self.rate, out=np.ones_like(asked), where=self.rate > 0)

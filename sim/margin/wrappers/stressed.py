@@ -5,12 +5,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, Wrapper
-from sim.margin.wrappers.scaling_wrapper import ToolMargin
+from sim.margin.base import AnyRequirement, RequirementWrapper
+from sim.margin.wrappers.scaling_wrapper import AntiProcyclicalityMargin
 from sim.types import F8, Contracts
 
 
-class Stressed(Wrapper):
+class StressWeight(RequirementWrapper):
     """M → (1 - weight) M + weight x the largest M so far.
 
     Delegated Regulation (EU) 153/2013, Article 28(1)(b), asks for at least 25% for stressed observations of the
@@ -22,19 +22,19 @@ class Stressed(Wrapper):
     weight: float = Field(default=0.25, ge=0, le=1, description="of the stressed margin (share)")
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
 
-    def bind(self, contracts: Contracts, unit: int) -> ToolMargin:
+    def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
-        return ToolMargin(self.inner.bind(contracts, unit), StressedTool(self.weight), self.every, self.look_back())
+        return AntiProcyclicalityMargin(self.inner.bind(contracts, unit), StressTool(self.weight), self.every, self.look_back())
 
 
-class StressedTool:
+class StressTool:
     """Remembers the largest margin."""
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
         self.highest: F8 | None = None
 
-    def advance(self, rate: F8) -> F8:
-        """See :class:`sim.margin.wrappers.scaling_wrapper.Tool`."""
+    def adjust_rates(self, rate: F8) -> F8:
+        """See :class:`sim.margin.wrappers.scaling_wrapper.AntiProcyclicalityTool`."""
         self.highest = rate.copy() if self.highest is None else np.maximum(self.highest, rate)
         return (1 - self.weight) * rate + self.weight * self.highest

@@ -6,15 +6,15 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.base import AnyRequirement, Wrapper
-from sim.margin.probe_portfolio import rates
-from sim.margin.realised_volatility import Realised
-from sim.margin.wrappers.scaling_wrapper import Factored
+from sim.margin.base import AnyRequirement, RequirementWrapper
+from sim.margin.probe_portfolio import compute_margin_rates
+from sim.margin.realised_volatility import RealisedVolatility
+from sim.margin.wrappers.scaling_wrapper import FactorMargin
 from sim.protocols import Requirement
 from sim.types import Contracts, Exposure, Margins, MarketView
 
 
-class AvslInspired(Wrapper):
+class VolatilityScaledLiquidation(RequirementWrapper):
     """Maintenance x V, V = clip(sqrt(share x realised² + (1 - share) x forecast²) ÷ reference, 1, cap).
 
     Our own definition. The glossary that names an "adaptive volatility-scaled liquidation" speaks of a scalar made of
@@ -32,35 +32,35 @@ class AvslInspired(Wrapper):
     recovery: float = Field(default=86_400, gt=0, description="half-life of variance's return to its reference (s)")
     horizon: float = Field(default=14_400, gt=0, description="time that is forecast (s)")
 
-    def bind(self, contracts: Contracts, unit: int) -> "AvslMargin":
+    def bind(self, contracts: Contracts, unit: int) -> "VolatilityScaledMargin":
         """See :class:`RequirementComponent`."""
-        return AvslMargin(self, self.inner.bind(contracts, unit), contracts)
+        return VolatilityScaledMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
-class AvslMargin(Factored):
+class VolatilityScaledMargin(FactorMargin):
     """One pool's thresholds at work."""
 
-    def __init__(self, rule: AvslInspired, inner: Requirement, contracts: Contracts) -> None:
+    def __init__(self, rule: VolatilityScaledLiquidation, inner: Requirement, contracts: Contracts) -> None:
         super().__init__(inner)
         self.rule = rule
-        self.realised = Realised(contracts, rule.half_life, rule.reference)
+        self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
         speed = math.log(2) * rule.horizon / rule.recovery
-        self.persists = (1 - math.exp(-speed)) / speed  # mean share of an excess that is left over the horizon
+        self.persistence = (1 - math.exp(-speed)) / speed  # mean share of an excess that is left over the horizon
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; the scalar follows volatility."""
         self.inner.observe(market)
-        self.realised.observe(market)
-        rule, now = self.rule, self.realised.variance
-        forecast = rule.reference**2 + self.persists * (now - rule.reference**2)
+        self.volatilities.observe(market)
+        rule, now = self.rule, self.volatilities.variance
+        forecast = rule.reference**2 + self.persistence * (now - rule.reference**2)
         scalar = np.sqrt(rule.share * now + (1 - rule.share) * forecast) / rule.reference
         factor = np.clip(scalar, 1.0, rule.cap)
         self.factor = np.stack([factor, factor])
         if factor.size > 1:
-            self.rate = rates(self.inner, market)
+            self.rate = compute_margin_rates(self.inner, market)
 
-    def margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, book: Exposure) -> Margins:
         """Inner initial, and maintenance times the factor, (A,)."""
-        initial, maintenance = self.inner.margins(book)
-        maintenance = self.scale(book) * maintenance
+        initial, maintenance = self.inner.compute_margins(book)
+        maintenance = self.account_factor(book) * maintenance
         return Margins(np.maximum(initial, maintenance), maintenance)

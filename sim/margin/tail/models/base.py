@@ -7,15 +7,15 @@ import numpy as np
 from pydantic import SerializeAsAny
 
 from sim.component import Component
-from sim.margin.base import registered
+from sim.margin.base import make_registry_validator
 from sim.margin.registry import MODELS
-from sim.margin.tail.risk_measures import Convention, Law, Measure, tail_weights
-from sim.margin.tail.top_losses import worst
-from sim.numerics.matrix_roots import triangular_root
+from sim.margin.tail.risk_measures import Convention, ReturnLaw, Measure, compute_tail_weights
+from sim.margin.tail.top_losses import sum_worst_losses
+from sim.numerics.matrix_roots import compute_triangular_root
 from sim.types import F8
 
 
-class Tail(NamedTuple):
+class TailSpec(NamedTuple):
     """What is asked of a forecast."""
 
     measure: Measure
@@ -23,55 +23,55 @@ class Tail(NamedTuple):
     convention: Convention  # how a sample's VaR is read
 
 
-class Forecast(Protocol):
+class ReturnForecast(Protocol):
     """A view of the next return of U underlyings."""
 
-    def loss(self, exposure: F8, tail: Tail) -> F8:
+    def compute_tail_loss(self, exposure: F8, tail: TailSpec) -> F8:
         """Tail loss of portfolios, (A,), at least nil, in the unit of ``exposure`` (A, U); positively homogeneous."""
         ...
 
-    def scenarios(self) -> F8:
+    def scenario_returns(self) -> F8:
         """Equally likely returns that stand for it, (S, U): for what does not lose in proportion to a return."""
         ...
 
 
-class Sample(NamedTuple):
+class SampleForecast(NamedTuple):
     """Equally likely returns, (S, U). The log return is taken for the relative one, as the published tables do."""
 
     returns: F8
 
-    def loss(self, exposure: F8, tail: Tail) -> F8:
+    def compute_tail_loss(self, exposure: F8, tail: TailSpec) -> F8:
         """See :class:`Forecast`."""
-        weights = tail_weights(len(self.returns), tail.level, tail.measure, tail.convention)
-        return worst(exposure, self.returns, weights)
+        weights = compute_tail_weights(len(self.returns), tail.level, tail.measure, tail.convention)
+        return sum_worst_losses(exposure, self.returns, weights)
 
-    def scenarios(self) -> F8:
+    def scenario_returns(self) -> F8:
         """See :class:`Forecast`."""
         return self.returns
 
 
-class Elliptic(NamedTuple):
+class EllipticForecast(NamedTuple):
     """Joint normal or Student-t returns of mean nil."""
 
     covariance: F8  # (U, U)
-    law: Law
+    law: ReturnLaw
 
-    def loss(self, exposure: F8, tail: Tail) -> F8:
+    def compute_tail_loss(self, exposure: F8, tail: TailSpec) -> F8:
         """See :class:`Forecast`."""
         variance = np.einsum("au,uv,av->a", exposure, self.covariance, exposure)
-        found: F8 = np.sqrt(np.maximum(variance, 0.0)) * self.law.tail(tail.measure, tail.level)
+        found: F8 = np.sqrt(np.maximum(variance, 0.0)) * self.law.measure_tail(tail.measure, tail.level)
         return found
 
-    def scenarios(self) -> F8:
+    def scenario_returns(self) -> F8:
         """See :class:`Forecast`: fixed points that fill the unit cube evenly (Sobol 1967) mapped to the law, and their
         opposites.
         """
-        root = triangular_root(self.covariance)
-        half = self.law.points(len(root), POINTS // 2) @ root.T
+        root = compute_triangular_root(self.covariance)
+        half = self.law.generate_points(len(root), N_SOBOL_POINTS // 2) @ root.T
         return np.concatenate([half, -half])
 
 
-POINTS = 16_384
+N_SOBOL_POINTS = 16_384
 """Scenarios that stand for a law: a power of two, which Sobol's points need."""
 
 
@@ -82,7 +82,7 @@ class Forecaster(Protocol):
         """One more return of each underlying, (U,)."""
         ...
 
-    def forecast(self) -> Forecast | None:
+    def forecast(self) -> ReturnForecast | None:
         """Of the next return; none while too little is known."""
         ...
 
@@ -91,7 +91,7 @@ class ModelComponent(Component):
     """A model of returns: the parameters of a :class:`Forecaster`."""
 
     @classmethod
-    def variants(cls) -> list[type[Component]]:
+    def registered_variants(cls) -> list[type[Component]]:
         """The family as registered by now."""
         return list(MODELS.values())
 
@@ -105,8 +105,8 @@ class ModelComponent(Component):
         """
 
     @abstractmethod
-    def needs(self, every: float) -> int:
+    def n_returns_needed(self, every: float) -> int:
         """Returns it must have seen before it forecasts."""
 
 
-AnyModel = Annotated[SerializeAsAny[ModelComponent], registered(MODELS)]
+AnyModel = Annotated[SerializeAsAny[ModelComponent], make_registry_validator(MODELS)]

@@ -7,14 +7,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.errors import ConfigError
-from sim.margin.tail.models.base import Elliptic, ModelComponent
-from sim.margin.tail.models.history import Window, needed, rows_of
-from sim.margin.tail.risk_measures import Law
-from sim.numerics.matrix_roots import correlation_fault
+from sim.margin.tail.models.base import EllipticForecast, ModelComponent
+from sim.margin.tail.models.history import RollingWindow, count_returns_needed, count_rows
+from sim.margin.tail.risk_measures import ReturnLaw
+from sim.numerics.matrix_roots import find_correlation_fault
 from sim.types import F8
 
 
-class Covariance(ModelComponent):
+class CovarianceModel(ModelComponent):
     """Equal weights, mean nil: the variance-covariance method."""
 
     kind: Literal["covariance"] = Field(default="covariance", description="variance and covariance of a window (name)")
@@ -26,42 +26,42 @@ class Covariance(ModelComponent):
     )
 
     @model_validator(mode="after")
-    def _is_a_correlation(self) -> Self:
-        if self.correlation is not None and (fault := correlation_fault(self.correlation, len(self.correlation))):
+    def _check_correlation(self) -> Self:
+        if self.correlation is not None and (fault := find_correlation_fault(self.correlation, len(self.correlation))):
             raise ValueError(fault)
         return self
 
-    def needs(self, every: float) -> int:
+    def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
-        return needed(self.window, self.least, every)
+        return count_returns_needed(self.window, self.least, every)
 
     def bind(self, columns: int, every: float) -> "CovarianceForecaster":
         """See :class:`ModelComponent`."""
         if self.correlation is not None and len(self.correlation) != columns:
             told = f"requirement.model.correlation: {len(self.correlation)} rows, the pool has {columns} underlyings"
             raise ConfigError([f"{told}, give one row each"])
-        return CovarianceForecaster(self, Window(rows_of(self.window, every), columns), self.needs(every))
+        return CovarianceForecaster(self, RollingWindow(count_rows(self.window, every), columns), self.n_returns_needed(every))
 
 
 class CovarianceForecaster:
     """Keeps a window of returns."""
 
-    def __init__(self, rule: Covariance, window: Window, needs: int) -> None:
-        self.window, self.needs = window, needs
-        self.law = Law(math.inf if rule.df is None else rule.df)
+    def __init__(self, rule: CovarianceModel, window: RollingWindow, needs: int) -> None:
+        self.window, self.n_returns_needed = window, needs
+        self.law = ReturnLaw(math.inf if rule.df is None else rule.df)
         self.correlation = None if rule.correlation is None else np.array(rule.correlation)
 
     def learn(self, row: F8) -> None:
         """See :class:`Forecaster`."""
         self.window.push(row)
 
-    def forecast(self) -> Elliptic | None:
+    def forecast(self) -> EllipticForecast | None:
         """See :class:`Forecaster`."""
         rows = self.window.rows()
-        if len(rows) < self.needs:
+        if len(rows) < self.n_returns_needed:
             return None
         covariance = rows.T @ rows / len(rows)
         if self.correlation is not None:
             spread = np.sqrt(np.diag(covariance))
             covariance = self.correlation * np.outer(spread, spread)
-        return Elliptic(covariance, self.law)
+        return EllipticForecast(covariance, self.law)

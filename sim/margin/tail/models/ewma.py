@@ -6,13 +6,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.tail.models.base import Elliptic, ModelComponent
-from sim.margin.tail.risk_measures import Law
-from sim.margin.tail.volatility import ewma
+from sim.margin.tail.models.base import EllipticForecast, ModelComponent
+from sim.margin.tail.risk_measures import ReturnLaw
+from sim.margin.tail.volatility import update_ewma
 from sim.types import F8
 
 
-class Ewma(ModelComponent):
+class EwmaModel(ModelComponent):
     """Σ ← λ Σ + (1 - λ) r r', started at the mean of the first returns'; mean nil."""
 
     kind: Literal["ewma"] = Field(default="ewma", description="exponentially weighted covariances (name)")
@@ -20,7 +20,7 @@ class Ewma(ModelComponent):
     seed: int = Field(default=100, ge=2, description="returns whose mean square starts it (count)")
     df: float | None = Field(default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)")
 
-    def needs(self, every: float) -> int:
+    def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
         return self.seed
 
@@ -32,15 +32,15 @@ class Ewma(ModelComponent):
 class EwmaForecaster:
     """Keeps one covariance matrix."""
 
-    def __init__(self, rule: Ewma) -> None:
-        self.rule, self.law = rule, Law(math.inf if rule.df is None else rule.df)
+    def __init__(self, rule: EwmaModel) -> None:
+        self.rule, self.law = rule, ReturnLaw(math.inf if rule.df is None else rule.df)
         self.covariance: F8 | None = None
         self._early: list[F8] = []
 
     def learn(self, row: F8) -> None:
         """See :class:`Forecaster`."""
         if self.covariance is not None:
-            self.covariance = ewma(self.covariance, np.outer(row, row), self.rule.decay)
+            self.covariance = update_ewma(self.covariance, np.outer(row, row), self.rule.decay)
             return
         self._early.append(row.copy())
         if len(self._early) == self.rule.seed:
@@ -49,6 +49,6 @@ class EwmaForecaster:
             for each in rows:
                 self.learn(each)
 
-    def forecast(self) -> Elliptic | None:
+    def forecast(self) -> EllipticForecast | None:
         """See :class:`Forecaster`."""
-        return None if self.covariance is None else Elliptic(self.covariance, self.law)
+        return None if self.covariance is None else EllipticForecast(self.covariance, self.law)

@@ -5,12 +5,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.tail.models.base import ModelComponent, Sample
-from sim.margin.tail.models.history import Scaled, Window, needed, rows_of
+from sim.margin.tail.models.base import ModelComponent, SampleForecast
+from sim.margin.tail.models.history import ReturnScaler, RollingWindow, count_returns_needed, count_rows
 from sim.types import F8
 
 
-class Filtered(ModelComponent):
+class FilteredModel(ModelComponent):
     """r* = r x volatility of now ÷ that of its day, by EWMA (Gurrola-Perez and Murphy 2015, BoE working paper 525)."""
 
     kind: Literal["filtered"] = Field(default="filtered", description="past returns at today's volatility (name)")
@@ -19,31 +19,31 @@ class Filtered(ModelComponent):
     decay: float = Field(default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)")
     seed: int = Field(default=100, ge=2, description="returns whose mean square starts the EWMA (count)")
 
-    def needs(self, every: float) -> int:
+    def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
-        return max(needed(self.window, self.least, every), self.seed)
+        return max(count_returns_needed(self.window, self.least, every), self.seed)
 
     def bind(self, columns: int, every: float) -> "FilteredForecaster":
         """See :class:`ModelComponent`."""
-        window = Window(rows_of(self.window, every), columns)
-        return FilteredForecaster(window, Scaled(columns, self.decay, self.seed), self.needs(every))
+        window = RollingWindow(count_rows(self.window, every), columns)
+        return FilteredForecaster(window, ReturnScaler(columns, self.decay, self.seed), self.n_returns_needed(every))
 
 
 class FilteredForecaster:
     """Keeps a window of scaled returns."""
 
-    def __init__(self, window: Window, scaled: Scaled, needs: int) -> None:
-        self.window, self.scaled, self.needs = window, scaled, needs
-        self.seen = 0
+    def __init__(self, window: RollingWindow, scaled: ReturnScaler, needs: int) -> None:
+        self.window, self.scaler, self.n_returns_needed = window, scaled, needs
+        self.n_returns = 0
 
     def learn(self, row: F8) -> None:
         """See :class:`Forecaster`."""
-        self.seen += 1
-        for each in self.scaled.learn(row):
+        self.n_returns += 1
+        for each in self.scaler.learn(row):
             self.window.push(each)
 
-    def forecast(self) -> Sample | None:
+    def forecast(self) -> SampleForecast | None:
         """See :class:`Forecaster`."""
-        if self.seen < self.needs or self.scaled.variance is None:
+        if self.n_returns < self.n_returns_needed or self.scaler.variance is None:
             return None
-        return Sample(self.window.rows() * np.sqrt(self.scaled.variance))
+        return SampleForecast(self.window.rows() * np.sqrt(self.scaler.variance))

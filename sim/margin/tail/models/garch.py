@@ -6,22 +6,22 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from sim.margin.tail.models.base import Elliptic, ModelComponent
-from sim.margin.tail.models.history import Window, rows_of
-from sim.margin.tail.risk_measures import Law
-from sim.margin.tail.volatility import garch
+from sim.margin.tail.models.base import EllipticForecast, ModelComponent
+from sim.margin.tail.models.history import RollingWindow, count_rows
+from sim.margin.tail.risk_measures import ReturnLaw
+from sim.margin.tail.volatility import update_garch
 from sim.types import F8
 
 PERCENT = 100.0
 """Returns are fitted in percent: the optimiser wants numbers near one."""
 
-FALLBACK = (0.05, 0.9)
+FALLBACK_PARAMETERS = (0.05, 0.9)
 """a and b where no fit is to be had, the variance being the window's."""
 
 Distribution = Literal["normal", "t"]
 
 
-class Garch(ModelComponent):
+class GarchModel(ModelComponent):
     """σ² ← w + a r² + b σ² (Bollerslev 1986), mean nil; correlations of r over it (Bollerslev 1990)."""
 
     kind: Literal["garch"] = Field(default="garch", description="GARCH(1,1), fitted again and again (name)")
@@ -30,17 +30,17 @@ class Garch(ModelComponent):
     refit: float = Field(default=5_400_000, gt=0, description="time between fits (s; 62.5 days, a quarter of trading)")
     distribution: Distribution = Field(default="normal", description="of innovations: normal or t (name)")
 
-    def needs(self, every: float) -> int:
+    def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
         least = self.window / 2 if self.least is None else min(self.least, self.window)
-        return max(rows_of(least, every), 10)
+        return max(count_rows(least, every), 10)
 
     def bind(self, columns: int, every: float) -> "GarchForecaster":
         """See :class:`ModelComponent`."""
         return GarchForecaster(self, columns, every)
 
 
-class Fit(NamedTuple):
+class GarchFit(NamedTuple):
     """Parameters of U underlyings."""
 
     omega: F8  # (U,) squared returns
@@ -52,57 +52,57 @@ class Fit(NamedTuple):
 class GarchForecaster:
     """Runs the recursion between fits."""
 
-    def __init__(self, rule: Garch, columns: int, every: float) -> None:
-        self.rule, self.needs, self.seen = rule, rule.needs(every), 0
-        self.refit = rows_of(rule.refit, every)
-        self.window = Window(max(rows_of(rule.window, every), self.needs), columns)
-        self.fit: Fit | None = None
+    def __init__(self, rule: GarchModel, columns: int, every: float) -> None:
+        self.rule, self.n_returns_needed, self.n_returns = rule, rule.n_returns_needed(every), 0
+        self.refit = count_rows(rule.refit, every)
+        self.window = RollingWindow(max(count_rows(rule.window, every), self.n_returns_needed), columns)
+        self.fit: GarchFit | None = None
         self.variance = np.zeros(columns)
         self.correlation = np.eye(columns)
 
     def learn(self, row: F8) -> None:
         """See :class:`Forecaster`."""
-        self.seen += 1
+        self.n_returns += 1
         self.window.push(row)
-        if self.seen >= self.needs and (self.seen - self.needs) % self.refit == 0:
+        if self.n_returns >= self.n_returns_needed and (self.n_returns - self.n_returns_needed) % self.refit == 0:
             self._fit()
         elif self.fit is not None:
-            self.variance = garch_of(self.fit, self.variance, row)
+            self.variance = update_variances(self.fit, self.variance, row)
 
     def _fit(self) -> None:
         rows = self.window.rows()
-        self.fit = fit = fitted(rows, self.rule.distribution)
+        self.fit = fit = fit_garch(rows, self.rule.distribution)
         variance, scaled = np.square(rows).mean(axis=0), np.empty_like(rows)
         for number, row in enumerate(rows):
             scaled[number] = np.divide(row, np.sqrt(variance), out=np.zeros_like(row), where=variance > 0)
-            variance = garch_of(fit, variance, row)
-        self.variance, self.correlation = variance, correlation(scaled)
+            variance = update_variances(fit, variance, row)
+        self.variance, self.correlation = variance, compute_correlation(scaled)
 
-    def forecast(self) -> Elliptic | None:
+    def forecast(self) -> EllipticForecast | None:
         """See :class:`Forecaster`."""
         if self.fit is None:
             return None
         spread = np.sqrt(self.variance)
-        return Elliptic(self.correlation * np.outer(spread, spread), Law(self.fit.df))
+        return EllipticForecast(self.correlation * np.outer(spread, spread), ReturnLaw(self.fit.df))
 
 
-def garch_of(fit: Fit, variance: F8, row: F8) -> F8:
+def update_variances(fit: GarchFit, variance: F8, row: F8) -> F8:
     """The next variances, (U,)."""
-    return garch(variance, np.square(row), (fit.omega, fit.alpha, fit.beta))
+    return update_garch(variance, np.square(row), (fit.omega, fit.alpha, fit.beta))
 
 
-def fitted(rows: F8, distribution: Distribution) -> Fit:
+def fit_garch(rows: F8, distribution: Distribution) -> GarchFit:
     """Maximum likelihood column by column of ``rows`` (T, U); of several tails the heaviest counts."""
-    columns = [_column(column, distribution) for column in rows.T]
+    columns = [_fit_column(column, distribution) for column in rows.T]
     omega, alpha, beta, df = (np.array(values) for values in zip(*columns, strict=True))
-    return Fit(omega, alpha, beta, float(df.min()))
+    return GarchFit(omega, alpha, beta, float(df.min()))
 
 
-def _column(returns: F8, distribution: Distribution) -> tuple[float, float, float, float]:
+def _fit_column(returns: F8, distribution: Distribution) -> tuple[float, float, float, float]:
     from arch import arch_model  # costs seconds, and only this model needs it
 
     mean_square = float(np.square(returns).mean())
-    alpha, beta = FALLBACK
+    alpha, beta = FALLBACK_PARAMETERS
     fallback = (mean_square * (1 - alpha - beta), alpha, beta, math.inf)
     if np.unique(returns).size < 3:  # a price that does not move has no likelihood
         return fallback
@@ -115,7 +115,7 @@ def _column(returns: F8, distribution: Distribution) -> tuple[float, float, floa
     return float(p["omega"]) / PERCENT**2, float(p["alpha[1]"]), float(p["beta[1]"]), df
 
 
-def correlation(scaled: F8) -> F8:
+def compute_correlation(scaled: F8) -> F8:
     """Of columns (T, U) of mean nil; those that never move go with none."""
     second = scaled.T @ scaled
     size = np.sqrt(np.diag(second))

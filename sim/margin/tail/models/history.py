@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sim.margin.tail.volatility import ewma
+from sim.margin.tail.volatility import update_ewma
 from sim.types import F8
 
 
-class Window:
+class RollingWindow:
     """The last rows of a table that grows."""
 
     def __init__(self, size: int, columns: int) -> None:
@@ -31,7 +31,7 @@ class Window:
         return min(self._end, self.size)
 
 
-class Scaled:
+class ReturnScaler:
     """Returns over their own day's EWMA volatility (Hull and White 1998, J. Risk 1(1)).
 
     The recursion starts at the mean square of the first ``seed`` rows, and is run over them once they are there.
@@ -57,15 +57,15 @@ class Scaled:
 
     def _scale(self, row: F8, variance: F8) -> F8:
         scaled = np.divide(row, np.sqrt(variance), out=np.zeros_like(row), where=variance > 0)
-        self.variance = ewma(variance, np.square(row), self.decay)
+        self.variance = update_ewma(variance, np.square(row), self.decay)
         return scaled
 
 
-def needed(window: float, least: float | None, every: float) -> int:
+def count_returns_needed(window: float, least: float | None, every: float) -> int:
     """Returns that a model must have seen: those of ``least`` seconds, at most its window; none = the window."""
-    return rows_of(window if least is None else min(least, window), every)
+    return count_rows(window if least is None else min(least, window), every)
 
 
-def rows_of(seconds: float, every: float) -> int:
+def count_rows(seconds: float, every: float) -> int:
     """How many returns make a duration, at least one."""
     return max(1, round(seconds / every))

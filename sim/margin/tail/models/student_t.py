@@ -5,17 +5,17 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.margin.tail.models.base import Elliptic, ModelComponent
-from sim.margin.tail.models.ewma import Ewma, EwmaForecaster
-from sim.margin.tail.models.history import Scaled, Window, needed, rows_of
-from sim.margin.tail.risk_measures import Law
+from sim.margin.tail.models.base import EllipticForecast, ModelComponent
+from sim.margin.tail.models.ewma import EwmaModel, EwmaForecaster
+from sim.margin.tail.models.history import ReturnScaler, RollingWindow, count_returns_needed, count_rows
+from sim.margin.tail.risk_measures import ReturnLaw
 from sim.types import F8
 
-LIGHTEST, HEAVIEST = 100.0, 4.1
+MAX_DEGREES, MIN_DEGREES = 100.0, 4.1
 """Degrees of freedom: beyond the first t is normal, below the second the fourth moment it is fitted by is none."""
 
 
-class StudentT(ModelComponent):
+class StudentTModel(ModelComponent):
     """Degrees of freedom by moments, 4 + 6 / (kurtosis - 3), of returns over their own day's volatility."""
 
     kind: Literal["student_t"] = Field(default="student_t", description="Student-t with fitted tails (name)")
@@ -24,9 +24,9 @@ class StudentT(ModelComponent):
     decay: float = Field(default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)")
     seed: int = Field(default=100, ge=2, description="returns whose mean square starts the EWMA (count)")
 
-    def needs(self, every: float) -> int:
+    def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
-        return max(needed(self.window, self.least, every), self.seed)
+        return max(count_returns_needed(self.window, self.least, every), self.seed)
 
     def bind(self, columns: int, every: float) -> "StudentTForecaster":
         """See :class:`ModelComponent`."""
@@ -36,32 +36,32 @@ class StudentT(ModelComponent):
 class StudentTForecaster:
     """An EWMA, and a window of scaled returns for the tail."""
 
-    def __init__(self, rule: StudentT, columns: int, every: float) -> None:
-        self.needs, self.seen = rule.needs(every), 0
-        self.window = Window(rows_of(rule.window, every), columns)
-        self.scaled = Scaled(columns, rule.decay, rule.seed)
-        self.inner = EwmaForecaster(Ewma(decay=rule.decay, seed=rule.seed))
+    def __init__(self, rule: StudentTModel, columns: int, every: float) -> None:
+        self.n_returns_needed, self.n_returns = rule.n_returns_needed(every), 0
+        self.window = RollingWindow(count_rows(rule.window, every), columns)
+        self.scaler = ReturnScaler(columns, rule.decay, rule.seed)
+        self.inner = EwmaForecaster(EwmaModel(decay=rule.decay, seed=rule.seed))
 
     def learn(self, row: F8) -> None:
         """See :class:`Forecaster`."""
-        self.seen += 1
+        self.n_returns += 1
         self.inner.learn(row)
-        for each in self.scaled.learn(row):
+        for each in self.scaler.learn(row):
             self.window.push(each)
 
-    def forecast(self) -> Elliptic | None:
+    def forecast(self) -> EllipticForecast | None:
         """See :class:`Forecaster`."""
         inner = self.inner.forecast()
-        if self.seen < self.needs or inner is None:
+        if self.n_returns < self.n_returns_needed or inner is None:
             return None
-        return Elliptic(inner.covariance, Law(degrees(self.window.rows())))
+        return EllipticForecast(inner.covariance, ReturnLaw(estimate_degrees(self.window.rows())))
 
 
-def degrees(scaled: F8) -> float:
+def estimate_degrees(scaled: F8) -> float:
     """Degrees of freedom from the mean kurtosis of columns (T, U); those that never move are left out."""
     square = np.square(scaled).mean(axis=0)
     moving = square > 0
     if not moving.any():
-        return LIGHTEST
+        return MAX_DEGREES
     kurtosis = float((np.power(scaled[:, moving], 4).mean(axis=0) / np.square(square[moving])).mean())
-    return float(np.clip(4 + 6 / max(kurtosis - 3, 1e-9), HEAVIEST, LIGHTEST))
+    return float(np.clip(4 + 6 / max(kurtosis - 3, 1e-9), MIN_DEGREES, MAX_DEGREES))
