@@ -5,10 +5,20 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.base import BASIS_POINT, Population, Trader, TradingScope, compute_event_probability, draw_lognormal, get_lot_values, count_whole_lots, compute_limit_prices
+from agents.base import (
+    BASIS_POINT,
+    Population,
+    Trader,
+    TradingScope,
+    compute_event_probability,
+    compute_limit_prices,
+    count_whole_lots,
+    draw_lognormal,
+    get_lot_values,
+)
 from agents.shared.commitment import WalletCommitment
 from agents.shared.hedging import HedgedPairs, pair_with_spot
-from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, Orders, Observation, MarketSpec
+from sim.types import B1, F8, I8, IOC, REDUCE_ONLY, AccountView, MarketSpec, Observation, Orders
 
 REACTION_COLUMN = 0
 """Column of a step's draws."""
@@ -49,21 +59,49 @@ class Arbitrageurs(Population):
     n_decision_draws: ClassVar[int] = 1
 
     kind: Literal["arbitrageurs"] = "arbitrageurs"
-    name: str = Field("arbitrageurs", min_length=1, description="name of the population, unique in the market (text)")
+    name: str = Field(
+        "arbitrageurs",
+        min_length=1,
+        description="name of the population, unique in the market (text)",
+    )
     latency: int = Field(6, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    spot_venue: str = Field(min_length=1, description="venue that lists spot, may be the same (name)")
-    wealth: float = Field(500_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
+    spot_venue: str = Field(
+        min_length=1, description="venue that lists spot, may be the same (name)"
+    )
+    wealth: float = Field(
+        500_000.0, gt=0, description="median wealth at the start (units of the numeraire)"
+    )
     wealth_sigma: float = Field(0.5, ge=0, description="standard deviation of log wealth (1)")
-    spot_share: float = Field(0.5, gt=0, lt=1, description="share of wealth kept at the spot venue if another (share)")
-    instruments: tuple[str, ...] = Field((), description="perpetuals they trade; empty = all of the venue (names)")
+    spot_share: float = Field(
+        0.5, gt=0, lt=1, description="share of wealth kept at the spot venue if another (share)"
+    )
+    instruments: tuple[str, ...] = Field(
+        (), description="perpetuals they trade; empty = all of the venue (names)"
+    )
     enter: float = Field(15.0, gt=0, description="mean basis that opens a position (basis points)")
-    exit: float = Field(3.0, ge=0, description="basis down to which they trade and at which they unwind (basis points)")
-    variety: float = Field(0.3, ge=0, lt=1, description="spread of members' opening basis about the mean (share)")
-    leverage: float = Field(3.0, gt=0, description="largest leg, all pairs together (times equity at its venue)")
-    cap: float = Field(0.9, gt=0, le=1, description="most of the leverage that both venues admit (share)")
-    slice: float = Field(0.1, gt=0, le=1, description="most traded in a step, share of the largest leg (share)")
-    slippage: float = Field(20.0, ge=0, description="worst hedge accepted, distance from the index (basis points)")
-    reaction: float = Field(60.0, gt=0, description="mean time between looks at the basis (seconds)")
+    exit: float = Field(
+        3.0,
+        ge=0,
+        description="basis down to which they trade and at which they unwind (basis points)",
+    )
+    variety: float = Field(
+        0.3, ge=0, lt=1, description="spread of members' opening basis about the mean (share)"
+    )
+    leverage: float = Field(
+        3.0, gt=0, description="largest leg, all pairs together (times equity at its venue)"
+    )
+    cap: float = Field(
+        0.9, gt=0, le=1, description="most of the leverage that both venues admit (share)"
+    )
+    slice: float = Field(
+        0.1, gt=0, le=1, description="most traded in a step, share of the largest leg (share)"
+    )
+    slippage: float = Field(
+        20.0, ge=0, description="worst hedge accepted, distance from the index (basis points)"
+    )
+    reaction: float = Field(
+        60.0, gt=0, description="mean time between looks at the basis (seconds)"
+    )
 
     _members: ArbitrageurTraits = PrivateAttr()
 
@@ -79,12 +117,19 @@ class Arbitrageurs(Population):
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         """Pair the instruments, draw wealth and patience; see ``sim.protocols.PopulationProtocol``."""
         venue = self.find_venue(setting, self.venue)
-        pairs = pair_with_spot(self, setting, TradingScope(venue, self.select_instruments(setting, venue, self.instruments)), self.spot_venue)
+        pairs = pair_with_spot(
+            self,
+            setting,
+            TradingScope(venue, self.select_instruments(setting, venue, self.instruments)),
+            self.spot_venue,
+        )
         enter = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
         act = compute_event_probability(setting.dt, self.reaction)
         self._members = ArbitrageurTraits(pairs, enter, act)
         if pairs.spot.venue != venue:  # else the wallet has to pay for hedges
-            self._commitment = WalletCommitment.from_instruments(setting, venue, pairs.perp.instruments)
+            self._commitment = WalletCommitment.from_instruments(
+                setting, venue, pairs.perp.instruments
+            )
         wealth = draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
         return pairs.place_wealth(self, setting, wealth, self.spot_share)
 
@@ -102,13 +147,25 @@ class Arbitrageurs(Population):
         fair, (view, columns) = perp.index_ticks(outlook), perp.view(outlook)
         held = accounts.position[:, perp.instruments]
         over = view.mark[columns] / fair - 1
-        return BasisState(fair, over, get_lot_values(view, columns), view.contracts.max_price[columns], held)
+        return BasisState(
+            fair, over, get_lot_values(view, columns), view.contracts.max_price[columns], held
+        )
 
-    def _create_perpetual_orders(self, basis: BasisState, looks: B1, outlook: Observation, accounts: AccountView) -> Orders:
+    def _create_perpetual_orders(
+        self, basis: BasisState, looks: B1, outlook: Observation, accounts: AccountView
+    ) -> Orders:
         """IOC orders: against a wide basis, or towards nil where the basis that a position earned has closed."""
         against, holds = -np.sign(basis.relative_basis), np.sign(basis.held)
-        opens = looks & (np.abs(basis.relative_basis) > self._members.entry_basis) & (holds * against >= 0)
-        closes = looks & (holds != 0) & (holds * against * np.abs(basis.relative_basis) < self.exit * BASIS_POINT)
+        opens = (
+            looks
+            & (np.abs(basis.relative_basis) > self._members.entry_basis)
+            & (holds * against >= 0)
+        )
+        closes = (
+            looks
+            & (holds != 0)
+            & (holds * against * np.abs(basis.relative_basis) < self.exit * BASIS_POINT)
+        )
         rows, pairs = np.nonzero(opens | closes)
         if not len(rows):
             return Orders.join([])
@@ -116,22 +173,34 @@ class Arbitrageurs(Population):
         more = count_whole_lots(np.minimum(step, room), basis.lot)
         less = np.minimum(np.abs(basis.held), np.maximum(count_whole_lots(step, basis.lot), 1))
         quantity = np.where(opens, more * against, -holds * less)
-        premium = np.where(opens, -against, -holds)  # which side of the index the basis to protect lies on
-        limit = compute_limit_prices(basis.index_ticks, premium * self.exit * BASIS_POINT, basis.highest)[rows, pairs]
+        premium = np.where(
+            opens, -against, -holds
+        )  # which side of the index the basis to protect lies on
+        limit = compute_limit_prices(
+            basis.index_ticks, premium * self.exit * BASIS_POINT, basis.highest
+        )[rows, pairs]
         kind = np.where(opens, IOC, IOC | REDUCE_ONLY)[rows, pairs]
         lots = quantity[rows, pairs].astype(np.int64)
-        legs = Orders.from_columns(rows, self._members.pairs.perp.instruments[pairs], lots, limit, kind)
+        legs = Orders.from_columns(
+            rows, self._members.pairs.perp.instruments[pairs], lots, limit, kind
+        )
         return legs.take(legs.quantity != 0)
 
-    def _compute_trade_limits(self, basis: BasisState, outlook: Observation, accounts: AccountView) -> tuple[F8, F8]:
+    def _compute_trade_limits(
+        self, basis: BasisState, outlook: Observation, accounts: AccountView
+    ) -> tuple[F8, F8]:
         """Most a member trades in a step and may still add, both (n, m), minor units of the numeraire.
 
         Nothing is added while more than a step's trade lacks its hedge: spot that cannot be had ends the trade.
         """
         perp, spot, ratio = self._members.pairs
         capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
-        headroom = np.minimum(accounts.free_margin[:, perp.venue], accounts.free_margin[:, spot.venue])
-        admitted = np.fmin(outlook.max_leverage[perp.instruments], outlook.max_leverage[spot.instruments])
+        headroom = np.minimum(
+            accounts.free_margin[:, perp.venue], accounts.free_margin[:, spot.venue]
+        )
+        admitted = np.fmin(
+            outlook.max_leverage[perp.instruments], outlook.max_leverage[spot.instruments]
+        )
         leverage = np.fmin(self.leverage, self.cap * admitted)
         most = leverage * np.maximum(capital, 0.0)[:, None]
         used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)

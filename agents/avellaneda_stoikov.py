@@ -45,14 +45,29 @@ class AvellanedaStoikov(LadderMakers):
     """
 
     kind: Literal["avellaneda_stoikov"] = "avellaneda_stoikov"
-    name: str = Field("avellaneda_stoikov", min_length=1, description="name of the population, unique (text)")
-    risk_aversion: float = Field(1.0, ge=1e-6, le=1e6, description="relative risk aversion, gamma times equity (1)")
-    horizon: float = Field(
-        86_400.0, ge=1e-3, le=1e9, description="rolling time over which inventory is a risk, tau (seconds)"
+    name: str = Field(
+        "avellaneda_stoikov", min_length=1, description="name of the population, unique (text)"
     )
-    fill: float = Field(0.1, ge=1e-6, le=1e3, description="notional of one fill, the unit of inventory (times equity)")
+    risk_aversion: float = Field(
+        1.0, ge=1e-6, le=1e6, description="relative risk aversion, gamma times equity (1)"
+    )
+    horizon: float = Field(
+        86_400.0,
+        ge=1e-3,
+        le=1e9,
+        description="rolling time over which inventory is a risk, tau (seconds)",
+    )
+    fill: float = Field(
+        0.1,
+        ge=1e-6,
+        le=1e3,
+        description="notional of one fill, the unit of inventory (times equity)",
+    )
     fill_decay: float = Field(
-        1.0, ge=1e-6, le=1e6, description="decay of the rate of fills with distance, k (1 / basis point)"
+        1.0,
+        ge=1e-6,
+        le=1e6,
+        description="decay of the rate of fills with distance, k (1 / basis point)",
     )
 
     def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:

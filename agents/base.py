@@ -14,7 +14,17 @@ from agents.shared.commitment import WalletCommitment
 from sim.cash_flows import CashFlows
 from sim.component import Component
 from sim.errors import ConfigError, DeleverageError, describe_unknown
-from sim.types import B1, F8, I8, PERPETUAL, AccountView, MarketView, Observation, MarginAssessment, MarketSpec
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    PERPETUAL,
+    AccountView,
+    MarginAssessment,
+    MarketSpec,
+    MarketView,
+    Observation,
+)
 
 DAY = 86_400.0
 """Seconds."""
@@ -39,7 +49,9 @@ class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         population: name of the population that decides for it.
     """
 
-    _ids: ClassVar = _AgentCounters()  # Mesa before 3.5 counts in a plain dict, which would hold every market for good
+    _ids: ClassVar = (
+        _AgentCounters()
+    )  # Mesa before 3.5 counts in a plain dict, which would hold every market for good
 
     def __init__(self, model: mesa.Model, owner: int, population: str) -> None:
         super().__init__(model)
@@ -52,7 +64,9 @@ class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         Raises:
             DeleverageError: always.
         """
-        raise DeleverageError(f"step: owner {self.owner} of {self.population!r} acts in the market's step, step that")
+        raise DeleverageError(
+            f"step: owner {self.owner} of {self.population!r} acts in the market's step, step that"
+        )
 
     def remove(self) -> None:
         """Leave the market: resting orders are cancelled, and no further decision of this member is taken.
@@ -88,13 +102,17 @@ class Population(Component):
     n_trait_draws: ClassVar[int] = 0
     n_decision_draws: ClassVar[int] = 0
 
-    name: str = Field(min_length=1, description="name of the population, unique in the market (text)")
+    name: str = Field(
+        min_length=1, description="name of the population, unique in the market (text)"
+    )
     count: int = Field(ge=1, le=10**7, description="number of members (agents)")
     latency: int = Field(ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
     venue: str = Field(min_length=1, description="venue at which the members trade (name)")
     wealth: float = Field(gt=0, description="median wealth at the start (units of the numeraire)")
 
-    _commitment: WalletCommitment | None = PrivateAttr(None)  # of wallets to margin accounts; None = wallets stay as they are
+    _commitment: WalletCommitment | None = PrivateAttr(
+        None
+    )  # of wallets to margin accounts; None = wallets stay as they are
 
     @property
     def fund_venue(self) -> str:
@@ -111,9 +129,15 @@ class Population(Component):
         """Whether members keep wallets committed to margin accounts, for which nothing is drawn (ISO-1)."""
         return self._commitment is not None
 
-    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
+    def request_cash_flows(
+        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+    ) -> CashFlows:
         """Wallets into margin accounts, of members who keep them committed; see ``sim.protocols.PopulationProtocol``."""
-        return CashFlows.join([]) if self._commitment is None else self._commitment.commit_wallets(outlook, accounts, standing)
+        return (
+            CashFlows.join([])
+            if self._commitment is None
+            else self._commitment.commit_wallets(outlook, accounts, standing)
+        )
 
     def find_venue(self, setting: MarketSpec, name: str, field: str = "venue") -> int:
         """Index of a venue; raises ConfigError where the market has none of that name."""
@@ -148,7 +172,11 @@ class Population(Component):
         contracts = setting.contracts
         here = contracts.venue == venue
         known = [contracts.names[k] for k in np.flatnonzero(here)]
-        problems = [f"{self.name}.instruments: {describe_unknown(name, known)}" for name in names if name not in known]
+        problems = [
+            f"{self.name}.instruments: {describe_unknown(name, known)}"
+            for name in names
+            if name not in known
+        ]
         chosen = here & (np.isin(contracts.names, names) if names else contracts.kind == PERPETUAL)
         if not problems and not chosen.any():
             told = f"{self.name}.instruments: {setting.venues[venue]} lists no perpetual, name what to trade"
@@ -201,5 +229,7 @@ def compute_limit_prices(price: F8, slip: F8 | float, highest: I8) -> I8:
 def count_whole_lots(value: F8, lot: F8) -> I8:
     """Whole lots that a value buys, nil where either is not a positive number."""
     usable: B1 = np.isfinite(value) & (value > 0) & (lot > 0)
-    lots = np.divide(value, lot, out=np.zeros(np.broadcast_shapes(value.shape, lot.shape)), where=usable)
+    lots = np.divide(
+        value, lot, out=np.zeros(np.broadcast_shapes(value.shape, lot.shape)), where=usable
+    )
     return np.minimum(lots, _MAX_EXACT).astype(np.int64)

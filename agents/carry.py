@@ -6,12 +6,23 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Trader
-from agents.leveraged import LognormalLeverage, LeveragedTrader
+from agents.leveraged import LeveragedTrader, LognormalLeverage
 from agents.shared.commitment import WalletCommitment, has_separate_wallet
 from agents.shared.hedging import HedgedPairs, pair_with_spot
 from sim.cash_flows import CashFlows
 from sim.pricing.instrument_values import find_seconds_per_year
-from sim.types import B1, F8, VENUE_MAX_LEVERAGE, I8, MISSING, AccountView, Orders, Observation, MarginAssessment, MarketSpec
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    MISSING,
+    VENUE_MAX_LEVERAGE,
+    AccountView,
+    MarginAssessment,
+    MarketSpec,
+    Observation,
+    Orders,
+)
 
 
 class CarryTrader(LeveragedTrader):
@@ -35,18 +46,34 @@ class CarryTraders(LognormalLeverage):
     is_hedged: ClassVar[bool] = True
 
     kind: Literal["carry"] = "carry"
-    name: str = Field("carry", min_length=1, description="name of the population, unique in the market (text)")
-    leverage: float = Field(1.0, gt=0, description="median leverage wished at the reference leverage (times equity)")
+    name: str = Field(
+        "carry", min_length=1, description="name of the population, unique in the market (text)"
+    )
+    leverage: float = Field(
+        1.0, gt=0, description="median leverage wished at the reference leverage (times equity)"
+    )
     leverage_sigma: float = Field(0.3, ge=0, description="standard deviation of log leverage (1)")
     hold: float = Field(7 * DAY, gt=0, description="mean time a position is held (seconds)")
-    spot_venue: str = Field(min_length=1, description="venue that lists spot, may be the same (name)")
-    spot_share: float = Field(0.5, gt=0, lt=1, description="share of wealth kept at the spot venue if another (share)")
+    spot_venue: str = Field(
+        min_length=1, description="venue that lists spot, may be the same (name)"
+    )
+    spot_share: float = Field(
+        0.5, gt=0, lt=1, description="share of wealth kept at the spot venue if another (share)"
+    )
     enter: float = Field(0.1, gt=0, description="carry that opens (share per year)")
     exit: float = Field(0.0, description="carry below which a position is left (share per year)")
-    reverse: bool = Field(True, description="whether they short spot where the carry is negative (yes or no)")
-    funding_interval: float = Field(28_800.0, gt=0, description="time that a funding rate pays for (seconds)")
-    carry_half_life: float = Field(3600.0, gt=0, description="half-life of the carry's moving average (seconds)")
-    hedge_slippage: float = Field(20.0, ge=0, description="worst hedge accepted, distance from index (basis points)")
+    reverse: bool = Field(
+        True, description="whether they short spot where the carry is negative (yes or no)"
+    )
+    funding_interval: float = Field(
+        28_800.0, gt=0, description="time that a funding rate pays for (seconds)"
+    )
+    carry_half_life: float = Field(
+        3600.0, gt=0, description="half-life of the carry's moving average (seconds)"
+    )
+    hedge_slippage: float = Field(
+        20.0, ge=0, description="worst hedge accepted, distance from index (basis points)"
+    )
 
     _pairs: HedgedPairs = PrivateAttr()
     _carry_average: F8 | None = PrivateAttr(None)  # (m,) share per year, before the first look None
@@ -58,18 +85,24 @@ class CarryTraders(LognormalLeverage):
     def _check_exit_below_enter(self) -> Self:
         """An exit above the entry would open and close at once."""
         if self.exit >= self.enter:
-            raise ValueError(f"exit: {self.exit:.15g} must be below enter = {self.enter:.15g}, lower it or raise enter")
+            raise ValueError(
+                f"exit: {self.exit:.15g} must be below enter = {self.enter:.15g}, lower it or raise enter"
+            )
         return self
 
     def _place_wealth(self, setting: MarketSpec, wealth: F8) -> I8:
         """Part of it at the spot venue, if that is another."""
         self._pairs = pair_with_spot(self, setting, self._members.scope, self.spot_venue)
         self._lacks_hedge, self._lacked_hedge_twice = np.zeros((2, self.count), dtype=np.bool_)
-        if has_separate_wallet(setting, self._members.scope.venue):  # a member holds one perpetual at a time
+        if has_separate_wallet(
+            setting, self._members.scope.venue
+        ):  # a member holds one perpetual at a time
             self._commitment = WalletCommitment(*self._members.scope)
         return self._pairs.place_wealth(self, setting, wealth, self.spot_share)
 
-    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
+    def request_cash_flows(
+        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+    ) -> CashFlows:
         """What members' capital does, and wallets of the others into the accounts of perpetuals that are hedged."""
         managed = super().request_cash_flows(outlook, accounts, standing, draws)
         if self._commitment is None:
@@ -77,20 +110,30 @@ class CarryTraders(LognormalLeverage):
         held = accounts.position[:, self._commitment.instruments] != 0
         hedged = (self._pairs.missing_hedges(accounts) == 0).all(axis=1)
         hedged[managed.owner] = False
-        committed = self._commitment.commit_wallets(outlook, accounts, standing, held & hedged[:, None])
+        committed = self._commitment.commit_wallets(
+            outlook, accounts, standing, held & hedged[:, None]
+        )
         return CashFlows.join([managed, committed])
 
     def _choose_leverage(self, leverage: F8, highest: F8) -> I8:
         """The highest where the wallet still has to pay for spot."""
         joint = self._pairs.spot.venue == self._pairs.perp.venue
-        return np.full(leverage.size, VENUE_MAX_LEVERAGE) if joint else super()._choose_leverage(leverage, highest)
+        return (
+            np.full(leverage.size, VENUE_MAX_LEVERAGE)
+            if joint
+            else super()._choose_leverage(leverage, highest)
+        )
 
     def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Entries and exits of the perpetual, and everybody's hedges."""
         missing = self._pairs.missing_hedges(accounts)
         if outlook.tick != self._hedge_check_tick:
             bare = (missing != 0).any(axis=1)
-            self._lacked_hedge_twice, self._lacks_hedge, self._hedge_check_tick = self._lacks_hedge & bare, bare, outlook.tick
+            self._lacked_hedge_twice, self._lacks_hedge, self._hedge_check_tick = (
+                self._lacks_hedge & bare,
+                bare,
+                outlook.tick,
+            )
         hedges = self._pairs.create_hedge_orders(missing, outlook, self.hedge_slippage)
         return Orders.join([super().decide(outlook, accounts, draws), hedges])
 
@@ -117,14 +160,23 @@ class CarryTraders(LognormalLeverage):
         opinions: F8 = self._paid_side()[columns] * self._members.target_leverage[rows]
         return opinions
 
-    def _affordable_leverage(self, rows: I8, chosen: I8, outlook: Observation, accounts: AccountView) -> F8:
+    def _affordable_leverage(
+        self, rows: I8, chosen: I8, outlook: Observation, accounts: AccountView
+    ) -> F8:
         """No more than the other leg's venue carries, either."""
         perp, spot, _ = self._pairs
         twin = spot.instruments[np.searchsorted(perp.instruments, chosen)]
         equity = accounts.equity[rows, perp.venue]
-        capital = self.cap * outlook.max_leverage[twin] * np.maximum(accounts.equity[rows, spot.venue], 0.0)
+        capital = (
+            self.cap
+            * outlook.max_leverage[twin]
+            * np.maximum(accounts.equity[rows, spot.venue], 0.0)
+        )
         if spot.venue == perp.venue:  # one account pays for both legs
-            capital = equity / (1 / (self.cap * outlook.max_leverage[twin]) + 1 / (self.cap * outlook.max_leverage[chosen]))
+            capital = equity / (
+                1 / (self.cap * outlook.max_leverage[twin])
+                + 1 / (self.cap * outlook.max_leverage[chosen])
+            )
         most = np.divide(capital, equity, out=np.zeros_like(equity), where=equity > 0)
         return np.fmin(super()._affordable_leverage(rows, chosen, outlook, accounts), most)
 

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import DAY, Trader
-from agents.leveraged import LognormalLeverage, LeveragedTrader
+from agents.leveraged import LeveragedTrader, LognormalLeverage
 from agents.shared.signals import LogPriceTracker
-from sim.types import F8, I8, Observation, MarketSpec
+from sim.types import F8, I8, MarketSpec, Observation
 
 
 class FundamentalTrader(LeveragedTrader):
@@ -25,9 +25,17 @@ class FundamentalTraders(LognormalLeverage):
     agent_class: ClassVar[type[Trader]] = FundamentalTrader
 
     kind: Literal["fundamental"] = "fundamental"
-    name: str = Field("fundamental", min_length=1, description="name of the population, unique in the market (text)")
-    value_half_life: float = Field(5 * DAY, gt=0, description="half-life of the average that is the value (seconds)")
-    eagerness: float = Field(3.0, gt=0, description="most that mispricing multiplies the hazard by (times)")
+    name: str = Field(
+        "fundamental",
+        min_length=1,
+        description="name of the population, unique in the market (text)",
+    )
+    value_half_life: float = Field(
+        5 * DAY, gt=0, description="half-life of the average that is the value (seconds)"
+    )
+    eagerness: float = Field(
+        3.0, gt=0, description="most that mispricing multiplies the hazard by (times)"
+    )
 
     _tracker: LogPriceTracker = PrivateAttr()
 
@@ -44,7 +52,9 @@ class FundamentalTraders(LognormalLeverage):
 
     def _mispricing(self) -> F8:
         """How far the index stands above value, (m,) standard deviations."""
-        return self._tracker.standardise_deviation(self._tracker.log_prices - self._tracker.averages[0], self.value_half_life)
+        return self._tracker.standardise_deviation(
+            self._tracker.log_prices - self._tracker.averages[0], self.value_half_life
+        )
 
     def _entry_probabilities(self, outlook: Observation) -> F8:
         pull = np.minimum(np.abs(self._mispricing()), self.eagerness)

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from agents.base import DAY, Trader, draw_lognormal
 from agents.leveraged import LeveragedPopulation, LeveragedTrader
 from agents.shared.signals import LogPriceTracker
-from sim.types import F8, I8, Observation, MarketSpec
+from sim.types import F8, I8, MarketSpec, Observation
 
 
 class KellyTrader(LeveragedTrader):
@@ -29,13 +29,25 @@ class KellyTraders(LeveragedPopulation):
     n_trait_draws: ClassVar[int] = 4
 
     kind: Literal["kelly"] = "kelly"
-    name: str = Field("kelly", min_length=1, description="name of the population, unique in the market (text)")
-    fraction: float = Field(0.5, gt=0, le=1, description="median share of the growth-optimal bet (share)")
+    name: str = Field(
+        "kelly", min_length=1, description="name of the population, unique in the market (text)"
+    )
+    fraction: float = Field(
+        0.5, gt=0, le=1, description="median share of the growth-optimal bet (share)"
+    )
     fraction_sigma: float = Field(0.3, ge=0, description="standard deviation of the log share (1)")
-    belief_sigma: float = Field(0.5, ge=0, description="standard deviation of drawn drifts about 0 (per year)")
-    trust: float = Field(0.1, ge=0, le=1, description="weight of the estimated slope in the drift (share)")
-    drift_half_life: float = Field(7 * DAY, gt=0, description="half-life of the average behind the slope (seconds)")
-    least: float = Field(0.25, ge=0, description="wish below which a member stays out (times equity)")
+    belief_sigma: float = Field(
+        0.5, ge=0, description="standard deviation of drawn drifts about 0 (per year)"
+    )
+    trust: float = Field(
+        0.1, ge=0, le=1, description="weight of the estimated slope in the drift (share)"
+    )
+    drift_half_life: float = Field(
+        7 * DAY, gt=0, description="half-life of the average behind the slope (seconds)"
+    )
+    least: float = Field(
+        0.25, ge=0, description="wish below which a member stays out (times equity)"
+    )
 
     _tracker: LogPriceTracker = PrivateAttr()
     _believed_drift: F8 = PrivateAttr()  # (n,) per year
@@ -43,10 +55,14 @@ class KellyTraders(LeveragedPopulation):
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         """Draw traits and beliefs; see ``sim.protocols.PopulationProtocol``."""
-        self._believed_drift = self.belief_sigma * ndtri(np.clip(draws[:, 3], 2.0**-54, 1 - 2.0**-53))
+        self._believed_drift = self.belief_sigma * ndtri(
+            np.clip(draws[:, 3], 2.0**-54, 1 - 2.0**-53)
+        )
         wealth = super().start(setting, draws)
         self._seconds_per_year = setting.find_seconds_per_year(self._members.scope.instruments)
-        self._tracker = LogPriceTracker(setting.dt, [self.drift_half_life], year=self._seconds_per_year)
+        self._tracker = LogPriceTracker(
+            setting.dt, [self.drift_half_life], year=self._seconds_per_year
+        )
         return wealth
 
     def _target_leverages(self, draws: F8) -> F8:
@@ -60,7 +76,10 @@ class KellyTraders(LeveragedPopulation):
     def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
         tracker, lag = self._tracker, self.drift_half_life / np.log(2) / self._seconds_per_year
         slope = (tracker.log_prices - tracker.averages[0]) / lag
-        drift, variance = self._believed_drift[rows] + self.trust * slope[columns], tracker.variance[columns]
+        drift, variance = (
+            self._believed_drift[rows] + self.trust * slope[columns],
+            tracker.variance[columns],
+        )
         bet = np.divide(drift, variance, out=np.zeros_like(drift), where=variance > 0)
         wish = self._members.target_leverage[rows] * bet
         return np.where(np.abs(wish) >= self.least, wish, 0.0)

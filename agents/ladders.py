@@ -11,7 +11,17 @@ from agents.shared.commitment import WalletCommitment
 from sim.numerics.jit import kernel
 from sim.numerics.rounding import to_exact_int
 from sim.pricing.instrument_values import YEAR_SECONDS
-from sim.types import F8, I8, LIMIT, MISSING, POST_ONLY, AccountView, Orders, Observation, MarketSpec
+from sim.types import (
+    F8,
+    I8,
+    LIMIT,
+    MISSING,
+    POST_ONLY,
+    AccountView,
+    MarketSpec,
+    Observation,
+    Orders,
+)
 
 
 class MarketMaker(Trader):
@@ -79,25 +89,54 @@ class LadderMakers(Population):
     n_decision_draws: ClassVar[int] = 0
 
     latency: int = Field(4, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    wealth: float = Field(1_000_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
+    wealth: float = Field(
+        1_000_000.0, gt=0, description="median wealth at the start (units of the numeraire)"
+    )
     wealth_sigma: float = Field(0.5, ge=0, description="standard deviation of log wealth (1)")
-    instruments: tuple[str, ...] = Field((), description="what they quote; empty = all perpetuals of the venue (names)")
+    instruments: tuple[str, ...] = Field(
+        (), description="what they quote; empty = all perpetuals of the venue (names)"
+    )
     levels: int = Field(10, ge=1, le=64, description="prices quoted on each side (levels)")
     reach: float = Field(100.0, ge=1, description="outermost distance over innermost (times)")
-    growth: float = Field(0.67, gt=0, le=2, description="cumulative depth grows as distance to this power (exponent)")
-    depth: float = Field(1.0, gt=0, description="notional of one side over all instruments (times equity)")
-    calm_vol: float = Field(0.6, gt=0, description="volatility up to which a ladder is whole (annualised, share)")
-    shrink: float = Field(1.0, ge=0, description="depth falls as (calm / volatility) to this power (exponent)")
-    inventory: float = Field(2.0, gt=0, description="position at which a side stops adding (times equity)")
-    withdraw: bool = Field(True, description="whether ladders shrink when capital is short (yes or no)")
-    target_headroom: float = Field(0.3, gt=0, le=1, description="headroom below which they shrink (share of equity)")
-    basis_half_life: float = Field(1800.0, gt=0, description="half-life of the basis' moving average (seconds)")
-    basis_weight: float = Field(0.8, ge=0, le=1, description="share of that average in the fair price (share)")
-    refresh: float = Field(0.0, ge=0, description="mean time between ladders, 0 = every step (seconds)")
-    variety: float = Field(
-        0.3, ge=0, lt=1, description="spread of members' caution, size, lean and pace about 1 (share)"
+    growth: float = Field(
+        0.67, gt=0, le=2, description="cumulative depth grows as distance to this power (exponent)"
     )
-    post_only: bool = Field(True, description="whether quotes refuse to trade on arrival (yes or no)")
+    depth: float = Field(
+        1.0, gt=0, description="notional of one side over all instruments (times equity)"
+    )
+    calm_vol: float = Field(
+        0.6, gt=0, description="volatility up to which a ladder is whole (annualised, share)"
+    )
+    shrink: float = Field(
+        1.0, ge=0, description="depth falls as (calm / volatility) to this power (exponent)"
+    )
+    inventory: float = Field(
+        2.0, gt=0, description="position at which a side stops adding (times equity)"
+    )
+    withdraw: bool = Field(
+        True, description="whether ladders shrink when capital is short (yes or no)"
+    )
+    target_headroom: float = Field(
+        0.3, gt=0, le=1, description="headroom below which they shrink (share of equity)"
+    )
+    basis_half_life: float = Field(
+        1800.0, gt=0, description="half-life of the basis' moving average (seconds)"
+    )
+    basis_weight: float = Field(
+        0.8, ge=0, le=1, description="share of that average in the fair price (share)"
+    )
+    refresh: float = Field(
+        0.0, ge=0, description="mean time between ladders, 0 = every step (seconds)"
+    )
+    variety: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="spread of members' caution, size, lean and pace about 1 (share)",
+    )
+    post_only: bool = Field(
+        True, description="whether quotes refuse to trade on arrival (yes or no)"
+    )
 
     _members: MakerTraits = PrivateAttr()
     _basis_average: F8 = PrivateAttr()  # (m,)
@@ -112,7 +151,9 @@ class LadderMakers(Population):
         venue = self.find_venue(setting, self.venue)
         listed = self.select_instruments(setting, venue, self.instruments)
         varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
-        wealth = self.place_wealth(setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+        wealth = self.place_wealth(
+            setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+        )
         period = to_exact_int(np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1))
         self._members = MakerTraits(
             scope=TradingScope(venue, listed),
@@ -122,7 +163,9 @@ class LadderMakers(Population):
             wealth=wealth[:, venue].astype(np.float64),
             period=period,
             phase=(draws[:, 5] * period).astype(np.int64),
-            sqrt_years=np.sqrt(max(setting.dt, self.refresh) / setting.find_seconds_per_year(listed)),
+            sqrt_years=np.sqrt(
+                max(setting.dt, self.refresh) / setting.find_seconds_per_year(listed)
+            ),
             seconds_per_year=setting.find_seconds_per_year(listed),
             basis_update_weight=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
             ladder=self._build_ladder(listed),
@@ -136,7 +179,11 @@ class LadderMakers(Population):
         distance = np.geomspace(1.0, self.reach, self.levels)
         share = np.concatenate([[0.0], (distance / distance[-1]) ** self.growth])
         slots = np.arange(2 * self.levels)
-        columns = np.arange(self.count)[:, None], np.repeat(instruments, len(slots)), np.tile(slots, len(instruments))
+        columns = (
+            np.arange(self.count)[:, None],
+            np.repeat(instruments, len(slots)),
+            np.tile(slots, len(instruments)),
+        )
         owner, instrument, slot = np.broadcast_arrays(*columns)
         kind = np.full_like(slot, POST_ONLY if self.post_only else LIMIT)
         return Ladder(distance, share, owner, instrument, kind, slot)
@@ -146,7 +193,11 @@ class LadderMakers(Population):
         own = self._members
         view, columns = own.scope.view(outlook)
         oracle = view.oracle[view.contracts.underlying[columns]] / view.contracts.tick[columns]
-        fair = oracle * (1 + self.basis_weight * self._update_basis_average(outlook.tick, view.mark[columns] / oracle - 1))
+        fair = oracle * (
+            1
+            + self.basis_weight
+            * self._update_basis_average(outlook.tick, view.mark[columns] / oracle - 1)
+        )
         rows = np.flatnonzero((outlook.tick + own.phase) % own.period == 0)
         quoting = self._quote_ladders(rows, fair, outlook, accounts)
         return _build_orders(quoting, own.ladder, view.contracts.max_price[columns])
@@ -155,24 +206,39 @@ class LadderMakers(Population):
         """Moving average of the basis, moved towards today's once a tick, where there is one."""
         average = self._basis_average
         if tick != self._basis_tick:
-            average = average + self._members.basis_update_weight * np.where(np.isfinite(basis), basis - average, 0.0)
+            average = average + self._members.basis_update_weight * np.where(
+                np.isfinite(basis), basis - average, 0.0
+            )
             self._basis_average, self._basis_tick = average, tick
         return average
 
-    def _quote_ladders(self, rows: I8, fair: F8, outlook: Observation, accounts: AccountView) -> LadderQuotes:
+    def _quote_ladders(
+        self, rows: I8, fair: F8, outlook: Observation, accounts: AccountView
+    ) -> LadderQuotes:
         """Fair prices shifted by inventory, half-spreads and depths of ``rows``."""
         own = self._members
         view, columns = own.scope.view(outlook)
-        equity = np.maximum(accounts.equity[:, own.scope.venue] if self.withdraw else own.wealth, 0.0)[rows, None]
+        equity = np.maximum(
+            accounts.equity[:, own.scope.venue] if self.withdraw else own.wealth, 0.0
+        )[rows, None]
         lot, vol = get_lot_values(view, columns), view.vol[columns]
         held = accounts.position[rows[:, None], own.scope.instruments]
         most = self.inventory * equity
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
         filled = np.minimum(np.maximum(filled, -1.0), 1.0)
-        shift, half = self.compute_quote_offsets(QuoteContext(filled, vol, own.sqrt_years, own.spread_factor[rows][:, None], own.seconds_per_year))
+        shift, half = self.compute_quote_offsets(
+            QuoteContext(
+                filled, vol, own.sqrt_years, own.spread_factor[rows][:, None], own.seconds_per_year
+            )
+        )
         shifted = fair * (1 + (own.price_bias[rows][:, None] * half + shift))
-        whole = self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol) * outlook.depth_share
-        capital = self._compute_capital_share(accounts.free_margin[rows, own.scope.venue][:, None], equity)
+        whole = (
+            self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol)
+            * outlook.depth_share
+        )
+        capital = self._compute_capital_share(
+            accounts.free_margin[rows, own.scope.venue][:, None], equity
+        )
         return LadderQuotes(rows, shifted, half, _compute_side_lots(whole, capital, filled, held))
 
     def _compute_full_depth(self, equity: F8, lot: F8, vol: F8) -> F8:
@@ -210,13 +276,19 @@ def _compute_side_lots(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
 
 def _build_orders(quoting: LadderQuotes, ladder: Ladder, highest: I8) -> Orders:
     """One row per member, instrument, side and level; nil lots cancel the slot."""
-    quantity, limit = _compute_levels(quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest)
+    quantity, limit = _compute_levels(
+        quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest
+    )
     owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
-    return Orders(owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot).fill_leverage()
+    return Orders(
+        owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot
+    ).fill_leverage()
 
 
 @kernel
-def _compute_levels(fair: F8, half: F8, depth: F8, distance: F8, share: F8, highest: I8) -> tuple[I8, I8]:
+def _compute_levels(
+    fair: F8, half: F8, depth: F8, distance: F8, share: F8, highest: I8
+) -> tuple[I8, I8]:
     """Signed lots and limits, (r, m, 2, levels): bids round down, asks up; prices outside the book are not quoted."""
     members, instruments, sides = depth.shape
     quantity = np.zeros((members, instruments, sides, distance.size), dtype=np.int64)
@@ -226,7 +298,9 @@ def _compute_levels(fair: F8, half: F8, depth: F8, distance: F8, share: F8, high
             for side in range(sides):
                 turn, before = 1.0 - 2.0 * side, np.floor(depth[r, m, side] * share[0])
                 for level in range(distance.size):
-                    price = turn * np.floor(turn * (fair[r, m] * (1 - turn * (half[r, m] * distance[level]))))
+                    price = turn * np.floor(
+                        turn * (fair[r, m] * (1 - turn * (half[r, m] * distance[level])))
+                    )
                     filled = np.floor(depth[r, m, side] * share[level + 1])
                     lots, before = filled - before, filled
                     if 1 <= price <= highest[m] and np.isfinite(lots):

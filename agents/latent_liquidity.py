@@ -5,9 +5,17 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from agents.base import Population, Trader, TradingScope, compute_event_probability, draw_lognormal, get_lot_values, count_whole_lots
+from agents.base import (
+    Population,
+    Trader,
+    TradingScope,
+    compute_event_probability,
+    count_whole_lots,
+    draw_lognormal,
+    get_lot_values,
+)
 from agents.shared.commitment import WalletCommitment
-from sim.types import B1, F8, I8, LIMIT, MISSING, AccountView, Orders, Observation, MarketSpec
+from sim.types import B1, F8, I8, LIMIT, MISSING, AccountView, MarketSpec, Observation, Orders
 
 CHANGE_COLUMN, DISTANCE_COLUMN = range(2)
 """Columns of a step's draws."""
@@ -50,16 +58,30 @@ class LatentLiquidity(Population):
     n_decision_draws: ClassVar[int] = 2
 
     kind: Literal["latent_liquidity"] = "latent_liquidity"
-    name: str = Field("latent_liquidity", min_length=1, description="name of the population, unique (text)")
+    name: str = Field(
+        "latent_liquidity", min_length=1, description="name of the population, unique (text)"
+    )
     latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    wealth: float = Field(10_000.0, gt=0, description="median wealth at the start (units of the numeraire)")
+    wealth: float = Field(
+        10_000.0, gt=0, description="median wealth at the start (units of the numeraire)"
+    )
     wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
-    instruments: tuple[str, ...] = Field((), description="what they trade; empty = all perpetuals of the venue (names)")
+    instruments: tuple[str, ...] = Field(
+        (), description="what they trade; empty = all perpetuals of the venue (names)"
+    )
     size: float = Field(1.0, gt=0, le=1e6, description="position wanted (times equity)")
-    reach: float = Field(0.1, gt=0, lt=1, description="farthest intention, distance from the mark (share)")
-    reveal: float = Field(0.02, gt=0, lt=1, description="distance from the mark within which it is shown (share)")
-    lifetime: float = Field(86_400.0, gt=0, description="mean time until an intention is dropped (seconds)")
-    pause: float = Field(3600.0, gt=0, description="mean time between a trade and the next intention (seconds)")
+    reach: float = Field(
+        0.1, gt=0, lt=1, description="farthest intention, distance from the mark (share)"
+    )
+    reveal: float = Field(
+        0.02, gt=0, lt=1, description="distance from the mark within which it is shown (share)"
+    )
+    lifetime: float = Field(
+        86_400.0, gt=0, description="mean time until an intention is dropped (seconds)"
+    )
+    pause: float = Field(
+        3600.0, gt=0, description="mean time between a trade and the next intention (seconds)"
+    )
 
     _members: LatentTraderTraits = PrivateAttr()
     _intentions: Intentions = PrivateAttr()
@@ -80,7 +102,9 @@ class LatentLiquidity(Population):
         self._commitment = WalletCommitment.from_instruments(setting, venue, own[:, None])
         nothing = np.zeros(self.count, dtype=np.int64)
         self._intentions = Intentions(nothing, np.zeros(self.count), nothing, nothing > 0)
-        return self.place_wealth(setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma))
+        return self.place_wealth(
+            setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+        )
 
     def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         """Limit orders of the members whose price is near, and cancellations of those it has left."""
@@ -98,20 +122,30 @@ class LatentLiquidity(Population):
         """Once a tick: forget what was traded, draw anew where a change is due, show what is near."""
         own, (side, price, goal, before) = self._members, self._intentions
         side = np.where((goal - held) * side > 0, side, 0)
-        change = draws[:, CHANGE_COLUMN] < np.where(side == 0, own.return_probability, own.drop_probability)
+        change = draws[:, CHANGE_COLUMN] < np.where(
+            side == 0, own.return_probability, own.drop_probability
+        )
         change |= self._last_tick == MISSING
         fresh = self._draw_intentions(outlook, held, equity, draws[:, DISTANCE_COLUMN])
-        side, price, goal = (np.where(change, new, old) for new, old in zip(fresh, (side, price, goal), strict=True))
+        side, price, goal = (
+            np.where(change, new, old) for new, old in zip(fresh, (side, price, goal), strict=True)
+        )
         view, columns = own.scope.view(outlook)
         shown = (side != 0) & (side * (price / view.mark[columns] - 1) >= -self.reveal)
         self._intentions, self._is_withdrawn = Intentions(side, price, goal, shown), before & ~shown
         self._last_tick = outlook.tick
 
-    def _draw_intentions(self, outlook: Observation, held: I8, equity: F8, place: F8) -> tuple[I8, F8, I8]:
+    def _draw_intentions(
+        self, outlook: Observation, held: I8, equity: F8, place: F8
+    ) -> tuple[I8, F8, I8]:
         """An intention for everybody about today's mark: side, price, goal."""
         view, columns = self._members.scope.view(outlook)
         away = 2 * place - 1
         side = np.where(held != 0, -np.sign(held), np.where(away < 0, 1, -1))
         price = side * np.floor(side * view.mark[columns] * (1 - side * self.reach * np.abs(away)))
         wanted = side * count_whole_lots(self.size * equity, get_lot_values(view, columns))
-        return side, np.clip(price, 1, view.contracts.max_price[columns]), np.where(held == 0, wanted, 0)
+        return (
+            side,
+            np.clip(price, 1, view.contracts.max_price[columns]),
+            np.where(held == 0, wanted, 0),
+        )

@@ -17,12 +17,25 @@ class MarketMakers(LadderMakers):
     """
 
     kind: Literal["makers"] = "makers"
-    name: str = Field("makers", min_length=1, description="name of the population, unique in the market (text)")
-    half_spread: float = Field(1.0, gt=0, description="smallest innermost distance from the fair price (basis points)")
-    vol_spread: float = Field(0.25, ge=0, description="innermost distance per deviation between ladders (times)")
-    skew: float = Field(3.0, ge=0, description="shift of the fair price at the full inventory (half-spreads)")
+    name: str = Field(
+        "makers", min_length=1, description="name of the population, unique in the market (text)"
+    )
+    half_spread: float = Field(
+        1.0, gt=0, description="smallest innermost distance from the fair price (basis points)"
+    )
+    vol_spread: float = Field(
+        0.25, ge=0, description="innermost distance per deviation between ladders (times)"
+    )
+    skew: float = Field(
+        3.0, ge=0, description="shift of the fair price at the full inventory (half-spreads)"
+    )
 
     def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:
         """Shift and innermost distance; see ``LadderMakers``."""
-        half = np.fmax(self.half_spread * BASIS_POINT, self.vol_spread * stance.sqrt_years * stance.vol) * stance.spread_factor
+        half = (
+            np.fmax(
+                self.half_spread * BASIS_POINT, self.vol_spread * stance.sqrt_years * stance.vol
+            )
+            * stance.spread_factor
+        )
         return -self.skew * stance.inventory * half, half

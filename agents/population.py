@@ -20,9 +20,13 @@ def populate(configs: Sequence[Population]) -> Callable[[mesa.Model], list[Popul
     Raises:
         ConfigError: two populations share a name, hence their random streams.
     """
-    shared = [name for name, times in Counter(config.name for config in configs).items() if times > 1]
+    shared = [
+        name for name, times in Counter(config.name for config in configs).items() if times > 1
+    ]
     if shared:
-        raise ConfigError([f"populations: name {name!r} is used twice, give each its own" for name in shared])
+        raise ConfigError(
+            [f"populations: name {name!r} is used twice, give each its own" for name in shared]
+        )
 
     def settle(model: mesa.Model) -> list[PopulationProtocol]:
         owner = 0

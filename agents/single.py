@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from agents.base import Population, TradingScope
-from sim.types import F8, I8, LIMIT, AccountView, Orders, Observation, MarketSpec
+from sim.types import F8, I8, LIMIT, AccountView, MarketSpec, Observation, Orders
 
 
 class MemberOrder(NamedTuple):
@@ -19,7 +19,9 @@ class MemberOrder(NamedTuple):
     limit: int = 1  # ticks; ignored for MARKET
     kind: int = LIMIT  # of sim.types
     slot: int = 0
-    leverage: int = 0  # chosen for the instrument from now on, hundredths, at least 100; 0 = as it is set
+    leverage: int = (
+        0  # chosen for the instrument from now on, hundredths, at least 100; 0 = as it is set
+    )
 
 
 class MemberAccount(NamedTuple):
@@ -41,13 +43,19 @@ class IndividualPopulation(Population):
     """
 
     latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    wealth: float = Field(10_000.0, gt=0, description="wealth of each member at the start (units of the numeraire)")
-    instruments: tuple[str, ...] = Field((), description="what they trade; empty = all perpetuals of the venue (names)")
+    wealth: float = Field(
+        10_000.0, gt=0, description="wealth of each member at the start (units of the numeraire)"
+    )
+    instruments: tuple[str, ...] = Field(
+        (), description="what they trade; empty = all perpetuals of the venue (names)"
+    )
 
     _scope: TradingScope = PrivateAttr()  # index of the venue, global numbers of the instruments
 
     @abstractmethod
-    def decide_member(self, outlook: Observation, account: MemberAccount, draws: F8) -> Iterable[MemberOrder]:
+    def decide_member(
+        self, outlook: Observation, account: MemberAccount, draws: F8
+    ) -> Iterable[MemberOrder]:
         """One member's orders from what it sees and its uniform draws, (width,); touches nothing else."""
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
@@ -61,6 +69,8 @@ class IndividualPopulation(Population):
         rows = [
             (member, *order)
             for member in range(self.count)
-            for order in self.decide_member(outlook, MemberAccount(member, *(part[member] for part in accounts)), draws[member])
+            for order in self.decide_member(
+                outlook, MemberAccount(member, *(part[member] for part in accounts)), draws[member]
+            )
         ]
         return Orders(*np.array(rows, dtype=np.int64).reshape(-1, len(Orders._fields)).T)

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.base import DAY, Trader
-from agents.leveraged import LognormalLeverage, LeveragedTrader
+from agents.leveraged import LeveragedTrader, LognormalLeverage
 from agents.shared.signals import LogPriceTracker
-from sim.types import F8, I8, Observation, MarketSpec
+from sim.types import F8, I8, MarketSpec, Observation
 
 
 class TrendFollower(LeveragedTrader):
@@ -25,10 +25,18 @@ class TrendFollowers(LognormalLeverage):
     agent_class: ClassVar[type[Trader]] = TrendFollower
 
     kind: Literal["trend"] = "trend"
-    name: str = Field("trend", min_length=1, description="name of the population, unique in the market (text)")
-    fast_half_life: float = Field(3600.0, gt=0, description="half-life of the fast average (seconds)")
-    slow_half_life: float = Field(DAY / 2, gt=0, description="half-life of the slow average (seconds)")
-    threshold: float = Field(0.25, ge=0, description="strength below which nobody enters (standard deviations)")
+    name: str = Field(
+        "trend", min_length=1, description="name of the population, unique in the market (text)"
+    )
+    fast_half_life: float = Field(
+        3600.0, gt=0, description="half-life of the fast average (seconds)"
+    )
+    slow_half_life: float = Field(
+        DAY / 2, gt=0, description="half-life of the slow average (seconds)"
+    )
+    threshold: float = Field(
+        0.25, ge=0, description="strength below which nobody enters (standard deviations)"
+    )
 
     _tracker: LogPriceTracker = PrivateAttr()
 
@@ -37,14 +45,18 @@ class TrendFollowers(LognormalLeverage):
         """A fast average slower than the slow one would sell what rises."""
         if self.fast_half_life >= self.slow_half_life:
             told = f"fast_half_life: {self.fast_half_life:.15g} must be below slow_half_life"
-            raise ValueError(f"{told} = {self.slow_half_life:.15g}, lower it or raise slow_half_life")
+            raise ValueError(
+                f"{told} = {self.slow_half_life:.15g}, lower it or raise slow_half_life"
+            )
         return self
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         """Draw traits; see ``sim.protocols.PopulationProtocol``."""
         wealth = super().start(setting, draws)
         year = setting.find_seconds_per_year(self._members.scope.instruments)
-        self._tracker = LogPriceTracker(setting.dt, [self.fast_half_life, self.slow_half_life], year=year)
+        self._tracker = LogPriceTracker(
+            setting.dt, [self.fast_half_life, self.slow_half_life], year=year
+        )
         return wealth
 
     def _observe_prices(self, outlook: Observation) -> None:
@@ -61,5 +73,7 @@ class TrendFollowers(LognormalLeverage):
         return np.where(self._trend_strength() != 0, self._members.entry_probability, 0.0)
 
     def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
-        opinions: F8 = np.sign(self._trend_strength())[columns] * self._members.target_leverage[rows]
+        opinions: F8 = (
+            np.sign(self._trend_strength())[columns] * self._members.target_leverage[rows]
+        )
         return opinions

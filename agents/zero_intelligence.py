@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 from agents.base import Population, Trader
 from agents.shared.commitment import WalletCommitment
 from sim.numerics.jit import kernel
-from sim.types import F8, I8, LIMIT, AccountView, Orders, Observation, MarketSpec
+from sim.types import F8, I8, LIMIT, AccountView, MarketSpec, Observation, Orders
 
 
 class ZeroIntelligenceTrader(Trader):
@@ -39,10 +39,16 @@ class ZeroIntelligenceCrowd(Population):
     n_decision_draws: ClassVar[int] = 1
 
     kind: Literal["zero_intelligence"] = "zero_intelligence"
-    name: str = Field("zero_intelligence", min_length=1, description="name of the population, unique (text)")
+    name: str = Field(
+        "zero_intelligence", min_length=1, description="name of the population, unique (text)"
+    )
     latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
-    wealth: float = Field(1_000_000.0, gt=0, description="wealth of each member (units of the numeraire)")
-    instruments: tuple[str, ...] = Field((), description="what they trade; empty = all perpetuals of the venue (names)")
+    wealth: float = Field(
+        1_000_000.0, gt=0, description="wealth of each member (units of the numeraire)"
+    )
+    instruments: tuple[str, ...] = Field(
+        (), description="what they trade; empty = all perpetuals of the venue (names)"
+    )
     ticks: int = Field(20, ge=0, description="farthest price from the mark (ticks)")
     lots: int = Field(10, ge=1, description="largest order (lots)")
 
@@ -53,10 +59,15 @@ class ZeroIntelligenceCrowd(Population):
         venue = self.find_venue(setting, self.venue)
         listed = self.select_instruments(setting, venue, self.instruments)
         own = listed[(draws[:, 0] * len(listed)).astype(np.int64)]
-        kind, slot = np.full(self.count, LIMIT, dtype=np.int64), np.zeros(self.count, dtype=np.int64)
+        kind, slot = (
+            np.full(self.count, LIMIT, dtype=np.int64),
+            np.zeros(self.count, dtype=np.int64),
+        )
         highest = setting.contracts.max_price[own]
         self._commitment = WalletCommitment.from_instruments(setting, venue, own[:, None])
-        self._members = ZeroIntelligenceColumns(venue, np.arange(self.count), own, kind, slot, slot.copy(), highest)
+        self._members = ZeroIntelligenceColumns(
+            venue, np.arange(self.count), own, kind, slot, slot.copy(), highest
+        )
         for column in self._members[1:]:
             column.flags.writeable = False
         return self.place_wealth(setting, venue, np.full(self.count, self.wealth))
@@ -65,12 +76,21 @@ class ZeroIntelligenceCrowd(Population):
         """One order per member; accounts are not looked at. Constant columns are read-only."""
         venue, owner, instrument, kind, slot, leverage, highest = self._members
         view = outlook.venues[venue]
-        limit, quantity = _draw_orders(draws, view.mark, instrument - outlook.first_instrument[venue], highest, self.ticks, self.lots)
+        limit, quantity = _draw_orders(
+            draws,
+            view.mark,
+            instrument - outlook.first_instrument[venue],
+            highest,
+            self.ticks,
+            self.lots,
+        )
         return Orders(owner, instrument, quantity, limit, kind, slot, leverage)
 
 
 @kernel
-def _draw_orders(draws: F8, mark: F8, column: I8, highest: I8, ticks: int, lots: int) -> tuple[I8, I8]:
+def _draw_orders(
+    draws: F8, mark: F8, column: I8, highest: I8, ticks: int, lots: int
+) -> tuple[I8, I8]:
     """Limits and signed lots, of one draw each: its first bit is the side, the next few the price, then the size."""
     limit, quantity = np.empty_like(column), np.empty_like(column)
     for i in range(column.size):

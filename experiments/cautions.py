@@ -21,7 +21,12 @@ from sim.types import OPTION, SPOT
 
 def find_idle_settings(config: RunConfig) -> list[str]:
     """Return what a configuration sets that cannot act in it."""
-    return [*_idle_liquidators(config), *_unhedged_collateral(config), *_missing_rates(config), *_short_rates(config)]
+    return [
+        *_idle_liquidators(config),
+        *_unhedged_collateral(config),
+        *_missing_rates(config),
+        *_short_rates(config),
+    ]
 
 
 def _idle_liquidators(config: RunConfig) -> Iterator[str]:
@@ -41,8 +46,12 @@ def _idle_liquidators(config: RunConfig) -> Iterator[str]:
 def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
     """Venues where no account has both spot and derivatives that could hedge it."""
     for number, venue in enumerate(config.venues):
-        if isinstance(venue.engine.valuation, DeltaAdjustedValuation) and not _can_hedge_spot(config, number, venue):
-            crossed = venue.model_copy(update={"engine": venue.engine.model_copy(update={"netting": CrossNetting()})})
+        if isinstance(venue.engine.valuation, DeltaAdjustedValuation) and not _can_hedge_spot(
+            config, number, venue
+        ):
+            crossed = venue.model_copy(
+                update={"engine": venue.engine.model_copy(update={"netting": CrossNetting()})}
+            )
             place = f"venues.{number}"
             remedy = f"list spot and a perpetual of one underlying in {place}.instruments, or choose another valuation"
             if _can_hedge_spot(config, number, crossed):
@@ -57,7 +66,9 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
 def _can_hedge_spot(config: RunConfig, number: int, venue: VenueConfig) -> bool:
     """Whether some account of a venue margins spot together with a derivative that hedges it."""
     names = [underlying.name for underlying in config.underlyings]
-    contracts = build_contracts([(number, each) for each in venue.instruments], names, config.assets)
+    contracts = build_contracts(
+        [(number, each) for each in venue.instruments], names, config.assets
+    )
     for pool in venue.engine.build_pools(contracts):
         kind, underlying = contracts.kind[pool], contracts.underlying[pool]
         linear = underlying[(kind != SPOT) & (kind != OPTION)]
@@ -83,7 +94,11 @@ def _missing_rates(config: RunConfig) -> Iterator[str]:
 
 def _short_rates(config: RunConfig) -> Iterator[str]:
     """Recorded funding that begins after the run does, or ends before it."""
-    recorded = [(n, venue.funding) for n, venue in enumerate(config.venues) if isinstance(venue.funding, RecordedFunding)]
+    recorded = [
+        (n, venue.funding)
+        for n, venue in enumerate(config.venues)
+        if isinstance(venue.funding, RecordedFunding)
+    ]
     if not recorded:
         return
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from agents import POPULATIONS
-from experiments.file_kinds import load_kind, explain_wrong_kind
+from experiments.file_kinds import explain_wrong_kind, load_kind
 from experiments.price_files.funding_rates import read_funding_rates
 from sim.component import build_union
 from sim.config import MarketConfig
@@ -23,12 +23,19 @@ class RunConfig(MarketConfig):
     """Everything that decides a run's results."""
 
     name: str = Field(
-        default="run", pattern=r"^[A-Za-z0-9_.-]+$", max_length=120, description="name of the results folder"
+        default="run",
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        max_length=120,
+        description="name of the results folder",
     )
     description: str = Field(default="", description="one line for `deleverage configs`")
     seed: int = Field(default=1, ge=0, lt=2**64, description="root seed of all random streams (1)")
-    quick: dict[str, Any] = Field(default={}, description="dotted path -> value, applied by --quick")
-    populations: tuple[build_union(POPULATIONS), ...] = Field(min_length=1, description="who trades")  # type: ignore[valid-type]
+    quick: dict[str, Any] = Field(
+        default={}, description="dotted path -> value, applied by --quick"
+    )
+    populations: tuple[build_union(POPULATIONS), ...] = Field(
+        min_length=1, description="who trades"
+    )  # type: ignore[valid-type]
 
 
 def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False) -> RunConfig:
@@ -41,7 +48,9 @@ def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = F
     try:
         return load_kind("run", name, [*hurry, *overrides], RunConfig)
     except ConfigError as error:
-        raise ConfigError(_of_quick(error.problems, name, overrides) if hurry else error.problems) from error
+        raise ConfigError(
+            _of_quick(error.problems, name, overrides) if hurry else error.problems
+        ) from error
 
 
 def _of_quick(problems: Sequence[str], name: str | Path, overrides: Sequence[str]) -> list[str]:
@@ -56,18 +65,30 @@ def _of_quick(problems: Sequence[str], name: str | Path, overrides: Sequence[str
 
 def _drop_replay_days(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:
     """The values of ``quick`` without days of a replay whose data or days the user has set."""
-    set_by_user = {override.partition("=")[0].rpartition(".")[0] for override in overrides if _is_replay_override(override)}
+    set_by_user = {
+        override.partition("=")[0].rpartition(".")[0]
+        for override in overrides
+        if _is_replay_override(override)
+    }
     return [
-        each for each in quick if not (_is_replay_override(each) and each.partition("=")[0].rpartition(".")[0] in set_by_user)
+        each
+        for each in quick
+        if not (
+            _is_replay_override(each) and each.partition("=")[0].rpartition(".")[0] in set_by_user
+        )
     ]
 
 
 def _is_replay_override(override: str) -> bool:
     """Whether an override sets the source or the days of a process."""
-    return override.partition("=")[0].endswith((".process.source", ".process.start", ".process.end"))
+    return override.partition("=")[0].endswith(
+        (".process.source", ".process.start", ".process.end")
+    )
 
 
-def engine_overrides(name: str | Path, engine: str | None, overrides: Sequence[str] = ()) -> list[str]:
+def engine_overrides(
+    name: str | Path, engine: str | None, overrides: Sequence[str] = ()
+) -> list[str]:
     """The overrides that ``--engine`` stands for: that engine at every venue that lists a perpetual.
 
     Where no venue lists one, all of them get it.
@@ -83,10 +104,14 @@ def engine_overrides(name: str | Path, engine: str | None, overrides: Sequence[s
     if engine is None:
         return []
     if not engine.strip():
-        raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
+        raise ConfigError(
+            ["--engine: '', names no engine, give a packaged one such as span, or a file"]
+        )
     if other := explain_wrong_kind("engine", engine):
         raise ConfigError([f"--engine: {line}, give an engine such as span" for line in other])
-    venues = resolve_config(name, [each for each in overrides if each.startswith("venues")]).get("venues")
+    venues = resolve_config(name, [each for each in overrides if each.startswith("venues")]).get(
+        "venues"
+    )
     chosen = [number for number, venue in enumerate(_as_list(venues)) if _trades_perpetuals(venue)]
     places = [f"venues.{number}" for number in chosen] or ["venues.*"]
     return [f"{place}.engine={json.dumps(engine, ensure_ascii=False)}" for place in places]
@@ -98,11 +123,18 @@ def _as_list(node: Any) -> list[Any]:
 
 def _trades_perpetuals(venue: Any) -> bool:
     instruments = _as_list(venue.get("instruments")) if isinstance(venue, dict) else []
-    return any(isinstance(each, dict) and each.get("kind", "perpetual") == "perpetual" for each in instruments)
+    return any(
+        isinstance(each, dict) and each.get("kind", "perpetual") == "perpetual"
+        for each in instruments
+    )
 
 
 def quick_overrides(name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
     """The overrides that ``quick`` stands for: a file's own, or the user's in its place."""
     mine = [override for override in overrides if override.startswith(("quick=", "quick."))]
     own = resolve_config(name, mine).get("quick", {})
-    return [f"{path}={json.dumps(value)}" for path, value in own.items()] if isinstance(own, dict) else []
+    return (
+        [f"{path}={json.dumps(value)}" for path, value in own.items()]
+        if isinstance(own, dict)
+        else []
+    )

@@ -16,12 +16,20 @@ FILE_KINDS = {
     "run": ("venues", "is a market, use deleverage run {name}"),
     "study": ("axes", "is a study of many runs, use deleverage sweep {name}"),
     "portfolio": ("positions", "holds an account, use deleverage margin {name}"),
-    "shocks": ("shocks", "holds shocks of an account, use deleverage margin PORTFOLIO --stress {name}"),
+    "shocks": (
+        "shocks",
+        "holds shocks of an account, use deleverage margin PORTFOLIO --stress {name}",
+    ),
     "engine": ("requirement", "is a margin engine, use deleverage run MARKET --engine {name}"),
 }
 """Kind of a file -> a key that only such files have, and what reads them."""
 
-FOLDERS = {"study": "studies/", "portfolio": "portfolios/", "shocks": "portfolios/", "engine": "engines/"}
+FOLDERS = {
+    "study": "studies/",
+    "portfolio": "portfolios/",
+    "shocks": "portfolios/",
+    "engine": "engines/",
+}
 """Kind of a file -> where packaged ones lie; markets lie above all folders."""
 
 
@@ -41,14 +49,20 @@ def load_kind(kind: str, name: str | Path, overrides: Sequence[str], model: type
     try:
         return load_config(name, overrides, model)
     except ConfigError as error:
-        raise ConfigError(explain_wrong_kind(kind, name) or absent(kind, name) or error.problems) from error
+        raise ConfigError(
+            explain_wrong_kind(kind, name) or absent(kind, name) or error.problems
+        ) from error
 
 
 def explain_wrong_kind(kind: str, name: str | Path) -> list[str]:
     """The line about a file of another kind than wanted; none where it has the key of its own kind, or no other's."""
     held = _read_content(name)
     found = [told for key, told in FILE_KINDS.values() if key in held]
-    return [f"{name}: {found[0].format(name=name)}"] if found and FILE_KINDS[kind][0] not in held else []
+    return (
+        [f"{name}: {found[0].format(name=name)}"]
+        if found and FILE_KINDS[kind][0] not in held
+        else []
+    )
 
 
 def absent(kind: str, name: str | Path) -> list[str]:
@@ -79,7 +93,9 @@ def absent(kind: str, name: str | Path) -> list[str]:
 
 def namesake(kind: str, name: str | Path) -> list[str]:
     """The line about a name that packaged files of another kind alone have; none of any other name."""
-    same = [each for each in list_packaged() if _last(each) == _last(name) and each not in _known(kind)]
+    same = [
+        each for each in list_packaged() if _last(each) == _last(name) and each not in _known(kind)
+    ]
     return next((lines for each in same if (lines := explain_wrong_kind(kind, each))), [])
 
 

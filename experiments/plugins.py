@@ -48,8 +48,14 @@ def import_plugins(modules: Iterable[str] | None, path: str | None = None) -> No
         if name not in _FILE_DIGESTS:
             held = find_module_files(name)
             known = {path.resolve() for path in held.values()}
-            held |= {label: path for label, path in _find_new_files(before).items() if path.resolve() not in known}
-            _FILE_DIGESTS[name] = {label: hashlib.sha256(each.read_bytes()).hexdigest() for label, each in held.items()}
+            held |= {
+                label: path
+                for label, path in _find_new_files(before).items()
+                if path.resolve() not in known
+            }
+            _FILE_DIGESTS[name] = {
+                label: hashlib.sha256(each.read_bytes()).hexdigest() for label, each in held.items()
+            }
 
 
 def _check_name(name: str, folder: str) -> None:
@@ -88,7 +94,9 @@ def _find_new_files(before: Set[str]) -> dict[str, Path]:
     """Files of modules beside the installed ones that were imported since, also by a name that was put together."""
     found = {each: vars(sys.modules[each]).get("__file__") for each in set(sys.modules) - before}
     paths = {each: Path(path) for each, path in found.items() if isinstance(path, str)}
-    return {f"{each.replace('.', '/')}.py": path for each, path in paths.items() if is_user_file(path)}
+    return {
+        f"{each.replace('.', '/')}.py": path for each, path in paths.items() if is_user_file(path)
+    }
 
 
 def list_plugins() -> tuple[str, ...]:

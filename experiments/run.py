@@ -47,7 +47,12 @@ class RunOutcome(NamedTuple):
 
 
 def execute_run(
-    config: RunConfig, *, seed: int | None = None, out: Path | None = None, overwrite: bool = False, quiet: bool = True
+    config: RunConfig,
+    *,
+    seed: int | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = True,
 ) -> RunOutcome:
     """Run one market and write its result folder.
 
@@ -66,32 +71,49 @@ def execute_run(
     """
     config = config if seed is None else config.model_copy(update={"seed": seed})
     bars = read_replays(config.underlyings)
-    plain, digests = config.model_dump(mode="json"), {name: each.digest for name, each in bars.items()}
+    plain, digests = (
+        config.model_dump(mode="json"),
+        {name: each.digest for name, each in bars.items()},
+    )
     code = identity.describe_code(plugins.list_plugins())
     name = store.hash_config(plain, identity.compute_digest(code), digests)
     final = out if out is not None else Path("results") / f"{config.name}-{name}"
     with store.ResultDraft(final, overwrite=overwrite) as draft:
         began = time.perf_counter()
         market, status = _simulate(config, bars, draft, quiet)
-        summary = {"status": status, "money": _format_money_unit(market), **market.recorder.summary()}
+        summary = {
+            "status": status,
+            "money": _format_money_unit(market),
+            **market.recorder.summary(),
+        }
         record = {"config_hash": name, "data": digests, "seed": config.seed, "status": status}
         try:
             frames = _write_result(market, draft.folder, (plain, name), summary)
             elapsed = record["elapsed_s"] = round(time.perf_counter() - began, 3)
-            record |= {**provenance.describe_process(), "code": code, "sources": identity.hash_sources()}
-            record |= {"plugins": {each: plugins.get_file_digests(each) for each in plugins.list_plugins()}}
+            record |= {
+                **provenance.describe_process(),
+                "code": code,
+                "sources": identity.hash_sources(),
+            }
+            record |= {
+                "plugins": {each: plugins.get_file_digests(each) for each in plugins.list_plugins()}
+            }
             _write_manifest(record, draft.folder)
             _draw_figures(market, frames, draft.folder)
             _write_manifest(record, draft.folder)
         except OSError:
             raise
         except Exception as error:
-            raise _build_run_error(f"{config.name}: {draft.keep_partial()}", config.seed, draft, error) from error
+            raise _build_run_error(
+                f"{config.name}: {draft.keep_partial()}", config.seed, draft, error
+            ) from error
         draft.commit()
     return RunOutcome(final, status, summary, _format_summary(market, frames, elapsed))
 
 
-def _simulate(config: RunConfig, bars: Mapping[str, Bars], draft: store.ResultDraft, quiet: bool) -> tuple[Market, str]:
+def _simulate(
+    config: RunConfig, bars: Mapping[str, Bars], draft: store.ResultDraft, quiet: bool
+) -> tuple[Market, str]:
     """The market after its last step, and whether that was the planned one."""
     place = "building"
     try:
@@ -146,15 +168,28 @@ def _catch_interrupts() -> Iterator[list[int]]:
 
 def _create_progress_bar(quiet: bool) -> Progress:
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(
+        *columns, console=console, disable=quiet or not console.is_terminal, transient=True
+    )
 
 
-def _write_result(market: Market, folder: Path, named: tuple[dict[str, Any], str], summary: dict[str, Any]) -> Frames:
+def _write_result(
+    market: Market, folder: Path, named: tuple[dict[str, Any], str], summary: dict[str, Any]
+) -> Frames:
     """Configuration, which is given with its hash, frames, summary and events."""
     frames, (plain, digest) = market.recorder.frames(), named
     store.write_yaml(plain, folder / "config.resolved.yaml")
-    about = {"config": store.dump_canonical_json(plain), "config_hash": digest, "version": provenance.read_version()}
+    about = {
+        "config": store.dump_canonical_json(plain),
+        "config_hash": digest,
+        "version": provenance.read_version(),
+    }
     for name, frame in frames.items():
         store.write_frame(frame, folder / f"{name}.parquet", about)
     store.write_json(summary, folder / "summary.json")
@@ -192,7 +227,9 @@ def _format_summary(market: Market, frames: Frames, seconds: float) -> str:
     numeraire = market.config.assets[0]
     if not len(frames["steps"]):
         return ""
-    return summary_table.format_summary_table(frames, unit=10**numeraire.decimals, currency=numeraire.name, seconds=seconds)
+    return summary_table.format_summary_table(
+        frames, unit=10**numeraire.decimals, currency=numeraire.name, seconds=seconds
+    )
 
 
 def _format_money_unit(market: Market) -> str:

@@ -41,7 +41,9 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
     """
     began = time.monotonic()
     with _limit_time(limit):
-        market: Any = Market(config, populate(config.populations), seed=config.seed, bars=dict(bars))
+        market: Any = Market(
+            config, populate(config.populations), seed=config.seed, bars=dict(bars)
+        )
         while market.tick < market.steps_planned:
             if time.monotonic() - began > limit:
                 raise TimeLimitError(f"ran out of its {limit:g} s")

@@ -18,9 +18,20 @@ import numpy as np
 from sim.errors import ConservationError
 from sim.ledger import JournalEntry
 from sim.protocols import Assessor
-from sim.types import B1, F8, I8, MISSING, Exposure, Fills, MarketView, MarginPool, Transfers
+from sim.types import B1, F8, I8, MISSING, Exposure, Fills, MarginPool, MarketView, Transfers
 
-REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN_CLOSE_OUT, CLOSE_OUT = (
+(
+    REQUIREMENT,
+    FUNDING,
+    DEPOSIT,
+    INDEX,
+    COLLATERAL,
+    VOLUNTARY,
+    CARRY,
+    LOSS,
+    OWN_CLOSE_OUT,
+    CLOSE_OUT,
+) = (
     "requirement",
     "funding",
     "deposit",
@@ -34,7 +45,18 @@ REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN_CL
 )
 """Kinds of event. OWN is the account's own close-out: its price against the mark, its fee, and the margin it frees."""
 
-CAUSE_KINDS = (REQUIREMENT, FUNDING, DEPOSIT, INDEX, COLLATERAL, VOLUNTARY, CARRY, LOSS, OWN_CLOSE_OUT, CLOSE_OUT)
+CAUSE_KINDS = (
+    REQUIREMENT,
+    FUNDING,
+    DEPOSIT,
+    INDEX,
+    COLLATERAL,
+    VOLUNTARY,
+    CARRY,
+    LOSS,
+    OWN_CLOSE_OUT,
+    CLOSE_OUT,
+)
 
 
 class AssessmentMoment(NamedTuple):
@@ -42,7 +64,9 @@ class AssessmentMoment(NamedTuple):
 
     step: int
     round: int  # the liquidation round just made, NOBODY before the first
-    mark_stages: Callable[[], dict[str, F8]]  # kind of event -> marks after it (K of the venue), the present ones last
+    mark_stages: Callable[
+        [], dict[str, F8]
+    ]  # kind of event -> marks after it (K of the venue), the present ones last
 
 
 class ExcessChange(NamedTuple):
@@ -69,7 +93,9 @@ class Causes(NamedTuple):
     @classmethod
     def join(cls, parts: "Sequence[Causes]") -> "Causes":
         """Several batches, one after another."""
-        row, *names, amount = (np.concatenate(columns) for columns in zip(NO_CAUSES, *parts, strict=True))
+        row, *names, amount = (
+            np.concatenate(columns) for columns in zip(NO_CAUSES, *parts, strict=True)
+        )
         return cls(row, names[0], names[1], names[2], names[3], amount)
 
 
@@ -103,7 +129,9 @@ class CauseLog:
         self._n_dropped = 0  # stages forgotten at the front
         self._had_deficits = False  # whether anybody was under water at the last assessment
 
-    def record_assessment(self, book: Exposure, excess: F8, moment: AssessmentMoment, journal: list[JournalEntry]) -> None:
+    def record_assessment(
+        self, book: Exposure, excess: F8, moment: AssessmentMoment, journal: list[JournalEntry]
+    ) -> None:
         """Take note of one assessment, the first thing after it was made."""
         under = (excess < 0) & self.is_margined
         rows = np.flatnonzero(under)
@@ -111,7 +139,9 @@ class CauseLog:
             fresh = rows[(self._excess[rows] >= 0) | (self._since[rows] == MISSING)]
             self._since[fresh] = self._n_dropped + len(self._stages)
             if moment.round == MISSING or journal or self._has_new_prices(book.market):
-                self._stages.extend(self._replay_journal(book.take(rows), rows, excess[rows], moment, journal))
+                self._stages.extend(
+                    self._replay_journal(book.take(rows), rows, excess[rows], moment, journal)
+                )
         if rows.size or self._had_deficits:
             np.putmask(self._since, ~under, MISSING)
             self._drop_stages(self._since[rows])
@@ -119,7 +149,9 @@ class CauseLog:
 
     def _has_new_prices(self, now: MarketView) -> bool:
         then = self._view
-        return then is None or not (np.array_equal(then.mark, now.mark) and np.array_equal(then.price, now.price))
+        return then is None or not (
+            np.array_equal(then.mark, now.mark) and np.array_equal(then.price, now.price)
+        )
 
     def _drop_stages(self, since: I8) -> None:
         """Drop the stages before the first that somebody under water needs."""
@@ -127,7 +159,14 @@ class CauseLog:
         del self._stages[: first - self._n_dropped]
         self._n_dropped = first
 
-    def _replay_journal(self, now: Exposure, rows: I8, final: F8, moment: AssessmentMoment, journal: list[JournalEntry]) -> Iterator[ExcessChange]:
+    def _replay_journal(
+        self,
+        now: Exposure,
+        rows: I8,
+        final: F8,
+        moment: AssessmentMoment,
+        journal: list[JournalEntry],
+    ) -> Iterator[ExcessChange]:
         """Each kind of event's contribution, from the state at the last assessment to the present one."""
         changes = JournalTotals(rows, self.pool, now).add_journal(journal)
         balance = now.balance - sum(change.balance for change in changes.values())
@@ -135,13 +174,17 @@ class CauseLog:
         then = self._view
         assert then is not None
         book = now._replace(
-            balance=balance, position=position, market=now.market._replace(mark=then.mark, price=then.price)
+            balance=balance,
+            position=position,
+            market=now.market._replace(mark=then.mark, price=then.price),
         )
         before = self._excess[rows]
         for kind, instrument, state, touched in self._iterate_states(book, now, changes, moment):
             after = self._reassess_excess(state, before, touched)
             if np.any(after != before):
-                yield ExcessChange(kind, moment.step, moment.round, instrument, rows, after - before)
+                yield ExcessChange(
+                    kind, moment.step, moment.round, instrument, rows, after - before
+                )
             before = after
         if not np.all(np.abs(final - before) <= 1.0 + 1e-9 * np.abs(before)):
             raise ConservationError("causes: an event is missing from the log")
@@ -155,7 +198,11 @@ class CauseLog:
         return after
 
     def _iterate_states(
-        self, book: Exposure, now: Exposure, changes: dict[str, NetPostings], moment: AssessmentMoment
+        self,
+        book: Exposure,
+        now: Exposure,
+        changes: dict[str, NetPostings],
+        moment: AssessmentMoment,
     ) -> Iterator[tuple[str, int, Exposure, B1 | None]]:
         """The accounts after each kind of event in turn, and which of them it touched; None = all."""
         if moment.round == MISSING:  # engines learn between steps only
@@ -166,7 +213,9 @@ class CauseLog:
             if moved:
                 change = changes[kind]
                 touched = change.touched
-                book = book._replace(balance=book.balance + change.balance, position=book.position + change.position)
+                book = book._replace(
+                    balance=book.balance + change.balance, position=book.position + change.position
+                )
             if kind == COLLATERAL and not np.array_equal(book.market.price, now.market.price):
                 book = book._replace(market=book.market._replace(price=now.market.price))
                 moved, touched = True, None
@@ -193,7 +242,9 @@ class CauseLog:
             amount = stage.amount[at[found]]
             named = (CAUSE_KINDS.index(stage.kind), stage.step, stage.round, stage.instrument)
             columns = [np.full(amount.size, value) for value in named]
-            parts.append(Causes(rows[found], columns[0], columns[1], columns[2], columns[3], amount))
+            parts.append(
+                Causes(rows[found], columns[0], columns[1], columns[2], columns[3], amount)
+            )
         return Causes.join(parts)
 
 
@@ -237,7 +288,9 @@ class JournalTotals:
             self._add_fills(maker, fills, fills.maker, -1)
         for event, moves in _join_postings(journal, Transfers).items():
             kind = OWN_CLOSE_OUT if event == CLOSE_OUT else event
-            self._add_transfers(kind, moves, moves.source, moves.source_pool == self.pool.number, -1)
+            self._add_transfers(
+                kind, moves, moves.source, moves.source_pool == self.pool.number, -1
+            )
             self._add_transfers(kind, moves, moves.target, moves.target_pool == self.pool.number, 1)
         return self.changes
 
@@ -251,15 +304,23 @@ class JournalTotals:
         if kind not in self.changes:
             balance, position = self.template.balance, self.template.position
             nobody = np.zeros(len(balance), dtype=bool)
-            self.changes[kind] = NetPostings(np.zeros_like(balance), np.zeros_like(position), nobody)
+            self.changes[kind] = NetPostings(
+                np.zeros_like(balance), np.zeros_like(position), nobody
+            )
         return self.changes[kind]
 
     def _add_fills(self, kind: str, fills: Fills, owner: I8, sign: int) -> None:
         part = self.pool.instruments
-        at = self._find_postings(owner, (fills.instrument >= part.start) & (fills.instrument < part.stop))
+        at = self._find_postings(
+            owner, (fills.instrument >= part.start) & (fills.instrument < part.stop)
+        )
         if at.size:
             contracts, column = self.template.market.contracts, fills.instrument[at] - part.start
-            row, lots, change = self._row_of_owner[owner[at]], sign * fills.quantity[at], self._net_postings(kind)
+            row, lots, change = (
+                self._row_of_owner[owner[at]],
+                sign * fills.quantity[at],
+                self._net_postings(kind),
+            )
             change.touched[row] = True
             np.add.at(change.position, (row, column), lots)
             value = lots * fills.price[at] * contracts.multiplier[column]

@@ -15,7 +15,15 @@ from sim.ledger import Ledger
 from sim.numerics.rng import RandomStreams
 from sim.prices.bars import Bars
 from sim.prices.impact import ImpactDynamics
-from sim.prices.path import ExogenousInputs, ExogenousPath, Times, find_year_lengths, draw_exogenous_path, count_path_steps, stamped
+from sim.prices.path import (
+    ExogenousInputs,
+    ExogenousPath,
+    Times,
+    count_path_steps,
+    draw_exogenous_path,
+    find_year_lengths,
+    stamped,
+)
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
 from sim.types import F8, I8, MISSING, Contracts, MarginPool, MarketSpec
@@ -26,7 +34,10 @@ N_VENUE_ACCOUNTS = 3
 
 
 def build_state(
-    config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars], people: Callable[[], Sequence[PopulationProtocol]]
+    config: MarketConfig,
+    streams: RandomStreams,
+    bars: Mapping[str, Bars],
+    people: Callable[[], Sequence[PopulationProtocol]],
 ) -> MarketState:
     """Build a market's state before its first step and give its participants their wealth."""
     listed, pools = _list_instruments(config)
@@ -41,8 +52,19 @@ def build_state(
     path = _draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
     world = _venue_world(config, ledger, path, streams, find_year_lengths(config.underlyings, bars))
-    venues = _venues(config, world, [_make_system_accounts(v, n, populations, members, agents) for n, v in enumerate(config.venues)])
-    for rows, wealth in zip(members, _start_populations(populations, _market_spec(config, world, venues), streams), strict=True):
+    venues = _venues(
+        config,
+        world,
+        [
+            _make_system_accounts(v, n, populations, members, agents)
+            for n, v in enumerate(config.venues)
+        ],
+    )
+    for rows, wealth in zip(
+        members,
+        _start_populations(populations, _market_spec(config, world, venues), streams),
+        strict=True,
+    ):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
     watched = np.arange(owners) < agents
@@ -62,16 +84,22 @@ def build_state(
         is_margined=watched,
         max_lots=np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64),
         highest_fee=fee[contracts.venue],
-        impact_dynamics=ImpactDynamics.from_config([underlying.impact for underlying in config.underlyings], config.dt),
+        impact_dynamics=ImpactDynamics.from_config(
+            [underlying.impact for underlying in config.underlyings], config.dt
+        ),
         log_impact=np.zeros(len(config.underlyings)),
         external_spot_lots=ledger.position[:, agents].copy(),
         is_retired=np.zeros(agents, dtype=np.bool_),
         price_bands=np.ones((len(listed), 2), dtype=np.int64),
-        cause_logs={state.pool.number: CauseLog(state.pool, watched, state.engine) for state in states},
+        cause_logs={
+            state.pool.number: CauseLog(state.pool, watched, state.engine) for state in states
+        },
     )
 
 
-def _venue_world(config: MarketConfig, ledger: Ledger, path: ExogenousPath, streams: RandomStreams, clock: F8) -> VenueWorld:
+def _venue_world(
+    config: MarketConfig, ledger: Ledger, path: ExogenousPath, streams: RandomStreams, clock: F8
+) -> VenueWorld:
     """What venues may know of the market around them; of the path no more than its start and length."""
     return VenueWorld(
         contracts=ledger.contracts,
@@ -93,10 +121,20 @@ def _market_spec(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue
     """What populations are built from."""
     names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
     apart = np.array([venue.wallet_pool not in venue.pool_states for venue in venues])
-    return MarketSpec(config.dt, world.unit, *names, world.contracts, world.ledger.pool_numbers, world.clock, apart)
+    return MarketSpec(
+        config.dt,
+        world.unit,
+        *names,
+        world.contracts,
+        world.ledger.pool_numbers,
+        world.clock,
+        apart,
+    )
 
 
-def _venues(config: MarketConfig, world: VenueWorld, rows: Sequence[SystemAccounts]) -> tuple[Venue, ...]:
+def _venues(
+    config: MarketConfig, world: VenueWorld, rows: Sequence[SystemAccounts]
+) -> tuple[Venue, ...]:
     """Build all venues; problems of all of them are reported at once."""
     venues, problems = [], []
     for number, each in enumerate(config.venues):
@@ -123,7 +161,9 @@ def _refuse_unpriced(contracts: Contracts, path: ExogenousPath) -> None:
         if lowest < 1 and prices.min() > 0:
             remedies.append(f"set its tick to at most {prices.min():.1g}")
         if highest > contracts.max_price[k] and np.isfinite(highest):
-            remedies.append(f"set its max_price to at least {math.ceil(1.01 * highest) * tick:.15g}")
+            remedies.append(
+                f"set its max_price to at least {math.ceil(1.01 * highest) * tick:.15g}"
+            )
         remedies.append("change the process or the start of its underlying")
         problems.append(
             f"venues.{contracts.venue[k]}.instruments: {name!r} sees its index go from {lowest:.6g} to {highest:.6g} "
@@ -133,16 +173,22 @@ def _refuse_unpriced(contracts: Contracts, path: ExogenousPath) -> None:
         raise ConfigError(problems)
 
 
-def _start_populations(populations: Sequence[PopulationProtocol], setting: MarketSpec, streams: RandomStreams) -> list[I8]:
+def _start_populations(
+    populations: Sequence[PopulationProtocol], setting: MarketSpec, streams: RandomStreams
+) -> list[I8]:
     """Each population's wealth, (n, V); problems of all populations are told at once, by their place in the list."""
     endowments, problems = [], []
     for number, population in enumerate(populations):
-        draws = streams.draw_uniform(f"traits/{population.name}", 0, population.count, population.n_trait_draws)
+        draws = streams.draw_uniform(
+            f"traits/{population.name}", 0, population.count, population.n_trait_draws
+        )
         try:
             endowments.append(population.start(setting, draws))
         except ConfigError as error:
             own = f"{population.name}."
-            problems += [f"populations.{number}.{line.removeprefix(own)}" for line in error.problems]
+            problems += [
+                f"populations.{number}.{line.removeprefix(own)}" for line in error.problems
+            ]
     if problems:
         raise ConfigError(problems)
     return endowments
@@ -152,11 +198,15 @@ def _make_contracts(config: MarketConfig, listed: Sequence[tuple[int, Instrument
     return build_contracts(listed, [u.name for u in config.underlyings], config.assets)
 
 
-def _list_instruments(config: MarketConfig) -> tuple[list[tuple[int, Instrument]], tuple[MarginPool, ...]]:
+def _list_instruments(
+    config: MarketConfig,
+) -> tuple[list[tuple[int, Instrument]], tuple[MarginPool, ...]]:
     """Instruments in an order that makes pools contiguous, and the pools of all venues, wallets last of each."""
     listed: list[tuple[int, Instrument]] = []
     pools: list[MarginPool] = []
-    for v, (venue, parts) in enumerate(zip(config.venues, _partition_instruments(config), strict=True)):
+    for v, (venue, parts) in enumerate(
+        zip(config.venues, _partition_instruments(config), strict=True)
+    ):
         start, first = len(listed), len(pools)
         apart = len(parts) > 1 or venue.engine.netting.has_separate_wallets
         wallet = first + len(parts) if apart else first
@@ -164,7 +214,9 @@ def _list_instruments(config: MarketConfig) -> tuple[list[tuple[int, Instrument]
             begin = len(listed)
             listed.extend((v, venue.instruments[column]) for column in part)
             span = slice(begin, len(listed))
-            pools.append(MarginPool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet))
+            pools.append(
+                MarginPool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet)
+            )
         if apart:
             nothing = slice(len(listed), len(listed))
             pools.append(MarginPool(v, len(pools), nothing, slice(0, 0), wallet))
@@ -176,7 +228,11 @@ def _partition_instruments(config: MarketConfig) -> list[list[list[int]]]:
     partitions, problems = [], []
     for v, venue in enumerate(config.venues):
         try:
-            partitions.append(venue.engine.build_pools(_make_contracts(config, [(v, listed) for listed in venue.instruments])))
+            partitions.append(
+                venue.engine.build_pools(
+                    _make_contracts(config, [(v, listed) for listed in venue.instruments])
+                )
+            )
         except ConfigError as error:
             problems += [f"venues.{v}.engine.{line}" for line in error.problems]
     if problems:
@@ -186,21 +242,37 @@ def _partition_instruments(config: MarketConfig) -> list[list[list[int]]]:
 
 def _number_members(populations: Sequence[PopulationProtocol]) -> tuple[tuple[slice, ...], int]:
     ends = np.cumsum([population.count for population in populations], dtype=np.int64)
-    members = tuple(slice(int(end) - p.count, int(end)) for p, end in zip(populations, ends, strict=True))
+    members = tuple(
+        slice(int(end) - p.count, int(end)) for p, end in zip(populations, ends, strict=True)
+    )
     return members, int(ends[-1]) if len(ends) else 0
 
 
 def _make_system_accounts(
-    venue: VenueConfig, number: int, populations: Sequence[PopulationProtocol], members: Sequence[slice], agents: int
+    venue: VenueConfig,
+    number: int,
+    populations: Sequence[PopulationProtocol],
+    members: Sequence[slice],
+    agents: int,
 ) -> SystemAccounts:
-    funds = [rows.start for p, rows in zip(populations, members, strict=True) if p.fund_venue == venue.name]
+    funds = [
+        rows.start
+        for p, rows in zip(populations, members, strict=True)
+        if p.fund_venue == venue.name
+    ]
     if len(funds) > 1:
-        raise ConfigError([f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one of them"])
+        raise ConfigError(
+            [
+                f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one of them"
+            ]
+        )
     first = agents + 1 + N_VENUE_ACCOUNTS * number
     return SystemAccounts(funds[0] if funds else MISSING, first, first + 1, first + 2, agents)
 
 
-def _check_rescues(config: MarketConfig, populations: Sequence[PopulationProtocol], agents: int) -> None:
+def _check_rescues(
+    config: MarketConfig, populations: Sequence[PopulationProtocol], agents: int
+) -> None:
     """Check that every owner and population named in ``rescues`` exists."""
     names, problems = [population.name for population in populations], []
     for number, each in enumerate(config.rescues):
@@ -210,7 +282,9 @@ def _check_rescues(config: MarketConfig, populations: Sequence[PopulationProtoco
             if not 0 <= owner < agents
         ]
         wrong = [name for name in each.populations if name not in names]
-        problems += [f"rescues.{number}.populations: {describe_unknown(name, names)}" for name in wrong]
+        problems += [
+            f"rescues.{number}.populations: {describe_unknown(name, names)}" for name in wrong
+        ]
     if problems:
         raise ConfigError(problems)
 
@@ -234,7 +308,9 @@ def count_steps(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
     Raises:
         ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
     """
-    return count_path_steps(_make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars)
+    return count_path_steps(
+        _make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars
+    )
 
 
 def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Times, float]:
@@ -243,16 +319,31 @@ def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Times, flo
     Raises:
         ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
     """
-    stamps = stamped(_make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars)
+    stamps = stamped(
+        _make_exogenous_inputs(config), dt=config.dt, steps=_configured_steps(config), bars=bars
+    )
     return stamps, count_steps(config, bars) * config.dt
 
 
-def _draw_path(config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars]) -> ExogenousPath:
-    return draw_exogenous_path(_make_exogenous_inputs(config), streams=streams, dt=config.dt, steps=_configured_steps(config), bars=bars)
+def _draw_path(
+    config: MarketConfig, streams: RandomStreams, bars: Mapping[str, Bars]
+) -> ExogenousPath:
+    return draw_exogenous_path(
+        _make_exogenous_inputs(config),
+        streams=streams,
+        dt=config.dt,
+        steps=_configured_steps(config),
+        bars=bars,
+    )
 
 
 def _make_exogenous_inputs(config: MarketConfig) -> ExogenousInputs:
-    return ExogenousInputs(config.underlyings, config.correlation, config.stresses, [asset.name for asset in config.assets])
+    return ExogenousInputs(
+        config.underlyings,
+        config.correlation,
+        config.stresses,
+        [asset.name for asset in config.assets],
+    )
 
 
 def _configured_steps(config: MarketConfig) -> int | None:

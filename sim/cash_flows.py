@@ -22,10 +22,14 @@ class CashFlows(NamedTuple):
     venue: I8
     instrument: I8  # global, or NOBODY
     amount: I8  # + towards the account, - the other way
-    is_new_capital: I8  # 1 = a newcomer's capital, who takes the seat with an outside wealth of its own; else 0
+    is_new_capital: (
+        I8  # 1 = a newcomer's capital, who takes the seat with an outside wealth of its own; else 0
+    )
 
     @classmethod
-    def from_columns(cls, owner: int | I8, venue: int | I8, instrument: int | I8, amount: I8, fresh: int | I8 = 0) -> "CashFlows":
+    def from_columns(
+        cls, owner: int | I8, venue: int | I8, instrument: int | I8, amount: I8, fresh: int | I8 = 0
+    ) -> "CashFlows":
         """Payments from columns of which some may be single numbers; those of nil are left out."""
         return cls(*broadcast_columns(owner, venue, instrument, amount, fresh)).take(amount != 0)
 
@@ -33,7 +37,11 @@ class CashFlows(NamedTuple):
     def join(cls, parts: "Sequence[CashFlows]") -> "CashFlows":
         """Several batches, one after another."""
         full = [part for part in parts if part.owner.size]
-        return cls(*(np.concatenate(parts) for parts in zip(*full, strict=True))) if full else cls(*[NO_CASH_FLOWS] * 5)
+        return (
+            cls(*(np.concatenate(parts) for parts in zip(*full, strict=True)))
+            if full
+            else cls(*[NO_CASH_FLOWS] * 5)
+        )
 
     def take(self, rows: I8 | B1) -> "CashFlows":
         """Some of the payments."""

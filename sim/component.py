@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class Component(BaseModel):
     """Base of everything that configuration can name. Unknown keys, NaN and infinity are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
 
     @classmethod
     def registered_variants(cls) -> "list[type[Component]]":

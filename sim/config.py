@@ -13,7 +13,16 @@ from sim.exchange import FUNDINGS, MARKS, RECORDED
 from sim.exchange.fees import Fees
 from sim.exchange.mark import MedianMark
 from sim.exchange.oracle import Oracle
-from sim.instruments import CASH_LIMIT, KIND_CODES, TRADED_KINDS, Asset, Instrument, to_decimal, divide_into_steps, find_inverse_fault
+from sim.instruments import (
+    CASH_LIMIT,
+    KIND_CODES,
+    TRADED_KINDS,
+    Asset,
+    Instrument,
+    divide_into_steps,
+    find_inverse_fault,
+    to_decimal,
+)
 from sim.liquidation import LIQUIDATIONS
 from sim.liquidation.full import FullCloseOut
 from sim.margin.calls import MarginCalls
@@ -60,42 +69,70 @@ class VenueConfig(Component):
     engine: EngineConfig = Field(description="margin engine: netting, valuation, requirement")
     mark: build_union(MARKS) = Field(default=MedianMark(), description="mark price")  # type: ignore[valid-type]
     oracle: Oracle = Field(default=Oracle(), description="what the venue is told of the index")
-    funding: Annotated[build_union(FUNDINGS | RECORDED) | None, BeforeValidator(_default_to_premium)] = Field(  # type: ignore[valid-type]
+    funding: Annotated[
+        build_union(FUNDINGS | RECORDED) | None, BeforeValidator(_default_to_premium)
+    ] = Field(  # type: ignore[valid-type]
         default=None, description="funding of perpetuals; none = never paid"
     )
     fees: Fees = Field(default=Fees(), description="trading and liquidation fees")
-    band: float = Field(default=0.1, gt=0, le=1, description="price band around the oracle; 1 = none (share)")
-    spread: float = Field(default=0.0002, ge=0, lt=0.1, description="spread at which the outside quotes spot (share)")
+    band: float = Field(
+        default=0.1, gt=0, le=1, description="price band around the oracle; 1 = none (share)"
+    )
+    spread: float = Field(
+        default=0.0002, ge=0, lt=0.1, description="spread at which the outside quotes spot (share)"
+    )
     liquidation: build_union(LIQUIDATIONS) = Field(default=FullCloseOut(), description="close-outs")  # type: ignore[valid-type]
-    waterfall: tuple[build_union(LAYERS), ...] = Field(default=(), description="loss layers in order (LOSS-1)")  # type: ignore[valid-type]
-    calls: MarginCalls | None = Field(default=None, description="margin calls; none = never made (MAR-4)")
+    waterfall: tuple[build_union(LAYERS), ...] = Field(
+        default=(), description="loss layers in order (LOSS-1)"
+    )  # type: ignore[valid-type]
+    calls: MarginCalls | None = Field(
+        default=None, description="margin calls; none = never made (MAR-4)"
+    )
 
 
 class MarketConfig(Component):
     """Everything that happens inside one run, people apart."""
 
     dt: float = Field(default=60.0, gt=0, description="length of a step (s)")
-    duration: float | None = Field(default=None, gt=0, description="length of the run; none = the replay's (s)")
-    assets: tuple[Asset, ...] = Field(default=(Asset(name="USD"),), min_length=1, description="numeraire first")
+    duration: float | None = Field(
+        default=None, gt=0, description="length of the run; none = the replay's (s)"
+    )
+    assets: tuple[Asset, ...] = Field(
+        default=(Asset(name="USD"),), min_length=1, description="numeraire first"
+    )
     underlyings: tuple[Underlying, ...] = Field(min_length=1, description="index prices")
-    correlation: tuple[tuple[float, ...], ...] | None = Field(default=None, description="of the index innovations")
+    correlation: tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="of the index innovations"
+    )
     stresses: tuple[build_union(STRESSES), ...] = Field(default=(), description="exogenous stories")  # type: ignore[valid-type]
     venues: tuple[VenueConfig, ...] = Field(min_length=1, description="exchanges")
     profile_every: float = Field(
-        default=3600.0, ge=0, description="how often the liquidation profile is recorded; 0 = never (s)"
+        default=3600.0,
+        ge=0,
+        description="how often the liquidation profile is recorded; 0 = never (s)",
     )
     max_rounds: int = Field(default=200, ge=1, description="liquidation rounds in one step (count)")
     shuffle_closeouts: bool = Field(
-        default=False, description="match a round's close-outs in drawn order, to see what attribution owes to order"
+        default=False,
+        description="match a round's close-outs in drawn order, to see what attribution owes to order",
     )
-    suppress_closeouts: bool = Field(default=False, description="never close anybody out: the twin of a run")
+    suppress_closeouts: bool = Field(
+        default=False, description="never close anybody out: the twin of a run"
+    )
 
-    rescues: tuple[Rescue, ...] = Field(default=(), description="who is given what it lacks: a counterfactual (LIQ-9)")
+    rescues: tuple[Rescue, ...] = Field(
+        default=(), description="who is given what it lacks: a counterfactual (LIQ-9)"
+    )
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
         """Every rule that ties parts together; later ones take for granted that the first hold."""
-        problems = [*self._check_names(), *self._check_references(), *self._check_length(), *self._check_correlations()]
+        problems = [
+            *self._check_names(),
+            *self._check_references(),
+            *self._check_length(),
+            *self._check_correlations(),
+        ]
         problems = problems or [*self._check_amounts()]
         if problems:
             raise ValueError("\n".join(problems))
@@ -139,7 +176,11 @@ class MarketConfig(Component):
 
     def _check_correlations(self) -> Iterator[str]:
         """The matrix is one of correlations."""
-        fault = find_correlation_fault(self.correlation, len(self.underlyings)) if self.correlation is not None else None
+        fault = (
+            find_correlation_fault(self.correlation, len(self.underlyings))
+            if self.correlation is not None
+            else None
+        )
         if fault:
             yield fault
 
@@ -191,7 +232,9 @@ class MarketConfig(Component):
         return list(found.values())
 
     def _tick_value(self, instrument: Instrument) -> Decimal:
-        decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}
+        decimals = {asset.name: asset.decimals for asset in self.assets} | {
+            "": self.assets[0].decimals
+        }
         return instrument.multiplier(decimals[instrument.settle])
 
     def _instruments_by_path(self) -> Iterator[tuple[str, Instrument]]:
@@ -207,11 +250,16 @@ class MarketConfig(Component):
     def largest_account_value(self) -> int:
         """Minor units that one owner's positions at a venue can be worth at most, all instruments together."""
         return max(
-            sum(i.max_lots * i.n_price_levels * int(self._tick_value(i)) for i in venue.instruments) for venue in self.venues
+            sum(i.max_lots * i.n_price_levels * int(self._tick_value(i)) for i in venue.instruments)
+            for venue in self.venues
         )
 
 
 def _smaller(worth: int, many: int) -> str:
     """What makes a position small enough, of instruments whose one lot is worth so many minor units at most."""
     lots = (MAX_ACCOUNT_VALUE - 1) // (many * max(1, worth))
-    return f"lower max_lots to at most {lots} or max_price" if lots else "make the lot smaller, or lower max_price"
+    return (
+        f"lower max_lots to at most {lots} or max_price"
+        if lots
+        else "make the lot smaller, or lower max_price"
+    )

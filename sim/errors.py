@@ -64,7 +64,11 @@ MAX_LINE_LENGTH = 1600
 
 
 def _shorten_line(line: str) -> str:
-    return line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH // 2]} ... {line[-MAX_LINE_LENGTH // 2 :]}"
+    return (
+        line
+        if len(line) <= MAX_LINE_LENGTH
+        else f"{line[: MAX_LINE_LENGTH // 2]} ... {line[-MAX_LINE_LENGTH // 2 :]}"
+    )
 
 
 def suggest_name(word: str, known: Iterable[str]) -> str:
@@ -92,5 +96,11 @@ def format_value(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
-    text = "nothing" if value is None else json.dumps(value) if isinstance(value, bool) else repr(value)
+    text = (
+        "nothing"
+        if value is None
+        else json.dumps(value)
+        if isinstance(value, bool)
+        else repr(value)
+    )
     return text if len(text) <= 60 else text[:57] + "..."

@@ -49,8 +49,12 @@ class Asset(Component):
     """A currency in which balances are kept. The first one listed is the numeraire."""
 
     name: str = Field(min_length=1, description="unique name")
-    decimals: int = Field(default=2, ge=0, le=MAX_DECIMALS, description="decimal places of its minor unit (count)")
-    price: float = Field(default=1.0, gt=0, description="value of one unit at the start (units of the numeraire)")
+    decimals: int = Field(
+        default=2, ge=0, le=MAX_DECIMALS, description="decimal places of its minor unit (count)"
+    )
+    price: float = Field(
+        default=1.0, gt=0, description="value of one unit at the start (units of the numeraire)"
+    )
 
 
 class Instrument(Component):
@@ -68,10 +72,18 @@ class Instrument(Component):
     settle: str = Field(default="", description="asset it settles in; empty = the numeraire")
     tick: float = Field(gt=0, description="price step (quote currency)")
     lot: float = Field(gt=0, description="quantity step (units of the underlying)")
-    max_price: float = Field(gt=0, description="largest price; the book refuses orders above it (quote currency)")
-    max_lots: int = Field(default=10_000_000, gt=0, description="largest position of one account (lots)")
-    expiry: float | None = Field(default=None, gt=0, description="expiry of a future or option (s on the run's clock)")
-    strike: float | None = Field(default=None, gt=0, description="strike of an option (quote currency)")
+    max_price: float = Field(
+        gt=0, description="largest price; the book refuses orders above it (quote currency)"
+    )
+    max_lots: int = Field(
+        default=10_000_000, gt=0, description="largest position of one account (lots)"
+    )
+    expiry: float | None = Field(
+        default=None, gt=0, description="expiry of a future or option (s on the run's clock)"
+    )
+    strike: float | None = Field(
+        default=None, gt=0, description="strike of an option (quote currency)"
+    )
     option: Literal["call", "put"] | None = Field(default=None, description="side of an option")
 
     @model_validator(mode="after")
@@ -82,7 +94,9 @@ class Instrument(Component):
             if given is None and name in terms:
                 problems.append(f"{name}: missing; {self.name!r} is of kind {self.kind!r}: give it")
             if given is not None and name not in terms:
-                problems.append(f"{name}: {given!r}, {self.name!r} is of kind {self.kind!r} and has none: remove it")
+                problems.append(
+                    f"{name}: {given!r}, {self.name!r} is of kind {self.kind!r} and has none: remove it"
+                )
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -109,7 +123,11 @@ def build_contracts(
         settle=np.array(settle, dtype=np.int64),
         kind=np.array([KIND_CODES[i.kind] for _, i in listed], dtype=np.int64),
         multiplier=np.array(
-            [int(i.multiplier(assets[c].decimals)) for (_, i), c in zip(listed, settle, strict=True)], dtype=np.int64
+            [
+                int(i.multiplier(assets[c].decimals))
+                for (_, i), c in zip(listed, settle, strict=True)
+            ],
+            dtype=np.int64,
         ),
         tick=np.array([i.tick for _, i in listed]),
         lot=np.array([i.lot for _, i in listed]),
@@ -127,18 +145,30 @@ MAX_CURRENCY_PRICE = 2.0
 """What one unit of a currency in which prices are quoted is worth at most; what is dearer is a coin (numeraire)."""
 
 
-def find_inverse_fault(instrument: Instrument, underlyings: Sequence[str], assets: Sequence[Asset]) -> str | None:
+def find_inverse_fault(
+    instrument: Instrument, underlyings: Sequence[str], assets: Sequence[Asset]
+) -> str | None:
     """What shows that an instrument is coin-margined, told of its field ``settle``; None for a linear one.
 
     A linear contract settles in the currency of its price. One that settles in a coin is inverse or a quanto: its gain
     in that coin is not proportional to the change of its price, and no engine here values it.
     """
     asset = assets[_settle_asset_index(instrument, assets)]
-    coins = {name.casefold() for each in underlyings for name in (each, re.split(r"[-/:]", each)[0])}
+    coins = {
+        name.casefold() for each in underlyings for name in (each, re.split(r"[-/:]", each)[0])
+    }
     if asset.name.casefold() not in coins and asset.price <= MAX_CURRENCY_PRICE:
         return None
-    others = [each.name for each in assets if each.name.casefold() not in coins and each.price <= MAX_CURRENCY_PRICE]
-    remedy = f"settle in {' or '.join(others)}, or remove it" if others else "add a currency to assets and settle in it"
+    others = [
+        each.name
+        for each in assets
+        if each.name.casefold() not in coins and each.price <= MAX_CURRENCY_PRICE
+    ]
+    remedy = (
+        f"settle in {' or '.join(others)}, or remove it"
+        if others
+        else "add a currency to assets and settle in it"
+    )
     coin = "is an underlying" if asset.name.casefold() in coins else f"is worth {asset.price:g}"
     told = f"settle: {asset.name!r} {coin}, so {instrument.name!r} is coin-margined (inverse)"
     return f"{told}; only contracts that settle in the currency of their price can be valued yet: {remedy}"

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.errors import ConservationError
 from sim.numerics.jit import kernel
-from sim.types import F8, I8, MISSING, Contracts, Exposure, Fills, MarketView, MarginPool, Transfers
+from sim.types import F8, I8, MISSING, Contracts, Exposure, Fills, MarginPool, MarketView, Transfers
 
 CONDENSE_THRESHOLD = 2**20
 """Cash moves in the log from which on they are condensed; changes memory and speed only."""
@@ -83,7 +83,14 @@ class Ledger:
         resting: (3, K, N) resting buys, sells and reserved cash, written by the books alone.
     """
 
-    def __init__(self, contracts: Contracts, pools: tuple[MarginPool, ...], owners: int, assets: int, resting: I8) -> None:
+    def __init__(
+        self,
+        contracts: Contracts,
+        pools: tuple[MarginPool, ...],
+        owners: int,
+        assets: int,
+        resting: I8,
+    ) -> None:
         instruments = len(contracts.names)
         self.contracts = contracts
         self.pools = pools
@@ -102,14 +109,23 @@ class Ledger:
         self.leverage: F8 = _make_read_only(self._leverage)
         self.journal: list[JournalEntry] = []
         self._n_cash_moves = 0  # cash moves in it
-        frozen = [_make_read_only(a) for a in (self._balance, self._pledged, self._position, *resting, self._entry)]
+        frozen = [
+            _make_read_only(a)
+            for a in (self._balance, self._pledged, self._position, *resting, self._entry)
+        ]
         self._views = {pool.number: self._build_view_columns(pool, frozen) for pool in pools}
 
     def _build_view_columns(self, pool: MarginPool, frozen: list[Any]) -> tuple[Any, ...]:
         balance, pledged, position, bids, asks, reserved, entry = frozen
         part = pool.instruments
         by_asset = (balance[:, pool.number].T, pledged[:, pool.number].T)
-        by_instrument = (position[part].T, bids[part].T, asks[part].T, reserved[part].T, entry[part].T)
+        by_instrument = (
+            position[part].T,
+            bids[part].T,
+            asks[part].T,
+            reserved[part].T,
+            entry[part].T,
+        )
         return (*by_asset, *by_instrument, _make_read_only(self._max_leverage)[part].T)
 
     def view_accounts(self, pool: MarginPool, market: MarketView) -> Exposure:
@@ -124,7 +140,15 @@ class Ledger:
         """Post trades: the buyer pays quantity x price x multiplier in the settle asset, the seller receives it."""
         c = self.contracts
         if fills.taker.size:
-            post_fills(self._balance, self._position, self._entry, *fills[:5], self.pool_numbers, c.settle, c.multiplier)
+            post_fills(
+                self._balance,
+                self._position,
+                self._entry,
+                *fills[:5],
+                self.pool_numbers,
+                c.settle,
+                c.multiplier,
+            )
             self.journal.append(JournalEntry(event, fills))
 
     def transfer(self, moves: Transfers, event: str) -> None:
@@ -156,7 +180,14 @@ class Ledger:
                     np.subtract.at(net, (asset, source_pool, source), amount)
                     np.add.at(net, (asset[known], target_pool[known], target[known]), amount[known])
             asset, pool, owner = np.nonzero(net)
-            kept.append(JournalEntry(event, Transfers.from_columns(owner, MISSING, pool, MISSING, asset, -net[asset, pool, owner])))
+            kept.append(
+                JournalEntry(
+                    event,
+                    Transfers.from_columns(
+                        owner, MISSING, pool, MISSING, asset, -net[asset, pool, owner]
+                    ),
+                )
+            )
             self._n_cash_moves += owner.size
         self.journal[:] = kept
 

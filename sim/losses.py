@@ -23,7 +23,9 @@ class LayerContext(NamedTuple):
     is_eligible: B1  # (A,) who may be asked: not the bankrupt account, no system row
     fund_owner: int  # owner of the insurance fund, or NOBODY; its row counts its free wallet
     assess: Callable[[Exposure], MarginAssessment]
-    changed_accounts: Sequence[I8] | None = None  # accounts that changed since the first's turn, by batch; None = not known
+    changed_accounts: Sequence[I8] | None = (
+        None  # accounts that changed since the first's turn, by batch; None = not known
+    )
 
 
 class LayerResult(NamedTuple):

@@ -49,7 +49,12 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
     """
 
     def __init__(
-        self, config: MarketConfig, populate: PopulationFactory, *, seed: int, bars: Mapping[str, Bars] | None = None
+        self,
+        config: MarketConfig,
+        populate: PopulationFactory,
+        *,
+        seed: int,
+        bars: Mapping[str, Bars] | None = None,
     ) -> None:
         super().__init__(rng=int(np.random.SeedSequence([seed, 0]).generate_state(1, np.uint64)[0]))
         own = config.model_copy(deep=True)
@@ -67,7 +72,9 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         """
         market = self.state
         if market.tick == market.steps_planned:
-            raise DeleverageError(f"step: the run of {market.tick} steps is over; give a longer duration")
+            raise DeleverageError(
+                f"step: the run of {market.tick} steps is over; give a longer duration"
+            )
         market.begin_step()
         index.update_index(market)  # 1
         funding.settle_funding(market)  # 2
@@ -88,9 +95,13 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         """Warn of engines for which the run is too short to learn."""
         market = self.state
         for venue in market.venues:
-            told = venue.config.engine.explain_short_run(market.steps_planned * market.config.dt, market.config.dt)
+            told = venue.config.engine.explain_short_run(
+                market.steps_planned * market.config.dt, market.config.dt
+            )
             if told:
-                warnings.warn(f"venues.{venue.number}.engine: {told}", LearningWarning, stacklevel=3)
+                warnings.warn(
+                    f"venues.{venue.number}.engine: {told}", LearningWarning, stacklevel=3
+                )
 
     @property
     def config(self) -> MarketConfig:
@@ -160,7 +171,9 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         )
         held = ", ".join(
             f"{lots} lots of {instrument}"
-            for instrument, lots in zip(self.contracts.names, self.position_of(owner).tolist(), strict=True)
+            for instrument, lots in zip(
+                self.contracts.names, self.position_of(owner).tolist(), strict=True
+            )
             if lots
         )
         if held:
@@ -168,7 +181,9 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
                 f"remove: owner {owner} of {name!r} holds {held}, must hold nothing: let it close first"
             )
         if any(owner == venue.system_accounts.insurance_fund for venue in self.venues):
-            raise DeleverageError(f"remove: owner {owner} of {name!r} is a venue's insurance fund, keep it")
+            raise DeleverageError(
+                f"remove: owner {owner} of {name!r} is a venue's insurance fund, keep it"
+            )
         for instrument in range(len(self.contracts.names)):
             self.order_books.cancel_owner_orders(instrument, np.array([owner]))
         self.state.is_retired[owner] = True

@@ -13,12 +13,12 @@ from sim.types import (
     Contracts,
     DistressHistory,
     Exposure,
-    Margins,
-    MarketView,
-    Orders,
-    Observation,
     MarginAssessment,
+    Margins,
     MarketSpec,
+    MarketView,
+    Observation,
+    Orders,
 )
 
 
@@ -65,11 +65,15 @@ class Assessor(Protocol):
 class LiquidationPolicy(Protocol):
     """Decides what to close when accounts are liquidatable."""
 
-    def plan_close_outs(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8) -> CloseOuts:
+    def plan_close_outs(
+        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8
+    ) -> CloseOuts:
         """``weights`` (A, K) are each leg's share of maintenance."""
         ...
 
-    def select_auctioned(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure) -> B1:
+    def select_auctioned(
+        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure
+    ) -> B1:
         """Whose lots are for anybody to take after a step, (A,): published, and kept from the waterfall until then."""
         ...
 
@@ -89,8 +93,12 @@ class PopulationProtocol(Protocol):
     count: int
     n_trait_draws: int  # uniform draws per member before the first step
     n_decision_draws: int  # uniform draws per member and step
-    n_cash_flow_draws: int  # uniform draws per member and step for payments; 0 = it makes none that need any
-    has_commitment: bool  # whether it makes payments without draws: wallets into margin accounts (ISO-1)
+    n_cash_flow_draws: (
+        int  # uniform draws per member and step for payments; 0 = it makes none that need any
+    )
+    has_commitment: (
+        bool  # whether it makes payments without draws: wallets into margin accounts (ISO-1)
+    )
     latency: int  # latency class 0..15, lower arrives first
     fund_venue: str  # name of the venue whose insurance fund this is, or ""
 
@@ -99,7 +107,9 @@ class PopulationProtocol(Protocol):
         member's starting wealth at each venue, (n, V) minor units of the numeraire."""
         ...
 
-    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
+    def request_cash_flows(
+        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+    ) -> CashFlows:
         """What members bring in, take out and move between their accounts, asked before ``decide`` at each tick.
 
         ``standing`` (n, K) is the last verdict on the account that margins each instrument; ``draws`` is (n, paying).

@@ -67,7 +67,9 @@ class Losses(NamedTuple):
 class StepRecord(NamedTuple):
     """Everything that happened in one step, as its phases returned it."""
 
-    trades: I8  # (4, K) trades, lots, lots bought by takers net, and the value of these in ticks x lots
+    trades: (
+        I8  # (4, K) trades, lots, lots bought by takers net, and the value of these in ticks x lots
+    )
     depth_near: F8  # (K,) lots within 0.1% of each mark after trading, mean of both sides
     rounds: list[LiquidationRound]
     n_rounds: int  # rounds that closed something out

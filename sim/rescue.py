@@ -8,10 +8,16 @@ from sim.component import Component
 class Rescue(Component):
     """Somebody who is not closed out in a window of steps."""
 
-    owners: tuple[int, ...] = Field(default=(), description="accounts' owners, as `owner` in frames (numbers)")
-    populations: tuple[str, ...] = Field(default=(), description="whose members are all rescued (names)")
+    owners: tuple[int, ...] = Field(
+        default=(), description="accounts' owners, as `owner` in frames (numbers)"
+    )
+    populations: tuple[str, ...] = Field(
+        default=(), description="whose members are all rescued (names)"
+    )
     since: int = Field(default=1, ge=1, description="first step of the window (count)")
-    until: int | None = Field(default=None, ge=1, description="last step of the window; none = to the end (count)")
+    until: int | None = Field(
+        default=None, ge=1, description="last step of the window; none = to the end (count)"
+    )
 
     @model_validator(mode="after")
     def _check_rescue(self) -> "Rescue":
@@ -20,5 +26,7 @@ class Rescue(Component):
                 "owners: none, and no populations; at least one account is rescued, name owners or populations"
             )
         if self.until is not None and self.until < self.since:
-            raise ValueError(f"until: {self.until}, must not lie before since = {self.since}, exchange or correct them")
+            raise ValueError(
+                f"until: {self.until}, must not lie before since = {self.since}, exchange or correct them"
+            )
         return self

@@ -12,7 +12,7 @@ from sim.numerics.rng import RandomStreams
 from sim.prices.impact import ImpactDynamics
 from sim.prices.path import ExogenousPath
 from sim.protocols import PopulationProtocol
-from sim.types import B1, F8, I8, AccountView, Contracts, Observation, MarginAssessment
+from sim.types import B1, F8, I8, AccountView, Contracts, MarginAssessment, Observation
 from sim.venue import StepFlows, Venue
 
 
@@ -86,7 +86,9 @@ class MarketState:
         liquidity = float(self.exogenous_path.depth_share[self.tick])
         views = tuple(venue.view for venue in self.venues)
         first = tuple(venue.instrument_slice.start for venue in self.venues)
-        return Observation(self.tick, self.config.dt, self.spot_index(), liquidity, views, first, leverage)
+        return Observation(
+            self.tick, self.config.dt, self.spot_index(), liquidity, views, first, leverage
+        )
 
     def account_view(self, members: slice) -> AccountView:
         """What some owners know of themselves."""
@@ -116,4 +118,6 @@ class MarketState:
     def prices_within(self, share: float) -> tuple[I8, I8]:
         """Lowest and highest price within a share of the marks, (K,) ticks each."""
         mark = self.mark_prices()
-        return np.ceil(mark * (1 - share)).astype(np.int64), np.floor(mark * (1 + share)).astype(np.int64)
+        return np.ceil(mark * (1 - share)).astype(np.int64), np.floor(mark * (1 + share)).astype(
+            np.int64
+        )

@@ -34,7 +34,9 @@ MISSING = -1
 NOT_GIVEN: F8 = np.empty(0)
 NO_LOTS_ON_OFFER: I8 = np.empty(0, dtype=np.int64)
 NO_LEVERAGE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
-NOT_GIVEN.flags.writeable = NO_LOTS_ON_OFFER.flags.writeable = NO_LEVERAGE_CHOSEN.flags.writeable = False
+NOT_GIVEN.flags.writeable = NO_LOTS_ON_OFFER.flags.writeable = (
+    NO_LEVERAGE_CHOSEN.flags.writeable
+) = False
 """A column that nothing here needs; what it means is said where it stands."""
 
 LEVERAGE_STEP, VENUE_MAX_LEVERAGE = 0.01, 2**53
@@ -91,11 +93,15 @@ class MarketView(NamedTuple):
     oracle: F8  # (U,) quote currency
     confidence: F8  # (U,) 1 = sure
     vol: F8  # (K,) annualised volatility: an option's implied one, else of the oracle, EWMA
-    price: F8  # (C,) value of one minor unit of each asset in minor units of the numeraire (asset 0)
+    price: (
+        F8  # (C,) value of one minor unit of each asset in minor units of the numeraire (asset 0)
+    )
     returns: F8  # (T, U) log returns of the oracle, oldest first, read-only
     seconds: float = 0.0  # time on the clock of the run
     forward: F8 = NOT_GIVEN  # (K,) of the underlying at expiry, quote currency; not given = oracle carried at the rate
-    rate: F8 = NOT_GIVEN  # (K,) interest to expiry, per year, continuously compounded; not given = nil
+    rate: F8 = (
+        NOT_GIVEN  # (K,) interest to expiry, per year, continuously compounded; not given = nil
+    )
     feed: F8 = NOT_GIVEN  # (K,) confidence of what values the instrument besides the oracle; not given = sure
     trust: F8 = NOT_GIVEN  # (C,) confidence of the prices of assets; not given = sure
     peg: float = 1.0  # price of the numeraire in the quote currency
@@ -127,7 +133,19 @@ class MarketView(NamedTuple):
 
 
 _BY_INSTRUMENT = (
-    *("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol", "forward", "rate", "feed"),
+    *(
+        "mark",
+        "bid",
+        "ask",
+        "last",
+        "depth",
+        "funding",
+        "open_interest",
+        "vol",
+        "forward",
+        "rate",
+        "feed",
+    ),
     *("to_sell", "to_buy", "imbalance", "crowd"),
 )
 
@@ -142,7 +160,9 @@ class Exposure(NamedTuple):
     asks: I8  # (A, K) lots of resting sell orders
     reserved: I8  # (A, K) fees and limit-against-mark loss of resting orders, minor units of the settle asset
     entry: I8  # (A, K) value paid for the position, minor units: a memo, never part of equity
-    leverage: F8  # (A, K) chosen cap, inf = the venue's; of live accounts told to admission only (MAR-1)
+    leverage: (
+        F8  # (A, K) chosen cap, inf = the venue's; of live accounts told to admission only (MAR-1)
+    )
     market: MarketView
 
     def take(self, rows: I8 | slice) -> "Exposure":
@@ -159,11 +179,15 @@ class Exposure(NamedTuple):
     def equity(self) -> F8:
         """Market equity, (A,), minor units of the numeraire: the only formula of it."""
         view, terms = self.market, self.market.contracts
-        return account_sums.sum_equity(self.balance, self.position, view.price, view.mark, terms.multiplier, terms.settle)
+        return account_sums.sum_equity(
+            self.balance, self.position, view.price, view.mark, terms.multiplier, terms.settle
+        )
 
     def reserved_value(self) -> F8:
         """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
-        return account_sums.sum_reserved(self.reserved, self.market.price, self.market.contracts.settle)
+        return account_sums.sum_reserved(
+            self.reserved, self.market.price, self.market.contracts.settle
+        )
 
     def worst_case_portfolios(self) -> "tuple[Exposure, ...]":
         """The books that admission must afford, cash as it is: each instrument's worse side (MAR-1).
@@ -174,7 +198,9 @@ class Exposure(NamedTuple):
         spots = self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=books[0]),)
-        spots = spots & ((self.bids != 0) | (self.asks != 0)).any(axis=0)  # without orders both sides are the same
+        spots = spots & ((self.bids != 0) | (self.asks != 0)).any(
+            axis=0
+        )  # without orders both sides are the same
         buys, sells = self.position + self.bids, self.position - self.asks
         for column in np.flatnonzero(spots):
             books += [book.copy() for book in books]
@@ -185,7 +211,10 @@ class Exposure(NamedTuple):
     def one_sided_portfolios(self) -> "tuple[Exposure, Exposure]":
         """The book after all buys of spot, and after all sells, each derivative at its worse side (MAR-1)."""
         worse = account_sums.find_worse_side(self.position, self.bids, self.asks)
-        sides, spot = (self.position + self.bids, self.position - self.asks), self.market.contracts.kind == SPOT
+        sides, spot = (
+            (self.position + self.bids, self.position - self.asks),
+            self.market.contracts.kind == SPOT,
+        )
         bought, sold = (np.asfortranarray(np.where(spot, side, worse)) for side in sides)
         return self._replace(position=bought), self._replace(position=sold)
 
@@ -233,7 +262,9 @@ class Observation(NamedTuple):
     tick: int
     dt: float  # seconds per step
     spot: F8  # (U,) the index: price outside, quote currency
-    depth_share: float  # share of their normal depth that makers show; below 1 in a stress of withdrawal
+    depth_share: (
+        float  # share of their normal depth that makers show; below 1 in a stress of withdrawal
+    )
     venues: tuple[MarketView, ...]
     first_instrument: tuple[int, ...]  # (V,) global number of each venue's first instrument
     max_leverage: F8  # (K,) highest leverage the engine admits for a small book, over all instruments of all venues
@@ -249,11 +280,17 @@ class MarketSpec(NamedTuple):
     contracts: Contracts  # (K,) over all instruments of all venues
     margin_account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
     seconds_per_year: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
-    has_separate_wallet: B1 | None = None  # (V,) whether wallets lie apart from margin accounts; None = where there are several
+    has_separate_wallet: B1 | None = (
+        None  # (V,) whether wallets lie apart from margin accounts; None = where there are several
+    )
 
     def find_seconds_per_year(self, instruments: I8) -> F8:
         """Seconds of the run's clock in a year of each of some instruments, (m,)."""
-        clock = self.seconds_per_year if self.seconds_per_year.size else np.full(len(self.underlyings), instrument_values.YEAR_SECONDS)
+        clock = (
+            self.seconds_per_year
+            if self.seconds_per_year.size
+            else np.full(len(self.underlyings), instrument_values.YEAR_SECONDS)
+        )
         return clock[self.contracts.underlying[instruments]]
 
 
@@ -287,7 +324,14 @@ class Orders(NamedTuple):
 
     @classmethod
     def from_columns(
-        cls, owner: Ints, instrument: Ints, quantity: I8, limit: Ints, kind: Ints, slot: Ints = 0, leverage: Ints = 0
+        cls,
+        owner: Ints,
+        instrument: Ints,
+        quantity: I8,
+        limit: Ints,
+        kind: Ints,
+        slot: Ints = 0,
+        leverage: Ints = 0,
     ) -> "Orders":
         """Orders from columns of which some may be single numbers."""
         return cls(*broadcast_columns(owner, instrument, quantity, limit, kind, slot, leverage))
@@ -298,11 +342,19 @@ class Orders(NamedTuple):
         full = [part.fill_leverage() for part in parts if part.owner.size]
         if not full:
             return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
-        return full[0] if len(full) == 1 else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
+        return (
+            full[0]
+            if len(full) == 1
+            else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
+        )
 
     def fill_leverage(self) -> "Orders":
         """The same orders with a column of leverage."""
-        return self if self.leverage.size == self.owner.size else self._replace(leverage=np.zeros_like(self.owner))
+        return (
+            self
+            if self.leverage.size == self.owner.size
+            else self._replace(leverage=np.zeros_like(self.owner))
+        )
 
     def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Some of the orders."""
@@ -370,7 +422,13 @@ class Transfers(NamedTuple):
 
     @classmethod
     def from_columns(
-        cls, source: Ints, target: Ints, source_pool: Ints, target_pool: Ints, asset: Ints, amount: Ints
+        cls,
+        source: Ints,
+        target: Ints,
+        source_pool: Ints,
+        target_pool: Ints,
+        asset: Ints,
+        amount: Ints,
     ) -> "Transfers":
         """Transfers from columns of which some may be single numbers."""
         return cls(*broadcast_columns(source, target, source_pool, target_pool, asset, amount))

@@ -14,7 +14,19 @@ from sim.margin.engine import MarginEngine
 from sim.margin.tail.volatility import RunningVolatility
 from sim.numerics.rng import RandomStreams
 from sim.prices.path import Times
-from sim.types import B1, F8, I8, MISSING, SPOT, Contracts, DistressHistory, Exposure, MarketView, MarginPool, MarginAssessment
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    MISSING,
+    SPOT,
+    Contracts,
+    DistressHistory,
+    Exposure,
+    MarginAssessment,
+    MarginPool,
+    MarketView,
+)
 
 
 class SystemAccounts(NamedTuple):
@@ -33,7 +45,9 @@ class PoolState:
     def __init__(self, pool: MarginPool, engine: MarginEngine, owners: int) -> None:
         self.pool, self.engine = pool, engine
         self.assessment = MarginAssessment(np.zeros(owners), np.zeros(owners), np.zeros(owners))
-        self.distress = DistressHistory(*(np.full(owners, MISSING) for _ in DistressHistory._fields))
+        self.distress = DistressHistory(
+            *(np.full(owners, MISSING) for _ in DistressHistory._fields)
+        )
         self.margin_calls: PoolMarginCalls | None = None
 
 
@@ -82,14 +96,18 @@ class Venue:
         ConfigError: its engine or its funding does not fit its instruments or the run.
     """
 
-    def __init__(self, number: int, config: VenueConfig, rows: SystemAccounts, world: VenueWorld) -> None:
+    def __init__(
+        self, number: int, config: VenueConfig, rows: SystemAccounts, world: VenueWorld
+    ) -> None:
         mine = np.flatnonzero(world.contracts.venue == number)
         self.number, self.config, self.system_accounts = number, config, rows
         self.ledger, self.dt, self.seconds_per_year = world.ledger, world.dt, world.clock
         self.instrument_slice = slice(int(mine[0]), int(mine[-1]) + 1)
         self.contracts = world.contracts.select_instruments(self.instrument_slice)
         self.pools = tuple(
-            pool for pool in world.pools if pool.venue == number and pool.instruments.stop > pool.instruments.start
+            pool
+            for pool in world.pools
+            if pool.venue == number and pool.instruments.stop > pool.instruments.start
         )
         self.wallet_pool = self.pools[0].wallet_pool
         self.spot_columns = np.flatnonzero(self.contracts.kind == SPOT)
@@ -99,7 +117,9 @@ class Venue:
         self.max_leverage_short = np.full(mine.size, np.inf)
         owners = world.ledger.balance.shape[2]
         self.flows = StepFlows()
-        self.outside_wealth = np.zeros(owners, dtype=np.int64)  # what each owner can still bring in on margin calls
+        self.outside_wealth = np.zeros(
+            owners, dtype=np.int64
+        )  # what each owner can still bring in on margin calls
         self.has_been_called = np.zeros(owners, dtype=np.bool_)
         year = world.clock[self.contracts.underlying]
         self.running_volatility = RunningVolatility(world.dt, year)
@@ -117,11 +137,15 @@ class Venue:
         states = {}
         try:
             for pool in self.pools:
-                engine = self.config.engine.build_engine(self.contracts.select_instruments(pool.venue_slice), unit)
+                engine = self.config.engine.build_engine(
+                    self.contracts.select_instruments(pool.venue_slice), unit
+                )
                 engine.prepare_admission(self.contracts.select_instruments(pool.venue_slice))
                 states[pool.number] = PoolState(pool, engine, owners)
                 if self.config.calls is not None:
-                    states[pool.number].margin_calls = self.config.calls.build_calls(owners, self.dt)
+                    states[pool.number].margin_calls = self.config.calls.build_calls(
+                        owners, self.dt
+                    )
         except ConfigError as error:
             raise ConfigError([f"engine.{line}" for line in error.problems]) from error
         return states
@@ -165,11 +189,18 @@ class Venue:
 
     def deposit_wealth(self, owners: slice, wealth: I8) -> None:
         """Deposit starting wealth (n,) in the wallet; what may follow on margin calls is a multiple of it (MAR-4)."""
-        self.ledger.deposit_wealth(self.system_accounts.external, np.arange(owners.start, owners.stop), self.wallet_pool, wealth)
+        self.ledger.deposit_wealth(
+            self.system_accounts.external,
+            np.arange(owners.start, owners.stop),
+            self.wallet_pool,
+            wealth,
+        )
         if self.config.calls is not None:
             self.outside_wealth[owners] = self.config.calls.outside_wealth(wealth)
 
-    def update_oracle(self, streams: RandomStreams, tick: int, seconds: float, index: F8, price: F8) -> None:
+    def update_oracle(
+        self, streams: RandomStreams, tick: int, seconds: float, index: F8, price: F8
+    ) -> None:
         """A new step: what the oracle says, what is learnt from it, and the engines' new parameters."""
         self.previous_quotes = self.quotes
         oracle = self._oracle_price(streams, tick, seconds, index)
@@ -195,7 +226,10 @@ class Venue:
         """Gross notional of what is not spot over participants' equity, both as of the last step, (K,)."""
         view, worth = self.view, self.view.lot_value()
         gross = 2.0 * float((view.open_interest * worth)[self.contracts.kind != SPOT].sum())
-        equity = sum(float(state.assessment.equity.sum()) for state in self.pool_states.values()) + self.separate_wallet_value()
+        equity = (
+            sum(float(state.assessment.equity.sum()) for state in self.pool_states.values())
+            + self.separate_wallet_value()
+        )
         return np.full(worth.size, gross / equity if equity > 0 else np.nan)
 
     def _oracle_price(self, streams: RandomStreams, tick: int, seconds: float, index: F8) -> F8:
@@ -207,7 +241,9 @@ class Venue:
     def _update_max_leverage(self) -> None:
         for state in self.pool_states.values():
             part = state.pool.venue_slice
-            self.max_leverage_long[part], self.max_leverage_short[part] = state.engine.max_leverage(self.pool_view(state.pool))
+            self.max_leverage_long[part], self.max_leverage_short[part] = state.engine.max_leverage(
+                self.pool_view(state.pool)
+            )
 
     def convert_to_ticks(self, index: F8) -> F8:
         """A price of each underlying (U,) as ticks of each instrument (K,)."""
@@ -232,7 +268,10 @@ class Venue:
         if learn:
             self.basis = np.asarray(self.config.mark.blend(self.basis, mid, oracle, self.dt))
         bare = (tops[:, 0] == MISSING) & (tops[:, 1] == MISSING)
-        self.has_missing_side, self.quotes = missing, MarkInputs(mid, side[:, 2], oracle, self.basis, bare)
+        self.has_missing_side, self.quotes = (
+            missing,
+            MarkInputs(mid, side[:, 2], oracle, self.basis, bare),
+        )
         mark, bid, ask, last = self.mark_price(self.quotes), side[:, 0], side[:, 1], side[:, 2]
         self.view = self.view._replace(mark=mark, bid=bid, ask=ask, last=last, **changed)
 
@@ -261,7 +300,9 @@ class Venue:
         to_sell, to_buy = np.zeros((2, len(self.contracts.names)), dtype=np.int64)
         for state in self.pool_states.values():
             book = self.pool_accounts(state.pool)
-            rows = np.flatnonzero(self.liquidation_policy.offers(state.assessment, state.distress, book))
+            rows = np.flatnonzero(
+                self.liquidation_policy.offers(state.assessment, state.distress, book)
+            )
             if not rows.size:
                 continue
             lots = book.position[rows] * (book.market.contracts.kind != SPOT)
@@ -297,12 +338,18 @@ class Venue:
 
     def free_wallet_cash(self, rows: I8 | slice) -> F8:
         """What wallets can give in the numeraire: no more than lies there, nor than they are worth (ISO-1)."""
-        cash: F8 = np.minimum(self.ledger.balance[0, self.wallet_pool, rows], self.wallet_value(rows))
+        cash: F8 = np.minimum(
+            self.ledger.balance[0, self.wallet_pool, rows], self.wallet_value(rows)
+        )
         return np.maximum(cash, 0.0)
 
     def separate_wallet_value(self) -> float:
         """Value of all participants' wallets that lie apart from margin accounts, minor units of the numeraire."""
-        return 0.0 if self.wallet_pool in self.pool_states else float(self.wallet_value(slice(0, self.system_accounts.external)).sum())
+        return (
+            0.0
+            if self.wallet_pool in self.pool_states
+            else float(self.wallet_value(slice(0, self.system_accounts.external)).sum())
+        )
 
     def wallet_value(self, rows: I8 | slice) -> F8:
         """Value of wallet balances, minor units of the numeraire."""

@@ -3,7 +3,17 @@
 import mesa
 import numpy as np
 
-from sim.types import F8, I8, PERPETUAL, SPOT, AccountView, Contracts, MarketView, Observation, MarketSpec
+from sim.types import (
+    F8,
+    I8,
+    PERPETUAL,
+    SPOT,
+    AccountView,
+    Contracts,
+    MarketSpec,
+    MarketView,
+    Observation,
+)
 
 UNIT = 100
 INDEX = np.array([50_000.0, 2_000.0])
@@ -21,7 +31,12 @@ CONTRACTS = Contracts(
 )
 ACCOUNT = np.array([0, 0, 1, 1, 1])
 SETTING = MarketSpec(
-    dt=60.0, minor_units=UNIT, venues=("alpha", "beta"), underlyings=("BTC", "ETH"), contracts=CONTRACTS, margin_account=ACCOUNT
+    dt=60.0,
+    minor_units=UNIT,
+    venues=("alpha", "beta"),
+    underlyings=("BTC", "ETH"),
+    contracts=CONTRACTS,
+    margin_account=ACCOUNT,
 )
 FIRST = (0, 2)
 
@@ -64,7 +79,11 @@ def outlook(
 
 
 def accounts(
-    count: int, equity: float = 1e7, position: I8 | None = None, headroom: float | None = None, entry: I8 | None = None
+    count: int,
+    equity: float = 1e7,
+    position: I8 | None = None,
+    headroom: float | None = None,
+    entry: I8 | None = None,
 ) -> AccountView:
     """Accounts alike but for their positions; equity and headroom are per venue, in minor units."""
     held = np.zeros((count, 5), dtype=np.int64) if position is None else position

@@ -34,13 +34,20 @@ populations:
 """
 
 
-def problems(overrides: Sequence[str], name: str = "mine.yaml", *, quick: bool = False) -> list[str]:
+def problems(
+    overrides: Sequence[str], name: str = "mine.yaml", *, quick: bool = False
+) -> list[str]:
     """What is wrong with a market once it is loaded and built."""
     try:
         config = load_run(name, overrides, quick=quick)
         with warnings.catch_warnings():  # margin that learns may say that a run is short
             warnings.simplefilter("ignore")
-            Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
+            Market(
+                config,
+                populate(config.populations),
+                seed=config.seed,
+                bars=read_replays(config.underlyings),
+            )
     except ConfigError as error:
         return error.problems
     return []

@@ -96,8 +96,13 @@ def exposure(
 
 
 def distress(
-    accounts: int, since: ArrayLike = MISSING, acted: ArrayLike = MISSING, broke: ArrayLike = MISSING
+    accounts: int,
+    since: ArrayLike = MISSING,
+    acted: ArrayLike = MISSING,
+    broke: ArrayLike = MISSING,
 ) -> DistressHistory:
     """Since when accounts have been liquidatable and bankrupt, and when they were last acted on, in ticks."""
     columns = (since, acted, broke)
-    return DistressHistory(*(np.broadcast_to(np.asarray(v, dtype=np.int64), accounts).copy() for v in columns))
+    return DistressHistory(
+        *(np.broadcast_to(np.asarray(v, dtype=np.int64), accounts).copy() for v in columns)
+    )

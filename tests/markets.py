@@ -35,10 +35,10 @@ from sim.types import (
     REDUCE_ONLY,
     AccountView,
     Fills,
-    Orders,
-    Observation,
     MarginAssessment,
     MarketSpec,
+    Observation,
+    Orders,
     Transfers,
 )
 from sim.venue import Venue
@@ -54,7 +54,9 @@ class Script(Population):
     name: str = "script"
     latency: int = 8
     wealth: float = 1.0
-    wealths: tuple[tuple[float, ...], ...] = Field(description="wealth of each member at each venue (units)")
+    wealths: tuple[tuple[float, ...], ...] = Field(
+        description="wealth of each member at each venue (units)"
+    )
     orders: dict[int, tuple[Order, ...]] = Field(default={}, description="orders by tick")
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
@@ -66,10 +68,18 @@ class Script(Population):
         return Orders(*np.ascontiguousarray(rows.T))
 
 
-def script(wealths: Sequence[float | tuple[float, ...]], orders: Mapping[int, Sequence[Order]], **more: Any) -> Script:
+def script(
+    wealths: Sequence[float | tuple[float, ...]], orders: Mapping[int, Sequence[Order]], **more: Any
+) -> Script:
     """Members by their wealth (at each venue, or at the only one) and their orders by tick."""
     rows = tuple(w if isinstance(w, tuple) else (w,) for w in wealths)
-    return Script(count=len(rows), wealths=rows, orders={t: tuple(o) for t, o in orders.items()}, venue="x", **more)
+    return Script(
+        count=len(rows),
+        wealths=rows,
+        orders={t: tuple(o) for t, o in orders.items()},
+        venue="x",
+        **more,
+    )
 
 
 class Hostile(Population):
@@ -95,13 +105,19 @@ class Hostile(Population):
         mark = np.concatenate([view.mark for view in outlook.venues])
         draw = draws.reshape(self.count * 4, 6)
         instrument = (draw[:, 0] * mark.size).astype(np.int64)
-        lots = np.ceil(np.exp(draw[:, 1] * np.log(self.largest))).astype(np.int64) - (draw[:, 1] < 0.05)
+        lots = np.ceil(np.exp(draw[:, 1] * np.log(self.largest))).astype(np.int64) - (
+            draw[:, 1] < 0.05
+        )
         away = (2 * draw[:, 3] - 1) ** 3 * self.reach
         limit = np.maximum(np.rint(mark[instrument] * (1 + away)), 1).astype(np.int64)
         kind = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 7])[(draw[:, 4] * 10).astype(np.int64)]
         slot = (draw[:, 5] * 4).astype(np.int64) - 1
         owner = np.repeat(np.arange(self.count), 4)
-        leverage = np.where(draw[:, 4] * 10 % 1 < 0.5, 0, np.exp(draw[:, 4] * 10 % 1 * np.log(20_000)).astype(np.int64))
+        leverage = np.where(
+            draw[:, 4] * 10 % 1 < 0.5,
+            0,
+            np.exp(draw[:, 4] * 10 % 1 * np.log(20_000)).astype(np.int64),
+        )
         lots = np.where(draw[:, 2] < 0.5, lots, -lots)
         return Orders(owner, instrument, lots, limit, kind, slot, leverage)
 
@@ -125,26 +141,46 @@ class Payer(Population):
         self._setting = setting
         return np.full((self.count, len(setting.venues)), round(self.wealth * setting.minor_units))
 
-    def request_cash_flows(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8) -> CashFlows:
+    def request_cash_flows(
+        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+    ) -> CashFlows:
         draw, contracts = draws.reshape(self.count * 5, 4), self._setting.contracts
         instrument = (draw[:, 0] * 2 * len(contracts.names)).astype(np.int64)
         known = instrument < len(contracts.names)
         venue = contracts.venue[instrument % len(contracts.names)]
-        amount = np.rint(np.exp(draw[:, 1] * 40) * np.where(draw[:, 2] < 0.5, 1, -1)).astype(np.int64)
+        amount = np.rint(np.exp(draw[:, 1] * 40) * np.where(draw[:, 2] < 0.5, 1, -1)).astype(
+            np.int64
+        )
         owner = np.repeat(np.arange(self.count), 5)
-        return CashFlows.from_columns(owner, venue, np.where(known, instrument, MISSING), amount, (draw[:, 3] < 0.1).astype(int))
+        return CashFlows.from_columns(
+            owner,
+            venue,
+            np.where(known, instrument, MISSING),
+            amount,
+            (draw[:, 3] < 0.1).astype(int),
+        )
 
     def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         mark = np.concatenate([view.mark for view in outlook.venues])
         instrument = (draws[:, 0] * mark.size).astype(np.int64)
-        lots, limit = np.where(draws[:, 1] < 0.5, 20, -20), np.rint(mark[instrument]).astype(np.int64)
+        lots, limit = (
+            np.where(draws[:, 1] < 0.5, 20, -20),
+            np.rint(mark[instrument]).astype(np.int64),
+        )
         return Orders.from_columns(np.arange(self.count), instrument, lots, limit, LIMIT)
 
 
 BTC = {"name": "BTC-PERP", "underlying": "btc", "tick": 1, "lot": 0.01, "max_price": 6000}
 ETH = {"name": "ETH-PERP", "underlying": "eth", "tick": 0.1, "lot": 0.1, "max_price": 600}
 BTC_B = {"name": "BTC-B", "underlying": "btc", "tick": 1, "lot": 0.02, "max_price": 6000}
-BTC_SPOT = {"name": "BTC-SPOT", "underlying": "btc", "kind": "spot", "tick": 1, "lot": 0.01, "max_price": 6000}
+BTC_SPOT = {
+    "name": "BTC-SPOT",
+    "underlying": "btc",
+    "kind": "spot",
+    "tick": 1,
+    "lot": 0.01,
+    "max_price": 6000,
+}
 STILL = {"kind": "gbm", "volatility": 0.0}
 
 
@@ -157,7 +193,9 @@ def tiers(leverage: float = 20.0, maintenance: float = 0.5) -> dict[str, Any]:
     }
 
 
-def venue(name: str = "x", instruments: Sequence[dict[str, Any]] = (BTC,), **rules: Any) -> dict[str, Any]:
+def venue(
+    name: str = "x", instruments: Sequence[dict[str, Any]] = (BTC,), **rules: Any
+) -> dict[str, Any]:
     """A venue with 20x leverage, cross, no fees, no band."""
     netting = rules.pop("netting", {"kind": "cross"})
     engine = {"netting": netting, "requirement": rules.pop("requirement", tiers())}
@@ -169,8 +207,14 @@ def config(
 ) -> MarketConfig:
     """A market on bitcoin at 1000 and ether at 100 that stand still unless stressed."""
     process = process or STILL
-    underlyings = [{"name": n, "start": s, "process": process} for n, s in (("btc", 1000.0), ("eth", 100.0))]
-    whole = {"duration": 60.0 * steps, "underlyings": underlyings, "venues": list(venues or (venue(),))} | rules
+    underlyings = [
+        {"name": n, "start": s, "process": process} for n, s in (("btc", 1000.0), ("eth", 100.0))
+    ]
+    whole = {
+        "duration": 60.0 * steps,
+        "underlyings": underlyings,
+        "venues": list(venues or (venue(),)),
+    } | rules
     return MarketConfig.model_validate(whole)
 
 
@@ -179,7 +223,9 @@ def move(step: int, size: float, **more: Any) -> dict[str, Any]:
     return {"kind": "move", "at": 60.0 * step, "size": size} | more
 
 
-def build(rules: MarketConfig, people: Sequence[Population | dict[str, Any]], seed: int = 1) -> Market:
+def build(
+    rules: MarketConfig, people: Sequence[Population | dict[str, Any]], seed: int = 1
+) -> Market:
     """A market with people, given whole or as their configuration."""
     whole = [p if isinstance(p, Population) else POPULATIONS[p["kind"]](**p) for p in people]
     return Market(rules, populate(whole), seed=seed)
@@ -230,29 +276,42 @@ def worlds(draw: Any) -> tuple[MarketConfig, list[Population | dict[str, Any]], 
     """Rules, people and a seed: three perpetuals, violent moves, thin books, all layers in any order."""
     settle = draw(st.sampled_from(["", "ALT"]))
     fees = draw(st.sampled_from([(0.0, 0.0), (0.0001, 0.0005), (-0.0001, 0.0005), (0.002, 0.0)]))
-    perps, netting = [BTC, ETH | {"settle": settle}, BTC_B], draw(st.sampled_from((*NETTINGS, ALONE)))
+    perps, netting = (
+        [BTC, ETH | {"settle": settle}, BTC_B],
+        draw(st.sampled_from((*NETTINGS, ALONE))),
+    )
     if netting is ALONE:
         perps, netting = perps[:1], {"kind": "isolated"}
     first = venue(
         instruments=perps,
         netting=netting,
-        requirement=tiers(draw(st.sampled_from([5.0, 25.0, 100.0])), draw(st.sampled_from([0.3, 0.8]))),
+        requirement=tiers(
+            draw(st.sampled_from([5.0, 25.0, 100.0])), draw(st.sampled_from([0.3, 0.8]))
+        ),
         liquidation=draw(st.sampled_from(POLICIES)),
         waterfall=draw(st.permutations(LAYERS))[: draw(st.integers(0, len(LAYERS)))],
-        fees={"maker": fees[0], "taker": fees[1], "liquidation": draw(st.sampled_from([0.0, 0.01]))},
+        fees={
+            "maker": fees[0],
+            "taker": fees[1],
+            "liquidation": draw(st.sampled_from([0.0, 0.01])),
+        },
         funding=draw(st.sampled_from([None, {"interval": 300.0}])),
         calls=draw(st.sampled_from([None, {"met": 0.7, "delay": 120.0}])),
         band=draw(st.sampled_from([0.05, 1.0])),
     )
     second = venue("outside", [BTC_SPOT], requirement=tiers(5.0))
     jump = st.tuples(
-        st.integers(8, 28), st.sampled_from([-0.6, -0.3, -0.1, 0.1, 0.4, 1.0]), st.sampled_from([0.0, 300.0])
+        st.integers(8, 28),
+        st.sampled_from([-0.6, -0.3, -0.1, 0.1, 0.4, 1.0]),
+        st.sampled_from([0.0, 300.0]),
     )
     stresses: list[dict[str, Any]] = [
         move(at, size, duration=long) for at, size, long in draw(st.lists(jump, max_size=2))
     ]
     if settle:
-        stresses.append({"kind": "depeg", "asset": settle, "at": 1200.0, "duration": 300.0, "floor": 0.7})
+        stresses.append(
+            {"kind": "depeg", "asset": settle, "at": 1200.0, "duration": 300.0, "floor": 0.7}
+        )
     rules = config(
         first,
         second,
@@ -316,8 +375,12 @@ class Watch:
         self.market = market
         self.postings: list[Posted] = []
         self.solid: dict[tuple[int, int], float] = {}  # last excess >= 0 by (pool, owner)
-        self.excess: dict[tuple[int, int], list[float]] = {}  # of close-outs by (action, owner): now, last >= 0
-        self.opened: I8 = np.empty((0, 8), dtype=np.int64)  # orders of this step that may open, as admitted
+        self.excess: dict[
+            tuple[int, int], list[float]
+        ] = {}  # of close-outs by (action, owner): now, last >= 0
+        self.opened: I8 = np.empty(
+            (0, 8), dtype=np.int64
+        )  # orders of this step that may open, as admitted
         self.held = market.ledger.position.copy()
         self._assessed()
         self._wrap(market.ledger, "settle_fills", self._posted)
@@ -360,14 +423,20 @@ class Watch:
                     assert self.market.ledger.balance[0, pool, owner] >= 0
                 if pool in venue.pool_states:
                     state = venue.pool_states[int(pool)]
-                    verdict = state.engine.assess_admission(venue.pool_accounts(state.pool).take(np.array([owner])))
-                    assert verdict.equity[0] >= verdict.initial[0], "a payment left less than initial margin"
+                    verdict = state.engine.assess_admission(
+                        venue.pool_accounts(state.pool).take(np.array([owner]))
+                    )
+                    assert verdict.equity[0] >= verdict.initial[0], (
+                        "a payment left less than initial margin"
+                    )
 
     def _matched(self, orders: I8, position: I8, *rest: Any) -> None:
         closing = orders[orders[:, CAUSE] != MISSING]
         held = position[closing[:, INSTRUMENT], closing[:, OWNER]]
         assert (np.sign(closing[:, QUANTITY]) == -np.sign(held)).all(), "a close-out enlarges"
-        assert (np.abs(closing[:, QUANTITY]) <= np.abs(held)).all(), "a close-out is larger than the position"
+        assert (np.abs(closing[:, QUANTITY]) <= np.abs(held)).all(), (
+            "a close-out is larger than the position"
+        )
         if not closing.size:
             self.fresh = set(map(tuple, orders[:, [OWNER, INSTRUMENT, PRICE]].tolist()))
             self.opened = orders[(orders[:, QUANTITY] != 0) & (orders[:, KIND] < REDUCE_ONLY)]
@@ -377,12 +446,20 @@ class Watch:
     def _closed_out(self, done: LiquidationRound) -> None:
         """At its limits a solvent account that is closed whole keeps nil or more (LIQ-2)."""
         where, executed = self.market.venues[done.venue], done.executed
-        fills = [p.posting for p in self.postings if p.event == CLOSE_OUT and isinstance(p.posting, Fills)]
+        fills = [
+            p.posting
+            for p in self.postings
+            if p.event == CLOSE_OUT and isinstance(p.posting, Fills)
+        ]
         for price, cause, lots in (
-            zip(fills[-1].price, fills[-1].close_out_id, fills[-1].quantity, strict=True) if fills else ()
+            zip(fills[-1].price, fills[-1].close_out_id, fills[-1].quantity, strict=True)
+            if fills
+            else ()
         ):
             if int(cause) in self.limits:
-                assert (price - self.limits[int(cause)]) * np.sign(lots) <= 0, "worse than its limit"
+                assert (price - self.limits[int(cause)]) * np.sign(lots) <= 0, (
+                    "worse than its limit"
+                )
         for action in np.unique(executed.action):
             rows = np.flatnonzero(executed.action == action)
             pool, owner = int(executed.pool[rows[0]]), int(executed.account[rows[0]])
@@ -390,19 +467,27 @@ class Watch:
             if executed.filled[rows].any():
                 self.excess[int(action), owner] = [now, self.solid[pool, owner]]
             book = where.pool_accounts(where.pool_states[pool].pool).take(np.array([owner]))
-            whole = (executed.filled[rows] == np.abs(executed.planned[rows])).all() and not book.position.any()
+            whole = (
+                executed.filled[rows] == np.abs(executed.planned[rows])
+            ).all() and not book.position.any()
             if whole and executed.equity[rows[0]] >= 0:
                 assert book.equity()[0] >= -1, "closed at its limits, and yet bankrupt"
 
     def _late(self, owners: I8) -> F8:
         """What orders that rest since earlier steps lost against today's mark: their reserve went by another."""
         market, lost = self.market, np.zeros(self.market.state.n_owners)
-        for fills in [p.posting for p in self.postings if p.tick == self.market.tick and p.event == VOLUNTARY]:
+        for fills in [
+            p.posting for p in self.postings if p.tick == self.market.tick and p.event == VOLUNTARY
+        ]:
             mark = np.concatenate([venue.view.mark for venue in market.venues])[fills.instrument]
             worth = market.contracts.multiplier[fills.instrument] * np.abs(fills.quantity)
             sold = np.stack([fills.maker, fills.instrument, fills.price], axis=1).tolist()
             old = np.array([tuple(row) not in self.fresh for row in sold], dtype=bool)
-            np.add.at(lost, fills.maker, np.maximum(np.sign(fills.quantity) * (mark - fills.price), 0) * worth * old)
+            np.add.at(
+                lost,
+                fills.maker,
+                np.maximum(np.sign(fills.quantity) * (mark - fills.price), 0) * worth * old,
+            )
         return lost[owners]
 
     def _assessed(self) -> None:
@@ -416,14 +501,18 @@ class Watch:
         for venue in market.venues:
             for state in venue.pool_states.values():
                 part = state.pool.instruments
-                here = (self.opened[:, INSTRUMENT] >= part.start) & (self.opened[:, INSTRUMENT] < part.stop)
+                here = (self.opened[:, INSTRUMENT] >= part.start) & (
+                    self.opened[:, INSTRUMENT] < part.stop
+                )
                 owners = np.unique(self.opened[here, OWNER])
                 owners = owners[market.state.is_margined[owners]]
                 grew = (np.abs(market.ledger.position[part]) > np.abs(self.held[part])).any(axis=0)
                 owners = owners[grew[owners]]
                 risk = state.engine.assess(venue.pool_accounts(state.pool).take(owners))
                 short = risk.initial - risk.equity - self._late(owners)
-                unit = 1 if market.contracts.settle.any() else 0  # haircuts of other assets are rounded up, too
+                unit = (
+                    1 if market.contracts.settle.any() else 0
+                )  # haircuts of other assets are rounded up, too
                 assert (short <= unit).all(), f"opened below initial by {short.max():g} minor units"
 
     @contextmanager
@@ -443,10 +532,19 @@ class Watch:
         """ISO-1: liquidation, losses and funding take nothing from wallets that lie apart, but the fund's (LIQ-3)."""
         market = self.market
         taken = [p.posting for p in self.postings if p.event in (CLOSE_OUT, LOSS, FUNDING)]
-        for where in (venue for venue in market.venues if venue.wallet_pool not in venue.pool_states):
+        for where in (
+            venue for venue in market.venues if venue.wallet_pool not in venue.pool_states
+        ):
             for moves in (posting for posting in taken if isinstance(posting, Transfers)):
-                for pool, owner, sign in ((moves.source_pool, moves.source, 1), (moves.target_pool, moves.target, -1)):
-                    paying = (pool == where.wallet_pool) & (sign * moves.amount > 0) & market.state.is_margined[owner]
+                for pool, owner, sign in (
+                    (moves.source_pool, moves.source, 1),
+                    (moves.target_pool, moves.target, -1),
+                ):
+                    paying = (
+                        (pool == where.wallet_pool)
+                        & (sign * moves.amount > 0)
+                        & market.state.is_margined[owner]
+                    )
                     assert set(owner[paying].tolist()) <= {where.system_accounts.insurance_fund}
 
     def losses(self) -> list[Posted]:

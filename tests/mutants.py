@@ -17,7 +17,7 @@ from experiments.config import RunConfig
 from sim.component import Component
 from sim.reading.loading import resolve_config
 from sim.reading.packaged import list_packaged
-from sim.reading.problems import list_kinds, find_type
+from sim.reading.problems import find_type, list_kinds
 
 Node = Any
 Rng = np.random.Generator
@@ -48,10 +48,15 @@ def bases() -> list[Node]:
     for name in list_packaged():
         if "/" not in name:
             quick = resolve_config(name).get("quick", {})
-            data = resolve_config(name, [f"{path}={json.dumps(value)}" for path, value in quick.items()])
+            data = resolve_config(
+                name, [f"{path}={json.dumps(value)}" for path, value in quick.items()]
+            )
             found.append(data)
     replayed = copy.deepcopy(found[0])
-    replayed["underlyings"][0] = {"name": "btc", "process": {"kind": "replay", "source": "days.csv"}}
+    replayed["underlyings"][0] = {
+        "name": "btc",
+        "process": {"kind": "replay", "source": "days.csv"},
+    }
     replayed["duration"] = None
     replayed["assets"] = [{"name": "USD"}, {"name": "EUR", "price": 1.1}]
     replayed["stresses"] = [
@@ -59,7 +64,11 @@ def bases() -> list[Node]:
         {"kind": "volatility", "at": 60, "duration": 60, "multiplier": 2},
     ]
     venue = replayed["venues"][0]
-    venue["engine"]["requirement"] = {"kind": "compressed", "kappa": 0.2, "inner": venue["engine"]["requirement"]}
+    venue["engine"]["requirement"] = {
+        "kind": "compressed",
+        "kappa": 0.2,
+        "inner": venue["engine"]["requirement"],
+    }
     venue["engine"]["netting"] = {"kind": "groups", "groups": [[venue["instruments"][0]["name"]]]}
     venue["calls"] = {"met": 0.5}
     venue["liquidation"] = {"kind": "fraction"}
@@ -107,19 +116,31 @@ def deleted(rng: Rng, data: Node) -> Change:
 
 
 def misspelt(rng: Rng, data: Node) -> Change:
-    path = pick(rng, [path for path in places(data) if isinstance(path[-1], str) and closed(data, path[:-1])])
+    path = pick(
+        rng,
+        [path for path in places(data) if isinstance(path[-1], str) and closed(data, path[:-1])],
+    )
     node, word = at(data, path[:-1]), path[-1]
     cut = int(rng.integers(len(word)))
     wrong = pick(rng, [word[:cut] + word[cut + 1 :], word[:cut] + "x" + word[cut:], word.upper()])
     if not wrong or wrong in node:
         wrong = word + "s_"
     node[wrong] = node.pop(word)
-    named = path[:-1] if word == "kind" else (*path[:-1], wrong)  # where kind tells classes apart, it is what is missed
+    named = (
+        path[:-1] if word == "kind" else (*path[:-1], wrong)
+    )  # where kind tells classes apart, it is what is missed
     return Change(f"{dotted(path)} called {wrong!r}", dotted(named))
 
 
 def unknown(rng: Rng, data: Node) -> Change:
-    path = pick(rng, [path for path in ((), *places(data)) if isinstance(at(data, path), dict) and closed(data, path)])
+    path = pick(
+        rng,
+        [
+            path
+            for path in ((), *places(data))
+            if isinstance(at(data, path), dict) and closed(data, path)
+        ],
+    )
     at(data, path)["surprise"] = pick(rng, HOSTILE)
     return Change(f"surprise in {dotted(path)}", dotted((*path, "surprise")))
 
@@ -135,19 +156,27 @@ def overridden(rng: Rng, data: Node) -> Change:
     path = pick(rng, list(places(data)))
     value = hostile(rng, at(data, path))
     text = pick(rng, [json.dumps(value), str(value), "[1", "{", "'", "${seed}", "${no.where}", ""])
-    key = pick(rng, [dotted(path)] * 6 + [dotted(path) + ".x", dotted(path)[1:], "", "." + dotted(path), "a..b"])
+    key = pick(
+        rng,
+        [dotted(path)] * 6
+        + [dotted(path) + ".x", dotted(path)[1:], "", "." + dotted(path), "a..b"],
+    )
     return Change(f"override {key}={text}", arguments=(f"{key}={text}",))
 
 
 def scaled(rng: Rng, data: Node) -> Change:
     path = pick(rng, [path for path in places(data) if is_number(at(data, path))])
-    value = at(data, path) * pick(rng, [-1, 0.1, 0.5, 3, 10, 1000, *([] if path[-1] == "count" else [1e6, 1e-6])])
+    value = at(data, path) * pick(
+        rng, [-1, 0.1, 0.5, 3, 10, 1000, *([] if path[-1] == "count" else [1e6, 1e-6])]
+    )
     at(data, path[:-1])[path[-1]] = value
     return Change(f"{dotted(path)} = {value!r}")
 
 
 def repeated(rng: Rng, data: Node) -> Change:
-    path = pick(rng, [path for path in places(data) if isinstance(at(data, path), list) and at(data, path)])
+    path = pick(
+        rng, [path for path in places(data) if isinstance(at(data, path), list) and at(data, path)]
+    )
     node = at(data, path)
     node.insert(int(rng.integers(len(node) + 1)), copy.deepcopy(pick(rng, node)))
     return Change(f"an item of {dotted(path)} twice")
@@ -169,20 +198,41 @@ def misnamed(rng: Rng, data: Node) -> Change:
 
 def added(rng: Rng, data: Node) -> Change:
     """A field that was left to its default."""
-    path = pick(rng, [path for path in ((), *places(data)) if isinstance(at(data, path), dict) and closed(data, path)])
+    path = pick(
+        rng,
+        [
+            path
+            for path in ((), *places(data))
+            if isinstance(at(data, path), dict) and closed(data, path)
+        ],
+    )
     node, model = at(data, path), find_type(RunConfig, data, path)
-    free = [name for name in model.model_fields if name not in node and name not in ("quick", "description")]
+    free = [
+        name
+        for name in model.model_fields
+        if name not in node and name not in ("quick", "description")
+    ]
     if not free:
         return replaced(rng, data)
     name = pick(rng, free)
-    value = hostile(rng, plain(model.model_fields[name].get_default(call_default_factory=True, validated_data={})))
+    value = hostile(
+        rng,
+        plain(model.model_fields[name].get_default(call_default_factory=True, validated_data={})),
+    )
     node[name] = value
     return Change(f"{dotted((*path, name))} = {value!r}")
 
 
 def other_kind(rng: Rng, data: Node) -> Change:
     """Another variant, with the fields of the old one that it knows and hostile ones where it needs more."""
-    path = pick(rng, [path for path in places(data) if isinstance(at(data, path), dict) and "kind" in at(data, path)])
+    path = pick(
+        rng,
+        [
+            path
+            for path in places(data)
+            if isinstance(at(data, path), dict) and "kind" in at(data, path)
+        ],
+    )
     node = at(data, path)
     del node["kind"]
     known = list_kinds(find_type(RunConfig, data, path))
@@ -226,7 +276,19 @@ def included(rng: Rng, data: Node) -> Change:
 
 
 CHANGES: list[Callable[[Rng, Node], Change]] = [
-    *(deleted, misspelt, unknown, replaced, replaced, overridden, scaled, scaled, repeated, dropped, misnamed),
+    *(
+        deleted,
+        misspelt,
+        unknown,
+        replaced,
+        replaced,
+        overridden,
+        scaled,
+        scaled,
+        repeated,
+        dropped,
+        misnamed,
+    ),
     *(added, added, other_kind, other_kind, correlated, included),
 ]
 
@@ -266,10 +328,26 @@ def bad_days(rng: Rng, data: Node) -> Mutant:
     for _ in range(int(rng.integers(1, 3))):
         row = int(rng.integers(len(lines)))
         cells = lines[row].split(",")
-        wrong = ["", "nan", "inf", "-1", "0", "1e300", "1e-300", "abc", "2020-01-05", "2020-13-01", "1,2", '"', "100"]
+        wrong = [
+            "",
+            "nan",
+            "inf",
+            "-1",
+            "0",
+            "1e300",
+            "1e-300",
+            "abc",
+            "2020-01-05",
+            "2020-13-01",
+            "1,2",
+            '"',
+            "100",
+        ]
         cells[int(rng.integers(len(cells)))] = pick(rng, wrong)
         lines[row] = ",".join(cells)
-    text = pick(rng, ["\n".join(lines), "\n".join(reversed(lines)), "\n".join(lines[:1]), "", "\x00\x01"])
+    text = pick(
+        rng, ["\n".join(lines), "\n".join(reversed(lines)), "\n".join(lines[:1]), "", "\x00\x01"]
+    )
     return Mutant("days", dumped(bases()[-1]), days=text.encode())
 
 
@@ -282,8 +360,40 @@ def bad_place(rng: Rng, data: Node) -> Mutant:
 WHOLE = [noisy, noisy, noisy, rubbish, bad_days, bad_days, bad_place]
 
 HOSTILE: list[Any] = [
-    *(0, -1, 1, 1.5, 0.1, 1e-300, 1e300, 1e18, 2**53, 2**63, 2**64, 10**30, math.nan, math.inf, -math.inf),
-    *("", "abc", "5", "x" * 200, "${nowhere}", "${seed}", "a\nb", "\x07", True, None, [], {}, [1], [[]], {"kind": "x"}),
+    *(
+        0,
+        -1,
+        1,
+        1.5,
+        0.1,
+        1e-300,
+        1e300,
+        1e18,
+        2**53,
+        2**63,
+        2**64,
+        10**30,
+        math.nan,
+        math.inf,
+        -math.inf,
+    ),
+    *(
+        "",
+        "abc",
+        "5",
+        "x" * 200,
+        "${nowhere}",
+        "${seed}",
+        "a\nb",
+        "\x07",
+        True,
+        None,
+        [],
+        {},
+        [1],
+        [[]],
+        {"kind": "x"},
+    ),
 ]
 
 
@@ -296,7 +406,13 @@ def hostile(rng: Rng, value: Any) -> Any:
 
 def sort(value: Any) -> str:
     """Number, container or neither."""
-    return "number" if is_number(value) else "container" if isinstance(value, dict | list) else "neither"
+    return (
+        "number"
+        if is_number(value)
+        else "container"
+        if isinstance(value, dict | list)
+        else "neither"
+    )
 
 
 def harmless(number: int) -> Mutant:
@@ -304,10 +420,16 @@ def harmless(number: int) -> Mutant:
     rng = np.random.default_rng([2027, number])
     data = copy.deepcopy(pick(rng, bases()))
     whole = ("tick", "lot", "max_price", "max_lots", "day", "opens", "dt", "seed")
-    safe = [path for path in places(data) if type(at(data, path)) in (int, float) and path[-1] not in whole]
+    safe = [
+        path
+        for path in places(data)
+        if type(at(data, path)) in (int, float) and path[-1] not in whole
+    ]
     told = []
     for _ in range(3):
-        path = pick(rng, [path for path in safe if path[0] in ("populations", "venues", "underlyings")])
+        path = pick(
+            rng, [path for path in safe if path[0] in ("populations", "venues", "underlyings")]
+        )
         old = at(data, path)
         value = old * (1 - 0.2 * rng.random())
         value = max(1, round(value)) if is_count(data, path) else value
@@ -318,12 +440,20 @@ def harmless(number: int) -> Mutant:
 
 def is_count(data: Node, path: Path) -> bool:
     model = find_type(RunConfig, data, path[:-1])
-    return "int" in str(model.model_fields[path[-1]].annotation) if closed(data, path[:-1]) else False
+    return (
+        "int" in str(model.model_fields[path[-1]].annotation) if closed(data, path[:-1]) else False
+    )
 
 
 def places(node: Node, path: Path = ()) -> Iterator[Path]:
     """Paths of all values, containers included."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, item in items:
         yield (*path, key)
         yield from places(item, (*path, key))

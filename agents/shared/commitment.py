@@ -5,13 +5,15 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from sim.cash_flows import CashFlows
-from sim.types import B1, F8, I8, AccountView, Observation, MarginAssessment, MarketSpec
+from sim.types import B1, F8, I8, AccountView, MarginAssessment, MarketSpec, Observation
 
 
 def has_separate_wallet(setting: MarketSpec, venue: int) -> bool:
     """Whether an owner's wallet at a venue lies apart from its margin accounts there (ISO-1)."""
     several = np.unique(setting.margin_account[setting.contracts.venue == venue]).size > 1
-    return several or (setting.has_separate_wallet is not None and bool(setting.has_separate_wallet[venue]))
+    return several or (
+        setting.has_separate_wallet is not None and bool(setting.has_separate_wallet[venue])
+    )
 
 
 class WalletCommitment(NamedTuple):
@@ -43,7 +45,13 @@ class WalletCommitment(NamedTuple):
         worth = np.minimum(np.floor(wallet @ outlook.venues[self.venue].price), wallet[:, 0])
         return np.maximum(worth, 0.0).astype(np.int64)
 
-    def commit_wallets(self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, open_to: B1 | None = None) -> CashFlows:
+    def commit_wallets(
+        self,
+        outlook: Observation,
+        accounts: AccountView,
+        standing: MarginAssessment,
+        open_to: B1 | None = None,
+    ) -> CashFlows:
         """Payments of whole wallets into accounts.
 
         Args:
@@ -56,7 +64,9 @@ class WalletCommitment(NamedTuple):
         rows = np.flatnonzero((cash > 0) & (True if open_to is None else open_to.any(axis=1)))
         if not rows.size:
             return CashFlows.join([])
-        instruments = np.broadcast_to(self.instruments, (len(cash), self.instruments.shape[-1]))[rows]
+        instruments = np.broadcast_to(self.instruments, (len(cash), self.instruments.shape[-1]))[
+            rows
+        ]
         equity = standing.equity[rows[:, None], instruments]
         if open_to is not None:
             equity = np.where(open_to[rows], equity, np.inf)
@@ -71,5 +81,7 @@ def allocate_cash(cash: I8, equity: F8) -> I8:
     The level is the least of what the j poorest would come to if they shared the cash alone, over all j.
     """
     poorest = np.cumsum(np.sort(equity, axis=1), axis=1)
-    level = ((cash[:, None] + poorest) / np.arange(1, equity.shape[1] + 1)).min(axis=1, keepdims=True)
+    level = ((cash[:, None] + poorest) / np.arange(1, equity.shape[1] + 1)).min(
+        axis=1, keepdims=True
+    )
     return np.floor(np.maximum(level - equity, 0.0)).astype(np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 
 from agents.base import BASIS_POINT, Population, TradingScope, compute_limit_prices
 from sim.errors import ConfigError
-from sim.types import F8, I8, IOC, SPOT, AccountView, Orders, Observation, MarketSpec
+from sim.types import F8, I8, IOC, SPOT, AccountView, MarketSpec, Observation, Orders
 
 
 class HedgedPairs(NamedTuple):
@@ -16,7 +16,9 @@ class HedgedPairs(NamedTuple):
     spot: TradingScope  # (m,) the spot instrument of each
     ratio: F8  # (m,) lots of spot that hedge one lot of the perpetual
 
-    def place_wealth(self, population: Population, setting: MarketSpec, wealth: F8, share: float) -> I8:
+    def place_wealth(
+        self, population: Population, setting: MarketSpec, wealth: F8, share: float
+    ) -> I8:
         """Wealth (n,), units of the numeraire, a share of it at the spot venue if another: (n, V) minor units."""
         away = share if self.spot.venue != self.perp.venue else 0.0
         here = population.place_wealth(setting, self.perp.venue, wealth * (1 - away))
@@ -25,12 +27,16 @@ class HedgedPairs(NamedTuple):
     def unhedged_lots(self, accounts: AccountView) -> F8:
         """Lots of the perpetual that lack their hedge, (n, m), unsigned."""
         held = accounts.position
-        uncovered: F8 = np.abs(held[:, self.perp.instruments] + held[:, self.spot.instruments] / self.ratio)
+        uncovered: F8 = np.abs(
+            held[:, self.perp.instruments] + held[:, self.spot.instruments] / self.ratio
+        )
         return uncovered
 
     def missing_hedges(self, accounts: AccountView) -> I8:
         """Lots of spot to trade until it is minus the perpetual's position in whole lots, (n, m), signed."""
-        target = -np.trunc(accounts.position[:, self.perp.instruments] * self.ratio).astype(np.int64)
+        target = -np.trunc(accounts.position[:, self.perp.instruments] * self.ratio).astype(
+            np.int64
+        )
         lacking: I8 = target - accounts.position[:, self.spot.instruments]
         return lacking
 
@@ -45,11 +51,15 @@ class HedgedPairs(NamedTuple):
             return Orders.join([])
         view, columns = self.spot.view(outlook)
         lots, fair = missing[rows, pairs], self.spot.index_ticks(outlook)[pairs]
-        limit = compute_limit_prices(fair, np.sign(lots) * slippage * BASIS_POINT, view.contracts.max_price[columns][pairs])
+        limit = compute_limit_prices(
+            fair, np.sign(lots) * slippage * BASIS_POINT, view.contracts.max_price[columns][pairs]
+        )
         return Orders.from_columns(rows, self.spot.instruments[pairs], lots, limit, IOC)
 
 
-def pair_with_spot(population: Population, setting: MarketSpec, perp: TradingScope, spot_venue: str) -> HedgedPairs:
+def pair_with_spot(
+    population: Population, setting: MarketSpec, perp: TradingScope, spot_venue: str
+) -> HedgedPairs:
     """Each perpetual with the spot of its underlying at a venue.
 
     Raises:
@@ -61,6 +71,10 @@ def pair_with_spot(population: Population, setting: MarketSpec, perp: TradingSco
     lonely = [contracts.names[k] for k in perp.instruments[~match.any(axis=1)]]
     if lonely:
         told = f"{population.name}.spot_venue: {spot_venue} lists no spot for"
-        raise ConfigError([f"{told} {name}, list it there, or trade others (instruments)" for name in lonely])
+        raise ConfigError(
+            [f"{told} {name}, list it there, or trade others (instruments)" for name in lonely]
+        )
     twins: I8 = spot[match.argmax(axis=1)]
-    return HedgedPairs(perp, TradingScope(there, twins), contracts.lot[perp.instruments] / contracts.lot[twins])
+    return HedgedPairs(
+        perp, TradingScope(there, twins), contracts.lot[perp.instruments] / contracts.lot[twins]
+    )

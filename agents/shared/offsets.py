@@ -6,7 +6,20 @@ import numpy as np
 
 from agents.base import BASIS_POINT, TradingScope, compute_limit_prices
 from sim.numerics.rounding import to_exact_int
-from sim.types import B1, F8, I8, IOC, MISSING, PERPETUAL, REDUCE_ONLY, SPOT, AccountView, Orders, Observation, MarketSpec
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    IOC,
+    MISSING,
+    PERPETUAL,
+    REDUCE_ONLY,
+    SPOT,
+    AccountView,
+    MarketSpec,
+    Observation,
+    Orders,
+)
 
 
 class OffsettingHedges(NamedTuple):
@@ -24,13 +37,17 @@ class OffsettingHedges(NamedTuple):
     @classmethod
     def from_scope(cls, setting: MarketSpec, stall: TradingScope, slippage: float) -> Self:
         """What the venue lists beside each instrument of a stall."""
-        twins = [_find_hedge_instrument(setting, int(instrument)) for instrument in stall.instruments]
+        twins = [
+            _find_hedge_instrument(setting, int(instrument)) for instrument in stall.instruments
+        ]
         return cls(stall, np.array(twins, dtype=np.int64), setting.contracts.lot, slippage)
 
     @property
     def closing_instruments(self) -> I8:
         """Instruments that members who leave have positions in: what they trade, and what they hedge with."""
-        return np.union1d(self.scope.instruments, self.hedge_instrument[self.hedge_instrument != MISSING])
+        return np.union1d(
+            self.scope.instruments, self.hedge_instrument[self.hedge_instrument != MISSING]
+        )
 
     def can_hedge(self, accounts: AccountView) -> B1:
         """Whose largest position has a twin, (n,)."""
@@ -44,7 +61,10 @@ class OffsettingHedges(NamedTuple):
         """
         places = self._find_largest_position(accounts)[rows]
         held, twin = self.scope.instruments[places], self.hedge_instrument[places]
-        exposure = accounts.position[rows, held] * self.lot[held] + accounts.position[rows, twin] * self.lot[twin]
+        exposure = (
+            accounts.position[rows, held] * self.lot[held]
+            + accounts.position[rows, twin] * self.lot[twin]
+        )
         excess = np.abs(exposure) * (1 - np.clip(share[rows, places], 0.0, 1.0)) / self.lot[twin]
         lots = -np.sign(exposure).astype(np.int64) * to_exact_int(np.ceil(excess))
         return Orders.from_columns(rows, twin, lots, 0, IOC).take(lots != 0)
@@ -68,7 +88,9 @@ class OffsettingHedges(NamedTuple):
 def _find_hedge_instrument(setting: MarketSpec, instrument: int) -> int:
     """Another tradable instrument of the same underlying in the same account, NOBODY if there is none."""
     contracts = setting.contracts
-    fits = (setting.margin_account == setting.margin_account[instrument]) & (contracts.venue == contracts.venue[instrument])
+    fits = (setting.margin_account == setting.margin_account[instrument]) & (
+        contracts.venue == contracts.venue[instrument]
+    )
     fits &= contracts.underlying == contracts.underlying[instrument]
     fits[instrument] = False
     for kind in (PERPETUAL, SPOT):

@@ -22,9 +22,20 @@ class LogPriceTracker:
         year: seconds of the run's clock in a year, of each price or of all.
     """
 
-    def __init__(self, dt: float, half_lives: Sequence[float], memory: float = DAY, *, year: F8 | float = YEAR_SECONDS) -> None:
+    def __init__(
+        self,
+        dt: float,
+        half_lives: Sequence[float],
+        memory: float = DAY,
+        *,
+        year: F8 | float = YEAR_SECONDS,
+    ) -> None:
         self._update_weights = 1 - 0.5 ** (dt / np.array(half_lives))[:, None]
-        self._variance_decay, self._steps_per_year, self._seconds_per_year = 0.5 ** (dt / memory), year / dt, year
+        self._variance_decay, self._steps_per_year, self._seconds_per_year = (
+            0.5 ** (dt / memory),
+            year / dt,
+            year,
+        )
         self._variance_weight = 0.0
         self._mean_squares: F8 = np.zeros(0)
         self.log_prices: F8 = np.zeros(0)  # (m,) last log prices
@@ -34,10 +45,19 @@ class LogPriceTracker:
         """One more price of each, (m,)."""
         log = np.log(price)
         if not self.log_prices.size:
-            self._mean_squares, self.log_prices, self.averages = np.zeros(log.size), log, np.tile(log, (len(self._update_weights), 1))
+            self._mean_squares, self.log_prices, self.averages = (
+                np.zeros(log.size),
+                log,
+                np.tile(log, (len(self._update_weights), 1)),
+            )
             return
-        self._variance_weight = self._variance_decay * self._variance_weight + 1 - self._variance_decay
-        self._mean_squares = self._variance_decay * self._mean_squares + (1 - self._variance_decay) * (log - self.log_prices) ** 2
+        self._variance_weight = (
+            self._variance_decay * self._variance_weight + 1 - self._variance_decay
+        )
+        self._mean_squares = (
+            self._variance_decay * self._mean_squares
+            + (1 - self._variance_decay) * (log - self.log_prices) ** 2
+        )
         self.averages = self.averages + self._update_weights * (log - self.averages)
         self.log_prices = log
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.base import TradingScope, compute_limit_prices
-from sim.types import F8, I8, IOC, REDUCE_ONLY, Orders, Observation
+from sim.types import F8, I8, IOC, REDUCE_ONLY, Observation, Orders
 
 UNWIND_SLOT = 2
 """Slot of such orders; IOC orders never rest, but sending one would cancel what rests in its slot."""
@@ -26,7 +26,9 @@ class UnwindPace(NamedTuple):
         return cls(min(dt / unwind, 1.0), min(participation * dt / MINUTE, 1.0))
 
 
-def unwind_positions(outlook: Observation, stall: TradingScope, held: I8, pace: UnwindPace, slippage: float | F8) -> Orders:
+def unwind_positions(
+    outlook: Observation, stall: TradingScope, held: I8, pace: UnwindPace, slippage: float | F8
+) -> Orders:
     """One reduce-only IOC order per position, if there is depth to trade against.
 
     Args:
@@ -43,5 +45,14 @@ def unwind_positions(outlook: Observation, stall: TradingScope, held: I8, pace: 
     lots = np.minimum(np.ceil(np.abs(held) * pace.share), np.floor(visible)).astype(np.int64)
     quantity = -np.sign(held) * lots
     rows, at = np.nonzero(quantity)
-    limit = compute_limit_prices(view.mark[columns], np.sign(quantity) * slippage, view.contracts.max_price[columns])
-    return Orders.from_columns(rows, stall.instruments[at], quantity[rows, at], limit[rows, at], IOC | REDUCE_ONLY, UNWIND_SLOT)
+    limit = compute_limit_prices(
+        view.mark[columns], np.sign(quantity) * slippage, view.contracts.max_price[columns]
+    )
+    return Orders.from_columns(
+        rows,
+        stall.instruments[at],
+        quantity[rows, at],
+        limit[rows, at],
+        IOC | REDUCE_ONLY,
+        UNWIND_SLOT,
+    )

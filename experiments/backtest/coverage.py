@@ -43,12 +43,18 @@ class EngineBacktest(NamedTuple):
     loss_starts: I8  # rows (m,) at which a loss over the horizon begins, counted from ``first``; they do not overlap
     lost: F8  # (m,) over the horizon, share of gross notional
     breaches: B1  # (m,)
-    figures: dict[str, Any]  # what the tables tell, plain numbers; none of them where history is too short
+    figures: dict[
+        str, Any
+    ]  # what the tables tell, plain numbers; none of them where history is too short
     n_missing_returns: int = 0  # returns by which history is too short to judge it
 
 
 def backtest_engines(
-    engines: Sequence[BacktestEngine], series: ReturnSeries, *, window: int, weights: Sequence[float] | None = None
+    engines: Sequence[BacktestEngine],
+    series: ReturnSeries,
+    *,
+    window: int,
+    weights: Sequence[float] | None = None,
 ) -> list[EngineBacktest]:
     """Each engine along the series, from the row on at which it has seen enough and ``window`` rows have passed.
 
@@ -71,7 +77,11 @@ def backtest_engines(
         )
     if series.unit:
         _refuse_shares(engines)
-    short = {engine.name: lack for engine in engines if (lack := _count_missing_returns(engine, series, window))}
+    short = {
+        engine.name: lack
+        for engine in engines
+        if (lack := _count_missing_returns(engine, series, window))
+    }
     if len(short) == len(engines):
         raise DataError(*(describe_short_history(engine, series, window) for engine in engines))
     judged = [
@@ -84,12 +94,18 @@ def backtest_engines(
 
 
 def _portfolio_lots(series: ReturnSeries, weights: Sequence[float] | None) -> F8:
-    lots = np.rint(LOTS_PER_WEIGHT * np.array(weights if weights is not None else [1.0] * len(series.names)))
+    lots = np.rint(
+        LOTS_PER_WEIGHT * np.array(weights if weights is not None else [1.0] * len(series.names))
+    )
     if lots.size != len(series.names):
         known = ", ".join(series.names)
-        raise ConfigError([f"weights: {lots.size} given, must be one each of {known}: give {len(series.names)}"])
+        raise ConfigError(
+            [f"weights: {lots.size} given, must be one each of {known}: give {len(series.names)}"]
+        )
     if not lots.any():
-        raise ConfigError([f"weights: {', '.join(map('{:g}'.format, weights or ()))}: all are 0, raise one"])
+        raise ConfigError(
+            [f"weights: {', '.join(map('{:g}'.format, weights or ()))}: all are 0, raise one"]
+        )
     return lots
 
 
@@ -126,7 +142,16 @@ def _blank_backtest(engine: BacktestEngine, first: int, lacks: int) -> EngineBac
         "horizon": engine.horizon,
         "lacking_history": lacks,
     }
-    return EngineBacktest(engine, first, nothing[:0], row[:0], nothing[:0], np.zeros(0, dtype=np.bool_), figures, lacks)
+    return EngineBacktest(
+        engine,
+        first,
+        nothing[:0],
+        row[:0],
+        nothing[:0],
+        np.zeros(0, dtype=np.bool_),
+        figures,
+        lacks,
+    )
 
 
 PROPORTIONAL_KINDS = {"tail", "floored", "stressed", "buffered", "learned"}
@@ -141,7 +166,9 @@ def _refuse_shares(engines: Sequence[BacktestEngine]) -> None:
         while isinstance(node, dict):
             if node["kind"] not in PROPORTIONAL_KINDS or node.get("floor"):
                 told = f"engines: '{engine.name}' has {node['kind']!r}, in shares of a price, which differences lack"
-                problems.append(f"{told}; leave it out, or give prices above 0 without --returns differences")
+                problems.append(
+                    f"{told}; leave it out, or give prices above 0 without --returns differences"
+                )
                 break
             node = node.get("inner")
     if problems:
@@ -162,7 +189,9 @@ def _in_quote_currency(judged: EngineBacktest, unit: float) -> EngineBacktest:
     return judged._replace(margin=judged.margin * unit, lost=judged.lost * unit, figures=figures)
 
 
-def _backtest_engine(engine: BacktestEngine, series: ReturnSeries, lots: F8, window: int) -> EngineBacktest:
+def _backtest_engine(
+    engine: BacktestEngine, series: ReturnSeries, lots: F8, window: int
+) -> EngineBacktest:
     losses = -(series.returns @ lots) / np.abs(lots).sum()
     first = find_first_row(engine, window)
     if engine.rule is None:
@@ -176,7 +205,11 @@ def _backtest_engine(engine: BacktestEngine, series: ReturnSeries, lots: F8, win
         return compute_margin_path(rule, series.returns, dt=DAY, lots=lots, clock=clock)
 
     path = path_of(engine.rule)
-    return score_engine(engine, BacktestSample(path, losses, first, find_var_and_es(engine.rule, path, path_of)), MONTH_RISE)
+    return score_engine(
+        engine,
+        BacktestSample(path, losses, first, find_var_and_es(engine.rule, path, path_of)),
+        MONTH_RISE,
+    )
 
 
 class BacktestSample(NamedTuple):
@@ -185,7 +218,9 @@ class BacktestSample(NamedTuple):
     margins: F8  # (T,) margin before each row, share of notional
     losses: F8  # (T,) of each row, likewise
     first: int  # row from which on is judged
-    var_and_es: tuple[F8, F8] | None  # VaR and ES before each row, (T,) each; none of what has no such pair
+    var_and_es: (
+        tuple[F8, F8] | None
+    )  # VaR and ES before each row, (T,) each; none of what has no such pair
 
 
 def score_engine(engine: BacktestEngine, trial: BacktestSample, rise: RiseWindow) -> EngineBacktest:
@@ -197,17 +232,27 @@ def score_engine(engine: BacktestEngine, trial: BacktestSample, rise: RiseWindow
         rise: over how many rows a rise is counted.
     """
     first, every = trial.first, _sum_losses(trial.losses, engine.horizon)
-    starts = np.arange(first, len(every), engine.horizon)  # spans do not overlap, so that tests hold
+    starts = np.arange(
+        first, len(every), engine.horizon
+    )  # spans do not overlap, so that tests hold
     margin, lost = trial.margins[first:], every[starts]
     breaches = lost > trial.margins[starts]
     flat = measure_sample_tail(every, engine.level)
-    figures = _breach_figures(engine, breaches) | _procyclicality_figures(margin, trial.losses[first:], flat, rise)
+    figures = _breach_figures(engine, breaches) | _procyclicality_figures(
+        margin, trial.losses[first:], flat, rise
+    )
     beyond = every[first:] > trial.margins[first : len(every)]
     figures |= {"breach_rate": float(breaches.mean()), "breach_rate_any_row": float(beyond.mean())}
-    tests = _coverage_tests(breaches, 1 - engine.level) | {"acerbi_szekely_z2": _test_shortfall(engine, trial, starts, lost)}
-    figures |= {name: {"statistic": each[0], "p_value": each[1]} if each else None for name, each in tests.items()}
+    tests = _coverage_tests(breaches, 1 - engine.level) | {
+        "acerbi_szekely_z2": _test_shortfall(engine, trial, starts, lost)
+    }
+    figures |= {
+        name: {"statistic": each[0], "p_value": each[1]} if each else None
+        for name, each in tests.items()
+    }
     figures = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in figures.items()
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in figures.items()
     }
     figures |= {"traffic_light": _traffic_light_figures(breaches, 1 - engine.level)}
     return EngineBacktest(engine, first, margin, starts - first, lost, breaches, figures)
@@ -218,7 +263,9 @@ def _sum_losses(losses: F8, rows: int) -> F8:
     return np.convolve(losses, np.ones(rows), "valid")
 
 
-def _test_shortfall(engine: BacktestEngine, trial: BacktestSample, starts: I8, lost: F8) -> BacktestResult | None:
+def _test_shortfall(
+    engine: BacktestEngine, trial: BacktestSample, starts: I8, lost: F8
+) -> BacktestResult | None:
     """Z2; none without VaR and ES, or where nothing is asked."""
     if trial.var_and_es is None:
         return None
@@ -237,12 +284,16 @@ def _breach_figures(engine: BacktestEngine, breaches: B1) -> dict[str, Any]:
     }
 
 
-def _procyclicality_figures(margin: F8, losses: F8, flat: float, rise: RiseWindow) -> dict[str, float]:
+def _procyclicality_figures(
+    margin: F8, losses: F8, flat: float, rise: RiseWindow
+) -> dict[str, float]:
     stressed = procyclicality.select_stressed_days(losses)
     return {
         "peak_to_trough": procyclicality.compute_peak_to_trough(margin),
         f"max_rise_{rise.name}": procyclicality.find_largest_rise(margin, rise.rows),
-        f"max_rise_{rise.name}_stressed": procyclicality.find_stressed_rise(margin, stressed, rise.rows),
+        f"max_rise_{rise.name}_stressed": procyclicality.find_stressed_rise(
+            margin, stressed, rise.rows
+        ),
         "mean_margin": procyclicality.average_margin(margin),
         "excess_over_flat": procyclicality.average_excess(margin, flat),
     }
@@ -252,7 +303,9 @@ def _coverage_tests(breaches: B1, p: float) -> dict[str, BacktestResult | None]:
     days, count, counts = breaches.size, int(breaches.sum()), coverage.count_transitions(breaches)
     return {
         "kupiec_pof": coverage.run_proportion_test(days, count, p),
-        "kupiec_tuff": coverage.run_first_failure_test(coverage.find_first_breach(breaches), p, days),
+        "kupiec_tuff": coverage.run_first_failure_test(
+            coverage.find_first_breach(breaches), p, days
+        ),
         "christoffersen_independence": coverage.run_independence_test(counts),
         "christoffersen_conditional": coverage.run_conditional_test(days, count, p, counts),
     }

@@ -18,15 +18,36 @@ DAY = 86_400.0
 """One row of a backtest's returns."""
 
 FLAT, LEARNED = "flat", "learned"
-PUBLISHED_ENGINES = ("ewma_97", "ewma_99", "hs_500", "fhs_97", "fhs_floor", "fhs_stressed", "fhs_buffer", FLAT)
+PUBLISHED_ENGINES = (
+    "ewma_97",
+    "ewma_99",
+    "hs_500",
+    "fhs_97",
+    "fhs_floor",
+    "fhs_stressed",
+    "fhs_buffer",
+    FLAT,
+)
 """The rows of the published table (Murphy, Vasios and Vause 2014; Gurrola-Perez and Murphy 2015)."""
 
 TOOL_KINDS = {"floor": "floored", "stressed": "stressed", "buffer": "buffered"}
-ENGINE_NAME = re.compile(r"(ewma|hs|fhs|normal|t|garcht|garch)(?:_(\d+))?((?:_(?:floor|stressed|buffer|es))*)")
+ENGINE_NAME = re.compile(
+    r"(ewma|hs|fhs|normal|t|garcht|garch)(?:_(\d+))?((?:_(?:floor|stressed|buffer|es))*)"
+)
 LEAST_DAYS = 10
 """Days that a window of returns must have."""
 
-ENGINE_NAME_FORMS = ("ewma_NN", "hs_DAYS", "fhs_NN", "normal_DAYS", "t_NN", "garch_DAYS", "garcht_DAYS", LEARNED, FLAT)
+ENGINE_NAME_FORMS = (
+    "ewma_NN",
+    "hs_DAYS",
+    "fhs_NN",
+    "normal_DAYS",
+    "t_NN",
+    "garch_DAYS",
+    "garcht_DAYS",
+    LEARNED,
+    FLAT,
+)
 
 
 class BacktestEngine(NamedTuple):
@@ -61,9 +82,15 @@ def parse_engines(names: Iterable[str], scope: EngineDefaults) -> list[BacktestE
     for name in names:
         for level in scope.levels:
             for horizon in scope.horizons:
-                several = f"@{level:g}" * (len(scope.levels) > 1) + f"/{horizon}d" * (len(scope.horizons) > 1)
+                several = f"@{level:g}" * (len(scope.levels) > 1) + f"/{horizon}d" * (
+                    len(scope.horizons) > 1
+                )
                 try:
-                    rule = None if name == FLAT else _parse_requirement(name, scope.window, level, horizon)
+                    rule = (
+                        None
+                        if name == FLAT
+                        else _parse_requirement(name, scope.window, level, horizon)
+                    )
                     found.append(BacktestEngine(name + several, rule, level, horizon))
                 except ConfigError as error:
                     problems += error.problems
@@ -79,7 +106,9 @@ def _parse_requirement(name: str, window: int, level: float, horizon: int) -> Re
         try:
             return LearnedRequirement(inner=inner, trained=file, level=level, horizon=horizon * DAY)
         except ValidationError as error:
-            raise ConfigError([f"engines: {each['ctx']['error']}" for each in error.errors()]) from error
+            raise ConfigError(
+                [f"engines: {each['ctx']['error']}" for each in error.errors()]
+            ) from error
     if name.endswith(".yaml") or "/" in name:
         return load_config(name, [], EngineConfig).rescaled_requirement()
     matched = ENGINE_NAME.fullmatch(name)
@@ -90,10 +119,17 @@ def _parse_requirement(name: str, window: int, level: float, horizon: int) -> Re
         near = suggest_name(name, PUBLISHED_ENGINES)
         forms = ", ".join(ENGINE_NAME_FORMS)
         raise ConfigError(
-            [f"engines: '{name}' is no engine{near}, use {forms}, with _floor, _stressed, _buffer or _es"]
+            [
+                f"engines: '{name}' is no engine{near}, use {forms}, with _floor, _stressed, _buffer or _es"
+            ]
         )
     suffixes = matched[3].split("_")[1:]
-    rule: dict[str, Any] = {"kind": "tail", "model": model, "level": level, "horizon": horizon * DAY}
+    rule: dict[str, Any] = {
+        "kind": "tail",
+        "model": model,
+        "level": level,
+        "horizon": horizon * DAY,
+    }
     rule["measure"] = "es" if "es" in suffixes else "var"
     for suffix in suffixes:
         if suffix in TOOL_KINDS:
@@ -106,9 +142,7 @@ def _out_of_range(name: str, word: str, number: str | None, window: int) -> str:
     if word not in ("hs", "normal", "garch", "garcht"):
         return f"engines: '{name}' weighs the past by 0.{number}, must be above 0: write {word}_97"
     if number is not None:
-        return (
-            f"engines: '{name}' looks back {int(number)} days, must be at least {LEAST_DAYS}: write {word}_{LEAST_DAYS}"
-        )
+        return f"engines: '{name}' looks back {int(number)} days, must be at least {LEAST_DAYS}: write {word}_{LEAST_DAYS}"
     longer = f"write {word}_{LEAST_DAYS}, or give a --window of at least {LEAST_DAYS}"
     return f"engines: '{name}' looks back as far as --window, {window} days, must be at least {LEAST_DAYS}: {longer}"
 
@@ -117,7 +151,13 @@ def _parse_model(word: str, number: str | None, window: int) -> dict[str, Any] |
     """What the first two parts of a name stand for; none if the number means nothing."""
     span = DAY * window
     if word in ("hs", "normal", "garch", "garcht"):
-        days = DAY * int(number) if number is not None else span if word in ("hs", "normal") else 2 * span
+        days = (
+            DAY * int(number)
+            if number is not None
+            else span
+            if word in ("hs", "normal")
+            else 2 * span
+        )
         if days < LEAST_DAYS * DAY:
             return None
         kind = {"hs": "historical", "normal": "covariance"}.get(word, "garch")

@@ -24,22 +24,40 @@ def draw_margins(judged: Sequence[EngineBacktest], source: BacktestSource, folde
     share = not any("margins_in" in each.figures for each in judged)
     factor = 100.0 if share else 1.0
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 0.5 + PANEL_HEIGHT * len(judged)), layout="constrained")
+        figure = Figure(
+            figsize=(PAGE_WIDTH, 0.5 + PANEL_HEIGHT * len(judged)), layout="constrained"
+        )
         panels = figure.subplots(len(judged), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for axes, each in zip(panels, judged, strict=True):
             _draw_panel(axes, each, source, factor)
-        panels[0].set_ylim(0, 1.05 * factor * max(float(max(each.margin.max(), each.lost.max())) for each in judged))
-        figure.supylabel("Share of notional (%)" if share else "Quote currency for one unit", fontsize="medium")
+        panels[0].set_ylim(
+            0,
+            1.05 * factor * max(float(max(each.margin.max(), each.lost.max())) for each in judged),
+        )
+        figure.supylabel(
+            "Share of notional (%)" if share else "Quote currency for one unit", fontsize="medium"
+        )
         panels[-1].set_xlabel(source.axis)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
-        return save_figure(figure, folder / "margins", pd.concat([_tabulate_margins(each, source) for each in judged]))
+        return save_figure(
+            figure,
+            folder / "margins",
+            pd.concat([_tabulate_margins(each, source) for each in judged]),
+        )
 
 
 def _draw_panel(axes: Axes, judged: EngineBacktest, source: BacktestSource, factor: float) -> None:
     when = source.when[judged.first_row :][: judged.margin.size]
     began, margin = when[judged.loss_starts], judged.margin[judged.loss_starts]
-    axes.vlines(began, 0, factor * np.maximum(judged.lost, 0), color=LOSS_COLOUR, linewidth=0.4, label="Loss over the horizon")
+    axes.vlines(
+        began,
+        0,
+        factor * np.maximum(judged.lost, 0),
+        color=LOSS_COLOUR,
+        linewidth=0.4,
+        label="Loss over the horizon",
+    )
     axes.plot(when, factor * judged.margin, color=MARGIN_COLOUR, linewidth=1.0, label="Margin")
     hit, top = judged.breaches, factor * np.maximum(margin, judged.lost)
     look = {"color": BREACH_COLOUR, "marker": "v", "s": 9, "linewidth": 0, "zorder": 4}

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from agents import populate
-from experiments.backtest.coverage import EngineBacktest, RiseWindow, BacktestSample, find_var_and_es, score_engine
+from experiments.backtest.coverage import (
+    BacktestSample,
+    EngineBacktest,
+    RiseWindow,
+    find_var_and_es,
+    score_engine,
+)
 from experiments.backtest.engines import BacktestEngine
 from experiments.config import RunConfig, load_run
 from experiments.paper.load_results import list_code_notices
@@ -22,7 +28,7 @@ from sim.market import Market
 from sim.metrics import losses as system
 from sim.metrics import overview
 from sim.metrics.cascades import Frames
-from sim.types import F8, PERPETUAL, MarketView, MarginPool
+from sim.types import F8, PERPETUAL, MarginPool, MarketView
 from sim.venue import Venue
 
 REQUIRED_FRAMES = ("steps", "closeouts", "losses")
@@ -51,7 +57,9 @@ class RunBacktest(NamedTuple):
 
     backtests: list[EngineBacktest]
     outcome: dict[str, Any]  # plain numbers
-    step_times: "np.ndarray[Any, np.dtype[Any]]"  # (T,) of each step: moments of a replay, else hours
+    step_times: (
+        "np.ndarray[Any, np.dtype[Any]]"  # (T,) of each step: moments of a replay, else hours
+    )
     minor_units: int  # minor units in one unit of the numeraire
     currency: str
 
@@ -73,13 +81,20 @@ def backtest_run(folder: Path, asked: CoverageTarget = ENGINE_TARGET) -> RunBack
         DataError: no result of a run, or one too short to judge.
     """
     config, frames = read_result(folder)
-    market = Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
+    market = Market(
+        config,
+        populate(config.populations),
+        seed=config.seed,
+        bars=read_replays(config.underlyings),
+    )
     steps = int(frames["steps"]["step"].max())
     exogenous = np.exp(market.exogenous_path.log_price[: steps + 1])  # (T + 1, U)
     judged: list[EngineBacktest] = []
     gap = 0.0
     for venue in market.venues:
-        seen = _RecordedVenue(venue, frames["steps"][frames["steps"]["venue"] == venue.config.name], exogenous)
+        seen = _RecordedVenue(
+            venue, frames["steps"][frames["steps"]["venue"] == venue.config.name], exogenous
+        )
         for pool in venue.pools:
             trials = _backtest_pool(seen, pool, asked)
             if trials is not None:
@@ -90,7 +105,9 @@ def backtest_run(folder: Path, asked: CoverageTarget = ENGINE_TARGET) -> RunBack
         raise DataError(f"{told}: run longer or ask a shorter --horizon")
     numeraire = config.assets[0]
     outcome = summarise_outcome(frames) | {"gap_to_backtest": gap}
-    return RunBacktest(judged, outcome, _step_times(frames["steps"]), 10**numeraire.decimals, numeraire.name)
+    return RunBacktest(
+        judged, outcome, _step_times(frames["steps"]), 10**numeraire.decimals, numeraire.name
+    )
 
 
 def read_result(folder: Path) -> tuple[RunConfig, Frames]:
@@ -101,7 +118,11 @@ def read_result(folder: Path) -> tuple[RunConfig, Frames]:
     """
     config = folder / "config.resolved.yaml"
     list_code_notices(folder)
-    lacking = [path.name for path in (config, *(folder / f"{name}.parquet" for name in REQUIRED_FRAMES)) if not path.is_file()]
+    lacking = [
+        path.name
+        for path in (config, *(folder / f"{name}.parquet" for name in REQUIRED_FRAMES))
+        if not path.is_file()
+    ]
     if lacking:
         told = f"{folder}: is no result of a run ({', '.join(lacking)} missing)"
         raise DataError(f"{told}, name a folder that deleverage run printed")
@@ -109,7 +130,9 @@ def read_result(folder: Path) -> tuple[RunConfig, Frames]:
     try:
         frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in wanted}
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: frames cannot be read ({str(error).splitlines()[0]}), run again") from error
+        raise DataError(
+            f"{folder}: frames cannot be read ({str(error).splitlines()[0]}), run again"
+        ) from error
     absent = sorted(set(REQUIRED_COLUMNS) - set(frames["steps"].columns))
     if absent:
         raise DataError(
@@ -126,11 +149,18 @@ class _RecordedVenue:
     def __init__(self, venue: Venue, steps: pd.DataFrame, exogenous: F8) -> None:
         self.venue, self.exogenous = venue, exogenous
         names = list(venue.contracts.names)
-        table = {name: steps.pivot(index="step", columns="instrument", values=name)[names] for name in REQUIRED_COLUMNS}
-        self.columns: dict[str, F8] = {name: values.to_numpy(np.float64) for name, values in table.items()}  # (T, K)
+        table = {
+            name: steps.pivot(index="step", columns="instrument", values=name)[names]
+            for name in REQUIRED_COLUMNS
+        }
+        self.columns: dict[str, F8] = {
+            name: values.to_numpy(np.float64) for name, values in table.items()
+        }  # (T, K)
         self.oracle = exogenous.copy()  # of an underlying that is not listed, the index
         for k, underlying in enumerate(venue.contracts.underlying):
-            self.oracle[:, underlying] = np.append(venue.view.oracle[underlying], self.columns["oracle"][:, k])
+            self.oracle[:, underlying] = np.append(
+                venue.view.oracle[underlying], self.columns["oracle"][:, k]
+            )
 
     def reference_prices(self, k: int, against: str) -> F8:
         """What a margin is judged against after each step, (T,)."""
@@ -143,7 +173,9 @@ class _RecordedVenue:
 
     def compute_margins(self, rule: RequirementComponent, pool: MarginPool, levels: F8) -> F8:
         """What a requirement would have asked after each step on other levels of the oracle, (T, 2, K of the pool)."""
-        first: MarketView = self.venue.view.select_instruments(pool.venue_slice)._replace(oracle=levels[0])
+        first: MarketView = self.venue.view.select_instruments(pool.venue_slice)._replace(
+            oracle=levels[0]
+        )
         moves = np.log(levels[1:] / levels[:-1])
         return compute_rate_path(rule, moves, dt=self.venue.dt, first=first)[1:]
 
@@ -162,9 +194,15 @@ class _EnginePaths(NamedTuple):
     var_and_es: tuple[F8, F8] | None  # its VaR and ES, likewise
 
 
-def _backtest_pool(seen: _RecordedVenue, pool: MarginPool, asked: CoverageTarget) -> _PoolBacktests | None:
+def _backtest_pool(
+    seen: _RecordedVenue, pool: MarginPool, asked: CoverageTarget
+) -> _PoolBacktests | None:
     """Both sides of each perpetual of a pool; none if there is none, or too little past."""
-    contracts, rule, dt = seen.venue.contracts, seen.venue.config.engine.rescaled_requirement(), seen.venue.dt
+    contracts, rule, dt = (
+        seen.venue.contracts,
+        seen.venue.config.engine.rescaled_requirement(),
+        seen.venue.dt,
+    )
     level, seconds = find_level_and_horizon(rule)
     level = level if asked.level is None else asked.level
     span = count_rows(seconds if asked.horizon is None else asked.horizon, dt)
@@ -172,24 +210,50 @@ def _backtest_pool(seen: _RecordedVenue, pool: MarginPool, asked: CoverageTarget
     listed = np.flatnonzero(contracts.kind[pool.venue_slice] == PERPETUAL)
     if len(seen.exogenous) - 2 - first < 2 * span or not listed.size:
         return None
-    shown, untouched = (_engine_paths(seen, pool, rule, levels) for levels in (seen.oracle, seen.exogenous))
-    judged, recorded = [], np.stack([seen.recorded_margins(k) for k in range(pool.venue_slice.start, pool.venue_slice.stop)], axis=2)
+    shown, untouched = (
+        _engine_paths(seen, pool, rule, levels) for levels in (seen.oracle, seen.exogenous)
+    )
+    judged, recorded = (
+        [],
+        np.stack(
+            [
+                seen.recorded_margins(k)
+                for k in range(pool.venue_slice.start, pool.venue_slice.stop)
+            ],
+            axis=2,
+        ),
+    )
     for local in listed:
         for side, against in product((0, 1), (MARK, ORACLE, UNTOUCHED)):
-            k, paths = pool.venue_slice.start + int(local), untouched if against == UNTOUCHED else shown
+            k, paths = (
+                pool.venue_slice.start + int(local),
+                untouched if against == UNTOUCHED else shown,
+            )
             path = paths.margins if against == UNTOUCHED else recorded
-            pair = None if paths.var_and_es is None else (paths.var_and_es[0][:-1, side, local], paths.var_and_es[1][:-1, side, local])
+            pair = (
+                None
+                if paths.var_and_es is None
+                else (paths.var_and_es[0][:-1, side, local], paths.var_and_es[1][:-1, side, local])
+            )
             lost = SIGNS[side] * np.diff(np.log(seen.reference_prices(k, against)))
-            engine = BacktestEngine(f"{contracts.names[k]} {SIDES[side]}: {against}", rule, level, span)
+            engine = BacktestEngine(
+                f"{contracts.names[k]} {SIDES[side]}: {against}", rule, level, span
+            )
             trial = BacktestSample(path[:-1, side, local], lost, first, pair)
             judged.append(score_engine(engine, trial, RiseWindow("1h", count_rows(HOUR, dt))))
     known = np.isfinite(shown.margins) & (shown.margins > 0)
-    return _PoolBacktests(judged, float(np.abs(recorded[known] / shown.margins[known] - 1).max(initial=0.0)))
+    return _PoolBacktests(
+        judged, float(np.abs(recorded[known] / shown.margins[known] - 1).max(initial=0.0))
+    )
 
 
-def _engine_paths(seen: _RecordedVenue, pool: MarginPool, rule: RequirementComponent, levels: F8) -> _EnginePaths:
+def _engine_paths(
+    seen: _RecordedVenue, pool: MarginPool, rule: RequirementComponent, levels: F8
+) -> _EnginePaths:
     path = seen.compute_margins(rule, pool, levels)
-    return _EnginePaths(path, find_var_and_es(rule, path, lambda other: seen.compute_margins(other, pool, levels)))
+    return _EnginePaths(
+        path, find_var_and_es(rule, path, lambda other: seen.compute_margins(other, pool, levels))
+    )
 
 
 def find_level_and_horizon(rule: RequirementComponent) -> tuple[float, float]:

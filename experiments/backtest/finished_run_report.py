@@ -20,12 +20,20 @@ AMOUNT_NAMES = {
     "bad_debt": "bad debt",
     "system_loss": "loss that own margin did not bear",
 }
-PRICE_NAMES = {UNTOUCHED: "the index as nobody moved it", ORACLE: "the index that the market moved", MARK: "the mark"}
+PRICE_NAMES = {
+    UNTOUCHED: "the index as nobody moved it",
+    ORACLE: "the index that the market moved",
+    MARK: "the mark",
+}
 
 
 def format_json(run: RunBacktest) -> str:
     """Engines, the verdict on each price, and the outcome."""
-    told = {"engines": [each.figures for each in run.backtests], "covers": _coverage_by_price(run), "outcome": run.outcome}
+    told = {
+        "engines": [each.figures for each in run.backtests],
+        "covers": _coverage_by_price(run),
+        "outcome": run.outcome,
+    }
     return json.dumps(told, indent=2, allow_nan=False)
 
 
@@ -33,14 +41,17 @@ def format_text(run: RunBacktest) -> str:
     """Table, verdicts, outcome."""
     width = max(map(len, PRICE_NAMES.values())) + 4
     verdicts = [
-        f"{PRICE_NAMES[name]:<{width}}{'covers' if good else 'DOES NOT COVER'}" for name, good in _coverage_by_price(run).items()
+        f"{PRICE_NAMES[name]:<{width}}{'covers' if good else 'DOES NOT COVER'}"
+        for name, good in _coverage_by_price(run).items()
     ]
     outcome = [f"{name:<{width}}{value}" for name, value in _outcome_rows(run)]
     gap = f"margins differ from the backtest of the same oracle by {run.outcome['gap_to_backtest']:.1e} at most"
     return "\n".join([report.format_text(run.backtests), "", *verdicts, "", *outcome, gap])
 
 
-def write_run_backtest(run: RunBacktest, folder: Path, *, source: str, overwrite: bool = False) -> Path:
+def write_run_backtest(
+    run: RunBacktest, folder: Path, *, source: str, overwrite: bool = False
+) -> Path:
     """Everything, in a folder of its own.
 
     Raises:
@@ -49,9 +60,14 @@ def write_run_backtest(run: RunBacktest, folder: Path, *, source: str, overwrite
     moments = run.step_times.dtype.kind == "M"
     with store.ResultDraft(folder, overwrite=overwrite) as draft:
         axis = "Time of the exchange" if moments else "Hours"
-        report.write_backtest_files(run.backtests, BacktestSource(source, run.step_times, axis), draft.folder)
+        report.write_backtest_files(
+            run.backtests, BacktestSource(source, run.step_times, axis), draft.folder
+        )
         store.write_text(format_json(run) + "\n", draft.folder / "backtest.json")
-        tables = [report.format_latex(run.backtests), format_booktabs([("outcome", "value"), *_outcome_rows(run)])]
+        tables = [
+            report.format_latex(run.backtests),
+            format_booktabs([("outcome", "value"), *_outcome_rows(run)]),
+        ]
         store.write_text("\n".join(tables), draft.folder / "backtest.tex")
         outcome = {key: value for key, value in run.outcome.items() if not isinstance(value, dict)}
         table = pd.DataFrame({"measure": outcome.keys(), "value": outcome.values()})
@@ -66,9 +82,14 @@ def _coverage_by_price(run: RunBacktest) -> dict[str, bool]:
 
 def _outcome_rows(run: RunBacktest) -> list[tuple[str, str]]:
     """What the run came to, in words and units."""
-    told = [(word, "-" if (fall := run.outcome[key]) is None else f"{100 * fall:.2f}%") for key, word in FALL_NAMES.items()]
+    told = [
+        (word, "-" if (fall := run.outcome[key]) is None else f"{100 * fall:.2f}%")
+        for key, word in FALL_NAMES.items()
+    ]
     told.append(("owners closed out", f"{run.outcome['closed_out_owners']:,}"))
-    return told + [(word, _format_money(run, run.outcome[key])) for key, word in AMOUNT_NAMES.items()]
+    return told + [
+        (word, _format_money(run, run.outcome[key])) for key, word in AMOUNT_NAMES.items()
+    ]
 
 
 def _format_money(run: RunBacktest, amount: Any) -> str:

@@ -34,7 +34,9 @@ HEADINGS = {
 """Columns of the table, by key of an engine's figures; those of a rise tell over how long."""
 
 PERCENT_FIGURES = ("max_rise", "mean_margin", "excess_over_flat", "breach_rate")
-FLAT_NOTE = "flat is the full sample's own quantile: a benchmark that knows the future, not an engine"
+FLAT_NOTE = (
+    "flat is the full sample's own quantile: a benchmark that knows the future, not an engine"
+)
 
 
 def format_json(judged: Sequence[EngineBacktest]) -> str:
@@ -47,7 +49,10 @@ def format_text(judged: Sequence[EngineBacktest]) -> str:
     rows = _table_rows(judged)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join(f"{cell:>{w}}" if n else f"{cell:<{w}}" for n, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            f"{cell:>{w}}" if n else f"{cell:<{w}}"
+            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     ]
     return "\n".join([*lines, *_footnotes(judged)])
@@ -56,7 +61,9 @@ def format_text(judged: Sequence[EngineBacktest]) -> str:
 def _footnotes(judged: Sequence[EngineBacktest]) -> list[str]:
     notes = [FLAT_NOTE] if any(each.engine.rule is None for each in judged) else []
     if any("margins_in" in each.figures for each in judged):
-        notes.append("margins, rises and excess are in quote currency for one unit: returns are differences of prices")
+        notes.append(
+            "margins, rises and excess are in quote currency for one unit: returns are differences of prices"
+        )
     return [*notes, *list_unjudged(judged)]
 
 
@@ -85,12 +92,18 @@ def _table_rows(judged: Sequence[EngineBacktest]) -> list[list[str]]:
     headings = _table_headings(judged[0])
     if all(each.engine.horizon == 1 for each in judged):
         del headings["breach_rate_any_row"]  # the same
-    return [list(headings.values()), *[[_format_cell(each, key) for key in headings] for each in judged]]
+    return [
+        list(headings.values()),
+        *[[_format_cell(each, key) for key in headings] for each in judged],
+    ]
 
 
 def _table_headings(judged: EngineBacktest) -> dict[str, str]:
     rises = [key for key in judged.figures if key.startswith("max_rise_")]
-    told = {key: "in stress" if key.endswith("_stressed") else f"rise {key.removeprefix('max_rise_')}" for key in rises}
+    told = {
+        key: "in stress" if key.endswith("_stressed") else f"rise {key.removeprefix('max_rise_')}"
+        for key in rises
+    }
     found: dict[str, str] = {}
     for key, word in HEADINGS.items():
         found |= told if key == "max_rise" else {key: word}
@@ -119,7 +132,13 @@ class BacktestSource(NamedTuple):
     axis: str  # what the times are
 
 
-def write_backtest(judged: Sequence[EngineBacktest], source: BacktestSource, folder: Path, *, overwrite: bool = False) -> Path:
+def write_backtest(
+    judged: Sequence[EngineBacktest],
+    source: BacktestSource,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+) -> Path:
     """Everything, in a folder of its own.
 
     Raises:
@@ -133,14 +152,18 @@ def write_backtest(judged: Sequence[EngineBacktest], source: BacktestSource, fol
     return folder
 
 
-def write_backtest_files(judged: Sequence[EngineBacktest], source: BacktestSource, folder: Path) -> None:
+def write_backtest_files(
+    judged: Sequence[EngineBacktest], source: BacktestSource, folder: Path
+) -> None:
     """Table, figure and manifest."""
     from experiments.backtest.figure import draw_margins
 
     store.write_csv(tabulate_backtests(judged), folder / "backtest.csv")
     (folder / "figures").mkdir()
     draw_margins(judged, source, folder / "figures")
-    store.write_json({"data": source.name, **provenance.describe_process()}, folder / "manifest.json")
+    store.write_json(
+        {"data": source.name, **provenance.describe_process()}, folder / "manifest.json"
+    )
 
 
 def describe_source(series: ReturnSeries, name: str) -> BacktestSource:

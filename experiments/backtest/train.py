@@ -14,7 +14,7 @@ from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_styl
 from experiments.price_files.return_series import ReturnSeries
 from experiments.results import provenance, store
 from sim.errors import DataError
-from sim.margin.learned.features import N_RETURNS_NEEDED, FEATURE_NAMES
+from sim.margin.learned.features import FEATURE_NAMES, N_RETURNS_NEEDED
 from sim.margin.learned.forest import Forest, fit_forest
 from sim.margin.learned.learned import LearnedRequirement
 from sim.margin.learned.trained import write_trained_forest
@@ -34,7 +34,9 @@ class TrainingReport(NamedTuple):
     """What a trained model is worth."""
 
     forest: Forest
-    pinball: dict[str, float]  # mean pinball loss over volatility: in sample, walk-forward, of a constant quantile
+    pinball: dict[
+        str, float
+    ]  # mean pinball loss over volatility: in sample, walk-forward, of a constant quantile
     exceedance_rates: dict[str, float]  # share of losses above the prediction, likewise
     calibration: pd.DataFrame  # group by prediction: share exceeded in sample and walk-forward
     importance: pd.DataFrame  # rise of walk-forward pinball loss when a feature is shuffled
@@ -81,19 +83,30 @@ def compute_pinball_loss(seen: F8, predicted: F8, level: float) -> float:
     return float(np.maximum(level * gap, (level - 1) * gap).mean())
 
 
-def write_training(report: TrainingReport, rule: LearnedRequirement, folder: Path, *, source: str, overwrite: bool = False) -> Path:
+def write_training(
+    report: TrainingReport,
+    rule: LearnedRequirement,
+    folder: Path,
+    *,
+    source: str,
+    overwrite: bool = False,
+) -> Path:
     """Model, tables and figure, in a folder of their own; returns the model.
 
     Raises:
         OutputError: there is a result already, or the place cannot be written.
     """
     with store.ResultDraft(folder, overwrite=overwrite) as draft:
-        write_trained_forest(draft.folder / MODEL_FILE, report.forest, (rule.level, rule.every, rule.horizon))
+        write_trained_forest(
+            draft.folder / MODEL_FILE, report.forest, (rule.level, rule.every, rule.horizon)
+        )
         told = {"pinball": report.pinball, "exceeded": report.exceedance_rates, "level": rule.level}
         store.write_json(told, draft.folder / "report.json")
         (draft.folder / "figures").mkdir()
         _draw_training(report, rule.level, draft.folder / "figures")
-        store.write_json({"data": source, **provenance.describe_process()}, draft.folder / "manifest.json")
+        store.write_json(
+            {"data": source, **provenance.describe_process()}, draft.folder / "manifest.json"
+        )
         draft.commit()
     return folder / MODEL_FILE
 
@@ -101,7 +114,10 @@ def write_training(report: TrainingReport, rule: LearnedRequirement, folder: Pat
 def format_training(report: TrainingReport) -> str:
     """What it is worth, in a few lines."""
     lines = [f"{'':14}{'pinball':>10}{'exceeded':>10}"]
-    lines += [f"{name:14}{report.pinball[name]:10.5f}{100 * report.exceedance_rates[name]:9.2f}%" for name in report.pinball]
+    lines += [
+        f"{name:14}{report.pinball[name]:10.5f}{100 * report.exceedance_rates[name]:9.2f}%"
+        for name in report.pinball
+    ]
     top = report.importance.head(5)
     named = [f"{name} {rise:+.1%}" for name, rise in top[["feature", "rise"]].to_numpy()]
     lines.append("matter most, by the rise of loss when shuffled: " + ", ".join(named))
@@ -113,18 +129,28 @@ def _training_examples(series: ReturnSeries, rule: LearnedRequirement) -> tuple[
     never = DAY * 10 * len(series.returns)
     watching = rule.model_copy(update={"window": never, "least": never})
     margin = watching.bind(build_perpetuals(series.returns.shape[1]), unit=1)
-    for view in iterate_views(np.append(series.returns, series.returns[:1], axis=0), DAY):  # of the last row nothing is shown
+    for view in iterate_views(
+        np.append(series.returns, series.returns[:1], axis=0), DAY
+    ):  # of the last row nothing is shown
         if view.tick:
             margin.observe(view)
-    if not any(each.at + margin.horizon_rows <= margin.features.n_returns for each in margin.examples):
+    if not any(
+        each.at + margin.horizon_rows <= margin.features.n_returns for each in margin.examples
+    ):
         told = f"train: {len(series.returns)} returns are too few for any example"
-        raise DataError(f"{told}, at least {N_RETURNS_NEEDED + margin.horizon_rows} are needed: give a longer series")
+        raise DataError(
+            f"{told}, at least {N_RETURNS_NEEDED + margin.horizon_rows} are needed: give a longer series"
+        )
     return margin.build_training_set()
 
 
-def _fit_walk_forward(features: F8, target: F8, rule: LearnedRequirement, columns: int) -> tuple[I8, list[WalkForwardFold]]:
+def _fit_walk_forward(
+    features: F8, target: F8, rule: LearnedRequirement, columns: int
+) -> tuple[I8, list[WalkForwardFold]]:
     """Rows that models fitted to earlier days alone predict, and those models with their rows."""
-    gap, step, needs = (count_rows(each, rule.every) for each in (rule.horizon, rule.refit, rule.least))
+    gap, step, needs = (
+        count_rows(each, rule.every) for each in (rule.horizon, rule.refit, rule.least)
+    )
     days = len(target) // columns
     folds = []
     for start in range(needs + gap, days, step):
@@ -137,18 +163,30 @@ def _fit_walk_forward(features: F8, target: F8, rule: LearnedRequirement, column
 def _tabulate_calibration(seen: F8, inside: F8, outside: F8) -> pd.DataFrame:
     parts = []
     for name, predicted in (("in sample", inside), ("walk-forward", outside)):
-        group = np.argsort(np.argsort(predicted, kind="stable"), kind="stable") * CALIBRATION_GROUPS // predicted.size
+        group = (
+            np.argsort(np.argsort(predicted, kind="stable"), kind="stable")
+            * CALIBRATION_GROUPS
+            // predicted.size
+        )
         share = pd.Series(seen > predicted).groupby(group).mean()
         mean = pd.Series(predicted).groupby(group).mean()
-        parts.append(pd.DataFrame({"forecast": name, "group": share.index, "predicted": mean, "exceeded": share}))
+        parts.append(
+            pd.DataFrame(
+                {"forecast": name, "group": share.index, "predicted": mean, "exceeded": share}
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
-def _tabulate_importance(features: F8, target: F8, folds: list[WalkForwardFold], level: float) -> pd.DataFrame:
+def _tabulate_importance(
+    features: F8, target: F8, folds: list[WalkForwardFold], level: float
+) -> pd.DataFrame:
     """Share by which walk-forward loss rises when a column is shuffled within each fold (Breiman 2001)."""
     rng = np.random.default_rng(0)
     rows = np.concatenate([rows for rows, _ in folds])
-    base = compute_pinball_loss(target[rows], np.concatenate([fold.predict(features[own]) for own, fold in folds]), level)
+    base = compute_pinball_loss(
+        target[rows], np.concatenate([fold.predict(features[own]) for own, fold in folds]), level
+    )
     rises = []
     for column in range(len(FEATURE_NAMES)):
         predicted = []
@@ -156,8 +194,12 @@ def _tabulate_importance(features: F8, target: F8, folds: list[WalkForwardFold],
             mixed = features[own].copy()
             mixed[:, column] = rng.permutation(mixed[:, column])
             predicted.append(fold.predict(mixed))
-        rises.append(compute_pinball_loss(target[rows], np.concatenate(predicted), level) / base - 1)
-    return pd.DataFrame({"feature": FEATURE_NAMES, "rise": rises}).sort_values("rise", ascending=False, ignore_index=True)
+        rises.append(
+            compute_pinball_loss(target[rows], np.concatenate(predicted), level) / base - 1
+        )
+    return pd.DataFrame({"feature": FEATURE_NAMES, "rise": rises}).sort_values(
+        "rise", ascending=False, ignore_index=True
+    )
 
 
 def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
@@ -175,17 +217,31 @@ def _draw_training(report: TrainingReport, level: float, folder: Path) -> Path:
         right.set_xlabel("Rise of loss when shuffled (%)")
         for axes in (left, middle, right):
             seaborn.despine(ax=axes)
-        loss = pd.DataFrame({"what": "pinball", "name": names, "value": [report.pinball[name] for name in names]})
-        rise = report.importance.rename(columns={"feature": "name", "rise": "value"}).assign(what="importance")
-        cover = report.calibration.rename(columns={"forecast": "name", "exceeded": "value"}).assign(what="calibration")
+        loss = pd.DataFrame(
+            {"what": "pinball", "name": names, "value": [report.pinball[name] for name in names]}
+        )
+        rise = report.importance.rename(columns={"feature": "name", "rise": "value"}).assign(
+            what="importance"
+        )
+        cover = report.calibration.rename(columns={"forecast": "name", "exceeded": "value"}).assign(
+            what="calibration"
+        )
         return save_figure(figure, folder / "training", pd.concat([cover, loss, rise]))
 
 
 def _draw_calibration(axes: Axes, table: pd.DataFrame, level: float) -> None:
     for number, (name, part) in enumerate(table.groupby("forecast", sort=False)):
         look = {"color": COLOURS[number], "marker": "os"[number], "markersize": 4, "linewidth": 1.0}
-        axes.plot(part["group"] + 1, 100 * part["exceeded"], linestyle=("-", "--")[number], label=str(name), **look)
-    axes.axhline(100 * (1 - level), color="0.4", linewidth=0.8, linestyle=":", label="as it should be")
+        axes.plot(
+            part["group"] + 1,
+            100 * part["exceeded"],
+            linestyle=("-", "--")[number],
+            label=str(name),
+            **look,
+        )
+    axes.axhline(
+        100 * (1 - level), color="0.4", linewidth=0.8, linestyle=":", label="as it should be"
+    )
     axes.set_xticks(range(1, CALIBRATION_GROUPS + 1))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Fifth by predicted margin")

@@ -7,9 +7,20 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from experiments.calculator.entries import EntryReading, list_columns, find_position_mode, describe_entries
-from experiments.calculator.kinks import list_price_factors, find_scenarios
-from experiments.calculator.market_moves import ROUNDING_DUST, MarginAccount, BatchedAccount, move_exposure, move_exposures
+from experiments.calculator.entries import (
+    EntryReading,
+    describe_entries,
+    find_position_mode,
+    list_columns,
+)
+from experiments.calculator.kinks import find_scenarios, list_price_factors
+from experiments.calculator.market_moves import (
+    ROUNDING_DUST,
+    BatchedAccount,
+    MarginAccount,
+    move_exposure,
+    move_exposures,
+)
 from experiments.calculator.portfolio import PortfolioConfig, build_records
 from experiments.file_kinds import load_kind
 from sim.component import Component
@@ -31,9 +42,21 @@ class Shock(Component):
     """One story of prices and volatilities."""
 
     name: str = Field(min_length=1, description="what to call it")
-    moves: dict[str, float] = Field(default={}, description="relative moves by underlying (name: share)")
-    all: float = Field(default=0.0, gt=-1, le=MAX_MOVE, description="relative move of underlyings not named (share)")
-    vol: float = Field(default=0.0, gt=-1, le=MAX_MOVE, description="relative move of every option's volatility (share)")
+    moves: dict[str, float] = Field(
+        default={}, description="relative moves by underlying (name: share)"
+    )
+    all: float = Field(
+        default=0.0,
+        gt=-1,
+        le=MAX_MOVE,
+        description="relative move of underlyings not named (share)",
+    )
+    vol: float = Field(
+        default=0.0,
+        gt=-1,
+        le=MAX_MOVE,
+        description="relative move of every option's volatility (share)",
+    )
 
 
 class StressConfig(Component):
@@ -66,7 +89,9 @@ class MarginedPortfolio(NamedTuple):
     def total_haircuts(self) -> tuple[float, float]:
         """What valuation disallows, initial and maintenance."""
         cuts = [part.engine.valuation.compute_haircuts(part.book) for part in self.parts]
-        return sum(float(cut.initial[0]) for cut in cuts), sum(float(cut.maintenance[0]) for cut in cuts)
+        return sum(float(cut.initial[0]) for cut in cuts), sum(
+            float(cut.maintenance[0]) for cut in cuts
+        )
 
     def margin_breakdown(self) -> dict[str, tuple[float, float]]:
         """What initial and maintenance are the sum of, parts that are nil left out."""
@@ -74,7 +99,10 @@ class MarginedPortfolio(NamedTuple):
         for engine, book in self.parts:
             for name, asked in break_down_margins(engine.requirement, book).items():
                 before = total.get(name, (0.0, 0.0))
-                total[name] = (before[0] + float(asked.initial[0]), before[1] + float(asked.maintenance[0]))
+                total[name] = (
+                    before[0] + float(asked.initial[0]),
+                    before[1] + float(asked.maintenance[0]),
+                )
         initial, maintenance = (sum(part[i] for part in total.values()) for i in range(2))
         _, opened, kept = self.total_risk()
         total["rounding up"] = (opened - initial, kept - maintenance)
@@ -82,7 +110,9 @@ class MarginedPortfolio(NamedTuple):
 
     def apply_moves(self, moves: F8, vol: float) -> "MarginedPortfolio":
         """The same account after relative moves (U,) and one of volatilities."""
-        return self._replace(parts=[part._replace(book=move_exposure(part.book, moves, vol)) for part in self.parts])
+        return self._replace(
+            parts=[part._replace(book=move_exposure(part.book, moves, vol)) for part in self.parts]
+        )
 
 
 def list_engines(words: str | None, portfolio: PortfolioConfig) -> list[str]:
@@ -95,12 +125,22 @@ def list_engines(words: str | None, portfolio: PortfolioConfig) -> list[str]:
         return list(portfolio.engines)
     asked = [word.strip() for word in words.split(",") if word.strip()]
     if not asked:
-        raise ConfigError([f"--engines: {words!r} names none, give one or more of {', '.join(_list_presets())}, or all"])
-    return list(dict.fromkeys(name for word in asked for name in (_list_presets() if word == "all" else [word])))
+        raise ConfigError(
+            [
+                f"--engines: {words!r} names none, give one or more of {', '.join(_list_presets())}, or all"
+            ]
+        )
+    return list(
+        dict.fromkeys(
+            name for word in asked for name in (_list_presets() if word == "all" else [word])
+        )
+    )
 
 
 def _list_presets() -> list[str]:
-    return [each.removeprefix("engines/") for each in list_packaged() if each.startswith("engines/")]
+    return [
+        each.removeprefix("engines/") for each in list_packaged() if each.startswith("engines/")
+    ]
 
 
 def load_engine(name: str, portfolio: PortfolioConfig) -> EngineConfig:
@@ -118,7 +158,9 @@ def load_engine(name: str, portfolio: PortfolioConfig) -> EngineConfig:
     return load_kind("engine", own, (), EngineConfig)
 
 
-def margin_portfolio(portfolio: PortfolioConfig, name: str, engine: EngineConfig) -> MarginedPortfolio:
+def margin_portfolio(
+    portfolio: PortfolioConfig, name: str, engine: EngineConfig
+) -> MarginedPortfolio:
     """The margin accounts that an engine's netting makes of a portfolio.
 
     Of several, each gets the cash that makes its equity the same multiple of its initial margin; an asset goes to the
@@ -140,17 +182,26 @@ def margin_portfolio(portfolio: PortfolioConfig, name: str, engine: EngineConfig
             market = whole.market.select_instruments(its)
             built = engine.build_engine(market.contracts, unit)
             built.observe(market)
-            parts.append(MarginAccount(built, _build_exposure(market, whole.position[its], whole.entry[its], whole.balance)))
+            parts.append(
+                MarginAccount(
+                    built,
+                    _build_exposure(market, whole.position[its], whole.entry[its], whole.balance),
+                )
+            )
     except ConfigError as error:
         raise ConfigError([f"--engines {name}: {line}" for line in error.problems]) from error
     parts = parts if len(parts) == 1 else _share_cash(parts, whole.balance)
-    return MarginedPortfolio(name, parts, describe_entries(portfolio, mode), engine.requirement.look_back(), engine, unit)
+    return MarginedPortfolio(
+        name, parts, describe_entries(portfolio, mode), engine.requirement.look_back(), engine, unit
+    )
 
 
 def _build_exposure(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:
     none, free = np.zeros_like(position)[None], np.full((1, position.size), np.inf)
     cash = balance[None]
-    return Exposure(cash, np.zeros_like(cash), position[None], none, none, none, entry[None], free, market)
+    return Exposure(
+        cash, np.zeros_like(cash), position[None], none, none, none, entry[None], free, market
+    )
 
 
 def _share_cash(parts: list[MarginAccount], balance: I8) -> list[MarginAccount]:
@@ -158,14 +209,20 @@ def _share_cash(parts: list[MarginAccount], balance: I8) -> list[MarginAccount]:
     held = np.zeros((len(parts), balance.size), dtype=np.int64)
     for asset, name in enumerate(parts[0].book.market.contracts.assets[1:], start=1):
         held[_find_home_account(parts, name), asset] = balance[asset]
-    parts = [part._replace(book=_with_balance(part.book, own)) for part, own in zip(parts, held, strict=True)]
+    parts = [
+        part._replace(book=_with_balance(part.book, own))
+        for part, own in zip(parts, held, strict=True)
+    ]
     risks = [part.engine.assess(part.book) for part in parts]
     equity, initial = (np.array([float(risk[i][0]) for risk in risks]) for i in (0, 1))
     weights = initial / initial.sum() if initial.any() else np.full(len(parts), 1 / len(parts))
     cash = np.rint(weights * (equity.sum() + balance[0]) - equity).astype(np.int64)
     cash[0] += balance[0] - cash.sum()
     held[:, 0] = cash
-    return [part._replace(book=_with_balance(part.book, own)) for part, own in zip(parts, held, strict=True)]
+    return [
+        part._replace(book=_with_balance(part.book, own))
+        for part, own in zip(parts, held, strict=True)
+    ]
 
 
 def _with_balance(book: Exposure, balance: I8) -> Exposure:
@@ -199,15 +256,25 @@ def list_positions(account: MarginedPortfolio) -> list[PositionRow]:
     for engine, book in account.parts:
         contracts, risk = book.market.contracts, engine.assess(book)
         jumps = find_tier_edges(engine.requirement, book)
-        bankrupt = compute_bankruptcy_prices(book, risk.equity, engine.compute_leg_shares(book))[0] * contracts.tick
+        bankrupt = (
+            compute_bankruptcy_prices(book, risk.equity, engine.compute_leg_shares(book))[0]
+            * contracts.tick
+        )
         for k in np.flatnonzero(book.position[0]):
             also, tick = jumps[k] * book.market.mark[k], float(contracts.tick[k])
             ticks = find_liquidation_ticks(engine.assess, book, int(k), also)
             below, above = (None if each == MISSING else each * tick for each in ticks)
-            quantity, mark = float(book.position[0, k] * contracts.lot[k]), float(book.market.mark[k] * tick)
+            quantity, mark = (
+                float(book.position[0, k] * contracts.lot[k]),
+                float(book.market.mark[k] * tick),
+            )
             gone = float(bankrupt[k]) if bankrupt[k] > 0 else None
-            reason = _explain_no_price(float(risk.excess[0]), below if quantity > 0 else above, quantity)
-            found.append(PositionRow(contracts.names[k], quantity, mark, below, above, gone, reason))
+            reason = _explain_no_price(
+                float(risk.excess[0]), below if quantity > 0 else above, quantity
+            )
+            found.append(
+                PositionRow(contracts.names[k], quantity, mark, below, above, gone, reason)
+            )
     return found
 
 
@@ -236,7 +303,11 @@ def find_worst_scenario(account: MarginedPortfolio) -> WorstScenario | None:
         if grid is not None:
             gains = grid.scenario_gains(book)[:, 0]
             number = int(gains.argmin())
-            found.append(WorstScenario(grid.labels[number], float(gains[number]), grid.risk_array_age(book.market)))
+            found.append(
+                WorstScenario(
+                    grid.labels[number], float(gains[number]), grid.risk_array_age(book.market)
+                )
+            )
     return min(found, key=lambda each: each.gain, default=None)
 
 
@@ -255,7 +326,9 @@ WINDOW_PRECISION = 1e-9
 def find_index_moves(account: MarginedPortfolio) -> tuple[IndexMoves, IndexMoves]:
     """What makes the account liquidatable, and what makes it bankrupt."""
     points = list_price_factors(account.parts)
-    equity, excess = (find_negative_intervals(curve, points, WINDOW_PRECISION) for curve in build_curves(account))
+    equity, excess = (
+        find_negative_intervals(curve, points, WINDOW_PRECISION) for curve in build_curves(account)
+    )
     return _find_nearest_moves(excess), _find_nearest_moves(equity)
 
 
@@ -292,7 +365,9 @@ class StressedPortfolio(NamedTuple):
     status: str
 
 
-def stress_portfolio(account: MarginedPortfolio, shocks: Sequence[Shock]) -> list[StressedPortfolio]:
+def stress_portfolio(
+    account: MarginedPortfolio, shocks: Sequence[Shock]
+) -> list[StressedPortfolio]:
     """Equity and solvency after each shock.
 
     Raises:
@@ -316,11 +391,17 @@ def stress_portfolio(account: MarginedPortfolio, shocks: Sequence[Shock]) -> lis
     found = []
     for vol, alike in itertools.groupby(shocks, key=lambda shock: shock.vol):
         moves = np.array([[shock.moves.get(name, shock.all) for name in names] for shock in alike])
-        for books in zip(*(move_exposures(part.book, moves, vol) for part in account.parts), strict=True):
-            moved_parts = [part._replace(book=book) for part, book in zip(account.parts, books, strict=True)]
+        for books in zip(
+            *(move_exposures(part.book, moves, vol) for part in account.parts), strict=True
+        ):
+            moved_parts = [
+                part._replace(book=book) for part, book in zip(account.parts, books, strict=True)
+            ]
             there = account._replace(parts=moved_parts)
             equity, initial, maintenance = there.total_risk()
-            found.append(StressedPortfolio(equity, maintenance, _classify_amounts(there, equity, initial)))
+            found.append(
+                StressedPortfolio(equity, maintenance, _classify_amounts(there, equity, initial))
+            )
     return found
 
 

@@ -43,7 +43,11 @@ def find_position_mode(portfolio: PortfolioConfig, engine: str) -> PositionMode:
     """
     preset = _find_preset(portfolio, engine)
     if portfolio.mode != "hedge":
-        return "one_way" if portfolio.mode or preset is None else HEDGE_MODE_VENUES.get(preset, "one_way")
+        return (
+            "one_way"
+            if portfolio.mode or preset is None
+            else HEDGE_MODE_VENUES.get(preset, "one_way")
+        )
     both = ", ".join(sorted(_find_two_sided(portfolio)))
     if both and preset is not None and preset not in HEDGE_MODE_VENUES:
         told = f"no hedge mode there, so {both} cannot be long and short at once"
@@ -63,10 +67,16 @@ def list_columns(portfolio: PortfolioConfig, mode: PositionMode) -> list[Instrum
 
 def describe_entries(portfolio: PortfolioConfig, mode: PositionMode) -> tuple[EntryReading, ...]:
     """Return how each instrument of several entries is taken."""
-    both = {name for name, quantities in _list_entry_quantities(portfolio) if len({quantity > 0 for quantity in quantities}) > 1}
+    both = {
+        name
+        for name, quantities in _list_entry_quantities(portfolio)
+        if len({quantity > 0 for quantity in quantities}) > 1
+    }
     two_sided = _find_two_sided(portfolio) if mode == "hedge" else set()
     return tuple(
-        EntryReading(name, "hedge" if name in two_sided else "one_way" if name in both else "averaged")
+        EntryReading(
+            name, "hedge" if name in two_sided else "one_way" if name in both else "averaged"
+        )
         for name, quantities in _list_entry_quantities(portfolio)
         if len(quantities) > 1
     )
@@ -76,14 +86,20 @@ def _find_two_sided(portfolio: PortfolioConfig) -> set[str]:
     """Instruments with a hedge mode that the portfolio holds long and short."""
     linear = {each.name for each in portfolio.instruments if each.kind in LINEAR}
     return {
-        name for name, quantities in _list_entry_quantities(portfolio) if name in linear and min(quantities) < 0 < max(quantities)
+        name
+        for name, quantities in _list_entry_quantities(portfolio)
+        if name in linear and min(quantities) < 0 < max(quantities)
     }
 
 
 def _list_entry_quantities(portfolio: PortfolioConfig) -> Iterator[tuple[str, Sequence[float]]]:
     """Quantities of each instrument's entries that are not zero."""
     for each in portfolio.instruments:
-        quantities = [held.quantity for held in portfolio.positions if held.instrument == each.name and held.quantity]
+        quantities = [
+            held.quantity
+            for held in portfolio.positions
+            if held.instrument == each.name and held.quantity
+        ]
         if quantities:
             yield each.name, quantities
 
@@ -91,5 +107,9 @@ def _list_entry_quantities(portfolio: PortfolioConfig) -> Iterator[tuple[str, Se
 def _find_preset(portfolio: PortfolioConfig, engine: str) -> str | None:
     """The packaged preset of that name; None of the portfolio's own engines and of files, whose venue is not known."""
     name = engine.removeprefix("engines/").removesuffix(".yaml")
-    known = engine not in portfolio.own and not Path(engine).is_file() and f"engines/{name}" in list_packaged()
+    known = (
+        engine not in portfolio.own
+        and not Path(engine).is_file()
+        and f"engines/{name}" in list_packaged()
+    )
     return name if known else None

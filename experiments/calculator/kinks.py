@@ -7,7 +7,12 @@ import numpy as np
 from sim.margin.engine import MarginEngine
 from sim.margin.scenarios.scenarios import ScenarioMargin
 from sim.margin.tiers.edges import find_tier_edges
-from sim.pricing.instrument_values import YEAR_SECONDS, find_forwards, find_option_columns, find_years_to_expiry
+from sim.pricing.instrument_values import (
+    YEAR_SECONDS,
+    find_forwards,
+    find_option_columns,
+    find_years_to_expiry,
+)
 from sim.types import F8, Exposure
 
 MOVE_RANGE = (-0.999, 9.0)
@@ -59,7 +64,9 @@ def _list_strike_factors(engine: MarginEngine, book: Exposure) -> F8:
     around = strike * np.exp(np.minimum(np.outer(STRIKE_WIDTHS, spread), 5.0))
     moves = np.unique(_list_scenario_moves(engine.requirement))
     moves = moves[moves > -1]
-    still = np.minimum(find_years_to_expiry(market)[column] * YEAR_SECONDS / SETTLEMENT_WINDOW, 1.0)  # part of the settlement price that still moves
+    still = np.minimum(
+        find_years_to_expiry(market)[column] * YEAR_SECONDS / SETTLEMENT_WINDOW, 1.0
+    )  # part of the settlement price that still moves
     scanned = [strike / (1.0 + np.outer(moves, part)) for part in (np.ones_like(still), still)]
     return np.concatenate([around.ravel(), *(each.ravel() for each in scanned)])
 

@@ -51,7 +51,9 @@ def compute_excess(engine: MarginEngine, book: Exposure) -> F8:
 
 def remove_dust(book: Exposure, amounts: F8) -> F8:
     """Amounts of accounts, (A,), zero where they are float dust of what the accounts hold."""
-    gross = np.abs(book.position_value()).sum(axis=1) + (np.abs(book.balance) * book.market.price).sum(axis=1)
+    gross = np.abs(book.position_value()).sum(axis=1) + (
+        np.abs(book.balance) * book.market.price
+    ).sum(axis=1)
     return np.where(np.abs(amounts) <= ROUNDING_DUST + FLOAT_NOISE * gross, 0.0, amounts)
 
 
@@ -73,13 +75,19 @@ def move_markets(book: Exposure, moves: F8, vol: float = 0.0) -> tuple[MarketVie
     option, oracle = contracts.side != 0, before.oracle * (1 + moves)
     louder = before._replace(vol=np.where(option, before.vol * (1 + vol), before.vol))
     apart = np.where(option, before.mark - mark_at_model(before).mark, 0.0)
-    values = instrument_values.value_instruments(louder, oracle, np.broadcast_to(louder.vol, (len(moves), option.size)))
+    values = instrument_values.value_instruments(
+        louder, oracle, np.broadcast_to(louder.vol, (len(moves), option.size))
+    )
     price = np.repeat(before.price[None], len(moves), axis=0)
     for u, name in enumerate(contracts.underlyings):
         if name in contracts.assets[1:]:
             price[:, contracts.assets.index(name)] *= 1 + moves[:, u]
-    carried = 1 + moves[:, contracts.underlying] if before.forward.size else np.ones((len(moves), 1))
-    return louder, MovedMarkets(oracle, np.maximum(values + apart, 0.0), before.forward * carried, price)
+    carried = (
+        1 + moves[:, contracts.underlying] if before.forward.size else np.ones((len(moves), 1))
+    )
+    return louder, MovedMarkets(
+        oracle, np.maximum(values + apart, 0.0), before.forward * carried, price
+    )
 
 
 def move_exposure(book: Exposure, moves: F8, vol: float = 0.0) -> Exposure:
@@ -112,8 +120,12 @@ class BatchedAccount:
         self.config, self.part, self.unit = config, part, unit
         self.n_copies = max(1, int(np.sqrt(MAX_CELLS / max(part.book.position.shape[1], 1))))
         contracts = part.book.market.contracts
-        self.has_constant_assets = not set(contracts.underlyings) & set(contracts.assets[1:])  # whether assets keep their prices
-        self.book = _copy_exposure(part.book, self.n_copies) if self.has_constant_assets else part.book
+        self.has_constant_assets = not set(contracts.underlyings) & set(
+            contracts.assets[1:]
+        )  # whether assets keep their prices
+        self.book = (
+            _copy_exposure(part.book, self.n_copies) if self.has_constant_assets else part.book
+        )
         self.engine: MarginEngine | None = None
         self._is_compared = False
 
@@ -121,7 +133,9 @@ class BatchedAccount:
         """Market equity after each of several moves (M, U)."""
         if not self.has_constant_assets:
             return np.array([part.equity() for part in self._iterate_moves(moves)])
-        return np.concatenate([remove_dust(book, book.equity())[:count] for book, count in self._batches(moves)])
+        return np.concatenate(
+            [remove_dust(book, book.equity())[:count] for book, count in self._batches(moves)]
+        )
 
     def excess(self, moves: F8) -> F8:
         """Equity less maintenance after each of several moves (M, U)."""
@@ -129,7 +143,9 @@ class BatchedAccount:
             self._build_batch_engine(moves)
         if self.engine is None:
             return np.array([part.excess() for part in self._iterate_moves(moves)])
-        return np.concatenate([compute_excess(self.engine, book)[:count] for book, count in self._batches(moves)])
+        return np.concatenate(
+            [compute_excess(self.engine, book)[:count] for book, count in self._batches(moves)]
+        )
 
     def _build_batch_engine(self, moves: F8) -> None:
         """Build the engine of all copies, and keep it if its verdicts are those of the account's own engine."""
@@ -168,21 +184,32 @@ _SHARED_FIELDS = ("tick", "contracts", "price", "trust", "returns", "seconds", "
 def _copy_exposure(book: Exposure, copies: int) -> Exposure:
     """As many accounts as copies, each with the book's cash and with the positions in its own copy."""
     market, contracts = book.market, book.market.contracts
-    terms = {name: each for name, each in contracts._asdict().items() if name not in ("assets", "units")}
+    terms = {
+        name: each for name, each in contracts._asdict().items() if name not in ("assets", "units")
+    }
     listed = _tile_columns(terms, copies)
     listed["underlying"] = listed["underlying"] + np.repeat(
         np.arange(copies) * market.oracle.size, len(contracts.names)
     )
-    columns = _tile_columns({name: each for name, each in market._asdict().items() if name not in _SHARED_FIELDS}, copies)
+    columns = _tile_columns(
+        {name: each for name, each in market._asdict().items() if name not in _SHARED_FIELDS},
+        copies,
+    )
     returns = np.tile(market.returns, (1, copies))
     several = market._replace(contracts=contracts._replace(**listed), returns=returns, **columns)
     apart = np.eye(copies, dtype=np.int64)
-    held = {name: np.kron(apart, getattr(book, name)) for name in ("position", "bids", "asks", "reserved", "entry")}
+    held = {
+        name: np.kron(apart, getattr(book, name))
+        for name in ("position", "bids", "asks", "reserved", "entry")
+    }
     cash = {name: np.repeat(getattr(book, name), copies, axis=0) for name in ("balance", "pledged")}
-    return Exposure(**cash, **held, leverage=np.tile(book.leverage, (copies, copies)), market=several)
+    return Exposure(
+        **cash, **held, leverage=np.tile(book.leverage, (copies, copies)), market=several
+    )
 
 
 def _tile_columns(columns: dict[str, Any], copies: int) -> dict[str, Any]:
     return {
-        name: np.tile(each, copies) if isinstance(each, np.ndarray) else each * copies for name, each in columns.items()
+        name: np.tile(each, copies) if isinstance(each, np.ndarray) else each * copies
+        for name, each in columns.items()
     }

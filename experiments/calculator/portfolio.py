@@ -10,8 +10,15 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.component import Component, build_union
-from sim.errors import suggest_name, describe_unknown, escape_unprintable
-from sim.instruments import CASH_LIMIT, Asset, Instrument, build_contracts, divide_into_steps, find_inverse_fault
+from sim.errors import describe_unknown, escape_unprintable, suggest_name
+from sim.instruments import (
+    CASH_LIMIT,
+    Asset,
+    Instrument,
+    build_contracts,
+    divide_into_steps,
+    find_inverse_fault,
+)
 from sim.margin.engine import EngineConfig
 from sim.numerics.whole_units import describe_remedy
 from sim.pricing.instrument_values import YEAR_SECONDS, mark_at_model
@@ -25,7 +32,9 @@ class UnderlyingQuote(Component):
     name: str = Field(min_length=1, description="unique name")
     price: float = Field(gt=0, description="what the oracle says (quote currency)")
     volatility: float = Field(default=0.5, ge=0, le=100, description="annualised volatility (rate)")
-    confidence: float = Field(default=1.0, ge=0, le=1, description="confidence of the oracle (1 = sure)")
+    confidence: float = Field(
+        default=1.0, ge=0, le=1, description="confidence of the oracle (1 = sure)"
+    )
 
 
 class Position(Component):
@@ -33,38 +42,65 @@ class Position(Component):
 
     instrument: str = Field(description="name of the instrument")
     quantity: float = Field(description="units of the underlying, + long (units)")
-    entry: float | None = Field(default=None, gt=0, description="price paid; not given = the mark (quote currency)")
+    entry: float | None = Field(
+        default=None, gt=0, description="price paid; not given = the mark (quote currency)"
+    )
 
 
 class PortfolioConfig(Component):
     """An account, what it holds, and the market it is judged in."""
 
     description: str = Field(default="", description="one line for `deleverage configs`")
-    seconds: float = Field(default=0.0, ge=0, description="now, on the clock that expiries are on (s)")
-    assets: tuple[Asset, ...] = Field(default=(Asset(name="USD"),), min_length=1, description="numeraire first")
-    cash: float = Field(default=0.0, description="of the numeraire, premiums and spot paid for (units)")
+    seconds: float = Field(
+        default=0.0, ge=0, description="now, on the clock that expiries are on (s)"
+    )
+    assets: tuple[Asset, ...] = Field(
+        default=(Asset(name="USD"),), min_length=1, description="numeraire first"
+    )
+    cash: float = Field(
+        default=0.0, description="of the numeraire, premiums and spot paid for (units)"
+    )
     collateral: dict[str, float] = Field(default={}, description="of other assets (name: units)")
     underlyings: tuple[UnderlyingQuote, ...] = Field(min_length=1, description="prices")
-    instruments: tuple[Instrument, ...] = Field(min_length=1, description="what is held, and its terms")
-    positions: tuple[Position, ...] = Field(default=(), description="what the account holds of them")
+    instruments: tuple[Instrument, ...] = Field(
+        min_length=1, description="what is held, and its terms"
+    )
+    positions: tuple[Position, ...] = Field(
+        default=(), description="what the account holds of them"
+    )
     mode: Literal["hedge", "one_way"] | None = Field(
         default=None,
         description="of several entries: long and short stand, or fills in order; not given = the venue's (name)",
     )
     marks: dict[str, float] = Field(
-        default={}, description="marks; not given = the oracle's price, an option's value (name: quote currency)"
+        default={},
+        description="marks; not given = the oracle's price, an option's value (name: quote currency)",
     )
-    vols: dict[str, float] = Field(default={}, description="implied volatility of options (name: annualised)")
-    smiles: tuple[build_union(SMILES), ...] = Field(default=(), description="implied volatility by expiry")  # type: ignore[valid-type]
-    rate: float = Field(default=0.0, ge=-0.5, le=5, description="interest for discounting, per year (rate)")
-    own: dict[str, EngineConfig] = Field(default={}, description="engines beside the packaged ones (name: engine)")
+    vols: dict[str, float] = Field(
+        default={}, description="implied volatility of options (name: annualised)"
+    )
+    smiles: tuple[build_union(SMILES), ...] = Field(
+        default=(), description="implied volatility by expiry"
+    )  # type: ignore[valid-type]
+    rate: float = Field(
+        default=0.0, ge=-0.5, le=5, description="interest for discounting, per year (rate)"
+    )
+    own: dict[str, EngineConfig] = Field(
+        default={}, description="engines beside the packaged ones (name: engine)"
+    )
     engines: tuple[str, ...] = Field(
-        default=("hyperliquid", "paradex"), min_length=1, description="judges (names of its own, of presets, or files)"
+        default=("hyperliquid", "paradex"),
+        min_length=1,
+        description="judges (names of its own, of presets, or files)",
     )
 
     @model_validator(mode="after")
     def _check_portfolio(self) -> Self:
-        problems = [*self._find_unknown_names(), *self._find_option_faults(), *self._find_grid_faults()]
+        problems = [
+            *self._find_unknown_names(),
+            *self._find_option_faults(),
+            *self._find_grid_faults(),
+        ]
         if problems:
             raise ValueError("\n".join(map(escape_unprintable, problems)))
         return self
@@ -73,24 +109,51 @@ class PortfolioConfig(Component):
         """Names that nothing has."""
         listed, known = [i.name for i in self.instruments], [u.name for u in self.underlyings]
         coins = [asset.name for asset in self.assets[1:]]
-        asked = [(f"instruments.{n}.underlying", i.underlying, known) for n, i in enumerate(self.instruments)]
+        asked = [
+            (f"instruments.{n}.underlying", i.underlying, known)
+            for n, i in enumerate(self.instruments)
+        ]
         asked += [
             (f"instruments.{n}.settle", i.settle, [asset.name for asset in self.assets])
             for n, i in enumerate(self.instruments)
             if i.settle
         ]
-        asked += [(f"positions.{n}.instrument", p.instrument, listed) for n, p in enumerate(self.positions)]
-        asked += [(f"{where}.{name}", name, listed) for where in ("marks", "vols") for name in getattr(self, where)]
-        asked += [(f"smiles.{n}.underlying", smile.underlying, known) for n, smile in enumerate(self.smiles)]
-        told = [f"{where}: {describe_unknown(name, names)}" for where, name, names in asked if name not in names]
+        asked += [
+            (f"positions.{n}.instrument", p.instrument, listed)
+            for n, p in enumerate(self.positions)
+        ]
+        asked += [
+            (f"{where}.{name}", name, listed)
+            for where in ("marks", "vols")
+            for name in getattr(self, where)
+        ]
+        asked += [
+            (f"smiles.{n}.underlying", smile.underlying, known)
+            for n, smile in enumerate(self.smiles)
+        ]
+        told = [
+            f"{where}: {describe_unknown(name, names)}"
+            for where, name, names in asked
+            if name not in names
+        ]
         first = self.assets[0]
         if first.price != 1:
-            told.append(f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it")
-        told += [self._describe_undeclared(name, coins) for name in self.collateral if name not in coins]
+            told.append(
+                f"assets.0.price: {first.price:g}, the numeraire {first.name!r} is worth 1: remove it"
+            )
+        told += [
+            self._describe_undeclared(name, coins) for name in self.collateral if name not in coins
+        ]
         told += self._unpriced()
-        for where, names in (("assets", [first.name, *coins]), ("instruments", listed), ("underlyings", known)):
+        for where, names in (
+            ("assets", [first.name, *coins]),
+            ("instruments", listed),
+            ("underlyings", known),
+        ):
             told += [
-                f"{where}: {name!r} stands there twice, rename one" for name in set(names) if names.count(name) > 1
+                f"{where}: {name!r} stands there twice, rename one"
+                for name in set(names)
+                if names.count(name) > 1
             ]
         told += [
             f"instruments.{n}.{fault}"
@@ -106,7 +169,9 @@ class PortfolioConfig(Component):
             return f"collateral.{name}: {name!r} is the numeraire, put the amount under cash"
         near = suggest_name(name, coins)
         price = "price: its price"
-        declare = f"declare it: add {{name: {name}, {price}}} under assets, after {self.assets[0].name!r}"
+        declare = (
+            f"declare it: add {{name: {name}, {price}}} under assets, after {self.assets[0].name!r}"
+        )
         return f"collateral.{name}: {name!r} is no asset{near}, {declare}"
 
     def _unpriced(self) -> list[str]:
@@ -118,14 +183,22 @@ class PortfolioConfig(Component):
             if quote is not None and quote.price != 1 and "price" not in asset.model_fields_set:
                 told = f"assets.{n}.price: not given, so that one {asset.name!r} would be worth 1"
                 price = f"add price: {quote.price:.15g}"
-                found.append(f"{told}, but the underlying {quote.name!r} is at {quote.price:.15g}: {price}")
+                found.append(
+                    f"{told}, but the underlying {quote.name!r} is at {quote.price:.15g}: {price}"
+                )
         return found
 
     def _find_option_faults(self) -> list[str]:
         """Expired contracts, negative volatilities, options that nothing values."""
-        told = [f"vols.{name}: {vol:g}, must be above 0, correct it" for name, vol in self.vols.items() if vol <= 0]
+        told = [
+            f"vols.{name}: {vol:g}, must be above 0, correct it"
+            for name, vol in self.vols.items()
+            if vol <= 0
+        ]
         told += [
-            f"marks.{name}: {mark:g}, must be above 0, correct it" for name, mark in self.marks.items() if mark <= 0
+            f"marks.{name}: {mark:g}, must be above 0, correct it"
+            for name, mark in self.marks.items()
+            if mark <= 0
         ]
         smiles = {(smile.underlying, smile.expiry) for smile in self.smiles}
         for n, each in enumerate(self.instruments):
@@ -134,8 +207,14 @@ class PortfolioConfig(Component):
                 remedy = f"lower seconds, or remove {each.name!r} and what names it"
                 told.append(f"instruments.{n}.expiry: {when}, {remedy}")
             if each.expiry is not None and each.expiry > self.seconds + 100 * YEAR_SECONDS:
-                told.append(f"instruments.{n}.expiry: {each.expiry:g}, more than a hundred years away, give seconds")
-            if each.kind == "option" and each.name not in self.vols and (each.underlying, each.expiry) not in smiles:
+                told.append(
+                    f"instruments.{n}.expiry: {each.expiry:g}, more than a hundred years away, give seconds"
+                )
+            if (
+                each.kind == "option"
+                and each.name not in self.vols
+                and (each.underlying, each.expiry) not in smiles
+            ):
                 told.append(
                     f"instruments.{n}: no implied volatility of {each.name!r}, give vols or a smile of its expiry"
                 )
@@ -143,7 +222,9 @@ class PortfolioConfig(Component):
 
     def _find_grid_faults(self) -> list[str]:
         """Quantities finer than a lot, marks between ticks, amounts that are not whole or too large to be exact."""
-        decimals = {asset.name: asset.decimals for asset in self.assets} | {"": self.assets[0].decimals}
+        decimals = {asset.name: asset.decimals for asset in self.assets} | {
+            "": self.assets[0].decimals
+        }
         prices, told = {quote.name: quote.price for quote in self.underlyings}, []
         for n, each in enumerate(self.instruments):
             if each.settle not in decimals or each.underlying not in prices:
@@ -162,13 +243,20 @@ class PortfolioConfig(Component):
                 most = int((CASH_LIMIT - 1) // (each.n_price_levels * multiplier))
                 worth = f"{each.max_lots:.3g} lots at {each.max_price:g}, is worth {float(largest):.3g} minor units"
                 lower = f"lower max_lots to {most}, or max_price" if most else "lower max_price"
-                told.append(f"{where}.max_lots: the largest position, {worth}; it must stay below 2^53: {lower}")
-            ticks, price = round(count_increments(prices[each.underlying], each.tick)), f"{prices[each.underlying]:g}"
+                told.append(
+                    f"{where}.max_lots: the largest position, {worth}; it must stay below 2^53: {lower}"
+                )
+            ticks, price = (
+                round(count_increments(prices[each.underlying], each.tick)),
+                f"{prices[each.underlying]:g}",
+            )
             if ticks < 1:
                 low = f"the price of {each.underlying!r}, {price}, is less than one tick"
                 told.append(f"{where}.tick: {low} of {each.name!r}, {each.tick:g}: lower the tick")
             elif ticks > each.n_price_levels:
-                told.append(f"{where}.max_price: {each.max_price:g}, but {each.underlying!r} is at {price}: raise it")
+                told.append(
+                    f"{where}.max_price: {each.max_price:g}, but {each.underlying!r} is at {price}: raise it"
+                )
         return told + self._amounts() + self._find_size_faults()
 
     def _amounts(self) -> list[str]:
@@ -179,12 +267,18 @@ class PortfolioConfig(Component):
             room = CASH_LIMIT / max(10.0**asset.decimals, asset.price * 10.0**unit)
             if abs(amount) >= room:
                 where = f"collateral.{asset.name}" if n else "cash"
-                told.append(f"{where}: {amount:g}, too large to be exact in minor units: lower it to below {room:.6g}")
+                told.append(
+                    f"{where}: {amount:g}, too large to be exact in minor units: lower it to below {room:.6g}"
+                )
         return told
 
     def _find_size_faults(self) -> list[str]:
         """Positions and marks that the instrument does not come in."""
-        told, by_name, held = [], {each.name: each for each in self.instruments}, Counter[tuple[str, bool]]()
+        told, by_name, held = (
+            [],
+            {each.name: each for each in self.instruments},
+            Counter[tuple[str, bool]](),
+        )
         for n, position in enumerate(self.positions):
             if position.instrument not in by_name:
                 continue
@@ -209,7 +303,9 @@ class PortfolioConfig(Component):
                 continue
             tick = by_name[name].tick
             if not is_whole(count_increments(mark, tick)) or mark > by_name[name].max_price:
-                told.append(f"marks.{name}: {mark!r}, must be a multiple of {tick:g} up to max_price, round it")
+                told.append(
+                    f"marks.{name}: {mark!r}, must be a multiple of {tick:g} up to max_price, round it"
+                )
         return told
 
 
@@ -253,7 +349,9 @@ class PortfolioRecords(NamedTuple):
     balance: I8  # (C,) minor units, numeraire less what linear positions were bought for
 
 
-def build_records(portfolio: PortfolioConfig, order: Sequence[InstrumentColumn]) -> PortfolioRecords:
+def build_records(
+    portfolio: PortfolioConfig, order: Sequence[InstrumentColumn]
+) -> PortfolioRecords:
     """The records, columns in this order."""
     chosen = [portfolio.instruments[column.instrument] for column in order]
     coins = [quote.name for quote in portfolio.underlyings]
@@ -291,15 +389,35 @@ def _update_entry(held: int, entry: int, lots: int, value: float) -> int:
 def _build_market(portfolio: PortfolioConfig, contracts: Contracts) -> MarketView:
     quotes, count = portfolio.underlyings, len(contracts.names)
     oracle = np.array([quote.price for quote in quotes])
-    flat, none, empty = np.rint(oracle[contracts.underlying] / contracts.tick), np.zeros(count), np.full(count, np.nan)
+    flat, none, empty = (
+        np.rint(oracle[contracts.underlying] / contracts.tick),
+        np.zeros(count),
+        np.full(count, np.nan),
+    )
     vol = np.array([quote.volatility for quote in quotes])[contracts.underlying]
     numeraire = portfolio.assets[0].decimals
-    prices = np.array([asset.price * 10.0 ** (numeraire - asset.decimals) for asset in portfolio.assets])
+    prices = np.array(
+        [asset.price * 10.0 ** (numeraire - asset.decimals) for asset in portfolio.assets]
+    )
     sure = np.array([quote.confidence for quote in quotes])
-    columns = (flat, empty, empty, flat, none, none, none.astype(np.int64), oracle, sure, vol, prices)
+    columns = (
+        flat,
+        empty,
+        empty,
+        flat,
+        none,
+        none,
+        none.astype(np.int64),
+        oracle,
+        sure,
+        vol,
+        prices,
+    )
     view = MarketView(0, contracts, *columns, np.zeros((0, len(quotes))), portfolio.seconds)
     view = apply_smiles(view._replace(rate=np.full(count, portfolio.rate)), portfolio.smiles)
     own = np.array([portfolio.vols.get(name, np.nan) for name in contracts.names])
     view = mark_at_model(view._replace(vol=np.where(np.isnan(own), view.vol, own)))
-    given = np.array([portfolio.marks.get(name, np.nan) for name in contracts.names]) / contracts.tick
+    given = (
+        np.array([portfolio.marks.get(name, np.nan) for name in contracts.names]) / contracts.tick
+    )
     return view._replace(mark=np.maximum(np.rint(np.where(np.isnan(given), view.mark, given)), 0.0))

@@ -4,7 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.calculator.calculator import MarginedPortfolio, Shock, find_index_moves, list_positions, classify_portfolio, stress_portfolio, find_worst_scenario
+from experiments.calculator.calculator import (
+    MarginedPortfolio,
+    Shock,
+    classify_portfolio,
+    find_index_moves,
+    find_worst_scenario,
+    list_positions,
+    stress_portfolio,
+)
 from experiments.calculator.kinks import MOVE_RANGE
 from experiments.calculator.portfolio import PortfolioConfig
 
@@ -14,7 +22,9 @@ MIN_SHOWN_MOVE = 5e-5
 """The smallest move that two decimals of a per cent show (share)."""
 
 
-def build_report(portfolio: PortfolioConfig, judged: Sequence[MarginedPortfolio], shocks: Sequence[Shock]) -> Report:
+def build_report(
+    portfolio: PortfolioConfig, judged: Sequence[MarginedPortfolio], shocks: Sequence[Shock]
+) -> Report:
     """Everything found, in units of the numeraire."""
     unit = 10 ** portfolio.assets[0].decimals
     return {
@@ -43,8 +53,14 @@ def _report_engine(account: MarginedPortfolio, shocks: Sequence[Shock], unit: in
         "worst": None if shocked is None else {**shocked._asdict(), "gain": shocked.gain / unit},
         "index_move": {"liquidatable": liquidatable._asdict(), "bankrupt": bankrupt._asdict()},
         "stress": {
-            shock.name: {"equity": found.equity / unit, "maintenance": found.maintenance / unit, "status": found.status}
-            for shock, found in zip(shocks, stress_portfolio(account, shocks) if shocks else (), strict=True)
+            shock.name: {
+                "equity": found.equity / unit,
+                "maintenance": found.maintenance / unit,
+                "status": found.status,
+            }
+            for shock, found in zip(
+                shocks, stress_portfolio(account, shocks) if shocks else (), strict=True
+            )
         },
     }
 
@@ -58,15 +74,27 @@ def format_text(found: Report) -> str:
     """For people."""
     engines, currency = found["engines"], found["currency"]
     blocks = [[found["description"]]] if found["description"] else []
-    blocks.append([*_format_comparison(engines, currency), *_format_lacking_past(engines), *_format_entries(engines)])
+    blocks.append(
+        [
+            *_format_comparison(engines, currency),
+            *_format_lacking_past(engines),
+            *_format_entries(engines),
+        ]
+    )
     blocks.append(_format_index_moves(engines))
     for name, each in engines.items():
-        blocks.append([f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"])
+        blocks.append(
+            [f"{name}: prices at which the account is liquidated, and each leg's bankruptcy price"]
+        )
         blocks[-1] += _format_positions(each["positions"])
         if each["worst"]:
             told = each["worst"]
-            blocks[-1].append(f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_format_age(told['stale'])}")
-        blocks.append([f"{name}: what margins are made of", *_format_breakdown(each["breakdown"], currency)])
+            blocks[-1].append(
+                f"worst shock: {told['label']}, {told['gain']:,.2f} {currency}{_format_age(told['stale'])}"
+            )
+        blocks.append(
+            [f"{name}: what margins are made of", *_format_breakdown(each["breakdown"], currency)]
+        )
     if next(iter(engines.values()))["stress"]:
         blocks.append(_format_stress(engines, currency))
     return "\n\n".join("\n".join(block) for block in blocks)
@@ -96,17 +124,27 @@ def _format_entries(engines: dict[str, Report]) -> list[str]:
     for name, each in engines.items():
         for instrument, how in each["entries"].items():
             found.setdefault((instrument, how), []).append(name)
-    return [f"{instrument} under {', '.join(names)}: {READING_TEXTS[how]}" for (instrument, how), names in found.items()]
+    return [
+        f"{instrument} under {', '.join(names)}: {READING_TEXTS[how]}"
+        for (instrument, how), names in found.items()
+    ]
 
 
 def _format_comparison(engines: dict[str, Report], currency: str) -> list[str]:
     first = next(iter(engines.values()))["initial"]
-    lines = [[currency, "equity", "initial", "of it haircuts", "maintenance", "ratio", "saves", "status"]]
+    lines = [
+        [currency, "equity", "initial", "of it haircuts", "maintenance", "ratio", "saves", "status"]
+    ]
     for name, each in engines.items():
         ratio = "-" if each["ratio"] is None else f"{each['ratio']:.1%}"
         saves = f"{1 - each['initial'] / first:.1%}" if first else "-"
         cut = each["breakdown"].get("haircuts", {"initial": 0.0})["initial"]
-        amounts = [f"{each['equity']:,.2f}", f"{each['initial']:,.2f}", f"{cut:,.2f}", f"{each['maintenance']:,.2f}"]
+        amounts = [
+            f"{each['equity']:,.2f}",
+            f"{each['initial']:,.2f}",
+            f"{cut:,.2f}",
+            f"{each['maintenance']:,.2f}",
+        ]
         lines.append([name, *amounts, ratio, saves, each["status"]])
     return align_columns(lines)
 
@@ -114,7 +152,10 @@ def _format_comparison(engines: dict[str, Report], currency: str) -> list[str]:
 def _format_index_moves(engines: dict[str, Report]) -> list[str]:
     lines = [["smallest move of all", "liquidatable", "", "bankrupt", ""]]
     for name, each in engines.items():
-        pairs = [_format_sides(each["index_move"][what]["windows"]) for what in ("liquidatable", "bankrupt")]
+        pairs = [
+            _format_sides(each["index_move"][what]["windows"])
+            for what in ("liquidatable", "bankrupt")
+        ]
         lines.append([name, *(side for pair in pairs for side in pair)])
     return align_columns(lines)
 
@@ -130,7 +171,9 @@ def _format_side(found: Sequence[tuple[float, float]], end: float) -> str:
     """Windows on one side: where each begins, and where it ends unless it runs to the end of what is looked at."""
     words = []
     for near, far in found:
-        begins = f"{near:+.2%}" if abs(near) >= MIN_SHOWN_MOVE else "any rise" if end > 0 else "any fall"
+        begins = (
+            f"{near:+.2%}" if abs(near) >= MIN_SHOWN_MOVE else "any rise" if end > 0 else "any fall"
+        )
         begins = "already" if near * end <= 0 else begins
         words.append(begins if abs(far - end) < MIN_SHOWN_MOVE else f"{begins} to {far:+.2%}")
     return ", ".join(words) or "none"
@@ -141,8 +184,13 @@ def _format_positions(positions: list[Report]) -> list[str]:
         return ["no position is left"]
     lines = [["", "quantity", "mark", "below", "above", "bankruptcy"]]
     for each in positions:
-        prices = ["none" if each[n] is None else f"{each[n]:,.6g}" for n in ("below", "above", "bankruptcy")]
-        lines.append([each["instrument"], f"{each['quantity']:+g}", f"{each['mark']:,.6g}", *prices])
+        prices = [
+            "none" if each[n] is None else f"{each[n]:,.6g}"
+            for n in ("below", "above", "bankruptcy")
+        ]
+        lines.append(
+            [each["instrument"], f"{each['quantity']:+g}", f"{each['mark']:,.6g}", *prices]
+        )
     return [*align_columns(lines), *_format_reasons(positions)]
 
 
@@ -157,7 +205,10 @@ def _format_reasons(positions: list[Report]) -> list[str]:
 
 def _format_breakdown(parts: Report, currency: str) -> list[str]:
     lines = [[currency, "initial", "maintenance"]]
-    lines += [[name, f"{each['initial']:,.2f}", f"{each['maintenance']:,.2f}"] for name, each in parts.items()]
+    lines += [
+        [name, f"{each['initial']:,.2f}", f"{each['maintenance']:,.2f}"]
+        for name, each in parts.items()
+    ]
     return align_columns(lines)
 
 
@@ -165,7 +216,11 @@ def _format_stress(engines: dict[str, Report], currency: str) -> list[str]:
     lines = [["shock", f"equity, {currency}", *engines]]
     for shock, found in next(iter(engines.values()))["stress"].items():
         lines.append(
-            [shock, f"{found['equity']:,.2f}", *(each["stress"][shock]["status"] for each in engines.values())]
+            [
+                shock,
+                f"{found['equity']:,.2f}",
+                *(each["stress"][shock]["status"] for each in engines.values()),
+            ]
         )
     return align_columns(lines)
 
@@ -174,6 +229,7 @@ def align_columns(lines: list[list[str]]) -> list[str]:
     """Columns as wide as they must be, the first to the left."""
     first, *widths = (max(len(line[i]) for line in lines) for i in range(len(lines[0])))
     cells = [
-        [line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], widths, strict=True))] for line in lines
+        [line[0].ljust(first), *(cell.rjust(w) for cell, w in zip(line[1:], widths, strict=True))]
+        for line in lines
     ]
     return ["  ".join(line).rstrip() for line in cells]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from experiments.cascades.counterfactual import ROUNDING_DUST, MIN_SHARE, find_decided_rows
+from experiments.cascades.counterfactual import MIN_SHARE, ROUNDING_DUST, find_decided_rows
 from sim.types import B1, F8
 
 NEGLIGIBLE_SHARE = 0.001
@@ -35,7 +35,9 @@ class Agreement(NamedTuple):
     """How attribution and twins agree on one measure, over some rows."""
 
     n_owners: int
-    same_sign_share: float  # share of them whose means have the same sign, nil being one, decided or not
+    same_sign_share: (
+        float  # share of them whose means have the same sign, nil being one, decided or not
+    )
     n_decided: int  # owners of whom twins tell the sign
     decided_same_sign_share: float  # share of these with the same sign; nan where there are none
     correlation: float
@@ -60,7 +62,10 @@ def _get_measure_columns(table: pd.DataFrame, measure: str) -> tuple[F8, F8]:
 
 
 def _has_same_sign(table: pd.DataFrame, measure: str) -> B1:
-    one, two = (np.where(np.abs(each) < NEGLIGIBLE_SHARE, 0.0, np.sign(each)) for each in _get_measure_columns(table, measure))
+    one, two = (
+        np.where(np.abs(each) < NEGLIGIBLE_SHARE, 0.0, np.sign(each))
+        for each in _get_measure_columns(table, measure)
+    )
     return np.equal(one, two)
 
 
@@ -103,14 +108,22 @@ def format_comparison(table: pd.DataFrame) -> Iterator[str]:
         yield f"  up to {short:.1%} of what was to be closed {told}"
     for name in ALL_MEASURES:
         each = measure_agreement(table, name)
-        told = f"of {each.n_decided} told from nil {each.decided_same_sign_share:.0%}" if each.n_decided else "none told from nil"
+        told = (
+            f"of {each.n_decided} told from nil {each.decided_same_sign_share:.0%}"
+            if each.n_decided
+            else "none told from nil"
+        )
         sizes = f"correlation {each.correlation:.2f}, means {each.mean_attributed:.1%} and {each.mean_removed:.1%} of the cascade's"
         yield f"  {name:<34} same sign {each.same_sign_share:.0%} ({told}), {sizes}"
     yield f"  {'% of the cascade':<26} {'size':>5} {'worlds':>6} " + " ".join(
         f"{claim:>11} {found:>13}" for claim, found in MEASURES.values()
     )
     for row in table.to_dict("records"):
-        shares = {name: f"{100 * row[name]:.1f}" for pair in MEASURES.values() for name in (*pair, f"{pair[1]}_reach")}
+        shares = {
+            name: f"{100 * row[name]:.1f}"
+            for pair in MEASURES.values()
+            for name in (*pair, f"{pair[1]}_reach")
+        }
         pairs = [
             f"{shares[claim]:>11} {shares[found] + ' ± ' + shares[f'{found}_reach']:>13}"
             for claim, found in MEASURES.values()

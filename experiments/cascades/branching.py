@@ -39,7 +39,9 @@ class MarketSnapshot:
         Args:
             changes: fields of the configuration that are read in every step, such as ``rescues``.
         """
-        market: Market = self._rebuild_market() if self._pickled is None else pickle.loads(self._pickled)
+        market: Market = (
+            self._rebuild_market() if self._pickled is None else pickle.loads(self._pickled)
+        )
         market.state.config = market.config.model_copy(update=changes)
         return market
 
@@ -84,7 +86,9 @@ def shift_equity(market: Market, shares: F8) -> None:
             held = value @ np.abs(market.ledger.position[pool.instruments, :owners])
             amount = np.rint(shares[:owners] * held).astype(np.int64)
             who = np.flatnonzero(amount)
-            given = Transfers.from_columns(owners, who, venue.wallet_pool, pool.number, 0, amount[who])
+            given = Transfers.from_columns(
+                owners, who, venue.wallet_pool, pool.number, 0, amount[who]
+            )
             market.ledger.transfer(given, DEPOSIT)
 
 
@@ -98,13 +102,17 @@ class _ViewPickler(pickle.Pickler):
         while isinstance(root.base, np.ndarray):
             root = root.base
         if root is value:
-            order: Literal["F", "C"] = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+            order: Literal["F", "C"] = (
+                "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+            )
             return _rebuild_array, (value.tobytes(order), value.shape, value.dtype, order)
         offset = value.__array_interface__["data"][0] - root.__array_interface__["data"][0]
         return np.ndarray, (value.shape, value.dtype, root, offset, value.strides)
 
 
-def _rebuild_array(held: bytes, shape: tuple[int, ...], dtype: "np.dtype[Any]", order: Literal["F", "C"]) -> Array:
+def _rebuild_array(
+    held: bytes, shape: tuple[int, ...], dtype: "np.dtype[Any]", order: Literal["F", "C"]
+) -> Array:
     """One with memory of its own, which may be written to."""
     return np.ndarray(shape, dtype, held, order=order).copy(order)
 

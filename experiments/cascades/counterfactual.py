@@ -17,7 +17,7 @@ from experiments.cascades.branching import MarketSnapshot
 from experiments.cascades.counterfactual_runs import find_extreme_mark, rescue_owner
 from experiments.cascades.one_cascade import Cascade, format_owner, measure_passed_harm
 from sim.metrics.cascades import Frames
-from sim.metrics.contagion import ContagionLinks, divide_by_lots, build_contagion
+from sim.metrics.contagion import ContagionLinks, build_contagion, divide_by_lots
 from sim.metrics.generations import compute_passed_share
 from sim.types import B1, F8
 
@@ -64,7 +64,9 @@ class CascadeScale(NamedTuple):
     mark_move: float  # of the mark, from before the cascade to its farthest
 
 
-def compare_with_removal(case: Cascade, base: MarketSnapshot, worlds: NeighbouringWorlds) -> pd.DataFrame:
+def compare_with_removal(
+    case: Cascade, base: MarketSnapshot, worlds: NeighbouringWorlds
+) -> pd.DataFrame:
     """A row for each owner with at least a hundredth of a cascade, the largest first.
 
     Columns: owner, name, ``worlds``; ``size``, its share of the cascade's notional; ``unmet``, the same for all: the
@@ -83,45 +85,76 @@ def compare_with_removal(case: Cascade, base: MarketSnapshot, worlds: Neighbouri
     """
     owned = case.actions.groupby("owner")["notional"].sum() / case.actions["notional"].sum()
     owned = owned[owned >= MIN_SHARE].sort_values(ascending=False, kind="stable").rename("size")
-    scale, rows, asked, done = _measure_scale(case), list[dict[str, float]](), owned.index.tolist(), 0
+    scale, rows, asked, done = (
+        _measure_scale(case),
+        list[dict[str, float]](),
+        owned.index.tolist(),
+        0,
+    )
     for until in worlds.interim_looks:
         for number in range(done, until):
-            draws = np.random.default_rng(number).uniform(-worlds.max_shift, worlds.max_shift, base.restore_market().state.n_owners)
-            rows += _simulate_world(case, base, draws if number else np.zeros_like(draws), scale, asked)
+            draws = np.random.default_rng(number).uniform(
+                -worlds.max_shift, worlds.max_shift, base.restore_market().state.n_owners
+            )
+            rows += _simulate_world(
+                case, base, draws if number else np.zeros_like(draws), scale, asked
+            )
         table, done = _average_worlds(pd.DataFrame(rows), len(worlds.interim_looks)), until
         told = np.all([find_decided_rows(table, name) for name in REMOVAL_COLUMNS], axis=0)
         asked = [owner for owner in asked if owner not in table.index[told]]
         if not asked:
             break
-    names = case.actions.drop_duplicates("owner").set_index("owner", drop=False).apply(format_owner, axis=1).rename("name")
+    names = (
+        case.actions.drop_duplicates("owner")
+        .set_index("owner", drop=False)
+        .apply(format_owner, axis=1)
+        .rename("name")
+    )
     run = _select_closeouts(case, case.frames, scale)
     unmet = max(1.0 - run["filled"].sum() / run["due"].sum(), 0.0)
-    return pd.concat([owned, table], axis=1).join(names).reset_index(names="owner").assign(unmet=unmet)
+    return (
+        pd.concat([owned, table], axis=1).join(names).reset_index(names="owner").assign(unmet=unmet)
+    )
 
 
 def find_decided_rows(table: pd.DataFrame, found: str) -> B1:
     """Of which rows twins tell the sign of a mean: its interval leaves nil out. Nil in every world does not."""
     mean, reach = (table[name].to_numpy(np.float64) for name in (found, f"{found}_reach"))
-    return (np.abs(mean) > reach) & (np.abs(mean) > ROUNDING_DUST)  # sums of the same amounts in another order are not the same
+    return (np.abs(mean) > reach) & (
+        np.abs(mean) > ROUNDING_DUST
+    )  # sums of the same amounts in another order are not the same
 
 
 def _average_worlds(rows: pd.DataFrame, looks: int) -> pd.DataFrame:
     """Of each owner's worlds, and Student's intervals that hold for all looks together (Bonferroni)."""
     grouped = rows.groupby("owner")
     count = grouped.size().rename("worlds")
-    reach = grouped[list(REMOVAL_COLUMNS)].sem().mul(stats.t.ppf(1 - SIGNIFICANCE_LEVEL / 2 / looks, count - 1), axis=0)
+    reach = (
+        grouped[list(REMOVAL_COLUMNS)]
+        .sem()
+        .mul(stats.t.ppf(1 - SIGNIFICANCE_LEVEL / 2 / looks, count - 1), axis=0)
+    )
     return pd.concat([grouped.mean(), count, reach.add_suffix("_reach")], axis=1)
 
 
 def _measure_scale(case: Cascade) -> CascadeScale:
     closed, own = case.frames["closeouts"], case.closeouts.sort_values("id")
-    sums = closed[closed["filled"] > 0].groupby("instrument")[["notional", "filled"]].sum().astype(np.float64)
+    sums = (
+        closed[closed["filled"] > 0]
+        .groupby("instrument")[["notional", "filled"]]
+        .sum()
+        .astype(np.float64)
+    )
     first = own.loc[own["instrument"] == case.instrument, "mark_before"].iloc[0]
     way = abs(find_extreme_mark(case, case.frames) - first)
-    return CascadeScale(sums["notional"] / sums["filled"], case.actions["notional"].sum(), way or 1.0)
+    return CascadeScale(
+        sums["notional"] / sums["filled"], case.actions["notional"].sum(), way or 1.0
+    )
 
 
-def _simulate_world(case: Cascade, base: MarketSnapshot, nudge: F8, scale: CascadeScale, owners: list[int]) -> Iterator[dict[str, float]]:
+def _simulate_world(
+    case: Cascade, base: MarketSnapshot, nudge: F8, scale: CascadeScale, owners: list[int]
+) -> Iterator[dict[str, float]]:
     """What attribution and removal say of each owner in one world."""
     until = case.window[1]
     world = base.simulate_frames(until, nudge)
@@ -131,12 +164,23 @@ def _simulate_world(case: Cascade, base: MarketSnapshot, nudge: F8, scale: Casca
     for owner in owners:
         twin = world  # who is not closed out is not missed
         if owner in run.index:
-            twin = base.simulate_frames(until, nudge, rescues=(*case.config.rescues, rescue_owner(case, owner)))
+            twin = base.simulate_frames(
+                until, nudge, rescues=(*case.config.rescues, rescue_owner(case, owner))
+            )
         other = _select_closeouts(case, twin, scale).query("owner != @owner")
-        fewer = (run.drop(owner, errors="ignore").sum() - other[["filled", "due"]].sum()) / scale.notional
-        gone = case.direction * (find_extreme_mark(case, world) - find_extreme_mark(case, twin)) / scale.mark_move
+        fewer = (
+            run.drop(owner, errors="ignore").sum() - other[["filled", "due"]].sum()
+        ) / scale.notional
+        gone = (
+            case.direction
+            * (find_extreme_mark(case, world) - find_extreme_mark(case, twin))
+            / scale.mark_move
+        )
         found = dict(zip(REMOVAL_COLUMNS, (fewer["due"], fewer["filled"], gone), strict=True))
-        claims = _measure_claims(case, links, tried, owner), _measure_claims(case, lots, tried, owner)
+        claims = (
+            _measure_claims(case, links, tried, owner),
+            _measure_claims(case, lots, tried, owner),
+        )
         yield {"owner": owner} | found | _scale_claims(scale, *claims)
 
 
@@ -161,19 +205,33 @@ class _AttributionClaims(NamedTuple):
     mark_move: float
 
 
-def _measure_claims(case: Cascade, links: ContagionLinks, tried: pd.DataFrame, owner: int) -> _AttributionClaims:
+def _measure_claims(
+    case: Cascade, links: ContagionLinks, tried: pd.DataFrame, owner: int
+) -> _AttributionClaims:
     actions = links.actions
     rows = np.flatnonzero(actions["step"].between(*case.window) & (actions["owner"] == owner))
-    filled: F8 = tried.groupby("action")["filled"].sum().reindex(actions["action"]).fillna(0.0).to_numpy()
+    filled: F8 = (
+        tried.groupby("action")["filled"].sum().reindex(actions["action"]).fillna(0.0).to_numpy()
+    )
     sums = tried.groupby("owner")[["filled", "due"]].sum().query("filled > 0")
-    due: F8 = filled * (sums["due"] / sums["filled"]).reindex(actions["owner"]).fillna(0.0).to_numpy()
-    of_it = (links.moves["instrument"] == case.instrument) & links.moves["step"].between(*case.window)
-    way = case.direction * links.moves["move"].where(of_it, 0.0).to_numpy() @ (links.move_by_action @ compute_passed_share(links, rows))
+    due: F8 = (
+        filled * (sums["due"] / sums["filled"]).reindex(actions["owner"]).fillna(0.0).to_numpy()
+    )
+    of_it = (links.moves["instrument"] == case.instrument) & links.moves["step"].between(
+        *case.window
+    )
+    way = (
+        case.direction
+        * links.moves["move"].where(of_it, 0.0).to_numpy()
+        @ (links.move_by_action @ compute_passed_share(links, rows))
+    )
     share = measure_passed_harm(links, rows)
     return _AttributionClaims(float(share @ due), float(share @ filled), float(way))
 
 
-def _scale_claims(scale: CascadeScale, by_mark: _AttributionClaims, by_lots: _AttributionClaims) -> dict[str, float]:
+def _scale_claims(
+    scale: CascadeScale, by_mark: _AttributionClaims, by_lots: _AttributionClaims
+) -> dict[str, float]:
     """Claims of the cascade's, moves divided by who moved the mark (LIQ-8) and by lots."""
     found = {"pushed": by_mark.due, "attributed": by_mark.filled, "pushed_lots": by_lots.due}
     ways = {"carried": by_mark.mark_move, "carried_lots": by_lots.mark_move}

@@ -9,13 +9,18 @@ import pandas as pd
 
 from agents import populate
 from experiments.cascades.branching import MarketSnapshot, advance_to
-from experiments.cascades.one_cascade import Cascade, format_owner, measure_passed_harm, tabulate_owners
+from experiments.cascades.one_cascade import (
+    Cascade,
+    format_owner,
+    measure_passed_harm,
+    tabulate_owners,
+)
 from experiments.config import RunConfig
 from experiments.file_kinds import load_kind
 from experiments.generated.reference_books import take_snapshot
 from experiments.price_files.bars import read_replays
 from sim.errors import ConfigError, DataError, LearningWarning, suggest_name
-from sim.margin.efficiency import scale_to_equal_capital, measure_capital
+from sim.margin.efficiency import measure_capital, scale_to_equal_capital
 from sim.margin.engine import EngineConfig
 from sim.margin.learning import format_duration
 from sim.market import Market
@@ -32,7 +37,9 @@ class CounterfactualRun(NamedTuple):
     """The same run with something taken away: what others were closed out of, and how far the mark went."""
 
     name: str
-    attributed: float  # notional of others that attribution lays at its door, minor units; nan = no claim
+    attributed: (
+        float  # notional of others that attribution lays at its door, minor units; nan = no claim
+    )
     prevented: float  # notional of others that was closed out in the window and is not any more
     mark_move: float  # log of the farthest mark in the window over the mark before it
     granted: int  # what rescued accounts were given in the window, minor units
@@ -48,7 +55,12 @@ def start_run(config: RunConfig) -> Market:
     """A run before its first step. What it is too short to learn was said when it was made first."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LearningWarning)
-        return Market(config, populate(config.populations), seed=config.seed, bars=read_replays(config.underlyings))
+        return Market(
+            config,
+            populate(config.populations),
+            seed=config.seed,
+            bars=read_replays(config.underlyings),
+        )
 
 
 class Removal(NamedTuple):
@@ -59,7 +71,9 @@ class Removal(NamedTuple):
     rows: I8  # of its actions that do not happen then
 
 
-def run_counterfactuals(case: Cascade, count: int, asked: Sequence[str] = ()) -> Iterator[CounterfactualRun]:
+def run_counterfactuals(
+    case: Cascade, count: int, asked: Sequence[str] = ()
+) -> Iterator[CounterfactualRun]:
     """Without any close-out, without each population's, without the accounts that did most, and without who is asked.
 
     Args:
@@ -73,9 +87,14 @@ def run_counterfactuals(case: Cascade, count: int, asked: Sequence[str] = ()) ->
     gone = [find_removal(case, name) for name in asked]
     base = snapshot_before(case)
     if count:
-        yield measure_difference(case, "any close-out", base.simulate_frames(case.window[1], suppress_closeouts=True))
+        yield measure_difference(
+            case, "any close-out", base.simulate_frames(case.window[1], suppress_closeouts=True)
+        )
         most = tabulate_owners(case)["owner"].head(count).astype(str)
-        gone = [*(find_removal(case, name) for name in [*case.actions["population"].unique(), *most]), *gone]
+        gone = [
+            *(find_removal(case, name) for name in [*case.actions["population"].unique(), *most]),
+            *gone,
+        ]
     for each in gone:
         yield run_without(case, base, each)
 
@@ -96,7 +115,9 @@ def find_removal(case: Cascade, who: str) -> Removal:
         raise DataError(f"--without: {_unknown(case, who)}")
     rows = actions.index[here].to_numpy(np.int64)
     if not owner.isdigit():
-        return Removal(f"close-outs of {who}", Rescue(populations=(who,), since=first, until=last), rows)
+        return Removal(
+            f"close-outs of {who}", Rescue(populations=(who,), since=first, until=last), rows
+        )
     name = format_owner(actions[here].iloc[0]) + (f" in step {step}" if step else "")
     return Removal(name, Rescue(owners=(int(owner),), since=first, until=last), rows)
 
@@ -109,9 +130,13 @@ def _unknown(case: Cascade, who: str) -> str:
         steps = ", ".join(f"{owner}@{step}" for step in own["step"].unique())
         return f"{who!r} was not closed out then in cascade {case.number}, choose one of {steps}"
     known = [*actions["population"].unique(), *actions["owner"].astype(str).unique()]
-    listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    listed = ", ".join(known[:SHOWN]) + (
+        f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    )
     near = suggest_name(who, known) or ", choose one of them, or OWNER@STEP"
-    return f"{who!r} was not closed out in cascade {case.number}, those that were are {listed}{near}"
+    return (
+        f"{who!r} was not closed out in cascade {case.number}, those that were are {listed}{near}"
+    )
 
 
 SHOWN = 12
@@ -121,8 +146,12 @@ SHOWN = 12
 def run_without(case: Cascade, base: MarketSnapshot, gone: Removal) -> CounterfactualRun:
     """The run again without somebody's close-outs."""
     other = base.simulate_frames(case.window[1], rescues=(*case.config.rescues, gone.rescue))
-    claim = measure_passed_harm(case.links, gone.rows) @ case.links.actions["notional"].to_numpy(np.float64)
-    return measure_difference(case, gone.name, other, case.links.actions["owner"].to_numpy()[gone.rows], float(claim))
+    claim = measure_passed_harm(case.links, gone.rows) @ case.links.actions["notional"].to_numpy(
+        np.float64
+    )
+    return measure_difference(
+        case, gone.name, other, case.links.actions["owner"].to_numpy()[gone.rows], float(claim)
+    )
 
 
 def rescue_owner(case: Cascade, owner: int) -> Rescue:
@@ -146,7 +175,9 @@ def run_under_engine(case: Cascade, name: str) -> CounterfactualRun:
     rules = case.config.model_dump(mode="json")
     rules["venues"][number]["engine"] = matched.model_dump(mode="json")
     market = advance_to(start_run(RunConfig.model_validate(rules)), case.window[1])
-    return measure_difference(case, f"under {name}", market.recorder.frames())._replace(terms=f"under {name}: {terms}")
+    return measure_difference(case, f"under {name}", market.recorder.frames())._replace(
+        terms=f"under {name}: {terms}"
+    )
 
 
 def engine_named(name: str) -> EngineConfig:
@@ -156,7 +187,9 @@ def engine_named(name: str) -> EngineConfig:
         ConfigError: there is none of that name, or the file holds something else.
     """
     if not name.strip():
-        raise ConfigError(["--engine: '', names no engine, give a packaged one such as span, or a file"])
+        raise ConfigError(
+            ["--engine: '', names no engine, give a packaged one such as span, or a file"]
+        )
     return load_kind("engine", find_preset("--engine", name, Wanted(False, ())), (), EngineConfig)
 
 
@@ -165,7 +198,10 @@ def _match_capital(case: Cascade, other: EngineConfig, number: int) -> tuple[Eng
     own, begin = case.config.venues[number].engine, case.window[0] - 1
     book = [take_snapshot(advance_to(start_run(case.config), begin), number)]
     unit = 10 ** case.config.assets[0].decimals
-    dials = {"kappa": own.kappa, "maintenance": other.maintenance if own.maintenance is None else own.maintenance}
+    dials = {
+        "kappa": own.kappa,
+        "maintenance": other.maintenance if own.maintenance is None else own.maintenance,
+    }
     shared = f"compressed by κ = {own.kappa:g} as in the run"
     try:
         target = measure_capital(own.model_copy(update={"kappa": 0.0}), book, unit).total
@@ -190,7 +226,9 @@ def _describe_learning(other: EngineConfig, seconds: float) -> str:
     )
 
 
-def measure_difference(case: Cascade, name: str, other: Frames, owners: I8 = NO_OWNERS, claim: float = np.nan) -> CounterfactualRun:
+def measure_difference(
+    case: Cascade, name: str, other: Frames, owners: I8 = NO_OWNERS, claim: float = np.nan
+) -> CounterfactualRun:
     """What other frames make of a cascade.
 
     Args:
@@ -200,7 +238,9 @@ def measure_difference(case: Cascade, name: str, other: Frames, owners: I8 = NO_
         owners: who is not counted, as their close-outs were what was taken away.
         claim: what attribution says of them.
     """
-    run, twin = (_sum_notional_of_others(frames, case.window, owners) for frames in (case.frames, other))
+    run, twin = (
+        _sum_notional_of_others(frames, case.window, owners) for frames in (case.frames, other)
+    )
     gift = _sum_deposits(other, case.window) - _sum_deposits(case.frames, case.window)
     return CounterfactualRun(name, claim, run - twin, measure_mark_move(case, other), gift)
 
@@ -220,7 +260,9 @@ def _sum_deposits(frames: Frames, window: tuple[int, int]) -> int:
 def measure_mark_move(case: Cascade, frames: Frames) -> float:
     """How far the mark went in a cascade's window, as ``CounterfactualRun.mark_move``."""
     steps = frames["steps"]
-    last = steps[(steps["instrument"] == case.instrument) & (steps["step"] < case.window[0])]["mark"]
+    last = steps[(steps["instrument"] == case.instrument) & (steps["step"] < case.window[0])][
+        "mark"
+    ]
     before = float(last.iloc[-1]) if len(last) else float(case.closeouts["mark_before"].iloc[0])
     return float(np.log(find_extreme_mark(case, frames) / before))
 

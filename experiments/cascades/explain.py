@@ -14,7 +14,16 @@ from experiments.config import RunConfig
 from experiments.results import store
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import ROOT_KINDS, build_contagion
-from sim.metrics.generations import estimate_branching, tabulate_generations, tabulate_cascades, compute_depths, compute_masses, assign_cascades, tabulate_origins, compute_reach
+from sim.metrics.generations import (
+    assign_cascades,
+    compute_depths,
+    compute_masses,
+    compute_reach,
+    estimate_branching,
+    tabulate_cascades,
+    tabulate_generations,
+    tabulate_origins,
+)
 from sim.metrics.graphs import build_graph
 
 MAX_ROWS = 10
@@ -34,8 +43,13 @@ def format_cascade_list(config: RunConfig, frames: Frames) -> str:
         return "nothing was closed out in this run: no cascades"
     money, found = money_of(config), estimate_branching(links)
     shares = tabulate_origins(links).query("share > 5e-4")
-    began = ", ".join(f"{kind} {share:.1%}" for kind, share in zip(shares["kind"], shares["share"], strict=True))
-    lines = [f"branching ratio {_format_interval(*found[:3])} over {found.total:.0f} actions; pushed by: {began}", ""]
+    began = ", ".join(
+        f"{kind} {share:.1%}" for kind, share in zip(shares["kind"], shares["share"], strict=True)
+    )
+    lines = [
+        f"branching ratio {_format_interval(*found[:3])} over {found.total:.0f} actions; pushed by: {began}",
+        "",
+    ]
     lines.append(
         f"{'cascade':>7} {'steps':>13} {'accounts':>9} {'depth':>6} {'brought about':>14} {'notional':>20}  begun by"
     )
@@ -49,15 +63,33 @@ def format_cascade_list(config: RunConfig, frames: Frames) -> str:
 def format_cascade(case: Cascade, twins: Sequence[CounterfactualRun]) -> str:
     """The page."""
     return "\n".join(
-        [*_format_overview(case), "", *_format_generations(case), "", *_format_owners(case), "", *_format_losses(case), "", *_format_counterfactuals(case, twins)]
+        [
+            *_format_overview(case),
+            "",
+            *_format_generations(case),
+            "",
+            *_format_owners(case),
+            "",
+            *_format_losses(case),
+            "",
+            *_format_counterfactuals(case, twins),
+        ]
     )
 
 
 def _format_overview(case: Cascade) -> Iterator[str]:
     row = tabulate_cascades(case.links).iloc[case.number - 1]
     first, last = case.window
-    kinds = case.links.harm_by_root[case.action_rows].T @ case.links.actions["notional"].to_numpy()[case.action_rows] / row["notional"]
-    roots = ", ".join(f"{kind} {share:.0%}" for kind, share in zip(ROOT_KINDS, kinds, strict=True) if share >= 0.005)
+    kinds = (
+        case.links.harm_by_root[case.action_rows].T
+        @ case.links.actions["notional"].to_numpy()[case.action_rows]
+        / row["notional"]
+    )
+    roots = ", ".join(
+        f"{kind} {share:.0%}"
+        for kind, share in zip(ROOT_KINDS, kinds, strict=True)
+        if share >= 0.005
+    )
     trigger = case.links.actions.iloc[case.action_rows[0]]
     size = f"{row['accounts']} accounts, {money_of(case.config)(row['notional'])}"
     yield f"cascade {case.number}: steps {first} to {last}, {size}"
@@ -68,7 +100,10 @@ def _format_overview(case: Cascade) -> Iterator[str]:
 
 def _format_generations(case: Cascade) -> Iterator[str]:
     """How many actions each generation of this cascade has, in shares; of the whole run's ratios, the interval."""
-    counts, run = compute_masses(case.links)[:, case.action_rows].sum(axis=1), tabulate_generations(case.links)
+    counts, run = (
+        compute_masses(case.links)[:, case.action_rows].sum(axis=1),
+        tabulate_generations(case.links),
+    )
     counts = counts[: np.flatnonzero(counts >= MIN_GENERATION)[-1] + 1]
     yield "generations   close-outs, each in part in several (of the whole run, the next generation's over it)"
     for number, count in enumerate(counts[:MAX_ROWS]):
@@ -118,7 +153,11 @@ def _format_largest_effect(case: Cascade, twins: Sequence[CounterfactualRun]) ->
     if alone:
         best = max(alone, key=lambda each: each.prevented)
         share = best.prevented / case.actions["notional"].sum()
-        verdict = "would have stopped most of it" if share >= STOPPING_SHARE else "none of these would have stopped it alone"
+        verdict = (
+            "would have stopped most of it"
+            if share >= STOPPING_SHARE
+            else "none of these would have stopped it alone"
+        )
         yield f"  {verdict}: without {best.name} others are closed out of {share:.0%} of the cascade less"
 
 
@@ -130,7 +169,9 @@ def export_contagion(frames: Frames, folder: Path) -> None:
         WriteError: a write failed.
     """
     links = build_contagion(frames)
-    told = links.actions.assign(cascade=assign_cascades(links), depth=compute_depths(links), reach=compute_reach(links))
+    told = links.actions.assign(
+        cascade=assign_cascades(links), depth=compute_depths(links), reach=compute_reach(links)
+    )
     tables = {"cascades": tabulate_cascades(links), "actions": told}
     edges = (
         nx.to_pandas_edgelist(build_graph(links))

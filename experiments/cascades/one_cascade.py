@@ -71,11 +71,19 @@ def read_run(folder: Path) -> tuple[RunConfig, Frames]:
 
     result = open_result(folder, measured=False)
     if not isinstance(result, RunResult):
-        runs = sorted(path for path in (folder / "runs").glob("*") if (path / "summary.json").is_file())
-        rule = f"name one such as {runs[0]}" if runs else "but none is there, start deleverage sweep with it again"
+        runs = sorted(
+            path for path in (folder / "runs").glob("*") if (path / "summary.json").is_file()
+        )
+        rule = (
+            f"name one such as {runs[0]}"
+            if runs
+            else "but none is there, start deleverage sweep with it again"
+        )
         raise DataError(f"{folder}: is a study, explain tells of one of its runs, {rule}")
     if lacking := [name for name in FRAMES if name not in result.frames]:
-        damaged = [each for each in result.problems if any(f"{name}.parquet" in each for name in lacking)]
+        damaged = [
+            each for each in result.problems if any(f"{name}.parquet" in each for name in lacking)
+        ]
         told = f"{folder}: no {', '.join(f'{name}.parquet' for name in lacking)}, make the run again with this version"
         raise DataError(*(damaged or [told]))
     return result.config, dict(result.frames)
@@ -92,7 +100,9 @@ def select_cascade(config: RunConfig, frames: Frames, number: int) -> Cascade:
     if not (place == number).any():
         rule = "nothing was closed out in this run, hence there is none, leave it out"
         if place.size:
-            rule = f"is not one of 1 to {place.max()}, of which 1 is the largest, choose one of them"
+            rule = (
+                f"is not one of 1 to {place.max()}, of which 1 is the largest, choose one of them"
+            )
         raise DataError(f"--cascade: {number}, {rule}")
     return Cascade(config, frames, links, number, np.flatnonzero(place == number))
 
@@ -103,7 +113,9 @@ def tabulate_owners(case: Cascade) -> pd.DataFrame:
     rows = []
     for owner, part in case.actions.groupby("owner", sort=False):
         share = measure_passed_harm(case.links, part.index.to_numpy(np.int64))
-        rows.append((owner, format_owner(part.iloc[0]), part["notional"].sum(), float(share @ weight)))
+        rows.append(
+            (owner, format_owner(part.iloc[0]), part["notional"].sum(), float(share @ weight))
+        )
     table = pd.DataFrame(rows, columns=["owner", "name", "notional", "attributed"])
     return table.sort_values(["attributed", "notional"], ascending=False, ignore_index=True)
 

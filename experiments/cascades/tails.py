@@ -43,17 +43,28 @@ def fit_tail(sizes: F8, discrete: bool = False) -> pd.DataFrame:
     kept = sizes[sizes > 0]
     told = f"tail: {np.unique(kept).size} different of {kept.size} sizes above 0"
     if kept.size < MIN_VALUES or np.ptp(kept) == 0:
-        raise DataError(f"{told}, {MIN_VALUES} that are not all the same are needed, run longer or take more runs together")
+        raise DataError(
+            f"{told}, {MIN_VALUES} that are not all the same are needed, run longer or take more runs together"
+        )
     starts = np.unique(np.quantile(kept, START_QUANTILES, method="lower"))
-    asked: dict[str, Any] = {"discrete": discrete, "parameter_ranges": EXPONENT_RANGES, "verbose": False}
+    asked: dict[str, Any] = {
+        "discrete": discrete,
+        "parameter_ranges": EXPONENT_RANGES,
+        "verbose": False,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numerical corners in fits that lose
         try:
             fits: list[Any] = [powerlaw.Fit(kept, xmin=start, **asked) for start in starts]
             fit = min(fits, key=lambda each: float(each.power_law.D))
-            found = [(rival, fit.distribution_compare("power_law", rival, nested=None)) for rival in RIVALS]
+            found = [
+                (rival, fit.distribution_compare("power_law", rival, nested=None))
+                for rival in RIVALS
+            ]
         except ValueError as error:
-            raise DataError(f"{told}, too few for laws to differ, run longer or take more runs together") from error
+            raise DataError(
+                f"{told}, too few for laws to differ, run longer or take more runs together"
+            ) from error
     above = int((kept >= fit.xmin).sum())
     alpha, start = float(fit.power_law.alpha), float(fit.xmin)
     rows = [(rival, alpha, start, above, float(ratio), float(p)) for rival, (ratio, p) in found]
@@ -66,7 +77,8 @@ def measure_finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
     A cutoff that keeps its share of the system grows with it: cascades know no size of their own. One that stays does.
     """
     rows = [
-        (system, each.size, float(each.mean()), float((each**2).sum() / each.sum())) for system, each in sizes.items()
+        (system, each.size, float(each.mean()), float((each**2).sum() / each.sum()))
+        for system, each in sizes.items()
     ]
     table = pd.DataFrame(rows, columns=["system", "cascades", "mean", "cutoff"])
     return table.assign(share=table["cutoff"] / table["system"])
@@ -87,9 +99,13 @@ def gather_cascade_sizes(folders: Sequence[Path]) -> dict[int, F8]:
             raise DataError(*result.problems)
         system = sum(each.count for each in result.config.populations)
         try:
-            sizes = tabulate_cascades(build_contagion(result.frames))["accounts"].to_numpy(np.float64)
+            sizes = tabulate_cascades(build_contagion(result.frames))["accounts"].to_numpy(
+                np.float64
+            )
         except DataError as error:
-            raise DataError(*(f"{result.folder}: {problem}" for problem in str(error).splitlines())) from error
+            raise DataError(
+                *(f"{result.folder}: {problem}" for problem in str(error).splitlines())
+            ) from error
         found.setdefault(system, []).append(sizes)
     return {system: np.concatenate(found[system]) for system in sorted(found)}
 
@@ -101,9 +117,13 @@ def _open_runs(folders: Sequence[Path]) -> Iterator[RunResult]:
             yield result
             continue
         named = {name for name in result.runs.get("hash", ()) if is_run_name(name)}
-        made = [path for name in sorted(named) if ((path := folder / "runs" / name) / SUMMARY).is_file()]
+        made = [
+            path for name in sorted(named) if ((path := folder / "runs" / name) / SUMMARY).is_file()
+        ]
         if not made:
-            raise DataError(f"{folder}: holds no runs, start deleverage sweep with this folder again")
+            raise DataError(
+                f"{folder}: holds no runs, start deleverage sweep with this folder again"
+            )
         yield from _open_runs(made)
 
 
@@ -121,7 +141,9 @@ def format_tails(sizes: Mapping[int, F8]) -> str:
         fitted = f"{first['exponent']:.2f} from {first['start']:g} accounts on, {first['values']} cascades"
         lines.append(f"  power law: exponent {fitted}")
         for row in table.to_dict("records"):
-            lines.append(f"  against {row['rival']:<20} likelihood ratio {row['ratio']:+8.2f}, p = {row['p']:.3f}")
+            lines.append(
+                f"  against {row['rival']:<20} likelihood ratio {row['ratio']:+8.2f}, p = {row['p']:.3f}"
+            )
     kept = {system: each for system, each in sizes.items() if each.size}
     if kept:
         lines += ["", f"{'accounts':>9} {'cascades':>9} {'mean':>7} {'cutoff':>7}  share of system"]

@@ -53,7 +53,9 @@ def _version(asked: bool) -> None:
 
 @app.callback(no_args_is_help=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")
+    ] = False,
 ) -> None:
     """Simulate how margin rules make or break a leveraged market."""
     _shorten_warnings()
@@ -77,22 +79,35 @@ def _shorten_warnings() -> None:
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a packaged one (deleverage configs).")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to it.")] = None,
+    config: Annotated[
+        str, typer.Argument(help="A YAML file, or the name of a packaged one (deleverage configs).")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to it.")
+    ] = None,
     *,
     data: Annotated[
         str | None,
         typer.Option(help="Replay these prices as the first index: CSV, Parquet, or arch:NAME."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Root seed, in place of the configuration's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME-CONFIGHASH.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Root seed, in place of the configuration's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Result folder; default results/NAME-CONFIGHASH.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Shorter: apply the configuration's own quick: values.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no closing table.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a result that is there already.")
+    ] = False,
     engine: Annotated[
-        str | None, typer.Option(metavar="PRESET", help="Margin engine of the venues with perpetuals: a name or file.")
+        str | None,
+        typer.Option(
+            metavar="PRESET", help="Margin engine of the venues with perpetuals: a name or file."
+        ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -101,7 +116,7 @@ def run(
     try:
         _import_plugins(plugin)
         from experiments.cautions import find_idle_settings
-        from experiments.config import load_run, engine_overrides
+        from experiments.config import engine_overrides, load_run
         from experiments.price_files.bars import describe_replays
         from experiments.run import COMPLETE, RunError, execute_run
 
@@ -116,7 +131,9 @@ def run(
         try:
             outcome = execute_run(settings, out=out, overwrite=overwrite, quiet=quiet)
         except RunError as error:
-            _print_error(f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else ""))
+            _print_error(
+                f"run failed: {error}" + (f"; traceback in {error.path}" if error.path else "")
+            )
             raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
         _print_error("interrupted; nothing was kept")
@@ -147,7 +164,9 @@ def configs(plugin: Plugins = None) -> None:
 
 @app.command()
 def schema(
-    out: Annotated[Path | None, typer.Option(help="File to write; default standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default standard output.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Write the JSON Schema of a configuration, for editors."""

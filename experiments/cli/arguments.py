@@ -23,7 +23,9 @@ def _describe_fault(argument: str) -> str:
     try:
         argument.encode()
     except UnicodeEncodeError:
-        return f"{told}is not UTF-8, which names and values must be, rename the file or write it again"
+        return (
+            f"{told}is not UTF-8, which names and values must be, rename the file or write it again"
+        )
     _, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     if "=" in value and not equals:
         return ""  # an override, whose value may be of any length

@@ -19,22 +19,44 @@ app = typer.Typer()
 
 @app.command()
 def backtest(
-    data: Annotated[str | None, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")] = None,
-    engines: Annotated[str | None, typer.Option(help="Names with commas between; default the published table.")] = None,
-    *,
-    run: Annotated[Path | None, typer.Option(help="Folder of a run's result: judge what its market made.")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="Look-back, and days nobody is judged on; 500.")] = None,
-    confidence: Annotated[str | None, typer.Option(help="Share of days to cover, 0.99; several with commas.")] = None,
-    horizon: Annotated[
-        str | None, typer.Option(help="Days a loss accrues, 1; several with commas. Of a run: seconds.")
+    data: Annotated[
+        str | None, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="Of several columns, with commas between; default equal.")] = None,
-    assets: Annotated[str | None, typer.Option(help="Columns to use, with commas; default those of prices.")] = None,
+    engines: Annotated[
+        str | None, typer.Option(help="Names with commas between; default the published table.")
+    ] = None,
+    *,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of a run's result: judge what its market made.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Look-back, and days nobody is judged on; 500.")
+    ] = None,
+    confidence: Annotated[
+        str | None, typer.Option(help="Share of days to cover, 0.99; several with commas.")
+    ] = None,
+    horizon: Annotated[
+        str | None,
+        typer.Option(help="Days a loss accrues, 1; several with commas. Of a run: seconds."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Of several columns, with commas between; default equal.")
+    ] = None,
+    assets: Annotated[
+        str | None, typer.Option(help="Columns to use, with commas; default those of prices.")
+    ] = None,
     returns: Annotated[
-        str, typer.Option(help="log of prices, differences of prices (a spread), given log returns, or auto.")
+        str,
+        typer.Option(
+            help="log of prices, differences of prices (a spread), given log returns, or auto."
+        ),
     ] = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder for table, CSV, LaTeX, JSON and figure.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table, CSV, LaTeX, JSON and figure.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a result that is there already.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -45,9 +67,19 @@ def backtest(
 
         import_plugins(plugin)
         if run is not None:
-            given = {"data": data, "engines": engines, "window": window, "weights": weights, "assets": assets}
+            given = {
+                "data": data,
+                "engines": engines,
+                "window": window,
+                "weights": weights,
+                "assets": assets,
+            }
             given["returns"] = None if returns == "auto" else returns
-            problems = [f"--{name}: has no meaning for a run, leave it out" for name, value in given.items() if value]
+            problems = [
+                f"--{name}: has no meaning for a run, leave it out"
+                for name, value in given.items()
+                if value
+            ]
             if problems:
                 raise ConfigError(problems)
             _backtest_run(run, confidence, horizon, _OutputTarget(out, overwrite, json))
@@ -58,19 +90,35 @@ def backtest(
         from experiments.price_files.return_series import read_return_series
 
         if data is None:
-            raise ConfigError(["--data: none given, name a series such as arch:sp500, or a result with --run"])
+            raise ConfigError(
+                ["--data: none given, name a series such as arch:sp500, or a result with --run"]
+            )
         days = window or 500
-        levels, spans = "0.99" if confidence is None else confidence, "1" if horizon is None else horizon
-        scope = EngineDefaults(days, _parse_numbers("confidence", levels, 0.5, 1), _parse_whole_numbers("horizon", spans))
-        chosen = parse_engines(PUBLISHED_ENGINES if engines is None else _split_words(engines), scope)
+        levels, spans = (
+            "0.99" if confidence is None else confidence,
+            "1" if horizon is None else horizon,
+        )
+        scope = EngineDefaults(
+            days,
+            _parse_numbers("confidence", levels, 0.5, 1),
+            _parse_whole_numbers("horizon", spans),
+        )
+        chosen = parse_engines(
+            PUBLISHED_ENGINES if engines is None else _split_words(engines), scope
+        )
         series = read_return_series(data, _split_words(assets or ""), _parse_returns_kind(returns))
         for note in series.notes:
             typer.echo(note, err=True)
         shares = None if weights is None else _parse_numbers("weights", weights, -1e3, 1e3)
         judged = backtest_engines(chosen, series, window=days, weights=shares)
         if out is not None:
-            report.write_backtest(judged, report.describe_source(series, data), out, overwrite=overwrite)
-        _print_result(report.format_json(judged) if json else report.format_text(judged), _OutputTarget(out, overwrite, json))
+            report.write_backtest(
+                judged, report.describe_source(series, data), out, overwrite=overwrite
+            )
+        _print_result(
+            report.format_json(judged) if json else report.format_text(judged),
+            _OutputTarget(out, overwrite, json),
+        )
         if json:
             for line in report.list_unjudged(judged):
                 typer.echo(line, err=True)
@@ -84,7 +132,9 @@ class _OutputTarget(NamedTuple):
     json: bool
 
 
-def _backtest_run(folder: Path, confidence: str | None, horizon: str | None, target: _OutputTarget) -> None:
+def _backtest_run(
+    folder: Path, confidence: str | None, horizon: str | None, target: _OutputTarget
+) -> None:
     from experiments.backtest import finished_run_report
     from experiments.backtest.finished_run import CoverageTarget, backtest_run
     from experiments.paper.load_results import list_code_notices
@@ -94,8 +144,15 @@ def _backtest_run(folder: Path, confidence: str | None, horizon: str | None, tar
     judged = backtest_run(folder, CoverageTarget(level, seconds))
     print_notices(list_code_notices(folder))
     if target.out is not None:
-        finished_run_report.write_run_backtest(judged, target.out, source=str(folder), overwrite=target.overwrite)
-    _print_result(finished_run_report.format_json(judged) if target.json else finished_run_report.format_text(judged), target)
+        finished_run_report.write_run_backtest(
+            judged, target.out, source=str(folder), overwrite=target.overwrite
+        )
+    _print_result(
+        finished_run_report.format_json(judged)
+        if target.json
+        else finished_run_report.format_text(judged),
+        target,
+    )
 
 
 def _print_result(text: str, target: _OutputTarget) -> None:
@@ -106,13 +163,19 @@ def _print_result(text: str, target: _OutputTarget) -> None:
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")],
+    data: Annotated[
+        str, typer.Option(help="arch:sp500, or a CSV or Parquet file of prices or returns.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the model, its report and figure.")],
     *,
-    assets: Annotated[str | None, typer.Option(help="Columns to use, with commas; default those of prices.")] = None,
+    assets: Annotated[
+        str | None, typer.Option(help="Columns to use, with commas; default those of prices.")
+    ] = None,
     confidence: Annotated[str, typer.Option(help="Share of days to cover.")] = "0.99",
     horizon: Annotated[int, typer.Option(min=1, help="Days a loss accrues.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a result that is there already.")
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
     """Train a margin model on a return series; tells what it is worth, and prints the file last."""
@@ -125,7 +188,9 @@ def train(
         from experiments.price_files.return_series import read_return_series
         from sim.margin.learned.learned import LearnedRequirement
 
-        rule = LearnedRequirement(level=_parse_number("confidence", confidence, 0.5, 1), horizon=horizon * DAY)
+        rule = LearnedRequirement(
+            level=_parse_number("confidence", confidence, 0.5, 1), horizon=horizon * DAY
+        )
         series = read_return_series(data, _split_words(assets or ""))
         for note in series.notes:
             typer.echo(note, err=True)
@@ -137,7 +202,12 @@ def train(
 def _parse_returns_kind(text: str) -> "Returns":
     from sim.errors import ConfigError, describe_unknown
 
-    kinds: dict[str, Returns] = {"auto": "auto", "log": "log", "differences": "differences", "given": "given"}
+    kinds: dict[str, Returns] = {
+        "auto": "auto",
+        "log": "log",
+        "differences": "differences",
+        "given": "given",
+    }
     if text not in kinds:
         raise ConfigError([f"--returns: {describe_unknown(text, kinds)}"])
     return kinds[text]
@@ -166,7 +236,9 @@ def _parse_numbers(option: str, text: str, low: float, high: float) -> tuple[flo
         values = ()
     if not values or not all(low <= value < high for value in values):
         raise ConfigError(
-            [f"--{option}: '{text}', must be numbers from {low:g} to below {high:g}, give one, or more with commas"]
+            [
+                f"--{option}: '{text}', must be numbers from {low:g} to below {high:g}, give one, or more with commas"
+            ]
         )
     return values
 
@@ -174,9 +246,13 @@ def _parse_numbers(option: str, text: str, low: float, high: float) -> tuple[flo
 def _parse_whole_numbers(option: str, text: str) -> tuple[int, ...]:
     from sim.errors import ConfigError
 
-    values = tuple(int(word) if word.isdecimal() and len(word) < 10 else 0 for word in _split_words(text))
+    values = tuple(
+        int(word) if word.isdecimal() and len(word) < 10 else 0 for word in _split_words(text)
+    )
     if not values or not all(values):
-        raise ConfigError([f"--{option}: '{text}', must be whole numbers from 1 to below 10^9, write 1 or 1,10"])
+        raise ConfigError(
+            [f"--{option}: '{text}', must be whole numbers from 1 to below 10^9, write 1 or 1,10"]
+        )
     return values
 
 

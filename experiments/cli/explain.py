@@ -16,14 +16,21 @@ app = typer.Typer()
 def explain(
     results: Annotated[Path, typer.Argument(help="The folder of a run.")],
     *,
-    cascade: Annotated[int | None, typer.Option(min=1, help="Which one, 1 = the largest; default a list.")] = None,
-    twins: Annotated[int, typer.Option(min=0, help="Accounts whose removal is tried; 0 = run nothing again.")] = 3,
+    cascade: Annotated[
+        int | None, typer.Option(min=1, help="Which one, 1 = the largest; default a list.")
+    ] = None,
+    twins: Annotated[
+        int, typer.Option(min=0, help="Accounts whose removal is tried; 0 = run nothing again.")
+    ] = 3,
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="WHO", help="Also without a population, an OWNER, or OWNER@STEP; repeatable."),
+        typer.Option(
+            metavar="WHO", help="Also without a population, an OWNER, or OWNER@STEP; repeatable."
+        ),
     ] = None,
     engine: Annotated[
-        list[str] | None, typer.Option(metavar="PRESET", help="Also the run under this margin engine; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="PRESET", help="Also the run under this margin engine; repeatable."),
     ] = None,
     worlds: Annotated[
         int,
@@ -33,7 +40,9 @@ def explain(
             "many for whom they do not tell.",
         ),
     ] = 0,
-    export: Annotated[Path | None, typer.Option(help="Folder for graph (GraphML) and tables (Parquet).")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Folder for graph (GraphML) and tables (Parquet).")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Who pushed whom in a run: its cascades, or one of them in a page, with what would have stopped it."""
@@ -64,8 +73,12 @@ def explain(
         gone = list(removal.run_counterfactuals(chosen, twins, without or ()))
         typer.echo(made.format_cascade(chosen, [*gone, *others]))
         if worlds:
-            many = counterfactual.NeighbouringWorlds(worlds, counterfactual.MAX_WORLDS_FACTOR * worlds)
-            table = counterfactual.compare_with_removal(chosen, removal.snapshot_before(chosen), many)
+            many = counterfactual.NeighbouringWorlds(
+                worlds, counterfactual.MAX_WORLDS_FACTOR * worlds
+            )
+            table = counterfactual.compare_with_removal(
+                chosen, removal.snapshot_before(chosen), many
+            )
             typer.echo("\n" + "\n".join(attribution_vs_removal.format_comparison(table)))
     except (ConfigError, DataError, OutputError) as error:
         typer.echo(str(error), err=True)

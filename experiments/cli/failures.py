@@ -36,7 +36,9 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except RuntimeError as error:
-            if not str(error).startswith("Symlink loop"):  # Python 3.11 and 3.12, of a path that is resolved
+            if not str(error).startswith(
+                "Symlink loop"
+            ):  # Python 3.11 and 3.12, of a path that is resolved
                 raise
             from sim.errors import escape_unprintable
 

@@ -13,10 +13,15 @@ app = typer.Typer()
 
 @app.command()
 def margin(
-    portfolio: Annotated[str, typer.Argument(help="A portfolio file, or a packaged one (portfolios/NAME).")],
+    portfolio: Annotated[
+        str, typer.Argument(help="A portfolio file, or a packaged one (portfolios/NAME).")
+    ],
     *,
     engines: Annotated[
-        str | None, typer.Option(help="Presets or files with commas between, or all; default the portfolio's own.")
+        str | None,
+        typer.Option(
+            help="Presets or files with commas between, or all; default the portfolio's own."
+        ),
     ] = None,
     stress: Annotated[str | None, typer.Option(help="A file of shocks, or a packaged one.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
@@ -30,13 +35,21 @@ def margin(
 
         import_plugins(plugin)
         from experiments.calculator import report
-        from experiments.calculator.calculator import StressConfig, margin_portfolio, load_engine, list_engines
+        from experiments.calculator.calculator import (
+            StressConfig,
+            list_engines,
+            load_engine,
+            margin_portfolio,
+        )
         from experiments.calculator.portfolio import PortfolioConfig
         from experiments.file_kinds import load_kind
 
         account = load_kind("portfolio", portfolio, (), PortfolioConfig)
         shocks = load_kind("shocks", stress, (), StressConfig).shocks if stress else ()
-        judged = [margin_portfolio(account, name, load_engine(name, account)) for name in list_engines(engines, account)]
+        judged = [
+            margin_portfolio(account, name, load_engine(name, account))
+            for name in list_engines(engines, account)
+        ]
         found = report.build_report(account, judged, shocks)
     except ConfigError as error:
         typer.echo(str(error), err=True)

@@ -7,12 +7,18 @@ import typer
 
 Plugins = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="MODULE", help="Import a module that registers kinds of its own; repeatable."),
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="Import a module that registers kinds of its own; repeatable.",
+    ),
 ]
 
 OwnStudy = Annotated[
     Path | None,
-    typer.Option("--study", metavar="FILE", help="Of a study of your own: its YAML file, or its module."),
+    typer.Option(
+        "--study", metavar="FILE", help="Of a study of your own: its YAML file, or its module."
+    ),
 ]
 
 

@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 
-Folder = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of deleverage sweep, or of deleverage run.")]
+Folder = Annotated[
+    Path,
+    typer.Argument(metavar="RESULTS", help="Folder of deleverage sweep, or of deleverage run."),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to; default the result's own.")]
 
 app = typer.Typer()
 
 
 @app.command()
-def figures(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
+def figures(
+    results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None
+) -> None:
     """Draw all figures of a result again: PDF, PNG and CSV."""
     with _report_errors():
         from experiments.plugins import import_plugins
@@ -40,13 +45,20 @@ def tables(
     results: Folder,
     *,
     metric: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Column of the scores; default those the study names.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Column of the scores; default those the study names."),
     ] = None,
     against: Annotated[
-        str, typer.Option(metavar="AXIS=VALUE", help="Also paired differences of the metrics from this setting.")
+        str,
+        typer.Option(
+            metavar="AXIS=VALUE", help="Also paired differences of the metrics from this setting."
+        ),
     ] = "",
     precision: Annotated[
-        float, typer.Option(min=1e-6, max=1, help="Half-width to reckon further replications for, of the figure.")
+        float,
+        typer.Option(
+            min=1e-6, max=1, help="Half-width to reckon further replications for, of the figure."
+        ),
     ] = 0.1,
     out: Out = None,
     study: OwnStudy = None,
@@ -68,7 +80,9 @@ def tables(
 
 
 @app.command()
-def report(results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None) -> None:
+def report(
+    results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None
+) -> None:
     """Write a result's report, one HTML file that needs no other, after its figures and tables."""
     with _report_errors():
         from experiments.plugins import import_plugins

@@ -15,24 +15,46 @@ app = typer.Typer()
 
 @app.command()
 def sweep(
-    study: Annotated[str, typer.Argument(help="A packaged study (deleverage studies), or a YAML file of your own.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to every run.")] = None,
+    study: Annotated[
+        str,
+        typer.Argument(help="A packaged study (deleverage studies), or a YAML file of your own."),
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to every run.")
+    ] = None,
     *,
-    executor: Annotated[str, typer.Option(help="serial, loky, dask, tcp://HOST:PORT or tls://HOST:PORT.")] = "loky",
+    executor: Annotated[
+        str, typer.Option(help="serial, loky, dask, tcp://HOST:PORT or tls://HOST:PORT.")
+    ] = "loky",
     jobs: Annotated[int | None, typer.Option(help="Processes; default one per processor.")] = None,
     time_limit: Annotated[float, typer.Option(help="Seconds a run may take.")] = math.inf,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Replications, in place of the study's.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Result folder; default results/NAME or NAME-quick.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Replications, in place of the study's.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Smaller: apply the study's own quick: values.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Result folder; default results/NAME or NAME-quick.")
+    ] = None,
     known: Annotated[
-        list[str] | None, typer.Option(metavar="RESULTS", help="Others, to take the same runs over from; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="RESULTS", help="Others, to take the same runs over from; repeatable."
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no report.")] = False,
     engine: Annotated[
-        str | None, typer.Option(metavar="PRESET", help="Margin engine of every run, where the study sets none.")
+        str | None,
+        typer.Option(
+            metavar="PRESET", help="Margin engine of every run, where the study sets none."
+        ),
     ] = None,
     mixed: Annotated[
-        bool, typer.Option("--mixed", help="Take runs that other code made as they are; every table then says so.")
+        bool,
+        typer.Option(
+            "--mixed", help="Take runs that other code made as they are; every table then says so."
+        ),
     ] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -52,7 +74,9 @@ def sweep(
         config = load_study(study, overrides or (), seeds=seeds, quick=quick, engine=engine)
         place = out or Path("results") / (f"{config.name}-quick" if quick else config.name)
         count = count_processors() if jobs is None else jobs
-        options = SweepOptions(executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet, mixed)
+        options = SweepOptions(
+            executor, count, time_limit, tuple(plugin or ()), tuple(known or ()), quiet, mixed
+        )
         try:
             outcome = execute(config, out=place, options=options)
         except StudyError as error:
@@ -74,15 +98,21 @@ def sweep(
     missing = {status: count for status, count in outcome.counts.items() if status != "complete"}
     if missing:
         words = {"timeout": "out of time"}
-        told = ", ".join(f"{count} runs {words.get(status, status)}" for status, count in missing.items())
+        told = ", ".join(
+            f"{count} runs {words.get(status, status)}" for status, count in missing.items()
+        )
         longer = ", with a longer --time-limit if need be" if "timeout" in missing else ""
-        _print_error(f"{told}; {outcome.folder / 'runs.parquet'} says why, the same command tries them again{longer}")
+        _print_error(
+            f"{told}; {outcome.folder / 'runs.parquet'} says why, the same command tries them again{longer}"
+        )
         raise typer.Exit(FAILED)
 
 
 @app.command()
 def verify(
-    results: Annotated[Path, typer.Argument(help="Folder of a sweep, of one of its runs, or of deleverage run.")],
+    results: Annotated[
+        Path, typer.Argument(help="Folder of a sweep, of one of its runs, or of deleverage run.")
+    ],
     *,
     sample: Annotated[int, typer.Option(min=0, help="Runs to make again.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,

@@ -14,7 +14,9 @@ app = typer.Typer()
 
 @app.command()
 def tails(
-    results: Annotated[list[Path], typer.Argument(help="Folders of runs or sweeps; markets of several sizes.")],
+    results: Annotated[
+        list[Path], typer.Argument(help="Folders of runs or sweeps; markets of several sizes.")
+    ],
     *,
     plugin: Plugins = None,
 ) -> None:

@@ -18,18 +18,23 @@ from experiments.figures.style import (
     PAGE_WIDTH,
     Frame,
     Frames,
-    draw_legend_above,
-    find_most_liquidated,
-    draw_none_label,
     add_axis_positions,
-    save_figure,
     choose_scale,
-    use_style,
+    draw_legend_above,
+    draw_none_label,
     draw_time_axis,
+    find_most_liquidated,
+    save_figure,
+    use_style,
 )
 from sim.metrics.contagion import ContagionLinks, build_contagion
 from sim.metrics.criticality import tabulate_density, tabulate_feedback
-from sim.metrics.generations import tabulate_cascades, compute_depths, compute_generations, assign_cascades
+from sim.metrics.generations import (
+    assign_cascades,
+    compute_depths,
+    compute_generations,
+    tabulate_cascades,
+)
 
 DRAWN_FALLS = (-0.005, -0.01, -0.02, -0.05)
 """Moves whose R is drawn."""
@@ -74,7 +79,9 @@ def draw_profile(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
         _draw_ratios(bottom, prices, ratios)
         draw_time_axis(bottom, prices)
         figure.align_ylabels([top, bottom])
-        return save_figure(figure, folder / "profile", _tabulate_profile(frames, prices, ratios, unit))
+        return save_figure(
+            figure, folder / "profile", _tabulate_profile(frames, prices, ratios, unit)
+        )
 
 
 def _draw_density(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str]) -> None:
@@ -84,19 +91,36 @@ def _draw_density(axes: Axes, prices: Frame, found: Frame, money: tuple[int, str
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     seaborn.despine(ax=axes)
     readings = np.unique(found["step"])
-    shown = found[found["step"].isin(readings[:: -(-len(readings) // MAX_READINGS) or 1]) & (found["at_risk"] > 0)]
+    shown = found[
+        found["step"].isin(readings[:: -(-len(readings) // MAX_READINGS) or 1])
+        & (found["at_risk"] > 0)
+    ]
     if len(shown):
         at = prices.set_index("step")[["at", "mark"]]
         kept = np.unique(shown["step"])
-        until = pd.Series(np.append(at["at"].reindex(kept).to_numpy()[1:], at["at"].iloc[-1]), index=kept)
-        left, right = at["at"].reindex(shown["step"]).to_numpy(), until.reindex(shown["step"]).to_numpy()
+        until = pd.Series(
+            np.append(at["at"].reindex(kept).to_numpy()[1:], at["at"].iloc[-1]), index=kept
+        )
+        left, right = (
+            at["at"].reindex(shown["step"]).to_numpy(),
+            until.reindex(shown["step"]).to_numpy(),
+        )
         mark = at["mark"].reindex(shown["step"]).to_numpy()
         low, high = mark * (1 + shown["low"].to_numpy()), mark * (1 + shown["high"].to_numpy())
-        corners = np.stack([left, low, left, high, right, high, right, low], axis=1).reshape(-1, 4, 2)
-        thick = shown["at_risk"].to_numpy() / unit / (100 * (shown["high"] - shown["low"]).to_numpy())
+        corners = np.stack([left, low, left, high, right, high, right, low], axis=1).reshape(
+            -1, 4, 2
+        )
+        thick = (
+            shown["at_risk"].to_numpy() / unit / (100 * (shown["high"] - shown["low"]).to_numpy())
+        )
         per, prefix = choose_scale(float(thick.max()))
-        tint: dict[str, Any] = {"cmap": "rocket_r", "norm": LogNorm(thick.max() / per / DENSITY_RANGE, thick.max() / per)}
-        cells = PolyCollection(list(corners), array=thick / per, linewidth=0, rasterized=True, zorder=1, **tint)
+        tint: dict[str, Any] = {
+            "cmap": "rocket_r",
+            "norm": LogNorm(thick.max() / per / DENSITY_RANGE, thick.max() / per),
+        }
+        cells = PolyCollection(
+            list(corners), array=thick / per, linewidth=0, rasterized=True, zorder=1, **tint
+        )
         axes.add_collection(cells)
         label = f"Liquidated per 1% of price\n({prefix}{currency})"
         axes.figure.colorbar(cells, ax=axes, label=label, pad=0.01, aspect=30)
@@ -116,7 +140,11 @@ def _draw_ratios(axes: Axes, prices: Frame, ratios: Frame) -> None:
         return
     at = prices.set_index("step")["at"].reindex(drawn.index)
     for place, move in enumerate(drawn):
-        look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINE_STYLES[place], "linewidth": 1.0}
+        look: dict[str, Any] = {
+            "color": COLOURS[place],
+            "linestyle": LINE_STYLES[place],
+            "linewidth": 1.0,
+        }
         told = f"{move:.1%}".replace(".0%", "%").replace("-", "\N{MINUS SIGN}")
         axes.plot(at, drawn[move], drawstyle="steps-post", label=told, **look)
     axes.axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
@@ -161,8 +189,12 @@ def draw_cascade(frames: Frames, folder: Path, *, unit: int, currency: str) -> P
         if not number.size:
             draw_none_label(top)
             draw_none_label(bottom)
-            return save_figure(figure, folder / "cascade", pd.DataFrame(columns=["step", "round", "owner"]))
-        table = _place_actions(links, number == 1).assign(notional=lambda each: each["notional"] / unit)
+            return save_figure(
+                figure, folder / "cascade", pd.DataFrame(columns=["step", "round", "owner"])
+            )
+        table = _place_actions(links, number == 1).assign(
+            notional=lambda each: each["notional"] / unit
+        )
         _draw_step_lines(top, bottom, table)
         _draw_links(top, links, table)
         _draw_actions(top, table)
@@ -184,7 +216,11 @@ def _cascade_title(links: ContagionLinks, currency: str, unit: int) -> str:
 
 def _place_actions(links: ContagionLinks, chosen: "np.ndarray[Any, Any]") -> Frame:
     """Actions of a cascade with their place: its rounds are numbered, with a pause before each step."""
-    told = {"row": np.arange(len(links.actions)), "generation": compute_generations(links), "depth": compute_depths(links)}
+    told = {
+        "row": np.arange(len(links.actions)),
+        "generation": compute_generations(links),
+        "depth": compute_depths(links),
+    }
     table = links.actions.assign(**told)[chosen]
     slots = table[["step", "round"]].drop_duplicates().sort_values(["step", "round"])
     begins = (slots["step"].diff().fillna(0) != 0).cumsum()
@@ -203,7 +239,9 @@ def _draw_step_lines(top: Axes, bottom: Axes, table: Frame) -> None:
     shown = first.iloc[:: -(-len(first) // 12)]
     bottom.set_xticks(shown, [f"{step}" for step in shown.index])
     bottom.set_xlabel(
-        "Rounds of liquidation, by step" if len(first) > 1 else f"Rounds of liquidation in step {first.index[0]}"
+        "Rounds of liquidation, by step"
+        if len(first) > 1
+        else f"Rounds of liquidation in step {first.index[0]}"
     )
     top.set_xlim(table["at"].min() - 1, table["at"].max() + 1)
 
@@ -215,20 +253,35 @@ def _draw_links(axes: Axes, links: ContagionLinks, table: Frame) -> None:
     pushed, moved = links.harm_by_move.tocsc(), links.move_by_action.tocsr()
     segments, shares = [], []
     for move in np.unique(links.harm_by_move[table["row"].to_numpy()].indices):
-        makers, heirs = _link_ends(moved, move, at), [end for end in _link_ends(pushed, move, at) if end[1] >= MIN_DRAWN_SHARE]
+        makers, heirs = (
+            _link_ends(moved, move, at),
+            [end for end in _link_ends(pushed, move, at) if end[1] >= MIN_DRAWN_SHARE],
+        )
         if not makers or not heirs:
             continue
-        middle = sum(place[1] * share for place, share in makers) / sum(share for _, share in makers)
+        middle = sum(place[1] * share for place, share in makers) / sum(
+            share for _, share in makers
+        )
         knot = (ends_at[moved.indices[moved.indptr[move]]], middle + 0.3)
-        ends = [((place, knot), share) for place, share in makers] + [((knot, place), share) for place, share in heirs]
+        ends = [((place, knot), share) for place, share in makers] + [
+            ((knot, place), share) for place, share in heirs
+        ]
         segments += [segment for segment, share in ends if share >= MIN_DRAWN_SHARE]
         shares += [share for _, share in ends if share >= MIN_DRAWN_SHARE]
     colours = [(0.25, 0.25, 0.3, 0.12 + 0.5 * min(share, 1.0)) for share in shares]
     axes.add_collection(LineCollection(segments, colors=colours, linewidths=0.6, zorder=1))
-    axes.plot([], [], color=(0.25, 0.25, 0.3, 0.6), linewidth=0.8, label="to the mark's move, and to whom it pushed")
+    axes.plot(
+        [],
+        [],
+        color=(0.25, 0.25, 0.3, 0.6),
+        linewidth=0.8,
+        label="to the mark's move, and to whom it pushed",
+    )
 
 
-def _link_ends(matrix: Any, move: int, at: dict[int, tuple[float, float]]) -> list[tuple[tuple[float, float], float]]:
+def _link_ends(
+    matrix: Any, move: int, at: dict[int, tuple[float, float]]
+) -> list[tuple[tuple[float, float], float]]:
     """Places of a cascade's actions in one row, or column, of a matrix of shares, with these."""
     span = slice(matrix.indptr[move], matrix.indptr[move + 1])
     found = zip(matrix.indices[span].tolist(), matrix.data[span].tolist(), strict=True)
@@ -239,26 +292,48 @@ def _draw_actions(axes: Axes, table: Frame) -> None:
     """A marker for each action, its area the notional, its colour the population."""
     area = (LARGEST_MARKER * table["notional"] / table["notional"].max()).clip(lower=3)
     for place, (name, part) in enumerate(table.groupby("population", sort=False)):
-        look: dict[str, Any] = {"color": COLOURS[(3, 0, 2, 1, 4, 5)[place % 6]], "linewidth": 0.4, "edgecolor": "white"}
+        look: dict[str, Any] = {
+            "color": COLOURS[(3, 0, 2, 1, 4, 5)[place % 6]],
+            "linewidth": 0.4,
+            "edgecolor": "white",
+        }
         axes.scatter(
-            part["x"], part["generation"], area[part.index], label=str(name).replace("_", " "), zorder=3, **look
+            part["x"],
+            part["generation"],
+            area[part.index],
+            label=str(name).replace("_", " "),
+            zorder=3,
+            **look,
         )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(-0.04 * table["generation"].max() - 0.3, 1.04 * table["generation"].max() + 0.5)
-    axes.legend(frameon=False, loc="upper left", title="Close-outs, area: notional", alignment="left", markerscale=1.0)
+    axes.legend(
+        frameon=False,
+        loc="upper left",
+        title="Close-outs, area: notional",
+        alignment="left",
+        markerscale=1.0,
+    )
 
 
 def _draw_mark_path(axes: Axes, closeouts: Frame, table: Frame) -> None:
     """Where each round left the mark of the instrument that the cascade traded most."""
     own = closeouts[closeouts["action"].isin(table["action"]) & (closeouts["filled"] > 0)]
     name = own.groupby("instrument")["notional"].sum().idxmax()
-    ends = own[own["instrument"] == name].sort_values("id").groupby(["step", "round"])["mark_after"].last()
+    ends = (
+        own[own["instrument"] == name]
+        .sort_values("id")
+        .groupby(["step", "round"])["mark_after"]
+        .last()
+    )
     path = (
         table[["step", "round", "at"]]
         .drop_duplicates()
         .merge(ends.reset_index(), on=["step", "round"])
         .sort_values("at")
     )
-    axes.plot(path["at"], path["mark_after"], color=COLOURS[0], linewidth=0.9, marker="o", markersize=2)
+    axes.plot(
+        path["at"], path["mark_after"], color=COLOURS[0], linewidth=0.9, marker="o", markersize=2
+    )
     axes.set_ylabel(f"{name} mark\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")

@@ -10,17 +10,17 @@ from experiments.figures.style import (
     PAGE_WIDTH,
     Frame,
     Frames,
-    draw_legend_above,
-    draw_band,
-    draw_lines,
-    find_most_liquidated,
     add_axis_positions,
-    draw_rug,
-    save_figure,
     choose_scale,
-    use_style,
-    melt_series,
+    draw_band,
+    draw_legend_above,
+    draw_lines,
+    draw_rug,
     draw_time_axis,
+    find_most_liquidated,
+    melt_series,
+    save_figure,
+    use_style,
 )
 from sim.metrics.venues import join_venue
 
@@ -42,7 +42,13 @@ def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) ->
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
         axes = figure.subplots(3, 1, sharex=True)
-        draw_lines(axes[0], table, {"open_interest": ""}, label=f"Open interest\n({prefix}{currency})", per=per)
+        draw_lines(
+            axes[0],
+            table,
+            {"open_interest": ""},
+            label=f"Open interest\n({prefix}{currency})",
+            per=per,
+        )
         draw_lines(axes[1], table, {"leverage": ""}, label="Leverage\n(gross ÷ equity)")
         margins = {"initial": "Initial margin", "maintenance": "Maintenance"}
         draw_lines(axes[2], table, margins, label="Margin per\nnotional (%)", per=0.01)
@@ -83,16 +89,26 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
         draw_time_axis(axes[2], table)
         figure.align_ylabels(axes)
-        return save_figure(figure, folder / "liquidity", melt_series(table, ["depth", "spread", "basis", "one_sided"]))
+        return save_figure(
+            figure,
+            folder / "liquidity",
+            melt_series(table, ["depth", "spread", "basis", "one_sided"]),
+        )
 
 
 def _sum_positions(frames: Frames, unit: int) -> Frame:
     """Sums over a venue's instruments by step, as shares and multiples; missing while nobody holds anything."""
     steps = frames["steps"]
-    table = join_venue(add_axis_positions(find_most_liquidated(steps)), frames, ["equity", "initial", "maintenance"])
+    table = join_venue(
+        add_axis_positions(find_most_liquidated(steps)),
+        frames,
+        ["equity", "initial", "maintenance"],
+    )
     here = steps[steps["venue"] == table["venue"].iloc[0]]
     perpetual = here[here["kind"] == "perpetual"] if (here["kind"] == "perpetual").any() else here
-    traded = perpetual.groupby("step")["gross"].sum().reindex(table["step"]).to_numpy(dtype=np.float64)
+    traded = (
+        perpetual.groupby("step")["gross"].sum().reindex(table["step"]).to_numpy(dtype=np.float64)
+    )
     gross = here.groupby("step")["gross"].sum().reindex(table["step"]).to_numpy(dtype=np.float64)
     held, equity = np.where(gross > 0, gross, np.nan), table["equity"].where(table["equity"] > 0)
     table["open_interest"] = traded / 2 / unit

@@ -18,21 +18,23 @@ from experiments.figures.style import (
     PAGE_WIDTH,
     Frame,
     Frames,
-    find_most_liquidated,
-    draw_none_label,
     add_axis_positions,
-    save_figure,
     choose_scale,
-    use_style,
-    melt_series,
+    draw_none_label,
     draw_time_axis,
+    find_most_liquidated,
+    melt_series,
+    save_figure,
+    use_style,
 )
 
 HEIGHT = 5.0
 MAX_BARS = 200
 MAX_MARKERS = 120  # markers that fit side by side
 LARGEST_MARKER, LEGEND_MARKER = 140.0, 28.0  # areas of markers, points squared
-MARK_COLOUR, INDEX_COLOUR, CLOSEOUT_COLOUR, ADL_COLOUR = (COLOURS[number] for number in (0, 7, 3, 2))
+MARK_COLOUR, INDEX_COLOUR, CLOSEOUT_COLOUR, ADL_COLOUR = (
+    COLOURS[number] for number in (0, 7, 3, 2)
+)
 
 
 def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
@@ -56,7 +58,9 @@ def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
         figure = Figure(figsize=(PAGE_WIDTH, HEIGHT), layout="constrained")
         top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(2.8, 1, 1))
         _draw_prices(top, prices, closed)
-        _draw_flow(middle, prices, flows["liquidated_notional"], ("Liquidated", CLOSEOUT_COLOUR, currency))
+        _draw_flow(
+            middle, prices, flows["liquidated_notional"], ("Liquidated", CLOSEOUT_COLOUR, currency)
+        )
         _draw_flow(bottom, prices, flows["adl_notional"], ("ADL", ADL_COLOUR, currency))
         draw_time_axis(bottom, prices)
         figure.align_ylabels([top, middle, bottom])
@@ -65,26 +69,56 @@ def draw_overview(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
 
 def _sum_closeouts(closeouts: Frame, prices: Frame, unit: int) -> Frame:
     """Filled notional of the instrument's close-outs by step, with its mark."""
-    same = (closeouts["venue"] == prices["venue"].iloc[0]) & (closeouts["instrument"] == prices["instrument"].iloc[0])
-    filled = closeouts[same & (closeouts["filled"] > 0)].astype({"step": np.int64, "notional": np.float64})
+    same = (closeouts["venue"] == prices["venue"].iloc[0]) & (
+        closeouts["instrument"] == prices["instrument"].iloc[0]
+    )
+    filled = closeouts[same & (closeouts["filled"] > 0)].astype(
+        {"step": np.int64, "notional": np.float64}
+    )
     notional = filled.groupby("step")["notional"].sum() / unit
     return prices.merge(notional.rename("closed").reset_index(), on="step")
 
 
 def _draw_prices(axes: Axes, prices: Frame, closed: Frame) -> None:
     # the index lies wide and pale below the mark, so that both are seen where they agree
-    axes.plot(prices["at"], prices["index"], color=INDEX_COLOUR, alpha=0.55, linewidth=2.2, label="Index", zorder=2)
-    axes.plot(prices["at"], prices["mark"], color=MARK_COLOUR, linewidth=0.7, label="Mark", zorder=3)
+    axes.plot(
+        prices["at"],
+        prices["index"],
+        color=INDEX_COLOUR,
+        alpha=0.55,
+        linewidth=2.2,
+        label="Index",
+        zorder=2,
+    )
+    axes.plot(
+        prices["at"], prices["mark"], color=MARK_COLOUR, linewidth=0.7, label="Mark", zorder=3
+    )
     if len(closed):
         spots = _merge_near_events(closed, float(prices["at"].iloc[-1] - prices["at"].iloc[0]))
         area = (LARGEST_MARKER * spots["closed"] / spots["closed"].max()).clip(lower=2)
-        look: dict[str, Any] = {"facecolor": "none", "edgecolor": CLOSEOUT_COLOUR, "linewidth": 0.9, "zorder": 5}
+        look: dict[str, Any] = {
+            "facecolor": "none",
+            "edgecolor": CLOSEOUT_COLOUR,
+            "linewidth": 0.9,
+            "zorder": 5,
+        }
         axes.scatter(spots["at"], spots["mark"], area, **look)
         axes.scatter([], [], LEGEND_MARKER, label="Close-outs (area: notional)", **look)
     cut = prices[prices["adl"] > 0]
     if len(cut):
-        spots = _merge_near_events(cut.assign(closed=cut["adl"]), float(prices["at"].iloc[-1] - prices["at"].iloc[0]))
-        axes.scatter(spots["at"], spots["mark"], LEGEND_MARKER, color=ADL_COLOUR, marker="v", linewidth=0, zorder=6, label="ADL")
+        spots = _merge_near_events(
+            cut.assign(closed=cut["adl"]), float(prices["at"].iloc[-1] - prices["at"].iloc[0])
+        )
+        axes.scatter(
+            spots["at"],
+            spots["mark"],
+            LEGEND_MARKER,
+            color=ADL_COLOUR,
+            marker="v",
+            linewidth=0,
+            zorder=6,
+            label="ADL",
+        )
     axes.set_ylabel(f"{prices['instrument'].iloc[0]}\n(quote currency)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.legend(frameon=False, loc="best", handlelength=2.4)
@@ -99,7 +133,9 @@ def _merge_near_events(events: Frame, span: float) -> Frame:
     return total[["at", "mark"]].div(total["closed"], axis=0).assign(closed=total["closed"])
 
 
-def _draw_flow(axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, Any, str]) -> None:
+def _draw_flow(
+    axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[str, Any, str]
+) -> None:
     """Bars of notional over time."""
     word, colour, currency = what
     per, key = _choose_bins(prices)
@@ -118,7 +154,9 @@ def _draw_flow(axes: Axes, prices: Frame, flow: "pd.Series[float]", what: tuple[
 def _choose_bins(prices: Frame) -> tuple[str, "np.ndarray[Any, Any]"]:
     """The finest span of trading time with few enough bars to be told apart, and each row's bin."""
     since = prices["seconds"] - prices["seconds"].iloc[0]
-    keys = {"step": prices["step"]} | {name: since // size for name, size in (("10 min", 600), ("hour", 3600))}
+    keys = {"step": prices["step"]} | {
+        name: since // size for name, size in (("10 min", 600), ("hour", 3600))
+    }
     keys["day"] = prices["stamp"].dt.floor("D") if "stamp" in prices else since // 86400
     name = next((name for name, key in keys.items() if key.nunique() <= MAX_BARS), "day")
     return name, keys[name].to_numpy()
@@ -128,7 +166,11 @@ def _tabulate_overview(prices: Frame, closed: Frame, flows: Frame) -> Frame:
     """What is drawn, one row for each series and step."""
     when = ["step", "seconds", *(["stamp"] if "stamp" in prices else [])]
     wide = prices[[*when, "mark", "index", "adl"]].merge(flows.reset_index(), on="step")
-    wide = wide.merge(closed[["step", "closed"]].rename(columns={"closed": "closeouts_shown"}), on="step", how="left")
+    wide = wide.merge(
+        closed[["step", "closed"]].rename(columns={"closed": "closeouts_shown"}),
+        on="step",
+        how="left",
+    )
     return melt_series(wide, [name for name in wide.columns.astype(str) if name not in when])
 
 

@@ -17,15 +17,15 @@ from experiments.figures.style import (
     PAGE_WIDTH,
     Frame,
     Frames,
-    draw_lines,
-    find_most_liquidated,
-    draw_none_label,
     add_axis_positions,
-    save_figure,
     choose_scale,
-    use_style,
-    melt_series,
+    draw_lines,
+    draw_none_label,
     draw_time_axis,
+    find_most_liquidated,
+    melt_series,
+    save_figure,
+    use_style,
 )
 from sim.metrics.venues import join_venue
 
@@ -55,13 +55,17 @@ def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Pa
         per, prefix = choose_scale(float(table["fund"].abs().max()))
         draw_lines(top, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
         low, high = (float(table["fund"].agg(end)) / per for end in ("min", "max"))
-        top.set_ylim(min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None)  # a line along the edge would be cut in half
+        top.set_ylim(
+            min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None
+        )  # a line along the edge would be cut in half
         largest = max((float(column.max()) for column in absorbed.values()), default=0.0)
         per, prefix = choose_scale(largest)
         if absorbed:
             words = {name: LAYER_NAMES.get(name[9:], name[9:]) for name in absorbed}
             names = {name: word[0].upper() + word[1:] for name, word in words.items()}
-            draw_lines(bottom, table, names, label=f"Losses absorbed\nso far ({prefix}{currency})", per=per)
+            draw_lines(
+                bottom, table, names, label=f"Losses absorbed\nso far ({prefix}{currency})", per=per
+            )
             bottom.legend(frameon=False, loc="upper left", handlelength=2.4)
         else:
             bottom.set_ylabel("Losses absorbed")
@@ -93,7 +97,13 @@ def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
             height = part["notional"] / per
             look: dict[str, Any] = {"color": COLOURS[(0, 3)[number % 2]], "linewidth": 1.1}
             edges = np.append(part["leverage_from"], part["leverage_to"].iloc[-1])
-            axes.stairs(height, edges, linestyle=LINE_STYLES[number], label=_MOMENT_TITLES[str(moment)], **look)
+            axes.stairs(
+                height,
+                edges,
+                linestyle=LINE_STYLES[number],
+                label=_MOMENT_TITLES[str(moment)],
+                **look,
+            )
             if number == 0:
                 axes.stairs(height, edges, fill=True, alpha=0.2, color=look["color"])
         if len(table):
@@ -110,7 +120,10 @@ def _cumulative_losses(losses: Frame, table: Frame, unit: int) -> dict[str, "np.
     by_step = here.groupby(["layer", "step"], sort=False)["absorbed"].sum() / unit
     layers = list(dict.fromkeys(here["layer"]))
     return {
-        f"absorbed_{layer}": by_step[layer].reindex(table["step"], fill_value=0.0).cumsum().to_numpy()
+        f"absorbed_{layer}": by_step[layer]
+        .reindex(table["step"], fill_value=0.0)
+        .cumsum()
+        .to_numpy()
         for layer in layers
     }
 
@@ -121,10 +134,16 @@ def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
     parts = []
     for moment in ("start", "peak", "end"):
         each = held[held["moment"] == moment]
-        ratio = (each["gross"] / each["equity"].where(each["equity"] > 0, 1e-9)).clip(LEVERAGE_BINS[0], LEVERAGE_BINS[-1])
+        ratio = (each["gross"] / each["equity"].where(each["equity"] > 0, 1e-9)).clip(
+            LEVERAGE_BINS[0], LEVERAGE_BINS[-1]
+        )
         notional, _ = np.histogram(ratio, LEVERAGE_BINS, weights=each["gross"] / unit)
         if notional.any():
-            columns = {"leverage_from": LEVERAGE_BINS[:-1], "leverage_to": LEVERAGE_BINS[1:], "notional": notional}
+            columns = {
+                "leverage_from": LEVERAGE_BINS[:-1],
+                "leverage_to": LEVERAGE_BINS[1:],
+                "notional": notional,
+            }
             parts.append(pd.DataFrame({"moment": moment, **columns}))
     empty = pd.DataFrame(columns=["moment", "leverage_from", "leverage_to", "notional"])
     return pd.concat(parts, ignore_index=True) if parts else empty
@@ -137,4 +156,6 @@ def _fit_leverage_axis(axes: Axes, table: Frame) -> None:
     axes.set_xlim(used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=2.4)
+    axes.legend(
+        frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=2.4
+    )

@@ -73,10 +73,15 @@ def add_axis_positions(prices: Frame) -> Frame:
 
 def choose_scale(largest: float) -> tuple[float, str]:
     """A divisor that leaves few digits, and its word before a currency."""
-    return next(((s, word) for s, word in ((1e9, "bn "), (1e6, "m "), (1e3, "k ")) if largest >= s), (1.0, ""))
+    return next(
+        ((s, word) for s, word in ((1e9, "bn "), (1e6, "m "), (1e3, "k ")) if largest >= s),
+        (1.0, ""),
+    )
 
 
-def draw_lines(axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0) -> None:
+def draw_lines(
+    axes: Axes, table: Frame, columns: Mapping[str, str], *, label: str, per: float = 1.0
+) -> None:
     """Some columns over time, told apart by colour and line style; "none" where there is nothing to draw.
 
     Args:
@@ -92,7 +97,11 @@ def draw_lines(axes: Axes, table: Frame, columns: Mapping[str, str], *, label: s
         draw_none_label(axes)
         return
     for number, (name, word) in enumerate(columns.items()):
-        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINE_STYLES[number % len(LINE_STYLES)], "linewidth": 1.0}
+        look: dict[str, Any] = {
+            "color": COLOURS[number],
+            "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+            "linewidth": 1.0,
+        }
         axes.plot(table["at"], table[name] / per, label=word, **look)
     if len(columns) > 1:
         axes.legend(frameon=False, loc="best", handlelength=2.4)
@@ -112,7 +121,11 @@ def draw_band(axes: Axes, table: Frame, column: str, *, label: str, per: float =
     slot = np.arange(len(table)) * BAND_POINTS // len(table)
     grouped = (table[column] / per).groupby(slot)
     at = table["at"].groupby(slot).mean()
-    look: dict[str, Any] = {"color": COLOURS[0], "linewidth": 0, "label": f"5 to 95% of {len(table) // BAND_POINTS} steps"}
+    look: dict[str, Any] = {
+        "color": COLOURS[0],
+        "linewidth": 0,
+        "label": f"5 to 95% of {len(table) // BAND_POINTS} steps",
+    }
     axes.fill_between(at, grouped.quantile(0.05), grouped.quantile(0.95), alpha=0.25, **look)
     middle = pd.DataFrame({"at": at, column: grouped.median()})
     draw_lines(axes, middle, {column: "Median"}, label=label)
@@ -123,7 +136,12 @@ def draw_rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
     """Strokes at the top of a panel, with their legend above it; nothing where there are none."""
     if not len(at):
         return
-    look: dict[str, Any] = {"color": COLOURS[3], "markersize": 7, "markeredgewidth": 0.8, "clip_on": False}
+    look: dict[str, Any] = {
+        "color": COLOURS[3],
+        "markersize": 7,
+        "markeredgewidth": 0.8,
+        "clip_on": False,
+    }
     height, where = np.full(len(at), 1.0), axes.get_xaxis_transform()
     handles = axes.plot(at, height, "|", label=label, transform=where, **look)
     draw_legend_above(axes, handles=handles)
@@ -131,7 +149,14 @@ def draw_rug(axes: Axes, at: "pd.Series[float]", label: str) -> None:
 
 def draw_legend_above(axes: Axes, **look: Any) -> None:
     """A legend in one line above the panel, where it hides nothing."""
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0, handlelength=1.6, **look)
+    axes.legend(
+        frameon=False,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 0.98),
+        borderaxespad=0,
+        handlelength=1.6,
+        **look,
+    )
 
 
 def draw_none_label(axes: Axes) -> None:
@@ -151,7 +176,10 @@ def draw_time_axis(axes: Axes, prices: Frame) -> None:
     shown = begins[:: -(-len(begins) // 8)]
     first, last = day.iloc[0], day.iloc[-1]
     same = first.year == last.year
-    axes.set_xticks(shown, [f"{day[row].day} {day[row]:%b}" + ("" if same else f" {day[row]:%Y}") for row in shown])
+    axes.set_xticks(
+        shown,
+        [f"{day[row].day} {day[row]:%b}" + ("" if same else f" {day[row]:%Y}") for row in shown],
+    )
     axes.set_xlabel(f"Trading time ({first.year})" if same else "Trading time")
 
 

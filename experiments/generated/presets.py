@@ -36,7 +36,9 @@ TABLE_HEADER = (
 class PresetFigures(NamedTuple):
     """What an engine did to a market."""
 
-    initial: float  # mean over steps of what all accounts must cover to open, over their gross notional
+    initial: (
+        float  # mean over steps of what all accounts must cover to open, over their gross notional
+    )
     maintenance: float  # the same, to keep
     closeouts: int  # that filled
     shortfall: float  # negative equity of bankrupt accounts before the waterfall, numeraire
@@ -44,7 +46,9 @@ class PresetFigures(NamedTuple):
     bad_debt: float  # that nobody absorbed, numeraire
 
 
-def run_preset(run: str, preset: str, overrides: Iterable[str] = (), *, quick: bool = False) -> Market:
+def run_preset(
+    run: str, preset: str, overrides: Iterable[str] = (), *, quick: bool = False
+) -> Market:
     """A packaged run whose exchange has this engine, at its end."""
     engine = json.dumps(OmegaConf.to_container(OmegaConf.load(ENGINES / f"{preset}.yaml")))
     config = load_run(run, (f"venues.0.engine={engine}", *overrides), quick=quick)
@@ -81,10 +85,17 @@ def build_row(preset: str) -> str:
     found = []
     for run in (CALM_RUN, CRASH_RUN):
         market = run_preset(run, preset)
-        found.append(measure_figures(market.recorder.frames(), 10 ** market.config.assets[0].decimals))
+        found.append(
+            measure_figures(market.recorder.frames(), 10 ** market.config.assets[0].decimals)
+        )
     calm, crash = found
     cells = [f"`{preset}`", f"{calm.initial:.2%}", f"{calm.maintenance:.2%}"]
-    cells += [f"{calm.closeouts:,}", f"{calm.adl:,.0f}", f"{calm.bad_debt:,.0f}", f"{crash.closeouts:,}"]
+    cells += [
+        f"{calm.closeouts:,}",
+        f"{calm.adl:,.0f}",
+        f"{calm.bad_debt:,.0f}",
+        f"{crash.closeouts:,}",
+    ]
     cells += [f"{amount:,.0f}" for amount in (crash.shortfall, crash.adl, crash.bad_debt)]
     return f"| {' | '.join(cells)} |"
 
@@ -98,7 +109,9 @@ def read_rows() -> dict[str, str]:
 def write_table(lines: dict[str, str]) -> None:
     """Put the table of these lines into the page, presets in order of name."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    table = "\n".join([TABLE_HEADER, f"|---{'|---:' * 9}|", *(lines[name] for name in PRESETS if name in lines)])
+    table = "\n".join(
+        [TABLE_HEADER, f"|---{'|---:' * 9}|", *(lines[name] for name in PRESETS if name in lines)]
+    )
     PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 

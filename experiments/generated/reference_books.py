@@ -42,7 +42,9 @@ HELD_COLUMNS = ("balance", "position", "entry")
 def load_reference_book(name: str = "baseline") -> tuple[list[Exposure], int]:
     """The snapshots of a book, all instruments of the venue, and minor units in one unit of the numeraire."""
     kept = json.loads(_find_book_path(name).read_text(encoding="utf-8"))
-    return [_restore_exposure(kept["contracts"], kept["returns"], shot) for shot in kept["snapshots"]], int(kept["unit"])
+    return [
+        _restore_exposure(kept["contracts"], kept["returns"], shot) for shot in kept["snapshots"]
+    ], int(kept["unit"])
 
 
 def _find_book_path(name: str) -> Path:
@@ -65,7 +67,13 @@ def freeze_book(name: str) -> dict[str, Any]:
     changed = ", ".join(BOOKS[name]) or "as packaged"
     about = f"accounts of the first venue of {name} ({changed}), every {SNAPSHOT_INTERVAL / 3600:g} hours of a day"
     returns = [[float(f"{value:.9g}") for value in row] for row in venue.view.returns.tolist()]
-    return {"about": about, "unit": unit, "contracts": contracts, "returns": returns, "snapshots": snapshots}
+    return {
+        "about": about,
+        "unit": unit,
+        "contracts": contracts,
+        "returns": returns,
+        "snapshots": snapshots,
+    }
 
 
 def take_snapshot(market: Market, number: int = 0) -> Exposure:
@@ -94,7 +102,9 @@ def _read_holdings(market: Market, venue: Venue) -> dict[str, I8]:
 def _record_snapshot(market: Market) -> dict[str, Any]:
     """Who holds a position, over all of the venue's pools, and what the public knew."""
     held, view = _read_holdings(market, market.venues[0]), market.venues[0].view
-    known = {name: _to_list(getattr(view, name)) for name in (*COLUMNS, "oracle", "confidence", "price")}
+    known = {
+        name: _to_list(getattr(view, name)) for name in (*COLUMNS, "oracle", "confidence", "price")
+    }
     clock = {"tick": view.tick, "seconds": view.seconds, "dt": view.dt}
     return {**clock, **known, **{name: table.tolist() for name, table in held.items()}}
 
@@ -103,27 +113,44 @@ def _to_list(column: Any) -> Any:
     return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
 
-def _restore_exposure(contracts: dict[str, Any], returns: list[list[float]], shot: dict[str, Any]) -> Exposure:
+def _restore_exposure(
+    contracts: dict[str, Any], returns: list[list[float]], shot: dict[str, Any]
+) -> Exposure:
     names = {"names", "underlyings", "assets", "units"}
-    columns: dict[str, Any] = {k: tuple(v) if k in names else np.array(v) for k, v in contracts.items()}
-    known: dict[str, Any] = {name: np.array(shot[name]) for name in (*COLUMNS, "oracle", "confidence", "price")}
+    columns: dict[str, Any] = {
+        k: tuple(v) if k in names else np.array(v) for k, v in contracts.items()
+    }
+    known: dict[str, Any] = {
+        name: np.array(shot[name]) for name in (*COLUMNS, "oracle", "confidence", "price")
+    }
     past = np.array(returns[: shot["tick"]], dtype=np.float64).reshape(shot["tick"], -1)
     clock = {"tick": shot["tick"], "seconds": shot["seconds"], "dt": shot["dt"]}
     view = MarketView(contracts=Contracts(**columns), returns=past, **clock, **known)
-    return _build_exposure(view, {name: np.array(shot[name], dtype=np.int64) for name in HELD_COLUMNS})
+    return _build_exposure(
+        view, {name: np.array(shot[name], dtype=np.int64) for name in HELD_COLUMNS}
+    )
 
 
 def _build_exposure(view: MarketView, held: dict[str, I8]) -> Exposure:
     none = np.zeros_like(held["position"])
     free = np.full(none.shape, np.inf)
     return Exposure(
-        pledged=np.zeros_like(held["balance"]), bids=none, asks=none, reserved=none, leverage=free, market=view, **held
+        pledged=np.zeros_like(held["balance"]),
+        bids=none,
+        asks=none,
+        reserved=none,
+        leverage=free,
+        market=view,
+        **held,
     )
 
 
 def format_engine_table(books: list[Exposure], unit: int) -> Iterator[str]:
     """One line per packaged engine: what it ties up on the book, and its compression to the capital of ``isolated``."""
-    presets = {path.stem: load_config(f"engines/{path.stem}", [], EngineConfig) for path in sorted(ENGINES.glob("*.yaml"))}
+    presets = {
+        path.stem: load_config(f"engines/{path.stem}", [], EngineConfig)
+        for path in sorted(ENGINES.glob("*.yaml"))
+    }
     target = measure_capital(presets["isolated"], books, unit).total
     yield f"{'engine':12} {'margin':>8} {'haircut':>8} {'kappa':>8}"
     for name, engine in presets.items():
@@ -135,7 +162,9 @@ def main() -> None:
     """Freeze the books again, or print a table for each."""
     for name in BOOKS:
         if sys.argv[1:] == ["--table"]:
-            sys.stdout.write("\n".join([name, *format_engine_table(*load_reference_book(name)), ""]))
+            sys.stdout.write(
+                "\n".join([name, *format_engine_table(*load_reference_book(name)), ""])
+            )
         else:
             text = json.dumps(freeze_book(name), separators=(",", ":"))
             told = text.replace("},{", "},\n{").replace('"snapshots"', '\n"snapshots"')

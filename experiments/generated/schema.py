@@ -40,20 +40,38 @@ def build_schema_text() -> str:
     for name, registry in LATE_REGISTRIES.items():
         refs = {kind: places[each, MODE]["$ref"] for kind, each in registry.items()}
         definitions[name] = _build_choice(definitions[name], refs)
-    definitions["Populations"] = copy.deepcopy(definitions["RunConfig"]["properties"]["populations"])
-    definitions["Populations"]["description"] = "a list of who trades, to be included by an item of such a list"
+    definitions["Populations"] = copy.deepcopy(
+        definitions["RunConfig"]["properties"]["populations"]
+    )
+    definitions["Populations"]["description"] = (
+        "a list of who trades, to be included by an item of such a list"
+    )
     definitions["AxisValues"] = copy.deepcopy(definitions["Axis"]["properties"]["values"])
-    definitions["AxisValues"]["description"] = "a list of settings, to be included by the values of an axis"
+    definitions["AxisValues"]["description"] = (
+        "a list of settings, to be included by the values of an axis"
+    )
     _relax_for_files(definitions)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A run of deleverage"}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A run of deleverage",
+    }
     schema |= places[RunConfig, MODE]
-    return json.dumps(schema | {"$defs": dict(sorted(definitions.items()))}, indent=1, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(
+            schema | {"$defs": dict(sorted(definitions.items()))}, indent=1, ensure_ascii=False
+        )
+        + "\n"
+    )
 
 
 def _build_choice(abstract: Node, refs: Mapping[str, Any]) -> Node:
     """The choice among the kinds of a registry, in the form of pydantic's own unions."""
     choice = {"discriminator": {"mapping": dict(refs), "propertyName": "kind"}}
-    return {"description": abstract["description"], **choice, "oneOf": [{"$ref": ref} for ref in refs.values()]}
+    return {
+        "description": abstract["description"],
+        **choice,
+        "oneOf": [{"$ref": ref} for ref in refs.values()],
+    }
 
 
 def _relax_for_files(node: Any) -> None:
@@ -64,7 +82,9 @@ def _relax_for_files(node: Any) -> None:
     if not isinstance(node, dict):
         return
     if "discriminator" in node:
-        node["anyOf"] = node.pop("oneOf")  # without its kind, which an include may hold, a node may fit several
+        node["anyOf"] = node.pop(
+            "oneOf"
+        )  # without its kind, which an include may hold, a node may fit several
     if node.get("additionalProperties") is False:
         node.pop("required", None)
         node["properties"]["include"] = {

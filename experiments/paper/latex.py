@@ -46,7 +46,9 @@ def escape_text(text: str) -> str:
     return "".join(SYMBOLS.get(letter, letter) for letter in text)
 
 
-def format_tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+def format_tabular(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
+) -> str:
     """The bare table, for a float of one's own.
 
     Args:
@@ -54,7 +56,12 @@ def format_tabular(columns: Sequence[str], rows: Sequence[Sequence[str]], right:
         rows: cells as text.
         right: whether a column is set to the right, as figures are.
     """
-    lines = [rf"\begin{{tabular}}{{{_column_spec(right)}}}", r"\toprule", _format_row(columns), r"\midrule"]
+    lines = [
+        rf"\begin{{tabular}}{{{_column_spec(right)}}}",
+        r"\toprule",
+        _format_row(columns),
+        r"\midrule",
+    ]
     return "\n".join([*lines, *map(_format_row, rows), r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -70,7 +77,9 @@ def format_float(shown: pd.DataFrame, *, caption: str, label: str) -> str:
     title = rf"\caption{{{escape_text(caption)}}}\label{{tab:{label}}}"
     if len(rows) <= MAX_FLOAT_ROWS:
         inner = format_tabular(list(shown.columns), rows, right)
-        return "\n".join([r"\begin{table}", r"\centering", title, inner.rstrip("\n"), r"\end{table}", ""])
+        return "\n".join(
+            [r"\begin{table}", r"\centering", title, inner.rstrip("\n"), r"\end{table}", ""]
+        )
     head = [rf"\begin{{longtable}}{{{_column_spec(right)}}}", rf"{title}\\"]
     names = [r"\toprule", _format_row(list(shown.columns)), r"\midrule"]
     parts = [*head, *names, r"\endfirsthead", *names, r"\endhead", r"\bottomrule", r"\endfoot"]

@@ -40,7 +40,9 @@ class RunFrames(dict[str, pd.DataFrame]):
 
     def __missing__(self, name: str) -> pd.DataFrame:
         """Raised where another dict would raise KeyError, which a missing column does too."""
-        raise MissingFrameError(f"{name}.parquet is not there or cannot be read, make the run again")
+        raise MissingFrameError(
+            f"{name}.parquet is not there or cannot be read, make the run again"
+        )
 
 
 class RunResult(NamedTuple):
@@ -60,7 +62,9 @@ class StudyResult(NamedTuple):
     folder: Path
     study: StudyConfig
     scores: pd.DataFrame
-    runs: pd.DataFrame  # one row for each setting, replication and role; empty if there is no such file
+    runs: (
+        pd.DataFrame
+    )  # one row for each setting, replication and role; empty if there is no such file
     about: dict[str, Any]
     problems: tuple[str, ...]
     notices: tuple[str, ...] = ()
@@ -87,7 +91,9 @@ class StudyResult(NamedTuple):
         return [*names, *(["role"] if "role" in self.scores else [])]
 
 
-def open_result(folder: Path, own: Path | None = None, *, measured: bool = True) -> RunResult | StudyResult:
+def open_result(
+    folder: Path, own: Path | None = None, *, measured: bool = True
+) -> RunResult | StudyResult:
     """A result folder, none of whose files is ever run.
 
     Args:
@@ -115,7 +121,9 @@ def open_result(folder: Path, own: Path | None = None, *, measured: bool = True)
         raise DataError(f"{folder}: {STEPS} is not there, make the run again")
     if any((folder.parent / name).is_file() for name in (RESOLVED_STUDY, CONFIG)):
         raise DataError(f"{folder}: is a part of a result, name the whole: {folder.parent}")
-    raise DataError(f"{folder}: no result, holds neither {RESOLVED_STUDY} nor {CONFIG}, name a folder that does")
+    raise DataError(
+        f"{folder}: no result, holds neither {RESOLVED_STUDY} nor {CONFIG}, name a folder that does"
+    )
 
 
 def _afresh(folder: Path) -> str:
@@ -139,7 +147,9 @@ def _open_run(folder: Path) -> RunResult:
             problems.append(str(error))
     if not frames:
         raise DataError(*problems)
-    return RunResult(folder, config, frames, about or {"version": summary["version"]}, tuple(problems), notices)
+    return RunResult(
+        folder, config, frames, about or {"version": summary["version"]}, tuple(problems), notices
+    )
 
 
 def _own_config(folder: Path) -> RunConfig:
@@ -162,18 +172,28 @@ def check_plugins(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
         DataError: a plug-in that made it is not named.
     """
     parts = [code.get("plugins") for code in codes if isinstance(code, dict)]
-    needed = [(str(name), str(digest)) for part in parts if isinstance(part, dict) for name, digest in part.items()]
+    needed = [
+        (str(name), str(digest))
+        for part in parts
+        if isinstance(part, dict)
+        for name, digest in part.items()
+    ]
     if lacking := plugins.format_missing_options(dict(needed)):
         raise DataError(f"{folder}: was made with a plug-in, name it: {lacking}")
     changed = sorted({name for name, digest in needed if plugins.digest_plugin(name) != digest})
-    return tuple(f"--plugin {name}: is not as it was when {folder} was made, figures may differ" for name in changed)
+    return tuple(
+        f"--plugin {name}: is not as it was when {folder} was made, figures may differ"
+        for name in changed
+    )
 
 
 def _unsigned_notices(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
     """A line if a result says nothing of the code that made it."""
     if any(isinstance(code, dict) for code in codes):
         return ()
-    return (f"{folder}: was made by an earlier build, which did not record its code, figures may mean something else",)
+    return (
+        f"{folder}: was made by an earlier build, which did not record its code, figures may mean something else",
+    )
 
 
 def list_code_notices(folder: Path) -> tuple[str, ...]:
@@ -183,20 +203,39 @@ def list_code_notices(folder: Path) -> tuple[str, ...]:
         DataError: a plug-in that made it is not named, or it cannot be read.
     """
     path = next((folder / name for name in (MANIFEST, SUMMARY) if (folder / name).is_file()), None)
-    codes = read_codes(folder) if (folder / RESOLVED_STUDY).is_file() else [] if path is None else [_read_json(path).get("code")]
+    codes = (
+        read_codes(folder)
+        if (folder / RESOLVED_STUDY).is_file()
+        else []
+        if path is None
+        else [_read_json(path).get("code")]
+    )
     changed = check_plugins(folder, codes) + _unsigned_notices(folder, codes)
-    if changed or not codes or not isinstance(codes[0], dict) or (folder / RESOLVED_STUDY).is_file():
+    if (
+        changed
+        or not codes
+        or not isinstance(codes[0], dict)
+        or (folder / RESOLVED_STUDY).is_file()
+    ):
         return changed
     named = codes[0].get("plugins")
-    here = identity.describe_code([name for name in plugins.list_plugins() if isinstance(named, dict) and name in named])
+    here = identity.describe_code(
+        [name for name in plugins.list_plugins() if isinstance(named, dict) and name in named]
+    )
     differ = "; ".join(identity.describe_differences(codes[0], here))
-    return (f"{folder}: was made by other code ({differ}), what is run again may differ",) if differ else ()
+    return (
+        (f"{folder}: was made by other code ({differ}), what is run again may differ",)
+        if differ
+        else ()
+    )
 
 
 def _open_study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
     study = _read_study(folder)
     if not (folder / SCORES).is_file():
-        rule = "no run has been scored yet, start deleverage sweep with this folder again, it goes on"
+        rule = (
+            "no run has been scored yet, start deleverage sweep with this folder again, it goes on"
+        )
         raise DataError(f"{folder}: holds no {SCORES}, {rule}")
     _require_same_version(folder, _frame_version(folder / SCORES))
     codes = read_codes(folder)
@@ -204,7 +243,9 @@ def _open_study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
     if measured:
         study = study.with_module(module_named(study.name, own))
         notices += _module_notices(folder, study)
-    again = "start deleverage sweep with this folder again, it makes it from the runs that are there"
+    again = (
+        "start deleverage sweep with this folder again, it makes it from the runs that are there"
+    )
     scores, problems = _read_frame(folder / SCORES, again), []
     runs, about = pd.DataFrame(), {}
     try:
@@ -226,7 +267,9 @@ def _module_notices(folder: Path, study: StudyConfig) -> tuple[str, ...]:
         return ()
     where = study.module if study.module.endswith(".py") else f"module {study.module}"
     rule = "tables and figures are of this one; start the sweep again to make the scores by it too"
-    return (f"{where}: is not the module that made the scores of {folder} ({there}, this is {here}), {rule}",)
+    return (
+        f"{where}: is not the module that made the scores of {folder} ({there}, this is {here}), {rule}",
+    )
 
 
 def read_codes(folder: Path) -> list[Any]:
@@ -250,7 +293,9 @@ def _read_study(folder: Path) -> StudyConfig:
         return StudyConfig.model_validate(plain)
     except pydantic.ValidationError as error:
         told = describe_problems(error, plain, StudyConfig)[0]
-        raise DataError(f"{path}: is no study of this version ({told}), {_afresh(folder)}") from error
+        raise DataError(
+            f"{path}: is no study of this version ({told}), {_afresh(folder)}"
+        ) from error
 
 
 def find_base_config(result: StudyResult) -> RunConfig | None:
@@ -268,11 +313,17 @@ def find_base_config(result: StudyResult) -> RunConfig | None:
 
 
 def _summary_paths(result: StudyResult) -> Iterator[Path]:
-    paths = (result.folder / "runs" / name / SUMMARY for name in result.runs.get("hash", ()) if is_run_name(name))
+    paths = (
+        result.folder / "runs" / name / SUMMARY
+        for name in result.runs.get("hash", ())
+        if is_run_name(name)
+    )
     return (path for path in paths if path.is_file())
 
 
-def _read_frame(path: Path, again: str = "make the run again, or use what else there is") -> pd.DataFrame:
+def _read_frame(
+    path: Path, again: str = "make the run again, or use what else there is"
+) -> pd.DataFrame:
     try:
         return pd.read_parquet(path.absolute())
     except FileNotFoundError as error:
@@ -323,7 +374,9 @@ def _require_same_version(folder: Path, version: str) -> None:
     """Refuse what another version wrote: its columns may mean something else."""
     here = provenance.read_version()
     if version == UNKNOWN:
-        raise DataError(f"{folder}: nothing in it says which version made it, this is {here}, make the result again")
+        raise DataError(
+            f"{folder}: nothing in it says which version made it, this is {here}, make the result again"
+        )
     if version != here:
         rule = f"made by deleverage {version}, this is {here}, figures of other versions may mean something else"
         raise DataError(f"{folder}: {rule}, install deleverage {version} or make the result again")

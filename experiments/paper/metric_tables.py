@@ -7,7 +7,14 @@ from typing import NamedTuple
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from experiments.statistics import Estimate, measure_precision, compare_with_reference, count_further_runs, adjust_by_holm, summarise_measures
+from experiments.statistics import (
+    Estimate,
+    adjust_by_holm,
+    compare_with_reference,
+    count_further_runs,
+    measure_precision,
+    summarise_measures,
+)
 from experiments.statistics.paired import is_boolean_column
 from sim.errors import ConfigError, describe_unknown
 
@@ -23,7 +30,9 @@ class MetricOptions(NamedTuple):
     precision: float = DEFAULT_PRECISION
 
 
-def tabulate_metrics(scores: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str], asked: MetricOptions) -> dict[str, pd.DataFrame]:
+def tabulate_metrics(
+    scores: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str], asked: MetricOptions
+) -> dict[str, pd.DataFrame]:
     """``metrics`` of the study and ``asked`` for by the user at every setting, with precision; ``against`` a reference.
 
     Args:
@@ -37,15 +46,21 @@ def tabulate_metrics(scores: pd.DataFrame, axes: Sequence[str], metrics: Sequenc
     """
     numbers = _numeric_columns(scores, axes)
     _check_metrics(numbers, asked.metrics)
-    metrics = [name for name in metrics if name in numbers]  # a study may name others, words among them
+    metrics = [
+        name for name in metrics if name in numbers
+    ]  # a study may name others, words among them
     chosen = list(asked.metrics or metrics)
     if scores.duplicated([*axes, "seed"]).any():
         if not asked.metrics and not asked.reference:
             return {}
-        raise ConfigError(["--metric: runs have several rows each, see the study's own tables of them"])
+        raise ConfigError(
+            ["--metric: runs have several rows each, see the study's own tables of them"]
+        )
     held = _parse_reference(scores, axes, asked.reference) if asked.reference else None
     if held and not chosen:
-        raise ConfigError(["--against: the study names no metrics to compare, name some with --metric"])
+        raise ConfigError(
+            ["--against: the study names no metrics to compare, name some with --metric"]
+        )
     named = {"metrics": metrics, "asked": asked.metrics}
     made = {
         name: add_precision(summarise_measures(scores, axes, columns), scores, asked.precision)
@@ -74,17 +89,23 @@ def add_precision(table: pd.DataFrame, scores: pd.DataFrame, precision: float) -
         reached = measure_precision(found)
         relative = reached.relative if math.isfinite(reached.relative) else math.nan
         rows.append((reached.half, relative, math.nan if more is None else float(more)))
-    return table.assign(**dict(zip(("half_width", "relative", "further"), zip(*rows, strict=True), strict=True)))
+    return table.assign(
+        **dict(zip(("half_width", "relative", "further"), zip(*rows, strict=True), strict=True))
+    )
 
 
 def _numeric_columns(scores: pd.DataFrame, axes: Sequence[str]) -> list[str]:
     """Columns that have a mean: numbers and truth values, some perhaps missing."""
     names = [str(name) for name in scores if name not in (*axes, "seed")]
-    return [name for name in names if is_numeric_dtype(scores[name]) or is_boolean_column(scores[name])]
+    return [
+        name for name in names if is_numeric_dtype(scores[name]) or is_boolean_column(scores[name])
+    ]
 
 
 def _check_metrics(numbers: Sequence[str], asked: Sequence[str]) -> None:
-    problems = [f"--metric: {describe_unknown(name, numbers)}" for name in asked if name not in numbers]
+    problems = [
+        f"--metric: {describe_unknown(name, numbers)}" for name in asked if name not in numbers
+    ]
     if problems:
         raise ConfigError(problems)
 
@@ -101,4 +122,8 @@ def _parse_reference(scores: pd.DataFrame, axes: Sequence[str], text: str) -> tu
 
 
 def _format_value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return (
+        f"{value:g}"
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str(value)
+    )

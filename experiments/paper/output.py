@@ -40,7 +40,9 @@ def make_figures(result: RunResult | StudyResult, out: Path) -> WrittenFiles:
     return WrittenFiles(sorted((out / "figures").iterdir()), problems)
 
 
-def make_tables(result: RunResult | StudyResult, out: Path, asked: MetricOptions = DEFAULT_OPTIONS) -> WrittenFiles:
+def make_tables(
+    result: RunResult | StudyResult, out: Path, asked: MetricOptions = DEFAULT_OPTIONS
+) -> WrittenFiles:
     """``tables/`` in a folder: CSV and LaTeX of each; args as of ``make_figures``, and metrics that a user asks for.
 
     Raises:
@@ -55,7 +57,9 @@ def make_report(result: RunResult | StudyResult, out: Path) -> WrittenFiles:
     paths, problems = list(drawn.paths), [*drawn.problems, *found.problems]
     if isinstance(result, StudyResult):
         told = result.table_labels.add_mixed_notice(made_by(result.module, "report", result.scores))
-        ResultFolder(out).replace_entry("report.md", lambda path: store.write_text(told + "\n", path))
+        ResultFolder(out).replace_entry(
+            "report.md", lambda path: store.write_text(told + "\n", path)
+        )
         paths += [*_write_tables(result, found, out).paths, out / "report.md"]
         content = page.make_study_page(result, out / "figures", found.tables, told)
     else:
@@ -64,10 +68,14 @@ def make_report(result: RunResult | StudyResult, out: Path) -> WrittenFiles:
     return WrittenFiles([*paths, out / REPORT], problems)
 
 
-def collect_tables(result: RunResult | StudyResult, asked: MetricOptions = DEFAULT_OPTIONS) -> PaperTables:
+def collect_tables(
+    result: RunResult | StudyResult, asked: MetricOptions = DEFAULT_OPTIONS
+) -> PaperTables:
     """The tables of a study's module and of its metrics; of a run, see ``run_tables``."""
     if isinstance(result, StudyResult):
-        of_metrics = metric_tables.tabulate_metrics(result.scores, result.axes, result.study.metrics, asked)
+        of_metrics = metric_tables.tabulate_metrics(
+            result.scores, result.axes, result.study.metrics, asked
+        )
         return PaperTables(made_by(result.module, "tables", result.scores) | of_metrics)
     return run_tables.tabulate_run(result)
 

@@ -19,7 +19,7 @@ from experiments.generated.parameters import BEGIN
 from experiments.paper import run_tables, settings
 from experiments.paper.latex import is_number_column
 from experiments.paper.load_results import RunResult, StudyResult, find_base_config
-from experiments.paper.tables import format_value, format_table
+from experiments.paper.tables import format_table, format_value
 from experiments.results import provenance, store, summary_table
 from sim.errors import DeleverageError
 
@@ -72,13 +72,19 @@ class ResultPage(NamedTuple):
 
 def write_page(page: ResultPage, path: Path) -> None:
     """The HTML; nothing of it depends on when it is made."""
-    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
+    options: dict[str, Any] = {
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+        "undefined": jinja2.StrictUndefined,
+    }
     environment = jinja2.Environment(autoescape=True, **options)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page._asdict())
     store.write_text(text + "\n", path)
 
 
-def make_study_page(result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str) -> ResultPage:
+def make_study_page(
+    result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str
+) -> ResultPage:
     """A study's page.
 
     Args:
@@ -92,25 +98,44 @@ def make_study_page(result: StudyResult, drawn: Path, tables: Mapping[str, pd.Da
         title=result.study.name.replace("_", " ").capitalize(),
         question=result.study.description,
         findings=render_markdown(report.removeprefix("## Findings\n")),
-        figures=[_embed_figure(path, words.make_caption(path.stem)) for path in sorted(drawn.glob("*.png"))],
-        tables=[_make_table(name, words.make_caption(name), format_table(table, words)) for name, table in tables.items()],
+        figures=[
+            _embed_figure(path, words.make_caption(path.stem))
+            for path in sorted(drawn.glob("*.png"))
+        ],
+        tables=[
+            _make_table(name, words.make_caption(name), format_table(table, words))
+            for name, table in tables.items()
+        ],
         missing=_incomplete_runs(result),
         problems=result.problems,
-        origin=[("Replications", f"{result.scores['seed'].nunique():,}"), *_provenance_rows(result.about)],
+        origin=[
+            ("Replications", f"{result.scores['seed'].nunique():,}"),
+            *_provenance_rows(result.about),
+        ],
         parameters=None if base is None else _parameter_table(base),
-        varied=[(axis.name, _format_values(result.scores[axis.name])) for axis in result.study.axes],
+        varied=[
+            (axis.name, _format_values(result.scores[axis.name])) for axis in result.study.axes
+        ],
         model=render_model(),
     )
 
 
-def make_run_page(result: RunResult, drawn: Path, tables: Mapping[str, pd.DataFrame], problems: Sequence[str]) -> ResultPage:
+def make_run_page(
+    result: RunResult, drawn: Path, tables: Mapping[str, pd.DataFrame], problems: Sequence[str]
+) -> ResultPage:
     """One run's page; args as of ``of_study``, and what could not be read or made."""
-    captions = {name: (draw.__doc__ or name).strip().splitlines()[0] for name, draw in FIGURES.items()}
+    captions = {
+        name: (draw.__doc__ or name).strip().splitlines()[0] for name, draw in FIGURES.items()
+    }
     return ResultPage(
         title=result.config.name,
         question=result.config.description,
         findings=_closing_table(result),
-        figures=[_embed_figure(path, captions[name]) for name in FIGURES if (path := drawn / f"{name}.png").is_file()],
+        figures=[
+            _embed_figure(path, captions[name])
+            for name in FIGURES
+            if (path := drawn / f"{name}.png").is_file()
+        ],
         tables=_list_run_tables(tables),
         missing=[],
         problems=problems,
@@ -124,7 +149,11 @@ def make_run_page(result: RunResult, drawn: Path, tables: Mapping[str, pd.DataFr
 def _list_run_tables(tables: Mapping[str, pd.DataFrame]) -> list[PageTable]:
     """A run's tables but the closing one, which stands above, and what would not fit a page."""
     words, left = run_tables.RUN_TABLE_LABELS, ("closing", run_tables.CRITICALITY_TABLE)
-    return [_make_table(name, words.make_caption(name), format_table(each, words)) for name, each in tables.items() if name not in left]
+    return [
+        _make_table(name, words.make_caption(name), format_table(each, words))
+        for name, each in tables.items()
+        if name not in left
+    ]
 
 
 def render_model() -> Markup:
@@ -155,7 +184,9 @@ def _remove_local_links(children: list[Token]) -> list[Token]:
     for token in children:
         if token.type == "link_open":
             open_links.append(str(token.attrs.get("href", "")).startswith(("http://", "https://")))
-        if token.type == "image" or (token.type in ("link_open", "link_close") and not open_links[-1]):
+        if token.type == "image" or (
+            token.type in ("link_open", "link_close") and not open_links[-1]
+        ):
             dropped = True
         else:
             dropped = False
@@ -170,10 +201,14 @@ def _closing_table(result: RunResult) -> Markup:
     """The closing table, as far as the frames are there."""
     numeraire = result.config.assets[0]
     try:
-        told = summary_table.list_summary_lines(result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+        told = summary_table.list_summary_lines(
+            result.frames, unit=10**numeraire.decimals, currency=numeraire.name
+        )
     except DeleverageError as error:
         return Markup("<p>No closing table: {}.</p>").format(error)
-    rows = Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>\n").format(*line) for line in told)
+    rows = Markup("").join(
+        Markup("<tr><th>{}</th><td>{}</td></tr>\n").format(*line) for line in told
+    )
     return Markup('<table class="closing">\n{}</table>').format(rows)
 
 
@@ -181,7 +216,9 @@ def _embed_figure(path: Path, caption: str) -> PageFigure:
     held = path.read_bytes()
     (pixels,) = struct.unpack(">I", held[16:20])  # of a PNG's header
     width = min(round(100 * pixels / DPI / PAGE_WIDTH, 1), 100.0)
-    return PageFigure(path.stem, caption, "data:image/png;base64," + base64.b64encode(held).decode(), width)
+    return PageFigure(
+        path.stem, caption, "data:image/png;base64," + base64.b64encode(held).decode(), width
+    )
 
 
 def _make_table(name: str, caption: str, table: pd.DataFrame) -> PageTable:
@@ -190,7 +227,9 @@ def _make_table(name: str, caption: str, table: pd.DataFrame) -> PageTable:
 
 
 def _parameter_table(config: RunConfig) -> PageTable:
-    return _make_table("parameters", f"Parameters of {config.name}", settings.tabulate_parameters(config))
+    return _make_table(
+        "parameters", f"Parameters of {config.name}", settings.tabulate_parameters(config)
+    )
 
 
 def _incomplete_runs(result: StudyResult) -> list[Sequence[str]]:
@@ -220,7 +259,9 @@ def _provenance_rows(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     git = about.get("git") or {}
     told = {
         "Version": about.get("version"),
-        "Commit": f"{git['commit']}{', with changes not committed' * bool(git['dirty'])}" if git else None,
+        "Commit": f"{git['commit']}{', with changes not committed' * bool(git['dirty'])}"
+        if git
+        else None,
         "Command": " ".join(about.get("command", ())),
         "Configuration": about.get("config_hash"),
         "Runs": _format_pairs(about.get("runs")),
@@ -238,4 +279,8 @@ def _provenance_rows(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _format_pairs(value: Any) -> str:
-    return ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else str(value or "")
+    return (
+        ", ".join(f"{key} {each}" for key, each in value.items())
+        if isinstance(value, Mapping)
+        else str(value or "")
+    )

@@ -13,10 +13,15 @@ from experiments.paper.load_results import RunResult
 from experiments.paper.tables import TableLabels
 from experiments.results import summary_table
 from sim.errors import DeleverageError
-from sim.metrics.calm_benchmarks import measure_health, compare_facts
+from sim.metrics.calm_benchmarks import compare_facts, measure_health
 from sim.metrics.contagion import build_contagion
-from sim.metrics.criticality import compute_distance, estimate_excitation, tabulate_feedback, tabulate_rounds
-from sim.metrics.generations import tabulate_generations, tabulate_cascades, tabulate_origins
+from sim.metrics.criticality import (
+    compute_distance,
+    estimate_excitation,
+    tabulate_feedback,
+    tabulate_rounds,
+)
+from sim.metrics.generations import tabulate_cascades, tabulate_generations, tabulate_origins
 from sim.metrics.market_quality import measure_quality
 
 HAWKES_WINDOW = 21_600.0
@@ -70,9 +75,13 @@ class RunTableInput(NamedTuple):
 def tabulate_run(result: RunResult) -> PaperTables:
     """Each by name; one for which a run is too short is left out, one that lacks a frame is told of, too."""
     if "steps" not in result.frames:
-        return PaperTables({}, [])  # what is wrong with that file is among the problems of the result
+        return PaperTables(
+            {}, []
+        )  # what is wrong with that file is among the problems of the result
     if not len(result.frames["steps"]):
-        return PaperTables({}, [f"{result.folder}: no step was recorded, tables need some, make the run again"])
+        return PaperTables(
+            {}, [f"{result.folder}: no step was recorded, tables need some, make the run again"]
+        )
     run = RunTableInput(result, find_most_liquidated(result.frames["steps"]))
     found, problems = dict[str, pd.DataFrame](), list[str]()
     for name, make in TABLE_MAKERS.items():
@@ -87,7 +96,9 @@ def tabulate_run(result: RunResult) -> PaperTables:
 
 def _closing_table(run: RunTableInput) -> pd.DataFrame:
     numeraire = run.result.config.assets[0]
-    told = summary_table.list_summary_lines(run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name)
+    told = summary_table.list_summary_lines(
+        run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name
+    )
     return pd.DataFrame(told, columns=["", "what"])
 
 
@@ -97,19 +108,30 @@ def _origin_table(run: RunTableInput) -> pd.DataFrame:
 
 
 def _generation_table(run: RunTableInput) -> pd.DataFrame:
-    return tabulate_generations(build_contagion(run.result.frames)).rename(columns={"ratio": "mean"})
+    return tabulate_generations(build_contagion(run.result.frames)).rename(
+        columns={"ratio": "mean"}
+    )
 
 
 def _quality_table(run: RunTableInput) -> pd.DataFrame:
-    makers = tuple(each.name for each in run.result.config.populations if isinstance(each, LadderMakers))
+    makers = tuple(
+        each.name for each in run.result.config.populations if isinstance(each, LadderMakers)
+    )
     return _figure_table(measure_quality(run.result.frames, run.instrument, makers))
 
 
 def _health_table(run: RunTableInput) -> pd.DataFrame:
     worth = next(
-        each.lot for venue in run.result.config.venues for each in venue.instruments if each.name == run.instrument
+        each.lot
+        for venue in run.result.config.venues
+        for each in venue.instruments
+        if each.name == run.instrument
     )
-    return _figure_table(measure_health(run.result.frames, run.instrument, worth * 10 ** run.result.config.assets[0].decimals))
+    return _figure_table(
+        measure_health(
+            run.result.frames, run.instrument, worth * 10 ** run.result.config.assets[0].decimals
+        )
+    )
 
 
 def _figure_table(figures: Any) -> pd.DataFrame:
@@ -131,7 +153,9 @@ def _tail_table(run: RunTableInput) -> pd.DataFrame:
             parts.append(fit_tail(values).assign(of=name))
         except DeleverageError:
             continue
-    return pd.concat(parts, ignore_index=True)[["of", "rival", "exponent", "start", "values", "ratio", "p"]]
+    return pd.concat(parts, ignore_index=True)[
+        ["of", "rival", "exponent", "start", "values", "ratio", "p"]
+    ]
 
 
 def _criticality_table(run: RunTableInput) -> pd.DataFrame:
@@ -140,7 +164,9 @@ def _criticality_table(run: RunTableInput) -> pd.DataFrame:
     slots = tabulate_rounds(frames, str(run.steps["venue"].iloc[0]))
     told = ratios.rename(columns=lambda move: f"R({100 * move:+g}%)")
     told["distance"] = compute_distance(ratios)
-    told["hawkes"] = estimate_excitation(slots, ratios.index.to_numpy(np.int64), round(HAWKES_WINDOW / config.dt))
+    told["hawkes"] = estimate_excitation(
+        slots, ratios.index.to_numpy(np.int64), round(HAWKES_WINDOW / config.dt)
+    )
     seconds = run.steps.set_index("step")["seconds"].reindex(ratios.index)
     told.insert(0, "seconds", seconds)
     return told.rename_axis(columns=None).reset_index()

@@ -20,13 +20,19 @@ def tabulate_parameters(config: RunConfig) -> pd.DataFrame:
     Args:
         config: resolved.
     """
-    return pd.DataFrame(_component_rows(config, ""), columns=["parameter", "value", "default", "meaning (unit)"])
+    return pd.DataFrame(
+        _component_rows(config, ""), columns=["parameter", "value", "default", "meaning (unit)"]
+    )
 
 
-def _component_rows(component: pydantic.BaseModel, above: str) -> Iterator[tuple[str, str, str, str]]:
+def _component_rows(
+    component: pydantic.BaseModel, above: str
+) -> Iterator[tuple[str, str, str, str]]:
     kind = getattr(component, "kind", None)
     if kind is not None and above:
-        lines = (type(component).__doc__ or "").strip().splitlines()  # a user's own kind may have none
+        lines = (
+            (type(component).__doc__ or "").strip().splitlines()
+        )  # a user's own kind may have none
         yield above.rstrip("."), str(kind), "", lines[0] if lines else ""
     for name, field in type(component).model_fields.items():
         if name not in SKIPPED_FIELDS:
@@ -39,12 +45,19 @@ def _field_rows(path: str, value: Any, field: FieldInfo) -> Iterator[tuple[str, 
         yield from _component_rows(value, f"{path}.")
         return
     items = value if isinstance(value, tuple | list) else ()
-    parts: dict[Any, Any] = dict(enumerate(items)) | dict(value if isinstance(value, Mapping) else {})
+    parts: dict[Any, Any] = dict(enumerate(items)) | dict(
+        value if isinstance(value, Mapping) else {}
+    )
     below = {key: part for key, part in parts.items() if isinstance(part, pydantic.BaseModel)}
     for key, part in below.items():
         yield from _component_rows(part, f"{path}.{key}.")
     if not below:
-        yield path, format_default(value), _format_default(value, field), " ".join((field.description or "").split())
+        yield (
+            path,
+            format_default(value),
+            _format_default(value, field),
+            " ".join((field.description or "").split()),
+        )
 
 
 def _format_default(value: Any, field: FieldInfo) -> str:

@@ -20,7 +20,12 @@ CROSSING_COLUMNS = ["axis", "level", "told", "p_monotone", "seeds"]
 SENTENCE_PARTS = ("at", "low", "high", "below", "above", "verdict")
 """Ends of names that a crossing's parts go by, beside a column that says it in words."""
 
-COLUMN_NAMES = {"p_holm": "p (Holm)", "p_monotone": "p (monotone)", "told": "crossing", "versus": "less"}
+COLUMN_NAMES = {
+    "p_holm": "p (Holm)",
+    "p_monotone": "p (monotone)",
+    "told": "crossing",
+    "versus": "less",
+}
 NONE_CELL = "none"
 
 
@@ -56,23 +61,36 @@ def format_table(table: pd.DataFrame, words: TableLabels | None = None) -> pd.Da
     """
     words = words or TableLabels()
     if "told" in table:
-        table = table[[*table.columns[: table.columns.get_loc("axis")], *(n for n in CROSSING_COLUMNS if n in table)]]
+        table = table[
+            [
+                *table.columns[: table.columns.get_loc("axis")],
+                *(n for n in CROSSING_COLUMNS if n in table),
+            ]
+        ]
     table = table.drop(columns=[name for name in table.columns if _is_sentence_part(name, table)])
     columns: dict[str, Any] = {}
     for name in table.columns.astype(str):
         if name == "mean" and set(INTERVAL_COLUMNS) <= set(table.columns):
             columns["mean (95% interval)"] = _format_intervals(table, words)
         elif name == "measure":
-            columns["measure"] = [words.measures.get(each, (each.replace("_", " "), 1.0))[0] for each in table[name]]
+            columns["measure"] = [
+                words.measures.get(each, (each.replace("_", " "), 1.0))[0] for each in table[name]
+            ]
         elif name not in INTERVAL_COLUMNS or not set(INTERVAL_COLUMNS) <= set(table.columns):
-            columns[_format_heading(name, words)] = [format_value(each, name) for each in table[name]]
+            columns[_format_heading(name, words)] = [
+                format_value(each, name) for each in table[name]
+            ]
     return pd.DataFrame(columns, dtype=object)
 
 
 def _is_sentence_part(name: str, table: pd.DataFrame) -> bool:
     """Whether a column is a part of what another one says in words: ``half_low`` where ``half`` is a sentence."""
     whole, _, part = name.rpartition("_")
-    return part in SENTENCE_PARTS and whole in table and all(isinstance(each, str) for each in table[whole])
+    return (
+        part in SENTENCE_PARTS
+        and whole in table
+        and all(isinstance(each, str) for each in table[whole])
+    )
 
 
 def _format_heading(name: str, words: TableLabels) -> str:
@@ -80,11 +98,17 @@ def _format_heading(name: str, words: TableLabels) -> str:
 
 
 def _format_intervals(table: pd.DataFrame, words: TableLabels) -> list[str]:
-    factors = [words.measures.get(str(each), ("", 1.0))[1] for each in table.get("measure", [""] * len(table))]
+    factors = [
+        words.measures.get(str(each), ("", 1.0))[1]
+        for each in table.get("measure", [""] * len(table))
+    ]
     counts = table["n"] if "n" in table else [0] * len(table)
     figures = zip(counts, *(table[name] for name in INTERVAL_COLUMNS), strict=True)
     signed = "versus" in table
-    return [format_estimate(Estimate(*each).rescale(factor), signed=signed) for each, factor in zip(figures, factors, strict=True)]
+    return [
+        format_estimate(Estimate(*each).rescale(factor), signed=signed)
+        for each, factor in zip(figures, factors, strict=True)
+    ]
 
 
 def format_value(value: Any, name: str = "") -> str:
@@ -104,13 +128,17 @@ def format_value(value: Any, name: str = "") -> str:
         return NONE_CELL
     if name in ("p", "p_holm", "p_monotone"):
         return "<0.001" if value < 0.001 else f"{value:.3f}"
-    if isinstance(value, int | np.integer) or (math.isfinite(value) and value == int(value) and abs(value) < 1e15):
+    if isinstance(value, int | np.integer) or (
+        math.isfinite(value) and value == int(value) and abs(value) < 1e15
+    ):
         return f"{int(value):,}".replace("-", "\N{MINUS SIGN}")
     text = "\N{INFINITY}" if math.isinf(value) else f"{abs(value):.4g}"
     return "\N{MINUS SIGN}" * (value < 0) + text
 
 
-def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path, words: TableLabels, of: str) -> list[Path]:
+def write_tables(
+    tables: Mapping[str, pd.DataFrame], folder: Path, words: TableLabels, of: str
+) -> list[Path]:
     """Every table as CSV (tidy, all digits) and LaTeX (booktabs); returns the files.
 
     Args:
@@ -123,7 +151,9 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path, words: TableL
     for name, table in tables.items():
         paths = folder / f"{name}.csv", folder / f"{name}.tex"
         store.write_csv(table.assign(mixed=words.mixed) if words.mixed else table, paths[0])
-        text = latex.format_float(format_table(table, words), caption=words.make_caption(name), label=f"{of}:{name}")
+        text = latex.format_float(
+            format_table(table, words), caption=words.make_caption(name), label=f"{of}:{name}"
+        )
         store.write_text(text, paths[1])
         made += paths
     return made

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.price_files.columns import ADJUSTED, CLOSE, HIGH, LOW, OPEN
 from experiments.price_files.splits import describe_adjustment, describe_splits
 from experiments.price_files.tables import PriceTable, compute_adjustment, read_table
-from experiments.price_files.times import describe_gaps, is_intraday, find_usual_spacing
+from experiments.price_files.times import describe_gaps, find_usual_spacing, is_intraday
 from sim.errors import DataError
 from sim.prices.bars import DAY_SECONDS, Bars, has_saturdays, validate_bars
 from sim.prices.replay import Replay
@@ -24,7 +24,9 @@ ROUNDING_DUST = 1e-6
 COLUMNS = (OPEN, HIGH, LOW, CLOSE)
 
 
-def read_bars(source: str, start: datetime.date | None = None, end: datetime.date | None = None) -> Bars:
+def read_bars(
+    source: str, start: datetime.date | None = None, end: datetime.date | None = None
+) -> Bars:
     """Bars from ``start`` to ``end``, both included: of days, or of hours or minutes where the file has such.
 
     A file has a column of times, close and, all or none, open, high, low, in any order and case (see
@@ -50,7 +52,9 @@ def _select_bars(table: PriceTable, start: datetime.date | None, end: datetime.d
     keep &= True if end is None else ~(day > np.datetime64(end))
     if len(times) and not keep.any():
         span = f"{start or 'the first day'} to {end or 'the last'}"
-        raise DataError(f"{source}: no day from {span}; it has {day[0]} to {day[-1]}: change start or end")
+        raise DataError(
+            f"{source}: no day from {span}; it has {day[0]} to {day[-1]}: change start or end"
+        )
     length = find_usual_spacing(times) if is_intraday(times) else DAY_SECONDS
     rows = table.frame.index.to_numpy()[keep]
     return validate_bars(source, times[keep], prices[keep], length, rows)
@@ -68,7 +72,9 @@ def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
         for name, each in bars.items():
             if each.day[0] < bars[index].day[0] or each.day[-1] > bars[index].day[-1]:
                 told = f"{index}: {VIX} has {bars[index].day[0]} to {bars[index].day[-1]} only, {name} runs"
-                raise DataError(f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within those days")
+                raise DataError(
+                    f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within those days"
+                )
     return bars
 
 
@@ -78,8 +84,18 @@ def describe_replays(underlyings: Iterable[Underlying]) -> list[str]:
     Raises:
         DataError: see ``read_bars``.
     """
-    replays = [(place, each.process) for place, each in enumerate(underlyings) if isinstance(each.process, Replay)]
-    return list(dict.fromkeys(line for place, each in replays for line in _describe_replay(each, f"underlyings.{place}.process")))
+    replays = [
+        (place, each.process)
+        for place, each in enumerate(underlyings)
+        if isinstance(each.process, Replay)
+    ]
+    return list(
+        dict.fromkeys(
+            line
+            for place, each in replays
+            for line in _describe_replay(each, f"underlyings.{place}.process")
+        )
+    )
 
 
 def _describe_replay(replay: Replay, path: str) -> Iterator[str]:
@@ -129,7 +145,9 @@ def _read_prices(table: PriceTable) -> F8:
         )
     if CLOSE not in table.quotes:
         told = ", ".join(map(str, table.frame.columns))
-        raise DataError(f"{table.source}: no column '{CLOSE}' among {told}; one is needed: rename the column of prices")
+        raise DataError(
+            f"{table.source}: no column '{CLOSE}' among {told}; one is needed: rename the column of prices"
+        )
     prices = np.full((len(table.frame), 4), np.nan)
     for number, name in enumerate(COLUMNS):
         if some or name == CLOSE:

@@ -4,8 +4,28 @@ import re
 from collections.abc import Sequence
 
 TIME_NAMES = (
-    *("timeopen", "opentime", "unix", "unixtimestamp", "date", "datetime", "timestamp", "time", "dateutc", "epoch"),
-    *("ts", "data", "gmttime", "localtime", "snappedat", "observationdate", "timeperiodstart", "starttime"),
+    *(
+        "timeopen",
+        "opentime",
+        "unix",
+        "unixtimestamp",
+        "date",
+        "datetime",
+        "timestamp",
+        "time",
+        "dateutc",
+        "epoch",
+    ),
+    *(
+        "ts",
+        "data",
+        "gmttime",
+        "localtime",
+        "snappedat",
+        "observationdate",
+        "timeperiodstart",
+        "starttime",
+    ),
     *("closetime", "timeclose"),
 )
 """Columns of times in order of preference: the open of a bar before its close."""
@@ -20,7 +40,13 @@ ALIASES = {
     **{"open": OPEN, "openprice": OPEN, "priceopen": OPEN, "otwarcie": OPEN},
     **{"high": HIGH, "highprice": HIGH, "pricehigh": HIGH, "najwyzszy": HIGH, "najwyszy": HIGH},
     **{"low": LOW, "lowprice": LOW, "pricelow": LOW, "najnizszy": LOW, "najniszy": LOW},
-    **{"close": CLOSE, "closeprice": CLOSE, "priceclose": CLOSE, "closelast": CLOSE, "zamkniecie": CLOSE},
+    **{
+        "close": CLOSE,
+        "closeprice": CLOSE,
+        "priceclose": CLOSE,
+        "closelast": CLOSE,
+        "zamkniecie": CLOSE,
+    },
     **{"zamknicie": CLOSE, "adjclose": ADJUSTED, "adjustedclose": ADJUSTED, "closeadj": ADJUSTED},
     **{"adjcloseprice": ADJUSTED, "closeadjusted": ADJUSTED},
 }
@@ -33,14 +59,84 @@ PRICE_NAMES = {"price", "last", "spread", "settle", "settlement", "value", "mid"
 """Columns that hold prices, never returns."""
 
 OTHER_NAMES = {
-    *("symbol", "ticker", "pair", "name", "exchange", "market", "base", "quote", "currency", "per", "interval"),
-    *("vol", "wolumen", "turnover", "amount", "trades", "tradecount", "tradescount", "numberoftrades", "count"),
-    *("ignore", "quoteassetvolume", "quotevolume", "takerbuybaseassetvolume", "takerbuyquoteassetvolume"),
-    *("takerbuyvolume", "takerbuyquotevolume", "takerbuybase", "takerbuyquote", "tbbase", "tbquote"),
-    *("vwap", "weightedaverage", "average", "change", "change%", "changepercent", "%change", "returns%"),
-    *("dividends", "dividend", "dividendamount", "divcash", "stocksplits", "splits", "splitfactor", "capitalgains"),
-    *("splitcoefficient", "adjopen", "adjhigh", "adjlow", "adjvolume", "unadjustedclose", "repaired"),
-    *("marketcap", "circulatingsupply", "totalsupply", "timehigh", "timelow", "closetime", "timeclose", "openint"),
+    *(
+        "symbol",
+        "ticker",
+        "pair",
+        "name",
+        "exchange",
+        "market",
+        "base",
+        "quote",
+        "currency",
+        "per",
+        "interval",
+    ),
+    *(
+        "vol",
+        "wolumen",
+        "turnover",
+        "amount",
+        "trades",
+        "tradecount",
+        "tradescount",
+        "numberoftrades",
+        "count",
+    ),
+    *(
+        "ignore",
+        "quoteassetvolume",
+        "quotevolume",
+        "takerbuybaseassetvolume",
+        "takerbuyquoteassetvolume",
+    ),
+    *(
+        "takerbuyvolume",
+        "takerbuyquotevolume",
+        "takerbuybase",
+        "takerbuyquote",
+        "tbbase",
+        "tbquote",
+    ),
+    *(
+        "vwap",
+        "weightedaverage",
+        "average",
+        "change",
+        "change%",
+        "changepercent",
+        "%change",
+        "returns%",
+    ),
+    *(
+        "dividends",
+        "dividend",
+        "dividendamount",
+        "divcash",
+        "stocksplits",
+        "splits",
+        "splitfactor",
+        "capitalgains",
+    ),
+    *(
+        "splitcoefficient",
+        "adjopen",
+        "adjhigh",
+        "adjlow",
+        "adjvolume",
+        "unadjustedclose",
+        "repaired",
+    ),
+    *(
+        "marketcap",
+        "circulatingsupply",
+        "totalsupply",
+        "timehigh",
+        "timelow",
+        "closetime",
+        "timeclose",
+        "openint",
+    ),
     *(
         "openinterest",
         "interest",
@@ -57,7 +153,17 @@ OTHER_NAMES = {
 }
 """Columns beside prices that are known to hold none."""
 
-SYMBOL_NAMES = {"symbol", "ticker", "pair", "instrument", "instrumentname", "coin", "instid", "contract", "contracts"}
+SYMBOL_NAMES = {
+    "symbol",
+    "ticker",
+    "pair",
+    "instrument",
+    "instrumentname",
+    "coin",
+    "instid",
+    "contract",
+    "contracts",
+}
 """Columns that name what is traded: one of it in a file."""
 
 HEADERLESS_NAMES = {
@@ -68,7 +174,17 @@ HEADERLESS_NAMES = {
     8: ("timestamp", "open", "high", "low", "close", "vwap", "volume", "trades"),
     9: ("timestamp", "open", "high", "low", "close", "volume", "amount", "quote volume", "confirm"),
     12: (
-        *("open time", "open", "high", "low", "close", "volume", "close time", "quote volume", "count"),
+        *(
+            "open time",
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "close time",
+            "quote volume",
+            "count",
+        ),
         *("taker buy volume", "taker buy quote volume", "ignore"),
     ),
 }
@@ -86,7 +202,12 @@ def find_time_columns(names: Sequence[str]) -> list[str]:
     keys = [normalise_name(name) for name in names]
     if set(SHORT_ALIASES) <= set(keys):  # Polygon, Alpaca, Finnhub
         keys = ["time" if each == "t" else each for each in keys]
-    return [name for wanted in TIME_NAMES for name, found in zip(names, keys, strict=True) if found == wanted]
+    return [
+        name
+        for wanted in TIME_NAMES
+        for name, found in zip(names, keys, strict=True)
+        if found == wanted
+    ]
 
 
 def find_quote_columns(names: Sequence[str]) -> dict[str, list[str]]:
@@ -106,8 +227,17 @@ def find_quote_columns(names: Sequence[str]) -> dict[str, list[str]]:
 def is_known_other(name: str, names: Sequence[str]) -> bool:
     """Whether a column among others is known to hold no price."""
     word = normalise_name(name)
-    if word in ("t", "v", "vw", "n", "s") and set(SHORT_ALIASES) <= {normalise_name(each) for each in names}:
+    if word in ("t", "v", "vw", "n", "s") and set(SHORT_ALIASES) <= {
+        normalise_name(each) for each in names
+    }:
         return True
-    if word == "spread" and {"open", "high", "low", "close"} <= {normalise_name(each) for each in names}:  # MetaTrader, in points
+    if word == "spread" and {"open", "high", "low", "close"} <= {
+        normalise_name(each) for each in names
+    }:  # MetaTrader, in points
         return True
-    return word in OTHER_NAMES or word in TIME_NAMES or word.startswith(("volume", "unnamed")) or word.endswith("volume")
+    return (
+        word in OTHER_NAMES
+        or word in TIME_NAMES
+        or word.startswith(("volume", "unnamed"))
+        or word.endswith("volume")
+    )

@@ -12,7 +12,17 @@ from experiments.price_files.times import read_times
 from sim.errors import DataError
 
 TIMES = (
-    *("time", "calctime", "fundingtime", "fundingratetimestamp", "timestamp", "datetime", "date", "seconds", "unix"),
+    *(
+        "time",
+        "calctime",
+        "fundingtime",
+        "fundingratetimestamp",
+        "timestamp",
+        "datetime",
+        "date",
+        "seconds",
+        "unix",
+    ),
     "effectiveat",
 )
 RATES = ("rate", "realizedrate", "fundingrate", "lastfundingrate", "funding")
@@ -40,7 +50,11 @@ def read_funding_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...
     found = {what: _find_column(source, names, what) for what in KNOWN_COLUMNS}
     times, rates = frame[found["time"]], frame[found["rate"]]
     numbers = _read_numbers(source, *_parse_percentages(rates), "rate")
-    if times.dtype.kind in "if" and (times < 1e8).all() and not times.between(DATES[0], DATES[1]).all():
+    if (
+        times.dtype.kind in "if"
+        and (times < 1e8).all()
+        and not times.between(DATES[0], DATES[1]).all()
+    ):
         since, moments = "start", _read_numbers(source, times, times, "time")
     else:
         since = "1970"  # whole seconds: exchanges are some milliseconds late
@@ -53,8 +67,12 @@ def read_funding_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...
     if late.size:
         row = int(late[0]) + 1
         told = f"{source}: row {times.index[row]}: time '{times.iloc[row]}' does not come after the one before"
-        raise DataError(f"{told}: {'drop the repeat' if moments[row] == moments[row - 1] else 'sort the rows'}")
-    return since, tuple((float(time), float(rate)) for time, rate in zip(moments, numbers, strict=True))
+        raise DataError(
+            f"{told}: {'drop the repeat' if moments[row] == moments[row - 1] else 'sort the rows'}"
+        )
+    return since, tuple(
+        (float(time), float(rate)) for time, rate in zip(moments, numbers, strict=True)
+    )
 
 
 def _find_column(source: str, names: list[str], what: str) -> str:
@@ -66,7 +84,9 @@ def _find_column(source: str, names: list[str], what: str) -> str:
         if columns:
             told = f"{len(columns)} columns of {what}s ({', '.join(columns)})"
             raise DataError(f"{source}: {told}; one is needed: drop the others")
-    raise DataError(f"{source}: no column of {what}s among {', '.join(names)}; one is needed: name it '{what}'")
+    raise DataError(
+        f"{source}: no column of {what}s among {', '.join(names)}; one is needed: name it '{what}'"
+    )
 
 
 def _parse_percentages(cells: "pd.Series[Any]") -> tuple[Any, Any]:
@@ -77,11 +97,17 @@ def _parse_percentages(cells: "pd.Series[Any]") -> tuple[Any, Any]:
     return pd.to_numeric(text.str.removesuffix("%"), errors="coerce") / 100, cells
 
 
-def _read_numbers(source: str, values: Any, cells: Any, name: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _read_numbers(
+    source: str, values: Any, cells: Any, name: str
+) -> "np.ndarray[Any, np.dtype[np.float64]]":
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
         cell = str(cells.iloc[wrong[0]])
-        remedy = "write all rates in percent or none" if cell.strip().endswith("%") else suggest_remedy(cell)
+        remedy = (
+            "write all rates in percent or none"
+            if cell.strip().endswith("%")
+            else suggest_remedy(cell)
+        )
         raise DataError(f"{source}: row {wrong[0]}: {name} '{cell}' is not a number: {remedy}")
     return numbers

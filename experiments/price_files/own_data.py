@@ -31,7 +31,9 @@ NAMING_PARTS = ("underlyings", "venues", "populations", "stresses")
 Node = dict[str, Any]
 
 
-def own_data_overrides(name: str | Path, data: str, overrides: Sequence[str] = (), *, quick: bool = False) -> list[str]:
+def own_data_overrides(
+    name: str | Path, data: str, overrides: Sequence[str] = (), *, quick: bool = False
+) -> list[str]:
     """The overrides that put a run on the prices of a file.
 
     The first underlying that is replayed, else the first one, is replayed from the file over its whole length, and is
@@ -50,19 +52,32 @@ def own_data_overrides(name: str | Path, data: str, overrides: Sequence[str] = (
     """
     node, bars = resolve_config(name, overrides), read_bars(data)
     underlyings = node.get("underlyings")
-    if not isinstance(underlyings, list) or not all(isinstance(each, dict) for each in underlyings) or not underlyings:
-        raise ConfigError([f"--data: {name} has no list of underlyings that a file could stand for, choose another"])
+    if (
+        not isinstance(underlyings, list)
+        or not all(isinstance(each, dict) for each in underlyings)
+        or not underlyings
+    ):
+        raise ConfigError(
+            [
+                f"--data: {name} has no list of underlyings that a file could stand for, choose another"
+            ]
+        )
     place = next((n for n, each in enumerate(underlyings) if _is_replay(each)), 0)
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(data).stem.removeprefix("arch:"))
     names = _choose_new_names(node, str(underlyings[place].get("name")), stem)
     changed: Node = {key: _rename_mentions(node[key], names) for key in NAMING_PARTS if key in node}
     scale = _compute_price_scale(underlyings[place], bars)
-    changed["underlyings"][place] = _replay_underlying(changed["underlyings"][place], data, bars, _choose_step_length(node, bars))
+    changed["underlyings"][place] = _replay_underlying(
+        changed["underlyings"][place], data, bars, _choose_step_length(node, bars)
+    )
     for venue in changed.get("venues", []):
         for instrument in venue.get("instruments", []):
             if instrument.get("underlying") == stem:
                 _rescale_instrument(instrument, scale, bars)
-    changed |= {"name": f"{node.get('name', 'run')}-{stem}", "description": f"{node.get('name', name)} on {data}"}
+    changed |= {
+        "name": f"{node.get('name', 'run')}-{stem}",
+        "description": f"{node.get('name', name)} on {data}",
+    }
     changed |= {"dt": _choose_step_length(node, bars), "duration": None}
     lines = [f"{key}={json.dumps(value)}" for key, value in changed.items()]
     return [*lines, *_quick_overrides(name, overrides, bars, place)] if quick else lines
@@ -73,12 +88,22 @@ def _is_replay(underlying: Node) -> bool:
     return isinstance(process, dict) and process.get("kind") == "replay"
 
 
-def _quick_overrides(name: str | Path, overrides: Sequence[str], bars: Bars, place: int) -> list[str]:
+def _quick_overrides(
+    name: str | Path, overrides: Sequence[str], bars: Bars, place: int
+) -> list[str]:
     """The configuration's own quick values, without prices and days of other data, and the file's first days."""
     other = (".tick", ".lot", ".max_price", ".process.source", ".process.start", ".process.end")
-    kept = [each for each in quick_overrides(name, overrides) if not each.partition("=")[0].endswith(other)]
+    kept = [
+        each
+        for each in quick_overrides(name, overrides)
+        if not each.partition("=")[0].endswith(other)
+    ]
     days = np.unique(bars.day.astype("datetime64[D]"))
-    given = [each.partition("=")[2] for each in overrides if each.startswith(f"underlyings.{place}.process.start=2")]
+    given = [
+        each.partition("=")[2]
+        for each in overrides
+        if each.startswith(f"underlyings.{place}.process.start=2")
+    ]
     later = days[days >= np.datetime64(given[-1])] if given else days
     days = later if later.size else days
     return [*kept, f"underlyings.{place}.process.end={days[:QUICK_DAYS][-1]}"]
@@ -90,7 +115,9 @@ def _choose_new_names(node: Node, old: str, stem: str) -> dict[str, str]:
     for venue in node.get("venues", []):
         for instrument in venue.get("instruments", []) if isinstance(venue, dict) else []:
             if isinstance(instrument, dict) and instrument.get("underlying") == old:
-                last = str(instrument.get("name")).partition("-")[2] or str(instrument.get("kind", "perpetual"))
+                last = str(instrument.get("name")).partition("-")[2] or str(
+                    instrument.get("kind", "perpetual")
+                )
                 wanted = f"{stem.upper()}-{last}"
                 taken = list(names.values()).count(wanted)
                 names[str(instrument.get("name"))] = f"{wanted}-{taken + 1}" if taken else wanted
@@ -113,7 +140,9 @@ def _replay_underlying(underlying: Node, data: str, bars: Bars, dt: float) -> No
     process |= {key: before[key] for key in ("day", "opens", "days_per_year") if key in before}
     if bars.has_weekends:
         process |= {"day": 86_400, "opens": 0, "days_per_year": 365}
-    return {key: value for key, value in underlying.items() if key != "start"} | {"process": process}
+    return {key: value for key, value in underlying.items() if key != "start"} | {
+        "process": process
+    }
 
 
 def _choose_step_length(node: Node, bars: Bars) -> float:
@@ -129,7 +158,13 @@ def _compute_price_scale(underlying: Node, bars: Bars) -> float:
     process = underlying.get("process", {})
     if _is_replay(underlying):
         try:
-            old = float(read_bars(str(process.get("source")), _read_date(process, "start"), _read_date(process, "end")).close[0])
+            old = float(
+                read_bars(
+                    str(process.get("source")),
+                    _read_date(process, "start"),
+                    _read_date(process, "end"),
+                ).close[0]
+            )
         except DataError:
             return 1.0
     else:
@@ -151,7 +186,11 @@ def _rescale_instrument(instrument: Node, scale: float, bars: Bars) -> None:
     worth = Decimal(str(instrument["tick"])) * Decimal(str(instrument["lot"]))
     tick = _round_step(float(instrument["tick"]) * scale)
     levels = math.ceil(MAX_PRICE_FACTOR * _find_highest_price(bars) / float(tick) / 1000) * 1000
-    instrument |= {"tick": float(tick), "lot": float(worth / tick), "max_price": float(levels * tick)}
+    instrument |= {
+        "tick": float(tick),
+        "lot": float(worth / tick),
+        "max_price": float(levels * tick),
+    }
 
 
 def _round_step(step: float) -> Decimal:

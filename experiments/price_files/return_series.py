@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.price_files.columns import ADJUSTED, CLOSE, PRICE_NAMES, normalise_name
-from experiments.price_files.splits import find_apparent_splits, describe_splits
+from experiments.price_files.splits import describe_splits, find_apparent_splits
 from experiments.price_files.tables import PriceTable, read_table
 from experiments.price_files.texts import suggest_remedy
 from experiments.price_files.times import (
@@ -43,7 +43,9 @@ class ReturnSeries(NamedTuple):
         return 252.0 if self.dates.size and not has_saturdays(self.dates) else 365.0
 
 
-def read_return_series(source: str, assets: Sequence[str] = (), returns: Returns = "auto") -> ReturnSeries:
+def read_return_series(
+    source: str, assets: Sequence[str] = (), returns: Returns = "auto"
+) -> ReturnSeries:
     """Daily returns of a file.
 
     Of bars the adjusted close is used, else the close, and columns known to hold no price are passed over; a column
@@ -64,10 +66,17 @@ def read_return_series(source: str, assets: Sequence[str] = (), returns: Returns
     _check_times(table)
     names = _select_assets(table, assets)
     if (rows := len(table.frame)) < 3:
-        raise DataError(f"{source}: {rows} {'row is' if rows == 1 else 'rows are'} too few to judge by: give more")
+        raise DataError(
+            f"{source}: {rows} {'row is' if rows == 1 else 'rows are'} too few to judge by: give more"
+        )
     values = np.column_stack([_read_numbers(table, name) for name in names])
     kind, notes = _choose_returns_kind(table, names, values, returns)
-    notes = [*table.notes, *_describe_selection(table, names), *notes, *describe_gaps(source, table.times)]
+    notes = [
+        *table.notes,
+        *_describe_selection(table, names),
+        *notes,
+        *describe_gaps(source, table.times),
+    ]
     if kind == "log":
         notes += _describe_series_splits(table, names, values)
     values, dates, told = _reduce_to_days(table, values, kind)
@@ -76,12 +85,16 @@ def read_return_series(source: str, assets: Sequence[str] = (), returns: Returns
         values, dates = np.diff(np.log(values) if kind == "log" else values, axis=0), dates[1:]
     if len(values) < 2:
         days = np.unique(table.times.astype("datetime64[D]")).size
-        raise DataError(f"{source}: {days} {'day is' if days == 1 else 'days are'} too few to judge by: give more")
+        raise DataError(
+            f"{source}: {days} {'day is' if days == 1 else 'days are'} too few to judge by: give more"
+        )
     unit = 0.0
     if kind == "differences":
         unit = float(values.std(axis=0).max()) / TYPICAL_VOLATILITY
         values = values / (unit or 1.0)
-        notes.append(f"{source}: differences; margins are in quote currency for one unit, not shares of a price")
+        notes.append(
+            f"{source}: differences; margins are in quote currency for one unit, not shares of a price"
+        )
     _check_returns(source, values, names, kind)
     return ReturnSeries(tuple(names), dates, values, unit, tuple(notes))
 
@@ -101,7 +114,11 @@ def _select_assets(table: PriceTable, asked: Sequence[str]) -> list[str]:
     if asked:
         wrong = [name for name in asked if name not in names]
         if wrong or len(set(asked)) < len(asked):
-            told = describe_unknown(wrong[0], names) if wrong else "a column is named twice, name each once"
+            told = (
+                describe_unknown(wrong[0], names)
+                if wrong
+                else "a column is named twice, name each once"
+            )
             raise DataError(f"{table.source}: assets: {told}")
         return list(asked)
     if table.quotes:
@@ -112,12 +129,16 @@ def _select_assets(table: PriceTable, asked: Sequence[str]) -> list[str]:
                 if close
                 else "--assets with the columns of prices"
             )
-            raise DataError(f"{table.source}: {unknown}: not known beside {_format_quotes(table)}; drop it, or give {remedy}")
+            raise DataError(
+                f"{table.source}: {unknown}: not known beside {_format_quotes(table)}; drop it, or give {remedy}"
+            )
         for last in (ADJUSTED, CLOSE):
             if last in table.quotes:
                 return [table.quotes[last]]
         prices = "give --assets with the columns of prices"
-        raise DataError(f"{table.source}: no column close beside {_format_quotes(table)}: add it, or {prices}")
+        raise DataError(
+            f"{table.source}: no column close beside {_format_quotes(table)}: add it, or {prices}"
+        )
     if not table.other_columns:
         told = f"no column of prices beside {', '.join(names)}"
         raise DataError(f"{table.source}: {told}: add one, or give --assets with its name")
@@ -130,11 +151,17 @@ def _format_quotes(table: PriceTable) -> str:
 
 def _describe_selection(table: PriceTable, names: list[str]) -> list[str]:
     """A line on what is read where that is a choice."""
-    left = [name for name in table.frame.columns if name not in names and normalise_name(name) != "date"]
+    left = [
+        name for name in table.frame.columns if name not in names and normalise_name(name) != "date"
+    ]
     if len(names) > 1:
         told = f"{table.source}: {len(names)} assets ({', '.join(names)})"
         return [f"{told}; not read: {', '.join(left)}" if left else told]
-    return [] if table.quotes or not left else [f"{table.source}: {names[0]} is read, not {', '.join(left)}"]
+    return (
+        []
+        if table.quotes or not left
+        else [f"{table.source}: {names[0]} is read, not {', '.join(left)}"]
+    )
 
 
 def _describe_series_splits(table: PriceTable, names: list[str], values: F8) -> list[str]:
@@ -142,7 +169,9 @@ def _describe_series_splits(table: PriceTable, names: list[str], values: F8) -> 
     if names in ([table.quotes.get(ADJUSTED)], [table.quotes.get(CLOSE)]):
         return [line for _, line in describe_splits(table)]
     columns = zip(names, values.T, strict=True)
-    return [line for name, column in columns for _, line in find_apparent_splits(table, name, column)]
+    return [
+        line for name, column in columns for _, line in find_apparent_splits(table, name, column)
+    ]
 
 
 def _read_numbers(table: PriceTable, name: str) -> F8:
@@ -155,17 +184,23 @@ def _read_numbers(table: PriceTable, name: str) -> F8:
         told = f"{table.source}: row {table.row_number(row)}: {name} is '{cell}', {wrong.size} such in all"
         raise DataError(f"{told}; a backtest needs a number on every day: {suggest_remedy(cell)}")
     if not table.quotes and numbers[0] > 5e8 and (np.diff(numbers) > 0).all():
-        raise DataError(f"{table.source}: {name} rises like a time, {numbers[0]:.0f} on: name it timestamp, or drop it")
+        raise DataError(
+            f"{table.source}: {name} rises like a time, {numbers[0]:.0f} on: name it timestamp, or drop it"
+        )
     return numbers
 
 
-def _choose_returns_kind(table: PriceTable, names: list[str], values: F8, asked: Returns) -> tuple[Returns, list[str]]:
+def _choose_returns_kind(
+    table: PriceTable, names: list[str], values: F8, asked: Returns
+) -> tuple[Returns, list[str]]:
     """How values become returns, and a line on it where it was not said."""
     if asked in ("differences", "given"):
         return asked, []
     low = [np.flatnonzero(column <= 0) for column in values.T]
     for name, column, wrong in zip(names, values.T, low, strict=True):
-        if wrong.size and (asked == "log" or not _looks_like_returns(table, name, column, wrong.size)):
+        if wrong.size and (
+            asked == "log" or not _looks_like_returns(table, name, column, wrong.size)
+        ):
             told = f"{table.source}: row {table.row_number(int(wrong[0]))}: {name} is {column[wrong[0]]:g}"
             told = f"{told}, {wrong.size} such in all; log returns need prices, which must stay above 0"
             raise DataError(
@@ -175,13 +210,16 @@ def _choose_returns_kind(table: PriceTable, names: list[str], values: F8, asked:
         return "log", []
     if not all(wrong.size for wrong in low):
         told = ", ".join(
-            f"{name} {'returns' if wrong.size else 'prices'}" for name, wrong in zip(names, low, strict=True)
+            f"{name} {'returns' if wrong.size else 'prices'}"
+            for name, wrong in zip(names, low, strict=True)
         )
         raise DataError(
             f"{table.source}: {told}; all columns must be prices (above 0) or all log returns: convert some, or give "
             f"--assets {shlex.quote(','.join(name for name, wrong in zip(names, low, strict=True) if not wrong.size))}"
         )
-    return "given", [f"{table.source}: {', '.join(names)}: values on both sides of 0 are read as log returns"]
+    return "given", [
+        f"{table.source}: {', '.join(names)}: values on both sides of 0 are read as log returns"
+    ]
 
 
 def _looks_like_returns(table: PriceTable, name: str, column: F8, low: int) -> bool:
@@ -189,7 +227,12 @@ def _looks_like_returns(table: PriceTable, name: str, column: F8, low: int) -> b
 
     A return says next to nothing of the next one; a price that crosses 0, such as a spread's, is near the last one.
     """
-    if table.quotes or normalise_name(name) in PRICE_NAMES or low <= column.size / 20 or (column <= 0).all():
+    if (
+        table.quotes
+        or normalise_name(name) in PRICE_NAMES
+        or low <= column.size / 20
+        or (column <= 0).all()
+    ):
         return False
     if column.std() > 0.5 or column.size < 3:
         return False
@@ -206,17 +249,29 @@ def _reduce_to_days(table: PriceTable, values: F8, kind: Returns) -> tuple[F8, T
     days, first = np.unique(dates, return_index=True)
     told = f"{table.source}: {len(values)} rows within {len(days)} days; a backtest is by day"
     if kind == "given":
-        return np.add.reduceat(values, first, axis=0), days, [f"{told}: returns of a date are added"]
-    return values[np.append(first[1:], len(values)) - 1], days, [f"{told}: the last price of each date (UTC) is used"]
+        return (
+            np.add.reduceat(values, first, axis=0),
+            days,
+            [f"{told}: returns of a date are added"],
+        )
+    return (
+        values[np.append(first[1:], len(values)) - 1],
+        days,
+        [f"{told}: the last price of each date (UTC) is used"],
+    )
 
 
 def _check_returns(source: str, returns: F8, names: list[str], kind: Returns) -> None:
     for name, column in zip(names, returns.T, strict=True):
         if not column.size or np.ptp(column) == 0:
             remedy = "drop the column" if len(names) > 1 else "give one that moves"
-            raise DataError(f"{source}: {name} never moves; a constant series has no risk to margin: {remedy}")
+            raise DataError(
+                f"{source}: {name} never moves; a constant series has no risk to margin: {remedy}"
+            )
         wild = np.flatnonzero(np.abs(column) > 5)
         if wild.size:
             told = f"{source}: {name}: a log return of {column[wild[0]]:.4g} at return {wild[0]}"
             remedy = "divide percent by 100" if kind == "given" else "correct the price"
-            raise DataError(f"{told}; returns must be logs, not percent, and prices free of slips: {remedy}")
+            raise DataError(
+                f"{told}; returns must be logs, not percent, and prices free of slips: {remedy}"
+            )

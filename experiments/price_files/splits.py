@@ -41,7 +41,9 @@ def describe_splits(table: PriceTable) -> Iterator[DatedNote]:
     yield from find_apparent_splits(table, CLOSE, close, opened)
 
 
-def find_apparent_splits(table: PriceTable, name: str, close: F8, opened: F8 | None = None) -> Iterator[DatedNote]:
+def find_apparent_splits(
+    table: PriceTable, name: str, close: F8, opened: F8 | None = None
+) -> Iterator[DatedNote]:
     """Moves over a night that are near the ratio of a usual split; nothing is changed.
 
     Args:
@@ -58,10 +60,11 @@ def find_apparent_splits(table: PriceTable, name: str, close: F8, opened: F8 | N
         shares = _match_split_ratio(close[row - 1] / after[row], closely=opened is not None)
         if shares is not None:
             words = f"{shares:g} for 1" if shares > 1 else f"1 for {1 / shares:g}"
-            told = (
-                f"{_format_row(table, int(row))}: {name} {close[row - 1]:g} to {after[row]:g} looks like a split of {words}"
+            told = f"{_format_row(table, int(row))}: {name} {close[row - 1]:g} to {after[row]:g} looks like a split of {words}"
+            yield (
+                times[row],
+                f"{told}, and is read as a move: adjust earlier rows, or add a column Adj Close",
             )
-            yield times[row], f"{told}, and is read as a move: adjust earlier rows, or add a column Adj Close"
 
 
 def describe_adjustment(table: PriceTable) -> str:
@@ -77,7 +80,10 @@ def _describe_adjusted_splits(table: PriceTable, close: F8) -> Iterator[DatedNot
     ratio = compute_adjustment(table)
     steps = np.diff(np.log(ratio))
     for row in np.flatnonzero(np.abs(steps) > MIN_ADJUSTMENT_STEP) + 1:
-        plain, true = close[row] / close[row - 1] - 1, close[row] * ratio[row] / (close[row - 1] * ratio[row - 1]) - 1
+        plain, true = (
+            close[row] / close[row - 1] - 1,
+            close[row] * ratio[row] / (close[row - 1] * ratio[row - 1]) - 1,
+        )
         told = f"{_format_row(table, int(row))}: close {plain:+.2%}, adj close {true:+.2%}, a split"
         yield table.times[row], f"{told}: the adjusted move is used"
 

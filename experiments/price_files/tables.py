@@ -17,10 +17,10 @@ from experiments.price_files.columns import (
     OPEN,
     QUOTES,
     SYMBOL_NAMES,
-    is_known_other,
-    normalise_name,
     find_quote_columns,
     find_time_columns,
+    is_known_other,
+    normalise_name,
 )
 from experiments.price_files.texts import read_text, suggest_remedy
 from experiments.price_files.times import Times, choose_row_times, is_clock, read_times
@@ -44,7 +44,9 @@ class PriceTable(NamedTuple):
     times: Times  # (T,) datetime64[D] of days, [s] of shorter bars; (0,) without a column of times
     frame: pd.DataFrame  # as it was read, names stripped
     quotes: dict[str, str]  # open, high, low, close, adj close: the column of each that is there
-    other_columns: tuple[str, ...]  # columns that are neither times nor quotes, nor known to hold no price
+    other_columns: tuple[
+        str, ...
+    ]  # columns that are neither times nor quotes, nor known to hold no price
     notes: tuple[str, ...]  # what a user should know of how it was read
 
     @property
@@ -118,7 +120,11 @@ def read_frame(source: str) -> pd.DataFrame:
     Raises:
         DataError: no such source, or it cannot be read.
     """
-    return _read_packaged(source.removeprefix("arch:")) if source.startswith("arch:") else _read_file(source)
+    return (
+        _read_packaged(source.removeprefix("arch:"))
+        if source.startswith("arch:")
+        else _read_file(source)
+    )
 
 
 def compute_adjustment(table: PriceTable) -> F8:
@@ -133,7 +139,9 @@ def compute_adjustment(table: PriceTable) -> F8:
     wrong = np.flatnonzero(~(np.isfinite(adjusted) & (adjusted > 0)) & np.isfinite(plain))
     if wrong.size:
         row = table.row_number(int(wrong[0]))
-        told = f"{table.source}: row {row}: adj close {adjusted[wrong[0]]:g} must be a price above 0"
+        told = (
+            f"{table.source}: row {row}: adj close {adjusted[wrong[0]]:g} must be a price above 0"
+        )
         raise DataError(f"{told}: correct it or drop the column")
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio: F8 = np.where(adjusted == plain, 1.0, adjusted / plain)
@@ -164,16 +172,24 @@ def _read_file(source: str) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise DataError(f"{source}: cannot be read ({error}): save the file as UTF-8") from error
     except pd.errors.EmptyDataError as error:
-        raise DataError(f"{source}: is empty, a header and rows are needed: save it again") from error
+        raise DataError(
+            f"{source}: is empty, a header and rows are needed: save it again"
+        ) from error
     except pa.ArrowException as error:
         told = str(error).splitlines()[0]
-        raise DataError(f"{source}: cannot be read ({told}): save it again as Parquet, or as CSV") from error
+        raise DataError(
+            f"{source}: cannot be read ({told}): save it again as Parquet, or as CSV"
+        ) from error
     except pd.errors.ParserError as error:
         told = str(error).splitlines()[0]
-        raise DataError(f"{source}: cannot be read ({told}): remove lines that are not of the table") from error
+        raise DataError(
+            f"{source}: cannot be read ({told}): remove lines that are not of the table"
+        ) from error
     except (ValueError, OSError) as error:
         told = str(error).splitlines()[0]
-        raise DataError(f"{source}: cannot be read ({told}): save it again, as a file that you may read") from error
+        raise DataError(
+            f"{source}: cannot be read ({told}): save it again, as a file that you may read"
+        ) from error
 
 
 def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +197,9 @@ def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
     index = frame.index
     if isinstance(index, pd.MultiIndex):
         return frame.reset_index()
-    if isinstance(index, pd.RangeIndex) or (index.dtype.kind in "iu" and (index < MAX_ROW_COUNT).all()):
+    if isinstance(index, pd.RangeIndex) or (
+        index.dtype.kind in "iu" and (index < MAX_ROW_COUNT).all()
+    ):
         return frame
     return frame.reset_index(names="date" if index.name is None else str(index.name))
 
@@ -192,10 +210,18 @@ def _flatten_tickers(source: str, frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     levels = [[str(name) for name in frame.columns.get_level_values(level)] for level in (0, 1)]
     names, others = sorted(levels, key=lambda level: -len(find_quote_columns(level)))
-    tickers = sorted({name for name in others if name and not name.startswith("Unnamed") and normalise_name(name) != "date"})
+    tickers = sorted(
+        {
+            name
+            for name in others
+            if name and not name.startswith("Unnamed") and normalise_name(name) != "date"
+        }
+    )
     if len(tickers) > 1:
         told = f"{source}: bars of {len(tickers)} tickers ({', '.join(tickers[:5])})"
-        raise DataError(f"{told}; one at a time can be read: write a file of each, or one of closes only")
+        raise DataError(
+            f"{told}; one at a time can be read: write a file of each, or one of closes only"
+        )
     flat = frame.copy()
     flat.columns = pd.Index([name or other for name, other in zip(names, others, strict=True)])
     return flat
@@ -205,7 +231,11 @@ def refuse_several_symbols(source: str, frame: pd.DataFrame) -> None:
     """Refuse rows of several symbols below one another: their prices are no series."""
     for name in frame.columns:
         cells = frame[name]
-        if normalise_name(name) not in SYMBOL_NAMES or cells.isna().all() or cells.dtype.kind in "iuf":
+        if (
+            normalise_name(name) not in SYMBOL_NAMES
+            or cells.isna().all()
+            or cells.dtype.kind in "iuf"
+        ):
             continue
         symbols = [str(each) for each in cells.dropna().unique()]
         if len(symbols) > 1:
@@ -217,19 +247,33 @@ def refuse_several_symbols(source: str, frame: pd.DataFrame) -> None:
 def _read_row_times(source: str, frame: pd.DataFrame, needed: bool) -> Times:
     names = list(frame.columns)
     candidates = find_time_columns(names)
-    unnamed = [name for name in names if normalise_name(name) == "unnamed0" and not _is_row_count(frame[name])]
+    unnamed = [
+        name
+        for name in names
+        if normalise_name(name) == "unnamed0" and not _is_row_count(frame[name])
+    ]
     candidates = candidates or unnamed
     same = [name for name in candidates if normalise_name(name) == "date"]
     told = ", ".join(names)
     if len(same) > 1:
-        raise DataError(f"{source}: {len(same)} columns named 'date' among {told}; one is needed: drop the others")
+        raise DataError(
+            f"{source}: {len(same)} columns named 'date' among {told}; one is needed: drop the others"
+        )
     if needed and not candidates:
-        raise DataError(f"{source}: no column of times among {told}; one is needed: name it 'date', or add it")
+        raise DataError(
+            f"{source}: no column of times among {told}; one is needed: name it 'date', or add it"
+        )
     if not candidates:
         return np.empty(0, dtype="datetime64[D]")
     column = frame[candidates[0]]
-    clocks = [name for name in candidates[1:] if normalise_name(name) == CLOCK_NAME and is_clock(frame[name])]
-    clock = frame[clocks[0]] if clocks and normalise_name(candidates[0]) in ("date", "data") else None
+    clocks = [
+        name
+        for name in candidates[1:]
+        if normalise_name(name) == CLOCK_NAME and is_clock(frame[name])
+    ]
+    clock = (
+        frame[clocks[0]] if clocks and normalise_name(candidates[0]) in ("date", "data") else None
+    )
     return choose_row_times(read_times(source, column, clock))
 
 

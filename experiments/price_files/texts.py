@@ -27,7 +27,9 @@ def read_text(source: str, text: str) -> pd.DataFrame:
         DataError: it has no header and is of no known kind, or rows have more fields than the header.
     """
     lines = text.splitlines()
-    start = next((row for row, line in enumerate(lines) if line.strip() and not PREAMBLE.match(line)), 0)
+    start = next(
+        (row for row, line in enumerate(lines) if line.strip() and not PREAMBLE.match(line)), 0
+    )
     lines = lines[start:]
     head, below = (*lines[:2], "", "")[:2]
     mark = max(",;\t", key=head.count)
@@ -42,7 +44,11 @@ def read_text(source: str, text: str) -> pd.DataFrame:
     if _has_two_headers(fields, below.split(mark), lines[2:3], mark):
         return _read_two_headers(text, mark)
     frame = pd.read_csv(io.StringIO(text), sep=mark)
-    return frame if isinstance(frame.index, pd.RangeIndex) else _read_overfull_rows(source, text, mark, frame)
+    return (
+        frame
+        if isinstance(frame.index, pd.RangeIndex)
+        else _read_overfull_rows(source, text, mark, frame)
+    )
 
 
 def suggest_remedy(cell: Any) -> str:
@@ -74,7 +80,9 @@ def _read_headerless(source: str, text: str, mark: str, fields: list[str]) -> pd
     if names is None or (len(fields) > 1 and not re.match(r"\d{4}", fields[0])):
         known = ", ".join(map(str, HEADERLESS_NAMES))
         told = f"{source}: no header, and {len(fields)} columns ({', '.join(fields[:4])}) are not one of {known}"
-        raise DataError(f"{told} that begin with a time: add a first line of names, such as date,close")
+        raise DataError(
+            f"{told} that begin with a time: add a first line of names, such as date,close"
+        )
     frame = pd.read_csv(io.StringIO(text), sep=mark, header=None, names=list(names))
     if set(BARS) <= set(names):
         _check_order(source, frame, names)
@@ -88,7 +96,9 @@ def _check_order(source: str, frame: pd.DataFrame, names: tuple[str, ...]) -> No
     if wrong.mean() > 0.2:
         row = int(wrong.to_numpy().argmax())
         told = f"{source}: row {row}: no header, so columns are taken for {', '.join(names[:5])}; the high is no high"
-        raise DataError(f"{told} in {int(wrong.sum())} rows: add a first line with the names in the file's order")
+        raise DataError(
+            f"{told} in {int(wrong.sum())} rows: add a first line with the names in the file's order"
+        )
 
 
 def _has_two_headers(fields: list[str], second: list[str], third: list[str], mark: str) -> bool:
@@ -102,7 +112,9 @@ def _has_two_headers(fields: list[str], second: list[str], third: list[str], mar
 
 def _read_two_headers(text: str, mark: str) -> pd.DataFrame:
     """Two lines of names, and a third with that of the index."""
-    frame = pd.read_csv(io.StringIO(text), sep=mark, header=[0, 1], index_col=0).reset_index(names="Date")
+    frame = pd.read_csv(io.StringIO(text), sep=mark, header=[0, 1], index_col=0).reset_index(
+        names="Date"
+    )
     return frame[~frame["Date"].astype(str).isin(("Date", "Datetime"))]
 
 
@@ -113,4 +125,6 @@ def _read_overfull_rows(source: str, text: str, mark: str, frame: pd.DataFrame) 
     if surplus:
         return pd.read_csv(io.StringIO(text), sep=mark, index_col=False, usecols=range(columns))
     told = f"{source}: row 0: {columns + frame.index.nlevels} fields, where the header has {columns} names"
-    raise DataError(f"{told}: name every column, or write decimals with a point if the commas are decimal")
+    raise DataError(
+        f"{told}: name every column, or write decimals with a point if the commas are decimal"
+    )

@@ -36,7 +36,9 @@ class ReadTimes(NamedTuple):
     exact: Times  # (T,) in UTC where the file has time zones, else the same
 
 
-def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | None" = None) -> ReadTimes:
+def read_times(
+    source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | None" = None
+) -> ReadTimes:
     """The times of a column in any order: ISO 8601, ``20080915``, or seconds, ms, us or ns since 1970.
 
     Args:
@@ -49,7 +51,9 @@ def read_times(source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | N
     """
     read = _join_clock(column, clock) if clock is not None else column
     if isinstance(read.dtype, pd.DatetimeTZDtype):
-        found = ReadTimes(_to_microseconds(read.dt.tz_localize(None)), _to_microseconds(read.dt.tz_convert(None)))
+        found = ReadTimes(
+            _to_microseconds(read.dt.tz_localize(None)), _to_microseconds(read.dt.tz_convert(None))
+        )
     elif read.dtype.kind == "M":
         found = ReadTimes(_to_microseconds(read), _to_microseconds(read))
     else:
@@ -98,13 +102,21 @@ def describe_gaps(source: str, times: Times) -> list[str]:
         usual = find_usual_spacing(times)
         dates = times.astype("datetime64[D]")
         steps = np.diff(times).astype(np.int64)
-        adjoining = (dates[1:] == dates[:-1]) | (_is_round_the_clock(times, usual) & (np.diff(dates) <= DAY))
+        adjoining = (dates[1:] == dates[:-1]) | (
+            _is_round_the_clock(times, usual) & (np.diff(dates) <= DAY)
+        )
         wide = np.flatnonzero((steps > 1.5 * usual) & adjoining)
         if wide.size:
             first = int(wide[0])
-            gaps = f"{wide.size} gaps within days, the first" if wide.size > 1 else "1 gap within a day,"
+            gaps = (
+                f"{wide.size} gaps within days, the first"
+                if wide.size > 1
+                else "1 gap within a day,"
+            )
             told = f"{source}: {gaps} from {times[first]} to {times[first + 1]}"
-            lines.append(f"{told} (usual: {usual:g} s); each passes as one step: fill them if that is wrong")
+            lines.append(
+                f"{told} (usual: {usual:g} s); each passes as one step: fill them if that is wrong"
+            )
     return lines
 
 
@@ -120,14 +132,20 @@ def _describe_day_gaps(source: str, days: Times, most: float, unit: str) -> list
         return []
     usual = float(np.median(steps))
     if usual > 1.5 and days.size > 10:
-        return [f"{source}: rows are usually {usual:g} {unit} apart, and each is taken for one day: use daily prices"]
+        return [
+            f"{source}: rows are usually {usual:g} {unit} apart, and each is taken for one day: use daily prices"
+        ]
     wide = np.flatnonzero(steps > most * usual)
     if not wide.size:
         return []
     longest = wide[np.argsort(-steps[wide], kind="stable")][:3]
-    dates = ", ".join(f"{days[row]} to {days[row + 1]} ({steps[row]} {unit})" for row in sorted(longest))
+    dates = ", ".join(
+        f"{days[row]} to {days[row + 1]} ({steps[row]} {unit})" for row in sorted(longest)
+    )
     count = f"{wide.size} gaps of more than {most * usual:g} {unit}" if wide.size > 1 else "1 gap"
-    return [f"{source}: {count}, {dates}; each passes as one night: fill it or cut the file if that is wrong"]
+    return [
+        f"{source}: {count}, {dates}; each passes as one night: fill it or cut the file if that is wrong"
+    ]
 
 
 def _to_microseconds(column: "pd.Series[Any]") -> Times:
@@ -136,11 +154,24 @@ def _to_microseconds(column: "pd.Series[Any]") -> Times:
 
 def _join_clock(column: "pd.Series[Any]", clock: "pd.Series[Any]") -> "pd.Series[Any]":
     """Days and times of day as one text: ``09:30``, ``093000`` and 93000 are the same time."""
-    digits = clock.astype(str).str.replace(r"\.0$", "", regex=True).str.replace(":", "", regex=False)
+    digits = (
+        clock.astype(str).str.replace(r"\.0$", "", regex=True).str.replace(":", "", regex=False)
+    )
     digits = digits.where(digits.str.len() > 4, digits.str.zfill(4) + "00").str.zfill(6)
     day = column.astype(str).str.slice(0, 10)
-    day = day.where(~day.str.fullmatch(r"\d{8}"), day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str[6:])
-    return day + " " + digits.str.slice(0, 2) + ":" + digits.str.slice(2, 4) + ":" + digits.str.slice(4, 6)
+    day = day.where(
+        ~day.str.fullmatch(r"\d{8}"),
+        day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str[6:],
+    )
+    return (
+        day
+        + " "
+        + digits.str.slice(0, 2)
+        + ":"
+        + digits.str.slice(2, 4)
+        + ":"
+        + digits.str.slice(4, 6)
+    )
 
 
 def is_clock(column: "pd.Series[Any]") -> bool:
@@ -153,14 +184,18 @@ def _read_epochs(column: "pd.Series[Any]") -> ReadTimes | None:
     """Numbers since 1970, the unit read off each by itself: files change units in mid-history (Binance in 2025)."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     late = np.nan_to_num(numbers) >= EPOCHS[-1][0]
-    if not numbers.size or not (late.all() or (column.dtype.kind not in "iuf" and late.mean() > 0.5)):
+    if not numbers.size or not (
+        late.all() or (column.dtype.kind not in "iuf" and late.mean() > 0.5)
+    ):
         return None
     whole = pd.to_numeric(column).to_numpy() if column.dtype.kind in "iu" else numbers
     times = np.full(numbers.size, np.datetime64("NaT"), dtype="datetime64[us]")
     above = np.inf
     for least, unit in EPOCHS:
         here = (numbers >= least) & (numbers < above)
-        times[here] = whole[here].astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[us]")
+        times[here] = (
+            whole[here].astype(np.int64).astype(f"datetime64[{unit}]").astype("datetime64[us]")
+        )
         above = least
     return ReadTimes(times, times)
 
@@ -176,7 +211,9 @@ def _read_texts(source: str, column: "pd.Series[Any]") -> ReadTimes:
     if not _is_one_time_zone(text):
         told = f"{source}: time zones of several places"
         raise DataError(f"{told}: write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30")
-    zoned = pd.to_datetime(text.str.replace(r"\s*UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=True)
+    zoned = pd.to_datetime(
+        text.str.replace(r"\s*UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=True
+    )
     return ReadTimes(written, _to_microseconds(zoned.dt.tz_localize(None)))
 
 

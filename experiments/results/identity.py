@@ -19,13 +19,27 @@ CodeFacts = dict[str, Any]
 
 PACKAGES = ("sim", "agents", "experiments")
 
-RUN_MODULES = ("experiments.simulation", "experiments.results.store", "experiments.results.provenance")
+RUN_MODULES = (
+    "experiments.simulation",
+    "experiments.results.store",
+    "experiments.results.provenance",
+)
 """Modules of ``experiments`` that make the bytes of a run, with all that they import; all of sim and agents counts."""
 
 EXTRA_FILES = ("experiments/sweep/execute_jobs.py",)
 """Files of ``experiments`` that count without what they import."""
 
-DISTRIBUTIONS = ("numpy", "scipy", "numba", "llvmlite", "pandas", "pyarrow", "mesa", "networkx", "pydantic")
+DISTRIBUTIONS = (
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "pandas",
+    "pyarrow",
+    "mesa",
+    "networkx",
+    "pydantic",
+)
 """Packages whose versions may change the bytes of a run."""
 
 
@@ -33,13 +47,18 @@ DISTRIBUTIONS = ("numpy", "scipy", "numba", "llvmlite", "pandas", "pyarrow", "me
 def hash_sources() -> dict[str, str]:
     """SHA-256 of every source of the project's packages, by path; read once in each process."""
     paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return {path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
 
 
 @functools.cache
 def _sources() -> dict[str, str]:
     """One digest for each package, of the files that make runs."""
-    makers = {path.relative_to(ROOT).as_posix() for path in find_project_files(RUN_MODULES)} | set(EXTRA_FILES)
+    makers = {path.relative_to(ROOT).as_posix() for path in find_project_files(RUN_MODULES)} | set(
+        EXTRA_FILES
+    )
     counted = {
         package: {
             path: digest
@@ -76,8 +95,18 @@ def _list_algebra_libraries() -> tuple[tuple[str, str, str, int], ...]:
 
     importlib.import_module("scipy.linalg")  # which brings its own beside numpy's
     found = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"]
-    told = ((each["internal_api"], each["version"], each.get("architecture"), each["num_threads"]) for each in found)
-    return tuple(sorted({(name, str(version), str(kernel or ""), count) for name, version, kernel, count in told}))
+    told = (
+        (each["internal_api"], each["version"], each.get("architecture"), each["num_threads"])
+        for each in found
+    )
+    return tuple(
+        sorted(
+            {
+                (name, str(version), str(kernel or ""), count)
+                for name, version, kernel, count in told
+            }
+        )
+    )
 
 
 def _describe_algebra(pinned: bool) -> list[str]:
@@ -110,13 +139,23 @@ def describe_code(modules: Iterable[str] = (), *, pinned: bool = False) -> CodeF
 
 def describe_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """What differs between two codes, in words; empty if nothing does."""
-    told = [f"sources of {name}" for name in _list_differing_names(there.get("sources"), here.get("sources"))]
-    told += [f"plug-in {name}" for name in _list_differing_names(there.get("plugins"), here.get("plugins"))]
+    told = [
+        f"sources of {name}"
+        for name in _list_differing_names(there.get("sources"), here.get("sources"))
+    ]
+    told += [
+        f"plug-in {name}"
+        for name in _list_differing_names(there.get("plugins"), here.get("plugins"))
+    ]
     for name in _list_differing_names(there.get("packages"), here.get("packages")):
-        told.append(f"{name} {_format_entry(there, 'packages', name)}, here {_format_entry(here, 'packages', name)}")
+        told.append(
+            f"{name} {_format_entry(there, 'packages', name)}, here {_format_entry(here, 'packages', name)}"
+        )
     for key in ("version", "python", "machine", "algebra"):
         if there.get(key) != here.get(key):
-            told.append(f"{key} {_format_value(there.get(key))}, here {_format_value(here.get(key))}")
+            told.append(
+                f"{key} {_format_value(there.get(key))}, here {_format_value(here.get(key))}"
+            )
     return told or (["what it says of its code"] if dict(there) != dict(here) else [])
 
 

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
 """Packages of the project, which are hashed apart."""
 
-INSTALL_FOLDERS = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+INSTALL_FOLDERS = tuple(
+    Path(sysconfig.get_path(name)).resolve()
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 """Where Python and installed packages lie; their versions stand for their content."""
 
 
@@ -39,13 +42,17 @@ def find_project_files(modules: Iterable[str]) -> set[Path]:
         path = _find_project_file(waiting.pop())
         if path is not None and path not in found:
             found.add(path)
-            waiting += [name for name in _list_imported_names(path) if name.startswith("experiments.")]
+            waiting += [
+                name for name in _list_imported_names(path) if name.startswith("experiments.")
+            ]
     return found
 
 
 def _find_project_file(name: str) -> Path | None:
     place = ROOT.joinpath(*name.split("."))
-    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+    return next(
+        (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None
+    )
 
 
 def _gather_files(found: dict[str, Path], names: Iterable[str], start: bool) -> dict[str, Path]:
@@ -75,10 +82,16 @@ def _list_module_files(name: str, wanted: bool) -> dict[str, Path]:
     if spec is None:
         return {}
     folders = [Path(each).resolve() for each in spec.submodule_search_locations or ()]
-    alone = [Path(spec.origin).resolve()] if spec.has_location and spec.origin and not folders else []
+    alone = (
+        [Path(spec.origin).resolve()] if spec.has_location and spec.origin and not folders else []
+    )
     if any(_is_own(path) or (_is_installed(path) and not wanted) for path in [*folders, *alone]):
         return {}
-    inner = {f"{name}/{path.relative_to(folder).as_posix()}": path for folder in folders for path in _walk_files(folder)}
+    inner = {
+        f"{name}/{path.relative_to(folder).as_posix()}": path
+        for folder in folders
+        for path in _walk_files(folder)
+    }
     return {path.name: path for path in alone} | inner
 
 
@@ -107,7 +120,11 @@ def is_user_file(path: Path) -> bool:
 
 
 def _walk_files(folder: Path) -> Iterator[Path]:
-    paths = (path for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts and path.suffix != ".pyc")
+    paths = (
+        path
+        for path in sorted(folder.rglob("*"))
+        if "__pycache__" not in path.parts and path.suffix != ".pyc"
+    )
     return (path for path in paths if path.is_file())
 
 

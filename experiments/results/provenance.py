@@ -15,7 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PROCESS_STATUS = Path("/proc/self/status")
 """What Linux tells a process of itself."""
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 BLAS_KERNELS = {"x86_64": "Haswell", "amd64": "Haswell", "aarch64": "ARMV8", "arm64": "ARMV8"}
 """OpenBLAS kernels by machine: one that all of its kind can run, so that two of them add in the same order."""
@@ -49,7 +54,9 @@ def describe_process() -> dict[str, Any]:
         "packages": _read_dependency_versions(),
         "git": read_git_state(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "threads": {name: os.environ.get(name) for name in (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")},
+        "threads": {
+            name: os.environ.get(name) for name in (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")
+        },
         "peak_memory_mb": measure_peak_memory(),
     }
 
@@ -84,7 +91,11 @@ def measure_peak_memory() -> float | None:
     """
     if sys.platform == "win32":
         return None
-    own = re.search(r"^VmHWM:\s+(\d+) kB$", PROCESS_STATUS.read_text(), re.MULTILINE) if PROCESS_STATUS.exists() else None
+    own = (
+        re.search(r"^VmHWM:\s+(\d+) kB$", PROCESS_STATUS.read_text(), re.MULTILINE)
+        if PROCESS_STATUS.exists()
+        else None
+    )
     if own is not None:
         return round(int(own[1]) / 2**10, 1)
     import resource

@@ -28,14 +28,20 @@ def describe_low_power(n: int, family: int = 1, word: str = "replication") -> st
     """
     if find_smallest_p_value(n, family) < ALPHA:
         return None
-    adjusted = f", {find_smallest_p_value(n, family):.3g} by Holm over {family} comparisons" if family > 1 else ""
+    adjusted = (
+        f", {find_smallest_p_value(n, family):.3g} by Holm over {family} comparisons"
+        if family > 1
+        else ""
+    )
     return (
         f"the smallest p-value that {n} {word}{'s' * (n != 1)} can give is {find_smallest_p_value(n):.3g}{adjusted}, "
         f"and {count_pairs_needed(family)} are the fewest that could fall below {ALPHA}"
     )
 
 
-def describe_comparison(what: str, one: str, other: str, found: Estimate, *, p_holm: float | HolmAdjustedP | None = None) -> str:
+def describe_comparison(
+    what: str, one: str, other: str, found: Estimate, *, p_holm: float | HolmAdjustedP | None = None
+) -> str:
     """A paired comparison as a title: what is found, that nothing is, or that so few pairs could find nothing.
 
     Args:
@@ -69,9 +75,7 @@ def describe_estimate(what: str, found: Estimate) -> str:
     figure = f"{format_estimate(found)}, {_format_count(found, 'replication')}"
     if found.low <= 0 <= found.high:
         if few := describe_low_power(found.n):
-            return (
-                f"{what}: {_format_count(found, 'replication')} cannot show that it differs from zero ({format_estimate(found)}): {few}."
-            )
+            return f"{what}: {_format_count(found, 'replication')} cannot show that it differs from zero ({format_estimate(found)}): {few}."
         return f"{what}: not shown to differ from nil; the interval covers it ({figure})."
     return f"{what}: {figure}."
 
@@ -96,7 +100,10 @@ def describe_comparisons(table: pd.DataFrame, what: str, axis: str) -> list[str]
         adjusted = [HolmAdjustedP(p, int(table["p"].notna().sum())) for p in table["p_holm"]]
     figures = table[list(Estimate._fields)].itertuples(index=False)
     names = zip(table[axis].map(str), table["versus"].map(str), figures, adjusted, strict=True)
-    return [describe_comparison(what, one, other, Estimate(*found), p_holm=p) for one, other, found, p in names]
+    return [
+        describe_comparison(what, one, other, Estimate(*found), p_holm=p)
+        for one, other, found, p in names
+    ]
 
 
 def _format_count(found: Estimate, word: str) -> str:

@@ -42,7 +42,9 @@ class WriteError(OSError):
     """A write that the system refused: a full disk, a read-only folder. Its text is one line for the user."""
 
 
-def translate_os_error(error: OSError, place: Path, kept: str = "", option: str = "--out") -> WriteError | OutputError:
+def translate_os_error(
+    error: OSError, place: Path, kept: str = "", option: str = "--out"
+) -> WriteError | OutputError:
     """Return what to raise in place of a failed write.
 
     Args:
@@ -58,7 +60,9 @@ def translate_os_error(error: OSError, place: Path, kept: str = "", option: str 
     if error.errno in WRONG_PLACE_ERRORS and not kept:
         return OutputError(f"{told}, choose another with {option}")
     room = "make room or " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-    return WriteError(f"{told}, {kept}{room}choose another place with {option}, then start the same command again")
+    return WriteError(
+        f"{told}, {kept}{room}choose another place with {option}, then start the same command again"
+    )
 
 
 def dump_canonical_json(value: Any) -> str:
@@ -95,7 +99,9 @@ class ResultDraft:
         self.final = final
         self.overwrite = overwrite
         if final.name in ("", ".."):
-            raise OutputError(f"{final}: is no new folder, results need one of their own, name it with --out")
+            raise OutputError(
+                f"{final}: is no new folder, results need one of their own, name it with --out"
+            )
         self.folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
         self._is_kept = False
 
@@ -110,7 +116,10 @@ class ResultDraft:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         """Remove it, if it has not become the result; what was written before a write failed is kept beside it.
 
@@ -133,7 +142,9 @@ class ResultDraft:
             self._check_place()
             self._replace_final()
         except OutputError as error:
-            raise OutputError(f"{error}; {self.keep_partial(FINISHED)}".removesuffix(", ")) from error
+            raise OutputError(
+                f"{error}; {self.keep_partial(FINISHED)}".removesuffix(", ")
+            ) from error
         except OSError as error:
             raise translate_os_error(error, self.final, self.keep_partial(FINISHED)) from error
 
@@ -182,18 +193,24 @@ class ResultDraft:
 
     def _check_place(self) -> None:
         if self.final.is_symlink() and not self.final.exists():
-            raise OutputError(f"{self.final}: is a link to nothing, results need a folder, choose another with --out")
+            raise OutputError(
+                f"{self.final}: is a link to nothing, results need a folder, choose another with --out"
+            )
         if not self.final.exists():
             return
         if not self.final.is_dir():
-            raise OutputError(f"{self.final}: is a file, results need a folder, choose another with --out")
+            raise OutputError(
+                f"{self.final}: is a file, results need a folder, choose another with --out"
+            )
         held = {path.name for path in self.final.iterdir()} - {FAILED}
         if held and "manifest.json" not in held:
             told = "holds other things than a result (no manifest.json), it will not be replaced"
             raise OutputError(f"{self.final}: {told}, name another folder with --out")
         if held and not self.overwrite:
             told = "exists, results are never replaced silently"
-            raise OutputError(f"{self.final}: {told}, add --overwrite or name another folder with --out")
+            raise OutputError(
+                f"{self.final}: {told}, add --overwrite or name another folder with --out"
+            )
 
 
 @contextmanager
@@ -250,8 +267,12 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Tidy CSV. Text that a spreadsheet would run as a formula begins with an apostrophe; numbers stay as they are."""
     safe = table.copy(deep=False)
     for place, (_, column) in enumerate(table.items()):
-        if _holds_text(column) and any(isinstance(cell, str) and _is_formula(cell) for cell in column):
-            safe.isetitem(place, np.array([*map(_without_formula, column), None], dtype=object)[:-1])
+        if _holds_text(column) and any(
+            isinstance(cell, str) and _is_formula(cell) for cell in column
+        ):
+            safe.isetitem(
+                place, np.array([*map(_without_formula, column), None], dtype=object)[:-1]
+            )
     safe.columns = pd.Index(list(map(_without_formula, table.columns)), dtype=object)
     with remove_if_failed(path):
         safe.to_csv(path.absolute(), index=False, lineterminator="\n")
@@ -270,7 +291,10 @@ def read_config_hash(content: bytes) -> str:
 def hash_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a folder, by its path in it."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -284,7 +308,10 @@ def write_yaml(value: Any, path: Path) -> None:
 
 
 def _holds_text(column: "pd.Series[Any]") -> bool:
-    return not (pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype))
+    return not (
+        pd.api.types.is_numeric_dtype(column.dtype)
+        or pd.api.types.is_datetime64_any_dtype(column.dtype)
+    )
 
 
 def _is_formula(text: str) -> bool:

@@ -20,7 +20,9 @@ class MoneyFormat(NamedTuple):
         return f"{amount / self.unit:,.0f} {self.currency}"
 
 
-def format_summary_table(frames: dict[str, Frame], *, unit: int, currency: str, seconds: float) -> str:
+def format_summary_table(
+    frames: dict[str, Frame], *, unit: int, currency: str, seconds: float
+) -> str:
     """Prices, close-outs, who paid, who gained and lost, the fund, calls, books; a line each.
 
     Args:
@@ -39,37 +41,61 @@ def format_summary_table(frames: dict[str, Frame], *, unit: int, currency: str, 
 def list_summary_lines(frames: dict[str, Frame], *, unit: int, currency: str) -> list[SummaryLine]:
     """What the frames say, a name and a text each; args as of ``table``."""
     money = MoneyFormat(unit, currency)
-    told = [*_list_price_lines(frames), *_list_closeout_lines(frames, money), *_list_payer_lines(frames, money)]
+    told = [
+        *_list_price_lines(frames),
+        *_list_closeout_lines(frames, money),
+        *_list_payer_lines(frames, money),
+    ]
     return [*told, *_list_wealth_lines(frames, money), *_list_venue_lines(frames, money)]
 
 
 def _list_price_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
     """The worst of prices, and how near the market was to feeding its own fall."""
-    falls = [(f"{word} fall, worst", overview.find_deepest_fall(frames, word.lower())) for word in ("Index", "Mark")]
+    falls = [
+        (f"{word} fall, worst", overview.find_deepest_fall(frames, word.lower()))
+        for word in ("Index", "Mark")
+    ]
     falls.append(("Basis, largest", overview.find_largest_basis(frames)))
-    lines = [(word, _format_when(frames, found, f"{100 * found.value:+.2f}%") if found else "none") for word, found in falls]
+    lines = [
+        (word, _format_when(frames, found, f"{100 * found.value:+.2f}%") if found else "none")
+        for word, found in falls
+    ]
     found = overview.find_largest_feedback(frames)
-    return [*lines, ("R(1%), largest", _format_when(frames, found, f"{found.value:.2f}") if found else "not recorded")]
+    return [
+        *lines,
+        (
+            "R(1%), largest",
+            _format_when(frames, found, f"{found.value:.2f}") if found else "not recorded",
+        ),
+    ]
 
 
 def _format_when(frames: dict[str, Frame], found: ExtremeValue, told: str) -> str:
     """Of what and when: the step, and the exchange's time where days are replayed."""
     steps = frames["steps"]
     stamp = steps.loc[steps["step"] == found.step, "stamp"].iloc[0] if "stamp" in steps else None
-    when = f"step {found.step:,}" if stamp is None else f"{stamp:%Y-%m-%d %H:%M} (step {found.step:,})"
+    when = (
+        f"step {found.step:,}" if stamp is None else f"{stamp:%Y-%m-%d %H:%M} (step {found.step:,})"
+    )
     return ", ".join(filter(None, (told, found.instrument, when)))
 
 
 def _list_closeout_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
     closed, peak = overview.sum_close_outs(frames), overview.find_peak_open_interest(frames)
-    lines = [("Open interest, peak", money.format_amount(peak)), ("Close-outs", "none"), ("ADL", "none")]
+    lines = [
+        ("Open interest, peak", money.format_amount(peak)),
+        ("Close-outs", "none"),
+        ("ADL", "none"),
+    ]
     if closed["count"]:
         told = f"{money.format_amount(closed['notional'])}{_format_share(closed['notional'], peak)}"
         lines[1] = ("Close-outs", f"{told}, {closed['count']:,} at {closed['owners']:,} owners")
     if cut := overview.sum_adl_notional(frames):
         lines[2] = ("ADL", f"{money.format_amount(cut)}{_format_share(cut, peak)}")
     if worst := overview.find_worst_step(frames):
-        lines.insert(2, ("  worst step", _format_when(frames, worst, money.format_amount(worst.value))))
+        lines.insert(
+            2, ("  worst step", _format_when(frames, worst, money.format_amount(worst.value)))
+        )
     return lines
 
 
@@ -84,7 +110,9 @@ def _list_payer_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Summ
         return [("Bankruptcies", "none")]
     owners = frames["losses"]["owner"].nunique()
     words = {OWN_MARGIN: "own margin", **LAYER_NAMES}
-    lines = [(f"  {words.get(name, name)}", money.format_amount(amount)) for name, amount in paid.items()]
+    lines = [
+        (f"  {words.get(name, name)}", money.format_amount(amount)) for name, amount in paid.items()
+    ]
     if "bad_debt" not in paid:
         lines.append((f"  {LAYER_NAMES['bad_debt']}", money.format_amount(0)))
     return [("Bankruptcies", f"{owners:,} owners, whose losses were borne by"), *lines]
@@ -92,18 +120,35 @@ def _list_payer_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Summ
 
 def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
     """What each population gained or lost, all it had at the start against all it has; the largest loss first."""
-    found = sorted(overview.compare_wealth(frames).items(), key=lambda item: item[1][1] - item[1][0])
-    changes = [(name, end - start, 100 * (end / start - 1) if start else 0.0) for name, (start, end) in found]
-    lines = [(f"  {name}", f"{'+' * (change > 0)}{money.format_amount(change)}, {share:+.1f}%") for name, change, share in changes]
+    found = sorted(
+        overview.compare_wealth(frames).items(), key=lambda item: item[1][1] - item[1][0]
+    )
+    changes = [
+        (name, end - start, 100 * (end / start - 1) if start else 0.0)
+        for name, (start, end) in found
+    ]
+    lines = [
+        (f"  {name}", f"{'+' * (change > 0)}{money.format_amount(change)}, {share:+.1f}%")
+        for name, change, share in changes
+    ]
     return [("Equity, change", "by population, capital that came or left included"), *lines]
 
 
 def _list_venue_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
     (before, after), calls = overview.compare_funds(frames), overview.count_margin_calls(frames)
     bare, steps = overview.count_one_sided(frames)
-    told = ", ".join(f"{count:,} {name}" for name, count in calls.items()) if any(calls.values()) else "none"
+    told = (
+        ", ".join(f"{count:,} {name}" for name, count in calls.items())
+        if any(calls.values())
+        else "none"
+    )
     return [
-        ("Insurance fund", f"{money.format_amount(before)} before, {money.format_amount(after)} after" if before or after else "none"),
+        (
+            "Insurance fund",
+            f"{money.format_amount(before)} before, {money.format_amount(after)} after"
+            if before or after
+            else "none",
+        ),
         ("Margin calls", told),
         ("Book without a side", f"{bare:,} of {steps:,} steps"),
     ]

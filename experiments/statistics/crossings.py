@@ -60,7 +60,11 @@ class Crossing(NamedTuple):
         if self.verdict == "not reached":
             where = "above" if self.side > 0 else "below"
             within = f"not reached in [{_format_number(self.first, digits)}, {_format_number(self.last, digits)}]: {where} it throughout"
-            return within + (self._format_interval(digits) if math.isfinite(self.low) or math.isfinite(self.high) else "")
+            return within + (
+                self._format_interval(digits)
+                if math.isfinite(self.low) or math.isfinite(self.high)
+                else ""
+            )
         return f"{_format_number(self.at, digits)}{self._format_interval(digits)}"
 
     def _format_interval(self, digits: int) -> str:
@@ -69,7 +73,11 @@ class Crossing(NamedTuple):
 
     def _format_end(self, value: float, digits: int) -> str:
         if math.isinf(value):
-            return f"below {_format_number(self.first, digits)}" if value < 0 else f"above {_format_number(self.last, digits)}"
+            return (
+                f"below {_format_number(self.first, digits)}"
+                if value < 0
+                else f"above {_format_number(self.last, digits)}"
+            )
         return _format_number(value, digits)
 
 
@@ -99,7 +107,13 @@ def find_crossing(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> 
         low, high = np.quantile(read.resampled_crossings, [tail, 1 - tail], method="inverted_cdf")
         low, high = np.fmin(low, below), np.fmax(high, above)
         p = _monotonicity_p_value(read)
-    side = 0 if math.isfinite(read.crossing) else -read.direction if read.crossing > 0 else read.direction
+    side = (
+        0
+        if math.isfinite(read.crossing)
+        else -read.direction
+        if read.crossing > 0
+        else read.direction
+    )
     reached = read.crossing if side == 0 else math.nan
     every = tuple(_line_crossings(read.settings, read.means, level))
     ends = (float(read.settings[0]), float(read.settings[-1]))
@@ -107,7 +121,9 @@ def find_crossing(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> 
     return Crossing(axis, level, *found, side, read.direction > 0, p, every, len(read.outcomes))
 
 
-def compare_crossings(runs: pd.DataFrame, reference: pd.DataFrame, axis: str, outcome: str, level: float) -> Paired:
+def compare_crossings(
+    runs: pd.DataFrame, reference: pd.DataFrame, axis: str, outcome: str, level: float
+) -> Paired:
     """How much further along an axis runs cross a level than the reference does, on the same draws.
 
     Two crossings whose own intervals overlap may well lie apart: what settings share moves both alike. Both are read
@@ -130,10 +146,15 @@ def compare_crossings(runs: pd.DataFrame, reference: pd.DataFrame, axis: str, ou
         StatisticsError: see ``threshold``.
     """
     both = set(runs["seed"]) & set(reference["seed"])
-    one, other = (fit_crossing(each[each["seed"].isin(both)], axis, outcome, level) for each in (runs, reference))
+    one, other = (
+        fit_crossing(each[each["seed"].isin(both)], axis, outcome, level)
+        for each in (runs, reference)
+    )
     apart = one.crossing - other.crossing
     if not math.isfinite(apart) or not one.resampled_crossings.size:
-        return Paired(len(both), apart if math.isfinite(apart) else math.nan, math.nan, math.nan, math.nan)
+        return Paired(
+            len(both), apart if math.isfinite(apart) else math.nan, math.nan, math.nan, math.nan
+        )
     with np.errstate(invalid="ignore"):  # both beyond the range
         drawn = one.resampled_crossings - other.resampled_crossings
     least, most = (np.where(np.isnan(drawn), end, drawn) for end in (-math.inf, math.inf))
@@ -145,7 +166,9 @@ def compare_crossings(runs: pd.DataFrame, reference: pd.DataFrame, axis: str, ou
     return Paired(len(both), apart, low, high, max(p, 2.0 ** (1 - len(both))))
 
 
-def tabulate_crossings(runs: pd.DataFrame, by: Sequence[str], axis: str, outcome: str, level: float) -> pd.DataFrame:
+def tabulate_crossings(
+    runs: pd.DataFrame, by: Sequence[str], axis: str, outcome: str, level: float
+) -> pd.DataFrame:
     """``threshold`` at every setting: rows of ``by`` and the fields of ``Crossing``, with verdict and ``told``."""
     rows = []
     for setting, group in group_by_setting(runs, by):
@@ -156,7 +179,9 @@ def tabulate_crossings(runs: pd.DataFrame, by: Sequence[str], axis: str, outcome
     return pd.DataFrame(rows)
 
 
-def choose_refinements(runs: pd.DataFrame, found: Crossing, width: float, most: int = 2) -> tuple[float, ...]:
+def choose_refinements(
+    runs: pd.DataFrame, found: Crossing, width: float, most: int = 2
+) -> tuple[float, ...]:
     """Settings to run next: middles of the widest gaps that the crossing may lie in.
 
     Args:
@@ -169,7 +194,9 @@ def choose_refinements(runs: pd.DataFrame, found: Crossing, width: float, most: 
         None where every gap near the crossing is narrow enough, or where the level is not reached.
     """
     at = np.sort(runs[found.axis].unique().astype(np.float64))
-    inside = np.array([_is_near_crossing(found, low, high) for low, high in itertools.pairwise(at)], dtype=bool)
+    inside = np.array(
+        [_is_near_crossing(found, low, high) for low, high in itertools.pairwise(at)], dtype=bool
+    )
     gaps = np.where(inside & (np.diff(at) > width * (1 + 1e-9)), np.diff(at), 0.0)
     chosen = [k for k in np.argsort(-gaps, kind="stable")[:most] if gaps[k] > 0]
     return tuple(sorted(float((at[k] + at[k + 1]) / 2) for k in chosen))
@@ -186,7 +213,9 @@ def _neighbouring_settings(at: F8, crossed: float) -> tuple[float, float]:
     """The settings on either side of a crossing, itself where there is none."""
     if not math.isfinite(crossed):
         return math.nan, math.nan
-    return float(max(at[at < crossed], default=crossed)), float(min(at[at > crossed], default=crossed))
+    return float(max(at[at < crossed], default=crossed)), float(
+        min(at[at > crossed], default=crossed)
+    )
 
 
 def _format_number(value: float, digits: int) -> str:

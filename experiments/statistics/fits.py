@@ -35,7 +35,9 @@ def fit_crossing(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> C
     at, table = _pivot_outcomes(runs, axis, outcome)
     weights = (~np.isnan(table)).sum(axis=0).astype(np.float64)
     means = np.nanmean(table, axis=0)
-    way = 1 if compute_misfit(means, weights) <= compute_misfit(-means, weights) else -1  # a falling outcome is turned over
+    way = (
+        1 if compute_misfit(means, weights) <= compute_misfit(-means, weights) else -1
+    )  # a falling outcome is turned over
     crossed = float(_read_crossing(at, fit_isotonic(way * means, weights), way * level))
     found = np.empty(0)
     if len(table) > 1:
@@ -46,12 +48,21 @@ def fit_crossing(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> C
 
 def _pivot_outcomes(runs: pd.DataFrame, axis: str, outcome: str) -> tuple[F8, F8]:
     """Values of the axis and a table of seeds by them; a seed that a setting lacks is nan there."""
-    table = runs.pivot(index="seed", columns=axis, values=outcome).sort_index().sort_index(axis=1).astype(np.float64)
+    table = (
+        runs.pivot(index="seed", columns=axis, values=outcome)
+        .sort_index()
+        .sort_index(axis=1)
+        .astype(np.float64)
+    )
     if table.shape[1] < 2:
-        raise StatisticsError(f"{axis}: {table.shape[1]} settings, a crossing needs two, add values of the axis")
+        raise StatisticsError(
+            f"{axis}: {table.shape[1]} settings, a crossing needs two, add values of the axis"
+        )
     empty = table.columns[table.isna().all()]
     if len(empty):
-        raise StatisticsError(f"{axis}: no run at {empty[0]:g} has {outcome}, every setting needs one, make them")
+        raise StatisticsError(
+            f"{axis}: no run at {empty[0]:g} has {outcome}, every setting needs one, make them"
+        )
     return table.columns.to_numpy(np.float64), table.to_numpy()
 
 
@@ -70,7 +81,9 @@ def fit_isotonic(means: F8, weights: F8) -> F8:
     size = means.shape[-1]
     apart = np.triu(np.ones((size, size), dtype=bool))  # from a setting to one not before it
     over = counted[..., None, 1:] - counted[..., :-1, None]
-    average = np.where(apart, (summed[..., None, 1:] - summed[..., :-1, None]) / np.where(apart, over, 1.0), np.inf)
+    average = np.where(
+        apart, (summed[..., None, 1:] - summed[..., :-1, None]) / np.where(apart, over, 1.0), np.inf
+    )
     least = np.minimum.accumulate(average[..., ::-1], axis=-1)[..., ::-1]
     return np.asarray(np.round(np.where(apart, least, -np.inf).max(axis=-2), 12))
 
@@ -86,13 +99,21 @@ def _read_crossing(at: F8, fits: F8, level: float) -> F8:
     The middle of a stretch on the level.
     """
     last = len(at) - 1
-    first, final = (fits >= level).argmax(axis=-1), last - (fits <= level)[..., ::-1].argmax(axis=-1)
-    low, high = np.minimum(first, final), np.maximum(first, final)  # the settings around, or the ends of the stretch
+    first, final = (
+        (fits >= level).argmax(axis=-1),
+        last - (fits <= level)[..., ::-1].argmax(axis=-1),
+    )
+    low, high = (
+        np.minimum(first, final),
+        np.maximum(first, final),
+    )  # the settings around, or the ends of the stretch
     rise = np.take_along_axis(fits, np.stack([low, high], axis=-1), axis=-1)
     step = np.where(rise[..., 1] > rise[..., 0], rise[..., 1] - rise[..., 0], 1.0)
     share = np.where(rise[..., 1] > rise[..., 0], (level - rise[..., 0]) / step, 0.5)
     found = np.round(at[low] + share * (at[high] - at[low]), 10)
-    return np.where((fits > level).all(axis=-1), -np.inf, np.where((fits < level).all(axis=-1), np.inf, found))
+    return np.where(
+        (fits > level).all(axis=-1), -np.inf, np.where((fits < level).all(axis=-1), np.inf, found)
+    )
 
 
 def resample_seeds(table: F8, root: int) -> tuple[F8, F8]:

@@ -20,7 +20,11 @@ def mark_frontier(cost: F8, harm: F8) -> B1:
 
 
 def tabulate_frontier(
-    runs: pd.DataFrame, by: Sequence[str], cost: str, harm: str, statistic: Callable[..., Any] = np.mean
+    runs: pd.DataFrame,
+    by: Sequence[str],
+    cost: str,
+    harm: str,
+    statistic: Callable[..., Any] = np.mean,
 ) -> pd.DataFrame:
     """Settings by mean cost and a figure of harm, and how surely each lies on the frontier.
 
@@ -43,5 +47,8 @@ def tabulate_frontier(
     centre, worst = costs.mean(axis=0), np.asarray(statistic(harms, axis=0))
     drawn = np.random.default_rng(0).integers(len(costs), size=(RESAMPLES, len(costs)))
     found = {cost: centre, harm: worst, "on_frontier": mark_frontier(centre, worst)}
-    inside = [mark_frontier(costs[rows].mean(axis=0), np.asarray(statistic(harms[rows], axis=0))) for rows in drawn]
+    inside = [
+        mark_frontier(costs[rows].mean(axis=0), np.asarray(statistic(harms[rows], axis=0)))
+        for rows in drawn
+    ]
     return names.assign(**found, share=np.mean(inside, axis=0))

@@ -68,10 +68,18 @@ def bootstrap_bca(values: F8, statistic: Callable[..., Any], level: float = LEVE
     if np.ptp(values) == 0:
         return Estimate(values.size, centre, centre, centre)
     for method in ("BCa", "percentile"):
-        options: dict[str, Any] = {"n_resamples": RESAMPLES, "confidence_level": level, "method": method}
+        options: dict[str, Any] = {
+            "n_resamples": RESAMPLES,
+            "confidence_level": level,
+            "method": method,
+        }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a sample without a BCa interval; seen from its being nan
-            found = stats.bootstrap((values,), statistic, rng=np.random.default_rng(0), **options).confidence_interval
+            warnings.simplefilter(
+                "ignore"
+            )  # of a sample without a BCa interval; seen from its being nan
+            found = stats.bootstrap(
+                (values,), statistic, rng=np.random.default_rng(0), **options
+            ).confidence_interval
         if not math.isnan(found.low) and not math.isnan(found.high):
             break
     return Estimate(values.size, centre, float(found.low), float(found.high))

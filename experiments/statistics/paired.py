@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.statistics.intervals import LEVEL, RESAMPLES, Estimate, bootstrap_bca, estimate_mean, estimate_probability
+from experiments.statistics.intervals import (
+    LEVEL,
+    RESAMPLES,
+    Estimate,
+    bootstrap_bca,
+    estimate_mean,
+    estimate_probability,
+)
 from sim.types import B1, F8
 
 
@@ -29,7 +36,9 @@ class Paired(NamedTuple):
         return Estimate(*self[:4])
 
 
-def summarise_measures(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def summarise_measures(
+    runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]
+) -> pd.DataFrame:
     """Every measure at every setting: rows of ``by``, measure, n, mean, low, high.
 
     Args:
@@ -37,7 +46,11 @@ def summarise_measures(runs: pd.DataFrame, by: Sequence[str], measures: Sequence
         by: columns that make a setting.
         measures: columns to summarise.
     """
-    rows = [(*setting, name, *_estimate_column(group[name])) for setting, group in group_by_setting(runs, by) for name in measures]
+    rows = [
+        (*setting, name, *_estimate_column(group[name]))
+        for setting, group in group_by_setting(runs, by)
+        for name in measures
+    ]
     return pd.DataFrame(rows, columns=[*by, "measure", *Estimate._fields])
 
 
@@ -47,7 +60,9 @@ def _estimate_column(column: "pd.Series[Any]") -> Estimate:
     return estimate_mean(column.to_numpy(np.float64))
 
 
-def compare_neighbours(runs: pd.DataFrame, axis: str, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def compare_neighbours(
+    runs: pd.DataFrame, axis: str, by: Sequence[str], measures: Sequence[str]
+) -> pd.DataFrame:
     """Paired differences between neighbouring values of an axis, the larger less the smaller.
 
     Args:
@@ -61,12 +76,16 @@ def compare_neighbours(runs: pd.DataFrame, axis: str, by: Sequence[str], measure
     """
     rows = []
     for setting, group in group_by_setting(runs, by):
-        neighbours = ((upper, lower) for lower, upper in itertools.pairwise(sorted(group[axis].unique())))
+        neighbours = (
+            (upper, lower) for lower, upper in itertools.pairwise(sorted(group[axis].unique()))
+        )
         rows += [(*setting, *each) for each in _compare_couples(group, axis, neighbours, measures)]
     return pd.DataFrame(rows, columns=[*by, axis, "versus", "measure", *Paired._fields])
 
 
-def compare_with_reference(runs: pd.DataFrame, axis: str, reference: Any, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def compare_with_reference(
+    runs: pd.DataFrame, axis: str, reference: Any, by: Sequence[str], measures: Sequence[str]
+) -> pd.DataFrame:
     """Paired differences of every value of an axis from a reference value, such as every engine from ``tiered``.
 
     Args:
@@ -84,7 +103,9 @@ def compare_with_reference(runs: pd.DataFrame, axis: str, reference: Any, by: Se
     """
     if reference not in set(runs[axis]):
         known = ", ".join(map(repr, dict.fromkeys(runs[axis])))
-        raise KeyError(f"{axis}: no run at {reference!r}, choose one of {known or 'none'}, or make some")
+        raise KeyError(
+            f"{axis}: no run at {reference!r}, choose one of {known or 'none'}, or make some"
+        )
     rows = []
     for setting, group in group_by_setting(runs, by):
         others = ((value, reference) for value in group[axis].unique() if value != reference)
@@ -97,13 +118,22 @@ def _compare_couples(
 ) -> Iterator[tuple[Any, ...]]:
     for one, other in couples:
         for name in measures:
-            table = group[group[axis].isin([one, other])].pivot(index="seed", columns=axis, values=name)
+            table = group[group[axis].isin([one, other])].pivot(
+                index="seed", columns=axis, values=name
+            )
             both = table.reindex(columns=[one, other]).dropna().sort_index()
             kind = np.bool_ if is_boolean_column(group[name]) else np.float64
-            yield one, other, name, *compare_pairs(both[one].to_numpy(kind), both[other].to_numpy(kind))
+            yield (
+                one,
+                other,
+                name,
+                *compare_pairs(both[one].to_numpy(kind), both[other].to_numpy(kind)),
+            )
 
 
-def group_by_setting(runs: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
+def group_by_setting(
+    runs: pd.DataFrame, by: Sequence[str]
+) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
     """The runs of each setting in order of appearance; all of them where nothing makes a setting."""
     if not by:
         yield (), runs
@@ -131,9 +161,13 @@ def compare_pairs(values: F8 | B1, reference: F8 | B1, level: float = LEVEL) -> 
         level: of the interval.
     """
     if values.dtype == bool:
-        return _compare_shares(np.asarray(values, dtype=np.bool_), np.asarray(reference, dtype=np.bool_), level)
+        return _compare_shares(
+            np.asarray(values, dtype=np.bool_), np.asarray(reference, dtype=np.bool_), level
+        )
     apart = np.asarray(values, dtype=np.float64) - reference
-    return Paired(*estimate_mean(apart, level), _sign_flip_p_value(apart[~np.isnan(apart)].tobytes()))
+    return Paired(
+        *estimate_mean(apart, level), _sign_flip_p_value(apart[~np.isnan(apart)].tobytes())
+    )
 
 
 def estimate_relative_change(values: F8, reference: F8) -> Estimate:
@@ -163,8 +197,14 @@ def _sign_flip_p_value(differences: bytes) -> float:
         return math.nan
     if not apart.any():
         return 1.0
-    options: dict[str, Any] = {"permutation_type": "samples", "n_resamples": RESAMPLES, "vectorized": True}
-    found = stats.permutation_test((apart, np.zeros_like(apart)), _mean_difference, rng=np.random.default_rng(0), **options)
+    options: dict[str, Any] = {
+        "permutation_type": "samples",
+        "n_resamples": RESAMPLES,
+        "vectorized": True,
+    }
+    found = stats.permutation_test(
+        (apart, np.zeros_like(apart)), _mean_difference, rng=np.random.default_rng(0), **options
+    )
     return float(found.pvalue)
 
 

@@ -19,7 +19,9 @@ class Precision(NamedTuple):
 def measure_precision(found: Estimate) -> Precision:
     """Precision of a figure; nan where it has no interval."""
     half = (found.high - found.low) / 2
-    return Precision(found.n, half, half / abs(found.mean) if found.mean else math.copysign(math.inf, half))
+    return Precision(
+        found.n, half, half / abs(found.mean) if found.mean else math.copysign(math.inf, half)
+    )
 
 
 def count_further_runs(found: Estimate, half: float, *, share: bool = False) -> int | None:
@@ -45,7 +47,11 @@ def count_further_runs(found: Estimate, half: float, *, share: bool = False) -> 
         return 0
     if share and found.n:
         return _runs_for_share(found.mean, half) - found.n
-    return None if not math.isfinite(now) or not now else math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
+    return (
+        None
+        if not math.isfinite(now) or not now
+        else math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
+    )
 
 
 def _runs_for_share(mean: float, half: float) -> int:

@@ -19,7 +19,11 @@ RESAMPLES = 1_000
 
 def define_problem(bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
     """Parameters with their ranges, in SALib's words."""
-    return {"num_vars": len(bounds), "names": list(bounds), "bounds": [list(ends) for ends in bounds.values()]}
+    return {
+        "num_vars": len(bounds),
+        "names": list(bounds),
+        "bounds": [list(ends) for ends in bounds.values()],
+    }
 
 
 def screen_by_morris(problem: Problem, points: F8, outcome: F8) -> pd.DataFrame:
@@ -44,13 +48,27 @@ def screen_by_morris(problem: Problem, points: F8, outcome: F8) -> pd.DataFrame:
     from SALib.analyze import morris as analysis
 
     values = _outcome_table(points, outcome)
-    found = analysis.analyze(dict(problem), points, values.mean(axis=1), num_resamples=RESAMPLES, seed=0)
+    found = analysis.analyze(
+        dict(problem), points, values.mean(axis=1), num_resamples=RESAMPLES, seed=0
+    )
     noise = _effect_noise(points, values)
     floor = np.sqrt(2 / np.pi) * noise
-    star, reach = np.asarray(found["mu_star"], dtype=float), np.asarray(found["mu_star_conf"], dtype=float)
+    star, reach = (
+        np.asarray(found["mu_star"], dtype=float),
+        np.asarray(found["mu_star_conf"], dtype=float),
+    )
     sigma = np.asarray(found["sigma"], dtype=float)
-    columns = {"parameter": list(problem["names"]), "mu": np.asarray(found["mu"], dtype=float), "mu_star": star}
-    columns |= {"low": np.maximum(star - reach, 0), "high": star + reach, "sigma": sigma, "noise": noise}
+    columns = {
+        "parameter": list(problem["names"]),
+        "mu": np.asarray(found["mu"], dtype=float),
+        "mu_star": star,
+    }
+    columns |= {
+        "low": np.maximum(star - reach, 0),
+        "high": star + reach,
+        "sigma": sigma,
+        "noise": noise,
+    }
     columns |= {"sigma_net": np.sqrt(np.maximum(sigma**2 - noise**2, 0)), "floor": floor}
     return pd.DataFrame(columns).assign(screened_in=star - reach > np.nan_to_num(floor))
 
@@ -73,7 +91,9 @@ def _effect_noise(points: F8, values: F8) -> F8:
     return np.sqrt(compute_effects(points, values).var(axis=2, ddof=1).mean(axis=0) / seeds)
 
 
-def estimate_sobol_indices(problem: Problem, outcome: F8, *, second_order: bool = False) -> pd.DataFrame:
+def estimate_sobol_indices(
+    problem: Problem, outcome: F8, *, second_order: bool = False
+) -> pd.DataFrame:
     """First-order and total indices (Saltelli et al. 2010, Computer Physics Communications 181) of the mean over seeds.
 
     Args:
@@ -93,19 +113,28 @@ def estimate_sobol_indices(problem: Problem, outcome: F8, *, second_order: bool 
     values = np.atleast_2d(outcome.T).T
     missing = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if missing.size:
-        raise StatisticsError(f"outcome: point {missing[0]} has none, every point needs all its runs, make them")
+        raise StatisticsError(
+            f"outcome: point {missing[0]} has none, every point needs all its runs, make them"
+        )
     if not np.ptp(values):
         told = f"outcome: {values.flat[0]:g} at every point, indices need values that vary"
         raise StatisticsError(f"{told}: widen the ranges, or choose another outcome")
     centre = values.mean(axis=1)
-    options: dict[str, Any] = {"num_resamples": RESAMPLES, "calc_second_order": second_order, "seed": 0}
+    options: dict[str, Any] = {
+        "num_resamples": RESAMPLES,
+        "calc_second_order": second_order,
+        "seed": 0,
+    }
     found = analysis.analyze(dict(problem), centre, **options)
     seeds = values.shape[1]
     noise = values.var(axis=1, ddof=1).mean() / seeds / centre.var(ddof=1) if seeds > 1 else np.nan
     columns: dict[str, Any] = {"parameter": list(problem["names"])}
     for name, key in (("first", "S1"), ("total", "ST")):
         columns |= {name: found[key]}
-        columns |= {f"{name}_low": found[key] - found[f"{key}_conf"], f"{name}_high": found[key] + found[f"{key}_conf"]}
+        columns |= {
+            f"{name}_low": found[key] - found[f"{key}_conf"],
+            f"{name}_high": found[key] + found[f"{key}_conf"],
+        }
     return pd.DataFrame(columns).assign(noise=noise)
 
 
@@ -123,5 +152,7 @@ def _outcome_table(points: F8, outcome: F8) -> F8:
         )
     missing = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if missing.size:
-        raise StatisticsError(f"outcome: point {missing[0]} has none, every point needs all its runs, make them")
+        raise StatisticsError(
+            f"outcome: point {missing[0]} has none, every point needs all its runs, make them"
+        )
     return values

@@ -22,10 +22,14 @@ def compute_shapley_values(worth: F8) -> F8:
     """
     n = int(worth.shape[-1]).bit_length() - 1
     if worth.shape[-1] != 1 << n:
-        raise ValueError(f"worth: {worth.shape[-1]} coalitions, must be a power of two: give every one")
+        raise ValueError(
+            f"worth: {worth.shape[-1]} coalitions, must be a power of two: give every one"
+        )
     coalitions = np.arange(1 << n)
     sizes = np.array([int(each).bit_count() for each in coalitions])
-    orders = np.array([math.factorial(s) * math.factorial(max(n - s - 1, 0)) for s in sizes]) / math.factorial(n)
+    orders = np.array(
+        [math.factorial(s) * math.factorial(max(n - s - 1, 0)) for s in sizes]
+    ) / math.factorial(n)
     values = []
     for k in range(n):
         off = coalitions[(coalitions >> k) & 1 == 0]
@@ -33,7 +37,9 @@ def compute_shapley_values(worth: F8) -> F8:
     return np.stack(values, axis=-1)
 
 
-def decompose_outcome(runs: pd.DataFrame, switches: Sequence[str], outcome: str, by: Sequence[str]) -> pd.DataFrame:
+def decompose_outcome(
+    runs: pd.DataFrame, switches: Sequence[str], outcome: str, by: Sequence[str]
+) -> pd.DataFrame:
     """An outcome shared out among switches at every setting (and seed, if named in ``by``).
 
     Args:
@@ -50,7 +56,9 @@ def decompose_outcome(runs: pd.DataFrame, switches: Sequence[str], outcome: str,
     """
     rows = []
     for setting, group in group_by_setting(runs, by):
-        bits = sum(group[name].astype(bool).to_numpy(np.int64) << k for k, name in enumerate(switches))
+        bits = sum(
+            group[name].astype(bool).to_numpy(np.int64) << k for k, name in enumerate(switches)
+        )
         worth = _coalition_values(np.asarray(bits), group[outcome].to_numpy(np.float64), switches)
         chain = np.diff(worth[[(1 << k) - 1 for k in range(len(switches) + 1)]])
         for name, value, step in zip(switches, compute_shapley_values(worth), chain, strict=True):
@@ -58,7 +66,9 @@ def decompose_outcome(runs: pd.DataFrame, switches: Sequence[str], outcome: str,
     return pd.DataFrame(rows, columns=[*by, "switch", "value", "in_order"])
 
 
-def _coalition_values(bits: "np.ndarray[tuple[int], np.dtype[np.int64]]", values: F8, switches: Sequence[str]) -> F8:
+def _coalition_values(
+    bits: "np.ndarray[tuple[int], np.dtype[np.int64]]", values: F8, switches: Sequence[str]
+) -> F8:
     counts = np.bincount(bits, minlength=1 << len(switches))
     wrong = np.flatnonzero(counts != 1)
     if wrong.size:

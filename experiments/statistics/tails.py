@@ -33,7 +33,9 @@ def estimate_quantile(values: F8, level: float) -> Estimate:
     """
     known = select_supported(values, level)
     found: Any = stats.quantile_test(known, q=0.0, p=level).confidence_interval(LEVEL)
-    return Estimate(known.size, float(np.quantile(known, level)), float(found.low), float(found.high))
+    return Estimate(
+        known.size, float(np.quantile(known, level)), float(found.low), float(found.high)
+    )
 
 
 def estimate_shortfall(values: F8, level: float) -> Estimate:
@@ -48,7 +50,9 @@ def estimate_shortfall(values: F8, level: float) -> Estimate:
     Raises:
         StatisticsError: too few replications for the level.
     """
-    return bootstrap_bca(select_supported(values, level), lambda sample, axis: average_worst(sample, level, axis))
+    return bootstrap_bca(
+        select_supported(values, level), lambda sample, axis: average_worst(sample, level, axis)
+    )
 
 
 def average_worst(values: F8, level: float, axis: int) -> Any:
@@ -71,7 +75,9 @@ def select_supported(values: F8, level: float) -> F8:
     beyond = min(level, 1 - level) if level < 0.5 else 1 - level
     if known.size * beyond < MIN_VALUES_BEYOND - 1e-9:
         needed = math.ceil(MIN_VALUES_BEYOND / beyond - 1e-9)
-        bound = f"at most {max(1 - MIN_VALUES_BEYOND / known.size, 0):.3g}" if known.size else "none"
+        bound = (
+            f"at most {max(1 - MIN_VALUES_BEYOND / known.size, 0):.3g}" if known.size else "none"
+        )
         raise StatisticsError(
             f"level: {level:g} of {known.size} replications, {bound} leaves {MIN_VALUES_BEYOND} beyond it, "
             f"make {needed} replications or ask for a lower level"
@@ -79,7 +85,9 @@ def select_supported(values: F8, level: float) -> F8:
     return known
 
 
-def summarise_tails(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str], level: float) -> pd.DataFrame:
+def summarise_tails(
+    runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str], level: float
+) -> pd.DataFrame:
     """Quantile and expected shortfall of every measure at every setting.
 
     Args:

@@ -55,20 +55,32 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 def measure_compression(engine: EngineConfig) -> pd.DataFrame:
     """Compression under every coalition of an engine's switches, on every book."""
-    return pd.DataFrame({"book": name} | row for name in BOOKS for row in _compression_rows(engine, name))
+    return pd.DataFrame(
+        {"book": name} | row for name in BOOKS for row in _compression_rows(engine, name)
+    )
 
 
 def _compression_rows(engine: EngineConfig, name: str) -> Iterator[dict[str, Any]]:
     books, unit = _read_portfolio(name)
     types = [_leverage_class(book) for book in books]
-    base = [_sum_capital(each, kinds) for each, kinds in zip(measure_account_capital(_isolated_engine(), books, unit), types, strict=True)]
+    base = [
+        _sum_capital(each, kinds)
+        for each, kinds in zip(
+            measure_account_capital(_isolated_engine(), books, unit), types, strict=True
+        )
+    ]
     for on in itertools.product((False, True), repeat=len(SWITCHES)):
         switches = dict(zip(SWITCHES, on, strict=True))
         found = measure_account_capital(apply_switches(engine, **switches), books, unit)
         for book, each, kinds, whole in zip(books, found, types, base, strict=True):
             for account, capital in _sum_capital(each, kinds).items():
                 hours = round(float(book.market.seconds) / 3600, 6)
-                yield {"hours": hours, "account": account, **switches, "saved": 1 - capital / whole[account]}
+                yield {
+                    "hours": hours,
+                    "account": account,
+                    **switches,
+                    "saved": 1 - capital / whole[account],
+                }
 
 
 @cache
@@ -81,7 +93,9 @@ def _isolated_engine() -> EngineConfig:
     return load_config("engines/isolated", [], EngineConfig)
 
 
-def apply_switches(engine: EngineConfig, *, netting: bool, valuation: bool, scaling: bool, model: bool) -> EngineConfig:
+def apply_switches(
+    engine: EngineConfig, *, netting: bool, valuation: bool, scaling: bool, model: bool
+) -> EngineConfig:
     """Isolated tiers with some of their choices made as an engine makes them."""
     plain = _isolated_engine()
     wrappers, inner = _split_wrappers(engine.requirement)
@@ -116,21 +130,35 @@ def _leverage_class(book: Exposure) -> F8:
 def _sum_capital(tied: AccountCapital, kinds: F8) -> dict[str, float]:
     """Capital of all accounts, and of each type that there is any of."""
     capital = tied.margin + tied.haircut
-    parts = {name: float(capital[kinds == k].sum()) for k, name in enumerate(LEVERAGE_CLASSES) if capital[kinds == k].any()}
+    parts = {
+        name: float(capital[kinds == k].sum())
+        for k, name in enumerate(LEVERAGE_CLASSES)
+        if capital[kinds == k].any()
+    }
     return {ALL_ACCOUNTS: float(capital.sum()), **parts}
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Each switch's share of each engine's compression, at every snapshot and for every type of account."""
     whole = runs[runs[list(SWITCHES)].all(axis=1)]
-    return {"shares": decompose_outcome(runs, SWITCHES, "saved", SETTING_COLUMNS), "compression": whole[[*SETTING_COLUMNS, "saved"]]}
+    return {
+        "shares": decompose_outcome(runs, SWITCHES, "saved", SETTING_COLUMNS),
+        "compression": whole[[*SETTING_COLUMNS, "saved"]],
+    }
 
 
 def report(runs: pd.DataFrame) -> str:
     """Findings and a table for each book: compression of each engine and its four parts, with their spread."""
     made = tables(runs)
-    lines = ["## Findings", "", *(f"- {line}" for line in write_findings(made["shares"], made["compression"])), ""]
-    lines += ["Tables: percentages of the capital of isolated tiers, all accounts, mean of snapshots; then the range"]
+    lines = [
+        "## Findings",
+        "",
+        *(f"- {line}" for line in write_findings(made["shares"], made["compression"])),
+        "",
+    ]
+    lines += [
+        "Tables: percentages of the capital of isolated tiers, all accounts, mean of snapshots; then the range"
+    ]
     lines += ["over snapshots, and over types of account. Nothing is drawn: no interval.", ""]
     for name, compression in made["compression"].groupby("book", sort=False):
         lines += [f"## Compression and its parts: {PORTFOLIO_TITLES[str(name)]}", ""]
@@ -142,16 +170,31 @@ def report(runs: pd.DataFrame) -> str:
 def _report_lines(shares: pd.DataFrame, compression: pd.DataFrame) -> Iterator[str]:
     whole = compression[compression["account"] == ALL_ACCOUNTS]
     parts = _mean_shares(shares)
-    for engine, group in sorted(whole.groupby("engine", sort=False), key=lambda each: -float(each[1]["saved"].mean())):
-        typed = compression[(compression["engine"] == engine) & (compression["account"] != ALL_ACCOUNTS)]
+    for engine, group in sorted(
+        whole.groupby("engine", sort=False), key=lambda each: -float(each[1]["saved"].mean())
+    ):
+        typed = compression[
+            (compression["engine"] == engine) & (compression["account"] != ALL_ACCOUNTS)
+        ]
         across = typed.groupby("account")["saved"].mean()
-        cells = [_format_percent(group["saved"].mean()), _format_range(group["saved"]), _format_range(across)]
-        yield format_row([str(engine), *cells, *(_format_percent(parts[name][str(engine)]) for name in SWITCHES)])
+        cells = [
+            _format_percent(group["saved"].mean()),
+            _format_range(group["saved"]),
+            _format_range(across),
+        ]
+        yield format_row(
+            [str(engine), *cells, *(_format_percent(parts[name][str(engine)]) for name in SWITCHES)]
+        )
 
 
 def _mean_shares(shares: pd.DataFrame) -> pd.DataFrame:
     """Switches' shares of all accounts, mean of snapshots: a row for each engine."""
-    return shares[shares["account"] == ALL_ACCOUNTS].groupby(["engine", "switch"])["value"].mean().unstack()
+    return (
+        shares[shares["account"] == ALL_ACCOUNTS]
+        .groupby(["engine", "switch"])["value"]
+        .mean()
+        .unstack()
+    )
 
 
 def write_findings(shares: pd.DataFrame, compression: pd.DataFrame) -> list[str]:
@@ -159,11 +202,17 @@ def write_findings(shares: pd.DataFrame, compression: pd.DataFrame) -> list[str]
     return [
         line
         for name, mine in shares.groupby("book", sort=False)
-        for line in _portfolio_findings(_mean_shares(mine), compression[compression["book"] == name], PORTFOLIO_TITLES[str(name)])
+        for line in _portfolio_findings(
+            _mean_shares(mine),
+            compression[compression["book"] == name],
+            PORTFOLIO_TITLES[str(name)],
+        )
     ]
 
 
-def _portfolio_findings(parts: pd.DataFrame, compression: pd.DataFrame, title: str) -> Iterator[str]:
+def _portfolio_findings(
+    parts: pd.DataFrame, compression: pd.DataFrame, title: str
+) -> Iterator[str]:
     whole = compression[compression["account"] == ALL_ACCOUNTS].groupby("engine")["saved"].mean()
     cheap, dear = str(whole.idxmax()), str(whole.idxmin())
     yield (
@@ -197,15 +246,31 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 0.19 * len(order)), layout="constrained")
         *split, by_type = figure.subplots(1, len(BOOKS) + 1, sharex=True, sharey=True)
         for axes, book in zip(split, BOOKS, strict=True):
-            _draw_bars(axes, _mean_shares(shares[shares["book"] == book]).loc[order], _mean_compression(whole, book, ALL_ACCOUNTS)[order])
+            _draw_bars(
+                axes,
+                _mean_shares(shares[shares["book"] == book]).loc[order],
+                _mean_compression(whole, book, ALL_ACCOUNTS)[order],
+            )
             _label_axes(axes, PORTFOLIO_TITLES[book])
         for number, account in enumerate(LEVERAGE_CLASSES):
             typed = _mean_compression(whole, book, account)
             at = [order.get_loc(name) for name in typed.index]
-            by_type.plot(100 * typed, at, "osD"[number], color=COLOURS[number + 4], markersize=3.5, label=account)
+            by_type.plot(
+                100 * typed,
+                at,
+                "osD"[number],
+                color=COLOURS[number + 4],
+                markersize=3.5,
+                label=account,
+            )
         _label_axes(by_type, f"{PORTFOLIO_TITLES[book]}, by leverage")
         split[0].set_yticks(range(len(order)), list(order))
-        look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 8, "columnspacing": 1}
+        look: dict[str, Any] = {
+            "loc": "outside lower center",
+            "frameon": False,
+            "ncols": 8,
+            "columnspacing": 1,
+        }
         told = [axes.get_legend_handles_labels() for axes in (split[-1], by_type)]
         handles, labels = (list(itertools.chain(*each)) for each in zip(*told, strict=True))
         figure.legend(handles, labels, handletextpad=0.4, **look)
@@ -223,7 +288,10 @@ def _label_axes(axes: Axes, title: str) -> None:
     axes.set_xlabel("Compression on isolated tiers (%)")
     axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
     axes.set_xscale("symlog", linthresh=50)
-    axes.set_xticks([-500, -50, 0, 50], [f"{tick}".replace("-", "\N{MINUS SIGN}") for tick in (-500, -50, 0, 50)])
+    axes.set_xticks(
+        [-500, -50, 0, 50],
+        [f"{tick}".replace("-", "\N{MINUS SIGN}") for tick in (-500, -50, 0, 50)],
+    )
     axes.minorticks_off()
     seaborn.despine(ax=axes)
 

@@ -17,7 +17,7 @@ from experiments.statistics import Estimate
 from sim.errors import DataError
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import build_contagion
-from sim.metrics.generations import tabulate_cascades, estimate_ratio
+from sim.metrics.generations import estimate_ratio, tabulate_cascades
 from sim.metrics.returns import NORMAL_95
 
 TAIL_COLUMNS = ["exponent", "start", "values", "ratio", "p"]
@@ -38,7 +38,11 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Sizes and cutoff in each market, its tail against each rival, and how the cutoff grows."""
-    return {"sizes": tabulate_sizes(runs), "tails": _tabulate_tails(runs), "growth": fit_growth(tabulate_sizes(runs))}
+    return {
+        "sizes": tabulate_sizes(runs),
+        "tails": _tabulate_tails(runs),
+        "growth": fit_growth(tabulate_sizes(runs)),
+    }
 
 
 def tabulate_sizes(runs: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +54,9 @@ def tabulate_sizes(runs: pd.DataFrame) -> pd.DataFrame:
         cutoff = estimate_ratio(sums["squared"].to_numpy(), sums["accounts"].to_numpy())
         each = group["accounts"]
         rows.append((traders, len(sums), len(each), each.mean(), each.max(), *cutoff[:3]))
-    return pd.DataFrame(rows, columns=["traders", "runs", "cascades", "mean", "largest", "cutoff", "low", "high"])
+    return pd.DataFrame(
+        rows, columns=["traders", "runs", "cascades", "mean", "largest", "cutoff", "low", "high"]
+    )
 
 
 def fit_growth(table: pd.DataFrame) -> pd.DataFrame:
@@ -61,12 +67,21 @@ def fit_growth(table: pd.DataFrame) -> pd.DataFrame:
     """
     known = table[(table["high"] > table["low"]) & (table["low"] > 0)]
     if len(known) < 2:
-        return pd.DataFrame({"exponent": [np.nan], "low": [np.nan], "high": [np.nan], "markets": [len(known)]})
+        return pd.DataFrame(
+            {"exponent": [np.nan], "low": [np.nan], "high": [np.nan], "markets": [len(known)]}
+        )
     error = (known["high"] - known["low"]) / (2 * NORMAL_95 * known["cutoff"])
-    fit, spread = np.polyfit(np.log(known["traders"]), np.log(known["cutoff"]), 1, w=1 / error, cov="unscaled")
+    fit, spread = np.polyfit(
+        np.log(known["traders"]), np.log(known["cutoff"]), 1, w=1 / error, cov="unscaled"
+    )
     reach = NORMAL_95 * float(np.sqrt(spread[0, 0]))
     return pd.DataFrame(
-        {"exponent": [fit[0]], "low": [fit[0] - reach], "high": [fit[0] + reach], "markets": [len(known)]}
+        {
+            "exponent": [fit[0]],
+            "low": [fit[0] - reach],
+            "high": [fit[0] + reach],
+            "markets": [len(known)],
+        }
     )
 
 
@@ -86,9 +101,14 @@ def report(runs: pd.DataFrame) -> str:
     """Sizes and tails by market, and whether the cutoff grows with it."""
     made = tables(runs)
     found, fits = made["sizes"], made["tails"].set_index(["traders", "rival"])
-    lines = [f"{runs['seed'].nunique()} seeds; accounts in cascades; cutoff = Σ s² ÷ Σ s, 95% intervals over runs.", ""]
+    lines = [
+        f"{runs['seed'].nunique()} seeds; accounts in cascades; cutoff = Σ s² ÷ Σ s, 95% intervals over runs.",
+        "",
+    ]
     told = [f"against {rival.replace('_', ' ')}" for rival in RIVALS]
-    lines += format_header(["traders", "cascades", "mean", "largest", "cutoff", "exponent, from", *told])
+    lines += format_header(
+        ["traders", "cascades", "mean", "largest", "cutoff", "exponent, from", *told]
+    )
     for each in found.to_dict("records"):
         lines.append(_format_line(each, fits.loc[each["traders"]].to_dict("index")))
     return "\n".join([*lines, "", describe_growth(made["growth"])])
@@ -96,18 +116,33 @@ def report(runs: pd.DataFrame) -> str:
 
 def _format_line(each: Mapping[Hashable, Any], fits: Mapping[Hashable, Any]) -> str:
     cutoff = format_estimate(Estimate(each["runs"], each["cutoff"], each["low"], each["high"]))
-    sizes = [f"{each['traders']:,}", f"{each['cascades']:,}", f"{each['mean']:.1f}", f"{each['largest']}", cutoff]
+    sizes = [
+        f"{each['traders']:,}",
+        f"{each['cascades']:,}",
+        f"{each['mean']:.1f}",
+        f"{each['largest']}",
+        cutoff,
+    ]
     rivals = [f"{fits[rival]['ratio']:+.1f}, p = {fits[rival]['p']:.2g}" for rival in RIVALS]
-    return format_row([*sizes, f"{fits[RIVALS[0]]['exponent']:.2f}, {fits[RIVALS[0]]['start']:g}", *rivals])
+    return format_row(
+        [*sizes, f"{fits[RIVALS[0]]['exponent']:.2f}, {fits[RIVALS[0]]['start']:g}", *rivals]
+    )
 
 
 def describe_growth(table: pd.DataFrame) -> str:
     """Whether the cutoff grows with the market, of ``growth``."""
-    b = Estimate(int(table["markets"].iloc[0]), *(float(table[name].iloc[0]) for name in ("exponent", "low", "high")))
+    b = Estimate(
+        int(table["markets"].iloc[0]),
+        *(float(table[name].iloc[0]) for name in ("exponent", "low", "high")),
+    )
     if np.isnan(b.mean):
         return "- Too few markets with cascades to tell whether the cutoff grows."
     apart = "faster" if b.mean > 1 else "more slowly"
-    grows = "it keeps its share of the market" if b.low <= 1 <= b.high else f"it grows {apart} than the market"
+    grows = (
+        "it keeps its share of the market"
+        if b.low <= 1 <= b.high
+        else f"it grows {apart} than the market"
+    )
     verdict = "no growth is shown" if b.low <= 0 <= b.high else grows
     return f"- The cutoff goes with the number of traders to the power of {format_estimate(b)}: {verdict}."
 
@@ -121,7 +156,11 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         for place, (traders, group) in enumerate(runs.groupby("traders")):
             reached, count = np.unique(group["accounts"], return_counts=True)
             share = count[::-1].cumsum()[::-1] / len(group)
-            look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINE_STYLES[place % len(LINE_STYLES)], "linewidth": 1.1}
+            look: dict[str, Any] = {
+                "color": COLOURS[place],
+                "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
+                "linewidth": 1.1,
+            }
             axes.step(reached, share, where="pre", label=f"{traders:,} traders", **look)
             parts.append(pd.DataFrame({"traders": traders, "accounts": reached, "share": share}))
         axes.set_xscale("log")

@@ -9,16 +9,37 @@ import pandas as pd
 from experiments.config import RunConfig
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.results.sentences import ALPHA, describe_low_power
-from experiments.statistics import Estimate, compare_with_reference, adjust_by_holm, choose_refinements, summarise_measures, find_crossing
-from experiments.studies.shared.aftermath import measure_aftermath, make_score_row
-from experiments.studies.shared.critical import SETTING_COLUMNS, RULE_COLUMNS, group_by_rule, find_critical_kappas, compare_amplification, find_shared_kappas, compare_critical_kappas
+from experiments.statistics import (
+    Estimate,
+    adjust_by_holm,
+    choose_refinements,
+    compare_with_reference,
+    find_crossing,
+    summarise_measures,
+)
+from experiments.studies.shared.aftermath import make_score_row, measure_aftermath
+from experiments.studies.shared.critical import (
+    RULE_COLUMNS,
+    SETTING_COLUMNS,
+    compare_amplification,
+    compare_critical_kappas,
+    find_critical_kappas,
+    find_shared_kappas,
+    group_by_rule,
+)
 from experiments.studies.shared.phase import figures
-from experiments.studies.shared.rules import REFERENCE_RULE, REFUSAL_NOTE, join_names, describe_replications, format_elasticity
+from experiments.studies.shared.rules import (
+    REFERENCE_RULE,
+    REFUSAL_NOTE,
+    describe_replications,
+    format_elasticity,
+    join_names,
+)
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import SettingRequest
 from sim.metrics.cascades import Frames
 
-__all__ = ["figures", "write_findings", "refine", "report", "score", "tables"]
+__all__ = ["figures", "refine", "report", "score", "tables", "write_findings"]
 
 WORDS = {
     "broken": ("probability of a loss that the fund refuses", 1),
@@ -50,7 +71,9 @@ GAP_WIDTH, MIN_KAPPA, MAX_KAPPA = 0.15, -0.7, 0.95
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: what the shock took, and what of it the fund could not bear."""
     found = measure_aftermath(config, frames, twin)
-    return make_score_row(found | {"runaway": found["feedback"] >= 1, "scale": config.venues[0].engine.scale})
+    return make_score_row(
+        found | {"runaway": found["feedback"] >= 1, "scale": config.venues[0].engine.scale}
+    )
 
 
 def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[SettingRequest]:
@@ -66,17 +89,34 @@ def _next_kappas(group: pd.DataFrame) -> tuple[float, ...]:
     found = find_crossing(group, "kappa", "broken", 0.5)
     further = [round(found.first - 0.3, 6)] if found.side > 0 or np.isneginf(found.low) else []
     further += [MAX_KAPPA] if found.side < 0 or np.isposinf(found.high) else []
-    beyond = [kappa for kappa in further if MIN_KAPPA <= kappa < found.first or found.last < kappa <= MAX_KAPPA]
-    halves = [] if found.side else [round(kappa, 6) for kappa in choose_refinements(group, found, GAP_WIDTH, most=1)]
+    beyond = [
+        kappa
+        for kappa in further
+        if MIN_KAPPA <= kappa < found.first or found.last < kappa <= MAX_KAPPA
+    ]
+    halves = (
+        []
+        if found.side
+        else [round(kappa, 6) for kappa in choose_refinements(group, found, GAP_WIDTH, most=1)]
+    )
     return (*beyond, *halves)
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Critical κ of every rule and elasticity, every measure at every κ, and differences from the reference rule."""
-    made = {"critical": find_critical_kappas(runs), "estimates": summarise_measures(runs, SETTING_COLUMNS, MEASURES)}
+    made = {
+        "critical": find_critical_kappas(runs),
+        "estimates": summarise_measures(runs, SETTING_COLUMNS, MEASURES),
+    }
     if set(runs["engine"]) > {REFERENCE_RULE}:
         made["shifts"] = compare_critical_kappas(runs)
-        compared = compare_with_reference(runs, "engine", REFERENCE_RULE, SETTING_COLUMNS[1:], ["broken", "deleveraged", "system_loss"])
+        compared = compare_with_reference(
+            runs,
+            "engine",
+            REFERENCE_RULE,
+            SETTING_COLUMNS[1:],
+            ["broken", "deleveraged", "system_loss"],
+        )
         made["differences"] = adjust_by_holm(compared[compared["n"] > 0], ["measure"])
     if runs["amplification"].notna().any():
         made["deepened"] = compare_amplification(runs)
@@ -86,7 +126,14 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def report(runs: pd.DataFrame) -> str:
     """Where each rule breaks, as sentences; κ* by rule; what each κ cost."""
     table, apart = find_critical_kappas(runs), compare_critical_kappas(runs)
-    lines = ["## Findings", "", *(f"- {line}" for line in write_findings(runs, table, apart)), "", "## Critical κ", ""]
+    lines = [
+        "## Findings",
+        "",
+        *(f"- {line}" for line in write_findings(runs, table, apart)),
+        "",
+        "## Critical κ",
+        "",
+    ]
     told = f"κ* at which a loss that the fund refuses is as likely as not. {REFUSAL_NOTE} {describe_replications(runs)}"
     lines += [told, "", *_critical_table(table, apart)]
     return "\n".join([*lines, "", "## What each κ cost", "", *_cost_tables(runs)])
@@ -94,7 +141,11 @@ def report(runs: pd.DataFrame) -> str:
 
 def write_findings(runs: pd.DataFrame, table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     """A sentence or two for each elasticity, and one on R; what close-outs do to the price at each κ."""
-    found = [line for each in sorted(map(float, table["elasticity"].unique())) for line in _critical_findings(each, table, apart)]
+    found = [
+        line
+        for each in sorted(map(float, table["elasticity"].unique()))
+        for line in _critical_findings(each, table, apart)
+    ]
     reached = table[table["half_at"].notna()]
     early = reached[reached["feedback_high"] < reached["half_low"]]
     if len(reached):
@@ -106,7 +157,10 @@ def write_findings(runs: pd.DataFrame, table: pd.DataFrame, apart: pd.DataFrame)
     return [
         *found,
         *_amplification_findings(runs),
-        *(f"{line['engine']}, {format_elasticity(line['elasticity'])}: {line['half']}." for line in several),
+        *(
+            f"{line['engine']}, {format_elasticity(line['elasticity'])}: {line['half']}."
+            for line in several
+        ),
     ]
 
 
@@ -116,7 +170,10 @@ def _amplification_findings(runs: pd.DataFrame) -> list[str]:
         return []
     table = compare_amplification(runs)
     few = describe_low_power(int(table["n"].max()), int(table["p"].notna().sum()) or 1)
-    return [f"κ = {kappa:g}: {_describe_amplification(group, few)}." for kappa, group in table.groupby("kappa")]
+    return [
+        f"κ = {kappa:g}: {_describe_amplification(group, few)}."
+        for kappa, group in table.groupby("kappa")
+    ]
 
 
 def _describe_amplification(table: pd.DataFrame, few: str | None) -> str:
@@ -155,9 +212,13 @@ def _critical_findings(elasticity: float, table: pd.DataFrame, apart: pd.DataFra
     if len(reached):
         ends = [reached.iloc[0], reached.iloc[-1]][: len(reached)]
         told = " to ".join(f"{end['half']} under {end['engine']}" for end in ends)
-        lines.append(f"{format_elasticity(elasticity)}: κ* is {told}{_describe_differences(apart, elasticity, table)}.")
+        lines.append(
+            f"{format_elasticity(elasticity)}: κ* is {told}{_describe_differences(apart, elasticity, table)}."
+        )
     if safe:
-        lines.append(f"{format_elasticity(elasticity)}: P stays on one side of ½ for {join_names(safe)} ({_describe_sides(table)}).")
+        lines.append(
+            f"{format_elasticity(elasticity)}: P stays on one side of ½ for {join_names(safe)} ({_describe_sides(table)})."
+        )
     return lines
 
 
@@ -176,7 +237,9 @@ def _describe_differences(apart: pd.DataFrame, elasticity: float, table: pd.Data
     ]
     rest = [name for name in apart["engine"] if name not in set(shown["engine"])]
     if rest and (few := describe_low_power(n, family)):
-        parts.append(f"{n} replication{'s' * (n != 1)} cannot decide about {join_names(rest)}: {few}")
+        parts.append(
+            f"{n} replication{'s' * (n != 1)} cannot decide about {join_names(rest)}: {few}"
+        )
     elif rest:
         parts.append(f"no difference is shown for {join_names(rest)}")
     return f"; against {REFERENCE_RULE} ({own}), on the same draws, {', '.join(parts)}"
@@ -184,24 +247,49 @@ def _describe_differences(apart: pd.DataFrame, elasticity: float, table: pd.Data
 
 def _absolute_estimate(line: Any) -> Estimate:
     """How far apart, whichever way."""
-    return Estimate(*(line[name] for name in Estimate._fields)).rescale(-1 if line["mean"] < 0 else 1)
+    return Estimate(*(line[name] for name in Estimate._fields)).rescale(
+        -1 if line["mean"] < 0 else 1
+    )
 
 
 def _describe_sides(table: pd.DataFrame) -> str:
-    return "; ".join(dict.fromkeys(str(told) for told in table.loc[table["half_at"].isna(), "half"]))
+    return "; ".join(
+        dict.fromkeys(str(told) for told in table.loc[table["half_at"].isna(), "half"])
+    )
 
 
 def _critical_table(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
     own = f"less {REFERENCE_RULE}'s, same draws, p by Holm"
-    lines = format_header(["rule", "ε", "κ* where P = ½", own, "κ* where R(1%) = 1", "κ* of the preset", "p of monotone P"])
+    lines = format_header(
+        [
+            "rule",
+            "ε",
+            "κ* where P = ½",
+            own,
+            "κ* where R(1%) = 1",
+            "κ* of the preset",
+            "p of monotone P",
+        ]
+    )
     by = apart.set_index(["engine", "elasticity"])
     for found in table.sort_values(["elasticity", "half_at"]).to_dict("records"):
         at = (found["engine"], found["elasticity"])
         less = ""
         if at in by.index:
             less = f"{format_estimate(Estimate(*by.loc[at, list(Estimate._fields)]), signed=True)}, p = {by.loc[at, 'p_holm']:.2g}"
-        preset = "" if np.isnan(found["preset_at"]) else f"{found['preset_at']:.2f}".replace("-", "\N{MINUS SIGN}")
-        cells = [found["engine"], f"{found['elasticity']:g}", found["half"], less, found["feedback"], preset]
+        preset = (
+            ""
+            if np.isnan(found["preset_at"])
+            else f"{found['preset_at']:.2f}".replace("-", "\N{MINUS SIGN}")
+        )
+        cells = [
+            found["engine"],
+            f"{found['elasticity']:g}",
+            found["half"],
+            less,
+            found["feedback"],
+            preset,
+        ]
         lines.append(format_row([*cells, f"{found['half_p_monotone']:.2g}"]))
     return lines
 
@@ -223,6 +311,11 @@ def _cost_tables(runs: pd.DataFrame) -> list[str]:
         ]
         for (engine, elasticity), group in here.groupby(list(RULE_COLUMNS), sort=False):
             by = group.set_index("kappa")[list(Estimate._fields)]
-            cells = [format_estimate(Estimate(*by.loc[kappa]).rescale(factor)) if kappa in by.index else "" for kappa in common]
+            cells = [
+                format_estimate(Estimate(*by.loc[kappa]).rescale(factor))
+                if kappa in by.index
+                else ""
+                for kappa in common
+            ]
             lines.append(format_row([str(engine), f"{elasticity:g}", *cells]))
     return lines[1:]

@@ -21,7 +21,7 @@ from sim.metrics.cascades import Frames
 from sim.metrics.contagion import build_contagion
 from sim.metrics.criticality import estimate_excitation, tabulate_feedback, tabulate_rounds
 from sim.metrics.generations import tabulate_cascades
-from sim.metrics.indicator_roc import compute_roc_area, measure_leads, compute_roc, find_threshold
+from sim.metrics.indicator_roc import compute_roc, compute_roc_area, find_threshold, measure_leads
 from sim.types import B1, I8
 
 WARNING_HORIZON, LOOK_BACK = 3600.0, 21_600.0
@@ -77,7 +77,9 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     return table[table["seconds"] >= SETTLING_TIME].reset_index(drop=True)
 
 
-def _compute_indicators(config: RunConfig, frames: Frames, steps: pd.DataFrame, instrument: str) -> pd.DataFrame:
+def _compute_indicators(
+    config: RunConfig, frames: Frames, steps: pd.DataFrame, instrument: str
+) -> pd.DataFrame:
     """Everything known at a reading, larger = more danger, the worse of falls and rises."""
     ratios = tabulate_feedback(frames, instrument).replace(np.inf, np.nan)
     now = steps.loc[ratios.index]
@@ -95,14 +97,23 @@ def _compute_indicators(config: RunConfig, frames: Frames, steps: pd.DataFrame, 
     found["at_risk"] = risk[[-0.02, 0.02]].max(axis=1) / (now["gross"] / 2)
     found["thin"] = now["open_interest"] / now["depth"].where(now["depth"] > 0)
     found["spread"] = (now["ask"] - now["bid"]) / now["mid"]
-    found["volatility"] = returns.rolling(round(WARNING_HORIZON / config.dt), min_periods=2).std().reindex(ratios.index)
+    found["volatility"] = (
+        returns.rolling(round(WARNING_HORIZON / config.dt), min_periods=2)
+        .std()
+        .reindex(ratios.index)
+    )
     found["closed_out"] = (past / steps["open_interest"]).reindex(ratios.index)
     slots = tabulate_rounds(frames, config.venues[0].name)
     past_ratio = estimate_excitation(slots, ratios.index.to_numpy(np.int64), memory)
     found["hawkes"] = pd.Series(past_ratio, index=ratios.index)
     # a side of the book without a quote is as bad as it gets; past close-outs that tell nothing say nothing
-    worst = {name: values.fillna(0.0 if name in ("hawkes", "volatility") else 1e9) for name, values in found.items()}
-    return pd.DataFrame({"step": ratios.index, "seconds": now["seconds"]} | worst)[["step", "seconds", *INDICATORS]]
+    worst = {
+        name: values.fillna(0.0 if name in ("hawkes", "volatility") else 1e9)
+        for name, values in found.items()
+    }
+    return pd.DataFrame({"step": ratios.index, "seconds": now["seconds"]} | worst)[
+        ["step", "seconds", *INDICATORS]
+    ]
 
 
 def _find_events(frames: Frames, steps: pd.DataFrame) -> pd.DataFrame:
@@ -132,9 +143,18 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     seeds = np.unique(runs["seed"])
     whole = _judge_indicators(runs)
-    without = [_judge_indicators(runs[runs["seed"] != seed]) for seed in seeds] if seeds.size > 1 else []
-    rows = [{"indicator": name, **_indicator_row(whole[name], [each[name] for each in without])} for name in INDICATORS]
-    return {"indicators": pd.DataFrame(rows), "behind": _compare_with_best(whole, without), "markets": _summarise_settings(runs)}
+    without = (
+        [_judge_indicators(runs[runs["seed"] != seed]) for seed in seeds] if seeds.size > 1 else []
+    )
+    rows = [
+        {"indicator": name, **_indicator_row(whole[name], [each[name] for each in without])}
+        for name in INDICATORS
+    ]
+    return {
+        "indicators": pd.DataFrame(rows),
+        "behind": _compare_with_best(whole, without),
+        "markets": _summarise_settings(runs),
+    }
 
 
 def _judge_indicators(runs: pd.DataFrame) -> IndicatorFigures:
@@ -149,7 +169,12 @@ def _judge_indicator(runs: pd.DataFrame, name: str, events: B1, market: I8) -> d
     warned = [lead.seconds / 60 for lead in told if lead.warned]
     return {
         "area": compute_roc_area(values, events),
-        "within": _finite_mean([compute_roc_area(values[market == each], events[market == each]) for each in np.unique(market)]),
+        "within": _finite_mean(
+            [
+                compute_roc_area(values[market == each], events[market == each])
+                for each in np.unique(market)
+            ]
+        ),
         "threshold": level,
         "false": float((values >= level)[~events].mean()),
         "events": len(told),
@@ -162,7 +187,9 @@ def _finite_mean(values: Sequence[float]) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _indicator_row(whole: Mapping[str, float], without: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _indicator_row(
+    whole: Mapping[str, float], without: Sequence[Mapping[str, float]]
+) -> dict[str, float]:
     """An indicator's row, intervals beside the figures that have them."""
     row = {"seeds": len(without) or 1} | dict(whole)
     for name in ("area", "within", "warned"):
@@ -171,7 +198,9 @@ def _indicator_row(whole: Mapping[str, float], without: Sequence[Mapping[str, fl
     return row
 
 
-def _compare_with_best(whole: IndicatorFigures, without: Sequence[IndicatorFigures]) -> pd.DataFrame:
+def _compare_with_best(
+    whole: IndicatorFigures, without: Sequence[IndicatorFigures]
+) -> pd.DataFrame:
     """Area of the best indicator less that of each other, over all readings."""
     best = max(INDICATORS, key=lambda name: np.nan_to_num(whole[name]["area"], nan=-1.0))
     rows = []
@@ -191,7 +220,12 @@ def _summarise_settings(runs: pd.DataFrame) -> pd.DataFrame:
     """What the market is like at each setting: median R, share of readings that an event follows, largest cascade."""
     marked = runs.assign(event=is_event_ahead(runs))
     grouped = marked.groupby(["capital", "cap"])
-    told = grouped.agg(r_1=("r_1", "median"), r_2=("r_2", "median"), before=("event", "mean"), largest=("size", "max"))
+    told = grouped.agg(
+        r_1=("r_1", "median"),
+        r_2=("r_2", "median"),
+        before=("event", "mean"),
+        largest=("size", "max"),
+    )
     return told.reset_index()
 
 
@@ -200,10 +234,16 @@ def report(runs: pd.DataFrame) -> str:
     made = tables(runs)
     found = made["indicators"].to_dict("records")
     lines = [*(f"- {sentence}" for sentence in _write_findings(found, made["behind"])), ""]
-    lines += format_header(["", "area, all markets", "area within a market", "warned of, %", "lead, minutes (median)"])
+    lines += format_header(
+        ["", "area, all markets", "area within a market", "warned of, %", "lead, minutes (median)"]
+    )
     for each in found:
         lead = f"{each['lead']:.0f}" if each["warned"] else "none"
-        told = [format_estimate(_make_estimate(each, "area")), format_estimate(_make_estimate(each, "within")), format_estimate(_make_estimate(each, "warned", 100))]
+        told = [
+            format_estimate(_make_estimate(each, "area")),
+            format_estimate(_make_estimate(each, "within")),
+            format_estimate(_make_estimate(each, "warned", 100)),
+        ]
         lines.append(format_row([INDICATORS[str(each["indicator"])], *told, lead]))
     return "\n".join(lines)
 
@@ -216,13 +256,20 @@ def _make_estimate(each: Mapping[Any, Any], name: str, factor: float = 1) -> Est
 def _write_findings(found: Sequence[Mapping[Any, Any]], apart: pd.DataFrame) -> list[str]:
     """Which indicator is best over all markets and which are not told apart from it; within one; what to heed meant."""
     if not found[0]["events"]:
-        return ["No cascade of the size asked for followed any reading: nothing can be said of warnings."]
-    best, inside = (max(found, key=lambda each: np.nan_to_num(each[name], nan=-1.0)) for name in ("area", "within"))
+        return [
+            "No cascade of the size asked for followed any reading: nothing can be said of warnings."
+        ]
+    best, inside = (
+        max(found, key=lambda each: np.nan_to_num(each[name], nan=-1.0))
+        for name in ("area", "within")
+    )
     (past,) = (each for each in found if each["indicator"] == "hawkes")
     name, early = INDICATORS[best["indicator"]], _make_estimate(best, "warned", 100)
     alike = [INDICATORS[str(each)] for each in apart.loc[~(apart["low"] > 0), "versus"]]
     beside = f"; that it is better than {join_names(alike)} is not shown" if alike else ""
-    share = f"{early.mean:.0f}%" + (f" ({early.low:.0f} to {early.high:.0f})" if early.n > 1 else "")
+    share = f"{early.mean:.0f}%" + (
+        f" ({early.low:.0f} to {early.high:.0f})" if early.n > 1 else ""
+    )
     heard = f"before {share} of {best['events']:.0f} cascades, for {best['lead']:.0f} minutes in the median"
     return [
         f"For a cascade within the hour the largest area is that of {name}, {format_estimate(_make_estimate(best, 'area'))} over all "
@@ -247,13 +294,24 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     """``early_warning``: ROC curves. ``phase_diagram``: how often cascades follow, with contours of R."""
     events = is_event_ahead(runs)
     areas = {each["indicator"]: each for each in tables(runs)["indicators"].to_dict("records")}
-    curves = pd.concat([compute_roc(runs[name].to_numpy(), events).assign(indicator=name) for name in DRAWN_INDICATORS])
+    curves = pd.concat(
+        [
+            compute_roc(runs[name].to_numpy(), events).assign(indicator=name)
+            for name in DRAWN_INDICATORS
+        ]
+    )
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
         for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
-            told = f"{INDICATORS[str(name)]}: {format_estimate(_make_estimate(areas[name], 'area'))}"
-            look: dict[str, Any] = {"color": COLOURS[place], "linestyle": LINE_STYLES[place % len(LINE_STYLES)], "linewidth": 1.1}
+            told = (
+                f"{INDICATORS[str(name)]}: {format_estimate(_make_estimate(areas[name], 'area'))}"
+            )
+            look: dict[str, Any] = {
+                "color": COLOURS[place],
+                "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
+                "linewidth": 1.1,
+            }
             axes.plot(curve["false"], curve["true"], label=told, **look)
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.7, linestyle="--", zorder=0)
         axes.set_xlabel("Share of quiet readings that alarm")
@@ -275,20 +333,33 @@ def _save_phase_diagram(table: pd.DataFrame, folder: Path) -> None:
 
 def _draw_phase_diagram(axes: Axes, table: pd.DataFrame, name: str, figure: Figure) -> None:
     """A cell for each setting, and lines on which R(2%) is the same."""
-    colours, edge = (table.pivot(index="cap", columns="capital", values=column) for column in (name, "r_2"))
+    colours, edge = (
+        table.pivot(index="cap", columns="capital", values=column) for column in (name, "r_2")
+    )
     across, up = np.arange(colours.shape[1]), np.arange(colours.shape[0])
-    edges = (np.arange(size + 1) - 0.5 for size in (across.size, up.size))  # one row has a height, too
+    edges = (
+        np.arange(size + 1) - 0.5 for size in (across.size, up.size)
+    )  # one row has a height, too
     cells = axes.pcolormesh(
-        *edges, 100 * colours.to_numpy(), cmap=seaborn.light_palette(COLOURS[3], as_cmap=True), vmin=0
+        *edges,
+        100 * colours.to_numpy(),
+        cmap=seaborn.light_palette(COLOURS[3], as_cmap=True),
+        vmin=0,
     )
     figure.colorbar(cells, ax=axes, label="Readings that a cascade\nfollows within an hour (%)")
     if min(edge.shape) > 1:
-        look: dict[str, Any] = {"levels": CONTOUR_LEVELS, "colors": "0.15", "linewidths": np.linspace(0.5, 1.7, len(CONTOUR_LEVELS))}
+        look: dict[str, Any] = {
+            "levels": CONTOUR_LEVELS,
+            "colors": "0.15",
+            "linewidths": np.linspace(0.5, 1.7, len(CONTOUR_LEVELS)),
+        }
         handles, _ = axes.contour(across, up, edge.to_numpy(), **look).legend_elements()
         least, most = np.nanmin(edge.to_numpy(np.float64)), np.nanmax(edge.to_numpy(np.float64))
         inside = [k for k, level in enumerate(CONTOUR_LEVELS) if least < level < most]
         names = [f"R(2%) = {CONTOUR_LEVELS[k]:g}" for k in inside]
-        figure.legend([handles[k] for k in inside], names, loc="outside upper center", ncols=3, frameon=False)
+        figure.legend(
+            [handles[k] for k in inside], names, loc="outside upper center", ncols=3, frameon=False
+        )
     axes.set_xticks(across, [f"{each:g}" for each in colours.columns.to_numpy(np.float64) / 1000])
     axes.set_yticks(up, [f"{each:g}" for each in colours.index])
     axes.set_xlabel("Capital of each maker (thousand USD)")

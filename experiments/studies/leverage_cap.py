@@ -18,10 +18,20 @@ from experiments.config import RunConfig
 from experiments.figures.style import PAGE_WIDTH, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.results.sentences import describe_low_power
-from experiments.statistics import Estimate, compare_with_reference, adjust_by_holm, estimate_relative_change, summarise_measures
-from experiments.studies.shared.aftermath import measure_aftermath, make_score_row
+from experiments.statistics import (
+    Estimate,
+    adjust_by_holm,
+    compare_with_reference,
+    estimate_relative_change,
+    summarise_measures,
+)
+from experiments.studies.shared.aftermath import make_score_row, measure_aftermath
 from experiments.studies.shared.caps import SETTING_COLUMNS, format_grid
-from experiments.studies.shared.rules import choose_line_style, describe_replications, format_elasticity
+from experiments.studies.shared.rules import (
+    choose_line_style,
+    describe_replications,
+    format_elasticity,
+)
 from experiments.studies.shared.shocks import find_first_perpetual
 from sim.metrics.cascades import Frames
 
@@ -57,7 +67,9 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     return make_score_row(
         measure_aftermath(config, frames, twin)
         | {
-            "volume": float((own["volume"] * own["mark"]).sum()) * config.venues[0].instruments[0].lot / 1e6,
+            "volume": float((own["volume"] * own["mark"]).sum())
+            * config.venues[0].instruments[0].lot
+            / 1e6,
             "spread": float(((own["ask"] - own["bid"]) / own["mid"]).median()),
             "losses": float(lost.clip(min=0).sum() / wealth.sum()),
             "heavy_losses": float(lost[lost >= HEAVY_LOSS_SHARE * wealth].sum() / wealth.sum()),
@@ -76,8 +88,14 @@ def _trader_losses(config: RunConfig, accounts: pd.DataFrame) -> tuple[Any, Any]
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every cap; differences from 100 times; the step to 50 beside the published one."""
-    made = {"estimates": summarise_measures(runs, SETTING_COLUMNS, [*WORDS, "system_loss", "closed_out", "leverage"])}
-    made["differences"] = adjust_by_holm(compare_with_reference(runs, "cap", BASE_CAP, SETTING_COLUMNS[:1], list(WORDS)), ["measure"])
+    made = {
+        "estimates": summarise_measures(
+            runs, SETTING_COLUMNS, [*WORDS, "system_loss", "closed_out", "leverage"]
+        )
+    }
+    made["differences"] = adjust_by_holm(
+        compare_with_reference(runs, "cap", BASE_CAP, SETTING_COLUMNS[:1], list(WORDS)), ["measure"]
+    )
     made["published"] = compare_with_published(runs)
     return made
 
@@ -88,8 +106,21 @@ def compare_with_published(runs: pd.DataFrame) -> pd.DataFrame:
     for elasticity in sorted(map(float, runs["elasticity"].unique())):
         here = runs[runs["elasticity"] == elasticity]
         for name, told in PUBLISHED_CHANGES.items():
-            table = here.pivot(index="seed", columns="cap", values=name)[[LOWER_CAP, BASE_CAP]].dropna().astype(np.float64)
-            rows.append((elasticity, name, told, *estimate_relative_change(table[LOWER_CAP].to_numpy(), table[BASE_CAP].to_numpy())))
+            table = (
+                here.pivot(index="seed", columns="cap", values=name)[[LOWER_CAP, BASE_CAP]]
+                .dropna()
+                .astype(np.float64)
+            )
+            rows.append(
+                (
+                    elasticity,
+                    name,
+                    told,
+                    *estimate_relative_change(
+                        table[LOWER_CAP].to_numpy(), table[BASE_CAP].to_numpy()
+                    ),
+                )
+            )
     return pd.DataFrame(rows, columns=["elasticity", "measure", "published", *Estimate._fields])
 
 
@@ -109,9 +140,26 @@ def report(runs: pd.DataFrame) -> str:
     for found in compare_with_published(runs).to_dict("records"):
         figure = Estimate(*(found[name] for name in Estimate._fields)).rescale(100)
         told = f"{100 * found['published']:+.0f}" if found["published"] else "unchanged"
-        cells = [WORDS[found["measure"]][0].split(",")[0], f"{found['elasticity']:g}", format_estimate(figure, signed=True), told]
-        lines.append(format_row([each.replace("-", "\N{MINUS SIGN}") if each == told else each for each in cells]))
-    return "\n".join([*lines, "", "## By cap", "", *format_grid(summarise_measures(runs, SETTING_COLUMNS, list(WORDS)), WORDS)])
+        cells = [
+            WORDS[found["measure"]][0].split(",")[0],
+            f"{found['elasticity']:g}",
+            format_estimate(figure, signed=True),
+            told,
+        ]
+        lines.append(
+            format_row(
+                [each.replace("-", "\N{MINUS SIGN}") if each == told else each for each in cells]
+            )
+        )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "## By cap",
+            "",
+            *format_grid(summarise_measures(runs, SETTING_COLUMNS, list(WORDS)), WORDS),
+        ]
+    )
 
 
 def write_findings(runs: pd.DataFrame) -> list[str]:
@@ -125,9 +173,13 @@ def write_findings(runs: pd.DataFrame) -> list[str]:
             told = WORDS[found["measure"]][0].split(",")[0]
             shown = f"{format_estimate(figure.rescale(100), signed=True)}%"
             few = describe_low_power(figure.n)
-            parts.append(f"{told} {shown}, {'undecided' if few else _describe_agreement(figure, float(found['published']))}")
+            parts.append(
+                f"{told} {shown}, {'undecided' if few else _describe_agreement(figure, float(found['published']))}"
+            )
         why = f" Undecided: {few}." if few else ""
-        lines.append(f"{format_elasticity(elasticity)}, from 100 times to 50: {'; '.join(parts)}.{why}")
+        lines.append(
+            f"{format_elasticity(elasticity)}, from 100 times to 50: {'; '.join(parts)}.{why}"
+        )
     return lines
 
 
@@ -144,7 +196,11 @@ def _describe_agreement(found: Estimate, told: float) -> str:
         return "as published"
     if not told:
         return "a change where none was published"
-    return "the published sign, another size" if found.sign == np.sign(told) else "against the published sign"
+    return (
+        "the published sign, another size"
+        if found.sign == np.sign(told)
+        else "against the published sign"
+    )
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
@@ -158,7 +214,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
             axes.set_ylabel(label)
         figure.supxlabel("Leverage cap (times)", fontsize="medium")
         handles, told = panels[0].get_legend_handles_labels()
-        figure.legend(handles, told, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8)
+        figure.legend(
+            handles, told, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8
+        )
         save_figure(figure, folder / "leverage_cap", table)
 
 
@@ -167,7 +225,11 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, factor: float) -> None:
         here = table[table["elasticity"] == elasticity].sort_values("cap")
         centre, ends = factor * here["mean"].to_numpy(), factor * here[["low", "high"]].to_numpy().T
         at = here["cap"].to_numpy() * 1.03 ** (number - 1)
-        told: dict[str, Any] = {"label": f"$\\epsilon$ = {elasticity:g}", "elinewidth": 0.7, **choose_line_style(number)}
+        told: dict[str, Any] = {
+            "label": f"$\\epsilon$ = {elasticity:g}",
+            "elinewidth": 0.7,
+            **choose_line_style(number),
+        }
         axes.errorbar(at, centre, np.abs(ends - centre), **told)
     caps = np.sort(table["cap"].unique())
     axes.set_xscale("log")

@@ -54,7 +54,9 @@ PANELS = {
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: what the shock took and how far close-outs carried the mark."""
     if twin is None:
-        raise ValueError("amplification needs a twin; write roles: {twin: {suppress_closeouts: true}} in the study")
+        raise ValueError(
+            "amplification needs a twin; write roles: {twin: {suppress_closeouts: true}} in the study"
+        )
     instrument, since = find_first_perpetual(config), find_shock_step(config)
     found = measure_shock_losses(frames, instrument, since)
     steps = frames["steps"]
@@ -73,13 +75,20 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every setting, and its paired change from each cap to the next."""
-    return {"estimates": summarise_measures(runs, SETTING_COLUMNS, list(WORDS)), "differences": compare_neighbours(runs, "cap", SETTING_COLUMNS[:1], list(WORDS))}
+    return {
+        "estimates": summarise_measures(runs, SETTING_COLUMNS, list(WORDS)),
+        "differences": compare_neighbours(runs, "cap", SETTING_COLUMNS[:1], list(WORDS)),
+    }
 
 
 def report(runs: pd.DataFrame) -> str:
     """Two tables, caps across: estimates, and changes from cap to cap."""
     made = tables(runs)
-    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *format_grid(made["estimates"], HEADLINES)]
+    lines = [
+        f"{runs['seed'].nunique()} seeds; means with 95% intervals.",
+        "",
+        *format_grid(made["estimates"], HEADLINES),
+    ]
     lines += ["", "Change from the next lower cap, on the same draws:", ""]
     return "\n".join([*lines, *format_grid(made["differences"], HEADLINES, signed=True)])
 
@@ -94,7 +103,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
             _draw_panel(axes, table[table["measure"] == name], label, factor)
         panels[2].axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
         handles, words = panels[0].get_legend_handles_labels()
-        figure.legend(handles, words, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8)
+        figure.legend(
+            handles, words, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8
+        )
         save_figure(figure, folder / "leverage_caps", table)
 
 
@@ -103,7 +114,11 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> N
     for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
         at, centre = group["cap"] * 1.03 ** (number - 1), factor * group["mean"]
         reach = np.abs(factor * group[["low", "high"]].to_numpy().T - centre.to_numpy())
-        look: dict[str, Any] = {"color": COLOURS[number], "linestyle": LINE_STYLES[number], "linewidth": 1.1}
+        look: dict[str, Any] = {
+            "color": COLOURS[number],
+            "linestyle": LINE_STYLES[number],
+            "linewidth": 1.1,
+        }
         look |= {"marker": "osD"[number], "markersize": 3.5, "capsize": 2, "elinewidth": 0.8}
         axes.errorbar(at, centre, reach, label=f"$\\epsilon$ = {elasticity:g}", **look)
     caps = sorted(table["cap"].unique())

@@ -10,7 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
-from experiments.figures.style import COLOURS, LAYER_NAMES, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
+from experiments.figures.style import (
+    COLOURS,
+    LAYER_NAMES,
+    LINE_STYLES,
+    PAGE_WIDTH,
+    save_figure,
+    use_style,
+)
 from experiments.results.markdown import format_header, format_row
 from experiments.statistics import compare_neighbours, summarise_measures
 from experiments.studies.shared.caps import SETTING_COLUMNS, format_grid
@@ -54,7 +61,9 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     table["at_open"] = day.loc[first][opens.loc[first].to_numpy()].value_counts()
     table["close_outs"] = day.loc[filled["step"]].value_counts()
     table["deleveraged"] = steps["adl"].groupby(day).sum() / steps["open_interest"].mean()
-    borne = [sum_losses_by_payer(_select_steps(frames, group.index)) for _, group in steps.groupby(day)]
+    borne = [
+        sum_losses_by_payer(_select_steps(frames, group.index)) for _, group in steps.groupby(day)
+    ]
     layers = [OWN_MARGIN, *(layer.kind for layer in config.venues[0].waterfall), "bad_debt"]
     for layer in layers:
         table[f"borne_{layer}"] = [each.get(layer, 0) / unit for each in borne]
@@ -63,7 +72,9 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
 
 def _select_steps(frames: Frames, steps: "pd.Index[int]") -> Frames:
     """Close-outs and losses of some steps."""
-    return {name: frames[name][frames[name]["step"].isin(steps)] for name in ("closeouts", "losses")}
+    return {
+        name: frames[name][frames[name]["step"].isin(steps)] for name in ("closeouts", "losses")
+    }
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -73,7 +84,9 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {
         "estimates": summarise_measures(totals, SETTING_COLUMNS, sums),
         "differences": compare_neighbours(totals, "cap", SETTING_COLUMNS[:1], sums),
-        "days": summarise_measures(days, (*SETTING_COLUMNS, "day"), ["closed_out", "first", "first_at_open"]),
+        "days": summarise_measures(
+            days, (*SETTING_COLUMNS, "day"), ["closed_out", "first", "first_at_open"]
+        ),
     }
 
 
@@ -84,7 +97,9 @@ def _loss_columns(runs: pd.DataFrame) -> list[str]:
 def _run_totals(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each run; people as shares."""
     keys = [*SETTING_COLUMNS, "seed"]
-    summed = runs.groupby(keys)[["closed_out", "at_open", "close_outs", "deleveraged", *_loss_columns(runs)]].sum()
+    summed = runs.groupby(keys)[
+        ["closed_out", "at_open", "close_outs", "deleveraged", *_loss_columns(runs)]
+    ].sum()
     people = runs.groupby(keys)["people"].first()
     summed["at_open"] = summed["at_open"] / summed["closed_out"].where(summed["closed_out"] > 0)
     summed["closed_out"] = summed["closed_out"] / people
@@ -95,7 +110,9 @@ def _cumulative_shares(runs: pd.DataFrame) -> pd.DataFrame:
     """By day, shares of people: closed out so far, that day, and that day at the open."""
     ordered = runs.sort_values([*SETTING_COLUMNS, "seed", "day"])
     shares = ordered[[*SETTING_COLUMNS, "seed", "day", "index"]].copy()
-    shares["closed_out"] = ordered.groupby([*SETTING_COLUMNS, "seed"])["closed_out"].cumsum() / ordered["people"]
+    shares["closed_out"] = (
+        ordered.groupby([*SETTING_COLUMNS, "seed"])["closed_out"].cumsum() / ordered["people"]
+    )
     shares["first"] = ordered["closed_out"] / ordered["people"]
     shares["first_at_open"] = ordered["at_open"] / ordered["people"]
     return shares
@@ -104,8 +121,15 @@ def _cumulative_shares(runs: pd.DataFrame) -> pd.DataFrame:
 def report(runs: pd.DataFrame) -> str:
     """Totals with intervals, caps across; then the days on which most were closed out."""
     made = tables(runs)
-    words = WORDS | {name: (f"borne by {_layer_name(name)}, thousands", MONEY_FACTOR) for name in _loss_columns(runs)}
-    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals.", "", *format_grid(made["estimates"], words)]
+    words = WORDS | {
+        name: (f"borne by {_layer_name(name)}, thousands", MONEY_FACTOR)
+        for name in _loss_columns(runs)
+    }
+    lines = [
+        f"{runs['seed'].nunique()} seeds; means with 95% intervals.",
+        "",
+        *format_grid(made["estimates"], words),
+    ]
     return "\n".join([*lines, "", *_worst_day_lines(runs, made["days"])])
 
 
@@ -113,14 +137,32 @@ def _worst_day_lines(runs: pd.DataFrame, days: pd.DataFrame, most: int = 6) -> l
     """First close-outs on the days that had most of them, % of participants, at the open in brackets."""
     names = list(itertools.product(*(sorted(runs[name].unique()) for name in SETTING_COLUMNS)))
     mean = days.pivot_table(index="day", columns=["measure", *SETTING_COLUMNS], values="mean")
-    worst = days[days["measure"] == "first"].groupby("day")["mean"].sum().nlargest(most).index.sort_values()
+    worst = (
+        days[days["measure"] == "first"]
+        .groupby("day")["mean"]
+        .sum()
+        .nlargest(most)
+        .index.sort_values()
+    )
     index = runs.groupby("day")["index"].mean()
     change = index.pct_change()
-    lines = ["Closed out for the first time on the days that had most, % of participants (at the open):", ""]
-    lines += format_header(["day", "close to close", *(f"ε {e:g}, cap {cap:g}" for e, cap in names)])
+    lines = [
+        "Closed out for the first time on the days that had most, % of participants (at the open):",
+        "",
+    ]
+    lines += format_header(
+        ["day", "close to close", *(f"ε {e:g}, cap {cap:g}" for e, cap in names)]
+    )
     for day in worst:
-        cells = [f"{100 * mean['first', *at][day]:.1f} ({100 * mean['first_at_open', *at][day]:.1f})" for at in names]
-        moved = "" if pd.isna(change[day]) else f"{100 * change[day]:+.1f}%".replace("-", "\N{MINUS SIGN}")
+        cells = [
+            f"{100 * mean['first', *at][day]:.1f} ({100 * mean['first_at_open', *at][day]:.1f})"
+            for at in names
+        ]
+        moved = (
+            ""
+            if pd.isna(change[day])
+            else f"{100 * change[day]:+.1f}%".replace("-", "\N{MINUS SIGN}")
+        )
         lines.append(format_row([f"{day:%d %b %Y}", moved, *cells]))
     return lines
 
@@ -138,7 +180,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
         elasticities = sorted(table["elasticity"].unique())
-        grid = figure.subplots(2, len(elasticities), sharex=True, sharey="row", height_ratios=(1, 2), squeeze=False)
+        grid = figure.subplots(
+            2, len(elasticities), sharex=True, sharey="row", height_ratios=(1, 2), squeeze=False
+        )
         for column, elasticity in enumerate(elasticities):
             top, bottom = grid[:, column]
             top.plot(range(len(index)), index, color="0.35", linewidth=1.1)
@@ -150,7 +194,12 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         grid[0, 0].set_ylabel("Index at close")
         grid[1, 0].set_ylabel("Closed out so far\n(% of participants)")
         handles, words = grid[1, 0].get_legend_handles_labels()
-        look: dict[str, Any] = {"loc": "outside upper center", "ncols": 3, "frameon": False, "handlelength": 2.8}
+        look: dict[str, Any] = {
+            "loc": "outside upper center",
+            "ncols": 3,
+            "frameon": False,
+            "handlelength": 2.8,
+        }
         figure.legend(handles, [f"cap {word}" for word in words], **look)
         figure.align_ylabels(grid[:, 0])
         indexed = index.reset_index().assign(measure="index").rename(columns={"index": "mean"})
@@ -163,7 +212,14 @@ def _draw_shares(axes: Axes, table: pd.DataFrame) -> None:
         ordered, at = 100 * group.sort_values("day")[["mean", "low", "high"]], range(len(group))
         look: dict[str, Any] = {"color": COLOURS[number]}
         axes.fill_between(at, ordered["low"], ordered["high"], alpha=0.2, linewidth=0, **look)
-        axes.plot(at, ordered["mean"], linestyle=LINE_STYLES[number], linewidth=1.1, label=f"{cap:g}", **look)
+        axes.plot(
+            at,
+            ordered["mean"],
+            linestyle=LINE_STYLES[number],
+            linewidth=1.1,
+            label=f"{cap:g}",
+            **look,
+        )
     axes.set_ylim(bottom=0)
 
 

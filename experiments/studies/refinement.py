@@ -52,7 +52,9 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     calm = measure_health(before, instrument, worth, round(SETTLING_TIME / config.dt))
     found = measure_shock_losses(frames, instrument, since)
     figures = calm._asdict() | {"closed_out_calm": calm.closed_out} | found._asdict()
-    figures["fall"] = measure_fall(frames, instrument, since) / _index_fall(steps, instrument, since)
+    figures["fall"] = measure_fall(frames, instrument, since) / _index_fall(
+        steps, instrument, since
+    )
     return pd.DataFrame({name: [figures[name]] for name in WORDS})
 
 
@@ -64,7 +66,10 @@ def _index_fall(steps: pd.DataFrame, instrument: str, since: int) -> float:
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every step, and how far from the longest."""
-    return {"estimates": summarise_measures(runs, ["dt"], list(WORDS)), "differences": _compare_with_longest(runs)}
+    return {
+        "estimates": summarise_measures(runs, ["dt"], list(WORDS)),
+        "differences": _compare_with_longest(runs),
+    }
 
 
 def _compare_with_longest(runs: pd.DataFrame) -> pd.DataFrame:
@@ -72,7 +77,14 @@ def _compare_with_longest(runs: pd.DataFrame) -> pd.DataFrame:
     samples = {dt: runs[runs["dt"] == dt] for dt in sorted(runs["dt"].unique(), reverse=True)}
     longest = max(samples)
     rows = [
-        (dt, longest, name, *estimate_difference(samples[dt][name].to_numpy(float), samples[longest][name].to_numpy(float)))
+        (
+            dt,
+            longest,
+            name,
+            *estimate_difference(
+                samples[dt][name].to_numpy(float), samples[longest][name].to_numpy(float)
+            ),
+        )
         for dt in samples
         if dt != longest
         for name in WORDS
@@ -83,11 +95,26 @@ def _compare_with_longest(runs: pd.DataFrame) -> pd.DataFrame:
 def report(runs: pd.DataFrame) -> str:
     """A line for each measure: its mean at every step, and differences from the longest."""
     made, lengths = tables(runs), sorted(runs["dt"].unique(), reverse=True)
-    lines = [f"{runs['seed'].nunique()} seeds; means with 95% intervals; differences of independent samples.", ""]
-    lines += format_header(["", *(f"{dt:g} s" for dt in lengths), *(f"{dt:g} less {lengths[0]:g} s" for dt in lengths[1:])])
+    lines = [
+        f"{runs['seed'].nunique()} seeds; means with 95% intervals; differences of independent samples.",
+        "",
+    ]
+    lines += format_header(
+        [
+            "",
+            *(f"{dt:g} s" for dt in lengths),
+            *(f"{dt:g} less {lengths[0]:g} s" for dt in lengths[1:]),
+        ]
+    )
     for name, (told, factor) in WORDS.items():
-        cells = [format_estimate(found.rescale(factor)) for found in _measure_estimates(made["estimates"], name)]
-        apart = [format_estimate(found.rescale(factor), signed=True) for found in _measure_estimates(made["differences"], name)]
+        cells = [
+            format_estimate(found.rescale(factor))
+            for found in _measure_estimates(made["estimates"], name)
+        ]
+        apart = [
+            format_estimate(found.rescale(factor), signed=True)
+            for found in _measure_estimates(made["differences"], name)
+        ]
         lines.append(format_row([told, *cells, *apart]))
     return "\n".join(lines)
 
@@ -103,7 +130,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     table = summarise_measures(runs, ["dt"], list(WORDS))
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-        for axes, (name, (told, factor)) in zip(figure.subplots(2, 5).flat, WORDS.items(), strict=True):
+        for axes, (name, (told, factor)) in zip(
+            figure.subplots(2, 5).flat, WORDS.items(), strict=True
+        ):
             _draw_panel(axes, table[table["measure"] == name], told, factor)
         figure.supxlabel("Length of a step (s)", fontsize="medium")
         save_figure(figure, folder / "refinement", table)
@@ -112,7 +141,11 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
 def _draw_panel(axes: Axes, table: pd.DataFrame, told: str, factor: float) -> None:
     centre = factor * table["mean"].to_numpy()
     reach = np.abs(factor * table[["low", "high"]].to_numpy().T - centre)
-    look: dict[str, Any] = {"color": COLOURS[0 if told.startswith("calm") else 3], "marker": "o", "markersize": 3.5}
+    look: dict[str, Any] = {
+        "color": COLOURS[0 if told.startswith("calm") else 3],
+        "marker": "o",
+        "markersize": 3.5,
+    }
     axes.errorbar(table["dt"], centre, reach, linestyle="none", capsize=2, **look)
     axes.set_xscale("log")
     lengths = sorted(table["dt"].unique())

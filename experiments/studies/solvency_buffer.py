@@ -19,8 +19,13 @@ from experiments.config import RunConfig
 from experiments.figures.style import PAGE_WIDTH, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate, summarise_measures, tabulate_crossings
-from experiments.studies.shared.aftermath import measure_aftermath, make_score_row
-from experiments.studies.shared.rules import REFUSAL_NOTE, choose_line_style, describe_replications, format_elasticity
+from experiments.studies.shared.aftermath import make_score_row, measure_aftermath
+from experiments.studies.shared.rules import (
+    REFUSAL_NOTE,
+    choose_line_style,
+    describe_replications,
+    format_elasticity,
+)
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import SettingRequest
 from sim.metrics.cascades import Frames
@@ -54,7 +59,9 @@ PANELS = ("depleted", "broken")
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
     """One row: what the shock took, and whether the fund came down to a tenth of itself."""
     found = measure_aftermath(config, frames, twin)
-    return make_score_row(found | {"depleted": found["fund_lowest"] < DEPLETED_SHARE * found["fund"]})
+    return make_score_row(
+        found | {"depleted": found["fund_lowest"] < DEPLETED_SHARE * found["fund"]}
+    )
 
 
 def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[SettingRequest]:
@@ -62,7 +69,10 @@ def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[SettingRequest]:
     last = _largest_fund_runs(runs)
     unspared = last[last["broken"].astype(bool) & (last["share"] < FUND_SHARES[-1])]
     return [
-        SettingRequest({"elasticity": elasticity, "share": FUND_SHARES[FUND_SHARES.index(share) + 1]}, tuple(map(int, group["seed"])))
+        SettingRequest(
+            {"elasticity": elasticity, "share": FUND_SHARES[FUND_SHARES.index(share) + 1]},
+            tuple(map(int, group["seed"])),
+        )
         for (elasticity, share), group in unspared.groupby(list(SETTING_COLUMNS))
     ]
 
@@ -72,12 +82,17 @@ def complete_sizes(runs: pd.DataFrame) -> pd.DataFrame:
     last = _largest_fund_runs(runs)
     spared = last[~last["broken"].astype(bool)]
     sizes = sorted(runs["share"].unique())
-    return pd.concat([runs, *(_enlarge_fund(spared[spared["share"] < share], share) for share in sizes)], ignore_index=True)
+    return pd.concat(
+        [runs, *(_enlarge_fund(spared[spared["share"] < share], share) for share in sizes)],
+        ignore_index=True,
+    )
 
 
 def _largest_fund_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Each seed's run beside the largest fund so far."""
-    return runs.sort_values("share", kind="stable").drop_duplicates(["elasticity", "seed"], keep="last")
+    return runs.sort_values("share", kind="stable").drop_duplicates(
+        ["elasticity", "seed"], keep="last"
+    )
 
 
 def _enlarge_fund(runs: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -88,7 +103,12 @@ def _enlarge_fund(runs: pd.DataFrame, share: float) -> pd.DataFrame:
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every measure at every size; the buffer that leaves a probability of 1%."""
     runs = complete_sizes(runs)
-    return {"estimates": summarise_measures(runs, SETTING_COLUMNS, [*WORDS, "system_loss", "beyond", "taken_over"]), "buffer": estimate_buffer(runs)}
+    return {
+        "estimates": summarise_measures(
+            runs, SETTING_COLUMNS, [*WORDS, "system_loss", "beyond", "taken_over"]
+        ),
+        "buffer": estimate_buffer(runs),
+    }
 
 
 def estimate_buffer(runs: pd.DataFrame) -> pd.DataFrame:
@@ -104,15 +124,36 @@ def report(runs: pd.DataFrame) -> str:
     """The buffer for 1%; then probabilities and draws by size."""
     made, runs = len(runs), complete_sizes(runs)
     told = f"{describe_replications(runs)} {made:,} runs stand for {len(runs):,}: where a fund bore everything, a larger one would too."
-    lines = ["## Findings", "", *(f"- {line}" for line in write_findings(runs)), "", f"{told} {REFUSAL_NOTE}"]
+    lines = [
+        "## Findings",
+        "",
+        *(f"- {line}" for line in write_findings(runs)),
+        "",
+        f"{told} {REFUSAL_NOTE}",
+    ]
     lines += ["", "## By size", ""]
-    table, sizes = summarise_measures(runs, SETTING_COLUMNS, list(WORDS)), sorted(runs["share"].unique())
+    table, sizes = (
+        summarise_measures(runs, SETTING_COLUMNS, list(WORDS)),
+        sorted(runs["share"].unique()),
+    )
     lines += format_header(["", "ε", *(f"{100 * size:g}% of open interest" for size in sizes)])
     for name, (told, factor) in WORDS.items():
         for elasticity in sorted(runs["elasticity"].unique()):
-            here = table[(table["measure"] == name) & (table["elasticity"] == elasticity)].sort_values("share")
-            found = [Estimate(*each) for each in here[list(Estimate._fields)].itertuples(index=False)]
-            lines.append(format_row([told, f"{elasticity:g}", *(format_estimate(each.rescale(factor)) for each in found)]))
+            here = table[
+                (table["measure"] == name) & (table["elasticity"] == elasticity)
+            ].sort_values("share")
+            found = [
+                Estimate(*each) for each in here[list(Estimate._fields)].itertuples(index=False)
+            ]
+            lines.append(
+                format_row(
+                    [
+                        told,
+                        f"{elasticity:g}",
+                        *(format_estimate(each.rescale(factor)) for each in found),
+                    ]
+                )
+            )
     return "\n".join(lines)
 
 
@@ -143,7 +184,9 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         grid[0].set_ylabel("Probability")
         figure.supxlabel("Fund (% of open interest)", fontsize="medium")
         handles, told = grid[0].get_legend_handles_labels()
-        figure.legend(handles, told, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8)
+        figure.legend(
+            handles, told, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8
+        )
         save_figure(figure, folder / "solvency_buffer", table)
 
 
@@ -153,7 +196,9 @@ def _draw_panel(axes: Axes, table: pd.DataFrame) -> None:
         centre, ends = here["mean"].to_numpy(), here[["low", "high"]].to_numpy().T
         style_of: dict[str, Any] = {"elinewidth": 0.7, **choose_line_style(number)}
         at = 100 * here["share"].to_numpy() * 1.04 ** (number - 1)
-        axes.errorbar(at, centre, np.abs(ends - centre), label=f"$\\epsilon$ = {elasticity:g}", **style_of)
+        axes.errorbar(
+            at, centre, np.abs(ends - centre), label=f"$\\epsilon$ = {elasticity:g}", **style_of
+        )
     sizes = 100 * np.sort(table["share"].unique())
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.stats import qmc
 
-from experiments.sweep.config import StudyAxis, ListDesign, LabelledValue, SampledDesign, AxisRange, StudyConfig, AxisValue
+from experiments.sweep.config import (
+    AxisRange,
+    AxisValue,
+    LabelledValue,
+    ListDesign,
+    SampledDesign,
+    StudyAxis,
+    StudyConfig,
+)
 from sim.errors import ConfigError, describe_unknown
 from sim.types import F8
 
@@ -20,7 +28,11 @@ def iterate_settings(study: StudyConfig) -> Iterator[SweepSetting]:
     spans = {axis.name: axis.span for axis in study.axes if axis.span is not None}
     valued = [axis for axis in study.axes if axis.span is None]
     labels = [axis.labels for axis in valued]
-    rows = list(zip(*labels, strict=True) if isinstance(study.design, ListDesign) else itertools.product(*labels))
+    rows = list(
+        zip(*labels, strict=True)
+        if isinstance(study.design, ListDesign)
+        else itertools.product(*labels)
+    )
     for point in _sample_points(study.design, spans):
         for row in rows:
             setting = point | dict(zip((axis.name for axis in valued), row, strict=True))
@@ -32,9 +44,18 @@ def _sample_points(design: object, spans: Mapping[str, AxisRange]) -> list[Sweep
     if not isinstance(design, SampledDesign):
         return [{}]
     rng = np.random.default_rng(design.seed)
-    engine = {"latin_hypercube": qmc.LatinHypercube, "sobol": qmc.Sobol}[design.kind](len(spans), rng=rng)  # type: ignore[attr-defined]
-    unit = engine.random(design.points) if design.kind != "sobol" else _sample_sobol(engine, design.points)  # type: ignore[attr-defined]
-    return [{name: interpolate_range(spans[name], float(x)) for name, x in zip(spans, row, strict=True)} for row in unit]
+    engine = {"latin_hypercube": qmc.LatinHypercube, "sobol": qmc.Sobol}[design.kind](
+        len(spans), rng=rng
+    )  # type: ignore[attr-defined]
+    unit = (
+        engine.random(design.points)
+        if design.kind != "sobol"
+        else _sample_sobol(engine, design.points)
+    )  # type: ignore[attr-defined]
+    return [
+        {name: interpolate_range(spans[name], float(x)) for name, x in zip(spans, row, strict=True)}
+        for row in unit
+    ]
 
 
 def _sample_sobol(engine: qmc.Sobol, points: int) -> F8:
@@ -48,7 +69,9 @@ def count_replications(study: StudyConfig, setting: SweepSetting) -> int:
         each.seeds
         for axis in study.axes
         for each in axis.values
-        if isinstance(each, LabelledValue) and each.seeds is not None and each.label == setting.get(axis.name)
+        if isinstance(each, LabelledValue)
+        and each.seeds is not None
+        and each.label == setting.get(axis.name)
     ]
     return min([study.seeds, *labels])
 
@@ -75,7 +98,9 @@ def list_changes(study: StudyConfig, setting: SweepSetting) -> list[tuple[str, o
     axes = {axis.name: axis for axis in study.axes}
     problems = [f"setting: {describe_unknown(name, axes)}" for name in setting if name not in axes]
     problems += [
-        f"setting: no value for {name!r}, every axis needs one, add it" for name in axes if name not in setting
+        f"setting: no value for {name!r}, every axis needs one, add it"
+        for name in axes
+        if name not in setting
     ]
     if problems:
         raise ConfigError(problems)

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PrivateAttr, StrictBool, StrictFloat, StrictStr, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictFloat,
+    StrictStr,
+    Tag,
+    model_validator,
+)
 
-from experiments.config import quick_overrides, engine_overrides
-from experiments.file_kinds import absent, load_kind, explain_wrong_kind, namesake
+from experiments.config import engine_overrides, quick_overrides
+from experiments.file_kinds import absent, explain_wrong_kind, load_kind, namesake
 from sim.component import Component, build_union
 from sim.errors import ConfigError, describe_unknown
 from sim.reading.packaged import (
@@ -21,18 +30,29 @@ from sim.reading.packaged import (
 BASE, TWIN = "base", "twin"
 """Roles of a run: itself, and what it is compared with on the same draws."""
 
-AxisValue = Annotated[StrictBool, Tag("truth")] | Annotated[StrictFloat, Tag("number")] | Annotated[StrictStr, Tag("word")]
+AxisValue = (
+    Annotated[StrictBool, Tag("truth")]
+    | Annotated[StrictFloat, Tag("number")]
+    | Annotated[StrictStr, Tag("word")]
+)
 """A setting of one axis, as it stands in a column."""
 
 
 def _form(value: object) -> str | None:
     """Which form of a setting a value has; none for what cannot be one."""
-    forms = ((bool, "truth"), (int | float, "number"), (str, "word"), (dict | LabelledValue, "labelled"))
+    forms = (
+        (bool, "truth"),
+        (int | float, "number"),
+        (str, "word"),
+        (dict | LabelledValue, "labelled"),
+    )
     return next((form for kind, form in forms if isinstance(value, kind)), None)
 
 
 FORMS = Discriminator(
-    _form, custom_error_type="setting", custom_error_message="a number, a word, true or false, or label and set"
+    _form,
+    custom_error_type="setting",
+    custom_error_message="a number, a word, true or false, or label and set",
 )
 
 
@@ -40,9 +60,13 @@ class LabelledValue(Component):
     """A setting that is no number: a name for what is changed together."""
 
     label: str = Field(min_length=1, description="how it stands in results (name)")
-    set: dict[str, Any] = Field(min_length=1, description="dotted path -> what it gets, such as an included preset")
+    set: dict[str, Any] = Field(
+        min_length=1, description="dotted path -> what it gets, such as an included preset"
+    )
     seeds: int | None = Field(
-        default=None, ge=1, description="most replications of it, for a check beside others; none = the study's (count)"
+        default=None,
+        ge=1,
+        description="most replications of it, for a check beside others; none = the study's (count)",
     )
 
 
@@ -51,26 +75,36 @@ class AxisRange(Component):
 
     low: float = Field(description="least value")
     high: float = Field(description="greatest value")
-    scale: Literal["linear", "log"] = Field(default="linear", description="on what scale points are even")
+    scale: Literal["linear", "log"] = Field(
+        default="linear", description="on what scale points are even"
+    )
     whole: bool = Field(default=False, description="whether points are rounded to whole numbers")
 
     @model_validator(mode="after")
     def _check_order(self) -> "AxisRange":
         if self.low >= self.high:
-            raise ValueError(f"high: {self.high:g}, must be above low = {self.low:g}, exchange or correct them")
+            raise ValueError(
+                f"high: {self.high:g}, must be above low = {self.low:g}, exchange or correct them"
+            )
         if self.scale == "log" and self.low <= 0:
-            raise ValueError(f"low: {self.low:g}, must be above 0 on a log scale, raise it or use scale: linear")
+            raise ValueError(
+                f"low: {self.low:g}, must be above 0 on a log scale, raise it or use scale: linear"
+            )
         return self
 
 
 class StudyAxis(Component):
     """One thing that varies."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="column of its values in results (name)")
-    values: tuple[Annotated[AxisValue | Annotated[LabelledValue, Tag("labelled")], FORMS], ...] = Field(
-        default=(), description="settings: numbers, words, or labels of changes"
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="column of its values in results (name)"
     )
-    span: AxisRange | None = Field(default=None, description="in place of values: a range, sampled by the design")
+    values: tuple[Annotated[AxisValue | Annotated[LabelledValue, Tag("labelled")], FORMS], ...] = (
+        Field(default=(), description="settings: numbers, words, or labels of changes")
+    )
+    span: AxisRange | None = Field(
+        default=None, description="in place of values: a range, sampled by the design"
+    )
     paths: dict[str, float] = Field(
         default={},
         description="dotted path -> what it gets, as a multiple of the value; populations.*.key = all that have it",
@@ -79,24 +113,36 @@ class StudyAxis(Component):
     @model_validator(mode="after")
     def _check_variation(self) -> "StudyAxis":
         if bool(self.values) == (self.span is not None):
-            told = "and this one has both, remove one of them" if self.values else "give one of them, such as [1, 2]"
+            told = (
+                "and this one has both, remove one of them"
+                if self.values
+                else "give one of them, such as [1, 2]"
+            )
             raise ValueError(f"values: an axis has either values or a span, {told}")
         if any(not isinstance(value, LabelledValue) for value in self.values) and not self.paths:
-            raise ValueError("paths: none, a value must go somewhere, name a path and a factor such as {dt: 1}")
+            raise ValueError(
+                "paths: none, a value must go somewhere, name a path and a factor such as {dt: 1}"
+            )
         words = [value for value in self.values if isinstance(value, str | bool)]
         if words and set(self.paths.values()) != {1}:
             factor = next(each for each in self.paths.values() if each != 1)
-            raise ValueError(f"paths: {factor:g} times {words[0]!r}, words have no multiples, write 1 for each path")
+            raise ValueError(
+                f"paths: {factor:g} times {words[0]!r}, words have no multiples, write 1 for each path"
+            )
         labels = self.labels
         if len(set(labels)) < len(labels):
-            told = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in labels)
+            told = ", ".join(
+                f"{value:g}" if isinstance(value, float) else str(value) for value in labels
+            )
             raise ValueError(f"values: {told}, must differ, remove the one that stands twice")
         return self
 
     @property
     def labels(self) -> tuple[AxisValue, ...]:
         """Its values as they stand in results."""
-        return tuple(value.label if isinstance(value, LabelledValue) else value for value in self.values)
+        return tuple(
+            value.label if isinstance(value, LabelledValue) else value for value in self.values
+        )
 
 
 class GridDesign(Component):
@@ -142,39 +188,66 @@ class StudyConfig(Component):
     """A study as data; what is measured and drawn stands in the module of the same name."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9_]+$", max_length=120, description="name of the study, its module and its results"
+        pattern=r"^[a-z0-9_]+$",
+        max_length=120,
+        description="name of the study, its module and its results",
     )
     description: str = Field(default="", description="the question, in one line")
-    base: str = Field(min_length=1, description="configuration that every run starts from (name or path)")
-    overrides: dict[str, Any] = Field(default={}, description="dotted path -> value, changed in every run")
-    also: tuple[str, ...] = Field(default=(), description="further changes, as on the command line (a.b=3)")
+    base: str = Field(
+        min_length=1, description="configuration that every run starts from (name or path)"
+    )
+    overrides: dict[str, Any] = Field(
+        default={}, description="dotted path -> value, changed in every run"
+    )
+    also: tuple[str, ...] = Field(
+        default=(), description="further changes, as on the command line (a.b=3)"
+    )
     axes: tuple[StudyAxis, ...] = Field(min_length=1, description="what varies")
     design: build_union(DESIGNS) = Field(default=GridDesign(), description="how axes make settings")  # type: ignore[valid-type]
     seed: int = Field(default=1, ge=0, description="root seed: that of the first replication (1)")
     seeds: int = Field(
-        default=20, ge=1, le=100_000, description="replications of each setting, with seeds one after another (count)"
+        default=20,
+        ge=1,
+        le=100_000,
+        description="replications of each setting, with seeds one after another (count)",
     )
     roles: dict[str, dict[str, Any]] = Field(
-        default={}, description="name -> dotted path -> value: what each run is made again with, on the same draws"
+        default={},
+        description="name -> dotted path -> value: what each run is made again with, on the same draws",
     )
-    metrics: tuple[str, ...] = Field(default=(), description="columns of its scores that are its outcomes (names)")
+    metrics: tuple[str, ...] = Field(
+        default=(), description="columns of its scores that are its outcomes (names)"
+    )
     tables: tuple[str, ...] = Field(default=(), description="tables it makes (names)")
     figures: tuple[str, ...] = Field(default=(), description="figures it draws (names)")
     seconds: float = Field(
-        default=0.0, ge=0, description="what a run takes on one core, its roles included; 0 = unknown (s)"
+        default=0.0,
+        ge=0,
+        description="what a run takes on one core, its roles included; 0 = unknown (s)",
     )
-    quick: dict[str, Any] = Field(default={}, description="dotted path -> value of the study, applied by --quick")
+    quick: dict[str, Any] = Field(
+        default={}, description="dotted path -> value of the study, applied by --quick"
+    )
     _module: str = PrivateAttr(default="")
 
     @model_validator(mode="after")
     def _check_study(self) -> "StudyConfig":
         names = [axis.name for axis in self.axes]
         taken = {"seed", "role", "hash", "status", "error", "config"}
-        lines = [f"axes: {name}, names must differ, rename one" for name in sorted(_duplicates(names))]
-        lines += [f"axes: {name}, is a column of every study's results, rename it" for name in names if name in taken]
+        lines = [
+            f"axes: {name}, names must differ, rename one" for name in sorted(_duplicates(names))
+        ]
+        lines += [
+            f"axes: {name}, is a column of every study's results, rename it"
+            for name in names
+            if name in taken
+        ]
         if BASE in self.roles:
             lines.append(f"roles: {BASE}, is the run itself, choose another name")
-        if isinstance(self.design, ListDesign) and len({len(axis.values) for axis in self.axes}) > 1:
+        if (
+            isinstance(self.design, ListDesign)
+            and len({len(axis.values) for axis in self.axes}) > 1
+        ):
             counts = ", ".join(f"{axis.name} has {len(axis.values)}" for axis in self.axes)
             rule = f"needs as many values on every axis, but {counts}, add some or write design: {{kind: grid}}"
             lines.append(f"design: 'list', {rule}")
@@ -209,7 +282,9 @@ RESOLVED_STUDY = "study.resolved.yaml"
 
 def list_study_names() -> list[str]:
     """Of the packaged studies."""
-    return [name.removeprefix(STUDY_FOLDER) for name in list_packaged() if name.startswith(STUDY_FOLDER)]
+    return [
+        name.removeprefix(STUDY_FOLDER) for name in list_packaged() if name.startswith(STUDY_FOLDER)
+    ]
 
 
 def load_study(
@@ -238,15 +313,23 @@ def load_study(
         raise ConfigError(explain_wrong_kind("study", name) or _unknown(str(name)))
     place = str(name) if own else f"{STUDY_FOLDER}{shipped}"
     counted = [] if seeds is None else [f"seeds={seeds}"]
-    study = load_kind("study", place, [*(quick_overrides(place) if quick else ()), *counted], StudyConfig)
+    study = load_kind(
+        "study", place, [*(quick_overrides(place) if quick else ()), *counted], StudyConfig
+    )
     _check_base(study.base)
-    study = study.model_copy(update={"also": (*study.also, *_engine_overrides(study, engine), *also)})
+    study = study.model_copy(
+        update={"also": (*study.also, *_engine_overrides(study, engine), *also)}
+    )
     beside = find_config(place).resolve().with_suffix(".py")
     if own and (beside.parent / RESOLVED_STUDY).is_file():
         rule = "lies in a result, whose code never runs, copy it and its module to a folder of your own"
         raise ConfigError([f"{name}: {rule}, or name the study that made it"])
     if own and not beside.is_file():
-        raise ConfigError([f"{name}: no {beside.name} beside it, a study is two files, write what it measures there"])
+        raise ConfigError(
+            [
+                f"{name}: no {beside.name} beside it, a study is two files, write what it measures there"
+            ]
+        )
     return study.with_module(beside) if own else study
 
 
@@ -266,7 +349,9 @@ def _unknown(name: str) -> list[str]:
     """The line on a study that is neither packaged nor a file."""
     if files := [path for path in (f"{name}.yaml", f"{name}.yml") if is_file(path)]:
         return [f"study: {name!r} is no packaged study, name the file if you mean that: {files[0]}"]
-    return namesake("study", name) or [f"study: {describe_unknown(name, list_study_names())}, or a YAML file of your own"]
+    return namesake("study", name) or [
+        f"study: {describe_unknown(name, list_study_names())}, or a YAML file of your own"
+    ]
 
 
 def _check_base(base: str) -> None:
@@ -296,12 +381,17 @@ def _engine_overrides(study: StudyConfig, engine: str | None) -> list[str]:
     varied += [path for also in study.roles.values() for path in also]
     if changes and (own := [path for path in varied if ENGINE_PATH.fullmatch(path)]):
         told = f"the study sets {own[0]} itself, which would win"
-        raise ConfigError([f"--engine: {engine!r}, {told}, leave --engine out or choose another study"])
+        raise ConfigError(
+            [f"--engine: {engine!r}, {told}, leave --engine out or choose another study"]
+        )
     return changes
 
 
 def _axis_paths(axis: StudyAxis) -> list[str]:
-    return [*axis.paths, *(path for value in axis.values if isinstance(value, LabelledValue) for path in value.set)]
+    return [
+        *axis.paths,
+        *(path for value in axis.values if isinstance(value, LabelledValue) for path in value.set),
+    ]
 
 
 def _duplicates(names: Sequence[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """What studies cost, before they are run."""
 
 from experiments.sweep.axes import count_replications, iterate_settings
-from experiments.sweep.config import StudyConfig, load_study, list_study_names
+from experiments.sweep.config import StudyConfig, list_study_names, load_study
 
 
 def count_runs(study: StudyConfig) -> tuple[int, int]:

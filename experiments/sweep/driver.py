@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from experiments.sweep.executors import WorkerDiedError, WorkerPool
-from experiments.sweep.messages import FAILED, JobBatch, SweepContext, JobResult, RunStatus
+from experiments.sweep.messages import FAILED, JobBatch, JobResult, RunStatus, SweepContext
 from experiments.sweep.plan import PlannedJob
 
 BATCH_SECONDS, BATCH_LIMIT = 2.0, 64
@@ -20,7 +20,9 @@ MAX_SHARED_CRASHES = 2
 WORKER_LOST = "its worker was ended from outside, perhaps for want of memory"
 
 
-def run_jobs(units: Iterable[PlannedJob], pool: WorkerPool, place: SweepContext) -> Iterator[JobResult]:
+def run_jobs(
+    units: Iterable[PlannedJob], pool: WorkerPool, place: SweepContext
+) -> Iterator[JobResult]:
     """Results in the order in which they come.
 
     Args:

@@ -17,10 +17,27 @@ from experiments.price_files.bars import read_replays
 from experiments.results import identity, provenance, store
 from experiments.simulation import TimeLimitError, simulate_market
 from experiments.sweep.config import BASE, TWIN
-from experiments.sweep.messages import COMPLETE, FAILED, TIMEOUT, CodeFingerprint, SweepJob, SweepContext, JobResult, RunSpec, RunStatus
+from experiments.sweep.messages import (
+    COMPLETE,
+    FAILED,
+    TIMEOUT,
+    CodeFingerprint,
+    JobResult,
+    RunSpec,
+    RunStatus,
+    SweepContext,
+    SweepJob,
+)
 from experiments.sweep.plan import unpack_config
-from experiments.sweep.sealed import SUMMARY, DamagedRunError, hash_frames, read_run, remove_run, seal_summary
-from experiments.sweep.study import hash_study_module, made_by, load_study_module
+from experiments.sweep.sealed import (
+    SUMMARY,
+    DamagedRunError,
+    hash_frames,
+    read_run,
+    remove_run,
+    seal_summary,
+)
+from experiments.sweep.study import hash_study_module, load_study_module, made_by
 from sim.errors import DataError, DeleverageError, OutputError
 from sim.metrics.cascades import Frames, is_untouched
 
@@ -32,14 +49,20 @@ def check_worker(place: SweepContext) -> None:
         OutputError: other code, sums in another order, or the folder of results is not here.
     """
     if provenance.read_version() != place.version:
-        told = f"deleverage {provenance.read_version()} on this worker, {place.version} on the driver"
+        told = (
+            f"deleverage {provenance.read_version()} on this worker, {place.version} on the driver"
+        )
         raise OutputError(f"{told}, all need the same, install it")
     for blas in threadpoolctl.threadpool_info() if place.apart else ():
         kernel, expected = blas.get("architecture"), provenance.find_blas_kernel()
-        if blas["user_api"] == "blas" and (blas["num_threads"] > 1 or (kernel and expected and kernel != expected)):
+        if blas["user_api"] == "blas" and (
+            blas["num_threads"] > 1 or (kernel and expected and kernel != expected)
+        ):
             told = f"a worker's linear algebra has {blas['num_threads']} threads and kernels for {kernel}"
             rule = f"start workers with OMP_NUM_THREADS=1 OPENBLAS_CORETYPE={expected}"
-            raise OutputError(f"{told}, must be 1 and {expected} for the same bytes everywhere, {rule}")
+            raise OutputError(
+                f"{told}, must be 1 and {expected} for the same bytes everywhere, {rule}"
+            )
     if place.apart and place.code is not None:
         _require_same_code(place.code, place)
     if not (Path(place.folder) / "runs").is_dir():
@@ -79,7 +102,9 @@ def execute_job(job: SweepJob, place: SweepContext) -> JobResult:
         remade += damage
         if found is not None:
             frames[role] = found
-    rows, problem = (None, "") if len(frames) < len(job.runs) else _score_job(job, frames, place.module)
+    rows, problem = (
+        (None, "") if len(frames) < len(job.runs) else _score_job(job, frames, place.module)
+    )
     return JobResult(job.number, states, rows, problem, tuple(remade), time.perf_counter() - began)
 
 
@@ -104,7 +129,10 @@ def _ensure_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames |
 
 def _copy_known_run(run: Path, known: Iterable[str]) -> bool:
     """Whether other results have the run, which is copied from the first that do."""
-    there = next((path for path in (Path(folder) / "runs" / run.name for folder in known) if path.is_dir()), None)
+    there = next(
+        (path for path in (Path(folder) / "runs" / run.name for folder in known) if path.is_dir()),
+        None,
+    )
     if there is not None:
         with _report_write_errors(run):
             draft = _clear_draft(run)
@@ -158,7 +186,9 @@ def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> RunStatus:
     except store.WriteError:
         raise
     except Exception as error:
-        if time.monotonic() - began > limit:  # cut off within code that made another error of it, such as a compiler
+        if (
+            time.monotonic() - began > limit
+        ):  # cut off within code that made another error of it, such as a compiler
             return RunStatus(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
         with _report_write_errors(folder / "runs" / spec.hash):
             diary.parent.mkdir(exist_ok=True)
@@ -190,24 +220,40 @@ def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
     del market
     gc.collect()  # its agents and it hold one another; few objects with much memory, which Python would let pile up
     with _report_write_errors(final):
-        draft, about = _clear_draft(final), {"config_hash": spec.hash, "version": provenance.read_version()}
+        draft, about = (
+            _clear_draft(final),
+            {"config_hash": spec.hash, "version": provenance.read_version()},
+        )
         draft.mkdir()
         for name, frame in frames.items():
             store.write_frame(frame, draft / f"{name}.parquet", about)
-        summary = {"config": config.model_dump(mode="json"), "version": provenance.read_version(), "data": spec.data}
-        summary |= {"config_hash": spec.hash, "code": spec.code, "totals": totals, "sha256": hash_frames(draft)}
+        summary = {
+            "config": config.model_dump(mode="json"),
+            "version": provenance.read_version(),
+            "data": spec.data,
+        }
+        summary |= {
+            "config_hash": spec.hash,
+            "code": spec.code,
+            "totals": totals,
+            "sha256": hash_frames(draft),
+        }
         store.write_json(seal_summary(summary), draft / SUMMARY)
         _publish_run(draft, final)
 
 
-def _score_job(job: SweepJob, frames: Mapping[str, Frames], module: str) -> tuple[pd.DataFrame | None, str]:
+def _score_job(
+    job: SweepJob, frames: Mapping[str, Frames], module: str
+) -> tuple[pd.DataFrame | None, str]:
     """Rows of what a job's runs showed; those of further roles below the base's, told apart by a column."""
     study, parts = load_study_module(module), []
     alone = set(job.runs) <= {BASE, TWIN}
     try:
         for role, spec in job.runs.items():
             if role != TWIN:
-                rows = made_by(study, "score", unpack_config(spec.config), frames[role], frames.get(TWIN))
+                rows = made_by(
+                    study, "score", unpack_config(spec.config), frames[role], frames.get(TWIN)
+                )
                 parts.append(rows if alone else rows.assign(role=role))
     except (DeleverageError, OSError) as error:
         return None, str(error)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from experiments.results import provenance
 from experiments.sweep import worker
-from experiments.sweep.messages import JobBatch, SweepContext, JobResult
+from experiments.sweep.messages import JobBatch, JobResult, SweepContext
 from sim.errors import ConfigError, DeleverageError, OutputError, suggest_name
 
 EXECUTORS = ("serial", "loky", "dask")
@@ -108,7 +108,9 @@ class LokyPool:
     def _start_pool(self) -> Any:
         import loky
 
-        return loky.ProcessPoolExecutor(self.n_slots, initializer=worker.prepare_worker, initargs=(os.getpid(),))
+        return loky.ProcessPoolExecutor(
+            self.n_slots, initializer=worker.prepare_worker, initargs=(os.getpid(),)
+        )
 
     def submit(self, order: JobBatch) -> "Future[list[JobResult]]":
         """To the next that is free."""
@@ -146,10 +148,21 @@ class DaskPool:
         provenance.pin_threads()
         self._cluster = None
         if address is None:
-            options: dict[str, Any] = {"n_workers": jobs, "threads_per_worker": 1, "processes": True}
-            self._cluster = distributed.LocalCluster(**options, dashboard_address=None, silence_logs=50)
+            options: dict[str, Any] = {
+                "n_workers": jobs,
+                "threads_per_worker": 1,
+                "processes": True,
+            }
+            self._cluster = distributed.LocalCluster(
+                **options, dashboard_address=None, silence_logs=50
+            )
         self._address = address or "dask"
-        for name in [*logging.root.manager.loggerDict, "distributed", "tornado.application", "asyncio"]:
+        for name in [
+            *logging.root.manager.loggerDict,
+            "distributed",
+            "tornado.application",
+            "asyncio",
+        ]:
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(
                     logging.CRITICAL + 1
@@ -157,11 +170,17 @@ class DaskPool:
         if address is not None and address.startswith("tls://"):
             _check_certificates(address)
         try:
-            self._client = distributed.Client(self._cluster or address, timeout=20, set_as_default=False)
+            self._client = distributed.Client(
+                self._cluster or address, timeout=20, set_as_default=False
+            )
         except (OSError, TimeoutError, ValueError) as error:  # nobody is there, or it is no address
             raise ConfigError([f"--executor: {address}, {NO_SCHEDULER}"]) from error
         self._killed_error = distributed.scheduler.KilledWorker
-        self._lost_errors = (CancelledError, distributed.comm.CommClosedError, distributed.client.ClosedClientError)
+        self._lost_errors = (
+            CancelledError,
+            distributed.comm.CommClosedError,
+            distributed.client.ClosedClientError,
+        )
         self._pool = self._client.get_executor(pure=False)
         self._has_checked_workers = False
 
@@ -176,7 +195,9 @@ class DaskPool:
             yield
         except self._lost_errors as error:
             rule = "all finished runs are kept, start a scheduler, then the same command again"
-            raise SchedulerLostError(f"{self._address}: the connection to the dask scheduler was lost, {rule}") from error
+            raise SchedulerLostError(
+                f"{self._address}: the connection to the dask scheduler was lost, {rule}"
+            ) from error
 
     @property
     def n_slots(self) -> int:
@@ -210,7 +231,10 @@ class DaskPool:
     def _check_workers(self, place: SweepContext) -> None:
         """Ask each worker in a task of its own; refuse all of them with a line for each that may not take part."""
         known = list(self._client.nthreads())
-        asked = {each: self._client.submit(worker.admit_worker, place, workers=[each], pure=False) for each in known}
+        asked = {
+            each: self._client.submit(worker.admit_worker, place, workers=[each], pure=False)
+            for each in known
+        }
         told = [_refusal_reason(address, future.exception()) for address, future in asked.items()]
         if problems := [line for line in told if line]:
             raise OutputError(*problems)
@@ -266,7 +290,11 @@ def _check_certificates(address: str) -> None:
         causes = [error, error.__cause__, error.__context__]
         refused = [each for each in causes if isinstance(each, ssl.SSLError | FileNotFoundError)]
         rule = "name files that the scheduler's authority signed in dask's configuration"
-        told = f"its certificate or yours is refused ({refused[0]}), {rule}" if refused else NO_SCHEDULER
+        told = (
+            f"its certificate or yours is refused ({refused[0]}), {rule}"
+            if refused
+            else NO_SCHEDULER
+        )
         raise ConfigError([f"--executor: {address}, {told}"]) from error
 
 
@@ -288,8 +316,14 @@ def open_pool(executor: str, jobs: int) -> Iterator[WorkerPool]:
         LostError: a scheduler that answered does so no longer.
     """
     if jobs < 1:
-        raise ConfigError([f"--jobs: {jobs}, must be at least 1, the default is one for each processor"])
-    pool = DaskPool(executor, jobs) if executor.startswith(SCHEDULER_SCHEMES) else _make_pool(executor, jobs)
+        raise ConfigError(
+            [f"--jobs: {jobs}, must be at least 1, the default is one for each processor"]
+        )
+    pool = (
+        DaskPool(executor, jobs)
+        if executor.startswith(SCHEDULER_SCHEMES)
+        else _make_pool(executor, jobs)
+    )
     if isinstance(pool, DaskPool) and not executor.startswith("tls://"):
         own = executor == "dask"
         where = "the dask scheduler of this machine" if own else executor
@@ -308,9 +342,7 @@ def _make_pool(executor: str, jobs: int) -> WorkerPool:
         "dask": lambda: DaskPool(None, jobs),
     }
     if executor not in made:
-        known = (
-            f"not one of {', '.join(EXECUTORS)}, tcp://HOST:PORT, tls://HOST:PORT{suggest_name(executor, EXECUTORS)}"
-        )
+        known = f"not one of {', '.join(EXECUTORS)}, tcp://HOST:PORT, tls://HOST:PORT{suggest_name(executor, EXECUTORS)}"
         raise ConfigError([f"--executor: {executor!r} is {known}, use one of them"])
     return made[executor]()
 

@@ -14,10 +14,22 @@ from experiments.sweep.config import RESOLVED_STUDY, StudyConfig
 from sim.errors import ConfigError, OutputError
 from sim.reading.documents import read_yaml
 
-EXTENDABLE_FIELDS = ("description", "axes", "design", "seeds", "quick", "metrics", "tables", "figures", "seconds")
+EXTENDABLE_FIELDS = (
+    "description",
+    "axes",
+    "design",
+    "seeds",
+    "quick",
+    "metrics",
+    "tables",
+    "figures",
+    "seconds",
+)
 """What may change in a study whose results are there: runs are named by what they are, so more can join them."""
 
-WORDS = {"also": "also (changes of every run: the study's, --engine, and a.b=3 on the command line)"}
+WORDS = {
+    "also": "also (changes of every run: the study's, --engine, and a.b=3 on the command line)"
+}
 """What keys of a study are called where they say too little."""
 
 UNFINISHED_NAME = re.compile(r"\.([0-9a-f]{12}\.)?\d+\.tmp")
@@ -55,7 +67,9 @@ class ResultFolder:
             self._remove_unfinished()
             self.replace_entry(RESOLVED_STUDY, lambda path: store.write_yaml(plain, path))
             if study.module.endswith(".py"):
-                self.replace_entry(Path(study.module).name, lambda path: shutil.copyfile(study.module, path))
+                self.replace_entry(
+                    Path(study.module).name, lambda path: shutil.copyfile(study.module, path)
+                )
             yield
             self._remove_unfinished()
 
@@ -65,7 +79,9 @@ class ResultFolder:
         try:
             yield
         except OSError as error:
-            raise store.translate_os_error(error, self.path, self.kept_notice if kept is None else kept) from error
+            raise store.translate_os_error(
+                error, self.path, self.kept_notice if kept is None else kept
+            ) from error
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -81,7 +97,9 @@ class ResultFolder:
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                rule = "another sweep writes to it, wait for that or choose another folder with --out"
+                rule = (
+                    "another sweep writes to it, wait for that or choose another folder with --out"
+                )
                 raise OutputError(f"{self.path}: {rule}") from error
             yield
         finally:
@@ -89,12 +107,16 @@ class ResultFolder:
 
     def _refuse_other_results(self, plain: dict[str, Any]) -> None:
         if not self.path.is_dir():
-            raise OutputError(f"{self.path}: is a file, results need a folder, choose another with --out")
+            raise OutputError(
+                f"{self.path}: is a file, results need a folder, choose another with --out"
+            )
         held = {path.name for path in self.path.iterdir() if not self._is_unstarted_sweep(path)}
         if not held:
             return
         if RESOLVED_STUDY not in held:
-            raise OutputError(f"{self.path}: holds no {RESOLVED_STUDY}, hence no study's results, choose another with --out")
+            raise OutputError(
+                f"{self.path}: holds no {RESOLVED_STUDY}, hence no study's results, choose another with --out"
+            )
         other = self._read_resolved()
         if not other.get("name"):
             rule = "is no study, restore it or choose another folder with --out"
@@ -102,7 +124,9 @@ class ResultFolder:
         if other["name"] != plain["name"]:
             rule = f"holds results of the study {other.get('name')!r}, not of {plain['name']!r}"
             raise OutputError(f"{self.path}: {rule}, choose another folder with --out")
-        differ = [key for key in plain if key not in EXTENDABLE_FIELDS and other.get(key) != plain[key]]
+        differ = [
+            key for key in plain if key not in EXTENDABLE_FIELDS and other.get(key) != plain[key]
+        ]
         if differ:
             told = ", ".join(WORDS.get(key, key) for key in differ)
             rule = f"holds results of {plain['name']!r} with other values of {told}"

@@ -28,7 +28,9 @@ class SweepContext(NamedTuple):
     shared: tuple[str, ...]  # roles that are the base itself where nobody was closed out
     limit: float  # seconds that a run may take
     apart: bool  # whether orders are done in processes of their own, which must add alike
-    known: tuple[str, ...] = ()  # folders of other results, absolute, whose runs are taken over where they are the same
+    known: tuple[
+        str, ...
+    ] = ()  # folders of other results, absolute, whose runs are taken over where they are the same
     code: CodeFingerprint | None = None  # none = whatever the worker has
 
 
@@ -39,7 +41,9 @@ class RunSpec(NamedTuple):
     config: bytes  # canonical JSON, compressed
     data: dict[str, str]  # digests of what it replays, by name of underlying
     code: dict[str, Any]  # facts of the code that makes it
-    older: str = ""  # name of the same run as other code made it, which is taken in its place; none if empty
+    older: str = (
+        ""  # name of the same run as other code made it, which is taken in its place; none if empty
+    )
 
 
 class SweepJob(NamedTuple):
@@ -69,7 +73,9 @@ class JobResult(NamedTuple):
 
     number: int
     states: dict[str, RunStatus]
-    rows: "pd.DataFrame | None"  # of the study's score; none if a run is missing or the score failed
+    rows: (
+        "pd.DataFrame | None"  # of the study's score; none if a run is missing or the score failed
+    )
     problem: str  # why the score failed
     remade: tuple[str, ...]  # files of runs that could not be read, and were made again
     seconds: float

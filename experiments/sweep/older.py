@@ -33,7 +33,9 @@ class OtherCodeRuns:
     def match_jobs(self, units: Sequence[PlannedJob]) -> list[PlannedJob]:
         """The same units; where runs of other code are taken, with the names of these."""
         self._planned |= {name for unit in units for name in unit.hashes.values()}
-        self._has_missing_runs |= any(not (self.runs / unit.hashes[BASE]).exists() for unit in units)
+        self._has_missing_runs |= any(
+            not (self.runs / unit.hashes[BASE]).exists() for unit in units
+        )
         if not self._index_runs():
             return list(units)
         return [self._match_job(unit) for unit in units]
@@ -84,5 +86,7 @@ def describe_mixed_codes(codes: Sequence[identity.CodeFacts]) -> str:
     if len(codes) < 2:
         return ""
     first, *others = codes
-    differ = sorted({each for other in others for each in identity.describe_differences(other, first)})
+    differ = sorted(
+        {each for other in others for each in identity.describe_differences(other, first)}
+    )
     return f"Mixed: runs of {len(codes)} codes, which differ in {'; '.join(differ)}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from experiments.sweep.config import StudyAxis, LabelledValue, StudyConfig
+from experiments.sweep.config import LabelledValue, StudyAxis, StudyConfig
 from sim.errors import ConfigError
 
 RESERVED_KEYS = {
@@ -21,7 +21,11 @@ def check_paths(study: StudyConfig) -> None:
     Raises:
         ConfigError: with one line for each problem.
     """
-    problems = [f"{where}: {path!r}, {RESERVED_KEYS[first]}" for where, path in _named_paths(study) if (first := _reserved_key(path))]
+    problems = [
+        f"{where}: {path!r}, {RESERVED_KEYS[first]}"
+        for where, path in _named_paths(study)
+        if (first := _reserved_key(path))
+    ]
     problems += _overwritten_changes(study)
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
@@ -66,13 +70,18 @@ def _overwritten_changes(study: StudyConfig) -> Iterator[str]:
 
 def _always_set(axis: StudyAxis) -> Sequence[str]:
     """Paths that every value of an axis sets."""
-    each = [set(value.set) if isinstance(value, LabelledValue) else set(axis.paths) for value in axis.values]
+    each = [
+        set(value.set) if isinstance(value, LabelledValue) else set(axis.paths)
+        for value in axis.values
+    ]
     return sorted(set.intersection(*each)) if each else sorted(axis.paths)
 
 
 def _ever_set(axis: StudyAxis) -> Sequence[str]:
     """Paths that some value of an axis sets."""
-    labelled = {path for value in axis.values if isinstance(value, LabelledValue) for path in value.set}
+    labelled = {
+        path for value in axis.values if isinstance(value, LabelledValue) for path in value.set
+    }
     return sorted(labelled | set(axis.paths))
 
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from experiments.cautions import find_idle_settings
 from experiments.config import RunConfig
-from experiments.price_files.bars import read_replays, describe_replays
+from experiments.price_files.bars import describe_replays, read_replays
 from experiments.results import identity, store
-from experiments.sweep.axes import SweepSetting, list_changes, count_replications, iterate_settings
+from experiments.sweep.axes import SweepSetting, count_replications, iterate_settings, list_changes
 from experiments.sweep.config import BASE, StudyConfig
-from experiments.sweep.messages import SweepJob, RunSpec
+from experiments.sweep.messages import RunSpec, SweepJob
 from experiments.sweep.paths import check_paths
 from sim.build import count_steps
 from sim.errors import ConfigError, DataError, DataWarning, LearningWarning, SettingWarning
@@ -45,7 +45,9 @@ class PlannedJob(NamedTuple):
     seed: int
     hashes: dict[str, str]  # by role
     code: identity.CodeFacts  # of all its runs
-    older: Mapping[str, str] = MappingProxyType({})  # by role: runs of other code that are taken in place of its own
+    older: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # by role: runs of other code that are taken in place of its own
 
     @property
     def setting_and_seed(self) -> SweepSetting:
@@ -54,19 +56,27 @@ class PlannedJob(NamedTuple):
 
     def dump_config(self, role: str) -> str:
         """The configuration of its run in a role, as JSON."""
-        return store.dump_canonical_json(_unpack_with_seed(self.configs.packed_configs[role], self.seed))
+        return store.dump_canonical_json(
+            _unpack_with_seed(self.configs.packed_configs[role], self.seed)
+        )
 
     def pack_job(self) -> SweepJob:
         """In words that travel."""
         packed = {role: zlib.compress(self.dump_config(role).encode()) for role in self.hashes}
-        return SweepJob(self.number, {role: self._make_spec(role, packed[role]) for role in self.hashes})
+        return SweepJob(
+            self.number, {role: self._make_spec(role, packed[role]) for role in self.hashes}
+        )
 
     def _make_spec(self, role: str, packed: bytes) -> RunSpec:
-        return RunSpec(self.hashes[role], packed, self.configs.data, self.code, self.older.get(role, ""))
+        return RunSpec(
+            self.hashes[role], packed, self.configs.data, self.code, self.older.get(role, "")
+        )
 
     def hash_without_code(self, role: str) -> str:
         """What its run in a role has in common with the same run as other code makes it."""
-        return store.hash_config(_unpack_with_seed(self.configs.packed_configs[role], self.seed), "", self.configs.data)
+        return store.hash_config(
+            _unpack_with_seed(self.configs.packed_configs[role], self.seed), "", self.configs.data
+        )
 
 
 class JobPlanner:
@@ -92,7 +102,9 @@ class JobPlanner:
 
     def plan_first_jobs(self) -> list[PlannedJob]:
         """What the study's file asks for; seeds vary slowest, so that every setting is seen early."""
-        return self.plan_more_jobs(SettingRequest(setting) for setting in iterate_settings(self.study))
+        return self.plan_more_jobs(
+            SettingRequest(setting) for setting in iterate_settings(self.study)
+        )
 
     def plan_more_jobs(self, tasks: Iterable[SettingRequest]) -> list[PlannedJob]:
         """Units that were not asked for before.
@@ -102,11 +114,19 @@ class JobPlanner:
         """
         wanted = list(tasks)
         seeds = sorted({seed for task in wanted for seed in self._request_seeds(task)})
-        units = [(task, seed) for seed in seeds for task in wanted if seed in self._request_seeds(task)]
-        return [unit for task, seed in units if (unit := self._plan_job(dict(task.setting), seed)) is not None]
+        units = [
+            (task, seed) for seed in seeds for task in wanted if seed in self._request_seeds(task)
+        ]
+        return [
+            unit
+            for task, seed in units
+            if (unit := self._plan_job(dict(task.setting), seed)) is not None
+        ]
 
     def _request_seeds(self, task: SettingRequest) -> Sequence[int]:
-        return task.seeds or range(self.study.seed, self.study.seed + count_replications(self.study, dict(task.setting)))
+        return task.seeds or range(
+            self.study.seed, self.study.seed + count_replications(self.study, dict(task.setting))
+        )
 
     def _plan_job(self, setting: SweepSetting, seed: int) -> PlannedJob | None:
         case = self._find_configs(setting)
@@ -114,14 +134,19 @@ class JobPlanner:
         if key in self._planned:
             return None
         self._planned.add(key)
-        hashes = {role: self._run_hash(_unpack_with_seed(plain, seed), case.data) for role, plain in case.packed_configs.items()}
+        hashes = {
+            role: self._run_hash(_unpack_with_seed(plain, seed), case.data)
+            for role, plain in case.packed_configs.items()
+        }
         return PlannedJob(len(self._planned) - 1, case, seed, hashes, self.code)
 
     def _run_hash(self, plain: Mapping[str, Any], data: Mapping[str, str]) -> str:
         return store.hash_config(plain, self._digest, data)
 
     def _find_configs(self, setting: SweepSetting) -> SettingConfigs:
-        ordered = {axis.name: setting[axis.name] for axis in self.study.axes if axis.name in setting} | setting
+        ordered = {
+            axis.name: setting[axis.name] for axis in self.study.axes if axis.name in setting
+        } | setting
         key = tuple(ordered.values())
         if key not in self._cases:
             self._cases[key] = self._make_configs(ordered)
@@ -131,13 +156,23 @@ class JobPlanner:
         moved = list_changes(self.study, setting)
         roles: dict[str, Mapping[str, Any]] = {BASE: {}, **self.study.roles}
         try:
-            configs = {role: self._template.build_config([*moved, *also.items()]) for role, also in roles.items()}
+            configs = {
+                role: self._template.build_config([*moved, *also.items()])
+                for role, also in roles.items()
+            }
         except ConfigError as error:
             told = ", ".join(f"{name}={value}" for name, value in setting.items())
-            raise ConfigError([f"{self.study.name} at {told}: {line}" for line in error.problems]) from error
+            raise ConfigError(
+                [f"{self.study.name} at {told}: {line}" for line in error.problems]
+            ) from error
         data = {name: bars.digest for name, bars in read_replays(configs[BASE].underlyings).items()}
-        dumped = {role: store.dump_canonical_json(config.model_dump(mode="json")) for role, config in configs.items()}
-        return SettingConfigs(setting, {role: zlib.compress(text.encode()) for role, text in dumped.items()}, data)
+        dumped = {
+            role: store.dump_canonical_json(config.model_dump(mode="json"))
+            for role, config in configs.items()
+        }
+        return SettingConfigs(
+            setting, {role: zlib.compress(text.encode()) for role, text in dumped.items()}, data
+        )
 
 
 def plan_study(study: StudyConfig) -> list[PlannedJob]:
@@ -156,7 +191,9 @@ def collect_notices(study: StudyConfig, units: Iterable[PlannedJob]) -> list[Set
             replayed[key] = describe_replays(config.underlyings)
         for told in [*((DataWarning, line) for line in replayed[key]), *_config_notices(config)]:
             found.setdefault(told, []).append(case.setting)
-    return [kind(f"{study.name}{_common_setting(met)}: {line}") for (kind, line), met in found.items()]
+    return [
+        kind(f"{study.name}{_common_setting(met)}: {line}") for (kind, line), met in found.items()
+    ]
 
 
 def _config_notices(config: RunConfig) -> Iterator[tuple[type[SettingWarning], str]]:
@@ -174,7 +211,11 @@ def _config_notices(config: RunConfig) -> Iterator[tuple[type[SettingWarning], s
 
 def _common_setting(settings: Sequence[SweepSetting]) -> str:
     """Where some settings agree, such as `` at engine=fhs_es``."""
-    alike = [f"{name}={value}" for name, value in settings[0].items() if all(each[name] == value for each in settings)]
+    alike = [
+        f"{name}={value}"
+        for name, value in settings[0].items()
+        if all(each[name] == value for each in settings)
+    ]
     return f" at {', '.join(alike)}" if alike else ""
 
 

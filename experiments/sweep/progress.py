@@ -32,7 +32,9 @@ class ProgressReporter:
             MofNCompleteColumn(),
             TextColumn("{task.fields[told]}"),
         )
-        self._bar = Progress(*columns, console=console, disable=quiet or self.writes_lines, transient=True)
+        self._bar = Progress(
+            *columns, console=console, disable=quiet or self.writes_lines, transient=True
+        )
         self._task: TaskID = self._bar.add_task(name, total=0, told="")
         self.n_jobs = self.n_done = 0
         self.started_at = self.reported_at = self.warmed_up_at = time.monotonic()
@@ -43,7 +45,10 @@ class ProgressReporter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         """Take it away."""
         self._bar.stop()
@@ -62,7 +67,9 @@ class ProgressReporter:
             self.warmed_up_at = time.monotonic()
         words, now = self._describe_rate(), time.monotonic()
         self._bar.update(self._task, completed=self.n_done, told=words)
-        if self.writes_lines and (now - self.reported_at > LINE_INTERVAL or self.n_done == self.n_jobs):
+        if self.writes_lines and (
+            now - self.reported_at > LINE_INTERVAL or self.n_done == self.n_jobs
+        ):
             self.reported_at = now
             sys.stderr.write(f"{self.name}: {self.n_done} of {self.n_jobs}, {words}\n")
 

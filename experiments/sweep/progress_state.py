@@ -34,7 +34,9 @@ class SweepProgress:
         self.units: dict[int, PlannedJob] = {}
         self.results: dict[int, JobResult] = {}
         self.remade: list[str] = []
-        self._rows: dict[int, bytes] = {}  # frames of one row each, which would take several times as much
+        self._rows: dict[
+            int, bytes
+        ] = {}  # frames of one row each, which would take several times as much
 
     def add_jobs(self, units: list[PlannedJob]) -> None:
         """These are to be done."""
@@ -48,10 +50,21 @@ class SweepProgress:
         """
         if result.rows is not None and not self.has_scores:
             known = list(result.rows.columns)
-            problems = [f"metrics: {describe_unknown(name, known)}" for name in self.study.metrics if name not in known]
+            problems = [
+                f"metrics: {describe_unknown(name, known)}"
+                for name in self.study.metrics
+                if name not in known
+            ]
             setting = self.units[result.number].setting_and_seed
-            taken = [name for name in setting if name in known and (result.rows[name] != setting[name]).any()]
-            problems += [f"axes: {name}, is a column that score makes too, rename one of them" for name in taken]
+            taken = [
+                name
+                for name in setting
+                if name in known and (result.rows[name] != setting[name]).any()
+            ]
+            problems += [
+                f"axes: {name}, is a column that score makes too, rename one of them"
+                for name in taken
+            ]
             if problems:
                 raise ConfigError(problems)
         if result.rows is not None:
@@ -68,13 +81,22 @@ class SweepProgress:
     def score_problems(self) -> list[str]:
         """What the study's module raised, once for each kind."""
         found = {
-            result.problem: number for number, result in sorted(self.results.items(), reverse=True) if result.problem
+            result.problem: number
+            for number, result in sorted(self.results.items(), reverse=True)
+            if result.problem
         }
-        return [f"{self.study.name}: {_describe_setting(self.units[number])}: {problem}" for problem, number in found.items()]
+        return [
+            f"{self.study.name}: {_describe_setting(self.units[number])}: {problem}"
+            for problem, number in found.items()
+        ]
 
     def count_statuses(self) -> dict[str, int]:
         """Runs by status, each counted once."""
-        states = {state.hash: state.status for result in self.results.values() for state in result.states.values()}
+        states = {
+            state.hash: state.status
+            for result in self.results.values()
+            for state in result.states.values()
+        }
         return dict(sorted(Counter(states.values()).items()))
 
     def make_manifest_entries(self) -> dict[str, Any]:
@@ -100,15 +122,37 @@ class SweepProgress:
         for number, unit in sorted(self.units.items()):
             for role, state in self.results[number].states.items():
                 config = None if state.status == COMPLETE else unit.dump_config(role)
-                rows.append((*unit.setting_and_seed.values(), role, state.hash, state.status, state.error or None, config))
-        names = [*next(iter(self.units.values())).setting_and_seed, "role", "hash", "status", "error", "config"]
+                rows.append(
+                    (
+                        *unit.setting_and_seed.values(),
+                        role,
+                        state.hash,
+                        state.status,
+                        state.error or None,
+                        config,
+                    )
+                )
+        names = [
+            *next(iter(self.units.values())).setting_and_seed,
+            "role",
+            "hash",
+            "status",
+            "error",
+            "config",
+        ]
         return pd.DataFrame(rows, columns=names)
 
     def tabulate_scores(self) -> pd.DataFrame:
         """Rows of all scores, in the order of the plan, settings and seed first."""
         numbers = sorted(self._rows)
-        chunks = [numbers[first : first + FRAMES_PER_CHUNK] for first in range(0, len(numbers), FRAMES_PER_CHUNK)]
-        parts = [pd.concat([self._score_rows(number) for number in chunk], ignore_index=True) for chunk in chunks]
+        chunks = [
+            numbers[first : first + FRAMES_PER_CHUNK]
+            for first in range(0, len(numbers), FRAMES_PER_CHUNK)
+        ]
+        parts = [
+            pd.concat([self._score_rows(number) for number in chunk], ignore_index=True)
+            for chunk in chunks
+        ]
         return pd.concat(parts, ignore_index=True)
 
     def _score_rows(self, number: int) -> pd.DataFrame:
@@ -120,10 +164,25 @@ class SweepProgress:
 
     def write_state(self, results: ResultFolder) -> None:
         """``runs.parquet`` and ``scores.parquet``; tracebacks of what has failed no longer go."""
-        results.remove_tracebacks({s.hash for each in self.results.values() for s in each.states.values() if s.status == FAILED})
-        about = {"study": store.dump_canonical_json(self.study.model_dump(mode="json")), "version": provenance.read_version()}
-        about |= {"code": store.dump_canonical_json(self.list_codes(results)), "module": hash_study_module(self.study.module)}
-        results.replace_entry(RUNS, lambda path: store.write_frame(self.tabulate_runs(), path, about))
+        results.remove_tracebacks(
+            {
+                s.hash
+                for each in self.results.values()
+                for s in each.states.values()
+                if s.status == FAILED
+            }
+        )
+        about = {
+            "study": store.dump_canonical_json(self.study.model_dump(mode="json")),
+            "version": provenance.read_version(),
+        }
+        about |= {
+            "code": store.dump_canonical_json(self.list_codes(results)),
+            "module": hash_study_module(self.study.module),
+        }
+        results.replace_entry(
+            RUNS, lambda path: store.write_frame(self.tabulate_runs(), path, about)
+        )
         if self.has_scores:
             scores = self.tabulate_scores()
             try:
@@ -141,10 +200,15 @@ def _unwritable(scores: pd.DataFrame, module: str) -> list[str]:
             pa.array(column.to_numpy(), from_pandas=True)
         except pa.ArrowException:
             kinds = ", ".join(sorted({type(value).__name__ for value in column}))
-            found.append(f"{module}: column {name!r} of score holds values of type {kinds}, which {rule}")
+            found.append(
+                f"{module}: column {name!r} of score holds values of type {kinds}, which {rule}"
+            )
     return found
 
 
 def _describe_setting(unit: PlannedJob) -> str:
-    words = {name: value if isinstance(value, str) else f"{value:g}" for name, value in unit.setting_and_seed.items()}
+    words = {
+        name: value if isinstance(value, str) else f"{value:g}"
+        for name, value in unit.setting_and_seed.items()
+    }
     return ", ".join(f"{name} {word}" for name, word in words.items())

@@ -12,20 +12,25 @@ from typing import NamedTuple
 import pandas as pd
 
 from experiments import plugins
-from experiments.paper.load_results import read_codes, check_plugins
+from experiments.paper.load_results import check_plugins, read_codes
 from experiments.plugins import import_plugins
 from experiments.results import identity, provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import run_jobs
-from experiments.sweep.executors import open_pool, count_processors
+from experiments.sweep.executors import count_processors, open_pool
 from experiments.sweep.folder import ResultFolder
 from experiments.sweep.messages import CodeFingerprint, SweepContext
 from experiments.sweep.older import OtherCodeRuns, describe_mixed_codes
 from experiments.sweep.plan import JobPlanner, collect_notices, find_shared_roles
 from experiments.sweep.progress import ProgressReporter
 from experiments.sweep.progress_state import SweepProgress
-from experiments.sweep.study import StudyError, hash_study_module, load_study_module, request_refinement
+from experiments.sweep.study import (
+    StudyError,
+    hash_study_module,
+    load_study_module,
+    request_refinement,
+)
 from sim.errors import ConfigError
 
 
@@ -52,7 +57,9 @@ class SweepOutcome(NamedTuple):
     older: str  # what became of runs that other code had made; empty if there were none
 
 
-def run_sweep(study: StudyConfig, *, out: str | Path | None = None, options: SweepOptions | None = None) -> SweepOutcome:
+def run_sweep(
+    study: StudyConfig, *, out: str | Path | None = None, options: SweepOptions | None = None
+) -> SweepOutcome:
     """Make all runs of a study that are not there yet, score all, and write tables, figures and report.
 
     Args:
@@ -71,7 +78,9 @@ def run_sweep(study: StudyConfig, *, out: str | Path | None = None, options: Swe
     import_plugins(options.plugins)
     load_study_module(study.module)
     known = _resolve_known(options)
-    results = ResultFolder(Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT)
+    results = ResultFolder(
+        Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT
+    )
     place = _make_context(study, results, options, known)
     code = _require_code(place).facts
     with _name_missing_plugin(results.path):
@@ -89,15 +98,34 @@ def run_sweep(study: StudyConfig, *, out: str | Path | None = None, options: Swe
                 for result in run_jobs(units, pool, place):
                     tally.add_result(result)
                     counter.count_job()
-                units = planner.plan_more_jobs(request_refinement(study, tally.tabulate_scores)) if tally.has_scores else []
+                units = (
+                    planner.plan_more_jobs(request_refinement(study, tally.tabulate_scores))
+                    if tally.has_scores
+                    else []
+                )
         report = _write_results(results, study, tally)
-        about = {"executor": options.executor, "jobs": options.jobs, "elapsed_s": round(time.perf_counter() - began, 1)}
-        codes = {"code": tally.list_codes(results), "sources": _require_code(place).files, "module": _require_code(place).study}
+        about = {
+            "executor": options.executor,
+            "jobs": options.jobs,
+            "elapsed_s": round(time.perf_counter() - began, 1),
+        }
+        codes = {
+            "code": tally.list_codes(results),
+            "sources": _require_code(place).files,
+            "module": _require_code(place).study,
+        }
         codes |= {"plugins": {name: plugins.get_file_digests(name) for name in options.plugins}}
         outputs.write_manifest(results, study, about | codes | tally.make_manifest_entries())
     if tally.score_problems:
         raise StudyError(*tally.score_problems)
-    return SweepOutcome(results.path, report, tally.tabulate_runs(), tally.count_statuses(), tuple(tally.remade), older.describe())
+    return SweepOutcome(
+        results.path,
+        report,
+        tally.tabulate_runs(),
+        tally.count_statuses(),
+        tuple(tally.remade),
+        older.describe(),
+    )
 
 
 @contextmanager
@@ -117,7 +145,13 @@ def _name_missing_plugin(place: Path) -> Iterator[None]:
 def _write_results(results: ResultFolder, study: StudyConfig, tally: SweepProgress) -> str:
     """Write runs, scores and all that is made of them; returns the report, empty if no run was scored."""
     tally.write_state(results)
-    return outputs.write_outputs(results, study, tally.tabulate_scores(), describe_mixed_codes(tally.list_codes(results))) if tally.has_scores else ""
+    return (
+        outputs.write_outputs(
+            results, study, tally.tabulate_scores(), describe_mixed_codes(tally.list_codes(results))
+        )
+        if tally.has_scores
+        else ""
+    )
 
 
 def _resolve_known(options: SweepOptions) -> tuple[str, ...]:
@@ -125,7 +159,9 @@ def _resolve_known(options: SweepOptions) -> tuple[str, ...]:
     without = [name for name in options.known if not (Path(name) / "runs").is_dir()]
     problems = [f"--known: {name}, has no folder runs, name results of a sweep" for name in without]
     if not options.limit > 0:
-        problems.append(f"--time-limit: {options.limit:g}, must be above 0 (s), leave it out for none")
+        problems.append(
+            f"--time-limit: {options.limit:g}, must be above 0 (s), leave it out for none"
+        )
     if problems:
         raise ConfigError(problems)
     return tuple(str(Path(name).resolve()) for name in options.known)
@@ -138,7 +174,9 @@ def _require_code(place: SweepContext) -> CodeFingerprint:
     return place.code
 
 
-def _make_context(study: StudyConfig, results: ResultFolder, options: SweepOptions, known: tuple[str, ...]) -> SweepContext:
+def _make_context(
+    study: StudyConfig, results: ResultFolder, options: SweepOptions, known: tuple[str, ...]
+) -> SweepContext:
     apart = options.executor != "serial"
     return SweepContext(
         folder=str(results.path.resolve()),
@@ -150,5 +188,9 @@ def _make_context(study: StudyConfig, results: ResultFolder, options: SweepOptio
         limit=options.limit,
         known=known,
         apart=apart,
-        code=CodeFingerprint(identity.describe_code(options.plugins, pinned=apart), identity.hash_sources(), hash_study_module(study.module)),
+        code=CodeFingerprint(
+            identity.describe_code(options.plugins, pinned=apart),
+            identity.hash_sources(),
+            hash_study_module(study.module),
+        ),
     )

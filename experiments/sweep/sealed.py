@@ -23,7 +23,7 @@ FRAME_NAME = re.compile(r"[a-z][a-z0-9_]*\.parquet\Z")
 """Names of a run's frames; no other file is ever opened, so that no name leads out of the folder."""
 
 
-class DamagedRunError(Exception):  # noqa: N818
+class DamagedRunError(Exception):
     """A file of a run that is not what was written."""
 
 
@@ -44,7 +44,11 @@ def seal_summary(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summary_digest(summary: dict[str, Any]) -> str:
-    return _sha256(store.dump_canonical_json({key: value for key, value in summary.items() if key != "seal"}).encode())
+    return _sha256(
+        store.dump_canonical_json(
+            {key: value for key, value in summary.items() if key != "seal"}
+        ).encode()
+    )
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -68,7 +72,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def derive_run_name(summary: dict[str, Any]) -> str:
     """The name that a run's configuration, code and data give it."""
-    return store.hash_config(summary["config"], identity.compute_digest(summary["code"]), summary["data"])
+    return store.hash_config(
+        summary["config"], identity.compute_digest(summary["code"]), summary["data"]
+    )
 
 
 def is_unsigned(folder: Path) -> bool:
@@ -77,12 +83,19 @@ def is_unsigned(folder: Path) -> bool:
         return False
     try:
         found = read_json(folder / SUMMARY)
-        named = store.dump_canonical_json({key: found[key] for key in ("config", "version", "data")})
+        named = store.dump_canonical_json(
+            {key: found[key] for key in ("config", "version", "data")}
+        )
         recorded = {"code", "seal"} & found.keys()
     except (OSError, ValueError, KeyError, TypeError):
         return False
     is_named = _sha256(named.encode())[: len(folder.name)] == folder.name
-    return is_named and is_run_name(folder.name) and not recorded and isinstance(found.get("sha256"), dict)
+    return (
+        is_named
+        and is_run_name(folder.name)
+        and not recorded
+        and isinstance(found.get("sha256"), dict)
+    )
 
 
 def read_run(folder: Path) -> Frames:
@@ -98,11 +111,15 @@ def read_run(folder: Path) -> Frames:
 def find_damaged_files(folder: Path) -> list[str]:
     """Names of all files of a run that are not what was written, and of frames that were not."""
     try:
-        written = (read_json(folder / SUMMARY) if is_unsigned(folder) else read_summary(folder))["sha256"]
+        written = (read_json(folder / SUMMARY) if is_unsigned(folder) else read_summary(folder))[
+            "sha256"
+        ]
     except DamagedRunError:
         return [SUMMARY]
     planted = [path.name for path in sorted(folder.glob("*.parquet")) if path.name not in written]
-    return [name for name, digest in written.items() if _read_verified(folder, name, digest) is None] + planted
+    return [
+        name for name, digest in written.items() if _read_verified(folder, name, digest) is None
+    ] + planted
 
 
 def _read_verified(folder: Path, name: str, digest: object) -> bytes | None:

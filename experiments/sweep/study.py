@@ -82,7 +82,9 @@ def made_by(module: StudyModule, function: str, *arguments: object) -> Any:
     parts = found.values() if isinstance(found, dict) else ()
     odd = [each for each in (found, *parts) if not isinstance(each, wanted)]
     if odd:
-        raise StudyError(f"{place}: {function} returns {_article(odd[0])}, must return {words}, correct it")
+        raise StudyError(
+            f"{place}: {function} returns {_article(odd[0])}, must return {words}, correct it"
+        )
     return found
 
 
@@ -126,10 +128,14 @@ def find_study_module(name: str, own: Path | None) -> str:
     if own is not None:
         path = own.with_suffix(".py")
         if not path.is_file():
-            raise ConfigError([f"--study {own}: {path}: no such file, name a study's YAML file or its module"])
+            raise ConfigError(
+                [f"--study {own}: {path}: no such file, name a study's YAML file or its module"]
+            )
         return str(path.resolve())
     for plugin in plugins.list_plugins():
-        if plugin.rpartition(".")[2] == name and set(STUDY_FUNCTIONS) <= set(vars(sys.modules[plugin])):
+        if plugin.rpartition(".")[2] == name and set(STUDY_FUNCTIONS) <= set(
+            vars(sys.modules[plugin])
+        ):
             return plugin
     if name not in list_study_names():
         rule = "is a study of a user's own, and code that lies in a result never runs"
@@ -155,11 +161,16 @@ def hash_study_module(module: str) -> str:
 
 
 def _hash_with_imports(path: Path) -> str:
-    held = {name: hashlib.sha256(each.read_bytes()).hexdigest() for name, each in find_imported_files(path).items()}
+    held = {
+        name: hashlib.sha256(each.read_bytes()).hexdigest()
+        for name, each in find_imported_files(path).items()
+    }
     return identity.compute_digest(held)
 
 
-def request_refinement(study: StudyConfig, scores: Callable[[], pd.DataFrame]) -> Sequence[SettingRequest]:
+def request_refinement(
+    study: StudyConfig, scores: Callable[[], pd.DataFrame]
+) -> Sequence[SettingRequest]:
     """What a module asks for after it has seen the scores so far; nothing if it has no ``refine``."""
     module = load_study_module(study.module)
     if REFINE not in vars(module):
@@ -167,7 +178,9 @@ def request_refinement(study: StudyConfig, scores: Callable[[], pd.DataFrame]) -
     found = made_by(module, REFINE, study, scores())
     if odd := [each for each in found if not isinstance(each, SettingRequest)]:
         words = RETURNS[REFINE][1]
-        raise StudyError(f"{study.module}: {REFINE} returns {_article(odd[0])} in it, must return {words}, correct it")
+        raise StudyError(
+            f"{study.module}: {REFINE} returns {_article(odd[0])} in it, must return {words}, correct it"
+        )
     return found
 
 
@@ -177,7 +190,9 @@ def _import_module(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        raise ConfigError([f"{name}: no such module, a study is two files of its name, write it"]) from error
+        raise ConfigError(
+            [f"{name}: no such module, a study is two files of its name, write it"]
+        ) from error
 
 
 def _load_file(path: Path) -> Any:
@@ -188,13 +203,21 @@ def _load_file(path: Path) -> Any:
         raise ConfigError([f"{path}: no such file, a study is two files of its name, write it"])
     content = path.read_bytes()
     now, known = hashlib.sha256(content).hexdigest(), sys.modules.get(name)
-    if known is not None and known.__file__ == str(path) and _FILE_DIGESTS.get(str(path), ("",))[0] == now:
+    if (
+        known is not None
+        and known.__file__ == str(path)
+        and _FILE_DIGESTS.get(str(path), ("",))[0] == now
+    ):
         return known
     module = importlib.util.module_from_spec(spec)
     try:
-        exec(compile(content, str(path), "exec"), vars(module))  # never from a cache, which may be of another content
+        exec(
+            compile(content, str(path), "exec"), vars(module)
+        )  # never from a cache, which may be of another content
     except IMPORT_ERRORS as error:
-        raise ConfigError([f"{path}: fails when imported ({fault(error, str(path))}), correct it"]) from error
+        raise ConfigError(
+            [f"{path}: fails when imported ({fault(error, str(path))}), correct it"]
+        ) from error
     sys.modules[name] = module
     _FILE_DIGESTS[str(path)] = now, _hash_with_imports(path)
     return module

@@ -25,7 +25,16 @@ from experiments.sweep.messages import COMPLETE, RunSpec
 from experiments.sweep.older import UNSIGNED_NOTICE
 from experiments.sweep.outputs import MANIFEST, hash_file
 from experiments.sweep.progress_state import RUNS
-from experiments.sweep.sealed import SUMMARY, DamagedRunError, find_damaged_files, hash_frames, is_run_name, is_unsigned, derive_run_name, read_summary
+from experiments.sweep.sealed import (
+    SUMMARY,
+    DamagedRunError,
+    derive_run_name,
+    find_damaged_files,
+    hash_frames,
+    is_run_name,
+    is_unsigned,
+    read_summary,
+)
 from sim.errors import DeleverageError, OutputError, escape_unprintable
 from sim.reading.documents import read_json
 from sim.reading.problems import describe_problems
@@ -44,7 +53,11 @@ class VerificationResult(NamedTuple):
     @property
     def comparison_text(self) -> str:
         """What was compared, in words."""
-        return f"{self.files} files compared with the manifest" if self.files else "all files compared with checksums"
+        return (
+            f"{self.files} files compared with the manifest"
+            if self.files
+            else "all files compared with checksums"
+        )
 
 
 class ReproducedRun(NamedTuple):
@@ -77,13 +90,21 @@ def verify_results(place: Path, sample: int, seed: int = 0) -> VerificationResul
 
 
 def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
-    manifest, names = _read_manifest(place, (RESOLVED_STUDY, RUNS, MANIFEST)), _list_complete_runs(place)
+    manifest, names = (
+        _read_manifest(place, (RESOLVED_STUDY, RUNS, MANIFEST)),
+        _list_complete_runs(place),
+    )
     codes = manifest.get("code")
     notices = list(check_plugins(place, codes if isinstance(codes, list) else []))
-    wrong = [*_missing_checksums(manifest["files"], (RESOLVED_STUDY, RUNS)), *_check_listed_files(place, manifest["files"])]
+    wrong = [
+        *_missing_checksums(manifest["files"], (RESOLVED_STUDY, RUNS)),
+        *_check_listed_files(place, manifest["files"]),
+    ]
     chosen = set(np.random.default_rng(seed).permutation(len(names))[:sample].tolist())
     stored = [path for path in sorted((place / "runs").glob("*")) if is_run_name(path.name)]
-    wrong += [f"runs/{name}: is not there" for name in names if not (place / "runs" / name).exists()]
+    wrong += [
+        f"runs/{name}: is not there" for name in names if not (place / "runs" / name).exists()
+    ]
     unsigned = {path.name for path in stored if is_unsigned(path)}
     again = {names[number] for number in chosen} - unsigned
     notices += _unsigned_notices(place, len(unsigned & set(names)))
@@ -94,9 +115,14 @@ def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
         else:
             found = [_changed_notice(name) for name in find_damaged_files(path)]
         wrong += [f"runs/{path.name}/{told}" for told in found]
-    strays = [*_strays(place, manifest["files"]), *(f"runs/{name}" for name in _beside(place / "runs"))]
+    strays = [
+        *_strays(place, manifest["files"]),
+        *(f"runs/{name}" for name in _beside(place / "runs")),
+    ]
     wrong += [f"{name}: {STRAY}" for name in strays]
-    return VerificationResult(len(manifest["files"]), len(again), tuple(wrong), tuple(dict.fromkeys(notices)))
+    return VerificationResult(
+        len(manifest["files"]), len(again), tuple(wrong), tuple(dict.fromkeys(notices))
+    )
 
 
 STRAY = "was not written by deleverage, remove it"
@@ -114,20 +140,30 @@ def _strays(place: Path, files: Mapping[str, str]) -> list[str]:
 def _beside(runs: Path) -> list[str]:
     """What lies among the runs and is none, and in runs beside their files; half-done ones are swept up later."""
     there = [path for path in sorted(runs.glob("*")) if not UNFINISHED_NAME.fullmatch(path.name)]
-    inside = (f"{path.name}/{name}" for path in there if is_run_name(path.name) for name in _inside(path))
+    inside = (
+        f"{path.name}/{name}" for path in there if is_run_name(path.name) for name in _inside(path)
+    )
     return [*(path.name for path in there if not is_run_name(path.name)), *inside]
 
 
 def _inside(run: Path) -> list[str]:
     """What lies in a run of a sweep beside its frames and summary; other frames are among the damage."""
     found = sorted(run.iterdir()) if run.is_dir() and not run.is_symlink() else []
-    return [path.name for path in found if path.name != SUMMARY and (path.suffix != ".parquet" or path.is_dir())]
+    return [
+        path.name
+        for path in found
+        if path.name != SUMMARY and (path.suffix != ".parquet" or path.is_dir())
+    ]
 
 
 def _unsigned_notices(place: Path, count: int) -> list[str]:
     """A line on runs that say nothing of their code."""
     rule = "their files were compared, they are not made again; start the sweep again to have them of this one"
-    return [f"{place}: {count} runs were made by an earlier build, {UNSIGNED_NOTICE}: {rule}"] if count else []
+    return (
+        [f"{place}: {count} runs were made by an earlier build, {UNSIGNED_NOTICE}: {rule}"]
+        if count
+        else []
+    )
 
 
 def _verify_sweep_run(folder: Path, *, again: bool) -> VerificationResult:
@@ -135,9 +171,13 @@ def _verify_sweep_run(folder: Path, *, again: bool) -> VerificationResult:
     strays = [f"{name}: {STRAY}" for name in _inside(folder)]
     if is_unsigned(folder) or not again:
         notices = _unsigned_notices(folder, 1) if is_unsigned(folder) else []
-        return VerificationResult(0, 0, (*map(_changed_notice, find_damaged_files(folder)), *strays), tuple(notices))
+        return VerificationResult(
+            0, 0, (*map(_changed_notice, find_damaged_files(folder)), *strays), tuple(notices)
+        )
     made = _reproduce_run(folder)
-    return VerificationResult(0, 1, (*made.differences, *strays), tuple(_other_code_notices(made.code)))
+    return VerificationResult(
+        0, 1, (*made.differences, *strays), tuple(_other_code_notices(made.code))
+    )
 
 
 def _verify_run_result(folder: Path, *, again: bool) -> VerificationResult:
@@ -147,14 +187,28 @@ def _verify_run_result(folder: Path, *, again: bool) -> VerificationResult:
     from experiments.run import execute_run
 
     manifest = _read_manifest(folder, (MANIFEST,))
-    notices = [*check_plugins(folder, [manifest.get("code")]), *_other_code_notices(manifest.get("code"))]
+    notices = [
+        *check_plugins(folder, [manifest.get("code")]),
+        *_other_code_notices(manifest.get("code")),
+    ]
     needed = (CONFIG, SUMMARY, *sorted(path.name for path in folder.glob("*.parquet")))
-    wrong, runs = [*_missing_checksums(manifest["files"], needed), *_check_listed_files(folder, manifest["files"])], 0
-    wrong += [f"{name}: {STRAY}" for name in _strays(folder, manifest["files"]) if name not in needed]
+    wrong, runs = (
+        [
+            *_missing_checksums(manifest["files"], needed),
+            *_check_listed_files(folder, manifest["files"]),
+        ],
+        0,
+    )
+    wrong += [
+        f"{name}: {STRAY}" for name in _strays(folder, manifest["files"]) if name not in needed
+    ]
     try:
         config = load_run(folder / CONFIG)
     except DeleverageError as error:
-        lines = [f"{CONFIG}: {line.removeprefix(f'{folder / CONFIG}: ')}" for line in str(error).splitlines()]
+        lines = [
+            f"{CONFIG}: {line.removeprefix(f'{folder / CONFIG}: ')}"
+            for line in str(error).splitlines()
+        ]
         return VerificationResult(len(manifest["files"]), 0, (*wrong, *lines), tuple(notices))
     plain = config.model_dump(mode="json")
     if not _has_config_hash(plain, manifest):
@@ -167,9 +221,13 @@ def _verify_run_result(folder: Path, *, again: bool) -> VerificationResult:
             try:
                 execute_run(config, out=Path(bench) / "run")
                 known = {line.partition(":")[0] for line in wrong}
-                wrong += _different_files(folder, Path(bench) / "run", set(manifest["files"]) - known)
+                wrong += _different_files(
+                    folder, Path(bench) / "run", set(manifest["files"]) - known
+                )
             except DeleverageError as error:
-                wrong += [f"{CONFIG}: cannot be run again ({line})" for line in str(error).splitlines()]
+                wrong += [
+                    f"{CONFIG}: cannot be run again ({line})" for line in str(error).splitlines()
+                ]
     return VerificationResult(len(manifest["files"]), runs, tuple(wrong), tuple(notices))
 
 
@@ -178,12 +236,18 @@ def _has_config_hash(plain: Mapping[str, Any], manifest: Mapping[str, Any]) -> b
     code, data = manifest.get("code"), manifest.get("data")
     if not isinstance(code, dict) or not isinstance(data, dict):
         return False
-    return store.hash_config(plain, identity.compute_digest(code), data) == manifest.get("config_hash")
+    return store.hash_config(plain, identity.compute_digest(code), data) == manifest.get(
+        "config_hash"
+    )
 
 
 def _different_files(folder: Path, now: Path, names: Collection[str]) -> list[str]:
     """What a run made again has other than the stored one, in files of these names."""
-    return [f"{name}: differs" for name in sorted(names) if not _has_same_content(folder / name, now / name)]
+    return [
+        f"{name}: differs"
+        for name in sorted(names)
+        if not _has_same_content(folder / name, now / name)
+    ]
 
 
 def _has_same_content(there: Path, now: Path) -> bool:
@@ -192,18 +256,26 @@ def _has_same_content(there: Path, now: Path) -> bool:
         return False
     if there.read_bytes() == now.read_bytes():
         return True
-    return there.suffix == ".parquet" and pa.parquet.read_table(there).equals(pa.parquet.read_table(now))
+    return there.suffix == ".parquet" and pa.parquet.read_table(there).equals(
+        pa.parquet.read_table(now)
+    )
 
 
 def _changed_notice(name: str) -> str:
-    return f"{name}: is not the file that {SUMMARY} tells of" if name != SUMMARY else f"{name}: was changed"
+    return (
+        f"{name}: is not the file that {SUMMARY} tells of"
+        if name != SUMMARY
+        else f"{name}: was changed"
+    )
 
 
 def _other_code_notices(code: Any) -> list[str]:
     """A line on results that other code made; they may come out again nevertheless."""
     if not isinstance(code, dict):
         return []
-    here = identity.describe_code([name for name in plugins.list_plugins() if name in code.get("plugins", {})])
+    here = identity.describe_code(
+        [name for name in plugins.list_plugins() if name in code.get("plugins", {})]
+    )
     found = identity.describe_differences(code, here)
     return [f"made by other code: {'; '.join(found)}"] if found else []
 
@@ -245,7 +317,11 @@ def _list_complete_runs(place: Path) -> list[str]:
 
 def _check_listed_files(place: Path, files: Mapping[str, str]) -> list[str]:
     """What is wrong with the files of a manifest."""
-    return [f"{escape_unprintable(name)}: {told}" for name, digest in files.items() if (told := _file_problem(place, name, digest))]
+    return [
+        f"{escape_unprintable(name)}: {told}"
+        for name, digest in files.items()
+        if (told := _file_problem(place, name, digest))
+    ]
 
 
 def _missing_checksums(files: Mapping[str, str], needed: tuple[str, ...]) -> list[str]:
@@ -276,25 +352,36 @@ def _reproduce_run(folder: Path) -> ReproducedRun:
         return ReproducedRun([_summary_problem(folder)], None)
     config, data, version, code = (summary[key] for key in ("config", "data", "version", "code"))
     if version != provenance.read_version():
-        return ReproducedRun([f"{SUMMARY}: made by deleverage {version}, this is {provenance.read_version()}"], code)
+        return ReproducedRun(
+            [f"{SUMMARY}: made by deleverage {version}, this is {provenance.read_version()}"], code
+        )
     check_plugins(folder, [code])
     try:
         RunConfig.model_validate_json(json.dumps(config), strict=True)
     except pydantic.ValidationError as error:
-        return ReproducedRun([f"{SUMMARY}: {line}" for line in describe_problems(error, config, RunConfig)], code)
+        return ReproducedRun(
+            [f"{SUMMARY}: {line}" for line in describe_problems(error, config, RunConfig)], code
+        )
     with tempfile.TemporaryDirectory() as bench:
-        spec = RunSpec(folder.name, zlib.compress(store.dump_canonical_json(config).encode()), data, code)
+        spec = RunSpec(
+            folder.name, zlib.compress(store.dump_canonical_json(config).encode()), data, code
+        )
         try:
             write_run(spec, Path(bench) / folder.name)
         except store.WriteError as error:
             told = f"{bench}: cannot be written, make room or name another folder for temporary files with TMPDIR"
             raise store.WriteError(told) from error
         except DeleverageError as error:
-            return ReproducedRun([f"{SUMMARY}: cannot be run again ({line})" for line in str(error).splitlines()], code)
+            return ReproducedRun(
+                [f"{SUMMARY}: cannot be run again ({line})" for line in str(error).splitlines()],
+                code,
+            )
         there, now = hash_frames(folder), hash_frames(Path(bench) / folder.name)
         same = (Path(bench) / folder.name / SUMMARY).read_bytes() == (folder / SUMMARY).read_bytes()
         shutil.rmtree(Path(bench) / folder.name)
-    wrong = [f"{name}: differs" for name in sorted({*there, *now}) if there.get(name) != now.get(name)]
+    wrong = [
+        f"{name}: differs" for name in sorted({*there, *now}) if there.get(name) != now.get(name)
+    ]
     return ReproducedRun(wrong or ([] if same else [f"{SUMMARY}: differs"]), code)
 
 

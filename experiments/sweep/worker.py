@@ -9,7 +9,7 @@ import warnings
 
 from experiments.plugins import import_plugins
 from experiments.results import provenance
-from experiments.sweep.messages import JobBatch, SweepContext, JobResult
+from experiments.sweep.messages import JobBatch, JobResult, SweepContext
 
 
 def prepare_worker(driver: int) -> None:
@@ -52,5 +52,7 @@ def execute_batch(order: JobBatch) -> list[JobResult]:
     if place.apart and not gc.get_freeze_count():
         gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LearningWarning)  # the sweep gives each once, before its runs
+        warnings.simplefilter(
+            "ignore", LearningWarning
+        )  # the sweep gives each once, before its runs
         return [execute_jobs.execute_job(job, place) for job in order.jobs]

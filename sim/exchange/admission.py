@@ -32,7 +32,9 @@ def unique_owners(owner: I8, place: I8) -> tuple[I8, I8]:
 
 
 @kernel
-def add_resting(bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, orders: I8, replaced: I8, first: int) -> None:
+def add_resting(
+    bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, orders: I8, replaced: I8, first: int
+) -> None:
     """Let the picked orders rest in the books of their accounts, beside those they replace.
 
     An order may come too late to replace another. Then what the other traded is taken off it (see `Books.match`), so
@@ -90,12 +92,16 @@ class OrderBatch:
         if 2 * pick.size > self._row_of_owner.size:
             accounts, row = np.arange(self._row_of_owner.size), self.owner[pick]
             book = self.accounts._replace(
-                bids=self.accounts.bids.copy(), asks=self.accounts.asks.copy(), reserved=self.accounts.reserved.copy()
+                bids=self.accounts.bids.copy(),
+                asks=self.accounts.asks.copy(),
+                reserved=self.accounts.reserved.copy(),
             )
         else:
             accounts, row = unique_owners(self.owner[pick], self._row_of_owner)
             book = self.accounts.take(accounts)
-        add_resting(book.bids, book.asks, book.reserved, row, pick, self.orders, self.replaced, self._first)
+        add_resting(
+            book.bids, book.asks, book.reserved, row, pick, self.orders, self.replaced, self._first
+        )
         return accounts, row, book
 
     def has_oversized_position(self, book: Exposure) -> B1:
@@ -108,13 +114,24 @@ class OrderBatch:
 
     def find_reducing_orders(self) -> B1:
         """Orders that only shrink the position, net of other reducing orders resting or ahead of them."""
-        owner, column, lots = self.owner, self.orders[:, INSTRUMENT] - self._first, np.abs(self.quantity)
+        owner, column, lots = (
+            self.owner,
+            self.orders[:, INSTRUMENT] - self._first,
+            np.abs(self.quantity),
+        )
         held = self.accounts.position[owner, column]
         against = (self.quantity != 0) & (np.sign(self.quantity) == -np.sign(held))
-        resting = np.where(held > 0, self.accounts.asks[owner, column], self.accounts.bids[owner, column])
-        own = np.where(np.sign(self.replaced[:, 0]) == np.sign(self.quantity), np.abs(self.replaced[:, 0]), 0)
+        resting = np.where(
+            held > 0, self.accounts.asks[owner, column], self.accounts.bids[owner, column]
+        )
+        own = np.where(
+            np.sign(self.replaced[:, 0]) == np.sign(self.quantity), np.abs(self.replaced[:, 0]), 0
+        )
         key = owner * len(self.max_lots) + column
-        return against & (cumulative_before(key, np.where(against, lots, 0)) + lots <= np.abs(held) - resting + own)
+        return against & (
+            cumulative_before(key, np.where(against, lots, 0)) + lots
+            <= np.abs(held) - resting + own
+        )
 
 
 def cumulative_before(key: I8, lots: I8) -> I8:

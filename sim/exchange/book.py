@@ -33,7 +33,11 @@ def _find_invalid_row(orders: I8, instruments: int, owners: int) -> int:
     """First row whose owner, instrument, slot or kind does not exist, or NOBODY."""
     for row in range(len(orders)):
         fine = 0 <= orders[row, OWNER] < owners and 0 <= orders[row, INSTRUMENT] < instruments
-        if not (fine and MISSING <= orders[row, SLOT] < SLOTS and 0 <= orders[row, KIND] < 2 * REDUCE_ONLY):
+        if not (
+            fine
+            and MISSING <= orders[row, SLOT] < SLOTS
+            and 0 <= orders[row, KIND] < 2 * REDUCE_ONLY
+        ):
             return row
     return MISSING
 
@@ -76,7 +80,9 @@ class OrderBooks:
             data[base + matching._TIERS : base + matching._TIERS + len(widths)] = base + starts[:-1]
             for tier, start in enumerate(base + starts[:-1]):
                 for rung in (0, self.levels + 1):
-                    data[start + (rung >> 6 * (tier + 1))] |= np.int64(1) << np.int64(rung >> 6 * tier & 63)
+                    data[start + (rung >> 6 * (tier + 1))] |= np.int64(1) << np.int64(
+                        rung >> 6 * tier & 63
+                    )
         return data
 
     def __len__(self) -> int:
@@ -114,7 +120,9 @@ class OrderBooks:
             )
         self._reserve_capacity(len(orders))
         state = (self._data, self._resting_totals, self._chain, self._delta)
-        return int(matching.match_orders(*state, position, bands, orders, stood, report, self._fills))
+        return int(
+            matching.match_orders(*state, position, bands, orders, stood, report, self._fills)
+        )
 
     def _reserve_capacity(self, incoming: int) -> None:
         """Room for all incoming orders to rest, and for a fill of each order, resting or incoming."""
@@ -129,12 +137,20 @@ class OrderBooks:
 
     def cancel_owner_orders(self, instrument: int, owners: I8) -> int:
         """Cancel all orders of these owners in one instrument; returns how many there were."""
-        return int(matching.cancel_owner_orders(self._data, self._resting_totals, self._chain, instrument, owners))
+        return int(
+            matching.cancel_owner_orders(
+                self._data, self._resting_totals, self._chain, instrument, owners
+            )
+        )
 
     def top_of_book(self) -> I8:
         """Best bid, best ask and last price of each instrument, (K, 3) ticks, NOBODY where there is none."""
-        sections = self._data[matching._HEADER : matching._HEADER + self.instruments * self._data[matching._STRIDE]]
-        tops = sections.reshape(self.instruments, -1)[:, [matching._BID, matching._ASK, matching._LAST]]
+        sections = self._data[
+            matching._HEADER : matching._HEADER + self.instruments * self._data[matching._STRIDE]
+        ]
+        tops = sections.reshape(self.instruments, -1)[
+            :, [matching._BID, matching._ASK, matching._LAST]
+        ]
         tops[tops[:, 0] == 0, 0] = MISSING
         tops[tops[:, 1] > self.levels, 1] = MISSING
         return tops
@@ -147,12 +163,17 @@ class OrderBooks:
 
     def set_last_price(self, instrument: int, price: int) -> None:
         """Publish a last price without a trade, as before the first."""
-        self._data[matching._HEADER + instrument * self._data[matching._STRIDE] + matching._LAST] = price
+        self._data[
+            matching._HEADER + instrument * self._data[matching._STRIDE] + matching._LAST
+        ] = price
 
     def list_owner_orders(self, instrument: int, owner: int) -> I8:
         """An owner's resting orders by slot, (m, 5): slot, signed lots, price, reserve per lot, reduce-only."""
         first = self._chain[instrument, owner]
-        found = np.empty((matching.list_owner_orders(self._data, first, np.empty((0, 5), dtype=np.int64)), 5), dtype=np.int64)
+        found = np.empty(
+            (matching.list_owner_orders(self._data, first, np.empty((0, 5), dtype=np.int64)), 5),
+            dtype=np.int64,
+        )
         matching.list_owner_orders(self._data, first, found)
         return found[np.argsort(found[:, 0], kind="stable")]
 

@@ -11,9 +11,15 @@ from sim.types import F8, I8
 class Fees(Component):
     """Shares of traded notional, rounded up to a minor unit; a negative maker fee is a rebate."""
 
-    maker: float = Field(default=0.0, ge=-0.01, le=0.1, description="fee of the resting side (share of notional)")
-    taker: float = Field(default=0.0, ge=0, le=0.1, description="fee of the arriving side (share of notional)")
-    liquidation: float = Field(default=0.0, ge=0, le=0.1, description="fee of a close-out, to the fund (share)")
+    maker: float = Field(
+        default=0.0, ge=-0.01, le=0.1, description="fee of the resting side (share of notional)"
+    )
+    taker: float = Field(
+        default=0.0, ge=0, le=0.1, description="fee of the arriving side (share of notional)"
+    )
+    liquidation: float = Field(
+        default=0.0, ge=0, le=0.1, description="fee of a close-out, to the fund (share)"
+    )
 
     @property
     def has_free_trades(self) -> bool:

@@ -131,10 +131,16 @@ class PremiumFunding(FundingRule):
     hour, cap 4%).
     """
 
-    kind: Literal["premium"] = Field(default="premium", description="average premium and clamped interest (name)")
+    kind: Literal["premium"] = Field(
+        default="premium", description="average premium and clamped interest (name)"
+    )
     interest: float = Field(default=0.0001, description="interest I per period (rate)")
-    clamp: float = Field(default=0.0005, ge=0, description="clamp c of interest less premium (rate)")
-    cap: float = Field(default=0.02, ge=0, description="largest rate per interval, either sign (rate)")
+    clamp: float = Field(
+        default=0.0005, ge=0, description="clamp c of interest less premium (rate)"
+    )
+    cap: float = Field(
+        default=0.02, ge=0, description="largest rate per interval, either sign (rate)"
+    )
     period: float | None = Field(
         default=None, gt=0, description="time that rates are quoted for; none = the interval (s)"
     )

@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
-from sim.exchange.funding import PriceAverages, FundingRule
+from sim.exchange.funding import FundingRule, PriceAverages
 from sim.types import F8
 
 
@@ -19,21 +19,36 @@ class InterestGapFunding(FundingRule):
     """
 
     kind: Literal["interest_gap"] = Field(
-        default="interest_gap", description="gap between time-weighted averages, less interest (name)"
+        default="interest_gap",
+        description="gap between time-weighted averages, less interest (name)",
     )
     interest: float = Field(default=0.0, description="interest r (per year)")
-    clamp_lower: float = Field(default=0.0, le=0, description="lower bound of the interest term (share of s)")
-    clamp_upper: float = Field(default=0.0, ge=0, description="upper bound of the interest term (share of s)")
+    clamp_lower: float = Field(
+        default=0.0, le=0, description="lower bound of the interest term (share of s)"
+    )
+    clamp_upper: float = Field(
+        default=0.0, ge=0, description="upper bound of the interest term (share of s)"
+    )
     scaling: float = Field(default=1.0, gt=0, description="factor of the payment (1)")
-    rate_lower: float | None = Field(default=None, description="lower bound of the rate; none = none (rate)")
-    rate_upper: float | None = Field(default=None, description="upper bound of the rate; none = none (rate)")
+    rate_lower: float | None = Field(
+        default=None, description="lower bound of the rate; none = none (rate)"
+    )
+    rate_upper: float | None = Field(
+        default=None, description="upper bound of the rate; none = none (rate)"
+    )
 
     _observations: PriceAverages = PrivateAttr(default_factory=PriceAverages)
 
     @model_validator(mode="after")
     def _check_bound_order(self) -> Self:
-        if self.rate_lower is not None and self.rate_upper is not None and self.rate_lower > self.rate_upper:
-            raise ValueError(f"rate_lower: {self.rate_lower:.15g} exceeds rate_upper {self.rate_upper:.15g}, swap them")
+        if (
+            self.rate_lower is not None
+            and self.rate_upper is not None
+            and self.rate_lower > self.rate_upper
+        ):
+            raise ValueError(
+                f"rate_lower: {self.rate_lower:.15g} exceeds rate_upper {self.rate_upper:.15g}, swap them"
+            )
         return self
 
     def compute_rate(self, seen: F8) -> F8:
@@ -41,7 +56,9 @@ class InterestGapFunding(FundingRule):
         internal, external = seen
         return self.compute_payment(internal, external, self.interval / self._year_seconds)
 
-    def compute_payment(self, internal: F8, external: F8, years: F8 | float, trading: float = 1.0) -> F8:
+    def compute_payment(
+        self, internal: F8, external: F8, years: F8 | float, trading: float = 1.0
+    ) -> F8:
         """What a long of one unit pays, in the prices' unit.
 
         Args:
@@ -51,14 +68,21 @@ class InterestGapFunding(FundingRule):
             trading: share of the interval that was not an auction (1).
         """
         carried = (1.0 + self.interest * years) * external - internal
-        gap = internal - external + np.clip(carried, self.clamp_lower * external, self.clamp_upper * external)
+        gap = (
+            internal
+            - external
+            + np.clip(carried, self.clamp_lower * external, self.clamp_upper * external)
+        )
         lower = -np.inf if self.rate_lower is None else self.rate_lower
         upper = np.inf if self.rate_upper is None else self.rate_upper
         return np.clip(gap * trading * self.scaling, lower * external, upper * external)
 
 
 def compute_time_average(
-    times: Sequence[float], prices: Sequence[float], end: float, pause: tuple[float, float] = (0.0, 0.0)
+    times: Sequence[float],
+    prices: Sequence[float],
+    end: float,
+    pause: tuple[float, float] = (0.0, 0.0),
 ) -> float:
     """The average of a price that holds from each time to the next, the last until the end, a pause apart.
 
@@ -69,5 +93,7 @@ def compute_time_average(
         pause: from when to when an auction was held, whose time does not count.
     """
     edges = np.array([*times, end], dtype=np.float64)
-    trading = edges - np.clip(edges - pause[0], 0.0, pause[1] - pause[0])  # a clock that stands still in the pause
+    trading = edges - np.clip(
+        edges - pause[0], 0.0, pause[1] - pause[0]
+    )  # a clock that stands still in the pause
     return float(np.average(prices, weights=np.diff(trading)))

@@ -25,9 +25,13 @@ class MarginBoundedFunding(FundingRule):
     )
     interval: float = Field(default=3600.0, gt=0, description="time between payments (s)")
     interest: float = Field(default=0.0, description="interest per 8 hours (rate)")
-    factor: float = Field(default=6.0, ge=0, description="bound (multiple of initial less maintenance rate)")
+    factor: float = Field(
+        default=6.0, ge=0, description="bound (multiple of initial less maintenance rate)"
+    )
     initial: float = Field(default=0.02, gt=0, le=1, description="initial margin rate (ratio)")
-    maintenance: float = Field(default=0.012, ge=0, le=1, description="maintenance margin rate (ratio)")
+    maintenance: float = Field(
+        default=0.012, ge=0, le=1, description="maintenance margin rate (ratio)"
+    )
 
     @model_validator(mode="after")
     def _initial_is_more(self) -> Self:
@@ -62,5 +66,12 @@ def compute_index_change(rate: int, seconds: int, price: int, exponent: int) -> 
         parts per million of a quote quantum per base quantum.
     """
     power = exponent - QUOTE_EXPONENT
-    size = abs(rate) * seconds * price * 10 ** max(power, 0) // 10 ** max(-power, 0) // int(EIGHT_HOURS)
+    size = (
+        abs(rate)
+        * seconds
+        * price
+        * 10 ** max(power, 0)
+        // 10 ** max(-power, 0)
+        // int(EIGHT_HOURS)
+    )
     return size if rate >= 0 else -size

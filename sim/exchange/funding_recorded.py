@@ -27,10 +27,16 @@ class RecordedFunding(FundingRule):
     """Reads a file; set where runs are loaded, since nothing here does."""
 
     kind: Literal["recorded"] = Field(default="recorded", description="rates of a file (name)")
-    source: str = Field(default="", description="CSV or Parquet file of time and rate, read if rates are empty (path)")
-    since: Literal["start", "1970"] = Field(default="start", description="what times count from (name)")
+    source: str = Field(
+        default="",
+        description="CSV or Parquet file of time and rate, read if rates are empty (path)",
+    )
+    since: Literal["start", "1970"] = Field(
+        default="start", description="what times count from (name)"
+    )
     rates: tuple[tuple[float, float], ...] = Field(
-        default=(), description="time and rate of each payment, filled in from the file (s, share of notional)"
+        default=(),
+        description="time and rate of each payment, filled in from the file (s, share of notional)",
     )
 
     _next_row: int = PrivateAttr(default=0)
@@ -56,7 +62,11 @@ class RecordedFunding(FundingRule):
         late = [row for row in range(1, len(times)) if times[row] <= times[row - 1]]
         if late:
             again = times[late[0]] == times[late[0] - 1]
-            told = "repeats the time before, drop one" if again else "is earlier than the time before, sort them"
+            told = (
+                "repeats the time before, drop one"
+                if again
+                else "is earlier than the time before, sort them"
+            )
             raise ValueError(f"rates.{late[0]}: {times[late[0]]:.15g} s {told}")
         wild = [row for row, (_, rate) in enumerate(self.rates) if abs(rate) >= 1]
         if wild:
@@ -71,7 +81,11 @@ class RecordedFunding(FundingRule):
             ConfigError: there are no rates, or none in the time of the run.
         """
         if not self.rates:
-            raise ConfigError(["funding.rates: none, a recorded funding needs them: give rates, or a file as source"])
+            raise ConfigError(
+                [
+                    "funding.rates: none, a recorded funding needs them: give rates, or a file as source"
+                ]
+            )
         times = self._payment_times()
         self._origin = times[0] if self.since == "1970" else 0.0
         first, last = self._span(stamps, seconds)
@@ -94,9 +108,13 @@ class RecordedFunding(FundingRule):
         first, last = self._span(stamps, seconds)
         usual, told = float(np.median(np.diff(times))), []
         if times[0] - usual > first:
-            told.append(f"begin at {_format_time(times[0], self.since)}, the run at {_format_time(first, self.since)}")
+            told.append(
+                f"begin at {_format_time(times[0], self.since)}, the run at {_format_time(first, self.since)}"
+            )
         if times[-1] + usual <= last:
-            told.append(f"end at {_format_time(times[-1], self.since)}, the run at {_format_time(last, self.since)}")
+            told.append(
+                f"end at {_format_time(times[-1], self.since)}, the run at {_format_time(last, self.since)}"
+            )
         if not told:
             return ""
         return f"rates {' and '.join(told)}: nothing is paid in between, add the rates of that time"
@@ -104,7 +122,10 @@ class RecordedFunding(FundingRule):
     def _span(self, stamps: NDArray[np.datetime64], seconds: float) -> tuple[float, float]:
         """Beginning and end of a run on the clock of the rates."""
         if self.since == "1970" and stamps.size:
-            first, last = (float(each.astype("datetime64[s]").astype(np.int64)) for each in (stamps[0], stamps[-1]))
+            first, last = (
+                float(each.astype("datetime64[s]").astype(np.int64))
+                for each in (stamps[0], stamps[-1])
+            )
             return first, last
         origin = self.rates[0][0] if self.since == "1970" else 0.0
         return origin, origin + seconds
@@ -136,7 +157,10 @@ def _paired(data: Any) -> Any:
     rates = data.get("rates") if isinstance(data, dict) else None
     if not isinstance(rates, list):
         return data
-    return {**data, "rates": tuple(tuple(each) if isinstance(each, list) else each for each in rates)}
+    return {
+        **data,
+        "rates": tuple(tuple(each) if isinstance(each, list) else each for each in rates),
+    }
 
 
 def _format_time(time: float, since: str) -> str:

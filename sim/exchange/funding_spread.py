@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from sim.exchange.funding import PriceAverages, FundingRule
+from sim.exchange.funding import FundingRule, PriceAverages
 from sim.types import F8
 
 DAY = 86_400.0
@@ -18,7 +18,9 @@ class SpreadFunding(FundingRule):
     there are exponential, here over the interval, and the mid of the quotes stands for the mark's.
     """
 
-    kind: Literal["spread"] = Field(default="spread", description="gap between averages of mid and oracle (name)")
+    kind: Literal["spread"] = Field(
+        default="spread", description="gap between averages of mid and oracle (name)"
+    )
     interval: float = Field(default=3600.0, gt=0, description="time between payments (s)")
     share: float = Field(default=1 / 33, gt=0, description="largest gap (share of the oracle)")
 

@@ -29,12 +29,16 @@ def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, bare: B1, clam
     mark = np.empty(mid.size)
     for k in range(mid.size):
         fair = oracle[k] * (1 + basis[k])
-        middle = np.maximum(np.minimum(mid[k], last[k]), np.minimum(np.maximum(mid[k], last[k]), fair))
+        middle = np.maximum(
+            np.minimum(mid[k], last[k]), np.minimum(np.maximum(mid[k], last[k]), fair)
+        )
         if bare[k]:
             middle = fair
         elif np.isnan(mid[k]):
             middle = (last[k] + fair) / 2
-        mark[k] = np.rint(np.minimum(np.maximum(middle, oracle[k] * (1 - clamp)), oracle[k] * (1 + clamp)))
+        mark[k] = np.rint(
+            np.minimum(np.maximum(middle, oracle[k] * (1 - clamp)), oracle[k] * (1 + clamp))
+        )
     return mark
 
 
@@ -45,8 +49,12 @@ class MedianMark(Component):
     """
 
     kind: Literal["median"] = "median"
-    half_life: float = Field(default=150.0, gt=0, description="half-life of the average basis of mid over oracle (s)")
-    clamp: float = Field(default=0.05, gt=0, le=1, description="largest distance of the mark from the oracle (share)")
+    half_life: float = Field(
+        default=150.0, gt=0, description="half-life of the average basis of mid over oracle (s)"
+    )
+    clamp: float = Field(
+        default=0.05, gt=0, le=1, description="largest distance of the mark from the oracle (share)"
+    )
 
     def compute_mark(self, quotes: MarkInputs) -> F8:
         """The mark in whole ticks, half to even."""

@@ -35,13 +35,19 @@ BUYS, SELLS, RESERVED = range(3)
 SLOTS = 2**31 - 1
 """Slots are below this number. Slot NOBODY replaces nothing and can be cancelled only with all of its owner's."""
 
-_FREE, _TOP, _LIVE, _STRIDE, _LEVELS = range(8, 13)  # header: free list, end of the used pool, orders, section size
+_FREE, _TOP, _LIVE, _STRIDE, _LEVELS = range(
+    8, 13
+)  # header: free list, end of the used pool, orders, section size
 _HEADER = 16  # words 0..7 are "order 0", which is written to and never read: that spares branches
-_BID, _ASK, _LAST, _TIERS = range(4)  # section: best prices, last price, offsets of the bitmaps from _TIERS on
+_BID, _ASK, _LAST, _TIERS = range(
+    4
+)  # section: best prices, last price, offsets of the bitmaps from _TIERS on
 _LADDER = 8
 _RUNG = 3
 _HEAD, _TAIL, _SUM = range(3)
-_NEXT, _PREV, _LOTS_LEFT, _ORDER_RUNG, _OWNER_AND_SLOT, _RESERVE_PER_LOT, _NEWER, _OLDER = range(8)  # order: queue, signed lots, rung, ..., owner's chain
+_NEXT, _PREV, _LOTS_LEFT, _ORDER_RUNG, _OWNER_AND_SLOT, _RESERVE_PER_LOT, _NEWER, _OLDER = range(
+    8
+)  # order: queue, signed lots, rung, ..., owner's chain
 _ORDER = 8
 _LOW = 0xFFFFFFFF  # of _NAME = owner << 32 | (slot + 1) << 1 | reduce-only
 _DE_BRUIJN = 0x03F79D71B4CB0A89  # its 64 windows of six bits differ, so the top six bits of a shift tell the shift
@@ -138,7 +144,9 @@ def _reduce_order(data: I8, resting: I8, instrument: int, order: int, lots: int)
     """Take signed lots off a resting order, its rung and its owner's totals."""
     owner = data[order + _OWNER_AND_SLOT] >> 32
     data[order + _LOTS_LEFT] -= lots
-    data[_HEADER + instrument * data[_STRIDE] + _LADDER + _RUNG * data[order + _ORDER_RUNG] + _SUM] -= lots
+    data[
+        _HEADER + instrument * data[_STRIDE] + _LADDER + _RUNG * data[order + _ORDER_RUNG] + _SUM
+    ] -= lots
     plane = BUYS if lots > 0 else SELLS
     resting[plane, instrument, owner] -= abs(lots)
     resting[RESERVED, instrument, owner] -= abs(lots) * data[order + _RESERVE_PER_LOT]
@@ -169,18 +177,31 @@ def _remove_order(data: I8, resting: I8, chain: I8, instrument: int, order: int)
 
 
 @kernel
-def _adjust_later_rows(known: I8, stood: I8, orders: I8, row: int, name: int, held: int, change: int, others: bool) -> None:
+def _adjust_later_rows(
+    known: I8, stood: I8, orders: I8, row: int, name: int, held: int, change: int, others: bool
+) -> None:
     """Change what later rows of a slot take for traded, on the side ``held``; past other owners' rows if ``others``."""
     owner, slot, later = name >> 32, ((name & _LOW) >> 1) - 1, row + 1
-    while slot != MISSING and change != 0 and later < len(orders) and (others or orders[later, OWNER] == owner):
+    while (
+        slot != MISSING
+        and change != 0
+        and later < len(orders)
+        and (others or orders[later, OWNER] == owner)
+    ):
         same = orders[later, OWNER] == owner and orders[later, SLOT] == slot
-        if same and orders[later, INSTRUMENT] == orders[row, INSTRUMENT] and known[later] * held > 0:
+        if (
+            same
+            and orders[later, INSTRUMENT] == orders[row, INSTRUMENT]
+            and known[later] * held > 0
+        ):
             stood[later] += change
         later += 1
 
 
 @kernel
-def _cancel_replaced(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, order: int) -> None:
+def _cancel_replaced(
+    data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, order: int
+) -> None:
     """Cancel what is left of the order that a row replaces, and find the best prices without it."""
     instrument, left = orders[row, INSTRUMENT], data[order + _LOTS_LEFT]
     _adjust_later_rows(known, stood, orders, row, data[order + _OWNER_AND_SLOT], left, -left, False)
@@ -192,7 +213,15 @@ def _cancel_replaced(data: I8, resting: I8, chain: I8, orders: I8, known: I8, st
 
 @kernel
 def _queue_order(
-    data: I8, resting: I8, chain: I8, instrument: int, owner: int, lots: int, price: int, tag: int, each: int
+    data: I8,
+    resting: I8,
+    chain: I8,
+    instrument: int,
+    owner: int,
+    lots: int,
+    price: int,
+    tag: int,
+    each: int,
 ) -> None:
     """Queue a new order of signed lots behind the others at its price."""
     free, top = data[_FREE], data[_TOP]
@@ -228,7 +257,9 @@ def _queue_order(
 
 
 @kernel
-def _write_fill(fills: I8, row: int, taker: int, maker: int, instrument: int, lots: int, price: int, cause: int) -> None:
+def _write_fill(
+    fills: I8, row: int, taker: int, maker: int, instrument: int, lots: int, price: int, cause: int
+) -> None:
     """Write down one trade."""
     fills[row, TAKER], fills[row, MAKER], fills[row, TRADED] = taker, maker, instrument
     fills[row, LOTS], fills[row, TICKS], fills[row, REASON] = lots, price, cause
@@ -259,13 +290,17 @@ def _count_remaining_lots(data: I8, former: int, side: int, lots: int, stood: in
 
 
 @kernel
-def _withdraw_replaced(data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, lots: I8) -> int:
+def _withdraw_replaced(
+    data: I8, resting: I8, chain: I8, orders: I8, known: I8, stood: I8, row: int, lots: I8
+) -> int:
     """Cancel what consecutive post-only rows replace and note the lots left of them; returns the row after these."""
     while row < len(orders) and orders[row, KIND] & 3 == POST_ONLY:
         instrument, quantity = orders[row, INSTRUMENT], orders[row, QUANTITY]
         former = _find_order(data, chain[instrument, orders[row, OWNER]], orders[row, SLOT])
         if former:
-            lots[row] = _count_remaining_lots(data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row])
+            lots[row] = _count_remaining_lots(
+                data, former, 1 if quantity > 0 else -1, abs(quantity), stood[row]
+            )
             _cancel_replaced(data, resting, chain, orders, known, stood, row, former)
         row += 1
     return row
@@ -273,7 +308,16 @@ def _withdraw_replaced(data: I8, resting: I8, chain: I8, orders: I8, known: I8, 
 
 @kernel
 def match_orders(
-    data: I8, resting: I8, chain: I8, delta: I8, position: I8, bands: I8, orders: I8, known: I8, report: I8, fills: I8
+    data: I8,
+    resting: I8,
+    chain: I8,
+    delta: I8,
+    position: I8,
+    bands: I8,
+    orders: I8,
+    known: I8,
+    report: I8,
+    fills: I8,
 ) -> int:
     """All orders of a batch, one after another; returns the number of fills. Of a single row, a report keeps the last.
 
@@ -281,20 +325,37 @@ def match_orders(
     numba counts references to an array wherever its last use is in a branch; inside this loop no use is the last.
     """
     count, told, ready, stood = 0, 1 if len(report) == len(orders) else 0, 0, known.copy()
-    withdrawn = np.full(len(orders), MISSING, dtype=np.int64)  # lots of rows whose former has left ahead of them
+    withdrawn = np.full(
+        len(orders), MISSING, dtype=np.int64
+    )  # lots of rows whose former has left ahead of them
     for row in range(len(orders)):
         if ready <= row:
             ready = _withdraw_replaced(data, resting, chain, orders, known, stood, row, withdrawn)
-        owner, instrument, quantity = orders[row, OWNER], orders[row, INSTRUMENT], orders[row, QUANTITY]
+        owner, instrument, quantity = (
+            orders[row, OWNER],
+            orders[row, INSTRUMENT],
+            orders[row, QUANTITY],
+        )
         slot, kind, reduces = orders[row, SLOT], orders[row, KIND] & 3, orders[row, KIND] >> 2
         base, line = _HEADER + instrument * data[_STRIDE], told * row
         report[line, MID2_BEFORE] = _compute_doubled_mid(data, base)
         side, former = 1 if quantity > 0 else -1, _find_order(data, chain[instrument, owner], slot)
         gone = withdrawn[row] != MISSING
-        lots = withdrawn[row] if gone else _count_remaining_lots(data, former, side, abs(quantity), stood[row])
+        lots = (
+            withdrawn[row]
+            if gone
+            else _count_remaining_lots(data, former, side, abs(quantity), stood[row])
+        )
         if former:
             _cancel_replaced(data, resting, chain, orders, known, stood, row, former)
-        limit = _clamp_to_band(orders[row, PRICE], side, kind, bands[instrument, 0], bands[instrument, 1], data[_LEVELS])
+        limit = _clamp_to_band(
+            orders[row, PRICE],
+            side,
+            kind,
+            bands[instrument, 0],
+            bands[instrument, 1],
+            data[_LEVELS],
+        )
         if reduces:
             lots = min(lots, -side * (position[instrument, owner] + delta[instrument, owner]))
         left, best = lots, base + (_ASK if side > 0 else _BID)
@@ -314,28 +375,67 @@ def match_orders(
                 other = name >> 32
                 traded = min(left, -side * data[maker + _LOTS_LEFT])
                 if name & 1:
-                    traded = min(traded, side * (position[instrument, other] + delta[instrument, other]))
+                    traded = min(
+                        traded, side * (position[instrument, other] + delta[instrument, other])
+                    )
                 trades = traded > 0 and other != owner
                 if trades:
                     left -= traded
                     delta[instrument, owner] += side * traded
                     delta[instrument, other] -= side * traded
-                    _write_fill(fills, count, owner, other, instrument, side * traded, price, orders[row, CAUSE])
+                    _write_fill(
+                        fills,
+                        count,
+                        owner,
+                        other,
+                        instrument,
+                        side * traded,
+                        price,
+                        orders[row, CAUSE],
+                    )
                     count += 1
                     data[base + _LAST] = price
                     _reduce_order(data, resting, instrument, maker, -side * traded)
                 if not trades or data[maker + _LOTS_LEFT] == 0:
-                    _adjust_later_rows(known, stood, orders, row, name, data[maker + _LOTS_LEFT], -data[maker + _LOTS_LEFT], True)
+                    _adjust_later_rows(
+                        known,
+                        stood,
+                        orders,
+                        row,
+                        name,
+                        data[maker + _LOTS_LEFT],
+                        -data[maker + _LOTS_LEFT],
+                        True,
+                    )
                     _remove_order(data, resting, chain, instrument, maker)
-                    data[best] = _find_rung_above(data, base, price - 1) if side > 0 else _find_rung_below(data, base, price + 1)
+                    data[best] = (
+                        _find_rung_above(data, base, price - 1)
+                        if side > 0
+                        else _find_rung_below(data, base, price + 1)
+                    )
             status = CANCELLED if left > 0 and kind in (IOC, MARKET) else FILLED
             tag, placed = (slot + 1) << 1 | reduces, lots - left
             if left > 0 and status == FILLED:
                 status, placed = RESTED, lots
-                _queue_order(data, resting, chain, instrument, owner, side * left, limit, tag, orders[row, RESERVE])
-            _adjust_later_rows(known, stood, orders, row, owner << 32 | tag, side, side * placed, False)
+                _queue_order(
+                    data,
+                    resting,
+                    chain,
+                    instrument,
+                    owner,
+                    side * left,
+                    limit,
+                    tag,
+                    orders[row, RESERVE],
+                )
+            _adjust_later_rows(
+                known, stood, orders, row, owner << 32 | tag, side, side * placed, False
+            )
         report[line, STATUS], report[line, FILLED_LOTS] = status, lots - left
-        report[line, MID2_AFTER], report[line, LAST_AFTER] = _compute_doubled_mid(data, base), data[base + _LAST]
+        report[line, MID2_AFTER], report[line, LAST_AFTER] = (
+            _compute_doubled_mid(data, base),
+            data[base + _LAST],
+        )
     for row in range(count):
         delta[fills[row, TRADED], fills[row, TAKER]] = 0
         delta[fills[row, TRADED], fills[row, MAKER]] = 0
@@ -392,6 +492,11 @@ def find_replaced_orders(data: I8, chain: I8, orders: I8, found: I8) -> None:
     for row in range(len(orders)):
         found[row, 0] = found[row, 1] = 0
         if orders[row, SLOT] != MISSING:
-            order = _find_order(data, chain[orders[row, INSTRUMENT], orders[row, OWNER]], orders[row, SLOT])
+            order = _find_order(
+                data, chain[orders[row, INSTRUMENT], orders[row, OWNER]], orders[row, SLOT]
+            )
             if order:
-                found[row, 0], found[row, 1] = data[order + _LOTS_LEFT], data[order + _RESERVE_PER_LOT]
+                found[row, 0], found[row, 1] = (
+                    data[order + _LOTS_LEFT],
+                    data[order + _RESERVE_PER_LOT],
+                )

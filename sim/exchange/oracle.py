@@ -32,11 +32,19 @@ class Oracle(Component):
     """Median of several noisy, delayed, sampled sources; keeps its last value through an outage."""
 
     delay: float = Field(default=0.0, ge=0, description="age of what is published (s)")
-    interval: float = Field(default=0.0, ge=0, description="time between samples; 0 = every step (s)")
-    noise: float = Field(default=0.0, ge=0, lt=0.1, description="standard deviation of a source's error (log)")
+    interval: float = Field(
+        default=0.0, ge=0, description="time between samples; 0 = every step (s)"
+    )
+    noise: float = Field(
+        default=0.0, ge=0, lt=0.1, description="standard deviation of a source's error (log)"
+    )
     sources: int = Field(default=1, ge=1, le=25, description="independent sources (count)")
-    outages: tuple[TimeWindow, ...] = Field(default=(), description="when nothing is published (windows)")
-    manipulations: tuple[Manipulation, ...] = Field(default=(), description="when sources are moved (windows)")
+    outages: tuple[TimeWindow, ...] = Field(
+        default=(), description="when nothing is published (windows)"
+    )
+    manipulations: tuple[Manipulation, ...] = Field(
+        default=(), description="when sources are moved (windows)"
+    )
 
     _recent_prices: deque[F8] = PrivateAttr(default_factory=deque)
     _published: F8 | None = PrivateAttr(default=None)

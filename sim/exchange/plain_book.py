@@ -41,7 +41,9 @@ class BookSide:
     def __init__(self, side: int) -> None:
         self.side = side
         self.ranks: list[int] = []  # -side * price in use, ascending: the best price comes first
-        self.queues: dict[int, dict[BookOrder, None]] = {}  # by price; a dict keeps the order of arrival
+        self.queues: dict[
+            int, dict[BookOrder, None]
+        ] = {}  # by price; a dict keeps the order of arrival
 
     def best_price(self) -> int:
         """Best price, or NOBODY."""
@@ -83,9 +85,13 @@ class PlainOrderBooks:
         self.levels = levels
         self.books = [InstrumentBook() for _ in range(instruments)]
         self.resting_totals = np.zeros((3, instruments, owners), dtype=np.int64)
-        self._lots_traded: dict[tuple[int, int], int] = {}  # lots traded within the batch by (instrument, owner)
+        self._lots_traded: dict[
+            tuple[int, int], int
+        ] = {}  # lots traded within the batch by (instrument, owner)
         self._fills: list[tuple[int, ...]] = []
-        self._batch: list[list[int]] = []  # rows, each with what stood, what it takes for that now, and its place
+        self._batch: list[
+            list[int]
+        ] = []  # rows, each with what stood, what it takes for that now, and its place
 
     def match(self, orders: I8, position: I8, bands: I8, stood: I8 | None = None) -> MatchResult:
         """Process a batch row by row, in price-time priority.
@@ -112,36 +118,59 @@ class PlainOrderBooks:
         """
         self._fills, self._lots_traded = [], {}
         known = [0] * len(orders) if stood is None else stood.tolist()
-        rows = [[*row, lots, lots, place] for place, (row, lots) in enumerate(zip(orders.tolist(), known, strict=True))]
+        rows = [
+            [*row, lots, lots, place]
+            for place, (row, lots) in enumerate(zip(orders.tolist(), known, strict=True))
+        ]
         self._batch = rows
         runs = groupby(rows, key=lambda row: row[4] % REDUCE_ONLY == POST_ONLY)
-        report = [line for together, run in runs for line in self._process_rows(list(run), together, position, bands)]
+        report = [
+            line
+            for together, run in runs
+            for line in self._process_rows(list(run), together, position, bands)
+        ]
         return MatchResult(
-            np.array(self._fills, dtype=np.int64).reshape(-1, 6), np.array(report, dtype=np.int64).reshape(-1, 5)
+            np.array(self._fills, dtype=np.int64).reshape(-1, 6),
+            np.array(report, dtype=np.int64).reshape(-1, 5),
         )
 
-    def _process_rows(self, rows: list[list[int]], together: bool, position: I8, bands: I8) -> list[tuple[int, ...]]:
+    def _process_rows(
+        self, rows: list[list[int]], together: bool, position: I8, bands: I8
+    ) -> list[tuple[int, ...]]:
         """Lines of the report of consecutive rows, which may withdraw together what they replace."""
         gone = [self._cancel_replaced(row) if together else [] for row in rows]
-        return [self._process_row(row, former, position, bands) for row, former in zip(rows, gone, strict=True)]
+        return [
+            self._process_row(row, former, position, bands)
+            for row, former in zip(rows, gone, strict=True)
+        ]
 
     def _cancel_replaced(self, row: list[int]) -> list[BookOrder]:
         """Cancel what a row replaces."""
         owner, instrument, slot = row[0], row[1], row[5]
-        former = [order for order in self.books[instrument].chains.get(owner, []) if order.slot == slot != MISSING]
+        former = [
+            order
+            for order in self.books[instrument].chains.get(owner, [])
+            if order.slot == slot != MISSING
+        ]
         for order in former:
             self._adjust_later_rows(row, order, -order.lots, others=False)
             self._cancel_order(instrument, order)
         return former
 
-    def _process_row(self, row: list[int], former: list[BookOrder], position: I8, bands: I8) -> tuple[int, ...]:
+    def _process_row(
+        self, row: list[int], former: list[BookOrder], position: I8, bands: I8
+    ) -> tuple[int, ...]:
         """One row's line of the report."""
         book = self.books[row[1]]
         before = book.doubled_mid()
-        status, filled = self._submit_order(row, former + self._cancel_replaced(row), position, bands[row[1]].tolist())
+        status, filled = self._submit_order(
+            row, former + self._cancel_replaced(row), position, bands[row[1]].tolist()
+        )
         return status, filled, before, book.doubled_mid(), book.last
 
-    def _submit_order(self, row: list[int], former: list[BookOrder], position: I8, band: list[int]) -> tuple[int, int]:
+    def _submit_order(
+        self, row: list[int], former: list[BookOrder], position: I8, band: list[int]
+    ) -> tuple[int, int]:
         """Status and lots filled of one row."""
         owner, instrument, quantity, limit, kind, slot, reserve, _, _, stood, _ = row
         book = self.books[instrument]
@@ -198,28 +227,40 @@ class PlainOrderBooks:
             maker = next(iter(other_side.queues[other_side.best_price()]))
             lots = min(order.lots, maker.lots)
             if maker.is_reduce_only:
-                lots = min(lots, -maker.side * self._current_position(instrument, maker.owner, position))
+                lots = min(
+                    lots, -maker.side * self._current_position(instrument, maker.owner, position)
+                )
             if maker.owner == order.owner or lots <= 0:
                 self._adjust_later_rows(row, maker, -maker.lots, others=True)
                 self._cancel_order(instrument, maker)
                 continue
             self._execute_fill(instrument, order, maker, lots, cause)
 
-    def _adjust_later_rows(self, row: list[int], order: BookOrder, lots: int, *, others: bool) -> None:
+    def _adjust_later_rows(
+        self, row: list[int], order: BookOrder, lots: int, *, others: bool
+    ) -> None:
         """Add lots to what later rows of an order's slot hold for its side, that rule 1 may know what has traded."""
         for later in self._batch[row[-1] + 1 :]:
             if not others and later[0] != order.owner:
                 return
-            same = (later[0], later[1], later[5]) == (order.owner, row[1], order.slot) and order.slot != MISSING
+            same = (later[0], later[1], later[5]) == (
+                order.owner,
+                row[1],
+                order.slot,
+            ) and order.slot != MISSING
             if same and later[8] * order.side > 0:
                 later[9] += order.side * lots
 
-    def _execute_fill(self, instrument: int, taker: BookOrder, maker: BookOrder, lots: int, cause: int) -> None:
+    def _execute_fill(
+        self, instrument: int, taker: BookOrder, maker: BookOrder, lots: int, cause: int
+    ) -> None:
         """One trade at the maker's price."""
         for order in (taker, maker):
             key = (instrument, order.owner)
             self._lots_traded[key] = self._lots_traded.get(key, 0) + order.side * lots
-        self._fills.append((taker.owner, maker.owner, instrument, taker.side * lots, maker.price, cause))
+        self._fills.append(
+            (taker.owner, maker.owner, instrument, taker.side * lots, maker.price, cause)
+        )
         self.books[instrument].last = maker.price
         taker.lots -= lots
         self._add_to_totals(instrument, maker, -lots)
@@ -259,7 +300,11 @@ class PlainOrderBooks:
     def top_of_book(self) -> I8:
         """Best bid, best ask and last price of each instrument, (K, 3) ticks, NOBODY where there is none."""
         return np.array(
-            [(book.sides[1].best_price(), book.sides[-1].best_price(), book.last) for book in self.books], dtype=np.int64
+            [
+                (book.sides[1].best_price(), book.sides[-1].best_price(), book.last)
+                for book in self.books
+            ],
+            dtype=np.int64,
         )
 
     def sum_depth(self, low: I8, high: I8) -> I8:
@@ -280,7 +325,10 @@ class PlainOrderBooks:
     def list_owner_orders(self, instrument: int, owner: int) -> I8:
         """An owner's resting orders by slot, (m, 5): slot, signed lots, price, reserve per lot, reduce-only."""
         chain = sorted(self.books[instrument].chains.get(owner, []), key=lambda order: order.slot)
-        rows = [(order.slot, order.side * order.lots, order.price, order.reserve, order.is_reduce_only) for order in chain]
+        rows = [
+            (order.slot, order.side * order.lots, order.price, order.reserve, order.is_reduce_only)
+            for order in chain
+        ]
         return np.array(rows, dtype=np.int64).reshape(-1, 5)
 
     def find_replaced_orders(self, orders: I8) -> I8:

@@ -5,5 +5,9 @@ from sim.liquidation.auction import AuctionCloseOut
 from sim.liquidation.fraction import FractionalCloseOut
 from sim.liquidation.full import FullCloseOut
 
-LIQUIDATIONS: dict[str, type[Component]] = {"full": FullCloseOut, "fraction": FractionalCloseOut, "auction": AuctionCloseOut}
+LIQUIDATIONS: dict[str, type[Component]] = {
+    "full": FullCloseOut,
+    "fraction": FractionalCloseOut,
+    "auction": AuctionCloseOut,
+}
 """Policies by the ``kind`` that configuration gives."""

@@ -37,7 +37,9 @@ def compute_limit_prices(book: Exposure, equity: F8, weights: F8) -> I8:
         (A, K) ticks; the mark where nothing is held.
     """
     budget = np.floor(equity[:, None] * weights)
-    overspent = np.maximum(budget.sum(axis=1) - np.floor(equity), 0.0)  # weights that sum to 1 + 1e-16
+    overspent = np.maximum(
+        budget.sum(axis=1) - np.floor(equity), 0.0
+    )  # weights that sum to 1 + 1e-16
     heaviest = weights.argmax(axis=1)
     budget[np.arange(len(budget)), heaviest] -= overspent
     lots = np.where(book.position == 0, 1, np.abs(book.position))

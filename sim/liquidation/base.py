@@ -8,7 +8,18 @@ from pydantic import Field, PrivateAttr
 
 from sim.component import Component
 from sim.liquidation.bankruptcy import compute_limit_prices
-from sim.types import B1, ROUTE_BOOK, F8, I8, MISSING, PERPETUAL, CloseOuts, DistressHistory, Exposure, MarginAssessment
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    MISSING,
+    PERPETUAL,
+    ROUTE_BOOK,
+    CloseOuts,
+    DistressHistory,
+    Exposure,
+    MarginAssessment,
+)
 
 NO_CLOSE_OUTS = CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
 """The plan of a calm market."""
@@ -26,7 +37,9 @@ class LiquidationBase(Component):
         default=None, gt=0, description="accounts acted on per step; null: no limit (accounts)"
     )
     delay: float = Field(
-        default=0.0, ge=0, description="wait between becoming liquidatable and the first close-out (s)"
+        default=0.0,
+        ge=0,
+        description="wait between becoming liquidatable and the first close-out (s)",
     )
     _dt: float = PrivateAttr()
 
@@ -52,23 +65,31 @@ class LiquidationBase(Component):
         due: I8 = rows[waited & ~asked]
         return due
 
-    def select_auctioned(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure) -> B1:
+    def select_auctioned(
+        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure
+    ) -> B1:
         """Whose lots are for anybody to take after a step, (A,): by default nobody's."""
         return np.zeros(len(risk.equity), dtype=bool)
 
-    def has_cooled_down(self, distress: DistressHistory, rows: I8, tick: int, cooldown: float) -> B1:
+    def has_cooled_down(
+        self, distress: DistressHistory, rows: I8, tick: int, cooldown: float
+    ) -> B1:
         """Whether ``cooldown`` seconds have passed since the account was last acted on, (n,)."""
         acted = distress.last_action[rows]
         rested: B1 = (acted == MISSING) | (tick - acted >= self._duration_in_steps(cooldown))
         return rested
 
-    def select_most_distressed(self, rows: I8, risk: MarginAssessment, distress: DistressHistory, tick: int) -> I8:
+    def select_most_distressed(
+        self, rows: I8, risk: MarginAssessment, distress: DistressHistory, tick: int
+    ) -> I8:
         """``rows`` by rising equity over maintenance, ties by account, as many as capacity allows.
 
         Capacity counts accounts: one already acted on in this step may be acted on again without using more.
         """
         equity, maintenance = risk.equity[rows], risk.maintenance[rows]
-        cover = np.divide(equity, maintenance, out=np.full(len(rows), -np.inf), where=maintenance > 0)
+        cover = np.divide(
+            equity, maintenance, out=np.full(len(rows), -np.inf), where=maintenance > 0
+        )
         rows = rows[np.argsort(cover, kind="stable")]
         if self.capacity is None:
             return rows

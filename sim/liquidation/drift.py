@@ -12,7 +12,12 @@ FULL_LIQUIDATION_BELOW = 50.0
 
 
 def compute_base_to_cover(
-    shortage: F8, ratio: F8 | float, price: F8 | float, *, quote: F8 | float = 1.0, fees: tuple[float, float]
+    shortage: F8,
+    ratio: F8 | float,
+    price: F8 | float,
+    *,
+    quote: F8 | float = 1.0,
+    fees: tuple[float, float],
 ) -> F8:
     """Base amount whose liquidation makes up a shortage: shortage / (price x quote (ratio - fee) - price x fund fee).
 
@@ -30,11 +35,18 @@ def compute_base_to_cover(
         units of the underlying, in the shape of ``shortage``.
     """
     liquidator, fund = fees
-    return _divide_or_infinite(shortage, np.asarray(price) * (np.asarray(quote) * (np.asarray(ratio) - liquidator) - fund))
+    return _divide_or_infinite(
+        shortage, np.asarray(price) * (np.asarray(quote) * (np.asarray(ratio) - liquidator) - fund)
+    )
 
 
 def compute_transfer_to_cover(
-    shortage: F8, price: F8 | float, *, weights: tuple[float, float], multipliers: tuple[float, float], fund_fee: float
+    shortage: F8,
+    price: F8 | float,
+    *,
+    weights: tuple[float, float],
+    multipliers: tuple[float, float],
+    fund_fee: float,
 ) -> F8:
     """Borrowed amount to take over, with collateral, that makes up a shortage, units of the liability.
 
@@ -53,7 +65,9 @@ def compute_transfer_to_cover(
     return _divide_or_infinite(shortage, np.asarray(price) * freed)
 
 
-def compute_liquidator_fee(slots: F8, *, base: float, largest: float, grace: float = 1500.0, slope: float = 1e-6) -> F8:
+def compute_liquidator_fee(
+    slots: F8, *, base: float, largest: float, grace: float = 1500.0, slope: float = 1e-6
+) -> F8:
     """The liquidator's fee, shares of notional: base, and after a grace base + slope x slots up to the largest.
 
     Args:
@@ -78,7 +92,9 @@ def compute_max_share(elapsed: F8, shortage: F8, *, initial: float, duration: fl
         initial: share at once (1).
         duration: slots until all of it may go.
     """
-    return np.where(shortage < FULL_LIQUIDATION_BELOW, 1.0, np.minimum(1.0, elapsed / duration + initial))
+    return np.where(
+        shortage < FULL_LIQUIDATION_BELOW, 1.0, np.minimum(1.0, elapsed / duration + initial)
+    )
 
 
 def _divide_or_infinite(shortage: F8, freed: F8) -> F8:

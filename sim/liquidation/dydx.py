@@ -7,7 +7,9 @@ import numpy as np
 from sim.types import F8, I8, Exposure, MarginAssessment
 
 
-def compute_bankruptcy_quote(assess: Callable[[Exposure], MarginAssessment], book: Exposure, leg: int, lots: I8) -> I8:
+def compute_bankruptcy_quote(
+    assess: Callable[[Exposure], MarginAssessment], book: Exposure, leg: int, lots: I8
+) -> I8:
     """What closing part of a position must bring for the rest to be left no worse: -DNNV - TNC x |DMMR| / TMMR.
 
     DNNV is the change of the position's value, DMMR of maintenance, TNC and TMMR equity and maintenance of the account.
@@ -32,11 +34,19 @@ def compute_bankruptcy_quote(assess: Callable[[Exposure], MarginAssessment], boo
     parts = zip(lost, before.equity, freed, before.maintenance, strict=True)
     # whole numbers of any size: a product of two amounts does not fit a float
     return np.array(
-        [round(gone) - round(tnc) * round(dmmr) // round(tmmr) for gone, tnc, dmmr, tmmr in parts], dtype=np.int64
+        [round(gone) - round(tnc) * round(dmmr) // round(tmmr) for gone, tnc, dmmr, tmmr in parts],
+        dtype=np.int64,
     )
 
 
-def compute_fillable_prices(book: Exposure, risk: MarginAssessment, weights: F8, *, adjustment: float = 1.0, spread: float = 0.1) -> F8:
+def compute_fillable_prices(
+    book: Exposure,
+    risk: MarginAssessment,
+    weights: F8,
+    *,
+    adjustment: float = 1.0,
+    spread: float = 0.1,
+) -> F8:
     """The limits of liquidation orders: (PNNV - ABR x spread x PMMR) / PS.
 
     ABR = clamp(adjustment x (1 - TNC / TMMR), 0, 1); PNNV, PMMR and PS are the position's value, maintenance and size.
@@ -57,6 +67,12 @@ def compute_fillable_prices(book: Exposure, risk: MarginAssessment, weights: F8,
     tick_lot = book.market.tick_value()
     with np.errstate(divide="ignore", invalid="ignore"):
         conceded = np.clip(adjustment * (1.0 - risk.equity / risk.maintenance), 0.0, 1.0)
-        distance = conceded[:, None] * spread * weights * risk.maintenance[:, None] / (book.position * tick_lot)
+        distance = (
+            conceded[:, None]
+            * spread
+            * weights
+            * risk.maintenance[:, None]
+            / (book.position * tick_lot)
+        )
     held = (book.position != 0) & (risk.maintenance > 0)[:, None]
     return np.where(held, book.market.mark - distance, np.nan)

@@ -17,9 +17,13 @@ class FullCloseOut(LiquidationBase):
     """
 
     kind: Literal["full"] = "full"
-    cooldown: float = Field(default=0.0, ge=0, description="wait between close-outs of one account; 0: every round (s)")
+    cooldown: float = Field(
+        default=0.0, ge=0, description="wait between close-outs of one account; 0: every round (s)"
+    )
 
-    def plan_close_outs(self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8) -> CloseOuts:
+    def plan_close_outs(
+        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8
+    ) -> CloseOuts:
         """Whole positions of those due, most distressed first."""
         tick = book.market.tick
         rows = self.find_due_accounts(risk, distress, tick)

@@ -17,7 +17,9 @@ FIRST_SHARE = 0.2
 def classify_stages(risk: MarginAssessment) -> I8:
     """What is done with each account, (A,): below maintenance, below two thirds of it, below nil."""
     orders, vault = risk.liquidatable, risk.equity < BACKSTOP_RATIO * risk.maintenance
-    reached = np.select([risk.bankrupt, vault & orders, orders], [DELEVERAGED, VAULT, ORDERS], HEALTHY)
+    reached = np.select(
+        [risk.bankrupt, vault & orders, orders], [DELEVERAGED, VAULT, ORDERS], HEALTHY
+    )
     return np.asarray(reached, dtype=np.int64)
 
 

@@ -29,7 +29,10 @@ def compute_isolated_bankruptcy(entry: F8, leverage: F8, side: F8) -> F8:
 
 def compute_isolated_liquidation(entry: F8, leverage: F8, side: F8, *, rate: float) -> F8:
     """Where margin falls to maintenance, entry x L / (L + s (1 - rate L)); infinite where a short's never does."""
-    return _divide_or_infinite(np.asarray(entry) * leverage, leverage + np.asarray(side) * (1.0 - rate * np.asarray(leverage)))
+    return _divide_or_infinite(
+        np.asarray(entry) * leverage,
+        leverage + np.asarray(side) * (1.0 - rate * np.asarray(leverage)),
+    )
 
 
 def compute_cross_bankruptcy(held: InversePosition, fee: float) -> F8:
@@ -56,7 +59,9 @@ def compute_cross_liquidation(held: InversePosition, rate: float, fee: float) ->
         fee: taker fee (share of notional).
     """
     size = np.asarray(held.contracts, dtype=np.float64)
-    spare = held.balance - size / held.entry * rate - size * fee / compute_cross_bankruptcy(held, fee)
+    spare = (
+        held.balance - size / held.entry * rate - size * fee / compute_cross_bankruptcy(held, fee)
+    )
     return _divide_or_infinite(size, size / held.entry + np.asarray(held.side) * spare)
 
 

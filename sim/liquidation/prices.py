@@ -38,7 +38,9 @@ class LiquidationTicks(NamedTuple):
     above: int
 
 
-def find_liquidation_prices(assess: AssessFunction, book: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS) -> Crossings:
+def find_liquidation_prices(
+    assess: AssessFunction, book: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS
+) -> Crossings:
     """Marks of one instrument at which excess (equity less maintenance) changes sign, all other marks as they are.
 
     The excess is the engine's own, with whatever fees it counts: no formula of a venue is needed, and tiers that are
@@ -62,7 +64,9 @@ def find_liquidation_prices(assess: AssessFunction, book: Exposure, leg: int, al
     highest = max(float(book.market.contracts.max_price[leg]), mark)
     if mark < 1:  # an option that is worth nothing
         below = _find_nearest_root(excess, np.array([mark, 0.0])) if mark else float("nan")
-        return Crossings(below, _find_nearest_root(excess, np.append(mark, highest ** (FAR_SHARES**2))))
+        return Crossings(
+            below, _find_nearest_root(excess, np.append(mark, highest ** (FAR_SHARES**2)))
+        )
     up = mark * np.exp(_mark_distances(np.log(highest / mark)))
     down = np.append(mark * np.exp(-_mark_distances(-np.log(MIN_MARK_SHARE))), 0.0)
     up = np.sort(np.append(up, also[(also > mark) & (also < highest)]))
@@ -77,7 +81,9 @@ def _mark_distances(furthest: float) -> F8:
     return np.concatenate([[0.0], near, start + FAR_SHARES * (furthest - start)])
 
 
-def find_liquidation_ticks(assess: AssessFunction, book: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS) -> LiquidationTicks:
+def find_liquidation_ticks(
+    assess: AssessFunction, book: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS
+) -> LiquidationTicks:
     """The first whole tick on each side of the mark at which a healthy account is liquidatable.
 
     Excess is at least nil one tick nearer to the mark, and below nil at the tick itself: exactly, for both are tried.
@@ -88,14 +94,21 @@ def find_liquidation_ticks(assess: AssessFunction, book: Exposure, leg: int, als
         return LiquidationTicks(MISSING, MISSING)
     mark, highest = int(book.market.mark[leg]), int(book.market.contracts.max_price[leg])
     below, above = find_liquidation_prices(assess, book, leg, also)
-    return LiquidationTicks(_find_first_tick(excess, below, mark, 1), _find_first_tick(excess, above, mark, max(highest, mark)))
+    return LiquidationTicks(
+        _find_first_tick(excess, below, mark, 1),
+        _find_first_tick(excess, above, mark, max(highest, mark)),
+    )
 
 
-def make_excess_function(assess: AssessFunction, book: Exposure, leg: int) -> Callable[[float], float]:
+def make_excess_function(
+    assess: AssessFunction, book: Exposure, leg: int
+) -> Callable[[float], float]:
     """Excess of one account as a function of one mark (ticks), minor units of the numeraire."""
 
     contracts = book.market.contracts
-    sides = np.array([name == contracts.names[leg] for name in contracts.names])  # two of one mark in hedge mode
+    sides = np.array(
+        [name == contracts.names[leg] for name in contracts.names]
+    )  # two of one mark in hedge mode
 
     def excess(price: float) -> float:
         market = book.market._replace(mark=np.where(sides, price, book.market.mark))
@@ -125,7 +138,9 @@ def _find_first_tick(excess: Callable[[float], float], root: float, mark: int, e
         return MISSING
     away = 1 if edge > mark else -1
     bad, step = int(np.ceil(root) if away > 0 else np.floor(root)), 1
-    while (edge - bad) * away > 0 and excess(bad) >= 0:  # rounding may keep it healthy for some ticks more
+    while (edge - bad) * away > 0 and excess(
+        bad
+    ) >= 0:  # rounding may keep it healthy for some ticks more
         bad, step = bad + away * min(step, abs(edge - bad)), 2 * step
     if (edge - bad) * away < 0 or excess(bad) >= 0:
         return MISSING

@@ -6,7 +6,7 @@ from sim.margin.addons.liquidity import LiquidityAddOn
 from sim.margin.addons.summed import RequirementSum
 from sim.margin.addons.wrong_way import WrongWayAddOn
 from sim.margin.learned.learned import LearnedRequirement
-from sim.margin.netting import UnderlyingNetting, CrossNetting, GroupNetting, IsolatedNetting
+from sim.margin.netting import CrossNetting, GroupNetting, IsolatedNetting, UnderlyingNetting
 from sim.margin.options.standard_options import StandardOptions
 from sim.margin.registry import NETTINGS, REQUIREMENTS, VALUATIONS
 from sim.margin.scenarios.derive_pmrm2 import DerivePmrm2

@@ -52,7 +52,9 @@ def count_spot_instruments(contracts: Contracts) -> tuple[int, bool]:
     return int(spot.sum()), not contracts.settle[spot].any()
 
 
-def choose_costlier_sides(book: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]) -> Exposure:
+def choose_costlier_sides(
+    book: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]
+) -> Exposure:
     """Return the book in which each spot instrument has moved to the side that asks more.
 
     Args:

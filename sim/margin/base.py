@@ -117,7 +117,9 @@ def require_initial_covers_maintenance(initial: float, maintenance: float) -> No
         ValueError: maintenance is more.
     """
     if maintenance > initial:
-        raise ValueError(f"maintenance: {maintenance:g}, may not exceed initial, {initial:g}: lower it")
+        raise ValueError(
+            f"maintenance: {maintenance:g}, may not exceed initial, {initial:g}: lower it"
+        )
 
 
 def find_underlying(name: str, contracts: Contracts, where: str) -> int:
@@ -128,7 +130,9 @@ def find_underlying(name: str, contracts: Contracts, where: str) -> int:
     """
     if name not in contracts.underlyings:
         known = ", ".join(contracts.underlyings) or "none"
-        raise ConfigError([f"{where}: {name!r} is not an underlying of this market, use one of {known}"])
+        raise ConfigError(
+            [f"{where}: {name!r} is not an underlying of this market, use one of {known}"]
+        )
     return contracts.underlyings.index(name)
 
 
@@ -152,5 +156,9 @@ def make_registry_validator(classes: dict[str, type[Component]]) -> BeforeValida
 
 
 AnyNetting = Annotated[SerializeAsAny[NettingComponent], make_registry_validator(registry.NETTINGS)]
-AnyValuation = Annotated[SerializeAsAny[ValuationComponent], make_registry_validator(registry.VALUATIONS)]
-AnyRequirement = Annotated[SerializeAsAny[RequirementComponent], make_registry_validator(registry.REQUIREMENTS)]
+AnyValuation = Annotated[
+    SerializeAsAny[ValuationComponent], make_registry_validator(registry.VALUATIONS)
+]
+AnyRequirement = Annotated[
+    SerializeAsAny[RequirementComponent], make_registry_validator(registry.REQUIREMENTS)
+]

@@ -26,14 +26,23 @@ def break_down_margins(requirement: Requirement, book: Exposure) -> dict[str, Ma
         return requirement.breakdown(book)
     held = np.flatnonzero((book.position != 0).any(axis=0))
     columns = np.arange(book.position.shape[1])
-    names = book.market.contracts.names  # one stands there twice where it is long and short in hedge mode
-    found = join_breakdowns(*({names[k]: requirement.compute_margins(leg_values.keep_legs(book, columns == k))} for k in held))
+    names = (
+        book.market.contracts.names
+    )  # one stands there twice where it is long and short in hedge mode
+    found = join_breakdowns(
+        *(
+            {names[k]: requirement.compute_margins(leg_values.keep_legs(book, columns == k))}
+            for k in held
+        )
+    )
     return {**found, NETTING: subtract_parts(requirement.compute_margins(book), found)}
 
 
 def subtract_parts(whole: Margins, parts: dict[str, Margins]) -> Margins:
     """What margins exceed the sum of their parts by, (A,)."""
-    initial, maintenance = (sum((part[i] for part in parts.values()), np.zeros_like(whole[i])) for i in range(2))
+    initial, maintenance = (
+        sum((part[i] for part in parts.values()), np.zeros_like(whole[i])) for i in range(2)
+    )
     return Margins(whole.initial - initial, whole.maintenance - maintenance)
 
 
@@ -41,5 +50,7 @@ def join_breakdowns(*breakdowns: dict[str, Margins]) -> dict[str, Margins]:
     """All their parts; those of one name are added up."""
     found: dict[str, Margins] = {}
     for name, part in (item for each in breakdowns for item in each.items()):
-        found[name] = Margins(*(found[name][i] + part[i] for i in range(2))) if name in found else part
+        found[name] = (
+            Margins(*(found[name][i] + part[i] for i in range(2))) if name in found else part
+        )
     return found

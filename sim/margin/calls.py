@@ -17,10 +17,20 @@ class MarginCalls(Component):
     """When accounts are called, and how their owners answer."""
 
     trigger: float = Field(
-        default=1.0, gt=0, le=1, description="a call opens when equity is below this times initial (ratio)"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="a call opens when equity is below this times initial (ratio)",
     )
-    met: float = Field(default=0.5, ge=0, le=1, description="probability that the owner means to meet a call (1)")
-    delay: float = Field(default=3600.0, ge=0, le=1e9, description="mean of the exponential time until the answer (s)")
+    met: float = Field(
+        default=0.5, ge=0, le=1, description="probability that the owner means to meet a call (1)"
+    )
+    delay: float = Field(
+        default=3600.0,
+        ge=0,
+        le=1e9,
+        description="mean of the exponential time until the answer (s)",
+    )
     outside: float = Field(
         default=1.0,
         ge=0,
@@ -63,9 +73,13 @@ class PoolMarginCalls:
     def __init__(self, rule: MarginCalls, owners: int, dt: float) -> None:
         self.rule = rule
         self.dt = dt
-        self._answer_ticks: I8 = np.full(owners, MISSING, dtype=np.int64)  # tick of the answer, NOBODY = no call open
+        self._answer_ticks: I8 = np.full(
+            owners, MISSING, dtype=np.int64
+        )  # tick of the answer, NOBODY = no call open
         self._will_answer: B1 = np.zeros(owners, dtype=np.bool_)
-        self._has_missed_call: B1 = np.zeros(owners, dtype=np.bool_)  # a call was missed and initial not covered since
+        self._has_missed_call: B1 = np.zeros(
+            owners, dtype=np.bool_
+        )  # a call was missed and initial not covered since
 
     @property
     def has_open_call(self) -> B1:
@@ -73,7 +87,9 @@ class PoolMarginCalls:
         pending: B1 = self._answer_ticks != MISSING
         return pending
 
-    def advance_tick(self, tick: int, risk: MarginAssessment, draws: F8, outside: I8) -> CallOutcome:
+    def advance_tick(
+        self, tick: int, risk: MarginAssessment, draws: F8, outside: I8
+    ) -> CallOutcome:
         """One step: let calls lapse, open new ones, answer those due.
 
         Args:

@@ -29,7 +29,9 @@ class AccountCapital(NamedTuple):
     haircut: F8  # (A,) collateral disallowed for initial
 
 
-def measure_account_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> Iterator[AccountCapital]:
+def measure_account_capital(
+    engine: EngineConfig, books: Sequence[Exposure], unit: int
+) -> Iterator[AccountCapital]:
     """What an engine ties up of every account, snapshot by snapshot; requirements see each one's market first.
 
     Args:
@@ -63,8 +65,15 @@ def measure_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) 
     """
     gross = sum(float(np.abs(book.position_value()).sum()) for book in books)
     if gross == 0:
-        raise ConfigError(["reference book: no account holds a position, take one of a market in which agents trade"])
-    sums = [(float(each.margin.sum()), float(each.haircut.sum())) for each in measure_account_capital(engine, books, unit)]
+        raise ConfigError(
+            [
+                "reference book: no account holds a position, take one of a market in which agents trade"
+            ]
+        )
+    sums = [
+        (float(each.margin.sum()), float(each.haircut.sum()))
+        for each in measure_account_capital(engine, books, unit)
+    ]
     initial, disallowed = map(sum, zip(*sums, strict=True))
     return EngineCapital(initial / gross, disallowed / gross)
 
@@ -77,7 +86,9 @@ def solve_compression(measured: EngineCapital, target: float) -> float:
     """
     if target <= measured.haircut:
         raise ConfigError(
-            [f"target: {target:g} of gross notional is not above the {measured.haircut:g} that haircuts take, raise it"]
+            [
+                f"target: {target:g} of gross notional is not above the {measured.haircut:g} that haircuts take, raise it"
+            ]
         )
     if measured.margin <= 0:
         told = "requirement: requires nothing for the reference book, so that no compression reaches a target"
@@ -85,7 +96,9 @@ def solve_compression(measured: EngineCapital, target: float) -> float:
     return 1.0 - (target - measured.haircut) / measured.margin
 
 
-def scale_to_equal_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int, target: float) -> EngineConfig:
+def scale_to_equal_capital(
+    engine: EngineConfig, books: Sequence[Exposure], unit: int, target: float
+) -> EngineConfig:
     """The engine scaled so that on this book it ties up the target: closed form, no search."""
     factor = 1.0 - solve_compression(measure_capital(engine, books, unit), target)
     return engine.model_copy(update={"scale": factor * engine.scale})
@@ -93,7 +106,9 @@ def scale_to_equal_capital(engine: EngineConfig, books: Sequence[Exposure], unit
 
 def _pool_slice(pool: list[int]) -> slice:
     if pool != list(range(pool[0], pool[-1] + 1)):
-        raise ConfigError(["reference book: instruments of one pool must stand next to one another, list them so"])
+        raise ConfigError(
+            ["reference book: instruments of one pool must stand next to one another, list them so"]
+        )
     return slice(pool[0], pool[-1] + 1)
 
 

@@ -8,7 +8,14 @@ from pydantic import Field
 from sim.component import Component
 from sim.errors import ConfigError, suggest_name
 from sim.margin import leg_values
-from sim.margin.additive import MAX_SPOTS_ALWAYS_TRIED, MAX_SPOTS, is_additive, choose_costlier_sides, compute_initial_by_leg, count_spot_instruments
+from sim.margin.additive import (
+    MAX_SPOTS,
+    MAX_SPOTS_ALWAYS_TRIED,
+    choose_costlier_sides,
+    compute_initial_by_leg,
+    count_spot_instruments,
+    is_additive,
+)
 from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, RequirementComponent
 from sim.margin.learning import explain_short_run
 from sim.margin.netting import CrossNetting
@@ -20,7 +27,7 @@ from sim.margin.wrappers.compressed import Compression
 from sim.margin.wrappers.rescaled import RescaledMargin, scale_leverage
 from sim.numerics.jit import kernel
 from sim.protocols import Requirement, Valuation
-from sim.types import F8, I8, OPTION, Contracts, Exposure, MarketView, MarginAssessment
+from sim.types import F8, I8, OPTION, Contracts, Exposure, MarginAssessment, MarketView
 
 ROUNDING_TOLERANCE = 1e-12
 """Relative noise of a sum of floats: an amount this near to a whole number is that number."""
@@ -29,16 +36,32 @@ ROUNDING_TOLERANCE = 1e-12
 class EngineConfig(Component):
     """The three choices that make a venue's margin engine, and dials that turn whatever was chosen (MAR-2)."""
 
-    netting: AnyNetting = Field(default=CrossNetting(), description="which instruments share margin (component)")
-    valuation: AnyValuation = Field(default=CashValuation(), description="what equity does not count (component)")
-    requirement: AnyRequirement = Field(default=TieredRequirement(), description="what must be covered (component)")
-    options: AnyRequirement | None = Field(
-        default=None, description="what must be covered of options, none = they are legs like others (component)"
+    netting: AnyNetting = Field(
+        default=CrossNetting(), description="which instruments share margin (component)"
     )
-    scale: float = Field(default=1.0, gt=0, description="factor of margins, to bring engines to equal capital (ratio)")
-    kappa: float = Field(default=0.0, lt=1, description="share by which margins are cut, below nil raised (ratio)")
+    valuation: AnyValuation = Field(
+        default=CashValuation(), description="what equity does not count (component)"
+    )
+    requirement: AnyRequirement = Field(
+        default=TieredRequirement(), description="what must be covered (component)"
+    )
+    options: AnyRequirement | None = Field(
+        default=None,
+        description="what must be covered of options, none = they are legs like others (component)",
+    )
+    scale: float = Field(
+        default=1.0,
+        gt=0,
+        description="factor of margins, to bring engines to equal capital (ratio)",
+    )
+    kappa: float = Field(
+        default=0.0, lt=1, description="share by which margins are cut, below nil raised (ratio)"
+    )
     maintenance: float | None = Field(
-        default=None, ge=0, le=1, description="maintenance over initial, none = the requirement's own (ratio)"
+        default=None,
+        ge=0,
+        le=1,
+        description="maintenance over initial, none = the requirement's own (ratio)",
     )
 
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
@@ -55,7 +78,9 @@ class EngineConfig(Component):
         problems += [
             f"valuation: {name!r} is neither an asset nor an instrument of this venue, use one of "
             f"{', '.join(contracts.assets[1:] + contracts.names)}"
-            for name in sorted(self.valuation.mentioned_names() - set(contracts.names) - set(contracts.assets))
+            for name in sorted(
+                self.valuation.mentioned_names() - set(contracts.names) - set(contracts.assets)
+            )
         ]
         if problems:
             raise ConfigError(problems)
@@ -68,7 +93,9 @@ class EngineConfig(Component):
             seconds: length of the run.
             dt: length of a step (s).
         """
-        slow = max(filter(None, (self.requirement, self.options)), key=lambda rule: rule.look_back())
+        slow = max(
+            filter(None, (self.requirement, self.options)), key=lambda rule: rule.look_back()
+        )
         return explain_short_run(slow, seconds, dt)
 
     def _find_misnamed(self, listed: Sequence[str]) -> list[str]:
@@ -83,12 +110,18 @@ class EngineConfig(Component):
 
     def mentioned_instruments(self) -> frozenset[str]:
         """Instruments that the requirements name."""
-        return self.requirement.mentioned_names() | (self.options.mentioned_names() if self.options else frozenset())
+        return self.requirement.mentioned_names() | (
+            self.options.mentioned_names() if self.options else frozenset()
+        )
 
     def rescaled_requirement(self) -> RequirementComponent:
         """The requirement as scale and kappa have it, outside a pool; that of options is left out."""
         factor = self.scale * (1.0 - self.kappa)
-        return self.requirement if factor == 1 else Compression(inner=self.requirement, kappa=1.0 - factor)
+        return (
+            self.requirement
+            if factor == 1
+            else Compression(inner=self.requirement, kappa=1.0 - factor)
+        )
 
     def build_engine(self, contracts: Contracts, unit: int) -> "MarginEngine":
         """The engine of one pool.
@@ -104,7 +137,11 @@ class EngineConfig(Component):
         bound, factor = self.requirement.bind(contracts, unit), self.scale * (1.0 - self.kappa)
         if self.options is not None and (contracts.kind == OPTION).any():
             bound = OptionsSeparately(bound, self.options.bind(contracts, unit), contracts)
-        return bound if factor == 1 and self.maintenance is None else RescaledMargin(bound, factor, self.maintenance)
+        return (
+            bound
+            if factor == 1 and self.maintenance is None
+            else RescaledMargin(bound, factor, self.maintenance)
+        )
 
 
 class MarginEngine:
@@ -130,7 +167,11 @@ class MarginEngine:
         self.is_separable = spots > MAX_SPOTS_ALWAYS_TRIED and all(added)
         if spots <= MAX_SPOTS or self.is_separable:
             return
-        words = ("the requirement", "the valuation", "spot that settles in another asset than the numeraire")
+        words = (
+            "the requirement",
+            "the valuation",
+            "spot that settles in another asset than the numeraire",
+        )
         what = next(word for word, fine in zip(words, added, strict=True) if not fine)
         raise ConfigError(
             [
@@ -156,12 +197,19 @@ class MarginEngine:
         Initial is no less than positions ÷ the leverage chosen for them, whatever the requirement.
         """
         equity = book.equity() - book.reserved_value()
-        filled = self._find_costliest_fills(book) if self.is_separable else book.worst_case_portfolios()
-        verdicts = [self._assess_filled(equity, pay_for_fills(book, update_entry_values(book, each))) for each in filled]
+        filled = (
+            self._find_costliest_fills(book) if self.is_separable else book.worst_case_portfolios()
+        )
+        verdicts = [
+            self._assess_filled(equity, pay_for_fills(book, update_entry_values(book, each)))
+            for each in filled
+        ]
         worst = verdicts[0]
         for other in verdicts[1:]:
             initial = np.maximum(worst.initial, other.initial)
-            worst = MarginAssessment(equity, initial, np.maximum(worst.maintenance, other.maintenance))
+            worst = MarginAssessment(
+                equity, initial, np.maximum(worst.maintenance, other.maintenance)
+            )
         return worst
 
     def compute_leg_shares(self, book: Exposure) -> F8:
@@ -176,10 +224,17 @@ class MarginEngine:
         if self._probe is None:
             self._probe = build_one_lot_accounts(market, sides=(1, -1))
         value = market.mark * market.contracts.multiplier
-        probe = self._probe._replace(market=market, entry=self._probe.position * value.astype(np.int64))
-        required = self.valuation.compute_haircuts(probe).initial + self.requirement.compute_margins(probe).initial
+        probe = self._probe._replace(
+            market=market, entry=self._probe.position * value.astype(np.int64)
+        )
+        required = (
+            self.valuation.compute_haircuts(probe).initial
+            + self.requirement.compute_margins(probe).initial
+        )
         required, worth = required.reshape(2, -1), value * market.price[market.contracts.settle]
-        long, short = np.divide(worth, required, out=np.full(required.shape, np.inf), where=required > 0)
+        long, short = np.divide(
+            worth, required, out=np.full(required.shape, np.inf), where=required > 0
+        )
         return long, short
 
     def _find_costliest_fills(self, book: Exposure) -> list[Exposure]:
@@ -187,7 +242,9 @@ class MarginEngine:
         bought, sold = book.one_sided_portfolios()
         after = [pay_for_fills(book, update_entry_values(book, each)) for each in (bought, sold)]
         asked = [
-            compute_initial_by_leg(self.requirement, self._undo_leverage_scaling(each)) + self.valuation.compute_spot_haircuts(each) for each in after
+            compute_initial_by_leg(self.requirement, self._undo_leverage_scaling(each))
+            + self.valuation.compute_spot_haircuts(each)
+            for each in after
         ]
         found = [choose_costlier_sides(book, (bought, asked[0]), (sold, asked[1]))]
         if np.isfinite(book.leverage).any():
@@ -204,12 +261,21 @@ class MarginEngine:
 
     def _undo_leverage_scaling(self, book: Exposure) -> Exposure:
         """The book whose chosen leverage the engine's own dials do not scale."""
-        return scale_leverage(book, self.requirement.factor) if isinstance(self.requirement, RescaledMargin) else book
+        return (
+            scale_leverage(book, self.requirement.factor)
+            if isinstance(self.requirement, RescaledMargin)
+            else book
+        )
 
     def _compute_assessment(self, equity: F8, book: Exposure) -> MarginAssessment:
-        haircuts, margins = self.valuation.compute_haircuts(book), self.requirement.compute_margins(book)
+        haircuts, margins = (
+            self.valuation.compute_haircuts(book),
+            self.requirement.compute_margins(book),
+        )
         initial = round_up_sum(haircuts.initial, margins.initial)
-        return MarginAssessment(equity, initial, round_up_sum(haircuts.maintenance, margins.maintenance))
+        return MarginAssessment(
+            equity, initial, round_up_sum(haircuts.maintenance, margins.maintenance)
+        )
 
 
 def compute_chosen_margin(book: Exposure) -> F8:
@@ -244,7 +310,9 @@ def pay_for_fills(book: Exposure, filled: Exposure) -> Exposure:
 def update_entry_values(book: Exposure, filled: Exposure) -> Exposure:
     """The filled book with the value paid for its positions, had the fills been at the mark."""
     value = (book.market.mark * book.market.contracts.multiplier).astype(np.int64)
-    return filled._replace(entry=_compute_entry_values(book.position, book.entry, filled.position, value))
+    return filled._replace(
+        entry=_compute_entry_values(book.position, book.entry, filled.position, value)
+    )
 
 
 @kernel
@@ -273,5 +341,9 @@ def round_up_sum(haircut: F8, margin: F8) -> F8:
     for a in range(len(margin)):
         amount = haircut[a] + margin[a]
         nearest = np.rint(amount)
-        units[a] = nearest if abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount) else np.ceil(amount)
+        units[a] = (
+            nearest
+            if abs(amount - nearest) <= ROUNDING_TOLERANCE * abs(amount)
+            else np.ceil(amount)
+        )
     return units

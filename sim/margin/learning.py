@@ -32,7 +32,11 @@ def explain_short_run(rule: RequirementComponent, seconds: float, dt: float) -> 
 
 def describe_kinds(component: Component) -> str:
     """The kinds that a component is made of, such as ``floored(tail(filtered))``."""
-    inner = [describe_kinds(part) for _, part, _ in _iterate_parts(component) if "kind" in type(part).model_fields]
+    inner = [
+        describe_kinds(part)
+        for _, part, _ in _iterate_parts(component)
+        if "kind" in type(part).model_fields
+    ]
     return f"{getattr(component, 'kind', '')}{'(' + ', '.join(inner) + ')' if inner else ''}"
 
 

@@ -12,7 +12,9 @@ def compute_lot_values(market: MarketView) -> tuple[F8, B1]:
     The first is ``MarketView.lot_value``: here in one compiled call, for requirements ask it of every book.
     """
     contracts = market.contracts
-    return _compute_lot_values(market.mark, contracts.multiplier, market.price, contracts.settle, contracts.kind)
+    return _compute_lot_values(
+        market.mark, contracts.multiplier, market.price, contracts.settle, contracts.kind
+    )
 
 
 @kernel
@@ -38,7 +40,9 @@ def compute_margined_notional(book: Exposure) -> F8:
 
 def keep_legs(book: Exposure, seen: B1) -> Exposure:
     """The same accounts without the positions that are not seen, (K,)."""
-    return book._replace(position=np.where(seen, book.position, 0), entry=np.where(seen, book.entry, 0))
+    return book._replace(
+        position=np.where(seen, book.position, 0), entry=np.where(seen, book.entry, 0)
+    )
 
 
 def normalise_shares(legs: F8, gross: F8) -> F8:

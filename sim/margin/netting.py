@@ -13,7 +13,9 @@ from sim.types import Contracts
 class CrossNetting(NettingComponent):
     """One pool: gains of any position carry the losses of any other."""
 
-    kind: Literal["cross"] = Field(default="cross", description="one pool of all instruments (name)")
+    kind: Literal["cross"] = Field(
+        default="cross", description="one pool of all instruments (name)"
+    )
 
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
@@ -24,7 +26,9 @@ class CrossNetting(NettingComponent):
 class IsolatedNetting(NettingComponent):
     """One pool per instrument: a position stands on its own cash (ISO-1)."""
 
-    kind: Literal["isolated"] = Field(default="isolated", description="one pool per instrument (name)")
+    kind: Literal["isolated"] = Field(
+        default="isolated", description="one pool per instrument (name)"
+    )
 
     @property
     def has_separate_wallets(self) -> bool:
@@ -39,7 +43,9 @@ class IsolatedNetting(NettingComponent):
 class UnderlyingNetting(NettingComponent):
     """One pool per underlying, as Derive's portfolio managers."""
 
-    kind: Literal["by_underlying"] = Field(default="by_underlying", description="one pool per underlying (name)")
+    kind: Literal["by_underlying"] = Field(
+        default="by_underlying", description="one pool per underlying (name)"
+    )
 
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
@@ -52,8 +58,12 @@ class UnderlyingNetting(NettingComponent):
 class GroupNetting(NettingComponent):
     """Pools by name; each instrument of the venue belongs to exactly one."""
 
-    kind: Literal["groups"] = Field(default="groups", description="pools listed by instrument (name)")
-    groups: tuple[tuple[str, ...], ...] = Field(min_length=1, description="instruments of each pool (names)")
+    kind: Literal["groups"] = Field(
+        default="groups", description="pools listed by instrument (name)"
+    )
+    groups: tuple[tuple[str, ...], ...] = Field(
+        min_length=1, description="instruments of each pool (names)"
+    )
 
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""

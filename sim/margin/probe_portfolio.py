@@ -13,7 +13,9 @@ def build_one_lot_accounts(market: MarketView, *, sides: tuple[int, ...] = (1,))
     none = np.zeros_like(position)
     cash = np.zeros((len(position), len(market.price)), dtype=np.int64)
     entry = (position * (market.mark * market.contracts.multiplier)).astype(np.int64)
-    return Exposure(cash, cash, position, none, none, none, entry, np.full(position.shape, np.inf), market)
+    return Exposure(
+        cash, cash, position, none, none, none, entry, np.full(position.shape, np.inf), market
+    )
 
 
 def compute_margin_rates(requirement: Requirement, market: MarketView) -> F8:

@@ -26,7 +26,9 @@ class QuoteHistory:
     def mask_unquoted(self, market: MarketView) -> MarketView:
         """The view with NaN for a depth, and for an open interest, that has never been above zero."""
         depth = np.where(self.depth | (market.depth > 0), market.depth, np.nan)
-        interest = np.where(self.interest | (market.open_interest > 0), market.open_interest, np.nan)
+        interest = np.where(
+            self.interest | (market.open_interest > 0), market.open_interest, np.nan
+        )
         return market._replace(depth=depth, open_interest=interest)
 
     def mask_accounts(self, book: Exposure) -> Exposure:

@@ -7,7 +7,13 @@ import pandas as pd
 
 from sim.metrics.cascades import Frames
 from sim.metrics.inputs import require_instrument
-from sim.metrics.returns import compute_autocorrelation, estimate_hill, estimate_hill_interval, estimate_jackknife_interval, compute_kurtosis
+from sim.metrics.returns import (
+    compute_autocorrelation,
+    compute_kurtosis,
+    estimate_hill,
+    estimate_hill_interval,
+    estimate_jackknife_interval,
+)
 from sim.metrics.venues import join_venue
 from sim.types import F8
 
@@ -58,7 +64,9 @@ def compute_facts(prices: F8, dt: float) -> StylisedFacts:
     )
 
 
-def compare_facts(frames: Frames, instrument: str, since: int = 1) -> tuple[StylisedFacts, StylisedFacts]:
+def compare_facts(
+    frames: Frames, instrument: str, since: int = 1
+) -> tuple[StylisedFacts, StylisedFacts]:
     """Facts of an instrument's mark, and of its index without the market (x), from step ``since`` on."""
     steps, dt = _select_steps(frames, instrument, since)
     mark, exogenous = (compute_facts(steps[name].to_numpy(), dt) for name in ("mark", "exogenous"))

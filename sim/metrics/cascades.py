@@ -26,11 +26,15 @@ def measure_fall(frames: Frames, instrument: str, since: int, until: int | None 
     marks = steps[steps["instrument"] == instrument].set_index("step")["mark"]
     if since - 1 not in marks.index or since not in marks.index:
         span = f"one of {marks.index.min() + 1} to {marks.index.max()}"
-        raise ValueError(f"since: {since}, {instrument!r} has no marks at it and at the step before: choose {span}")
+        raise ValueError(
+            f"since: {since}, {instrument!r} has no marks at it and at the step before: choose {span}"
+        )
     return float(np.log(marks.loc[since:until].min() / marks.loc[since - 1]))
 
 
-def measure_amplification(run: Frames, twin: Frames, instrument: str, since: int, until: int | None = None) -> float:
+def measure_amplification(
+    run: Frames, twin: Frames, instrument: str, since: int, until: int | None = None
+) -> float:
     """How many times deeper the mark fell than in the twin run, with the same draws and close-outs suppressed.
 
     Args:
@@ -45,7 +49,9 @@ def measure_amplification(run: Frames, twin: Frames, instrument: str, since: int
     """
     alone = measure_fall(twin, instrument, since, until)
     if alone >= 0:
-        raise ValueError(f"{instrument!r} does not fall from step {since} on in the twin run; choose a falling market")
+        raise ValueError(
+            f"{instrument!r} does not fall from step {since} on in the twin run; choose a falling market"
+        )
     return measure_fall(run, instrument, since, until) / alone
 
 

@@ -36,7 +36,9 @@ class BreachTransitions(NamedTuple):
 def count_transitions(breaches: B1) -> BreachTransitions:
     """Counts over neighbouring days of ``breaches`` (T,)."""
     before, now = breaches[:-1], breaches[1:]
-    return BreachTransitions(*(int(pair.sum()) for pair in (~before & ~now, before & ~now, ~before & now, before & now)))
+    return BreachTransitions(
+        *(int(pair.sum()) for pair in (~before & ~now, before & ~now, ~before & now, before & now))
+    )
 
 
 def run_proportion_test(days: int, breaches: int, p: float) -> BacktestResult:
@@ -51,7 +53,9 @@ def run_proportion_test(days: int, breaches: int, p: float) -> BacktestResult:
         ValueError: an argument outside these bounds.
     """
     _check_counts(days, breaches, p)
-    return _likelihood_ratio_result(_log_likelihood(days, breaches, breaches / days) - _log_likelihood(days, breaches, p), 1)
+    return _likelihood_ratio_result(
+        _log_likelihood(days, breaches, breaches / days) - _log_likelihood(days, breaches, p), 1
+    )
 
 
 def find_accepted_range(days: int, p: float, confidence: float = 0.95) -> tuple[int, int]:
@@ -59,7 +63,9 @@ def find_accepted_range(days: int, p: float, confidence: float = 0.95) -> tuple[
 
     The lower is -1 if no breach at all is still accepted, the upper T + 1 if nothing but breaches is.
     """
-    kept = [x for x in range(days + 1) if not run_proportion_test(days, x, p).is_rejected(confidence)]
+    kept = [
+        x for x in range(days + 1) if not run_proportion_test(days, x, p).is_rejected(confidence)
+    ]
     return kept[0] - 1, kept[-1] + 1
 
 
@@ -89,9 +95,13 @@ def run_independence_test(counts: BreachTransitions) -> BacktestResult:
     return _likelihood_ratio_result(after_quiet + after_hit - together, 1)
 
 
-def run_conditional_test(days: int, breaches: int, p: float, counts: BreachTransitions) -> BacktestResult:
+def run_conditional_test(
+    days: int, breaches: int, p: float, counts: BreachTransitions
+) -> BacktestResult:
     """Conditional coverage (Christoffersen 1998): as many as there should be, and independent; chi2(2)."""
-    total = run_proportion_test(days, breaches, p).statistic + run_independence_test(counts).statistic
+    total = (
+        run_proportion_test(days, breaches, p).statistic + run_independence_test(counts).statistic
+    )
     return BacktestResult(total, float(chdtrc(2, total)))
 
 
@@ -117,6 +127,8 @@ def _check_counts(days: int, breaches: int, p: float) -> None:
     if days < 1:
         raise ValueError(f"days: {days}, must be at least 1, give more")
     if not 0 <= breaches <= days:
-        raise ValueError(f"breaches: {breaches}, must lie between 0 and the {days} days, count them again")
+        raise ValueError(
+            f"breaches: {breaches}, must lie between 0 and the {days} days, count them again"
+        )
     if not (0 < p < 1 and math.isfinite(p)):
         raise ValueError(f"p: {p}, must lie strictly between 0 and 1, give a share of days")

@@ -51,10 +51,15 @@ def tabulate_density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.
     """
     require_columns(frames, {"profile": PROFILE_COLUMNS}, "the heat map")
     own = frames["profile"]
-    wide = own[own["instrument"] == instrument].pivot(index="step", columns="move", values="at_risk")
+    wide = own[own["instrument"] == instrument].pivot(
+        index="step", columns="move", values="at_risk"
+    )
     moves, risk = wide.columns.to_numpy(np.float64), wide.to_numpy(np.float64)
     parts = []
-    for side in (np.flatnonzero(moves < 0)[::-1], np.flatnonzero(moves > 0)):  # from the mark outwards
+    for side in (
+        np.flatnonzero(moves < 0)[::-1],
+        np.flatnonzero(moves > 0),
+    ):  # from the mark outwards
         before, inner = np.zeros(len(wide)), 0.0
         for column in side:
             low, high = sorted((inner, float(moves[column])))
@@ -63,7 +68,11 @@ def tabulate_density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.
             parts.append(pd.DataFrame(cells))
             before, inner = risk[:, column], float(moves[column])
     columns = ["step", "low", "high", "at_risk"]
-    return pd.concat(parts).sort_values(["step", "low"], ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return (
+        pd.concat(parts).sort_values(["step", "low"], ignore_index=True)
+        if parts
+        else pd.DataFrame(columns=columns)
+    )
 
 
 class HawkesFit(NamedTuple):
@@ -89,7 +98,9 @@ def fit_hawkes(counts: F8, outside: B1, lags: int = 1, passes: int = 20) -> Hawk
         lags: how many slots an event is remembered.
         passes: of the reweighting.
     """
-    past = np.stack([np.concatenate([np.zeros(lag), counts[:-lag]]) for lag in range(1, lags + 1)], axis=1)
+    past = np.stack(
+        [np.concatenate([np.zeros(lag), counts[:-lag]]) for lag in range(1, lags + 1)], axis=1
+    )
     design = np.column_stack([outside.astype(np.float64), past])[lags:]
     seen = counts[lags:].astype(np.float64)
     used = design.any(axis=1)
@@ -119,7 +130,11 @@ def tabulate_rounds(frames: Mapping[str, pd.DataFrame], venue: str) -> pd.DataFr
     A step's last row is the round after, in which none did: that a cascade ended is part of what is known. Steps
     without close-outs are one row of nil.
     """
-    require_columns(frames, {"closeouts": ("step", "round", "venue", "filled"), "steps": ("step",)}, "event time")
+    require_columns(
+        frames,
+        {"closeouts": ("step", "round", "venue", "filled"), "steps": ("step",)},
+        "event time",
+    )
     closeouts = frames["closeouts"]
     filled = closeouts[(closeouts["filled"] > 0) & (closeouts["venue"] == venue)]
     last = filled.groupby("step")["round"].max()

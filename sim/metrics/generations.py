@@ -59,10 +59,17 @@ def assign_cascades(links: ContagionLinks, least: float = MIN_SHARE) -> I8:
         least: share of an action's harm from which on a move joins it to those who made the move.
     """
     actions, moves = len(links.actions), len(links.moves)
-    pushed, own = _drop_small_shares(links.harm_by_move, least), _drop_small_shares(links.harm_by_own, least)
+    pushed, own = (
+        _drop_small_shares(links.harm_by_move, least),
+        _drop_small_shares(links.harm_by_own, least),
+    )
     # within a round nothing but the mark's moves joins actions, hence an action and a move are nodes alike
-    joined = sparse.block_array([[own, pushed + links.move_by_action.T], [None, sparse.csr_array((moves, moves))]])
-    label = np.unique(connected_components(joined, directed=False)[1][:actions], return_inverse=True)[1]
+    joined = sparse.block_array(
+        [[own, pushed + links.move_by_action.T], [None, sparse.csr_array((moves, moves))]]
+    )
+    label = np.unique(
+        connected_components(joined, directed=False)[1][:actions], return_inverse=True
+    )[1]
     order = np.argsort(-np.bincount(label, links.actions["notional"], minlength=1), kind="stable")
     place: I8 = np.empty(order.size, dtype=np.int64)
     place[order] = np.arange(1, order.size + 1)
@@ -78,7 +85,11 @@ def _drop_small_shares(shares: sparse.csr_array, least: float) -> sparse.csr_arr
 
 def compute_depths(links: ContagionLinks, least: float = MIN_SHARE) -> I8:
     """How many actions stand before each in the longest chain that pushed it, (A,); nil for who was pushed by none."""
-    steps = [_drop_small_shares(links.harm_by_move, least).tocoo(), links.move_by_action.tocoo(), _drop_small_shares(links.harm_by_own, least).tocoo()]
+    steps = [
+        _drop_small_shares(links.harm_by_move, least).tocoo(),
+        links.move_by_action.tocoo(),
+        _drop_small_shares(links.harm_by_own, least).tocoo(),
+    ]
     (child, move), (event, author), (later, earlier) = ((each.row, each.col) for each in steps)
     found, by_move = np.zeros(len(links.actions), dtype=np.int64), np.full(len(links.moves), -1)
     while True:
@@ -111,7 +122,9 @@ def estimate_branching(links: ContagionLinks) -> RatioEstimate:
     """Actions pushed by actions over all of them: 1 less the roots' share, intervals over cascades."""
     inner = 1.0 - links.harm_by_root.sum(axis=1)
     cascade = assign_cascades(links)
-    return estimate_ratio(sum_per_cascade(inner, cascade), sum_per_cascade(np.ones(inner.size), cascade))
+    return estimate_ratio(
+        sum_per_cascade(inner, cascade), sum_per_cascade(np.ones(inner.size), cascade)
+    )
 
 
 def tabulate_generations(links: ContagionLinks) -> pd.DataFrame:
@@ -135,14 +148,21 @@ def tabulate_origins(links: ContagionLinks) -> pd.DataFrame:
     below = sum_per_cascade(np.ones(cascade.size), cascade)
     columns = {kind: links.harm_by_root[:, place] for place, kind in enumerate(ROOT_KINDS)}
     columns["close_out"] = 1.0 - links.harm_by_root.sum(axis=1)
-    found = [(kind, estimate_ratio(sum_per_cascade(share, cascade), below)) for kind, share in columns.items()]
+    found = [
+        (kind, estimate_ratio(sum_per_cascade(share, cascade), below))
+        for kind, share in columns.items()
+    ]
     rows = [(kind, each.value, max(each.low, 0.0), min(each.high, 1.0)) for kind, each in found]
     return pd.DataFrame(rows, columns=["kind", "share", "low", "high"])
 
 
 def compute_root_share(links: ContagionLinks, kind: str) -> float:
     """Share of the harm to actions that one kind of root did, each action counting once; nan where there are none."""
-    return float(links.harm_by_root[:, ROOT_KINDS.index(kind)].mean()) if len(links.actions) else math.nan
+    return (
+        float(links.harm_by_root[:, ROOT_KINDS.index(kind)].mean())
+        if len(links.actions)
+        else math.nan
+    )
 
 
 def compute_reach(links: ContagionLinks) -> F8:
@@ -183,9 +203,16 @@ def tabulate_cascades(links: ContagionLinks, least: float = MIN_SHARE) -> pd.Dat
     (share of it that the margin model itself began), origin (the kind that began most of it).
     """
     number, weight = assign_cascades(links, least), links.actions["notional"].to_numpy(np.float64)
-    begun = np.array([sum_per_cascade(share * weight, number) for share in links.harm_by_root.T]).reshape(len(ROOT_KINDS), -1)
+    begun = np.array(
+        [sum_per_cascade(share * weight, number) for share in links.harm_by_root.T]
+    ).reshape(len(ROOT_KINDS), -1)
     inner = 1.0 - links.harm_by_root.sum(axis=1)
-    columns = {"step": links.actions["step"], "depth": compute_depths(links, least), "inner": inner, "within": inner * weight}
+    columns = {
+        "step": links.actions["step"],
+        "depth": compute_depths(links, least),
+        "inner": inner,
+        "within": inner * weight,
+    }
     grouped = pd.DataFrame(columns).groupby(number)
     found = pd.DataFrame({"actions": grouped.size()})
     found["accounts"] = _count_distinct(links, ["pool", "owner"], number)

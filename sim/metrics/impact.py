@@ -51,7 +51,9 @@ def estimate_impact_exponent(sizes: F8, impacts: F8, resamples: int = 2000) -> I
     """
     mean = impacts.mean(axis=0)
     if not (mean > 0).all():
-        raise ValueError(f"mean impacts {mean.tolist()} must be above 0; take larger orders or more seeds")
+        raise ValueError(
+            f"mean impacts {mean.tolist()} must be above 0; take larger orders or more seeds"
+        )
     draws = np.random.default_rng(0).integers(0, len(impacts), (resamples, len(impacts)))
     drawn = impacts[draws].mean(axis=1)
     slopes = _fit_slopes(sizes, drawn[(drawn > 0).all(axis=1)])

@@ -28,11 +28,17 @@ def compute_roc(score: F8, event: B1) -> pd.DataFrame:
     """
     order = np.argsort(-score, kind="stable")
     ranked, found = score[order], event[order]
-    last = np.r_[np.flatnonzero(np.diff(ranked)), ranked.size - 1] if ranked.size else np.empty(0, dtype=int)
+    last = (
+        np.r_[np.flatnonzero(np.diff(ranked)), ranked.size - 1]
+        if ranked.size
+        else np.empty(0, dtype=int)
+    )
     true, false = np.cumsum(found)[last], np.cumsum(~found)[last]
     shares = {"false": false / max(int((~event).sum()), 1), "true": true / max(int(event.sum()), 1)}
     start = pd.DataFrame({"threshold": [math.inf], "false": [0.0], "true": [0.0]})
-    return pd.concat([start, pd.DataFrame({"threshold": ranked[last], **shares})], ignore_index=True)
+    return pd.concat(
+        [start, pd.DataFrame({"threshold": ranked[last], **shares})], ignore_index=True
+    )
 
 
 def find_threshold(score: F8, event: B1, false: float = 0.1) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from sim.errors import DataError, suggest_name, describe_unknown
+from sim.errors import DataError, describe_unknown, suggest_name
 
 NAME_COLUMNS = frozenset({"venue", "instrument", "population", "kind"})
 """Columns of names; all others are of numbers."""
@@ -26,7 +26,11 @@ def require_instrument(frames: Mapping[str, pd.DataFrame], instrument: str) -> N
 
 
 def require_columns(
-    frames: Mapping[str, pd.DataFrame], columns: Mapping[str, Sequence[str]], what: str, *, gaps: bool = True
+    frames: Mapping[str, pd.DataFrame],
+    columns: Mapping[str, Sequence[str]],
+    what: str,
+    *,
+    gaps: bool = True,
 ) -> None:
     """Refuse frames of which some, or some of their columns, are missing or hold no numbers, as an older version's.
 
@@ -40,7 +44,9 @@ def require_columns(
         DataError: one line for each frame that is missing, lacks columns or has other things in them than numbers.
     """
     found = ((name, _describe_lack(name, needed, frames, gaps)) for name, needed in columns.items())
-    if problems := [f"{name}: {lacks[0]}, {what} needs {lacks[1]}" for name, lacks in found if lacks]:
+    if problems := [
+        f"{name}: {lacks[0]}, {what} needs {lacks[1]}" for name, lacks in found if lacks
+    ]:
         raise DataError(*problems)
 
 
@@ -55,7 +61,17 @@ def _describe_lack(
         near = suggest_name(missing[0], frame.columns.astype(str)) if len(missing) == 1 else ""
         return f"no column {', '.join(map(repr, missing))}{near}", f"it, {RERUN_REMEDY}"
     numbers = [column for column in needed if column not in NAME_COLUMNS]
-    if strange := [f"{column!r} ({frame[column].dtype})" for column in numbers if not is_numeric_dtype(frame[column])]:
+    if strange := [
+        f"{column!r} ({frame[column].dtype})"
+        for column in numbers
+        if not is_numeric_dtype(frame[column])
+    ]:
         return f"no numbers in {', '.join(strange)}", f"them, {RERUN_REMEDY}"
-    empty = [] if gaps else [repr(column) for column in numbers if not np.isfinite(frame[column]).all()]
-    return (f"nan or infinite in {', '.join(empty)}", f"every number, {RERUN_REMEDY}") if empty else None
+    empty = (
+        [] if gaps else [repr(column) for column in numbers if not np.isfinite(frame[column]).all()]
+    )
+    return (
+        (f"nan or infinite in {', '.join(empty)}", f"every number, {RERUN_REMEDY}")
+        if empty
+        else None
+    )

@@ -10,7 +10,10 @@ def sum_system_loss(frames: Frames) -> int:
 
 def sum_by_layer(frames: Frames) -> dict[str, int]:
     """The same by layer, in the order of their names."""
-    return {str(name): int(total) for name, total in frames["losses"].groupby("layer")["absorbed"].sum().items()}
+    return {
+        str(name): int(total)
+        for name, total in frames["losses"].groupby("layer")["absorbed"].sum().items()
+    }
 
 
 def sum_adl_lots(frames: Frames) -> int:

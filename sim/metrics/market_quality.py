@@ -9,10 +9,22 @@ import pandas as pd
 
 from sim.errors import DataError
 from sim.metrics.inputs import require_columns
-from sim.metrics.procyclicality import find_largest_rise, compute_peak_to_trough
+from sim.metrics.procyclicality import compute_peak_to_trough, find_largest_rise
 from sim.metrics.venues import join_venue
 
-STEP_COLUMNS = ("step", "seconds", "instrument", "venue", "mark", "oracle", "bid", "ask", "mid", "depth", "gross")
+STEP_COLUMNS = (
+    "step",
+    "seconds",
+    "instrument",
+    "venue",
+    "mark",
+    "oracle",
+    "bid",
+    "ask",
+    "mid",
+    "depth",
+    "gross",
+)
 VENUE_COLUMNS = ("initial", "calls_met", "calls_missed")
 
 
@@ -28,7 +40,9 @@ class MarketQuality(NamedTuple):
     spiral: float  # rank correlation of changes of makers' equity and of depth, reading to reading
 
 
-def measure_quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[str, ...], since: int = 1) -> MarketQuality:
+def measure_quality(
+    frames: Mapping[str, pd.DataFrame], instrument: str, makers: tuple[str, ...], since: int = 1
+) -> MarketQuality:
     """Market quality and procyclicality of a run.
 
     Args:
@@ -40,7 +54,10 @@ def measure_quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers:
     Raises:
         DataError: a frame or a column is missing, or all of the instrument's steps.
     """
-    needed: dict[str, tuple[str, ...]] = {"steps": STEP_COLUMNS, "populations": ("step", "venue", "population", "equity")}
+    needed: dict[str, tuple[str, ...]] = {
+        "steps": STEP_COLUMNS,
+        "populations": ("step", "venue", "population", "equity"),
+    }
     if "venues" in frames:
         needed["venues"] = ("step", "venue", *VENUE_COLUMNS)
     else:  # of a version that had them in `steps`
@@ -50,7 +67,9 @@ def measure_quality(frames: Mapping[str, pd.DataFrame], instrument: str, makers:
     own = steps[(steps["instrument"] == instrument) & (steps["step"] >= since)]
     own = join_venue(own, frames, VENUE_COLUMNS).set_index("step")
     if own.empty:
-        raise DataError(f"{instrument!r} has no step from {since} on, name a perpetual of the run or an earlier step")
+        raise DataError(
+            f"{instrument!r} has no step from {since} on, name a perpetual of the run or an earlier step"
+        )
     venue = steps[(steps["venue"] == own["venue"].iloc[0]) & (steps["step"] >= since)]
     held = venue.groupby("step")["gross"].sum().reindex(own.index).to_numpy(np.float64)
     asked = (own["initial"].to_numpy(np.float64) / np.where(held > 0, held, np.nan))[held > 0]
@@ -77,10 +96,19 @@ def _mark_efficiency(own: pd.DataFrame) -> float:
     return float(1 - np.log(own["mark"] / own["oracle"]).var() / told) if told else math.nan
 
 
-def _correlate_equity_depth(populations: pd.DataFrame, own: pd.DataFrame, makers: tuple[str, ...]) -> float:
+def _correlate_equity_depth(
+    populations: pd.DataFrame, own: pd.DataFrame, makers: tuple[str, ...]
+) -> float:
     """Whether capital and liquidity go together: Spearman's, for a few readings outweigh all others."""
-    theirs = populations[populations["population"].isin(makers) & (populations["venue"] == own["venue"].iloc[0])]
+    theirs = populations[
+        populations["population"].isin(makers) & (populations["venue"] == own["venue"].iloc[0])
+    ]
     equity = theirs[theirs["step"].isin(own.index)].groupby("step")["equity"].sum()
-    moves = pd.DataFrame({"equity": equity, "depth": own["depth"].reindex(equity.index)}).diff().dropna().rank()
+    moves = (
+        pd.DataFrame({"equity": equity, "depth": own["depth"].reindex(equity.index)})
+        .diff()
+        .dropna()
+        .rank()
+    )
     alike = len(moves) < 3 or moves.std().min() == 0
     return math.nan if alike else float(moves["equity"].corr(moves["depth"]))

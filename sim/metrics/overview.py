@@ -27,7 +27,9 @@ def find_deepest_fall(frames: Frames, column: str) -> ExtremeValue | None:
         column: ``mark`` or ``index``.
     """
     steps = select_perpetuals(frames)
-    return _find_extreme(steps, steps[column] / steps.groupby("instrument")[column].cummax() - 1, lowest=True)
+    return _find_extreme(
+        steps, steps[column] / steps.groupby("instrument")[column].cummax() - 1, lowest=True
+    )
 
 
 def find_largest_basis(frames: Frames) -> ExtremeValue | None:
@@ -39,7 +41,9 @@ def find_largest_basis(frames: Frames) -> ExtremeValue | None:
 def count_one_sided(frames: Frames) -> tuple[int, int]:
     """Steps in which a perpetual's book lacked a side when it was last marked, and steps there were."""
     steps = select_perpetuals(frames)
-    return int(steps.loc[steps["fallback"], "step"].nunique()), int(frames["steps"]["step"].nunique())
+    return int(steps.loc[steps["fallback"], "step"].nunique()), int(
+        frames["steps"]["step"].nunique()
+    )
 
 
 def find_peak_open_interest(frames: Frames) -> int:
@@ -51,12 +55,21 @@ def find_peak_open_interest(frames: Frames) -> int:
 def sum_close_outs(frames: Frames) -> dict[str, int]:
     """Close-outs that filled: how many, of how many owners, notional in minor units of the numeraire."""
     filled = frames["closeouts"][frames["closeouts"]["filled"] > 0]
-    return {"count": len(filled), "owners": int(filled["owner"].nunique()), "notional": int(filled["notional"].sum())}
+    return {
+        "count": len(filled),
+        "owners": int(filled["owner"].nunique()),
+        "notional": int(filled["notional"].sum()),
+    }
 
 
 def find_worst_step(frames: Frames) -> ExtremeValue | None:
     """The step in which most was closed out, minor units of the numeraire over all instruments; none if nothing was."""
-    by_step = frames["steps"].groupby("step", as_index=False)["liquidated_notional"].sum().assign(instrument="")
+    by_step = (
+        frames["steps"]
+        .groupby("step", as_index=False)["liquidated_notional"]
+        .sum()
+        .assign(instrument="")
+    )
     found = _find_extreme(by_step, by_step["liquidated_notional"])
     return found if found is not None and found.value else None
 
@@ -77,7 +90,10 @@ def compare_wealth(frames: Frames) -> dict[str, tuple[int, int]]:
     accounts = frames["accounts"]
     total = accounts.groupby(["moment", "population"], sort=False)["equity"].sum()
     names = list(dict.fromkeys(accounts["population"]))
-    return {name: (round(total.get(("start", name), 0)), round(total.get(("end", name), 0))) for name in names}
+    return {
+        name: (round(total.get(("start", name), 0)), round(total.get(("end", name), 0)))
+        for name in names
+    }
 
 
 def compare_funds(frames: Frames) -> tuple[int, int]:
@@ -105,7 +121,10 @@ def sum_losses_by_payer(frames: Frames) -> dict[str, int]:
     first = closeouts.drop_duplicates(["step", "venue", "pool", "owner"])
     own = first.merge(bankrupt, on=["step", "venue", "pool", "owner"])["equity"].clip(lower=0).sum()
     layers = losses.groupby("layer", sort=False)["absorbed"].sum()
-    return {OWN_MARGIN: round(float(own)), **{str(name): int(total) for name, total in layers.items()}}
+    return {
+        OWN_MARGIN: round(float(own)),
+        **{str(name): int(total) for name, total in layers.items()},
+    }
 
 
 def select_perpetuals(frames: Frames) -> pd.DataFrame:
@@ -114,13 +133,17 @@ def select_perpetuals(frames: Frames) -> pd.DataFrame:
     return steps[steps["kind"] == "perpetual"]
 
 
-def _find_extreme(steps: pd.DataFrame, values: "pd.Series[float]", *, lowest: bool = False) -> ExtremeValue | None:
+def _find_extreme(
+    steps: pd.DataFrame, values: "pd.Series[float]", *, lowest: bool = False
+) -> ExtremeValue | None:
     """The lowest value, or the one farthest from nil."""
     size = -values if lowest else values.abs()
     if not size.notna().any():
         return None
     row = int(np.nanargmax(size.to_numpy()))
-    return ExtremeValue(float(values.iloc[row]), str(steps["instrument"].iloc[row]), int(steps["step"].iloc[row]))
+    return ExtremeValue(
+        float(values.iloc[row]), str(steps["instrument"].iloc[row]), int(steps["step"].iloc[row])
+    )
 
 
 _CALLS = {"made": "calls", "met": "calls_met", "missed": "calls_missed"}

@@ -38,7 +38,9 @@ def estimate_hill_interval(returns: F8, share: float = 0.05) -> tuple[float, flo
     return exponent - half, exponent + half
 
 
-def estimate_jackknife_interval(figure: Callable[[F8], float], returns: F8, blocks: int = 30) -> tuple[float, float]:
+def estimate_jackknife_interval(
+    figure: Callable[[F8], float], returns: F8, blocks: int = 30
+) -> tuple[float, float]:
     """95% interval of a figure of returns (n,), leaving out one contiguous block at a time (Kunsch 1989).
 
     Blocks longer than the memory of volatility keep clustering from making the interval too narrow.

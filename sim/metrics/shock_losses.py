@@ -28,7 +28,9 @@ STEP_COLUMNS = ["step", "venue", "open_interest", "gross", "liquidated", "adl"]
 """Of steps, what is looked at here."""
 
 
-def measure_shock_losses(frames: Frames, instrument: str, since: int, until: int | None = None) -> ShockLosses:
+def measure_shock_losses(
+    frames: Frames, instrument: str, since: int, until: int | None = None
+) -> ShockLosses:
     """Close-outs, ADL, take-overs and losses from step ``since`` to ``until``.
 
     Args:
@@ -48,15 +50,21 @@ def measure_shock_losses(frames: Frames, instrument: str, since: int, until: int
         raise ValueError(f"since: {since}, {instrument!r} has no step before it: choose {span}")
     before = own.loc[[since - 1]].iloc[0]
     venue = str(before["venue"])
-    listed = sorted(set(steps.loc[(steps["venue"] == venue) & (steps["kind"] == "perpetual"), "instrument"]))
+    listed = sorted(
+        set(steps.loc[(steps["venue"] == venue) & (steps["kind"] == "perpetual"), "instrument"])
+    )
     if listed != [instrument]:
         told = f"{venue!r} lists {', '.join(listed)}; take-overs are told of venues with one perpetual only"
         raise ValueError(f"{told}: name the perpetual of such a venue")
     if not before["open_interest"]:
-        raise ValueError(f"{instrument!r} has no open interest at step {since - 1}; choose a later shock")
+        raise ValueError(
+            f"{instrument!r} has no open interest at step {since - 1}; choose a later shock"
+        )
     window, lots, worth = own.loc[since:until], before["open_interest"], before["gross"] / 2
     losses = _select_events(frames["losses"], venue, int(window.index[0]), int(window.index[-1]))
-    closeouts = _select_events(frames["closeouts"], venue, int(window.index[0]), int(window.index[-1]))
+    closeouts = _select_events(
+        frames["closeouts"], venue, int(window.index[0]), int(window.index[-1])
+    )
     taken = losses[losses["layer"] == "fund"]
     return ShockLosses(
         closed_out=float(window["liquidated"].sum() / lots),

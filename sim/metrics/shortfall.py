@@ -25,7 +25,9 @@ def compute_z2(pnl: F8, var: F8, es: F8, alpha: float) -> float:
         ValueError: no days, or an expected shortfall that is not above nil.
     """
     if not pnl.size or not (np.asarray(es) > 0).all():
-        raise ValueError("z2: needs days, and an expected shortfall above 0 on each, leave out the others")
+        raise ValueError(
+            "z2: needs days, and an expected shortfall above 0 on each, leave out the others"
+        )
     beyond = pnl < -np.asarray(var)
     return float(np.sum(np.where(beyond, pnl / es, 0.0)) / (pnl.size * alpha) + 1.0)
 
@@ -62,4 +64,6 @@ def run_z2_test(pnl: F8, var: F8, es: F8, alpha: float) -> BacktestResult:
     """Z2 and the share of simulated samples (normal) at or below it: a one-sided p-value."""
     statistic = compute_z2(pnl, var, es, alpha)
     reference = simulate_z2(pnl.size, alpha)
-    return BacktestResult(statistic, float(np.searchsorted(reference, statistic, side="right") / reference.size))
+    return BacktestResult(
+        statistic, float(np.searchsorted(reference, statistic, side="right") / reference.size)
+    )

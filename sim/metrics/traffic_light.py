@@ -42,15 +42,21 @@ def classify_breaches(days: int, breaches: int, p: float = TABLE_P) -> TrafficLi
     """
     if days < 1 or not 0 <= breaches <= days or not 0 < p < 1:
         rule = "there must be at least 1 day, 0 to that many breaches, and a p between 0 and 1"
-        raise ValueError(f"{breaches} breaches of {days} days at p = {p}: no such sample, {rule}: correct them")
+        raise ValueError(
+            f"{breaches} breaches of {days} days at p = {p}: no such sample, {rule}: correct them"
+        )
     below = compute_breach_probability(days, breaches, p)
     zone = GREEN if below < YELLOW_FROM else YELLOW if below < RED_FROM else RED
-    row = min(breaches, 10) if (days, p) == (TABLE_DAYS, TABLE_P) else _find_matching_row(below, zone)
+    row = (
+        min(breaches, 10) if (days, p) == (TABLE_DAYS, TABLE_P) else _find_matching_row(below, zone)
+    )
     return TrafficLight(below, zone, 3 + ADDITIONS_1996[row], MULTIPLIERS_FRTB[row])
 
 
 def _find_matching_row(below: float, zone: str) -> int:
     """The table's row of the same zone and the nearest cumulative probability from below."""
     rows = range(5) if zone == GREEN else range(5, 10) if zone == YELLOW else range(10, 11)
-    fitting = [row for row in rows if compute_breach_probability(TABLE_DAYS, row, TABLE_P) <= below + 1e-12]
+    fitting = [
+        row for row in rows if compute_breach_probability(TABLE_DAYS, row, TABLE_P) <= below + 1e-12
+    ]
     return max(fitting, default=rows[0])

@@ -11,10 +11,16 @@ def select_venues(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Results of earlier versions have its columns in ``steps``, repeated on the row of every instrument of a venue; then
     the first of these rows is taken.
     """
-    return frames["venues"] if "venues" in frames else frames["steps"].drop_duplicates(["step", "venue"])
+    return (
+        frames["venues"]
+        if "venues" in frames
+        else frames["steps"].drop_duplicates(["step", "venue"])
+    )
 
 
-def join_venue(rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def join_venue(
+    rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame], columns: Sequence[str]
+) -> pd.DataFrame:
     """Return rows of one instrument with what was recorded of its venue at the same steps.
 
     Args:
@@ -25,4 +31,6 @@ def join_venue(rows: pd.DataFrame, frames: Mapping[str, pd.DataFrame], columns: 
     if "venues" not in frames:
         return rows
     told = frames["venues"][["step", "venue", *columns]]
-    return rows.merge(told, on=["step", "venue"], how="left", validate="many_to_one").set_axis(rows.index)
+    return rows.merge(told, on=["step", "venue"], how="left", validate="many_to_one").set_axis(
+        rows.index
+    )

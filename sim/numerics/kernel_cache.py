@@ -25,7 +25,15 @@ IMPORT_PATTERN = re.compile(
 )
 """A statement that imports, also one in parentheses over several lines; text that only looks like one does no harm."""
 
-CACHE_READ_ERRORS = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, IndexError, ValueError)
+CACHE_READ_ERRORS = (
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    ValueError,
+)
 """What reading a damaged cache file raises."""
 
 
@@ -59,7 +67,11 @@ class UserFolderLocator(_SourceStampMixin, InTreeCacheLocator):  # type: ignore[
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         super().__init__(py_func, py_file)
-        self._base = Path(numba.config.CACHE_DIR).absolute() if numba.config.CACHE_DIR else find_user_folder()
+        self._base = (
+            Path(numba.config.CACHE_DIR).absolute()
+            if numba.config.CACHE_DIR
+            else find_user_folder()
+        )
         self._cache_path = str(self._base / "deleverage" / self.get_suitable_cache_subpath(py_file))
 
     def ensure_cache_path(self) -> None:
@@ -101,7 +113,9 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         kernel, _, python = name.rpartition(".")
         stem = kernel.rsplit("-", 2)[0]
         for path in Path(self.cache_path).glob(f"{stem}-*.{python}.*nb[ic]"):
-            if not path.name.startswith(name) and re.fullmatch(r"\d+(-[0-9a-f]{16})?", _source_part(path, stem, python)):
+            if not path.name.startswith(name) and re.fullmatch(
+                r"\d+(-[0-9a-f]{16})?", _source_part(path, stem, python)
+            ):
                 path.unlink(missing_ok=True)
 
 
@@ -193,7 +207,11 @@ def _content_hash(path: Path) -> str:
 def _find_imports(path: Path, root: Path) -> tuple[Path, ...]:
     """Return the files behind the import lines of a file, those outside the project left out."""
     source = re.sub(rb"\\\r?\n", b" ", _read_source(path))
-    found = [each for match in IMPORT_PATTERN.finditer(source) for each in _iterate_imported_files(match, path, root)]
+    found = [
+        each
+        for match in IMPORT_PATTERN.finditer(source)
+        for each in _iterate_imported_files(match, path, root)
+    ]
     return tuple(dict.fromkeys(found))
 
 
@@ -207,7 +225,10 @@ def _iterate_imported_files(match: "re.Match[bytes]", path: Path, root: Path) ->
         dots = len(base) - len(base.lstrip("."))
         if dots:
             base = ".".join([*own[:-dots], *filter(None, [base[dots:]])])
-        inner = [_find_module_file(f"{base}.{name}".lstrip("."), own[0], root) for name in _imported_names(match["names"])]
+        inner = [
+            _find_module_file(f"{base}.{name}".lstrip("."), own[0], root)
+            for name in _imported_names(match["names"])
+        ]
         files = inner if all(inner) else [*inner, _find_module_file(base, own[0], root)]
     yield from (file for file in files if file is not None)
 

@@ -34,7 +34,9 @@ def find_correlation_fault(rows: Sequence[Sequence[float]] | F8, size: int) -> s
     uneven = np.argwhere(~(np.abs(matrix - matrix.T) <= 1e-12))
     if uneven.size:
         i, j = uneven[0]
-        told = f"correlation.{i}.{j}: {matrix[i, j]:g} is not {matrix[j, i]:g}, the entry at {j}.{i}"
+        told = (
+            f"correlation.{i}.{j}: {matrix[i, j]:g} is not {matrix[j, i]:g}, the entry at {j}.{i}"
+        )
         return f"{told}, but the matrix must be symmetric: correct one"
     wrong = np.flatnonzero(np.abs(np.diag(matrix) - 1) > 1e-12)
     if wrong.size:

@@ -29,7 +29,10 @@ class RandomStreams:
         if not width:
             return np.empty((rows, 0))
         # one generator, set to the start of a block: making a new one costs four times as much, and draws the same
-        self._state["state"] = {"counter": np.array([0, 0, 0, tick], dtype=np.uint64), "key": self._stream_key(name)}
+        self._state["state"] = {
+            "counter": np.array([0, 0, 0, tick], dtype=np.uint64),
+            "key": self._stream_key(name),
+        }
         self._philox.state = self._state
         return self._generator.random((rows, width))
 

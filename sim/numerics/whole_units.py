@@ -33,7 +33,14 @@ def describe_remedy(path: str, venues: Sequence[InstrumentsByPath], assets: Sequ
     number = [asset.name for asset in assets].index(own.settle) if own.settle else 0
     decimals = assets[number].decimals
     told = []
-    needed = next((more for more in range(decimals + 1, MAX_DECIMALS + 1) if compute_tick_value(own, more).denominator == 1), None)
+    needed = next(
+        (
+            more
+            for more in range(decimals + 1, MAX_DECIMALS + 1)
+            if compute_tick_value(own, more).denominator == 1
+        ),
+        None,
+    )
     if needed is not None:
         finer = assets[number].model_copy(update={"decimals": needed})
         deeper = [finer if asset is assets[number] else asset for asset in assets]
@@ -43,15 +50,22 @@ def describe_remedy(path: str, venues: Sequence[InstrumentsByPath], assets: Sequ
     if compute_tick_value(larger, decimals).denominator == 1:
         others = [{**each, path: larger} if path in each else each for each in venues]
         told += _add_lot_limits(f"set {path}.lot to {float(lot):.15g}", others, assets)
-    return ", or ".join(told) or "make tick and lot larger, and keep max_price a multiple of the tick"
+    return (
+        ", or ".join(told) or "make tick and lot larger, and keep max_price a multiple of the tick"
+    )
 
 
-def _add_lot_limits(told: str, venues: Sequence[InstrumentsByPath], assets: Sequence[Asset]) -> list[str]:
+def _add_lot_limits(
+    told: str, venues: Sequence[InstrumentsByPath], assets: Sequence[Asset]
+) -> list[str]:
     """A remedy with the smaller ``max_lots`` that it needs; none where not one lot is left."""
     decimals = {asset.name: asset.decimals for asset in assets} | {"": assets[0].decimals}
     less = []
     for listed in venues:
-        worth = {path: compute_tick_value(each, decimals[each.settle]) * each.n_price_levels for path, each in listed.items()}
+        worth = {
+            path: compute_tick_value(each, decimals[each.settle]) * each.n_price_levels
+            for path, each in listed.items()
+        }
         if sum(listed[path].max_lots * worth[path] for path in listed) < MAX_ACCOUNT_VALUE:
             continue
         for path, each in listed.items():

@@ -6,7 +6,7 @@ from sim.prices.gbm import Gbm
 from sim.prices.heston import Heston
 from sim.prices.merton_jump import MertonJump
 from sim.prices.replay import Replay
-from sim.prices.stress import Depeg, PriceMove, VolatilityRegime, DepthWithdrawal
+from sim.prices.stress import Depeg, DepthWithdrawal, PriceMove, VolatilityRegime
 from sim.prices.variance_index import VarianceIndex
 
 PROCESSES: dict[str, type[Component]] = {

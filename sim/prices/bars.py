@@ -63,11 +63,15 @@ class Bars(NamedTuple):
 
 def has_saturdays(times: Dates) -> bool:
     """Whether any of some times is of a Saturday."""
-    weekday = (times.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 0 = Monday; 1970 began on a Thursday
+    weekday = (
+        times.astype("datetime64[D]").astype(np.int64) + 3
+    ) % 7  # 0 = Monday; 1970 began on a Thursday
     return bool((weekday == 5).any())
 
 
-def validate_bars(source: str, day: Dates, prices: F8, length: float = DAY_SECONDS, rows: I8 | None = None) -> Bars:
+def validate_bars(
+    source: str, day: Dates, prices: F8, length: float = DAY_SECONDS, rows: I8 | None = None
+) -> Bars:
     """Bars from ``prices`` (D, 4): open, high, low, close; the first three all NaN for closes only.
 
     Args:
@@ -84,7 +88,9 @@ def validate_bars(source: str, day: Dates, prices: F8, length: float = DAY_SECON
     rows = np.arange(day.size) if rows is None else rows
     prices = np.ascontiguousarray(prices, dtype=np.float64)
     if day.size == 0:
-        raise DataError(f"{source}: 0 rows, at least one day is needed: widen start and end or check the file")
+        raise DataError(
+            f"{source}: 0 rows, at least one day is needed: widen start and end or check the file"
+        )
     bars = _make_bars(day, prices, length)
     _check_days(source, day, rows)
 
@@ -93,14 +99,20 @@ def validate_bars(source: str, day: Dates, prices: F8, length: float = DAY_SECON
         if places.size:
             place = int(places[0])
             value = float(getattr(bars, name)[place])
-            raise DataError(f"{source}: row {rows[place]} ({day[place]}): {name} {value!r} must be {rule}")
+            raise DataError(
+                f"{source}: row {rows[place]} ({day[place]}): {name} {value!r} must be {rule}"
+            )
 
     for name in ("close",) if np.isnan(prices[:, :3]).all() else ("open", "high", "low", "close"):
         column: F8 = getattr(bars, name)
         refuse(name, ~(np.isfinite(column) & (column > 0)), "a price above 0: fill or drop the row")
-    refuse("high", bars.high < np.maximum(bars.open, bars.close), "at least open and close: correct it")
+    refuse(
+        "high", bars.high < np.maximum(bars.open, bars.close), "at least open and close: correct it"
+    )
     refuse("high", bars.high < bars.low, "at least the low: correct it")
-    refuse("low", bars.low > np.minimum(bars.open, bars.close), "at most open and close: correct it")
+    refuse(
+        "low", bars.low > np.minimum(bars.open, bars.close), "at most open and close: correct it"
+    )
     return bars
 
 
@@ -112,14 +124,24 @@ def select_common_bars(bars: Mapping[str, Bars]) -> dict[str, Bars]:
     """
     if len({series.length for series in bars.values()}) > 1:
         told = ", ".join(f"{name} {series.length:g} s" for name, series in bars.items())
-        raise DataError(f"replay: bars differ in length ({told}); replays of one run need the same: convert one file")
+        raise DataError(
+            f"replay: bars differ in length ({told}); replays of one run need the same: convert one file"
+        )
     shared: Dates | None = None
     for series in bars.values():
-        shared = series.day if shared is None else np.intersect1d(shared, series.day, assume_unique=True)
+        shared = (
+            series.day if shared is None else np.intersect1d(shared, series.day, assume_unique=True)
+        )
     if shared is not None and shared.size == 0:
-        spans = ", ".join(f"{name} {series.day[0]} to {series.day[-1]}" for name, series in bars.items())
-        raise DataError(f"replay: no day is in all of {spans}; replays need common days: choose overlapping dates")
-    return {name: series if shared is None else series.take(shared) for name, series in bars.items()}
+        spans = ", ".join(
+            f"{name} {series.day[0]} to {series.day[-1]}" for name, series in bars.items()
+        )
+        raise DataError(
+            f"replay: no day is in all of {spans}; replays need common days: choose overlapping dates"
+        )
+    return {
+        name: series if shared is None else series.take(shared) for name, series in bars.items()
+    }
 
 
 def _make_bars(day: Dates, prices: F8, length: float) -> Bars:
@@ -143,4 +165,6 @@ def _check_days(source: str, day: Dates, rows: I8) -> None:
             remedy = "drop the repeat, or write times of day with the dates if bars are shorter than a day"
         else:
             how, remedy = f"stands after {day[row - 1]}", "sort the rows"
-        raise DataError(f"{source}: row {rows[row]}: {day[row]} {how}; days must increase: {remedy}")
+        raise DataError(
+            f"{source}: row {rows[row]}: {day[row]} {how}; days must increase: {remedy}"
+        )

@@ -67,7 +67,9 @@ def draw_visits(corner: F8, steps: int, draws: F8) -> tuple[list[int], list[int]
     start, high, low, end = corner
     rising = (high - start) + (high - low) + (end - low)
     falling = (start - low) + (high - low) + (high - end)
-    odds = math.exp(min((rising**2 - falling**2) / (2 * steps), 700.0))  # of the low first against the high first
+    odds = math.exp(
+        min((rising**2 - falling**2) / (2 * steps), 700.0)
+    )  # of the low first against the high first
     levels = [1, 2] if draws[0] * (1 + odds) < 1 else [2, 1]
     nearer, farther = corner[levels]
     legs = abs(nearer - start), abs(farther - nearer), abs(end - farther)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.errors import ConfigError
-from sim.numerics.matrix_roots import find_correlation_fault, compute_triangular_root
+from sim.numerics.matrix_roots import compute_triangular_root, find_correlation_fault
 from sim.types import F8
 
 

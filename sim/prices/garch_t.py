@@ -30,18 +30,33 @@ class GarchT(PriceProcess):
     """
 
     kind: Literal["garch_t"] = "garch_t"
-    drift: float = Field(default=0.0, ge=-MAX_PARAMETER, le=MAX_PARAMETER, description="mean of the log return (1/year)")
-    volatility: float = Field(
-        gt=0, le=MAX_PARAMETER, description="unconditional standard deviation of log returns (1/sqrt(year))"
+    drift: float = Field(
+        default=0.0,
+        ge=-MAX_PARAMETER,
+        le=MAX_PARAMETER,
+        description="mean of the log return (1/year)",
     )
-    alpha: float = Field(default=0.066, ge=0, lt=1, description="weight of yesterday's squared return (1, daily)")
-    beta: float = Field(default=0.927, ge=0, lt=1, description="weight of yesterday's variance (1, daily)")
-    df: float = Field(default=6.1, gt=2, le=MAX_PARAMETER, description="degrees of freedom of the innovations (1)")
+    volatility: float = Field(
+        gt=0,
+        le=MAX_PARAMETER,
+        description="unconditional standard deviation of log returns (1/sqrt(year))",
+    )
+    alpha: float = Field(
+        default=0.066, ge=0, lt=1, description="weight of yesterday's squared return (1, daily)"
+    )
+    beta: float = Field(
+        default=0.927, ge=0, lt=1, description="weight of yesterday's variance (1, daily)"
+    )
+    df: float = Field(
+        default=6.1, gt=2, le=MAX_PARAMETER, description="degrees of freedom of the innovations (1)"
+    )
 
     @model_validator(mode="after")
     def _check_stationary(self) -> Self:
         if self.alpha + self.beta >= 1:
-            raise ValueError(f"alpha + beta is {self.alpha + self.beta:.15g}, must be below 1: lower one of them")
+            raise ValueError(
+                f"alpha + beta is {self.alpha + self.beta:.15g}, must be below 1: lower one of them"
+            )
         return self
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:

@@ -27,17 +27,32 @@ class Heston(PriceProcess):
     """
 
     kind: Literal["heston"] = "heston"
-    drift: float = Field(default=0.0, ge=-MAX_PARAMETER, le=MAX_PARAMETER, description="growth rate of the expected price (1/year)")
+    drift: float = Field(
+        default=0.0,
+        ge=-MAX_PARAMETER,
+        le=MAX_PARAMETER,
+        description="growth rate of the expected price (1/year)",
+    )
     volatility: float = Field(
-        gt=0, le=MAX_PARAMETER, description="square root of the mean variance of log returns (1/sqrt(year))"
+        gt=0,
+        le=MAX_PARAMETER,
+        description="square root of the mean variance of log returns (1/sqrt(year))",
     )
     reversion: float = Field(
-        default=5.0, gt=0, le=MAX_PARAMETER, description="speed at which variance returns to its mean (1/year)"
+        default=5.0,
+        gt=0,
+        le=MAX_PARAMETER,
+        description="speed at which variance returns to its mean (1/year)",
     )
     vol_of_vol: float = Field(
-        default=0.5, ge=0, le=MAX_PARAMETER, description="volatility of variance, at a variance of 1 (1/year)"
+        default=0.5,
+        ge=0,
+        le=MAX_PARAMETER,
+        description="volatility of variance, at a variance of 1 (1/year)",
     )
-    correlation: float = Field(default=-0.7, ge=-1, le=1, description="of the innovations of price and variance (1)")
+    correlation: float = Field(
+        default=-0.7, ge=-1, le=1, description="of the innovations of price and variance (1)"
+    )
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log returns per step, (steps,)."""

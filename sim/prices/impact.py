@@ -24,8 +24,12 @@ class SpotImpact(Component):
     the default, is an outside market that never notices.
     """
 
-    depth: float | None = Field(default=None, gt=0, description="net notional that moves spot 1% (quote); none = never")
-    half_life: float = Field(default=3_600.0, gt=0, description="time in which half of the impact fades (s)")
+    depth: float | None = Field(
+        default=None, gt=0, description="net notional that moves spot 1% (quote); none = never"
+    )
+    half_life: float = Field(
+        default=3_600.0, gt=0, description="time in which half of the impact fades (s)"
+    )
 
     @property
     def log_slope(self) -> float:

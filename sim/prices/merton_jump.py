@@ -21,13 +21,24 @@ class MertonJump(PriceProcess):
     """
 
     kind: Literal["merton_jump"] = "merton_jump"
-    drift: float = Field(default=0.0, ge=-MAX_PARAMETER, le=MAX_PARAMETER, description="growth rate of the expected price (1/year)")
+    drift: float = Field(
+        default=0.0,
+        ge=-MAX_PARAMETER,
+        le=MAX_PARAMETER,
+        description="growth rate of the expected price (1/year)",
+    )
     volatility: float = Field(
-        ge=0, le=MAX_PARAMETER, description="standard deviation of log returns between jumps (1/sqrt(year))"
+        ge=0,
+        le=MAX_PARAMETER,
+        description="standard deviation of log returns between jumps (1/sqrt(year))",
     )
     intensity: float = Field(ge=0, le=MAX_PARAMETER, description="expected number of jumps (1/day)")
-    jump_mean: float = Field(default=0.0, ge=-10, le=10, description="mean of a jump in the log price (1)")
-    jump_sd: float = Field(default=0.0, ge=0, le=10, description="standard deviation of a jump in the log price (1)")
+    jump_mean: float = Field(
+        default=0.0, ge=-10, le=10, description="mean of a jump in the log price (1)"
+    )
+    jump_sd: float = Field(
+        default=0.0, ge=0, le=10, description="standard deviation of a jump in the log price (1)"
+    )
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log returns per step, (steps,).
@@ -38,11 +49,15 @@ class MertonJump(PriceProcess):
         years, expected = self.years_per_step(tape.dt), self.intensity * tape.dt / self.day
         if expected > MAX_PARAMETER:
             told = f"process.intensity: {self.intensity:g} a day are {expected:.3g} jumps a step"
-            raise ConfigError([f"{told}, must be at most {MAX_PARAMETER:g}: lower it or dt, or raise the day"])
+            raise ConfigError(
+                [f"{told}, must be at most {MAX_PARAMETER:g}: lower it or dt, or raise the day"]
+            )
         growth = math.expm1(self.jump_mean + self.jump_sd**2 / 2)
         draws = tape.draw_uniform("jumps", len(z), 2)
         number = invert_poisson(draws[:, 0], expected)
-        jumps = number * self.jump_mean + np.sqrt(number) * self.jump_sd * invert_normal(draws[:, 1])
+        jumps = number * self.jump_mean + np.sqrt(number) * self.jump_sd * invert_normal(
+            draws[:, 1]
+        )
         steady = (self.drift - self.volatility**2 / 2) * years - expected * growth
         returns: F8 = steady + self.volatility * years**0.5 * z + jumps
         return returns

@@ -24,11 +24,15 @@ Times = NDArray[np.datetime64]
 class ExogenousPath(NamedTuple):
     """The outside world at rows 0 (the start) to ``steps``. U underlyings, C assets."""
 
-    seconds: F8  # (steps+1,) time of the simulation's clock since the start, a gap counting as one step
+    seconds: (
+        F8  # (steps+1,) time of the simulation's clock since the start, a gap counting as one step
+    )
     log_price: F8  # (steps+1, U) log price, quote currency, before impact
     depth_share: F8  # (steps+1,) share of their normal depth that makers show
     asset_price: F8  # (steps+1, C) multiplier of each asset's price, 1 = at its peg
-    exchange_time: Times  # (steps+1,) datetime64[s] exchange time of the first replay; (0,) without one
+    exchange_time: (
+        Times  # (steps+1,) datetime64[s] exchange time of the first replay; (0,) without one
+    )
 
 
 class ExogenousInputs(NamedTuple):
@@ -41,7 +45,12 @@ class ExogenousInputs(NamedTuple):
 
 
 def draw_exogenous_path(
-    outside: ExogenousInputs, *, streams: RandomStreams, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None
+    outside: ExogenousInputs,
+    *,
+    streams: RandomStreams,
+    dt: float,
+    steps: int | None = None,
+    bars: Mapping[str, Bars] | None = None,
 ) -> ExogenousPath:
     """The whole exogenous path.
 
@@ -61,17 +70,29 @@ def draw_exogenous_path(
     """
     names = [underlying.name for underlying in outside.underlyings]
     _check_inputs(outside, names)
-    root = factor_correlation(np.eye(len(names)) if outside.correlation is None else outside.correlation, len(names))
+    root = factor_correlation(
+        np.eye(len(names)) if outside.correlation is None else outside.correlation, len(names)
+    )
     replays = _align_replays(outside, bars or {})
     steps, rows = _count_steps_and_rows(outside, replays, dt, steps)
     seconds = np.arange(steps + 1, dtype=np.float64) * dt
     tapes = [ProcessInputs(dt, streams, name, replays.get(name)) for name in names]
-    z = correlate_normals([invert_normal(tape.draw_uniform("normal", rows, 1)[:, 0]) for tape in tapes], root)
+    z = correlate_normals(
+        [invert_normal(tape.draw_uniform("normal", rows, 1)[:, 0]) for tape in tapes], root
+    )
     columns = []
     for number, (underlying, tape) in enumerate(zip(outside.underlyings, tapes, strict=True)):
         with _placed(number):
             returns = underlying.process.compute_log_returns(z[number], tape)[:steps]
-        columns.append(_apply_stresses(outside.stresses, seconds, underlying.name, _first_log_price(underlying, tape), returns))
+        columns.append(
+            _apply_stresses(
+                outside.stresses,
+                seconds,
+                underlying.name,
+                _first_log_price(underlying, tape),
+                returns,
+            )
+        )
     return ExogenousPath(
         seconds,
         np.stack(columns, axis=1),
@@ -81,7 +102,13 @@ def draw_exogenous_path(
     )
 
 
-def count_path_steps(outside: ExogenousInputs, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> int:
+def count_path_steps(
+    outside: ExogenousInputs,
+    *,
+    dt: float,
+    steps: int | None = None,
+    bars: Mapping[str, Bars] | None = None,
+) -> int:
     """Steps that ``exogenous`` would make of the same.
 
     Raises:
@@ -90,14 +117,22 @@ def count_path_steps(outside: ExogenousInputs, *, dt: float, steps: int | None =
     return _count_steps_and_rows(outside, _align_replays(outside, bars or {}), dt, steps)[0]
 
 
-def stamped(outside: ExogenousInputs, *, dt: float, steps: int | None = None, bars: Mapping[str, Bars] | None = None) -> Times:
+def stamped(
+    outside: ExogenousInputs,
+    *,
+    dt: float,
+    steps: int | None = None,
+    bars: Mapping[str, Bars] | None = None,
+) -> Times:
     """Exchange times of the steps that ``exogenous`` would make of the same; (0,) without a replay.
 
     Raises:
         ConfigError, DataError: as there.
     """
     replays = _align_replays(outside, bars or {})
-    return _exchange_times(outside, replays, dt)[: _count_steps_and_rows(outside, replays, dt, steps)[0] + 1]
+    return _exchange_times(outside, replays, dt)[
+        : _count_steps_and_rows(outside, replays, dt, steps)[0] + 1
+    ]
 
 
 def find_year_lengths(underlyings: Sequence[Underlying], bars: Mapping[str, Bars]) -> F8:
@@ -109,7 +144,9 @@ def find_year_lengths(underlyings: Sequence[Underlying], bars: Mapping[str, Bars
         DataError: see ``exogenous``.
     """
     common_bars = _align_replays(ExogenousInputs(underlyings), bars)
-    years = np.array([each.process.seconds_per_year(common_bars.get(each.name)) for each in underlyings])
+    years = np.array(
+        [each.process.seconds_per_year(common_bars.get(each.name)) for each in underlyings]
+    )
     shared = np.array([each.name in common_bars for each in underlyings])
     return np.where(shared, years[shared].min(initial=np.inf), years)
 
@@ -137,7 +174,10 @@ def _placed(number: int) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        lines = [f"underlyings.{number}.{line}" if line.startswith("process.") else line for line in error.problems]
+        lines = [
+            f"underlyings.{number}.{line}" if line.startswith("process.") else line
+            for line in error.problems
+        ]
         raise ConfigError(lines) from error
 
 
@@ -145,15 +185,30 @@ def _check_inputs(outside: ExogenousInputs, names: list[str]) -> None:
     problems = []
     if not names:
         problems.append("underlyings: 0 given, at least one is needed: add one")
-    problems += [f"underlyings: '{name}' is named twice, names must differ: rename one" for name in _repeated_names(names)]
+    problems += [
+        f"underlyings: '{name}' is named twice, names must differ: rename one"
+        for name in _repeated_names(names)
+    ]
     for number, stress in enumerate(outside.stresses):
         underlyings, assets = stress.referenced_names()
         where = f"stresses.{number}"
-        problems += [_describe_unknown_name(f"{where}.underlyings", name, names) for name in underlyings if name not in names]
-        problems += [_describe_missing_asset(f"{where}.asset", name, outside.assets) for name in assets if name not in outside.assets]
+        problems += [
+            _describe_unknown_name(f"{where}.underlyings", name, names)
+            for name in underlyings
+            if name not in names
+        ]
+        problems += [
+            _describe_missing_asset(f"{where}.asset", name, outside.assets)
+            for name in assets
+            if name not in outside.assets
+        ]
         if outside.assets and outside.assets[0] in assets:
             told = f"{where}.asset: '{outside.assets[0]}' is the numeraire, whose price is 1"
-            others = f"use {' or '.join(outside.assets[1:])}" if outside.assets[1:] else "declare another under assets"
+            others = (
+                f"use {' or '.join(outside.assets[1:])}"
+                if outside.assets[1:]
+                else "declare another under assets"
+            )
             problems.append(f"{told}: {others}")
     if problems:
         raise ConfigError(problems)
@@ -179,25 +234,35 @@ def _align_replays(outside: ExogenousInputs, bars: Mapping[str, Bars]) -> dict[s
     wanted = [underlying.name for underlying in outside.underlyings if underlying.is_replayed]
     for name in wanted:
         if name not in bars:
-            raise DataError(f"{name}: no bars were handed over, a replay needs them: read them with read_bars")
+            raise DataError(
+                f"{name}: no bars were handed over, a replay needs them: read them with read_bars"
+            )
     return select_common_bars({name: bars[name] for name in wanted})
 
 
-def _count_steps_and_rows(outside: ExogenousInputs, replays: dict[str, Bars], dt: float, steps: int | None) -> tuple[int, int]:
+def _count_steps_and_rows(
+    outside: ExogenousInputs, replays: dict[str, Bars], dt: float, steps: int | None
+) -> tuple[int, int]:
     """Steps of the path, and rows to draw: whole days where days are filled as a whole."""
     daily = {}
     for number, underlying in enumerate(outside.underlyings):
         if isinstance(underlying.process, Replay):
             with _placed(number):
-                daily[underlying.name] = underlying.process.steps_per_bar(replays[underlying.name], dt)
+                daily[underlying.name] = underlying.process.steps_per_bar(
+                    replays[underlying.name], dt
+                )
     if not daily:
         if steps is None or steps < 1:
-            raise ConfigError([f"steps: {steps}, at least 1 is needed where nothing is replayed: give a duration"])
+            raise ConfigError(
+                [f"steps: {steps}, at least 1 is needed where nothing is replayed: give a duration"]
+            )
         return steps, steps
     if len(set(daily.values())) > 1:
         told = ", ".join(f"{name} {number}" for name, number in daily.items())
         raise ConfigError(
-            [f"underlyings: steps a day differ ({told}), must be equal: set the same process.day for all replays"]
+            [
+                f"underlyings: steps a day differ ({told}), must be equal: set the same process.day for all replays"
+            ]
         )
     rows = len(next(iter(replays.values())).day) * next(iter(daily.values())) - 1
     if steps is not None and steps < 1:
@@ -214,7 +279,9 @@ def _first_log_price(underlying: Underlying, tape: ProcessInputs) -> float:
     return float(np.log(np.float64(first)))
 
 
-def _apply_stresses(stresses: Sequence[Stress], seconds: F8, name: str, start: float, returns: F8) -> F8:
+def _apply_stresses(
+    stresses: Sequence[Stress], seconds: F8, name: str, start: float, returns: F8
+) -> F8:
     """Log price (steps+1,): log returns in their regimes, summed, and moved."""
     for stress in stresses:
         returns = returns * stress.return_multiplier(seconds[:-1], name)
@@ -232,7 +299,10 @@ def _exchange_times(outside: ExogenousInputs, replays: dict[str, Bars], dt: floa
 
 
 def _asset_price_factors(outside: ExogenousInputs, seconds: F8) -> F8:
-    columns = [_multiply_factors(seconds, (s.price_factor(seconds, asset) for s in outside.stresses)) for asset in outside.assets]
+    columns = [
+        _multiply_factors(seconds, (s.price_factor(seconds, asset) for s in outside.stresses))
+        for asset in outside.assets
+    ]
     return np.stack(columns, axis=1) if columns else np.empty((len(seconds), 0))
 
 

@@ -43,10 +43,16 @@ class PriceProcess(Component):
     """Base of the processes of IDX-1: how the log price x of one underlying moves, whatever the market does."""
 
     days_per_year: float = Field(
-        default=365, ge=0.001, le=1e9, description="trading days in a year (1); crypto 365, stocks 252"
+        default=365,
+        ge=0.001,
+        le=1e9,
+        description="trading days in a year (1); crypto 365, stocks 252",
     )
     day: float = Field(
-        default=86_400, ge=0.001, le=1e9, description="time the market is open a day (s); crypto 86400, stocks 23400"
+        default=86_400,
+        ge=0.001,
+        le=1e9,
+        description="time the market is open a day (s); crypto 86400, stocks 23400",
     )
 
     def years_per_step(self, dt: float) -> float:

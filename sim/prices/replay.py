@@ -41,7 +41,9 @@ class Replay(PriceProcess):
 
     kind: Literal["replay"] = "replay"
     source: str = Field(min_length=1, description="bars (arch:NAME, or a .csv or .parquet path)")
-    start: datetime.date | None = Field(default=None, description="first day (date); none = the first of the data")
+    start: datetime.date | None = Field(
+        default=None, description="first day (date); none = the first of the data"
+    )
     end: datetime.date | None = Field(
         default=None, description="last day, included (date); none = the last of the data"
     )
@@ -49,16 +51,24 @@ class Replay(PriceProcess):
         default=252, gt=0, description="trading days in a year (1); 365 where bars have Saturdays"
     )
     day: float = Field(
-        default=23_400, gt=0, le=86_400, description="time the market is open a day (s), of daily bars; stocks 6.5 h"
+        default=23_400,
+        gt=0,
+        le=86_400,
+        description="time the market is open a day (s), of daily bars; stocks 6.5 h",
     )
     opens: float = Field(
-        default=34_200, ge=0, lt=86_400, description="time of the open after midnight (s), of daily bars; 9:30"
+        default=34_200,
+        ge=0,
+        lt=86_400,
+        description="time of the open after midnight (s), of daily bars; 9:30",
     )
 
     @model_validator(mode="after")
     def _check_dates(self) -> Self:
         if self.start and self.end and self.start > self.end:
-            raise ValueError(f"start: {self.start} is after end {self.end}: swap them, or set both for other data")
+            raise ValueError(
+                f"start: {self.start} is after end {self.end}: swap them, or set both for other data"
+            )
         return self
 
     def steps_per_day(self, dt: float) -> int:
@@ -70,7 +80,9 @@ class Replay(PriceProcess):
         steps = round(self.day / dt)
         if abs(steps * dt - self.day) > 1e-9 * self.day or steps < MIN_ROWS:
             told = f"process.day: {self.day:.15g} s is not a whole number, at least 4, of steps of {dt:.15g} s"
-            raise ConfigError([f"{told}: set dt to {self._divisor(dt):.15g}, or another part of the day"])
+            raise ConfigError(
+                [f"{told}: set dt to {self._divisor(dt):.15g}, or another part of the day"]
+            )
         return steps
 
     def _divisor(self, dt: float) -> float:
@@ -108,7 +120,9 @@ class Replay(PriceProcess):
     def exchange_times(self, bars: Bars, dt: float) -> Dates:
         """Exchange time of every row, datetime64[s], (bars * steps_per_bar,)."""
         opens = 0.0 if bars.is_intraday else self.opens
-        within = np.round(opens + np.arange(self.steps_per_bar(bars, dt)) * dt).astype("timedelta64[s]")
+        within = np.round(opens + np.arange(self.steps_per_bar(bars, dt)) * dt).astype(
+            "timedelta64[s]"
+        )
         stamps: Dates = bars.day.astype("datetime64[s]")[:, None] + within
         return stamps.reshape(-1)
 
@@ -119,11 +133,19 @@ class Replay(PriceProcess):
             DataError: no bars were handed over.
         """
         if tape.bars is None:
-            raise DataError(f"{tape.name}: no bars of '{self.source}' were handed over: read them with read_bars")
+            raise DataError(
+                f"{tape.name}: no bars of '{self.source}' were handed over: read them with read_bars"
+            )
         steps = self.steps_per_bar(tape.bars, tape.dt)
         if steps == 1:
             return np.diff(np.log(tape.bars.close))
-        fill = fill_between_closes if not tape.bars.has_ranges else fill_days if steps >= MIN_ROWS else fill_within_bars
+        fill = (
+            fill_between_closes
+            if not tape.bars.has_ranges
+            else fill_days
+            if steps >= MIN_ROWS
+            else fill_within_bars
+        )
         return np.diff(fill(tape.bars, z, steps, tape))
 
 
@@ -132,7 +154,12 @@ def fill_days(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
     draws = tape.draw_uniform("extremes", len(bars.day), 3)
     noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
     corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
-    return np.concatenate([draw_day_path(corner, row, draw) for corner, row, draw in zip(corners, noise, draws, strict=True)])
+    return np.concatenate(
+        [
+            draw_day_path(corner, row, draw)
+            for corner, row, draw in zip(corners, noise, draws, strict=True)
+        ]
+    )
 
 
 def fill_within_bars(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
@@ -155,7 +182,11 @@ def fill_between_closes(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F
     spread = np.sqrt(average_around(np.square(close - before)) / steps)
     days = [
         draw_bridge(
-            before[day], close[day], spread[day] * z[max(day * steps - 1, 0) : (day + 1) * steps - 1], -np.inf, np.inf
+            before[day],
+            close[day],
+            spread[day] * z[max(day * steps - 1, 0) : (day + 1) * steps - 1],
+            -np.inf,
+            np.inf,
         )
         for day in range(len(close))
     ]

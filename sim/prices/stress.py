@@ -43,8 +43,12 @@ class PriceMove(Stress):
     kind: Literal["move"] = "move"
     at: float = Field(ge=0, description="beginning, after the start (s)")
     duration: float = Field(default=0.0, ge=0, description="time the move takes (s)")
-    size: float = Field(gt=-1, description="change as a fraction of the price: -0.10 is a fall by a tenth (1)")
-    underlyings: tuple[str, ...] = Field(default=(), description="underlyings that move (names); none = all")
+    size: float = Field(
+        gt=-1, description="change as a fraction of the price: -0.10 is a fall by a tenth (1)"
+    )
+    underlyings: tuple[str, ...] = Field(
+        default=(), description="underlyings that move (names); none = all"
+    )
 
     def log_price_shift(self, seconds: F8, underlying: str) -> F8:
         """Addition to the log price at ``seconds`` (1)."""
@@ -66,7 +70,9 @@ class VolatilityRegime(Stress):
     at: float = Field(ge=0, description="beginning, after the start (s)")
     duration: float = Field(gt=0, description="length of the regime (s)")
     multiplier: float = Field(ge=0, description="multiplier of log returns (1)")
-    underlyings: tuple[str, ...] = Field(default=(), description="underlyings concerned (names); none = all")
+    underlyings: tuple[str, ...] = Field(
+        default=(), description="underlyings concerned (names); none = all"
+    )
 
     def return_multiplier(self, seconds: F8, underlying: str) -> F8:
         """Multiplier of the increments of the steps that begin at ``seconds`` (1)."""
@@ -85,7 +91,9 @@ class DepthWithdrawal(Stress):
     kind: Literal["withdrawal"] = "withdrawal"
     at: float = Field(ge=0, description="beginning, after the start (s)")
     duration: float = Field(gt=0, description="length (s)")
-    share: float = Field(ge=0, le=1, description="share of their normal depth that makers still show (1)")
+    share: float = Field(
+        ge=0, le=1, description="share of their normal depth that makers still show (1)"
+    )
 
     def depth_share(self, seconds: F8) -> F8:
         """Share of their normal depth that makers show at ``seconds`` (1)."""

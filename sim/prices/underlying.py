@@ -23,9 +23,13 @@ class Underlying(Component):
     """One underlying: where its index starts, how it moves, and how far this market moves it."""
 
     name: str = Field(min_length=1, description="unique in the market, names its draws (name)")
-    start: float | None = Field(default=None, gt=0, description="first price (quote); none for a replay: its data's")
+    start: float | None = Field(
+        default=None, gt=0, description="first price (quote); none for a replay: its data's"
+    )
     process: AnyProcess = Field(description="process of the log price (component)")
-    impact: SpotImpact = Field(default=SpotImpact(), description="how spot trading moves the index (component)")
+    impact: SpotImpact = Field(
+        default=SpotImpact(), description="how spot trading moves the index (component)"
+    )
 
     @property
     def is_replayed(self) -> bool:
@@ -35,7 +39,11 @@ class Underlying(Component):
     @model_validator(mode="after")
     def _check_start(self) -> Self:
         if self.is_replayed and self.start is not None:
-            raise ValueError(f"start: {self.start:.15g}, a replay starts at its data's first price: remove it")
+            raise ValueError(
+                f"start: {self.start:.15g}, a replay starts at its data's first price: remove it"
+            )
         if not self.is_replayed and self.start is None:
-            raise ValueError("start: missing; every process but replay needs a first price: give one")
+            raise ValueError(
+                "start: missing; every process but replay needs a first price: give one"
+            )
         return self

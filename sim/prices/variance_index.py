@@ -21,14 +21,22 @@ class VarianceIndex(PriceProcess):
 
     kind: Literal["variance_index"] = "variance_index"
     volatility: float = Field(gt=0, description="square root of the mean variance (1/sqrt(year))")
-    reversion: float = Field(default=5.0, gt=0, description="speed at which variance returns to its mean (1/year)")
-    vol_of_vol: float = Field(default=0.5, ge=0, description="volatility of variance, at a variance of 1 (1/year)")
-    premium: float = Field(default=0.01, gt=0, description="implied less expected variance (1/year)")
+    reversion: float = Field(
+        default=5.0, gt=0, description="speed at which variance returns to its mean (1/year)"
+    )
+    vol_of_vol: float = Field(
+        default=0.5, ge=0, description="volatility of variance, at a variance of 1 (1/year)"
+    )
+    premium: float = Field(
+        default=0.01, gt=0, description="implied less expected variance (1/year)"
+    )
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
         """Log changes of the index per step, (steps,)."""
         years = self.years_per_step(tape.dt)
         swing = self.vol_of_vol * math.sqrt(years)
-        variance = simulate_variance(np.append(z, 0.0), self.volatility**2, self.reversion * years, swing)
+        variance = simulate_variance(
+            np.append(z, 0.0), self.volatility**2, self.reversion * years, swing
+        )
         increments: F8 = np.diff(np.log(variance + self.premium)) / 2
         return increments

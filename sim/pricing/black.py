@@ -26,7 +26,9 @@ CALL, PUT = 1, -1
 class OptionTerms(NamedTuple):
     """Options, as their value sees them."""
 
-    forward: ArrayLike  # price of the underlying for delivery at expiry, quote currency, at least nil
+    forward: (
+        ArrayLike  # price of the underlying for delivery at expiry, quote currency, at least nil
+    )
     strike: ArrayLike  # quote currency, above nil
     years: ArrayLike  # to expiry
     rate: ArrayLike = 0.0  # of discounting, per year
@@ -98,7 +100,9 @@ def compute_black76(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol:
 
 
 @kernel
-def compute_black76_greeks(forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: F8, spot: F8) -> F8:
+def compute_black76_greeks(
+    forward: F8, strike: F8, years: F8, rate: F8, side: F8, vol: F8, spot: F8
+) -> F8:
     """Value, delta, gamma, vega, theta and rho, (6, n)."""
     out = np.zeros((6, forward.size))
     for i in range(forward.size):
@@ -138,9 +142,13 @@ def solve_black76_vol(forward: F8, strike: F8, years: F8, rate: F8, side: F8, pr
             continue
         scale = math.exp(-rate[i] * years[i]) * forward[i]
         moneyness = strike[i] / forward[i]
-        turn = 1.0 if moneyness >= 1.0 else -1.0  # a call is out of the money above the forward, a put below
+        turn = (
+            1.0 if moneyness >= 1.0 else -1.0
+        )  # a call is out of the money above the forward, a put below
         target = price[i] / scale - max(side[i] * (1.0 - moneyness), 0.0)
-        if not 1e-15 * price[i] / scale < target < min(1.0, moneyness):  # less is the dust of a difference
+        if (
+            not 1e-15 * price[i] / scale < target < min(1.0, moneyness)
+        ):  # less is the dust of a difference
             continue
         x = math.log(moneyness)
         low, high = 0.0, 80.0

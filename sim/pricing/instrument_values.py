@@ -68,7 +68,9 @@ def value_instruments(market: "MarketView", oracle: F8, vol: F8, averaging: floa
     column = find_option_columns(market)
     if column.size:
         left = find_years_to_expiry(market)[column]
-        open_part = np.minimum(1.0, left * YEAR_SECONDS / averaging) if averaging else np.ones(column.size)
+        open_part = (
+            np.minimum(1.0, left * YEAR_SECONDS / averaging) if averaging else np.ones(column.size)
+        )
         forward = find_forwards(market)[column] * (1.0 + open_part * (moved[:, column] - 1.0))
         terms = _option_terms(market, column)._replace(forward=forward)
         worth[:, column] = price_options(terms, vol[:, column]) / contracts.tick[column]
@@ -78,7 +80,13 @@ def value_instruments(market: "MarketView", oracle: F8, vol: F8, averaging: floa
 def _option_terms(market: "MarketView", column: NDArray[np.int64]) -> OptionTerms:
     """Of the options in some columns."""
     right = market.contracts
-    columns = (find_forwards(market), right.strike, find_years_to_expiry(market), find_rates(market), right.side)
+    columns = (
+        find_forwards(market),
+        right.strike,
+        find_years_to_expiry(market),
+        find_rates(market),
+        right.side,
+    )
     return OptionTerms(*(each[column] for each in columns))
 
 
@@ -96,7 +104,11 @@ def shift_underlying(market: "MarketView", underlying: int, factor: float) -> "M
     oracle = market.oracle * moves
     mark = value_instruments(market, oracle[None], market.vol[None])[0]
     here = market.contracts.underlying == underlying
-    forward = market.forward * moves[market.contracts.underlying] if market.forward.size else market.forward
+    forward = (
+        market.forward * moves[market.contracts.underlying]
+        if market.forward.size
+        else market.forward
+    )
     return market._replace(oracle=oracle, mark=np.where(here, mark, market.mark), forward=forward)
 
 
@@ -113,7 +125,9 @@ def compute_sensitivities(market: "MarketView") -> Greeks:
     table[0], table[1] = price, price / spot
     column = find_option_columns(market)
     if column.size:
-        table[:, column] = compute_greeks(_option_terms(market, column), market.vol[column], spot[column])
+        table[:, column] = compute_greeks(
+            _option_terms(market, column), market.vol[column], spot[column]
+        )
     return Greeks(*table)
 
 
@@ -129,5 +143,7 @@ def compute_settlement(contracts: "Contracts", price: F8) -> F8:
     if not contracts.expiry.size:
         return np.full(len(contracts.names), np.nan)
     final = price[contracts.underlying]
-    paid = np.where(contracts.side == 0, final, np.maximum(contracts.side * (final - contracts.strike), 0.0))
+    paid = np.where(
+        contracts.side == 0, final, np.maximum(contracts.side * (final - contracts.strike), 0.0)
+    )
     return np.where(np.isinf(contracts.expiry), np.nan, paid / contracts.tick)

@@ -48,10 +48,14 @@ class SviSmile(SmileComponent):
     def _check_variance(self) -> Self:
         least = self.a + self.b * self.sigma * math.sqrt(1 - self.rho**2)
         if least <= 0:
-            raise ValueError(f"a: {self.a:.15g}, the least total variance is {least:.3g}, must be above zero: raise a")
+            raise ValueError(
+                f"a: {self.a:.15g}, the least total variance is {least:.3g}, must be above zero: raise a"
+            )
         steepest = self.b * (1 + abs(self.rho))
         if steepest > 2:
-            raise ValueError(f"b: {self.b:.15g}, the steeper wing has slope {steepest:.3g}, may not exceed 2: lower b")
+            raise ValueError(
+                f"b: {self.b:.15g}, the steeper wing has slope {steepest:.3g}, may not exceed 2: lower b"
+            )
         return self
 
     def compute_vol(self, k: ArrayLike, years: float) -> F8:
@@ -64,10 +68,16 @@ class SviSmile(SmileComponent):
 class QuadraticSmile(SmileComponent):
     """Volatility = level + skew k + curvature k², no less than the floor."""
 
-    kind: Literal["quadratic"] = Field(default="quadratic", description="a parabola in log-moneyness (name)")
+    kind: Literal["quadratic"] = Field(
+        default="quadratic", description="a parabola in log-moneyness (name)"
+    )
     level: float = Field(gt=0, description="at the money (annualised volatility)")
-    skew: float = Field(default=0.0, description="slope at the money (volatility per unit of log-moneyness)")
-    curvature: float = Field(default=0.0, ge=0, description="curvature (volatility per squared log-moneyness)")
+    skew: float = Field(
+        default=0.0, description="slope at the money (volatility per unit of log-moneyness)"
+    )
+    curvature: float = Field(
+        default=0.0, ge=0, description="curvature (volatility per squared log-moneyness)"
+    )
     floor: float = Field(default=0.01, gt=0, description="least volatility, annualised (rate)")
 
     def compute_vol(self, k: ArrayLike, years: float) -> F8:
@@ -88,11 +98,20 @@ def apply_smiles(market: MarketView, smiles: Sequence[SmileComponent]) -> Market
     Options without a smile keep the volatility they have.
     """
     vol, contracts = market.vol.copy(), market.contracts
-    forward, left, column = find_forwards(market), find_years_to_expiry(market), find_option_columns(market)
+    forward, left, column = (
+        find_forwards(market),
+        find_years_to_expiry(market),
+        find_option_columns(market),
+    )
     for smile in smiles:
         underlying = contracts.underlyings.index(smile.underlying)
-        its = column[(contracts.underlying[column] == underlying) & (contracts.expiry[column] == smile.expiry)]
+        its = column[
+            (contracts.underlying[column] == underlying)
+            & (contracts.expiry[column] == smile.expiry)
+        ]
         its = its[left[its] > 0]
         if its.size:
-            vol[its] = smile.compute_vol(np.log(contracts.strike[its] / forward[its]), float(left[its[0]]))
+            vol[its] = smile.compute_vol(
+                np.log(contracts.strike[its] / forward[its]), float(left[its[0]])
+            )
     return market._replace(vol=vol)

@@ -59,7 +59,9 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError([f"{path}: {error}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError(
-            [f"{path}: cannot be read, byte {error.start} is not UTF-8 text, save the file as UTF-8"]
+            [
+                f"{path}: cannot be read, byte {error.start} is not UTF-8 text, save the file as UTF-8"
+            ]
         ) from error
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError([f"{path}: cannot be read, {reason(error)}, correct the file"]) from error
@@ -68,9 +70,13 @@ def read_yaml(path: Path) -> Any:
 def reason(error: Exception) -> str:
     """What a parser says of a document in one line, without the name that it gives the text."""
     if isinstance(error, yaml.reader.ReaderError):
-        place = error.character if isinstance(error.character, int) else ord(str(error.character)[0])
+        place = (
+            error.character if isinstance(error.character, int) else ord(str(error.character)[0])
+        )
         return f"unacceptable character U+{place:04X}, number {error.position + 1} of the text"
-    said = error.problem if isinstance(error, yaml.MarkedYAMLError) and error.problem else str(error)
+    said = (
+        error.problem if isinstance(error, yaml.MarkedYAMLError) and error.problem else str(error)
+    )
     return " ".join(said.split())
 
 
@@ -125,9 +131,13 @@ def check_yaml(text: str) -> None:
     if len(text) > MAX_YAML_CHARACTERS:
         _refuse_length(len(text))
     if text.count("${") > MAX_REFERENCES:
-        raise UnreadableError(f"{text.count('${'):,} references, at most {MAX_REFERENCES:,} are followed, write values")
+        raise UnreadableError(
+            f"{text.count('${'):,} references, at most {MAX_REFERENCES:,} are followed, write values"
+        )
     anchors: dict[str, int] = {}
-    begun: list[tuple[str | None, int]] = []  # anchor of each open container, and the size when it began
+    begun: list[
+        tuple[str | None, int]
+    ] = []  # anchor of each open container, and the size when it began
     size = 0
     for event in yaml.parse(text, Loader=EVENT_LOADER):
         if isinstance(event, yaml.CollectionEndEvent):
@@ -149,23 +159,31 @@ def check_yaml(text: str) -> None:
                 anchors[event.anchor] = VALUE_SIZE + len(event.value)
         if len(begun) > MAX_LEVELS:
             line = event.start_mark.line + 1
-            raise UnreadableError(f"line {line}: more than {MAX_LEVELS} levels inside one another, write fewer")
+            raise UnreadableError(
+                f"line {line}: more than {MAX_LEVELS} levels inside one another, write fewer"
+            )
         if size > MAX_EXPANDED:
-            raise UnreadableError(f"more than {MAX_EXPANDED:,} characters once aliases are written out, use fewer aliases")
+            raise UnreadableError(
+                f"more than {MAX_EXPANDED:,} characters once aliases are written out, use fewer aliases"
+            )
 
 
 def _alias_size(event: Any, anchors: dict[str, int], begun: list[tuple[str | None, int]]) -> int:
     """What an alias stands for; one without an anchor is left to the parser, which names it."""
     if event.anchor in (anchor for anchor, _ in begun):
         line = event.start_mark.line + 1
-        raise UnreadableError(f"line {line}: *{event.anchor} stands inside what it refers to, remove it")
+        raise UnreadableError(
+            f"line {line}: *{event.anchor} stands inside what it refers to, remove it"
+        )
     return anchors.get(event.anchor, 0)
 
 
 def _check_tag(event: Any) -> None:
     if event.tag not in PLAIN_TAGS and not event.tag.endswith((":map", ":seq")):
         line = event.start_mark.line + 1
-        raise UnreadableError(f"line {line}: the tag {event.tag!r}, tags have no meaning here, remove it")
+        raise UnreadableError(
+            f"line {line}: the tag {event.tag!r}, tags have no meaning here, remove it"
+        )
 
 
 def _check_scalar(event: Any) -> None:
@@ -176,7 +194,9 @@ def _check_scalar(event: Any) -> None:
             f"line {line}: a number of {len(event.value):,} digits, at most {MAX_DIGITS:,} are read, shorten it"
         )
     if not _is_referring(event.value):
-        raise UnreadableError(f"line {line}: a reference must read ${{a.b}}, a path counted from the top, correct it")
+        raise UnreadableError(
+            f"line {line}: a reference must read ${{a.b}}, a path counted from the top, correct it"
+        )
 
 
 def _is_referring(text: str) -> bool:
@@ -192,7 +212,9 @@ def _is_referring(text: str) -> bool:
 
 
 def _refuse_length(size: int) -> NoReturn:
-    raise UnreadableError(f"{size:,} characters, at most {MAX_YAML_CHARACTERS:,} are read, shorten it")
+    raise UnreadableError(
+        f"{size:,} characters, at most {MAX_YAML_CHARACTERS:,} are read, shorten it"
+    )
 
 
 def _is_bare_text(text: str) -> str | None:
@@ -232,7 +254,9 @@ def parse_json_mapping(text: str) -> dict[str, Any]:
         raise UnreadableError("is no mapping")
     check_depth(found)
     if "\\ud" in text.lower():
-        json.dumps(found, ensure_ascii=False).encode()  # a surrogate without its other half is an error of encoding
+        json.dumps(
+            found, ensure_ascii=False
+        ).encode()  # a surrogate without its other half is an error of encoding
     return found
 
 

@@ -23,19 +23,19 @@ from sim.reading.documents import (
     read_yaml,
 )
 from sim.reading.overrides import (
-    order_changes,
     apply_override,
     expand_wildcards,
     normalise_values,
+    order_changes,
     parse_overrides,
 )
 from sim.reading.packaged import (
     Wanted,
     find_config,
+    find_packaged,
+    find_preset,
     folder_of,
     is_file,
-    find_preset,
-    find_packaged,
 )
 from sim.reading.problems import (
     any_at,
@@ -87,7 +87,9 @@ class ConfigTemplate(Generic[T]):
             ConfigError: with one line for each problem.
         """
         data = copy.deepcopy(self.data)
-        problems = _apply_changes(data, [(key, normalise_values(value)) for key, value in changes], self.schema)
+        problems = _apply_changes(
+            data, [(key, normalise_values(value)) for key, value in changes], self.schema
+        )
         return _build_model(data, problems, self.schema)
 
 
@@ -127,7 +129,11 @@ def resolve_config(name: str | Path, overrides: Sequence[str] = ()) -> Node:
 def describe_config(name: str) -> str:
     """One line on a packaged configuration: its description, else the first of its comments that is not for editors."""
     lines = read_text(find_config(name)).splitlines()
-    comments = [line.lstrip("# ") for line in lines if line.startswith("#") and "yaml-language-server:" not in line]
+    comments = [
+        line.lstrip("# ")
+        for line in lines
+        if line.startswith("#") and "yaml-language-server:" not in line
+    ]
     whole = _parse_file(find_config(name))
     described = resolve_config(name).get("description") if isinstance(whole, dict) else ""
     return str(described or next(iter(comments), ""))
@@ -147,7 +153,9 @@ def _merge_files(
     return data, problems
 
 
-def _apply_changes(data: Node, pairs: Sequence[tuple[str, Any]], schema: type[pydantic.BaseModel] | None) -> list[str]:
+def _apply_changes(
+    data: Node, pairs: Sequence[tuple[str, Any]], schema: type[pydantic.BaseModel] | None
+) -> list[str]:
     """Change data in place, and return what is wrong with the changes; those of whole components come first."""
     problems: list[str] = []
     for key, value in order_changes([_expand_include_key(*pair) for pair in pairs], data, schema):
@@ -167,9 +175,13 @@ def _expand_include_key(key: str, value: Any) -> tuple[str, Any]:
     return (parent, {"include": value}) if dot and last == "include" else (key, value)
 
 
-def _wanted(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> Wanted | None:
+def _wanted(
+    data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
+) -> Wanted | None:
     """What a file must hold that a value names, as text where a component is expected; None elsewhere."""
-    paths = expand_wildcards(data, key, schema) if isinstance(value, str) and schema is not None else []
+    paths = (
+        expand_wildcards(data, key, schema) if isinstance(value, str) and schema is not None else []
+    )
     if not paths or not expects_components(schema, data, paths[0].split(".")):
         return None
     expected = any_at(schema, data, paths[0].split("."))
@@ -193,16 +205,26 @@ class _IncludeReader:
             content = self._read_file(find_preset(key, value, wanted), ())
             if isinstance(content, list) != wanted.is_list:
                 raise ConfigError(
-                    [f"{key}: {value!r} holds {format_value(content)}, must hold {wanted.holding}, name another"]
+                    [
+                        f"{key}: {value!r} holds {format_value(content)}, must hold {wanted.holding}, name another"
+                    ]
                 )
             return content
-        return self._expand_node(value, (COMMAND_LINE,), f"{key}.") if isinstance(value, dict | list) else value
+        return (
+            self._expand_node(value, (COMMAND_LINE,), f"{key}.")
+            if isinstance(value, dict | list)
+            else value
+        )
 
     def read_root(self, path: Path) -> Node:
         """The file that a configuration begins with, a mapping."""
         data = self._read_file(path, ())
         if not isinstance(data, dict):
-            raise ConfigError([f"{path}: {format_value(data)}, must be a mapping of keys, write 'key: value' lines"])
+            raise ConfigError(
+                [
+                    f"{path}: {format_value(data)}, must be a mapping of keys, write 'key: value' lines"
+                ]
+            )
         return data
 
     def _read_file(self, path: Path, above: tuple[Path, ...]) -> Any:
@@ -214,13 +236,17 @@ class _IncludeReader:
             raise ConfigError([f"{path}: includes itself ({circle}), {rule}"])
         self.count += 1
         if self.count > MAX_FILES:
-            raise ConfigError([f"{path}: more than {MAX_FILES} files are included, write fewer includes"])
+            raise ConfigError(
+                [f"{path}: more than {MAX_FILES} files are included, write fewer includes"]
+            )
         return self._expand_node(_parse_file(path), (*above, path), "")
 
     def _expand_node(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
         """A node of the last of the files: its includes merged in order, and the mapping's own keys over them."""
         if self.depth > MAX_LEVELS:
-            raise ConfigError([f"{files[-1]}: more than {MAX_LEVELS} levels inside one another, write fewer"])
+            raise ConfigError(
+                [f"{files[-1]}: more than {MAX_LEVELS} levels inside one another, write fewer"]
+            )
         self.depth += 1
         try:
             return self._merge_includes(node, files, where)
@@ -229,7 +255,10 @@ class _IncludeReader:
 
     def _merge_includes(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
         if isinstance(node, list):
-            parts = [self._expand_item(item, files, f"{where}{index}.") for index, item in enumerate(node)]
+            parts = [
+                self._expand_item(item, files, f"{where}{index}.")
+                for index, item in enumerate(node)
+            ]
             return [item for part in parts for item in part]
         if not isinstance(node, dict):
             return node
@@ -239,7 +268,9 @@ class _IncludeReader:
             part = self._read_include(name, files, where)
             if isinstance(part, list):
                 rule = "only an item of a list can include a list, as its one file"
-                self.problems.append(f"{place}: {name!r} holds {format_value(part)}, {rule}, write [{{include: {name}}}]")
+                self.problems.append(
+                    f"{place}: {name!r} holds {format_value(part)}, {rule}, write [{{include: {name}}}]"
+                )
                 part = {}
             data = merge_nodes(data, part)
         return merge_nodes(data, self._expand_own_keys(node, files, where))
@@ -256,13 +287,19 @@ class _IncludeReader:
 
     def _expand_own_keys(self, node: Node, files: tuple[Path, ...], where: str) -> Node:
         """A mapping without its includes."""
-        return {key: self._expand_node(item, files, f"{where}{key}.") for key, item in node.items() if key != "include"}
+        return {
+            key: self._expand_node(item, files, f"{where}{key}.")
+            for key, item in node.items()
+            if key != "include"
+        }
 
     def _include_names(self, value: Any, place: str) -> list[str]:
         names = [value] if isinstance(value, str) else value
         if isinstance(names, list) and all(isinstance(each, str) for each in names):
             return names
-        self.problems.append(f"{place}: {_words(value)}, must be a file or a list of files, write include: [a.yaml]")
+        self.problems.append(
+            f"{place}: {_words(value)}, must be a file or a list of files, write include: [a.yaml]"
+        )
         return []
 
     def _read_include(self, name: str, files: tuple[Path, ...], where: str) -> Any:
@@ -302,7 +339,9 @@ def _parse_file(path: Path) -> Any:
     """One YAML file as plain dictionaries and lists, interpolations untouched."""
     data = normalise_values(read_yaml(path))
     if not isinstance(data, dict | list):
-        raise ConfigError([f"{path}: {format_value(data)}, must be a mapping of keys, write 'key: value' lines"])
+        raise ConfigError(
+            [f"{path}: {format_value(data)}, must be a mapping of keys, write 'key: value' lines"]
+        )
     return data
 
 
@@ -312,7 +351,13 @@ def merge_nodes(base: Any, top: Any) -> Any:
         return top
     if "kind" in base and "kind" in top and base["kind"] != top["kind"]:
         return top
-    return {**base, **{key: merge_nodes(base[key], value) if key in base else value for key, value in top.items()}}
+    return {
+        **base,
+        **{
+            key: merge_nodes(base[key], value) if key in base else value
+            for key, value in top.items()
+        },
+    }
 
 
 def _interpolate(data: Node) -> tuple[Node, dict[str, str]]:

@@ -8,7 +8,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sim.errors import shorten_name, format_value
+from sim.errors import format_value, shorten_name
 from sim.reading.documents import (
     MAX_LEVELS,
     UnreadableError,
@@ -16,12 +16,12 @@ from sim.reading.documents import (
     reason,
 )
 from sim.reading.problems import (
-    find_default,
     expects_components,
+    find_default,
+    find_type,
     has_field,
     has_several_kinds,
     is_plain,
-    find_type,
 )
 from sim.reading.references import item_number
 
@@ -46,14 +46,18 @@ def normalise_values(value: Any) -> Any:
     return value
 
 
-def apply_override(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> list[str]:
+def apply_override(
+    data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
+) -> list[str]:
     """Set a value in place, wherever a path leads; returns what is wrong with the path."""
     if key.split(".")[-1] == "*":
         return [_unended(data, key)]
     paths = expand_wildcards(data, key, schema)
     if not paths:
         last = key.split(".")[-1]
-        return [f"{key}: no item there has a part {last!r}, name one that at least one of them has, change the path"]
+        return [
+            f"{key}: no item there has a part {last!r}, name one that at least one of them has, change the path"
+        ]
     return [problem for path in paths if (problem := _set_value(data, path, value, schema))]
 
 
@@ -78,7 +82,11 @@ def expand_wildcards(data: Node, key: str, schema: type[pydantic.BaseModel] | No
     *parents, last = key.split(".")
     paths: list[list[str]] = [[]]
     for part in parents:
-        paths = [[*path, each] for path in paths for each in (_list_indices(data, path) if part == "*" else [part])]
+        paths = [
+            [*path, each]
+            for path in paths
+            for each in (_list_indices(data, path) if part == "*" else [part])
+        ]
     return [".".join([*path, last]) for path in paths if _accepts_part(data, path, last, schema)]
 
 
@@ -98,7 +106,9 @@ def _list_indices(data: Any, path: Sequence[str]) -> list[str]:
     return [str(index) for index in range(len(node))] if isinstance(node, list) else []
 
 
-def _accepts_part(data: Any, path: Sequence[str], last: str, schema: type[pydantic.BaseModel] | None) -> bool:
+def _accepts_part(
+    data: Any, path: Sequence[str], last: str, schema: type[pydantic.BaseModel] | None
+) -> bool:
     """Whether a node has a part, or by its schema may have it."""
     node = _get_node(data, path)
     known = schema is not None and has_field(find_type(schema, data, path), last)
@@ -111,13 +121,19 @@ def parse_overrides(overrides: Sequence[str], problems: list[str]) -> list[tuple
     for override in overrides:
         key, equals, text = override.partition("=")
         if key.split(".").count("*") > 2:
-            problems.append(f"{shorten_name(key)}: more than two *, write the number of an item in place of one")
+            problems.append(
+                f"{shorten_name(key)}: more than two *, write the number of an item in place of one"
+            )
             continue
         if not equals or not all(key.split(".")):
-            problems.append(f"{shorten_name(override)}: not an override, must read path=value, write for example seed=3")
+            problems.append(
+                f"{shorten_name(override)}: not an override, must read path=value, write for example seed=3"
+            )
             continue
         if key.count(".") > MAX_LEVELS or len(key) > MAX_PATH_LENGTH:
-            problems.append(f"{shorten_name(key)}: more than {MAX_LEVELS} parts or {MAX_PATH_LENGTH} characters, shorten the path")
+            problems.append(
+                f"{shorten_name(key)}: more than {MAX_LEVELS} parts or {MAX_PATH_LENGTH} characters, shorten the path"
+            )
             continue
         try:
             check_yaml(text)
@@ -126,7 +142,9 @@ def parse_overrides(overrides: Sequence[str], problems: list[str]) -> list[tuple
         except UnreadableError as error:
             problems.append(f"{key}: {format_value(text)}, {str(error).removeprefix('line 1: ')}")
         except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-            problems.append(f"{key}: {format_value(text)}, not a YAML value ({reason(error)[:200]}), quote it")
+            problems.append(
+                f"{key}: {format_value(text)}, not a YAML value ({reason(error)[:200]}), quote it"
+            )
     return pairs
 
 
@@ -139,13 +157,21 @@ def order_changes(
         if key.split(".")[-1] == "kind" or (isinstance(value, dict) and "include" in value):
             return True
         paths = expand_wildcards(data, key, schema) if isinstance(value, str) else []
-        return bool(paths) and schema is not None and expects_components(schema, data, paths[0].split("."))
+        return (
+            bool(paths)
+            and schema is not None
+            and expects_components(schema, data, paths[0].split("."))
+        )
 
     first = [pair for pair in pairs if is_whole(*pair)]
-    return sorted(first, key=lambda pair: pair[0].count(".")) + [pair for pair in pairs if pair not in first]
+    return sorted(first, key=lambda pair: pair[0].count(".")) + [
+        pair for pair in pairs if pair not in first
+    ]
 
 
-def _set_value(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None) -> str | None:
+def _set_value(
+    data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
+) -> str | None:
     """Set one value in place; returns the problem if there is no such place."""
     *parents, last = key.split(".")
     node: Any = data
@@ -161,7 +187,11 @@ def _set_value(data: Node, key: str, value: Any, schema: type[pydantic.BaseModel
     problem = _describe_missing_part(node, [*parents, last], key)
     if problem:
         return problem
-    if last == "kind" and node.get("kind") != value and not has_several_kinds(schema, data, parents):
+    if (
+        last == "kind"
+        and node.get("kind") != value
+        and not has_several_kinds(schema, data, parents)
+    ):
         node.clear()
     node[int(last) if isinstance(node, list) else last] = value
     return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sim.errors import ConfigError, shorten_name, suggest_name, describe_unknown, format_value
+from sim.errors import ConfigError, describe_unknown, format_value, shorten_name, suggest_name
 from sim.reading.documents import read_yaml
 
 PACKAGED = Path(__file__).resolve().parents[2] / "configs"
@@ -27,7 +27,9 @@ class Wanted(NamedTuple):
 
 def list_packaged() -> list[str]:
     """Names of the packaged configurations, folders included, without ``.yaml``."""
-    return sorted(path.relative_to(PACKAGED).with_suffix("").as_posix() for path in PACKAGED.rglob("*.yaml"))
+    return sorted(
+        path.relative_to(PACKAGED).with_suffix("").as_posix() for path in PACKAGED.rglob("*.yaml")
+    )
 
 
 def find_config(name: str | Path, folder: str = "") -> Path:
@@ -51,7 +53,9 @@ def is_file(path: str | Path) -> bool:
 
 def folder_of(key: str) -> str:
     """The packaged folder of a field, ``engines/`` for ``venues.0.engine``; it need not exist."""
-    field = next((part for part in reversed(key.split(".")) if part != "*" and not part.isdecimal()), "")
+    field = next(
+        (part for part in reversed(key.split(".")) if part != "*" and not part.isdecimal()), ""
+    )
     return f"{field.strip('-').rstrip('s')}s/"
 
 
@@ -81,9 +85,15 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
             return find_packaged(name, folder)
         except ConfigError as error:
             raise ConfigError([f"{key}: {line}" for line in error.problems]) from error
-    names = [each for each in names if isinstance(read_yaml(find_packaged(folder + each)), list) == wanted.is_list]
+    names = [
+        each
+        for each in names
+        if isinstance(read_yaml(find_packaged(folder + each)), list) == wanted.is_list
+    ]
     if not names:
-        raise ConfigError([f"{key}: {format_value(name)}, {_written(name, wanted)} or the path of a .yaml file"])
+        raise ConfigError(
+            [f"{key}: {format_value(name)}, {_written(name, wanted)} or the path of a .yaml file"]
+        )
     raise ConfigError([f"{key}: {describe_unknown(name, names)}, or a file of your own"])
 
 
@@ -112,10 +122,14 @@ def find_packaged(name: str | Path, folder: str = "") -> Path:
         if is_file(candidate):
             return candidate
     if os.path.exists(path) and path.name:
-        raise ConfigError([f"{shorten_name(str(name))}: is a folder, a pipe or a device, name a file"])
+        raise ConfigError(
+            [f"{shorten_name(str(name))}: is a folder, a pipe or a device, name a file"]
+        )
     names = list_packaged()
     whole, last = (text.removesuffix(".yaml") for text in (path.as_posix(), path.name))
-    same = next((f" (did you mean {each!r}?)" for each in names if each.rpartition("/")[2] == last), "")
+    same = next(
+        (f" (did you mean {each!r}?)" for each in names if each.rpartition("/")[2] == last), ""
+    )
     near = suggest_name(whole, names) or same or suggest_name(last, names)
     listed, more = names, ""
     if len(names) > 30:
@@ -123,7 +137,9 @@ def find_packaged(name: str | Path, folder: str = "") -> Path:
         more = ", and others (`deleverage configs`)"
     told = f"packaged are: {', '.join(listed)}{more}" if listed else "name a file"
     choose = ", choose one" if listed and not near else ""
-    raise ConfigError([f"{shorten_name(str(name))}: no such file or packaged configuration{near}, {told}{choose}"])
+    raise ConfigError(
+        [f"{shorten_name(str(name))}: no such file or packaged configuration{near}, {told}{choose}"]
+    )
 
 
 def _candidate_files(path: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from sim.component import Component
-from sim.errors import suggest_name, describe_unknown, format_value
+from sim.errors import describe_unknown, format_value, suggest_name
 from sim.reading.packaged import list_packaged
 from sim.reading.references import item_number
 
@@ -53,7 +53,9 @@ FIELD_PREFIX = re.compile(r"[a-z_][\w.-]*: ")
 """How a validator's message begins that names a field of its mapping."""
 
 
-def describe_problems(error: pydantic.ValidationError, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
+def describe_problems(
+    error: pydantic.ValidationError, data: Any, schema: type[pydantic.BaseModel]
+) -> list[str]:
     """One line for each problem, in the order of the schema.
 
     Args:
@@ -62,7 +64,9 @@ def describe_problems(error: pydantic.ValidationError, data: Any, schema: type[p
         schema: what it was validated against, to find suggestions and units.
     """
     errors = [each for each in error.errors(include_url=False) if not _is_duplicate(each)]
-    return list(dict.fromkeys(line for each in errors for line in _describe_error(each, data, schema)))
+    return list(
+        dict.fromkeys(line for each in errors for line in _describe_error(each, data, schema))
+    )
 
 
 def _is_duplicate(error: ErrorDetails) -> bool:
@@ -74,9 +78,15 @@ def _describe_error(error: ErrorDetails, data: Any, schema: type[pydantic.BaseMo
     """A validator of a whole mapping may tell several problems, a line each, of fields that it names."""
     if error["type"] != "value_error":
         return [_describe_one_problem(error, data, schema)]
-    name, told = ".".join(map(str, _user_path(error, data))), error["msg"].removeprefix("Value error, ").splitlines()
+    name, told = (
+        ".".join(map(str, _user_path(error, data))),
+        error["msg"].removeprefix("Value error, ").splitlines(),
+    )
     value = "" if isinstance(error["input"], dict | list) else f"{format_value(error['input'])}, "
-    return [f"{name}{'.' if FIELD_PREFIX.match(line) else ': '}{value}{line}" if name else line for line in told]
+    return [
+        f"{name}{'.' if FIELD_PREFIX.match(line) else ': '}{value}{line}" if name else line
+        for line in told
+    ]
 
 
 def _describe_one_problem(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> str:
@@ -92,7 +102,9 @@ def _describe_one_problem(error: ErrorDetails, data: Any, schema: type[pydantic.
         return f"{name}.kind: missing, must be one of {', '.join(tags)}, add it"
     if kind in ("union_tag_invalid", "literal_error"):
         return _describe_unlisted(name, kind, error)
-    rule, remedy = ERROR_WORDINGS.get(kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it"))
+    rule, remedy = ERROR_WORDINGS.get(
+        kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it")
+    )
     if kind in ("float_type", "int_type") and isinstance(error["input"], str):
         remedy = _suggest_unquoted(error["input"]) or remedy
     if kind == "too_short" and isinstance(error["input"], dict):
@@ -101,7 +113,10 @@ def _describe_one_problem(error: ErrorDetails, data: Any, schema: type[pydantic.
         remedy = _named(error["input"], list_kinds(find_type(schema, data, path))) or remedy
     if kind == "string_too_short" and context["min_length"] == 1:
         rule = "text that is not empty"
-    bounds = {key: f"{value:.15g}" if isinstance(value, float) else value for key, value in context.items()}
+    bounds = {
+        key: f"{value:.15g}" if isinstance(value, float) else value
+        for key, value in context.items()
+    }
     return f"{name}: {format_value(error['input'])}, must be {rule.format(**bounds)}{_field_note(path, data, schema)}, {remedy}"
 
 
@@ -110,7 +125,11 @@ def _named(text: str, known: Sequence[str]) -> str:
     if text in known:
         return f"write {{kind: {text}}}"
     name = text.removesuffix(".yaml")
-    names = [text] if text.endswith(".yaml") else [each for each in list_packaged() if f"/{each}".endswith(f"/{name}")]
+    names = (
+        [text]
+        if text.endswith(".yaml")
+        else [each for each in list_packaged() if f"/{each}".endswith(f"/{name}")]
+    )
     return f"write {{include: {names[0]}}}" if names else ""
 
 
@@ -204,15 +223,23 @@ def find_default(schema: type[pydantic.BaseModel] | None, data: Any, path: Seque
 def has_several_kinds(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     """Whether one class serves several kinds at a path of some data, so that another kind keeps what else is there."""
     model = find_type(schema, data, path)
-    return _is_model(model) and _find_field(model, "kind") is not None and len(list_kinds(model)) > 1
+    return (
+        _is_model(model) and _find_field(model, "kind") is not None and len(list_kinds(model)) > 1
+    )
 
 
 def is_plain(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     """Whether a schema expects a value without parts at a path of some data, such as a number or text."""
     expected = strip_annotation(find_type(schema, data, path)) if schema is not None else None
-    branches = [strip_annotation(each) for each in typing.get_args(expected)] if _is_union(expected) else [expected]
+    branches = (
+        [strip_annotation(each) for each in typing.get_args(expected)]
+        if _is_union(expected)
+        else [expected]
+    )
     plain = (int, float, str, bool, types.NoneType)
-    return expected is not None and all(each in plain or typing.get_origin(each) is typing.Literal for each in branches)
+    return expected is not None and all(
+        each in plain or typing.get_origin(each) is typing.Literal for each in branches
+    )
 
 
 def _is_union(expected: Any) -> bool:
@@ -235,7 +262,9 @@ def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
     if typing.get_origin(expected) in (tuple, list):
         expected = _narrow_type(typing.get_args(expected)[0], None)
     branches = [strip_annotation(each) for each in typing.get_args(expected)] or [expected]
-    return all(_is_model(each) for each in branches if each is not type(None)) and branches != [None]
+    return all(_is_model(each) for each in branches if each is not type(None)) and branches != [
+        None
+    ]
 
 
 def _get_child(data: Any, part: Any) -> Any:
@@ -255,7 +284,12 @@ def _type_of_child(expected: Any, part: Any) -> Any:
     arguments = [each for each in typing.get_args(expected) if each is not Ellipsis]
     if origin is dict:
         return arguments[1]
-    if origin is tuple and len(arguments) > 1 and str(part).isdecimal() and int(part) < len(arguments):
+    if (
+        origin is tuple
+        and len(arguments) > 1
+        and str(part).isdecimal()
+        and int(part) < len(arguments)
+    ):
         return arguments[int(part)]
     return arguments[0] if arguments else None
 
@@ -267,7 +301,11 @@ def _narrow_type(expected: Any, data: Any) -> Any:
         return _narrow_type(typing.get_args(expected)[0], data)
     if not _is_union(expected):
         return _choose_variant(expected, data)
-    branches = [branch for branch in map(strip_annotation, typing.get_args(expected)) if branch is not type(None)]
+    branches = [
+        branch
+        for branch in map(strip_annotation, typing.get_args(expected))
+        if branch is not type(None)
+    ]
     kind = data.get("kind") if isinstance(data, dict) else None
     named = [branch for branch in branches if kind is not None and kind in list_kinds(branch)]
     models = [branch for branch in branches if _is_model(branch)]
@@ -280,9 +318,16 @@ def _narrow_type(expected: Any, data: Any) -> Any:
 
 def _choose_variant(expected: Any, data: Any) -> Any:
     """The kind of an abstract model that the data names, where a registry is looked up late."""
-    if not _is_model(expected) or _find_field(expected, "kind") is not None or not isinstance(data, dict):
+    if (
+        not _is_model(expected)
+        or _find_field(expected, "kind") is not None
+        or not isinstance(data, dict)
+    ):
         return expected
-    return next((each for each in _registered_variants(expected) if data.get("kind") in list_kinds(each)), expected)
+    return next(
+        (each for each in _registered_variants(expected) if data.get("kind") in list_kinds(each)),
+        expected,
+    )
 
 
 def _registered_variants(model: type[pydantic.BaseModel]) -> list[type[Component]]:
@@ -291,7 +336,11 @@ def _registered_variants(model: type[pydantic.BaseModel]) -> list[type[Component
 
 def strip_annotation(annotation: Any) -> Any:
     """An annotation without what ``Annotated`` adds to it."""
-    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+    return (
+        typing.get_args(annotation)[0]
+        if typing.get_origin(annotation) is typing.Annotated
+        else annotation
+    )
 
 
 def list_kinds(expected: Any) -> list[str]:
@@ -300,7 +349,9 @@ def list_kinds(expected: Any) -> list[str]:
     if _is_model(expected):
         field = _find_field(expected, "kind")
         if field is None:
-            return [kind for variant in _registered_variants(expected) for kind in list_kinds(variant)]
+            return [
+                kind for variant in _registered_variants(expected) for kind in list_kinds(variant)
+            ]
         return [str(each) for each in _literal_values(field.annotation)]
     return [kind for branch in typing.get_args(expected) for kind in list_kinds(branch)]
 

@@ -68,12 +68,16 @@ class _ReferenceResolver:
 
     def _resolve_container(self, node: Node | list[Any], path: KeyPath) -> Any:
         if self.depth == MAX_LEVELS:
-            raise _BrokenError(f"references make more than {MAX_LEVELS} levels inside one another, write values")
+            raise _BrokenError(
+                f"references make more than {MAX_LEVELS} levels inside one another, write values"
+            )
         self.depth += 1
         try:
             if isinstance(node, dict):
                 return {key: self.resolve_value(item, (*path, key)) for key, item in node.items()}
-            return [self.resolve_value(item, (*path, str(number))) for number, item in enumerate(node)]
+            return [
+                self.resolve_value(item, (*path, str(number))) for number, item in enumerate(node)
+            ]
         finally:
             self.depth -= 1
 
@@ -81,20 +85,30 @@ class _ReferenceResolver:
         if path in self.open_paths:
             raise _BrokenError("references may not go in circles, write the value")
         if len(self.open_paths) == MAX_CHAIN:
-            raise _BrokenError(f"more than {MAX_CHAIN} references follow one another, write the value")
+            raise _BrokenError(
+                f"more than {MAX_CHAIN} references follow one another, write the value"
+            )
         if "${" in REFERENCE_PATTERN.sub("", text):
-            raise _BrokenError("a reference must read ${a.b}, a path counted from the top, correct it")
+            raise _BrokenError(
+                "a reference must read ${a.b}, a path counted from the top, correct it"
+            )
         self.open_paths.append(path)
         try:
             whole = REFERENCE_PATTERN.fullmatch(text)
-            return self._find_target(whole[1]) if whole else REFERENCE_PATTERN.sub(lambda found: self._resolve_word(found[1]), text)
+            return (
+                self._find_target(whole[1])
+                if whole
+                else REFERENCE_PATTERN.sub(lambda found: self._resolve_word(found[1]), text)
+            )
         finally:
             self.open_paths.pop()
 
     def _resolve_word(self, name: str) -> str:
         value = self._find_target(name)
         if isinstance(value, dict | list):
-            raise _BrokenError(f"{name} is {format_value(value)}, only a value can stand inside a text, refer to one")
+            raise _BrokenError(
+                f"{name} is {format_value(value)}, only a value can stand inside a text, refer to one"
+            )
         self.remaining_size -= len(str(value))
         return str(value)
 
@@ -107,7 +121,9 @@ class _ReferenceResolver:
             elif isinstance(node, dict) and part in node:
                 node = node[part]
             else:
-                raise _BrokenError(f"there is no {name}, a reference must lead to a value, correct it")
+                raise _BrokenError(
+                    f"there is no {name}, a reference must lead to a value, correct it"
+                )
         if self.remaining_size < 0:
             raise _BrokenError(f"references make more than {MAX_SIZE:,} characters, write values")
         return self.resolve_value(node, tuple(name.split(".")))

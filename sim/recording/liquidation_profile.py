@@ -32,7 +32,10 @@ def compute_profile(engine: Assessor, book: Exposure, counted: B1) -> Liquidatio
         counted: (A,) those that margin rules bind.
     """
     count = book.position.shape[1]
-    at_risk, fresh = np.zeros((count, len(MARK_MOVES))), np.zeros((count, len(MARK_MOVES)), dtype=np.int64)
+    at_risk, fresh = (
+        np.zeros((count, len(MARK_MOVES))),
+        np.zeros((count, len(MARK_MOVES)), dtype=np.int64),
+    )
     for k in range(count):
         rows = np.flatnonzero(counted & (book.position[:, k] != 0))
         if not rows.size:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from sim.recording.liquidation_profile import (
-    MARK_MOVES,
     FEEDBACK_MOVE,
+    MARK_MOVES,
     compute_feedback,
     compute_profile,
 )
@@ -40,7 +40,9 @@ class ProfileRecorder:
         for venue in market.venues:
             for state in venue.pool_states.values():
                 part = state.pool.instruments
-                at_risk[part], fresh[part] = compute_profile(state.engine, venue.pool_accounts(state.pool), market.is_margined)
+                at_risk[part], fresh[part] = compute_profile(
+                    state.engine, venue.pool_accounts(state.pool), market.is_margined
+                )
         self._readings.append(ProfileReading(market.tick, at_risk, fresh, resting))
         self._population_sums.append((market.tick, self._sum_populations()))
         return compute_feedback(fresh, resting)[:, FEEDBACK_MOVE]
@@ -63,7 +65,13 @@ class ProfileRecorder:
             part, everyone = venue.instrument_slice, slice(0, market.external_owner)
             lots = np.abs(market.ledger.position[part, : market.external_owner])
             gross = (venue.view.mark * market.tick_value()[part]) @ lots
-            initial = np.sum([state.assessment.initial[: market.external_owner] for state in venue.pool_states.values()], axis=0)
+            initial = np.sum(
+                [
+                    state.assessment.initial[: market.external_owner]
+                    for state in venue.pool_states.values()
+                ],
+                axis=0,
+            )
             for place, members in enumerate(market.member_slices):
                 for column, values in enumerate((venue.equity(everyone), initial, gross)):
                     sums[venue.number, place, column] = values[members].sum()
@@ -73,17 +81,24 @@ class ProfileRecorder:
         """The frame ``profile``: a row for each reading, instrument and move."""
         market = self.market
         names, moves = np.array(market.contracts.names, dtype=object), np.array(MARK_MOVES)
-        venues = np.array([venue.config.name for venue in market.venues], dtype=object)[market.contracts.venue]
+        venues = np.array([venue.config.name for venue in market.venues], dtype=object)[
+            market.contracts.venue
+        ]
         count, each = len(self._readings), len(moves)
         columns: dict[str, object] = {
-            "step": np.repeat(np.array([reading.step for reading in self._readings], dtype=np.int64), names.size * each),
+            "step": np.repeat(
+                np.array([reading.step for reading in self._readings], dtype=np.int64),
+                names.size * each,
+            ),
             "venue": np.tile(np.repeat(venues, each), count),
             "instrument": np.tile(np.repeat(names, each), count),
             "move": np.tile(moves, names.size * count),
         }
         for name, kind in (("at_risk", np.float64), ("fresh", np.int64), ("resting", np.int64)):
             blank = np.empty((0, names.size, each), dtype=kind)
-            columns[name] = np.concatenate([blank, *(getattr(reading, name)[None] for reading in self._readings)]).ravel()
+            columns[name] = np.concatenate(
+                [blank, *(getattr(reading, name)[None] for reading in self._readings)]
+            ).ravel()
         return pd.DataFrame(columns)
 
     def populations_frame(self) -> pd.DataFrame:
@@ -92,7 +107,12 @@ class ProfileRecorder:
         names = np.array([population.name for population in market.populations], dtype=object)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
         steps = np.array([step for step, _ in self._population_sums], dtype=np.int64)
-        sums = np.concatenate([np.empty((0, venues.size, names.size, 3)), *(each[None] for _, each in self._population_sums)])
+        sums = np.concatenate(
+            [
+                np.empty((0, venues.size, names.size, 3)),
+                *(each[None] for _, each in self._population_sums),
+            ]
+        )
         columns: dict[str, object] = {
             "step": np.repeat(steps, venues.size * names.size),
             "venue": np.tile(np.repeat(venues, names.size), steps.size),

@@ -30,7 +30,19 @@ from sim.venue import Venue
 NameArray = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 PRICE_COLUMNS = (
-    *("index", "exogenous", "oracle", "mark", "mid", "bid", "ask", "last", "depth", "depth_near", "funding"),
+    *(
+        "index",
+        "exogenous",
+        "oracle",
+        "mark",
+        "mid",
+        "bid",
+        "ask",
+        "last",
+        "depth",
+        "depth_near",
+        "funding",
+    ),
     "feedback",
 )
 RATE_COLUMNS = ("margin_long", "margin_short")
@@ -57,11 +69,20 @@ class Recorder:
     def __init__(self, market: MarketState) -> None:
         self.market = market
         steps, instruments = market.steps_planned, len(market.contracts.names)
-        self._prices = {name: np.full((steps, instruments), np.nan) for name in PRICE_COLUMNS + RATE_COLUMNS}
-        self._counts = {name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNT_COLUMNS}
+        self._prices = {
+            name: np.full((steps, instruments), np.nan) for name in PRICE_COLUMNS + RATE_COLUMNS
+        }
+        self._counts = {
+            name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNT_COLUMNS
+        }
         # row 0 is the opening
-        self._money = {name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64) for name in MONEY_COLUMNS}
-        self._profile_steps = max(1, round(market.config.profile_every / market.config.dt))  # steps between profiles
+        self._money = {
+            name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64)
+            for name in MONEY_COLUMNS
+        }
+        self._profile_steps = max(
+            1, round(market.config.profile_every / market.config.dt)
+        )  # steps between profiles
         self.profile_recorder = ProfileRecorder(market)
         self._has_missing_side = np.zeros((steps, instruments), dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
@@ -74,7 +95,9 @@ class Recorder:
     def _record_markout(self, row: int, trades: I8) -> None:
         """Record what this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
         lots, value = trades[2:]
-        self._counts["markout"][row] = np.rint((value - lots * self.market.mark_prices()) * self.market.tick_value())
+        self._counts["markout"][row] = np.rint(
+            (value - lots * self.market.mark_prices()) * self.market.tick_value()
+        )
 
     def _record_round(self, row: int, done: LiquidationRound) -> None:
         """Add one round at one venue to the counts, and keep it."""
@@ -116,7 +139,11 @@ class Recorder:
             self._record_loss(row, event)
         self._money["shortfall"][market.tick] += step.losses.shortfalls
         self._record_markout(row, step.trades)
-        index, exogenous, worth = market.spot_index(), np.exp(market.exogenous_path.log_price[market.tick]), market.tick_value()
+        index, exogenous, worth = (
+            market.spot_index(),
+            np.exp(market.exogenous_path.log_price[market.tick]),
+            market.tick_value(),
+        )
         for venue in market.venues:
             part, view = venue.instrument_slice, venue.view
             self._has_missing_side[row, part] = venue.has_missing_side
@@ -162,7 +189,11 @@ class Recorder:
         if fund != MISSING:
             sums["fund"] = float(venue.equity(slice(fund, fund + 1))[0])
         flows = venue.flows
-        sums |= {"calls": flows.calls_opened, "calls_met": flows.calls_met, "calls_missed": flows.calls_missed}
+        sums |= {
+            "calls": flows.calls_opened,
+            "calls_met": flows.calls_met,
+            "calls_missed": flows.calls_missed,
+        }
         sums |= {"deposits": flows.paid_in, "withdrawals": flows.paid_out}
         for name, value in sums.items():
             self._money[name][row, number] = round(value)
@@ -171,18 +202,33 @@ class Recorder:
         """Record a snapshot of every participant's margin accounts and separate wallets."""
         market, parts = self.market, []
         agents = np.flatnonzero(market.is_margined)
-        names = np.repeat([p.name for p in market.populations], [p.count for p in market.populations])
+        names = np.repeat(
+            [p.name for p in market.populations], [p.count for p in market.populations]
+        )
         whose = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
         for venue in market.venues:
-            cash, nothing = _round_to_int(venue.wallet_value(slice(None))[agents]), np.zeros(agents.size, dtype=np.int64)
+            cash, nothing = (
+                _round_to_int(venue.wallet_value(slice(None))[agents]),
+                np.zeros(agents.size, dtype=np.int64),
+            )
             for number, state in venue.pool_states.items():
                 value = venue.pool_accounts(state.pool).take(agents).position_value()
                 columns = whose | {"venue": venue.config.name, "pool": number}
-                columns |= {name: _round_to_int(getattr(state.assessment, name)[agents]) for name in state.assessment._fields}
-                columns |= {"gross": _round_to_int(np.abs(value).sum(axis=1)), "net": _round_to_int(value.sum(axis=1))}
+                columns |= {
+                    name: _round_to_int(getattr(state.assessment, name)[agents])
+                    for name in state.assessment._fields
+                }
+                columns |= {
+                    "gross": _round_to_int(np.abs(value).sum(axis=1)),
+                    "net": _round_to_int(value.sum(axis=1)),
+                }
                 parts.append(columns | {"wallet": cash if number == venue.wallet_pool else nothing})
             if venue.wallet_pool not in venue.pool_states:
-                columns = whose | {"venue": venue.config.name, "pool": venue.wallet_pool, "equity": cash}
+                columns = whose | {
+                    "venue": venue.config.name,
+                    "pool": venue.wallet_pool,
+                    "equity": cash,
+                }
                 columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
                 parts.append(columns | {"wallet": cash})
         self._accounts[moment] = parts
@@ -209,28 +255,44 @@ class Recorder:
     def _steps_frame(self) -> pd.DataFrame:
         market, done = self.market, self.market.tick
         contracts, instruments = market.contracts, len(market.contracts.names)
-        columns = {name: np.repeat(values, instruments) for name, values in self._clock_columns(1).items()}
+        columns = {
+            name: np.repeat(values, instruments) for name, values in self._clock_columns(1).items()
+        }
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
         columns["venue"] = np.tile(venues[contracts.venue], done)
         columns["instrument"] = np.tile(np.array(contracts.names, dtype=object), done)
-        columns["kind"] = np.tile(np.where(contracts.kind == SPOT, "spot", "perpetual").astype(object), done)
-        columns |= {name: values[:done].ravel() for name, values in (self._prices | self._counts).items()}
+        columns["kind"] = np.tile(
+            np.where(contracts.kind == SPOT, "spot", "perpetual").astype(object), done
+        )
+        columns |= {
+            name: values[:done].ravel() for name, values in (self._prices | self._counts).items()
+        }
         columns["fallback"] = self._has_missing_side[:done].ravel()
         return pd.DataFrame(columns)
 
     def _clock_columns(self, first: int) -> dict[str, Any]:
         """Step, seconds and, where days are replayed, exchange time, from step ``first`` to the last one made."""
         market, made = self.market, slice(first, self.market.tick + 1)
-        columns: dict[str, Any] = {"step": np.arange(first, market.tick + 1), "seconds": market.exogenous_path.seconds[made]}
+        columns: dict[str, Any] = {
+            "step": np.arange(first, market.tick + 1),
+            "seconds": market.exogenous_path.seconds[made],
+        }
         if market.exogenous_path.exchange_time.size:
             columns["stamp"] = market.exogenous_path.exchange_time[made]
         return columns
 
     def _venues_frame(self) -> pd.DataFrame:
         market, rows = self.market, self.market.tick + 1
-        columns = {name: np.repeat(values, len(market.venues)) for name, values in self._clock_columns(0).items()}
-        columns["venue"] = np.tile(np.array([venue.config.name for venue in market.venues], dtype=object), rows)
-        return pd.DataFrame(columns | {name: values[:rows].ravel() for name, values in self._money.items()})
+        columns = {
+            name: np.repeat(values, len(market.venues))
+            for name, values in self._clock_columns(0).items()
+        }
+        columns["venue"] = np.tile(
+            np.array([venue.config.name for venue in market.venues], dtype=object), rows
+        )
+        return pd.DataFrame(
+            columns | {name: values[:rows].ravel() for name, values in self._money.items()}
+        )
 
     def _market_frame(self) -> pd.DataFrame:
         return pd.DataFrame(self._clock_columns(1) | {"rounds": self._rounds[: self.market.tick]})
@@ -252,24 +314,40 @@ class Recorder:
         columns |= {name: columns[name] * tick for name in _TICK_COLUMNS}
         names = np.array([venue.config.name for venue in market.venues], dtype=object)
         frame = {"id": columns.pop("number"), "step": at["step"], "round": at["round"]}
-        frame |= {"order": np.concatenate([np.arange(size) for size in sizes]), "venue": names[at["venue"]]}
-        frame |= {"owner": columns["account"], "population": self._population_names(columns.pop("account"))}
-        columns["instrument"] = np.array(market.contracts.names, dtype=object)[columns["instrument"]]
+        frame |= {
+            "order": np.concatenate([np.arange(size) for size in sizes]),
+            "venue": names[at["venue"]],
+        }
+        frame |= {
+            "owner": columns["account"],
+            "population": self._population_names(columns.pop("account")),
+        }
+        columns["instrument"] = np.array(market.contracts.names, dtype=object)[
+            columns["instrument"]
+        ]
         columns["route"] = np.array(ROUTE_NAMES, dtype=object)[columns["route"]]
         return pd.DataFrame(frame | columns)
 
     def _causes_frame(self) -> pd.DataFrame:
-        action = np.concatenate([np.empty(0, dtype=np.int64), *(action for action, _ in self._causes)])
+        action = np.concatenate(
+            [np.empty(0, dtype=np.int64), *(action for action, _ in self._causes)]
+        )
         causes = Causes.join([causes for _, causes in self._causes])
-        names = np.array([*self.market.contracts.names, ""], dtype=object)  # NOBODY = -1 picks the last
+        names = np.array(
+            [*self.market.contracts.names, ""], dtype=object
+        )  # NOBODY = -1 picks the last
         kinds = np.array(CAUSE_KINDS, dtype=object)[causes.kind]
         columns = {"action": action, "kind": kinds, "step": causes.step, "round": causes.round}
-        return pd.DataFrame(columns | {"instrument": names[causes.instrument], "amount": causes.amount})
+        return pd.DataFrame(
+            columns | {"instrument": names[causes.instrument], "amount": causes.amount}
+        )
 
     def _losses_frame(self) -> pd.DataFrame:
         losses = [event for _, event in self._losses]
         venue = [self.market.venues[event.pool.venue].config.name for event in losses]
-        columns: dict[str, Any] = {"step": np.array([step for step, _ in self._losses], dtype=np.int64)}
+        columns: dict[str, Any] = {
+            "step": np.array([step for step, _ in self._losses], dtype=np.int64)
+        }
         columns["venue"] = np.array(venue, dtype=object)
         columns["pool"] = np.array([event.pool.number for event in losses], dtype=np.int64)
         columns["owner"] = np.array([event.account for event in losses], dtype=np.int64)
@@ -294,10 +372,19 @@ class Recorder:
         counts, money, done = self._counts, self._money, self.market.tick
         layers: dict[str, int] = {}
         for _, event in self._losses:
-            layers[f"absorbed_{event.layer}"] = layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
-        totals = {name: int(counts[name][:done].sum()) for name in COUNT_COLUMNS[len(STATE_COLUMNS) :]}
+            layers[f"absorbed_{event.layer}"] = (
+                layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
+            )
+        totals = {
+            name: int(counts[name][:done].sum()) for name in COUNT_COLUMNS[len(STATE_COLUMNS) :]
+        }
         totals |= {name: int(money[name][: done + 1].sum()) for name in EVENT_COLUMNS}
-        return {"steps": done, "rounds": int(self._rounds[:done].sum()), **totals, **dict(sorted(layers.items()))}
+        return {
+            "steps": done,
+            "rounds": int(self._rounds[:done].sum()),
+            **totals,
+            **dict(sorted(layers.items())),
+        }
 
 
 _TICK_COLUMNS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")

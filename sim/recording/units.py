@@ -81,7 +81,11 @@ def label_units(frames: dict[str, pd.DataFrame], numeraire: Asset) -> dict[str, 
     minor = 10**numeraire.decimals
     words = {QUOTE: "quote currency", NUMERAIRE: f"{1 / minor:g} {numeraire.name}"}
     for name, frame in frames.items():
-        units = {column: words.get(unit, unit) for unit, columns in UNITS[name].items() for column in columns.split()}
+        units = {
+            column: words.get(unit, unit)
+            for unit, columns in UNITS[name].items()
+            for column in columns.split()
+        }
         frame.attrs["units"] = {column: units[column] for column in frame.columns.astype(str)}
         frame.attrs |= {"numeraire": numeraire.name, "minor_units": minor}
     return frames

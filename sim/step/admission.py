@@ -11,11 +11,11 @@ from sim.state import MarketState
 from sim.types import (
     B1,
     F8,
-    VENUE_MAX_LEVERAGE,
     I8,
     LEVERAGE_STEP,
     NO_LEVERAGE_CHOSEN,
     REDUCE_ONLY,
+    VENUE_MAX_LEVERAGE,
     Exposure,
     Transfers,
 )
@@ -33,15 +33,29 @@ def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSE
     for venue in market.venues:
         for state in venue.pool_states.values():
             pool, part = state.pool, state.pool.instruments
-            mine = slice(None) if alone else market.ledger.pool_numbers[orders[:, INSTRUMENT]] == pool.number
-            batch = OrderBatch(orders[mine], replaced[mine], venue.admission_accounts(pool), market.max_lots[part], part.start)
-            choices = LeverageChoices.from_batch(batch, chosen[mine] if chosen.size else chosen, market.is_margined)
+            mine = (
+                slice(None)
+                if alone
+                else market.ledger.pool_numbers[orders[:, INSTRUMENT]] == pool.number
+            )
+            batch = OrderBatch(
+                orders[mine],
+                replaced[mine],
+                venue.admission_accounts(pool),
+                market.max_lots[part],
+                part.start,
+            )
+            choices = LeverageChoices.from_batch(
+                batch, chosen[mine] if chosen.size else chosen, market.is_margined
+            )
             if choices is not None:
                 batch.accounts = choices.apply_to(batch.accounts, part.start)
             passes[mine] = _admit_pool_orders(market, venue, state, batch)
             reduces[mine] = batch.is_reduce_only
             if choices is not None:
-                market.ledger.cap_leverage(*choices.select_passed(passes[mine] & ~batch.is_reduce_only))
+                market.ledger.cap_leverage(
+                    *choices.select_passed(passes[mine] & ~batch.is_reduce_only)
+                )
     orders[reduces, KIND] |= REDUCE_ONLY
     stood = replaced[:, 0]
     return (orders, stood) if passes.all() else (orders[passes], stood[passes])
@@ -82,7 +96,9 @@ class LeverageChoices(NamedTuple):
         return self.instrument[kept], self.owner[kept], self.leverage[kept]
 
 
-def _admit_pool_orders(market: MarketState, venue: Venue, state: PoolState, batch: OrderBatch) -> B1:
+def _admit_pool_orders(
+    market: MarketState, venue: Venue, state: PoolState, batch: OrderBatch
+) -> B1:
     """Which of a pool's orders pass; isolated margin moves from the wallet for those that do."""
 
     def shortage(accounts: I8, book: Exposure) -> F8:
@@ -105,6 +121,8 @@ def _admit_pool_orders(market: MarketState, venue: Venue, state: PoolState, batc
         missing = np.maximum(np.ceil(verdict.initial - verdict.equity), 0.0)
         lacking = np.minimum(missing, venue.free_wallet_cash(accounts)).astype(np.int64)
         need = opens[accounts] & (lacking > 0)
-        moves = Transfers.from_columns(accounts[need], accounts[need], venue.wallet_pool, state.pool.number, 0, lacking[need])
+        moves = Transfers.from_columns(
+            accounts[need], accounts[need], venue.wallet_pool, state.pool.number, 0, lacking[need]
+        )
         market.ledger.transfer(moves, DEPOSIT)
     return passes

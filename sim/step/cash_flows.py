@@ -16,7 +16,10 @@ MAX_BALANCE = 2**53
 
 def post_cash_flows(market: MarketState) -> None:
     """Ask the populations that pay, and post what may be posted: each payment whole or not at all."""
-    if not any(population.n_cash_flow_draws or population.has_commitment for population in market.populations):
+    if not any(
+        population.n_cash_flow_draws or population.has_commitment
+        for population in market.populations
+    ):
         return
     payments = _collect_requests(market)
     if not payments.owner.size:
@@ -46,13 +49,19 @@ def _post_at_venue(market: MarketState, venue: Venue, asked: CashFlows) -> None:
 def _collect_requests(market: MarketState) -> CashFlows:
     """What all populations ask for, owners numbered globally."""
     everyone = slice(0, market.external_owner)
-    outlook, accounts, standing = market.build_observation(), market.account_view(everyone), market.account_assessments(everyone)
+    outlook, accounts, standing = (
+        market.build_observation(),
+        market.account_view(everyone),
+        market.account_assessments(everyone),
+    )
     parts = []
     for population, members in zip(market.populations, market.member_slices, strict=True):
         if population.n_cash_flow_draws or population.has_commitment:
             draws = _draw_uniforms(market, population)
             verdict = MarginAssessment(*(column[members] for column in standing))
-            payments = population.request_cash_flows(outlook, accounts.take(members), verdict, draws)
+            payments = population.request_cash_flows(
+                outlook, accounts.take(members), verdict, draws
+            )
             amount = np.clip(payments.amount, -MAX_BALANCE, MAX_BALANCE)
             parts.append(payments._replace(owner=payments.owner + members.start, amount=amount))
     asked = CashFlows.join(parts)
@@ -63,7 +72,9 @@ def _draw_uniforms(market: MarketState, population: PopulationProtocol) -> F8:
     """Uniform draws for a population's payments, (n, paying); a stream of which nothing is taken is left alone."""
     if not population.n_cash_flow_draws:
         return np.empty((population.count, 0))
-    return market.streams.draw_uniform(f"pay/{population.name}", market.tick, population.count, population.n_cash_flow_draws)
+    return market.streams.draw_uniform(
+        f"pay/{population.name}", market.tick, population.count, population.n_cash_flow_draws
+    )
 
 
 def _fits_limit(owner: I8, amount: I8, limit: F8 | I8) -> B1:
@@ -79,11 +90,15 @@ def _post_deposits(market: MarketState, venue: Venue, payments: CashFlows) -> No
     are bounded by what is left for its calls; before that, calls change nothing (MAR-4). A fund is kept by others.
     """
     owner, amount, fresh = payments.owner, payments.amount, payments.is_new_capital > 0
-    passes = _fits_limit(owner, amount, MAX_BALANCE - np.abs(market.ledger.balance[0, venue.wallet_pool, owner]))
+    passes = _fits_limit(
+        owner, amount, MAX_BALANCE - np.abs(market.ledger.balance[0, venue.wallet_pool, owner])
+    )
     if venue.config.calls is not None:
         own = ~fresh & (owner != venue.system_accounts.insurance_fund)
         bounded = own & venue.has_been_called[owner]
-        passes &= ~bounded | _fits_limit(owner, np.where(own, amount, 0), venue.outside_wealth[owner])
+        passes &= ~bounded | _fits_limit(
+            owner, np.where(own, amount, 0), venue.outside_wealth[owner]
+        )
         spent = passes & own
         np.subtract.at(venue.outside_wealth, owner[spent], amount[spent])
         np.maximum(venue.outside_wealth, 0, out=venue.outside_wealth)
@@ -91,22 +106,32 @@ def _post_deposits(market: MarketState, venue: Venue, payments: CashFlows) -> No
         venue.outside_wealth[owner[seats]] = venue.config.calls.outside_wealth(amount[seats])
         venue.has_been_called[owner[seats]] = False
     venue.flows.paid_in += int(amount[passes].sum())
-    _transfer_cash(market, market.external_owner, payments.take(passes), venue.wallet_pool, venue.wallet_pool)
+    _transfer_cash(
+        market, market.external_owner, payments.take(passes), venue.wallet_pool, venue.wallet_pool
+    )
 
 
-def _commit_to_accounts(market: MarketState, venue: Venue, state: PoolState, payments: CashFlows) -> None:
+def _commit_to_accounts(
+    market: MarketState, venue: Venue, state: PoolState, payments: CashFlows
+) -> None:
     """From wallets into isolated accounts, no more than wallets hold."""
     passes = _fits_limit(payments.owner, payments.amount, venue.free_wallet_cash(payments.owner))
     _transfer_internally(market, venue, state, payments.take(passes))
 
 
-def _release_to_wallets(market: MarketState, venue: Venue, state: PoolState, payments: CashFlows) -> None:
+def _release_to_wallets(
+    market: MarketState, venue: Venue, state: PoolState, payments: CashFlows
+) -> None:
     """From isolated accounts back into wallets, no more than is free in them."""
-    passes = _fits_limit(payments.owner, -payments.amount, _withdrawable_cash(venue, state, payments.owner))
+    passes = _fits_limit(
+        payments.owner, -payments.amount, _withdrawable_cash(venue, state, payments.owner)
+    )
     _transfer_internally(market, venue, state, payments.take(passes))
 
 
-def _transfer_internally(market: MarketState, venue: Venue, state: PoolState, moved: CashFlows) -> None:
+def _transfer_internally(
+    market: MarketState, venue: Venue, state: PoolState, moved: CashFlows
+) -> None:
     """Between wallets and accounts; equity as last assessed follows, so that no cash is out of sight meanwhile."""
     _transfer_cash(market, moved.owner, moved, venue.wallet_pool, state.pool.number)
     np.add.at(state.assessment.equity, moved.owner, moved.amount)
@@ -115,10 +140,16 @@ def _transfer_internally(market: MarketState, venue: Venue, state: PoolState, mo
 def _post_withdrawals(market: MarketState, venue: Venue, payments: CashFlows) -> None:
     """From wallets back outside, no more than is free in them."""
     joint = venue.pool_states.get(venue.wallet_pool)
-    free = venue.free_wallet_cash(payments.owner) if joint is None else _withdrawable_cash(venue, joint, payments.owner)
+    free = (
+        venue.free_wallet_cash(payments.owner)
+        if joint is None
+        else _withdrawable_cash(venue, joint, payments.owner)
+    )
     passes = _fits_limit(payments.owner, -payments.amount, free)
     venue.flows.paid_out -= int(payments.amount[passes].sum())
-    _transfer_cash(market, market.external_owner, payments.take(passes), venue.wallet_pool, venue.wallet_pool)
+    _transfer_cash(
+        market, market.external_owner, payments.take(passes), venue.wallet_pool, venue.wallet_pool
+    )
 
 
 def _withdrawable_cash(venue: Venue, state: PoolState, owner: I8) -> F8:
@@ -128,6 +159,10 @@ def _withdrawable_cash(venue: Venue, state: PoolState, owner: I8) -> F8:
     return np.minimum(verdict.equity - verdict.initial, book.balance[:, 0])
 
 
-def _transfer_cash(market: MarketState, source: int | I8, payments: CashFlows, source_pool: int, target_pool: int) -> None:
-    moves = Transfers.from_columns(source, payments.owner, source_pool, target_pool, 0, payments.amount)
+def _transfer_cash(
+    market: MarketState, source: int | I8, payments: CashFlows, source_pool: int, target_pool: int
+) -> None:
+    moves = Transfers.from_columns(
+        source, payments.owner, source_pool, target_pool, 0, payments.amount
+    )
     market.ledger.transfer(moves, DEPOSIT)

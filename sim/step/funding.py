@@ -20,7 +20,11 @@ def _pay_funding(market: MarketState, venue: Venue, seconds: float) -> None:
     """Longs pay shorts the due rate on notional at the mark; whole units by largest remainder (LED-2)."""
     funding = venue.config.funding
     stamps = market.exogenous_path.exchange_time
-    rate = None if funding is None else funding.due(seconds, stamps[market.tick] if stamps.size else None)
+    rate = (
+        None
+        if funding is None
+        else funding.due(seconds, stamps[market.tick] if stamps.size else None)
+    )
     if rate is None:
         return
     contracts = venue.contracts
@@ -29,7 +33,12 @@ def _pay_funding(market: MarketState, venue: Venue, seconds: float) -> None:
         k = venue.instrument_slice.start + int(column)
         position = market.ledger.position[k]
         owners = np.flatnonzero(position)
-        due = round_balanced(position[owners] * (venue.view.mark[column] * contracts.multiplier[column] * rate[column]))
+        due = round_balanced(
+            position[owners]
+            * (venue.view.mark[column] * contracts.multiplier[column] * rate[column])
+        )
         pool = int(market.ledger.pool_numbers[k])
-        moves = Transfers.from_columns(owners, venue.system_accounts.rounding, pool, pool, int(contracts.settle[column]), due)
+        moves = Transfers.from_columns(
+            owners, venue.system_accounts.rounding, pool, pool, int(contracts.settle[column]), due
+        )
         market.ledger.transfer(moves, FUNDING)

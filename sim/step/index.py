@@ -8,7 +8,9 @@ from sim.types import F8
 
 def update_index(market: MarketState) -> None:
     """Move the index by what was bought in spot in the last step, and let earlier impact fade (IDX-2)."""
-    market.log_impact = market.impact_dynamics.advance_impact(market.log_impact, _measure_spot_purchases(market))
+    market.log_impact = market.impact_dynamics.advance_impact(
+        market.log_impact, _measure_spot_purchases(market)
+    )
 
 
 def _measure_spot_purchases(market: MarketState) -> F8:
@@ -17,5 +19,9 @@ def _measure_spot_purchases(market: MarketState) -> F8:
     lots, contracts = market.external_spot_lots - held, market.contracts
     market.external_spot_lots = held.copy()
     bought = np.zeros(len(market.log_impact))
-    np.add.at(bought, contracts.underlying, lots * contracts.lot * market.spot_index()[contracts.underlying])
+    np.add.at(
+        bought,
+        contracts.underlying,
+        lots * contracts.lot * market.spot_index()[contracts.underlying],
+    )
     return bought

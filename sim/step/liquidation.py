@@ -4,7 +4,16 @@ import numpy as np
 
 from sim.attribution import CLOSE_OUT, Causes
 from sim.exchange.fees import compute_fees
-from sim.exchange.matching import FILLED_LOTS, LAST_AFTER, LOTS, MID2_AFTER, MID2_BEFORE, REASON, TICKS, TRADED
+from sim.exchange.matching import (
+    FILLED_LOTS,
+    LAST_AFTER,
+    LOTS,
+    MID2_AFTER,
+    MID2_BEFORE,
+    REASON,
+    TICKS,
+    TRADED,
+)
 from sim.records import ExecutedLiquidations, LiquidationRound
 from sim.state import MarketState
 from sim.step import assessment
@@ -20,7 +29,11 @@ def run_liquidation_rounds(market: MarketState) -> tuple[list[LiquidationRound],
     """
     rounds: list[LiquidationRound] = []
     for number in range(market.config.max_rounds):
-        acted = [done for venue in market.venues if (done := run_close_out_round(market, venue, number)) is not None]
+        acted = [
+            done
+            for venue in market.venues
+            if (done := run_close_out_round(market, venue, number)) is not None
+        ]
         if not acted:
             return rounds, number
         rounds.extend(acted)
@@ -32,14 +45,19 @@ def run_liquidation_rounds(market: MarketState) -> tuple[list[LiquidationRound],
 
 def run_close_out_round(market: MarketState, venue: Venue, number: int) -> LiquidationRound | None:
     """One round at one venue; None if nothing was planned."""
-    planned = [(state.pool, _plan_close_outs(market, venue, state.pool)) for state in venue.pool_states.values()]
+    planned = [
+        (state.pool, _plan_close_outs(market, venue, state.pool))
+        for state in venue.pool_states.values()
+    ]
     planned = [(pool, plan) for pool, plan in planned if plan.account.size]
     if not planned:
         return None
     pool = np.concatenate([np.full(plan.account.size, pool.number) for pool, plan in planned])
     plan = CloseOuts.join([_number_globally(*each) for each in planned])
     if market.config.shuffle_closeouts:
-        order = np.argsort(market.streams.draw_uniform(f"shuffle/{number}", market.tick, pool.size, 1)[:, 0])
+        order = np.argsort(
+            market.streams.draw_uniform(f"shuffle/{number}", market.tick, pool.size, 1)[:, 0]
+        )
         pool, plan = pool[order], plan.take(order)
     executed = _execute_close_outs(market, venue, pool, plan)
     causes = [_collect_causes(market, executed, pool) for pool, _ in planned]
@@ -66,8 +84,13 @@ def _plan_close_outs(market: MarketState, venue: Venue, pool: MarginPool) -> Clo
 
 def _cancel_orders(market: MarketState, venue: Venue, pool: MarginPool, rows: I8) -> I8:
     """Cancel the open orders of liquidatable accounts; returns those that this did not cure (LIQ-1)."""
-    state, instruments = venue.pool_states[pool.number], range(pool.instruments.start, pool.instruments.stop)
-    if not sum(market.order_books.cancel_owner_orders(instrument, rows) for instrument in instruments):
+    state, instruments = (
+        venue.pool_states[pool.number],
+        range(pool.instruments.start, pool.instruments.stop),
+    )
+    if not sum(
+        market.order_books.cancel_owner_orders(instrument, rows) for instrument in instruments
+    ):
         return rows
     fresh = state.engine.assess(venue.pool_accounts(pool).take(rows))
     for column, value in zip(state.assessment, fresh, strict=True):
@@ -79,7 +102,9 @@ def _number_globally(pool: MarginPool, plan: CloseOuts) -> CloseOuts:
     return plan._replace(instrument=plan.instrument + pool.instruments.start)
 
 
-def _execute_close_outs(market: MarketState, venue: Venue, pool: I8, plan: CloseOuts) -> ExecutedLiquidations:
+def _execute_close_outs(
+    market: MarketState, venue: Venue, pool: I8, plan: CloseOuts
+) -> ExecutedLiquidations:
     """Match close-outs one after another, re-marking after each, and settle them."""
     count = plan.account.size
     numbers = market.next_close_out + np.arange(count)
@@ -96,7 +121,9 @@ def _execute_close_outs(market: MarketState, venue: Venue, pool: I8, plan: Close
     notional = _filled_notional(market, matched.fills, numbers)
     _charge_liquidation_fees(market, venue, pool, plan, notional)
     venue.update_mark(market.order_books.top_of_book()[venue.instrument_slice])
-    marks_before, marks_after = _marks_around(venue, plan.instrument - venue.instrument_slice.start, matched.report, before)
+    marks_before, marks_after = _marks_around(
+        venue, plan.instrument - venue.instrument_slice.start, matched.report, before
+    )
     equity, maintenance = _last_assessment(venue, pool, plan.account)
     mids = [_halve_mids(matched.report[:, column]) for column in (MID2_BEFORE, MID2_AFTER)]
     filled = matched.report[:, FILLED_LOTS]
@@ -112,7 +139,10 @@ def _last_assessment(venue: Venue, pool: I8, account: I8) -> tuple[F8, F8]:
     equity, maintenance = np.empty(account.size), np.empty(account.size)
     for number in np.unique(pool):
         here, risk = pool == number, venue.pool_states[int(number)].assessment
-        equity[here], maintenance[here] = risk.equity[account[here]], risk.maintenance[account[here]]
+        equity[here], maintenance[here] = (
+            risk.equity[account[here]],
+            risk.maintenance[account[here]],
+        )
     return equity, maintenance
 
 
@@ -128,13 +158,19 @@ def _filled_notional(market: MarketState, fills: I8, numbers: I8) -> I8:
     return np.rint(notional).astype(np.int64)
 
 
-def _charge_liquidation_fees(market: MarketState, venue: Venue, pool: I8, plan: CloseOuts, notional: I8) -> None:
+def _charge_liquidation_fees(
+    market: MarketState, venue: Venue, pool: I8, plan: CloseOuts, notional: I8
+) -> None:
     """The liquidation fee, to the fund, from what equity is left after the close-out (FEE-1)."""
     rate = venue.config.fees.liquidation
     if not rate:
         return
     due = compute_fees(notional, rate)
-    target = venue.system_accounts.insurance_fund if venue.system_accounts.insurance_fund != MISSING else venue.system_accounts.fees
+    target = (
+        venue.system_accounts.insurance_fund
+        if venue.system_accounts.insurance_fund != MISSING
+        else venue.system_accounts.fees
+    )
     for number in np.unique(pool):
         state, here = venue.pool_states[int(number)], pool == number
         accounts = np.unique(plan.account[here])
@@ -143,7 +179,10 @@ def _charge_liquidation_fees(market: MarketState, venue: Venue, pool: I8, plan: 
         np.add.at(asked, np.searchsorted(accounts, plan.account[here]), due[here])
         paid = np.floor(np.minimum(asked, left)).astype(np.int64)
         paid[accounts == target] = 0
-        market.ledger.transfer(Transfers.from_columns(accounts, target, int(number), venue.wallet_pool, 0, paid), CLOSE_OUT)
+        market.ledger.transfer(
+            Transfers.from_columns(accounts, target, int(number), venue.wallet_pool, 0, paid),
+            CLOSE_OUT,
+        )
 
 
 def _marks_around(venue: Venue, columns: I8, report: I8, before: F8) -> tuple[F8, F8]:
@@ -160,14 +199,17 @@ def _marks_around(venue: Venue, columns: I8, report: I8, before: F8) -> tuple[F8
             last=report[here, LAST_AFTER].astype(np.float64),
             oracle=np.full(here.size, venue.quotes.oracle[column]),
             basis=np.full(here.size, venue.basis[column]),
-            is_book_empty=venue.quotes.is_book_empty[column] & (np.arange(here.size) >= traded.max(initial=0)),
+            is_book_empty=venue.quotes.is_book_empty[column]
+            & (np.arange(here.size) >= traded.max(initial=0)),
         )
         new[here] = venue.mark_price(quotes)
         old[here] = np.r_[before[column], new[here[:-1]]]
     return old, new
 
 
-def _collect_causes(market: MarketState, executed: ExecutedLiquidations, pool: MarginPool) -> tuple[I8, Causes]:
+def _collect_causes(
+    market: MarketState, executed: ExecutedLiquidations, pool: MarginPool
+) -> tuple[I8, Causes]:
     """What pushed the accounts whose action just filled something, and its number (LIQ-6)."""
     here = (executed.pool == pool.number) & (executed.filled > 0)
     accounts, first = np.unique(executed.account[here], return_index=True)

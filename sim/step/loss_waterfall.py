@@ -9,7 +9,7 @@ from sim.losses import LayerContext, LayerResult, Shortfall
 from sim.records import Losses, LossEvent
 from sim.state import MarketState
 from sim.step import assessment
-from sim.types import I8, MISSING, MarginPool, MarginAssessment, Transfers
+from sim.types import I8, MISSING, MarginAssessment, MarginPool, Transfers
 from sim.venue import Venue, record_since
 from sim.waterfall.allocation import allocate_largest_remainder
 
@@ -31,8 +31,12 @@ def allocate_losses(market: MarketState) -> Losses:
             record_since(state.distress.bankrupt_since, broke, market.tick)
             bankrupt = np.flatnonzero(broke)
             if bankrupt.size:
-                waits = venue.liquidation_policy.offers(state.assessment, state.distress, venue.pool_accounts(state.pool))
-                bankrupt = bankrupt[~waits[bankrupt] | (bankrupt == venue.system_accounts.insurance_fund)]
+                waits = venue.liquidation_policy.offers(
+                    state.assessment, state.distress, venue.pool_accounts(state.pool)
+                )
+                bankrupt = bankrupt[
+                    ~waits[bankrupt] | (bankrupt == venue.system_accounts.insurance_fund)
+                ]
             if bankrupt.size:
                 LossWaterfall(market, venue, state.pool, losses).allocate_shortfalls(bankrupt)
                 assessment.assess_accounts(market, market.config.max_rounds)
@@ -52,15 +56,29 @@ class LossWaterfall:
         self.market, self.venue, self.pool, self.losses = market, venue, pool, losses
         self.pool_state = venue.pool_states[pool.number]
         self.fund_owner = venue.system_accounts.insurance_fund
-        self.has_separate_wallet = self.fund_owner != MISSING and venue.wallet_pool != pool.number  # the fund's wallet is not in this pool
-        self.assessment = MarginAssessment(*(column.copy() for column in self.pool_state.assessment))
+        self.has_separate_wallet = (
+            self.fund_owner != MISSING and venue.wallet_pool != pool.number
+        )  # the fund's wallet is not in this pool
+        self.assessment = MarginAssessment(
+            *(column.copy() for column in self.pool_state.assessment)
+        )
         self.lot_value = market.tick_value()[pool.instruments] * venue.view.mark[pool.venue_slice]
         book, risk = venue.pool_accounts(pool), self.assessment
         if self.has_separate_wallet:
-            book, risk = book._replace(balance=book.balance.copy()), risk._replace(equity=risk.equity.copy())
+            book, risk = (
+                book._replace(balance=book.balance.copy()),
+                risk._replace(equity=risk.equity.copy()),
+            )
         self.changed_accounts: list[I8] = []
         eligible = market.is_margined & (risk.equity > 0)
-        self.context = LayerContext(book, risk, eligible, self.fund_owner, self.pool_state.engine.assess, self.changed_accounts)
+        self.context = LayerContext(
+            book,
+            risk,
+            eligible,
+            self.fund_owner,
+            self.pool_state.engine.assess,
+            self.changed_accounts,
+        )
         if self.has_separate_wallet:
             self._refresh_context(np.array([self.fund_owner]))
 
@@ -81,14 +99,18 @@ class LossWaterfall:
 
     def _leg_weights(self, rows: I8) -> I8:
         """How a deficit is spread over the legs of each account, (n, K) whole parts of one."""
-        shares = self.pool_state.engine.compute_leg_shares(self.venue.pool_accounts(self.pool).take(rows))
+        shares = self.pool_state.engine.compute_leg_shares(
+            self.venue.pool_accounts(self.pool).take(rows)
+        )
         return np.rint(shares * WEIGHT_SCALE).astype(np.int64)
 
     def _apply_layers(self, account: int, weights: I8) -> None:
         """Layer after layer, while anything is short; what is left then is bad debt."""
         self.losses.shortfalls[self.venue.number] += self._shortfall(account)
         self.context.is_eligible[account] = False
-        moved = account == self.fund_owner  # it may have taken others' books over since the weights were made
+        moved = (
+            account == self.fund_owner
+        )  # it may have taken others' books over since the weights were made
         for layer in self.venue.config.waterfall:
             if not self._shortfall(account):
                 break
@@ -98,16 +120,29 @@ class LossWaterfall:
             moved = self._post_layer_result(layer.kind, loss, layer.absorb(loss, self.context))
         short = self._shortfall(account)
         if short:
-            self._transfer_cash(Transfers.from_columns(self.venue.system_accounts.venue_equity, account, self.venue.wallet_pool, self.pool.number, 0, short))
+            self._transfer_cash(
+                Transfers.from_columns(
+                    self.venue.system_accounts.venue_equity,
+                    account,
+                    self.venue.wallet_pool,
+                    self.pool.number,
+                    0,
+                    short,
+                )
+            )
             nothing = np.zeros(len(self.lot_value), dtype=np.int64)
-            self.losses.events.append(LossEvent(self.pool, account, "bad_debt", short, short, nothing, nothing))
+            self.losses.events.append(
+                LossEvent(self.pool, account, "bad_debt", short, short, nothing, nothing)
+            )
             self._reassess_accounts(np.array([account]))
 
     def _draw_fund_wallet(self, fund: int) -> None:
         """What the fund's account owes, its wallet pays first: the cost of unwinding is the fund's (LIQ-3)."""
         row = np.array([fund])
         paid = min(self._shortfall(fund), int(self.venue.free_wallet_cash(row)[0]))
-        self._transfer_cash(Transfers.from_columns(fund, fund, self.venue.wallet_pool, self.pool.number, 0, paid))
+        self._transfer_cash(
+            Transfers.from_columns(fund, fund, self.venue.wallet_pool, self.pool.number, 0, paid)
+        )
         self._reassess_accounts(row)
 
     def _shortfall(self, account: int) -> int:
@@ -134,9 +169,13 @@ class LossWaterfall:
             return False
         self.market.ledger.settle_fills(fills._replace(instrument=fills.instrument + start), LOSS)
         for instrument in set(fills.instrument.tolist()):
-            self.market.order_books.cancel_owner_orders(instrument + start, fills.maker[fills.instrument == instrument])
+            self.market.order_books.cancel_owner_orders(
+                instrument + start, fills.maker[fills.instrument == instrument]
+            )
         self._top_up_fund(relief)
-        self._transfer_cash(Transfers.from_columns(relief.payers, account, number, number, 0, relief.payments))
+        self._transfer_cash(
+            Transfers.from_columns(relief.payers, account, number, number, 0, relief.payments)
+        )
         absorbed = int(relief.payments.sum())
         if relief.assuming_owner != MISSING:
             absorbed = short
@@ -145,7 +184,9 @@ class LossWaterfall:
         lots = np.zeros(len(self.lot_value), dtype=np.int64)
         np.add.at(lots, fills.instrument, np.abs(fills.quantity))
         notional = np.rint(lots * self.lot_value).astype(np.int64)
-        self.losses.events.append(LossEvent(self.pool, account, layer, short, absorbed, lots, notional))
+        self.losses.events.append(
+            LossEvent(self.pool, account, layer, short, absorbed, lots, notional)
+        )
         return True
 
     def _find_changed_rows(self, account: int, relief: LayerResult) -> I8:
@@ -164,17 +205,32 @@ class LossWaterfall:
         if self.has_separate_wallet:
             due = int(relief.payments[relief.payers == self.fund_owner].sum())
             lacking = max(0, math.ceil(due - self.assessment.equity[self.fund_owner])) if due else 0
-            self._transfer_cash(Transfers.from_columns(self.fund_owner, self.fund_owner, self.venue.wallet_pool, self.pool.number, 0, lacking))
+            self._transfer_cash(
+                Transfers.from_columns(
+                    self.fund_owner,
+                    self.fund_owner,
+                    self.venue.wallet_pool,
+                    self.pool.number,
+                    0,
+                    lacking,
+                )
+            )
 
     def _transfer_book(self, account: int, fund: int) -> None:
         """Every balance of the account becomes the fund's, and the fund's wallet margins what it took."""
         balance, number = self.market.ledger.balance[:, self.pool.number, account], self.pool.number
         assets = np.flatnonzero(balance)
-        self._transfer_cash(Transfers.from_columns(account, fund, number, number, assets, balance[assets]))
+        self._transfer_cash(
+            Transfers.from_columns(account, fund, number, number, assets, balance[assets])
+        )
         if self.has_separate_wallet:
-            risk = self.pool_state.engine.assess(self.venue.pool_accounts(self.pool).take(np.array([fund])))
+            risk = self.pool_state.engine.assess(
+                self.venue.pool_accounts(self.pool).take(np.array([fund]))
+            )
             lacking = int(np.ceil(max(0.0, risk.initial[0] - risk.equity[0])))
-            self._transfer_cash(Transfers.from_columns(fund, fund, self.venue.wallet_pool, number, 0, lacking))
+            self._transfer_cash(
+                Transfers.from_columns(fund, fund, self.venue.wallet_pool, number, 0, lacking)
+            )
 
     def _transfer_cash(self, moves: Transfers) -> None:
         self.market.ledger.transfer(moves, LOSS)
@@ -195,6 +251,8 @@ class LossWaterfall:
             book.balance[rows], risk.equity[rows] = live[rows], self.assessment.equity[rows]
             wallet = self.market.ledger.balance[:, self.venue.wallet_pool, self.fund_owner]
             book.balance[self.fund_owner] = live[self.fund_owner] + wallet
-            risk.equity[self.fund_owner] = self.assessment.equity[self.fund_owner] + float(wallet @ book.market.price)
+            risk.equity[self.fund_owner] = self.assessment.equity[self.fund_owner] + float(
+                wallet @ book.market.price
+            )
             rows = np.append(rows, self.fund_owner)
         eligible[rows] = self.market.is_margined[rows] & (risk.equity[rows] > 0)

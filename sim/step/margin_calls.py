@@ -21,8 +21,12 @@ def _settle_margin_calls(market: MarketState, venue: Venue) -> None:
     for state in venue.pool_states.values():
         assert state.margin_calls is not None
         number = state.pool.number
-        draws = market.streams.draw_uniform(f"calls/{venue.config.name}/{number}", market.tick, market.n_owners, N_CALL_DRAWS)
-        outcome = state.margin_calls.advance_tick(market.tick, state.assessment, draws, venue.outside_wealth)
+        draws = market.streams.draw_uniform(
+            f"calls/{venue.config.name}/{number}", market.tick, market.n_owners, N_CALL_DRAWS
+        )
+        outcome = state.margin_calls.advance_tick(
+            market.tick, state.assessment, draws, venue.outside_wealth
+        )
         venue.outside_wealth -= outcome.deposits
         venue.has_been_called |= outcome.opened
         venue.flows.paid_in += int(outcome.deposits.sum())
@@ -30,5 +34,7 @@ def _settle_margin_calls(market: MarketState, venue: Venue) -> None:
         venue.flows.calls_met += int(outcome.met.sum())
         venue.flows.calls_missed += int(outcome.missed.sum())
         owners = np.flatnonzero(outcome.deposits)
-        deposits = Transfers.from_columns(market.external_owner, owners, venue.wallet_pool, number, 0, outcome.deposits[owners])
+        deposits = Transfers.from_columns(
+            market.external_owner, owners, venue.wallet_pool, number, 0, outcome.deposits[owners]
+        )
         market.ledger.transfer(deposits, DEPOSIT)

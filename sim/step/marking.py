@@ -14,11 +14,18 @@ def update_marks(market: MarketState) -> F8:
     Returns:
         Lots within 0.1% of each mark, mean of both sides, (K,).
     """
-    tops, depth = market.order_books.top_of_book(), market.order_books.sum_depth(*market.prices_within(0.01))
+    tops, depth = (
+        market.order_books.top_of_book(),
+        market.order_books.sum_depth(*market.prices_within(0.01)),
+    )
     for venue in market.venues:
         part = venue.instrument_slice
         rests = depth[part]
-        known = {"depth": rests.mean(axis=1), "imbalance": _depth_imbalance(rests), "open_interest": market.open_interest(venue)}
+        known = {
+            "depth": rests.mean(axis=1),
+            "imbalance": _depth_imbalance(rests),
+            "open_interest": market.open_interest(venue),
+        }
         venue.update_mark(tops[part], learn=True, **known)
         if venue.config.funding is not None:
             venue.config.funding.sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
@@ -32,7 +39,9 @@ def update_marks(market: MarketState) -> F8:
 def _depth_imbalance(depth: I8) -> F8:
     """Bids less asks over both, (K,); NaN where nothing rests."""
     both = depth.sum(axis=1).astype(np.float64)
-    return np.divide(depth[:, 0] - depth[:, 1], both, out=np.full(both.size, np.nan), where=both > 0)
+    return np.divide(
+        depth[:, 0] - depth[:, 1], both, out=np.full(both.size, np.nan), where=both > 0
+    )
 
 
 def _return_idle_margin(market: MarketState, venue: Venue, state: PoolState) -> None:
@@ -40,7 +49,13 @@ def _return_idle_margin(market: MarketState, venue: Venue, state: PoolState) -> 
     book = venue.pool_accounts(state.pool)
     idle = market.is_margined & (book.balance @ book.market.price >= 0)
     for column in range(book.position.shape[1]):
-        idle &= (book.position[:, column] == 0) & (book.bids[:, column] == 0) & (book.asks[:, column] == 0)
+        idle &= (
+            (book.position[:, column] == 0)
+            & (book.bids[:, column] == 0)
+            & (book.asks[:, column] == 0)
+        )
     owners, assets = np.nonzero(book.balance * idle[:, None])
-    moves = Transfers.from_columns(owners, owners, state.pool.number, venue.wallet_pool, assets, book.balance[owners, assets])
+    moves = Transfers.from_columns(
+        owners, owners, state.pool.number, venue.wallet_pool, assets, book.balance[owners, assets]
+    )
     market.ledger.transfer(moves, DEPOSIT)

@@ -29,10 +29,15 @@ def collect_orders(market: MarketState) -> tuple[I8, I8]:
     Returns:
         Orders packed for the books, (n, 8), and the leverage that each chooses, (n,) hundredths, empty where none does.
     """
-    outlook, everybody = market.build_observation(), market.account_view(slice(0, market.external_owner))
+    outlook, everybody = (
+        market.build_observation(),
+        market.account_view(slice(0, market.external_owner)),
+    )
     batches, latency = [_quote_spot(market)], [0]
     for population, members in zip(market.populations, market.member_slices, strict=True):
-        draws = market.streams.draw_uniform(f"decide/{population.name}", market.tick, population.count, population.n_decision_draws)
+        draws = market.streams.draw_uniform(
+            f"decide/{population.name}", market.tick, population.count, population.n_decision_draws
+        )
         orders = population.decide(outlook, everybody.take(members), draws)
         batches.append(orders._replace(owner=orders.owner + members.start))
         latency.append(population.latency)
@@ -41,14 +46,23 @@ def collect_orders(market: MarketState) -> tuple[I8, I8]:
     if market.is_retired.any():
         stay = np.append(~market.is_retired, True)[orders.owner]
         orders, classes = orders.take(stay), classes[stay]
-    keys = np.sort(make_arrival_keys(market, orders.owner, classes))  # distinct, and the low bits are the order's place
+    keys = np.sort(
+        make_arrival_keys(market, orders.owner, classes)
+    )  # distinct, and the low bits are the order's place
     for venue in market.venues:
         _set_bands(market.price_bands, venue)
     mark = market.mark_prices()
     places = keys & ((1 << PLACE_BITS) - 1)
     chosen = orders.leverage[places] if orders.leverage.any() else NO_LEVERAGE_CHOSEN
     _refuse_leverage(orders, chosen, places)
-    packed = pack_orders(*orders[:-1], places, mark, market.price_bands, market.contracts.multiplier, market.highest_fee)
+    packed = pack_orders(
+        *orders[:-1],
+        places,
+        mark,
+        market.price_bands,
+        market.contracts.multiplier,
+        market.highest_fee,
+    )
     return packed, chosen
 
 
@@ -74,7 +88,9 @@ def make_arrival_keys(market: MarketState, owner: I8, latency: I8) -> I8:
         ValueError: more orders than places; keys would no longer be distinct, and orders be lost.
     """
     if owner.size > 1 << PLACE_BITS:
-        raise ValueError(f"step {market.tick}: {owner.size} orders, no more than {1 << PLACE_BITS} fit into one step")
+        raise ValueError(
+            f"step {market.tick}: {owner.size} orders, no more than {1 << PLACE_BITS} fit into one step"
+        )
     draws = market.streams.draw_uniform("arrival", market.tick, market.n_owners, 1)[:, 0]
     return _pack_arrival_keys(draws, owner, latency, market.external_owner)
 
@@ -105,15 +121,23 @@ def _quote_spot(market: MarketState) -> Orders:
             first = np.argsort(np.concatenate((~asks_last, asks_last)), kind="stable")
             lots, limit = np.concatenate((most, -most))[first], np.concatenate((bid, ask))[first]
             place, side = np.concatenate((k, k))[first], np.repeat(np.array((0, 1)), k.size)[first]
-            parts.append(Orders.from_columns(market.external_owner, place, lots, limit, LIMIT, side))
+            parts.append(
+                Orders.from_columns(market.external_owner, place, lots, limit, LIMIT, side)
+            )
     return Orders.join(parts)
 
 
 def _set_bands(bands: I8, venue: Venue) -> None:
     """Lowest and highest price that may trade now, around the oracle (BOOK-1)."""
-    oracle, width, top = venue.convert_to_ticks(venue.view.oracle), venue.config.band, venue.contracts.max_price
+    oracle, width, top = (
+        venue.convert_to_ticks(venue.view.oracle),
+        venue.config.band,
+        venue.contracts.max_price,
+    )
     bands[venue.instrument_slice, 0] = np.maximum(1, np.ceil(oracle * (1 - width)))
-    bands[venue.instrument_slice, 1] = top if width >= 1 else np.minimum(top, np.floor(oracle * (1 + width)))
+    bands[venue.instrument_slice, 1] = (
+        top if width >= 1 else np.minimum(top, np.floor(oracle * (1 + width)))
+    )
 
 
 @kernel
@@ -142,7 +166,12 @@ def pack_orders(
         if kind[i] & ~REDUCE_ONLY == MARKET:
             worst = bands[k, 1] if buys else bands[k, 0]
         worse = max(0.0, worst - mark[k] if buys else mark[k] - worst)
-        packed[row, 0], packed[row, 1], packed[row, 2], packed[row, 3] = owner[i], k, quantity[i], limit[i]
+        packed[row, 0], packed[row, 1], packed[row, 2], packed[row, 3] = (
+            owner[i],
+            k,
+            quantity[i],
+            limit[i],
+        )
         packed[row, 4], packed[row, 5] = kind[i], slot[i]
         packed[row, 6] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
         packed[row, 7] = MISSING

@@ -25,13 +25,17 @@ def find_rescued(market: MarketState) -> B1:
     return found
 
 
-def rescue_accounts(market: MarketState, venue: Venue, state: PoolState, risk: MarginAssessment, saved: B1) -> None:
+def rescue_accounts(
+    market: MarketState, venue: Venue, state: PoolState, risk: MarginAssessment, saved: B1
+) -> None:
     """Give rescued accounts the equity that they lack, from outside, and judge them anew (`risk`, in place)."""
     rows = np.flatnonzero(saved & risk.liquidatable)
     for _ in range(MAX_PASSES):
         if not rows.size:
             return
-        lacking = np.array([math.ceil(-each) for each in risk.excess[rows].tolist()], dtype=np.int64)
+        lacking = np.array(
+            [math.ceil(-each) for each in risk.excess[rows].tolist()], dtype=np.int64
+        )
         _transfer_gifts(market, venue, state, rows, lacking)
         fresh = state.engine.assess(venue.pool_accounts(state.pool).take(rows))
         for column, values in zip(risk, fresh, strict=True):
@@ -39,7 +43,11 @@ def rescue_accounts(market: MarketState, venue: Venue, state: PoolState, risk: M
         rows = rows[fresh.liquidatable]
 
 
-def _transfer_gifts(market: MarketState, venue: Venue, state: PoolState, rows: I8, amounts: I8) -> None:
-    gifts = Transfers.from_columns(market.external_owner, rows, venue.wallet_pool, state.pool.number, 0, amounts)
+def _transfer_gifts(
+    market: MarketState, venue: Venue, state: PoolState, rows: I8, amounts: I8
+) -> None:
+    gifts = Transfers.from_columns(
+        market.external_owner, rows, venue.wallet_pool, state.pool.number, 0, amounts
+    )
     market.ledger.transfer(gifts, DEPOSIT)
     venue.flows.paid_in += int(amounts.sum())

@@ -16,7 +16,9 @@ def match_orders(market: MarketState, orders: I8, stood: I8) -> I8:
     Returns:
         See :func:`sum_trades`.
     """
-    fills = market.order_books.trade(orders, market.ledger.position, market.price_bands, np.ascontiguousarray(stood))
+    fills = market.order_books.trade(
+        orders, market.ledger.position, market.price_bands, np.ascontiguousarray(stood)
+    )
     market.ledger.settle_fills(fills, VOLUNTARY)
     for venue in market.venues:
         if not venue.config.fees.has_free_trades:
@@ -26,7 +28,9 @@ def match_orders(market: MarketState, orders: I8, stood: I8) -> I8:
 
 def _charge_fees(market: MarketState, venue: Venue, fills: Fills) -> None:
     """Taker and maker fees of one venue, to its fee row; the outside pays none."""
-    here = (fills.instrument >= venue.instrument_slice.start) & (fills.instrument < venue.instrument_slice.stop)
+    here = (fills.instrument >= venue.instrument_slice.start) & (
+        fills.instrument < venue.instrument_slice.stop
+    )
     fees, contracts, at = venue.config.fees, market.contracts, np.flatnonzero(here)
     if not at.size:
         return
@@ -36,7 +40,12 @@ def _charge_fees(market: MarketState, venue: Venue, fills: Fills) -> None:
     due = np.concatenate((compute_fees(notional, fees.taker), compute_fees(notional, fees.maker)))
     due[owners == market.external_owner] = 0
     pools, settle = np.tile(market.ledger.pool_numbers[k], 2), np.tile(contracts.settle[k], 2)
-    market.ledger.transfer(Transfers.from_columns(owners, venue.system_accounts.fees, pools, venue.wallet_pool, settle, due), FUNDING)
+    market.ledger.transfer(
+        Transfers.from_columns(
+            owners, venue.system_accounts.fees, pools, venue.wallet_pool, settle, due
+        ),
+        FUNDING,
+    )
 
 
 @kernel

@@ -23,7 +23,9 @@ class AdlProRata(Component):
     """
 
     kind: Literal["adl_pro_rata"] = "adl_pro_rata"
-    profit_only: bool = Field(default=False, description="spare positions that are not in profit (true or false)")
+    profit_only: bool = Field(
+        default=False, description="spare positions that are not in profit (true or false)"
+    )
 
     def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Closes what the counterparties can pay for, at the bankruptcy price (see ``deleverage``)."""

@@ -34,5 +34,7 @@ class AdlQueue(Component):
     def _choose_counterparties(self, leg: BankruptLeg) -> tuple[Counterparties, I8]:
         """Heads of queues are kept within one run of the waterfall, which changes speed only."""
         key = leg.instrument, leg.quantity > 0
-        side, lots, self._queues[key] = select_from_queue(leg, SCORES[self.score], self._queues.get(key))
+        side, lots, self._queues[key] = select_from_queue(
+            leg, SCORES[self.score], self._queues.get(key)
+        )
         return side, lots

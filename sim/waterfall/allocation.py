@@ -56,7 +56,9 @@ def allocate_largest_remainder(amount: int, weights: I8, tie: I8 | None = None) 
     if amount == 0:
         return np.zeros(len(weights), dtype=np.int64)
     if total <= 0:
-        raise ValueError(f"{amount} units cannot be divided over {len(weights)} weights that are all nil")
+        raise ValueError(
+            f"{amount} units cannot be divided over {len(weights)} weights that are all nil"
+        )
     return _distribute_remainders(*scale_with_remainders(weights, amount, total), amount, tie)
 
 

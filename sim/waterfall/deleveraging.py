@@ -26,13 +26,17 @@ class Counterparties(NamedTuple):
 
     def entry_value(self) -> F8:
         """Value paid for each position, unsigned, (n,) minor units of the settle asset, at least one."""
-        paid: F8 = np.maximum(np.abs(self.context.accounts.entry[self.rows, self.instrument]), 1).astype(np.float64)
+        paid: F8 = np.maximum(
+            np.abs(self.context.accounts.entry[self.rows, self.instrument]), 1
+        ).astype(np.float64)
         return paid
 
     def position_value(self) -> F8:
         """Value of each position at the mark, unsigned, (n,) minor units of the settle asset."""
         market = self.context.accounts.market
-        worth: F8 = self.lots * (market.mark[self.instrument] * market.contracts.multiplier[self.instrument])
+        worth: F8 = self.lots * (
+            market.mark[self.instrument] * market.contracts.multiplier[self.instrument]
+        )
         return worth
 
     def unrealised_profit(self) -> F8:
@@ -86,18 +90,24 @@ class BankruptLeg(NamedTuple):
         """The counterparties, of everybody or among ``rows``, ascending, and what each may lose."""
         floor, column = self.context, self.context.accounts.position[:, self.instrument]
         if rows is None:
-            rows = np.flatnonzero(((column < 0) if self.quantity > 0 else (column > 0)) & floor.is_eligible)
+            rows = np.flatnonzero(
+                ((column < 0) if self.quantity > 0 else (column > 0)) & floor.is_eligible
+            )
         else:
             held = column[rows]
             rows = rows[((held < 0) if self.quantity > 0 else (held > 0)) & floor.is_eligible[rows]]
-        means = np.floor(floor.assessment.equity[rows]).astype(np.int64) - self.dues.amounts_due(rows)
+        means = np.floor(floor.assessment.equity[rows]).astype(np.int64) - self.dues.amounts_due(
+            rows
+        )
         rows, means = rows[means > 0], means[means > 0]
         lots = np.abs(column[rows])
         limit = lots.copy()
         # a due is its exact part of the deficit rounded up at worst: whole means that reach that part are enough
         poor = np.flatnonzero(means <= lots * (self.deficit / self.lots_to_close) + 1)
         if self.deficit and len(poor):
-            affordable, _ = scale_with_remainders(np.minimum(means[poor], self.deficit), self.lots_to_close, self.deficit)
+            affordable, _ = scale_with_remainders(
+                np.minimum(means[poor], self.deficit), self.lots_to_close, self.deficit
+            )
             limit[poor] = np.minimum(limit[poor], affordable)
         return Counterparties(floor, self.instrument, rows, lots, limit)
 
@@ -117,7 +127,9 @@ def deleverage_account(loss: Shortfall, floor: LayerContext, choose: ChooseFunct
     loses fewer. What an account pays for one leg is no longer there for the next.
     """
     fills, dues = [], DuePayments()
-    for instrument, quantity, deficit in zip(*(column.tolist() for column in loss[1:]), strict=True):
+    for instrument, quantity, deficit in zip(
+        *(column.tolist() for column in loss[1:]), strict=True
+    ):
         if not quantity:
             continue
         side, lots = choose(BankruptLeg(floor, instrument, quantity, deficit, dues))
@@ -132,7 +144,8 @@ def _build_fills(account: int, side: Counterparties, rows: I8, quantity: I8) -> 
     """Trades of the bankrupt account with each of ``rows``, at the mark."""
     price = int(side.context.accounts.market.mark[side.instrument])
     taker, instrument, prices, cause = (
-        np.full(len(rows), number, dtype=np.int64) for number in (account, side.instrument, price, MISSING)
+        np.full(len(rows), number, dtype=np.int64)
+        for number in (account, side.instrument, price, MISSING)
     )
     return Fills(taker, rows, instrument, quantity, prices, cause)
 

@@ -22,7 +22,10 @@ class FundLayer(Component):
 
     kind: Literal["fund"] = "fund"
     max_share: float = Field(
-        default=1.0, gt=0, le=1, description="largest deficit of one take-over, as a share of the fund's equity (1)"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="largest deficit of one take-over, as a share of the fund's equity (1)",
     )
 
     def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
@@ -34,7 +37,9 @@ class FundLayer(Component):
         after = floor.assess(_merge_accounts(floor.accounts, floor.fund_owner, loss.account))
         if after.equity[0] < after.initial[0]:
             return NO_LAYER_RESULT
-        return NO_LAYER_RESULT._replace(fills=_take_over_positions(floor, loss.account), assuming_owner=floor.fund_owner)
+        return NO_LAYER_RESULT._replace(
+            fills=_take_over_positions(floor, loss.account), assuming_owner=floor.fund_owner
+        )
 
 
 def _merge_accounts(book: Exposure, fund: int, account: int) -> Exposure:
@@ -54,5 +59,15 @@ def _take_over_positions(floor: LayerContext, account: int) -> Fills:
     """Every position of the account, sold to the fund at the mark."""
     position = floor.accounts.position[account]
     legs = np.flatnonzero(position)
-    taker, maker, cause = (np.full(len(legs), number, dtype=np.int64) for number in (account, floor.fund_owner, MISSING))
-    return Fills(taker, maker, legs, -position[legs], floor.accounts.market.mark[legs].astype(np.int64), cause)
+    taker, maker, cause = (
+        np.full(len(legs), number, dtype=np.int64)
+        for number in (account, floor.fund_owner, MISSING)
+    )
+    return Fills(
+        taker,
+        maker,
+        legs,
+        -position[legs],
+        floor.accounts.market.mark[legs].astype(np.int64),
+        cause,
+    )

@@ -8,5 +8,7 @@ from sim.types import MISSING, Fills
 NO_FILLS = Fills(*(np.empty(0, dtype=np.int64) for _ in Fills._fields))
 """Positions stay where they are."""
 
-NO_LAYER_RESULT = LayerResult(NO_FILLS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), MISSING)
+NO_LAYER_RESULT = LayerResult(
+    NO_FILLS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), MISSING
+)
 """Nothing absorbed."""

@@ -93,15 +93,23 @@ class SortedQueue:
         self._score = score
         self._rows, self._points = side.rows[order], points[order]
         self._first_row = 0  # rows before this one have moved
-        self._n_moved = 0  # accounts that have moved since the last of them were dropped from the rows
+        self._n_moved = (
+            0  # accounts that have moved since the last of them were dropped from the rows
+        )
         self._has_moved = np.zeros(len(leg.context.is_eligible), dtype=np.bool_)
-        self._moved_on_side: I8 = np.empty(0, dtype=np.int64)  # accounts that have moved and are still on this side, ascending
-        self._n_batches_read = len(leg.context.changed_accounts or ())  # batches of ``LayerContext.changed_accounts`` that were heeded
+        self._moved_on_side: I8 = np.empty(
+            0, dtype=np.int64
+        )  # accounts that have moved and are still on this side, ascending
+        self._n_batches_read = len(
+            leg.context.changed_accounts or ()
+        )  # batches of ``LayerContext.changed_accounts`` that were heeded
 
     @property
     def is_stale(self) -> bool:
         """Whether so many have moved that sorting all anew is quicker."""
-        return len(self._moved_on_side) > max(MIN_MOVED_TO_RESORT, (len(self._rows) - self._first_row) // 8)
+        return len(self._moved_on_side) > max(
+            MIN_MOVED_TO_RESORT, (len(self._rows) - self._first_row) // 8
+        )
 
     def remove_moved(self, moved: Sequence[I8]) -> None:
         """Take the accounts that have moved since the last call out of the sorted rows."""
@@ -128,7 +136,9 @@ class SortedQueue:
         while True:
             end = min(self._first_row + size, len(self._rows))
             front = self._rows[self._first_row : end]
-            side = leg.find_counterparties(np.sort(np.concatenate((front[~self._has_moved[front]], self._moved_on_side))))
+            side = leg.find_counterparties(
+                np.sort(np.concatenate((front[~self._has_moved[front]], self._moved_on_side)))
+            )
             points = self._score(side)
             if end < len(self._rows):
                 last, bar = self._rows[end - 1], self._points[end - 1]
@@ -139,7 +149,9 @@ class SortedQueue:
             size *= 4
 
 
-def select_from_queue(leg: BankruptLeg, score: Callable[[Counterparties], F8], head: SortedQueue | None) -> tuple[Counterparties, I8, SortedQueue]:
+def select_from_queue(
+    leg: BankruptLeg, score: Callable[[Counterparties], F8], head: SortedQueue | None
+) -> tuple[Counterparties, I8, SortedQueue]:
     """Serve a leg in queue order; the answer does not depend on what is kept, which changes speed only.
 
     Args:
@@ -153,7 +165,11 @@ def select_from_queue(leg: BankruptLeg, score: Callable[[Counterparties], F8], h
     moved = leg.context.changed_accounts
     if moved is None:  # who has moved is not known: look at all
         side = leg.find_counterparties()
-        return side, take_in_queue_order(score(side), side.limit, leg.lots_to_close), SortedQueue(leg, score)
+        return (
+            side,
+            take_in_queue_order(score(side), side.limit, leg.lots_to_close),
+            SortedQueue(leg, score),
+        )
     if head is not None:
         head.remove_moved(moved)
     if head is None or head.is_stale:
@@ -192,16 +208,23 @@ def _rank_by_bitmex(side: Counterparties) -> F8:
     notional, and is the published one where it holds a single leg.
     """
     gross = np.abs(_value_legs(side)).sum(axis=1)
-    return score_bitmex(side.unrealised_profit() / side.entry_value(), gross / side.context.assessment.equity[side.rows])
+    return score_bitmex(
+        side.unrealised_profit() / side.entry_value(),
+        gross / side.context.assessment.equity[side.rows],
+    )
 
 
 def _rank_by_binance(side: Counterparties) -> F8:
     """Profit and wallet are the account's; the published floor of 1 USDT on the wallet is one minor unit here."""
     book, equity = side.context.accounts, side.context.assessment.equity[side.rows]
     value = _value_legs(side)
-    paid = np.copysign(book.entry[side.rows], value) * book.market.price[book.market.contracts.settle]
+    paid = (
+        np.copysign(book.entry[side.rows], value) * book.market.price[book.market.contracts.settle]
+    )
     unrealised = (value - paid).sum(axis=1)
-    return score_binance(unrealised, equity - unrealised, side.context.assessment.maintenance[side.rows] / equity)
+    return score_binance(
+        unrealised, equity - unrealised, side.context.assessment.maintenance[side.rows] / equity
+    )
 
 
 def _rank_by_hyperliquid(side: Counterparties) -> F8:
@@ -209,8 +232,14 @@ def _rank_by_hyperliquid(side: Counterparties) -> F8:
     gain = side.position_value() / side.entry_value()
     gain = np.where(side.context.accounts.position[rows, side.instrument] > 0, gain, 1 / gain)
     price = market.price[market.contracts.settle[side.instrument]]
-    return score_hyperliquid(gain, side.position_value() * price / side.context.assessment.equity[rows])
+    return score_hyperliquid(
+        gain, side.position_value() * price / side.context.assessment.equity[rows]
+    )
 
 
-SCORES: dict[str, Callable[[Counterparties], F8]] = {"bitmex": _rank_by_bitmex, "binance": _rank_by_binance, "hyperliquid": _rank_by_hyperliquid}
+SCORES: dict[str, Callable[[Counterparties], F8]] = {
+    "bitmex": _rank_by_bitmex,
+    "binance": _rank_by_binance,
+    "hyperliquid": _rank_by_hyperliquid,
+}
 """Queues by name. Scores are finite: everybody on a side has a positive equity."""

@@ -22,13 +22,16 @@ class SocialisedLoss(Component):
 
     kind: Literal["socialised"] = "socialised"
     base: Literal["profit", "equity"] = Field(
-        default="profit", description="what is asked: positive unrealised profit or positive equity (name)"
+        default="profit",
+        description="what is asked: positive unrealised profit or positive equity (name)",
     )
 
     def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
         """Pays as much of the whole deficit as there is to be had; takes no lots."""
         means = _round_down_positive(np.where(floor.is_eligible, floor.assessment.equity, 0))
-        base = _round_down_positive(_sum_unrealised_profit(floor)) if self.base == "profit" else means
+        base = (
+            _round_down_positive(_sum_unrealised_profit(floor)) if self.base == "profit" else means
+        )
         dues = allocate_capped(int(loss.deficit.sum()), base, np.minimum(base, means))
         payers = np.flatnonzero(dues)
         return LayerResult(NO_FILLS, payers, dues[payers])

@@ -40,7 +40,13 @@ def invoke(*words: str) -> tuple[int, str, str]:
 
 def test_json_has_one_object_per_engine(tmp_path: Path) -> None:
     code, out, _ = invoke(
-        "--data", saved(tmp_path, frame()), "--engines", "hs_100,ewma_94,flat", "--window", "100", "--json"
+        "--data",
+        saved(tmp_path, frame()),
+        "--engines",
+        "hs_100,ewma_94,flat",
+        "--window",
+        "100",
+        "--json",
     )
     told = json.loads(out)
     assert code == 0
@@ -57,7 +63,16 @@ def test_json_has_one_object_per_engine(tmp_path: Path) -> None:
 
 def test_a_folder_holds_table_latex_json_and_figure(tmp_path: Path) -> None:
     source, out = saved(tmp_path, frame(), "series.parquet"), tmp_path / "result"
-    arguments = ("--data", source, "--engines", "hs_100,fhs_94", "--window", "100", "--out", str(out))
+    arguments = (
+        "--data",
+        source,
+        "--engines",
+        "hs_100,fhs_94",
+        "--window",
+        "100",
+        "--out",
+        str(out),
+    )
     code, printed, _ = invoke(*arguments)
     assert (code, printed.strip().splitlines()[-1]) == (0, str(out))
     assert {path.name for path in out.iterdir()} == {
@@ -71,7 +86,9 @@ def test_a_folder_holds_table_latex_json_and_figure(tmp_path: Path) -> None:
     table = pd.read_csv(out / "backtest.csv")
     assert table["kupiec_pof_p_value"].between(0, 1).all()
     drawn = pd.read_csv(out / "figures" / "margins.csv")
-    assert drawn.groupby("engine")["breach"].sum().to_dict() == dict(zip(table["name"], table["breaches"], strict=True))
+    assert drawn.groupby("engine")["breach"].sum().to_dict() == dict(
+        zip(table["name"], table["breaches"], strict=True)
+    )
     assert (drawn["breach"] == (drawn["loss"] > drawn["margin"])).all()
     assert r"\toprule" in (out / "backtest.tex").read_text()
     code, _, err = invoke(*arguments)
@@ -102,7 +119,12 @@ def test_levels_and_horizons_multiply(tmp_path: Path) -> None:
     )
     told = json.loads(out)
     assert code == 0
-    assert [each["name"] for each in told] == ["hs_100@0.95/1d", "hs_100@0.95/4d", "hs_100@0.99/1d", "hs_100@0.99/4d"]
+    assert [each["name"] for each in told] == [
+        "hs_100@0.95/1d",
+        "hs_100@0.95/4d",
+        "hs_100@0.99/1d",
+        "hs_100@0.99/4d",
+    ]
     assert told[1]["trials"] == len(range(100, 896, 4))
     assert told[1]["mean_margin"] == pytest.approx(2 * told[0]["mean_margin"])
     assert told[0]["breach_rate"] > told[2]["breach_rate"]
@@ -110,14 +132,26 @@ def test_levels_and_horizons_multiply(tmp_path: Path) -> None:
 
 def test_margins_up_to_a_day_do_not_know_it() -> None:
     """Days after it scrambled: no engine moves, but flat, which is no engine."""
-    names = ["ewma_94", "hs_100", "fhs_94_stressed", "fhs_94_es", "t_94", "normal_100", "garch_100", "flat"]
+    names = [
+        "ewma_94",
+        "hs_100",
+        "fhs_94_stressed",
+        "fhs_94_es",
+        "t_94",
+        "normal_100",
+        "garch_100",
+        "flat",
+    ]
     rng = np.random.default_rng(5)
     returns = 0.01 * rng.standard_t(5, (260, 1))
     later = returns.copy()
     later[220:] = 3 * rng.permutation(later[220:])
     days = np.empty(0, dtype="datetime64[D]")
     engines = parse_engines(names, EngineDefaults(100))
-    pairs = (backtest_engines(engines, ReturnSeries(("a",), days, each), window=100) for each in (returns, later))
+    pairs = (
+        backtest_engines(engines, ReturnSeries(("a",), days, each), window=100)
+        for each in (returns, later)
+    )
     for one, other in zip(*pairs, strict=True):
         known = 220 - one.first + 1
         same = np.array_equal(one.margin[:known], other.margin[:known])
@@ -125,8 +159,14 @@ def test_margins_up_to_a_day_do_not_know_it() -> None:
 
 
 def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
-    series = ReturnSeries(("a",), np.empty(0, dtype="datetime64[D]"), 0.01 * np.random.default_rng(1).normal(0, 1, (260, 1)))
-    var, es = backtest_engines(parse_engines(["fhs_94", "fhs_94_es"], EngineDefaults(100)), series, window=100)
+    series = ReturnSeries(
+        ("a",),
+        np.empty(0, dtype="datetime64[D]"),
+        0.01 * np.random.default_rng(1).normal(0, 1, (260, 1)),
+    )
+    var, es = backtest_engines(
+        parse_engines(["fhs_94", "fhs_94_es"], EngineDefaults(100)), series, window=100
+    )
     assert (es.margin >= var.margin).all()
     assert replace_measure(es.engine.rule, "var") == var.engine.rule  # type: ignore[arg-type]
 
@@ -134,7 +174,10 @@ def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda t: t.assign(asset0=np.where(t.index == 7, np.nan, t["asset0"])), "row 7: asset0 is 'nan'"),
+        (
+            lambda t: t.assign(asset0=np.where(t.index == 7, np.nan, t["asset0"])),
+            "row 7: asset0 is 'nan'",
+        ),
         (lambda t: t.assign(asset0=100.0), "asset0 never moves"),
         (lambda t: t.iloc[::-1], "does not come after"),
         (lambda t: t.iloc[:50], "too little history for its look-back of 100"),
@@ -142,9 +185,15 @@ def test_shortfall_of_an_engine_is_no_less_than_its_value_at_risk() -> None:
         (lambda t: t.assign(date="soon"), "'soon' is not a date"),
         (lambda t: t[["date"]], "no column of prices beside date"),
         (lambda t: t.assign(asset0=-t["asset0"]), "must stay above 0"),
-        (lambda t: t.assign(asset0=np.where(t.index == 7, 0, t["asset0"] / 100)), "row 7: asset0 is 0, 1 such in all"),
+        (
+            lambda t: t.assign(asset0=np.where(t.index == 7, 0, t["asset0"] / 100)),
+            "row 7: asset0 is 0, 1 such in all",
+        ),
         (lambda t: t.assign(asset0=1 + 1e-15 * t.index), "stand still"),
-        (lambda t: t.assign(other=t["asset0"].diff().fillna(0) / 100), "all columns must be prices"),
+        (
+            lambda t: t.assign(other=t["asset0"].diff().fillna(0) / 100),
+            "all columns must be prices",
+        ),
     ],
 )
 def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type: ignore[no-untyped-def]
@@ -170,7 +219,9 @@ def test_bad_series_are_told(tmp_path: Path, change, told: str) -> None:  # type
     ],
 )
 def test_bad_options_are_told(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
-    code, _, err = invoke("--data", saved(tmp_path, frame()), "--window", "100", "--engines", "hs_100", *words)
+    code, _, err = invoke(
+        "--data", saved(tmp_path, frame()), "--window", "100", "--engines", "hs_100", *words
+    )
     assert (code, told in err) == (2, True), err
 
 
@@ -182,7 +233,10 @@ def test_no_data_and_no_such_data_are_told() -> None:
 def test_returns_and_prices_are_told_apart(tmp_path: Path) -> None:
     table = frame(columns=2)
     logs = np.log(table[["asset0", "asset1"]]).diff().dropna()
-    prices, returns = read_return_series(saved(tmp_path, table)), read_return_series(saved(tmp_path, logs, "returns.parquet"))
+    prices, returns = (
+        read_return_series(saved(tmp_path, table)),
+        read_return_series(saved(tmp_path, logs, "returns.parquet")),
+    )
     np.testing.assert_allclose(prices.returns, returns.returns, rtol=1e-9)
     assert (prices.dates.size, returns.dates.size) == (399, 0)
 
@@ -192,19 +246,30 @@ def test_days_may_have_a_time_zone_or_be_numbers(tmp_path: Path) -> None:
     table = frame()
     days = pd.to_datetime(table["date"])
     plain = read_return_series(saved(tmp_path, table))
-    for other, name in ((days.dt.tz_localize("Asia/Tokyo"), "zone.parquet"), (days.dt.strftime("%Y%m%d"), "days.csv")):
-        np.testing.assert_array_equal(read_return_series(saved(tmp_path, table.assign(date=other), name)).dates, plain.dates)
+    for other, name in (
+        (days.dt.tz_localize("Asia/Tokyo"), "zone.parquet"),
+        (days.dt.strftime("%Y%m%d"), "days.csv"),
+    ):
+        np.testing.assert_array_equal(
+            read_return_series(saved(tmp_path, table.assign(date=other), name)).dates, plain.dates
+        )
 
 
 def test_an_engine_may_be_a_file(tmp_path: Path) -> None:
     path = tmp_path / "engine.yaml"
     path.write_text("requirement: {kind: tail, model: {kind: historical, window: 8640000}}\n")
     ours, named = backtest_engines(
-        parse_engines([str(path), "hs_100"], EngineDefaults(100)), read_return_series(saved(tmp_path, frame())), window=100
+        parse_engines([str(path), "hs_100"], EngineDefaults(100)),
+        read_return_series(saved(tmp_path, frame())),
+        window=100,
     )
     np.testing.assert_array_equal(ours.margin, named.margin)
     path.write_text(path.read_text() + "kappa: 0.2\nscale: 1.5\n")
-    (turned,) = backtest_engines(parse_engines([str(path)], EngineDefaults(100)), read_return_series(saved(tmp_path, frame())), window=100)
+    (turned,) = backtest_engines(
+        parse_engines([str(path)], EngineDefaults(100)),
+        read_return_series(saved(tmp_path, frame())),
+        window=100,
+    )
     np.testing.assert_allclose(turned.margin, 1.2 * named.margin, rtol=1e-12)
 
 
@@ -222,19 +287,33 @@ def test_an_engine_short_of_history_is_a_row_beside_the_others(tmp_path: Path) -
     words = ("--data", source, "--engines", "hs_450,hs_100", "--window", "100")
     code, printed, err = invoke(*words, "--out", str(out))
     assert code == 0
-    assert "hs_450: not judged, history is 53 returns too short for its look-back of 450 and 2 to judge" in printed
-    assert pd.read_csv(out / "backtest.csv").set_index("name")["lacking_history"].to_dict()["hs_450"] == 53
+    assert (
+        "hs_450: not judged, history is 53 returns too short for its look-back of 450 and 2 to judge"
+        in printed
+    )
+    assert (
+        pd.read_csv(out / "backtest.csv").set_index("name")["lacking_history"].to_dict()["hs_450"]
+        == 53
+    )
     code, printed, err = invoke(*words, "--json")
     short, judged = json.loads(printed)
-    assert (code, short["lacking_history"], short["mean_margin"], short["kupiec_pof"]) == (0, 53, None, None)
-    (alone,) = json.loads(invoke("--data", source, "--engines", "hs_100", "--window", "100", "--json")[1])
+    assert (code, short["lacking_history"], short["mean_margin"], short["kupiec_pof"]) == (
+        0,
+        53,
+        None,
+        None,
+    )
+    (alone,) = json.loads(
+        invoke("--data", source, "--engines", "hs_100", "--window", "100", "--json")[1]
+    )
     assert judged == alone
     assert "hs_450" in err
     assert invoke("--data", source, "--engines", "hs_450")[0] == 2
 
 
 @pytest.mark.parametrize(
-    ("engine", "margin"), [("binance", 1 / 125), ("bybit", 1 / 100), ("hyperliquid", 1 / 40), ("deribit", 1.3 * 0.16)]
+    ("engine", "margin"),
+    [("binance", 1 / 125), ("bybit", 1 / 100), ("hyperliquid", 1 / 40), ("deribit", 1.3 * 0.16)],
 )
 def test_a_ladder_of_sizes_is_judged_by_its_least_bracket(engine: str, margin: float) -> None:
     """The book is worth 10,000, not a trillion: the margin is what a venue asks of a small account."""

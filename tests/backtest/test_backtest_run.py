@@ -10,7 +10,12 @@ from typer.testing import CliRunner
 
 from experiments.backtest.coverage import backtest_engines
 from experiments.backtest.engines import DAY, BacktestEngine
-from experiments.backtest.finished_run import CoverageTarget, backtest_run, summarise_outcome, find_level_and_horizon
+from experiments.backtest.finished_run import (
+    CoverageTarget,
+    backtest_run,
+    find_level_and_horizon,
+    summarise_outcome,
+)
 from experiments.cli.app import app
 from experiments.config import load_run
 from experiments.price_files.return_series import ReturnSeries
@@ -26,7 +31,13 @@ RUNNER = CliRunner()
 MODEL = "{kind: filtered, window: 3600, least: 1800, seed: 10, decay: 0.97}"
 TAIL = f"{{kind: tail, level: 0.98, every: 60, horizon: 300, opening: 0.03, model: {MODEL}}}"
 RULE = f"venues.0.engine.requirement={{kind: stressed, every: 60, inner: {TAIL}}}"
-FALL = ["stresses.0.at=5400", "stresses.1.at=5400", "duration=9000", "profile_every=0", "populations.0.count=200"]
+FALL = [
+    "stresses.0.at=5400",
+    "stresses.1.at=5400",
+    "duration=9000",
+    "profile_every=0",
+    "populations.0.count=200",
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +56,9 @@ def test_recorded_margins_are_those_of_a_backtest_on_the_oracle_returns(result: 
     assert backtest_run(result).outcome["gap_to_backtest"] < 1e-9
     steps = pd.read_parquet(result / "steps.parquet").query("instrument == 'BTC-PERP'")
     start = load_run(result / "config.resolved.yaml").underlyings[0].start
-    moves = np.diff(np.log(np.append(start, steps["oracle"])), append=0.0)[:, None]  # the last is not known yet
+    moves = np.diff(np.log(np.append(start, steps["oracle"])), append=0.0)[
+        :, None
+    ]  # the last is not known yet
     rule = load_run(result / "config.resolved.yaml").venues[0].engine.requirement
     for lots, column in ((1, "margin_long"), (-1, "margin_short")):
         path = compute_margin_path(rule, moves, dt=60, lots=np.array([lots]))[1:]
@@ -57,7 +70,9 @@ def test_recorded_margins_are_those_of_a_backtest_on_the_oracle_returns(result: 
 def test_dials_of_an_engine_are_part_of_its_backtest(tmp_path: Path) -> None:
     """Compressed by 30% and scaled by 1.5: recorded margins are the dialled ones, and so is the path beside them."""
     short = [RULE, *FALL, "duration=5400", "stresses=[]"]
-    turned = execute_run(load_run("flash_crash", [*short, "venues.0.engine.kappa=0.3"]), out=tmp_path / "turned")
+    turned = execute_run(
+        load_run("flash_crash", [*short, "venues.0.engine.kappa=0.3"]), out=tmp_path / "turned"
+    )
     plain = execute_run(load_run("flash_crash", short), out=tmp_path / "plain")
     one, other = (backtest_run(ran.folder) for ran in (turned, plain))
     assert one.outcome["gap_to_backtest"] < 1e-9
@@ -68,14 +83,19 @@ def test_dials_of_an_engine_are_part_of_its_backtest(tmp_path: Path) -> None:
 
 def test_figures_are_those_of_the_same_tests_on_the_same_returns(result: Path) -> None:
     """As if the oracle's minutes were days of a series."""
-    judged = {each.engine.name: each for each in backtest_run(result, CoverageTarget(0.98, 60)).backtests}
+    judged = {
+        each.engine.name: each for each in backtest_run(result, CoverageTarget(0.98, 60)).backtests
+    }
     found = judged["BTC-PERP long: oracle"]
     steps = pd.read_parquet(result / "steps.parquet").query("instrument == 'BTC-PERP'")
     start = load_run(result / "config.resolved.yaml").underlyings[0].start
     moves = np.diff(np.log(np.append(start, steps["oracle"])))
     in_days = StressWeight(
         inner=TailRisk.model_validate(
-            {"model": {"kind": "filtered", "window": 60 * DAY, "least": 30 * DAY, "seed": 10}, "level": 0.98}
+            {
+                "model": {"kind": "filtered", "window": 60 * DAY, "least": 30 * DAY, "seed": 10},
+                "level": 0.98,
+            }
             | {"horizon": 5 * DAY, "opening": 0.03}
         )
     )
@@ -89,13 +109,19 @@ def test_figures_are_those_of_the_same_tests_on_the_same_returns(result: Path) -
 
 def test_what_nobody_moved_is_judged_apart(result: Path) -> None:
     """Where nothing moves the index, the oracle and the exogenous index are one, and so are margins on them."""
-    names = [f"BTC-PERP {side}: {price}" for side in ("long", "short") for price in ("mark", "oracle", "untouched")]
+    names = [
+        f"BTC-PERP {side}: {price}"
+        for side in ("long", "short")
+        for price in ("mark", "oracle", "untouched")
+    ]
     run = backtest_run(result)
     assert [each.engine.name for each in run.backtests] == names
     apart = {each.engine.name: each for each in run.backtests}
     assert np.abs(apart[names[1]].margin - apart[names[2]].margin).max() > 1e-4
     alone = execute_run(
-        load_run(result / "config.resolved.yaml", ["underlyings.0.impact.depth=null", "duration=7200"]),
+        load_run(
+            result / "config.resolved.yaml", ["underlyings.0.impact.depth=null", "duration=7200"]
+        ),
         out=result.with_name("alone"),
     )
     same = {each.engine.name: each for each in backtest_run(alone.folder).backtests}
@@ -107,15 +133,27 @@ def test_the_outcome_is_beside_it(result: Path, tmp_path: Path) -> None:
     out = tmp_path / "judged"
     code, printed, _ = invoke("--run", str(result), "--json", "--out", str(out))
     told = json.loads(printed)
-    frames = {name: pd.read_parquet(result / f"{name}.parquet") for name in ("steps", "closeouts", "losses", "venues")}
+    frames = {
+        name: pd.read_parquet(result / f"{name}.parquet")
+        for name in ("steps", "closeouts", "losses", "venues")
+    }
     assert code == 0
     assert told["outcome"]["closed_out_notional"] == frames["closeouts"]["notional"].sum() > 0
     assert told["outcome"]["adl_notional"] == frames["steps"]["adl_notional"].sum()
     assert told["outcome"]["system_loss"] == frames["losses"]["absorbed"].sum()
     assert told["outcome"]["mark_fall"] < told["outcome"]["exogenous_fall"] < -0.08
     assert set(told["covers"]) == {"mark", "oracle", "untouched"}
-    assert told["outcome"] == summarise_outcome(frames) | {"gap_to_backtest": told["outcome"]["gap_to_backtest"]}
-    files = {"backtest.json", "backtest.csv", "backtest.tex", "outcome.csv", "figures", "manifest.json"}
+    assert told["outcome"] == summarise_outcome(frames) | {
+        "gap_to_backtest": told["outcome"]["gap_to_backtest"]
+    }
+    files = {
+        "backtest.json",
+        "backtest.csv",
+        "backtest.tex",
+        "outcome.csv",
+        "figures",
+        "manifest.json",
+    }
     assert {path.name for path in out.iterdir()} == files
     drawn = pd.read_csv(out / "figures" / "margins.csv")
     assert (drawn["breach"] == (drawn["loss"] > drawn["margin"])).all()
@@ -150,7 +188,10 @@ def test_bad_input_is_told(result: Path, tmp_path: Path) -> None:
 
 
 def test_what_an_engine_says_it_covers() -> None:
-    assert find_level_and_horizon(StressWeight(inner=TailRisk(level=0.97, horizon=600))) == (0.97, 600)
+    assert find_level_and_horizon(StressWeight(inner=TailRisk(level=0.97, horizon=600))) == (
+        0.97,
+        600,
+    )
     assert find_level_and_horizon(LognormalRequirement(level=1e-6, horizon=60)) == (1 - 1e-6, 60)
     assert find_level_and_horizon(LearnedRequirement(level=0.95, horizon=900)) == (0.95, 900)
     assert find_level_and_horizon(TieredRequirement()) == (0.99, 3600)

@@ -21,23 +21,36 @@ from agents.shared.unwinding import UnwindPace
 from agents.traders import LeveragedTrader, NoiseTraders
 from agents.zero_intelligence import ZeroIntelligenceCrowd
 from sim.errors import ConfigError
-from sim.types import F8, I8, IOC, MARKET, PERPETUAL, REDUCE_ONLY, Observation, MarginAssessment
+from sim.types import F8, I8, IOC, MARKET, PERPETUAL, REDUCE_ONLY, MarginAssessment, Observation
 
 BTC, ETH, SPOT_BTC = 0, 1, 2
 LOT_BTC = 50_000 / 0.5 * 5  # minor units of a lot at the index
 
 
-def uniform(population: NoiseTraders | Arbitrageurs | InsuranceFund | ZeroIntelligenceCrowd, rows: int, width: int, seed: int = 3) -> F8:
+def uniform(
+    population: NoiseTraders | Arbitrageurs | InsuranceFund | ZeroIntelligenceCrowd,
+    rows: int,
+    width: int,
+    seed: int = 3,
+) -> F8:
     return np.random.default_rng(seed).random((rows, width))
 
 
 def traders(count: int = 4_000, **fields: object) -> tuple[NoiseTraders, I8]:
-    population = NoiseTraders.model_validate({"venue": "alpha", "count": count, "instruments": ("BTC-PERP",)} | fields)
+    population = NoiseTraders.model_validate(
+        {"venue": "alpha", "count": count, "instruments": ("BTC-PERP",)} | fields
+    )
     return population, population.start(SETTING, uniform(population, count, 3))
 
 
 def arbitrageurs(count: int = 3, **fields: object) -> Arbitrageurs:
-    plain = {"venue": "alpha", "spot_venue": "beta", "count": count, "instruments": ("BTC-PERP",), "reaction": 1e-3}
+    plain = {
+        "venue": "alpha",
+        "spot_venue": "beta",
+        "count": count,
+        "instruments": ("BTC-PERP",),
+        "reaction": 1e-3,
+    }
     population = Arbitrageurs.model_validate(plain | fields)
     population.start(SETTING, uniform(population, count, 2))
     return population
@@ -57,7 +70,9 @@ class TestPopulate:
         populations = populate([one, two])(model)
         assert [p.name for p in populations] == ["makers", "traders"]
         members = sorted(model.agents, key=lambda agent: agent.owner)
-        assert [(a.owner, a.population) for a in members] == [(i, "makers" if i < 2 else "traders") for i in range(5)]
+        assert [(a.owner, a.population) for a in members] == [
+            (i, "makers" if i < 2 else "traders") for i in range(5)
+        ]
         assert len(model.agents_by_type[MarketMaker]) == 2
         assert {a.owner for a in model.agents.select(agent_type=LeveragedTrader)} == {2, 3, 4}
 
@@ -111,12 +126,18 @@ class TestTraders:
         assert (orders.kind == MARKET | REDUCE_ONLY).all()
 
     @pytest.mark.parametrize(("elasticity", "ratio"), [(0.0, 1.0), (0.5, 2.0), (1.0, 4.0)])
-    def test_size_follows_the_engines_leverage_by_the_elasticity(self, elasticity: float, ratio: float) -> None:
+    def test_size_follows_the_engines_leverage_by_the_elasticity(
+        self, elasticity: float, ratio: float
+    ) -> None:
         """AGT-1: l * (L / L_ref) ** elasticity."""
-        population, _ = traders(entries=1e9, elasticity=elasticity, leverage_sigma=0.0, leverage=4.0, long_share=1.0)
+        population, _ = traders(
+            entries=1e9, elasticity=elasticity, leverage_sigma=0.0, leverage=4.0, long_share=1.0
+        )
         draws = uniform(population, 4_000, 4)
         few, many = (
-            population.decide(outlook(leverage=leverage), accounts(4_000, equity=1e9), draws).quantity.mean()
+            population.decide(
+                outlook(leverage=leverage), accounts(4_000, equity=1e9), draws
+            ).quantity.mean()
             for leverage in (20.0, 80.0)
         )
         assert few == np.floor(4.0 * 1e9 / LOT_BTC)
@@ -125,8 +146,12 @@ class TestTraders:
     def test_no_wish_exceeds_what_margin_and_slippage_leave(self) -> None:
         """Margin 1 / (cap * L) and the loss from mark to limit together use the equity up (MAR-1)."""
         population, _ = traders(entries=1e9, leverage=500.0, cap=0.8, slippage=0.005)
-        orders = population.decide(outlook(), accounts(4_000, equity=1e9), uniform(population, 4_000, 4))
-        assert np.abs(orders.quantity).max() == np.floor(1 / (1 / (0.8 * 20) + 0.005) * 1e9 / LOT_BTC)
+        orders = population.decide(
+            outlook(), accounts(4_000, equity=1e9), uniform(population, 4_000, 4)
+        )
+        assert np.abs(orders.quantity).max() == np.floor(
+            1 / (1 / (0.8 * 20) + 0.005) * 1e9 / LOT_BTC
+        )
 
     def test_wealth_and_taste_are_lognormal(self) -> None:
         _, wealth = traders(wealth=500.0, wealth_sigma=1.5)
@@ -156,23 +181,32 @@ class TestTraders:
         draws = uniform(population, 400, 4)
         for tick in (1, 2):
             assert len(population.decide(outlook(tick), accounts(400, 1e9), draws).owner) == 400
-        assert len(population.decide(outlook(3), accounts(400, 1e9, holding(400, 5)), draws).owner) == 0
+        assert (
+            len(population.decide(outlook(3), accounts(400, 1e9, holding(400, 5)), draws).owner)
+            == 0
+        )
         assert len(population.decide(outlook(4), accounts(400, 1e9), draws).owner) == 0
 
-    @pytest.mark.parametrize(("lots", "gain", "leaves"), [(5, 0.03, True), (5, 0.01, False), (-5, 0.03, True)])
+    @pytest.mark.parametrize(
+        ("lots", "gain", "leaves"), [(5, 0.03, True), (5, 0.01, False), (-5, 0.03, True)]
+    )
     def test_stop_and_take_profit(self, lots: int, gain: float, leaves: bool) -> None:
         population, _ = traders(count=10, hold=1e12, take_profit=0.02, stop=0.02)
         position = holding(10, lots)
         entry = (position * LOT_BTC / (1 + gain)).astype(np.int64)
         book = accounts(10, position=position, entry=entry)
-        assert len(population.decide(outlook(), book, uniform(population, 10, 4)).owner) == (10 if leaves else 0)
+        assert len(population.decide(outlook(), book, uniform(population, 10, 4)).owner) == (
+            10 if leaves else 0
+        )
 
     def test_a_stop_alone_lets_profits_run(self) -> None:
         population, _ = traders(count=10, hold=1e12, stop=0.02)
         for lots, leaves in ((5, 0), (-5, 10)):
             entry = (holding(10, lots) * LOT_BTC / 1.1).astype(np.int64)
             book = accounts(10, position=holding(10, lots), entry=entry)
-            assert len(population.decide(outlook(), book, uniform(population, 10, 4)).owner) == leaves
+            assert (
+                len(population.decide(outlook(), book, uniform(population, 10, 4)).owner) == leaves
+            )
 
 
 class TestArbitrageurs:
@@ -189,7 +223,10 @@ class TestArbitrageurs:
         assert (orders.limit == round(protected)).all()
 
     def test_a_narrow_basis_is_left_alone(self) -> None:
-        assert len(arbitrageurs().decide(outlook(basis=0.0005), accounts(3, 1e9), self.DRAWS).owner) == 0
+        assert (
+            len(arbitrageurs().decide(outlook(basis=0.0005), accounts(3, 1e9), self.DRAWS).owner)
+            == 0
+        )
 
     def test_the_spot_leg_hedges_what_was_filled(self) -> None:
         """Ten lots of 0.1 BTC are one lot of 1 BTC; the outside sees the trade."""
@@ -204,11 +241,15 @@ class TestArbitrageurs:
         assert orders.limit.tolist() == [100_200, 99_800]
 
     def test_a_perpetual_closed_by_force_leaves_spot_to_sell(self) -> None:
-        orders = arbitrageurs().decide(outlook(), accounts(3, 1e9, holding(3, 5, SPOT_BTC)), self.DRAWS)
+        orders = arbitrageurs().decide(
+            outlook(), accounts(3, 1e9, holding(3, 5, SPOT_BTC)), self.DRAWS
+        )
         assert orders.quantity.tolist() == [-5] * 3
 
     def test_a_closed_basis_is_unwound(self) -> None:
-        orders = arbitrageurs().decide(outlook(basis=0.0001), accounts(3, 1e9, holding(3, -10)), self.DRAWS)
+        orders = arbitrageurs().decide(
+            outlook(basis=0.0001), accounts(3, 1e9, holding(3, -10)), self.DRAWS
+        )
         perp = orders.take(orders.instrument == BTC)
         assert perp.quantity.tolist() == [10] * 3
         assert (perp.kind == IOC | REDUCE_ONLY).all()
@@ -219,14 +260,18 @@ class TestArbitrageurs:
         most = int(3 * 1e9 / (LOT_BTC * 1.005))
         view = outlook(basis=0.005)
 
-        def sold(held: int, spot: int, headroom: float | None = None, view: Observation = view) -> int:
+        def sold(
+            held: int, spot: int, headroom: float | None = None, view: Observation = view
+        ) -> int:
             position = holding(1, held)
             position[:, SPOT_BTC] = spot
             orders = population.decide(view, accounts(1, 1e9, position, headroom), self.DRAWS[:1])
             return -int(orders.quantity[orders.instrument == BTC].sum())
 
         assert sold(0, 0) == most // 10
-        assert sold(-most + 10, most // 10) == pytest.approx(10, abs=10), "less what awaits its hedge"
+        assert sold(-most + 10, most // 10) == pytest.approx(10, abs=10), (
+            "less what awaits its hedge"
+        )
         assert sold(-most, most // 10) == 0
         assert sold(0, 0, headroom=-1.0) == 0
         paid_in_full = int(0.9 * 1e9 / (LOT_BTC * 1.005))
@@ -245,8 +290,13 @@ class TestArbitrageurs:
         assert orders.instrument.tolist() == [SPOT_BTC]
 
     def test_wealth_is_split_over_two_venues(self) -> None:
-        population = Arbitrageurs(venue="alpha", spot_venue="beta", count=2, wealth_sigma=0, spot_share=0.25)
-        assert population.start(SETTING, np.full((2, 2), 0.5)).tolist() == [[37_500_000, 12_500_000]] * 2
+        population = Arbitrageurs(
+            venue="alpha", spot_venue="beta", count=2, wealth_sigma=0, spot_share=0.25
+        )
+        assert (
+            population.start(SETTING, np.full((2, 2), 0.5)).tolist()
+            == [[37_500_000, 12_500_000]] * 2
+        )
 
     def test_an_exit_above_an_entry_is_refused(self) -> None:
         with pytest.raises(ValidationError, match="must be below enter"):
@@ -265,7 +315,9 @@ class TestFund:
 
     def test_it_unwinds_in_slices_at_a_limited_price(self) -> None:
         """A time constant of an hour is a sixtieth a minute; sells no lower than 50 bp under the mark."""
-        orders = self.fund().decide(outlook(), accounts(1, position=holding(1, 600)), np.empty((1, 0)))
+        orders = self.fund().decide(
+            outlook(), accounts(1, position=holding(1, 600)), np.empty((1, 0))
+        )
         assert orders.quantity.tolist() == [-10]
         assert orders.limit.tolist() == [round(INDEX[0] / 0.5 * 0.995)]
         assert (orders.kind == IOC | REDUCE_ONLY).all()
@@ -275,7 +327,9 @@ class TestFund:
         quantities = []
         left = -3_000
         while left:
-            orders = fund.decide(outlook(), accounts(1, position=holding(1, left)), np.empty((1, 0)))
+            orders = fund.decide(
+                outlook(), accounts(1, position=holding(1, left)), np.empty((1, 0))
+            )
             quantities.append(int(orders.quantity[0]))
             left += quantities[-1]
         assert max(quantities) == 20
@@ -287,7 +341,9 @@ class TestFund:
         assert UnwindPace.from_time_constant(1e6, 3600.0, 0.06) == (1.0, 1.0)
 
     def test_it_waits_where_there_is_no_depth(self) -> None:
-        orders = self.fund().decide(outlook(empty=True), accounts(1, position=holding(1, 600)), np.empty((1, 0)))
+        orders = self.fund().decide(
+            outlook(empty=True), accounts(1, position=holding(1, 600)), np.empty((1, 0))
+        )
         assert len(orders.owner) == 0
 
     def test_it_is_kept_at_a_share_of_open_interest_until_it_takes_a_book_over(self) -> None:
@@ -300,7 +356,9 @@ class TestFund:
 
         def paid(equity: float, held: int) -> list[int]:
             own = accounts(1, equity, holding(1, held))
-            return fund.request_cash_flows(view, own, MarginAssessment(*np.zeros((3, 1, 1))), np.empty((1, 1))).amount.tolist()
+            return fund.request_cash_flows(
+                view, own, MarginAssessment(*np.zeros((3, 1, 1))), np.empty((1, 1))
+            ).amount.tolist()
 
         assert fund.n_cash_flow_draws == 1
         assert paid(1e6, 0) == [wanted - 1_000_000]

@@ -10,7 +10,7 @@ from markets import BTC, BTC_B, build, config, move, tiers, venue
 from pydantic import ValidationError
 
 from agents.base import TradingScope
-from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalPolicy, CapitalManager
+from agents.shared.capital import N_CASH_FLOW_DRAWS, CapitalManager, CapitalPolicy
 from agents.traders import NoiseTraders
 from sim.market import Market
 from sim.types import F8, I8, MARKET, MISSING, REDUCE_ONLY, AccountView, MarginAssessment
@@ -37,7 +37,9 @@ def book(position: I8, equity: float, wallet: int | None = None) -> AccountView:
     view = accounts(COUNT, equity, position)
     cash = np.zeros((COUNT, 2, 2), dtype=np.int64)
     cash[:, 0, 0] = equity if wallet is None else wallet
-    return view._replace(equity=view.equity * [1, 0], headroom=view.free_margin * [1, 0], wallet=cash)
+    return view._replace(
+        equity=view.equity * [1, 0], headroom=view.free_margin * [1, 0], wallet=cash
+    )
 
 
 def holding(lots: int) -> I8:
@@ -61,11 +63,19 @@ class TestHeadroom:
 
     def test_who_trims_comes_back_to_the_target(self) -> None:
         own = keeper(headroom=0.5, trims=1.0, tops_up=0.0, reaction=1e-3)
-        assert not len(own.request_cash_flows(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY).owner)
+        assert not len(
+            own.request_cash_flows(
+                1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY
+            ).owner
+        )
         orders = own.reaction_orders(outlook(1))
         assert (orders.kind == MARKET | REDUCE_ONLY).all()
-        assert orders.quantity.tolist() == [-34] * COUNT, "two thirds of the position have 1.5 times their initial"
-        own.request_cash_flows(2, book(holding(-66), 80_000), standing(80_000, 0.66 * 80_000), EVERY)
+        assert orders.quantity.tolist() == [-34] * COUNT, (
+            "two thirds of the position have 1.5 times their initial"
+        )
+        own.request_cash_flows(
+            2, book(holding(-66), 80_000), standing(80_000, 0.66 * 80_000), EVERY
+        )
         assert not len(own.reaction_orders(outlook(2)).owner)
 
     def test_who_has_nothing_left_trims_all_and_who_has_enough_nothing(self) -> None:
@@ -79,7 +89,9 @@ class TestHeadroom:
     def test_who_tops_up_brings_what_is_missing_until_wealth_outside_is_spent(self) -> None:
         own = keeper(headroom=0.5, trims=0.0, tops_up=1.0, outside=0.5, reaction=1e-3)
         for tick, brought in ((1, 40_000), (2, 10_000), (3, 0)):
-            paid = own.request_cash_flows(tick, book(holding(9), 80_000), standing(80_000, 80_000), EVERY)
+            paid = own.request_cash_flows(
+                tick, book(holding(9), 80_000), standing(80_000, 80_000), EVERY
+            )
             assert int(paid.amount.sum()) == brought * COUNT
             assert (paid.instrument == MISSING).all()
             assert not paid.is_new_capital.any()
@@ -99,7 +111,9 @@ class TestHeadroom:
         own = keeper(headroom=0.5, trims=0.5, tops_up=0.3, reaction=600.0, outside=1e9)
         first, trimmed, topped = np.zeros(COUNT), set[int](), set[int]()
         for tick in range(1, 200):
-            paid = own.request_cash_flows(tick, book(holding(100), 80_000), standing(80_000, 80_000), uniform(tick))
+            paid = own.request_cash_flows(
+                tick, book(holding(100), 80_000), standing(80_000, 80_000), uniform(tick)
+            )
             acted = np.r_[own.reaction_orders(outlook(tick)).owner, paid.owner]
             trimmed |= set(own.reaction_orders(outlook(tick)).owner.tolist())
             topped |= set(paid.owner.tolist())
@@ -107,7 +121,9 @@ class TestHeadroom:
         assert not trimmed & topped
         assert len(trimmed) / COUNT == pytest.approx(0.5, abs=0.03)
         assert len(topped) / COUNT == pytest.approx(0.3, abs=0.03)
-        assert first[first > 0].mean() == pytest.approx(10.5, rel=0.05), "ten minutes, and half a step"
+        assert first[first > 0].mean() == pytest.approx(10.5, rel=0.05), (
+            "ten minutes, and half a step"
+        )
 
     def test_more_dispositions_than_members_are_refused(self) -> None:
         with pytest.raises(ValidationError, match="lower one"):
@@ -117,10 +133,21 @@ class TestHeadroom:
         """AGT-7 by AGT-1: whoever wished more than the engine now admits takes what it admits, at any ε."""
         sizes = []
         for admitted in (40.0, 5.0):
-            crowd = NoiseTraders(venue="alpha", count=500, entries=1e9, leverage=20.0, leverage_sigma=0.0, elasticity=0.0)
+            crowd = NoiseTraders(
+                venue="alpha",
+                count=500,
+                entries=1e9,
+                leverage=20.0,
+                leverage_sigma=0.0,
+                elasticity=0.0,
+            )
             crowd.start(SETTING, np.full((500, 3), 0.5))
             draws = np.random.default_rng(0).random((500, 4))
-            sizes.append(np.abs(crowd.decide(outlook(leverage=admitted), accounts(500, 1e9), draws).quantity).mean())
+            sizes.append(
+                np.abs(
+                    crowd.decide(outlook(leverage=admitted), accounts(500, 1e9), draws).quantity
+                ).mean()
+            )
         assert sizes[1] / sizes[0] == pytest.approx(1 / (1 / 4.5 + 0.005) / 20, rel=0.01)
 
 
@@ -131,12 +158,31 @@ class TestHedging:
 
     def run(self, requirement: dict[str, Any], **capital: Any) -> Market:
         """Longs of one of two bitcoin perpetuals at two thirds of what is admitted; bitcoin falls by 2%."""
-        crowd = {"kind": "traders", "count": 100, "venue": "x", "wealth": 1000.0, "wealth_sigma": 0.0, "entries": 0.0}
-        crowd |= {"leverage": 9.0, "leverage_sigma": 0.1, "elasticity": 0.0, "initially_in": 1.0, "warm_up": 300.0}
+        crowd = {
+            "kind": "traders",
+            "count": 100,
+            "venue": "x",
+            "wealth": 1000.0,
+            "wealth_sigma": 0.0,
+            "entries": 0.0,
+        }
+        crowd |= {
+            "leverage": 9.0,
+            "leverage_sigma": 0.1,
+            "elasticity": 0.0,
+            "initially_in": 1.0,
+            "warm_up": 300.0,
+        }
         crowd |= {"hold": 1e9, "long_share": 1.0, "instruments": ["BTC-PERP"]}
-        crowd |= {"capital": {"reaction": 120.0, "headroom": 0.3, "trims": 0.0, "tops_up": 0.0} | capital}
+        crowd |= {
+            "capital": {"reaction": 120.0, "headroom": 0.3, "trims": 0.0, "tops_up": 0.0} | capital
+        }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e7}
-        rules = config(venue(instruments=[BTC, BTC_B], requirement=requirement), steps=60, stresses=[move(20, -0.02)])
+        rules = config(
+            venue(instruments=[BTC, BTC_B], requirement=requirement),
+            steps=60,
+            stresses=[move(20, -0.02)],
+        )
         return ran(build(rules, [crowd, makers]), 60)
 
     def cushion(self, market: Market) -> F8:
@@ -153,7 +199,11 @@ class TestHedging:
         assert short.mean() > 0.5
         assert (after[1, short] < 0).all()
         assert (after[0] >= 0.97 * before[0]).all(), "what hedges cost is trimmed"
-        print("least cushion without and with hedges:", self.cushion(idle).min(), self.cushion(hedging).min())
+        print(
+            "least cushion without and with hedges:",
+            self.cushion(idle).min(),
+            self.cushion(hedging).min(),
+        )
         assert (self.cushion(hedging) >= 0.299).all()
 
     def test_where_it_does_not_they_come_to_trim(self) -> None:
@@ -165,21 +215,35 @@ class TestHedging:
         assert (market.ledger.position[0, :100] < idle.ledger.position[0, :100])[short].all()
 
     def test_without_another_instrument_in_the_account_they_trim_at_once(self) -> None:
-        own = keeper((0, 1, 2, 2, 2), headroom=0.5, trims=0.0, tops_up=0.0, hedges=1.0, reaction=1e-3)
+        own = keeper(
+            (0, 1, 2, 2, 2), headroom=0.5, trims=0.0, tops_up=0.0, hedges=1.0, reaction=1e-3
+        )
         own.request_cash_flows(1, book(holding(100), 80_000), standing(80_000, 80_000), EVERY)
         assert own.reaction_orders(outlook(1)).quantity.tolist() == [-34] * COUNT
 
     def test_a_hedge_is_left_with_its_position(self) -> None:
         """Whoever leaves closes both; a hedge whose position is gone is closed as well."""
-        crowd = NoiseTraders(venue="alpha", count=COUNT, hold=1e-3, instruments=["BTC-PERP"], capital=CapitalPolicy(hedges=0.1))
-        account = SETTING._replace(contracts=SETTING.contracts._replace(underlying=np.array([0, 0, 0, 1, 0])))
+        crowd = NoiseTraders(
+            venue="alpha",
+            count=COUNT,
+            hold=1e-3,
+            instruments=["BTC-PERP"],
+            capital=CapitalPolicy(hedges=0.1),
+        )
+        account = SETTING._replace(
+            contracts=SETTING.contracts._replace(underlying=np.array([0, 0, 0, 1, 0]))
+        )
         crowd.start(account, np.full((COUNT, 3), 0.5))
         position = holding(7)
         position[:, 1] = -3
         position[0, 0] = 0
         orders = crowd.decide(outlook(), book(position, 80_000), np.full((COUNT, 4), 0.999))
         mine = orders.take(orders.owner < 2)
-        assert sorted(zip(*map(np.ndarray.tolist, mine[:3]), strict=True)) == [(0, 1, 3), (1, 0, -7), (1, 1, 3)]
+        assert sorted(zip(*map(np.ndarray.tolist, mine[:3]), strict=True)) == [
+            (0, 1, 3),
+            (1, 0, -7),
+            (1, 1, 3),
+        ]
         assert (orders.kind == MARKET | REDUCE_ONLY).all()
 
 
@@ -193,28 +257,61 @@ class TestComingAndGoing:
 
     def test_winners_take_a_part_out_and_only_while_flat(self) -> None:
         own = keeper(success=3.0, payout=0.5, taking=1e-3)
-        assert set(own.request_cash_flows(1, book(holding(0), 400_000), standing(4e5, 0), EVERY).amount.tolist()) == {-150_000}
-        assert not len(own.request_cash_flows(2, book(holding(3), 400_000), standing(4e5, 0), EVERY).owner)
-        assert not len(own.request_cash_flows(3, book(holding(0), 290_000), standing(2.9e5, 0), EVERY).owner)
-        assert set(own.request_cash_flows(4, book(holding(0), 400_000, wallet=70), standing(4e5, 0), EVERY).amount.tolist()) == {-70}
+        assert set(
+            own.request_cash_flows(
+                1, book(holding(0), 400_000), standing(4e5, 0), EVERY
+            ).amount.tolist()
+        ) == {-150_000}
+        assert not len(
+            own.request_cash_flows(2, book(holding(3), 400_000), standing(4e5, 0), EVERY).owner
+        )
+        assert not len(
+            own.request_cash_flows(3, book(holding(0), 290_000), standing(2.9e5, 0), EVERY).owner
+        )
+        assert set(
+            own.request_cash_flows(
+                4, book(holding(0), 400_000, wallet=70), standing(4e5, 0), EVERY
+            ).amount.tolist()
+        ) == {-70}
 
     def test_nobody_comes_or_goes_unless_told(self) -> None:
         for equity in (0.0, 1e9):
-            assert not len(keeper().request_cash_flows(1, book(holding(0), equity), standing(equity, 0), EVERY).owner)
+            assert not len(
+                keeper()
+                .request_cash_flows(1, book(holding(0), equity), standing(equity, 0), EVERY)
+                .owner
+            )
 
     def test_a_long_run_does_not_drain(self) -> None:
         """Ruin feeds the winners and makers; seats are filled again, and every unit is on record (LED-1)."""
-        crowd = {"kind": "traders", "count": 200, "venue": "x", "wealth": 500.0, "wealth_sigma": 0.0}
+        crowd = {
+            "kind": "traders",
+            "count": 200,
+            "venue": "x",
+            "wealth": 500.0,
+            "wealth_sigma": 0.0,
+        }
         crowd |= {"leverage": 15.0, "elasticity": 0.0, "entries": 300.0, "hold": 600.0}
-        rules = config(venue(fees={"taker": 0.0005}), steps=400, process={"kind": "gbm", "volatility": 1.0})
+        rules = config(
+            venue(fees={"taker": 0.0005}), steps=400, process={"kind": "gbm", "volatility": 1.0}
+        )
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e5}
         busy = {"renewal": 600.0, "ruin": 0.3, "headroom": None, "success": 1.01, "taking": 60.0}
-        drained, renewed = (ran(build(rules, [crowd | {"capital": capital}, makers]), 400) for capital in (None, busy))
-        wealth = [float(market.state.account_view(slice(0, 200)).equity.sum()) for market in (drained, renewed)]
+        drained, renewed = (
+            ran(build(rules, [crowd | {"capital": capital}, makers]), 400)
+            for capital in (None, busy)
+        )
+        wealth = [
+            float(market.state.account_view(slice(0, 200)).equity.sum())
+            for market in (drained, renewed)
+        ]
         assert wealth[1] > 1.5 * wealth[0]
         steps = renewed.recorder.frames()["venues"]
         assert steps["deposits"].sum() > 0 < steps["withdrawals"].sum()
-        cash = [int(market.ledger.balance[0, 0, market.state.external_owner]) for market in (drained, renewed)]
+        cash = [
+            int(market.ledger.balance[0, 0, market.state.external_owner])
+            for market in (drained, renewed)
+        ]
         assert cash[0] - cash[1] == steps["deposits"].sum() - steps["withdrawals"].sum()
 
 
@@ -224,12 +321,28 @@ class TestMarginCalls:
     START = 100_000
 
     def run(self, calls: dict[str, Any], **capital: Any) -> Market:
-        crowd = {"kind": "traders", "count": 100, "venue": "x", "wealth": 1000.0, "wealth_sigma": 0.0, "entries": 0.0}
-        crowd |= {"leverage": 15.0, "leverage_sigma": 0.1, "elasticity": 0.0, "initially_in": 1.0, "warm_up": 300.0}
+        crowd = {
+            "kind": "traders",
+            "count": 100,
+            "venue": "x",
+            "wealth": 1000.0,
+            "wealth_sigma": 0.0,
+            "entries": 0.0,
+        }
+        crowd |= {
+            "leverage": 15.0,
+            "leverage_sigma": 0.1,
+            "elasticity": 0.0,
+            "initially_in": 1.0,
+            "warm_up": 300.0,
+        }
         crowd |= {"hold": 1e9, "long_share": 0.6, "capital": {"reaction": 300.0} | capital}
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
         rules = config(
-            venue(calls=calls), steps=60, stresses=[move(20, -0.04)], process={"kind": "gbm", "volatility": 0.3}
+            venue(calls=calls),
+            steps=60,
+            stresses=[move(20, -0.04)],
+            process={"kind": "gbm", "volatility": 0.3},
         )
         return ran(build(rules, [crowd, makers]), 60)
 
@@ -247,28 +360,64 @@ class TestMarginCalls:
     @pytest.mark.parametrize("outside", [0.0, 0.1, 1.0])
     def test_calls_that_never_open_change_no_byte(self, outside: float) -> None:
         """MAR-4: neither top-ups, nor newcomers, nor the fund that is kept at its share are bounded before a call."""
-        capital = {"headroom": 1.5, "reaction": 300.0, "trims": 0.2, "tops_up": 0.6, "renewal": 300.0, "ruin": 0.5}
-        crowd = {"kind": "traders", "count": 100, "venue": "x", "wealth": 1000.0, "leverage": 8.0, "elasticity": 0.0}
-        crowd |= {"initially_in": 1.0, "warm_up": 300.0, "entries": 200.0, "hold": 600.0, "capital": capital}
+        capital = {
+            "headroom": 1.5,
+            "reaction": 300.0,
+            "trims": 0.2,
+            "tops_up": 0.6,
+            "renewal": 300.0,
+            "ruin": 0.5,
+        }
+        crowd = {
+            "kind": "traders",
+            "count": 100,
+            "venue": "x",
+            "wealth": 1000.0,
+            "leverage": 8.0,
+            "elasticity": 0.0,
+        }
+        crowd |= {
+            "initially_in": 1.0,
+            "warm_up": 300.0,
+            "entries": 200.0,
+            "hold": 600.0,
+            "capital": capital,
+        }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
         fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0, "share": 0.05}
         process = {"kind": "gbm", "volatility": 0.3}
         found = []
         for calls in (None, {"trigger": 1e-9, "outside": outside}):
-            market = ran(build(config(venue(calls=calls), steps=60, process=process), [crowd, makers, fund]), 60)
+            market = ran(
+                build(config(venue(calls=calls), steps=60, process=process), [crowd, makers, fund]),
+                60,
+            )
             found.append(market.recorder.frames())
         without, beside = found
         assert not beside["venues"]["calls"].any()
-        assert without["venues"]["deposits"].sum() > 30_000_00, "so much is paid in that a bound would show"
-        assert without["venues"]["fund"].iloc[-1] > 1000_00, "kept at its share, above twice its start"
+        assert without["venues"]["deposits"].sum() > 30_000_00, (
+            "so much is paid in that a bound would show"
+        )
+        assert without["venues"]["fund"].iloc[-1] > 1000_00, (
+            "kept at its share, above twice its start"
+        )
         for name, frame in without.items():
             pd.testing.assert_frame_equal(frame, beside[name])
 
     def test_the_fund_spends_nothing_of_what_calls_are_met_from(self) -> None:
-        crowd = {"kind": "traders", "count": 100, "venue": "x", "wealth": 1000.0, "leverage": 5.0, "initially_in": 1.0}
+        crowd = {
+            "kind": "traders",
+            "count": 100,
+            "venue": "x",
+            "wealth": 1000.0,
+            "leverage": 5.0,
+            "initially_in": 1.0,
+        }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 1e6}
         fund = {"kind": "insurance_fund", "venue": "x", "wealth": 500.0, "share": 0.05}
-        market = ran(build(config(venue(calls={"outside": 2.0}), steps=30), [crowd, makers, fund]), 30)
+        market = ran(
+            build(config(venue(calls={"outside": 2.0}), steps=30), [crowd, makers, fund]), 30
+        )
         assert market.venues[0].outside_wealth[103] == 2 * 500_00
 
     def test_newcomers_bring_an_outside_wealth_of_their_own(self) -> None:

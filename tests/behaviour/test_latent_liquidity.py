@@ -13,19 +13,33 @@ NEVER = 1e15
 
 
 def latent(count: int, **fields: object) -> LatentLiquidity:
-    plain = {"venue": "alpha", "count": count, "instruments": ("BTC-PERP",), "lifetime": NEVER, "pause": NEVER}
+    plain = {
+        "venue": "alpha",
+        "count": count,
+        "instruments": ("BTC-PERP",),
+        "lifetime": NEVER,
+        "pause": NEVER,
+    }
     population = LatentLiquidity.model_validate(plain | fields)
     population.start(SETTING, np.random.default_rng(5).random((count, 2)))
     return population
 
 
-def ask(population: LatentLiquidity, tick: int, held: I8 | None = None, price: float = 1.0, seed: int = 0) -> Orders:
+def ask(
+    population: LatentLiquidity,
+    tick: int,
+    held: I8 | None = None,
+    price: float = 1.0,
+    seed: int = 0,
+) -> Orders:
     """Orders at a tick of members who hold some lots, the index having moved by a factor."""
     position = np.zeros((population.count, 5), dtype=np.int64)
     position[:, 0] = 0 if held is None else held
     draws = np.random.default_rng((seed, tick)).random((population.count, 2))
     return population.decide(
-        outlook(tick, index=INDEX * price), accounts(population.count, 10 * LOT_BTC, position), draws
+        outlook(tick, index=INDEX * price),
+        accounts(population.count, 10 * LOT_BTC, position),
+        draws,
     )
 
 
@@ -47,7 +61,9 @@ def test_an_order_leaves_the_book_when_the_price_goes_and_returns_with_it() -> N
     bids, asks = shown.take(shown.quantity > 0), shown.take(shown.quantity < 0)
     higher = ask(population, 2, price=1.03)
     assert set(higher.owner[higher.quantity == 0].tolist()) == set(bids.owner.tolist())
-    assert set(asks.owner.tolist()) <= set(higher.owner[higher.quantity < 0].tolist()), "crossed: it would trade"
+    assert set(asks.owner.tolist()) <= set(higher.owner[higher.quantity < 0].tolist()), (
+        "crossed: it would trade"
+    )
     back = ask(population, 3)
     again = back.take(back.quantity != 0)
     assert all(np.array_equal(a, b) for a, b in zip(again, shown, strict=True))
@@ -88,7 +104,9 @@ def density(population: LatentLiquidity, walk: F8, edges: F8) -> F8:
     for tick, (now, then) in enumerate(zip(walk, [*walk[1:], walk[-1]], strict=True), start=1):
         orders = ask(population, tick, held, now)
         away = np.abs(orders.limit / (MARK * now) - 1)
-        met = np.where(orders.quantity > 0, orders.limit >= MARK * then, orders.limit <= MARK * then)
+        met = np.where(
+            orders.quantity > 0, orders.limit >= MARK * then, orders.limit <= MARK * then
+        )
         held[orders.owner[met]] += orders.quantity[met]
     return np.histogram(away, bins=edges, weights=np.abs(orders.quantity))[0].astype(np.float64)
 

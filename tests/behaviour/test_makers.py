@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import POPULATIONS
-from agents.avellaneda_stoikov import AvellanedaStoikov, compute_reservation_shift, compute_total_spread
+from agents.avellaneda_stoikov import (
+    AvellanedaStoikov,
+    compute_reservation_shift,
+    compute_total_spread,
+)
 from agents.ladders import LadderMakers, QuoteContext
 from sim.pricing.instrument_values import YEAR_SECONDS
 from sim.types import I8, POST_ONLY, Orders
@@ -20,7 +24,13 @@ KINDS = sorted(kind for kind, cls in POPULATIONS.items() if issubclass(cls, Ladd
 
 
 def makers(count: int = 5, kind: str = "makers", **fields: object) -> LadderMakers:
-    plain = {"kind": kind, "venue": "alpha", "count": count, "instruments": ("BTC-PERP",), "wealth_sigma": 0.0}
+    plain = {
+        "kind": kind,
+        "venue": "alpha",
+        "count": count,
+        "instruments": ("BTC-PERP",),
+        "wealth_sigma": 0.0,
+    }
     population = POPULATIONS[kind].model_validate(plain | fields)
     assert isinstance(population, LadderMakers)
     population.start(SETTING, np.random.default_rng(3).random((count, 6)))
@@ -35,12 +45,16 @@ def holding(count: int, lots: int) -> I8:
 
 def sides(orders: Orders) -> tuple[int, int]:
     """Lots bid and offered."""
-    return int(orders.quantity[orders.quantity > 0].sum()), int(-orders.quantity[orders.quantity < 0].sum())
+    return int(orders.quantity[orders.quantity > 0].sum()), int(
+        -orders.quantity[orders.quantity < 0].sum()
+    )
 
 
 def best(orders: Orders) -> tuple[int, int]:
     """Best bid and ask, ticks."""
-    return int(orders.limit[orders.quantity > 0].max()), int(orders.limit[orders.quantity < 0].min())
+    return int(orders.limit[orders.quantity > 0].max()), int(
+        orders.limit[orders.quantity < 0].min()
+    )
 
 
 def test_the_ladder_has_the_depth_of_a_real_book() -> None:
@@ -92,7 +106,9 @@ def test_quotes_widen_and_shrink_with_volatility_and_shrink_with_liquidity() -> 
 def test_capital_that_runs_short_takes_liquidity_away(kind: str) -> None:
     """AGT-2, and its switch; what reduces inventory is quoted regardless."""
     book = accounts(1, equity=1e11, headroom=0.03e11, position=holding(1, 20_000))
-    bids, asks = sides(makers(kind=kind, count=1, variety=0.0).decide(outlook(), book, np.empty((1, 0))))
+    bids, asks = sides(
+        makers(kind=kind, count=1, variety=0.0).decide(outlook(), book, np.empty((1, 0)))
+    )
     whole = int(1e11 / LOT_BTC)
     assert bids < 0.1 * whole
     assert asks == 20_000
@@ -137,7 +153,13 @@ def test_makers_learn_the_basis(kind: str) -> None:
 def test_slow_makers_refresh_in_turn(kind: str) -> None:
     population = makers(200, kind, refresh=600.0, variety=0.2)
     quoted = [
-        len(set(population.decide(outlook(tick), accounts(200, 1e10), np.empty((200, 0))).owner.tolist()))
+        len(
+            set(
+                population.decide(
+                    outlook(tick), accounts(200, 1e10), np.empty((200, 0))
+                ).owner.tolist()
+            )
+        )
         for tick in range(120)
     ]
     assert np.mean(quoted) == pytest.approx(20, rel=0.15)
@@ -146,8 +168,14 @@ def test_slow_makers_refresh_in_turn(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_quotes_are_post_only_unless_told(kind: str) -> None:
-    assert (makers(kind=kind, post_only=True).decide(outlook(), accounts(5), np.empty((5, 0))).kind == POST_ONLY).all()
-    assert (makers(kind=kind, post_only=False).decide(outlook(), accounts(5), np.empty((5, 0))).kind != POST_ONLY).all()
+    assert (
+        makers(kind=kind, post_only=True).decide(outlook(), accounts(5), np.empty((5, 0))).kind
+        == POST_ONLY
+    ).all()
+    assert (
+        makers(kind=kind, post_only=False).decide(outlook(), accounts(5), np.empty((5, 0))).kind
+        != POST_ONLY
+    ).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +183,10 @@ def test_quotes_are_post_only_unless_told(kind: str) -> None:
 def test_depth_falls_with_the_capital_lost(kind: str, left: list[float]) -> None:
     """The funding half of the spiral: neither side of a flat maker grows as equity is lost, and none is left of nil."""
     population = makers(kind=kind, count=1)
-    shown = [sides(population.decide(outlook(), accounts(1, share * 1e11), np.empty((1, 0)))) for share in sorted(left)]
+    shown = [
+        sides(population.decide(outlook(), accounts(1, share * 1e11), np.empty((1, 0))))
+        for share in sorted(left)
+    ]
     assert shown == sorted(shown)
     assert sides(population.decide(outlook(), accounts(1, 0.0), np.empty((1, 0)))) == (0, 0)
     assert sides(population.decide(outlook(), accounts(1, 1e11), np.empty((1, 0))))[0] > 0
@@ -166,7 +197,8 @@ def test_depth_falls_with_the_capital_lost(kind: str, left: list[float]) -> None
 def test_volatility_never_narrows_or_thickens_a_ladder(kind: str, one: float, other: float) -> None:
     population = makers(kind=kind, count=1)
     low, high = (
-        population.decide(outlook(vol=vol), accounts(1, 1e11), np.empty((1, 0))) for vol in sorted((one, other))
+        population.decide(outlook(vol=vol), accounts(1, 1e11), np.empty((1, 0)))
+        for vol in sorted((one, other))
     )
     assert best(low)[0] >= best(high)[0]
     assert best(low)[1] <= best(high)[1]
@@ -177,26 +209,41 @@ class TestAvellanedaStoikov:
     def test_the_formulas_by_hand(self) -> None:
         """Parameters of the paper's simulation: sigma 2, gamma 0.1, k 1.5, a horizon of one; 20 ln(16 / 15) + 0.4."""
         gamma, variance = np.array([[0.1]]), np.array([4.0])
-        assert compute_reservation_shift(np.array([[-3.0]]), gamma, variance)[0, 0] == pytest.approx(1.2, rel=1e-12)
-        assert compute_total_spread(gamma, 1.5, variance)[0, 0] == pytest.approx(1.690770422751423, rel=1e-12)
+        assert compute_reservation_shift(np.array([[-3.0]]), gamma, variance)[
+            0, 0
+        ] == pytest.approx(1.2, rel=1e-12)
+        assert compute_total_spread(gamma, 1.5, variance)[0, 0] == pytest.approx(
+            1.690770422751423, rel=1e-12
+        )
 
     def test_quotes_by_hand(self) -> None:
         """Half the inventory allowed is 10 fills; gamma 0.1, sigma^2 tau 0.25 / 365, k 1e4 per unit of log price."""
         population = makers(kind="avellaneda_stoikov", count=1)
         assert isinstance(population, AvellanedaStoikov)
         step = math.sqrt(60 / YEAR_SECONDS)
-        shift, half = population.compute_quote_offsets(QuoteContext(np.array([[0.5]]), np.array([0.5]), step, np.ones((1, 1))))
+        shift, half = population.compute_quote_offsets(
+            QuoteContext(np.array([[0.5]]), np.array([0.5]), step, np.ones((1, 1)))
+        )
         assert shift[0, 0] == pytest.approx(-0.25 / 365, rel=1e-12)
-        assert 2 * half[0, 0] == pytest.approx(0.025 / 365 + 20 * 9.99995000033333083e-06, rel=1e-12)
+        assert 2 * half[0, 0] == pytest.approx(
+            0.025 / 365 + 20 * 9.99995000033333083e-06, rel=1e-12
+        )
 
     POSITIVE = st.floats(1e-6, 1e3)
-    FILLS = st.floats(-100, 100).map(lambda held: round(held, 6))  # a product with dust of floats would be nil
+    FILLS = st.floats(-100, 100).map(
+        lambda held: round(held, 6)
+    )  # a product with dust of floats would be nil
 
     @given(POSITIVE, POSITIVE, POSITIVE, FILLS, st.floats(1, 10))
-    def test_monotonicities(self, gamma: float, k: float, variance: float, q: float, more: float) -> None:
+    def test_monotonicities(
+        self, gamma: float, k: float, variance: float, q: float, more: float
+    ) -> None:
         """Nobody without inventory shifts; risk and aversion shift more; fills that fade slowly pay for wide quotes."""
         aversion, risk, inventory = np.array([gamma]), np.array([variance]), np.array([q])
-        shift, spread = compute_reservation_shift(inventory, aversion, risk), compute_total_spread(aversion, k, risk)
+        shift, spread = (
+            compute_reservation_shift(inventory, aversion, risk),
+            compute_total_spread(aversion, k, risk),
+        )
         assert np.sign(shift) == -np.sign(q)
         assert compute_reservation_shift(inventory + 1, aversion, risk) < shift
         for steeper in (
@@ -210,17 +257,25 @@ class TestAvellanedaStoikov:
         assert spread > aversion * risk
 
     @given(POSITIVE, POSITIVE)
-    def test_without_risk_aversion_the_spread_is_that_of_fills_alone(self, k: float, variance: float) -> None:
+    def test_without_risk_aversion_the_spread_is_that_of_fills_alone(
+        self, k: float, variance: float
+    ) -> None:
         """The limit of gamma to nil: two over k."""
         gamma = np.array([1e-9 * min(k, 1 / (k * variance))])
-        assert compute_total_spread(gamma, k, np.array([variance]))[0] == pytest.approx(2 / k, rel=1e-8)
+        assert compute_total_spread(gamma, k, np.array([variance]))[0] == pytest.approx(
+            2 / k, rel=1e-8
+        )
 
     def test_losses_leave_the_shift_per_share_of_equity_alone(self) -> None:
         """Relative risk aversion: half the wealth with half the position is shifted alike, with the same lots more."""
         population = makers(kind="avellaneda_stoikov", count=1, variety=0.0)
 
         def bid(equity: float, lots: int) -> int:
-            return best(population.decide(outlook(), accounts(1, equity, holding(1, lots)), np.empty((1, 0))))[0]
+            return best(
+                population.decide(
+                    outlook(), accounts(1, equity, holding(1, lots)), np.empty((1, 0))
+                )
+            )[0]
 
         assert bid(1e11, 100_000) == bid(0.5e11, 50_000)
         assert bid(0.5e11, 100_000) < bid(1e11, 100_000)

@@ -14,11 +14,25 @@ from sim.market import Market
 from sim.recording.units import UNITS
 from sim.step import orders
 
-CROWD = {"kind": "traders", "count": 60, "venue": "x", "wealth": 1000.0, "initially_in": 0.5, "warm_up": 600.0}
+CROWD = {
+    "kind": "traders",
+    "count": 60,
+    "venue": "x",
+    "wealth": 1000.0,
+    "initially_in": 0.5,
+    "warm_up": 600.0,
+}
 CROWD |= {"entries": 200.0, "hold": 1200.0, "leverage": 5.0}
 PEOPLE = [
     CROWD,
-    {"kind": "zero_intelligence", "count": 10, "venue": "x", "wealth": 1000.0, "ticks": 400, "lots": 1},
+    {
+        "kind": "zero_intelligence",
+        "count": 10,
+        "venue": "x",
+        "wealth": 1000.0,
+        "ticks": 400,
+        "lots": 1,
+    },
     {"kind": "makers", "count": 2, "venue": "x", "wealth": 20_000.0},
     {"kind": "insurance_fund", "venue": "x", "wealth": 1000.0},
 ]
@@ -26,7 +40,10 @@ PEOPLE = [
 
 def market(steps: int = 60) -> Market:
     gbm = {"kind": "gbm", "volatility": 0.8}
-    return build(config(venue(instruments=[BTC, ETH]), steps=steps, process=gbm, stresses=[move(40, -0.05)]), PEOPLE)
+    return build(
+        config(venue(instruments=[BTC, ETH]), steps=steps, process=gbm, stresses=[move(40, -0.05)]),
+        PEOPLE,
+    )
 
 
 def advanced(model: Market, steps: int) -> Market:
@@ -46,7 +63,11 @@ def removed(model: Market) -> list[int]:
 
 def test_who_is_removed_trades_no_more_and_has_no_order_left() -> None:
     model, twin = advanced(market(), 12), advanced(market(), 12)
-    resting = [agent.owner for agent in model.agents if model.order_books.resting_totals[:2, :, agent.owner].any()]
+    resting = [
+        agent.owner
+        for agent in model.agents
+        if model.order_books.resting_totals[:2, :, agent.owner].any()
+    ]
     gone = removed(model)
     assert len(gone) > 15
     assert set(gone) & set(resting), "some had orders in the book"
@@ -74,9 +95,13 @@ def test_others_decide_on_the_same_draws() -> None:
 
 def test_who_holds_something_or_is_the_fund_stays() -> None:
     model = advanced(market(), 20)
-    holder = next(agent for agent in model.agents if agent.population == "traders" and agent.position.any())
+    holder = next(
+        agent for agent in model.agents if agent.population == "traders" and agent.position.any()
+    )
     lots = int(holder.position[np.flatnonzero(holder.position)[0]])
-    with pytest.raises(DeleverageError, match=rf"owner {holder.owner} of 'traders' holds .*{lots} lots of \w+-PERP"):
+    with pytest.raises(
+        DeleverageError, match=rf"owner {holder.owner} of 'traders' holds .*{lots} lots of \w+-PERP"
+    ):
         holder.remove()
     with pytest.raises(DeleverageError, match="is a venue's insurance fund, keep it"):
         next(agent for agent in model.agents if agent.population == "insurance_fund").remove()

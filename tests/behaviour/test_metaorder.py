@@ -11,7 +11,9 @@ from sim.types import I8, IOC
 
 
 def metaorder(**fields: object) -> Metaorder:
-    population = Metaorder.model_validate({"venue": "alpha", "at": 120.0, "duration": 240.0} | fields)
+    population = Metaorder.model_validate(
+        {"venue": "alpha", "at": 120.0, "duration": 240.0} | fields
+    )
     population.start(SETTING, np.empty((population.count, 0)))
     return population
 
@@ -33,7 +35,18 @@ def test_an_order_is_worked_in_equal_parts() -> None:
 
 
 def test_what_was_refused_is_caught_up_with_until_the_end() -> None:
-    assert parts(metaorder(quantity=400), filled=0.5).tolist() == [0, 0, 100, 150, 175, 187, 0, 0, 0, 0]
+    assert parts(metaorder(quantity=400), filled=0.5).tolist() == [
+        0,
+        0,
+        100,
+        150,
+        175,
+        187,
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_parts_name_the_worst_price_they_accept() -> None:
@@ -44,7 +57,9 @@ def test_parts_name_the_worst_price_they_accept() -> None:
 
 
 def frames(mark: float) -> dict[str, pd.DataFrame]:
-    return {"steps": pd.DataFrame({"step": [1, 2], "instrument": ["P", "P"], "mark": [100.0, mark]})}
+    return {
+        "steps": pd.DataFrame({"step": [1, 2], "instrument": ["P", "P"], "mark": [100.0, mark]})
+    }
 
 
 def test_impact_is_the_log_of_the_marks_ratio() -> None:
@@ -56,7 +71,10 @@ def test_impact_is_the_log_of_the_marks_ratio() -> None:
 def test_the_exponent_of_a_power_law_with_noise_lies_in_its_interval() -> None:
     sizes = np.array([1.0, 2.0, 4.0, 8.0])
     noise = np.random.default_rng(4).normal(1.0, 0.1, (20, 4))
-    exact, noisy = estimate_impact_exponent(sizes, np.tile(3 * sizes**0.6, (5, 1))), estimate_impact_exponent(sizes, 3 * sizes**0.6 * noise)
+    exact, noisy = (
+        estimate_impact_exponent(sizes, np.tile(3 * sizes**0.6, (5, 1))),
+        estimate_impact_exponent(sizes, 3 * sizes**0.6 * noise),
+    )
     assert exact == pytest.approx((0.6, 0.6, 0.6))
     assert noisy.low < 0.6 < noisy.high
     assert 0.01 < noisy.high - noisy.low < 0.1

@@ -17,7 +17,7 @@ from agents.leveraged import LeveragedPopulation
 from agents.shared.signals import LogPriceTracker
 from agents.trend import TrendFollowers
 from sim.pricing.instrument_values import YEAR_SECONDS
-from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Orders, Observation
+from sim.types import F8, I8, MARKET, REDUCE_ONLY, AccountView, Observation, Orders
 
 TYPES = [kind for kind, cls in POPULATIONS.items() if issubclass(cls, LeveragedPopulation)]
 PERP, SPOT = 0, 2
@@ -27,20 +27,31 @@ COUNT = 4000
 def people(kind: str, count: int = COUNT, **fields: Any) -> Any:
     """Traders of one type in one perpetual, started."""
     needs = {"spot_venue": "beta"} if kind == "carry" else {}
-    plain = {"kind": kind, "venue": "alpha", "count": count, "instruments": ("BTC-PERP",), "wealth_sigma": 0.0}
+    plain = {
+        "kind": kind,
+        "venue": "alpha",
+        "count": count,
+        "instruments": ("BTC-PERP",),
+        "wealth_sigma": 0.0,
+    }
     population = POPULATIONS[kind].model_validate(plain | needs | fields)
     population.start(SETTING, np.random.default_rng(3).random((count, population.n_trait_draws)))
     return population
 
 
-def ask(population: LeveragedPopulation, view: Observation, held: AccountView | None = None) -> Orders:
+def ask(
+    population: LeveragedPopulation, view: Observation, held: AccountView | None = None
+) -> Orders:
     draws = np.random.default_rng(view.tick).random((population.count, population.n_decision_draws))
     return population.decide(view, held or accounts(population.count, 1e9), draws)
 
 
 def walk(population: LeveragedPopulation, prices: F8, **more: Any) -> Orders:
     """The answer at the end of a walk of bitcoin's index, of members who only watched until then."""
-    views = [outlook(t, index=np.array([price, INDEX[1]]), **more) for t, price in enumerate(prices, start=1)]
+    views = [
+        outlook(t, index=np.array([price, INDEX[1]]), **more)
+        for t, price in enumerate(prices, start=1)
+    ]
     for view in views[:-1]:
         population._observe_prices(view)
     return ask(population, views[-1])
@@ -110,11 +121,17 @@ def walk_held(population: LeveragedPopulation, held: AccountView, move: float) -
 def test_every_type_answers_the_engine_by_its_elasticity(kind: str, elasticity: float) -> None:
     """AGT-1, the ε: four times the leverage admitted is 4 ** ε times the size."""
     fields = {"entries": 1e6, "elasticity": elasticity, "cap": 1.0, "slippage": 0.0}
-    fields |= {"kelly": {"fraction": 0.1, "belief_sigma": 2.0, "least": 0.0}}.get(kind, {"leverage": 1.0})
+    fields |= {"kelly": {"fraction": 0.1, "belief_sigma": 2.0, "least": 0.0}}.get(
+        kind, {"leverage": 1.0}
+    )
     fields |= {"threshold": 0.0} if kind == "trend" else {}
     prices = INDEX[0] * np.exp(np.cumsum(np.tile([0.002, -0.001], 30)))
-    few, many = (walk(people(kind, **fields), prices, leverage=leverage) for leverage in (20.0, 80.0))
-    sizes = [dict(zip(o.owner.tolist(), np.abs(o.quantity).tolist(), strict=True)) for o in (few, many)]
+    few, many = (
+        walk(people(kind, **fields), prices, leverage=leverage) for leverage in (20.0, 80.0)
+    )
+    sizes = [
+        dict(zip(o.owner.tolist(), np.abs(o.quantity).tolist(), strict=True)) for o in (few, many)
+    ]
     both = sizes[0].keys() & sizes[1].keys()
     ratio = sum(sizes[1][i] for i in both) / sum(sizes[0][i] for i in both)
     assert len(both) > 1000
@@ -137,7 +154,9 @@ class TestFundamental:
         near, far = (self.share_and_side(move, value_half_life=3600.0)[0] for move in (0.999, 0.99))
         assert 0 < near < far
         bound = self.share_and_side(0.9, value_half_life=3600.0, eagerness=0.5)[0]
-        assert bound == pytest.approx(-np.expm1(-20 * 60 / DAY * 0.5), abs=0.005), "eagerness times the hazard"
+        assert bound == pytest.approx(-np.expm1(-20 * 60 / DAY * 0.5), abs=0.005), (
+            "eagerness times the hazard"
+        )
 
     def test_at_value_nobody_enters(self) -> None:
         assert not len(walk(people("fundamental", entries=1e9), np.full(20, INDEX[0])).owner)
@@ -153,7 +172,9 @@ class TestTrend:
 
     def test_below_the_threshold_nobody_enters(self) -> None:
         steps = np.tile([0.001, -0.001], 60)
-        assert not len(walk(people("trend", entries=1e9), INDEX[0] * np.exp(np.cumsum(steps))).owner)
+        assert not len(
+            walk(people("trend", entries=1e9), INDEX[0] * np.exp(np.cumsum(steps))).owner
+        )
 
     def test_averages_out_of_order_are_refused(self) -> None:
         with pytest.raises(ValidationError, match="must be below slow_half_life"):
@@ -164,7 +185,9 @@ class TestKelly:
     def wish(self, **fields: Any) -> F8:
         """Signed leverage that members of one kind of belief take where volatility is known, times equity."""
         random = np.random.default_rng(1)
-        prices = INDEX[0] * np.exp(np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR_SECONDS), 1500)))
+        prices = INDEX[0] * np.exp(
+            np.cumsum(random.normal(0, 0.5 * np.sqrt(60 / YEAR_SECONDS), 1500))
+        )
         population = people("kelly", entries=1e9, cap=1.0, slippage=0.0, elasticity=0.0, **fields)
         orders = walk(population, prices, leverage=1e9)
         wished = np.zeros(COUNT)
@@ -246,16 +269,38 @@ class TestCarry:
             process={"kind": "gbm", "volatility": 0.3},
             stresses=[{"kind": "move", "at": 2400.0, "size": 0.25}],
         )
-        carry = {"kind": "carry", "count": 20, "venue": "x", "spot_venue": "outside", "entries": 200.0, "enter": 0.01}
-        carry |= {"leverage": 8.0, "spot_share": 0.9, "carry_half_life": 60.0, "elasticity": 0.0, "reverse": False}
-        crowd = {"kind": "traders", "count": 100, "venue": "x", "long_share": 0.9, "initially_in": 0.9, "elasticity": 0}
+        carry = {
+            "kind": "carry",
+            "count": 20,
+            "venue": "x",
+            "spot_venue": "outside",
+            "entries": 200.0,
+            "enter": 0.01,
+        }
+        carry |= {
+            "leverage": 8.0,
+            "spot_share": 0.9,
+            "carry_half_life": 60.0,
+            "elasticity": 0.0,
+            "reverse": False,
+        }
+        crowd = {
+            "kind": "traders",
+            "count": 100,
+            "venue": "x",
+            "long_share": 0.9,
+            "initially_in": 0.9,
+            "elasticity": 0,
+        }
         makers = {"kind": "makers", "count": 3, "venue": "x", "wealth": 3e5}
         market = build(rules, [carry, crowd, makers])
         for _ in range(39):
             market.step()
         held = market.ledger.position[:, :20]
         assert (held[0] < 0).sum() > 5
-        assert np.abs(held.sum(axis=0)).max() <= np.abs(held).max() / 5, "but for what was filled in this step"
+        assert np.abs(held.sum(axis=0)).max() <= np.abs(held).max() / 5, (
+            "but for what was filled in this step"
+        )
         market.step()
         naked = np.flatnonzero(market.ledger.position[:, :20].sum(axis=0))
         assert naked.size > 0, "the rise has closed some, and left them their spot"
@@ -266,4 +311,6 @@ class TestCarry:
 def test_members_of_each_type_can_be_told_apart() -> None:
     agents = {POPULATIONS[kind].agent_class for kind in TYPES}
     assert len(agents) == len(TYPES) == 5
-    assert {FundamentalTraders, TrendFollowers, KellyTraders, CarryTraders} < set(map(POPULATIONS.get, TYPES))
+    assert {FundamentalTraders, TrendFollowers, KellyTraders, CarryTraders} < set(
+        map(POPULATIONS.get, TYPES)
+    )

@@ -14,26 +14,44 @@ TICKS of the middle, 1 to LOTS lots; the price starts at START ticks."""
 DT = 60.0
 
 
-def market(rules: Mapping[str, Any], people: list[dict[str, Any]], steps: int, seed: int = 1) -> Market:
+def market(
+    rules: Mapping[str, Any], people: list[dict[str, Any]], steps: int, seed: int = 1
+) -> Market:
     """A market of ``steps`` steps of a minute."""
     config = MarketConfig.model_validate({"dt": DT, "duration": DT * steps, **rules})
-    return Market(config, populate([POPULATIONS[each["kind"]](**each) for each in people]), seed=seed)
+    return Market(
+        config, populate([POPULATIONS[each["kind"]](**each) for each in people]), seed=seed
+    )
 
 
 def perpetuals(count: int, **rules: Any) -> dict[str, Any]:
     """The rules of one venue that lists perpetuals on ``count`` underlyings under cross margin."""
     names = [f"u{number}" for number in range(count)]
     listed = [
-        {"name": f"{name}-PERP", "underlying": name, "tick": 1, "lot": 0.01, "max_price": 4 * START} for name in names
+        {"name": f"{name}-PERP", "underlying": name, "tick": 1, "lot": 0.01, "max_price": 4 * START}
+        for name in names
     ]
     gbm = {"kind": "gbm", "volatility": 0.6}
-    venue = {"name": "venue", "instruments": listed, "engine": {"requirement": {"kind": "tiered"}}} | rules
-    return {"underlyings": [{"name": name, "start": START, "process": gbm} for name in names], "venues": [venue]}
+    venue = {
+        "name": "venue",
+        "instruments": listed,
+        "engine": {"requirement": {"kind": "tiered"}},
+    } | rules
+    return {
+        "underlyings": [{"name": name, "start": START, "process": gbm} for name in names],
+        "venues": [venue],
+    }
 
 
 def crowd(members: int, steps: int, instruments: int = 1) -> Market:
     """Every member orders every step; orders pass admission, fills are posted, accounts are marked and judged."""
-    people = {"kind": "zero_intelligence", "name": "crowd", "venue": "venue", "count": members, "wealth": 100_000}
+    people = {
+        "kind": "zero_intelligence",
+        "name": "crowd",
+        "venue": "venue",
+        "count": members,
+        "wealth": 100_000,
+    }
     return market(perpetuals(instruments), [people | {"ticks": TICKS, "lots": LOTS}], steps)
 
 
@@ -46,16 +64,36 @@ def baseline(traders: int, steps: int, instruments: int = 1, **rules_of_all: Any
         waterfall=[{"kind": "fund"}, {"kind": "adl_queue"}, {"kind": "socialised"}],
     )
     listed = [
-        {**each, "name": f"{each['underlying']}-SPOT", "kind": "spot"} for each in rules["venues"][0]["instruments"]
+        {**each, "name": f"{each['underlying']}-SPOT", "kind": "spot"}
+        for each in rules["venues"][0]["instruments"]
     ]
     spot = {"name": "spot", "instruments": listed, "engine": {"requirement": {"kind": "tiered"}}}
     here, scale = {"venue": "venue"}, traders / 2_000
-    wishes = {"wealth": 10_000, "leverage": 8, "leverage_sigma": 0.7, "reference_leverage": 40, "elasticity": 1}
+    wishes = {
+        "wealth": 10_000,
+        "leverage": 8,
+        "leverage_sigma": 0.7,
+        "reference_leverage": 40,
+        "elasticity": 1,
+    }
     habits = {"entries": 2, "hold": 93_600, "initially_in": 0.6, "warm_up": 7_200}
     people = [
         {"kind": "traders", "count": traders, **wishes, **habits, **here},
-        {"kind": "makers", "count": 6, "wealth": 1_500_000 * scale, "half_spread": 2, "inventory": 4, **here},
-        {"kind": "arbitrageurs", "count": 5, "spot_venue": "spot", "wealth": 1_000_000 * scale, **here},
+        {
+            "kind": "makers",
+            "count": 6,
+            "wealth": 1_500_000 * scale,
+            "half_spread": 2,
+            "inventory": 4,
+            **here,
+        },
+        {
+            "kind": "arbitrageurs",
+            "count": 5,
+            "spot_venue": "spot",
+            "wealth": 1_000_000 * scale,
+            **here,
+        },
         {"kind": "insurance_fund", "name": "fund", "wealth": 250_000 * scale, **here},
     ]
     return market({**rules, "venues": [*rules["venues"], spot], **rules_of_all}, people, steps)

@@ -62,7 +62,9 @@ def crash() -> Watched:
         "duration": DT * (QUIET + 6),
         "max_rounds": ROUNDS,
     }
-    people = POPULATIONS["zero_intelligence"](name="crowd", venue="venue", count=MEMBERS, wealth=START / 100)
+    people = POPULATIONS["zero_intelligence"](
+        name="crowd", venue="venue", count=MEMBERS, wealth=START / 100
+    )
     market = Watched(MarketConfig.model_validate(rules), populate([people]), seed=1)
     market.checks = []
     return market
@@ -78,8 +80,13 @@ def test_check_keeps_its_rate_in_a_cascade() -> None:
     rates = [rate([check.seconds for check in checks]) for checks in (quiet, rounds)]
     alone = [rate([check.alone for check in checks]) for checks in (quiet, rounds)]
     after = rate([check.seconds for check in mass if check.round == ROUNDS])
-    print(f"\n{MEMBERS} accounts, up to {max(c.under for c in mass):.0%} under water, {len(rounds)} rounds", end="")
-    print(f"; M accounts/s: quiet {alone[0]:.1f}, rounds {alone[1]:.1f}; ratio {alone[1] / alone[0]:.2f}, gate 0.5")
+    print(
+        f"\n{MEMBERS} accounts, up to {max(c.under for c in mass):.0%} under water, {len(rounds)} rounds",
+        end="",
+    )
+    print(
+        f"; M accounts/s: quiet {alone[0]:.1f}, rounds {alone[1]:.1f}; ratio {alone[1] / alone[0]:.2f}, gate 0.5"
+    )
     print(f"with attribution of causes: quiet {rates[0]:.1f}, rounds {rates[1]:.1f}", end="")
     print(f"; ratio {rates[1] / rates[0]:.2f}; after the waterfall {after:.2f}")
     assert len(rounds) >= 5

@@ -17,7 +17,12 @@ from experiments.paper.load_results import RunFrames, RunResult
 from experiments.simulation import simulate_run
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import build_contagion
-from sim.metrics.generations import estimate_branching, tabulate_generations, tabulate_cascades, compute_reach
+from sim.metrics.generations import (
+    compute_reach,
+    estimate_branching,
+    tabulate_cascades,
+    tabulate_generations,
+)
 from sim.metrics.graphs import build_graph
 
 pytestmark = pytest.mark.benchmark
@@ -43,9 +48,26 @@ def many(count: int, rounds: int = 20) -> Frames:
         "filled": 1,
         "notional": rng.integers(1, 9, count),
     }
-    closeouts |= {"mark_before": 100.0, "mark_after": 100 - rng.random(count), "equity": 1.0, "maintenance": 2.0}
-    index = {"action": number, "kind": "index", "step": step, "round": -1, "instrument": "", "amount": -1.0}
-    pushed = index | {"kind": "close_out", "round": turn - 1, "instrument": "P", "amount": -rng.random(count)}
+    closeouts |= {
+        "mark_before": 100.0,
+        "mark_after": 100 - rng.random(count),
+        "equity": 1.0,
+        "maintenance": 2.0,
+    }
+    index = {
+        "action": number,
+        "kind": "index",
+        "step": step,
+        "round": -1,
+        "instrument": "",
+        "amount": -1.0,
+    }
+    pushed = index | {
+        "kind": "close_out",
+        "round": turn - 1,
+        "instrument": "P",
+        "amount": -rng.random(count),
+    }
     causes = pd.concat([pd.DataFrame(index), pd.DataFrame(pushed)[turn > 0]], ignore_index=True)
     return {"closeouts": pd.DataFrame(closeouts), "causes": causes}
 
@@ -69,7 +91,9 @@ def test_a_graph_of_100_000_close_outs_takes_less_than_ten_seconds() -> None:
     linked = process_time() - began
     began = process_time()
     measured(frames)
-    print(f"\n{found}: {linked:.2f} s, gate 10; all measures without it: {process_time() - began:.2f} s")
+    print(
+        f"\n{found}: {linked:.2f} s, gate 10; all measures without it: {process_time() - began:.2f} s"
+    )
     assert linked < 10
 
 
@@ -92,7 +116,9 @@ def test_all_measures_cost_less_than_a_tenth_of_a_run_of_days() -> None:
     began = process_time()
     frames = RunFrames(simulate_run(config))
     run = process_time() - began
-    each = tables.RunTableInput(RunResult(Path(), config, frames, {}, ()), find_most_liquidated(frames["steps"]))
+    each = tables.RunTableInput(
+        RunResult(Path(), config, frames, {}, ()), find_most_liquidated(frames["steps"])
+    )
     spent = {}
     for name, make in tables.TABLE_MAKERS.items():
         make(each)  # what is imported or compiled on the way is not its cost

@@ -21,7 +21,10 @@ def taken(arguments: list[str]) -> tuple[float, float]:
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
     subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, perf_counter() - began
+    return (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        perf_counter() - began,
+    )
 
 
 def test_help_is_instant() -> None:
@@ -29,7 +32,8 @@ def test_help_is_instant() -> None:
     (nothing, _), (cpu, wall) = np.array(bare).T, np.array(ours).T
     found = float(np.median(cpu / nothing))
     print(
-        f"\n--help, s: CPU {spread(cpu)}, wall {spread(wall)}, asked 0.3; interpreter alone {spread(nothing)}", end=""
+        f"\n--help, s: CPU {spread(cpu)}, wall {spread(wall)}, asked 0.3; interpreter alone {spread(nothing)}",
+        end="",
     )
     print(f"; ratio {found:.1f}, gate 20")
     assert found <= 20

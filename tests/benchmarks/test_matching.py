@@ -36,7 +36,9 @@ def markets(rng: np.random.Generator, mean: float) -> I8:
     """Market orders of random owners, as large as keeps the number of resting orders where it is."""
     orders = np.zeros((ROWS // 10, 8), dtype=np.int64)
     orders[:, OWNER] = rng.integers(0, OWNERS, len(orders))
-    orders[:, QUANTITY] = rng.choice([-1, 1], len(orders)) * rng.integers(1, max(2, int(2 * mean)), len(orders))
+    orders[:, QUANTITY] = rng.choice([-1, 1], len(orders)) * rng.integers(
+        1, max(2, int(2 * mean)), len(orders)
+    )
     orders[:, KIND], orders[:, SLOT], orders[:, CAUSE] = MARKET, 1, MISSING
     return orders
 
@@ -51,7 +53,9 @@ def events(batches: int) -> list[I8]:
         cancels = np.zeros((ROWS * 39 // 100, 8), dtype=np.int64)
         cancels[:, OWNER] = rng.permutation(np.flatnonzero(rests))[: len(cancels)]
         places = limits(rng, rng.permutation(np.flatnonzero(~rests))[: ROWS * 51 // 100])
-        batch = rng.permutation(np.concatenate([places, cancels, markets(rng, 12 * len(books) / RESTING)]))
+        batch = rng.permutation(
+            np.concatenate([places, cancels, markets(rng, 12 * len(books) / RESTING)])
+        )
         books.match(batch, NO_POSITION, NO_BAND)
         made.append(batch)
     assert 0.8 * RESTING < len(books) < 1.2 * RESTING
@@ -83,16 +87,26 @@ def ours(kind: type[OrderBooks] | type[PlainOrderBooks]) -> Callable[[], Callabl
 
 def peer() -> Callable[[I8], object]:
     """Bourse through its array interface; it shuffles each batch and keeps neither owners' slots nor accounts."""
-    core = pytest.importorskip("bourse.core", reason="bourse is an optional peer: pip install 'deleverage[peers]'")
+    core = pytest.importorskip(
+        "bourse.core", reason="bourse is an optional peer: pip install 'deleverage[peers]'"
+    )
     env = core.StepEnvNumpy(1, 0, 1, 1)
     number = np.zeros(OWNERS, dtype=np.uint64)
 
     def handle(batch: I8) -> None:
         owner, quantity = batch[:, OWNER], batch[:, QUANTITY]
         market = batch[:, KIND] == MARKET
-        price = np.where(market, np.where(quantity > 0, LEVELS, 1), batch[:, PRICE]).astype(np.uint32)
+        price = np.where(market, np.where(quantity > 0, LEVELS, 1), batch[:, PRICE]).astype(
+            np.uint32
+        )
         env_kind = np.where(quantity == 0, 2, 1).astype(np.uint32)
-        columns = (env_kind, quantity > 0, np.abs(quantity).astype(np.uint32), owner.astype(np.uint32), price)
+        columns = (
+            env_kind,
+            quantity > 0,
+            np.abs(quantity).astype(np.uint32),
+            owner.astype(np.uint32),
+            price,
+        )
         placed = env.submit_instructions((*columns, number[owner]))
         new = (quantity != 0) & ~market
         number[owner[new]] = placed[new]
@@ -105,7 +119,9 @@ def test_matching_rate() -> None:
     batches = events(300)
     rate(ours(OrderBooks), batches[:3], 1)  # compile
     kernel, twin = rate(ours(OrderBooks), batches, 7), rate(ours(PlainOrderBooks), batches[:30], 3)
-    print(f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, plain twin {twin / 1e6:.3f}; ratio {kernel / twin:.0f}")
+    print(
+        f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, plain twin {twin / 1e6:.3f}; ratio {kernel / twin:.0f}"
+    )
     assert kernel >= 5 * twin
 
 
@@ -113,5 +129,7 @@ def test_matching_rate_beside_bourse() -> None:
     batches = events(300)
     rate(ours(OrderBooks), batches[:3], 1)
     kernel, bourse = rate(ours(OrderBooks), batches, 7), rate(peer, batches, 7)
-    print(f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, bourse {bourse / 1e6:.2f}; ratio {kernel / bourse:.2f}")
+    print(
+        f"\nmatching, M events/s: kernel {kernel / 1e6:.2f}, bourse {bourse / 1e6:.2f}; ratio {kernel / bourse:.2f}"
+    )
     assert kernel >= bourse

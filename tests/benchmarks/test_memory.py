@@ -27,10 +27,16 @@ def test_peak_memory() -> None:
     tests = Path(__file__).parents[1]
     paths = os.pathsep.join([str(tests.parent), str(tests)])
     done = subprocess.run(
-        [sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", RUN],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     instruments, megabytes = done.stdout.split()[-2:]
     gigabytes = float(megabytes) * 2**20 / 1e9
-    print(f"\n100,000 traders, {instruments} instruments, 1,000 steps: {gigabytes:.2f} GB at most, gate 1")
+    print(
+        f"\n100,000 traders, {instruments} instruments, 1,000 steps: {gigabytes:.2f} GB at most, gate 1"
+    )
     assert int(instruments) == 16
     assert gigabytes <= 1

@@ -20,18 +20,29 @@ from sim.types import F8, Exposure, MarketView
 pytestmark = pytest.mark.benchmark
 
 ACCOUNTS, INSTRUMENTS, DAY = 10_000, 16, 86_400.0
-NINE = [{"move": move / 100, "vol": vol} for move in range(-16, 17, 4) for vol in ("up", "none", "down")]
+NINE = [
+    {"move": move / 100, "vol": vol} for move in range(-16, 17, 4) for vol in ("up", "none", "down")
+]
 
 
 def listed(options: bool) -> MarketView:
     """16 instruments on one underlying: perpetuals, or calls and puts of two expiries."""
     common = {"underlying": "U", "tick": 1, "lot": 0.01, "max_price": 10**6}
     terms = [
-        {"kind": "option", "strike": 8_000 + 500 * (k % 8), "expiry": DAY * (7 + 30 * (k // 8)), "option": "put"}
+        {
+            "kind": "option",
+            "strike": 8_000 + 500 * (k % 8),
+            "expiry": DAY * (7 + 30 * (k // 8)),
+            "option": "put",
+        }
         for k in range(INSTRUMENTS)
     ]
-    each = [{"name": f"I{k}", **common, **(term if options else {})} for k, term in enumerate(terms)]
-    contracts = build_contracts([(0, Instrument.model_validate(one)) for one in each], ["U"], [Asset(name="USD")])
+    each = [
+        {"name": f"I{k}", **common, **(term if options else {})} for k, term in enumerate(terms)
+    ]
+    contracts = build_contracts(
+        [(0, Instrument.model_validate(one)) for one in each], ["U"], [Asset(name="USD")]
+    )
     flat, none = np.full(INSTRUMENTS, 10_000.0), np.zeros(INSTRUMENTS, dtype=np.int64)
     view = MarketView(
         *(0, contracts, flat, flat, flat, flat, flat, flat, none, np.array([10_000.0]), np.ones(1)),
@@ -47,7 +58,9 @@ def accounts(market: MarketView) -> Exposure:
     return Exposure(cash, cash, lots, none, none, none, none, np.full(lots.shape, np.inf), market)
 
 
-def rate(rule: RequirementComponent, options: bool, blocks: int = 15, calls: int = 20) -> list[float]:
+def rate(
+    rule: RequirementComponent, options: bool, blocks: int = 15, calls: int = 20
+) -> list[float]:
     """Million accounts a second, by block."""
     book = accounts(listed(options))
     requirement = rule.bind(book.market.contracts, 100)
@@ -56,22 +69,33 @@ def rate(rule: RequirementComponent, options: bool, blocks: int = 15, calls: int
 
 
 def test_margins_by_scenarios() -> None:
-    grid = ScenarioGrid.model_validate({"scenarios": NINE, "tails": {}, "net_delta": 0, "hedged_delta": 0})
-    print(f"\ngrid, 27 scenarios: {spread(rate(grid, options=False))} M accounts/s, asked for the order of 25")
+    grid = ScenarioGrid.model_validate(
+        {"scenarios": NINE, "tails": {}, "net_delta": 0, "hedged_delta": 0}
+    )
+    print(
+        f"\ngrid, 27 scenarios: {spread(rate(grid, options=False))} M accounts/s, asked for the order of 25"
+    )
     print(f"the same with its charge on delta: {spread(rate(ScenarioGrid(), options=False))}")
-    print(f"pmrm2, 31 scenarios, 16 options: {spread(rate(DerivePmrm2(), options=True, blocks=7, calls=3))}")
+    print(
+        f"pmrm2, 31 scenarios, 16 options: {spread(rate(DerivePmrm2(), options=True, blocks=7, calls=3))}"
+    )
 
 
 def test_the_kernel_beside_a_matrix_product() -> None:
     """The kernel's sums are in a fixed order, which BLAS does not promise."""
-    book, table = accounts(listed(options=False)), np.random.default_rng(2).normal(0, 1, (27, INSTRUMENTS))
+    book, table = (
+        accounts(listed(options=False)),
+        np.random.default_rng(2).normal(0, 1, (27, INSTRUMENTS)),
+    )
     legs = np.arange(INSTRUMENTS)
 
     def product() -> F8:
         return table @ book.position.T.astype(np.float64)
 
     ours, blas = seconds([lambda: sum_leg_gains(book.position, table, legs), product], [20, 20], 15)
-    np.testing.assert_allclose(sum_leg_gains(book.position, table, legs), product(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        sum_leg_gains(book.position, table, legs), product(), rtol=1e-9, atol=1e-9
+    )
     print(
         f"\nkernel {ACCOUNTS / np.median(ours) / 1e6:.1f} M accounts/s, product's time ÷ ours {ratio(blas, ours):.2f}"
     )

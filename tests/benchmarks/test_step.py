@@ -19,7 +19,9 @@ MEMBERS = 10_000
 
 @pytest.mark.parametrize("members", [1_000, MEMBERS])
 def test_step_beside_bourse(members: int) -> None:
-    pytest.importorskip("bourse.core", reason="bourse is an optional peer: pip install 'deleverage[peers]'")
+    pytest.importorskip(
+        "bourse.core", reason="bourse is an optional peer: pip install 'deleverage[peers]'"
+    )
     from benchmarks.peers import bourse_crowd
 
     ours, peer = crowd(members, 1_000), bourse_crowd.crowd(members)
@@ -41,7 +43,10 @@ def test_step_beside_mesa() -> None:
 
 
 def test_step_beside_pams() -> None:
-    pytest.importorskip("pams.runners", reason="PAMS below 0.1 has no agents; above, it wants Python 3.13 or numpy 1")
+    pytest.importorskip(
+        "pams.runners",
+        reason="PAMS below 0.1 has no agents; above, it wants Python 3.13 or numpy 1",
+    )
     from benchmarks.peers import pams_crowd
 
     ours, run = crowd(MEMBERS, 1_000), pams_crowd.crowd(MEMBERS, steps=1)
@@ -52,7 +57,10 @@ def test_step_beside_pams() -> None:
     theirs = process_time() - began
     mine += seconds([ours.step], [20], blocks=5)[0]
     found = theirs / float(np.median(mine))
-    print(f"\ncrowd of {MEMBERS}, ms a step: ours {spread(1e3 * np.array(mine))}, PAMS {1e3 * theirs:.0f}", end="")
+    print(
+        f"\ncrowd of {MEMBERS}, ms a step: ours {spread(1e3 * np.array(mine))}, PAMS {1e3 * theirs:.0f}",
+        end="",
+    )
     print(f"; ratio {found:.0f}, gate 4000")
     assert found >= 4_000
 
@@ -61,7 +69,10 @@ def test_cost_per_agent_does_not_grow() -> None:
     small, large = crowd(1_000, 4_000), crowd(100_000, 200)
     few, many = seconds([small.step, large.step], [200, 8], blocks=9)
     found = float(np.median(np.array(many) / np.array(few))) / 100
-    print(f"\nns an agent-step: {spread(1e6 * np.array(few))} at 1k, {spread(1e4 * np.array(many))} at 100k", end="")
+    print(
+        f"\nns an agent-step: {spread(1e6 * np.array(few))} at 1k, {spread(1e4 * np.array(many))} at 100k",
+        end="",
+    )
     print(f"; ratio {found:.2f}, gate 1.25")
     assert found <= 1.25
 
@@ -72,7 +83,9 @@ def test_baseline_behaviours() -> None:
         ours.step()
     taken = seconds([ours.step], [50], blocks=15)[0]
     rate = ours.watched.sum() / np.array(taken)
-    print(f"\nbaseline behaviours, {MEMBERS} traders, M agent-steps/s: {spread(rate / 1e6)}; asked: order of 5")
+    print(
+        f"\nbaseline behaviours, {MEMBERS} traders, M agent-steps/s: {spread(rate / 1e6)}; asked: order of 5"
+    )
     print(f"ms a step {spread(1e3 * np.array(taken))}; {ours.recorder.summary()}")
     ours.ledger.check_conservation()
 
@@ -84,6 +97,8 @@ def test_thousand_traders_three_underlyings() -> None:
     began = process_time()
     for _ in range(2_000):
         ours.step()
-    print(f"\n1,000 traders, 3 underlyings, 2,000 steps: {process_time() - began:.2f} s; asked: order of 6 s")
+    print(
+        f"\n1,000 traders, 3 underlyings, 2,000 steps: {process_time() - began:.2f} s; asked: order of 6 s"
+    )
     print(ours.recorder.summary())
     ours.ledger.check_conservation()

@@ -21,15 +21,33 @@ GATE, BLOCKS, RUNS = 0.9, 5, 8
 
 def study() -> StudyConfig:
     """Small crashes in steps of 15 s, a run of which takes about a second on one core."""
-    axis = {"name": "cap", "values": [20], "paths": {"venues.0.engine.requirement.tiers.0.max_leverage": 1}}
-    base = {"name": "refinement", "base": "small_crash", "overrides": {"profile_every": 0, "dt": 15}, "axes": [axis]}
+    axis = {
+        "name": "cap",
+        "values": [20],
+        "paths": {"venues.0.engine.requirement.tiers.0.max_leverage": 1},
+    }
+    base = {
+        "name": "refinement",
+        "base": "small_crash",
+        "overrides": {"profile_every": 0, "dt": 15},
+        "axes": [axis],
+    }
     return StudyConfig.model_validate(base | {"seeds": BLOCKS * 3 * RUNS + 10})
 
 
 def rate(folder: Path, units: Sequence[PlannedJob], jobs: int) -> float:
     """Runs a second, from when all workers have imported and compiled what they need."""
     (folder / "runs").mkdir(parents=True)
-    place = SweepContext(str(folder), "experiments.studies.refinement", (), "", provenance.read_version(), (), 600.0, apart=True)
+    place = SweepContext(
+        str(folder),
+        "experiments.studies.refinement",
+        (),
+        "",
+        provenance.read_version(),
+        (),
+        600.0,
+        apart=True,
+    )
     with open_pool("loky", jobs) as pool:
         warm, timed = units[: 2 * jobs], units[2 * jobs :]
         assert len(list(run_jobs(warm, pool, place))) == len(warm)
@@ -47,5 +65,7 @@ def test_two_workers_do_nearly_twice_the_work(tmp_path: Path) -> None:
         one.append(rate(tmp_path / f"{block}-1", units[: RUNS + 2], 1))
         two.append(rate(tmp_path / f"{block}-2", units[: 2 * RUNS + 4], 2))
     shares = [double / (2 * single) for single, double in zip(one, two, strict=True)]
-    print(f"runs a second: one worker {spread(one)}, two {spread(two)}; share of twice {spread(shares)}")
+    print(
+        f"runs a second: one worker {spread(one)}, two {spread(two)}; share of twice {spread(shares)}"
+    )
     assert sorted(shares)[len(shares) // 2] >= GATE

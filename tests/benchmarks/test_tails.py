@@ -24,13 +24,20 @@ ACCOUNTS, ROWS, BLOCK = 10_000, 1_000, 256
 def learnt(columns: int, measure: str) -> tuple[TailMargin, Exposure]:
     """A requirement that knows 1,000 returns, and accounts as a pool sees them."""
     rng = np.random.default_rng(1)
-    rule = {"kind": "tail", "measure": measure, "every": 60, "model": {"kind": "historical", "window": 60 * ROWS}}
+    rule = {
+        "kind": "tail",
+        "measure": measure,
+        "every": 60,
+        "model": {"kind": "historical", "window": 60 * ROWS},
+    }
     requirement = TailRisk.model_validate(rule).bind(build_perpetuals(columns), unit=1)
     view = list(iterate_views(0.01 * rng.standard_t(4, (ROWS + 1, columns)), 60.0))[-1]
     requirement.observe(view)
     lots = rng.integers(-1_000, 1_000, (columns, ACCOUNTS)).T
     none, cash = np.zeros_like(lots), np.zeros((ACCOUNTS, 1), dtype=np.int64)
-    return requirement, Exposure(cash, cash, lots, none, none, none, none, np.full(lots.shape, np.inf), view)
+    return requirement, Exposure(
+        cash, cash, lots, none, none, none, none, np.full(lots.shape, np.inf), view
+    )
 
 
 def partitioned(exposure: F8, returns: F8, level: float = 0.99) -> F8:
@@ -62,9 +69,15 @@ def test_the_kernel_beside_numpy() -> None:
     assert isinstance(requirement.forecast, SampleForecast)
     value, returns = book.position_value(), requirement.forecast.returns
     sample, tail = SampleForecast(returns), TailSpec("es", 0.99, "linear")
-    np.testing.assert_allclose(sample.compute_tail_loss(value, tail), partitioned(value, returns), rtol=1e-9)
+    np.testing.assert_allclose(
+        sample.compute_tail_loss(value, tail), partitioned(value, returns), rtol=1e-9
+    )
     with threadpool_limits(1):
-        ours, theirs = seconds([lambda: sample.compute_tail_loss(value, tail), lambda: partitioned(value, returns)], [3, 1], 7)
+        ours, theirs = seconds(
+            [lambda: sample.compute_tail_loss(value, tail), lambda: partitioned(value, returns)],
+            [3, 1],
+            7,
+        )
     found = ratio(theirs, ours)
     print(f"\nnumpy's time over the kernel's: {found:.2f}, gate 1")
     assert found >= 1

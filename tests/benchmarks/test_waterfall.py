@@ -46,6 +46,9 @@ def cost(bankrupt: int) -> float:
 def test_cost_per_bankrupt_account_does_not_grow_with_their_number() -> None:
     cost(200)  # compiles
     few, many = np.median([cost(FEW) for _ in range(3)]), cost(MANY)
-    print(f"\nµs per bankrupt account: {1e6 * few:.0f} of {FEW:,}, {1e6 * many:.0f} of {MANY:,}", end="")
+    print(
+        f"\nµs per bankrupt account: {1e6 * few:.0f} of {FEW:,}, {1e6 * many:.0f} of {MANY:,}",
+        end="",
+    )
     print(f"; ratio {many / few:.2f}, gate {GATE}")
     assert many <= GATE * few

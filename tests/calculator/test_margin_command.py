@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments.calculator.calculator import MarginedPortfolio, margin_portfolio, load_engine, find_index_moves, list_positions, classify_portfolio, find_worst_scenario
+from experiments.calculator.calculator import (
+    MarginedPortfolio,
+    classify_portfolio,
+    find_index_moves,
+    find_worst_scenario,
+    list_positions,
+    load_engine,
+    margin_portfolio,
+)
 from experiments.calculator.market_moves import move_exposure
 from experiments.calculator.portfolio import PortfolioConfig
 from experiments.calculator.report import build_report
@@ -63,7 +71,10 @@ def test_a_single_perpetual_by_hand() -> None:
 def test_breakdowns_add_up(name: str) -> None:
     """Of every packaged engine and the portfolio's own; what rounding up adds is less than a unit an account."""
     portfolio = load_config(name, (), PortfolioConfig)
-    judged = [margin_portfolio(portfolio, each, load_engine(each, portfolio)) for each in (*PRESETS, *portfolio.own)]
+    judged = [
+        margin_portfolio(portfolio, each, load_engine(each, portfolio))
+        for each in (*PRESETS, *portfolio.own)
+    ]
     found = build_report(portfolio, judged, ())["engines"]
     assert len(found) == len(PRESETS) + len(portfolio.own)
     for account, each in zip(judged, found.values(), strict=True):
@@ -75,9 +86,14 @@ def test_breakdowns_add_up(name: str) -> None:
 
 
 def test_wrapped_and_dialled_scenarios_still_tell_their_worst() -> None:
-    wrapped = {"requirement": {"kind": "compressed", "kappa": 0.2, "inner": {"kind": "span"}}, "scale": 2}
+    wrapped = {
+        "requirement": {"kind": "compressed", "kappa": 0.2, "inner": {"kind": "span"}},
+        "scale": 2,
+    }
     account = judged("hedged_basis", "mine", own={"mine": wrapped})
-    assert find_worst_scenario(account) == find_worst_scenario(judged("hedged_basis", "mine", own={"mine": {"requirement": {"kind": "span"}}}))
+    assert find_worst_scenario(account) == find_worst_scenario(
+        judged("hedged_basis", "mine", own={"mine": {"requirement": {"kind": "span"}}})
+    )
     opened, kept = account.margin_breakdown()["scanning risk"]
     assert opened == pytest.approx(2 * 0.8 * 1.1 * 9_000)
     assert kept == pytest.approx(2 * 0.8 * 9_000)
@@ -88,12 +104,17 @@ def test_a_breakdown_says_what_an_engine_charges_for() -> None:
     parts = judged("short_strangle", "derive").margin_breakdown()
     assert parts["perpetuals"] == (pytest.approx(6_000), pytest.approx(4_500))
     assert parts["short options"] == (pytest.approx(120_000), pytest.approx(72_000))
-    assert judged("hedged_basis", "cross").margin_breakdown() == {"BTC-PERP": (150_000, 75_000), "BTC-Q": (152_250, 76_125)}
+    assert judged("hedged_basis", "cross").margin_breakdown() == {
+        "BTC-PERP": (150_000, 75_000),
+        "BTC-Q": (152_250, 76_125),
+    }
 
 
 def test_the_readme_shows_what_is_printed() -> None:
     text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
-    command, shown = re.findall(r"```console\n\$ deleverage margin (.*?)\n(.*?)```", text, flags=re.DOTALL)[0]
+    command, shown = re.findall(
+        r"```console\n\$ deleverage margin (.*?)\n(.*?)```", text, flags=re.DOTALL
+    )[0]
     assert call(*command.split()).stdout == shown
 
 
@@ -110,11 +131,22 @@ def test_isolated_accounts_share_cash_by_what_they_need() -> None:
 def test_collateral_lies_with_its_underlying() -> None:
     """Under one manager per underlying, bitcoin margins bitcoin and what has no underlying the first of them."""
     listed = resolve_config("portfolios/two_coins")
-    assets = [{"name": "USD"}, {"name": "ETH", "decimals": 4, "price": 3000}, {"name": "USDT", "decimals": 4}]
-    changed = {"assets": assets, "collateral": {"ETH": 2, "USDT": 100}, "own": {}, "engines": ["derive"]}
+    assets = [
+        {"name": "USD"},
+        {"name": "ETH", "decimals": 4, "price": 3000},
+        {"name": "USDT", "decimals": 4},
+    ]
+    changed = {
+        "assets": assets,
+        "collateral": {"ETH": 2, "USDT": 100},
+        "own": {},
+        "engines": ["derive"],
+    }
     portfolio = PortfolioConfig.model_validate(listed | changed)
     parts = margin_portfolio(portfolio, "derive", load_engine("derive", portfolio)).parts
-    np.testing.assert_array_equal([part.book.balance[0, 1:] for part in parts], [[0, 1_000_000], [20_000, 0]])
+    np.testing.assert_array_equal(
+        [part.book.balance[0, 1:] for part in parts], [[0, 1_000_000], [20_000, 0]]
+    )
     assert sum(part.book.balance[0, 0] for part in parts) == 2_000_000 - 150 * 59_000 + 250 * 31_000
 
 
@@ -134,7 +166,9 @@ def test_shocks_reprice_options_and_collateral() -> None:
 def test_engines_may_be_the_portfolios_own_presets_or_files(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("requirement: {kind: tiered, tiers: [{floor: 0, max_leverage: 10}]}")
-    done = call("portfolios/multi_collateral", "--engines", f"haircuts,engines/cross,span,{file}", "--json")
+    done = call(
+        "portfolios/multi_collateral", "--engines", f"haircuts,engines/cross,span,{file}", "--json"
+    )
     found = json.loads(done.stdout)["engines"]
     assert list(found) == ["haircuts", "engines/cross", "span", str(file)]
     assert found[str(file)]["breakdown"]["BTC-PERP"]["initial"] == 3_600
@@ -145,9 +179,16 @@ def test_all_presets_side_by_side_and_which_would_need_a_past() -> None:
     done = call("portfolios/single_perp", "--engines", "span,all")
     assert (done.exit_code, done.stderr) == (0, "")
     table = done.stdout.split("\n\n")[1].splitlines()
-    assert [line.split()[0] for line in table[1:-1]] == ["span", *(name for name in PRESETS if name != "span")]
-    assert table[-1].startswith("fhs_es, fhs_var, learned: margin by past returns, and a portfolio has none")
-    found = json.loads(call("portfolios/single_perp", "--engines", "fhs_es,cross", "--json").stdout)["engines"]
+    assert [line.split()[0] for line in table[1:-1]] == [
+        "span",
+        *(name for name in PRESETS if name != "span"),
+    ]
+    assert table[-1].startswith(
+        "fhs_es, fhs_var, learned: margin by past returns, and a portfolio has none"
+    )
+    found = json.loads(
+        call("portfolios/single_perp", "--engines", "fhs_es,cross", "--json").stdout
+    )["engines"]
     assert found["fhs_es"]["past_lacking"] > 0 == found["cross"]["past_lacking"]
     assert "past returns" not in call("portfolios/single_perp", "--engines", "cross").stdout
 
@@ -168,7 +209,9 @@ def test_short_options_are_margined_on_the_underlying() -> None:
 
 def test_a_haircut_is_told_apart_from_the_requirement() -> None:
     found = build_report(
-        load_config("portfolios/multi_collateral", (), PortfolioConfig), [judged("multi_collateral", "haircuts")], ()
+        load_config("portfolios/multi_collateral", (), PortfolioConfig),
+        [judged("multi_collateral", "haircuts")],
+        (),
     )
     parts = found["engines"]["haircuts"]["breakdown"]
     assert parts["haircuts"]["maintenance"] == pytest.approx(0.05 * 30_000 + 0.02 * 4_995)
@@ -182,7 +225,9 @@ def entered(*entries: tuple[float, float], engine: str, **changed: Any) -> Margi
         "cash": 600_000,
         "underlyings": [{"name": "B", "price": entries[-1][1]}],
         "instruments": [perpetual],
-        "positions": [{"instrument": "P", "quantity": quantity, "entry": price} for quantity, price in entries],
+        "positions": [
+            {"instrument": "P", "quantity": quantity, "entry": price} for quantity, price in entries
+        ],
     }
     portfolio = PortfolioConfig.model_validate(raw | changed)
     return margin_portfolio(portfolio, engine, load_engine(engine, portfolio))
@@ -195,7 +240,9 @@ def test_hedge_mode_margins_both_sides() -> None:
     assert account.total_risk()[::2] == (700_000, 50_000)
     assert account.margin_breakdown()["P"][1] == 50_000
     assert [(row.quantity, row.below) for row in list_positions(account)] == [(1, None), (-1, None)]
-    assert [row.above for row in list_positions(account)] == [480_001] * 2  # 7,000 = 2 x (1% of P - 1,300)
+    assert [row.above for row in list_positions(account)] == [
+        480_001
+    ] * 2  # 7,000 = 2 x (1% of P - 1,300)
     uneven = entered((2, 60_000), (-0.5, 61_000), (1, 58_000), engine="binance", underlyings=quotes)
     assert uneven.total_risk()[2] == 100 * (180_000 * 0.005 - 50 + 30_000 * 0.004)
 
@@ -226,7 +273,9 @@ def test_a_flip_restarts_the_entry(mode: str | None) -> None:
         (((5, 100), (-5, 130), (2, 90)), 90),
     ],
 )
-def test_entries_are_fills_in_their_order(entries: tuple[tuple[float, float], ...], entry: float) -> None:
+def test_entries_are_fills_in_their_order(
+    entries: tuple[tuple[float, float], ...], entry: float
+) -> None:
     """The entry price that is left; what was gained by then is cash, so that equity is the same in any reading."""
     account = entered(*entries, engine="bybit")
     book, held = account.parts[0].book, sum(quantity for quantity, _ in entries)
@@ -241,21 +290,28 @@ def test_entries_are_fills_in_their_order(entries: tuple[tuple[float, float], ..
 
 def test_the_reading_of_entries_is_printed(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    lines = BASE | {"positions": "[{instrument: P, quantity: 1}, {instrument: P, quantity: -1, entry: 61000}]"}
+    lines = BASE | {
+        "positions": "[{instrument: P, quantity: 1}, {instrument: P, quantity: -1, entry: 61000}]"
+    }
     file.write_text("\n".join(f"{key}: {value}" for key, value in lines.items()))
     told = call(str(file), "--engines", "binance,bybit,cross").stdout
     assert "\nP under binance: long and short are two positions (hedge mode" in told
     assert "\nP under bybit, cross: entries are fills in the order of the file" in told
     assert (
-        "bybit: prices at which the account is liquidated, and each leg's bankruptcy price\nno position is left" in told
+        "bybit: prices at which the account is liquidated, and each leg's bankruptcy price\nno position is left"
+        in told
     )
     file.write_text(file.read_text() + "\nmode: hedge")
-    found = json.loads(call(str(file), "--engines", "binance,bybit,okx,gate,phemex", "--json").stdout)["engines"]
+    found = json.loads(
+        call(str(file), "--engines", "binance,bybit,okx,gate,phemex", "--json").stdout
+    )["engines"]
     assert {each["entries"]["P"] for each in found.values()} == {"hedge"}
     for name in ("hyperliquid", "dydx_v4", "derive", "deribit", "paradex", "cross", "engines/span"):
         refused = call(str(file), "--engines", name)
         assert (refused.exit_code, refused.stdout) == (2, "")
-        assert refused.stderr.startswith(f"--engines {name}: no hedge mode there, so P cannot be long and short")
+        assert refused.stderr.startswith(
+            f"--engines {name}: no hedge mode there, so P cannot be long and short"
+        )
     file.write_text(file.read_text().replace("mode: hedge", "mode: one_way"))
     assert call(str(file), "--engines", "all").exit_code == 0
     own = "\nown: {mine: {requirement: {kind: tiered, tiers: [{floor: 0, max_leverage: 10}]}}}"
@@ -265,7 +321,14 @@ def test_the_reading_of_entries_is_printed(tmp_path: Path) -> None:
 
 
 def test_options_are_netted_in_hedge_mode_too() -> None:
-    option = {"kind": "option", "option": "put", "strike": 55_000, "expiry": 9e5, "tick": 1, "lot": 0.01}
+    option = {
+        "kind": "option",
+        "option": "put",
+        "strike": 55_000,
+        "expiry": 9e5,
+        "tick": 1,
+        "lot": 0.01,
+    }
     listed = [{"name": "O", "underlying": "B", "max_price": 1e6} | option]
     held = [{"instrument": "O", "quantity": quantity} for quantity in (2, -1)]
     changed = {"instruments": listed, "positions": held, "vols": {"O": 0.5}, "mode": "hedge"}
@@ -273,7 +336,9 @@ def test_options_are_netted_in_hedge_mode_too() -> None:
     assert account.parts[0].book.position.tolist() == [[100]]
 
 
-@pytest.mark.parametrize("quantity", [0.1 + 0.2, 0.7 + 0.1, 3 * 1.1, -0.29 * 100 / 100, 1.1 * 1.1 * 100])
+@pytest.mark.parametrize(
+    "quantity", [0.1 + 0.2, 0.7 + 0.1, 3 * 1.1, -0.29 * 100 / 100, 1.1 * 1.1 * 100]
+)
 def test_quantities_are_lots_but_for_the_noise_of_floats(quantity: float) -> None:
     account = entered((quantity, 60_000), engine="cross", cash=1e7)
     assert account.parts[0].book.position[0, 0] == round(quantity * 100)
@@ -282,22 +347,44 @@ def test_quantities_are_lots_but_for_the_noise_of_floats(quantity: float) -> Non
 @pytest.mark.parametrize(("quantity", "size"), [(3, 1_000), (-3, 1_000), (40, 5)])
 def test_margin_in_money_per_contract(quantity: int, size: int) -> None:
     """So many contracts of crude oil, 12,000 dollars to open and 10,900 to keep each, at any price."""
-    future = {"name": "CL", "underlying": "B", "kind": "future", "expiry": 9e6, "tick": 0.01, "max_price": 1_000}
+    future = {
+        "name": "CL",
+        "underlying": "B",
+        "kind": "future",
+        "expiry": 9e6,
+        "tick": 0.01,
+        "max_price": 1_000,
+    }
     rule = {"kind": "per_contract", "initial": 12_000, "maintenance": 10_900, "size": size}
     dearer = {"size": 10, "initial": 7, "maintenance": 7}
     account = entered(
         (1, 70),
         engine="money",
         instruments=[future | {"lot": 1}, future | {"lot": 1, "name": "X"}],
-        positions=[{"instrument": "CL", "quantity": quantity * size}, {"instrument": "X", "quantity": 5}],
+        positions=[
+            {"instrument": "CL", "quantity": quantity * size},
+            {"instrument": "X", "quantity": 5},
+        ],
         own={"money": {"requirement": rule | {"instruments": {"X": dearer}}}},
         cash=500_000,
     )
     contracts = abs(quantity)
-    assert account.total_risk() == (5e7, 100 * (12_000 * contracts + 3.5), 100 * (10_900 * contracts + 3.5))
+    assert account.total_risk() == (
+        5e7,
+        100 * (12_000 * contracts + 3.5),
+        100 * (10_900 * contracts + 3.5),
+    )
     row = list_positions(account)[0]
-    price = 70 - (500_000 - 10_900 * contracts - 3.5) / (quantity * size)  # of the last cent that is enough
-    expected = None if price < 0 else math.floor(price * 100) / 100 if quantity > 0 else math.ceil(price * 100) / 100
+    price = 70 - (500_000 - 10_900 * contracts - 3.5) / (
+        quantity * size
+    )  # of the last cent that is enough
+    expected = (
+        None
+        if price < 0
+        else math.floor(price * 100) / 100
+        if quantity > 0
+        else math.ceil(price * 100) / 100
+    )
     got = row.below if quantity > 0 else row.above
     assert got == (None if expected is None else pytest.approx(expected, abs=1e-9))
 
@@ -315,7 +402,10 @@ BASE = {
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"positions": "[{instrument: Q, quantity: 1}]"}, "positions.0.instrument: 'Q' is not one of P"),
+        (
+            {"positions": "[{instrument: Q, quantity: 1}]"},
+            "positions.0.instrument: 'Q' is not one of P",
+        ),
         (
             {"positions": "[{instrument: P, quantity: 0.005}]"},
             "positions.0.quantity: 0.005, 'P' comes in lots",
@@ -337,11 +427,17 @@ BASE = {
             "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only",
         ),
         (
-            {"assets": "[{name: USD}, {name: XB, price: 60000}]", "instruments": f"[{PERP[:-1]}, settle: XB}}]"},
+            {
+                "assets": "[{name: USD}, {name: XB, price: 60000}]",
+                "instruments": f"[{PERP[:-1]}, settle: XB}}]",
+            },
             "instruments.0.settle: 'XB' is worth 60000, so 'P' is coin-margined (inverse); only",
         ),
         (
-            {"assets": "[{name: USD}, {name: b, price: 0.1}]", "instruments": f"[{PERP[:-1]}, settle: b}}]"},
+            {
+                "assets": "[{name: USD}, {name: b, price: 0.1}]",
+                "instruments": f"[{PERP[:-1]}, settle: b}}]",
+            },
             "instruments.0.settle: 'b' is an underlying, so 'P' is coin-margined (inverse); only",
         ),
         (
@@ -352,9 +448,18 @@ BASE = {
             },
             "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse); only",
         ),
-        ({"assets": "[{name: B}]"}, "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse)"),
-        ({"assets": "[{name: USD, price: 2}]"}, "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it"),
-        ({"assets": "[{name: USD}, {name: U}, {name: U}]"}, "assets: 'U' stands there twice, rename one"),
+        (
+            {"assets": "[{name: B}]"},
+            "instruments.0.settle: 'B' is an underlying, so 'P' is coin-margined (inverse)",
+        ),
+        (
+            {"assets": "[{name: USD, price: 2}]"},
+            "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it",
+        ),
+        (
+            {"assets": "[{name: USD}, {name: U}, {name: U}]"},
+            "assets: 'U' stands there twice, rename one",
+        ),
         (
             {"positions": "[{instrument: P, quantity: 1e9}]"},
             "positions.0.quantity: 1e+09, more than max_lots",
@@ -362,12 +467,18 @@ BASE = {
         ({"positions": "[{instrument: P, quantity: .nan}]"}, "positions.0.quantity: nan"),
         ({"positions": "[{quantity: 1}]"}, "positions.0.instrument: missing"),
         ({"positions": "3"}, "positions: 3, must be a list"),
-        ({"underlyings": "[{name: A, price: 60000}]"}, "instruments.0.underlying: 'B' is not one of A"),
+        (
+            {"underlyings": "[{name: A, price: 60000}]"},
+            "instruments.0.underlying: 'B' is not one of A",
+        ),
         (
             {"underlyings": "[{name: B, price: 60000, volatility: -0.5}]"},
             "underlyings.0.volatility: -0.5, must",
         ),
-        ({"underlyings": "[{name: B, price: 1e-9}]"}, "instruments.0.tick: the price of 'B', 1e-09, is less"),
+        (
+            {"underlyings": "[{name: B, price: 1e-9}]"},
+            "instruments.0.tick: the price of 'B', 1e-09, is less",
+        ),
         ({"underlyings": "[]"}, "underlyings: a list of 0, must be a list of at least 1"),
         (
             {"instruments": f"[{PERP}, {CALL}]"},
@@ -377,9 +488,18 @@ BASE = {
             {"instruments": f"[{PERP}, {CALL}]", "seconds": "9", "vols": "{C: 0.5}"},
             "instruments.1.expiry: 9, 'C' has",
         ),
-        ({"instruments": f"[{PERP}, {CALL}]", "vols": "{C: -0.5}"}, "vols.C: -0.5, must be above 0"),
-        ({"marks": "{P: 60000.5}"}, "marks.P: 60000.5, must be a multiple of 1 up to max_price, round it"),
-        ({"collateral": "{DOGE: 1}"}, "collateral.DOGE: 'DOGE' is no asset, declare it: add {name: DOGE"),
+        (
+            {"instruments": f"[{PERP}, {CALL}]", "vols": "{C: -0.5}"},
+            "vols.C: -0.5, must be above 0",
+        ),
+        (
+            {"marks": "{P: 60000.5}"},
+            "marks.P: 60000.5, must be a multiple of 1 up to max_price, round it",
+        ),
+        (
+            {"collateral": "{DOGE: 1}"},
+            "collateral.DOGE: 'DOGE' is no asset, declare it: add {name: DOGE",
+        ),
         ({"cash": "1e300"}, "cash: 1e+300, too large to be exact"),
         ({"casch": "5"}, "casch: unknown key (did you mean 'cash'?)"),
         ({"engines": "[crosss]"}, "--engines: 'crosss' is not one of"),
@@ -397,15 +517,29 @@ def test_portfolios_that_cannot_be(changes: dict[str, str], told: str, tmp_path:
 def test_a_contract_in_a_currency_of_account_is_linear() -> None:
     """Settled in a dollar coin that is worth 0.99: equity and margin are those of dollars, times that."""
     assets = [{"name": "USD"}, {"name": "USDT", "price": 0.99}]
-    perpetual = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1_000_000, "settle": "USDT"}
+    perpetual = {
+        "name": "P",
+        "underlying": "B",
+        "tick": 1,
+        "lot": 0.01,
+        "max_price": 1_000_000,
+        "settle": "USDT",
+    }
     account = entered((1, 60_000), engine="cross", assets=assets, instruments=[perpetual])
-    assert account.total_risk() == (60_000_000, pytest.approx(0.99 * 150_000), pytest.approx(0.99 * 75_000))
+    assert account.total_risk() == (
+        60_000_000,
+        pytest.approx(0.99 * 150_000),
+        pytest.approx(0.99 * 75_000),
+    )
 
 
 @pytest.mark.parametrize(
     ("shocks", "told"),
     [
-        ("shocks: [{name: a, moves: {DOGE: -0.1}}]", "shocks.0.moves.DOGE: 'DOGE' is not one of BTC"),
+        (
+            "shocks: [{name: a, moves: {DOGE: -0.1}}]",
+            "shocks.0.moves.DOGE: 'DOGE' is not one of BTC",
+        ),
         ("shocks: [{name: a, moves: {BTC: -1}}]", "shocks.0.moves.BTC: -1, must be above -1"),
         ("shocks: [{name: a, all: -2}]", "shocks.0.all: -2, must be greater than -1"),
         ("shocks: []", "shocks: a list of 0, must be a list of at least 1"),

@@ -18,10 +18,17 @@ from sim.reading.loading import resolve_config
 from sim.reading.packaged import list_packaged
 
 SHOCKS = "portfolios/shocks"
-BASES = [resolve_config(name) for name in list_packaged() if name.startswith("portfolios/") and name != SHOCKS]
+BASES = [
+    resolve_config(name)
+    for name in list_packaged()
+    if name.startswith("portfolios/") and name != SHOCKS
+]
 PRESETS = [name.removeprefix("engines/") for name in list_packaged() if name.startswith("engines/")]
 
-EXTREME = [*(1e308, -1e308, 1e-308, 5e-324, 1e15, 1e100, 2**53 + 1, 10**400), *(0.1 + 0.2, 1 / 3, 1e-9, -0.0, 0)]
+EXTREME = [
+    *(1e308, -1e308, 1e-308, 5e-324, 1e15, 1e100, 2**53 + 1, 10**400),
+    *(0.1 + 0.2, 1 / 3, 1e-9, -0.0, 0),
+]
 """Numbers that overflow, vanish or are finer than any grain."""
 
 
@@ -36,11 +43,19 @@ class Mutant(NamedTuple):
 
 def extreme(rng: Rng, data: Node) -> Change:
     """A number of the file, or one that it leaves to a default."""
-    found = [path for path in places(data) if is_number(at(data, path))] + [(name,) for name in ("cash", "rate")]
+    found = [path for path in places(data) if is_number(at(data, path))] + [
+        (name,) for name in ("cash", "rate")
+    ]
     for name, keys in ITEMS.items():
         items = data.get(name) if isinstance(data.get(name), list) else []
-        found += [(name, n, key) for n, item in enumerate(items) if isinstance(item, dict) for key in keys]
-    found += [(name, "X") for name in ("collateral", "marks", "vols") if isinstance(data.setdefault(name, {}), dict)]
+        found += [
+            (name, n, key) for n, item in enumerate(items) if isinstance(item, dict) for key in keys
+        ]
+    found += [
+        (name, "X")
+        for name in ("collateral", "marks", "vols")
+        if isinstance(data.setdefault(name, {}), dict)
+    ]
     path, value = pick(rng, found), pick(rng, EXTREME)
     at(data, path[:-1])[path[-1]] = value
     return Change(f"{dotted(path)} = {value!r}")
@@ -48,7 +63,17 @@ def extreme(rng: Rng, data: Node) -> Change:
 
 ITEMS = {
     "assets": ("price", "decimals"),
-    "instruments": ("tick", "lot", "max_price", "max_lots", "expiry", "strike", "kind", "option", "settle"),
+    "instruments": (
+        "tick",
+        "lot",
+        "max_price",
+        "max_lots",
+        "expiry",
+        "strike",
+        "kind",
+        "option",
+        "settle",
+    ),
     "positions": ("entry", "quantity"),
     "underlyings": ("price", "volatility", "confidence"),
 }
@@ -58,7 +83,9 @@ ITEMS = {
 def unpriced(rng: Rng, data: Node) -> Change:
     """Market data taken away."""
     found = [("underlyings", n) for n in range(len(data["underlyings"]))]
-    found += [(name,) for name in ("vols", "smiles", "marks", "instruments", "assets") if name in data]
+    found += [
+        (name,) for name in ("vols", "smiles", "marks", "instruments", "assets") if name in data
+    ]
     path = pick(rng, found)
     del at(data, path[:-1])[path[-1]]
     return Change(f"without {dotted(path)}")
@@ -66,8 +93,13 @@ def unpriced(rng: Rng, data: Node) -> Change:
 
 def renamed(rng: Rng, data: Node) -> Change:
     """An instrument, underlying or asset of a name that nothing else knows."""
-    path = pick(rng, [path for path in places(data) if path[-1] in ("name", "instrument", "underlying", "kind")])
-    at(data, path[:-1])[path[-1]] = value = pick(rng, ["nobody", "", "x" * 300, "a.b", "USD", 5, "own\n"])
+    path = pick(
+        rng,
+        [path for path in places(data) if path[-1] in ("name", "instrument", "underlying", "kind")],
+    )
+    at(data, path[:-1])[path[-1]] = value = pick(
+        rng, ["nobody", "", "x" * 300, "a.b", "USD", 5, "own\n"]
+    )
     return Change(f"{dotted(path)} = {value!r}")
 
 
@@ -83,8 +115,25 @@ def misspelt(rng: Rng, data: Node) -> Change:
 
 
 CHANGES: list[Callable[[Rng, Node], Change]] = [
-    *(mutants.deleted, mutants.replaced, mutants.replaced, mutants.scaled, mutants.scaled, mutants.repeated),
-    *(mutants.dropped, extreme, extreme, extreme, unpriced, renamed, expired, misspelt, mutants.included),
+    *(
+        mutants.deleted,
+        mutants.replaced,
+        mutants.replaced,
+        mutants.scaled,
+        mutants.scaled,
+        mutants.repeated,
+    ),
+    *(
+        mutants.dropped,
+        extreme,
+        extreme,
+        extreme,
+        unpriced,
+        renamed,
+        expired,
+        misspelt,
+        mutants.included,
+    ),
 ]
 
 
@@ -93,7 +142,13 @@ def mutant(number: int) -> Mutant:
     rng = np.random.default_rng([4, number])
     data, shocks = copy.deepcopy(pick(rng, BASES)), resolve_config(SHOCKS)
     engines = [*rng.choice(PRESETS, 2, replace=False).tolist(), *list(data.get("own", {}))[:1]]
-    arguments = ("--stress", "shocks.yaml", "--engines", ",".join(engines), *(["--json"] if rng.random() < 0.5 else []))
+    arguments = (
+        "--stress",
+        "shocks.yaml",
+        "--engines",
+        ",".join(engines),
+        *(["--json"] if rng.random() < 0.5 else []),
+    )
     if rng.random() < 0.1:
         whole = pick(rng, [mutants.noisy, mutants.noisy, mutants.rubbish])(rng, data)
         return Mutant(whole.about, whole.text, dumped(shocks), arguments)
@@ -107,11 +162,19 @@ def mutant(number: int) -> Mutant:
 
 def shocked(rng: Rng, shocks: Node) -> Change:
     path = pick(rng, [path for path in places(shocks) if is_number(at(shocks, path))])
-    at(shocks, path[:-1])[path[-1]] = value = pick(rng, [*EXTREME, -1, -0.999999, -2, 1e6, float("nan")])
+    at(shocks, path[:-1])[path[-1]] = value = pick(
+        rng, [*EXTREME, -1, -0.999999, -2, 1e6, float("nan")]
+    )
     return Change(f"{dotted(path)} = {value!r}")
 
 
-SHOCK_CHANGES: list[Callable[[Rng, Node], Change]] = [shocked, shocked, mutants.deleted, mutants.replaced, misspelt]
+SHOCK_CHANGES: list[Callable[[Rng, Node], Change]] = [
+    shocked,
+    shocked,
+    mutants.deleted,
+    mutants.replaced,
+    misspelt,
+]
 
 
 def call(made: Mutant) -> Result:
@@ -126,15 +189,30 @@ def faults(done: Result, made: Mutant) -> list[str]:
         if "--json" not in made.arguments:
             return [] if done.stdout and not done.stderr else [done.stderr or "says nothing"]
         judged = json.loads(done.stdout)["engines"].values()
-        return [] if all(each["initial"] >= each["maintenance"] >= 0 for each in judged) else [done.stdout]
+        return (
+            []
+            if all(each["initial"] >= each["maintenance"] >= 0 for each in judged)
+            else [done.stdout]
+        )
     if done.exit_code != 2 or done.stdout:
         return [f"exit code {done.exit_code}, {done.exception!r}: {done.output}"]
     lines = done.stderr.splitlines()
-    wrong = [line for line in lines if not LINE.fullmatch(line) or not REMEDY.search(line) or FOREIGN.search(line)]
-    return [*wrong, *(line for line in lines if len(line) > 900)] if lines else ["refused without a word"]
+    wrong = [
+        line
+        for line in lines
+        if not LINE.fullmatch(line) or not REMEDY.search(line) or FOREIGN.search(line)
+    ]
+    return (
+        [*wrong, *(line for line in lines if len(line) > 900)]
+        if lines
+        else ["refused without a word"]
+    )
 
 
-BLOCKS = [pytest.param(range(n, n + 40), marks=[pytest.mark.slow] * (n > 0), id=str(n)) for n in range(0, 1200, 40)]
+BLOCKS = [
+    pytest.param(range(n, n + 40), marks=[pytest.mark.slow] * (n > 0), id=str(n))
+    for n in range(0, 1200, 40)
+]
 """Hundreds of numbers; those beyond the first are slow."""
 
 

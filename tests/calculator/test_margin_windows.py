@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.calculator.calculator import MarginedPortfolio, IndexMoves, Shock, margin_portfolio, load_engine, find_index_moves, build_curves, stress_portfolio
+from experiments.calculator.calculator import (
+    IndexMoves,
+    MarginedPortfolio,
+    Shock,
+    build_curves,
+    find_index_moves,
+    load_engine,
+    margin_portfolio,
+    stress_portfolio,
+)
 from experiments.calculator.kinks import list_price_factors
 from experiments.calculator.market_moves import BatchedAccount
 from experiments.calculator.portfolio import PortfolioConfig
@@ -28,13 +37,22 @@ PERP = {"name": "P", "underlying": "B", "tick": 1, "lot": 0.01, "max_price": 1e7
 
 def option(rng: np.random.Generator, number: int, expiry: float, strike: float) -> dict[str, Any]:
     side = str(rng.choice(["call", "put"]))
-    return PERP | {"name": f"O{number}", "kind": "option", "option": side, "strike": strike, "expiry": expiry}
+    return PERP | {
+        "name": f"O{number}",
+        "kind": "option",
+        "option": side,
+        "strike": strike,
+        "expiry": expiry,
+    }
 
 
 def portfolio(seed: int) -> dict[str, Any]:
     """Up to twelve options of one or two expiries, spreads among them, at times a perpetual or a second underlying."""
     rng = np.random.default_rng([13, seed])
-    expiries, coins = HOUR * np.exp(rng.uniform(-2, np.log(2_000), 2)), list(PRICES)[: 1 + (rng.random() < 0.3)]
+    expiries, coins = (
+        HOUR * np.exp(rng.uniform(-2, np.log(2_000), 2)),
+        list(PRICES)[: 1 + (rng.random() < 0.3)],
+    )
     listed, held = [PERP], []
     if rng.random() < 0.5:
         held.append({"instrument": "P", "quantity": round(float(rng.uniform(-2, 2)), 2)})
@@ -45,7 +63,9 @@ def portfolio(seed: int) -> dict[str, Any]:
         ratios = ((1,), (1, -1), (1, -2, 1), (1, -1, -1, 1), (1, -2))[rng.integers(5)]
         strikes = np.maximum(np.rint(centre + wing * np.arange(len(ratios))), 100)
         sign = rng.choice([-1, 1])
-        legs = [option(rng, len(listed) + n, expiry, float(strike)) for n, strike in enumerate(strikes)]
+        legs = [
+            option(rng, len(listed) + n, expiry, float(strike)) for n, strike in enumerate(strikes)
+        ]
         side = {"option": legs[0]["option"]} if rng.random() < 0.7 else {}
         legs = [leg | {"underlying": coin} | side for leg in legs]
         held += [
@@ -55,12 +75,20 @@ def portfolio(seed: int) -> dict[str, Any]:
         listed += legs
     vols = {each["name"]: round(float(rng.uniform(0.2, 1.2)), 3) for each in listed[1:]}
     underlyings = [{"name": coin, "price": PRICES[coin]} for coin in coins]
-    return {"underlyings": underlyings, "instruments": listed, "positions": held, "vols": vols, "cash": 10.0}
+    return {
+        "underlyings": underlyings,
+        "instruments": listed,
+        "positions": held,
+        "vols": vols,
+        "cash": 10.0,
+    }
 
 
 def judged(raw: dict[str, Any], engine: str) -> MarginedPortfolio:
     config = PortfolioConfig.model_validate(raw)
-    return margin_portfolio(config, engine, preset(engine) if engine in PRESETS else load_engine(engine, config))
+    return margin_portfolio(
+        config, engine, preset(engine) if engine in PRESETS else load_engine(engine, config)
+    )
 
 
 @functools.cache
@@ -71,10 +99,14 @@ def preset(name: str) -> EngineConfig:
 
 def at_strikes(raw: dict[str, Any]) -> Any:
     """Moves to the strikes."""
-    return np.array([each["strike"] / PRICES[each["underlying"]] - 1 for each in raw["instruments"][1:]])
+    return np.array(
+        [each["strike"] / PRICES[each["underlying"]] - 1 for each in raw["instruments"][1:]]
+    )
 
 
-def shocks(rng: np.random.Generator, raw: dict[str, Any], found: Iterable[IndexMoves], count: int) -> list[Shock]:
+def shocks(
+    rng: np.random.Generator, raw: dict[str, Any], found: Iterable[IndexMoves], count: int
+) -> list[Shock]:
     """Moves of every size, some at strikes, some on either side of an end of a window."""
     wide = np.exp(rng.uniform(np.log(0.01), np.log(9.0), count // 3)) - 1
     near = rng.normal(0, 0.2, count - count // 3)
@@ -89,7 +121,9 @@ def disagreements(seed: int, engine: str, count: int = 18) -> Iterator[str]:
     """Moves of which table and stress say different things, by a portfolio whose cash some of its moves use up."""
     rng, raw = np.random.default_rng([14, seed]), portfolio(seed)
     moves = np.concatenate([rng.normal(0, 0.2, 20), rng.normal(0, 0.02, 10), at_strikes(raw)])
-    turning = build_curves(judged(raw, engine))[int(rng.integers(2))]  # equity or excess is to turn somewhere
+    turning = build_curves(judged(raw, engine))[
+        int(rng.integers(2))
+    ]  # equity or excess is to turn somewhere
     lowest = np.quantile(turning(1 + moves[moves > -0.99]), rng.random() ** 3)
     raw["cash"] = round(float(raw["cash"] - lowest / 100 * rng.uniform(0.99, 1.01)), 2)
     account = judged(raw, engine)
@@ -110,7 +144,8 @@ COUNT = int(os.environ.get("DELEVERAGE_PORTFOLIOS", "10000"))
 """Portfolios: 10,000 take ten minutes of CPU; ``DELEVERAGE_PORTFOLIOS`` asks for fewer or more."""
 
 BLOCKS = [
-    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n)) for n in range(0, COUNT, 100)
+    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 100), id=str(n))
+    for n in range(0, COUNT, 100)
 ]
 """Hundreds of numbers; those beyond the second are slow."""
 
@@ -126,27 +161,50 @@ def butterfly(below: float, wing: float, cash: float, hours: float = 0.25) -> di
     """One put butterfly sold, its middle strike so far below the price, shortly before expiry."""
     strikes = [PRICE * (1 - below) + step * wing for step in (-1, 0, 1)]
     legs = [
-        PERP | {"name": f"K{n}", "kind": "option", "option": "put", "strike": strike, "expiry": hours * HOUR}
+        PERP
+        | {
+            "name": f"K{n}",
+            "kind": "option",
+            "option": "put",
+            "strike": strike,
+            "expiry": hours * HOUR,
+        }
         for n, strike in enumerate(strikes)
     ]
     held = [{"instrument": f"K{n}", "quantity": each} for n, each in enumerate((-1, 2, -1))]
     vols = {leg["name"]: 0.02 for leg in legs}
     underlyings = [{"name": "B", "price": PRICE}]
-    return {"underlyings": underlyings, "instruments": legs, "positions": held, "vols": vols, "cash": cash}
+    return {
+        "underlyings": underlyings,
+        "instruments": legs,
+        "positions": held,
+        "vols": vols,
+        "cash": cash,
+    }
 
 
-@pytest.mark.parametrize(("below", "wing", "cash"), [(0.185, 900, 450), (0.31, 240, 200), (0.07, 1_500, 1_440)])
+@pytest.mark.parametrize(
+    ("below", "wing", "cash"), [(0.185, 900, 450), (0.31, 240, 200), (0.07, 1_500, 1_440)]
+)
 @pytest.mark.parametrize("engine", ["derive", "span", "deribit", "paradex", "binance", "fhs_es"])
-def test_a_butterfly_sold_is_bankrupt_around_its_middle(below: float, wing: float, cash: float, engine: str) -> None:
+def test_a_butterfly_sold_is_bankrupt_around_its_middle(
+    below: float, wing: float, cash: float, engine: str
+) -> None:
     """It owes wing - |price - middle| at expiry, a quarter of an hour earlier all but a few dollars of it."""
     raw = butterfly(below, wing, cash)
     account = judged(raw, engine)
     liquidatable, bankrupt = find_index_moves(account)
     half = (wing - cash) / PRICE
     ((low, high),) = bankrupt.windows
-    assert (low, high) == (pytest.approx(-below - half, abs=5e-5), pytest.approx(-below + half, abs=5e-5))
+    assert (low, high) == (
+        pytest.approx(-below - half, abs=5e-5),
+        pytest.approx(-below + half, abs=5e-5),
+    )
     assert (bankrupt.down, bankrupt.up) == (high, None)
-    found = stress_portfolio(account, [Shock(name="middle", all=-below), Shock(name="beside", all=-below - 2 * half - 0.01)])
+    found = stress_portfolio(
+        account,
+        [Shock(name="middle", all=-below), Shock(name="beside", all=-below - 2 * half - 0.01)],
+    )
     assert found[0].status == "bankrupt" != found[1].status
     assert any(least <= low and high <= most for least, most in liquidatable.windows)
 
@@ -155,7 +213,11 @@ def test_windows_are_printed() -> None:
     """Both ends of a window that ends; only the near one of a window that runs to the end of what is looked at."""
     raw = butterfly(0.185, 900, 450)
     config = PortfolioConfig.model_validate(raw)
-    (line,) = [line for line in format_text(build_report(config, [judged(raw, "derive")], [])).splitlines() if "to" in line][:1]
+    (line,) = [
+        line
+        for line in format_text(build_report(config, [judged(raw, "derive")], [])).splitlines()
+        if "to" in line
+    ][:1]
     assert line.split("  ")[-2:] == ["-17.75% to -19.25%", "none"]
     raw["cash"] = -1.0
     table = format_text(build_report(config, [judged(raw, "derive")], []))
@@ -164,8 +226,17 @@ def test_windows_are_printed() -> None:
 
 def test_a_long_that_is_paid_for_is_never_liquidated() -> None:
     """Its maintenance is its value: no fraction of a cent, on any way there, makes the account liquidatable."""
-    call = PERP | {"name": "C", "kind": "option", "option": "call", "strike": 61_000, "expiry": 700 * HOUR}
-    raw = butterfly(0.1, 900, 0) | {"instruments": [call], "positions": [{"instrument": "C", "quantity": 0.37}]}
+    call = PERP | {
+        "name": "C",
+        "kind": "option",
+        "option": "call",
+        "strike": 61_000,
+        "expiry": 700 * HOUR,
+    }
+    raw = butterfly(0.1, 900, 0) | {
+        "instruments": [call],
+        "positions": [{"instrument": "C", "quantity": 0.37}],
+    }
     raw["vols"] = {"C": 0.613}
     account = judged(raw, "binance")
     assert find_index_moves(account) == (IndexMoves(None, None), IndexMoves(None, None))
@@ -178,9 +249,17 @@ def test_a_long_that_is_paid_for_is_never_liquidated() -> None:
 def test_scenarios_are_found_within_wrappers_and_sums() -> None:
     """Prices to look at are those at which a scenario reaches a strike, wherever in an engine its grid is."""
     span = {"kind": "span"}
-    wrapped = {"kind": "compressed", "kappa": 0.1, "inner": {"kind": "sum", "parts": [{"kind": "gap"}, span]}}
+    wrapped = {
+        "kind": "compressed",
+        "kappa": 0.1,
+        "inner": {"kind": "sum", "parts": [{"kind": "gap"}, span]},
+    }
     raw = butterfly(0.3, 900, 450)
-    raw["own"] = {"plain": {"requirement": span}, "mine": {"requirement": wrapped}, "apart": {"options": span}}
+    raw["own"] = {
+        "plain": {"requirement": span},
+        "mine": {"requirement": wrapped},
+        "apart": {"options": span},
+    }
     (engine, book), *others = [judged(raw, name).parts[0] for name in ("plain", "mine", "apart")]
     looked_at = list_price_factors([(engine, book)])
     for strike in book.market.contracts.strike:
@@ -208,9 +287,12 @@ def test_copies_side_by_side_are_judged_as_one_by_one(engine: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "engine"), [("two_coins", "span_credit"), ("multi_collateral", "derive"), ("multi_collateral", "span")]
+    ("name", "engine"),
+    [("two_coins", "span_credit"), ("multi_collateral", "derive"), ("multi_collateral", "span")],
 )
-def test_copies_that_cannot_stand_side_by_side_are_judged_one_by_one(name: str, engine: str) -> None:
+def test_copies_that_cannot_stand_side_by_side_are_judged_one_by_one(
+    name: str, engine: str
+) -> None:
     """Credits between two named underlyings are of the first copy only; a coin has one price, so it cannot move."""
     config = load_config(f"portfolios/{name}", (), PortfolioConfig)
     account = margin_portfolio(config, engine, load_engine(engine, config))

@@ -37,7 +37,9 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(steps: int, folder: Path) -> Path:
     """A crash as a result folder, as far as it is read."""
-    config = RunConfig.model_validate(crash.plain(steps=steps, profile_every=0) | {"populations": crash.people()})
+    config = RunConfig.model_validate(
+        crash.plain(steps=steps, profile_every=0) | {"populations": crash.people()}
+    )
     for name, frame in simulate_market(config, {}).recorder.frames().items():
         store.write_frame(frame, folder / f"{name}.parquet", {})
     (folder / "summary.json").write_text(f'{{"version": "{provenance.read_version()}"}}')
@@ -110,9 +112,14 @@ def test_whom_to_remove_may_be_named(result: Path) -> None:
     assert "(did you mean 'traders'?)" in text
 
 
-def test_what_is_asked_of_no_cascade_or_cannot_be_written_is_told(result: Path, tmp_path: Path) -> None:
+def test_what_is_asked_of_no_cascade_or_cannot_be_written_is_told(
+    result: Path, tmp_path: Path
+) -> None:
     code, text = told(str(result), "--without", "traders", "--worlds", "2")
-    assert (code, text) == (2, "--without, --worlds: tells of one cascade, name it with --cascade N\n")
+    assert (code, text) == (
+        2,
+        "--without, --worlds: tells of one cascade, name it with --cascade N\n",
+    )
     (tmp_path / "taken").write_text("a file")
     code, text = told(str(result), "--export", str(tmp_path / "taken"))
     assert code == 2
@@ -121,17 +128,29 @@ def test_what_is_asked_of_no_cascade_or_cannot_be_written_is_told(result: Path, 
 
 def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_path: Path) -> None:
     brief = written(84, tmp_path)
-    code, text = told(str(brief), "--cascade", "1", "--twins", "0", "--worlds", "2", "--engine", "binance")
+    code, text = told(
+        str(brief), "--cascade", "1", "--twins", "0", "--worlds", "2", "--engine", "binance"
+    )
     assert code == 0, text
     assert "under binance" in text
-    assert re.search(r"under binance: scaled by [\d.]+, at which it asks what the run's own engine does", text)
+    assert re.search(
+        r"under binance: scaled by [\d.]+, at which it asks what the run's own engine does", text
+    )
     assert "attribution beside removal" in text
     assert re.search(r"means of (2|4|8|2 to 4|2 to 8|4 to 8) neighbouring worlds", text)
     case = cases.select_cascade(*cases.read_run(brief), 1)
     here = case.frames["closeouts"].query("@case.window[0] <= step <= @case.window[1]")
-    assert ("found nobody at its limit" in text) == bool((here["planned"].abs() > here["filled"]).any())
-    for measure in ("others pushed under", "close-outs of others", "way of the mark, moves by lots"):
-        assert re.search(rf"{measure} +same sign \d+% \((of \d+ told|none told) from nil", text), measure
+    assert ("found nobody at its limit" in text) == bool(
+        (here["planned"].abs() > here["filled"]).any()
+    )
+    for measure in (
+        "others pushed under",
+        "close-outs of others",
+        "way of the mark, moves by lots",
+    ):
+        assert re.search(rf"{measure} +same sign \d+% \((of \d+ told|none told) from nil", text), (
+            measure
+        )
     code, text = told(str(result), "--cascade", "1", "--twins", "0", "--engine", "binanse")
     assert code == 2
     assert "did you mean 'binance'?" in text
@@ -140,8 +159,16 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
 
 def test_a_sign_is_told_where_the_interval_leaves_nil_out() -> None:
     """Nil in every world decides nothing, nor does what rounding left of it."""
-    table = pd.DataFrame({"spared": [0.0, 1e-17, -1e-17, 0.02, 0.02], "spared_reach": [0.0, 0.0, 0.0, 0.03, 0.01]})
-    assert counterfactual.find_decided_rows(table, "spared").tolist() == [False, False, False, False, True]
+    table = pd.DataFrame(
+        {"spared": [0.0, 1e-17, -1e-17, 0.02, 0.02], "spared_reach": [0.0, 0.0, 0.0, 0.03, 0.01]}
+    )
+    assert counterfactual.find_decided_rows(table, "spared").tolist() == [
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 PAIRS = st.lists(st.tuples(*[st.integers(-100, 100)] * 2), min_size=2, max_size=20)
@@ -155,7 +182,11 @@ def test_agreement_knows_no_unit_no_order_and_no_side(pairs, times, rnd) -> None
     assert 0 <= told.same_sign_share <= 1
     assert told.n_decided <= told.n_owners == len(table)
     mixed = table.iloc[rnd.sample(range(len(table)), len(table))]
-    for other in (mixed, table.assign(pushed=times * claims), table.assign(pushed=-claims, spared=-found)):
+    for other in (
+        mixed,
+        table.assign(pushed=times * claims),
+        table.assign(pushed=-claims, spared=-found),
+    ):
         again = measure_agreement(other, "others pushed under")
         assert (again.same_sign_share, again.n_decided) == (told.same_sign_share, told.n_decided)
         assert again.correlation == pytest.approx(told.correlation, nan_ok=True)
@@ -175,9 +206,14 @@ def test_what_cannot_be_explained_is_told(result: Path, tmp_path: Path) -> None:
     store.write_frame(causes, older / "causes.parquet", {})
     code, text = told(str(older), "--cascade", "1")
     assert code == 2
-    assert "causes: no column 'amount', contagion needs it, make the run again with this version" in text
+    assert (
+        "causes: no column 'amount', contagion needs it, make the run again with this version"
+        in text
+    )
     for name in ("closeouts", "causes", "losses"):
-        store.write_frame(pd.read_parquet(result / f"{name}.parquet").iloc[:0], older / f"{name}.parquet", {})
+        store.write_frame(
+            pd.read_parquet(result / f"{name}.parquet").iloc[:0], older / f"{name}.parquet", {}
+        )
     assert told(str(older)) == (0, "nothing was closed out in this run: no cascades\n")
     assert "cascade: 1, nothing was closed out in this run" in told(str(older), "--cascade", "1")[1]
 
@@ -189,7 +225,10 @@ def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> N
     assert done.exit_code == 0, done.output
     assert f"{2 * len(tabulate_cascades(links))} cascades among 612 accounts" in done.output
     assert "20 that are not all the same are needed" in done.output
-    assert done.output.splitlines()[-1].split()[:2] == ["612", f"{2 * len(tabulate_cascades(links))}"]
+    assert done.output.splitlines()[-1].split()[:2] == [
+        "612",
+        f"{2 * len(tabulate_cascades(links))}",
+    ]
     damaged = shutil.copytree(result, tmp_path / "damaged")
     (damaged / "closeouts.parquet").write_bytes(b"x")
     done = CliRunner().invoke(tails, [str(result), str(damaged)])
@@ -202,16 +241,23 @@ def test_sizes_of_cascades_of_several_results(result: Path, tmp_path: Path) -> N
     (tmp_path / "older" / "causes.parquet").unlink()
     done = CliRunner().invoke(tails, [str(result), str(tmp_path / "older")])
     assert done.exit_code == 2
-    assert f"{tmp_path / 'older'}: causes: no such frame, contagion needs it" in done.output.replace("\n", "")
+    assert (
+        f"{tmp_path / 'older'}: causes: no such frame, contagion needs it"
+        in done.output.replace("\n", "")
+    )
 
 
 def asked_before(case: cases.Cascade, engine: EngineConfig) -> float:
     """Capital that an engine ties up of the accounts before a cascade, share of notional."""
     market = advance_to(counterfactual_runs.start_run(case.config), case.window[0] - 1)
-    return measure_capital(engine, [take_snapshot(market)], 10 ** case.config.assets[0].decimals).total
+    return measure_capital(
+        engine, [take_snapshot(market)], 10 ** case.config.assets[0].decimals
+    ).total
 
 
-@pytest.mark.parametrize(("preset", "kappa", "constant"), [("binance", 0.0, False), ("fhs_es", 0.2, True)])
+@pytest.mark.parametrize(
+    ("preset", "kappa", "constant"), [("binance", 0.0, False), ("fhs_es", 0.2, True)]
+)
 def test_another_engine_is_compared_at_equal_capital_and_compression(
     preset: str, kappa: float, constant: bool, result: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +269,9 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
     case, seen = cases.select_cascade(config, frames, 1), []
     begun = counterfactual_runs.start_run
     monkeypatch.setattr(
-        counterfactual_runs, "begun", lambda config: seen.append(config.venues[0].engine) or begun(config)
+        counterfactual_runs,
+        "begun",
+        lambda config: seen.append(config.venues[0].engine) or begun(config),
     )
     found = counterfactual_runs.run_under_engine(case, preset)
     assert seen[0] == own
@@ -237,7 +285,9 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
     assert ("needs 17 h of past" in found.terms and "a constant" in found.terms) == constant
 
 
-def test_a_run_under_its_own_engine_again_is_the_run(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_under_its_own_engine_again_is_the_run(
+    result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, frames = cases.read_run(result)
     case = cases.select_cascade(config, frames, 1)
     monkeypatch.setattr(counterfactual_runs, "engine_named", lambda *_: config.venues[0].engine)

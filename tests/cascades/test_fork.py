@@ -29,7 +29,9 @@ def test_a_fork_goes_on_as_the_market_it_was_taken_from(name: str) -> None:
     fork = MarketSnapshot(begin, 30)
     same(whole, fork.simulate_frames(50))
     same(whole, fork.simulate_frames(50))
-    assert len(fork.simulate_frames(40, suppress_closeouts=True)["steps"]) == len(whole["steps"].query("step <= 40"))
+    assert len(fork.simulate_frames(40, suppress_closeouts=True)["steps"]) == len(
+        whole["steps"].query("step <= 40")
+    )
 
 
 def test_a_market_that_cannot_be_written_is_begun_anew() -> None:

@@ -28,10 +28,32 @@ UNUSABLE = {
     "a/" * 3000: "at most",
 }
 COMMANDS = [
-    *(["run", "@"], ["run", "small_crash", "--out", "@"], ["run", "small_crash", "--engine", "@"], ["sweep", "@"]),
-    *(["sweep", "compression", "--out", "@"], ["verify", "@"], ["margin", "@"], ["backtest", "--data", "@"]),
-    *(["backtest", "--run", "@"], ["train", "--data", "@", "--out", "x"], ["explain", "@"], ["figures", "@"]),
-    *(["tables", "@"], ["report", "@"], ["tails", "@"], ["schema", "--out", "@"], ["configs", "--plugin", "@"], ["@"]),
+    *(
+        ["run", "@"],
+        ["run", "small_crash", "--out", "@"],
+        ["run", "small_crash", "--engine", "@"],
+        ["sweep", "@"],
+    ),
+    *(
+        ["sweep", "compression", "--out", "@"],
+        ["verify", "@"],
+        ["margin", "@"],
+        ["backtest", "--data", "@"],
+    ),
+    *(
+        ["backtest", "--run", "@"],
+        ["train", "--data", "@", "--out", "x"],
+        ["explain", "@"],
+        ["figures", "@"],
+    ),
+    *(
+        ["tables", "@"],
+        ["report", "@"],
+        ["tails", "@"],
+        ["schema", "--out", "@"],
+        ["configs", "--plugin", "@"],
+        ["@"],
+    ),
     ["margin", "portfolios/single_perp", "--engines", "@"],
 ]
 
@@ -52,7 +74,9 @@ def test_unusable_arguments_are_refused_by_every_command(command: list[str]) -> 
     assert list(Path().iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "a b", "a/b", "mine.py", "-", "1", "os..path", "\n", "~"])
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "..", "a b", "a/b", "mine.py", "-", "1", "os..path", "\n", "~"]
+)
 def test_plugins_have_names_of_modules(name: str) -> None:
     done = CliRunner().invoke(app.app, ["configs", "--plugin", name])
     assert (done.exit_code, done.stdout) == (2, "")
@@ -61,7 +85,11 @@ def test_plugins_have_names_of_modules(name: str) -> None:
 
 def test_a_plugin_that_fails_is_named_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(".")
-    for name, text in (("fails", "x = 1\n1 / 0\n"), ("broken", "def :\n"), ("leaves", "raise SystemExit(3)\n")):
+    for name, text in (
+        ("fails", "x = 1\n1 / 0\n"),
+        ("broken", "def :\n"),
+        ("leaves", "raise SystemExit(3)\n"),
+    ):
         Path(f"{name}_plugin.py").write_text(text)
         done = CliRunner().invoke(app.app, ["configs", "--plugin", f"{name}_plugin"])
         assert (done.exit_code, done.stdout) == (2, "")
@@ -71,7 +99,9 @@ def test_a_plugin_that_fails_is_named_with_its_line(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("place", ["~nobody", "~", "arch:x", "s3:x", "a b\u202e"])
 def test_folders_of_any_name_are_folders(place: str) -> None:
-    done = CliRunner().invoke(app.app, ["run", "small_crash", "duration=60", "--quiet", "--out", place])
+    done = CliRunner().invoke(
+        app.app, ["run", "small_crash", "duration=60", "--quiet", "--out", place]
+    )
     assert done.exit_code == 0, done.stderr
     assert (Path(place) / "steps.parquet").is_file()
 
@@ -87,7 +117,13 @@ def test_links_to_themselves_and_folders_are_no_files() -> None:
 
 
 P = "venues.0.instruments.0."
-GRAINS = [(0.1, 0.001, 90_000), (0.1, 1e-8, 90_000), (0.01, 1e-8, 90_000), (0.5, 0.003, 90_000), (0.3, 0.007, 84_000)]
+GRAINS = [
+    (0.1, 0.001, 90_000),
+    (0.1, 1e-8, 90_000),
+    (0.01, 1e-8, 90_000),
+    (0.5, 0.003, 90_000),
+    (0.3, 0.007, 84_000),
+]
 GRAINS += [(0.125, 0.25, 90_000), (7, 1 / 1024, 84_000), (0.1, 1e-15, 90_000), (0.05, 3e-7, 90_000)]
 
 
@@ -106,7 +142,11 @@ def test_every_remedy_for_grains_works(tick: float, lot: float, price: float) ->
 
 def test_lots_of_one_satoshi_trade() -> None:
     lots = [f"{P}tick=0.1", f"{P}lot=1e-8", f"{P}max_price=90000", "assets.0.decimals=9"]
-    lots += ["venues.1.instruments.0.max_lots=225", "duration=240", "venues.0.instruments.0.max_lots=1000000"]
+    lots += [
+        "venues.1.instruments.0.max_lots=225",
+        "duration=240",
+        "venues.0.instruments.0.max_lots=1000000",
+    ]
     done = CliRunner().invoke(app.app, ["run", "small_crash", *lots, "--quiet", "--out", "x"])
     assert done.exit_code == 0, done.stderr
     satoshi = Instrument(name="P", underlying="btc", tick=0.1, lot=1e-8, max_price=90_000)
@@ -120,10 +160,13 @@ def test_portfolios_name_remedies_that_work() -> None:
     done = CliRunner().invoke(app.app, ["margin", "mine.yaml"])
     assert done.exit_code == 2
     assert (
-        "collateral.BTC: 'BTC' is no asset, declare it: add {name: BTC, price: its price} under assets" in done.stderr
+        "collateral.BTC: 'BTC' is no asset, declare it: add {name: BTC, price: its price} under assets"
+        in done.stderr
     )
     assert "set assets.0.decimals to 4" in done.stderr
-    Path("mine.yaml").write_text(f"{head}assets: [{{name: USD, decimals: 4}}, {{name: BTC, price: 50000}}]\n")
+    Path("mine.yaml").write_text(
+        f"{head}assets: [{{name: USD, decimals: 4}}, {{name: BTC, price: 50000}}]\n"
+    )
     assert CliRunner().invoke(app.app, ["margin", "mine.yaml"]).exit_code == 0
     Path("mine.yaml").write_text(
         head.replace("BTC: 1", "USD: 1").replace("0.1, lot", "1, lot").replace("0.001", "0.01")
@@ -136,8 +179,20 @@ LADDERS = "{kind: tiered, instruments: {%s: [{floor: 0, max_leverage: 10}], ETH-
 
 
 def test_a_file_of_ladders_may_hold_more_than_a_venue_lists() -> None:
-    Path("tiers.yaml").write_text(f"netting: {{kind: cross}}\nrequirement: {LADDERS % 'BTC-PERP'}\n")
-    run = ["run", "small_crash", "--engine", "tiers.yaml", "duration=60", "--quiet", "--overwrite", "--out", "x"]
+    Path("tiers.yaml").write_text(
+        f"netting: {{kind: cross}}\nrequirement: {LADDERS % 'BTC-PERP'}\n"
+    )
+    run = [
+        "run",
+        "small_crash",
+        "--engine",
+        "tiers.yaml",
+        "duration=60",
+        "--quiet",
+        "--overwrite",
+        "--out",
+        "x",
+    ]
     assert CliRunner().invoke(app.app, run).exit_code == 0
     for name in ("BTC-PERPS", "BTC-PREP", "DOG"):  # nothing listed has a ladder then: a mistake
         Path("tiers.yaml").write_text(f"netting: {{kind: cross}}\nrequirement: {LADDERS % name}\n")
@@ -148,10 +203,22 @@ def test_a_file_of_ladders_may_hold_more_than_a_venue_lists() -> None:
 
 def test_casts_are_held_where_floats_are_exact() -> None:
     found = to_exact_int(np.array([np.nan, np.inf, -np.inf, 1e300, -1e300, 3.0, -0.0]))
-    assert found.tolist() == [0, int(MAX_EXACT), -int(MAX_EXACT), int(MAX_EXACT), -int(MAX_EXACT), 3, 0]
+    assert found.tolist() == [
+        0,
+        int(MAX_EXACT),
+        -int(MAX_EXACT),
+        int(MAX_EXACT),
+        -int(MAX_EXACT),
+        3,
+        0,
+    ]
 
 
-EXTREMES = ["populations.0.capital.headroom=1e300", "populations.0.warm_up=1e300", "populations.2.refresh=1e300"]
+EXTREMES = [
+    "populations.0.capital.headroom=1e300",
+    "populations.0.warm_up=1e300",
+    "populations.2.refresh=1e300",
+]
 EXTREMES += [
     "venues.0.engine.scale=1e300",
     "populations.0.initially_in=1e-300",
@@ -162,7 +229,9 @@ EXTREMES += [
 @pytest.mark.parametrize("override", EXTREMES)
 def test_extremes_reach_no_cast(override: str) -> None:
     """Warnings of numpy, such as of a cast of infinity, are errors here."""
-    done = CliRunner().invoke(app.app, ["run", "small_crash", override, "duration=1200", "--quiet", "--out", "x"])
+    done = CliRunner().invoke(
+        app.app, ["run", "small_crash", override, "duration=1200", "--quiet", "--out", "x"]
+    )
     assert done.exit_code in (0, 2), done.stderr
 
 
@@ -171,9 +240,13 @@ def test_a_module_of_the_users_own_is_named_in_a_line(tmp_path: Path, kind: str)
     path = tmp_path / kind
     path.parent.mkdir(exist_ok=True)
     path.write_text("x = 1\n")
-    (tmp_path / "script.py").write_text("from experiments.config import load_run\n\nfrom agents import populate\n")
+    (tmp_path / "script.py").write_text(
+        "from experiments.config import load_run\n\nfrom agents import populate\n"
+    )
     settings = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    done = subprocess.run([sys.executable, "script.py"], env=settings, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "script.py"], env=settings, capture_output=True, text=True, cwd=tmp_path
+    )
     name = kind.split(".")[0].split("/")[0]
     line = f"{name}: imported from {path}, must be {ROOT / name}, rename or move the former"
     assert done.stderr.splitlines()[-1] == f"ImportError: {line}"
@@ -208,4 +281,6 @@ def test_runs_that_a_study_adds_are_announced(capsys: pytest.CaptureFixture[str]
         counter.count_job()
         counter.add_jobs(range(28))
         counter.add_jobs([])
-    assert capsys.readouterr().err.splitlines()[1:] == ["study: 28 runs more, where the answer lies"]
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "study: 28 runs more, where the answer lies"
+    ]

@@ -32,7 +32,10 @@ populations:
 - {kind: makers, count: 4, venue: exchange}
 - {kind: arbitrageurs, count: 3, venue: exchange, spot_venue: outside, instruments: [BTC-PERP]}
 - {kind: insurance_fund, venue: exchange}
-""".replace("- name: outside", "  engine: {netting: {kind: cross}, requirement: {kind: tiered}}\n- name: outside")
+""".replace(
+    "- name: outside",
+    "  engine: {netting: {kind: cross}, requirement: {kind: tiered}}\n- name: outside",
+)
 
 UNPRICED = [
     "venues.0.instruments: 'BTC-PERP' sees its index go from",
@@ -62,11 +65,15 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     (
         "venues.0.instruments.0={name: C, underlying: btc, kind: option, tick: 0.5, lot: 0.02, max_price: 200000, "
         "expiry: 86400, strike: 50000, option: call}",
-        ["venues.0.instruments.0.kind: 'option', 'C' can be valued and margined but not traded yet: list perpetual or"],
+        [
+            "venues.0.instruments.0.kind: 'option', 'C' can be valued and margined but not traded yet: list perpetual or"
+        ],
     ),
     (
         "venues.0.instruments.0.expiry=60",
-        ["venues.0.instruments.0.expiry: 60.0, 'BTC-PERP' is of kind 'perpetual' and has none: remove it"],
+        [
+            "venues.0.instruments.0.expiry: 60.0, 'BTC-PERP' is of kind 'perpetual' and has none: remove it"
+        ],
     ),
     # wrong types and values
     ("dt=abc", ["dt: 'abc', must be a number (length of a step (s)), write one without quotes"]),
@@ -83,11 +90,15 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
     ),
     (
         "venues.0.engine.requirement={kind: compressed, kappa: 1, inner: {kind: tiered}}",
-        ["venues.0.engine.requirement.kappa: 1, must be less than 1 (share by which margins are cut"],
+        [
+            "venues.0.engine.requirement.kappa: 1, must be less than 1 (share by which margins are cut"
+        ],
     ),
     (
         "venues.1.engine.requirement.tiers=[{floor: 0, max_leverage: 0.5}]",
-        ["venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position is worth"],
+        [
+            "venues.1.engine.requirement.tiers: max_leverage 0.5 at floor 0 requires more than the position is worth"
+        ],
     ),
     # money that is not whole
     (
@@ -98,12 +109,21 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
             "venues.0.instruments.0.max_price: 200000 is 6.67e+7 ticks; books keep room for each price, 1.12e+07 for",
         ],
     ),
-    ("venues.0.instruments.0.max_lots=1000000000000000", ["venues.0.instruments.0.max_lots: the largest position"]),
+    (
+        "venues.0.instruments.0.max_lots=1000000000000000",
+        ["venues.0.instruments.0.max_lots: the largest position"],
+    ),
     ("underlyings.0.start=0.1", UNPRICED),
     ("underlyings.0.process.volatility=1e6", UNPRICED),
     # correlations
-    ("correlation=[[1, 2], [2, 1]]", ["correlation: not positive semi-definite (smallest eigenvalue -1)"]),
-    ("correlation=[[1]]", ["correlation: rows of [1] numbers, must be 2 rows of 2, one per underlying"]),
+    (
+        "correlation=[[1, 2], [2, 1]]",
+        ["correlation: not positive semi-definite (smallest eigenvalue -1)"],
+    ),
+    (
+        "correlation=[[1]]",
+        ["correlation: rows of [1] numbers, must be 2 rows of 2, one per underlying"],
+    ),
     ("correlation=[[1, .nan], [0, 1]]", ["correlation.0.1: nan, must be a finite number"]),
     # names
     ("venues.1.name=exchange", ["venues: exchange listed twice; names must be unique"]),
@@ -116,18 +136,38 @@ CONFIGURATIONS: list[tuple[str, list[str]]] = [
             "venues.0.engine.netting.groups: 'ETH-PERP' stands in 0 groups",
         ],
     ),
-    (GROUPS % "BTC-PERP, ETH-PERP", ["venues.0.engine.netting.groups: 'BTC-PERP' stands in 2 groups"]),
+    (
+        GROUPS % "BTC-PERP, ETH-PERP",
+        ["venues.0.engine.netting.groups: 'BTC-PERP' stands in 2 groups"],
+    ),
     (
         "venues.1.engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}",
-        ["venues.1.engine.requirement: 'DOG' is not an instrument of this venue, use one of BTC-SPOT"],
+        [
+            "venues.1.engine.requirement: 'DOG' is not an instrument of this venue, use one of BTC-SPOT"
+        ],
     ),
-    ("populations.0.venue=binance", ["populations.0.venue: 'binance' is not one of exchange, outside"]),
-    ("populations.0.instruments=[DOG]", ["populations.0.instruments: 'DOG' is not one of BTC-PERP, ETH-PERP"]),
-    ("populations.2.spot_venue=binance", ["populations.2.spot_venue: 'binance' is not one of exchange, outside"]),
-    ("populations.2.spot_venue=exchange", ["populations.2.spot_venue: exchange lists no spot for BTC-PERP"]),
+    (
+        "populations.0.venue=binance",
+        ["populations.0.venue: 'binance' is not one of exchange, outside"],
+    ),
+    (
+        "populations.0.instruments=[DOG]",
+        ["populations.0.instruments: 'DOG' is not one of BTC-PERP, ETH-PERP"],
+    ),
+    (
+        "populations.2.spot_venue=binance",
+        ["populations.2.spot_venue: 'binance' is not one of exchange, outside"],
+    ),
+    (
+        "populations.2.spot_venue=exchange",
+        ["populations.2.spot_venue: exchange lists no spot for BTC-PERP"],
+    ),
     (
         "populations.2.venue=binance populations.3.venue=bin",
-        ["populations.2.venue: 'binance' is not one of", "populations.3.venue: 'bin' is not one of"],
+        [
+            "populations.2.venue: 'binance' is not one of",
+            "populations.3.venue: 'bin' is not one of",
+        ],
     ),
 ]
 
@@ -136,7 +176,10 @@ FILES = [
     ("", "is empty, a header and rows are needed"),
     ("date,close\n", "0 rows, at least one day is needed"),
     ("day,close\n2020-01-02,1\n", "no column of times among day, close"),
-    ("date,close\n2020-01-03,1\n2020-01-02,1\n", "row 1: 2020-01-02 stands after 2020-01-03; days must increase"),
+    (
+        "date,close\n2020-01-03,1\n2020-01-02,1\n",
+        "row 1: 2020-01-02 stands after 2020-01-03; days must increase",
+    ),
     ("date,close\n2020-01-02,1\n2020-01-02,1\n", "row 1: 2020-01-02 repeats the row before"),
     ("date,close\n2020-01-02,\n", "row 0 (2020-01-02): close nan must be a price above 0"),
     ("date,close\n2020-01-02,-inf\n", "row 0 (2020-01-02): close -inf must be a price above 0"),
@@ -163,14 +206,18 @@ def refused(done: Result, starts: list[str], left: tuple[str, ...] = ("mine.yaml
     for line, start in zip(lines, starts, strict=True):
         assert line.startswith(start)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert sorted(path.name for path in Path().iterdir()) == sorted({*left, *(["results"] if _empty() else [])})
+    assert sorted(path.name for path in Path().iterdir()) == sorted(
+        {*left, *(["results"] if _empty() else [])}
+    )
 
 
 def _empty() -> bool:
     return Path("results").is_dir() and not any(Path("results").iterdir())
 
 
-@pytest.mark.parametrize(("overrides", "starts"), CONFIGURATIONS, ids=[case[0] for case in CONFIGURATIONS])
+@pytest.mark.parametrize(
+    ("overrides", "starts"), CONFIGURATIONS, ids=[case[0] for case in CONFIGURATIONS]
+)
 def test_configurations_that_cannot_be(overrides: str, starts: list[str]) -> None:
     parts = overrides.split(" populations.")
     refused(call(parts[0], *(f"populations.{part}" for part in parts[1:])), starts)
@@ -180,7 +227,12 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
     told = "venues.0.instruments.0.settle: 'btc' is an underlying, so 'BTC-PERP' is coin-margined (inverse); only"
     refused(call("assets=[{name: USD}, {name: btc}]", "venues.0.instruments.0.settle=btc"), [told])
     told = "venues.0.instruments.1.settle: 'XETH' is worth 3000, so 'ETH-PERP' is coin-margined (inverse); only"
-    refused(call("assets=[{name: USD}, {name: XETH, price: 3000}]", "venues.0.instruments.1.settle=XETH"), [told])
+    refused(
+        call(
+            "assets=[{name: USD}, {name: XETH, price: 3000}]", "venues.0.instruments.1.settle=XETH"
+        ),
+        [told],
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,8 +242,14 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
             ("run", "portfolios/single_perp"),
             "portfolios/single_perp: holds an account, use deleverage margin portfolios/single_perp",
         ),
-        (("run", "studies/anatomy"), "studies/anatomy: is a study of many runs, use deleverage sweep studies/anatomy"),
-        (("run", "engines/span"), "engines/span: is a margin engine, use deleverage run MARKET --engine engines/span"),
+        (
+            ("run", "studies/anatomy"),
+            "studies/anatomy: is a study of many runs, use deleverage sweep studies/anatomy",
+        ),
+        (
+            ("run", "engines/span"),
+            "engines/span: is a margin engine, use deleverage run MARKET --engine engines/span",
+        ),
         (("sweep", "small_crash"), "small_crash: is a market, use deleverage run small_crash"),
         (("sweep", "mine.yaml"), "mine.yaml: is a market, use deleverage run mine.yaml"),
         (("margin", "mine.yaml"), "mine.yaml: is a market, use deleverage run mine.yaml"),
@@ -202,7 +260,9 @@ def test_a_contract_that_settles_in_a_coin_is_refused() -> None:
     ],
     ids=str,
 )
-def test_a_file_of_another_kind_is_named_with_its_command(words: tuple[str, ...], line: str) -> None:
+def test_a_file_of_another_kind_is_named_with_its_command(
+    words: tuple[str, ...], line: str
+) -> None:
     refused(CliRunner().invoke(app.app, list(words)), [line])
 
 
@@ -219,9 +279,19 @@ def test_a_number_that_is_read_as_text_is_written_out(text: str, number: str) ->
 def test_problems_of_all_parts_are_told_at_once() -> None:
     ladder = "engine.requirement.instruments={DOG: [{floor: 0, max_leverage: 4}]}"
     told = "engine.requirement: 'DOG' is not an instrument of this venue"
-    refused(call(f"venues.0.{ladder}", f"venues.1.{ladder}"), [f"venues.0.{told}", f"venues.1.{told}"])
-    wrong = ("venues.0.instruments.0.underlying=dog", "correlation=[[1]]", "assets=[{name: USD, price: 2}]")
-    lines = ["assets.0.price: 2", "venues.0.instruments.0.underlying: 'dog' is not", "correlation: rows of [1] numbers"]
+    refused(
+        call(f"venues.0.{ladder}", f"venues.1.{ladder}"), [f"venues.0.{told}", f"venues.1.{told}"]
+    )
+    wrong = (
+        "venues.0.instruments.0.underlying=dog",
+        "correlation=[[1]]",
+        "assets=[{name: USD, price: 2}]",
+    )
+    lines = [
+        "assets.0.price: 2",
+        "venues.0.instruments.0.underlying: 'dog' is not",
+        "correlation: rows of [1] numbers",
+    ]
     refused(call(*wrong), lines)
 
 
@@ -230,10 +300,14 @@ def test_replays_that_cannot_be_read(text: str | None, told: str) -> None:
     if text is not None:
         Path("days.csv").write_text(text)
     done = call("underlyings.0={name: btc, process: {kind: replay, source: days.csv}}")
-    refused(done, [f"days.csv: {told}"], ("mine.yaml",) if text is None else ("mine.yaml", "days.csv"))
+    refused(
+        done, [f"days.csv: {told}"], ("mine.yaml",) if text is None else ("mine.yaml", "days.csv")
+    )
 
 
-@pytest.mark.parametrize("out", ["/", ".", "", "..", "mine.yaml", "mine.yaml/x", "/proc/nowhere/x", "dangling", "kept"])
+@pytest.mark.parametrize(
+    "out", ["/", ".", "", "..", "mine.yaml", "mine.yaml/x", "/proc/nowhere/x", "dangling", "kept"]
+)
 def test_places_that_hold_no_result(out: str) -> None:
     Path("dangling").symlink_to("nowhere/at/all")
     Path("kept").mkdir()
@@ -250,4 +324,7 @@ def test_what_fails_while_building_is_no_traceback(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(run, "Market", crowded)
     done = call("--out", "x")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "run failed: run: building: MemoryError: no room; traceback in x/failed/seed-1.txt\n"
+    assert (
+        done.stderr
+        == "run failed: run: building: MemoryError: no room; traceback in x/failed/seed-1.txt\n"
+    )

@@ -46,7 +46,10 @@ def test_a_run_prints_its_folder_last(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
         *("manifest.json", "config.resolved.yaml", "summary.json"),
-        *(f"{name}.parquet" for name in ("steps", "venues", "closeouts", "causes", "losses", "accounts", "profile")),
+        *(
+            f"{name}.parquet"
+            for name in ("steps", "venues", "closeouts", "causes", "losses", "accounts", "profile")
+        ),
         *(f"figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "csv")),
     }
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
@@ -61,19 +64,44 @@ def test_what_a_result_says_of_itself() -> None:
     folder = Path(call("run", CONFIG, "--seed", "11").stdout.splitlines()[-1])
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["seed"] == 11 == FakeMarket.seeds[0]
-    assert manifest["status"] == "complete" == json.loads((folder / "summary.json").read_text())["status"]
+    assert (
+        manifest["status"]
+        == "complete"
+        == json.loads((folder / "summary.json").read_text())["status"]
+    )
     assert folder.name.endswith(manifest["config_hash"])
     assert set(manifest["data"]) == {"sp500"}
-    assert {"version", "python", "platform", "packages", "git", "command", "elapsed_s", "threads"} <= set(manifest)
+    assert {
+        "version",
+        "python",
+        "platform",
+        "packages",
+        "git",
+        "command",
+        "elapsed_s",
+        "threads",
+    } <= set(manifest)
     # the resolved configuration is the run again
     assert load_run(folder / "config.resolved.yaml") == load_run(CONFIG, ["seed=11"])
-    assert Path(call("run", str(folder / "config.resolved.yaml"), "--overwrite").stdout.splitlines()[-1]) == folder
+    assert (
+        Path(
+            call("run", str(folder / "config.resolved.yaml"), "--overwrite").stdout.splitlines()[-1]
+        )
+        == folder
+    )
 
 
 def test_results_differ_by_folder_and_are_the_same_bytes() -> None:
-    one, two, other = (call("run", CONFIG, *more).stdout.split()[-1] for more in ([], ["--out", "b"], ["--seed", "9"]))
+    one, two, other = (
+        call("run", CONFIG, *more).stdout.split()[-1]
+        for more in ([], ["--out", "b"], ["--seed", "9"])
+    )
     assert len({one, two, other}) == 3
-    names = [path.relative_to(one) for path in Path(one).rglob("*") if path.is_file() and path.name != "manifest.json"]
+    names = [
+        path.relative_to(one)
+        for path in Path(one).rglob("*")
+        if path.is_file() and path.name != "manifest.json"
+    ]
     assert len(names) == 12
     for name in names:
         assert (Path(one) / name).read_bytes() == (Path(two) / name).read_bytes(), name
@@ -150,7 +178,9 @@ def test_a_failed_run_leaves_its_traceback_only() -> None:
     assert done.stderr == (
         "run failed: crash_2008: step 3 of 5: ZeroDivisionError: nothing; traceback in x/failed/seed-4.txt\n"
     )
-    assert [path.as_posix() for path in Path().rglob("*") if path.is_file()] == ["x/failed/seed-4.txt"]
+    assert [path.as_posix() for path in Path().rglob("*") if path.is_file()] == [
+        "x/failed/seed-4.txt"
+    ]
     assert "ZeroDivisionError" in Path("x/failed/seed-4.txt").read_text()
     # and does not stand in the way of the next try
     FakeMarket.at = {}
@@ -172,7 +202,11 @@ def test_an_interrupted_run_keeps_whole_steps() -> None:
     assert done.exit_code == 130
     assert done.stdout.endswith("\n\nx\n")
     assert json.loads(Path("x/manifest.json").read_text())["status"] == "interrupted"
-    assert json.loads(Path("x/summary.json").read_text()) == {"money": "0.01 USD", "status": "interrupted", "steps": 3}
+    assert json.loads(Path("x/summary.json").read_text()) == {
+        "money": "0.01 USD",
+        "status": "interrupted",
+        "steps": 3,
+    }
     assert list(pd.read_parquet("x/steps.parquet")["step"]) == [1, 2, 3]
 
 
@@ -204,10 +238,24 @@ def test_version() -> None:
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     settings = os.environ | environment
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=settings)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=settings
+    )
 
 
-HEAVY = ["numpy", "pandas", "scipy", "numba", "mesa", "pydantic", "omegaconf", "yaml", "matplotlib", "pyarrow", "rich"]
+HEAVY = [
+    "numpy",
+    "pandas",
+    "scipy",
+    "numba",
+    "mesa",
+    "pydantic",
+    "omegaconf",
+    "yaml",
+    "matplotlib",
+    "pyarrow",
+    "rich",
+]
 HEAVY += ["sklearn", "arch", "threadpoolctl", "networkx", "seaborn"]
 
 
@@ -250,7 +298,11 @@ main()
 @pytest.mark.parametrize("module", ["typer", "sim.market"])
 def test_an_interrupt_while_modules_load_is_answered(module: str, tmp_path: Path) -> None:
     done = python(IMPATIENT.format(name=module))
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; nothing was kept\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        130,
+        "",
+        "interrupted; nothing was kept\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

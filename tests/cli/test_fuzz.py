@@ -25,7 +25,9 @@ REMEDY = re.compile(
 )
 LINE = re.compile(r"[^\s:]\S*( [\w-]+)?: \S.*|\S.*: unknown key\b.*")
 """A line's form: what it is about, a colon, what is wrong. A key that nothing knows may hold anything."""
-FOREIGN = re.compile(r"Traceback|Input should|Value error|validation error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic")
+FOREIGN = re.compile(
+    r"Traceback|Input should|Value error|validation error|\btype=|<class|0x[0-9a-f]{6}|numpy|pydantic"
+)
 STEPS = 3
 ROOT = Path(__file__).parents[2]
 
@@ -59,14 +61,21 @@ def faults(done: Result, mutant: Mutant) -> list[str]:
     if done.exit_code != 2 or done.stdout:
         return [f"exit code {done.exit_code}, {done.exception!r}: {done.output}"]
     lines = done.stderr.splitlines()
-    wrong = [line for line in lines if not LINE.fullmatch(line) or not REMEDY.search(line) or FOREIGN.search(line)]
+    wrong = [
+        line
+        for line in lines
+        if not LINE.fullmatch(line) or not REMEDY.search(line) or FOREIGN.search(line)
+    ]
     wrong += [line for line in lines if len(line) > 900]
     if not lines or (mutant.names and not any(mutant.names in line for line in lines)):
         wrong.append(f"nothing about {mutant.names}: {done.stderr}")
     return wrong
 
 
-BLOCKS = [pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 0), id=str(n)) for n in range(0, 1200, 100)]
+BLOCKS = [
+    pytest.param(range(n, n + 100), marks=[pytest.mark.slow] * (n > 0), id=str(n))
+    for n in range(0, 1200, 100)
+]
 """Hundreds of numbers; those beyond the first are slow."""
 
 
@@ -80,25 +89,38 @@ def test_mutants_run_or_are_refused_in_so_many_words(numbers: range) -> None:
         ran += done.exit_code == 0
         found += [f"mutant {number}, {mutant.about}: {fault}" for fault in faults(done, mutant)]
     assert found == []
-    assert len(numbers) / 10 <= ran < len(numbers), "a mutant that is refused at load says nothing about runs"
+    assert len(numbers) / 10 <= ran < len(numbers), (
+        "a mutant that is refused at load says nothing about runs"
+    )
 
 
-@pytest.mark.parametrize("numbers", [range(12), pytest.param(range(12, 200), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.parametrize(
+    "numbers", [range(12), pytest.param(range(12, 200), marks=pytest.mark.slow)], ids=str
+)
 def test_harmless_changes_run(numbers: range) -> None:
     answers = {number: call(mutants.harmless(number)) for number in numbers}
     assert {number: done.stderr for number, done in answers.items() if done.exit_code} == {}
 
 
-@pytest.mark.parametrize("kind", [mutants.rubbish, mutants.misnamed], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [mutants.rubbish, mutants.misnamed], ids=lambda kind: kind.__name__
+)
 def test_the_installed_command_says_the_same(kind: Callable[..., Any]) -> None:
     rng, data = np.random.default_rng(1), copy.deepcopy(mutants.bases()[0])
     made = kind(rng, data)
-    mutant = made if isinstance(made, Mutant) else Mutant(made.about, mutants.dumped(data), names=made.names)
+    mutant = (
+        made
+        if isinstance(made, Mutant)
+        else Mutant(made.about, mutants.dumped(data), names=made.names)
+    )
     told = call(mutant)
     code = "from experiments.cli.app import main; main()"
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code, "run", "mine.yaml"], env=settings, capture_output=True, text=True
+        [sys.executable, "-c", code, "run", "mine.yaml"],
+        env=settings,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told.stderr)
     assert faults(told, mutant) == []
@@ -120,7 +142,20 @@ SHAPES = [
     "folder",
     "loop",
 ]
-SHAPES += ["folder.yaml", "mine.yaml", "mine.yaml/x", "-", "--", "-1", "1e999", "nan", "9" * 200, "a=b", "=", "a.b=["]
+SHAPES += [
+    "folder.yaml",
+    "mine.yaml",
+    "mine.yaml/x",
+    "-",
+    "--",
+    "-1",
+    "1e999",
+    "nan",
+    "9" * 200,
+    "a=b",
+    "=",
+    "a.b=[",
+]
 SHAPES += [
     "${x}",
     "[/]",
@@ -135,7 +170,18 @@ SHAPES += [
     "a.parquet",
     "a.npz",
 ]
-SHAPES += ["tcp://", "dask", "os", "planted", "deep.yaml", "laughs.yaml", "empty.yaml", "result", "study", "result/x"]
+SHAPES += [
+    "tcp://",
+    "dask",
+    "os",
+    "planted",
+    "deep.yaml",
+    "laughs.yaml",
+    "empty.yaml",
+    "result",
+    "study",
+    "result/x",
+]
 FORMS = [
     *(
         ("run", "@"),
@@ -143,20 +189,48 @@ FORMS = [
         ("run", "small_crash", "@=1"),
         ("run", "small_crash", "--seed", "@", "dt=x"),
     ),
-    *(("run", "small_crash", "--engine", "@", "dt=x"), ("run", "small_crash", "dt=x", "--out", "@")),
-    *(("run", "small_crash", "--plugin", "@", "dt=x"), ("sweep", "@"), ("sweep", "compression", "@", "dt=x")),
-    *(("sweep", "compression", "--executor", "@", "dt=x"), ("sweep", "compression", "--known", "@", "dt=x")),
-    *(("sweep", "compression", "--time-limit", "@", "dt=x"), ("sweep", "compression", "--engine", "@", "dt=x")),
-    *(("verify", "@"), ("verify", "study", "--sample", "@"), ("configs", "--plugin", "@"), ("studies", "--jobs", "@")),
+    *(
+        ("run", "small_crash", "--engine", "@", "dt=x"),
+        ("run", "small_crash", "dt=x", "--out", "@"),
+    ),
+    *(
+        ("run", "small_crash", "--plugin", "@", "dt=x"),
+        ("sweep", "@"),
+        ("sweep", "compression", "@", "dt=x"),
+    ),
+    *(
+        ("sweep", "compression", "--executor", "@", "dt=x"),
+        ("sweep", "compression", "--known", "@", "dt=x"),
+    ),
+    *(
+        ("sweep", "compression", "--time-limit", "@", "dt=x"),
+        ("sweep", "compression", "--engine", "@", "dt=x"),
+    ),
+    *(
+        ("verify", "@"),
+        ("verify", "study", "--sample", "@"),
+        ("configs", "--plugin", "@"),
+        ("studies", "--jobs", "@"),
+    ),
     *(("margin", "@"), ("margin", "portfolios/single_perp", "--engines", "@")),
-    *(("margin", "portfolios/single_perp", "--stress", "@"), ("backtest", "--data", "@", "--engines", "flat")),
+    *(
+        ("margin", "portfolios/single_perp", "--stress", "@"),
+        ("backtest", "--data", "@", "--engines", "flat"),
+    ),
     *(
         ("backtest", "--data", "a.csv", "--engines", "@"),
         ("backtest", "--run", "@"),
         ("train", "--data", "@", "--out", "o"),
     ),
-    *(("backtest", "--data", "a.csv", "--confidence", "@"), ("backtest", "--data", "a.csv", "--horizon", "@")),
-    *(("backtest", "--data", "a.csv", "--weights", "@"), ("explain", "@"), ("explain", "result", "--cascade", "@")),
+    *(
+        ("backtest", "--data", "a.csv", "--confidence", "@"),
+        ("backtest", "--data", "a.csv", "--horizon", "@"),
+    ),
+    *(
+        ("backtest", "--data", "a.csv", "--weights", "@"),
+        ("explain", "@"),
+        ("explain", "result", "--cascade", "@"),
+    ),
     *(
         ("explain", "result", "--without", "@"),
         ("explain", "result", "--engine", "@"),
@@ -173,9 +247,35 @@ FORMS = [
 ]
 """Command lines; ``@`` is what is mutated."""
 
-JSONS = ["null", "[]", "{}", "3", "{", "[" * 3000, '{"sha256": null}', '{"sha256": {}}', '{"sha256": {"../x": "0"}}']
-JSONS += ['{"version": "0.0.0"}', '{"config": 3, "version": 3, "data": 3}', '{"files": 3}', '{"a": "\\ud800"}', "\0"]
-YAMLS = ["", "null", "[]", "3", "[" * 3000, "a: &a [*a]", "name: x", "name: [1]\nbase: 3", "!!python/name:os.system ''"]
+JSONS = [
+    "null",
+    "[]",
+    "{}",
+    "3",
+    "{",
+    "[" * 3000,
+    '{"sha256": null}',
+    '{"sha256": {}}',
+    '{"sha256": {"../x": "0"}}',
+]
+JSONS += [
+    '{"version": "0.0.0"}',
+    '{"config": 3, "version": 3, "data": 3}',
+    '{"files": 3}',
+    '{"a": "\\ud800"}',
+    "\0",
+]
+YAMLS = [
+    "",
+    "null",
+    "[]",
+    "3",
+    "[" * 3000,
+    "a: &a [*a]",
+    "name: x",
+    "name: [1]\nbase: 3",
+    "!!python/name:os.system ''",
+]
 
 
 def planted() -> None:
@@ -193,12 +293,24 @@ def planted() -> None:
         "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
     )
     Path("empty.yaml").write_text("")
-    Path("a.csv").write_text("date,close\n" + "".join(f"2020-01-{n:02d},{100 + n}\n" for n in range(1, 9)))
+    Path("a.csv").write_text(
+        "date,close\n" + "".join(f"2020-01-{n:02d},{100 + n}\n" for n in range(1, 9))
+    )
     for name in ("a.parquet", "a.npz"):
         Path(name).write_bytes(b"PAR1" if name.endswith("t") else b"PK\x03\x04")
-    for name in ("result/steps.parquet", "study/scores.parquet", "study/runs.parquet", "study/runs/r/steps.parquet"):
+    for name in (
+        "result/steps.parquet",
+        "study/scores.parquet",
+        "study/runs.parquet",
+        "study/runs/r/steps.parquet",
+    ):
         Path(name).write_bytes(b"PAR1" + bytes(20) + b"PAR1")
-    for name in ("result/summary.json", "result/manifest.json", "study/manifest.json", "study/runs/r/summary.json"):
+    for name in (
+        "result/summary.json",
+        "result/manifest.json",
+        "study/manifest.json",
+        "study/runs/r/summary.json",
+    ):
         Path(name).write_text("{}")
     for name in ("result/config.resolved.yaml", "study/study.resolved.yaml"):
         Path(name).write_text("name: compression\n")
@@ -206,7 +318,12 @@ def planted() -> None:
 
 def spoilt(rng: np.random.Generator) -> str:
     """Spoil one file of the results; returns which, and how."""
-    held = [path for place in ("result", "study") for path in sorted(Path(place).rglob("*")) if path.is_file()]
+    held = [
+        path
+        for place in ("result", "study")
+        for path in sorted(Path(place).rglob("*"))
+        if path.is_file()
+    ]
     held += [Path("a.csv"), Path("a.parquet"), Path("a.npz")]
     path = mutants.pick(rng, [each for each in held if each.suffix != ".py"])
     texts = JSONS if path.suffix == ".json" else YAMLS
@@ -220,7 +337,8 @@ def spoilt(rng: np.random.Generator) -> str:
 
 
 ARGUMENTS = [
-    pytest.param(range(n, n + 300), marks=[pytest.mark.slow] * (n > 0), id=str(n)) for n in range(0, 3000, 300)
+    pytest.param(range(n, n + 300), marks=[pytest.mark.slow] * (n > 0), id=str(n))
+    for n in range(0, 3000, 300)
 ]
 
 

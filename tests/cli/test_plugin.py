@@ -14,7 +14,7 @@ import pytest
 from bazaar import SETTING, accounts, outlook
 
 from agents import POPULATIONS
-from agents.single import MemberAccount, MemberOrder, IndividualPopulation
+from agents.single import IndividualPopulation, MemberAccount, MemberOrder
 from sim.types import Orders
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,9 @@ PAGE = (ROOT / "agents" / "README.md").read_text(encoding="utf-8")
 def example(begins: str, language: str = "python") -> str:
     """The one block of the page that begins so."""
     (found,) = [
-        code for code in re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL) if code.startswith(begins)
+        code
+        for code in re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+        if code.startswith(begins)
     ]
     return found
 
@@ -84,7 +86,9 @@ def test_processes_and_requirements_of_ones_own_are_in_the_schema_and_run(folder
     assert "own" in definitions["RequirementComponent"]["discriminator"]["mapping"]
     index = "underlyings=[{name: sp500, start: 1000, process: {kind: mine, volatility: 1}}]"
     rule = "venues.0.engine.requirement={kind: own, tiers: [{floor: 0, max_leverage: 20}]}"
-    done = deleverage(folder, "run", "mine.yaml", index, rule, "duration=300", *plugins, "--out", "x")
+    done = deleverage(
+        folder, "run", "mine.yaml", index, rule, "duration=300", *plugins, "--out", "x"
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -97,12 +101,16 @@ def test_a_plugin_is_never_imported_unless_named(folder: Path) -> None:
 
 @pytest.mark.parametrize("command", [["run", "mine.yaml"], ["configs"]])
 @pytest.mark.parametrize("text", [None, "import nothing_of_that_name", "from agents import nobody"])
-def test_a_plugin_that_cannot_be_imported_is_told_in_a_line(folder: Path, command: list[str], text: str | None) -> None:
+def test_a_plugin_that_cannot_be_imported_is_told_in_a_line(
+    folder: Path, command: list[str], text: str | None
+) -> None:
     if text:
         (folder / "wrong.py").write_text(text)
     done = deleverage(folder, *command, "--plugin", "wrong")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"--plugin wrong: {'fails when' if text else 'cannot be'} imported (")
+    assert done.stderr.startswith(
+        f"--plugin wrong: {'fails when' if text else 'cannot be'} imported ("
+    )
     assert done.stderr.count("\n") == 1
 
 
@@ -132,7 +140,10 @@ class Echo(IndividualPopulation):
     kind: str = "echo"
 
     def decide_member(self, outlook: Any, account: MemberAccount, draws: Any) -> list[MemberOrder]:
-        return [MemberOrder(slot, 10 * account.member + int(draws[0] * 10), 7, slot=slot) for slot in range(account.member)]
+        return [
+            MemberOrder(slot, 10 * account.member + int(draws[0] * 10), 7, slot=slot)
+            for slot in range(account.member)
+        ]
 
 
 def test_members_decide_one_by_one() -> None:
@@ -144,7 +155,9 @@ def test_members_decide_one_by_one() -> None:
         [2, 0, 23, 7, 0, 0, 0],
         [2, 1, 23, 7, 0, 1, 0],
     ]
-    nobody = Echo(name="echo", count=1, venue="alpha").decide(outlook(), accounts(1), np.array([[0.5]]))
+    nobody = Echo(name="echo", count=1, venue="alpha").decide(
+        outlook(), accounts(1), np.array([[0.5]])
+    )
     assert all(column.shape == (0,) and column.dtype == np.int64 for column in nobody)
     assert isinstance(nobody, Orders)
     assert "echo" not in POPULATIONS

@@ -15,7 +15,11 @@ STEEP: list[dict[str, float]] = [
     {"floor": 250_000, "max_leverage": 10},
     {"floor": 1_000_000, "max_leverage": 0.8, "maintenance": 1.25},
 ]
-TIERED: dict[str, Any] = {"kind": "tiered", "tiers": STEEP, "instruments": {"i1": [{"floor": 0, "max_leverage": 3}]}}
+TIERED: dict[str, Any] = {
+    "kind": "tiered",
+    "tiers": STEEP,
+    "instruments": {"i1": [{"floor": 0, "max_leverage": 3}]},
+}
 
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=20, deadline=None)
@@ -38,7 +42,9 @@ def contracts_of(rng: np.random.Generator, instruments: int, assets: int) -> Con
     )
 
 
-def market_of(rng: np.random.Generator, contracts: Contracts, assets: int, tick: int = 0) -> MarketView:
+def market_of(
+    rng: np.random.Generator, contracts: Contracts, assets: int, tick: int = 0
+) -> MarketView:
     count = len(contracts.names)
     mark = rng.integers(1, 100_000, count).astype(float)
     return MarketView(
@@ -64,9 +70,13 @@ def book_of(rng: np.random.Generator, market: MarketView, accounts: int) -> Expo
     count, assets = len(market.mark), len(market.price)
 
     def lots(low: int, high: int, width: int = count) -> np.ndarray[Any, Any]:
-        return frozen(rng.integers(low, high, (width, accounts)) * (rng.random((width, accounts)) < 0.7))
+        return frozen(
+            rng.integers(low, high, (width, accounts)) * (rng.random((width, accounts)) < 0.7)
+        )
 
-    caps = np.where(rng.random((count, accounts)) < 0.5, np.inf, rng.uniform(1, 100, (count, accounts)))
+    caps = np.where(
+        rng.random((count, accounts)) < 0.5, np.inf, rng.uniform(1, 100, (count, accounts))
+    )
     return Exposure(
         balance=lots(-(10**8), 10**9, assets),
         pledged=lots(0, 1, assets),
@@ -99,9 +109,13 @@ def exposure(lots: list[int], cap: float = np.inf, kind: int = PERPETUAL) -> Exp
     contracts = contracts_of(rng, 1, 1)._replace(kind=kind * one, multiplier=one, settle=0 * one)
     market = market_of(rng, contracts, 1)._replace(mark=np.array([1000.0]))
     book = book_of(rng, market, len(lots))
-    empty = {name: np.zeros_like(getattr(book, name)) for name in ("balance", "bids", "asks", "reserved")}
+    empty = {
+        name: np.zeros_like(getattr(book, name)) for name in ("balance", "bids", "asks", "reserved")
+    }
     return book._replace(
-        position=np.array(lots, dtype=np.int64)[:, None], leverage=np.full((len(lots), 1), cap), **empty
+        position=np.array(lots, dtype=np.int64)[:, None],
+        leverage=np.full((len(lots), 1), cap),
+        **empty,
     )
 
 

@@ -75,10 +75,17 @@ def after(option: Option, rule: Any, move: float, how: str) -> tuple[float, floa
 
 def gain(book: Book, rule: Any, scenario: Any) -> float:
     """What the account gains in one scenario."""
-    total = sum(quantity * price * scenario["move"] * scenario["weight"] for quantity, price, _ in book.perps)
+    total = sum(
+        quantity * price * scenario["move"] * scenario["weight"]
+        for quantity, price, _ in book.perps
+    )
     for expiry in {option.seconds for option in book.options}:
         its = [option for option in book.options if option.seconds == expiry]
-        moved, terms, years = worth(its, rule, scenario["move"], scenario["vol"]), rule["discount"], expiry / YEAR
+        moved, terms, years = (
+            worth(its, rule, scenario["move"], scenario["vol"]),
+            rule["discount"],
+            expiry / YEAR,
+        )
         rate = max(its[0].rate, 0.0)
         owned = terms["long"] * math.exp(-years * (rate * terms["long_scale"] + terms["long_add"]))
         owed = terms["short"] * math.exp(years * (rate * terms["short_scale"] + terms["short_add"]))
@@ -100,14 +107,23 @@ def margins(book: Book, rule: Any) -> tuple[float, float]:
     held = [each for each in book.perps if each[0]]
     perps = sum(abs(quantity) for quantity, _, _ in held) * book.spot
     sure = min([book.sure, *(confidence for _, _, confidence in held)])
-    keep, more = charges["perp_maintenance"] * perps, charges["perp_initial"] * perps + doubt(sure, perps, charges)
+    keep, more = (
+        charges["perp_maintenance"] * perps,
+        charges["perp_initial"] * perps + doubt(sure, perps, charges),
+    )
     for expiry in {option.seconds for option in book.options}:
         its = [option for option in book.options if option.seconds == expiry and option.quantity]
         gross = sum(abs(option.quantity) for option in its) * book.spot
         more += doubt(min([sure, *(option.sure for option in its)]), gross, charges)
         for strike in {option.strike for option in its}:
-            naked = max(0.0, -sum(option.quantity for option in its if option.strike == strike)) * book.spot
-            keep, more = keep + charges["option_maintenance"] * naked, more + charges["option_initial"] * naked
+            naked = (
+                max(0.0, -sum(option.quantity for option in its if option.strike == strike))
+                * book.spot
+            )
+            keep, more = (
+                keep + charges["option_maintenance"] * naked,
+                more + charges["option_initial"] * naked,
+            )
     factor = rule["initial"] + max(0.0, charges["peg"] - book.peg) * charges["peg_factor"]
     return factor * loss + keep + more, rule["maintenance"] * loss + keep
 

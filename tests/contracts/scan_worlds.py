@@ -18,14 +18,30 @@ def chain(rng: np.random.Generator) -> Contracts:
     """The contracts, in any order."""
     listed: list[dict[str, Any]] = []
     for name, start in STARTS.items():
-        common = {"underlying": name, "tick": start / 10_000, "lot": 100 / start, "max_price": 10 * start}
-        listed += [{**common, "name": f"{name}-{kind}", "kind": kind} for kind in ("perpetual", "spot")]
+        common = {
+            "underlying": name,
+            "tick": start / 10_000,
+            "lot": 100 / start,
+            "max_price": 10 * start,
+        }
+        listed += [
+            {**common, "name": f"{name}-{kind}", "kind": kind} for kind in ("perpetual", "spot")
+        ]
         for expiry in (5 * DAY, 60 * DAY):
-            listed.append({**common, "name": f"{name}-{expiry:g}", "kind": "future", "expiry": expiry})
+            listed.append(
+                {**common, "name": f"{name}-{expiry:g}", "kind": "future", "expiry": expiry}
+            )
             for strike in start * rng.choice([0.6, 0.8, 1.0, 1.1, 1.5], 2, replace=False):
                 for side in ("call", "put"):
-                    terms = {"kind": "option", "expiry": expiry, "strike": float(strike), "option": side}
-                    listed.append({**common, **terms, "name": f"{name}-{expiry:g}-{strike:g}-{side}"})
+                    terms = {
+                        "kind": "option",
+                        "expiry": expiry,
+                        "strike": float(strike),
+                        "option": side,
+                    }
+                    listed.append(
+                        {**common, **terms, "name": f"{name}-{expiry:g}-{strike:g}-{side}"}
+                    )
     order = rng.permutation(len(listed))
     assets = [Asset(name=asset, decimals=2) for asset in ASSETS]
     components = [(0, Instrument.model_validate(listed[number])) for number in order]
@@ -59,7 +75,9 @@ def account_book(rng: np.random.Generator, market: MarketView, accounts: int) ->
     none = np.zeros((count, accounts), dtype=np.int64)
     free = frozen(np.full((count, accounts), np.inf))
     resting = [frozen(none.copy()) for _ in range(4)]
-    return Exposure(frozen(balance), frozen(np.zeros_like(balance)), frozen(lots), *resting, free, market)
+    return Exposure(
+        frozen(balance), frozen(np.zeros_like(balance)), frozen(lots), *resting, free, market
+    )
 
 
 def world(seed: int) -> tuple[np.random.Generator, Exposure]:

@@ -28,7 +28,10 @@ SUBADDITIVE: list[dict[str, Any]] = [
     {"kind": "gap"},
     {"kind": "lognormal", "factors": (0.1, 0.12)},
     {"kind": "open_interest", "fraction": 0.5},
-    {"kind": "closing_fee", "inner": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 10}]}},
+    {
+        "kind": "closing_fee",
+        "inner": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 10}]},
+    },
 ]
 """Where two books together ask at most what they ask apart, up to the rounding of each leg."""
 
@@ -59,7 +62,10 @@ def perpetuals(book: Exposure) -> Exposure:
 def test_convex_in_size(setting: dict[str, Any], seed: int, factor: int) -> None:
     _, book = world(seed)
     requirement = bound(rule(setting), book)
-    one, many = requirement.compute_margins(book), requirement.compute_margins(book._replace(position=factor * book.position))
+    one, many = (
+        requirement.compute_margins(book),
+        requirement.compute_margins(book._replace(position=factor * book.position)),
+    )
     for small, large in zip(one, many, strict=True):
         assert (large >= factor * small * (1 - 1e-9)).all()
 
@@ -73,7 +79,9 @@ def test_books_together_ask_no_more_than_apart(setting: dict[str, Any], seed: in
     other = book._replace(position=rng.permuted(book.position, axis=0))
     requirement = bound(rule(setting), book)
     both = requirement.compute_margins(book._replace(position=book.position + other.position))
-    for joint, left, right in zip(both, requirement.compute_margins(book), requirement.compute_margins(other), strict=True):
+    for joint, left, right in zip(
+        both, requirement.compute_margins(book), requirement.compute_margins(other), strict=True
+    ):
         assert (joint <= (left + right) * (1 + 1e-9) + 2 * book.position.shape[1]).all()
 
 
@@ -85,23 +93,42 @@ def test_where_brackets_meet_only_a_step_jumps(setting: dict[str, Any], edge: fl
     book = exposure([lots - 1, lots, lots + 1])
     book = book._replace(entry=book.position * 1_000)
     marginal = {"initial_rule": "marginal"}
-    smooth = setting | marginal if "tiers" in setting else setting | {"inner": setting["inner"] | marginal}
+    smooth = (
+        setting | marginal
+        if "tiers" in setting
+        else setting | {"inner": setting["inner"] | marginal}
+    )
     for amount in bound(rule(smooth), book).compute_margins(book):
         step = np.diff(amount)
         assert (step >= 0).all()
         assert (step <= 1_000 * 1.3).all()
     opened, kept = (np.diff(amount) for amount in bound(rule(setting), book).compute_margins(book))
     assert opened[0] <= 1_000 * 1.3, "the floor itself belongs to the bracket below"
-    assert opened[1] > 0.005 * edge * UNIT, "by default all of a position is asked for by its bracket"
+    assert opened[1] > 0.005 * edge * UNIT, (
+        "by default all of a position is asked for by its bracket"
+    )
     assert (kept <= 1_000 * 1.3).all()
 
 
-@named([{"kind": "liquidity"}, {"kind": "concentration"}, {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}}])
+@named(
+    [
+        {"kind": "liquidity"},
+        {"kind": "concentration"},
+        {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}},
+    ]
+)
 def test_nothing_is_asked_for_a_book_that_has_never_been_quoted(setting: dict[str, Any]) -> None:
     """Nor for depth that is not given, as outside a market; a book that has emptied costs more than a full one."""
     book = exposure([5_000, -5_000])
-    empty, unknown = (book.market._replace(depth=np.array([d]), open_interest=np.array([0])) for d in (0.0, np.nan))
-    base = bound(rule({"kind": "tiered"}), book).compute_margins(book).initial if "inner" in setting else 0.0
+    empty, unknown = (
+        book.market._replace(depth=np.array([d]), open_interest=np.array([0]))
+        for d in (0.0, np.nan)
+    )
+    base = (
+        bound(rule({"kind": "tiered"}), book).compute_margins(book).initial
+        if "inner" in setting
+        else 0.0
+    )
     for market in (empty, unknown):
         requirement = rule(setting).bind(market.contracts, UNIT)
         before = requirement.margins(book._replace(market=market)).initial - base
@@ -123,8 +150,14 @@ def test_parts_add_up_and_share_by_what_they_ask() -> None:
     whole = bound(rule(setting), book)
     parts = [bound(rule(part), book) for part in setting["parts"]]
     asked = [part.compute_margins(book) for part in parts]
-    close(whole.compute_margins(book), Margins(*(left + right for left, right in zip(*asked, strict=True))))
-    mixed = sum(part.compute_leg_shares(book) * one.maintenance[:, None] for part, one in zip(parts, asked, strict=True))
+    close(
+        whole.compute_margins(book),
+        Margins(*(left + right for left, right in zip(*asked, strict=True))),
+    )
+    mixed = sum(
+        part.compute_leg_shares(book) * one.maintenance[:, None]
+        for part, one in zip(parts, asked, strict=True)
+    )
     held = np.asarray(mixed).sum(axis=1) > 0
     expected = np.asarray(mixed)[held] / np.asarray(mixed)[held].sum(axis=1, keepdims=True)
     np.testing.assert_allclose(whole.compute_leg_shares(book)[held], expected)

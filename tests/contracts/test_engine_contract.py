@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.generated.presets import PRESETS
-from sim.liquidation.prices import make_excess_function, find_liquidation_ticks
+from sim.liquidation.prices import find_liquidation_ticks, make_excess_function
 from sim.margin import leg_values
 from sim.margin.engine import EngineConfig, MarginEngine
 from sim.margin.scenarios.scenarios import ScenarioMargin
@@ -36,12 +36,16 @@ TOGETHER = {"wrong_way"}
 
 
 def presets() -> list[Any]:
-    return [pytest.param(load_config(f"engines/{name}", (), EngineConfig), id=name) for name in PRESETS]
+    return [
+        pytest.param(load_config(f"engines/{name}", (), EngineConfig), id=name) for name in PRESETS
+    ]
 
 
 def engines() -> list[Any]:
     """Every kind in some settings, and every preset."""
-    kinds = [pytest.param(EngineConfig(requirement=each.values[0]), id=each.id) for each in examples()]
+    kinds = [
+        pytest.param(EngineConfig(requirement=each.values[0]), id=each.id) for each in examples()
+    ]
     return [*kinds, *presets()]
 
 
@@ -65,7 +69,13 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
     """All mappings in a configuration."""
     if isinstance(value, dict):
         yield value
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    items = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list | tuple)
+        else ()
+    )
     for item in items:
         yield from nodes(item)
 
@@ -100,7 +110,10 @@ def test_a_preset_keeps_the_promises_of_its_kind(config: EngineConfig, seed: int
     equal(flat, Margins(*np.zeros((2, len(book.position)))))
     order = rng.permutation(len(book.position))
     asked = engine.requirement.compute_margins(book)
-    close(engine.requirement.compute_margins(book.take(order)), Margins(*(column[order] for column in asked)))
+    close(
+        engine.requirement.compute_margins(book.take(order)),
+        Margins(*(column[order] for column in asked)),
+    )
     for row in range(len(order)):
         alone = engine.requirement.compute_margins(book.take(slice(row, row + 1)))
         close(alone, Margins(*(column[row : row + 1] for column in asked)))
@@ -133,8 +146,13 @@ def test_legs_add_up_or_offset_and_never_more(config: EngineConfig, seed: int) -
     if found & (AVERAGED | MODELLED | TOGETHER):
         return
     _, book = world(seed)
-    sure = {"confidence": np.ones_like(book.market.confidence), "feed": np.ones_like(book.market.feed)}
-    book = book._replace(market=book.market._replace(**sure))  # doubt in one oracle may be charged on all legs
+    sure = {
+        "confidence": np.ones_like(book.market.confidence),
+        "feed": np.ones_like(book.market.feed),
+    }
+    book = book._replace(
+        market=book.market._replace(**sure)
+    )  # doubt in one oracle may be charged on all legs
     requirement, columns = built(config, book).requirement, np.arange(book.position.shape[1])
     whole = requirement.compute_margins(book)
     alone = [requirement.compute_margins(leg_values.keep_legs(book, columns == k)) for k in columns]
@@ -143,7 +161,9 @@ def test_legs_add_up_or_offset_and_never_more(config: EngineConfig, seed: int) -
         if scans(requirement) or "gap" in found:
             assert (asked <= apart * (1 + 1e-9) + 1e-6).all()
         else:
-            np.testing.assert_allclose(asked, apart, rtol=1e-9, atol=len(columns))  # levels are whole units
+            np.testing.assert_allclose(
+                asked, apart, rtol=1e-9, atol=len(columns)
+            )  # levels are whole units
 
 
 def edges(config: EngineConfig) -> list[float]:
@@ -159,7 +179,10 @@ def test_nothing_jumps_where_brackets_meet(config: EngineConfig) -> None:
     Where a bracket's rate applies to the whole position (``step``), margin jumps there, and only upwards.
     """
     found = list(nodes(config.model_dump()))
-    steps = [any(node.get(name) == "step" for node in found) for name in ("initial_rule", "maintenance_rule")]
+    steps = [
+        any(node.get(name) == "step" for node in found)
+        for name in ("initial_rule", "maintenance_rule")
+    ]
     for edge in edges(config):
         for side in (1, -1):
             lots = side * round(edge * UNIT / 1_000)
@@ -182,7 +205,9 @@ def priced(config: EngineConfig, lots: int, mark: float) -> Margins:
 @every
 @settings(max_examples=3, deadline=None)
 @given(seed=seeds)
-def test_liquidation_prices_are_the_nearest_and_none_is_none(config: EngineConfig, seed: int) -> None:
+def test_liquidation_prices_are_the_nearest_and_none_is_none(
+    config: EngineConfig, seed: int
+) -> None:
     """Excess, whatever the engine counts in it, turns at the tick; up to it, or where there is none, it never does."""
     rng, book = world(seed)
     contracts = book.market.contracts._replace(max_price=np.full(book.market.mark.size, 10**6))
@@ -199,6 +224,14 @@ def test_liquidation_prices_are_the_nearest_and_none_is_none(config: EngineConfi
         assert excess(below) < 0 <= excess(below + 1)
     if above != MISSING:
         assert excess(above) < 0 <= excess(above - 1)
-    low, high = 0 if below == MISSING else below + 1, max(10**6, mark) if above == MISSING else above - 1
-    looked = [*rng.integers(low, mark + 1, LOOKED_AT), low, *rng.integers(mark, high + 1, LOOKED_AT), high]
+    low, high = (
+        0 if below == MISSING else below + 1,
+        max(10**6, mark) if above == MISSING else above - 1,
+    )
+    looked = [
+        *rng.integers(low, mark + 1, LOOKED_AT),
+        low,
+        *rng.integers(mark, high + 1, LOOKED_AT),
+        high,
+    ]
     assert [price for price in looked if excess(float(price)) < 0] == []

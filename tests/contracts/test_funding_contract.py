@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from sim.config import VenueConfig
 from sim.exchange import FUNDINGS
-from sim.exchange.funding import EIGHT_HOURS, PremiumFunding, FundingRule
+from sim.exchange.funding import EIGHT_HOURS, FundingRule, PremiumFunding
 from sim.exchange.funding_interest import InterestGapFunding, compute_time_average
 
 ORACLE = np.array([100.0, 100.0, 100.0])
@@ -72,7 +72,9 @@ def test_a_period_apart_from_the_interval() -> None:
 
 
 def test_prices_weigh_as_long_as_they_hold() -> None:
-    assert compute_time_average([0, 1, 4], [976, 980, 989], 7) == pytest.approx((976 + 3 * 980 + 3 * 989) / 7)
+    assert compute_time_average([0, 1, 4], [976, 980, 989], 7) == pytest.approx(
+        (976 + 3 * 980 + 3 * 989) / 7
+    )
     paused = compute_time_average([0, 1, 4], [976, 980, 989], 7, pause=(3, 5))
     assert paused == pytest.approx((976 + 2 * 980 + 2 * 989) / 5)
 
@@ -80,7 +82,9 @@ def test_prices_weigh_as_long_as_they_hold() -> None:
 def test_a_venue_takes_any_kind_and_the_commonest_without_one() -> None:
     def venue(funding: object) -> VenueConfig:
         listed = {"name": "X", "underlying": "X", "tick": 1, "lot": 1, "max_price": 100}
-        return VenueConfig.model_validate({"name": "V", "instruments": [listed], "engine": {}, "funding": funding})
+        return VenueConfig.model_validate(
+            {"name": "V", "instruments": [listed], "engine": {}, "funding": funding}
+        )
 
     assert isinstance(venue({"interval": 60}).funding, PremiumFunding)
     assert isinstance(venue({"kind": "interest_gap"}).funding, InterestGapFunding)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from sim.margin.calls import N_CALL_DRAWS, CallOutcome, PoolMarginCalls, MarginCalls
+from sim.margin.calls import N_CALL_DRAWS, CallOutcome, MarginCalls, PoolMarginCalls
 from sim.numerics.rng import RandomStreams
 from sim.types import MarginAssessment
 
@@ -21,7 +21,11 @@ def risk(equity: ArrayLike, initial: ArrayLike = 100) -> MarginAssessment:
 
 
 def step(
-    calls: PoolMarginCalls, tick: int, verdict: MarginAssessment, draw: tuple[float, float] = (0.0, 0.0), outside: int = RICH
+    calls: PoolMarginCalls,
+    tick: int,
+    verdict: MarginAssessment,
+    draw: tuple[float, float] = (0.0, 0.0),
+    outside: int = RICH,
 ) -> CallOutcome:
     rows = len(verdict.equity)
     return calls.advance_tick(tick, verdict, np.tile(draw, (rows, 1)), np.full(rows, outside))
@@ -82,21 +86,42 @@ def test_a_call_lapses_when_the_market_or_a_close_out_restores_initial() -> None
 
 
 def test_wealth_outside_is_a_multiple_of_the_start() -> None:
-    assert MarginCalls(outside=1.5).outside_wealth(np.array([0, 3, 10**12])).tolist() == [0, 4, 1_500_000_000_000]
+    assert MarginCalls(outside=1.5).outside_wealth(np.array([0, 3, 10**12])).tolist() == [
+        0,
+        4,
+        1_500_000_000_000,
+    ]
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), met=st.floats(0, 1), trigger=st.floats(0.1, 1), delay=st.floats(0, 600))
-def test_every_call_ends_once_and_draws_are_addressed(seed: int, met: float, trigger: float, delay: float) -> None:
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    met=st.floats(0, 1),
+    trigger=st.floats(0.1, 1),
+    delay=st.floats(0, 600),
+)
+def test_every_call_ends_once_and_draws_are_addressed(
+    seed: int, met: float, trigger: float, delay: float
+) -> None:
     """Opened = met + missed + lapsed + pending; deposits stay within wealth; a row's fate is its own."""
-    rule, owners, streams = MarginCalls(met=met, trigger=trigger, delay=delay), 12, RandomStreams(seed)
+    rule, owners, streams = (
+        MarginCalls(met=met, trigger=trigger, delay=delay),
+        12,
+        RandomStreams(seed),
+    )
     calls, alone = rule.build_calls(owners, DT), rule.build_calls(1, DT)
-    rng, outside, counts = np.random.default_rng(seed), rule.outside_wealth(np.full(owners, 300)), np.zeros(4, dtype=int)
+    rng, outside, counts = (
+        np.random.default_rng(seed),
+        rule.outside_wealth(np.full(owners, 300)),
+        np.zeros(4, dtype=int),
+    )
     for tick in range(60):
         draws = streams.draw_uniform("calls", tick, owners, N_CALL_DRAWS)
         verdict = risk(rng.integers(-50, 150, owners), rng.choice([0, 100], owners))
         got = calls.advance_tick(tick, verdict, draws, outside)
-        single = alone.advance_tick(tick, MarginAssessment(*(column[:1] for column in verdict)), draws[:1], outside[:1])
+        single = alone.advance_tick(
+            tick, MarginAssessment(*(column[:1] for column in verdict)), draws[:1], outside[:1]
+        )
         assert all(one[0] == many[0] for one, many in zip(single, got, strict=True))
         assert not (got.met & got.missed).any()
         assert ((got.deposits > 0) == got.met).all()
@@ -113,13 +138,17 @@ def test_share_met_and_mean_delay_are_as_configured() -> None:
     for tick in range(1000):
         draws = streams.draw_uniform("calls", tick, owners, N_CALL_DRAWS)
         got = calls.advance_tick(tick, risk(np.full(owners, 50)), draws, np.full(owners, RICH))
-        first = (got.met | got.missed) & ~answered  # met calls reopen in a world where cash changes nothing
+        first = (
+            got.met | got.missed
+        ) & ~answered  # met calls reopen in a world where cash changes nothing
         answered |= first
         met += int((got.met & first).sum())
         waited += tick * int(first.sum())
     assert answered.all()
     assert abs(met / owners - 0.3) < 4 * np.sqrt(0.3 * 0.7 / owners)
-    assert abs(waited / owners * DT - (3000 + DT / 2)) < 4 * 3000 / np.sqrt(owners)  # rounding up adds half a step
+    assert abs(waited / owners * DT - (3000 + DT / 2)) < 4 * 3000 / np.sqrt(
+        owners
+    )  # rounding up adds half a step
 
 
 @pytest.mark.parametrize("field", ["trigger", "met", "delay", "outside"])

@@ -21,20 +21,39 @@ from sim.margin.base import AnyNetting, AnyRequirement, AnyValuation, Requiremen
 from sim.margin.breakdown import break_down_margins
 from sim.margin.engine import EngineConfig
 from sim.margin.learning import explain_short_run
-from sim.margin.tail.margin_path import compute_rate_path, compute_margin_path
+from sim.margin.tail.margin_path import compute_margin_path, compute_rate_path
 from sim.margin.wrappers.compressed import Compression
 from sim.protocols import Requirement
 from sim.reading.loading import load_config
 from sim.types import Exposure, Margins
 
-TAIL: dict[str, Any] = {"kind": "tail", "model": {"kind": "historical", "window": 2400}, "every": 60}
+TAIL: dict[str, Any] = {
+    "kind": "tail",
+    "model": {"kind": "historical", "window": 2400},
+    "every": 60,
+}
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "tiered": [{}, TIERED, TIERED | {"initial_rule": "marginal"}, {"maintenance_ratio": 0, "maintenance_rule": "step"}],
+    "tiered": [
+        {},
+        TIERED,
+        TIERED | {"initial_rule": "marginal"},
+        {"maintenance_ratio": 0, "maintenance_rule": "step"},
+    ],
     "tail": [
         {},
-        {"model": {"kind": "historical", "window": 2400}, "every": 60, "convention": "order", "floor": 0.004},
-        {"model": {"kind": "filtered", "window": 2400, "seed": 10}, "every": 60, "horizon": 240, "measure": "es"},
+        {
+            "model": {"kind": "historical", "window": 2400},
+            "every": 60,
+            "convention": "order",
+            "floor": 0.004,
+        },
+        {
+            "model": {"kind": "filtered", "window": 2400, "seed": 10},
+            "every": 60,
+            "horizon": 240,
+            "measure": "es",
+        },
         {"model": {"kind": "ewma", "seed": 10, "df": 4}, "every": 120},
         {"model": {"kind": "covariance", "window": 2400}, "every": 60},
     ],
@@ -45,7 +64,11 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "at_entry": [{}, {"inner": TIERED}],
     "closing_fee": [{}, {"inner": TIERED | {"maintenance_rule": "step"}, "fee": 0.01}],
     "open_interest": [{}, {"lower": 1e6, "upper": 1e8, "fraction": 1.0}],
-    "lognormal": [{}, {"factors": (0.1, 0.12), "slippage_on": "riskiest"}, {"sigma": 1.0, "funding_factor": 0.9}],
+    "lognormal": [
+        {},
+        {"factors": (0.1, 0.12), "slippage_on": "riskiest"},
+        {"sigma": 1.0, "funding_factor": 0.9},
+    ],
     "sum": [{"parts": [TIERED, {"kind": "liquidity"}, {"kind": "gap"}, {"kind": "wrong_way"}]}],
     "concentration": [{"threshold": 0.0, "least": 1}],
     "scaled": [{"inner": TAIL, "reference": 0.2, "half_life": 600, "power": 1.5}],
@@ -54,7 +77,12 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "standard_options": [{}, {"least": 0.05, "keep": 0.2}],
     "per_contract": [
         {"initial": 12_000, "maintenance": 10_900},
-        {"initial": 5, "maintenance": 0, "size": 7, "instruments": {"i1": {"initial": 9, "maintenance": 9}}},
+        {
+            "initial": 5,
+            "maintenance": 0,
+            "size": 7,
+            "instruments": {"i1": {"initial": 9, "maintenance": 9}},
+        },
     ],
     "compressed": [{"inner": TIERED, "kappa": kappa} for kappa in (0.0, 0.3, -0.5)],
 }
@@ -122,7 +150,10 @@ def test_initial_covers_maintenance_covers_nil(rule: RequirementComponent, seed:
 def test_a_flat_book_owes_nothing(rule: RequirementComponent, seed: int) -> None:
     _, book = world(seed)
     flat = book._replace(position=np.zeros_like(book.position))
-    equal(bound(rule, book).compute_margins(flat), Margins(np.zeros(len(book.balance)), np.zeros(len(book.balance))))
+    equal(
+        bound(rule, book).compute_margins(flat),
+        Margins(np.zeros(len(book.balance)), np.zeros(len(book.balance))),
+    )
 
 
 @every
@@ -134,19 +165,30 @@ def test_accounts_do_not_see_one_another(rule: RequirementComponent, seed: int) 
     requirement = bound(rule, book)
     together = requirement.compute_margins(book)
     order = rng.permutation(len(book.balance))
-    close(requirement.compute_margins(book.take(order)), Margins(*(column[order] for column in together)))
+    close(
+        requirement.compute_margins(book.take(order)),
+        Margins(*(column[order] for column in together)),
+    )
     for row in range(len(book.balance)):
         one = slice(row, row + 1)
-        close(requirement.compute_margins(book.take(one)), Margins(*(column[one] for column in together)))
+        close(
+            requirement.compute_margins(book.take(one)),
+            Margins(*(column[one] for column in together)),
+        )
 
 
 @every
 @few
 @given(seed=seeds, factor=st.integers(2, 50))
-def test_a_larger_book_is_margined_no_less(rule: RequirementComponent, seed: int, factor: int) -> None:
+def test_a_larger_book_is_margined_no_less(
+    rule: RequirementComponent, seed: int, factor: int
+) -> None:
     _, book = world(seed)
     requirement = bound(rule, book)
-    small, large = requirement.compute_margins(book), requirement.compute_margins(book._replace(position=book.position * factor))
+    small, large = (
+        requirement.compute_margins(book),
+        requirement.compute_margins(book._replace(position=book.position * factor)),
+    )
     assert (large.initial >= small.initial).all()
     assert (large.maintenance >= small.maintenance).all()
 
@@ -170,12 +212,16 @@ def test_parts_add_up_to_margins(rule: RequirementComponent, seed: int) -> None:
     """Of any requirement, of a wrapper around two of the same, and as dials have it."""
     _, book = world(seed)
     twice = RequirementSum(parts=(rule, Compression(inner=rule, kappa=0.25)))
-    dialled = EngineConfig(requirement=rule, scale=1.5, maintenance=0.6).bind(book.market.contracts, UNIT)
+    dialled = EngineConfig(requirement=rule, scale=1.5, maintenance=0.6).bind(
+        book.market.contracts, UNIT
+    )
     for requirement in (bound(rule, book), bound(twice, book), dialled):
         parts = break_down_margins(requirement, book).values()
         whole = requirement.compute_margins(book)
         for i in range(2):
-            np.testing.assert_allclose(sum(part[i] for part in parts), whole[i], rtol=1e-12, atol=1e-6)
+            np.testing.assert_allclose(
+                sum(part[i] for part in parts), whole[i], rtol=1e-12, atol=1e-6
+            )
 
 
 @every
@@ -250,8 +296,14 @@ def test_what_is_unlearnt_names_the_engine_and_remedies_that_work() -> None:
     )
     assert explain_short_run(rule, 61_200.0, 60.0)
     assert not explain_short_run(rule, 61_260.0, 60.0)
-    short = ["requirement.least=3600", "requirement.inner.model.least=600", "requirement.inner.model.seed=10"]
-    assert not explain_short_run(load_config("engines/fhs_es", short, EngineConfig).requirement, 3600.0, 60.0)
+    short = [
+        "requirement.least=3600",
+        "requirement.inner.model.least=600",
+        "requirement.inner.model.seed=10",
+    ]
+    assert not explain_short_run(
+        load_config("engines/fhs_es", short, EngineConfig).requirement, 3600.0, 60.0
+    )
 
 
 @every
@@ -259,7 +311,9 @@ def test_what_is_unlearnt_names_the_engine_and_remedies_that_work() -> None:
 @given(seed=seeds, kappa=st.floats(-3, 0.99))
 def test_compression_scales_exactly(rule: RequirementComponent, seed: int, kappa: float) -> None:
     _, book = world(seed)
-    compressed = TypeAdapter(AnyRequirement).validate_python({"kind": "compressed", "inner": rule, "kappa": kappa})
+    compressed = TypeAdapter(AnyRequirement).validate_python(
+        {"kind": "compressed", "inner": rule, "kappa": kappa}
+    )
     whole, part = bound(rule, book), bound(compressed, book)
     free = book._replace(leverage=np.full(book.leverage.shape, np.inf))
     scaled = Margins(*((1 - kappa) * column for column in whole.compute_margins(free)))
@@ -277,7 +331,12 @@ def test_a_bound_requirement_has_a_state_of_its_own(rule: RequirementComponent) 
 
 
 @pytest.mark.parametrize(
-    "cls", [cls for registry in (margin.NETTINGS, margin.VALUATIONS, margin.REQUIREMENTS) for cls in registry.values()]
+    "cls",
+    [
+        cls
+        for registry in (margin.NETTINGS, margin.VALUATIONS, margin.REQUIREMENTS)
+        for cls in registry.values()
+    ],
 )
 def test_every_parameter_is_described(cls: Any) -> None:
     for name, field in cls.model_fields.items():
@@ -287,7 +346,9 @@ def test_every_parameter_is_described(cls: Any) -> None:
 
 def test_registered_by_kind() -> None:
     for registry in (margin.NETTINGS, margin.VALUATIONS, margin.REQUIREMENTS):
-        assert {kind: cls.model_fields["kind"].default for kind, cls in registry.items()} == {k: k for k in registry}
+        assert {kind: cls.model_fields["kind"].default for kind, cls in registry.items()} == {
+            k: k for k in registry
+        }
 
 
 # Netting
@@ -299,7 +360,9 @@ def test_registered_by_kind() -> None:
 def test_pools_partition_the_instruments(kind: str, seed: int) -> None:
     rng, book = world(seed)
     contracts = book.market.contracts
-    parts = np.array_split(rng.permutation(contracts.names), int(rng.integers(1, len(contracts.names) + 1)))
+    parts = np.array_split(
+        rng.permutation(contracts.names), int(rng.integers(1, len(contracts.names) + 1))
+    )
     extra = {"groups": [part.tolist() for part in parts]} if kind == "groups" else {}
     pools = TypeAdapter(AnyNetting).validate_python({"kind": kind, **extra}).build_pools(contracts)
     assert sorted(column for pool in pools for column in pool) == list(range(len(contracts.names)))
@@ -315,8 +378,12 @@ def test_pools_partition_the_instruments(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", sorted(margin.VALUATIONS))
 def test_haircuts_disallow_no_more_than_is_held(kind: str, seed: int) -> None:
     _, book = world(seed)
-    initial, maintenance = TypeAdapter(AnyValuation).validate_python({"kind": kind}).compute_haircuts(book)
-    held = np.maximum(book.balance * book.market.price, 0).sum(axis=1) + np.maximum(book.position_value(), 0).sum(axis=1)
+    initial, maintenance = (
+        TypeAdapter(AnyValuation).validate_python({"kind": kind}).compute_haircuts(book)
+    )
+    held = np.maximum(book.balance * book.market.price, 0).sum(axis=1) + np.maximum(
+        book.position_value(), 0
+    ).sum(axis=1)
     assert (initial >= maintenance).all()
     assert (maintenance >= 0).all()
     assert (initial <= held * (1 + 1e-12)).all()

@@ -6,7 +6,17 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from contracts.margin_worlds import TIERED, UNIT, close, contracts_of, exposure, few, market_of, seeds, world
+from contracts.margin_worlds import (
+    TIERED,
+    UNIT,
+    close,
+    contracts_of,
+    exposure,
+    few,
+    market_of,
+    seeds,
+    world,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -18,7 +28,13 @@ from sim.errors import ConfigError
 from sim.margin import leg_values
 from sim.margin.base import AnyNetting
 from sim.margin.engine import EngineConfig, MarginEngine, round_up_sum
-from sim.margin.tiers.tiered import Tier, TieredRequirement, compute_cumulative_amounts, tabulate_ladder, compute_tiered_margins
+from sim.margin.tiers.tiered import (
+    Tier,
+    TieredRequirement,
+    compute_cumulative_amounts,
+    compute_tiered_margins,
+    tabulate_ladder,
+)
 from sim.reading.loading import load_config
 from sim.types import PERPETUAL, SPOT, Exposure, Margins
 
@@ -36,17 +52,26 @@ def plain(book: Exposure, rule: TieredRequirement) -> Margins:
         lots = int(book.position[account, leg])
         if contracts.kind[leg] == SPOT and lots > 0:
             continue
-        worth = book.market.mark[leg] * contracts.multiplier[leg] * book.market.price[contracts.settle[leg]]
+        worth = (
+            book.market.mark[leg]
+            * contracts.multiplier[leg]
+            * book.market.price[contracts.settle[leg]]
+        )
         notional = abs(lots) * worth
         tier = max(t for t in range(len(ladder)) if t == 0 or ladder[t].floor * UNIT < notional)
         off = (rule.initial_rule == "marginal", rule.maintenance_rule == "marginal")
-        opened, kept = (notional * table[2 * i, tier] - off[i] * table[2 * i + 1, tier] for i in (0, 1))
+        opened, kept = (
+            notional * table[2 * i, tier] - off[i] * table[2 * i + 1, tier] for i in (0, 1)
+        )
         opened = max(opened, kept)
         totals[:, account] += max(opened, notional / book.leverage[account, leg]), kept
     return Margins(*totals)
 
 
-RULES = [{"initial_rule": first, "maintenance_rule": then} for first, then in product(("step", "marginal"), repeat=2)]
+RULES = [
+    {"initial_rule": first, "maintenance_rule": then}
+    for first, then in product(("step", "marginal"), repeat=2)
+]
 rules = pytest.mark.parametrize("how", RULES, ids=lambda how: "-".join(how.values()))
 
 
@@ -61,10 +86,18 @@ def test_kernel_equals_its_plain_twins(how: dict[str, str], seed: int) -> None:
     contracts = book.market.contracts
     worth = book.market.mark * contracts.multiplier * book.market.price[contracts.settle]
     table = rule.bind(contracts, UNIT).table
-    twin = compute_tiered_margins.py_func(book.position, book.leverage, worth, contracts.kind == SPOT, table)  # type: ignore[attr-defined]
+    twin = compute_tiered_margins.py_func(
+        book.position, book.leverage, worth, contracts.kind == SPOT, table
+    )  # type: ignore[attr-defined]
     close(got, Margins(*twin), rtol=1e-15)
-    close(rule.bind(contracts, UNIT).compute_margins(book.take(np.arange(len(book.balance)))), got, rtol=1e-15)
-    charged = rule.bind(contracts, UNIT).compute_charges(leg_values.compute_margined_notional(book), book.leverage)
+    close(
+        rule.bind(contracts, UNIT).compute_margins(book.take(np.arange(len(book.balance)))),
+        got,
+        rtol=1e-15,
+    )
+    charged = rule.bind(contracts, UNIT).compute_charges(
+        leg_values.compute_margined_notional(book), book.leverage
+    )
     close(Margins(*(column.sum(axis=1) for column in charged)), got)
 
 
@@ -78,13 +111,17 @@ def test_tiers_add_up_over_positions(seed: int) -> None:
     for k in range(len(book.market.mark)):
         leg = slice(k, k + 1)
         alone = book._replace(
-            position=book.position[:, leg], leverage=book.leverage[:, leg], market=book.market.select_instruments(leg)
+            position=book.position[:, leg],
+            leverage=book.leverage[:, leg],
+            market=book.market.select_instruments(leg),
         )
         total += np.stack(rule.bind(alone.market.contracts, UNIT).compute_margins(alone))
     close(rule.bind(book.market.contracts, UNIT).compute_margins(book), Margins(*total))
 
 
-ladders = st.lists(st.tuples(st.integers(1, 10**7), st.integers(1, 200)), min_size=1, max_size=8).map(
+ladders = st.lists(
+    st.tuples(st.integers(1, 10**7), st.integers(1, 200)), min_size=1, max_size=8
+).map(
     lambda rows: tuple(
         Tier(floor=floor, max_leverage=leverage)
         for floor, leverage in zip(
@@ -108,7 +145,12 @@ def test_margin_is_continuous_where_tiers_meet(ladder: tuple[Tier, ...], ratio: 
 
 def test_worked_ladder() -> None:
     """50,000 at 100x, then 50x; 1000 lots x 1000 = 10,000.00 (100 minor units each): by hand."""
-    rule = TieredRequirement(tiers=(Tier(floor=0, max_leverage=100), Tier(floor=50_000, max_leverage=50, maintenance=0.015)))
+    rule = TieredRequirement(
+        tiers=(
+            Tier(floor=0, max_leverage=100),
+            Tier(floor=50_000, max_leverage=50, maintenance=0.015),
+        )
+    )
     book = exposure([0, 1_000, -5_000, 5_000, 10_000])
     initial, maintenance = rule.bind(book.market.contracts, UNIT).compute_margins(book)
     np.testing.assert_allclose(initial, [0, 10_000, 50_000, 50_000, 200_000])
@@ -132,7 +174,12 @@ PUBLISHED = [
     ("hyperliquid", 160_000_000, 8_000_000, 160_000_000 / 40 - 1_875_000),
     ("okx", 300_000, 3_000 + 0.0005 * 297_000, 300_000 * 0.0055),
     ("okx", 400_000, 400_000 / 66.66 + 0.0005 * (400_000 - 400_000 / 66.66), 400_000 * 0.0105),
-    ("okx", 5_000_000, 5_000_000 / 28.57 + 0.0005 * (5_000_000 - 5_000_000 / 28.57), 5_000_000 * 0.0305),
+    (
+        "okx",
+        5_000_000,
+        5_000_000 / 28.57 + 0.0005 * (5_000_000 - 5_000_000 / 28.57),
+        5_000_000 * 0.0305,
+    ),
 ]
 
 
@@ -143,7 +190,9 @@ def test_presets_ask_what_their_venues_publish(
 ) -> None:
     """The leverage of the bracket that holds a notional applies to all of it; maintenance as each YAML says."""
     engine: EngineConfig = load_config(f"engines/{preset}", [], EngineConfig)
-    book = exposure([round(side * notional / 10)])  # a lot is worth 1,000 minor units, of which 100 are one unit
+    book = exposure(
+        [round(side * notional / 10)]
+    )  # a lot is worth 1,000 minor units, of which 100 are one unit
     book = book._replace(entry=book.position * 1_000)
     got = engine.build_engine(book.market.contracts, UNIT).assess(book)
     if side < 0 and preset == "okx":  # closing a short at its bankruptcy price costs more
@@ -172,7 +221,10 @@ def test_a_chosen_cap_raises_initial_only() -> None:
     free, capped = exposure([1_000, -2_000]), exposure([1_000, -2_000], cap=5.0)
     requirement = rule.bind(free.market.contracts, UNIT)
     np.testing.assert_allclose(requirement.compute_margins(capped).initial, [200_000, 400_000])
-    np.testing.assert_allclose(requirement.compute_margins(capped).maintenance, requirement.compute_margins(free).maintenance)
+    np.testing.assert_allclose(
+        requirement.compute_margins(capped).maintenance,
+        requirement.compute_margins(free).maintenance,
+    )
 
 
 @few
@@ -181,7 +233,10 @@ def test_each_leg_is_margined_more_as_it_grows(seed: int) -> None:
     rng, book = world(seed)
     requirement = TieredRequirement.model_validate(TIERED).bind(book.market.contracts, UNIT)
     more = np.sign(book.position) * rng.integers(0, 10**5, book.position.shape)
-    small, large = requirement.compute_margins(book), requirement.compute_margins(book._replace(position=book.position + more))
+    small, large = (
+        requirement.compute_margins(book),
+        requirement.compute_margins(book._replace(position=book.position + more)),
+    )
     assert (large.initial >= small.initial).all()
     assert (large.maintenance >= small.maintenance).all()
 
@@ -213,20 +268,27 @@ def test_ladders_that_do_not_climb_are_refused(tiers: list[dict[str, float]], me
 
 
 def test_pools_by_name() -> None:
-    contracts = contracts_of(np.random.default_rng(0), 4, 1)._replace(underlying=np.array([1, 0, 1, 2]))
+    contracts = contracts_of(np.random.default_rng(0), 4, 1)._replace(
+        underlying=np.array([1, 0, 1, 2])
+    )
     pools = {
-        kind: TypeAdapter(AnyNetting).validate_python({"kind": kind}) for kind in ("cross", "isolated", "by_underlying")
+        kind: TypeAdapter(AnyNetting).validate_python({"kind": kind})
+        for kind in ("cross", "isolated", "by_underlying")
     }
     assert pools["cross"].build_pools(contracts) == [[0, 1, 2, 3]]
     assert pools["isolated"].build_pools(contracts) == [[0], [1], [2], [3]]
     assert pools["by_underlying"].build_pools(contracts) == [[0, 2], [1], [3]]
-    groups = TypeAdapter(AnyNetting).validate_python({"kind": "groups", "groups": [["i3", "i1"], ["i0", "i2"]]})
+    groups = TypeAdapter(AnyNetting).validate_python(
+        {"kind": "groups", "groups": [["i3", "i1"], ["i0", "i2"]]}
+    )
     assert groups.build_pools(contracts) == [[0, 2], [1, 3]]
 
 
 def test_groups_name_each_instrument_once() -> None:
     contracts = contracts_of(np.random.default_rng(0), 3, 1)
-    rule = TypeAdapter(AnyNetting).validate_python({"kind": "groups", "groups": [["i0", "i9"], ["i0", "i1"]]})
+    rule = TypeAdapter(AnyNetting).validate_python(
+        {"kind": "groups", "groups": [["i0", "i9"], ["i0", "i1"]]}
+    )
     with pytest.raises(ConfigError) as caught:
         rule.build_pools(contracts)
     assert len(caught.value.problems) == 3  # i9 unknown, i0 twice, i2 nowhere
@@ -239,7 +301,11 @@ def test_cash_counts_cash_only() -> None:
     book = exposure([0, 3, -3], kind=SPOT)
     market = book.market._replace(price=np.array([1.0, 0.5]))
     balance = np.array([[10, 0], [-3_000, 8], [5, -8]])
-    disallowed = margin.CashValuation().compute_haircuts(book._replace(balance=balance, market=market)).maintenance
+    disallowed = (
+        margin.CashValuation()
+        .compute_haircuts(book._replace(balance=balance, market=market))
+        .maintenance
+    )
     np.testing.assert_array_equal(disallowed, [0, 3_000 + 4, 0])
     numeraire = exposure([3])._replace(balance=np.array([[7]]))
     np.testing.assert_array_equal(margin.CashValuation().compute_haircuts(numeraire).initial, [0])
@@ -259,10 +325,15 @@ def test_whole_amounts_are_not_rounded_up_by_dust() -> None:
 @given(seed=seeds)
 def test_the_verdict_is_equity_and_requirements_in_whole_units(seed: int) -> None:
     _, book = world(seed)
-    engine = EngineConfig.model_validate({"requirement": TIERED}).build_engine(book.market.contracts, UNIT)
+    engine = EngineConfig.model_validate({"requirement": TIERED}).build_engine(
+        book.market.contracts, UNIT
+    )
     engine.observe(book.market)
     risk = engine.assess(book)
-    haircuts, margins = engine.valuation.compute_haircuts(book), engine.requirement.compute_margins(book)
+    haircuts, margins = (
+        engine.valuation.compute_haircuts(book),
+        engine.requirement.compute_margins(book),
+    )
     np.testing.assert_array_equal(risk.equity, book.equity())
     for got, part in ((risk.initial, 0), (risk.maintenance, 1)):
         exact = haircuts[part] + margins[part]
@@ -277,7 +348,9 @@ def test_admission_is_assessment_when_nothing_rests(seed: int) -> None:
     _, book = world(seed)
     nothing = np.zeros_like(book.position)
     quiet = book._replace(bids=nothing, asks=nothing, reserved=nothing)
-    engine = EngineConfig.model_validate({"requirement": TIERED}).build_engine(book.market.contracts, UNIT)
+    engine = EngineConfig.model_validate({"requirement": TIERED}).build_engine(
+        book.market.contracts, UNIT
+    )
     for got, expected in zip(engine.assess_admission(quiet), engine.assess(quiet), strict=True):
         np.testing.assert_array_equal(got, expected)
     resting, still = engine.assess_admission(book), engine.assess(book)
@@ -287,22 +360,35 @@ def test_admission_is_assessment_when_nothing_rests(seed: int) -> None:
 def test_admission_takes_the_worse_side_and_what_is_reserved() -> None:
     """Long 10 with 5 bid and 40 offered: worst is short 30. Filling at the mark moves no equity."""
     engine = MarginEngine(
-        margin.CashValuation(), TieredRequirement(tiers=(Tier(floor=0, max_leverage=10),)).bind(exposure([0])[-1][1], UNIT)
+        margin.CashValuation(),
+        TieredRequirement(tiers=(Tier(floor=0, max_leverage=10),)).bind(exposure([0])[-1][1], UNIT),
     )
-    book = exposure([10])._replace(balance=np.array([[90]]), bids=np.array([[5]]), asks=np.array([[40]]))
+    book = exposure([10])._replace(
+        balance=np.array([[90]]), bids=np.array([[5]]), asks=np.array([[40]])
+    )
     risk = engine.assess_admission(book._replace(reserved=np.array([[7]])))
     assert (risk.equity[0], risk.initial[0], risk.maintenance[0]) == (10_090 - 7, 3_000, 1_500)
 
 
 def test_highest_leverage() -> None:
-    rule = TieredRequirement(tiers=(Tier(floor=0, max_leverage=40),), instruments={"i1": (Tier(floor=0, max_leverage=8),)})
-    contracts = contracts_of(np.random.default_rng(0), 3, 1)._replace(kind=np.array([PERPETUAL, PERPETUAL, SPOT]))
+    rule = TieredRequirement(
+        tiers=(Tier(floor=0, max_leverage=40),),
+        instruments={"i1": (Tier(floor=0, max_leverage=8),)},
+    )
+    contracts = contracts_of(np.random.default_rng(0), 3, 1)._replace(
+        kind=np.array([PERPETUAL, PERPETUAL, SPOT])
+    )
     market = market_of(np.random.default_rng(0), contracts, 1)
-    np.testing.assert_allclose(EngineConfig(requirement=rule).build_engine(contracts, UNIT).max_leverage(market)[0], [40, 8, 1])
+    np.testing.assert_allclose(
+        EngineConfig(requirement=rule).build_engine(contracts, UNIT).max_leverage(market)[0],
+        [40, 8, 1],
+    )
 
 
 def test_ladders_of_strangers_are_refused() -> None:
-    config = EngineConfig.model_validate({"requirement": {"kind": "compressed", "kappa": 0.1, "inner": TIERED}})
+    config = EngineConfig.model_validate(
+        {"requirement": {"kind": "compressed", "kappa": 0.1, "inner": TIERED}}
+    )
     assert config.build_pools(contracts_of(np.random.default_rng(0), 2, 1)) == [[0, 1]]
     with pytest.raises(ConfigError, match="'i1' is not an instrument"):
         config.build_pools(contracts_of(np.random.default_rng(0), 1, 1))
@@ -312,7 +398,9 @@ def test_ladders_of_strangers_are_refused() -> None:
 
 
 def preset(name: str) -> EngineConfig:
-    return EngineConfig.model_validate(OmegaConf.to_container(OmegaConf.load(ENGINES / f"{name}.yaml")))
+    return EngineConfig.model_validate(
+        OmegaConf.to_container(OmegaConf.load(ENGINES / f"{name}.yaml"))
+    )
 
 
 def test_presets_differ_in_netting_only() -> None:

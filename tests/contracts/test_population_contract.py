@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from agents import POPULATIONS, Population, Trader, populate
 from sim.protocols import PopulationProtocol
-from sim.types import LIMIT, MARKET, POST_ONLY, REDUCE_ONLY, AccountView, Orders, Observation, MarginAssessment
+from sim.types import (
+    LIMIT,
+    MARKET,
+    POST_ONLY,
+    REDUCE_ONLY,
+    AccountView,
+    MarginAssessment,
+    Observation,
+    Orders,
+)
 
 KINDS = sorted(POPULATIONS)
 REQUIRED: dict[str, dict[str, object]] = {
@@ -18,8 +27,22 @@ REQUIRED: dict[str, dict[str, object]] = {
     "carry": {"spot_venue": "beta"},
     "metaorder": {"quantity": 500},
 }
-CAPITAL = {"headroom": 1.0, "reaction": 60.0, "ruin": 0.9, "renewal": 60.0, "success": 1.1, "taking": 60.0}
-TRADING = {"entries": 2000.0, "hold": 60.0, "initially_in": 0.5, "stop": 0.01, "take_profit": 0.01, "capital": CAPITAL}
+CAPITAL = {
+    "headroom": 1.0,
+    "reaction": 60.0,
+    "ruin": 0.9,
+    "renewal": 60.0,
+    "success": 1.1,
+    "taking": 60.0,
+}
+TRADING = {
+    "entries": 2000.0,
+    "hold": 60.0,
+    "initially_in": 0.5,
+    "stop": 0.01,
+    "take_profit": 0.01,
+    "capital": CAPITAL,
+}
 BUSY = {
     "traders": TRADING,
     "fundamental": TRADING,
@@ -78,7 +101,9 @@ def check(orders: Orders, population: PopulationProtocol) -> None:
     resting = np.isin(orders.kind, (LIMIT, POST_ONLY))
     assert (orders.quantity[~resting] != 0).all(), "only a resting order can be cancelled"
     keys = np.stack([orders.owner, orders.instrument, orders.slot])
-    assert np.unique(keys, axis=1).shape == keys.shape, "no order replaces another of the same batch"
+    assert np.unique(keys, axis=1).shape == keys.shape, (
+        "no order replaces another of the same batch"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,13 +113,17 @@ def test_a_config_names_its_kind_and_describes_every_field(kind: str) -> None:
     assert issubclass(cls, Population)
     assert issubclass(cls.agent_class, Trader)
     for name, field in cls.model_fields.items():
-        assert name == "kind" or (field.description or "").endswith(")"), f"{name} needs a description and a unit"
+        assert name == "kind" or (field.description or "").endswith(")"), (
+            f"{name} needs a description and a unit"
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_wealth_at_the_start_is_money_at_venues_of_the_setting(kind: str) -> None:
     population = populate([config(kind)])(StillModel())[0]
-    wealth = population.start(SETTING, np.random.default_rng(1).random((population.count, population.n_trait_draws)))
+    wealth = population.start(
+        SETTING, np.random.default_rng(1).random((population.count, population.n_trait_draws))
+    )
     assert wealth.shape == (population.count, 2)
     assert wealth.dtype == np.int64
     assert (wealth >= 0).all()
@@ -113,7 +142,14 @@ def test_wealth_at_the_start_is_money_at_venues_of_the_setting(kind: str) -> Non
     empty=st.booleans(),
 )
 def test_orders_are_well_formed_in_any_state(
-    kind: str, seed: int, tick: int, basis: float, vol: float, equity: float, short_of_capital: bool, empty: bool
+    kind: str,
+    seed: int,
+    tick: int,
+    basis: float,
+    vol: float,
+    equity: float,
+    short_of_capital: bool,
+    empty: bool,
 ) -> None:
     population = started(kind, seed=seed)
     view = outlook(tick, basis, vol, empty=empty)
@@ -137,11 +173,17 @@ def test_payments_are_well_formed_told_twice_alike_and_leave_orders_well_formed(
     population = started(kind, seed=seed)
     n, random = population.count, np.random.default_rng(seed)
     book = frozen(accounts(n, equity)) if flat else state(n, seed, equity)
-    view, standing, draws = outlook(tick), verdict(n, seed), random.random((n, population.n_cash_flow_draws))
+    view, standing, draws = (
+        outlook(tick),
+        verdict(n, seed),
+        random.random((n, population.n_cash_flow_draws)),
+    )
     payments, again = (population.request_cash_flows(view, book, standing, draws) for _ in range(2))
     assert all(np.array_equal(one, two) for one, two in zip(payments, again, strict=True))
     assert population.n_cash_flow_draws or not payments.owner.size
-    assert all(column.dtype == np.int64 and column.shape == payments.owner.shape for column in payments)
+    assert all(
+        column.dtype == np.int64 and column.shape == payments.owner.shape for column in payments
+    )
     assert ((payments.owner >= 0) & (payments.owner < n)).all()
     assert np.isin(payments.venue, (0, 1)).all()
     assert np.isin(payments.instrument, np.arange(-1, 5)).all()
@@ -149,7 +191,9 @@ def test_payments_are_well_formed_told_twice_alike_and_leave_orders_well_formed(
     assert np.isin(payments.is_new_capital, (0, 1)).all()
     keys = np.stack(payments[:3])
     assert np.unique(keys, axis=1).shape == keys.shape
-    check(population.decide(view, book, random.random((n, population.n_decision_draws))), population)
+    check(
+        population.decide(view, book, random.random((n, population.n_decision_draws))), population
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -187,12 +231,19 @@ def test_members_are_told_apart_by_their_rows_alone(kind: str) -> None:
     there, here = (populate([config(kind)])(StillModel())[0] for _ in range(2))
     n = here.count
     turn = random.permutation(n)
-    traits, draws, book = random.random((n, here.n_trait_draws)), random.random((n, here.n_decision_draws)), state(n, 4)
+    traits, draws, book = (
+        random.random((n, here.n_trait_draws)),
+        random.random((n, here.n_decision_draws)),
+        state(n, 4),
+    )
     wealth = here.start(SETTING, traits)
     assert np.array_equal(there.start(SETTING, traits[turn]), wealth[turn])
     paying, standing = random.random((n, here.n_cash_flow_draws)), verdict(n, 6)
     paid = here.request_cash_flows(outlook(2, 0.01), book, standing, paying)
-    turned_book, turned_verdict = AccountView(*(c[turn] for c in book)), MarginAssessment(*(c[turn] for c in standing))
+    turned_book, turned_verdict = (
+        AccountView(*(c[turn] for c in book)),
+        MarginAssessment(*(c[turn] for c in standing)),
+    )
     repaid = there.request_cash_flows(outlook(2, 0.01), turned_book, turned_verdict, paying[turn])
     flows = np.stack(paid), np.stack(repaid._replace(owner=turn[repaid.owner]))
     assert np.array_equal(*(f[:, np.lexsort(f)] for f in flows))
@@ -210,6 +261,8 @@ def test_a_config_stays_pure(kind: str) -> None:
     for _ in range(2):
         population = settle(StillModel())[0]
         assert population is not plain
-        population.start(SETTING, np.random.default_rng(0).random((population.count, population.n_trait_draws)))
+        population.start(
+            SETTING, np.random.default_rng(0).random((population.count, population.n_trait_draws))
+        )
     assert plain == config(kind)
     assert plain.model_dump_json() == dumped

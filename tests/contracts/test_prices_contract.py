@@ -37,18 +37,24 @@ def test_schema_names_its_kind_and_describes_every_field(registry):
     for name, cls in registry.items():
         assert cls.model_fields["kind"].default == name
         for field, info in cls.model_fields.items():
-            assert field == "kind" or (info.description and "(" in info.description), f"{name}.{field} lacks a unit"
+            assert field == "kind" or (info.description and "(" in info.description), (
+                f"{name}.{field} lacks a unit"
+            )
 
 
 @pytest.mark.parametrize("kind", PROCESSES)
 def test_increments_are_finite_one_per_step_and_prefixes_of_longer_ones(kind):
-    process = TypeAdapter(build_union(PROCESSES)).validate_python({"kind": kind, **PARAMETERS[kind]})
+    process = TypeAdapter(build_union(PROCESSES)).validate_python(
+        {"kind": kind, **PARAMETERS[kind]}
+    )
     rows = 5 * DAY - 1
     z = np.random.default_rng(1).standard_normal(rows)
     day = np.arange("2020-01-01", "2020-01-06", dtype="datetime64[D]")
     bars = validate_bars("made", day, np.tile([100.0, 104.0, 97.0, 101.0], (5, 1)))
     long = process.increments(z, ProcessInputs(60.0, RandomStreams(5), "A", bars))
-    short = process.increments(z[: 2 * DAY - 1], ProcessInputs(60.0, RandomStreams(5), "A", bars.take(day[:2])))
+    short = process.increments(
+        z[: 2 * DAY - 1], ProcessInputs(60.0, RandomStreams(5), "A", bars.take(day[:2]))
+    )
     assert long.shape == (rows,)
     assert np.isfinite(long).all()
     np.testing.assert_array_equal(short, long[: len(short)])

@@ -4,7 +4,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contracts.margin_worlds import STEEP, TIERED, UNIT, book_of, contracts_of, few, market_of, seeds
+from contracts.margin_worlds import (
+    STEEP,
+    TIERED,
+    UNIT,
+    book_of,
+    contracts_of,
+    few,
+    market_of,
+    seeds,
+)
 from contracts.test_valuations import SETTINGS
 from hypothesis import given
 from markets import BTC, build, config, script, venue
@@ -42,7 +51,9 @@ def world(seed: int, spots: int = 4) -> Exposure:
     underlying = np.r_[np.arange(spots), 0, 1]
     zero = np.zeros(count, dtype=np.int64)
     contracts = contracts_of(rng, count, 2)._replace(kind=kind, underlying=underlying, settle=zero)
-    market = market_of(rng, contracts, 2)._replace(oracle=rng.uniform(1, 1e5, spots), confidence=np.ones(spots))
+    market = market_of(rng, contracts, 2)._replace(
+        oracle=rng.uniform(1, 1e5, spots), confidence=np.ones(spots)
+    )
     return book_of(rng, market._replace(returns=rng.normal(0, 0.02, (50, spots))), 40)
 
 
@@ -63,7 +74,9 @@ def by_all_combinations(made: MarginEngine, book: Exposure) -> Any:
 @pytest.mark.parametrize("requirement", ADD_UP, ids=lambda each: each["kind"])
 @few
 @given(seed=seeds)
-def test_requirements_that_add_up_ask_what_the_worst_combination_does(requirement: dict[str, Any], seed: int) -> None:
+def test_requirements_that_add_up_ask_what_the_worst_combination_does(
+    requirement: dict[str, Any], seed: int
+) -> None:
     book = world(seed)
     made = engine(book.market.contracts, requirement=requirement, scale=1.25)
     made.observe(book.market)
@@ -76,20 +89,29 @@ def test_requirements_that_add_up_ask_what_the_worst_combination_does(requiremen
 @pytest.mark.parametrize("valuation", SETTINGS, ids=lambda each: each["kind"])
 @few
 @given(seed=seeds)
-def test_valuations_that_add_up_cut_what_the_worst_combination_does(valuation: dict[str, Any], seed: int) -> None:
+def test_valuations_that_add_up_cut_what_the_worst_combination_does(
+    valuation: dict[str, Any], seed: int
+) -> None:
     book = world(seed)
     made = engine(book.market.contracts, valuation=valuation, requirement=TIERED)
     assert made.is_separable
-    np.testing.assert_array_equal(made.assess_admission(book).initial, by_all_combinations(made, book).initial)
+    np.testing.assert_array_equal(
+        made.assess_admission(book).initial, by_all_combinations(made, book).initial
+    )
 
 
 @pytest.mark.parametrize("requirement", DO_NOT, ids=lambda each: each["kind"])
-def test_what_does_not_add_up_is_tried_in_all_combinations_of_few(requirement: dict[str, Any]) -> None:
+def test_what_does_not_add_up_is_tried_in_all_combinations_of_few(
+    requirement: dict[str, Any],
+) -> None:
     few_spots, many = world(1, MAX_SPOTS).market.contracts, world(1, MAX_SPOTS + 1).market.contracts
     made = engine(few_spots, requirement=requirement)
     assert not made.is_separable
     assert not is_additive(made.requirement)
-    with pytest.raises(ConfigError, match="netting: 7 spot instruments share an account and the requirement does not"):
+    with pytest.raises(
+        ConfigError,
+        match="netting: 7 spot instruments share an account and the requirement does not",
+    ):
         engine(many, requirement=requirement)
 
 
@@ -100,16 +122,25 @@ def test_hedged_collateral_and_spot_paid_in_another_asset_do_not_add_up() -> Non
         engine(shared, valuation={"kind": "delta_adjusted"})
     assert engine(contracts, valuation={"kind": "delta_adjusted"}).is_separable
     elsewhere = contracts._replace(settle=np.array([0, 0, 1, 0, 0, 0, 0, 0, 0]))
-    with pytest.raises(ConfigError, match="spot that settles in another asset than the numeraire does not add up"):
+    with pytest.raises(
+        ConfigError, match="spot that settles in another asset than the numeraire does not add up"
+    ):
         engine(elsewhere)
-    assert engine(contracts._replace(settle=np.array([0] * 7 + [1, 1]))).is_separable, "perpetuals may"
+    assert engine(contracts._replace(settle=np.array([0] * 7 + [1, 1]))).is_separable, (
+        "perpetuals may"
+    )
 
 
 def test_a_market_says_so_at_load_and_the_remedies_work() -> None:
     coins = [{**BTC, "name": f"C{k}", "kind": "spot"} for k in range(7)]
     people = [script([100.0], {})]
-    with pytest.raises(ConfigError, match=r"venues\.0\.engine\.netting: 7 spot .*netting: \{kind: isolated\}"):
+    with pytest.raises(
+        ConfigError, match=r"venues\.0\.engine\.netting: 7 spot .*netting: \{kind: isolated\}"
+    ):
         build(config(venue("x", coins, requirement={"kind": "span"})), people)
-    build(config(venue("x", coins, requirement={"kind": "span"}, netting={"kind": "isolated"})), people).step()
+    build(
+        config(venue("x", coins, requirement={"kind": "span"}, netting={"kind": "isolated"})),
+        people,
+    ).step()
     build(config(venue("x", coins[:MAX_SPOTS], requirement={"kind": "span"})), people).step()
     build(config(venue("x", coins)), people).step()

@@ -23,9 +23,19 @@ MARKS = {"call-11": 250.0, "call-9": 1_400.0, "put-9": 180.0, "put-30": 20_500.0
 
 
 def listed() -> MarketView:
-    common = {"underlying": "U", "kind": "option", "expiry": 30 * DAY, "tick": 1, "lot": 0.1, "max_price": 10**6}
+    common = {
+        "underlying": "U",
+        "kind": "option",
+        "expiry": 30 * DAY,
+        "tick": 1,
+        "lot": 0.1,
+        "max_price": 10**6,
+    }
     terms = [(name, *name.split("-")) for name in MARKS]
-    options = [{**common, "name": name, "option": side, "strike": 1_000 * int(k)} for name, side, k in terms]
+    options = [
+        {**common, "name": name, "option": side, "strike": 1_000 * int(k)}
+        for name, side, k in terms
+    ]
     perpetual = {"name": "perpetual", "underlying": "U", "tick": 1, "lot": 0.1, "max_price": 10**6}
     each = [(0, Instrument.model_validate(one)) for one in (perpetual, *options)]
     contracts, count = build_contracts(each, ["U"], [Asset(name="USD")]), 1 + len(options)
@@ -39,7 +49,10 @@ def listed() -> MarketView:
 def asked(**lots: int) -> list[float]:
     """Initial and maintenance in dollars per coin, of lots that are a tenth of one."""
     book = holding(listed(), **lots)
-    return [10 * float(each[0]) / UNIT for each in StandardOptions().bind(book.market.contracts, UNIT).compute_margins(book)]
+    return [
+        10 * float(each[0]) / UNIT
+        for each in StandardOptions().bind(book.market.contracts, UNIT).compute_margins(book)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -48,10 +61,16 @@ def asked(**lots: int) -> list[float]:
         ("call-11", 1_000, 750),  # a tenth out of the money: 15% - 10% < 10%
         ("call-9", 1_500, 750),  # in the money
         ("put-9", 1_000, 750),
-        ("put-30", 1_537.5, 1_537.5),  # worth more than the underlying: 7.5% of its mark, above 15% of 10,000
+        (
+            "put-30",
+            1_537.5,
+            1_537.5,
+        ),  # worth more than the underlying: 7.5% of its mark, above 15% of 10,000
     ],
 )
-def test_a_short_is_asked_what_a_venue_asks_beyond_the_mark(name: str, initial: float, maintenance: float) -> None:
+def test_a_short_is_asked_what_a_venue_asks_beyond_the_mark(
+    name: str, initial: float, maintenance: float
+) -> None:
     """The venue's figures hold the mark, which its balance has not paid yet: 1,250 and 1,000 of the first."""
     assert asked(**{name.replace("-", "_"): -1}) == pytest.approx([initial, maintenance])
     assert asked(**{name.replace("-", "_"): -7}) == pytest.approx([7 * initial, 7 * maintenance])
@@ -63,7 +82,9 @@ def test_between_the_shares_each_dollar_out_of_the_money_counts() -> None:
     market = market._replace(oracle=np.array([11_000 / 1.02]))
     book = holding(market, call_11=-10)
     initial = StandardOptions().bind(market.contracts, UNIT).compute_margins(book).initial[0]
-    assert initial / UNIT == pytest.approx((0.15 - (11_000 - 11_000 / 1.02) / (11_000 / 1.02)) * 11_000 / 1.02)
+    assert initial / UNIT == pytest.approx(
+        (0.15 - (11_000 - 11_000 / 1.02) / (11_000 / 1.02)) * 11_000 / 1.02
+    )
 
 
 def test_a_long_is_paid_in_full_and_others_are_asked_nothing() -> None:
@@ -93,7 +114,9 @@ def test_two_books_together_ask_no_more_than_apart(seed: int) -> None:
     other = account_book(rng, book.market, len(book.position))
     requirement = StandardOptions(keep=0.12).bind(book.market.contracts, UNIT)
     whole = requirement.compute_margins(book._replace(position=book.position + other.position))
-    for joint, one, two in zip(whole, requirement.compute_margins(book), requirement.compute_margins(other), strict=True):
+    for joint, one, two in zip(
+        whole, requirement.compute_margins(book), requirement.compute_margins(other), strict=True
+    ):
         assert (joint <= (one + two) * (1 + 1e-12)).all()
 
 
@@ -111,7 +134,10 @@ def test_options_and_the_rest_add_up(seed: int) -> None:
     contracts = book.market.contracts
     option = contracts.kind == OPTION
     whole = engine().bind(contracts, UNIT)
-    parts = [(EngineConfig().bind(contracts, UNIT), ~option), (StandardOptions().bind(contracts, UNIT), option)]
+    parts = [
+        (EngineConfig().bind(contracts, UNIT), ~option),
+        (StandardOptions().bind(contracts, UNIT), option),
+    ]
     each = [part.margins(leg_values.keep_legs(book, seen)) for part, seen in parts]
     close(whole.compute_margins(book), Margins(*(each[0][i] + each[1][i] for i in range(2))))
     rows, kept = break_down_margins(whole, book).values(), whole.compute_margins(book)
@@ -125,13 +151,20 @@ def test_options_and_the_rest_add_up(seed: int) -> None:
 def test_where_none_is_listed_nothing_is_between() -> None:
     """A market without options is margined by the very object that it was before."""
     market = view(np.random.default_rng(0))
-    linear = market.select_instruments(slice(0, 1))._replace(contracts=listed().contracts.select_instruments(slice(0, 1)))
-    assert type(engine().bind(linear.contracts, UNIT)) is type(EngineConfig().bind(linear.contracts, UNIT))
+    linear = market.select_instruments(slice(0, 1))._replace(
+        contracts=listed().contracts.select_instruments(slice(0, 1))
+    )
+    assert type(engine().bind(linear.contracts, UNIT)) is type(
+        EngineConfig().bind(linear.contracts, UNIT)
+    )
 
 
 def test_dials_turn_both() -> None:
     book = holding(listed(), call_11=-10, perpetual=10)
-    plain, cut = (engine(kappa=kappa).bind(book.market.contracts, UNIT).compute_margins(book) for kappa in (0.0, 0.25))
+    plain, cut = (
+        engine(kappa=kappa).bind(book.market.contracts, UNIT).compute_margins(book)
+        for kappa in (0.0, 0.25)
+    )
     equal(cut, Margins(*(0.75 * column for column in plain)))
     assert plain.initial[0] / UNIT == pytest.approx(1_000 + SPOT / 40)
 

@@ -19,10 +19,17 @@ from sim.types import PERPETUAL, SPOT, Exposure, Margins
 STEPS = [{"cap": 1e3, "counted": 0.9}, {"cap": 1e6, "counted": 0.1}]
 SETTINGS: list[dict[str, Any]] = [
     {"kind": "cash"},
-    {"kind": "haircut", "maintenance": {"ALT": 0.1, "i0": 0.2}, "initial": {"ALT": 0.3}, "other": 0.5},
+    {
+        "kind": "haircut",
+        "maintenance": {"ALT": 0.1, "i0": 0.2},
+        "initial": {"ALT": 0.3},
+        "other": 0.5,
+    },
     {
         "kind": "brackets",
-        "brackets": {n: [{"cap": 1e3, "counted": 0.9}, {"cap": 1e6, "counted": 0.1}] for n in ("ALT", "i0")},
+        "brackets": {
+            n: [{"cap": 1e3, "counted": 0.9}, {"cap": 1e6, "counted": 0.1}] for n in ("ALT", "i0")
+        },
     },
     {"kind": "dynamic", "priced_by": {"ALT": "i0"}},
     {"kind": "delta_adjusted", "unhedged": {"i0": 0.4}},
@@ -41,7 +48,11 @@ def basket(position: list[int], alt: int = 0) -> Exposure:
     rng = np.random.default_rng(0)
     zero = np.zeros(2, dtype=np.int64)
     contracts = contracts_of(rng, 2, 2)._replace(
-        kind=np.array([SPOT, PERPETUAL]), underlying=zero, settle=zero, multiplier=zero + 1, units=(1, 1)
+        kind=np.array([SPOT, PERPETUAL]),
+        underlying=zero,
+        settle=zero,
+        multiplier=zero + 1,
+        units=(1, 1),
     )
     market = market_of(rng, contracts, 2)._replace(
         mark=np.array([100.0, 100.0]),
@@ -85,7 +96,9 @@ def test_haircuts_are_pure(setting: dict[str, Any], seed: int) -> None:
     valuation = rule(setting)
     first = Margins(*(each.copy() for each in valuation.compute_haircuts(book)))
     valuation.compute_haircuts(book.take(slice(0, 1)))
-    for got, expected in zip((*valuation.compute_haircuts(book), *columns), (*first, *before), strict=True):
+    for got, expected in zip(
+        (*valuation.compute_haircuts(book), *columns), (*first, *before), strict=True
+    ):
         np.testing.assert_array_equal(got, expected)
 
 
@@ -93,7 +106,10 @@ def test_haircuts_are_pure(setting: dict[str, Any], seed: int) -> None:
 def test_what_counts_does_not_jump_at_a_bracket(edge: float) -> None:
     """A unit of ALT more, two dollars, counts nothing to two dollars more, on both sides of a cap."""
     setting = {"kind": "brackets", "brackets": {"ALT": STEPS}}
-    counts = [2 * units - cut(setting, basket([0, 0], alt=units))[1] for units in range(int(edge) - 2, int(edge) + 3)]
+    counts = [
+        2 * units - cut(setting, basket([0, 0], alt=units))[1]
+        for units in range(int(edge) - 2, int(edge) + 3)
+    ]
     assert all(0 <= step <= 2 + 1e-6 for step in np.diff(counts))
 
 
@@ -143,7 +159,9 @@ def test_weights_of_what_is_held_and_owed_by_hand() -> None:
     large: dict[str, Any] = {"kind": "weighted", "tokens": {"ALT": {"imf": 0.02}}}
     assert cut(large, basket([0, 0], alt=900)) == (pytest.approx(1_800 * (1 - 1.1 / 1.6)),) * 2
     owed = (0.8 * 1.2 + 0.6 - 1, 0.8 * 1.1 + 0.6 - 1)
-    assert cut(large, basket([0, 0], alt=-900)) == tuple(pytest.approx(1_800 * each) for each in owed)
+    assert cut(large, basket([0, 0], alt=-900)) == tuple(
+        pytest.approx(1_800 * each) for each in owed
+    )
     assert cut({"kind": "weighted"}, basket([3, 0], alt=50)) == (400, 400)
     assert cut({"kind": "weighted"}, basket([0, 0], alt=-50)) == (0, 0)
 
@@ -151,10 +169,14 @@ def test_weights_of_what_is_held_and_owed_by_hand() -> None:
 def test_marginal_brackets_by_hand() -> None:
     ladder = (CollateralBracket(cap=120, counted=0.85), CollateralBracket(cap=200, counted=0.79))
     np.testing.assert_allclose(
-        compute_counted_share(np.array([0.0, 100.0, 120.0, 160.0, 400.0]), ladder) * [1, 100, 120, 160, 400],
+        compute_counted_share(np.array([0.0, 100.0, 120.0, 160.0, 400.0]), ladder)
+        * [1, 100, 120, 160, 400],
         [1, 85, 102, 102 + 0.79 * 40, 102 + 0.79 * 80],
     )
-    setting = {"kind": "brackets", "brackets": {"i0": [{"cap": 2, "counted": 0.9}, {"cap": 3, "counted": 0.5}]}}
+    setting = {
+        "kind": "brackets",
+        "brackets": {"i0": [{"cap": 2, "counted": 0.9}, {"cap": 3, "counted": 0.5}]},
+    }
     assert cut(setting, basket([4, 0])) == (pytest.approx(20 + 50 + 100),) * 2
 
 
@@ -182,13 +204,22 @@ def test_hedged_collateral_is_cut_for_its_basis_only(short: int, part: float) ->
     ("setting", "message"),
     [
         ({"kind": "haircut", "maintenance": {"ALT": 1.5}}, "not between 0 and 1"),
-        ({"kind": "haircut", "maintenance": {"ALT": 0.5}, "initial": {"ALT": 0.4}}, r"below the 0\.5 of maintenance"),
         (
-            {"kind": "brackets", "brackets": {"A": [{"cap": 2, "counted": 0.5}, {"cap": 1, "counted": 0.5}]}},
+            {"kind": "haircut", "maintenance": {"ALT": 0.5}, "initial": {"ALT": 0.4}},
+            r"below the 0\.5 of maintenance",
+        ),
+        (
+            {
+                "kind": "brackets",
+                "brackets": {"A": [{"cap": 2, "counted": 0.5}, {"cap": 1, "counted": 0.5}]},
+            },
             "sort by cap",
         ),
         (
-            {"kind": "brackets", "brackets": {"A": [{"cap": 2, "counted": 0.5}, {"cap": 3, "counted": 0.6}]}},
+            {
+                "kind": "brackets",
+                "brackets": {"A": [{"cap": 2, "counted": 0.5}, {"cap": 3, "counted": 0.6}]},
+            },
             "of the bracket before",
         ),
         ({"kind": "dynamic", "priced_by": {"A": "A"}}, "cannot stand for itself"),
@@ -201,7 +232,9 @@ def test_what_makes_no_sense_is_refused(setting: dict[str, Any], message: str) -
 
 
 def test_names_of_strangers_are_refused() -> None:
-    config = EngineConfig.model_validate({"valuation": {"kind": "haircut", "maintenance": {"ALT": 0.1, "EUR": 0.1}}})
+    config = EngineConfig.model_validate(
+        {"valuation": {"kind": "haircut", "maintenance": {"ALT": 0.1, "EUR": 0.1}}}
+    )
     with pytest.raises(ConfigError, match=r"'EUR' is neither .* of this venue, use one of ALT, i0"):
         config.build_pools(contracts_of(np.random.default_rng(0), 1, 2))
     assert config.valuation.compute_haircuts(basket([0, 0])) == Margins(*(np.zeros(1),) * 2)

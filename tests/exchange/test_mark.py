@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
-from sim.exchange.mark import BookMark, MedianMark, MarkInputs
+from sim.exchange.mark import BookMark, MarkInputs, MedianMark
 
 NAN = np.nan
 
 
-def mark(rule: MedianMark | BookMark, *, mid: float, last: float, oracle: float, basis: float = 0.0) -> float:
+def mark(
+    rule: MedianMark | BookMark, *, mid: float, last: float, oracle: float, basis: float = 0.0
+) -> float:
     bare = np.array([np.isnan(mid) and last < 0])
-    return float(rule.compute_mark(MarkInputs(*(np.array([v]) for v in (mid, abs(last), oracle, basis)), bare))[0])
+    return float(
+        rule.compute_mark(
+            MarkInputs(*(np.array([v]) for v in (mid, abs(last), oracle, basis)), bare)
+        )[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -20,7 +26,13 @@ def mark(rule: MedianMark | BookMark, *, mid: float, last: float, oracle: float,
         (1010, 1020, 1000, 0.0, 1010),
         (1010, 1020, 1000, 0.015, 1015),  # the average basis moves the third price
         (NAN, 1020, 1000, 0.0, 1010),  # a missing side takes mid out: the mean of the other two
-        (NAN, -1020, 1000, 0.01, 1010),  # no quotes at all: oracle x (1 + basis), whatever traded last
+        (
+            NAN,
+            -1020,
+            1000,
+            0.01,
+            1010,
+        ),  # no quotes at all: oracle x (1 + basis), whatever traded last
         (1200, 1190, 1000, 0.0, 1050),  # clamped around the oracle
         (800, 810, 1000, 0.0, 950),
         (1000.5, 1000, 1001, 0.0, 1000),  # half to even

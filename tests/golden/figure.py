@@ -21,7 +21,9 @@ def made(folder: Path) -> Image.Image:
     """The phase figure of the README's first command, at half its resolution."""
     outcome = run_sweep(load_study(STUDY, quick=True), out=folder / "result")
     with Image.open(outcome.folder / "figures" / "phase.png") as image:
-        return image.convert("RGB").resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
+        return image.convert("RGB").resize(
+            (image.width // 2, image.height // 2), Image.Resampling.LANCZOS
+        )
 
 
 if __name__ == "__main__":

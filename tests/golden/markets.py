@@ -42,4 +42,8 @@ def outcome(market: Market) -> dict[str, int]:
 
 
 def _marks(market: Market) -> list[tuple[str, float]]:
-    return [pair for venue in market.venues for pair in zip(venue.contracts.names, venue.view.mark, strict=True)]
+    return [
+        pair
+        for venue in market.venues
+        for pair in zip(venue.contracts.names, venue.view.mark, strict=True)
+    ]

@@ -17,7 +17,15 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES + TESTS}
 
 ENTRIES = {
-    *(".ci", ".gitignore", "CITATION.cff", "LICENSE", "README.md", "constraints.txt", "pyproject.toml"),
+    *(
+        ".ci",
+        ".gitignore",
+        "CITATION.cff",
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+        "pyproject.toml",
+    ),
     *("agents", "configs", "experiments", "sim", "tests"),
 }
 """What the top level of the repository may hold."""
@@ -30,7 +38,11 @@ FOLDER = 20
 
 OUTSIDE = {"print", "open", "input"}
 CLOCKS = {"time", "matplotlib", "seaborn", "rich", "typer", "subprocess", "argparse"}
-READERS = {"sim/reading/documents.py", "sim/margin/learned/trained.py", "sim/numerics/kernel_cache.py"}
+READERS = {
+    "sim/reading/documents.py",
+    "sim/margin/learned/trained.py",
+    "sim/numerics/kernel_cache.py",
+}
 """The only parts of sim that read files: configurations, trained models that they name, and sources to hash."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -62,12 +74,16 @@ def functions(path: Path) -> Iterator[Function]:
 
 
 def is_kernel(function: Function) -> bool:
-    return any(isinstance(each, ast.Name) and each.id == "kernel" for each in function.decorator_list)
+    return any(
+        isinstance(each, ast.Name) and each.id == "kernel" for each in function.decorator_list
+    )
 
 
 def lines(node: Function) -> int:
     """Lines of the body, docstring apart."""
-    body = node.body[1:] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body
+    body = (
+        node.body[1:] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body
+    )
     return (body[-1].end_lineno or 0) - body[0].lineno + 1
 
 
@@ -79,7 +95,9 @@ def arguments(function: Function) -> list[str]:
 def is_list(function: Function) -> bool:
     """A command's arguments are its options, and those of a record's ``of`` its columns."""
     decorators = [ast.unparse(each) for each in function.decorator_list]
-    return any("app.command" in each for each in decorators) or ("classmethod" in decorators and function.name == "of")
+    return any("app.command" in each for each in decorators) or (
+        "classmethod" in decorators and function.name == "of"
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,9 +148,17 @@ def test_sim_does_not_print_plot_time_or_read_files() -> None:
     for path in FILES:
         if (ROOT / "sim") not in path.parents:
             continue
-        wrong += [f"{name_of(path)} imports {name}" for name in imported(path) if name.split(".")[0] in CLOCKS]
+        wrong += [
+            f"{name_of(path)} imports {name}"
+            for name in imported(path)
+            if name.split(".")[0] in CLOCKS
+        ]
         for node in ast.walk(TREES[path]):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OUTSIDE:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in OUTSIDE
+            ):
                 wrong.append(f"{name_of(path)}:{node.lineno} calls {node.func.id}")
             reads = isinstance(node, ast.Attribute) and node.attr in (
                 "read_text",
@@ -148,7 +174,10 @@ def test_sim_does_not_print_plot_time_or_read_files() -> None:
 def test_kernels_import_no_jitted_helper() -> None:
     """A kernel and its helpers stand in one file; constants may come from others (tests/house/test_kernel_cache.py)."""
     kernels = {
-        f"{name_of(path)[:-3].replace('/', '.')}.{f.name}" for path in FILES for f in functions(path) if is_kernel(f)
+        f"{name_of(path)[:-3].replace('/', '.')}.{f.name}"
+        for path in FILES
+        for f in functions(path)
+        if is_kernel(f)
     }
     wrong = []
     for path in FILES:
@@ -156,7 +185,9 @@ def test_kernels_import_no_jitted_helper() -> None:
         foreign = {name.split(".")[-1] for name in imported(path) if name in kernels}
         for function in own:
             used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-            wrong += [f"{name_of(path)}: {function.name} uses {name}" for name in sorted(used & foreign)]
+            wrong += [
+                f"{name_of(path)}: {function.name} uses {name}" for name in sorted(used & foreign)
+            ]
     assert wrong == []
 
 
@@ -169,9 +200,13 @@ def at_import(body: Iterable[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]
             yield from at_import(node.orelse)
         elif not isinstance(node, Function):
             blocks = (
-                part for part in ast.iter_child_nodes(node) if isinstance(part, ast.ExceptHandler | ast.match_case)
+                part
+                for part in ast.iter_child_nodes(node)
+                if isinstance(part, ast.ExceptHandler | ast.match_case)
             )
-            yield from at_import(each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt))
+            yield from at_import(
+                each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt)
+            )
             yield from at_import(each for block in blocks for each in block.body)
 
 
@@ -205,7 +240,10 @@ def circles(trees: dict[str, ast.Module]) -> list[list[str]]:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    names = {path: name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in FILES}
+    names = {
+        path: name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for path in FILES
+    }
     assert circles({name: TREES[path] for path, name in names.items()}) == []
 
 
@@ -217,19 +255,34 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
             {"p": "", "p.a": "from p import b", "p.b": "from p import c", "p.c": "from p import a"},
             [["p.a", "p.b", "p.c"]],
         ),
-        ({"p": "from p.a import X", "p.a": "from p import Y"}, [["p", "p.a"]]),  # Y is not there yet
+        (
+            {"p": "from p.a import X", "p.a": "from p import Y"},
+            [["p", "p.a"]],
+        ),  # Y is not there yet
         ({"p": "from p.a import X", "p.a": "from p.b import Y", "p.b": ""}, []),
         (
-            {"p": "from p.a import X", "p.a": "from q.b import Y", "q": "from p.c import Z", "q.b": "", "p.c": ""},
+            {
+                "p": "from p.a import X",
+                "p.a": "from q.b import Y",
+                "q": "from p.c import Z",
+                "q.b": "",
+                "p.c": "",
+            },
             [["p", "p.a", "q"]],
         ),
         ({"p.a": "def f():\n    import p.b", "p.b": "import p.a"}, []),
         (
-            {"p.a": "class C:\n    import p.b", "p.b": "try:\n    pass\nexcept OSError:\n    import p.a"},
+            {
+                "p.a": "class C:\n    import p.b",
+                "p.b": "try:\n    pass\nexcept OSError:\n    import p.a",
+            },
             [["p.a", "p.b"]],
         ),
         ({"p.a": "if TYPE_CHECKING:\n    import p.b", "p.b": "import p.a"}, []),
-        ({"p.a": "if TYPE_CHECKING:\n    pass\nelse:\n    import p.b", "p.b": "import p.a"}, [["p.a", "p.b"]]),
+        (
+            {"p.a": "if TYPE_CHECKING:\n    pass\nelse:\n    import p.b", "p.b": "import p.a"},
+            [["p.a", "p.b"]],
+        ),
         ({"p.a": "import p.a"}, [["p.a"]]),
     ],
 )
@@ -242,7 +295,9 @@ def test_folders_are_small_enough_to_look_through() -> None:
     assert {name_of(folder): count for folder, count in modules.items() if count > FOLDER} == {}
 
 
-@pytest.mark.parametrize("word", ["hasattr", "TODO", "FIXME", "NotImplementedError", "pytest.skip", "fastmath=True"])
+@pytest.mark.parametrize(
+    "word", ["hasattr", "TODO", "FIXME", "NotImplementedError", "pytest.skip", "fastmath=True"]
+)
 def test_words_that_have_no_place_here(word: str) -> None:
     files = [path for path in FILES + TESTS if path != Path(__file__)]
     assert [name_of(path) for path in files if word in path.read_text(encoding="utf-8")] == []

@@ -23,10 +23,15 @@ from sim.recording.units import UNITS
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("sim", "agents", "experiments", "configs")
-PAGES = [*sorted(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md")), ROOT / "README.md"]
+PAGES = [
+    *sorted(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md")),
+    ROOT / "README.md",
+]
 MODEL = (ROOT / "sim" / "README.md").read_text(encoding="utf-8")
 
-RULE = re.compile(r"\b(?:TIME|RNG|IDX|STRESS|MARK|BOOK|FEE|FUND|LED|ISO|MAR|LIQ|LOSS|AGT)-\d+[a-z]?\b")
+RULE = re.compile(
+    r"\b(?:TIME|RNG|IDX|STRESS|MARK|BOOK|FEE|FUND|LED|ISO|MAR|LIQ|LOSS|AGT)-\d+[a-z]?\b"
+)
 HEADINGS = re.findall(r"^\*\*([A-Z]+-\d+[a-z]?) [^*]+\*\* (.+)$", MODEL, flags=re.MULTILINE)
 MISSING = MODEL.split("### Not there yet")[1].split("\n#")[0]
 
@@ -35,7 +40,10 @@ def rows(title: str) -> list[list[str]]:
     """Cells of the first table below a heading that begins so."""
     below = MODEL.split(f"\n{title}", 1)[1]
     table = below[below.index("|") :].split("\n\n")[0]
-    return [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in table.splitlines()[2:]]
+    return [
+        [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        for line in table.splitlines()[2:]
+    ]
 
 
 def named(cell: str) -> list[str]:
@@ -61,7 +69,16 @@ ELEMENTS = [
     *("Initialisation", "Input data", "Submodels"),
 ]
 CONCEPTS = [
-    *("Basic principles", "Emergence", "Adaptation", "Objectives", "Learning", "Prediction", "Sensing", "Interaction"),
+    *(
+        "Basic principles",
+        "Emergence",
+        "Adaptation",
+        "Objectives",
+        "Learning",
+        "Prediction",
+        "Sensing",
+        "Interaction",
+    ),
     *("Stochasticity", "Collectives", "Observation"),
 ]
 """Of the ODD protocol, Grimm et al. (2020), in its order."""
@@ -76,7 +93,9 @@ def test_the_description_has_the_elements_of_odd() -> None:
 def test_every_rule_that_is_quoted_is_described() -> None:
     known = {rule for rule, _ in HEADINGS}
     assert len(known) > 30
-    assert [f"{path}: {rule}" for path, rule in quoted((*FOLDERS, "tests")) if rule not in known] == []
+    assert [
+        f"{path}: {rule}" for path, rule in quoted((*FOLDERS, "tests")) if rule not in known
+    ] == []
 
 
 def test_rules_stand_once_and_name_modules_that_exist() -> None:
@@ -104,8 +123,13 @@ def frames() -> dict[str, pd.DataFrame]:
         }
     )
     days = np.array(["2024-01-02", "2024-01-03"], dtype="datetime64[D]")
-    bars = {"X": validate_bars("x.csv", days, np.array([[100.0, 101, 99, 100], [99.0, 102, 98, 99]]))}
-    people = [MarketMakers(venue="V", count=2), NoiseTraders(venue="V", count=5, initially_in=1.0, warm_up=60.0)]
+    bars = {
+        "X": validate_bars("x.csv", days, np.array([[100.0, 101, 99, 100], [99.0, 102, 98, 99]]))
+    }
+    people = [
+        MarketMakers(venue="V", count=2),
+        NoiseTraders(venue="V", count=5, initially_in=1.0, warm_up=60.0),
+    ]
     market = Market(config, populate(people), seed=1, bars=bars)
     while market.tick < market.steps_planned:
         market.step()
@@ -121,14 +145,27 @@ def test_frames_are_described(frames: dict[str, pd.DataFrame]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["steps", "venues", "market", "closeouts", "causes", "losses", "accounts", "profile", "populations"]
+    "name",
+    [
+        "steps",
+        "venues",
+        "market",
+        "closeouts",
+        "causes",
+        "losses",
+        "accounts",
+        "profile",
+        "populations",
+    ],
 )
 def test_columns_are_described(frames: dict[str, pd.DataFrame], name: str) -> None:
     """All of them, in no particular order, each with its unit or one unit for all."""
     described = rows(f"### `{name}`")
     columns = [column for row in described for column in named(row[0])]
     assert sorted(columns) == sorted(frames[name].columns)
-    assert [row[0] for row in described if len(row[1].split(", ")) not in (1, len(named(row[0])))] == []
+    assert [
+        row[0] for row in described if len(row[1].split(", ")) not in (1, len(named(row[0])))
+    ] == []
 
 
 def test_units_are_those_of_attrs() -> None:
@@ -136,8 +173,12 @@ def test_units_are_those_of_attrs() -> None:
         described = {}
         for cell, unit, *_ in rows(f"### `{name}`"):
             each = unit.split(", ")
-            described |= dict(zip(named(cell), each if len(each) > 1 else each * len(named(cell)), strict=True))
-        assert described == {column: unit for unit, columns in units.items() for column in columns.split()}, name
+            described |= dict(
+                zip(named(cell), each if len(each) > 1 else each * len(named(cell)), strict=True)
+            )
+        assert described == {
+            column: unit for unit, columns in units.items() for column in columns.split()
+        }, name
 
 
 def test_kinds_are_those_of_the_registries() -> None:
@@ -174,7 +215,9 @@ def test_packaged_configurations_are_listed() -> None:
 
 def test_the_run_from_python_runs() -> None:
     text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]  # the others: tests/studies/test_own_study.py
+    code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[
+        0
+    ]  # the others: tests/studies/test_own_study.py
     names: dict[str, pd.DataFrame] = {}
     exec(code, names)
     assert names["steps"]["step"].max() == 60

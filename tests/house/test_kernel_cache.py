@@ -28,13 +28,19 @@ print(sum(leg_values._worth.stats.cache_hits.values()), leg_values._worth._cache
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the package ``sim`` without any compiled file."""
-    shutil.copytree(ROOT / "sim", tmp_path / "tree" / "sim", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "sim", tmp_path / "tree" / "sim", ignore=shutil.ignore_patterns("__pycache__")
+    )
     return tmp_path / "tree"
 
 
 def called(tree: Path, before: str = "", **settings: str) -> list[str]:
     """Lines that the code above prints in a process of its own, with the sources of a tree."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+    }
     done = subprocess.run(
         [sys.executable, "-c", before + SPOT_OF_KIND_ONE],
         env=kept | {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"} | settings,
@@ -56,14 +62,22 @@ def test_a_constant_changed_in_another_file_reaches_a_cached_kernel(tree: Path) 
     assert called(tree)[0] == "[False, True]"
     values, told = called(tree)
     assert (values, told.split()[0]) == ("[False, True]", "1")  # the cache is used
-    before = sorted(path.name for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]"))
+    before = sorted(
+        path.name
+        for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]")
+    )
     edit(tree / "sim" / "types.py", f"{kinds}0, 1, 2, 3", f"{kinds}1, 0, 2, 3")
     values, told = called(tree)
     assert (values, told.split()[0]) == ("[True, False]", "0")
-    after = sorted(path.name for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]"))
+    after = sorted(
+        path.name
+        for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]")
+    )
     assert len(before) == len(after) == 2  # those of the old constant are gone
     assert not set(before) & set(after)
-    edit(tree / "sim" / "market.py", "import mesa\n", "import mesa  # a remark\n")  # no part of this kernel
+    edit(
+        tree / "sim" / "market.py", "import mesa\n", "import mesa  # a remark\n"
+    )  # no part of this kernel
     assert called(tree)[1].split()[0] == "1"
 
 
@@ -78,7 +92,9 @@ def test_a_read_only_installation_caches_in_a_private_folder(tree: Path, tmp_pat
     assert not list(tree.rglob("*.nbi"))
 
 
-def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(tree: Path, tmp_path: Path) -> None:
+def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(
+    tree: Path, tmp_path: Path
+) -> None:
     read_only = "import os; os.access = lambda *_, **__: False"
     mark = tmp_path / "forged"
     folder = Path(called(tree, read_only, XDG_CACHE_HOME=str(tmp_path))[1].split()[1])
@@ -90,10 +106,13 @@ def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(tree: Pa
     for path in folder.glob("*.nbi"):
         path.write_bytes(pickle.dumps(Forged()))
     folder.chmod(0o777)
-    without = SPOT_OF_KIND_ONE.replace("leg_values._worth._cache.cache_path", "type(leg_values._worth._cache).__name__")
+    without = SPOT_OF_KIND_ONE.replace(
+        "leg_values._worth._cache.cache_path", "type(leg_values._worth._cache).__name__"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{read_only}{without}"],
-        env=os.environ | {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(tmp_path)},
+        env=os.environ
+        | {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1", "XDG_CACHE_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,
@@ -124,7 +143,9 @@ def test_what_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         make_private_folder(base / "a" / "b", base)
 
 
-def test_a_cache_that_cannot_be_read_or_written_costs_no_run(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_read_or_written_costs_no_run(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     called(tree)
     for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values.*.nbi"):
         path.write_bytes(path.read_bytes()[:-9])
@@ -178,7 +199,8 @@ def test_what_a_plugins_kernel_imports_is_part_of_its_key(form: str, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "form", ["from . import inner", "from .inner import C", "from .deep.most import C", "import p.inner"]
+    "form",
+    ["from . import inner", "from .inner import C", "from .deep.most import C", "import p.inner"],
 )
 def test_a_package_is_followed_by_relative_names_too(form: str, tmp_path: Path) -> None:
     (tmp_path / "p" / "deep").mkdir(parents=True)
@@ -193,7 +215,12 @@ def test_a_package_is_followed_by_relative_names_too(form: str, tmp_path: Path) 
 
 def fresh(path: Path) -> str:
     """The digest as a new process would find it."""
-    for cached in (digest_sources, kernel_cache._read_source, kernel_cache._content_hash, kernel_cache._find_imports):
+    for cached in (
+        digest_sources,
+        kernel_cache._read_source,
+        kernel_cache._content_hash,
+        kernel_cache._find_imports,
+    ):
         cached.cache_clear()
     kernel_cache._find_module_file.cache_clear()
     return digest_sources(str(path))

@@ -27,7 +27,11 @@ def commands() -> list[str]:
 
 def code(begins: str) -> str:
     """The one Python block of the page that begins so."""
-    (found,) = [each for each in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if each.startswith(begins)]
+    (found,) = [
+        each
+        for each in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+        if each.startswith(begins)
+    ]
     return found
 
 
@@ -37,7 +41,9 @@ def test_readme_is_short() -> None:
 
 def test_the_account_is_judged_as_shown() -> None:
     """What is printed begins so."""
-    command, shown = re.findall(r"```console\n\$ deleverage (margin .*?)\n(.*?)```", README, flags=re.DOTALL)[0]
+    command, shown = re.findall(
+        r"```console\n\$ deleverage (margin .*?)\n(.*?)```", README, flags=re.DOTALL
+    )[0]
     done = CliRunner().invoke(app.app, command.split())
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{shown}\n")
@@ -123,10 +129,14 @@ def test_hashed_pins_are_the_same_pins() -> None:
     text = (ROOT / ".ci" / "requirements-hashed.txt").read_text(encoding="utf-8")
     entries = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace(" \\\n", "").splitlines()
     hashed = {
-        entry.split(" --hash")[0].split("    --hash")[0].strip(): entry.count("--hash=sha256:") for entry in entries
+        entry.split(" --hash")[0].split("    --hash")[0].strip(): entry.count("--hash=sha256:")
+        for entry in entries
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    peers = {re.split(r"[^\w-]", name)[0].lower() for name in project["project"]["optional-dependencies"]["peers"]}
+    peers = {
+        re.split(r"[^\w-]", name)[0].lower()
+        for name in project["project"]["optional-dependencies"]["peers"]
+    }
     assert {pin for pin in pinned if pin.split("==")[0] not in peers} == set(hashed)
     assert min(hashed.values()) >= 1
     assert "://" not in text

@@ -16,26 +16,26 @@ from experiments.results import sentences
 from experiments.statistics import (
     Estimate,
     StatisticsError,
-    measure_precision,
-    compare_with_reference,
-    decompose_outcome,
-    count_pairs_needed,
-    mark_frontier,
-    count_further_runs,
     adjust_by_holm,
-    find_smallest_p_value,
-    estimate_mean,
-    screen_by_morris,
-    tabulate_frontier,
     compare_pairs,
-    estimate_probability,
+    compare_with_reference,
+    compute_shapley_values,
+    count_further_runs,
+    count_pairs_needed,
+    decompose_outcome,
     define_problem,
+    estimate_mean,
+    estimate_probability,
     estimate_quantile,
     estimate_relative_change,
-    compute_shapley_values,
     estimate_shortfall,
     estimate_sobol_indices,
+    find_smallest_p_value,
+    mark_frontier,
+    measure_precision,
+    screen_by_morris,
     summarise_tails,
+    tabulate_frontier,
 )
 from experiments.statistics.families import adjust_p_values
 from experiments.statistics.screening import compute_effects
@@ -67,7 +67,9 @@ def test_turning_pairs_round_turns_their_interval_round(
     both: B1,
 ) -> None:
     one, other = compare_pairs(both[0], both[1]), compare_pairs(both[1], both[0])
-    assert (one.mean, one.low, one.high, one.p) == pytest.approx((-other.mean, -other.high, -other.low, other.p))
+    assert (one.mean, one.low, one.high, one.p) == pytest.approx(
+        (-other.mean, -other.high, -other.low, other.p)
+    )
     assert one.low <= one.mean <= one.high
 
 
@@ -79,7 +81,9 @@ def test_a_relative_change_is_as_uncertain_as_what_it_is_relative_to() -> None:
         found = estimate_relative_change(other, base)
         hits += found.low <= 1 <= found.high
     assert 0.87 <= hits / 120 <= 0.99
-    assert estimate_relative_change(3 * np.arange(1.0, 6), np.arange(1.0, 6))[1:] == pytest.approx((2, 2, 2)), "a fixed share is exact"
+    assert estimate_relative_change(3 * np.arange(1.0, 6), np.arange(1.0, 6))[1:] == pytest.approx(
+        (2, 2, 2)
+    ), "a fixed share is exact"
     assert math.isnan(estimate_relative_change(np.ones(3), np.zeros(3)).mean)
 
 
@@ -98,14 +102,17 @@ def engines() -> pd.DataFrame:
     common, rows = draws.normal(10, 5, 30), []
     for engine, extra in (("a", 0), ("b", 2), ("c", 0)):
         noise = draws.normal(extra, 1, 30)
-        rows += [(engine, seed, common[seed] + noise[seed], bool(common[seed] + extra > 12)) for seed in range(30)]
+        rows += [
+            (engine, seed, common[seed] + noise[seed], bool(common[seed] + extra > 12))
+            for seed in range(30)
+        ]
     return pd.DataFrame(rows, columns=["engine", "seed", "loss", "broke"])
 
 
 def test_pairs_find_what_shared_draws_hide(engines: pd.DataFrame) -> None:
-    table = compare_with_reference(engines.sample(frac=1, random_state=1), "engine", "a", [], ["loss", "broke"]).set_index(
-        ["engine", "measure"]
-    )
+    table = compare_with_reference(
+        engines.sample(frac=1, random_state=1), "engine", "a", [], ["loss", "broke"]
+    ).set_index(["engine", "measure"])
     assert table["n"].eq(30).all()
     assert table.loc["b", "loss"]["low"] > 1.2
     assert table.loc["b", "loss"]["p"] < 0.001
@@ -135,7 +142,9 @@ def test_holm_rejects_what_its_steps_reject(p: list[float]) -> None:
 
 
 def test_holm_on_a_worked_case() -> None:
-    assert adjust_p_values(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjust_p_values(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx(
+        [0.03, 0.06, 0.06, 0.02]
+    )
 
 
 def test_families_are_adjusted_apart() -> None:
@@ -150,17 +159,26 @@ def test_tails_of_known_laws() -> None:
     assert ninety.low < math.log(10) < ninety.high
     assert short.low < math.log(10) + 1 < short.high
     assert short.mean == pytest.approx(np.sort(draws)[-100:].mean())
-    assert estimate_shortfall(np.arange(25.0), 0.5).mean == pytest.approx((np.arange(13, 25).sum() + 0.5 * 12) / 12.5)
+    assert estimate_shortfall(np.arange(25.0), 0.5).mean == pytest.approx(
+        (np.arange(13, 25).sum() + 0.5 * 12) / 12.5
+    )
     ties = estimate_shortfall(np.r_[np.zeros(80), np.ones(20)], 0.85)
-    assert ties.low < ties.mean == pytest.approx(1), "leaving any one out changes nothing, yet there is an interval"
+    assert ties.low < ties.mean == pytest.approx(1), (
+        "leaving any one out changes nothing, yet there is an interval"
+    )
 
 
 @pytest.mark.parametrize("figure", [estimate_quantile, estimate_shortfall])
 def test_a_level_needs_ten_beyond_it(figure: "type[None]") -> None:
     assert figure(np.arange(100.0), 0.9).n == 100
-    with pytest.raises(StatisticsError, match=r"^level: 0\.91 of 100 .*, at most 0\.9 leaves 10 beyond it, make 112"):
+    with pytest.raises(
+        StatisticsError,
+        match=r"^level: 0\.91 of 100 .*, at most 0\.9 leaves 10 beyond it, make 112",
+    ):
         figure(np.arange(100.0), 0.91)
-    with pytest.raises(StatisticsError, match=r"^level: 0\.99 of 30 replications, at most 0\.667 .*make 1000 rep"):
+    with pytest.raises(
+        StatisticsError, match=r"^level: 0\.99 of 30 replications, at most 0\.667 .*make 1000 rep"
+    ):
         figure(np.arange(30.0), 0.99)
     with pytest.raises(StatisticsError, match="must lie between 0 and 1"):
         figure(np.arange(30.0), 1.0)
@@ -168,7 +186,10 @@ def test_a_level_needs_ten_beyond_it(figure: "type[None]") -> None:
 
 def test_tails_of_every_setting(engines: pd.DataFrame) -> None:
     table = summarise_tails(engines, ["engine"], ["loss"], 0.5)
-    assert table[["engine", "figure"]].to_numpy().tolist()[:2] == [["a", "quantile"], ["a", "shortfall"]]
+    assert table[["engine", "figure"]].to_numpy().tolist()[:2] == [
+        ["a", "quantile"],
+        ["a", "shortfall"],
+    ]
     assert (table["low"] <= table["mean"]).all()
     assert (table["mean"] <= table["high"]).all()
 
@@ -178,8 +199,19 @@ def test_intervals_of_tails_cover() -> None:
     """Of samples of 200: exact order statistics at least 95%; the bootstrap of a tail of 20 near it."""
     draws = np.random.default_rng(8).exponential(size=(200, 200))
     truth = math.log(10)
-    assert np.mean([found.low <= truth <= found.high for found in (estimate_quantile(each, 0.9) for each in draws)]) >= 0.93
-    covered = [found.low <= truth + 1 <= found.high for found in (estimate_shortfall(each, 0.9) for each in draws)]
+    assert (
+        np.mean(
+            [
+                found.low <= truth <= found.high
+                for found in (estimate_quantile(each, 0.9) for each in draws)
+            ]
+        )
+        >= 0.93
+    )
+    covered = [
+        found.low <= truth + 1 <= found.high
+        for found in (estimate_shortfall(each, 0.9) for each in draws)
+    ]
     assert 0.84 <= np.mean(covered) <= 0.98
 
 
@@ -202,7 +234,9 @@ def test_precision_and_what_it_would_take() -> None:
     assert measure_precision(found) == (30, 2.0, 0.2)
     assert count_further_runs(found, 1.0) == 90
     assert count_further_runs(found, 2.5) == 0
-    assert count_further_runs(Estimate(5, 1.0, 1.0, 1.0), 0.1) is None, "equal values tell nothing of their spread"
+    assert count_further_runs(Estimate(5, 1.0, 1.0, 1.0), 0.1) is None, (
+        "equal values tell nothing of their spread"
+    )
     assert count_further_runs(estimate_mean(np.array([1.0])), 0.1) is None
     assert count_further_runs(Estimate(5, math.inf, 1.0, math.inf), 0.1) is None
     with pytest.raises(ValueError, match="a width must be above 0"):
@@ -247,14 +281,18 @@ def test_an_outcome_is_shared_out_by_seed() -> None:
         for seed, a, b in itertools.product((1, 2), (0, 1), (0, 1))
     ]
     runs = pd.DataFrame(rows, columns=["seed", "netting", "model", "capital"])
-    found = decompose_outcome(runs.sample(frac=1, random_state=2), ["netting", "model"], "capital", ["seed"])
+    found = decompose_outcome(
+        runs.sample(frac=1, random_state=2), ["netting", "model"], "capital", ["seed"]
+    )
     assert sorted(found["value"]) == [2, 2, 4, 4]
     assert sorted(found["in_order"]) == [3, 3, 3, 3]
     with pytest.raises(StatisticsError, match=r"^coalition netting: 0 rows"):
         decompose_outcome(runs.drop(2), ["netting", "model"], "capital", ["seed"])
 
 
-@given(arrays(float, st.tuples(st.just(2), st.integers(1, 8)), elements=st.integers(0, 4).map(float)))
+@given(
+    arrays(float, st.tuples(st.just(2), st.integers(1, 8)), elements=st.integers(0, 4).map(float))
+)
 def test_the_frontier_is_what_nothing_beats(points: F8) -> None:
     cost, harm = points
     for k, inside in enumerate(mark_frontier(cost, harm)):
@@ -267,7 +305,10 @@ def test_the_frontier_is_what_nothing_beats(points: F8) -> None:
 
 def test_the_frontier_says_how_sure_it_is(engines: pd.DataFrame) -> None:
     table = tabulate_frontier(
-        engines.assign(cost=engines["engine"].map({"a": 1, "b": 2, "c": 1})), ["engine"], "cost", "loss"
+        engines.assign(cost=engines["engine"].map({"a": 1, "b": 2, "c": 1})),
+        ["engine"],
+        "cost",
+        "loss",
     )
     shares = table.set_index("engine")["share"]
     assert shares["b"] == 0
@@ -283,7 +324,9 @@ def test_morris_finds_the_linear_effects_and_the_floor_of_noise() -> None:
     assert exact["mu_star"].to_numpy() == pytest.approx([10, 1, 0])
     assert exact["sigma"].to_numpy() == pytest.approx([0, 0, 0], abs=1e-9)
     assert exact["noise"].isna().all()
-    noisy = screen_by_morris(asked, points, truth[:, None] + np.random.default_rng(2).normal(0, 1, (len(points), 10)))
+    noisy = screen_by_morris(
+        asked, points, truth[:, None] + np.random.default_rng(2).normal(0, 1, (len(points), 10))
+    )
     one_step = math.sqrt(2 / 10) / (2 / 3)  # two points' means of ten, over the step
     assert noisy["noise"].to_numpy() == pytest.approx([one_step] * 3, rel=0.2)
     assert noisy["screened_in"].tolist() == [True, True, False]
@@ -295,7 +338,10 @@ def test_elementary_effects_are_salibs() -> None:
     asked = define_problem({"x": (0, 1), "y": (0, 1), "z": (0, 1)})
     points = morris_points.sample(asked, 6, num_levels=4, seed=3)
     outcome = points[:, 0] ** 2 + points[:, 1] * points[:, 2]
-    table, ours = screen_by_morris(asked, points, outcome), compute_effects(points, outcome[:, None])[..., 0]
+    table, ours = (
+        screen_by_morris(asked, points, outcome),
+        compute_effects(points, outcome[:, None])[..., 0],
+    )
     assert np.abs(ours).mean(axis=0) == pytest.approx(table["mu_star"].to_numpy())
     assert ours.std(axis=0, ddof=1) == pytest.approx(table["sigma"].to_numpy())
     with pytest.raises(StatisticsError, match="trajectories have 4 points each"):
@@ -322,10 +368,14 @@ def test_titles_say_when_nothing_was_found() -> None:
     assert shown == "Bad debt: span above tiered (+1.2 (+0.4 to +2.0), 30 pairs)."
     nil = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(30, 1.2, -0.4, 2.8))
     assert "no difference shown between span and tiered; the interval covers nil" in nil
-    family = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0), p_holm=0.08)
+    family = sentences.describe_comparison(
+        "Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0), p_holm=0.08
+    )
     assert "no difference shown" in family
     assert "p = 0.08 by Holm" in family
-    four = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(4, 0.67, 0.47, 0.75), p_holm=0.125)
+    four = sentences.describe_comparison(
+        "Bad debt", "span", "tiered", Estimate(4, 0.67, 0.47, 0.75), p_holm=0.125
+    )
     assert four == (
         "Bad debt: 4 pairs cannot tell span from tiered (+0.67 (+0.47 to +0.75)): the smallest p-value that "
         "4 pairs can give is 0.125, and 6 are the fewest that could fall below 0.05."
@@ -335,10 +385,17 @@ def test_titles_say_when_nothing_was_found() -> None:
         "x", "a", "b", many, p_holm=sentences.HolmAdjustedP(0.1, 6)
     )
     assert "cannot" not in sentences.describe_comparison("x", "a", "b", many, p_holm=0.1)
-    assert "5 replications cannot show that it differs" in sentences.describe_estimate("Bad debt", Estimate(5, 0.5, -0.1, 1.0))
-    assert "1 pair, too few" in sentences.describe_comparison("Bad debt", "span", "tiered", estimate_mean(np.array([1.0])))
+    assert "5 replications cannot show that it differs" in sentences.describe_estimate(
+        "Bad debt", Estimate(5, 0.5, -0.1, 1.0)
+    )
+    assert "1 pair, too few" in sentences.describe_comparison(
+        "Bad debt", "span", "tiered", estimate_mean(np.array([1.0]))
+    )
     assert "covers it" in sentences.describe_estimate("Bad debt", Estimate(30, 0.5, 0.0, 1.0))
-    assert sentences.describe_estimate("Bad debt", Estimate(30, 0.5, 0.2, 1.0)) == "Bad debt: 0.50 (0.20 to 1.00), 30 replications."
+    assert (
+        sentences.describe_estimate("Bad debt", Estimate(30, 0.5, 0.2, 1.0))
+        == "Bad debt: 0.50 (0.20 to 1.00), 30 replications."
+    )
 
 
 @pytest.mark.parametrize(("family", "fewest"), [(1, 6), (2, 7), (6, 8), (12, 9), (40, 11)])

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
 from experiments.results.sentences import describe_crossing
-from experiments.statistics import StatisticsError, choose_refinements, compare_crossings, find_crossing, tabulate_crossings
+from experiments.statistics import (
+    StatisticsError,
+    choose_refinements,
+    compare_crossings,
+    find_crossing,
+    tabulate_crossings,
+)
 from experiments.statistics.fits import fit_isotonic
 from sim.types import F8
 
@@ -20,7 +26,11 @@ GRID = np.linspace(1, 2, 6)
 def runs_of(chances: F8, seeds: int, root: int = 0) -> pd.DataFrame:
     """Truth values with the same draw of a seed at every setting, as common random numbers make them."""
     draws = np.random.default_rng(root).random(seeds)
-    rows = [(k, seed, draws[seed] < p) for k, p in zip(GRID, chances, strict=True) for seed in range(seeds)]
+    rows = [
+        (k, seed, draws[seed] < p)
+        for k, p in zip(GRID, chances, strict=True)
+        for seed in range(seeds)
+    ]
     return pd.DataFrame(rows, columns=["kappa", "seed", "lost"])
 
 
@@ -29,9 +39,18 @@ def logistic(centre: float) -> F8:
 
 
 def test_the_crossing_of_a_line_is_where_it_is() -> None:
-    rows = [(x, seed, 2 * x + noise) for x in (0, 1, 2, 3) for seed, noise in enumerate((-0.1, 0.0, 0.1))]
+    rows = [
+        (x, seed, 2 * x + noise)
+        for x in (0, 1, 2, 3)
+        for seed, noise in enumerate((-0.1, 0.0, 0.1))
+    ]
     found = find_crossing(pd.DataFrame(rows, columns=["x", "seed", "y"]), "x", "y", 3)
-    assert (found.at, found.below, found.above, found.verdict) == (pytest.approx(1.5), 1, 2, "reached")
+    assert (found.at, found.below, found.above, found.verdict) == (
+        pytest.approx(1.5),
+        1,
+        2,
+        "reached",
+    )
     assert (found.low, found.high) == (1, 2), "never narrower than the settings beside it"
     assert found.rising
     assert found.p_monotone == 1
@@ -55,7 +74,10 @@ def test_what_is_not_reached_is_said_with_the_range() -> None:
     near = find_crossing(runs_of(np.linspace(0.1, 0.45, 6), 40), "kappa", "lost", 0.5)
     assert near.verdict == "not reached"
     assert near.format_cell().endswith("to above 2)"), "resamples that reach it are not hidden"
-    assert describe_crossing("P", below) == "P, level 0.5 along kappa: not reached in [1, 2]: below it throughout, 40 seeds."
+    assert (
+        describe_crossing("P", below)
+        == "P, level 0.5 along kappa: not reached in [1, 2]: below it throughout, 40 seeds."
+    )
 
 
 def test_every_crossing_of_what_is_not_monotone_is_reported() -> None:
@@ -87,15 +109,25 @@ def test_crossings_on_the_same_draws_are_told_apart_though_their_intervals_overl
 def test_a_shift_covers_the_truth_as_often_as_it_says() -> None:
     hits = 0
     for root in range(60):
-        found = compare_crossings(runs_of(logistic(1.4), 40, root), runs_of(logistic(1.55), 40, root), "kappa", "lost", 0.5)
+        found = compare_crossings(
+            runs_of(logistic(1.4), 40, root),
+            runs_of(logistic(1.55), 40, root),
+            "kappa",
+            "lost",
+            0.5,
+        )
         hits += found.low <= -0.15 <= found.high
     assert 50 <= hits <= 60
 
 
 def test_what_is_not_crossed_is_not_shifted() -> None:
     never = runs_of(np.linspace(0, 0.2, 6), 40)
-    assert np.isnan(compare_crossings(never, runs_of(logistic(1.5), 40), "kappa", "lost", 0.5)[1:]).all()
-    seldom = compare_crossings(runs_of(np.linspace(0, 0.62, 6), 40), runs_of(logistic(1.5), 40), "kappa", "lost", 0.5)
+    assert np.isnan(
+        compare_crossings(never, runs_of(logistic(1.5), 40), "kappa", "lost", 0.5)[1:]
+    ).all()
+    seldom = compare_crossings(
+        runs_of(np.linspace(0, 0.62, 6), 40), runs_of(logistic(1.5), 40), "kappa", "lost", 0.5
+    )
     assert seldom.high == np.inf, "resamples that never cross it are not hidden"
 
 
@@ -104,7 +136,11 @@ def test_the_test_of_monotonicity_holds_its_level() -> None:
     generator, wrong = np.random.default_rng(3), 0
     for _ in range(60):
         table = pd.DataFrame(generator.random((40, 6)) < 0.5, columns=GRID)
-        runs = table.rename_axis("seed").reset_index().melt("seed", var_name="kappa", value_name="lost")
+        runs = (
+            table.rename_axis("seed")
+            .reset_index()
+            .melt("seed", var_name="kappa", value_name="lost")
+        )
         wrong += not find_crossing(runs.astype({"kappa": float}), "kappa", "lost", 0.9).is_monotone
     assert wrong <= 9, "5% of 60 are 3; 9 would be seen once in a thousand"
 
@@ -125,7 +161,12 @@ def test_missing_runs_do_not_move_the_others() -> None:
         find_crossing(runs, "kappa", "lost", 0.5).at, abs=0.03
     )
     with pytest.raises(StatisticsError, match=r"^kappa: no run at 1\.2 has lost"):
-        find_crossing(runs.assign(lost=runs["lost"].where(runs["kappa"].round(1) != 1.2)), "kappa", "lost", 0.5)
+        find_crossing(
+            runs.assign(lost=runs["lost"].where(runs["kappa"].round(1) != 1.2)),
+            "kappa",
+            "lost",
+            0.5,
+        )
     with pytest.raises(StatisticsError, match=r"^kappa: 1 settings, a crossing needs two"):
         find_crossing(runs[runs["kappa"] == 1], "kappa", "lost", 0.5)
 
@@ -140,7 +181,9 @@ def test_refinement_halves_the_gaps_that_may_hold_the_crossing() -> None:
 
 
 def test_every_setting_gets_its_crossing() -> None:
-    both = pd.concat([runs_of(logistic(c), 100).assign(engine=name) for name, c in (("a", 1.3), ("b", 1.7))])
+    both = pd.concat(
+        [runs_of(logistic(c), 100).assign(engine=name) for name, c in (("a", 1.3), ("b", 1.7))]
+    )
     table = tabulate_crossings(both, ["engine"], "kappa", "lost", 0.5)
     assert table["engine"].tolist() == ["a", "b"]
     assert table["at"].tolist() == [pytest.approx(1.3, abs=0.08), pytest.approx(1.7, abs=0.08)]
@@ -152,7 +195,9 @@ def test_the_fit_is_scipys(settings: list[tuple[float, int]]) -> None:
     means, weights = np.array(settings, dtype=float).T
     both = fit_isotonic(np.stack([means, -means]), np.stack([weights, weights]))
     assert both[0] == pytest.approx(isotonic_regression(means, weights=weights).x, abs=1e-9)
-    assert -both[1] == pytest.approx(isotonic_regression(means, weights=weights, increasing=False).x, abs=1e-9)
+    assert -both[1] == pytest.approx(
+        isotonic_regression(means, weights=weights, increasing=False).x, abs=1e-9
+    )
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=8), st.floats(-5, 5))

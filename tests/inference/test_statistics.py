@@ -8,7 +8,15 @@ import pytest
 from scipy import stats
 
 from experiments.results.markdown import format_estimate
-from experiments.statistics import Estimate, jackknife_clusters, estimate_difference, estimate_mean, estimate_probability, compare_neighbours, summarise_measures
+from experiments.statistics import (
+    Estimate,
+    compare_neighbours,
+    estimate_difference,
+    estimate_mean,
+    estimate_probability,
+    jackknife_clusters,
+    summarise_measures,
+)
 
 
 def test_wilson_on_the_published_example() -> None:
@@ -17,8 +25,12 @@ def test_wilson_on_the_published_example() -> None:
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     found = estimate_probability(np.arange(10) < 1)
-    assert (found.mean, found.low, found.high) == pytest.approx((0.1, centre - half, centre + half), abs=1e-5)
-    assert estimate_probability(np.zeros(20, dtype=bool)).high == pytest.approx(z**2 / (20 + z**2), abs=1e-5)
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (0.1, centre - half, centre + half), abs=1e-5
+    )
+    assert estimate_probability(np.zeros(20, dtype=bool)).high == pytest.approx(
+        z**2 / (20 + z**2), abs=1e-5
+    )
 
 
 def test_the_bootstrap_covers_at_its_level() -> None:
@@ -32,7 +44,9 @@ def test_the_jackknife_of_a_mean_is_students_interval() -> None:
     values = np.random.default_rng(5).normal(size=7)
     without = np.array([np.delete(values, k).mean() for k in range(7)])
     found = stats.ttest_1samp(values, 0).confidence_interval(0.99)
-    assert jackknife_clusters(values.mean(), without, 0.99)[1:] == pytest.approx((values.mean(), found.low, found.high))
+    assert jackknife_clusters(values.mean(), without, 0.99)[1:] == pytest.approx(
+        (values.mean(), found.low, found.high)
+    )
     assert math.isnan(jackknife_clusters(1.0, np.array([1.0])).low), "one cluster has no interval"
 
 
@@ -66,13 +80,18 @@ def test_welch_is_students_where_variances_are_equal() -> None:
 
 
 def test_signs() -> None:
-    assert [Estimate(2, 1, *ends).sign for ends in ((0.5, 1), (-1, 1), (-2, -1), (math.nan, math.nan))] == [1, 0, -1, 0]
+    assert [
+        Estimate(2, 1, *ends).sign for ends in ((0.5, 1), (-1, 1), (-2, -1), (math.nan, math.nan))
+    ] == [1, 0, -1, 0]
 
 
 @pytest.fixture
 def runs() -> pd.DataFrame:
     rows = [
-        (e, cap, seed, cap * (1 + e) + seed, cap > 10) for e in (0, 1) for cap in (10, 20, 50) for seed in (1, 2, 3)
+        (e, cap, seed, cap * (1 + e) + seed, cap > 10)
+        for e in (0, 1)
+        for cap in (10, 20, 50)
+        for seed in (1, 2, 3)
     ]
     return pd.DataFrame(rows, columns=["e", "cap", "seed", "share", "any"])
 
@@ -88,7 +107,11 @@ def test_every_setting_is_summarised(runs: pd.DataFrame) -> None:
 
 def test_differences_are_paired_by_seed(runs: pd.DataFrame) -> None:
     table = compare_neighbours(runs.sample(frac=1, random_state=1), "cap", ["e"], ["share"])
-    found = table.sort_values(["e", "cap"])[["e", "cap", "versus", "mean", "low", "high"]].to_numpy().tolist()
+    found = (
+        table.sort_values(["e", "cap"])[["e", "cap", "versus", "mean", "low", "high"]]
+        .to_numpy()
+        .tolist()
+    )
     assert found == [
         [0, 20, 10, 10, 10, 10],
         [0, 50, 20, 30, 30, 30],
@@ -101,7 +124,11 @@ def test_differences_are_paired_by_seed(runs: pd.DataFrame) -> None:
     ("found", "signed", "text"),
     [
         (Estimate(3, 1.3512, 1.2811, 1.4091), False, "1.35 (1.28 to 1.41)"),
-        (Estimate(3, -0.042, -0.11, 0.02), True, "\N{MINUS SIGN}0.04 (\N{MINUS SIGN}0.11 to +0.02)"),
+        (
+            Estimate(3, -0.042, -0.11, 0.02),
+            True,
+            "\N{MINUS SIGN}0.04 (\N{MINUS SIGN}0.11 to +0.02)",
+        ),
         (Estimate(3, 1234.5, 1000, 1500), False, "1,234 (1,000 to 1,500)"),
         (Estimate(3, 0.0, 0.0, 0.0), True, "0"),
         (Estimate(3, 0.0001, -0.2, 0.4), True, "0.00 (\N{MINUS SIGN}0.20 to +0.40)"),
@@ -109,7 +136,9 @@ def test_differences_are_paired_by_seed(runs: pd.DataFrame) -> None:
         (Estimate(1, 0.25, math.nan, math.nan), False, "0.25"),
     ],
 )
-def test_cells_show_the_digits_that_mean_something(found: Estimate, signed: bool, text: str) -> None:
+def test_cells_show_the_digits_that_mean_something(
+    found: Estimate, signed: bool, text: str
+) -> None:
     assert format_estimate(found, signed=signed) == text
 
 

@@ -32,11 +32,18 @@ FREE = (1, LEVELS)
 EITHER = OrderBooks | PlainOrderBooks
 
 
-def order(owner: int, quantity: int, limit: int = 0, kind: int = LIMIT, slot: int = 0, reserve: int = 3) -> list[int]:
+def order(
+    owner: int, quantity: int, limit: int = 0, kind: int = LIMIT, slot: int = 0, reserve: int = 3
+) -> list[int]:
     return [owner, 0, quantity, limit, kind, slot, reserve, MISSING]
 
 
-def send(books: EITHER, *orders: list[int], position: tuple[int, ...] = (0, 0, 0, 0), band: tuple[int, int] = FREE):
+def send(
+    books: EITHER,
+    *orders: list[int],
+    position: tuple[int, ...] = (0, 0, 0, 0),
+    band: tuple[int, int] = FREE,
+):
     return books.match(np.array(orders, dtype=np.int64), np.array([position]), np.array([band]))
 
 
@@ -85,8 +92,16 @@ def test_post_only_never_takes(books: EITHER) -> None:
 
 def test_consecutive_post_only_orders_withdraw_before_any_is_placed(books: EITHER) -> None:
     """Two makers move up: the first asks where the second still bids; a taker between them meets the old quote."""
-    old = [order(who, side * 5, 100 + side * -5, POST_ONLY, slot=side + 1) for who in (0, 1) for side in (1, -1)]
-    new = [order(who, side * 5, 115 + side * -5, POST_ONLY, slot=side + 1) for who in (0, 1) for side in (1, -1)]
+    old = [
+        order(who, side * 5, 100 + side * -5, POST_ONLY, slot=side + 1)
+        for who in (0, 1)
+        for side in (1, -1)
+    ]
+    new = [
+        order(who, side * 5, 115 + side * -5, POST_ONLY, slot=side + 1)
+        for who in (0, 1)
+        for side in (1, -1)
+    ]
     assert statuses(send(books, *old)[1]) == [RESTED] * 4
     fills, report = send(books, *new)
     assert (len(fills), statuses(report)) == (0, [RESTED] * 4)
@@ -95,7 +110,9 @@ def test_consecutive_post_only_orders_withdraw_before_any_is_placed(books: EITHE
     assert statuses(report) == [RESTED, REFUSED_POST, FILLED, RESTED, RESTED]
 
 
-def test_same_slot_replaces_and_loses_priority_even_if_the_new_order_is_refused(books: EITHER) -> None:
+def test_same_slot_replaces_and_loses_priority_even_if_the_new_order_is_refused(
+    books: EITHER,
+) -> None:
     send(books, order(0, 5, 100), order(1, 5, 100), order(0, 5, 100))
     fills, _ = send(books, order(2, -1, 100))
     assert fills[:, MAKER].tolist() == [1]
@@ -105,13 +122,21 @@ def test_same_slot_replaces_and_loses_priority_even_if_the_new_order_is_refused(
 
 
 def test_quantity_nil_cancels_one_slot(books: EITHER) -> None:
-    _, report = send(books, order(0, 5, 100, slot=1), order(0, 5, 99, slot=2), order(0, 0, slot=1), order(0, 0, slot=1))
+    _, report = send(
+        books,
+        order(0, 5, 100, slot=1),
+        order(0, 5, 99, slot=2),
+        order(0, 0, slot=1),
+        order(0, 0, slot=1),
+    )
     assert statuses(report) == [RESTED, RESTED, CANCELLED, UNKNOWN]
     assert books.list_owner_orders(0, 0).tolist() == [[2, 5, 99, 3, 0]]
 
 
 def test_slot_nobody_replaces_nothing_and_goes_with_all_of_its_owner(books: EITHER) -> None:
-    _, report = send(books, *(order(0, 5, 100 + i, slot=MISSING) for i in range(3)), order(0, 0, slot=MISSING))
+    _, report = send(
+        books, *(order(0, 5, 100 + i, slot=MISSING) for i in range(3)), order(0, 0, slot=MISSING)
+    )
     assert statuses(report) == [RESTED, RESTED, RESTED, UNKNOWN]
     assert books.cancel_owner_orders(0, np.array([0, 1])) == 3
     assert not books.resting_totals.any()
@@ -147,12 +172,16 @@ def test_a_withdrawn_own_order_has_not_traded(books: EITHER) -> None:
 def test_of_a_withdrawn_own_order_only_what_traded_before_is_taken_off(books: EITHER) -> None:
     """Of the ask of 5, 2 trade with another and 3 are withdrawn: the replacement of 5 is cut to 3."""
     send(books, order(0, -5, 100, slot=2))
-    fills, report = late(books, order(1, 2, 100, IOC), order(0, 4, 101, slot=1), order(0, -5, 103, POST_ONLY, slot=2))
+    fills, report = late(
+        books, order(1, 2, 100, IOC), order(0, 4, 101, slot=1), order(0, -5, 103, POST_ONLY, slot=2)
+    )
     assert fills[:, LOTS].tolist() == [2]
     assert statuses(report) == [FILLED, RESTED, RESTED]
     assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[1, 4, 101], [2, -3, 103]]
     late(books, order(2, -4, 101, IOC), order(0, 4, 100, slot=1))
-    assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[2, -3, 103]], "what traded on the way is still taken off"
+    assert books.list_owner_orders(0, 0)[:, :3].tolist() == [[2, -3, 103]], (
+        "what traded on the way is still taken off"
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +206,12 @@ def test_what_an_owner_cancels_itself_in_a_batch_has_not_traded(
 def test_lots_that_traded_are_taken_off_each_later_row_of_the_slot(books: EITHER) -> None:
     """Of a bid of 10, 4 trade before it is cancelled, and 3 of its replacement as it arrives: never more than 10."""
     send(books, order(0, 10, 100, slot=2), order(3, -3, 105))
-    rows = [order(1, -4, 100, IOC), order(0, 0, slot=2), order(0, 8, 105, slot=2), order(0, 10, 101, slot=2)]
+    rows = [
+        order(1, -4, 100, IOC),
+        order(0, 0, slot=2),
+        order(0, 8, 105, slot=2),
+        order(0, 10, 101, slot=2),
+    ]
     fills, report = late(books, *rows)
     assert fills[:, LOTS].tolist() == [-4, 3]
     assert statuses(report) == [FILLED, CANCELLED, RESTED, RESTED]
@@ -188,21 +222,32 @@ def test_a_reduce_only_order_withdrawn_as_it_is_met_has_not_traded(books: EITHER
     """Two asks of 6 that may only reduce 6: the first trades, the second goes; its replacement is placed whole."""
     asks = [order(1, -6, 100 + slot, REDUCE_ONLY, slot=slot) for slot in range(2)]
     send(books, *asks, position=(0, 6, 0, 0))
-    _, report = late(books, order(0, 12, 101, IOC), order(1, -6, 110, slot=1), position=(0, 6, 0, 0))
+    _, report = late(
+        books, order(0, 12, 101, IOC), order(1, -6, 110, slot=1), position=(0, 6, 0, 0)
+    )
     assert statuses(report) == [CANCELLED, RESTED]
     assert books.list_owner_orders(0, 1)[:, :3].tolist() == [[1, -6, 110]]
 
 
 def test_reduce_only_taker_is_cut_to_the_position(books: EITHER) -> None:
     send(books, order(0, -50, 100))
-    rows = (order(1, 9, 100, LIMIT + REDUCE_ONLY), order(1, 9, 100, IOC + REDUCE_ONLY), order(2, 1, 100, 6))
+    rows = (
+        order(1, 9, 100, LIMIT + REDUCE_ONLY),
+        order(1, 9, 100, IOC + REDUCE_ONLY),
+        order(2, 1, 100, 6),
+    )
     _, report = send(books, *rows, position=(0, -4, 3, 0))
     assert statuses(report) == [FILLED, REFUSED_REDUCE, REFUSED_REDUCE]
     assert report[:, FILLED_LOTS].tolist() == [4, 0, 0]
 
 
 def test_reduce_only_maker_trades_what_still_reduces_then_goes(books: EITHER) -> None:
-    send(books, order(1, -6, 100, REDUCE_ONLY), order(1, -6, 101, REDUCE_ONLY, slot=1), position=(0, 9, 0, 0))
+    send(
+        books,
+        order(1, -6, 100, REDUCE_ONLY),
+        order(1, -6, 101, REDUCE_ONLY, slot=1),
+        position=(0, 9, 0, 0),
+    )
     fills, report = send(books, order(0, 20, 101), position=(0, 9, 0, 0))
     assert fills[:, LOTS].tolist() == [6, 3]
     assert statuses(report) == [RESTED]
@@ -225,7 +270,9 @@ def test_band_clamps_aggressive_limits_and_refuses_passive_ones(books: EITHER) -
 
 
 def test_limits_off_the_ladder_and_empty_bands_are_refused(books: EITHER) -> None:
-    _, report = send(books, order(0, 5, 0), order(0, -5, -3), order(0, 5, LEVELS + 1), order(0, -5, LEVELS))
+    _, report = send(
+        books, order(0, 5, 0), order(0, -5, -3), order(0, 5, LEVELS + 1), order(0, -5, LEVELS)
+    )
     assert statuses(report) == [REFUSED_BAND, REFUSED_BAND, REFUSED_BAND, RESTED]
     _, report = send(books, order(0, 5, 100), order(0, 5, 0, MARKET), band=(101, 99))
     assert statuses(report) == [REFUSED_BAND, REFUSED_BAND]
@@ -285,15 +332,28 @@ class Crowd:
         rng, n = self.rng, self.rows
         instrument = rng.integers(0, self.shape[0], n)
         quantity = rng.integers(1, 30, n) * rng.choice([-1, 1], n) * (rng.random(n) < 0.75)
-        distance = np.where(rng.random(n) < 0.97, rng.normal(4, 8, n), rng.normal(0, 3000, n)).astype(np.int64)
+        distance = np.where(
+            rng.random(n) < 0.97, rng.normal(4, 8, n), rng.normal(0, 3000, n)
+        ).astype(np.int64)
         limit = self.centre[instrument] - np.sign(quantity) * distance
         kind = rng.choice([0, 0, 0, 0, 0, 1, 2, 3, 4, 4, 5, 6, 7], n)
         owner, slot = rng.integers(0, self.shape[1], n), rng.integers(-1, 6, n)
-        columns = (owner, instrument, quantity, limit, kind, slot, rng.integers(0, 50, n), rng.integers(-1, 9, n))
+        columns = (
+            owner,
+            instrument,
+            quantity,
+            limit,
+            kind,
+            slot,
+            rng.integers(0, 50, n),
+            rng.integers(-1, 9, n),
+        )
         return np.stack(columns, axis=1)
 
     def bands(self) -> I8:
-        self.centre = np.clip(self.centre + self.rng.integers(-6, 7, len(self.centre)), 50, LEVELS - 50)
+        self.centre = np.clip(
+            self.centre + self.rng.integers(-6, 7, len(self.centre)), 50, LEVELS - 50
+        )
         width = self.rng.choice([5, 20, 100, LEVELS], (len(self.centre), 2))
         return np.stack([self.centre - width[:, 0], self.centre + width[:, 1]], axis=1)
 
@@ -305,9 +365,15 @@ def race(seed: int, events: int) -> I8:
     position = np.zeros(crowd.shape, dtype=np.int64)
     for batch in range(events // crowd.rows):
         orders, bands = crowd.orders(), crowd.bands()
-        np.testing.assert_array_equal(fast.find_replaced_orders(orders), plain.find_replaced_orders(orders))
-        stood = fast.find_replaced_orders(orders)[:, 0].copy() if batch % 2 else None  # what in-flight mitigation goes by
-        (fills, report), (their_fills, their_report) = (b.match(orders, position, bands, stood) for b in (fast, plain))
+        np.testing.assert_array_equal(
+            fast.find_replaced_orders(orders), plain.find_replaced_orders(orders)
+        )
+        stood = (
+            fast.find_replaced_orders(orders)[:, 0].copy() if batch % 2 else None
+        )  # what in-flight mitigation goes by
+        (fills, report), (their_fills, their_report) = (
+            b.match(orders, position, bands, stood) for b in (fast, plain)
+        )
         np.testing.assert_array_equal(fills, their_fills)
         np.testing.assert_array_equal(report, their_report)
         np.add.at(position, (fills[:, 2], fills[:, 0]), fills[:, LOTS])
@@ -316,8 +382,12 @@ def race(seed: int, events: int) -> I8:
         np.testing.assert_array_equal(fast.resting_totals, plain.resting_totals)
         if batch % 5 == 0:
             k, gone = batch % crowd.shape[0], crowd.rng.integers(0, crowd.shape[1], 3)
-            np.testing.assert_array_equal(fast.sum_depth(*bands.T.copy()), plain.sum_depth(*bands.T.copy()))
-            np.testing.assert_array_equal(fast.list_owner_orders(k, gone[0])[:, 0], plain.list_owner_orders(k, gone[0])[:, 0])
+            np.testing.assert_array_equal(
+                fast.sum_depth(*bands.T.copy()), plain.sum_depth(*bands.T.copy())
+            )
+            np.testing.assert_array_equal(
+                fast.list_owner_orders(k, gone[0])[:, 0], plain.list_owner_orders(k, gone[0])[:, 0]
+            )
             assert fast.cancel_owner_orders(k, gone) == plain.cancel_owner_orders(k, gone)
         assert len(fast) == len(plain)
         seen += np.bincount(report[:, STATUS], minlength=7)

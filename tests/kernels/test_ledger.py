@@ -18,7 +18,9 @@ POOLS = (
     MarginPool(venue=0, number=1, instruments=slice(2, 3), venue_slice=slice(2, 3), wallet_pool=2),
     MarginPool(venue=0, number=2, instruments=slice(3, 3), venue_slice=slice(0, 0), wallet_pool=2),
 )
-CONTRACTS: Contracts = view_of([100, 200, 300], multiplier=[1, 7, 13], settle=[0, 1, 0], price=(1.0, 0.5)).contracts
+CONTRACTS: Contracts = view_of(
+    [100, 200, 300], multiplier=[1, 7, 13], settle=[0, 1, 0], price=(1.0, 0.5)
+).contracts
 
 
 class Plain:
@@ -48,7 +50,9 @@ class Plain:
             paid = after * each
         self.lots[at], self.paid[at] = after, paid
 
-    def move(self, source: int, target: int, source_pool: int, target_pool: int, asset: int, amount: int) -> None:
+    def move(
+        self, source: int, target: int, source_pool: int, target_pool: int, asset: int, amount: int
+    ) -> None:
         for owner, pool, change in ((source, source_pool, -amount), (target, target_pool, amount)):
             at = (asset, pool, owner)
             self.cash[at] = self.cash.get(at, 0) + change
@@ -66,9 +70,13 @@ def dense(cells: dict[Any, Any], shape: tuple[int, ...]) -> np.ndarray:
 
 
 owner = st.integers(0, OWNERS - 1)
-fill = st.tuples(owner, owner, st.integers(0, 2), st.integers(-50, 50), st.integers(1, 10**6), st.just(-1))
+fill = st.tuples(
+    owner, owner, st.integers(0, 2), st.integers(-50, 50), st.integers(1, 10**6), st.just(-1)
+)
 amount = st.integers(-(10**12), 10**12)
-transfer = st.tuples(owner, owner, st.integers(0, 2), st.integers(0, 2), st.integers(0, ASSETS - 1), amount)
+transfer = st.tuples(
+    owner, owner, st.integers(0, 2), st.integers(0, 2), st.integers(0, ASSETS - 1), amount
+)
 posting = st.one_of(
     st.tuples(st.just(Fills), st.lists(fill, max_size=20)),
     st.tuples(st.just(Transfers), st.lists(transfer, max_size=9)),

@@ -13,7 +13,17 @@ from pydantic import TypeAdapter, ValidationError
 from sim.component import build_union
 from sim.instruments import Asset, Instrument, build_contracts
 from sim.pricing import instrument_values
-from sim.pricing.black import CALL, PUT, OptionTerms, compute_black76, compute_black76_greeks, solve_black76_vol, compute_greeks, solve_implied_vol, price_options
+from sim.pricing.black import (
+    CALL,
+    PUT,
+    OptionTerms,
+    compute_black76,
+    compute_black76_greeks,
+    compute_greeks,
+    price_options,
+    solve_black76_vol,
+    solve_implied_vol,
+)
 from sim.pricing.smiles import SMILES, QuadraticSmile, SviSmile, apply_smiles
 from sim.types import F8, MarketView
 
@@ -42,9 +52,16 @@ def test_quantlib_agrees() -> None:
     for forward, strike, years, rate, side, vol, spot in zip(*options, vols, spots, strict=True):
         right = ql.PlainVanillaPayoff(ql.Option.Call if side == CALL else ql.Option.Put, strike)
         theirs = ql.BlackCalculator(right, forward, vol * math.sqrt(years), math.exp(-rate * years))
-        moves = (theirs.delta(spot), theirs.gamma(spot), theirs.vega(years), theirs.theta(spot, years))
+        moves = (
+            theirs.delta(spot),
+            theirs.gamma(spot),
+            theirs.vega(years),
+            theirs.theta(spot, years),
+        )
         expected.append([theirs.value(), *moves, theirs.rho(years)])
-    np.testing.assert_allclose(np.array(compute_greeks(options, vols, spots)).T, expected, rtol=1e-8)
+    np.testing.assert_allclose(
+        np.array(compute_greeks(options, vols, spots)).T, expected, rtol=1e-8
+    )
     np.testing.assert_allclose(price_options(options, vols), np.array(expected)[:, 0], rtol=1e-8)
 
 
@@ -54,7 +71,10 @@ def test_kernels_equal_their_plain_twins() -> None:
     vol[20:40] = 0.0
     worth = compute_black76(*options, vol)
     np.testing.assert_array_equal(worth, compute_black76.py_func(*options, vol))  # type: ignore[attr-defined]
-    got, plain = compute_black76_greeks(*options, vol, spot), compute_black76_greeks.py_func(*options, vol, spot)  # type: ignore[attr-defined]
+    got, plain = (
+        compute_black76_greeks(*options, vol, spot),
+        compute_black76_greeks.py_func(*options, vol, spot),
+    )  # type: ignore[attr-defined]
     np.testing.assert_array_equal(got, plain)
     found, plain = solve_black76_vol(*options, worth), solve_black76_vol.py_func(*options, worth)  # type: ignore[attr-defined]
     np.testing.assert_array_equal(found, plain)
@@ -64,7 +84,9 @@ def test_implied_volatility_is_the_volatility() -> None:
     options, vol, _ = drawn(5_000, moneyness=3.0)
     worth = price_options(options, vol)
     found = solve_implied_vol(options, worth)
-    told = worth - price_options(options, 0.0) > 1e-6 * worth  # deep in the money, a price says little of volatility
+    told = (
+        worth - price_options(options, 0.0) > 1e-6 * worth
+    )  # deep in the money, a price says little of volatility
     assert told.mean() > 0.9
     np.testing.assert_allclose(found[told], vol[told], rtol=1e-7)
     np.testing.assert_allclose(price_options(options, found)[told], worth[told], rtol=1e-12)
@@ -72,7 +94,16 @@ def test_implied_volatility_is_the_volatility() -> None:
 
 @pytest.mark.parametrize(
     ("price", "years"),
-    [(0.0, 1.0), (20.0, 1.0), (19.9, 1.0), (120.0, 1.0), (130.0, 1.0), (-1.0, 1.0), (25.0, 0.0), (math.nan, 1.0)],
+    [
+        (0.0, 1.0),
+        (20.0, 1.0),
+        (19.9, 1.0),
+        (120.0, 1.0),
+        (130.0, 1.0),
+        (-1.0, 1.0),
+        (25.0, 0.0),
+        (math.nan, 1.0),
+    ],
 )
 def test_prices_that_no_volatility_gives_have_none(price: float, years: float) -> None:
     """A call at 100 on a forward of 120: above 20, below 120, before expiry."""
@@ -86,10 +117,14 @@ def test_prices_that_no_volatility_gives_have_none(price: float, years: float) -
     years=st.floats(0, 5),
     rate=st.floats(-0.1, 0.5),
 )
-def test_calls_less_puts_are_forwards(forward: float, distance: float, vol: float, years: float, rate: float) -> None:
+def test_calls_less_puts_are_forwards(
+    forward: float, distance: float, vol: float, years: float, rate: float
+) -> None:
     strike, discount = forward * math.exp(distance), math.exp(-rate * years)
     call, put = price_options(OptionTerms(forward, strike, years, rate, np.array([CALL, PUT])), vol)
-    assert call - put == pytest.approx(discount * (forward - strike), abs=1e-12 * (forward + strike))
+    assert call - put == pytest.approx(
+        discount * (forward - strike), abs=1e-12 * (forward + strike)
+    )
     assert 0 <= call <= discount * forward * (1 + 1e-15)
     assert 0 <= put <= discount * strike * (1 + 1e-15)
 
@@ -99,19 +134,37 @@ def test_greeks_are_slopes() -> None:
     spot, strike, vol, years, rate, held = 100.0, 110.0, 0.6, 0.4, 0.07, 0.02
 
     def at(spot: float = spot, vol: float = vol, years: float = years, rate: float = rate) -> float:
-        return float(price_options(OptionTerms(spot * math.exp((rate - held) * years), strike, years, rate, PUT), vol))
+        return float(
+            price_options(
+                OptionTerms(spot * math.exp((rate - held) * years), strike, years, rate, PUT), vol
+            )
+        )
 
-    got = compute_greeks(OptionTerms(spot * math.exp((rate - held) * years), strike, years, rate, PUT), vol, spot)
+    got = compute_greeks(
+        OptionTerms(spot * math.exp((rate - held) * years), strike, years, rate, PUT), vol, spot
+    )
     step = 1e-4
-    assert got.delta == pytest.approx((at(spot=spot + step) - at(spot=spot - step)) / (2 * step), rel=1e-6)
-    assert got.gamma == pytest.approx((at(spot=spot + 0.01) - 2 * at() + at(spot=spot - 0.01)) / 1e-4, rel=1e-5)
-    assert got.vega == pytest.approx((at(vol=vol + step) - at(vol=vol - step)) / (2 * step), rel=1e-6)
-    assert got.theta == pytest.approx((at(years=years - step) - at(years=years + step)) / (2 * step), rel=1e-6)
-    assert got.rho == pytest.approx((at(rate=rate + step) - at(rate=rate - step)) / (2 * step), rel=1e-6)
+    assert got.delta == pytest.approx(
+        (at(spot=spot + step) - at(spot=spot - step)) / (2 * step), rel=1e-6
+    )
+    assert got.gamma == pytest.approx(
+        (at(spot=spot + 0.01) - 2 * at() + at(spot=spot - 0.01)) / 1e-4, rel=1e-5
+    )
+    assert got.vega == pytest.approx(
+        (at(vol=vol + step) - at(vol=vol - step)) / (2 * step), rel=1e-6
+    )
+    assert got.theta == pytest.approx(
+        (at(years=years - step) - at(years=years + step)) / (2 * step), rel=1e-6
+    )
+    assert got.rho == pytest.approx(
+        (at(rate=rate + step) - at(rate=rate - step)) / (2 * step), rel=1e-6
+    )
 
 
 def test_at_expiry_greeks_are_those_of_the_payoff() -> None:
-    call, put = (compute_greeks(OptionTerms(120.0, 100.0, 0.0, 0.1, side), 0.5) for side in (CALL, PUT))
+    call, put = (
+        compute_greeks(OptionTerms(120.0, 100.0, 0.0, 0.1, side), 0.5) for side in (CALL, PUT)
+    )
     assert (call.value, call.delta, call.gamma, call.vega) == (20, 1, 0, 0)
     assert (put.value, put.delta, put.gamma, put.vega) == (0, 0, 0, 0)
 
@@ -126,7 +179,9 @@ def test_svi_by_hand() -> None:
 
 
 def test_a_parabola_keeps_its_floor() -> None:
-    smile = QuadraticSmile(underlying="BTC", expiry=DAY, level=0.5, skew=-2.0, curvature=1.0, floor=0.1)
+    smile = QuadraticSmile(
+        underlying="BTC", expiry=DAY, level=0.5, skew=-2.0, curvature=1.0, floor=0.1
+    )
     np.testing.assert_allclose(smile.compute_vol([-0.1, 0.0, 0.5], 1.0), [0.71, 0.5, 0.1])
 
 
@@ -141,7 +196,9 @@ def test_a_parabola_keeps_its_floor() -> None:
 )
 def test_smiles_that_are_none_are_refused(wrong: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
-        TypeAdapter(build_union(SMILES)).validate_python({"underlying": "BTC", "expiry": 1, **wrong})
+        TypeAdapter(build_union(SMILES)).validate_python(
+            {"underlying": "BTC", "expiry": 1, **wrong}
+        )
 
 
 # Instruments
@@ -169,7 +226,9 @@ OPTION = {"name": "C", "kind": "option", "expiry": 83 * DAY, "strike": 110, "opt
 def test_what_is_linear_moves_in_proportion_and_options_by_the_formula() -> None:
     market = listed(PERP, FUTURE, OPTION, {**OPTION, "name": "P2", "option": "put"})
     market = market._replace(rate=np.full(4, 0.1))
-    got = instrument_values.value_instruments(market, np.array([[100.0], [120.0]]), np.array([[0.6] * 4, [0.9] * 4]))
+    got = instrument_values.value_instruments(
+        market, np.array([[100.0], [120.0]]), np.array([[0.6] * 4, [0.9] * 4])
+    )
     years = 73 / 365
     forward = np.array([100.0, 120.0]) * math.exp(0.1 * years)
     np.testing.assert_allclose(got[:, :2], [[200, 200], [240, 240]])
@@ -181,7 +240,9 @@ def test_what_is_linear_moves_in_proportion_and_options_by_the_formula() -> None
 def test_what_is_settled_of_a_forward_moves_no_more() -> None:
     """Twenty of the sixty minutes of averaging are left: a third of a move of 30% counts."""
     market = listed(OPTION)._replace(seconds=83 * DAY - 1_200.0, forward=np.array([115.0]))
-    got = instrument_values.value_instruments(market, np.array([[130.0]]), np.array([[0.6]]), averaging=3_600.0)
+    got = instrument_values.value_instruments(
+        market, np.array([[130.0]]), np.array([[0.6]]), averaging=3_600.0
+    )
     worth = price_options(OptionTerms(115 * 1.1, 110, 1_200 / instrument_values.YEAR_SECONDS), 0.6)
     np.testing.assert_allclose(got, [[worth / 0.5]])
 
@@ -190,7 +251,10 @@ def test_a_shifted_market_is_marked_at_its_values() -> None:
     market = instrument_values.mark_at_model(listed(PERP, OPTION))
     moved = instrument_values.shift_underlying(market, 0, 0.8)
     np.testing.assert_allclose(moved.oracle, [80.0])
-    np.testing.assert_allclose(moved.mark, instrument_values.value_instruments(market, np.array([[80.0]]), market.vol[None])[0])
+    np.testing.assert_allclose(
+        moved.mark,
+        instrument_values.value_instruments(market, np.array([[80.0]]), market.vol[None])[0],
+    )
     np.testing.assert_allclose(instrument_values.shift_underlying(moved, 0, 1.25).mark, market.mark)
     np.testing.assert_array_equal(market.replace_mark(1, 7.0).mark, [200.0, 7.0])
 
@@ -207,11 +271,17 @@ def test_sensitivities_of_linear_legs_and_options() -> None:
 def test_expiry_settles_at_the_payoff() -> None:
     contracts = listed(PERP, FUTURE, OPTION, {**OPTION, "name": "P2", "option": "put"}).contracts
     np.testing.assert_array_equal(
-        instrument_values.compute_settlement(contracts, np.array([120.0])), [np.nan, 240.0, 20.0, 0.0]
+        instrument_values.compute_settlement(contracts, np.array([120.0])),
+        [np.nan, 240.0, 20.0, 0.0],
     )
-    np.testing.assert_array_equal(instrument_values.compute_settlement(contracts, np.array([90.0])), [np.nan, 180.0, 0.0, 40.0])
+    np.testing.assert_array_equal(
+        instrument_values.compute_settlement(contracts, np.array([90.0])),
+        [np.nan, 180.0, 0.0, 40.0],
+    )
     late = listed(OPTION)._replace(seconds=90 * DAY)
-    np.testing.assert_allclose(instrument_values.value_instruments(late, np.array([[120.0]]), late.vol[None]), [[20.0]])
+    np.testing.assert_allclose(
+        instrument_values.value_instruments(late, np.array([[120.0]]), late.vol[None]), [[20.0]]
+    )
 
 
 def test_smiles_give_options_their_volatility() -> None:

@@ -10,7 +10,7 @@ from markets import build, config, move, script, venue
 
 from sim.liquidation.auction import AuctionCloseOut
 from sim.market import Market
-from sim.types import ROUTE_AUCTION, ROUTE_BOOK, IOC, LIMIT, MISSING, Exposure, MarginAssessment
+from sim.types import IOC, LIMIT, MISSING, ROUTE_AUCTION, ROUTE_BOOK, Exposure, MarginAssessment
 
 LONG, CRASH, LOTS = 0, 3, 1500
 STEP = 60.0
@@ -33,9 +33,13 @@ def test_the_discount_rises_from_nil_to_its_largest() -> None:
     long, short = [], []
     for broke in (MISSING, 10, 9, 8, 7, 6, 5):
         book, risk, weights = offered()
-        plan = desk.plan_close_outs(risk, distress(4, broke=[broke, broke, MISSING, MISSING]), book, weights)
+        plan = desk.plan_close_outs(
+            risk, distress(4, broke=[broke, broke, MISSING, MISSING]), book, weights
+        )
         assert plan.account.tolist() == [0, 1, 2]
-        assert plan.route.tolist() == [ROUTE_BOOK if broke in (MISSING, 10) else ROUTE_AUCTION] * 2 + [ROUTE_BOOK]
+        assert plan.route.tolist() == [
+            ROUTE_BOOK if broke in (MISSING, 10) else ROUTE_AUCTION
+        ] * 2 + [ROUTE_BOOK]
         assert plan.limit[2] == 990, "a solvent account is sold at its bankruptcy price"
         long.append(int(plan.limit[0]))
         short.append(int(plan.limit[1]))
@@ -46,7 +50,9 @@ def test_the_discount_rises_from_nil_to_its_largest() -> None:
 def test_limits_of_an_auction_can_be_quoted() -> None:
     book = exposure([[1], [-1]], [1], [-2, 0], max_price=1)
     desk = AuctionCloseOut(max_discount=0.99).bind(STEP)
-    assert desk.plan_close_outs(risk_of(book), distress(2, broke=0), book, np.ones((2, 1))).limit.tolist() == [1, 1]
+    assert desk.plan_close_outs(
+        risk_of(book), distress(2, broke=0), book, np.ones((2, 1))
+    ).limit.tolist() == [1, 1]
 
 
 def test_the_bankrupt_are_offered_while_their_auction_lasts() -> None:
@@ -54,9 +60,18 @@ def test_the_bankrupt_are_offered_while_their_auction_lasts() -> None:
     desk = AuctionCloseOut(duration=2 * STEP).bind(STEP)
     book, risk, _ = offered()
     known = {"since": [9, 9, 9, MISSING], "acted": [9, 9, 9, 9]}
-    assert desk.select_auctioned(risk, distress(4, broke=[10, 9, MISSING, MISSING], **known), book).tolist() == [1, 1, 1, 0]
-    assert desk.select_auctioned(risk, distress(4, broke=[8, 9, MISSING, MISSING], **known), book).tolist() == [0, 1, 1, 0]
-    assert desk.select_auctioned(risk, distress(4, since=9, acted=8, broke=8), book).tolist() == [0, 0, 0, 0]
+    assert desk.select_auctioned(
+        risk, distress(4, broke=[10, 9, MISSING, MISSING], **known), book
+    ).tolist() == [1, 1, 1, 0]
+    assert desk.select_auctioned(
+        risk, distress(4, broke=[8, 9, MISSING, MISSING], **known), book
+    ).tolist() == [0, 1, 1, 0]
+    assert desk.select_auctioned(risk, distress(4, since=9, acted=8, broke=8), book).tolist() == [
+        0,
+        0,
+        0,
+        0,
+    ]
     spot = exposure([[10], [0]], [1000], [-10_100, -1], kind=1)
     assert not desk.select_auctioned(risk_of(spot), distress(2, since=0, acted=0), spot).any()
 
@@ -74,7 +89,9 @@ def crowd(**later: Any) -> list[Any]:
     ]
 
 
-def crash(liquidators: dict[str, Any] | None = None, steps: int = 12, seed: int = 1, **rules: Any) -> Market:
+def crash(
+    liquidators: dict[str, Any] | None = None, steps: int = 12, seed: int = 1, **rules: Any
+) -> Market:
     """A long of 1500 lots at 1000 whom a fall to 900 leaves 500 units short, with nobody in the book.
 
     One lot trades at 900 as it falls, so that the mark is 900 when the auction begins.
@@ -116,14 +133,18 @@ def test_what_is_on_offer_is_public_from_the_next_tick_and_the_waterfall_waits()
     steps = market.recorder.frames()["steps"].set_index("step")
     assert steps["to_sell"].tolist() == [0, 0, *[LOTS] * 4, *[0] * 6]
     assert not steps["to_buy"].any()
-    assert losses(market)[["step", "layer", "absorbed"]].to_numpy().tolist() == [[CRASH + 4, "fund", 50_000]]
+    assert losses(market)[["step", "layer", "absorbed"]].to_numpy().tolist() == [
+        [CRASH + 4, "fund", 50_000]
+    ]
 
 
 def test_nobody_without_capital_buys_and_the_fund_takes_over_at_the_end() -> None:
     poor = crash(RICH | {"wealth": 0.01}, duration=4 * STEP)
     assert not len(sold(poor))
     assert not bought(poor).any()
-    assert losses(poor)[["step", "layer", "lots"]].to_numpy().tolist() == [[CRASH + 4, "fund", LOTS]]
+    assert losses(poor)[["step", "layer", "lots"]].to_numpy().tolist() == [
+        [CRASH + 4, "fund", LOTS]
+    ]
 
 
 def test_who_asks_the_smallest_discount_is_served_first() -> None:
@@ -181,7 +202,10 @@ def test_competition_lowers_the_discount() -> None:
 def test_the_longer_an_auction_nobody_attends_the_larger_the_loss() -> None:
     """LIQ-5: late liquidation is where bad debt comes from."""
     falls = [move(CRASH, -0.1), move(CRASH + 1, -0.2, duration=8 * STEP)]
-    short = [int(losses(crash(duration=steps * STEP, stresses=falls))["shortfall"].iloc[0]) for steps in (1, 3, 5, 8)]
+    short = [
+        int(losses(crash(duration=steps * STEP, stresses=falls))["shortfall"].iloc[0])
+        for steps in (1, 3, 5, 8)
+    ]
     assert short == sorted(set(short))
 
 
@@ -190,7 +214,14 @@ def test_liquidators_work_off_what_they_bought_at_a_profit() -> None:
     quotes = {CRASH + 3: [(0, 0, 40_000, 899, LIMIT, 0), (1, 0, -10, 901, LIMIT, 0)]}
     people: list[Any] = [
         *crowd(orders=quotes),
-        {"kind": "liquidators", "venue": "x", "count": 4, "wealth": 50_000.0, "wealth_sigma": 0.0, "unwind": 300.0},
+        {
+            "kind": "liquidators",
+            "venue": "x",
+            "count": 4,
+            "wealth": 50_000.0,
+            "wealth_sigma": 0.0,
+            "unwind": 300.0,
+        },
     ]
     place = venue(liquidation={"kind": "auction"}, waterfall=({"kind": "adl_pro_rata"},))
     market = build(config(place, steps=60, stresses=[move(CRASH, -0.1)]), people)

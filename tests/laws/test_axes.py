@@ -3,7 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-from markets import BTC, BTC_B, BTC_SPOT, ETH, NETTINGS, Watch, build, config, move, script, tiers, venue
+from markets import (
+    BTC,
+    BTC_B,
+    BTC_SPOT,
+    ETH,
+    NETTINGS,
+    Watch,
+    build,
+    config,
+    move,
+    script,
+    tiers,
+    venue,
+)
 
 from sim.attribution import DEPOSIT, FUNDING
 from sim.errors import DeleverageError
@@ -44,17 +57,28 @@ def test_two_venues_do_not_share_margin():
 @pytest.mark.parametrize("netting", NETTINGS)
 def test_wealth_at_the_start_is_the_same_under_every_netting(netting):
     """ISO-1."""
-    people = [script([100.0, 250.5], {}), {"kind": "traders", "count": 50, "venue": "x", "wealth": 500.0}]
+    people = [
+        script([100.0, 250.5], {}),
+        {"kind": "traders", "count": 50, "venue": "x", "wealth": 500.0},
+    ]
     market = build(config(venue(instruments=(BTC, ETH, BTC_B), netting=netting)), people)
     plain = build(config(venue(instruments=(BTC, ETH, BTC_B))), people)
     everybody = slice(0, market.state.external_owner)
-    assert np.array_equal(market.state.account_view(everybody).equity, plain.state.account_view(everybody).equity)
-    assert np.array_equal(market.state.account_view(everybody).wallet, plain.state.account_view(everybody).wallet)
+    assert np.array_equal(
+        market.state.account_view(everybody).equity, plain.state.account_view(everybody).equity
+    )
+    assert np.array_equal(
+        market.state.account_view(everybody).wallet, plain.state.account_view(everybody).wallet
+    )
 
 
 def test_isolated_margin_leaves_the_wallet_at_admission_and_returns_on_close():
     """ISO-1: notional / leverage moves with the order, and comes back with the profit when the position is gone."""
-    rules = config(venue(instruments=(BTC, ETH), netting={"kind": "isolated"}), steps=4, stresses=[move(2, 0.02)])
+    rules = config(
+        venue(instruments=(BTC, ETH), netting={"kind": "isolated"}),
+        steps=4,
+        stresses=[move(2, 0.02)],
+    )
     close = [(0, 0, -100, 1020, LIMIT, 0), (1, 0, 100, 1020, LIMIT, 0)]
     market = build(rules, [script([1000.0, 1000.0], {1: BUY_100, 3: close})])
     pool, wallet = market.venues[0].pools[0].number, market.venues[0].wallet_pool
@@ -107,7 +131,10 @@ def test_a_depeg_of_the_settlement_asset_changes_what_positions_are_worth():
     rules = config(
         venue(instruments=(BTC | {"settle": "ALT"},)),
         steps=4,
-        stresses=[move(2, 0.1), {"kind": "depeg", "asset": "ALT", "at": 180.0, "duration": 600.0, "floor": 0.5}],
+        stresses=[
+            move(2, 0.1),
+            {"kind": "depeg", "asset": "ALT", "at": 180.0, "duration": 600.0, "floor": 0.5},
+        ],
         assets=[{"name": "USD"}, {"name": "ALT", "price": 0.8}],
     )
     market = build(rules, [script([1000.0, 1000.0], {1: BUY_100})])
@@ -156,7 +183,14 @@ def test_spot_is_posted_against_the_outside_and_moves_the_index():
 def test_spot_can_be_bought_and_sold_wherever_the_index_goes(size):
     """The outside never meets its own quote of the step before, in a rise or in a fall."""
     rules = config(venue(), venue("s", [BTC_SPOT], spread=0.002), steps=4, stresses=[move(2, size)])
-    market = build(rules, [script([(0.0, 5000.0)], {2: [(0, 1, 100, 1_200, IOC, 0)], 3: [(0, 1, -100, 800, IOC, 0)]})])
+    market = build(
+        rules,
+        [
+            script(
+                [(0.0, 5000.0)], {2: [(0, 1, 100, 1_200, IOC, 0)], 3: [(0, 1, -100, 800, IOC, 0)]}
+            )
+        ],
+    )
     steps = run(market)["steps"].query("instrument == 'BTC-SPOT'")
     assert steps["volume"].tolist() == [0, 100, 100, 0]
     assert steps[["bid", "ask"]].notna().all(axis=None)
@@ -182,7 +216,9 @@ def test_spot_bought_must_be_paid_in_full():
 def test_margin_calls_are_met_from_outside_or_recorded_as_missed(met, deposited):
     """MAR-4."""
     rules = config(
-        venue(calls={"met": met, "delay": 0.0, "outside": 5.0}), steps=5, stresses=[move(2, -0.02), move(3, -0.01)]
+        venue(calls={"met": met, "delay": 0.0, "outside": 5.0}),
+        steps=5,
+        stresses=[move(2, -0.02), move(3, -0.01)],
     )
     market = build(rules, [script([60.0, 1000.0], {1: BUY_100})])
     watch = Watch(market)
@@ -208,7 +244,10 @@ def test_funding_is_balanced_and_flows_from_longs_to_shorts_above_the_oracle(sid
     """FUND-1, LED-2: whoever holds what the book overprices pays, to the unit what the others receive."""
     price = 1000 + 30 * side
     quotes = [(2, 0, 10, price - 1, LIMIT, 0), (2, 0, -10, price + 1, LIMIT, 1)]
-    open_, thirds = [(0, 0, 101, 1000, LIMIT, 0)], [(1, 0, -67, 1000, LIMIT, 0), (3, 0, -34, 1000, LIMIT, 0)]
+    open_, thirds = (
+        [(0, 0, 101, 1000, LIMIT, 0)],
+        [(1, 0, -67, 1000, LIMIT, 0), (3, 0, -34, 1000, LIMIT, 0)],
+    )
     rules = config(venue(funding={"interval": 180.0}), steps=8)
     market = build(rules, [script([10_000.0] * 4, {1: open_ + thirds, 2: quotes})])
     watch = Watch(market)
@@ -249,7 +288,12 @@ def test_nothing_arrives_beyond_the_band():
     asks = [(0, 0, -5, 1040, LIMIT, 0), (0, 0, -5, 1060, LIMIT, 1)]
     first = build(
         config(venue(band=0.0505), steps=2),
-        [script([1000.0, 1000.0], {1: asks, 2: [(1, 0, 20, 0, MARKET, 0), (1, 0, 3, 5000, LIMIT, 1)]})],
+        [
+            script(
+                [1000.0, 1000.0],
+                {1: asks, 2: [(1, 0, 20, 0, MARKET, 0), (1, 0, 3, 5000, LIMIT, 1)]},
+            )
+        ],
     )
     run(first)
     assert first.order_books.list_owner_orders(0, 0)[:, 1:3].tolist() == []

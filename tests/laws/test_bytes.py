@@ -14,7 +14,17 @@ import pandas as pd
 import yaml
 from papers import crash
 
-NAMES = ("steps", "venues", "market", "closeouts", "causes", "losses", "accounts", "profile", "populations")
+NAMES = (
+    "steps",
+    "venues",
+    "market",
+    "closeouts",
+    "causes",
+    "losses",
+    "accounts",
+    "profile",
+    "populations",
+)
 FRAMES = {f"{name}.parquet" for name in NAMES}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -24,12 +34,27 @@ def digests(folder: Path, *, hash_seed: int, threads: int) -> dict[str, str]:
     folder.mkdir()
     changes = {"name": "crash", "seed": 3, "populations": crash.people()}
     (folder / "crash.yaml").write_text(yaml.safe_dump(crash.plain(**changes)), encoding="utf-8")
-    program = [sys.executable, "-c", "from experiments.cli.app import main; main()", "run", "crash.yaml", "--quiet"]
-    surroundings = os.environ | {"PYTHONHASHSEED": str(hash_seed)} | dict.fromkeys(THREADS, str(threads))
-    done = subprocess.run(program, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
+    program = [
+        sys.executable,
+        "-c",
+        "from experiments.cli.app import main; main()",
+        "run",
+        "crash.yaml",
+        "--quiet",
+    ]
+    surroundings = (
+        os.environ | {"PYTHONHASHSEED": str(hash_seed)} | dict.fromkeys(THREADS, str(threads))
+    )
+    done = subprocess.run(
+        program, cwd=folder, env=surroundings, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     result = folder / done.stdout.splitlines()[-1]
-    compared = [path for path in result.iterdir() if path.suffix == ".parquet" or path.name == "summary.json"]
+    compared = [
+        path
+        for path in result.iterdir()
+        if path.suffix == ".parquet" or path.name == "summary.json"
+    ]
     assert {path.name for path in compared} == FRAMES | {"summary.json"}
     assert all(len(pd.read_parquet(path)) for path in compared if path.suffix == ".parquet"), (
         "an empty frame shows nothing"

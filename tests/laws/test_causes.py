@@ -13,7 +13,7 @@ from sim import margin
 from sim.attribution import CAUSE_KINDS
 from sim.ledger import Ledger
 from sim.margin.base import RequirementComponent
-from sim.margin.tiers.tiered import TieredRequirement, TieredMargin
+from sim.margin.tiers.tiered import TieredMargin, TieredRequirement
 from sim.market import Market
 from sim.types import IOC, LIMIT, Contracts, Exposure, Margins, MarketView
 
@@ -60,9 +60,17 @@ def fall(rules: dict[str, Any], wealths: list[float], size: float) -> Market:
     After the fall 200 lots are bid a tick below the index, the rest five ticks below.
     """
     after = round(1000 * (1 + size))
-    entries = [(0, 0, 200, 1000, LIMIT, 0), (1, 0, 100, 1000, LIMIT, 0), (2, 0, -300, 1000, LIMIT, 0)]
+    entries = [
+        (0, 0, 200, 1000, LIMIT, 0),
+        (1, 0, 100, 1000, LIMIT, 0),
+        (2, 0, -300, 1000, LIMIT, 0),
+    ]
     calm = [(3, 0, 200, 999, LIMIT, 0), (3, 0, -9000, 1001, LIMIT, 9)]
-    then = [(3, 0, 200, after - 1, LIMIT, 0), (3, 0, 9000, after - 5, LIMIT, 1), (3, 0, -9000, after + 1, LIMIT, 9)]
+    then = [
+        (3, 0, 200, after - 1, LIMIT, 0),
+        (3, 0, 9000, after - 5, LIMIT, 1),
+        (3, 0, -9000, after + 1, LIMIT, 9),
+    ]
     people = [script([*wealths, 5000.0, 500_000.0], {1: [*entries, *calm], 2: then})]
     return build(config(venue(mark=BOOK_MARK), steps=3, stresses=[move(2, size)], **rules), people)
 
@@ -75,14 +83,19 @@ def test_a_close_out_is_the_parent_of_the_next_rounds():
     assert closeouts[["mark_before", "mark_after"]].iloc[0].tolist() == [970, 968]
     assert amounts(pushed(frames, 0)) == {"index": -6000 + 150}
     parent = pushed(frames, 1)
-    assert parent[["kind", "step", "round", "instrument"]].to_numpy().tolist() == [["close_out", 2, 0, "BTC-PERP"]]
+    assert parent[["kind", "step", "round", "instrument"]].to_numpy().tolist() == [
+        ["close_out", 2, 0, "BTC-PERP"]
+    ]
     assert parent["amount"].tolist() == [-200 + 5]
 
 
 def test_in_a_single_pass_nobody_is_pushed_by_a_close_out():
     """LIQ-4: with one round B is still standing after it, and is closed out a step later by what it did not see."""
     frames = play(fall({"max_rounds": 1}, [105.0, 55.0], -0.03))
-    assert frames["closeouts"][["owner", "step", "round"]].to_numpy().tolist() == [[0, 2, 0], [1, 3, 0]]
+    assert frames["closeouts"][["owner", "step", "round"]].to_numpy().tolist() == [
+        [0, 2, 0],
+        [1, 3, 0],
+    ]
     assert pushed(frames, 1)[["kind", "step", "round"]].to_numpy().tolist() == [["close_out", 2, 0]]
 
 
@@ -123,10 +136,14 @@ def test_a_requirement_that_rises_is_the_root(monkeypatch):
     monkeypatch.setitem(margin.REQUIREMENTS, "raised", Raised)
     entries = [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]
     rules = config(venue(requirement={"kind": "raised"}), steps=2)
-    bid = [(1, 0, 100, 999, LIMIT, 0)]  # so that the close-out fills: causes are kept of those that do
+    bid = [
+        (1, 0, 100, 999, LIMIT, 0)
+    ]  # so that the close-out fills: causes are kept of those that do
     frames = play(build(rules, [script([60.0, 1000.0], {1: entries, 2: bid})]))
     causes = pushed(frames, 0)
-    assert causes[["kind", "step", "round", "amount"]].to_numpy().tolist() == [["requirement", 2, -1, -5000]]
+    assert causes[["kind", "step", "round", "amount"]].to_numpy().tolist() == [
+        ["requirement", 2, -1, -5000]
+    ]
 
 
 def test_funding_is_the_root_of_who_cannot_pay_it():
@@ -134,7 +151,13 @@ def test_funding_is_the_root_of_who_cannot_pay_it():
     entries = [(0, 0, 100, 1030, LIMIT, 0), (1, 0, -100, 1030, LIMIT, 0)]
     quotes = [(2, 0, 1, 1029, LIMIT, 0), (2, 0, -1, 1031, LIMIT, 1)]
     rules = config(
-        venue(mark=BOOK_MARK, requirement=tiers(20.0, 0.9), funding={"interval": 120.0}, instruments=(BTC,)), steps=5
+        venue(
+            mark=BOOK_MARK,
+            requirement=tiers(20.0, 0.9),
+            funding={"interval": 120.0},
+            instruments=(BTC,),
+        ),
+        steps=5,
     )
     frames = play(build(rules, [script([80.5, 1000.0, 1000.0], {1: entries, 2: quotes})]))
     closeouts = frames["closeouts"].query("owner == 0")

@@ -14,18 +14,18 @@ from markets import build, config, move, script, venue, worlds
 from sim.errors import DataError
 from sim.market import Market
 from sim.metrics.cascades import Frames
-from sim.metrics.contagion import ROOT_KINDS, ContagionLinks, divide_by_lots, build_contagion
+from sim.metrics.contagion import ROOT_KINDS, ContagionLinks, build_contagion, divide_by_lots
 from sim.metrics.generations import (
-    compute_root_share,
-    estimate_branching,
-    tabulate_generations,
-    tabulate_cascades,
+    assign_cascades,
     compute_depths,
     compute_masses,
-    assign_cascades,
-    tabulate_origins,
-    estimate_ratio,
     compute_reach,
+    compute_root_share,
+    estimate_branching,
+    estimate_ratio,
+    tabulate_cascades,
+    tabulate_generations,
+    tabulate_origins,
 )
 from sim.metrics.graphs import build_graph
 from sim.types import LIMIT
@@ -72,10 +72,15 @@ def known() -> ContagionLinks:
 
 def test_the_chain_that_was_built_is_found(known: ContagionLinks) -> None:
     assert known.actions["owner"].tolist() == [A, E, B, C, D]
-    assert known.moves[["round", "move"]].to_numpy().tolist() == [[0, -3.0], [1, -2.0], [2, 0.0]][: len(known.moves)]
+    assert (
+        known.moves[["round", "move"]].to_numpy().tolist()
+        == [[0, -3.0], [1, -2.0], [2, 0.0]][: len(known.moves)]
+    )
     assert known.harm_by_root[:, ROOT_KINDS.index("index")].tolist() == [1, 1, 0, 0, 0]
     assert known.harm_by_root.sum() == 2
-    assert known.move_by_action.toarray()[:2] == pytest.approx(np.array([[2 / 3, 1 / 3, 0, 0, 0], [0, 0, 0.5, 0.5, 0]]))
+    assert known.move_by_action.toarray()[:2] == pytest.approx(
+        np.array([[2 / 3, 1 / 3, 0, 0, 0], [0, 0, 0.5, 0.5, 0]])
+    )
     assert known.harm_by_move.toarray()[:, :2].tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 1]]
 
 
@@ -91,26 +96,42 @@ def test_who_took_bids_before_the_mark_moved_bears_his_lots(known: ContagionLink
     assert lots.move_by_action.toarray()[0, :2] == pytest.approx([2 / 3, 1 / 3])
     less = divide_by_lots(links._replace(moved=0.8 * links.move_by_action), closeouts)
     assert less.move_by_action.toarray() == pytest.approx(0.8 * lots.move_by_action.toarray())
-    assert divide_by_lots(known, chain()["closeouts"]).move_by_action.toarray() == pytest.approx(known.move_by_action.toarray())
+    assert divide_by_lots(known, chain()["closeouts"]).move_by_action.toarray() == pytest.approx(
+        known.move_by_action.toarray()
+    )
     assert np.array_equal(lots.harm_by_root, links.harm_by_root)
 
 
 def test_what_each_brought_about_is_what_followed_by_its_share(known: ContagionLinks) -> None:
     notional = known.actions["notional"].to_numpy()
     after = notional[[B, C, D]].sum()
-    assert compute_reach(known) == pytest.approx([2 / 3 * after, after / 3, notional[D] / 2, notional[D] / 2, 0])
+    assert compute_reach(known) == pytest.approx(
+        [2 / 3 * after, after / 3, notional[D] / 2, notional[D] / 2, 0]
+    )
 
 
 def test_the_cascade_is_one_of_five_in_three_generations(known: ContagionLinks) -> None:
-    assert tabulate_generations(known)[["actions", "ratio"]].to_numpy() == pytest.approx(np.array([[2, 1], [2, 0.5], [1, 0]]))
+    assert tabulate_generations(known)[["actions", "ratio"]].to_numpy() == pytest.approx(
+        np.array([[2, 1], [2, 0.5], [1, 0]])
+    )
     assert compute_depths(known).tolist() == [0, 0, 1, 1, 2]
     assert estimate_branching(known).value == pytest.approx(3 / 5)
     (row,) = tabulate_cascades(known).to_dict("records")
-    assert (row["actions"], row["accounts"], row["rounds"], row["depth"], row["origin"]) == (5, 5, 3, 2, "index")
+    assert (row["actions"], row["accounts"], row["rounds"], row["depth"], row["origin"]) == (
+        5,
+        5,
+        3,
+        2,
+        "index",
+    )
     assert row["notional"] == known.actions["notional"].sum()
     assert row["endogenous"] == pytest.approx(known.actions["notional"][2:].sum() / row["notional"])
-    assert tabulate_origins(known).set_index("kind")["share"][["index", "close_out"]].tolist() == pytest.approx([0.4, 0.6])
-    assert [compute_root_share(known, kind) for kind in ("index", "requirement")] == pytest.approx([0.4, 0.0])
+    assert tabulate_origins(known).set_index("kind")["share"][
+        ["index", "close_out"]
+    ].tolist() == pytest.approx([0.4, 0.6])
+    assert [compute_root_share(known, kind) for kind in ("index", "requirement")] == pytest.approx(
+        [0.4, 0.0]
+    )
 
 
 def test_the_graph_leads_from_the_index_to_the_last(known: ContagionLinks, tmp_path) -> None:
@@ -119,7 +140,14 @@ def test_the_graph_leads_from_the_index_to_the_last(known: ContagionLinks, tmp_p
     assert found.nodes["index"]["node"] == "root"
     name = {row["owner"]: f"action {row['action']}" for row in known.actions.to_dict("records")}
     path = nx.shortest_path(found, "index", name[D])
-    assert [found.nodes[each]["node"] for each in path] == ["root", "action", "move", "action", "move", "action"]
+    assert [found.nodes[each]["node"] for each in path] == [
+        "root",
+        "action",
+        "move",
+        "action",
+        "move",
+        "action",
+    ]
     assert found.edges[name[A], "move 2.0 BTC-PERP"]["share"] == pytest.approx(2 / 3)
     nx.write_graphml(found, tmp_path / "chain.graphml")
     again = nx.read_graphml(tmp_path / "chain.graphml")
@@ -136,10 +164,15 @@ def test_shares_are_shares_whatever_happens(world) -> None:
     """Harm to every action is divided in full; moves by those who made them; generations count each action once."""
     links = build_contagion(play(build(*world)))
     count = len(links.actions)
-    assert links.harm_by_root.sum(axis=1) + links.weigh_parents(np.ones(count)) == pytest.approx(np.ones(count))
+    assert links.harm_by_root.sum(axis=1) + links.weigh_parents(np.ones(count)) == pytest.approx(
+        np.ones(count)
+    )
     made = links.move_by_action.sum(axis=1)
     assert ((made > -1e-12) & (made < 1 + 1e-12)).all()
-    assert all((part.data > 0).all() for part in (links.harm_by_move, links.move_by_action, links.harm_by_own))
+    assert all(
+        (part.data > 0).all()
+        for part in (links.harm_by_move, links.move_by_action, links.harm_by_own)
+    )
     if not count:
         assert len(tabulate_cascades(links)) == 0
         return
@@ -168,14 +201,33 @@ def records(draw) -> Frames:
         for owner in range(draw(st.integers(0, 4))):
             action = next(number)
             name, change = draw(st.sampled_from("PQ")), draw(st.integers(-3, 1))
-            row = {"id": action, "action": action, "step": step, "round": turn, "instrument": name, "venue": "V"}
-            row |= {"pool": 0, "owner": 100 * step + 10 * turn + owner, "population": "t", "filled": 1}
-            row |= {"notional": draw(st.integers(1, 50)), "mark_before": 100.0, "mark_after": 100.0 + change}
+            row = {
+                "id": action,
+                "action": action,
+                "step": step,
+                "round": turn,
+                "instrument": name,
+                "venue": "V",
+            }
+            row |= {
+                "pool": 0,
+                "owner": 100 * step + 10 * turn + owner,
+                "population": "t",
+                "filled": 1,
+            }
+            row |= {
+                "notional": draw(st.integers(1, 50)),
+                "mark_before": 100.0,
+                "mark_after": 100.0 + change,
+            }
             closeouts.append(row | {"equity": 1.0, "maintenance": 2.0})
             outside = draw(st.sampled_from(["index", "requirement", "voluntary"]))
             told = [(outside, step, -1, "", -draw(st.integers(1, 9)))]
             if earlier:
-                told += [("close_out", *draw(st.sampled_from(earlier)), draw(st.integers(-9, 2))) for _ in range(2)]
+                told += [
+                    ("close_out", *draw(st.sampled_from(earlier)), draw(st.integers(-9, 2)))
+                    for _ in range(2)
+                ]
             causes += [{"action": action, **dict(zip(CAUSE, each, strict=True))} for each in told]
             if change:
                 moved.append((step, turn, name))
@@ -183,7 +235,19 @@ def records(draw) -> Frames:
 
 
 CAUSE = ["kind", "step", "round", "instrument", "amount"]
-ROW = ["id", "action", "step", "round", "instrument", "venue", "pool", "owner", "population", "filled", "notional"]
+ROW = [
+    "id",
+    "action",
+    "step",
+    "round",
+    "instrument",
+    "venue",
+    "pool",
+    "owner",
+    "population",
+    "filled",
+    "notional",
+]
 ROW += ["mark_before", "mark_after", "equity", "maintenance"]
 
 
@@ -203,9 +267,17 @@ def test_names_and_order_of_rows_do_not_matter(frames: Frames, chance) -> None:
     owners = sorted(set(frames["closeouts"]["owner"]))
     other = dict(zip(owners, chance.sample(range(1000), len(owners)), strict=True))
     names = {"P": "Z", "Q": "A", "": ""}
-    shuffled = {name: frame.sample(frac=1, random_state=chance.randrange(2**31)) for name, frame in frames.items()}
-    moved = {name: frame.assign(instrument=frame["instrument"].map(names)) for name, frame in shuffled.items()}
-    moved["closeouts"] = moved["closeouts"].assign(owner=moved["closeouts"]["owner"].map(other), population="u")
+    shuffled = {
+        name: frame.sample(frac=1, random_state=chance.randrange(2**31))
+        for name, frame in frames.items()
+    }
+    moved = {
+        name: frame.assign(instrument=frame["instrument"].map(names))
+        for name, frame in shuffled.items()
+    }
+    moved["closeouts"] = moved["closeouts"].assign(
+        owner=moved["closeouts"]["owner"].map(other), population="u"
+    )
     one, two = build_contagion(frames), build_contagion(moved)
     assert one.harm_by_root == pytest.approx(two.harm_by_root)
     assert compute_reach(one) == pytest.approx(compute_reach(two))
@@ -218,8 +290,14 @@ def test_names_and_order_of_rows_do_not_matter(frames: Frames, chance) -> None:
 def test_more_harm_by_close_outs_is_more_contagion(frames: Frames, factor: float) -> None:
     """Their part grown and nothing else: no action becomes less of its surroundings' doing, nor the whole."""
     causes = frames["causes"]
-    grown = np.where((causes["kind"] == "close_out") & (causes["amount"] < 0), factor, 1.0) * causes["amount"]
-    one, two = build_contagion(frames), build_contagion(frames | {"causes": causes.assign(amount=grown)})
+    grown = (
+        np.where((causes["kind"] == "close_out") & (causes["amount"] < 0), factor, 1.0)
+        * causes["amount"]
+    )
+    one, two = (
+        build_contagion(frames),
+        build_contagion(frames | {"causes": causes.assign(amount=grown)}),
+    )
     outside = [links.harm_by_root[:, : len(ROOT_KINDS) - 2].sum(axis=1) for links in (one, two)]
     assert (outside[1] <= outside[0] + 1e-12).all()
 
@@ -257,8 +335,12 @@ def test_frames_of_an_older_version_are_named() -> None:
     frames = chain()
     with pytest.raises(DataError, match=r"causes: no such frame, contagion needs it.*run again"):
         build_contagion({"closeouts": frames["closeouts"]})
-    with pytest.raises(DataError, match=r"closeouts: no column 'mark_before', 'mark_after', contagion needs it"):
-        build_contagion(frames | {"closeouts": frames["closeouts"].drop(columns=["mark_before", "mark_after"])})
+    with pytest.raises(
+        DataError, match=r"closeouts: no column 'mark_before', 'mark_after', contagion needs it"
+    ):
+        build_contagion(
+            frames | {"closeouts": frames["closeouts"].drop(columns=["mark_before", "mark_after"])}
+        )
     with pytest.raises(DataError, match="causes: action 99 closed out nothing"):
         build_contagion(frames | {"causes": frames["causes"].assign(action=99)})
     with pytest.raises(DataError, match="causes: kind 'ghost' is not one of requirement"):
@@ -267,7 +349,10 @@ def test_frames_of_an_older_version_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "told"),
-    [("much", r"no numbers in 'amount' \(.*\), contagion needs them"), (np.nan, "nan or infinite in 'amount'")],
+    [
+        ("much", r"no numbers in 'amount' \(.*\), contagion needs them"),
+        (np.nan, "nan or infinite in 'amount'"),
+    ],
 )
 def test_causes_are_of_numbers(amount: Any, told: str) -> None:
     frames = chain()

@@ -7,7 +7,7 @@ from markets import BTC, ETH, Hostile, build, config, move, venue
 
 from sim.market import Market
 from sim.metrics import overview
-from sim.metrics.venues import select_venues, join_venue
+from sim.metrics.venues import join_venue, select_venues
 
 STEPS = 40
 FLOWS = ("shortfall", "deposits", "withdrawals", "calls", "calls_met", "calls_missed")
@@ -22,13 +22,30 @@ def market(request: pytest.FixtureRequest) -> Market:
     names = [{**BTC, "name": "BTC-Y"}, {**ETH, "name": "ETH-Y"}]
     places = [venue("x", [BTC, ETH], **rules), venue("y", names, **rules)]
     falls = [move(15, -0.15, duration=300.0), move(28, 0.2)]
-    crowd = {"kind": "traders", "count": 60, "wealth": 1000.0, "initially_in": 0.9, "warm_up": 300.0, "leverage": 15.0}
+    crowd = {
+        "kind": "traders",
+        "count": 60,
+        "wealth": 1000.0,
+        "initially_in": 0.9,
+        "warm_up": 300.0,
+        "leverage": 15.0,
+    }
     crowd |= {"elasticity": 1.0, "entries": 300.0, "hold": 300.0}
     crowd["capital"] = {"headroom": 0.5, "reaction": 60.0, "success": 1.01, "taking": 30.0}
     people = [Hostile(count=8, venue="x", wealth=500.0)]
     for place in "xy":
-        people.append({"kind": "insurance_fund", "name": f"fund_{place}", "venue": place, "wealth": 1000.0})
-        people.append({"kind": "makers", "name": f"makers_{place}", "count": 2, "venue": place, "wealth": 20_000.0})
+        people.append(
+            {"kind": "insurance_fund", "name": f"fund_{place}", "venue": place, "wealth": 1000.0}
+        )
+        people.append(
+            {
+                "kind": "makers",
+                "name": f"makers_{place}",
+                "count": 2,
+                "venue": place,
+                "wealth": 20_000.0,
+            }
+        )
         people.append(crowd | {"name": f"traders_{place}", "venue": place})
     process = {"kind": "gbm", "volatility": 1.5}
     made = build(config(*places, steps=STEPS, process=process, stresses=falls), people, seed=5)
@@ -43,7 +60,9 @@ def frames(market: Market) -> dict[str, pd.DataFrame]:
     return market.recorder.frames()
 
 
-def test_flows_of_venues_add_up_to_the_market(market: Market, frames: dict[str, pd.DataFrame]) -> None:
+def test_flows_of_venues_add_up_to_the_market(
+    market: Market, frames: dict[str, pd.DataFrame]
+) -> None:
     total, losses = frames["venues"][list(FLOWS)].sum(), frames["losses"]
     first = losses.drop_duplicates(["step", "venue", "pool", "owner"])
     assert total["shortfall"] == first["shortfall"].sum() == losses["absorbed"].sum() > 0
@@ -61,7 +80,11 @@ def test_flows_of_venues_add_up_to_the_market(market: Market, frames: dict[str, 
 def test_flows_of_instruments_add_up_to_the_events(frames: dict[str, pd.DataFrame]) -> None:
     steps, closeouts, losses = frames["steps"], frames["closeouts"], frames["losses"]
     by_name = closeouts.groupby("instrument")[["filled", "notional"]].sum()
-    told = steps.groupby("instrument")[["liquidated", "liquidated_notional"]].sum().reindex(by_name.index)
+    told = (
+        steps.groupby("instrument")[["liquidated", "liquidated_notional"]]
+        .sum()
+        .reindex(by_name.index)
+    )
     assert (by_name.to_numpy() == told.to_numpy()).all()
     assert steps["closeouts"].sum() == len(closeouts)
     adl = losses[losses["layer"].str.startswith("adl")]
@@ -72,12 +95,17 @@ def test_flows_of_instruments_add_up_to_the_events(frames: dict[str, pd.DataFram
 def test_levels_are_those_of_the_ledger(market: Market, frames: dict[str, pd.DataFrame]) -> None:
     """Of accounts at their moments, wallets once; of venues after the last step."""
     everyone = market.state.account_view(slice(0, market.state.external_owner))
-    end, last = frames["accounts"].query("moment == 'end'"), frames["venues"].query(f"step == {STEPS}")
+    end, last = (
+        frames["accounts"].query("moment == 'end'"),
+        frames["venues"].query(f"step == {STEPS}"),
+    )
     assert end["equity"].sum() == everyone.equity.sum()
     assert end["wallet"].sum() == everyone.wallet.sum()
     assert not end.duplicated(["venue", "pool", "owner"]).any()
     margined = end.groupby("venue")[["equity", "initial", "maintenance"]].sum()
-    assert (last.set_index("venue")[["equity", "initial", "maintenance"]] == margined).all(axis=None)
+    assert (last.set_index("venue")[["equity", "initial", "maintenance"]] == margined).all(
+        axis=None
+    )
     for place in "xy":
         funds = end[(end["population"] == f"fund_{place}") & (end["venue"] == place)]
         assert last.set_index("venue").loc[place, "fund"] == funds["equity"].sum()
@@ -96,7 +124,9 @@ def test_no_amount_of_an_instrument_is_repeated_on_another(frames: dict[str, pd.
     """Whatever is counted or paid differs between two instruments of one venue somewhere, if it ever is not zero."""
     steps = frames["steps"]
     wide = steps.pivot(index="step", columns="instrument")
-    numbers = steps.select_dtypes(["int64", "float64"]).columns.difference(["step", "seconds", "index", "exogenous"])
+    numbers = steps.select_dtypes(["int64", "float64"]).columns.difference(
+        ["step", "seconds", "index", "exogenous"]
+    )
     assert not set(numbers) & {*FLOWS, *LEVELS, "rounds"}
     for name in numbers:
         for pair in (("BTC-PERP", "ETH-PERP"), ("BTC-Y", "ETH-Y")):
@@ -106,12 +136,19 @@ def test_no_amount_of_an_instrument_is_repeated_on_another(frames: dict[str, pd.
 
 def test_results_of_earlier_versions_are_read(frames: dict[str, pd.DataFrame]) -> None:
     """Their `steps` repeated the venue's columns on the row of every instrument."""
-    old = {"steps": frames["steps"].merge(frames["venues"].drop(columns="seconds"), on=["step", "venue"])}
+    old = {
+        "steps": frames["steps"].merge(
+            frames["venues"].drop(columns="seconds"), on=["step", "venue"]
+        )
+    }
     assert select_venues(old)["shortfall"].sum() == frames["venues"]["shortfall"].sum()
     own = frames["steps"].query("instrument == 'ETH-Y'")
     known = join_venue(own, frames, ["equity"])
-    assert known["equity"].tolist() == frames["venues"].query("venue == 'y' and step > 0")["equity"].tolist()
-    assert join_venue(old["steps"].query("instrument == 'ETH-Y'"), old, ["equity"])["equity"].tolist() == list(
-        known["equity"]
+    assert (
+        known["equity"].tolist()
+        == frames["venues"].query("venue == 'y' and step > 0")["equity"].tolist()
     )
+    assert join_venue(old["steps"].query("instrument == 'ETH-Y'"), old, ["equity"])[
+        "equity"
+    ].tolist() == list(known["equity"])
     assert known.index.tolist() == own.index.tolist()

@@ -22,7 +22,7 @@ from sim.config import MarketConfig
 from sim.margin.engine import EngineConfig
 from sim.margin.wrappers.rescaled import RescaledMargin
 from sim.market import Market
-from sim.types import VENUE_MAX_LEVERAGE, IOC, LIMIT
+from sim.types import IOC, LIMIT, VENUE_MAX_LEVERAGE
 
 ISOLATED = {"kind": "isolated"}
 MINE, OTHER = 0, 1
@@ -31,11 +31,19 @@ PAID = 100_000
 """Value of 100 lots of BTC-PERP at 1,000 ticks, cents."""
 
 
-def opened(leverage: int, *, side: int = 1, steps: int = 3, stresses: Any = (), **rules: Any) -> Market:
+def opened(
+    leverage: int, *, side: int = 1, steps: int = 3, stresses: Any = (), **rules: Any
+) -> Market:
     """Owner 0 takes 100 lots at the mark in step 1 at a leverage (hundredths), the other has more than it needs."""
-    trade = [(MINE, 0, 100 * side, 1000, LIMIT, 0, leverage), (OTHER, 0, -100 * side, 1000, LIMIT, 0, 100)]
+    trade = [
+        (MINE, 0, 100 * side, 1000, LIMIT, 0, leverage),
+        (OTHER, 0, -100 * side, 1000, LIMIT, 0, 100),
+    ]
     rules = {"instruments": (BTC,), "netting": ISOLATED} | rules
-    return build(config(venue(**rules), steps=steps, stresses=list(stresses)), [script([WEALTH, 1e6], {1: trade})])
+    return build(
+        config(venue(**rules), steps=steps, stresses=list(stresses)),
+        [script([WEALTH, 1e6], {1: trade})],
+    )
 
 
 def ran(market: Market) -> Market:
@@ -49,14 +57,18 @@ def account(market: Market, owner: int = MINE) -> tuple[int, int]:
     """Cash in the wallet, and equity of the account, minor units."""
     where = market.venues[0]
     state = where.pool_states[where.pools[0].number]
-    return int(market.ledger.balance[0, where.wallet_pool, owner]), int(where.pool_accounts(state.pool).equity()[owner])
+    return int(market.ledger.balance[0, where.wallet_pool, owner]), int(
+        where.pool_accounts(state.pool).equity()[owner]
+    )
 
 
 # --- one account for each position ---
 
 
 @pytest.mark.parametrize("netting", ["cross", "isolated", "by_underlying", "groups"])
-def test_where_one_instrument_is_listed_only_isolated_margin_has_a_wallet_apart(netting: str) -> None:
+def test_where_one_instrument_is_listed_only_isolated_margin_has_a_wallet_apart(
+    netting: str,
+) -> None:
     """ISO-1: sub-accounts of portfolio margin hold their owner's cash themselves."""
     rule = {"kind": netting} | ({"groups": [["BTC-PERP"]]} if netting == "groups" else {})
     where = build(config(venue(netting=rule)), [script([1.0], {})]).venues[0]
@@ -64,7 +76,8 @@ def test_where_one_instrument_is_listed_only_isolated_margin_has_a_wallet_apart(
 
 
 @pytest.mark.parametrize(
-    ("leverage", "set_aside"), [(0, 5_000), (VENUE_MAX_LEVERAGE, 5_000), (5_000, 5_000), (1_000, 10_000), (350, 28_572)]
+    ("leverage", "set_aside"),
+    [(0, 5_000), (VENUE_MAX_LEVERAGE, 5_000), (5_000, 5_000), (1_000, 10_000), (350, 28_572)],
 )
 def test_the_leverage_admitted_is_that_of_the_account(leverage: int, set_aside: int) -> None:
     """Notional over the account's equity is the leverage chosen, at most the venue's 20; the wallet keeps the rest."""
@@ -72,20 +85,29 @@ def test_the_leverage_admitted_is_that_of_the_account(leverage: int, set_aside: 
     market.step()
     assert account(market) == (PAID - set_aside, set_aside)
     risk = market.venues[0].pool_states[0].assessment
-    assert (risk.initial[MINE], risk.maintenance[MINE]) == (5_000, 2_500), "the verdict is the venue's"
+    assert (risk.initial[MINE], risk.maintenance[MINE]) == (5_000, 2_500), (
+        "the verdict is the venue's"
+    )
 
 
 def test_a_position_is_raised_at_the_leverage_that_is_set_until_another_is_chosen() -> None:
     """The setting stays with owner and instrument; a lower one is backed for the whole position."""
     trades = {1: (100, 1_000), 2: (100, 0), 3: (100, 500), 4: (-100, 100)}
-    mine = {t: [(MINE, 0, q, 1000, LIMIT, 0, lev), (OTHER, 0, -q, 1000, LIMIT, 0)] for t, (q, lev) in trades.items()}
-    market = build(config(venue(instruments=(BTC,), netting=ISOLATED), steps=4), [script([WEALTH, 1e6], mine)])
+    mine = {
+        t: [(MINE, 0, q, 1000, LIMIT, 0, lev), (OTHER, 0, -q, 1000, LIMIT, 0)]
+        for t, (q, lev) in trades.items()
+    }
+    market = build(
+        config(venue(instruments=(BTC,), netting=ISOLATED), steps=4), [script([WEALTH, 1e6], mine)]
+    )
     equity = []
     for _ in range(4):
         market.step()
         equity.append(account(market)[1])
     assert equity == [10_000, 20_000, 60_000, 60_000]
-    assert market.ledger.leverage[0, MINE] == 5.0, "an order that passes as reduce-only chooses nothing"
+    assert market.ledger.leverage[0, MINE] == 5.0, (
+        "an order that passes as reduce-only chooses nothing"
+    )
 
 
 def test_a_refused_order_chooses_nothing_and_the_chosen_leverage_can_refuse() -> None:
@@ -93,7 +115,10 @@ def test_a_refused_order_chooses_nothing_and_the_chosen_leverage_can_refuse() ->
     ask = (OTHER, 0, -5_000, 1000, LIMIT, 0)
     for leverage, lots, held in ((0, 2_000, 2_000), (200, 2_000, 0), (200, 200, 200)):
         orders = {1: [(MINE, 0, lots, 1000, LIMIT, 0, leverage), ask]}
-        market = build(config(venue(instruments=(BTC,), netting=ISOLATED), steps=1), [script([WEALTH, 1e6], orders)])
+        market = build(
+            config(venue(instruments=(BTC,), netting=ISOLATED), steps=1),
+            [script([WEALTH, 1e6], orders)],
+        )
         market.step()
         assert market.ledger.position[0, MINE] == held
         assert market.ledger.leverage[0, MINE] == (2.0 if held == 200 else np.inf)
@@ -101,7 +126,10 @@ def test_a_refused_order_chooses_nothing_and_the_chosen_leverage_can_refuse() ->
 
 @pytest.mark.parametrize("leverage", [99, -100])
 def test_a_leverage_below_one_is_refused(leverage: int) -> None:
-    with pytest.raises(ValueError, match=f"owner 0 chooses leverage {leverage} in instrument 0; .* give 100 or more"):
+    with pytest.raises(
+        ValueError,
+        match=f"owner 0 chooses leverage {leverage} in instrument 0; .* give 100 or more",
+    ):
         opened(leverage).step()
 
 
@@ -140,9 +168,17 @@ def test_the_market_liquidates_at_the_closed_form(rule: str, leverage: int, side
     fee = 0.001 * (PAID - side * PAID / chosen) if rule == "closing_fee" else 0.0
     margin = np.ceil(PAID / chosen + fee)
     price = round(closed_form(PAID, margin, side) / 100, 6)
-    before = np.ceil(price) if side > 0 else np.floor(price)  # at the price itself maintenance is still met
+    before = (
+        np.ceil(price) if side > 0 else np.floor(price)
+    )  # at the price itself maintenance is still met
     jumps = [move(2, before / 1000 - 1), move(3, (before - side) / before - 1)]
-    market = opened(leverage, side=side, stresses=jumps, requirement=requirement, waterfall=[{"kind": "adl_pro_rata"}])
+    market = opened(
+        leverage,
+        side=side,
+        stresses=jumps,
+        requirement=requirement,
+        waterfall=[{"kind": "adl_pro_rata"}],
+    )
     kept = []
     for _ in range(3):
         market.step()
@@ -150,7 +186,9 @@ def test_the_market_liquidates_at_the_closed_form(rule: str, leverage: int, side
         if market.tick == 1:
             assert account(market)[1] == margin
     assert kept == [True, True, False]
-    print(f"{rule}, {chosen:g} times, {'long' if side > 0 else 'short'}: liquidated at {price:.2f}, entry 1000")
+    print(
+        f"{rule}, {chosen:g} times, {'long' if side > 0 else 'short'}: liquidated at {price:.2f}, entry 1000"
+    )
 
 
 # --- limited liability ---
@@ -166,15 +204,28 @@ def test_the_market_liquidates_at_the_closed_form(rule: str, leverage: int, side
 )
 @settings(max_examples=60, deadline=None)
 def test_a_position_loses_no_more_than_was_set_aside_for_it(
-    leverage: int, side: int, lots: int, jumps: list[tuple[int, float]], layers: tuple[str, ...], second: bool
+    leverage: int,
+    side: int,
+    lots: int,
+    jumps: list[tuple[int, float]],
+    layers: tuple[str, ...],
+    second: bool,
 ) -> None:
     """Whatever the index does, the wallet stays as admission left it, and is all that an owner can be left with."""
     quotes = {t: [(2, 0, 50, 900, LIMIT, 1), (2, 0, -50, 1100, LIMIT, 2)] for t in range(2, 10)}
-    trade = [(MINE, 0, side * lots, 1000, LIMIT, 0, leverage), (OTHER, 0, -side * lots, 1000, LIMIT, 0, 100)]
+    trade = [
+        (MINE, 0, side * lots, 1000, LIMIT, 0, leverage),
+        (OTHER, 0, -side * lots, 1000, LIMIT, 0, 100),
+    ]
     listed = (BTC, BTC_B) if second else (BTC,)
-    rules = venue(instruments=listed, netting=ISOLATED, waterfall=[{"kind": layer} for layer in layers])
+    rules = venue(
+        instruments=listed, netting=ISOLATED, waterfall=[{"kind": layer} for layer in layers]
+    )
     stresses = [move(at, size) for at, size in {at: (at, size) for at, size in jumps}.values()]
-    market = build(config(rules, steps=10, stresses=stresses), [script([WEALTH, 1e6, 1e6], {1: trade} | quotes)])
+    market = build(
+        config(rules, steps=10, stresses=stresses),
+        [script([WEALTH, 1e6, 1e6], {1: trade} | quotes)],
+    )
     watch, wallet = Watch(market), market.venues[0].wallet_pool
     market.step()
     held = market.ledger.position[0, MINE] != 0
@@ -201,7 +252,8 @@ def rules(netting: str, *, second: bool = False, **changes: Any) -> MarketConfig
     """The exchange of the small crash, under a netting, and perhaps with a perpetual beside."""
     listed = [crash.PERPETUAL] + ([crash.PERPETUAL | {"name": "SPX-B"}] if second else [])
     return crash.config(
-        venues=[crash.EXCHANGE | {"engine": engine(netting), "instruments": listed}, crash.OUTSIDE], **changes
+        venues=[crash.EXCHANGE | {"engine": engine(netting), "instruments": listed}, crash.OUTSIDE],
+        **changes,
     )
 
 
@@ -229,21 +281,31 @@ def closed_out(made: dict[str, pd.DataFrame]) -> "pd.Series[Any]":
 def test_a_perpetual_that_is_listed_and_never_traded_changes_nothing(seed: int) -> None:
     """The same trades, close-outs and losses on the same draws, through a crash."""
     one, two = frames(seed, "isolated"), frames(seed, "isolated", second=True)
-    steps = [each["steps"].query("instrument != 'SPX-B'").reset_index(drop=True) for each in (one, two)]
+    steps = [
+        each["steps"].query("instrument != 'SPX-B'").reset_index(drop=True) for each in (one, two)
+    ]
     pd.testing.assert_frame_equal(*steps)
     assert not two["steps"].query("instrument == 'SPX-B'")["volume"].any()
     for name in ("closeouts", "losses"):
         pd.testing.assert_frame_equal(one[name], two[name])
     assert len(one["losses"])
-    end = [each["accounts"].query("moment == 'end'").groupby("owner")["equity"].sum() for each in (one, two)]
+    end = [
+        each["accounts"].query("moment == 'end'").groupby("owner")["equity"].sum()
+        for each in (one, two)
+    ]
     assert np.abs(end[0] - end[1]).max() <= 1, "rounded by account"
-    print(f"seed {seed}: {len(closed_out(one))} traders closed out with one perpetual, {len(closed_out(two))} with two")
+    print(
+        f"seed {seed}: {len(closed_out(one))} traders closed out with one perpetual, {len(closed_out(two))} with two"
+    )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_calm_day_closes_nearly_no_one_out(seed: int) -> None:
     """Positions at the leverage of the wish have about the wallet behind them."""
-    counts = {netting: len(closed_out(frames(seed, netting, calm=True))) for netting in ("cross", "isolated")}
+    counts = {
+        netting: len(closed_out(frames(seed, netting, calm=True)))
+        for netting in ("cross", "isolated")
+    }
     print(f"seed {seed}, calm: closed out of 600 traders {counts}")
     assert max(counts.values()) <= 6
 
@@ -256,7 +318,9 @@ def test_in_a_crash_isolated_margin_closes_more_out_and_takes_less_of_each(seed:
     for netting in ("cross", "isolated"):
         made = frames(seed, netting, **cautious)
         owners, accounts = closed_out(made), made["accounts"].query("population == 'traders'")
-        equity = accounts.pivot_table(index="owner", columns="moment", values="equity", aggfunc="sum")
+        equity = accounts.pivot_table(
+            index="owner", columns="moment", values="equity", aggfunc="sum"
+        )
         lost = 1 - equity["end"] / equity["start"]
         told[netting] = (len(owners), float(lost.max()))
     print(f"seed {seed}, crash at 4 times: closed out, largest loss of wealth {told}")
@@ -270,17 +334,34 @@ def test_in_a_crash_isolated_margin_closes_more_out_and_takes_less_of_each(seed:
 def test_wished_leverage_sets_about_the_wallet_aside() -> None:
     """1 / (cap (1 / l - slippage)), from one to what the engine admits; in hundredths, up."""
     population = NoiseTraders(venue="x", count=1)
-    wished, highest = np.array([5e-324, 0.5, 2.0, 5.0, 30.0, 150.0, 250.0, np.nan]), np.full(8, 100.0)
+    wished, highest = (
+        np.array([5e-324, 0.5, 2.0, 5.0, 30.0, 150.0, 250.0, np.nan]),
+        np.full(8, 100.0),
+    )
     exact = 100 / (0.9 * (1 / wished[2:5] - 0.005))
     found = population._choose_leverage(wished, highest)
-    assert found.tolist() == [100, 100, *np.ceil(exact).astype(int).tolist(), VENUE_MAX_LEVERAGE, VENUE_MAX_LEVERAGE, VENUE_MAX_LEVERAGE]
-    assert set(population.model_copy(update={"position_leverage": "highest"})._choose_leverage(wished, highest)) == {VENUE_MAX_LEVERAGE}
+    assert found.tolist() == [
+        100,
+        100,
+        *np.ceil(exact).astype(int).tolist(),
+        VENUE_MAX_LEVERAGE,
+        VENUE_MAX_LEVERAGE,
+        VENUE_MAX_LEVERAGE,
+    ]
+    assert set(
+        population.model_copy(update={"position_leverage": "highest"})._choose_leverage(
+            wished, highest
+        )
+    ) == {VENUE_MAX_LEVERAGE}
 
 
 @given(
-    st.lists(st.lists(st.floats(-1e6, 1e12), min_size=3, max_size=3), min_size=1, max_size=4), st.integers(0, 10**12)
+    st.lists(st.lists(st.floats(-1e6, 1e12), min_size=3, max_size=3), min_size=1, max_size=4),
+    st.integers(0, 10**12),
 )
-def test_wallets_raise_the_poorest_accounts_to_one_level(equity: list[list[float]], cash: int) -> None:
+def test_wallets_raise_the_poorest_accounts_to_one_level(
+    equity: list[list[float]], cash: int
+) -> None:
     held, wallets = np.array(equity), np.full(len(equity), cash)
     paid = allocate_cash(wallets, held)
     assert (paid >= 0).all()
@@ -303,8 +384,12 @@ def test_who_trades_for_a_living_has_its_wallet_in_its_accounts() -> None:
             holds = (market.ledger.position[where.instrument_slice, rows] != 0).all(axis=0)
             if population.name == "makers":
                 assert holds.any()
-                assert (wallet[holds] <= 0.001 * market.state.account_view(rows).equity[holds, 0] + 2).all()
-                assert (market.state.account_view(rows).free_margin[:, 0] > 0).any(), "they still quote"
+                assert (
+                    wallet[holds] <= 0.001 * market.state.account_view(rows).equity[holds, 0] + 2
+                ).all()
+                assert (market.state.account_view(rows).free_margin[:, 0] > 0).any(), (
+                    "they still quote"
+                )
             if population.name == "traders":
                 assert (wallet > 0).any(), "traders keep the rest out of reach"
 
@@ -333,7 +418,10 @@ def test_the_fund_keeps_a_cushion_and_the_rest_for_further_take_overs() -> None:
 def test_a_chosen_leverage_is_neither_compressed_nor_raised(kappa: float) -> None:
     """MAR-2: at kappa .5 the venue's 20 become 40, at -.5 they become 13.3; a chosen 10 stays 10."""
     dialled = {"netting": ISOLATED, "requirement": tiers(), "kappa": kappa}
-    wrapped = {"netting": ISOLATED, "requirement": {"kind": "compressed", "kappa": kappa, "inner": tiers()}}
+    wrapped = {
+        "netting": ISOLATED,
+        "requirement": {"kind": "compressed", "kappa": kappa, "inner": tiers()},
+    }
     for rule in (dialled, wrapped):
         for leverage, due in ((0, 5_000 * (1 - kappa)), (1_000, 10_000), (100, PAID)):
             market = opened(leverage, steps=1, engine=rule)
@@ -343,7 +431,12 @@ def test_a_chosen_leverage_is_neither_compressed_nor_raised(kappa: float) -> Non
 
 def test_scaled_margin_leaves_a_chosen_leverage_as_it_is() -> None:
     """At twice the volatility of reference the venue asks double; who chose 5 times put up a fifth all along."""
-    rule = {"kind": "scaled", "inner": tiers(), "index": "eth", "reference": 0.5}  # ether at 100 is 100%
+    rule = {
+        "kind": "scaled",
+        "inner": tiers(),
+        "index": "eth",
+        "reference": 0.5,
+    }  # ether at 100 is 100%
     for leverage, due in ((0, 10_000), (500, 20_000)):
         market = opened(leverage, steps=1, requirement=rule)
         market.step()
@@ -358,11 +451,16 @@ def test_requirements_that_know_no_leverage_set_the_chosen_one_aside_too(kind: s
 
 
 def test_a_dial_of_one_is_no_dial() -> None:
-    assert not isinstance(EngineConfig().bind(build(config(), [script([1.0], {})]).contracts, 100), RescaledMargin)
+    assert not isinstance(
+        EngineConfig().bind(build(config(), [script([1.0], {})]).contracts, 100), RescaledMargin
+    )
 
 
 def test_an_order_with_slippage_sets_its_reserve_aside_and_keeps_what_it_did_not_need() -> None:
     """MAR-1: 100 lots at 10 times with a limit 1% above the mark need 10,000 and 1,000; all stays in the account."""
     orders = {1: [(OTHER, 0, -100, 1000, LIMIT, 0, 100)], 2: [(MINE, 0, 100, 1010, IOC, 0, 1_000)]}
-    market = build(config(venue(instruments=(BTC,), netting=ISOLATED), steps=2), [script([WEALTH, 1e6], orders)])
+    market = build(
+        config(venue(instruments=(BTC,), netting=ISOLATED), steps=2),
+        [script([WEALTH, 1e6], orders)],
+    )
     assert account(ran(market)) == (100 * WEALTH - 11_000, 11_000)

@@ -35,7 +35,9 @@ def books(draw):
     equity = draw(st.integers(-(10**9), 10**9))
     cash = equity - sum(q * m * u for q, m, u in zip(position, marks, units, strict=True))
     book = exposure([position], marks, [cash], multiplier=units)
-    raw = np.array(draw(st.lists(st.floats(0.01, 1), min_size=k, max_size=k))) * (np.array(position) != 0)
+    raw = np.array(draw(st.lists(st.floats(0.01, 1), min_size=k, max_size=k))) * (
+        np.array(position) != 0
+    )
     return book, (raw / raw.sum())[None, :]
 
 
@@ -72,7 +74,9 @@ def test_weights_that_sum_to_a_little_more_than_one_do_not_overspend():
 
 def test_limits_are_quotable_prices():
     book = exposure([[1], [-1]], [10], [0, 10**9], max_price=100)
-    assert compute_limit_prices(book, np.array([10.0**6, 10.0**6]), np.ones((2, 1))).ravel().tolist() == [1, 100]
+    assert compute_limit_prices(
+        book, np.array([10.0**6, 10.0**6]), np.ones((2, 1))
+    ).ravel().tolist() == [1, 100]
 
 
 def test_settlement_in_another_asset_counts_at_its_price():
@@ -95,17 +99,23 @@ def test_plans_only_reduce_and_only_the_liquidatable(name, seed):
     assert (np.sign(plan.quantity) == -np.sign(held)).all()
     assert (np.abs(plan.quantity) <= np.abs(held)).all()
     assert risk.liquidatable[plan.account].all()
-    assert len(set(zip(plan.account.tolist(), plan.instrument.tolist(), strict=True))) == len(plan.account)
+    assert len(set(zip(plan.account.tolist(), plan.instrument.tolist(), strict=True))) == len(
+        plan.account
+    )
     cover = (risk.equity / np.maximum(risk.maintenance, 1e-9))[plan.account]
     assert (np.diff(cover) >= 0).all()
 
 
 def test_nothing_is_planned_in_a_calm_market():
     book = exposure([[1]] * 3, [100], [0] * 3)
-    assert not len(FullCloseOut().plan_close_outs(risk_of(book), distress(3), book, np.ones((3, 1))).account)
+    assert not len(
+        FullCloseOut().plan_close_outs(risk_of(book), distress(3), book, np.ones((3, 1))).account
+    )
 
 
-def three(tick: int = 10, equities: tuple[int, ...] = (3, 1, 2)) -> tuple[Exposure, MarginAssessment, np.ndarray]:
+def three(
+    tick: int = 10, equities: tuple[int, ...] = (3, 1, 2)
+) -> tuple[Exposure, MarginAssessment, np.ndarray]:
     """Three longs of 10 lots at 100 (maintenance 50), all liquidatable."""
     book = exposure([[10]] * 3, [100], np.array(equities) - 1000, tick=tick)
     return book, risk_of(book), np.ones((3, 1))
@@ -116,32 +126,55 @@ def test_capacity_serves_the_most_distressed_first_and_counts_the_step():
     desk = FullCloseOut(capacity=2)
     assert desk.plan_close_outs(risk, distress(3), book, weights).account.tolist() == [1, 2]
     # account 1 was acted on in this step: it may go on, and one more may join it
-    assert desk.plan_close_outs(risk, distress(3, acted=[-1, 10, -1]), book, weights).account.tolist() == [1, 2]
-    assert desk.plan_close_outs(risk, distress(3, acted=[-1, 10, 10]), book, weights).account.tolist() == [1, 2]
-    assert desk.plan_close_outs(risk, distress(3, acted=[10, 9, 10]), book, weights).account.tolist() == [2, 0]
+    assert desk.plan_close_outs(
+        risk, distress(3, acted=[-1, 10, -1]), book, weights
+    ).account.tolist() == [1, 2]
+    assert desk.plan_close_outs(
+        risk, distress(3, acted=[-1, 10, 10]), book, weights
+    ).account.tolist() == [1, 2]
+    assert desk.plan_close_outs(
+        risk, distress(3, acted=[10, 9, 10]), book, weights
+    ).account.tolist() == [2, 0]
 
 
 def test_delay_is_seconds_rounded_up_to_steps():
     book, risk, weights = three(tick=10)
     desk = FullCloseOut(delay=90.0).bind(60.0)  # two steps
-    assert desk.plan_close_outs(risk, distress(3, since=[10, 9, 8]), book, weights).account.tolist() == [2]
+    assert desk.plan_close_outs(
+        risk, distress(3, since=[10, 9, 8]), book, weights
+    ).account.tolist() == [2]
     assert not len(desk.plan_close_outs(risk, distress(3), book, weights).account)
-    assert FullCloseOut(delay=0.3).bind(0.1).plan_close_outs(risk, distress(3, since=7), book, weights).account.tolist() == [1, 2, 0]
+    assert FullCloseOut(delay=0.3).bind(0.1).plan_close_outs(
+        risk, distress(3, since=7), book, weights
+    ).account.tolist() == [1, 2, 0]
 
 
 def test_the_bankrupt_are_asked_once_a_step_others_every_round():
     book, risk, weights = three(equities=(-3, 1, -2))
-    assert FullCloseOut().plan_close_outs(risk, distress(3, acted=10), book, weights).account.tolist() == [1]
-    assert FullCloseOut().plan_close_outs(risk, distress(3, acted=9), book, weights).account.tolist() == [0, 2, 1]
-    assert FullCloseOut().plan_close_outs(risk, distress(3, acted=9), book, weights).limit.tolist() == [101, 101, 100]
-    assert not len(FullCloseOut(cooldown=60.0).bind(60.0).plan_close_outs(risk, distress(3, acted=10), book, weights).account)
+    assert FullCloseOut().plan_close_outs(
+        risk, distress(3, acted=10), book, weights
+    ).account.tolist() == [1]
+    assert FullCloseOut().plan_close_outs(
+        risk, distress(3, acted=9), book, weights
+    ).account.tolist() == [0, 2, 1]
+    assert FullCloseOut().plan_close_outs(
+        risk, distress(3, acted=9), book, weights
+    ).limit.tolist() == [101, 101, 100]
+    assert not len(
+        FullCloseOut(cooldown=60.0)
+        .bind(60.0)
+        .plan_close_outs(risk, distress(3, acted=10), book, weights)
+        .account
+    )
 
 
 def test_fraction_takes_its_share_then_waits():
     book, risk, weights = three()
     desk = FractionalCloseOut(share=0.25, cooldown=30.0).bind(10.0)
     assert desk.plan_close_outs(risk, distress(3), book, weights).quantity.tolist() == [-2, -2, -2]
-    assert desk.plan_close_outs(risk, distress(3, acted=[8, 7, 9]), book, weights).account.tolist() == [1]
+    assert desk.plan_close_outs(
+        risk, distress(3, acted=[8, 7, 9]), book, weights
+    ).account.tolist() == [1]
 
 
 def test_fraction_closes_at_least_one_lot_and_whole_below_its_thresholds():
@@ -153,17 +186,25 @@ def test_fraction_closes_at_least_one_lot_and_whole_below_its_thresholds():
     plan = desk.plan_close_outs(risk, distress(3, acted=3), book, weights)
     assert plan.account.tolist() == [2, 1, 1, 0]
     assert plan.quantity.tolist() == [-10, -1, 1, -1]
-    whole = desk.model_copy(update={"full_below": 0.1}).plan_close_outs(risk, distress(3, acted=4), book, weights)
+    whole = desk.model_copy(update={"full_below": 0.1}).plan_close_outs(
+        risk, distress(3, acted=4), book, weights
+    )
     assert whole.quantity.tolist() == [-10, 10]
-    small = desk.model_copy(update={"small": 150.0}).plan_close_outs(risk, distress(3, acted=4), book, weights)
+    small = desk.model_copy(update={"small": 150.0}).plan_close_outs(
+        risk, distress(3, acted=4), book, weights
+    )
     assert small.account.tolist() == [0]
 
 
 def test_spot_is_closed_only_if_the_engine_asks_margin_for_it():
     book = exposure([[10, 5]], [100, 100], [-1495], kind=[0, SPOT])
     risk = risk_of(book)
-    assert FullCloseOut().plan_close_outs(risk, distress(1), book, np.array([[1.0, 0.0]])).instrument.tolist() == [0]
-    assert FullCloseOut().plan_close_outs(risk, distress(1), book, np.array([[0.7, 0.3]])).instrument.tolist() == [0, 1]
+    assert FullCloseOut().plan_close_outs(
+        risk, distress(1), book, np.array([[1.0, 0.0]])
+    ).instrument.tolist() == [0]
+    assert FullCloseOut().plan_close_outs(
+        risk, distress(1), book, np.array([[0.7, 0.3]])
+    ).instrument.tolist() == [0, 1]
 
 
 def test_binding_leaves_the_configured_policy_untouched():

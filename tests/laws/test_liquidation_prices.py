@@ -30,7 +30,9 @@ def test_the_nearest_root_on_each_side_and_none() -> None:
 
     def assess(book: Any) -> MarginAssessment:
         price = book.market.mark * account.tick
-        return MarginAssessment(((price - 90) * (price - 110) * (price - 130)), np.zeros(1), np.zeros(1))
+        return MarginAssessment(
+            ((price - 90) * (price - 110) * (price - 130)), np.zeros(1), np.zeros(1)
+        )
 
     below, above = find_liquidation_prices(assess, book, 0)
     assert (below, above) == (pytest.approx(90), pytest.approx(110))
@@ -47,7 +49,9 @@ def test_a_window_between_two_tiers_is_found() -> None:
     """A rate for the whole position jumps where its tier begins, and a long has grown out of the jump 3% further."""
     account = Account(1.0, {"X": Leg(1.0, 100.0)}, {}, decimals=0)
     contracts = account.book.market.contracts._replace(max_price=np.array([10**6]))
-    book = account.book._replace(market=account.book.market._replace(contracts=contracts, mark=np.array([100.0])))
+    book = account.book._replace(
+        market=account.book.market._replace(contracts=contracts, mark=np.array([100.0]))
+    )
 
     def assess(book: Any) -> MarginAssessment:
         mark = book.market.mark
@@ -73,7 +77,9 @@ def test_windows_of_broken_lines() -> None:
 
 
 def test_an_account_without_debt_has_no_liquidation_price() -> None:
-    paid_up = Account(200.0, {"X": Leg(1.0, 100.0)}, {"requirement": tiered(bracket(0.01))}, decimals=0)
+    paid_up = Account(
+        200.0, {"X": Leg(1.0, 100.0)}, {"requirement": tiered(bracket(0.01))}, decimals=0
+    )
     assert find_liquidation_ticks(paid_up.engine.assess, paid_up.book, 0).below == MISSING
     assert paid_up.liquidation_price() is None
 
@@ -83,11 +89,21 @@ money = st.floats(0.05, 0.9)
 
 
 @few
-@given(side=sides, entry=st.integers(10, 10**5), share=money, rate=st.floats(0.002, 0.02), amount=st.integers(0, 50))
-def test_binance_closed_form(side: float, entry: int, share: float, rate: float, amount: int) -> None:
+@given(
+    side=sides,
+    entry=st.integers(10, 10**5),
+    share=money,
+    rate=st.floats(0.002, 0.02),
+    amount=st.integers(0, 50),
+)
+def test_binance_closed_form(
+    side: float, entry: int, share: float, rate: float, amount: int
+) -> None:
     """LP = (WB + cum - s q EP) / (q mmr - s q), where the bracket holds at LP (FAQ b3c689c1f50a)."""
     wallet, quantity = round(share * entry * 10, 2), 10.0
-    account = Account(wallet, {"X": Leg(side * quantity, entry)}, {"requirement": tiered(bracket(rate, amount))})
+    account = Account(
+        wallet, {"X": Leg(side * quantity, entry)}, {"requirement": tiered(bracket(rate, amount))}
+    )
     expected = (wallet + amount - side * quantity * entry) / (quantity * rate - side * quantity)
     got = account.liquidation_price()
     if got is not None and expected * quantity * rate > amount:
@@ -98,7 +114,11 @@ def test_binance_closed_form(side: float, entry: int, share: float, rate: float,
 @given(side=sides, share=money)
 def test_tiers_crossed_on_the_way_count(side: float, share: float) -> None:
     """The root stands in the tier of its own notional, not of the present one."""
-    ladder = [{"floor": 0, "max_leverage": 50}, {"floor": 900, "max_leverage": 10}, {"floor": 1_200, "max_leverage": 2}]
+    ladder = [
+        {"floor": 0, "max_leverage": 50},
+        {"floor": 900, "max_leverage": 10},
+        {"floor": 1_200, "max_leverage": 2},
+    ]
     account = Account(share * 1000, {"X": Leg(side * 10, 100.0)}, {"requirement": tiered(ladder)})
     price = account.liquidation_price()
     assert price is not None
@@ -109,7 +129,9 @@ def test_tiers_crossed_on_the_way_count(side: float, share: float) -> None:
 
 
 @few
-@given(side=sides, leverage=st.integers(2, 100), rate=st.floats(0.001, 0.009), extra=st.floats(0, 3))
+@given(
+    side=sides, leverage=st.integers(2, 100), rate=st.floats(0.001, 0.009), extra=st.floats(0, 3)
+)
 def test_bybit_closed_form(side: float, leverage: int, rate: float, extra: float) -> None:
     """EP - s ((IM - MM) + extra) / q with margin at entry (help centre, USDT contracts)."""
     leg = {"X": Leg(side * 2.0, 100.0, leverage=leverage)}
@@ -126,13 +148,20 @@ def test_vega_closed_form(side: float, share: float, slip: float, factor: float)
     """(collateral - V mark) / (|V| (slippage + risk factor) - V), funding apart (core, margins_calculation.go)."""
     rule = {"kind": "lognormal", "factors": (factor, factor), "slippage": slip}
     account = Account(share * 2_000, {"X": Leg(side * 2.0, 1_000.0)}, {"requirement": rule})
-    got, expected = account.liquidation_price(), (share * 2_000 - side * 2_000) / (2 * (slip + factor) - side * 2)
+    got, expected = (
+        account.liquidation_price(),
+        (share * 2_000 - side * 2_000) / (2 * (slip + factor) - side * 2),
+    )
     assert got == pytest.approx(expected, rel=1e-9)
 
 
 @few
-@given(side=sides, entry=st.floats(10, 1e5), balance=st.floats(0.001, 0.4), rate=st.floats(0.001, 0.02))
-def test_inverse_prices_are_where_the_coin_is_gone(side: float, entry: float, balance: float, rate: float) -> None:
+@given(
+    side=sides, entry=st.floats(10, 1e5), balance=st.floats(0.001, 0.4), rate=st.floats(0.001, 0.02)
+)
+def test_inverse_prices_are_where_the_coin_is_gone(
+    side: float, entry: float, balance: float, rate: float
+) -> None:
     """The profit in the coin at each price, put in again."""
     size, fee = 10_000.0, 0.00075
     coins = balance * size / entry  # of the position's value
@@ -144,7 +173,9 @@ def test_inverse_prices_are_where_the_coin_is_gone(side: float, entry: float, ba
         return coins + side * size * (1 / entry - 1 / price)
 
     assert equity(bankrupt) == pytest.approx(size * fee / bankrupt, abs=1e-9 * size / entry)
-    assert equity(liquidated) == pytest.approx(rate * size / entry + size * fee / bankrupt, abs=1e-9 * size / entry)
+    assert equity(liquidated) == pytest.approx(
+        rate * size / entry + size * fee / bankrupt, abs=1e-9 * size / entry
+    )
     isolated = float(inverse.compute_isolated_liquidation(entry, 10.0, side, rate=rate))
     assert side * size * (1 / entry - 1 / isolated) == pytest.approx((rate - 0.1) * size / entry)
 
@@ -164,13 +195,26 @@ def test_an_inverse_short_that_its_coins_cover_is_never_bankrupt() -> None:
 def test_dydx_bankruptcy_quote_in_parts(quote: int, parts: int) -> None:
     """Ten tenths cost as much as the whole, up to a quantum each; rounded so that the fund never pays."""
     requirement = {"kind": "open_interest", "initial": 0.1, "fraction": 1.0, "upper": 0}
-    account = Account(quote + 5_000.0, {"X": Leg(1.0, 5_000.0, part=0.1)}, {"requirement": requirement}, decimals=6)
-    whole = dydx.compute_bankruptcy_quote(account.engine.assess, account.book, 0, -account.book.position[:, 0])
-    part = dydx.compute_bankruptcy_quote(account.engine.assess, account.book, 0, np.array([-parts], dtype=np.int64))
+    account = Account(
+        quote + 5_000.0,
+        {"X": Leg(1.0, 5_000.0, part=0.1)},
+        {"requirement": requirement},
+        decimals=6,
+    )
+    whole = dydx.compute_bankruptcy_quote(
+        account.engine.assess, account.book, 0, -account.book.position[:, 0]
+    )
+    part = dydx.compute_bankruptcy_quote(
+        account.engine.assess, account.book, 0, np.array([-parts], dtype=np.int64)
+    )
     assert 0 <= part[0] - whole[0] * parts / 10 < 1
-    price = compute_bankruptcy_prices(account.book, account.risk.equity, account.engine.compute_leg_shares(account.book))[0, 0]
+    price = compute_bankruptcy_prices(
+        account.book, account.risk.equity, account.engine.compute_leg_shares(account.book)
+    )[0, 0]
     assert whole[0] == pytest.approx(price * account.book.position[0, 0])
-    limits = dydx.compute_fillable_prices(account.book, account.risk, account.engine.compute_leg_shares(account.book))
+    limits = dydx.compute_fillable_prices(
+        account.book, account.risk, account.engine.compute_leg_shares(account.book)
+    )
     assert limits[0, 0] <= account.book.market.mark[0]
 
 
@@ -182,23 +226,37 @@ def test_insurance_is_capped_where_it_gains_only() -> None:
 
 
 def test_hyperliquid_stages() -> None:
-    risk = MarginAssessment(np.array([10.0, 9.0, 6.7, 6.6, 0.0, -0.1]), np.full(6, 20.0), np.full(6, 10.0))
+    risk = MarginAssessment(
+        np.array([10.0, 9.0, 6.7, 6.6, 0.0, -0.1]), np.full(6, 20.0), np.full(6, 10.0)
+    )
     assert hyperliquid.classify_stages(risk).tolist() == [0, 1, 1, 2, 2, 3]
-    share = hyperliquid.compute_first_share(np.array([50.0, 150.0, 150.0]), np.array([False, False, True]), threshold=100.0)
+    share = hyperliquid.compute_first_share(
+        np.array([50.0, 150.0, 150.0]), np.array([False, False, True]), threshold=100.0
+    )
     assert share.tolist() == [1.0, 0.2, 1.0]
 
 
 @few
 @given(shortage=st.floats(1, 1e6), ratio=st.floats(0.05, 0.5), price=st.floats(0.1, 1e5))
 def test_drift_closes_just_enough(shortage: float, ratio: float, price: float) -> None:
-    amount = float(drift.compute_base_to_cover(np.array(shortage), ratio, price, quote=0.99, fees=(0.01, 0.005)))
+    amount = float(
+        drift.compute_base_to_cover(
+            np.array(shortage), ratio, price, quote=0.99, fees=(0.01, 0.005)
+        )
+    )
     assert amount * price * (0.99 * (ratio - 0.01) - 0.005) == pytest.approx(shortage)
-    assert drift.compute_base_to_cover(np.array(shortage), 0.015, price, fees=(0.01, 0.005)) == math.inf
+    assert (
+        drift.compute_base_to_cover(np.array(shortage), 0.015, price, fees=(0.01, 0.005))
+        == math.inf
+    )
 
 
 def test_drift_share_grows_and_small_shortages_go_whole() -> None:
     share = drift.compute_max_share(
-        np.array([0.0, 75.0, 900.0, 0.0]), np.array([1e3, 1e3, 1e3, 49.0]), initial=0.1, duration=150
+        np.array([0.0, 75.0, 900.0, 0.0]),
+        np.array([1e3, 1e3, 1e3, 49.0]),
+        initial=0.1,
+        duration=150,
     )
     assert share.tolist() == pytest.approx([0.1, 0.6, 1.0, 1.0])
 
@@ -215,7 +273,9 @@ def test_where_margin_jumps_the_nearest_price_is_found(
     maintenance: str, side: float, size: float, share: float
 ) -> None:
     """A long that falls is liquidatable just above a floor and healthy at it: against a search by hand, okx's tiers."""
-    rule = load_config("engines/okx", [f"requirement.inner.maintenance_rule={maintenance}"], EngineConfig).requirement
+    rule = load_config(
+        "engines/okx", [f"requirement.inner.maintenance_rule={maintenance}"], EngineConfig
+    ).requirement
     quantity, wallet = round(10**size / 100, 1), round(share * 10**size, 2)
     engine = {"requirement": rule.model_dump()}
     account = Account(wallet, {"X": Leg(side * quantity, 100.0)}, engine)
@@ -226,7 +286,9 @@ def test_where_margin_jumps_the_nearest_price_is_found(
         off += floor * (rate - OKX[max(number - 1, 0)][1]) / 1_000 * (maintenance == "marginal")
         kept = np.where(notional > floor, notional * rate / 1_000 - off, kept)
     bad = np.flatnonzero(wallet + side * quantity * (marks - 100) - kept - 0.0005 * notional < 0)
-    also = find_tier_edges(account.engine.requirement, account.book)[0] * account.book.market.mark[0]
+    also = (
+        find_tier_edges(account.engine.requirement, account.book)[0] * account.book.market.mark[0]
+    )
     below, above = find_liquidation_prices(account.engine.assess, account.book, 0, also)
     got = account.price(below if side > 0 else above)
     assert 0 < bad[0] < marks.size

@@ -35,7 +35,12 @@ def test_vega_prints_the_short_factor() -> None:
 
 
 @settings(max_examples=8, deadline=None)
-@given(level=st.floats(1e-6, 0.2), days=st.floats(0.01, 30), sigma=st.floats(0.05, 3), drift=st.floats(-0.5, 0.5))
+@given(
+    level=st.floats(1e-6, 0.2),
+    days=st.floats(0.01, 30),
+    sigma=st.floats(0.05, 3),
+    drift=st.floats(-0.5, 0.5),
+)
 def test_closed_form_is_the_integral(level: float, days: float, sigma: float, drift: float) -> None:
     got = compute_risk_factors(level, days / 365, np.array([sigma]), drift)
     expected = by_integral(level, days / 365, sigma, drift)

@@ -22,14 +22,21 @@ RULES: dict[str, dict[str, Any]] = {
         "inner": {
             "kind": "stressed",
             "every": 120,
-            "inner": {**TAIL, "model": {"kind": "filtered", "window": 3600, "least": 1800, "seed": 10}},
+            "inner": {
+                **TAIL,
+                "model": {"kind": "filtered", "window": 3600, "least": 1800, "seed": 10},
+            },
         },
     },
     "clocked": {
         "kind": "clocked",
         "every": 600,
         "delay": 180,
-        "inner": {**TAIL, "measure": "es", "model": {"kind": "student_t", "window": 3600, "least": 1800, "seed": 10}},
+        "inner": {
+            **TAIL,
+            "measure": "es",
+            "model": {"kind": "student_t", "window": 3600, "least": 1800, "seed": 10},
+        },
     },
     "garch": {**TAIL, "every": 60, "model": {"kind": "garch", "window": 3600, "refit": 1200}},
 }
@@ -46,7 +53,9 @@ def test_market_and_backtest_agree(name: str) -> None:
         market.step()
         seen.append(compute_margin_rates(state.engine.requirement, venue.view)[0, 0])
     rule = TypeAdapter(AnyRequirement).validate_python(RULES[name])
-    returns = np.append(venue.view.returns, [[0.0]], axis=0)  # the last is not known yet, and plays no part
+    returns = np.append(
+        venue.view.returns, [[0.0]], axis=0
+    )  # the last is not known yet, and plays no part
     path = compute_margin_path(rule, returns, dt=market.config.dt)
     np.testing.assert_allclose(path, seen, rtol=1e-9)
     assert np.unique(np.round(seen, 12)).size > 3

@@ -60,7 +60,14 @@ def conserved(market: Market, outside: int) -> None:
     for place in market.venues:
         assert not balance[:, :, place.system_accounts.rounding].any()
         assert (balance[:, :, place.system_accounts.venue_equity] <= 0).all()
-        assert not position[:, [place.system_accounts.fees, place.system_accounts.rounding, place.system_accounts.venue_equity]].any()
+        assert not position[
+            :,
+            [
+                place.system_accounts.fees,
+                place.system_accounts.rounding,
+                place.system_accounts.venue_equity,
+            ],
+        ].any()
 
 
 def never_judged(market: Market) -> None:
@@ -81,7 +88,9 @@ def nobody_owes(market: Market) -> None:
         for state in place.pool_states.values():
             book = place.pool_accounts(state.pool)
             waits = place.liquidation_policy.offers(state.assessment, state.distress, book)
-            assert (state.assessment.equity[~waits] > -1e-6).all()  # an asset's price leaves float dust beside whole units
+            assert (
+                state.assessment.equity[~waits] > -1e-6
+            ).all()  # an asset's price leaves float dust beside whole units
             held = book.position[waits]
             to_sell[state.pool.venue_slice] = np.where(held > 0, held, 0).sum(axis=0)
             to_buy[state.pool.venue_slice] = np.where(held < 0, -held, 0).sum(axis=0)
@@ -137,7 +146,14 @@ def brought_in(market: Market, watch: Watch) -> int:
     """Deposits from outside at the first venue that were posted since the start, less withdrawals (MAR-4, AGT-7)."""
     pools = [pool.number for pool in market.ledger.pools if pool.venue == 0]
     moves = [p.posting for p in watch.postings if p.event == DEPOSIT]
-    return sum(int(m.amount[(m.source == market.state.external_owner) & np.isin(m.source_pool, pools)].sum()) for m in moves)
+    return sum(
+        int(
+            m.amount[
+                (m.source == market.state.external_owner) & np.isin(m.source_pool, pools)
+            ].sum()
+        )
+        for m in moves
+    )
 
 
 def flows_are_recorded(market: Market, venues: pd.DataFrame, brought: int) -> None:
@@ -191,8 +207,16 @@ def test_orders_in_flight_do_not_add_up():
     """MAR-1: a bid filled before its replacement arrives leaves the replacement only what is missing."""
     price, full = 1000, 1990  # 20x on 1000 units affords 2000 lots of 10 units
     people = [
-        script([1000.0], {1: [(0, 0, full, price, LIMIT, 0)], 2: [(0, 0, full, price, LIMIT, 0)]}, latency=9),
-        script([10_000.0], {2: [(0, 0, -full, price, IOC, 0)], 3: [(0, 0, -full, price, IOC, 0)]}, name="sellers"),
+        script(
+            [1000.0],
+            {1: [(0, 0, full, price, LIMIT, 0)], 2: [(0, 0, full, price, LIMIT, 0)]},
+            latency=9,
+        ),
+        script(
+            [10_000.0],
+            {2: [(0, 0, -full, price, IOC, 0)], 3: [(0, 0, -full, price, IOC, 0)]},
+            name="sellers",
+        ),
     ]
     market = build(config(steps=3), people)
     for _ in range(3):
@@ -205,7 +229,11 @@ def test_only_the_owner_of_a_margin_account_tops_it_up():
     book = [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]
     quotes = {t: [(member, 0, 1, 900, LIMIT, t) for member in range(1, 5)] for t in range(2, 6)}
     rules = config(
-        venue(instruments=(BTC, ETH), netting={"kind": "isolated"}, waterfall=({"kind": "adl_pro_rata"},)),
+        venue(
+            instruments=(BTC, ETH),
+            netting={"kind": "isolated"},
+            waterfall=({"kind": "adl_pro_rata"},),
+        ),
         steps=6,
         stresses=[move(2, -0.08, underlyings=["btc"]), move(5, -0.3, underlyings=["btc"])],
     )
@@ -220,8 +248,12 @@ def test_only_the_owner_of_a_margin_account_tops_it_up():
 @pytest.mark.slow
 def test_a_hundred_million_fills_leave_no_drift():
     """LED-1: zero-intelligence trading, 10^8 fills, and after every step every sum is nil to the last unit."""
-    rules = config(venue(requirement=tiers(40.0)), steps=10_000, process={"kind": "gbm", "volatility": 0.5})
-    market = build(rules, [{"kind": "zero_intelligence", "count": 20_000, "venue": "x", "wealth": 1e6}])
+    rules = config(
+        venue(requirement=tiers(40.0)), steps=10_000, process={"kind": "gbm", "volatility": 0.5}
+    )
+    market = build(
+        rules, [{"kind": "zero_intelligence", "count": 20_000, "venue": "x", "wealth": 1e6}]
+    )
     start, began, fills = outside_cash(market), time.perf_counter(), 0
     while fills < 10**8:
         for _ in range(50):
@@ -230,4 +262,6 @@ def test_a_hundred_million_fills_leave_no_drift():
             assert outside_cash(market) == start
         fills = int(market.recorder.summary()["trades"])
     took = time.perf_counter() - began
-    print(f"{fills:,} fills in {market.tick:,} steps and {took:.0f} s, {fills / took:,.0f} a second")
+    print(
+        f"{fills:,} fills in {market.tick:,} steps and {took:.0f} s, {fills / took:,.0f} a second"
+    )

@@ -62,7 +62,10 @@ class Tap:
 
 def traits(market: Market) -> dict[str, F8]:
     """The draws that made the participants."""
-    return {p.name: market.state.streams.draw_uniform(f"traits/{p.name}", 0, p.count, p.n_trait_draws) for p in market.populations}
+    return {
+        p.name: market.state.streams.draw_uniform(f"traits/{p.name}", 0, p.count, p.n_trait_draws)
+        for p in market.populations
+    }
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -81,7 +84,9 @@ def test_markets_under_two_rules_share_every_draw(change: str) -> None:
     assert taps[0].draws.keys() == taps[1].draws.keys()
     assert all(np.array_equal(drawn, taps[1].draws[at]) for at, drawn in taps[0].draws.items())
     assert {name for name, _ in taps[0].draws} >= {"arrival", "decide/traders"}
-    assert parted > STEPS // 4, "the states parted, or nothing was tested"  # under netting not before the fall
+    assert parted > STEPS // 4, (
+        "the states parted, or nothing was tested"
+    )  # under netting not before the fall
 
 
 def test_a_stream_gives_each_row_the_same_whatever_the_number_of_rows() -> None:
@@ -96,7 +101,9 @@ SEEDS = range(20)
 
 def outcomes(engine: Mapping[str, Any]) -> pd.DataFrame:
     """Measures of the crash under an engine, by seed."""
-    return pd.DataFrame([crash.measures(crash.run(crash.market(seed, with_engine(engine)))) for seed in SEEDS])
+    return pd.DataFrame(
+        [crash.measures(crash.run(crash.market(seed, with_engine(engine)))) for seed in SEEDS]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +120,9 @@ def test_pairing_saves_variance(base: pd.DataFrame, change: str) -> None:
     so that pairs whose rules differ much have less in common there: it is printed and only held not to lose.
     """
     other, saved = outcomes(CHANGES[change]), {}
-    print(f"{change}: {len(SEEDS)} seeds\n{'measure':15}{'difference':>11}{'correlation':>13}{'variance saved':>16}")
+    print(
+        f"{change}: {len(SEEDS)} seeds\n{'measure':15}{'difference':>11}{'correlation':>13}{'variance saved':>16}"
+    )
     for measure in ("closed out", "worst basis", "lowest mark"):
         difference = other[measure] - base[measure]
         saved[measure] = (other[measure].var() + base[measure].var()) / difference.var()

@@ -15,9 +15,9 @@ from sim.prices.bridge import draw_bridge, draw_day_path, draw_visits
 from sim.prices.correlation import factor_correlation
 from sim.prices.garch_t import simulate_garch
 from sim.prices.heston import simulate_variance
-from sim.prices.impact import SpotImpact, ImpactDynamics
+from sim.prices.impact import ImpactDynamics, SpotImpact
 from sim.prices.path import ExogenousInputs, accumulate_levels, draw_exogenous_path
-from sim.prices.stress import Depeg, PriceMove, VolatilityRegime, DepthWithdrawal
+from sim.prices.stress import Depeg, DepthWithdrawal, PriceMove, VolatilityRegime
 from sim.prices.underlying import Underlying
 
 YEAR = 365 * 1_440
@@ -52,7 +52,9 @@ def random_days(number, seed=0):
     """Bars from coarse random walks: opens, highs, lows and closes that belong together."""
     rng = np.random.default_rng(seed)
     walk = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, (number, 20)), axis=None)).reshape(number, 20)
-    return validate_bars("made", days(number), np.stack([walk[:, 0], walk.max(1), walk.min(1), walk[:, -1]], axis=1))
+    return validate_bars(
+        "made", days(number), np.stack([walk[:, 0], walk.max(1), walk.min(1), walk[:, -1]], axis=1)
+    )
 
 
 # ── volatility: measured is what the parameters say ──
@@ -61,24 +63,46 @@ def random_days(number, seed=0):
 @pytest.mark.parametrize("dt", [60.0, 600.0])
 def test_gbm_has_its_volatility_and_drift_at_any_step(dt):
     steps = int(YEAR * 60 / dt)
-    returns = np.diff(path(ExogenousInputs([underlying("A", kind="gbm", volatility=0.6, drift=0.2)]), steps, dt=dt).log_price[:, 0])
+    returns = np.diff(
+        path(
+            ExogenousInputs([underlying("A", kind="gbm", volatility=0.6, drift=0.2)]), steps, dt=dt
+        ).log_price[:, 0]
+    )
     # sd of an estimated sd is 1/sqrt(2n): 0.3% at 52,560 steps; four of them
-    assert returns.std() * math.sqrt(YEAR * 60 / dt) == pytest.approx(0.6, rel=4 / math.sqrt(2 * steps))
+    assert returns.std() * math.sqrt(YEAR * 60 / dt) == pytest.approx(
+        0.6, rel=4 / math.sqrt(2 * steps)
+    )
     assert returns.sum() == pytest.approx(0.2 - 0.18, abs=3 * 0.6)
 
 
 def test_gbm_expected_price_grows_at_the_drift():
     process = {"kind": "gbm", "volatility": 0.5, "drift": 0.4}
-    growth = np.exp(np.diff(path(ExogenousInputs([underlying("A", **process)]), 400_000, dt=86_400.0).log_price[:, 0]))
-    assert growth.mean() == pytest.approx(math.exp(0.4 / 365), abs=4 * growth.std() / math.sqrt(400_000))
+    growth = np.exp(
+        np.diff(
+            path(ExogenousInputs([underlying("A", **process)]), 400_000, dt=86_400.0).log_price[
+                :, 0
+            ]
+        )
+    )
+    assert growth.mean() == pytest.approx(
+        math.exp(0.4 / 365), abs=4 * growth.std() / math.sqrt(400_000)
+    )
 
 
 def test_merton_jumps_are_compensated_and_add_their_variance():
-    process = {"kind": "merton_jump", "volatility": 0.3, "intensity": 1.0, "jump_mean": -0.02, "jump_sd": 0.03}
+    process = {
+        "kind": "merton_jump",
+        "volatility": 0.3,
+        "intensity": 1.0,
+        "jump_mean": -0.02,
+        "jump_sd": 0.03,
+    }
     x = path(ExogenousInputs([underlying("A", **process)]), 400_000, dt=86_400.0).log_price
     total = math.sqrt(0.3**2 + 365 * (0.02**2 + 0.03**2))
     returns = np.diff(x, axis=0)
-    assert returns.std() * math.sqrt(365) == pytest.approx(total, rel=0.01)  # sd of the estimate 0.2%
+    assert returns.std() * math.sqrt(365) == pytest.approx(
+        total, rel=0.01
+    )  # sd of the estimate 0.2%
     growth = np.exp(returns)
     assert growth.mean() == pytest.approx(1.0, abs=4 * growth.std() / math.sqrt(growth.size))
     assert ((returns - returns.mean()) ** 3).mean() < 0
@@ -88,7 +112,9 @@ def test_merton_jumps_are_compensated_and_add_their_variance():
 def test_garch_has_its_unconditional_volatility_at_any_step(dt):
     process = {"kind": "garch_t", "volatility": 0.6, "alpha": 0.1, "beta": 0.6, "df": 8}
     steps = int(200 * 86_400 / dt)
-    x = path(ExogenousInputs([underlying(f"A{i}", **process) for i in range(10)]), steps, dt=dt).log_price
+    x = path(
+        ExogenousInputs([underlying(f"A{i}", **process) for i in range(10)]), steps, dt=dt
+    ).log_price
     # 2,000 days whose variance forgets in 3
     assert np.diff(x, axis=0).std() * math.sqrt(365 * 86_400 / dt) == pytest.approx(0.6, rel=0.03)
 
@@ -98,7 +124,11 @@ def test_garch_clusters_over_the_same_time_at_any_step():
     process = {"kind": "garch_t", "volatility": 0.6, "alpha": 0.2, "beta": 0.7, "df": 30}
     found = []
     for dt in (3_600.0, 600.0):
-        x = path(ExogenousInputs([underlying(f"A{i}", **process) for i in range(10)]), int(800 * 86_400 / dt), dt=dt).log_price
+        x = path(
+            ExogenousInputs([underlying(f"A{i}", **process) for i in range(10)]),
+            int(800 * 86_400 / dt),
+            dt=dt,
+        ).log_price
         squares = np.abs(np.diff(x[:: round(86_400 / dt)], axis=0))
         found.append(np.mean([np.corrcoef(s[1:], s[:-1])[0, 1] for s in squares.T]))
     assert min(found) > 0.08
@@ -110,7 +140,9 @@ def test_garch_innovations_have_t_tails():
     returns = np.diff(path(ExogenousInputs([underlying("A", **flat)]), 400_000).log_price[:, 0])
     largest = np.sort(np.abs(returns))[-2_001:]
     hill = 1 / np.log(largest[1:] / largest[0]).mean()
-    assert hill == pytest.approx(3, rel=0.12)  # sd of Hill's estimate is 3/sqrt(2000), and 0.5% tails bias it a little
+    assert hill == pytest.approx(
+        3, rel=0.12
+    )  # sd of Hill's estimate is 3/sqrt(2000), and 0.5% tails bias it a little
     assert returns.std() * ANNUAL == pytest.approx(0.6, rel=0.05)
 
 
@@ -125,7 +157,9 @@ HESTON = {"kind": "heston", "volatility": 0.5, "reversion": 20.0, "vol_of_vol": 
 @pytest.mark.parametrize("dt", [600.0, 3_600.0])
 def test_heston_has_its_unconditional_volatility_at_any_step(dt):
     steps = int(300 * 86_400 / dt)
-    x = path(ExogenousInputs([underlying(f"A{i}", **HESTON) for i in range(20)]), steps, dt=dt).log_price
+    x = path(
+        ExogenousInputs([underlying(f"A{i}", **HESTON) for i in range(20)]), steps, dt=dt
+    ).log_price
     # 6,000 days; the mean of v over them has a standard error of vol_of_vol v^.5 / reversion / sqrt(16.4 years), 3.7%
     assert np.diff(x, axis=0).std() * math.sqrt(365 * 86_400 / dt) == pytest.approx(0.5, rel=0.05)
 
@@ -133,23 +167,31 @@ def test_heston_has_its_unconditional_volatility_at_any_step(dt):
 def test_heston_expected_price_grows_at_the_drift():
     x = path(ExogenousInputs([underlying("A", **HESTON, drift=0.4)]), 400_000, dt=3_600.0).log_price
     growth = np.exp(np.diff(x[:, 0]))
-    assert growth.mean() == pytest.approx(math.exp(0.4 / 8_760), abs=4 * growth.std() / math.sqrt(growth.size))
+    assert growth.mean() == pytest.approx(
+        math.exp(0.4 / 8_760), abs=4 * growth.std() / math.sqrt(growth.size)
+    )
 
 
 @pytest.mark.parametrize("correlation", [-0.7, 0.0, 0.7])
 def test_heston_has_a_leverage_effect_of_the_sign_of_its_correlation(correlation):
     """A day's return against the realised variance of the next, over 20 x 400 days."""
-    world = ExogenousInputs([underlying(f"A{i}", **HESTON, correlation=correlation) for i in range(20)])
+    world = ExogenousInputs(
+        [underlying(f"A{i}", **HESTON, correlation=correlation) for i in range(20)]
+    )
     returns = np.diff(path(world, 400 * 24, dt=3_600.0).log_price, axis=0).reshape(400, 24, 20)
     day, realised = returns.sum(axis=1), (returns**2).sum(axis=1)
-    found = np.mean([np.corrcoef(day[:-1, i], realised[1:, i] - realised[:-1, i])[0, 1] for i in range(20)])
+    found = np.mean(
+        [np.corrcoef(day[:-1, i], realised[1:, i] - realised[:-1, i])[0, 1] for i in range(20)]
+    )
     assert abs(found) < 0.035 if correlation == 0 else found * np.sign(correlation) > 0.05
 
 
 def test_heston_without_vol_of_vol_is_gbm():
     flat = underlying("A", kind="heston", volatility=0.5, vol_of_vol=0.0, drift=0.1)
     same = underlying("A", kind="gbm", volatility=0.5, drift=0.1)
-    np.testing.assert_allclose(path(ExogenousInputs([flat])).log_price, path(ExogenousInputs([same])).log_price, rtol=1e-12)
+    np.testing.assert_allclose(
+        path(ExogenousInputs([flat])).log_price, path(ExogenousInputs([same])).log_price, rtol=1e-12
+    )
 
 
 # ── draws and correlation ──
@@ -158,7 +200,9 @@ def test_heston_without_vol_of_vol_is_gbm():
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2**63))
 def test_a_longer_run_begins_with_the_shorter_one(steps, seed):
-    world = ExogenousInputs([gbm("A"), underlying("B", kind="garch_t", volatility=0.5)], [[1, 0.5], [0.5, 1]])
+    world = ExogenousInputs(
+        [gbm("A"), underlying("B", kind="garch_t", volatility=0.5)], [[1, 0.5], [0.5, 1]]
+    )
     short, long = path(world, steps, seed), path(world, 301, seed)
     np.testing.assert_array_equal(short.log_price, long.log_price[: steps + 1])
 
@@ -167,19 +211,27 @@ def test_an_underlying_added_changes_nothing_of_the_others():
     a, b = gbm("A"), underlying("B", kind="merton_jump", volatility=0.5, intensity=5, jump_sd=0.01)
     c = underlying("C", kind="garch_t", volatility=0.5)
     pair = path(ExogenousInputs([a, b], [[1, 0.8], [0.8, 1]])).log_price
-    triple = path(ExogenousInputs([a, b, c], [[1, 0.8, 0.3], [0.8, 1, 0.1], [0.3, 0.1, 1]])).log_price
+    triple = path(
+        ExogenousInputs([a, b, c], [[1, 0.8, 0.3], [0.8, 1, 0.1], [0.3, 0.1, 1]])
+    ).log_price
     np.testing.assert_array_equal(pair, triple[:, :2])
-    np.testing.assert_array_equal(path(ExogenousInputs([b])).log_price[:, 0], path(ExogenousInputs([a, b])).log_price[:, 1])
+    np.testing.assert_array_equal(
+        path(ExogenousInputs([b])).log_price[:, 0], path(ExogenousInputs([a, b])).log_price[:, 1]
+    )
 
 
 def test_returns_have_the_correlation_asked_for():
     asked = np.array([[1, 0.7, -0.4], [0.7, 1, 0.1], [-0.4, 0.1, 1]])
     x = path(ExogenousInputs([gbm("A"), gbm("B", 0.2), gbm("C")], asked.tolist()), 40_000).log_price
-    np.testing.assert_allclose(np.corrcoef(np.diff(x, axis=0).T), asked, atol=0.02)  # four standard errors
+    np.testing.assert_allclose(
+        np.corrcoef(np.diff(x, axis=0).T), asked, atol=0.02
+    )  # four standard errors
 
 
 def test_perfect_correlation_is_a_correlation():
-    x = path(ExogenousInputs([gbm("A"), gbm("B"), gbm("C")], [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])).log_price
+    x = path(
+        ExogenousInputs([gbm("A"), gbm("B"), gbm("C")], [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
+    ).log_price
     returns = np.diff(x, axis=0)
     drift = returns.mean(axis=0)
     np.testing.assert_allclose(returns[:, 0] - drift[0], returns[:, 1] - drift[1], atol=1e-14)
@@ -219,7 +271,11 @@ def test_what_is_no_correlation_is_refused(matrix, message):
 @pytest.mark.parametrize("dt", [60.0, 300.0, 5_850.0])
 def test_replay_meets_every_open_high_low_and_close(dt):
     bars = random_days(60)
-    prices = np.exp(path(ExogenousInputs([underlying("A", **REPLAY)]), None, dt=dt, bars={"A": bars}).log_price[:, 0])
+    prices = np.exp(
+        path(ExogenousInputs([underlying("A", **REPLAY)]), None, dt=dt, bars={"A": bars}).log_price[
+            :, 0
+        ]
+    )
     by_day = prices.reshape(60, -1)
     assert by_day.shape[1] == 23_400 / dt
     for found, real in zip(
@@ -233,13 +289,19 @@ def test_replay_meets_every_open_high_low_and_close(dt):
 def test_the_gap_is_one_step_and_the_stamps_show_it():
     bars = random_days(3)
     found = path(ExogenousInputs([underlying("A", **REPLAY)]), None, bars={"A": bars})
-    assert found.log_price[390, 0] - found.log_price[389, 0] == pytest.approx(math.log(bars.open[1] / bars.close[0]), abs=1e-12)
+    assert found.log_price[390, 0] - found.log_price[389, 0] == pytest.approx(
+        math.log(bars.open[1] / bars.close[0]), abs=1e-12
+    )
     assert found.seconds[390] - found.seconds[389] == 60
     assert str(found.exchange_time[389]) == "2020-01-01T15:59:00"
     assert str(found.exchange_time[390]) == "2020-01-02T09:30:00"
 
 
-@given(st.lists(st.integers(-500, 500), min_size=4, max_size=4), st.integers(4, 60), st.integers(0, 1_000))
+@given(
+    st.lists(st.integers(-500, 500), min_size=4, max_size=4),
+    st.integers(4, 60),
+    st.integers(0, 1_000),
+)
 @settings(max_examples=100, deadline=None)
 def test_a_day_of_any_shape_is_met(levels, rows, seed):
     logs = [7 + level / 10_000 for level in levels]
@@ -251,7 +313,10 @@ def test_a_day_of_any_shape_is_met(levels, rows, seed):
 
 def test_minutes_have_the_variance_of_the_range_and_keep_the_correlation():
     bars = random_days(100)
-    world = ExogenousInputs([underlying("A", **REPLAY), underlying("B", kind="gbm", volatility=0.5)], [[1, 0.8], [0.8, 1]])
+    world = ExogenousInputs(
+        [underlying("A", **REPLAY), underlying("B", kind="gbm", volatility=0.5)],
+        [[1, 0.8], [0.8, 1]],
+    )
     x = path(world, None, bars={"A": bars}).log_price[: 390 * 100].reshape(100, 390, 2)
     returns = np.diff(x, axis=1)
     parkinson = np.log(bars.high / bars.low) ** 2 / (4 * math.log(2))
@@ -268,7 +333,9 @@ def test_extremes_come_when_a_brownian_motion_would_visit_them():
     touched = np.array([draw_visits(corner, 100, draws)[0][2] for draws in rng.random((1_000, 3))])
     walks = np.cumsum(rng.standard_normal((400_000, 100)), axis=1)
     near = walks[np.abs(walks[:, -1] - 12.0) < 0.5]  # conditioned on where the day ends
-    first = (near >= 12.0 - 0.58).argmax(axis=1)[(near >= 12.0 - 0.58).any(axis=1)]  # 0.58: a walk's overshoot
+    first = (near >= 12.0 - 0.58).argmax(axis=1)[
+        (near >= 12.0 - 0.58).any(axis=1)
+    ]  # 0.58: a walk's overshoot
     assert touched.mean() == pytest.approx(first.mean(), rel=0.06)
 
 
@@ -277,26 +344,37 @@ def test_extremes_are_ordered_and_timed_like_those_of_real_walks():
     rng = np.random.default_rng(2)
     corner = np.array([2.0, 8.5, -7.0, -1.0])
     days = [draw_visits(corner, 100, draws) for draws in rng.random((1_000, 3))]
-    high, low = (np.array([rows[1 + levels.index(which)] for rows, levels in days]) for which in (1, 2))
+    high, low = (
+        np.array([rows[1 + levels.index(which)] for rows, levels in days]) for which in (1, 2)
+    )
     walks = 2 + np.cumsum(rng.standard_normal((500_000, 100)), axis=1)
     top, bottom = walks.max(axis=1) + 0.58, walks.min(axis=1) - 0.58
-    alike = walks[(np.abs(top - 8.5) < 0.7) & (np.abs(bottom + 7) < 0.7) & (np.abs(walks[:, -1] + 1) < 1)]
+    alike = walks[
+        (np.abs(top - 8.5) < 0.7) & (np.abs(bottom + 7) < 0.7) & (np.abs(walks[:, -1] + 1) < 1)
+    ]
     assert len(alike) > 300
-    assert (high < low).mean() == pytest.approx((alike.argmax(axis=1) < alike.argmin(axis=1)).mean(), abs=0.1)
+    assert (high < low).mean() == pytest.approx(
+        (alike.argmax(axis=1) < alike.argmin(axis=1)).mean(), abs=0.1
+    )
     assert high.mean() == pytest.approx(alike.argmax(axis=1).mean(), abs=10)
     assert low.mean() == pytest.approx(alike.argmin(axis=1).mean(), abs=10)
 
 
 def test_closes_are_joined_without_a_gap():
     bars = closes([100.0, 90.0, 95.0, 80.0])
-    found = path(ExogenousInputs([underlying("A", **REPLAY)]), None, bars={"A": bars}).log_price[:, 0]
+    found = path(ExogenousInputs([underlying("A", **REPLAY)]), None, bars={"A": bars}).log_price[
+        :, 0
+    ]
     np.testing.assert_allclose(np.exp(found[389::390]), bars.close, rtol=1e-12)
     assert math.exp(found[0]) == pytest.approx(100.0)
     assert np.abs(np.diff(found)).max() < 0.05
 
 
 def test_a_run_may_be_shorter_than_its_replay_never_longer():
-    world, bars = ExogenousInputs([underlying("A", **REPLAY), gbm("B")], [[1, 0.5], [0.5, 1]]), {"A": random_days(5)}
+    world, bars = (
+        ExogenousInputs([underlying("A", **REPLAY), gbm("B")], [[1, 0.5], [0.5, 1]]),
+        {"A": random_days(5)},
+    )
     whole = path(world, None, bars=bars)
     assert len(whole.log_price) == len(whole.exchange_time) == 5 * 390
     assert len(path(world, 10**6, bars=bars).log_price) == 5 * 390
@@ -325,7 +403,9 @@ def test_replay_says_what_it_lacks():
     world = ExogenousInputs([underlying("A", **REPLAY)])
     with pytest.raises(DataError, match="A: no bars were handed over"):
         path(world, None)
-    with pytest.raises(ConfigError, match="23400 s is not a whole number, at least 4, of steps of 7 s"):
+    with pytest.raises(
+        ConfigError, match="23400 s is not a whole number, at least 4, of steps of 7 s"
+    ):
         path(world, None, dt=7.0, bars={"A": random_days(2)})
     with pytest.raises(ConfigError, match="steps: None, at least 1"):
         path(ExogenousInputs([gbm("A")]), None)
@@ -370,7 +450,9 @@ def test_bad_days_are_named():
     with pytest.raises(DataError, match="row 2: 2020-01-02 repeats 2020-01-02"):
         validate_bars("made", days(3)[[0, 1, 1]], prices)
     with pytest.raises(DataError, match="row 1: the date is missing"):
-        validate_bars("made", np.array(["2020-01-01", "NaT", "2020-01-03"], dtype="datetime64[D]"), prices)
+        validate_bars(
+            "made", np.array(["2020-01-01", "NaT", "2020-01-03"], dtype="datetime64[D]"), prices
+        )
 
 
 def test_the_digest_is_of_the_content():
@@ -386,17 +468,33 @@ def test_a_move_adds_exactly_its_size():
     a, b = gbm("A"), gbm("B")
     calm = path(ExogenousInputs([a, b]), 100).log_price
     ramp = PriceMove(at=600, duration=1_800, size=-0.1, underlyings=("B",))
-    moved = path(ExogenousInputs([a, b], stresses=[ramp, PriceMove(at=3_000, size=0.25)]), 100).log_price - calm
+    moved = (
+        path(
+            ExogenousInputs([a, b], stresses=[ramp, PriceMove(at=3_000, size=0.25)]), 100
+        ).log_price
+        - calm
+    )
     np.testing.assert_allclose(moved[:50, 0], 0, atol=1e-15)
     np.testing.assert_allclose(moved[50:, 0], math.log(1.25), atol=1e-14)
-    np.testing.assert_allclose(moved[:41, 1], math.log(0.9) * np.clip((np.arange(41) - 10) / 30, 0, 1), atol=1e-14)
+    np.testing.assert_allclose(
+        moved[:41, 1], math.log(0.9) * np.clip((np.arange(41) - 10) / 30, 0, 1), atol=1e-14
+    )
     np.testing.assert_allclose(moved[60:, 1], math.log(0.9 * 1.25), atol=1e-14)
 
 
 def test_a_volatility_regime_scales_returns_in_its_time_only():
     calm = np.diff(path(ExogenousInputs([gbm("A")]), 100).log_price[:, 0])
-    wild = np.diff(path(ExogenousInputs([gbm("A")], stresses=[VolatilityRegime(at=600, duration=1_200, multiplier=4)]), 100).log_price[:, 0])
-    np.testing.assert_allclose(wild / calm, np.where((np.arange(100) >= 10) & (np.arange(100) < 30), 4, 1), rtol=1e-8)
+    wild = np.diff(
+        path(
+            ExogenousInputs(
+                [gbm("A")], stresses=[VolatilityRegime(at=600, duration=1_200, multiplier=4)]
+            ),
+            100,
+        ).log_price[:, 0]
+    )
+    np.testing.assert_allclose(
+        wild / calm, np.where((np.arange(100) >= 10) & (np.arange(100) < 30), 4, 1), rtol=1e-8
+    )
 
 
 def test_withdrawal_and_depeg():
@@ -407,14 +505,21 @@ def test_withdrawal_and_depeg():
     ]
     found = path(ExogenousInputs([gbm("A")], stresses=stresses, assets=("USD", "USDT", "EURT")), 60)
     minute = np.arange(61)
-    np.testing.assert_array_equal(found.depth_share, np.where((minute >= 10) & (minute < 20), 0.2, 1))
+    np.testing.assert_array_equal(
+        found.depth_share, np.where((minute >= 10) & (minute < 20), 0.2, 1)
+    )
     np.testing.assert_array_equal(found.asset_price[:, 0], 1)
-    np.testing.assert_allclose(found.asset_price[:, 1], np.interp(minute, [10, 15, 25, 30], [1, 0.95, 0.95, 1]))
+    np.testing.assert_allclose(
+        found.asset_price[:, 1], np.interp(minute, [10, 15, 25, 30], [1, 0.95, 0.95, 1])
+    )
     np.testing.assert_array_equal(found.asset_price[:, 2], np.where(minute < 20, 1, 0.9))
 
 
 def test_a_stress_names_what_exists():
-    stresses = [PriceMove(at=0, size=0.1, underlyings=("BTX",)), Depeg(asset="USD", at=0, duration=1, floor=0.9)]
+    stresses = [
+        PriceMove(at=0, size=0.1, underlyings=("BTX",)),
+        Depeg(asset="USD", at=0, duration=1, floor=0.9),
+    ]
     with pytest.raises(ConfigError) as caught:
         path(ExogenousInputs([gbm("BTC"), gbm("BTC")], stresses=stresses, assets=("USD", "USDT")))
     assert caught.value.problems == [
@@ -450,7 +555,9 @@ def test_an_asset_of_a_stress_is_declared_first():
     ],
     ids=str,
 )
-def test_numbers_whose_squares_overflow_are_refused_at_load(settings: dict[str, object], named: str):
+def test_numbers_whose_squares_overflow_are_refused_at_load(
+    settings: dict[str, object], named: str
+):
     with pytest.raises(ValidationError) as caught:
         underlying("BTC", **settings)
     assert [error["loc"][-1] for error in caught.value.errors()] == [named]
@@ -458,7 +565,9 @@ def test_numbers_whose_squares_overflow_are_refused_at_load(settings: dict[str, 
 
 def test_more_jumps_a_step_than_can_be_drawn_are_refused():
     jumpy = underlying("BTC", kind="merton_jump", volatility=0.5, intensity=1e6, day=1)
-    with pytest.raises(ConfigError, match=r"process.intensity: 1e\+06 a day are 6e\+07 jumps a step"):
+    with pytest.raises(
+        ConfigError, match=r"process.intensity: 1e\+06 a day are 6e\+07 jumps a step"
+    ):
         path(ExogenousInputs([jumpy]), 10)
 
 
@@ -466,7 +575,9 @@ def test_more_jumps_a_step_than_can_be_drawn_are_refused():
 
 
 def test_depth_moves_spot_one_percent_and_half_lives_halve_it():
-    impacts = ImpactDynamics.from_config([SpotImpact(depth=1e6, half_life=600), SpotImpact()], dt=60.0)
+    impacts = ImpactDynamics.from_config(
+        [SpotImpact(depth=1e6, half_life=600), SpotImpact()], dt=60.0
+    )
     state = impacts.advance_impact(np.zeros(2), np.array([1e6, 1e9]))
     np.testing.assert_allclose(np.exp(state), [1.01, 1.0])
     for _ in range(10):
@@ -477,7 +588,11 @@ def test_depth_moves_spot_one_percent_and_half_lives_halve_it():
 def test_a_round_trip_in_one_step_leaves_no_impact():
     impacts = ImpactDynamics.from_config([SpotImpact(depth=5e5)], dt=60.0)
     there = impacts.advance_impact(np.zeros(1), np.array([2e5])) / impacts.decay_factor
-    np.testing.assert_allclose(there * impacts.decay_factor + impacts.advance_impact(np.zeros(1), np.array([-2e5])), 0, atol=1e-18)
+    np.testing.assert_allclose(
+        there * impacts.decay_factor + impacts.advance_impact(np.zeros(1), np.array([-2e5])),
+        0,
+        atol=1e-18,
+    )
 
 
 def test_kernels_equal_their_plain_twins():

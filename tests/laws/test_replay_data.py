@@ -16,7 +16,9 @@ CRASH = datetime.date(2008, 9, 15), datetime.date(2008, 10, 15)
 
 
 def spx(**dates):
-    return Underlying.model_validate({"name": "SPX", "process": {"kind": "replay", "source": "arch:sp500", **dates}})
+    return Underlying.model_validate(
+        {"name": "SPX", "process": {"kind": "replay", "source": "arch:sp500", **dates}}
+    )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -44,10 +46,14 @@ def test_oil_has_closes_only_and_its_holidays_are_dropped():
 
 
 def test_stocks_and_oil_replay_together_on_common_days():
-    oil = Underlying.model_validate({"name": "WTI", "process": {"kind": "replay", "source": "arch:wti"}})
+    oil = Underlying.model_validate(
+        {"name": "WTI", "process": {"kind": "replay", "source": "arch:wti"}}
+    )
     bars = {"SPX": read_bars("arch:sp500", *CRASH), "WTI": read_bars("arch:wti", *CRASH)}
     world = ExogenousInputs([spx(), oil], [[1, 0.4], [0.4, 1]])
-    assert draw_exogenous_path(world, streams=RandomStreams(0), dt=60.0, bars=bars).log_price.shape == (23 * 390, 2)
+    assert draw_exogenous_path(
+        world, streams=RandomStreams(0), dt=60.0, bars=bars
+    ).log_price.shape == (23 * 390, 2)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -77,14 +83,20 @@ def test_a_parquet_file_may_keep_its_days_in_the_index(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("date,close\n2020-01-01,1\n2020-01-02,\n", r"row 1 \(2020-01-02\): close nan must be a price above 0"),
+        (
+            "date,close\n2020-01-01,1\n2020-01-02,\n",
+            r"row 1 \(2020-01-02\): close nan must be a price above 0",
+        ),
         ("date,close\n2020-01-01,1\n2020-01-02,free\n", "row 1: close 'free' is not a number"),
         ("date,close\nyesterday,1\n", "row 0: 'yesterday' is not a date"),
         ("date,close\n", "0 rows"),
         ("", "cannot be read"),
         ("day,close\n2020-01-01,1\n", "0 columns named 'date' among day, close"),
         ("date,price\n2020-01-01,1\n", "0 columns named 'close'"),
-        ("date,open,close\n2020-01-01,1,1\n", "no column high, low; open, high and low go together"),
+        (
+            "date,open,close\n2020-01-01,1,1\n",
+            "no column high, low; open, high and low go together",
+        ),
         ("date,close\n2020-01-02,1\n2020-01-01,1\n", "days must increase"),
     ],
 )
@@ -111,5 +123,7 @@ def test_unknown_sources_are_named(source, message):
 
 
 def test_a_span_without_days_is_named():
-    with pytest.raises(DataError, match="no day from 2030-01-01 to the last; it has 1999-01-04 to 2018-12-31"):
+    with pytest.raises(
+        DataError, match="no day from 2030-01-01 to the last; it has 1999-01-04 to 2018-12-31"
+    ):
         read_bars("arch:sp500", datetime.date(2030, 1, 1))

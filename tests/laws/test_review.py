@@ -24,12 +24,18 @@ def test_trades_stay_what_they_were_when_the_books_go_on():
 def test_a_fund_that_took_a_flat_account_over_is_asked_for_no_more_than_it_has_left():
     """LOSS-2, LOSS-3: of two ruinous exits the fund pays for the first, and has 20 units left for the second."""
     exits = [(member, 0, -150, 600, IOC | REDUCE_ONLY, 1) for member in (0, 1)]
-    entries = [(0, 0, 150, 1000, LIMIT, 0), (1, 0, 150, 1000, LIMIT, 0), (2, 0, -300, 1000, LIMIT, 0)]
+    entries = [
+        (0, 0, 150, 1000, LIMIT, 0),
+        (1, 0, 150, 1000, LIMIT, 0),
+        (2, 0, -300, 1000, LIMIT, 0),
+    ]
     people = [
         script([200.0, 200.0, 160.0], {1: entries, 2: [(2, 0, 300, 600, LIMIT, 1), *exits]}),
         {"kind": "insurance_fund", "venue": "x", "wealth": 420.0},
     ]
-    rules = config(venue(waterfall=({"kind": "fund"}, {"kind": "socialised", "base": "equity"})), steps=2)
+    rules = config(
+        venue(waterfall=({"kind": "fund"}, {"kind": "socialised", "base": "equity"})), steps=2
+    )
     market = build(rules, people)
     for _ in range(2):
         market.step()
@@ -39,15 +45,26 @@ def test_a_fund_that_took_a_flat_account_over_is_asked_for_no_more_than_it_has_l
 
 def test_a_close_out_that_takes_the_last_quote_leaves_the_mark_that_others_see():
     """MARK-1, LIQ-4: bare books are marked without the last trade, so `mark_after` is, too, and pushes to the unit."""
-    entries = [(0, 0, 100, 1000, LIMIT, 0), (2, 0, 50, 1000, LIMIT, 0), (1, 0, -150, 1000, LIMIT, 0)]
-    people = [script([51.0, 1e5, 30.0], {1: entries, 2: [(1, 0, 60, 960, LIMIT, 1), (1, 0, 40, 955, LIMIT, 2)]})]
+    entries = [
+        (0, 0, 100, 1000, LIMIT, 0),
+        (2, 0, 50, 1000, LIMIT, 0),
+        (1, 0, -150, 1000, LIMIT, 0),
+    ]
+    people = [
+        script(
+            [51.0, 1e5, 30.0],
+            {1: entries, 2: [(1, 0, 60, 960, LIMIT, 1), (1, 0, 40, 955, LIMIT, 2)]},
+        )
+    ]
     market = build(config(steps=2, stresses=[move(2, -0.06)]), people)
     for _ in range(2):
         market.step()
     frames = market.recorder.frames()
     seen = frames["closeouts"][["owner", "filled", "mark_before", "mark_after"]]
     assert seen.to_numpy().tolist() == [[0, 100, 970, 940], [2, 0, 940, 940]]
-    pushed = market.state.cause_logs[0].collect_causes(np.array([2]))  # nothing of it was filled, so no row is recorded
+    pushed = market.state.cause_logs[0].collect_causes(
+        np.array([2])
+    )  # nothing of it was filled, so no row is recorded
     harm = pushed.amount[pushed.kind == CAUSE_KINDS.index("close_out")]
     assert harm.tolist() == [50 * (940 - 970) + 38]  # 1,213 of maintenance fall to 1,175
 
@@ -86,10 +103,18 @@ def test_a_twin_without_close_outs_keeps_no_causes():
 def test_a_fund_bears_what_unwinding_costs_under_any_netting():
     """LIQ-3: it takes 100 long over, the index falls on; no winner is deleveraged while its wallet holds the loss."""
     entries = {1: [(0, 0, 100, 1000, LIMIT, 0), (1, 0, -100, 1000, LIMIT, 0)]}
-    people = [script([60.0, 1e4], entries), {"kind": "insurance_fund", "venue": "x", "wealth": 5000.0}]
-    for netting, deficit in (("cross", 4_000), ("isolated", 5_000)):  # 1,000 of the isolated long stayed in its wallet
+    people = [
+        script([60.0, 1e4], entries),
+        {"kind": "insurance_fund", "venue": "x", "wealth": 5000.0},
+    ]
+    for netting, deficit in (
+        ("cross", 4_000),
+        ("isolated", 5_000),
+    ):  # 1,000 of the isolated long stayed in its wallet
         rules = venue(
-            instruments=(BTC, ETH), netting={"kind": netting}, waterfall=({"kind": "fund"}, {"kind": "adl_queue"})
+            instruments=(BTC, ETH),
+            netting={"kind": netting},
+            waterfall=({"kind": "fund"}, {"kind": "adl_queue"}),
         )
         market = build(config(rules, steps=4, stresses=[move(2, -0.1), move(3, -0.25)]), people)
         for _ in range(4):

@@ -29,12 +29,21 @@ def rebound(profit_only: bool) -> Market:
     moves = [move(1, -0.06), move(4, 0.06 / 0.94), move(8, -0.055)]
     layers = [{"kind": "adl_pro_rata", "profit_only": profit_only}]
     return build(
-        config(venue(waterfall=layers, mark={"kind": "median", "clamp": 0.0005}), steps=10, stresses=moves), people
+        config(
+            venue(waterfall=layers, mark={"kind": "median", "clamp": 0.0005}),
+            steps=10,
+            stresses=moves,
+        ),
+        people,
     )
 
 
-@pytest.mark.parametrize(("profit_only", "expected"), [(False, [-50, -50, 0, 100]), (True, [-100, 0, 0, 100])])
-def test_profit_only_spares_a_short_that_was_entered_below_the_mark(profit_only: bool, expected: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("profit_only", "expected"), [(False, [-50, -50, 0, 100]), (True, [-100, 0, 0, 100])]
+)
+def test_profit_only_spares_a_short_that_was_entered_below_the_mark(
+    profit_only: bool, expected: list[int]
+) -> None:
     market = rebound(profit_only)
     while market.tick < market.steps_planned:
         market.step()
@@ -44,7 +53,10 @@ def test_profit_only_spares_a_short_that_was_entered_below_the_mark(profit_only:
 
 def hedger(valuation: dict[str, Any], lots: int) -> Market:
     """One who has 1,000 buys spot and sells the perpetual for ``lots`` times 10 in one step, in one account."""
-    trades = {1: [(1, 1, 2000, 1000, LIMIT, 0)], 2: [(0, 0, lots, 1002, 1, 0), (0, 1, -lots, 1000, 1, 1)]}
+    trades = {
+        1: [(1, 1, 2000, 1000, LIMIT, 0)],
+        2: [(0, 0, lots, 1002, 1, 0), (0, 1, -lots, 1000, 1, 1)],
+    }
     place = venue(instruments=[BTC_SPOT, BTC], requirement=tiers(20.0))
     place["engine"]["valuation"] = valuation
     falls = [move(6, -0.02)]
@@ -89,7 +101,16 @@ def test_delta_adjusted_without_anything_to_hedge_in_one_account_is_told_of() ->
 
 
 def test_the_command_line_says_so_before_the_run(tmp_path: Any) -> None:
-    args = ["run", "crash_2008", "--quick", "--quiet", "duration=600", "venues.0.liquidation={kind: full}"]
-    done = CliRunner().invoke(app.app, [*args, "populations.0.count=5", "--out", str(tmp_path / "r")])
+    args = [
+        "run",
+        "crash_2008",
+        "--quick",
+        "--quiet",
+        "duration=600",
+        "venues.0.liquidation={kind: full}",
+    ]
+    done = CliRunner().invoke(
+        app.app, [*args, "populations.0.count=5", "--out", str(tmp_path / "r")]
+    )
     assert done.exit_code == 0, done.output
     assert "'liquidators' bid for lots that an auction has on offer" in done.stderr

@@ -14,9 +14,13 @@ from sim.types import MISSING, Exposure, MarginAssessment
 from sim.waterfall import LAYERS, ranking
 from sim.waterfall.adl_pro_rata import AdlProRata
 from sim.waterfall.adl_queue import AdlQueue
-from sim.waterfall.allocation import allocate_capped, allocate_largest_remainder, scale_with_remainders
+from sim.waterfall.allocation import (
+    allocate_capped,
+    allocate_largest_remainder,
+    scale_with_remainders,
+)
 from sim.waterfall.fund import FundLayer
-from sim.waterfall.ranking import score_binance, compute_quintiles, take_in_queue_order
+from sim.waterfall.ranking import compute_quintiles, score_binance, take_in_queue_order
 from sim.waterfall.socialised import SocialisedLoss
 
 QUEUES = [AdlQueue(score=name) for name in ("bitmex", "binance", "hyperliquid")]
@@ -41,14 +45,18 @@ def residual(book: Exposure, account: int = 0) -> Shortfall:
     legs = np.flatnonzero(book.position[account])
     deficit = int(np.ceil(-book.equity()[account]))
     notional = np.abs(book.position_value()[account, legs]).astype(np.int64)
-    return Shortfall(account, legs, book.position[account, legs], allocate_largest_remainder(deficit, notional))
+    return Shortfall(
+        account, legs, book.position[account, legs], allocate_largest_remainder(deficit, notional)
+    )
 
 
 def settle(book: Exposure, relief: LayerResult, account: int = 0) -> Exposure:
     """The book after a relief, written out plainly."""
     balance, position = book.balance.copy(), book.position.copy()
     contracts = book.market.contracts
-    for taker, maker, k, quantity, price in zip(*(c.tolist() for c in relief.fills[:5]), strict=True):
+    for taker, maker, k, quantity, price in zip(
+        *(c.tolist() for c in relief.fills[:5]), strict=True
+    ):
         cash = quantity * price * int(contracts.multiplier[k])
         position[taker, k] += quantity
         position[maker, k] -= quantity
@@ -113,7 +121,11 @@ def test_nothing_divides_over_nobody():
         allocate_largest_remainder(5, np.zeros(3, dtype=np.int64))
 
 
-@given(st.lists(st.integers(0, 2**53 - 1), min_size=1, max_size=20), st.integers(0, 2**53 - 1), st.integers(1, 2**59))
+@given(
+    st.lists(st.integers(0, 2**53 - 1), min_size=1, max_size=20),
+    st.integers(0, 2**53 - 1),
+    st.integers(1, 2**59),
+)
 def test_shares_of_products_beyond_64_bits_are_exact(values, numerator, denominator):
     values = [v for v in values if v * numerator // denominator < 2**53] or [0]
     quotient, remainder = scale_with_remainders(np.array(values), numerator, denominator)
@@ -122,15 +134,24 @@ def test_shares_of_products_beyond_64_bits_are_exact(values, numerator, denomina
     ]
 
 
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20), st.integers(0, 10**6), st.integers(1, 10**6))
+@given(
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=20),
+    st.integers(0, 10**6),
+    st.integers(1, 10**6),
+)
 @settings(max_examples=50, deadline=None)
 def test_the_kernel_is_its_plain_twin(values, numerator, denominator):
     args = (np.array(values), numerator, denominator)
-    for compiled, plain in zip(scale_with_remainders(*args), scale_with_remainders.py_func(*args), strict=True):
+    for compiled, plain in zip(
+        scale_with_remainders(*args), scale_with_remainders.py_func(*args), strict=True
+    ):
         assert np.array_equal(compiled, plain)
 
 
-@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 10**5)), min_size=1, max_size=30))
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 10**5)), min_size=1, max_size=30),
+)
 @settings(max_examples=200, deadline=None)
 def test_capped_shares_spend_all_there_is(amount, rows):
     weight, caps = (np.array(column) for column in zip(*rows, strict=True))
@@ -263,7 +284,11 @@ def test_the_head_of_a_queue_answers_as_the_whole_queue_would(layer, monkeypatch
     position = np.concatenate([np.full(30, 10), -rng.integers(1, 12, 170)])[:, None]
     equity = np.concatenate([-rng.integers(1, 90, 30), rng.integers(1, 4000, 170)])
     entry = -position * rng.integers(80, 130, 200)[:, None]
-    book, moved, kept = exposure(position, [100], equity - 100 * position[:, 0], entry=entry), [], layer.model_copy()
+    book, moved, kept = (
+        exposure(position, [100], equity - 100 * position[:, 0], entry=entry),
+        [],
+        layer.model_copy(),
+    )
     used = 0
     for account in range(30):
         floor = floor_of(book, account)._replace(moved=moved, eligible=book.equity() > 0)
@@ -367,8 +392,13 @@ def test_the_fund_takes_over_what_it_can_margin():
 
 def test_the_fund_keeps_to_its_mandate():
     book = with_fund(1000)
-    assert FundLayer(max_share=0.05).absorb(residual(book), floor_of(book, fund=1)).assuming_owner == 1
-    assert FundLayer(max_share=0.049).absorb(residual(book), floor_of(book, fund=1)).assuming_owner == MISSING
+    assert (
+        FundLayer(max_share=0.05).absorb(residual(book), floor_of(book, fund=1)).assuming_owner == 1
+    )
+    assert (
+        FundLayer(max_share=0.049).absorb(residual(book), floor_of(book, fund=1)).assuming_owner
+        == MISSING
+    )
     assert FundLayer().absorb(residual(book), floor_of(book)).assuming_owner == MISSING
     assert FundLayer().absorb(residual(book), floor_of(book, fund=0)).assuming_owner == MISSING
 

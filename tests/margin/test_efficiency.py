@@ -9,9 +9,14 @@ from contracts.margin_worlds import TIERED, UNIT, few, seeds, world
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.generated.reference_books import ENGINES, load_reference_book, format_engine_table
+from experiments.generated.reference_books import ENGINES, format_engine_table, load_reference_book
 from sim.errors import ConfigError
-from sim.margin.efficiency import EngineCapital, scale_to_equal_capital, measure_capital, solve_compression
+from sim.margin.efficiency import (
+    EngineCapital,
+    measure_capital,
+    scale_to_equal_capital,
+    solve_compression,
+)
 from sim.margin.engine import EngineConfig
 from sim.reading.loading import load_config
 from sim.types import Exposure
@@ -51,7 +56,9 @@ def test_by_hand() -> None:
     assert solve_compression(EngineCapital(0.05, 0.01), 0.06) == pytest.approx(0.0)
     assert solve_compression(EngineCapital(0.05, 0.01), 0.11) == pytest.approx(-1.0)
     binance = measure_capital(preset("binance"), BOOKS, MONEY)
-    assert solve_compression(binance, isolated.total) == pytest.approx(1 - isolated.total / binance.margin)
+    assert solve_compression(binance, isolated.total) == pytest.approx(
+        1 - isolated.total / binance.margin
+    )
     assert solve_compression(binance, isolated.total) < 0
 
 
@@ -62,7 +69,9 @@ def test_dials_turn_any_engine(name: str) -> None:
     turned = measure_capital(plain.model_copy(update=dials), BOOKS, MONEY)
     assert turned == (pytest.approx(1.2 * measured.margin, rel=1e-12), measured.haircut)
     book = BOOKS[0]
-    even = plain.model_copy(update=dials | {"maintenance": 0.25}).build_engine(book.market.contracts, MONEY)
+    even = plain.model_copy(update=dials | {"maintenance": 0.25}).build_engine(
+        book.market.contracts, MONEY
+    )
     even.observe(book.market)
     risk = even.assess(book)
     np.testing.assert_allclose(risk.maintenance, 0.25 * risk.initial, atol=1)
@@ -99,4 +108,6 @@ def test_the_table_names_every_engine() -> None:
 
 
 def test_the_frozen_file_ships(tmp_path: Path) -> None:
-    assert sum(file.stat().st_size for file in (ENGINES.parent / "reference").glob("*.json")) < 300_000
+    assert (
+        sum(file.stat().st_size for file in (ENGINES.parent / "reference").glob("*.json")) < 300_000
+    )

@@ -10,7 +10,17 @@ from omegaconf import OmegaConf
 
 from agents import populate
 from experiments.config import load_run
-from experiments.generated.presets import BEGIN, CALM_RUN, CRASH_RUN, TABLE_HEADER, PAGE, PRESETS, run_preset, build_row, read_rows
+from experiments.generated.presets import (
+    BEGIN,
+    CALM_RUN,
+    CRASH_RUN,
+    PAGE,
+    PRESETS,
+    TABLE_HEADER,
+    build_row,
+    read_rows,
+    run_preset,
+)
 from experiments.generated.reference_books import ENGINES
 from sim.margin.engine import EngineConfig
 from sim.market import Market
@@ -36,12 +46,21 @@ def test_it_runs_in_a_small_crash(name: str) -> None:
 
 BOOKISH = [
     {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}},
-    {"kind": "stressed", "every": 10, "inner": {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}}},
-    {"kind": "sum", "parts": [{"kind": "tiered"}, {"kind": "liquidity"}, {"kind": "concentration"}]},
+    {
+        "kind": "stressed",
+        "every": 10,
+        "inner": {"kind": "liquidation_buffer", "inner": {"kind": "tiered"}},
+    },
+    {
+        "kind": "sum",
+        "parts": [{"kind": "tiered"}, {"kind": "liquidity"}, {"kind": "concentration"}],
+    },
 ]
 
 
-@pytest.mark.parametrize("engine", [*PRESETS, *BOOKISH], ids=lambda each: each if each in PRESETS else each["kind"])
+@pytest.mark.parametrize(
+    "engine", [*PRESETS, *BOOKISH], ids=lambda each: each if each in PRESETS else each["kind"]
+)
 def test_the_first_step_asks_what_the_next_ones_ask(engine: str | dict[str, Any]) -> None:
     """Nothing has been quoted or held before the first step: that is no reason to ask more, or less."""
     made = EngineConfig.model_validate(
@@ -71,7 +90,11 @@ def test_it_runs_to_the_end(run: str, name: str) -> None:
 
 def test_the_table_names_every_preset_and_no_other() -> None:
     """One row each, as many cells as the head has, initial no less than maintenance."""
-    assert list(read_rows()) == list(PRESETS) == sorted(path.stem for path in Path(ENGINES).glob("*.yaml"))
+    assert (
+        list(read_rows())
+        == list(PRESETS)
+        == sorted(path.stem for path in Path(ENGINES).glob("*.yaml"))
+    )
     assert f"{BEGIN}\n\n{TABLE_HEADER}\n" in PAGE.read_text(encoding="utf-8")
     for line in read_rows().values():
         assert line.count("|") == TABLE_HEADER.count("|")

@@ -20,10 +20,10 @@ from sim.errors import ConfigError, DataError
 from sim.margin.addons.summed import RequirementSumMargin
 from sim.margin.learned.features import FEATURE_NAMES
 from sim.margin.learned.forest import Forest, find_feature_ranges, fit_forest
-from sim.margin.learned.learned import LearnedRequirement, LearnedMargin, list_fallback_events
+from sim.margin.learned.learned import LearnedMargin, LearnedRequirement, list_fallback_events
 from sim.margin.learned.trained import read_trained_forest, write_trained_forest
 from sim.margin.probe_portfolio import build_one_lot_accounts, compute_margin_rates
-from sim.margin.tail.margin_path import build_perpetuals, iterate_views, compute_margin_path
+from sim.margin.tail.margin_path import build_perpetuals, compute_margin_path, iterate_views
 from sim.margin.tail.tail import TailRisk
 from sim.margin.wrappers.rescaled import RescaledMargin
 from sim.types import F8
@@ -34,7 +34,14 @@ RUNNER = CliRunner()
 
 
 def rule(**changes: Any) -> LearnedRequirement:
-    short = {"level": 0.95, "least": 150 * DAY, "window": 600 * DAY, "refit": 100 * DAY, "trees": 15, "floor": 0.0}
+    short = {
+        "level": 0.95,
+        "least": 150 * DAY,
+        "window": 600 * DAY,
+        "refit": 100 * DAY,
+        "trees": 15,
+        "floor": 0.0,
+    }
     inner = TailRisk.model_validate({"model": {"kind": "ewma", "seed": 50}, "level": 0.95})
     return LearnedRequirement.model_validate({"inner": inner.model_dump(), **short, **changes})
 
@@ -52,7 +59,9 @@ def forest() -> Forest:
     features = rng.normal(0, 1, (1500, len(FEATURE_NAMES)))
     features[rng.random(features.shape) < 0.05] = np.nan
     features[:, 7] = np.nan
-    return fit_forest(features, np.nan_to_num(features[:, 0]) + rng.normal(0, 1, 1500), 0.95, trees=20)
+    return fit_forest(
+        features, np.nan_to_num(features[:, 0]) + rng.normal(0, 1, 1500), 0.95, trees=20
+    )
 
 
 def test_arrays_predict_what_the_library_does() -> None:
@@ -81,7 +90,10 @@ def test_walk_forward_knows_nothing_of_later_days() -> None:
     rows = returns()
     later = rows.copy()
     later[330:] = -5 * later[330:][::-1]
-    one, other = compute_margin_path(rule(), rows, dt=DAY), compute_margin_path(rule(), later, dt=DAY)
+    one, other = (
+        compute_margin_path(rule(), rows, dt=DAY),
+        compute_margin_path(rule(), later, dt=DAY),
+    )
     np.testing.assert_array_equal(one[:331], other[:331])
     assert (one[331:] != other[331:]).any()
 
@@ -99,7 +111,11 @@ def test_it_asks_more_where_losses_will_be_larger() -> None:
 def last_margin(requirement: LearnedMargin, rows: F8, confidence: float = 1.0) -> F8:
     for view in iterate_views(rows, DAY):
         if view.tick:
-            requirement.observe(view._replace(confidence=np.full(1, confidence if view.tick == len(rows) - 1 else 1.0)))
+            requirement.observe(
+                view._replace(
+                    confidence=np.full(1, confidence if view.tick == len(rows) - 1 else 1.0)
+                )
+            )
     return compute_margin_rates(requirement, view)
 
 
@@ -118,7 +134,9 @@ def test_it_falls_back_and_says_so() -> None:
     requirement = rule().bind(build_perpetuals(1), unit=1)
     last_margin(requirement, rows[:402])
     assert requirement.is_fallen_back
-    assert requirement.events[0].reason == "predicts" or requirement.events[0].reason == "out of range"
+    assert (
+        requirement.events[0].reason == "predicts" or requirement.events[0].reason == "out of range"
+    )
     assert requirement.events[-1] == (401, "out of range")
     calm = rule().bind(build_perpetuals(1), unit=1)
     asked = last_margin(calm, returns()[:400], confidence=0.0)
@@ -127,7 +145,10 @@ def test_it_falls_back_and_says_so() -> None:
     assert (asked >= compute_margin_rates(calm.inner, view) * (1 - 1e-12)).all()
     assert list_fallback_events(calm) == calm.events
     assert list_fallback_events(calm.inner) == []
-    assert list_fallback_events(RequirementSumMargin([calm.inner, RescaledMargin(calm, 0.5, None)])) == calm.events
+    assert (
+        list_fallback_events(RequirementSumMargin([calm.inner, RescaledMargin(calm, 0.5, None)]))
+        == calm.events
+    )
 
 
 def test_a_trained_file_is_read_as_it_was_written(tmp_path: Path, forest: Forest) -> None:
@@ -219,7 +240,9 @@ HEADERS = [
 def test_headers_that_nobody_writes_are_refused(tmp_path: Path, header: str, packed: int) -> None:
     path = tmp_path / "model.npz"
     with zipfile.ZipFile(path, "w", packed) as archive:
-        archive.writestr("format.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode())
+        archive.writestr(
+            "format.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+        )
     with pytest.raises(ConfigError, match="cannot be read"):
         read_trained_forest(str(path), PURPOSE)
 
@@ -229,7 +252,10 @@ def test_damaged_bytes_are_refused_or_harmless(tmp_path: Path, forest: Forest) -
     path, rng = tmp_path / "model.npz", np.random.default_rng(5)
     write_trained_forest(path, forest, PURPOSE)
     held, table = path.read_bytes(), rng.normal(0, 1, (5, len(FEATURE_NAMES)))
-    with zipfile.ZipFile(tmp_path / "small.npz", "w", zipfile.ZIP_LZMA) as small, zipfile.ZipFile(path) as whole:
+    with (
+        zipfile.ZipFile(tmp_path / "small.npz", "w", zipfile.ZIP_LZMA) as small,
+        zipfile.ZipFile(path) as whole,
+    ):
         for name in whole.namelist():
             small.writestr(name, whole.read(name))
     for content in (held, (tmp_path / "small.npz").read_bytes()):
@@ -253,16 +279,27 @@ def test_results_are_named_by_what_the_file_holds(tmp_path: Path, forest: Forest
     assert LearnedRequirement.model_validate(before.model_dump()) == before
     write_trained_forest(path, forest._replace(base=forest.base + 1), PURPOSE)
     after = rule(trained=str(path))
-    assert dump_canonical_json(before.model_dump(mode="json")) != dump_canonical_json(after.model_dump(mode="json"))
+    assert dump_canonical_json(before.model_dump(mode="json")) != dump_canonical_json(
+        after.model_dump(mode="json")
+    )
     with pytest.raises(ValueError, match="has changed since it was"):
         LearnedRequirement.model_validate(before.model_dump())
-    with pytest.raises(ConfigError, match=r"venues\.0\.engine\.requirement.*trained: nowhere.npz: cannot be read"):
+    with pytest.raises(
+        ConfigError, match=r"venues\.0\.engine\.requirement.*trained: nowhere.npz: cannot be read"
+    ):
         load_run("baseline", ["venues.0.engine.requirement={kind: learned, trained: nowhere.npz}"])
 
 
 def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
     """Imbalance within 1% of the mark; gross notional over equity of margin accounts, as the frames have them."""
-    learns = {"kind": "learned", "every": 60, "horizon": 60, "least": 3600, "window": 3600, "refit": 3600}
+    learns = {
+        "kind": "learned",
+        "every": 60,
+        "horizon": 60,
+        "least": 3600,
+        "window": 3600,
+        "refit": 3600,
+    }
     exchange = {**crash.EXCHANGE, "engine": {"requirement": learns}}
     market = crash.market(1, crash.config(steps=104, stresses=[], venues=[exchange, crash.OUTSIDE]))
     while market.tick < market.steps_planned:
@@ -270,7 +307,9 @@ def test_features_of_the_book_and_the_crowd_are_known_in_a_market() -> None:
     venue, frames = market.venues[0], market.recorder.frames()
     before, equity = (frames[name].query("step == 103").iloc[0] for name in ("steps", "venues"))
     value = before["mark"] / crash.PERPETUAL["tick"] * venue.contracts.multiplier[0]
-    assert venue.view.crowd[0] == pytest.approx(2 * before["open_interest"] * value / equity["equity"], rel=1e-6)
+    assert venue.view.crowd[0] == pytest.approx(
+        2 * before["open_interest"] * value / equity["equity"], rel=1e-6
+    )
     mark = np.rint(frames["steps"].query("step == 103")["mark"].to_numpy() / market.contracts.tick)
     bids, asks = market.order_books.sum_depth(
         np.ceil(0.99 * mark).astype(np.int64), np.floor(1.01 * mark).astype(np.int64)
@@ -314,8 +353,14 @@ def test_the_command_trains_and_the_backtest_uses_the_file(tmp_path: Path) -> No
     result = RUNNER.invoke(app, ["train", *words])
     assert result.exit_code == 0, result.output
     assert result.stdout.strip().splitlines()[-1] == str(out / "model.npz")
-    assert {path.name for path in (out / "figures").iterdir()} == {"training.pdf", "training.png", "training.csv"}
-    judged = RUNNER.invoke(app, ["backtest", *words[:4], "--engines", str(out / "model.npz"), "--json"])
+    assert {path.name for path in (out / "figures").iterdir()} == {
+        "training.pdf",
+        "training.png",
+        "training.csv",
+    }
+    judged = RUNNER.invoke(
+        app, ["backtest", *words[:4], "--engines", str(out / "model.npz"), "--json"]
+    )
     told = json.loads(judged.stdout)
     assert 0 < told[0]["breach_rate"] < 0.15
     assert told[0]["acerbi_szekely_z2"] is None
@@ -325,7 +370,9 @@ def test_the_command_trains_and_the_backtest_uses_the_file(tmp_path: Path) -> No
 
 def test_pinball_is_least_at_the_quantile() -> None:
     seen = np.random.default_rng(0).normal(0, 1, 20_000)
-    losses = [compute_pinball_loss(seen, np.full(seen.size, guess), 0.9) for guess in (1.0, 1.2816, 1.6)]
+    losses = [
+        compute_pinball_loss(seen, np.full(seen.size, guess), 0.9) for guess in (1.0, 1.2816, 1.6)
+    ]
     assert losses[1] < min(losses[0], losses[2])
 
 
@@ -333,4 +380,7 @@ def test_edges_ignore_what_is_unknown() -> None:
     low, high = find_feature_ranges(np.array([[1.0, np.nan], [3.0, np.nan]]))
     assert (low[0], high[0]) == (1, 3)
     assert (low[1], high[1]) == (-np.inf, np.inf)
-    assert build_one_lot_accounts(next(iter(iterate_views(returns(5), DAY)))).position.shape == (1, 1)
+    assert build_one_lot_accounts(next(iter(iterate_views(returns(5), DAY)))).position.shape == (
+        1,
+        1,
+    )

@@ -34,10 +34,13 @@ def lines(*arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("preset", "needed"), [("fhs_es", "17 h"), ("fhs_var", "17 h"), ("learned", "2.208 days"), ("binance", "")]
+    ("preset", "needed"),
+    [("fhs_es", "17 h"), ("fhs_var", "17 h"), ("learned", "2.208 days"), ("binance", "")],
 )
 def test_a_market_warns_of_what_it_is_too_short_for(preset: str, needed: str) -> None:
-    config = load_run("flash_crash", [engine(preset), "duration=600", "populations.0.count=10"], quick=True)
+    config = load_run(
+        "flash_crash", [engine(preset), "duration=600", "populations.0.count=10"], quick=True
+    )
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
         Market(config, populate(config.populations), seed=1)
@@ -59,7 +62,15 @@ def test_a_run_says_so_in_one_line_and_the_remedies_work(tmp_path: Path) -> None
         "all of its margin stays at its opening value: run longer (duration=660), or shorten requirement.model.window"
     )
     assert lines(*common, str(tmp_path / "long"), "duration=660") == []
-    assert lines(*common, str(tmp_path / "same"), "duration=300", "venues.0.engine.requirement.model.window=240") == []
+    assert (
+        lines(
+            *common,
+            str(tmp_path / "same"),
+            "duration=300",
+            "venues.0.engine.requirement.model.window=240",
+        )
+        == []
+    )
 
 
 def test_a_sweep_says_so_once(tmp_path: Path) -> None:
@@ -67,7 +78,11 @@ def test_a_sweep_says_so_once(tmp_path: Path) -> None:
     study = load_study(TINY)
     slow: dict[str, Any] = {
         "label": "slow",
-        "set": {"venues.0.engine": {"requirement": {**SLOW, "model": {"kind": "covariance", "window": 86_400}}}},
+        "set": {
+            "venues.0.engine": {
+                "requirement": {**SLOW, "model": {"kind": "covariance", "window": 86_400}}
+            }
+        },
     }
     quick = {"label": "quick", "set": {"venues.0.engine": {"requirement": {"kind": "tiered"}}}}
     plain = study.model_dump()
@@ -84,7 +99,9 @@ def test_a_sweep_says_so_once(tmp_path: Path) -> None:
         )
     told = [str(each.message) for each in met if each.category is LearningWarning]
     assert len(told) == 1, told
-    assert told[0].startswith(f"{study.name} at engine=slow: venues.0.engine: tail(covariance) needs 24 h of past")
+    assert told[0].startswith(
+        f"{study.name} at engine=slow: venues.0.engine: tail(covariance) needs 24 h of past"
+    )
 
 
 def test_a_sweep_says_once_which_setting_does_not_act(tmp_path: Path) -> None:
@@ -95,13 +112,18 @@ def test_a_sweep_says_once_which_setting_does_not_act(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
         changed = StudyConfig.model_validate(study.model_dump() | {"overrides": overrides})
-        run_sweep(changed.with_module(study.module), out=tmp_path / "out", options=SweepOptions("serial"))
+        run_sweep(
+            changed.with_module(study.module), out=tmp_path / "out", options=SweepOptions("serial")
+        )
     told = [str(each.message) for each in met if issubclass(each.category, SettingWarning)]
-    assert [line.split(" bid for")[0] for line in told] == [f"{study.name}: populations.0: 'liquidators'"], told
+    assert [line.split(" bid for")[0] for line in told] == [
+        f"{study.name}: populations.0: 'liquidators'"
+    ], told
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(30, "30 s"), (90, "1.5 min"), (3600, "1 h"), (86_400, "24 h"), (43_200_000, "500 days")]
+    ("seconds", "words"),
+    [(30, "30 s"), (90, "1.5 min"), (3600, "1 h"), (86_400, "24 h"), (43_200_000, "500 days")],
 )
 def test_lengths_of_time_are_spelt(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words

@@ -19,7 +19,9 @@ from sim.market import Market
 
 PAGE = (Path(__file__).parents[2] / "sim" / "margin" / "README.md").read_text(encoding="utf-8")
 ADDED = PAGE.split("## Adding an engine")[1]
-(CODE,), (CONFIG,) = (re.findall(rf"```{name}\n(.*?)```", ADDED, flags=re.DOTALL) for name in ("python", "yaml"))
+(CODE,), (CONFIG,) = (
+    re.findall(rf"```{name}\n(.*?)```", ADDED, flags=re.DOTALL) for name in ("python", "yaml")
+)
 
 PROMISES = (
     contract.test_margins_are_pure,

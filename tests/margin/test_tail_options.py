@@ -19,7 +19,9 @@ COVARIANCE = np.array([[9e-4, 4e-4], [4e-4, 16e-4]])
 PAST = 0.02 * np.random.default_rng(7).standard_t(4, (600, 2))
 
 
-def margin(market: MarketView, forecast: SampleForecast | EllipticForecast | None, **changes: object) -> TailMargin:
+def margin(
+    market: MarketView, forecast: SampleForecast | EllipticForecast | None, **changes: object
+) -> TailMargin:
     """A requirement that has learnt this forecast."""
     found = TailRisk.model_validate({"level": 0.99, **changes}).bind(market.contracts, unit=100)
     found.forecast = forecast
@@ -38,10 +40,13 @@ def test_full_revaluation_is_the_tail_of_every_scenario_s_loss(measure: str) -> 
     for row in PAST:
         oracle = market.oracle * (1 + row)
         moved = (
-            value_instruments(market, oracle[None], market.vol[None])[0] - value_instruments(market, market.oracle[None], market.vol[None])[0]
+            value_instruments(market, oracle[None], market.vol[None])[0]
+            - value_instruments(market, market.oracle[None], market.vol[None])[0]
         )
         losses.append(-float((lots * moved * unit).sum()))
-    assert found[0] == pytest.approx(max(measure_sample_tail(np.array(losses), 0.99, measure), 0), rel=1e-9)  # type: ignore[arg-type]
+    assert found[0] == pytest.approx(
+        max(measure_sample_tail(np.array(losses), 0.99, measure), 0), rel=1e-9
+    )  # type: ignore[arg-type]
 
 
 def test_without_options_it_is_what_it_was() -> None:
@@ -51,8 +56,14 @@ def test_without_options_it_is_what_it_was() -> None:
     linear = [market.contracts.names.index(name) for name in ("btc-perpetual", "eth-perpetual")]
     value = (book.position_value()[:, linear] @ np.eye(2)).astype(float)
     for measure in ("var", "es"):
-        curved = margin(market, SampleForecast(PAST), measure=measure, horizon=4 * DAY).compute_margins(book).initial
-        expected = 2 * SampleForecast(PAST).compute_tail_loss(value, TailSpec(measure, 0.99, "linear"))  # type: ignore[arg-type]
+        curved = (
+            margin(market, SampleForecast(PAST), measure=measure, horizon=4 * DAY)
+            .compute_margins(book)
+            .initial
+        )
+        expected = 2 * SampleForecast(PAST).compute_tail_loss(
+            value, TailSpec(measure, 0.99, "linear")
+        )  # type: ignore[arg-type]
         np.testing.assert_allclose(curved, expected, rtol=1e-9)
 
 
@@ -78,7 +89,9 @@ def test_shortfall_is_subadditive_and_no_less_than_value_at_risk_with_options() 
     both = book._replace(position=book.position + other.position)
     for forecast in (SampleForecast(PAST), EllipticForecast(COVARIANCE, ReturnLaw(5.0))):
         var, es = (margin(book.market, forecast, measure=each) for each in ("var", "es"))
-        assert (es.compute_margins(book).initial >= var.compute_margins(book).initial * (1 - 1e-12)).all()
+        assert (
+            es.compute_margins(book).initial >= var.compute_margins(book).initial * (1 - 1e-12)
+        ).all()
         apart = es.compute_margins(book).initial + es.compute_margins(other).initial
         assert (es.compute_margins(both).initial <= apart * (1 + 1e-9) + 1e-6).all()
 
@@ -118,7 +131,14 @@ def strangle() -> tuple[MarketView, Exposure]:
     none = np.zeros(3, dtype=np.int64)
     columns = (np.full(3, 50_000.0), unknown, unknown, np.ones(3), np.ones(3), np.zeros(3), none)
     bare = MarketView(
-        0, contracts, *columns, np.array([50_000.0]), np.ones(1), np.full(3, 0.6), np.ones(1), np.zeros((0, 1))
+        0,
+        contracts,
+        *columns,
+        np.array([50_000.0]),
+        np.ones(1),
+        np.full(3, 0.6),
+        np.ones(1),
+        np.zeros((0, 1)),
     )
     market = mark_at_model(bare)
     delta = instrument_values.compute_sensitivities(market).delta
@@ -134,7 +154,9 @@ def test_what_delta_gamma_is_off_by() -> None:
         market, book = strangle()
         forecast = EllipticForecast(np.array([[daily**2]]), ReturnLaw())
         full, fast = (
-            margin(market, forecast, options=each, horizon=days * DAY).compute_margins(book).initial[0]
+            margin(market, forecast, options=each, horizon=days * DAY)
+            .compute_margins(book)
+            .initial[0]
             for each in ("full", "delta_gamma")
         )
         errors[days] = fast / full - 1
@@ -145,7 +167,15 @@ def test_until_the_model_speaks_the_worse_of_two_moves_is_asked() -> None:
     market, book = strangle()
     rule = margin(market, None, opening=0.1)
     worth = [
-        float((book.position * (value_instruments(market, market.oracle[None] * move, market.vol[None]) - market.mark)).sum())
+        float(
+            (
+                book.position
+                * (
+                    value_instruments(market, market.oracle[None] * move, market.vol[None])
+                    - market.mark
+                )
+            ).sum()
+        )
         for move in (0.9, 1.1)
     ]
     assert rule.compute_margins(book).initial[0] == pytest.approx(-min(worth), rel=0.01)

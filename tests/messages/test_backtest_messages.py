@@ -38,7 +38,13 @@ def series(rows: int, columns: int = 1, unit: float = 0.0) -> ReturnSeries:
 
 ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
     ("", EngineDefaults(), "engines: none given, name some", "flat", EngineDefaults()),
-    ("hsx", EngineDefaults(), "engines: 'hsx' is no engine, use ewma_NN, hs_DAYS, ", "hs_20", EngineDefaults()),
+    (
+        "hsx",
+        EngineDefaults(),
+        "engines: 'hsx' is no engine, use ewma_NN, hs_DAYS, ",
+        "hs_20",
+        EngineDefaults(),
+    ),
     (
         "ewma_979x",
         EngineDefaults(),
@@ -46,8 +52,20 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
         "ewma_97",
         EngineDefaults(),
     ),
-    ("hs_1", EngineDefaults(), "engines: 'hs_1' looks back 1 days, must be at least 10: write hs_10", "hs_10", EngineDefaults()),
-    ("ewma_0", EngineDefaults(), "engines: 'ewma_0' weighs the past by 0.0, must be above 0: write ewma_97", "ewma_97", EngineDefaults()),
+    (
+        "hs_1",
+        EngineDefaults(),
+        "engines: 'hs_1' looks back 1 days, must be at least 10: write hs_10",
+        "hs_10",
+        EngineDefaults(),
+    ),
+    (
+        "ewma_0",
+        EngineDefaults(),
+        "engines: 'ewma_0' weighs the past by 0.0, must be above 0: write ewma_97",
+        "ewma_97",
+        EngineDefaults(),
+    ),
     (
         "hs",
         EngineDefaults(window=5),
@@ -70,12 +88,20 @@ ENGINES: list[tuple[str, EngineDefaults, str, str, EngineDefaults]] = [
         "learned",
         EngineDefaults(),
     ),
-    ("engines/spam", EngineDefaults(), "engines/spam: no such file or packaged configuration (did", "engines/span", EngineDefaults()),
+    (
+        "engines/spam",
+        EngineDefaults(),
+        "engines/spam: no such file or packaged configuration (did",
+        "engines/span",
+        EngineDefaults(),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "scope", "told", "mended", "then"), ENGINES)
-def test_the_remedy_of_a_wrong_engine_works(wrong: str, scope: EngineDefaults, told: str, mended: str, then: EngineDefaults) -> None:
+def test_the_remedy_of_a_wrong_engine_works(
+    wrong: str, scope: EngineDefaults, told: str, mended: str, then: EngineDefaults
+) -> None:
     found = refusal(lambda: parse_engines([wrong] if wrong else [], scope))
     assert found.startswith(told), found
     assert not refusal(lambda: parse_engines([mended], then))
@@ -103,15 +129,26 @@ JUDGED: list[tuple[Call, str, Call]] = [
         "engine that looks back less",
         ("hs_10", 20, 5, None),
     ),
-    (("flat", 20, 5, (1, 1)), "weights: 2 given, must be one each of a: give 1", ("flat", 20, 5, (1,))),
+    (
+        ("flat", 20, 5, (1, 1)),
+        "weights: 2 given, must be one each of a: give 1",
+        ("flat", 20, 5, (1,)),
+    ),
     (("flat", 20, 5, (0,)), "weights: 0: all are 0, raise one", ("flat", 20, 5, (1,))),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "told", "mended"), JUDGED)
-def test_the_remedy_of_a_backtest_that_cannot_be_works(wrong: Call, told: str, mended: Call) -> None:
+def test_the_remedy_of_a_backtest_that_cannot_be_works(
+    wrong: Call, told: str, mended: Call
+) -> None:
     def judged(engine: str, rows: int, window: int, weights: tuple[float, ...] | None) -> object:
-        return backtest_engines(parse_engines([engine], EngineDefaults(window)), series(rows), window=window, weights=weights)
+        return backtest_engines(
+            parse_engines([engine], EngineDefaults(window)),
+            series(rows),
+            window=window,
+            weights=weights,
+        )
 
     assert refusal(lambda: judged(*wrong)) == told
     assert not refusal(lambda: judged(*mended))
@@ -132,7 +169,9 @@ def test_differences_have_no_shares_of_a_price() -> None:
     told = "engines: 'engines/cross' has 'tiered', in shares of a price, which differences lack; leave it out, or give "
     assert refusal(lambda: backtest_engines(table, spread, window=5)).startswith(told)
     assert not refusal(lambda: backtest_engines(table, prices, window=5))
-    assert not refusal(lambda: backtest_engines(parse_engines(["hs_10"], EngineDefaults(5)), spread, window=5))
+    assert not refusal(
+        lambda: backtest_engines(parse_engines(["hs_10"], EngineDefaults(5)), spread, window=5)
+    )
 
 
 def test_training_needs_history() -> None:
@@ -148,9 +187,7 @@ def test_training_needs_history() -> None:
 def test_training_for_a_long_horizon_needs_what_lies_before_it() -> None:
     """The models that judge know nothing of losses that are not over: the horizon counts too."""
     rule = LearnedRequirement(least=DAY * 30, horizon=DAY * 60, refit=DAY * 60, trees=1)
-    told = (
-        "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to judge: give a longer "
-    )
+    told = "train: 249 returns leave 90 days to learn from, at least 91 are needed to train and to judge: give a longer "
     assert refusal(lambda: train_model(series(249), rule)) == f"{told}series or a shorter --horizon"
     assert not refusal(lambda: train_model(series(250), rule))
     assert not refusal(lambda: train_model(series(249), rule.model_copy(update={"horizon": DAY})))
@@ -169,7 +206,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("wrong", "told", "mended"),
     [
-        ({"level": 0.99}, "was trained for level 0.95, not 0.99: set level to 0.95, or train it again", {}),
+        (
+            {"level": 0.99},
+            "was trained for level 0.95, not 0.99: set level to 0.95, or train it again",
+            {},
+        ),
         (
             {"horizon": 2 * DAY},
             "was trained for horizon 86400, not 172800: set horizon to 86400, or train it again",
@@ -187,7 +228,9 @@ def test_a_model_for_something_else_names_what(
     model: Path, wrong: dict[str, Any], told: str, mended: dict[str, Any]
 ) -> None:
     def bound(**changes: float) -> object:
-        return LearnedRequirement(**{"trained": str(model), "level": 0.95, **changes}).bind(build_perpetuals(1), unit=1)
+        return LearnedRequirement(**{"trained": str(model), "level": 0.95, **changes}).bind(
+            build_perpetuals(1), unit=1
+        )
 
     assert refusal(lambda: bound(**wrong)) == f"requirement.trained: {model}: {told}"
     assert not refusal(lambda: bound(**mended))
@@ -197,7 +240,10 @@ def test_a_model_for_something_else_names_what(
     ("change", "told"),
     [
         ({"names": np.array(["mood"])}, "was trained on other features ("),
-        ({"base": np.float64(np.inf)}, "its trees are broken (values are not finite), train it again"),
+        (
+            {"base": np.float64(np.inf)},
+            "its trees are broken (values are not finite), train it again",
+        ),
         ({"format": np.array("x")}, "is no trained model, name a file that deleverage train wrote"),
     ],
 )
@@ -233,13 +279,18 @@ def bars(first: str, count: int = 4, length: float = DAY) -> Bars:
 
 
 def test_bars_of_several_files_must_fit() -> None:
-    day, later, hour = bars("2024-01-02"), bars("2024-02-02"), bars("2024-01-02T10:00", length=3_600.0)
+    day, later, hour = (
+        bars("2024-01-02"),
+        bars("2024-02-02"),
+        bars("2024-01-02T10:00", length=3_600.0),
+    )
     told = "replay: bars differ in length (a 86400 s, b 3600 s); replays of one run need the same: convert one file"
     assert refusal(lambda: select_common_bars({"a": day, "b": hour})) == told
-    told = (
-        "replay: no day is in all of a 2024-01-02 to 2024-01-05, b 2024-02-02 to 2024-02-05; replays need common days"
+    told = "replay: no day is in all of a 2024-01-02 to 2024-01-05, b 2024-02-02 to 2024-02-05; replays need common days"
+    assert (
+        refusal(lambda: select_common_bars({"a": day, "b": later}))
+        == f"{told}: choose overlapping dates"
     )
-    assert refusal(lambda: select_common_bars({"a": day, "b": later})) == f"{told}: choose overlapping dates"
     assert not refusal(lambda: select_common_bars({"a": day, "b": bars("2024-01-03")}))
     assert refusal(lambda: bars("2024-01-02", count=0)).startswith(
         "mine.csv: 0 rows, at least one day is needed: widen"
@@ -263,7 +314,9 @@ def test_bars_of_several_files_must_fit() -> None:
         ),
     ],
 )
-def test_the_step_that_divides_a_day_is_named(day: float, dt: float, told: str, then: float) -> None:
+def test_the_step_that_divides_a_day_is_named(
+    day: float, dt: float, told: str, then: float
+) -> None:
     replay = Replay(source="mine.csv", day=day)
     assert refusal(lambda: replay.steps_per_day(dt)) == told
     assert not refusal(lambda: replay.steps_per_day(then))
@@ -279,5 +332,7 @@ def test_the_step_that_divides_a_bar_is_named() -> None:
 
 def test_dates_in_the_wrong_order_are_swapped() -> None:
     found = refusal(lambda: Replay(source="mine.csv", start="2024-02-01", end="2024-01-01"))
-    assert "start 2024-02-01 is after end 2024-01-01: swap them, or set both for other data" in found
+    assert (
+        "start 2024-02-01 is after end 2024-01-01: swap them, or set both for other data" in found
+    )
     assert not refusal(lambda: Replay(source="mine.csv", start="2024-01-01", end="2024-02-01"))

@@ -13,7 +13,7 @@ from experiments.cautions import find_idle_settings
 from experiments.cli import app
 from experiments.cli.arguments import MAX_NAME_BYTES, find_unusable_arguments
 from experiments.config import load_run
-from experiments.file_kinds import absent, load_kind, explain_wrong_kind, namesake
+from experiments.file_kinds import absent, explain_wrong_kind, load_kind, namesake
 from experiments.studies.shared.shocks import find_shock_step
 from experiments.sweep.config import load_study
 from experiments.sweep.executors import open_pool
@@ -43,21 +43,39 @@ def call(*words: object) -> Result:
 COMMANDS = {"run": "run", "sweep": "study", "margin": "portfolio"}
 """Commands that read a file -> its kind."""
 
-FILES = {"small_crash": "run", "compression": "study", "single_perp": "portfolio", "span": "engine", "shocks": "shocks"}
+FILES = {
+    "small_crash": "run",
+    "compression": "study",
+    "single_perp": "portfolio",
+    "span": "engine",
+    "shocks": "shocks",
+}
 """Names of packaged files without their folder -> their kind."""
 
-FOLDER = {"run": "", "study": "studies/", "portfolio": "portfolios/", "engine": "engines/", "shocks": "portfolios/"}
+FOLDER = {
+    "run": "",
+    "study": "studies/",
+    "portfolio": "portfolios/",
+    "engine": "engines/",
+    "shocks": "portfolios/",
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("form", ["{folder}{name}", "{name}", "configs/{folder}{name}.yaml", "{name}x"])
-def test_a_file_of_another_kind_names_a_command_that_takes_it(command: str, name: str, form: str) -> None:
+@pytest.mark.parametrize(
+    "form", ["{folder}{name}", "{name}", "configs/{folder}{name}.yaml", "{name}x"]
+)
+def test_a_file_of_another_kind_names_a_command_that_takes_it(
+    command: str, name: str, form: str
+) -> None:
     """In one step, by its name without a folder and misspelt too."""
     if COMMANDS[command] == FILES[name]:
         return
     given = form.format(folder=FOLDER[FILES[name]], name=name)
-    done = call(command, given, *(["--out", "x", "--executor", "none"] if command == "sweep" else []))
+    done = call(
+        command, given, *(["--out", "x", "--executor", "none"] if command == "sweep" else [])
+    )
     assert (done.exit_code, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     if command == "sweep" and form == "{name}x":
@@ -82,7 +100,13 @@ def accepted(stands_for: dict[str, str], words: list[str]) -> None:
 
 
 def test_a_name_that_no_file_has_lists_files_that_the_command_reads() -> None:
-    kinds = {"run": "venues", "study": "axes", "portfolio": "positions", "shocks": "shocks", "engine": "requirement"}
+    kinds = {
+        "run": "venues",
+        "study": "axes",
+        "portfolio": "positions",
+        "shocks": "shocks",
+        "engine": "requirement",
+    }
     for kind in kinds:
         (line,) = absent(kind, "qqqq")
         names = line.partition("packaged are: ")[2].partition(", choose one")[0].split(", ")
@@ -92,7 +116,12 @@ def test_a_name_that_no_file_has_lists_files_that_the_command_reads() -> None:
         assert namesake(kind, "qqqq") == []
 
 
-NEAR = [("run", "smal_crash"), ("portfolio", "single_per"), ("portfolio", "single_perp"), ("shocks", "shocks")]
+NEAR = [
+    ("run", "smal_crash"),
+    ("portfolio", "single_per"),
+    ("portfolio", "single_perp"),
+    ("shocks", "shocks"),
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), NEAR)
@@ -115,25 +144,76 @@ def test_engines_that_are_not_there_list_those_that_are(name: str) -> None:
 
 
 PLUGINS: list[tuple[str, str, str, str]] = [
-    ("own_a", "def :", "--plugin own_a: fails when imported (SyntaxError: invalid syntax, ", "x = 1"),
-    ("own_b", "1 / 0", "--plugin own_b: fails when imported (ZeroDivisionError: division by zero, ", "x = 1"),
-    ("own_c", "raise StopIteration", "--plugin own_c: fails when imported (StopIteration: no message, ", "x = 1"),
-    ("own_d", "raise EOFError", "--plugin own_d: fails when imported (EOFError: no message, ", "x = 1"),
-    ("own_e", "raise MemoryError", "--plugin own_e: fails when imported (MemoryError: no message, ", "x = 1"),
-    ("own_f", "class E(Exception): ...\nraise E('x')", "--plugin own_f: fails when imported (E: x, ", "x = 1"),
-    ("own_g", "raise SystemExit(3)", "--plugin own_g: fails when imported (SystemExit: 3, ", "x = 1"),
-    ("own_h", "import own_nothing", "--plugin own_h: fails when imported (ModuleNotFoundError: No module ", "x = 1"),
-    ("own_i", "from sim import qqq", "--plugin own_i: fails when imported (ImportError: cannot import ", "x = 1"),
+    (
+        "own_a",
+        "def :",
+        "--plugin own_a: fails when imported (SyntaxError: invalid syntax, ",
+        "x = 1",
+    ),
+    (
+        "own_b",
+        "1 / 0",
+        "--plugin own_b: fails when imported (ZeroDivisionError: division by zero, ",
+        "x = 1",
+    ),
+    (
+        "own_c",
+        "raise StopIteration",
+        "--plugin own_c: fails when imported (StopIteration: no message, ",
+        "x = 1",
+    ),
+    (
+        "own_d",
+        "raise EOFError",
+        "--plugin own_d: fails when imported (EOFError: no message, ",
+        "x = 1",
+    ),
+    (
+        "own_e",
+        "raise MemoryError",
+        "--plugin own_e: fails when imported (MemoryError: no message, ",
+        "x = 1",
+    ),
+    (
+        "own_f",
+        "class E(Exception): ...\nraise E('x')",
+        "--plugin own_f: fails when imported (E: x, ",
+        "x = 1",
+    ),
+    (
+        "own_g",
+        "raise SystemExit(3)",
+        "--plugin own_g: fails when imported (SystemExit: 3, ",
+        "x = 1",
+    ),
+    (
+        "own_h",
+        "import own_nothing",
+        "--plugin own_h: fails when imported (ModuleNotFoundError: No module ",
+        "x = 1",
+    ),
+    (
+        "own_i",
+        "from sim import qqq",
+        "--plugin own_i: fails when imported (ImportError: cannot import ",
+        "x = 1",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "wrong", "told", "mended"), PLUGINS, ids=[row[1] for row in PLUGINS])
-def test_plugins_that_fail_are_named_with_their_line(name: str, wrong: str, told: str, mended: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "wrong", "told", "mended"), PLUGINS, ids=[row[1] for row in PLUGINS]
+)
+def test_plugins_that_fail_are_named_with_their_line(
+    name: str, wrong: str, told: str, mended: str
+) -> None:
     Path(f"{name}.py").write_text(wrong, encoding="utf-8")
     done = call("studies", "--jobs", 1, "--plugin", name)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith(told)
-    assert re.search(rf"{name}\.py:\d+\), correct it\n$", done.stderr), "the line of the user's own file"
+    assert re.search(rf"{name}\.py:\d+\), correct it\n$", done.stderr), (
+        "the line of the user's own file"
+    )
     Path(f"{name}.py").write_text(mended + "\n" * 3, encoding="utf-8")
     assert call("schema", "--out", "s.json", "--plugin", name).exit_code == 0
 
@@ -147,7 +227,10 @@ def test_plugins_are_named_as_modules() -> None:
     told = "--plugin own_z.py: is the name of a file, name the module in it: --plugin own_z\n"
     assert call("configs", "--plugin", "own_z.py").stderr == told
     assert call("configs", "--plugin", "own_z").exit_code == 0
-    assert "'': is no name of a module, write one such as mine" in call("configs", "--plugin", "").stderr
+    assert (
+        "'': is no name of a module, write one such as mine"
+        in call("configs", "--plugin", "").stderr
+    )
     Path("own_folder").mkdir()
     told = "--plugin own_folder: is a folder without __init__.py, which registers nothing, write that file or name"
     assert call("configs", "--plugin", "own_folder").stderr.startswith(told)
@@ -157,15 +240,35 @@ def test_plugins_are_named_as_modules() -> None:
 
 
 EXECUTORS = [
-    ("slurm", 1, "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT", "serial", 1),
+    (
+        "slurm",
+        1,
+        "--executor: 'slurm' is not one of serial, loky, dask, tcp://HOST:PORT",
+        "serial",
+        1,
+    ),
     ("serail", 1, "(did you mean 'serial'?)", "serial", 1),
-    ("serial", 0, "--jobs: 0, must be at least 1, the default is one for each processor", "serial", 1),
-    ("tls://localhost:1", 1, "needs certificates, name their files in dask's configuration or in DASK_", "serial", 1),
+    (
+        "serial",
+        0,
+        "--jobs: 0, must be at least 1, the default is one for each processor",
+        "serial",
+        1,
+    ),
+    (
+        "tls://localhost:1",
+        1,
+        "needs certificates, name their files in dask's configuration or in DASK_",
+        "serial",
+        1,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "jobs", "told", "mended", "count"), EXECUTORS)
-def test_remedies_of_executors_work(wrong: str, jobs: int, told: str, mended: str, count: int) -> None:
+def test_remedies_of_executors_work(
+    wrong: str, jobs: int, told: str, mended: str, count: int
+) -> None:
     with pytest.raises(ConfigError) as caught, open_pool(wrong, jobs):
         pass
     assert told in str(caught.value)
@@ -178,7 +281,10 @@ OPTIONS = [
         SweepOptions("serial", known=("nowhere",), quiet=True),
         "--known: nowhere, has no folder runs, name results of a sweep",
     ),
-    (SweepOptions("serial", limit=0, quiet=True), "--time-limit: 0, must be above 0 (s), leave it out for none"),
+    (
+        SweepOptions("serial", limit=0, quiet=True),
+        "--time-limit: 0, must be above 0 (s), leave it out for none",
+    ),
     (
         SweepOptions("serial", limit=float("nan"), quiet=True),
         "--time-limit: nan, must be above 0 (s), leave it out for none",
@@ -220,18 +326,28 @@ ARGUMENTS = [
 def test_arguments_that_no_command_can_use(wrong: str, told: str) -> None:
     (line,) = find_unusable_arguments([wrong])
     assert line.endswith(told)
-    assert find_unusable_arguments([wrong.encode("ascii", "ignore").decode().replace("\0", "")[:200]]) == []
+    assert (
+        find_unusable_arguments([wrong.encode("ascii", "ignore").decode().replace("\0", "")[:200]])
+        == []
+    )
 
 
 def test_files_are_read_as_what_they_are() -> None:
-    with pytest.raises(ConfigError, match="small_crash: is a market, use deleverage run small_crash"):
+    with pytest.raises(
+        ConfigError, match="small_crash: is a market, use deleverage run small_crash"
+    ):
         load_kind("study", "small_crash", (), type(load_study(TINY)))
 
 
 ADJUSTED = "venues.0.engine.valuation={kind: delta_adjusted}"
 BIDDERS = "populations=[{kind: traders, count: 9, venue: exchange}, {kind: liquidators, count: 2, venue: exchange}]"
 CAUTIONS = [
-    ("small_crash", [BIDDERS], "set venues.0.liquidation.kind to auction", ["venues.0.liquidation.kind=auction"]),
+    (
+        "small_crash",
+        [BIDDERS],
+        "set venues.0.liquidation.kind to auction",
+        ["venues.0.liquidation.kind=auction"],
+    ),
     (
         "hedged",
         [ADJUSTED, "venues.0.engine.netting.kind=isolated"],
@@ -247,8 +363,12 @@ CAUTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "settings", "told", "remedy"), CAUTIONS, ids=[row[2] for row in CAUTIONS])
-def test_remedies_of_idle_settings_work(name: str, settings: list[str], told: str, remedy: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "settings", "told", "remedy"), CAUTIONS, ids=[row[2] for row in CAUTIONS]
+)
+def test_remedies_of_idle_settings_work(
+    name: str, settings: list[str], told: str, remedy: list[str]
+) -> None:
     (line,) = find_idle_settings(load_run(name, settings))
     assert told in line
     assert find_idle_settings(load_run(name, [*settings, *remedy])) == []

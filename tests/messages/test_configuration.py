@@ -19,7 +19,11 @@ OVERRIDES: list[Row] = [
         "venues.*.*.*.x: more than two *, write the number of an item",
         "venues.*.instruments.0.lot=0.2",
     ),
-    ("underlyings.*=3", "add the part to set, such as underlyings.*.name", "underlyings.0.name=btc"),
+    (
+        "underlyings.*=3",
+        "add the part to set, such as underlyings.*.name",
+        "underlyings.0.name=btc",
+    ),
     (
         "correlation.*=3",
         "set one item such as correlation.0, or correlation as a whole",
@@ -27,8 +31,16 @@ OVERRIDES: list[Row] = [
     ),
     ("seed.*=3", "write the path of one value, such as seed or venues.0.name", "seed=3"),
     ("venues.*.bnd=1", "venues.*.bnd: no item there has a part 'bnd'", "venues.*.band=1"),
-    ("venues.7.band=1", "venues.7.band: no item '7', the list has 2 items counted from 0", "venues.1.band=1"),
-    ("stresses.1.at=3", "stresses.1.at: no item '1', the list has 1 item, number 0", "stresses.0.at=3"),
+    (
+        "venues.7.band=1",
+        "venues.7.band: no item '7', the list has 2 items counted from 0",
+        "venues.1.band=1",
+    ),
+    (
+        "stresses.1.at=3",
+        "stresses.1.at: no item '1', the list has 1 item, number 0",
+        "stresses.0.at=3",
+    ),
     (
         "venues.0.waterfall.0.kind=fund",
         "no item '0', the list is empty, set it as a whole: venues.0.waterfall=[...]",
@@ -40,8 +52,16 @@ OVERRIDES: list[Row] = [
         "venues.0.name.x: 'exchange' has no part 'x'",
         "venues.1.name=a ; populations.2.spot_venue=a",
     ),
-    ("description={a: b", "description: '{a: b', not a YAML value (did not find", "description='{a: b'"),
-    ("description=*a", "description: '*a', not a YAML value (found undefined alias), quote it", "description='*a'"),
+    (
+        "description={a: b",
+        "description: '{a: b', not a YAML value (did not find",
+        "description='{a: b'",
+    ),
+    (
+        "description=*a",
+        "description: '*a', not a YAML value (found undefined alias), quote it",
+        "description='*a'",
+    ),
     (
         "seed=!!int 3",
         "seed: '!!int 3', the tag 'tag:yaml.org,2002:int', tags have no meaning here, remove it",
@@ -49,29 +69,61 @@ OVERRIDES: list[Row] = [
     ),
     ("name=x${seed", "name: 'x${seed', a reference must read ${a.b}", "name=x${seed} ; seed=3"),
     ("seed=${a${b}}", "seed: '${a${b}}', a reference must read ${a.b}", "seed=${duration}"),
-    ("seed=${oc.env:HOME}", "seed: '${oc.env:HOME}', a reference must read ${a.b}", "seed=${duration}"),
+    (
+        "seed=${oc.env:HOME}",
+        "seed: '${oc.env:HOME}', a reference must read ${a.b}",
+        "seed=${duration}",
+    ),
     (
         "seed=${max_round}",
         "there is no max_round, a reference must lead to a value",
         "seed=${max_rounds} ; max_rounds=9",
     ),
     ("seed=${seed}", "references may not go in circles, write the value", "seed=3"),
-    ("name=x${venues}", "venues is a list of 2, only a value can stand inside a text", "name=x${venues.0.name}"),
+    (
+        "name=x${venues}",
+        "venues is a list of 2, only a value can stand inside a text",
+        "name=x${venues.0.name}",
+    ),
 ]
 
 FILES_AND_KINDS: list[Row] = [
-    ("venues.0.engine=spann", "venues.0.engine: 'spann' is not one of binance", "venues.0.engine=span"),
-    ("venues.0.engine=a/span", "venues.0.engine: a/span: no such file", "venues.0.engine=engines/span"),
-    ("venues.0.engine=a/b", "packaged are: engines/binance, engines/bybit", "venues.0.engine=engines/binance"),
-    ("venues.0.engine=populations/bitmex_like", "holds a list of 7, must hold a mapping", "venues.0.engine=vega"),
-    ("venues.0.engine.include=3", "must be a file or a list of files", "venues.0.engine.include=[engines/span]"),
+    (
+        "venues.0.engine=spann",
+        "venues.0.engine: 'spann' is not one of binance",
+        "venues.0.engine=span",
+    ),
+    (
+        "venues.0.engine=a/span",
+        "venues.0.engine: a/span: no such file",
+        "venues.0.engine=engines/span",
+    ),
+    (
+        "venues.0.engine=a/b",
+        "packaged are: engines/binance, engines/bybit",
+        "venues.0.engine=engines/binance",
+    ),
+    (
+        "venues.0.engine=populations/bitmex_like",
+        "holds a list of 7, must hold a mapping",
+        "venues.0.engine=vega",
+    ),
+    (
+        "venues.0.engine.include=3",
+        "must be a file or a list of files",
+        "venues.0.engine.include=[engines/span]",
+    ),
     ("venues.0.engine.include=spn", "spn: no such file", "venues.0.engine.include=engines/span"),
     (
         "populations={include: populations/bitmex_like} ; populations.*.instruments=[BTC-PERP]",
         "only an item of a list can include a list, as its one file, write [{include: populations/bitmex_like}]",
         "populations=[{include: populations/bitmex_like}] ; populations.*.instruments=[BTC-PERP]",
     ),
-    ("venues.0.engine.netting=crss", "write {kind: cross} (kinds are cross,", "venues.0.engine.netting={kind: cross}"),
+    (
+        "venues.0.engine.netting=crss",
+        "write {kind: cross} (kinds are cross,",
+        "venues.0.engine.netting={kind: cross}",
+    ),
     (
         "venues.0.waterfall=fund",
         "must be a list or a file that holds one, write [{kind: fund}]",
@@ -82,7 +134,11 @@ FILES_AND_KINDS: list[Row] = [
         "write {kind: gbm} (kinds are gbm",
         "underlyings.0.process={kind: gbm, volatility: 1}",
     ),
-    ("populations.1=maker", "write {kind: makers}", "populations.1={kind: makers, count: 2, venue: exchange}"),
+    (
+        "populations.1=maker",
+        "write {kind: makers}",
+        "populations.1={kind: makers, count: 2, venue: exchange}",
+    ),
     (
         "populations=bitmex",
         "populations: 'bitmex' is not one of bitmex_like",
@@ -130,7 +186,11 @@ MONEY: list[Row] = [
         "venues.*.instruments: BTC-PERP listed twice",
         "venues.0.instruments.1.name=E",
     ),
-    ("venues.0.instruments.0.underlying=bt", "'bt' is not one of btc, eth", "venues.0.instruments.0.underlying=btc"),
+    (
+        "venues.0.instruments.0.underlying=bt",
+        "'bt' is not one of btc, eth",
+        "venues.0.instruments.0.underlying=btc",
+    ),
     (
         "venues.0.instruments.0.settle=EUR",
         "'EUR' is not one of USD, use one of them, or declare it under assets",
@@ -146,7 +206,11 @@ MONEY: list[Row] = [
         "lot: tick x lot = 0.5 x 0.03",
         "venues.0.instruments.0.lot=0.03 ; assets.0.decimals=3",
     ),
-    ("venues.0.instruments.0.lot=0.03", "or set venues.0.instruments.0.lot to 0.06", "venues.0.instruments.0.lot=0.06"),
+    (
+        "venues.0.instruments.0.lot=0.03",
+        "or set venues.0.instruments.0.lot to 0.06",
+        "venues.0.instruments.0.lot=0.06",
+    ),
     (
         "venues.0.instruments.0.max_price=100000.3",
         "max_price: 100000.3 is not a multiple of the tick 0.5, round it: set it to 100000",
@@ -172,9 +236,17 @@ MONEY: list[Row] = [
         "must stay below 2^62: divide every max_lots by 2, rounded down, or lower counts",
         "populations.1.count=1000 ; venues.*.instruments.*.max_lots=5e9",
     ),
-    ("duration=null", "duration: missing; only a replay sets its own length: give seconds", "duration=60"),
+    (
+        "duration=null",
+        "duration: missing; only a replay sets its own length: give seconds",
+        "duration=60",
+    ),
     ("duration=1e15", "must be less than 1e+08 steps: shorten it or raise dt", "duration=600"),
-    ("underlyings.0.start=null", "underlyings.0.start: missing; every process but replay", "underlyings.0.start=50000"),
+    (
+        "underlyings.0.start=null",
+        "underlyings.0.start: missing; every process but replay",
+        "underlyings.0.start=50000",
+    ),
     (
         "underlyings.0.start=0.1",
         "set its tick to at most 0.09, or change the process or the start",
@@ -191,10 +263,26 @@ MONEY: list[Row] = [
         "venues.0.instruments.0={name: BTC-PERP, underlying: btc, kind: spot, tick: 0.5, lot: 0.02, max_price: 200000}",
     ),
     ("venues.0.instruments.0.expiry=60", "is of kind 'perpetual' and has none: remove it", ""),
-    ("correlation=[[1]]", "must be 2 rows of 2, one per underlying", "correlation=[[1, 0], [0, 1]]"),
-    ("correlation=[[1, 0.8], [0.7, 1]]", "0.8 is not 0.7, the entry at 1.0", "correlation=[[1, 0.8], [0.8, 1]]"),
-    ("correlation=[[2, 0], [0, 1]]", "correlation.0.0: 2, must be 1", "correlation=[[1, 0], [0, 1]]"),
-    ("correlation=[[1, 2], [2, 1]]", "not positive semi-definite", "correlation=[[1, 0.9], [0.9, 1]]"),
+    (
+        "correlation=[[1]]",
+        "must be 2 rows of 2, one per underlying",
+        "correlation=[[1, 0], [0, 1]]",
+    ),
+    (
+        "correlation=[[1, 0.8], [0.7, 1]]",
+        "0.8 is not 0.7, the entry at 1.0",
+        "correlation=[[1, 0.8], [0.8, 1]]",
+    ),
+    (
+        "correlation=[[2, 0], [0, 1]]",
+        "correlation.0.0: 2, must be 1",
+        "correlation=[[1, 0], [0, 1]]",
+    ),
+    (
+        "correlation=[[1, 2], [2, 1]]",
+        "not positive semi-definite",
+        "correlation=[[1, 0.9], [0.9, 1]]",
+    ),
     ("stresses.0.underlyings=[b]", "'b' is not one of btc, eth", "stresses.0.underlyings=[btc]"),
     (
         "stresses=[{kind: depeg, asset: UST, at: 0, duration: 1, floor: 0.9}]",
@@ -206,8 +294,16 @@ MONEY: list[Row] = [
         "stresses.0.asset: 'USD' is the numeraire, whose price is 1: use UST",
         "stresses=[{kind: depeg, asset: UST, at: 0, duration: 1, floor: 0.9}] ; assets=[{name: USD}, {name: UST}]",
     ),
-    ("rescues=[{owners: [99]}]", "rescues.0.owners: 99, must be from 0 to 9", "rescues=[{owners: [9]}]"),
-    ("rescues=[{populations: [trader]}]", "'trader' is not one of traders", "rescues=[{populations: [traders]}]"),
+    (
+        "rescues=[{owners: [99]}]",
+        "rescues.0.owners: 99, must be from 0 to 9",
+        "rescues=[{owners: [9]}]",
+    ),
+    (
+        "rescues=[{populations: [trader]}]",
+        "'trader' is not one of traders",
+        "rescues=[{populations: [traders]}]",
+    ),
     (
         "rescues=[{owners: [1], since: 5, until: 3}]",
         "until: 3, must not lie before since = 5",
@@ -224,7 +320,10 @@ ONE_VENUE = (
     "engine: {netting: {kind: cross}, requirement: {kind: tiered}}}] ; "
     "populations=[{kind: traders, count: 2, venue: exchange}] ; stresses=[]"
 )
-SP500 = "underlyings.0={name: btc, process: {kind: replay, source: arch:sp500, %s}} ; dt=%s ; " + ONE_VENUE
+SP500 = (
+    "underlyings.0={name: btc, process: {kind: replay, source: arch:sp500, %s}} ; dt=%s ; "
+    + ONE_VENUE
+)
 DAYS = "start: 2008-09-02, end: 2008-09-05"
 TWO = (
     f"underlyings=[{{name: btc, process: {{kind: replay, source: arch:sp500, {DAYS}}}}}, "
@@ -287,7 +386,11 @@ VENUES_AND_PEOPLE: list[Row] = [
         "rates.0: 5, a rate is a share of notional below 1",
         FUNDING % ", rates: [[60, 0.05]]",
     ),
-    (FUNDING % ", rates: [[1e9, 0.1]]", "none in the run's 0 s to 600 s: give rates", FUNDING % ", rates: [[60, 0.1]]"),
+    (
+        FUNDING % ", rates: [[1e9, 0.1]]",
+        "none in the run's 0 s to 600 s: give rates",
+        FUNDING % ", rates: [[60, 0.1]]",
+    ),
     (
         FUNDING % ", rates: [[60]]",
         "venues.0.funding.rates.0.1: missing, must be given",
@@ -303,7 +406,11 @@ VENUES_AND_PEOPLE: list[Row] = [
         "venues.0.funding.maintenance: 0.02, must be at most initial = 0.01",
         "venues.0.funding={kind: margin_bounded, initial: 0.02, maintenance: 0.02}",
     ),
-    ("populations.0.venue=exchang", "'exchang' is not one of exchange, outside", "populations.0.venue=exchange"),
+    (
+        "populations.0.venue=exchang",
+        "'exchang' is not one of exchange, outside",
+        "populations.0.venue=exchange",
+    ),
     (
         "populations.0.venue=outside",
         "outside lists no perpetual, name what to trade: BTC-SPOT",
@@ -320,20 +427,36 @@ VENUES_AND_PEOPLE: list[Row] = [
         "populations.2.instruments=[] ; venues.1.instruments=[{name: B, underlying: btc, kind: spot, tick: 0.5, "
         "lot: 0.02, max_price: 200000}, {name: E, underlying: eth, kind: spot, tick: 0.1, lot: 0.1, max_price: 20000}]",
     ),
-    ("populations.1.name=traders", "populations: name 'traders' is used twice", "populations.1.name=others"),
+    (
+        "populations.1.name=traders",
+        "populations: name 'traders' is used twice",
+        "populations.1.name=others",
+    ),
     (
         "populations.0={kind: insurance_fund, name: b, venue: exchange}",
         "populations: 2 insurance funds for venue 'exchange'; keep one of them",
         "populations.0={kind: traders, count: 1, venue: exchange}",
     ),
-    ("populations.3.wealth=1e20", "1e+22 minor units, must stay below 2^53, lower it", "populations.3.wealth=1e6"),
+    (
+        "populations.3.wealth=1e20",
+        "1e+22 minor units, must stay below 2^53, lower it",
+        "populations.3.wealth=1e6",
+    ),
     (
         "populations.1.wealth_sigma=1e3 ; populations.1.count=9",
         "must stay below 2^53, lower it or wealth_sigma",
         "populations.1.wealth_sigma=1",
     ),
-    ("populations.2.exit=20", "exit: 20 must be below enter * (1 - variety) = 10.5", "populations.2.exit=10"),
-    ("populations.2.variety=0.99", "= 0.15, lower it or variety, or raise enter", "populations.2.variety=0.1"),
+    (
+        "populations.2.exit=20",
+        "exit: 20 must be below enter * (1 - variety) = 10.5",
+        "populations.2.exit=10",
+    ),
+    (
+        "populations.2.variety=0.99",
+        "= 0.15, lower it or variety, or raise enter",
+        "populations.2.variety=0.1",
+    ),
     (
         "populations.0.capital={trims: 1, tops_up: 1}",
         "are more than all members together",
@@ -361,8 +484,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), ROWS, ids=[f"{row[0][:50]}-{row[1][:20]}" for row in ROWS])
-def test_a_configuration_is_accepted_once_its_message_is_heeded(wrong: str, told: str, mended: str) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "told", "mended"), ROWS, ids=[f"{row[0][:50]}-{row[1][:20]}" for row in ROWS]
+)
+def test_a_configuration_is_accepted_once_its_message_is_heeded(
+    wrong: str, told: str, mended: str
+) -> None:
     lines = problems(parts(wrong))
     assert any(told in line for line in lines), lines
     assert problems(parts(mended)) == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.calculator.calculator import margin_portfolio, load_engine
+from experiments.calculator.calculator import load_engine, margin_portfolio
 from experiments.calculator.portfolio import PortfolioConfig
 from experiments.file_kinds import load_kind
 from sim.errors import ConfigError
@@ -88,7 +88,10 @@ TIERED: list[tuple[Change, str, Change]] = [
 ]
 
 REQUIREMENTS: list[tuple[Change, str, Change]] = [
-    *(({"kind": "tiered"} | wrong, told, {"kind": "tiered"} | mended) for wrong, told, mended in TIERED),
+    *(
+        ({"kind": "tiered"} | wrong, told, {"kind": "tiered"} | mended)
+        for wrong, told, mended in TIERED
+    ),
     (
         {"kind": "scaled", "inner": {"kind": "tiered"}, "low": 3, "high": 2},
         "own.mine.requirement.low: 3 exceeds high 2, swap them",
@@ -121,12 +124,14 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "span", "credits": [{"underlyings": ["B", "A"], "rate": 0.5}]},
-        BUILT + "requirement.credits.underlyings: 'A' is not an underlying of this market, use one of B, E",
+        BUILT
+        + "requirement.credits.underlyings: 'A' is not an underlying of this market, use one of B, E",
         {"kind": "span", "credits": [{"underlyings": ["B", "E"], "rate": 0.5}]},
     ),
     (
         {"kind": "span", "credits": [{"underlyings": ["B", "B"], "rate": 0.5}]},
-        BUILT + "requirement.credits.underlyings: 'B' twice, a spread needs two underlyings, name another",
+        BUILT
+        + "requirement.credits.underlyings: 'B' twice, a spread needs two underlyings, name another",
         {"kind": "span", "credits": [{"underlyings": ["E", "B"], "rate": 0.5}]},
     ),
     (
@@ -181,7 +186,8 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "derive_pmrm2", "collateral": {"E": "A"}},
-        BUILT + "requirement.collateral.E: 'A' is not an underlying of this market, use one of B, E",
+        BUILT
+        + "requirement.collateral.E: 'A' is not an underlying of this market, use one of B, E",
         {"kind": "derive_pmrm2", "collateral": {"E": "B"}},
     ),
     (
@@ -222,10 +228,15 @@ REQUIREMENTS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1]]}},
-        BUILT + "requirement.model.correlation: 1 rows, the pool has 2 underlyings, give one row each",
+        BUILT
+        + "requirement.model.correlation: 1 rows, the pool has 2 underlyings, give one row each",
         {"kind": "tail", "model": {"kind": "covariance", "correlation": [[1, 0], [0, 1]]}},
     ),
-    ({"kind": "tieredd"}, "own.mine.requirement.kind: 'tieredd' is not one of ", {"kind": "tiered"}),
+    (
+        {"kind": "tieredd"},
+        "own.mine.requirement.kind: 'tieredd' is not one of ",
+        {"kind": "tiered"},
+    ),
     ({"tiers": []}, "own.mine.requirement.kind: missing, must be one of ", {"kind": "tiered"}),
     (
         {"kind": "sum", "parts": []},
@@ -257,7 +268,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "haircut", "maintenance": {"A": 0.2}},
-        BUILT + "valuation: 'A' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
+        BUILT
+        + "valuation: 'A' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
         {"kind": "haircut", "maintenance": {"S": 0.2}},
     ),
     (
@@ -271,14 +283,26 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
         {"kind": "weighted", "tokens": {"E": {"owed_initial": 1.1}}},
     ),
     (
-        {"kind": "brackets", "brackets": {"E": [{"cap": 9, "counted": 0.9}, {"cap": 5, "counted": 0.8}]}},
+        {
+            "kind": "brackets",
+            "brackets": {"E": [{"cap": 9, "counted": 0.9}, {"cap": 5, "counted": 0.8}]},
+        },
         "own.mine.valuation.brackets.E.1.cap: 5 does not exceed the one before, 9, sort by cap",
-        {"kind": "brackets", "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.8}]}},
+        {
+            "kind": "brackets",
+            "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.8}]},
+        },
     ),
     (
-        {"kind": "brackets", "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.9}]}},
+        {
+            "kind": "brackets",
+            "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.9}]},
+        },
         "own.mine.valuation.brackets.E.1.counted: 0.9 is more than the 0.8 of the bracket before: lower it",
-        {"kind": "brackets", "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.8}]}},
+        {
+            "kind": "brackets",
+            "brackets": {"E": [{"cap": 5, "counted": 0.8}, {"cap": 9, "counted": 0.8}]},
+        },
     ),
     (
         {"kind": "dynamic", "priced_by": {"E": "E"}},
@@ -297,7 +321,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"kind": "delta_adjusted", "unhedged": {"Q": 0.5}},
-        BUILT + "valuation: 'Q' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
+        BUILT
+        + "valuation: 'Q' is neither an asset nor an instrument of this venue, use one of E, P, S, X",
         {"kind": "delta_adjusted", "unhedged": {"S": 0.5}},
     ),
 ]
@@ -305,7 +330,8 @@ VALUATIONS: list[tuple[Change, str, Change]] = [
 OTHERS: list[tuple[Change, str, Change]] = [
     (
         {"netting": {"kind": "groups", "groups": [["P", "S", "X", "Q"]]}},
-        BUILT + "netting.groups: 'Q' is not an instrument of this venue, remove it or use one of P, S, X",
+        BUILT
+        + "netting.groups: 'Q' is not an instrument of this venue, remove it or use one of P, S, X",
         {"netting": {"kind": "groups", "groups": [["P", "S", "X"]]}},
     ),
     (
@@ -339,14 +365,19 @@ OTHERS: list[tuple[Change, str, Change]] = [
 ]
 
 ALL = [
-    *(({"requirement": wrong}, told, {"requirement": mended}) for wrong, told, mended in REQUIREMENTS),
+    *(
+        ({"requirement": wrong}, told, {"requirement": mended})
+        for wrong, told, mended in REQUIREMENTS
+    ),
     *(({"valuation": wrong}, told, {"valuation": mended}) for wrong, told, mended in VALUATIONS),
     *OTHERS,
 ]
 
 
 @pytest.mark.parametrize(("wrong", "told", "mended"), ALL)
-def test_the_remedy_of_a_wrong_engine_works(tmp_path: Path, wrong: Change, told: str, mended: Change) -> None:
+def test_the_remedy_of_a_wrong_engine_works(
+    tmp_path: Path, wrong: Change, told: str, mended: Change
+) -> None:
     found = judged(tmp_path, wrong)
     assert found.startswith(told), found
     assert not judged(tmp_path, mended)

@@ -23,7 +23,7 @@ from sim.instruments import Asset, Instrument
 from sim.liquidation import LIQUIDATIONS
 from sim.prices import PROCESSES, STRESSES
 from sim.prices.impact import SpotImpact
-from sim.reading.problems import ERROR_WORDINGS, strip_annotation, describe_problems
+from sim.reading.problems import ERROR_WORDINGS, describe_problems, strip_annotation
 from sim.rescue import Rescue
 from sim.waterfall import LAYERS
 
@@ -36,7 +36,9 @@ CLASSES: list[type[Component]] = list(
 WRONG: tuple[Any, ...] = (None, True, "words", 1.5, 3, [], [[]], {}, {"a": 1}, -1, 10**30, math.inf)
 """Values of every type that a file can hold, in and out of range."""
 
-BOUND = re.compile(r"must be (greater than|at least|less than|at most) (\S+?)(?: \(.*)?, (raise|lower) it$")
+BOUND = re.compile(
+    r"must be (greater than|at least|less than|at most) (\S+?)(?: \(.*)?, (raise|lower) it$"
+)
 
 
 def about(model: type[Component], name: str, value: Any) -> list[str]:
@@ -45,7 +47,11 @@ def about(model: type[Component], name: str, value: Any) -> list[str]:
     try:
         model.model_validate_json(json.dumps(data), strict=True)
     except pydantic.ValidationError as error:
-        return [line for line in describe_problems(error, data, model) if re.match(rf"{re.escape(name)}\b", line)]
+        return [
+            line
+            for line in describe_problems(error, data, model)
+            if re.match(rf"{re.escape(name)}\b", line)
+        ]
     return []
 
 
@@ -62,7 +68,11 @@ def test_a_value_of_another_type_gets_one_plain_line(model: type[Component]) -> 
         for value in WRONG:
             for line in about(model, name, value):
                 assert "what is asked for" not in line, (name, value, line)
-                assert not re.search(r"input_value|_type\b|Input should|\bNone\b", line), (name, value, line)
+                assert not re.search(r"input_value|_type\b|Input should|\bNone\b", line), (
+                    name,
+                    value,
+                    line,
+                )
                 assert len(line.splitlines()) == 1
 
 
@@ -84,7 +94,10 @@ def test_the_bound_that_a_line_names_is_the_one_that_holds(model: type[Component
                     up=words == "greater than",
                     whole=any("whole number" in each for each in about(model, name, 0.5)),
                 )
-                assert words in ("at least", "at most") or not about(model, name, beyond), (name, line)
+                assert words in ("at least", "at most") or not about(model, name, beyond), (
+                    name,
+                    line,
+                )
 
 
 def beside(bound: float, *, up: bool, whole: bool) -> float:
@@ -106,7 +119,9 @@ def test_a_name_beside_the_listed_ones_is_told_with_those_that_hold(model: type[
 def choices(annotation: Any) -> list[Any]:
     if typing.get_origin(strip_annotation(annotation)) is typing.Literal:
         return list(typing.get_args(strip_annotation(annotation)))
-    return [each for part in typing.get_args(annotation) if part is not ... for each in choices(part)]
+    return [
+        each for part in typing.get_args(annotation) if part is not ... for each in choices(part)
+    ]
 
 
 def test_each_rule_is_told_in_words_and_with_a_remedy() -> None:

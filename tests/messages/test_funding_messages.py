@@ -15,17 +15,37 @@ GOOD = "time,rate\n60,0.01\n120,0.02\n180,0.03"
 STILL = np.empty(0, dtype="datetime64[s]")
 
 FILES: list[tuple[str, str, str]] = [
-    ("x,rate\n60,0.01", "no column of times among x, rate; one is needed: name it 'time'", "time,rate\n60,0.01"),
-    ("time,paid\n60,0.01", "no column of rates among time, paid; one is needed: name it 'rate'", "time,rate\n60,0.01"),
+    (
+        "x,rate\n60,0.01",
+        "no column of times among x, rate; one is needed: name it 'time'",
+        "time,rate\n60,0.01",
+    ),
+    (
+        "time,paid\n60,0.01",
+        "no column of rates among time, paid; one is needed: name it 'rate'",
+        "time,rate\n60,0.01",
+    ),
     (
         "time,Rate,rate\n60,0.01,0.01",
         "2 columns of rates (Rate, rate); one is needed: drop the others",
         "time,rate\n60,0.01",
     ),
     ("time,rate", "0 rows, at least one payment is needed: add rows", GOOD),
-    ("time,rate\n60,0.01\n60,0.02", "row 1: time '60' does not come after the one before: drop the repeat", GOOD),
-    ("time,rate\n60,1\n180,2\n120,0", "row 2: time '120' does not come after the one before: sort the rows", GOOD),
-    ("time,rate\n60,0.01\n120,x", "row 1: rate 'x' is not a number: correct it, or fill or drop the row", GOOD),
+    (
+        "time,rate\n60,0.01\n60,0.02",
+        "row 1: time '60' does not come after the one before: drop the repeat",
+        GOOD,
+    ),
+    (
+        "time,rate\n60,1\n180,2\n120,0",
+        "row 2: time '120' does not come after the one before: sort the rows",
+        GOOD,
+    ),
+    (
+        "time,rate\n60,0.01\n120,x",
+        "row 1: rate 'x' is not a number: correct it, or fill or drop the row",
+        GOOD,
+    ),
     (
         "time,rate\n60,0.01\n120,0.02%",
         "row 1: rate '0.02%' is not a number: write all rates in percent or none",
@@ -45,7 +65,9 @@ FILES: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "told", "mended"), FILES)
-def test_the_remedy_of_a_wrong_funding_file_works(tmp_path: Path, wrong: str, told: str, mended: str) -> None:
+def test_the_remedy_of_a_wrong_funding_file_works(
+    tmp_path: Path, wrong: str, told: str, mended: str
+) -> None:
     file = tmp_path / "rates.csv"
     file.write_text(wrong)
     with pytest.raises(DataError) as raised:
@@ -82,7 +104,11 @@ def test_the_remedy_of_wrong_rates_works(wrong: str, told: str, mended: str) -> 
 @pytest.mark.parametrize(
     ("wrong", "told", "mended"),
     [
-        ((), "funding.rates: none, a recorded funding needs them: give rates, or a file as source", ((60, 0.1),)),
+        (
+            (),
+            "funding.rates: none, a recorded funding needs them: give rates, or a file as source",
+            ((60, 0.1),),
+        ),
         (
             ((9_000, 0.1), (9_060, 0.1)),
             "funding.rates: from 9000 s to 9060 s, none in the run's 0 s to 600 s: choose a file of the same time",
@@ -110,7 +136,9 @@ def test_the_remedy_of_rates_beside_the_run_works(wrong: object, told: str, mend
 def test_rates_that_do_not_reach_the_whole_run_are_told(times: range, told: str) -> None:
     rule = RecordedFunding(rates=tuple((float(time), 0.001) for time in times))
     found = rule.unpaid(STILL, 600.0)
-    assert found == (f"rates {told}: nothing is paid in between, add the rates of that time" if told else "")
+    assert found == (
+        f"rates {told}: nothing is paid in between, add the rates of that time" if told else ""
+    )
 
 
 def test_a_funding_file_that_ends_before_its_run_is_told(tmp_path: Path) -> None:
@@ -122,7 +150,9 @@ def test_a_funding_file_that_ends_before_its_run_is_told(tmp_path: Path) -> None
         stamps = [f"{day} {hour:02d}:00" for day in several for hour in range(10, 17)]
         file.write_text("\n".join(["time,rate", *(f"{stamp},0.0001" for stamp in stamps)]))
         config = load_run("crash_2008", words, quick=True)
-        lines = [line for line in find_idle_settings(config) if "nothing is paid in between" in line]
+        lines = [
+            line for line in find_idle_settings(config) if "nothing is paid in between" in line
+        ]
         assert bool(lines) is told, lines
         if told:
             assert lines[0].startswith(

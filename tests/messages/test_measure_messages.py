@@ -10,8 +10,13 @@ from experiments.statistics.fits import fit_crossing
 from experiments.statistics.intervals import Estimate
 from experiments.statistics.paired import compare_with_reference
 from experiments.statistics.precision import count_further_runs
-from experiments.statistics.screening import compute_effects, screen_by_morris, define_problem, estimate_sobol_indices
-from experiments.statistics.sharing import decompose_outcome, compute_shapley_values
+from experiments.statistics.screening import (
+    compute_effects,
+    define_problem,
+    estimate_sobol_indices,
+    screen_by_morris,
+)
+from experiments.statistics.sharing import compute_shapley_values, decompose_outcome
 from experiments.statistics.tails import estimate_quantile
 from sim.errors import DataError, DeleverageError
 from sim.metrics.calm_benchmarks import compare_facts
@@ -32,8 +37,21 @@ def frames(
 ) -> dict[str, pd.DataFrame]:
     """A run's frames: the same marks of each instrument of one venue."""
     rows = [
-        {"venue": "v", "instrument": name, "kind": "perpetual", "step": step, "seconds": 60 * step, "mark": mark}
-        | {"open_interest": held, "gross": 2.0 * held * mark, "liquidated": 0, "adl": 0, "exogenous": mark}
+        {
+            "venue": "v",
+            "instrument": name,
+            "kind": "perpetual",
+            "step": step,
+            "seconds": 60 * step,
+            "mark": mark,
+        }
+        | {
+            "open_interest": held,
+            "gross": 2.0 * held * mark,
+            "liquidated": 0,
+            "adl": 0,
+            "exogenous": mark,
+        }
         for step, mark in enumerate(marks)
         for name in names
     ]
@@ -45,7 +63,9 @@ def frames(
 RUN, UP = frames(), frames((100, 110, 120))
 LONG = frames(tuple(range(100, 140, 3)))
 RUNS = pd.DataFrame({"x": [1.0, 1.0, 2.0, 2.0], "seed": [1, 2, 1, 2], "lost": [0.0, 0.1, 0.9, 1.0]})
-TABLE = pd.DataFrame({"a": [False, True, False, True], "b": [False, False, True, True], "lost": [0.0, 1.0, 2.0, 4.0]})
+TABLE = pd.DataFrame(
+    {"a": [False, True, False, True], "b": [False, False, True, True], "lost": [0.0, 1.0, 2.0, 4.0]}
+)
 TWICE = pd.concat([TABLE, TABLE], keys=[1, 2], names=["seed"]).reset_index(0)
 BOX = define_problem({"x": (0.0, 1.0), "y": (0.0, 1.0)})
 POINTS = np.array([[0.0, 0.0], [2 / 3, 0.0], [2 / 3, 2 / 3]])
@@ -56,13 +76,21 @@ def sobol_values(varied: bool) -> F8:
 
 
 CALLS: list[tuple[Act, str, Act]] = [
-    (lambda: compare_facts(RUN, "Q"), "instrument: 'Q' is not one of P, use one of them", lambda: compare_facts(LONG, "P")),
+    (
+        lambda: compare_facts(RUN, "Q"),
+        "instrument: 'Q' is not one of P, use one of them",
+        lambda: compare_facts(LONG, "P"),
+    ),
     (
         lambda: compare_facts(RUN, "P", since=2),
         "'P' has 1 steps from 2 on, at least 2 are needed: choose an earlier step, or run longer",
         lambda: compare_facts(LONG, "P", since=1),
     ),
-    (lambda: measure_fall(RUN, "PP", 1), "instrument: 'PP' is not one of P (did you mean 'P'?)", lambda: measure_fall(RUN, "P", 1)),
+    (
+        lambda: measure_fall(RUN, "PP", 1),
+        "instrument: 'PP' is not one of P (did you mean 'P'?)",
+        lambda: measure_fall(RUN, "P", 1),
+    ),
     (
         lambda: measure_fall(RUN, "P", 0),
         "since: 0, 'P' has no marks at it and at the step before: choose one of 1 to 2",
@@ -89,11 +117,19 @@ CALLS: list[tuple[Act, str, Act]] = [
         lambda: measure_impact(RUN, UP, "P", 2),
     ),
     (
-        lambda: estimate_impact_exponent(np.array([1.0, 2.0]), np.array([[-1.0, 1.0], [-1.0, 2.0]])),
+        lambda: estimate_impact_exponent(
+            np.array([1.0, 2.0]), np.array([[-1.0, 1.0], [-1.0, 2.0]])
+        ),
         "mean impacts [-1.0, 1.5] must be above 0; take larger orders or more seeds",
-        lambda: estimate_impact_exponent(np.array([1.0, 2.0]), np.array([[1.0, 1.5], [1.0, 2.0]]), 10),
+        lambda: estimate_impact_exponent(
+            np.array([1.0, 2.0]), np.array([[1.0, 1.5], [1.0, 2.0]]), 10
+        ),
     ),
-    (lambda: measure_shock_losses(RUN, "Q", 1), "instrument: 'Q' is not one of P, use one of them", lambda: measure_shock_losses(RUN, "P", 1)),
+    (
+        lambda: measure_shock_losses(RUN, "Q", 1),
+        "instrument: 'Q' is not one of P, use one of them",
+        lambda: measure_shock_losses(RUN, "P", 1),
+    ),
     (
         lambda: measure_shock_losses(RUN, "P", 0),
         "since: 0, 'P' has no step before it: choose one of 1 to 2",
@@ -109,7 +145,11 @@ CALLS: list[tuple[Act, str, Act]] = [
         "'P' has no open interest at step 0; choose a later shock",
         lambda: measure_shock_losses(RUN, "P", 2),
     ),
-    (lambda: run_proportion_test(0, 0, 0.01), "days: 0, must be at least 1, give more", lambda: run_proportion_test(1, 0, 0.01)),
+    (
+        lambda: run_proportion_test(0, 0, 0.01),
+        "days: 0, must be at least 1, give more",
+        lambda: run_proportion_test(1, 0, 0.01),
+    ),
     (
         lambda: run_proportion_test(5, 6, 0.01),
         "breaches: 6, must lie between 0 and the 5 days, count them again",
@@ -142,7 +182,9 @@ CALLS: list[tuple[Act, str, Act]] = [
         lambda: require_columns(RUN, {"steps": ["mark"]}, "warning"),
     ),
     (
-        lambda: require_columns({"steps": RUN["steps"].astype({"mark": str})}, {"steps": ["mark"]}, "warning"),
+        lambda: require_columns(
+            {"steps": RUN["steps"].astype({"mark": str})}, {"steps": ["mark"]}, "warning"
+        ),
         "steps: no numbers in 'mark' (",
         lambda: require_columns(RUN, {"steps": ["mark"]}, "warning"),
     ),
@@ -217,14 +259,18 @@ CALLS: list[tuple[Act, str, Act]] = [
         lambda: estimate_sobol_indices(BOX, sobol_values(varied=True)),
     ),
     (
-        lambda: estimate_sobol_indices(BOX, np.where(np.arange(32) == 3, np.nan, sobol_values(varied=True))),
+        lambda: estimate_sobol_indices(
+            BOX, np.where(np.arange(32) == 3, np.nan, sobol_values(varied=True))
+        ),
         "outcome: point 3 has none, every point needs all its runs, make them",
         lambda: estimate_sobol_indices(BOX, sobol_values(varied=True)),
     ),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "told", "mended"), CALLS, ids=[told[:50] for _, told, _ in CALLS])
+@pytest.mark.parametrize(
+    ("wrong", "told", "mended"), CALLS, ids=[told[:50] for _, told, _ in CALLS]
+)
 def test_the_remedy_of_a_wrong_call_works(wrong: Act, told: str, mended: Act) -> None:
     with pytest.raises((DeleverageError, DataError, ValueError, KeyError)) as raised:
         wrong()

@@ -8,9 +8,9 @@ import yaml
 
 from experiments.calculator.calculator import (
     StressConfig,
-    margin_portfolio,
-    load_engine,
     list_engines,
+    load_engine,
+    margin_portfolio,
     stress_portfolio,
 )
 from experiments.calculator.portfolio import PortfolioConfig
@@ -29,14 +29,19 @@ SVI = {"kind": "svi", "underlying": "B", "expiry": 900, "a": 0.01, "b": 0.1, "rh
 Change = dict[str, Any]
 
 
-def judged(folder: Path, changes: Change, shocks: Change | None = None, words: str | None = None) -> str:
+def judged(
+    folder: Path, changes: Change, shocks: Change | None = None, words: str | None = None
+) -> str:
     """What the command would say of a portfolio; nothing of one that it judges. A key of value None is left out."""
     file = folder / "mine.yaml"
     content = {key: value for key, value in (BASE | changes).items() if value is not None}
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     try:
         account = load_kind("portfolio", file, (), PortfolioConfig)
-        found = [margin_portfolio(account, name, load_engine(name, account)) for name in list_engines(words, account)]
+        found = [
+            margin_portfolio(account, name, load_engine(name, account))
+            for name in list_engines(words, account)
+        ]
         if shocks is not None:
             (folder / "shocks.yaml").write_text(yaml.safe_dump(shocks, sort_keys=False))
             told = load_kind("shocks", folder / "shocks.yaml", (), StressConfig)
@@ -57,7 +62,11 @@ TWO = {"positions": [LONG | {"entry": 60_000}, LONG | {"quantity": -1, "entry": 
 
 PORTFOLIOS: list[tuple[Change, str, Change]] = [
     # names that nothing has
-    ({"positions": [LONG | {"instrument": "Q"}]}, "positions.0.instrument: 'Q' is not one of P, use one of them", {}),
+    (
+        {"positions": [LONG | {"instrument": "Q"}]},
+        "positions.0.instrument: 'Q' is not one of P, use one of them",
+        {},
+    ),
     (
         {"positions": [LONG | {"instrument": "PP"}]},
         "positions.0.instrument: 'PP' is not one of P (did you mean 'P'?)",
@@ -68,15 +77,27 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
         "instruments.0.underlying: 'A' is not one of B, use one of them",
         {},
     ),
-    ({"instruments": [P | {"settle": "EUR"}]}, "instruments.0.settle: 'EUR' is not one of USD, use one of them", {}),
+    (
+        {"instruments": [P | {"settle": "EUR"}]},
+        "instruments.0.settle: 'EUR' is not one of USD, use one of them",
+        {},
+    ),
     ({"marks": {"Q": 1}}, "marks.Q: 'Q' is not one of P, use one of them", {"marks": {"P": 1}}),
-    (OPTION | {"vols": {"D": 0.5, "C": 0.5}}, "vols.D: 'D' is not one of P, C, use one of them", OPTION),
+    (
+        OPTION | {"vols": {"D": 0.5, "C": 0.5}},
+        "vols.D: 'D' is not one of P, C, use one of them",
+        OPTION,
+    ),
     (
         OPTION | {"smiles": [SVI | {"underlying": "A"}]},
         "smiles.0.underlying: 'A' is not one of B, use one of them",
         OPTION | {"smiles": [SVI]},
     ),
-    ({"collateral": {"USD": 5}}, "collateral.USD: 'USD' is the numeraire, put the amount under cash", {"cash": 1_005}),
+    (
+        {"collateral": {"USD": 5}},
+        "collateral.USD: 'USD' is the numeraire, put the amount under cash",
+        {"cash": 1_005},
+    ),
     (
         {"collateral": {"DOGE": 5}},
         "collateral.DOGE: 'DOGE' is no asset, declare it: add {name: DOGE, price: its price} under assets, after 'USD'",
@@ -88,7 +109,11 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
         priced({"name": "DOGE", "price": 0.1}) | {"collateral": {"DOGE": 5}},
     ),
     # names that several have
-    (priced({"name": "U"}, {"name": "U"}), "assets: 'U' stands there twice, rename one", priced({"name": "U"})),
+    (
+        priced({"name": "U"}, {"name": "U"}),
+        "assets: 'U' stands there twice, rename one",
+        priced({"name": "U"}),
+    ),
     (
         {"instruments": [P, P]},
         "instruments: 'P' stands there twice, rename one",
@@ -100,14 +125,19 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
         {"underlyings": [U, U | {"name": "B2"}]},
     ),
     # what assets are worth
-    (priced() | {"assets": [USD | {"price": 2}]}, "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it", {}),
+    (
+        priced() | {"assets": [USD | {"price": 2}]},
+        "assets.0.price: 2, the numeraire 'USD' is worth 1: remove it",
+        {},
+    ),
     (
         priced({"name": "B"}),
         "assets.1.price: not given, so that one 'B' would be worth 1, but the underlying 'B' is at 60000: add price",
         priced(COIN),
     ),
     (
-        priced({"name": "b"}) | {"underlyings": [U | {"name": "B-USD"}], "instruments": [P | {"underlying": "B-USD"}]},
+        priced({"name": "b"})
+        | {"underlyings": [U | {"name": "B-USD"}], "instruments": [P | {"underlying": "B-USD"}]},
         "assets.1.price: not given, so that one 'b' would be worth 1, but the underlying 'B-USD' is at 60000",
         priced({"name": "b", "price": 60_000})
         | {"underlyings": [U | {"name": "B-USD"}], "instruments": [P | {"underlying": "B-USD"}]},
@@ -126,7 +156,11 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     # options and expiries
     (OPTION | {"vols": {"C": -0.5}}, "vols.C: -0.5, must be above 0, correct it", OPTION),
-    (OPTION | {"marks": {"C": 0}}, "marks.C: 0, must be above 0, correct it", OPTION | {"marks": {"C": 5}}),
+    (
+        OPTION | {"marks": {"C": 0}},
+        "marks.C: 0, must be above 0, correct it",
+        OPTION | {"marks": {"C": 5}},
+    ),
     (
         OPTION | {"seconds": 900},
         "instruments.1.expiry: 900, 'C' has expired at 900 s (seconds), lower seconds, or remove 'C'",
@@ -236,14 +270,21 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     (
         {"positions": [LONG | {"quantity": 6e4}, LONG | {"quantity": 6e4}]},
         "positions.1.quantity: 60000, with those before more than max_lots of 'P' allows, 100000: lower it",
-        {"positions": [LONG | {"quantity": 6e4}] * 2, "instruments": [P | {"max_lots": 20_000_000}]},
+        {
+            "positions": [LONG | {"quantity": 6e4}] * 2,
+            "instruments": [P | {"max_lots": 20_000_000}],
+        },
     ),
     (
         {"positions": [LONG | {"entry": 2e6}]},
         "positions.0.entry: 2e+06, above max_price of 'P', 1e+06: lower it, or raise instruments.0.max_price",
         {"positions": [LONG | {"entry": 2e6}], "instruments": [P | {"max_price": 2e6}]},
     ),
-    ({"marks": {"P": 60_000.5}}, "marks.P: 60000.5, must be a multiple of 1 up to max_price, round it", {}),
+    (
+        {"marks": {"P": 60_000.5}},
+        "marks.P: 60000.5, must be a multiple of 1 up to max_price, round it",
+        {},
+    ),
     # modes and engines
     (
         TWO | {"mode": "hedge", "engines": ["hyperliquid"]},
@@ -261,7 +302,11 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
         "--engines hyperliquid: no hedge mode there",
         TWO | {"mode": "hedge", "engines": ["binance"]},
     ),
-    ({"mode": "both"}, "mode: 'both' is not one of hedge, one_way, use one of them", {"mode": "hedge"}),
+    (
+        {"mode": "both"},
+        "mode: 'both' is not one of hedge, one_way, use one of them",
+        {"mode": "hedge"},
+    ),
     (
         {"engines": ["crosss"]},
         "--engines: 'crosss' is not one of binance, ",
@@ -284,20 +329,30 @@ PORTFOLIOS: list[tuple[Change, str, Change]] = [
     ),
     ({"casch": 5}, "casch: unknown key (did you mean 'cash'?)", {"cash": 5}),
     ({"underlyings": None}, "underlyings: missing, must be given (prices), add it", {}),
-    ({"underlyings": []}, "underlyings: a list of 0, must be a list of at least 1 (prices), add items", {}),
+    (
+        {"underlyings": []},
+        "underlyings: a list of 0, must be a list of at least 1 (prices), add items",
+        {},
+    ),
     ({"positions": 3}, "positions: 3, must be a list", {}),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "told", "mended"), PORTFOLIOS)
-def test_the_remedy_of_a_wrong_portfolio_works(tmp_path: Path, wrong: Change, told: str, mended: Change) -> None:
+def test_the_remedy_of_a_wrong_portfolio_works(
+    tmp_path: Path, wrong: Change, told: str, mended: Change
+) -> None:
     found = judged(tmp_path, wrong)
     assert found.startswith(told), found
     assert not judged(tmp_path, mended)
 
 
 STORIES: list[tuple[Change, str, Change]] = [
-    ({"moves": {"A": -0.1}}, "shocks.0.moves.A: 'A' is not one of B, use one of them", {"moves": {"B": -0.1}}),
+    (
+        {"moves": {"A": -0.1}},
+        "shocks.0.moves.A: 'A' is not one of B, use one of them",
+        {"moves": {"B": -0.1}},
+    ),
     (
         {"moves": {"B": -1}},
         "shocks.0.moves.B: -1, must be above -1 and at most 1e+06, correct it",
@@ -310,7 +365,9 @@ STORIES: list[tuple[Change, str, Change]] = [
 
 
 @pytest.mark.parametrize(("wrong", "told", "mended"), STORIES)
-def test_the_remedy_of_wrong_shocks_works(tmp_path: Path, wrong: Change, told: str, mended: Change) -> None:
+def test_the_remedy_of_wrong_shocks_works(
+    tmp_path: Path, wrong: Change, told: str, mended: Change
+) -> None:
     found = judged(tmp_path, {}, {"shocks": [{"name": "a"} | wrong]})
     assert found.startswith(told), found
     assert not judged(tmp_path, {}, {"shocks": [{"name": "a"} | mended]})
@@ -326,7 +383,9 @@ def test_the_remedy_of_wrong_shocks_works(tmp_path: Path, wrong: Change, told: s
         ("other.yaml", "--engines: 'other.yaml' is not one of binance, ", "engines/cross"),
     ],
 )
-def test_the_remedy_of_a_wrong_engine_name_works(tmp_path: Path, words: str, told: str, mended: str) -> None:
+def test_the_remedy_of_a_wrong_engine_name_works(
+    tmp_path: Path, words: str, told: str, mended: str
+) -> None:
     found = judged(tmp_path, {}, words=words)
     assert found.startswith(told), found
     assert not judged(tmp_path, {}, words=mended)
@@ -335,7 +394,9 @@ def test_the_remedy_of_a_wrong_engine_name_works(tmp_path: Path, words: str, tol
 def test_an_engine_file_of_another_kind_is_named(tmp_path: Path) -> None:
     (tmp_path / "shocks.yaml").write_text("shocks: [{name: a}]")
     found = judged(tmp_path, {}, words=str(tmp_path / "shocks.yaml"))
-    assert found.endswith("shocks.yaml: holds shocks of an account, use deleverage margin --stress"), found
+    assert found.endswith(
+        "shocks.yaml: holds shocks of an account, use deleverage margin --stress"
+    ), found
 
 
 def test_the_limit_in_the_message_is_the_limit() -> None:

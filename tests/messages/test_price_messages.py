@@ -13,13 +13,21 @@ DAYS = tuple(f"2024-01-{day:02d}" for day in (2, 3, 4, 5, 8, 9, 10, 11))
 CLOSES = (100, 101, 99, 102, 103, 101, 104, 105)
 
 
-def lines(head: str, *columns: tuple[object, ...], days: tuple[str, ...] = DAYS, mark: str = ",") -> str:
+def lines(
+    head: str, *columns: tuple[object, ...], days: tuple[str, ...] = DAYS, mark: str = ","
+) -> str:
     rows = zip(days, *columns, strict=False)
     return "\n".join([head, *(mark.join(map(str, row)) for row in rows)])
 
 
 PLAIN = lines("date,close", CLOSES)
-BARS = lines("date,open,high,low,close", CLOSES, tuple(c + 1 for c in CLOSES), tuple(c - 1 for c in CLOSES), CLOSES)
+BARS = lines(
+    "date,open,high,low,close",
+    CLOSES,
+    tuple(c + 1 for c in CLOSES),
+    tuple(c - 1 for c in CLOSES),
+    CLOSES,
+)
 SPREAD = (1.0, -0.5, 2.0, 0.3, -1.0, 4.0, 2.0, 0.1)
 
 
@@ -30,7 +38,9 @@ def with_cell(old: str, new: str, text: str = PLAIN) -> str:
 
 def with_column(name: str, values: tuple[object, ...], text: str = BARS) -> str:
     head, *rows = text.split("\n")
-    return "\n".join([f"{head},{name}", *(f"{row},{value}" for row, value in zip(rows, values, strict=True))])
+    return "\n".join(
+        [f"{head},{name}", *(f"{row},{value}" for row, value in zip(rows, values, strict=True))]
+    )
 
 
 def answer(read: Callable[[], object]) -> str:
@@ -85,10 +95,20 @@ BOTH: list[tuple[str, str, str]] = [
         lines("", CLOSES, tuple(c - 1 for c in CLOSES), tuple(c + 1 for c in CLOSES), CLOSES)[1:],
         "row 0: no header, so columns are taken for timestamp, open, high, low, close; the high is no high in 8 rows: "
         "add a first line with the names in the file's order",
-        lines("date,open,low,high,close", CLOSES, tuple(c - 1 for c in CLOSES), tuple(c + 1 for c in CLOSES), CLOSES),
+        lines(
+            "date,open,low,high,close",
+            CLOSES,
+            tuple(c - 1 for c in CLOSES),
+            tuple(c + 1 for c in CLOSES),
+            CLOSES,
+        ),
     ),
     # times
-    (with_cell("2024-01-04", "Thursday"), "row 2: 'Thursday' is not a date such as 2008-09-15: correct it", PLAIN),
+    (
+        with_cell("2024-01-04", "Thursday"),
+        "row 2: 'Thursday' is not a date such as 2008-09-15: correct it",
+        PLAIN,
+    ),
     (
         lines("date,close", CLOSES, days=tuple(f"{int(day[8:])}.1.2024" for day in DAYS)),
         "row 0: '2.1.2024' is not a date such as 2008-09-15: write year, month, day in this order",
@@ -100,7 +120,11 @@ BOTH: list[tuple[str, str, str]] = [
         PLAIN,
     ),
     (
-        lines("date,close", CLOSES, days=(DAYS[0] + "T00:00+01:00", DAYS[1] + "T00:00-05:00", *DAYS[2:])),
+        lines(
+            "date,close",
+            CLOSES,
+            days=(DAYS[0] + "T00:00+01:00", DAYS[1] + "T00:00-05:00", *DAYS[2:]),
+        ),
         "time zones of several places: write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30",
         PLAIN,
     ),
@@ -161,8 +185,16 @@ REPLAYS: list[tuple[str, str, str]] = [
         "no column 'close' among date, oil; one is needed: rename the column of prices",
         PLAIN,
     ),
-    (with_cell("103", "-103"), "row 4 (2024-01-08): close -103.0 must be a price above 0: fill or drop the row", PLAIN),
-    (with_cell("103", ""), "row 4 (2024-01-08): close nan must be a price above 0: fill or drop the row", PLAIN),
+    (
+        with_cell("103", "-103"),
+        "row 4 (2024-01-08): close -103.0 must be a price above 0: fill or drop the row",
+        PLAIN,
+    ),
+    (
+        with_cell("103", ""),
+        "row 4 (2024-01-08): close nan must be a price above 0: fill or drop the row",
+        PLAIN,
+    ),
     (
         with_cell("103,104,102,103", "103,99,102,103", BARS),
         "row 4 (2024-01-08): high 99.0 must be at least open and close: correct it",
@@ -203,7 +235,11 @@ Options = dict[str, object]
 SERIES: list[tuple[str, Options, str, str, Options]] = [
     (PLAIN[:36], {}, "2 rows are too few to judge by: give more", PLAIN, {}),
     (
-        lines("date,close", CLOSES, days=tuple(f"2024-01-0{2 + (hour > 12)} {hour}:00" for hour in range(9, 17))),
+        lines(
+            "date,close",
+            CLOSES,
+            days=tuple(f"2024-01-0{2 + (hour > 12)} {hour}:00" for hour in range(9, 17)),
+        ),
         {},
         "2 days are too few to judge by: give more",
         lines("date,close", CLOSES, days=tuple(f"{day} 12:00" for day in DAYS)),
@@ -224,7 +260,13 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
         with_cell("2024-01-04,99\n", ""),
         {},
     ),
-    (PLAIN, {"assets": ["Close"]}, "assets: 'Close' is not one of date, close (did", PLAIN, {"assets": ["close"]}),
+    (
+        PLAIN,
+        {"assets": ["Close"]},
+        "assets: 'Close' is not one of date, close (did",
+        PLAIN,
+        {"assets": ["close"]},
+    ),
     (
         PLAIN,
         {"assets": ["close", "close"]},
@@ -275,10 +317,18 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
         {"assets": ["volume"]},
     ),
     (
-        lines("oil,when", tuple(1_700_000_000 + 86_400 * n for n in EIGHT), days=tuple(map(str, CLOSES))),
+        lines(
+            "oil,when",
+            tuple(1_700_000_000 + 86_400 * n for n in EIGHT),
+            days=tuple(map(str, CLOSES)),
+        ),
         {},
         "when rises like a time, 1700000000 on: name it timestamp, or drop it",
-        lines("oil,timestamp", tuple(1_700_000_000 + 86_400 * n for n in EIGHT), days=tuple(map(str, CLOSES))),
+        lines(
+            "oil,timestamp",
+            tuple(1_700_000_000 + 86_400 * n for n in EIGHT),
+            days=tuple(map(str, CLOSES)),
+        ),
         {},
     ),
     (
@@ -331,7 +381,12 @@ SERIES: list[tuple[str, Options, str, str, Options]] = [
 
 @pytest.mark.parametrize(("wrong", "options", "told", "mended", "then"), SERIES)
 def test_the_remedy_of_a_wrong_series_works(
-    tmp_path: Path, wrong: str, options: dict[str, Returns], told: str, mended: str, then: dict[str, Returns]
+    tmp_path: Path,
+    wrong: str,
+    options: dict[str, Returns],
+    told: str,
+    mended: str,
+    then: dict[str, Returns],
 ) -> None:
     found = answer(lambda: read_return_series(written(tmp_path, wrong), **options))
     assert found.startswith(f"{tmp_path / 'mine.csv'}: "), found

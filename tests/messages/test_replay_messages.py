@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config import load_run
-from experiments.price_files.bars import read_replays, describe_replays
+from experiments.price_files.bars import describe_replays, read_replays
 from experiments.price_files.own_data import own_data_overrides
 from sim.errors import ConfigError, DataError
 
@@ -17,10 +17,15 @@ PROCESS = "underlyings.0.process"
 CUT = "fill it or cut the file if that is wrong"
 
 
-def csv(folder: Path, days: Sequence[str], closes: Sequence[float], adjusted: Sequence[float] = ()) -> str:
+def csv(
+    folder: Path, days: Sequence[str], closes: Sequence[float], adjusted: Sequence[float] = ()
+) -> str:
     head, rows = "date,close", [f"{day},{close}" for day, close in zip(days, closes, strict=False)]
     if adjusted:
-        head, rows = f"{head},Adj Close", [f"{row},{cell}" for row, cell in zip(rows, adjusted, strict=True)]
+        head, rows = (
+            f"{head},Adj Close",
+            [f"{row},{cell}" for row, cell in zip(rows, adjusted, strict=True)],
+        )
     file = folder / "mine.csv"
     file.write_text("\n".join([head, *rows]))
     return str(file)
@@ -51,11 +56,19 @@ def test_a_market_that_never_closes_is_set_as_the_note_says(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("stamps", "told"),
     [
-        ([f"2024-01-02 {hour:02d}:00" for hour in range(4)], "bars of one date, 14400 s of it; a day of trading"),
-        ([f"2024-01-02 {hour:02d}:00" for hour in range(24)], "2024-01-02 to 2024-01-02 has no Saturday, so that its"),
+        (
+            [f"2024-01-02 {hour:02d}:00" for hour in range(4)],
+            "bars of one date, 14400 s of it; a day of trading",
+        ),
+        (
+            [f"2024-01-02 {hour:02d}:00" for hour in range(24)],
+            "2024-01-02 to 2024-01-02 has no Saturday, so that its",
+        ),
     ],
 )
-def test_a_year_that_a_file_does_not_show_is_set_as_the_note_says(tmp_path: Path, stamps: list[str], told: str) -> None:
+def test_a_year_that_a_file_does_not_show_is_set_as_the_note_says(
+    tmp_path: Path, stamps: list[str], told: str
+) -> None:
     file = csv(tmp_path, stamps, CLOSES * 3)
     (found,) = notes(file)
     assert found.startswith(f"{file}: {told}"), found
@@ -67,7 +80,10 @@ def test_a_split_is_adjusted_as_the_note_says(tmp_path: Path) -> None:
     closes = [500, 505, 495, 102, 103, 101, 104, 105]
     adjusted = [100, 101, 99, 102, 103, 101, 104, 105]
     (told,) = notes(csv(tmp_path, DAYS, closes))
-    assert "row 3 (2024-01-05): close 495 to 102 looks like a split of 5 for 1, and is read as a move: adjust" in told
+    assert (
+        "row 3 (2024-01-05): close 495 to 102 looks like a split of 5 for 1, and is read as a move: adjust"
+        in told
+    )
     assert told.endswith("adjust earlier rows, or add a column Adj Close")
     assert notes(csv(tmp_path, DAYS, adjusted)) == []
     found = notes(csv(tmp_path, DAYS, closes, adjusted))
@@ -88,12 +104,16 @@ def test_the_vix_has_days_of_its_own() -> None:
     """Other replays run on days that it has."""
     spot = "{name: spx, process: {kind: replay, source: 'arch:sp500', start: %s, end: 2018-12-28}}"
     vix = "{name: btc, process: {kind: replay, source: 'arch:vix'}}"
-    late, within = (f"underlyings=[{vix}, {spot % start}]" for start in ("2010-01-04", "2014-01-03"))
+    late, within = (
+        f"underlyings=[{vix}, {spot % start}]" for start in ("2010-01-04", "2014-01-03")
+    )
     with pytest.raises(DataError) as raised:
         read_replays(load_run("small_crash", [late]).underlyings)
     told = str(raised.value)
     assert told.startswith("btc: arch:vix has 2014-01-03 to "), told
-    assert told.endswith("spx runs 2010-01-04 to 2018-12-28: set its start and end within those days"), told
+    assert told.endswith(
+        "spx runs 2010-01-04 to 2018-12-28: set its start and end within those days"
+    ), told
     assert set(read_replays(load_run("small_crash", [within]).underlyings)) == {"spx", "btc"}
 
 
@@ -105,7 +125,11 @@ def test_the_vix_has_days_of_its_own() -> None:
             "--data: engines/span has no list of underlyings that a file could",
             "baseline",
         ),
-        ("baselin", "baselin: no such file or packaged configuration (did you mean 'baseline'?)", "baseline"),
+        (
+            "baselin",
+            "baselin: no such file or packaged configuration (did you mean 'baseline'?)",
+            "baseline",
+        ),
     ],
 )
 def test_own_prices_need_a_run(tmp_path: Path, wrong: str, told: str, mended: str) -> None:

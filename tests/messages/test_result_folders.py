@@ -32,7 +32,9 @@ def call(*words: object) -> Result:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a run and of a sweep."""
     place = tmp_path_factory.mktemp("made")
-    execute_run(load_run("small_crash", ["duration=1800", "profile_every=0", CRASH]), out=place / "run")
+    execute_run(
+        load_run("small_crash", ["duration=1800", "profile_every=0", CRASH]), out=place / "run"
+    )
     run_sweep(load_study(TINY), out=place / "tiny", options=SweepOptions("serial", quiet=True))
     return place
 
@@ -64,20 +66,60 @@ GO_ON = "start deleverage sweep with this folder again"
 MAKE = "make the run again"
 
 DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
-    ("tiny/scores.parquet", None, ("tables", "tiny", *OWN, *OUT), f"no run has been scored yet, {GO_ON}, it goes on"),
-    ("tiny/scores.parquet", b"x", ("tables", "tiny", *OWN, *OUT), f"tiny/scores.parquet: cannot be read (*), {GO_ON}"),
-    ("tiny/runs.parquet", None, ("tables", "tiny", *OWN, *OUT), f"tiny/runs.parquet: is not there, {GO_ON}"),
-    ("tiny/runs.parquet", b"x", ("report", "tiny", *OWN, *OUT), f"tiny/runs.parquet: cannot be read (*), {GO_ON}"),
-    ("tiny/runs.parquet", b"x", ("verify", "tiny", *FAST), f"tiny/runs.parquet: cannot be read (*), {GO_ON}"),
-    ("tiny/manifest.json", None, ("tables", "tiny", *OWN, *OUT), f"tiny/manifest.json: is not there, {GO_ON}"),
-    ("tiny/manifest.json", b"[1]", ("tables", "tiny", *OWN, *OUT), f"tiny/manifest.json: cannot be read, {GO_ON}"),
+    (
+        "tiny/scores.parquet",
+        None,
+        ("tables", "tiny", *OWN, *OUT),
+        f"no run has been scored yet, {GO_ON}, it goes on",
+    ),
+    (
+        "tiny/scores.parquet",
+        b"x",
+        ("tables", "tiny", *OWN, *OUT),
+        f"tiny/scores.parquet: cannot be read (*), {GO_ON}",
+    ),
+    (
+        "tiny/runs.parquet",
+        None,
+        ("tables", "tiny", *OWN, *OUT),
+        f"tiny/runs.parquet: is not there, {GO_ON}",
+    ),
+    (
+        "tiny/runs.parquet",
+        b"x",
+        ("report", "tiny", *OWN, *OUT),
+        f"tiny/runs.parquet: cannot be read (*), {GO_ON}",
+    ),
+    (
+        "tiny/runs.parquet",
+        b"x",
+        ("verify", "tiny", *FAST),
+        f"tiny/runs.parquet: cannot be read (*), {GO_ON}",
+    ),
+    (
+        "tiny/manifest.json",
+        None,
+        ("tables", "tiny", *OWN, *OUT),
+        f"tiny/manifest.json: is not there, {GO_ON}",
+    ),
+    (
+        "tiny/manifest.json",
+        b"[1]",
+        ("tables", "tiny", *OWN, *OUT),
+        f"tiny/manifest.json: cannot be read, {GO_ON}",
+    ),
     (
         "tiny/manifest.json",
         None,
         ("verify", "tiny", *FAST),
         f"tiny: has no manifest.json, hence no finished *, {GO_ON}",
     ),
-    ("tiny/manifest.json", b"{", ("verify", "tiny", *FAST), f"tiny/manifest.json: cannot be read (*), {GO_ON}"),
+    (
+        "tiny/manifest.json",
+        b"{",
+        ("verify", "tiny", *FAST),
+        f"tiny/manifest.json: cannot be read (*), {GO_ON}",
+    ),
     (
         "tiny/manifest.json",
         b"{}",
@@ -90,7 +132,12 @@ DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
         ("verify", "run", *FAST),
         f"run: has no manifest.json, hence no finished result, {MAKE}",
     ),
-    ("run/manifest.json", b"{", ("verify", "run", *FAST), f"run/manifest.json: cannot be read (*), {MAKE}"),
+    (
+        "run/manifest.json",
+        b"{",
+        ("verify", "run", *FAST),
+        f"run/manifest.json: cannot be read (*), {MAKE}",
+    ),
     ("run/manifest.json", b"[1]", ("explain", "run"), f"run/manifest.json: cannot be read, {MAKE}"),
     (
         "run/manifest.json",
@@ -98,7 +145,12 @@ DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
         ("tables", "run", *OUT),
         "run: nothing in it says which version made it, *, make the result",
     ),
-    ("run/config.resolved.yaml", None, ("explain", "run"), f"run/config.resolved.yaml: is not there, {MAKE}"),
+    (
+        "run/config.resolved.yaml",
+        None,
+        ("explain", "run"),
+        f"run/config.resolved.yaml: is not there, {MAKE}",
+    ),
     (
         "run/config.resolved.yaml",
         b"{}",
@@ -106,11 +158,31 @@ DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
         "run/config.resolved.yaml: is no configuration of this version (*), restore",
     ),
     ("run/summary.json", None, ("explain", "run"), f"run/summary.json: is not there, {MAKE}"),
-    ("run/summary.json", b"[1]", ("tables", "run", *OUT), f"run/summary.json: cannot be read, {MAKE}"),
+    (
+        "run/summary.json",
+        b"[1]",
+        ("tables", "run", *OUT),
+        f"run/summary.json: cannot be read, {MAKE}",
+    ),
     ("run/steps.parquet", None, ("explain", "run"), f"run: steps.parquet is not there, {MAKE}"),
-    ("run/steps.parquet", b"x", ("tables", "run", *OUT), f"run/steps.parquet: cannot be read (*), {MAKE}"),
-    ("run/closeouts.parquet", None, ("explain", "run"), f"run: no closeouts.parquet, {MAKE} with this version"),
-    ("run/closeouts.parquet", b"x", ("tails", "run"), f"run/closeouts.parquet: cannot be read (*), {MAKE}"),
+    (
+        "run/steps.parquet",
+        b"x",
+        ("tables", "run", *OUT),
+        f"run/steps.parquet: cannot be read (*), {MAKE}",
+    ),
+    (
+        "run/closeouts.parquet",
+        None,
+        ("explain", "run"),
+        f"run: no closeouts.parquet, {MAKE} with this version",
+    ),
+    (
+        "run/closeouts.parquet",
+        b"x",
+        ("tails", "run"),
+        f"run/closeouts.parquet: cannot be read (*), {MAKE}",
+    ),
     (
         "run/causes.parquet",
         None,
@@ -126,7 +198,9 @@ DAMAGE: list[tuple[str, bytes | None, Sequence[object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("file", "content", "command", "told"), DAMAGE, ids=[row[3][:70] for row in DAMAGE])
+@pytest.mark.parametrize(
+    ("file", "content", "command", "told"), DAMAGE, ids=[row[3][:70] for row in DAMAGE]
+)
 def test_remedies_of_damage_work(
     file: str, content: bytes | None, command: Sequence[object], told: str, made: Path
 ) -> None:
@@ -136,7 +210,9 @@ def test_remedies_of_damage_work(
     done = call(*command)
     assert done.exit_code == 2
     parts = told.split("*")
-    assert any(all(part in line for part in parts) for line in done.stderr.splitlines()), done.stderr
+    assert any(all(part in line for part in parts) for line in done.stderr.splitlines()), (
+        done.stderr
+    )
     again(file.partition("/")[0], made)
     mended = call(*command)
     assert mended.exit_code == 0, mended.stderr
@@ -151,10 +227,17 @@ def test_a_lost_description_of_a_study_keeps_its_runs(content: bytes | None) -> 
         lost.write_bytes(content)
     done = call("tables", "tiny", *OWN, *OUT)
     assert done.exit_code == 2
-    assert "tiny/study.resolved.yaml: " in done.stderr or "study.resolved.yaml is not there" in done.stderr
+    assert (
+        "tiny/study.resolved.yaml: " in done.stderr
+        or "study.resolved.yaml is not there" in done.stderr
+    )
     assert "validation error" not in done.stderr
-    assert done.stderr.endswith("or run the sweep again into another folder with --out; --known tiny keeps its runs\n")
-    assert call("sweep", TINY, "--executor", "serial", "--out", "tiny").exit_code == 2, "not into the same"
+    assert done.stderr.endswith(
+        "or run the sweep again into another folder with --out; --known tiny keeps its runs\n"
+    )
+    assert call("sweep", TINY, "--executor", "serial", "--out", "tiny").exit_code == 2, (
+        "not into the same"
+    )
     new = call("sweep", TINY, "--executor", "serial", "--quiet", "--out", "new", "--known", "tiny")
     assert new.exit_code == 0, new.stderr
     assert call("tables", "new", *OWN, *OUT).exit_code == 0
@@ -165,11 +248,22 @@ def test_a_lost_description_of_a_study_keeps_its_runs(content: bytes | None) -> 
 def test_folders_that_are_no_results_name_those_that_are() -> None:
     for command in ("tables", "figures", "report", "explain", "tails", "verify"):
         assert "nowhere: no such folder, name the result of" in call(command, "nowhere").stderr
-        assert "run/steps.parquet: is no folder, name the result of" in call(command, "run/steps.parquet").stderr
+        assert (
+            "run/steps.parquet: is no folder, name the result of"
+            in call(command, "run/steps.parquet").stderr
+        )
     for command in ("tables", "explain", "tails"):
-        assert "run/figures: is a part of a result, name the whole: run" in call(command, "run/figures").stderr
-        assert "tiny/runs: is a part of a result, name the whole: tiny" in call(command, "tiny/runs").stderr
-    told = f"tiny: is a study, explain tells of one of its runs, name one such as tiny/runs/{one()}\n"
+        assert (
+            "run/figures: is a part of a result, name the whole: run"
+            in call(command, "run/figures").stderr
+        )
+        assert (
+            "tiny/runs: is a part of a result, name the whole: tiny"
+            in call(command, "tiny/runs").stderr
+        )
+    told = (
+        f"tiny: is a study, explain tells of one of its runs, name one such as tiny/runs/{one()}\n"
+    )
     assert call("explain", "tiny").stderr == told
     calm = ("explain", f"tiny/runs/{one()}")
     none = "--cascade: 1, nothing was closed out in this run, hence there is none, leave it out"
@@ -181,7 +275,10 @@ def test_the_module_of_a_study_is_named() -> None:
     alone = call("tables", "tiny", *OUT)
     assert "code that lies in a result never runs, name its file: --study tiny.yaml" in alone.stderr
     shutil.copy(TINY, "tiny.yaml")
-    assert "--study none.yaml: none.py: no such file" in call("tables", "tiny", "--study", "none.yaml", *OUT).stderr
+    assert (
+        "--study none.yaml: none.py: no such file"
+        in call("tables", "tiny", "--study", "none.yaml", *OUT).stderr
+    )
     shutil.copy(TINY.with_suffix(".py"), "tiny.py")
     assert call("tables", "tiny", "--study", "tiny.yaml", *OUT).exit_code == 0
     other = call("tables", "tiny", "--study", "compression", *OUT)
@@ -198,8 +295,16 @@ QUESTIONS = [
         "--metric: 'lwo' is not one of low, alone, closed (did you mean 'low'?)",
         ["--metric", "low"],
     ),
-    (["--against", "kap=2"], "--against: 'kap' is not one of cap, move (did you mean 'cap'?)", ["--against", "cap=2"]),
-    (["--against", "cap=3"], "--against: cap: '3' is not one of 2, 50, use one of them", ["--against", "cap=50"]),
+    (
+        ["--against", "kap=2"],
+        "--against: 'kap' is not one of cap, move (did you mean 'cap'?)",
+        ["--against", "cap=2"],
+    ),
+    (
+        ["--against", "cap=3"],
+        "--against: cap: '3' is not one of 2, 50, use one of them",
+        ["--against", "cap=50"],
+    ),
 ]
 
 
@@ -234,7 +339,12 @@ def test_remedies_of_explain_work() -> None:
         assert call(*quick, 1, "--without", name).exit_code == 0
     when = call(*quick, 1, "--without", f"{first}@999999").stderr
     assert "was not closed out then in cascade 1, choose one of " in when
-    assert call(*quick, 1, "--without", when.rpartition("choose one of ")[2].split(", ")[0].strip()).exit_code == 0
+    assert (
+        call(
+            *quick, 1, "--without", when.rpartition("choose one of ")[2].split(", ")[0].strip()
+        ).exit_code
+        == 0
+    )
     for name, told in (
         ("", "--engine: '', names no engine"),
         ("spam", "(did you mean 'span'?)"),
@@ -242,15 +352,26 @@ def test_remedies_of_explain_work() -> None:
     ):
         assert told in call(*quick, 1, "--engine", name).stderr
     Path("mine.yaml").write_text("include: small_crash\n", encoding="utf-8")
-    assert call(*quick, 1, "--engine", "mine.yaml").stderr == "mine.yaml: is a market, use deleverage run mine.yaml\n"
+    assert (
+        call(*quick, 1, "--engine", "mine.yaml").stderr
+        == "mine.yaml: is a market, use deleverage run mine.yaml\n"
+    )
     Path("mine.yaml").write_text("include: engines/span\n", encoding="utf-8")
     for name in ("span", "mine.yaml"):
         assert call(*quick, 1, "--engine", name).exit_code == 0
-    assert call("explain", "run", "--export", "run/steps.parquet").stderr.endswith("choose another with --export\n")
+    assert call("explain", "run", "--export", "run/steps.parquet").stderr.endswith(
+        "choose another with --export\n"
+    )
     assert call("explain", "run", "--export", "new").exit_code == 0
 
 
-STRAY = ["run/extra.txt", "tiny/stray.csv", "tiny/runs/stray", "tiny/runs/@/extra.txt", "tiny/runs/@/.hidden"]
+STRAY = [
+    "run/extra.txt",
+    "tiny/stray.csv",
+    "tiny/runs/stray",
+    "tiny/runs/@/extra.txt",
+    "tiny/runs/@/.hidden",
+]
 """Files that no command writes; @ = a run."""
 
 
@@ -260,10 +381,16 @@ def test_verify_names_files_that_are_no_part_of_a_result(name: str) -> None:
     assert call("verify", folder, *FAST).exit_code == 0
     (Path(folder) / inner).write_text("x", encoding="utf-8")
     done = call("verify", folder, *FAST)
-    assert (done.exit_code, done.stderr) == (1, f"{inner}: was not written by deleverage, remove it\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"{inner}: was not written by deleverage, remove it\n",
+    )
     if "@" in name:
         alone = call("verify", Path(folder, inner).parent, *FAST)
-        assert (alone.exit_code, alone.stderr) == (1, f"{Path(inner).name}: was not written by deleverage, remove it\n")
+        assert (alone.exit_code, alone.stderr) == (
+            1,
+            f"{Path(inner).name}: was not written by deleverage, remove it\n",
+        )
     (Path(folder) / inner).unlink()
     assert call("verify", folder, *FAST).exit_code == 0
 
@@ -286,8 +413,16 @@ def test_each_line_of_verify_names_its_file() -> None:
 
 
 PLACES: list[tuple[Callable[[], object], str, str]] = [
-    (lambda: Path("x").write_text("x"), "x", "x: is a file, results need a folder, choose another with --out"),
-    (lambda: Path("x").write_text("x"), "x/y", "cannot be written (Not a directory), choose another with --out"),
+    (
+        lambda: Path("x").write_text("x"),
+        "x",
+        "x: is a file, results need a folder, choose another with --out",
+    ),
+    (
+        lambda: Path("x").write_text("x"),
+        "x/y",
+        "cannot be written (Not a directory), choose another with --out",
+    ),
     (
         lambda: Path("x").symlink_to("nowhere"),
         "x",
@@ -346,18 +481,35 @@ def test_a_schema_never_waits_for_the_reader_of_a_pipe() -> None:
         "pipe: is a pipe, which waits for a reader, name a file with --out, or leave it out and use > in the shell\n"
     )
     assert call("schema", "--out", "schema.json").exit_code == 0
-    assert json.loads(call("schema").stdout) == json.loads(Path("schema.json").read_text(encoding="utf-8"))
+    assert json.loads(call("schema").stdout) == json.loads(
+        Path("schema.json").read_text(encoding="utf-8")
+    )
 
 
 def test_scores_that_parquet_cannot_hold_name_their_column() -> None:
     for name in ("tiny.yaml", "tiny.py"):
         shutil.copy(TINY.with_name(name), name)
     module = Path("tiny.py").read_text(encoding="utf-8")
-    Path("tiny.py").write_text(module.replace('[len(frames["closeouts"])]', "[object()]"), encoding="utf-8")
-    command = ("sweep", "tiny.yaml", "--executor", "serial", "--quiet", "--known", "tiny", "--out", "new")
+    Path("tiny.py").write_text(
+        module.replace('[len(frames["closeouts"])]', "[object()]"), encoding="utf-8"
+    )
+    command = (
+        "sweep",
+        "tiny.yaml",
+        "--executor",
+        "serial",
+        "--quiet",
+        "--known",
+        "tiny",
+        "--out",
+        "new",
+    )
     done = call(*command)
     assert done.exit_code == 1
-    assert "tiny.py: column 'closed' of score holds values of type object, which must all be numbers" in done.stderr
+    assert (
+        "tiny.py: column 'closed' of score holds values of type object, which must all be numbers"
+        in done.stderr
+    )
     Path("tiny.py").write_text(module, encoding="utf-8")
     assert call(*command).exit_code == 0
     assert len(pd.read_parquet("new/scores.parquet")) == 4

@@ -9,7 +9,7 @@ import yaml
 
 from experiments.sweep.config import load_study
 from experiments.sweep.plan import JobPlanner, SettingRequest
-from experiments.sweep.study import StudyError, made_by, load_study_module, request_refinement
+from experiments.sweep.study import StudyError, load_study_module, made_by, request_refinement
 from sim.errors import ConfigError
 
 TINY = Path(__file__).parent.parent / "studies" / "tiny.yaml"
@@ -37,7 +37,9 @@ def planned(changes: Changes, *also: str, **options: Any) -> None:
 
 def axis(**changes: Any) -> Changes:
     """The cap with changes; None removes a key."""
-    return {"axes": [{key: value for key, value in {**CAP, **changes}.items() if value is not None}]}
+    return {
+        "axes": [{key: value for key, value in {**CAP, **changes}.items() if value is not None}]
+    }
 
 
 def value(**changes: Any) -> Changes:
@@ -81,7 +83,11 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "axes.0.paths: 2 times 'full', words have no multiples, write 1",
         axis(values=["cross"], paths={"venues.0.engine.netting.kind": 1}),
     ),
-    (axis(values=[2, 2]), "axes.0.values: 2, 2, must differ, remove the one that stands twice", axis()),
+    (
+        axis(values=[2, 2]),
+        "axes.0.values: 2, 2, must differ, remove the one that stands twice",
+        axis(),
+    ),
     (
         axis(values=[[1, 2]]),
         "axes.0.values.0: a list of 2, must be a number, a word, true or false, or a mapping of label and set",
@@ -89,12 +95,28 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (axis(values=[None]), "axes.0.values.0: nothing, must be a number, a word", value()),
     (axis(values=3), "axes.0.values: 3, must be a list", axis(values=[3])),
-    (value(label=""), "axes.0.values.0.label: '', must be text of at least 1 characters", value(label="y")),
-    (value(set={}), "axes.0.values.0.set: a mapping, must be a mapping of at least 1 key", value(set={"dt": 30})),
+    (
+        value(label=""),
+        "axes.0.values.0.label: '', must be text of at least 1 characters",
+        value(label="y"),
+    ),
+    (
+        value(set={}),
+        "axes.0.values.0.set: a mapping, must be a mapping of at least 1 key",
+        value(set={"dt": 30}),
+    ),
     (value(seeds=0), "axes.0.values.0.seeds: 0, must be at least 1", value(seeds=1)),
-    (value(lable="y"), "axes.0.values.0.lable: unknown key (did you mean 'label'?)", value(label="y")),
+    (
+        value(lable="y"),
+        "axes.0.values.0.lable: unknown key (did you mean 'label'?)",
+        value(label="y"),
+    ),
     (axis(name="Cap"), "axes.0.name: 'Cap', must be text that matches ^[a-z]", axis(name="cap")),
-    (axis(paths=["dt"]), "axes.0.paths: a list of 1, must be a mapping", axis(values=[30], paths={"dt": 1})),
+    (
+        axis(paths=["dt"]),
+        "axes.0.paths: a list of 1, must be a mapping",
+        axis(values=[30], paths={"dt": 1}),
+    ),
     (
         axis(values=[30], paths={"dt": "1"}),
         "axes.0.paths.dt: '1', must be a number, write 1 without quotes",
@@ -102,15 +124,31 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     ({"axes": []}, "axes: a list of 0, must be a list of at least 1", axis()),
     ({"axes": {"cap": CAP}}, "axes: a mapping, must be a list", axis()),
-    ({"axes": [CAP, {**MOVE, "name": "cap"}]}, "axes: cap, names must differ, rename one", {"axes": [CAP, MOVE]}),
-    (axis(name="seed"), "axes: seed, is a column of every study's results, rename it", axis(name="cap")),
-    (axis(name="role"), "axes: role, is a column of every study's results, rename it", axis(name="cap")),
+    (
+        {"axes": [CAP, {**MOVE, "name": "cap"}]},
+        "axes: cap, names must differ, rename one",
+        {"axes": [CAP, MOVE]},
+    ),
+    (
+        axis(name="seed"),
+        "axes: seed, is a column of every study's results, rename it",
+        axis(name="cap"),
+    ),
+    (
+        axis(name="role"),
+        "axes: role, is a column of every study's results, rename it",
+        axis(name="cap"),
+    ),
     (
         {"roles": {"base": {"dt": 30}}},
         "roles: base, is the run itself, choose another name",
         {"roles": {"slow": {"dt": 30}}},
     ),
-    ({"roles": {"twin": None}}, "roles.twin: nothing, must be a mapping", {"roles": {"twin": {"dt": 30}}}),
+    (
+        {"roles": {"twin": None}},
+        "roles.twin: nothing, must be a mapping",
+        {"roles": {"twin": {"dt": 30}}},
+    ),
     (
         {"axes": [axis(values=[2, 3])["axes"][0], MOVE], "design": {"kind": "list"}},
         "design: 'list', needs as many values on every axis, but cap has 2, move has 1, add some or write design: "
@@ -143,7 +181,11 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "design.points: 0, must be at least 1",
         sampled({"low": 2, "high": 5}),
     ),
-    ({"name": "my study"}, "name: 'my study', must be text that matches ^[a-z0-9_]+$", {"name": "my_study"}),
+    (
+        {"name": "my study"},
+        "name: 'my study', must be text that matches ^[a-z0-9_]+$",
+        {"name": "my_study"},
+    ),
     ({"base": ""}, "base: '', must be text of at least 1 characters", {}),
     (
         {"base": "smal_crash"},
@@ -160,7 +202,11 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "base: 'studies/compression' is no market, name one such as small_crash",
         {"base": "small_crash"},
     ),
-    ({"base": "span"}, "base: 'span' is no market, name one such as small_crash", {"base": "small_crash"}),
+    (
+        {"base": "span"},
+        "base: 'span' is no market, name one such as small_crash",
+        {"base": "small_crash"},
+    ),
     ({"seeds": 0}, "seeds: 0, must be at least 1", {"seeds": 1}),
     ({"foo": 1}, "foo: unknown key, known are name, description, base", {}),
     ({"metrics": "low"}, "metrics: 'low', must be a list", {"metrics": ["low"]}),
@@ -170,7 +216,11 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "overrides: 'seed', a sweep sets it by itself in every replication, remove it; the study's seeds:",
         {"seed": 3},
     ),
-    ({"overrides": {"quick": {}}}, "overrides: 'quick', --quick of a run has no part in a sweep, remove it", {}),
+    (
+        {"overrides": {"quick": {}}},
+        "overrides: 'quick', --quick of a run has no part in a sweep, remove it",
+        {},
+    ),
     (
         {"overrides": {"name": "x"}},
         "overrides: 'name', it is a name and changes nothing in a run, remove it and label values",
@@ -181,10 +231,22 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "overrides: 'description', it is a text and changes nothing in a run, remove it",
         {},
     ),
-    (axis(name="n", values=[1], paths={"seed": 1}), "axes.n.paths: 'seed', a sweep sets it by itself", axis()),
-    (value(set={"name": "b"}), "axes.cap: x: 'name', it is a name and changes nothing in a run", value()),
+    (
+        axis(name="n", values=[1], paths={"seed": 1}),
+        "axes.n.paths: 'seed', a sweep sets it by itself",
+        axis(),
+    ),
+    (
+        value(set={"name": "b"}),
+        "axes.cap: x: 'name', it is a name and changes nothing in a run",
+        value(),
+    ),
     ({"roles": {"twin": {"seed": 4}}}, "roles.twin: 'seed', a sweep sets it by itself", {}),
-    ({"also": ["dt"]}, "dt: not an override, must read path=value, write for example seed=3", {"also": ["dt=30"]}),
+    (
+        {"also": ["dt"]},
+        "dt: not an override, must read path=value, write for example seed=3",
+        {"also": ["dt=30"]},
+    ),
     ({"also": ["seed=3"]}, "changes: 'seed', a sweep sets it by itself", {"also": []}),
     (
         axis(values=[30], paths={"dt": 1}) | {"also": ["dt=20"]},
@@ -201,7 +263,11 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         f"axes.cap: '{LEVERAGE}', has no effect: the axis other sets '{LEVERAGE}' afterwards, remove",
         axis(),
     ),
-    (axis(paths={"venues.0.engine.cap": 1}), "mine at cap=2.0: venues.0.engine.cap: unknown key", axis()),
+    (
+        axis(paths={"venues.0.engine.cap": 1}),
+        "mine at cap=2.0: venues.0.engine.cap: unknown key",
+        axis(),
+    ),
     (
         axis(paths={"populations.*.leverag": 1}),
         "populations.*.leverag: no item there has a part 'leverag'",
@@ -247,7 +313,10 @@ def test_packaged_studies_may_be_named_by_their_paths() -> None:
 
 
 def test_an_engine_that_the_study_varies_is_left_out() -> None:
-    for engine, told in (("span", "'span', the study sets venues.0.engine itself"), ("", "'', names no engine")):
+    for engine, told in (
+        ("span", "'span', the study sets venues.0.engine itself"),
+        ("", "'', names no engine"),
+    ):
         with pytest.raises(ConfigError, match=f"--engine: {told}"):
             load_study("compression", engine=engine)
     load_study("compression")
@@ -261,7 +330,8 @@ def test_copies_in_results_are_not_run() -> None:
         shutil.copy(name, "results")
     shutil.copy("mine.yaml", "results/study.resolved.yaml")
     with pytest.raises(
-        ConfigError, match="lies in a result, whose code never runs, copy it and its module to a folder"
+        ConfigError,
+        match="lies in a result, whose code never runs, copy it and its module to a folder",
     ):
         load_study("results/mine.yaml")
     load_study("mine.yaml")
@@ -285,19 +355,51 @@ FAULTS: list[tuple[str, str, str]] = [
         "import nothing_such, pandas",
         "fails when imported (ModuleNotFoundError: No module named 'nothing_such'",
     ),
-    ("import pandas", "raise SystemExit\nimport pandas", "fails when imported (SystemExit: no message, "),
+    (
+        "import pandas",
+        "raise SystemExit\nimport pandas",
+        "fails when imported (SystemExit: no message, ",
+    ),
     ("def tables", "def tabels", "no function 'tables', every study has one, write it"),
-    ("def score(config, frames, twin): return", "score =", "no function 'score', every study has one, write it"),
-    ('return pd.DataFrame({"low": [1.0]})', "return {}", "score returns a dict, must return a pandas DataFrame"),
-    ('return pd.DataFrame({"low": [1.0]})', "pass", "score returns nothing, must return a pandas DataFrame"),
+    (
+        "def score(config, frames, twin): return",
+        "score =",
+        "no function 'score', every study has one, write it",
+    ),
+    (
+        'return pd.DataFrame({"low": [1.0]})',
+        "return {}",
+        "score returns a dict, must return a pandas DataFrame",
+    ),
+    (
+        'return pd.DataFrame({"low": [1.0]})',
+        "pass",
+        "score returns nothing, must return a pandas DataFrame",
+    ),
     ('return {"means": runs}', "return runs['nothing']", "tables fails (KeyError: 'nothing', "),
-    ('return {"means": runs}', "return [runs]", "tables returns a list, must return pandas DataFrames by name"),
-    ('return {"means": runs}', 'return {"means": 3}', "tables returns an int, must return pandas DataFrames by name"),
+    (
+        'return {"means": runs}',
+        "return [runs]",
+        "tables returns a list, must return pandas DataFrames by name",
+    ),
+    (
+        'return {"means": runs}',
+        'return {"means": 3}',
+        "tables returns an int, must return pandas DataFrames by name",
+    ),
     ("folder): pass", "folder): 1 / 0", "figures fails (ZeroDivisionError: division by zero, "),
     ('return "none"', "return 3", "report returns an int, must return text"),
     ("return [Task", "return 1 / [Task", "refine fails (TypeError: "),
-    ('return [Task({"cap": 2.0})]', "return 3", "refine returns an int, must return a list of tasks"),
-    ('return [Task({"cap": 2.0})]', "return [3]", "refine returns an int in it, must return a list of tasks"),
+    (
+        'return [Task({"cap": 2.0})]',
+        "return 3",
+        "refine returns an int, must return a list of tasks",
+    ),
+    (
+        'return [Task({"cap": 2.0})]',
+        "return [3]",
+        "refine returns an int in it, must return a list of tasks",
+    ),
 ]
 
 
@@ -325,7 +427,11 @@ def test_faults_of_modules_are_lines_that_name_them(old: str, new: str, told: st
 
 
 WANTED: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
-    ({"cap": 2.0}, "setting: no value for 'move', every axis needs one, add it", {"cap": 2.0, "move": "small"}),
+    (
+        {"cap": 2.0},
+        "setting: no value for 'move', every axis needs one, add it",
+        {"cap": 2.0, "move": "small"},
+    ),
     (
         {"cap": 2.0, "move": "smal"},
         "axes.move: 'smal' is not one of small, large (did you mean 'small'?)",

@@ -4,8 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.metrics.calm_benchmarks import compute_facts, measure_health, compare_facts
-from sim.metrics.returns import compute_autocorrelation, estimate_hill, estimate_hill_interval, estimate_jackknife_interval, compute_kurtosis
+from sim.metrics.calm_benchmarks import compare_facts, compute_facts, measure_health
+from sim.metrics.returns import (
+    compute_autocorrelation,
+    compute_kurtosis,
+    estimate_hill,
+    estimate_hill_interval,
+    estimate_jackknife_interval,
+)
 
 
 def frames() -> dict[str, pd.DataFrame]:
@@ -28,7 +34,11 @@ def frames() -> dict[str, pd.DataFrame]:
         "adl": [0, 0, 2, 0],
         "equity": [4_000, 4_400, 4_000, 4_400],
     }
-    losses = {"step": [1, 3, 4, 4], "layer": ["bad_debt", "fund", "adl_queue", "bad_debt"], "absorbed": [9, 5, 3, 1]}
+    losses = {
+        "step": [1, 3, 4, 4],
+        "layer": ["bad_debt", "fund", "adl_queue", "bad_debt"],
+        "absorbed": [9, 5, 3, 1],
+    }
     return {"steps": pd.DataFrame(steps), "losses": pd.DataFrame(losses)}
 
 
@@ -76,7 +86,9 @@ def test_hill_of_a_power_law_is_its_exponent() -> None:
     low, high = estimate_hill_interval(sizes)
     assert estimate_hill(sizes) == pytest.approx(3.0, rel=0.01)
     assert high - low == pytest.approx(2 * 1.96 * estimate_hill(sizes) / np.sqrt(1000), rel=1e-4)
-    assert estimate_hill(np.array([8.0, -4.0, 2.0, 1.0]), share=0.5) == pytest.approx(1 / np.log(np.sqrt(8)))
+    assert estimate_hill(np.array([8.0, -4.0, 2.0, 1.0]), share=0.5) == pytest.approx(
+        1 / np.log(np.sqrt(8))
+    )
 
 
 def test_the_jackknife_of_a_mean_is_the_standard_error() -> None:
@@ -97,7 +109,9 @@ def test_daily_volatility_is_per_day_whatever_the_step() -> None:
 def test_x_is_measured_beside_the_mark() -> None:
     rng = np.random.default_rng(2)
     x = np.exp(np.cumsum(0.001 * rng.standard_normal(400)))
-    steps = pd.DataFrame({"step": np.arange(1, 401), "seconds": 60.0 * np.arange(1, 401), "instrument": "P"})
+    steps = pd.DataFrame(
+        {"step": np.arange(1, 401), "seconds": 60.0 * np.arange(1, 401), "instrument": "P"}
+    )
     steps["mark"], steps["exogenous"] = x**2, x
     mark, exogenous = compare_facts({"steps": steps}, "P")
     assert mark.daily_volatility == pytest.approx(2 * exogenous.daily_volatility)

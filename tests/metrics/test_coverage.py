@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from sim.margin.tail.risk_measures import ReturnLaw, compute_parametric_var, measure_sample_tail, compute_tail_weights
-from sim.margin.tail.volatility import update_ewma, compute_half_life
+from sim.margin.tail.risk_measures import (
+    ReturnLaw,
+    compute_parametric_var,
+    compute_tail_weights,
+    measure_sample_tail,
+)
+from sim.margin.tail.volatility import compute_half_life, update_ewma
 from sim.metrics import coverage, procyclicality, shortfall
 from sim.metrics.traffic_light import GREEN, RED, YELLOW, classify_breaches
 
@@ -22,9 +27,13 @@ def test_no_breach_and_nothing_but_breaches_have_a_verdict(p: float) -> None:
     assert coverage.run_proportion_test(250, 0, p).statistic == pytest.approx(-500 * np.log(1 - p))
     assert coverage.run_proportion_test(250, 250, p).statistic == pytest.approx(-500 * np.log(p))
     assert coverage.run_first_failure_test(1, p).statistic == pytest.approx(-2 * np.log(p))
-    assert coverage.run_first_failure_test(None, p, days=250) == coverage.run_proportion_test(250, 0, p)
+    assert coverage.run_first_failure_test(None, p, days=250) == coverage.run_proportion_test(
+        250, 0, p
+    )
     for breaches in (np.zeros(250, dtype=bool), np.ones(250, dtype=bool)):
-        assert coverage.run_independence_test(coverage.count_transitions(breaches)) == coverage.BacktestResult(0.0, 1.0)
+        assert coverage.run_independence_test(
+            coverage.count_transitions(breaches)
+        ) == coverage.BacktestResult(0.0, 1.0)
 
 
 def test_the_right_number_of_breaches_is_accepted_at_any_confidence() -> None:
@@ -33,7 +42,9 @@ def test_the_right_number_of_breaches_is_accepted_at_any_confidence() -> None:
     assert coverage.find_accepted_range(20, 0.01)[0] == -1
 
 
-@pytest.mark.parametrize(("days", "breaches", "p"), [(0, 0, 0.01), (10, 11, 0.01), (10, -1, 0.01), (10, 1, 0.0)])
+@pytest.mark.parametrize(
+    ("days", "breaches", "p"), [(0, 0, 0.01), (10, 11, 0.01), (10, -1, 0.01), (10, 1, 0.0)]
+)
 def test_impossible_samples_are_refused(days: int, breaches: int, p: float) -> None:
     with pytest.raises(ValueError, match=r"must be|must lie"):
         coverage.run_proportion_test(days, breaches, p)
@@ -61,7 +72,9 @@ def test_tests_reject_as_often_as_they_say() -> None:
 
 def test_transitions_are_counted() -> None:
     row = np.array([0, 1, 1, 0, 0, 1], dtype=bool)
-    assert coverage.count_transitions(row) == coverage.BreachTransitions(calm=1, ended=1, began=2, stayed=1)
+    assert coverage.count_transitions(row) == coverage.BreachTransitions(
+        calm=1, ended=1, began=2, stayed=1
+    )
     assert (coverage.find_first_breach(row), coverage.find_first_breach(row[:1])) == (2, None)
 
 
@@ -79,9 +92,14 @@ def test_lights_of_other_samples_keep_their_zones() -> None:
 def test_z2_is_nil_on_average_and_falls_when_losses_are_larger_than_told() -> None:
     law, rng = ReturnLaw(), np.random.default_rng(1)
     var, es = law.value_at_risk(0.975), law.expected_shortfall(0.975)
-    right = [shortfall.compute_z2(x, np.full(250, var), np.full(250, es), 0.025) for x in rng.normal(0, 1, (3000, 250))]
+    right = [
+        shortfall.compute_z2(x, np.full(250, var), np.full(250, es), 0.025)
+        for x in rng.normal(0, 1, (3000, 250))
+    ]
     assert abs(np.mean(right)) < 0.03
-    assert np.quantile(right, 0.05) == pytest.approx(shortfall.find_critical_z2(250, 0.025, 0.05), abs=0.06)
+    assert np.quantile(right, 0.05) == pytest.approx(
+        shortfall.find_critical_z2(250, 0.025, 0.05), abs=0.06
+    )
     wild = rng.normal(0, 2, 250)
     assert shortfall.run_z2_test(wild, np.full(250, var), np.full(250, es), 0.025).p_value < 1e-4
 
@@ -92,14 +110,18 @@ def test_closed_forms_agree_with_integration(df: float, level: float) -> None:
     law = stats.norm() if np.isinf(df) else stats.t(df, scale=np.sqrt((df - 2) / df))
     q = law.ppf(level)
     assert ReturnLaw(df).value_at_risk(level) == pytest.approx(q, rel=1e-9)
-    assert ReturnLaw(df).expected_shortfall(level) == pytest.approx(law.expect(lambda x: x, lb=q) / (1 - level), rel=1e-6)
+    assert ReturnLaw(df).expected_shortfall(level) == pytest.approx(
+        law.expect(lambda x: x, lb=q) / (1 - level), rel=1e-6
+    )
 
 
 @few
 @given(losses=samples, level=levels)
 def test_conventions(losses: np.ndarray, level: float) -> None:
     """``linear`` is NumPy's default, ``order`` its inverted distribution; ES is no less than either."""
-    linear, order = (measure_sample_tail(losses, level, "var", name) for name in ("linear", "order"))  # type: ignore[arg-type]
+    linear, order = (
+        measure_sample_tail(losses, level, "var", name) for name in ("linear", "order")
+    )  # type: ignore[arg-type]
     assert linear == pytest.approx(np.quantile(losses, level), abs=1e-12)
     assert order == pytest.approx(np.quantile(losses, level, method="inverted_cdf"), abs=1e-12)
     assert measure_sample_tail(losses, level, "es") >= max(linear, order) - 1e-12
@@ -107,7 +129,11 @@ def test_conventions(losses: np.ndarray, level: float) -> None:
 
 
 @few
-@given(pair=st.integers(2, 60).flatmap(lambda n: st.tuples(*[st.lists(st.floats(-1, 1), min_size=n, max_size=n)] * 2)))
+@given(
+    pair=st.integers(2, 60).flatmap(
+        lambda n: st.tuples(*[st.lists(st.floats(-1, 1), min_size=n, max_size=n)] * 2)
+    )
+)
 def test_shortfall_of_a_sample_is_subadditive(pair: tuple[list[float], list[float]]) -> None:
     one, other = map(np.array, pair)
     apart = measure_sample_tail(one, 0.9, "es") + measure_sample_tail(other, 0.9, "es")
@@ -118,13 +144,22 @@ def test_value_at_risk_is_not() -> None:
     """Two bonds that each default in four days of a hundred, never together: 95% VaR sees neither, and sees both."""
     one, other = np.zeros(100), np.zeros(100)
     one[:4], other[4:8] = 1.0, 1.0
-    assert measure_sample_tail(one, 0.95) == measure_sample_tail(other, 0.95) == 0.0 < measure_sample_tail(one + other, 0.95)
+    assert (
+        measure_sample_tail(one, 0.95)
+        == measure_sample_tail(other, 0.95)
+        == 0.0
+        < measure_sample_tail(one + other, 0.95)
+    )
 
 
 def test_procyclicality_by_hand() -> None:
     margin = np.array([4.0, 2.0, 3.0, 5.0, 4.0])
     assert procyclicality.compute_peak_to_trough(margin) == 2.5
-    assert [procyclicality.find_largest_rise(margin, days) for days in (1, 2, 30)] == [2.0, 3.0, 3.0]
+    assert [procyclicality.find_largest_rise(margin, days) for days in (1, 2, 30)] == [
+        2.0,
+        3.0,
+        3.0,
+    ]
     assert procyclicality.find_largest_rise(margin[:2], 5) == 0.0
     stressed = np.array([False, False, True, False, False])
     assert procyclicality.find_stressed_rise(margin, stressed, 3) == 1.0

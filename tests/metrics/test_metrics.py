@@ -6,26 +6,31 @@ import pytest
 
 from sim.metrics import overview
 from sim.metrics.cascades import measure_amplification, measure_fall
-from sim.metrics.losses import sum_by_layer, sum_adl_lots, sum_system_loss
+from sim.metrics.losses import sum_adl_lots, sum_by_layer, sum_system_loss
 from sim.metrics.overview import (
-    count_margin_calls,
-    sum_close_outs,
-    find_deepest_fall,
     compare_funds,
+    compare_wealth,
+    count_margin_calls,
+    count_one_sided,
+    find_deepest_fall,
     find_largest_basis,
     find_largest_feedback,
-    count_one_sided,
     find_peak_open_interest,
-    select_perpetuals,
-    compare_wealth,
-    sum_losses_by_payer,
     find_worst_step,
+    select_perpetuals,
+    sum_close_outs,
+    sum_losses_by_payer,
 )
 
 
 def run(marks: list[float]) -> dict[str, pd.DataFrame]:
     count = len(marks)
-    steps = {"step": range(1, count + 1), "instrument": "P", "mark": marks, "adl": [0, 3, 0, 4][:count]}
+    steps = {
+        "step": range(1, count + 1),
+        "instrument": "P",
+        "mark": marks,
+        "adl": [0, 3, 0, 4][:count],
+    }
     losses = {"layer": ["fund", "adl_queue", "fund", "bad_debt"], "absorbed": [5, 7, 1, 2]}
     return {"steps": pd.DataFrame(steps), "losses": pd.DataFrame(losses)}
 
@@ -35,7 +40,9 @@ def test_the_fall_is_from_the_mark_before_to_the_lowest() -> None:
 
 
 def test_amplification_is_against_the_twin() -> None:
-    assert measure_amplification(run([100.0, 90.0, 81.0, 95.0]), run([100.0, 95.0, 90.0, 90.0]), "P", 2) == pytest.approx(2.0)
+    assert measure_amplification(
+        run([100.0, 90.0, 81.0, 95.0]), run([100.0, 95.0, 90.0, 90.0]), "P", 2
+    ) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +68,33 @@ def test_losses_add_up_by_layer_and_in_lots() -> None:
 def venue() -> dict[str, pd.DataFrame]:
     """Two perpetuals and a spot at one venue, two steps."""
     steps = {"step": [1, 1, 1, 2, 2, 2], "venue": "V", "instrument": ["P", "Q", "S"] * 2}
-    steps |= {"kind": ["perpetual", "perpetual", "spot"] * 2, "oracle": 100.0, "index": 100.0, "gross": [60, 40, 9] * 2}
-    steps |= {"mark": [100.0, 102.0, 100.0, 95.0, 98.0, 50.0], "fallback": [False, True, True, False, False, True]}
-    steps |= {"feedback": [0.5, np.nan, np.nan, 0.2, 0.7, np.nan], "liquidated_notional": [3, 4, 0, 5, 0, 0]}
+    steps |= {
+        "kind": ["perpetual", "perpetual", "spot"] * 2,
+        "oracle": 100.0,
+        "index": 100.0,
+        "gross": [60, 40, 9] * 2,
+    }
+    steps |= {
+        "mark": [100.0, 102.0, 100.0, 95.0, 98.0, 50.0],
+        "fallback": [False, True, True, False, False, True],
+    }
+    steps |= {
+        "feedback": [0.5, np.nan, np.nan, 0.2, 0.7, np.nan],
+        "liquidated_notional": [3, 4, 0, 5, 0, 0],
+    }
     steps |= {"adl_notional": [0, 0, 0, 2, 1, 0]}
     told = {"step": [0, 1, 2], "venue": "V", "fund": [90, 70, 40]}
     told |= {"calls": [0, 2, 2], "calls_met": [0, 1, 1], "calls_missed": 0}
     ends = {"step": [1, 1, 2], "venue": "V", "pool": 0, "owner": [5, 5, 6]}
     closeouts = ends | {"filled": [3, 0, 2], "notional": [30, 0, 20], "equity": [8.0, 2.0, 4.0]}
-    losses = {"step": 1, "venue": "V", "pool": 0, "owner": 5, "layer": ["fund", "bad_debt"], "absorbed": [9, 1]}
+    losses = {
+        "step": 1,
+        "venue": "V",
+        "pool": 0,
+        "owner": 5,
+        "layer": ["fund", "bad_debt"],
+        "absorbed": [9, 1],
+    }
     frames = {"steps": steps, "venues": told, "closeouts": closeouts, "losses": losses}
     return {name: pd.DataFrame(each) for name, each in frames.items()}
 
@@ -102,7 +127,12 @@ def test_the_worst_of_all_instruments_together() -> None:
 
 def test_wealth_counts_a_wallet_once_and_only_beside_separate_accounts() -> None:
     """Owner 0 has one account, whose wallet it is; owner 1 has two and a wallet (2); the fund ends with nothing."""
-    rows = [("a", 0, 0, 10, 10, 7), ("a", 1, 0, 5, 3, 4), ("a", 1, 1, 6, 3, 4), ("fund", 2, 0, 2, 2, 0)]
+    rows = [
+        ("a", 0, 0, 10, 10, 7),
+        ("a", 1, 0, 5, 3, 4),
+        ("a", 1, 1, 6, 3, 4),
+        ("fund", 2, 0, 2, 2, 0),
+    ]
     rows.append(("a", 1, 2, 3, 3, 3))
     columns = ["population", "owner", "pool", "equity", "wallet", "end"]
     start = pd.DataFrame(rows, columns=columns).assign(moment="start", venue="V")

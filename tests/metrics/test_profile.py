@@ -7,7 +7,12 @@ from build import exposure
 from papers import crash
 
 from sim.margin.engine import EngineConfig
-from sim.recording.liquidation_profile import MARK_MOVES, FEEDBACK_MOVE, compute_feedback, compute_profile
+from sim.recording.liquidation_profile import (
+    FEEDBACK_MOVE,
+    MARK_MOVES,
+    compute_feedback,
+    compute_profile,
+)
 from sim.types import Exposure
 
 ENGINE = {"requirement": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 10}]}}
@@ -17,7 +22,9 @@ ENGINE = {"requirement": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage
 def assessed(book: Exposure, counted: list[bool]) -> tuple[dict[float, float], int]:
     engine = EngineConfig.model_validate(ENGINE).build_engine(book.market.contracts, 1)
     found = compute_profile(engine, book, np.array(counted))
-    return dict(zip(MARK_MOVES, found.at_risk[0].tolist(), strict=True)), int(found.fresh[0, FEEDBACK_MOVE])
+    return dict(zip(MARK_MOVES, found.at_risk[0].tolist(), strict=True)), int(
+        found.fresh[0, FEEDBACK_MOVE]
+    )
 
 
 def test_three_accounts_by_hand() -> None:
@@ -76,13 +83,17 @@ def test_it_keeps_its_clock(markets: dict[float, dict[str, pd.DataFrame]]) -> No
     assert markets[600.0]["populations"]["step"].unique().tolist() == list(range(10, 101, 10))
 
 
-def test_it_says_more_of_larger_moves_and_less_after_the_crash(markets: dict[float, dict[str, pd.DataFrame]]) -> None:
+def test_it_says_more_of_larger_moves_and_less_after_the_crash(
+    markets: dict[float, dict[str, pd.DataFrame]],
+) -> None:
     told = markets[600.0]["profile"].query("instrument == 'SPX-PERP'")
     wide = told.pivot(index="step", columns="move", values="at_risk")
     falls = wide[[move for move in MARK_MOVES if move < 0]]
     assert (falls.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
     fresh = told.pivot(index="step", columns="move", values="fresh")
-    assert (fresh[[move for move in MARK_MOVES if move > 0]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert (fresh[[move for move in MARK_MOVES if move > 0]].diff(axis=1).iloc[:, 1:] >= 0).all(
+        axis=None
+    )
     steps = markets[600.0]["steps"].query("instrument == 'SPX-PERP'").set_index("step")
     assert falls[-0.1].max() > 0
     assert (falls[-0.1] <= steps["gross"].reindex(wide.index)).all()
@@ -95,12 +106,18 @@ def test_r_is_that_of_the_next_percent_and_rests_where_the_book_does(
     told = markets[600.0]["profile"]
     near = told[told["move"] == -0.01].set_index(["step", "instrument"])
     steps = markets[600.0]["steps"].dropna(subset="feedback").set_index(["step", "instrument"])
-    assert (near["fresh"] / near["resting"]).reindex(steps.index).tolist() == steps["feedback"].tolist()
+    assert (near["fresh"] / near["resting"]).reindex(steps.index).tolist() == steps[
+        "feedback"
+    ].tolist()
     lots = told.pivot(index=["step", "instrument"], columns="move", values="resting")
-    assert (lots[[move for move in MARK_MOVES if move < 0]].diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    assert (lots[[move for move in MARK_MOVES if move < 0]].diff(axis=1).iloc[:, 1:] <= 0).all(
+        axis=None
+    )
 
 
-def test_wealth_of_populations_is_that_of_their_accounts(markets: dict[float, dict[str, pd.DataFrame]]) -> None:
+def test_wealth_of_populations_is_that_of_their_accounts(
+    markets: dict[float, dict[str, pd.DataFrame]],
+) -> None:
     frames = markets[600.0]
     end = (
         frames["accounts"]
@@ -108,8 +125,14 @@ def test_wealth_of_populations_is_that_of_their_accounts(markets: dict[float, di
         .groupby(["venue", "population"])[["equity", "initial", "gross"]]
         .sum()
     )
-    last = frames["populations"].query("step == 100").set_index(["venue", "population"])[["equity", "initial", "gross"]]
-    assert (last.reindex(end.index) - end).abs().max(axis=None) <= 600, "sums are rounded, accounts one by one"
+    last = (
+        frames["populations"]
+        .query("step == 100")
+        .set_index(["venue", "population"])[["equity", "initial", "gross"]]
+    )
+    assert (last.reindex(end.index) - end).abs().max(axis=None) <= 600, (
+        "sums are rounded, accounts one by one"
+    )
 
 
 def test_the_market_does_not_notice(markets: dict[float, dict[str, pd.DataFrame]]) -> None:
@@ -118,17 +141,25 @@ def test_the_market_does_not_notice(markets: dict[float, dict[str, pd.DataFrame]
         if name in ("profile", "populations"):
             continue
         kept = [column for column in frame if column != "feedback"]
-        other = every[name].query("moment != 'peak'").reset_index(drop=True) if name == "accounts" else every[name]
+        other = (
+            every[name].query("moment != 'peak'").reset_index(drop=True)
+            if name == "accounts"
+            else every[name]
+        )
         pd.testing.assert_frame_equal(frame[kept], other[kept])
 
 
 @pytest.mark.parametrize(("every", "steps"), [(0.001, 1), (60.0, 1), (90.0, 2)])
 def test_the_clock_is_rounded_to_steps(every: float, steps: int) -> None:
-    frame = crash.run(crash.market(3, crash.config(steps=4, profile_every=every))).recorder.frames()["profile"]
+    frame = crash.run(
+        crash.market(3, crash.config(steps=4, profile_every=every))
+    ).recorder.frames()["profile"]
     assert frame["step"].drop_duplicates().tolist() == list(range(steps, 5, steps))
 
 
-def test_accounts_are_kept_when_most_was_held(markets: dict[float, dict[str, pd.DataFrame]]) -> None:
+def test_accounts_are_kept_when_most_was_held(
+    markets: dict[float, dict[str, pd.DataFrame]],
+) -> None:
     assert set(markets[0.0]["accounts"]["moment"]) == {"start", "end"}
     frames = markets[600.0]
     gross = frames["steps"].groupby("step")["gross"].sum()

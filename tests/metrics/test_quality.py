@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.cascades.tails import measure_finite_size, fit_tail
+from experiments.cascades.tails import fit_tail, measure_finite_size
 from sim.errors import DataError
 from sim.metrics.market_quality import measure_quality
 
@@ -18,11 +18,19 @@ def run() -> dict[str, pd.DataFrame]:
         "oracle": [100.0, 99, 98, 97, 98, 99],
         "mark": [100.0, 99, 98, 97, 98, 99],
     }
-    steps |= {"bid": 99.0, "ask": [100.0, 100, 100, 103, 101, 100], "mid": 100.0, "depth": [10.0, 10, 8, 2, 6, 9]}
+    steps |= {
+        "bid": 99.0,
+        "ask": [100.0, 100, 100, 103, 101, 100],
+        "mid": 100.0,
+        "depth": [10.0, 10, 8, 2, 6, 9],
+    }
     told = {"step": step, "venue": "V", "initial": [50, 50, 60, 100, 80, 50]}
     told |= {"calls_met": [1, 0, 0, 0, 0, 0], "calls_missed": [0, 0, 3, 0, 0, 0]}
     worth = {"step": step, "venue": "V", "population": "makers", "equity": [90, 90, 70, 10, 50, 80]}
-    return {name: pd.DataFrame(each) for name, each in (("steps", steps), ("venues", told), ("populations", worth))}
+    return {
+        name: pd.DataFrame(each)
+        for name, each in (("steps", steps), ("venues", told), ("populations", worth))
+    }
 
 
 def test_a_spiral_by_hand() -> None:
@@ -55,11 +63,15 @@ def test_nothing_held_and_nothing_recorded_are_nan() -> None:
 )
 def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) -> None:
     made = run()
-    initial, depth, equity, width = (np.array(each, dtype=float) for each in zip(*rows, strict=True))
+    initial, depth, equity, width = (
+        np.array(each, dtype=float) for each in zip(*rows, strict=True)
+    )
     steps = made["steps"].assign(depth=depth, gross=10**6, bid=99.0, ask=99.0 + width / 10**6)
     told = made["venues"].assign(initial=initial)
     people = made["populations"].assign(equity=equity)
-    found = measure_quality({"steps": steps, "venues": told, "populations": people}, "P", ("makers",))
+    found = measure_quality(
+        {"steps": steps, "venues": told, "populations": people}, "P", ("makers",)
+    )
     assert found.margin_peak_to_trough >= 1
     assert 0 <= found.depth_trough <= 1 <= found.spread_peak
     assert 0 <= found.calls_met <= 1
@@ -68,7 +80,9 @@ def test_quality_has_bounds_and_knows_neither_units_nor_order(rows, times, rnd) 
     larger = steps.assign(gross=times * 10**6, depth=times * depth)
     raised = told.assign(initial=times * initial)
     mixed = people.assign(equity=times * equity).iloc[rnd.sample(range(6), 6)]
-    again = measure_quality({"steps": larger, "venues": raised, "populations": mixed}, "P", ("makers",))
+    again = measure_quality(
+        {"steps": larger, "venues": raised, "populations": mixed}, "P", ("makers",)
+    )
     assert again == pytest.approx(found, nan_ok=True)
 
 
@@ -81,7 +95,9 @@ def test_an_exponent_beyond_three_is_found() -> None:
 
 
 def test_sizes_that_hardly_differ_are_told() -> None:
-    with pytest.raises(DataError, match="tail: 2 different of 20 sizes above 0, too few for laws to differ"):
+    with pytest.raises(
+        DataError, match="tail: 2 different of 20 sizes above 0, too few for laws to differ"
+    ):
         fit_tail(np.repeat([1.0, 2.0], 10), discrete=True)
 
 
@@ -93,7 +109,9 @@ def test_a_power_law_is_told_from_an_exponential() -> None:
     assert heavy.loc["exponential", "p"] < 0.05
     light = fit_tail(1 + draws.exponential(1.0, 1000)).set_index("rival")
     assert light.loc["exponential", "ratio"] <= 0.0 or light.loc["exponential", "p"] > 0.05
-    with pytest.raises(DataError, match="tail: 3 different of 3 sizes above 0, 20 that are not all"):
+    with pytest.raises(
+        DataError, match="tail: 3 different of 3 sizes above 0, 20 that are not all"
+    ):
         fit_tail(np.array([1.0, 2, 3, 0]))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.metrics.cascades import Frames, measure_amplification, measure_fall, is_untouched
+from sim.metrics.cascades import Frames, is_untouched, measure_amplification, measure_fall
 from sim.metrics.shock_losses import measure_shock_losses
 
 MARKS = [100.0, 90.0, 81.0, 70.0]
@@ -12,8 +12,19 @@ MARKS = [100.0, 90.0, 81.0, 70.0]
 
 def venue(*, other: str = "spot") -> Frames:
     """Four steps of a perpetual, 50 lots open at the first, and of another instrument beside it."""
-    own = {"step": [1, 2, 3, 4], "mark": MARKS, "open_interest": [50, 40, 20, 20], "gross": [10_000, 1, 1, 1]}
-    own |= {"liquidated": [3, 10, 5, 1], "adl": [9, 0, 20, 2], "venue": "V", "instrument": "P", "kind": "perpetual"}
+    own = {
+        "step": [1, 2, 3, 4],
+        "mark": MARKS,
+        "open_interest": [50, 40, 20, 20],
+        "gross": [10_000, 1, 1, 1],
+    }
+    own |= {
+        "liquidated": [3, 10, 5, 1],
+        "adl": [9, 0, 20, 2],
+        "venue": "V",
+        "instrument": "P",
+        "kind": "perpetual",
+    }
     beside = {name: value for name, value in own.items() if name != "mark"} | {"mark": 1.0}
     beside |= {"instrument": "S", "kind": other}
     losses = {
@@ -23,7 +34,11 @@ def venue(*, other: str = "spot") -> Frames:
         "lots": [8, 5, 10, 20, 0, 99],
         "absorbed": [7, 50, 25, 100, 75, 999],
     }
-    closeouts = {"step": [1, 2, 3, 3], "venue": "V", "route": ["auction", "book", "auction", "auction"]}
+    closeouts = {
+        "step": [1, 2, 3, 3],
+        "venue": "V",
+        "route": ["auction", "book", "auction", "auction"],
+    }
     closeouts |= {"filled": [3, 10, 4, 1]}
     steps = pd.concat([pd.DataFrame(own), pd.DataFrame(beside)], ignore_index=True)
     return {"steps": steps, "losses": pd.DataFrame(losses), "closeouts": pd.DataFrame(closeouts)}
@@ -49,7 +64,9 @@ def test_a_window_ends() -> None:
 def test_amplification_of_a_window() -> None:
     twin = venue()
     twin["steps"].loc[:3, "mark"] = [100.0, 95.0, 90.0, 60.0]
-    assert measure_amplification(venue(), twin, "P", 2, 3) == pytest.approx(np.log(0.81) / np.log(0.9))
+    assert measure_amplification(venue(), twin, "P", 2, 3) == pytest.approx(
+        np.log(0.81) / np.log(0.9)
+    )
     assert measure_amplification(venue(), twin, "P", 2) == pytest.approx(np.log(0.7) / np.log(0.6))
 
 
@@ -85,4 +102,6 @@ def test_a_run_without_close_outs_and_losses_is_its_own_twin() -> None:
     frames = venue()
     assert not is_untouched(frames)
     assert not is_untouched(frames | {"closeouts": frames["closeouts"].iloc[:0]})
-    assert is_untouched({"closeouts": frames["closeouts"].iloc[:0], "losses": frames["losses"].iloc[:0]})
+    assert is_untouched(
+        {"closeouts": frames["closeouts"].iloc[:0], "losses": frames["losses"].iloc[:0]}
+    )

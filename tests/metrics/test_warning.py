@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.studies import early_warning
-from sim.metrics.indicator_roc import WarningLead, compute_roc_area, measure_leads, compute_roc, find_threshold
+from sim.metrics.indicator_roc import (
+    WarningLead,
+    compute_roc,
+    compute_roc_area,
+    find_threshold,
+    measure_leads,
+)
 
 SCORE = np.array([0.1, 0.4, 0.35, 0.8])
 EVENT = np.array([False, False, True, True])
@@ -22,7 +28,13 @@ def test_an_area_by_hand() -> None:
 
 def test_the_curve_and_its_threshold() -> None:
     curve = compute_roc(SCORE, EVENT)
-    assert curve[["false", "true"]].to_numpy().tolist() == [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
+    assert curve[["false", "true"]].to_numpy().tolist() == [
+        [0, 0],
+        [0, 0.5],
+        [0.5, 0.5],
+        [0.5, 1],
+        [1, 1],
+    ]
     assert find_threshold(SCORE, EVENT, 0.1) == 0.8
     assert find_threshold(SCORE, EVENT, 0.5) == 0.35
     assert find_threshold(np.ones(4), EVENT, 0.1) == np.inf
@@ -31,17 +43,27 @@ def test_the_curve_and_its_threshold() -> None:
 def test_a_lead_is_as_long_as_the_alarm_stood() -> None:
     times, alarm = np.arange(5) * 10.0, np.array([True, False, True, True, False])
     assert measure_leads(times, alarm, np.array([5.0, 15.0, 35.0, 45.0, 0.0])) == [
-        *(WarningLead(True, 5.0), WarningLead(False, 0.0), WarningLead(True, 15.0), WarningLead(False, 0.0), WarningLead(False, 0.0)),
+        *(
+            WarningLead(True, 5.0),
+            WarningLead(False, 0.0),
+            WarningLead(True, 15.0),
+            WarningLead(False, 0.0),
+            WarningLead(False, 0.0),
+        ),
     ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30))
-def test_the_area_is_that_under_the_curve_and_turns_with_the_score(rows: list[tuple[int, bool]]) -> None:
+def test_the_area_is_that_under_the_curve_and_turns_with_the_score(
+    rows: list[tuple[int, bool]],
+) -> None:
     score, event = (np.array(column) for column in zip(*rows, strict=True))
     if event.all() or not event.any():
         return
     curve = compute_roc(score.astype(float), event)
-    assert compute_roc_area(score, event) == pytest.approx(np.trapezoid(curve["true"], curve["false"]))
+    assert compute_roc_area(score, event) == pytest.approx(
+        np.trapezoid(curve["true"], curve["false"])
+    )
     assert compute_roc_area(-score, event) == pytest.approx(1 - compute_roc_area(score, event))
     assert (curve[["false", "true"]].diff().iloc[1:] >= 0).all(axis=None)
 
@@ -54,7 +76,9 @@ def readings(seed: int, good: bool) -> pd.DataFrame:
     told = dict(zip(early_warning.INDICATORS, noise, strict=True))
     told["r_1"] = np.where(until <= 3600, 2.0, 0.5) if good else told["r_1"]
     setting = {"capital": 1e5 * (1 + seed % 2), "cap": 40.0, "seed": seed}
-    return pd.DataFrame({**setting, "step": np.arange(40), "seconds": seconds, **told, "until": until, "size": 0.01})
+    return pd.DataFrame(
+        {**setting, "step": np.arange(40), "seconds": seconds, **told, "until": until, "size": 0.01}
+    )
 
 
 def test_an_indicator_that_knows_is_found_and_told(tmp_path) -> None:
@@ -64,10 +88,15 @@ def test_an_indicator_that_knows_is_found_and_told(tmp_path) -> None:
     assert table.loc["r_1", "lead"] == pytest.approx(55)
     assert table.loc["spread", "area"] < 0.7
     report = early_warning.report(runs)
-    assert report.startswith("- For a cascade within the hour the largest area is that of R(1%), 1 over all markets.")
+    assert report.startswith(
+        "- For a cascade within the hour the largest area is that of R(1%), 1 over all markets."
+    )
     assert "before 100% (100 to 100) of 12 cascades, for 55 minutes in the median" in report
     early_warning.figures(runs, tmp_path)
-    assert {path.name for path in tmp_path.glob("*.pdf")} == {"early_warning.pdf", "phase_diagram.pdf"}
+    assert {path.name for path in tmp_path.glob("*.pdf")} == {
+        "early_warning.pdf",
+        "phase_diagram.pdf",
+    }
 
 
 @pytest.mark.slow
@@ -86,4 +115,6 @@ def test_markets_that_share_their_draws_are_no_evidence_of_their_own() -> None:
 
 def test_a_study_without_cascades_says_so() -> None:
     runs = readings(1, False).assign(until=np.inf, size=0.0)
-    assert early_warning.report(runs).startswith("- No cascade of the size asked for followed any reading")
+    assert early_warning.report(runs).startswith(
+        "- No cascade of the size asked for followed any reading"
+    )

@@ -14,7 +14,7 @@ from scipy import stats
 
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.types import F8, I8, IOC, LIMIT, AccountView, Orders, Observation, MarketSpec
+from sim.types import F8, I8, IOC, LIMIT, AccountView, MarketSpec, Observation, Orders
 
 PRICE, REACH, DEPTH = 1_000_000, 200_000, 20
 """First price and how far below it accounts and bids go, ticks; lots bid at each."""
@@ -54,7 +54,14 @@ class Chain(NamedTuple):
 class Cast:
     """What the three populations share: fixed wealth."""
 
-    n_trait_draws, n_decision_draws, n_cash_flow_draws, has_commitment, latency, fund_venue = 0, 0, 0, False, 0, ""
+    n_trait_draws, n_decision_draws, n_cash_flow_draws, has_commitment, latency, fund_venue = (
+        0,
+        0,
+        0,
+        False,
+        0,
+        "",
+    )
 
     def __init__(self, chain: Chain, name: str, count: int = 1, latency: int = 0) -> None:
         self.chain, self.name, self.count, self.latency = chain, name, count, latency
@@ -70,10 +77,21 @@ class Makers(Cast):
         if outlook.tick != OPEN:
             return Orders.join([])
         below = np.arange(REACH + REACH // 4)
-        slot, who = np.divmod(below, self.count)  # an owner's orders are looked through one by one: few each
-        bids = Orders.from_columns(who, 0, np.full(below.size, DEPTH), PRICE - 1 - below, LIMIT, slot)
+        slot, who = np.divmod(
+            below, self.count
+        )  # an owner's orders are looked through one by one: few each
+        bids = Orders.from_columns(
+            who, 0, np.full(below.size, DEPTH), PRICE - 1 - below, LIMIT, slot
+        )
         sold = np.array([self.chain.lots * self.chain.accounts])
-        return Orders.join([bids, Orders.from_columns(np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, below.size)])
+        return Orders.join(
+            [
+                bids,
+                Orders.from_columns(
+                    np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, below.size
+                ),
+            ]
+        )
 
 
 class Holders(Cast):
@@ -83,12 +101,16 @@ class Holders(Cast):
 
     def start(self, setting: MarketSpec, draws: F8) -> I8:
         fall = REACH * draws[:, 0]
-        return np.rint(self.chain.lots * (fall + MAINTENANCE * (PRICE - fall))).astype(np.int64)[:, None]
+        return np.rint(self.chain.lots * (fall + MAINTENANCE * (PRICE - fall))).astype(np.int64)[
+            :, None
+        ]
 
     def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:
             return Orders.join([])
-        return Orders.from_columns(np.arange(self.count), 0, np.full(self.count, self.chain.lots), PRICE, IOC)
+        return Orders.from_columns(
+            np.arange(self.count), 0, np.full(self.count, self.chain.lots), PRICE, IOC
+        )
 
 
 class Seller(Cast):
@@ -100,13 +122,22 @@ class Seller(Cast):
         count = stats.poisson.ppf(draws[:, 0], PER_STEP).astype(np.int64)
         if outlook.tick == OPEN or not count[0]:
             return Orders.join([])
-        return Orders.from_columns(np.zeros(1, dtype=np.int64), 0, -count * self.chain.shock, 1, IOC)
+        return Orders.from_columns(
+            np.zeros(1, dtype=np.int64), 0, -count * self.chain.shock, 1, IOC
+        )
 
 
 def config(chain: Chain) -> MarketConfig:
     """No funding, fees, impact, clamp, band or volatility."""
     tier = {"floor": 0, "max_leverage": 1 / MAINTENANCE, "maintenance": MAINTENANCE}
-    listed = {"name": "PERP", "underlying": "x", "tick": 1, "lot": 0.01, "max_price": PRICE, "max_lots": 5_000_000}
+    listed = {
+        "name": "PERP",
+        "underlying": "x",
+        "tick": 1,
+        "lot": 0.01,
+        "max_price": PRICE,
+        "max_lots": 5_000_000,
+    }
     venue = {
         "name": "venue",
         "instruments": [listed],
@@ -116,7 +147,11 @@ def config(chain: Chain) -> MarketConfig:
     }
     venue["engine"] = {"requirement": {"kind": "tiered", "tiers": [tier]}}
     index = {"name": "x", "start": PRICE, "process": {"kind": "gbm", "volatility": 0}}
-    clock = {"duration": 60 * chain.steps, "profile_every": 60 * max(chain.steps // 60, 1), "max_rounds": 2_000}
+    clock = {
+        "duration": 60 * chain.steps,
+        "profile_every": 60 * max(chain.steps // 60, 1),
+        "max_rounds": 2_000,
+    }
     return MarketConfig.model_validate({**clock, "underlyings": [index], "venues": [venue]})
 
 

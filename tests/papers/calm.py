@@ -12,7 +12,7 @@ import pandas as pd
 from agents import POPULATIONS, populate
 from experiments.config import load_run
 from sim.market import Market
-from sim.metrics.calm_benchmarks import measure_health, compare_facts
+from sim.metrics.calm_benchmarks import compare_facts, measure_health
 from sim.metrics.cascades import Frames
 
 PERPETUAL = "BTC-PERP"
@@ -29,14 +29,21 @@ PROCESSES = {
 """The baseline's own index, and one that neither clusters nor has tails."""
 
 
-def market_of(name: str, seed: int, overrides: Sequence[str] = (), joined_by: Sequence[dict[str, Any]] = ()) -> Market:
+def market_of(
+    name: str, seed: int, overrides: Sequence[str] = (), joined_by: Sequence[dict[str, Any]] = ()
+) -> Market:
     """A packaged market before its first step, in which further populations may join."""
     config = load_run(name, list(overrides))
-    people = [POPULATIONS[fields["kind"]].model_validate({"venue": "exchange"} | fields) for fields in joined_by]
+    people = [
+        POPULATIONS[fields["kind"]].model_validate({"venue": "exchange"} | fields)
+        for fields in joined_by
+    ]
     return Market(config, populate([*config.populations, *people]), seed=seed)
 
 
-def run(name: str, seed: int, overrides: Sequence[str] = (), *, joined_by: Sequence[dict[str, Any]] = ()) -> Frames:
+def run(
+    name: str, seed: int, overrides: Sequence[str] = (), *, joined_by: Sequence[dict[str, Any]] = ()
+) -> Frames:
     """Frames of a packaged run, in which further populations may join."""
     market = market_of(name, seed, overrides, joined_by)
     while market.tick < market.steps_planned:
@@ -54,7 +61,11 @@ def figures(frames: Frames) -> dict[str, float]:
     """All figures of a run's frames."""
     mark, exogenous = compare_facts(frames, PERPETUAL, WARM_UP)
     added = measure_health(frames, PERPETUAL, WORTH, WARM_UP)
-    return added._asdict() | mark._asdict() | {f"x_{key}": value for key, value in exogenous._asdict().items()}
+    return (
+        added._asdict()
+        | mark._asdict()
+        | {f"x_{key}": value for key, value in exogenous._asdict().items()}
+    )
 
 
 def over_seeds(figures: Callable[[int], dict[str, float]], seeds: Sequence[int]) -> pd.DataFrame:
@@ -88,13 +99,18 @@ def levered(seed: int) -> dict[str, float]:
 
 def _effective(market: Market) -> tuple[float, float]:
     """Mean and 80th percentile of effective leverage over the contracts held at a venue's only instrument."""
-    view, members = market.venues[0].view, market.state.account_view(slice(0, market.state.external_owner))
+    view, members = (
+        market.venues[0].view,
+        market.state.account_view(slice(0, market.state.external_owner)),
+    )
     lots, equity = np.abs(members.position[:, 0]), members.equity[:, 0]
     who = (lots > 0) & (equity > 0)
     leverage = np.rint(lots[who] * view.mark[0] * view.contracts.multiplier[0] / equity[who])
     order = np.argsort(leverage)
     share = np.cumsum(lots[who][order]) / lots[who].sum()
-    return float(np.average(leverage, weights=lots[who])), float(leverage[order][np.searchsorted(share, 0.8)])
+    return float(np.average(leverage, weights=lots[who])), float(
+        leverage[order][np.searchsorted(share, 0.8)]
+    )
 
 
 def _of_the_liquidated(frames: Frames) -> dict[str, float]:
@@ -103,4 +119,7 @@ def _of_the_liquidated(frames: Frames) -> dict[str, float]:
     steps = steps[(steps["instrument"] == PERPETUAL) & (steps["step"] >= WARM_UP)]
     lots = (np.sign(closeouts["planned"]) * closeouts["filled"])[closeouts["step"] >= WARM_UP]
     daily = len(steps) / 1440 * steps["open_interest"].mean()
-    return {"longs_out": float(-lots[lots < 0].sum() / daily), "shorts_out": float(lots[lots > 0].sum() / daily)}
+    return {
+        "longs_out": float(-lots[lots < 0].sum() / daily),
+        "shorts_out": float(lots[lots > 0].sum() / daily),
+    }

@@ -13,7 +13,7 @@ import numpy as np
 
 from sim.config import MarketConfig
 from sim.market import Market
-from sim.types import F8, I8, IOC, LIMIT, AccountView, Orders, Observation, MarketSpec
+from sim.types import F8, I8, IOC, LIMIT, AccountView, MarketSpec, Observation, Orders
 
 PRICE = 100_000
 """First price, ticks. A tick and lot is worth one minor unit."""
@@ -75,9 +75,18 @@ class Maker(Cast):
         if outlook.tick != OPEN:
             return Orders.join([])
         below = np.arange(REACH)
-        bids = Orders.from_columns(np.zeros_like(below), 0, np.full(REACH, self.setup.depth), PRICE - 1 - below, LIMIT, below)
+        bids = Orders.from_columns(
+            np.zeros_like(below),
+            0,
+            np.full(REACH, self.setup.depth),
+            PRICE - 1 - below,
+            LIMIT,
+            below,
+        )
         sold = np.array([self.setup.lots * self.setup.accounts])
-        return Orders.join([bids, Orders.from_columns(np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, REACH)])
+        return Orders.join(
+            [bids, Orders.from_columns(np.zeros(1, dtype=np.int64), 0, -sold, PRICE, LIMIT, REACH)]
+        )
 
 
 class Grid(Cast):
@@ -92,7 +101,9 @@ class Grid(Cast):
     def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
         if outlook.tick != OPEN:
             return Orders.join([])
-        return Orders.from_columns(np.arange(self.count), 0, np.full(self.count, self.setup.lots), PRICE, IOC)
+        return Orders.from_columns(
+            np.arange(self.count), 0, np.full(self.count, self.setup.lots), PRICE, IOC
+        )
 
 
 class Seller(Cast):
@@ -102,14 +113,23 @@ class Seller(Cast):
         if outlook.tick != SHOCK:
             return Orders.join([])
         lots = np.array([-self.setup.shock * self.setup.depth])
-        return Orders.from_columns(np.zeros(1, dtype=np.int64), 0, lots, PRICE - self.setup.shock, IOC)
+        return Orders.from_columns(
+            np.zeros(1, dtype=np.int64), 0, lots, PRICE - self.setup.shock, IOC
+        )
 
 
 def config(setup: Setup) -> MarketConfig:
     """No funding, fees, impact, clamp, band or volatility."""
     rate = setup.maintenance
     tier = {"floor": 0, "max_leverage": 1 / max(rate, 1e-9), "maintenance": rate}
-    listed = {"name": "PERP", "underlying": "x", "tick": 1, "lot": 0.01, "max_price": PRICE, "max_lots": 10**7 * 5}
+    listed = {
+        "name": "PERP",
+        "underlying": "x",
+        "tick": 1,
+        "lot": 0.01,
+        "max_price": PRICE,
+        "max_lots": 10**7 * 5,
+    }
     venue = {
         "name": "venue",
         "instruments": [listed],
@@ -126,7 +146,11 @@ def config(setup: Setup) -> MarketConfig:
 
 def opened(setup: Setup) -> Market:
     """The market after its first step: everybody holds a position, the mark is the first price."""
-    cast = [Maker(setup, "maker"), Grid(setup, "grid", setup.accounts, latency=1), Seller(setup, "seller", latency=2)]
+    cast = [
+        Maker(setup, "maker"),
+        Grid(setup, "grid", setup.accounts, latency=1),
+        Seller(setup, "seller", latency=2),
+    ]
     market = Market(config(setup), lambda _: cast, seed=0)
     market.step()
     return market
@@ -154,7 +178,9 @@ def recursion(setup: Setup, turn: Turn = "most distressed") -> float:
     """
     price = PRICE - REACH * (np.arange(setup.accounts) + 0.5) / setup.accounts
     floor = price * (1 - setup.maintenance)
-    left = np.full(setup.accounts, setup.ratio * REACH / setup.accounts)  # of lots, as ticks of the book
+    left = np.full(
+        setup.accounts, setup.ratio * REACH / setup.accounts
+    )  # of lots, as ticks of the book
     asked = np.zeros(setup.accounts, dtype=bool)
     lottery = np.random.default_rng(0).random(setup.accounts)
     mark = float(PRICE - setup.shock)

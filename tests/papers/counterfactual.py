@@ -15,12 +15,12 @@ from papers.branching import Chain, begun, played
 from experiments.cascades import counterfactual, counterfactual_runs
 from experiments.cascades.attribution_vs_removal import format_comparison
 from experiments.cascades.branching import MarketSnapshot
-from experiments.cascades.counterfactual import ROUNDING_DUST, MAX_WORLDS_FACTOR, NeighbouringWorlds
+from experiments.cascades.counterfactual import MAX_WORLDS_FACTOR, ROUNDING_DUST, NeighbouringWorlds
 from experiments.cascades.one_cascade import Cascade, select_cascade
 from experiments.config import RunConfig
 from experiments.simulation import simulate_run
 from sim.metrics.contagion import build_contagion
-from sim.metrics.generations import tabulate_cascades, assign_cascades
+from sim.metrics.generations import assign_cascades, tabulate_cascades
 
 LARGEST, LEAST = 5, 5
 """Cascades of a crash that are compared, and how many accounts they have at least."""
@@ -37,13 +37,20 @@ def known(count: int, worlds: int) -> pd.DataFrame:
     for each in table.loc[table["accounts"].between(8, 40), "cascade"].head(count):
         case = Cascade(market.config, frames, links, each, np.flatnonzero(number == each))
         parts.append(
-            counterfactual.compare_with_removal(case, MarketSnapshot(lambda: begun(chain), case.window[0] - 1), _many(worlds, 0.005))
+            counterfactual.compare_with_removal(
+                case, MarketSnapshot(lambda: begun(chain), case.window[0] - 1), _many(worlds, 0.005)
+            )
         )
     return pd.concat(parts, ignore_index=True)
 
 
 def crashes(
-    wealth: float, seeds: Iterable[int], *, leverage: float = 10, count: int = LARGEST, worlds: int = 12
+    wealth: float,
+    seeds: Iterable[int],
+    *,
+    leverage: float = 10,
+    count: int = LARGEST,
+    worlds: int = 12,
 ) -> pd.DataFrame:
     """The largest cascades of falls of 10% in half an hour, with ``seed`` and ``cascade``.
 
@@ -58,12 +65,16 @@ def crashes(
     people[0] |= {"leverage": leverage}
     parts = []
     for seed in seeds:
-        config = RunConfig.model_validate(crash.plain(profile_every=0) | {"populations": people, "seed": seed})
+        config = RunConfig.model_validate(
+            crash.plain(profile_every=0) | {"populations": people, "seed": seed}
+        )
         frames = simulate_run(config)
         table = tabulate_cascades(build_contagion(frames))
         for number in table.loc[table["accounts"] >= LEAST, "cascade"].head(count):
             case = select_cascade(config, frames, number)
-            found = counterfactual.compare_with_removal(case, counterfactual_runs.snapshot_before(case), _many(worlds))
+            found = counterfactual.compare_with_removal(
+                case, counterfactual_runs.snapshot_before(case), _many(worlds)
+            )
             parts.append(found.assign(seed=seed, cascade=number))
     return pd.concat(parts, ignore_index=True)
 

@@ -45,12 +45,37 @@ OUTSIDE = {
     "instruments": [PERPETUAL | {"name": "SPX-SPOT", "kind": "spot"}],
     "engine": {"requirement": {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 5}]}},
 }
-TRADERS = {"kind": "traders", "count": 600, "venue": "exchange", "leverage": 15, "leverage_sigma": 0.7}
-TRADERS |= {"reference_leverage": 40, "elasticity": 1.0, "entries": 2, "hold": 93_600, "long_share": 0.6}
+TRADERS = {
+    "kind": "traders",
+    "count": 600,
+    "venue": "exchange",
+    "leverage": 15,
+    "leverage_sigma": 0.7,
+}
+TRADERS |= {
+    "reference_leverage": 40,
+    "elasticity": 1.0,
+    "entries": 2,
+    "hold": 93_600,
+    "long_share": 0.6,
+}
 TRADERS |= {"initially_in": 0.8, "warm_up": 3600}
-MAKERS = {"kind": "makers", "count": 6, "venue": "exchange", "wealth": 200_000, "half_spread": 2, "inventory": 15}
+MAKERS = {
+    "kind": "makers",
+    "count": 6,
+    "venue": "exchange",
+    "wealth": 200_000,
+    "half_spread": 2,
+    "inventory": 15,
+}
 MAKERS |= {"target_headroom": 0.5}
-ARBITRAGEURS = {"kind": "arbitrageurs", "count": 5, "venue": "exchange", "spot_venue": "outside", "wealth": 1_000_000}
+ARBITRAGEURS = {
+    "kind": "arbitrageurs",
+    "count": 5,
+    "venue": "exchange",
+    "spot_venue": "outside",
+    "wealth": 1_000_000,
+}
 FUND = {"kind": "insurance_fund", "venue": "exchange", "wealth": 30_000}
 
 
@@ -63,9 +88,19 @@ def plain(*, depth: float | None = 1_000_000, steps: int = STEPS, **changes: Any
         changes: any field of a market's configuration.
     """
     impact = {"depth": depth, "half_life": 3600}
-    index = {"name": "sp500", "start": 1200, "process": {"kind": "gbm", "volatility": 0.4}, "impact": impact}
+    index = {
+        "name": "sp500",
+        "start": 1200,
+        "process": {"kind": "gbm", "volatility": 0.4},
+        "impact": impact,
+    }
     fall = {"kind": "move", "at": 60 * FALL_AT, "duration": 1800, "size": -0.10}
-    rules = {"duration": 60 * steps, "underlyings": [index], "stresses": [fall], "venues": [EXCHANGE, OUTSIDE]}
+    rules = {
+        "duration": 60 * steps,
+        "underlyings": [index],
+        "stresses": [fall],
+        "venues": [EXCHANGE, OUTSIDE],
+    }
     return rules | changes
 
 
@@ -79,7 +114,9 @@ def config(**changes: Any) -> MarketConfig:
     return MarketConfig.model_validate(plain(**changes))
 
 
-def market(seed: int, rules: MarketConfig | None = None, makers: Mapping[str, Any] | None = None) -> Market:
+def market(
+    seed: int, rules: MarketConfig | None = None, makers: Mapping[str, Any] | None = None
+) -> Market:
     """A crash before its first step."""
     configured = [POPULATIONS[each["kind"]].model_validate(each) for each in people(makers)]
     return Market(rules or config(), populate(configured), seed=seed)
@@ -97,7 +134,10 @@ def measures(market: Market) -> dict[str, float]:
     """What a cascade did: mark and basis (of the first perpetual) in %, notionals and money in millions."""
     frames, million = market.recorder.frames(), 10.0**8
     steps = frames["steps"]
-    listed, first = steps[steps["venue"] == "exchange"], steps[steps["instrument"] == PERPETUAL["name"]]
+    listed, first = (
+        steps[steps["venue"] == "exchange"],
+        steps[steps["instrument"] == PERPETUAL["name"]],
+    )
     venue = frames["venues"].query("venue == 'exchange'")
     before, after = first["mark"].iloc[FALL_AT - 1], first["mark"].iloc[FALL_AT - 1 :]
     return {

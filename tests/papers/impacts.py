@@ -23,10 +23,17 @@ class Setup(NamedTuple):
 
 def worked(setup: Setup, quantity: int, seed: int) -> Market:
     """The market when an order of so many lots has been worked."""
-    config = load_run("baseline", [f"duration={60 * (AT + PARTS)}", "populations.0.count=500", *setup.overrides])
+    config = load_run(
+        "baseline", [f"duration={60 * (AT + PARTS)}", "populations.0.count=500", *setup.overrides]
+    )
     order = {"kind": "metaorder", "quantity": quantity, "at": 60 * AT, "duration": 60 * PARTS}
-    joined = [order] if setup.latent is None else [{"kind": "latent_liquidity"} | setup.latent, order]
-    people = [POPULATIONS[fields["kind"]].model_validate({"venue": "exchange"} | fields) for fields in joined]
+    joined = (
+        [order] if setup.latent is None else [{"kind": "latent_liquidity"} | setup.latent, order]
+    )
+    people = [
+        POPULATIONS[fields["kind"]].model_validate({"venue": "exchange"} | fields)
+        for fields in joined
+    ]
     market = Market(config, populate([*config.populations, *people]), seed=seed)
     while market.tick < market.steps_planned:
         market.step()
@@ -40,6 +47,8 @@ def impacts(setup: Setup, sizes: Sequence[int], seed: int) -> dict[str, float]:
     for size in sizes:
         market = worked(setup, size, seed)
         held = market.ledger.position[0, market.member_slices[-1].start]
-        found[str(size)] = measure_impact(market.recorder.frames(), twin, calm.PERPETUAL, AT + PARTS)
+        found[str(size)] = measure_impact(
+            market.recorder.frames(), twin, calm.PERPETUAL, AT + PARTS
+        )
         found[f"filled_{size}"] = float(held) / size
     return found

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from agents import populate
 from experiments.config import load_run
-from experiments.statistics.paired import compare_with_reference, compare_pairs
+from experiments.statistics.paired import compare_pairs, compare_with_reference
 from sim.margin.base import AnyRequirement
 from sim.margin.tail.margin_path import compute_rate_path
 from sim.market import Market
@@ -30,14 +30,27 @@ STEPS = 2160
 JUDGED = 480
 """Step from which on is judged: the slowest engine has learnt enough."""
 
-TAIL: dict[str, Any] = {"kind": "tail", "level": LEVEL, "every": DT, "horizon": HORIZON, "floor": 0.004}
+TAIL: dict[str, Any] = {
+    "kind": "tail",
+    "level": LEVEL,
+    "every": DT,
+    "horizon": HORIZON,
+    "floor": 0.004,
+}
 TAIL |= {"opening": 0.02, "maintenance_ratio": 0.5}
 FHS = {**TAIL, "model": {"kind": "filtered", "window": 21_600, "least": 7200, "decay": 0.97}}
 ENGINES: dict[str, dict[str, Any]] = {
     "ewma": {**TAIL, "model": {"kind": "ewma", "decay": 0.97}},
     "fhs": FHS,
     "learned": {
-        **{"kind": "learned", "level": LEVEL, "every": DT, "horizon": HORIZON, "floor": 0.004, "inner": FHS},
+        **{
+            "kind": "learned",
+            "level": LEVEL,
+            "every": DT,
+            "horizon": HORIZON,
+            "floor": 0.004,
+            "inner": FHS,
+        },
         **{"window": 86_400, "least": 21_600, "refit": 10_800, "trees": 40},
     },
 }
@@ -86,11 +99,25 @@ def run(seed: int, requirement: dict[str, Any]) -> Ran:
     frames = market.recorder.frames()
     steps = overview.select_perpetuals(frames)
     closed = overview.sum_close_outs(frames)["notional"]
-    told = {"closed": closed / max(overview.find_peak_open_interest(frames), 1), "loss": losses.sum_system_loss(frames) / 1e8}
-    told |= {"volatility": float(np.log(steps["mark"]).diff().std() / np.diff(market.exogenous_path.log_price[:, 0]).std())}
+    told = {
+        "closed": closed / max(overview.find_peak_open_interest(frames), 1),
+        "loss": losses.sum_system_loss(frames) / 1e8,
+    }
+    told |= {
+        "volatility": float(
+            np.log(steps["mark"]).diff().std()
+            / np.diff(market.exogenous_path.log_price[:, 0]).std()
+        )
+    }
     margin = steps[["margin_long", "margin_short"]].to_numpy()
     oracle = np.append(first, steps["oracle"])
-    return Ran(steps["mark"].to_numpy(), oracle, np.exp(market.exogenous_path.log_price[:, 0]), margin, told)
+    return Ran(
+        steps["mark"].to_numpy(),
+        oracle,
+        np.exp(market.exogenous_path.log_price[:, 0]),
+        margin,
+        told,
+    )
 
 
 def cover(price: F8, margin: F8) -> Cover:
@@ -98,7 +125,9 @@ def cover(price: F8, margin: F8) -> Cover:
     moves = np.log(price[SPAN:] / price[:-SPAN])[JUDGED:, None] * np.array([-1.0, 1.0])
     gap = moves - margin[JUDGED:-SPAN]
     beyond = float(np.maximum(gap, 0).sum() / max((gap > 0).sum(), 1))
-    return Cover(float((gap > 0).mean()), beyond, float(np.quantile(moves / margin[JUDGED:-SPAN], LEVEL)))
+    return Cover(
+        float((gap > 0).mean()), beyond, float(np.quantile(moves / margin[JUDGED:-SPAN], LEVEL))
+    )
 
 
 def shadow(engine: dict[str, Any], levels: F8) -> F8:
@@ -116,14 +145,33 @@ def compare(seed: int) -> list[dict[str, Any]]:
         rows.append(
             {
                 **{"seed": seed, "engine": name, "mean": float(bound.margin[JUDGED:].mean())},
-                **{f"binds_{key}": value for key, value in cover(bound.mark, bound.margin)._asdict().items()},
-                **{f"watches_{key}": value for key, value in cover(static.mark, watching)._asdict().items()},
-                **{f"untouched_{key}": v for key, v in cover(bound.exogenous[1:], untouched)._asdict().items()},
+                **{
+                    f"binds_{key}": value
+                    for key, value in cover(bound.mark, bound.margin)._asdict().items()
+                },
+                **{
+                    f"watches_{key}": value
+                    for key, value in cover(static.mark, watching)._asdict().items()
+                },
+                **{
+                    f"untouched_{key}": v
+                    for key, v in cover(bound.exogenous[1:], untouched)._asdict().items()
+                },
                 **bound.told,
             }
         )
-    own = {f"binds_{key}": value for key, value in cover(static.mark, static.margin)._asdict().items()}
-    rows.append({"seed": seed, "engine": "static", "mean": float(static.margin[JUDGED:].mean()), **own, **static.told})
+    own = {
+        f"binds_{key}": value for key, value in cover(static.mark, static.margin)._asdict().items()
+    }
+    rows.append(
+        {
+            "seed": seed,
+            "engine": "static",
+            "mean": float(static.margin[JUDGED:].mean()),
+            **own,
+            **static.told,
+        }
+    )
     return rows
 
 
@@ -147,17 +195,25 @@ def differences(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
         for one, other in (("binds", "untouched"), ("watches", "untouched"), ("binds", "watches")):
             for measure in ("breached", "needed"):
                 a, b = (own[f"{where}_{measure}"].to_numpy() for where in (one, other))
-                found.append((engine, f"{measure}: {one} - {other}", *compare_pairs(a, b), _seeds(a - b)))
-    for _, each in compare_with_reference(runs, "engine", "static", [], ["mean", "closed", "volatility"]).iterrows():
+                found.append(
+                    (engine, f"{measure}: {one} - {other}", *compare_pairs(a, b), _seeds(a - b))
+                )
+    for _, each in compare_with_reference(
+        runs, "engine", "static", [], ["mean", "closed", "volatility"]
+    ).iterrows():
         table = runs.pivot(index="seed", columns="engine", values=each["measure"])
         apart = (table[each["engine"]] - table["static"]).to_numpy()
-        found.append((each["engine"], f"{each['measure']}: less static", *each.iloc[3:], _seeds(apart)))
+        found.append(
+            (each["engine"], f"{each['measure']}: less static", *each.iloc[3:], _seeds(apart))
+        )
     return pd.DataFrame(found, columns=["engine", "what", "n", "mean", "low", "high", "p", "seeds"])
 
 
 def _seeds(apart: F8) -> float:
     """By the normal approximation: 5% two-sided, power .8."""
-    return float(((1.96 + 0.84) * apart.std(ddof=1) / apart.mean()) ** 2) if apart.mean() else np.inf
+    return (
+        float(((1.96 + 0.84) * apart.std(ddof=1) / apart.mean()) ** 2) if apart.mean() else np.inf
+    )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ class Tape:
         fills = self._trade(orders, *state)
         here = self._makers[fills.maker] & (fills.instrument == PERPETUAL) & (tick > SINCE)
         step, lots = np.full(here.sum(), tick), -fills.quantity[here]
-        self._parts.append(Deals(step, self._last[fills.maker[here]], lots, fills.price[here], fills.taker[here]))
+        self._parts.append(
+            Deals(step, self._last[fills.maker[here]], lots, fills.price[here], fills.taker[here])
+        )
         return fills
 
     def deals(self) -> Deals:
@@ -72,7 +74,9 @@ def figures(overrides: Sequence[str], seed: int) -> dict[str, float]:
     A quote that traded gained lots * (oracle - price). That is what it asked for when it was placed, lots * (oracle
     then - price), and what the oracle did since, lots * (oracle - oracle then): below nil, it was picked off.
     """
-    config = load_run("baseline", [f"duration={3600 * HOURS}", "populations.0.count=300", *overrides])
+    config = load_run(
+        "baseline", [f"duration={3600 * HOURS}", "populations.0.count=300", *overrides]
+    )
     market = Market(config, populate(config.populations), seed=seed)
     tape = Tape(market)
     while market.tick < market.steps_planned:

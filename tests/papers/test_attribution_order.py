@@ -14,14 +14,18 @@ SEEDS = range(8)
 
 def harm(seed: int, shuffled: bool) -> pd.Series:
     """Share of each kind of event in the harm to acted accounts."""
-    causes = crash.run(crash.market(seed, crash.config(shuffle_closeouts=shuffled))).recorder.frames()["causes"]
+    causes = crash.run(
+        crash.market(seed, crash.config(shuffle_closeouts=shuffled))
+    ).recorder.frames()["causes"]
     worse = causes[causes.amount < 0].groupby("kind").amount.sum()
     return worse / worse.sum()
 
 
 @pytest.mark.slow
 def test_attribution_by_kind_hardly_depends_on_the_order_within_a_round() -> None:
-    shares = {order: pd.DataFrame([harm(s, order) for s in SEEDS]).fillna(0) for order in (False, True)}
+    shares = {
+        order: pd.DataFrame([harm(s, order) for s in SEEDS]).fillna(0) for order in (False, True)
+    }
     table = pd.DataFrame({"by distress": shares[False].mean(), "drawn": shares[True].mean()})
     gap = (shares[True] - shares[False]).fillna(0)
     table["mean abs. difference"], table["largest"] = gap.abs().mean(), gap.abs().max()

@@ -5,7 +5,7 @@ import pytest
 from papers.branching import Chain, played
 
 from sim.metrics.contagion import build_contagion
-from sim.metrics.criticality import tabulate_feedback, fit_hawkes, tabulate_rounds
+from sim.metrics.criticality import fit_hawkes, tabulate_feedback, tabulate_rounds
 from sim.metrics.generations import estimate_branching, tabulate_generations
 from sim.metrics.returns import NORMAL_95, estimate_jackknife_interval
 
@@ -18,7 +18,9 @@ def estimates(chain: Chain) -> dict[str, Found]:
     frames = played(chain).recorder.frames()
     linked, slots = estimate_branching(build_contagion(frames)), tabulate_rounds(frames, "venue")
     counted = fit_hawkes(slots["count"].to_numpy(), slots["outside"].to_numpy())
-    ahead = tabulate_feedback(frames, "PERP")[-0.01].to_numpy()[:-6]  # the last window would look beyond the last account
+    ahead = tabulate_feedback(frames, "PERP")[-0.01].to_numpy()[
+        :-6
+    ]  # the last window would look beyond the last account
     low, high = estimate_jackknife_interval(lambda part: float(part.mean()), ahead, blocks=10)
     return {
         "graph": (linked.value, (linked.high - linked.low) / 2),
@@ -27,11 +29,19 @@ def estimates(chain: Chain) -> dict[str, Found]:
     }
 
 
-def check(accounts: int, ratios: tuple[float, ...], tolerance: dict[float, float], width: float) -> None:
-    print(f"{accounts} accounts\n   R  " + "".join(f"{name:>20}" for name in ("graph", "Hawkes", "R(1%)")))
+def check(
+    accounts: int, ratios: tuple[float, ...], tolerance: dict[float, float], width: float
+) -> None:
+    print(
+        f"{accounts} accounts\n   R  "
+        + "".join(f"{name:>20}" for name in ("graph", "Hawkes", "R(1%)"))
+    )
     for ratio in ratios:
         found = estimates(Chain(ratio, accounts))
-        print(f"{ratio:4.2f}  " + "".join(f"{value:12.3f} ± {half:.3f}" for value, half in found.values()))
+        print(
+            f"{ratio:4.2f}  "
+            + "".join(f"{value:12.3f} ± {half:.3f}" for value, half in found.values())
+        )
         for name, (value, half) in found.items():
             assert abs(value - ratio) <= tolerance[ratio], f"{name} at {ratio}"
             assert half <= width, f"{name} at {ratio}"

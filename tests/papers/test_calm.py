@@ -53,8 +53,15 @@ def at_least(market: pd.Series, x: pd.Series) -> bool:
 
 ROWS = {
     "daily volatility of mark / of x": Row("volatility", "", "0.9 to 1.3", between(0.9, 1.3)),
-    "kurtosis": Row("kurtosis", "x_least_kurtosis", "x's interval or above", lambda m, x: m.median() >= x.median()),
-    "Hill exponent, 5%": Row("hill", "x_largest_hill", "x's interval or below", lambda m, x: m.median() <= x.median()),
+    "kurtosis": Row(
+        "kurtosis",
+        "x_least_kurtosis",
+        "x's interval or above",
+        lambda m, x: m.median() >= x.median(),
+    ),
+    "Hill exponent, 5%": Row(
+        "hill", "x_largest_hill", "x's interval or below", lambda m, x: m.median() <= x.median()
+    ),
     "ACF of returns, lag 1": Row("acf", "x_acf", "-0.1 to 0.1", between(-0.1, 0.1)),
     "ACF of sizes, lag 1": Row("acf_size_1", "x_acf_size_1", "at least x's", at_least),
     "ACF of sizes, lag 50": Row("acf_size_50", "x_acf_size_50", "at least x's", at_least),
@@ -63,7 +70,9 @@ ROWS = {
     "beyond the fund, cents": Row("beyond_fund", "", "nil", nil),
     "largest basis": Row("basis", "", "below 0.01", between(0, 0.01)),
     "median spread": Row("spread", "", "1 to 10 bp", between(0.0001, 0.001)),
-    "depth at 10 times the distance": Row("depth_ratio", "", "4.7 within a fifth", between(3.76, 5.64)),
+    "depth at 10 times the distance": Row(
+        "depth_ratio", "", "4.7 within a fifth", between(3.76, 5.64)
+    ),
     "turnover a day / open interest": Row("turnover", "", "1 to 10", between(1, 10)),
     "open interest / equity": Row("leverage", "", "0.5 to 3", between(0.5, 3)),
     "makers' gain / volume": Row("markout", "", "reported", between(-np.inf, np.inf)),
@@ -110,7 +119,9 @@ def test_the_table(process: str) -> None:
 @pytest.mark.parametrize(
     ("process", "name"),
     [
-        pytest.param(process, name, marks=pytest.mark.xfail(strict=True, reason=reason) if reason else [])
+        pytest.param(
+            process, name, marks=pytest.mark.xfail(strict=True, reason=reason) if reason else []
+        )
         for process in calm.PROCESSES
         for name in ROWS
         for reason in [MISSED.get((process, name))]
@@ -127,7 +138,10 @@ def memories(blur: float, lag: int) -> tuple[pd.Series, pd.Series]:
     returns = np.exp(log_variance / 2) * rng.normal(size=log_variance.shape)
     noise = blur * returns.std() * rng.normal(size=returns.shape)
     blurred = returns + np.diff(noise, prepend=0.0)
-    of = [pd.Series([compute_autocorrelation(np.abs(row), lag) for row in rows]) for rows in (blurred, returns)]
+    of = [
+        pd.Series([compute_autocorrelation(np.abs(row), lag) for row in rows])
+        for rows in (blurred, returns)
+    ]
     return of[0], of[1]
 
 
@@ -152,7 +166,9 @@ def test_the_traders_of_bitmex_lose_what_its_traders_lost() -> None:
     found = calm.over_seeds(calm.levered, SEEDS)
     print(table(found, "bitmex"))
     for name in ("longs_out", "shorts_out", "held_mean", "held_80"):
-        print(f"{name:34}{found[name].median():10.4g} [{found[name].min():.4g}, {found[name].max():.4g}]")
+        print(
+            f"{name:34}{found[name].median():10.4g} [{found[name].min():.4g}, {found[name].max():.4g}]"
+        )
     of_a_side = (found["longs_out"] + found["shorts_out"]) / 2
     assert 0.015 <= of_a_side.median() <= 0.05
     assert of_a_side.to_numpy() == pytest.approx(found["closed_out"].to_numpy() / 2)

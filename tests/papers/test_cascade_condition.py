@@ -28,7 +28,9 @@ def test_everybody_holds_a_position_and_nobody_is_liquidatable_before_the_shock(
 
 
 def check_condition(accounts: int, tolerance: float) -> None:
-    print(f"{accounts} accounts, shock 2%, maintenance {AMPLE:.0%}\n   R  drop/shock  1/(1-R)   error")
+    print(
+        f"{accounts} accounts, shock 2%, maintenance {AMPLE:.0%}\n   R  drop/shock  1/(1-R)   error"
+    )
     for ratio in RATIOS:
         theory, measured = 1 / (1 - ratio), amplification(Setup(ratio, AMPLE, accounts))
         print(f"{ratio:4.2f} {measured:11.4f} {theory:8.4f} {measured / theory - 1:+7.2%}")
@@ -70,7 +72,10 @@ def check_thin_maintenance(accounts: int) -> None:
     assert measured == pytest.approx(exact, rel=0.02)
     # The venue serves the most distressed first, which fails least: an upper bound of what any order gives.
     assert measured == pytest.approx(PUBLISHED, rel=0.1)
-    assert all(low <= known <= high * 1.01 for low, known, high in zip(shuffled, PUBLISHED, measured, strict=True))
+    assert all(
+        low <= known <= high * 1.01
+        for low, known, high in zip(shuffled, PUBLISHED, measured, strict=True)
+    )
 
 
 def test_thin_maintenance_breaks_the_formula() -> None:

@@ -38,7 +38,9 @@ def cascade(seed: int, rules: Mapping[str, Any], makers: Mapping[str, Any]) -> d
 def cascades() -> pd.DataFrame:
     """Measures by mechanism that is switched off and seed."""
     rows = {
-        (name, seed): cascade(seed, rules, makers) for name, (rules, makers) in MECHANISMS.items() for seed in SEEDS
+        (name, seed): cascade(seed, rules, makers)
+        for name, (rules, makers) in MECHANISMS.items()
+        for seed in SEEDS
     }
     return pd.DataFrame(rows).T
 
@@ -55,8 +57,12 @@ def test_there_is_a_cascade_to_change(cascades: pd.DataFrame) -> None:
 @pytest.mark.slow
 def test_every_mechanism_is_connected(cascades: pd.DataFrame) -> None:
     base, undecided = cascades.loc["none"], []
-    print(f"{len(SEEDS)} seeds; mark and basis in %, notional and money in millions; * = interval without 0")
-    print(f"{'switched off':22}{'measure':15}{'with it':>9}{'without':>9}{'difference, 95% of all together':>35}")
+    print(
+        f"{len(SEEDS)} seeds; mark and basis in %, notional and money in millions; * = interval without 0"
+    )
+    print(
+        f"{'switched off':22}{'measure':15}{'with it':>9}{'without':>9}{'difference, 95% of all together':>35}"
+    )
     for name in list(MECHANISMS)[1:]:
         without, connected = cascades.loc[name], False
         for measure in MEASURES:
@@ -65,7 +71,9 @@ def test_every_mechanism_is_connected(cascades: pd.DataFrame) -> None:
             clear = bool(low > 0 or high < 0)
             connected |= clear
             means = f"{base[measure].mean():9.3f}{without[measure].mean():9.3f}"
-            print(f"{name:22}{measure:15}{means}{f'{low:+.3f} to {high:+.3f}':>33}{'*' if clear else ' ':>2}")
+            print(
+                f"{name:22}{measure:15}{means}{f'{low:+.3f} to {high:+.3f}':>33}{'*' if clear else ' ':>2}"
+            )
         undecided += [] if connected else [name]
     assert not undecided
 

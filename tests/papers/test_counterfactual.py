@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 from papers.counterfactual import crashes, known, met
 
-from experiments.cascades.attribution_vs_removal import BY_LOTS, MEASURES, measure_agreement, format_comparison, find_disagreements
+from experiments.cascades.attribution_vs_removal import (
+    BY_LOTS,
+    MEASURES,
+    find_disagreements,
+    format_comparison,
+    measure_agreement,
+)
 
 UNDER, CLOSE_OUTS, WAY = MEASURES
 
@@ -64,7 +70,10 @@ def test_where_cascades_end_signs_agree_and_most_where_all_found_bids() -> None:
     assert min(measure_agreement(table, measure).correlation for measure in BY_LOTS) > 0.8
     assert min(measure_agreement(found, measure).same_sign_share for measure in MEASURES) >= 0.9
     assert min(measure_agreement(found, measure).correlation for measure in BY_LOTS) > 0.8
-    assert measure_agreement(short, CLOSE_OUTS).same_sign_share < measure_agreement(found, CLOSE_OUTS).same_sign_share
+    assert (
+        measure_agreement(short, CLOSE_OUTS).same_sign_share
+        < measure_agreement(found, CLOSE_OUTS).same_sign_share
+    )
 
 
 @pytest.mark.slow
@@ -73,6 +82,9 @@ def test_where_bids_end_first_nobody_alone_made_the_difference() -> None:
     table = crashes(2e5, range(1), leverage=15, count=1, worlds=6)
     told("makers of .2 millions", table)
     assert not met(table).any()
-    assert measure_agreement(table, WAY).mean_removed < 0.2 * measure_agreement(table, WAY).mean_attributed
+    assert (
+        measure_agreement(table, WAY).mean_removed
+        < 0.2 * measure_agreement(table, WAY).mean_attributed
+    )
     assert measure_agreement(table, CLOSE_OUTS).mean_removed < 0
     assert find_disagreements(table)["why"].str.contains("bids were short").any()

@@ -21,7 +21,11 @@ SEEDS = range(8)
 SIZES = (2_000, 8_000, 32_000)
 """Lots; $1m to $16m."""
 
-SMALL = tuple(f"populations.{makers}.{field}" for makers in (5, 6) for field in ("wealth=100_000", "inventory=1"))
+SMALL = tuple(
+    f"populations.{makers}.{field}"
+    for makers in (5, 6)
+    for field in ("wealth=100_000", "inventory=1")
+)
 
 BASELINE = impacts.Setup()
 THIN = impacts.Setup(SMALL)
@@ -31,8 +35,12 @@ LATENT = impacts.Setup(SMALL, {"count": 2000, "wealth": 250_000})
 def measured(setup: impacts.Setup, name: str) -> tuple[ImpactExponent, pd.DataFrame]:
     """The exponent over all seeds, printed, and the runs it comes from."""
     runs = calm.over_seeds(partial(impacts.impacts, setup, SIZES), SEEDS)
-    found = estimate_impact_exponent(np.array(SIZES, dtype=np.float64), runs[[str(size) for size in SIZES]].to_numpy())
-    print(f"{name}: exponent {found.value:.2f} [{found.low:.2f}, {found.high:.2f}], {len(runs)} seeds")
+    found = estimate_impact_exponent(
+        np.array(SIZES, dtype=np.float64), runs[[str(size) for size in SIZES]].to_numpy()
+    )
+    print(
+        f"{name}: exponent {found.value:.2f} [{found.low:.2f}, {found.high:.2f}], {len(runs)} seeds"
+    )
     for size in SIZES:
         moved, filled = 1e4 * runs[str(size)].mean(), runs[f"filled_{size}"].mean()
         print(f"  {size:6} lots: {moved:6.1f} bp, {filled:.0%} filled")

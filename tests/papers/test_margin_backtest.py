@@ -24,7 +24,9 @@ PRINTED = {
 def agrees(judged: EngineBacktest) -> None:
     swing, rise, mean, breach = PRINTED[judged.engine.name]
     figures = judged.figures
-    assert figures["peak_to_trough"] == pytest.approx(swing, rel=0.012)  # printed to three digits, or two
+    assert figures["peak_to_trough"] == pytest.approx(
+        swing, rel=0.012
+    )  # printed to three digits, or two
     assert figures["max_rise_30d"] == pytest.approx(rise, abs=0.0006)
     assert figures["mean_margin"] == pytest.approx(mean, rel=0.01)
     assert figures["breach_rate"] == pytest.approx(breach, abs=0.0005)
@@ -32,7 +34,9 @@ def agrees(judged: EngineBacktest) -> None:
 
 def test_two_printed_rows() -> None:
     names = ("ewma_97", "fhs_97")
-    for judged in backtest_engines(parse_engines(names, EngineDefaults()), read_return_series("arch:sp500"), window=500):
+    for judged in backtest_engines(
+        parse_engines(names, EngineDefaults()), read_return_series("arch:sp500"), window=500
+    ):
         agrees(judged)
 
 
@@ -50,15 +54,22 @@ def test_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
         if judged.engine.name in PRINTED:
             agrees(judged)
     swing = {name: each["peak_to_trough"] for name, each in told.items()}
-    assert swing["fhs_97"] > swing["ewma_97"] > swing["ewma_99"] > swing["hs_500"] > swing["flat"] == 1
-    assert min(("ewma_97", "ewma_99", "hs_500", "fhs_97"), key=lambda name: told[name]["breach_rate"]) == "fhs_97"
+    assert (
+        swing["fhs_97"] > swing["ewma_97"] > swing["ewma_99"] > swing["hs_500"] > swing["flat"] == 1
+    )
+    assert (
+        min(("ewma_97", "ewma_99", "hs_500", "fhs_97"), key=lambda name: told[name]["breach_rate"])
+        == "fhs_97"
+    )
     for tool in ("fhs_floor", "fhs_stressed", "fhs_buffer"):
         assert swing[tool] < swing["fhs_97"]
         assert told[tool]["mean_margin"] > told["fhs_97"]["mean_margin"]
     assert (told["fhs_floor"]["trials"], told["fhs_97"]["trials"]) == (4031, 4530)
 
 
-def alike(table: list[EngineBacktest], returns: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> None:
+def alike(
+    table: list[EngineBacktest], returns: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+) -> None:
     """Every row as worked out once more, in plain pandas, from the published conventions alone."""
     expected = plain_table(pd.Series(returns))
     assert [each.engine.name for each in table] == list(expected.index)
@@ -72,4 +83,7 @@ def test_every_row_is_what_plain_pandas_makes_of_the_conventions() -> None:
     size = 0.01 * np.exp(0.5 * np.cumsum(0.1 * rng.standard_normal(1300)))
     returns = size * rng.standard_t(4, 1300)
     series = ReturnSeries(("a",), np.empty(0, dtype="datetime64[D]"), returns[:, None])
-    alike(backtest_engines(parse_engines(PUBLISHED_ENGINES, EngineDefaults()), series, window=500), returns)
+    alike(
+        backtest_engines(parse_engines(PUBLISHED_ENGINES, EngineDefaults()), series, window=500),
+        returns,
+    )

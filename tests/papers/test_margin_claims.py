@@ -15,9 +15,14 @@ from experiments.price_files.return_series import ReturnSeries, read_return_seri
 from sim.config import MarketConfig
 from sim.margin.base import RequirementComponent
 from sim.margin.engine import EngineConfig
-from sim.margin.learned.learned import LearnedRequirement, LearnedMargin
+from sim.margin.learned.learned import LearnedMargin, LearnedRequirement
 from sim.margin.probe_portfolio import build_one_lot_accounts
-from sim.margin.tail.margin_path import build_perpetuals, compute_rate_path, iterate_views, compute_margin_path
+from sim.margin.tail.margin_path import (
+    build_perpetuals,
+    compute_margin_path,
+    compute_rate_path,
+    iterate_views,
+)
 from sim.margin.tail.models.base import SampleForecast, TailSpec
 from sim.margin.tail.risk_measures import measure_sample_tail
 from sim.margin.tail.tail import TailMargin, TailRisk
@@ -67,7 +72,11 @@ def simulated() -> ReturnSeries:
     return ReturnSeries(("garch",), NO_DAYS, garch(1800, seed=1)[:, None])
 
 
-SERIES = {"sp500": lambda: read_return_series("arch:sp500"), "nasdaq": lambda: read_return_series("arch:nasdaq"), "garch": simulated}
+SERIES = {
+    "sp500": lambda: read_return_series("arch:sp500"),
+    "nasdaq": lambda: read_return_series("arch:nasdaq"),
+    "garch": simulated,
+}
 
 
 def steadied(base: str, series: ReturnSeries) -> None:
@@ -76,11 +85,15 @@ def steadied(base: str, series: ReturnSeries) -> None:
     for tool in ("floor", "stressed", "buffer"):
         margin, first = walked(f"{base}_{tool}", series.returns)
         own, other = plain[first:], margin[first:]
-        assert procyclicality.compute_peak_to_trough(other) < 0.95 * procyclicality.compute_peak_to_trough(own), tool
+        assert procyclicality.compute_peak_to_trough(
+            other
+        ) < 0.95 * procyclicality.compute_peak_to_trough(own), tool
         assert other.mean() > 1.02 * own.mean(), tool
 
 
-@pytest.mark.parametrize("name", [*(pytest.param(name, marks=pytest.mark.slow) for name in list(SERIES)[:2]), "garch"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in list(SERIES)[:2]), "garch"]
+)
 def test_every_tool_lowers_the_swing_and_costs_margin(name: str) -> None:
     steadied("ewma_97", SERIES[name]())
 
@@ -111,7 +124,9 @@ def test_no_preset_looks_ahead(name: str) -> None:
 
 
 def test_the_detector_sees_presets_that_learn() -> None:
-    learning = {name for name in PRESETS if load_config(name, [], EngineConfig).requirement.look_back() > 0}
+    learning = {
+        name for name in PRESETS if load_config(name, [], EngineConfig).requirement.look_back() > 0
+    }
     assert learning >= {"engines/fhs_var", "engines/fhs_es", "engines/learned"}
 
 
@@ -127,7 +142,11 @@ class PeekingMargin:
 
     def observe(self, market: MarketView) -> None:
         everything, now = market.returns.base, len(market.returns)
-        self.asked = 3 * abs(float(everything[now, 0])) if everything is not None and now < len(everything) else 0.0
+        self.asked = (
+            3 * abs(float(everything[now, 0]))
+            if everything is not None and now < len(everything)
+            else 0.0
+        )
 
     def compute_margins(self, book: Exposure) -> Margins:
         kept = self.asked * np.abs(book.position_value()).sum(axis=1)
@@ -180,7 +199,10 @@ def test_the_vix_is_refused_by_name_where_it_has_no_days(tmp_path: Path) -> None
     path.write_text(VIX, encoding="utf-8")
     refused = CliRunner().invoke(app, ["run", str(path), "--out", str(tmp_path / "out")])
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "vix: arch:vix has 2014-01-03 to 2018-12-31 only, sp500 runs 2008-09-15 to 2008-09-17" in refused.stderr
+    assert (
+        "vix: arch:vix has 2014-01-03 to 2018-12-31 only, sp500 runs 2008-09-15 to 2008-09-17"
+        in refused.stderr
+    )
 
 
 def test_margin_follows_an_index_of_implied_volatility() -> None:
@@ -188,9 +210,15 @@ def test_margin_follows_an_index_of_implied_volatility() -> None:
     rule = {"kind": "scaled", "index": "dvol", "reference": 0.4, "low": 0.5, "high": 3}
     rule["inner"] = {"kind": "tiered", "tiers": [{"floor": 0, "max_leverage": 8}]}
     plain = crash.plain(steps=6, stresses=[])
-    dvol = {"name": "dvol", "start": 60, "process": {"kind": "variance_index", "volatility": 0.6, "vol_of_vol": 2}}
+    dvol = {
+        "name": "dvol",
+        "start": 60,
+        "process": {"kind": "variance_index", "volatility": 0.6, "vol_of_vol": 2},
+    }
     venues = [{**crash.EXCHANGE, "engine": {"requirement": rule}}, crash.OUTSIDE]
-    config = MarketConfig.model_validate(plain | {"underlyings": [*plain["underlyings"], dvol], "venues": venues})
+    config = MarketConfig.model_validate(
+        plain | {"underlyings": [*plain["underlyings"], dvol], "venues": venues}
+    )
     market, told = crash.market(2, config), []
     while market.tick < market.steps_planned:
         market.step()

@@ -11,11 +11,16 @@ def test_models_in_markets_that_they_move(capsys: pytest.CaptureFixture[str]) ->
     rows = {row["engine"]: row for row in compare(1)}
     with capsys.disabled():
         for name, row in rows.items():
-            print(f"\n{name}: { ({key: round(value, 4) for key, value in row.items() if key != 'engine'}) }", end="")
+            print(
+                f"\n{name}: { ({key: round(value, 4) for key, value in row.items() if key != 'engine'}) }",
+                end="",
+            )
     assert set(rows) == {*ENGINES, "static"}
     for name in ENGINES:
         for where in WHERE:
-            assert (rows[name][f"{where}_needed"] > 1) == (rows[name][f"{where}_breached"] > 1 - LEVEL)
+            assert (rows[name][f"{where}_needed"] > 1) == (
+                rows[name][f"{where}_breached"] > 1 - LEVEL
+            )
     learned, filtered, static = (rows[name] for name in ("learned", "fhs", "static"))
     assert min(learned[f"{where}_breached"] for where in ("binds", "untouched")) > 0.015
     assert filtered["mean"] > static["mean"]
@@ -27,8 +32,18 @@ def test_seeds_that_would_decide() -> None:
     """Differences of 1 with a deviation of 2 take some 30 pairs; of none that ever differ, nothing is said."""
     names = [*ENGINES, "static"]
     rows = [
-        {"seed": seed, "engine": name, "mean": 0.01, "closed": float(name == "static"), "volatility": 1.0}
-        | {f"{where}_{key}": shift * (where == "binds") for where in WHERE for key in ("breached", "needed")}
+        {
+            "seed": seed,
+            "engine": name,
+            "mean": 0.01,
+            "closed": float(name == "static"),
+            "volatility": 1.0,
+        }
+        | {
+            f"{where}_{key}": shift * (where == "binds")
+            for where in WHERE
+            for key in ("breached", "needed")
+        }
         for seed, shift in enumerate([3.0, -1.0, 3.0, -1.0] * 5)
         for name in names
     ]

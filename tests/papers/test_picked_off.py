@@ -43,7 +43,9 @@ def test_slow_quotes_are_picked_off(pairs: tuple[pd.DataFrame, pd.DataFrame]) ->
     """
     fresh, slow = pairs
     assert (fresh["moved"] == 0).all(), "whoever quotes first in every step is never late"
-    lost, to_arbitrageurs = (estimate_mean(slow[name].to_numpy()) for name in ("moved", "to_arbitrageurs"))
+    lost, to_arbitrageurs = (
+        estimate_mean(slow[name].to_numpy()) for name in ("moved", "to_arbitrageurs")
+    )
     assert lost.high < 0
     assert to_arbitrageurs.high < 0
     assert to_arbitrageurs.mean < 0.5 * lost.mean

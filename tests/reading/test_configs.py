@@ -60,10 +60,17 @@ def test_oil_meets_its_closes() -> None:
 
 
 def test_two_coins_are_the_same_coins_under_either_netting() -> None:
-    cross, alone = hurried("two_coins"), hurried("two_coins", "venues.0.engine.netting.kind=isolated")
+    cross, alone = (
+        hurried("two_coins"),
+        hurried("two_coins", "venues.0.engine.netting.kind=isolated"),
+    )
     one, other = (each["steps"].set_index(["instrument", "step"]) for each in (cross, alone))
     assert one["exogenous"].equals(other["exogenous"])
-    returns = np.log(one["exogenous"].unstack("instrument")[["BTC-PERP", "ETH-PERP"]]).diff().dropna()
+    returns = (
+        np.log(one["exogenous"].unstack("instrument")[["BTC-PERP", "ETH-PERP"]]).diff().dropna()
+    )
     assert returns.corr().iloc[0, 1] == pytest.approx(0.8, abs=0.1)
-    pools = [each["accounts"].query("venue == 'exchange'")["pool"].nunique() for each in (cross, alone)]
+    pools = [
+        each["accounts"].query("venue == 'exchange'")["pool"].nunique() for each in (cross, alone)
+    ]
     assert pools[0] < pools[1]

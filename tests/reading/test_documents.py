@@ -81,7 +81,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("text", "word"), HOSTILE.values(), ids=list(HOSTILE))
-def test_hostile_yaml_is_refused_in_a_line_and_at_once(tmp_path: Path, text: str, word: str) -> None:
+def test_hostile_yaml_is_refused_in_a_line_and_at_once(
+    tmp_path: Path, text: str, word: str
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     began = time.perf_counter()
@@ -107,14 +109,18 @@ def test_commands_refuse_hostile_files(
 def test_the_interpreter_survives_an_override_of_brackets(tmp_path: Path) -> None:
     code = "from experiments.cli.app import main; main()"
     command = [sys.executable, "-c", code, "run", "baseline", f"seed={'[' * 40_000}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("seed: ")
     assert "levels" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("key", [".".join("a" * 500), "a" * 5000, f"venues.{'9' * 5000}.name", "venues.*.*.*.*.name"])
+@pytest.mark.parametrize(
+    "key", [".".join("a" * 500), "a" * 5000, f"venues.{'9' * 5000}.name", "venues.*.*.*.*.name"]
+)
 def test_paths_of_any_length_are_refused(key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_run("baseline", [f"{key}=1"])
@@ -128,14 +134,25 @@ def test_what_is_within_the_bounds_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({"a": deep, "b": "9" * MAX_DIGITS}))
     assert read_yaml(path) == {"a": deep, "b": "9" * MAX_DIGITS}
-    assert parse_yaml("a: &a [1, 2]\nb: {c: *a}\nd: {<<: {e: 1}}") == {"a": [1, 2], "b": {"c": [1, 2]}, "d": {"e": 1}}
+    assert parse_yaml("a: &a [1, 2]\nb: {c: *a}\nd: {<<: {e: 1}}") == {
+        "a": [1, 2],
+        "b": {"c": [1, 2]},
+        "d": {"e": 1},
+    }
 
 
 def test_references_become_values_text_and_whole_parts(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("a: {b: [1, 2.5], c: x}\nd: ${a.b.1}\ne: ${a}\nf: 'no ${a.c} ${a.b.0}'\ng: ${f}")
+    path.write_text(
+        "a: {b: [1, 2.5], c: x}\nd: ${a.b.1}\ne: ${a}\nf: 'no ${a.c} ${a.b.0}'\ng: ${f}"
+    )
     found = resolve_config(path)
-    assert (found["d"], found["e"], found["f"], found["g"]) == (2.5, {"b": [1, 2.5], "c": "x"}, "no x 1", "no x 1")
+    assert (found["d"], found["e"], found["f"], found["g"]) == (
+        2.5,
+        {"b": [1, 2.5], "c": "x"},
+        "no x 1",
+        "no x 1",
+    )
 
 
 def test_includes_cannot_multiply_without_end(tmp_path: Path) -> None:
@@ -156,12 +173,21 @@ def test_levels_of_included_files_add_up(tmp_path: Path) -> None:
         resolve_config(tmp_path / "0.yaml")
 
 
-JSON = [nested(100_000), f'{{"a": {nested(900)}}}', f'{{"a": {"9" * 5000}}}', '{"a": "\\ud800"}', "{", ""]
+JSON = [
+    nested(100_000),
+    f'{{"a": {nested(900)}}}',
+    f'{{"a": {"9" * 5000}}}',
+    '{"a": "\\ud800"}',
+    "{",
+    "",
+]
 JSON += ["null", "[]", "3", '"x"']
 
 
 @pytest.mark.parametrize("text", JSON, ids=range(len(JSON)))
-def test_json_that_is_no_mapping_of_bounded_depth_is_a_value_error(tmp_path: Path, text: str) -> None:
+def test_json_that_is_no_mapping_of_bounded_depth_is_a_value_error(
+    tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "summary.json"
     path.write_text(text)
     with pytest.raises(ValueError):  # noqa: PT011 - of whichever reader
@@ -187,7 +213,9 @@ def test_reading_takes_no_more_memory_than_the_bounds_say(tmp_path: Path) -> Non
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ConfigError):
         read_yaml(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes on Linux
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+    )  # kilobytes on Linux
 
 
 SPAN = EngineConfig.model_validate(resolve_config("engines/span"))
@@ -219,10 +247,18 @@ def test_the_engine_is_swapped_on_the_command_line(
 
 
 def test_changes_of_a_swapped_engine_hold_in_whatever_order() -> None:
-    overrides = ["venues.0.engine=span", "venues.0.engine.kappa=0.5", "venues.0.engine.netting.kind=isolated"]
+    overrides = [
+        "venues.0.engine=span",
+        "venues.0.engine.kappa=0.5",
+        "venues.0.engine.netting.kind=isolated",
+    ]
     for order in (1, -1):
         engine = load_run("small_crash", overrides[::order]).venues[0].engine
-        assert (engine.requirement, engine.kappa, engine.netting) == (SPAN.requirement, 0.5, IsolatedNetting())
+        assert (engine.requirement, engine.kappa, engine.netting) == (
+            SPAN.requirement,
+            0.5,
+            IsolatedNetting(),
+        )
 
 
 @pytest.mark.parametrize(
@@ -231,8 +267,14 @@ def test_changes_of_a_swapped_engine_hold_in_whatever_order() -> None:
         ("venues.0.engine=spam", "venues.0.engine: 'spam' is not one of "),
         ("venues.0.engine=spam", "(did you mean 'span'?)"),
         ("venues.*.engine=iso", "'iso' is not one of "),
-        ("venues.0.engine={include: engines/spam.yaml}", "venues.0.engine.include: engines/spam.yaml: no such file"),
-        ("venues.0.engine.include=3", "venues.0.engine.include: 3, must be a file or a list of files"),
+        (
+            "venues.0.engine={include: engines/spam.yaml}",
+            "venues.0.engine.include: engines/spam.yaml: no such file",
+        ),
+        (
+            "venues.0.engine.include=3",
+            "venues.0.engine.include: 3, must be a file or a list of files",
+        ),
         ("venues.0.engine=nowhere/span.yaml", "venues.0.engine: nowhere/span.yaml: no such file"),
         ("venues.9.engine=span", "venues.9.engine: no item '9'"),
         ("venues.*=span", "venues.*: ends in *"),
@@ -246,7 +288,9 @@ def test_wrong_engines_are_refused_with_near_names(override: str, told: str) -> 
 
 
 def test_texts_that_are_no_components_stay_texts() -> None:
-    config = load_run("small_crash", ["name=span", "venues.0.name=span", "populations.*.venue=span"])
+    config = load_run(
+        "small_crash", ["name=span", "venues.0.name=span", "populations.*.venue=span"]
+    )
     assert (config.name, config.venues[0].name) == ("span", "span")
 
 

@@ -106,7 +106,9 @@ def test_scientific_notation_makes_floats_and_whole_numbers(base: Path) -> None:
 
 def test_overrides_reach_into_lists_and_defaults(base: Path) -> None:
     market = load_config(
-        base, ["venues.0.fees.taker=0.001", "populations.0.count=7", "venues.0.requirement.rates=[0.3]"], Market
+        base,
+        ["venues.0.fees.taker=0.001", "populations.0.count=7", "venues.0.requirement.rates=[0.3]"],
+        Market,
     )
     # the maker fee stays the one of the default that the override reached into, not the class's
     assert market.venues[0].fees == Fees(maker=0.01, taker=0.001)
@@ -125,7 +127,9 @@ def test_merging_another_kind_replaces_the_node() -> None:
     assert merge_nodes({"a": {"kind": "x", "old": 1}}, {"a": {"kind": "x", "new": 2}}) == {
         "a": {"kind": "x", "old": 1, "new": 2}
     }
-    assert merge_nodes({"a": {"kind": "x", "old": 1}}, {"a": {"old": 2}}) == {"a": {"kind": "x", "old": 2}}
+    assert merge_nodes({"a": {"kind": "x", "old": 1}}, {"a": {"old": 2}}) == {
+        "a": {"kind": "x", "old": 2}
+    }
     assert merge_nodes({"a": [1, 2]}, {"a": [3]}) == {"a": [3]}
 
 
@@ -145,9 +149,12 @@ def test_include_cycles_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_mapping_includes_files_in_order_below_its_own_keys(tmp_path: Path) -> None:
     write(
-        tmp_path / "parts" / "venue.yaml", "name: v\nfees: {maker: 1}\nrequirement: {include: tight.yaml, kappa: 0.3}"
+        tmp_path / "parts" / "venue.yaml",
+        "name: v\nfees: {maker: 1}\nrequirement: {include: tight.yaml, kappa: 0.3}",
     )
-    write(tmp_path / "parts" / "tight.yaml", "kind: compressed\nkappa: 0.5")  # relative to venue.yaml
+    write(
+        tmp_path / "parts" / "tight.yaml", "kind: compressed\nkappa: 0.5"
+    )  # relative to venue.yaml
     write(tmp_path / "parts" / "dear.yaml", "fees: {maker: 2, taker: 3}")
     text = """
 steps: 1
@@ -164,7 +171,9 @@ venues:
     assert market.venues == [
         Venue(name="a", requirement=Compressed(kappa=0.3), fees=Fees(maker=1)),
         Venue(name="v", requirement=Compressed(kappa=0.3), fees=Fees(maker=2, taker=4)),
-        Venue(name="v", requirement=Tiered(), fees=Fees(maker=1)),  # another kind: nothing of the included is left
+        Venue(
+            name="v", requirement=Tiered(), fees=Fees(maker=1)
+        ),  # another kind: nothing of the included is left
         Venue(name="d", requirement=Compressed(kappa=0.5)),
     ]
 
@@ -177,7 +186,9 @@ def test_an_include_counts_as_the_files_own_content(tmp_path: Path, base: Path) 
     assert load_config(top, [], Market).band == Ordered(low=0.5, high=9)
     venues = "venues: [{name: z, requirement: {include: tight.yaml}}]"
     top = write(tmp_path / "top.yaml", f"include: [base.yaml]\n{venues}")
-    assert load_config(top, ["steps=3"], Market).venues == [Venue(name="z", requirement=Compressed(kappa=0.5))]
+    assert load_config(top, ["steps=3"], Market).venues == [
+        Venue(name="z", requirement=Compressed(kappa=0.5))
+    ]
 
 
 def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None:
@@ -185,8 +196,13 @@ def test_overrides_and_references_reach_included_content(tmp_path: Path) -> None
     text = "steps: 1\nband: {low: 0.25}\nvenues: [{name: a, requirement: {include: tight.yaml}}]"
     top = write(tmp_path / "top.yaml", text)
     assert load_config(top, [], Market).venues[0].requirement == Compressed(kappa=0.25)
-    assert load_config(top, ["venues.0.requirement.kappa=0.75"], Market).venues[0].requirement == Compressed(kappa=0.75)
-    assert load_config(top, ["venues.0.requirement.kind=tiered"], Market).venues[0].requirement == Tiered()
+    assert load_config(top, ["venues.0.requirement.kappa=0.75"], Market).venues[
+        0
+    ].requirement == Compressed(kappa=0.75)
+    assert (
+        load_config(top, ["venues.0.requirement.kind=tiered"], Market).venues[0].requirement
+        == Tiered()
+    )
 
 
 def test_problems_of_included_content_are_told_where_it_stands(tmp_path: Path) -> None:
@@ -222,11 +238,15 @@ def test_all_that_cannot_be_included_is_told_at_once(shipped: Path, tmp_path: Pa
     ]
 
 
-def test_includes_do_not_depend_on_the_working_folder(shipped: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_includes_do_not_depend_on_the_working_folder(
+    shipped: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
     write(tmp_path / "elsewhere" / "engines" / "tiny.yaml", "high: 7")
     write(shipped / "engines" / "tiny.yaml", "high: 8")
     write(tmp_path / "mine" / "base.yaml", BASE)
-    mine = write(tmp_path / "mine" / "mine.yaml", "include: base.yaml\nband: {include: engines/tiny.yaml}")
+    mine = write(
+        tmp_path / "mine" / "mine.yaml", "include: base.yaml\nband: {include: engines/tiny.yaml}"
+    )
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert load_config(mine, [], Market).band.high == 8
 
@@ -234,10 +254,14 @@ def test_includes_do_not_depend_on_the_working_folder(shipped: Path, tmp_path: P
 def test_a_diamond_of_includes_is_no_cycle(tmp_path: Path, base: Path) -> None:
     write(tmp_path / "b.yaml", "include: [base.yaml]")
     write(tmp_path / "c.yaml", "include: [base.yaml]")
-    assert load_config(write(tmp_path / "d.yaml", "include: [b.yaml, c.yaml]"), [], Market).steps == 10
+    assert (
+        load_config(write(tmp_path / "d.yaml", "include: [b.yaml, c.yaml]"), [], Market).steps == 10
+    )
 
 
-def test_interpolation_works_but_not_into_the_environment(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interpolation_works_but_not_into_the_environment(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET", "42")
     assert load_config(base, ["populations.0.count=${steps}"], Market).populations[0].count == 10
     (line,) = problems(base, "steps=${oc.env:SECRET}")
@@ -298,13 +322,22 @@ populations:
         ("stpes=3", "stpes: unknown key (did you mean 'steps'?)"),
         ("venues.0.fees.takr=3", "venues.0.fees.takr: unknown key (did you mean 'taker'?)"),
         ("nowhere.at.all=3", "nowhere: unknown key, known are"),
-        ("venues.3.name=x", "venues.3.name: no item '3', the list has 1 item, number 0, choose one of them"),
+        (
+            "venues.3.name=x",
+            "venues.3.name: no item '3', the list has 1 item, number 0, choose one of them",
+        ),
         ("venues.-1.name=x", "venues.-1.name: no item '-1'"),
-        ("steps.x=3", "steps.x: 10 has no part 'x', only mappings and lists have parts, shorten the path"),
+        (
+            "steps.x=3",
+            "steps.x: 10 has no part 'x', only mappings and lists have parts, shorten the path",
+        ),
         ("steps", "steps: not an override, must read path=value"),
         ("a..b=3", "a..b=3: not an override"),
         ("steps=[1", "steps: '[1', not a YAML value"),
-        ("steps=2.5", "steps: 2.5, must be a whole number (steps (1)), write one without quotes or fraction"),
+        (
+            "steps=2.5",
+            "steps: 2.5, must be a whole number (steps (1)), write one without quotes or fraction",
+        ),
         ("band={low: 3, high: 2}", "band: low 3 exceeds high 2, exchange them"),
         ("steps=true", "steps: true, must be a whole number"),
         ("steps=", "steps: nothing, must be a whole number"),
@@ -318,10 +351,16 @@ def test_bad_overrides(base: Path, override: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a: 1\nb: [1\nc: 2", ":3:2: not YAML, did not find expected ',' or ']', correct this line"),
+        (
+            "a: 1\nb: [1\nc: 2",
+            ":3:2: not YAML, did not find expected ',' or ']', correct this line",
+        ),
         ("steps: 1\nsteps: 2", ":2:1: not YAML, found duplicate key steps, correct this line"),
         ("- 1", ": a list of 1, must be a mapping of keys, write 'key: value' lines"),
-        ("a: ${b", ": line 1: a reference must read ${a.b}, a path counted from the top, correct it"),
+        (
+            "a: ${b",
+            ": line 1: a reference must read ${a.b}, a path counted from the top, correct it",
+        ),
         ("a: \0", ": cannot be read, unacceptable character"),
         ("include: 3", ": include: 3, must be a file or a list of files, write include: [a.yaml]"),
         (
@@ -340,7 +379,10 @@ def test_unreadable_text_and_empty_files(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"name: \xff\xfe")
     assert "cannot be read" in problems(path)[0]
-    assert [line.split(":")[0] for line in problems(write(tmp_path / "empty.yaml", ""))] == ["steps", "venues"]
+    assert [line.split(":")[0] for line in problems(write(tmp_path / "empty.yaml", ""))] == [
+        "steps",
+        "venues",
+    ]
 
 
 @pytest.fixture
@@ -352,13 +394,19 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["crash_2008", "crash_2008.yaml", "configs/crash_2008.yaml", "configs/crash_2008"])
-def test_packaged_names(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["crash_2008", "crash_2008.yaml", "configs/crash_2008.yaml", "configs/crash_2008"]
+)
+def test_packaged_names(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_config(name, [], Market).steps == 10
 
 
-def test_an_existing_path_comes_before_a_packaged_name(shipped: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_an_existing_path_comes_before_a_packaged_name(
+    shipped: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "crash_2008", BASE.replace("10", "11"))
     assert load_config("crash_2008", [], Market).steps == 11

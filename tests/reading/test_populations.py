@@ -32,9 +32,17 @@ def run_of(folder: Path, name: str, *overrides: str, more: str = "") -> RunConfi
 
 def weighted(folder: Path, name: str) -> tuple[F8, F8]:
     """Leverage that members wish at the reference leverage, and the open interest that makes; of types with a taste."""
-    columns = {"venue": [0, 1], "underlying": [0, 0], "settle": [0, 0], "kind": [0, 1], "multiplier": [1, 1]}
+    columns = {
+        "venue": [0, 1],
+        "underlying": [0, 0],
+        "settle": [0, 0],
+        "kind": [0, 1],
+        "multiplier": [1, 1],
+    }
     columns |= {"tick": [1, 1], "lot": [1, 1], "max_price": [10**6, 10**6]}
-    contracts = Contracts(("PERP", "SPOT"), **{name: np.array(column) for name, column in columns.items()})
+    contracts = Contracts(
+        ("PERP", "SPOT"), **{name: np.array(column) for name, column in columns.items()}
+    )
     setting = MarketSpec(60.0, 100, ("exchange", "outside"), ("btc",), contracts, np.array([0, 1]))
     leverage, interest = [np.empty(0)], [np.empty(0)]
     for config in run_of(folder, name).populations:
@@ -43,7 +51,9 @@ def weighted(folder: Path, name: str) -> tuple[F8, F8]:
             draws = RandomStreams(1).draw_uniform(crowd.name, 0, crowd.count, crowd.n_trait_draws)
             wealth: I8 = crowd.start(setting, draws)[:, 0]
             leverage.append(crowd._members.target_leverage)
-            interest.append(wealth * np.minimum(crowd._members.target_leverage, crowd.reference_leverage))
+            interest.append(
+                wealth * np.minimum(crowd._members.target_leverage, crowd.reference_leverage)
+            )
     return np.concatenate(leverage), np.concatenate(interest)
 
 
@@ -85,22 +95,38 @@ class TestStars:
     """``populations.*.field``: wherever the field is known."""
 
     def test_a_field_is_set_in_all_that_have_it(self, tmp_path: Path) -> None:
-        config = run_of(tmp_path, "hyperliquid_like", "populations.*.elasticity=0.5", "populations.*.variety=0.1")
+        config = run_of(
+            tmp_path,
+            "hyperliquid_like",
+            "populations.*.elasticity=0.5",
+            "populations.*.variety=0.1",
+        )
         assert {p.elasticity for p in config.populations[:-1]} == {0.5}
         assert config.populations[-1].variety == 0.1
 
     def test_a_nested_field_and_its_defaults_too(self, tmp_path: Path) -> None:
-        config = run_of(tmp_path, "hyperliquid_like", "populations.*.capital.trims=0.7", "venues.*.fees.taker=0.001")
+        config = run_of(
+            tmp_path,
+            "hyperliquid_like",
+            "populations.*.capital.trims=0.7",
+            "venues.*.fees.taker=0.001",
+        )
         managed = [p.capital for p in config.populations[:-1]]
         assert all(capital is not None and capital.trims == 0.7 for capital in managed)
         assert [venue.fees.taker for venue in config.venues] == [0.001, 0.001]
 
-    @pytest.mark.parametrize("path", ["populations.*.elastcity", "nowhere.*.count", "populations.*", "seed.*.count"])
+    @pytest.mark.parametrize(
+        "path", ["populations.*.elastcity", "nowhere.*.count", "populations.*", "seed.*.count"]
+    )
     def test_a_field_that_none_has_is_refused(self, tmp_path: Path, path: str) -> None:
         with pytest.raises(ConfigError) as caught:
             run_of(tmp_path, "hyperliquid_like", f"{path}=1")
         assert len(caught.value.problems) == 1
-        told = "ends in *, which stands for items of a list" if path.endswith("*") else "no item there has a part"
+        told = (
+            "ends in *, which stands for items of a list"
+            if path.endswith("*")
+            else "no item there has a part"
+        )
         assert caught.value.problems[0].startswith(f"{path}: {told}")
 
 
@@ -112,12 +138,22 @@ class TestLists:
 
     def test_a_list_is_spliced_in_place_and_lists_may_include_lists(self, tmp_path: Path) -> None:
         inner, outer = "- {a: 1}\n- {a: 2}", "- {a: 0}\n- {include: inner.yaml, b: 5}"
-        top = self.resolved(tmp_path, inner=inner, outer=outer, top="x: [{include: outer.yaml, c: 7}, {a: 3}]")
-        assert top == {"x": [{"a": 0, "c": 7}, {"a": 1, "b": 5, "c": 7}, {"a": 2, "b": 5, "c": 7}, {"a": 3}]}
+        top = self.resolved(
+            tmp_path, inner=inner, outer=outer, top="x: [{include: outer.yaml, c: 7}, {a: 3}]"
+        )
+        assert top == {
+            "x": [{"a": 0, "c": 7}, {"a": 1, "b": 5, "c": 7}, {"a": 2, "b": 5, "c": 7}, {"a": 3}]
+        }
 
     def test_elsewhere_a_list_is_refused(self, tmp_path: Path) -> None:
-        for top in ("x: {include: inner.yaml}", "x: [{include: [inner.yaml]}]", "include: inner.yaml"):
-            with pytest.raises(ConfigError, match="only an item of a list can include a list") as caught:
+        for top in (
+            "x: {include: inner.yaml}",
+            "x: [{include: [inner.yaml]}]",
+            "include: inner.yaml",
+        ):
+            with pytest.raises(
+                ConfigError, match="only an item of a list can include a list"
+            ) as caught:
                 self.resolved(tmp_path, inner="- {a: 1}", top=top)
             assert len(caught.value.problems) == 1
 
@@ -127,4 +163,6 @@ class TestLists:
 
     def test_circles_of_lists_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="includes itself"):
-            self.resolved(tmp_path, inner="- {include: inner.yaml}", top="x: [{include: inner.yaml}]")
+            self.resolved(
+                tmp_path, inner="- {include: inner.yaml}", top="x: [{include: inner.yaml}]"
+            )

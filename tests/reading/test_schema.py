@@ -49,7 +49,9 @@ def test_every_kind_is_a_choice() -> None:
         assert set(DEFINITIONS[name]["discriminator"]["mapping"]) == set(registry)
     people = DEFINITIONS["RunConfig"]["properties"]["populations"]["items"]
     assert set(people["discriminator"]["mapping"]) == set(POPULATIONS)
-    assert set(DEFINITIONS["Underlying"]["properties"]["process"]["discriminator"]["mapping"]) == set(PROCESSES)
+    assert set(
+        DEFINITIONS["Underlying"]["properties"]["process"]["discriminator"]["mapping"]
+    ) == set(PROCESSES)
 
 
 def test_every_field_is_described() -> None:

@@ -45,7 +45,13 @@ class Disk:
 
     @contextmanager
     def refusing(self, folder: Path, at: int, number: int, lasts: bool) -> Iterator[None]:
-        self.folder, self.at, self.number, self.lasts, self.writes = str(folder), at, number, lasts, 0
+        self.folder, self.at, self.number, self.lasts, self.writes = (
+            str(folder),
+            at,
+            number,
+            lasts,
+            0,
+        )
         try:
             yield
         finally:
@@ -100,7 +106,9 @@ def call(*arguments: object) -> Result:
 
 def files(folder: Path) -> dict[str, bytes]:
     """All but the manifest."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     return {name: path.read_bytes() for name, path in found.items() if name != "manifest.json"}
 
 
@@ -130,7 +138,9 @@ def each(command: tuple[object, ...], out: Path, chosen: Callable[[int], bool]) 
         if DISK.writes < at:
             assert done.exit_code == 0
             return
-        if number in FULL and done.exit_code == 0:  # the n-th write was a removal, which a full disk allows
+        if (
+            number in FULL and done.exit_code == 0
+        ):  # the n-th write was a removal, which a full disk allows
             shutil.rmtree(out)
             continue
         told(done, at)
@@ -163,7 +173,9 @@ def runs_survive(tmp_path: Path, chosen: Callable[[int], bool]) -> int:
             if kept == out:
                 continue
             held = files(kept)
-            assert {name: content for name, content in held.items() if expected[name] != content} == {}, at
+            assert {
+                name: content for name, content in held.items() if expected[name] != content
+            } == {}, at
             assert held or not any(kept.rglob("*.*")), at
         names = [path.name for path in out.parent.iterdir() if files(path)]
         if names and not out.exists():
@@ -199,10 +211,15 @@ def test_every_write_of_a_run_fails(tmp_path: Path) -> None:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a sweep and of a run, and a series."""
     place = tmp_path_factory.mktemp("results")
-    assert call("sweep", TINY, "--executor", "serial", "--quiet", "--out", place / "sweep").exit_code == 0
+    assert (
+        call("sweep", TINY, "--executor", "serial", "--quiet", "--out", place / "sweep").exit_code
+        == 0
+    )
     assert call("run", *CRASH, "--quiet", "--out", place / "run").exit_code == 0
     moves = np.random.default_rng(1).standard_t(4, 260) / 100
-    pd.DataFrame({"price": 100 * np.exp(np.cumsum(moves))}).to_csv(place / "series.csv", index=False)
+    pd.DataFrame({"price": 100 * np.exp(np.cumsum(moves))}).to_csv(
+        place / "series.csv", index=False
+    )
     return place
 
 
@@ -225,7 +242,11 @@ def test_every_command_reports_a_failed_write(
     out = tmp_path / "0" / "x"
     out.parent.mkdir()
     for _ in each((*command, out), out, lambda at: at in (1, 2, 4, 7) or at > 1000):
-        left = [path for path in out.parent.rglob("*") if path.name.endswith(".tmp") and DISK.number in FULL]
+        left = [
+            path
+            for path in out.parent.rglob("*")
+            if path.name.endswith(".tmp") and DISK.number in FULL
+        ]
         assert left == []
         shutil.rmtree(out.parent)
         out.parent.mkdir()
@@ -242,7 +263,10 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path: Path) -> None:
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True)
     assert done.returncode == 1
-    assert re.fullmatch(r"\S*: cannot be written \(.*File too large.*\), what was written is kept in .*\n", done.stderr)
+    assert re.fullmatch(
+        r"\S*: cannot be written \(.*File too large.*\), what was written is kept in .*\n",
+        done.stderr,
+    )
     (kept,) = tmp_path.iterdir()
     assert {"config.resolved.yaml"} <= set(files(kept))
     assert all(size <= 6000 for size in map(len, files(kept).values()))
@@ -258,7 +282,9 @@ def test_a_place_that_can_never_hold_results_is_bad_input(tmp_path: Path, result
         assert "cannot be written (Not a directory), choose another with --out" in done.stderr
 
 
-def test_a_figure_that_fails_costs_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_that_fails_costs_no_finished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("no such colour")
 

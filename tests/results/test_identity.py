@@ -19,7 +19,7 @@ from experiments.config import load_run
 from experiments.results import identity, provenance, store
 from experiments.results.imported_sources import find_imported_files, find_project_files
 from experiments.sweep import execute_jobs, sealed
-from experiments.sweep.config import StudyConfig, load_study, list_study_names
+from experiments.sweep.config import StudyConfig, list_study_names, load_study
 from experiments.sweep.messages import CodeFingerprint, SweepContext
 from experiments.sweep.outputs import hash_file
 from experiments.sweep.paths import check_paths
@@ -48,7 +48,9 @@ def again(folder: Path) -> Result:
 
 def files(folder: Path) -> dict[str, bytes]:
     """All but the manifest."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     return {name: path.read_bytes() for name, path in found.items() if name != "manifest.json"}
 
 
@@ -71,23 +73,39 @@ def test_facts_name_all_that_changes_bytes(monkeypatch: pytest.MonkeyPatch) -> N
     assert {"numpy", "scipy", "numba", "pandas", "pyarrow", "mesa"} <= set(base["packages"])
     assert set(base["sources"]) == {"sim", "agents", "experiments"}
     assert base["python"] == f"CPython {sys.version_info.major}.{sys.version_info.minor}"
-    for key, word in (("packages", "numpy 0, here"), ("python", "python 2.7, here"), ("sources", "sources of sim")):
+    for key, word in (
+        ("packages", "numpy 0, here"),
+        ("python", "python 2.7, here"),
+        ("sources", "sources of sim"),
+    ):
         other = {"packages": base["packages"] | {"numpy": "0"}, "python": "2.7"}
         other["sources"] = base["sources"] | {"sim": "0"}
         changed = base | {key: other[key]}
         assert identity.compute_digest(changed) != identity.compute_digest(base)
-        assert [line.startswith(word) for line in identity.describe_differences(changed, base)] == [True]
+        assert [line.startswith(word) for line in identity.describe_differences(changed, base)] == [
+            True
+        ]
     assert identity.describe_differences(base, base) == []
 
 
 def test_parts_of_experiments_that_make_a_run_count_and_others_do_not() -> None:
-    makers = {path.relative_to(ROOT).as_posix() for path in find_project_files(identity.RUN_MODULES)} | set(identity.EXTRA_FILES)
+    makers = {
+        path.relative_to(ROOT).as_posix() for path in find_project_files(identity.RUN_MODULES)
+    } | set(identity.EXTRA_FILES)
     needed = {
         f"experiments/{name}.py"
-        for name in ("simulation", "config", "price_files/bars", "results/store", "results/provenance")
+        for name in (
+            "simulation",
+            "config",
+            "price_files/bars",
+            "results/store",
+            "results/provenance",
+        )
     }
     assert needed | {"experiments/sweep/execute_jobs.py"} <= makers
-    assert not any(word in name for name in makers for word in ("figures", "paper", "cli", "statistics"))
+    assert not any(
+        word in name for name in makers for word in ("figures", "paper", "cli", "statistics")
+    )
 
 
 def test_sources_are_read_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +124,9 @@ def test_sources_are_read_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> 
     assert reads == []
 
 
-def test_what_a_module_imports_beside_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_module_imports_beside_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "outer.py").write_text("import json, numpy\nfrom helper_of_mine import x\n")
     (tmp_path / "helper_of_mine.py").write_text("def f():\n    import pack_of_mine.deep\nx = 1\n")
     (tmp_path / "pack_of_mine").mkdir()
@@ -121,19 +141,31 @@ def test_what_a_module_imports_beside_it_counts(tmp_path: Path, monkeypatch: pyt
     plugins.import_plugins(["helper_of_mine"])
     try:
         assert list(plugins.get_file_digests("helper_of_mine")) == [
-            *("helper_of_mine.py", "pack_of_mine/__init__.py", "pack_of_mine/deep.py", "pack_of_mine/table.csv"),
+            *(
+                "helper_of_mine.py",
+                "pack_of_mine/__init__.py",
+                "pack_of_mine/deep.py",
+                "pack_of_mine/table.csv",
+            ),
         ]
     finally:
         plugins._FILE_DIGESTS.pop("helper_of_mine")
 
 
-def test_what_a_plugin_imports_by_a_name_put_together_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "kinds_of_mine.py").write_text("import importlib\nimportlib.import_module('rules' + '_of_mine')\n")
+def test_what_a_plugin_imports_by_a_name_put_together_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kinds_of_mine.py").write_text(
+        "import importlib\nimportlib.import_module('rules' + '_of_mine')\n"
+    )
     (tmp_path / "rules_of_mine.py").write_text("SHARE = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     plugins.import_plugins(["kinds_of_mine"])
     try:
-        assert list(plugins.get_file_digests("kinds_of_mine")) == ["kinds_of_mine.py", "rules_of_mine.py"]
+        assert list(plugins.get_file_digests("kinds_of_mine")) == [
+            "kinds_of_mine.py",
+            "rules_of_mine.py",
+        ]
     finally:
         plugins._FILE_DIGESTS.pop("kinds_of_mine")
 
@@ -153,9 +185,15 @@ def test_a_run_says_which_code_made_it(whole: Path) -> None:
 
 def place(**changes: object) -> SweepContext:
     """Of a sweep of this process."""
-    code = CodeFingerprint(identity.describe_code(), identity.hash_sources(), hash_study_module(str(TINY.with_suffix(".py"))))._replace(**changes)
+    code = CodeFingerprint(
+        identity.describe_code(),
+        identity.hash_sources(),
+        hash_study_module(str(TINY.with_suffix(".py"))),
+    )._replace(**changes)
     module = str(TINY.with_suffix(".py"))
-    return SweepContext(str(STUDIES), module, (), "", provenance.read_version(), (), 1.0, apart=True, code=code)
+    return SweepContext(
+        str(STUDIES), module, (), "", provenance.read_version(), (), 1.0, apart=True, code=code
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,7 +202,13 @@ def place(**changes: object) -> SweepContext:
         ({"facts": identity.describe_code() | {"python": "CPython 3.99"}}, "in python CPython"),
         ({"facts": identity.describe_code() | {"algebra": ["openblas 0 Zen x1"]}}, "in algebra "),
         *(
-            ({"facts": identity.describe_code() | {"packages": identity.describe_code()["packages"] | {name: "0"}}}, f"in {name} ")
+            (
+                {
+                    "facts": identity.describe_code()
+                    | {"packages": identity.describe_code()["packages"] | {name: "0"}}
+                },
+                f"in {name} ",
+            )
             for name in ("numpy", "scipy", "numba", "llvmlite")
         ),
         (
@@ -178,7 +222,9 @@ def place(**changes: object) -> SweepContext:
 def test_workers_that_differ_are_refused_by_name(
     changes: dict[str, object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute_jobs.threadpoolctl, "threadpool_info", list)  # threads of the tests are not pinned
+    monkeypatch.setattr(
+        execute_jobs.threadpoolctl, "threadpool_info", list
+    )  # threads of the tests are not pinned
     (tmp_path / "runs").mkdir()
     execute_jobs.check_worker(place()._replace(folder=str(tmp_path)))
     with pytest.raises(OutputError) as error:
@@ -209,7 +255,8 @@ def test_runs_of_other_code_are_made_again(kept: Path, edited: dict[str, str]) -
     names = set(pd.read_parquet(kept / "runs.parquet")["hash"])
     assert not names & before
     assert all(
-        json.loads((kept / "runs" / name / "summary.json").read_text())["code"]["sources"] == edited for name in names
+        json.loads((kept / "runs" / name / "summary.json").read_text())["code"]["sources"] == edited
+        for name in names
     )
     assert call("tails", kept).exit_code == 0
     assert "other code" not in again(kept).stderr, "once is enough"
@@ -219,7 +266,10 @@ def test_mixed_runs_are_taken_and_every_table_says_so(kept: Path, edited: dict[s
     before = {path.name for path in (kept / "runs").iterdir()}
     done = call("sweep", TINY, "--executor", "serial", "--out", kept, "--seeds", 2, "--mixed")
     assert done.exit_code == 0
-    assert f"{len(before)} runs there were made by other code (sources of agents), they were taken" in done.stderr
+    assert (
+        f"{len(before)} runs there were made by other code (sources of agents), they were taken"
+        in done.stderr
+    )
     table = pd.read_parquet(kept / "runs.parquet")
     assert set(table.loc[table["seed"] == 1, "hash"]) == before
     assert not set(table.loc[table["seed"] == 2, "hash"]) & before
@@ -237,12 +287,17 @@ def test_mixed_runs_are_taken_and_every_table_says_so(kept: Path, edited: dict[s
     assert "mixed" not in pd.read_csv(kept / "tables" / "means.csv")
 
 
-def test_a_damaged_run_of_other_code_is_made_by_this_one(kept: Path, edited: dict[str, str]) -> None:
+def test_a_damaged_run_of_other_code_is_made_by_this_one(
+    kept: Path, edited: dict[str, str]
+) -> None:
     hurt = sorted((kept / "runs").iterdir())[0]
     (hurt / "steps.parquet").write_bytes(b"PAR1")
     done = call("sweep", TINY, "--executor", "serial", "--out", kept, "--mixed")
     assert done.exit_code == 0
-    assert f"{hurt}/steps.parquet: was not what had been written, the run was made again" in done.stderr
+    assert (
+        f"{hurt}/steps.parquet: was not what had been written, the run was made again"
+        in done.stderr
+    )
     assert hurt.name not in set(pd.read_parquet(kept / "runs.parquet")["hash"])
 
 
@@ -253,9 +308,13 @@ def test_another_runs_folder_under_a_name_is_made_again(whole: Path, kept: Path)
     one, other = sorted((kept / "runs").iterdir())[:2]
     shutil.rmtree(one)
     shutil.copytree(other, one)
-    assert f"runs/{one.name}/summary.json: was changed" in call("verify", kept, "--sample", 0).stderr
+    assert (
+        f"runs/{one.name}/summary.json: was changed" in call("verify", kept, "--sample", 0).stderr
+    )
     done = again(kept)
-    assert f"{one}/summary.json: was not what had been written, the run was made again" in done.stderr
+    assert (
+        f"{one}/summary.json: was not what had been written, the run was made again" in done.stderr
+    )
     assert files(kept) == files(whole)
 
 
@@ -265,7 +324,9 @@ def test_another_runs_frames_with_their_checksums_are_made_again(whole: Path, ke
     for path in other.glob("*.parquet"):
         shutil.copy(path, one / path.name)
     summary, theirs = (json.loads((each / "summary.json").read_text()) for each in (one, other))
-    summary = {key: value for key, value in summary.items() if key != "seal"} | {"sha256": theirs["sha256"]}
+    summary = {key: value for key, value in summary.items() if key != "seal"} | {
+        "sha256": theirs["sha256"]
+    }
     store.write_json(sealed.seal_summary(summary), one / "summary.json")
     assert "was not what had been written" in again(kept).stderr
     assert files(kept) == files(whole)
@@ -276,14 +337,29 @@ def damage(run: Path, how: str) -> None:
     bare = {key: value for key, value in summary.items() if key != "seal"}
     other = next(path for path in run.parent.iterdir() if path != run)
     texts = {
-        **{"null": "null", "list": "[]", "word": '"x"', "nothing": "", "empty": "{}", "none": '{"sha256": {}}'},
-        **{"deep": "[" * 100_000, "numbers": '{"sha256": [1], "seal": 1}', "cut": json.dumps(summary)[:-9]},
+        **{
+            "null": "null",
+            "list": "[]",
+            "word": '"x"',
+            "nothing": "",
+            "empty": "{}",
+            "none": '{"sha256": {}}',
+        },
+        **{
+            "deep": "[" * 100_000,
+            "numbers": '{"sha256": [1], "seal": 1}',
+            "cut": json.dumps(summary)[:-9],
+        },
         "totals": json.dumps(summary | {"totals": {}}),
         "no frames": json.dumps(sealed.seal_summary(bare | {"sha256": {}})),
         "outside": json.dumps(
-            sealed.seal_summary(bare | {"sha256": bare["sha256"] | {f"../{other.name}/steps.parquet": "0" * 64}})
+            sealed.seal_summary(
+                bare | {"sha256": bare["sha256"] | {f"../{other.name}/steps.parquet": "0" * 64}}
+            )
         ),
-        "absolute": json.dumps(sealed.seal_summary(bare | {"sha256": {str(other / "steps.parquet"): "0" * 64}})),
+        "absolute": json.dumps(
+            sealed.seal_summary(bare | {"sha256": {str(other / "steps.parquet"): "0" * 64}})
+        ),
     }
     if how in texts:
         (run / "summary.json").write_text(texts[how])
@@ -305,11 +381,26 @@ def damage(run: Path, how: str) -> None:
         (run / "steps.parquet").mkdir()
 
 
-HOW = ["null", "list", "word", "nothing", "empty", "none", "deep", "numbers", "cut", "totals", "no frames", "outside"]
+HOW = [
+    "null",
+    "list",
+    "word",
+    "nothing",
+    "empty",
+    "none",
+    "deep",
+    "numbers",
+    "cut",
+    "totals",
+    "no frames",
+    "outside",
+]
 HOW += ["absolute", "link", "broken link", "linked frame", "file", "folder"]
 
 
-def test_damage_of_every_form_is_made_again_and_stops_no_other_run(whole: Path, tmp_path: Path) -> None:
+def test_damage_of_every_form_is_made_again_and_stops_no_other_run(
+    whole: Path, tmp_path: Path
+) -> None:
     for how in HOW:
         folder = shutil.copytree(whole, tmp_path / how)
         run = sorted((folder / "runs").iterdir())[0]
@@ -319,9 +410,13 @@ def test_damage_of_every_form_is_made_again_and_stops_no_other_run(whole: Path, 
         assert checked.stderr.startswith(f"runs/{run.name}"), how
         done = again(folder)
         assert (done.exit_code, done.exception) == (0, None), how
-        told = [line for line in done.stderr.splitlines() if "was not what had been written" in line]
+        told = [
+            line for line in done.stderr.splitlines() if "was not what had been written" in line
+        ]
         assert [line.startswith(str(run)) for line in told] == [True], how
-        assert {name: held for name, held in files(folder).items() if name in files(whole)} == files(whole), how
+        assert {
+            name: held for name, held in files(folder).items() if name in files(whole)
+        } == files(whole), how
         assert not run.is_symlink()
         assert call("verify", folder, "--sample", 0).exit_code == 0
 
@@ -345,7 +440,9 @@ def unsign(folder: Path) -> list[str]:
     frame = pd.read_parquet(folder / "runs.parquet")
     for run in sorted((folder / "runs").iterdir()):
         summary = json.loads((run / "summary.json").read_text())
-        plain = {key: held for key, held in summary.items() if key not in ("code", "seal", "config_hash")}
+        plain = {
+            key: held for key, held in summary.items() if key not in ("code", "seal", "config_hash")
+        }
         text = store.dump_canonical_json({key: plain[key] for key in ("config", "version", "data")})
         name = hashlib.sha256(text.encode()).hexdigest()[:12]
         store.write_json(plain, run / "summary.json")
@@ -356,7 +453,9 @@ def unsign(folder: Path) -> list[str]:
         store.write_frame(held, folder / name, {"version": provenance.read_version()})
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["code"]
-    manifest["files"] |= {name: hash_file(folder / name) for name in ("runs.parquet", "scores.parquet")}
+    manifest["files"] |= {
+        name: hash_file(folder / name) for name in ("runs.parquet", "scores.parquet")
+    }
     store.write_json(manifest, folder / "manifest.json")
     return sorted(path.name for path in (folder / "runs").iterdir())
 
@@ -414,11 +513,17 @@ def test_verify_reports_a_frame_that_no_run_wrote(kept: Path, ran: Path, tmp_pat
     shutil.copyfile(run / "steps.parquet", run / "more.parquet")
     for sample in (0, 9):
         done = call("verify", kept, "--sample", sample)
-        assert (done.exit_code, done.stderr.startswith(f"runs/{run.name}/more.parquet: ")) == (1, True)
+        assert (done.exit_code, done.stderr.startswith(f"runs/{run.name}/more.parquet: ")) == (
+            1,
+            True,
+        )
     folder = shutil.copytree(ran, tmp_path / "ran")
     shutil.copyfile(run / "steps.parquet", folder / "more.parquet")
     done = call("verify", folder, "--sample", 0)
-    assert (done.exit_code, done.stderr) == (1, "more.parquet: manifest.json has no checksum of it\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "more.parquet: manifest.json has no checksum of it\n",
+    )
 
 
 def test_verify_takes_one_run_of_a_sweep(kept: Path) -> None:
@@ -432,7 +537,12 @@ def test_verify_takes_one_run_of_a_sweep(kept: Path) -> None:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ran") / "run"
-    assert call("run", "small_crash", "duration=300", "profile_every=0", "--out", folder, "--quiet").exit_code == 0
+    assert (
+        call(
+            "run", "small_crash", "duration=300", "profile_every=0", "--out", folder, "--quiet"
+        ).exit_code
+        == 0
+    )
     return folder
 
 
@@ -441,15 +551,21 @@ def test_verify_takes_the_folder_of_a_run(ran: Path, tmp_path: Path) -> None:
     held = sum(path.is_file() for path in folder.rglob("*")) - 1
     done = call("verify", folder)
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == f"{held} files compared with the manifest, 1 runs made again: all the same\n"
-    store.write_frame(pd.read_parquet(folder / "losses.parquet").assign(more=1), folder / "losses.parquet", {})
+    assert (
+        done.stdout == f"{held} files compared with the manifest, 1 runs made again: all the same\n"
+    )
+    store.write_frame(
+        pd.read_parquet(folder / "losses.parquet").assign(more=1), folder / "losses.parquet", {}
+    )
     (folder / "events.json").unlink(missing_ok=True)
     done = call("verify", folder)
     assert done.exit_code == 1
     assert "losses.parquet: is not the file that manifest.json tells of\n" in done.stderr
 
 
-def test_a_run_with_checksums_of_other_content_does_not_come_out_again(ran: Path, tmp_path: Path) -> None:
+def test_a_run_with_checksums_of_other_content_does_not_come_out_again(
+    ran: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(ran, tmp_path / "run")
     path, manifest = folder / "steps.parquet", json.loads((folder / "manifest.json").read_text())
     frame = pd.read_parquet(path)
@@ -464,7 +580,10 @@ def test_a_run_with_checksums_of_other_content_does_not_come_out_again(ran: Path
     assert told == "../run/steps.parquet: leads out of the folder, manifest.json was changed\n"
     resolved = folder / "config.resolved.yaml"
     resolved.write_text(re.sub(r"(?m)^seed: \d+$", "seed: 99", resolved.read_text()))
-    assert "config.resolved.yaml: its configuration is not that of manifest.json" in call("verify", folder).stderr
+    assert (
+        "config.resolved.yaml: its configuration is not that of manifest.json"
+        in call("verify", folder).stderr
+    )
 
 
 # Plug-ins
@@ -502,7 +621,11 @@ def mine(tmp_path: Path) -> Path:
     (tmp_path / "kinds.py").write_text(KIND)
     (tmp_path / "beside.py").write_text("SHARE = 1\n")
     (tmp_path / "small.py").write_text((STUDIES / "faulty.py").read_text(encoding="utf-8"))
-    text = TINY.read_text(encoding="utf-8").replace("name: tiny", "name: small").replace("kind: traders", "kind: mine")
+    text = (
+        TINY.read_text(encoding="utf-8")
+        .replace("name: tiny", "name: small")
+        .replace("kind: traders", "kind: mine")
+    )
     text = text.split("roles:")[0].replace("seeds: 1", "seeds: 1\nmetrics: [low]")
     (tmp_path / "small.yaml").write_text(text)
     return tmp_path
@@ -518,7 +641,10 @@ def test_a_plugin_and_what_it_imports_belong_to_a_run(mine: Path) -> None:
     done = deleverage(mine, *start)
     assert done.returncode == 0, done.stderr
     before = pd.read_parquet(mine / "x" / "runs.parquet")["hash"]
-    assert set(json.loads((mine / "x" / "manifest.json").read_text())["plugins"]["kinds"]) == {"beside.py", "kinds.py"}
+    assert set(json.loads((mine / "x" / "manifest.json").read_text())["plugins"]["kinds"]) == {
+        "beside.py",
+        "kinds.py",
+    }
     for words in COMMANDS:
         own = ("--study", "small.yaml") if words[0] in ("tables", "figures", "report") else ()
         done = deleverage(mine, *words, *own)
@@ -526,11 +652,17 @@ def test_a_plugin_and_what_it_imports_belong_to_a_run(mine: Path) -> None:
         assert done.stderr == "x: was made with a plug-in, name it: --plugin kinds\n"
         done = deleverage(mine, *words, *own, *PLUG)
         assert (done.returncode, done.stderr) == (0, ""), words
-    assert deleverage(mine, *start[:-2]).stderr == "x: was made with a plug-in, name it: --plugin kinds\n"
+    assert (
+        deleverage(mine, *start[:-2]).stderr
+        == "x: was made with a plug-in, name it: --plugin kinds\n"
+    )
     run = mine / "x" / "runs" / before[0]
     for words in (("explain", run), ("verify", run), ("tables", run, "--out", "t")):
         done = deleverage(mine, *words)
-        assert (done.returncode, done.stderr) == (2, f"{run}: was made with a plug-in, name it: --plugin kinds\n")
+        assert (done.returncode, done.stderr) == (
+            2,
+            f"{run}: was made with a plug-in, name it: --plugin kinds\n",
+        )
     assert deleverage(mine, "explain", run, *PLUG).returncode == 0
     (mine / "beside.py").write_text("SHARE = 2\n")
     done = deleverage(mine, "tables", "x", "--study", "small.yaml", *PLUG)
@@ -539,7 +671,9 @@ def test_a_plugin_and_what_it_imports_belong_to_a_run(mine: Path) -> None:
     assert "made by other code: plug-in kinds\n" in deleverage(mine, "verify", "x", *PLUG).stderr
     done = deleverage(mine, *start)
     assert done.returncode == 0
-    assert "4 runs there were made by other code (plug-in kinds), they were made again" in done.stderr
+    assert (
+        "4 runs there were made by other code (plug-in kinds), they were made again" in done.stderr
+    )
     assert not set(before) & set(pd.read_parquet(mine / "x" / "runs.parquet")["hash"])
 
 
@@ -547,13 +681,30 @@ def test_a_plugin_and_what_it_imports_belong_to_a_run(mine: Path) -> None:
 def test_a_run_remembers_its_plugins(mine: Path) -> None:
     people = "[{kind: mine, count: 20, venue: exchange, warm_up: 60}, {kind: makers, count: 3, venue: exchange}]"
     done = deleverage(
-        mine, "run", "small_crash", "duration=300", f"populations={people}", "--out", "r", "--quiet", *PLUG
+        mine,
+        "run",
+        "small_crash",
+        "duration=300",
+        f"populations={people}",
+        "--out",
+        "r",
+        "--quiet",
+        *PLUG,
     )
     assert done.returncode == 0, done.stderr
-    commands = [("verify", "r"), ("tables", "r"), ("explain", "r"), ("backtest", "--run", "r"), ("tails", "r")]
+    commands = [
+        ("verify", "r"),
+        ("tables", "r"),
+        ("explain", "r"),
+        ("backtest", "--run", "r"),
+        ("tails", "r"),
+    ]
     for words in commands:
         done = deleverage(mine, *words)
-        assert (done.returncode, done.stderr) == (2, "r: was made with a plug-in, name it: --plugin kinds\n"), words
+        assert (done.returncode, done.stderr) == (
+            2,
+            "r: was made with a plug-in, name it: --plugin kinds\n",
+        ), words
         done = deleverage(mine, *words, *PLUG)
         assert "plug-in" not in done.stderr
         assert "Traceback" not in done.stderr
@@ -569,23 +720,36 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project's packages, to be edited."""
     place = tmp_path_factory.mktemp("tree")
     for name in ("sim", "agents", "experiments", "configs"):
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+        shutil.copytree(
+            ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "*.png")
+        )
     return place
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "file", ["agents/makers.py", "sim/types.py", "experiments/simulation.py", "experiments/sweep/execute_jobs.py"]
+    "file",
+    [
+        "agents/makers.py",
+        "sim/types.py",
+        "experiments/simulation.py",
+        "experiments/sweep/execute_jobs.py",
+    ],
 )
 def test_a_sweep_after_an_edit_makes_its_runs_again(file: str, tree: Path, tmp_path: Path) -> None:
     start = ("sweep", TINY, "--executor", "serial", "--out", tmp_path / "x", "--quiet")
     assert deleverage(tmp_path, *start, root=tree).returncode == 0
     before = set(pd.read_parquet(tmp_path / "x" / "runs.parquet")["hash"])
-    (tree / file).write_text((tree / file).read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    (tree / file).write_text(
+        (tree / file).read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8"
+    )
     done = deleverage(tmp_path, *start, "--seeds", 2, root=tree)
     assert done.returncode == 0
     what = f"sources of {file.split('/')[0]}"
-    assert f"{len(before)} runs there were made by other code ({what}), they were made again" in done.stderr
+    assert (
+        f"{len(before)} runs there were made by other code ({what}), they were made again"
+        in done.stderr
+    )
     assert not before & set(pd.read_parquet(tmp_path / "x" / "runs.parquet")["hash"])
 
 
@@ -595,8 +759,14 @@ def test_a_sweep_after_an_edit_makes_its_runs_again(file: str, tree: Path, tmp_p
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"axes": [{"name": "s", "values": [1, 2], "paths": {"seed": 1}}]}, "axes.s.paths: 'seed', a sweep sets it"),
-        ({"axes": [{"name": "s", "values": [{"label": "a", "set": {"seed": 4}}]}]}, "axes.s: a: 'seed', a sweep sets"),
+        (
+            {"axes": [{"name": "s", "values": [1, 2], "paths": {"seed": 1}}]},
+            "axes.s.paths: 'seed', a sweep sets it",
+        ),
+        (
+            {"axes": [{"name": "s", "values": [{"label": "a", "set": {"seed": 4}}]}]},
+            "axes.s: a: 'seed', a sweep sets",
+        ),
         ({"overrides": {"seed": 3}}, "overrides: 'seed', a sweep sets it"),
         ({"also": ["seed=3"]}, "changes: 'seed', a sweep sets it"),
         ({"roles": {"other": {"seed": 3}}}, "roles.other: 'seed', a sweep sets it"),
@@ -604,12 +774,23 @@ def test_a_sweep_after_an_edit_makes_its_runs_again(file: str, tree: Path, tmp_p
             {"axes": [{"name": "n", "values": [{"label": "a", "set": {"name": "b"}}]}]},
             "axes.n: a: 'name', it is a name",
         ),
-        ({"also": ["quick.duration=3"]}, "changes: 'quick.duration', --quick of a run has no part in a sweep"),
-        ({"also": ["venues.0.engine.requirement.tiers.0.max_leverage=7"]}, "has no effect: the axis cap sets"),
-        ({"also": ["stresses.0.size=-0.2"]}, "changes: 'stresses.0.size', has no effect: the axis move sets"),
+        (
+            {"also": ["quick.duration=3"]},
+            "changes: 'quick.duration', --quick of a run has no part in a sweep",
+        ),
+        (
+            {"also": ["venues.0.engine.requirement.tiers.0.max_leverage=7"]},
+            "has no effect: the axis cap sets",
+        ),
+        (
+            {"also": ["stresses.0.size=-0.2"]},
+            "changes: 'stresses.0.size', has no effect: the axis move sets",
+        ),
     ],
 )
-def test_changes_without_effect_are_refused(changes: dict[str, object], told: str, tmp_path: Path) -> None:
+def test_changes_without_effect_are_refused(
+    changes: dict[str, object], told: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError) as error:
         run_sweep(tiny(**changes), out=tmp_path / "x", options=SERIAL)
     assert told in str(error.value)

@@ -27,7 +27,11 @@ def call(*words: object) -> Result:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a sweep of a user's own study leaves."""
-    return run_sweep(load_study(TINY), out=tmp_path_factory.mktemp("swept") / "tiny", options=SweepOptions("serial")).folder
+    return run_sweep(
+        load_study(TINY),
+        out=tmp_path_factory.mktemp("swept") / "tiny",
+        options=SweepOptions("serial"),
+    ).folder
 
 
 @pytest.fixture
@@ -35,7 +39,18 @@ def result(swept: Path, tmp_path: Path) -> Path:
     return shutil.copytree(swept, tmp_path / "result")
 
 
-NAMES = ("tiny", "study", "study.resolved", "plugin", "sitecustomize", "sim", "agents", "scores", "conftest", "numpy")
+NAMES = (
+    "tiny",
+    "study",
+    "study.resolved",
+    "plugin",
+    "sitecustomize",
+    "sim",
+    "agents",
+    "scores",
+    "conftest",
+    "numpy",
+)
 """What a stranger might call a module to have it run."""
 
 
@@ -56,10 +71,26 @@ def commands(result: Path, run: Path) -> Iterator[tuple[str, ...]]:
     yield ("explain", str(run), "--cascade", "1", "--twins", "1")
     yield ("backtest", "--run", str(run))
     yield ("backtest", "--run", str(one))
-    yield ("sweep", str(result / "study.resolved.yaml"), "--executor", "serial", "--out", str(result))
+    yield (
+        "sweep",
+        str(result / "study.resolved.yaml"),
+        "--executor",
+        "serial",
+        "--out",
+        str(result),
+    )
     yield ("sweep", str(result / "tiny.yaml"), "--executor", "serial", "--out", str(result))
     yield ("sweep", str(TINY), "--executor", "serial", "--out", str(result))
-    yield ("sweep", str(TINY), "--executor", "serial", "--out", str(result) + "-other", "--known", str(result))
+    yield (
+        "sweep",
+        str(TINY),
+        "--executor",
+        "serial",
+        "--out",
+        str(result) + "-other",
+        "--known",
+        str(result),
+    )
     yield ("run", str(run / "config.resolved.yaml"), "--out", str(run), "--overwrite")
 
 
@@ -90,9 +121,17 @@ def test_nothing_runs_from_the_working_folder_either(result: Path, tmp_path: Pat
     plant(result, mark)
     code = "from experiments.cli.app import main; main()"
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
-    for words in (("tables", "."), ("report", ".", "--study", str(TINY)), ("verify", ".", "--sample", "1")):
+    for words in (
+        ("tables", "."),
+        ("report", ".", "--study", str(TINY)),
+        ("verify", ".", "--sample", "1"),
+    ):
         done = subprocess.run(
-            [sys.executable, "-c", code, *words], cwd=result, env=settings, capture_output=True, text=True
+            [sys.executable, "-c", code, *words],
+            cwd=result,
+            env=settings,
+            capture_output=True,
+            text=True,
         )
         assert not mark.exists()
         assert "Traceback" not in done.stderr
@@ -114,7 +153,9 @@ def test_the_module_is_named_on_the_command_line(result: Path) -> None:
 def test_another_module_than_the_one_of_the_scores_is_told(result: Path, tmp_path: Path) -> None:
     other = tmp_path / "mine" / "tiny.py"
     other.parent.mkdir()
-    other.write_text(TINY.with_suffix(".py").read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    other.write_text(
+        TINY.with_suffix(".py").read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8"
+    )
     done = call("report", result, "--study", other)
     assert done.exit_code == 0
     assert done.stderr.startswith(f"{other}: is not the module that made the scores of {result} (")
@@ -124,13 +165,21 @@ def test_another_module_than_the_one_of_the_scores_is_told(result: Path, tmp_pat
 
 def test_a_module_that_has_changed_is_read_again(tmp_path: Path) -> None:
     """In the same process, within the same second, at the same size."""
-    (tmp_path / "mine.yaml").write_text(TINY.read_text(encoding="utf-8").replace("name: tiny", "name: mine"))
+    (tmp_path / "mine.yaml").write_text(
+        TINY.read_text(encoding="utf-8").replace("name: tiny", "name: mine")
+    )
     text = TINY.with_suffix(".py").read_text(encoding="utf-8")
     lows = []
     for word in ("[0]", "[1]"):
-        (tmp_path / "mine.py").write_text(text.replace('"closed": [len(frames["closeouts"])]', f'"closed": {word}'))
-        run_sweep(load_study(tmp_path / "mine.yaml"), out=tmp_path / "x", options=SweepOptions("serial"))
+        (tmp_path / "mine.py").write_text(
+            text.replace('"closed": [len(frames["closeouts"])]', f'"closed": {word}')
+        )
+        run_sweep(
+            load_study(tmp_path / "mine.yaml"), out=tmp_path / "x", options=SweepOptions("serial")
+        )
         manifest = json.loads((tmp_path / "x" / "manifest.json").read_text())
-        lows.append((manifest["module"], (tmp_path / "x" / "report.md").read_text().splitlines()[1][-3:]))
+        lows.append(
+            (manifest["module"], (tmp_path / "x" / "report.md").read_text().splitlines()[1][-3:])
+        )
     assert [told for _, told in lows] == ["0.0", "1.0"]
     assert lows[0][0] != lows[1][0]

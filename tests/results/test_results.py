@@ -9,7 +9,14 @@ import pytest
 from synthetic import frames
 
 from experiments.figures.overview import FIGURES, draw_overview
-from experiments.results.store import ResultDraft, dump_canonical_json, hash_config, write_csv, write_frame, write_json
+from experiments.results.store import (
+    ResultDraft,
+    dump_canonical_json,
+    hash_config,
+    write_csv,
+    write_frame,
+    write_json,
+)
 from experiments.results.summary_table import format_summary_table
 from sim.errors import OutputError
 
@@ -34,7 +41,10 @@ def test_the_hash_knows_what_decides_a_result() -> None:
     base = hash_config({"a": 1, "b": 2}, "0.1", {"x": "d"})
     assert len(base) == 12
     assert base == hash_config({"b": 2, "a": 1}, "0.1", {"x": "d"})
-    others = [hash_config({"a": 1, "b": 3}, "0.1", {"x": "d"}), hash_config({"a": 1, "b": 2}, "0.2", {"x": "d"})]
+    others = [
+        hash_config({"a": 1, "b": 3}, "0.1", {"x": "d"}),
+        hash_config({"a": 1, "b": 2}, "0.2", {"x": "d"}),
+    ]
     assert base not in [*others, hash_config({"a": 1, "b": 2}, "0.1", {"x": "e"})]
 
 
@@ -45,13 +55,21 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-@pytest.mark.parametrize(("replay", "losses"), [(True, True), pytest.param(False, False, marks=pytest.mark.slow)])
-def test_figures_are_made_again_byte_by_byte(tmp_path: Path, figure: str, replay: bool, losses: bool) -> None:
+@pytest.mark.parametrize(
+    ("replay", "losses"), [(True, True), pytest.param(False, False, marks=pytest.mark.slow)]
+)
+def test_figures_are_made_again_byte_by_byte(
+    tmp_path: Path, figure: str, replay: bool, losses: bool
+) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        FIGURES[figure](frames(replay=replay, losses=losses), tmp_path / name, unit=100, currency="USD")
+        FIGURES[figure](
+            frames(replay=replay, losses=losses), tmp_path / name, unit=100, currency="USD"
+        )
     for suffix in ("pdf", "png", "csv"):
-        first, second = ((tmp_path / name / f"{figure}.{suffix}").read_bytes() for name in ("a", "b"))
+        first, second = (
+            (tmp_path / name / f"{figure}.{suffix}").read_bytes() for name in ("a", "b")
+        )
         assert first == second, suffix
     assert b"CreationDate" not in (tmp_path / "a" / f"{figure}.pdf").read_bytes()
 
@@ -61,7 +79,9 @@ def test_the_figure_s_numbers_are_those_of_the_frames(tmp_path: Path) -> None:
     draw_overview(made, tmp_path, unit=100, currency="USD")
     drawn = pd.read_csv(tmp_path / "overview.csv")
     total = drawn.groupby("series")["value"].sum()
-    assert total["liquidated_notional"] == pytest.approx(made["steps"]["liquidated_notional"].sum() / 100)
+    assert total["liquidated_notional"] == pytest.approx(
+        made["steps"]["liquidated_notional"].sum() / 100
+    )
     assert total["closeouts_shown"] == pytest.approx(made["closeouts"]["notional"].sum() / 100)
     assert total["adl_notional"] == pytest.approx(made["steps"]["adl_notional"].sum() / 100)
 
@@ -69,7 +89,10 @@ def test_the_figure_s_numbers_are_those_of_the_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("steps", [1, 1000])
 def test_figures_of_any_length(tmp_path: Path, figure: str, steps: int) -> None:
-    assert FIGURES[figure](frames(steps), tmp_path, unit=100, currency="USD") == tmp_path / f"{figure}.pdf"
+    assert (
+        FIGURES[figure](frames(steps), tmp_path, unit=100, currency="USD")
+        == tmp_path / f"{figure}.pdf"
+    )
 
 
 def drawn(tmp_path: Path, figure: str, made: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -82,13 +105,24 @@ def test_what_figures_show_beside_the_frames(tmp_path: Path) -> None:
     steps, last = made["steps"], lambda table: table.groupby("series")["value"].last()
     held = last(drawn(tmp_path, "positions", made))
     assert held["open_interest"] == pytest.approx(steps["gross"].iloc[-1] / 200)
-    assert held[["leverage", "initial", "maintenance"]].to_numpy() == pytest.approx([4, 1 / 40, 1 / 80], rel=1e-6)
-    assert last(drawn(tmp_path, "losses", made))["absorbed_fund"] == made["losses"]["absorbed"].sum() / 100
+    assert held[["leverage", "initial", "maintenance"]].to_numpy() == pytest.approx(
+        [4, 1 / 40, 1 / 80], rel=1e-6
+    )
+    assert (
+        last(drawn(tmp_path, "losses", made))["absorbed_fund"]
+        == made["losses"]["absorbed"].sum() / 100
+    )
     spread = drawn(tmp_path, "liquidity", made).query("series == 'spread'")["value"].to_numpy()
     assert spread == pytest.approx(1 / steps["mid"].to_numpy())
     by_leverage = drawn(tmp_path, "leverage", made)
-    assert by_leverage.groupby("moment")["notional"].sum().to_dict() == {"end": 560_000, "peak": 560_000}
-    assert by_leverage.groupby("moment")["notional"].last().to_dict() == {"end": 20_000, "peak": 20_000}  # no equity
+    assert by_leverage.groupby("moment")["notional"].sum().to_dict() == {
+        "end": 560_000,
+        "peak": 560_000,
+    }
+    assert by_leverage.groupby("moment")["notional"].last().to_dict() == {
+        "end": 20_000,
+        "peak": 20_000,
+    }  # no equity
     profile = drawn(tmp_path, "profile", made)
     assert sorted(profile["step"].unique()) == list(range(10, 401, 10))
     assert last(profile)["at_risk -5%"] == 5e6
@@ -104,7 +138,12 @@ def test_nothing_recorded_is_said_and_drawn(tmp_path: Path) -> None:
     for figure in FIGURES:
         drawn(tmp_path, figure, made)
     told = format_summary_table(made, unit=100, currency="USD", seconds=2.0)
-    for line in ("Close-outs none", "Bankruptcies none", "Margin calls none", "Time 2.0 s, 25 steps/s"):
+    for line in (
+        "Close-outs none",
+        "Bankruptcies none",
+        "Margin calls none",
+        "Time 2.0 s, 25 steps/s",
+    ):
         assert line in [" ".join(each.split()) for each in told.splitlines()]
 
 
@@ -136,7 +175,9 @@ PLAIN = ("a", "-0.5", "+3", "1e-9", "'=1", "", "x=1", "\N{MINUS SIGN}0.5", "-inf
 
 def test_text_that_a_spreadsheet_would_run_is_escaped_and_numbers_are_not(tmp_path: Path) -> None:
     texts = [*FORMULAS, *PLAIN, None]
-    table = pd.DataFrame({"=label": pd.Series(texts, dtype=object), "value": -np.arange(float(len(texts)))})
+    table = pd.DataFrame(
+        {"=label": pd.Series(texts, dtype=object), "value": -np.arange(float(len(texts)))}
+    )
     table["kind"] = pd.Categorical(["-x"] * len(texts))
     table["mixed"] = pd.Series([1, "=2", -3.5, *[None] * (len(texts) - 3)], dtype=object)
     table["again"] = table["value"].astype(int)

@@ -15,7 +15,9 @@ class Faulty(NoiseTraders):
     """Traders until step 2."""
 
     kind: Literal["faulty"] = "faulty"  # type: ignore[assignment]
-    fault: str = Field(default="", description="raise, hang, kill, or a number of seconds to take (word)")
+    fault: str = Field(
+        default="", description="raise, hang, kill, or a number of seconds to take (word)"
+    )
 
     def decide(self, *arguments: Any) -> Any:
         """What befalls them."""

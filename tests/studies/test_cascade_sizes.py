@@ -16,7 +16,11 @@ def drawn(power: float, seeds: int = 12) -> pd.DataFrame:
         mean = (7 * (traders / 100) ** power + 1) / 2
         for seed in range(seeds):
             accounts = np.random.default_rng((traders, seed)).geometric(1 / mean, 60)
-            parts.append(pd.DataFrame({"size": traders / 400, "seed": seed, "traders": traders, "accounts": accounts}))
+            parts.append(
+                pd.DataFrame(
+                    {"size": traders / 400, "seed": seed, "traders": traders, "accounts": accounts}
+                )
+            )
     return pd.concat(parts, ignore_index=True)
 
 

@@ -15,7 +15,14 @@ from experiments.paper.tables import TableLabels
 from experiments.paper.tables import write_tables as write_tables
 from experiments.simulation import simulate_run
 from experiments.statistics import fits, frontiers, intervals, paired, screening
-from experiments.studies import anatomy, compression, engine_comparison, leverage_cap, sensitivity, solvency_buffer
+from experiments.studies import (
+    anatomy,
+    compression,
+    engine_comparison,
+    leverage_cap,
+    sensitivity,
+    solvency_buffer,
+)
 from experiments.studies.shared.aftermath import measure_aftermath
 from experiments.sweep.config import LabelledValue, load_study
 from experiments.sweep.plan import plan_study
@@ -47,7 +54,9 @@ def test_what_a_crash_leaves_behind(crash: dict[str, Any]) -> None:
     found, losses = crash["found"], crash["frames"]["losses"]
     assert found["broken"]
     assert found["beyond"] + found["fund_draw"] == pytest.approx(found["system_loss"], rel=1e-12)
-    assert found["fund"] == pytest.approx(0.01, rel=0.01), "the fund is kept at its share until it is called upon"
+    assert found["fund"] == pytest.approx(0.01, rel=0.01), (
+        "the fund is kept at its share until it is called upon"
+    )
     assert found["beyond"] * found["open_interest"] == pytest.approx(
         losses.loc[losses["layer"] != "fund", "absorbed"].sum()
     )
@@ -89,20 +98,43 @@ def test_rules_that_get_few_replications_are_doubles_of_others() -> None:
         engine = EngineConfig.model_validate(rules[name].set["venues.0.engine"])
         venue = config.venues[0].model_copy(update={"engine": engine})
         config = config.model_copy(update={"venues": (venue, *config.venues[1:])})
-        rows.append(engine_comparison.score(config, simulate_run(config), None).assign(engine=name, arm="preset", seed=1))
+        rows.append(
+            engine_comparison.score(config, simulate_run(config), None).assign(
+                engine=name, arm="preset", seed=1
+            )
+        )
     runs = pd.concat(rows[::-1], ignore_index=True).assign(elasticity=1.0, kappa=0.0)
-    found = engine_comparison.find_identical_rules(runs, engine_comparison.SETTING_COLUMNS[1:], engine_comparison.MEASURES)
+    found = engine_comparison.find_identical_rules(
+        runs, engine_comparison.SETTING_COLUMNS[1:], engine_comparison.MEASURES
+    )
     assert dict(zip(found["engine"], found["like"], strict=True)) == DOUBLES
 
 
 def scores(broken: Callable[[str, float, int], bool], **more: Any) -> pd.DataFrame:
     """Rows of two rules, one elasticity, five levels and ten seeds."""
     rows = []
-    for engine, kappa, seed in itertools.product(("isolated", "span"), (0.0, 0.2, 0.4, 0.6, 0.8), range(1, 11)):
+    for engine, kappa, seed in itertools.product(
+        ("isolated", "span"), (0.0, 0.2, 0.4, 0.6, 0.8), range(1, 11)
+    ):
         hit = broken(engine, kappa, seed)
-        row: dict[str, Any] = {"engine": engine, "elasticity": 1.0, "kappa": kappa, "seed": seed, "broken": hit}
-        row |= {name: 0.1 * hit + 0.001 * seed for name in (*compression.MEASURES, *engine_comparison.MEASURES)}
-        row |= {"broken": hit, "amplification": np.nan, "runaway": kappa > 0.1, "scale": 0.25, **more}
+        row: dict[str, Any] = {
+            "engine": engine,
+            "elasticity": 1.0,
+            "kappa": kappa,
+            "seed": seed,
+            "broken": hit,
+        }
+        row |= {
+            name: 0.1 * hit + 0.001 * seed
+            for name in (*compression.MEASURES, *engine_comparison.MEASURES)
+        }
+        row |= {
+            "broken": hit,
+            "amplification": np.nan,
+            "runaway": kappa > 0.1,
+            "scale": 0.25,
+            **more,
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -115,13 +147,25 @@ def steady(engine: str, kappa: float, seed: int) -> bool:
 def test_critical_kappa_is_where_half_of_the_runs_break(tmp_path: Path) -> None:
     runs = scores(steady)
     table = compression.find_critical_kappas(runs).set_index("engine")
-    assert table["half_at"].to_dict() == {"isolated": pytest.approx(0.3), "span": pytest.approx(0.7)}
-    assert table["feedback_at"].to_dict() == {"isolated": pytest.approx(0.1), "span": pytest.approx(0.1)}
+    assert table["half_at"].to_dict() == {
+        "isolated": pytest.approx(0.3),
+        "span": pytest.approx(0.7),
+    }
+    assert table["feedback_at"].to_dict() == {
+        "isolated": pytest.approx(0.1),
+        "span": pytest.approx(0.1),
+    }
     assert table.loc["isolated", "preset_at"] == pytest.approx(1 - 0.25 * 0.7)
     assert (table["half_p_monotone"] == 1).all()
     report = compression.report(runs)
-    assert "ε = 1: κ* is 0.3 (0.2 to 0.4) under isolated to 0.7 (0.6 to 0.8) under span; against isolated" in report
-    assert "R(1%) is past 1 at a lower κ than P is past ½, intervals apart, in 1 of the 2 cases" in report
+    assert (
+        "ε = 1: κ* is 0.3 (0.2 to 0.4) under isolated to 0.7 (0.6 to 0.8) under span; against isolated"
+        in report
+    )
+    assert (
+        "R(1%) is past 1 at a lower κ than P is past ½, intervals apart, in 1 of the 2 cases"
+        in report
+    )
     assert set(compression.tables(runs)) == {"critical", "shifts", "estimates", "differences"}
     compression.figures(runs, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} >= {"phase.pdf", "phase.csv", "toll.png"}
@@ -134,12 +178,18 @@ def test_rules_are_held_against_the_reference_on_the_same_draws() -> None:
         return kappa > 0.07 * seed - 0.2 * (engine == "span")
 
     runs = scores(later)
-    low, high = (compression.find_critical_kappas(runs).set_index("engine").loc[name] for name in ("span", "isolated"))
+    low, high = (
+        compression.find_critical_kappas(runs).set_index("engine").loc[name]
+        for name in ("span", "isolated")
+    )
     assert low["half_high"] > high["half_low"]
     assert "on the same draws, span breaks earlier, by 0.2" in compression.report(runs)
     few = compression.report(runs[runs["seed"].isin((4, 5, 9))])
     assert "no difference is shown" not in few
-    assert "on the same draws, 3 replications cannot decide about span: the smallest p-value that 3" in few
+    assert (
+        "on the same draws, 3 replications cannot decide about span: the smallest p-value that 3"
+        in few
+    )
     assert "replications can give is 0.25, and 6 are the fewest that could fall below 0.05" in few
     table = compression.tables(runs)["differences"]
     assert (table["n"] > 0).all()
@@ -157,7 +207,9 @@ def test_amplification_is_told_where_there_are_twins(monkeypatch: pytest.MonkeyP
     )
     assert told in compression.report(rising)
     level = rising.assign(amplification=lambda runs: 1 + 0.01 * (runs["seed"] - 5.5))
-    assert "no rule's close-outs are shown to change how far the mark falls" in compression.report(level)
+    assert "no rule's close-outs are shown to change how far the mark falls" in compression.report(
+        level
+    )
 
 
 def test_a_level_that_is_not_reached_is_said_so() -> None:
@@ -170,9 +222,15 @@ def test_a_level_that_is_not_reached_is_said_so() -> None:
 def test_refinement_halves_the_gap_of_a_crossing_and_looks_beyond_the_ends() -> None:
     study, wide = load_study("compression"), (0.0, 0.4, 0.8)
     tasks = compression.refine(study, scores(steady)[lambda runs: runs["kappa"].isin(wide)])
-    assert [(task.setting["engine"], task.setting["kappa"]) for task in tasks] == [("isolated", 0.2), ("span", 0.6)]
+    assert [(task.setting["engine"], task.setting["kappa"]) for task in tasks] == [
+        ("isolated", 0.2),
+        ("span", 0.6),
+    ]
     high = compression.refine(study, scores(lambda engine, kappa, seed: engine == "span"))
-    assert {task.setting["engine"]: task.setting["kappa"] for task in high} == {"isolated": 0.95, "span": -0.3}
+    assert {task.setting["engine"]: task.setting["kappa"] for task in high} == {
+        "isolated": 0.95,
+        "span": -0.3,
+    }
     near = scores(steady).assign(kappa=lambda runs: runs["kappa"] / 4 + 0.2)
     assert compression.refine(study, near) == []
 
@@ -182,9 +240,15 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     double = runs[runs["engine"].eq("isolated") & runs["seed"].lt(4)].assign(engine="cross")
     runs = pd.concat([runs, double], ignore_index=True)
     report = engine_comparison.report(runs)
-    assert "cross shows every figure of isolated, to four digits, in all 30 runs that were compared" in report
+    assert (
+        "cross shows every figure of isolated, to four digits, in all 30 runs that were compared"
+        in report
+    )
     assert "| cross |" not in report
-    assert "ε = 1: from calm to shock isolated raises initial margin per notional most, 1 times" in report
+    assert (
+        "ε = 1: from calm to shock isolated raises initial margin per notional most, 1 times"
+        in report
+    )
     assert "isolated 1 times. It is not told apart from span." in report
     safest = "ε = 1, safest: span, probability of a loss that the fund refuses, mean over levels: span below isolated"
     assert safest in report
@@ -192,7 +256,9 @@ def test_rules_are_held_against_the_reference_at_the_same_capital(tmp_path: Path
     assert f"ε = 1, most dangerous at the same capital: {worst}" in report
     own = "Maintenance at half of initial under every rule, less the presets' own"
     assert f"{own}: probability of a loss that the fund refuses: no difference shown." in report
-    over = engine_comparison.tables(runs)["over_levels"].query("measure == 'broken' and arm == 'preset'")
+    over = engine_comparison.tables(runs)["over_levels"].query(
+        "measure == 'broken' and arm == 'preset'"
+    )
     assert over["mean"].tolist() == [pytest.approx(-0.4)]
     engine_comparison.figures(runs, tmp_path)
     assert (tmp_path / "frontier.pdf").is_file()
@@ -204,7 +270,9 @@ def test_a_rule_with_few_replications_of_its_own_has_no_place_on_the_frontier() 
         engine="drift", system_loss=lambda run: 2 * run["system_loss"]
     )
     both = pd.concat([runs, few], ignore_index=True)
-    pd.testing.assert_frame_equal(engine_comparison.tabulate_frontiers(both), engine_comparison.tabulate_frontiers(runs))
+    pd.testing.assert_frame_equal(
+        engine_comparison.tabulate_frontiers(both), engine_comparison.tabulate_frontiers(runs)
+    )
 
 
 def test_the_tail_is_of_the_ten_worst_replications() -> None:
@@ -220,13 +288,20 @@ def test_parts_of_compression_sum_to_it(name: str) -> None:
     books, unit = load_reference_book()
     made = anatomy.tables(anatomy.measure_compression(engine).assign(engine=name, seed=1))
     by = ["book", "hours", "account"]
-    summed, saved = made["shares"].groupby(by)["value"].sum(), made["compression"].set_index(by)["saved"]
+    summed, saved = (
+        made["shares"].groupby(by)["value"].sum(),
+        made["compression"].set_index(by)["saved"],
+    )
     pd.testing.assert_series_equal(summed, saved.reindex(summed.index), check_names=False)
     shares, whole = made["shares"].query("book == 'baseline'"), saved["baseline"]
     last = books[-1:]
     isolated = load_config("engines/isolated", [], EngineConfig)
     if name != "scaled":  # what learns needs the earlier snapshots
-        saved = 1 - measure_capital(engine, last, unit).total / measure_capital(isolated, last, unit).total
+        saved = (
+            1
+            - measure_capital(engine, last, unit).total
+            / measure_capital(isolated, last, unit).total
+        )
         assert whole[max(whole.index)[0], "all"] == pytest.approx(saved)
     by = shares.groupby("switch")["value"].apply(lambda values: float(values.abs().max()))
     own = {"scaled": "scaling", "bybit": "model", "hyperliquid": "none"}[name]
@@ -236,13 +311,17 @@ def test_parts_of_compression_sum_to_it(name: str) -> None:
 def test_the_anatomy_is_told_and_drawn(tmp_path: Path) -> None:
     runs = pd.concat(
         [
-            anatomy.measure_compression(load_config(f"engines/{name}", [], EngineConfig)).assign(engine=name, seed=1)
+            anatomy.measure_compression(load_config(f"engines/{name}", [], EngineConfig)).assign(
+                engine=name, seed=1
+            )
             for name in ("isolated", "dydx_v4", "span")
         ]
     )
     report = anatomy.report(runs)
     assert "| dydx_v4 | \N{MINUS SIGN}100.0 |" in report
-    assert "one product: netting and valuation and scaling contribute nothing to any engine." in report
+    assert (
+        "one product: netting and valuation and scaling contribute nothing to any engine." in report
+    )
     assert "two coins, hedged: netting matters most to span" in report
     anatomy.figures(runs, tmp_path)
     assert (tmp_path / "anatomy.csv").is_file()
@@ -253,7 +332,14 @@ def funds(broken: Callable[[float, int], bool]) -> pd.DataFrame:
     rows = []
     for share, seed in itertools.product((0.01, 0.02, 0.04), range(1, 21)):
         hit = broken(share, seed)
-        row = {"elasticity": 1.0, "share": share, "seed": seed, "broken": hit, "depleted": hit, "any_deleveraged": hit}
+        row = {
+            "elasticity": 1.0,
+            "share": share,
+            "seed": seed,
+            "broken": hit,
+            "depleted": hit,
+            "any_deleveraged": hit,
+        }
         names = ("fund_draw", "deleveraged", "system_loss", "beyond", "taken_over")
         rows.append(row | {name: 0.01 * hit for name in names})
     return pd.DataFrame(rows)
@@ -264,7 +350,9 @@ def test_the_buffer_is_where_one_fall_in_a_hundred_breaks_it(tmp_path: Path) -> 
     (found,) = solvency_buffer.estimate_buffer(runs).to_dict("records")
     assert found["at"] == pytest.approx(0.02 - 0.01 * 0.01 / 0.5, rel=1e-6)
     report = solvency_buffer.report(runs)
-    assert "1% is neither shown nor excluded" in report, "twenty replications cannot show a hundredth"
+    assert "1% is neither shown nor excluded" in report, (
+        "twenty replications cannot show a hundredth"
+    )
     words = TableLabels.from_module(solvency_buffer)
     write_tables(solvency_buffer.tables(runs), tmp_path, words, "solvency_buffer")
     assert "0.0198 (0.01 to 0.02)" in (tmp_path / "buffer.tex").read_text()
@@ -273,14 +361,20 @@ def test_the_buffer_is_where_one_fall_in_a_hundred_breaks_it(tmp_path: Path) -> 
 
 
 def test_a_larger_fund_is_run_only_where_a_smaller_one_was_outrun() -> None:
-    study, first = load_study("solvency_buffer"), funds(lambda share, seed: seed < 4).query("share == 0.01")
+    study, first = (
+        load_study("solvency_buffer"),
+        funds(lambda share, seed: seed < 4).query("share == 0.01"),
+    )
     (task,) = solvency_buffer.refine(study, first)
     assert (task.setting, task.seeds) == ({"elasticity": 1.0, "share": 0.015}, (1, 2, 3))
     second = first[first["seed"] < 4].assign(share=0.015, broken=[True, False, False])
     (task,) = solvency_buffer.refine(study, pd.concat([first, second]))
     assert (task.setting["share"], task.seeds) == (0.02, (1,))
     filled = solvency_buffer.complete_sizes(pd.concat([first, second]))
-    assert filled.groupby("share")["broken"].agg(["size", "sum"]).to_numpy().tolist() == [[20, 3], [20, 1]]
+    assert filled.groupby("share")["broken"].agg(["size", "sum"]).to_numpy().tolist() == [
+        [20, 3],
+        [20, 1],
+    ]
 
 
 FUNDED = ("fund", "equity", "deposits", "withdrawals")
@@ -289,7 +383,10 @@ FUNDED = ("fund", "equity", "deposits", "withdrawals")
 
 def test_a_fund_that_bore_everything_would_have_done_so_had_it_been_larger() -> None:
     """What the study leaves out: the path of a run is the same but for what the fund has."""
-    runs = [simulate_run(load_run("small_crash", [*CRASH, f"populations.5.share={share}"])) for share in (0.02, 0.16)]
+    runs = [
+        simulate_run(load_run("small_crash", [*CRASH, f"populations.5.share={share}"]))
+        for share in (0.02, 0.16)
+    ]
     assert set(runs[0]["losses"]["layer"]) == {"fund"}, "it was called upon, and bore everything"
     for name, frame in runs[0].items():
         apart = list(frame) if name == "accounts" else [each for each in FUNDED if each in frame]
@@ -302,7 +399,15 @@ def caps(change: float) -> pd.DataFrame:
     for cap, seed in itertools.product((20.0, 50.0, 100.0), range(1, 13)):
         volume = (1 + change * (cap < 100)) * (1 + 0.01 * seed)
         row = {"elasticity": 1.0, "cap": cap, "seed": seed, "broken": False, "volume": volume}
-        names = ("heavy_losses", "losses", "spread", "deleveraged", "system_loss", "closed_out", "leverage")
+        names = (
+            "heavy_losses",
+            "losses",
+            "spread",
+            "deleveraged",
+            "system_loss",
+            "closed_out",
+            "leverage",
+        )
         rows.append(row | {name: 0.1 for name in names})
     return pd.DataFrame(rows)
 
@@ -330,7 +435,9 @@ def crashes(points: np.ndarray[Any, np.dtype[np.float64]]) -> pd.DataFrame:
 
 def test_screening_finds_what_losses_hang_on(tmp_path: Path) -> None:
     study = load_study("sensitivity")
-    first = pd.DataFrame([sensitivity.CENTRAL_VALUES | {"seed": seed, "log_loss": -2.0} for seed in (1, 2)])
+    first = pd.DataFrame(
+        [sensitivity.CENTRAL_VALUES | {"seed": seed, "log_loss": -2.0} for seed in (1, 2)]
+    )
     tasks = sensitivity.refine(study, first)
     assert len(tasks) == sensitivity.QUICK_TRAJECTORIES * (len(sensitivity.PARAMETER_RANGES) + 1)
     assert set(tasks[0].setting) == {axis.name for axis in study.axes}
@@ -350,7 +457,14 @@ def test_sobol_follows_over_what_was_screened_in() -> None:
     names = list(sensitivity.PARAMETER_RANGES)
     still = [k for k, name in enumerate(names) if name not in ("fall", "kappa")]
     assert (points[:, still] == [sensitivity.CENTRAL_VALUES[names[k]] for k in still]).all()
-    runs = crashes(np.vstack([sensitivity.sample_trajectories(sensitivity.QUICK_TRAJECTORIES), sensitivity.sample_sobol_points(["kappa", "fall"])]))
+    runs = crashes(
+        np.vstack(
+            [
+                sensitivity.sample_trajectories(sensitivity.QUICK_TRAJECTORIES),
+                sensitivity.sample_sobol_points(["kappa", "fall"]),
+            ]
+        )
+    )
     made = sensitivity.tables(runs.drop_duplicates([*names, "seed"]))
     assert made["sobol"]["parameter"].tolist() == ["kappa", "fall"]
     assert made["sobol"]["first"].sum() == pytest.approx(1, abs=0.3), "no interaction"
@@ -365,7 +479,8 @@ def test_the_middle_is_where_the_study_begins() -> None:
 def test_the_comparison_shares_its_runs_with_compression() -> None:
     """The arm of presets at compression's levels, so that ``--known`` spares them."""
     one, other = (
-        plan_study(load_study(name).model_copy(update={"seeds": 1})) for name in ("compression", "engine_comparison")
+        plan_study(load_study(name).model_copy(update={"seeds": 1}))
+        for name in ("compression", "engine_comparison")
     )
     ours = {unit.hashes["base"] for unit in one}
     shared = [unit for unit in other if unit.hashes["base"] in ours]

@@ -9,12 +9,20 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8").split("## A study of your own")[1]
+PAGE = (
+    (ROOT / "experiments" / "README.md")
+    .read_text(encoding="utf-8")
+    .split("## A study of your own")[1]
+)
 
 
 def block(begins: str) -> str:
     """The one block of the section that begins so."""
-    (found,) = [code for code in re.findall(r"```\w+\n(.*?)```", PAGE, flags=re.DOTALL) if code.startswith(begins)]
+    (found,) = [
+        code
+        for code in re.findall(r"```\w+\n(.*?)```", PAGE, flags=re.DOTALL)
+        if code.startswith(begins)
+    ]
     return found
 
 
@@ -38,14 +46,24 @@ def test_two_files_are_a_study(folder: Path) -> None:
         "--quick",
     ]
     environment = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "HOME": str(folder)}
-    done = subprocess.run([*command, "--jobs", "1"], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--jobs", "1"], cwd=folder, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("thin_book: 4 of 4, "), "how far it is"
     assert done.stdout.startswith("| makers | measure | mean (95% interval) |\n")
     results = folder / "results" / "thin_book-quick"
     assert done.stdout.splitlines()[-1] == "results/thin_book-quick"
     assert {path.name for path in results.iterdir()} == {
-        *("runs", "runs.parquet", "scores.parquet", "tables", "figures", "report.md", "manifest.json"),
+        *(
+            "runs",
+            "runs.parquet",
+            "scores.parquet",
+            "tables",
+            "figures",
+            "report.md",
+            "manifest.json",
+        ),
         *("study.resolved.yaml", "thin_book.py"),
     }
     scores = pd.read_parquet(results / "scores.parquet")

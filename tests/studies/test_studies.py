@@ -27,14 +27,32 @@ PARTICIPANTS = sum(each.count for each in CONFIG.populations if not each.fund_of
 @pytest.fixture(scope="module")
 def autumn() -> Frames:
     """Frames of two days of two steps: three people are closed out, two of them at the second open, one twice."""
-    stamps = pd.to_datetime(["2008-09-15 09:30", "2008-09-15 09:31", "2008-09-16 09:30", "2008-09-16 09:31"])
-    steps = {"step": [1, 2, 3, 4], "stamp": stamps, "instrument": "SPX-PERP", "exogenous": [10.0, 9.0, 8.0, 7.0]}
+    stamps = pd.to_datetime(
+        ["2008-09-15 09:30", "2008-09-15 09:31", "2008-09-16 09:30", "2008-09-16 09:31"]
+    )
+    steps = {
+        "step": [1, 2, 3, 4],
+        "stamp": stamps,
+        "instrument": "SPX-PERP",
+        "exogenous": [10.0, 9.0, 8.0, 7.0],
+    }
     steps |= {"adl": [0, 1, 2, 2], "open_interest": 50}
-    closed = [(2, 1, "traders", 5, 30), (3, 1, "traders", 5, -9), (3, 2, "traders", 9, -1), (3, 3, "makers", 0, 5)]
+    closed = [
+        (2, 1, "traders", 5, 30),
+        (3, 1, "traders", 5, -9),
+        (3, 2, "traders", 9, -1),
+        (3, 3, "makers", 0, 5),
+    ]
     closed += [(3, 4, "traders", 9, 10), (4, 9, "insurance_fund", 9, 10)]
     columns = ["step", "owner", "population", "filled", "equity"]
     closeouts = pd.DataFrame(closed, columns=columns).assign(venue="exchange", pool=0)
-    losses = {"step": [3, 3], "owner": [1, 1], "venue": "exchange", "pool": 0, "layer": ["fund", "bad_debt"]}
+    losses = {
+        "step": [3, 3],
+        "owner": [1, 1],
+        "venue": "exchange",
+        "pool": 0,
+        "layer": ["fund", "bad_debt"],
+    }
     return {
         "steps": pd.DataFrame(steps),
         "closeouts": closeouts,
@@ -65,7 +83,9 @@ def test_layers_bear_what_they_absorbed_that_day(days: pd.DataFrame) -> None:
 
 def crashes(days: pd.DataFrame) -> pd.DataFrame:
     """The same days at two caps and for two seeds."""
-    return pd.concat([days.assign(elasticity=1.0, cap=cap, seed=seed) for cap in (10.0, 20.0) for seed in (1, 2)])
+    return pd.concat(
+        [days.assign(elasticity=1.0, cap=cap, seed=seed) for cap in (10.0, 20.0) for seed in (1, 2)]
+    )
 
 
 def test_a_run_is_told_in_total_and_by_day(days: pd.DataFrame, tmp_path: Path) -> None:
@@ -81,21 +101,35 @@ def test_a_run_is_told_in_total_and_by_day(days: pd.DataFrame, tmp_path: Path) -
     share = f"{100 * 2 / PARTICIPANTS:.1f} ({100 * 2 / PARTICIPANTS:.1f})"
     assert f"| 16 Sep 2008 | \N{MINUS SIGN}22.2% | {share} | {share} |" in report
     real_crash.figures(crashes(days), tmp_path)
-    assert pd.read_csv(tmp_path / "real_crash.csv")["measure"].unique().tolist() == ["closed_out", "index"]
+    assert pd.read_csv(tmp_path / "real_crash.csv")["measure"].unique().tolist() == [
+        "closed_out",
+        "index",
+    ]
 
 
 def test_the_open_of_a_real_day_is_where_the_gap_is() -> None:
     """Monday 13 October 2008: the largest gap of these weeks in the S&P 500, and one step of the run."""
-    config = load_run("crash_2008", ["underlyings.0.process.start=2008-10-10", "underlyings.0.process.end=2008-10-13"])
-    market = Market(config, populate(config.populations), seed=1, bars=read_replays(config.underlyings))
+    config = load_run(
+        "crash_2008",
+        ["underlyings.0.process.start=2008-10-10", "underlyings.0.process.end=2008-10-13"],
+    )
+    market = Market(
+        config, populate(config.populations), seed=1, bars=read_replays(config.underlyings)
+    )
     day = market.exogenous_path.exchange_time.astype("datetime64[D]")
     (night,) = np.flatnonzero(np.diff(day) > 0)
-    assert market.exogenous_path.log_price[night + 1, 0] - market.exogenous_path.log_price[night, 0] == pytest.approx(0.0149, abs=1e-4)
+    assert market.exogenous_path.log_price[night + 1, 0] - market.exogenous_path.log_price[
+        night, 0
+    ] == pytest.approx(0.0149, abs=1e-4)
     assert np.diff(market.exogenous_path.seconds)[night] == config.dt
 
 
 def test_caps_stand_across() -> None:
-    rows = [(e, cap, "share", 3, cap / 100, cap / 100 - 0.01, cap / 100 + 0.01) for e in (0, 1) for cap in (20, 10)]
+    rows = [
+        (e, cap, "share", 3, cap / 100, cap / 100 - 0.01, cap / 100 + 0.01)
+        for e in (0, 1)
+        for cap in (20, 10)
+    ]
     table = pd.DataFrame(rows, columns=[*caps.SETTING_COLUMNS, "measure", *Estimate._fields])
     assert caps.format_grid(table, {"share": ("ADL, %", 100)}) == [
         "|  | ε | cap 10 | cap 20 |",
@@ -107,11 +141,18 @@ def test_caps_stand_across() -> None:
 
 def test_refinement_counts_the_calm_before_and_the_shock_after(tmp_path: Path) -> None:
     move = '[{"kind":"move","at":12600,"duration":600,"size":-0.10}]'
-    changes = [f"stresses={move}", "duration=14400", "profile_every=0", f"populations={json.dumps(TRADING)}"]
+    changes = [
+        f"stresses={move}",
+        "duration=14400",
+        "profile_every=0",
+        f"populations={json.dumps(TRADING)}",
+    ]
     parts = []
     for dt in (120, 60):
         config = load_run("flash_crash", [*changes, f"dt={dt}"])
-        parts.append(refinement.score(config, simulate_run(config), None).assign(dt=float(dt), seed=1))
+        parts.append(
+            refinement.score(config, simulate_run(config), None).assign(dt=float(dt), seed=1)
+        )
     runs = pd.concat(parts)
     assert runs["fall"].min() > 0.9, "the mark falls with the index"
     assert runs["spread"].between(1e-5, 1e-2).all()
@@ -139,5 +180,7 @@ def test_steps_of_60_30_and_10_seconds_show_the_same_market(tmp_path: Path) -> N
     level = 1 - 0.05 / (2 * len(AGREE))
     for name in AGREE:
         for dt in (30, 10):
-            found = estimate_difference(samples[dt][name].to_numpy(), samples[60][name].to_numpy(), level)
+            found = estimate_difference(
+                samples[dt][name].to_numpy(), samples[60][name].to_numpy(), level
+            )
             assert found.low <= 0 <= found.high, f"{name} at {dt} s: {found}"

@@ -14,7 +14,9 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     """Of the run and of its twin; and how many were closed out."""
     assert twin is not None
     lows = [float(each["steps"]["mark"].min()) for each in (frames, twin)]
-    return pd.DataFrame({"low": [lows[0]], "alone": [lows[1]], "closed": [len(frames["closeouts"])]})
+    return pd.DataFrame(
+        {"low": [lows[0]], "alone": [lows[1]], "closed": [len(frames["closeouts"])]}
+    )
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -14,9 +14,9 @@ from experiments.config import RunConfig, load_run
 from experiments.simulation import simulate_run
 from experiments.studies.shared.shocks import find_first_perpetual, find_shock_step
 from experiments.sweep.axes import iterate_settings
-from experiments.sweep.config import StudyConfig, load_study, list_study_names
+from experiments.sweep.config import StudyConfig, list_study_names, load_study
 from experiments.sweep.cost import count_runs
-from experiments.sweep.plan import JobPlanner, SettingRequest, PlannedJob, plan_study
+from experiments.sweep.plan import JobPlanner, PlannedJob, SettingRequest, plan_study
 from experiments.sweep.plan import unpack_config as read
 from experiments.sweep.runner import SweepOptions, run_sweep
 from experiments.sweep.study import load_study_module
@@ -36,7 +36,13 @@ CAP = {"name": "cap", "values": [2, 50], "paths": {TIER: 1}}
 def small(**changes: object) -> StudyConfig:
     """Leverage caps of 2 and 50, one elasticity, one seed."""
     axes = [{"name": "elasticity", "values": [1], "paths": {"populations.0.elasticity": 1}}, CAP]
-    told = {"name": "leverage_caps", "base": "flash_crash", "overrides": SMALL, "axes": axes, "seeds": 1}
+    told = {
+        "name": "leverage_caps",
+        "base": "flash_crash",
+        "overrides": SMALL,
+        "axes": axes,
+        "seeds": 1,
+    }
     told |= {"roles": {"twin": {"suppress_closeouts": True}}}
     return StudyConfig.model_validate(told | changes)
 
@@ -52,7 +58,9 @@ def test_the_plan_is_every_setting_and_seed() -> None:
     ]
     assert [config(unit).seed for unit in units] == [1, 1, 2, 2]
     assert config(units[1]).venues[0].engine.requirement.tiers[0].max_leverage == 50
-    assert config(units[1], "twin") == config(units[1]).model_copy(update={"suppress_closeouts": True})
+    assert config(units[1], "twin") == config(units[1]).model_copy(
+        update={"suppress_closeouts": True}
+    )
     assert len({name for unit in units for name in unit.hashes.values()}) == 8
 
 
@@ -60,7 +68,11 @@ def test_paths_get_multiples_of_the_value_over_what_all_runs_change() -> None:
     axis = {"name": "cap", "values": [20], "paths": {TIER: 0.5, "dt": 1}}
     (unit,) = plan_study(small(axes=[axis], also=("venues.0.band=0.07",)))
     found = config(unit)
-    assert (found.dt, found.venues[0].engine.requirement.tiers[0].max_leverage, found.venues[0].band) == (20, 10, 0.07)
+    assert (
+        found.dt,
+        found.venues[0].engine.requirement.tiers[0].max_leverage,
+        found.venues[0].band,
+    ) == (20, 10, 0.07)
 
 
 def test_a_star_stands_for_all_who_have_the_key() -> None:
@@ -69,7 +81,10 @@ def test_a_star_stands_for_all_who_have_the_key() -> None:
     (unit,) = plan_study(small(axes=[axis], overrides=SMALL | {"populations": people}))
     assert [getattr(each, "elasticity", None) for each in config(unit).populations] == [1, None, 1]
     wrong = {"name": "size", "values": [1], "paths": {"populations.*.nothing": 1}}
-    with pytest.raises(ConfigError, match=r"leverage_caps at size=1\.0: populations\.\*\.nothing: no item there has"):
+    with pytest.raises(
+        ConfigError,
+        match=r"leverage_caps at size=1\.0: populations\.\*\.nothing: no item there has",
+    ):
         plan_study(small(axes=[wrong]))
 
 
@@ -88,12 +103,19 @@ def test_words_and_labels_vary_too() -> None:
 
 def test_a_list_goes_through_axes_together() -> None:
     axes = [CAP, {"name": "dt", "values": [60, 30], "paths": {"dt": 1}}]
-    assert list(iterate_settings(small(axes=axes, design={"kind": "list"}))) == [{"cap": 2, "dt": 60}, {"cap": 50, "dt": 30}]
+    assert list(iterate_settings(small(axes=axes, design={"kind": "list"}))) == [
+        {"cap": 2, "dt": 60},
+        {"cap": 50, "dt": 30},
+    ]
 
 
 def test_a_label_may_ask_for_fewer_replications() -> None:
     few = {"label": "few", "seeds": 2, "set": {"dt": 30}}
-    study = small(axes=[{"name": "step", "values": [{"label": "all", "set": {"dt": 60}}, few]}], seeds=3, roles={})
+    study = small(
+        axes=[{"name": "step", "values": [{"label": "all", "set": {"dt": 60}}, few]}],
+        seeds=3,
+        roles={},
+    )
     assert [(unit.setting_and_seed["step"], unit.seed) for unit in plan_study(study)] == [
         *(("all", 1), ("few", 1), ("all", 2), ("few", 2), ("all", 3))
     ]
@@ -104,21 +126,36 @@ def test_a_label_may_ask_for_fewer_replications() -> None:
 def test_points_of_a_span_are_even_on_its_scale(kind: str) -> None:
     spans: list[dict[str, Any]] = [
         {"name": "cap", "span": {"low": 1, "high": 100, "scale": "log"}, "paths": {TIER: 1}},
-        {"name": "count", "span": {"low": 10, "high": 50, "whole": True}, "paths": {"populations.0.count": 1}},
+        {
+            "name": "count",
+            "span": {"low": 10, "high": 50, "whole": True},
+            "paths": {"populations.0.count": 1},
+        },
     ]
     axes = [*spans, {"name": "dt", "values": [60, 30], "paths": {"dt": 1}}]
     found = list(iterate_settings(small(axes=axes, design={"kind": kind, "points": 16})))
-    assert found == list(iterate_settings(small(axes=axes, design={"kind": kind, "points": 16}))), "drawn from a seed"
+    assert found == list(iterate_settings(small(axes=axes, design={"kind": kind, "points": 16}))), (
+        "drawn from a seed"
+    )
     assert [each["dt"] for each in found] == [60, 30] * 16
     caps = sorted(float(each["cap"]) for each in found[::2])
-    assert [math.floor(8 * math.log10(cap)) for cap in caps] == list(range(16)), "one point in each slice"
-    assert all(float(each["count"]).is_integer() and 10 <= float(each["count"]) <= 50 for each in found)
+    assert [math.floor(8 * math.log10(cap)) for cap in caps] == list(range(16)), (
+        "one point in each slice"
+    )
+    assert all(
+        float(each["count"]).is_integer() and 10 <= float(each["count"]) <= 50 for each in found
+    )
 
 
 def test_further_settings_join_once() -> None:
     planner = JobPlanner(small(seeds=2))
     assert [unit.number for unit in planner.plan_first_jobs()] == [0, 1, 2, 3]
-    more = planner.plan_more_jobs([SettingRequest({"cap": 7.5, "elasticity": 1.0}, (2, 9)), SettingRequest({"elasticity": 1.0, "cap": 50.0})])
+    more = planner.plan_more_jobs(
+        [
+            SettingRequest({"cap": 7.5, "elasticity": 1.0}, (2, 9)),
+            SettingRequest({"elasticity": 1.0, "cap": 50.0}),
+        ]
+    )
     assert [(unit.number, unit.setting_and_seed) for unit in more] == [
         (4, {"elasticity": 1.0, "cap": 7.5, "seed": 2}),
         (5, {"elasticity": 1.0, "cap": 7.5, "seed": 9}),
@@ -131,18 +168,30 @@ def test_further_settings_join_once() -> None:
     ("changes", "told"),
     [
         ({"axes": []}, r"axes"),
-        ({"axes": [{"name": "cap", "values": [], "paths": {TIER: 1}}]}, "an axis has either values or a span"),
+        (
+            {"axes": [{"name": "cap", "values": [], "paths": {TIER: 1}}]},
+            "an axis has either values or a span",
+        ),
         ({"axes": [{"name": "cap", "values": [2, 2], "paths": {TIER: 1}}]}, "must differ"),
         ({"axes": [{"name": "cap", "values": [2]}]}, "a value must go somewhere"),
-        ({"axes": [{"name": "kind", "values": ["cross"], "paths": {"a.b": 2}}]}, "words have no multiples, write 1"),
+        (
+            {"axes": [{"name": "kind", "values": ["cross"], "paths": {"a.b": 2}}]},
+            "words have no multiples, write 1",
+        ),
         ({"axes": [CAP, CAP]}, "axes: cap, names must differ, rename one"),
         ({"axes": [CAP | {"name": "seed"}]}, "axes: seed, is a column of every study's results"),
-        ({"axes": [{"name": "cap", "span": {"low": 2, "high": 1}, "paths": {TIER: 1}}]}, "high: 1, must be above"),
+        (
+            {"axes": [{"name": "cap", "span": {"low": 2, "high": 1}, "paths": {TIER: 1}}]},
+            "high: 1, must be above",
+        ),
         (
             {"axes": [{"name": "cap", "span": {"low": 1, "high": 2}, "paths": {TIER: 1}}]},
             "no points from the span of cap",
         ),
-        ({"design": {"kind": "sobol", "points": 4}}, "sobol', takes its points from spans, but no axis has one"),
+        (
+            {"design": {"kind": "sobol", "points": 4}},
+            "sobol', takes its points from spans, but no axis has one",
+        ),
         ({"roles": {"base": {}}}, "roles: base, is the run itself"),
     ],
 )
@@ -179,7 +228,9 @@ def test_every_setting_of_a_packaged_study_is_valid(name: str, quick: bool) -> N
     assert load_study_module(study.module)
 
 
-def test_what_is_no_packaged_study_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_packaged_study_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app.app, ["sweep", "refinements"])
     assert done.exit_code == app.BAD_INPUT
@@ -202,7 +253,9 @@ def test_the_leverage_study_says_what_the_shock_took(tmp_path: Path) -> None:
     scores = pd.read_parquet(tmp_path / "x" / "scores.parquet")
     calm, wild = scores.iloc[0], scores.iloc[1]
     assert list(scores.columns[:3]) == ["elasticity", "cap", "seed"]
-    assert (calm["closed_out"], calm["amplification"]) == (0, 1), "nobody was closed out: the run is its own twin"
+    assert (calm["closed_out"], calm["amplification"]) == (0, 1), (
+        "nobody was closed out: the run is its own twin"
+    )
     assert wild["closed_out"] > 0.05
     assert wild["amplification"] != 1
     assert wild["open_interest"] > 2 * calm["open_interest"]

@@ -19,16 +19,20 @@ from experiments.sweep import driver, execute_jobs
 from experiments.sweep.config import StudyConfig, load_study
 from experiments.sweep.executors import WorkerDiedError
 from experiments.sweep.folder import ResultFolder
-from experiments.sweep.messages import COMPLETE, JobBatch, SweepContext, RunStatus
+from experiments.sweep.messages import COMPLETE, JobBatch, RunStatus, SweepContext
 from experiments.sweep.messages import JobResult as Done
-from experiments.sweep.plan import JobPlanner, SettingRequest, PlannedJob, plan_study
+from experiments.sweep.plan import JobPlanner, PlannedJob, SettingRequest, plan_study
 from experiments.sweep.runner import SweepOptions, run_sweep
 from sim.errors import ConfigError, OutputError
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 SERIAL = SweepOptions("serial")
 
-ONE_CAP = {"name": "cap", "values": [2], "paths": {"venues.0.engine.requirement.tiers.0.max_leverage": 1}}
+ONE_CAP = {
+    "name": "cap",
+    "values": [2],
+    "paths": {"venues.0.engine.requirement.tiers.0.max_leverage": 1},
+}
 
 Made = list[float]
 
@@ -41,12 +45,16 @@ def tiny(**changes: object) -> StudyConfig:
 
 def files(folder: Path) -> dict[str, bytes]:
     """All but the manifest."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     return {name: path.read_bytes() for name, path in found.items() if name != "manifest.json"}
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner().invoke(app.app, ["sweep", str(TINY), "--executor", "serial", *map(str, arguments)])
+    return CliRunner().invoke(
+        app.app, ["sweep", str(TINY), "--executor", "serial", *map(str, arguments)]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +112,16 @@ def test_the_folder_holds_runs_scores_and_what_was_made_of_them(whole: Path) -> 
 
 def test_a_run_is_a_row_and_a_folder(whole: Path) -> None:
     runs = pd.read_parquet(whole / "runs.parquet")
-    assert list(runs.columns) == ["cap", "move", "seed", "role", "hash", "status", "error", "config"]
+    assert list(runs.columns) == [
+        "cap",
+        "move",
+        "seed",
+        "role",
+        "hash",
+        "status",
+        "error",
+        "config",
+    ]
     assert runs["role"].tolist() == ["base", "twin"] * 4
     assert set(runs["status"]) == {COMPLETE}
     assert runs[["error", "config"]].isna().all(axis=None)
@@ -112,7 +129,10 @@ def test_a_run_is_a_row_and_a_folder(whole: Path) -> None:
     one = whole / "runs" / runs["hash"][0]
     frames = execute_jobs.read_run(one)
     assert {"steps", "closeouts", "causes", "losses", "accounts"} <= set(frames)
-    assert {path.name for path in one.iterdir()} == {"summary.json", *(f"{name}.parquet" for name in frames)}
+    assert {path.name for path in one.iterdir()} == {
+        "summary.json",
+        *(f"{name}.parquet" for name in frames),
+    }
 
 
 def test_a_twin_that_nothing_tells_apart_is_its_base(whole: Path) -> None:
@@ -133,7 +153,9 @@ def test_a_second_start_makes_nothing_again(whole: Path, made: Made) -> None:
     assert (made, files(whole)) == ([], before)
 
 
-def test_runs_that_other_results_have_are_taken_over(whole: Path, made: Made, tmp_path: Path) -> None:
+def test_runs_that_other_results_have_are_taken_over(
+    whole: Path, made: Made, tmp_path: Path
+) -> None:
     done = call("--out", tmp_path / "x", "--known", whole)
     assert done.exit_code == 0, done.stderr
     assert made == []
@@ -154,7 +176,10 @@ def test_what_is_missing_or_damaged_is_made_again_and_nothing_else(kept: Path, m
     gone, cut, flipped = runs.loc[runs["role"] == "base", "hash"][:3]
     for path in (kept / "runs" / gone).iterdir():
         path.unlink()
-    steps, accounts = kept / "runs" / cut / "steps.parquet", kept / "runs" / flipped / "accounts.parquet"
+    steps, accounts = (
+        kept / "runs" / cut / "steps.parquet",
+        kept / "runs" / flipped / "accounts.parquet",
+    )
     steps.write_bytes(steps.read_bytes()[:100])
     accounts.write_bytes(accounts.read_bytes()[:-60] + bytes(60))
     half = kept / "runs" / ".0123456789ab.77.tmp"
@@ -162,7 +187,10 @@ def test_what_is_missing_or_damaged_is_made_again_and_nothing_else(kept: Path, m
     done = call("--out", kept)
     assert done.exit_code == 0
     named = (kept / "runs" / gone / "summary.json", steps, accounts)
-    assert all(f"{path}: was not what had been written, the run was made again" in done.stderr for path in named)
+    assert all(
+        f"{path}: was not what had been written, the run was made again" in done.stderr
+        for path in named
+    )
     assert len(made) == 3
     assert files(kept) == before
     assert not half.exists()
@@ -193,8 +221,12 @@ def test_a_run_that_raises_is_a_row_and_is_tried_again(
     assert set(failed["error"]) == {"ValueError: a fault"}
     assert set(failed["cap"]) == {50}
     assert json.loads(failed["config"].iloc[0])["populations"][0]["count"] == 20
-    assert "of two lines" in (tmp_path / "x" / "failed" / f"{failed['hash'].iloc[0]}.txt").read_text()
-    assert set(pd.read_parquet(tmp_path / "x" / "scores.parquet")["cap"]) == {2}, "the others are scored"
+    assert (
+        "of two lines" in (tmp_path / "x" / "failed" / f"{failed['hash'].iloc[0]}.txt").read_text()
+    )
+    assert set(pd.read_parquet(tmp_path / "x" / "scores.parquet")["cap"]) == {2}, (
+        "the others are scored"
+    )
     assert call("--out", tmp_path / "x").exit_code == 0
     assert files(tmp_path / "x") == files(whole)
 
@@ -231,7 +263,10 @@ def test_time_runs_out_between_steps_and_within_one(monkeypatch: pytest.MonkeyPa
 
 
 def test_settings_that_come_to_the_same_are_run_once(made: Made, tmp_path: Path) -> None:
-    same = {"name": "move", "values": [{"label": word, "set": {"dt": 60}} for word in ("one", "other")]}
+    same = {
+        "name": "move",
+        "values": [{"label": word, "set": {"dt": 60}} for word in ("one", "other")],
+    }
     study = tiny(axes=[ONE_CAP, same])
     folder = run_sweep(study, out=tmp_path / "x", options=SERIAL).folder
     assert len(set(pd.read_parquet(folder / "runs.parquet")["hash"])) == len(made)
@@ -245,7 +280,11 @@ def test_a_module_asks_for_more_until_it_has_enough(
 
     def refine(study: StudyConfig, runs: pd.DataFrame) -> list[SettingRequest]:
         asked.append(len(runs))
-        return [SettingRequest({"cap": 7.0 + len(runs), "move": "small"}, (1,))] if len(runs) < 6 else []
+        return (
+            [SettingRequest({"cap": 7.0 + len(runs), "move": "small"}, (1,))]
+            if len(runs) < 6
+            else []
+        )
 
     module = execute_jobs.load_study_module(tiny().module)
     monkeypatch.setitem(vars(module), "refine", refine)
@@ -261,7 +300,9 @@ def test_a_module_asks_for_more_until_it_has_enough(
 def test_the_roles_beside_a_twin_are_rows_of_their_own(tmp_path: Path) -> None:
     roles = {"twin": {"suppress_closeouts": True}, "wide": {"populations.1.half_spread": 50}}
     study = tiny(roles=roles)
-    scores = pd.read_parquet(run_sweep(study, out=tmp_path / "x", options=SERIAL).folder / "scores.parquet")
+    scores = pd.read_parquet(
+        run_sweep(study, out=tmp_path / "x", options=SERIAL).folder / "scores.parquet"
+    )
     assert scores["role"].tolist() == ["base", "wide"] * 4
 
 
@@ -277,7 +318,9 @@ def test_another_studys_results_are_refused_by_name(whole: Path) -> None:
 def test_the_same_study_with_other_changes_is_refused(whole: Path) -> None:
     done = call("--out", whole, "dt=30")
     assert done.exit_code == app.BAD_INPUT
-    assert done.stderr.startswith(f"{whole}: holds results of 'tiny' with other values of also (changes of every run")
+    assert done.stderr.startswith(
+        f"{whole}: holds results of 'tiny' with other values of also (changes of every run"
+    )
     assert done.stderr.endswith("on the command line), choose another folder with --out\n")
 
 
@@ -317,13 +360,18 @@ def test_a_study_that_cannot_be_read_back_is_told(whole: Path, tmp_path: Path) -
         (("--executor", "loki"), "(did you mean 'loky'?)"),
         (("--executor", "loky", "--jobs", "0"), "--jobs: 0, must be at least 1"),
         (("venues.0.bnad=3",), "tiny at cap=2.0, move=small: venues.0.bnad: "),
-        (("--executor", "tcp://nowhere"), "--executor: tcp://nowhere, no dask scheduler answers there"),
+        (
+            ("--executor", "tcp://nowhere"),
+            "--executor: tcp://nowhere, no dask scheduler answers there",
+        ),
         (("--time-limit", "0"), "--time-limit: 0, must be above 0"),
         (("--known", "nowhere"), "--known: nowhere, has no folder runs, name results of a sweep"),
         (("--plugin", "nothing_of_that_name"), "--plugin nothing_of_that_name: cannot be imported"),
     ],
 )
-def test_bad_input_is_a_line_and_leaves_nothing(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+def test_bad_input_is_a_line_and_leaves_nothing(
+    arguments: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
     done = call("--out", tmp_path / "x", *arguments)
     assert (done.exit_code, done.stdout) == (app.BAD_INPUT, "")
     assert told in done.stderr
@@ -338,7 +386,10 @@ def test_an_axis_that_leads_nowhere_is_told(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_scores_lack_is_told_after_the_first_run(made: Made, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"metrics: 'lwo' is not one of low, alone, closed \(did you mean 'low'\?\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"metrics: 'lwo' is not one of low, alone, closed \(did you mean 'low'\?\)",
+    ):
         run_sweep(tiny(metrics=["lwo"]), out=tmp_path / "x", options=SERIAL)
     assert len(made) <= 4
     assert run_sweep(tiny(), out=tmp_path / "x", options=SERIAL).counts, "what was made is kept"
@@ -350,7 +401,9 @@ def test_what_a_module_promises_it_makes(whole: Path, what: str, tmp_path: Path)
         run_sweep(tiny(**{what: ["missing"]}), out=tmp_path / "x", options=SERIAL)
 
 
-def test_a_score_that_raises_is_told_and_runs_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_score_that_raises_is_told_and_runs_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     module = execute_jobs.load_study_module(tiny().module)
 
     def score(*rest: Any) -> None:
@@ -375,12 +428,17 @@ def test_statistics_that_cannot_be_told_of_these_axes_are_a_line(
     monkeypatch.setattr(execute_jobs.load_study_module(tiny().module), "tables", refuse)
     result = call("--out", tmp_path / "tiny", "--seeds", 1)
     assert result.exit_code == app.BAD_INPUT
-    assert result.stderr.splitlines()[-1] == "cap: 1 settings, a crossing needs two, add values of the axis"
+    assert (
+        result.stderr.splitlines()[-1]
+        == "cap: 1 settings, a crossing needs two, add values of the axis"
+    )
     assert list((tmp_path / "tiny" / "runs").iterdir())
 
 
 def test_a_study_is_two_files(tmp_path: Path) -> None:
-    (tmp_path / "alone.yaml").write_text(TINY.read_text(encoding="utf-8").replace("name: tiny", "name: alone"))
+    (tmp_path / "alone.yaml").write_text(
+        TINY.read_text(encoding="utf-8").replace("name: tiny", "name: alone")
+    )
     with pytest.raises(ConfigError, match=r"no alone\.py beside it, a study is two files"):
         load_study(tmp_path / "alone.yaml")
     (tmp_path / "alone.py").write_text("def score(): ...\n")
@@ -400,7 +458,10 @@ def test_results_come_out_again(whole: Path, made: Made) -> None:
     done = verified(whole, "--sample", 2)
     assert (done.exit_code, done.stderr) == (0, "")
     others = sum(not name.startswith("runs/") for name in files(whole))
-    assert done.stdout == f"{others} files compared with the manifest, 2 runs made again: all the same\n"
+    assert (
+        done.stdout
+        == f"{others} files compared with the manifest, 2 runs made again: all the same\n"
+    )
     assert len(made) == 2
 
 
@@ -413,9 +474,13 @@ def test_a_report_leaves_everything_as_the_sweep_wrote_it(kept: Path) -> None:
     assert CliRunner().invoke(app.app, ["report", str(kept), "--study", str(TINY)]).exit_code == 0
     page = (kept / "report.html").read_text(encoding="utf-8")
     assert "<title>Tiny</title>" in page
-    assert "venues.0.engine.requirement.tiers.0.max_leverage" in page, "every parameter of what all runs start from"
+    assert "venues.0.engine.requirement.tiers.0.max_leverage" in page, (
+        "every parameter of what all runs start from"
+    )
     run = next((kept / "runs").iterdir())
-    assert CliRunner().invoke(app.app, ["report", str(run), "--out", str(kept / "one")]).exit_code == 0
+    assert (
+        CliRunner().invoke(app.app, ["report", str(run), "--out", str(kept / "one")]).exit_code == 0
+    )
     assert (kept / "one" / "report.html").is_file()
     assert verified(kept, "--sample", 1).exit_code == 0
 
@@ -444,13 +509,17 @@ def test_only_finished_results_are_verified(tmp_path: Path) -> None:
 # Batches and deaths
 
 
-PLACE = SweepContext(folder="", module="", plugins=(), path="", version="", shared=(), limit=1.0, apart=False)
+PLACE = SweepContext(
+    folder="", module="", plugins=(), path="", version="", shared=(), limit=1.0, apart=False
+)
 
 
 class Hospital:
     """A pool whose workers die of some jobs, and in which one death ends everything under way."""
 
-    def __init__(self, killers: Iterator[int] | set[int], slots: int = 2, seconds: float = 0.01) -> None:
+    def __init__(
+        self, killers: Iterator[int] | set[int], slots: int = 2, seconds: float = 0.01
+    ) -> None:
         self.killers, self.n_slots, self.seconds = set(killers), slots, seconds
         self.orders: list[list[int]] = []
         self.most = 0
@@ -464,7 +533,12 @@ class Hospital:
         if self.killers & set(numbers):
             future.set_exception(WorkerDiedError())
         else:
-            future.set_result([Done(n, {"base": RunStatus("", COMPLETE)}, None, "", (), self.seconds) for n in numbers])
+            future.set_result(
+                [
+                    Done(n, {"base": RunStatus("", COMPLETE)}, None, "", (), self.seconds)
+                    for n in numbers
+                ]
+            )
         return future
 
     def collect_results(self, future: Future[list[Done]]) -> list[Done]:
@@ -487,10 +561,14 @@ def test_every_job_is_done_once_though_workers_die() -> None:
     results = list(driver.run_jobs(units(40), pool, PLACE))
     assert sorted(result.number for result in results) == list(range(40))
     fallen = {
-        result.number: set(result.states.values()) for result in results if result.states["base"].status != COMPLETE
+        result.number: set(result.states.values())
+        for result in results
+        if result.states["base"].status != COMPLETE
     }
     assert set(fallen) == {3, 17}, "only those who kill when tried alone"
-    assert all("ended from outside" in state.error for states in fallen.values() for state in states)
+    assert all(
+        "ended from outside" in state.error for states in fallen.values() for state in states
+    )
 
 
 def test_short_jobs_go_in_batches_that_shrink_towards_the_end() -> None:

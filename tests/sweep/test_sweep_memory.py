@@ -58,7 +58,9 @@ def test_ten_thousand_runs_fit_a_small_driver(tmp_path: Path) -> None:
     settings = os.environ | {"PYTHONPATH": str(ROOT)}
     code = f"OUT = {str(tmp_path / 'x')!r}\n{DRIVER}"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT / "tests" / "studies", env=settings, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT / "tests" / "studies", env=settings, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     rows, megabytes = done.stdout.split()[-2:]
     print(f"driver of 10,000 settings and replications: {float(megabytes):.0f} MB at most")

@@ -27,9 +27,23 @@ def start(out: Path, *arguments: object, study: str = "tiny.yaml") -> "subproces
     """A sweep in the folder of the studies, in a process group of its own; it hears SIGINT, whoever began the tests."""
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{heard}; from experiments.__main__ import main; main()"
-    command = [sys.executable, "-c", code, "sweep", str(STUDIES / study), "--out", str(out), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "sweep",
+        str(STUDIES / study),
+        "--out",
+        str(out),
+        *map(str, arguments),
+    ]
     settings = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    pipes = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+    }
     return subprocess.Popen(command, cwd=STUDIES, env=settings, **pipes)  # type: ignore[call-overload,no-any-return]
 
 
@@ -55,7 +69,9 @@ def runs(out: Path) -> int:
 
 def files(folder: Path) -> dict[str, bytes]:
     """All but the manifest."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     return {name: path.read_bytes() for name, path in found.items() if name != "manifest.json"}
 
 
@@ -105,7 +121,9 @@ def test_an_interrupt_keeps_what_is_finished(serial: dict[str, bytes], tmp_path:
     wait_for(lambda: runs(out) >= 10, sweep)
     os.killpg(sweep.pid, signal.SIGINT)
     told = finish(sweep, 130)
-    assert told.splitlines()[-1] == "interrupted; all finished runs are kept, the same command goes on"
+    assert (
+        told.splitlines()[-1] == "interrupted; all finished runs are kept, the same command goes on"
+    )
     assert "Traceback" not in told
     assert runs(out) >= 10
     finish(start(out, *SEEDS, "--executor", "serial"))
@@ -114,10 +132,16 @@ def test_an_interrupt_keeps_what_is_finished(serial: dict[str, bytes], tmp_path:
 
 def workers(sweep: "subprocess.Popen[str]", words: str) -> list[psutil.Process]:
     """Its descendants whose command line has these words."""
-    return [each for each in psutil.Process(sweep.pid).children(recursive=True) if words in " ".join(each.cmdline())]
+    return [
+        each
+        for each in psutil.Process(sweep.pid).children(recursive=True)
+        if words in " ".join(each.cmdline())
+    ]
 
 
-def test_a_process_that_is_killed_takes_no_run_with_it(serial: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_process_that_is_killed_takes_no_run_with_it(
+    serial: dict[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "x"
     sweep = start(out, *SEEDS, "--jobs", 2)
     wait_for(lambda: runs(out) >= 5, sweep)
@@ -154,17 +178,38 @@ PINS = {"OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"}
 
 @contextmanager
 def cluster(
-    folder: Path, settings: dict[str, str], tls: Sequence[str] = (), last: dict[str, str] | None = None
+    folder: Path,
+    settings: dict[str, str],
+    tls: Sequence[str] = (),
+    last: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
     """Address of a scheduler on loopback, and the scheduler and its two workers; settings more for the last worker."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | settings
-    quiet = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    quiet = {
+        "cwd": folder,
+        "env": environment,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.PIPE,
+    }
     dask = [sys.executable, "-m", "dask"]
     place = ("--host", "127.0.0.1", "--port", "0", "--protocol", "tls" if tls else "tcp")
     scheduler = subprocess.Popen([*dask, "scheduler", *place, "--no-dashboard", *tls], **quiet)  # type: ignore[call-overload]
     try:
-        address = next(found[0] for line in scheduler.stderr if (found := re.findall(rb"t[cl][ps]://[\d.]+:\d+", line)))
-        command = [*dask, "worker", address.decode(), "--nthreads", "1", "--no-dashboard", "--no-nanny", *tls]
+        address = next(
+            found[0]
+            for line in scheduler.stderr
+            if (found := re.findall(rb"t[cl][ps]://[\d.]+:\d+", line))
+        )
+        command = [
+            *dask,
+            "worker",
+            address.decode(),
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--no-nanny",
+            *tls,
+        ]
         quiet["stderr"] = subprocess.DEVNULL
         people = [
             subprocess.Popen(command, **{**quiet, "env": environment | more})  # type: ignore[call-overload]
@@ -229,7 +274,10 @@ def test_a_cluster_over_tls_needs_certificates(
     serial: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tls, out = signed(tmp_path), tmp_path / "x"
-    names = [f"DASK_DISTRIBUTED__COMM__TLS__{name}" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")]
+    names = [
+        f"DASK_DISTRIBUTED__COMM__TLS__{name}"
+        for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")
+    ]
     with cluster(tmp_path, PINS, tls) as (address, _):
         told = finish(start(out, *SEEDS, "--executor", address), 2)
         assert told == (
@@ -241,7 +289,8 @@ def test_a_cluster_over_tls_needs_certificates(
             monkeypatch.setenv(name, path)
         told = finish(start(out, *SEEDS, "--executor", address), 2)
         assert re.fullmatch(
-            rf"--executor: {address}, its certificate or yours is refused \(.*\), name files .*\n", told
+            rf"--executor: {address}, its certificate or yours is refused \(.*\), name files .*\n",
+            told,
         )
         for name, path in zip(names, tls[1::2], strict=True):
             monkeypatch.setenv(name, path)
@@ -251,15 +300,25 @@ def test_a_cluster_over_tls_needs_certificates(
 
 
 def test_workers_that_add_in_another_order_are_refused(tmp_path: Path) -> None:
-    with cluster(tmp_path, {"OMP_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"}) as (address, _):
+    with cluster(tmp_path, {"OMP_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"}) as (
+        address,
+        _,
+    ):
         told = finish(start(tmp_path / "x", "--executor", address), 2)
-    assert "must be 1 and Haswell for the same bytes everywhere, start workers with OMP_NUM_THREADS=1" in told
+    assert (
+        "must be 1 and Haswell for the same bytes everywhere, start workers with OMP_NUM_THREADS=1"
+        in told
+    )
 
 
 def test_a_worker_with_other_sources_is_refused_before_any_run(tmp_path: Path) -> None:
     """A second checkout of the same version, in which one file was edited."""
     for name in ("sim", "agents", "experiments", "configs"):
-        shutil.copytree(ROOT / name, tmp_path / "other" / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+        shutil.copytree(
+            ROOT / name,
+            tmp_path / "other" / name,
+            ignore=shutil.ignore_patterns("__pycache__", "*.png"),
+        )
     edited = tmp_path / "other" / "agents" / "makers.py"
     edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
     with cluster(tmp_path, PINS, last={"PYTHONPATH": str(tmp_path / "other")}) as (address, people):
@@ -268,7 +327,8 @@ def test_a_worker_with_other_sources_is_refused_before_any_run(tmp_path: Path) -
         warned, refused = told.splitlines()
         assert warned.startswith(f"{address}: has no authentication")
         assert re.match(
-            r"worker \S+:\d+: differs from the driver in agents/makers\.py: workers need the driver's", refused
+            r"worker \S+:\d+: differs from the driver in agents/makers\.py: workers need the driver's",
+            refused,
         )
         assert runs(tmp_path / "x") == 0
         people[1].kill()
@@ -279,7 +339,10 @@ def test_a_worker_with_other_sources_is_refused_before_any_run(tmp_path: Path) -
 
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
     told = finish(start(tmp_path / "x", "--executor", "tcp://127.0.0.1:9"), 2)
-    assert told == "--executor: tcp://127.0.0.1:9, no dask scheduler answers there, start one with: dask scheduler\n"
+    assert (
+        told
+        == "--executor: tcp://127.0.0.1:9, no dask scheduler answers there, start one with: dask scheduler\n"
+    )
 
 
 def test_runs_that_raise_hang_or_kill_leave_the_others_alone(tmp_path: Path) -> None:

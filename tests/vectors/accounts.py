@@ -45,13 +45,25 @@ class Account:
         interest: float = 0.0,
         orders: tuple[float, float] = (0, 0),
     ) -> None:
-        size = max([abs(cash), 1.0, *(abs(leg.quantity) * max(leg.mark, leg.entry or 0.0) for leg in legs.values())])
+        size = max(
+            [
+                abs(cash),
+                1.0,
+                *(abs(leg.quantity) * max(leg.mark, leg.entry or 0.0) for leg in legs.values()),
+            ]
+        )
         self.decimals = min(12, int(math.log10(2**50 / size))) if decimals is None else decimals
         self.unit = 10**self.decimals
-        lot = [Decimal(1).scaleb(-max(_places(leg.quantity), _places(leg.part))) for leg in legs.values()]
+        lot = [
+            Decimal(1).scaleb(-max(_places(leg.quantity), _places(leg.part)))
+            for leg in legs.values()
+        ]
         # a tick such that a tick of a lot is one minor unit: the mark need not be a whole number of them
         self.tick = np.array([float(Decimal(1).scaleb(-self.decimals) / each) for each in lot])
-        contracts, lots = _contracts(tuple(legs), self.tick, np.array([float(each) for each in lot])), []
+        contracts, lots = (
+            _contracts(tuple(legs), self.tick, np.array([float(each) for each in lot])),
+            [],
+        )
         for leg, each in zip(legs.values(), lot, strict=True):
             lots.append(int(Decimal(str(leg.quantity)) / each))
         mark = np.array([leg.mark for leg in legs.values()]) / self.tick
@@ -67,7 +79,9 @@ class Account:
             asks=resting[1],
             leverage=np.array([[leg.leverage for leg in legs.values()]]),
         )
-        self.engine: MarginEngine = EngineConfig.model_validate(engine).build_engine(contracts, self.unit)
+        self.engine: MarginEngine = EngineConfig.model_validate(engine).build_engine(
+            contracts, self.unit
+        )
         self.engine.observe(self.book.market)
         self.risk = self.engine.assess(self.book)
 
@@ -88,11 +102,16 @@ class Account:
 
 def bracket(rate: float, amount: float = 0.0) -> list[dict[str, float]]:
     """A ladder whose top tier has this maintenance rate and cumulative amount: all that a case tells of it."""
-    leverage = (1 - 1e-9) / max(rate, 1e-9)  # initial a trifle above maintenance, whatever rounding does
+    leverage = (1 - 1e-9) / max(
+        rate, 1e-9
+    )  # initial a trifle above maintenance, whatever rounding does
     top = {"max_leverage": leverage, "maintenance": rate}
     if not amount or not rate:
         return [{"floor": 0, **top}]
-    return [{"floor": 0, "max_leverage": leverage, "maintenance": 0.0}, {"floor": amount / rate, **top}]
+    return [
+        {"floor": 0, "max_leverage": leverage, "maintenance": 0.0},
+        {"floor": amount / rate, **top},
+    ]
 
 
 def tiered(ladder: list[dict[str, float]], **others: Any) -> dict[str, Any]:
@@ -107,11 +126,25 @@ def _places(number: float) -> int:
     return max(0, -exponent)
 
 
-def _contracts(names: tuple[str, ...], tick: np.ndarray[Any, Any], lot: np.ndarray[Any, Any]) -> Contracts:
+def _contracts(
+    names: tuple[str, ...], tick: np.ndarray[Any, Any], lot: np.ndarray[Any, Any]
+) -> Contracts:
     count = len(names)
     zero, one = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
     largest = np.full(count, 2**62, dtype=np.int64)
-    return Contracts(names, zero, zero, zero, zero + PERPETUAL, one, tick, lot, largest, assets=("USD",), units=(1,))
+    return Contracts(
+        names,
+        zero,
+        zero,
+        zero,
+        zero + PERPETUAL,
+        one,
+        tick,
+        lot,
+        largest,
+        assets=("USD",),
+        units=(1,),
+    )
 
 
 def _market(contracts: Contracts, mark: np.ndarray[Any, Any], interest: float) -> MarketView:
@@ -137,4 +170,6 @@ def _market(contracts: Contracts, mark: np.ndarray[Any, Any], interest: float) -
 def _book(market: MarketView, lots: np.ndarray[Any, Any]) -> Exposure:
     none = np.zeros((1, len(lots)), dtype=np.int64)
     cash = np.zeros((1, 1), dtype=np.int64)
-    return Exposure(cash, cash, lots[None, :], none, none, none, none, np.full((1, len(lots)), np.inf), market)
+    return Exposure(
+        cash, cash, lots[None, :], none, none, none, none, np.full((1, len(lots)), np.inf), market
+    )

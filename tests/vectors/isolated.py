@@ -14,7 +14,11 @@ def binance_isolated(inputs: Case) -> Case:
     quantity = SIGN[inputs["side"]] * inputs["qty"]
     ladder = bracket(inputs["mm_rate"], inputs["maintenance_amount"])
     leg = Leg(quantity, inputs["entry"], leverage=inputs.get("leverage", np.inf))
-    return {"liq_price": Account(inputs["wallet_balance"], {"X": leg}, tiers(ladder)).liquidation_price()}
+    return {
+        "liq_price": Account(
+            inputs["wallet_balance"], {"X": leg}, tiers(ladder)
+        ).liquidation_price()
+    }
 
 
 def binance_cross(inputs: Case) -> Case:
@@ -26,7 +30,11 @@ def binance_cross(inputs: Case) -> Case:
 
 
 def gate_okx(inputs: Case) -> Case:
-    leg = Leg(SIGN[inputs["side"]] * inputs["qty"], inputs["entry"], leverage=inputs.get("leverage", np.inf))
+    leg = Leg(
+        SIGN[inputs["side"]] * inputs["qty"],
+        inputs["entry"],
+        leverage=inputs.get("leverage", np.inf),
+    )
     engine = with_fee(bracket(inputs["mm_rate"]), inputs["taker_fee"])
     return {"liq_price": Account(inputs["wallet_balance"], {"X": leg}, engine).liquidation_price()}
 
@@ -43,12 +51,16 @@ def phemex(inputs: Case) -> Case:
 
 
 def bybit(inputs: Case) -> Case:
-    leg = Leg(SIGN[inputs["side"]] * inputs.get("qty", 1.0), inputs["entry"], leverage=inputs["leverage"])
+    leg = Leg(
+        SIGN[inputs["side"]] * inputs.get("qty", 1.0), inputs["entry"], leverage=inputs["leverage"]
+    )
     ladder = bracket(inputs["mm_rate"], inputs.get("mm_deduction", 0.0))
     engine = {"requirement": {"kind": "at_entry", "inner": tiered(ladder)}}
     empty = Account(0.0, {"X": leg}, engine)
     initial = empty.money(empty.risk.initial)
-    price = Account(initial + inputs.get("extra_margin", 0.0), {"X": leg}, engine).liquidation_price()
+    price = Account(
+        initial + inputs.get("extra_margin", 0.0), {"X": leg}, engine
+    ).liquidation_price()
     return {
         "initial_margin": initial,
         "maintenance_margin": empty.money(empty.risk.maintenance),
@@ -59,12 +71,16 @@ def bybit(inputs: Case) -> Case:
 def hyperliquid(inputs: Case) -> Case:
     leg = Leg(SIGN[inputs["side"]] * inputs["size"], inputs["entry"])
     engine = tiers([{"floor": 0, "max_leverage": inputs["max_leverage"]}])
-    return {"liq_price": Account(inputs["margin"], {inputs["coin"]: leg}, engine).liquidation_price()}
+    return {
+        "liq_price": Account(inputs["margin"], {inputs["coin"]: leg}, engine).liquidation_price()
+    }
 
 
 def bybit_inverse(inputs: Case) -> Case:
     balance, fee = inputs["balance_btc"] - inputs.get("order_margin", 0.0), inputs["taker_fee"]
-    held = inverse.InversePosition(inputs["contracts_usd"], inputs["entry"], balance, SIGN[inputs["side"]])
+    held = inverse.InversePosition(
+        inputs["contracts_usd"], inputs["entry"], balance, SIGN[inputs["side"]]
+    )
     return {
         "bankruptcy_price": float(inverse.compute_cross_bankruptcy(held, fee)),
         "liq_price": float(inverse.compute_cross_liquidation(held, inputs["mm_rate"], fee)),
@@ -77,8 +93,14 @@ def bankruptcy(inputs: Case) -> Case:
         price = inverse.compute_isolated_bankruptcy(inputs["entry"], inputs["leverage"], side)
         return {"bankruptcy_price": float(price)}
     size, entry = inputs.get("size", 1.0), inputs["entry"]
-    margin = inputs["position_margin"] if "position_margin" in inputs else entry * size / inputs["leverage"]
-    account = Account(margin + inputs.get("wallet_balance", 0.0), {"X": Leg(side * size, entry)}, {})
+    margin = (
+        inputs["position_margin"]
+        if "position_margin" in inputs
+        else entry * size / inputs["leverage"]
+    )
+    account = Account(
+        margin + inputs.get("wallet_balance", 0.0), {"X": Leg(side * size, entry)}, {}
+    )
     weights = account.engine.compute_leg_shares(account.book)
     prices = compute_bankruptcy_prices(account.book, account.risk.equity, weights)
     return {"bankruptcy_price": account.price(prices[0, 0])}

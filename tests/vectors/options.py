@@ -15,16 +15,26 @@ def black76(inputs: Case) -> Case:
     found = {}
     for name, side in SIDES.items():
         discounted = float(price_options(OptionTerms(forward, strike, years, rate, side), vol))
-        found |= {f"discounted_{name}": discounted, f"undiscounted_{name}": discounted * math.exp(rate * years)}
+        found |= {
+            f"discounted_{name}": discounted,
+            f"undiscounted_{name}": discounted * math.exp(rate * years),
+        }
         found[name] = discounted
-    return found | (_moves(OptionTerms(forward, strike, years, rate, SIDES[inputs["type"]]), vol) if "type" in inputs else {})
+    return found | (
+        _moves(OptionTerms(forward, strike, years, rate, SIDES[inputs["type"]]), vol)
+        if "type" in inputs
+        else {}
+    )
 
 
 def black_scholes(inputs: Case) -> Case:
     """Values of both sides and the Greeks of one, on a spot price that pays nothing (margin.md §16)."""
     spot, strike, years, rate, vol = (inputs[name] for name in ("S", "K", "T", "r", "sigma"))
     forward = spot * math.exp(rate * years)
-    found = {name: float(price_options(OptionTerms(forward, strike, years, rate, side), vol)) for name, side in SIDES.items()}
+    found = {
+        name: float(price_options(OptionTerms(forward, strike, years, rate, side), vol))
+        for name, side in SIDES.items()
+    }
     if "type" in inputs:
         found |= _moves(OptionTerms(forward, strike, years, rate, SIDES[inputs["type"]]), vol, spot)
     return found

@@ -10,10 +10,15 @@ from sim.waterfall import ranking
 
 def binance(inputs: Case) -> Case:
     """The score, and the part of it that is profit over the wallet."""
-    unrealised, wallet = (np.array([float(inputs[name])]) for name in ("unrealized", "wallet_balance"))
+    unrealised, wallet = (
+        np.array([float(inputs[name])]) for name in ("unrealized", "wallet_balance")
+    )
     ratio = np.array([float(inputs["margin_ratio"])])
     scores = {"pnl_percent": np.ones(1), "leverage_pnl": ratio}
-    return {name: float(ranking.score_binance(unrealised, wallet, factor)[0]) for name, factor in scores.items()}
+    return {
+        name: float(ranking.score_binance(unrealised, wallet, factor)[0])
+        for name, factor in scores.items()
+    }
 
 
 def bitmex(inputs: Case) -> Case:

@@ -13,8 +13,14 @@ Engine = Callable[[Case], Case]
 
 def load(folder: Path) -> tuple[list[Case], dict[str, Any]]:
     """All cases of a folder's files, and the parameter blocks by id."""
-    entries = [entry for file in sorted(folder.glob("*.json")) for entry in json.loads(file.read_text("utf-8"))]
-    blocks = {entry["id"]: entry["inputs"] for entry in entries if entry["id"].startswith("params:")}
+    entries = [
+        entry
+        for file in sorted(folder.glob("*.json"))
+        for entry in json.loads(file.read_text("utf-8"))
+    ]
+    blocks = {
+        entry["id"]: entry["inputs"] for entry in entries if entry["id"].startswith("params:")
+    }
     return [entry for entry in entries if entry["id"] not in blocks], blocks
 
 
@@ -46,7 +52,11 @@ def without_dust(expected: Any) -> Any:
 
 def _sizes(value: Any) -> Iterator[float]:
     if isinstance(value, (dict, list)):
-        yield from (size for item in (value.values() if isinstance(value, dict) else value) for size in _sizes(item))
+        yield from (
+            size
+            for item in (value.values() if isinstance(value, dict) else value)
+            for size in _sizes(item)
+        )
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield abs(value)
 
@@ -65,14 +75,22 @@ def differences(got: Any, expected: Any, tolerance: Case | None, where: str) -> 
         lacking = [f"{where}.{key}: not computed" for key in expected if key not in got]
         keys = [key for key in expected if key in got]
         return lacking + [
-            line for key in keys for line in differences(got[key], expected[key], tolerance, f"{where}.{key}")
+            line
+            for key in keys
+            for line in differences(got[key], expected[key], tolerance, f"{where}.{key}")
         ]
     if isinstance(expected, list):
         if len(got) != len(expected):
             return [f"{where}: {len(got)} entries, expected {len(expected)}"]
         pairs = enumerate(zip(got, expected, strict=True))
-        return [line for i, (a, b) in pairs for line in differences(a, b, tolerance, f"{where}[{i}]")]
-    return [] if agrees(got, expected, tolerance) else [f"{where}: {got!r}, expected {expected!r} within {tolerance}"]
+        return [
+            line for i, (a, b) in pairs for line in differences(a, b, tolerance, f"{where}[{i}]")
+        ]
+    return (
+        []
+        if agrees(got, expected, tolerance)
+        else [f"{where}: {got!r}, expected {expected!r} within {tolerance}"]
+    )
 
 
 def agrees(got: Any, expected: Any, tolerance: Case | None) -> bool:
@@ -82,4 +100,6 @@ def agrees(got: Any, expected: Any, tolerance: Case | None) -> bool:
         return bool(got == expected)
     assert tolerance is not None
     scale = (abs(expected) or 1.0) if tolerance["type"] == "rel" else 1.0
-    return got is not None and math.isfinite(got) and abs(got - expected) <= tolerance["value"] * scale
+    return (
+        got is not None and math.isfinite(got) and abs(got - expected) <= tolerance["value"] * scale
+    )

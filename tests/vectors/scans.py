@@ -28,7 +28,9 @@ def whole(amount: float, grain: float = GRAIN) -> int:
     return round(Decimal(str(amount)) / Decimal(str(grain)))
 
 
-def market(listed: Sequence[Case], oracle: float, assets: Sequence[str] = (), **columns: Any) -> MarketView:
+def market(
+    listed: Sequence[Case], oracle: float, assets: Sequence[str] = (), **columns: Any
+) -> MarketView:
     """A venue's view of instruments on one underlying; marks, volatilities and the like are columns."""
     common = {"underlying": "U", "tick": 1, "lot": GRAIN, "max_price": 10**9}
     components = [(0, Instrument.model_validate({**common, **each})) for each in listed]
@@ -39,7 +41,9 @@ def market(listed: Sequence[Case], oracle: float, assets: Sequence[str] = (), **
         *(0, contracts, flat, flat, flat, flat, flat, flat, none, np.array([oracle]), np.ones(1)),
         *(np.full(count, 0.5), np.ones(len(known)), np.zeros((0, 1))),
     )
-    return view._replace(**{name: np.array(column, dtype=float) for name, column in columns.items()})
+    return view._replace(
+        **{name: np.array(column, dtype=float) for name, column in columns.items()}
+    )
 
 
 def book(view: MarketView, held: Sequence[float], balance: Sequence[float] = (0.0,)) -> Exposure:
@@ -55,7 +59,10 @@ def span16(inputs: Case) -> Case:
     """Risk arrays as published or from a scan range, and the requirement (margin.md §5c)."""
     if "price_scan_range" in inputs:
         points, extreme = inputs["points"], inputs.get("extreme_points", 0.7 * inputs["points"])
-        price, multiple = 100.0 * points, inputs["price_scan_range"] / points  # a contract is worth so much per point
+        price, multiple = (
+            100.0 * points,
+            inputs["price_scan_range"] / points,
+        )  # a contract is worth so much per point
         # the book prints arrays to the next ten
         rule = SpanRequirement.model_validate(
             {"commodity": {"scan": points / price}, "covered": extreme / points / 2, "rounded": 10}
@@ -81,7 +88,11 @@ def span16(inputs: Case) -> Case:
 
 def paradex_pm(inputs: Case) -> Case:
     """Weights of the extended grid (margin.md §5b)."""
-    return {"weight": TailScenarios(moves=inputs["shocks"]).compute_weights(inputs["regular_max"]).tolist()}
+    return {
+        "weight": TailScenarios(moves=inputs["shocks"])
+        .compute_weights(inputs["regular_max"])
+        .tolist()
+    }
 
 
 def deribit_pm(inputs: Case) -> Case:
@@ -90,9 +101,16 @@ def deribit_pm(inputs: Case) -> Case:
         rule = VolShock(up=inputs["base"], short_power=inputs["power"], long_power=inputs["power"])
         up = rule.shock_volatility(np.ones(1), np.array([inputs["dte"] / 365]), ["up"])
         return {"shock": float(up[0, 0]) - 1}
-    near, far = ({"kind": "option", "option": "call", "strike": 100, "expiry": days * DAY} for days in (30, 60))
+    near, far = (
+        {"kind": "option", "option": "call", "strike": 100, "expiry": days * DAY}
+        for days in (30, 60)
+    )
     listed = [
-        *({"name": "call", **near}, {"name": "put", **near, "option": "put"}, {"name": "far", **far}),
+        *(
+            {"name": "call", **near},
+            {"name": "put", **near, "option": "put"},
+            {"name": "far", **far},
+        ),
         *({"name": "perpetual"}, {"name": "future", "kind": "future", "expiry": 90 * DAY}),
     ]
     view = market(listed, 100.0)
@@ -103,15 +121,25 @@ def deribit_pm(inputs: Case) -> Case:
 
     naked, all_options = inputs.get("net_short_per_strike", 0), inputs.get("all_options_btc", 0) / 2
     offset, vega = inputs.get("offset_futures_btc", 0), inputs.get("vega_offset", 0)
-    per_point = ScenarioGrid().bind(view.contracts, UNIT).risk_arrays.get_current(view).vega[[0, 2]] / GRAIN / UNIT / 100
+    per_point = (
+        ScenarioGrid().bind(view.contracts, UNIT).risk_arrays.get_current(view).vega[[0, 2]]
+        / GRAIN
+        / UNIT
+        / 100
+    )
     opposite = [vega / per_point[0], 0, -vega / per_point[1], 0, 0]
     several = [
-        charged({"futures": each}, [0, 0, 0, offset, -offset]) for each in np.atleast_1d(inputs.get("coef_fut", 0))
+        charged({"futures": each}, [0, 0, 0, offset, -offset])
+        for each in np.atleast_1d(inputs.get("coef_fut", 0))
     ]
     return {
-        "short_opt_btc": charged({"short_options": inputs.get("coef_short", 0)}, [naked, -2 * naked, 0, 0, 0]),
+        "short_opt_btc": charged(
+            {"short_options": inputs.get("coef_short", 0)}, [naked, -2 * naked, 0, 0, 0]
+        ),
         "futures_btc": several if isinstance(inputs.get("coef_fut"), list) else several[0],
-        "all_opts_btc": charged({"options": inputs.get("coef_all", 0)}, [all_options, -all_options, 0, 0, 0]),
+        "all_opts_btc": charged(
+            {"options": inputs.get("coef_all", 0)}, [all_options, -all_options, 0, 0, 0]
+        ),
         "vega_btc": charged({"vega": inputs.get("coef_vega", 0)}, opposite),
     }
 
@@ -124,13 +152,21 @@ def pmrm_rule(params: Case) -> Case:
     vol, skew, factors = params["VolShock"], params["SkewShock"], params["Margin"]
     basis, other = params["BasisContingency"], params["OtherContingency"]
     scenarios = [
-        {"move": each["SpotShock"] - 1, "vol": DIRECTIONS[each["VolShockDirection"]], "weight": each["DampeningFactor"]}
+        {
+            "move": each["SpotShock"] - 1,
+            "vol": DIRECTIONS[each["VolShockDirection"]],
+            "weight": each["DampeningFactor"],
+        }
         for each in params["Scenarios"]
     ]
     return {
         "scenarios": scenarios,
         "vol": {
-            **{"up": vol["VOLRANGEUP"], "down": vol["VOLRANGEDOWN"], "least": vol["MIN_VOL_EVAL_SHOCKED"]},
+            **{
+                "up": vol["VOLRANGEUP"],
+                "down": vol["VOLRANGEDOWN"],
+                "least": vol["MIN_VOL_EVAL_SHOCKED"],
+            },
             **{"short_power": vol["SHORTTERMPOWER"], "long_power": vol["LONGTERMPOWER"]},
             "floor": vol["DTE_FLOOR"] * DAY,
         },
@@ -141,17 +177,32 @@ def pmrm_rule(params: Case) -> Case:
             **{"level": skew["VOL_PARAM_STATIC"], "term": skew["VOL_PARAM_SCALE"]},
         },
         "discount": {
-            **{"long": factors["BASE_STATIC_DISCOUNT"], "short": factors["BASE_STATIC_DISCOUNT_NEG"]},
-            **{"long_scale": factors["LONG_RATE_MULTSCALE"], "long_add": factors["LONG_RATE_ADDSCALE"]},
-            **{"short_scale": factors["SHORT_RATE_MULTSCALE"], "short_add": factors["SHORT_RATE_ADDSCALE"]},
+            **{
+                "long": factors["BASE_STATIC_DISCOUNT"],
+                "short": factors["BASE_STATIC_DISCOUNT_NEG"],
+            },
+            **{
+                "long_scale": factors["LONG_RATE_MULTSCALE"],
+                "long_add": factors["LONG_RATE_ADDSCALE"],
+            },
+            **{
+                "short_scale": factors["SHORT_RATE_MULTSCALE"],
+                "short_add": factors["SHORT_RATE_ADDSCALE"],
+            },
         },
         "basis": {
             **{"up": basis["SCENARIO_SPOT_UP"] - 1, "down": basis["SCENARIO_SPOT_DOWN"] - 1},
             **{"add": basis["BASIS_CONT_ADD_FACTOR"], "mult": basis["BASIS_CONT_MULT_FACTOR"]},
         },
         "charges": {
-            **{"perp_maintenance": other["MM_PERP_PERCENT"], "perp_initial": other["IM_PERP_PERCENT"]},
-            **{"option_maintenance": other["MM_OPTION_PERCENT"], "option_initial": other["IM_OPTION_PERCENT"]},
+            **{
+                "perp_maintenance": other["MM_PERP_PERCENT"],
+                "perp_initial": other["IM_PERP_PERCENT"],
+            },
+            **{
+                "option_maintenance": other["MM_OPTION_PERCENT"],
+                "option_initial": other["IM_OPTION_PERCENT"],
+            },
             **{"confidence": other["CONF_THRESHOLD"], "unsure": other["CONF_MARGIN"]},
             **{"peg": other["PEG_LOSS_THRESHOLD"], "peg_factor": other["PEG_LOSS_FACTOR"]},
         },
@@ -169,10 +220,20 @@ def pmrm_account(inputs: Case) -> Exposure:
     feeds = {feed["sec"]: feed for feed in inputs["feeds"]}
     soon = 1.0  # seconds on the clock: what has expired did so at the beginning
     listed: list[Case] = [{"name": "perpetual"}]
-    mark, vol, forward, rate, sure = [inputs["perp_price"]], [0.5], [inputs["spot"]], [0.0], [inputs["perp_conf"]]
+    mark, vol, forward, rate, sure = (
+        [inputs["perp_price"]],
+        [0.5],
+        [inputs["spot"]],
+        [0.0],
+        [inputs["perp_conf"]],
+    )
     for number, option in enumerate(inputs["options"]):
         feed = feeds[option["sec"]]
-        terms = {"strike": option["K"], "expiry": option["sec"] + soon, "option": "call" if option["call"] else "put"}
+        terms = {
+            "strike": option["K"],
+            "expiry": option["sec"] + soon,
+            "option": "call" if option["call"] else "put",
+        }
         listed.append({"name": f"option {number}", "kind": "option", **terms})
         mark.append(0.0)
         vol.append(option["vol"])
@@ -193,7 +254,10 @@ def pmrm_account(inputs: Case) -> Exposure:
     view = view._replace(seconds=soon, peg=inputs["stable"])
     owed = inputs["perps"] * inputs["perp_price"]  # cash was paid for what the perpetual is worth
     cash = inputs["cash"] + inputs["perp_upnl"] + inputs["perp_funding"] - owed
-    held, balance = ([TIMES * each for each in amounts] for amounts in (held, [cash, *(p["Amount"] for p in pledged)]))
+    held, balance = (
+        [TIMES * each for each in amounts]
+        for amounts in (held, [cash, *(p["Amount"] for p in pledged)])
+    )
     return book(mark_at_model(view), held, balance)
 
 
@@ -208,20 +272,31 @@ def derive_pmrm2(inputs: Case) -> Case:
         return {"damp": tails.compute_weights(inputs["regular_max"]).tolist()}
     changes = inputs.get("param_overrides") or {}
     params = {
-        name: changes.get(name, block) if isinstance(block, list) else {**block, **changes.get(name, {})}
+        name: changes.get(name, block)
+        if isinstance(block, list)
+        else {**block, **changes.get(name, {})}
         for name, block in inputs["params"].items()
     }
     rule, account = pmrm_rule(params), pmrm_account(inputs)
-    rule["collateral"] = {each["Name"]: "U" if each["IsRiskCancelling"] else "" for each in inputs["collaterals"]}
-    cuts = {each["Name"]: each["MMHaircut"] for each in inputs["collaterals"]}  # that of IM comes on top
-    more = {each["Name"]: min(each["MMHaircut"] + each["IMHaircut"], 1.0) for each in inputs["collaterals"]}
+    rule["collateral"] = {
+        each["Name"]: "U" if each["IsRiskCancelling"] else "" for each in inputs["collaterals"]
+    }
+    cuts = {
+        each["Name"]: each["MMHaircut"] for each in inputs["collaterals"]
+    }  # that of IM comes on top
+    more = {
+        each["Name"]: min(each["MMHaircut"] + each["IMHaircut"], 1.0)
+        for each in inputs["collaterals"]
+    }
     valuation = StaticHaircut(maintenance=cuts, initial=more)
     contracts, equity, unit = account.market.contracts, float(account.equity()[0]), TIMES * UNIT
     factors = {"initial": rule["initial"], "maintenance": rule["maintenance"]}
     left = {}
     # a market refuses an initial factor below that of maintenance; the contract does not: one at a time, then
     for name, part, factor in (("IM", 0, "initial"), ("MM", 1, "maintenance")):
-        both = {"initial": max(factors.values()), "maintenance": min(factors.values())} | {factor: factors[factor]}
+        both = {"initial": max(factors.values()), "maintenance": min(factors.values())} | {
+            factor: factors[factor]
+        }
         bound = DerivePmrm2.model_validate(rule | both).bind(contracts, UNIT)
         asked = bound.compute_margins(account)[part] + valuation.compute_haircuts(account)[part]
         left[name] = (equity - float(asked[0])) / unit

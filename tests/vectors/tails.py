@@ -14,8 +14,8 @@ from vectors.runner import Case, Engine
 from sim.margin.tail import risk_measures, volatility
 from sim.margin.tiers import lognormal
 from sim.metrics import coverage, shortfall
-from sim.metrics.coverage import BreachTransitions, BacktestResult
-from sim.metrics.traffic_light import TABLE_P, compute_breach_probability, classify_breaches
+from sim.metrics.coverage import BacktestResult, BreachTransitions
+from sim.metrics.traffic_light import TABLE_P, classify_breaches, compute_breach_probability
 
 
 def columns(told: Callable[..., Case], *inputs: Any) -> Case:
@@ -40,11 +40,22 @@ def kupiec_pof(inputs: Case) -> Case:
     """A test, or the numbers of breaches between which it does not reject."""
     days, p = inputs["T"], inputs["p"]
     if "failures" in inputs:
-        return columns(lambda t, x, p: _told(coverage.run_proportion_test(t, x, p), inputs), days, inputs["failures"], p)
+        return columns(
+            lambda t, x, p: _told(coverage.run_proportion_test(t, x, p), inputs),
+            days,
+            inputs["failures"],
+            p,
+        )
 
     def region(days: int, p: float) -> Case:
-        low, high = coverage.find_accepted_range(days, p, inputs.get("test_conf", inputs.get("conf", 0.95)))
-        return {"N_gt": low, "N_lt": high, "printed_table": f"{low}<N<{high}" if low > 0 else f"N<{high}"}
+        low, high = coverage.find_accepted_range(
+            days, p, inputs.get("test_conf", inputs.get("conf", 0.95))
+        )
+        return {
+            "N_gt": low,
+            "N_lt": high,
+            "printed_table": f"{low}<N<{high}" if low > 0 else f"N<{high}",
+        }
 
     return columns(region, days, p)
 
@@ -53,7 +64,9 @@ def kupiec_tuff(inputs: Case) -> Case:
     """By day of the first failure; none, where there was none in T days."""
     days = inputs.get("T", 0)
     return columns(
-        lambda day, p: _told(coverage.run_first_failure_test(day, p, days), inputs), inputs.get("first_failure"), inputs["p"]
+        lambda day, p: _told(coverage.run_first_failure_test(day, p, days), inputs),
+        inputs.get("first_failure"),
+        inputs["p"],
     )
 
 
@@ -69,8 +82,14 @@ def christoffersen_cci(inputs: Case) -> Case:
 def christoffersen_cc(inputs: Case) -> Case:
     """Coverage and independence; days and failures, where they are not given, are those of the counts."""
     counts = _counts(inputs)
-    days, failures = inputs.get("T", sum(counts)), inputs.get("failures", counts.began + counts.stayed)
-    return columns(lambda p: _told(coverage.run_conditional_test(days, failures, p, counts), inputs), inputs["p"])
+    days, failures = (
+        inputs.get("T", sum(counts)),
+        inputs.get("failures", counts.began + counts.stayed),
+    )
+    return columns(
+        lambda p: _told(coverage.run_conditional_test(days, failures, p, counts), inputs),
+        inputs["p"],
+    )
 
 
 def basel(inputs: Case) -> Case:
@@ -103,24 +122,41 @@ def es_backtest_z2(inputs: Case) -> Case:
     law = str(inputs.get("dist", "normal")).replace(" ", "").lower()
     digits = re.search(r"[\d.]+", law) if law.startswith(("t", "s")) else None
     df = float(inputs.get("df", inputs.get("nu", digits.group() if digits else math.inf)))
-    shares = {"crit_10pct": 0.1, "crit_5pct": 0.05, "crit_1pct": 0.01, "crit_0.1pct": 1e-3, "crit_0.01pct": 1e-4}
-    return {name: shortfall.find_critical_z2(inputs["T"], inputs["alpha"], share, df) for name, share in shares.items()}
+    shares = {
+        "crit_10pct": 0.1,
+        "crit_5pct": 0.05,
+        "crit_1pct": 0.01,
+        "crit_0.1pct": 1e-3,
+        "crit_0.01pct": 1e-4,
+    }
+    return {
+        name: shortfall.find_critical_z2(inputs["T"], inputs["alpha"], share, df)
+        for name, share in shares.items()
+    }
 
 
 def var_es_closed_form(inputs: Case) -> Case:
     """Normal and Student-t, per standard deviation unless one is given; lognormal; and Vega's risk factors."""
     if "tau_years" in inputs:
         sigma = np.array(inputs["sigma"], dtype=float)
-        long, short = lognormal.compute_risk_factors(inputs["lam"], inputs["tau_years"], sigma, inputs["mu"])
+        long, short = lognormal.compute_risk_factors(
+            inputs["lam"], inputs["tau_years"], sigma, inputs["mu"]
+        )
         return {"rf_long": float(long), "rf_short": float(short)}
     if "lam" in inputs:
         law = inputs["mu"], inputs["sigma"], inputs["lam"]
-        return {"VaR": risk_measures.compute_lognormal_var(*law), "ES": risk_measures.compute_lognormal_es(*law)}
+        return {
+            "VaR": risk_measures.compute_lognormal_var(*law),
+            "ES": risk_measures.compute_lognormal_es(*law),
+        }
     told, tail = {}, risk_measures.ReturnLaw(inputs.get("df", inputs.get("nu", math.inf)))
     mean, deviation = inputs.get("mu", 0.0), inputs.get("sigma", 1.0)
     for level in np.atleast_1d(inputs["alpha"]).tolist():
         name = f"{100 * level:g}".replace(".", "")
-        found = {"VaR": deviation * tail.value_at_risk(level) - mean, "ES": deviation * tail.expected_shortfall(level) - mean}
+        found = {
+            "VaR": deviation * tail.value_at_risk(level) - mean,
+            "ES": deviation * tail.expected_shortfall(level) - mean,
+        }
         told |= found | {f"{key}{name}": value for key, value in found.items()}
     return told
 
@@ -133,8 +169,14 @@ def parametric_var(inputs: Case) -> Case:
     matrix = rho.copy() if rho.ndim == 2 else np.full((values.size, values.size), rho)
     np.fill_diagonal(matrix, 1.0)
     names = ("sd_1d", "var", "diversification")
-    z = inputs["z"] if "z" in inputs else risk_measures.ReturnLaw().value_at_risk(inputs.get("conf", inputs.get("alpha")))
-    told = risk_measures.compute_parametric_var(values, deviations, matrix, inputs.get("days", 1), z)
+    z = (
+        inputs["z"]
+        if "z" in inputs
+        else risk_measures.ReturnLaw().value_at_risk(inputs.get("conf", inputs.get("alpha")))
+    )
+    told = risk_measures.compute_parametric_var(
+        values, deviations, matrix, inputs.get("days", 1), z
+    )
     return dict(zip(names, told, strict=True))
 
 

@@ -19,7 +19,9 @@ def likelihood_ratio(free: float, bound: float, freedom: int) -> tuple[float, fl
 
 
 def same(told: dict[str, object], statistic: float, p_value: float, confidence: float) -> None:
-    np.testing.assert_allclose([told["LR"], told["pvalue"]], [statistic, p_value], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        [told["LR"], told["pvalue"]], [statistic, p_value], rtol=1e-6, atol=1e-9
+    )
     if abs(p_value - (1 - confidence)) > 1e-9:
         assert told["reject"] == (p_value < 1 - confidence)
 
@@ -72,9 +74,15 @@ def test_lists_are_answered_by_lists_and_what_is_left_out_follows() -> None:
         told = engine({**inputs, name: several})
         alone = [engine({**inputs, name: each}) for each in several]
         assert told == {key: [each[key] for each in alone] for key in alone[0]}
-    given_z = tails.parametric_var({"value": 1e6, "daily_vol": 0.02, "days": 10, "z": stats.norm.ppf(0.99)})
-    assert tails.parametric_var({"value": 1e6, "daily_vol": 0.02, "days": 10, "conf": 0.99}) == pytest.approx(given_z)
-    assert tails.es_backtest_z2({"T": 250, "alpha": 0.025, "dist": "t", "df": 3})["crit_5pct"] < -0.75
+    given_z = tails.parametric_var(
+        {"value": 1e6, "daily_vol": 0.02, "days": 10, "z": stats.norm.ppf(0.99)}
+    )
+    assert tails.parametric_var(
+        {"value": 1e6, "daily_vol": 0.02, "days": 10, "conf": 0.99}
+    ) == pytest.approx(given_z)
+    assert (
+        tails.es_backtest_z2({"T": 250, "alpha": 0.025, "dist": "t", "df": 3})["crit_5pct"] < -0.75
+    )
     shifted = tails.var_es_closed_form({"alpha": 0.99, "mu": 0.01, "sigma": 0.02})
     assert shifted["VaR99"] == pytest.approx(-stats.norm.ppf(0.01, 0.01, 0.02))
     twice = tails.ewma({"lam": 0.94, "sigma_prev": 0.01, "returns": [0.01, -0.02]})["variance"]
@@ -89,12 +97,16 @@ def test_lists_are_answered_by_lists_and_what_is_left_out_follows() -> None:
 def test_time_until_first_failure(day: int, p: float) -> None:
     """Geometric likelihoods, at p and at one over the day."""
     told = tails.kupiec_tuff({"first_failure": day, "p": p})
-    same(told, *likelihood_ratio(stats.geom.logpmf(day, 1 / day), stats.geom.logpmf(day, p), 1), 0.95)
+    same(
+        told, *likelihood_ratio(stats.geom.logpmf(day, 1 / day), stats.geom.logpmf(day, p), 1), 0.95
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2000), st.integers(0, 60), st.integers(0, 60), st.integers(0, 20), LEVELS)
-def test_independence_and_conditional_coverage(n00: int, n10: int, n01: int, n11: int, p: float) -> None:
+def test_independence_and_conditional_coverage(
+    n00: int, n10: int, n01: int, n11: int, p: float
+) -> None:
     """Markov chains' likelihoods, state by state."""
     assume(n00 + n10 + n01 + n11 > 0)
 
@@ -103,13 +115,17 @@ def test_independence_and_conditional_coverage(n00: int, n10: int, n01: int, n11
         return sum(count * math.log(chance) for count, chance in terms if count)
 
     rows = (n00 + n01, n10 + n11)
-    free = chain(*(hits / total if total else 0.5 for hits, total in zip((n01, n11), rows, strict=True)))
+    free = chain(
+        *(hits / total if total else 0.5 for hits, total in zip((n01, n11), rows, strict=True))
+    )
     pooled = (n01 + n11) / sum(rows)
     counts = {"N00": n00, "N10": n10, "N01": n01, "N11": n11}
     statistic, p_value = likelihood_ratio(free, chain(pooled, pooled), 1)
     same(tails.christoffersen_cci(counts), statistic, p_value, 0.95)
     days, failures = sum(rows) + 1, n01 + n11
-    covered = likelihood_ratio(*(stats.binom.logpmf(failures, days, each) for each in (failures / days, p)), 1)[0]
+    covered = likelihood_ratio(
+        *(stats.binom.logpmf(failures, days, each) for each in (failures / days, p)), 1
+    )[0]
     told = tails.christoffersen_cc({**counts, "T": days, "failures": failures, "p": p})
     same(told, covered + statistic, float(stats.chi2.sf(covered + statistic, 2)), 0.95)
 
@@ -138,29 +154,41 @@ def test_value_at_risk_and_shortfall(level: float, df: float) -> None:
     ):
         told = tails.var_es_closed_form(inputs)
         beyond = law.expect(lb=law.ppf(level), epsabs=1e-10, limit=200) / (1 - level)
-        np.testing.assert_allclose([told[f"VaR{name}"], told[f"ES{name}"]], [law.ppf(level), beyond], rtol=1e-5)
+        np.testing.assert_allclose(
+            [told[f"VaR{name}"], told[f"ES{name}"]], [law.ppf(level), beyond], rtol=1e-5
+        )
 
 
 @settings(max_examples=8, deadline=None)
 @given(st.floats(-1, 1), st.floats(0.05, 1.5), st.floats(0.005, 0.3), st.floats(0.001, 1.0))
-def test_lognormal_tails_and_risk_factors(mean: float, sigma: float, tail: float, years: float) -> None:
+def test_lognormal_tails_and_risk_factors(
+    mean: float, sigma: float, tail: float, years: float
+) -> None:
     """By integration over the standard normal."""
     edge = stats.norm.ppf(tail)
 
     def below(spread: float, shift: float, low: float, high: float) -> float:
-        return integrate.quad(lambda z: math.exp(shift + spread * z) * stats.norm.pdf(z), low, high, epsabs=1e-12)[0]
+        return integrate.quad(
+            lambda z: math.exp(shift + spread * z) * stats.norm.pdf(z), low, high, epsabs=1e-12
+        )[0]
 
     told = tails.var_es_closed_form({"mu": mean, "sigma": sigma, "lam": tail})
     expected = -math.exp(mean + sigma * edge), -below(sigma, mean, -12, edge) / tail
     np.testing.assert_allclose([told["VaR"], told["ES"]], expected, rtol=1e-6)
     told = tails.var_es_closed_form({"mu": mean, "sigma": sigma, "lam": tail, "tau_years": years})
     spread, shift = sigma * math.sqrt(years), (mean - sigma**2 / 2) * years
-    expected = 1 - below(spread, shift, -12, edge) / tail, below(spread, shift, -edge, 12) / tail - 1
+    expected = (
+        1 - below(spread, shift, -12, edge) / tail,
+        below(spread, shift, -edge, 12) / tail - 1,
+    )
     np.testing.assert_allclose([told["rf_long"], told["rf_short"]], expected, rtol=1e-5, atol=1e-8)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.floats(-1e7, 1e7), st.floats(0.001, 0.1)), min_size=1, max_size=5), st.floats(-0.2, 0.95))
+@given(
+    st.lists(st.tuples(st.floats(-1e7, 1e7), st.floats(0.001, 0.1)), min_size=1, max_size=5),
+    st.floats(-0.2, 0.95),
+)
 def test_parametric_value_at_risk(parts: list[tuple[float, float]], rho: float) -> None:
     """Sums over pairs of parts."""
     values, vols = zip(*parts, strict=True)
@@ -170,7 +198,9 @@ def test_parametric_value_at_risk(parts: list[tuple[float, float]], rho: float) 
         for j in range(len(parts))
     )
     assume(variance > 1)
-    told = tails.parametric_var({"values": values, "vols": vols, "rho": rho, "days": 10, "z": 2.326})
+    told = tails.parametric_var(
+        {"values": values, "vols": vols, "rho": rho, "days": 10, "z": 2.326}
+    )
     alone = 2.326 * math.sqrt(10) * sum(abs(value) * vol for value, vol in parts)
     var = 2.326 * math.sqrt(10 * variance)
     np.testing.assert_allclose([told["sd_1d"], told["var"]], [math.sqrt(variance), var], rtol=1e-6)
@@ -178,11 +208,23 @@ def test_parametric_value_at_risk(parts: list[tuple[float, float]], rho: float) 
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(0.5, 0.999), st.floats(0.001, 0.2), st.floats(-0.2, 0.2), st.floats(0.01, 0.3), st.floats(1e-7, 1e-3))
-def test_volatility_updates(decay: float, sigma: float, move: float, alpha: float, omega: float) -> None:
+@given(
+    st.floats(0.5, 0.999),
+    st.floats(0.001, 0.2),
+    st.floats(-0.2, 0.2),
+    st.floats(0.01, 0.3),
+    st.floats(1e-7, 1e-3),
+)
+def test_volatility_updates(
+    decay: float, sigma: float, move: float, alpha: float, omega: float
+) -> None:
     """From returns and from prices; where GARCH returns to is where it stays."""
     told = tails.ewma({"lam": decay, "sigma_prev": sigma, "ret": move})
-    assert math.isclose(told["sigma"], math.hypot(math.sqrt(decay) * sigma, math.sqrt(1 - decay) * move), rel_tol=1e-9)
+    assert math.isclose(
+        told["sigma"],
+        math.hypot(math.sqrt(decay) * sigma, math.sqrt(1 - decay) * move),
+        rel_tol=1e-9,
+    )
     assert math.isclose(decay ** told["half_life_days"], 0.5, rel_tol=1e-9)
     beta = 0.95 - alpha
     inputs = {"omega": omega, "alpha": alpha, "beta": beta, "sigma_prev": sigma}

@@ -11,11 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vectors import brackets, collateral, decentralised, funding, isolated, options, queues, scans, tails
+from vectors import (
+    brackets,
+    collateral,
+    decentralised,
+    funding,
+    isolated,
+    options,
+    queues,
+    scans,
+    tails,
+)
 from vectors.runner import Case, Engine, differences, load, resolve, without_dust, without_misprints
 
 FAMILIES = (brackets, isolated, decentralised, options, scans, tails, funding, collateral, queues)
-ENGINES: dict[str, Engine] = {name: engine for family in FAMILIES for name, engine in family.ENGINES.items()}
+ENGINES: dict[str, Engine] = {
+    name: engine for family in FAMILIES for name, engine in family.ENGINES.items()
+}
 
 NOT_YET = {
     "almgren_chriss",
@@ -38,14 +50,20 @@ NOT_SERVED = pytest.mark.xfail(raises=KeyError, strict=True, reason="listed in N
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, id=f"{case['engine']}-{case['id']}", marks=[NOT_SERVED] if case["engine"] in NOT_YET else [])
+        pytest.param(
+            case,
+            id=f"{case['engine']}-{case['id']}",
+            marks=[NOT_SERVED] if case["engine"] in NOT_YET else [],
+        )
         for case in CASES
     ],
 )
 def test_vector(case: Case) -> None:
     engine = ENGINES[case["engine"]]
     got = engine(resolve(case["inputs"], BLOCKS))
-    assert not differences(got, without_dust(without_misprints(case["expected"])), case.get("tolerance"), case["id"])
+    assert not differences(
+        got, without_dust(without_misprints(case["expected"])), case.get("tolerance"), case["id"]
+    )
 
 
 def test_the_folder_holds_cases_with_unique_ids() -> None:
@@ -86,7 +104,14 @@ def test_the_comparison_can_fail(got: Any, expected: Any, tolerance: Case, same:
 
 
 def test_rounding_is_nil_and_small_numbers_are_left() -> None:
-    expected = {"pnl": [1e-13, -5.0, 3e-12], "tiny": 1e-13, "small": 2e-12, "mtm": 1000.0, "name": "x", "sure": True}
+    expected = {
+        "pnl": [1e-13, -5.0, 3e-12],
+        "tiny": 1e-13,
+        "small": 2e-12,
+        "mtm": 1000.0,
+        "name": "x",
+        "sure": True,
+    }
     assert without_dust(expected) == expected | {"pnl": [0.0, -5.0, 3e-12], "tiny": 0.0}
     alone = {"rate": 1e-13, "rates": [1e-13, 2e-13]}
     assert without_dust(alone) == alone
@@ -102,5 +127,10 @@ def test_references_to_parameter_blocks_are_resolved() -> None:
 def test_a_misprint_is_passed_over_only_beside_its_correction() -> None:
     """Vega's 0019-MCAL-211 prints 85,690 for 15,900 x 100 + 15,900 x .1."""
     assert pytest.approx(1_591_590) == 15_900 * 100 + 15_900 * 0.1
-    assert without_misprints({"a_printed": 85_690, "a_correct": 1_591_590}) == {"a_correct": 1_591_590}
-    assert without_misprints({"a_printed": 648, "b_correct": 1}) == {"a_printed": 648, "b_correct": 1}
+    assert without_misprints({"a_printed": 85_690, "a_correct": 1_591_590}) == {
+        "a_correct": 1_591_590
+    }
+    assert without_misprints({"a_printed": 648, "b_correct": 1}) == {
+        "a_printed": 648,
+        "b_correct": 1,
+    }

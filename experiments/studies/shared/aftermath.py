@@ -17,7 +17,9 @@ STEP_COLUMNS = ["step", "gross", *VENUE_COLUMNS, "feedback"]
 """What is looked at here, of an instrument and of its venue."""
 
 
-def measure_aftermath(config: RunConfig, frames: Frames, twin: Frames | None = None) -> dict[str, float]:
+def measure_aftermath(
+    config: RunConfig, frames: Frames, twin: Frames | None = None
+) -> dict[str, float]:
     """Figures of one run, shares of the worth of what was open before the shock where nothing else is said.
 
     ``broken``: the fund refused a loss, which then fell on ADL, all accounts or the venue. It refuses what its money
@@ -30,7 +32,9 @@ def measure_aftermath(config: RunConfig, frames: Frames, twin: Frames | None = N
     instrument, since = find_first_perpetual(config), find_shock_step(config)
     found = measure_shock_losses(frames, instrument, since)
     steps = frames["steps"]
-    own = join_venue(steps[steps["instrument"] == instrument], frames, VENUE_COLUMNS)[STEP_COLUMNS].set_index("step")
+    own = join_venue(steps[steps["instrument"] == instrument], frames, VENUE_COLUMNS)[
+        STEP_COLUMNS
+    ].set_index("step")
     before = own.loc[[since - 1]].iloc[0]
     worth = float(before["gross"]) / 2
     losses = frames["losses"]
@@ -48,7 +52,9 @@ def measure_aftermath(config: RunConfig, frames: Frames, twin: Frames | None = N
         "fund": float(before["fund"]) / worth,
         "fund_lowest": float(own.loc[own.index >= since, "fund"].min()) / worth,
         "feedback": _largest_feedback(config, own, since),
-        "amplification": np.nan if twin is None else _amplification(frames, twin, instrument, since),
+        "amplification": np.nan
+        if twin is None
+        else _amplification(frames, twin, instrument, since),
         "calm_margin": float(asked[asked.index < since].tail(since // 2).mean()),
         "stress_margin": float(asked[asked.index >= since].mean()),
         "open_interest": worth,
@@ -59,7 +65,11 @@ def measure_aftermath(config: RunConfig, frames: Frames, twin: Frames | None = N
 
 def _amplification(frames: Frames, twin: Frames, instrument: str, since: int) -> float:
     """How many times deeper the mark fell than in the twin; nan where there is nothing to compare with."""
-    return measure_amplification(frames, twin, instrument, since) if measure_fall(twin, instrument, since) < 0 else np.nan
+    return (
+        measure_amplification(frames, twin, instrument, since)
+        if measure_fall(twin, instrument, since) < 0
+        else np.nan
+    )
 
 
 def _largest_feedback(config: RunConfig, own: pd.DataFrame, since: int) -> float:

@@ -26,6 +26,8 @@ def format_grid(table: pd.DataFrame, words: MeasureLabels, *, signed: bool = Fal
     for name, (told, factor) in words.items():
         for elasticity, group in table[table["measure"] == name].groupby("elasticity"):
             ordered = group.sort_values("cap")[list(Estimate._fields)].itertuples(index=False)
-            cells = [format_estimate(Estimate(*each).rescale(factor), signed=signed) for each in ordered]
+            cells = [
+                format_estimate(Estimate(*each).rescale(factor), signed=signed) for each in ordered
+            ]
             lines.append(format_row([told, f"{elasticity:g}", *cells]))
     return lines

@@ -12,7 +12,7 @@ from matplotlib.ticker import MultipleLocator
 
 from experiments.figures.style import COLOURS, PAGE_WIDTH, save_figure, use_style
 from experiments.statistics import summarise_measures
-from experiments.studies.shared.critical import SETTING_COLUMNS, RULE_COLUMNS, find_critical_kappas
+from experiments.studies.shared.critical import RULE_COLUMNS, SETTING_COLUMNS, find_critical_kappas
 from experiments.studies.shared.rules import choose_line_style, list_rules
 
 PANELS = {
@@ -45,8 +45,14 @@ def _draw_phase(runs: pd.DataFrame, folder: Path) -> None:
     figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
     figure.supylabel("Probability of a loss that the fund refuses", fontsize="medium")
     handles, told = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, told, loc="outside upper center", ncols=4, frameon=False, handlelength=2.8)
-    save_figure(figure, folder / "phase", table.merge(marks, on=list(RULE_COLUMNS), suffixes=("", "_of_critical")))
+    figure.legend(
+        handles, told, loc="outside upper center", ncols=4, frameon=False, handlelength=2.8
+    )
+    save_figure(
+        figure,
+        folder / "phase",
+        table.merge(marks, on=list(RULE_COLUMNS), suffixes=("", "_of_critical")),
+    )
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
@@ -57,7 +63,9 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
         colour, told = COLOURS[number], f"$\\epsilon$ = {elasticity:g}"
         reach = np.abs(at[["low", "high"]].to_numpy().T - at["mean"].to_numpy())
         apart = at["kappa"] + 0.012 * (number - 1)  # that intervals do not cover one another
-        axes.errorbar(apart, at["mean"], reach, label=told, elinewidth=0.7, **choose_line_style(number))
+        axes.errorbar(
+            apart, at["mean"], reach, label=told, elinewidth=0.7, **choose_line_style(number)
+        )
         for mark in marks[marks["elasticity"] == elasticity].to_dict("records"):
             _draw_interval(axes, mark, (float(at["kappa"].min()), float(at["kappa"].max())), colour)
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
@@ -86,14 +94,28 @@ def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
             for number, engine in enumerate(list_rules(runs)):
                 at = here[here["engine"] == engine].sort_values("kappa")
                 axes.fill_between(
-                    at["kappa"], factor * at["low"], factor * at["high"], color=COLOURS[number], alpha=0.1, linewidth=0
+                    at["kappa"],
+                    factor * at["low"],
+                    factor * at["high"],
+                    color=COLOURS[number],
+                    alpha=0.1,
+                    linewidth=0,
                 )
-                axes.plot(at["kappa"], factor * at["mean"], label=engine, **choose_line_style(number))
+                axes.plot(
+                    at["kappa"], factor * at["mean"], label=engine, **choose_line_style(number)
+                )
             seaborn.despine(ax=axes)
         axes_row[0].set_ylabel(label)
     for axes, elasticity in zip(grid[0], elasticities, strict=True):
         axes.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
     figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
     handles, told = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, told, loc="outside upper center", ncols=min(7, len(told)), frameon=False, handlelength=2.2)
+    figure.legend(
+        handles,
+        told,
+        loc="outside upper center",
+        ncols=min(7, len(told)),
+        frameon=False,
+        handlelength=2.2,
+    )
     save_figure(figure, folder / "toll", table)

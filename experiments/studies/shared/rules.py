@@ -26,7 +26,9 @@ def list_rules(runs: pd.DataFrame) -> list[str]:
     return [str(name) for name in runs["engine"].unique()]
 
 
-def find_identical_rules(runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
+def find_identical_rules(
+    runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]
+) -> pd.DataFrame:
     """Rules that show the figures of an earlier one, all of them, in every run that both have.
 
     Args:
@@ -37,7 +39,10 @@ def find_identical_rules(runs: pd.DataFrame, by: Sequence[str], measures: Sequen
     Returns:
         A row for each such rule: engine, like, n (runs compared).
     """
-    shown = {name: group.set_index([*by, "seed"])[list(measures)] for name, group in runs.groupby("engine", sort=False)}
+    shown = {
+        name: group.set_index([*by, "seed"])[list(measures)]
+        for name, group in runs.groupby("engine", sort=False)
+    }
     found: dict[str, tuple[str, int]] = {}
     for name, earlier in itertools.combinations(reversed(shown), 2):
         both = shown[name].index.intersection(shown[earlier].index)
@@ -48,13 +53,23 @@ def find_identical_rules(runs: pd.DataFrame, by: Sequence[str], measures: Sequen
 
 
 def _has_same_figures(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    return np.allclose(one.to_numpy(np.float64), other.to_numpy(np.float64), rtol=1e-4, atol=1e-12, equal_nan=True)
+    return np.allclose(
+        one.to_numpy(np.float64), other.to_numpy(np.float64), rtol=1e-4, atol=1e-12, equal_nan=True
+    )
 
 
 def choose_line_style(number: int) -> dict[str, Any]:
     """How the lines of one of several series look."""
-    marked: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.5, "linewidth": 1.1}
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": LINE_STYLES[number % len(LINE_STYLES)], **marked}
+    marked: dict[str, Any] = {
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 3.5,
+        "linewidth": 1.1,
+    }
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+        **marked,
+    }
 
 
 def describe_replications(runs: pd.DataFrame) -> str:
@@ -79,4 +94,8 @@ def join_names(names: Sequence[str]) -> str:
     >>> joined(["a", "b", "c"])
     'a, b and c'
     """
-    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part]) if names else "none"
+    return (
+        " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part])
+        if names
+        else "none"
+    )

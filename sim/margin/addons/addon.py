@@ -59,7 +59,9 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's part of the sum, (A, K)."""
-        return leg_values.normalise_shares(self._charge_by_leg(book), leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            self._charge_by_leg(book), leg_values.compute_gross_notional(book)
+        )
 
     def _charge_by_leg(self, book: Exposure) -> F8:
         return self.rule.charge_by_leg(self.quote_history.mask_accounts(book))

@@ -19,14 +19,24 @@ class ConcentrationAddOn(AddOn):
 
     is_additive: ClassVar[bool] = True
 
-    kind: Literal["concentration"] = Field(default="concentration", description="add-on for a large part (name)")
-    rate: float = Field(default=0.5, ge=0, description="asked of who holds everything, threshold apart (share)")
-    threshold: float = Field(default=0.01, ge=0, le=1, description="part of open interest that is not charged (share)")
-    least: float = Field(default=10_000.0, gt=0, description="open interest counted at least (lots)")
+    kind: Literal["concentration"] = Field(
+        default="concentration", description="add-on for a large part (name)"
+    )
+    rate: float = Field(
+        default=0.5, ge=0, description="asked of who holds everything, threshold apart (share)"
+    )
+    threshold: float = Field(
+        default=0.01, ge=0, le=1, description="part of open interest that is not charged (share)"
+    )
+    least: float = Field(
+        default=10_000.0, gt=0, description="open interest counted at least (lots)"
+    )
 
     def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
         interest = np.asarray(book.market.open_interest, dtype=np.float64)
-        part = np.abs(book.position) / np.where(np.isnan(interest), np.inf, np.maximum(interest, self.least))
+        part = np.abs(book.position) / np.where(
+            np.isnan(interest), np.inf, np.maximum(interest, self.least)
+        )
         beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
         return leg_values.compute_margined_notional(book) * self.rate * beyond

@@ -20,18 +20,26 @@ class GapAddOn(AddOn):
 
     kind: Literal["gap"] = Field(default="gap", description="add-on for jumps (name)")
     jump: float = Field(default=0.05, ge=0, description="size of the jump, either way (share)")
-    jumps: dict[str, float] = Field(default={}, description="jumps of their own, by underlying (name: share)")
+    jumps: dict[str, float] = Field(
+        default={}, description="jumps of their own, by underlying (name: share)"
+    )
 
     def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
         contracts, size = book.market.contracts, leg_values.compute_gross_notional(book)
-        margined = np.where(leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0)
+        margined = np.where(
+            leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0
+        )
         asked = np.zeros(book.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
             down, up = margined[:, same].sum(axis=1), -book.position_value()[:, same].sum(axis=1)
-            loss = np.maximum(np.maximum(down, up), 0.0) * self._jump_size(contracts.underlyings, int(underlying))
-            asked[:, same] = loss[:, None] * leg_values.normalise_shares(size[:, same], size[:, same])
+            loss = np.maximum(np.maximum(down, up), 0.0) * self._jump_size(
+                contracts.underlyings, int(underlying)
+            )
+            asked[:, same] = loss[:, None] * leg_values.normalise_shares(
+                size[:, same], size[:, same]
+            )
         return asked
 
     def _jump_size(self, names: tuple[str, ...], underlying: int) -> float:

@@ -19,11 +19,21 @@ class LiquidityAddOn(AddOn):
 
     is_additive: ClassVar[bool] = True
 
-    kind: Literal["liquidity"] = Field(default="liquidity", description="add-on for the cost of closing (name)")
-    impact: float = Field(default=0.01, ge=0, description="impact of a position as large as the depth (share)")
+    kind: Literal["liquidity"] = Field(
+        default="liquidity", description="add-on for the cost of closing (name)"
+    )
+    impact: float = Field(
+        default=0.01, ge=0, description="impact of a position as large as the depth (share)"
+    )
     least: float = Field(default=100.0, gt=0, description="depth counted at least (lots)")
 
     def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
-        depth = np.where(np.isnan(book.market.depth), np.inf, np.maximum(book.market.depth, self.least))
-        return leg_values.compute_margined_notional(book) * self.impact * np.sqrt(np.abs(book.position) / depth)
+        depth = np.where(
+            np.isnan(book.market.depth), np.inf, np.maximum(book.market.depth, self.least)
+        )
+        return (
+            leg_values.compute_margined_notional(book)
+            * self.impact
+            * np.sqrt(np.abs(book.position) / depth)
+        )

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import leg_values
-from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
 from sim.protocols import Requirement
@@ -18,7 +18,9 @@ class RequirementSum(RequirementComponent):
     """The sum of its parts, initial and maintenance alike."""
 
     kind: Literal["sum"] = Field(default="sum", description="requirements added up (name)")
-    parts: tuple[AnyRequirement, ...] = Field(min_length=1, description="what is added (components)")
+    parts: tuple[AnyRequirement, ...] = Field(
+        min_length=1, description="what is added (components)"
+    )
 
     def mentioned_names(self) -> frozenset[str]:
         """Instruments that any part mentions."""

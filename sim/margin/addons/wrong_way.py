@@ -18,20 +18,32 @@ class WrongWayAddOn(AddOn):
     itself. A short is the other way round: its collateral gains when it loses.
     """
 
-    kind: Literal["wrong_way"] = Field(default="wrong_way", description="add-on for correlated collateral (name)")
-    share: float = Field(default=0.2, ge=0, le=1, description="asked of what is exposed twice (share)")
-    follows: dict[str, str] = Field(default={}, description="underlying that an asset moves with (name: name)")
+    kind: Literal["wrong_way"] = Field(
+        default="wrong_way", description="add-on for correlated collateral (name)"
+    )
+    share: float = Field(
+        default=0.2, ge=0, le=1, description="asked of what is exposed twice (share)"
+    )
+    follows: dict[str, str] = Field(
+        default={}, description="underlying that an asset moves with (name: name)"
+    )
 
     def charge_by_leg(self, book: Exposure) -> F8:
         """See :class:`AddOn`."""
         contracts = book.market.contracts
         assets, spot = value_collateral(book)
-        margined = np.where(leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0)
+        margined = np.where(
+            leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0
+        )
         asked = np.zeros(book.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
             name = contracts.underlyings[underlying] if contracts.underlyings else ""
-            follow = [number for number, asset in enumerate(contracts.assets) if self.follows.get(asset) == name]
+            follow = [
+                number
+                for number, asset in enumerate(contracts.assets)
+                if self.follows.get(asset) == name
+            ]
             collateral = spot[:, same].sum(axis=1) + assets[:, follow].sum(axis=1)
             twice = np.minimum(np.maximum(margined[:, same].sum(axis=1), 0.0), collateral)
             size = np.abs(margined[:, same])

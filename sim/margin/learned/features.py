@@ -11,10 +11,19 @@ from sim.types import F8, Contracts, MarketView
 
 FEATURE_NAMES = (
     *("return_1", "return_5", "return_20"),  # over volatility of 20 returns, + a gain of the side
-    *("vol_5", "vol_100", "level"),  # volatility over that of 20 returns; that of 100 returns, per return
+    *(
+        "vol_5",
+        "vol_100",
+        "level",
+    ),  # volatility over that of 20 returns; that of 100 returns, per return
     *("largest_20", "implied"),  # largest move, implied volatility, likewise
     *("spread", "depth", "leverage"),  # depth and the crowd's leverage over their mean
-    *("funding", "open_interest", "premium", "imbalance"),  # interest over its mean; imbalance + where the side is bid
+    *(
+        "funding",
+        "open_interest",
+        "premium",
+        "imbalance",
+    ),  # interest over its mean; imbalance + where the side is bid
     "side",
 )
 """Features in order."""
@@ -40,10 +49,14 @@ class FeatureCollector:
 
     def __init__(self, contracts: Contracts, every: float, index: str) -> None:
         self.underlying, self.every = contracts.underlying, every
-        self.index_column = find_underlying(index, contracts, "requirement.index") if index else None
+        self.index_column = (
+            find_underlying(index, contracts, "requirement.index") if index else None
+        )
         self.window = RollingWindow(N_RETURNS_NEEDED, len(contracts.names))
         self.n_returns = 0  # returns taken in
-        self._states: deque[F8] = deque(maxlen=N_RETURNS_NEEDED)  # depth, open interest, the crowd's leverage
+        self._states: deque[F8] = deque(
+            maxlen=N_RETURNS_NEEDED
+        )  # depth, open interest, the crowd's leverage
         self._rows, self._sum = 0, np.zeros(len(contracts.names))
 
     def observe(self, market: MarketView) -> bool:
@@ -77,19 +90,40 @@ class FeatureCollector:
         unit = np.maximum(vols[1], 1e-12)
         states = np.stack(self._states).mean(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            depth, interest, leverage = _read_book_state(market) / np.where(states > 0, states, np.nan)
+            depth, interest, leverage = _read_book_state(market) / np.where(
+                states > 0, states, np.nan
+            )
             spread = (market.ask - market.bid) / market.mark
             fair = market.oracle[self.underlying] / market.contracts.tick
             premium = np.where(market.bid > 0, market.mark / fair - 1, np.nan)
         annual = unit * np.sqrt(find_seconds_per_year(market) / self.every)
-        implied = np.full(unit.size, np.nan) if self.index_column is None else market.oracle[self.index_column] / 100 / annual
-        common = [vols[0] / unit, vols[2] / unit, vols[2], np.abs(rows[-20:]).max(axis=0) / unit, implied]
+        implied = (
+            np.full(unit.size, np.nan)
+            if self.index_column is None
+            else market.oracle[self.index_column] / 100 / annual
+        )
+        common = [
+            vols[0] / unit,
+            vols[2] / unit,
+            vols[2],
+            np.abs(rows[-20:]).max(axis=0) / unit,
+            implied,
+        ]
         common += [spread, depth, leverage]
         imbalance = _nan_if_missing(market.imbalance, market)
         sided = []
         for side in SIDES:
-            moves = [side * total / (unit * np.sqrt(span)) for total, span in zip(sums, RETURN_SPANS, strict=False)]
-            tilt = [side * market.funding, interest, side * premium, side * imbalance, np.full(unit.size, side)]
+            moves = [
+                side * total / (unit * np.sqrt(span))
+                for total, span in zip(sums, RETURN_SPANS, strict=False)
+            ]
+            tilt = [
+                side * market.funding,
+                interest,
+                side * premium,
+                side * imbalance,
+                np.full(unit.size, side),
+            ]
             sided.append(np.stack([*moves, *common, *tilt], axis=-1))
         table: F8 = np.stack(sided)
         return table
@@ -97,7 +131,13 @@ class FeatureCollector:
 
 def _read_book_state(market: MarketView) -> F8:
     """Depth, open interest and the crowd's leverage, (3, K)."""
-    return np.stack([market.depth, market.open_interest.astype(np.float64), _nan_if_missing(market.crowd, market)])
+    return np.stack(
+        [
+            market.depth,
+            market.open_interest.astype(np.float64),
+            _nan_if_missing(market.crowd, market),
+        ]
+    )
 
 
 def _nan_if_missing(column: F8, market: MarketView) -> F8:

@@ -57,11 +57,15 @@ def fit_forest(features: F8, target: F8, level: float, trees: int = 60) -> Fores
         level: quantile.
         trees: rounds of boosting.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor  # a second to load, and only training needs it
+    from sklearn.ensemble import (
+        HistGradientBoostingRegressor,  # a second to load, and only training needs it
+    )
     from threadpoolctl import threadpool_limits
 
     low, high = find_feature_ranges(features)
-    known = np.where(np.isinf(low), 0.0, features)  # a column that nobody knows cannot be binned, and splits nothing
+    known = np.where(
+        np.isinf(low), 0.0, features
+    )  # a column that nobody knows cannot be binned, and splits nothing
     model = HistGradientBoostingRegressor(
         loss="quantile",
         quantile=level,
@@ -72,7 +76,9 @@ def fit_forest(features: F8, target: F8, level: float, trees: int = 60) -> Fores
         early_stopping=False,
         random_state=0,
     )
-    with threadpool_limits(1):  # threads that wait for one another cost more than they save, and change sums
+    with threadpool_limits(
+        1
+    ):  # threads that wait for one another cost more than they save, and change sums
         model.fit(known, target)
     return _flatten_trees(model, low, high)
 

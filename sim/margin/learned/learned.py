@@ -26,24 +26,45 @@ class LearnedRequirement(RequirementWrapper):
     an event. Legs add up: nothing is offset, but by the inner requirement.
     """
 
-    kind: Literal["learned"] = Field(default="learned", description="predicted quantile of the loss ahead (name)")
-    inner: AnyRequirement = Field(default=TieredRequirement(), description="what is asked while it cannot predict (component)")
-    trained: str = Field(default="", description="file written by deleverage train; empty = learns in the run (path)")
+    kind: Literal["learned"] = Field(
+        default="learned", description="predicted quantile of the loss ahead (name)"
+    )
+    inner: AnyRequirement = Field(
+        default=TieredRequirement(), description="what is asked while it cannot predict (component)"
+    )
+    trained: str = Field(
+        default="", description="file written by deleverage train; empty = learns in the run (path)"
+    )
     digest: str = Field(
-        default="", description="SHA-256 of that file, filled in when empty; a file that has changed is refused (hex)"
+        default="",
+        description="SHA-256 of that file, filled in when empty; a file that has changed is refused (hex)",
     )
     level: float = Field(default=0.99, ge=0.5, lt=1, description="quantile of losses (share)")
-    every: float = Field(default=86_400, gt=0, description="spacing of the returns it learns from (s)")
+    every: float = Field(
+        default=86_400, gt=0, description="spacing of the returns it learns from (s)"
+    )
     horizon: float = Field(default=86_400, gt=0, description="time that the loss is for (s)")
-    window: float = Field(default=86_400_000, gt=0, description="past it is trained on (s; 1,000 days)")
-    least: float = Field(default=34_560_000, gt=0, description="past of trainable days needed first (s; 400 days)")
-    refit: float = Field(default=10_800_000, gt=0, description="time between trainings (s; 125 days)")
+    window: float = Field(
+        default=86_400_000, gt=0, description="past it is trained on (s; 1,000 days)"
+    )
+    least: float = Field(
+        default=34_560_000, gt=0, description="past of trainable days needed first (s; 400 days)"
+    )
+    refit: float = Field(
+        default=10_800_000, gt=0, description="time between trainings (s; 125 days)"
+    )
     trees: int = Field(default=60, ge=1, le=1000, description="rounds of boosting (count)")
-    index: str = Field(default="", description="underlying whose level is implied volatility; empty = none (name)")
+    index: str = Field(
+        default="", description="underlying whose level is implied volatility; empty = none (name)"
+    )
     stale: float = Field(default=600, ge=0, description="silence of the oracle that is borne (s)")
     floor: float = Field(default=0.005, ge=0, description="least margin (share of notional)")
-    share: float = Field(default=0.5, ge=0, le=1, description="of the inner requirement that is always asked (share)")
-    maintenance_ratio: float = Field(default=0.5, ge=0, le=1, description="maintenance over initial (ratio)")
+    share: float = Field(
+        default=0.5, ge=0, le=1, description="of the inner requirement that is always asked (share)"
+    )
+    maintenance_ratio: float = Field(
+        default=0.5, ge=0, le=1, description="maintenance over initial (ratio)"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +75,9 @@ class LearnedRequirement(RequirementWrapper):
             return data
         now, said = compute_digest(path), data.get("digest", "")
         if said and said != now:
-            told = f"digest: {path} has changed since it was {str(said)[:12]}..., is {now[:12]}... now"
+            told = (
+                f"digest: {path} has changed since it was {str(said)[:12]}..., is {now[:12]}... now"
+            )
             raise ValueError(f"{told}: bring the file back, or remove digest")
         return {**data, "digest": now}
 
@@ -69,7 +92,11 @@ class LearnedRequirement(RequirementWrapper):
         Raises:
             ConfigError: a trained file that cannot be read or is for something else; an index that is no underlying.
         """
-        forest = read_trained_forest(self.trained, (self.level, self.every, self.horizon)) if self.trained else None
+        forest = (
+            read_trained_forest(self.trained, (self.level, self.every, self.horizon))
+            if self.trained
+            else None
+        )
         return LearnedMargin(self, self.inner.bind(contracts, unit), contracts, forest)
 
 
@@ -98,12 +125,22 @@ class LearnedMargin:
         forest: a trained model; none = it is trained on what this pool sees.
     """
 
-    def __init__(self, rule: LearnedRequirement, inner: Requirement, contracts: Contracts, forest: Forest | None) -> None:
+    def __init__(
+        self,
+        rule: LearnedRequirement,
+        inner: Requirement,
+        contracts: Contracts,
+        forest: Forest | None,
+    ) -> None:
         self.rule, self.inner, self.forest = rule, inner, forest
         self.features = FeatureCollector(contracts, rule.every, rule.index)
         self.horizon_rows = count_rows(rule.horizon, rule.every)
-        self.examples: deque[TrainingExample] = deque(maxlen=count_rows(rule.window, rule.every) + self.horizon_rows)
-        self.returns: deque[F8] = deque(maxlen=count_rows(rule.window, rule.every) + self.horizon_rows)
+        self.examples: deque[TrainingExample] = deque(
+            maxlen=count_rows(rule.window, rule.every) + self.horizon_rows
+        )
+        self.returns: deque[F8] = deque(
+            maxlen=count_rows(rule.window, rule.every) + self.horizon_rows
+        )
         self.rate: F8 | None = None  # (2, K) predicted; none = it cannot
         self.is_fallen_back, self.is_out_of_range = False, False
         self.events: list[FallbackEvent] = []
@@ -118,15 +155,25 @@ class LearnedMargin:
         if self.features.observe(market):
             self.returns.append(self.features.window.rows()[-1].copy())
             if self.features.is_ready():
-                seen = self.features.build_table(market), self.features.volatility(), self.features.n_returns
+                seen = (
+                    self.features.build_table(market),
+                    self.features.volatility(),
+                    self.features.n_returns,
+                )
                 self.examples.append(TrainingExample(*seen))
                 self._train()
                 self._predict()
         self._update_fallback(len(market.returns))
 
     def _train(self) -> None:
-        due = self._trained_at < 0 or self.features.n_returns - self._trained_at >= count_rows(self.rule.refit, self.rule.every)
-        if self.rule.trained or not due or len(self.examples) < self._n_examples_needed + self.horizon_rows:
+        due = self._trained_at < 0 or self.features.n_returns - self._trained_at >= count_rows(
+            self.rule.refit, self.rule.every
+        )
+        if (
+            self.rule.trained
+            or not due
+            or len(self.examples) < self._n_examples_needed + self.horizon_rows
+        ):
             return
         features, target = self.build_training_set()
         self.forest = fit_forest(features, target, self.rule.level, self.rule.trees)
@@ -136,7 +183,9 @@ class LearnedMargin:
         """Features and losses over volatility of all examples whose loss is known by now, (n, F) and (n,)."""
         past = np.array(self.returns)
         ends = np.concatenate([np.zeros((1, past.shape[1])), np.cumsum(past, axis=0)])
-        known = [each for each in self.examples if each.at + self.horizon_rows <= self.features.n_returns]
+        known = [
+            each for each in self.examples if each.at + self.horizon_rows <= self.features.n_returns
+        ]
         first = self.features.n_returns - len(past)  # returns that have left the window
         rows, targets = [], []
         for each in known:
@@ -164,7 +213,12 @@ class LearnedMargin:
         stale = self._oracle_silence > self.rule.stale
         fallen = stale or self.is_out_of_range
         if fallen != self.is_fallen_back or not self.events:
-            self.events.append(FallbackEvent(row, "stale" if stale else "out of range" if self.is_out_of_range else "predicts"))
+            self.events.append(
+                FallbackEvent(
+                    row,
+                    "stale" if stale else "out of range" if self.is_out_of_range else "predicts",
+                )
+            )
         self.is_fallen_back = fallen
 
     def compute_margins(self, book: Exposure) -> Margins:
@@ -185,7 +239,10 @@ class LearnedMargin:
         if self.rate is None:
             return self.inner.compute_leg_shares(book)
         side = np.where(book.position >= 0, self.rate[0], self.rate[1])
-        return leg_values.normalise_shares(leg_values.compute_margined_notional(book) * side, leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            leg_values.compute_margined_notional(book) * side,
+            leg_values.compute_gross_notional(book),
+        )
 
 
 def list_fallback_events(requirement: Requirement) -> list[FallbackEvent]:
@@ -196,5 +253,7 @@ def list_fallback_events(requirement: Requirement) -> list[FallbackEvent]:
         found += part.events if isinstance(part, LearnedMargin) else []
         if "inner" in vars(part):
             within.append(part.inner)
-        within += [each[0] if isinstance(each, tuple) else each for each in vars(part).get("parts", ())]
+        within += [
+            each[0] if isinstance(each, tuple) else each for each in vars(part).get("parts", ())
+        ]
     return sorted(found)

@@ -17,7 +17,13 @@ FORMAT = "deleverage forest 1"
 PURPOSE = ("level", "every", "horizon")
 ARRAYS = Forest._fields
 NODE_ARRAYS = ("feature", "threshold", "missing_left", "left", "right", "value")
-INTEGER_TYPES = {"feature": np.int64, "left": np.int64, "right": np.int64, "roots": np.int64, "missing_left": np.bool_}
+INTEGER_TYPES = {
+    "feature": np.int64,
+    "left": np.int64,
+    "right": np.int64,
+    "roots": np.int64,
+    "missing_left": np.bool_,
+}
 MAX_BYTES = 64_000_000
 """Bytes of a file unpacked; a thousand trees take less than one million."""
 
@@ -63,7 +69,9 @@ def read_trained_forest(path: str, purpose: tuple[float, float, float]) -> Fores
     was = tuple(float(held[name]) for name in PURPOSE)
     if was != purpose:
         unlike = [place for place, (a, b) in enumerate(zip(was, purpose, strict=True)) if a != b]
-        told = ", and ".join(f"{PURPOSE[place]} {was[place]:g}, not {purpose[place]:g}" for place in unlike)
+        told = ", and ".join(
+            f"{PURPOSE[place]} {was[place]:g}, not {purpose[place]:g}" for place in unlike
+        )
         same = " and ".join(f"{PURPOSE[place]} to {was[place]:.12g}" for place in unlike)
         again = ", or train it again" if was[1] == purpose[1] else ""  # a series is always of days
         raise ConfigError([f"{where}: was trained for {told}: set {same}{again}"])
@@ -93,19 +101,27 @@ def _find_tree_error(held: "Mapping[str, np.ndarray[Any, Any]]") -> str:
     if any(held[name].ndim != (name not in scalars) for name in (*ARRAYS, *PURPOSE)):
         return "shapes"
     count = held["feature"].size
-    if any(held[name].size != count for name in NODE_ARRAYS) or any(held[name].size != len(FEATURE_NAMES) for name in edges):
+    if any(held[name].size != count for name in NODE_ARRAYS) or any(
+        held[name].size != len(FEATURE_NAMES) for name in edges
+    ):
         return "lengths"
     if any(held[name].dtype.kind not in "iub" for name in INTEGER_TYPES):
         return "places are not whole"
     with np.errstate(over="ignore"):
-        total = np.abs(held["value"], dtype=np.float64).sum() + np.abs(held["base"])  # no descent adds up to more
+        total = np.abs(held["value"], dtype=np.float64).sum() + np.abs(
+            held["base"]
+        )  # no descent adds up to more
     if not np.isfinite(total) or np.isnan(held["threshold"]).any():
         return "values are not finite"
     if any(np.isnan(held[name]).any() for name in edges):
         return "ranges are unknown"
     feature, roots, place = held["feature"], held["roots"], np.arange(count)
     inner = feature >= 0
-    ahead = (held["left"] > place) & (held["right"] > place) & (np.maximum(held["left"], held["right"]) < count)
+    ahead = (
+        (held["left"] > place)
+        & (held["right"] > place)
+        & (np.maximum(held["left"], held["right"]) < count)
+    )
     rooted = roots.size and roots.min() >= 0 and roots.max() < count
     if not ((ahead | ~inner).all() and feature.max(initial=-1) < len(FEATURE_NAMES) and rooted):
         return "children and roots"
@@ -116,5 +132,10 @@ def write_trained_forest(path: Path, forest: Forest, purpose: tuple[float, float
     """The same, to disk; bytes depend on the model alone."""
     columns = {name: np.asarray(getattr(forest, name)) for name in ARRAYS}
     about = dict(zip(PURPOSE, map(np.float64, purpose), strict=True))
-    arrays: dict[str, Any] = {"format": np.array(FORMAT), "names": np.array(FEATURE_NAMES), **columns, **about}
+    arrays: dict[str, Any] = {
+        "format": np.array(FORMAT),
+        "names": np.array(FEATURE_NAMES),
+        **columns,
+        **about,
+    }
     np.savez(path, **arrays)

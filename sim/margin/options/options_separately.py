@@ -28,12 +28,19 @@ class OptionsSeparately(ItemisedRequirement):
 
     def compute_margins(self, book: Exposure) -> Margins:
         """Sums of the two, (A,)."""
-        rest, options = (part.compute_margins(leg_values.keep_legs(book, seen)) for part, seen in self.parts)
+        rest, options = (
+            part.compute_margins(leg_values.keep_legs(book, seen)) for part, seen in self.parts
+        )
         return Margins(rest.initial + options.initial, rest.maintenance + options.maintenance)
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """Parts of both."""
-        return join_breakdowns(*(break_down_margins(part, leg_values.keep_legs(book, seen)) for part, seen in self.parts))
+        return join_breakdowns(
+            *(
+                break_down_margins(part, leg_values.keep_legs(book, seen))
+                for part, seen in self.parts
+            )
+        )
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Shares of the two, weighted by their maintenance."""

@@ -27,8 +27,12 @@ class StandardOptions(RequirementComponent):
     kind: Literal["standard_options"] = Field(
         default="standard_options", description="each option by its moneyness (name)"
     )
-    share: float = Field(default=0.15, ge=0, description="initial of a short at the money (share of the underlying)")
-    least: float = Field(default=0.1, ge=0, description="least initial of a short, far out of it (share)")
+    share: float = Field(
+        default=0.15, ge=0, description="initial of a short at the money (share of the underlying)"
+    )
+    least: float = Field(
+        default=0.1, ge=0, description="least initial of a short, far out of it (share)"
+    )
     keep: float = Field(default=0.075, ge=0, description="maintenance of a short (share)")
 
     def bind(self, contracts: Contracts, unit: int) -> "StandardOptionsMargin":
@@ -69,12 +73,17 @@ class StandardOptionsMargin:
         """What a lot of each option is worth and asks when short."""
         rule, contracts = self.rule, market.contracts
         side, settle = contracts.side[self.option_columns], contracts.settle[self.option_columns]
-        price, mark = market.oracle[contracts.underlying[self.option_columns]], market.mark[self.option_columns]
+        price, mark = (
+            market.oracle[contracts.underlying[self.option_columns]],
+            market.mark[self.option_columns],
+        )
         tick = contracts.multiplier[self.option_columns] * market.price[settle]
         spot, worth = price * tick / contracts.tick[self.option_columns], mark * tick
         out = np.maximum(side * (contracts.strike[self.option_columns] - price), 0.0) / price
         kept = rule.keep * np.where(side > 0, spot, np.maximum(spot, worth))
-        return OptionChain(worth, np.maximum(np.maximum(rule.share - out, rule.least) * spot, kept), kept)
+        return OptionChain(
+            worth, np.maximum(np.maximum(rule.share - out, rule.least) * spot, kept), kept
+        )
 
     def _compute_charges(self, book: Exposure) -> Margins:
         """What each option asks, (A, O) each."""

@@ -6,22 +6,38 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sim.errors import ConfigError
-from sim.margin.base import RequirementComponent, require_initial_covers_maintenance, find_underlying
+from sim.margin.base import (
+    RequirementComponent,
+    find_underlying,
+    require_initial_covers_maintenance,
+)
 from sim.margin.breakdown import join_breakdowns
-from sim.margin.scenarios.pmrm2 import BasisContingency, PmrmCharges, Skew, SkewScenario, StaticDiscount, build_standard_grid
+from sim.margin.scenarios.pmrm2 import (
+    BasisContingency,
+    PmrmCharges,
+    Skew,
+    SkewScenario,
+    StaticDiscount,
+    build_standard_grid,
+)
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
     ScenarioMargin,
     VolShock,
-    sum_leg_gains,
-    describe_scenario,
     build_shocked_states,
     compute_standalone_shares,
-    sum_leg_values,
+    describe_scenario,
     find_worst_gain,
+    sum_leg_gains,
+    sum_leg_values,
 )
-from sim.pricing.instrument_values import find_forwards, find_rates, value_instruments, find_years_to_expiry
+from sim.pricing.instrument_values import (
+    find_forwards,
+    find_rates,
+    find_years_to_expiry,
+    value_instruments,
+)
 from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, Contracts, Exposure, Margins, MarketView
 
 TILTS = ("linear", "abs")
@@ -41,22 +57,40 @@ class DerivePmrm2(RequirementComponent):
     manager has one underlying: of several, each is assessed alone. Rates below nil count as nil.
     """
 
-    kind: Literal["derive_pmrm2"] = Field(default="derive_pmrm2", description="Derive's PMRM_2 (name)")
-    scenarios: tuple[SkewScenario, ...] = Field(default=build_standard_grid(), min_length=1, description="the grid (scenarios)")
+    kind: Literal["derive_pmrm2"] = Field(
+        default="derive_pmrm2", description="Derive's PMRM_2 (name)"
+    )
+    scenarios: tuple[SkewScenario, ...] = Field(
+        default=build_standard_grid(), min_length=1, description="the grid (scenarios)"
+    )
     vol: VolShock = Field(
-        default=VolShock(up=0.5, down=0.275, least=0.45), description="what up and down mean for volatility (component)"
+        default=VolShock(up=0.5, down=0.275, least=0.45),
+        description="what up and down mean for volatility (component)",
     )
     skew: Skew = Field(default=Skew(), description="tilts of the smile (component)")
-    discount: StaticDiscount = Field(default=StaticDiscount(), description="discount of shocked values (component)")
-    basis: BasisContingency = Field(default=BasisContingency(), description="basis contingency (component)")
-    charges: PmrmCharges = Field(default=PmrmCharges(), description="other contingencies (component)")
-    initial: float = Field(default=1.0, ge=0, description="initial over the worst loss (ratio)")
-    maintenance: float = Field(default=0.8, ge=0, description="maintenance over the worst loss (ratio)")
-    collateral: dict[str, str] = Field(
-        default={}, description="assets held as collateral (name: underlying whose moves they take part in, or empty)"
+    discount: StaticDiscount = Field(
+        default=StaticDiscount(), description="discount of shocked values (component)"
     )
-    averaging: float = Field(default=1_800.0, ge=0, description="time over which forwards are settled (s)")
-    revalue: float = Field(default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)")
+    basis: BasisContingency = Field(
+        default=BasisContingency(), description="basis contingency (component)"
+    )
+    charges: PmrmCharges = Field(
+        default=PmrmCharges(), description="other contingencies (component)"
+    )
+    initial: float = Field(default=1.0, ge=0, description="initial over the worst loss (ratio)")
+    maintenance: float = Field(
+        default=0.8, ge=0, description="maintenance over the worst loss (ratio)"
+    )
+    collateral: dict[str, str] = Field(
+        default={},
+        description="assets held as collateral (name: underlying whose moves they take part in, or empty)",
+    )
+    averaging: float = Field(
+        default=1_800.0, ge=0, description="time over which forwards are settled (s)"
+    )
+    revalue: float = Field(
+        default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)"
+    )
 
     @model_validator(mode="after")
     def _check_initial_maintenance(self) -> Self:
@@ -67,7 +101,9 @@ class DerivePmrm2(RequirementComponent):
     def _check_tilts_unmoved(self) -> Self:
         for number, each in enumerate(self.scenarios):
             if each.vol in TILTS and each.move:
-                raise ValueError(f"scenarios.{number}.move: {each.move:g}, a tilt of the smile has none: make it 0")
+                raise ValueError(
+                    f"scenarios.{number}.move: {each.move:g}, a tilt of the smile has none: make it 0"
+                )
         return self
 
     def bind(self, contracts: Contracts, unit: int) -> "PmrmMargin":
@@ -117,13 +153,22 @@ class PmrmMargin(ScenarioMargin):
         self.weights = np.array([each.weight for each in rule.scenarios])
         self.is_tilt = np.array([each.vol in TILTS for each in rule.scenarios])
         moving = {
-            _find_asset(asset, contracts): find_underlying(name, contracts, f"requirement.collateral.{asset}")
+            _find_asset(asset, contracts): find_underlying(
+                name, contracts, f"requirement.collateral.{asset}"
+            )
             for asset, name in rule.collateral.items()
             if name
         }
-        self.collateral = np.array([_find_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64)
-        self.underlyings = [_build_underlying_legs(contracts, int(number), moving) for number in _list_underlyings(contracts, moving)]
-        self.risk_arrays: PeriodicRevaluation[PmrmValues] = PeriodicRevaluation(self._revalue, rule.revalue)
+        self.collateral = np.array(
+            [_find_asset(asset, contracts) for asset in rule.collateral], dtype=np.int64
+        )
+        self.underlyings = [
+            _build_underlying_legs(contracts, int(number), moving)
+            for number in _list_underlyings(contracts, moving)
+        ]
+        self.risk_arrays: PeriodicRevaluation[PmrmValues] = PeriodicRevaluation(
+            self._revalue, rule.revalue
+        )
 
     def compute_margins(self, book: Exposure) -> Margins:
         """See :class:`DerivePmrm2`, (A,)."""
@@ -131,7 +176,10 @@ class PmrmMargin(ScenarioMargin):
         opening = self._initial_factor(book.market)
         maintenance, initial = np.zeros(len(book.position)), self._charge_doubtful_collateral(book)
         for side in self.underlyings:
-            loss = -np.minimum(self._compute_gains(book, side, valued).min(axis=0), self._compute_basis(book, side, valued))
+            loss = -np.minimum(
+                self._compute_gains(book, side, valued).min(axis=0),
+                self._compute_basis(book, side, valued),
+            )
             charged = self._compute_charges(book, side, valued).values()
             maintenance += rule.maintenance * loss + sum(each.maintenance for each in charged)
             initial += opening * loss + sum(each.initial for each in charged)
@@ -140,7 +188,9 @@ class PmrmMargin(ScenarioMargin):
     def scenario_gains(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
         valued = self.risk_arrays.get_current(book.market)
-        return np.sum([self._compute_gains(book, side, valued) for side in self.underlyings], axis=0)
+        return np.sum(
+            [self._compute_gains(book, side, valued) for side in self.underlyings], axis=0
+        )
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; basis is what its contingency asks beyond the scan."""
@@ -151,7 +201,10 @@ class PmrmMargin(ScenarioMargin):
             scan -= lost
             basis += np.maximum(lost - self._compute_basis(book, side, valued), 0.0)
         opening, keep = self._initial_factor(book.market), self.rule.maintenance
-        found = {SCANNING_RISK: Margins(opening * scan, keep * scan), "basis": Margins(opening * basis, keep * basis)}
+        found = {
+            SCANNING_RISK: Margins(opening * scan, keep * scan),
+            "basis": Margins(opening * basis, keep * basis),
+        }
         charges = [self._compute_charges(book, side, valued) for side in self.underlyings]
         doubt = Margins(self._charge_doubtful_collateral(book), np.zeros(len(book.position)))
         return join_breakdowns(found, *charges, {"collateral in doubt": doubt})
@@ -159,7 +212,9 @@ class PmrmMargin(ScenarioMargin):
     def basis_contingency(self, book: Exposure) -> F8:
         """Basis contingency, (A,) minor units of the numeraire, at most nil, summed over underlyings."""
         valued = self.risk_arrays.get_current(book.market)
-        return np.sum([self._compute_basis(book, side, valued) for side in self.underlyings], axis=0)
+        return np.sum(
+            [self._compute_basis(book, side, valued) for side in self.underlyings], axis=0
+        )
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
@@ -179,7 +234,9 @@ class PmrmMargin(ScenarioMargin):
         for expiry in side.expiries:
             owned, owed = valued.discount[:, expiry.legs[0]]
             moved = sum_leg_gains(book.position, valued.moved, expiry.legs)
-            change = moved * np.where(moved >= 0, owned, owed) - sum_leg_values(book.position, valued.now, expiry.legs)
+            change = moved * np.where(moved >= 0, owned, owed) - sum_leg_values(
+                book.position, valued.now, expiry.legs
+            )
             change[self.is_tilt] = -np.abs(change[self.is_tilt])
             gain += change
         return gain * self.weights[:, None]
@@ -192,19 +249,28 @@ class PmrmMargin(ScenarioMargin):
             total += np.minimum(lost, 0.0) * valued.factor[expiry.legs[0]]
         return total
 
-    def _compute_charges(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> dict[str, Margins]:
+    def _compute_charges(
+        self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues
+    ) -> dict[str, Margins]:
         """Contingencies of one underlying by name, (A,) each."""
         charges, size = self.rule.charges, np.abs(book.position)
         perps, naked = sum_leg_values(size, valued.spot, side.linear), np.zeros(len(size))
-        sure = np.minimum(book.market.confidence[side.number], _find_least_confidence(book, side.linear))
+        sure = np.minimum(
+            book.market.confidence[side.number], _find_least_confidence(book, side.linear)
+        )
         doubt = self._charge_doubt(sure, perps)
         for expiry in side.expiries:
             options = sum_leg_values(size, valued.spot, expiry.legs)
-            doubt = doubt + self._charge_doubt(np.minimum(sure, _find_least_confidence(book, expiry.legs)), options)
+            doubt = doubt + self._charge_doubt(
+                np.minimum(sure, _find_least_confidence(book, expiry.legs)), options
+            )
             for legs in expiry.strikes:
                 naked += np.maximum(-sum_leg_values(book.position, valued.spot, legs), 0.0)
         kept, opened = charges.perp_maintenance, charges.perp_maintenance + charges.perp_initial
-        short, to_open = charges.option_maintenance, charges.option_maintenance + charges.option_initial
+        short, to_open = (
+            charges.option_maintenance,
+            charges.option_maintenance + charges.option_initial,
+        )
         return {
             "perpetuals": Margins(opened * perps, kept * perps),
             "short options": Margins(to_open * naked, short * naked),
@@ -216,8 +282,12 @@ class PmrmMargin(ScenarioMargin):
         total, market = np.zeros(len(book.position)), book.market
         for asset in self.collateral:
             own = market.trust[asset] if market.trust.size else 1.0
-            sure = np.minimum(own, min((market.confidence[side.number] for side in self.underlyings), default=1.0))
-            total += self._charge_doubt(sure, np.maximum(book.balance[:, asset] * market.price[asset], 0.0))
+            sure = np.minimum(
+                own, min((market.confidence[side.number] for side in self.underlyings), default=1.0)
+            )
+            total += self._charge_doubt(
+                sure, np.maximum(book.balance[:, asset] * market.price[asset], 0.0)
+            )
         return total
 
     def _charge_doubt(self, sure: F8, amount: F8) -> F8:
@@ -226,18 +296,31 @@ class PmrmMargin(ScenarioMargin):
 
     def _revalue(self, market: MarketView) -> PmrmValues:
         rule, contracts = self.rule, market.contracts
-        market = market._replace(rate=np.maximum(find_rates(market), 0.0), forward=find_forwards(market))
-        unit, left = market.tick_value(), np.where(np.isinf(find_years_to_expiry(market)), 0.0, find_years_to_expiry(market))
+        market = market._replace(
+            rate=np.maximum(find_rates(market), 0.0), forward=find_forwards(market)
+        )
+        unit, left = (
+            market.tick_value(),
+            np.where(np.isinf(find_years_to_expiry(market)), 0.0, find_years_to_expiry(market)),
+        )
         now = value_instruments(market, market.oracle[None], market.vol[None], rule.averaging)[0]
-        plain = [each if each.vol not in TILTS else each.model_copy(update={"vol": "none"}) for each in rule.scenarios]
+        plain = [
+            each if each.vol not in TILTS else each.model_copy(update={"vol": "none"})
+            for each in rule.scenarios
+        ]
         moved = build_shocked_states(market, plain, rule.vol)
         option = np.flatnonzero(contracts.kind == OPTION)
         for number in np.flatnonzero(self.is_tilt) if option.size else ():
             k = np.log(contracts.strike[option] / market.forward[option])
             how = rule.scenarios[number].vol
-            moved.vol[number, option] = rule.skew.tilt_volatility(market.vol[option], k, left[option], how)
+            moved.vol[number, option] = rule.skew.tilt_volatility(
+                market.vol[option], k, left[option], how
+            )
         bumps = market.oracle * (1 + np.array([[rule.basis.up], [rule.basis.down]]))
-        discounts = [rule.discount.compute_factors(*pair) for pair in zip(market.rate.tolist(), left.tolist(), strict=True)]
+        discounts = [
+            rule.discount.compute_factors(*pair)
+            for pair in zip(market.rate.tolist(), left.tolist(), strict=True)
+        ]
         return PmrmValues(
             now * unit,
             value_instruments(market, moved.oracle, moved.vol, rule.averaging) * unit,
@@ -261,7 +344,9 @@ def _find_asset(name: str, contracts: Contracts) -> int:
     if name not in contracts.assets[1:]:
         known = ", ".join(contracts.assets[1:]) or "none"
         raise ConfigError(
-            [f"requirement.collateral: {name!r} is not an asset beside the numeraire, use one of {known}"]
+            [
+                f"requirement.collateral: {name!r} is not an asset beside the numeraire, use one of {known}"
+            ]
         )
     return contracts.assets.index(name)
 
@@ -271,14 +356,22 @@ def _list_underlyings(contracts: Contracts, moving: dict[int, int]) -> list[int]
     return sorted({*contracts.underlying.tolist(), *moving.values()})
 
 
-def _build_underlying_legs(contracts: Contracts, number: int, moving: dict[int, int]) -> UnderlyingLegs:
+def _build_underlying_legs(
+    contracts: Contracts, number: int, moving: dict[int, int]
+) -> UnderlyingLegs:
     here = contracts.underlying == number
     linear = np.flatnonzero(here & np.isin(contracts.kind, (PERPETUAL, FUTURE)))
     options = np.flatnonzero(here & (contracts.kind == OPTION))
     expiries = []
     for expiry in np.unique(contracts.expiry[options]) if options.size else ():
         legs = options[contracts.expiry[options] == expiry]
-        strikes = [legs[contracts.strike[legs] == strike] for strike in np.unique(contracts.strike[legs])]
+        strikes = [
+            legs[contracts.strike[legs] == strike] for strike in np.unique(contracts.strike[legs])
+        ]
         expiries.append(ExpiryLegs(legs, strikes))
-    assets = np.array([asset for asset, underlying in moving.items() if underlying == number], dtype=np.int64)
-    return UnderlyingLegs(number, linear, np.flatnonzero(here & (contracts.kind != OPTION)), expiries, assets)
+    assets = np.array(
+        [asset for asset, underlying in moving.items() if underlying == number], dtype=np.int64
+    )
+    return UnderlyingLegs(
+        number, linear, np.flatnonzero(here & (contracts.kind != OPTION)), expiries, assets
+    )

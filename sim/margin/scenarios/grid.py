@@ -11,19 +11,19 @@ from sim.margin.breakdown import subtract_parts
 from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
-    ScenarioMargin,
     Scenario,
+    ScenarioMargin,
     TailScenarios,
     VolShock,
-    group_by_underlying,
-    sum_leg_gains,
-    describe_scenario,
+    build_shocked_states,
     compute_lot_pnl,
     compute_offset,
-    build_shocked_states,
     compute_standalone_shares,
-    sum_leg_values,
+    describe_scenario,
     find_worst_gain,
+    group_by_underlying,
+    sum_leg_gains,
+    sum_leg_values,
 )
 from sim.pricing.black import Greeks
 from sim.pricing.instrument_values import compute_sensitivities
@@ -41,11 +41,17 @@ _PARADEX = (
 class GridContingencies(Component):
     """Charges beside the scan, each a share of what the underlying is worth at the oracle, unless told otherwise."""
 
-    short_options: float = Field(default=0.0, ge=0, description="of options short net, per strike and expiry (share)")
+    short_options: float = Field(
+        default=0.0, ge=0, description="of options short net, per strike and expiry (share)"
+    )
     options: float = Field(default=0.0, ge=0, description="of all options, long and short (share)")
-    futures: float = Field(default=0.0, ge=0, description="of perpetuals and futures that offset others (share)")
+    futures: float = Field(
+        default=0.0, ge=0, description="of perpetuals and futures that offset others (share)"
+    )
     vega: float = Field(
-        default=0.0, ge=0, description="of what a point of volatility makes on expiries that offset others (share)"
+        default=0.0,
+        ge=0,
+        description="of what a point of volatility makes on expiries that offset others (share)",
     )
 
 
@@ -60,16 +66,35 @@ class ScenarioGrid(RequirementComponent):
     """
 
     kind: Literal["grid"] = Field(default="grid", description="scenario grid (name)")
-    scenarios: tuple[Scenario, ...] = Field(default=_PARADEX, min_length=1, description="the grid (scenarios)")
-    tails: TailScenarios = Field(default=TailScenarios(moves=(-0.66, -0.33, 0.5, 1, 2, 3, 4, 5)), description="far moves (component)")
-    vol: VolShock = Field(default=VolShock(), description="what up and down mean for volatility (component)")
-    net_delta: float = Field(default=0.02, ge=0, description="least charge on the delta of all legs (share)")
-    hedged_delta: float = Field(default=0.01, ge=0, description="least charge on deltas that offset others (share)")
-    contingencies: GridContingencies = Field(default=GridContingencies(), description="charges beside the scan (component)")
+    scenarios: tuple[Scenario, ...] = Field(
+        default=_PARADEX, min_length=1, description="the grid (scenarios)"
+    )
+    tails: TailScenarios = Field(
+        default=TailScenarios(moves=(-0.66, -0.33, 0.5, 1, 2, 3, 4, 5)),
+        description="far moves (component)",
+    )
+    vol: VolShock = Field(
+        default=VolShock(), description="what up and down mean for volatility (component)"
+    )
+    net_delta: float = Field(
+        default=0.02, ge=0, description="least charge on the delta of all legs (share)"
+    )
+    hedged_delta: float = Field(
+        default=0.01, ge=0, description="least charge on deltas that offset others (share)"
+    )
+    contingencies: GridContingencies = Field(
+        default=GridContingencies(), description="charges beside the scan (component)"
+    )
     initial: float = Field(default=1.0, ge=0, description="initial over what is required (ratio)")
-    maintenance: float = Field(default=0.5, ge=0, description="maintenance over what is required (ratio)")
-    fee: float = Field(default=0.0, ge=0, description="provision for fees, of what legs are worth in all (share)")
-    revalue: float = Field(default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)")
+    maintenance: float = Field(
+        default=0.5, ge=0, description="maintenance over what is required (ratio)"
+    )
+    fee: float = Field(
+        default=0.0, ge=0, description="provision for fees, of what legs are worth in all (share)"
+    )
+    revalue: float = Field(
+        default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)"
+    )
 
     @model_validator(mode="after")
     def _check_initial_maintenance(self) -> Self:
@@ -107,11 +132,17 @@ class GridMargin(ScenarioMargin):
         self.option_columns = np.flatnonzero(contracts.kind == OPTION)
         traded = np.isin(contracts.kind, (PERPETUAL, FUTURE))
         self.linear_columns = [legs[traded[legs]] for legs in self.groups]
-        self.risk_arrays: PeriodicRevaluation[GridArrays] = PeriodicRevaluation(self._revalue, rule.revalue)
+        self.risk_arrays: PeriodicRevaluation[GridArrays] = PeriodicRevaluation(
+            self._revalue, rule.revalue
+        )
 
     def scenario_gains(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
-        return sum_leg_gains(book.position, self.risk_arrays.get_current(book.market).pnl, np.arange(book.position.shape[1]))
+        return sum_leg_gains(
+            book.position,
+            self.risk_arrays.get_current(book.market).pnl,
+            np.arange(book.position.shape[1]),
+        )
 
     def compute_margins(self, book: Exposure) -> Margins:
         """See :class:`Grid`, (A,)."""
@@ -120,8 +151,12 @@ class GridMargin(ScenarioMargin):
         for legs in self.groups:
             scan = -find_worst_gain(book.position, arrays.pnl, legs)
             needed += np.maximum(scan, self._charge_delta(book, arrays, legs))
-        provision = self.rule.fee * np.abs(book.position_value()).sum(axis=1) if self.rule.fee else 0.0
-        return Margins(self.rule.initial * needed + provision, self.rule.maintenance * needed + provision)
+        provision = (
+            self.rule.fee * np.abs(book.position_value()).sum(axis=1) if self.rule.fee else 0.0
+        )
+        return Margins(
+            self.rule.initial * needed + provision, self.rule.maintenance * needed + provision
+        )
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; the charge on delta is what it asks beyond the scan."""
@@ -131,8 +166,15 @@ class GridMargin(ScenarioMargin):
             lost = np.maximum(-find_worst_gain(book.position, arrays.pnl, legs), 0.0)
             scan += lost
             delta += np.maximum(self._charge_delta(book, arrays, legs) - lost, 0.0)
-        parts = {SCANNING_RISK: scan, "charge on delta": delta, **self._compute_contingencies(book, arrays)}
-        found = {name: Margins(self.rule.initial * each, self.rule.maintenance * each) for name, each in parts.items()}
+        parts = {
+            SCANNING_RISK: scan,
+            "charge on delta": delta,
+            **self._compute_contingencies(book, arrays),
+        }
+        found = {
+            name: Margins(self.rule.initial * each, self.rule.maintenance * each)
+            for name, each in parts.items()
+        }
         return {**found, "fees of closing": subtract_parts(self.compute_margins(book), found)}
 
     def sum_contingencies(self, book: Exposure) -> F8:
@@ -152,16 +194,30 @@ class GridMargin(ScenarioMargin):
     def _compute_contingencies(self, book: Exposure, arrays: GridArrays) -> dict[str, F8]:
         """Charges by name, (A,) each."""
         shares, nothing = self.rule.contingencies, np.zeros(len(book.position))
-        found = {"short options": nothing.copy(), "offsetting futures": nothing.copy(), "offsetting vega": nothing}
+        found = {
+            "short options": nothing.copy(),
+            "offsetting futures": nothing.copy(),
+            "offsetting vega": nothing,
+        }
         for legs in self.strikes if shares.short_options else ():
-            found["short options"] += shares.short_options * np.maximum(-sum_leg_values(book.position, arrays.spot, legs), 0.0)
+            found["short options"] += shares.short_options * np.maximum(
+                -sum_leg_values(book.position, arrays.spot, legs), 0.0
+            )
         for legs in self.linear_columns if shares.futures else ():
-            found["offsetting futures"] += shares.futures * compute_offset(book.position, arrays.spot, legs)[1]
+            found["offsetting futures"] += (
+                shares.futures * compute_offset(book.position, arrays.spot, legs)[1]
+            )
         for expiries in self.expiries if shares.vega else ():
-            vegas = np.stack([sum_leg_values(book.position, arrays.vega, legs) for legs in expiries])
-            found["offsetting vega"] += shares.vega * (np.abs(vegas).sum(axis=0) - np.abs(vegas.sum(axis=0))) / 2
+            vegas = np.stack(
+                [sum_leg_values(book.position, arrays.vega, legs) for legs in expiries]
+            )
+            found["offsetting vega"] += (
+                shares.vega * (np.abs(vegas).sum(axis=0) - np.abs(vegas.sum(axis=0))) / 2
+            )
         if shares.options and self.option_columns.size:
-            found["all options"] = shares.options * sum_leg_values(np.abs(book.position), arrays.spot, self.option_columns)
+            found["all options"] = shares.options * sum_leg_values(
+                np.abs(book.position), arrays.spot, self.option_columns
+            )
         return found
 
     def _charge_delta(self, book: Exposure, arrays: GridArrays, legs: I8) -> F8:

@@ -31,18 +31,26 @@ class Skew(Component):
 
     linear_base: float = Field(default=0.15, description="cap of the linear tilt at expiry (share)")
     linear_slope: float = Field(default=-0.05, description="its change per root of a year (share)")
-    abs_base: float = Field(default=0.15, description="cap of the tilt of both wings at expiry (share)")
+    abs_base: float = Field(
+        default=0.15, description="cap of the tilt of both wings at expiry (share)"
+    )
     abs_slope: float = Field(default=-0.05, description="its change per root of a year (share)")
     least: float = Field(default=0.01, ge=0, description="smallest k* (log-moneyness)")
     width: float = Field(default=4.0, ge=0, description="k* in standard deviations (ratio)")
-    level: float = Field(default=0.6, ge=0, description="volatility that a standard deviation is of (annualised)")
-    term: float = Field(default=-0.1, description="its change per root of a year (annualised volatility)")
+    level: float = Field(
+        default=0.6, ge=0, description="volatility that a standard deviation is of (annualised)"
+    )
+    term: float = Field(
+        default=-0.1, description="its change per root of a year (annualised volatility)"
+    )
 
     def tilt_volatility(self, vol: F8, k: F8, years: F8, how: str) -> F8:
         """Volatilities (n,) of options at log-moneynesses k after a tilt, linear or abs."""
         root = np.sqrt(years)
         linear = how == "linear"
-        cap = (self.linear_slope if linear else self.abs_slope) * root + (self.linear_base if linear else self.abs_base)
+        cap = (self.linear_slope if linear else self.abs_slope) * root + (
+            self.linear_base if linear else self.abs_base
+        )
         turn = np.maximum(self.least, root * self.width * (self.level + root * self.term))
         k = k if linear else np.abs(k)
         slope = k * cap / np.where(turn > 0, turn, 1.0)
@@ -61,10 +69,18 @@ class StaticDiscount(Component):
 
     long: float = Field(default=0.95, ge=0, description="factor on what is owned (ratio)")
     short: float = Field(default=1.04, ge=0, description="factor on what is owed (ratio)")
-    long_scale: float = Field(default=1.0, ge=0, description="factor on the rate, of what is owned (ratio)")
-    long_add: float = Field(default=0.08, ge=0, description="added to the rate, of what is owned (per year)")
-    short_scale: float = Field(default=0.5, ge=0, description="factor on the rate, of what is owed (ratio)")
-    short_add: float = Field(default=0.08, ge=0, description="added to the rate, of what is owed (per year)")
+    long_scale: float = Field(
+        default=1.0, ge=0, description="factor on the rate, of what is owned (ratio)"
+    )
+    long_add: float = Field(
+        default=0.08, ge=0, description="added to the rate, of what is owned (per year)"
+    )
+    short_scale: float = Field(
+        default=0.5, ge=0, description="factor on the rate, of what is owed (ratio)"
+    )
+    short_add: float = Field(
+        default=0.08, ge=0, description="added to the rate, of what is owed (per year)"
+    )
 
     def compute_factors(self, rate: float, years: float) -> tuple[float, float]:
         """Of what is owned and of what is owed."""
@@ -79,27 +95,56 @@ class BasisContingency(Component):
     up: float = Field(default=0.045, gt=0, description="rise of the forward (share)")
     down: float = Field(default=-0.045, ge=-1, lt=0, description="fall of the forward (share)")
     add: float = Field(default=0.5, ge=0, description="factor on the loss (ratio)")
-    mult: float = Field(default=2.0, ge=0, description="factor on the loss per year to expiry (ratio)")
+    mult: float = Field(
+        default=2.0, ge=0, description="factor on the loss per year to expiry (ratio)"
+    )
 
 
 class PmrmCharges(Component):
     """What is asked beside the worst scenario, of the underlying's value at the oracle; initial comes on top."""
 
-    perp_maintenance: float = Field(default=0.015, ge=0, description="of perpetuals and futures, either way (share)")
-    perp_initial: float = Field(default=0.005, ge=0, description="more of it at the opening (share)")
-    option_maintenance: float = Field(default=0.003, ge=0, description="of options short net at a strike (share)")
-    option_initial: float = Field(default=0.002, ge=0, description="more of it at the opening (share)")
-    confidence: float = Field(default=0.55, ge=0, le=1, description="oracles less sure than this are charged for")
-    unsure: float = Field(default=1.0, ge=0, description="charge per doubt 1 - confidence, at the opening (ratio)")
-    peg: float = Field(default=0.98, ge=0, description="the numeraire's price below which losses weigh more (price)")
-    peg_factor: float = Field(default=2.0, ge=0, description="how much more, per unit that the peg is off (ratio)")
+    perp_maintenance: float = Field(
+        default=0.015, ge=0, description="of perpetuals and futures, either way (share)"
+    )
+    perp_initial: float = Field(
+        default=0.005, ge=0, description="more of it at the opening (share)"
+    )
+    option_maintenance: float = Field(
+        default=0.003, ge=0, description="of options short net at a strike (share)"
+    )
+    option_initial: float = Field(
+        default=0.002, ge=0, description="more of it at the opening (share)"
+    )
+    confidence: float = Field(
+        default=0.55, ge=0, le=1, description="oracles less sure than this are charged for"
+    )
+    unsure: float = Field(
+        default=1.0, ge=0, description="charge per doubt 1 - confidence, at the opening (ratio)"
+    )
+    peg: float = Field(
+        default=0.98,
+        ge=0,
+        description="the numeraire's price below which losses weigh more (price)",
+    )
+    peg_factor: float = Field(
+        default=2.0, ge=0, description="how much more, per unit that the peg is off (ratio)"
+    )
 
 
 def build_standard_grid() -> tuple[SkewScenario, ...]:
     """The published grid: moves of 18% and less, tails dampened to a fifth, two tilts of the smile."""
     moves = (0.135, 0.09, 0.045, 0.0, -0.045, -0.09, -0.135)
     inner = [SkewScenario(move=m, vol=v) for m in moves for v in ("down", "none", "up")]
-    tails = TailScenarios(moves=(-0.66, -0.33, 0.5, 1.0, 2.0, 3.0), dampening=0.2).build_scenarios(0.18)
+    tails = TailScenarios(moves=(-0.66, -0.33, 0.5, 1.0, 2.0, 3.0), dampening=0.2).build_scenarios(
+        0.18
+    )
     outer = [SkewScenario(move=tail.move, vol="up", weight=tail.weight) for tail in tails]
     edges = SkewScenario(move=0.18, vol="up"), SkewScenario(move=-0.18, vol="up")
-    return (edges[0], *inner, edges[1], *outer, SkewScenario(vol="linear", move=0.0), SkewScenario(vol="abs", move=0.0))
+    return (
+        edges[0],
+        *inner,
+        edges[1],
+        *outer,
+        SkewScenario(vol="linear", move=0.0),
+        SkewScenario(vol="abs", move=0.0),
+    )

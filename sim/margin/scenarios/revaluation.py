@@ -38,13 +38,22 @@ def revalue_lot_pnl(market: MarketView, returns: F8, columns: I8, approach: Opti
     if approach == "full":
         vol = np.broadcast_to(market.vol, (len(returns), market.vol.size))
         now = instrument_values.value_instruments(market, market.oracle[None], market.vol[None])
-        return (instrument_values.value_instruments(market, market.oracle * moved, vol) - now) * market.tick_value()
-    greeks, spot = instrument_values.compute_sensitivities(market), market.oracle[market.contracts.underlying]
+        return (
+            instrument_values.value_instruments(market, market.oracle * moved, vol) - now
+        ) * market.tick_value()
+    greeks, spot = (
+        instrument_values.compute_sensitivities(market),
+        market.oracle[market.contracts.underlying],
+    )
     change = spot * (moved[:, market.contracts.underlying] - 1.0)
-    gain: F8 = (greeks.delta * change + greeks.gamma * np.square(change) / 2) / market.contracts.tick
+    gain: F8 = (
+        greeks.delta * change + greeks.gamma * np.square(change) / 2
+    ) / market.contracts.tick
     return gain * market.tick_value()
 
 
 def compute_tail_loss(position: I8, table: F8, tail: TailSpec) -> F8:
     """Tail of what accounts (A, K) lose in a table (S, K) of gains per lot, (A,), at least nil."""
-    return sum_worst_losses(position, table, compute_tail_weights(len(table), tail.level, tail.measure, tail.convention))
+    return sum_worst_losses(
+        position, table, compute_tail_weights(len(table), tail.level, tail.measure, tail.convention)
+    )

@@ -30,8 +30,12 @@ class Scenario(Component):
     """One move of an underlying with its volatilities."""
 
     move: float = Field(ge=-1, description="relative move of the price (share)")
-    vol: Literal["up", "none", "down"] = Field(default="none", description="volatility with it (direction)")
-    weight: float = Field(default=1.0, ge=0, description="factor on the gain or loss, below 1 in tails (ratio)")
+    vol: Literal["up", "none", "down"] = Field(
+        default="none", description="volatility with it (direction)"
+    )
+    weight: float = Field(
+        default=1.0, ge=0, description="factor on the gain or loss, below 1 in tails (ratio)"
+    )
 
 
 def describe_scenario(scenario: Scenario) -> str:
@@ -44,8 +48,12 @@ def describe_scenario(scenario: Scenario) -> str:
 class TailScenarios(Component):
     """Moves far beyond the grid, of whose loss only a part counts: dampening x the grid's largest move ÷ the move."""
 
-    moves: tuple[float, ...] = Field(default=(), description="relative moves of the price, volatility up (shares)")
-    dampening: float = Field(default=1.0, ge=0, le=1, description="what counts of a tail as large as the grid (ratio)")
+    moves: tuple[float, ...] = Field(
+        default=(), description="relative moves of the price, volatility up (shares)"
+    )
+    dampening: float = Field(
+        default=1.0, ge=0, le=1, description="what counts of a tail as large as the grid (ratio)"
+    )
 
     def compute_weights(self, reach: float) -> F8:
         """What counts of each tail beyond a grid that reaches so far, at most all of it."""
@@ -64,8 +72,12 @@ class VolShock(Component):
     down: float = Field(default=0.22, ge=0, description="fall at 30 days (share)")
     short_power: float = Field(default=0.3, ge=0, description="power up to 30 days (exponent)")
     long_power: float = Field(default=0.13, ge=0, description="power beyond (exponent)")
-    floor: float = Field(default=86_400.0, ge=0, description="shorter times to expiry count as this (s)")
-    least: float = Field(default=0.0, ge=0, description="volatility after a rise is no less (annualised volatility)")
+    floor: float = Field(
+        default=86_400.0, ge=0, description="shorter times to expiry count as this (s)"
+    )
+    least: float = Field(
+        default=0.0, ge=0, description="volatility after a rise is no less (annualised volatility)"
+    )
 
     def compute_scale(self, years: F8) -> F8:
         """What the moves are multiplied by; nil for what never expires, and at expiry."""
@@ -94,24 +106,34 @@ class ShockedStates(NamedTuple):
     weight: F8  # (S,) factor on the gain or loss
 
 
-def build_shocked_states(market: MarketView, scenarios: Sequence[Scenario], rule: VolShock) -> ShockedStates:
+def build_shocked_states(
+    market: MarketView, scenarios: Sequence[Scenario], rule: VolShock
+) -> ShockedStates:
     """A grid in a market: every underlying moves alike; who nets what is for the requirement to say."""
     moves = np.array([1.0 + each.move for each in scenarios])
-    vol = rule.shock_volatility(market.vol, find_years_to_expiry(market), [each.vol for each in scenarios])
-    return ShockedStates(moves[:, None] * market.oracle, vol, np.array([each.weight for each in scenarios]))
+    vol = rule.shock_volatility(
+        market.vol, find_years_to_expiry(market), [each.vol for each in scenarios]
+    )
+    return ShockedStates(
+        moves[:, None] * market.oracle, vol, np.array([each.weight for each in scenarios])
+    )
 
 
 def compute_lot_pnl(market: MarketView, moved: ShockedStates) -> F8:
     """What one lot of each instrument gains in each scenario, (S, K) minor units of the numeraire."""
     before = instrument_values.value_instruments(market, market.oracle[None], market.vol[None])
     return (
-        (instrument_values.value_instruments(market, moved.oracle, moved.vol) - before) * market.tick_value() * moved.weight[:, None]
+        (instrument_values.value_instruments(market, moved.oracle, moved.vol) - before)
+        * market.tick_value()
+        * moved.weight[:, None]
     )
 
 
 def compute_scenario_pnl(book: Exposure, moved: ShockedStates) -> F8:
     """What each account gains in each scenario, (S, A) minor units of the numeraire; pure."""
-    return sum_leg_gains(book.position, compute_lot_pnl(book.market, moved), np.arange(book.position.shape[1]))
+    return sum_leg_gains(
+        book.position, compute_lot_pnl(book.market, moved), np.arange(book.position.shape[1])
+    )
 
 
 def sum_leg_values(position: I8, per_lot: F8, legs: I8) -> F8:
@@ -142,10 +164,16 @@ def sum_and_minimise(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8,
     account's sum does not depend on whose company it is worked out in, as that of a matrix product does.
     """
     accounts, count, scenarios = position.shape[0], legs.size, table.shape[0]
-    columns = position.T  # a leg's accounts are a row of it: two indices in one loop would keep it from vectorising
+    columns = (
+        position.T
+    )  # a leg's accounts are a row of it: two indices in one loop would keep it from vectorising
     padded = -(-count // 4) * 4
     total, least = np.empty((scenarios if keep else 0, accounts)), np.full(accounts, np.inf)
-    values, lots, scratch = np.zeros((scenarios, padded)), np.zeros((padded, ACCOUNT_BLOCK)), np.empty(ACCOUNT_BLOCK)
+    values, lots, scratch = (
+        np.zeros((scenarios, padded)),
+        np.zeros((padded, ACCOUNT_BLOCK)),
+        np.empty(ACCOUNT_BLOCK),
+    )
     for s in range(scenarios):
         for i in range(count):
             values[s, i] = table[s, legs[i]]
@@ -182,7 +210,9 @@ def compute_standalone_shares(book: Exposure, table: F8) -> F8:
         book: the accounts.
         table: gain per lot in each scenario, (S, K).
     """
-    worst = np.where(book.position > 0, -table.min(axis=0, initial=0.0), table.max(axis=0, initial=0.0))
+    worst = np.where(
+        book.position > 0, -table.min(axis=0, initial=0.0), table.max(axis=0, initial=0.0)
+    )
     legs = np.abs(book.position) * worst
     gross = np.abs(book.position_value())
     for stand_in in (gross, np.abs(book.position).astype(np.float64)):
@@ -245,4 +275,6 @@ class ScenarioMargin(ItemisedRequirement):
 
 def group_by_underlying(contracts: Contracts) -> list[I8]:
     """Columns of each underlying that there are instruments on."""
-    return [np.flatnonzero(contracts.underlying == number) for number in np.unique(contracts.underlying)]
+    return [
+        np.flatnonzero(contracts.underlying == number) for number in np.unique(contracts.underlying)
+    ]

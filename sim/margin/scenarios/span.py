@@ -14,12 +14,12 @@ from sim.margin.scenarios.scenarios import (
     PeriodicRevaluation,
     ScenarioMargin,
     ShockedStates,
-    group_by_underlying,
-    sum_leg_gains,
     compute_lot_pnl,
     compute_standalone_shares,
-    sum_leg_values,
     find_worst_gain,
+    group_by_underlying,
+    sum_leg_gains,
+    sum_leg_values,
 )
 from sim.pricing.instrument_values import compute_sensitivities
 from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
@@ -30,7 +30,11 @@ RANGE_THIRDS = (0, 1, -1, 2, -2, 3, -3)
 N_SCENARIOS = 2 * len(RANGE_THIRDS) + 2
 
 SCENARIO_LABELS = (
-    *(f"{third:+d}/3 of the range, volatility {way}" for third in RANGE_THIRDS for way in ("up", "down")),
+    *(
+        f"{third:+d}/3 of the range, volatility {way}"
+        for third in RANGE_THIRDS
+        for way in ("up", "down")
+    ),
     *("extreme rise", "extreme fall"),
 )
 
@@ -38,20 +42,32 @@ SCENARIO_LABELS = (
 class SpanCommodity(Component):
     """Parameters of one underlying."""
 
-    scan: float = Field(default=0.1, gt=0, lt=1, description="price scan range (share of the price)")
-    vol_scan: float = Field(default=0.1, ge=0, description="volatility scan range, added (annualised volatility)")
-    calendar: float = Field(
-        default=0.0, ge=0, description="charge on deltas that offset those of other expiries (share of the price)"
+    scan: float = Field(
+        default=0.1, gt=0, lt=1, description="price scan range (share of the price)"
     )
-    short_option: float = Field(default=0.0, ge=0, description="least charge per option short (share of the price)")
+    vol_scan: float = Field(
+        default=0.1, ge=0, description="volatility scan range, added (annualised volatility)"
+    )
+    calendar: float = Field(
+        default=0.0,
+        ge=0,
+        description="charge on deltas that offset those of other expiries (share of the price)",
+    )
+    short_option: float = Field(
+        default=0.0, ge=0, description="least charge per option short (share of the price)"
+    )
 
 
 class InterCommodityCredit(Component):
     """What opposite positions on two underlyings are spared."""
 
     underlyings: tuple[str, str] = Field(description="the two underlyings (names)")
-    deltas: tuple[float, float] = Field(default=(1.0, 1.0), description="units of each in one spread (units)")
-    rate: float = Field(ge=0, le=1, description="share of the spread's price risk that is credited (ratio)")
+    deltas: tuple[float, float] = Field(
+        default=(1.0, 1.0), description="units of each in one spread (units)"
+    )
+    rate: float = Field(
+        ge=0, le=1, description="share of the spread's price risk that is credited (ratio)"
+    )
 
 
 class SpanRequirement(RequirementComponent):
@@ -67,26 +83,41 @@ class SpanRequirement(RequirementComponent):
     """
 
     kind: Literal["span"] = Field(default="span", description="sixteen scenarios (name)")
-    commodity: SpanCommodity = Field(default=SpanCommodity(), description="of underlyings not named below (component)")
-    commodities: dict[str, SpanCommodity] = Field(default={}, description="parameters by underlying (name: parameters)")
-    credits: tuple[InterCommodityCredit, ...] = Field(default=(), description="inter-commodity credits, in turn (components)")
+    commodity: SpanCommodity = Field(
+        default=SpanCommodity(), description="of underlyings not named below (component)"
+    )
+    commodities: dict[str, SpanCommodity] = Field(
+        default={}, description="parameters by underlying (name: parameters)"
+    )
+    credits: tuple[InterCommodityCredit, ...] = Field(
+        default=(), description="inter-commodity credits, in turn (components)"
+    )
     extreme: float = Field(default=2.0, ge=1, le=1000, description="extreme move (scan ranges)")
-    covered: float = Field(default=0.35, ge=0, le=1, description="share of the extreme loss that counts (ratio)")
+    covered: float = Field(
+        default=0.35, ge=0, le=1, description="share of the extreme loss that counts (ratio)"
+    )
     initial: float = Field(default=1.1, ge=1, description="initial over maintenance (ratio)")
     arrays: dict[str, tuple[float, ...]] = Field(
-        default={}, description="published risk arrays: gain per lot in each scenario (units of the numeraire)"
+        default={},
+        description="published risk arrays: gain per lot in each scenario (units of the numeraire)",
     )
     rounded: float = Field(
-        default=0.0, ge=0, description="risk arrays are multiples of this; 0 = not rounded (units of the numeraire)"
+        default=0.0,
+        ge=0,
+        description="risk arrays are multiples of this; 0 = not rounded (units of the numeraire)",
     )
-    revalue: float = Field(default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)")
+    revalue: float = Field(
+        default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)"
+    )
 
     @model_validator(mode="after")
     def _check_array_lengths(self) -> Self:
         for name, array in self.arrays.items():
             if len(array) != N_SCENARIOS:
                 short = "add some" if len(array) < N_SCENARIOS else "remove some"
-                raise ValueError(f"arrays.{name}: {len(array)} numbers, must be {N_SCENARIOS}, one per scenario: {short}")
+                raise ValueError(
+                    f"arrays.{name}: {len(array)} numbers, must be {N_SCENARIOS}, one per scenario: {short}"
+                )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
@@ -118,7 +149,9 @@ class SpanMargin(ScenarioMargin):
 
     def __init__(self, rule: SpanRequirement, contracts: Contracts, unit: int) -> None:
         self.rule, self.unit, self.groups = rule, unit, group_by_underlying(contracts)
-        places = [find_underlying(name, contracts, "requirement.commodities") for name in rule.commodities]
+        places = [
+            find_underlying(name, contracts, "requirement.commodities") for name in rule.commodities
+        ]
         named = dict(zip(places, rule.commodities.values(), strict=True))
         numbers = [int(contracts.underlying[legs[0]]) for legs in self.groups]
         self.commodities = [named.get(number, rule.commodity) for number in numbers]
@@ -127,16 +160,26 @@ class SpanMargin(ScenarioMargin):
             np.array([getattr(named.get(number, rule.commodity), name) for number in range(every)])
             for name in ("scan", "vol_scan")
         )
-        self.moves = np.outer([*np.array(RANGE_THIRDS) / 3, rule.extreme, -rule.extreme], self.scan).ravel()
+        self.moves = np.outer(
+            [*np.array(RANGE_THIRDS) / 3, rule.extreme, -rule.extreme], self.scan
+        ).ravel()
         self.credits = [(_find_pair(credit, contracts, numbers), credit) for credit in rule.credits]
         self.is_option = contracts.kind == OPTION
         self.expiry_columns = [_group_by_expiry(contracts, legs) for legs in self.groups]
-        self.published_arrays = {k: np.array(rule.arrays[n]) for k, n in enumerate(contracts.names) if n in rule.arrays}
-        self.risk_arrays: PeriodicRevaluation[SpanArrays] = PeriodicRevaluation(self._revalue, rule.revalue)
+        self.published_arrays = {
+            k: np.array(rule.arrays[n]) for k, n in enumerate(contracts.names) if n in rule.arrays
+        }
+        self.risk_arrays: PeriodicRevaluation[SpanArrays] = PeriodicRevaluation(
+            self._revalue, rule.revalue
+        )
 
     def scenario_gains(self, book: Exposure) -> F8:
         """See :class:`Scanning`."""
-        return sum_leg_gains(book.position, self.risk_arrays.get_current(book.market).pnl, np.arange(book.position.shape[1]))
+        return sum_leg_gains(
+            book.position,
+            self.risk_arrays.get_current(book.market).pnl,
+            np.arange(book.position.shape[1]),
+        )
 
     def compute_margins(self, book: Exposure) -> Margins:
         """See :class:`Span`, (A,)."""
@@ -147,7 +190,9 @@ class SpanMargin(ScenarioMargin):
         for number, (legs, each) in enumerate(zip(self.groups, self.commodities, strict=True)):
             risk = scans[number] - credit[number]
             if each.calendar:
-                risk = risk + each.calendar * _compute_spreads(book, priced.delta, self.expiry_columns[number])
+                risk = risk + each.calendar * _compute_spreads(
+                    book, priced.delta, self.expiry_columns[number]
+                )
             if each.short_option:
                 its = legs[self.is_option[legs]]
                 short = sum_leg_values(np.maximum(-book.position, 0), priced.spot, its)
@@ -159,10 +204,17 @@ class SpanMargin(ScenarioMargin):
         """See :class:`Itemised`; the minimum on short options is what it asks beyond the rest."""
         priced = self.risk_arrays.get_current(book.market)
         scans = self._compute_scan_risks(book, priced)
-        credit, calendar = self._compute_credits(book, priced, scans).sum(axis=0), np.zeros(len(book.position))
+        credit, calendar = (
+            self._compute_credits(book, priced, scans).sum(axis=0),
+            np.zeros(len(book.position)),
+        )
         for months, each in zip(self.expiry_columns, self.commodities, strict=True):
             calendar += each.calendar * _compute_spreads(book, priced.delta, months)
-        parts = {SCANNING_RISK: scans.sum(axis=0), "calendar spreads": calendar, "inter-commodity credit": -credit}
+        parts = {
+            SCANNING_RISK: scans.sum(axis=0),
+            "calendar spreads": calendar,
+            "inter-commodity credit": -credit,
+        }
         found = {name: Margins(self.rule.initial * each, each) for name, each in parts.items()}
         return {**found, "short-option minimum": subtract_parts(self.compute_margins(book), found)}
 
@@ -183,14 +235,18 @@ class SpanMargin(ScenarioMargin):
         if not self.credits:
             return cut
         left = np.stack([sum_leg_values(book.position, priced.units, legs) for legs in self.groups])
-        ranges = np.abs(np.stack([sum_leg_values(book.position, priced.delta, legs) for legs in self.groups]))
+        ranges = np.abs(
+            np.stack([sum_leg_values(book.position, priced.delta, legs) for legs in self.groups])
+        )
         ranges *= np.array([each.scan for each in self.commodities])[:, None]
         risk = np.minimum(scans, ranges)
         per_delta = np.divide(risk, np.abs(left), out=np.zeros_like(risk), where=left != 0)
         for pair, credit in self.credits:
             if pair is None:
                 continue
-            spreads = np.minimum(*(np.abs(left[i]) / size for i, size in zip(pair, credit.deltas, strict=True)))
+            spreads = np.minimum(
+                *(np.abs(left[i]) / size for i, size in zip(pair, credit.deltas, strict=True))
+            )
             spreads = np.where(left[pair[0]] * left[pair[1]] < 0, spreads, 0.0)
             for i, size in zip(pair, credit.deltas, strict=True):
                 cut[i] += credit.rate * spreads * size * per_delta[i]
@@ -220,13 +276,20 @@ class SpanMargin(ScenarioMargin):
         return ShockedStates(oracle, np.maximum(vol, 0.0), weight)
 
 
-def _find_pair(credit: InterCommodityCredit, contracts: Contracts, numbers: list[int]) -> tuple[int, int] | None:
+def _find_pair(
+    credit: InterCommodityCredit, contracts: Contracts, numbers: list[int]
+) -> tuple[int, int] | None:
     """Places of a credit's underlyings among those of the pool; None if the pool does not hold both."""
-    first, second = (find_underlying(name, contracts, "requirement.credits.underlyings") for name in credit.underlyings)
+    first, second = (
+        find_underlying(name, contracts, "requirement.credits.underlyings")
+        for name in credit.underlyings
+    )
     if first == second:
         told = f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice"
         raise ConfigError([f"{told}, a spread needs two underlyings, name another"])
-    return (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
+    return (
+        (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
+    )
 
 
 def _group_by_expiry(contracts: Contracts, legs: I8) -> list[I8]:

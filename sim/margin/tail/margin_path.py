@@ -21,7 +21,14 @@ That is a small account, in the least bracket of any ladder of sizes.
 """
 
 
-def compute_margin_path(rule: RequirementComponent, returns: F8, *, dt: float, lots: F8 | None = None, clock: F8 = NOT_GIVEN) -> F8:
+def compute_margin_path(
+    rule: RequirementComponent,
+    returns: F8,
+    *,
+    dt: float,
+    lots: F8 | None = None,
+    clock: F8 = NOT_GIVEN,
+) -> F8:
     """Initial margin in force before each return, as a share of gross notional, (T,).
 
     Entry t follows from rows before t and nothing else: the requirement is shown them one by one, as a venue shows
@@ -50,7 +57,9 @@ def compute_margin_path(rule: RequirementComponent, returns: F8, *, dt: float, l
     return path
 
 
-def compute_rate_path(rule: RequirementComponent, returns: F8, *, dt: float, first: MarketView | None = None) -> F8:
+def compute_rate_path(
+    rule: RequirementComponent, returns: F8, *, dt: float, first: MarketView | None = None
+) -> F8:
     """Initial margin of a long and of a short of each instrument alone, share of its value, (T + 1, 2, K).
 
     Entry t is in force once the first t rows are known; see ``walk``.
@@ -61,7 +70,9 @@ def compute_rate_path(rule: RequirementComponent, returns: F8, *, dt: float, fir
         dt: seconds between them.
         first: the market before the first row; none = a perpetual on each underlying, as in ``walk``.
     """
-    past = np.append(returns, np.zeros((1, returns.shape[1])), axis=0)  # of the last row nothing is shown
+    past = np.append(
+        returns, np.zeros((1, returns.shape[1])), axis=0
+    )  # of the last row nothing is shown
     start = _build_blank_view(returns.shape[1]) if first is None else first
     requirement = _bind_requirement(rule, start.contracts)
     path = []
@@ -75,7 +86,8 @@ def compute_rate_path(rule: RequirementComponent, returns: F8, *, dt: float, fir
 def _bind_requirement(rule: RequirementComponent, contracts: Contracts) -> Requirement:
     """A requirement of some contracts, whose worth of a tick and lot tells the minor units in one of the numeraire."""
     return rule.bind(
-        contracts, unit=round(float(contracts.multiplier[0]) / float(contracts.tick[0] * contracts.lot[0]))
+        contracts,
+        unit=round(float(contracts.multiplier[0]) / float(contracts.tick[0] * contracts.lot[0])),
     )
 
 
@@ -85,10 +97,14 @@ def build_perpetuals(columns: int) -> Contracts:
     tick, lot = np.full(columns, TICK_SIZE), np.full(columns, LOT_SIZE)
     names = tuple(f"u{number}" for number in range(columns))
     place = np.arange(columns, dtype=np.int64)
-    return Contracts(names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, tick, lot, ones * 10**9)
+    return Contracts(
+        names, 0 * ones, place, 0 * ones, PERPETUAL * ones, ones, tick, lot, ones * 10**9
+    )
 
 
-def iterate_views(returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False) -> Iterator[MarketView]:
+def iterate_views(
+    returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False
+) -> Iterator[MarketView]:
     """What is public before each row, and nothing of a book.
 
     Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis zero, unless they
@@ -111,8 +127,24 @@ def iterate_views(returns: F8, dt: float, first: MarketView | None = None, *, st
 def _build_blank_view(columns: int) -> MarketView:
     unknown, mark = np.full(columns, np.nan), np.full(columns, START_MARK)
     return MarketView(
-        *(0, build_perpetuals(columns), mark, unknown, unknown, mark, unknown, unknown, np.zeros(columns, dtype=np.int64)),
-        *(mark * TICK_SIZE, np.ones(columns), np.zeros(columns), np.ones(1), np.empty((0, columns))),
+        *(
+            0,
+            build_perpetuals(columns),
+            mark,
+            unknown,
+            unknown,
+            mark,
+            unknown,
+            unknown,
+            np.zeros(columns, dtype=np.int64),
+        ),
+        *(
+            mark * TICK_SIZE,
+            np.ones(columns),
+            np.zeros(columns),
+            np.ones(1),
+            np.empty((0, columns)),
+        ),
         imbalance=unknown,
         crowd=unknown,
     )

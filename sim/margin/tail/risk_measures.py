@@ -26,7 +26,9 @@ class ReturnLaw(NamedTuple):
 
     def quantile(self, u: F8) -> F8:
         """Of outcomes, standard deviations."""
-        return np.asarray(ndtri(u) if math.isinf(self.df) else stdtrit(self.df, u) * self._scale, dtype=np.float64)
+        return np.asarray(
+            ndtri(u) if math.isinf(self.df) else stdtrit(self.df, u) * self._scale, dtype=np.float64
+        )
 
     def value_at_risk(self, level: float) -> float:
         """Value at risk, standard deviations."""
@@ -51,7 +53,9 @@ class ReturnLaw(NamedTuple):
         normal = np.asarray(ndtri(uniform[:, :columns]), dtype=np.float64)
         if math.isinf(self.df):
             return normal
-        shared = chdtri(self.df, uniform[:, columns]) / self.df  # one mixing variable makes the tails come together
+        shared = (
+            chdtri(self.df, uniform[:, columns]) / self.df
+        )  # one mixing variable makes the tails come together
         return normal / np.sqrt(shared)[:, None] * self._scale
 
     @property
@@ -64,7 +68,9 @@ def generate_sobol_points(count: int, columns: int) -> F8:
     """Sobol's points, scrambled once and for all, within (0, 1): (count, columns)."""
     from scipy.stats import qmc  # half a second to load, and only options need it
 
-    points: F8 = qmc.Sobol(columns, scramble=True, rng=np.random.default_rng(SOBOL_SEED)).random(count)
+    points: F8 = qmc.Sobol(columns, scramble=True, rng=np.random.default_rng(SOBOL_SEED)).random(
+        count
+    )
     points.flags.writeable = False
     return points
 
@@ -84,7 +90,9 @@ def compute_lognormal_es(mean: float, sigma: float, tail: float) -> float:
     return -math.exp(mean + sigma * sigma / 2) * float(ndtr(ndtri(tail) - sigma)) / tail
 
 
-def compute_parametric_var(values: F8, volatilities: F8, correlation: F8, days: float, z: float) -> tuple[float, float, float]:
+def compute_parametric_var(
+    values: F8, volatilities: F8, correlation: F8, days: float, z: float
+) -> tuple[float, float, float]:
     """Of a portfolio under joint normality: z times the standard deviation, by the root of time.
 
     Args:
@@ -121,7 +129,9 @@ def compute_tail_weights(count: int, level: float, measure: Measure, convention:
         ranks = np.arange(max(math.ceil(mass - 1e-9), 1))
         return np.clip(mass - ranks, 0.0, 1.0) / mass if mass > 1 else np.ones(1)
     if convention == "order":
-        rank = count - min(max(math.ceil(count * level - 1e-9), 1), count)  # float dust must not make 495 into 496
+        rank = count - min(
+            max(math.ceil(count * level - 1e-9), 1), count
+        )  # float dust must not make 495 into 496
         return np.append(np.zeros(rank), 1.0)
     place = (count - 1) * level
     low = min(math.floor(place), count - 1)
@@ -132,7 +142,9 @@ def compute_tail_weights(count: int, level: float, measure: Measure, convention:
     return weights
 
 
-def measure_sample_tail(losses: F8, level: float, measure: Measure = "var", convention: Convention = "linear") -> float:
+def measure_sample_tail(
+    losses: F8, level: float, measure: Measure = "var", convention: Convention = "linear"
+) -> float:
     """The tail of a sample of losses, (n,); of a single one, that one."""
     weights = compute_tail_weights(losses.size, level, measure, convention)
     return float(np.sort(losses)[::-1][: weights.size] @ weights)

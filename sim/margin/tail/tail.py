@@ -8,7 +8,7 @@ from pydantic import Field
 
 from sim.margin import leg_values
 from sim.margin.base import RequirementComponent
-from sim.margin.scenarios.revaluation import OptionApproach, revalue_lot_pnl, compute_tail_loss
+from sim.margin.scenarios.revaluation import OptionApproach, compute_tail_loss, revalue_lot_pnl
 from sim.margin.tail.models.base import AnyModel, ReturnForecast, TailSpec
 from sim.margin.tail.models.filtered import FilteredModel
 from sim.margin.tail.models.history import count_rows
@@ -30,20 +30,30 @@ class TailRisk(RequirementComponent):
     asked.
     """
 
-    kind: Literal["tail"] = Field(default="tail", description="value at risk or expected shortfall (name)")
+    kind: Literal["tail"] = Field(
+        default="tail", description="value at risk or expected shortfall (name)"
+    )
     model: AnyModel = Field(default=FilteredModel(), description="model of returns (component)")
     measure: Measure = Field(default="var", description="var or es (name)")
     level: float = Field(default=0.99, ge=0.5, lt=1, description="confidence (share)")
     convention: Convention = Field(
-        default="linear", description="VaR of a sample: linear between order statistics, or order (name)"
+        default="linear",
+        description="VaR of a sample: linear between order statistics, or order (name)",
     )
-    every: float = Field(default=86_400, gt=0, description="spacing of the returns that are learnt (s)")
+    every: float = Field(
+        default=86_400, gt=0, description="spacing of the returns that are learnt (s)"
+    )
     horizon: float = Field(default=86_400, gt=0, description="time that the loss is for (s)")
-    maintenance_ratio: float = Field(default=0.5, ge=0, le=1, description="maintenance over initial (ratio)")
+    maintenance_ratio: float = Field(
+        default=0.5, ge=0, le=1, description="maintenance over initial (ratio)"
+    )
     floor: float = Field(default=0.0, ge=0, description="least margin (share of notional)")
-    opening: float = Field(default=0.1, gt=0, description="margin until the model knows enough (share of notional)")
+    opening: float = Field(
+        default=0.1, gt=0, description="margin until the model knows enough (share of notional)"
+    )
     options: OptionApproach = Field(
-        default="full", description="options: full = revalued in every scenario, or delta_gamma (name)"
+        default="full",
+        description="options: full = revalued in every scenario, or delta_gamma (name)",
     )
 
     def bind(self, contracts: Contracts, unit: int) -> "TailMargin":
@@ -61,7 +71,9 @@ class TailMargin:
     def __init__(self, rule: TailRisk, contracts: Contracts) -> None:
         self.rule = rule
         self.columns, place = np.unique(contracts.underlying, return_inverse=True)
-        self.underlying_matrix = np.eye(self.columns.size)[place]  # (K, U) which underlying a leg belongs to
+        self.underlying_matrix = np.eye(self.columns.size)[
+            place
+        ]  # (K, U) which underlying a leg belongs to
         self.forecaster = rule.model.bind(self.columns.size, rule.every)
         self.tail_spec = TailSpec(rule.measure, rule.level, rule.convention)
         self.horizon_factor = math.sqrt(rule.horizon / rule.every)
@@ -96,15 +108,25 @@ class TailMargin:
         value = self._margined_value(book)
         if self.columns.size == 1 and not self.has_options:
             return Margins(
-                *margin_net_position(value, book.leverage, self.side_rates[:, 0], self.rule.floor, self.rule.maintenance_ratio)
+                *margin_net_position(
+                    value,
+                    book.leverage,
+                    self.side_rates[:, 0],
+                    self.rule.floor,
+                    self.rule.maintenance_ratio,
+                )
             )
         gross = np.abs(value)
         if self.has_options:
-            loss = compute_tail_loss(self._margined_lots(book), self._build_gain_table(book.market), self.tail_spec)
+            loss = compute_tail_loss(
+                self._margined_lots(book), self._build_gain_table(book.market), self.tail_spec
+            )
         elif self.forecast is None:
             loss = self.rule.opening * np.abs(value @ self.underlying_matrix).sum(axis=1)
         else:
-            loss = self.horizon_factor * self.forecast.compute_tail_loss(value @ self.underlying_matrix, self.tail_spec)
+            loss = self.horizon_factor * self.forecast.compute_tail_loss(
+                value @ self.underlying_matrix, self.tail_spec
+            )
         kept = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
         initial = np.maximum(kept, (gross / book.leverage).sum(axis=1))
         return Margins(initial, self.rule.maintenance_ratio * kept)
@@ -113,9 +135,14 @@ class TailMargin:
         """Each leg's margin alone over their sum, (A, K)."""
         value = self._margined_value(book)
         if self.has_options:
-            return leg_values.normalise_shares(self._compute_standalone_tails(book), leg_values.compute_gross_notional(book))
+            return leg_values.normalise_shares(
+                self._compute_standalone_tails(book), leg_values.compute_gross_notional(book)
+            )
         rate = self.side_rates @ self.underlying_matrix.T
-        return leg_values.normalise_shares(np.abs(value) * np.where(value >= 0, rate[0], rate[1]), leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            np.abs(value) * np.where(value >= 0, rate[0], rate[1]),
+            leg_values.compute_gross_notional(book),
+        )
 
     def _build_gain_table(self, market: MarketView) -> F8:
         """What a lot of each instrument gains in each scenario, (S, K)."""
@@ -128,13 +155,17 @@ class TailMargin:
     def _compute_standalone_tails(self, book: Exposure) -> F8:
         """Tail of each leg by itself, (A, K)."""
         lots, alone = self._margined_lots(book), np.eye(book.position.shape[1], dtype=np.int64)
-        rate = compute_tail_loss(np.concatenate([alone, -alone]), self._build_gain_table(book.market), self.tail_spec).reshape(2, -1)
+        rate = compute_tail_loss(
+            np.concatenate([alone, -alone]), self._build_gain_table(book.market), self.tail_spec
+        ).reshape(2, -1)
         return np.abs(lots) * np.where(lots >= 0, rate[0], rate[1])
 
     @staticmethod
     def _margined_lots(book: Exposure) -> I8:
         """Positions that need margin, (A, K)."""
-        return np.where((book.market.contracts.kind == SPOT) & (book.position > 0), 0, book.position)
+        return np.where(
+            (book.market.contracts.kind == SPOT) & (book.position > 0), 0, book.position
+        )
 
     @staticmethod
     def _margined_value(book: Exposure) -> F8:
@@ -155,7 +186,9 @@ def compute_margined_value(position: I8, worth: F8, spot: B1) -> F8:
 
 
 @kernel
-def margin_net_position(value: F8, leverage: F8, rates: F8, floor: float, ratio: float) -> tuple[F8, F8]:
+def margin_net_position(
+    value: F8, leverage: F8, rates: F8, floor: float, ratio: float
+) -> tuple[F8, F8]:
     """Initial and maintenance of legs of one underlying (A, K): the rate of the net side, no less than the floor."""
     accounts, instruments = value.shape
     initial, maintenance = np.empty(accounts), np.empty(accounts)

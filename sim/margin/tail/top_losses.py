@@ -20,7 +20,10 @@ def sum_worst_losses(exposure: F8 | I8, returns: F8, weights: F8) -> F8:
         returns: (S, U), finite: what one unit gains in each scenario.
         weights: of the largest loss, the next, ..., (m,), m at most S.
     """
-    units, losses = _pad_table(exposure, PORTFOLIO_BLOCK, COLUMN_BLOCK), _pad_table(-returns.T, COLUMN_BLOCK, 1)
+    units, losses = (
+        _pad_table(exposure, PORTFOLIO_BLOCK, COLUMN_BLOCK),
+        _pad_table(-returns.T, COLUMN_BLOCK, 1),
+    )
     return np.maximum(sum_tails(units, losses, weights)[: len(exposure)], 0.0)
 
 
@@ -39,7 +42,11 @@ def sum_tails(units: F8, losses: F8, weights: F8) -> F8:
     A pair of portfolios at a time, whose losses stay in the first cache. A loss is a sum over columns in their order,
     whatever the company and the processor, which a matrix product does not promise.
     """
-    found, rows, whole = np.empty(len(units)), np.empty((PORTFOLIO_BLOCK, losses.shape[1])), losses.shape[1] // LOSS_GROUP * LOSS_GROUP
+    found, rows, whole = (
+        np.empty(len(units)),
+        np.empty((PORTFOLIO_BLOCK, losses.shape[1])),
+        losses.shape[1] // LOSS_GROUP * LOSS_GROUP,
+    )
     top, scratch = np.empty(weights.size), np.empty(losses.shape[1] // 2)
     for start in range(0, len(units), PORTFOLIO_BLOCK):
         _sum_columns(units[start : start + PORTFOLIO_BLOCK], losses, rows)

@@ -21,7 +21,9 @@ def compute_half_life(decay: float) -> float:
     return math.log(0.5) / math.log(decay)
 
 
-def update_garch(variance: Number, square: Number, parameters: tuple[Number, Number, Number]) -> Number:
+def update_garch(
+    variance: Number, square: Number, parameters: tuple[Number, Number, Number]
+) -> Number:
     """σ² ← w + a r² + b σ² (Bollerslev 1986), ``parameters`` being w, a, b."""
     omega, alpha, beta = parameters
     return omega + alpha * square + beta * variance
@@ -44,7 +46,9 @@ class RunningVolatility:
         half_life: of a squared return's weight (s).
     """
 
-    def __init__(self, dt: float, year: F8 | float = YEAR_SECONDS, half_life: float = 86_400.0) -> None:
+    def __init__(
+        self, dt: float, year: F8 | float = YEAR_SECONDS, half_life: float = 86_400.0
+    ) -> None:
         self.dt, self.year, self.half_life = dt, year, half_life
         self.variance: F8 | float = 0.0
         self._seen = 0

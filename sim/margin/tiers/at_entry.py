@@ -8,7 +8,7 @@ from pydantic import Field
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
-from sim.margin.tiers.tiered import TieredRequirement, TieredMargin
+from sim.margin.tiers.tiered import TieredMargin, TieredRequirement
 from sim.types import F8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
@@ -20,8 +20,12 @@ class EntryTiers(RequirementWrapper):
     fees; take :class:`sim.margin.tiers.closing_fee.ClosingFee` for that.
     """
 
-    kind: Literal["at_entry"] = Field(default="at_entry", description="tiers on the value at entry (name)")
-    inner: TieredRequirement = Field(default=TieredRequirement(), description="the brackets (component)")
+    kind: Literal["at_entry"] = Field(
+        default="at_entry", description="tiers on the value at entry (name)"
+    )
+    inner: TieredRequirement = Field(
+        default=TieredRequirement(), description="the brackets (component)"
+    )
 
     def bind(self, contracts: Contracts, unit: int) -> "EntryTiersMargin":
         """See :class:`RequirementComponent`."""

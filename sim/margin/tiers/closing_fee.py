@@ -8,8 +8,8 @@ from pydantic import Field
 from sim.margin import leg_values
 from sim.margin.additive import AdditiveRequirement
 from sim.margin.base import RequirementWrapper
-from sim.margin.breakdown import ItemisedRequirement, subtract_parts, break_down_margins
-from sim.margin.tiers.tiered import TieredRequirement, TieredMargin
+from sim.margin.breakdown import ItemisedRequirement, break_down_margins, subtract_parts
+from sim.margin.tiers.tiered import TieredMargin, TieredRequirement
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
@@ -23,9 +23,15 @@ class ClosingFee(RequirementWrapper):
     All of them are where this requirement meets equity; nothing here solves for a price.
     """
 
-    kind: Literal["closing_fee"] = Field(default="closing_fee", description="tiers with the fee of closing (name)")
-    inner: TieredRequirement = Field(default=TieredRequirement(), description="the brackets (component)")
-    fee: float = Field(default=0.0005, ge=0, lt=0.1, description="taker fee of closing (share of notional)")
+    kind: Literal["closing_fee"] = Field(
+        default="closing_fee", description="tiers with the fee of closing (name)"
+    )
+    inner: TieredRequirement = Field(
+        default=TieredRequirement(), description="the brackets (component)"
+    )
+    fee: float = Field(
+        default=0.0005, ge=0, lt=0.1, description="taker fee of closing (share of notional)"
+    )
 
     def bind(self, contracts: Contracts, unit: int) -> "ClosingFeeMargin":
         """See :class:`RequirementComponent`."""
@@ -58,7 +64,9 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        return leg_values.normalise_shares(self._compute_charges(book)[1], leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            self._compute_charges(book)[1], leg_values.compute_gross_notional(book)
+        )
 
     def _compute_charges(self, book: Exposure) -> tuple[F8, F8]:
         notional = leg_values.compute_margined_notional(book)

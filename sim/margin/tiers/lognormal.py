@@ -44,27 +44,43 @@ class LognormalRequirement(RequirementComponent):
     already (MAR-1), so that :meth:`LognormalMargin.compute_margins` leaves them out.
     """
 
-    kind: Literal["lognormal"] = Field(default="lognormal", description="expected shortfall of lognormal prices (name)")
+    kind: Literal["lognormal"] = Field(
+        default="lognormal", description="expected shortfall of lognormal prices (name)"
+    )
     level: float = Field(default=1e-6, gt=0, lt=0.5, description="probability of the tail (1)")
     horizon: float = Field(default=3600.0, gt=0, description="horizon of the price move (s)")
     drift: float = Field(default=0.0, description="drift of the price (per year)")
     sigma: float | None = Field(
-        default=None, gt=0, description="volatility; none = the market's own, as observed (annualised)"
+        default=None,
+        gt=0,
+        description="volatility; none = the market's own, as observed (annualised)",
     )
-    least: float = Field(default=0.3, gt=0, description="lowest volatility that is taken from the market (annualised)")
+    least: float = Field(
+        default=0.3,
+        gt=0,
+        description="lowest volatility that is taken from the market (annualised)",
+    )
     factors: tuple[float, float] | None = Field(
-        default=None, description="risk factors, long and short, set by hand instead of the model (shares of notional)"
+        default=None,
+        description="risk factors, long and short, set by hand instead of the model (shares of notional)",
     )
-    slippage: float = Field(default=0.01, ge=0, description="linear slippage factor (share of notional)")
+    slippage: float = Field(
+        default=0.01, ge=0, description="linear slippage factor (share of notional)"
+    )
     slippage_on: Literal["position", "riskiest"] = Field(
-        default="position", description="what slippage is charged on: the position, or with the orders of a side (name)"
+        default="position",
+        description="what slippage is charged on: the position, or with the orders of a side (name)",
     )
     funding_factor: float = Field(
-        default=0.0, ge=0, description="share of the funding that is owed at the last rate which must be covered (1)"
+        default=0.0,
+        ge=0,
+        description="share of the funding that is owed at the last rate which must be covered (1)",
     )
     search: float = Field(default=1.1, ge=1, description="search level (multiple of maintenance)")
     initial: float = Field(default=1.5, ge=1, description="initial level (multiple of maintenance)")
-    release: float = Field(default=1.7, ge=1, description="collateral release level (multiple of maintenance)")
+    release: float = Field(
+        default=1.7, ge=1, description="collateral release level (multiple of maintenance)"
+    )
 
     @model_validator(mode="after")
     def _check_level_order(self) -> Self:
@@ -86,19 +102,27 @@ class LognormalMargin(AdditiveRequirement):
     def __init__(self, rule: LognormalRequirement, count: int) -> None:
         self.rule = rule
         self._year: F8 = np.full(count, YEAR)
-        self._long, self._short = self._compute_risk_factors(np.full(count, rule.sigma or rule.least))
+        self._long, self._short = self._compute_risk_factors(
+            np.full(count, rule.sigma or rule.least)
+        )
 
     def observe(self, market: MarketView) -> None:
         """Fresh risk factors from the market's volatility, unless they are set."""
         if self.rule.factors is not None:
             return
-        year = YEAR * (instrument_values.find_seconds_per_year(market) / instrument_values.YEAR_SECONDS)
+        year = YEAR * (
+            instrument_values.find_seconds_per_year(market) / instrument_values.YEAR_SECONDS
+        )
         if self.rule.sigma is None:
             self._year = year
-            self._long, self._short = self._compute_risk_factors(np.maximum(market.vol, self.rule.least))
+            self._long, self._short = self._compute_risk_factors(
+                np.maximum(market.vol, self.rule.least)
+            )
         elif (year != self._year).any():  # a set volatility, on the market's clock
             self._year = year
-            self._long, self._short = self._compute_risk_factors(np.full(year.size, self.rule.sigma))
+            self._long, self._short = self._compute_risk_factors(
+                np.full(year.size, self.rule.sigma)
+            )
 
     def compute_margins(self, book: Exposure) -> Margins:
         """Initial and maintenance of positions alone, each in whole units, (A,)."""
@@ -113,7 +137,10 @@ class LognormalMargin(AdditiveRequirement):
         """Initial and maintenance of each position without its orders, (A, K) each."""
         nothing = np.zeros_like(book.position)
         kept = round_up(self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)))
-        return np.maximum(_round_down(kept * self.rule.initial), leg_values.compute_margined_notional(book) / book.leverage), kept
+        return np.maximum(
+            _round_down(kept * self.rule.initial),
+            leg_values.compute_margined_notional(book) / book.leverage,
+        ), kept
 
     def compute_levels(self, book: Exposure) -> VegaLevels:
         """All four levels, resting orders included, (A,)."""
@@ -124,7 +151,10 @@ class LognormalMargin(AdditiveRequirement):
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
         nothing = np.zeros_like(book.position)
-        return leg_values.normalise_shares(self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)), leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)),
+            leg_values.compute_gross_notional(book),
+        )
 
     def _maintenance_by_leg(self, book: Exposure) -> F8:
         """Maintenance of each position with its orders, (A, K), unrounded."""
@@ -141,7 +171,9 @@ class LognormalMargin(AdditiveRequirement):
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        asked = compute_risk_factors(self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift)
+        asked = compute_risk_factors(
+            self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift
+        )
         return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
 
 
@@ -175,7 +207,9 @@ def compute_leg_maintenance(
     return asked.T
 
 
-def compute_risk_factors(level: float, horizon: float | F8, sigma: F8, drift: float = 0.0) -> tuple[F8, F8]:
+def compute_risk_factors(
+    level: float, horizon: float | F8, sigma: F8, drift: float = 0.0
+) -> tuple[F8, F8]:
     """Expected shortfall of one unit long and short, shares of its price.
 
     With X = exp(m + S Z), m = (mu - sigma^2 / 2) tau, S = sigma sqrt(tau), q = Phi^-1(level):
@@ -194,7 +228,9 @@ def compute_risk_factors(level: float, horizon: float | F8, sigma: F8, drift: fl
     """
     spread = sigma * np.sqrt(horizon)
     q = float(ndtri(level))
-    growth = np.vectorize(math.exp, otypes=[float])(drift * np.asarray(horizon))  # numpy's differs in the last bit
+    growth = np.vectorize(math.exp, otypes=[float])(
+        drift * np.asarray(horizon)
+    )  # numpy's differs in the last bit
     return 1.0 - growth * ndtr(q - spread) / level, growth * ndtr(q + spread) / level - 1.0
 
 

@@ -31,9 +31,13 @@ class OpenInterestRequirement(RequirementComponent):
         default="open_interest", description="initial margin by open interest of the market (name)"
     )
     initial: float = Field(default=0.05, ge=0, le=1, description="base initial rate (ratio)")
-    fraction: float = Field(default=0.6, ge=0, le=1, description="maintenance over base initial rate (ratio)")
+    fraction: float = Field(
+        default=0.6, ge=0, le=1, description="maintenance over base initial rate (ratio)"
+    )
     lower: float = Field(
-        default=40e6, ge=0, description="open interest up to which the base rate applies (units of the numeraire)"
+        default=40e6,
+        ge=0,
+        description="open interest up to which the base rate applies (units of the numeraire)",
     )
     upper: float = Field(
         default=100e6,
@@ -44,7 +48,9 @@ class OpenInterestRequirement(RequirementComponent):
     @model_validator(mode="after")
     def _check_cap_order(self) -> Self:
         if self.upper and self.lower > self.upper:
-            raise ValueError(f"lower: {self.lower:g} is above upper {self.upper:g}, lower it or set upper to 0")
+            raise ValueError(
+                f"lower: {self.lower:g} is above upper {self.upper:g}, lower it or set upper to 0"
+            )
         return self
 
     @property
@@ -62,9 +68,15 @@ class OpenInterestRequirement(RequirementComponent):
         interest = np.asarray(open_interest, dtype=np.float64)
         if not self.upper:
             return np.full(interest.shape, float(self.base_ppm))
-        width = max(self.upper - self.lower, 1.0)  # where both caps are one, there is nothing between them
-        rise = np.floor((MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + ROUNDING_TOLERANCE))
-        scaled = np.where(interest <= self.lower, 0.0, np.where(interest >= self.upper, MILLION, rise))
+        width = max(
+            self.upper - self.lower, 1.0
+        )  # where both caps are one, there is nothing between them
+        rise = np.floor(
+            (MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + ROUNDING_TOLERANCE)
+        )
+        scaled = np.where(
+            interest <= self.lower, 0.0, np.where(interest >= self.upper, MILLION, rise)
+        )
         return np.minimum(self.base_ppm + scaled, MILLION)
 
     def bind(self, contracts: Contracts, unit: int) -> "OpenInterestMargin":
@@ -83,22 +95,33 @@ class OpenInterestMargin(AdditiveRequirement):
 
     def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, each rounded up, (A,)."""
-        return Margins(self.initial_by_leg(book).sum(axis=1), self._compute_maintenance(book).sum(axis=1))
+        return Margins(
+            self.initial_by_leg(book).sum(axis=1), self._compute_maintenance(book).sum(axis=1)
+        )
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        notional, maintenance = leg_values.compute_margined_notional(book), self._compute_maintenance(book)
-        interest = book.market.open_interest * leg_values.compute_lot_values(book.market)[0] / self.unit
+        notional, maintenance = (
+            leg_values.compute_margined_notional(book),
+            self._compute_maintenance(book),
+        )
+        interest = (
+            book.market.open_interest * leg_values.compute_lot_values(book.market)[0] / self.unit
+        )
         scaled = _multiply_ppm(notional, self.rule.compute_initial_ppm(interest))
         asked: F8 = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
         return asked
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        return leg_values.normalise_shares(self._compute_maintenance(book), leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            self._compute_maintenance(book), leg_values.compute_gross_notional(book)
+        )
 
     def _compute_maintenance(self, book: Exposure) -> F8:
-        base = _multiply_ppm(leg_values.compute_margined_notional(book), np.float64(self.rule.base_ppm))
+        base = _multiply_ppm(
+            leg_values.compute_margined_notional(book), np.float64(self.rule.base_ppm)
+        )
         return _multiply_ppm(base, np.float64(round(self.rule.fraction * MILLION)))
 
 

@@ -17,7 +17,9 @@ class ContractAmounts(Component):
     initial: float = Field(ge=0, description="to open one contract (units of the numeraire)")
     maintenance: float = Field(ge=0, description="to keep one contract (units of the numeraire)")
     size: float | None = Field(
-        default=None, gt=0, description="units of the underlying in a contract, none = one lot (units)"
+        default=None,
+        gt=0,
+        description="units of the underlying in a contract, none = one lot (units)",
     )
 
     @model_validator(mode="after")
@@ -35,15 +37,22 @@ class PerContractRequirement(RequirementComponent):
     amounts change only when the exchange changes them, so give those of the day that is judged.
     """
 
-    kind: Literal["per_contract"] = Field(default="per_contract", description="money per contract (name)")
+    kind: Literal["per_contract"] = Field(
+        default="per_contract", description="money per contract (name)"
+    )
     initial: float = Field(
-        ge=0, description="to open one contract of every instrument not named below (units of the numeraire)"
+        ge=0,
+        description="to open one contract of every instrument not named below (units of the numeraire)",
     )
     maintenance: float = Field(ge=0, description="to keep one (units of the numeraire)")
     size: float | None = Field(
-        default=None, gt=0, description="units of the underlying in a contract, none = one lot (units)"
+        default=None,
+        gt=0,
+        description="units of the underlying in a contract, none = one lot (units)",
     )
-    instruments: dict[str, ContractAmounts] = Field(default={}, description="amounts of their own (name: amounts)")
+    instruments: dict[str, ContractAmounts] = Field(
+        default={}, description="amounts of their own (name: amounts)"
+    )
 
     @model_validator(mode="after")
     def _check_initial_maintenance(self) -> Self:
@@ -82,13 +91,19 @@ class PerContractMargin:
     def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
         lots = self._margined_lots(book)
-        opened = np.maximum(lots * self.table[0], leg_values.compute_margined_notional(book) / book.leverage)
+        opened = np.maximum(
+            lots * self.table[0], leg_values.compute_margined_notional(book) / book.leverage
+        )
         return Margins(opened.sum(axis=1), (lots * self.table[1]).sum(axis=1))
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
-        return leg_values.normalise_shares(self._margined_lots(book) * self.table[1], leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            self._margined_lots(book) * self.table[1], leg_values.compute_gross_notional(book)
+        )
 
     def _margined_lots(self, book: Exposure) -> F8:
         """Lots that are margined, (A, K): all but long spot."""
-        return np.where(self.spot & (book.position > 0), 0, np.abs(book.position)).astype(np.float64)
+        return np.where(self.spot & (book.position > 0), 0, np.abs(book.position)).astype(
+            np.float64
+        )

@@ -19,10 +19,20 @@ class SizeWeightedRequirement(RequirementComponent):
     ``get_margin_ratio`` and math/margin.rs; the defaults are those of its tests (2025).
     """
 
-    kind: Literal["size_weighted"] = Field(default="size_weighted", description="ratios by the root of size (name)")
-    initial: float = Field(default=0.1, gt=0, description="initial ratio of a small position (ratio)")
-    maintenance: float = Field(default=0.05, ge=0, description="maintenance ratio of a small position (ratio)")
-    imf: float = Field(default=0.001, ge=0, description="increase of the ratio (per root of a unit of the underlying)")
+    kind: Literal["size_weighted"] = Field(
+        default="size_weighted", description="ratios by the root of size (name)"
+    )
+    initial: float = Field(
+        default=0.1, gt=0, description="initial ratio of a small position (ratio)"
+    )
+    maintenance: float = Field(
+        default=0.05, ge=0, description="maintenance ratio of a small position (ratio)"
+    )
+    imf: float = Field(
+        default=0.001,
+        ge=0,
+        description="increase of the ratio (per root of a unit of the underlying)",
+    )
 
     @model_validator(mode="after")
     def _check_initial_ratio(self) -> Self:
@@ -46,17 +56,27 @@ class SizeWeightedMargin(AdditiveRequirement):
     def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
         initial = self.initial_by_leg(book)
-        return Margins(initial.sum(axis=1), self._margin_by_leg(book, self.rule.maintenance).sum(axis=1))
+        return Margins(
+            initial.sum(axis=1), self._margin_by_leg(book, self.rule.maintenance).sum(axis=1)
+        )
 
     def initial_by_leg(self, book: Exposure) -> F8:
         """See :class:`Additive`."""
-        asked: F8 = np.maximum(self._margin_by_leg(book, self.rule.initial), leg_values.compute_margined_notional(book) / book.leverage)
+        asked: F8 = np.maximum(
+            self._margin_by_leg(book, self.rule.initial),
+            leg_values.compute_margined_notional(book) / book.leverage,
+        )
         return asked
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        return leg_values.normalise_shares(self._margin_by_leg(book, self.rule.maintenance), leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            self._margin_by_leg(book, self.rule.maintenance),
+            leg_values.compute_gross_notional(book),
+        )
 
     def _margin_by_leg(self, book: Exposure, ratio: float) -> F8:
         size = np.abs(book.position) * book.market.contracts.lot
-        return leg_values.compute_margined_notional(book) * compute_liability_weight(size, self.rule.imf, ratio)
+        return leg_values.compute_margined_notional(book) * compute_liability_weight(
+            size, self.rule.imf, ratio
+        )

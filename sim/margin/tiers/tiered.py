@@ -17,8 +17,12 @@ from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 class Tier(Component):
     """One bracket of a ladder."""
 
-    floor: float = Field(ge=0, description="notional from which the tier applies (units of the numeraire)")
-    max_leverage: float = Field(gt=0, description="highest leverage; its inverse is the initial rate (ratio)")
+    floor: float = Field(
+        ge=0, description="notional from which the tier applies (units of the numeraire)"
+    )
+    max_leverage: float = Field(
+        gt=0, description="highest leverage; its inverse is the initial rate (ratio)"
+    )
     maintenance: float | None = Field(
         default=None,
         ge=0,
@@ -56,9 +60,13 @@ class TieredRequirement(RequirementComponent):
 
     kind: Literal["tiered"] = Field(default="tiered", description="brackets of notional (name)")
     tiers: TierLadder = Field(
-        default=_HYPERLIQUID_BTC, min_length=1, description="ladder of every instrument not named below (tiers)"
+        default=_HYPERLIQUID_BTC,
+        min_length=1,
+        description="ladder of every instrument not named below (tiers)",
     )
-    instruments: dict[str, TierLadder] = Field(default={}, description="ladders of their own, by instrument (name: ladder)")
+    instruments: dict[str, TierLadder] = Field(
+        default={}, description="ladders of their own, by instrument (name: ladder)"
+    )
     maintenance_ratio: float = Field(
         default=0.5,
         ge=0,
@@ -66,10 +74,12 @@ class TieredRequirement(RequirementComponent):
         description="maintenance over initial rate of tiers that give no maintenance rate (ratio)",
     )
     initial_rule: TierRule = Field(
-        default="step", description="how initial rates apply: to all of a notional, or part by part (name)"
+        default="step",
+        description="how initial rates apply: to all of a notional, or part by part (name)",
     )
     maintenance_rule: TierRule = Field(
-        default="marginal", description="how maintenance rates apply: to all of a notional, or part by part (name)"
+        default="marginal",
+        description="how maintenance rates apply: to all of a notional, or part by part (name)",
     )
 
     @model_validator(mode="after")
@@ -92,7 +102,9 @@ class TieredRequirement(RequirementComponent):
         table = np.zeros((5, len(ladders), longest))
         for column, ladder in enumerate(ladders):
             table[:4, column, : len(ladder)] = tabulate_ladder(ladder, self.maintenance_ratio, unit)
-            table[4, column, : len(ladder)] = [tier.floor * unit * EDGE_TOLERANCE for tier in ladder]
+            table[4, column, : len(ladder)] = [
+                tier.floor * unit * EDGE_TOLERANCE for tier in ladder
+            ]
         for row, rule in ((1, self.initial_rule), (3, self.maintenance_rule)):
             if rule == "step":
                 table[row] = 0.0  # no amount off: the rate applies to all of the notional
@@ -113,11 +125,21 @@ def tabulate_ladder(ladder: TierLadder, ratio: float, unit: int) -> F8:
     floors = np.array([tier.floor for tier in ladder]) * unit
     initial = np.array([tier.initial_rate for tier in ladder])
     maintenance = np.array(_maintenance_rates(ladder, ratio))
-    return np.stack([initial, compute_cumulative_amounts(floors, initial), maintenance, compute_cumulative_amounts(floors, maintenance)])
+    return np.stack(
+        [
+            initial,
+            compute_cumulative_amounts(floors, initial),
+            maintenance,
+            compute_cumulative_amounts(floors, maintenance),
+        ]
+    )
 
 
 def _maintenance_rates(ladder: TierLadder, ratio: float) -> list[float]:
-    return [ratio * tier.initial_rate if tier.maintenance is None else tier.maintenance for tier in ladder]
+    return [
+        ratio * tier.initial_rate if tier.maintenance is None else tier.maintenance
+        for tier in ladder
+    ]
 
 
 def _find_ladder_error(ladder: TierLadder, ratio: float) -> str | None:
@@ -135,12 +157,12 @@ def _find_ladder_error(ladder: TierLadder, ratio: float) -> str | None:
             return f"maintenance {rate:g} exceeds the initial rate {tier.initial_rate:g} at floor {tier.floor:g}, lower it"
     for k in range(1, len(ladder)):
         if ladder[k].floor <= ladder[k - 1].floor:
-            return f"floor {ladder[k].floor:g} does not exceed the one before, sort the tiers by floor"
+            return (
+                f"floor {ladder[k].floor:g} does not exceed the one before, sort the tiers by floor"
+            )
         if ladder[k].max_leverage > ladder[k - 1].max_leverage:
             before = f"the {ladder[k - 1].max_leverage:g} before it"
-            return (
-                f"max_leverage {ladder[k].max_leverage:g} at floor {ladder[k].floor:g} is more than {before}: lower it"
-            )
+            return f"max_leverage {ladder[k].max_leverage:g} at floor {ladder[k].floor:g} is more than {before}: lower it"
         if maintenance[k] < maintenance[k - 1]:
             before = f"the {maintenance[k - 1]:g} before it"
             return f"maintenance {maintenance[k]:g} at floor {ladder[k].floor:g} is less than {before}: raise it"
@@ -165,7 +187,9 @@ class TieredMargin(AdditiveRequirement):
     def compute_margins(self, book: Exposure) -> Margins:
         """Sums over positions, (A,)."""
         worth, spot = leg_values.compute_lot_values(book.market)
-        return Margins(*compute_tiered_margins(book.position, book.leverage, worth, spot, self.table))
+        return Margins(
+            *compute_tiered_margins(book.position, book.leverage, worth, spot, self.table)
+        )
 
     def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
         """Initial and maintenance of each leg of a notional (A, K), minor units of the numeraire."""
@@ -177,12 +201,16 @@ class TieredMargin(AdditiveRequirement):
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
-        _, maintenance = self.compute_charges(leg_values.compute_margined_notional(book), book.leverage)
+        _, maintenance = self.compute_charges(
+            leg_values.compute_margined_notional(book), book.leverage
+        )
         return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(book))
 
 
 @kernel
-def compute_tiered_margins(position: I8, leverage: F8, worth: F8, spot: B1, table: F8) -> tuple[F8, F8]:
+def compute_tiered_margins(
+    position: I8, leverage: F8, worth: F8, spot: B1, table: F8
+) -> tuple[F8, F8]:
     """Initial and maintenance of each account, (A,)."""
     accounts, instruments = position.shape
     initial, maintenance = np.zeros(accounts), np.zeros(accounts)
@@ -220,7 +248,13 @@ def _write_charges(notional: F8, leverage: F8, table: F8, opened: F8, kept: F8) 
         opened[a] = np.divide(notional[a], leverage[a])
         kept[a] = 0.0
     for t in range(table.shape[1]):
-        to_open, open_off, to_keep, keep_off, floor = table[0, t], table[1, t], table[2, t], table[3, t], table[4, t]
+        to_open, open_off, to_keep, keep_off, floor = (
+            table[0, t],
+            table[1, t],
+            table[2, t],
+            table[3, t],
+            table[4, t],
+        )
         for a in range(notional.size):
             held = notional[a] if notional[a] > floor else 0.0
             opened[a] = max(opened[a], held * to_open - open_off)

@@ -15,7 +15,9 @@ from sim.types import F8, Contracts, Exposure, Margins
 class CollateralBracket(Component):
     """What counts of the units up to a cap."""
 
-    cap: float = Field(gt=0, description="amount at which the bracket ends (units of the asset or underlying)")
+    cap: float = Field(
+        gt=0, description="amount at which the bracket ends (units of the asset or underlying)"
+    )
     counted: float = Field(ge=0, le=1, description="share of their value that counts (ratio)")
 
 
@@ -25,7 +27,9 @@ class BracketValuation(ValuationComponent):
     OKX, "Discount rate tiers" (announcement of April 2025). Assets and spot instruments without brackets count nothing.
     """
 
-    kind: Literal["brackets"] = Field(default="brackets", description="discounts by marginal brackets (name)")
+    kind: Literal["brackets"] = Field(
+        default="brackets", description="discounts by marginal brackets (name)"
+    )
     brackets: dict[str, tuple[CollateralBracket, ...]] = Field(
         default={}, description="brackets by asset or spot instrument (name: brackets)"
     )
@@ -55,7 +59,10 @@ class BracketValuation(ValuationComponent):
         assets, spot = value_collateral(book)
         amount = convert_to_units(book, assets, spot)[1]
         ladders = [self.brackets.get(name, ()) for name in book.market.contracts.names]
-        share = [compute_counted_share(column, ladder) for column, ladder in zip(amount.T, ladders, strict=True)]
+        share = [
+            compute_counted_share(column, ladder)
+            for column, ladder in zip(amount.T, ladders, strict=True)
+        ]
         cut: F8 = spot * (1.0 - np.stack(share, axis=1))
         return cut
 
@@ -64,7 +71,9 @@ class BracketValuation(ValuationComponent):
         values = value_collateral(book)
         names = (book.market.contracts.assets, book.market.contracts.names)
         disallowed = np.zeros(len(book.balance))
-        for listed, value, amount in zip(names, values, convert_to_units(book, *values), strict=True):
+        for listed, value, amount in zip(
+            names, values, convert_to_units(book, *values), strict=True
+        ):
             for column, name in enumerate(listed):
                 rest = 1.0 - compute_counted_share(amount[:, column], self.brackets.get(name, ()))
                 disallowed += value[:, column] * rest

@@ -31,12 +31,16 @@ class CashValuation(ValuationComponent):
     def compute_haircuts(self, book: Exposure) -> Margins:
         """The market value of all that is not cash, (A,), the same for initial and maintenance."""
         price, mark, per = book.market.price, book.market.mark, book.market.contracts
-        disallowed = sum_noncash_values(book.balance, book.position, price, mark, per.multiplier, per.settle, per.kind)
+        disallowed = sum_noncash_values(
+            book.balance, book.position, price, mark, per.multiplier, per.settle, per.kind
+        )
         return Margins(disallowed, disallowed)
 
 
 @kernel
-def sum_noncash_values(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8, kind: I8) -> F8:
+def sum_noncash_values(
+    balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8, kind: I8
+) -> F8:
     """The sums of :func:`sim.margin.valuations.collateral.value_collateral` over other assets and over spot positions, (A,)."""
     accounts, assets = balance.shape
     disallowed, value, owned = np.zeros(accounts), np.empty(accounts), np.zeros(accounts)

@@ -12,7 +12,9 @@ def value_collateral(book: Exposure) -> tuple[F8, F8]:
     numeraire's column is nil: nobody disallows cash.
     """
     spot = book.market.contracts.kind == SPOT
-    return np.maximum(_value_assets(book), 0.0), np.where(spot, np.maximum(book.position_value(), 0.0), 0.0)
+    return np.maximum(_value_assets(book), 0.0), np.where(
+        spot, np.maximum(book.position_value(), 0.0), 0.0
+    )
 
 
 def value_debts(book: Exposure) -> F8:
@@ -34,7 +36,9 @@ def _value_assets(book: Exposure) -> F8:
     return assets
 
 
-def map_shares_to_columns(contracts: Contracts, shares: dict[str, float], other: float) -> tuple[F8, F8]:
+def map_shares_to_columns(
+    contracts: Contracts, shares: dict[str, float], other: float
+) -> tuple[F8, F8]:
     """Shares given by name as columns: of assets, (C,), and of instruments, (K,); those not named get ``other``."""
     assets = np.array([shares.get(name, other) for name in contracts.assets])
     return assets, np.array([shares.get(name, other) for name in contracts.names])

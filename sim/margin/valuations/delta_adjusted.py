@@ -25,16 +25,24 @@ class DeltaAdjustedValuation(ValuationComponent):
     kind: Literal["delta_adjusted"] = Field(
         default="delta_adjusted", description="haircuts on what is not hedged (name)"
     )
-    unhedged: dict[str, float] = Field(default={}, description="haircut by spot instrument (name: share)")
-    other: float = Field(default=0.2, ge=0, le=1, description="haircut of spot that is not named (share)")
-    hedged: float = Field(default=0.02, ge=0, le=1, description="haircut of hedged spot, for the basis (share)")
+    unhedged: dict[str, float] = Field(
+        default={}, description="haircut by spot instrument (name: share)"
+    )
+    other: float = Field(
+        default=0.2, ge=0, le=1, description="haircut of spot that is not named (share)"
+    )
+    hedged: float = Field(
+        default=0.02, ge=0, le=1, description="haircut of hedged spot, for the basis (share)"
+    )
 
     @model_validator(mode="after")
     def _check_hedged_share(self) -> Self:
         named = [(f"unhedged.{name}", share) for name, share in self.unhedged.items()]
         for where, share in [("other", self.other), *named]:
             if not self.hedged <= share <= 1:
-                raise ValueError(f"{where}: {share:g} is not between hedged, {self.hedged:g}, and 1, change either")
+                raise ValueError(
+                    f"{where}: {share:g} is not between hedged, {self.hedged:g}, and 1, change either"
+                )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
@@ -72,6 +80,8 @@ def compute_hedged_share(book: Exposure) -> F8:
         same = contracts.underlying == underlying
         owned = np.maximum(units[:, same & spot], 0.0).sum(axis=1)
         short = np.maximum(-units[:, same & linear].sum(axis=1), 0.0)
-        covered = np.divide(np.minimum(short, owned), owned, out=np.zeros(len(owned)), where=owned > 0)
+        covered = np.divide(
+            np.minimum(short, owned), owned, out=np.zeros(len(owned)), where=owned > 0
+        )
         part[:, same & spot] = covered[:, None]
     return part

@@ -21,19 +21,33 @@ class DynamicHaircut(ValuationComponent):
     is a lot, and before the first quotes of a run there is no impact.
     """
 
-    kind: Literal["dynamic"] = Field(default="dynamic", description="haircuts by volatility and depth (name)")
-    base: float = Field(default=0.02, ge=0, le=1, description="haircut of a calm, deep market (share)")
-    quantile: float = Field(default=2.33, ge=0, description="standard deviations covered, 2.33 = 99% (count)")
+    kind: Literal["dynamic"] = Field(
+        default="dynamic", description="haircuts by volatility and depth (name)"
+    )
+    base: float = Field(
+        default=0.02, ge=0, le=1, description="haircut of a calm, deep market (share)"
+    )
+    quantile: float = Field(
+        default=2.33, ge=0, description="standard deviations covered, 2.33 = 99% (count)"
+    )
     horizon: float = Field(default=86_400.0, ge=0, description="time that selling takes (s)")
-    impact: float = Field(default=0.01, ge=0, description="impact of selling what rests within 1% (share)")
-    initial_scale: float = Field(default=1.2, ge=1, description="haircut to open over that to keep (ratio)")
-    priced_by: dict[str, str] = Field(default={}, description="instrument that stands for an asset (name: name)")
+    impact: float = Field(
+        default=0.01, ge=0, description="impact of selling what rests within 1% (share)"
+    )
+    initial_scale: float = Field(
+        default=1.2, ge=1, description="haircut to open over that to keep (ratio)"
+    )
+    priced_by: dict[str, str] = Field(
+        default={}, description="instrument that stands for an asset (name: name)"
+    )
 
     @model_validator(mode="after")
     def _check_one_price_each(self) -> Self:
         for asset, instrument in self.priced_by.items():
             if asset == instrument:
-                raise ValueError(f"priced_by.{asset}: an asset cannot stand for itself, name an instrument")
+                raise ValueError(
+                    f"priced_by.{asset}: an asset cannot stand for itself, name an instrument"
+                )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
@@ -48,7 +62,10 @@ class DynamicHaircut(ValuationComponent):
         """See :class:`ValuationComponent`."""
         assets, spot = value_collateral(book)
         amount = convert_to_units(book, assets, spot)[1]
-        share = [self._compute_haircut_share(book, column, k) * self.initial_scale for k, column in enumerate(amount.T)]
+        share = [
+            self._compute_haircut_share(book, column, k) * self.initial_scale
+            for k, column in enumerate(amount.T)
+        ]
         cut: F8 = spot * np.minimum(np.stack(share, axis=1), 1.0)
         return cut
 
@@ -58,8 +75,14 @@ class DynamicHaircut(ValuationComponent):
         of_assets, of_spot = convert_to_units(book, *values)
         column = [*self._find_asset_columns(contracts), *range(len(contracts.names))]
         kept, opened = np.zeros(len(book.balance)), np.zeros(len(book.balance))
-        for k, value, amount in zip(column, np.hstack(values).T, np.hstack([of_assets, of_spot]).T, strict=True):
-            share = np.ones(len(value)) if k == MISSING else self._compute_haircut_share(book, amount, k)
+        for k, value, amount in zip(
+            column, np.hstack(values).T, np.hstack([of_assets, of_spot]).T, strict=True
+        ):
+            share = (
+                np.ones(len(value))
+                if k == MISSING
+                else self._compute_haircut_share(book, amount, k)
+            )
             kept += value * share
             opened += value * np.minimum(share * self.initial_scale, 1.0)
         return Margins(opened, kept)
@@ -67,7 +90,9 @@ class DynamicHaircut(ValuationComponent):
     def _compute_haircut_share(self, book: Exposure, amount: F8, k: int) -> F8:
         """Haircut of some amounts (A,) of what instrument k trades."""
         market = book.market
-        moves = self.quantile * market.vol[k] * np.sqrt(self.horizon / find_seconds_per_year(market)[k])
+        moves = (
+            self.quantile * market.vol[k] * np.sqrt(self.horizon / find_seconds_per_year(market)[k])
+        )
         lots, depth = amount / market.contracts.lot[k], float(mask_unquoted_depth(market)[k])
         impact = 0.0 if np.isnan(depth) else self.impact * np.sqrt(lots / max(depth, 1.0))
         share: F8 = self.base + moves + impact

@@ -17,25 +17,33 @@ class StaticHaircut(ValuationComponent):
     """
 
     kind: Literal["haircut"] = Field(default="haircut", description="static haircuts (name)")
-    maintenance: dict[str, float] = Field(default={}, description="disallowed to keep positions (name: share)")
+    maintenance: dict[str, float] = Field(
+        default={}, description="disallowed to keep positions (name: share)"
+    )
     initial: dict[str, float] = Field(
         default={}, description="disallowed to open; not given = as for maintenance (name: share)"
     )
-    other: float = Field(default=1.0, ge=0, le=1, description="disallowed of what is not named (share)")
+    other: float = Field(
+        default=1.0, ge=0, le=1, description="disallowed of what is not named (share)"
+    )
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
         for where, shares in (("maintenance", self.maintenance), ("initial", self.initial)):
             for name, share in shares.items():
                 if not 0 <= share <= 1:
-                    raise ValueError(f"{where}.{name}: {share:g} is not between 0 and 1, give a share")
+                    raise ValueError(
+                        f"{where}.{name}: {share:g} is not between 0 and 1, give a share"
+                    )
         for name, share in self.initial.items():
             kept = self.maintenance.get(name, self.other)
             if share < kept and name not in self.maintenance:
                 told = f"initial.{name}: {share:g} is below the {kept:g} of other, which is its share to keep"
                 raise ValueError(f"{told}: add maintenance.{name}")
             if share < kept:
-                raise ValueError(f"initial.{name}: {share:g} is below the {kept:g} of maintenance, raise it")
+                raise ValueError(
+                    f"initial.{name}: {share:g} is below the {kept:g} of maintenance, raise it"
+                )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
@@ -48,7 +56,9 @@ class StaticHaircut(ValuationComponent):
 
     def compute_spot_haircuts(self, book: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        _, of_spot = map_shares_to_columns(book.market.contracts, self.maintenance | self.initial, self.other)
+        _, of_spot = map_shares_to_columns(
+            book.market.contracts, self.maintenance | self.initial, self.other
+        )
         cut: F8 = value_collateral(book)[1] * of_spot
         return cut
 

@@ -16,15 +16,25 @@ class TokenWeights(Component):
     """Of one token; the defaults are those of protocol-v2's tests of margin (2025)."""
 
     initial: float = Field(default=0.8, ge=0, le=1, description="of what is held, to open (ratio)")
-    maintenance: float = Field(default=0.9, ge=0, le=1, description="of what is held, to keep (ratio)")
-    owed_initial: float = Field(default=1.2, ge=1, le=100, description="of what is owed, to open (ratio)")
-    owed_maintenance: float = Field(default=1.1, ge=1, le=100, description="of what is owed, to keep (ratio)")
-    imf: float = Field(default=0.0, ge=0, le=1e6, description="worsening with size (per root of a unit)")
+    maintenance: float = Field(
+        default=0.9, ge=0, le=1, description="of what is held, to keep (ratio)"
+    )
+    owed_initial: float = Field(
+        default=1.2, ge=1, le=100, description="of what is owed, to open (ratio)"
+    )
+    owed_maintenance: float = Field(
+        default=1.1, ge=1, le=100, description="of what is owed, to keep (ratio)"
+    )
+    imf: float = Field(
+        default=0.0, ge=0, le=1e6, description="worsening with size (per root of a unit)"
+    )
 
     @model_validator(mode="after")
     def _check_opening_weights(self) -> Self:
         if self.initial > self.maintenance:
-            raise ValueError(f"initial: {self.initial:g} counts more than maintenance {self.maintenance:g}, lower it")
+            raise ValueError(
+                f"initial: {self.initial:g} counts more than maintenance {self.maintenance:g}, lower it"
+            )
         if self.owed_initial < self.owed_maintenance:
             raise ValueError(
                 f"owed_initial: {self.owed_initial:g} is below owed_maintenance {self.owed_maintenance:g}, raise it"
@@ -45,8 +55,12 @@ class SizeWeightedValuation(ValuationComponent):
     state/spot_market.rs ``get_asset_weight``, ``get_liability_weight`` and math/margin.rs (2025).
     """
 
-    kind: Literal["weighted"] = Field(default="weighted", description="weights that worsen with size (name)")
-    tokens: dict[str, TokenWeights] = Field(default={}, description="weights by asset or spot instrument (name: weights)")
+    kind: Literal["weighted"] = Field(
+        default="weighted", description="weights that worsen with size (name)"
+    )
+    tokens: dict[str, TokenWeights] = Field(
+        default={}, description="weights by asset or spot instrument (name: weights)"
+    )
 
     def mentioned_names(self) -> frozenset[str]:
         """What weights are given for."""
@@ -63,7 +77,9 @@ class SizeWeightedValuation(ValuationComponent):
         cut = spot.copy()
         for column, name in enumerate(book.market.contracts.names):
             if (its := self.tokens.get(name)) is not None:
-                cut[:, column] -= spot[:, column] * compute_asset_weight(size[:, column], its.imf, its.initial)
+                cut[:, column] -= spot[:, column] * compute_asset_weight(
+                    size[:, column], its.imf, its.initial
+                )
         return cut
 
     def compute_haircuts(self, book: Exposure) -> Margins:
@@ -72,11 +88,15 @@ class SizeWeightedValuation(ValuationComponent):
         value, size = np.hstack([assets, spot]), np.hstack(convert_to_units(book, assets, spot))
         short = convert_to_units(book, debt, spot)[0]
         cut = np.stack([value.sum(axis=1)] * 2)  # to open, to keep
-        for column, name in enumerate((*book.market.contracts.assets, *book.market.contracts.names)):
+        for column, name in enumerate(
+            (*book.market.contracts.assets, *book.market.contracts.names)
+        ):
             if (its := self.tokens.get(name)) is None:
                 continue
             for row, kept, due in zip(cut, *its.weight_pairs(), strict=True):
                 row -= value[:, column] * compute_asset_weight(size[:, column], its.imf, kept)
                 if column < debt.shape[1]:
-                    row += debt[:, column] * (compute_liability_weight(short[:, column], its.imf, due) - 1.0)
+                    row += debt[:, column] * (
+                        compute_liability_weight(short[:, column], its.imf, due) - 1.0
+                    )
         return Margins(*np.maximum(cut, 0.0))

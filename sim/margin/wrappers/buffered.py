@@ -19,12 +19,20 @@ class MarginBuffer(RequirementWrapper):
     M climbs from P to (1 + buffer) P, and the buffer is gone from there on (our rule).
     """
 
-    kind: Literal["buffered"] = Field(default="buffered", description="a buffer released in stress (name)")
+    kind: Literal["buffered"] = Field(
+        default="buffered", description="a buffer released in stress (name)"
+    )
     inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
     buffer: float = Field(default=0.25, ge=0, description="added in calm (share of margin)")
-    quantile: float = Field(default=0.9, gt=0, le=1, description="of past margins, above which it is released (share)")
-    window: float = Field(default=216_000_000, gt=0, description="look-back of that quantile (s; 2,500 days)")
-    least: float = Field(default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)")
+    quantile: float = Field(
+        default=0.9, gt=0, le=1, description="of past margins, above which it is released (share)"
+    )
+    window: float = Field(
+        default=216_000_000, gt=0, description="look-back of that quantile (s; 2,500 days)"
+    )
+    least: float = Field(
+        default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)"
+    )
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
 
     def look_back(self) -> float:
@@ -33,7 +41,9 @@ class MarginBuffer(RequirementWrapper):
 
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
-        return AntiProcyclicalityMargin(self.inner.bind(contracts, unit), BufferTool(self), self.every, self.inner.look_back())
+        return AntiProcyclicalityMargin(
+            self.inner.bind(contracts, unit), BufferTool(self), self.every, self.inner.look_back()
+        )
 
 
 class BufferTool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.margin.tail.models.history import count_rows
@@ -20,8 +20,12 @@ class ParameterClock(RequirementWrapper):
     Until the first take-over it asks what it would having learnt nothing.
     """
 
-    kind: Literal["clocked"] = Field(default="clocked", description="parameters updated on a clock (name)")
-    inner: AnyRequirement = Field(description="the requirement whose parameters these are (component)")
+    kind: Literal["clocked"] = Field(
+        default="clocked", description="parameters updated on a clock (name)"
+    )
+    inner: AnyRequirement = Field(
+        description="the requirement whose parameters these are (component)"
+    )
     every: float = Field(default=86_400, gt=0, description="time between updates (s)")
     delay: float = Field(default=0.0, ge=0, description="from an update to its application (s)")
 

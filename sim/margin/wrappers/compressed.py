@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.margin.wrappers.rescaled import scale_leverage
@@ -15,9 +15,13 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 class Compression(RequirementWrapper):
     """M → (1 - κ) M, initial and maintenance alike; haircuts are not touched. A negative κ asks for more."""
 
-    kind: Literal["compressed"] = Field(default="compressed", description="a requirement cut by a share (name)")
+    kind: Literal["compressed"] = Field(
+        default="compressed", description="a requirement cut by a share (name)"
+    )
     inner: AnyRequirement = Field(description="the requirement that is cut (component)")
-    kappa: float = Field(lt=1, description="share by which margins are cut, negative to raise them (ratio)")
+    kappa: float = Field(
+        lt=1, description="share by which margins are cut, negative to raise them (ratio)"
+    )
 
     def bind(self, contracts: Contracts, unit: int) -> "CompressionMargin":
         """See :class:`RequirementComponent`."""
@@ -52,7 +56,10 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each times the factor."""
         inner = break_down_margins(self.inner, scale_leverage(book, self.factor))
-        return {name: Margins(*(self.factor * column for column in part)) for name, part in inner.items()}
+        return {
+            name: Margins(*(self.factor * column for column in part))
+            for name, part in inner.items()
+        }
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """The inner shares: scaling does not move them."""

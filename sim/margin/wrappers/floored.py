@@ -18,10 +18,14 @@ class LongRunFloor(RequirementWrapper):
     mean of the margin itself over that time stands for it here (our form).
     """
 
-    kind: Literal["floored"] = Field(default="floored", description="no lower than its own long-run mean (name)")
+    kind: Literal["floored"] = Field(
+        default="floored", description="no lower than its own long-run mean (name)"
+    )
     inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
     window: float = Field(default=216_000_000, gt=0, description="look-back (s; 2,500 days)")
-    least: float = Field(default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)")
+    least: float = Field(
+        default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)"
+    )
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
 
     def look_back(self) -> float:
@@ -31,7 +35,9 @@ class LongRunFloor(RequirementWrapper):
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
         tool = FloorTool(count_rows(self.window, self.every), count_rows(self.least, self.every))
-        return AntiProcyclicalityMargin(self.inner.bind(contracts, unit), tool, self.every, self.inner.look_back())
+        return AntiProcyclicalityMargin(
+            self.inner.bind(contracts, unit), tool, self.every, self.inner.look_back()
+        )
 
 
 class FloorTool:

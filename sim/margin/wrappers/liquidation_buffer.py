@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin import leg_values
-from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.base import AnyRequirement, RequirementWrapper
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins, join_breakdowns
 from sim.margin.quoted import QuoteHistory
@@ -25,14 +25,22 @@ class LiquidationBuffer(RequirementWrapper):
     book is quoted for the first time, and where there is none at all, nothing is.
     """
 
-    kind: Literal["liquidation_buffer"] = Field(default="liquidation_buffer", description="cost of closing (name)")
+    kind: Literal["liquidation_buffer"] = Field(
+        default="liquidation_buffer", description="cost of closing (name)"
+    )
     inner: AnyRequirement = Field(description="the requirement that is added to (component)")
-    participation: float = Field(default=0.2, gt=0, le=1, description="of the depth, in which one would close (share)")
+    participation: float = Field(
+        default=0.2, gt=0, le=1, description="of the depth, in which one would close (share)"
+    )
     refill: float = Field(default=300, gt=0, description="time in which taken depth comes back (s)")
     z: float = Field(default=2.33, ge=0, description="standard deviations that are covered (1)")
     half_life: float = Field(default=86_400, gt=0, description="memory of realised volatility (s)")
-    reference: float = Field(default=0.5, gt=0, description="volatility it starts from (annualised)")
-    cap: float = Field(default=0.2, ge=0, le=1, description="most that is added (share of notional)")
+    reference: float = Field(
+        default=0.5, gt=0, description="volatility it starts from (annualised)"
+    )
+    cap: float = Field(
+        default=0.2, ge=0, le=1, description="most that is added (share of notional)"
+    )
 
     def bind(self, contracts: Contracts, unit: int) -> "LiquidationBufferMargin":
         """See :class:`RequirementComponent`."""
@@ -55,7 +63,9 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         self.volatilities.observe(market)
         self.quote_history.observe(market)
         half = np.nan_to_num(market.ask - market.bid) / 2
-        self.half_spread = np.divide(half, market.mark, out=np.zeros_like(half), where=market.mark > 0)
+        self.half_spread = np.divide(
+            half, market.mark, out=np.zeros_like(half), where=market.mark > 0
+        )
         self.depth = self.quote_history.mask_unquoted(market).depth
 
     def _buffer_by_leg(self, book: Exposure) -> F8:
@@ -66,7 +76,9 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         with np.errstate(divide="ignore", invalid="ignore"):
             years = np.where(lots > 0, lots / pace, 0.0) / find_seconds_per_year(book.market)
         rate = self.half_spread + rule.z * self.volatilities.volatility * np.sqrt(years)
-        return leg_values.compute_margined_notional(book) * np.where(np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap))
+        return leg_values.compute_margined_notional(book) * np.where(
+            np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap)
+        )
 
     def compute_margins(self, book: Exposure) -> Margins:
         """The inner margins and the buffer, (A,)."""
@@ -86,9 +98,16 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts and the buffer."""
         buffer = self._buffer_by_leg(book).sum(axis=1)
-        return join_breakdowns(break_down_margins(self.inner, book), {"cost of closing": Margins(buffer, buffer)})
+        return join_breakdowns(
+            break_down_margins(self.inner, book), {"cost of closing": Margins(buffer, buffer)}
+        )
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """Inner shares of the inner maintenance, and each leg's own buffer."""
-        own = self.inner.compute_leg_shares(book) * self.inner.compute_margins(book).maintenance[:, None]
-        return leg_values.normalise_shares(own + self._buffer_by_leg(book), leg_values.compute_gross_notional(book))
+        own = (
+            self.inner.compute_leg_shares(book)
+            * self.inner.compute_margins(book).maintenance[:, None]
+        )
+        return leg_values.normalise_shares(
+            own + self._buffer_by_leg(book), leg_values.compute_gross_notional(book)
+        )

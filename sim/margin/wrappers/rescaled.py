@@ -1,6 +1,6 @@
 """Dials of any engine: what it asks, times a factor; and maintenance as a share of initial (MAR-2)."""
 
-from sim.margin.additive import AdditiveRequirement, is_additive, compute_initial_by_leg
+from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
 from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
@@ -42,7 +42,9 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
 
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, each as the dials have it."""
-        return {name: self._rescale(part) for name, part in break_down_margins(self.inner, book).items()}
+        return {
+            name: self._rescale(part) for name, part in break_down_margins(self.inner, book).items()
+        }
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """The inner shares: dials do not move them."""

@@ -25,9 +25,14 @@ class VolatilityScaling(RequirementWrapper):
 
     kind: Literal["scaled"] = Field(default="scaled", description="scaled by volatility (name)")
     inner: AnyRequirement = Field(description="the requirement that is scaled (component)")
-    index: str = Field(default="", description="underlying whose level is implied volatility; empty = realised (name)")
+    index: str = Field(
+        default="",
+        description="underlying whose level is implied volatility; empty = realised (name)",
+    )
     half_life: float = Field(default=86_400, gt=0, description="memory of realised volatility (s)")
-    reference: float = Field(default=0.5, gt=0, description="volatility at which nothing is scaled (annualised)")
+    reference: float = Field(
+        default=0.5, gt=0, description="volatility at which nothing is scaled (annualised)"
+    )
     power: float = Field(default=1.0, ge=0, le=2, description="of the ratio of volatilities (1)")
     low: float = Field(default=0.5, gt=0, description="least factor (ratio)")
     high: float = Field(default=5.0, gt=0, description="largest factor (ratio)")
@@ -54,7 +59,9 @@ class VolatilityScalingMargin(FactorMargin):
         super().__init__(inner)
         self.rule = rule
         self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
-        self.index_column = find_underlying(rule.index, contracts, "requirement.index") if rule.index else None
+        self.index_column = (
+            find_underlying(rule.index, contracts, "requirement.index") if rule.index else None
+        )
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; factors follow volatility."""
@@ -63,8 +70,12 @@ class VolatilityScalingMargin(FactorMargin):
             self.volatilities.observe(market)
             volatility = self.volatilities.volatility
         else:
-            volatility = np.full(len(market.mark), market.oracle[self.index_column] / PERCENT_POINTS)
-        factor = np.clip((volatility / self.rule.reference) ** self.rule.power, self.rule.low, self.rule.high)
+            volatility = np.full(
+                len(market.mark), market.oracle[self.index_column] / PERCENT_POINTS
+            )
+        factor = np.clip(
+            (volatility / self.rule.reference) ** self.rule.power, self.rule.low, self.rule.high
+        )
         self.factor = np.stack([factor, factor])
         if factor.size > 1:  # one leg needs no weights
             self.rate = compute_margin_rates(self.inner, market)

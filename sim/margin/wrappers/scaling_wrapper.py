@@ -5,7 +5,12 @@ from typing import Protocol
 import numpy as np
 
 from sim.margin import leg_values
-from sim.margin.breakdown import ItemisedRequirement, subtract_parts, break_down_margins, join_breakdowns
+from sim.margin.breakdown import (
+    ItemisedRequirement,
+    break_down_margins,
+    join_breakdowns,
+    subtract_parts,
+)
 from sim.margin.probe_portfolio import compute_margin_rates
 from sim.margin.tail.models.history import count_rows
 from sim.margin.wrappers.rescaled import scale_leverage
@@ -34,7 +39,9 @@ class FactorMargin(ItemisedRequirement):
         if self.factor is None:
             return np.ones(len(book.position))
         rate = np.ones_like(self.factor) if self.rate is None else self.rate
-        return compute_mean_factor(book.position, leg_values.compute_lot_values(book.market)[0], rate, self.factor)
+        return compute_mean_factor(
+            book.position, leg_values.compute_lot_values(book.market)[0], rate, self.factor
+        )
 
     def compute_margins(self, book: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
@@ -45,14 +52,18 @@ class FactorMargin(ItemisedRequirement):
     def breakdown(self, book: Exposure) -> dict[str, Margins]:
         """The inner parts, and what the factor adds."""
         inner = break_down_margins(self.inner, book)
-        return join_breakdowns(inner, {self.part_name: subtract_parts(self.compute_margins(book), inner)})
+        return join_breakdowns(
+            inner, {self.part_name: subtract_parts(self.compute_margins(book), inner)}
+        )
 
     def compute_leg_shares(self, book: Exposure) -> F8:
         """The inner shares, weighted by their factors."""
         shares = self.inner.compute_leg_shares(book)
         if self.factor is None:
             return shares
-        return leg_values.normalise_shares(shares * self._pick_side(book, self.factor), leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(
+            shares * self._pick_side(book, self.factor), leg_values.compute_gross_notional(book)
+        )
 
     @staticmethod
     def _pick_side(book: Exposure, table: F8) -> F8:
@@ -97,7 +108,9 @@ class AntiProcyclicalityMargin(FactorMargin):
 
     part_name = "steadying"
 
-    def __init__(self, inner: Requirement, tool: AntiProcyclicalityTool, every: float, since: float) -> None:
+    def __init__(
+        self, inner: Requirement, tool: AntiProcyclicalityTool, every: float, since: float
+    ) -> None:
         super().__init__(inner)
         self.tool, self.every, self.since = tool, every, since
         self._turn = 0

@@ -24,7 +24,9 @@ class StressWeight(RequirementWrapper):
 
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
         """See :class:`RequirementComponent`."""
-        return AntiProcyclicalityMargin(self.inner.bind(contracts, unit), StressTool(self.weight), self.every, self.look_back())
+        return AntiProcyclicalityMargin(
+            self.inner.bind(contracts, unit), StressTool(self.weight), self.every, self.look_back()
+        )
 
 
 class StressTool:

@@ -23,13 +23,21 @@ class VolatilityScaledLiquidation(RequirementWrapper):
     Initial is raised only so far that it covers maintenance.
     """
 
-    kind: Literal["avsl_inspired"] = Field(default="avsl_inspired", description="threshold by volatility (name)")
-    inner: AnyRequirement = Field(description="the requirement whose maintenance is scaled (component)")
-    reference: float = Field(default=0.5, gt=0, description="volatility up to which nothing is scaled (annualised)")
+    kind: Literal["avsl_inspired"] = Field(
+        default="avsl_inspired", description="threshold by volatility (name)"
+    )
+    inner: AnyRequirement = Field(
+        description="the requirement whose maintenance is scaled (component)"
+    )
+    reference: float = Field(
+        default=0.5, gt=0, description="volatility up to which nothing is scaled (annualised)"
+    )
     cap: float = Field(default=3.0, ge=1, description="largest factor (ratio)")
     share: float = Field(default=0.5, ge=0, le=1, description="weight of realised variance (share)")
     half_life: float = Field(default=3600, gt=0, description="memory of realised volatility (s)")
-    recovery: float = Field(default=86_400, gt=0, description="half-life of variance's return to its reference (s)")
+    recovery: float = Field(
+        default=86_400, gt=0, description="half-life of variance's return to its reference (s)"
+    )
     horizon: float = Field(default=14_400, gt=0, description="time that is forecast (s)")
 
     def bind(self, contracts: Contracts, unit: int) -> "VolatilityScaledMargin":
@@ -40,12 +48,16 @@ class VolatilityScaledLiquidation(RequirementWrapper):
 class VolatilityScaledMargin(FactorMargin):
     """One pool's thresholds at work."""
 
-    def __init__(self, rule: VolatilityScaledLiquidation, inner: Requirement, contracts: Contracts) -> None:
+    def __init__(
+        self, rule: VolatilityScaledLiquidation, inner: Requirement, contracts: Contracts
+    ) -> None:
         super().__init__(inner)
         self.rule = rule
         self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
         speed = math.log(2) * rule.horizon / rule.recovery
-        self.persistence = (1 - math.exp(-speed)) / speed  # mean share of an excess that is left over the horizon
+        self.persistence = (
+            1 - math.exp(-speed)
+        ) / speed  # mean share of an excess that is left over the horizon
 
     def observe(self, market: MarketView) -> None:
         """The inner requirement learns; the scalar follows volatility."""

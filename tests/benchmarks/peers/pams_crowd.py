@@ -23,7 +23,12 @@ class Crowd(Agent):  # type: ignore[misc]
 
 def crowd(members: int, steps: int) -> Callable[[], None]:
     """A run of ``steps`` steps, once; setting up is not part of it."""
-    session = {"sessionName": 0, "iterationSteps": steps, "maxNormalOrders": members, "highFrequencySubmitRate": 0.0}
+    session = {
+        "sessionName": 0,
+        "iterationSteps": steps,
+        "maxNormalOrders": members,
+        "highFrequencySubmitRate": 0.0,
+    }
     session |= {"withOrderPlacement": True, "withOrderExecution": True, "withPrint": False}
     settings = {
         "simulation": {"markets": ["Market"], "agents": ["Members"], "sessions": [session]},

@@ -9,7 +9,7 @@ from pydantic import SerializeAsAny
 from sim.component import Component
 from sim.margin.base import make_registry_validator
 from sim.margin.registry import MODELS
-from sim.margin.tail.risk_measures import Convention, ReturnLaw, Measure, compute_tail_weights
+from sim.margin.tail.risk_measures import Convention, Measure, ReturnLaw, compute_tail_weights
 from sim.margin.tail.top_losses import sum_worst_losses
 from sim.numerics.matrix_roots import compute_triangular_root
 from sim.types import F8
@@ -59,7 +59,9 @@ class EllipticForecast(NamedTuple):
     def compute_tail_loss(self, exposure: F8, tail: TailSpec) -> F8:
         """See :class:`Forecast`."""
         variance = np.einsum("au,uv,av->a", exposure, self.covariance, exposure)
-        found: F8 = np.sqrt(np.maximum(variance, 0.0)) * self.law.measure_tail(tail.measure, tail.level)
+        found: F8 = np.sqrt(np.maximum(variance, 0.0)) * self.law.measure_tail(
+            tail.measure, tail.level
+        )
         return found
 
     def scenario_returns(self) -> F8:

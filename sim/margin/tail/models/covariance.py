@@ -17,17 +17,26 @@ from sim.types import F8
 class CovarianceModel(ModelComponent):
     """Equal weights, mean nil: the variance-covariance method."""
 
-    kind: Literal["covariance"] = Field(default="covariance", description="variance and covariance of a window (name)")
+    kind: Literal["covariance"] = Field(
+        default="covariance", description="variance and covariance of a window (name)"
+    )
     window: float = Field(default=43_200_000, gt=0, description="past that is kept (s; 500 days)")
-    least: float | None = Field(default=None, gt=0, description="past needed first; none = the whole window (s)")
-    df: float | None = Field(default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)")
+    least: float | None = Field(
+        default=None, gt=0, description="past needed first; none = the whole window (s)"
+    )
+    df: float | None = Field(
+        default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)"
+    )
     correlation: tuple[tuple[float, ...], ...] | None = Field(
-        default=None, description="of the pool's underlyings, in their order; none = the window's (matrix, 1)"
+        default=None,
+        description="of the pool's underlyings, in their order; none = the window's (matrix, 1)",
     )
 
     @model_validator(mode="after")
     def _check_correlation(self) -> Self:
-        if self.correlation is not None and (fault := find_correlation_fault(self.correlation, len(self.correlation))):
+        if self.correlation is not None and (
+            fault := find_correlation_fault(self.correlation, len(self.correlation))
+        ):
             raise ValueError(fault)
         return self
 
@@ -40,7 +49,11 @@ class CovarianceModel(ModelComponent):
         if self.correlation is not None and len(self.correlation) != columns:
             told = f"requirement.model.correlation: {len(self.correlation)} rows, the pool has {columns} underlyings"
             raise ConfigError([f"{told}, give one row each"])
-        return CovarianceForecaster(self, RollingWindow(count_rows(self.window, every), columns), self.n_returns_needed(every))
+        return CovarianceForecaster(
+            self,
+            RollingWindow(count_rows(self.window, every), columns),
+            self.n_returns_needed(every),
+        )
 
 
 class CovarianceForecaster:

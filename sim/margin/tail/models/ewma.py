@@ -15,10 +15,14 @@ from sim.types import F8
 class EwmaModel(ModelComponent):
     """Σ ← λ Σ + (1 - λ) r r', started at the mean of the first returns'; mean nil."""
 
-    kind: Literal["ewma"] = Field(default="ewma", description="exponentially weighted covariances (name)")
+    kind: Literal["ewma"] = Field(
+        default="ewma", description="exponentially weighted covariances (name)"
+    )
     decay: float = Field(default=0.97, gt=0, lt=1, description="weight of the past, per return (1)")
     seed: int = Field(default=100, ge=2, description="returns whose mean square starts it (count)")
-    df: float | None = Field(default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)")
+    df: float | None = Field(
+        default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)"
+    )
 
     def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""

@@ -6,18 +6,31 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin.tail.models.base import ModelComponent, SampleForecast
-from sim.margin.tail.models.history import ReturnScaler, RollingWindow, count_returns_needed, count_rows
+from sim.margin.tail.models.history import (
+    ReturnScaler,
+    RollingWindow,
+    count_returns_needed,
+    count_rows,
+)
 from sim.types import F8
 
 
 class FilteredModel(ModelComponent):
     """r* = r x volatility of now ÷ that of its day, by EWMA (Gurrola-Perez and Murphy 2015, BoE working paper 525)."""
 
-    kind: Literal["filtered"] = Field(default="filtered", description="past returns at today's volatility (name)")
+    kind: Literal["filtered"] = Field(
+        default="filtered", description="past returns at today's volatility (name)"
+    )
     window: float = Field(default=43_200_000, gt=0, description="past that is kept (s; 500 days)")
-    least: float | None = Field(default=None, gt=0, description="past needed first; none = the whole window (s)")
-    decay: float = Field(default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)")
-    seed: int = Field(default=100, ge=2, description="returns whose mean square starts the EWMA (count)")
+    least: float | None = Field(
+        default=None, gt=0, description="past needed first; none = the whole window (s)"
+    )
+    decay: float = Field(
+        default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)"
+    )
+    seed: int = Field(
+        default=100, ge=2, description="returns whose mean square starts the EWMA (count)"
+    )
 
     def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
@@ -26,7 +39,9 @@ class FilteredModel(ModelComponent):
     def bind(self, columns: int, every: float) -> "FilteredForecaster":
         """See :class:`ModelComponent`."""
         window = RollingWindow(count_rows(self.window, every), columns)
-        return FilteredForecaster(window, ReturnScaler(columns, self.decay, self.seed), self.n_returns_needed(every))
+        return FilteredForecaster(
+            window, ReturnScaler(columns, self.decay, self.seed), self.n_returns_needed(every)
+        )
 
 
 class FilteredForecaster:

@@ -24,11 +24,23 @@ Distribution = Literal["normal", "t"]
 class GarchModel(ModelComponent):
     """σ² ← w + a r² + b σ² (Bollerslev 1986), mean nil; correlations of r over it (Bollerslev 1990)."""
 
-    kind: Literal["garch"] = Field(default="garch", description="GARCH(1,1), fitted again and again (name)")
-    window: float = Field(default=86_400_000, gt=0, description="past that is fitted (s; 1,000 days)")
-    least: float | None = Field(default=None, gt=0, description="past needed first; none = half the window (s)")
-    refit: float = Field(default=5_400_000, gt=0, description="time between fits (s; 62.5 days, a quarter of trading)")
-    distribution: Distribution = Field(default="normal", description="of innovations: normal or t (name)")
+    kind: Literal["garch"] = Field(
+        default="garch", description="GARCH(1,1), fitted again and again (name)"
+    )
+    window: float = Field(
+        default=86_400_000, gt=0, description="past that is fitted (s; 1,000 days)"
+    )
+    least: float | None = Field(
+        default=None, gt=0, description="past needed first; none = half the window (s)"
+    )
+    refit: float = Field(
+        default=5_400_000,
+        gt=0,
+        description="time between fits (s; 62.5 days, a quarter of trading)",
+    )
+    distribution: Distribution = Field(
+        default="normal", description="of innovations: normal or t (name)"
+    )
 
     def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
@@ -55,7 +67,9 @@ class GarchForecaster:
     def __init__(self, rule: GarchModel, columns: int, every: float) -> None:
         self.rule, self.n_returns_needed, self.n_returns = rule, rule.n_returns_needed(every), 0
         self.refit = count_rows(rule.refit, every)
-        self.window = RollingWindow(max(count_rows(rule.window, every), self.n_returns_needed), columns)
+        self.window = RollingWindow(
+            max(count_rows(rule.window, every), self.n_returns_needed), columns
+        )
         self.fit: GarchFit | None = None
         self.variance = np.zeros(columns)
         self.correlation = np.eye(columns)
@@ -64,7 +78,10 @@ class GarchForecaster:
         """See :class:`Forecaster`."""
         self.n_returns += 1
         self.window.push(row)
-        if self.n_returns >= self.n_returns_needed and (self.n_returns - self.n_returns_needed) % self.refit == 0:
+        if (
+            self.n_returns >= self.n_returns_needed
+            and (self.n_returns - self.n_returns_needed) % self.refit == 0
+        ):
             self._fit()
         elif self.fit is not None:
             self.variance = update_variances(self.fit, self.variance, row)
@@ -74,7 +91,9 @@ class GarchForecaster:
         self.fit = fit = fit_garch(rows, self.rule.distribution)
         variance, scaled = np.square(rows).mean(axis=0), np.empty_like(rows)
         for number, row in enumerate(rows):
-            scaled[number] = np.divide(row, np.sqrt(variance), out=np.zeros_like(row), where=variance > 0)
+            scaled[number] = np.divide(
+                row, np.sqrt(variance), out=np.zeros_like(row), where=variance > 0
+            )
             variance = update_variances(fit, variance, row)
         self.variance, self.correlation = variance, compute_correlation(scaled)
 
@@ -106,7 +125,9 @@ def _fit_column(returns: F8, distribution: Distribution) -> tuple[float, float, 
     fallback = (mean_square * (1 - alpha - beta), alpha, beta, math.inf)
     if np.unique(returns).size < 3:  # a price that does not move has no likelihood
         return fallback
-    model = arch_model(returns * PERCENT, mean="Zero", vol="GARCH", p=1, q=1, dist=distribution, rescale=False)
+    model = arch_model(
+        returns * PERCENT, mean="Zero", vol="GARCH", p=1, q=1, dist=distribution, rescale=False
+    )
     found = model.fit(disp="off", show_warning=False)
     if found.convergence_flag:
         return fallback
@@ -119,6 +140,8 @@ def compute_correlation(scaled: F8) -> F8:
     """Of columns (T, U) of mean nil; those that never move go with none."""
     second = scaled.T @ scaled
     size = np.sqrt(np.diag(second))
-    matrix = np.divide(second, np.outer(size, size), out=np.zeros_like(second), where=np.outer(size, size) > 0)
+    matrix = np.divide(
+        second, np.outer(size, size), out=np.zeros_like(second), where=np.outer(size, size) > 0
+    )
     np.fill_diagonal(matrix, 1.0)
     return matrix

@@ -12,9 +12,13 @@ from sim.types import F8
 class HistoricalModel(ModelComponent):
     """The returns of a window, equally likely."""
 
-    kind: Literal["historical"] = Field(default="historical", description="past returns as scenarios (name)")
+    kind: Literal["historical"] = Field(
+        default="historical", description="past returns as scenarios (name)"
+    )
     window: float = Field(default=43_200_000, gt=0, description="past that is kept (s; 500 days)")
-    least: float | None = Field(default=None, gt=0, description="past needed first; none = the whole window (s)")
+    least: float | None = Field(
+        default=None, gt=0, description="past needed first; none = the whole window (s)"
+    )
 
     def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
@@ -22,7 +26,9 @@ class HistoricalModel(ModelComponent):
 
     def bind(self, columns: int, every: float) -> "HistoricalForecaster":
         """See :class:`ModelComponent`."""
-        return HistoricalForecaster(RollingWindow(count_rows(self.window, every), columns), self.n_returns_needed(every))
+        return HistoricalForecaster(
+            RollingWindow(count_rows(self.window, every), columns), self.n_returns_needed(every)
+        )
 
 
 class HistoricalForecaster:
@@ -37,4 +43,8 @@ class HistoricalForecaster:
 
     def forecast(self) -> SampleForecast | None:
         """See :class:`Forecaster`."""
-        return None if len(self.window) < self.n_returns_needed else SampleForecast(self.window.rows().copy())
+        return (
+            None
+            if len(self.window) < self.n_returns_needed
+            else SampleForecast(self.window.rows().copy())
+        )

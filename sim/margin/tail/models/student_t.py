@@ -6,8 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from sim.margin.tail.models.base import EllipticForecast, ModelComponent
-from sim.margin.tail.models.ewma import EwmaModel, EwmaForecaster
-from sim.margin.tail.models.history import ReturnScaler, RollingWindow, count_returns_needed, count_rows
+from sim.margin.tail.models.ewma import EwmaForecaster, EwmaModel
+from sim.margin.tail.models.history import (
+    ReturnScaler,
+    RollingWindow,
+    count_returns_needed,
+    count_rows,
+)
 from sim.margin.tail.risk_measures import ReturnLaw
 from sim.types import F8
 
@@ -18,11 +23,21 @@ MAX_DEGREES, MIN_DEGREES = 100.0, 4.1
 class StudentTModel(ModelComponent):
     """Degrees of freedom by moments, 4 + 6 / (kurtosis - 3), of returns over their own day's volatility."""
 
-    kind: Literal["student_t"] = Field(default="student_t", description="Student-t with fitted tails (name)")
-    window: float = Field(default=43_200_000, gt=0, description="past that the tail is fitted to (s; 500 days)")
-    least: float | None = Field(default=None, gt=0, description="past needed first; none = the whole window (s)")
-    decay: float = Field(default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)")
-    seed: int = Field(default=100, ge=2, description="returns whose mean square starts the EWMA (count)")
+    kind: Literal["student_t"] = Field(
+        default="student_t", description="Student-t with fitted tails (name)"
+    )
+    window: float = Field(
+        default=43_200_000, gt=0, description="past that the tail is fitted to (s; 500 days)"
+    )
+    least: float | None = Field(
+        default=None, gt=0, description="past needed first; none = the whole window (s)"
+    )
+    decay: float = Field(
+        default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)"
+    )
+    seed: int = Field(
+        default=100, ge=2, description="returns whose mean square starts the EWMA (count)"
+    )
 
     def n_returns_needed(self, every: float) -> int:
         """See :class:`ModelComponent`."""
@@ -63,5 +78,7 @@ def estimate_degrees(scaled: F8) -> float:
     moving = square > 0
     if not moving.any():
         return MAX_DEGREES
-    kurtosis = float((np.power(scaled[:, moving], 4).mean(axis=0) / np.square(square[moving])).mean())
+    kurtosis = float(
+        (np.power(scaled[:, moving], 4).mean(axis=0) / np.square(square[moving])).mean()
+    )
     return float(np.clip(4 + 6 / max(kurtosis - 3, 1e-9), MIN_DEGREES, MAX_DEGREES))
