@@ -74,7 +74,7 @@ class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         Raises:
             DeleverageError: it holds a position, or it is an insurance fund.
         """
-        self.model.retire(self.owner)
+        self.model.retire_owner(self.owner)
         super().remove()
 
     @property

@@ -48,7 +48,7 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
             if time.monotonic() - began > limit:
                 raise TimeLimitError(f"ran out of its {limit:g} s")
             market.step()
-    market.recorder.accounts("end")
+    market.recorder.record_accounts("end")
     return market
 
 

@@ -203,7 +203,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
             raise DeleverageError(f"mark_of: {describe_unknown(instrument, self.contracts.names)}")
         k = self.contracts.names.index(instrument)
         venue = self.venues[self.contracts.venue[k]]
-        return float(venue.view.mark[k - venue.part.start] * self.contracts.tick[k])
+        return float(venue.view.mark[k - venue.instrument_slice.start] * self.contracts.tick[k])
 
     def position_of(self, owner: int) -> I8:
         """Lots an owner holds of each instrument, (K,)."""

@@ -126,8 +126,8 @@ class Venue:
         self.liquidation_policy = config.liquidation.bind(world.dt)
         self.pool_states = self._engines(owners, world.unit)
         if config.funding is not None:
-            config.funding.keep_time(year)
-            config.funding.begin(world.stamps, world.seconds)
+            config.funding.set_year_lengths(year)
+            config.funding.prepare_run(world.stamps, world.seconds)
         self.view = self._opening_view(world)
         self.quotes = self.previous_quotes = self._opening_quotes()
         self._update_max_leverage()
@@ -252,7 +252,7 @@ class Venue:
 
     def mark_price(self, quotes: MarkInputs) -> F8:
         """The mark that some quotes make, (K,) whole ticks (MARK-1)."""
-        return np.asarray(self.config.mark.mark(quotes))
+        return np.asarray(self.config.mark.compute_mark(quotes))
 
     def update_mark(self, tops: I8, learn: bool = False, **changed: Any) -> None:
         """Quote and mark anew; other columns of the view that changed may come along.
@@ -266,7 +266,7 @@ class Venue:
         side = np.where(tops == MISSING, np.nan, tops)
         mid, oracle = (side[:, 0] + side[:, 1]) / 2, self.convert_to_ticks(self.view.oracle)
         if learn:
-            self.basis = np.asarray(self.config.mark.blend(self.basis, mid, oracle, self.dt))
+            self.basis = np.asarray(self.config.mark.update_basis(self.basis, mid, oracle, self.dt))
         bare = (tops[:, 0] == MISSING) & (tops[:, 1] == MISSING)
         self.has_missing_side, self.quotes = (
             missing,
@@ -301,7 +301,7 @@ class Venue:
         for state in self.pool_states.values():
             book = self.pool_accounts(state.pool)
             rows = np.flatnonzero(
-                self.liquidation_policy.offers(state.assessment, state.distress, book)
+                self.liquidation_policy.select_auctioned(state.assessment, state.distress, book)
             )
             if not rows.size:
                 continue

@@ -385,7 +385,7 @@ class Watch:
         self._assessed()
         self._wrap(market.ledger, "settle_fills", self._posted)
         self._wrap(market.ledger, "transfer", self._posted, self._paid_out)
-        self._wrap(market.order_books, "match_orders", self._matched)
+        self._wrap(market.order_books, "match", self._matched)
         self._wrap(market.order_books, "trade", self._matched)
         for log in market.state.cause_logs.values():
             self._wrap(log, "record_assessment", None, self._assessed)

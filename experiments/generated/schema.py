@@ -46,7 +46,7 @@ def build_schema_text() -> str:
     definitions["Populations"]["description"] = (
         "a list of who trades, to be included by an item of such a list"
     )
-    definitions["AxisValues"] = copy.deepcopy(definitions["Axis"]["properties"]["values"])
+    definitions["AxisValues"] = copy.deepcopy(definitions["StudyAxis"]["properties"]["values"])
     definitions["AxisValues"]["description"] = (
         "a list of settings, to be included by the values of an axis"
     )

@@ -50,11 +50,11 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     steps = frames["steps"][frames["steps"]["instrument"] == name].set_index("step")
     day = steps["stamp"].dt.normalize()
     opens = day.ne(day.shift())
-    funds = [each.name for each in config.populations if each.fund_of]
+    funds = [each.name for each in config.populations if each.fund_venue]
     others = frames["closeouts"][~frames["closeouts"]["population"].isin(funds)]
     filled = others[others["filled"] > 0]
     first = filled.drop_duplicates("owner")["step"]
-    people = sum(each.count for each in config.populations if not each.fund_of)
+    people = sum(each.count for each in config.populations if not each.fund_venue)
     table = pd.DataFrame({"index": steps["exogenous"].groupby(day).last()})
     table["people"] = people
     table["closed_out"] = day.loc[first].value_counts()

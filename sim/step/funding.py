@@ -23,7 +23,7 @@ def _pay_funding(market: MarketState, venue: Venue, seconds: float) -> None:
     rate = (
         None
         if funding is None
-        else funding.due(seconds, stamps[market.tick] if stamps.size else None)
+        else funding.take_due_rate(seconds, stamps[market.tick] if stamps.size else None)
     )
     if rate is None:
         return

@@ -77,7 +77,7 @@ def _plan_close_outs(market: MarketState, venue: Venue, pool: MarginPool) -> Clo
     book = venue.pool_accounts(pool)
     weights = np.zeros(book.position.shape)
     weights[rows] = state.engine.compute_leg_shares(book.take(rows))
-    plan = venue.liquidation_policy.plan(risk, distress, book, weights)
+    plan = venue.liquidation_policy.plan_close_outs(risk, distress, book, weights)
     distress.last_action[plan.account] = market.tick
     return plan
 

@@ -31,7 +31,7 @@ def allocate_losses(market: MarketState) -> Losses:
             record_since(state.distress.bankrupt_since, broke, market.tick)
             bankrupt = np.flatnonzero(broke)
             if bankrupt.size:
-                waits = venue.liquidation_policy.offers(
+                waits = venue.liquidation_policy.select_auctioned(
                     state.assessment, state.distress, venue.pool_accounts(state.pool)
                 )
                 bankrupt = bankrupt[

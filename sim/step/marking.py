@@ -28,7 +28,7 @@ def update_marks(market: MarketState) -> F8:
         }
         venue.update_mark(tops[part], learn=True, **known)
         if venue.config.funding is not None:
-            venue.config.funding.sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
+            venue.config.funding.add_sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
         if venue.wallet_pool not in venue.pool_states:
             for state in venue.pool_states.values():
                 _return_idle_margin(market, venue, state)

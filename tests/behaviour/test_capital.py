@@ -29,7 +29,7 @@ def keeper(account: tuple[int, ...] = (0, 0, 1, 1, 1), **fields: Any) -> Capital
     """The capital of members who start with the same wealth at the first of two venues."""
     wealth = np.tile([START, 0], (COUNT, 1))
     stall = TradingScope(0, np.array([0, 1]))
-    return CapitalPolicy(**fields).bind(SETTING._replace(account=np.array(account)), stall, wealth)
+    return CapitalPolicy(**fields).bind(SETTING._replace(margin_account=np.array(account)), stall, wealth)
 
 
 def book(position: I8, equity: float, wallet: int | None = None) -> AccountView:

@@ -16,7 +16,7 @@ from experiments.results.provenance import peak_memory
 market = baseline(100_000, 1_000, instruments=8)
 for _ in range(1_000):
     market.step()
-market.recorder.accounts("end")
+market.recorder.record_accounts("end")
 print(sum(map(len, market.recorder.frames().values())))
 print(len(market.contracts.names), peak_memory())
 """

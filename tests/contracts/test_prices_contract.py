@@ -51,8 +51,8 @@ def test_increments_are_finite_one_per_step_and_prefixes_of_longer_ones(kind):
     z = np.random.default_rng(1).standard_normal(rows)
     day = np.arange("2020-01-01", "2020-01-06", dtype="datetime64[D]")
     bars = validate_bars("made", day, np.tile([100.0, 104.0, 97.0, 101.0], (5, 1)))
-    long = process.increments(z, ProcessInputs(60.0, RandomStreams(5), "A", bars))
-    short = process.increments(
+    long = process.compute_log_returns(z, ProcessInputs(60.0, RandomStreams(5), "A", bars))
+    short = process.compute_log_returns(
         z[: 2 * DAY - 1], ProcessInputs(60.0, RandomStreams(5), "A", bars.take(day[:2]))
     )
     assert long.shape == (rows,)
@@ -68,11 +68,11 @@ def test_a_stress_is_neutral_before_it_begins_and_for_others(kind):
     effects = np.stack(
         [
             stress.factor(seconds, "A") - 1,
-            stress.shift(seconds, "A"),
-            stress.liquidity(seconds) - 1,
-            stress.worth(seconds, "USDT") - 1,
+            stress.log_price_shift(seconds, "A"),
+            stress.depth_share(seconds) - 1,
+            stress.price_factor(seconds, "USDT") - 1,
         ]
     )
     assert not effects[:, seconds < 600].any()
     assert (effects[:, seconds >= 600].any(axis=1)).sum() == 1
-    assert not (stress.worth(seconds, "USD") - 1).any()
+    assert not (stress.price_factor(seconds, "USD") - 1).any()

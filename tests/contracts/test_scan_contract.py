@@ -292,7 +292,7 @@ def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> Non
     at_once: Any = TypeAdapter(AnyRequirement).validate_python(settings | {"revalue": 0.0})
     at_once = at_once.bind(book.market.contracts, UNIT)
     clocked.observe(book.market)
-    assert clocked.stale(book.market) == 0
+    assert clocked.risk_array_age(book.market) == 0
     later, hour = (
         book._replace(
             market=instrument_values.shift_underlying(book.market, 0, 0.7)._replace(
@@ -302,12 +302,12 @@ def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> Non
         for passed in (1_800, 3_600)
     )
     clocked.observe(later.market)
-    assert clocked.stale(later.market) == 1_800
-    assert at_once.stale(later.market) == 0
+    assert clocked.risk_array_age(later.market) == 1_800
+    assert at_once.risk_array_age(later.market) == 0
     assert np.any(at_once.margins(later).initial != at_once.margins(book).initial)
     equal(clocked.margins(later), at_once.margins(book))
     clocked.observe(hour.market)
-    assert clocked.stale(hour.market) == 0
+    assert clocked.risk_array_age(hour.market) == 0
     equal(clocked.margins(hour), at_once.margins(hour))
 
 

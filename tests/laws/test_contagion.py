@@ -94,7 +94,7 @@ def test_who_took_bids_before_the_mark_moved_bears_his_lots(known: ContagionLink
     assert links.move_by_action.toarray()[0, :2].tolist() == [0, 1]
     lots = divide_by_lots(links, closeouts)
     assert lots.move_by_action.toarray()[0, :2] == pytest.approx([2 / 3, 1 / 3])
-    less = divide_by_lots(links._replace(moved=0.8 * links.move_by_action), closeouts)
+    less = divide_by_lots(links._replace(move_by_action=0.8 * links.move_by_action), closeouts)
     assert less.move_by_action.toarray() == pytest.approx(0.8 * lots.move_by_action.toarray())
     assert divide_by_lots(known, chain()["closeouts"]).move_by_action.toarray() == pytest.approx(
         known.move_by_action.toarray()

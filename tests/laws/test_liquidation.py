@@ -94,7 +94,7 @@ def test_plans_only_reduce_and_only_the_liquidatable(name, seed):
     marks = np.array([1000, 2000, 3000])
     book = exposure(position, marks, rng.integers(-3000, 12_000, 40) - position @ marks, tick=7)
     risk = risk_of(book)
-    plan = LIQUIDATIONS[name]().bind(60.0).plan(risk, distress(40), book, by_notional(book))
+    plan = LIQUIDATIONS[name]().bind(60.0).plan_close_outs(risk, distress(40), book, by_notional(book))
     held = book.position[plan.account, plan.instrument]
     assert (np.sign(plan.quantity) == -np.sign(held)).all()
     assert (np.abs(plan.quantity) <= np.abs(held)).all()

@@ -21,7 +21,7 @@ from sim.market import Market
 from sim.metrics.cascades import Frames
 
 CONFIG = load_run("crash_2008")
-PARTICIPANTS = sum(each.count for each in CONFIG.populations if not each.fund_of)
+PARTICIPANTS = sum(each.count for each in CONFIG.populations if not each.fund_venue)
 
 
 @pytest.fixture(scope="module")

@@ -257,7 +257,7 @@ def test_time_runs_out_between_steps_and_within_one(monkeypatch: pytest.MonkeyPa
         while True:
             pass
 
-    monkeypatch.setattr(simulation.Market, "sqrt_years", hang)
+    monkeypatch.setattr(simulation.Market, "step", hang)
     with pytest.raises(TimeLimitError):
         simulate_market(config, {}, 0.2)
 
