@@ -33,9 +33,9 @@ class RunConfig(MarketConfig):
     quick: dict[str, Any] = Field(
         default={}, description="dotted path -> value, applied by --quick"
     )
-    populations: tuple[build_union(POPULATIONS), ...] = Field(
+    populations: tuple[build_union(POPULATIONS), ...] = Field(  # type: ignore[valid-type]
         min_length=1, description="who trades"
-    )  # type: ignore[valid-type]
+    )
 
 
 def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False) -> RunConfig:

@@ -70,10 +70,9 @@ class VenueConfig(Component):
     mark: build_union(MARKS) = Field(default=MedianMark(), description="mark price")  # type: ignore[valid-type]
     oracle: Oracle = Field(default=Oracle(), description="what the venue is told of the index")
     funding: Annotated[
-        build_union(FUNDINGS | RECORDED) | None, BeforeValidator(_default_to_premium)
-    ] = Field(  # type: ignore[valid-type]
-        default=None, description="funding of perpetuals; none = never paid"
-    )
+        build_union(FUNDINGS | RECORDED) | None,  # type: ignore[valid-type]
+        BeforeValidator(_default_to_premium),
+    ] = Field(default=None, description="funding of perpetuals; none = never paid")
     fees: Fees = Field(default=Fees(), description="trading and liquidation fees")
     band: float = Field(
         default=0.1, gt=0, le=1, description="price band around the oracle; 1 = none (share)"
@@ -82,9 +81,9 @@ class VenueConfig(Component):
         default=0.0002, ge=0, lt=0.1, description="spread at which the outside quotes spot (share)"
     )
     liquidation: build_union(LIQUIDATIONS) = Field(default=FullCloseOut(), description="close-outs")  # type: ignore[valid-type]
-    waterfall: tuple[build_union(LAYERS), ...] = Field(
+    waterfall: tuple[build_union(LAYERS), ...] = Field(  # type: ignore[valid-type]
         default=(), description="loss layers in order (LOSS-1)"
-    )  # type: ignore[valid-type]
+    )
     calls: MarginCalls | None = Field(
         default=None, description="margin calls; none = never made (MAR-4)"
     )

@@ -79,9 +79,9 @@ class PortfolioConfig(Component):
     vols: dict[str, float] = Field(
         default={}, description="implied volatility of options (name: annualised)"
     )
-    smiles: tuple[build_union(SMILES), ...] = Field(
+    smiles: tuple[build_union(SMILES), ...] = Field(  # type: ignore[valid-type]
         default=(), description="implied volatility by expiry"
-    )  # type: ignore[valid-type]
+    )
     rate: float = Field(
         default=0.0, ge=-0.5, le=5, description="interest for discounting, per year (rate)"
     )

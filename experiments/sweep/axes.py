@@ -44,14 +44,9 @@ def _sample_points(design: object, spans: Mapping[str, AxisRange]) -> list[Sweep
     if not isinstance(design, SampledDesign):
         return [{}]
     rng = np.random.default_rng(design.seed)
-    engine = {"latin_hypercube": qmc.LatinHypercube, "sobol": qmc.Sobol}[design.kind](
-        len(spans), rng=rng
-    )  # type: ignore[attr-defined]
-    unit = (
-        engine.random(design.points)
-        if design.kind != "sobol"
-        else _sample_sobol(engine, design.points)
-    )  # type: ignore[attr-defined]
+    kind = design.kind  # type: ignore[attr-defined]
+    engine = {"latin_hypercube": qmc.LatinHypercube, "sobol": qmc.Sobol}[kind](len(spans), rng=rng)
+    unit = engine.random(design.points) if kind != "sobol" else _sample_sobol(engine, design.points)
     return [
         {name: interpolate_range(spans[name], float(x)) for name, x in zip(spans, row, strict=True)}
         for row in unit
