@@ -8,7 +8,7 @@ once, one line each (:class:`ConfigError`).
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -62,6 +62,15 @@ def load_config(name: str | Path, overrides: Sequence[str], schema: type[T]) -> 
         ConfigError: with one line for each problem.
     """
     return _build_model(*_merge_files(name, overrides, schema), schema)
+
+
+def validate_mapping(data: Mapping[str, Any], schema: type[T]) -> T:
+    """Return a configuration that is given as a mapping, without a file.
+
+    Raises:
+        ConfigError: with one line for each problem.
+    """
+    return _build_model(merge_nodes({}, dict(data)), [], schema)
 
 
 class ConfigTemplate(Generic[T]):
