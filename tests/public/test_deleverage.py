@@ -1,6 +1,7 @@
 """The one importable name: runs, sweeps, results, registries, calculator; agents by name."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from agents.single import IndividualPopulation, MemberAccount, MemberMarket, MemberOrder
 from experiments.cli import app
+from experiments.generated import api_reference
 from sim.types import IOC, LIMIT, MARKET, REDUCE_ONLY, Orders
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
@@ -179,3 +181,19 @@ def test_an_agent_needs_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
         view.mark("DOGE")
     with pytest.raises(deleverage.DeleverageError, match="lots: 0, must be at least 1"):
         view.buy("BTC-PERP", 0)
+
+
+BLOCKS = re.findall(r"```python\n(.*?)```", api_reference.PAGE.read_text(encoding="utf-8"), re.S)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_examples_of_the_page_run(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(block, {})
+    assert capsys.readouterr().out
+
+
+def test_the_reference_is_that_of_the_code() -> None:
+    page = api_reference.PAGE.read_text(encoding="utf-8")
+    assert page == api_reference.build_page(), "run: python -m experiments.generated.api_reference"
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row.endswith("|  |")] == [], "a name without a line"
