@@ -136,9 +136,7 @@ def _parameters(function: Any) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             shown.append("*")
             starred = True
-        prefix = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(
-            parameter.kind, ""
-        )
+        prefix = STARS.get(parameter.kind.name, "")
         starred = starred or prefix == "*"
         default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
         shown.append(f"{prefix}{parameter.name}{default if len(default) < 25 else '=...'}")
