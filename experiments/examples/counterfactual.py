@@ -1,6 +1,7 @@
 """A counterfactual on the same draws: the crash again, with one account kept out of liquidation."""
 
 import deleverage
+
 from sim.metrics.overview import find_deepest_fall
 
 CAP_100 = "venues.0.engine.requirement.tiers=[{floor: 0, max_leverage: 100}]"

@@ -1,5 +1,6 @@
 """What a study's module holds, and how it is found."""
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -16,6 +17,7 @@ from experiments.plugins import IMPORT_ERRORS, fault
 from experiments.results import identity
 from experiments.results.imported_sources import ROOT, find_imported_files
 from experiments.sweep.config import StudyConfig, list_study_names, packaged_study
+from experiments.sweep.default_outputs import add_default_outputs
 from experiments.sweep.plan import SettingRequest
 from sim.errors import ConfigError, DeleverageError
 from sim.metrics.cascades import Frames
@@ -59,9 +61,14 @@ def load_study_module(module: str) -> StudyModule:
         ConfigError: there is none, or it lacks a function that every study has.
     """
     found: Any = _load_file(Path(module)) if module.endswith(".py") else _import_module(module)
-    missing = [name for name in STUDY_FUNCTIONS if not callable(vars(found).get(name))]
-    if missing:
-        raise ConfigError([f"{module}: no function {missing[0]!r}, every study has one, write it"])
+    own = [name for name, value in vars(found).items() if callable(value) and name[0] != "_"]
+    for name in (each for each in STUDY_FUNCTIONS if each not in own):
+        if near := difflib.get_close_matches(name, set(own) - set(STUDY_FUNCTIONS), 1, 0.8):
+            raise ConfigError([f"{module}: no function {name!r}, but {near[0]!r}: rename it"])
+        if name == SCORE:
+            rule = "every study has one, write it"
+            raise ConfigError([f"{module}: no function {name!r}, {rule}"])
+    add_default_outputs(found)
     return found
 
 
@@ -103,8 +110,9 @@ RETURNS: dict[str, tuple[type | tuple[type, ...], str]] = {
 """What functions of a study's module return, and in words."""
 
 
-STUDY_FUNCTIONS = ("score", "tables", "figures", "report")
-"""What every study's module has."""
+SCORE = "score"
+STUDY_FUNCTIONS = (SCORE, "tables", "figures", "report")
+"""Functions of a study's module; all but the first have a default."""
 
 _FILE_DIGESTS: dict[str, tuple[str, str]] = {}
 """Of each file that is a module here: digests of its content, and of that with the files it imports, when it ran."""
@@ -133,9 +141,7 @@ def find_study_module(name: str, own: Path | None) -> str:
             )
         return str(path.resolve())
     for plugin in plugins.list_plugins():
-        if plugin.rpartition(".")[2] == name and set(STUDY_FUNCTIONS) <= set(
-            vars(sys.modules[plugin])
-        ):
+        if plugin.rpartition(".")[2] == name and SCORE in vars(sys.modules[plugin]):
             return plugin
     if name not in list_study_names():
         rule = "is a study of a user's own, and code that lies in a result never runs"

@@ -360,7 +360,7 @@ FAULTS: list[tuple[str, str, str]] = [
         "raise SystemExit\nimport pandas",
         "fails when imported (SystemExit: no message, ",
     ),
-    ("def tables", "def tabels", "no function 'tables', every study has one, write it"),
+    ("def tables", "def tabels", "no function 'tables', but 'tabels': rename it"),
     (
         "def score(config, frames, twin): return",
         "score =",
