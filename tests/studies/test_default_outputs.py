@@ -16,6 +16,7 @@ name: lone
 base: small_crash
 overrides:
   duration: 300
+  venues.0.engine.requirement.tiers: [{floor: 0, max_leverage: 40}]
   populations:
     - {kind: traders, count: 20, venue: exchange, leverage: 8, reference_leverage: 40, initially_in: 1, warm_up: 60}
     - {kind: makers, count: 3, venue: exchange}
