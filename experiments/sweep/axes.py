@@ -74,7 +74,7 @@ def count_replications(study: StudyConfig, setting: SweepSetting) -> int:
 def interpolate_range(span: AxisRange, share: float) -> float:
     """The value at a share of the range, from 0 to 1.
 
-    >>> within(Span(low=1, high=100, scale="log"), 0.5)
+    >>> interpolate_range(AxisRange(low=1, high=100, scale="log"), 0.5)
     10.0
     """
     if span.scale == "log":

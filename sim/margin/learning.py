@@ -43,7 +43,7 @@ def describe_kinds(component: Component) -> str:
 def format_duration(seconds: float) -> str:
     """A length of time in its largest fitting unit.
 
-    >>> spelt(43_200.0)
+    >>> format_duration(43_200.0)
     '12 h'
     """
     for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):

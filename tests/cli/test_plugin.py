@@ -125,7 +125,7 @@ def test_a_mesa_user_selects_and_collects() -> None:
     exec(example("import mesa"), names)
     assert len(names["marks"]) == 30
     traders = names["traders"]
-    left = len(names["market"].agents_by_type[names["Trader"]])
+    left = len(names["market"].agents_by_type[names["LeveragedTrader"]])
     assert len(traders) == 30 * (left + 5), "five flat ones have left"
     assert traders["lots"].abs().sum() > 0
     assert (traders["equity"] > 0).all()

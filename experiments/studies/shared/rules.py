@@ -82,7 +82,7 @@ def describe_replications(runs: pd.DataFrame) -> str:
 def format_elasticity(elasticity: float) -> str:
     """An elasticity as it is read.
 
-    >>> words(0.5)
+    >>> format_elasticity(0.5)
     'ε = ½'
     """
     return f"ε = {'½' if elasticity == 0.5 else f'{elasticity:g}'}"
@@ -91,7 +91,7 @@ def format_elasticity(elasticity: float) -> str:
 def join_names(names: Sequence[str]) -> str:
     """Names as a list in a sentence.
 
-    >>> joined(["a", "b", "c"])
+    >>> join_names(["a", "b", "c"])
     'a, b and c'
     """
     return (
