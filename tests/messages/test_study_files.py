@@ -339,13 +339,13 @@ def test_copies_in_results_are_not_run() -> None:
 
 MODULE = """
 import pandas as pd
-from experiments.sweep.plan import PlannedJob
+from experiments.sweep.plan import SettingRequest
 
 def score(config, frames, twin): return pd.DataFrame({"low": [1.0]})
 def tables(runs): return {"means": runs}
 def figures(runs, folder): pass
 def report(runs): return "none"
-def refine(study, runs): return [PlannedJob({"cap": 2.0})]
+def refine(study, runs): return [SettingRequest({"cap": 2.0})]
 """
 
 FAULTS: list[tuple[str, str, str]] = [
@@ -389,16 +389,16 @@ FAULTS: list[tuple[str, str, str]] = [
     ),
     ("folder): pass", "folder): 1 / 0", "figures fails (ZeroDivisionError: division by zero, "),
     ('return "none"', "return 3", "report returns an int, must return text"),
-    ("return [Task", "return 1 / [Task", "refine fails (TypeError: "),
+    ("return [SettingRequest", "return 1 / [SettingRequest", "refine fails (TypeError: "),
     (
-        'return [PlannedJob({"cap": 2.0})]',
+        'return [SettingRequest({"cap": 2.0})]',
         "return 3",
-        "refine returns an int, must return a list of tasks",
+        "refine returns an int, must return a list of SettingRequest",
     ),
     (
-        'return [PlannedJob({"cap": 2.0})]',
+        'return [SettingRequest({"cap": 2.0})]',
         "return [3]",
-        "refine returns an int in it, must return a list of tasks",
+        "refine returns an int in it, must return a list of SettingRequest",
     ),
 ]
 
