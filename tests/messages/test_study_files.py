@@ -97,7 +97,7 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     (axis(values=3), "axes.0.values: 3, must be a list", axis(values=[3])),
     (
         value(label=""),
-        "axes.0.values.0.label: '', must be text of at least 1 characters",
+        "axes.0.values.0.label: '', must be text that is not empty",
         value(label="y"),
     ),
     (
@@ -111,7 +111,7 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "axes.0.values.0.lable: unknown key (did you mean 'label'?)",
         value(label="y"),
     ),
-    (axis(name="Cap"), "axes.0.name: 'Cap', must be text that matches ^[a-z]", axis(name="cap")),
+    (axis(name="Cap"), "axes.0.name: 'Cap', must be text of lower-case letters, digits and _, a letter first", axis(name="cap")),
     (
         axis(paths=["dt"]),
         "axes.0.paths: a list of 1, must be a mapping",
@@ -183,10 +183,10 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         {"name": "my study"},
-        "name: 'my study', must be text that matches ^[a-z0-9_]+$",
+        "name: 'my study', must be text of lower-case letters, digits and _ (",
         {"name": "my_study"},
     ),
-    ({"base": ""}, "base: '', must be text of at least 1 characters", {}),
+    ({"base": ""}, "base: '', must be text that is not empty", {}),
     (
         {"base": "smal_crash"},
         "base: smal_crash: no such file or packaged configuration (did you mean 'small_crash'?)",
