@@ -100,7 +100,7 @@ FILES_AND_KINDS: list[Row] = [
     ),
     (
         "venues.0.engine=a/b",
-        "packaged are: engines/binance, engines/bybit",
+        "packaged are: binance, bybit",
         "venues.0.engine=engines/binance",
     ),
     (
