@@ -6,14 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.calculator.calculator import (
-    StressConfig,
-    list_engines,
-    load_engine,
-    margin_portfolio,
-    stress_portfolio,
-)
+from experiments.calculator.calculator import list_engines, load_engine, margin_portfolio
 from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.stress import StressConfig, stress_portfolio
 from experiments.file_kinds import load_kind
 from sim.errors import ConfigError
 from sim.instruments import CASH_LIMIT
@@ -394,7 +389,9 @@ def test_the_remedy_of_a_wrong_engine_name_works(
 def test_an_engine_file_of_another_kind_is_named(tmp_path: Path) -> None:
     (tmp_path / "shocks.yaml").write_text("shocks: [{name: a}]")
     shocks = tmp_path / "shocks.yaml"
-    told = f"{shocks}: holds shocks of an account, use deleverage margin PORTFOLIO --stress {shocks}"
+    told = (
+        f"{shocks}: holds shocks of an account, use deleverage margin PORTFOLIO --stress {shocks}"
+    )
     assert told in judged(tmp_path, {}, words=str(shocks))
 
 
