@@ -1,6 +1,7 @@
 """Files of one kind where another is read: one line names the command that reads them."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +38,7 @@ def load_kind(kind: str, name: str | Path, overrides: Sequence[str], model: type
     """Read a configuration; a file of another kind gets one line in place of one for each key.
 
     Args:
-        kind: one of ``KINDS``, what the file must be.
+        kind: one of ``FILE_KINDS``, what the file must be.
         name: see :func:`sim.reading.loading.load_config`.
         overrides: see there.
         model: see there.
@@ -45,13 +46,12 @@ def load_kind(kind: str, name: str | Path, overrides: Sequence[str], model: type
     Raises:
         ConfigError: with one line for each problem, or the one on another kind.
     """
-    find_config(name, FOLDERS.get(kind, ""))
+    if lines := absent(kind, name):
+        raise ConfigError(lines)
     try:
         return load_config(name, overrides, model)
     except ConfigError as error:
-        raise ConfigError(
-            explain_wrong_kind(kind, name) or absent(kind, name) or error.problems
-        ) from error
+        raise ConfigError(explain_wrong_kind(kind, name) or error.problems) from error
 
 
 def explain_wrong_kind(kind: str, name: str | Path) -> list[str]:
@@ -66,11 +66,13 @@ def explain_wrong_kind(kind: str, name: str | Path) -> list[str]:
 
 
 def absent(kind: str, name: str | Path) -> list[str]:
-    """The line about a name that no file has; none where there is one.
+    """Return the line about a name that no path has; none where there is a file, a folder or a device.
 
-    It names a packaged file of that name or a like one, with the command that reads it if that is another, else those
-    of the kind that is wanted.
+    The line names a packaged file of that name or a similar one, and the command that reads it if it is of another
+    kind. Without such a file it lists the packaged files of the kind that is required.
     """
+    if Path(name).name and os.path.exists(name):
+        return []
     try:
         find_config(name)
     except ConfigError:

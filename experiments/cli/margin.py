@@ -35,13 +35,9 @@ def margin(
 
         import_plugins(plugin)
         from experiments.calculator import report
-        from experiments.calculator.calculator import (
-            StressConfig,
-            list_engines,
-            load_engine,
-            margin_portfolio,
-        )
+        from experiments.calculator.calculator import list_engines, load_engine, margin_portfolio
         from experiments.calculator.portfolio import PortfolioConfig
+        from experiments.calculator.stress import StressConfig
         from experiments.file_kinds import load_kind
 
         account = load_kind("portfolio", portfolio, (), PortfolioConfig)

@@ -105,7 +105,7 @@ RETURNS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "tables": ((dict, pd.DataFrame), "pandas DataFrames by name, as a dict"),
     "figures": (object, "nothing"),
     "report": (str, "text"),
-    "refine": ((list, tuple), "a list of tasks"),
+    "refine": ((list, tuple), "a list of SettingRequest"),
 }
 """What functions of a study's module return, and in words."""
 

@@ -81,10 +81,7 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
     if plain in names:
         return find_packaged(folder + plain)
     if "/" in name or name.endswith(".yaml"):
-        try:
-            return find_packaged(name, folder)
-        except ConfigError as error:
-            raise ConfigError([f"{key}: {line}" for line in error.problems]) from error
+        return _find_file(key, name, folder, names)
     names = [
         each
         for each in names
@@ -95,6 +92,29 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
             [f"{key}: {format_value(name)}, {_written(name, wanted)} or the path of a .yaml file"]
         )
     raise ConfigError([f"{key}: {describe_unknown(name, names)}, or a file of your own"])
+
+
+def _find_file(key: str, name: str, folder: str, presets: Sequence[str]) -> Path:
+    """Return the packaged file of a name with a folder or ``.yaml`` where a component is expected.
+
+    Args:
+        key: dotted path of the component.
+        name: as the user wrote it.
+        folder: the packaged folder of the component.
+        presets: names of the files in that folder, which a message lists without the folder.
+
+    Raises:
+        ConfigError: there is none; the message has the nearest.
+    """
+    try:
+        return find_packaged(name, folder)
+    except ConfigError as error:
+        lines = error.problems
+        if presets and not os.path.exists(name):
+            near = suggest_name(Path(name).name.removesuffix(".yaml"), presets)
+            listed = f"packaged are: {', '.join(presets)}{'' if near else ', choose one'}"
+            lines = [f"{shorten_name(name)}: no such file or packaged configuration{near}, {listed}"]
+        raise ConfigError([f"{key}: {line}" for line in lines]) from error
 
 
 def _written(name: str, wanted: Wanted) -> str:

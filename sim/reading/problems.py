@@ -43,9 +43,16 @@ ERROR_WORDINGS = {
     "date_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_type": ("a date such as 2008-09-15", "rewrite it"),
     "setting": ("a number, a word, true or false, or a mapping of label and set", "rewrite it"),
-    "string_pattern_mismatch": ("text of letters, digits, _, . and -", "rewrite it"),
+    "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
 """Pydantic's error type -> (what the value must be, what to do)."""
+
+PATTERN_WORDINGS = {
+    r"^[A-Za-z0-9_.-]+$": "text of letters, digits, _, . and -",
+    r"^[a-z0-9_]+$": "text of lower-case letters, digits and _",
+    r"^[a-z][a-z0-9_]*$": "text of lower-case letters, digits and _, a letter first",
+}
+"""Pattern of a text -> what the text must be, in words."""
 
 MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
@@ -113,6 +120,8 @@ def _describe_one_problem(error: ErrorDetails, data: Any, schema: type[pydantic.
         remedy = _named(error["input"], list_kinds(find_type(schema, data, path))) or remedy
     if kind == "string_too_short" and context["min_length"] == 1:
         rule = "text that is not empty"
+    if kind == "string_pattern_mismatch":
+        rule = PATTERN_WORDINGS.get(context["pattern"], rule)
     bounds = {
         key: f"{value:.15g}" if isinstance(value, float) else value
         for key, value in context.items()

@@ -29,7 +29,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "Market", FakeMarket)
     monkeypatch.setattr(run, "FIGURES", {"overview": FIGURES["overview"]})
     monkeypatch.setattr(FakeMarket, "at", {})
-    monkeypatch.setattr(FakeMarket, "report", [])
+    monkeypatch.setattr(FakeMarket, "seeds", [])
 
 
 def call(*arguments: str) -> Result:

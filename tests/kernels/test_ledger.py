@@ -170,5 +170,5 @@ def test_every_posting_that_can_be_said_is_balanced():
 def test_a_lost_unit_is_noticed(array):
     book = ledger()
     getattr(book, array).flat[0] += 1
-    with pytest.raises(ConservationError, match="no longer sum to nil"):
+    with pytest.raises(ConservationError, match="no longer sum to zero"):
         book.check_conservation()
