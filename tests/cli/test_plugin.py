@@ -60,14 +60,14 @@ def test_a_kind_of_ones_own_runs_when_its_plugin_is_named(folder: Path) -> None:
 KINDS = """
 from typing import Literal
 from sim.margin import REQUIREMENTS
-from sim.margin.tiers.tiered import Tiered
+from sim.margin.tiers.tiered import TieredRequirement
 from sim.prices import PROCESSES
 from sim.prices.gbm import Gbm
 
 class Mine(Gbm):
     kind: Literal["mine"] = "mine"
 
-class Own(Tiered):
+class Own(TieredRequirement):
     kind: Literal["own"] = "own"
 
 PROCESSES["mine"] = Mine
