@@ -23,12 +23,7 @@ PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
 """Kinds of instrument."""
 
 LIMIT, IOC, POST_ONLY, MARKET, REDUCE_ONLY = 0, 1, 2, 3, 4
-"""Kinds of order. REDUCE_ONLY is a flag added to another kind. MARKET is an IOC order whose limit
-is the price band."""
-
-ROUTE_BOOK, ROUTE_AUCTION = 0, 1
-"""Routes of a close-out: at its bankruptcy price, or at an auction's price. Both trade with the
-orders that rest in the book."""
+"""Kinds of order. REDUCE_ONLY is a flag on another kind. MARKET is IOC up to the price band."""
 
 MISSING = -1
 """Stands for an owner, slot, close-out or price that does not exist."""
@@ -36,9 +31,8 @@ MISSING = -1
 NOT_GIVEN: F8 = np.empty(0)
 NO_LOTS_ON_OFFER: I8 = np.empty(0, dtype=np.int64)
 NO_LEVERAGE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
-NOT_GIVEN.flags.writeable = NO_LOTS_ON_OFFER.flags.writeable = (
-    NO_LEVERAGE_CHOSEN.flags.writeable
-) = False
+for _empty in (NOT_GIVEN, NO_LOTS_ON_OFFER, NO_LEVERAGE_CHOSEN):
+    _empty.flags.writeable = False
 """Empty columns. The comment of each field states what an empty column stands for."""
 
 LEVERAGE_STEP, VENUE_MAX_LEVERAGE = 0.01, 2**53
@@ -137,21 +131,8 @@ class MarketView(NamedTuple):
 
 
 _BY_INSTRUMENT = (
-    "mark",
-    "bid",
-    "ask",
-    "last",
-    "depth",
-    "funding",
-    "open_interest",
-    "vol",
-    "forward",
-    "rate",
-    "feed",
-    "to_sell",
-    "to_buy",
-    "imbalance",
-    "crowd",
+    *("mark", "bid", "ask", "last", "depth", "funding", "open_interest"),
+    *("vol", "forward", "rate", "feed", "to_sell", "to_buy", "imbalance", "crowd"),
 )
 
 
@@ -207,9 +188,8 @@ class Exposure(NamedTuple):
         spots = self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=positions[0]),)
-        has_orders = ((self.bids != 0) | (self.asks != 0)).any(axis=0)
         # without orders both sides are the same
-        spots = spots & has_orders
+        spots = spots & ((self.bids != 0) | (self.asks != 0)).any(axis=0)
         buys, sells = self.position + self.bids, self.position - self.asks
         for column in np.flatnonzero(spots):
             positions += [position.copy() for position in positions]
@@ -296,11 +276,9 @@ class MarketSpec(NamedTuple):
 
     def find_seconds_per_year(self, instruments: I8) -> F8:
         """Return seconds of the run's clock in a year of each of some instruments, (m,)."""
-        clock = (
-            self.seconds_per_year
-            if self.seconds_per_year.size
-            else np.full(len(self.underlyings), instrument_values.YEAR_SECONDS)
-        )
+        clock = self.seconds_per_year
+        if not clock.size:
+            clock = np.full(len(self.underlyings), instrument_values.YEAR_SECONDS)
         return clock[self.contracts.underlying[instruments]]
 
 
@@ -355,19 +333,14 @@ class Orders(NamedTuple):
         full = [part.fill_leverage() for part in parts if part.owner.size]
         if not full:
             return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
-        return (
-            full[0]
-            if len(full) == 1
-            else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
-        )
+        if len(full) == 1:
+            return full[0]
+        return cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
 
     def fill_leverage(self) -> "Orders":
         """Return the same orders with a column of leverage."""
-        return (
-            self
-            if self.leverage.size == self.owner.size
-            else self._replace(leverage=np.zeros_like(self.owner))
-        )
+        has_leverage = self.leverage.size == self.owner.size
+        return self if has_leverage else self._replace(leverage=np.zeros_like(self.owner))
 
     def take(self, rows: I8 | B1 | slice) -> "Orders":
         """Return some of the orders."""
@@ -391,39 +364,6 @@ class Fills(NamedTuple):
         Columns are copied, because the order books write the next trades into the same table.
         """
         return cls(*packed.T.copy())
-
-
-class CloseOuts(NamedTuple):
-    """Close-outs that a liquidation policy plans."""
-
-    account: I8  # row of the pool = owner
-    instrument: I8  # column of the pool when planned, global once collected
-    quantity: I8  # lots to trade, signed: opposite to the position
-    limit: I8  # ticks
-    route: I8  # ROUTE_BOOK or ROUTE_AUCTION
-
-    @classmethod
-    def empty(cls) -> "CloseOuts":
-        """Return a plan that closes nothing."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(nothing, nothing, nothing, nothing, nothing)
-
-    @classmethod
-    def join(cls, parts: "Sequence[CloseOuts]") -> "CloseOuts":
-        """Return several plans, one after another."""
-        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-    def take(self, rows: I8) -> "CloseOuts":
-        """Return some of the close-outs."""
-        return CloseOuts(*(column[rows] for column in self))
-
-
-class DistressHistory(NamedTuple):
-    """Past distress of accounts that policies can use, (A,) ticks, MISSING = never."""
-
-    liquidatable_since: I8  # first tick of the present distress
-    last_action: I8  # last tick on which a plan contained the account
-    bankrupt_since: I8  # first tick at whose end the account was bankrupt, without a break since
 
 
 class Transfers(NamedTuple):

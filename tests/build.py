@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sim.types import MISSING, PERPETUAL, Contracts, DistressHistory, Exposure, MarketView
+from sim.close_outs import DistressHistory
+from sim.types import MISSING, PERPETUAL, Contracts, Exposure, MarketView
 
 
 def market(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sim.attribution import CLOSE_OUT, Causes
+from sim.close_outs import CloseOuts
 from sim.exchange.fees import compute_fees
 from sim.exchange.matching import (
     FILLED_LOTS,
@@ -17,7 +18,7 @@ from sim.exchange.matching import (
 from sim.records import ExecutedLiquidations, LiquidationRound
 from sim.state import MarketState
 from sim.step import assessment
-from sim.types import F8, I8, IOC, MISSING, REDUCE_ONLY, CloseOuts, Fills, MarginPool, Transfers
+from sim.types import F8, I8, IOC, MISSING, REDUCE_ONLY, Fills, MarginPool, Transfers
 from sim.venue import Venue, record_since
 
 
