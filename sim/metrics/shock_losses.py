@@ -52,9 +52,8 @@ def measure_shock_losses(
     _check_only_perpetual(steps, venue, instrument)
     _check_open_interest(before, instrument, since)
     window, lots, value = own.loc[since:until], before["open_interest"], before["gross"] / 2
-    first, last = int(window.index[0]), int(window.index[-1])
-    losses = _select_events(frames["losses"], venue, first, last)
-    closeouts = _select_events(frames["closeouts"], venue, first, last)
+    losses = _select_events(frames["losses"], venue, window)
+    closeouts = _select_events(frames["closeouts"], venue, window)
     auctioned = closeouts.loc[closeouts["route"] == "auction", "filled"]
     taken = losses[losses["layer"] == "fund"]
     bad_debt = losses.loc[losses["layer"] == "bad_debt", "absorbed"]
@@ -100,6 +99,8 @@ def _check_only_perpetual(steps: pd.DataFrame, venue: str, instrument: str) -> N
         )
 
 
-def _select_events(events: pd.DataFrame, venue: str, first: int, last: int) -> pd.DataFrame:
+def _select_events(events: pd.DataFrame, venue: str, window: pd.DataFrame) -> pd.DataFrame:
+    """Return the events of a venue during the steps of a window."""
+    first, last = int(window.index[0]), int(window.index[-1])
     here: pd.DataFrame = events[(events["venue"] == venue) & events["step"].between(first, last)]
     return here
