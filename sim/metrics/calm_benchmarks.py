@@ -74,19 +74,21 @@ def compare_facts(
     return mark, exogenous
 
 
-def measure_health(frames: Frames, instrument: str, worth: float, since: int = 1) -> MarketHealth:
+def measure_health(
+    frames: Frames, instrument: str, lot_multiplier: float, since: int = 1
+) -> MarketHealth:
     """Return the effects of an instrument's market, from step ``since`` on.
 
     Args:
         frames: frames of one run.
         instrument: a perpetual.
-        worth: minor units of the numeraire per lot and unit of price, lot * 10 ** decimals.
+        lot_multiplier: minor units of the numeraire per lot and unit of price.
         since: first step to count, after the warm-up.
     """
     steps, dt = _select_steps(frames, instrument, since)
     steps = join_venue(steps, frames, ["equity"])
     days, held = len(steps) * dt / DAY_SECONDS, steps["open_interest"].mean()
-    notional = steps["open_interest"] * steps["mark"] * worth
+    notional = steps["open_interest"] * steps["mark"] * lot_multiplier
     return MarketHealth(
         volatility=float(_path_volatility(steps["mark"]) / _path_volatility(steps["exogenous"])),
         closed_out=float(steps["liquidated"].sum() / days / held),
@@ -97,7 +99,7 @@ def measure_health(frames: Frames, instrument: str, worth: float, since: int = 1
         depth_ratio=float((steps["depth"] / steps["depth_near"]).median()),
         turnover=float(steps["volume"].sum() / days / held),
         leverage=float((notional / steps["equity"]).mean()),
-        markout=measure_markout(steps, worth),
+        markout=measure_markout(steps, lot_multiplier),
     )
 
 
@@ -113,16 +115,16 @@ def _sum_beyond_fund(losses: pd.DataFrame, since: int) -> float:
     return float(beyond["absorbed"].sum())
 
 
-def measure_markout(steps: pd.DataFrame, worth: float) -> float:
+def measure_markout(steps: pd.DataFrame, lot_multiplier: float) -> float:
     """Return the gain of resting orders at the mark after each step, over the notional traded.
 
     A negative value means that resting orders are picked off.
 
     Args:
         steps: rows of one instrument.
-        worth: minor units of the numeraire per lot and unit of price.
+        lot_multiplier: minor units of the numeraire per lot and unit of price.
     """
-    traded = float((steps["volume"] * steps["mark"]).sum()) * worth
+    traded = float((steps["volume"] * steps["mark"]).sum()) * lot_multiplier
     return float(steps["markout"].sum()) / traded if traded else 0.0
 
 

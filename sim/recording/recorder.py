@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from sim.attribution import CAUSE_KINDS, Causes
+from sim.recording.account_columns import list_account_columns
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.units import label_units
 from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
@@ -217,7 +218,7 @@ class Recorder:
         self._accounts[moment] = [
             columns
             for venue in market.venues
-            for columns in _list_account_columns(venue, agents, shared)
+            for columns in list_account_columns(venue, agents, shared)
         ]
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -374,30 +375,3 @@ class Recorder:
 
 _TICK_COLUMNS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")
 """Columns of close-outs that are in ticks until they are recorded."""
-
-
-def _round_to_int(values: F8) -> I8:
-    return np.rint(values).astype(np.int64)
-
-
-def _list_account_columns(
-    venue: Venue, agents: I8, shared: dict[str, object]
-) -> list[dict[str, object]]:
-    """Return columns of each pool's accounts, and of wallets that are separate from them."""
-    cash = _round_to_int(venue.wallet_value(slice(None))[agents])
-    nothing = np.zeros(agents.size, dtype=np.int64)
-    parts = []
-    for number, state in venue.pool_states.items():
-        value = venue.pool_accounts(state.pool).take(agents).position_value()
-        columns = shared | {"venue": venue.config.name, "pool": number}
-        for name in state.assessment._fields:
-            columns[name] = _round_to_int(getattr(state.assessment, name)[agents])
-        columns["gross"] = _round_to_int(np.abs(value).sum(axis=1))
-        columns["net"] = _round_to_int(value.sum(axis=1))
-        columns["wallet"] = cash if number == venue.wallet_pool else nothing
-        parts.append(columns)
-    if venue.wallet_pool not in venue.pool_states:
-        columns = shared | {"venue": venue.config.name, "pool": venue.wallet_pool, "equity": cash}
-        columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
-        parts.append(columns | {"wallet": cash})
-    return parts
