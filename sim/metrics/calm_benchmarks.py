@@ -82,7 +82,7 @@ def measure_health(
     Args:
         frames: frames of one run.
         instrument: a perpetual.
-        lot_multiplier: minor units of the numeraire per lot and unit of price.
+        lot_multiplier: minor units per lot and unit of price, lot * 10 ** decimals.
         since: first step to count, after the warm-up.
     """
     steps, dt = _select_steps(frames, instrument, since)
@@ -122,7 +122,7 @@ def measure_markout(steps: pd.DataFrame, lot_multiplier: float) -> float:
 
     Args:
         steps: rows of one instrument.
-        lot_multiplier: minor units of the numeraire per lot and unit of price.
+        lot_multiplier: minor units per lot and unit of price, lot * 10 ** decimals.
     """
     traded = float((steps["volume"] * steps["mark"]).sum()) * lot_multiplier
     return float(steps["markout"].sum()) / traded if traded else 0.0
