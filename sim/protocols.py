@@ -3,14 +3,15 @@
 from typing import Protocol
 
 from sim.cash_flows import CashFlows
-from sim.close_outs import CloseOuts, DistressHistory
 from sim.losses import LayerContext, LayerResult, Shortfall
 from sim.types import (
     B1,
     F8,
     I8,
     AccountView,
+    CloseOuts,
     Contracts,
+    DistressHistory,
     Exposure,
     MarginAssessment,
     Margins,

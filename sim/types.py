@@ -5,50 +5,40 @@ T history. Units: prices of instruments in ticks, quantities in lots, money in m
 asset, time in ticks of the clock (steps). Signed quantities: + buys or long, - sells or short.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sim.arrays import B1 as B1
+from sim.arrays import F8 as F8
+from sim.arrays import I8 as I8
+from sim.arrays import MISSING as MISSING
+from sim.arrays import NO_LEVERAGE_CHOSEN as NO_LEVERAGE_CHOSEN
+from sim.arrays import NO_LOTS_ON_OFFER as NO_LOTS_ON_OFFER
+from sim.arrays import NOT_GIVEN as NOT_GIVEN
+from sim.arrays import Ints as Ints
+from sim.arrays import broadcast_columns as broadcast_columns
 from sim.numerics import account_sums
+from sim.order_tables import CloseOuts as CloseOuts
+from sim.order_tables import Fills as Fills
+from sim.order_tables import Orders as Orders
+from sim.order_tables import Transfers as Transfers
 from sim.pricing import instrument_values
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Ints = int | I8
-B1 = NDArray[np.bool_]
 
 PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
 """Kinds of instrument."""
 
 LIMIT, IOC, POST_ONLY, MARKET, REDUCE_ONLY = 0, 1, 2, 3, 4
-"""Kinds of order. REDUCE_ONLY is a flag on another kind. MARKET is IOC up to the price band."""
+"""Kinds of order. REDUCE_ONLY is a flag added to another kind. MARKET is an IOC order whose limit
+is the price band."""
 
-MISSING = -1
-"""Stands for an owner, slot, close-out or price that does not exist."""
-
-NOT_GIVEN: F8 = np.empty(0)
-NO_LOTS_ON_OFFER: I8 = np.empty(0, dtype=np.int64)
-NO_LEVERAGE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
-for _empty in (NOT_GIVEN, NO_LOTS_ON_OFFER, NO_LEVERAGE_CHOSEN):
-    _empty.flags.writeable = False
-"""Empty columns. The comment of each field states what an empty column stands for."""
+ROUTE_BOOK, ROUTE_AUCTION = 0, 1
+"""Routes of a close-out: at its bankruptcy price, or at an auction's price. Both trade with the
+orders that rest in the book."""
 
 LEVERAGE_STEP, VENUE_MAX_LEVERAGE = 0.01, 2**53
 """Leverage is chosen in hundredths (the step of Bybit's API), 100 for one. VENUE_MAX_LEVERAGE
 stands for the highest leverage that the venue admits."""
-
-
-def broadcast_columns(*values: int | I8) -> list[I8]:
-    """Return columns of one length; single numbers are repeated."""
-    sizes = [value.size for value in values if isinstance(value, np.ndarray)]
-    count = max(sizes, default=1) if all(sizes) else 0
-    table = list(np.empty((len(values), count), dtype=np.int64))
-    if count:
-        for column, value in zip(table, values, strict=True):
-            column[:] = value
-    return table
 
 
 class Contracts(NamedTuple):
@@ -131,8 +121,21 @@ class MarketView(NamedTuple):
 
 
 _BY_INSTRUMENT = (
-    *("mark", "bid", "ask", "last", "depth", "funding", "open_interest"),
-    *("vol", "forward", "rate", "feed", "to_sell", "to_buy", "imbalance", "crowd"),
+    "mark",
+    "bid",
+    "ask",
+    "last",
+    "depth",
+    "funding",
+    "open_interest",
+    "vol",
+    "forward",
+    "rate",
+    "feed",
+    "to_sell",
+    "to_buy",
+    "imbalance",
+    "crowd",
 )
 
 
@@ -188,8 +191,9 @@ class Exposure(NamedTuple):
         spots = self.market.contracts.kind == SPOT
         if not spots.any():
             return (self._replace(position=positions[0]),)
+        has_orders = ((self.bids != 0) | (self.asks != 0)).any(axis=0)
         # without orders both sides are the same
-        spots = spots & ((self.bids != 0) | (self.asks != 0)).any(axis=0)
+        spots = spots & has_orders
         buys, sells = self.position + self.bids, self.position - self.asks
         for column in np.flatnonzero(spots):
             positions += [position.copy() for position in positions]
@@ -276,9 +280,11 @@ class MarketSpec(NamedTuple):
 
     def find_seconds_per_year(self, instruments: I8) -> F8:
         """Return seconds of the run's clock in a year of each of some instruments, (m,)."""
-        clock = self.seconds_per_year
-        if not clock.size:
-            clock = np.full(len(self.underlyings), instrument_values.YEAR_SECONDS)
+        clock = (
+            self.seconds_per_year
+            if self.seconds_per_year.size
+            else np.full(len(self.underlyings), instrument_values.YEAR_SECONDS)
+        )
         return clock[self.contracts.underlying[instruments]]
 
 
@@ -296,98 +302,12 @@ class AccountView(NamedTuple):
         return AccountView(*(column[rows] for column in self))  # type: ignore[arg-type]
 
 
-class Orders(NamedTuple):
-    """Orders, one row each.
+class DistressHistory(NamedTuple):
+    """Past distress of accounts that policies can use, (A,) ticks, MISSING = never."""
 
-    An order replaces one with the same owner, instrument and slot; quantity 0 cancels. An order
-    that may open can choose its owner's leverage in the instrument, until another order changes it
-    (ISO-1).
-    """
-
-    owner: I8  # row in the population when agents return it, global once collected
-    instrument: I8
-    quantity: I8  # lots, signed
-    limit: I8  # ticks; ignored for MARKET
-    kind: I8
-    slot: I8
-    # hundredths, from 100; 0 = as it is set, at first the highest; empty = all 0
-    leverage: I8 = NO_LEVERAGE_CHOSEN
-
-    @classmethod
-    def from_columns(
-        cls,
-        owner: Ints,
-        instrument: Ints,
-        quantity: I8,
-        limit: Ints,
-        kind: Ints,
-        slot: Ints = 0,
-        leverage: Ints = 0,
-    ) -> "Orders":
-        """Return orders from columns; a single number is repeated."""
-        return cls(*broadcast_columns(owner, instrument, quantity, limit, kind, slot, leverage))
-
-    @classmethod
-    def join(cls, parts: "Sequence[Orders]") -> "Orders":
-        """Return several batches, one after another."""
-        full = [part.fill_leverage() for part in parts if part.owner.size]
-        if not full:
-            return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
-        if len(full) == 1:
-            return full[0]
-        return cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
-
-    def fill_leverage(self) -> "Orders":
-        """Return the same orders with a column of leverage."""
-        has_leverage = self.leverage.size == self.owner.size
-        return self if has_leverage else self._replace(leverage=np.zeros_like(self.owner))
-
-    def take(self, rows: I8 | B1 | slice) -> "Orders":
-        """Return some of the orders."""
-        return Orders(*(column[rows] for column in self.fill_leverage()))
-
-
-class Fills(NamedTuple):
-    """Trades, one row each."""
-
-    taker: I8  # owner
-    maker: I8  # owner
-    instrument: I8
-    quantity: I8  # lots, + the taker bought
-    price: I8  # ticks
-    close_out_id: I8  # MISSING for a voluntary trade
-
-    @classmethod
-    def from_table(cls, packed: I8) -> "Fills":
-        """Return fills from a table (m, 6) of these columns.
-
-        Columns are copied, because the order books write the next trades into the same table.
-        """
-        return cls(*packed.T.copy())
-
-
-class Transfers(NamedTuple):
-    """Cash transfers between accounts, one row each, posted with both signs."""
-
-    source: I8  # (n,) owner
-    target: I8  # (n,) owner
-    source_pool: I8  # (n,) pool index
-    target_pool: I8  # (n,) pool index
-    asset: I8
-    amount: I8  # minor units; negative = from target to source
-
-    @classmethod
-    def from_columns(
-        cls,
-        source: Ints,
-        target: Ints,
-        source_pool: Ints,
-        target_pool: Ints,
-        asset: Ints,
-        amount: Ints,
-    ) -> "Transfers":
-        """Return transfers from columns; a single number is repeated."""
-        return cls(*broadcast_columns(source, target, source_pool, target_pool, asset, amount))
+    liquidatable_since: I8  # first tick of the present distress
+    last_action: I8  # last tick on which a plan contained the account
+    bankrupt_since: I8  # first tick at whose end the account was bankrupt, without a break since
 
 
 class MarginPool(NamedTuple):

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.attribution import CARRY, INDEX, VOLUNTARY
-from sim.close_outs import DistressHistory
 from sim.config import VenueConfig
 from sim.errors import ConfigError
 from sim.exchange.mark import MarkInputs
@@ -22,6 +21,7 @@ from sim.types import (
     MISSING,
     SPOT,
     Contracts,
+    DistressHistory,
     Exposure,
     MarginAssessment,
     MarginPool,

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sim.close_outs import DistressHistory
-from sim.types import MISSING, PERPETUAL, Contracts, Exposure, MarketView
+from sim.types import MISSING, PERPETUAL, Contracts, DistressHistory, Exposure, MarketView
 
 
 def market(

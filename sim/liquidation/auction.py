@@ -5,9 +5,19 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.close_outs import ROUTE_AUCTION, CloseOuts, DistressHistory
 from sim.liquidation.full import FullCloseOut
-from sim.types import B1, F8, I8, MISSING, SPOT, Exposure, MarginAssessment
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    MISSING,
+    ROUTE_AUCTION,
+    SPOT,
+    CloseOuts,
+    DistressHistory,
+    Exposure,
+    MarginAssessment,
+)
 
 
 class AuctionCloseOut(FullCloseOut):

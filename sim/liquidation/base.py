@@ -6,10 +6,20 @@ from typing import Self
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from sim.close_outs import ROUTE_BOOK, CloseOuts, DistressHistory
 from sim.component import Component
 from sim.liquidation.bankruptcy import compute_limit_prices
-from sim.types import B1, F8, I8, MISSING, PERPETUAL, Exposure, MarginAssessment
+from sim.types import (
+    B1,
+    F8,
+    I8,
+    MISSING,
+    PERPETUAL,
+    ROUTE_BOOK,
+    CloseOuts,
+    DistressHistory,
+    Exposure,
+    MarginAssessment,
+)
 
 NO_CLOSE_OUTS = CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
 """The plan of a calm market."""

@@ -5,9 +5,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from sim.close_outs import CloseOuts, DistressHistory
 from sim.liquidation.base import NO_CLOSE_OUTS, LiquidationBase, build_close_outs
-from sim.types import B1, F8, I8, Exposure, MarginAssessment
+from sim.types import B1, F8, I8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
 class FractionalCloseOut(LiquidationBase):

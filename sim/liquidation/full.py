@@ -4,9 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sim.close_outs import CloseOuts, DistressHistory
 from sim.liquidation.base import NO_CLOSE_OUTS, LiquidationBase, build_close_outs
-from sim.types import F8, Exposure, MarginAssessment
+from sim.types import F8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
 class FullCloseOut(LiquidationBase):

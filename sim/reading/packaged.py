@@ -113,7 +113,9 @@ def _find_file(key: str, name: str, folder: str, presets: Sequence[str]) -> Path
         if presets and not os.path.exists(name):
             near = suggest_name(Path(name).name.removesuffix(".yaml"), presets)
             listed = f"packaged are: {', '.join(presets)}{'' if near else ', choose one'}"
-            lines = [f"{shorten_name(name)}: no such file or packaged configuration{near}, {listed}"]
+            lines = [
+                f"{shorten_name(name)}: no such file or packaged configuration{near}, {listed}"
+            ]
         raise ConfigError([f"{key}: {line}" for line in lines]) from error
 
 

@@ -8,10 +8,9 @@ import pytest
 from build import distress, exposure
 from markets import build, config, move, script, venue
 
-from sim.close_outs import ROUTE_AUCTION, ROUTE_BOOK
 from sim.liquidation.auction import AuctionCloseOut
 from sim.market import Market
-from sim.types import IOC, LIMIT, MISSING, Exposure, MarginAssessment
+from sim.types import IOC, LIMIT, MISSING, ROUTE_AUCTION, ROUTE_BOOK, Exposure, MarginAssessment
 
 LONG, CRASH, LOTS = 0, 3, 1500
 STEP = 60.0
