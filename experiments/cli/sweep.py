@@ -130,7 +130,7 @@ def verify(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of runs.")] = 0,
     plugin: Plugins = None,
 ) -> None:
-    """Compare all files of a result with their checksums; repeat some runs and compare the bytes."""
+    """Compare all files of a result with their checksums, and make some runs again."""
     from sim.errors import DeleverageError
 
     try:
