@@ -123,13 +123,17 @@ def run_sweep(
         outputs.write_manifest(results, study, about | progress.make_manifest_entries())
     if progress.score_problems:
         raise StudyError(*progress.score_problems)
+    return _make_outcome(results.path, report, progress, older.describe())
+
+
+def _make_outcome(folder: Path, report: str, progress: SweepProgress, older: str) -> SweepOutcome:
     return SweepOutcome(
-        folder=results.path,
+        folder=folder,
         report=report,
         runs=progress.tabulate_runs(),
         counts=progress.count_statuses(),
         remade=tuple(progress.remade),
-        older=older.describe(),
+        older=older,
     )
 
 

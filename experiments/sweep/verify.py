@@ -96,8 +96,7 @@ def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
     names = _list_complete_runs(place)
     files, codes, runs = manifest["files"], manifest.get("code"), place / "runs"
     notices = list(check_plugins(place, codes if isinstance(codes, list) else []))
-    problems = _missing_checksums(files, (RESOLVED_STUDY, RUNS))
-    problems += _check_listed_files(place, files)
+    problems = _check_study_files(place, files)
     problems += [f"runs/{name}: is not there" for name in names if not (runs / name).exists()]
     stored = [path for path in sorted(runs.glob("*")) if is_run_name(path.name)]
     unsigned = {path.name for path in stored if is_unsigned(path)}
@@ -107,10 +106,24 @@ def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
         run = _verify_stored_run(path, again=path.name in again)
         notices += _other_code_notices(run.code)
         problems += [f"runs/{path.name}/{line}" for line in run.differences]
-    problems += [f"{name}: {STRAY}" for name in _strays(place, files)]
-    problems += [f"runs/{name}: {STRAY}" for name in list_stray_files(runs)]
+    problems += _describe_strays(place, files)
     unique_notices = tuple(dict.fromkeys(notices))
     return VerificationResult(len(files), len(again), tuple(problems), unique_notices)
+
+
+def _check_study_files(place: Path, files: Mapping[str, str]) -> list[str]:
+    """Return the problems of a study's listed files."""
+    missing = _missing_checksums(files, (RESOLVED_STUDY, RUNS))
+    return [*missing, *_check_listed_files(place, files)]
+
+
+def _describe_strays(place: Path, files: Mapping[str, str]) -> list[str]:
+    """Return a line for each file of a study's result that no command wrote."""
+    strays = [
+        *_strays(place, files),
+        *(f"runs/{name}" for name in list_stray_files(place / "runs")),
+    ]
+    return [f"{name}: {STRAY}" for name in strays]
 
 
 def _choose_runs(names: list[str], sample: int, seed: int) -> set[str]:

@@ -1,6 +1,7 @@
 """Parts shared by studies that compare margin rules: order, words and line styles."""
 
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,6 +85,15 @@ def format_elasticity(elasticity: float) -> str:
     'ε = ½'
     """
     return f"ε = {'½' if elasticity == 0.5 else f'{elasticity:g}'}"
+
+
+def name_level(text: str) -> str:
+    """Name the confidence level of the first interval in a text.
+
+    >>> name_level("1.2 (0.9 to 1.5)")
+    '1.2 (95% CI 0.9 to 1.5)'
+    """
+    return re.sub(r" \((?=[^a-z()]+ to )", " (95% CI ", text, count=1)
 
 
 def join_names(names: Sequence[str]) -> str:
