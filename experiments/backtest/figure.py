@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ def _draw_panel(axes: Axes, result: EngineBacktest, source: BacktestSource, fact
     when = source.when[result.first_row :][: result.margin.size]
     began, margin = when[result.loss_starts], result.margin[result.loss_starts]
     losses = factor * np.maximum(result.lost, 0)
-    look = {"color": LOSS_COLOUR, "linewidth": 0.4}
+    look: dict[str, Any] = {"color": LOSS_COLOUR, "linewidth": 0.4}
     axes.vlines(began, 0, losses, label="Loss over the horizon", **look)
     axes.plot(when, factor * result.margin, color=MARGIN_COLOUR, linewidth=1.0, label="Margin")
     hit, top = result.breaches, factor * np.maximum(margin, result.lost)

@@ -158,10 +158,19 @@ class _RecordedVenue:
                 venue.view.oracle[underlying], self.columns["oracle"][:, k]
             )
 
+    @property
+    def n_losses(self) -> int:
+        """Number of steps with a loss and a margin before it."""
+        return len(self.exogenous) - 2
+
     def reference_prices(self, k: int, against: str) -> F8:
         """Return the price against which a margin is scored after each step (T,)."""
         column = {MARK: "mark", ORACLE: "oracle", UNTOUCHED: "exogenous"}[against]
         return self.columns[column][:, k]
+
+    def side_losses(self, k: int, side: int, against: str) -> F8:
+        """Return the losses of a long or a short in each step, as log returns (T - 1,)."""
+        return SIGNS[side] * np.diff(np.log(self.reference_prices(k, against)))
 
     def recorded_margins(self, k: int) -> F8:
         """Return the recorded initial margin of a long and a short (T, 2)."""
@@ -214,6 +223,10 @@ class _Scoring(NamedTuple):
     span: int  # steps over which a loss accrues
     first: int  # first step that is scored
 
+    def name_engine(self, name: str) -> BacktestEngine:
+        """Return the engine of the rule under a name."""
+        return BacktestEngine(name, self.rule, self.level, self.span)
+
 
 def _find_scoring(venue: Venue, target: CoverageTarget) -> _Scoring:
     rule = venue.config.engine.rescaled_requirement()
@@ -234,23 +247,24 @@ def _backtest_pool(
     Returns:
         None if there is no perpetual, or too little history.
     """
-    contracts, dt = recorded.venue.contracts, recorded.venue.dt
+    contracts = recorded.venue.contracts
     scoring = _find_scoring(recorded.venue, target)
     listed = np.flatnonzero(contracts.kind[pool.venue_slice] == PERPETUAL)
-    if len(recorded.exogenous) - 2 - scoring.first < 2 * scoring.span or not listed.size:
+    if recorded.n_losses - scoring.first < 2 * scoring.span or not listed.size:
         return None
-    seen = _engine_paths(recorded, pool, scoring.rule, recorded.oracle)
-    untouched = _engine_paths(recorded, pool, scoring.rule, recorded.exogenous)
+    seen, untouched = (
+        _engine_paths(recorded, pool, scoring.rule, levels)
+        for levels in (recorded.oracle, recorded.exogenous)
+    )
     margins = recorded.pool_margins(pool)
     actual = seen._replace(margins=margins)
     paths = {MARK: actual, ORACLE: actual, UNTOUCHED: untouched}
-    rise = RiseWindow("1h", count_rows(HOUR, dt))
+    rise = RiseWindow("1h", count_rows(HOUR, recorded.venue.dt))
     backtests = []
     for local, side, against in product(listed.tolist(), (0, 1), paths):
         k = pool.venue_slice.start + local
-        name = f"{contracts.names[k]} {SIDES[side]}: {against}"
-        engine = BacktestEngine(name, scoring.rule, scoring.level, scoring.span)
-        lost = SIGNS[side] * np.diff(np.log(recorded.reference_prices(k, against)))
+        engine = scoring.name_engine(f"{contracts.names[k]} {SIDES[side]}: {against}")
+        lost = recorded.side_losses(k, side, against)
         trial = paths[against].select_sample(side, local, lost, scoring.first)
         backtests.append(score_engine(engine, trial, rise))
     return _PoolBacktests(backtests, _largest_difference(margins, seen.margins))

@@ -10,6 +10,7 @@ from experiments.price_files.tables import read_frame, refuse_several_symbols
 from experiments.price_files.texts import suggest_remedy
 from experiments.price_files.times import read_times
 from sim.errors import DataError
+from sim.types import F8
 
 TIMES = (
     *(
@@ -62,6 +63,17 @@ def read_funding_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...
         moments, numbers, times = moments[::-1], numbers[::-1], times.iloc[::-1]
     if not moments.size:
         raise DataError(f"{source}: 0 rows, at least one payment is needed: add rows")
+    _check_order(source, times, moments)
+    pairs = zip(moments.tolist(), numbers.tolist(), strict=True)
+    return since, tuple(pairs)
+
+
+def _check_order(source: str, times: "pd.Series[Any]", moments: F8) -> None:
+    """Refuse times that do not ascend.
+
+    Raises:
+        DataError: names the first such row.
+    """
     late = np.flatnonzero(np.diff(moments) <= 0)
     if late.size:
         row = int(late[0]) + 1
@@ -70,13 +82,9 @@ def read_funding_rates(source: str) -> tuple[str, tuple[tuple[float, float], ...
         raise DataError(
             f"{place}: time '{times.iloc[row]}' does not come after the one before: {remedy}"
         )
-    pairs = zip(moments.tolist(), numbers.tolist(), strict=True)
-    return since, tuple(pairs)
 
 
-def _read_moments(
-    source: str, times: "pd.Series[Any]"
-) -> tuple[str, "np.ndarray[Any, np.dtype[np.float64]]"]:
+def _read_moments(source: str, times: "pd.Series[Any]") -> tuple[str, F8]:
     """Return the origin of times and their seconds; whole ones since 1970.
 
     Exchanges are some milliseconds late.
@@ -110,9 +118,7 @@ def _parse_percentages(cells: "pd.Series[Any]") -> tuple[Any, Any]:
     return pd.to_numeric(text.str.removesuffix("%"), errors="coerce") / 100, cells
 
 
-def _read_numbers(
-    source: str, values: Any, cells: Any, name: str
-) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _read_numbers(source: str, values: Any, cells: Any, name: str) -> F8:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def own_data_overrides(
     """
     node, bars = resolve_config(name, overrides), read_bars(data)
     underlyings = _require_underlyings(node, name)
-    place = next((n for n, each in enumerate(underlyings) if _is_replay(each)), 0)
+    place = _find_replayed(underlyings)
     replaced = underlyings[place]
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(data).stem.removeprefix("arch:"))
     names = _choose_new_names(node, str(replaced.get("name")), stem)
@@ -61,10 +61,8 @@ def own_data_overrides(
     scale, dt = _compute_price_scale(replaced, bars), _choose_step_length(node, bars)
     renamed = changed["underlyings"]
     renamed[place] = _replay_underlying(renamed[place], data, bars)
-    for venue in changed.get("venues", []):
-        for instrument in venue.get("instruments", []):
-            if instrument.get("underlying") == stem:
-                _rescale_instrument(instrument, scale, bars)
+    for instrument in _instruments_on(changed, stem):
+        _rescale_instrument(instrument, scale, bars)
     changed["name"] = f"{node.get('name', 'run')}-{stem}"
     changed["description"] = f"{node.get('name', name)} on {data}"
     changed |= {"dt": dt, "duration": None}
@@ -84,6 +82,19 @@ def _require_underlyings(node: Node, name: str | Path) -> list[Node]:
         rule = "that a file could stand for, choose another"
         raise ConfigError([f"--data: {name} has no list of underlyings {rule}"])
     return list(underlyings)
+
+
+def _find_replayed(underlyings: list[Node]) -> int:
+    """Return the place of the first underlying that is replayed, else of the first one."""
+    return next((n for n, underlying in enumerate(underlyings) if _is_replay(underlying)), 0)
+
+
+def _instruments_on(node: Node, underlying: str) -> Iterator[Node]:
+    """Yield the instruments of an underlying."""
+    for venue in node.get("venues", []):
+        for instrument in venue.get("instruments", []):
+            if instrument.get("underlying") == underlying:
+                yield instrument
 
 
 def _is_replay(underlying: Node) -> bool:

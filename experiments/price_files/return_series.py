@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,12 @@ from experiments.price_files.times import (
 )
 from sim.errors import DataError, describe_unknown
 from sim.prices.bars import has_saturdays
-from sim.types import F8
+from sim.types import F8, I8
 
 Returns = Literal["auto", "log", "differences", "given"]
 """Conversion of values to returns; ``auto``: logs of prices, or as given if not like prices."""
+
+DIFFERENCES_NOTE = "differences; margins are in quote currency for one unit, not shares of a price"
 
 TYPICAL_VOLATILITY = 0.01
 """Standard deviation to which differences are scaled, so that engines get numbers of usual size."""
@@ -68,38 +70,37 @@ def read_return_series(
     table = read_table(source)
     _check_times(table)
     names = _select_assets(table, assets)
-    _require_rows(source, len(table.frame), "row")
+    if len(table.frame) < 3:
+        raise _too_few(source, len(table.frame), "row")
     values = np.column_stack([_read_numbers(table, name) for name in names])
     kind, notes = _choose_returns_kind(table, names, values, returns)
-    notes = [*table.notes, *_describe_selection(table, names), *notes]
-    notes += describe_gaps(source, table.times)
+    notes = [*_describe_columns(table, names), *notes, *describe_gaps(source, table.times)]
     if kind == "log":
         notes += _describe_series_splits(table, names, values)
     values, dates, daily_notes = _reduce_to_days(table, values, kind)
     notes += daily_notes
     if kind != "given":
-        values, dates = np.diff(np.log(values) if kind == "log" else values, axis=0), dates[1:]
+        values, dates = _difference_prices(values, kind), dates[1:]
     if len(values) < 2:
-        _require_rows(source, np.unique(table.times.astype("datetime64[D]")).size, "day")
+        raise _too_few(source, np.unique(table.times.astype("datetime64[D]")).size, "day")
     unit = 0.0
     if kind == "differences":
         unit = float(values.std(axis=0).max()) / TYPICAL_VOLATILITY
         values = values / (unit or 1.0)
-        rule = "margins are in quote currency for one unit, not shares of a price"
-        notes.append(f"{source}: differences; {rule}")
+        notes.append(f"{source}: {DIFFERENCES_NOTE}")
     _check_returns(source, values, names, kind)
     return ReturnSeries(tuple(names), dates, values, unit, tuple(notes))
 
 
-def _require_rows(source: str, count: int, word: str) -> None:
-    """Refuse fewer than three rows, or days.
+def _difference_prices(values: F8, kind: Returns) -> F8:
+    """Return log returns of prices, or their differences."""
+    return np.diff(np.log(values) if kind == "log" else values, axis=0)
 
-    Raises:
-        DataError: names their number.
-    """
-    if count < 3:
-        counted = f"1 {word} is" if count == 1 else f"{count} {word}s are"
-        raise DataError(f"{source}: {counted} too few to judge by: give more")
+
+def _too_few(source: str, count: int, word: str) -> DataError:
+    """Return the error of too few rows, or days."""
+    counted = f"1 {word} is" if count == 1 else f"{count} {word}s are"
+    return DataError(f"{source}: {counted} too few to judge by: give more")
 
 
 def _check_times(table: PriceTable) -> None:
@@ -157,6 +158,11 @@ def _format_quotes(table: PriceTable) -> str:
     return ", ".join(table.quotes.values())
 
 
+def _describe_columns(table: PriceTable, names: list[str]) -> list[str]:
+    """Return lines about how the file and which of its columns are read."""
+    return [*table.notes, *_describe_selection(table, names)]
+
+
 def _describe_selection(table: PriceTable, names: list[str]) -> list[str]:
     """Return a line about the columns that are read, if there was a choice."""
     others = [
@@ -205,25 +211,16 @@ def _choose_returns_kind(
     """Return the conversion of values to returns, and a line about it if it was chosen here."""
     if requested in ("differences", "given"):
         return requested, []
-    low = [np.flatnonzero(column <= 0) for column in values.T]
-    for name, column, wrong in zip(names, values.T, low, strict=True):
+    low = {name: np.flatnonzero(column <= 0) for name, column in zip(names, values.T, strict=True)}
+    for (name, wrong), column in zip(low.items(), values.T, strict=True):
         is_return = requested != "log" and _looks_like_returns(table, name, column, wrong.size)
         if wrong.size and not is_return:
-            row = int(wrong[0])
-            place = f"{table.source}: row {table.row_number(row)}"
-            raise DataError(
-                f"{place}: {name} is {column[row]:g}, {wrong.size} such in all; "
-                "log returns need prices, which must stay above 0: correct them, "
-                "or give --returns differences (a spread) or --returns given (log returns)"
-            )
-    if not any(wrong.size for wrong in low):
+            _refuse_low_price(table, name, column, wrong)
+    prices = [name for name, wrong in low.items() if not wrong.size]
+    if len(prices) == len(names):
         return "log", []
-    if not all(wrong.size for wrong in low):
-        kinds = ", ".join(
-            f"{name} {'returns' if wrong.size else 'prices'}"
-            for name, wrong in zip(names, low, strict=True)
-        )
-        prices = [name for name, wrong in zip(names, low, strict=True) if not wrong.size]
+    if prices:
+        kinds = ", ".join(f"{name} {'prices' if name in prices else 'returns'}" for name in names)
         rule = "all columns must be prices (above 0) or all log returns"
         raise DataError(
             f"{table.source}: {kinds}; {rule}: convert some, or give "
@@ -231,6 +228,21 @@ def _choose_returns_kind(
         )
     rule = "values on both sides of 0 are read as log returns"
     return "given", [f"{table.source}: {', '.join(names)}: {rule}"]
+
+
+def _refuse_low_price(table: PriceTable, name: str, column: F8, wrong: I8) -> NoReturn:
+    """Refuse a price at or below zero.
+
+    Raises:
+        DataError: names the first such row.
+    """
+    row = int(wrong[0])
+    place = f"{table.source}: row {table.row_number(row)}"
+    raise DataError(
+        f"{place}: {name} is {column[row]:g}, {wrong.size} such in all; "
+        "log returns need prices, which must stay above 0: correct them, "
+        "or give --returns differences (a spread) or --returns given (log returns)"
+    )
 
 
 def _looks_like_returns(table: PriceTable, name: str, column: F8, low: int) -> bool:

@@ -260,7 +260,7 @@ def _draw_types(axes: Axes, compression: pd.DataFrame, book: str, order: "pd.Ind
     """Draw the compression on one book by type of account, a point for each."""
     for number, account in enumerate(LEVERAGE_CLASSES):
         typed = _mean_compression(compression, book, account)
-        rows = [order.get_loc(name) for name in typed.index]
+        rows = order.get_indexer(typed.index)
         look: dict[str, Any] = {"color": COLOURS[number + 4], "markersize": 3.5}
         axes.plot(100 * typed, rows, "osD"[number], label=account, **look)
     _label_axes(axes, f"{PORTFOLIO_TITLES[book]}, by leverage")

@@ -15,17 +15,18 @@ from experiments.config import RunConfig
 from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import LEVEL, Estimate, jackknife_clusters
+from experiments.studies.shared.indicators import (
+    INDICATORS,
+    WARNING_HORIZON,
+    compute_indicators,
+)
 from experiments.studies.shared.rules import join_names, name_level
 from experiments.studies.shared.shocks import find_first_perpetual
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import build_contagion
-from sim.metrics.criticality import estimate_excitation, tabulate_feedback, tabulate_rounds
 from sim.metrics.generations import tabulate_cascades
 from sim.metrics.indicator_roc import compute_roc, compute_roc_area, find_threshold, measure_leads
 from sim.types import B1, F8, I8
-
-WARNING_HORIZON, LOOK_BACK = 3600.0, 21_600.0
-"""Horizon of a warning, and look-back for past close-outs (s)."""
 
 MIN_CASCADE_SHARE = 0.0025
 """Smallest event: notional of a cascade that close-outs caused, as a share of open interest."""
@@ -35,20 +36,6 @@ FALSE_ALARM_RATE = 0.1
 
 SETTLING_TIME = 7200.0
 """Time before which traders still enter (s)."""
-
-INDICATORS = {
-    "r_half": "R(½%)",
-    "r_1": "R(1%)",
-    "r_2": "R(2%)",
-    "r_5": "R(5%)",
-    "at_risk": "notional within 2% ÷ open interest",
-    "thin": "open interest ÷ depth within 1%",
-    "spread": "spread",
-    "volatility": "volatility of the last hour",
-    "hawkes": "Hawkes ratio of the last 6 hours",
-    "closed_out": "closed out in the last 6 hours",
-}
-"""Labels of the indicators; a larger value means more danger."""
 
 DRAWN_INDICATORS = ("r_1", "r_2", "r_5", "at_risk", "thin", "volatility", "hawkes")
 """Indicators of the figure."""
@@ -70,7 +57,7 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     """
     instrument = find_first_perpetual(config)
     steps = frames["steps"][frames["steps"]["instrument"] == instrument].set_index("step")
-    table = _compute_indicators(config, frames, steps, instrument)
+    table = compute_indicators(config, frames, steps, instrument)
     events = _find_events(frames, steps)
     begins = events["seconds"].to_numpy(np.float64)
     after = np.searchsorted(begins, table["seconds"].to_numpy(), side="right")
@@ -78,48 +65,6 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     table["until"] = next_event - table["seconds"]
     table["size"] = np.append(events["size"].to_numpy(np.float64), 0.0)[after]
     return table[table["seconds"] >= SETTLING_TIME].reset_index(drop=True)
-
-
-def _compute_indicators(
-    config: RunConfig, frames: Frames, steps: pd.DataFrame, instrument: str
-) -> pd.DataFrame:
-    """Return the indicators at each reading, the worse of falls and rises; larger = more danger."""
-    ratios = tabulate_feedback(frames, instrument).replace(np.inf, np.nan)
-    readings = ratios.index
-    now = steps.loc[readings]
-    sizes = {"r_half": 0.005, "r_1": 0.01, "r_2": 0.02, "r_5": 0.05}
-    indicators = {name: ratios[[-size, size]].max(axis=1) for name, size in sizes.items()}
-    own = frames["profile"][frames["profile"]["instrument"] == instrument]
-    risk = own.pivot(index="step", columns="move", values="at_risk")
-    indicators["at_risk"] = risk[[-0.02, 0.02]].max(axis=1) / (now["gross"] / 2)
-    indicators["thin"] = now["open_interest"] / now["depth"].where(now["depth"] > 0)
-    indicators["spread"] = (now["ask"] - now["bid"]) / now["mid"]
-    indicators["volatility"] = _measure_volatility(steps, config.dt).reindex(readings)
-    memory = round(LOOK_BACK / config.dt)
-    indicators["closed_out"] = _measure_closed_out(steps, memory).reindex(readings)
-    slots = tabulate_rounds(frames, config.venues[0].name)
-    excitation = estimate_excitation(slots, readings.to_numpy(np.int64), memory)
-    indicators["hawkes"] = pd.Series(excitation, index=readings)
-    table = pd.DataFrame({"step": readings, "seconds": now["seconds"]} | _fill_gaps(indicators))
-    return table[["step", "seconds", *INDICATORS]]
-
-
-def _measure_closed_out(steps: pd.DataFrame, memory: int) -> "pd.Series[float]":
-    """Return close-outs of the past steps, as a share of open interest."""
-    past = steps["liquidated"].rolling(memory, min_periods=1).sum()
-    return past / steps["open_interest"]
-
-
-def _fill_gaps(indicators: Mapping[str, pd.Series]) -> dict[str, pd.Series]:
-    """Replace missing values: extreme danger without a quote, none without a history."""
-    missing = {name: 0.0 if name in ("hawkes", "volatility") else 1e9 for name in indicators}
-    return {name: values.fillna(missing[name]) for name, values in indicators.items()}
-
-
-def _measure_volatility(steps: pd.DataFrame, dt: float) -> "pd.Series[float]":
-    """Return the standard deviation of the mark's log returns over the warning horizon."""
-    returns = np.log(steps["mark"]).diff()
-    return returns.rolling(round(WARNING_HORIZON / dt), min_periods=2).std()
 
 
 def _find_events(frames: Frames, steps: pd.DataFrame) -> pd.DataFrame:

@@ -50,23 +50,29 @@ def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFram
     steps = frames["steps"][frames["steps"]["instrument"] == name].set_index("step")
     day = steps["stamp"].dt.normalize()
     is_open = day.ne(day.shift())
-    traders = [population for population in config.populations if not population.fund_venue]
     filled = _filled_closeouts(config, frames)
     first = filled.drop_duplicates("owner")["step"]
     first_days = day.loc[first]
     table = pd.DataFrame({"index": steps["exogenous"].groupby(day).last()})
-    table["participants"] = sum(population.count for population in traders)
+    table["participants"] = _count_participants(config)
     table["closed_out"] = first_days.value_counts()
     table["at_open"] = first_days[is_open.loc[first].to_numpy()].value_counts()
     table["close_outs"] = day.loc[filled["step"]].value_counts()
     table["deleveraged"] = steps["adl"].groupby(day).sum() / steps["open_interest"].mean()
-    borne = [
-        sum_losses_by_payer(_select_steps(frames, group.index)) for _, group in steps.groupby(day)
-    ]
-    layers = [OWN_MARGIN, *(layer.kind for layer in config.venues[0].waterfall), "bad_debt"]
-    for layer in layers:
+    borne = [_sum_losses(frames, group.index) for _, group in steps.groupby(day)]
+    for layer in _list_payers(config):
         table[f"borne_{layer}"] = [losses.get(layer, 0) / unit for losses in borne]
     return table.fillna(0).rename_axis("day").reset_index()
+
+
+def _list_payers(config: RunConfig) -> list[str]:
+    """Return the parties that may bear a loss, in order."""
+    return [OWN_MARGIN, *(layer.kind for layer in config.venues[0].waterfall), "bad_debt"]
+
+
+def _count_participants(config: RunConfig) -> int:
+    """Return the number of participants, without insurance funds."""
+    return sum(population.count for population in config.populations if not population.fund_venue)
 
 
 def _filled_closeouts(config: RunConfig, frames: Frames) -> pd.DataFrame:
@@ -77,11 +83,12 @@ def _filled_closeouts(config: RunConfig, frames: Frames) -> pd.DataFrame:
     return others[others["filled"] > 0]
 
 
-def _select_steps(frames: Frames, steps: "pd.Index[int]") -> Frames:
-    """Return the close-outs and losses of some steps."""
-    return {
+def _sum_losses(frames: Frames, steps: "pd.Index[int]") -> dict[str, int]:
+    """Return the losses of some steps by payer (minor units)."""
+    selected = {
         name: frames[name][frames[name]["step"].isin(steps)] for name in ("closeouts", "losses")
     }
+    return sum_losses_by_payer(selected)
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:

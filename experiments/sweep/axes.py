@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.stats import qmc
 
-from experiments.sweep.config import (
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.designs import (
     AxisRange,
     AxisValue,
     LabelledValue,
     ListDesign,
     SampledDesign,
     StudyAxis,
-    StudyConfig,
 )
 from sim.errors import ConfigError, describe_unknown
 from sim.types import F8

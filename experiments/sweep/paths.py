@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from experiments.sweep.config import LabelledValue, StudyAxis, StudyConfig
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.designs import LabelledValue, StudyAxis
 from sim.errors import ConfigError
 
 RESERVED_KEYS = {

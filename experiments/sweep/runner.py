@@ -104,8 +104,7 @@ def run_sweep(
     import_plugins(options.plugins)
     load_study_module(study.module)
     known = _resolve_known(options)
-    folder = Path(out) if out is not None else Path("results") / study.name
-    results = ResultFolder(folder, store.RUNS_KEPT)
+    results = _open_folder(study, out)
     place = _make_context(study, results, options, known)
     code = _require_code(place)
     with _name_missing_plugin(results.path):
@@ -118,12 +117,23 @@ def run_sweep(
         with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as reporter:
             _SweepLoop(planner, older, progress, reporter).run(units, pool, place)
         report = _write_results(results, study, progress)
-        about: dict[str, Any] = {"elapsed_s": round(time.perf_counter() - began, 1)}
-        about |= {"code": progress.list_codes(results), **_describe_sweep(options, code)}
-        outputs.write_manifest(results, study, about | progress.make_manifest_entries())
+        about = _describe_sweep(options, code, began)
+        _write_manifest(results, study, progress, about)
     if progress.score_problems:
         raise StudyError(*progress.score_problems)
     return _make_outcome(results.path, report, progress, older.describe())
+
+
+def _open_folder(study: StudyConfig, out: str | Path | None) -> ResultFolder:
+    folder = Path(out) if out is not None else Path("results") / study.name
+    return ResultFolder(folder, store.RUNS_KEPT)
+
+
+def _write_manifest(
+    results: ResultFolder, study: StudyConfig, progress: SweepProgress, about: dict[str, Any]
+) -> None:
+    codes = {"code": progress.list_codes(results)}
+    outputs.write_manifest(results, study, about | codes | progress.make_manifest_entries())
 
 
 def _make_outcome(folder: Path, report: str, progress: SweepProgress, older: str) -> SweepOutcome:
@@ -137,11 +147,12 @@ def _make_outcome(folder: Path, report: str, progress: SweepProgress, older: str
     )
 
 
-def _describe_sweep(options: SweepOptions, code: CodeFingerprint) -> dict[str, Any]:
-    """Return the entries of the manifest about the executor and the code."""
+def _describe_sweep(options: SweepOptions, code: CodeFingerprint, began: float) -> dict[str, Any]:
+    """Return the entries of the manifest about the executor, the elapsed time and the code."""
     return {
         "executor": options.executor,
         "jobs": options.jobs,
+        "elapsed_s": round(time.perf_counter() - began, 1),
         "sources": code.files,
         "module": code.study,
         "plugins": {name: plugins.get_file_digests(name) for name in options.plugins},
