@@ -23,7 +23,7 @@ class AdditiveRequirement(ABC):
         return True
 
     @abstractmethod
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """Return each leg's initial margin, (A, K), minor units of the numeraire; called only where it adds up."""
 
 
@@ -32,7 +32,7 @@ def is_additive(requirement: Requirement) -> bool:
     return isinstance(requirement, AdditiveRequirement) and requirement.is_additive
 
 
-def compute_initial_by_leg(requirement: Requirement, book: Exposure) -> F8:
+def compute_initial_by_leg(requirement: Requirement, accounts: Exposure) -> F8:
     """Return each leg's initial margin under a requirement that adds up, (A, K), minor units of the numeraire.
 
     Raises:
@@ -40,7 +40,7 @@ def compute_initial_by_leg(requirement: Requirement, book: Exposure) -> F8:
     """
     if not isinstance(requirement, AdditiveRequirement):
         raise TypeError(f"{type(requirement).__name__} does not add up over instruments")
-    return requirement.initial_by_leg(book)
+    return requirement.initial_by_leg(accounts)
 
 
 def count_spot_instruments(contracts: Contracts) -> tuple[int, bool]:
@@ -53,16 +53,16 @@ def count_spot_instruments(contracts: Contracts) -> tuple[int, bool]:
 
 
 def choose_costlier_sides(
-    book: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]
+    accounts: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]
 ) -> Exposure:
     """Return the book in which each spot instrument has moved to the side that asks more.
 
     Args:
-        book: the accounts, for the kinds of their instruments.
+        accounts: the accounts, for the kinds of their instruments.
         buys: the book after all buys of spot, and what each leg asks in it, (A, K).
         sells: the same after all sells.
     """
     (bought, bought_asks), (sold, sold_asks) = buys, sells
-    spot = book.market.contracts.kind == SPOT
+    spot = accounts.market.contracts.kind == SPOT
     position = np.where(spot & (sold_asks > bought_asks), sold.position, bought.position)
-    return book._replace(position=np.asfortranarray(position))
+    return accounts._replace(position=np.asfortranarray(position))

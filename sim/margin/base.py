@@ -56,7 +56,7 @@ class ValuationComponent(Component):
         """Return whether what is disallowed of each spot position depends on no other spot position."""
         return False
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """Return what is disallowed of each spot position to open, (A, K), zero elsewhere, where this adds up.
 
         Raises:
@@ -65,7 +65,7 @@ class ValuationComponent(Component):
         raise TypeError(f"{type(self).__name__} does not add up over instruments")
 
     @abstractmethod
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """Amounts disallowed, (A,), minor units of the numeraire, at least nil; pure."""
 
 

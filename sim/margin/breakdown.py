@@ -16,26 +16,26 @@ class ItemisedRequirement(ABC):
     """A requirement that names the parts of its margins itself."""
 
     @abstractmethod
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Parts by name, (A,) each, minor units of the numeraire; they add up to the margins, credits below nil."""
 
 
-def break_down_margins(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
+def break_down_margins(requirement: Requirement, accounts: Exposure) -> dict[str, Margins]:
     """The parts of any requirement's margins, (A,) each: its own, or what each leg asks alone, and netting."""
     if isinstance(requirement, ItemisedRequirement):
-        return requirement.breakdown(book)
-    held = np.flatnonzero((book.position != 0).any(axis=0))
-    columns = np.arange(book.position.shape[1])
+        return requirement.breakdown(accounts)
+    held = np.flatnonzero((accounts.position != 0).any(axis=0))
+    columns = np.arange(accounts.position.shape[1])
     names = (
-        book.market.contracts.names
+        accounts.market.contracts.names
     )  # one stands there twice where it is long and short in hedge mode
     found = join_breakdowns(
         *(
-            {names[k]: requirement.compute_margins(leg_values.keep_legs(book, columns == k))}
+            {names[k]: requirement.compute_margins(leg_values.keep_legs(accounts, columns == k))}
             for k in held
         )
     )
-    return {**found, NETTING: subtract_parts(requirement.compute_margins(book), found)}
+    return {**found, NETTING: subtract_parts(requirement.compute_margins(accounts), found)}
 
 
 def subtract_parts(whole: Margins, parts: dict[str, Margins]) -> Margins:

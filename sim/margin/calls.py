@@ -88,35 +88,35 @@ class PoolMarginCalls:
         return pending
 
     def advance_tick(
-        self, tick: int, risk: MarginAssessment, draws: F8, outside: I8
+        self, tick: int, assessment: MarginAssessment, draws: F8, outside: I8
     ) -> CallOutcome:
         """One step: let calls lapse, open new ones, answer those due.
 
         Args:
             tick: steps since the start; called once per tick.
-            risk: the pool's verdicts, (N,).
+            assessment: the pool's verdicts, (N,).
             draws: uniform on [0, 1), (N, WIDTH); all are consumed, whatever the state (RNG-1).
             outside: what each owner can still bring in, (N,), minor units of the numeraire.
         """
-        lapsed = self._lapse_calls(risk)
-        opened = self._open_calls(tick, risk, draws)
+        lapsed = self._lapse_calls(assessment)
+        opened = self._open_calls(tick, assessment, draws)
         due = self.has_open_call & (self._answer_ticks <= tick)
-        lacking = to_exact_int(np.ceil(np.maximum(risk.initial - risk.equity, 0.0)))
+        lacking = to_exact_int(np.ceil(np.maximum(assessment.initial - assessment.equity, 0.0)))
         met = due & self._will_answer & (lacking <= outside)
         missed = due & ~met
         self._answer_ticks[due] = MISSING
         self._has_missed_call |= missed
         return CallOutcome(np.where(met, lacking, 0), opened, met, missed, lapsed)
 
-    def _lapse_calls(self, risk: MarginAssessment) -> B1:
-        covered = risk.equity >= risk.initial
+    def _lapse_calls(self, assessment: MarginAssessment) -> B1:
+        covered = assessment.equity >= assessment.initial
         lapsed = self.has_open_call & covered
         self._answer_ticks[lapsed] = MISSING
         self._has_missed_call &= ~covered
         return lapsed
 
-    def _open_calls(self, tick: int, risk: MarginAssessment, draws: F8) -> B1:
-        short = (risk.initial > 0) & (risk.equity < self.rule.trigger * risk.initial)
+    def _open_calls(self, tick: int, assessment: MarginAssessment, draws: F8) -> B1:
+        short = (assessment.initial > 0) & (assessment.equity < self.rule.trigger * assessment.initial)
         opened = short & ~self.has_open_call & ~self._has_missed_call
         steps = np.ceil(-self.rule.delay * np.log1p(-draws[:, 1]) / self.dt)
         self._will_answer = np.where(opened, draws[:, 0] < self.rule.met, self._will_answer)

@@ -30,31 +30,31 @@ class AccountCapital(NamedTuple):
 
 
 def measure_account_capital(
-    engine: EngineConfig, books: Sequence[Exposure], unit: int
+    engine: EngineConfig, snapshots: Sequence[Exposure], unit: int
 ) -> Iterator[AccountCapital]:
     """What an engine ties up of every account, snapshot by snapshot; requirements see each one's market first.
 
     Args:
         engine: netting, valuation, requirement.
-        books: snapshots of one venue's accounts over all of its instruments.
+        snapshots: snapshots of one venue's accounts over all of its instruments.
         unit: minor units in one unit of the numeraire.
 
     Raises:
         ConfigError: a pool's instruments do not stand next to one another.
     """
-    contracts = books[0].market.contracts
+    contracts = snapshots[0].market.contracts
     parts = [_pool_slice(pool) for pool in engine.build_pools(contracts)]
     bound = [engine.bind(contracts.select_instruments(part), unit) for part in parts]
-    for book in books:
-        initial = np.zeros(len(book.position))
+    for accounts in snapshots:
+        initial = np.zeros(len(accounts.position))
         for part, requirement in zip(parts, bound, strict=True):
-            mine = _slice_accounts(book, part)
+            mine = _slice_accounts(accounts, part)
             requirement.observe(mine.market)
             initial += requirement.compute_margins(mine).initial
-        yield AccountCapital(initial, engine.valuation.compute_haircuts(book).initial)
+        yield AccountCapital(initial, engine.valuation.compute_haircuts(accounts).initial)
 
 
-def measure_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> EngineCapital:
+def measure_capital(engine: EngineConfig, snapshots: Sequence[Exposure], unit: int) -> EngineCapital:
     """Capital of an engine on a reference book: sums over all accounts of all its snapshots.
 
     m = Σ initial of the requirement, pool by pool of the engine's netting, ÷ Σ gross notional; h = Σ collateral that
@@ -63,7 +63,7 @@ def measure_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) 
     Raises:
         ConfigError: a pool's instruments do not stand next to one another, or nothing is held.
     """
-    gross = sum(float(np.abs(book.position_value()).sum()) for book in books)
+    gross = sum(float(np.abs(accounts.position_value()).sum()) for accounts in snapshots)
     if gross == 0:
         raise ConfigError(
             [
@@ -72,7 +72,7 @@ def measure_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) 
         )
     sums = [
         (float(each.margin.sum()), float(each.haircut.sum()))
-        for each in measure_account_capital(engine, books, unit)
+        for each in measure_account_capital(engine, snapshots, unit)
     ]
     initial, disallowed = map(sum, zip(*sums, strict=True))
     return EngineCapital(initial / gross, disallowed / gross)
@@ -91,16 +91,16 @@ def solve_compression(measured: EngineCapital, target: float) -> float:
             ]
         )
     if measured.margin <= 0:
-        told = "requirement: requires nothing for the reference book, so that no compression reaches a target"
-        raise ConfigError([f"{told}: choose another"])
+        message = "requirement: requires nothing for the reference book, so that no compression reaches a target"
+        raise ConfigError([f"{message}: choose another"])
     return 1.0 - (target - measured.haircut) / measured.margin
 
 
 def scale_to_equal_capital(
-    engine: EngineConfig, books: Sequence[Exposure], unit: int, target: float
+    engine: EngineConfig, snapshots: Sequence[Exposure], unit: int, target: float
 ) -> EngineConfig:
     """The engine scaled so that on this book it ties up the target: closed form, no search."""
-    factor = 1.0 - solve_compression(measure_capital(engine, books, unit), target)
+    factor = 1.0 - solve_compression(measure_capital(engine, snapshots, unit), target)
     return engine.model_copy(update={"scale": factor * engine.scale})
 
 
@@ -112,10 +112,10 @@ def _pool_slice(pool: list[int]) -> slice:
     return slice(pool[0], pool[-1] + 1)
 
 
-def _slice_accounts(book: Exposure, part: slice) -> Exposure:
+def _slice_accounts(accounts: Exposure, part: slice) -> Exposure:
     """A pool's columns of a venue's book."""
-    columns = {name: getattr(book, name)[:, part] for name in _BY_INSTRUMENT}
-    return book._replace(market=book.market.select_instruments(part), **columns)
+    columns = {name: getattr(accounts, name)[:, part] for name in _BY_INSTRUMENT}
+    return accounts._replace(market=accounts.market.select_instruments(part), **columns)
 
 
 _BY_INSTRUMENT = ("position", "bids", "asks", "reserved", "entry", "leverage")

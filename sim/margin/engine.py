@@ -185,36 +185,36 @@ class MarginEngine:
         """Learn from the pool's market, once per step; the only mutation."""
         self.requirement.observe(market)
 
-    def assess(self, book: Exposure) -> MarginAssessment:
+    def assess(self, accounts: Exposure) -> MarginAssessment:
         """Equity, initial and maintenance of each account; requirements rounded up to a unit (LED-2)."""
-        return self._compute_assessment(book.equity(), book)
+        return self._compute_assessment(accounts.equity(), accounts)
 
-    def assess_admission(self, book: Exposure) -> MarginAssessment:
+    def assess_admission(self, accounts: Exposure) -> MarginAssessment:
         """The verdict that orders must pass (MAR-1): equity ≥ initial once every resting order has filled.
 
         Orders change what is required, not what is owned: they fill at the mark, and the loss of a limit worse
         than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
         Initial is no less than positions ÷ the leverage chosen for them, whatever the requirement.
         """
-        equity = book.equity() - book.reserved_value()
+        equity = accounts.equity() - accounts.reserved_value()
         filled = (
-            self._find_costliest_fills(book) if self.is_separable else book.worst_case_portfolios()
+            self._find_costliest_fills(accounts) if self.is_separable else accounts.worst_case_portfolios()
         )
-        verdicts = [
-            self._assess_filled(equity, pay_for_fills(book, update_entry_values(book, each)))
+        assessments = [
+            self._assess_filled(equity, pay_for_fills(accounts, update_entry_values(accounts, each)))
             for each in filled
         ]
-        worst = verdicts[0]
-        for other in verdicts[1:]:
+        worst = assessments[0]
+        for other in assessments[1:]:
             initial = np.maximum(worst.initial, other.initial)
             worst = MarginAssessment(
                 equity, initial, np.maximum(worst.maintenance, other.maintenance)
             )
         return worst
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's share of maintenance, (A, K), summing to 1 in rows that hold a position."""
-        return self.requirement.compute_leg_shares(book)
+        return self.requirement.compute_leg_shares(accounts)
 
     def max_leverage(self, market: MarketView) -> tuple[F8, F8]:
         """Highest leverage admitted for a long and for a short of one lot, (K,) each: value over initial.
@@ -231,46 +231,46 @@ class MarginEngine:
             self.valuation.compute_haircuts(probe).initial
             + self.requirement.compute_margins(probe).initial
         )
-        required, worth = required.reshape(2, -1), value * market.price[market.contracts.settle]
+        required, lot_value = required.reshape(2, -1), value * market.price[market.contracts.settle]
         long, short = np.divide(
-            worth, required, out=np.full(required.shape, np.inf), where=required > 0
+            lot_value, required, out=np.full(required.shape, np.inf), where=required > 0
         )
         return long, short
 
-    def _find_costliest_fills(self, book: Exposure) -> list[Exposure]:
+    def _find_costliest_fills(self, accounts: Exposure) -> list[Exposure]:
         """The filled books that ask most where initial adds up: by the rules, and by the leverage that was chosen."""
-        bought, sold = book.one_sided_portfolios()
-        after = [pay_for_fills(book, update_entry_values(book, each)) for each in (bought, sold)]
-        asked = [
+        bought, sold = accounts.one_sided_portfolios()
+        after = [pay_for_fills(accounts, update_entry_values(accounts, each)) for each in (bought, sold)]
+        required = [
             compute_initial_by_leg(self.requirement, self._undo_leverage_scaling(each))
             + self.valuation.compute_spot_haircuts(each)
             for each in after
         ]
-        found = [choose_costlier_sides(book, (bought, asked[0]), (sold, asked[1]))]
-        if np.isfinite(book.leverage).any():
+        found = [choose_costlier_sides(accounts, (bought, required[0]), (sold, required[1]))]
+        if np.isfinite(accounts.leverage).any():
             chosen = [compute_chosen_margin_by_leg(each) for each in after]
-            found.append(choose_costlier_sides(book, (bought, chosen[0]), (sold, chosen[1])))
+            found.append(choose_costlier_sides(accounts, (bought, chosen[0]), (sold, chosen[1])))
         return found
 
-    def _assess_filled(self, equity: F8, book: Exposure) -> MarginAssessment:
+    def _assess_filled(self, equity: F8, accounts: Exposure) -> MarginAssessment:
         """The verdict on a filled book, no less initial than is chosen: dials do not scale it, nor rules ignore it."""
-        if not np.isfinite(book.leverage).any():
-            return self._compute_assessment(equity, book)
-        verdict = self._compute_assessment(equity, self._undo_leverage_scaling(book))
-        return verdict._replace(initial=np.maximum(verdict.initial, compute_chosen_margin(book)))
+        if not np.isfinite(accounts.leverage).any():
+            return self._compute_assessment(equity, accounts)
+        assessment = self._compute_assessment(equity, self._undo_leverage_scaling(accounts))
+        return assessment._replace(initial=np.maximum(assessment.initial, compute_chosen_margin(accounts)))
 
-    def _undo_leverage_scaling(self, book: Exposure) -> Exposure:
+    def _undo_leverage_scaling(self, accounts: Exposure) -> Exposure:
         """The book whose chosen leverage the engine's own dials do not scale."""
         return (
-            scale_leverage(book, self.requirement.factor)
+            scale_leverage(accounts, self.requirement.factor)
             if isinstance(self.requirement, RescaledMargin)
-            else book
+            else accounts
         )
 
-    def _compute_assessment(self, equity: F8, book: Exposure) -> MarginAssessment:
+    def _compute_assessment(self, equity: F8, accounts: Exposure) -> MarginAssessment:
         haircuts, margins = (
-            self.valuation.compute_haircuts(book),
-            self.requirement.compute_margins(book),
+            self.valuation.compute_haircuts(accounts),
+            self.requirement.compute_margins(accounts),
         )
         initial = round_up_sum(haircuts.initial, margins.initial)
         return MarginAssessment(
@@ -278,40 +278,40 @@ class MarginEngine:
         )
 
 
-def compute_chosen_margin(book: Exposure) -> F8:
+def compute_chosen_margin(accounts: Exposure) -> F8:
     """Positions ÷ the leverage chosen for them, (A,) whole minor units: at entry or at the mark, whichever is less."""
-    chosen = compute_chosen_margin_by_leg(book).sum(axis=1)
+    chosen = compute_chosen_margin_by_leg(accounts).sum(axis=1)
     return round_up_sum(np.zeros_like(chosen), chosen)
 
 
-def compute_chosen_margin_by_leg(book: Exposure) -> F8:
+def compute_chosen_margin_by_leg(accounts: Exposure) -> F8:
     """The same of each leg, (A, K), not rounded."""
-    cost = np.abs(book.entry) * book.market.price[book.market.contracts.settle]
-    share: F8 = np.minimum(cost, leg_values.compute_margined_notional(book)) / book.leverage
+    cost = np.abs(accounts.entry) * accounts.market.price[accounts.market.contracts.settle]
+    share: F8 = np.minimum(cost, leg_values.compute_margined_notional(accounts)) / accounts.leverage
     return share
 
 
-def pay_for_fills(book: Exposure, filled: Exposure) -> Exposure:
+def pay_for_fills(accounts: Exposure, filled: Exposure) -> Exposure:
     """The filled book, its other assets changed by what the fills cost at the mark.
 
     The numeraire stays as it is: no valuation disallows any of it.
     """
-    contracts, balance = book.market.contracts, book.balance
+    contracts, balance = accounts.market.contracts, accounts.balance
     foreign = np.flatnonzero(contracts.settle)
     if not foreign.size:
         return filled
-    balance, price = balance.copy(), (book.market.mark * contracts.multiplier).astype(np.int64)
+    balance, price = balance.copy(), (accounts.market.mark * contracts.multiplier).astype(np.int64)
     for column in foreign:
-        lots = filled.position[:, column] - book.position[:, column]
+        lots = filled.position[:, column] - accounts.position[:, column]
         balance[:, contracts.settle[column]] -= price[column] * lots
     return filled._replace(balance=balance)
 
 
-def update_entry_values(book: Exposure, filled: Exposure) -> Exposure:
+def update_entry_values(accounts: Exposure, filled: Exposure) -> Exposure:
     """The filled book with the value paid for its positions, had the fills been at the mark."""
-    value = (book.market.mark * book.market.contracts.multiplier).astype(np.int64)
+    value = (accounts.market.mark * accounts.market.contracts.multiplier).astype(np.int64)
     return filled._replace(
-        entry=_compute_entry_values(book.position, book.entry, filled.position, value)
+        entry=_compute_entry_values(accounts.position, accounts.entry, filled.position, value)
     )
 
 

@@ -19,29 +19,29 @@ def compute_lot_values(market: MarketView) -> tuple[F8, B1]:
 
 @kernel
 def _compute_lot_values(mark: F8, multiplier: I8, price: F8, settle: I8, kind: I8) -> tuple[F8, B1]:
-    worth, spot = np.empty(mark.size), np.empty(mark.size, dtype=np.bool_)
+    lot_value, spot = np.empty(mark.size), np.empty(mark.size, dtype=np.bool_)
     for k in range(mark.size):
-        worth[k] = mark[k] * multiplier[k] * price[settle[k]]
+        lot_value[k] = mark[k] * multiplier[k] * price[settle[k]]
         spot[k] = kind[k] == SPOT
-    return worth, spot
+    return lot_value, spot
 
 
-def compute_gross_notional(book: Exposure) -> F8:
+def compute_gross_notional(accounts: Exposure) -> F8:
     """Size of each position at the mark, (A, K), minor units of the numeraire."""
-    value: F8 = np.abs(book.position) * compute_lot_values(book.market)[0]
+    value: F8 = np.abs(accounts.position) * compute_lot_values(accounts.market)[0]
     return value
 
 
-def compute_margined_notional(book: Exposure) -> F8:
+def compute_margined_notional(accounts: Exposure) -> F8:
     """What margin is asked for, (A, K): gross, but nothing for long spot, which is paid in full (LED-3)."""
-    spot = book.market.contracts.kind == SPOT
-    return np.where(spot & (book.position > 0), 0.0, compute_gross_notional(book))
+    spot = accounts.market.contracts.kind == SPOT
+    return np.where(spot & (accounts.position > 0), 0.0, compute_gross_notional(accounts))
 
 
-def keep_legs(book: Exposure, seen: B1) -> Exposure:
+def keep_legs(accounts: Exposure, seen: B1) -> Exposure:
     """The same accounts without the positions that are not seen, (K,)."""
-    return book._replace(
-        position=np.where(seen, book.position, 0), entry=np.where(seen, book.entry, 0)
+    return accounts._replace(
+        position=np.where(seen, accounts.position, 0), entry=np.where(seen, accounts.entry, 0)
     )
 
 

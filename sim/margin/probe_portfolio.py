@@ -20,7 +20,7 @@ def build_one_lot_accounts(market: MarketView, *, sides: tuple[int, ...] = (1,))
 
 def compute_margin_rates(requirement: Requirement, market: MarketView) -> F8:
     """Initial margin of a long and of a short of one lot, as a share of its value, (2, K)."""
-    book = build_one_lot_accounts(market, sides=(1, -1))
-    value = np.abs(book.position_value()).sum(axis=1)
-    asked = requirement.compute_margins(book).initial
-    return np.divide(asked, value, out=np.zeros_like(asked), where=value != 0).reshape(2, -1)
+    accounts = build_one_lot_accounts(market, sides=(1, -1))
+    value = np.abs(accounts.position_value()).sum(axis=1)
+    required = requirement.compute_margins(accounts).initial
+    return np.divide(required, value, out=np.zeros_like(required), where=value != 0).reshape(2, -1)

@@ -31,9 +31,9 @@ class QuoteHistory:
         )
         return market._replace(depth=depth, open_interest=interest)
 
-    def mask_accounts(self, book: Exposure) -> Exposure:
+    def mask_accounts(self, accounts: Exposure) -> Exposure:
         """The accounts at that view."""
-        return book._replace(market=self.mask_unquoted(book.market))
+        return accounts._replace(market=self.mask_unquoted(accounts.market))
 
 
 def mask_unquoted_depth(market: MarketView) -> F8:

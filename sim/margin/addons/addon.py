@@ -21,7 +21,7 @@ class AddOn(RequirementComponent):
     """Whether what a leg asks depends on its own position alone."""
 
     @abstractmethod
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """What each leg asks, (A, K), minor units of the numeraire; depth and open interest are NaN before any."""
 
     def bind(self, contracts: Contracts, unit: int) -> "AddOnMargin":
@@ -39,9 +39,9 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
         """Note what has been quoted and held; the rest is in the view that books come with."""
         self.quote_history.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        total = self._charge_by_leg(book).sum(axis=1)
+        total = self._charge_by_leg(accounts).sum(axis=1)
         return Margins(total, total)
 
     @property
@@ -49,19 +49,19 @@ class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
         """As its rule says."""
         return self.rule.is_additive
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.rule.charge_by_leg(book)
+        return self.rule.charge_by_leg(accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """All of it, by its kind."""
-        return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(book)}
+        return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(accounts)}
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's part of the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._charge_by_leg(book), leg_values.compute_gross_notional(book)
+            self._charge_by_leg(accounts), leg_values.compute_gross_notional(accounts)
         )
 
-    def _charge_by_leg(self, book: Exposure) -> F8:
-        return self.rule.charge_by_leg(self.quote_history.mask_accounts(book))
+    def _charge_by_leg(self, accounts: Exposure) -> F8:
+        return self.rule.charge_by_leg(self.quote_history.mask_accounts(accounts))

@@ -32,11 +32,11 @@ class ConcentrationAddOn(AddOn):
         default=10_000.0, gt=0, description="open interest counted at least (lots)"
     )
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
-        interest = np.asarray(book.market.open_interest, dtype=np.float64)
-        part = np.abs(book.position) / np.where(
+        interest = np.asarray(accounts.market.open_interest, dtype=np.float64)
+        part = np.abs(accounts.position) / np.where(
             np.isnan(interest), np.inf, np.maximum(interest, self.least)
         )
         beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
-        return leg_values.compute_margined_notional(book) * self.rate * beyond
+        return leg_values.compute_margined_notional(accounts) * self.rate * beyond

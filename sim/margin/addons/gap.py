@@ -24,23 +24,23 @@ class GapAddOn(AddOn):
         default={}, description="jumps of their own, by underlying (name: share)"
     )
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
-        contracts, size = book.market.contracts, leg_values.compute_gross_notional(book)
+        contracts, size = accounts.market.contracts, leg_values.compute_gross_notional(accounts)
         margined = np.where(
-            leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0
+            leg_values.compute_margined_notional(accounts) > 0, accounts.position_value(), 0.0
         )
-        asked = np.zeros(book.position.shape)
+        required = np.zeros(accounts.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
-            down, up = margined[:, same].sum(axis=1), -book.position_value()[:, same].sum(axis=1)
+            down, up = margined[:, same].sum(axis=1), -accounts.position_value()[:, same].sum(axis=1)
             loss = np.maximum(np.maximum(down, up), 0.0) * self._jump_size(
                 contracts.underlyings, int(underlying)
             )
-            asked[:, same] = loss[:, None] * leg_values.normalise_shares(
+            required[:, same] = loss[:, None] * leg_values.normalise_shares(
                 size[:, same], size[:, same]
             )
-        return asked
+        return required
 
     def _jump_size(self, names: tuple[str, ...], underlying: int) -> float:
         return self.jumps.get(names[underlying], self.jump) if names else self.jump

@@ -27,13 +27,13 @@ class LiquidityAddOn(AddOn):
     )
     least: float = Field(default=100.0, gt=0, description="depth counted at least (lots)")
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
         depth = np.where(
-            np.isnan(book.market.depth), np.inf, np.maximum(book.market.depth, self.least)
+            np.isnan(accounts.market.depth), np.inf, np.maximum(accounts.market.depth, self.least)
         )
         return (
-            leg_values.compute_margined_notional(book)
+            leg_values.compute_margined_notional(accounts)
             * self.impact
-            * np.sqrt(np.abs(book.position) / depth)
+            * np.sqrt(np.abs(accounts.position) / depth)
         )

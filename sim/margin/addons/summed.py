@@ -46,9 +46,9 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
         for part in self.parts:
             part.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over parts, (A,)."""
-        each = [part.compute_margins(book) for part in self.parts]
+        each = [part.compute_margins(accounts) for part in self.parts]
         return Margins(sum(one.initial for one in each), sum(one.maintenance for one in each))  # type: ignore[arg-type]
 
     @property
@@ -56,20 +56,20 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
         """If all parts do."""
         return all(is_additive(part) for part in self.parts)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        asked = np.zeros(book.position.shape)
+        required = np.zeros(accounts.position.shape)
         for part in self.parts:
-            asked += compute_initial_by_leg(part, book)
-        return asked
+            required += compute_initial_by_leg(part, accounts)
+        return required
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """The parts' own parts."""
-        return join_breakdowns(*(break_down_margins(part, book) for part in self.parts))
+        return join_breakdowns(*(break_down_margins(part, accounts) for part in self.parts))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Shares of the parts, weighted by their maintenance."""
-        mixed = np.zeros(book.position.shape)
+        mixed = np.zeros(accounts.position.shape)
         for part in self.parts:
-            mixed += part.compute_leg_shares(book) * part.compute_margins(book).maintenance[:, None]
-        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(book))
+            mixed += part.compute_leg_shares(accounts) * part.compute_margins(accounts).maintenance[:, None]
+        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(accounts))

@@ -28,14 +28,14 @@ class WrongWayAddOn(AddOn):
         default={}, description="underlying that an asset moves with (name: name)"
     )
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
-        contracts = book.market.contracts
-        assets, spot = value_collateral(book)
+        contracts = accounts.market.contracts
+        assets, spot = value_collateral(accounts)
         margined = np.where(
-            leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0
+            leg_values.compute_margined_notional(accounts) > 0, accounts.position_value(), 0.0
         )
-        asked = np.zeros(book.position.shape)
+        required = np.zeros(accounts.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
             name = contracts.underlyings[underlying] if contracts.underlyings else ""
@@ -47,5 +47,5 @@ class WrongWayAddOn(AddOn):
             collateral = spot[:, same].sum(axis=1) + assets[:, follow].sum(axis=1)
             twice = np.minimum(np.maximum(margined[:, same].sum(axis=1), 0.0), collateral)
             size = np.abs(margined[:, same])
-            asked[:, same] = self.share * twice[:, None] * leg_values.normalise_shares(size, size)
-        return asked
+            required[:, same] = self.share * twice[:, None] * leg_values.normalise_shares(size, size)
+        return required

@@ -75,10 +75,10 @@ class LearnedRequirement(RequirementWrapper):
             return data
         now, said = compute_digest(path), data.get("digest", "")
         if said and said != now:
-            told = (
+            message = (
                 f"digest: {path} has changed since it was {str(said)[:12]}..., is {now[:12]}... now"
             )
-            raise ValueError(f"{told}: bring the file back, or remove digest")
+            raise ValueError(f"{message}: bring the file back, or remove digest")
         return {**data, "digest": now}
 
     def look_back(self) -> float:
@@ -221,27 +221,27 @@ class LearnedMargin:
             )
         self.is_fallen_back = fallen
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Predicted quantiles added over legs, (A,), or the inner margins."""
-        inner = self.inner.compute_margins(book)
+        inner = self.inner.compute_margins(accounts)
         if self.rate is None:
             return inner
-        notional = leg_values.compute_margined_notional(book)
-        own = (notional * np.where(book.position >= 0, self.rate[0], self.rate[1])).sum(axis=1)
+        notional = leg_values.compute_margined_notional(accounts)
+        own = (notional * np.where(accounts.position >= 0, self.rate[0], self.rate[1])).sum(axis=1)
         share = 1.0 if self.is_fallen_back else self.rule.share
         kept = np.maximum(own, share * inner.initial)
-        chosen = (notional / book.leverage).sum(axis=1)
+        chosen = (notional / accounts.leverage).sum(axis=1)
         maintenance = np.maximum(self.rule.maintenance_ratio * kept, share * inner.maintenance)
         return Margins(np.maximum(np.maximum(kept, maintenance), chosen), maintenance)
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's predicted margin over their sum; the inner shares while it cannot predict."""
         if self.rate is None:
-            return self.inner.compute_leg_shares(book)
-        side = np.where(book.position >= 0, self.rate[0], self.rate[1])
+            return self.inner.compute_leg_shares(accounts)
+        side = np.where(accounts.position >= 0, self.rate[0], self.rate[1])
         return leg_values.normalise_shares(
-            leg_values.compute_margined_notional(book) * side,
-            leg_values.compute_gross_notional(book),
+            leg_values.compute_margined_notional(accounts) * side,
+            leg_values.compute_gross_notional(accounts),
         )
 
 

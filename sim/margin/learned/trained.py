@@ -56,8 +56,8 @@ def read_trained_forest(path: str, purpose: tuple[float, float, float]) -> Fores
     try:
         held = _read_arrays(Path(path))
     except Exception as error:  # a stranger's bytes: LZMAError, TokenError and OverflowError are not the last of them
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError([f"{where}: cannot be read ({told}), {REMEDY}"]) from error
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError([f"{where}: cannot be read ({message}), {REMEDY}"]) from error
     if str(held.get("format")) != FORMAT or not {*ARRAYS, *PURPOSE, "names"} <= set(held):
         raise ConfigError([f"{where}: is no trained model, {REMEDY}"])
     names = tuple(str(name) for name in np.ravel(held["names"]))
@@ -69,12 +69,12 @@ def read_trained_forest(path: str, purpose: tuple[float, float, float]) -> Fores
     was = tuple(float(held[name]) for name in PURPOSE)
     if was != purpose:
         unlike = [place for place, (a, b) in enumerate(zip(was, purpose, strict=True)) if a != b]
-        told = ", and ".join(
+        message = ", and ".join(
             f"{PURPOSE[place]} {was[place]:g}, not {purpose[place]:g}" for place in unlike
         )
         same = " and ".join(f"{PURPOSE[place]} to {was[place]:.12g}" for place in unlike)
         again = ", or train it again" if was[1] == purpose[1] else ""  # a series is always of days
-        raise ConfigError([f"{where}: was trained for {told}: set {same}{again}"])
+        raise ConfigError([f"{where}: was trained for {message}: set {same}{again}"])
     return Forest(**{name: _convert_array(held[name], INTEGER_TYPES.get(name)) for name in ARRAYS})
 
 

@@ -26,26 +26,26 @@ class OptionsSeparately(ItemisedRequirement):
         for part, _ in self.parts:
             part.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums of the two, (A,)."""
         rest, options = (
-            part.compute_margins(leg_values.keep_legs(book, seen)) for part, seen in self.parts
+            part.compute_margins(leg_values.keep_legs(accounts, seen)) for part, seen in self.parts
         )
         return Margins(rest.initial + options.initial, rest.maintenance + options.maintenance)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Parts of both."""
         return join_breakdowns(
             *(
-                break_down_margins(part, leg_values.keep_legs(book, seen))
+                break_down_margins(part, leg_values.keep_legs(accounts, seen))
                 for part, seen in self.parts
             )
         )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Shares of the two, weighted by their maintenance."""
-        mixed = np.zeros(book.position.shape)
+        mixed = np.zeros(accounts.position.shape)
         for part, seen in self.parts:
-            mine = leg_values.keep_legs(book, seen)
+            mine = leg_values.keep_legs(accounts, seen)
             mixed += part.compute_leg_shares(mine) * part.compute_margins(mine).maintenance[:, None]
-        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(accounts))

@@ -58,16 +58,16 @@ class StandardOptionsMargin:
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: prices are part of the view that books come with."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over options, (A,)."""
-        initial, maintenance = self._compute_charges(book)
+        initial, maintenance = self._compute_charges(accounts)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each option's maintenance over the sum, (A, K); of what legs are worth where that is nil."""
-        asked = np.zeros(book.position.shape)
-        asked[:, self.option_columns] = self._compute_charges(book)[1]
-        return leg_values.normalise_shares(asked, leg_values.compute_gross_notional(book))
+        required = np.zeros(accounts.position.shape)
+        required[:, self.option_columns] = self._compute_charges(accounts)[1]
+        return leg_values.normalise_shares(required, leg_values.compute_gross_notional(accounts))
 
     def build_option_chain(self, market: MarketView) -> OptionChain:
         """What a lot of each option is worth and asks when short."""
@@ -78,15 +78,15 @@ class StandardOptionsMargin:
             market.mark[self.option_columns],
         )
         tick = contracts.multiplier[self.option_columns] * market.price[settle]
-        spot, worth = price * tick / contracts.tick[self.option_columns], mark * tick
+        spot, lot_value = price * tick / contracts.tick[self.option_columns], mark * tick
         out = np.maximum(side * (contracts.strike[self.option_columns] - price), 0.0) / price
-        kept = rule.keep * np.where(side > 0, spot, np.maximum(spot, worth))
+        kept = rule.keep * np.where(side > 0, spot, np.maximum(spot, lot_value))
         return OptionChain(
-            worth, np.maximum(np.maximum(rule.share - out, rule.least) * spot, kept), kept
+            lot_value, np.maximum(np.maximum(rule.share - out, rule.least) * spot, kept), kept
         )
 
-    def _compute_charges(self, book: Exposure) -> Margins:
+    def _compute_charges(self, accounts: Exposure) -> Margins:
         """What each option asks, (A, O) each."""
-        chain, lots = self.build_option_chain(book.market), book.position[:, self.option_columns]
+        chain, lots = self.build_option_chain(accounts.market), accounts.position[:, self.option_columns]
         long, short = np.maximum(lots, 0) * chain.lot_value, np.maximum(-lots, 0)
         return Margins(long + short * chain.initial, long + short * chain.maintenance)

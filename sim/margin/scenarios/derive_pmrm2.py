@@ -170,102 +170,102 @@ class PmrmMargin(ScenarioMargin):
             self._revalue, rule.revalue
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """See :class:`DerivePmrm2`, (A,)."""
-        valued, rule = self.risk_arrays.get_current(book.market), self.rule
-        opening = self._initial_factor(book.market)
-        maintenance, initial = np.zeros(len(book.position)), self._charge_doubtful_collateral(book)
+        valued, rule = self.risk_arrays.get_current(accounts.market), self.rule
+        opening = self._initial_factor(accounts.market)
+        maintenance, initial = np.zeros(len(accounts.position)), self._charge_doubtful_collateral(accounts)
         for side in self.underlyings:
             loss = -np.minimum(
-                self._compute_gains(book, side, valued).min(axis=0),
-                self._compute_basis(book, side, valued),
+                self._compute_gains(accounts, side, valued).min(axis=0),
+                self._compute_basis(accounts, side, valued),
             )
-            charged = self._compute_charges(book, side, valued).values()
+            charged = self._compute_charges(accounts, side, valued).values()
             maintenance += rule.maintenance * loss + sum(each.maintenance for each in charged)
             initial += opening * loss + sum(each.initial for each in charged)
         return Margins(initial, maintenance)
 
-    def scenario_gains(self, book: Exposure) -> F8:
+    def scenario_gains(self, accounts: Exposure) -> F8:
         """See :class:`Scanning`."""
-        valued = self.risk_arrays.get_current(book.market)
+        valued = self.risk_arrays.get_current(accounts.market)
         return np.sum(
-            [self._compute_gains(book, side, valued) for side in self.underlyings], axis=0
+            [self._compute_gains(accounts, side, valued) for side in self.underlyings], axis=0
         )
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; basis is what its contingency asks beyond the scan."""
-        valued = self.risk_arrays.get_current(book.market)
-        scan, basis = np.zeros((2, len(book.position)))
+        valued = self.risk_arrays.get_current(accounts.market)
+        scan, basis = np.zeros((2, len(accounts.position)))
         for side in self.underlyings:
-            lost = np.minimum(self._compute_gains(book, side, valued).min(axis=0), 0.0)
+            lost = np.minimum(self._compute_gains(accounts, side, valued).min(axis=0), 0.0)
             scan -= lost
-            basis += np.maximum(lost - self._compute_basis(book, side, valued), 0.0)
-        opening, keep = self._initial_factor(book.market), self.rule.maintenance
+            basis += np.maximum(lost - self._compute_basis(accounts, side, valued), 0.0)
+        opening, keep = self._initial_factor(accounts.market), self.rule.maintenance
         found = {
             SCANNING_RISK: Margins(opening * scan, keep * scan),
             "basis": Margins(opening * basis, keep * basis),
         }
-        charges = [self._compute_charges(book, side, valued) for side in self.underlyings]
-        doubt = Margins(self._charge_doubtful_collateral(book), np.zeros(len(book.position)))
+        charges = [self._compute_charges(accounts, side, valued) for side in self.underlyings]
+        doubt = Margins(self._charge_doubtful_collateral(accounts), np.zeros(len(accounts.position)))
         return join_breakdowns(found, *charges, {"collateral in doubt": doubt})
 
-    def basis_contingency(self, book: Exposure) -> F8:
+    def basis_contingency(self, accounts: Exposure) -> F8:
         """Basis contingency, (A,) minor units of the numeraire, at most nil, summed over underlyings."""
-        valued = self.risk_arrays.get_current(book.market)
+        valued = self.risk_arrays.get_current(accounts.market)
         return np.sum(
-            [self._compute_basis(book, side, valued) for side in self.underlyings], axis=0
+            [self._compute_basis(accounts, side, valued) for side in self.underlyings], axis=0
         )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        valued = self.risk_arrays.get_current(book.market)
-        return compute_standalone_shares(book, (valued.moved - valued.now) * self.weights[:, None])
+        valued = self.risk_arrays.get_current(accounts.market)
+        return compute_standalone_shares(accounts, (valued.moved - valued.now) * self.weights[:, None])
 
     def _initial_factor(self, market: MarketView) -> float:
         """Initial over the worst loss, more where the stable price is off its peg."""
         charges = self.rule.charges
         return float(self.rule.initial + max(charges.peg - market.peg, 0.0) * charges.peg_factor)
 
-    def _compute_gains(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
+    def _compute_gains(self, accounts: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
         """Gain by one underlying in each scenario, (S, A)."""
-        gain = sum_leg_gains(book.position, valued.moved - valued.now, side.moving)
+        gain = sum_leg_gains(accounts.position, valued.moved - valued.now, side.moving)
         for asset in side.collateral:
-            gain += self.moves[:, None] * (book.balance[:, asset] * book.market.price[asset])
+            gain += self.moves[:, None] * (accounts.balance[:, asset] * accounts.market.price[asset])
         for expiry in side.expiries:
             owned, owed = valued.discount[:, expiry.legs[0]]
-            moved = sum_leg_gains(book.position, valued.moved, expiry.legs)
+            moved = sum_leg_gains(accounts.position, valued.moved, expiry.legs)
             change = moved * np.where(moved >= 0, owned, owed) - sum_leg_values(
-                book.position, valued.now, expiry.legs
+                accounts.position, valued.now, expiry.legs
             )
             change[self.is_tilt] = -np.abs(change[self.is_tilt])
             gain += change
         return gain * self.weights[:, None]
 
-    def _compute_basis(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
+    def _compute_basis(self, accounts: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
         """Basis contingency of one underlying, (A,), at most nil."""
-        total = np.zeros(len(book.position))
+        total = np.zeros(len(accounts.position))
         for expiry in side.expiries:
-            lost = find_worst_gain(book.position, valued.bumped - valued.now, expiry.legs)
+            lost = find_worst_gain(accounts.position, valued.bumped - valued.now, expiry.legs)
             total += np.minimum(lost, 0.0) * valued.factor[expiry.legs[0]]
         return total
 
     def _compute_charges(
-        self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues
+        self, accounts: Exposure, side: UnderlyingLegs, valued: PmrmValues
     ) -> dict[str, Margins]:
         """Contingencies of one underlying by name, (A,) each."""
-        charges, size = self.rule.charges, np.abs(book.position)
+        charges, size = self.rule.charges, np.abs(accounts.position)
         perps, naked = sum_leg_values(size, valued.spot, side.linear), np.zeros(len(size))
         sure = np.minimum(
-            book.market.confidence[side.number], _find_least_confidence(book, side.linear)
+            accounts.market.confidence[side.number], _find_least_confidence(accounts, side.linear)
         )
         doubt = self._charge_doubt(sure, perps)
         for expiry in side.expiries:
             options = sum_leg_values(size, valued.spot, expiry.legs)
             doubt = doubt + self._charge_doubt(
-                np.minimum(sure, _find_least_confidence(book, expiry.legs)), options
+                np.minimum(sure, _find_least_confidence(accounts, expiry.legs)), options
             )
             for legs in expiry.strikes:
-                naked += np.maximum(-sum_leg_values(book.position, valued.spot, legs), 0.0)
+                naked += np.maximum(-sum_leg_values(accounts.position, valued.spot, legs), 0.0)
         kept, opened = charges.perp_maintenance, charges.perp_maintenance + charges.perp_initial
         short, to_open = (
             charges.option_maintenance,
@@ -277,16 +277,16 @@ class PmrmMargin(ScenarioMargin):
             "oracles in doubt": Margins(doubt, np.zeros(len(size))),
         }
 
-    def _charge_doubtful_collateral(self, book: Exposure) -> F8:
+    def _charge_doubtful_collateral(self, accounts: Exposure) -> F8:
         """What is asked at the opening for collateral of which oracles are not sure, (A,)."""
-        total, market = np.zeros(len(book.position)), book.market
+        total, market = np.zeros(len(accounts.position)), accounts.market
         for asset in self.collateral:
             own = market.trust[asset] if market.trust.size else 1.0
             sure = np.minimum(
                 own, min((market.confidence[side.number] for side in self.underlyings), default=1.0)
             )
             total += self._charge_doubt(
-                sure, np.maximum(book.balance[:, asset] * market.price[asset], 0.0)
+                sure, np.maximum(accounts.balance[:, asset] * market.price[asset], 0.0)
             )
         return total
 
@@ -331,12 +331,12 @@ class PmrmMargin(ScenarioMargin):
         )
 
 
-def _find_least_confidence(book: Exposure, legs: I8) -> F8:
+def _find_least_confidence(accounts: Exposure, legs: I8) -> F8:
     """The least confidence in what values the legs that are held, (A,)."""
-    feed = book.market.feed
+    feed = accounts.market.feed
     if not feed.size:
-        return np.ones(len(book.position))
-    return np.where(book.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)
+        return np.ones(len(accounts.position))
+    return np.where(accounts.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)
 
 
 def _find_asset(name: str, contracts: Contracts) -> int:

@@ -136,64 +136,64 @@ class GridMargin(ScenarioMargin):
             self._revalue, rule.revalue
         )
 
-    def scenario_gains(self, book: Exposure) -> F8:
+    def scenario_gains(self, accounts: Exposure) -> F8:
         """See :class:`Scanning`."""
         return sum_leg_gains(
-            book.position,
-            self.risk_arrays.get_current(book.market).pnl,
-            np.arange(book.position.shape[1]),
+            accounts.position,
+            self.risk_arrays.get_current(accounts.market).pnl,
+            np.arange(accounts.position.shape[1]),
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """See :class:`Grid`, (A,)."""
-        arrays = self.risk_arrays.get_current(book.market)
-        needed = self._sum_charges(book, arrays)
+        arrays = self.risk_arrays.get_current(accounts.market)
+        needed = self._sum_charges(accounts, arrays)
         for legs in self.groups:
-            scan = -find_worst_gain(book.position, arrays.pnl, legs)
-            needed += np.maximum(scan, self._charge_delta(book, arrays, legs))
+            scan = -find_worst_gain(accounts.position, arrays.pnl, legs)
+            needed += np.maximum(scan, self._charge_delta(accounts, arrays, legs))
         provision = (
-            self.rule.fee * np.abs(book.position_value()).sum(axis=1) if self.rule.fee else 0.0
+            self.rule.fee * np.abs(accounts.position_value()).sum(axis=1) if self.rule.fee else 0.0
         )
         return Margins(
             self.rule.initial * needed + provision, self.rule.maintenance * needed + provision
         )
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; the charge on delta is what it asks beyond the scan."""
-        arrays = self.risk_arrays.get_current(book.market)
-        scan, delta = np.zeros((2, len(book.position)))
+        arrays = self.risk_arrays.get_current(accounts.market)
+        scan, delta = np.zeros((2, len(accounts.position)))
         for legs in self.groups:
-            lost = np.maximum(-find_worst_gain(book.position, arrays.pnl, legs), 0.0)
+            lost = np.maximum(-find_worst_gain(accounts.position, arrays.pnl, legs), 0.0)
             scan += lost
-            delta += np.maximum(self._charge_delta(book, arrays, legs) - lost, 0.0)
+            delta += np.maximum(self._charge_delta(accounts, arrays, legs) - lost, 0.0)
         parts = {
             SCANNING_RISK: scan,
             "charge on delta": delta,
-            **self._compute_contingencies(book, arrays),
+            **self._compute_contingencies(accounts, arrays),
         }
         found = {
             name: Margins(self.rule.initial * each, self.rule.maintenance * each)
             for name, each in parts.items()
         }
-        return {**found, "fees of closing": subtract_parts(self.compute_margins(book), found)}
+        return {**found, "fees of closing": subtract_parts(self.compute_margins(accounts), found)}
 
-    def sum_contingencies(self, book: Exposure) -> F8:
+    def sum_contingencies(self, accounts: Exposure) -> F8:
         """Charges beside the scan, (A,)."""
-        return self._sum_charges(book, self.risk_arrays.get_current(book.market))
+        return self._sum_charges(accounts, self.risk_arrays.get_current(accounts.market))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return compute_standalone_shares(book, self.risk_arrays.get_current(book.market).pnl)
+        return compute_standalone_shares(accounts, self.risk_arrays.get_current(accounts.market).pnl)
 
-    def _sum_charges(self, book: Exposure, arrays: GridArrays) -> F8:
-        total = np.zeros(len(book.position))
-        for charge in self._compute_contingencies(book, arrays).values():
+    def _sum_charges(self, accounts: Exposure, arrays: GridArrays) -> F8:
+        total = np.zeros(len(accounts.position))
+        for charge in self._compute_contingencies(accounts, arrays).values():
             total += charge
         return total
 
-    def _compute_contingencies(self, book: Exposure, arrays: GridArrays) -> dict[str, F8]:
+    def _compute_contingencies(self, accounts: Exposure, arrays: GridArrays) -> dict[str, F8]:
         """Charges by name, (A,) each."""
-        shares, nothing = self.rule.contingencies, np.zeros(len(book.position))
+        shares, nothing = self.rule.contingencies, np.zeros(len(accounts.position))
         found = {
             "short options": nothing.copy(),
             "offsetting futures": nothing.copy(),
@@ -201,30 +201,30 @@ class GridMargin(ScenarioMargin):
         }
         for legs in self.strikes if shares.short_options else ():
             found["short options"] += shares.short_options * np.maximum(
-                -sum_leg_values(book.position, arrays.spot, legs), 0.0
+                -sum_leg_values(accounts.position, arrays.spot, legs), 0.0
             )
         for legs in self.linear_columns if shares.futures else ():
             found["offsetting futures"] += (
-                shares.futures * compute_offset(book.position, arrays.spot, legs)[1]
+                shares.futures * compute_offset(accounts.position, arrays.spot, legs)[1]
             )
         for expiries in self.expiries if shares.vega else ():
             vegas = np.stack(
-                [sum_leg_values(book.position, arrays.vega, legs) for legs in expiries]
+                [sum_leg_values(accounts.position, arrays.vega, legs) for legs in expiries]
             )
             found["offsetting vega"] += (
                 shares.vega * (np.abs(vegas).sum(axis=0) - np.abs(vegas.sum(axis=0))) / 2
             )
         if shares.options and self.option_columns.size:
             found["all options"] = shares.options * sum_leg_values(
-                np.abs(book.position), arrays.spot, self.option_columns
+                np.abs(accounts.position), arrays.spot, self.option_columns
             )
         return found
 
-    def _charge_delta(self, book: Exposure, arrays: GridArrays, legs: I8) -> F8:
+    def _charge_delta(self, accounts: Exposure, arrays: GridArrays, legs: I8) -> F8:
         """The charge on delta, (A,), at least nil."""
         if not (self.rule.net_delta or self.rule.hedged_delta):
-            return np.zeros(len(book.position))
-        net, hedged = compute_offset(book.position, arrays.delta, legs)
+            return np.zeros(len(accounts.position))
+        net, hedged = compute_offset(accounts.position, arrays.delta, legs)
         return self.rule.net_delta * np.abs(net) + self.rule.hedged_delta * hedged
 
     def _revalue(self, market: MarketView) -> GridArrays:

@@ -129,10 +129,10 @@ def compute_lot_pnl(market: MarketView, moved: ShockedStates) -> F8:
     )
 
 
-def compute_scenario_pnl(book: Exposure, moved: ShockedStates) -> F8:
+def compute_scenario_pnl(accounts: Exposure, moved: ShockedStates) -> F8:
     """What each account gains in each scenario, (S, A) minor units of the numeraire; pure."""
     return sum_leg_gains(
-        book.position, compute_lot_pnl(book.market, moved), np.arange(book.position.shape[1])
+        accounts.position, compute_lot_pnl(accounts.market, moved), np.arange(accounts.position.shape[1])
     )
 
 
@@ -203,19 +203,19 @@ def compute_offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:
     return net, (sum_leg_values(np.abs(position), np.abs(per_lot), legs) - np.abs(net)) / 2
 
 
-def compute_standalone_shares(book: Exposure, table: F8) -> F8:
+def compute_standalone_shares(accounts: Exposure, table: F8) -> F8:
     """Each leg's share of what the legs would lose at worst if each stood alone, (A, K); of notional if that is nil.
 
     Args:
-        book: the accounts.
+        accounts: the accounts.
         table: gain per lot in each scenario, (S, K).
     """
     worst = np.where(
-        book.position > 0, -table.min(axis=0, initial=0.0), table.max(axis=0, initial=0.0)
+        accounts.position > 0, -table.min(axis=0, initial=0.0), table.max(axis=0, initial=0.0)
     )
-    legs = np.abs(book.position) * worst
-    gross = np.abs(book.position_value())
-    for stand_in in (gross, np.abs(book.position).astype(np.float64)):
+    legs = np.abs(accounts.position) * worst
+    gross = np.abs(accounts.position_value())
+    for stand_in in (gross, np.abs(accounts.position).astype(np.float64)):
         legs = np.where((legs > 0).any(axis=1, keepdims=True), legs, stand_in)
     total = legs.sum(axis=1, keepdims=True)
     return legs / np.where(total > 0, total, 1.0)
@@ -261,7 +261,7 @@ class ScenarioMargin(ItemisedRequirement):
     """Relative moves of the price in the scenarios, in no order; not given = not known."""
 
     @abstractmethod
-    def scenario_gains(self, book: Exposure) -> F8:
+    def scenario_gains(self, accounts: Exposure) -> F8:
         """Gain in each scenario, all underlyings moving alike, (S, A) minor units of the numeraire."""
 
     def observe(self, market: MarketView) -> None:

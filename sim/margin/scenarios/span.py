@@ -173,70 +173,70 @@ class SpanMargin(ScenarioMargin):
             self._revalue, rule.revalue
         )
 
-    def scenario_gains(self, book: Exposure) -> F8:
+    def scenario_gains(self, accounts: Exposure) -> F8:
         """See :class:`Scanning`."""
         return sum_leg_gains(
-            book.position,
-            self.risk_arrays.get_current(book.market).pnl,
-            np.arange(book.position.shape[1]),
+            accounts.position,
+            self.risk_arrays.get_current(accounts.market).pnl,
+            np.arange(accounts.position.shape[1]),
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """See :class:`Span`, (A,)."""
-        priced = self.risk_arrays.get_current(book.market)
-        scans = self._compute_scan_risks(book, priced)
-        credit = self._compute_credits(book, priced, scans)
-        maintenance = np.zeros(len(book.position))
+        priced = self.risk_arrays.get_current(accounts.market)
+        scans = self._compute_scan_risks(accounts, priced)
+        credit = self._compute_credits(accounts, priced, scans)
+        maintenance = np.zeros(len(accounts.position))
         for number, (legs, each) in enumerate(zip(self.groups, self.commodities, strict=True)):
             risk = scans[number] - credit[number]
             if each.calendar:
                 risk = risk + each.calendar * _compute_spreads(
-                    book, priced.delta, self.expiry_columns[number]
+                    accounts, priced.delta, self.expiry_columns[number]
                 )
             if each.short_option:
                 its = legs[self.is_option[legs]]
-                short = sum_leg_values(np.maximum(-book.position, 0), priced.spot, its)
+                short = sum_leg_values(np.maximum(-accounts.position, 0), priced.spot, its)
                 risk = np.maximum(risk, each.short_option * short)
             maintenance += risk
         return Margins(self.rule.initial * maintenance, maintenance)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """See :class:`Itemised`; the minimum on short options is what it asks beyond the rest."""
-        priced = self.risk_arrays.get_current(book.market)
-        scans = self._compute_scan_risks(book, priced)
+        priced = self.risk_arrays.get_current(accounts.market)
+        scans = self._compute_scan_risks(accounts, priced)
         credit, calendar = (
-            self._compute_credits(book, priced, scans).sum(axis=0),
-            np.zeros(len(book.position)),
+            self._compute_credits(accounts, priced, scans).sum(axis=0),
+            np.zeros(len(accounts.position)),
         )
         for months, each in zip(self.expiry_columns, self.commodities, strict=True):
-            calendar += each.calendar * _compute_spreads(book, priced.delta, months)
+            calendar += each.calendar * _compute_spreads(accounts, priced.delta, months)
         parts = {
             SCANNING_RISK: scans.sum(axis=0),
             "calendar spreads": calendar,
             "inter-commodity credit": -credit,
         }
         found = {name: Margins(self.rule.initial * each, each) for name, each in parts.items()}
-        return {**found, "short-option minimum": subtract_parts(self.compute_margins(book), found)}
+        return {**found, "short-option minimum": subtract_parts(self.compute_margins(accounts), found)}
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return compute_standalone_shares(book, self.risk_arrays.get_current(book.market).pnl)
+        return compute_standalone_shares(accounts, self.risk_arrays.get_current(accounts.market).pnl)
 
-    def _compute_scan_risks(self, book: Exposure, priced: SpanArrays) -> F8:
+    def _compute_scan_risks(self, accounts: Exposure, priced: SpanArrays) -> F8:
         """Scan risk of each underlying, (groups, A)."""
-        scans = np.zeros((len(self.groups), len(book.position)))
+        scans = np.zeros((len(self.groups), len(accounts.position)))
         for number, legs in enumerate(self.groups):
-            scans[number] = np.maximum(-find_worst_gain(book.position, priced.pnl, legs), 0.0)
+            scans[number] = np.maximum(-find_worst_gain(accounts.position, priced.pnl, legs), 0.0)
         return scans
 
-    def _compute_credits(self, book: Exposure, priced: SpanArrays, scans: F8) -> F8:
+    def _compute_credits(self, accounts: Exposure, priced: SpanArrays, scans: F8) -> F8:
         """What the scan risk of each underlying is cut by, (groups, A)."""
         cut = np.zeros_like(scans)
         if not self.credits:
             return cut
-        left = np.stack([sum_leg_values(book.position, priced.units, legs) for legs in self.groups])
+        left = np.stack([sum_leg_values(accounts.position, priced.units, legs) for legs in self.groups])
         ranges = np.abs(
-            np.stack([sum_leg_values(book.position, priced.delta, legs) for legs in self.groups])
+            np.stack([sum_leg_values(accounts.position, priced.delta, legs) for legs in self.groups])
         )
         ranges *= np.array([each.scan for each in self.commodities])[:, None]
         risk = np.minimum(scans, ranges)
@@ -285,8 +285,8 @@ def _find_pair(
         for name in credit.underlyings
     )
     if first == second:
-        told = f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice"
-        raise ConfigError([f"{told}, a spread needs two underlyings, name another"])
+        message = f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice"
+        raise ConfigError([f"{message}, a spread needs two underlyings, name another"])
     return (
         (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
     )
@@ -299,7 +299,7 @@ def _group_by_expiry(contracts: Contracts, legs: I8) -> list[I8]:
     return [legs[contracts.expiry[legs] == expiry] for expiry in np.unique(contracts.expiry[legs])]
 
 
-def _compute_spreads(book: Exposure, delta: F8, months: list[I8]) -> F8:
+def _compute_spreads(accounts: Exposure, delta: F8, months: list[I8]) -> F8:
     """Worth of the deltas that offset those of other expiries, (A,)."""
-    by_month = np.stack([sum_leg_values(book.position, delta, legs) for legs in months], axis=1)
+    by_month = np.stack([sum_leg_values(accounts.position, delta, legs) for legs in months], axis=1)
     return np.minimum(np.maximum(by_month, 0).sum(axis=1), np.maximum(-by_month, 0).sum(axis=1))

@@ -48,12 +48,12 @@ def compute_margin_path(
         if number:
             requirement.observe(view)
         else:
-            book = build_one_lot_accounts(view).take(slice(0, 1))
+            accounts = build_one_lot_accounts(view).take(slice(0, 1))
             held = np.ones(returns.shape[1]) if lots is None else lots
             position = np.asarray(held, dtype=np.int64)[None]
-            book = book._replace(position=position, entry=position * int(START_MARK))
-            gross = float(np.abs(book.position_value()).sum())
-        path[number] = requirement.compute_margins(book._replace(market=view)).initial[0] / gross
+            accounts = accounts._replace(position=position, entry=position * int(START_MARK))
+            gross = float(np.abs(accounts.position_value()).sum())
+        path[number] = requirement.compute_margins(accounts._replace(market=view)).initial[0] / gross
     return path
 
 

@@ -103,14 +103,14 @@ class TailMargin:
         loss = forecast.compute_tail_loss(np.concatenate([alone, -alone]), self.tail_spec)
         return np.maximum(self.horizon_factor * loss.reshape(2, -1), self.rule.floor)
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Tail of each account's portfolio, (A,), no less than the floor of its gross notional."""
-        value = self._margined_value(book)
+        value = self._margined_value(accounts)
         if self.columns.size == 1 and not self.has_options:
             return Margins(
                 *margin_net_position(
                     value,
-                    book.leverage,
+                    accounts.leverage,
                     self.side_rates[:, 0],
                     self.rule.floor,
                     self.rule.maintenance_ratio,
@@ -119,7 +119,7 @@ class TailMargin:
         gross = np.abs(value)
         if self.has_options:
             loss = compute_tail_loss(
-                self._margined_lots(book), self._build_gain_table(book.market), self.tail_spec
+                self._margined_lots(accounts), self._build_gain_table(accounts.market), self.tail_spec
             )
         elif self.forecast is None:
             loss = self.rule.opening * np.abs(value @ self.underlying_matrix).sum(axis=1)
@@ -128,20 +128,20 @@ class TailMargin:
                 value @ self.underlying_matrix, self.tail_spec
             )
         kept = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
-        initial = np.maximum(kept, (gross / book.leverage).sum(axis=1))
+        initial = np.maximum(kept, (gross / accounts.leverage).sum(axis=1))
         return Margins(initial, self.rule.maintenance_ratio * kept)
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's margin alone over their sum, (A, K)."""
-        value = self._margined_value(book)
+        value = self._margined_value(accounts)
         if self.has_options:
             return leg_values.normalise_shares(
-                self._compute_standalone_tails(book), leg_values.compute_gross_notional(book)
+                self._compute_standalone_tails(accounts), leg_values.compute_gross_notional(accounts)
             )
         rate = self.side_rates @ self.underlying_matrix.T
         return leg_values.normalise_shares(
             np.abs(value) * np.where(value >= 0, rate[0], rate[1]),
-            leg_values.compute_gross_notional(book),
+            leg_values.compute_gross_notional(accounts),
         )
 
     def _build_gain_table(self, market: MarketView) -> F8:
@@ -152,36 +152,36 @@ class TailMargin:
             moves = self.horizon_factor * self.forecast.scenario_returns()
         return revalue_lot_pnl(market, moves, self.columns, self.rule.options)
 
-    def _compute_standalone_tails(self, book: Exposure) -> F8:
+    def _compute_standalone_tails(self, accounts: Exposure) -> F8:
         """Tail of each leg by itself, (A, K)."""
-        lots, alone = self._margined_lots(book), np.eye(book.position.shape[1], dtype=np.int64)
+        lots, alone = self._margined_lots(accounts), np.eye(accounts.position.shape[1], dtype=np.int64)
         rate = compute_tail_loss(
-            np.concatenate([alone, -alone]), self._build_gain_table(book.market), self.tail_spec
+            np.concatenate([alone, -alone]), self._build_gain_table(accounts.market), self.tail_spec
         ).reshape(2, -1)
         return np.abs(lots) * np.where(lots >= 0, rate[0], rate[1])
 
     @staticmethod
-    def _margined_lots(book: Exposure) -> I8:
+    def _margined_lots(accounts: Exposure) -> I8:
         """Positions that need margin, (A, K)."""
         return np.where(
-            (book.market.contracts.kind == SPOT) & (book.position > 0), 0, book.position
+            (accounts.market.contracts.kind == SPOT) & (accounts.position > 0), 0, accounts.position
         )
 
     @staticmethod
-    def _margined_value(book: Exposure) -> F8:
+    def _margined_value(accounts: Exposure) -> F8:
         """Signed value of the positions that need margin, (A, K)."""
-        return compute_margined_value(book.position, *leg_values.compute_lot_values(book.market))
+        return compute_margined_value(accounts.position, *leg_values.compute_lot_values(accounts.market))
 
 
 @kernel
-def compute_margined_value(position: I8, worth: F8, spot: B1) -> F8:
+def compute_margined_value(position: I8, lot_value: F8, spot: B1) -> F8:
     """Lots times worth, nil for long spot, (A, K)."""
     accounts, instruments = position.shape
     value = np.empty((instruments, accounts))
     for k in range(instruments):
         for a in range(accounts):
             lots = position[a, k]
-            value[k, a] = 0.0 if spot[k] and lots > 0 else lots * worth[k]
+            value[k, a] = 0.0 if spot[k] and lots > 0 else lots * lot_value[k]
     return value.T
 
 

@@ -41,24 +41,24 @@ class EntryTiersMargin(AdditiveRequirement):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the rates are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        initial, maintenance = self.inner.compute_charges(compute_entry_value(book), book.leverage)
+        initial, maintenance = self.inner.compute_charges(compute_entry_value(accounts), accounts.leverage)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.inner.compute_charges(compute_entry_value(book), book.leverage)[0]
+        return self.inner.compute_charges(compute_entry_value(accounts), accounts.leverage)[0]
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        _, maintenance = self.inner.compute_charges(compute_entry_value(book), book.leverage)
-        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(book))
+        _, maintenance = self.inner.compute_charges(compute_entry_value(accounts), accounts.leverage)
+        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(accounts))
 
 
-def compute_entry_value(book: Exposure) -> F8:
+def compute_entry_value(accounts: Exposure) -> F8:
     """What each open position cost, (A, K), minor units of the numeraire; nothing for long spot (LED-3)."""
-    contracts = book.market.contracts
-    cost = np.abs(book.entry) * book.market.price[contracts.settle]
-    asked = (book.position != 0) & ~((contracts.kind == SPOT) & (book.position > 0))
-    return np.where(asked, cost, 0.0)
+    contracts = accounts.market.contracts
+    cost = np.abs(accounts.entry) * accounts.market.price[contracts.settle]
+    required = (accounts.position != 0) & ~((contracts.kind == SPOT) & (accounts.position > 0))
+    return np.where(required, cost, 0.0)

@@ -48,29 +48,29 @@ class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the rates are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        initial, maintenance = self._compute_charges(book)
+        initial, maintenance = self._compute_charges(accounts)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """Brackets of each leg, and what closing them costs."""
-        inner = break_down_margins(self.inner, book)
-        return inner | {"fees of closing": subtract_parts(self.compute_margins(book), inner)}
+        inner = break_down_margins(self.inner, accounts)
+        return inner | {"fees of closing": subtract_parts(self.compute_margins(accounts), inner)}
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self._compute_charges(book)[0]
+        return self._compute_charges(accounts)[0]
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._compute_charges(book)[1], leg_values.compute_gross_notional(book)
+            self._compute_charges(accounts)[1], leg_values.compute_gross_notional(accounts)
         )
 
-    def _compute_charges(self, book: Exposure) -> tuple[F8, F8]:
-        notional = leg_values.compute_margined_notional(book)
-        initial, maintenance = self.inner.compute_charges(notional, book.leverage)
-        bankruptcy_value = np.maximum(notional - np.sign(book.position) * initial, 0.0)
+    def _compute_charges(self, accounts: Exposure) -> tuple[F8, F8]:
+        notional = leg_values.compute_margined_notional(accounts)
+        initial, maintenance = self.inner.compute_charges(notional, accounts.leverage)
+        bankruptcy_value = np.maximum(notional - np.sign(accounts.position) * initial, 0.0)
         kept = maintenance + self.fee * notional
         return np.maximum(initial + self.fee * bankruptcy_value, kept), kept

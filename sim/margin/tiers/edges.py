@@ -12,7 +12,7 @@ JUST_ABOVE = 1.0 + 2e-7
 """From a floor to a notional that lies in its bracket, by whatever rounding."""
 
 
-def find_tier_edges(requirement: object, book: Exposure) -> list[F8]:
+def find_tier_edges(requirement: object, accounts: Exposure) -> list[F8]:
     """Return, for each instrument, factors of its mark at which a bracket of one account's position begins.
 
     Each floor gives two, at which the notional is the floor and a trifle above it. Where a bracket's rate applies to
@@ -20,11 +20,11 @@ def find_tier_edges(requirement: object, book: Exposure) -> list[F8]:
 
     Args:
         requirement: of the engine; brackets are looked for within wrappers and sums, too.
-        book: one account.
+        accounts: one account.
     """
     tables = list(_collect_tables(requirement))
     found = []
-    for k, value in enumerate(leg_values.compute_gross_notional(book)[0]):
+    for k, value in enumerate(leg_values.compute_gross_notional(accounts)[0]):
         floors = np.concatenate([np.empty(0), *(table[4, k] / EDGE_TOLERANCE for table in tables)])
         at = floors[floors > 0] / value if value > 0 else np.empty(0)
         found.append(np.unique(np.concatenate([at, at * JUST_ABOVE])))

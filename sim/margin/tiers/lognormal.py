@@ -124,57 +124,57 @@ class LognormalMargin(AdditiveRequirement):
                 np.full(year.size, self.rule.sigma)
             )
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Initial and maintenance of positions alone, each in whole units, (A,)."""
-        opened, kept = self._margins_without_orders(book)
+        opened, kept = self._margins_without_orders(accounts)
         return Margins(opened.sum(axis=1), kept.sum(axis=1))
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self._margins_without_orders(book)[0]
+        return self._margins_without_orders(accounts)[0]
 
-    def _margins_without_orders(self, book: Exposure) -> tuple[F8, F8]:
+    def _margins_without_orders(self, accounts: Exposure) -> tuple[F8, F8]:
         """Initial and maintenance of each position without its orders, (A, K) each."""
-        nothing = np.zeros_like(book.position)
-        kept = round_up(self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)))
+        nothing = np.zeros_like(accounts.position)
+        kept = round_up(self._maintenance_by_leg(accounts._replace(bids=nothing, asks=nothing)))
         return np.maximum(
             _round_down(kept * self.rule.initial),
-            leg_values.compute_margined_notional(book) / book.leverage,
+            leg_values.compute_margined_notional(accounts) / accounts.leverage,
         ), kept
 
-    def compute_levels(self, book: Exposure) -> VegaLevels:
+    def compute_levels(self, accounts: Exposure) -> VegaLevels:
         """All four levels, resting orders included, (A,)."""
-        maintenance = round_up(self._maintenance_by_leg(book)).sum(axis=1)
+        maintenance = round_up(self._maintenance_by_leg(accounts)).sum(axis=1)
         scales = (1.0, self.rule.search, self.rule.initial, self.rule.release)
         return VegaLevels(*(_round_down(maintenance * scale) for scale in scales))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        nothing = np.zeros_like(book.position)
+        nothing = np.zeros_like(accounts.position)
         return leg_values.normalise_shares(
-            self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)),
-            leg_values.compute_gross_notional(book),
+            self._maintenance_by_leg(accounts._replace(bids=nothing, asks=nothing)),
+            leg_values.compute_gross_notional(accounts),
         )
 
-    def _maintenance_by_leg(self, book: Exposure) -> F8:
+    def _maintenance_by_leg(self, accounts: Exposure) -> F8:
         """Maintenance of each position with its orders, (A, K), unrounded."""
-        worth, spot = leg_values.compute_lot_values(book.market)
-        funding, riskiest = np.nan_to_num(book.market.funding), self.rule.slippage_on == "riskiest"
-        asked = compute_leg_maintenance(
-            *(book.position, book.bids, book.asks, spot, self._long, self._short),
+        lot_value, spot = leg_values.compute_lot_values(accounts.market)
+        funding, riskiest = np.nan_to_num(accounts.market.funding), self.rule.slippage_on == "riskiest"
+        required = compute_leg_maintenance(
+            *(accounts.position, accounts.bids, accounts.asks, spot, self._long, self._short),
             *(self.rule.slippage, riskiest, funding, self.rule.funding_factor),
         )
-        return asked * worth
+        return required * lot_value
 
     def _compute_risk_factors(self, sigma: F8) -> tuple[F8, F8]:
         """Of a long and of a short at these volatilities, (K,) each, at least nil."""
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        asked = compute_risk_factors(
+        required = compute_risk_factors(
             self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift
         )
-        return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
+        return np.maximum(required[0], 0.0), np.maximum(required[1], 0.0)
 
 
 @kernel
@@ -192,7 +192,7 @@ def compute_leg_maintenance(
 ) -> F8:
     """Lots times what is asked of them, (A, K): the worse side with its orders, and a share of the funding owed."""
     accounts, instruments = position.shape
-    asked = np.empty((instruments, accounts))
+    required = np.empty((instruments, accounts))
     for k in range(instruments):
         for a in range(accounts):
             lots = position[a, k]
@@ -203,8 +203,8 @@ def compute_leg_maintenance(
             bought = bought if lots + bids[a, k] > 0 else 0.0
             sold = sold if lots - sells < 0 else 0.0
             due = 0.0 if spot[k] else np.maximum(lots * funding[k], 0.0) * share
-            asked[k, a] = np.maximum(bought, sold) + due
-    return asked.T
+            required[k, a] = np.maximum(bought, sold) + due
+    return required.T
 
 
 def compute_risk_factors(

@@ -93,34 +93,34 @@ class OpenInterestMargin(AdditiveRequirement):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: open interest is part of the view that books come with."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, each rounded up, (A,)."""
         return Margins(
-            self.initial_by_leg(book).sum(axis=1), self._compute_maintenance(book).sum(axis=1)
+            self.initial_by_leg(accounts).sum(axis=1), self._compute_maintenance(accounts).sum(axis=1)
         )
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
         notional, maintenance = (
-            leg_values.compute_margined_notional(book),
-            self._compute_maintenance(book),
+            leg_values.compute_margined_notional(accounts),
+            self._compute_maintenance(accounts),
         )
         interest = (
-            book.market.open_interest * leg_values.compute_lot_values(book.market)[0] / self.unit
+            accounts.market.open_interest * leg_values.compute_lot_values(accounts.market)[0] / self.unit
         )
         scaled = _multiply_ppm(notional, self.rule.compute_initial_ppm(interest))
-        asked: F8 = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
-        return asked
+        required: F8 = np.maximum(np.maximum(scaled, round_up(notional / accounts.leverage)), maintenance)
+        return required
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._compute_maintenance(book), leg_values.compute_gross_notional(book)
+            self._compute_maintenance(accounts), leg_values.compute_gross_notional(accounts)
         )
 
-    def _compute_maintenance(self, book: Exposure) -> F8:
+    def _compute_maintenance(self, accounts: Exposure) -> F8:
         base = _multiply_ppm(
-            leg_values.compute_margined_notional(book), np.float64(self.rule.base_ppm)
+            leg_values.compute_margined_notional(accounts), np.float64(self.rule.base_ppm)
         )
         return _multiply_ppm(base, np.float64(round(self.rule.fraction * MILLION)))
 

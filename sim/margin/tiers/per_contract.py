@@ -88,22 +88,22 @@ class PerContractMargin:
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the amounts are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        lots = self._margined_lots(book)
+        lots = self._margined_lots(accounts)
         opened = np.maximum(
-            lots * self.table[0], leg_values.compute_margined_notional(book) / book.leverage
+            lots * self.table[0], leg_values.compute_margined_notional(accounts) / accounts.leverage
         )
         return Margins(opened.sum(axis=1), (lots * self.table[1]).sum(axis=1))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
         return leg_values.normalise_shares(
-            self._margined_lots(book) * self.table[1], leg_values.compute_gross_notional(book)
+            self._margined_lots(accounts) * self.table[1], leg_values.compute_gross_notional(accounts)
         )
 
-    def _margined_lots(self, book: Exposure) -> F8:
+    def _margined_lots(self, accounts: Exposure) -> F8:
         """Lots that are margined, (A, K): all but long spot."""
-        return np.where(self.spot & (book.position > 0), 0, np.abs(book.position)).astype(
+        return np.where(self.spot & (accounts.position > 0), 0, np.abs(accounts.position)).astype(
             np.float64
         )

@@ -53,30 +53,30 @@ class SizeWeightedMargin(AdditiveRequirement):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the ratios are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        initial = self.initial_by_leg(book)
+        initial = self.initial_by_leg(accounts)
         return Margins(
-            initial.sum(axis=1), self._margin_by_leg(book, self.rule.maintenance).sum(axis=1)
+            initial.sum(axis=1), self._margin_by_leg(accounts, self.rule.maintenance).sum(axis=1)
         )
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        asked: F8 = np.maximum(
-            self._margin_by_leg(book, self.rule.initial),
-            leg_values.compute_margined_notional(book) / book.leverage,
+        required: F8 = np.maximum(
+            self._margin_by_leg(accounts, self.rule.initial),
+            leg_values.compute_margined_notional(accounts) / accounts.leverage,
         )
-        return asked
+        return required
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._margin_by_leg(book, self.rule.maintenance),
-            leg_values.compute_gross_notional(book),
+            self._margin_by_leg(accounts, self.rule.maintenance),
+            leg_values.compute_gross_notional(accounts),
         )
 
-    def _margin_by_leg(self, book: Exposure, ratio: float) -> F8:
-        size = np.abs(book.position) * book.market.contracts.lot
-        return leg_values.compute_margined_notional(book) * compute_liability_weight(
+    def _margin_by_leg(self, accounts: Exposure, ratio: float) -> F8:
+        size = np.abs(accounts.position) * accounts.market.contracts.lot
+        return leg_values.compute_margined_notional(accounts) * compute_liability_weight(
             size, self.rule.imf, ratio
         )

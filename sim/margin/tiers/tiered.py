@@ -149,8 +149,8 @@ def _find_ladder_error(ladder: TierLadder, ratio: float) -> str | None:
     if ladder[0].floor != 0:
         return f"the first tier starts at {ladder[0].floor:g}, not at 0: give one with floor 0"
     if ladder[0].max_leverage < 1:
-        told = f"max_leverage {ladder[0].max_leverage:g} at floor 0 requires more than the position is worth"
-        return f"{told}: raise it to 1 or more"
+        message = f"max_leverage {ladder[0].max_leverage:g} at floor 0 requires more than the position is worth"
+        return f"{message}: raise it to 1 or more"
     maintenance = _maintenance_rates(ladder, ratio)
     for tier, rate in zip(ladder, maintenance, strict=True):
         if rate > tier.initial_rate:
@@ -184,32 +184,32 @@ class TieredMargin(AdditiveRequirement):
     def observe(self, market: MarketView) -> None:
         """Nothing to learn: the rates are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        worth, spot = leg_values.compute_lot_values(book.market)
+        lot_value, spot = leg_values.compute_lot_values(accounts.market)
         return Margins(
-            *compute_tiered_margins(book.position, book.leverage, worth, spot, self.table)
+            *compute_tiered_margins(accounts.position, accounts.leverage, lot_value, spot, self.table)
         )
 
     def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
         """Initial and maintenance of each leg of a notional (A, K), minor units of the numeraire."""
         return compute_tiered_charges(notional, leverage, self.table)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.compute_charges(leg_values.compute_margined_notional(book), book.leverage)[0]
+        return self.compute_charges(leg_values.compute_margined_notional(accounts), accounts.leverage)[0]
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
         _, maintenance = self.compute_charges(
-            leg_values.compute_margined_notional(book), book.leverage
+            leg_values.compute_margined_notional(accounts), accounts.leverage
         )
-        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(accounts))
 
 
 @kernel
 def compute_tiered_margins(
-    position: I8, leverage: F8, worth: F8, spot: B1, table: F8
+    position: I8, leverage: F8, lot_value: F8, spot: B1, table: F8
 ) -> tuple[F8, F8]:
     """Initial and maintenance of each account, (A,)."""
     accounts, instruments = position.shape
@@ -218,7 +218,7 @@ def compute_tiered_margins(
     for k in range(instruments):
         for a in range(accounts):
             lots = position[a, k]
-            notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * worth[k]
+            notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * lot_value[k]
         _write_charges(notional, leverage[:, k], table[:, k], opened, kept)
         for a in range(accounts):
             initial[a] += opened[a]

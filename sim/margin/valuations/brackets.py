@@ -39,11 +39,11 @@ class BracketValuation(ValuationComponent):
         for name, ladder in self.brackets.items():
             for k, (below, above) in enumerate(itertools.pairwise(ladder), start=1):
                 if above.cap <= below.cap:
-                    told = f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before"
-                    raise ValueError(f"{told}, {below.cap:g}, sort by cap")
+                    message = f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before"
+                    raise ValueError(f"{message}, {below.cap:g}, sort by cap")
                 if above.counted > below.counted:
-                    told = f"brackets.{name}.{k}.counted: {above.counted:g} is more than the {below.counted:g}"
-                    raise ValueError(f"{told} of the bracket before: lower it")
+                    message = f"brackets.{name}.{k}.counted: {above.counted:g} is more than the {below.counted:g}"
+                    raise ValueError(f"{message} of the bracket before: lower it")
         return self
 
     def mentioned_names(self) -> frozenset[str]:
@@ -54,11 +54,11 @@ class BracketValuation(ValuationComponent):
         """Return True: spot positions are cut one by one."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
-        amount = convert_to_units(book, assets, spot)[1]
-        ladders = [self.brackets.get(name, ()) for name in book.market.contracts.names]
+        assets, spot = value_collateral(accounts)
+        amount = convert_to_units(accounts, assets, spot)[1]
+        ladders = [self.brackets.get(name, ()) for name in accounts.market.contracts.names]
         share = [
             compute_counted_share(column, ladder)
             for column, ladder in zip(amount.T, ladders, strict=True)
@@ -66,13 +66,13 @@ class BracketValuation(ValuationComponent):
         cut: F8 = spot * (1.0 - np.stack(share, axis=1))
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """See :class:`ValuationComponent`; the same for initial and maintenance."""
-        values = value_collateral(book)
-        names = (book.market.contracts.assets, book.market.contracts.names)
-        disallowed = np.zeros(len(book.balance))
+        values = value_collateral(accounts)
+        names = (accounts.market.contracts.assets, accounts.market.contracts.names)
+        disallowed = np.zeros(len(accounts.balance))
         for listed, value, amount in zip(
-            names, values, convert_to_units(book, *values), strict=True
+            names, values, convert_to_units(accounts, *values), strict=True
         ):
             for column, name in enumerate(listed):
                 rest = 1.0 - compute_counted_share(amount[:, column], self.brackets.get(name, ()))

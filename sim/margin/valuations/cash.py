@@ -24,15 +24,15 @@ class CashValuation(ValuationComponent):
         """Return True: spot positions are cut one by one."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        return value_collateral(book)[1]
+        return value_collateral(accounts)[1]
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """The market value of all that is not cash, (A,), the same for initial and maintenance."""
-        price, mark, per = book.market.price, book.market.mark, book.market.contracts
+        price, mark, per = accounts.market.price, accounts.market.mark, accounts.market.contracts
         disallowed = sum_noncash_values(
-            book.balance, book.position, price, mark, per.multiplier, per.settle, per.kind
+            accounts.balance, accounts.position, price, mark, per.multiplier, per.settle, per.kind
         )
         return Margins(disallowed, disallowed)
 
@@ -48,14 +48,14 @@ def sum_noncash_values(
         value[:] = 0.0
         for k in range(mark.size):
             if settle[k] == asset and kind[k] != SPOT:
-                worth = mark[k] * multiplier[k] * price[asset]
+                lot_value = mark[k] * multiplier[k] * price[asset]
                 for a in range(accounts):
-                    value[a] += position[a, k] * worth
+                    value[a] += position[a, k] * lot_value
         for a in range(accounts):
             disallowed[a] += max(balance[a, asset] * price[asset] + value[a], 0.0)
     for k in range(mark.size):
         if kind[k] == SPOT:
-            worth = mark[k] * multiplier[k] * price[settle[k]]
+            lot_value = mark[k] * multiplier[k] * price[settle[k]]
             for a in range(accounts):
-                owned[a] += max(position[a, k] * worth, 0.0)
+                owned[a] += max(position[a, k] * lot_value, 0.0)
     return disallowed + owned

@@ -54,28 +54,28 @@ class DeltaAdjustedValuation(ValuationComponent):
         hedged = contracts.underlying[contracts.kind == SPOT]
         return np.unique(hedged).size == hedged.size
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        _, spot = value_collateral(book)
-        _, share = map_shares_to_columns(book.market.contracts, self.unhedged, self.other)
-        cut: F8 = spot * (share - (share - self.hedged) * compute_hedged_share(book))
+        _, spot = value_collateral(accounts)
+        _, share = map_shares_to_columns(accounts.market.contracts, self.unhedged, self.other)
+        cut: F8 = spot * (share - (share - self.hedged) * compute_hedged_share(accounts))
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """See :class:`ValuationComponent`; the same for initial and maintenance."""
-        assets, spot = value_collateral(book)
-        _, share = map_shares_to_columns(book.market.contracts, self.unhedged, self.other)
-        cut = share - (share - self.hedged) * compute_hedged_share(book)
+        assets, spot = value_collateral(accounts)
+        _, share = map_shares_to_columns(accounts.market.contracts, self.unhedged, self.other)
+        cut = share - (share - self.hedged) * compute_hedged_share(accounts)
         disallowed = assets.sum(axis=1) + (spot * cut).sum(axis=1)
         return Margins(disallowed, disallowed)
 
 
-def compute_hedged_share(book: Exposure) -> F8:
+def compute_hedged_share(accounts: Exposure) -> F8:
     """Share of each spot position that short linear derivatives on its underlying hedge, (A, K); nil elsewhere."""
-    contracts = book.market.contracts
+    contracts = accounts.market.contracts
     spot, linear = contracts.kind == SPOT, (contracts.kind != SPOT) & (contracts.kind != OPTION)
-    units = book.position * contracts.lot
-    part = np.zeros(book.position.shape)
+    units = accounts.position * contracts.lot
+    part = np.zeros(accounts.position.shape)
     for underlying in np.unique(contracts.underlying[spot]):
         same = contracts.underlying == underlying
         owned = np.maximum(units[:, same & spot], 0.0).sum(axis=1)

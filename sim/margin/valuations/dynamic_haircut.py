@@ -58,38 +58,38 @@ class DynamicHaircut(ValuationComponent):
         """Return True: spot positions are cut one by one."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
-        amount = convert_to_units(book, assets, spot)[1]
+        assets, spot = value_collateral(accounts)
+        amount = convert_to_units(accounts, assets, spot)[1]
         share = [
-            self._compute_haircut_share(book, column, k) * self.initial_scale
+            self._compute_haircut_share(accounts, column, k) * self.initial_scale
             for k, column in enumerate(amount.T)
         ]
         cut: F8 = spot * np.minimum(np.stack(share, axis=1), 1.0)
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
-        values, contracts = value_collateral(book), book.market.contracts
-        of_assets, of_spot = convert_to_units(book, *values)
+        values, contracts = value_collateral(accounts), accounts.market.contracts
+        of_assets, of_spot = convert_to_units(accounts, *values)
         column = [*self._find_asset_columns(contracts), *range(len(contracts.names))]
-        kept, opened = np.zeros(len(book.balance)), np.zeros(len(book.balance))
+        kept, opened = np.zeros(len(accounts.balance)), np.zeros(len(accounts.balance))
         for k, value, amount in zip(
             column, np.hstack(values).T, np.hstack([of_assets, of_spot]).T, strict=True
         ):
             share = (
                 np.ones(len(value))
                 if k == MISSING
-                else self._compute_haircut_share(book, amount, k)
+                else self._compute_haircut_share(accounts, amount, k)
             )
             kept += value * share
             opened += value * np.minimum(share * self.initial_scale, 1.0)
         return Margins(opened, kept)
 
-    def _compute_haircut_share(self, book: Exposure, amount: F8, k: int) -> F8:
+    def _compute_haircut_share(self, accounts: Exposure, amount: F8, k: int) -> F8:
         """Haircut of some amounts (A,) of what instrument k trades."""
-        market = book.market
+        market = accounts.market
         moves = (
             self.quantile * market.vol[k] * np.sqrt(self.horizon / find_seconds_per_year(market)[k])
         )

@@ -38,8 +38,8 @@ class StaticHaircut(ValuationComponent):
         for name, share in self.initial.items():
             kept = self.maintenance.get(name, self.other)
             if share < kept and name not in self.maintenance:
-                told = f"initial.{name}: {share:g} is below the {kept:g} of other, which is its share to keep"
-                raise ValueError(f"{told}: add maintenance.{name}")
+                message = f"initial.{name}: {share:g} is below the {kept:g} of other, which is its share to keep"
+                raise ValueError(f"{message}: add maintenance.{name}")
             if share < kept:
                 raise ValueError(
                     f"initial.{name}: {share:g} is below the {kept:g} of maintenance, raise it"
@@ -54,19 +54,19 @@ class StaticHaircut(ValuationComponent):
         """Return True: spot positions are cut one by one."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
         _, of_spot = map_shares_to_columns(
-            book.market.contracts, self.maintenance | self.initial, self.other
+            accounts.market.contracts, self.maintenance | self.initial, self.other
         )
-        cut: F8 = value_collateral(book)[1] * of_spot
+        cut: F8 = value_collateral(accounts)[1] * of_spot
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
+        assets, spot = value_collateral(accounts)
         disallowed = []
         for shares in (self.maintenance | self.initial, self.maintenance):
-            of_assets, of_spot = map_shares_to_columns(book.market.contracts, shares, self.other)
+            of_assets, of_spot = map_shares_to_columns(accounts.market.contracts, shares, self.other)
             disallowed.append(assets @ of_assets + spot @ of_spot)
         return Margins(*disallowed)

@@ -70,26 +70,26 @@ class SizeWeightedValuation(ValuationComponent):
         """Return True: spot positions are cut one by one."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
-        size = convert_to_units(book, assets, spot)[1]
+        assets, spot = value_collateral(accounts)
+        size = convert_to_units(accounts, assets, spot)[1]
         cut = spot.copy()
-        for column, name in enumerate(book.market.contracts.names):
+        for column, name in enumerate(accounts.market.contracts.names):
             if (its := self.tokens.get(name)) is not None:
                 cut[:, column] -= spot[:, column] * compute_asset_weight(
                     size[:, column], its.imf, its.initial
                 )
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """See :class:`ValuationComponent`; a premium on debt may exceed what is held."""
-        (assets, spot), debt = value_collateral(book), value_debts(book)
-        value, size = np.hstack([assets, spot]), np.hstack(convert_to_units(book, assets, spot))
-        short = convert_to_units(book, debt, spot)[0]
+        (assets, spot), debt = value_collateral(accounts), value_debts(accounts)
+        value, size = np.hstack([assets, spot]), np.hstack(convert_to_units(accounts, assets, spot))
+        short = convert_to_units(accounts, debt, spot)[0]
         cut = np.stack([value.sum(axis=1)] * 2)  # to open, to keep
         for column, name in enumerate(
-            (*book.market.contracts.assets, *book.market.contracts.names)
+            (*accounts.market.contracts.assets, *accounts.market.contracts.names)
         ):
             if (its := self.tokens.get(name)) is None:
                 continue

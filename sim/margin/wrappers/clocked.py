@@ -58,23 +58,23 @@ class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
         while self._pending and self._pending[0][0] <= rows:
             self.learning_copy = self._pending.popleft()[1]
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """By the parameters that apply, (A,)."""
-        return self.learning_copy.compute_margins(book)
+        return self.learning_copy.compute_margins(accounts)
 
     @property
     def is_additive(self) -> bool:
         """If the inner requirement does."""
         return is_additive(self.learning_copy)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return compute_initial_by_leg(self.learning_copy, book)
+        return compute_initial_by_leg(self.learning_copy, accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """By the parameters that apply."""
-        return break_down_margins(self.learning_copy, book)
+        return break_down_margins(self.learning_copy, accounts)
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """By the parameters that apply."""
-        return self.learning_copy.compute_leg_shares(book)
+        return self.learning_copy.compute_leg_shares(accounts)

@@ -39,9 +39,9 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
         """The inner requirement learns."""
         self.inner.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        initial, maintenance = self.inner.compute_margins(scale_leverage(book, self.factor))
+        initial, maintenance = self.inner.compute_margins(scale_leverage(accounts, self.factor))
         return Margins(self.factor * initial, self.factor * maintenance)
 
     @property
@@ -49,18 +49,18 @@ class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
         """If the inner requirement does."""
         return is_additive(self.inner)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.factor * compute_initial_by_leg(self.inner, book)
+        return self.factor * compute_initial_by_leg(self.inner, accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """The inner parts, each times the factor."""
-        inner = break_down_margins(self.inner, scale_leverage(book, self.factor))
+        inner = break_down_margins(self.inner, scale_leverage(accounts, self.factor))
         return {
             name: Margins(*(self.factor * column for column in part))
             for name, part in inner.items()
         }
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """The inner shares: scaling does not move them."""
-        return self.inner.compute_leg_shares(book)
+        return self.inner.compute_leg_shares(accounts)

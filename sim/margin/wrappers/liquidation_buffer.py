@@ -68,22 +68,22 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         )
         self.depth = self.quote_history.mask_unquoted(market).depth
 
-    def _buffer_by_leg(self, book: Exposure) -> F8:
+    def _buffer_by_leg(self, accounts: Exposure) -> F8:
         """What is added for each leg, (A, K)."""
         rule = self.rule
-        lots = np.abs(book.position)
+        lots = np.abs(accounts.position)
         pace = rule.participation * self.depth / rule.refill  # lots a second
         with np.errstate(divide="ignore", invalid="ignore"):
-            years = np.where(lots > 0, lots / pace, 0.0) / find_seconds_per_year(book.market)
+            years = np.where(lots > 0, lots / pace, 0.0) / find_seconds_per_year(accounts.market)
         rate = self.half_spread + rule.z * self.volatilities.volatility * np.sqrt(years)
-        return leg_values.compute_margined_notional(book) * np.where(
+        return leg_values.compute_margined_notional(accounts) * np.where(
             np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap)
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """The inner margins and the buffer, (A,)."""
-        initial, maintenance = self.inner.compute_margins(book)
-        buffer = self._buffer_by_leg(book).sum(axis=1)
+        initial, maintenance = self.inner.compute_margins(accounts)
+        buffer = self._buffer_by_leg(accounts).sum(axis=1)
         return Margins(initial + buffer, maintenance + buffer)
 
     @property
@@ -91,23 +91,23 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         """If the inner requirement does."""
         return is_additive(self.inner)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return compute_initial_by_leg(self.inner, book) + self._buffer_by_leg(book)
+        return compute_initial_by_leg(self.inner, accounts) + self._buffer_by_leg(accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """The inner parts and the buffer."""
-        buffer = self._buffer_by_leg(book).sum(axis=1)
+        buffer = self._buffer_by_leg(accounts).sum(axis=1)
         return join_breakdowns(
-            break_down_margins(self.inner, book), {"cost of closing": Margins(buffer, buffer)}
+            break_down_margins(self.inner, accounts), {"cost of closing": Margins(buffer, buffer)}
         )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Inner shares of the inner maintenance, and each leg's own buffer."""
         own = (
-            self.inner.compute_leg_shares(book)
-            * self.inner.compute_margins(book).maintenance[:, None]
+            self.inner.compute_leg_shares(accounts)
+            * self.inner.compute_margins(accounts).maintenance[:, None]
         )
         return leg_values.normalise_shares(
-            own + self._buffer_by_leg(book), leg_values.compute_gross_notional(book)
+            own + self._buffer_by_leg(accounts), leg_values.compute_gross_notional(accounts)
         )

@@ -6,9 +6,9 @@ from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
 
 
-def scale_leverage(book: Exposure, factor: float | F8) -> Exposure:
+def scale_leverage(accounts: Exposure, factor: float | F8) -> Exposure:
     """The book whose chosen leverage, after margins are multiplied by a factor, is what was chosen again."""
-    return book._replace(leverage=book.leverage * factor)
+    return accounts._replace(leverage=accounts.leverage * factor)
 
 
 class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
@@ -27,31 +27,31 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
         """The inner requirement learns."""
         self.inner.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Both margins, (A,)."""
-        return self._rescale(self.inner.compute_margins(book))
+        return self._rescale(self.inner.compute_margins(accounts))
 
     @property
     def is_additive(self) -> bool:
         """If the inner requirement does."""
         return is_additive(self.inner)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
+    def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.factor * compute_initial_by_leg(self.inner, book)
+        return self.factor * compute_initial_by_leg(self.inner, accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """The inner parts, each as the dials have it."""
         return {
-            name: self._rescale(part) for name, part in break_down_margins(self.inner, book).items()
+            name: self._rescale(part) for name, part in break_down_margins(self.inner, accounts).items()
         }
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """The inner shares: dials do not move them."""
-        return self.inner.compute_leg_shares(book)
+        return self.inner.compute_leg_shares(accounts)
 
-    def _rescale(self, asked: Margins) -> Margins:
-        initial = self.factor * asked.initial
+    def _rescale(self, required: Margins) -> Margins:
+        initial = self.factor * required.initial
         if self.maintenance is None:
-            return Margins(initial, self.factor * asked.maintenance)
+            return Margins(initial, self.factor * required.maintenance)
         return Margins(initial, self.maintenance * initial)

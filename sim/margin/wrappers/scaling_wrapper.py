@@ -34,45 +34,45 @@ class FactorMargin(ItemisedRequirement):
         self.factor: F8 | None = None  # (2, K) of longs and shorts; none = one
         self.rate: F8 | None = None  # (2, K) of the inner requirement, when the factor was set
 
-    def account_factor(self, book: Exposure) -> F8:
+    def account_factor(self, accounts: Exposure) -> F8:
         """The factor of each account, (A,)."""
         if self.factor is None:
-            return np.ones(len(book.position))
+            return np.ones(len(accounts.position))
         rate = np.ones_like(self.factor) if self.rate is None else self.rate
         return compute_mean_factor(
-            book.position, leg_values.compute_lot_values(book.market)[0], rate, self.factor
+            accounts.position, leg_values.compute_lot_values(accounts.market)[0], rate, self.factor
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """The inner margins times the factor, (A,)."""
-        scale = self.account_factor(book)
-        initial, maintenance = self.inner.compute_margins(scale_leverage(book, scale[:, None]))
+        scale = self.account_factor(accounts)
+        initial, maintenance = self.inner.compute_margins(scale_leverage(accounts, scale[:, None]))
         return Margins(scale * initial, scale * maintenance)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """The inner parts, and what the factor adds."""
-        inner = break_down_margins(self.inner, book)
+        inner = break_down_margins(self.inner, accounts)
         return join_breakdowns(
-            inner, {self.part_name: subtract_parts(self.compute_margins(book), inner)}
+            inner, {self.part_name: subtract_parts(self.compute_margins(accounts), inner)}
         )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
         """The inner shares, weighted by their factors."""
-        shares = self.inner.compute_leg_shares(book)
+        shares = self.inner.compute_leg_shares(accounts)
         if self.factor is None:
             return shares
         return leg_values.normalise_shares(
-            shares * self._pick_side(book, self.factor), leg_values.compute_gross_notional(book)
+            shares * self._pick_side(accounts, self.factor), leg_values.compute_gross_notional(accounts)
         )
 
     @staticmethod
-    def _pick_side(book: Exposure, table: F8) -> F8:
+    def _pick_side(accounts: Exposure, table: F8) -> F8:
         """The long's or the short's entry, (A, K)."""
-        return np.where(book.position >= 0, table[0], table[1])
+        return np.where(accounts.position >= 0, table[0], table[1])
 
 
 @kernel
-def compute_mean_factor(position: I8, worth: F8, rate: F8, factor: F8) -> F8:
+def compute_mean_factor(position: I8, lot_value: F8, rate: F8, factor: F8) -> F8:
     """Mean of the factors (2, K) of each account's legs, weighted by gross value times rate (2, K); one of no leg."""
     accounts, instruments = position.shape
     mean = np.ones(accounts)
@@ -80,7 +80,7 @@ def compute_mean_factor(position: I8, worth: F8, rate: F8, factor: F8) -> F8:
         total, weighted = 0.0, 0.0
         for k in range(instruments):
             side = 0 if position[a, k] >= 0 else 1
-            alone = abs(position[a, k]) * worth[k] * rate[side, k]
+            alone = abs(position[a, k]) * lot_value[k] * rate[side, k]
             total += alone
             weighted += alone * factor[side, k]
         if total > 0:
@@ -123,5 +123,5 @@ class AntiProcyclicalityMargin(FactorMargin):
         if turn > self._turn and rows * market.dt >= self.since * (1 - 1e-12):
             self._turn = turn
             self.rate = compute_margin_rates(self.inner, market)
-            asked = self.tool.adjust_rates(self.rate.ravel()).reshape(self.rate.shape)
-            self.factor = np.divide(asked, self.rate, out=np.ones_like(asked), where=self.rate > 0)
+            required = self.tool.adjust_rates(self.rate.ravel()).reshape(self.rate.shape)
+            self.factor = np.divide(required, self.rate, out=np.ones_like(required), where=self.rate > 0)

@@ -71,8 +71,8 @@ class VolatilityScaledMargin(FactorMargin):
         if factor.size > 1:
             self.rate = compute_margin_rates(self.inner, market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
+    def compute_margins(self, accounts: Exposure) -> Margins:
         """Inner initial, and maintenance times the factor, (A,)."""
-        initial, maintenance = self.inner.compute_margins(book)
-        maintenance = self.account_factor(book) * maintenance
+        initial, maintenance = self.inner.compute_margins(accounts)
+        maintenance = self.account_factor(accounts) * maintenance
         return Margins(np.maximum(initial, maintenance), maintenance)

@@ -47,8 +47,8 @@ class CovarianceModel(ModelComponent):
     def bind(self, columns: int, every: float) -> "CovarianceForecaster":
         """See :class:`ModelComponent`."""
         if self.correlation is not None and len(self.correlation) != columns:
-            told = f"requirement.model.correlation: {len(self.correlation)} rows, the pool has {columns} underlyings"
-            raise ConfigError([f"{told}, give one row each"])
+            message = f"requirement.model.correlation: {len(self.correlation)} rows, the pool has {columns} underlyings"
+            raise ConfigError([f"{message}, give one row each"])
         return CovarianceForecaster(
             self,
             RollingWindow(count_rows(self.window, every), columns),
