@@ -33,7 +33,10 @@ class GapAddOn(AddOn):
         required = np.zeros(accounts.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
-            down, up = margined[:, same].sum(axis=1), -accounts.position_value()[:, same].sum(axis=1)
+            down, up = (
+                margined[:, same].sum(axis=1),
+                -accounts.position_value()[:, same].sum(axis=1),
+            )
             loss = np.maximum(np.maximum(down, up), 0.0) * self._jump_size(
                 contracts.underlyings, int(underlying)
             )

@@ -71,5 +71,8 @@ class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
         """Shares of the parts, weighted by their maintenance."""
         mixed = np.zeros(accounts.position.shape)
         for part in self.parts:
-            mixed += part.compute_leg_shares(accounts) * part.compute_margins(accounts).maintenance[:, None]
+            mixed += (
+                part.compute_leg_shares(accounts)
+                * part.compute_margins(accounts).maintenance[:, None]
+            )
         return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(accounts))

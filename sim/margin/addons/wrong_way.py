@@ -47,5 +47,7 @@ class WrongWayAddOn(AddOn):
             collateral = spot[:, same].sum(axis=1) + assets[:, follow].sum(axis=1)
             twice = np.minimum(np.maximum(margined[:, same].sum(axis=1), 0.0), collateral)
             size = np.abs(margined[:, same])
-            required[:, same] = self.share * twice[:, None] * leg_values.normalise_shares(size, size)
+            required[:, same] = (
+                self.share * twice[:, None] * leg_values.normalise_shares(size, size)
+            )
         return required

@@ -87,6 +87,9 @@ class StandardOptionsMargin:
 
     def _compute_charges(self, accounts: Exposure) -> Margins:
         """What each option asks, (A, O) each."""
-        chain, lots = self.build_option_chain(accounts.market), accounts.position[:, self.option_columns]
+        chain, lots = (
+            self.build_option_chain(accounts.market),
+            accounts.position[:, self.option_columns],
+        )
         long, short = np.maximum(lots, 0) * chain.lot_value, np.maximum(-lots, 0)
         return Margins(long + short * chain.initial, long + short * chain.maintenance)

@@ -174,7 +174,10 @@ class PmrmMargin(ScenarioMargin):
         """See :class:`DerivePmrm2`, (A,)."""
         valued, rule = self.risk_arrays.get_current(accounts.market), self.rule
         opening = self._initial_factor(accounts.market)
-        maintenance, initial = np.zeros(len(accounts.position)), self._charge_doubtful_collateral(accounts)
+        maintenance, initial = (
+            np.zeros(len(accounts.position)),
+            self._charge_doubtful_collateral(accounts),
+        )
         for side in self.underlyings:
             loss = -np.minimum(
                 self._compute_gains(accounts, side, valued).min(axis=0),
@@ -206,7 +209,9 @@ class PmrmMargin(ScenarioMargin):
             "basis": Margins(opening * basis, keep * basis),
         }
         charges = [self._compute_charges(accounts, side, valued) for side in self.underlyings]
-        doubt = Margins(self._charge_doubtful_collateral(accounts), np.zeros(len(accounts.position)))
+        doubt = Margins(
+            self._charge_doubtful_collateral(accounts), np.zeros(len(accounts.position))
+        )
         return join_breakdowns(found, *charges, {"collateral in doubt": doubt})
 
     def basis_contingency(self, accounts: Exposure) -> F8:
@@ -219,7 +224,9 @@ class PmrmMargin(ScenarioMargin):
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
         valued = self.risk_arrays.get_current(accounts.market)
-        return compute_standalone_shares(accounts, (valued.moved - valued.now) * self.weights[:, None])
+        return compute_standalone_shares(
+            accounts, (valued.moved - valued.now) * self.weights[:, None]
+        )
 
     def _initial_factor(self, market: MarketView) -> float:
         """Initial over the worst loss, more where the stable price is off its peg."""
@@ -230,7 +237,9 @@ class PmrmMargin(ScenarioMargin):
         """Gain by one underlying in each scenario, (S, A)."""
         gain = sum_leg_gains(accounts.position, valued.moved - valued.now, side.moving)
         for asset in side.collateral:
-            gain += self.moves[:, None] * (accounts.balance[:, asset] * accounts.market.price[asset])
+            gain += self.moves[:, None] * (
+                accounts.balance[:, asset] * accounts.market.price[asset]
+            )
         for expiry in side.expiries:
             owned, owed = valued.discount[:, expiry.legs[0]]
             moved = sum_leg_gains(accounts.position, valued.moved, expiry.legs)

@@ -183,7 +183,9 @@ class GridMargin(ScenarioMargin):
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return compute_standalone_shares(accounts, self.risk_arrays.get_current(accounts.market).pnl)
+        return compute_standalone_shares(
+            accounts, self.risk_arrays.get_current(accounts.market).pnl
+        )
 
     def _sum_charges(self, accounts: Exposure, arrays: GridArrays) -> F8:
         total = np.zeros(len(accounts.position))

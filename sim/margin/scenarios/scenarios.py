@@ -132,7 +132,9 @@ def compute_lot_pnl(market: MarketView, moved: ShockedStates) -> F8:
 def compute_scenario_pnl(accounts: Exposure, moved: ShockedStates) -> F8:
     """What each account gains in each scenario, (S, A) minor units of the numeraire; pure."""
     return sum_leg_gains(
-        accounts.position, compute_lot_pnl(accounts.market, moved), np.arange(accounts.position.shape[1])
+        accounts.position,
+        compute_lot_pnl(accounts.market, moved),
+        np.arange(accounts.position.shape[1]),
     )
 
 

@@ -216,11 +216,16 @@ class SpanMargin(ScenarioMargin):
             "inter-commodity credit": -credit,
         }
         found = {name: Margins(self.rule.initial * each, each) for name, each in parts.items()}
-        return {**found, "short-option minimum": subtract_parts(self.compute_margins(accounts), found)}
+        return {
+            **found,
+            "short-option minimum": subtract_parts(self.compute_margins(accounts), found),
+        }
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return compute_standalone_shares(accounts, self.risk_arrays.get_current(accounts.market).pnl)
+        return compute_standalone_shares(
+            accounts, self.risk_arrays.get_current(accounts.market).pnl
+        )
 
     def _compute_scan_risks(self, accounts: Exposure, priced: SpanArrays) -> F8:
         """Scan risk of each underlying, (groups, A)."""
@@ -234,9 +239,13 @@ class SpanMargin(ScenarioMargin):
         cut = np.zeros_like(scans)
         if not self.credits:
             return cut
-        left = np.stack([sum_leg_values(accounts.position, priced.units, legs) for legs in self.groups])
+        left = np.stack(
+            [sum_leg_values(accounts.position, priced.units, legs) for legs in self.groups]
+        )
         ranges = np.abs(
-            np.stack([sum_leg_values(accounts.position, priced.delta, legs) for legs in self.groups])
+            np.stack(
+                [sum_leg_values(accounts.position, priced.delta, legs) for legs in self.groups]
+            )
         )
         ranges *= np.array([each.scan for each in self.commodities])[:, None]
         risk = np.minimum(scans, ranges)

@@ -53,7 +53,9 @@ def compute_margin_path(
             position = np.asarray(held, dtype=np.int64)[None]
             accounts = accounts._replace(position=position, entry=position * int(START_MARK))
             gross = float(np.abs(accounts.position_value()).sum())
-        path[number] = requirement.compute_margins(accounts._replace(market=view)).initial[0] / gross
+        path[number] = (
+            requirement.compute_margins(accounts._replace(market=view)).initial[0] / gross
+        )
     return path
 
 

@@ -119,7 +119,9 @@ class TailMargin:
         gross = np.abs(value)
         if self.has_options:
             loss = compute_tail_loss(
-                self._margined_lots(accounts), self._build_gain_table(accounts.market), self.tail_spec
+                self._margined_lots(accounts),
+                self._build_gain_table(accounts.market),
+                self.tail_spec,
             )
         elif self.forecast is None:
             loss = self.rule.opening * np.abs(value @ self.underlying_matrix).sum(axis=1)
@@ -136,7 +138,8 @@ class TailMargin:
         value = self._margined_value(accounts)
         if self.has_options:
             return leg_values.normalise_shares(
-                self._compute_standalone_tails(accounts), leg_values.compute_gross_notional(accounts)
+                self._compute_standalone_tails(accounts),
+                leg_values.compute_gross_notional(accounts),
             )
         rate = self.side_rates @ self.underlying_matrix.T
         return leg_values.normalise_shares(
@@ -154,7 +157,10 @@ class TailMargin:
 
     def _compute_standalone_tails(self, accounts: Exposure) -> F8:
         """Tail of each leg by itself, (A, K)."""
-        lots, alone = self._margined_lots(accounts), np.eye(accounts.position.shape[1], dtype=np.int64)
+        lots, alone = (
+            self._margined_lots(accounts),
+            np.eye(accounts.position.shape[1], dtype=np.int64),
+        )
         rate = compute_tail_loss(
             np.concatenate([alone, -alone]), self._build_gain_table(accounts.market), self.tail_spec
         ).reshape(2, -1)
@@ -170,7 +176,9 @@ class TailMargin:
     @staticmethod
     def _margined_value(accounts: Exposure) -> F8:
         """Signed value of the positions that need margin, (A, K)."""
-        return compute_margined_value(accounts.position, *leg_values.compute_lot_values(accounts.market))
+        return compute_margined_value(
+            accounts.position, *leg_values.compute_lot_values(accounts.market)
+        )
 
 
 @kernel

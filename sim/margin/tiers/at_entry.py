@@ -43,7 +43,9 @@ class EntryTiersMargin(AdditiveRequirement):
 
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, (A,)."""
-        initial, maintenance = self.inner.compute_charges(compute_entry_value(accounts), accounts.leverage)
+        initial, maintenance = self.inner.compute_charges(
+            compute_entry_value(accounts), accounts.leverage
+        )
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
@@ -52,7 +54,9 @@ class EntryTiersMargin(AdditiveRequirement):
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K)."""
-        _, maintenance = self.inner.compute_charges(compute_entry_value(accounts), accounts.leverage)
+        _, maintenance = self.inner.compute_charges(
+            compute_entry_value(accounts), accounts.leverage
+        )
         return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(accounts))
 
 

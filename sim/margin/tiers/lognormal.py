@@ -159,7 +159,10 @@ class LognormalMargin(AdditiveRequirement):
     def _maintenance_by_leg(self, accounts: Exposure) -> F8:
         """Maintenance of each position with its orders, (A, K), unrounded."""
         lot_value, spot = leg_values.compute_lot_values(accounts.market)
-        funding, riskiest = np.nan_to_num(accounts.market.funding), self.rule.slippage_on == "riskiest"
+        funding, riskiest = (
+            np.nan_to_num(accounts.market.funding),
+            self.rule.slippage_on == "riskiest",
+        )
         required = compute_leg_maintenance(
             *(accounts.position, accounts.bids, accounts.asks, spot, self._long, self._short),
             *(self.rule.slippage, riskiest, funding, self.rule.funding_factor),

@@ -96,7 +96,8 @@ class OpenInterestMargin(AdditiveRequirement):
     def compute_margins(self, accounts: Exposure) -> Margins:
         """Sums over positions, each rounded up, (A,)."""
         return Margins(
-            self.initial_by_leg(accounts).sum(axis=1), self._compute_maintenance(accounts).sum(axis=1)
+            self.initial_by_leg(accounts).sum(axis=1),
+            self._compute_maintenance(accounts).sum(axis=1),
         )
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
@@ -106,10 +107,14 @@ class OpenInterestMargin(AdditiveRequirement):
             self._compute_maintenance(accounts),
         )
         interest = (
-            accounts.market.open_interest * leg_values.compute_lot_values(accounts.market)[0] / self.unit
+            accounts.market.open_interest
+            * leg_values.compute_lot_values(accounts.market)[0]
+            / self.unit
         )
         scaled = _multiply_ppm(notional, self.rule.compute_initial_ppm(interest))
-        required: F8 = np.maximum(np.maximum(scaled, round_up(notional / accounts.leverage)), maintenance)
+        required: F8 = np.maximum(
+            np.maximum(scaled, round_up(notional / accounts.leverage)), maintenance
+        )
         return required
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:

@@ -99,7 +99,8 @@ class PerContractMargin:
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
         return leg_values.normalise_shares(
-            self._margined_lots(accounts) * self.table[1], leg_values.compute_gross_notional(accounts)
+            self._margined_lots(accounts) * self.table[1],
+            leg_values.compute_gross_notional(accounts),
         )
 
     def _margined_lots(self, accounts: Exposure) -> F8:

@@ -188,7 +188,9 @@ class TieredMargin(AdditiveRequirement):
         """Sums over positions, (A,)."""
         lot_value, spot = leg_values.compute_lot_values(accounts.market)
         return Margins(
-            *compute_tiered_margins(accounts.position, accounts.leverage, lot_value, spot, self.table)
+            *compute_tiered_margins(
+                accounts.position, accounts.leverage, lot_value, spot, self.table
+            )
         )
 
     def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
@@ -197,7 +199,9 @@ class TieredMargin(AdditiveRequirement):
 
     def initial_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`Additive`."""
-        return self.compute_charges(leg_values.compute_margined_notional(accounts), accounts.leverage)[0]
+        return self.compute_charges(
+            leg_values.compute_margined_notional(accounts), accounts.leverage
+        )[0]
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:
         """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""

@@ -39,7 +39,9 @@ class BracketValuation(ValuationComponent):
         for name, ladder in self.brackets.items():
             for k, (below, above) in enumerate(itertools.pairwise(ladder), start=1):
                 if above.cap <= below.cap:
-                    message = f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before"
+                    message = (
+                        f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before"
+                    )
                     raise ValueError(f"{message}, {below.cap:g}, sort by cap")
                 if above.counted > below.counted:
                     message = f"brackets.{name}.{k}.counted: {above.counted:g} is more than the {below.counted:g}"

@@ -67,6 +67,8 @@ class StaticHaircut(ValuationComponent):
         assets, spot = value_collateral(accounts)
         disallowed = []
         for shares in (self.maintenance | self.initial, self.maintenance):
-            of_assets, of_spot = map_shares_to_columns(accounts.market.contracts, shares, self.other)
+            of_assets, of_spot = map_shares_to_columns(
+                accounts.market.contracts, shares, self.other
+            )
             disallowed.append(assets @ of_assets + spot @ of_spot)
         return Margins(*disallowed)

@@ -43,7 +43,8 @@ class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
     def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
         """The inner parts, each as the dials have it."""
         return {
-            name: self._rescale(part) for name, part in break_down_margins(self.inner, accounts).items()
+            name: self._rescale(part)
+            for name, part in break_down_margins(self.inner, accounts).items()
         }
 
     def compute_leg_shares(self, accounts: Exposure) -> F8:

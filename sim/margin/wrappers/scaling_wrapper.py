@@ -62,7 +62,8 @@ class FactorMargin(ItemisedRequirement):
         if self.factor is None:
             return shares
         return leg_values.normalise_shares(
-            shares * self._pick_side(accounts, self.factor), leg_values.compute_gross_notional(accounts)
+            shares * self._pick_side(accounts, self.factor),
+            leg_values.compute_gross_notional(accounts),
         )
 
     @staticmethod
@@ -124,4 +125,6 @@ class AntiProcyclicalityMargin(FactorMargin):
             self._turn = turn
             self.rate = compute_margin_rates(self.inner, market)
             required = self.tool.adjust_rates(self.rate.ravel()).reshape(self.rate.shape)
-            self.factor = np.divide(required, self.rate, out=np.ones_like(required), where=self.rate > 0)
+            self.factor = np.divide(
+                required, self.rate, out=np.ones_like(required), where=self.rate > 0
+            )
