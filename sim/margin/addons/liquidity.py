@@ -1,4 +1,4 @@
-"""Liquidity add-on: what closing a position would cost, by the square root of its size."""
+"""Liquidity add-on: the cost of closing a position, by the square root of its size."""
 
 from typing import ClassVar, Literal
 
@@ -11,10 +11,11 @@ from sim.types import F8, Exposure
 
 
 class LiquidityAddOn(AddOn):
-    """N x impact x sqrt(lots / depth) per leg: square-root impact against what rests within 1% of the mark.
+    """N x impact x sqrt(lots / depth) per leg: square-root impact on depth within 1% of mark.
 
-    Convex in size. Depth counts as at least ``least``, so that a book that has emptied asks much but not everything;
-    before a book is quoted for the first time nothing is asked.
+    N is the notional. The charge is convex in size. Depth counts as at least ``least``, so that an
+    emptied order book requires much but not everything. Before an order book is quoted for the
+    first time, nothing is required.
     """
 
     is_additive: ClassVar[bool] = True
@@ -25,7 +26,9 @@ class LiquidityAddOn(AddOn):
     impact: float = Field(
         default=0.01, ge=0, description="impact of a position as large as the depth (share)"
     )
-    least: float = Field(default=100.0, gt=0, description="depth counted at least (lots)")
+    least: float = Field(
+        default=100.0, gt=0, description="lower bound on the depth that counts (lots)"
+    )
 
     def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""

@@ -1,4 +1,4 @@
-"""Wrong-way add-on: collateral that falls with the positions it secures."""
+"""Wrong-way add-on: a charge on collateral that falls together with the positions it secures."""
 
 from typing import Literal
 
@@ -14,18 +14,19 @@ from sim.types import F8, Exposure
 class WrongWayAddOn(AddOn):
     """share x min(net long derivatives, collateral) on each underlying: both fall together.
 
-    Collateral on an underlying is spot held on it, and assets that ``follows`` names: a coin that pays for longs in
-    itself. A short is the other way round: its collateral gains when it loses.
+    The collateral on an underlying is the spot held on it, and the assets that ``follows`` names,
+    such as a coin that secures long positions in itself. A short position is the opposite case: its
+    collateral gains when it loses.
     """
 
     kind: Literal["wrong_way"] = Field(
         default="wrong_way", description="add-on for correlated collateral (name)"
     )
     share: float = Field(
-        default=0.2, ge=0, le=1, description="asked of what is exposed twice (share)"
+        default=0.2, ge=0, le=1, description="charge on the amount that is exposed twice (share)"
     )
     follows: dict[str, str] = Field(
-        default={}, description="underlying that an asset moves with (name: name)"
+        default={}, description="underlying whose price an asset follows (name: name)"
     )
 
     def charge_by_leg(self, accounts: Exposure) -> F8:
