@@ -37,7 +37,7 @@ class Bars(NamedTuple):
 
     @property
     def has_weekends(self) -> bool:
-        """Return whether any bar is of a Saturday: the market then trades on all weekdays."""
+        """Return whether any bar is of a Saturday: the market then trades every day."""
         return has_saturdays(self.day)
 
     @property
@@ -174,7 +174,7 @@ def _check_days(source: str, day: Dates, rows: I8) -> None:
                 "if bars are shorter than a day"
             )
         else:
-            problem, remedy = f"stands after {day[row - 1]}", "sort the rows"
+            problem, remedy = f"comes after {day[row - 1]}", "sort the rows"
         raise DataError(
             f"{source}: row {rows[row]}: {day[row]} {problem}; days must increase: {remedy}"
         )
