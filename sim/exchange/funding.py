@@ -53,7 +53,7 @@ class PremiumAverage:
 
 
 class PriceAverages:
-    """Averages of the mid and of the oracle, (2, K), as multiples of the average of the oracle."""
+    """Averages of the mid and of the oracle, (2, K), over the average of the oracle."""
 
     def __init__(self) -> None:
         self._sums: F8 | None = None

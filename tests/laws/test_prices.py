@@ -401,7 +401,7 @@ def test_replays_run_on_their_common_days():
 
 def test_replay_says_what_it_lacks():
     world = ExogenousInputs([underlying("A", **REPLAY)])
-    with pytest.raises(DataError, match="A: no bars were handed over"):
+    with pytest.raises(DataError, match="A: no bars were passed"):
         path(world, None)
     with pytest.raises(
         ConfigError, match="23400 s is not a whole number, at least 4, of steps of 7 s"
