@@ -459,7 +459,7 @@ VENUES_AND_PEOPLE: list[Row] = [
     ),
     (
         "populations.0.capital={trims: 1, tops_up: 1}",
-        "are more than all members together",
+        "sum to more than 1",
         "populations.0.capital={trims: 0, tops_up: 1}",
     ),
     (
