@@ -5,12 +5,11 @@ import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from experiments.results.imported_sources import find_module_files, is_user_file
-from sim.errors import ConfigError, shorten_name
+from sim.errors import ConfigError, describe_exception, shorten_name
 
 IMPORT_ERRORS = (Exception, SystemExit)
 """What a user's own module can raise."""
@@ -38,7 +37,7 @@ def import_plugins(modules: Iterable[str] | None, path: str | None = None) -> No
         try:
             module = importlib.import_module(name)
         except IMPORT_ERRORS as error:
-            rule = f"fails when imported ({fault(error)}), correct it"
+            rule = f"fails when imported ({describe_exception(error)}), correct it"
             if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
                 rule = f"cannot be imported ({error}), name a module of this folder or environment"
             raise ConfigError([f"--plugin {name}: {rule}"]) from error
@@ -72,22 +71,6 @@ def _check_name(name: str, folder: str) -> None:
     if near == stem:
         told = f"is the name of a file, name the module in it: --plugin {stem}"
     raise ConfigError([f"--plugin {shorten_name(name)}: {told}"])
-
-
-def fault(error: BaseException, file: str = "") -> str:
-    """What a user's own code raised, in words, with its place.
-
-    Args:
-        error: it.
-        file: path of the code, whose last line under way is the place; empty = the line that raised.
-    """
-    told = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
-    if isinstance(error, SyntaxError):
-        line = "" if error.lineno is None else f":{error.lineno}"
-        return f"SyntaxError: {error.msg}, {error.filename}{line}" if error.filename else told
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == file] or list(frames)
-    return f"{told}, {own[-1].filename}:{own[-1].lineno}" if own else told
 
 
 def _find_new_files(before: Set[str]) -> dict[str, Path]:

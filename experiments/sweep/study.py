@@ -12,12 +12,12 @@ import pandas as pd
 
 from experiments import plugins
 from experiments.config import RunConfig
-from experiments.plugins import IMPORT_ERRORS, fault
+from experiments.plugins import IMPORT_ERRORS
 from experiments.results import identity
 from experiments.results.imported_sources import ROOT, find_imported_files
 from experiments.sweep.config import StudyConfig, list_study_names, packaged_study
 from experiments.sweep.plan import SettingRequest
-from sim.errors import ConfigError, DeleverageError
+from sim.errors import ConfigError, DeleverageError, describe_exception
 from sim.metrics.cascades import Frames
 
 
@@ -77,7 +77,7 @@ def made_by(module: StudyModule, function: str, *arguments: object) -> Any:
     except (DeleverageError, OSError):
         raise
     except IMPORT_ERRORS as error:
-        raise StudyError(f"{function} fails ({fault(error, place)}), correct it") from error
+        raise StudyError(f"{function} fails ({describe_exception(error, place)}), correct it") from error
     wanted, words = RETURNS[function]
     parts = found.values() if isinstance(found, dict) else ()
     odd = [each for each in (found, *parts) if not isinstance(each, wanted)]
@@ -216,7 +216,7 @@ def _load_file(path: Path) -> Any:
         )  # never from a cache, which may be of another content
     except IMPORT_ERRORS as error:
         raise ConfigError(
-            [f"{path}: fails when imported ({fault(error, str(path))}), correct it"]
+            [f"{path}: fails when imported ({describe_exception(error, str(path))}), correct it"]
         ) from error
     sys.modules[name] = module
     _FILE_DIGESTS[str(path)] = now, _hash_with_imports(path)
