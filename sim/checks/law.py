@@ -90,15 +90,19 @@ def run_suite(suite: Suite, component: Component, worlds: int | None = None) -> 
 
 
 def _check_law(suite: Suite, law: Law, component: Component, worlds: int) -> Finding:
+    """Check one law; worlds whose instruments the component refuses are passed over."""
+    tried, refusal = 0, ""
     for seed in range(worlds):
         world = suite.make_world(seed)
         try:
             fault = find_fault(law, component, world)
         except DeleverageError as error:
-            fault = f"it refuses the world: {error}"
+            refusal = f"it refuses every world: {error}"
+            continue
+        tried += 1
         if fault:
-            return Finding(law, seed + 1, _shrink(suite, law, component, world) or fault)
-    return Finding(law, worlds, "")
+            return Finding(law, tried, _shrink(suite, law, component, world) or fault)
+    return Finding(law, tried, "" if tried else refusal)
 
 
 MAX_SHRINKS = 300
