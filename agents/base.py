@@ -114,6 +114,13 @@ class Population(Component):
         None
     )  # of wallets to margin accounts; None = wallets stay as they are
 
+    @classmethod
+    def is_registered(cls) -> bool:
+        """Return whether a configuration can name this class."""
+        from agents import POPULATIONS
+
+        return cls in POPULATIONS.values()
+
     @property
     def fund_venue(self) -> str:
         """Name of the venue whose insurance fund this is, or nothing."""

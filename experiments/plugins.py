@@ -7,12 +7,25 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
+from typing import Any, get_args
 
 from experiments.results.imported_sources import find_module_files, is_user_file
+from sim.component import Component
 from sim.errors import ConfigError, describe_exception, shorten_name
 
 IMPORT_ERRORS = (Exception, SystemExit)
 """What a user's own module can raise."""
+
+REGISTRIES = {
+    "sim.margin.registry": ("NETTINGS", "VALUATIONS", "REQUIREMENTS", "MODELS"),
+    "sim.exchange": ("MARKS", "FUNDINGS"),
+    "sim.liquidation": ("LIQUIDATIONS",),
+    "sim.waterfall": ("LAYERS",),
+    "sim.prices": ("PROCESSES", "STRESSES"),
+    "sim.pricing.smiles": ("SMILES",),
+    "agents": ("POPULATIONS",),
+}
+"""Registries that a plug-in can add to, by module."""
 
 _FILE_DIGESTS: dict[str, dict[str, str]] = {}
 """Digests of the files of each plug-in of this process, as they were when it was imported."""
@@ -44,6 +57,8 @@ def import_plugins(modules: Iterable[str] | None, path: str | None = None) -> No
         if module.__file__ is None and vars(module).get("__path__"):
             rule = "is a folder without __init__.py, which registers nothing, write that file or name a module in it"
             raise ConfigError([f"--plugin {name}: {rule}"])
+        if problems := find_unusable_classes():
+            raise ConfigError([f"--plugin {name}: {line}" for line in problems])
         if name not in _FILE_DIGESTS:
             held = find_module_files(name)
             known = {path.resolve() for path in held.values()}
@@ -71,6 +86,32 @@ def _check_name(name: str, folder: str) -> None:
     if near == stem:
         told = f"is the name of a file, name the module in it: --plugin {stem}"
     raise ConfigError([f"--plugin {shorten_name(name)}: {told}"])
+
+
+def find_unusable_classes() -> list[str]:
+    """Return a line for each registered class that no configuration could name.
+
+    Only registries that have been imported can hold a class of a plug-in.
+    """
+    return [
+        f"{registry}[{name!r}]: {rule}"
+        for module, registries in REGISTRIES.items()
+        for registry in registries
+        for name, cls in vars(sys.modules.get(module, sys)).get(registry, {}).items()
+        if (rule := _describe_unusable(name, cls))
+    ]
+
+
+def _describe_unusable(name: str, cls: Any) -> str:
+    """Return the rule that a registered class breaks, and the remedy; empty if it can be named."""
+    if not isinstance(cls, type) or not issubclass(cls, Component):
+        what = cls.__name__ if isinstance(cls, type) else type(cls).__name__
+        return f"{what} is not a subclass of Component, register such a class"
+    field = cls.model_fields.get("kind")
+    if field is None or get_args(field.annotation) != (name,) or field.default != name:
+        write = f'kind: Literal["{name}"] = "{name}"'
+        return f"the field kind of {cls.__name__} does not name {name!r}, write {write}"
+    return ""
 
 
 def _find_new_files(before: Set[str]) -> dict[str, Path]:

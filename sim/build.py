@@ -7,6 +7,7 @@ from decimal import Decimal
 import numpy as np
 
 from sim.attribution import CauseLog
+from sim.checks.opening import find_market_faults, find_population_faults
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
 from sim.errors import ConfigError, describe_unknown
 from sim.exchange.book import OrderBooks
@@ -26,7 +27,7 @@ from sim.prices.path import (
 )
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
-from sim.types import F8, I8, MISSING, Contracts, MarginPool, MarketSpec
+from sim.types import F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
 from sim.venue import SystemAccounts, Venue, VenueWorld
 
 N_VENUE_ACCOUNTS = 3
@@ -40,6 +41,7 @@ def build_state(
     people: Callable[[], Sequence[PopulationProtocol]],
 ) -> MarketState:
     """Build a market's state before its first step and give its participants their wealth."""
+    _refuse(find_market_faults(config))
     listed, pools = _list_instruments(config)
     contracts = _make_contracts(config, listed)
     populations = tuple(people())
@@ -60,10 +62,10 @@ def build_state(
             for n, v in enumerate(config.venues)
         ],
     )
+    spec = _market_spec(config, world, venues)
+    _refuse(find_population_faults(populations, spec, _observe_opening(config, world, venues)))
     for rows, wealth in zip(
-        members,
-        _start_populations(populations, _market_spec(config, world, venues), streams),
-        strict=True,
+        members, _start_populations(populations, spec, streams), strict=True
     ):
         for venue in venues:
             venue.deposit_wealth(rows, wealth[:, venue.number])
@@ -94,6 +96,31 @@ def build_state(
         cause_logs={
             state.pool.number: CauseLog(state.pool, watched, state.engine) for state in states
         },
+    )
+
+
+def _refuse(problems: list[str]) -> None:
+    """Refuse a market with components that break a law.
+
+    Raises:
+        ConfigError: there are problems.
+    """
+    if problems:
+        raise ConfigError(problems)
+
+
+def _observe_opening(
+    config: MarketConfig, world: VenueWorld, venues: Sequence[Venue]
+) -> Observation:
+    """Return what agents see before the first step."""
+    return Observation(
+        tick=0,
+        dt=config.dt,
+        spot=world.opening_index,
+        depth_share=1.0,
+        venues=tuple(venue.view for venue in venues),
+        first_instrument=tuple(venue.instrument_slice.start for venue in venues),
+        max_leverage=np.concatenate([venue.max_leverage_long for venue in venues]),
     )
 
 

@@ -17,6 +17,11 @@ class Component(BaseModel):
         """What a field of an abstract class may hold: the registered classes of its family."""
         return []
 
+    @classmethod
+    def is_registered(cls) -> bool:
+        """Return whether a registry of this class's family holds it."""
+        return cls in cls.registered_variants()
+
     def __eq__(self, other: object) -> bool:
         """Whether both say the same, in whatever state."""
         return type(self) is type(other) and self.__dict__ == other.__dict__

@@ -44,7 +44,7 @@ SPEC = MarketSpec(
     margin_account=ACCOUNT,
 )
 FIRST = (0, 2)
-VENUES = 2
+"""Number of the first instrument of each venue."""
 
 
 class CrowdState(NamedTuple):
@@ -82,9 +82,8 @@ class CrowdWorld(NamedTuple):
         paid = contracts.multiplier * random.integers(18_000, 110_000, shape)
         if state.is_flat:
             position = np.zeros_like(position)
-        views = make_account_view(
-            count, len(self.spec.venues), position, state.equity, state.free_margin
-        )
+        shape = (len(self.spec.venues), len(self.observation.venues[0].price))
+        views = make_account_view(position, shape, state.equity, state.free_margin)
         return freeze_accounts(views._replace(entry=position * paid))
 
     def make_assessment(self, count: int) -> MarginAssessment:
@@ -156,20 +155,23 @@ def observe(
 
 
 def make_account_view(
-    count: int,
-    venues: int,
-    position: I8,
-    equity: float = 1e7,
-    free_margin: float | None = None,
+    position: I8, shape: tuple[int, int], equity: float = 1e7, free_margin: float | None = None
 ) -> AccountView:
-    """Return accounts alike but for their positions; money is per venue, in minor units."""
-    free = max(equity, 0.0) if free_margin is None else free_margin
+    """Return accounts alike but for their positions; money is per venue, in minor units.
+
+    Args:
+        position: (n, K) lots.
+        shape: numbers of venues and of assets.
+        equity: of each account.
+        free_margin: of each account; none = equity where it is positive.
+    """
+    free, count = max(equity, 0.0) if free_margin is None else free_margin, len(position)
     return AccountView(
         position=position,
         entry=np.zeros_like(position),
-        free_margin=np.full((count, venues), free),
-        equity=np.full((count, venues), equity),
-        wallet=np.full((count, venues, 2), int(equity)),
+        free_margin=np.full((count, shape[0]), free),
+        equity=np.full((count, shape[0]), equity),
+        wallet=np.full((count, *shape), int(equity)),
     )
 
 

@@ -75,7 +75,9 @@ def _check_clock(rule: Any, world: FundingWorld) -> None:
     made, interval = _start(rule, world), float(rule.interval)
     require(made.take_due_rate(0.0) is None, "a payment is due at the start")
     made.add_sample(*world)
-    require(made.take_due_rate(0.99 * interval) is None, "a payment is due before its interval ends")
+    require(
+        made.take_due_rate(0.99 * interval) is None, "a payment is due before its interval ends"
+    )
     require(made.take_due_rate(interval) is not None, "no payment is due when its interval ends")
     require(made.take_due_rate(1.5 * interval) is None, "a payment is due twice in an interval")
     unseen = made.take_due_rate(2 * interval)

@@ -67,9 +67,7 @@ def find_fault(law: Law, component: Component, world: Any) -> str:
     return ""
 
 
-def find_first_fault(
-    suite: Suite, component: Component, world: Any
-) -> tuple[Law, str] | None:
+def find_first_fault(suite: Suite, component: Component, world: Any) -> tuple[Law, str] | None:
     """Return the first of the cheap laws that a component breaks in one world, and how."""
     for law in suite.laws:
         if law.is_cheap and (fault := find_fault(law, component, world)):

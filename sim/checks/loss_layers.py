@@ -64,9 +64,7 @@ def build_layer_world(world: MarginWorld, equity: Any, fund: int) -> LayerWorld:
     risk = assess_accounts(accounts)
     eligible = risk.equity > 0
     context = LayerContext(accounts, risk, eligible, fund, assess_accounts)
-    return LayerWorld(
-        world._replace(accounts=accounts), split_shortfall(accounts, 0), context
-    )
+    return LayerWorld(world._replace(accounts=accounts), split_shortfall(accounts, 0), context)
 
 
 def make_opening_layer_world(world: MarginWorld, market_unit: int = UNIT) -> LayerWorld:
@@ -137,7 +135,9 @@ def absorb(layer: Any, world: LayerWorld) -> LayerResult:
     """
     found = layer.absorb(world.loss, world.context)
     name = "what absorb returns"
-    require(isinstance(found, LayerResult), f"{name} is {type(found).__name__}, must be LayerResult")
+    require(
+        isinstance(found, LayerResult), f"{name} is {type(found).__name__}, must be LayerResult"
+    )
     result: LayerResult = found
     require_columns(result.fills, Fills, f"fills of {name}")
     for field, column in (("payers", result.payers), ("payments", result.payments)):
@@ -172,7 +172,9 @@ def _check_form(layer: Any, world: LayerWorld) -> None:
 
 def _check_payments(layer: Any, world: LayerWorld) -> None:
     result, loss = absorb(layer, world), world.loss
-    require((result.payments > 0).all(), f"a payment is {result.payments.min(initial=0)}, not positive")
+    require(
+        (result.payments > 0).all(), f"a payment is {result.payments.min(initial=0)}, not positive"
+    )
     repeated = len(set(result.payers.tolist())) != len(result.payers)
     require(not repeated, "an account pays twice")
     paid, short = int(result.payments.sum()), int(loss.deficit.sum())
@@ -206,9 +208,13 @@ def _check_assumption(layer: Any, world: LayerWorld) -> None:
     owner = result.assuming_owner
     if owner == MISSING:
         return
-    is_other = isinstance(owner, int) and owner != account and owner in range(len(world.accounts[0]))
+    is_other = (
+        isinstance(owner, int) and owner != account and owner in range(len(world.accounts[0]))
+    )
     require(is_other, f"the owner that takes the account over is {owner!r}")
-    require(not result.payers.size, f"account {owner} takes over, and {result.payers[:1]} pays, too")
+    require(
+        not result.payers.size, f"account {owner} takes over, and {result.payers[:1]} pays, too"
+    )
     others = result.fills.maker[result.fills.maker != owner]
     require(not others.size, f"account {owner} takes over, and {others[:1]} has fills, too")
     after = apply_result(world.accounts, result, account)

@@ -25,9 +25,9 @@ class MarginWorld(NamedTuple):
         return self.accounts.market.contracts
 
     def describe_account(self, row: int) -> str:
-        """Return an account in words: its number and what it holds."""
+        """Return an account in words: its number and the lots that it holds."""
         held = self.accounts.position[row]
-        legs = [f"{held[k]} lots of {self.contracts.names[k]}" for k in np.flatnonzero(held)]
+        legs = [f"{held[k]} {self.contracts.names[k]}" for k in np.flatnonzero(held)]
         more = f" and {len(legs) - 3} more positions" if len(legs) > 3 else ""
         return f"account {row} ({', '.join(legs[:3]) or 'no position'}{more})"
 
@@ -110,6 +110,50 @@ def make_accounts(rng: np.random.Generator, market: MarketView, accounts: int) -
         entry=draw_lots(-(10**8), 10**8),
         leverage=freeze_columns(caps),
         market=market,
+    )
+
+
+def select_columns(contracts: Contracts, columns: list[int]) -> Contracts:
+    """Return some of the instruments, by their columns in any order."""
+    parts = {
+        name: column[columns]
+        for name, column in contracts._asdict().items()
+        if isinstance(column, np.ndarray) and column.size
+    }
+    return contracts._replace(names=tuple(contracts.names[k] for k in columns), **parts)
+
+
+def make_opening_market(
+    contracts: Contracts, index: F8, asset_price: F8, dt: float = 60.0
+) -> MarketView:
+    """Return the view of some instruments whose marks stand at the index.
+
+    Args:
+        contracts: the instruments.
+        index: (U,) price of each underlying, quote currency.
+        asset_price: (C,) minor units of the numeraire per minor unit of each asset.
+        dt: seconds in a step.
+    """
+    mark = np.maximum(np.rint(index[contracts.underlying] / contracts.tick), 1.0)
+    count = mark.size
+    return MarketView(
+        tick=0,
+        contracts=contracts,
+        mark=mark,
+        bid=mark - 1,
+        ask=mark + 1,
+        last=mark,
+        depth=np.full(count, 1_000.0),
+        funding=np.zeros(count),
+        open_interest=np.full(count, 10_000),
+        oracle=index,
+        confidence=np.ones(index.size),
+        vol=np.full(count, 0.5),
+        price=asset_price,
+        returns=np.zeros((0, index.size)),
+        dt=dt,
+        imbalance=np.zeros(count),
+        crowd=np.ones(count),
     )
 
 

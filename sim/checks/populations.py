@@ -148,7 +148,9 @@ def _check_cash_flows(config: Any, world: CrowdWorld) -> None:
     known = (flows.instrument >= MISSING) & (flows.instrument < len(spec.contracts.names))
     require(known.all(), f"{name} has an instrument that is not there")
     require((flows.amount != 0).all(), f"{name} has an amount of zero")
-    require(np.isin(flows.is_new_capital, (0, 1)).all(), f"{name} has is_new_capital beside 0 and 1")
+    require(
+        np.isin(flows.is_new_capital, (0, 1)).all(), f"{name} has is_new_capital beside 0 and 1"
+    )
     keys = np.stack(flows[:3])
     is_unique = np.unique(keys, axis=1).shape == keys.shape
     require(is_unique, f"{name} has two flows of one owner, venue and instrument")
@@ -198,7 +200,10 @@ def _check_rows(config: Any, world: CrowdWorld) -> None:
 
 def _are_permuted(one: Any, other: Any) -> bool:
     """Whether two records hold the same rows in some order; columns left empty do not count."""
-    tables = [np.stack([column for column in each if len(column) == len(each[0])]) for each in (one, other)]
+    tables = [
+        np.stack([column for column in each if len(column) == len(each[0])])
+        for each in (one, other)
+    ]
     return np.array_equal(*(table[:, np.lexsort(table)] for table in tables))
 
 

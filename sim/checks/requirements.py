@@ -167,8 +167,7 @@ def _check_independence(rule: RequirementComponent, world: MarginWorld) -> None:
     unmixed = Margins(*(column[np.argsort(order)] for column in permuted))
     require_close(unmixed, together, world, "with the accounts in another order")
     alone = [
-        requirement.compute_margins(accounts.take(slice(row, row + 1)))
-        for row in range(len(order))
+        requirement.compute_margins(accounts.take(slice(row, row + 1))) for row in range(len(order))
     ]
     joined = Margins(*(np.concatenate(column) for column in zip(*alone, strict=True)))
     require_close(joined, together, world, "by itself")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.checks.law import FLOAT, Law, Suite, require, require_array, require_equal, require_methods
+from sim.errors import ConfigError
 from sim.margin.tail.models.base import ModelComponent, ReturnForecast, TailSpec
 from sim.types import F8
 
@@ -51,12 +52,17 @@ def count_returns(model: ModelComponent, world: ReturnWorld) -> int:
     """Return how many returns a model is to be fed.
 
     Raises:
-        BrokenLawError: it needs too many, or tells no number.
+        BrokenLawError: it tells no number.
+        ConfigError: it needs more than are generated.
     """
     needed = model.n_returns_needed(world.every)
     is_count = isinstance(needed, int) and needed >= 0
     require(is_count, f"n_returns_needed returns {needed!r}, must be a count")
-    require(needed <= MAX_RETURNS, f"it needs {needed} returns, checked are at most {MAX_RETURNS}")
+    if needed > MAX_RETURNS:
+        told = (
+            f"{type(model).__name__}: needs {needed} returns, at most {MAX_RETURNS} are generated"
+        )
+        raise ConfigError([f"{told}, shorten what it needs"])
     return needed + 5
 
 
@@ -85,7 +91,10 @@ def _check_methods(model: ModelComponent, world: ReturnWorld) -> None:
 
 
 def _check_start(model: ModelComponent, world: ReturnWorld) -> None:
-    rows, needed = world.draw_returns(count_returns(model, world)), model.n_returns_needed(world.every)
+    rows, needed = (
+        world.draw_returns(count_returns(model, world)),
+        model.n_returns_needed(world.every),
+    )
     forecaster = model.bind(world.columns, world.every)
     for number, row in enumerate(rows):
         if number in (0, needed - 1, needed):
@@ -161,6 +170,7 @@ LAWS = (
         "MAR-5",
         "There is a forecast as soon as the returns that it needs are known, and none before.",
         _check_start,
+        is_cheap=False,
         n_worlds=10,
     ),
     Law(
@@ -194,7 +204,14 @@ LAWS = (
         is_cheap=False,
         n_worlds=10,
     ),
-    Law("still prices", "MAR-5", "Prices that do not move have no tail loss.", _check_still, n_worlds=1),
+    Law(
+        "still prices",
+        "MAR-5",
+        "Prices that do not move have no tail loss.",
+        _check_still,
+        is_cheap=False,
+        n_worlds=1,
+    ),
 )
 
 SUITE = Suite("return model", LAWS, make_return_world, make_smaller_worlds)

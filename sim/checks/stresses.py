@@ -44,7 +44,9 @@ def _check_methods(stress: Any, world: StressWorld) -> None:
     require_methods(stress, METHODS, type(stress).__name__)
     names = stress.referenced_names()
     is_pair = isinstance(names, tuple) and len(names) == 2
-    require(is_pair, f"referenced_names returns {names!r}, must be names of underlyings and of assets")
+    require(
+        is_pair, f"referenced_names returns {names!r}, must be names of underlyings and of assets"
+    )
 
 
 def _check_form(stress: Any, world: StressWorld) -> None:
