@@ -1,4 +1,4 @@
-"""The contract suites on components of a user's own: which they are, what holds, and how it is printed."""
+"""Contract suites on a user's own components: which they are, and what holds."""
 
 import inspect
 import json
@@ -95,7 +95,7 @@ def check_registered(
 
 
 def build_component(registered: Registered, settings: Sequence[str]) -> Component:
-    """Return a component with its defaults, with stand-ins for fields that have none, and with settings.
+    """Return a component with its defaults, stand-ins for fields without one, and settings.
 
     Raises:
         ConfigError: a setting is missing or invalid.

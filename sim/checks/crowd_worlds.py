@@ -87,7 +87,7 @@ class CrowdWorld(NamedTuple):
         return freeze_accounts(views._replace(entry=position * paid))
 
     def make_assessment(self, count: int) -> MarginAssessment:
-        """Return random assessments of the accounts of each instrument, some short of initial margin."""
+        """Return random assessments of the accounts of each instrument."""
         random, shape = np.random.default_rng(self.seed), (count, len(self.spec.contracts.names))
         initial = random.integers(0, 2, shape) * random.uniform(0, 1e7, shape)
         return MarginAssessment(random.normal(1e7, 1e7, shape), initial, initial / 2)
@@ -129,20 +129,20 @@ def observe(
     index = changed.get("index", INDEX)
     fair = index[CONTRACTS.underlying] / TICK
     mark = np.rint(np.where(CONTRACTS.kind == PERPETUAL, fair * (1 + basis), fair))
-    nothing, none = np.full(5, np.nan), np.zeros(5, dtype=np.int64)
-    to_sell, to_buy = changed.get("to_sell"), changed.get("to_buy")
+    none = np.zeros(5, dtype=np.int64)
+    half_spread = np.full(5, np.nan) if empty else np.ones(5)
     whole = MarketView(
         tick=tick,
         contracts=CONTRACTS,
         mark=mark,
-        bid=nothing if empty else mark - 1,
-        ask=nothing if empty else mark + 1,
+        bid=mark - half_spread,
+        ask=mark + half_spread,
         last=mark,
-        depth=np.zeros(5) if empty else np.full(5, 1_000.0),
+        depth=np.full(5, 0.0 if empty else 1_000.0),
         funding=np.zeros(5),
         open_interest=none,
-        to_sell=none if to_sell is None else to_sell,
-        to_buy=none if to_buy is None else to_buy,
+        to_sell=changed.get("to_sell", none),
+        to_buy=changed.get("to_buy", none),
         oracle=index,
         confidence=np.ones(2),
         vol=np.full(5, vol),

@@ -113,7 +113,7 @@ def plan_close_outs(policy: Any, world: PolicyWorld) -> CloseOuts:
     return plan
 
 
-def _describe(world: PolicyWorld, plan: CloseOuts, row: int) -> str:
+def _describe(world: PolicyWorld, plan: CloseOuts, row: int | np.integer[Any]) -> str:
     account, k = int(plan.account[row]), int(plan.instrument[row])
     name = world.margin.contracts.names[k]
     lots = f"{plan.quantity[row]} lots of {name} at {plan.limit[row]} ticks"
@@ -146,11 +146,11 @@ def _check_accounts(policy: Any, world: PolicyWorld) -> None:
         account = plan.account[row]
         equity, maintenance = world.risk.equity[account], world.risk.maintenance[account]
         amounts = f"with equity {equity:.10g} and maintenance {maintenance:.10g}"
-        require(False, f"{_describe(world, plan, int(row))} {amounts}")
+        require(False, f"{_describe(world, plan, row)} {amounts}")
     legs = np.stack([plan.account, plan.instrument])
     _, first = np.unique(legs, axis=1, return_index=True)
-    for row in sorted(set(range(plan.account.size)) - set(first.tolist())):
-        require(False, f"{_describe(world, plan, row)}, a second close-out of one position")
+    for second in sorted(set(range(plan.account.size)) - set(first.tolist())):
+        require(False, f"{_describe(world, plan, second)}, a second close-out of one position")
 
 
 def _check_prices(policy: Any, world: PolicyWorld) -> None:
@@ -158,9 +158,9 @@ def _check_prices(policy: Any, world: PolicyWorld) -> None:
     highest = contracts.max_price[plan.instrument]
     for row in np.flatnonzero((plan.limit < 1) | (plan.limit > highest)):
         rule = f"the limit must be from 1 to {highest[row]} ticks"
-        require(False, f"{_describe(world, plan, int(row))}, {rule}")
+        require(False, f"{_describe(world, plan, row)}, {rule}")
     for row in np.flatnonzero(~np.isin(plan.route, (ROUTE_BOOK, ROUTE_AUCTION))):
-        require(False, f"{_describe(world, plan, int(row))} by route {plan.route[row]}")
+        require(False, f"{_describe(world, plan, row)} by route {plan.route[row]}")
 
 
 def _check_calm(policy: Any, world: PolicyWorld) -> None:

@@ -5,8 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.checks.law import INTEGER, Law, Suite, require, require_array, require_columns
-from sim.checks.law import require_equal, require_methods
+from sim.checks.law import (
+    INTEGER,
+    Law,
+    Suite,
+    require,
+    require_array,
+    require_columns,
+    require_equal,
+    require_methods,
+)
 from sim.checks.margin_worlds import UNIT, MarginWorld, make_accounts, make_contracts, make_market
 from sim.losses import LayerContext, LayerResult, Shortfall
 from sim.types import MISSING, PERPETUAL, Exposure, Fills, MarginAssessment
@@ -32,7 +40,7 @@ class LayerWorld(NamedTuple):
 
 
 def make_layer_world(seed: int) -> LayerWorld:
-    """Return accounts whose positions sum to zero, the first bankrupt, the others between broke and rich."""
+    """Return accounts whose positions sum to zero; the first is bankrupt, others may be."""
     rng = np.random.default_rng(seed)
     count, instruments = int(rng.integers(2, 30)), int(rng.integers(1, 4))
     contracts = make_contracts(rng, instruments, 1)
@@ -86,7 +94,7 @@ def assess_accounts(accounts: Exposure) -> MarginAssessment:
 
 
 def split_shortfall(accounts: Exposure, account: int) -> Shortfall:
-    """Return an account's legs with what it lacks spread over them by notional (LIQ-2), whole units."""
+    """Return an account's legs, its deficit spread over them by notional (LIQ-2)."""
     legs = np.flatnonzero(accounts.position[account])
     deficit = int(np.ceil(-accounts.equity()[account]))
     notional = np.abs(accounts.position_value()[account, legs]).astype(np.int64)

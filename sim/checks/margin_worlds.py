@@ -1,7 +1,7 @@
 """Random accounts in random markets of perpetuals and spot, in which margin rules are checked."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class MarginWorld(NamedTuple):
         """The instruments of the pool."""
         return self.accounts.market.contracts
 
-    def describe_account(self, row: int) -> str:
+    def describe_account(self, row: int | np.integer[Any]) -> str:
         """Return an account in words: its number and the lots that it holds."""
         held = self.accounts.position[row]
         legs = [f"{held[k]} {self.contracts.names[k]}" for k in np.flatnonzero(held)]
@@ -115,7 +115,7 @@ def make_accounts(rng: np.random.Generator, market: MarketView, accounts: int) -
 
 def select_columns(contracts: Contracts, columns: list[int]) -> Contracts:
     """Return some of the instruments, by their columns in any order."""
-    parts = {
+    parts: dict[str, Any] = {
         name: column[columns]
         for name, column in contracts._asdict().items()
         if isinstance(column, np.ndarray) and column.size
@@ -158,7 +158,7 @@ def make_opening_market(
 
 
 def make_opening_world(market: MarketView, unit: int) -> MarginWorld:
-    """Return accounts in a market as it opens: flat, one lot of each instrument either way, and a mixture."""
+    """Return accounts in a market as it opens: flat, one lot of each instrument, and a mixture."""
     rng, count = np.random.default_rng(0), len(market.mark)
     one = np.eye(count, dtype=np.int64)
     mixed = rng.integers(-100, 101, (3, count))
@@ -172,10 +172,10 @@ def make_opening_world(market: MarketView, unit: int) -> MarginWorld:
         for each in (balance, np.zeros_like(balance), position, none, none, none, entry)
     ]
     leverage = freeze_columns(np.full(position.T.shape, np.inf))
-    return MarginWorld(0, Exposure(*columns, leverage, market), unit)
+    return MarginWorld(0, Exposure(*columns, leverage, market), unit)  # type: ignore[call-arg]
 
 
-def freeze_columns(array: I8 | F8) -> "I8 | F8":
+def freeze_columns(array: Any) -> Any:
     """Return an array transposed, so that it cannot be written."""
     array.flags.writeable = False
     return array.T

@@ -40,8 +40,12 @@ class OpeningMarket(NamedTuple):
     view: MarketView  # of the instruments of one venue
     unit: int  # minor units in one unit of the numeraire
 
+    def make_world(self) -> MarginWorld:
+        """Return accounts in all instruments."""
+        return margin_worlds.make_opening_world(self.view, self.unit)
+
     def make_pool_worlds(self, engine: EngineConfig) -> Iterator[MarginWorld]:
-        """Yield some accounts in each pool of an engine; of one whose netting fails, in all instruments."""
+        """Yield accounts in each pool of an engine; in all instruments where its netting fails."""
         contracts = self.view.contracts
         try:
             pools = engine.netting.build_pools(contracts)
@@ -68,10 +72,10 @@ def find_market_faults(config: MarketConfig) -> list[str]:
             lines += describe_fault(path, processes.SUITE, underlying.process, [world])
     for number, stress in enumerate(config.stresses):
         if find_suite(stress):
-            seconds = np.arange(200) * config.dt
+            seconds = np.arange(200, dtype=np.float64) * config.dt
             names = config.underlyings[0].name, config.assets[-1].name
-            world = stresses.StressWorld(seconds, *names)
-            lines += describe_fault(f"stresses.{number}", stresses.SUITE, stress, [world])
+            times = stresses.StressWorld(seconds, *names)
+            lines += describe_fault(f"stresses.{number}", stresses.SUITE, stress, [times])
     return lines
 
 
@@ -85,7 +89,8 @@ def _open_venue(config: MarketConfig, number: int, venue: VenueConfig) -> Openin
 
 
 def _find_venue_faults(venue: VenueConfig, market: OpeningMarket, path: str) -> list[str]:
-    lines = find_engine_faults(venue.engine, market, f"{path}.engine")
+    whole, pools = market.make_world(), list(market.make_pool_worlds(venue.engine))
+    lines = find_engine_faults(venue.engine, whole, pools, f"{path}.engine")
     for name, part in (("mark", venue.mark), ("funding", venue.funding)):
         if part is not None and (suite := find_suite(part)):
             worlds = _make_quote_worlds(suite, market.view)
@@ -94,10 +99,7 @@ def _find_venue_faults(venue: VenueConfig, market: OpeningMarket, path: str) -> 
     parts += [(f"waterfall.{number}", layer) for number, layer in enumerate(venue.waterfall)]
     for name, part in parts:
         if suite := find_suite(part):
-            worlds = [
-                _make_distress(suite, world, market.view.dt)
-                for world in market.make_pool_worlds(venue.engine)
-            ]
+            worlds = [_make_distress(suite, world, market.view.dt) for world in pools]
             lines += describe_fault(f"{path}.{name}", suite, part, worlds)
     return lines
 
@@ -125,19 +127,27 @@ def _make_distress(suite: Suite, world: MarginWorld, dt: float) -> Any:
     return liquidation_policies.build_policy_world(fallen, rng)._replace(dt=dt)
 
 
-def find_engine_faults(engine: EngineConfig, market: OpeningMarket, path: str = "") -> list[str]:
-    """Return a line for each part of an engine that a plug-in brings and that breaks a law."""
+def find_engine_faults(
+    engine: EngineConfig, whole: MarginWorld, pools: Sequence[MarginWorld], path: str = ""
+) -> list[str]:
+    """Return a line for each part of an engine that a plug-in brings and that breaks a law.
+
+    Args:
+        engine: the engine.
+        whole: accounts in all instruments of a venue.
+        pools: accounts in the instruments of each pool.
+        path: of the engine in its configuration.
+    """
     lines: list[str] = []
     for name, part in iterate_components(engine):
         suite = find_suite(part)
         if suite is None:
             continue
         if suite is return_models.SUITE:
-            worlds: list[Any] = [return_models.ReturnWorld(0, market.view.oracle.size)]
-        elif name == "netting":
-            worlds = [margin_worlds.make_opening_world(market.view, market.unit)]
+            columns = whole.accounts.market.oracle.size
+            worlds: Sequence[Any] = [return_models.ReturnWorld(0, columns)]
         else:
-            worlds = list(market.make_pool_worlds(engine))
+            worlds = [whole] if name == "netting" else pools
         lines += describe_fault(f"{path}.{name}" if path else name, suite, part, worlds)
     return lines
 

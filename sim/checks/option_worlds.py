@@ -1,4 +1,4 @@
-"""Random markets with options: two underlyings, each with a perpetual, spot, two futures and a small chain."""
+"""Random markets with options: two underlyings, each with spot, perpetual, futures and options."""
 
 from typing import Any
 
@@ -74,8 +74,17 @@ def make_accounts(rng: np.random.Generator, market: MarketView, accounts: int) -
     none = np.zeros((count, accounts), dtype=np.int64)
     free = _freeze(np.full((count, accounts), np.inf))
     resting = [_freeze(none.copy()) for _ in range(4)]
+    bids, asks, reserved, entry = resting
     return Exposure(
-        _freeze(balance), _freeze(np.zeros_like(balance)), _freeze(lots), *resting, free, market
+        balance=_freeze(balance),
+        pledged=_freeze(np.zeros_like(balance)),
+        position=_freeze(lots),
+        bids=bids,
+        asks=asks,
+        reserved=reserved,
+        entry=entry,
+        leverage=free,
+        market=market,
     )
 
 

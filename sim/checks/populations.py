@@ -20,6 +20,7 @@ from sim.checks.law import (
 from sim.component import Component
 from sim.protocols import PopulationProtocol
 from sim.types import (
+    I8,
     IOC,
     LIMIT,
     MARKET,
@@ -27,6 +28,7 @@ from sim.types import (
     POST_ONLY,
     REDUCE_ONLY,
     AccountView,
+    Contracts,
     MarginAssessment,
     MarketView,
     Orders,
@@ -38,7 +40,7 @@ METHODS = {
     "request_cash_flows": "outlook, accounts, standing, draws",
 }
 COUNTS = ("count", "n_trait_draws", "n_decision_draws", "n_cash_flow_draws", "latency")
-MAX_LATENCY = 15
+MAX_LATENCY, LEAST_LEVERAGE = 15, 100
 LARGEST_DRAW = float(np.nextafter(1.0, 0.0))
 
 
@@ -58,27 +60,38 @@ def require_orders(orders: Any, population: PopulationProtocol, world: CrowdWorl
     """
     name, contracts = "what decide returns", world.spec.contracts
     require(isinstance(orders, Orders), f"{name} is {type(orders).__name__}, must be Orders")
-    length = len(orders.owner)
     if not len(orders.leverage):
-        orders = orders._replace(leverage=np.zeros(length, dtype=np.int64))
+        orders = orders._replace(leverage=np.zeros(len(orders.owner), dtype=np.int64))
     require_columns(orders, Orders, name)
     _require_range("owner", orders.owner, population.count, name)
     _require_range("instrument", orders.instrument, len(contracts.names), name)
-    plain = orders.kind & ~REDUCE_ONLY
-    for kind in orders.kind[~np.isin(plain, (LIMIT, IOC, POST_ONLY, MARKET))]:
-        require(False, f"an order has kind {kind}")
-    highest = contracts.max_price[orders.instrument]
-    for row in np.flatnonzero((plain != MARKET) & ((orders.limit < 1) | (orders.limit > highest))):
-        limit = f"limit {orders.limit[row]}, must be from 1 to {highest[row]} ticks"
-        require(False, f"an order of {contracts.names[orders.instrument[row]]} has {limit}")
-    resting = np.isin(orders.kind, (LIMIT, POST_ONLY))
-    cancels = (~resting & (orders.quantity == 0)).any()
-    require(not cancels, "an order of no lots is not a limit order: only these can be cancelled")
+    _require_kinds(orders)
+    _require_limits(orders, contracts)
     keys = np.stack([orders.owner, orders.instrument, orders.slot])
     is_unique = np.unique(keys, axis=1).shape == keys.shape
     require(is_unique, "two orders have the same owner, instrument and slot")
-    for leverage in orders.leverage[(orders.leverage != 0) & (orders.leverage < 100)]:
-        require(False, f"an order chooses leverage {leverage}, must be 0, or hundredths from 100")
+    for leverage in orders.leverage[(orders.leverage != 0) & (orders.leverage < LEAST_LEVERAGE)]:
+        wanted = f"must be 0, or hundredths from {LEAST_LEVERAGE}"
+        require(False, f"an order chooses leverage {leverage}, {wanted}")
+
+
+def _require_kinds(orders: Orders) -> None:
+    plain = orders.kind & ~REDUCE_ONLY
+    for kind in orders.kind[~np.isin(plain, (LIMIT, IOC, POST_ONLY, MARKET))]:
+        require(False, f"an order has kind {kind}")
+    rests = np.isin(orders.kind, (LIMIT, POST_ONLY))
+    is_empty = bool((~rests & (orders.quantity == 0)).any())
+    require(not is_empty, "an order of no lots is not a limit order: only these can be cancelled")
+
+
+def _require_limits(orders: Orders, contracts: Contracts) -> None:
+    highest = contracts.max_price[orders.instrument]
+    has_limit = (orders.kind & ~REDUCE_ONLY) != MARKET
+    is_wrong = (orders.limit < 1) | (orders.limit > highest)
+    for row in np.flatnonzero(has_limit & is_wrong):
+        name = contracts.names[orders.instrument[row]]
+        limit = f"limit {orders.limit[row]}, must be from 1 to {highest[row]} ticks"
+        require(False, f"an order of {name} has {limit}")
 
 
 def _require_range(field: str, column: Any, most: int, name: str) -> None:
@@ -177,34 +190,42 @@ def _copy_view(view: MarketView) -> list[Any]:
 def _check_rows(config: Any, world: CrowdWorld) -> None:
     """Members, traits, accounts and draws permuted together permute orders and cash flows."""
     here, there = (copy.deepcopy(config) for _ in range(2))
-    count, seen = here.count, world.observation
-    turn = np.random.default_rng(world.seed).permutation(count)
-    traits = world.draw_uniform(count, here.n_trait_draws, 1)
+    turn = np.random.default_rng(world.seed).permutation(here.count)
+    traits = world.draw_uniform(here.count, here.n_trait_draws, 1)
     wealth = here.start(world.spec, traits)
     turned = there.start(world.spec, traits[turn])
     require(np.array_equal(turned, wealth[turn]), "wealth depends on the order of members")
-    accounts, standing = world.make_accounts(count), world.make_assessment(count)
-    other_accounts = AccountView(*(column[turn] for column in accounts))
-    other_standing = MarginAssessment(*(column[turn] for column in standing))
-    paying = world.draw_uniform(count, here.n_cash_flow_draws, 2)
-    paid = here.request_cash_flows(seen, accounts, standing, paying)
-    repaid = there.request_cash_flows(seen, other_accounts, other_standing, paying[turn])
+    paid = _request(here, world, np.arange(here.count))
+    repaid = _request(there, world, turn)
     repaid = repaid._replace(owner=turn[repaid.owner])
     require(_are_permuted(paid, repaid), "cash flows depend on the order of members")
-    draws = world.draw_uniform(count, here.n_decision_draws)
-    orders = here.decide(seen, accounts, draws)
-    reordered = there.decide(seen, other_accounts, draws[turn])
+    accounts = world.make_accounts(here.count)
+    draws = world.draw_uniform(here.count, here.n_decision_draws)
+    orders = here.decide(world.observation, accounts, draws)
+    others = AccountView(*(column[turn] for column in accounts))  # type: ignore[arg-type]
+    reordered = there.decide(world.observation, others, draws[turn])
     reordered = reordered._replace(owner=turn[reordered.owner])
     require(_are_permuted(orders, reordered), "orders depend on the order of members")
 
 
+def _request(population: PopulationProtocol, world: CrowdWorld, rows: I8) -> CashFlows:
+    """Return the cash flows of members in a given order."""
+    count = population.count
+    accounts = AccountView(*(column[rows] for column in world.make_accounts(count)))  # type: ignore[arg-type]
+    standing = MarginAssessment(*(column[rows] for column in world.make_assessment(count)))
+    draws = world.draw_uniform(count, population.n_cash_flow_draws, 2)[rows]
+    return population.request_cash_flows(world.observation, accounts, standing, draws)
+
+
 def _are_permuted(one: Any, other: Any) -> bool:
     """Whether two records hold the same rows in some order; columns left empty do not count."""
-    tables = [
-        np.stack([column for column in each if len(column) == len(each[0])])
-        for each in (one, other)
-    ]
-    return np.array_equal(*(table[:, np.lexsort(table)] for table in tables))
+    first, second = (_sort_rows(each) for each in (one, other))
+    return np.array_equal(first, second)
+
+
+def _sort_rows(record: Any) -> Any:
+    table = np.stack([column for column in record if len(column) == len(record[0])])
+    return table[:, np.lexsort(table)]
 
 
 def _check_config(config: Any, world: CrowdWorld) -> None:
@@ -225,7 +246,7 @@ LAWS = (
     Law(
         "well-formed orders",
         "BOOK-2",
-        "Orders are whole numbers, of own members, listed instruments and prices that can be quoted.",
+        "Orders are whole numbers, of own members, listed instruments and possible prices.",
         _check_orders,
     ),
     Law(

@@ -100,8 +100,10 @@ def _check_prefix(process: Any, world: PathWorld) -> None:
 def _check_correlation(process: Any, world: PathWorld) -> None:
     returns = _compute_returns(process, world)
     require(returns.std() > 0, "all returns are equal")
-    ranks = [np.argsort(np.argsort(each)) for each in (returns, world.normals)]
-    correlation = float(np.corrcoef(*ranks)[0, 1])  # of ranks, for a jump outweighs many steps
+    one, other = (
+        np.argsort(np.argsort(each)).astype(np.float64) for each in (returns, world.normals)
+    )
+    correlation = float(np.corrcoef(one, other)[0, 1])  # of ranks, for a jump outweighs many steps
     require(correlation > 0.5, f"returns and normals have a rank correlation of {correlation:.3g}")
 
 

@@ -28,7 +28,7 @@ def make_stress_world(seed: int) -> StressWorld:
     """Return some times of a run, rising from its start."""
     rng = np.random.default_rng(seed)
     count, step = int(rng.integers(1, 500)), float(rng.choice([1.0, 60.0, 3600.0]))
-    return StressWorld(np.arange(count) * step, "A", "ALT")
+    return StressWorld(np.arange(count, dtype=np.float64) * step, "A", "ALT")
 
 
 def _compute_effects(stress: Any, world: StressWorld) -> dict[str, F8]:

@@ -1,6 +1,7 @@
 """The contract suites by registry, and the classes that plug-ins have added."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sim.checks import (
     fundings,
@@ -25,7 +26,7 @@ from sim.waterfall import LAYERS
 PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
 """Packages whose classes are held to the laws by the tests of the project."""
 
-Registry = Mapping[str, type[Component]]
+Registry = Mapping[str, Any]
 
 SUITES: tuple[tuple[Suite, Registry], ...] = (
     (requirements.SUITE, REQUIREMENTS),
@@ -39,7 +40,7 @@ SUITES: tuple[tuple[Suite, Registry], ...] = (
     (marks.SUITE, MARKS),
     (fundings.SUITE, FUNDINGS),
 )
-"""Each suite with the registry of the components that it is for; populations are registered in ``agents``."""
+"""Each suite with the registry of its components; populations are registered in ``agents``."""
 
 
 def is_plugin_class(cls: type) -> bool:

@@ -84,7 +84,8 @@ def _check_spot(rule: ValuationComponent, world: MarginWorld) -> None:
     whole, rest = rule.compute_haircuts(accounts).initial, rule.compute_haircuts(without).initial
     wrong = np.flatnonzero(~np.isclose(by_leg.sum(axis=1), whole - rest, rtol=1e-9, atol=1e-3))
     for row in wrong:
-        amounts = f"spot haircuts of {by_leg[row].sum():.10g}, and spot adds {whole[row] - rest[row]:.10g}"
+        added = whole[row] - rest[row]
+        amounts = f"spot haircuts of {by_leg[row].sum():.10g}, and spot adds {added:.10g}"
         require(False, f"{world.describe_account(row)} has {amounts}")
 
 
