@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.attribution import CauseLog
+from sim.checks.opening import find_market_faults, find_population_faults
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
 from sim.errors import ConfigError, describe_unknown
 from sim.exchange.book import OrderBooks
@@ -27,7 +28,7 @@ from sim.prices.path import (
 )
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
-from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec
+from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
 from sim.venue import SystemAccounts, Venue, VenueWorld
 
 N_VENUE_ACCOUNTS = 3
@@ -58,6 +59,7 @@ def build_state(
     populate: Callable[[], Sequence[PopulationProtocol]],
 ) -> MarketState:
     """Build a market's state before its first step, and deposit its participants' wealth."""
+    _refuse(find_market_faults(config))
     listed, pools = _list_instruments(config)
     contracts = _make_contracts(config, listed)
     participants = Participants.number_members(tuple(populate()))
@@ -104,6 +106,8 @@ def _open_venues(
     ]
     venues = _build_venues(config, world, system_accounts)
     spec = _market_spec(config, world, venues)
+    observation = _observe_opening(config, world, venues)
+    _refuse(find_population_faults(participants.populations, spec, observation))
     endowments = _start_populations(participants.populations, spec, world.streams)
     for rows, wealth in zip(participants.members, endowments, strict=True):
         for venue in venues:
@@ -139,6 +143,31 @@ def _make_cause_logs(venues: Sequence[Venue], is_margined: B1) -> dict[int, Caus
     """Return an empty log of causes for each pool, by the pool's number."""
     states = [state for venue in venues for state in venue.pool_states.values()]
     return {state.pool.number: CauseLog(state.pool, is_margined, state.engine) for state in states}
+
+
+def _refuse(problems: list[str]) -> None:
+    """Refuse a market with components that break a law.
+
+    Raises:
+        ConfigError: there are problems.
+    """
+    if problems:
+        raise ConfigError(problems)
+
+
+def _observe_opening(
+    config: MarketConfig, world: VenueWorld, venues: Sequence[Venue]
+) -> Observation:
+    """Return what agents see before the first step."""
+    return Observation(
+        tick=0,
+        dt=config.dt,
+        spot=world.opening_index,
+        depth_share=1.0,
+        venues=tuple(venue.view for venue in venues),
+        first_instrument=tuple(venue.instrument_slice.start for venue in venues),
+        max_leverage=np.concatenate([venue.max_leverage_long for venue in venues]),
+    )
 
 
 def _venue_world(

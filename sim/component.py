@@ -17,6 +17,11 @@ class Component(BaseModel):
         """Return the classes that a field of an abstract class accepts: those of its registry."""
         return []
 
+    @classmethod
+    def is_registered(cls) -> bool:
+        """Return whether a registry of this class's family holds it."""
+        return cls in cls.registered_variants()
+
     def __eq__(self, other: object) -> bool:
         """Compare the class and the configured values; private state is ignored."""
         return type(self) is type(other) and self.__dict__ == other.__dict__

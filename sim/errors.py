@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,6 +70,22 @@ def _shorten_line(line: str) -> str:
         if len(line) <= MAX_LINE_LENGTH
         else f"{line[: MAX_LINE_LENGTH // 2]} ... {line[-MAX_LINE_LENGTH // 2 :]}"
     )
+
+
+def describe_exception(error: BaseException, file: str = "") -> str:
+    """Return what a user's own code raised, in words, with its place.
+
+    Args:
+        error: what was raised.
+        file: path of the code whose last line under way is the place; empty = the line that raised.
+    """
+    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    if isinstance(error, SyntaxError):
+        line = "" if error.lineno is None else f":{error.lineno}"
+        return f"SyntaxError: {error.msg}, {error.filename}{line}" if error.filename else text
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == file] or list(frames)
+    return f"{text}, {own[-1].filename}:{own[-1].lineno}" if own else text
 
 
 def suggest_name(word: str, known: Iterable[str]) -> str:

@@ -5,12 +5,16 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from sim.checks.margin_worlds import make_opening_market, make_opening_world
+from sim.checks.opening import find_engine_faults
 from sim.errors import ConfigError, suggest_name
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.engine import EngineConfig
 from sim.margin.learned.learned import LearnedRequirement
+from sim.margin.tail.margin_path import START_MARK, TICK_SIZE, build_perpetuals
 from sim.margin.tail.models.ewma import EwmaModel
 from sim.margin.tail.tail import TailRisk
 from sim.reading.loading import load_config
@@ -110,7 +114,13 @@ def _parse_requirement(name: str, window: int, level: float, horizon: int) -> Re
     if name == LEARNED or name.endswith(".npz"):
         return _learned_requirement("" if name == LEARNED else name, level, horizon)
     if name.endswith(".yaml") or "/" in name:
-        return load_config(name, [], EngineConfig).rescaled_requirement()
+        engine = load_config(name, [], EngineConfig)
+        start = START_MARK * TICK_SIZE
+        market = make_opening_market(build_perpetuals(1), np.array([start]), np.ones(1))
+        world = make_opening_world(market, unit=1)
+        if faults := find_engine_faults(engine, world, [world]):
+            raise ConfigError([f"engines: {name}: {line}" for line in faults])
+        return engine.rescaled_requirement()
     matched = ENGINE_NAME.fullmatch(name)
     if matched is None:
         near = suggest_name(name, PUBLISHED_ENGINES)

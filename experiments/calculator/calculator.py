@@ -21,6 +21,8 @@ from experiments.calculator.market_moves import (
 from experiments.calculator.portfolio import PortfolioConfig
 from experiments.calculator.records import build_records
 from experiments.file_kinds import load_kind
+from sim.checks.margin_worlds import make_opening_world
+from sim.checks.opening import find_engine_faults
 from sim.errors import ConfigError, describe_unknown
 from sim.liquidation.bankruptcy import compute_bankruptcy_prices
 from sim.liquidation.prices import find_liquidation_ticks
@@ -139,6 +141,7 @@ def margin_portfolio(
     try:
         mode = find_position_mode(portfolio, name)
         listed = list_columns(portfolio, mode)
+        _refuse_broken_parts(engine, build_records(portfolio, listed).market, unit)
         pools = engine.build_pools(build_records(portfolio, listed).market.contracts)
         whole = build_records(portfolio, [listed[column] for pool in pools for column in pool])
         parts, start = [], 0
@@ -160,6 +163,17 @@ def margin_portfolio(
     return MarginedPortfolio(
         name, parts, describe_entries(portfolio, mode), engine.requirement.look_back(), engine, unit
     )
+
+
+def _refuse_broken_parts(engine: EngineConfig, market: MarketView, unit: int) -> None:
+    """Refuse an engine with a part of a plug-in that breaks a law.
+
+    Raises:
+        ConfigError: a line for each such part.
+    """
+    world = make_opening_world(market, unit)
+    if faults := find_engine_faults(engine, world, [world]):
+        raise ConfigError(faults)
 
 
 def _build_exposure(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments import neighbours
-from experiments.cli import backtest, explain, margin, paper, sweep, tails
+from experiments.cli import backtest, check, explain, margin, paper, sweep, tails
 from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Plugins
 from experiments.results import provenance
@@ -27,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(backtest.app)
+app.add_typer(check.app)
 app.add_typer(explain.app)
 app.add_typer(margin.app)
 app.add_typer(paper.app)

@@ -15,6 +15,7 @@ from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.messages import RunSpec, SweepJob
 from experiments.sweep.paths import check_paths
 from sim.build import count_steps
+from sim.checks.opening import find_market_faults
 from sim.errors import ConfigError, DataError, DataWarning, LearningWarning, SettingWarning
 from sim.reading.loading import ConfigTemplate
 
@@ -161,6 +162,9 @@ class JobPlanner:
                 role: self._template.build_config([*moved, *also.items()])
                 for role, also in roles.items()
             }
+            for config in configs.values():
+                if faults := find_market_faults(config):
+                    raise ConfigError(faults)
         except ConfigError as error:
             where = ", ".join(f"{name}={value}" for name, value in setting.items())
             raise ConfigError(

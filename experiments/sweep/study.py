@@ -13,13 +13,13 @@ import pandas as pd
 
 from experiments import plugins
 from experiments.config import RunConfig
-from experiments.plugins import IMPORT_ERRORS, fault
+from experiments.plugins import IMPORT_ERRORS
 from experiments.results import identity
 from experiments.results.imported_sources import ROOT, find_imported_files
 from experiments.sweep.config import StudyConfig, list_study_names, packaged_study
 from experiments.sweep.default_outputs import add_default_outputs
 from experiments.sweep.plan import SettingRequest
-from sim.errors import ConfigError, DeleverageError
+from sim.errors import ConfigError, DeleverageError, describe_exception
 from sim.metrics.cascades import Frames
 
 
@@ -84,7 +84,8 @@ def made_by(module: StudyModule, function: str, *arguments: object) -> Any:
     except (DeleverageError, OSError):
         raise
     except IMPORT_ERRORS as error:
-        raise StudyError(f"{function} fails ({fault(error, place)}), correct it") from error
+        text = describe_exception(error, place)
+        raise StudyError(f"{function} fails ({text}), correct it") from error
     expected, words = RETURNS[function]
     parts = result.values() if isinstance(result, dict) else ()
     wrong = [value for value in (result, *parts) if not isinstance(value, expected)]
@@ -224,7 +225,7 @@ def _load_file(path: Path) -> Any:
         exec(compile(content, str(path), "exec"), vars(module))
     except IMPORT_ERRORS as error:
         raise ConfigError(
-            [f"{path}: fails when imported ({fault(error, str(path))}), correct it"]
+            [f"{path}: fails when imported ({describe_exception(error, str(path))}), correct it"]
         ) from error
     sys.modules[name] = module
     _FILE_DIGESTS[str(path)] = now, _hash_with_imports(path)

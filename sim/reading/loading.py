@@ -23,6 +23,7 @@ from sim.reading.documents import (
     read_text,
     read_yaml,
 )
+from sim.reading.incomplete import describe_incomplete_classes
 from sim.reading.overrides import (
     apply_override,
     expand_wildcards,
@@ -405,3 +406,8 @@ def _validate(data: Node, schema: type[T]) -> tuple[T | None, list[str]]:
         return schema.model_validate_json(json.dumps(data), strict=True), []
     except pydantic.ValidationError as error:
         return None, describe_problems(error, data, schema)
+    except TypeError:  # a class that lacks a method cannot be instantiated
+        lines = describe_incomplete_classes(data, schema)
+        if not lines:
+            raise
+        return None, lines
