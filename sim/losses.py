@@ -33,5 +33,5 @@ class LayerResult(NamedTuple):
     fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; price = the mark
     payers: I8  # (n,) owners that pay cash into the bankrupt account
     payments: I8  # (n,) minor units of the numeraire, > 0; the deficit absorbed is their sum
-    # owner that takes over every balance, as the maker of all fills and without payments, or MISSING
+    # owner that takes over every balance, as the maker of all fills without payments, or MISSING
     assuming_owner: int = MISSING
