@@ -52,11 +52,11 @@ class SviSmile(SmileComponent):
 
     @model_validator(mode="after")
     def _check_variance(self) -> Self:
-        least = self.a + self.b * self.sigma * math.sqrt(1 - self.rho**2)
-        if least <= 0:
+        smallest = self.a + self.b * self.sigma * math.sqrt(1 - self.rho**2)
+        if smallest <= 0:
             raise ValueError(
-                f"a: {self.a:.15g}, the least total variance is {least:.3g}, "
-                "must be above zero: raise a"
+                f"a: {self.a:.15g}, the smallest total variance is {smallest:.3g}, "
+                "must be above 0: raise a"
             )
         steepest = self.b * (1 + abs(self.rho))
         if steepest > 2:

@@ -92,10 +92,7 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
     if plain in names:
         return find_packaged(folder + plain)
     if "/" in name or name.endswith(".yaml"):
-        try:
-            return find_packaged(name, folder)
-        except ConfigError as error:
-            raise ConfigError([f"{key}: {line}" for line in error.problems]) from error
+        return _find_file(key, name, folder, names)
     names = [
         each
         for each in names
@@ -109,6 +106,31 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
             ]
         )
     raise ConfigError([f"{key}: {describe_unknown(name, names)}, or a file of your own"])
+
+
+def _find_file(key: str, name: str, folder: str, presets: Sequence[str]) -> Path:
+    """Return the packaged file of a component's name that has a folder or ``.yaml``.
+
+    Args:
+        key: dotted path of the component.
+        name: name as the user wrote it.
+        folder: packaged folder of the component.
+        presets: names of the files in that folder, which a message lists without the folder.
+
+    Raises:
+        ConfigError: there is none; the message suggests the nearest name.
+    """
+    try:
+        return find_packaged(name, folder)
+    except ConfigError as error:
+        lines = error.problems
+        if presets and not os.path.exists(name):
+            near = suggest_name(Path(name).name.removesuffix(".yaml"), presets)
+            listed = f"packaged are: {', '.join(presets)}{'' if near else ', choose one'}"
+            lines = [
+                f"{shorten_name(name)}: no such file or packaged configuration{near}, {listed}"
+            ]
+        raise ConfigError([f"{key}: {line}" for line in lines]) from error
 
 
 def _describe_component_rule(name: str, wanted: Wanted) -> str:

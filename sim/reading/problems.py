@@ -44,9 +44,16 @@ ERROR_WORDINGS = {
     "date_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_type": ("a date such as 2008-09-15", "rewrite it"),
     "setting": ("a number, a word, true or false, or a mapping of label and set", "rewrite it"),
-    "string_pattern_mismatch": ("text of letters, digits, _, . and -", "rewrite it"),
+    "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
 """Rule and remedy by pydantic's type of error."""
+
+PATTERN_WORDINGS = {
+    r"^[A-Za-z0-9_.-]+$": "text of letters, digits, _, . and -",
+    r"^[a-z0-9_]+$": "text of lower-case letters, digits and _",
+    r"^[a-z][a-z0-9_]*$": "text of lower-case letters, digits and _, a letter first",
+}
+"""Rule in words by the pattern of a text."""
 
 MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
@@ -126,6 +133,8 @@ def _find_wording(error: ErrorDetails) -> tuple[str, str]:
         rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
     if kind == "string_too_short" and context["min_length"] == 1:
         rule = "text that is not empty"
+    if kind == "string_pattern_mismatch":
+        rule = PATTERN_WORDINGS.get(context["pattern"], rule)
     bounds = {
         key: f"{bound:.15g}" if isinstance(bound, float) else bound
         for key, bound in context.items()
