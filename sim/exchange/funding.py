@@ -59,7 +59,9 @@ class PriceAverages:
         self._sums: F8 | None = None
 
     def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """Add one observation; the oracle replaces a missing mid. See :class:`FundingObservations`."""
+        """Add one observation (see :class:`FundingObservations`); the oracle replaces a lacking
+        mid.
+        """
         mid = (bid + ask) / 2
         row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
         self._sums = row if self._sums is None else self._sums + row

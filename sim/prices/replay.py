@@ -51,7 +51,7 @@ class Replay(PriceProcess):
         default=None, description="last day, included (date); none = the last of the data"
     )
     days_per_year: float = Field(
-        default=252, gt=0, description="trading days in a year (1); 365 where bars have Saturdays"
+        default=252, gt=0, description="trading days in a year (1); 365 if bars include Saturdays"
     )
     day: float = Field(
         default=23_400,
