@@ -107,5 +107,5 @@ def _short_rates(config: RunConfig) -> Iterator[str]:
     except (ConfigError, DataError):
         return  # the run itself fails by it
     for number, funding in recorded:
-        if told := funding.unpaid(stamps, seconds):
+        if told := funding.describe_unpaid_time(stamps, seconds):
             yield f"venues.{number}.funding: {told}"

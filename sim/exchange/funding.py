@@ -59,8 +59,9 @@ class PriceAverages:
         self._sums: F8 | None = None
 
     def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """Add one observation (see :class:`FundingObservations`); the oracle replaces a lacking
-        mid.
+        """Add one observation, with the oracle in place of a missing mid.
+
+        See :class:`FundingObservations`.
         """
         mid = (bid + ask) / 2
         row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
