@@ -56,7 +56,7 @@ PATTERN_WORDINGS = {
     r"^[a-z0-9_]+$": "text of lower-case letters, digits and _",
     r"^[a-z][a-z0-9_]*$": "text of lower-case letters, digits and _, a letter first",
 }
-"""Rule in words by the pattern of a text."""
+"""Pattern of a text -> what the text must be, in words."""
 
 MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
