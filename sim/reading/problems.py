@@ -49,7 +49,7 @@ ERROR_WORDINGS = {
     "setting": ("a number, a word, true or false, or a mapping of label and set", "rewrite it"),
     "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
-"""Rule and remedy by pydantic's type of error."""
+"""Pydantic's error type -> (what the value must be, what to do)."""
 
 PATTERN_WORDINGS = {
     r"^[A-Za-z0-9_.-]+$": "text of letters, digits, _, . and -",
