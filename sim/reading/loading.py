@@ -39,14 +39,14 @@ from sim.reading.packaged import (
     folder_of,
     is_file,
 )
-from sim.reading.problems import (
-    describe_problems,
+from sim.reading.problems import describe_problems
+from sim.reading.references import resolve_references
+from sim.reading.schema_types import (
     expects_components,
     find_declared_type,
     is_list,
     list_kinds,
 )
-from sim.reading.references import resolve_references
 
 T = TypeVar("T", bound=pydantic.BaseModel)
 Node = dict[str, Any]
