@@ -115,6 +115,13 @@ class Population(Component):
     # of wallets to margin accounts; None = wallets are not committed
     _commitment: WalletCommitment | None = PrivateAttr(None)
 
+    @classmethod
+    def is_registered(cls) -> bool:
+        """Return whether a configuration can name this class."""
+        from agents import POPULATIONS
+
+        return cls in POPULATIONS.values()
+
     @property
     def fund_venue(self) -> str:
         """Name of the venue whose insurance fund this is, or an empty string."""

@@ -1,6 +1,7 @@
 """Kinds of configuration files, and errors that name the command for a file of another kind."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,13 +48,12 @@ def load_kind(kind: str, name: str | Path, overrides: Sequence[str], model: type
     Raises:
         ConfigError: the file has faults, one line for each, or is of another kind.
     """
-    find_config(name, FOLDERS.get(kind, ""))
+    if lines := absent(kind, name):
+        raise ConfigError(lines)
     try:
         return load_config(name, overrides, model)
     except ConfigError as error:
-        raise ConfigError(
-            explain_wrong_kind(kind, name) or absent(kind, name) or error.problems
-        ) from error
+        raise ConfigError(explain_wrong_kind(kind, name) or error.problems) from error
 
 
 def explain_wrong_kind(kind: str, name: str | Path) -> list[str]:
@@ -74,6 +74,8 @@ def absent(kind: str, name: str | Path) -> list[str]:
     The line proposes a packaged file with that name or a similar one, and the command that reads
     it if its kind is another. Otherwise it lists the packaged files of the required kind.
     """
+    if Path(name).name and os.path.exists(name):
+        return []
     try:
         find_config(name)
     except ConfigError:

@@ -5,15 +5,27 @@ import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
+from typing import Any, get_args
 
 from experiments.results.imported_sources import find_module_files, is_user_file
-from sim.errors import ConfigError, shorten_name
+from sim.component import Component
+from sim.errors import ConfigError, describe_exception, shorten_name
 
 IMPORT_ERRORS = (Exception, SystemExit)
 """Errors that a user's module may raise on import."""
+
+REGISTRIES = {
+    "sim.margin.registry": ("NETTINGS", "VALUATIONS", "REQUIREMENTS", "MODELS"),
+    "sim.exchange": ("MARKS", "FUNDINGS"),
+    "sim.liquidation": ("LIQUIDATIONS",),
+    "sim.waterfall": ("LAYERS",),
+    "sim.prices": ("PROCESSES", "STRESSES"),
+    "sim.pricing.smiles": ("SMILES",),
+    "agents": ("POPULATIONS",),
+}
+"""Registries that a plug-in can add to, by module."""
 
 _FILE_DIGESTS: dict[str, dict[str, str]] = {}
 """Digests of the files of each plug-in of this process at the time of its import."""
@@ -38,7 +50,7 @@ def import_plugins(modules: Iterable[str] | None, path: str | None = None) -> No
         try:
             module = importlib.import_module(name)
         except IMPORT_ERRORS as error:
-            rule = f"fails when imported ({fault(error)}), correct it"
+            rule = f"fails when imported ({describe_exception(error)}), correct it"
             if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
                 rule = f"cannot be imported ({error}), name a module of this folder or environment"
             raise ConfigError([f"--plugin {name}: {rule}"]) from error
@@ -48,6 +60,8 @@ def import_plugins(modules: Iterable[str] | None, path: str | None = None) -> No
                 "write that file or name a module in it"
             )
             raise ConfigError([f"--plugin {name}: {rule}"])
+        if problems := find_unusable_classes():
+            raise ConfigError([f"--plugin {name}: {line}" for line in problems])
         if name not in _FILE_DIGESTS:
             _FILE_DIGESTS[name] = _hash_plugin_files(name, before)
 
@@ -78,20 +92,30 @@ def _check_name(name: str, folder: str) -> None:
     raise ConfigError([f"--plugin {shorten_name(name)}: {rule}"])
 
 
-def fault(error: BaseException, file: str = "") -> str:
-    """Return the text of an error in a user's code, with its place.
+def find_unusable_classes() -> list[str]:
+    """Return a line for each registered class that no configuration could name.
 
-    Args:
-        error: the error.
-        file: path of the code, whose last active line is the place; empty = the line that raised.
+    Only registries that have been imported can hold a class of a plug-in.
     """
-    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
-    if isinstance(error, SyntaxError):
-        line = "" if error.lineno is None else f":{error.lineno}"
-        return f"SyntaxError: {error.msg}, {error.filename}{line}" if error.filename else text
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == file] or list(frames)
-    return f"{text}, {own[-1].filename}:{own[-1].lineno}" if own else text
+    return [
+        f"{registry}[{name!r}]: {rule}"
+        for module, registries in REGISTRIES.items()
+        for registry in registries
+        for name, cls in vars(sys.modules.get(module, sys)).get(registry, {}).items()
+        if (rule := _describe_unusable(name, cls))
+    ]
+
+
+def _describe_unusable(name: str, cls: Any) -> str:
+    """Return the rule that a registered class breaks, and the remedy; empty if it can be named."""
+    if not isinstance(cls, type) or not issubclass(cls, Component):
+        what = cls.__name__ if isinstance(cls, type) else type(cls).__name__
+        return f"{what} is not a subclass of Component, register such a class"
+    field = cls.model_fields.get("kind")
+    if field is None or get_args(field.annotation) != (name,) or field.default != name:
+        write = f'kind: Literal["{name}"] = "{name}"'
+        return f"the field kind of {cls.__name__} does not name {name!r}, write {write}"
+    return ""
 
 
 def _find_new_files(before: Set[str]) -> dict[str, Path]:

@@ -16,7 +16,7 @@ FUNDINGS: dict[str, type[Component]] = {
     "spread": SpreadFunding,
     "interest_gap": InterestGapFunding,
 }
-"""Rules, which make a rate of what the market does."""
+"""Funding rules by the ``kind`` that configuration gives. They compute a rate from the market."""
 
 RECORDED: dict[str, type[Component]] = {"recorded": RecordedFunding}
-"""Rates that are given."""
+"""Funding whose rates are read from a file."""

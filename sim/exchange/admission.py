@@ -1,4 +1,4 @@
-"""Admission of orders by the margin engine (MAR-1): the same verdict that liquidates."""
+"""Admission of orders by the margin engine (MAR-1), with the assessment that also liquidates."""
 
 from collections.abc import Callable
 
@@ -9,15 +9,18 @@ from sim.numerics.jit import kernel
 from sim.types import B1, F8, I8, MISSING, REDUCE_ONLY, Exposure
 
 ShortageFunction = Callable[[I8, Exposure], F8]
-"""What accounts (rows, hypothetical book) lack to hold a book, minor units; nil or below = affordable."""
+"""Margin shortage of accounts (rows, hypothetical exposure), minor units; none if at most zero."""
 
 MAX_TOTAL_LOTS = 2**60
-"""Lots beyond any position; sums of orders stop here, so that they cannot wrap around."""
+"""Lots beyond any position. Sums of orders stop here, so that they cannot overflow."""
 
 
 @kernel
 def unique_owners(owner: I8, place: I8) -> tuple[I8, I8]:
-    """Each owner once, in order of appearance, and the row of each entry; ``place`` (A,) is all NOBODY."""
+    """Return each owner once, in order of appearance, and the row of each entry among them.
+
+    ``place`` (A,) is all MISSING before and after the call.
+    """
     accounts, row = np.empty_like(owner), np.empty_like(owner)
     count = 0
     for i in range(owner.size):
@@ -35,10 +38,12 @@ def unique_owners(owner: I8, place: I8) -> tuple[I8, I8]:
 def add_resting(
     bids: I8, asks: I8, reserved: I8, row: I8, pick: I8, orders: I8, replaced: I8, first: int
 ) -> None:
-    """Let the picked orders rest in the books of their accounts, beside those they replace.
+    """Add the picked orders to the resting orders of their accounts.
 
-    An order may come too late to replace another. Then what the other traded is taken off it (see `Books.match`), so
-    that on one side the larger of the two counts; on different sides both do.
+    Orders that they replace still count. An order may arrive too late to replace another: the lots
+    that the other has traded are then subtracted from it (see
+    :meth:`sim.exchange.book.OrderBooks.match`). On one side the larger of the two therefore counts;
+    on different sides both do.
     """
     for i in range(row.size):
         order = pick[i]
@@ -55,7 +60,10 @@ def add_resting(
 
 @kernel
 def classify_orders(orders: I8, bound: B1) -> tuple[B1, B1]:
-    """Which orders cost nothing (cancels, and those of accounts that nothing binds), and which ask for no margin."""
+    """Return the orders that cost nothing, and the orders that require no margin, (n,) each.
+
+    Cancels, and orders of accounts that no margin rule binds, cost nothing.
+    """
     free, passes = np.empty(len(orders), dtype=np.bool_), np.empty(len(orders), dtype=np.bool_)
     for i in range(len(orders)):
         free[i] = orders[i, 2] == 0 or not bound[orders[i, 0]]
@@ -64,56 +72,76 @@ def classify_orders(orders: I8, bound: B1) -> tuple[B1, B1]:
 
 
 class OrderBatch:
-    """The orders of one pool, in arrival order, waiting for admission.
+    """Orders of one pool that wait for admission, in arrival order.
 
     Args:
-        orders: (n, 8) as packed for the books.
+        orders: (n, 8) as packed for the order books.
         replaced: (n, 2) resting lots (signed) that each order replaces, and their reserve per lot.
-        book: the pool.
+        exposure: accounts of the pool.
         max_lots: (K,) largest position of one account.
         first: global number of the pool's first instrument.
 
     Attributes:
-        reduces: (n,) orders that were admitted only because they reduce, and must do no more.
+        is_reduce_only: (n,) orders that were admitted only because they reduce a position. They
+            must do no more.
     """
 
-    def __init__(self, orders: I8, replaced: I8, book: Exposure, max_lots: I8, first: int) -> None:
-        self.orders, self.replaced, self.accounts = orders, replaced, book
+    def __init__(
+        self, orders: I8, replaced: I8, exposure: Exposure, max_lots: I8, first: int
+    ) -> None:
+        self.orders, self.replaced, self.accounts = orders, replaced, exposure
         self.max_lots, self._first = max_lots, first
         self.owner, self.quantity = orders[:, OWNER], orders[:, QUANTITY]
         self.is_reduce_only = np.zeros(len(orders), dtype=bool)
-        self._row_of_owner = np.full(book.balance.shape[0], MISSING)
+        self._row_of_owner = np.full(exposure.balance.shape[0], MISSING)
 
     def build_hypothetical(self, pick: I8) -> tuple[I8, I8, Exposure]:
-        """The accounts of the picked orders, each order's row among them, and their books with all of these resting.
+        """Return the accounts of the picked orders as if these orders rested.
 
-        Where most of the pool asks, all of it is taken: verdicts are by row, and copying columns beats picking rows.
+        If most of the pool sends orders, all of it is taken. Assessments are made row by row, and
+        copying columns is faster than picking rows.
+
+        Returns:
+            Rows of the accounts in the pool, row of each order among them, and exposure of the
+            accounts.
         """
         if 2 * pick.size > self._row_of_owner.size:
             accounts, row = np.arange(self._row_of_owner.size), self.owner[pick]
-            book = self.accounts._replace(
+            exposure = self.accounts._replace(
                 bids=self.accounts.bids.copy(),
                 asks=self.accounts.asks.copy(),
                 reserved=self.accounts.reserved.copy(),
             )
         else:
             accounts, row = unique_owners(self.owner[pick], self._row_of_owner)
-            book = self.accounts.take(accounts)
+            exposure = self.accounts.take(accounts)
         add_resting(
-            book.bids, book.asks, book.reserved, row, pick, self.orders, self.replaced, self._first
+            exposure.bids,
+            exposure.asks,
+            exposure.reserved,
+            row,
+            pick,
+            self.orders,
+            self.replaced,
+            self._first,
         )
-        return accounts, row, book
+        return accounts, row, exposure
 
-    def has_oversized_position(self, book: Exposure) -> B1:
-        """(A,) whether a fill could take a position beyond the largest allowed."""
-        beyond = np.zeros(len(book.position), dtype=bool)
-        for column, most in enumerate(self.max_lots):
-            held = book.position[:, column]
-            beyond |= (held + book.bids[:, column] > most) | (book.asks[:, column] - held > most)
+    def has_oversized_position(self, exposure: Exposure) -> B1:
+        """Return whether a fill could take a position beyond the largest allowed, (A,)."""
+        beyond = np.zeros(len(exposure.position), dtype=bool)
+        for column, largest in enumerate(self.max_lots):
+            held = exposure.position[:, column]
+            beyond |= (held + exposure.bids[:, column] > largest) | (
+                exposure.asks[:, column] - held > largest
+            )
         return beyond
 
     def find_reducing_orders(self) -> B1:
-        """Orders that only shrink the position, net of other reducing orders resting or ahead of them."""
+        """Return the orders that only reduce the position, (n,).
+
+        Other reducing orders that rest or come first are counted before them.
+        """
         owner, column, lots = (
             self.owner,
             self.orders[:, INSTRUMENT] - self._first,
@@ -135,7 +163,7 @@ class OrderBatch:
 
 
 def cumulative_before(key: I8, lots: I8) -> I8:
-    """Lots of earlier rows with the same key, in the order given."""
+    """Return the lots of earlier rows with the same key, in the order given."""
     before = np.zeros(lots.size, dtype=np.int64)
     order = np.argsort(key, kind="stable")
     total = np.cumsum(lots[order]) - lots[order]
@@ -146,37 +174,49 @@ def cumulative_before(key: I8, lots: I8) -> I8:
 
 
 def admit_batch(batch: OrderBatch, bound: B1, shortage: ShortageFunction) -> B1:
-    """Which orders may go to the book; ``bound`` (A,) are the accounts that margin rules bind.
+    """Return the orders that may go to the order book, (n,).
 
-    Cancels and reduce-only orders pass. The rest of an account's orders pass together if the engine, at the worse of
-    filling all buys and all sells, finds initial margin covered. Else those that reduce pass as reduce-only, and the
-    others one by one in arrival order.
+    Cancels and reduce-only orders pass. The other orders of an account pass together if initial
+    margin is covered both when all buys and when all sells fill. Otherwise the orders that reduce
+    pass as reduce-only, and the others are tried one by one in arrival order.
+
+    Args:
+        batch: the orders.
+        bound: (A,) accounts to which margin rules apply.
+        shortage: margin shortage of accounts with a hypothetical exposure.
     """
     free, passes = classify_orders(batch.orders, bound)
     if passes.all():
         return passes
-    sent = np.flatnonzero(~free)  # reduce-only orders cost something, too
-    accounts, row, book = batch.build_hypothetical(sent)
-    fine = (shortage(accounts, book) <= 0) & ~batch.has_oversized_position(book)
-    if fine.all():
+    sent = np.flatnonzero(~free)  # reduce-only orders have a cost, too
+    accounts, row, exposure = batch.build_hypothetical(sent)
+    is_affordable = (shortage(accounts, exposure) <= 0) & ~batch.has_oversized_position(exposure)
+    if is_affordable.all():
         return np.ones_like(passes)
-    asks = ~passes[sent]
-    passes[sent[asks]] = fine[row[asks]]
-    hard = np.flatnonzero(~passes)
-    if not hard.size:
+    needs_margin = ~passes[sent]
+    passes[sent[needs_margin]] = is_affordable[row[needs_margin]]
+    refused = np.flatnonzero(~passes)
+    if not refused.size:
         return passes
-    passes[hard] = batch.is_reduce_only[hard] = batch.find_reducing_orders()[hard]
-    _admit_one_by_one(batch, shortage, hard[~passes[hard]], passes)
+    passes[refused] = batch.is_reduce_only[refused] = batch.find_reducing_orders()[refused]
+    _admit_one_by_one(batch, shortage, refused[~passes[refused]], passes)
     return passes
 
 
-def _admit_one_by_one(batch: OrderBatch, shortage: ShortageFunction, hard: I8, passes: B1) -> None:
-    """Try each account's first order, then its first two, and so on, dropping those it cannot afford."""
+def _admit_one_by_one(
+    batch: OrderBatch, shortage: ShortageFunction, refused: I8, passes: B1
+) -> None:
+    """Try the first order of each account, then the first two, and so on.
+
+    Orders that an account cannot afford are dropped.
+    """
     owner = batch.owner
-    rank = cumulative_before(owner[hard], np.ones(hard.size, dtype=np.int64))
+    rank = cumulative_before(owner[refused], np.ones(refused.size, dtype=np.int64))
     for turn in range(int(rank.max(initial=-1)) + 1):
-        tried = hard[rank == turn]
-        mine = np.isin(owner, owner[tried]) & (passes & (batch.quantity != 0))
-        accounts, row, book = batch.build_hypothetical(np.r_[tried, np.flatnonzero(mine)])
-        fine = (shortage(accounts, book) <= 0) & ~batch.has_oversized_position(book)
-        passes[tried] = fine[row[: tried.size]]
+        tried = refused[rank == turn]
+        admitted = np.isin(owner, owner[tried]) & (passes & (batch.quantity != 0))
+        accounts, row, exposure = batch.build_hypothetical(np.r_[tried, np.flatnonzero(admitted)])
+        is_affordable = (shortage(accounts, exposure) <= 0) & ~batch.has_oversized_position(
+            exposure
+        )
+        passes[tried] = is_affordable[row[: tried.size]]

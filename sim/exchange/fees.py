@@ -9,7 +9,10 @@ from sim.types import F8, I8
 
 
 class Fees(Component):
-    """Shares of traded notional, rounded up to a minor unit; a negative maker fee is a rebate."""
+    """Fee rates: shares of traded notional, rounded up to a minor unit.
+
+    A negative maker fee is a rebate.
+    """
 
     maker: float = Field(
         default=0.0, ge=-0.01, le=0.1, description="fee of the resting side (share of notional)"
@@ -23,10 +26,10 @@ class Fees(Component):
 
     @property
     def has_free_trades(self) -> bool:
-        """Whether ordinary trades cost nothing."""
+        """Return whether ordinary trades cost nothing."""
         return self.maker == 0 and self.taker == 0
 
 
 def compute_fees(notional: I8 | F8, rate: float) -> I8:
-    """What each trade of a notional (minor units) pays at a rate, whole minor units."""
+    """Return the fee of each trade of a notional (minor units) at a rate, whole minor units."""
     return round_up(np.asarray(notional * rate, dtype=np.float64)).astype(np.int64)

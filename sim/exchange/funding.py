@@ -1,4 +1,4 @@
-"""Funding of perpetuals (FUND-1): longs pay shorts what the book trades above the oracle."""
+"""Funding of perpetuals (FUND-1): longs pay shorts if the book trades above the oracle."""
 
 from abc import abstractmethod
 from typing import Literal, Protocol
@@ -15,21 +15,21 @@ EIGHT_HOURS = 28_800.0
 
 
 class FundingObservations(Protocol):
-    """What a rule has seen of the market since it last made a rate."""
+    """Observations of the market since the last funding rate was computed."""
 
     def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """One observation, (K,) ticks each, bid and ask NaN where a side is empty."""
+        """Add one observation, (K,) ticks each; bid and ask are NaN if a side is empty."""
         ...
 
     def take_average(self) -> F8 | None:
-        """What they come to, None without observations; starts anew."""
+        """Return the average of the observations, None without any, and start anew."""
         ...
 
 
 class PremiumAverage:
-    """The mean of [max(0, bid - oracle) - max(0, oracle - ask)] / oracle, (K,).
+    """Mean premium [max(0, bid - oracle) - max(0, oracle - ask)] / oracle, (K,).
 
-    Best bid and ask stand for impact bid and ask: the impact notional is taken as nil.
+    Best bid and ask replace impact bid and ask: the impact notional is taken as zero.
     """
 
     def __init__(self) -> None:
@@ -37,14 +37,14 @@ class PremiumAverage:
         self._count = 0
 
     def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """See :class:`Observations`; an empty side counts as no premium on that side."""
-        over = np.fmax(0.0, bid - oracle)  # unlike maximum, fmax passes over what is missing
+        """Add one observation (see :class:`FundingObservations`); an empty side has no premium."""
+        over = np.fmax(0.0, bid - oracle)  # unlike maximum, fmax ignores NaN
         under = np.fmax(0.0, oracle - ask)
         self._sum = self._sum + (over - under) / oracle
         self._count += 1
 
     def take_average(self) -> F8 | None:
-        """See :class:`Observations`."""
+        """Return the mean premium; see :class:`FundingObservations`."""
         if not self._count:
             return None
         mean = np.asarray(self._sum / self._count)
@@ -53,19 +53,19 @@ class PremiumAverage:
 
 
 class PriceAverages:
-    """The averages of the mid and of the oracle, (2, K), in units of the oracle's."""
+    """Averages of the mid and of the oracle, (2, K), over the average of the oracle."""
 
     def __init__(self) -> None:
         self._sums: F8 | None = None
 
     def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """See :class:`Observations`; where a side is empty the oracle stands for the mid."""
+        """Add one observation; the oracle replaces a missing mid. See :class:`FundingObservations`."""
         mid = (bid + ask) / 2
         row = np.stack([np.where(np.isnan(mid), oracle, mid), oracle])
         self._sums = row if self._sums is None else self._sums + row
 
     def take_average(self) -> F8 | None:
-        """See :class:`Observations`."""
+        """Return both averages; see :class:`FundingObservations`."""
         if self._sums is None:
             return None
         averages: F8 = self._sums / self._sums[1]
@@ -74,7 +74,7 @@ class PriceAverages:
 
 
 class FundingRule(Component):
-    """What every rule shares: observations of one step each, and a rate when an interval ends."""
+    """Base of the funding rules: one observation per step and a rate at each interval's end."""
 
     interval: float = Field(default=EIGHT_HOURS, gt=0, description="time between payments (s)")
 
@@ -83,31 +83,41 @@ class FundingRule(Component):
     _year_seconds: "F8 | float" = PrivateAttr(default=YEAR_SECONDS)
 
     def set_year_lengths(self, year: F8) -> None:
-        """Take the seconds of the run's clock in a year of each instrument, (K,): 365 days before."""
+        """Set the seconds of the run's clock in a year of each instrument, (K,).
+
+        The default is 365 days.
+        """
         self._year_seconds = year
 
     @abstractmethod
-    def compute_rate(self, seen: F8) -> F8:
-        """The rate of an interval, (K,) shares of notional, from what its observations come to."""
+    def compute_rate(self, observed: F8) -> F8:
+        """Return the rate of an interval, (K,) shares of notional, from averaged observations."""
 
     def add_sample(self, bid: F8, ask: F8, oracle: F8) -> None:
-        """Take one observation; see :class:`Observations`."""
+        """Add one observation; see :class:`FundingObservations`."""
         self._observations.add_sample(bid, ask, oracle)
 
     def close_interval(self) -> F8 | None:
-        """The rate of the interval that ends, (K,) shares of notional; None without observations. Starts the next."""
-        seen = self._observations.take_average()
-        return None if seen is None else self.compute_rate(seen)
+        """Return the rate of the interval that ends, (K,) shares of notional; start the next one.
+
+        Without observations the rate is None.
+        """
+        observed = self._observations.take_average()
+        return None if observed is None else self.compute_rate(observed)
 
     def prepare_run(self, stamps: NDArray[np.datetime64], seconds: float) -> None:
-        """Get ready for a run of so many seconds, with exchange times (T + 1,) of its steps where prices are replayed.
+        """Prepare a run of some length.
+
+        Args:
+            stamps: (T + 1,) exchange times of its steps where prices are replayed, else empty.
+            seconds: length of the run.
 
         Raises:
             ConfigError: the run cannot have this funding.
         """
 
     def take_due_rate(self, seconds: float, stamp: np.datetime64 | None = None) -> F8 | None:
-        """The rate (K,) if a payment falls now, else None.
+        """Return the rate (K,) if a payment is due now, else None.
 
         Args:
             seconds: time since the start of the run.
@@ -126,9 +136,9 @@ class FundingRule(Component):
 class PremiumFunding(FundingRule):
     """Average premium plus clamped interest, exchanged every interval.
 
-    F = [P + clamp(I - P, -c, c)] x interval / period, capped; P is the mean premium (Binance FAQ "Introduction to
-    funding rates", form of 2025-09-18, period 8 h; Hyperliquid documentation, "Funding", 2025: period 8 h, paid every
-    hour, cap 4%).
+    F = [P + clamp(I - P, -c, c)] x interval / period, capped. P is the mean premium. Sources:
+    Binance FAQ "Introduction to funding rates", form of 2025-09-18, period 8 h; Hyperliquid
+    documentation, "Funding", 2025: period 8 h, paid every hour, cap 4%.
     """
 
     kind: Literal["premium"] = Field(
@@ -142,17 +152,17 @@ class PremiumFunding(FundingRule):
         default=0.02, ge=0, description="largest rate per interval, either sign (rate)"
     )
     period: float | None = Field(
-        default=None, gt=0, description="time that rates are quoted for; none = the interval (s)"
+        default=None, gt=0, description="time to which rates refer; none = the interval (s)"
     )
 
-    def compute_rate(self, seen: F8) -> F8:
-        """See :class:`FundingRule`; of the mean premium."""
-        rate = seen + np.clip(self.interest - seen, -self.clamp, self.clamp)
+    def compute_rate(self, observed: F8) -> F8:
+        """Return the rate from the mean premium; see :class:`FundingRule`."""
+        rate = observed + np.clip(self.interest - observed, -self.clamp, self.clamp)
         if self.period is not None:
             rate = rate * (self.interval / self.period)
         return np.clip(rate, -self.cap, self.cap)
 
 
 def annualise_rate(rate: float, period: float) -> float:
-    """What a rate per period (s) makes in a year, compounded."""
+    """Return the compounded annual rate of a rate per period (s)."""
     return float((1.0 + rate) ** (YEAR_SECONDS / period) - 1.0)

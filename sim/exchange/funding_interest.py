@@ -1,4 +1,4 @@
-"""Vega's funding: the gap between time-weighted averages, less what interest explains."""
+"""Funding of Vega: the gap between time-weighted averages, less the gap that interest explains."""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -11,11 +11,12 @@ from sim.types import F8
 
 
 class InterestGapFunding(FundingRule):
-    """Payment f - s + clamp((1 + r Δ) s - f, lower s, upper s) of a long, then scaled, then its rate bounded.
+    """Gap between time-weighted averages of internal and external price, less interest.
 
-    f and s are the time-weighted averages of internal and external price over the interval; rate = payment / s.
-    vegaprotocol/specs, 0053-PERP (v0.77). In a market the mid of the quotes is the internal price, the oracle the
-    external one, and there are no auctions.
+    A long pays f - s + clamp((1 + r Δ) s - f, lower s, upper s), then scaled and with a bounded
+    rate. f and s are the averages of internal and external price over the interval; rate = payment
+    / s. Source: vegaprotocol/specs, 0053-PERP (v0.77). In a market the mid of the quotes is the
+    internal price and the oracle the external one. There are no auctions.
     """
 
     kind: Literal["interest_gap"] = Field(
@@ -47,19 +48,20 @@ class InterestGapFunding(FundingRule):
             and self.rate_lower > self.rate_upper
         ):
             raise ValueError(
-                f"rate_lower: {self.rate_lower:.15g} exceeds rate_upper {self.rate_upper:.15g}, swap them"
+                f"rate_lower: {self.rate_lower:.15g} exceeds rate_upper {self.rate_upper:.15g}, "
+                "swap them"
             )
         return self
 
-    def compute_rate(self, seen: F8) -> F8:
-        """See :class:`FundingRule`; of averages of mid and oracle."""
-        internal, external = seen
+    def compute_rate(self, observed: F8) -> F8:
+        """Return the rate from the averages of mid and oracle; see :class:`FundingRule`."""
+        internal, external = observed
         return self.compute_payment(internal, external, self.interval / self._year_seconds)
 
     def compute_payment(
         self, internal: F8, external: F8, years: F8 | float, trading: float = 1.0
     ) -> F8:
-        """What a long of one unit pays, in the prices' unit.
+        """Return the payment of a long of one unit, in the unit of the prices.
 
         Args:
             internal: time-weighted average f of the contract's price.
@@ -84,16 +86,17 @@ def compute_time_average(
     end: float,
     pause: tuple[float, float] = (0.0, 0.0),
 ) -> float:
-    """The average of a price that holds from each time to the next, the last until the end, a pause apart.
+    """Return the average of a price that holds from each time to the next, without the pause.
+
+    The last price holds until the end.
 
     Args:
         times: when prices were observed, rising.
         prices: one for each time.
-        end: of the period.
-        pause: from when to when an auction was held, whose time does not count.
+        end: end of the period.
+        pause: start and end of an auction, whose time does not count.
     """
     edges = np.array([*times, end], dtype=np.float64)
-    trading = edges - np.clip(
-        edges - pause[0], 0.0, pause[1] - pause[0]
-    )  # a clock that stands still in the pause
+    # this clock stops during the pause
+    trading = edges - np.clip(edges - pause[0], 0.0, pause[1] - pause[0])
     return float(np.average(prices, weights=np.diff(trading)))

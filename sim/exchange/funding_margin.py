@@ -1,4 +1,4 @@
-"""dYdX v4's funding: a rate per eight hours that margin bounds, paid by the hour through an index."""
+"""Funding of dYdX v4: a rate per eight hours, bounded by margin and paid through an index."""
 
 from typing import Literal, Self
 
@@ -10,14 +10,15 @@ from sim.types import F8
 
 MILLION = 1_000_000
 QUOTE_EXPONENT = -6
-"""Quote quantums are millionths of a dollar."""
+"""Power of ten of a quote quantum: a millionth of a dollar."""
 
 
 class MarginBoundedFunding(FundingRule):
-    """Mean premium plus interest per 8 h, at most factor x (initial - maintenance rate) either way, pro rata to time.
+    """Mean premium plus interest per 8 h, bounded by margin, pro rata to time.
 
-    dydxprotocol/v4-chain, x/perpetuals/types/liquidity_tier.go ``GetMaxAbsFundingClampPpm`` and x/perpetuals/funding
-    (2025); rates are whole parts per million.
+    The rate lies within factor x (initial - maintenance rate) on either side. Rates are whole parts
+    per million. Source: dydxprotocol/v4-chain, x/perpetuals/types/liquidity_tier.go
+    ``GetMaxAbsFundingClampPpm`` and x/perpetuals/funding (2025).
     """
 
     kind: Literal["margin_bounded"] = Field(
@@ -34,36 +35,47 @@ class MarginBoundedFunding(FundingRule):
     )
 
     @model_validator(mode="after")
-    def _initial_is_more(self) -> Self:
+    def _check_margin_order(self) -> Self:
         if self.maintenance > self.initial:
-            told = f"maintenance: {self.maintenance:.15g}, must be at most initial = {self.initial:.15g}"
-            raise ValueError(f"{told}, lower it or raise initial")
+            raise ValueError(
+                f"maintenance: {self.maintenance:.15g}, must be at most initial = "
+                f"{self.initial:.15g}, lower it or raise initial"
+            )
         return self
 
-    def compute_rate(self, seen: F8) -> F8:
-        """See :class:`FundingRule`; of the mean premium."""
-        ppm = (round(amount * MILLION) for amount in (self.factor, self.initial, self.maintenance))
-        most = compute_max_rate_ppm(*ppm)
-        rate = np.clip(np.rint((seen + self.interest) * MILLION), -most, most)
+    def compute_rate(self, observed: F8) -> F8:
+        """Return the rate from the mean premium; see :class:`FundingRule`."""
+        bound = compute_max_rate_ppm(
+            factor=round(self.factor * MILLION),
+            initial=round(self.initial * MILLION),
+            maintenance=round(self.maintenance * MILLION),
+        )
+        rate = np.clip(np.rint((observed + self.interest) * MILLION), -bound, bound)
         return rate / MILLION * (self.interval / EIGHT_HOURS)
 
 
 def compute_max_rate_ppm(factor: int, initial: int, maintenance: int) -> int:
-    """Bound of the rate per 8 h, all in parts per million: factor x (initial - maintenance), rounded down."""
+    """Return the bound of the rate per 8 h: factor x (initial - maintenance), rounded down.
+
+    All numbers are parts per million.
+    """
     return factor * (initial - maintenance) // MILLION
 
 
 def compute_index_change(rate: int, seconds: int, price: int, exponent: int) -> int:
-    """Change of the funding index over some seconds: rate x price x seconds / 8 h, in whole numbers, towards nil.
+    """Return the change of the funding index over some seconds: rate x price x seconds / 8 h.
+
+    All numbers are whole, and the change is rounded towards zero.
 
     Args:
         rate: per 8 h, parts per million.
         seconds: since the index last moved.
         price: the market's whole-number price.
-        exponent: of ten, price's own and that of the base quantum together (price exponent + atomic resolution).
+        exponent: of ten, price's own and that of the base quantum together (price exponent + atomic
+            resolution).
 
     Returns:
-        parts per million of a quote quantum per base quantum.
+        Parts per million of a quote quantum per base quantum.
     """
     power = exponent - QUOTE_EXPONENT
     size = (

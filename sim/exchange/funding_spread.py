@@ -1,4 +1,4 @@
-"""Drift's funding: a day's share of the gap between two averages."""
+"""Funding of Drift: a daily share of the gap between two averages."""
 
 from typing import Literal
 
@@ -12,10 +12,11 @@ DAY = 86_400.0
 
 
 class SpreadFunding(FundingRule):
-    """(average of the mid - average of the oracle), at most a share of the latter, x interval / a day.
+    """Clamped gap (average of the mid - average of the oracle) x interval / a day.
 
-    So that a premium that stays is paid once a day. drift-labs/protocol-v2, controller/funding.rs (2024); averages
-    there are exponential, here over the interval, and the mid of the quotes stands for the mark's.
+    The gap is at most a share of the oracle. A premium that persists is therefore paid once a day.
+    Source: drift-labs/protocol-v2, controller/funding.rs (2024). Its averages are exponential; here
+    they run over the interval, and the mid of the quotes replaces the mark.
     """
 
     kind: Literal["spread"] = Field(
@@ -26,12 +27,15 @@ class SpreadFunding(FundingRule):
 
     _observations: PriceAverages = PrivateAttr(default_factory=PriceAverages)
 
-    def compute_rate(self, seen: F8) -> F8:
-        """See :class:`FundingRule`; of averages of mid and oracle."""
-        mid, oracle = seen
+    def compute_rate(self, observed: F8) -> F8:
+        """Return the rate from the averages of mid and oracle; see :class:`FundingRule`."""
+        mid, oracle = observed
         return compute_spread_payment(mid, oracle, self.share * oracle, self.interval)
 
 
 def compute_spread_payment(mark: F8, oracle: F8, clamp: F8, interval: float) -> F8:
-    """What a long of one unit pays for an interval: the clamped gap x interval / a day, in the prices' unit."""
+    """Return the payment of a long of one unit for an interval: the clamped gap x interval / a day.
+
+    The payment has the unit of the prices.
+    """
     return np.clip(mark - oracle, -clamp, clamp) * (interval / DAY)

@@ -1,4 +1,4 @@
-"""Mark prices (MARK-1): the price that margin is computed with."""
+"""Mark prices (MARK-1): the prices at which margin is computed."""
 
 from typing import Literal, NamedTuple
 
@@ -11,20 +11,20 @@ from sim.types import B1, F8
 
 
 class MarkInputs(NamedTuple):
-    """What the mark is made of, (K,), ticks."""
+    """Inputs of the mark price, (K,) each, ticks."""
 
-    mid: F8  # NaN where a side of the book is empty
+    mid: F8  # NaN if a side of the book is empty
     last: F8
     oracle: F8
     basis: F8  # average of mid / oracle - 1
-    is_book_empty: B1  # whether both sides of the book are empty
+    is_book_empty: B1  # both sides of the book are empty
 
 
 @kernel
-def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, bare: B1, clamp: float) -> F8:
-    """Of mid, last and fair price the middle one, or without a mid the others' mean; of a bare book the fair price.
+def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, is_empty: B1, clamp: float) -> F8:
+    """Return the median of mid, last and fair price, clamped around the oracle and rounded, (K,).
 
-    Clamped around the oracle and rounded, (K,).
+    Without a mid it is the mean of last and fair price. If the book is empty it is the fair price.
     """
     mark = np.empty(mid.size)
     for k in range(mid.size):
@@ -32,7 +32,7 @@ def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, bare: B1, clam
         middle = np.maximum(
             np.minimum(mid[k], last[k]), np.minimum(np.maximum(mid[k], last[k]), fair)
         )
-        if bare[k]:
+        if is_empty[k]:
             middle = fair
         elif np.isnan(mid[k]):
             middle = (last[k] + fair) / 2
@@ -43,9 +43,10 @@ def compute_median_mark(mid: F8, last: F8, oracle: F8, basis: F8, bare: B1, clam
 
 
 class MedianMark(Component):
-    """Median of book mid, last trade and oracle x (1 + basis), clamped around the oracle, rounded to a tick.
+    """Median of book mid, last trade and oracle x (1 + basis), in whole ticks.
 
-    A book with one side has no mid; without any quotes the last trade is stale, too, and oracle x (1 + basis) stands.
+    The mark is clamped around the oracle. A book with one side has no mid. Without any quotes the
+    last trade is stale, too, and the mark is oracle x (1 + basis).
     """
 
     kind: Literal["median"] = "median"
@@ -57,24 +58,27 @@ class MedianMark(Component):
     )
 
     def compute_mark(self, quotes: MarkInputs) -> F8:
-        """The mark in whole ticks, half to even."""
+        """Return the mark in whole ticks, rounded half to even."""
         return compute_median_mark(*quotes, self.clamp)
 
     def update_basis(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
-        """The average basis after one more step; an empty side leaves it as it was."""
+        """Return the average basis after one more step; an empty side leaves it unchanged."""
         weight = 1 - 0.5 ** (dt / self.half_life)
         return np.where(np.isnan(mid), basis, basis + weight * (mid / oracle - 1 - basis))
 
 
 class BookMark(Component):
-    """The book's mid, or the last trade where a side is empty; no oracle, no clamp (MARK-1)."""
+    """Mid of the book, or the last trade if a side is empty (MARK-1).
+
+    It uses no oracle and no clamp.
+    """
 
     kind: Literal["book"] = "book"
 
     def compute_mark(self, quotes: MarkInputs) -> F8:
-        """The mark in whole ticks, half to even."""
+        """Return the mark in whole ticks, rounded half to even."""
         return np.rint(np.where(np.isnan(quotes.mid), quotes.last, quotes.mid))
 
     def update_basis(self, basis: F8, mid: F8, oracle: F8, dt: float) -> F8:
-        """There is no average to keep."""
+        """Return the basis unchanged: this mark needs no average."""
         return basis

@@ -1,4 +1,4 @@
-"""The oracle (IDX-3): what the venue is told of the index."""
+"""Oracle of a venue: noisy, delayed and sampled observations of the index (IDX-3)."""
 
 from collections import deque
 
@@ -11,25 +11,28 @@ from sim.types import F8
 
 
 class TimeWindow(Component):
-    """A stretch of time."""
+    """Interval of time."""
 
     at: float = Field(ge=0, description="start (s from the start of the run)")
     duration: float = Field(gt=0, description="length (s)")
 
     def contains(self, seconds: float) -> bool:
-        """Whether the time lies inside."""
+        """Return whether the time lies in the interval."""
         return self.at <= seconds < self.at + self.duration
 
 
 class Manipulation(TimeWindow):
-    """Some sources are moved away from the index."""
+    """Interval in which some sources are moved away from the index."""
 
     size: float = Field(gt=-1, description="relative error of the moved sources (share)")
     sources: int = Field(ge=1, description="how many sources are moved (count)")
 
 
 class Oracle(Component):
-    """Median of several noisy, delayed, sampled sources; keeps its last value through an outage."""
+    """Median of several noisy, delayed, sampled sources.
+
+    It keeps its last value during an outage.
+    """
 
     delay: float = Field(default=0.0, ge=0, description="age of what is published (s)")
     interval: float = Field(
@@ -51,7 +54,7 @@ class Oracle(Component):
     _next_sample: float = PrivateAttr(default=0.0)
 
     def publish(self, seconds: float, index: F8, draws: F8, dt: float) -> tuple[F8, bool]:
-        """What is known of the index now, and whether it is fresh.
+        """Return the published price of the index, (U,), and whether it is fresh.
 
         Args:
             seconds: time since the start of the run.
@@ -62,20 +65,20 @@ class Oracle(Component):
         self._recent_prices.append(index)
         if len(self._recent_prices) > round(self.delay / dt) + 1:
             self._recent_prices.popleft()
-        out = any(window.contains(seconds) for window in self.outages)
-        if self._published is None or (not out and seconds >= self._next_sample):
+        is_out = any(window.contains(seconds) for window in self.outages)
+        if self._published is None or (not is_out and seconds >= self._next_sample):
             self._published = self._sample_sources(seconds, draws)
             self._next_sample = seconds + self.interval
-        return self._published, not out
+        return self._published, not is_out
 
     def _sample_sources(self, seconds: float, draws: F8) -> F8:
         if not self.noise and not self.manipulations:
             return self._recent_prices[0]
-        told = np.repeat(self._recent_prices[0][:, None], self.sources, axis=1)
+        reported = np.repeat(self._recent_prices[0][:, None], self.sources, axis=1)
         if self.noise:
-            told *= np.exp(self.noise * ndtri(np.clip(draws, 1e-15, 1 - 1e-15)))
+            reported *= np.exp(self.noise * ndtri(np.clip(draws, 1e-15, 1 - 1e-15)))
         for window in self.manipulations:
             if window.contains(seconds):
-                told[:, : window.sources] *= 1 + window.size
-        median: F8 = np.median(told, axis=1)
+                reported[:, : window.sources] *= 1 + window.size
+        median: F8 = np.median(reported, axis=1)
         return median

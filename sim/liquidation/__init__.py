@@ -1,4 +1,4 @@
-"""Close-out policies: who is closed out, how much of what, at which limit."""
+"""Close-out policies: accounts to close out, lots to trade, and limit prices."""
 
 from sim.component import Component
 from sim.liquidation.auction import AuctionCloseOut

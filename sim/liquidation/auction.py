@@ -1,4 +1,4 @@
-"""Offer to everybody what the book refuses, at a discount that grows."""
+"""Close-outs that are published for bidders at a growing discount if the book refuses them."""
 
 from typing import Literal
 
@@ -21,62 +21,78 @@ from sim.types import (
 
 
 class AuctionCloseOut(FullCloseOut):
-    """As ``full``, and what the book refuses is published, for anybody to bid for with ordinary orders (LIQ-3).
+    """Full close-out that publishes unfilled lots for bids by ordinary orders (LIQ-3).
 
-    A solvent account goes on at its bankruptcy price: below that the price would be another's loss. A bankrupt one
-    is sold in a Dutch auction, before the waterfall is asked: in each step its lots meet the book at the mark less a
-    discount (plus, for a short), which rises evenly to ``max_discount`` at the end of ``duration``. What that costs
-    more than the account has is the waterfall's. Derive's auctions fall by the clock in the same two stages, from
-    95% of a solvent account's value to 70% in 900 s, with payments from its security module to whoever takes an
-    insolvent one (documentation, "Liquidation parameters", 2025); its discounts are of an account's value, ours of
-    the price.
+    A solvent account is still offered at its bankruptcy price, because below that price others
+    would bear the loss. A bankrupt account is sold in a Dutch auction before the waterfall starts.
+    In each step its lots meet the book at the mark less a discount (plus, for a short). The
+    discount rises evenly to ``max_discount`` at the end of ``duration``. The waterfall bears the
+    cost beyond the account's equity.
+
+    Derive's auctions fall with time in the same two stages, from 95% of a solvent account's value
+    to 70% in 900 s. Its security module pays the bidder who takes an insolvent account
+    (documentation, "Liquidation parameters", 2025). Its discounts are shares of an account's value,
+    ours are shares of the price.
     """
 
     kind: Literal["auction"] = "auction"  # type: ignore[assignment]
     duration: float = Field(
-        default=300.0, gt=0, description="how long bankrupt accounts wait for bidders (s)"
+        default=300.0, gt=0, description="length of the auction of a bankrupt account (s)"
     )
     max_discount: float = Field(
-        default=0.05, ge=0, lt=1, description="discount at its end, share of the mark (1)"
+        default=0.05, ge=0, lt=1, description="discount at the end, share of the mark (1)"
     )
 
     def plan_close_outs(
-        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8
+        self,
+        assessment: MarginAssessment,
+        distress: DistressHistory,
+        accounts: Exposure,
+        weights: F8,
     ) -> CloseOuts:
-        """Whole positions of those due; since the step after their bankruptcy at the auction's price."""
-        plan = super().plan_close_outs(risk, distress, book, weights)
-        market, account = book.market, plan.account
-        late = self._steps_since_bankruptcy(distress, market.tick)[account]
-        auctioned = risk.bankrupt[account] & (late > 0)
-        if not auctioned.any():
+        """Plan whole positions of accounts due.
+
+        From the step after its bankruptcy an account is sold at the auction's price.
+        """
+        plan = super().plan_close_outs(assessment, distress, accounts, weights)
+        market, account = accounts.market, plan.account
+        elapsed = self._steps_since_bankruptcy(distress, market.tick)[account]
+        is_auctioned = assessment.bankrupt[account] & (elapsed > 0)
+        if not is_auctioned.any():
             return plan
         sign, mark = np.sign(plan.quantity), market.mark[plan.instrument]
         discount = self.max_discount * np.minimum(
-            late / self._duration_in_steps(self.duration), 1.0
+            elapsed / self._duration_in_steps(self.duration), 1.0
         )
         worst = sign * np.floor(sign * mark * (1 + sign * discount))  # buys round down, sells up
         price = np.clip(worst, 1, market.contracts.max_price[plan.instrument]).astype(np.int64)
-        limit = np.where(auctioned, price, plan.limit)
-        return plan._replace(limit=limit, route=np.where(auctioned, ROUTE_AUCTION, plan.route))
+        limit = np.where(is_auctioned, price, plan.limit)
+        return plan._replace(limit=limit, route=np.where(is_auctioned, ROUTE_AUCTION, plan.route))
 
     def select_auctioned(
-        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure
+        self, assessment: MarginAssessment, distress: DistressHistory, accounts: Exposure
     ) -> B1:
-        """The solvent whose close-outs the book has not met, and the bankrupt while their auction runs, (A,)."""
-        refused = (
-            risk.liquidatable
+        """Return the accounts on public offer, (A,).
+
+        They are the solvent accounts whose close-outs the book has not filled, and the bankrupt
+        accounts while their auction runs.
+        """
+        is_unfilled = (
+            assessment.liquidatable
             & (distress.liquidatable_since != MISSING)
             & (distress.last_action >= distress.liquidatable_since)
         )
-        running = self._steps_since_bankruptcy(
-            distress, book.market.tick
+        is_running = self._steps_since_bankruptcy(
+            distress, accounts.market.tick
         ) < self._duration_in_steps(self.duration)
-        on_offer = np.where(risk.bankrupt, running, refused)
+        on_offer = np.where(assessment.bankrupt, is_running, is_unfilled)
         rows = np.flatnonzero(on_offer)
-        on_offer[rows] = (book.position[rows] * (book.market.contracts.kind != SPOT)).any(axis=1)
+        on_offer[rows] = (accounts.position[rows] * (accounts.market.contracts.kind != SPOT)).any(
+            axis=1
+        )
         return on_offer
 
     @staticmethod
     def _steps_since_bankruptcy(distress: DistressHistory, tick: int) -> I8:
-        """Steps since bankruptcy, (A,); nil for those not bankrupt, or only now."""
+        """Return steps since bankruptcy, (A,); zero if not bankrupt, or bankrupt just now."""
         return np.where(distress.bankrupt_since == MISSING, 0, tick - distress.bankrupt_since)

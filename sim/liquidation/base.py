@@ -1,4 +1,4 @@
-"""What every close-out policy shares: whom to act on, in which order, and at which price."""
+"""Base of the close-out policies: accounts due, their order, and the limit prices."""
 
 import math
 from typing import Self
@@ -22,19 +22,20 @@ from sim.types import (
 )
 
 NO_CLOSE_OUTS = CloseOuts(*(np.empty(0, dtype=np.int64) for _ in CloseOuts._fields))
-"""The plan of a calm market."""
+"""An empty liquidation plan."""
 
 
 class LiquidationBase(Component):
-    """The dials of LIQ-5, common to all policies.
+    """Parameters of LIQ-5 that all policies share.
 
-    Durations are configured in seconds and rounded up to steps; ``bind`` tells a policy the length of one.
-    A policy keeps no other state: the market records in ``Distress`` whom it found liquidatable (``since``) and
-    whom a plan named (``acted``, whether or not anything was filled).
+    Durations are configured in seconds and rounded up to steps; ``bind`` sets the length of a step.
+    A policy keeps no other state. The market records in :class:`sim.types.DistressHistory` since
+    when an account is liquidatable (``liquidatable_since``), and when a plan last included it
+    (``last_action``), whether or not anything was filled.
     """
 
     capacity: int | None = Field(
-        default=None, gt=0, description="accounts acted on per step; null: no limit (accounts)"
+        default=None, gt=0, description="accounts closed out per step; null: no limit (accounts)"
     )
     delay: float = Field(
         default=0.0,
@@ -44,49 +45,54 @@ class LiquidationBase(Component):
     _dt: float = PrivateAttr()
 
     def bind(self, dt: float) -> Self:
-        """The same policy on a clock of ``dt`` seconds per step. The original is left as it was."""
+        """Return a copy of the policy on a clock of ``dt`` seconds per step."""
         bound = self.model_copy()
         bound._dt = dt
         return bound
 
-    def find_due_accounts(self, risk: MarginAssessment, distress: DistressHistory, tick: int) -> I8:
-        """Rows that are liquidatable and have been for ``delay``; the bankrupt at most once per step.
+    def find_due_accounts(
+        self, assessment: MarginAssessment, distress: DistressHistory, tick: int
+    ) -> I8:
+        """Return rows that have been liquidatable for ``delay``.
 
-        A bankrupt account's limit lies beyond the mark and can only meet quotes that have not caught up, so asking
-        again within the step is useless.
+        Bankrupt accounts are due at most once per step. Their limit lies beyond the mark and can
+        only meet quotes that are not yet updated, so a second attempt within the step is useless.
         """
-        liquidatable = risk.liquidatable
+        liquidatable = assessment.liquidatable
         if not liquidatable.any():
             return NO_CLOSE_OUTS.account
         rows = np.flatnonzero(liquidatable)
         since = distress.liquidatable_since[rows]
-        waited = np.where(since == MISSING, 0, tick - since) >= self._duration_in_steps(self.delay)
-        asked = risk.bankrupt[rows] & (distress.last_action[rows] == tick)
-        due: I8 = rows[waited & ~asked]
+        has_waited = np.where(since == MISSING, 0, tick - since) >= self._duration_in_steps(
+            self.delay
+        )
+        was_tried = assessment.bankrupt[rows] & (distress.last_action[rows] == tick)
+        due: I8 = rows[has_waited & ~was_tried]
         return due
 
     def select_auctioned(
-        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure
+        self, assessment: MarginAssessment, distress: DistressHistory, accounts: Exposure
     ) -> B1:
-        """Whose lots are for anybody to take after a step, (A,): by default nobody's."""
-        return np.zeros(len(risk.equity), dtype=bool)
+        """Return the accounts whose lots are on public offer after a step, (A,); none here."""
+        return np.zeros(len(assessment.equity), dtype=bool)
 
     def has_cooled_down(
         self, distress: DistressHistory, rows: I8, tick: int, cooldown: float
     ) -> B1:
-        """Whether ``cooldown`` seconds have passed since the account was last acted on, (n,)."""
+        """Return whether ``cooldown`` seconds have passed since each row's last close-out, (n,)."""
         acted = distress.last_action[rows]
         rested: B1 = (acted == MISSING) | (tick - acted >= self._duration_in_steps(cooldown))
         return rested
 
     def select_most_distressed(
-        self, rows: I8, risk: MarginAssessment, distress: DistressHistory, tick: int
+        self, rows: I8, assessment: MarginAssessment, distress: DistressHistory, tick: int
     ) -> I8:
-        """``rows`` by rising equity over maintenance, ties by account, as many as capacity allows.
+        """Return ``rows`` by rising equity over maintenance, as many as capacity allows.
 
-        Capacity counts accounts: one already acted on in this step may be acted on again without using more.
+        Ties are ordered by account. Capacity counts accounts: one that was already acted on in this
+        step does not count again.
         """
-        equity, maintenance = risk.equity[rows], risk.maintenance[rows]
+        equity, maintenance = assessment.equity[rows], assessment.maintenance[rows]
         cover = np.divide(
             equity, maintenance, out=np.full(len(rows), -np.inf), where=maintenance > 0
         )
@@ -99,24 +105,33 @@ class LiquidationBase(Component):
         return served
 
     def _duration_in_steps(self, seconds: float) -> int:
-        """A duration in steps, rounded up."""
+        """Return a duration in steps, rounded up."""
         return math.ceil(seconds / self._dt - 1e-9) if seconds else 0
 
 
-def build_close_outs(book: Exposure, equity: F8, weights: F8, rows: I8, quantity: I8) -> CloseOuts:
-    """Close-outs through the book at bankruptcy prices, account after account in the order of ``rows``.
+def build_close_outs(
+    accounts: Exposure, equity: F8, weights: F8, rows: I8, quantity: I8
+) -> CloseOuts:
+    """Return close-outs through the book at bankruptcy prices, by account in the order of ``rows``.
 
-    Perpetuals are closed, and spot legs for which the engine asks margin; other spot is the owner's property (LED-3).
+    Perpetuals are closed, and spot legs for which the engine requires margin. Other spot is the
+    owner's property (LED-3).
 
     Args:
-        book: all accounts, (A, K).
+        accounts: all accounts, (A, K).
         equity: (A,) minor units of the numeraire.
         weights: (A, K) shares of maintenance.
-        rows: (n,) whom to close out.
+        rows: (n,) accounts to close out.
         quantity: (n, K) lots to trade, signed.
     """
-    perpetual = book.market.contracts.kind == PERPETUAL
-    prices = compute_limit_prices(book.take(rows), equity[rows], weights[rows])
-    account, leg = np.nonzero((quantity != 0) & (perpetual | (weights[rows] > 0)))
-    route = np.full(len(leg), ROUTE_BOOK, dtype=np.int64)
-    return CloseOuts(rows[account], leg, quantity[account, leg], prices[account, leg], route)
+    is_perpetual = accounts.market.contracts.kind == PERPETUAL
+    limits = compute_limit_prices(accounts.take(rows), equity[rows], weights[rows])
+    needs_margin = weights[rows] > 0
+    position, leg = np.nonzero((quantity != 0) & (is_perpetual | needs_margin))
+    return CloseOuts(
+        account=rows[position],
+        instrument=leg,
+        quantity=quantity[position, leg],
+        limit=limits[position, leg],
+        route=np.full(len(leg), ROUTE_BOOK, dtype=np.int64),
+    )

@@ -1,4 +1,4 @@
-"""Drift's sizing of liquidations: no more than cures the account.
+"""Sizing of liquidations on Drift: no more than restores the account.
 
 Source: drift-labs/protocol-v2, programs/drift/src/math/liquidation.rs (2025); unrounded here.
 """
@@ -8,7 +8,7 @@ import numpy as np
 from sim.types import F8
 
 FULL_LIQUIDATION_BELOW = 50.0
-"""Shortage under which all may be liquidated at once, in quote currency."""
+"""Shortage below which everything may be liquidated at once, in quote currency."""
 
 
 def compute_base_to_cover(
@@ -19,10 +19,11 @@ def compute_base_to_cover(
     quote: F8 | float = 1.0,
     fees: tuple[float, float],
 ) -> F8:
-    """Base amount whose liquidation makes up a shortage: shortage / (price x quote (ratio - fee) - price x fund fee).
+    """Return the base amount whose liquidation covers a shortage.
 
-    Each unit closed frees its margin and costs the two fees. Infinite where closing frees no more than it costs: then
-    everything goes.
+    It is shortage / (price x quote (ratio - fee) - price x fund fee). Each unit closed frees its
+    margin and costs the two fees. The amount is infinite if closing frees no more than it costs;
+    then everything is closed.
 
     Args:
         shortage: maintenance less collateral, quote currency, any shape.
@@ -48,16 +49,17 @@ def compute_transfer_to_cover(
     multipliers: tuple[float, float],
     fund_fee: float,
 ) -> F8:
-    """Borrowed amount to take over, with collateral, that makes up a shortage, units of the liability.
+    """Return the borrowed amount whose transfer covers a shortage, units of the liability.
 
-    shortage / (price (wL - wA mA / mL) - price x fund_fee x wL): the liquidator pays the debt and gets collateral
-    for it. Infinite where that never cures the account.
+    It is shortage / (price (wL - wA mA / mL) - price x fund_fee x wL): the liquidator pays the debt
+    and receives collateral for it. The amount is infinite if no transfer restores the account.
 
     Args:
         shortage: quote currency, any shape.
         price: of the liability.
         weights: of asset and liability (ratios).
-        multipliers: liquidation multipliers of asset and liability, 1 plus or less the fees (ratios).
+        multipliers: liquidation multipliers of asset and liability, 1 plus or less the fees
+            (ratios).
         fund_fee: to the insurance fund (share of the debt).
     """
     (asset, liability), (asset_multiplier, liability_multiplier) = weights, multipliers
@@ -68,13 +70,15 @@ def compute_transfer_to_cover(
 def compute_liquidator_fee(
     slots: F8, *, base: float, largest: float, grace: float = 1500.0, slope: float = 1e-6
 ) -> F8:
-    """The liquidator's fee, shares of notional: base, and after a grace base + slope x slots up to the largest.
+    """Return the liquidator's fee, shares of notional.
+
+    It is base at first, and after a grace period base + slope x slots, up to the largest.
 
     Args:
-        slots: since the account could be liquidated, any shape.
-        base: fee at first.
+        slots: slots since the account could be liquidated, any shape.
+        base: initial fee.
         largest: highest fee.
-        grace: slots during which it does not rise; they count once it does.
+        grace: slots during which it does not rise; they count in the rise after that.
         slope: rise per slot.
     """
     risen = np.where(np.asarray(slots) >= grace, base + slope * np.asarray(slots), base)
@@ -82,9 +86,10 @@ def compute_liquidator_fee(
 
 
 def compute_max_share(elapsed: F8, shortage: F8, *, initial: float, duration: float) -> F8:
-    """Share of an account's margin that may have been freed by now: min(1, elapsed / duration + initial).
+    """Return the share of an account's margin that may have been freed by now.
 
-    All of it where the shortage is small (:data:`WHOLE_BELOW`).
+    It is min(1, elapsed / duration + initial), or all if the shortage is small
+    (:data:`FULL_LIQUIDATION_BELOW`).
 
     Args:
         elapsed: slots since liquidation began, any shape.

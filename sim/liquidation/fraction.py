@@ -1,4 +1,4 @@
-"""Close a fixed fraction, wait, look again."""
+"""Partial close-outs: a fixed fraction, then a cooldown."""
 
 from typing import Literal
 
@@ -10,10 +10,11 @@ from sim.types import B1, F8, I8, CloseOuts, DistressHistory, Exposure, MarginAs
 
 
 class FractionalCloseOut(LiquidationBase):
-    """A share of every leg, then a cooldown; small or badly covered accounts are closed whole and at once.
+    """Close-out of a share of every leg, then a cooldown; small or badly covered accounts in full.
 
-    The defaults of share and cooldown are those of Hyperliquid's first stage (documentation, "Liquidations":
-    20%, then 30 s); the close-out rule itself is generic: there, orders *during* the cooldown are whole.
+    The defaults of share and cooldown are those of Hyperliquid's first stage (documentation,
+    "Liquidations": 20%, then 30 s). The close-out rule itself is generic: on Hyperliquid, orders
+    *during* the cooldown close the whole position.
     """
 
     kind: Literal["fraction"] = "fraction"
@@ -35,34 +36,44 @@ class FractionalCloseOut(LiquidationBase):
     small: float = Field(
         default=0.0,
         ge=0,
-        description="gross notional below which everything is closed at once (minor units of numeraire)",
+        description="gross notional below which everything is closed at once "
+        "(minor units of numeraire)",
     )
 
     def plan_close_outs(
-        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8
+        self,
+        assessment: MarginAssessment,
+        distress: DistressHistory,
+        accounts: Exposure,
+        weights: F8,
     ) -> CloseOuts:
-        """Parts of the positions of those due, whole positions of those under a threshold; most distressed first."""
-        tick = book.market.tick
-        rows = self.find_due_accounts(risk, distress, tick)
+        """Plan parts of the positions of accounts due, or whole positions, most distressed first.
+
+        Whole positions are closed below the thresholds and of bankrupt accounts.
+        """
+        tick = accounts.market.tick
+        rows = self.find_due_accounts(assessment, distress, tick)
         if not len(rows):
             return NO_CLOSE_OUTS
         rows = rows[
             self.has_cooled_down(distress, rows, tick, self.cooldown)
-            | self.is_full_close_out(risk, book, rows)
+            | self.is_full_close_out(assessment, accounts, rows)
         ]
-        rows = self.select_most_distressed(rows, risk, distress, tick)
-        position = book.position[rows]
+        rows = self.select_most_distressed(rows, assessment, distress, tick)
+        position = accounts.position[rows]
         part = np.maximum(np.rint(self.share * np.abs(position)), 1).astype(np.int64)
         part = np.where(
-            self.is_full_close_out(risk, book, rows)[:, None],
+            self.is_full_close_out(assessment, accounts, rows)[:, None],
             np.abs(position),
             np.minimum(part, np.abs(position)),
         )
-        return build_close_outs(book, risk.equity, weights, rows, -np.sign(position) * part)
+        return build_close_outs(
+            accounts, assessment.equity, weights, rows, -np.sign(position) * part
+        )
 
-    def is_full_close_out(self, risk: MarginAssessment, book: Exposure, rows: I8) -> B1:
-        """Whether everything is closed, (n,): the bankrupt always."""
-        uncovered = risk.equity[rows] < self.full_below * risk.maintenance[rows]
-        gross = np.abs(book.take(rows).position_value()).sum(axis=1)
-        whole: B1 = risk.bankrupt[rows] | uncovered | (gross < self.small)
+    def is_full_close_out(self, assessment: MarginAssessment, accounts: Exposure, rows: I8) -> B1:
+        """Return whether everything is closed, (n,): always if the account is bankrupt."""
+        uncovered = assessment.equity[rows] < self.full_below * assessment.maintenance[rows]
+        gross = np.abs(accounts.take(rows).position_value()).sum(axis=1)
+        whole: B1 = assessment.bankrupt[rows] | uncovered | (gross < self.small)
         return whole

@@ -1,4 +1,4 @@
-"""Close the whole account at once."""
+"""Full close-outs: the whole account at once."""
 
 from typing import Literal
 
@@ -9,11 +9,11 @@ from sim.types import F8, CloseOuts, DistressHistory, Exposure, MarginAssessment
 
 
 class FullCloseOut(LiquidationBase):
-    """Every leg of a liquidatable account, IOC at its bankruptcy price (LIQ-2).
+    """Close-out of every leg of a liquidatable account, IOC at its bankruptcy price (LIQ-2).
 
-    Each call plans an account at most once. Without a cooldown, one whose close-out found no liquidity is planned
-    again in the next round; the market ends its rounds when one fills nothing, so that such an account costs one
-    round and not ``max_rounds``.
+    Each call plans an account at most once. Without a cooldown, an account whose close-out found no
+    liquidity is planned again in the next round. The market ends its rounds when one of them fills
+    nothing, so that such an account costs one round and not ``max_rounds``.
     """
 
     kind: Literal["full"] = "full"
@@ -22,13 +22,19 @@ class FullCloseOut(LiquidationBase):
     )
 
     def plan_close_outs(
-        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8
+        self,
+        assessment: MarginAssessment,
+        distress: DistressHistory,
+        accounts: Exposure,
+        weights: F8,
     ) -> CloseOuts:
-        """Whole positions of those due, most distressed first."""
-        tick = book.market.tick
-        rows = self.find_due_accounts(risk, distress, tick)
+        """Plan whole positions of accounts due, most distressed first."""
+        tick = accounts.market.tick
+        rows = self.find_due_accounts(assessment, distress, tick)
         if not len(rows):
             return NO_CLOSE_OUTS
         rows = rows[self.has_cooled_down(distress, rows, tick, self.cooldown)]
-        rows = self.select_most_distressed(rows, risk, distress, tick)
-        return build_close_outs(book, risk.equity, weights, rows, -book.position[rows])
+        rows = self.select_most_distressed(rows, assessment, distress, tick)
+        return build_close_outs(
+            accounts, assessment.equity, weights, rows, -accounts.position[rows]
+        )

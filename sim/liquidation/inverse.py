@@ -1,9 +1,11 @@
-"""Bankruptcy and liquidation prices of inverse contracts: notional in quote currency, profit and margin in the coin.
+"""Bankruptcy and liquidation prices of inverse contracts.
 
-The ledger lists linear instruments only; these closed forms are for contracts of Q units of quote currency whose
-profit in the coin is s Q (1 / entry - 1 / price) for side s (+1 long). Margin is asked on the value at entry, fees of
-closing at the bankruptcy price are inside. Source: Bybit help centre, "Liquidation Price (Inverse Contract)" and "What
-is Auto-Deleveraging" (2023); later pages have another form. All arguments may be arrays of one shape.
+Notional is in quote currency; profit and margin are in the coin. The ledger lists linear
+instruments only. These closed forms are for contracts of Q units of quote currency whose profit in
+the coin is s Q (1 / entry - 1 / price) for side s (+1 long). Margin is required on the value at
+entry, and the fees of closing at the bankruptcy price are included. Source: Bybit help centre,
+"Liquidation Price (Inverse Contract)" and "What is Auto-Deleveraging" (2023); later pages have
+another form. All arguments may be arrays of one shape.
 """
 
 from typing import NamedTuple
@@ -14,21 +16,27 @@ from sim.types import F8
 
 
 class InversePosition(NamedTuple):
-    """A position under cross margin."""
+    """Position under cross margin."""
 
     contracts: F8  # Q, size in quote currency
     entry: F8  # average entry price
-    balance: F8  # what it can lose, less the margin of orders, in the coin
+    balance: F8  # available balance, less the margin of orders, in the coin
     side: F8  # +1 long, -1 short
 
 
 def compute_isolated_bankruptcy(entry: F8, leverage: F8, side: F8) -> F8:
-    """Where the margin is lost, entry x L / (L + s); infinite for a short of leverage 1 or less."""
+    """Return the price at which the margin is lost: entry x L / (L + s).
+
+    It is infinite for a short of leverage 1 or less.
+    """
     return _divide_or_infinite(np.asarray(entry) * leverage, np.asarray(leverage) + side)
 
 
 def compute_isolated_liquidation(entry: F8, leverage: F8, side: F8, *, rate: float) -> F8:
-    """Where margin falls to maintenance, entry x L / (L + s (1 - rate L)); infinite where a short's never does."""
+    """Return the price at which margin falls to maintenance: entry x L / (L + s (1 - rate L)).
+
+    It is infinite for a short that never reaches it.
+    """
     return _divide_or_infinite(
         np.asarray(entry) * leverage,
         leverage + np.asarray(side) * (1.0 - rate * np.asarray(leverage)),
@@ -36,7 +44,9 @@ def compute_isolated_liquidation(entry: F8, leverage: F8, side: F8, *, rate: flo
 
 
 def compute_cross_bankruptcy(held: InversePosition, fee: float) -> F8:
-    """Where all of the balance is lost, closing fee included: (1 + s fee) Q / (Q / entry + s balance).
+    """Return the price at which all of the balance is lost, closing fee included.
+
+    It is (1 + s fee) Q / (Q / entry + s balance).
 
     Args:
         held: the position.
@@ -48,10 +58,10 @@ def compute_cross_bankruptcy(held: InversePosition, fee: float) -> F8:
 
 
 def compute_cross_liquidation(held: InversePosition, rate: float, fee: float) -> F8:
-    """Where the loss leaves just maintenance and the closing fee.
+    """Return the price at which the loss leaves just maintenance and the closing fee.
 
-    s Q (1 / entry - 1 / LP) = -(balance - rate x Q / entry - closing fee), the fee that at the bankruptcy price,
-    Q fee / BP.
+    s Q (1 / entry - 1 / LP) = -(balance - rate x Q / entry - closing fee). The closing fee is that
+    at the bankruptcy price, Q fee / BP.
 
     Args:
         held: the position.
@@ -66,6 +76,6 @@ def compute_cross_liquidation(held: InversePosition, rate: float, fee: float) ->
 
 
 def _divide_or_infinite(numerator: F8, denominator: F8) -> F8:
-    """A price, infinite where no price is high enough."""
+    """Return a price, infinite if no price is high enough."""
     top, bottom = np.broadcast_arrays(numerator, denominator)
     return np.divide(top, bottom, out=np.full(top.shape, np.inf), where=bottom > 0)

@@ -1,4 +1,4 @@
-"""Liquidation prices: where along one mark an account's own verdict turns."""
+"""Liquidation prices: marks of one instrument at which an account becomes liquidatable."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,56 +12,57 @@ from sim.types import F8, MISSING, Exposure, MarginAssessment
 AssessFunction = Callable[[Exposure], MarginAssessment]
 
 NEAR_DISTANCES = np.linspace(0.0, 1.0, 71)[1:] * np.log(2.0)
-"""Logarithmic distances at which marks are tried within a half and twice the present one: one per cent apart."""
+"""Logarithmic distances of the marks tried between half and twice the present mark, 1% apart."""
 
 FAR_SHARES = np.linspace(0.0, 1.0, 41)[1:] ** 1.5
-"""The same from there to the end of a side, as shares of that way."""
+"""Positions of the marks tried beyond that range, as shares of the way to the end of a side."""
 
 MIN_MARK_SHARE = 1e-6
-"""The lowest mark tried above zero, as a share of the present one."""
+"""Lowest mark above zero that is tried, as a share of the present mark."""
 
 
 NO_EXTRA_MARKS: F8 = np.empty(0)
 
 
 class Crossings(NamedTuple):
-    """The nearest roots of excess below and above the mark; NaN where there is none."""
+    """Nearest roots of excess below and above the mark; NaN where there is none."""
 
     below: float  # ticks
     above: float  # ticks
 
 
 class LiquidationTicks(NamedTuple):
-    """The nearest whole ticks at which an account is liquidatable; NOBODY where there is none."""
+    """Nearest whole ticks at which an account is liquidatable; MISSING where there is none."""
 
     below: int
     above: int
 
 
 def find_liquidation_prices(
-    assess: AssessFunction, book: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS
+    assess: AssessFunction, account: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS
 ) -> Crossings:
-    """Marks of one instrument at which excess (equity less maintenance) changes sign, all other marks as they are.
+    """Return the marks of one instrument at which excess changes sign, all other marks unchanged.
 
-    The excess is the engine's own, with whatever fees it counts: no formula of a venue is needed, and tiers that are
-    crossed on the way, other positions and collateral all have their say. Prices of an account that is liquidatable
-    already are those at which it no longer would be. Marks are tried one per cent apart from a half to twice the
-    present one and more coarsely beyond, and more densely wherever excess bends towards zero (:func:`sampled`); the
-    root itself is Brent's.
+    Excess is equity less maintenance as the engine computes it, with the fees it counts. No formula
+    of a venue is needed: tiers crossed on the way, other positions and collateral are all included.
+    For an account that is already liquidatable the prices are those at which it no longer is. Marks
+    are tried 1% apart from a half to twice the present mark, more coarsely beyond, and more densely
+    where excess bends towards zero (:func:`sim.liquidation.windows.sample_curve`). Brent's method
+    finds the root itself.
 
     Args:
-        assess: the engine's verdict, :meth:`sim.margin.engine.MarginEngine.assess`.
-        book: one account.
+        assess: the engine's assessment, :meth:`sim.margin.engine.MarginEngine.assess`.
+        account: one account.
         leg: the column of the instrument whose mark moves.
-        also: marks to try beside those (ticks), where excess may jump: :func:`sim.margin.tiers.edges.find_tier_edges` times the
-            mark.
+        also: marks to try beside those (ticks), where excess may jump:
+            :func:`sim.margin.tiers.edges.find_tier_edges` times the mark.
 
     Returns:
-        unrounded ticks between nil and the largest price.
+        Unrounded ticks between zero and the largest price.
     """
-    excess = make_excess_function(assess, book, leg)
-    mark = float(book.market.mark[leg])
-    highest = max(float(book.market.contracts.max_price[leg]), mark)
+    excess = make_excess_function(assess, account, leg)
+    mark = float(account.market.mark[leg])
+    highest = max(float(account.market.contracts.max_price[leg]), mark)
     if mark < 1:  # an option that is worth nothing
         below = _find_nearest_root(excess, np.array([mark, 0.0])) if mark else float("nan")
         return Crossings(
@@ -75,25 +76,26 @@ def find_liquidation_prices(
 
 
 def _mark_distances(furthest: float) -> F8:
-    """Logarithmic distances from the mark at which to look, rising from zero."""
+    """Return the logarithmic distances from the mark to try, rising from zero."""
     near = NEAR_DISTANCES[furthest > NEAR_DISTANCES]
     start = float(near[-1]) if near.size else 0.0
     return np.concatenate([[0.0], near, start + FAR_SHARES * (furthest - start)])
 
 
 def find_liquidation_ticks(
-    assess: AssessFunction, book: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS
+    assess: AssessFunction, account: Exposure, leg: int, also: F8 = NO_EXTRA_MARKS
 ) -> LiquidationTicks:
-    """The first whole tick on each side of the mark at which a healthy account is liquidatable.
+    """Return the first whole tick on each side of the mark at which an account is liquidatable.
 
-    Excess is at least nil one tick nearer to the mark, and below nil at the tick itself: exactly, for both are tried.
-    NOBODY also if the account is liquidatable at its mark.
+    Excess is at least zero one tick nearer to the mark, and below zero at the tick itself. This is
+    exact, because both are evaluated. The ticks are MISSING if the account is liquidatable at its
+    mark.
     """
-    excess = make_excess_function(assess, book, leg)
-    if excess(float(book.market.mark[leg])) < 0:
+    excess = make_excess_function(assess, account, leg)
+    if excess(float(account.market.mark[leg])) < 0:
         return LiquidationTicks(MISSING, MISSING)
-    mark, highest = int(book.market.mark[leg]), int(book.market.contracts.max_price[leg])
-    below, above = find_liquidation_prices(assess, book, leg, also)
+    mark, highest = int(account.market.mark[leg]), int(account.market.contracts.max_price[leg])
+    below, above = find_liquidation_prices(assess, account, leg, also)
     return LiquidationTicks(
         _find_first_tick(excess, below, mark, 1),
         _find_first_tick(excess, above, mark, max(highest, mark)),
@@ -101,24 +103,23 @@ def find_liquidation_ticks(
 
 
 def make_excess_function(
-    assess: AssessFunction, book: Exposure, leg: int
+    assess: AssessFunction, account: Exposure, leg: int
 ) -> Callable[[float], float]:
-    """Excess of one account as a function of one mark (ticks), minor units of the numeraire."""
+    """Return a function from one mark (ticks) to the excess of an account, minor units."""
 
-    contracts = book.market.contracts
-    sides = np.array(
-        [name == contracts.names[leg] for name in contracts.names]
-    )  # two of one mark in hedge mode
+    contracts = account.market.contracts
+    # in hedge mode two columns have the same mark
+    sides = np.array([name == contracts.names[leg] for name in contracts.names])
 
     def excess(price: float) -> float:
-        market = book.market._replace(mark=np.where(sides, price, book.market.mark))
-        return float(assess(book._replace(market=market)).excess[0])
+        market = account.market._replace(mark=np.where(sides, price, account.market.mark))
+        return float(assess(account._replace(market=market)).excess[0])
 
     return excess
 
 
 def _find_nearest_root(excess: Callable[[float], float], marks: F8) -> float:
-    """The first change of sign along marks that lead away from the present one, which comes first."""
+    """Return the first root along marks that lead away from the present one, which is the first."""
     curve: Curve = lambda prices: np.array([excess(float(price)) for price in prices])  # noqa: E731
     here = float(marks[0])
     x, y = sample_curve(curve, np.unique(marks))
@@ -133,14 +134,16 @@ def _find_nearest_root(excess: Callable[[float], float], marks: F8) -> float:
 
 
 def _find_first_tick(excess: Callable[[float], float], root: float, mark: int, edge: int) -> int:
-    """The first liquidatable tick on the way from a healthy mark over a root to the edge, by bisection."""
+    """Return the first liquidatable tick between a healthy mark and the edge, by bisection.
+
+    The search starts at the root of excess, which lies on the way.
+    """
     if np.isnan(root):
         return MISSING
     away = 1 if edge > mark else -1
     bad, step = int(np.ceil(root) if away > 0 else np.floor(root)), 1
-    while (edge - bad) * away > 0 and excess(
-        bad
-    ) >= 0:  # rounding may keep it healthy for some ticks more
+    # rounding may keep the account healthy for some more ticks
+    while (edge - bad) * away > 0 and excess(bad) >= 0:
         bad, step = bad + away * min(step, abs(edge - bad)), 2 * step
     if (edge - bad) * away < 0 or excess(bad) >= 0:
         return MISSING

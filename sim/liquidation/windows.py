@@ -1,4 +1,4 @@
-"""Windows: the intervals of one variable on which an account's excess, or its equity, is below zero."""
+"""Intervals of one variable on which an account's excess, or its equity, is below zero."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,27 +8,28 @@ import numpy as np
 from sim.types import B1, F8
 
 Curve = Callable[[F8], F8]
-"""A function of one variable, evaluated at many points."""
+"""Function of one variable, evaluated at many points."""
 
 MAX_POINTS = 8_000
-"""Points at which a curve is evaluated at most; a curve as rough as this is not resolved further."""
+"""Largest number of points at which a curve is evaluated. A rougher curve is not resolved further.
+"""
 
 MAX_BISECTIONS = 60
-"""Bisections of one edge at most."""
+"""Largest number of bisections of one edge."""
 
 MIN_WIDTH = 1e-5
-"""Width up to which intervals are halved, relative to where they lie, and absolute below one."""
+"""Width down to which intervals are halved, relative to their position, absolute below one."""
 
 
 class NegativeInterval(NamedTuple):
-    """An interval on which a curve is below zero; both ends are points at which it is."""
+    """Interval on which a curve is below zero. The curve is below zero at both ends."""
 
     low: float
     high: float
 
 
 class CurveSamples(NamedTuple):
-    """A curve at points in rising order."""
+    """Curve at points in rising order."""
 
     points: F8
     values: F8
@@ -37,17 +38,19 @@ class CurveSamples(NamedTuple):
 def sample_curve(curve: Curve, points: F8, finest: float = MIN_WIDTH) -> CurveSamples:
     """Sample a curve so densely that no interval between samples hides a change of sign.
 
-    An interval is halved until it is narrower than ``finest`` if its ends differ in sign, or if the curve may reach
-    zero between them. How far it may bend away from its chord follows from second differences at both ends: a kink of
-    slope J bends it by at most J h ÷ 4, which the two see as half of J ÷ h together; twice that is allowed for.
+    An interval is halved until it is narrower than ``finest`` if its ends differ in sign, or if the
+    curve may reach zero between them. Second differences at both ends bound how far the curve may
+    deviate from its chord. A kink of slope J bends it by at most J h ÷ 4, which the two ends
+    measure as half of J ÷ h together; twice that is allowed for.
 
-    Whatever the curve, a window that holds one of the points is found. A narrower one is found where the curve bends
-    towards it, and points belong where its slope may jump.
+    Any interval of negative values that holds one of the points is found. A narrower one is found
+    if the curve bends towards it, so points should be placed where the slope may jump.
 
     Args:
         curve: the function.
-        points: where to evaluate it first, rising.
-        finest: width up to which intervals are halved, relative to where they lie, and absolute below one.
+        points: first points of evaluation, rising.
+        finest: width down to which intervals are halved, relative to their position and absolute
+            below one.
     """
     x, y = points, curve(points)
     while x.size < MAX_POINTS:
@@ -62,17 +65,22 @@ def sample_curve(curve: Curve, points: F8, finest: float = MIN_WIDTH) -> CurveSa
 
 
 def _may_cross_zero(x: F8, y: F8) -> B1:
-    """Intervals whose ends differ in sign or between whose ends the curve may reach zero."""
+    """Return the intervals whose ends differ in sign, or between which the curve may reach zero."""
     width, below = np.diff(x), y < 0
     slope = np.diff(y) / width
     bend = np.zeros(x.size)
     bend[1:-1] = np.diff(slope) / (x[2:] - x[:-2])
-    inside = below[:-1] & below[1:]
-    towards = np.where(inside, np.maximum(-bend[:-1], 0) + np.maximum(-bend[1:], 0), 0.0)
-    towards = np.where(inside, towards, np.maximum(bend[:-1], 0) + np.maximum(bend[1:], 0))
-    least = np.minimum(np.abs(y[:-1]), np.abs(y[1:]))
-    flat = towards * width**2 <= 1e-12 * np.maximum(np.abs(y[:-1]), np.abs(y[1:]))
-    crosses: B1 = (below[:-1] != below[1:]) | ((towards * width**2 > least) & ~flat)
+    left, right = bend[:-1], bend[1:]
+    downwards = np.maximum(-left, 0) + np.maximum(-right, 0)
+    upwards = np.maximum(left, 0) + np.maximum(right, 0)
+    towards_zero = np.where(below[:-1] & below[1:], downwards, upwards)
+    reach = towards_zero * width**2
+    magnitude = np.abs(y)
+    smaller = np.minimum(magnitude[:-1], magnitude[1:])
+    larger = np.maximum(magnitude[:-1], magnitude[1:])
+    is_flat = reach <= 1e-12 * larger
+    changes_sign = below[:-1] != below[1:]
+    crosses: B1 = changes_sign | ((reach > smaller) & ~is_flat)
     return crosses
 
 
@@ -81,8 +89,9 @@ def find_negative_intervals(curve: Curve, points: F8, exact: float) -> list[Nega
 
     Args:
         curve: the function.
-        points: where to evaluate it first, rising; the first and the last are the ends of the range.
-        exact: width to which the ends of windows are known.
+        points: first points of evaluation, rising; the first and the last are the ends of the
+            range.
+        exact: largest error of the ends of the intervals.
     """
     x, y = sample_curve(curve, points)
     below = y < 0

@@ -1,4 +1,4 @@
-"""Kernels that add up accounts: what an exposure (sim.types.Exposure) asks about its rows."""
+"""Kernels that sum over accounts for an exposure (:class:`sim.types.Exposure`)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ I8 = NDArray[np.int64]
 
 @kernel
 def find_worse_side(position: I8, bids: I8, asks: I8) -> I8:
-    """Each position after all buys or after all sells, whichever is larger, (A, K)."""
+    """Return each position after all buys or after all sells, whichever is larger, (A, K)."""
     accounts, instruments = position.shape
     worse = np.empty((instruments, accounts), dtype=np.int64)
     for k in range(instruments):
@@ -23,7 +23,10 @@ def find_worse_side(position: I8, bids: I8, asks: I8) -> I8:
 
 @kernel
 def sum_equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8) -> F8:
-    """Balances at their assets' prices and positions at their marks, added in the order of columns, (A,)."""
+    """Return balances at asset prices plus positions at their marks, (A,).
+
+    They are added in the order of columns.
+    """
     accounts, assets = balance.shape
     equity = np.zeros(accounts)
     for asset in range(assets):
@@ -38,10 +41,10 @@ def sum_equity(balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, s
 
 @kernel
 def sum_reserved(reserved: I8, price: F8, settle: I8) -> F8:
-    """What is reserved for orders in each instrument at its settle asset's price, added in order, (A,)."""
+    """Return the reserves for orders at the prices of the settle assets, added in order, (A,)."""
     accounts, instruments = reserved.shape
-    stake = np.zeros(accounts)
+    total = np.zeros(accounts)
     for k in range(instruments):
         for a in range(accounts):
-            stake[a] += reserved[a, k] * price[settle[k]]
-    return stake
+            total[a] += reserved[a, k] * price[settle[k]]
+    return total

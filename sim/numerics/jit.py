@@ -1,4 +1,4 @@
-"""The one place that touches numba's settings."""
+"""Compilation of kernels: the only module that uses numba's settings."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,12 +13,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 def kernel(function: F) -> F:
     """Compile a function of arrays and numbers; ``.py_func`` keeps the plain original.
 
-    Never fastmath, never parallel: a run's bytes may not depend on either. Compiled code is cached, and found again
-    only if no source file that the function can depend on has changed.
+    Compilation is never fastmath and never parallel, because results must not depend on either.
+    Compiled code is cached. It is reused only if no source file on which the function can depend
+    has changed.
     """
     compiled: Any = numba.njit(nogil=True)(function)
     cache = find_kernel_cache(function)
     if cache is not None:
-        compiled._cache = cache  # what ``cache=True`` does, with a cache of ours
-    done: F = compiled
-    return done
+        compiled._cache = cache  # the effect of ``cache=True``, with the project's own cache
+    result: F = compiled
+    return result

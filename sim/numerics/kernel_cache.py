@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept, and by what they are found again: all sources that a kernel can depend on."""
+"""Cache of compiled kernels on disk, addressed by all sources on which a kernel can depend."""
 
 import functools
 import hashlib
@@ -16,14 +16,17 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCach
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
-"""Packages whose files are followed wherever a kernel stands; of others only its own."""
+"""Packages whose imports are followed from any kernel. Of other packages only the kernel's own is.
+"""
 
 IMPORT_PATTERN = re.compile(
     rb"(?:^|[;:])[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^;\n]*)"
     rb"|import[ \t]+(?P<whole>[^;\n]*))",
     re.MULTILINE,
 )
-"""A statement that imports, also one in parentheses over several lines; text that only looks like one does no harm."""
+"""Import statements, also over several lines in parentheses. Text that only looks like one is
+harmless.
+"""
 
 CACHE_READ_ERRORS = (
     OSError,
@@ -34,11 +37,11 @@ CACHE_READ_ERRORS = (
     IndexError,
     ValueError,
 )
-"""What reading a damaged cache file raises."""
+"""Errors that reading a damaged cache file raises."""
 
 
 class _SourceStampMixin:
-    """Mixin of numba's locators: the name of a cache file holds the digest of the sources behind it."""
+    """Mixin of numba's locators: the name of a cache file contains the digest of its sources."""
 
     _py_file: str
     _lineno: int
@@ -48,22 +51,25 @@ class _SourceStampMixin:
         return digest_sources(self._py_file)
 
     def get_disambiguator(self) -> str:
-        """Return a part of the file name; files of other sources are never read, even while they are replaced."""
+        """Return a part of the file name; files of other sources are never read."""
         return f"{self._lineno}-{digest_sources(self._py_file)[:16]}"
 
 
 class BesideSourceLocator(_SourceStampMixin, InTreeCacheLocator):  # type: ignore[misc]  # numba has no types
-    """``__pycache__`` beside the kernel's file, unless NUMBA_CACHE_DIR is set or the installation is read-only."""
+    """Locator of ``__pycache__`` beside the kernel's file.
+
+    It is not used if NUMBA_CACHE_DIR is set or the installation is read-only.
+    """
 
     @classmethod
     def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Any:
-        """Return a locator, or none where this folder is not to be used."""
+        """Return a locator, or none if this folder must not be used."""
         usable = not numba.config.CACHE_DIR and os.access(Path(py_file).parent, os.W_OK)
         return super().from_function(py_func, py_file) if usable else None
 
 
 class UserFolderLocator(_SourceStampMixin, InTreeCacheLocator):  # type: ignore[misc]
-    """A folder of the user's own: below NUMBA_CACHE_DIR if it is set, else below the user's folder of caches."""
+    """Locator of a folder below NUMBA_CACHE_DIR if set, else in the user's cache folder."""
 
     def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
         super().__init__(py_func, py_file)
@@ -75,10 +81,10 @@ class UserFolderLocator(_SourceStampMixin, InTreeCacheLocator):  # type: ignore[
         self._cache_path = str(self._base / "deleverage" / self.get_suitable_cache_subpath(py_file))
 
     def ensure_cache_path(self) -> None:
-        """Make the folder, and refuse one that another user could have written to.
+        """Create the folder, and refuse one that another user could have written to.
 
         Raises:
-            OSError: it cannot be made, or is not private.
+            OSError: it cannot be created, or is not private.
         """
         make_private_folder(Path(self._cache_path), self._base)
 
@@ -88,7 +94,10 @@ class _KernelCacheImpl(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]
-    """Compiled forms of one kernel on disk. A cache that cannot be read or written costs time, never a run."""
+    """Compiled forms of one kernel on disk.
+
+    A cache that cannot be read or written costs time, but stops no run.
+    """
 
     _impl_class = _KernelCacheImpl
 
@@ -100,7 +109,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled form, and remove those of older sources."""
+        """Save a compiled form, and remove those of older sources."""
         try:
             super().save_overload(sig, data)
             self._prune_old_files()
@@ -108,7 +117,10 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
             return
 
     def _prune_old_files(self) -> None:
-        """Remove this kernel's files of other sources, which no process of these sources reads."""
+        """Remove this kernel's files of other sources.
+
+        No process of the present sources reads them.
+        """
         name = self._impl.filename_base
         kernel, _, python = name.rpartition(".")
         stem = kernel.rsplit("-", 2)[0]
@@ -128,12 +140,12 @@ def find_kernel_cache(function: Callable[..., Any]) -> KernelCache | None:
     """Return the cache of a kernel; none if no folder for it is both writable and safe."""
     try:
         return KernelCache(function)
-    except (RuntimeError, OSError):  # numba found no locator, or a source file is gone
+    except (RuntimeError, OSError):  # numba found no locator, or a source file is missing
         return None
 
 
 def find_user_folder() -> Path:
-    """Return the folder in which this user's programs keep caches; it need not exist."""
+    """Return the folder of this user's caches; it need not exist."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
     named = os.environ.get("XDG_CACHE_HOME", "")
@@ -141,20 +153,21 @@ def find_user_folder() -> Path:
 
 
 def make_private_folder(folder: Path, base: Path) -> None:
-    """Make a folder that only this user can read or write.
+    """Create a folder that only this user can read or write.
 
     Args:
         folder: absolute path.
-        base: folder above it from which on every folder must belong to this user or to the system.
+        base: folder from which on every folder must belong to this user or to the system.
 
     Raises:
-        OSError: it cannot be made, is a link, has another owner, or other users may change it or a folder above it.
+        OSError: it cannot be created, is a link, has another owner, or other users may change it or
+            a folder above it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if sys.platform == "win32":
         return
-    found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise PermissionError(f"{folder} is not a private folder of this user")
     for above in folder.parents:
         state = os.stat(above)
@@ -166,22 +179,22 @@ def make_private_folder(folder: Path, base: Path) -> None:
 
 @functools.cache
 def digest_sources(path: str) -> str:
-    """Return the SHA-256 of a file and of all files of the project that it imports, directly or not.
+    """Return the SHA-256 of a file and of all project files that it imports, directly or not.
 
     Args:
-        path: of a Python file.
+        path: path of a Python file.
     """
     start = Path(path).resolve()
     root = _package_root(start)
     waiting, seen = [start], {start}
     while waiting:
-        for found in _find_imports(waiting.pop(), root):
-            if found not in seen:
-                seen.add(found)
-                waiting.append(found)
+        for imported in _find_imports(waiting.pop(), root):
+            if imported not in seen:
+                seen.add(imported)
+                waiting.append(imported)
     total = hashlib.sha256()
-    for each in sorted(seen):
-        total.update(f"{os.path.relpath(each, root)}\0{_content_hash(each)}\n".encode())
+    for source in sorted(seen):
+        total.update(f"{os.path.relpath(source, root)}\0{_content_hash(source)}\n".encode())
     return total.hexdigest()
 
 
@@ -205,18 +218,21 @@ def _content_hash(path: Path) -> str:
 
 @functools.cache
 def _find_imports(path: Path, root: Path) -> tuple[Path, ...]:
-    """Return the files behind the import lines of a file, those outside the project left out."""
+    """Return the project files behind the import statements of a file."""
     source = re.sub(rb"\\\r?\n", b" ", _read_source(path))
-    found = [
-        each
+    files = [
+        file
         for match in IMPORT_PATTERN.finditer(source)
-        for each in _iterate_imported_files(match, path, root)
+        for file in _iterate_imported_files(match, path, root)
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(files))
 
 
 def _iterate_imported_files(match: "re.Match[bytes]", path: Path, root: Path) -> Iterator[Path]:
-    """Yield the files behind an import line: ``from a import b`` is of ``a.b`` if that is a module, else of ``a``."""
+    """Yield the files behind an import statement.
+
+    ``from a import b`` imports ``a.b`` if that is a module, else ``a``.
+    """
     own = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
     if match["whole"] is not None:
         files = [_find_module_file(name, own[0], root) for name in _imported_names(match["whole"])]
@@ -234,14 +250,14 @@ def _iterate_imported_files(match: "re.Match[bytes]", path: Path, root: Path) ->
 
 
 def _imported_names(text: bytes) -> list[str]:
-    """Return the names of ``(a as b, c)``, comments left out."""
+    """Return the names of ``(a as b, c)`` without comments."""
     parts = re.sub(r"#[^\n]*", "", text.decode(errors="replace")).strip("() \t\r\n\\").split(",")
     return [part.split()[0] for part in parts if part.split()]
 
 
 @functools.cache
 def _find_module_file(name: str, own: str, root: Path) -> Path | None:
-    """Return the file of a module; none if it is of another project.
+    """Return the file of a module; none if it belongs to another project.
 
     Args:
         name: full name of the module.

@@ -1,4 +1,4 @@
-"""Whole units out of real shares (LED-2)."""
+"""Conversion of real amounts to whole units (LED-2)."""
 
 import numpy as np
 
@@ -7,10 +7,12 @@ from sim.types import F8, I8
 
 
 def round_balanced(amounts: F8) -> I8:
-    """Round real amounts that sum to nil into whole units that sum to nil, by largest remainder, ties by row.
+    """Round real amounts that sum to zero into whole units that sum to zero.
+
+    Units go to the largest remainders, ties by row.
 
     Args:
-        amounts: (n,) minor units, summing to nil up to float noise.
+        amounts: (n,) minor units, summing to zero up to float rounding errors.
     """
     whole = np.floor(amounts)
     units = whole.astype(np.int64)
@@ -22,20 +24,26 @@ def round_balanced(amounts: F8) -> I8:
 
 
 MAX_EXACT = 2.0**53
-"""Largest magnitude that ``whole`` gives; beyond it floats skip whole numbers (LED-2)."""
+"""Largest magnitude that ``to_exact_int`` returns; beyond it floats skip whole numbers (LED-2)."""
 
 
 def to_exact_int(amounts: F8) -> I8:
-    """Amounts that are whole numbers already, as integers: held at 2^53 beyond it, zero where they are NaN."""
+    """Return amounts that are whole numbers as integers.
+
+    They are limited to 2^53 in magnitude, and zero where they are NaN.
+    """
     return np.nan_to_num(np.clip(amounts, -MAX_EXACT, MAX_EXACT), nan=0.0).astype(np.int64)
 
 
 @kernel
 def round_up(amounts: F8) -> F8:
-    """Whole units not below the amounts, of any shape, forgiving float dust of a part in 10^12."""
+    """Return the least whole units not below the amounts, of any shape.
+
+    Float rounding errors of a part in 10^12 are ignored.
+    """
     whole = np.empty_like(amounts)
     for at in np.ndindex(amounts.shape):
-        near = np.rint(amounts[at])
-        dust = abs(amounts[at] - near) <= 1e-12 * np.maximum(1.0, abs(near))
-        whole[at] = near if dust else np.ceil(amounts[at])
+        nearest = np.rint(amounts[at])
+        is_whole = abs(amounts[at] - nearest) <= 1e-12 * np.maximum(1.0, abs(nearest))
+        whole[at] = nearest if is_whole else np.ceil(amounts[at])
     return whole

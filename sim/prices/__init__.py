@@ -1,4 +1,7 @@
-"""Index prices: processes, stresses, spot impact. A new process is one file and one line here."""
+"""Index prices: processes, stresses and spot impact.
+
+A new process is one file and one line here.
+"""
 
 from sim.component import Component
 from sim.prices.garch_t import GarchT

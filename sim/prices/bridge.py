@@ -1,4 +1,4 @@
-"""Brownian bridges through what is known of a day."""
+"""Brownian bridges through the known prices of a day."""
 
 import math
 
@@ -10,11 +10,12 @@ from sim.types import F8
 
 @kernel
 def draw_bridge(start: float, end: float, steps: F8, low: float, high: float) -> F8:
-    """A Brownian bridge, ``len(steps) + 1`` rows from ``start`` to ``end``, turned back at ``low`` and ``high``.
+    """Return a Brownian bridge from ``start`` to ``end``, reflected at ``low`` and ``high``.
 
-    ``steps`` are the free motion's, so the variance of one is theirs. A step that would leave [low, high] is
-    reflected by itself; all others keep the sign of their normal, and with it the correlation with other underlyings,
-    which folding the path as a whole would lose.
+    It has ``len(steps) + 1`` rows. ``steps`` are those of the free motion and set its variance. A
+    step that would leave [low, high] is reflected by itself. All others keep the sign of their
+    normal, and with it the correlation with other underlyings. Folding the path as a whole would
+    lose that correlation.
     """
     path = np.empty(len(steps) + 1)
     path[0] = start
@@ -29,15 +30,18 @@ def draw_bridge(start: float, end: float, steps: F8, low: float, high: float) ->
 
 
 def draw_day_path(corner: F8, z: F8, draws: F8) -> F8:
-    """A day's log price through its open, high, low and close, each met exactly.
+    """Return a day's log price through its open, high, low and close, each reached exactly.
 
-    1. Which of high and low comes first, and when each is first touched, is drawn from the law of a Brownian motion
-       that goes from the open to the one, on to the other, and is at the close when the day ends (``visits``).
-    2. Bridges join these points. Their steps are ``z``, so correlation with other underlyings carries over.
+    1. The order of high and low, and the time at which each is first touched, are drawn. Their law
+       is that of a Brownian motion that goes from the open to the first extreme, on to the other,
+       and is at the close when the day ends (:func:`draw_visits`).
+    2. Bridges join these points. Their steps are ``z``, so correlation with other underlyings is
+       kept.
     3. A step that would pass the high or the low is reflected there.
 
-    An approximation: a motion conditioned never to pass an extreme keeps clear of it, a reflected one lingers there.
-    Measured at 390 rows, a day's realised variance is .97 of Parkinson's, and a correlation of .80 arrives as .74.
+    This is an approximation: a motion conditioned never to pass an extreme stays away from it,
+    whereas a reflected one stays near it. Measured at 390 rows, a day's realised variance is 0.97
+    of Parkinson's, and a correlation of 0.80 becomes 0.74.
 
     Args:
         corner: (4,) log open, high, low, close.
@@ -57,19 +61,20 @@ def draw_day_path(corner: F8, z: F8, draws: F8) -> F8:
 
 
 def draw_visits(corner: F8, steps: int, draws: F8) -> tuple[list[int], list[int]]:
-    """Rows of the open, both extremes and the close, and the extremes' places in ``corner`` in order of time.
+    """Return the rows of open, extremes and close, and the extremes' places in ``corner`` by time.
 
-    With distances d1 from the open to the first extreme, d2 on to the second and d3 back to the close, in units of a
-    step's standard deviation, the joint law of the times is f(d1, t1) f(d2, t2) g(d3, T - t1 - t2): f the density of
-    a first passage, g the normal density. By the reflection principle f(d) convolved with g(e) is g(d + e) (Karatzas &
-    Shreve 1991, section 2.6): the order has weight g(d1 + d2 + d3, T), and t1 the density f(d1, t1) g(d2 + d3, T - t1).
+    d1 is the distance from the open to the first extreme, d2 that to the second, and d3 that back
+    to the close. All are in units of a step's standard deviation. The joint law of the times is
+    f(d1, t1) f(d2, t2) g(d3, T - t1 - t2), where f is the density of a first passage and g the
+    normal density. By the reflection principle f(d) convolved with g(e) is g(d + e) (Karatzas &
+    Shreve 1991, section 2.6). The order therefore has weight g(d1 + d2 + d3, T), and t1 the density
+    f(d1, t1) g(d2 + d3, T - t1).
     """
     start, high, low, end = corner
     rising = (high - start) + (high - low) + (end - low)
     falling = (start - low) + (high - low) + (high - end)
-    odds = math.exp(
-        min((rising**2 - falling**2) / (2 * steps), 700.0)
-    )  # of the low first against the high first
+    # odds of the low first against the high first
+    odds = math.exp(min((rising**2 - falling**2) / (2 * steps), 700.0))
     levels = [1, 2] if draws[0] * (1 + odds) < 1 else [2, 1]
     nearer, farther = corner[levels]
     legs = abs(nearer - start), abs(farther - nearer), abs(end - farther)
@@ -79,7 +84,10 @@ def draw_visits(corner: F8, steps: int, draws: F8) -> tuple[list[int], list[int]
 
 
 def draw_touch_time(leg: float, rest: float, steps: int, draw: float) -> int:
-    """When a leg of that length ends, 1 to ``steps - 1``, if ``rest`` must be covered in what remains of ``steps``."""
+    """Return the step at which a leg of length ``leg`` ends, 1 to ``steps - 1``.
+
+    ``rest`` is the distance to cover in the remaining ``steps``.
+    """
     time = np.arange(1.0, steps)
     left = steps - time
     weight = -1.5 * np.log(time) - leg**2 / (2 * time) - 0.5 * np.log(left) - rest**2 / (2 * left)

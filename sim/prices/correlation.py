@@ -1,4 +1,4 @@
-"""Correlated normals, from correlations that may be perfect."""
+"""Correlated normals from correlation matrices, which may be singular."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,13 @@ from sim.types import F8
 
 
 def factor_correlation(correlation: Sequence[Sequence[float]] | F8, size: int) -> F8:
-    """The lower-triangular root (U, U) of a correlation matrix, which may be singular.
+    """Return the lower-triangular root (U, U) of a correlation matrix, which may be singular.
 
-    Triangular, so that the i-th underlying uses no draws of later ones.
+    The root is triangular, so that the i-th underlying uses no draws of later ones.
 
     Raises:
-        ConfigError: the matrix has another shape, is not symmetric, lacks a unit diagonal, or is indefinite.
+        ConfigError: the matrix has another shape, is not symmetric, lacks a unit diagonal, or is
+            indefinite.
     """
     if fault := find_correlation_fault(correlation, size):
         raise ConfigError([fault])
@@ -23,9 +24,10 @@ def factor_correlation(correlation: Sequence[Sequence[float]] | F8, size: int) -
 
 
 def correlate_normals(normals: Sequence[F8], root: F8) -> list[F8]:
-    """Standard normals with correlation ``root root'``, one array (rows,) per underlying.
+    """Return standard normals with correlation ``root root'``, one array (rows,) per underlying.
 
-    Summed one by one, in order: a matrix product may round differently for another number of columns.
+    They are summed one by one, in order, because a matrix product may round differently for another
+    number of columns.
     """
     mixed = []
     for row, own in enumerate(normals):

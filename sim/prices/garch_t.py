@@ -14,19 +14,22 @@ from sim.types import F8
 
 
 class GarchT(PriceProcess):
-    """GARCH(1,1) with Student-t innovations (Bollerslev 1987), stated by the day and run at any step.
+    """GARCH(1,1) with Student-t innovations (Bollerslev 1987), for daily parameters and any step.
 
-    ``alpha`` and ``beta`` are what a fit to daily returns gives. A step that is a fraction h of a day runs the same
-    recursion with alpha_h = alpha sqrt(h) and alpha_h + beta_h = (alpha + beta)^h: Nelson's (1990, J. Econometrics 45)
-    approach to the diffusion. So the half-life of variance in seconds, the volatility of variance per day and the
-    unconditional volatility (exactly) do not depend on dt. The recursion starts at the unconditional variance and
-    sees x alone, never the index or the market (IDX-1).
+    A fit to daily returns gives ``alpha`` and ``beta``. A step that is a fraction h of a day runs
+    the same recursion with alpha_h = alpha sqrt(h) and alpha_h + beta_h = (alpha + beta)^h:
+    Nelson's (1990, J. Econometrics 45) approach to the diffusion. The half-life of variance in
+    seconds, the volatility of variance per day and the unconditional volatility (exactly) therefore
+    do not depend on dt. The recursion starts at the unconditional variance. It depends on x alone,
+    never on the index or the market (IDX-1).
 
-    The t innovation is z sqrt((df - 2) / chi2): unit variance, and correlation carries over through z. ``drift`` is
-    that of the log price, because the expected price of a log-t return is infinite.
+    The t innovation is z sqrt((df - 2) / chi2). It has unit variance, and z carries the
+    correlation. ``drift`` is that of the log price, because the expected price of a log-t return is
+    infinite.
 
-    The defaults of alpha, beta and df are the maximum-likelihood fit to the daily closes of WTI oil 1986-2019
-    (`arch:wti`, ``arch_model(dist="t")``); the same fit to the S&P 500 1999-2018 is .100, .900, 6.5.
+    The defaults of alpha, beta and df are the maximum-likelihood fit to the daily closes of WTI oil
+    1986-2019 (`arch:wti`, ``arch_model(dist="t")``). The same fit to the S&P 500 1999-2018 gives
+    0.100, 0.900 and 6.5.
     """
 
     kind: Literal["garch_t"] = "garch_t"
@@ -60,7 +63,7 @@ class GarchT(PriceProcess):
         return self
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
-        """Log returns per step, (steps,).
+        """Return log returns per step, (steps,).
 
         Raises:
             ConfigError: the step is longer than the day.
@@ -72,18 +75,21 @@ class GarchT(PriceProcess):
         return self.drift * years + simulate_garch(shocks, self.volatility**2 * years, alpha, beta)
 
     def scale_to_step(self, dt: float) -> tuple[float, float]:
-        """``alpha`` and ``beta`` of a step of ``dt`` seconds."""
+        """Return ``alpha`` and ``beta`` of a step of ``dt`` seconds."""
         share = dt / self.day
         if share > 1:
-            told = f"process.day: {self.day:.15g} s is shorter than the step of {dt:.15g} s"
-            raise ConfigError([f"{told}: raise it, or lower dt to at most it"])
+            problem = f"process.day: {self.day:.15g} s is shorter than the step of {dt:.15g} s"
+            raise ConfigError([f"{problem}: raise it, or lower dt to at most it"])
         alpha = self.alpha * math.sqrt(share)
         return alpha, (self.alpha + self.beta) ** share - alpha
 
 
 @kernel
 def simulate_garch(shocks: F8, variance: float, alpha: float, beta: float) -> F8:
-    """GARCH(1,1) returns from unit-variance ``shocks`` (steps,), starting at the unconditional ``variance``."""
+    """Return GARCH(1,1) returns from unit-variance ``shocks`` (steps,).
+
+    They start at the unconditional ``variance``.
+    """
     returns = np.empty_like(shocks)
     omega = (1.0 - alpha - beta) * variance
     now = variance

@@ -9,7 +9,10 @@ from sim.types import F8
 
 
 class Gbm(PriceProcess):
-    """Independent normal log returns (Samuelson 1965); the expected price grows at ``drift``."""
+    """Geometric Brownian motion with independent normal log returns (Samuelson 1965).
+
+    The expected price grows at ``drift``.
+    """
 
     kind: Literal["gbm"] = "gbm"
     drift: float = Field(
@@ -23,7 +26,7 @@ class Gbm(PriceProcess):
     )
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
-        """Log returns per step, (steps,)."""
+        """Return log returns per step, (steps,)."""
         years = self.years_per_step(tape.dt)
         returns: F8 = (
             self.drift - self.volatility**2 / 2

@@ -12,18 +12,20 @@ from sim.types import F8
 
 
 class Heston(PriceProcess):
-    """Heston's model (1993, Review of Financial Studies 6), by full-truncation Euler.
+    """Model of Heston (1993, Review of Financial Studies 6), by full-truncation Euler.
 
-    d ln S = (drift - v/2) dt + sqrt(v) dW and dv = reversion (volatility^2 - v) dt + vol_of_vol sqrt(v) dB, with
-    dW dB = correlation dt; below nil it gives rises of volatility as prices fall. Where a step takes v below nil, nil
-    is used for it in drift and diffusion and v itself is kept: of the Euler schemes the one with the least bias (Lord,
-    Koekkoek and van Dijk 2010, Quantitative Finance 10). v starts at its mean, volatility^2, and given v a step's
-    expected price grows at ``drift`` exactly.
+    d ln S = (drift - v/2) dt + sqrt(v) dW and dv = reversion (volatility^2 - v) dt + vol_of_vol
+    sqrt(v) dB, with dW dB = correlation dt. With a correlation below zero, volatility rises as
+    prices fall. If a step takes v below zero, zero is used for it in drift and diffusion, and v
+    itself is kept. Of the Euler schemes this one has the least bias (Lord, Koekkoek and van Dijk
+    2010, Quantitative Finance 10). v starts at its mean, volatility^2. Given v, a step's expected
+    price grows at ``drift`` exactly.
 
-    The correlation of underlyings is carried by W; what is left of B is the underlying's own. Take the step well below
-    1 / reversion years. The defaults are of the size found for stock indices (S&P 500, volatility near .2): variance
-    forgets half a shock in seven weeks (365 ln 2 / 5 days). An asset k times as volatile has the same shape of
-    v's distribution, which depends on 2 reversion volatility^2 / vol_of_vol^2 alone, with vol_of_vol k times as large.
+    W carries the correlation of underlyings; the rest of B is independent of other underlyings.
+    Choose a step well below 1 / reversion years. The defaults have the size estimated for stock
+    indices (S&P 500, volatility near 0.2): variance forgets half a shock in seven weeks (365 ln 2 /
+    5 days). The shape of v's distribution depends on 2 reversion volatility^2 / vol_of_vol^2 alone.
+    An asset k times as volatile keeps it with vol_of_vol k times as large.
     """
 
     kind: Literal["heston"] = "heston"
@@ -51,11 +53,11 @@ class Heston(PriceProcess):
         description="volatility of variance, at a variance of 1 (1/year)",
     )
     correlation: float = Field(
-        default=-0.7, ge=-1, le=1, description="of the innovations of price and variance (1)"
+        default=-0.7, ge=-1, le=1, description="correlation of price and variance innovations (1)"
     )
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
-        """Log returns per step, (steps,)."""
+        """Return log returns per step, (steps,)."""
         years = self.years_per_step(tape.dt)
         own = invert_normal(tape.draw_uniform("variance", len(z), 1)[:, 0])
         shocks = self.correlation * z + math.sqrt(1 - self.correlation**2) * own
@@ -67,7 +69,10 @@ class Heston(PriceProcess):
 
 @kernel
 def simulate_variance(shocks: F8, mean: float, pull: float, swing: float) -> F8:
-    """The variance per year that each step uses, (steps,), never below nil, starting at its ``mean``."""
+    """Return the variance per year that each step uses, (steps,), never below zero.
+
+    It starts at its ``mean``.
+    """
     used = np.empty_like(shocks)
     now = mean
     for step in range(len(shocks)):

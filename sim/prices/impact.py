@@ -1,4 +1,4 @@
-"""The part of spot that this market moves (IDX-2)."""
+"""Impact of this market's spot trading on the index (IDX-2)."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,24 @@ from sim.types import F8
 
 
 class SpotImpact(Component):
-    """How far trading in spot moves one underlying's index, and how fast that fades.
+    """Impact of spot trading on one underlying's index, and the speed at which it fades.
 
-    The index is exp(x + impact). Net buying of ``depth`` at once raises it by 1%, selling lowers it by as much in
-    logs, in proportion (a linear law: no round trip gains); each half-life halves what is left.
+    The index is exp(x + impact). Net buying of ``depth`` at once raises it by 1%; selling lowers it
+    by as much in logs. The impact is linear, so that no round trip gains. Each half-life halves the
+    remaining impact.
 
-    Calibration: what counts is depth relative to open interest, so state both on the scale of the simulated market:
-    depth = (real notional within 1% of mid, summed over the spot venues that arbitrageurs reach) / (real open interest)
-    x (simulated open interest). For scale: Binance's bitcoin book held on average $16.53M within 1% in 2025, and $3.50M
-    within 0.1%. The smaller depth is against open interest, the more liquidations feed back into the index; none,
-    the default, is an outside market that never notices.
+    Calibration: the ratio of depth to open interest matters, so state both on the scale of the
+    simulated market. depth = (real notional within 1% of mid, summed over the spot venues that
+    arbitrageurs reach) / (real open interest) x (simulated open interest). For scale: Binance's
+    bitcoin book held on average $16.53M within 1% in 2025, and $3.50M within 0.1%. The smaller
+    depth is against open interest, the more liquidations feed back into the index. The default,
+    none, is an outside market without impact.
     """
 
     depth: float | None = Field(
-        default=None, gt=0, description="net notional that moves spot 1% (quote); none = never"
+        default=None,
+        gt=0,
+        description="net notional that moves spot by 1% (quote); none = no impact",
     )
     half_life: float = Field(
         default=3_600.0, gt=0, description="time in which half of the impact fades (s)"
@@ -33,24 +37,27 @@ class SpotImpact(Component):
 
     @property
     def log_slope(self) -> float:
-        """Log price per unit of quote currency bought; 0 = none."""
+        """Return the log price per unit of quote currency bought; 0 = no impact."""
         return 0.0 if self.depth is None else math.log(1.01) / self.depth
 
 
 class ImpactDynamics(NamedTuple):
-    """The impact of U underlyings, ready to step."""
+    """Impact of U underlyings at a fixed step."""
 
     log_slope: F8  # (U,) log price per unit of quote currency
     decay_factor: F8  # (U,) share of impact left after a step
 
     @classmethod
     def from_config(cls, impacts: Sequence[SpotImpact], dt: float) -> "ImpactDynamics":
-        """Impact at a step of ``dt`` seconds."""
+        """Return the impact at a step of ``dt`` seconds."""
         return cls(
             np.array([impact.log_slope for impact in impacts], dtype=np.float64),
             np.array([0.5 ** (dt / impact.half_life) for impact in impacts], dtype=np.float64),
         )
 
     def advance_impact(self, state: F8, net_notional: F8) -> F8:
-        """Log impact (U,) after a step: the old fades, then ``net_notional`` (U,) bought in spot (quote) joins."""
+        """Return the log impact (U,) after a step.
+
+        The old impact fades, then that of ``net_notional`` (U,) bought in spot (quote) is added.
+        """
         return state * self.decay_factor + self.log_slope * net_notional

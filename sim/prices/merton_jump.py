@@ -13,11 +13,12 @@ from sim.types import F8
 
 
 class MertonJump(PriceProcess):
-    """Merton's jump diffusion (Merton 1976, J. Financial Economics 3), compensated.
+    """Jump diffusion of Merton (1976, J. Financial Economics 3), compensated.
 
-    Normal log jumps arrive by a Poisson clock. The compensator takes their mean growth out of the drift, so the
-    expected price grows at ``drift`` whatever the jumps. Correlation is carried by the diffusion; jumps are the
-    underlying's own. Variance of a year's log return: volatility^2 + intensity days_per_year (jump_mean^2 + jump_sd^2).
+    Normal log jumps arrive as a Poisson process. The compensator removes their mean growth from the
+    drift, so the expected price grows at ``drift`` whatever the jumps. The diffusion carries the
+    correlation of underlyings; jumps of different underlyings are independent. The variance of a
+    year's log return is volatility^2 + intensity days_per_year (jump_mean^2 + jump_sd^2).
     """
 
     kind: Literal["merton_jump"] = "merton_jump"
@@ -41,16 +42,16 @@ class MertonJump(PriceProcess):
     )
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
-        """Log returns per step, (steps,).
+        """Return log returns per step, (steps,).
 
         Raises:
-            ConfigError: too many jumps in a step.
+            ConfigError: a step has too many jumps.
         """
         years, expected = self.years_per_step(tape.dt), self.intensity * tape.dt / self.day
         if expected > MAX_PARAMETER:
-            told = f"process.intensity: {self.intensity:g} a day are {expected:.3g} jumps a step"
+            problem = f"process.intensity: {self.intensity:g} a day are {expected:.3g} jumps a step"
             raise ConfigError(
-                [f"{told}, must be at most {MAX_PARAMETER:g}: lower it or dt, or raise the day"]
+                [f"{problem}, must be at most {MAX_PARAMETER:g}: lower it or dt, or raise the day"]
             )
         growth = math.expm1(self.jump_mean + self.jump_sd**2 / 2)
         draws = tape.draw_uniform("jumps", len(z), 2)
@@ -64,6 +65,8 @@ class MertonJump(PriceProcess):
 
 
 def invert_poisson(uniform: F8, mean: float) -> F8:
-    """Poisson numbers by inversion: one uniform each."""
-    longest = math.ceil(mean + 12 * math.sqrt(mean) + 24)  # beyond this the tail is under 2**-53
-    return np.searchsorted(pdtr(np.arange(longest), mean), uniform, side="right").astype(np.float64)
+    """Return Poisson numbers by inversion of one uniform each."""
+    n_values = math.ceil(mean + 12 * math.sqrt(mean) + 24)  # beyond this the tail is under 2**-53
+    return np.searchsorted(pdtr(np.arange(n_values), mean), uniform, side="right").astype(
+        np.float64
+    )

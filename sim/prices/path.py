@@ -1,4 +1,7 @@
-"""Everything exogenous of a run, computed before its first step: x never depends on the market (IDX-1)."""
+"""Exogenous path of a run, computed before its first step.
+
+The log price x never depends on the market (IDX-1).
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,21 +25,17 @@ Times = NDArray[np.datetime64]
 
 
 class ExogenousPath(NamedTuple):
-    """The outside world at rows 0 (the start) to ``steps``. U underlyings, C assets."""
+    """Exogenous variables at rows 0 (the start) to ``steps``, with U underlyings and C assets."""
 
-    seconds: (
-        F8  # (steps+1,) time of the simulation's clock since the start, a gap counting as one step
-    )
+    seconds: F8  # (steps+1,) time on the clock of the run; a gap counts as one step
     log_price: F8  # (steps+1, U) log price, quote currency, before impact
     depth_share: F8  # (steps+1,) share of their normal depth that makers show
     asset_price: F8  # (steps+1, C) multiplier of each asset's price, 1 = at its peg
-    exchange_time: (
-        Times  # (steps+1,) datetime64[s] exchange time of the first replay; (0,) without one
-    )
+    exchange_time: Times  # (steps+1,) datetime64[s] of the first replay; (0,) without one
 
 
 class ExogenousInputs(NamedTuple):
-    """What configuration says of the outside world."""
+    """Configuration of the exogenous path."""
 
     underlyings: Sequence[Underlying]
     correlation: Sequence[Sequence[float]] | None = None  # (U, U); none = independent
@@ -52,54 +51,58 @@ def draw_exogenous_path(
     steps: int | None = None,
     bars: Mapping[str, Bars] | None = None,
 ) -> ExogenousPath:
-    """The whole exogenous path.
+    """Draw the whole exogenous path.
 
-    Draws are named by underlying and the correlation is applied in the order of the list, so that an underlying added
-    at its end changes nothing of the others, and a longer run begins with the shorter one.
+    Draws are addressed by underlying, and the correlation is applied in the order of the list. An
+    underlying added at the end of the list therefore changes nothing of the others. A longer run
+    begins with the shorter one.
 
     Args:
         outside: underlyings, their correlation, stresses and assets.
         streams: the run's addressed streams.
         dt: seconds per step.
-        steps: length; none = that of the replays, which are also its upper limit.
-        bars: by name of underlying, one for each replay; only days that all of them have are used.
+        steps: length; none = that of the replays, which is also the upper limit.
+        bars: bars of each replay, by name of underlying; only days that all of them have are used.
 
     Raises:
-        ConfigError: names that are unknown, a matrix that is no correlation, or no length.
+        ConfigError: unknown names, a matrix that is no correlation matrix, or no length.
         DataError: replays without bars or without a common day.
     """
     names = [underlying.name for underlying in outside.underlyings]
     _check_inputs(outside, names)
-    root = factor_correlation(
-        np.eye(len(names)) if outside.correlation is None else outside.correlation, len(names)
-    )
+    correlation = np.eye(len(names)) if outside.correlation is None else outside.correlation
+    root = factor_correlation(correlation, len(names))
     replays = _align_replays(outside, bars or {})
     steps, rows = _count_steps_and_rows(outside, replays, dt, steps)
     seconds = np.arange(steps + 1, dtype=np.float64) * dt
-    tapes = [ProcessInputs(dt, streams, name, replays.get(name)) for name in names]
-    z = correlate_normals(
-        [invert_normal(tape.draw_uniform("normal", rows, 1)[:, 0]) for tape in tapes], root
-    )
-    columns = []
-    for number, (underlying, tape) in enumerate(zip(outside.underlyings, tapes, strict=True)):
-        with _placed(number):
-            returns = underlying.process.compute_log_returns(z[number], tape)[:steps]
-        columns.append(
-            _apply_stresses(
-                outside.stresses,
-                seconds,
-                underlying.name,
-                _first_log_price(underlying, tape),
-                returns,
-            )
-        )
+    inputs = [ProcessInputs(dt, streams, name, replays.get(name)) for name in names]
+    uniforms = [each.draw_uniform("normal", rows, 1)[:, 0] for each in inputs]
+    normals = correlate_normals([invert_normal(each) for each in uniforms], root)
+    depth_shares = (stress.depth_share(seconds) for stress in outside.stresses)
     return ExogenousPath(
-        seconds,
-        np.stack(columns, axis=1),
-        _multiply_factors(seconds, (stress.depth_share(seconds) for stress in outside.stresses)),
-        _asset_price_factors(outside, seconds),
-        _exchange_times(outside, replays, dt)[: steps + 1],
+        seconds=seconds,
+        log_price=_compute_log_prices(outside, inputs, normals, seconds),
+        depth_share=_multiply_factors(seconds, depth_shares),
+        asset_price=_asset_price_factors(outside, seconds),
+        exchange_time=_exchange_times(outside, replays, dt)[: steps + 1],
     )
+
+
+def _compute_log_prices(
+    outside: ExogenousInputs,
+    inputs: Sequence[ProcessInputs],
+    normals: Sequence[F8],
+    seconds: F8,
+) -> F8:
+    """Return the log price of each underlying, (steps+1, U), stresses included."""
+    columns = []
+    for number, underlying in enumerate(outside.underlyings):
+        with _locate_problems(number):
+            returns = underlying.process.compute_log_returns(normals[number], inputs[number])
+        start = _first_log_price(underlying, inputs[number])
+        returns = returns[: len(seconds) - 1]
+        columns.append(_apply_stresses(outside.stresses, seconds, underlying.name, start, returns))
+    return np.stack(columns, axis=1)
 
 
 def count_path_steps(
@@ -109,10 +112,10 @@ def count_path_steps(
     steps: int | None = None,
     bars: Mapping[str, Bars] | None = None,
 ) -> int:
-    """Steps that ``exogenous`` would make of the same.
+    """Return the number of steps of the path that :func:`draw_exogenous_path` would draw.
 
     Raises:
-        ConfigError, DataError: as there.
+        ConfigError, DataError: as in that function.
     """
     return _count_steps_and_rows(outside, _align_replays(outside, bars or {}), dt, steps)[0]
 
@@ -124,10 +127,12 @@ def stamped(
     steps: int | None = None,
     bars: Mapping[str, Bars] | None = None,
 ) -> Times:
-    """Exchange times of the steps that ``exogenous`` would make of the same; (0,) without a replay.
+    """Return exchange times of the steps that :func:`draw_exogenous_path` would draw, or (0,).
+
+    They are empty without a replay.
 
     Raises:
-        ConfigError, DataError: as there.
+        ConfigError, DataError: as in that function.
     """
     replays = _align_replays(outside, bars or {})
     return _exchange_times(outside, replays, dt)[
@@ -136,41 +141,43 @@ def stamped(
 
 
 def find_year_lengths(underlyings: Sequence[Underlying], bars: Mapping[str, Bars]) -> F8:
-    """Seconds of the run's clock in a year of each underlying, (U,).
+    """Return the seconds of the run's clock in a year of each underlying, (U,).
 
-    Replays share their rows, the times that all of them have, so that the least of their years is the year of each.
+    Replays share their rows, the times that all of them have. The shortest of their years is
+    therefore the year of each.
 
     Raises:
-        DataError: see ``exogenous``.
+        DataError: see :func:`draw_exogenous_path`.
     """
     common_bars = _align_replays(ExogenousInputs(underlyings), bars)
     years = np.array(
         [each.process.seconds_per_year(common_bars.get(each.name)) for each in underlyings]
     )
-    shared = np.array([each.name in common_bars for each in underlyings])
-    return np.where(shared, years[shared].min(initial=np.inf), years)
+    is_replay = np.array([each.name in common_bars for each in underlyings])
+    return np.where(is_replay, years[is_replay].min(initial=np.inf), years)
 
 
 @kernel
 def accumulate_levels(start: float, returns: F8) -> F8:
-    """Levels (steps+1,) from differences, by compensated summation.
+    """Return levels (steps+1,) from differences, by compensated summation.
 
-    Differences of neighbouring log prices are exact in floating point (Sterbenz), so a replay's levels come back
-    to the last bit or so however long it is, which plain summation would lose.
+    Differences of neighbouring log prices are exact in floating point (Sterbenz). The levels of a
+    replay are therefore right to about the last bit, however long it is. Plain summation would lose
+    this.
     """
     levels = np.empty(len(returns) + 1)
     levels[0] = start
-    lost = 0.0
+    error = 0.0
     for step in range(len(returns)):
-        change = returns[step] - lost
+        change = returns[step] - error
         levels[step + 1] = levels[step] + change
-        lost = (levels[step + 1] - levels[step]) - change
+        error = (levels[step + 1] - levels[step]) - change
     return levels
 
 
 @contextmanager
-def _placed(number: int) -> Iterator[None]:
-    """Name the underlying that a problem of its process is of."""
+def _locate_problems(number: int) -> Iterator[None]:
+    """Add the underlying's number to the problems of its process."""
     try:
         yield
     except ConfigError as error:
@@ -203,13 +210,13 @@ def _check_inputs(outside: ExogenousInputs, names: list[str]) -> None:
             if name not in outside.assets
         ]
         if outside.assets and outside.assets[0] in assets:
-            told = f"{where}.asset: '{outside.assets[0]}' is the numeraire, whose price is 1"
-            others = (
+            problem = f"{where}.asset: '{outside.assets[0]}' is the numeraire, whose price is 1"
+            remedy = (
                 f"use {' or '.join(outside.assets[1:])}"
                 if outside.assets[1:]
                 else "declare another under assets"
             )
-            problems.append(f"{told}: {others}")
+            problems.append(f"{problem}: {remedy}")
     if problems:
         raise ConfigError(problems)
 
@@ -223,19 +230,19 @@ def _describe_unknown_name(where: str, name: str, known: Sequence[str]) -> str:
 
 
 def _describe_missing_asset(where: str, name: str, declared: Sequence[str]) -> str:
-    """The line about an asset that is not declared; the numeraire, whose price is 1, is no remedy."""
+    """Return the message about an undeclared asset, without the numeraire among the remedies."""
     if declared[1:]:
         return _describe_unknown_name(where, name, declared[1:])
     return f"{where}: '{name}' is no asset of this market: declare it under assets"
 
 
 def _align_replays(outside: ExogenousInputs, bars: Mapping[str, Bars]) -> dict[str, Bars]:
-    """The bars of the replays, by underlying, on their common days."""
+    """Return the bars of the replays on their common days, by underlying."""
     wanted = [underlying.name for underlying in outside.underlyings if underlying.is_replayed]
     for name in wanted:
         if name not in bars:
             raise DataError(
-                f"{name}: no bars were handed over, a replay needs them: read them with read_bars"
+                f"{name}: no bars were passed, a replay needs them: read them with read_bars"
             )
     return select_common_bars({name: bars[name] for name in wanted})
 
@@ -243,46 +250,50 @@ def _align_replays(outside: ExogenousInputs, bars: Mapping[str, Bars]) -> dict[s
 def _count_steps_and_rows(
     outside: ExogenousInputs, replays: dict[str, Bars], dt: float, steps: int | None
 ) -> tuple[int, int]:
-    """Steps of the path, and rows to draw: whole days where days are filled as a whole."""
-    daily = {}
+    """Return the steps of the path, and the rows to draw.
+
+    Rows are whole days where days are filled as a whole.
+    """
+    steps_per_bar = {}
     for number, underlying in enumerate(outside.underlyings):
         if isinstance(underlying.process, Replay):
-            with _placed(number):
-                daily[underlying.name] = underlying.process.steps_per_bar(
+            with _locate_problems(number):
+                steps_per_bar[underlying.name] = underlying.process.steps_per_bar(
                     replays[underlying.name], dt
                 )
-    if not daily:
+    if not steps_per_bar:
         if steps is None or steps < 1:
             raise ConfigError(
                 [f"steps: {steps}, at least 1 is needed where nothing is replayed: give a duration"]
             )
         return steps, steps
-    if len(set(daily.values())) > 1:
-        told = ", ".join(f"{name} {number}" for name, number in daily.items())
+    if len(set(steps_per_bar.values())) > 1:
+        listed = ", ".join(f"{name} {number}" for name, number in steps_per_bar.items())
         raise ConfigError(
             [
-                f"underlyings: steps a day differ ({told}), must be equal: set the same process.day for all replays"
+                f"underlyings: steps a day differ ({listed}), must be equal: "
+                "set the same process.day for all replays"
             ]
         )
-    rows = len(next(iter(replays.values())).day) * next(iter(daily.values())) - 1
+    rows = len(next(iter(replays.values())).day) * next(iter(steps_per_bar.values())) - 1
     if steps is not None and steps < 1:
         raise ConfigError([f"steps: {steps}, must be at least 1: lengthen the run"])
     return (rows if steps is None else min(steps, rows)), rows
 
 
-def _first_log_price(underlying: Underlying, tape: ProcessInputs) -> float:
-    """The first log price."""
+def _first_log_price(underlying: Underlying, inputs: ProcessInputs) -> float:
+    """Return the first log price."""
     first = underlying.start
-    if tape.bars is not None:
+    if inputs.bars is not None:
         assert isinstance(underlying.process, Replay)
-        first = underlying.process.first_price(tape.bars, tape.dt)
+        first = underlying.process.first_price(inputs.bars, inputs.dt)
     return float(np.log(np.float64(first)))
 
 
 def _apply_stresses(
     stresses: Sequence[Stress], seconds: F8, name: str, start: float, returns: F8
 ) -> F8:
-    """Log price (steps+1,): log returns in their regimes, summed, and moved."""
+    """Return the log price (steps+1,): returns scaled by stresses, summed, and shifted."""
     for stress in stresses:
         returns = returns * stress.return_multiplier(seconds[:-1], name)
     levels = accumulate_levels(start, returns)

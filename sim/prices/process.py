@@ -1,4 +1,4 @@
-"""What every index process is, and what it may use beside its own parameters."""
+"""Base of the index processes, and their inputs beside their own parameters."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -13,34 +13,40 @@ from sim.prices.bars import Bars
 from sim.types import F8
 
 MAX_PARAMETER = 1e6
-"""Largest drift, volatility, speed or intensity that a process takes: their squares and sums stay finite."""
+"""Largest drift, volatility, speed or intensity of a process: squares and sums stay finite."""
 
 
 class ProcessInputs(NamedTuple):
-    """What a process is given beside its normals: its clock, its own uniforms, its bars.
+    """Inputs of a process beside its normals: its clock, its own uniforms, its bars.
 
     Row i of every draw belongs to step i, so a longer path begins with the shorter one (RNG-1).
     """
 
     dt: float  # seconds per step
     streams: RandomStreams
-    name: str  # the underlying; names the streams, so another underlying's draws never move
+    name: str  # the underlying; names the streams, so draws of others never change
     bars: Bars | None = None  # replay only
 
     def draw_uniform(self, part: str, rows: int, width: int) -> F8:
-        """Open-interval uniforms of the stream ``price/NAME/PART``, shape ``(rows, width)``."""
+        """Draw uniforms, never zero, of the stream ``price/NAME/PART``, shape ``(rows, width)``."""
         draws = self.streams.draw_uniform(f"price/{self.name}/{part}", 0, rows, width)
         return np.maximum(draws, 2.0**-54)  # a draw of exactly 0 has no finite quantile
 
 
 def invert_normal(uniform: F8) -> F8:
-    """Standard normals by inversion: one uniform each, so that the address of a draw never shifts."""
+    """Return standard normals by inversion, one uniform each.
+
+    The addresses of draws therefore never shift.
+    """
     inverse: F8 = ndtri(uniform)
     return inverse
 
 
 class PriceProcess(Component):
-    """Base of the processes of IDX-1: how the log price x of one underlying moves, whatever the market does."""
+    """Base of the processes of IDX-1, which move the log price x of one underlying.
+
+    They do not depend on the market.
+    """
 
     days_per_year: float = Field(
         default=365,
@@ -56,16 +62,21 @@ class PriceProcess(Component):
     )
 
     def years_per_step(self, dt: float) -> float:
-        """Years in a step of ``dt`` seconds of open market."""
+        """Return the years in a step of ``dt`` seconds of open market."""
         return dt / (self.day * self.days_per_year)
 
     def seconds_per_year(self, bars: Bars | None = None) -> float:
-        """Seconds of open market in a year: what a year has of the run's clock (IDX-3)."""
+        """Return the seconds of open market in a year, on the run's clock (IDX-3)."""
         return self.day * self.days_per_year
 
     @abstractmethod
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
-        """Log returns per step, (steps,), from standard normals ``z`` (steps,) that carry the correlation.
+        """Return log returns per step, (steps,), from standard normals.
 
-        Return i may depend on rows 0..i only of ``z`` and of the tape's draws, never on how many there are.
+        Return i may depend on rows 0..i only of ``z`` and of the draws of ``tape``, never on their
+        number.
+
+        Args:
+            z: (steps,) standard normals that carry the correlation.
+            tape: clock, draws and bars.
         """

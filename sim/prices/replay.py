@@ -1,4 +1,4 @@
-"""Real bars, filled in between."""
+"""Replay of real bars, filled in between."""
 
 import datetime
 import math
@@ -14,29 +14,32 @@ from sim.prices.process import PriceProcess, ProcessInputs
 from sim.types import F8
 
 MIN_ROWS = 4
-"""Rows that it takes to show open, high, low and close."""
+"""Number of rows needed to show open, high, low and close."""
 
 
 class Replay(PriceProcess):
-    """Bars replayed at the step of the simulation (IDX-4): of days, or of hours or minutes.
+    """Bars replayed at the step of the simulation (IDX-4): bars of days, hours or minutes.
 
-    A day is ``day / dt`` steps. Its first row is the real open, its last the real close, and its highest and lowest
-    rows are the real high and low: Brownian bridges run between them (see ``bridge.through``) with the variance that
-    Parkinson (1980) reads off the day's range, (ln high/low)^2 / (4 ln 2), level over the day. The overnight gap, or
-    that of a weekend, is the one step from a close to the next open. Markets that never close (``day`` 86400) have no
-    gap, and that step is like any other.
+    A day has ``day / dt`` steps. Its first row is the real open, its last the real close, and its
+    highest and lowest rows are the real high and low. Brownian bridges run between them (see
+    :func:`sim.prices.bridge.draw_day_path`). Their variance is constant over the day and is that
+    which Parkinson (1980) estimates from the day's range, (ln high/low)^2 / (4 ln 2). The overnight
+    or weekend gap is the one step from a close to the next open. Markets that never close (``day``
+    86400) have no gap, and that step is like any other.
 
-    Where the data have closes only, a bridge runs from close to close over the day's steps, its variance the mean
-    of the squared daily returns of the eleven days around; there is no gap, since nothing is known of it. On
-    the first day, before which nothing is known, it returns to where it began.
+    If the data have closes only, a bridge runs from close to close over the day's steps. Its
+    variance is the mean of the squared daily returns of the eleven days around it. The data show no
+    gap, so there is none. On the first day, which has no close before it, the bridge returns to
+    where it began.
 
-    Bars shorter than a day are ``length / dt`` steps each, and dt divides them. With four steps or more they are
-    filled as days are; with two or three they run from open to close within high and low; with one they are their
-    closes. Where bars are missing (a night, a weekend, a hole), the step from one bar to the next is the whole gap.
-    ``day`` and ``opens`` are the data's then.
+    Bars shorter than a day have ``length / dt`` steps each, and dt must divide them. With four
+    steps or more they are filled as days are. With two or three steps they run from open to close
+    within high and low; with one step they are their closes. If bars are missing (a night, a
+    weekend, a gap in the data), the step from one bar to the next is the whole gap. The data then
+    determine ``day`` and ``opens``.
 
-    Bars are read by the loader; ``source`` is ``arch:sp500``, ``arch:nasdaq``, ``arch:wti``, ``arch:vix`` or the path
-    of a CSV or Parquet file.
+    The loader reads bars. ``source`` is ``arch:sp500``, ``arch:nasdaq``, ``arch:wti``, ``arch:vix``
+    or the path of a CSV or Parquet file.
     """
 
     kind: Literal["replay"] = "replay"
@@ -67,58 +70,70 @@ class Replay(PriceProcess):
     def _check_dates(self) -> Self:
         if self.start and self.end and self.start > self.end:
             raise ValueError(
-                f"start: {self.start} is after end {self.end}: swap them, or set both for other data"
+                f"start: {self.start} is after end {self.end}: "
+                "swap them, or set both for other data"
             )
         return self
 
     def steps_per_day(self, dt: float) -> int:
-        """Rows of the path that belong to one day.
+        """Return the number of rows of the path for one day.
 
         Raises:
-            ConfigError: a day is not a whole number of steps, or of too few to show open, high, low and close.
+            ConfigError: a day is not a whole number of steps, or has fewer steps than open, high,
+                low and close need.
         """
         steps = round(self.day / dt)
         if abs(steps * dt - self.day) > 1e-9 * self.day or steps < MIN_ROWS:
-            told = f"process.day: {self.day:.15g} s is not a whole number, at least 4, of steps of {dt:.15g} s"
+            problem = (
+                f"process.day: {self.day:.15g} s is not a whole number, at least 4, "
+                f"of steps of {dt:.15g} s"
+            )
             raise ConfigError(
-                [f"{told}: set dt to {self._divisor(dt):.15g}, or another part of the day"]
+                [f"{problem}: set dt to {self._divisor(dt):.15g}, or another part of the day"]
             )
         return steps
 
     def _divisor(self, dt: float) -> float:
-        """A step of at most ``dt`` that the day is a whole number of, of whole seconds where there is one."""
+        """Return a step of at most ``dt`` that divides the day, in whole seconds if possible."""
         most = min(dt, self.day / MIN_ROWS)
         whole = (second for second in range(int(most), 0, -1) if self.day % second == 0)
         return next(whole, self.day / math.ceil(self.day / most))
 
     def steps_per_bar(self, bars: Bars, dt: float) -> int:
-        """Rows of the path that belong to one bar.
+        """Return the number of rows of the path for one bar.
 
         Raises:
-            ConfigError: see ``steps_per_day``; a shorter bar is not a whole number of steps.
+            ConfigError: see ``steps_per_day``, or a shorter bar is not a whole number of steps.
         """
         if not bars.is_intraday:
             return self.steps_per_day(dt)
         steps = round(bars.length / dt)
         if steps < 1 or abs(steps * dt - bars.length) > 1e-9 * bars.length:
-            told = f"dt: {dt:.15g} s does not divide the bars of '{self.source}', which are of {bars.length:g} s"
-            raise ConfigError([f"{told}: set dt to {bars.length:g} or a part of it"])
+            problem = (
+                f"dt: {dt:.15g} s does not divide the bars of '{self.source}', "
+                f"which are of {bars.length:g} s"
+            )
+            raise ConfigError([f"{problem}: set dt to {bars.length:g} or a part of it"])
         return steps
 
     def seconds_per_year(self, bars: Bars | None = None) -> float:
-        """Seconds of open market in a year: a day's, the data's for shorter bars, times trading days in a year."""
+        """Return the seconds of open market in a year.
+
+        They are those of a day times the trading days in a year. For shorter bars the data
+        determine the day.
+        """
         if bars is None:
             return super().seconds_per_year()
         day = bars.open_time if bars.is_intraday else self.day
         return day * (365.0 if bars.has_weekends else self.days_per_year)
 
     def first_price(self, bars: Bars, dt: float) -> float:
-        """The first price of the path: the first open where it is known and shown, else the first close."""
+        """Return the first price: the first open if it is known and shown, else the first close."""
         shown = bars.has_ranges and self.steps_per_bar(bars, dt) > 1
         return float(bars.open[0] if shown else bars.close[0])
 
     def exchange_times(self, bars: Bars, dt: float) -> Dates:
-        """Exchange time of every row, datetime64[s], (bars * steps_per_bar,)."""
+        """Return the exchange time of every row, datetime64[s], (bars * steps_per_bar,)."""
         opens = 0.0 if bars.is_intraday else self.opens
         within = np.round(opens + np.arange(self.steps_per_bar(bars, dt)) * dt).astype(
             "timedelta64[s]"
@@ -127,30 +142,31 @@ class Replay(PriceProcess):
         return stamps.reshape(-1)
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
-        """Log returns per step, (bars * steps_per_bar - 1,); the first row is the first bar's open (or close).
+        """Return log returns per step, (bars * steps_per_bar - 1,).
+
+        The first row of the path is the first bar's open (or close).
 
         Raises:
-            DataError: no bars were handed over.
+            DataError: no bars were passed.
         """
         if tape.bars is None:
             raise DataError(
-                f"{tape.name}: no bars of '{self.source}' were handed over: read them with read_bars"
+                f"{tape.name}: no bars of '{self.source}' were passed: read them with read_bars"
             )
         steps = self.steps_per_bar(tape.bars, tape.dt)
         if steps == 1:
             return np.diff(np.log(tape.bars.close))
-        fill = (
-            fill_between_closes
-            if not tape.bars.has_ranges
-            else fill_days
-            if steps >= MIN_ROWS
-            else fill_within_bars
-        )
+        if not tape.bars.has_ranges:
+            return np.diff(fill_between_closes(tape.bars, z, steps, tape))
+        fill = fill_days if steps >= MIN_ROWS else fill_within_bars
         return np.diff(fill(tape.bars, z, steps, tape))
 
 
 def fill_days(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
-    """Log price of every row where the bars have opens, highs and lows; the gap's normal is not used."""
+    """Return the log price of every row of bars with four rows or more, and opens, highs and lows.
+
+    The standard normal of the step over a gap is not used.
+    """
     draws = tape.draw_uniform("extremes", len(bars.day), 3)
     noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
     corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
@@ -163,7 +179,10 @@ def fill_days(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
 
 
 def fill_within_bars(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
-    """Log price of every row where bars have too few rows for all four prices: from open to close within the range."""
+    """Return the log price of every row of bars that have too few rows for all four prices.
+
+    The price runs from open to close within the range.
+    """
     noise = np.append(z, 0.0).reshape(-1, steps)[:, :-1]
     corners = np.log(np.stack([bars.open, bars.high, bars.low, bars.close], axis=1))
     spread = (corners[:, 1] - corners[:, 2]) / math.sqrt(4 * math.log(2) * (steps - 1))
@@ -176,7 +195,7 @@ def fill_within_bars(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
 
 
 def fill_between_closes(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F8:
-    """Log price of every row where the bars have closes only."""
+    """Return the log price of every row of bars that have closes only."""
     close = np.log(bars.close)
     before = np.append(close[0], close[:-1])
     spread = np.sqrt(average_around(np.square(close - before)) / steps)
@@ -194,7 +213,10 @@ def fill_between_closes(bars: Bars, z: F8, steps: int, tape: ProcessInputs) -> F
 
 
 def average_around(squares: F8, reach: int = 5) -> F8:
-    """Mean over up to ``reach`` entries on either side of each; the first entry, not a return, is left out."""
+    """Return the mean over up to ``reach`` entries on either side of each entry.
+
+    The first entry is not a return and is left out.
+    """
     known = np.arange(len(squares)) > 0
     window = np.ones(2 * reach + 1)
     middle = slice(reach, reach + len(squares))

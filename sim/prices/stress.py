@@ -1,4 +1,4 @@
-"""Exogenous stories laid over the processes (IDX-1): dated moves, volatile regimes, thin books, a depeg."""
+"""Stresses applied to the processes (IDX-1): price moves, volatile regimes, thin books, a depeg."""
 
 import math
 from typing import Literal
@@ -11,34 +11,38 @@ from sim.types import B1, F8
 
 
 class Stress(Component):
-    """Base of the stresses: four effects, all neutral; a stress overrides the one it has.
+    """Base of the stresses, with four neutral effects; a stress overrides the effect it has.
 
-    ``seconds`` is time since the start. Effects of several stresses add up (shift) or multiply (the others).
+    ``seconds`` is time since the start. Effects of several stresses add up (shift) or multiply (the
+    others).
     """
 
     def return_multiplier(self, seconds: F8, underlying: str) -> F8:
-        """Multiplier of the increments of the steps that begin at ``seconds`` (1)."""
+        """Return the multiplier of the increments of the steps that begin at ``seconds`` (1)."""
         return np.ones_like(seconds)
 
     def log_price_shift(self, seconds: F8, underlying: str) -> F8:
-        """Addition to the log price at ``seconds`` (1)."""
+        """Return the addition to the log price at ``seconds`` (1)."""
         return np.zeros_like(seconds)
 
     def depth_share(self, seconds: F8) -> F8:
-        """Share of their normal depth that makers show at ``seconds`` (1)."""
+        """Return the share of normal depth that makers show at ``seconds`` (1)."""
         return np.ones_like(seconds)
 
     def price_factor(self, seconds: F8, asset: str) -> F8:
-        """Multiplier of the price of an asset at ``seconds`` (1)."""
+        """Return the multiplier of the price of an asset at ``seconds`` (1)."""
         return np.ones_like(seconds)
 
     def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The underlyings and the assets that it names, for the loader to check."""
+        """Return the underlyings and the assets that the stress names, for the loader to check."""
         return (), ()
 
 
 class PriceMove(Stress):
-    """A lasting move of the price, even in logs over its duration; 0 s = at once, at the first row from ``at`` on."""
+    """Lasting move of the price, even in logs over its duration.
+
+    With a duration of 0 s the move is made at once, in the first row from ``at`` on.
+    """
 
     kind: Literal["move"] = "move"
     at: float = Field(ge=0, description="beginning, after the start (s)")
@@ -51,7 +55,7 @@ class PriceMove(Stress):
     )
 
     def log_price_shift(self, seconds: F8, underlying: str) -> F8:
-        """Addition to the log price at ``seconds`` (1)."""
+        """Return the addition to the log price at ``seconds`` (1)."""
         if self.underlyings and underlying not in self.underlyings:
             return np.zeros_like(seconds)
         if self.duration == 0:
@@ -59,49 +63,47 @@ class PriceMove(Stress):
         return math.log1p(self.size) * np.clip((seconds - self.at) / self.duration, 0.0, 1.0)
 
     def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The underlyings that it names."""
+        """Return the underlyings that the move names."""
         return self.underlyings, ()
 
 
 class VolatilityRegime(Stress):
-    """A regime in which the processes' log returns, drift included, are multiplied."""
+    """Period in which the log returns of the processes, drift included, are multiplied."""
 
     kind: Literal["volatility"] = "volatility"
     at: float = Field(ge=0, description="beginning, after the start (s)")
     duration: float = Field(gt=0, description="length of the regime (s)")
     multiplier: float = Field(ge=0, description="multiplier of log returns (1)")
     underlyings: tuple[str, ...] = Field(
-        default=(), description="underlyings concerned (names); none = all"
+        default=(), description="underlyings affected (names); none = all"
     )
 
     def return_multiplier(self, seconds: F8, underlying: str) -> F8:
-        """Multiplier of the increments of the steps that begin at ``seconds`` (1)."""
+        """Return the multiplier of the increments of the steps that begin at ``seconds`` (1)."""
         if self.underlyings and underlying not in self.underlyings:
             return np.ones_like(seconds)
         return np.where(is_during(seconds, self.at, self.duration), self.multiplier, 1.0)
 
     def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The underlyings that it names."""
+        """Return the underlyings that the regime names."""
         return self.underlyings, ()
 
 
 class DepthWithdrawal(Stress):
-    """A time in which makers show only a share of their depth."""
+    """Period in which makers show only a share of their depth."""
 
     kind: Literal["withdrawal"] = "withdrawal"
     at: float = Field(ge=0, description="beginning, after the start (s)")
     duration: float = Field(gt=0, description="length (s)")
-    share: float = Field(
-        ge=0, le=1, description="share of their normal depth that makers still show (1)"
-    )
+    share: float = Field(ge=0, le=1, description="share of normal depth that makers still show (1)")
 
     def depth_share(self, seconds: F8) -> F8:
-        """Share of their normal depth that makers show at ``seconds`` (1)."""
+        """Return the share of normal depth that makers show at ``seconds`` (1)."""
         return np.where(is_during(seconds, self.at, self.duration), self.share, 1.0)
 
 
 class Depeg(Stress):
-    """An asset loses its peg: down to a floor, there for a while, and back unless it never recovers."""
+    """Loss of an asset's peg: down to a floor, a time at the floor, then recovery or none."""
 
     kind: Literal["depeg"] = "depeg"
     asset: str = Field(min_length=1, description="asset that loses its peg (name)")
@@ -114,7 +116,7 @@ class Depeg(Stress):
     )
 
     def price_factor(self, seconds: F8, asset: str) -> F8:
-        """Multiplier of the price of an asset at ``seconds`` (1)."""
+        """Return the multiplier of the price of an asset at ``seconds`` (1)."""
         if asset != self.asset:
             return np.ones_like(seconds)
         corners = self.at + np.cumsum([0.0, self.fall, self.duration, self.recovery or 0.0])
@@ -122,10 +124,10 @@ class Depeg(Stress):
         return np.interp(seconds, corners, [1.0, self.floor, self.floor, back])
 
     def referenced_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The asset that it names."""
+        """Return the asset that the depeg names."""
         return (), (self.asset,)
 
 
 def is_during(seconds: F8, at: float, duration: float) -> B1:
-    """Whether a time lies in [at, at + duration)."""
+    """Return whether a time lies in [at, at + duration)."""
     return (seconds >= at) & (seconds < at + duration)

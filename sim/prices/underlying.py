@@ -1,4 +1,4 @@
-"""What configuration says of one underlying."""
+"""Configuration of one underlying."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -20,11 +20,11 @@ else:
 
 
 class Underlying(Component):
-    """One underlying: where its index starts, how it moves, and how far this market moves it."""
+    """Underlying: start of its index, process of its price, and impact of this market on it."""
 
     name: str = Field(min_length=1, description="unique in the market, names its draws (name)")
     start: float | None = Field(
-        default=None, gt=0, description="first price (quote); none for a replay: its data's"
+        default=None, gt=0, description="first price (quote); none for a replay: that of its data"
     )
     process: AnyProcess = Field(description="process of the log price (component)")
     impact: SpotImpact = Field(
@@ -33,7 +33,7 @@ class Underlying(Component):
 
     @property
     def is_replayed(self) -> bool:
-        """Whether data say where the price starts and how long it lasts."""
+        """Return whether data determine the first price and the length of the path."""
         return isinstance(self.process, Replay)
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""An index of implied volatility: Heston's variance plus a premium."""
+"""Index of implied volatility: Heston's variance plus a premium."""
 
 import math
 from typing import Literal
@@ -12,11 +12,13 @@ from sim.types import F8
 
 
 class VarianceIndex(PriceProcess):
-    """Index ~ sqrt(v + premium), dv = reversion (volatility² - v) dt + vol_of_vol sqrt(v) dB (full-truncation Euler).
+    """Volatility index, sqrt(v + premium) up to a factor, with Heston's variance v.
 
-    For an underlying that is not a price but a level of volatility, in percent a year: give it as ``start`` 100 x
-    sqrt(volatility² + premium), and correlate it with the prices it is about. Engines look at it by name; nothing need
-    be listed on it. That implied exceeds expected variance by a premium is Carr and Wu (2009, Rev. Financial Studies).
+    dv = reversion (volatility² - v) dt + vol_of_vol sqrt(v) dB (full-truncation Euler). It is for
+    an underlying that is not a price but a level of volatility, in percent a year. Give it 100 x
+    sqrt(volatility² + premium) as ``start``, and correlate it with the prices to which it belongs.
+    Engines refer to it by name; no instrument need be listed on it. Carr and Wu (2009, Rev.
+    Financial Studies) find that implied variance exceeds expected variance by a premium.
     """
 
     kind: Literal["variance_index"] = "variance_index"
@@ -32,7 +34,7 @@ class VarianceIndex(PriceProcess):
     )
 
     def compute_log_returns(self, z: F8, tape: ProcessInputs) -> F8:
-        """Log changes of the index per step, (steps,)."""
+        """Return log changes of the index per step, (steps,)."""
         years = self.years_per_step(tape.dt)
         swing = self.vol_of_vol * math.sqrt(years)
         variance = simulate_variance(

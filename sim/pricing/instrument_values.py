@@ -1,4 +1,7 @@
-"""What instruments are worth: now, in scenarios, at expiry. Prices are the venue's, never the index (MAR-1)."""
+"""Values of instruments: now, in scenarios, at expiry.
+
+Prices are the venue's, never the index (MAR-1).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -17,14 +20,20 @@ YEAR_SECONDS = 365 * 86_400.0
 
 
 def find_seconds_per_year(market: "MarketView") -> F8:
-    """Seconds of the run's clock in a year of each instrument's underlying, (K,): 365 days, or its trading time."""
+    """Return the seconds of the run's clock in a year of each instrument's underlying, (K,).
+
+    A year is 365 days, or the trading time of a year.
+    """
     if not market.clock.size:
         return np.full(market.mark.size, YEAR_SECONDS)
     return market.clock[market.contracts.underlying]
 
 
 def find_years_to_expiry(market: "MarketView") -> F8:
-    """Time to expiry, (K,) years of 365 days; nil once it has passed, infinite for what never expires."""
+    """Return the time to expiry, (K,) years of 365 days.
+
+    It is zero after expiry, and infinite for instruments that never expire.
+    """
     expiry = market.contracts.expiry
     if not expiry.size:
         return np.full(market.mark.size, np.inf)
@@ -32,12 +41,15 @@ def find_years_to_expiry(market: "MarketView") -> F8:
 
 
 def find_rates(market: "MarketView") -> F8:
-    """Interest to expiry, (K,) per year."""
+    """Return the interest to expiry, (K,) per year."""
     return market.rate if market.rate.size else np.zeros(market.mark.size)
 
 
 def find_forwards(market: "MarketView") -> F8:
-    """Price of each instrument's underlying for delivery at its expiry, (K,) quote currency; today's if it has none."""
+    """Return the price of each underlying for delivery at expiry, (K,) quote currency.
+
+    It is today's price for instruments that never expire.
+    """
     if market.forward.size:
         return market.forward
     spot, left = market.oracle[market.contracts.underlying], find_years_to_expiry(market)
@@ -45,79 +57,79 @@ def find_forwards(market: "MarketView") -> F8:
 
 
 def find_option_columns(market: "MarketView") -> NDArray[np.int64]:
-    """Columns of the instruments that are options; only these have a side."""
+    """Return the columns of the instruments that are options; only these have a side."""
     return np.flatnonzero(market.contracts.side)
 
 
 def value_instruments(market: "MarketView", oracle: F8, vol: F8, averaging: float = 0.0) -> F8:
-    """Value of every instrument in every scenario, (S, K) ticks, unrounded.
+    """Return the value of every instrument in every scenario, (S, K) ticks, unrounded.
 
-    What is linear moves from its mark in proportion to its underlying. An option is worth what Black's formula says at
-    its forward, which moves in proportion, too: its part that is not settled yet.
+    Linear instruments move from their mark in proportion to their underlying. An option has the
+    value of Black's formula at its forward. The part of the forward that is not settled yet moves
+    in proportion, too.
 
     Args:
-        market: as it is.
+        market: the present market.
         oracle: (S, U) quote currency, every underlying in every scenario.
-        vol: (S, K) annualised volatility; read of options only.
-        averaging: length of the window before expiry over which settlement prices are averaged; within it only the
-            share of it that is still to come moves with the oracle (s).
+        vol: (S, K) annualised volatility; used for options only.
+        averaging: length of the window before expiry over which settlement prices are averaged (s).
+            Within it only the share still to come moves with the oracle.
     """
     contracts = market.contracts
-    moved = (oracle / market.oracle)[:, contracts.underlying]
-    worth: F8 = market.mark * moved
+    ratio = (oracle / market.oracle)[:, contracts.underlying]
+    value: F8 = market.mark * ratio
     column = find_option_columns(market)
     if column.size:
         left = find_years_to_expiry(market)[column]
         open_part = (
             np.minimum(1.0, left * YEAR_SECONDS / averaging) if averaging else np.ones(column.size)
         )
-        forward = find_forwards(market)[column] * (1.0 + open_part * (moved[:, column] - 1.0))
+        forward = find_forwards(market)[column] * (1.0 + open_part * (ratio[:, column] - 1.0))
         terms = _option_terms(market, column)._replace(forward=forward)
-        worth[:, column] = price_options(terms, vol[:, column]) / contracts.tick[column]
-    return worth
+        value[:, column] = price_options(terms, vol[:, column]) / contracts.tick[column]
+    return value
 
 
 def _option_terms(market: "MarketView", column: NDArray[np.int64]) -> OptionTerms:
-    """Of the options in some columns."""
-    right = market.contracts
-    columns = (
-        find_forwards(market),
-        right.strike,
-        find_years_to_expiry(market),
-        find_rates(market),
-        right.side,
+    """Return the terms of the options in some columns."""
+    return OptionTerms(
+        forward=find_forwards(market)[column],
+        strike=market.contracts.strike[column],
+        years=find_years_to_expiry(market)[column],
+        rate=find_rates(market)[column],
+        side=market.contracts.side[column],
     )
-    return OptionTerms(*(each[column] for each in columns))
 
 
 def mark_at_model(market: "MarketView") -> "MarketView":
-    """The same market with every option's mark at its value."""
+    """Return the same market with every option's mark at its value."""
     return market._replace(mark=value_instruments(market, market.oracle[None], market.vol[None])[0])
 
 
 def shift_underlying(market: "MarketView", underlying: int, factor: float) -> "MarketView":
-    """The same market after one underlying has moved by a factor, volatilities as they are.
+    """Return the same market after one underlying has moved by a factor, at fixed volatilities.
 
-    Options are marked at their value; the gap between mark and value there was before is closed.
+    Options are marked at their value, so any earlier gap between mark and value is closed.
     """
     moves = np.where(np.arange(market.oracle.size) == underlying, factor, 1.0)
     oracle = market.oracle * moves
     mark = value_instruments(market, oracle[None], market.vol[None])[0]
-    here = market.contracts.underlying == underlying
+    is_shifted = market.contracts.underlying == underlying
     forward = (
         market.forward * moves[market.contracts.underlying]
         if market.forward.size
         else market.forward
     )
-    return market._replace(oracle=oracle, mark=np.where(here, mark, market.mark), forward=forward)
+    return market._replace(
+        oracle=oracle, mark=np.where(is_shifted, mark, market.mark), forward=forward
+    )
 
 
 def compute_sensitivities(market: "MarketView") -> Greeks:
-    """Greeks of one unit of each instrument on its underlying, (K,) quote currency.
+    """Return the Greeks of one unit of each instrument on its underlying, (K,) quote currency.
 
-    See :class:`sim.pricing.black.Greeks`.
-
-    What is linear has a delta of its price over the oracle's: 1 for a perpetual at the oracle, and nothing else.
+    See :class:`sim.pricing.black.Greeks`. The delta of a linear instrument is its price over the
+    oracle's, 1 for a perpetual at the oracle. Its other Greeks are zero.
     """
     contracts, spot = market.contracts, market.oracle[market.contracts.underlying]
     price = market.mark * contracts.tick
@@ -132,9 +144,10 @@ def compute_sensitivities(market: "MarketView") -> Greeks:
 
 
 def compute_settlement(contracts: "Contracts", price: F8) -> F8:
-    """What one lot of each instrument pays at expiry, (K,) ticks, unrounded; NaN for what never expires.
+    """Return the payment of one lot of each instrument at expiry, (K,) ticks, unrounded.
 
-    A future settles at the price of its underlying, an option at what it is in the money, both in cash.
+    It is NaN for instruments that never expire. A future settles at the price of its underlying, an
+    option at its intrinsic value, both in cash.
 
     Args:
         contracts: the instruments.

@@ -18,23 +18,29 @@ class SmileComponent(Component):
     """Implied volatility of one underlying at one expiry."""
 
     underlying: str = Field(description="name of the underlying")
-    expiry: float = Field(gt=0, description="expiry it is for (s on the run's clock)")
+    expiry: float = Field(gt=0, description="expiry of the options (s on the run's clock)")
 
     @classmethod
     def registered_variants(cls) -> list[type[Component]]:
-        """The smiles there are."""
+        """Return the registered smiles."""
         return list(SMILES.values())
 
     @abstractmethod
     def compute_vol(self, k: ArrayLike, years: float) -> F8:
-        """Annualised volatility at log-moneynesses k of options with some years to go, above nil."""
+        """Return the annualised volatility at log-moneynesses k, above zero.
+
+        Args:
+            k: ln(strike / forward), any shape.
+            years: time to expiry.
+        """
 
 
 class SviSmile(SmileComponent):
-    """Total variance w(k) = a + b (rho (k - m) + sqrt((k - m)² + sigma²)); volatility = sqrt(w / years).
+    """SVI smile: total variance w(k) = a + b (rho (k - m) + sqrt((k - m)² + sigma²)).
 
-    Gatheral, "A parsimonious arbitrage-free implied volatility parameterization" (2004), raw form. The wings may not
-    be steeper than 2, above which no distribution has such prices (Lee 2004).
+    Volatility is sqrt(w / years). Source: Gatheral, "A parsimonious arbitrage-free implied
+    volatility parameterization" (2004), raw form. The slope of the wings may not exceed 2, because
+    no distribution has such prices (Lee 2004).
     """
 
     kind: Literal["svi"] = Field(default="svi", description="Gatheral's five parameters (name)")
@@ -46,27 +52,29 @@ class SviSmile(SmileComponent):
 
     @model_validator(mode="after")
     def _check_variance(self) -> Self:
-        least = self.a + self.b * self.sigma * math.sqrt(1 - self.rho**2)
-        if least <= 0:
+        smallest = self.a + self.b * self.sigma * math.sqrt(1 - self.rho**2)
+        if smallest <= 0:
             raise ValueError(
-                f"a: {self.a:.15g}, the least total variance is {least:.3g}, must be above zero: raise a"
+                f"a: {self.a:.15g}, the smallest total variance is {smallest:.3g}, "
+                "must be above 0: raise a"
             )
         steepest = self.b * (1 + abs(self.rho))
         if steepest > 2:
             raise ValueError(
-                f"b: {self.b:.15g}, the steeper wing has slope {steepest:.3g}, may not exceed 2: lower b"
+                f"b: {self.b:.15g}, the steeper wing has slope {steepest:.3g}, "
+                "may not exceed 2: lower b"
             )
         return self
 
     def compute_vol(self, k: ArrayLike, years: float) -> F8:
-        """See :class:`SmileComponent`."""
-        off = np.asarray(k) - self.m
-        total = self.a + self.b * (self.rho * off + np.sqrt(off**2 + self.sigma**2))
+        """Return the annualised volatility; see :class:`SmileComponent`."""
+        distance = np.asarray(k) - self.m
+        total = self.a + self.b * (self.rho * distance + np.sqrt(distance**2 + self.sigma**2))
         return np.sqrt(total / years)
 
 
 class QuadraticSmile(SmileComponent):
-    """Volatility = level + skew k + curvature k², no less than the floor."""
+    """Quadratic smile: volatility = level + skew k + curvature k², at least the floor."""
 
     kind: Literal["quadratic"] = Field(
         default="quadratic", description="a parabola in log-moneyness (name)"
@@ -81,7 +89,7 @@ class QuadraticSmile(SmileComponent):
     floor: float = Field(default=0.01, gt=0, description="least volatility, annualised (rate)")
 
     def compute_vol(self, k: ArrayLike, years: float) -> F8:
-        """See :class:`SmileComponent`."""
+        """Return the annualised volatility; see :class:`SmileComponent`."""
         k = np.asarray(k, dtype=np.float64)
         return np.maximum(self.level + self.skew * k + self.curvature * k * k, self.floor)
 
@@ -93,9 +101,10 @@ SMILES: dict[str, type[Component]] = {
 
 
 def apply_smiles(market: MarketView, smiles: Sequence[SmileComponent]) -> MarketView:
-    """The same market, every option at the volatility that the smile of its underlying and expiry gives its strike.
+    """Return the same market with the volatility of each option from its smile.
 
-    Options without a smile keep the volatility they have.
+    The smile of its underlying and expiry gives the volatility at its strike. Options without a
+    smile keep their volatility.
     """
     vol, contracts = market.vol.copy(), market.contracts
     forward, left, column = (
@@ -105,13 +114,13 @@ def apply_smiles(market: MarketView, smiles: Sequence[SmileComponent]) -> Market
     )
     for smile in smiles:
         underlying = contracts.underlyings.index(smile.underlying)
-        its = column[
+        covered = column[
             (contracts.underlying[column] == underlying)
             & (contracts.expiry[column] == smile.expiry)
         ]
-        its = its[left[its] > 0]
-        if its.size:
-            vol[its] = smile.compute_vol(
-                np.log(contracts.strike[its] / forward[its]), float(left[its[0]])
+        covered = covered[left[covered] > 0]
+        if covered.size:
+            vol[covered] = smile.compute_vol(
+                np.log(contracts.strike[covered] / forward[covered]), float(left[covered[0]])
             )
     return market._replace(vol=vol)

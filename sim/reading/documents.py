@@ -1,7 +1,8 @@
-"""Reading YAML and JSON of any origin: length, depth and size are checked before anything is built of a document.
+"""Reading of YAML and JSON from any origin, with limits on length, depth and size.
 
-Parsers recurse for each level of nesting, and every use of an alias is walked through again. A short file can therefore
-end the interpreter or fill its memory. The checks read the events of the parser, which neither recurse nor copy.
+All limits are checked before anything is built of a document. Parsers recurse for each level of
+nesting, and process every use of an alias again. A short file can therefore stop the interpreter or
+fill its memory. The checks read the events of the parser, which neither recurse nor copy.
 """
 
 import io
@@ -18,36 +19,40 @@ from sim.errors import ConfigError
 from sim.reading.references import REFERENCE_PATTERN
 
 MAX_LEVELS = 32
-"""Most lists and mappings inside one another."""
+"""Largest nesting of lists and mappings."""
 
 MAX_YAML_CHARACTERS, MAX_JSON_BYTES = 1_000_000, 256 * 2**20
-"""The longest documents that are read: YAML is written by hand, JSON by this program."""
+"""Longest documents that are read. YAML is written by hand, JSON by this program."""
 
 MAX_EXPANDED, VALUE_SIZE = 1_500_000, 10
-"""Most characters of a YAML document whose aliases are written out, and how many each value and container adds."""
+"""Largest number of characters of a YAML document after aliases are expanded, and the number that
+each value and container adds.
+"""
 
 MAX_DIGITS = 1000
 """Longest whole number."""
 
 MAX_REFERENCES = 1000
-"""Most references ``${a.b}`` in a document."""
+"""Largest number of references ``${a.b}`` in a document."""
 
 PLAIN_TAGS = (None, "!", "tag:yaml.org,2002:str")
-"""Tags of values that say no more than their spelling does."""
+"""Tags of values that add nothing to their spelling."""
 
 EVENT_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""What reads the events: libyaml where PyYAML was built with it."""
+"""Loader of events: libyaml if PyYAML was built with it."""
 
 
 class UnreadableError(ValueError):
-    """A document that is not read; the message names the rule and the remedy."""
+    """Error of a document that is not read; the message has the rule and the remedy."""
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file: dictionaries, lists and plain values, interpolations untouched.
+    """Return the content of a YAML file: dictionaries, lists and plain values.
+
+    Interpolations are not resolved.
 
     Raises:
-        ConfigError: one line with the file, what is wrong, and what to do.
+        ConfigError: one line with the file, the problem and the remedy.
     """
     try:
         return parse_yaml(read_text(path))
@@ -58,33 +63,30 @@ def read_yaml(path: Path) -> Any:
     except UnreadableError as error:
         raise ConfigError([f"{path}: {error}"]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            [
-                f"{path}: cannot be read, byte {error.start} is not UTF-8 text, save the file as UTF-8"
-            ]
-        ) from error
+        problem = f"{path}: cannot be read, byte {error.start} is not UTF-8 text"
+        raise ConfigError([f"{problem}, save the file as UTF-8"]) from error
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError([f"{path}: cannot be read, {reason(error)}, correct the file"]) from error
 
 
 def reason(error: Exception) -> str:
-    """What a parser says of a document in one line, without the name that it gives the text."""
+    """Return the message of a parser in one line, without the parser's name of the text."""
     if isinstance(error, yaml.reader.ReaderError):
         place = (
             error.character if isinstance(error.character, int) else ord(str(error.character)[0])
         )
         return f"unacceptable character U+{place:04X}, number {error.position + 1} of the text"
-    said = (
+    message = (
         error.problem if isinstance(error, yaml.MarkedYAMLError) and error.problem else str(error)
     )
-    return " ".join(said.split())
+    return " ".join(message.split())
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that is written by hand.
+    """Return the text of a file that is written by hand.
 
     Raises:
-        OSError: it is not there, or is a folder.
+        OSError: the file does not exist, or is a folder.
         UnreadableError: it is too long.
         UnicodeDecodeError: it is not UTF-8.
     """
@@ -95,11 +97,13 @@ def read_text(path: Path) -> str:
 
 
 def _check_regular(path: Path) -> None:
-    """Refuse devices, and pipes but those of the command line (``<(...)``): reading them may never end.
+    """Refuse devices and pipes, except those of the command line (``<(...)``).
+
+    Reading them may never end.
 
     Raises:
-        OSError: it is not there.
-        UnreadableError: it is one.
+        OSError: the file does not exist.
+        UnreadableError: it is a device or a pipe.
     """
     mode = path.stat().st_mode
     is_pipe = stat.S_ISFIFO(mode) and path.parts[:2] not in (("/", "dev"), ("/", "proc"))
@@ -108,74 +112,87 @@ def _check_regular(path: Path) -> None:
 
 
 def parse_yaml(text: str) -> Any:
-    """The content of YAML text, as ``read_yaml`` gives it.
+    """Return the content of YAML text, as ``read_yaml`` does.
 
     Raises:
-        UnreadableError: too long, too deep, too large once aliases are written out, or with a tag.
+        UnreadableError: too long, too deep, too large after aliases are expanded, or with a tag.
         yaml.YAMLError, OmegaConfBaseException, ValueError: not YAML.
     """
     check_yaml(text)
-    word = _is_bare_text(text)
-    if word is not None:
-        return word
+    bare_text = _read_bare_text(text)
+    if bare_text is not None:
+        return bare_text
     return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
 
 
 def check_yaml(text: str) -> None:
-    """Check the bounds of YAML text without building anything of it.
+    """Check the limits of YAML text without building anything of it.
 
     Raises:
-        UnreadableError: too long, too deep, too large once aliases are written out, or with a tag.
+        UnreadableError: too long, too deep, too large after aliases are expanded, or with a tag.
         yaml.YAMLError: not YAML.
     """
     if len(text) > MAX_YAML_CHARACTERS:
         _refuse_length(len(text))
-    if text.count("${") > MAX_REFERENCES:
+    n_references = text.count("${")
+    if n_references > MAX_REFERENCES:
         raise UnreadableError(
-            f"{text.count('${'):,} references, at most {MAX_REFERENCES:,} are followed, write values"
+            f"{n_references:,} references, at most {MAX_REFERENCES:,} are followed, write values"
         )
-    anchors: dict[str, int] = {}
-    begun: list[
-        tuple[str | None, int]
-    ] = []  # anchor of each open container, and the size when it began
-    size = 0
+    size = _ExpandedSize()
     for event in yaml.parse(text, Loader=EVENT_LOADER):
-        if isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = begun.pop()
-            if anchor is not None:
-                anchors[anchor] = size - before
-            continue
-        if isinstance(event, yaml.AliasEvent):
-            size += _alias_size(event, anchors, begun)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            _check_tag(event)
-            begun.append((event.anchor, size))
-            size += VALUE_SIZE
-        elif isinstance(event, yaml.ScalarEvent):
-            _check_tag(event)
-            _check_scalar(event)
-            size += VALUE_SIZE + len(event.value)
-            if event.anchor is not None:
-                anchors[event.anchor] = VALUE_SIZE + len(event.value)
-        if len(begun) > MAX_LEVELS:
+        size.add_event(event)
+        if len(size.open_containers) > MAX_LEVELS:
             line = event.start_mark.line + 1
             raise UnreadableError(
                 f"line {line}: more than {MAX_LEVELS} levels inside one another, write fewer"
             )
-        if size > MAX_EXPANDED:
+        if size.total > MAX_EXPANDED:
             raise UnreadableError(
-                f"more than {MAX_EXPANDED:,} characters once aliases are written out, use fewer aliases"
+                f"more than {MAX_EXPANDED:,} characters once aliases are written out, "
+                "use fewer aliases"
             )
 
 
-def _alias_size(event: Any, anchors: dict[str, int], begun: list[tuple[str | None, int]]) -> int:
-    """What an alias stands for; one without an anchor is left to the parser, which names it."""
-    if event.anchor in (anchor for anchor, _ in begun):
-        line = event.start_mark.line + 1
-        raise UnreadableError(
-            f"line {line}: *{event.anchor} stands inside what it refers to, remove it"
-        )
-    return anchors.get(event.anchor, 0)
+class _ExpandedSize:
+    """Size of a document after its aliases are expanded, summed from the events of the parser."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        # anchor of each open container, and the size at its start
+        self.open_containers: list[tuple[str | None, int]] = []
+        self._size_of_anchor: dict[str, int] = {}
+
+    def add_event(self, event: Any) -> None:
+        """Add one event, after checking its tag and value."""
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size_at_start = self.open_containers.pop()
+            self._set_anchor(anchor, self.total - size_at_start)
+        elif isinstance(event, yaml.AliasEvent):
+            self.total += self._alias_size(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            _check_tag(event)
+            self.open_containers.append((event.anchor, self.total))
+            self.total += VALUE_SIZE
+        elif isinstance(event, yaml.ScalarEvent):
+            _check_tag(event)
+            _check_scalar(event)
+            size = VALUE_SIZE + len(event.value)
+            self.total += size
+            self._set_anchor(event.anchor, size)
+
+    def _set_anchor(self, anchor: str | None, size: int) -> None:
+        if anchor is not None:
+            self._size_of_anchor[anchor] = size
+
+    def _alias_size(self, event: Any) -> int:
+        """Return the size of an alias; the parser reports one without an anchor."""
+        if event.anchor in (anchor for anchor, _ in self.open_containers):
+            line = event.start_mark.line + 1
+            raise UnreadableError(
+                f"line {line}: *{event.anchor} stands inside the value it refers to, remove it"
+            )
+        return self._size_of_anchor.get(event.anchor, 0)
 
 
 def _check_tag(event: Any) -> None:
@@ -187,20 +204,27 @@ def _check_tag(event: Any) -> None:
 
 
 def _check_scalar(event: Any) -> None:
-    """Refuse references inside references, for each of which OmegaConf's grammar recurses, and endless numbers."""
+    """Refuse references inside references and endless numbers.
+
+    OmegaConf's grammar recurses for each nested reference.
+    """
     line = event.start_mark.line + 1
     if len(event.value) > MAX_DIGITS and not event.value.strip("+-0123456789_:"):
         raise UnreadableError(
-            f"line {line}: a number of {len(event.value):,} digits, at most {MAX_DIGITS:,} are read, shorten it"
+            f"line {line}: a number of {len(event.value):,} digits, "
+            f"at most {MAX_DIGITS:,} are read, shorten it"
         )
-    if not _is_referring(event.value):
+    if not _has_valid_references(event.value):
         raise UnreadableError(
             f"line {line}: a reference must read ${{a.b}}, a path counted from the top, correct it"
         )
 
 
-def _is_referring(text: str) -> bool:
-    """Whether what stands for references in a text can be read as such; what they lead to is checked later."""
+def _has_valid_references(text: str) -> bool:
+    """Return whether all references in a text have valid syntax.
+
+    Their targets are checked later.
+    """
     left = REFERENCE_PATTERN.sub("", text).count("${")
     if left != 1:
         return left == 0
@@ -217,8 +241,11 @@ def _refuse_length(size: int) -> NoReturn:
     )
 
 
-def _is_bare_text(text: str) -> str | None:
-    """A document that is one value, as text; OmegaConf takes words for a key, and refuses numbers."""
+def _read_bare_text(text: str) -> str | None:
+    """Return the text of a document that is one value, None for other documents.
+
+    OmegaConf takes a word for a key, and refuses numbers.
+    """
     for event in yaml.parse(text, Loader=EVENT_LOADER):
         if isinstance(event, yaml.ScalarEvent):
             return str(event.value) or None
@@ -228,11 +255,12 @@ def _is_bare_text(text: str) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file, a mapping.
+    """Return the content of a JSON file, a mapping.
 
     Raises:
-        OSError: it is not there, or is a folder.
-        ValueError: not JSON, no mapping, too long, too deep, or with text that cannot be written again.
+        OSError: the file does not exist, or is a folder.
+        ValueError: not JSON, no mapping, too long, too deep, or with text that cannot be written
+            again.
     """
     _check_regular(path)
     if path.stat().st_size > MAX_JSON_BYTES:
@@ -241,23 +269,22 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json_mapping(text: str) -> dict[str, Any]:
-    """The content of JSON text, a mapping.
+    """Return the content of JSON text, a mapping.
 
     Raises:
         ValueError: see ``read_json``.
     """
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except RecursionError:
         raise UnreadableError(f"more than {MAX_LEVELS} levels inside one another") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UnreadableError("is no mapping")
-    check_depth(found)
+    check_depth(content)
     if "\\ud" in text.lower():
-        json.dumps(
-            found, ensure_ascii=False
-        ).encode()  # a surrogate without its other half is an error of encoding
-    return found
+        # a surrogate without its other half is an error of encoding
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
 
 
 def check_depth(data: Any) -> None:

@@ -1,14 +1,15 @@
-"""Reading configuration: YAML with includes and ``a.b=3`` overrides, validated into a schema.
+"""Loading of configurations: YAML with includes and ``a.b=3`` overrides, validated by a schema.
 
-The order is: included files, the file itself, overrides, interpolation, validation. Any mapping of a file may include
-others, also one in a list, and an item of a list may include a list. An override may include files too, or name one
-where a component is expected (``venues.0.engine=span``). Every problem that can be told without guessing is told at
-once, one line each (:class:`ConfigError`).
+The order is: included files, the file itself, overrides, interpolation, validation. Any mapping of
+a file may include others, also one in a list, and an item of a list may include a list. An override
+may include files too, or name one in place of a component (``venues.0.engine=span``). Every problem
+that can be reported without guessing is reported at once, one line each
+(:class:`sim.errors.ConfigError`).
 """
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +23,7 @@ from sim.reading.documents import (
     read_text,
     read_yaml,
 )
+from sim.reading.incomplete import describe_incomplete_classes
 from sim.reading.overrides import (
     apply_override,
     expand_wildcards,
@@ -38,9 +40,9 @@ from sim.reading.packaged import (
     is_file,
 )
 from sim.reading.problems import (
-    any_at,
     describe_problems,
     expects_components,
+    find_declared_type,
     is_list,
     list_kinds,
 )
@@ -51,12 +53,12 @@ Node = dict[str, Any]
 
 
 def load_config(name: str | Path, overrides: Sequence[str], schema: type[T]) -> T:
-    """Read a configuration and make it a ``schema``.
+    """Read a configuration and return it as a ``schema``.
 
     Args:
-        name: an existing path, else the name of a packaged configuration, with or without ``.yaml``.
+        name: existing path, else the name of a packaged configuration, with or without ``.yaml``.
         overrides: ``path=value`` with dots between keys and list indices; the value is YAML.
-        schema: a pydantic model.
+        schema: pydantic model of the result.
 
     Raises:
         ConfigError: with one line for each problem.
@@ -64,11 +66,22 @@ def load_config(name: str | Path, overrides: Sequence[str], schema: type[T]) -> 
     return _build_model(*_merge_files(name, overrides, schema), schema)
 
 
+def validate_mapping(data: Mapping[str, Any], schema: type[T]) -> T:
+    """Return a configuration that is given as a mapping, without a file.
+
+    Raises:
+        ConfigError: with one line for each problem.
+    """
+    return _build_model(merge_nodes({}, dict(data)), [], schema)
+
+
 class ConfigTemplate(Generic[T]):
-    """A configuration read once and made many times, each with changes of its own; far quicker than ``load``.
+    """Configuration read once and built many times, each time with its own changes.
+
+    This is much faster than :func:`load_config`.
 
     Args:
-        name, overrides, schema: see ``load``.
+        name, overrides, schema: see :func:`load_config`.
 
     Raises:
         ConfigError: with one line for each problem of files and overrides.
@@ -81,7 +94,7 @@ class ConfigTemplate(Generic[T]):
             raise ConfigError(problems)
 
     def build_config(self, changes: Sequence[tuple[str, Any]]) -> T:
-        """The configuration after further changes, (dotted path, value) in their order.
+        """Return the configuration after further changes, (dotted path, value) in their order.
 
         Raises:
             ConfigError: with one line for each problem.
@@ -94,10 +107,10 @@ class ConfigTemplate(Generic[T]):
 
 
 def _build_model(data: Node, problems: list[str], schema: type[T]) -> T:
-    """Merged data as a model.
+    """Return merged data as a model.
 
     Raises:
-        ConfigError: with all that is wrong, the problems met before first.
+        ConfigError: with all problems; those already known come first.
     """
     data, broken = _interpolate(data)
     try:
@@ -105,7 +118,7 @@ def _build_model(data: Node, problems: list[str], schema: type[T]) -> T:
     except UnreadableError as error:
         raise ConfigError([f"configuration: {error}"]) from error
     config, invalid = _validate(data, schema)
-    # what refers to nothing has no value yet, so nothing more can be said of it
+    # a value with a broken reference is not known, so it causes no further problems
     invalid = [line for line in invalid if not any(line.startswith(key) for key in broken)]
     problems = list(dict.fromkeys([*problems, *broken.values(), *invalid]))
     if config is None or problems:
@@ -114,10 +127,11 @@ def _build_model(data: Node, problems: list[str], schema: type[T]) -> T:
 
 
 def resolve_config(name: str | Path, overrides: Sequence[str] = ()) -> Node:
-    """The merged, overridden and interpolated content of a configuration, not yet validated.
+    """Return the merged, overridden and interpolated content of a configuration, not yet validated.
 
     Raises:
-        ConfigError: a file that is missing or not YAML, an include cycle, a broken override or interpolation.
+        ConfigError: a file is missing or not YAML, or an include, an override or an interpolation
+            is broken.
     """
     data, problems = _merge_files(name, overrides, None)
     data, broken = _interpolate(data)
@@ -127,7 +141,10 @@ def resolve_config(name: str | Path, overrides: Sequence[str] = ()) -> Node:
 
 
 def describe_config(name: str) -> str:
-    """One line on a packaged configuration: its description, else the first of its comments that is not for editors."""
+    """Return one line on a packaged configuration.
+
+    It is its description, else the first of its comments that is not for editors.
+    """
     lines = read_text(find_config(name)).splitlines()
     comments = [
         line.lstrip("# ")
@@ -142,10 +159,10 @@ def describe_config(name: str) -> str:
 def _merge_files(
     name: str | Path, overrides: Sequence[str], schema: type[pydantic.BaseModel] | None
 ) -> tuple[Node, list[str]]:
-    """Files and overrides together, and what was wrong with the overrides."""
+    """Return files and overrides merged, and the problems of the overrides."""
     reader = _IncludeReader()
     data = reader.read_root(find_config(name))
-    if reader.problems:  # what could not be read would be told a second time, as missing
+    if reader.problems:  # content that could not be read would be reported again, as missing
         raise ConfigError(list(dict.fromkeys(reader.problems)))
     problems: list[str] = []
     pairs = parse_overrides(overrides, problems)
@@ -156,12 +173,12 @@ def _merge_files(
 def _apply_changes(
     data: Node, pairs: Sequence[tuple[str, Any]], schema: type[pydantic.BaseModel] | None
 ) -> list[str]:
-    """Change data in place, and return what is wrong with the changes; those of whole components come first."""
+    """Change data in place, and return the problems; changes of whole components come first."""
     problems: list[str] = []
     for key, value in order_changes([_expand_include_key(*pair) for pair in pairs], data, schema):
         reader = _IncludeReader()
         try:
-            content = reader.read_override(key, value, _wanted(data, key, value, schema))
+            content = reader.read_override(key, value, _find_wanted(data, key, value, schema))
         except ConfigError as error:
             problems += error.problems
             continue
@@ -170,70 +187,74 @@ def _apply_changes(
 
 
 def _expand_include_key(key: str, value: Any) -> tuple[str, Any]:
-    """An override ``a.include=b``, which means the same as ``a={include: b}``."""
+    """Return an override ``a.include=b`` in its other form ``a={include: b}``."""
     parent, dot, last = key.rpartition(".")
     return (parent, {"include": value}) if dot and last == "include" else (key, value)
 
 
-def _wanted(
+def _find_wanted(
     data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
 ) -> Wanted | None:
-    """What a file must hold that a value names, as text where a component is expected; None elsewhere."""
+    """Return the required content of a file that a text value names, None if it names no file.
+
+    A text names a file if the schema expects a component there.
+    """
     paths = (
         expand_wildcards(data, key, schema) if isinstance(value, str) and schema is not None else []
     )
     if not paths or not expects_components(schema, data, paths[0].split(".")):
         return None
-    expected = any_at(schema, data, paths[0].split("."))
+    expected = find_declared_type(schema, data, paths[0].split("."))
     return Wanted(is_list(expected), list_kinds(expected))
 
 
 class _IncludeReader:
-    """Reads files with what they include, and collects what is wrong with the includes."""
+    """Reader of files with their includes, which collects the problems of the includes."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.count = self.depth = 0
 
     def read_override(self, key: str, value: Any, wanted: Wanted | None) -> Any:
-        """The value of an override: that of a file where one is wanted, else itself with its includes.
+        """Return the value of an override: the content of a file if one is wanted, else itself.
+
+        Includes of the value are expanded.
 
         Raises:
-            ConfigError: no such file, or one that cannot be read.
+            ConfigError: the file does not exist or cannot be read.
         """
         if wanted and value and "${" not in value:
             content = self._read_file(find_preset(key, value, wanted), ())
             if isinstance(content, list) != wanted.is_list:
-                raise ConfigError(
-                    [
-                        f"{key}: {value!r} holds {format_value(content)}, must hold {wanted.holding}, name another"
-                    ]
-                )
+                problem = f"{key}: {value!r} holds {format_value(content)}"
+                raise ConfigError([f"{problem}, must hold {wanted.holding}, name another"])
             return content
-        return (
-            self._expand_node(value, (COMMAND_LINE,), f"{key}.")
-            if isinstance(value, dict | list)
-            else value
-        )
+        if isinstance(value, dict | list):
+            return self._expand_node(value, (COMMAND_LINE,), f"{key}.")
+        return value
 
     def read_root(self, path: Path) -> Node:
-        """The file that a configuration begins with, a mapping."""
+        """Return the content of the first file of a configuration, a mapping."""
         data = self._read_file(path, ())
         if not isinstance(data, dict):
             raise ConfigError(
                 [
-                    f"{path}: {format_value(data)}, must be a mapping of keys, write 'key: value' lines"
+                    f"{path}: {format_value(data)}, must be a mapping of keys, "
+                    "write 'key: value' lines"
                 ]
             )
         return data
 
     def _read_file(self, path: Path, above: tuple[Path, ...]) -> Any:
-        """One file, a mapping or a list; those above include it, outermost first."""
+        """Return the content of one file, a mapping or a list.
+
+        The files ``above`` include it, outermost first.
+        """
         file, files = path.resolve(), [each.resolve() for each in above]
         if file in files:
-            circle = " -> ".join(each.name for each in (*files[files.index(file) :], file))
+            cycle = " -> ".join(each.name for each in (*files[files.index(file) :], file))
             rule = "includes may not go in circles, remove one of them"
-            raise ConfigError([f"{path}: includes itself ({circle}), {rule}"])
+            raise ConfigError([f"{path}: includes itself ({cycle}), {rule}"])
         self.count += 1
         if self.count > MAX_FILES:
             raise ConfigError(
@@ -242,7 +263,7 @@ class _IncludeReader:
         return self._expand_node(_parse_file(path), (*above, path), "")
 
     def _expand_node(self, node: Any, files: tuple[Path, ...], where: str) -> Any:
-        """A node of the last of the files: its includes merged in order, and the mapping's own keys over them."""
+        """Return a node of the last file with its includes merged in order, its own keys on top."""
         if self.depth > MAX_LEVELS:
             raise ConfigError(
                 [f"{files[-1]}: more than {MAX_LEVELS} levels inside one another, write fewer"]
@@ -269,14 +290,18 @@ class _IncludeReader:
             if isinstance(part, list):
                 rule = "only an item of a list can include a list, as its one file"
                 self.problems.append(
-                    f"{place}: {name!r} holds {format_value(part)}, {rule}, write [{{include: {name}}}]"
+                    f"{place}: {name!r} holds {format_value(part)}, {rule}, "
+                    f"write [{{include: {name}}}]"
                 )
                 part = {}
             data = merge_nodes(data, part)
         return merge_nodes(data, self._expand_own_keys(node, files, where))
 
     def _expand_item(self, item: Any, files: tuple[Path, ...], where: str) -> list[Any]:
-        """What an item of a list stands for: itself, or the items of the list it includes, its own keys over each."""
+        """Return the items that a list item stands for.
+
+        They are itself, or the items of the list it includes, each with its own keys on top.
+        """
         name = item.get("include") if isinstance(item, dict) else None
         if isinstance(name, str):
             whole = self._read_include(name, files, where)
@@ -286,7 +311,7 @@ class _IncludeReader:
         return [self._expand_node(item, files, where)]
 
     def _expand_own_keys(self, node: Node, files: tuple[Path, ...], where: str) -> Node:
-        """A mapping without its includes."""
+        """Return a mapping without its includes."""
         return {
             key: self._expand_node(item, files, f"{where}{key}.")
             for key, item in node.items()
@@ -298,12 +323,16 @@ class _IncludeReader:
         if isinstance(names, list) and all(isinstance(each, str) for each in names):
             return names
         self.problems.append(
-            f"{place}: {_words(value)}, must be a file or a list of files, write include: [a.yaml]"
+            f"{place}: {_format_include(value)}, must be a file or a list of files, "
+            "write include: [a.yaml]"
         )
         return []
 
     def _read_include(self, name: str, files: tuple[Path, ...], where: str) -> Any:
-        """What an include stands for, a mapping or a list; nothing if it cannot be read, so that all else is told."""
+        """Return the content of an include, a mapping or a list.
+
+        It is empty if the include cannot be read, so that all other problems are reported, too.
+        """
         path, place = files[-1].parent / name, _include_place(files, where)
         folder = folder_of(where.rstrip(".")) if where else ""
         try:
@@ -319,24 +348,24 @@ class _IncludeReader:
 
 
 COMMAND_LINE = Path("overrides")
-"""In place of the file that an override stands in; what it includes is looked for in the working folder."""
+"""Placeholder for the file of an override; its includes are searched in the working folder."""
 
 MAX_FILES = 200
-"""Most files that one configuration includes, repetitions counted."""
+"""Largest number of files that one configuration includes, repetitions counted."""
 
 
 def _include_place(files: tuple[Path, ...], where: str) -> str:
-    """Where an include stands, for messages."""
+    """Return the place of an include, for messages."""
     return f"{where}include" if files[-1] is COMMAND_LINE else f"{files[-1]}: {where}include"
 
 
-def _words(value: Any) -> str:
-    """What stands in place of names of files, short."""
+def _format_include(value: Any) -> str:
+    """Return the short form of a value in place of file names."""
     return repr(value) if isinstance(value, list) and len(repr(value)) < 60 else format_value(value)
 
 
 def _parse_file(path: Path) -> Any:
-    """One YAML file as plain dictionaries and lists, interpolations untouched."""
+    """Return one YAML file as plain dictionaries and lists, interpolations not resolved."""
     data = normalise_values(read_yaml(path))
     if not isinstance(data, dict | list):
         raise ConfigError(
@@ -346,7 +375,10 @@ def _parse_file(path: Path) -> Any:
 
 
 def merge_nodes(base: Any, top: Any) -> Any:
-    """``top`` over ``base``: mappings key by key, all else replaced; another ``kind`` replaces the whole node."""
+    """Return ``top`` merged over ``base``: mappings key by key, all else replaced.
+
+    Another ``kind`` replaces the whole node.
+    """
     if not isinstance(base, dict) or not isinstance(top, dict):
         return top
     if "kind" in base and "kind" in top and base["kind"] != top["kind"]:
@@ -361,13 +393,21 @@ def merge_nodes(base: Any, top: Any) -> Any:
 
 
 def _interpolate(data: Node) -> tuple[Node, dict[str, str]]:
-    """``${a.b}`` replaced by what it refers to, and the problems by path."""
+    """Return data with ``${a.b}`` replaced by its target, and the problems by path."""
     return resolve_references(data) if "${" in json.dumps(data) else (data, {})
 
 
 def _validate(data: Node, schema: type[T]) -> tuple[T | None, list[str]]:
-    """The model, or what is wrong with the data. As JSON: strict about types, yet lists may be tuples."""
+    """Return the model, or the problems of the data.
+
+    Data are validated as JSON: types are strict, but lists may become tuples.
+    """
     try:
         return schema.model_validate_json(json.dumps(data), strict=True), []
     except pydantic.ValidationError as error:
         return None, describe_problems(error, data, schema)
+    except TypeError:  # a class that lacks a method cannot be instantiated
+        lines = describe_incomplete_classes(data, schema)
+        if not lines:
+            raise
+        return None, lines

@@ -1,4 +1,4 @@
-"""Values set from outside a file: ``a.b=3``, and ``a.*.b=3`` for all items of a list that have the part."""
+"""Overrides of configured values: ``a.b=3``, and ``a.*.b=3`` for all list items with that part."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,15 +28,18 @@ from sim.reading.references import item_number
 Node = dict[str, Any]
 
 MAX_EXACT_INT = 2**53
-"""Whole numbers below this are the same as float and as int."""
+"""Whole numbers below this are equal as float and as int."""
 
 
 MAX_PATH_LENGTH = 400
-"""Most characters of a path."""
+"""Largest number of characters of a path."""
 
 
 def normalise_values(value: Any) -> Any:
-    """String keys throughout, and ``1e5`` as the whole number it is (a float field takes it just as well)."""
+    """Return data with string keys, and whole numbers such as ``1e5`` as integers.
+
+    A float field accepts an integer just as well.
+    """
     if isinstance(value, dict):
         return {str(key): normalise_values(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -49,34 +52,41 @@ def normalise_values(value: Any) -> Any:
 def apply_override(
     data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
 ) -> list[str]:
-    """Set a value in place, wherever a path leads; returns what is wrong with the path."""
+    """Set a value in place at each path that a path with ``*`` stands for; return the problems."""
     if key.split(".")[-1] == "*":
-        return [_unended(data, key)]
+        return [_describe_trailing_wildcard(data, key)]
     paths = expand_wildcards(data, key, schema)
     if not paths:
         last = key.split(".")[-1]
         return [
-            f"{key}: no item there has a part {last!r}, name one that at least one of them has, change the path"
+            f"{key}: no item there has a part {last!r}, "
+            "name one that at least one of them has, change the path"
         ]
     return [problem for path in paths if (problem := _set_value(data, path, value, schema))]
 
 
-def _unended(data: Node, key: str) -> str:
-    """What is wrong with a path that ends in ``*``; its remedy names a part that an item has, or items by number."""
+def _describe_trailing_wildcard(data: Node, key: str) -> str:
+    """Return the problem of a path that ends in ``*``.
+
+    The remedy names a part that an item has, or items by number.
+    """
     *parents, _ = key.split(".")
-    told = f"{key}: ends in *, which stands for items of a list"
+    problem = f"{key}: ends in *, which stands for items of a list"
     node = _get_node(data, parents)
     whole = ".".join(parents) or "a list"
     if not isinstance(node, list) or not node or "*" in parents:
-        return f"{told}, write the path of one value, such as seed or venues.0.name"
+        return f"{problem}, write the path of one value, such as seed or venues.0.name"
     part = next((name for item in node if isinstance(item, dict) for name in item), None)
     if part is None:
-        return f"{told} of mappings, set one item such as {whole}.0, or {whole} as a whole"
-    return f"{told}, add the part to set, such as {key}.{part}"
+        return f"{problem} of mappings, set one item such as {whole}.0, or {whole} as a whole"
+    return f"{problem}, add the part to set, such as {key}.{part}"
 
 
 def expand_wildcards(data: Node, key: str, schema: type[pydantic.BaseModel] | None) -> list[str]:
-    """The paths that one with ``*`` stands for: through all items of a list, to those that have its last part."""
+    """Return the paths that a path with ``*`` stands for.
+
+    They lead through all items of a list, to those that have the last part.
+    """
     if "*" not in key.split("."):
         return [key]
     *parents, last = key.split(".")
@@ -91,7 +101,7 @@ def expand_wildcards(data: Node, key: str, schema: type[pydantic.BaseModel] | No
 
 
 def _get_node(data: Any, path: Sequence[str]) -> Any:
-    """What stands at a path; None where nothing does."""
+    """Return the value at a path; None if there is none."""
     for part in path:
         if isinstance(data, list):
             number = item_number(part, data)
@@ -109,14 +119,14 @@ def _list_indices(data: Any, path: Sequence[str]) -> list[str]:
 def _accepts_part(
     data: Any, path: Sequence[str], last: str, schema: type[pydantic.BaseModel] | None
 ) -> bool:
-    """Whether a node has a part, or by its schema may have it."""
+    """Return whether a node has a part, or may have it by its schema."""
     node = _get_node(data, path)
     known = schema is not None and has_field(find_type(schema, data, path), last)
     return known or (isinstance(node, dict) and last in node)
 
 
 def parse_overrides(overrides: Sequence[str], problems: list[str]) -> list[tuple[str, Any]]:
-    """Overrides as (path, value), in their order; adds what is wrong to the problems."""
+    """Return overrides as (path, value), in their order; add what is wrong to ``problems``."""
     pairs = []
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -127,12 +137,14 @@ def parse_overrides(overrides: Sequence[str], problems: list[str]) -> list[tuple
             continue
         if not equals or not all(key.split(".")):
             problems.append(
-                f"{shorten_name(override)}: not an override, must read path=value, write for example seed=3"
+                f"{shorten_name(override)}: not an override, must read path=value, "
+                "write for example seed=3"
             )
             continue
         if key.count(".") > MAX_LEVELS or len(key) > MAX_PATH_LENGTH:
             problems.append(
-                f"{shorten_name(key)}: more than {MAX_LEVELS} parts or {MAX_PATH_LENGTH} characters, shorten the path"
+                f"{shorten_name(key)}: more than {MAX_LEVELS} parts or "
+                f"{MAX_PATH_LENGTH} characters, shorten the path"
             )
             continue
         try:
@@ -151,7 +163,10 @@ def parse_overrides(overrides: Sequence[str], problems: list[str]) -> list[tuple
 def order_changes(
     pairs: Sequence[tuple[str, Any]], data: Node, schema: type[pydantic.BaseModel] | None
 ) -> list[tuple[str, Any]]:
-    """Changes of kinds and of whole components first, outer before inner: they clear what stands there."""
+    """Return the changes with those of kinds and of whole components first, outer before inner.
+
+    These changes replace what is set inside a component.
+    """
 
     def is_whole(key: str, value: Any) -> bool:
         if key.split(".")[-1] == "kind" or (isinstance(value, dict) and "include" in value):
@@ -172,13 +187,14 @@ def order_changes(
 def _set_value(
     data: Node, key: str, value: Any, schema: type[pydantic.BaseModel] | None
 ) -> str | None:
-    """Set one value in place; returns the problem if there is no such place."""
+    """Set one value in place, and return the problem if the place does not exist."""
     *parents, last = key.split(".")
     node: Any = data
     for depth, part in enumerate(parents):
         if isinstance(node, dict) and part not in node:
             if is_plain(schema, data, parents[: depth + 1]):
-                return f"{key}: {'.'.join(parents[: depth + 1])} is one value without parts, shorten the path"
+                parent = ".".join(parents[: depth + 1])
+                return f"{key}: {parent} is one value without parts, shorten the path"
             node[part] = find_default(schema, data, parents[: depth + 1])
         problem = _describe_missing_part(node, parents[: depth + 1], key)
         if problem:
@@ -198,15 +214,19 @@ def _set_value(
 
 
 def _describe_missing_part(node: Any, path: Sequence[str], key: str) -> str | None:
-    """Why one cannot step from a node to a part of it, the last of a path."""
+    """Return why a node has no such part, None if it has; the part is the last of ``path``."""
     part = path[-1]
     if isinstance(node, dict):
         return None
     if not isinstance(node, list):
-        return f"{key}: {format_value(node)} has no part {part!r}, only mappings and lists have parts, shorten the path"
+        return (
+            f"{key}: {format_value(node)} has no part {part!r}, "
+            "only mappings and lists have parts, shorten the path"
+        )
     if item_number(part, node) is not None:
         return None
     if not node:
-        return f"{key}: no item {part!r}, the list is empty, set it as a whole: {'.'.join(path[:-1])}=[...]"
-    many = "1 item, number 0" if len(node) == 1 else f"{len(node)} items counted from 0"
-    return f"{key}: no item {part!r}, the list has {many}, choose one of them"
+        whole = ".".join(path[:-1])
+        return f"{key}: no item {part!r}, the list is empty, set it as a whole: {whole}=[...]"
+    items = "1 item, number 0" if len(node) == 1 else f"{len(node)} items counted from 0"
+    return f"{key}: no item {part!r}, the list has {items}, choose one of them"

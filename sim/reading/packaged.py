@@ -1,4 +1,4 @@
-"""Where configurations lie: files named by their path, and those that ship with the package, by their name."""
+"""Search for configurations: files by their path, packaged configurations by their name."""
 
 import difflib
 import os
@@ -10,34 +10,38 @@ from sim.errors import ConfigError, describe_unknown, format_value, shorten_name
 from sim.reading.documents import read_yaml
 
 PACKAGED = Path(__file__).resolve().parents[2] / "configs"
-"""Configurations that ship with the package; beside ``sim``, so that no other ``configs`` can shadow them."""
+"""Folder of the packaged configurations, beside ``sim``, so that no other ``configs`` can shadow
+it.
+"""
 
 
 class Wanted(NamedTuple):
-    """What a schema expects where a file may be named."""
+    """Content that a schema expects where a file may be named."""
 
     is_list: bool  # components in a list, not one component
-    kinds: Sequence[str]  # that a component may be of; empty where it has no kind
+    kinds: Sequence[str]  # kinds of the component; empty if it has no kind
 
     @property
     def holding(self) -> str:
-        """What a file must hold."""
+        """Return the required content of a file, in words."""
         return "a list" if self.is_list else "a mapping"
 
 
 def list_packaged() -> list[str]:
-    """Names of the packaged configurations, folders included, without ``.yaml``."""
+    """Return the names of the packaged configurations with their folders, without ``.yaml``."""
     return sorted(
         path.relative_to(PACKAGED).with_suffix("").as_posix() for path in PACKAGED.rglob("*.yaml")
     )
 
 
 def find_config(name: str | Path, folder: str = "") -> Path:
-    """The file that a name on the command line means: an existing path, else the name of a packaged configuration.
+    """Return the file of a name on the command line.
+
+    The name is an existing path, or else that of a packaged configuration.
 
     Args:
-        name: as the user wrote it.
-        folder: the packaged folder, such as ``studies/``, whose files a message lists.
+        name: name as the user wrote it.
+        folder: packaged folder, such as ``studies/``, whose files a message lists.
 
     Raises:
         ConfigError: there is none.
@@ -47,12 +51,18 @@ def find_config(name: str | Path, folder: str = "") -> Path:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is a file of that name; a name that no file can have (a NUL byte, too long) is one of none."""
+    """Return whether a file has that name.
+
+    It is false for a name that no file can have (a NUL byte, too long).
+    """
     return os.path.isfile(path)
 
 
 def folder_of(key: str) -> str:
-    """The packaged folder of a field, ``engines/`` for ``venues.0.engine``; it need not exist."""
+    """Return the packaged folder of a field, such as ``engines/`` for ``venues.0.engine``.
+
+    It need not exist.
+    """
     field = next(
         (part for part in reversed(key.split(".")) if part != "*" and not part.isdecimal()), ""
     )
@@ -60,18 +70,19 @@ def folder_of(key: str) -> str:
 
 
 def find_preset(key: str, name: str, wanted: Wanted) -> Path:
-    """The file that a name means where a component is expected.
+    """Return the file of a name that stands in place of a component.
 
-    Packaged ones stand in the folder of the field's name, in the plural: ``span`` is ``engines/span`` for an
-    ``engine``. A name with a folder or with ``.yaml`` is that of a file, or of a packaged configuration.
+    Packaged components are in the folder of the field's name, in the plural: ``span`` is
+    ``engines/span`` for an ``engine``. A name with a folder or with ``.yaml`` is that of a file, or
+    of a packaged configuration.
 
     Args:
         key: dotted path of the component.
-        name: as the user wrote it.
-        wanted: what stands there.
+        name: name as the user wrote it.
+        wanted: expected content.
 
     Raises:
-        ConfigError: there is none; the message has the nearest.
+        ConfigError: there is none; the message suggests the nearest name.
     """
     if is_file(name):
         return Path(name)
@@ -81,10 +92,7 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
     if plain in names:
         return find_packaged(folder + plain)
     if "/" in name or name.endswith(".yaml"):
-        try:
-            return find_packaged(name, folder)
-        except ConfigError as error:
-            raise ConfigError([f"{key}: {line}" for line in error.problems]) from error
+        return _find_file(key, name, folder, names)
     names = [
         each
         for each in names
@@ -92,13 +100,44 @@ def find_preset(key: str, name: str, wanted: Wanted) -> Path:
     ]
     if not names:
         raise ConfigError(
-            [f"{key}: {format_value(name)}, {_written(name, wanted)} or the path of a .yaml file"]
+            [
+                f"{key}: {format_value(name)}, {_describe_component_rule(name, wanted)} "
+                "or the path of a .yaml file"
+            ]
         )
     raise ConfigError([f"{key}: {describe_unknown(name, names)}, or a file of your own"])
 
 
-def _written(name: str, wanted: Wanted) -> str:
-    """The rule for what is no file's name, and how to write a component, of the kind that the name comes closest to."""
+def _find_file(key: str, name: str, folder: str, presets: Sequence[str]) -> Path:
+    """Return the packaged file of a name with a folder or ``.yaml`` where a component is expected.
+
+    Args:
+        key: dotted path of the component.
+        name: as the user wrote it.
+        folder: the packaged folder of the component.
+        presets: names of the files in that folder, which a message lists without the folder.
+
+    Raises:
+        ConfigError: there is none; the message has the nearest.
+    """
+    try:
+        return find_packaged(name, folder)
+    except ConfigError as error:
+        lines = error.problems
+        if presets and not os.path.exists(name):
+            near = suggest_name(Path(name).name.removesuffix(".yaml"), presets)
+            listed = f"packaged are: {', '.join(presets)}{'' if near else ', choose one'}"
+            lines = [
+                f"{shorten_name(name)}: no such file or packaged configuration{near}, {listed}"
+            ]
+        raise ConfigError([f"{key}: {line}" for line in lines]) from error
+
+
+def _describe_component_rule(name: str, wanted: Wanted) -> str:
+    """Return the rule for a name without a file, and how to write a component instead.
+
+    Its kind is the one nearest to the name.
+    """
     rule = f"must be {wanted.holding} or a file that holds one"
     if not wanted.kinds:
         return f"{rule}, write {'[{key: value}]' if wanted.is_list else '{key: value}'}"
@@ -108,14 +147,14 @@ def _written(name: str, wanted: Wanted) -> str:
 
 
 def find_packaged(name: str | Path, folder: str = "") -> Path:
-    """The packaged file of that name.
+    """Return the packaged file of that name.
 
     Args:
-        name: as the user wrote it.
-        folder: the packaged folder whose files a message lists where all would be too many.
+        name: name as the user wrote it.
+        folder: packaged folder whose files a message lists if all would be too many.
 
     Raises:
-        ConfigError: there is none; the message has the nearest.
+        ConfigError: there is none; the message suggests the nearest name.
     """
     path = Path(name)
     for candidate in _candidate_files(path):
@@ -135,15 +174,17 @@ def find_packaged(name: str | Path, folder: str = "") -> Path:
     if len(names) > 30:
         listed = [each for each in names if each.rpartition("/")[0] == folder.rstrip("/")]
         more = ", and others (`deleverage configs`)"
-    told = f"packaged are: {', '.join(listed)}{more}" if listed else "name a file"
-    choose = ", choose one" if listed and not near else ""
-    raise ConfigError(
-        [f"{shorten_name(str(name))}: no such file or packaged configuration{near}, {told}{choose}"]
-    )
+    choice = f"packaged are: {', '.join(listed)}{more}" if listed else "name a file"
+    remedy = ", choose one" if listed and not near else ""
+    problem = f"{shorten_name(str(name))}: no such file or packaged configuration{near}"
+    raise ConfigError([f"{problem}, {choice}{remedy}"])
 
 
 def _candidate_files(path: Path) -> list[Path]:
-    """``crash_2008``, ``crash_2008.yaml`` and ``configs/crash_2008.yaml`` all mean the same packaged file."""
+    """Return the packaged files that a path may mean.
+
+    ``crash_2008``, ``crash_2008.yaml`` and ``configs/crash_2008.yaml`` all mean the same file.
+    """
     if path.is_absolute() or "\0" in str(path):
         return []
     parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts

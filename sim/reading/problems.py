@@ -1,6 +1,7 @@
-"""Wording of validation errors: ``path: value, rule, remedy``, in the user's path and with a suggestion.
+"""Messages of validation errors: ``path: value, rule, remedy``.
 
-Pydantic's own locations name the branch of a union it tried; the paths told here are those of the file.
+Paths are those of the user's file, with suggestions for misspelt names. Pydantic's own locations
+also contain the branch of a union that it tried.
 """
 
 import math
@@ -43,25 +44,32 @@ ERROR_WORDINGS = {
     "date_parsing": ("a date such as 2008-09-15", "rewrite it"),
     "date_type": ("a date such as 2008-09-15", "rewrite it"),
     "setting": ("a number, a word, true or false, or a mapping of label and set", "rewrite it"),
-    "string_pattern_mismatch": ("text of letters, digits, _, . and -", "rewrite it"),
+    "string_pattern_mismatch": ("text that matches {pattern}", "rewrite it"),
 }
-"""Pydantic's error type -> (what the value must be, what to do)."""
+"""Rule and remedy by pydantic's type of error."""
+
+PATTERN_WORDINGS = {
+    r"^[A-Za-z0-9_.-]+$": "text of letters, digits, _, . and -",
+    r"^[a-z0-9_]+$": "text of lower-case letters, digits and _",
+    r"^[a-z][a-z0-9_]*$": "text of lower-case letters, digits and _, a letter first",
+}
+"""Pattern of a text -> what the text must be, in words."""
 
 MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
 FIELD_PREFIX = re.compile(r"[a-z_][\w.-]*: ")
-"""How a validator's message begins that names a field of its mapping."""
+"""Beginning of a validator's message that names a field of its mapping."""
 
 
 def describe_problems(
     error: pydantic.ValidationError, data: Any, schema: type[pydantic.BaseModel]
 ) -> list[str]:
-    """One line for each problem, in the order of the schema.
+    """Return one line for each problem, in the order of the schema.
 
     Args:
-        error: what validation raised.
-        data: what was validated, to find the user's path.
-        schema: what it was validated against, to find suggestions and units.
+        error: error raised by validation.
+        data: validated data, to find the user's path.
+        schema: schema of the validation, to find suggestions and units.
     """
     errors = [each for each in error.errors(include_url=False) if not _is_duplicate(each)]
     return list(
@@ -70,28 +78,32 @@ def describe_problems(
 
 
 def _is_duplicate(error: ErrorDetails) -> bool:
-    """Pydantic also calls a list too short when its items are wrong."""
+    """Return whether an error repeats another: a list with wrong items is also "too short"."""
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _describe_error(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
-    """A validator of a whole mapping may tell several problems, a line each, of fields that it names."""
+    """Return the lines of one error.
+
+    A validator of a whole mapping may report several problems, a line each, of fields that it
+    names.
+    """
     if error["type"] != "value_error":
         return [_describe_one_problem(error, data, schema)]
-    name, told = (
-        ".".join(map(str, _user_path(error, data))),
-        error["msg"].removeprefix("Value error, ").splitlines(),
-    )
+    name = ".".join(map(str, _user_path(error, data)))
+    lines = error["msg"].removeprefix("Value error, ").splitlines()
+    if not name:
+        return lines
     value = "" if isinstance(error["input"], dict | list) else f"{format_value(error['input'])}, "
+    separators = ["." if FIELD_PREFIX.match(line) else ": " for line in lines]
     return [
-        f"{name}{'.' if FIELD_PREFIX.match(line) else ': '}{value}{line}" if name else line
-        for line in told
+        f"{name}{separator}{value}{line}" for separator, line in zip(separators, lines, strict=True)
     ]
 
 
 def _describe_one_problem(error: ErrorDetails, data: Any, schema: type[pydantic.BaseModel]) -> str:
-    path = _user_path(error, data)
-    kind, context = error["type"], error.get("ctx", {})
+    """Return the message of an error that pydantic itself found."""
+    path, kind = _user_path(error, data), error["type"]
     name = ".".join(map(str, path)) or "configuration"
     if kind == "extra_forbidden":
         return f"{name}: {_describe_unknown_key(path, data, schema)}"
@@ -102,26 +114,39 @@ def _describe_one_problem(error: ErrorDetails, data: Any, schema: type[pydantic.
         return f"{name}.kind: missing, must be one of {', '.join(tags)}, add it"
     if kind in ("union_tag_invalid", "literal_error"):
         return _describe_unlisted(name, kind, error)
-    rule, remedy = ERROR_WORDINGS.get(
-        kind, (f"what is asked for ({' '.join(error['msg'].split())})", "correct it")
-    )
-    if kind in ("float_type", "int_type") and isinstance(error["input"], str):
-        remedy = _suggest_unquoted(error["input"]) or remedy
-    if kind == "too_short" and isinstance(error["input"], dict):
-        rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
+    value = format_value(error["input"])
+    rule, remedy = _find_wording(error)
     if kind in MAPPINGS and isinstance(error["input"], str):
-        remedy = _named(error["input"], list_kinds(find_type(schema, data, path))) or remedy
+        known = list_kinds(find_type(schema, data, path))
+        remedy = _suggest_mapping(error["input"], known) or remedy
+    return f"{name}: {value}, must be {rule}{_field_note(path, data, schema)}, {remedy}"
+
+
+def _find_wording(error: ErrorDetails) -> tuple[str, str]:
+    """Return the rule that an error breaks, and the remedy."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    other = f"valid ({' '.join(error['msg'].split())})"
+    rule, remedy = ERROR_WORDINGS.get(kind, (other, "correct it"))
+    if kind in ("float_type", "int_type") and isinstance(value, str):
+        remedy = _suggest_unquoted(value) or remedy
+    if kind == "too_short" and isinstance(value, dict):
+        rule, remedy = "a mapping of at least {min_length} key", "write 'key: value' lines below it"
     if kind == "string_too_short" and context["min_length"] == 1:
         rule = "text that is not empty"
+    if kind == "string_pattern_mismatch":
+        rule = PATTERN_WORDINGS.get(context["pattern"], rule)
     bounds = {
-        key: f"{value:.15g}" if isinstance(value, float) else value
-        for key, value in context.items()
+        key: f"{bound:.15g}" if isinstance(bound, float) else bound
+        for key, bound in context.items()
     }
-    return f"{name}: {format_value(error['input'])}, must be {rule.format(**bounds)}{_field_note(path, data, schema)}, {remedy}"
+    return rule.format(**bounds), remedy
 
 
-def _named(text: str, known: Sequence[str]) -> str:
-    """The remedy for a name where a mapping is expected: of a kind, or of a file such as ``span``, ``engines/span``."""
+def _suggest_mapping(text: str, known: Sequence[str]) -> str:
+    """Return the remedy for a name in place of a mapping.
+
+    The name may be that of a kind, or of a file such as ``span`` or ``engines/span``.
+    """
     if text in known:
         return f"write {{kind: {text}}}"
     name = text.removesuffix(".yaml")
@@ -134,7 +159,10 @@ def _named(text: str, known: Sequence[str]) -> str:
 
 
 def _suggest_unquoted(text: str) -> str:
-    """The remedy for a number that was read as text, in quotes or not: YAML reads -.2 and 1_0.5 as words."""
+    """Return the remedy for a number that was read as text, in quotes or not.
+
+    YAML reads -.2 and 1_0.5 as words.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -163,7 +191,7 @@ def _describe_unknown_key(path: Sequence[Any], data: Any, schema: type[pydantic.
 
 
 def _field_note(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]) -> str:
-    """The field's description, which tells its meaning and unit."""
+    """Return the field's description, which has its meaning and unit."""
     model = find_type(schema, data, path[:-1])
     if not _is_model(model) or not path:
         return ""
@@ -172,10 +200,10 @@ def _field_note(path: Sequence[Any], data: Any, schema: type[pydantic.BaseModel]
 
 
 def _user_path(error: ErrorDetails, data: Any) -> tuple[Any, ...]:
-    """Pydantic's location without the names of union branches and validators."""
+    """Return pydantic's location without the names of union branches and validators."""
     path: list[Any] = []
     node, parts = data, error["loc"]
-    branched = False  # whether the branch of this mapping's union has been passed; a key may have the same name
+    branched = False  # the branch of this mapping's union has been passed; a key may have its name
     for place, part in enumerate(parts):
         last = place == len(parts) - 1
         if not branched and isinstance(node, dict) and part == node.get("kind"):
@@ -196,7 +224,7 @@ def _has_part(node: Any, part: Any) -> bool:
 
 
 def find_type(schema: Any, data: Any, path: Sequence[Any]) -> Any:
-    """The type that a schema expects at a path of some data; None where it knows none."""
+    """Return the type that a schema expects at a path of some data; None if it knows none."""
     expected: Any = _narrow_type(schema, data)
     for part in path:
         data = _get_child(data, part)
@@ -204,13 +232,16 @@ def find_type(schema: Any, data: Any, path: Sequence[Any]) -> Any:
     return expected
 
 
-def any_at(schema: Any, data: Any, path: Sequence[Any]) -> Any:
-    """The type that a schema expects at a path whatever stands there, with all of its kinds."""
+def find_declared_type(schema: Any, data: Any, path: Sequence[Any]) -> Any:
+    """Return the type that a schema expects at a path whatever the data, with all of its kinds."""
     return _narrow_type(_type_of_child(find_type(schema, data, path[:-1]), path[-1]), None)
 
 
 def find_default(schema: type[pydantic.BaseModel] | None, data: Any, path: Sequence[str]) -> Any:
-    """What a schema fills in at a path that the data leaves out, as plain data; else an empty mapping."""
+    """Return the default of a schema at a path that the data omit, as plain data, or {}.
+
+    It is an empty mapping if the default is no mapping or list.
+    """
     model = find_type(schema, data, path[:-1]) if schema is not None else None
     field = _find_field(model, path[-1]) if _is_model(model) else None
     if field is None or field.is_required():
@@ -221,7 +252,10 @@ def find_default(schema: type[pydantic.BaseModel] | None, data: Any, path: Seque
 
 
 def has_several_kinds(schema: Any, data: Any, path: Sequence[Any]) -> bool:
-    """Whether one class serves several kinds at a path of some data, so that another kind keeps what else is there."""
+    """Return whether one class has several kinds at a path of some data.
+
+    Another kind then keeps the other fields.
+    """
     model = find_type(schema, data, path)
     return (
         _is_model(model) and _find_field(model, "kind") is not None and len(list_kinds(model)) > 1
@@ -229,7 +263,7 @@ def has_several_kinds(schema: Any, data: Any, path: Sequence[Any]) -> bool:
 
 
 def is_plain(schema: Any, data: Any, path: Sequence[Any]) -> bool:
-    """Whether a schema expects a value without parts at a path of some data, such as a number or text."""
+    """Return whether a schema expects a value without parts, such as a number, at a path."""
     expected = strip_annotation(find_type(schema, data, path)) if schema is not None else None
     branches = (
         [strip_annotation(each) for each in typing.get_args(expected)]
@@ -247,17 +281,17 @@ def _is_union(expected: Any) -> bool:
 
 
 def has_field(model: Any, name: str) -> bool:
-    """Whether a type is a model with that field."""
+    """Return whether a type is a model with that field."""
     return _is_model(model) and _find_field(model, name) is not None
 
 
 def is_list(expected: Any) -> bool:
-    """Whether a type is that of a list."""
+    """Return whether a type is that of a list."""
     return typing.get_origin(strip_annotation(expected)) in (tuple, list)
 
 
 def expects_components(schema: Any, data: Any, path: Sequence[Any]) -> bool:
-    """Whether a schema expects a component at a path of some data, or a list of components."""
+    """Return whether a schema expects a component, or a list of them, at a path of some data."""
     expected = strip_annotation(find_type(schema, data, path))
     if typing.get_origin(expected) in (tuple, list):
         expected = _narrow_type(typing.get_args(expected)[0], None)
@@ -295,7 +329,7 @@ def _type_of_child(expected: Any, part: Any) -> Any:
 
 
 def _narrow_type(expected: Any, data: Any) -> Any:
-    """Strip annotations, and choose the branch of a union that the data's ``kind`` names."""
+    """Remove annotations, and choose the branch of a union that the data's ``kind`` names."""
     expected = getattr(expected, "__value__", expected)
     if typing.get_origin(expected) is typing.Annotated:
         return _narrow_type(typing.get_args(expected)[0], data)
@@ -317,7 +351,7 @@ def _narrow_type(expected: Any, data: Any) -> Any:
 
 
 def _choose_variant(expected: Any, data: Any) -> Any:
-    """The kind of an abstract model that the data names, where a registry is looked up late."""
+    """Return the kind of an abstract model that the data name, if a registry is searched late."""
     if (
         not _is_model(expected)
         or _find_field(expected, "kind") is not None
@@ -335,7 +369,7 @@ def _registered_variants(model: type[pydantic.BaseModel]) -> list[type[Component
 
 
 def strip_annotation(annotation: Any) -> Any:
-    """An annotation without what ``Annotated`` adds to it."""
+    """Return a type without ``Annotated``."""
     return (
         typing.get_args(annotation)[0]
         if typing.get_origin(annotation) is typing.Annotated
@@ -344,7 +378,7 @@ def strip_annotation(annotation: Any) -> Any:
 
 
 def list_kinds(expected: Any) -> list[str]:
-    """Values of ``kind`` that a model or a union of models accepts."""
+    """Return the values of ``kind`` that a model or a union of models accepts."""
     expected = strip_annotation(expected)
     if _is_model(expected):
         field = _find_field(expected, "kind")

@@ -1,4 +1,7 @@
-"""References ``${a.b}`` between values of a configuration. The environment and functions are out of reach."""
+"""References ``${a.b}`` between values of a configuration.
+
+The environment and functions cannot be referred to.
+"""
 
 import re
 from typing import Any
@@ -9,33 +12,39 @@ Node = dict[str, Any]
 KeyPath = tuple[str, ...]
 
 REFERENCE_PATTERN = re.compile(r"\$\{([\w-]+(?:\.[\w-]+)*)\}")
-"""A path with dots, counted from the top."""
+"""Path with dots, counted from the top."""
 
 MAX_LEVELS = 48
-"""Most lists and mappings inside one another, after references were followed."""
+"""Largest nesting of lists and mappings after references are resolved."""
 
 MAX_CHAIN = 32
-"""Most references that follow one another."""
+"""Longest chain of references."""
 
 MAX_SIZE = 1_000_000
-"""Most characters that following all references may make, each value counting as one more."""
+"""Largest number of characters that resolving all references may create; each value counts as one
+more.
+"""
 
 
 def item_number(part: str, data: Any) -> int | None:
-    """The place in a list that a part of a path names; None if it names none, or the data is no list."""
+    """Return the list index that a part of a path names.
+
+    It is None if the part names no item, or the data is no list.
+    """
     if not isinstance(data, list) or not part.isdecimal() or len(part) > len(str(len(data))):
         return None
     return int(part) if int(part) < len(data) else None
 
 
 class _BrokenError(Exception):
-    """A reference that leads nowhere; the message says why, and the remedy."""
+    """Error of a reference without a target; the message has the reason and the remedy."""
 
 
 def resolve_references(data: Node) -> tuple[Node, dict[str, str]]:
-    """The data with all references replaced by what they refer to, and the problems by path.
+    """Return the data with all references replaced by their targets, and the problems by path.
 
-    A text that is one reference becomes the value, a mapping or list too; one in the middle of a text becomes text.
+    A text that is one reference becomes the value, also a mapping or list. A reference in the
+    middle of a text becomes text.
     """
     walk = _ReferenceResolver(data)
     return walk.resolve_value(data, ()), walk.problems
@@ -49,7 +58,7 @@ class _ReferenceResolver:
         self.remaining_size, self.depth = MAX_SIZE, 0
 
     def resolve_value(self, node: Any, path: KeyPath) -> Any:
-        """A node with its references followed; broken ones are noted and become nothing."""
+        """Return a node with its references resolved; broken ones are recorded and become None."""
         self.remaining_size -= 1
         if isinstance(node, dict | list):
             return self._resolve_container(node, path)
@@ -61,7 +70,7 @@ class _ReferenceResolver:
             if self.open_paths:
                 raise
             if self.remaining_size < 0 and self.problems:
-                return None  # the room for all of them together is used up, and the first was told
+                return None  # the common size limit is reached, and the first problem is recorded
             name = ".".join(path)
             self.problems[name] = f"{name}: {format_value(node)}, {error}"
             return None
@@ -95,11 +104,9 @@ class _ReferenceResolver:
         self.open_paths.append(path)
         try:
             whole = REFERENCE_PATTERN.fullmatch(text)
-            return (
-                self._find_target(whole[1])
-                if whole
-                else REFERENCE_PATTERN.sub(lambda found: self._resolve_word(found[1]), text)
-            )
+            if whole:
+                return self._find_target(whole[1])
+            return REFERENCE_PATTERN.sub(lambda match: self._resolve_word(match[1]), text)
         finally:
             self.open_paths.pop()
 
@@ -107,7 +114,8 @@ class _ReferenceResolver:
         value = self._find_target(name)
         if isinstance(value, dict | list):
             raise _BrokenError(
-                f"{name} is {format_value(value)}, only a value can stand inside a text, refer to one"
+                f"{name} is {format_value(value)}, only a value can stand inside a text, "
+                "refer to one"
             )
         self.remaining_size -= len(str(value))
         return str(value)

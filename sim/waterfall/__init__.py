@@ -1,4 +1,4 @@
-"""Loss layers: who bears what a bankrupt account cannot."""
+"""Loss layers: they absorb the deficit of a bankrupt account."""
 
 from sim.component import Component
 from sim.waterfall.adl_pro_rata import AdlProRata

@@ -1,4 +1,4 @@
-"""Take-over by the insurance fund."""
+"""Take-over of a bankrupt account by the insurance fund."""
 
 from typing import Literal
 
@@ -12,12 +12,13 @@ from sim.waterfall.layer_results import NO_LAYER_RESULT
 
 
 class FundLayer(Component):
-    """The fund takes the whole book over, balances and positions, if it can afford it (LIQ-3).
+    """Take-over of all balances and positions by the insurance fund, if it can afford them (LIQ-3).
 
-    It can if its own equity afterwards covers its own initial margin, its resting orders counted as they stand.
-    Positions move at the mark and the negative balance with them, which is a take-over at the bankruptcy price:
-    the fund has paid the deficit, and bears from then on what unwinding brings. All or nothing: a part of a book has
-    no price at which the rest ends at nil.
+    It can if its own equity after the take-over covers its own initial margin, its resting orders
+    unchanged. Positions move at the mark and the negative balance with them, which equals a
+    take-over at the bankruptcy price. The fund has then paid the deficit, and bears the result of
+    unwinding. A part of the account is never taken, because a part has no price at which the rest
+    ends at zero.
     """
 
     kind: Literal["fund"] = "fund"
@@ -28,24 +29,24 @@ class FundLayer(Component):
         description="largest deficit of one take-over, as a share of the fund's equity (1)",
     )
 
-    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
-        """Everything or nothing."""
-        if floor.fund_owner in (MISSING, loss.account):
+    def absorb(self, loss: Shortfall, context: LayerContext) -> LayerResult:
+        """Take over the whole account, or nothing."""
+        if context.fund_owner in (MISSING, loss.account):
             return NO_LAYER_RESULT
-        if loss.deficit.sum() > self.max_share * floor.assessment.equity[floor.fund_owner]:
+        if loss.deficit.sum() > self.max_share * context.assessment.equity[context.fund_owner]:
             return NO_LAYER_RESULT
-        after = floor.assess(_merge_accounts(floor.accounts, floor.fund_owner, loss.account))
+        after = context.assess(_merge_accounts(context.accounts, context.fund_owner, loss.account))
         if after.equity[0] < after.initial[0]:
             return NO_LAYER_RESULT
         return NO_LAYER_RESULT._replace(
-            fills=_take_over_positions(floor, loss.account), assuming_owner=floor.fund_owner
+            fills=_take_over_positions(context, loss.account), assuming_owner=context.fund_owner
         )
 
 
-def _merge_accounts(book: Exposure, fund: int, account: int) -> Exposure:
-    """The fund's row with the account's cash, pledges and positions in it."""
-    row, other = book.take(slice(fund, fund + 1)), book.take(slice(account, account + 1))
-    contracts, mark = book.market.contracts, book.market.mark
+def _merge_accounts(accounts: Exposure, fund: int, account: int) -> Exposure:
+    """Return the fund's row with the cash, pledges and positions of the account added."""
+    row, other = accounts.take(slice(fund, fund + 1)), accounts.take(slice(account, account + 1))
+    contracts, mark = accounts.market.contracts, accounts.market.mark
     paid = (other.position * mark * contracts.multiplier).astype(np.int64)
     return row._replace(
         balance=row.balance + other.balance,
@@ -55,19 +56,13 @@ def _merge_accounts(book: Exposure, fund: int, account: int) -> Exposure:
     )
 
 
-def _take_over_positions(floor: LayerContext, account: int) -> Fills:
-    """Every position of the account, sold to the fund at the mark."""
-    position = floor.accounts.position[account]
+def _take_over_positions(context: LayerContext, account: int) -> Fills:
+    """Return the sales of every position of the account to the fund, at the mark."""
+    position = context.accounts.position[account]
     legs = np.flatnonzero(position)
     taker, maker, cause = (
         np.full(len(legs), number, dtype=np.int64)
-        for number in (account, floor.fund_owner, MISSING)
+        for number in (account, context.fund_owner, MISSING)
     )
-    return Fills(
-        taker,
-        maker,
-        legs,
-        -position[legs],
-        floor.accounts.market.mark[legs].astype(np.int64),
-        cause,
-    )
+    price = context.accounts.market.mark[legs].astype(np.int64)
+    return Fills(taker, maker, legs, -position[legs], price, cause)

@@ -1,4 +1,4 @@
-"""The relief of a layer that does nothing."""
+"""Results of a loss layer that absorbs nothing."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from sim.losses import LayerResult
 from sim.types import MISSING, Fills
 
 NO_FILLS = Fills(*(np.empty(0, dtype=np.int64) for _ in Fills._fields))
-"""Positions stay where they are."""
+"""No position is moved."""
 
 NO_LAYER_RESULT = LayerResult(
     NO_FILLS, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), MISSING
 )
-"""Nothing absorbed."""
+"""Nothing is absorbed."""

@@ -1,7 +1,7 @@
-"""The queues of venues: who is deleveraged first (margin rules, section 10).
+"""ADL queues of venues: the order in which accounts are deleveraged (margin rules, section 10).
 
-Each score is the published formula on numbers; ``SCORES`` takes the numbers from an account. Longs and shorts are
-ranked apart, highest score first, ties by account id.
+Each score is the published formula on numbers; ``SCORES`` takes the numbers from an account. Longs
+and shorts are ranked separately, highest score first, ties by account id.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,20 +12,22 @@ from sim.types import F8, I8
 from sim.waterfall.deleveraging import BankruptLeg, Counterparties
 
 FIRST_LOOK = 1024
-"""Accounts looked at before a larger part of the queue is sorted; changes speed only."""
+"""Accounts examined before a larger part of the queue is sorted; changes speed only."""
 
 FIRST_CHUNK = 16
-"""Accounts looked at first where the whole queue is sorted; changes speed only."""
+"""Accounts examined first if the whole queue is sorted; changes speed only."""
 
 MAX_MOVED_ROWS = 1024
-"""Accounts that may have moved before they are dropped from a sorted queue; changes speed only."""
+"""Moved accounts at which they are dropped from a sorted queue; changes speed only."""
 
 MIN_MOVED_TO_RESORT = 64
-"""Accounts that may have moved before a queue is sorted anew; changes speed only."""
+"""Moved accounts below which a queue is not sorted again; changes speed only."""
 
 
 def score_bitmex(profit: F8, leverage: F8) -> F8:
-    """BitMEX (support article 18589621443357): profit per value paid, times effective leverage, over it for losers.
+    """Return BitMEX's score (support article 18589621443357).
+
+    It is profit per value paid, times effective leverage, or divided by it for losing positions.
 
     Args:
         profit: (value at mark - value paid) / abs(value paid), (n,).
@@ -35,7 +37,9 @@ def score_bitmex(profit: F8, leverage: F8) -> F8:
 
 
 def score_binance(unrealised: F8, wallet: F8, ratio: F8) -> F8:
-    """Binance (FAQ 360033525471): max(0, unrealised) / max(1, wallet balance) * margin ratio.
+    """Return Binance's score (FAQ 360033525471).
+
+    It is max(0, unrealised) / max(1, wallet balance) x margin ratio.
 
     Args:
         unrealised: profit, (n,) money.
@@ -46,13 +50,15 @@ def score_binance(unrealised: F8, wallet: F8, ratio: F8) -> F8:
 
 
 def score_hyperliquid(gain: F8, leverage: F8) -> F8:
-    """Hyperliquid (documentation, "Auto-deleveraging"): price ratio times notional over account value.
+    """Return Hyperliquid's score (documentation, "Auto-deleveraging").
 
-    Only those in profit are ranked by it; the others come after them, in the same order.
+    It is the price ratio times notional over account value. Only positions in profit are ranked by
+    it; the others come after them, in the same order.
 
     Args:
-        gain: mark / entry for longs, (n,). The documentation prints this form alone, which taken literally
-            would spare the shorts with the largest profits; entry / mark for shorts is an interpretation.
+        gain: mark / entry for longs, (n,). The documentation has this form only. Applied to shorts
+            it would spare those with the largest profits; entry / mark for shorts is an
+            interpretation.
         leverage: notional / account value, (n,).
     """
     score = gain * leverage
@@ -61,7 +67,7 @@ def score_hyperliquid(gain: F8, leverage: F8) -> F8:
 
 
 def take_in_queue_order(score: F8, limit: I8, wanted: int) -> I8:
-    """Lots taken from each in queue order until ``wanted`` are found, (n,).
+    """Return the lots taken from each account in queue order until ``wanted`` are taken, (n,).
 
     Args:
         score: (n,) highest first, ties by row.
@@ -76,14 +82,15 @@ def take_in_queue_order(score: F8, limit: I8, wanted: int) -> I8:
 
 
 class SortedQueue:
-    """One side of a market in the order of its queue, kept from one bankrupt account to the next.
+    """Sorted queue of one side of a market, kept from one bankrupt account to the next.
 
-    The side is sorted once. Accounts that have moved since leave the sorted rows and are scored again at each call;
-    all others keep their score and their place, so that only the front of the rows is looked at.
+    The side is sorted once. Accounts that have moved since leave the sorted rows and are scored
+    again at each call. All others keep their score and their place, so that only the front of the
+    rows is examined.
 
     Args:
-        leg: the first to be closed against this side.
-        score: of counterparties, (n,).
+        leg: the first leg to be closed against this side.
+        score: function that scores counterparties, (n,).
     """
 
     def __init__(self, leg: BankruptLeg, score: Callable[[Counterparties], F8]) -> None:
@@ -93,26 +100,22 @@ class SortedQueue:
         self._score = score
         self._rows, self._points = side.rows[order], points[order]
         self._first_row = 0  # rows before this one have moved
-        self._n_moved = (
-            0  # accounts that have moved since the last of them were dropped from the rows
-        )
+        self._n_moved = 0  # accounts that have moved since rows were last dropped
         self._has_moved = np.zeros(len(leg.context.is_eligible), dtype=np.bool_)
-        self._moved_on_side: I8 = np.empty(
-            0, dtype=np.int64
-        )  # accounts that have moved and are still on this side, ascending
-        self._n_batches_read = len(
-            leg.context.changed_accounts or ()
-        )  # batches of ``LayerContext.changed_accounts`` that were heeded
+        # accounts that have moved and are still on this side, ascending
+        self._moved_on_side: I8 = np.empty(0, dtype=np.int64)
+        # batches of ``LayerContext.changed_accounts`` that were read
+        self._n_batches_read = len(leg.context.changed_accounts or ())
 
     @property
     def is_stale(self) -> bool:
-        """Whether so many have moved that sorting all anew is quicker."""
+        """Return whether so many accounts have moved that sorting again is faster."""
         return len(self._moved_on_side) > max(
             MIN_MOVED_TO_RESORT, (len(self._rows) - self._first_row) // 8
         )
 
     def remove_moved(self, moved: Sequence[I8]) -> None:
-        """Take the accounts that have moved since the last call out of the sorted rows."""
+        """Remove the accounts that have moved since the last call from the sorted rows."""
         fresh = moved[self._n_batches_read :]
         self._n_batches_read = len(moved)
         for rows in fresh:
@@ -121,15 +124,15 @@ class SortedQueue:
             self._moved_on_side = np.unique(np.concatenate((self._moved_on_side, *fresh)))
             self._n_moved += sum(len(rows) for rows in fresh)
         if self._n_moved > MAX_MOVED_ROWS:
-            stay = ~self._has_moved[self._rows]
-            self._rows, self._points = self._rows[stay], self._points[stay]
+            is_unmoved = ~self._has_moved[self._rows]
+            self._rows, self._points = self._rows[is_unmoved], self._points[is_unmoved]
             self._first_row = self._n_moved = 0
         while self._first_row < len(self._rows) and self._has_moved[self._rows[self._first_row]]:
             self._first_row += 1
 
     def take_counterparties(self, leg: BankruptLeg) -> tuple[Counterparties, I8]:
-        """Return counterparties from the front that offer enough, or all of them, and the lots that each loses."""
-        # who is not on this side now, or cannot pay, can only come back by moving again
+        """Return counterparties from the front that offer enough, or all, and the lots of each."""
+        # an account that is not on this side now, or cannot pay, returns only by moving again
         if len(self._moved_on_side):
             self._moved_on_side = leg.find_counterparties(self._moved_on_side).rows
         size = FIRST_CHUNK
@@ -141,8 +144,8 @@ class SortedQueue:
             )
             points = self._score(side)
             if end < len(self._rows):
-                last, bar = self._rows[end - 1], self._points[end - 1]
-                ahead = (points > bar) | ((points == bar) & (side.rows <= last))
+                last, lowest = self._rows[end - 1], self._points[end - 1]
+                ahead = (points > lowest) | ((points == lowest) & (side.rows <= last))
                 side, points = side.take(ahead), points[ahead]
             if end == len(self._rows) or side.limit.sum() >= leg.lots_to_close:
                 return side, take_in_queue_order(points, side.limit, leg.lots_to_close)
@@ -150,45 +153,47 @@ class SortedQueue:
 
 
 def select_from_queue(
-    leg: BankruptLeg, score: Callable[[Counterparties], F8], head: SortedQueue | None
+    leg: BankruptLeg, score: Callable[[Counterparties], F8], queue: SortedQueue | None
 ) -> tuple[Counterparties, I8, SortedQueue]:
-    """Serve a leg in queue order; the answer does not depend on what is kept, which changes speed only.
+    """Return the counterparties of a leg in queue order.
+
+    The result does not depend on the kept queue, which changes speed only.
 
     Args:
-        leg: what is to be closed.
+        leg: leg to be closed.
         score: of counterparties.
-        head: what the last call on this side returned, None = nothing.
+        queue: queue that the last call on this side returned, None = none yet.
 
     Returns:
-        counterparties, lots that each loses, and what to call the next one with.
+        Counterparties, lots that each loses, and the queue for the next call.
     """
     moved = leg.context.changed_accounts
-    if moved is None:  # who has moved is not known: look at all
+    if moved is None:  # it is not known which accounts have moved: examine all
         side = leg.find_counterparties()
         return (
             side,
             take_in_queue_order(score(side), side.limit, leg.lots_to_close),
             SortedQueue(leg, score),
         )
-    if head is not None:
-        head.remove_moved(moved)
-    if head is None or head.is_stale:
-        head = SortedQueue(leg, score)
-    return *head.take_counterparties(leg), head
+    if queue is not None:
+        queue.remove_moved(moved)
+    if queue is None or queue.is_stale:
+        queue = SortedQueue(leg, score)
+    return *queue.take_counterparties(leg), queue
 
 
 def compute_quintiles(lots: I8) -> I8:
-    """The light a venue shows each place of a queue: the fifth, in %, that its last lot falls in, (n,)."""
+    """Return the indicator of each place in a queue, (n,): the fifth, in %, of its last lot."""
     fifths: I8 = -(-5 * np.cumsum(lots) // lots.sum())
     return 20 * fifths
 
 
 def _select_front(score: F8, limit: I8, wanted: int) -> I8:
-    """The best so many that offer enough, with all who tie with the last of them; all if nobody does."""
+    """Return the highest-ranked rows that offer enough, with all ties of the last, or all rows."""
     size = FIRST_LOOK
     while size < len(score):
-        bar = np.partition(score, len(score) - size)[len(score) - size]
-        rows = np.flatnonzero(score >= bar)
+        lowest = np.partition(score, len(score) - size)[len(score) - size]
+        rows = np.flatnonzero(score >= lowest)
         if limit[rows].sum() >= wanted:
             return rows
         size *= 8
@@ -196,16 +201,16 @@ def _select_front(score: F8, limit: I8, wanted: int) -> I8:
 
 
 def _value_legs(side: Counterparties) -> F8:
-    """Signed value of every leg of the counterparties, (n, K) minor units of the numeraire."""
-    book = side.context.accounts
-    return book.position[side.rows] * book.market.lot_value()
+    """Return the signed value of every leg of the counterparties, (n, K) minor units."""
+    accounts = side.context.accounts
+    return accounts.position[side.rows] * accounts.market.lot_value()
 
 
 def _rank_by_bitmex(side: Counterparties) -> F8:
-    """An account's effective leverage is its gross notional over equity.
+    """Return BitMEX's score with an account's gross notional over equity as effective leverage.
 
-    That equals the published leverage of a leg when the account's bankruptcy value is spread over its legs by
-    notional, and is the published one where it holds a single leg.
+    This equals the published leverage of a leg if the account's bankruptcy value is spread over its
+    legs by notional. It is the published one for an account with a single leg.
     """
     gross = np.abs(_value_legs(side)).sum(axis=1)
     return score_bitmex(
@@ -215,11 +220,15 @@ def _rank_by_bitmex(side: Counterparties) -> F8:
 
 
 def _rank_by_binance(side: Counterparties) -> F8:
-    """Profit and wallet are the account's; the published floor of 1 USDT on the wallet is one minor unit here."""
-    book, equity = side.context.accounts, side.context.assessment.equity[side.rows]
+    """Return Binance's score from profit and wallet of the whole account.
+
+    The published minimum of 1 USDT for the wallet is one minor unit here.
+    """
+    accounts, equity = side.context.accounts, side.context.assessment.equity[side.rows]
     value = _value_legs(side)
     paid = (
-        np.copysign(book.entry[side.rows], value) * book.market.price[book.market.contracts.settle]
+        np.copysign(accounts.entry[side.rows], value)
+        * accounts.market.price[accounts.market.contracts.settle]
     )
     unrealised = (value - paid).sum(axis=1)
     return score_binance(
@@ -242,4 +251,4 @@ SCORES: dict[str, Callable[[Counterparties], F8]] = {
     "binance": _rank_by_binance,
     "hyperliquid": _rank_by_hyperliquid,
 }
-"""Queues by name. Scores are finite: everybody on a side has a positive equity."""
+"""Scores of the queues by name. They are finite: each account on a side has a positive equity."""

@@ -1,4 +1,4 @@
-"""Losses shared in cash; positions stay."""
+"""Socialised losses: shared in cash, while positions stay."""
 
 from typing import Literal
 
@@ -13,24 +13,26 @@ from sim.waterfall.layer_results import NO_FILLS
 
 
 class SocialisedLoss(Component):
-    """What is left of a deficit, paid by the eligible in proportion to their gains or to their equity.
+    """Deficit that eligible accounts share in proportion to their gains or to their equity.
 
-    Nobody pays more than the base it is asked on, nor more than its equity; whoever's share exceeds that
-    pays all of it, and the others more. On gains this is wealth pro rata, a haircut of variation margin; put a
-    second layer on equity behind it if gains may not suffice.
+    No account pays more than its base or than its equity. An account whose share exceeds that pays
+    all of it, and the others pay more. With gains as base this is wealth pro rata, a haircut of
+    variation margin. Add a second layer on equity behind it if gains may not suffice.
     """
 
     kind: Literal["socialised"] = "socialised"
     base: Literal["profit", "equity"] = Field(
         default="profit",
-        description="what is asked: positive unrealised profit or positive equity (name)",
+        description="base of the shares: positive unrealised profit or positive equity (name)",
     )
 
-    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
-        """Pays as much of the whole deficit as there is to be had; takes no lots."""
-        means = _round_down_positive(np.where(floor.is_eligible, floor.assessment.equity, 0))
+    def absorb(self, loss: Shortfall, context: LayerContext) -> LayerResult:
+        """Collect as much of the whole deficit as is available; take no lots."""
+        means = _round_down_positive(np.where(context.is_eligible, context.assessment.equity, 0))
         base = (
-            _round_down_positive(_sum_unrealised_profit(floor)) if self.base == "profit" else means
+            _round_down_positive(_sum_unrealised_profit(context))
+            if self.base == "profit"
+            else means
         )
         dues = allocate_capped(int(loss.deficit.sum()), base, np.minimum(base, means))
         payers = np.flatnonzero(dues)
@@ -38,14 +40,16 @@ class SocialisedLoss(Component):
 
 
 def _round_down_positive(money: F8) -> I8:
-    """Whole units of what is positive."""
+    """Return positive amounts in whole units, rounded down, and zero for the others."""
     return np.maximum(money, 0).astype(np.int64)
 
 
-def _sum_unrealised_profit(floor: LayerContext) -> F8:
-    """Unrealised profit over all legs, (A,) minor units of the numeraire."""
-    book = floor.accounts
-    value = book.position_value()
-    paid = np.copysign(book.entry, value) * book.market.price[book.market.contracts.settle]
+def _sum_unrealised_profit(context: LayerContext) -> F8:
+    """Return the unrealised profit over all legs, (A,) minor units of the numeraire."""
+    accounts = context.accounts
+    value = accounts.position_value()
+    paid = (
+        np.copysign(accounts.entry, value) * accounts.market.price[accounts.market.contracts.settle]
+    )
     profit: F8 = (value - paid).sum(axis=1)
     return profit

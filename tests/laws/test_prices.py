@@ -401,7 +401,7 @@ def test_replays_run_on_their_common_days():
 
 def test_replay_says_what_it_lacks():
     world = ExogenousInputs([underlying("A", **REPLAY)])
-    with pytest.raises(DataError, match="A: no bars were handed over"):
+    with pytest.raises(DataError, match="A: no bars were passed"):
         path(world, None)
     with pytest.raises(
         ConfigError, match="23400 s is not a whole number, at least 4, of steps of 7 s"
@@ -445,9 +445,9 @@ def test_bad_days_are_named():
     prices = np.tile([100.0, 102.0, 98.0, 101.0], (3, 1))
     with pytest.raises(DataError, match="0 rows"):
         validate_bars("made", days(0), prices[:0])
-    with pytest.raises(DataError, match="row 1: 2020-01-02 comes after 2020-01-03"):
+    with pytest.raises(DataError, match="row 1: 2020-01-02 stands after 2020-01-03"):
         validate_bars("made", days(3)[[2, 1, 0]], prices)
-    with pytest.raises(DataError, match="row 2: 2020-01-02 repeats 2020-01-02"):
+    with pytest.raises(DataError, match="row 2: 2020-01-02 repeats the row before"):
         validate_bars("made", days(3)[[0, 1, 1]], prices)
     with pytest.raises(DataError, match="row 1: the date is missing"):
         validate_bars(

@@ -111,7 +111,8 @@ def test_the_remedy_of_wrong_rates_works(wrong: str, told: str, mended: str) -> 
         ),
         (
             ((9_000, 0.1), (9_060, 0.1)),
-            "funding.rates: from 9000 s to 9060 s, none in the run's 0 s to 600 s: choose a file of the same time",
+            "funding.rates: from 9000 s to 9060 s, none in the run's 0 s to 600 s: "
+            "give rates of that time, or a file that has them",
             ((60, 0.1),),
         ),
     ],

@@ -64,7 +64,7 @@ HOSTILE = {
     "billion laughs": (laughs(12), "aliases"),
     "quadratic": (f"a: &a {'x' * 5000}\nb: [{', '.join(['*a'] * 2000)}]", "aliases"),
     "merged": (merged(40), "aliases"),
-    "itself": ("a: &a [*a]", "stands inside what it refers to"),
+    "itself": ("a: &a [*a]", "stands inside the value it refers to"),
     "long": ("a: " + "x" * 5_000_000, "characters"),
     "many": (f"a: [{'1,' * 400_000}]", "characters"),
     "number": (f"a: {'9' * 6000}", "digits"),
