@@ -35,7 +35,7 @@ WRONG_PLACE_ERRORS = {
 
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""First characters of cells that spreadsheets run as formulas, or skip before one (OWASP, CSV injection)."""
+"""First characters of cells that spreadsheets run as formulas (OWASP, CSV injection)."""
 
 
 class WriteError(OSError):
