@@ -1,4 +1,4 @@
-"""How far attribution and twins agree on who mattered in a cascade (LIQ-9), told as text."""
+"""Agreement of attribution and removal on the contributions to a cascade (LIQ-9)."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -10,50 +10,58 @@ from experiments.cascades.counterfactual import MIN_SHARE, ROUNDING_DUST, find_d
 from sim.types import B1, F8
 
 NEGLIGIBLE_SHARE = 0.001
-"""Shares of a cascade below it are nil."""
+"""Shares of a cascade below this value count as zero."""
 
 MAX_CASES = 5
-"""Cases that are told."""
+"""Largest number of disagreements that are listed."""
 
 MEASURES = {
     "others pushed under": ("pushed", "spared"),
     "close-outs of others": ("attributed", "prevented"),
     "way of the mark": ("carried", "returned"),
 }
-"""What attribution claims, and what the twins find, by what is measured; see ``counterfactual.compared``."""
+"""Columns of attribution and of removal by measure, see ``counterfactual.compare_with_removal``."""
 
 BY_LOTS = {
     "others pushed under, moves by lots": ("pushed_lots", "spared"),
     "way of the mark, moves by lots": ("carried_lots", "returned"),
 }
-"""The same where a round's move is divided by lots, not by who saw the mark move (``contagion.by_lots``)."""
+"""The same with moves of a round divided by lots (``contagion.divide_by_lots``)."""
 
 ALL_MEASURES = MEASURES | BY_LOTS
 
 
 class Agreement(NamedTuple):
-    """How attribution and twins agree on one measure, over some rows."""
+    """Agreement of attribution and removal on one measure, over some rows."""
 
     n_owners: int
-    same_sign_share: (
-        float  # share of them whose means have the same sign, nil being one, decided or not
-    )
-    n_decided: int  # owners of whom twins tell the sign
-    decided_same_sign_share: float  # share of these with the same sign; nan where there are none
+    same_sign_share: float  # share of owners whose means have the same sign; zero is a sign
+    n_decided: int  # owners with a statistically significant effect of removal
+    decided_same_sign_share: float  # share of these with the same sign; nan if there are none
     correlation: float
     mean_attributed: float  # mean of attribution
-    mean_removed: float  # mean of twins
+    mean_removed: float  # mean effect of removal
 
 
 def measure_agreement(table: pd.DataFrame, measure: str) -> Agreement:
-    """Of ``MEASURES`` or ``BY_LOTS``, over rows of ``compared``."""
-    claimed, found = _get_measure_columns(table, measure)
-    same, told = _has_same_sign(table, measure), find_decided_rows(table, ALL_MEASURES[measure][1])
-    varied = len(table) > 1 and claimed.std() > 0 and found.std() > 0
-    alike = float(np.corrcoef(claimed, found)[0, 1]) if varied else float("nan")
-    of_told = float(same[told].mean()) if told.any() else float("nan")
-    means = float(claimed.mean()), float(found.mean())
-    return Agreement(len(table), float(same.mean()), int(told.sum()), of_told, alike, *means)
+    """Return the agreement on a measure, over rows of ``counterfactual.compare_with_removal``.
+
+    The measure is one of ``MEASURES`` or ``BY_LOTS``.
+    """
+    attributed, removed = _get_measure_columns(table, measure)
+    same_sign = _has_same_sign(table, measure)
+    decided = find_decided_rows(table, ALL_MEASURES[measure][1])
+    varies = len(table) > 1 and attributed.std() > 0 and removed.std() > 0
+    correlation = np.corrcoef(attributed, removed)[0, 1] if varies else np.nan
+    return Agreement(
+        n_owners=len(table),
+        same_sign_share=float(same_sign.mean()),
+        n_decided=int(decided.sum()),
+        decided_same_sign_share=float(same_sign[decided].mean() if decided.any() else np.nan),
+        correlation=float(correlation),
+        mean_attributed=float(attributed.mean()),
+        mean_removed=float(removed.mean()),
+    )
 
 
 def _get_measure_columns(table: pd.DataFrame, measure: str) -> tuple[F8, F8]:
@@ -70,7 +78,10 @@ def _has_same_sign(table: pd.DataFrame, measure: str) -> B1:
 
 
 def find_disagreements(table: pd.DataFrame, count: int = MAX_CASES) -> pd.DataFrame:
-    """Rows farthest from agreement, signs that differ first, with ``why``; none if all are within a factor of two."""
+    """Return the rows with the largest disagreement and the column ``why``.
+
+    Rows with different signs come first. Rows that agree within a factor of two are omitted.
+    """
     apart, kept = np.zeros(len(table)), np.zeros(len(table), dtype=bool)
     for measure in MEASURES:
         one, two = _get_measure_columns(table, measure)
@@ -82,54 +93,61 @@ def find_disagreements(table: pd.DataFrame, count: int = MAX_CASES) -> pd.DataFr
 
 
 def _explain_disagreement(row: Mapping[Hashable, Any]) -> str:
-    """In words, from the figures."""
+    """Return a text that explains a disagreement from its figures."""
     if row["prevented"] <= -NEGLIGIBLE_SHARE:
         instead = min(-row["prevented"] / row["size"], 1.0)
-        return f"others were closed out of {instead:.0%} of its lots instead: bids were short, not sellers"
+        return f"others were closed out of {instead:.0%} of its lots instead, as bids ran short"
     if row["pushed"] >= NEGLIGIBLE_SHARE > row["spared"]:
-        return f"those it pushed went under all the same, in nearly all of {row['worlds']} worlds"
+        return f"the accounts it affected fell short anyway in nearly all of {row['worlds']} worlds"
     if row["pushed"] < NEGLIGIBLE_SHARE <= row["spared"]:
-        return "it moved no mark itself, yet later sales missed the bids that it took"
+        return "it did not move the mark itself, but it took bids that later sales lacked"
     if row["carried"] >= NEGLIGIBLE_SHARE > row["returned"]:
-        return "the mark went as far without it"
+        return "the mark moved as far without it"
     if row["pushed"] < NEGLIGIBLE_SHARE:
         times = row["returned"] / max(row["carried"], NEGLIGIBLE_SHARE)
-        return f"of the mark's way twins return {times:.1f} times what it carried"
-    return f"twins spare {row['spared'] / row['pushed']:.1f} times what it pushed under"
+        return f"removal returns {times:.1f} times the mark move attributed to it"
+    return f"removal spares {row['spared'] / row['pushed']:.1f} times what is attributed to it"
 
 
 def format_comparison(table: pd.DataFrame) -> Iterator[str]:
-    """The comparison as text: a line for each measure, everybody, the worst with what made them so."""
-    some, most = table["worlds"].min(), table["worlds"].max()
-    means = f"means of {some if some == most else f'{some} to {most}'} neighbouring worlds, 95% intervals"
-    yield f"attribution beside removal: {len(table)} owners of at least {MIN_SHARE:.0%}, {means}"
-    if (short := table["unmet"].max()) > ROUNDING_DUST:
-        told = "found nobody at its limit: others trade in place of whoever is removed"
-        yield f"  up to {short:.1%} of what was to be closed {told}"
-    for name in ALL_MEASURES:
-        each = measure_agreement(table, name)
-        told = (
-            f"of {each.n_decided} told from nil {each.decided_same_sign_share:.0%}"
-            if each.n_decided
-            else "none told from nil"
-        )
-        sizes = f"correlation {each.correlation:.2f}, means {each.mean_attributed:.1%} and {each.mean_removed:.1%} of the cascade's"
-        yield f"  {name:<34} same sign {each.same_sign_share:.0%} ({told}), {sizes}"
-    yield f"  {'% of the cascade':<26} {'size':>5} {'worlds':>6} " + " ".join(
-        f"{claim:>11} {found:>13}" for claim, found in MEASURES.values()
-    )
-    for row in table.to_dict("records"):
-        shares = {
-            name: f"{100 * row[name]:.1f}"
-            for pair in MEASURES.values()
-            for name in (*pair, f"{pair[1]}_reach")
-        }
-        pairs = [
-            f"{shares[claim]:>11} {shares[found] + ' ± ' + shares[f'{found}_reach']:>13}"
-            for claim, found in MEASURES.values()
-        ]
-        yield f"  {row['name']:<26} {100 * row['size']:>5.1f} {row['worlds']:>6} " + " ".join(pairs)
-    apart = find_disagreements(table).to_dict("records")
-    yield "farthest apart" if apart else "none is farther apart than a factor of two"
-    for row in apart:
+    """Yield the comparison as text: each measure, all owners, and the largest disagreements."""
+    least, most = table["worlds"].min(), table["worlds"].max()
+    worlds = f"{least}" if least == most else f"{least} to {most}"
+    means = f"means of {worlds} neighbouring worlds, 95% intervals"
+    owners = f"{len(table)} owners of at least {MIN_SHARE:.0%}"
+    yield f"attribution compared with removal: {owners}, {means}"
+    if (unmet := table["unmet"].max()) > ROUNDING_DUST:
+        effect = "other accounts trade instead of the removed one"
+        yield f"  up to {unmet:.1%} of the required close-outs found no counterparty: {effect}"
+    yield from (_format_agreement(name, measure_agreement(table, name)) for name in ALL_MEASURES)
+    header = " ".join(f"{claim:>11} {found:>13}" for claim, found in MEASURES.values())
+    yield f"  {'% of the cascade':<26} {'size':>5} {'worlds':>6} {header}"
+    yield from (_format_row(row) for row in table.to_dict("records"))
+    disagreements = find_disagreements(table).to_dict("records")
+    yield "largest disagreements" if disagreements else "all owners agree within a factor of two"
+    for row in disagreements:
         yield f"  {row['name']:<26} {row['why']}"
+
+
+def _format_agreement(name: str, agreement: Agreement) -> str:
+    """Return the line of one measure."""
+    significant = "none significant"
+    if agreement.n_decided:
+        share = agreement.decided_same_sign_share
+        significant = f"of {agreement.n_decided} significant {share:.0%}"
+    means = f"{agreement.mean_attributed:.1%} and {agreement.mean_removed:.1%}"
+    return (
+        f"  {name:<34} same sign {agreement.same_sign_share:.0%} ({significant}), "
+        f"correlation {agreement.correlation:.2f}, means {means} of the cascade"
+    )
+
+
+def _format_row(row: Mapping[Hashable, Any]) -> str:
+    """Return the line of one owner: attribution and removal of each measure, in per cent."""
+    cells = []
+    for claim, found in MEASURES.values():
+        mean, reach = 100 * row[found], 100 * row[f"{found}_reach"]
+        interval = f"{mean:.1f} ± {reach:.1f}"
+        cells.append(f"{100 * row[claim]:>11.1f} {interval:>13}")
+    size = f"{100 * row['size']:>5.1f}"
+    return f"  {row['name']:<26} {size} {row['worlds']:>6} {' '.join(cells)}"

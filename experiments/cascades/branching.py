@@ -1,4 +1,4 @@
-"""A market at the end of a step, from which it can go on as often as wanted, each time otherwise."""
+"""Snapshots of a market, from which it can be continued repeatedly with changes."""
 
 import io
 import pickle
@@ -16,14 +16,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class MarketSnapshot:
-    """A market after some steps.
+    """Snapshot of a market after some steps.
 
-    It is held as bytes. A market that cannot be written as such (a plug-in may hold what cannot) is begun anew each
-    time, which gives the same and takes longer.
+    The market is pickled. If it cannot be pickled, as with some plug-ins, it is simulated again
+    each time. This gives the same result and takes longer.
 
     Args:
-        begin: makes the market before its first step, the same each time.
-        step: after which it forks.
+        begin: function that builds the market before its first step, the same each time.
+        step: last step before the snapshot.
     """
 
     def __init__(self, begin: Callable[[], Market], step: int) -> None:
@@ -34,7 +34,7 @@ class MarketSnapshot:
             self._pickled = None
 
     def restore_market(self, **changes: Any) -> Market:
-        """One that stands there and shares nothing with the others.
+        """Return an independent market at the snapshot.
 
         Args:
             changes: fields of the configuration that are read in every step, such as ``rescues``.
@@ -46,18 +46,19 @@ class MarketSnapshot:
         return market
 
     def simulate_frames(self, until: int, nudge: F8 | None = None, **changes: Any) -> Frames:
-        """What was recorded by the end of step ``until``.
+        """Return the frames recorded by the end of step ``until``.
 
         Args:
-            until: a step.
-            nudge: see ``nudged``; none = nobody is.
-            changes: as of ``market``.
+            until: last step.
+            nudge: shift of equity, see ``shift_equity``; None = no shift.
+            changes: see ``restore_market``.
         """
         market = self.restore_market(**changes)
         if nudge is not None:
             shift_equity(market, nudge)
         frames = advance_to(market, until).recorder.frames()
-        market.__dict__.clear()  # its agents know it: without this its arrays wait for a collection, by the gigabyte
+        # break the cycle with its agents, which would keep gigabytes until a garbage collection
+        market.__dict__.clear()
         return frames
 
     def _rebuild_market(self) -> Market:
@@ -65,35 +66,35 @@ class MarketSnapshot:
 
 
 def advance_to(market: Market, until: int) -> Market:
-    """The same market at the end of a step."""
+    """Simulate a market to the end of a step, and return it."""
     while market.tick < until:
         market.step()
     return market
 
 
 def shift_equity(market: Market, shares: F8) -> None:
-    """Give every account so much of its notional, or take it, as if its entry had been that much better.
+    """Shift the equity of each account by a share of its notional, as if its entry had differed.
 
     Args:
-        market: between two steps.
-        shares: (N,) for each owner, the same in all its accounts.
+        market: market between two steps.
+        shares: (N,) share of each owner, the same in all its accounts; + increases equity.
     """
-    worth, owners = market.state.tick_value(), market.state.external_owner
+    tick_value, owners = market.state.tick_value(), market.state.external_owner
     for venue in market.venues:
         for state in venue.pool_states.values():
             pool = state.pool
-            value = worth[pool.instruments] * venue.view.mark[pool.venue_slice]
+            value = tick_value[pool.instruments] * venue.view.mark[pool.venue_slice]
             held = value @ np.abs(market.ledger.position[pool.instruments, :owners])
             amount = np.rint(shares[:owners] * held).astype(np.int64)
-            who = np.flatnonzero(amount)
-            given = Transfers.from_columns(
-                owners, who, venue.wallet_pool, pool.number, 0, amount[who]
+            rows = np.flatnonzero(amount)
+            transfers = Transfers.from_columns(
+                owners, rows, venue.wallet_pool, pool.number, 0, amount[rows]
             )
-            market.ledger.transfer(given, DEPOSIT)
+            market.ledger.transfer(transfers, DEPOSIT)
 
 
 class _ViewPickler(pickle.Pickler):
-    """Arrays that look into another one's memory still do when read back: a ledger's views stay views."""
+    """Pickler that keeps arrays which share memory, such as the views of a ledger, shared."""
 
     def reducer_override(self, value: Any) -> Any:
         if type(value) is not np.ndarray or value.dtype.hasobject:
@@ -113,7 +114,7 @@ class _ViewPickler(pickle.Pickler):
 def _rebuild_array(
     held: bytes, shape: tuple[int, ...], dtype: "np.dtype[Any]", order: Literal["F", "C"]
 ) -> Array:
-    """One with memory of its own, which may be written to."""
+    """Return a writable array with memory of its own."""
     return np.ndarray(shape, dtype, held, order=order).copy(order)
 
 

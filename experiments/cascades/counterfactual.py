@@ -1,9 +1,10 @@
-"""Attribution beside the counterfactual, for everybody who mattered in a cascade (LIQ-8, LIQ-9).
+"""Comparison of attribution with counterfactual removal of each large owner (LIQ-8, LIQ-9).
 
-Attribution says how much of what followed passed through somebody; the twin without him says how much does not follow
-then. Of one twin that is a whole number of accounts, which a tick decides. Both are therefore averaged over
-neighbouring worlds: the same market before the cascade, every account's equity a little different. For whoever twins
-have not told from nil after so many worlds, they go on.
+Attribution measures how much of a cascade passed through an owner. A counterfactual run without its
+close-outs measures how much does not happen then. In one run this is a whole number of accounts,
+which a single tick may change. Both are therefore averaged over neighbouring worlds: the same
+market before the cascade, with small random shifts of each account's equity. Owners whose effect is
+not significant are simulated in more worlds.
 """
 
 from collections.abc import Iterator
@@ -22,34 +23,34 @@ from sim.metrics.generations import compute_passed_share
 from sim.types import B1, F8
 
 MIN_SHARE = 0.01
-"""Share of a cascade's notional from which on somebody is compared."""
+"""Smallest share of a cascade's notional for which an owner is compared."""
 
 MAX_EQUITY_SHIFT = 0.002
-"""Largest difference of an account's equity between neighbouring worlds, over its notional, unless another is asked."""
+"""Default largest shift of an account's equity in neighbouring worlds, over its notional."""
 
 MAX_WORLDS_FACTOR = 4
-"""Times as many worlds at most, for whoever is undecided."""
+"""Largest factor on the number of worlds, for undecided owners."""
 
 SIGNIFICANCE_LEVEL = 0.05
-"""Chance that an interval misses the mean, all looks at the same owner together."""
+"""Probability that an interval misses the mean, over all interim looks at one owner."""
 
 ROUNDING_DUST = 1e-9
-"""Shares below it are what rounding left."""
+"""Shares below this value are rounding errors."""
 
 REMOVAL_COLUMNS = ("spared", "prevented", "returned")
-"""What twins find."""
+"""Columns of the effects of removal."""
 
 
 class NeighbouringWorlds(NamedTuple):
-    """How many neighbouring worlds, and how far they are apart."""
+    """Number of neighbouring worlds, and their differences; the first world is the run."""
 
     n_least: int
     n_most: int
-    max_shift: float = MAX_EQUITY_SHIFT  # largest difference of an account's equity, over its notional; the first world is the run
+    max_shift: float = MAX_EQUITY_SHIFT  # of an account's equity, over its notional
 
     @property
     def interim_looks(self) -> list[int]:
-        """After how many it is asked about whom to go on: the least, and its doubles up to the most."""
+        """Numbers of worlds after which owners are tested: the least, doubled up to the most."""
         found = [self.n_least]
         while 2 * found[-1] <= self.n_most:
             found.append(2 * found[-1])
@@ -57,83 +58,106 @@ class NeighbouringWorlds(NamedTuple):
 
 
 class CascadeScale(NamedTuple):
-    """What a cascade's figures are shares of."""
+    """Denominators of the shares of a cascade."""
 
-    prices: "pd.Series[float]"  # notional of a lot, by instrument, mean of the run: to sell dearer is not to sell more
-    notional: float  # of the cascade
-    mark_move: float  # of the mark, from before the cascade to its farthest
+    # notional of a lot by instrument, mean of the run, so that a higher price is not a larger sale
+    prices: "pd.Series[float]"
+    notional: float  # notional of the cascade
+    mark_move: float  # move of the mark, from before the cascade to its farthest value
 
 
 def compare_with_removal(
     case: Cascade, base: MarketSnapshot, worlds: NeighbouringWorlds
 ) -> pd.DataFrame:
-    """A row for each owner with at least a hundredth of a cascade, the largest first.
-
-    Columns: owner, name, ``worlds``; ``size``, its share of the cascade's notional; ``unmet``, the same for all: the
-    share of what had to be closed in the cascade's steps that found nobody at its limit. Then means over worlds, of
-    attribution and of twins in pairs, shares of the cascade's: ``pushed``, what others had to close of which harm
-    passed through it, and ``spared``, what of it they do not have to without it, filled or not; ``attributed`` and
-    ``prevented``, the same of what the book took; ``carried``, how far it and those whom it pushed took the mark, and
-    ``returned``, how much less far that goes without it (a mark that recovers on its way is taken farther in all than
-    it goes, and claims can exceed the whole); ``pushed_lots`` and ``carried_lots``, claims where moves are divided by
-    lots. Last ``*_reach``, half of each interval of what twins find.
+    """Compare attribution and removal of each owner with at least a hundredth of a cascade.
 
     Args:
         case: the cascade.
-        base: the run before it.
-        worlds: how many.
+        base: snapshot of the run before the cascade.
+        worlds: number of neighbouring worlds.
+
+    Returns:
+        Rows of owners, the largest first, with ``owner``, ``name`` and ``worlds``. ``size`` is the
+        owner's share of the cascade's notional. ``unmet``, the same for all, is the share of the
+        required close-outs in the cascade's steps that found no counterparty at their limit.
+
+        The other columns are means over worlds, of attribution and of removal in pairs, as shares
+        of the cascade. ``pushed`` is what others had to close because of harm that passed through
+        the owner. ``spared`` is what they need not close without it, filled or not.
+        ``attributed`` and ``prevented`` are the same of what was filled. ``carried`` is the move
+        of the mark by the owner and the accounts it affected. ``returned`` is the part of the
+        move that is absent without it. Claims can exceed the whole, because a mark that recovers
+        in between moves farther in total than from start to end. ``pushed_lots`` and
+        ``carried_lots`` are claims with moves divided by lots. ``*_reach`` is half the width of
+        each interval of removal.
     """
     owned = case.actions.groupby("owner")["notional"].sum() / case.actions["notional"].sum()
     owned = owned[owned >= MIN_SHARE].sort_values(ascending=False, kind="stable").rename("size")
-    scale, rows, asked, done = (
-        _measure_scale(case),
-        list[dict[str, float]](),
-        owned.index.tolist(),
-        0,
-    )
-    for until in worlds.interim_looks:
-        for number in range(done, until):
-            draws = np.random.default_rng(number).uniform(
-                -worlds.max_shift, worlds.max_shift, base.restore_market().state.n_owners
-            )
-            rows += _simulate_world(
-                case, base, draws if number else np.zeros_like(draws), scale, asked
-            )
-        table, done = _average_worlds(pd.DataFrame(rows), len(worlds.interim_looks)), until
-        told = np.all([find_decided_rows(table, name) for name in REMOVAL_COLUMNS], axis=0)
-        asked = [owner for owner in asked if owner not in table.index[told]]
-        if not asked:
-            break
-    names = (
-        case.actions.drop_duplicates("owner")
-        .set_index("owner", drop=False)
-        .apply(format_owner, axis=1)
-        .rename("name")
-    )
+    scale = _measure_scale(case)
+    table = _simulate_until_decided(case, base, worlds, (scale, owned.index.tolist()))
+    first_actions = case.actions.drop_duplicates("owner").set_index("owner", drop=False)
+    names = first_actions.apply(format_owner, axis=1).rename("name")
     run = _select_closeouts(case, case.frames, scale)
     unmet = max(1.0 - run["filled"].sum() / run["due"].sum(), 0.0)
-    return (
-        pd.concat([owned, table], axis=1).join(names).reset_index(names="owner").assign(unmet=unmet)
-    )
+    joined = pd.concat([owned, table], axis=1).join(names)
+    return joined.reset_index(names="owner").assign(unmet=unmet)
+
+
+def _simulate_until_decided(
+    case: Cascade,
+    base: MarketSnapshot,
+    worlds: NeighbouringWorlds,
+    compared: tuple[CascadeScale, list[int]],
+) -> pd.DataFrame:
+    """Return means over worlds, with more worlds for owners without a significant effect.
+
+    Args:
+        case: the cascade.
+        base: snapshot of the run before the cascade.
+        worlds: number of neighbouring worlds.
+        compared: denominators of shares, and the owners to compare.
+    """
+    scale, undecided = compared
+    rows: list[dict[str, float]] = []
+    done = 0
+    for until in worlds.interim_looks:
+        for number in range(done, until):
+            shifts = _draw_shifts(base, number, worlds.max_shift)
+            rows += _simulate_world(case, base, shifts, scale, undecided)
+        table, done = _average_worlds(pd.DataFrame(rows), len(worlds.interim_looks)), until
+        decided = np.all([find_decided_rows(table, name) for name in REMOVAL_COLUMNS], axis=0)
+        undecided = [owner for owner in undecided if owner not in table.index[decided]]
+        if not undecided:
+            break
+    return table
+
+
+def _draw_shifts(base: MarketSnapshot, number: int, max_shift: float) -> F8:
+    """Return the shift of each owner's equity in a world; zero in the first world, the run."""
+    n_owners = base.restore_market().state.n_owners
+    shifts = np.random.default_rng(number).uniform(-max_shift, max_shift, n_owners)
+    return shifts if number else np.zeros_like(shifts)
 
 
 def find_decided_rows(table: pd.DataFrame, found: str) -> B1:
-    """Of which rows twins tell the sign of a mean: its interval leaves nil out. Nil in every world does not."""
+    """Return the rows whose mean effect of removal is significant.
+
+    Its interval does not cover zero. An effect of zero in every world is not significant.
+    """
     mean, reach = (table[name].to_numpy(np.float64) for name in (found, f"{found}_reach"))
-    return (np.abs(mean) > reach) & (
-        np.abs(mean) > ROUNDING_DUST
-    )  # sums of the same amounts in another order are not the same
+    # sums of the same amounts in another order may differ by rounding
+    return (np.abs(mean) > reach) & (np.abs(mean) > ROUNDING_DUST)
 
 
 def _average_worlds(rows: pd.DataFrame, looks: int) -> pd.DataFrame:
-    """Of each owner's worlds, and Student's intervals that hold for all looks together (Bonferroni)."""
+    """Return means over worlds of each owner, with Student's intervals.
+
+    The intervals hold for all interim looks together (Bonferroni).
+    """
     grouped = rows.groupby("owner")
     count = grouped.size().rename("worlds")
-    reach = (
-        grouped[list(REMOVAL_COLUMNS)]
-        .sem()
-        .mul(stats.t.ppf(1 - SIGNIFICANCE_LEVEL / 2 / looks, count - 1), axis=0)
-    )
+    quantile = stats.t.ppf(1 - SIGNIFICANCE_LEVEL / 2 / looks, count - 1)
+    reach = grouped[list(REMOVAL_COLUMNS)].sem().mul(quantile, axis=0)
     return pd.concat([grouped.mean(), count, reach.add_suffix("_reach")], axis=1)
 
 
@@ -155,28 +179,24 @@ def _measure_scale(case: Cascade) -> CascadeScale:
 def _simulate_world(
     case: Cascade, base: MarketSnapshot, nudge: F8, scale: CascadeScale, owners: list[int]
 ) -> Iterator[dict[str, float]]:
-    """What attribution and removal say of each owner in one world."""
+    """Yield the attribution and the effect of removal of each owner in one world."""
     until = case.window[1]
     world = base.simulate_frames(until, nudge)
     tried, links = _select_closeouts(case, world, scale), build_contagion(world)
     lots = divide_by_lots(links, world["closeouts"])
     run = tried.groupby("owner")[["filled", "due"]].sum()
     for owner in owners:
-        twin = world  # who is not closed out is not missed
+        twin = world  # removal of an owner without close-outs has no effect
         if owner in run.index:
             twin = base.simulate_frames(
                 until, nudge, rescues=(*case.config.rescues, rescue_owner(case, owner))
             )
         other = _select_closeouts(case, twin, scale).query("owner != @owner")
-        fewer = (
-            run.drop(owner, errors="ignore").sum() - other[["filled", "due"]].sum()
-        ) / scale.notional
-        gone = (
-            case.direction
-            * (find_extreme_mark(case, world) - find_extreme_mark(case, twin))
-            / scale.mark_move
-        )
-        found = dict(zip(REMOVAL_COLUMNS, (fewer["due"], fewer["filled"], gone), strict=True))
+        others = run.drop(owner, errors="ignore").sum()
+        fewer = (others - other[["filled", "due"]].sum()) / scale.notional
+        shorter = find_extreme_mark(case, world) - find_extreme_mark(case, twin)
+        returned = case.direction * shorter / scale.mark_move
+        found = dict(zip(REMOVAL_COLUMNS, (fewer["due"], fewer["filled"], returned), strict=True))
         claims = (
             _measure_claims(case, links, tried, owner),
             _measure_claims(case, lots, tried, owner),
@@ -185,9 +205,10 @@ def _simulate_world(
 
 
 def _select_closeouts(case: Cascade, frames: Frames, scale: CascadeScale) -> pd.DataFrame:
-    """Close-outs of a cascade's window, at the run's prices: owner, action, ``filled``, and ``due``.
+    """Return close-outs of a cascade's window at the run's mean prices.
 
-    Due is what an account had to close: what was filled, and what its last close-out was left with.
+    Columns are owner, action, ``filled`` and ``due``. Due is the amount that an account had to
+    close: the filled part, and the unfilled part of its last close-out.
     """
     closed = frames["closeouts"]
     here = closed[closed["step"].between(*case.window)]
@@ -198,7 +219,10 @@ def _select_closeouts(case: Cascade, frames: Frames, scale: CascadeScale) -> pd.
 
 
 class _AttributionClaims(NamedTuple):
-    """What passed through an owner: of others, what was due and what was filled; the mark's way, own sale included."""
+    """Attribution to an owner: close-outs of others, due and filled, and the move of the mark.
+
+    The move includes that of its own sales.
+    """
 
     due: float
     filled: float
@@ -232,7 +256,7 @@ def _measure_claims(
 def _scale_claims(
     scale: CascadeScale, by_mark: _AttributionClaims, by_lots: _AttributionClaims
 ) -> dict[str, float]:
-    """Claims of the cascade's, moves divided by who moved the mark (LIQ-8) and by lots."""
+    """Return claims as shares of the cascade, with moves divided by mark (LIQ-8) and by lots."""
     found = {"pushed": by_mark.due, "attributed": by_mark.filled, "pushed_lots": by_lots.due}
     ways = {"carried": by_mark.mark_move, "carried_lots": by_lots.mark_move}
     return {name: value / scale.notional for name, value in found.items()} | {

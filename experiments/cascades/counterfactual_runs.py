@@ -1,4 +1,4 @@
-"""What would have stopped a cascade: the run again, on the same draws, with something taken away (LIQ-9)."""
+"""Counterfactual runs: the same draws without some close-outs or under another engine (LIQ-9)."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -34,25 +34,23 @@ NO_OWNERS: I8 = np.empty(0, dtype=np.int64)
 
 
 class CounterfactualRun(NamedTuple):
-    """The same run with something taken away: what others were closed out of, and how far the mark went."""
+    """Effect of a change on a cascade: close-outs of other accounts, and the move of the mark."""
 
     name: str
-    attributed: (
-        float  # notional of others that attribution lays at its door, minor units; nan = no claim
-    )
-    prevented: float  # notional of others that was closed out in the window and is not any more
+    attributed: float  # notional of others attributed to the removed, minor units; nan = none
+    prevented: float  # notional of others no longer closed out in the window, minor units
     mark_move: float  # log of the farthest mark in the window over the mark before it
-    granted: int  # what rescued accounts were given in the window, minor units
-    terms: str = ""  # on what terms another engine is compared; empty of the run's own
+    granted: int  # deposits to rescued accounts in the window, minor units
+    terms: str = ""  # terms of the comparison with another engine; empty for the run's own
 
 
 def snapshot_before(case: Cascade) -> MarketSnapshot:
-    """The run before the cascade's first step."""
+    """Return a snapshot of the run before the first step of a cascade."""
     return MarketSnapshot(lambda: start_run(case.config), case.window[0] - 1)
 
 
 def start_run(config: RunConfig) -> Market:
-    """A run before its first step. What it is too short to learn was said when it was made first."""
+    """Return a run before its first step, without the learning warnings given on its first run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LearningWarning)
         return Market(
@@ -64,46 +62,51 @@ def start_run(config: RunConfig) -> Market:
 
 
 class Removal(NamedTuple):
-    """Somebody who is given what it lacks, and so not closed out."""
+    """Rescue of some accounts, which receive the margin they lack and are not closed out."""
 
     name: str
     rescue: Rescue
-    rows: I8  # of its actions that do not happen then
+    rows: I8  # rows of the actions that are prevented
 
 
 def run_counterfactuals(
-    case: Cascade, count: int, asked: Sequence[str] = ()
+    case: Cascade, count: int, requested: Sequence[str] = ()
 ) -> Iterator[CounterfactualRun]:
-    """Without any close-out, without each population's, without the accounts that did most, and without who is asked.
+    """Yield runs without some close-outs of a cascade.
+
+    They are without any close-out, without those of each population, without those of the
+    accounts that contributed most, and without those requested.
 
     Args:
         case: the cascade.
-        count: how many accounts.
-        asked: see ``named``.
+        count: number of accounts that contributed most; zero = requested ones only.
+        requested: names, see ``find_removal``.
 
     Raises:
-        DataError: there is nobody of that name.
+        DataError: no account or population has a requested name.
     """
-    gone = [find_removal(case, name) for name in asked]
+    removals = [find_removal(case, name) for name in requested]
     base = snapshot_before(case)
     if count:
         yield measure_difference(
             case, "any close-out", base.simulate_frames(case.window[1], suppress_closeouts=True)
         )
         most = tabulate_owners(case)["owner"].head(count).astype(str)
-        gone = [
-            *(find_removal(case, name) for name in [*case.actions["population"].unique(), *most]),
-            *gone,
-        ]
-    for each in gone:
+        names = [*case.actions["population"].unique(), *most]
+        removals = [*(find_removal(case, name) for name in names), *removals]
+    for each in removals:
         yield run_without(case, base, each)
 
 
 def find_removal(case: Cascade, who: str) -> Removal:
-    """Somebody by name: a population's, an owner's number, or OWNER@STEP, its close-outs of that step.
+    """Return the removal of a population, an owner, or an owner's close-outs of one step.
+
+    Args:
+        case: the cascade.
+        who: name of a population, number of an owner, or OWNER@STEP.
 
     Raises:
-        DataError: nobody of that name was closed out in the cascade.
+        DataError: no such account or population was closed out in the cascade.
     """
     (first, last), actions = case.window, case.actions
     owner, _, step = who.partition("@")
@@ -123,7 +126,7 @@ def find_removal(case: Cascade, who: str) -> Removal:
 
 
 def _unknown(case: Cascade, who: str) -> str:
-    """What to say of a name that was not closed out in a cascade."""
+    """Return the message on a name that was not closed out in a cascade."""
     actions, (owner, at, _) = case.actions, who.partition("@")
     own = actions[actions["owner"].astype(str) == owner]
     if at and len(own):
@@ -143,30 +146,29 @@ SHOWN = 12
 """Names that a message lists."""
 
 
-def run_without(case: Cascade, base: MarketSnapshot, gone: Removal) -> CounterfactualRun:
-    """The run again without somebody's close-outs."""
-    other = base.simulate_frames(case.window[1], rescues=(*case.config.rescues, gone.rescue))
-    claim = measure_passed_harm(case.links, gone.rows) @ case.links.actions["notional"].to_numpy(
-        np.float64
-    )
-    return measure_difference(
-        case, gone.name, other, case.links.actions["owner"].to_numpy()[gone.rows], float(claim)
-    )
+def run_without(case: Cascade, base: MarketSnapshot, removal: Removal) -> CounterfactualRun:
+    """Return the effect of the run without the close-outs of a removal."""
+    other = base.simulate_frames(case.window[1], rescues=(*case.config.rescues, removal.rescue))
+    notional = case.links.actions["notional"].to_numpy(np.float64)
+    claim = float(measure_passed_harm(case.links, removal.rows) @ notional)
+    owners = case.links.actions["owner"].to_numpy()[removal.rows]
+    return measure_difference(case, removal.name, other, owners, claim)
 
 
 def rescue_owner(case: Cascade, owner: int) -> Rescue:
-    """One owner given what it lacks while the cascade lasts."""
+    """Return the rescue of one owner during a cascade."""
     return Rescue(owners=(owner,), since=case.window[0], until=case.window[1])
 
 
 def run_under_engine(case: Cascade, name: str) -> CounterfactualRun:
-    """The run from its beginning under another engine at the cascade's venue: another history, same draws.
+    """Return the effect of the whole run under another engine at the cascade's venue.
 
-    The engine is brought to the capital of the run's own, on what accounts hold and on what is known before the
-    cascade, and both are compressed alike (MAR-2).
+    The draws are the same, but the history differs. The engine is scaled to the capital of the
+    run's own engine, with the accounts and data before the cascade. Both have the same
+    compression (MAR-2).
 
     Raises:
-        ConfigError: there is no such engine, or it does not fit the market.
+        ConfigError: the engine does not exist, or does not fit the market.
     """
     other = engine_named(name)
     names = [venue.name for venue in case.config.venues]
@@ -181,10 +183,10 @@ def run_under_engine(case: Cascade, name: str) -> CounterfactualRun:
 
 
 def engine_named(name: str) -> EngineConfig:
-    """A packaged engine, or one in a file.
+    """Return a packaged engine, or one in a file.
 
     Raises:
-        ConfigError: there is none of that name, or the file holds something else.
+        ConfigError: no engine has that name, or the file is not an engine.
     """
     if not name.strip():
         raise ConfigError(
@@ -194,7 +196,10 @@ def engine_named(name: str) -> EngineConfig:
 
 
 def _match_capital(case: Cascade, other: EngineConfig, number: int) -> tuple[EngineConfig, str]:
-    """An engine at the capital, with the compression and the maintenance dial of the run's; on what terms, in words."""
+    """Return an engine matched to the run's own, and a text on the terms of the comparison.
+
+    It has the capital, compression and maintenance ratio of the run's own engine.
+    """
     own, begin = case.config.venues[number].engine, case.window[0] - 1
     book = [take_snapshot(advance_to(start_run(case.config), begin), number)]
     unit = 10 ** case.config.assets[0].decimals
@@ -207,36 +212,36 @@ def _match_capital(case: Cascade, other: EngineConfig, number: int) -> tuple[Eng
         target = measure_capital(own.model_copy(update={"kappa": 0.0}), book, unit).total
         other = scale_to_equal_capital(other, book, unit, target)
         terms = (
-            f"scaled by {other.scale:.3g}, at which it asks what the run's own engine does of the accounts before the "
-            f"cascade, {target:.2%} of notional; {shared}"
+            f"scaled by {other.scale:.3g}, at which it requires as much as the run's own engine "
+            f"of the accounts before the cascade, {target:.2%} of notional; {shared}"
         )
     except ConfigError as error:
-        terms = f"at another capital, for it cannot be scaled to the run's ({error}); {shared}"
+        terms = f"at another capital, as it cannot be scaled to the run's ({error}); {shared}"
     return other.model_copy(update=dials), terms + _describe_learning(other, begin * case.config.dt)
 
 
 def _describe_learning(other: EngineConfig, seconds: float) -> str:
-    """Whether an engine had learnt by the cascade, in words; empty where it had, or learns nothing."""
+    """Return a text if an engine lacked data to learn from before the cascade, else empty."""
     needed = other.requirement.look_back()
     if needed < seconds or not needed:
         return ""
     return (
-        f"; it needs {format_duration(needed)} of past and had {format_duration(seconds)} before the cascade, so that some or all of its "
-        "margin was its opening value, a constant"
+        f"; it needs {format_duration(needed)} of past and had {format_duration(seconds)} "
+        "before the cascade, so that some or all of its margin was its opening value, a constant"
     )
 
 
 def measure_difference(
     case: Cascade, name: str, other: Frames, owners: I8 = NO_OWNERS, claim: float = np.nan
 ) -> CounterfactualRun:
-    """What other frames make of a cascade.
+    """Return the difference between a counterfactual run and the run of a cascade.
 
     Args:
         case: the cascade.
-        name: what was taken away.
-        other: frames of the twin, up to the cascade's last step.
-        owners: who is not counted, as their close-outs were what was taken away.
-        claim: what attribution says of them.
+        name: name of the change.
+        other: frames of the counterfactual run, up to the cascade's last step.
+        owners: owners that are not counted, because their close-outs were removed.
+        claim: notional of others attributed to them, minor units.
     """
     run, twin = (
         _sum_notional_of_others(frames, case.window, owners) for frames in (case.frames, other)
@@ -246,7 +251,7 @@ def measure_difference(
 
 
 def _sum_notional_of_others(frames: Frames, window: tuple[int, int], owners: I8) -> float:
-    """Notional closed out in a window of those who were left alone."""
+    """Return the notional closed out in a window of all owners except some."""
     closed = frames["closeouts"]
     here = closed["step"].between(*window) & ~closed["owner"].isin(owners)
     return float(closed.loc[here, "notional"].sum())
@@ -258,7 +263,7 @@ def _sum_deposits(frames: Frames, window: tuple[int, int]) -> int:
 
 
 def measure_mark_move(case: Cascade, frames: Frames) -> float:
-    """How far the mark went in a cascade's window, as ``CounterfactualRun.mark_move``."""
+    """Return the move of the mark in a cascade's window, as ``CounterfactualRun.mark_move``."""
     steps = frames["steps"]
     last = steps[(steps["instrument"] == case.instrument) & (steps["step"] < case.window[0])][
         "mark"
@@ -268,7 +273,10 @@ def measure_mark_move(case: Cascade, frames: Frames) -> float:
 
 
 def find_extreme_mark(case: Cascade, frames: Frames) -> float:
-    """Lowest mark of the window, highest if the cascade went up: after a close-out, or at the end of a step."""
+    """Return the lowest mark of the window, or the highest if the cascade moved it up.
+
+    Marks are those after close-outs and at the end of steps.
+    """
     steps, closed = (
         table[(table["instrument"] == case.instrument) & table["step"].between(*case.window)]
         for table in (frames["steps"], frames["closeouts"])

@@ -1,4 +1,4 @@
-"""One cascade told in a page: trigger, generations, who, what it cost, and what would have stopped it."""
+"""Report on one cascade: trigger, generations, owners, losses and counterfactual runs."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,32 +27,29 @@ from sim.metrics.generations import (
 from sim.metrics.graphs import build_graph
 
 MAX_ROWS = 10
-"""Rows of a list."""
+"""Largest number of rows in a list."""
 
 MIN_GENERATION = 0.005
-"""Close-outs' worth of a generation that is told last."""
+"""Smallest number of close-outs in a generation that is listed."""
 
 STOPPING_SHARE = 0.5
-"""Share of a cascade from which on it would not have been the same one."""
+"""Smallest prevented share of a cascade that counts as stopping most of it."""
 
 
 def format_cascade_list(config: RunConfig, frames: Frames) -> str:
-    """What began close-outs, how they branched, and the largest cascades."""
+    """Return a text on the origins of close-outs, their branching and the largest cascades."""
     links = build_contagion(frames)
     if not len(links.actions):
         return "nothing was closed out in this run: no cascades"
     money, found = money_of(config), estimate_branching(links)
     shares = tabulate_origins(links).query("share > 5e-4")
-    began = ", ".join(
+    origins = ", ".join(
         f"{kind} {share:.1%}" for kind, share in zip(shares["kind"], shares["share"], strict=True)
     )
-    lines = [
-        f"branching ratio {_format_interval(*found[:3])} over {found.total:.0f} actions; pushed by: {began}",
-        "",
-    ]
-    lines.append(
-        f"{'cascade':>7} {'steps':>13} {'accounts':>9} {'depth':>6} {'brought about':>14} {'notional':>20}  begun by"
-    )
+    ratio = f"branching ratio {_format_interval(*found[:3])} over {found.total:.0f} actions"
+    lines = [f"{ratio}; origins: {origins}", ""]
+    sizes = f"{'depth':>6} {'by close-outs':>14} {'notional':>20}"
+    lines.append(f"{'cascade':>7} {'steps':>13} {'accounts':>9} {sizes}  origin")
     for each in tabulate_cascades(links).head(MAX_ROWS).itertuples():
         steps = f"{each.first}-{each.last}"
         size = f"{each.depth:>6} {each.endogenous:>14.0%} {money(each.notional):>20}"
@@ -61,7 +58,7 @@ def format_cascade_list(config: RunConfig, frames: Frames) -> str:
 
 
 def format_cascade(case: Cascade, twins: Sequence[CounterfactualRun]) -> str:
-    """The page."""
+    """Return the report on a cascade and its counterfactual runs."""
     return "\n".join(
         [
             *_format_overview(case),
@@ -93,29 +90,31 @@ def _format_overview(case: Cascade) -> Iterator[str]:
     trigger = case.links.actions.iloc[case.action_rows[0]]
     size = f"{row['accounts']} accounts, {money_of(case.config)(row['notional'])}"
     yield f"cascade {case.number}: steps {first} to {last}, {size}"
-    yield f"  trigger       {roots}; first closed out: {format_owner(trigger)} in step {trigger['step']}"
-    yield f"  contagion     {row['endogenous']:.0%} of it was brought about by close-outs; longest chain {row['depth']}"
-    yield f"  margin model  {row['requirement']:.1%} of it was begun by a change of requirement"
+    first_owner = f"{format_owner(trigger)} in step {trigger['step']}"
+    yield f"  trigger       {roots}; first closed out: {first_owner}"
+    chain = f"longest chain {row['depth']}"
+    yield f"  contagion     {row['endogenous']:.0%} of it was caused by close-outs; {chain}"
+    yield f"  margin model  {row['requirement']:.1%} of it was caused by a change of requirement"
 
 
 def _format_generations(case: Cascade) -> Iterator[str]:
-    """How many actions each generation of this cascade has, in shares; of the whole run's ratios, the interval."""
-    counts, run = (
-        compute_masses(case.links)[:, case.action_rows].sum(axis=1),
-        tabulate_generations(case.links),
-    )
+    """Yield the close-outs in each generation of a cascade, and the ratios of the whole run."""
+    counts = compute_masses(case.links)[:, case.action_rows].sum(axis=1)
+    run = tabulate_generations(case.links)
     counts = counts[: np.flatnonzero(counts >= MIN_GENERATION)[-1] + 1]
-    yield "generations   close-outs, each in part in several (of the whole run, the next generation's over it)"
+    ratios = "ratio of the next generation to it in the whole run"
+    yield f"generations   close-outs, divided among several generations ({ratios})"
     for number, count in enumerate(counts[:MAX_ROWS]):
         ratio = run.iloc[number]
-        yield f"  {number:>3}: {count:>7.2f} ({_format_interval(ratio['ratio'], ratio['low'], ratio['high'])})"
+        interval = _format_interval(ratio["ratio"], ratio["low"], ratio["high"])
+        yield f"  {number:>3}: {count:>7.2f} ({interval})"
     if counts.size > MAX_ROWS:
         yield f"  and later {counts[MAX_ROWS:].sum():.2f}"
 
 
 def _format_owners(case: Cascade) -> Iterator[str]:
     money, table = money_of(case.config), tabulate_owners(case)
-    yield "who           closed out, and what of others it brought about"
+    yield "owners        closed out, and notional of others attributed to it"
     for each in table.head(5).itertuples():
         yield f"  {each.name:<28} {money(each.notional):>20} {money(each.attributed):>20}"
 
@@ -123,10 +122,10 @@ def _format_owners(case: Cascade) -> Iterator[str]:
 def _format_losses(case: Cascade) -> Iterator[str]:
     first, last = case.window
     money, losses = money_of(case.config), case.frames["losses"]
-    mine = case.links.actions.iloc[case.action_rows][["pool", "owner"]].drop_duplicates()
-    borne = losses[losses["step"].between(first, last)].merge(mine, on=["pool", "owner"])
-    layers = borne.groupby("layer")["absorbed"].sum()
-    yield "cost          beyond their margin: " + (
+    accounts = case.links.actions.iloc[case.action_rows][["pool", "owner"]].drop_duplicates()
+    absorbed = losses[losses["step"].between(first, last)].merge(accounts, on=["pool", "owner"])
+    layers = absorbed.groupby("layer")["absorbed"].sum()
+    yield "losses        beyond their margin: " + (
         ", ".join(f"{name} {money(amount)}" for name, amount in layers.items()) or "none"
     )
 
@@ -134,45 +133,45 @@ def _format_losses(case: Cascade) -> Iterator[str]:
 def _format_counterfactuals(case: Cascade, twins: Sequence[CounterfactualRun]) -> Iterator[str]:
     if not twins:
         return
-    money, gone = money_of(case.config), measure_mark_move(case, case.frames)
-    yield f"without       {'attributed':>20} {'prevented':>20} {'mark':>8} {'amplified':>10} {'given':>18}"
-    yield f"  {'nothing: the run itself':<50} {'':>4} {np.expm1(gone):>+8.2%}"
+    money, move = money_of(case.config), measure_mark_move(case, case.frames)
+    header = f"{'attributed':>20} {'prevented':>20} {'mark':>8} {'amplified':>10} {'given':>18}"
+    yield f"without       {header}"
+    yield f"  {'nothing: the run itself':<50} {'':>4} {np.expm1(move):>+8.2%}"
     for each in twins:
         claim = "" if np.isnan(each.attributed) else money(each.attributed)
-        times = f"{gone / each.mark_move:.2f}" if each.mark_move * gone > 0 else "none"
-        what = f"{each.name:<28} {claim:>20} {money(each.prevented):>20}"
-        yield f"  {what} {np.expm1(each.mark_move):>+8.2%} {times:>10} {money(each.granted):>18}"
+        times = f"{move / each.mark_move:.2f}" if each.mark_move * move > 0 else "none"
+        effect = f"{each.name:<28} {claim:>20} {money(each.prevented):>20}"
+        yield f"  {effect} {np.expm1(each.mark_move):>+8.2%} {times:>10} {money(each.granted):>18}"
     yield from (f"  {each.terms}" for each in twins if each.terms)
-    yield "  attributed, prevented: of others than who is removed. One twin is one draw, --worlds N compares means"
+    yield "  attributed, prevented: close-outs of accounts other than the removed ones"
+    yield "  each line is one counterfactual run; --worlds N compares means of several"
     yield from _format_largest_effect(case, twins)
 
 
 def _format_largest_effect(case: Cascade, twins: Sequence[CounterfactualRun]) -> Iterator[str]:
-    """Who alone would have made most of a difference, of those that were tried one by one."""
+    """Yield the single removal with the largest effect."""
     alone = [each for each in twins if not np.isnan(each.attributed)]
     if alone:
         best = max(alone, key=lambda each: each.prevented)
         share = best.prevented / case.actions["notional"].sum()
-        verdict = (
-            "would have stopped most of it"
-            if share >= STOPPING_SHARE
-            else "none of these would have stopped it alone"
-        )
-        yield f"  {verdict}: without {best.name} others are closed out of {share:.0%} of the cascade less"
+        stops = share >= STOPPING_SHARE
+        which = "one removal stops" if stops else "no single removal stops"
+        effect = f"close-outs of others fall by {share:.0%} of the cascade"
+        yield f"  {which} most of it: without {best.name} {effect}"
 
 
 def export_contagion(frames: Frames, folder: Path) -> None:
-    """``contagion.graphml``, and ``cascades``, ``actions`` and ``links`` as Parquet.
+    """Write ``contagion.graphml``, and ``cascades``, ``actions`` and ``links`` as Parquet.
 
     Raises:
         OutputError: the folder cannot hold results.
         WriteError: a write failed.
     """
     links = build_contagion(frames)
-    told = links.actions.assign(
+    actions = links.actions.assign(
         cascade=assign_cascades(links), depth=compute_depths(links), reach=compute_reach(links)
     )
-    tables = {"cascades": tabulate_cascades(links), "actions": told}
+    tables = {"cascades": tabulate_cascades(links), "actions": actions}
     edges = (
         nx.to_pandas_edgelist(build_graph(links))
         if len(links.actions)

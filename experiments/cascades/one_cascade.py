@@ -1,4 +1,4 @@
-"""One cascade of one run, as it is read from a result folder."""
+"""One cascade of one run, read from a result folder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,45 +27,45 @@ class Cascade:
     frames: Frames
     links: ContagionLinks
     number: int
-    action_rows: I8  # of its actions
+    action_rows: I8  # rows of its actions in those of the run
 
     @cached_property
     def actions(self) -> pd.DataFrame:
-        """Its actions, in order; indices are their rows in the run's."""
+        """Actions of the cascade, in order; indices are their rows in those of the run."""
         return self.links.actions.iloc[self.action_rows]
 
     @cached_property
     def window(self) -> tuple[int, int]:
-        """Its first and last step."""
+        """First and last step of the cascade."""
         steps = self.actions["step"].to_numpy()
         return int(steps.min()), int(steps.max())
 
     @cached_property
     def closeouts(self) -> pd.DataFrame:
-        """Its part of the frame of that name."""
+        """Close-outs of the cascade, from the frame ``closeouts``."""
         closed = self.frames["closeouts"]
         return closed[closed["action"].isin(self.actions["action"])]
 
     @cached_property
     def instrument(self) -> str:
-        """What it traded most."""
+        """Instrument with the largest notional closed out."""
         return str(self.closeouts.groupby("instrument")["notional"].sum().idxmax())
 
     @cached_property
     def direction(self) -> int:
-        """Which way it carried that mark: -1 down, 1 up."""
+        """Direction in which the cascade moved that instrument's mark: -1 down, 1 up."""
         own = self.closeouts[self.closeouts["instrument"] == self.instrument]
         return 1 if (own["mark_after"] - own["mark_before"]).sum() > 0 else -1
 
 
 def read_run(folder: Path) -> tuple[RunConfig, Frames]:
-    """Configuration and frames of a run.
+    """Return the configuration and frames of a run.
 
     Args:
-        folder: of ``deleverage run``, or of one run of a sweep.
+        folder: result of ``deleverage run``, or of one run of a sweep.
 
     Raises:
-        DataError: it is no result of a run, is of another version, or cannot be read.
+        DataError: the folder is not a result of a run, is of another version, or cannot be read.
     """
     from experiments.paper.load_results import RunResult, open_result
 
@@ -79,21 +79,22 @@ def read_run(folder: Path) -> tuple[RunConfig, Frames]:
             if runs
             else "but none is there, start deleverage sweep with it again"
         )
-        raise DataError(f"{folder}: is a study, explain tells of one of its runs, {rule}")
+        raise DataError(f"{folder}: is a study, explain describes one of its runs, {rule}")
     if lacking := [name for name in FRAMES if name not in result.frames]:
         damaged = [
             each for each in result.problems if any(f"{name}.parquet" in each for name in lacking)
         ]
-        told = f"{folder}: no {', '.join(f'{name}.parquet' for name in lacking)}, make the run again with this version"
-        raise DataError(*(damaged or [told]))
+        files = ", ".join(f"{name}.parquet" for name in lacking)
+        message = f"{folder}: no {files}, make the run again with this version"
+        raise DataError(*(damaged or [message]))
     return result.config, dict(result.frames)
 
 
 def select_cascade(config: RunConfig, frames: Frames, number: int) -> Cascade:
-    """One cascade by its number, 1 the largest.
+    """Return a cascade by its number; number 1 is the largest.
 
     Raises:
-        DataError: there is no such cascade, or the frames are of an older version.
+        DataError: the cascade does not exist, or the frames are of an older version.
     """
     links = build_contagion(frames)
     place = assign_cascades(links)
@@ -108,7 +109,10 @@ def select_cascade(config: RunConfig, frames: Frames, number: int) -> Cascade:
 
 
 def tabulate_owners(case: Cascade) -> pd.DataFrame:
-    """Owners of a cascade, largest contribution first: notional, and that of others which passed through them."""
+    """Return the owners of a cascade, largest contribution first.
+
+    Columns are the owner's notional, and the notional of others attributed to it.
+    """
     weight = case.links.actions["notional"].to_numpy(np.float64)
     rows = []
     for owner, part in case.actions.groupby("owner", sort=False):
@@ -121,11 +125,13 @@ def tabulate_owners(case: Cascade) -> pd.DataFrame:
 
 
 def measure_passed_harm(links: ContagionLinks, rows: I8) -> F8:
-    """Share of everybody else's harm that passed through an owner, (A,); nil for its own actions.
+    """Return the share of each action's harm that passed through an owner, (A,).
+
+    The share is zero for the owner's own actions.
 
     Args:
-        links: of a run.
-        rows: of the owner's actions.
+        links: contagion links of a run.
+        rows: rows of the owner's actions.
     """
     share, owners = compute_passed_share(links, rows), links.actions["owner"].to_numpy()
     share[np.isin(owners, owners[rows])] = 0.0
@@ -133,11 +139,11 @@ def measure_passed_harm(links: ContagionLinks, rows: I8) -> F8:
 
 
 def format_owner(action: "pd.Series[Any]") -> str:
-    """What an action's owner goes by."""
+    """Return the name of an action's owner: population and number."""
     return f"{action['population']} {action['owner']}"
 
 
 def make_money_formatter(config: RunConfig) -> Callable[[Any], str]:
-    """How amounts in minor units are written."""
+    """Return a function that formats amounts in minor units."""
     numeraire = config.assets[0]
     return lambda amount: f"{amount / 10**numeraire.decimals:,.0f} {numeraire.name}"

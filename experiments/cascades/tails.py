@@ -1,4 +1,7 @@
-"""Tails of cascades and returns: a power law against its rivals (Clauset, Shalizi and Newman 2009, SIAM Rev. 51)."""
+"""Tails of cascades and returns: power laws compared with other distributions.
+
+Source: Clauset, Shalizi and Newman 2009, SIAM Review 51.
+"""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,64 +20,76 @@ from sim.types import F8
 
 RIVALS = ("exponential", "lognormal", "truncated_power_law")
 MIN_VALUES = 20
-"""Values from which on a tail is fitted."""
+"""Smallest number of values to which a tail is fitted."""
 
 EXPONENT_RANGES = {"alpha": [1.0, None]}
-"""Exponents that are tried; those that the package stops at by itself end at 3, which returns have beyond."""
+"""Range of fitted exponents. The default of the package ends at 3, below those of returns."""
 
 START_QUANTILES = np.linspace(0.0, 0.95, 39)
-"""Shares of the values that lie before a tail, of which the best is taken: a tail has a twentieth of them at least."""
+"""Candidate shares of the values below a tail; a tail has at least a twentieth of the values."""
 
 
 def fit_tail(sizes: F8, discrete: bool = False) -> pd.DataFrame:
-    """Rows of rival, exponent, start, values, ratio, p: above nil the power law is likelier, p is of no difference.
+    """Compare the power law of a tail with other distributions.
 
-    A tail starts where the largest distance from its power law is least (Clauset et al., section 3.3).
+    A tail starts where the largest distance from its power law is smallest (Clauset et al.,
+    section 3.3).
 
     Args:
-        sizes: (n,); those not above nil are left out.
-        discrete: whether they are counts.
+        sizes: (n,); values not above zero are omitted.
+        discrete: True for counts.
+
+    Returns:
+        Rows of rival, exponent, start, values, ratio and p. A ratio above zero favours the power
+        law, and p is the p-value of no difference.
 
     Raises:
-        DataError: fewer than 20 values, all the same, or a tail in which they are.
+        DataError: there are fewer than 20 values, or values or a tail without variation.
     """
     import powerlaw  # pulls in much that a run does not need
 
     kept = sizes[sizes > 0]
-    told = f"tail: {np.unique(kept).size} different of {kept.size} sizes above 0"
+    message = f"tail: {np.unique(kept).size} different of {kept.size} sizes above 0"
+    remedy = "run longer or take more runs together"
     if kept.size < MIN_VALUES or np.ptp(kept) == 0:
-        raise DataError(
-            f"{told}, {MIN_VALUES} that are not all the same are needed, run longer or take more runs together"
-        )
+        needed = f"{MIN_VALUES} that are not all the same are needed"
+        raise DataError(f"{message}, {needed}, {remedy}")
     starts = np.unique(np.quantile(kept, START_QUANTILES, method="lower"))
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "discrete": discrete,
         "parameter_ranges": EXPONENT_RANGES,
         "verbose": False,
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numerical corners in fits that lose
+        warnings.simplefilter("ignore")  # numerical warnings of fits that are discarded
         try:
-            fits: list[Any] = [powerlaw.Fit(kept, xmin=start, **asked) for start in starts]
+            fits: list[Any] = [powerlaw.Fit(kept, xmin=start, **options) for start in starts]
             fit = min(fits, key=lambda each: float(each.power_law.D))
-            found = [
-                (rival, fit.distribution_compare("power_law", rival, nested=None))
-                for rival in RIVALS
-            ]
+            found = _compare_with_rivals(fit)
         except ValueError as error:
-            raise DataError(
-                f"{told}, too few for laws to differ, run longer or take more runs together"
-            ) from error
-    above = int((kept >= fit.xmin).sum())
-    alpha, start = float(fit.power_law.alpha), float(fit.xmin)
-    rows = [(rival, alpha, start, above, float(ratio), float(p)) for rival, (ratio, p) in found]
+            raise DataError(f"{message}, too few for laws to differ, {remedy}") from error
+    power_law = float(fit.power_law.alpha), float(fit.xmin), int((kept >= fit.xmin).sum())
+    rows = [(rival, *power_law, ratio, p) for rival, ratio, p in found]
     return pd.DataFrame(rows, columns=["rival", "exponent", "start", "values", "ratio", "p"])
 
 
-def measure_finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
-    """Cascade sizes in systems of several sizes: rows of system, cascades, mean, cutoff (Σ s² ÷ Σ s), share of system.
+def _compare_with_rivals(fit: Any) -> list[tuple[str, float, float]]:
+    """Return the name, likelihood ratio and p-value of each rival of a fit."""
+    rows = []
+    for rival in RIVALS:
+        ratio, p = fit.distribution_compare("power_law", rival, nested=None)
+        rows.append((rival, float(ratio), float(p)))
+    return rows
 
-    A cutoff that keeps its share of the system grows with it: cascades know no size of their own. One that stays does.
+
+def measure_finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
+    """Measure cascade sizes in systems of several sizes.
+
+    If the cutoff is a constant share of the system, cascades have no characteristic size. If the
+    cutoff is constant, they have one.
+
+    Returns:
+        Rows of system, cascades, mean, cutoff (Σ s² ÷ Σ s) and share of the system.
     """
     rows = [
         (system, each.size, float(each.mean()), float((each**2).sum() / each.sum()))
@@ -85,13 +100,13 @@ def measure_finite_size(sizes: dict[int, F8]) -> pd.DataFrame:
 
 
 def gather_cascade_sizes(folders: Sequence[Path]) -> dict[int, F8]:
-    """Accounts in each cascade of some results, by how many accounts the market has, smallest market first.
+    """Return the accounts in each cascade by size of the market, smallest market first.
 
     Args:
-        folders: of runs, and of sweeps, all of whose runs are taken.
+        folders: folders of runs, or of sweeps, all of whose runs are used.
 
     Raises:
-        DataError: a folder is no result, or a run lacks a frame or has one that cannot be read.
+        DataError: a folder is not a result, or a frame of a run is missing or cannot be read.
     """
     found: dict[int, list[F8]] = {}
     for result in _open_runs(folders):
@@ -128,26 +143,30 @@ def _open_runs(folders: Sequence[Path]) -> Iterator[RunResult]:
 
 
 def format_tails(sizes: Mapping[int, F8]) -> str:
-    """Tails of cascades in each system and how they grow with it, as text."""
+    """Return a text on the tails of cascades in each system and on their growth with it."""
     lines = []
     for system, each in sizes.items():
-        lines += ["", f"{each.size} cascades among {system:,} accounts"]
-        try:
-            table = fit_tail(each, discrete=True)
-        except DataError as error:
-            lines.append(f"  {error}")
-            continue
-        first = table.iloc[0]
-        fitted = f"{first['exponent']:.2f} from {first['start']:g} accounts on, {first['values']} cascades"
-        lines.append(f"  power law: exponent {fitted}")
-        for row in table.to_dict("records"):
-            lines.append(
-                f"  against {row['rival']:<20} likelihood ratio {row['ratio']:+8.2f}, p = {row['p']:.3f}"
-            )
+        lines += ["", f"{each.size} cascades among {system:,} accounts", *_format_tail(each)]
     kept = {system: each for system, each in sizes.items() if each.size}
     if kept:
         lines += ["", f"{'accounts':>9} {'cascades':>9} {'mean':>7} {'cutoff':>7}  share of system"]
         for row in measure_finite_size(kept).to_dict("records"):
-            figures = f"{row['cascades']:>9,} {row['mean']:>7.2f} {row['cutoff']:>7.1f}  {row['share']:.2%}"
-            lines.append(f"{row['system']:>9,} {figures}")
+            counts = f"{row['system']:>9,} {row['cascades']:>9,}"
+            figures = f"{row['mean']:>7.2f} {row['cutoff']:>7.1f}  {row['share']:.2%}"
+            lines.append(f"{counts} {figures}")
     return "\n".join(lines[1:])
+
+
+def _format_tail(sizes: F8) -> list[str]:
+    """Return lines on the tail of one system, or on the reason why it has none."""
+    try:
+        table = fit_tail(sizes, discrete=True)
+    except DataError as error:
+        return [f"  {error}"]
+    first = table.iloc[0]
+    tail = f"from {first['start']:g} accounts on, {first['values']} cascades"
+    lines = [f"  power law: exponent {first['exponent']:.2f} {tail}"]
+    for row in table.to_dict("records"):
+        test = f"likelihood ratio {row['ratio']:+8.2f}, p = {row['p']:.3f}"
+        lines.append(f"  against {row['rival']:<20} {test}")
+    return lines

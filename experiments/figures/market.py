@@ -1,8 +1,9 @@
-"""How much was held and on what margin; how liquid the market was."""
+"""Figures of positions and margin, and of market liquidity."""
 
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
@@ -26,16 +27,16 @@ from sim.metrics.venues import join_venue
 
 
 def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Open interest, leverage and margin per notional of the venue that liquidated most.
+    """Draw open interest, leverage and margin per notional of the venue that liquidated most.
 
     Args:
         frames: ``steps`` and ``venues`` of one run.
-        folder: where ``positions.pdf``, ``.png`` and ``.csv`` go.
+        folder: folder for ``positions.pdf``, ``.png`` and ``.csv``.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        The PDF.
+        Path of the PDF.
     """
     table = _sum_positions(frames, unit)
     per, prefix = choose_scale(float(table["open_interest"].max()))
@@ -50,7 +51,7 @@ def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) ->
             per=per,
         )
         draw_lines(axes[1], table, {"leverage": ""}, label="Leverage\n(gross ÷ equity)")
-        margins = {"initial": "Initial margin", "maintenance": "Maintenance"}
+        margins = {"initial": "Initial margin", "maintenance": "Maintenance margin"}
         draw_lines(axes[2], table, margins, label="Margin per\nnotional (%)", per=0.01)
         for each in axes:
             each.set_ylim(bottom=0)
@@ -61,16 +62,13 @@ def draw_positions(frames: Frames, folder: Path, *, unit: int, currency: str) ->
 
 
 def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Depth, spread and basis of the perpetual that was liquidated most; steps in which its book lacked a side.
+    """Draw depth, spread and basis of the perpetual that was liquidated most.
 
-    Long runs are drawn as the median and the 5 to 95% band of every few steps; the CSV has all steps.
-
-    Args and result as of ``positions``; prices need neither unit nor currency.
+    Marks show steps in which one side of its order book was empty. Long runs are drawn as the
+    median and the 5 to 95% band of groups of steps. The CSV has all steps. Arguments and result
+    are as in ``draw_positions``; prices need neither unit nor currency.
     """
-    table = add_axis_positions(find_most_liquidated(frames["steps"]))
-    table["spread"] = (table["ask"] - table["bid"]) / table["mid"]
-    table["basis"] = table["mark"] / table["oracle"] - 1
-    table["one_sided"] = table["fallback"].astype(np.float64)
+    table = _measure_liquidity(frames)
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 4.6), layout="constrained")
         axes = figure.subplots(3, 1, sharex=True)
@@ -80,11 +78,8 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
         axes[0].set_ylim(bottom=0)
         draw_band(axes[1], table, "spread", label="Spread\n(bp of mid)", per=0.0001)
         if (table["spread"] > 0).any():
-            axes[1].set_yscale("log")
-            axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes[1].yaxis.set_major_formatter(ScalarFormatter())
-            axes[1].yaxis.set_minor_formatter(NullFormatter())
-        draw_rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "Book without a side")
+            _set_log_scale(axes[1])
+        draw_rug(axes[1], table.loc[table["one_sided"] > 0, "at"], "One side of the book empty")
         draw_band(axes[2], table, "basis", label="Basis, mark over\noracle (%)", per=0.01)
         axes[2].axhline(0, color="0.6", linewidth=0.6, zorder=0)
         draw_time_axis(axes[2], table)
@@ -96,8 +91,25 @@ def draw_liquidity(frames: Frames, folder: Path, *, unit: int, currency: str) ->
         )
 
 
+def _measure_liquidity(frames: Frames) -> Frame:
+    """Return spread, basis and one-sided steps of the perpetual that was liquidated most."""
+    table = add_axis_positions(find_most_liquidated(frames["steps"]))
+    table["spread"] = (table["ask"] - table["bid"]) / table["mid"]
+    table["basis"] = table["mark"] / table["oracle"] - 1
+    table["one_sided"] = table["fallback"].astype(np.float64)
+    return table
+
+
+def _set_log_scale(axes: Axes) -> None:
+    """Set a logarithmic vertical axis with labels at 1, 2 and 5."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _sum_positions(frames: Frames, unit: int) -> Frame:
-    """Sums over a venue's instruments by step, as shares and multiples; missing while nobody holds anything."""
+    """Return a venue's open interest, leverage and margins by step, missing without positions."""
     steps = frames["steps"]
     table = join_venue(
         add_axis_positions(find_most_liquidated(steps)),

@@ -1,4 +1,4 @@
-"""Who paid, how leverage was spread over accounts, and who would have been next."""
+"""Figures of losses by layer and of the distribution of leverage over accounts."""
 
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,22 @@ from experiments.figures.style import (
 from sim.metrics.venues import join_venue
 
 LEVERAGE_BINS = np.geomspace(0.1, 1000, 49)
-"""Edges of leverage."""
+"""Edges of the bins of leverage."""
 
 
 def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Equity of the insurance fund; what each layer has absorbed so far, at the venue that liquidated most.
+    """Draw the insurance fund and the cumulative losses absorbed by each layer.
+
+    The venue is the one that liquidated most.
 
     Args:
         frames: ``steps``, ``venues`` and ``losses`` of one run.
-        folder: where ``losses.pdf``, ``.png`` and ``.csv`` go.
+        folder: folder for ``losses.pdf``, ``.png`` and ``.csv``.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
 
     Returns:
-        The PDF.
+        Path of the PDF.
     """
     table = join_venue(add_axis_positions(find_most_liquidated(frames["steps"])), frames, ["fund"])
     table["fund"] = table["fund"] / unit
@@ -55,31 +57,34 @@ def draw_losses(frames: Frames, folder: Path, *, unit: int, currency: str) -> Pa
         per, prefix = choose_scale(float(table["fund"].abs().max()))
         draw_lines(top, table, {"fund": ""}, label=f"Insurance fund\n({prefix}{currency})", per=per)
         low, high = (float(table["fund"].agg(end)) / per for end in ("min", "max"))
-        top.set_ylim(
-            min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None
-        )  # a line along the edge would be cut in half
-        largest = max((float(column.max()) for column in absorbed.values()), default=0.0)
-        per, prefix = choose_scale(largest)
-        if absorbed:
-            words = {name: LAYER_NAMES.get(name[9:], name[9:]) for name in absorbed}
-            names = {name: word[0].upper() + word[1:] for name, word in words.items()}
-            draw_lines(
-                bottom, table, names, label=f"Losses absorbed\nso far ({prefix}{currency})", per=per
-            )
-            bottom.legend(frameon=False, loc="upper left", handlelength=2.4)
-        else:
-            bottom.set_ylabel("Losses absorbed")
-            draw_none_label(bottom)
-            seaborn.despine(ax=bottom)
+        # leave room at the edges, where a line would be cut in half
+        top.set_ylim(min(0.0, 1.05 * low), max(1.08 * high, 0.0) or None)
+        _draw_absorbed(bottom, table, list(absorbed), currency)
         draw_time_axis(bottom, table)
         figure.align_ylabels([top, bottom])
         return save_figure(figure, folder / "losses", melt_series(table, ["fund", *absorbed]))
 
 
-def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
-    """Notional by leverage of its account, when most was held and at the end, at the venue that liquidated most.
+def _draw_absorbed(axes: Axes, table: Frame, columns: list[str], currency: str) -> None:
+    """Draw the cumulative losses absorbed by each layer."""
+    if not columns:
+        axes.set_ylabel("Losses absorbed")
+        draw_none_label(axes)
+        seaborn.despine(ax=axes)
+        return
+    per, prefix = choose_scale(max(float(table[name].max()) for name in columns))
+    words = {name: LAYER_NAMES.get(name[9:], name[9:]) for name in columns}
+    names = {name: word[0].upper() + word[1:] for name, word in words.items()}
+    label = f"Losses absorbed\nso far ({prefix}{currency})"
+    draw_lines(axes, table, names, label=label, per=per)
+    axes.legend(frameon=False, loc="upper left", handlelength=2.4)
 
-    Accounts without equity or beyond the last bin count in it. Args and result as of ``losses``.
+
+def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> Path:
+    """Draw the notional by leverage of accounts at the start, peak and end of a run.
+
+    The venue is the one that liquidated most. Accounts without equity or beyond the last bin
+    count in that bin. Arguments and result are as in ``draw_losses``.
     """
     venue = find_most_liquidated(frames["steps"])["venue"].iloc[0]
     accounts = frames["accounts"]
@@ -94,28 +99,32 @@ def draw_leverage(frames: Frames, folder: Path, *, unit: int, currency: str) -> 
         if not len(table):
             draw_none_label(axes)
         for number, (moment, part) in enumerate(table.groupby("moment", sort=False)):
-            height = part["notional"] / per
-            look: dict[str, Any] = {"color": COLOURS[(0, 3)[number % 2]], "linewidth": 1.1}
-            edges = np.append(part["leverage_from"], part["leverage_to"].iloc[-1])
-            axes.stairs(
-                height,
-                edges,
-                linestyle=LINE_STYLES[number],
-                label=_MOMENT_TITLES[str(moment)],
-                **look,
-            )
-            if number == 0:
-                axes.stairs(height, edges, fill=True, alpha=0.2, color=look["color"])
+            _draw_leverage_steps(axes, part, per, (number, str(moment)))
         if len(table):
             _fit_leverage_axis(axes, table)
         return save_figure(figure, folder / "leverage", table)
 
 
-_MOMENT_TITLES = {"start": "At the start", "peak": "When most was held", "end": "At the end"}
+_MOMENT_TITLES = {
+    "start": "At the start",
+    "peak": "At peak open interest",
+    "end": "At the end",
+}
+
+
+def _draw_leverage_steps(axes: Axes, part: Frame, per: float, moment: tuple[int, str]) -> None:
+    """Draw the distribution at one moment, given by number and name; fill the first one."""
+    number, name = moment
+    height, colour = part["notional"] / per, COLOURS[(0, 3)[number % 2]]
+    edges = np.append(part["leverage_from"], part["leverage_to"].iloc[-1])
+    look: dict[str, Any] = {"color": colour, "linewidth": 1.1, "linestyle": LINE_STYLES[number]}
+    axes.stairs(height, edges, label=_MOMENT_TITLES[name], **look)
+    if number == 0:
+        axes.stairs(height, edges, fill=True, alpha=0.2, color=colour)
 
 
 def _cumulative_losses(losses: Frame, table: Frame, unit: int) -> dict[str, "np.ndarray[Any, Any]"]:
-    """Running sums by layer of one venue, in the order in which they first acted, at every step."""
+    """Return cumulative losses of each layer of one venue, in the order of first use, by step."""
     here = losses[losses["venue"] == table["venue"].iloc[0]]
     by_step = here.groupby(["layer", "step"], sort=False)["absorbed"].sum() / unit
     layers = list(dict.fromkeys(here["layer"]))
@@ -129,7 +138,7 @@ def _cumulative_losses(losses: Frame, table: Frame, unit: int) -> dict[str, "np.
 
 
 def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
-    """Notional in each bin of leverage, by moment; moments at which nothing is held are left out."""
+    """Return the notional in each bin of leverage, by moment with positions."""
     held = accounts[accounts["gross"] > 0]
     parts = []
     for moment in ("start", "peak", "end"):
@@ -150,7 +159,7 @@ def _notional_by_leverage(accounts: Frame, unit: int) -> Frame:
 
 
 def _fit_leverage_axis(axes: Axes, table: Frame) -> None:
-    """A logarithmic axis as wide as what there is."""
+    """Set a logarithmic axis that covers the occupied bins."""
     used = table[table["notional"] > 0]
     axes.set_xscale("log")
     axes.set_xlim(used["leverage_from"].min() / 1.2, used["leverage_to"].max() * 1.2)

@@ -1,6 +1,6 @@
-"""Tables of every parameter, generated from the components into the READMEs.
+"""Tables of all parameters, generated from the components into the READMEs.
 
-After a field was added or changed: ``python -m experiments.generated.parameters``.
+Run ``python -m experiments.generated.parameters`` after a field was added or changed.
 """
 
 import datetime
@@ -31,10 +31,10 @@ FOLDERS = {
     "liquidation": "liquidation",
 }
 TITLES = ("run", *FOLDERS, "waterfall")
-"""Headings in the model's description, in order; what lies in none of the folders is of the run."""
+"""Headings in the model's description, in order; components of other folders belong to the run."""
 
 MAX_NAMED_KINDS = 8
-"""Kinds that are named one by one; of a larger family the list of kinds tells (section 7)."""
+"""Largest number of kinds that a cell lists; section 7 lists those of larger families."""
 
 NAMES = {
     float: "number",
@@ -48,9 +48,9 @@ SIGNS = {at.Gt: ("gt", ">"), at.Ge: ("ge", "≥"), at.Lt: ("lt", "<"), at.Le: ("
 
 
 def build_pages() -> dict[Path, str]:
-    """The READMEs with a generated part, as they should be."""
-    people = list(POPULATIONS.values())
-    found = [each for each in find_reachable_components(RunConfig) if each not in people]
+    """Return the current text of each README with a generated part."""
+    populations = list(POPULATIONS.values())
+    found = [each for each in find_reachable_components(RunConfig) if each not in populations]
     parts = {title: [each for each in found if _find_title(each) == title] for title in TITLES}
     model = "\n\n".join(
         f"### Parameters: {title}\n{build_parameter_table(each)}" for title, each in parts.items()
@@ -59,13 +59,13 @@ def build_pages() -> dict[Path, str]:
         page: _fill_page(page.read_text(encoding="utf-8"), text)
         for page, text in (
             (ROOT / "sim" / "README.md", model),
-            (ROOT / "agents" / "README.md", build_parameter_table(people)),
+            (ROOT / "agents" / "README.md", build_parameter_table(populations)),
         )
     }
 
 
 def find_reachable_components(model: type[Component]) -> list[type[Component]]:
-    """A component and all that its fields can hold, each once, in the order in which they are met."""
+    """Return a component and all components of its fields, each once, breadth first."""
     found: dict[type[Component], None] = {model: None}
     waiting = [model]
     while waiting:
@@ -91,7 +91,10 @@ def _find_title(component: type[Component]) -> str:
 
 
 def build_parameter_table(components: Sequence[type[Component]]) -> str:
-    """A row for each field where it is defined: a base comes before its kinds, which have its fields and their own."""
+    """Return a table with a row for each field, at the component that defines it.
+
+    A base precedes its kinds, which have its fields and their own.
+    """
     with_bases = dict.fromkeys(
         each for component in components for each in [*_list_bases(component)[::-1], component]
     )
@@ -117,7 +120,7 @@ def build_parameter_table(components: Sequence[type[Component]]) -> str:
 
 
 def _list_bases(component: type[Component]) -> list[type[Component]]:
-    """Components that it inherits fields from, nearest first."""
+    """Return the components from which a component inherits fields, nearest first."""
     above = [
         each
         for each in component.__mro__[1:]
@@ -127,7 +130,7 @@ def _list_bases(component: type[Component]) -> list[type[Component]]:
 
 
 def _list_own_fields(component: type[Component]) -> list[str]:
-    """Fields that it defines itself."""
+    """Return the fields that a component defines itself."""
     own = [name for name in component.model_fields if name in inspect.get_annotations(component)]
     return [name for name in own if name != "kind" or _has_choices(component.model_fields[name])]
 
@@ -137,7 +140,7 @@ def _find_source_path(component: type[Component]) -> str:
 
 
 def _name_component(component: type[Component]) -> str:
-    """Its kind, or its class where it has none."""
+    """Return the kind of a component, or its class if it has none."""
     field = component.model_fields.get("kind")
     if field is None or _has_choices(field) or field.is_required():
         return f"**{component.__name__}**"
@@ -149,7 +152,7 @@ def _has_choices(field: FieldInfo) -> bool:
 
 
 def _describe_field(field: FieldInfo) -> tuple[str, str, str, str]:
-    """Type, default, bounds and meaning of a field."""
+    """Return type, default, bounds and meaning of a field."""
     bounds = [_describe_bound(each) for each in field.metadata]
     given = (
         None
@@ -166,7 +169,7 @@ def _describe_field(field: FieldInfo) -> tuple[str, str, str, str]:
 
 
 def _describe_type(annotation: Any) -> str:
-    """In the words of a configuration."""
+    """Return a type as words for readers of configurations."""
     annotation = strip_annotation(annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
@@ -204,7 +207,10 @@ def _describe_bound(constraint: Any) -> str:
 
 
 def format_default(value: Any) -> str:
-    """A default as a file would say it; a component by its kind and what it does not leave to its own defaults."""
+    """Return a default as written in a file.
+
+    A component is written as its kind and the fields that differ from its own defaults.
+    """
     if isinstance(value, pydantic.BaseModel):
         names = [
             name

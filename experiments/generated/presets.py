@@ -1,7 +1,8 @@
-"""Every packaged engine on the exchange of two packaged markets, each to its end: a table in sim/margin/README.md.
+"""Table in sim/margin/README.md of each packaged engine in two packaged markets.
 
-After a market or an engine changed: ``python -m experiments.generated.presets [PRESET ...]``; without names all of
-them, which takes about a quarter of an hour. Rows of others stay, and each row is written as soon as it is known.
+Run ``python -m experiments.generated.presets [PRESET ...]`` after a market or an engine changed.
+Without names all engines run, which takes about a quarter of an hour. Each row is written when it
+is complete, and other rows are kept.
 """
 
 import json
@@ -34,22 +35,20 @@ TABLE_HEADER = (
 
 
 class PresetFigures(NamedTuple):
-    """What an engine did to a market."""
+    """Outcomes of an engine in one market."""
 
-    initial: (
-        float  # mean over steps of what all accounts must cover to open, over their gross notional
-    )
-    maintenance: float  # the same, to keep
-    closeouts: int  # that filled
+    initial: float  # mean over steps of initial margin over gross notional, all accounts
+    maintenance: float  # the same of maintenance margin
+    closeouts: int  # close-outs that filled
     shortfall: float  # negative equity of bankrupt accounts before the waterfall, numeraire
     adl: float  # closed by ADL, at the mark, numeraire
-    bad_debt: float  # that nobody absorbed, numeraire
+    bad_debt: float  # losses that no layer absorbed, numeraire
 
 
 def run_preset(
     run: str, preset: str, overrides: Iterable[str] = (), *, quick: bool = False
 ) -> Market:
-    """A packaged run whose exchange has this engine, at its end."""
+    """Return the market of a packaged run with an engine, after its last step."""
     engine = json.dumps(OmegaConf.to_container(OmegaConf.load(ENGINES / f"{preset}.yaml")))
     config = load_run(run, (f"venues.0.engine={engine}", *overrides), quick=quick)
     market = Market(config, populate(config.populations), seed=config.seed)
@@ -61,27 +60,29 @@ def run_preset(
 
 
 def measure_figures(frames: Frames, unit: int) -> PresetFigures:
-    """Of the exchange that a run's perpetuals are listed at.
+    """Return the figures of the exchange that lists a run's perpetuals.
 
     Args:
-        frames: of one run.
+        frames: frames of one run.
         unit: minor units in one unit of the numeraire.
     """
     gross = overview.select_perpetuals(frames).groupby(["step", "venue"])["gross"].sum()
-    told = select_venues(frames).set_index(["step", "venue"]).reindex(gross.index)
-    required = told.loc[gross > 0, ["initial", "maintenance"]].div(gross[gross > 0], axis=0).mean()
+    venues = select_venues(frames).set_index(["step", "venue"]).reindex(gross.index)
+    required = (
+        venues.loc[gross > 0, ["initial", "maintenance"]].div(gross[gross > 0], axis=0).mean()
+    )
     return PresetFigures(
         float(required["initial"]),
         float(required["maintenance"]),
         overview.sum_close_outs(frames)["count"],
-        float(told["shortfall"].sum()) / unit,
+        float(venues["shortfall"].sum()) / unit,
         overview.sum_adl_notional(frames) / unit,
         overview.sum_losses_by_payer(frames).get("bad_debt", 0) / unit,
     )
 
 
 def build_row(preset: str) -> str:
-    """One engine's line of the table, from two whole runs."""
+    """Return the row of one engine, from two whole runs."""
     found = []
     for run in (CALM_RUN, CRASH_RUN):
         market = run_preset(run, preset)
@@ -101,13 +102,13 @@ def build_row(preset: str) -> str:
 
 
 def read_rows() -> dict[str, str]:
-    """The lines that stand in the table, by preset."""
+    """Return the current rows of the table, by preset."""
     table = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
     return {line.split("`")[1]: line for line in re.findall(r"^\| `.*$", table, flags=re.MULTILINE)}
 
 
 def write_table(lines: dict[str, str]) -> None:
-    """Put the table of these lines into the page, presets in order of name."""
+    """Write the table of these rows into the page, sorted by preset."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     table = "\n".join(
         [TABLE_HEADER, f"|---{'|---:' * 9}|", *(lines[name] for name in PRESETS if name in lines)]
@@ -116,7 +117,7 @@ def write_table(lines: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Run the presets named, or all, and put their rows into the page."""
+    """Run the named presets, or all, and write their rows into the page."""
     for preset in sys.argv[1:] or PRESETS:
         write_table(read_rows() | {preset: build_row(preset)})
 

@@ -1,9 +1,9 @@
-"""Frozen reference books: accounts of calm markets, on which engines are compared (MAR-2).
+"""Reference portfolios: frozen accounts of calm markets, on which engines are compared (MAR-2).
 
-``baseline``, of equal capital efficiency, has one product under isolated tiers; ``hedged`` has two coins, perpetuals
-and spot in one account, and people who hedge. They are frozen so that an engine's compression does not depend on how
-people respond to it. Take them anew only if the markets themselves change:
-``python -m experiments.generated.reference_books``.
+``baseline``, for equal capital efficiency, has one product under isolated tiers. ``hedged`` has
+two coins, perpetuals and spot in one account, and traders who hedge. The portfolios are frozen so
+that an engine's compression does not depend on how traders respond to it. Run
+``python -m experiments.generated.reference_books`` only if the markets themselves change.
 """
 
 import json
@@ -27,20 +27,23 @@ from sim.venue import Venue
 ENGINES = PACKAGED / "engines"
 FOLDER = PACKAGED / "reference"
 BOOKS = {"baseline": ("venues.0.engine.netting.kind=isolated", "duration=86400"), "hedged": ()}
-"""Packaged configurations that books are taken from, each with what is changed for it."""
+"""Packaged configurations of the portfolios, with the overrides of each."""
 
 SNAPSHOT_INTERVAL = 21_600.0
 """Seconds between snapshots."""
 
 COLUMNS = ("mark", "bid", "ask", "last", "depth", "funding", "open_interest", "vol")
 OMITTED_TERMS = ("expiry", "strike", "side")
-"""What perpetuals do not have; infinite or missing, which JSON cannot say."""
+"""Terms that perpetuals do not have: infinite or missing values, which JSON cannot hold."""
 
 HELD_COLUMNS = ("balance", "position", "entry")
 
 
 def load_reference_book(name: str = "baseline") -> tuple[list[Exposure], int]:
-    """The snapshots of a book, all instruments of the venue, and minor units in one unit of the numeraire."""
+    """Return the snapshots of a reference portfolio, and minor units per unit of the numeraire.
+
+    Snapshots cover all instruments of the venue.
+    """
     kept = json.loads(_find_book_path(name).read_text(encoding="utf-8"))
     return [
         _restore_exposure(kept["contracts"], kept["returns"], shot) for shot in kept["snapshots"]
@@ -52,7 +55,7 @@ def _find_book_path(name: str) -> Path:
 
 
 def freeze_book(name: str) -> dict[str, Any]:
-    """Run the market of a book and keep what its exchange's accounts hold, a few times."""
+    """Run the market of a reference portfolio and record the exchange's accounts at intervals."""
     config = load_run(name, BOOKS[name])
     market = Market(config, populate(config.populations), seed=config.seed)
     snapshots, turn = [], round(SNAPSHOT_INTERVAL / config.dt)
@@ -65,7 +68,8 @@ def freeze_book(name: str) -> dict[str, Any]:
     contracts = {name: _to_list(listed[name]) for name in listed if name not in OMITTED_TERMS}
     unit = 10 ** config.assets[0].decimals
     changed = ", ".join(BOOKS[name]) or "as packaged"
-    about = f"accounts of the first venue of {name} ({changed}), every {SNAPSHOT_INTERVAL / 3600:g} hours of a day"
+    hours = f"every {SNAPSHOT_INTERVAL / 3600:g} hours of a day"
+    about = f"accounts of the first venue of {name} ({changed}), {hours}"
     returns = [[float(f"{value:.9g}") for value in row] for row in venue.view.returns.tolist()]
     return {
         "about": about,
@@ -77,18 +81,20 @@ def freeze_book(name: str) -> dict[str, Any]:
 
 
 def take_snapshot(market: Market, number: int = 0) -> Exposure:
-    """A book of a venue's accounts that hold a position now, over all of its pools, without orders or chosen leverage.
+    """Return the exposure of a venue's accounts with a position, over all of its pools.
+
+    Orders and chosen leverage are not included.
 
     Args:
-        market: between two steps.
-        number: of the venue.
+        market: market between two steps.
+        number: index of the venue.
     """
     venue = market.venues[number]
     return _build_exposure(venue.view, _read_holdings(market, venue))
 
 
 def _read_holdings(market: Market, venue: Venue) -> dict[str, I8]:
-    """What accounts hold at a venue, a row for each with a position."""
+    """Return the holdings of accounts at a venue, one row for each account with a position."""
     position = market.ledger.position[venue.instrument_slice]
     rows = np.flatnonzero((position != 0).any(axis=0) & market.state.is_margined)
     pools = sorted({pool.number for pool in venue.pools} | {venue.wallet_pool})
@@ -100,7 +106,7 @@ def _read_holdings(market: Market, venue: Venue) -> dict[str, I8]:
 
 
 def _record_snapshot(market: Market) -> dict[str, Any]:
-    """Who holds a position, over all of the venue's pools, and what the public knew."""
+    """Return the holdings of accounts with a position, and the public market data."""
     held, view = _read_holdings(market, market.venues[0]), market.venues[0].view
     known = {
         name: _to_list(getattr(view, name)) for name in (*COLUMNS, "oracle", "confidence", "price")
@@ -146,7 +152,10 @@ def _build_exposure(view: MarketView, held: dict[str, I8]) -> Exposure:
 
 
 def format_engine_table(books: list[Exposure], unit: int) -> Iterator[str]:
-    """One line per packaged engine: what it ties up on the book, and its compression to the capital of ``isolated``."""
+    """Yield one line per packaged engine: the capital it requires, and its compression.
+
+    Compression is relative to the capital under ``isolated``.
+    """
     presets = {
         path.stem: load_config(f"engines/{path.stem}", [], EngineConfig)
         for path in sorted(ENGINES.glob("*.yaml"))
@@ -155,11 +164,12 @@ def format_engine_table(books: list[Exposure], unit: int) -> Iterator[str]:
     yield f"{'engine':12} {'margin':>8} {'haircut':>8} {'kappa':>8}"
     for name, engine in presets.items():
         found = measure_capital(engine, books, unit)
-        yield f"{name:12} {found.margin:8.4f} {found.haircut:8.4f} {solve_compression(found, target):8.4f}"
+        compression = solve_compression(found, target)
+        yield f"{name:12} {found.margin:8.4f} {found.haircut:8.4f} {compression:8.4f}"
 
 
 def main() -> None:
-    """Freeze the books again, or print a table for each."""
+    """Freeze the portfolios again, or print a table for each."""
     for name in BOOKS:
         if sys.argv[1:] == ["--table"]:
             sys.stdout.write(
@@ -167,8 +177,8 @@ def main() -> None:
             )
         else:
             text = json.dumps(freeze_book(name), separators=(",", ":"))
-            told = text.replace("},{", "},\n{").replace('"snapshots"', '\n"snapshots"')
-            _find_book_path(name).write_text(told + "\n", encoding="utf-8")
+            lines = text.replace("},{", "},\n{").replace('"snapshots"', '\n"snapshots"')
+            _find_book_path(name).write_text(lines + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

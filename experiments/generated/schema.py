@@ -1,4 +1,4 @@
-"""The JSON Schema of a run's configuration, for editors: what a file may say, described field by field."""
+"""JSON Schema of configuration files, for editors."""
 
 import copy
 import json
@@ -22,16 +22,17 @@ LATE_REGISTRIES: dict[str, Mapping[str, type[Component]]] = {
     "RequirementComponent": REQUIREMENTS,
     "ModelComponent": MODELS,
 }
-"""Abstract components whose registry is looked up when a configuration is read, hence unknown to pydantic's schema."""
+"""Registries of abstract components, which pydantic's own schema does not contain."""
 
 MODE: JsonSchemaMode = "validation"
 
 
 def build_schema_text() -> str:
-    """The schema with every kind registered by now, as the same bytes each time.
+    """Return the schema of all registered kinds, with the same bytes each time.
 
-    It describes files: any mapping may ``include`` others, and nothing is required, because an include here or above
-    may hold it; what is missing the loader tells. References ``${a.b}`` in place of numbers are beyond it.
+    It describes files: any mapping may ``include`` others, and no key is required, because an
+    include may hold it. The loader reports missing keys. The schema does not cover references
+    ``${a.b}`` in place of numbers.
     """
     components: list[type[Component]] = [RunConfig, StudyConfig, PortfolioConfig, StressConfig]
     components += [kind for registry in LATE_REGISTRIES.values() for kind in registry.values()]
@@ -44,7 +45,7 @@ def build_schema_text() -> str:
         definitions["RunConfig"]["properties"]["populations"]
     )
     definitions["Populations"]["description"] = (
-        "a list of who trades, to be included by an item of such a list"
+        "a list of populations, to be included by an item of such a list"
     )
     definitions["AxisValues"] = copy.deepcopy(definitions["StudyAxis"]["properties"]["values"])
     definitions["AxisValues"]["description"] = (
@@ -65,7 +66,7 @@ def build_schema_text() -> str:
 
 
 def _build_choice(abstract: Node, refs: Mapping[str, Any]) -> Node:
-    """The choice among the kinds of a registry, in the form of pydantic's own unions."""
+    """Return the choice among the kinds of a registry, in the form of pydantic's unions."""
     choice = {"discriminator": {"mapping": dict(refs), "propertyName": "kind"}}
     return {
         "description": abstract["description"],
@@ -75,20 +76,19 @@ def _build_choice(abstract: Node, refs: Mapping[str, Any]) -> Node:
 
 
 def _relax_for_files(node: Any) -> None:
-    """Lift what holds for a configuration, but need not for the file that is a part of it."""
+    """Remove conditions of a configuration that its partial files need not meet."""
     if isinstance(node, list):
         for item in node:
             _relax_for_files(item)
     if not isinstance(node, dict):
         return
     if "discriminator" in node:
-        node["anyOf"] = node.pop(
-            "oneOf"
-        )  # without its kind, which an include may hold, a node may fit several
+        # without its kind, which an include may hold, a node may match several variants
+        node["anyOf"] = node.pop("oneOf")
     if node.get("additionalProperties") is False:
         node.pop("required", None)
         node["properties"]["include"] = {
-            "description": "files whose content stands here, below this mapping's own keys (paths)",
+            "description": "files included here; this mapping's own keys take precedence (paths)",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         }
     for item in node.values():

@@ -1,4 +1,7 @@
-"""What the bytes of a run depend on beside its configuration and data: sources, plug-ins, versions, arithmetic."""
+"""Identity of the code of a run: sources, plug-ins, versions and linear algebra.
+
+The bytes of a result depend on these, beside its configuration and data.
+"""
 
 import functools
 import hashlib
@@ -15,7 +18,10 @@ from experiments.results import provenance
 from experiments.results.imported_sources import ROOT, find_project_files
 
 CodeFacts = dict[str, Any]
-"""Plain data that names some code: version, Python, machine, linear algebra, packages, sources, plug-ins."""
+"""Plain data that identify code.
+
+They are version, Python, machine, linear algebra, packages, sources and plug-ins.
+"""
 
 PACKAGES = ("sim", "agents", "experiments")
 
@@ -24,10 +30,13 @@ RUN_MODULES = (
     "experiments.results.store",
     "experiments.results.provenance",
 )
-"""Modules of ``experiments`` that make the bytes of a run, with all that they import; all of sim and agents counts."""
+"""Modules of ``experiments`` that, with their imports, determine the bytes of a run.
+
+All modules of ``sim`` and ``agents`` count.
+"""
 
 EXTRA_FILES = ("experiments/sweep/execute_jobs.py",)
-"""Files of ``experiments`` that count without what they import."""
+"""Files of ``experiments`` that count without their imports."""
 
 DISTRIBUTIONS = (
     "numpy",
@@ -45,7 +54,7 @@ DISTRIBUTIONS = (
 
 @functools.cache
 def hash_sources() -> dict[str, str]:
-    """SHA-256 of every source of the project's packages, by path; read once in each process."""
+    """Return the SHA-256 of each source of the project, by path; read once per process."""
     paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     return {
         path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -55,7 +64,7 @@ def hash_sources() -> dict[str, str]:
 
 @functools.cache
 def _sources() -> dict[str, str]:
-    """One digest for each package, of the files that make runs."""
+    """Return one digest for each package, of the files that determine runs."""
     makers = {path.relative_to(ROOT).as_posix() for path in find_project_files(RUN_MODULES)} | set(
         EXTRA_FILES
     )
@@ -71,14 +80,14 @@ def _sources() -> dict[str, str]:
 
 
 def compute_digest(value: Any) -> str:
-    """16 hex digits of plain data."""
+    """Return 16 hex digits of the digest of plain data."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @functools.cache
 def _read_package_versions() -> dict[str, str]:
-    """Versions of what is installed among the packages that count."""
+    """Return the versions of the installed packages that count."""
     found = {}
     for name in DISTRIBUTIONS:
         try:
@@ -90,45 +99,44 @@ def _read_package_versions() -> dict[str, str]:
 
 @functools.cache
 def _list_algebra_libraries() -> tuple[tuple[str, str, str, int], ...]:
-    """Libraries of linear algebra in this process: name, version, kernels, threads."""
+    """Return name, version, kernels and threads of the linear algebra in this process."""
     import threadpoolctl
 
-    importlib.import_module("scipy.linalg")  # which brings its own beside numpy's
-    found = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"]
-    told = (
-        (each["internal_api"], each["version"], each.get("architecture"), each["num_threads"])
-        for each in found
-    )
-    return tuple(
-        sorted(
-            {
-                (name, str(version), str(kernel or ""), count)
-                for name, version, kernel, count in told
-            }
+    importlib.import_module("scipy.linalg")  # loads a library of its own beside numpy's
+    libraries = {
+        (
+            each["internal_api"],
+            str(each["version"]),
+            str(each.get("architecture") or ""),
+            each["num_threads"],
         )
-    )
+        for each in threadpoolctl.threadpool_info()
+        if each["user_api"] == "blas"
+    }
+    return tuple(sorted(libraries))
 
 
 def _describe_algebra(pinned: bool) -> list[str]:
-    """Linear algebra in words: as it is here, or as it is in a worker whose settings are pinned."""
-    kernel = provenance.find_blas_kernel()
-    told = set()
-    for name, version, found, count in _list_algebra_libraries():
-        kernels = kernel if pinned and found and kernel else found
-        told.add(f"{name} {version} {kernels} x{1 if pinned else count}")
-    return sorted(told)
+    """Return texts on the linear algebra of this process, or of a worker with pinned settings."""
+    pinned_kernel = provenance.find_blas_kernel()
+    texts = set()
+    for name, version, own_kernel, count in _list_algebra_libraries():
+        kernel = pinned_kernel if pinned and own_kernel and pinned_kernel else own_kernel
+        texts.add(f"{name} {version} {kernel} x{1 if pinned else count}")
+    return sorted(texts)
 
 
 def describe_code(modules: Iterable[str] = (), *, pinned: bool = False) -> CodeFacts:
-    """What names the code of this process.
+    """Return the data that identify the code of this process.
 
     Args:
-        modules: plug-ins that take part; each was imported by ``plug_in``.
-        pinned: describe workers with pinned settings in place of this process.
+        modules: plug-ins of the run, imported by ``import_plugins``.
+        pinned: describe workers with pinned settings instead of this process.
     """
+    python = sys.version_info
     return {
         "version": provenance.read_version(),
-        "python": f"{platform.python_implementation()} {sys.version_info.major}.{sys.version_info.minor}",
+        "python": f"{platform.python_implementation()} {python.major}.{python.minor}",
         "machine": f"{sys.platform} {platform.machine()}",
         "algebra": _describe_algebra(pinned),
         "packages": _read_package_versions(),
@@ -138,25 +146,25 @@ def describe_code(modules: Iterable[str] = (), *, pinned: bool = False) -> CodeF
 
 
 def describe_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between two codes, in words; empty if nothing does."""
-    told = [
+    """Return the differences between two codes as texts; empty if there are none."""
+    differences = [
         f"sources of {name}"
         for name in _list_differing_names(there.get("sources"), here.get("sources"))
     ]
-    told += [
+    differences += [
         f"plug-in {name}"
         for name in _list_differing_names(there.get("plugins"), here.get("plugins"))
     ]
     for name in _list_differing_names(there.get("packages"), here.get("packages")):
-        told.append(
-            f"{name} {_format_entry(there, 'packages', name)}, here {_format_entry(here, 'packages', name)}"
-        )
+        theirs, ours = (_format_entry(code, "packages", name) for code in (there, here))
+        differences.append(f"{name} {theirs}, here {ours}")
     for key in ("version", "python", "machine", "algebra"):
-        if there.get(key) != here.get(key):
-            told.append(
-                f"{key} {_format_value(there.get(key))}, here {_format_value(here.get(key))}"
-            )
-    return told or (["what it says of its code"] if dict(there) != dict(here) else [])
+        theirs, ours = there.get(key), here.get(key)
+        if theirs != ours:
+            differences.append(f"{key} {_format_value(theirs)}, here {_format_value(ours)}")
+    if not differences and dict(there) != dict(here):
+        return ["the description of its code"]
+    return differences
 
 
 def _list_differing_names(there: Any, here: Any) -> list[str]:
@@ -176,7 +184,7 @@ def _format_value(value: Any) -> str:
 
 
 def name_differing_sources(there: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """Names of the sources that differ, the first few of them; empty if all are the same."""
+    """Return the names of the first three sources that differ; empty if all are the same."""
     names = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

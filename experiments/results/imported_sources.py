@@ -1,4 +1,4 @@
-"""The files that a module runs: its own, and those that it imports beside it; found by reading, not by running."""
+"""Source files of a module and of its imports, found by reading instead of running them."""
 
 import ast
 import importlib.machinery
@@ -9,34 +9,34 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""Folder that holds the packages of the project."""
+"""Folder of the packages of the project."""
 
 PROJECT_PACKAGES = ("sim", "agents", "experiments", "configs")
-"""Packages of the project, which are hashed apart."""
+"""Packages of the project, which have their own digests."""
 
 INSTALL_FOLDERS = tuple(
     Path(sysconfig.get_path(name)).resolve()
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
-"""Where Python and installed packages lie; their versions stand for their content."""
+"""Folders of Python and installed packages, whose versions identify their content."""
 
 
 def find_module_files(module: str) -> dict[str, Path]:
-    """The files of a module that can be imported, and of what it imports beside it, by name.
+    """Return the files of a module that can be imported, and of its imports, by name.
 
     Args:
-        module: its name. All files of a package are taken, whatever they hold.
+        module: name of the module. Of a package, all files are returned.
     """
     return _gather_files({}, [module.partition(".")[0]], start=True)
 
 
 def find_imported_files(path: Path) -> dict[str, Path]:
-    """One file, and the files of what it imports beside the installed packages, by name."""
+    """Return one file and the files of its imports outside installed packages, by name."""
     return _gather_files({path.name: path}, _list_imported_modules(path), start=False)
 
 
 def find_project_files(modules: Iterable[str]) -> set[Path]:
-    """Files of the project's package ``experiments`` that some of its modules import, themselves included."""
+    """Return the files of modules of ``experiments`` and of their imports from ``experiments``."""
     waiting, found = list(modules), set[Path]()
     while waiting:
         path = _find_project_file(waiting.pop())
@@ -56,12 +56,12 @@ def _find_project_file(name: str) -> Path | None:
 
 
 def _gather_files(found: dict[str, Path], names: Iterable[str], start: bool) -> dict[str, Path]:
-    """Files of top-level modules, and of what these import in turn.
+    """Return files of top-level modules and, recursively, of their imports.
 
     Args:
-        found: files that are known.
+        found: known files.
         names: top-level modules.
-        start: whether the first ones are taken wherever they lie.
+        start: True to include installed modules among ``names``.
     """
     waiting, seen = [(name, start) for name in names], set[str]()
     while waiting:
@@ -77,7 +77,10 @@ def _gather_files(found: dict[str, Path], names: Iterable[str], start: bool) -> 
 
 
 def _list_module_files(name: str, wanted: bool) -> dict[str, Path]:
-    """Files of one top-level module; none if it is built in, of the project, or installed and not wanted."""
+    """Return the files of one top-level module.
+
+    Built-in modules and those of the project have none, and installed ones only if ``wanted``.
+    """
     spec = _find_spec(name)
     if spec is None:
         return {}
@@ -96,7 +99,7 @@ def _list_module_files(name: str, wanted: bool) -> dict[str, Path]:
 
 
 def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    """Where Python finds a top-level module; nothing of it runs."""
+    """Return the import specification of a top-level module without running the module."""
     if name in sys.builtin_module_names or name in sys.stdlib_module_names:
         return None
     try:
@@ -114,7 +117,7 @@ def _is_installed(path: Path) -> bool:
 
 
 def is_user_file(path: Path) -> bool:
-    """Whether a file is a user's own: of no installed package, and not of the project."""
+    """Return True for a file that is neither of an installed package nor of the project."""
     place = path.resolve()
     return place.is_file() and not _is_own(place) and not _is_installed(place)
 
@@ -129,12 +132,15 @@ def _walk_files(folder: Path) -> Iterator[Path]:
 
 
 def _list_imported_modules(path: Path) -> set[str]:
-    """Top-level modules that a file imports, wherever in it; none if it is no Python."""
+    """Return the top-level modules that a file imports anywhere; none if it is not Python."""
     return {name.partition(".")[0] for name in _list_imported_names(path)}
 
 
 def _list_imported_names(path: Path) -> set[str]:
-    """Full names that a file imports, those of a ``from`` with and without what is taken of them."""
+    """Return the full names that a file imports.
+
+    A ``from`` import yields the module and each imported name in it.
+    """
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""Tables for a page in Markdown."""
+"""Tables in Markdown."""
 
 import math
 from collections.abc import Sequence
@@ -7,19 +7,20 @@ from experiments.statistics import Estimate
 
 
 def format_header(names: Sequence[str]) -> list[str]:
-    """The two lines above a table's rows."""
+    """Return the two header lines of a table."""
     return [format_row(names), "|" + "---|" * len(names)]
 
 
 def format_row(cells: Sequence[str]) -> str:
-    """One line of a table."""
+    """Return one row of a table."""
     return f"| {' | '.join(cells)} |"
 
 
 def format_estimate(found: Estimate, *, signed: bool = False) -> str:
-    """Mean and interval with the digits that the interval leaves meaning, five at most, as ``1.35 (1.28 to 1.41)``.
+    """Return the mean and interval with as many digits as the interval supports, at most five.
 
-    An interval of less than the last of five digits is not told.
+    The form is ``1.35 (1.28 to 1.41)``. An interval narrower than the last of five digits is
+    omitted.
     """
     if math.isnan(found.mean):
         return "none"
@@ -36,6 +37,6 @@ def format_estimate(found: Estimate, *, signed: bool = False) -> str:
 
 
 def _format_number(value: float, digits: int, signed: bool) -> str:
-    shown = round(value, digits) + 0.0  # nil has no sign
+    shown = round(value, digits) + 0.0  # removes the sign of zero
     text = f"{shown:+,.{digits}f}" if signed and shown else f"{shown:,.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}").replace("inf", "\N{INFINITY}")

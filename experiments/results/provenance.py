@@ -1,4 +1,4 @@
-"""Where a result came from, and the settings without which it would not come out the same."""
+"""Provenance of results, and the thread settings that make them reproducible."""
 
 import functools
 import importlib.metadata
@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 PROCESS_STATUS = Path("/proc/self/status")
-"""What Linux tells a process of itself."""
+"""File in which Linux reports the status of a process."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -23,11 +23,14 @@ THREAD_VARIABLES = (
 )
 
 BLAS_KERNELS = {"x86_64": "Haswell", "amd64": "Haswell", "aarch64": "ARMV8", "arm64": "ARMV8"}
-"""OpenBLAS kernels by machine: one that all of its kind can run, so that two of them add in the same order."""
+"""OpenBLAS kernel by machine type.
+
+All machines of a type can run it, so that they sum in the same order.
+"""
 
 
 def pin_threads() -> None:
-    """One BLAS thread and a fixed kernel, whatever the environment says. Works only before numpy is imported."""
+    """Set one BLAS thread and a fixed kernel, before numpy is imported."""
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     core = find_blas_kernel()
     if core is not None:
@@ -35,18 +38,18 @@ def pin_threads() -> None:
 
 
 def find_blas_kernel() -> str | None:
-    """The OpenBLAS kernels that ``pin`` asks for; none on machines it does not know."""
+    """Return the OpenBLAS kernel that ``pin_threads`` sets; None on unknown machines."""
     return BLAS_KERNELS.get(platform.machine().lower())
 
 
 @functools.cache
 def read_version() -> str:
-    """Of the installed distribution; looked up once, for a sweep asks with every file."""
+    """Return the version of the installed distribution; cached, because each file records it."""
     return importlib.metadata.version("deleverage")
 
 
 def describe_process() -> dict[str, Any]:
-    """What is true of this process: versions, machine, code, command line, thread settings, peak memory."""
+    """Return versions, machine, code, command line, threads and peak memory of this process."""
     return {
         "version": read_version(),
         "python": platform.python_version(),
@@ -62,14 +65,14 @@ def describe_process() -> dict[str, Any]:
 
 
 def _read_dependency_versions() -> dict[str, str]:
-    """Versions of the declared dependencies that are installed, extras apart."""
+    """Return the versions of installed dependencies, without those of extras."""
     needed = importlib.metadata.requires("deleverage") or []
     names = [re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in needed if "extra ==" not in each]
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
 def read_git_state() -> dict[str, Any] | None:
-    """Commit and whether the tree differs from it; nothing if this is not a checkout or git is not there."""
+    """Return the commit, and whether files differ from it; None without checkout or git."""
     if not (ROOT / ".git").exists():
         return None
     try:
@@ -85,9 +88,10 @@ def _run_git(*arguments: str) -> str:
 
 
 def measure_peak_memory() -> float | None:
-    """Megabytes (2^20 bytes) this process itself held at most; unknown on Windows.
+    """Return the peak memory of this process in megabytes (2^20 bytes); None on Windows.
 
-    Linux tells it as VmHWM; ``ru_maxrss`` begins at the peak of whoever started the process, and is asked elsewhere.
+    Linux reports it as VmHWM. Other systems report ``ru_maxrss``, which on Linux would start at
+    the peak of the parent process.
     """
     if sys.platform == "win32":
         return None

@@ -1,4 +1,4 @@
-"""Results on disk: deterministic Parquet and JSON, in a folder that appears whole or not at all."""
+"""Results on disk: deterministic Parquet and JSON, in a folder that is written atomically."""
 
 import errno
 import hashlib
@@ -20,79 +20,81 @@ import yaml
 from sim.errors import OutputError, escape_unprintable
 
 FAILED = "failed"
-"""Subfolder of tracebacks; a folder that holds nothing else is no result yet."""
+"""Subfolder of tracebacks; a folder with nothing else is not yet a result."""
 
 
 FINISHED = "the finished result"
 RUNS_KEPT = "all finished runs are kept, "
-"""Words for what a failed write leaves."""
+"""Texts on the files kept after a failed write."""
 
 WRONG_PLACE_ERRORS = {
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
 }
-"""What the system answers to a path that can never hold results; all else, such as a full disk, may pass."""
+"""Errors of a path that can never hold results; others, such as a full disk, may pass."""
 
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""First characters of cells that spreadsheets run as formulas, or skip before one (OWASP, CSV injection)."""
+"""First characters of cells that spreadsheets run as formulas (OWASP, CSV injection)."""
 
 
 class WriteError(OSError):
-    """A write that the system refused: a full disk, a read-only folder. Its text is one line for the user."""
+    """The system refused a write, such as on a full disk; the text is one line for the user."""
 
 
 def translate_os_error(
     error: OSError, place: Path, kept: str = "", option: str = "--out"
 ) -> WriteError | OutputError:
-    """Return what to raise in place of a failed write.
+    """Return the error to raise for a failed write.
 
     Args:
-        error: from the system.
-        place: file or folder that was to be written.
-        kept: words for what is kept meanwhile, with a comma after them; empty if nothing is.
-        option: that names another place.
+        error: error from the system.
+        place: file or folder to be written.
+        kept: text on the files that are kept, with a final comma; empty if none are.
+        option: command option that names another place.
     """
     if isinstance(error, WriteError):
         return error
     reason = escape_unprintable(error.strerror or str(error) or type(error).__name__)
-    told = f"{escape_unprintable(str(error.filename or place))}: cannot be written ({reason})"
+    path = escape_unprintable(str(error.filename or place))
+    message = f"{path}: cannot be written ({reason})"
     if error.errno in WRONG_PLACE_ERRORS and not kept:
-        return OutputError(f"{told}, choose another with {option}")
+        return OutputError(f"{message}, choose another with {option}")
     room = "make room or " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
     return WriteError(
-        f"{told}, {kept}{room}choose another place with {option}, then start the same command again"
+        f"{message}, {kept}{room}choose another place with {option}, "
+        "then start the same command again"
     )
 
 
 def dump_canonical_json(value: Any) -> str:
-    """JSON of plain data with one spelling: sorted keys, no spaces, no NaN."""
+    """Return plain data as JSON in one canonical form: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def hash_config(config: Mapping[str, Any], code: str, digests: Mapping[str, str]) -> str:
-    """12 hex digits that differ whenever a run's results may.
+    """Return 12 hex digits that differ whenever the results of runs may differ.
 
     Args:
-        config: resolved, with its seed.
-        code: digest of the code that makes the run, see ``identity.facts``.
-        digests: of the data that it replays, by underlying.
+        config: resolved configuration with its seed.
+        code: digest of the code of the run, see ``identity.describe_code``.
+        digests: digests of the replayed data, by underlying.
     """
     text = dump_canonical_json({"config": config, "code": code, "data": dict(digests)})
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class ResultDraft:
-    """A result folder under construction, beside its final place under a temporary name.
+    """Result folder under construction, beside its final path under a temporary name.
 
-    Used as a context; what was not committed by its end is removed.
+    It is a context manager. A draft that was not committed is removed on exit.
 
     Args:
-        final: where the result goes.
-        overwrite: whether a result that is there already may be replaced.
+        final: path of the result.
+        overwrite: True to replace an existing result.
 
     Raises:
-        OutputError: a result is there already, or the place cannot be written.
+        OutputError: a result exists already, or the path cannot be written.
     """
 
     def __init__(self, final: Path, *, overwrite: bool = False) -> None:
@@ -106,12 +108,12 @@ class ResultDraft:
         self._is_kept = False
 
     def __enter__(self) -> Self:
-        """Make the temporary folder."""
+        """Create the temporary folder."""
         try:
             self._check_place()
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-        except OSError as error:  # the temporary name means nothing to the user
+        except OSError as error:  # without the temporary name, which the user does not need
             raise translate_os_error(OSError(error.errno, error.strerror), self.final) from error
         return self
 
@@ -121,7 +123,9 @@ class ResultDraft:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove it, if it has not become the result; what was written before a write failed is kept beside it.
+        """Remove the folder unless it was committed.
+
+        After a failed write, the files written before are kept beside the final path.
 
         Raises:
             WriteError: a write failed.
@@ -132,11 +136,12 @@ class ResultDraft:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def commit(self) -> None:
-        """Put the folder in its place, keeping the tracebacks of earlier failures.
+        """Move the folder to its final path, with the tracebacks of earlier failures.
 
         Raises:
-            OutputError: the place was taken or closed meanwhile; the finished result is kept beside it, and named.
-            WriteError: the system refuses; likewise.
+            OutputError: the path was occupied or closed meanwhile. The finished result is kept
+                beside it, and named.
+            WriteError: the system refuses the move. The finished result is kept likewise.
         """
         try:
             self._check_place()
@@ -164,7 +169,7 @@ class ResultDraft:
         shutil.rmtree(old, ignore_errors=True)
 
     def keep_partial(self, what: str = "what was written") -> str:
-        """Move the folder to a name that lasts, and return words for it; none if nothing was written."""
+        """Rename the folder permanently, and return a text on it; empty if no file was written."""
         if not any(path.is_file() for path in self.folder.rglob("*")):
             return ""
         kept = self.folder.with_name(f"{self.final.name}.{os.getpid()}.kept")
@@ -177,10 +182,10 @@ class ResultDraft:
         return f"{what} is kept in {kept}, "
 
     def write_traceback(self, name: str, text: str) -> Path:
-        """Keep a traceback in the final folder's ``failed/``.
+        """Write a traceback to ``failed/`` in the final folder.
 
         Raises:
-            WriteError: it cannot be written.
+            WriteError: the file cannot be written.
         """
         folder = self.final / FAILED
         path = folder / f"{name}.txt"
@@ -194,7 +199,8 @@ class ResultDraft:
     def _check_place(self) -> None:
         if self.final.is_symlink() and not self.final.exists():
             raise OutputError(
-                f"{self.final}: is a link to nothing, results need a folder, choose another with --out"
+                f"{self.final}: is a link to nothing, results need a folder, "
+                "choose another with --out"
             )
         if not self.final.exists():
             return
@@ -204,18 +210,18 @@ class ResultDraft:
             )
         held = {path.name for path in self.final.iterdir()} - {FAILED}
         if held and "manifest.json" not in held:
-            told = "holds other things than a result (no manifest.json), it will not be replaced"
-            raise OutputError(f"{self.final}: {told}, name another folder with --out")
+            rule = "holds other things than a result (no manifest.json), it will not be replaced"
+            raise OutputError(f"{self.final}: {rule}, name another folder with --out")
         if held and not self.overwrite:
-            told = "exists, results are never replaced silently"
+            rule = "exists, results are never replaced silently"
             raise OutputError(
-                f"{self.final}: {told}, add --overwrite or name another folder with --out"
+                f"{self.final}: {rule}, add --overwrite or name another folder with --out"
             )
 
 
 @contextmanager
 def remove_if_failed(*paths: Path) -> Iterator[None]:
-    """Remove files whose writing failed halfway."""
+    """Remove files whose writing failed."""
     try:
         yield
     except OSError:
@@ -226,12 +232,15 @@ def remove_if_failed(*paths: Path) -> Iterator[None]:
 
 
 def write_frame(frame: pd.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:
-    """One Parquet file whose bytes depend on the frame and metadata alone. Missing numbers are null.
+    """Write a Parquet file whose bytes depend on the frame and metadata alone.
+
+    Missing numbers are null.
 
     Args:
         frame: tidy columns; the index is dropped.
         path: file to write.
-        metadata: goes into the file's key-value metadata in place of pandas's own, beside the units of the columns.
+        metadata: key-value metadata of the file, with the units of the columns, instead of
+            those of pandas.
     """
     columns = {name: _canonical_column(column) for name, column in frame.items()}
     units = {"units": json.dumps(frame.attrs["units"])} if "units" in frame.attrs else {}
@@ -241,30 +250,40 @@ def write_frame(frame: pd.DataFrame, path: Path, metadata: Mapping[str, str]) ->
 
 
 def decode_frame(content: bytes) -> pd.DataFrame:
-    """The frame in a Parquet file's bytes; ``pandas.read_parquet`` looks for a data set first, which takes longer.
+    """Return the frame in the bytes of a Parquet file.
+
+    ``pandas.read_parquet`` is slower, because it looks for a data set first.
 
     Raises:
-        ValueError: these are no Parquet file's bytes.
+        ValueError: the bytes are not those of a Parquet file.
     """
     return pyarrow.parquet.ParquetFile(pa.BufferReader(content)).read(use_threads=False).to_pandas()
 
 
 def write_text(text: str, path: Path) -> None:
-    """A text file with one kind of line end on every system.
+    """Write a text file with the same line ends on every system.
 
     Raises:
-        OutputError: the path is a pipe, which would wait for a reader; those of the shell below /dev have one.
+        OutputError: the path is a pipe, which would wait for a reader. Pipes of the shell, below
+            /dev and /proc, have one.
         OSError: the system refuses.
     """
     if path.is_fifo() and path.parts[:2] not in (("/", "dev"), ("/", "proc")):
-        rule = "is a pipe, which waits for a reader, name a file with --out, or leave it out and use > in the shell"
+        rule = (
+            "is a pipe, which waits for a reader, name a file with --out, "
+            "or leave it out and use > in the shell"
+        )
         raise OutputError(f"{path}: {rule}")
     with remove_if_failed(path):
         path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Tidy CSV. Text that a spreadsheet would run as a formula begins with an apostrophe; numbers stay as they are."""
+    """Write a tidy CSV file.
+
+    Text that a spreadsheet would run as a formula gets a leading apostrophe. Numbers do not
+    change.
+    """
     safe = table.copy(deep=False)
     for place, (_, column) in enumerate(table.items()):
         if _holds_text(column) and any(
@@ -279,17 +298,17 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_config_hash(content: bytes) -> str:
-    """The configuration's hash that a Parquet file carries; empty if it carries none.
+    """Return the configuration hash in a Parquet file; empty if there is none.
 
     Raises:
-        ValueError: these are no Parquet file's bytes.
+        ValueError: the bytes are not those of a Parquet file.
     """
     held = pyarrow.parquet.read_schema(pa.BufferReader(content)).metadata or {}
     return str(held.get(b"config_hash", b"").decode(errors="replace"))
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a folder, by its path in it."""
+    """Return the SHA-256 of every file of a folder, by its path in the folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -298,12 +317,12 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Readable JSON with sorted keys."""
+    """Write readable JSON with sorted keys."""
     write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", path)
 
 
 def write_yaml(value: Any, path: Path) -> None:
-    """YAML in the order of the schema; the loader reads it back as it was."""
+    """Write YAML in the order of the schema; the loader reads back the same values."""
     write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), path)
 
 
@@ -315,7 +334,7 @@ def _holds_text(column: "pd.Series[Any]") -> bool:
 
 
 def _is_formula(text: str) -> bool:
-    """Whether a spreadsheet may run a cell; a text that is a number cannot do anything."""
+    """Return True if a spreadsheet may run a cell; the text of a number is harmless."""
     if not text.startswith(FORMULA_PREFIXES):
         return False
     try:
@@ -330,6 +349,6 @@ def _without_formula(cell: Any) -> Any:
 
 
 def _canonical_column(column: "pd.Series[Any]") -> Any:
-    """As Arrow has it: negative zero becomes zero; NaN is null in Parquet whatever its payload."""
+    """Return a column as an Arrow array, with zero for negative zero and null for NaN."""
     floats = isinstance(column.dtype, np.dtype) and np.issubdtype(column.dtype, np.floating)
     return pa.array(column.to_numpy() + 0.0 if floats else column, from_pandas=True)

@@ -1,4 +1,4 @@
-"""The closing table of a run: what a risk manager would want to know first, as plain aligned text."""
+"""Summary of a run as an aligned text table: the figures that matter most to a risk manager."""
 
 from typing import NamedTuple
 
@@ -10,47 +10,48 @@ SummaryLine = tuple[str, str]
 
 
 class MoneyFormat(NamedTuple):
-    """How amounts are written."""
+    """Format of amounts of money."""
 
     unit: int  # minor units in one unit of the numeraire
     currency: str
 
     def format_amount(self, amount: float) -> str:
-        """Whole units, thousands apart."""
+        """Return an amount in whole units, with separators of thousands."""
         return f"{amount / self.unit:,.0f} {self.currency}"
 
 
 def format_summary_table(
     frames: dict[str, Frame], *, unit: int, currency: str, seconds: float
 ) -> str:
-    """Prices, close-outs, who paid, who gained and lost, the fund, calls, books; a line each.
+    """Return the table of prices, close-outs, losses, wealth, fund, margin calls and order books.
 
     Args:
-        frames: of one run with at least one step.
+        frames: frames of one run with at least one step.
         unit: minor units in one unit of the numeraire.
         currency: name of the numeraire.
-        seconds: how long the run took.
+        seconds: elapsed time of the run.
     """
     steps = frames["steps"]["step"].nunique()
-    told = list_summary_lines(frames, unit=unit, currency=currency)
-    told.append(("Time", f"{seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} steps/s"))
-    width = max(len(name) for name, _ in told) + 2
-    return "\n".join(f"{name:<{width}}{text}" for name, text in told)
+    lines = list_summary_lines(frames, unit=unit, currency=currency)
+    lines.append(("Time", f"{seconds:.1f} s, {steps / max(seconds, 1e-9):,.0f} steps/s"))
+    width = max(len(name) for name, _ in lines) + 2
+    return "\n".join(f"{name:<{width}}{text}" for name, text in lines)
 
 
 def list_summary_lines(frames: dict[str, Frame], *, unit: int, currency: str) -> list[SummaryLine]:
-    """What the frames say, a name and a text each; args as of ``table``."""
+    """Return the name and the text of each line; arguments as in ``format_summary_table``."""
     money = MoneyFormat(unit, currency)
-    told = [
+    return [
         *_list_price_lines(frames),
         *_list_closeout_lines(frames, money),
         *_list_payer_lines(frames, money),
+        *_list_wealth_lines(frames, money),
+        *_list_venue_lines(frames, money),
     ]
-    return [*told, *_list_wealth_lines(frames, money), *_list_venue_lines(frames, money)]
 
 
 def _list_price_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
-    """The worst of prices, and how near the market was to feeding its own fall."""
+    """Return lines on the worst prices and on the largest feedback of liquidations."""
     falls = [
         (f"{word} fall, worst", overview.find_deepest_fall(frames, word.lower()))
         for word in ("Index", "Mark")
@@ -70,14 +71,14 @@ def _list_price_lines(frames: dict[str, Frame]) -> list[SummaryLine]:
     ]
 
 
-def _format_when(frames: dict[str, Frame], found: ExtremeValue, told: str) -> str:
-    """Of what and when: the step, and the exchange's time where days are replayed."""
+def _format_when(frames: dict[str, Frame], found: ExtremeValue, text: str) -> str:
+    """Return a text with instrument and step, and with the time of a replayed day."""
     steps = frames["steps"]
     stamp = steps.loc[steps["step"] == found.step, "stamp"].iloc[0] if "stamp" in steps else None
     when = (
         f"step {found.step:,}" if stamp is None else f"{stamp:%Y-%m-%d %H:%M} (step {found.step:,})"
     )
-    return ", ".join(filter(None, (told, found.instrument, when)))
+    return ", ".join(filter(None, (text, found.instrument, when)))
 
 
 def _list_closeout_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
@@ -88,8 +89,9 @@ def _list_closeout_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[S
         ("ADL", "none"),
     ]
     if closed["count"]:
-        told = f"{money.format_amount(closed['notional'])}{_format_share(closed['notional'], peak)}"
-        lines[1] = ("Close-outs", f"{told}, {closed['count']:,} at {closed['owners']:,} owners")
+        notional = closed["notional"]
+        text = f"{money.format_amount(notional)}{_format_share(notional, peak)}"
+        lines[1] = ("Close-outs", f"{text}, {closed['count']:,} at {closed['owners']:,} owners")
     if cut := overview.sum_adl_notional(frames):
         lines[2] = ("ADL", f"{money.format_amount(cut)}{_format_share(cut, peak)}")
     if worst := overview.find_worst_step(frames):
@@ -104,7 +106,7 @@ def _format_share(amount: int, peak: int) -> str:
 
 
 def _list_payer_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
-    """Every layer that acted, and bad debt even if there was none."""
+    """Return a line for each layer that paid, and one for bad debt in any case."""
     paid = overview.sum_losses_by_payer(frames)
     if not len(frames["losses"]):
         return [("Bankruptcies", "none")]
@@ -119,7 +121,7 @@ def _list_payer_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Summ
 
 
 def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
-    """What each population gained or lost, all it had at the start against all it has; the largest loss first."""
+    """Return the change in equity of each population from start to end, largest loss first."""
     found = sorted(
         overview.compare_wealth(frames).items(), key=lambda item: item[1][1] - item[1][0]
     )
@@ -136,12 +138,10 @@ def _list_wealth_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Sum
 
 def _list_venue_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[SummaryLine]:
     (before, after), calls = overview.compare_funds(frames), overview.count_margin_calls(frames)
-    bare, steps = overview.count_one_sided(frames)
-    told = (
-        ", ".join(f"{count:,} {name}" for name, count in calls.items())
-        if any(calls.values())
-        else "none"
-    )
+    one_sided, steps = overview.count_one_sided(frames)
+    counts = "none"
+    if any(calls.values()):
+        counts = ", ".join(f"{count:,} {name}" for name, count in calls.items())
     return [
         (
             "Insurance fund",
@@ -149,6 +149,6 @@ def _list_venue_lines(frames: dict[str, Frame], money: MoneyFormat) -> list[Summ
             if before or after
             else "none",
         ),
-        ("Margin calls", told),
-        ("Book without a side", f"{bare:,} of {steps:,} steps"),
+        ("Margin calls", counts),
+        ("Book without a side", f"{one_sided:,} of {steps:,} steps"),
     ]

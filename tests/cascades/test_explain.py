@@ -76,10 +76,10 @@ def test_a_page_names_trigger_people_cost_and_what_would_have_stopped_it(result:
         "contagion",
         "margin model  0.0%",
         "generations",
-        "who",
-        "cost",
+        "owners",
+        "losses",
         "any close-out",
-        "of the cascade less",
+        "close-outs of others fall by",
     ):
         assert word in text
     assert len(text.splitlines()) <= 60, "a page"
@@ -134,23 +134,21 @@ def test_attribution_stands_beside_removal_and_another_engine(result: Path, tmp_
     assert code == 0, text
     assert "under binance" in text
     assert re.search(
-        r"under binance: scaled by [\d.]+, at which it asks what the run's own engine does", text
+        r"under binance: scaled by [\d.]+, at which it requires as much as the run's own", text
     )
-    assert "attribution beside removal" in text
+    assert "attribution compared with removal" in text
     assert re.search(r"means of (2|4|8|2 to 4|2 to 8|4 to 8) neighbouring worlds", text)
     case = cases.select_cascade(*cases.read_run(brief), 1)
     here = case.frames["closeouts"].query("@case.window[0] <= step <= @case.window[1]")
-    assert ("found nobody at its limit" in text) == bool(
-        (here["planned"].abs() > here["filled"]).any()
-    )
+    assert ("found no counterparty" in text) == bool((here["planned"].abs() > here["filled"]).any())
     for measure in (
         "others pushed under",
         "close-outs of others",
         "way of the mark, moves by lots",
     ):
-        assert re.search(rf"{measure} +same sign \d+% \((of \d+ told|none told) from nil", text), (
-            measure
-        )
+        assert re.search(
+            rf"{measure} +same sign \d+% \((of \d+ significant|none significant)", text
+        ), measure
     code, text = told(str(result), "--cascade", "1", "--twins", "0", "--engine", "binanse")
     assert code == 2
     assert "did you mean 'binance'?" in text

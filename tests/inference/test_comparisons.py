@@ -367,18 +367,18 @@ def test_titles_say_when_nothing_was_found() -> None:
     shown = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0))
     assert shown == "Bad debt: span above tiered (+1.2 (+0.4 to +2.0), 30 pairs)."
     nil = sentences.describe_comparison("Bad debt", "span", "tiered", Estimate(30, 1.2, -0.4, 2.8))
-    assert "no difference shown between span and tiered; the interval covers nil" in nil
+    assert "no significant difference between span and tiered; the interval covers zero" in nil
     family = sentences.describe_comparison(
         "Bad debt", "span", "tiered", Estimate(30, 1.2, 0.4, 2.0), p_holm=0.08
     )
-    assert "no difference shown" in family
+    assert "no significant difference" in family
     assert "p = 0.08 by Holm" in family
     four = sentences.describe_comparison(
         "Bad debt", "span", "tiered", Estimate(4, 0.67, 0.47, 0.75), p_holm=0.125
     )
     assert four == (
-        "Bad debt: 4 pairs cannot tell span from tiered (+0.67 (+0.47 to +0.75)): the smallest p-value that "
-        "4 pairs can give is 0.125, and 6 are the fewest that could fall below 0.05."
+        "Bad debt: 4 pairs cannot distinguish span from tiered (+0.67 (+0.47 to +0.75)): "
+        "the smallest p-value that 4 pairs can give is 0.125, and 6 are the fewest that could fall below 0.05."
     )
     many = Estimate(7, 1.2, 0.4, 2.0)
     assert "by Holm over 6 comparisons, and 8 are" in sentences.describe_comparison(
@@ -416,4 +416,4 @@ def test_sentences_of_a_table(engines: pd.DataFrame) -> None:
     table = adjust_by_holm(compare_with_reference(engines, "engine", "a", [], ["loss"]))
     told = sentences.describe_comparisons(table, "Loss", "engine")
     assert told[0].startswith("Loss: b above a (+")
-    assert told[1].startswith("Loss: no difference shown between c and a")
+    assert told[1].startswith("Loss: no significant difference between c and a")

@@ -262,7 +262,7 @@ def test_folders_that_are_no_results_name_those_that_are() -> None:
             in call(command, "tiny/runs").stderr
         )
     told = (
-        f"tiny: is a study, explain tells of one of its runs, name one such as tiny/runs/{one()}\n"
+        f"tiny: is a study, explain describes one of its runs, name one such as tiny/runs/{one()}\n"
     )
     assert call("explain", "tiny").stderr == told
     calm = ("explain", f"tiny/runs/{one()}")
