@@ -180,7 +180,7 @@ def test_bad_input_is_told(result: Path, tmp_path: Path) -> None:
         ((str(cut),), "cannot be read"),
         ((str(result), "--horizon", "5000"), "too few for any perpetual"),
         ((str(result), "--horizon", "soon"), "--horizon: 'soon'"),
-        ((str(result), "--confidence", "0.9,0.99"), "one at a time"),
+        ((str(result), "--confidence", "0.9,0.99"), "takes one number here"),
         ((str(result), "--data", "arch:sp500"), "--data: has no meaning for a run"),
     ):
         code, _, err = invoke("--run", *words)
