@@ -167,7 +167,7 @@ def test_refinement_counts_the_calm_before_and_the_shock_after(tmp_path: Path) -
 
 
 AGREE = [name for name in refinement.WORDS if name != "spread"]
-"""What must not depend on the length of a step (TIME-1). The spread does, and experiments/README.md says why."""
+"""What must not depend on the length of a step (TIME-1). The spread does; experiments/studies/README.md gives the reason."""
 
 
 @pytest.mark.slow
