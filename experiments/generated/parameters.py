@@ -48,7 +48,10 @@ def build_pages() -> dict[Path, str]:
     """Return the expected text of each README with a generated part."""
     populations = list(POPULATIONS.values())
     found = [each for each in find_reachable_components(RunConfig) if each not in populations]
-    parts = {ROOT / "agents" / "README.md": populations, RUN_PAGE: list[type[Component]]()}
+    parts: dict[Path, list[type[Component]]] = {
+        ROOT / "agents" / "README.md": list(populations),
+        RUN_PAGE: [],
+    }
     parts |= {_page_of(folder): [] for folder in FOLDERS}
     for component in found:
         parts[_find_page(component)].append(component)

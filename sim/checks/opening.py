@@ -83,7 +83,11 @@ def _open_venue(config: MarketConfig, number: int, venue: VenueConfig) -> Openin
     names = [underlying.name for underlying in config.underlyings]
     listed = [(number, instrument) for instrument in venue.instruments]
     contracts = build_contracts(listed, names, config.assets)
-    index = np.array([underlying.start for underlying in config.underlyings], dtype=np.float64)
+    starts = {
+        instrument.underlying: 0.1 * instrument.max_price for _, instrument in reversed(listed)
+    }
+    starts |= {each.name: each.start for each in config.underlyings if each.start is not None}
+    index = np.array([starts.get(name, 1.0) for name in names], dtype=np.float64)
     view = margin_worlds.make_opening_market(contracts, index, config.asset_scale(), config.dt)
     return OpeningMarket(view, 10 ** config.assets[0].decimals)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 
 from sim.errors import format_value
-from sim.reading.problems import find_type
+from sim.reading.schema_types import find_type
 
 
 def describe_incomplete_classes(data: Any, schema: type[pydantic.BaseModel]) -> list[str]:
