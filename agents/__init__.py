@@ -1,4 +1,4 @@
-"""Who trades: one behavioural type per file, decided together (AGT)."""
+"""Trading populations: one behavioural type per file, whose members decide together (AGT)."""
 
 from agents.arbitrageurs import Arbitrageurs
 from agents.avellaneda_stoikov import AvellanedaStoikov
@@ -31,6 +31,6 @@ POPULATIONS: dict[str, type[Population]] = {
     "liquidators": Liquidators,
     "zero_intelligence": ZeroIntelligenceCrowd,
 }
-"""Kind in a configuration → population."""
+"""Population class of each `kind` in a configuration."""
 
 __all__ = ["POPULATIONS", "Population", "Trader", "populate"]

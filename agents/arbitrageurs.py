@@ -1,4 +1,4 @@
-"""Arbitrageurs who trade a perpetual against spot with limited capital, and so move spot (AGT-3, IDX-2)."""
+"""Arbitrageurs who trade perpetuals against spot with limited capital (AGT-3, IDX-2)."""
 
 from typing import ClassVar, Literal, NamedTuple
 
@@ -29,29 +29,31 @@ class Arbitrageur(Trader):
 
 
 class ArbitrageurTraits(NamedTuple):
-    """What does not change after the start."""
+    """Traits of the members, constant after the start."""
 
     pairs: HedgedPairs  # (m,) perpetuals and their spot
-    entry_basis: F8  # (n, 1) basis that opens, share
-    reaction_probability: float  # probability per step that a member looks
+    entry_basis: F8  # (n, 1) basis that opens a position, share
+    reaction_probability: float  # probability per step that a member acts
 
 
 class BasisState(NamedTuple):
-    """What the members' first legs look at, n members and m pairs."""
+    """Inputs of the perpetual legs, n members and m pairs."""
 
     index_ticks: F8  # (m,) the index in ticks of the perpetual
-    relative_basis: F8  # (m,) mark over fair, less one
-    lot: F8  # (m,) worth of a lot of the perpetual, minor units of the numeraire
+    relative_basis: F8  # (m,) mark over index, less one
+    lot: F8  # (m,) value of a lot of the perpetual, minor units of the numeraire
     highest: I8  # (m,) largest price, ticks
     held: I8  # (n, m) lots of the perpetual
 
 
 class Arbitrageurs(Population):
-    """Sell the perpetual above spot and buy it below, hedge with spot what was filled, unwind as the basis closes.
+    """Members who sell the perpetual above spot or buy it below, and hedge with spot.
 
-    The perpetual's leg is an IOC order that protects the exit basis; the spot leg is an IOC order near the index
-    towards -(perpetual's position), so that whatever the first leg became, also through ADL or liquidation, is
-    hedged in the next step (LED-3). Each leg is bounded by a leverage cap and the headroom of both venues.
+    They unwind as the basis closes. The perpetual leg is an IOC order whose limit protects the
+    exit basis. The spot leg is an IOC order near the index towards -(perpetual's position). So
+    the position that results from the first leg, also after ADL or liquidation, is hedged in the
+    next step (LED-3). The members' spot orders move the spot price. A leverage cap and the
+    headroom of both venues limit each leg.
     """
 
     agent_class: ClassVar[type[Trader]] = Arbitrageur
@@ -82,7 +84,7 @@ class Arbitrageurs(Population):
     exit: float = Field(
         3.0,
         ge=0,
-        description="basis down to which they trade and at which they unwind (basis points)",
+        description="basis that limits entries and closes positions (basis points)",
     )
     variety: float = Field(
         0.3, ge=0, lt=1, description="spread of members' opening basis about the mean (share)"
@@ -91,107 +93,118 @@ class Arbitrageurs(Population):
         3.0, gt=0, description="largest leg, all pairs together (times equity at its venue)"
     )
     cap: float = Field(
-        0.9, gt=0, le=1, description="most of the leverage that both venues admit (share)"
+        0.9, gt=0, le=1, description="largest share of the leverage that both venues admit (share)"
     )
     slice: float = Field(
-        0.1, gt=0, le=1, description="most traded in a step, share of the largest leg (share)"
+        0.1, gt=0, le=1, description="largest trade in a step, share of the largest leg (share)"
     )
     slippage: float = Field(
         20.0, ge=0, description="worst hedge accepted, distance from the index (basis points)"
     )
     reaction: float = Field(
-        60.0, gt=0, description="mean time between looks at the basis (seconds)"
+        60.0, gt=0, description="mean time between reactions to the basis (seconds)"
     )
 
     _members: ArbitrageurTraits = PrivateAttr()
 
     @model_validator(mode="after")
     def _check_exit_below_entry(self) -> "Arbitrageurs":
-        """An exit above some member's entry would open and close at once."""
-        if self.exit >= self.enter * (1 - self.variety):
-            least = self.enter * (1 - self.variety)
-            told = f"exit: {self.exit:.15g} must be below enter * (1 - variety) = {least:.15g}"
-            raise ValueError(f"{told}, lower it or variety, or raise enter")
+        """Require the exit below every entry; otherwise a member opens and closes at once."""
+        least = self.enter * (1 - self.variety)
+        if self.exit >= least:
+            message = f"exit: {self.exit:.15g} must be below enter * (1 - variety) = {least:.15g}"
+            raise ValueError(f"{message}, lower it or variety, or raise enter")
         return self
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Pair the instruments, draw wealth and patience; see ``sim.protocols.PopulationProtocol``."""
-        venue = self.find_venue(setting, self.venue)
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Pair the instruments and draw traits; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(spec, self.venue)
         pairs = pair_with_spot(
             self,
-            setting,
-            TradingScope(venue, self.select_instruments(setting, venue, self.instruments)),
+            spec,
+            TradingScope(venue, self.select_instruments(spec, venue, self.instruments)),
             self.spot_venue,
         )
-        enter = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
-        act = compute_event_probability(setting.dt, self.reaction)
-        self._members = ArbitrageurTraits(pairs, enter, act)
-        if pairs.spot.venue != venue:  # else the wallet has to pay for hedges
+        entry_basis = self.enter * BASIS_POINT * (1 + self.variety * (2 * draws[:, 1:2] - 1))
+        reaction = compute_event_probability(spec.dt, self.reaction)
+        self._members = ArbitrageurTraits(pairs, entry_basis, reaction)
+        if pairs.spot.venue != venue:  # else the wallet must pay for hedges
             self._commitment = WalletCommitment.from_instruments(
-                setting, venue, pairs.perp.instruments
+                spec, venue, pairs.perp.instruments
             )
         wealth = draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
-        return pairs.place_wealth(self, setting, wealth, self.spot_share)
+        return pairs.place_wealth(self, spec, wealth, self.spot_share)
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """First legs of the members who look, and everybody's hedges."""
-        looks = draws[:, REACTION_COLUMN : REACTION_COLUMN + 1] < self._members.reaction_probability
-        basis = self._read_basis(outlook, accounts)
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return perpetual legs of the members who react, and hedges of all members."""
+        draw = draws[:, REACTION_COLUMN : REACTION_COLUMN + 1]
+        reacts = draw < self._members.reaction_probability
+        basis = self._read_basis(observation, accounts)
         pairs = self._members.pairs
-        hedges = pairs.create_hedge_orders(pairs.missing_hedges(accounts), outlook, self.slippage)
-        return Orders.join([self._create_perpetual_orders(basis, looks, outlook, accounts), hedges])
+        missing = pairs.missing_hedges(accounts)
+        hedges = pairs.create_hedge_orders(missing, observation, self.slippage)
+        legs = self._create_perpetual_orders(basis, reacts, observation, accounts)
+        return Orders.join([legs, hedges])
 
-    def _read_basis(self, outlook: Observation, accounts: AccountView) -> BasisState:
-        """The basis of each pair and what the members made of it."""
+    def _read_basis(self, observation: Observation, accounts: AccountView) -> BasisState:
+        """Return the basis of each pair and the members' positions."""
         perp = self._members.pairs.perp
-        fair, (view, columns) = perp.index_ticks(outlook), perp.view(outlook)
+        index, (view, columns) = perp.index_ticks(observation), perp.view(observation)
         held = accounts.position[:, perp.instruments]
-        over = view.mark[columns] / fair - 1
+        relative_basis = view.mark[columns] / index - 1
         return BasisState(
-            fair, over, get_lot_values(view, columns), view.contracts.max_price[columns], held
+            index_ticks=index,
+            relative_basis=relative_basis,
+            lot=get_lot_values(view, columns),
+            highest=view.contracts.max_price[columns],
+            held=held,
         )
 
     def _create_perpetual_orders(
-        self, basis: BasisState, looks: B1, outlook: Observation, accounts: AccountView
+        self, basis: BasisState, reacts: B1, observation: Observation, accounts: AccountView
     ) -> Orders:
-        """IOC orders: against a wide basis, or towards nil where the basis that a position earned has closed."""
-        against, holds = -np.sign(basis.relative_basis), np.sign(basis.held)
-        opens = (
-            looks
-            & (np.abs(basis.relative_basis) > self._members.entry_basis)
-            & (holds * against >= 0)
-        )
-        closes = (
-            looks
-            & (holds != 0)
-            & (holds * against * np.abs(basis.relative_basis) < self.exit * BASIS_POINT)
-        )
+        """Return IOC orders that trade against a wide basis or close positions after it narrows."""
+        opens, closes = self._find_opening_and_closing(basis, reacts)
         rows, pairs = np.nonzero(opens | closes)
         if not len(rows):
             return Orders.join([])
-        step, room = self._compute_trade_limits(basis, outlook, accounts)
-        more = count_whole_lots(np.minimum(step, room), basis.lot)
-        less = np.minimum(np.abs(basis.held), np.maximum(count_whole_lots(step, basis.lot), 1))
-        quantity = np.where(opens, more * against, -holds * less)
-        premium = np.where(
-            opens, -against, -holds
-        )  # which side of the index the basis to protect lies on
-        limit = compute_limit_prices(
-            basis.index_ticks, premium * self.exit * BASIS_POINT, basis.highest
-        )[rows, pairs]
-        kind = np.where(opens, IOC, IOC | REDUCE_ONLY)[rows, pairs]
-        lots = quantity[rows, pairs].astype(np.int64)
+        limits = self._compute_trade_limits(basis, observation, accounts)
+        against, held_side = -np.sign(basis.relative_basis), np.sign(basis.held)
+        added, removed = _count_lots(basis, *limits)
+        quantity = np.where(opens, added * against, -held_side * removed)
+        # side of the index on which the protected basis lies
+        premium = np.where(opens, -against, -held_side)
+        slip = premium * self.exit * BASIS_POINT
+        limit = compute_limit_prices(basis.index_ticks, slip, basis.highest)
+        kind = np.where(opens, IOC, IOC | REDUCE_ONLY)
         legs = Orders.from_columns(
-            rows, self._members.pairs.perp.instruments[pairs], lots, limit, kind
+            rows,
+            self._members.pairs.perp.instruments[pairs],
+            quantity[rows, pairs].astype(np.int64),
+            limit[rows, pairs],
+            kind[rows, pairs],
         )
         return legs.take(legs.quantity != 0)
 
-    def _compute_trade_limits(
-        self, basis: BasisState, outlook: Observation, accounts: AccountView
-    ) -> tuple[F8, F8]:
-        """Most a member trades in a step and may still add, both (n, m), minor units of the numeraire.
+    def _find_opening_and_closing(self, basis: BasisState, reacts: B1) -> tuple[B1, B1]:
+        """Return the members and pairs (n, m) that open or add, and those that close."""
+        against, held_side = -np.sign(basis.relative_basis), np.sign(basis.held)
+        size = np.abs(basis.relative_basis)
+        opens: B1 = reacts & (size > self._members.entry_basis) & (held_side * against >= 0)
+        earned = held_side * against * size
+        closes: B1 = reacts & (held_side != 0) & (earned < self.exit * BASIS_POINT)
+        return opens, closes
 
-        Nothing is added while more than a step's trade lacks its hedge: spot that cannot be had ends the trade.
+    def _compute_trade_limits(
+        self, basis: BasisState, observation: Observation, accounts: AccountView
+    ) -> tuple[F8, F8]:
+        """Return the largest trade of a step and the room for additions.
+
+        No position is added while more than one step's trade lacks its hedge, because spot was
+        not available.
+
+        Returns:
+            Two arrays (n, m), minor units of the numeraire.
         """
         perp, spot, ratio = self._members.pairs
         capital = np.minimum(accounts.equity[:, perp.venue], accounts.equity[:, spot.venue])
@@ -199,12 +212,19 @@ class Arbitrageurs(Population):
             accounts.free_margin[:, perp.venue], accounts.free_margin[:, spot.venue]
         )
         admitted = np.fmin(
-            outlook.max_leverage[perp.instruments], outlook.max_leverage[spot.instruments]
+            observation.max_leverage[perp.instruments], observation.max_leverage[spot.instruments]
         )
         leverage = np.fmin(self.leverage, self.cap * admitted)
         most = leverage * np.maximum(capital, 0.0)[:, None]
         used = np.abs(basis.held * basis.lot).sum(axis=1, keepdims=True)
-        naked = self._members.pairs.unhedged_lots(accounts) * basis.lot
+        unhedged = self._members.pairs.unhedged_lots(accounts) * basis.lot
         step = self.slice * most
-        room: F8 = np.minimum(most - used, headroom[:, None] * leverage) - naked
-        return step, np.where(naked <= step + basis.lot / ratio, room, 0.0)
+        room: F8 = np.minimum(most - used, headroom[:, None] * leverage) - unhedged
+        return step, np.where(unhedged <= step + basis.lot / ratio, room, 0.0)
+
+
+def _count_lots(basis: BasisState, step: F8, room: F8) -> tuple[I8, I8]:
+    """Return the unsigned lots that a step may add to positions and remove from them, (n, m)."""
+    added = count_whole_lots(np.minimum(step, room), basis.lot)
+    slices = np.maximum(count_whole_lots(step, basis.lot), 1)
+    return added, np.minimum(np.abs(basis.held), slices)

@@ -1,4 +1,7 @@
-"""Makers who quote about a reservation price (AGT-2; Avellaneda & Stoikov 2008, Quantitative Finance 8(3), 217-224)."""
+"""Market makers who quote about a reservation price (AGT-2).
+
+Source: Avellaneda & Stoikov 2008, Quantitative Finance 8(3), 217-224.
+"""
 
 from typing import Literal
 
@@ -11,7 +14,9 @@ from sim.types import F8
 
 
 def compute_reservation_shift(inventory: F8, aversion: F8, variance: F8) -> F8:
-    """Reservation price less fair price: -q gamma sigma^2 tau (their asymptotic expansion in inventory).
+    """Return the reservation price less the fair price, -q gamma sigma^2 tau.
+
+    The formula is the asymptotic expansion in inventory of Avellaneda and Stoikov.
 
     Args:
         inventory: q, units of what is traded.
@@ -23,11 +28,13 @@ def compute_reservation_shift(inventory: F8, aversion: F8, variance: F8) -> F8:
 
 
 def compute_total_spread(aversion: F8, decay: float, variance: F8) -> F8:
-    """Ask less bid: gamma sigma^2 tau + (2 / gamma) ln(1 + gamma / k), of the same expansion.
+    """Return the ask less the bid, gamma sigma^2 tau + (2 / gamma) ln(1 + gamma / k).
+
+    The formula is of the same expansion as ``compute_reservation_shift``.
 
     Args:
         aversion: gamma, absolute risk aversion (1 / money).
-        decay: k, the rate of fills a distance d away being A exp(-k d) (1 / money).
+        decay: k (1 / money); fills at distance d arrive at the rate A exp(-k d).
         variance: sigma^2 tau of the price of a unit until the horizon (money^2).
     """
     spread: F8 = aversion * variance + 2 / aversion * np.log1p(aversion / decay)
@@ -35,13 +42,15 @@ def compute_total_spread(aversion: F8, decay: float, variance: F8) -> F8:
 
 
 class AvellanedaStoikov(LadderMakers):
-    """The innermost quotes are those of Avellaneda and Stoikov; the ladder behind them is every maker's.
+    """Market makers with the innermost quotes of Avellaneda and Stoikov.
 
-    Their unit of inventory is one fill. Here a fill is ``fill`` times equity, and money is counted in fills: then a
-    distance is a share of the price, variance is that of log returns, inventory is a number of fills, and gamma is
-    ``risk_aversion * fill``, because absolute risk aversion is relative risk aversion over wealth. Losses thus make
-    a member shyer per lot and not per fill. Their T - t is ``horizon`` at any time: a market without a close has no
-    last minute in which inventory is free. Inventory beyond ``inventory`` counts as that much.
+    The levels behind these quotes are those of all ladder makers. The unit of inventory in their
+    model is one fill. Here a fill is ``fill`` times equity, and money is counted in fills. So a
+    distance is a share of the price, variance is that of log returns, and inventory is a number
+    of fills. Gamma is ``risk_aversion * fill``, because absolute risk aversion is relative risk
+    aversion over wealth. After losses a member is more averse per lot, but not per fill.
+    Their T - t is ``horizon`` at any time, because this market has no close. Inventory is capped
+    at ``inventory``.
     """
 
     kind: Literal["avellaneda_stoikov"] = "avellaneda_stoikov"
@@ -70,10 +79,10 @@ class AvellanedaStoikov(LadderMakers):
         description="decay of the rate of fills with distance, k (1 / basis point)",
     )
 
-    def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:
-        """Shift and innermost distance; see ``LadderMakers``."""
-        aversion = self.risk_aversion * self.fill * stance.spread_factor
-        variance = stance.vol**2 * (self.horizon / stance.seconds_per_year)
-        fills = stance.inventory * (self.inventory / self.fill)
+    def compute_quote_offsets(self, context: QuoteContext) -> tuple[F8, F8]:
+        """Return the shift and the innermost distance; see ``LadderMakers``."""
+        aversion = self.risk_aversion * self.fill * context.spread_factor
+        variance = context.vol**2 * (self.horizon / context.seconds_per_year)
+        fills = context.inventory * (self.inventory / self.fill)
         shift = compute_reservation_shift(fills, aversion, variance)
         return shift, compute_total_spread(aversion, self.fill_decay / BASIS_POINT, variance) / 2

@@ -1,4 +1,4 @@
-"""What all behavioural types share: the Mesa agent, the configured population, and small sums."""
+"""Base classes of all behavioural types, with shared helper functions."""
 
 import itertools
 from collections.abc import Iterator
@@ -27,31 +27,32 @@ from sim.types import (
 )
 
 DAY = 86_400.0
-"""Seconds."""
+"""Length of a day, seconds."""
 
 BASIS_POINT = 1e-4
 _MAX_EXACT = 2.0**53
 
 
 class _AgentCounters(WeakKeyDictionary[mesa.Model, Iterator[int]]):
-    """The next number of an agent, by model; forgets a model that nobody else holds."""
+    """Agent counters by model, dropped with the last reference to the model."""
 
     def __getitem__(self, model: mesa.Model) -> Iterator[int]:
-        """From one."""
+        """Return the counter of a model, which starts at one."""
         return self.setdefault(model, itertools.count(1))
 
 
 class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
-    """One owner of accounts. Its numbers live in the ledger, its decisions are made with its population's.
+    """One owner of accounts.
+
+    The ledger holds its balances, and its population makes its decisions.
 
     Attributes:
         owner: global number of its rows in the ledger.
         population: name of the population that decides for it.
     """
 
-    _ids: ClassVar = (
-        _AgentCounters()
-    )  # Mesa before 3.5 counts in a plain dict, which would hold every market for good
+    # Mesa before 3.5 counts in a plain dict, which would keep every market in memory
+    _ids: ClassVar = _AgentCounters()
 
     def __init__(self, model: mesa.Model, owner: int, population: str) -> None:
         super().__init__(model)
@@ -59,27 +60,28 @@ class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
         self.population = population
 
     def step(self) -> None:
-        """Refuse: members decide with their population, as a part of the market's step.
+        """Raise an error, because members decide with their population in the market's step.
 
         Raises:
             DeleverageError: always.
         """
         raise DeleverageError(
-            f"step: owner {self.owner} of {self.population!r} acts in the market's step, step that"
+            f"step: owner {self.owner} of {self.population!r} acts in the market's step, "
+            "call Market.step instead"
         )
 
     def remove(self) -> None:
-        """Leave the market: resting orders are cancelled, and no further decision of this member is taken.
+        """Leave the market: cancel resting orders and take no further decision.
 
         Raises:
-            DeleverageError: it holds a position, or it is an insurance fund.
+            DeleverageError: the owner holds a position or is an insurance fund.
         """
         self.model.retire_owner(self.owner)
         super().remove()
 
     @property
     def position(self) -> I8:
-        """Lots held of each instrument, (K,)."""
+        """Lots of each instrument, (K,)."""
         held: I8 = self.model.position_of(self.owner)
         return held
 
@@ -96,7 +98,7 @@ class Trader(mesa.Agent):  # type: ignore[misc]  # mesa ships no types
 
 
 class Population(Component):
-    """Base of the populations: who they are and where they trade. Subclasses add ``start`` and ``decide``."""
+    """Base of the populations; subclasses add ``start`` and ``decide``."""
 
     agent_class: ClassVar[type[Trader]] = Trader
     n_trait_draws: ClassVar[int] = 0
@@ -110,66 +112,95 @@ class Population(Component):
     venue: str = Field(min_length=1, description="venue at which the members trade (name)")
     wealth: float = Field(gt=0, description="median wealth at the start (units of the numeraire)")
 
-    _commitment: WalletCommitment | None = PrivateAttr(
-        None
-    )  # of wallets to margin accounts; None = wallets stay as they are
+    # of wallets to margin accounts; None = wallets are not committed
+    _commitment: WalletCommitment | None = PrivateAttr(None)
+
+    @classmethod
+    def is_registered(cls) -> bool:
+        """Return whether a configuration can name this class."""
+        from agents import POPULATIONS
+
+        return cls in POPULATIONS.values()
 
     @property
     def fund_venue(self) -> str:
-        """Name of the venue whose insurance fund this is, or nothing."""
+        """Name of the venue whose insurance fund this is, or an empty string."""
         return ""
 
     @property
     def n_cash_flow_draws(self) -> int:
-        """Uniform draws per member and step for payments."""
+        """Number of uniform draws per member and step for payments."""
         return 0
 
     @property
     def has_commitment(self) -> bool:
-        """Whether members keep wallets committed to margin accounts, for which nothing is drawn (ISO-1)."""
+        """True if members commit their wallets to margin accounts, which needs no draws (ISO-1)."""
         return self._commitment is not None
 
     def request_cash_flows(
-        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+        self,
+        observation: Observation,
+        accounts: AccountView,
+        assessment: MarginAssessment,
+        draws: F8,
     ) -> CashFlows:
-        """Wallets into margin accounts, of members who keep them committed; see ``sim.protocols.PopulationProtocol``."""
+        """Return the payments of committed wallets into margin accounts.
+
+        See ``sim.protocols.PopulationProtocol``.
+        """
         return (
             CashFlows.join([])
             if self._commitment is None
-            else self._commitment.commit_wallets(outlook, accounts, standing)
+            else self._commitment.commit_wallets(observation, accounts, assessment)
         )
 
-    def find_venue(self, setting: MarketSpec, name: str, field: str = "venue") -> int:
-        """Index of a venue; raises ConfigError where the market has none of that name."""
-        if name not in setting.venues:
-            raise ConfigError([f"{self.name}.{field}: {describe_unknown(name, setting.venues)}"])
-        return setting.venues.index(name)
-
-    def place_wealth(self, setting: MarketSpec, venue: int, wealth: F8) -> I8:
-        """Wealth (n,) in units of the numeraire, all of it at one venue: (n, V) minor units.
+    def find_venue(self, spec: MarketSpec, name: str, field: str = "venue") -> int:
+        """Return the index of a venue.
 
         Raises:
-            ConfigError: a member would own more than floats count exactly.
+            ConfigError: the market has no venue of that name.
         """
-        most = float(wealth.max()) * setting.minor_units
+        if name not in spec.venues:
+            raise ConfigError([f"{self.name}.{field}: {describe_unknown(name, spec.venues)}"])
+        return spec.venues.index(name)
+
+    def place_wealth(self, spec: MarketSpec, venue: int, wealth: F8) -> I8:
+        """Return the wealth of members by venue, all of it at one venue.
+
+        Args:
+            spec: description of the market.
+            venue: index of the venue that receives the wealth.
+            wealth: (n,) units of the numeraire.
+
+        Returns:
+            (n, V) minor units.
+
+        Raises:
+            ConfigError: a member would own 2^53 minor units or more, which floats cannot count
+                exactly.
+        """
+        most = float(wealth.max()) * spec.minor_units
         if not most < _MAX_EXACT:
+            has_sigma = "wealth_sigma" in type(self).model_fields
             raise ConfigError(
                 [
-                    f"{self.name}.wealth: {self.wealth:g} gives a member {most:.3g} minor units, must stay below "
-                    f"2^53, lower it{' or wealth_sigma' if 'wealth_sigma' in type(self).model_fields else ''}"
+                    f"{self.name}.wealth: {self.wealth:g} gives a member {most:.3g} minor units, "
+                    f"must stay below 2^53, lower it{' or wealth_sigma' if has_sigma else ''}"
                 ]
             )
-        placed = np.zeros((self.count, len(setting.venues)), dtype=np.int64)
-        placed[:, venue] = np.rint(wealth * setting.minor_units).astype(np.int64)
+        placed = np.zeros((self.count, len(spec.venues)), dtype=np.int64)
+        placed[:, venue] = np.rint(wealth * spec.minor_units).astype(np.int64)
         return placed
 
-    def select_instruments(self, setting: MarketSpec, venue: int, names: tuple[str, ...]) -> I8:
-        """Global numbers of the named instruments of a venue, by default all of its perpetuals, ascending.
+    def select_instruments(self, spec: MarketSpec, venue: int, names: tuple[str, ...]) -> I8:
+        """Return the ascending global numbers of the named instruments of a venue.
+
+        Without names, all perpetuals of the venue are selected.
 
         Raises:
-            ConfigError: a name the venue does not list, or nothing to trade.
+            ConfigError: the venue does not list a name, or lists no perpetual to trade.
         """
-        contracts = setting.contracts
+        contracts = spec.contracts
         here = contracts.venue == venue
         known = [contracts.names[k] for k in np.flatnonzero(here)]
         problems = [
@@ -179,55 +210,76 @@ class Population(Component):
         ]
         chosen = here & (np.isin(contracts.names, names) if names else contracts.kind == PERPETUAL)
         if not problems and not chosen.any():
-            told = f"{self.name}.instruments: {setting.venues[venue]} lists no perpetual, name what to trade"
-            problems = [f"{told}: {', '.join(known)}"]
+            message = f"{self.name}.instruments: {spec.venues[venue]} lists no perpetual"
+            problems = [f"{message}, name what to trade: {', '.join(known)}"]
         if problems:
             raise ConfigError(problems)
         return np.flatnonzero(chosen)
 
 
 class TradingScope(NamedTuple):
-    """What a population trades: some instruments of one venue."""
+    """Instruments of one venue that a population trades."""
 
     venue: int
     instruments: I8  # (m,) global numbers
 
-    def view(self, outlook: Observation) -> tuple[MarketView, I8]:
-        """The venue's view, and the instruments' columns in it."""
-        return outlook.venues[self.venue], self.instruments - outlook.first_instrument[self.venue]
+    def view(self, observation: Observation) -> tuple[MarketView, I8]:
+        """Return the view of the venue and the columns of the instruments in it."""
+        return observation.venues[self.venue], self.instruments - observation.first_instrument[
+            self.venue
+        ]
 
-    def index_ticks(self, outlook: Observation) -> F8:
-        """The index in ticks of each instrument, (m,)."""
-        view, columns = self.view(outlook)
-        price: F8 = outlook.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns]
+    def index_ticks(self, observation: Observation) -> F8:
+        """Return the index in ticks of each instrument, (m,)."""
+        view, columns = self.view(observation)
+        price: F8 = (
+            observation.spot[view.contracts.underlying[columns]] / view.contracts.tick[columns]
+        )
         return price
 
 
 def draw_lognormal(draws: F8, median: float, sigma: float) -> F8:
-    """Lognormal numbers with this median and standard deviation of the log, from uniform draws; inf if too large."""
+    """Return lognormal numbers made from uniform draws; infinite if too large.
+
+    Args:
+        draws: uniform draws.
+        median: median of the numbers.
+        sigma: standard deviation of their logarithm.
+    """
     with np.errstate(over="ignore"):
         spread: F8 = np.exp(sigma * ndtri(np.clip(draws, 2.0**-54, 1 - 2.0**-53)))
         return median * spread
 
 
 def compute_event_probability(dt: float, mean: float) -> float:
-    """Probability that an event with exponential waiting time of this mean falls into one step (seconds)."""
+    """Return the probability that an event occurs within one step.
+
+    Args:
+        dt: length of the step, seconds.
+        mean: mean of the exponential waiting time, seconds.
+    """
     return float(-np.expm1(-dt / mean))
 
 
 def get_lot_values(view: MarketView, columns: I8) -> F8:
-    """Worth of one lot at the mark, minor units of the numeraire."""
+    """Return the value of one lot at the mark, minor units of the numeraire."""
     return view.lot_value()[columns]
 
 
 def compute_limit_prices(price: F8, slip: F8 | float, highest: I8) -> I8:
-    """Limits that accept prices so far from these, as shares of them, + above: whole ticks from 1 to ``highest``."""
+    """Return limit prices at a distance from given prices, whole ticks from 1 to ``highest``.
+
+    Args:
+        price: prices, ticks.
+        slip: signed distance as a share of the price, + above it.
+        highest: largest admissible price, ticks.
+    """
     ticks = np.rint(price * (1 + slip))
     return np.minimum(np.maximum(ticks, 1), highest).astype(np.int64)
 
 
 def count_whole_lots(value: F8, lot: F8) -> I8:
-    """Whole lots that a value buys, nil where either is not a positive number."""
+    """Return the whole lots that a value buys, zero where either is not a positive number."""
     usable: B1 = np.isfinite(value) & (value > 0) & (lot > 0)
     lots = np.divide(
         value, lot, out=np.zeros(np.broadcast_shapes(value.shape, lot.shape)), where=usable

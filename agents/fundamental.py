@@ -1,4 +1,4 @@
-"""Fundamental traders: they buy what stands below its slow average and sell what stands above (AGT-1)."""
+"""Fundamental traders: they buy below a slow average of the index and sell above it (AGT-1)."""
 
 from typing import ClassVar, Literal
 
@@ -16,10 +16,12 @@ class FundamentalTrader(LeveragedTrader):
 
 
 class FundamentalTraders(LognormalLeverage):
-    """Traders to whom a slow moving average of the index is the value, as in Chiarella (1992) and Lux (1995).
+    """Traders who take a slow moving average of the index as its value.
 
-    They enter against the index' distance from it, with a hazard proportional to the distance in standard deviations of
-    the move over a half-life: ``entries`` a day at one of them, ``eagerness`` times that at most.
+    The model follows Chiarella (1992) and Lux (1995). Members trade against the distance of the
+    index from its value. Their entry hazard is proportional to that distance, in standard
+    deviations of the move over a half-life. It is ``entries`` per day at one standard deviation,
+    and at most ``eagerness`` times as much.
     """
 
     agent_class: ClassVar[type[Trader]] = FundamentalTrader
@@ -31,36 +33,36 @@ class FundamentalTraders(LognormalLeverage):
         description="name of the population, unique in the market (text)",
     )
     value_half_life: float = Field(
-        5 * DAY, gt=0, description="half-life of the average that is the value (seconds)"
+        5 * DAY, gt=0, description="half-life of the average taken as the value (seconds)"
     )
     eagerness: float = Field(
-        3.0, gt=0, description="most that mispricing multiplies the hazard by (times)"
+        3.0, gt=0, description="largest factor of mispricing on the entry hazard (times)"
     )
 
     _tracker: LogPriceTracker = PrivateAttr()
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw traits; see ``sim.protocols.PopulationProtocol``."""
-        wealth = super().start(setting, draws)
-        year = setting.find_seconds_per_year(self._members.scope.instruments)
-        self._tracker = LogPriceTracker(setting.dt, [self.value_half_life], year=year)
+        wealth = super().start(spec, draws)
+        year = spec.find_seconds_per_year(self._members.scope.instruments)
+        self._tracker = LogPriceTracker(spec.dt, [self.value_half_life], year=year)
         return wealth
 
-    def _observe_prices(self, outlook: Observation) -> None:
-        view, columns = self._members.scope.view(outlook)
-        self._tracker.add_prices(outlook.spot[view.contracts.underlying[columns]])
+    def _observe_prices(self, observation: Observation) -> None:
+        view, columns = self._members.scope.view(observation)
+        self._tracker.add_prices(observation.spot[view.contracts.underlying[columns]])
 
     def _mispricing(self) -> F8:
-        """How far the index stands above value, (m,) standard deviations."""
+        """Return the distance of the index above its value, (m,) standard deviations."""
         return self._tracker.standardise_deviation(
             self._tracker.log_prices - self._tracker.averages[0], self.value_half_life
         )
 
-    def _entry_probabilities(self, outlook: Observation) -> F8:
+    def _entry_probabilities(self, observation: Observation) -> F8:
         pull = np.minimum(np.abs(self._mispricing()), self.eagerness)
-        hazards: F8 = -np.expm1(-self.entries * outlook.dt / DAY * pull)
+        hazards: F8 = -np.expm1(-self.entries * observation.dt / DAY * pull)
         return hazards
 
-    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
-        opinions: F8 = -np.sign(self._mispricing())[columns] * self._members.target_leverage[rows]
-        return opinions
+    def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:
+        signals: F8 = -np.sign(self._mispricing())[columns] * self._members.target_leverage[rows]
+        return signals

@@ -1,4 +1,4 @@
-"""The insurance fund: takes bankrupt books over when the venue asks, and works them off (AGT-5, LIQ-3)."""
+"""Insurance fund that takes over bankrupt accounts and unwinds their positions (AGT-5, LIQ-3)."""
 
 from typing import ClassVar, Literal
 
@@ -23,15 +23,16 @@ from sim.types import (
 
 
 class InsuranceFundMember(Trader):
-    """The fund of one venue. Its income and payouts are postings of the venue; its own act is to unwind."""
+    """The fund of one venue. The venue posts its income and payouts; the member only unwinds."""
 
 
 class InsuranceFund(Population):
-    """One member that works off what it took over, in slices bounded by visible depth and slippage.
+    """One member that unwinds acquired positions, in slices bounded by depth and slippage.
 
-    With ``share`` its owner keeps it at a share of open interest until it first takes a book over: what it lacks is
-    paid in from outside, what fees brought beyond is paid out. From then on it has what it has. Where its wallet lies
-    apart from its margin accounts, it keeps a cushion in those that hold positions, the rest for further take-overs.
+    With ``share`` the balance is kept at a share of open interest until the first take-over: a
+    deficit is paid in from outside, and a surplus from fees is paid out. Afterwards there are no
+    such payments. Where wallet and margin accounts are separate, the fund keeps a cushion in
+    accounts with positions, and the rest of its balance for further take-overs.
     """
 
     agent_class: ClassVar[type[Trader]] = InsuranceFundMember
@@ -56,13 +57,16 @@ class InsuranceFund(Population):
     cushion: float = Field(
         3.0,
         ge=1,
-        description="kept in isolated accounts with a position, while the wallet lasts (times initial margin)",
+        description="equity kept in isolated accounts with a position (times initial margin)",
     )
     unwind: float = Field(
-        3600.0, gt=0, description="time constant of working a position off (seconds)"
+        3600.0, gt=0, description="time constant of unwinding a position (seconds)"
     )
     participation: float = Field(
-        0.1, gt=0, le=1, description="most sent in a minute, share of the depth within 1% (share)"
+        0.1,
+        gt=0,
+        le=1,
+        description="largest slice per minute, share of the depth within 1% (share)",
     )
     slippage: float = Field(
         50.0, ge=0, description="worst price accepted, distance from the mark (basis points)"
@@ -79,63 +83,69 @@ class InsuranceFund(Population):
 
     @property
     def n_cash_flow_draws(self) -> int:
-        """It makes payments while its owner keeps it at a share; nothing of them is drawn."""
+        """Number of draws per step: one with ``share``, which enables payments, else zero."""
         return int(self.share is not None)
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Settle at the venue, all instruments of it; see ``sim.protocols.PopulationProtocol``."""
-        venue = self.find_venue(setting, self.venue)
-        self._scope = TradingScope(venue, np.flatnonzero(setting.contracts.venue == venue))
-        self._commitment = WalletCommitment.from_instruments(
-            setting, venue, self._scope.instruments
-        )
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Return the initial balance; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(spec, self.venue)
+        self._scope = TradingScope(venue, np.flatnonzero(spec.contracts.venue == venue))
+        self._commitment = WalletCommitment.from_instruments(spec, venue, self._scope.instruments)
         self._pace, self._has_taken_over = (
-            UnwindPace.from_time_constant(setting.dt, self.unwind, self.participation),
+            UnwindPace.from_time_constant(spec.dt, self.unwind, self.participation),
             False,
         )
-        return self.place_wealth(setting, venue, np.full(1, self.wealth))
+        return self.place_wealth(spec, venue, np.full(1, self.wealth))
 
     def request_cash_flows(
-        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+        self,
+        observation: Observation,
+        accounts: AccountView,
+        assessment: MarginAssessment,
+        draws: F8,
     ) -> CashFlows:
-        """What brings its balance to its share of open interest, until it has taken a book over; then its cushion."""
+        """Return payments that restore the balance before the first take-over, and the cushion."""
         return CashFlows.join(
             [
-                self._restore_target_balance(outlook, accounts),
-                self._fund_margin_accounts(outlook, accounts, standing),
+                self._restore_target_balance(observation, accounts),
+                self._fund_margin_accounts(observation, accounts, assessment),
             ]
         )
 
-    def _restore_target_balance(self, outlook: Observation, accounts: AccountView) -> CashFlows:
-        view, columns = self._scope.view(outlook)
+    def _restore_target_balance(self, observation: Observation, accounts: AccountView) -> CashFlows:
+        view, columns = self._scope.view(observation)
         self._has_taken_over |= bool(accounts.position[:, self._scope.instruments].any())
         if self.share is None or self._has_taken_over:
             return CashFlows.join([])
-        wanted = np.floor(
-            self.share * (view.open_interest[columns] * get_lot_values(view, columns)).sum()
-        )
-        missing = to_exact_int(wanted) - accounts.wallet[0, self._scope.venue, 0]
+        open_interest = (view.open_interest[columns] * get_lot_values(view, columns)).sum()
+        target = np.floor(self.share * open_interest)
+        missing = to_exact_int(target) - accounts.wallet[0, self._scope.venue, 0]
         return CashFlows.from_columns(0, self._scope.venue, MISSING, np.full(1, missing))
 
     def _fund_margin_accounts(
-        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment
+        self, observation: Observation, accounts: AccountView, assessment: MarginAssessment
     ) -> CashFlows:
-        """From its wallet into accounts whose equity is below the cushion, in the order of instruments."""
+        """Return payments from the wallet into accounts with equity below the cushion.
+
+        Accounts are served in the order of instruments.
+        """
         if self._commitment is None:
             return CashFlows.join([])
         venue, instruments = self._commitment
-        initial, equity = standing.initial[0, instruments], standing.equity[0, instruments]
+        initial, equity = assessment.initial[0, instruments], assessment.equity[0, instruments]
         lacking = np.where(
             initial > 0, np.maximum(np.ceil(self.cushion * initial - equity), 0.0), 0.0
         )
         spent = np.minimum(
-            np.cumsum(lacking), self._commitment.available_cash(outlook, accounts)[0]
+            np.cumsum(lacking), self._commitment.available_cash(observation, accounts)[0]
         )
         return CashFlows.from_columns(
             0, venue, instruments, np.diff(spent, prepend=0.0).astype(np.int64)
         )
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """Slices of what it holds."""
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return orders that unwind slices of the positions."""
         held = accounts.position[:, self._scope.instruments]
-        return unwind_positions(outlook, self._scope, held, self._pace, self.slippage * BASIS_POINT)
+        return unwind_positions(
+            observation, self._scope, held, self._pace, self.slippage * BASIS_POINT
+        )

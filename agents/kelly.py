@@ -17,12 +17,13 @@ class KellyTrader(LeveragedTrader):
 
 
 class KellyTraders(LeveragedPopulation):
-    """Traders who maximise the growth of wealth on what they believe, and take a fraction of that bet.
+    """Traders who take a fraction of the bet that maximises their expected growth of wealth.
 
-    Growth is largest at leverage drift / variance (Kelly 1956; in continuous time Thorp 2006, section 7). A member's
-    drift is a belief of its own, drawn once, and ``trust`` times the slope of the log mark: the log mark less its
-    average, over the lag of that average, which is drift without bias and full of noise. Leverage is chosen on entry
-    and kept until exit, for members who re-target every step drive prices to and fro (AGT-1).
+    Growth is largest at leverage drift / variance (Kelly 1956; in continuous time Thorp 2006,
+    section 7). A member's drift is the sum of its own belief, drawn once, and ``trust`` times the
+    slope of the log mark. The slope is the log mark less its average, over the lag of that
+    average: an unbiased but noisy estimate of drift. Leverage is chosen on entry and kept until
+    exit, because members who adjust it in every step make prices oscillate (AGT-1).
     """
 
     agent_class: ClassVar[type[Trader]] = KellyTrader
@@ -46,34 +47,34 @@ class KellyTraders(LeveragedPopulation):
         7 * DAY, gt=0, description="half-life of the average behind the slope (seconds)"
     )
     least: float = Field(
-        0.25, ge=0, description="wish below which a member stays out (times equity)"
+        0.25, ge=0, description="leverage below which a member does not enter (times equity)"
     )
 
     _tracker: LogPriceTracker = PrivateAttr()
     _believed_drift: F8 = PrivateAttr()  # (n,) per year
     _seconds_per_year: F8 = PrivateAttr()  # (m,) seconds of the run's clock in a year
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw traits and beliefs; see ``sim.protocols.PopulationProtocol``."""
         self._believed_drift = self.belief_sigma * ndtri(
             np.clip(draws[:, 3], 2.0**-54, 1 - 2.0**-53)
         )
-        wealth = super().start(setting, draws)
-        self._seconds_per_year = setting.find_seconds_per_year(self._members.scope.instruments)
+        wealth = super().start(spec, draws)
+        self._seconds_per_year = spec.find_seconds_per_year(self._members.scope.instruments)
         self._tracker = LogPriceTracker(
-            setting.dt, [self.drift_half_life], year=self._seconds_per_year
+            spec.dt, [self.drift_half_life], year=self._seconds_per_year
         )
         return wealth
 
     def _target_leverages(self, draws: F8) -> F8:
-        """The fraction of each member, never above the whole bet."""
+        """Return the fraction of each member, at most one."""
         return np.minimum(draw_lognormal(draws, self.fraction, self.fraction_sigma), 1.0)
 
-    def _observe_prices(self, outlook: Observation) -> None:
-        view, columns = self._members.scope.view(outlook)
+    def _observe_prices(self, observation: Observation) -> None:
+        view, columns = self._members.scope.view(observation)
         self._tracker.add_prices(view.mark[columns])
 
-    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
+    def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:
         tracker, lag = self._tracker, self.drift_half_life / np.log(2) / self._seconds_per_year
         slope = (tracker.log_prices - tracker.averages[0]) / lag
         drift, variance = (

@@ -1,4 +1,4 @@
-"""What all makers share: ladders about oracle and basis that withdraw when capital is short (AGT-2)."""
+"""Ladders of market makers about oracle and basis, which shrink when capital is short (AGT-2)."""
 
 from abc import abstractmethod
 from typing import ClassVar, NamedTuple
@@ -25,26 +25,26 @@ from sim.types import (
 
 
 class MarketMaker(Trader):
-    """A member of a population of makers."""
+    """A member of a population of market makers."""
 
 
 class Ladder(NamedTuple):
-    """What all ladders share: their shape, from the inside out, and the columns that name their orders."""
+    """Shape of all ladders, from the inside out, and the columns that identify their orders."""
 
     distance: F8  # (levels,) from the fair price, in innermost distances
-    share: F8  # (levels + 1,) cumulative share of the depth, from nil
-    owner: I8  # (n, m * 2 * levels), as the next three: instruments, then sides, then levels
+    share: F8  # (levels + 1,) cumulative share of the depth, from zero
+    owner: I8  # (n, m * 2 * levels), as the next three, by instrument, side and level
     instrument: I8
     kind: I8
     slot: I8
 
 
 class MakerTraits(NamedTuple):
-    """What does not change after the start."""
+    """Traits of the members, constant after the start."""
 
     scope: TradingScope
-    price_bias: F8  # (n,) view of the price, innermost distances above the fair price
-    spread_factor: F8  # (n,) factor of how wide members quote
+    price_bias: F8  # (n,) private price view, innermost distances above the fair price
+    spread_factor: F8  # (n,) factor of the spread
     depth_factor: F8  # (n,) factor of the depth
     wealth: F8  # (n,) minor units of the numeraire, at the start
     period: I8  # (n,) steps between ladders
@@ -56,32 +56,34 @@ class MakerTraits(NamedTuple):
 
 
 class QuoteContext(NamedTuple):
-    """What decides where ladders stand, r members and m instruments."""
+    """Inputs of the quotes, r members and m instruments."""
 
-    inventory: F8  # (r, m) over ``inventory``, the most that members hold, -1 to 1
+    inventory: F8  # (r, m) share of the largest position ``inventory``, -1 to 1
     vol: F8  # (m,) annualised volatility of the oracle
     sqrt_years: F8  # (m,) square root of the time between ladders in years
-    spread_factor: F8  # (r, 1) factor of how wide the member quotes
+    spread_factor: F8  # (r, 1) factor of the spread
     seconds_per_year: F8 | float = YEAR_SECONDS  # (m,) seconds of the run's clock in a year
 
 
 class LadderQuotes(NamedTuple):
-    """The ladders of some members, r members and m instruments."""
+    """Ladders of some members, r members and m instruments."""
 
-    rows: I8  # (r,)
+    rows: I8  # (r,) members
     fair: F8  # (r, m) ticks
     half: F8  # (r, m) innermost distance, share of the fair price
     depth: F8  # (r, m, 2) lots of each side, all levels
 
 
 class LadderMakers(Population):
-    """Ladders of geometric spacing whose cumulative depth grows as distance ** ``growth``.
+    """Base of makers who quote ladders whose cumulative depth grows as distance ** ``growth``.
 
-    The fair price is oracle * (1 + weighted moving average of the basis). ``stand`` of a subclass says how far
-    inventory shifts it and how far from it the innermost quotes stand. A ladder shrinks with volatility, with the
-    outlook's liquidity and, with ``withdraw``, with the headroom left: capital that runs short takes liquidity away.
-    The side that reduces inventory keeps quoting up to the inventory. Without ``withdraw``, ladder and inventory are
-    measured against the wealth of the start, whatever was lost since.
+    The levels of a ladder have geometric spacing. The fair price is oracle * (1 + weighted moving
+    average of the basis). A subclass defines in ``compute_quote_offsets`` how far inventory
+    shifts the fair price and how far from it the innermost quotes stand. A ladder shrinks with
+    volatility and with the depth share of the observation. With ``withdraw`` it also shrinks with
+    the headroom left, so that a shortage of capital reduces liquidity. The side that reduces
+    inventory keeps quoting up to the inventory. Without ``withdraw``, ladder and inventory are
+    measured against the wealth at the start, whatever the losses since.
     """
 
     agent_class: ClassVar[type[Trader]] = MarketMaker
@@ -94,7 +96,7 @@ class LadderMakers(Population):
     )
     wealth_sigma: float = Field(0.5, ge=0, description="standard deviation of log wealth (1)")
     instruments: tuple[str, ...] = Field(
-        (), description="what they quote; empty = all perpetuals of the venue (names)"
+        (), description="instruments they quote; empty = all perpetuals of the venue (names)"
     )
     levels: int = Field(10, ge=1, le=64, description="prices quoted on each side (levels)")
     reach: float = Field(100.0, ge=1, description="outermost distance over innermost (times)")
@@ -117,7 +119,7 @@ class LadderMakers(Population):
         True, description="whether ladders shrink when capital is short (yes or no)"
     )
     target_headroom: float = Field(
-        0.3, gt=0, le=1, description="headroom below which they shrink (share of equity)"
+        0.3, gt=0, le=1, description="headroom below which ladders shrink (share of equity)"
     )
     basis_half_life: float = Field(
         1800.0, gt=0, description="half-life of the basis' moving average (seconds)"
@@ -132,50 +134,60 @@ class LadderMakers(Population):
         0.3,
         ge=0,
         lt=1,
-        description="spread of members' caution, size, lean and pace about 1 (share)",
+        description="spread of members' price view, spread, depth and pace about 1 (share)",
     )
     post_only: bool = Field(
         True, description="whether quotes refuse to trade on arrival (yes or no)"
     )
 
     _members: MakerTraits = PrivateAttr()
-    _basis_average: F8 = PrivateAttr()  # (m,)
-    _basis_tick: int = PrivateAttr(MISSING)  # tick
+    _basis_average: F8 = PrivateAttr()  # (m,) share
+    _basis_tick: int = PrivateAttr(MISSING)  # tick of its last update
 
     @abstractmethod
-    def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:
-        """Shift of the fair price by inventory, and innermost distance from it, both (r, m) shares of the price."""
+    def compute_quote_offsets(self, context: QuoteContext) -> tuple[F8, F8]:
+        """Return the shift of the fair price and the innermost distance from it.
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Draw wealth and character; see ``sim.protocols.PopulationProtocol``."""
-        venue = self.find_venue(setting, self.venue)
-        listed = self.select_instruments(setting, venue, self.instruments)
-        varied = 1 + self.variety * (2 * draws[:, 1:5] - 1)
-        wealth = self.place_wealth(
-            setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+        Both are (r, m) shares of the price.
+        """
+
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Draw wealth and traits; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(spec, self.venue)
+        listed = self.select_instruments(spec, venue, self.instruments)
+        drawn = draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+        wealth = self.place_wealth(spec, venue, drawn)
+        scope = TradingScope(venue, listed)
+        self._members = self._draw_traits(
+            spec, scope, wealth[:, venue].astype(np.float64), draws[:, 1:6]
         )
-        period = to_exact_int(np.maximum(np.rint(self.refresh / setting.dt * varied[:, 3]), 1))
-        self._members = MakerTraits(
-            scope=TradingScope(venue, listed),
+        self._basis_average = np.zeros(len(listed))
+        self._commitment = WalletCommitment.from_instruments(spec, venue, listed)
+        return wealth
+
+    def _draw_traits(
+        self, spec: MarketSpec, scope: TradingScope, wealth: F8, draws: F8
+    ) -> MakerTraits:
+        """Return the traits of members, from five uniform draws of each."""
+        varied = 1 + self.variety * (2 * draws[:, :4] - 1)
+        period = to_exact_int(np.maximum(np.rint(self.refresh / spec.dt * varied[:, 3]), 1))
+        year = spec.find_seconds_per_year(scope.instruments)
+        return MakerTraits(
+            scope=scope,
             price_bias=varied[:, 0] - 1,
             spread_factor=varied[:, 1],
             depth_factor=varied[:, 2],
-            wealth=wealth[:, venue].astype(np.float64),
+            wealth=wealth,
             period=period,
-            phase=(draws[:, 5] * period).astype(np.int64),
-            sqrt_years=np.sqrt(
-                max(setting.dt, self.refresh) / setting.find_seconds_per_year(listed)
-            ),
-            seconds_per_year=setting.find_seconds_per_year(listed),
-            basis_update_weight=float(1 - 0.5 ** (setting.dt / self.basis_half_life)),
-            ladder=self._build_ladder(listed),
+            phase=(draws[:, 4] * period).astype(np.int64),
+            sqrt_years=np.sqrt(max(spec.dt, self.refresh) / year),
+            seconds_per_year=year,
+            basis_update_weight=float(1 - 0.5 ** (spec.dt / self.basis_half_life)),
+            ladder=self._build_ladder(scope.instruments),
         )
-        self._basis_average = np.zeros(len(listed))
-        self._commitment = WalletCommitment.from_instruments(setting, venue, listed)
-        return wealth
 
     def _build_ladder(self, instruments: I8) -> Ladder:
-        """The shape of ladders, and the names of all members' orders."""
+        """Return the shape of the ladders and the columns of all members' orders."""
         distance = np.geomspace(1.0, self.reach, self.levels)
         share = np.concatenate([[0.0], (distance / distance[-1]) ** self.growth])
         slots = np.arange(2 * self.levels)
@@ -188,22 +200,23 @@ class LadderMakers(Population):
         kind = np.full_like(slot, POST_ONLY if self.post_only else LIMIT)
         return Ladder(distance, share, owner, instrument, kind, slot)
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """Whole ladders of the members whose turn it is; slots are fixed, so a ladder replaces the last one."""
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return whole ladders of the members due to quote.
+
+        Slots are fixed, so that a ladder replaces the member's last one.
+        """
         own = self._members
-        view, columns = own.scope.view(outlook)
+        view, columns = own.scope.view(observation)
         oracle = view.oracle[view.contracts.underlying[columns]] / view.contracts.tick[columns]
-        fair = oracle * (
-            1
-            + self.basis_weight
-            * self._update_basis_average(outlook.tick, view.mark[columns] / oracle - 1)
-        )
-        rows = np.flatnonzero((outlook.tick + own.phase) % own.period == 0)
-        quoting = self._quote_ladders(rows, fair, outlook, accounts)
-        return _build_orders(quoting, own.ladder, view.contracts.max_price[columns])
+        basis = view.mark[columns] / oracle - 1
+        average = self._update_basis_average(observation.tick, basis)
+        fair = oracle * (1 + self.basis_weight * average)
+        rows = np.flatnonzero((observation.tick + own.phase) % own.period == 0)
+        quotes = self._quote_ladders(rows, fair, observation, accounts)
+        return _build_orders(quotes, own.ladder, view.contracts.max_price[columns])
 
     def _update_basis_average(self, tick: int, basis: F8) -> F8:
-        """Moving average of the basis, moved towards today's once a tick, where there is one."""
+        """Return the moving average of the basis, updated once a tick where the basis is finite."""
         average = self._basis_average
         if tick != self._basis_tick:
             average = average + self._members.basis_update_weight * np.where(
@@ -213,42 +226,49 @@ class LadderMakers(Population):
         return average
 
     def _quote_ladders(
-        self, rows: I8, fair: F8, outlook: Observation, accounts: AccountView
+        self, rows: I8, fair: F8, observation: Observation, accounts: AccountView
     ) -> LadderQuotes:
-        """Fair prices shifted by inventory, half-spreads and depths of ``rows``."""
+        """Return shifted fair prices, half-spreads and depths of the members ``rows``."""
         own = self._members
-        view, columns = own.scope.view(outlook)
-        equity = np.maximum(
-            accounts.equity[:, own.scope.venue] if self.withdraw else own.wealth, 0.0
-        )[rows, None]
+        view, columns = own.scope.view(observation)
         lot, vol = get_lot_values(view, columns), view.vol[columns]
+        equity = self._select_capital(accounts)[rows, None]
         held = accounts.position[rows[:, None], own.scope.instruments]
+        filled = self._compute_inventory_share(held, lot, equity)
+        context = QuoteContext(
+            inventory=filled,
+            vol=vol,
+            sqrt_years=own.sqrt_years,
+            spread_factor=own.spread_factor[rows][:, None],
+            seconds_per_year=own.seconds_per_year,
+        )
+        shift, half = self.compute_quote_offsets(context)
+        shifted = fair * (1 + (own.price_bias[rows][:, None] * half + shift))
+        full = self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol)
+        headroom = accounts.free_margin[rows, own.scope.venue][:, None]
+        capital = self._compute_capital_share(headroom, equity)
+        depth = _compute_side_lots(full * observation.depth_share, capital, filled, held)
+        return LadderQuotes(rows, shifted, half, depth)
+
+    def _select_capital(self, accounts: AccountView) -> F8:
+        """Return the capital (n,) that ladders are measured against, minor units."""
+        own = self._members
+        return np.maximum(accounts.equity[:, own.scope.venue] if self.withdraw else own.wealth, 0.0)
+
+    def _compute_inventory_share(self, held: I8, lot: F8, equity: F8) -> F8:
+        """Return the inventory as a share of the largest position, (r, m), -1 to 1."""
         most = self.inventory * equity
         filled = np.divide(held * lot, most, out=np.sign(held).astype(np.float64), where=most > 0)
-        filled = np.minimum(np.maximum(filled, -1.0), 1.0)
-        shift, half = self.compute_quote_offsets(
-            QuoteContext(
-                filled, vol, own.sqrt_years, own.spread_factor[rows][:, None], own.seconds_per_year
-            )
-        )
-        shifted = fair * (1 + (own.price_bias[rows][:, None] * half + shift))
-        whole = (
-            self._compute_full_depth(equity * own.depth_factor[rows][:, None], lot, vol)
-            * outlook.depth_share
-        )
-        capital = self._compute_capital_share(
-            accounts.free_margin[rows, own.scope.venue][:, None], equity
-        )
-        return LadderQuotes(rows, shifted, half, _compute_side_lots(whole, capital, filled, held))
+        return np.minimum(np.maximum(filled, -1.0), 1.0)
 
     def _compute_full_depth(self, equity: F8, lot: F8, vol: F8) -> F8:
-        """Lots of one side when neither capital nor inventory binds, (r, m)."""
+        """Return the lots of one side when neither capital nor inventory binds, (r, m)."""
         notional = self.depth / len(lot) * equity
         lots: F8 = np.divide(notional, lot, out=np.zeros((len(equity), len(lot))), where=lot > 0)
         return lots * (self.calm_vol / np.fmax(vol, self.calm_vol)) ** self.shrink
 
     def _compute_capital_share(self, headroom: F8, equity: F8) -> F8:
-        """Share of a ladder that capital allows, 1 where makers never withdraw."""
+        """Return the share of a ladder that capital allows, 1 if makers never withdraw."""
         if not self.withdraw:
             return np.ones_like(equity)
         target = self.target_headroom * equity
@@ -258,9 +278,10 @@ class LadderMakers(Population):
 
 @kernel
 def _compute_side_lots(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
-    """Lots bid and offered for inventory ``held``, (r, m, 2).
+    """Return the lots bid and offered at inventory ``held``, (r, m, 2).
 
-    Room and capital bound what adds to inventory; what reduces it is quoted whatever the capital.
+    Room and capital limit the side that adds to inventory. The side that reduces it is quoted
+    whatever the capital.
     """
     members, instruments = held.shape
     lots = np.empty((members, instruments, 2))
@@ -274,12 +295,12 @@ def _compute_side_lots(whole: F8, capital: F8, filled: F8, held: I8) -> F8:
     return lots
 
 
-def _build_orders(quoting: LadderQuotes, ladder: Ladder, highest: I8) -> Orders:
-    """One row per member, instrument, side and level; nil lots cancel the slot."""
+def _build_orders(quotes: LadderQuotes, ladder: Ladder, highest: I8) -> Orders:
+    """Return one order per member, instrument, side and level; zero lots cancel the slot."""
     quantity, limit = _compute_levels(
-        quoting.fair, quoting.half, quoting.depth, ladder.distance, ladder.share, highest
+        quotes.fair, quotes.half, quotes.depth, ladder.distance, ladder.share, highest
     )
-    owner, instrument, kind, slot = (column[quoting.rows].reshape(-1) for column in ladder[2:])
+    owner, instrument, kind, slot = (column[quotes.rows].reshape(-1) for column in ladder[2:])
     return Orders(
         owner, instrument, quantity.reshape(-1), limit.reshape(-1), kind, slot
     ).fill_leverage()
@@ -289,7 +310,10 @@ def _build_orders(quoting: LadderQuotes, ladder: Ladder, highest: I8) -> Orders:
 def _compute_levels(
     fair: F8, half: F8, depth: F8, distance: F8, share: F8, highest: I8
 ) -> tuple[I8, I8]:
-    """Signed lots and limits, (r, m, 2, levels): bids round down, asks up; prices outside the book are not quoted."""
+    """Return signed lots and limits, (r, m, 2, levels).
+
+    Bids round down and offers round up. Prices outside the admissible range are not quoted.
+    """
     members, instruments, sides = depth.shape
     quantity = np.zeros((members, instruments, sides, distance.size), dtype=np.int64)
     limit = np.ones_like(quantity)

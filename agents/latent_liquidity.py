@@ -1,4 +1,7 @@
-"""Slow traders whose intentions become orders only near the price (Toth et al. 2011, Physical Review X 1, 021006)."""
+"""Slow traders whose intentions become orders only near the price.
+
+Source: Toth et al. 2011, Physical Review X 1, 021006.
+"""
 
 from typing import ClassVar, Literal, NamedTuple
 
@@ -26,7 +29,7 @@ class LatentTrader(Trader):
 
 
 class LatentTraderTraits(NamedTuple):
-    """What does not change after the start."""
+    """Traits of the members, constant after the start."""
 
     scope: TradingScope  # one instrument per member
     rows: I8  # (n,) numbers of the members
@@ -35,22 +38,24 @@ class LatentTraderTraits(NamedTuple):
 
 
 class Intentions(NamedTuple):
-    """What the members wait for, (n,); a member without an intention has no side."""
+    """Intended trades of the members, (n,); side 0 means that there is none."""
 
-    side: I8  # +1 to buy, -1 to sell, 0 = nothing yet
-    price: F8  # ticks, the worst they accept
-    target: I8  # lots they want to hold afterwards
-    is_shown: B1  # whether the book has their order
+    side: I8  # +1 to buy, -1 to sell, 0 = no intention
+    price: F8  # worst acceptable price, ticks
+    target: I8  # lots desired after the trade
+    is_shown: B1  # True if the order book holds the order
 
 
 class LatentLiquidity(Population):
-    """Members wait with one intention each, and show it as a limit order when the price comes near.
+    """Members with one intention each, shown as a limit order when the price is near.
 
-    Intentions are deposited uniformly in distance from the mark, bids below it and asks above (Smith, Farmer, Gillemot
-    & Krishnamurthy 2003, Quantitative Finance 3, 481-514), and dropped for others at a constant rate. Who holds
-    nothing wants a position of ``size`` times equity on the side where the price was drawn, who holds one wants to be
-    rid of it. What was traded comes back after a pause, somewhere else. So the price eats the intentions that it meets
-    and leaves few near it: revealed depth is V-shaped about the price. That shape is not put in anywhere.
+    Intentions are deposited uniformly in distance from the mark, bids below it and offers above
+    (Smith, Farmer, Gillemot & Krishnamurthy 2003, Quantitative Finance 3, 481-514). They are
+    replaced by others at a constant rate. A flat member intends a position of ``size`` times
+    equity, on the side where its price was drawn. A member with a position intends to close it.
+    After a trade, a member forms another intention after a pause, at another price. So the price
+    consumes the intentions it meets and leaves few near it: revealed depth is V-shaped about the
+    price. This shape is a result, not an assumption.
     """
 
     agent_class: ClassVar[type[Trader]] = LatentTrader
@@ -67,7 +72,7 @@ class LatentLiquidity(Population):
     )
     wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
     instruments: tuple[str, ...] = Field(
-        (), description="what they trade; empty = all perpetuals of the venue (names)"
+        (), description="instruments they trade; empty = all perpetuals of the venue (names)"
     )
     size: float = Field(1.0, gt=0, le=1e6, description="position wanted (times equity)")
     reach: float = Field(
@@ -85,61 +90,64 @@ class LatentLiquidity(Population):
 
     _members: LatentTraderTraits = PrivateAttr()
     _intentions: Intentions = PrivateAttr()
-    _is_withdrawn: B1 = PrivateAttr()  # (n,) whose order has to leave the book
-    _last_tick: int = PrivateAttr(MISSING)  # tick of the last look
+    _is_withdrawn: B1 = PrivateAttr()  # (n,) True if the order must be cancelled
+    _last_tick: int = PrivateAttr(MISSING)  # tick of the last update
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Draw wealth and each member's instrument; see ``sim.protocols.PopulationProtocol``."""
-        venue = self.find_venue(setting, self.venue)
-        listed = self.select_instruments(setting, venue, self.instruments)
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Draw wealth and instrument of each member; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(spec, self.venue)
+        listed = self.select_instruments(spec, venue, self.instruments)
         own = listed[(draws[:, 1] * len(listed)).astype(np.int64)]
         self._members = LatentTraderTraits(
             scope=TradingScope(venue, own),
             rows=np.arange(self.count),
-            drop_probability=compute_event_probability(setting.dt, self.lifetime),
-            return_probability=compute_event_probability(setting.dt, self.pause),
+            drop_probability=compute_event_probability(spec.dt, self.lifetime),
+            return_probability=compute_event_probability(spec.dt, self.pause),
         )
-        self._commitment = WalletCommitment.from_instruments(setting, venue, own[:, None])
+        self._commitment = WalletCommitment.from_instruments(spec, venue, own[:, None])
         nothing = np.zeros(self.count, dtype=np.int64)
         self._intentions = Intentions(nothing, np.zeros(self.count), nothing, nothing > 0)
         return self.place_wealth(
-            setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+            spec, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
         )
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """Limit orders of the members whose price is near, and cancellations of those it has left."""
-        stall, rows = self._members.scope, self._members.rows
-        held = accounts.position[rows, stall.instruments]
-        if outlook.tick != self._last_tick:
-            self._update_intentions(outlook, held, accounts.equity[:, stall.venue], draws)
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return limit orders of members whose price is near, and cancellations of all others."""
+        scope, rows = self._members.scope, self._members.rows
+        held = accounts.position[rows, scope.instruments]
+        if observation.tick != self._last_tick:
+            self._update_intentions(observation, held, accounts.equity[:, scope.venue], draws)
         side, price, goal, shown = self._intentions
         here = np.flatnonzero(shown | self._is_withdrawn)
         quantity = np.where(shown, np.maximum((goal - held) * side, 0) * side, 0)[here]
         limit = np.maximum(price, 1).astype(np.int64)[here]
-        return Orders.from_columns(here, stall.instruments[here], quantity, limit, LIMIT)
+        return Orders.from_columns(here, scope.instruments[here], quantity, limit, LIMIT)
 
-    def _update_intentions(self, outlook: Observation, held: I8, equity: F8, draws: F8) -> None:
-        """Once a tick: forget what was traded, draw anew where a change is due, show what is near."""
+    def _update_intentions(self, observation: Observation, held: I8, equity: F8, draws: F8) -> None:
+        """Drop traded intentions, replace those due for a change, and show those near the mark.
+
+        This happens once a tick.
+        """
         own, (side, price, goal, before) = self._members, self._intentions
         side = np.where((goal - held) * side > 0, side, 0)
         change = draws[:, CHANGE_COLUMN] < np.where(
             side == 0, own.return_probability, own.drop_probability
         )
         change |= self._last_tick == MISSING
-        fresh = self._draw_intentions(outlook, held, equity, draws[:, DISTANCE_COLUMN])
+        fresh = self._draw_intentions(observation, held, equity, draws[:, DISTANCE_COLUMN])
         side, price, goal = (
             np.where(change, new, old) for new, old in zip(fresh, (side, price, goal), strict=True)
         )
-        view, columns = own.scope.view(outlook)
+        view, columns = own.scope.view(observation)
         shown = (side != 0) & (side * (price / view.mark[columns] - 1) >= -self.reveal)
         self._intentions, self._is_withdrawn = Intentions(side, price, goal, shown), before & ~shown
-        self._last_tick = outlook.tick
+        self._last_tick = observation.tick
 
     def _draw_intentions(
-        self, outlook: Observation, held: I8, equity: F8, place: F8
+        self, observation: Observation, held: I8, equity: F8, place: F8
     ) -> tuple[I8, F8, I8]:
-        """An intention for everybody about today's mark: side, price, goal."""
-        view, columns = self._members.scope.view(outlook)
+        """Return an intention for each member about the current mark: side, price, target."""
+        view, columns = self._members.scope.view(observation)
         away = 2 * place - 1
         side = np.where(held != 0, -np.sign(held), np.where(away < 0, 1, -1))
         price = side * np.floor(side * view.mark[columns] * (1 - side * self.reach * np.abs(away)))

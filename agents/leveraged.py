@@ -1,4 +1,4 @@
-"""What all leveraged traders share: they enter, hold and exit (AGT-1)."""
+"""Base of leveraged traders: entries, holding times and exits (AGT-1)."""
 
 from abc import abstractmethod
 from typing import ClassVar, Literal, NamedTuple
@@ -42,39 +42,41 @@ ENTRY_COLUMN, INSTRUMENT_COLUMN, SIDE_COLUMN, EXIT_COLUMN = range(4)
 
 
 class LeveragedTrader(Trader):
-    """A member of a population of traders."""
+    """A member of a population of leveraged traders."""
 
 
 class LeveragedTraits(NamedTuple):
-    """What does not change after the start."""
+    """Traits of the members, constant after the start."""
 
     scope: TradingScope
-    target_leverage: F8  # (n,) leverage wished where the engine admits the reference leverage, or what a type makes it of
-    first_entry: I8  # (n,) tick of the first entry, NOBODY = left to the hazard
+    target_leverage: F8  # (n,) desired at the reference leverage; a subclass may redefine it
+    first_entry: I8  # (n,) tick of the first entry, MISSING = set by the hazard alone
     entry_probability: float  # probability per step of a flat member
-    exit_probability: float  # probability per step of a member who holds
+    exit_probability: float  # probability per step of a member with a position
 
 
 class LeveragedPopulation(Population):
-    """Flat members enter one instrument, hold for an exponential time, and leave it whole; a subclass has opinions.
+    """Members who enter one instrument, hold it for an exponential time and close it in full.
 
-    A position is worth leverage times equity at the venue, with leverage l_i * (L / L_ref) ** elasticity: l_i is
-    the member's wish and L the highest leverage the engine admits, so that elasticity 0 ignores the engine and
-    elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage limit, and leave equity
-    for what that limit may cost beside the margin (MAR-1); one that came to nothing is tried again at half the
-    size. Exits are protected market orders.
+    A subclass supplies the signals. A position has the value leverage times equity at the venue.
+    The leverage is l_i * (L / L_ref) ** elasticity, with the member's desired leverage l_i and
+    the highest leverage L that the engine admits. So elasticity 0 ignores the engine, and
+    elasticity 1 uses every compression in full (AGT-1). Entries are IOC orders with a slippage
+    limit. They leave equity for the cost of that limit beside the margin (MAR-1). An entry
+    without a fill is repeated at half the size. Exits are protected market orders.
 
-    Where wallets lie apart from margin accounts, an entry also chooses the position's leverage (ISO-1). ``wished``:
-    the size over ``cap`` times the equity that slippage leaves, so that about the whole wallet is set aside for the
-    position, as it would back it under cross margin; at least one, at most what the engine admits. ``highest``: what
-    the engine admits, so that as little as possible is set aside, and the position is soon closed out.
+    Where wallets and margin accounts are separate, an entry also chooses the leverage of the
+    position (ISO-1). ``wished`` is the size over ``cap`` times the equity that slippage leaves,
+    at least one and at most what the engine admits. It sets about the whole wallet aside for the
+    position, as under cross margin. ``highest`` is what the engine admits. It sets as little as
+    possible aside, so that the position is soon closed out.
     """
 
     agent_class: ClassVar[type[Trader]] = LeveragedTrader
     n_trait_draws: ClassVar[int] = 3
     n_decision_draws: ClassVar[int] = 4
     is_hedged: ClassVar[bool] = False
-    """Whether a type's positions have their hedges anyway."""
+    """True if the type hedges its positions by its own rule."""
 
     latency: int = Field(8, ge=0, le=15, description="latency class, lower arrives first (0 to 15)")
     wealth: float = Field(
@@ -82,20 +84,25 @@ class LeveragedPopulation(Population):
     )
     wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
     instruments: tuple[str, ...] = Field(
-        (), description="what they trade; empty = all perpetuals of the venue (names)"
+        (), description="instruments they trade; empty = all perpetuals of the venue (names)"
     )
     reference_leverage: float = Field(
-        20.0, gt=0, description="engine's highest leverage at that wish (times)"
+        20.0,
+        gt=0,
+        description="engine's highest leverage at which the desired leverage applies (times)",
     )
     elasticity: float = Field(
-        0.5, ge=0, le=1, description="response of the wish to the engine's leverage (exponent)"
+        0.5,
+        ge=0,
+        le=1,
+        description="response of desired leverage to the engine's leverage (exponent)",
     )
     cap: float = Field(
         0.9, gt=0, le=1, description="most leverage used, share of the engine's highest (share)"
     )
     position_leverage: Literal["wished", "highest"] = Field(
         "wished",
-        description="leverage chosen for an isolated position: of the wish, or the engine's highest (name)",
+        description="leverage chosen for an isolated position: desired or engine's highest (name)",
     )
     slippage: float = Field(
         0.005, ge=0, le=1, description="worst entry accepted, distance from the mark (share)"
@@ -121,165 +128,187 @@ class LeveragedPopulation(Population):
 
     _members: LeveragedTraits = PrivateAttr()
     _is_waiting: B1 = PrivateAttr()
-    _entry_scale: F8 = PrivateAttr()  # (n,) share of the wish that is tried
-    _has_tried_entry: B1 = (
-        PrivateAttr()
-    )  # (n,) whether an entry was sent since the ambition was last looked at
-    _last_tick: int = PrivateAttr(MISSING)  # last tick looked at
+    _entry_scale: F8 = PrivateAttr()  # (n,) share of the desired size that is sent
+    _has_tried_entry: B1 = PrivateAttr()  # (n,) sent an entry since the scale was updated
+    _last_tick: int = PrivateAttr(MISSING)  # tick of the last decision
     _capital_manager: CapitalManager | None = PrivateAttr(None)
-    _has_separate_wallet: bool = PrivateAttr(
-        False
-    )  # whether wallets lie apart from margin accounts
+    _has_separate_wallet: bool = PrivateAttr(False)  # from margin accounts
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Draw wealth, taste and the time of a first entry; see ``sim.protocols.PopulationProtocol``."""
-        venue = self.find_venue(setting, self.venue)
-        entered = np.minimum(
-            draws[:, 2] / max(self.initially_in, 1e-9), 1.0
-        )  # 1 for all who do not wait
-        first = np.ceil(entered * max(self.warm_up / setting.dt, 1.0))
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Draw wealth, leverage and first entry; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(spec, self.venue)
+        # 1 for all members without an entry in the warm-up
+        entered = np.minimum(draws[:, 2] / max(self.initially_in, 1e-9), 1.0)
+        first = np.ceil(entered * max(self.warm_up / spec.dt, 1.0))
         self._is_waiting = draws[:, 2] < self.initially_in
-        self._has_separate_wallet = has_separate_wallet(setting, venue)
+        self._has_separate_wallet = has_separate_wallet(spec, venue)
         self._entry_scale, self._has_tried_entry = (
             np.ones(self.count),
             np.zeros(self.count, dtype=np.bool_),
         )
         self._members = LeveragedTraits(
-            scope=TradingScope(venue, self.select_instruments(setting, venue, self.instruments)),
+            scope=TradingScope(venue, self.select_instruments(spec, venue, self.instruments)),
             target_leverage=self._target_leverages(draws[:, 1]),
             first_entry=to_exact_int(np.where(self._is_waiting, np.maximum(first, 1), MISSING)),
-            entry_probability=compute_event_probability(setting.dt, DAY / self.entries)
+            entry_probability=compute_event_probability(spec.dt, DAY / self.entries)
             if self.entries
             else 0.0,
-            exit_probability=compute_event_probability(setting.dt, self.hold),
+            exit_probability=compute_event_probability(spec.dt, self.hold),
         )
         placed = self._place_wealth(
-            setting, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+            spec, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
         )
         if self.capital is not None:
             self._capital_manager = self.capital.bind(
-                setting, self._members.scope, placed, hedged=self.is_hedged
+                spec, self._members.scope, placed, hedged=self.is_hedged
             )
         return placed
 
-    def _place_wealth(self, setting: MarketSpec, wealth: F8) -> I8:
-        """Wealth (n,) in units of the numeraire, at venues: (n, V) minor units."""
-        return self.place_wealth(setting, self._members.scope.venue, wealth)
+    def _place_wealth(self, spec: MarketSpec, wealth: F8) -> I8:
+        """Return the wealth (n,), units of the numeraire, by venue: (n, V) minor units."""
+        return self.place_wealth(spec, self._members.scope.venue, wealth)
 
     @abstractmethod
     def _target_leverages(self, draws: F8) -> F8:
-        """What ``Members.target_leverage`` holds, from one uniform draw each."""
+        """Return ``LeveragedTraits.target_leverage`` from one uniform draw of each member."""
 
     @abstractmethod
-    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
-        """Leverage that members wish at the reference leverage, + long; nil = they stay out.
+    def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:
+        """Return the leverage desired at the reference leverage, + long; zero = no entry.
 
         Args:
             rows: (r,) members who may enter.
-            columns: (r,) place of the instrument that each may enter in ``Members.scope``.
-            outlook: what they see.
+            columns: (r,) index in ``LeveragedTraits.scope`` of the instrument each may enter.
+            observation: market data that agents see.
             draws: (r,) uniform.
         """
 
-    def _observe_prices(self, outlook: Observation) -> None:
-        """Look at prices, once a tick."""
+    def _observe_prices(self, observation: Observation) -> None:
+        """Update indicators from prices, once a tick."""
 
-    def _entry_probabilities(self, outlook: Observation) -> F8:
-        """Probability that a flat member enters in a step, by instrument it would enter, (m,)."""
+    def _entry_probabilities(self, observation: Observation) -> F8:
+        """Return the probability per step that a flat member enters each instrument, (m,)."""
         return np.full(len(self._members.scope.instruments), self._members.entry_probability)
 
     def _affordable_leverage(
-        self, rows: I8, chosen: I8, outlook: Observation, accounts: AccountView
+        self, rows: I8, chosen: I8, observation: Observation, accounts: AccountView
     ) -> F8:
-        """Highest leverage (r,) that margin and the cost of slippage leave."""
-        return 1 / (1 / (self.cap * outlook.max_leverage[chosen]) + self.slippage)
+        """Return the highest leverage (r,) that margin and the cost of slippage leave."""
+        return 1 / (1 / (self.cap * observation.max_leverage[chosen]) + self.slippage)
 
-    def _early_exits(self, held: I8, outlook: Observation, accounts: AccountView) -> B1 | None:
-        """Who leaves (n,) for a reason of the type's own; ``held`` is (n, m) lots. None = nobody."""
+    def _early_exits(self, held: I8, observation: Observation, accounts: AccountView) -> B1 | None:
+        """Return the members (n,) who exit by a rule of the type; ``held`` is (n, m) lots.
+
+        None means that the type has no such rule.
+        """
         return None
 
     @property
     def n_cash_flow_draws(self) -> int:
-        """Uniform draws per member and step for payments; nil if nobody manages capital."""
+        """Number of uniform draws per member and step for payments; zero without ``capital``."""
         return 0 if self.capital is None else N_CASH_FLOW_DRAWS
 
     def request_cash_flows(
-        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
+        self,
+        observation: Observation,
+        accounts: AccountView,
+        assessment: MarginAssessment,
+        draws: F8,
     ) -> CashFlows:
-        """What members' capital does; see ``agents.shared.capital``."""
+        """Return the payments of members' capital management; see ``agents.shared.capital``."""
         return (
             CashFlows.join([])
             if self._capital_manager is None
-            else self._capital_manager.request_cash_flows(outlook.tick, accounts, standing, draws)
+            else self._capital_manager.request_cash_flows(
+                observation.tick, accounts, assessment, draws
+            )
         )
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """Entries of flat members, exits and trims of the others, at most one order per member and instrument."""
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return entries of flat members, and exits and reductions of the others.
+
+        There is at most one order per member and instrument.
+        """
         held = accounts.position[:, self._members.scope.instruments]
         flat = held[:, 0] == 0
         for column in range(1, held.shape[1]):
             flat &= held[:, column] == 0
-        if outlook.tick != self._last_tick:
-            self._last_tick = outlook.tick
+        if observation.tick != self._last_tick:
+            self._last_tick = observation.tick
             self._halve_failed_entries(flat)
-            self._observe_prices(outlook)
-        entries = self._create_entries(flat, outlook, accounts, draws)
-        return Orders.join([entries, self._create_exits(flat, outlook, accounts, draws)])
+            self._observe_prices(observation)
+        entries = self._create_entries(flat, observation, accounts, draws)
+        return Orders.join([entries, self._create_exits(flat, observation, accounts, draws)])
 
     def _halve_failed_entries(self, flat: B1) -> None:
-        """Whoever tried and is still flat tries half as much."""
-        less = np.where(self._has_tried_entry, 0.5, 1.0)
-        self._entry_scale = np.where(flat, self._entry_scale * less, 1.0)
+        """Halve the order size of members whose last entry did not fill."""
+        factor = np.where(self._has_tried_entry, 0.5, 1.0)
+        self._entry_scale = np.where(flat, self._entry_scale * factor, 1.0)
         self._has_tried_entry = np.zeros(self.count, dtype=np.bool_)
 
     def _create_entries(
-        self, flat: B1, outlook: Observation, accounts: AccountView, draws: F8
+        self, flat: B1, observation: Observation, accounts: AccountView, draws: F8
     ) -> Orders:
-        """IOC orders of flat members in one drawn instrument each: by hazard, or due in the warm-up."""
-        venue, instruments = self._members.scope
-        hazards = self._entry_probabilities(outlook)
-        due = self._find_overdue_entries(flat, outlook.tick)
-        rows = np.flatnonzero(flat & ((draws[:, ENTRY_COLUMN] < hazards.max()) | due))
-        if not rows.size:
+        """Return IOC orders of flat members who enter, in one drawn instrument each."""
+        entries = self._draw_entries(flat, observation, draws)
+        if entries is None:
             return Orders.join([])
-        columns = (draws[rows, INSTRUMENT_COLUMN] * len(instruments)).astype(np.int64)
-        keen = due[rows] | (draws[rows, ENTRY_COLUMN] < hazards[columns])
-        opinion = self._signals(rows, columns, outlook, draws[rows, SIDE_COLUMN])
-        keen &= opinion != 0
-        rows, chosen, opinion = rows[keen], instruments[columns[keen]], opinion[keen]
+        rows, chosen, signal = entries
         self._has_tried_entry[rows] = True
-        wish = (
-            np.abs(opinion)
-            * (outlook.max_leverage[chosen] / self.reference_leverage) ** self.elasticity
-        )
-        view, columns = outlook.venues[venue], chosen - outlook.first_instrument[venue]
-        leverage = (
-            np.minimum(wish, self._affordable_leverage(rows, chosen, outlook, accounts))
-            * self._entry_scale[rows]
-        )
-        value, highest = leverage * accounts.equity[rows, venue], view.contracts.max_price[columns]
+        admitted = observation.max_leverage[chosen]
+        response = (admitted / self.reference_leverage) ** self.elasticity
+        desired = np.abs(signal) * response
+        affordable = self._affordable_leverage(rows, chosen, observation, accounts)
+        leverage = np.minimum(desired, affordable) * self._entry_scale[rows]
+        venue = self._members.scope.venue
+        view, columns = observation.venues[venue], chosen - observation.first_instrument[venue]
         lots, limit = order_sizes(
-            opinion,
-            value,
+            signal,
+            leverage * accounts.equity[rows, venue],
             get_lot_values(view, columns),
             view.mark[columns],
-            highest,
+            view.contracts.max_price[columns],
             self.slippage,
         )
-        margin = (
-            self._choose_leverage(leverage, outlook.max_leverage[chosen])
-            if self._has_separate_wallet
-            else 0
-        )
-        return Orders.from_columns(rows, chosen, lots, limit, IOC, leverage=margin).take(lots != 0)
+        chosen_leverage: I8 | int = 0
+        if self._has_separate_wallet:
+            chosen_leverage = self._choose_leverage(leverage, admitted)
+        orders = Orders.from_columns(rows, chosen, lots, limit, IOC, leverage=chosen_leverage)
+        return orders.take(lots != 0)
+
+    def _draw_entries(
+        self, flat: B1, observation: Observation, draws: F8
+    ) -> tuple[I8, I8, F8] | None:
+        """Return members who enter, by hazard or in the warm-up, with instruments and signals.
+
+        None if the draws of no member lead to an entry.
+        """
+        instruments = self._members.scope.instruments
+        hazards = self._entry_probabilities(observation)
+        due = self._find_overdue_entries(flat, observation.tick)
+        rows = np.flatnonzero(flat & ((draws[:, ENTRY_COLUMN] < hazards.max()) | due))
+        if not rows.size:
+            return None
+        columns = (draws[rows, INSTRUMENT_COLUMN] * len(instruments)).astype(np.int64)
+        enters = due[rows] | (draws[rows, ENTRY_COLUMN] < hazards[columns])
+        signal = self._signals(rows, columns, observation, draws[rows, SIDE_COLUMN])
+        enters &= signal != 0
+        return rows[enters], instruments[columns[enters]], signal[enters]
 
     def _choose_leverage(self, leverage: F8, highest: F8) -> I8:
-        """Leverage chosen for positions that are worth so many times equity (r,), hundredths (ISO-1)."""
+        """Return the leverage chosen for positions (ISO-1).
+
+        Args:
+            leverage: (r,) values of the positions, times equity.
+            highest: (r,) highest leverage that the engine admits.
+
+        Returns:
+            (r,) hundredths.
+        """
         if self.position_leverage == "highest":
             return np.full(leverage.size, VENUE_MAX_LEVERAGE)
-        with np.errstate(
-            divide="ignore", invalid="ignore", over="ignore"
-        ):  # a wish may be halved down to zero
+        # repeated halving may reduce the leverage to zero
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             wanted = np.maximum(1 / (self.cap * (1 / leverage - self.slippage)), 1.0)
             lower = (leverage > 0) & (1 / leverage > self.slippage) & (wanted < highest)
         hundredths = np.ceil(np.where(lower, wanted, 1.0) / LEVERAGE_STEP)
@@ -288,7 +317,7 @@ class LeveragedPopulation(Population):
         ).astype(np.int64)
 
     def _find_overdue_entries(self, flat: B1, tick: int) -> B1:
-        """Who was to enter in the warm-up and has not held a position since."""
+        """Return the members due to enter in the warm-up who have held no position since."""
         self._is_waiting &= flat
         if not self._is_waiting.any():
             return self._is_waiting
@@ -296,10 +325,10 @@ class LeveragedPopulation(Population):
         return due
 
     def _create_exits(
-        self, flat: B1, outlook: Observation, accounts: AccountView, draws: F8
+        self, flat: B1, observation: Observation, accounts: AccountView, draws: F8
     ) -> Orders:
-        """Reduce-only market orders for whole positions, what members trim, and what they hedge with."""
-        leaves = self._find_exits(outlook, accounts, draws)
+        """Return reduce-only market orders for whole positions, reductions and hedges."""
+        leaves = self._find_exits(observation, accounts, draws)
         instruments = self._members.scope.instruments
         if self._capital_manager is not None and self._capital_manager.offsets is not None:
             instruments = self._capital_manager.offsets.closing_instruments
@@ -311,24 +340,24 @@ class LeveragedPopulation(Population):
         exits = Orders.from_columns(
             rows, instruments[columns], -held[places, columns], 0, MARKET | REDUCE_ONLY
         )
-        cares = (
-            Orders.join([])
-            if self._capital_manager is None
-            else self._capital_manager.reaction_orders(outlook)
-        )
-        return Orders.join([exits, cares.take(~leaves[cares.owner])]) if cares.owner.size else exits
+        if self._capital_manager is None:
+            return exits
+        reactions = self._capital_manager.reaction_orders(observation)
+        if not reactions.owner.size:
+            return exits
+        return Orders.join([exits, reactions.take(~leaves[reactions.owner])])
 
-    def _find_exits(self, outlook: Observation, accounts: AccountView, draws: F8) -> B1:
-        """Who leaves now (n,): by time, for a reason of the type's own, at take-profit or stop."""
+    def _find_exits(self, observation: Observation, accounts: AccountView, draws: F8) -> B1:
+        """Return the members who exit now (n,): by time, rule of the type, take-profit or stop."""
         held = accounts.position[:, self._members.scope.instruments]
         leaves: B1 = draws[:, EXIT_COLUMN] < self._members.exit_probability
-        regrets = self._early_exits(held, outlook, accounts)
-        if regrets is not None:
-            leaves |= regrets
+        early = self._early_exits(held, observation, accounts)
+        if early is not None:
+            leaves |= early
         if self.stake_stop is not None:
-            leaves |= self._gain_over_stake(held, outlook, accounts) <= -self.stake_stop
+            leaves |= self._gain_over_stake(held, observation, accounts) <= -self.stake_stop
         if self.take_profit is not None or self.stop is not None:
-            view, columns = self._members.scope.view(outlook)
+            view, columns = self._members.scope.view(observation)
             lot = view.mark[columns] * view.contracts.multiplier[columns]
             for column, instrument in enumerate(self._members.scope.instruments):
                 leaves |= self._has_hit_exit_level(
@@ -336,9 +365,12 @@ class LeveragedPopulation(Population):
                 )
         return leaves
 
-    def _gain_over_stake(self, held: I8, outlook: Observation, accounts: AccountView) -> F8:
-        """What positions have gained (n,), share of the equity without that gain; minus infinity if there is none."""
-        view, columns = self._members.scope.view(outlook)
+    def _gain_over_stake(self, held: I8, observation: Observation, accounts: AccountView) -> F8:
+        """Return the gain of positions (n,) as a share of the equity without that gain.
+
+        A loss without such equity is minus infinity.
+        """
+        view, columns = self._members.scope.view(observation)
         paid = (
             accounts.entry[:, self._members.scope.instruments]
             * view.price[view.contracts.settle[columns]]
@@ -348,7 +380,13 @@ class LeveragedPopulation(Population):
         return np.divide(gain, stake, out=np.where(gain < 0, -np.inf, 0.0), where=stake > 0)
 
     def _has_hit_exit_level(self, held: I8, paid: I8, lot: float) -> B1:
-        """Whose position of an instrument is beyond take-profit or stop; ``paid`` is its value at entry."""
+        """Return the members whose position is beyond take-profit or stop.
+
+        Args:
+            held: (n,) lots of an instrument.
+            paid: (n,) value of the positions at entry.
+            lot: value of one lot at the mark, settlement units.
+        """
         then = paid.astype(np.float64)
         gain = np.divide(held * lot, then, out=np.ones_like(then), where=then != 0) - 1
         gain *= np.sign(held)
@@ -359,23 +397,27 @@ class LeveragedPopulation(Population):
 
 @kernel
 def order_sizes(
-    opinion: F8, value: F8, lot: F8, mark: F8, highest: I8, slippage: float
+    signal: F8, value: F8, lot: F8, mark: F8, highest: I8, slippage: float
 ) -> tuple[I8, I8]:
-    """Signed whole lots that values buy (``whole_lots``), and the worst prices accepted, (r,)."""
-    lots, limit = np.zeros(value.size, dtype=np.int64), np.empty(value.size, dtype=np.int64)
-    for i in range(value.size):
-        side = np.sign(opinion[i])
+    """Return signed whole lots that values buy (``count_whole_lots``) and limit prices, (r,)."""
+    n = value.size
+    lots = np.zeros(n, dtype=np.int64)
+    limit = np.empty(n, dtype=np.int64)
+    for i in range(n):
+        side = np.sign(signal[i])
         if np.isfinite(value[i]) and value[i] > 0 and lot[i] > 0:
-            lots[i] = np.int64(side) * np.int64(min(value[i] / lot[i], 2.0**53))
-        limit[i] = np.int64(min(max(np.rint(mark[i] * (1 + side * slippage)), 1), highest[i]))
+            size = min(value[i] / lot[i], 2.0**53)
+            lots[i] = np.int64(side) * np.int64(size)
+        price = np.rint(mark[i] * (1 + side * slippage))
+        limit[i] = np.int64(min(max(price, 1), highest[i]))
     return lots, limit
 
 
 class LognormalLeverage(LeveragedPopulation):
-    """Traders who wish a leverage of their own, lognormal over the members."""
+    """Base of traders whose desired leverage is lognormal over the members."""
 
     leverage: float = Field(
-        5.0, gt=0, description="median leverage wished at the reference leverage (times equity)"
+        5.0, gt=0, description="median desired leverage at the reference leverage (times equity)"
     )
     leverage_sigma: float = Field(0.6, ge=0, description="standard deviation of log leverage (1)")
 

@@ -1,4 +1,4 @@
-"""Liquidators, who bid for what a venue has on offer for accounts in distress, and work it off (AGT-4, LIQ-3)."""
+"""Liquidators who bid for lots of accounts in distress and unwind them (AGT-4, LIQ-3)."""
 
 from typing import ClassVar, Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from agents.shared.unwinding import UnwindPace, unwind_positions
 from sim.types import F8, I8, POST_ONLY, AccountView, MarketSpec, Observation, Orders
 
 SIDES = np.array([1, -1])
-"""Signs of the orders in slots 0 and 1: bids for lots to be sold, asks for lots to be bought."""
+"""Signs of the orders in slots 0 and 1: bids for lots to be sold, offers for lots to be bought."""
 
 
 class Liquidator(Trader):
@@ -27,21 +27,22 @@ class Liquidator(Trader):
 
 
 class LiquidatorTraits(NamedTuple):
-    """What does not change after the start."""
+    """Traits of the members, constant after the start."""
 
     scope: TradingScope
-    min_discount: F8  # (n, 1) discount that a member demands, share of the mark
-    pace: UnwindPace  # of working positions off
+    min_discount: F8  # (n, 1) smallest discount a member accepts, share of the mark
+    pace: UnwindPace  # of unwinding positions
 
 
 class Liquidators(Population):
-    """Bids below the mark for lots that the venue has to sell, asks above it for those it has to buy.
+    """Members who bid below the mark for lots a venue must sell, and offer above it for purchases.
 
-    A bid rests in the book like anybody's: who asks the smallest discount is first, among equals who came first, and
-    each gets the price it named. It is sized by the lots on offer, by equity and by headroom, so that capital that is
-    tied up in earlier purchases bids no more. Where nothing is offered, bids are withdrawn. Inventory is worked off
-    at a pace, at no worse than a share of the member's own discount away from the mark: no one sells to another's
-    bid what it bought at its own.
+    A bid rests in the order book like any other. The smallest discount trades first, then the
+    earliest order, and each trades at its own price. The lots on offer, equity and headroom limit
+    the size, so that capital tied up in earlier purchases does not bid again. Bids are cancelled
+    where no lots are on offer. Inventory is unwound over time. Its worst price is a share of the
+    member's own discount away from the mark, so that members do not sell to the bids of other
+    liquidators at a loss.
     """
 
     agent_class: ClassVar[type[Trader]] = Liquidator
@@ -59,77 +60,75 @@ class Liquidators(Population):
     )
     wealth_sigma: float = Field(1.0, ge=0, description="standard deviation of log wealth (1)")
     instruments: tuple[str, ...] = Field(
-        (), description="what they bid for; empty = all perpetuals (names)"
+        (), description="instruments they bid for; empty = all perpetuals (names)"
     )
     profit: float = Field(
-        50.0, gt=0, description="median of the smallest discount they buy at (basis points)"
+        50.0, gt=0, description="median of the smallest discount accepted (basis points)"
     )
     profit_sigma: float = Field(0.7, ge=0, description="standard deviation of its log (1)")
     share: float = Field(
-        1.0, gt=0, le=1, description="most bid for, share of the lots on offer (share)"
+        1.0, gt=0, le=1, description="largest bid, share of the lots on offer (share)"
     )
     leverage: float = Field(
         3.0, gt=0, description="largest position, all instruments together (times equity)"
     )
     cap: float = Field(
-        0.9, gt=0, le=1, description="most of the headroom that bids may use (share)"
+        0.9, gt=0, le=1, description="largest share of the headroom that bids may use (share)"
     )
     unwind: float = Field(
-        900.0, gt=0, description="time constant of working a position off (seconds)"
+        900.0, gt=0, description="time constant of unwinding a position (seconds)"
     )
     participation: float = Field(
-        0.05, gt=0, le=1, description="most sent in a minute, share of the depth within 1% (share)"
+        0.05,
+        gt=0,
+        le=1,
+        description="largest slice per minute, share of the depth within 1% (share)",
     )
     give_up: float = Field(
         0.5,
         ge=0,
         lt=1,
-        description="worst price of working off, distance from the mark over own discount (share)",
+        description="worst price of unwinding, distance from the mark over own discount (share)",
     )
 
     _members: LiquidatorTraits = PrivateAttr()
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Draw wealth and the discount each demands; see ``sim.protocols.PopulationProtocol``."""
-        venue = self.find_venue(setting, self.venue)
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Draw wealth and smallest discounts; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(spec, self.venue)
         profit = draw_lognormal(draws[:, 1:2], self.profit * BASIS_POINT, self.profit_sigma)
-        pace = UnwindPace.from_time_constant(setting.dt, self.unwind, self.participation)
-        stall = TradingScope(venue, self.select_instruments(setting, venue, self.instruments))
-        self._members = LiquidatorTraits(stall, profit, pace)
-        self._commitment = WalletCommitment.from_instruments(setting, venue, stall.instruments)
+        pace = UnwindPace.from_time_constant(spec.dt, self.unwind, self.participation)
+        scope = TradingScope(venue, self.select_instruments(spec, venue, self.instruments))
+        self._members = LiquidatorTraits(scope, profit, pace)
+        self._commitment = WalletCommitment.from_instruments(spec, venue, scope.instruments)
         return self.place_wealth(
-            setting, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
+            spec, venue, draw_lognormal(draws[:, 0], self.wealth, self.wealth_sigma)
         )
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """Everybody's bids and asks anew, nil where nothing is offered, and a slice of everybody's inventory."""
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return new bids and offers of all members, and slices of their inventory.
+
+        Bids and offers are zero where no lots are on offer, which cancels the last ones.
+        """
         own = self._members
         held = accounts.position[:, own.scope.instruments]
         slices = unwind_positions(
-            outlook, own.scope, held, own.pace, self.give_up * np.minimum(own.min_discount, 1.0)
+            observation, own.scope, held, own.pace, self.give_up * np.minimum(own.min_discount, 1.0)
         )
-        return Orders.join([self._create_bids(outlook, accounts), slices])
+        return Orders.join([self._create_bids(observation, accounts), slices])
 
-    def _create_bids(self, outlook: Observation, accounts: AccountView) -> Orders:
-        """One order per member, instrument and side; each side may use all that an instrument is allotted."""
+    def _create_bids(self, observation: Observation, accounts: AccountView) -> Orders:
+        """Return one order per member, instrument and side.
+
+        Each side may use the whole notional allotted to an instrument.
+        """
         own = self._members
-        view, columns = own.scope.view(outlook)
-        offered = np.stack([view.to_sell[columns], view.to_buy[columns]], axis=1)  # (m, 2)
-        lot = get_lot_values(view, columns)[:, None]
-        price = view.mark[columns][:, None] * (
-            1 - SIDES * own.min_discount[:, :, None]
-        )  # (n, m, 2)
-        price = SIDES * np.floor(SIDES * price)  # bids round down and asks up
-        wanted = np.ceil(self.share * offered)
-        value = offered * lot
-        part = np.divide(value, value.sum(), out=np.zeros_like(value), where=value.sum() > 0).sum(
-            axis=1
-        )
-        afforded = count_whole_lots(
-            self._compute_free_notional(outlook, accounts) * part, lot[:, 0]
-        )[:, :, None]
+        view, columns = own.scope.view(observation)
+        price = view.mark[columns][:, None] * (1 - SIDES * own.min_discount[:, :, None])
+        price = SIDES * np.floor(SIDES * price)  # (n, m, 2); bids round down, offers up
         quotable = (price >= 1) & (price <= view.contracts.max_price[columns][:, None])
-        lots = np.where(quotable, np.minimum(wanted, afforded), 0).astype(np.int64)
+        bid = self._compute_bid_lots(observation, accounts)
+        lots = np.where(quotable, bid, 0).astype(np.int64)
         limit = np.where(quotable, price, 1).astype(np.int64)
         member, column, slot = (index.reshape(-1) for index in np.indices(lots.shape))
         quantity = (SIDES * lots).reshape(-1)
@@ -137,15 +136,39 @@ class Liquidators(Population):
             member, own.scope.instruments[column], quantity, limit.reshape(-1), POST_ONLY, slot
         )
 
-    def _compute_free_notional(self, outlook: Observation, accounts: AccountView) -> F8:
-        """Notional that a member may still take, (n, m), minor units of the numeraire, as if in each alone."""
+    def _compute_bid_lots(self, observation: Observation, accounts: AccountView) -> F8:
+        """Return the lots to bid for (n, m, 2): a share of the offered, as far as affordable."""
+        view, columns = self._members.scope.view(observation)
+        offered = np.stack([view.to_sell[columns], view.to_buy[columns]], axis=1)  # (m, 2)
+        lot = get_lot_values(view, columns)
+        value_share = _share_of_offered_value(offered, lot)
+        notional: F8 = self._compute_free_notional(observation, accounts) * value_share
+        affordable = count_whole_lots(notional, lot)[:, :, None]
+        bid: F8 = np.minimum(np.ceil(self.share * offered), affordable)
+        return bid
+
+    def _compute_free_notional(self, observation: Observation, accounts: AccountView) -> F8:
+        """Return the notional that a member may still buy of each instrument alone.
+
+        Returns:
+            (n, m) minor units of the numeraire.
+        """
         own = self._members
-        view, columns = own.scope.view(outlook)
+        view, columns = own.scope.view(observation)
         used = np.abs(
             accounts.position[:, own.scope.instruments] * get_lot_values(view, columns)
         ).sum(axis=1)
         room = self.leverage * np.maximum(accounts.equity[:, own.scope.venue], 0.0) - used
         headroom = self.cap * np.maximum(accounts.free_margin[:, own.scope.venue], 0.0)
-        admitted = np.minimum(outlook.max_leverage[own.scope.instruments], 1e6)
+        admitted = np.minimum(observation.max_leverage[own.scope.instruments], 1e6)
         capital: F8 = np.minimum(np.maximum(room, 0.0)[:, None], headroom[:, None] * admitted)
         return capital
+
+
+def _share_of_offered_value(offered: I8, lot: F8) -> F8:
+    """Return the share of each instrument (m,) in the value of lots on offer (m, 2)."""
+    value = offered * lot[:, None]
+    total = value.sum()
+    shares = np.divide(value, total, out=np.zeros_like(value), where=total > 0)
+    by_instrument: F8 = shares.sum(axis=1)
+    return by_instrument

@@ -1,4 +1,4 @@
-"""Makers whose quotes lean against inventory in proportion (AGT-2)."""
+"""Market makers who shift their quotes in proportion to inventory (AGT-2)."""
 
 from typing import Literal
 
@@ -11,9 +11,10 @@ from sim.types import F8
 
 
 class MarketMakers(LadderMakers):
-    """Innermost quotes a floor or a share of volatility away, shifted by inventory times some half-spreads.
+    """Market makers with quotes at a minimum distance or a share of volatility.
 
-    The volatility is that of the time until the next ladder, so that a quote that stands longer stands further away.
+    Inventory shifts the quotes by a number of half-spreads. The volatility is that of the time
+    until the next ladder, so that quotes refreshed less often stand further away.
     """
 
     kind: Literal["makers"] = "makers"
@@ -30,12 +31,12 @@ class MarketMakers(LadderMakers):
         3.0, ge=0, description="shift of the fair price at the full inventory (half-spreads)"
     )
 
-    def compute_quote_offsets(self, stance: QuoteContext) -> tuple[F8, F8]:
-        """Shift and innermost distance; see ``LadderMakers``."""
+    def compute_quote_offsets(self, context: QuoteContext) -> tuple[F8, F8]:
+        """Return the shift and the innermost distance; see ``LadderMakers``."""
         half = (
             np.fmax(
-                self.half_spread * BASIS_POINT, self.vol_spread * stance.sqrt_years * stance.vol
+                self.half_spread * BASIS_POINT, self.vol_spread * context.sqrt_years * context.vol
             )
-            * stance.spread_factor
+            * context.spread_factor
         )
-        return -self.skew * stance.inventory * half, half
+        return -self.skew * context.inventory * half, half

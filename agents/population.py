@@ -1,4 +1,4 @@
-"""From configured populations to Mesa agents in a model."""
+"""Creation of the Mesa agents of configured populations."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,13 +12,14 @@ from sim.protocols import PopulationProtocol
 
 
 def populate(configs: Sequence[Population]) -> Callable[[mesa.Model], list[PopulationProtocol]]:
-    """What a market calls to be given its people.
+    """Return the function that creates the populations of a market.
 
-    The returned function works on copies, so that one list of configurations makes any number of markets. It
-    creates ``count`` agents per population on the model; owners are numbered from 0, contiguous, in the order given.
+    The returned function copies the configurations, so that one list serves any number of
+    markets. It creates ``count`` agents per population on the model. Owners are numbered from 0
+    without gaps, in the order given.
 
     Raises:
-        ConfigError: two populations share a name, hence their random streams.
+        ConfigError: two populations share a name, and would share their random streams.
     """
     shared = [
         name for name, times in Counter(config.name for config in configs).items() if times > 1
@@ -34,7 +35,7 @@ def populate(configs: Sequence[Population]) -> Callable[[mesa.Model], list[Popul
             for number in range(owner, owner + config.count):
                 config.agent_class(model, number, config.name)
             owner += config.count
-        # a class attribute is not a variable to mypy, though both are read the same way
+        # mypy does not accept a class attribute where the protocol declares a variable
         return [cast(PopulationProtocol, config.model_copy(deep=True)) for config in configs]
 
     return settle

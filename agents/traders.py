@@ -1,4 +1,4 @@
-"""Noise traders: leveraged traders whose direction is drawn (AGT-1)."""
+"""Noise traders: leveraged traders who choose their side at random (AGT-1)."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ __all__ = ["LeveragedTrader", "NoiseTraders"]
 
 
 class NoiseTraders(LognormalLeverage):
-    """Noise traders, in the sense of Black (1986): they enter at a drawn side, whatever prices do."""
+    """Noise traders (Black 1986): they enter on a random side, independent of prices."""
 
     kind: Literal["traders"] = "traders"
     name: str = Field(
@@ -22,5 +22,5 @@ class NoiseTraders(LognormalLeverage):
         0.5, ge=0, le=1, description="probability that an entry buys (probability)"
     )
 
-    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
+    def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:
         return np.where(draws < self.long_share, 1.0, -1.0) * self._members.target_leverage[rows]

@@ -1,4 +1,4 @@
-"""Trend followers: they go with the difference of a fast and a slow average of the mark (AGT-1)."""
+"""Trend followers: they trade on a fast and a slow average of the mark (AGT-1)."""
 
 from typing import ClassVar, Literal, Self
 
@@ -16,10 +16,11 @@ class TrendFollower(LeveragedTrader):
 
 
 class TrendFollowers(LognormalLeverage):
-    """Traders who buy where the fast average of the log mark is above the slow one, and sell where it is below.
+    """Traders who buy while the fast average of the log mark is above the slow one, or sell below.
 
-    The crossing of two averages is the rule tested by Brock, Lakonishok and LeBaron (1992), its band the ``threshold``
-    below which nobody enters, here in standard deviations of the move over the slow half-life.
+    Brock, Lakonishok and LeBaron (1992) test this crossing of two averages. Their band is the
+    ``threshold`` here, below which no member enters. It is in standard deviations of the move
+    over the slow half-life.
     """
 
     agent_class: ClassVar[type[Trader]] = TrendFollower
@@ -35,45 +36,48 @@ class TrendFollowers(LognormalLeverage):
         DAY / 2, gt=0, description="half-life of the slow average (seconds)"
     )
     threshold: float = Field(
-        0.25, ge=0, description="strength below which nobody enters (standard deviations)"
+        0.25,
+        ge=0,
+        description="strength of the trend below which no member enters (standard deviations)",
     )
 
     _tracker: LogPriceTracker = PrivateAttr()
 
     @model_validator(mode="after")
     def _check_half_lives(self) -> Self:
-        """A fast average slower than the slow one would sell what rises."""
+        """Require the fast half-life below the slow one; otherwise the rule sells on a rise."""
         if self.fast_half_life >= self.slow_half_life:
-            told = f"fast_half_life: {self.fast_half_life:.15g} must be below slow_half_life"
+            message = f"fast_half_life: {self.fast_half_life:.15g} must be below slow_half_life"
             raise ValueError(
-                f"{told} = {self.slow_half_life:.15g}, lower it or raise slow_half_life"
+                f"{message} = {self.slow_half_life:.15g}, lower it or raise slow_half_life"
             )
         return self
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
         """Draw traits; see ``sim.protocols.PopulationProtocol``."""
-        wealth = super().start(setting, draws)
-        year = setting.find_seconds_per_year(self._members.scope.instruments)
+        wealth = super().start(spec, draws)
+        year = spec.find_seconds_per_year(self._members.scope.instruments)
         self._tracker = LogPriceTracker(
-            setting.dt, [self.fast_half_life, self.slow_half_life], year=year
+            spec.dt, [self.fast_half_life, self.slow_half_life], year=year
         )
         return wealth
 
-    def _observe_prices(self, outlook: Observation) -> None:
-        view, columns = self._members.scope.view(outlook)
+    def _observe_prices(self, observation: Observation) -> None:
+        view, columns = self._members.scope.view(observation)
         self._tracker.add_prices(view.mark[columns])
 
     def _trend_strength(self) -> F8:
-        """Of the trend, + up, (m,) standard deviations; nil below the threshold."""
+        """Return the strength of the trend, (m,) standard deviations, + up.
+
+        The strength is zero below the threshold.
+        """
         fast, slow = self._tracker.averages
         strength = self._tracker.standardise_deviation(fast - slow, self.slow_half_life)
         return np.where(np.abs(strength) >= self.threshold, strength, 0.0)
 
-    def _entry_probabilities(self, outlook: Observation) -> F8:
+    def _entry_probabilities(self, observation: Observation) -> F8:
         return np.where(self._trend_strength() != 0, self._members.entry_probability, 0.0)
 
-    def _signals(self, rows: I8, columns: I8, outlook: Observation, draws: F8) -> F8:
-        opinions: F8 = (
-            np.sign(self._trend_strength())[columns] * self._members.target_leverage[rows]
-        )
-        return opinions
+    def _signals(self, rows: I8, columns: I8, observation: Observation, draws: F8) -> F8:
+        signals: F8 = np.sign(self._trend_strength())[columns] * self._members.target_leverage[rows]
+        return signals

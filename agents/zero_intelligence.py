@@ -1,4 +1,7 @@
-"""A crowd without intelligence: random limit orders about the mark, for gates of speed and laws of conservation."""
+"""Zero-intelligence traders: random limit orders about the mark.
+
+They serve in tests of speed and of conservation laws.
+"""
 
 from typing import ClassVar, Literal, NamedTuple
 
@@ -12,26 +15,26 @@ from sim.types import F8, I8, LIMIT, AccountView, MarketSpec, Observation, Order
 
 
 class ZeroIntelligenceTrader(Trader):
-    """A member of a crowd without intelligence (Gode and Sunder 1993)."""
+    """A zero-intelligence trader (Gode and Sunder 1993)."""
 
 
 class ZeroIntelligenceColumns(NamedTuple):
-    """Columns that every step's orders share, read-only."""
+    """Read-only columns shared by the orders of all steps."""
 
     venue: int
     owner: I8  # (n,)
     instrument: I8  # (n,) global numbers
     kind: I8  # (n,)
     slot: I8  # (n,)
-    leverage: I8  # (n,) none is chosen
+    leverage: I8  # (n,) zeros: no leverage is chosen
     highest: I8  # (n,) largest price, ticks
 
 
 class ZeroIntelligenceCrowd(Population):
-    """Every member replaces its one limit order each step: random side, price about the mark, and size.
+    """Members who replace one limit order in each step, with random side, price and size.
 
-    A member keeps to one instrument, drawn at the start. Prices are uniform on ``ticks`` either side of the mark,
-    sizes uniform on 1 to ``lots``.
+    A member trades one instrument, drawn at the start. Prices are uniform within ``ticks`` of the
+    mark on either side, and sizes are uniform from 1 to ``lots``.
     """
 
     agent_class: ClassVar[type[Trader]] = ZeroIntelligenceTrader
@@ -47,39 +50,42 @@ class ZeroIntelligenceCrowd(Population):
         1_000_000.0, gt=0, description="wealth of each member (units of the numeraire)"
     )
     instruments: tuple[str, ...] = Field(
-        (), description="what they trade; empty = all perpetuals of the venue (names)"
+        (), description="instruments they trade; empty = all perpetuals of the venue (names)"
     )
     ticks: int = Field(20, ge=0, description="farthest price from the mark (ticks)")
     lots: int = Field(10, ge=1, description="largest order (lots)")
 
     _members: ZeroIntelligenceColumns = PrivateAttr()
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Draw each member's instrument; see ``sim.protocols.PopulationProtocol``."""
-        venue = self.find_venue(setting, self.venue)
-        listed = self.select_instruments(setting, venue, self.instruments)
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Draw the instrument of each member; see ``sim.protocols.PopulationProtocol``."""
+        venue = self.find_venue(spec, self.venue)
+        listed = self.select_instruments(spec, venue, self.instruments)
         own = listed[(draws[:, 0] * len(listed)).astype(np.int64)]
         kind, slot = (
             np.full(self.count, LIMIT, dtype=np.int64),
             np.zeros(self.count, dtype=np.int64),
         )
-        highest = setting.contracts.max_price[own]
-        self._commitment = WalletCommitment.from_instruments(setting, venue, own[:, None])
+        highest = spec.contracts.max_price[own]
+        self._commitment = WalletCommitment.from_instruments(spec, venue, own[:, None])
         self._members = ZeroIntelligenceColumns(
             venue, np.arange(self.count), own, kind, slot, slot.copy(), highest
         )
         for column in self._members[1:]:
             column.flags.writeable = False
-        return self.place_wealth(setting, venue, np.full(self.count, self.wealth))
+        return self.place_wealth(spec, venue, np.full(self.count, self.wealth))
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """One order per member; accounts are not looked at. Constant columns are read-only."""
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return one order per member, independent of its accounts.
+
+        Constant columns are read-only.
+        """
         venue, owner, instrument, kind, slot, leverage, highest = self._members
-        view = outlook.venues[venue]
+        view = observation.venues[venue]
         limit, quantity = _draw_orders(
             draws,
             view.mark,
-            instrument - outlook.first_instrument[venue],
+            instrument - observation.first_instrument[venue],
             highest,
             self.ticks,
             self.lots,
@@ -91,7 +97,10 @@ class ZeroIntelligenceCrowd(Population):
 def _draw_orders(
     draws: F8, mark: F8, column: I8, highest: I8, ticks: int, lots: int
 ) -> tuple[I8, I8]:
-    """Limits and signed lots, of one draw each: its first bit is the side, the next few the price, then the size."""
+    """Return limits and signed lots, made from one draw each.
+
+    The first bit of a draw sets the side, the next bits the price and the rest the size.
+    """
     limit, quantity = np.empty_like(column), np.empty_like(column)
     for i in range(column.size):
         side = 2 * draws[i, 0]

@@ -1,10 +1,13 @@
-"""The way in, ``deleverage`` or ``python -m experiments``: an interrupt is answered even while modules load."""
+"""Entry point of ``deleverage`` and ``python -m experiments``.
+
+An interrupt ends the command in one line even while modules load.
+"""
 
 import sys
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the command line."""
     try:
         from experiments.cli.app import main as command
 

@@ -1,4 +1,4 @@
-"""Settings that are valid and do nothing: a line for each, told at load."""
+"""Cautions about valid settings that have no effect, printed when a configuration is loaded."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ from sim.types import OPTION, SPOT
 
 
 def find_idle_settings(config: RunConfig) -> list[str]:
-    """Return what a configuration sets that cannot act in it."""
+    """Return one line for each setting of a configuration that has no effect."""
     return [
         *_idle_liquidators(config),
         *_unhedged_collateral(config),
@@ -30,21 +30,22 @@ def find_idle_settings(config: RunConfig) -> list[str]:
 
 
 def _idle_liquidators(config: RunConfig) -> Iterator[str]:
-    """Liquidators at venues that never have lots on offer."""
+    """Yield a line for each population of liquidators at a venue without auctions."""
     venues = {venue.name: (number, venue) for number, venue in enumerate(config.venues)}
     for place, population in enumerate(config.populations):
         if isinstance(population, Liquidators) and population.venue in venues:
             number, venue = venues[population.venue]
             if type(venue.liquidation) in (FullCloseOut, FractionalCloseOut):
                 yield (
-                    f"populations.{place}: {population.name!r} bid for lots that an auction has on offer, but "
-                    f"{venue.name!r} closes out by {venue.liquidation.kind!r}, so they stay idle: set "
+                    f"populations.{place}: {population.name!r} bid for lots that an auction has "
+                    f"on offer, but {venue.name!r} closes out by {venue.liquidation.kind!r}, "
+                    "so they stay idle: set "
                     f"venues.{number}.liquidation.kind to auction, or leave them out"
                 )
 
 
 def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
-    """Venues where no account has both spot and derivatives that could hedge it."""
+    """Yield a line for each venue where no account holds both spot and its hedge."""
     for number, venue in enumerate(config.venues):
         if isinstance(venue.engine.valuation, DeltaAdjustedValuation) and not _can_hedge_spot(
             config, number, venue
@@ -53,18 +54,21 @@ def _unhedged_collateral(config: RunConfig) -> Iterator[str]:
                 update={"engine": venue.engine.model_copy(update={"netting": CrossNetting()})}
             )
             place = f"venues.{number}"
-            remedy = f"list spot and a perpetual of one underlying in {place}.instruments, or choose another valuation"
+            remedy = (
+                f"list spot and a perpetual of one underlying in {place}.instruments, "
+                "or choose another valuation"
+            )
             if _can_hedge_spot(config, number, crossed):
                 remedy = f"set {place}.engine.netting.kind to cross"
             yield (
-                f"{place}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on its "
-                f"underlying are short in the same account, but no account at {venue.name!r} can hold both, so "
-                f"that all spot is cut as not hedged: {remedy}"
+                f"{place}.engine.valuation: 'delta_adjusted' cuts spot less where derivatives on "
+                "its underlying are short in the same account, but no account at "
+                f"{venue.name!r} can hold both, so that all spot is cut as not hedged: {remedy}"
             )
 
 
 def _can_hedge_spot(config: RunConfig, number: int, venue: VenueConfig) -> bool:
-    """Whether some account of a venue margins spot together with a derivative that hedges it."""
+    """Return True if an account of a venue margins spot together with its hedge."""
     names = [underlying.name for underlying in config.underlyings]
     contracts = build_contracts(
         [(number, each) for each in venue.instruments], names, config.assets
@@ -78,22 +82,24 @@ def _can_hedge_spot(config: RunConfig, number: int, venue: VenueConfig) -> bool:
 
 
 def _missing_rates(config: RunConfig) -> Iterator[str]:
-    """Recorded funding with times that are missing."""
+    """Yield a line for each recorded funding whose times have gaps."""
     for number, venue in enumerate(config.venues):
         if not isinstance(venue.funding, RecordedFunding) or len(venue.funding.rates) < 3:
             continue
         steps = np.diff([time for time, _ in venue.funding.rates])
-        wide = np.flatnonzero(steps > 1.5 * np.median(steps))
+        longest = 1.5 * np.median(steps)
+        wide = np.flatnonzero(steps > longest)
         if wide.size:
             first, gaps = int(wide[0]), "1 gap" if wide.size == 1 else f"{wide.size} gaps"
             yield (
-                f"venues.{number}.funding: {gaps} of more than {1.5 * np.median(steps):g} s, the first after rates."
-                f"{first} ({steps[first]:g} s): nothing is paid there, add the rates if some are missing"
+                f"venues.{number}.funding: {gaps} of more than {longest:g} s, the first after "
+                f"rates.{first} ({steps[first]:g} s): nothing is paid there, add the rates if "
+                "some are missing"
             )
 
 
 def _short_rates(config: RunConfig) -> Iterator[str]:
-    """Recorded funding that begins after the run does, or ends before it."""
+    """Yield a line for each recorded funding that begins after the run or ends before it."""
     recorded = [
         (n, venue.funding)
         for n, venue in enumerate(config.venues)
@@ -105,7 +111,7 @@ def _short_rates(config: RunConfig) -> Iterator[str]:
         bars = read_replays(config.underlyings)
         stamps, seconds = times_of(config, bars)
     except (ConfigError, DataError):
-        return  # the run itself fails by it
+        return  # the run itself reports this error
     for number, funding in recorded:
-        if told := funding.describe_unpaid_time(stamps, seconds):
-            yield f"venues.{number}.funding: {told}"
+        if text := funding.describe_unpaid_time(stamps, seconds):
+            yield f"venues.{number}.funding: {text}"

@@ -1,4 +1,4 @@
-"""The schema of a run: a market, its people, a seed, and what ``--quick`` changes."""
+"""Configuration of a run: market, populations, seed and the overrides of ``--quick``."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ RecordedFunding.rate_file_reader = staticmethod(read_funding_rates)
 
 
 class RunConfig(MarketConfig):
-    """Everything that decides a run's results."""
+    """Configuration that determines the results of a run."""
 
     name: str = Field(
         default="run",
@@ -31,30 +31,34 @@ class RunConfig(MarketConfig):
     description: str = Field(default="", description="one line for `deleverage configs`")
     seed: int = Field(default=1, ge=0, lt=2**64, description="root seed of all random streams (1)")
     quick: dict[str, Any] = Field(
-        default={}, description="dotted path -> value, applied by --quick"
+        default={}, description="values by dotted path, applied by --quick"
     )
-    populations: tuple[build_union(POPULATIONS), ...] = Field(
-        min_length=1, description="who trades"
-    )  # type: ignore[valid-type]
+    populations: tuple[build_union(POPULATIONS), ...] = Field(  # type: ignore[valid-type]
+        min_length=1, description="populations that trade"
+    )
 
 
 def load_run(name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False) -> RunConfig:
-    """Read a run's configuration; overrides given by the user come after those of ``quick``.
+    """Read the configuration of a run.
+
+    Overrides by the user are applied after those of ``quick``.
 
     Raises:
-        ConfigError: with one line for each problem.
+        ConfigError: the configuration has faults, with one line for each.
     """
-    hurry = _drop_replay_days(quick_overrides(name, overrides), overrides) if quick else ()
+    shortened = _drop_replay_days(quick_overrides(name, overrides), overrides) if quick else ()
     try:
-        return load_kind("run", name, [*hurry, *overrides], RunConfig)
+        return load_kind("run", name, [*shortened, *overrides], RunConfig)
     except ConfigError as error:
         raise ConfigError(
-            _of_quick(error.problems, name, overrides) if hurry else error.problems
+            _mark_quick_problems(error.problems, name, overrides) if shortened else error.problems
         ) from error
 
 
-def _of_quick(problems: Sequence[str], name: str | Path, overrides: Sequence[str]) -> list[str]:
-    """Problems, those under ``quick`` that the same configuration does not have without it."""
+def _mark_quick_problems(
+    problems: Sequence[str], name: str | Path, overrides: Sequence[str]
+) -> list[str]:
+    """Return the problems, with prefix ``quick`` if the full configuration does not have them."""
     others: list[str] = []
     try:
         load_kind("run", name, overrides, RunConfig)
@@ -64,23 +68,25 @@ def _of_quick(problems: Sequence[str], name: str | Path, overrides: Sequence[str
 
 
 def _drop_replay_days(quick: Sequence[str], overrides: Sequence[str]) -> list[str]:
-    """The values of ``quick`` without days of a replay whose data or days the user has set."""
-    set_by_user = {
-        override.partition("=")[0].rpartition(".")[0]
-        for override in overrides
-        if _is_replay_override(override)
-    }
+    """Return the overrides of ``quick`` without days of replays that the user has changed.
+
+    A replay is changed if the user sets its data or its days.
+    """
+    set_by_user = {_path_above(override) for override in overrides if _is_replay_override(override)}
     return [
-        each
-        for each in quick
-        if not (
-            _is_replay_override(each) and each.partition("=")[0].rpartition(".")[0] in set_by_user
-        )
+        override
+        for override in quick
+        if not _is_replay_override(override) or _path_above(override) not in set_by_user
     ]
 
 
+def _path_above(override: str) -> str:
+    """Return the dotted path of an override without its last key."""
+    return override.partition("=")[0].rpartition(".")[0]
+
+
 def _is_replay_override(override: str) -> bool:
-    """Whether an override sets the source or the days of a process."""
+    """Return True if an override sets the source or the days of a process."""
     return override.partition("=")[0].endswith(
         (".process.source", ".process.start", ".process.end")
     )
@@ -89,17 +95,17 @@ def _is_replay_override(override: str) -> bool:
 def engine_overrides(
     name: str | Path, engine: str | None, overrides: Sequence[str] = ()
 ) -> list[str]:
-    """The overrides that ``--engine`` stands for: that engine at every venue that lists a perpetual.
+    """Return the overrides of ``--engine``: that engine at every venue that lists a perpetual.
 
-    Where no venue lists one, all of them get it.
+    If no venue lists one, the engine is set at all venues.
 
     Args:
-        name: of a run's configuration, see ``load_run``.
-        engine: a packaged preset or a file; none = no overrides.
-        overrides: what else changes.
+        name: name or file of a run's configuration, see ``load_run``.
+        engine: packaged preset or file; None = no overrides.
+        overrides: other overrides of the configuration.
 
     Raises:
-        ConfigError: an empty name, or a configuration that cannot be read.
+        ConfigError: the engine's name is empty, or the configuration cannot be read.
     """
     if engine is None:
         return []
@@ -109,9 +115,8 @@ def engine_overrides(
         )
     if other := explain_wrong_kind("engine", engine):
         raise ConfigError([f"--engine: {line}, give an engine such as span" for line in other])
-    venues = resolve_config(name, [each for each in overrides if each.startswith("venues")]).get(
-        "venues"
-    )
+    of_venues = [each for each in overrides if each.startswith("venues")]
+    venues = resolve_config(name, of_venues).get("venues")
     chosen = [number for number, venue in enumerate(_as_list(venues)) if _trades_perpetuals(venue)]
     places = [f"venues.{number}" for number in chosen] or ["venues.*"]
     return [f"{place}.engine={json.dumps(engine, ensure_ascii=False)}" for place in places]
@@ -130,11 +135,9 @@ def _trades_perpetuals(venue: Any) -> bool:
 
 
 def quick_overrides(name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
-    """The overrides that ``quick`` stands for: a file's own, or the user's in its place."""
-    mine = [override for override in overrides if override.startswith(("quick=", "quick."))]
-    own = resolve_config(name, mine).get("quick", {})
-    return (
-        [f"{path}={json.dumps(value)}" for path, value in own.items()]
-        if isinstance(own, dict)
-        else []
-    )
+    """Return the overrides of ``quick``, from the file or from overrides by the user."""
+    by_user = [override for override in overrides if override.startswith(("quick=", "quick."))]
+    quick = resolve_config(name, by_user).get("quick", {})
+    if not isinstance(quick, dict):
+        return []
+    return [f"{path}={json.dumps(value)}" for path, value in quick.items()]

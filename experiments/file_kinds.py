@@ -1,6 +1,7 @@
-"""Files of one kind where another is read: one line names the command that reads them."""
+"""Kinds of configuration files, and errors that name the command for a file of another kind."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ FILE_KINDS = {
     ),
     "engine": ("requirement", "is a margin engine, use deleverage run MARKET --engine {name}"),
 }
-"""Kind of a file -> a key that only such files have, and what reads them."""
+"""Key that only files of a kind have, and the command that reads them, by kind."""
 
 FOLDERS = {
     "study": "studies/",
@@ -30,47 +31,51 @@ FOLDERS = {
     "shocks": "portfolios/",
     "engine": "engines/",
 }
-"""Kind of a file -> where packaged ones lie; markets lie above all folders."""
+"""Folder of the packaged files of each kind; markets are in the top folder."""
 
 
 def load_kind(kind: str, name: str | Path, overrides: Sequence[str], model: type[Model]) -> Model:
-    """Read a configuration; a file of another kind gets one line in place of one for each key.
+    """Read a configuration of a kind.
+
+    A file of another kind is reported in one line instead of one line for each key.
 
     Args:
-        kind: one of ``KINDS``, what the file must be.
+        kind: required kind, one of ``FILE_KINDS``.
         name: see :func:`sim.reading.loading.load_config`.
-        overrides: see there.
-        model: see there.
+        overrides: see :func:`sim.reading.loading.load_config`.
+        model: see :func:`sim.reading.loading.load_config`.
 
     Raises:
-        ConfigError: with one line for each problem, or the one on another kind.
+        ConfigError: the file has faults, one line for each, or is of another kind.
     """
-    find_config(name, FOLDERS.get(kind, ""))
+    if lines := absent(kind, name):
+        raise ConfigError(lines)
     try:
         return load_config(name, overrides, model)
     except ConfigError as error:
-        raise ConfigError(
-            explain_wrong_kind(kind, name) or absent(kind, name) or error.problems
-        ) from error
+        raise ConfigError(explain_wrong_kind(kind, name) or error.problems) from error
 
 
 def explain_wrong_kind(kind: str, name: str | Path) -> list[str]:
-    """The line about a file of another kind than wanted; none where it has the key of its own kind, or no other's."""
-    held = _read_content(name)
-    found = [told for key, told in FILE_KINDS.values() if key in held]
-    return (
-        [f"{name}: {found[0].format(name=name)}"]
-        if found and FILE_KINDS[kind][0] not in held
-        else []
-    )
+    """Return the line about a file that is of another kind than required.
+
+    The list is empty if the file has the key of the required kind, or of no kind.
+    """
+    content = _read_content(name)
+    uses = [use for key, use in FILE_KINDS.values() if key in content]
+    if not uses or FILE_KINDS[kind][0] in content:
+        return []
+    return [f"{name}: {uses[0].format(name=name)}"]
 
 
 def absent(kind: str, name: str | Path) -> list[str]:
-    """The line about a name that no file has; none where there is one.
+    """Return the line about a name without a file; empty if the file exists.
 
-    It names a packaged file of that name or a like one, with the command that reads it if that is another, else those
-    of the kind that is wanted.
+    The line proposes a packaged file with that name or a similar one, and the command that reads
+    it if its kind is another. Otherwise it lists the packaged files of the required kind.
     """
+    if Path(name).name and os.path.exists(name):
+        return []
     try:
         find_config(name)
     except ConfigError:
@@ -79,7 +84,8 @@ def absent(kind: str, name: str | Path) -> list[str]:
         return []
     if lines := namesake(kind, name):
         return lines
-    last, told = _last(name), f"{shorten_name(str(name))}: no such file or packaged configuration"
+    last = _last(name)
+    message = f"{shorten_name(str(name))}: no such file or packaged configuration"
     known = _known(kind)
     for names in (known, [each for each in list_packaged() if each not in known]):
         parts = {_last(each): each for each in names}
@@ -87,12 +93,12 @@ def absent(kind: str, name: str | Path) -> list[str]:
             other = explain_wrong_kind(kind, parts[near])
             if names is known or other:
                 command = f", which {other[0].partition(': ')[2]}" if other else ""
-                return [f"{told} (did you mean {parts[near]!r}{command}?)"]
-    return [f"{told}, packaged are: {', '.join(known)}, choose one or name a file of your own"]
+                return [f"{message} (did you mean {parts[near]!r}{command}?)"]
+    return [f"{message}, packaged are: {', '.join(known)}, choose one or name a file of your own"]
 
 
 def namesake(kind: str, name: str | Path) -> list[str]:
-    """The line about a name that packaged files of another kind alone have; none of any other name."""
+    """Return the line about a name that only packaged files of another kind have, else empty."""
     same = [
         each for each in list_packaged() if _last(each) == _last(name) and each not in _known(kind)
     ]
@@ -104,12 +110,12 @@ def _last(name: str | Path) -> str:
 
 
 def _known(kind: str) -> list[str]:
-    """Names of the packaged files of a kind."""
+    """Return the names of the packaged files of a kind."""
     return [each for each in list_packaged() if _is_of(kind, each)]
 
 
 def _is_of(kind: str, name: str) -> bool:
-    """Whether a packaged file is of a kind; its folder says so first, for its content takes a while to read."""
+    """Return True if a packaged file is of a kind; check its folder before its content."""
     folder = FOLDERS.get(kind, "")
     alone = list(FOLDERS.values()).count(folder) < 2
     is_there = name.startswith(folder) and "/" not in name.removeprefix(folder)
@@ -117,7 +123,7 @@ def _is_of(kind: str, name: str) -> bool:
 
 
 def _read_content(name: str | Path) -> dict[str, Any]:
-    """The content of a file that can be read; nothing of another."""
+    """Return the content of a file, empty if it cannot be read."""
     try:
         return resolve_config(name)
     except ConfigError:

@@ -1,4 +1,4 @@
-"""Whether ``sim`` and ``agents`` are the packages beside this one: their names are common ones."""
+"""Check that ``sim`` and ``agents`` are the packages beside this one and not others."""
 
 import importlib.util
 import sys
@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def find_shadowed_packages() -> list[str]:
-    """One line for each of the two whose name means a user's own module; none if all is well."""
+    """Return one line for each of the two packages that another module replaces."""
     return [line for name in ("sim", "agents") if (line := _describe_shadowing(name))]
 
 
@@ -27,5 +27,5 @@ def _describe_shadowing(name: str) -> str:
 
 
 def is_command() -> bool:
-    """Whether this is the command line, which reports strangers by itself, in a line and without a traceback."""
+    """Return True for the command line, which reports such modules itself, without a traceback."""
     return sys.argv[:1] == ["-m"] or Path((sys.argv or [""])[0]).stem in ("deleverage", "__main__")

@@ -1,4 +1,4 @@
-"""One run: build the market, step it, write what it left behind."""
+"""Execution of one run: build the market, simulate it and write the result folder."""
 
 import signal
 import threading
@@ -30,7 +30,7 @@ MANIFEST = "manifest.json"
 
 
 class RunError(DeleverageError):
-    """A run that stopped by itself; ``path`` holds the traceback, unless that could not be written."""
+    """A run failed; ``path`` is the file of the traceback, None if it could not be written."""
 
     def __init__(self, message: str, path: Path | None) -> None:
         super().__init__(message)
@@ -38,12 +38,21 @@ class RunError(DeleverageError):
 
 
 class RunOutcome(NamedTuple):
-    """What became of a run."""
+    """Outcome of a run."""
 
     folder: Path
     status: str  # complete or interrupted
     summary: dict[str, Any]
-    summary_table: str  # table for the reader; empty if no step was made
+    summary_table: str  # text for the terminal; empty if no step was made
+
+
+class RunIdentity(NamedTuple):
+    """Configuration, code and data that determine a result."""
+
+    config: dict[str, Any]  # resolved configuration as plain data
+    code: identity.CodeFacts
+    data: dict[str, str]  # digests of replayed data, by underlying
+    config_hash: str
 
 
 def execute_run(
@@ -57,27 +66,23 @@ def execute_run(
     """Run one market and write its result folder.
 
     Args:
-        config: left as it is.
-        seed: root seed in place of the configuration's.
-        out: result folder; none = ``results/NAME-CONFIGHASH``.
-        overwrite: replace a result that is there already.
-        quiet: no progress on stderr.
+        config: configuration of the run, not changed.
+        seed: root seed instead of the configuration's.
+        out: result folder; None = ``results/NAME-CONFIGHASH``.
+        overwrite: replace an existing result.
+        quiet: show no progress on stderr.
 
     Raises:
-        ConfigError, DataError: what the configuration names cannot be built.
-        OutputError: a result is there already, or the place cannot hold one.
-        WriteError: a write failed; what was written before is kept beside the place, and named.
-        RunError: building the market or a step failed; the traceback is in the result's ``failed/``.
+        ConfigError, DataError: the market cannot be built from the configuration.
+        OutputError: a result exists already, or the path cannot hold one.
+        WriteError: a write failed; files written before are kept beside the path, and named.
+        RunError: building the market or a step failed; the traceback is in ``failed/``.
     """
     config = config if seed is None else config.model_copy(update={"seed": seed})
     bars = read_replays(config.underlyings)
-    plain, digests = (
-        config.model_dump(mode="json"),
-        {name: each.digest for name, each in bars.items()},
-    )
-    code = identity.describe_code(plugins.list_plugins())
-    name = store.hash_config(plain, identity.compute_digest(code), digests)
-    final = out if out is not None else Path("results") / f"{config.name}-{name}"
+    identified = _identify_run(config, bars)
+    name = f"{config.name}-{identified.config_hash}"
+    final = out if out is not None else Path("results") / name
     with store.ResultDraft(final, overwrite=overwrite) as draft:
         began = time.perf_counter()
         market, status = _simulate(config, bars, draft, quiet)
@@ -86,35 +91,52 @@ def execute_run(
             "money": _format_money_unit(market),
             **market.recorder.summary(),
         }
-        record = {"config_hash": name, "data": digests, "seed": config.seed, "status": status}
         try:
-            frames = _write_result(market, draft.folder, (plain, name), summary)
-            elapsed = record["elapsed_s"] = round(time.perf_counter() - began, 3)
-            record |= {
-                **provenance.describe_process(),
-                "code": code,
-                "sources": identity.hash_sources(),
-            }
-            record |= {
-                "plugins": {each: plugins.get_file_digests(each) for each in plugins.list_plugins()}
-            }
+            frames = _write_result(market, draft.folder, identified, summary)
+            elapsed = round(time.perf_counter() - began, 3)
+            record = _describe_result(identified, config.seed, status, elapsed)
             _write_manifest(record, draft.folder)
             _draw_figures(market, frames, draft.folder)
             _write_manifest(record, draft.folder)
         except OSError:
             raise
         except Exception as error:
-            raise _build_run_error(
-                f"{config.name}: {draft.keep_partial()}", config.seed, draft, error
-            ) from error
+            place = f"{config.name}: {draft.keep_partial()}"
+            raise _build_run_error(place, config.seed, draft, error) from error
         draft.commit()
     return RunOutcome(final, status, summary, _format_summary(market, frames, elapsed))
+
+
+def _identify_run(config: RunConfig, bars: Mapping[str, Bars]) -> RunIdentity:
+    """Return the configuration, code and data of a run, with their hash."""
+    plain = config.model_dump(mode="json")
+    digests = {name: each.digest for name, each in bars.items()}
+    code = identity.describe_code(plugins.list_plugins())
+    config_hash = store.hash_config(plain, identity.compute_digest(code), digests)
+    return RunIdentity(plain, code, digests, config_hash)
+
+
+def _describe_result(
+    identified: RunIdentity, seed: int, status: str, elapsed: float
+) -> dict[str, Any]:
+    """Return the content of the manifest, without the checksums of files."""
+    return {
+        "config_hash": identified.config_hash,
+        "data": identified.data,
+        "seed": seed,
+        "status": status,
+        "elapsed_s": elapsed,
+        **provenance.describe_process(),
+        "code": identified.code,
+        "sources": identity.hash_sources(),
+        "plugins": {name: plugins.get_file_digests(name) for name in plugins.list_plugins()},
+    }
 
 
 def _simulate(
     config: RunConfig, bars: Mapping[str, Bars], draft: store.ResultDraft, quiet: bool
 ) -> tuple[Market, str]:
-    """The market after its last step, and whether that was the planned one."""
+    """Return the market after its last step, and the status of the run."""
     place = "building"
     try:
         market = Market(config, populate(config.populations), seed=config.seed, bars=bars)
@@ -128,16 +150,16 @@ def _simulate(
 
 
 def _build_run_error(place: str, seed: int, draft: store.ResultDraft, error: Exception) -> RunError:
-    """The error to raise after its traceback is written, if it can be."""
-    told = f"{place}: {type(error).__name__}: {_first_line(error)}"
+    """Write the traceback of an error, and return the error to raise."""
+    message = f"{place}: {type(error).__name__}: {_first_line(error)}"
     try:
-        return RunError(told, draft.write_traceback(f"seed-{seed}", traceback.format_exc()))
+        return RunError(message, draft.write_traceback(f"seed-{seed}", traceback.format_exc()))
     except store.WriteError as unwritten:
-        return RunError(f"{told}; its traceback is lost: {unwritten}", None)
+        return RunError(f"{message}; its traceback is lost: {unwritten}", None)
 
 
 def _advance(market: Market, name: str, quiet: bool) -> str:
-    """Step to the end, or to the step in which the user interrupts."""
+    """Simulate to the end or to an interrupt by the user, and return the status."""
     with _catch_interrupts() as interrupted, _create_progress_bar(quiet) as progress:
         task = progress.add_task(name, total=market.steps_planned)
         while market.tick < market.steps_planned and not interrupted:
@@ -149,7 +171,7 @@ def _advance(market: Market, name: str, quiet: bool) -> str:
 
 @contextmanager
 def _catch_interrupts() -> Iterator[list[int]]:
-    """Collects the first interrupt so that the step under way ends whole; a second one stops at once."""
+    """Collect the first interrupt, so that the current step is completed; a second one raises."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -180,14 +202,14 @@ def _create_progress_bar(quiet: bool) -> Progress:
 
 
 def _write_result(
-    market: Market, folder: Path, named: tuple[dict[str, Any], str], summary: dict[str, Any]
+    market: Market, folder: Path, identified: RunIdentity, summary: dict[str, Any]
 ) -> Frames:
-    """Configuration, which is given with its hash, frames, summary and events."""
-    frames, (plain, digest) = market.recorder.frames(), named
-    store.write_yaml(plain, folder / "config.resolved.yaml")
+    """Write the configuration, frames, summary and events of a run, and return the frames."""
+    frames = market.recorder.frames()
+    store.write_yaml(identified.config, folder / "config.resolved.yaml")
     about = {
-        "config": store.dump_canonical_json(plain),
-        "config_hash": digest,
+        "config": store.dump_canonical_json(identified.config),
+        "config_hash": identified.config_hash,
         "version": provenance.read_version(),
     }
     for name, frame in frames.items():
@@ -199,13 +221,13 @@ def _write_result(
 
 
 def _write_manifest(record: Mapping[str, Any], folder: Path) -> None:
-    """Write the manifest with the checksums of all files that are there; once before figures are drawn, once after."""
+    """Write the manifest with checksums of all present files, before and after drawing figures."""
     files = {name: digest for name, digest in store.hash_files(folder).items() if name != MANIFEST}
     store.write_json({**record, "files": files}, folder / MANIFEST)
 
 
 def _draw_figures(market: Market, frames: Frames, folder: Path) -> None:
-    """Figures come last: what they are drawn from is written by then."""
+    """Draw the figures of a run, after its data have been written."""
     numeraire = market.config.assets[0]
     if len(frames["steps"]):
         (folder / "figures").mkdir()
@@ -214,7 +236,7 @@ def _draw_figures(market: Market, frames: Frames, folder: Path) -> None:
 
 
 def _list_learning_events(market: Market) -> list[dict[str, Any]]:
-    """When learned margin began to predict, and when it fell back (MAR-9)."""
+    """Return the steps at which learned margin began to predict or fell back (MAR-9)."""
     return [
         {"venue": venue.config.name, "pool": number, "step": event.row, "reason": event.reason}
         for venue in market.venues
@@ -233,7 +255,7 @@ def _format_summary(market: Market, frames: Frames, seconds: float) -> str:
 
 
 def _format_money_unit(market: Market) -> str:
-    """What a unit of money in results is worth, such as ``0.01 USD``."""
+    """Return the value of one unit of money in results, such as ``0.01 USD``."""
     numeraire = market.config.assets[0]
     return f"{10.0**-numeraire.decimals:g} {numeraire.name}"
 

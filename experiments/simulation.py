@@ -1,4 +1,4 @@
-"""One market from beginning to end, in memory."""
+"""Simulation of one market in memory, from the first to the last step."""
 
 import math
 import signal
@@ -19,25 +19,25 @@ from sim.prices.bars import Bars
 
 
 class TimeLimitError(DeleverageError):
-    """A run that took longer than it may."""
+    """A run exceeded its time limit."""
 
 
 def simulate_run(config: RunConfig) -> Frames:
-    """The frames of one run."""
+    """Return the frames of one run."""
     return simulate_market(config, read_replays(config.underlyings)).recorder.frames()
 
 
 def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = math.inf) -> Market:
-    """A market that has made all its steps.
+    """Return a market after all its steps.
 
     Args:
-        config: left as it is.
-        bars: of replays, by name of underlying.
-        limit: seconds it may take: no further step is begun, and in a main thread (not on Windows, not in a dask
-            worker) the one under way is cut off.
+        config: configuration of the run, not changed.
+        bars: bars of replays, by name of underlying.
+        limit: time limit in seconds. No step begins after it. In a main thread, except on Windows
+            and in a dask worker, the current step is interrupted.
 
     Raises:
-        TimeLimitError: it was reached.
+        TimeLimitError: the time limit is reached.
     """
     began = time.monotonic()
     with _limit_time(limit):
@@ -54,7 +54,7 @@ def simulate_market(config: RunConfig, bars: Mapping[str, Bars], limit: float = 
 
 @contextmanager
 def _limit_time(limit: float) -> Iterator[None]:
-    """Raises in the main thread after so many seconds."""
+    """Raise ``TimeLimitError`` in the main thread after ``limit`` seconds."""
     main = threading.current_thread() is threading.main_thread()
     if not main or math.isinf(limit) or sys.platform == "win32":
         yield

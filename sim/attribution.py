@@ -1,13 +1,15 @@
-"""Who pushed whom under (LIQ-6): the excess of accounts under water, followed along the ordered event log.
+"""Attribution of margin deficits to their causes (LIQ-6).
 
-Between two assessments of a pool the log is replayed for the accounts that are under water, one kind of event after
-another; a kind's contribution is the change in excess that it makes with all else held. Contributions telescope: they
-sum to the change in excess exactly. They add up over the intervals since the account's excess was last >= 0.
+Between two assessments of a pool, the event log is replayed for the accounts with negative excess,
+one kind of event after another. A kind's contribution is the change in excess that it makes while
+all else is held. Contributions telescope: their sum is exactly the change in excess. They add up
+over the intervals since the account's excess was last >= 0.
 
-The order within an interval is: requirement, funding, deposits, index, collateral, voluntary flow, carry-over of the
-mark's average, losses allocated, then close-outs. Index means the mark moved with the oracle while the book's premium
-over it stays; voluntary flow is the account's own trades and the change of that premium. Inside liquidation rounds,
-only close-outs move anything; an instrument's move is shared among them by `mark_after` less `mark_before` of each.
+The order within an interval is: requirement, funding, deposits, index, collateral, voluntary flow,
+carry-over of the mark's average, losses allocated, then close-outs. Index is the move of the mark
+with the oracle at an unchanged premium of the order accounts. Voluntary flow is the account's own
+trades and the change of that premium. Inside liquidation rounds, only close-outs change prices. The
+move of an instrument is divided among its close-outs by `mark_after` less `mark_before` of each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +45,8 @@ from sim.types import B1, F8, I8, MISSING, Exposure, Fills, MarginPool, MarketVi
     "own",
     "close_out",
 )
-"""Kinds of event. OWN is the account's own close-out: its price against the mark, its fee, and the margin it frees."""
+"""Kinds of event. OWN_CLOSE_OUT is the account's own close-out: its price against the mark, its
+fee, and the margin that it frees."""
 
 CAUSE_KINDS = (
     REQUIREMENT,
@@ -60,31 +63,30 @@ CAUSE_KINDS = (
 
 
 class AssessmentMoment(NamedTuple):
-    """Where in the run an assessment stands, and how the marks got there."""
+    """Position of an assessment in the run, and the marks that led to it."""
 
     step: int
-    round: int  # the liquidation round just made, NOBODY before the first
-    mark_stages: Callable[
-        [], dict[str, F8]
-    ]  # kind of event -> marks after it (K of the venue), the present ones last
+    round: int  # the liquidation round just made, MISSING before the first
+    # returns the venue's marks (K,) after each kind of event, the present marks last
+    mark_stages: Callable[[], dict[str, F8]]
 
 
 class ExcessChange(NamedTuple):
-    """What one kind of event did to the accounts that were under water."""
+    """Effect of one kind of event on the accounts with negative excess."""
 
     kind: str
     step: int
     round: int
-    instrument: int  # global, for CLOSE_OUT; else NOBODY
+    instrument: int  # global, for CLOSE_OUT; otherwise MISSING
     rows: I8  # (R,) ascending
     amount: F8  # (R,) change in excess, minor units of the numeraire
 
 
 class Causes(NamedTuple):
-    """Contributions to the excess of some accounts, one row each."""
+    """Contributions of events to the excess of accounts, one row each."""
 
     row: I8
-    kind: I8  # place in KINDS
+    kind: I8  # index in CAUSE_KINDS
     step: I8
     round: I8
     instrument: I8
@@ -92,11 +94,8 @@ class Causes(NamedTuple):
 
     @classmethod
     def join(cls, parts: "Sequence[Causes]") -> "Causes":
-        """Several batches, one after another."""
-        row, *names, amount = (
-            np.concatenate(columns) for columns in zip(NO_CAUSES, *parts, strict=True)
-        )
-        return cls(row, names[0], names[1], names[2], names[3], amount)
+        """Return several batches, one after another."""
+        return cls._make(np.concatenate(columns) for columns in zip(NO_CAUSES, *parts, strict=True))
 
 
 _NO_ROWS = np.empty(0, dtype=np.int64)
@@ -108,44 +107,44 @@ class NetPostings(NamedTuple):
 
     balance: I8  # (R, C)
     position: I8  # (R, K)
-    touched: B1  # (R,) accounts that had any
+    touched: B1  # (R,) accounts with such postings
 
 
 class CauseLog:
-    """The memory of one pool.
+    """Log of the events that changed the excess of one pool's accounts.
 
     Args:
-        pool: whose accounts.
-        watched: (A,) accounts that can be liquidated.
-        engine: the pool's.
+        pool: the margin pool.
+        is_margined: (A,) accounts that can be liquidated.
+        engine: margin engine of the pool.
     """
 
-    def __init__(self, pool: MarginPool, watched: B1, engine: Assessor) -> None:
-        self.pool, self.is_margined, self._engine = pool, watched, engine
-        self._excess: F8 = np.zeros(watched.size)
+    def __init__(self, pool: MarginPool, is_margined: B1, engine: Assessor) -> None:
+        self.pool, self.is_margined, self._engine = pool, is_margined, engine
+        self._excess: F8 = np.zeros(is_margined.size)
         self._view: MarketView | None = None
-        self._since = np.full(watched.size, MISSING)
+        self._since = np.full(is_margined.size, MISSING)
         self._stages: list[ExcessChange] = []
-        self._n_dropped = 0  # stages forgotten at the front
-        self._had_deficits = False  # whether anybody was under water at the last assessment
+        self._n_dropped = 0  # stages deleted at the front
+        self._had_deficits = False  # True if an account had negative excess at the last assessment
 
     def record_assessment(
-        self, book: Exposure, excess: F8, moment: AssessmentMoment, journal: list[JournalEntry]
+        self, accounts: Exposure, excess: F8, moment: AssessmentMoment, journal: list[JournalEntry]
     ) -> None:
-        """Take note of one assessment, the first thing after it was made."""
+        """Record one assessment, directly after it was made."""
         under = (excess < 0) & self.is_margined
         rows = np.flatnonzero(under)
         if self._view is not None and rows.size:
             fresh = rows[(self._excess[rows] >= 0) | (self._since[rows] == MISSING)]
             self._since[fresh] = self._n_dropped + len(self._stages)
-            if moment.round == MISSING or journal or self._has_new_prices(book.market):
+            if moment.round == MISSING or journal or self._has_new_prices(accounts.market):
                 self._stages.extend(
-                    self._replay_journal(book.take(rows), rows, excess[rows], moment, journal)
+                    self._replay_journal(accounts.take(rows), rows, excess[rows], moment, journal)
                 )
         if rows.size or self._had_deficits:
             np.putmask(self._since, ~under, MISSING)
             self._drop_stages(self._since[rows])
-        self._had_deficits, self._excess, self._view = rows.size > 0, excess, book.market
+        self._had_deficits, self._excess, self._view = rows.size > 0, excess, accounts.market
 
     def _has_new_prices(self, now: MarketView) -> bool:
         then = self._view
@@ -154,7 +153,7 @@ class CauseLog:
         )
 
     def _drop_stages(self, since: I8) -> None:
-        """Drop the stages before the first that somebody under water needs."""
+        """Drop the stages before the first that an account with negative excess needs."""
         first = int(since.min(initial=self._n_dropped + len(self._stages), where=since != MISSING))
         del self._stages[: first - self._n_dropped]
         self._n_dropped = first
@@ -167,19 +166,21 @@ class CauseLog:
         moment: AssessmentMoment,
         journal: list[JournalEntry],
     ) -> Iterator[ExcessChange]:
-        """Each kind of event's contribution, from the state at the last assessment to the present one."""
+        """Yield each kind of event's contribution between the last assessment and this one."""
         changes = JournalTotals(rows, self.pool, now).add_journal(journal)
         balance = now.balance - sum(change.balance for change in changes.values())
         position = now.position - sum(change.position for change in changes.values())
         then = self._view
         assert then is not None
-        book = now._replace(
+        accounts = now._replace(
             balance=balance,
             position=position,
             market=now.market._replace(mark=then.mark, price=then.price),
         )
         before = self._excess[rows]
-        for kind, instrument, state, touched in self._iterate_states(book, now, changes, moment):
+        for kind, instrument, state, touched in self._iterate_states(
+            accounts, now, changes, moment
+        ):
             after = self._reassess_excess(state, before, touched)
             if np.any(after != before):
                 yield ExcessChange(
@@ -189,61 +190,75 @@ class CauseLog:
         if not np.all(np.abs(final - before) <= 1.0 + 1e-9 * np.abs(before)):
             raise ConservationError("causes: an event is missing from the log")
 
-    def _reassess_excess(self, book: Exposure, before: F8, touched: B1 | None) -> F8:
-        """The excess of each account, assessed anew where an event touched it; None = it touched all of them."""
+    def _reassess_excess(self, accounts: Exposure, before: F8, touched: B1 | None) -> F8:
+        """Return the excess after an event; ``touched`` are the accounts it changed, None = all."""
         if touched is None:
-            return self._engine.assess(book).excess
+            return self._engine.assess(accounts).excess
         after, rows = before.copy(), np.flatnonzero(touched)
-        after[rows] = self._engine.assess(book.take(rows)).excess
+        after[rows] = self._engine.assess(accounts.take(rows)).excess
         return after
 
     def _iterate_states(
         self,
-        book: Exposure,
+        accounts: Exposure,
         now: Exposure,
         changes: dict[str, NetPostings],
         moment: AssessmentMoment,
     ) -> Iterator[tuple[str, int, Exposure, B1 | None]]:
-        """The accounts after each kind of event in turn, and which of them it touched; None = all."""
+        """Yield the accounts after each kind of event, and which of them it changed; None = all."""
         if moment.round == MISSING:  # engines learn between steps only
-            yield REQUIREMENT, MISSING, book, None
+            yield REQUIREMENT, MISSING, accounts, None
         marks = moment.mark_stages()
         for kind in CAUSE_KINDS:
-            moved, touched = kind in changes, None
-            if moved:
+            changed, touched = kind in changes, None
+            if changed:
                 change = changes[kind]
                 touched = change.touched
-                book = book._replace(
-                    balance=book.balance + change.balance, position=book.position + change.position
+                balance, position = (
+                    accounts.balance + change.balance,
+                    accounts.position + change.position,
                 )
-            if kind == COLLATERAL and not np.array_equal(book.market.price, now.market.price):
-                book = book._replace(market=book.market._replace(price=now.market.price))
-                moved, touched = True, None
-            if kind in marks:
-                mark = marks[kind][self.pool.venue_slice]
-                if not np.array_equal(mark, book.market.mark):
-                    book = book._replace(market=book.market._replace(mark=mark))
-                    moved, touched = True, None
-            if moved:
-                yield kind, MISSING, book, touched
-        for column in np.flatnonzero(book.market.mark != now.market.mark):
-            mark = book.market.mark.copy()
+                accounts = accounts._replace(balance=balance, position=position)
+            repriced = self._reprice(accounts, kind, now.market, marks)
+            if repriced is not accounts:
+                accounts, changed, touched = repriced, True, None
+            if changed:
+                yield kind, MISSING, accounts, touched
+        for column in np.flatnonzero(accounts.market.mark != now.market.mark):
+            mark = accounts.market.mark.copy()
             mark[column] = now.market.mark[column]
-            book = book._replace(market=book.market._replace(mark=mark))
-            yield CLOSE_OUT, self.pool.instruments.start + int(column), book, None
+            accounts = accounts._replace(market=accounts.market._replace(mark=mark))
+            yield CLOSE_OUT, self.pool.instruments.start + int(column), accounts, None
+
+    def _reprice(
+        self, accounts: Exposure, kind: str, now: MarketView, marks: dict[str, F8]
+    ) -> Exposure:
+        """Return the accounts at prices after a kind of event; the same object if none changed."""
+        if kind == COLLATERAL and not np.array_equal(accounts.market.price, now.price):
+            accounts = accounts._replace(market=accounts.market._replace(price=now.price))
+        if kind in marks:
+            mark = marks[kind][self.pool.venue_slice]
+            if not np.array_equal(mark, accounts.market.mark):
+                accounts = accounts._replace(market=accounts.market._replace(mark=mark))
+        return accounts
 
     def collect_causes(self, rows: I8) -> Causes:
-        """Everything that has pushed some accounts since their excess was last >= 0."""
+        """Return all contributions to the excess of some accounts since it was last >= 0."""
         parts: list[Causes] = []
         for place, stage in enumerate(self._stages, start=self._n_dropped):
             at = np.searchsorted(stage.rows, rows)
-            found = (at < stage.rows.size) & (self._since[rows] <= place)
-            found[found] = stage.rows[at[found]] == rows[found]
-            amount = stage.amount[at[found]]
-            named = (CAUSE_KINDS.index(stage.kind), stage.step, stage.round, stage.instrument)
-            columns = [np.full(amount.size, value) for value in named]
+            affected = (at < stage.rows.size) & (self._since[rows] <= place)
+            affected[affected] = stage.rows[at[affected]] == rows[affected]
+            amount = stage.amount[at[affected]]
             parts.append(
-                Causes(rows[found], columns[0], columns[1], columns[2], columns[3], amount)
+                Causes(
+                    row=rows[affected],
+                    kind=np.full(amount.size, CAUSE_KINDS.index(stage.kind)),
+                    step=np.full(amount.size, stage.step),
+                    round=np.full(amount.size, stage.round),
+                    instrument=np.full(amount.size, stage.instrument),
+                    amount=amount,
+                )
             )
         return Causes.join(parts)
 
@@ -251,37 +266,38 @@ class CauseLog:
 AnyPosting = TypeVar("AnyPosting", Fills, Transfers)
 
 
-def _join_postings(journal: list[JournalEntry], what: type[AnyPosting]) -> dict[str, AnyPosting]:
-    """Postings of one type by event, each event's as one."""
-    found: dict[str, list[AnyPosting]] = {}
+def _join_postings(journal: list[JournalEntry], record: type[AnyPosting]) -> dict[str, AnyPosting]:
+    """Return the postings of one type by event, those of one event joined."""
+    by_event: dict[str, list[AnyPosting]] = {}
     for event, posting in journal:
-        if isinstance(posting, what):
-            found.setdefault(event, []).append(posting)
+        if isinstance(posting, record):
+            by_event.setdefault(event, []).append(posting)
     return {
-        event: what(*(np.concatenate(columns) for columns in zip(*postings, strict=True)))
-        for event, postings in found.items()
+        event: record(*(np.concatenate(columns) for columns in zip(*postings, strict=True)))
+        for event, postings in by_event.items()
     }
 
 
 class JournalTotals:
     """Net postings of a journal to some accounts of a pool, by kind of event.
 
-    A close-out is OWN to the account closed out and VOLUNTARY to the accounts whose resting orders it met.
+    A close-out is OWN_CLOSE_OUT for the account closed out, and VOLUNTARY for the accounts whose
+    resting orders it filled.
 
     Args:
         rows: (R,) accounts, ascending.
-        pool: theirs.
-        shape: their books, for the number of assets and the contracts.
+        pool: pool of the accounts.
+        template: the accounts, for the number of assets and the contracts.
     """
 
-    def __init__(self, rows: I8, pool: MarginPool, shape: Exposure) -> None:
-        self.pool, self.template = pool, shape
+    def __init__(self, rows: I8, pool: MarginPool, template: Exposure) -> None:
+        self.pool, self.template = pool, template
         self.changes: dict[str, NetPostings] = {}
         self._row_of_owner = np.full(int(rows[-1]) + 1, MISSING)
         self._row_of_owner[rows] = np.arange(rows.size)
 
     def add_journal(self, journal: list[JournalEntry]) -> dict[str, NetPostings]:
-        """Go through the journal, all postings of an event at once: a waterfall makes one for each account."""
+        """Add a journal and return the totals; a waterfall posts once for each account."""
         for event, fills in _join_postings(journal, Fills).items():
             taker, maker = (OWN_CLOSE_OUT, VOLUNTARY) if event == CLOSE_OUT else (event, event)
             self._add_fills(taker, fills, fills.taker, 1)
@@ -295,7 +311,7 @@ class JournalTotals:
         return self.changes
 
     def _find_postings(self, owner: I8, here: B1) -> I8:
-        """Which postings concern one of the accounts."""
+        """Return the postings that concern one of the accounts."""
         known = here & (owner < self._row_of_owner.size)
         known[known] = self._row_of_owner[owner[known]] != MISSING
         return np.flatnonzero(known)
@@ -303,9 +319,9 @@ class JournalTotals:
     def _net_postings(self, kind: str) -> NetPostings:
         if kind not in self.changes:
             balance, position = self.template.balance, self.template.position
-            nobody = np.zeros(len(balance), dtype=bool)
+            untouched = np.zeros(len(balance), dtype=bool)
             self.changes[kind] = NetPostings(
-                np.zeros_like(balance), np.zeros_like(position), nobody
+                np.zeros_like(balance), np.zeros_like(position), untouched
             )
         return self.changes[kind]
 
@@ -316,11 +332,8 @@ class JournalTotals:
         )
         if at.size:
             contracts, column = self.template.market.contracts, fills.instrument[at] - part.start
-            row, lots, change = (
-                self._row_of_owner[owner[at]],
-                sign * fills.quantity[at],
-                self._net_postings(kind),
-            )
+            row, lots = self._row_of_owner[owner[at]], sign * fills.quantity[at]
+            change = self._net_postings(kind)
             change.touched[row] = True
             np.add.at(change.position, (row, column), lots)
             value = lots * fills.price[at] * contracts.multiplier[column]

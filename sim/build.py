@@ -1,12 +1,14 @@
-"""From a configuration to the state of a market: axes, rows, order books, ledger, outside world, venues."""
+"""Build the state of a market from its configuration."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
 from sim.attribution import CauseLog
+from sim.checks.opening import find_market_faults, find_population_faults
 from sim.config import TOTAL_LIMIT, MarketConfig, VenueConfig
 from sim.errors import ConfigError, describe_unknown
 from sim.exchange.book import OrderBooks
@@ -26,81 +28,152 @@ from sim.prices.path import (
 )
 from sim.protocols import PopulationProtocol
 from sim.state import MarketState
-from sim.types import F8, I8, MISSING, Contracts, MarginPool, MarketSpec
+from sim.types import B1, F8, I8, MISSING, Contracts, MarginPool, MarketSpec, Observation
 from sim.venue import SystemAccounts, Venue, VenueWorld
 
 N_VENUE_ACCOUNTS = 3
-"""Rows of each venue itself: fees, dust, house."""
+"""System accounts of each venue: fees, rounding, venue equity."""
+
+
+class Participants(NamedTuple):
+    """Populations of a market, and the owners that are their members."""
+
+    populations: tuple[PopulationProtocol, ...]
+    members: tuple[slice, ...]  # owners of each population
+    n_members: int  # of all populations
+
+    @classmethod
+    def number_members(cls, populations: tuple[PopulationProtocol, ...]) -> "Participants":
+        """Number the members of all populations, one population after another."""
+        members, stop = [], 0
+        for population in populations:
+            members.append(slice(stop, stop + population.count))
+            stop += population.count
+        return cls(populations, tuple(members), stop)
 
 
 def build_state(
     config: MarketConfig,
     streams: RandomStreams,
     bars: Mapping[str, Bars],
-    people: Callable[[], Sequence[PopulationProtocol]],
+    populate: Callable[[], Sequence[PopulationProtocol]],
 ) -> MarketState:
-    """Build a market's state before its first step and give its participants their wealth."""
+    """Build a market's state before its first step, and deposit its participants' wealth."""
+    _refuse(find_market_faults(config))
     listed, pools = _list_instruments(config)
     contracts = _make_contracts(config, listed)
-    populations = tuple(people())
-    members, agents = _number_members(populations)
-    _check_rescues(config, populations, agents)
-    owners = agents + 1 + N_VENUE_ACCOUNTS * len(config.venues)
-    _check_total_limit(config, owners)
-    books = OrderBooks(len(listed), owners, int(contracts.max_price.max()))
-    ledger = Ledger(contracts, pools, owners, len(config.assets), books.resting_totals)
+    participants = Participants.number_members(tuple(populate()))
+    n_agents = participants.n_members
+    _check_rescues(config, participants)
+    n_owners = _count_owners(config, n_agents)
+    books, ledger = _create_accounts(contracts, pools, n_owners, len(config.assets))
     path = _draw_path(config, streams, bars)
     _refuse_unpriced(contracts, path)
-    world = _venue_world(config, ledger, path, streams, find_year_lengths(config.underlyings, bars))
-    venues = _venues(
-        config,
-        world,
-        [
-            _make_system_accounts(v, n, populations, members, agents)
-            for n, v in enumerate(config.venues)
-        ],
-    )
-    for rows, wealth in zip(
-        members,
-        _start_populations(populations, _market_spec(config, world, venues), streams),
-        strict=True,
-    ):
-        for venue in venues:
-            venue.deposit_wealth(rows, wealth[:, venue.number])
-    watched = np.arange(owners) < agents
-    fee = np.array([max(venue.config.fees.taker, venue.config.fees.maker) for venue in venues])
-    states = [state for venue in venues for state in venue.pool_states.values()]
+    seconds_per_year = find_year_lengths(config.underlyings, bars)
+    world = _venue_world(config, ledger, path, streams, seconds_per_year)
+    venues = _open_venues(config, world, participants)
+    is_margined = np.arange(n_owners) < n_agents
     return MarketState(
         config=config,
         streams=streams,
         exogenous_path=path,
         contracts=contracts,
         venues=venues,
-        populations=populations,
-        member_slices=members,
-        external_owner=agents,
+        populations=participants.populations,
+        member_slices=participants.members,
+        external_owner=n_agents,
         order_books=books,
         ledger=ledger,
-        is_margined=watched,
-        max_lots=np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64),
-        highest_fee=fee[contracts.venue],
-        impact_dynamics=ImpactDynamics.from_config(
-            [underlying.impact for underlying in config.underlyings], config.dt
-        ),
+        is_margined=is_margined,
+        max_lots=_list_max_lots(listed),
+        highest_fee=_find_highest_fees(venues, contracts),
+        impact_dynamics=_make_impact_dynamics(config),
         log_impact=np.zeros(len(config.underlyings)),
-        external_spot_lots=ledger.position[:, agents].copy(),
-        is_retired=np.zeros(agents, dtype=np.bool_),
+        external_spot_lots=ledger.position[:, n_agents].copy(),
+        is_retired=np.zeros(n_agents, dtype=np.bool_),
         price_bands=np.ones((len(listed), 2), dtype=np.int64),
-        cause_logs={
-            state.pool.number: CauseLog(state.pool, watched, state.engine) for state in states
-        },
+        cause_logs=_make_cause_logs(venues, is_margined),
+    )
+
+
+def _open_venues(
+    config: MarketConfig, world: VenueWorld, participants: Participants
+) -> tuple[Venue, ...]:
+    """Build all venues, and deposit the members' starting wealth in their wallets."""
+    system_accounts = [
+        _make_system_accounts(venue, number, participants)
+        for number, venue in enumerate(config.venues)
+    ]
+    venues = _build_venues(config, world, system_accounts)
+    spec = _market_spec(config, world, venues)
+    observation = _observe_opening(config, world, venues)
+    _refuse(find_population_faults(participants.populations, spec, observation))
+    endowments = _start_populations(participants.populations, spec, world.streams)
+    for rows, wealth in zip(participants.members, endowments, strict=True):
+        for venue in venues:
+            venue.deposit_wealth(rows, wealth[:, venue.number])
+    return venues
+
+
+def _list_max_lots(listed: Sequence[tuple[int, Instrument]]) -> I8:
+    return np.array([instrument.max_lots for _, instrument in listed], dtype=np.int64)
+
+
+def _create_accounts(
+    contracts: Contracts, pools: tuple[MarginPool, ...], n_owners: int, n_assets: int
+) -> tuple[OrderBooks, Ledger]:
+    """Return empty order books, and a ledger that includes their resting orders."""
+    books = OrderBooks(len(contracts.names), n_owners, int(contracts.max_price.max()))
+    return books, Ledger(contracts, pools, n_owners, n_assets, books.resting_totals)
+
+
+def _find_highest_fees(venues: Sequence[Venue], contracts: Contracts) -> F8:
+    """Return the higher of taker's and maker's fee of each instrument, (K,)."""
+    fees = np.array([max(venue.config.fees.taker, venue.config.fees.maker) for venue in venues])
+    highest: F8 = fees[contracts.venue]
+    return highest
+
+
+def _make_impact_dynamics(config: MarketConfig) -> ImpactDynamics:
+    impacts = [underlying.impact for underlying in config.underlyings]
+    return ImpactDynamics.from_config(impacts, config.dt)
+
+
+def _make_cause_logs(venues: Sequence[Venue], is_margined: B1) -> dict[int, CauseLog]:
+    """Return an empty log of causes for each pool, by the pool's number."""
+    states = [state for venue in venues for state in venue.pool_states.values()]
+    return {state.pool.number: CauseLog(state.pool, is_margined, state.engine) for state in states}
+
+
+def _refuse(problems: list[str]) -> None:
+    """Refuse a market with components that break a law.
+
+    Raises:
+        ConfigError: there are problems.
+    """
+    if problems:
+        raise ConfigError(problems)
+
+
+def _observe_opening(
+    config: MarketConfig, world: VenueWorld, venues: Sequence[Venue]
+) -> Observation:
+    """Return what agents see before the first step."""
+    return Observation(
+        tick=0,
+        dt=config.dt,
+        spot=world.opening_index,
+        depth_share=1.0,
+        venues=tuple(venue.view for venue in venues),
+        first_instrument=tuple(venue.instrument_slice.start for venue in venues),
+        max_leverage=np.concatenate([venue.max_leverage_long for venue in venues]),
     )
 
 
 def _venue_world(
     config: MarketConfig, ledger: Ledger, path: ExogenousPath, streams: RandomStreams, clock: F8
 ) -> VenueWorld:
-    """What venues may know of the market around them; of the path no more than its start and length."""
+    """Return the data of the market that venues receive; of the path only its start and length."""
     return VenueWorld(
         contracts=ledger.contracts,
         pools=ledger.pools,
@@ -118,28 +191,29 @@ def _venue_world(
 
 
 def _market_spec(config: MarketConfig, world: VenueWorld, venues: Sequence[Venue]) -> MarketSpec:
-    """What populations are built from."""
-    names = tuple(venue.name for venue in config.venues), tuple(u.name for u in config.underlyings)
-    apart = np.array([venue.wallet_pool not in venue.pool_states for venue in venues])
+    """Return the constants of the market that populations receive."""
     return MarketSpec(
-        config.dt,
-        world.unit,
-        *names,
-        world.contracts,
-        world.ledger.pool_numbers,
-        world.clock,
-        apart,
+        dt=config.dt,
+        minor_units=world.unit,
+        venues=tuple(venue.name for venue in config.venues),
+        underlyings=tuple(underlying.name for underlying in config.underlyings),
+        contracts=world.contracts,
+        margin_account=world.ledger.pool_numbers,
+        seconds_per_year=world.clock,
+        has_separate_wallet=np.array(
+            [venue.wallet_pool not in venue.pool_states for venue in venues]
+        ),
     )
 
 
-def _venues(
+def _build_venues(
     config: MarketConfig, world: VenueWorld, rows: Sequence[SystemAccounts]
 ) -> tuple[Venue, ...]:
-    """Build all venues; problems of all of them are reported at once."""
+    """Build all venues; their problems are reported together."""
     venues, problems = [], []
-    for number, each in enumerate(config.venues):
+    for number, venue in enumerate(config.venues):
         try:
-            venues.append(Venue(number, each.model_copy(deep=True), rows[number], world))
+            venues.append(Venue(number, venue.model_copy(deep=True), rows[number], world))
         except ConfigError as error:
             problems += [f"venues.{number}.{line}" for line in error.problems]
     if problems:
@@ -148,8 +222,8 @@ def _venues(
 
 
 def _refuse_unpriced(contracts: Contracts, path: ExogenousPath) -> None:
-    """Refuse instruments whose books could not quote the index of the whole run."""
-    with np.errstate(over="ignore"):  # an index without bound is one that no book can quote
+    """Refuse instruments whose order books could not quote the index during the whole run."""
+    with np.errstate(over="ignore"):  # an infinite index is refused below
         index = np.exp(path.log_price)
     problems = []
     for k, name in enumerate(contracts.names):
@@ -166,24 +240,28 @@ def _refuse_unpriced(contracts: Contracts, path: ExogenousPath) -> None:
             )
         remedies.append("change the process or the start of its underlying")
         problems.append(
-            f"venues.{contracts.venue[k]}.instruments: {name!r} sees its index go from {lowest:.6g} to {highest:.6g} "
-            f"ticks, outside 1 to {contracts.max_price[k]}; {', or '.join(remedies)}"
+            f"venues.{contracts.venue[k]}.instruments: {name!r} sees its index go from "
+            f"{lowest:.6g} to {highest:.6g} ticks, outside 1 to {contracts.max_price[k]}; "
+            f"{', or '.join(remedies)}"
         )
     if problems:
         raise ConfigError(problems)
 
 
 def _start_populations(
-    populations: Sequence[PopulationProtocol], setting: MarketSpec, streams: RandomStreams
+    populations: Sequence[PopulationProtocol], spec: MarketSpec, streams: RandomStreams
 ) -> list[I8]:
-    """Each population's wealth, (n, V); problems of all populations are told at once, by their place in the list."""
+    """Return each population's wealth, (n, V).
+
+    Problems of all populations are reported together, each by its place in the list.
+    """
     endowments, problems = [], []
     for number, population in enumerate(populations):
         draws = streams.draw_uniform(
             f"traits/{population.name}", 0, population.count, population.n_trait_draws
         )
         try:
-            endowments.append(population.start(setting, draws))
+            endowments.append(population.start(spec, draws))
         except ConfigError as error:
             own = f"{population.name}."
             problems += [
@@ -201,15 +279,18 @@ def _make_contracts(config: MarketConfig, listed: Sequence[tuple[int, Instrument
 def _list_instruments(
     config: MarketConfig,
 ) -> tuple[list[tuple[int, Instrument]], tuple[MarginPool, ...]]:
-    """Instruments in an order that makes pools contiguous, and the pools of all venues, wallets last of each."""
+    """Return instruments in an order with contiguous pools, and the pools of all venues.
+
+    The wallet of a venue follows its other pools if it is separate.
+    """
     listed: list[tuple[int, Instrument]] = []
     pools: list[MarginPool] = []
     for v, (venue, parts) in enumerate(
         zip(config.venues, _partition_instruments(config), strict=True)
     ):
         start, first = len(listed), len(pools)
-        apart = len(parts) > 1 or venue.engine.netting.has_separate_wallets
-        wallet = first + len(parts) if apart else first
+        is_separate = len(parts) > 1 or venue.engine.netting.has_separate_wallets
+        wallet = first + len(parts) if is_separate else first
         for part in parts:
             begin = len(listed)
             listed.extend((v, venue.instruments[column]) for column in part)
@@ -217,22 +298,22 @@ def _list_instruments(
             pools.append(
                 MarginPool(v, len(pools), span, slice(begin - start, len(listed) - start), wallet)
             )
-        if apart:
+        if is_separate:
             nothing = slice(len(listed), len(listed))
             pools.append(MarginPool(v, len(pools), nothing, slice(0, 0), wallet))
     return listed, tuple(pools)
 
 
 def _partition_instruments(config: MarketConfig) -> list[list[list[int]]]:
-    """Each venue's instruments by pool, in its own order; problems of all venues are told at once."""
+    """Return each venue's instruments by pool, in the order of its list.
+
+    Problems of all venues are reported together.
+    """
     partitions, problems = [], []
     for v, venue in enumerate(config.venues):
+        contracts = _make_contracts(config, [(v, listed) for listed in venue.instruments])
         try:
-            partitions.append(
-                venue.engine.build_pools(
-                    _make_contracts(config, [(v, listed) for listed in venue.instruments])
-                )
-            )
+            partitions.append(venue.engine.build_pools(contracts))
         except ConfigError as error:
             problems += [f"venues.{v}.engine.{line}" for line in error.problems]
     if problems:
@@ -240,70 +321,62 @@ def _partition_instruments(config: MarketConfig) -> list[list[list[int]]]:
     return partitions
 
 
-def _number_members(populations: Sequence[PopulationProtocol]) -> tuple[tuple[slice, ...], int]:
-    ends = np.cumsum([population.count for population in populations], dtype=np.int64)
-    members = tuple(
-        slice(int(end) - p.count, int(end)) for p, end in zip(populations, ends, strict=True)
-    )
-    return members, int(ends[-1]) if len(ends) else 0
-
-
 def _make_system_accounts(
-    venue: VenueConfig,
-    number: int,
-    populations: Sequence[PopulationProtocol],
-    members: Sequence[slice],
-    agents: int,
+    venue: VenueConfig, number: int, participants: Participants
 ) -> SystemAccounts:
     funds = [
         rows.start
-        for p, rows in zip(populations, members, strict=True)
-        if p.fund_venue == venue.name
+        for population, rows in zip(participants.populations, participants.members, strict=True)
+        if population.fund_venue == venue.name
     ]
     if len(funds) > 1:
-        raise ConfigError(
-            [
-                f"populations: {len(funds)} insurance funds for venue {venue.name!r}; keep one of them"
-            ]
-        )
-    first = agents + 1 + N_VENUE_ACCOUNTS * number
-    return SystemAccounts(funds[0] if funds else MISSING, first, first + 1, first + 2, agents)
+        message = f"populations: {len(funds)} insurance funds for venue {venue.name!r}"
+        raise ConfigError([f"{message}; keep one of them"])
+    first = participants.n_members + 1 + N_VENUE_ACCOUNTS * number
+    return SystemAccounts(
+        insurance_fund=funds[0] if funds else MISSING,
+        fees=first,
+        rounding=first + 1,
+        venue_equity=first + 2,
+        external=participants.n_members,
+    )
 
 
-def _check_rescues(
-    config: MarketConfig, populations: Sequence[PopulationProtocol], agents: int
-) -> None:
+def _check_rescues(config: MarketConfig, participants: Participants) -> None:
     """Check that every owner and population named in ``rescues`` exists."""
-    names, problems = [population.name for population in populations], []
-    for number, each in enumerate(config.rescues):
+    names = [population.name for population in participants.populations]
+    agents, problems = participants.n_members, []
+    for number, rescue in enumerate(config.rescues):
         problems += [
-            f"rescues.{number}.owners: {owner}, must be from 0 to {agents - 1}, take them from `owner` in closeouts"
-            for owner in each.owners
+            f"rescues.{number}.owners: {owner}, must be from 0 to {agents - 1}, "
+            "take them from `owner` in closeouts"
+            for owner in rescue.owners
             if not 0 <= owner < agents
         ]
-        wrong = [name for name in each.populations if name not in names]
+        unknown = [name for name in rescue.populations if name not in names]
         problems += [
-            f"rescues.{number}.populations: {describe_unknown(name, names)}" for name in wrong
+            f"rescues.{number}.populations: {describe_unknown(name, names)}" for name in unknown
         ]
     if problems:
         raise ConfigError(problems)
 
 
-def _check_total_limit(config: MarketConfig, owners: int) -> None:
-    """LED-2: the sum of all accounts must fit an int64."""
+def _count_owners(config: MarketConfig, n_agents: int) -> int:
+    """Return the number of owners; check that the sum of their accounts fits an int64 (LED-2)."""
+    owners = n_agents + 1 + N_VENUE_ACCOUNTS * len(config.venues)
     total = config.largest_account_value() * owners
     if total >= TOTAL_LIMIT:
-        raise ConfigError(
-            [
-                f"venues: the largest position times {owners} accounts is {Decimal(total):.3g} minor units; it must "
-                f"stay below 2^62: divide every max_lots by {total // TOTAL_LIMIT + 1}, rounded down, "
-                "or lower counts of populations"
-            ]
+        message = (
+            f"venues: the largest position times {owners} accounts is {Decimal(total):.3g} minor "
+            f"units; it must stay below 2^62: divide every max_lots by {total // TOTAL_LIMIT + 1}, "
+            "rounded down, or lower counts of populations"
         )
+        raise ConfigError([message])
+    return owners
 
 
 def count_steps(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
-    """Steps that a run will make.
+    """Return the number of steps of a run.
 
     Raises:
         ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.
@@ -314,7 +387,8 @@ def count_steps(config: MarketConfig, bars: Mapping[str, Bars]) -> int:
 
 
 def times_of(config: MarketConfig, bars: Mapping[str, Bars]) -> tuple[Times, float]:
-    """Exchange time of each step of a run, (0,) without a replay, and its length (s).
+    """Return the exchange time of each step of a run, (0,) without a replay, and its length (s).
+
 
     Raises:
         ConfigError, DataError: see :func:`sim.prices.path.draw_exogenous_path`.

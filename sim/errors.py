@@ -1,17 +1,18 @@
-"""One small class per kind of user error. Each message names the value, the rule and the remedy."""
+"""Exceptions and warnings for users. Each message names the value, the rule and the remedy."""
 
 import difflib
 import json
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
 
 class DeleverageError(Exception):
-    """Root of the errors a user can cause; the command line prints them without a traceback.
+    """Base class of errors that users can cause; the command line prints them without a traceback.
 
     Args:
-        lines: one for each problem. What does not print, such as a line break in a name, is escaped, and the middle
-            of a line that no terminal would show whole is left out.
+        lines: one for each problem. Unprintable characters, such as a line break in a name, are
+            escaped. The middle of a very long line is left out.
     """
 
     def __init__(self, *lines: str) -> None:
@@ -43,24 +44,24 @@ class SettingWarning(UserWarning):
 
 
 class LearningWarning(SettingWarning):
-    """A run that ends before a margin engine has learnt what it asks by."""
+    """A run that ends before a margin engine has learnt its parameters."""
 
 
 class DataWarning(SettingWarning):
-    """What a user should know of the prices that runs replay: gaps, splits, adjustments."""
+    """Gaps, splits or adjustments in replayed prices that a user should know of."""
 
 
 class ConservationError(DeleverageError):
-    """A posting that does not balance: a defect of the code, never of the input."""
+    """A posting that does not balance: a defect of the code, not of the input."""
 
 
 def escape_unprintable(line: str) -> str:
-    """One line, whatever a user put into it: what does not print is escaped."""
+    """Return one line with unprintable characters escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 MAX_LINE_LENGTH = 1600
-"""Longest line of a message."""
+"""Largest length of a line in a message."""
 
 
 def _shorten_line(line: str) -> str:
@@ -71,27 +72,44 @@ def _shorten_line(line: str) -> str:
     )
 
 
+def describe_exception(error: BaseException, file: str = "") -> str:
+    """Return what a user's own code raised, in words, with its place.
+
+    Args:
+        error: what was raised.
+        file: path of the code whose last line under way is the place; empty = the line that raised.
+    """
+    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    if isinstance(error, SyntaxError):
+        line = "" if error.lineno is None else f":{error.lineno}"
+        return f"SyntaxError: {error.msg}, {error.filename}{line}" if error.filename else text
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == file] or list(frames)
+    return f"{text}, {own[-1].filename}:{own[-1].lineno}" if own else text
+
+
 def suggest_name(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` or nothing."""
+    """Return `` (did you mean 'x'?)``, or an empty string without a similar name."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def describe_unknown(value: Any, known: Iterable[str]) -> str:
-    """``'y' is not one of x, z`` with a suggestion: what to say of a name that nothing has."""
-    names = list(known)
+    """Return ``'y' is not one of x, z`` with a suggestion, for an unknown name."""
+    names, text = list(known), format_value(value)
     if not names:
-        return f"{format_value(value)} is not declared, and nothing else is either, declare it or remove it"
-    return f"{format_value(value)} is not one of {', '.join(names)}{suggest_name(str(value), names) or ', use one of them'}"
+        return f"{text} is not declared, and nothing else is either, declare it or remove it"
+    remedy = suggest_name(str(value), names) or ", use one of them"
+    return f"{text} is not one of {', '.join(names)}{remedy}"
 
 
 def shorten_name(name: str) -> str:
-    """A name that a user gave, as it is told; of one that is longer than any file's the beginning."""
+    """Return a user's name as messages show it, with a very long name shortened."""
     return (name if len(name) <= 300 else name[:297] + "...") or "''"
 
 
 def format_value(value: Any) -> str:
-    """A value as a user would recognise it, short."""
+    """Return a short text of a value that a user recognises."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""Instruments: what is listed, and how prices and quantities become whole numbers (LED-1, LED-2)."""
+"""Instruments, and the conversion of prices and quantities to whole numbers (LED-1, LED-2)."""
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal, Self
@@ -12,36 +12,37 @@ from pydantic import Field, model_validator
 
 from sim.component import Component
 from sim.pricing.black import CALL, PUT
-from sim.types import FUTURE, OPTION, PERPETUAL, SPOT, Contracts
+from sim.types import F8, FUTURE, I8, OPTION, PERPETUAL, SPOT, Contracts
 
 KIND_CODES = {"perpetual": PERPETUAL, "spot": SPOT, "future": FUTURE, "option": OPTION}
 SIDE_CODES = {"call": CALL, "put": PUT, None: 0}
 
 TRADED_KINDS = ("perpetual", "spot")
-"""What a venue may list. Futures and options are valued and margined, but have no market of their own yet."""
+"""Kinds that a venue may list. Futures and options can be valued and margined, but not traded."""
 
 REQUIRED_TERMS = {"future": {"expiry"}, "option": {"expiry", "strike", "option"}}
-"""What must be said of an instrument that expires, and may not be said of others."""
+"""Terms that a kind of instrument requires; other kinds must not have them."""
 
 
 CASH_LIMIT = 2**53
 """Amounts in minor units stay below this, so that floats hold them exactly (LED-2)."""
 
 MAX_DECIMALS = 15
-"""Most decimal places of an asset: its unit, 10^15 minor units, is still below the limit."""
+"""Largest number of decimal places of an asset: its unit, 10^15 minor units, is below the limit."""
 
 
 def to_decimal(amount: float) -> Decimal:
-    """The decimal number that a float stands for: 0.3 for 0.1 + 0.2, whose text is 0.30000000000000004.
+    """Return the decimal number of a float, e.g. 0.3 for 0.1 + 0.2 (0.30000000000000004).
 
-    It is the one of 15 digits if that is within four units in the last place, else the shortest text of the float.
+    It is the number of 15 digits if that is within four units in the last place, else the shortest
+    text of the float.
     """
     rounded = Decimal(f"{amount:.15g}")
     return rounded if abs(float(rounded) - amount) <= 4 * math.ulp(amount) else Decimal(str(amount))
 
 
 def divide_into_steps(amount: float, grain: float) -> Fraction:
-    """How many ticks or lots an amount is, both as the decimal numbers they stand for; whole if it is a multiple."""
+    """Return an amount in ticks or lots, in decimal arithmetic; whole if it is a multiple."""
     return Fraction(to_decimal(amount)) / Fraction(to_decimal(grain))
 
 
@@ -58,9 +59,10 @@ class Asset(Component):
 
 
 class Instrument(Component):
-    """Something that can be held. A perpetual trades in an order book; spot is quoted by the outside world.
+    """Contract or asset that can be held.
 
-    A future is for delivery at its expiry, an option a European one on one unit of the underlying; both settle in cash
+    A perpetual trades in an order book; spot is quoted by the outside world. A future delivers at
+    its expiry. An option is a European option on one unit of the underlying. Both settle in cash
     (:func:`sim.pricing.instrument_values.compute_settlement`).
     """
 
@@ -69,7 +71,7 @@ class Instrument(Component):
     kind: Literal["perpetual", "spot", "future", "option"] = Field(
         default="perpetual", description="kind of instrument"
     )
-    settle: str = Field(default="", description="asset it settles in; empty = the numeraire")
+    settle: str = Field(default="", description="settlement asset; empty = the numeraire")
     tick: float = Field(gt=0, description="price step (quote currency)")
     lot: float = Field(gt=0, description="quantity step (units of the underlying)")
     max_price: float = Field(
@@ -95,74 +97,84 @@ class Instrument(Component):
                 problems.append(f"{name}: missing; {self.name!r} is of kind {self.kind!r}: give it")
             if given is not None and name not in terms:
                 problems.append(
-                    f"{name}: {given!r}, {self.name!r} is of kind {self.kind!r} and has none: remove it"
+                    f"{name}: {given!r}, {self.name!r} is of kind {self.kind!r} and has none: "
+                    "remove it"
                 )
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
     def multiplier(self, decimals: int) -> Decimal:
-        """Minor units of the settle asset per tick and lot; must be whole."""
+        """Return minor units of the settle asset per tick and lot; must be whole."""
         return to_decimal(self.tick) * to_decimal(self.lot) * 10**decimals
 
     @property
     def n_price_levels(self) -> int:
-        """Largest price in ticks."""
+        """Number of possible prices: the largest price in ticks."""
         return int(to_decimal(self.max_price) / to_decimal(self.tick))
 
 
 def build_contracts(
     listed: Sequence[tuple[int, Instrument]], underlyings: Sequence[str], assets: Sequence[Asset]
 ) -> Contracts:
-    """The columns of some instruments, each with the number of its venue."""
-    settle = [_settle_asset_index(instrument, assets) for _, instrument in listed]
+    """Return the terms of some instruments, each with the number of its venue, as columns."""
+    instruments = [instrument for _, instrument in listed]
+    settle = [_settle_asset_index(instrument, assets) for instrument in instruments]
+    multipliers = [
+        int(instrument.multiplier(assets[column].decimals))
+        for instrument, column in zip(instruments, settle, strict=True)
+    ]
     return Contracts(
-        names=tuple(instrument.name for _, instrument in listed),
-        venue=np.array([venue for venue, _ in listed], dtype=np.int64),
-        underlying=np.array([underlyings.index(i.underlying) for _, i in listed], dtype=np.int64),
-        settle=np.array(settle, dtype=np.int64),
-        kind=np.array([KIND_CODES[i.kind] for _, i in listed], dtype=np.int64),
-        multiplier=np.array(
-            [
-                int(i.multiplier(assets[c].decimals))
-                for (_, i), c in zip(listed, settle, strict=True)
-            ],
-            dtype=np.int64,
-        ),
-        tick=np.array([i.tick for _, i in listed]),
-        lot=np.array([i.lot for _, i in listed]),
-        max_price=np.array([i.n_price_levels for _, i in listed], dtype=np.int64),
-        expiry=np.array([np.inf if i.expiry is None else i.expiry for _, i in listed]),
-        strike=np.array([np.nan if i.strike is None else i.strike for _, i in listed]),
-        side=np.array([float(SIDE_CODES[i.option]) for _, i in listed]),
+        names=tuple(instrument.name for instrument in instruments),
+        venue=_to_integers(venue for venue, _ in listed),
+        underlying=_to_integers(underlyings.index(each.underlying) for each in instruments),
+        settle=_to_integers(settle),
+        kind=_to_integers(KIND_CODES[instrument.kind] for instrument in instruments),
+        multiplier=_to_integers(multipliers),
+        tick=np.array([instrument.tick for instrument in instruments]),
+        lot=np.array([instrument.lot for instrument in instruments]),
+        max_price=_to_integers(instrument.n_price_levels for instrument in instruments),
+        expiry=_to_floats((instrument.expiry for instrument in instruments), np.inf),
+        strike=_to_floats((instrument.strike for instrument in instruments), np.nan),
+        side=np.array([float(SIDE_CODES[instrument.option]) for instrument in instruments]),
         underlyings=tuple(underlyings),
         assets=tuple(asset.name for asset in assets),
         units=tuple(10**asset.decimals for asset in assets),
     )
 
 
+def _to_integers(values: Iterable[int]) -> I8:
+    return np.array(list(values), dtype=np.int64)
+
+
+def _to_floats(values: Iterable[float | None], missing: float) -> F8:
+    """Return values as floats, with a number for each that is missing."""
+    return np.array([missing if value is None else value for value in values])
+
+
 MAX_CURRENCY_PRICE = 2.0
-"""What one unit of a currency in which prices are quoted is worth at most; what is dearer is a coin (numeraire)."""
+"""Largest value of one unit of a currency (numeraire); a dearer asset counts as a coin."""
 
 
 def find_inverse_fault(
     instrument: Instrument, underlyings: Sequence[str], assets: Sequence[Asset]
 ) -> str | None:
-    """What shows that an instrument is coin-margined, told of its field ``settle``; None for a linear one.
+    """Return the fault of a coin-margined instrument's ``settle``, or None for a linear one.
 
-    A linear contract settles in the currency of its price. One that settles in a coin is inverse or a quanto: its gain
-    in that coin is not proportional to the change of its price, and no engine here values it.
+    A linear contract settles in the currency of its price. A contract that settles in a coin is
+    inverse or a quanto: its gain in that coin is not proportional to the change of its price, and
+    no engine here can value it.
     """
     asset = assets[_settle_asset_index(instrument, assets)]
     coins = {
-        name.casefold() for each in underlyings for name in (each, re.split(r"[-/:]", each)[0])
+        name.casefold() for pair in underlyings for name in (pair, re.split(r"[-/:]", pair)[0])
     }
     if asset.name.casefold() not in coins and asset.price <= MAX_CURRENCY_PRICE:
         return None
     others = [
-        each.name
-        for each in assets
-        if each.name.casefold() not in coins and each.price <= MAX_CURRENCY_PRICE
+        other.name
+        for other in assets
+        if other.name.casefold() not in coins and other.price <= MAX_CURRENCY_PRICE
     ]
     remedy = (
         f"settle in {' or '.join(others)}, or remove it"
@@ -170,8 +182,9 @@ def find_inverse_fault(
         else "add a currency to assets and settle in it"
     )
     coin = "is an underlying" if asset.name.casefold() in coins else f"is worth {asset.price:g}"
-    told = f"settle: {asset.name!r} {coin}, so {instrument.name!r} is coin-margined (inverse)"
-    return f"{told}; only contracts that settle in the currency of their price can be valued yet: {remedy}"
+    fault = f"settle: {asset.name!r} {coin}, so {instrument.name!r} is coin-margined (inverse)"
+    rule = "only contracts that settle in the currency of their price can be valued yet"
+    return f"{fault}; {rule}: {remedy}"
 
 
 def _settle_asset_index(instrument: Instrument, assets: Sequence[Asset]) -> int:

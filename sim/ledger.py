@@ -1,4 +1,4 @@
-"""The one owner of account state: integer balances and positions, changed only by balanced postings (LED-1)."""
+"""Ledger of all accounts: integer balances and positions, changed by balanced postings (LED-1)."""
 
 from typing import Any, NamedTuple
 
@@ -9,11 +9,11 @@ from sim.numerics.jit import kernel
 from sim.types import F8, I8, MISSING, Contracts, Exposure, Fills, MarginPool, MarketView, Transfers
 
 CONDENSE_THRESHOLD = 2**20
-"""Cash moves in the log from which on they are condensed; changes memory and speed only."""
+"""Number of cash moves above which the log is condensed; it affects memory and speed only."""
 
 
 class JournalEntry(NamedTuple):
-    """One line of the event log since the last assessment (LIQ-6)."""
+    """One entry of the event log since the last assessment (LIQ-6)."""
 
     event: str
     posting: Fills | Transfers
@@ -33,7 +33,7 @@ def post_fills(
     settle: I8,
     multiplier: I8,
 ) -> None:
-    """Pay each fill's consideration from buyer to seller and move the lots the other way."""
+    """Pay each fill's consideration from buyer to seller, and move the lots the other way."""
     for i in range(taker.size):
         k = instrument[i]
         value = price[i] * multiplier[k]
@@ -57,7 +57,7 @@ def post_fills(
 def post_transfers(
     balance: I8, source: I8, target: I8, source_pool: I8, target_pool: I8, asset: I8, amount: I8
 ) -> None:
-    """Move cash with both signs."""
+    """Move cash, with both signs."""
     for i in range(source.size):
         balance[asset[i], source_pool[i], source[i]] -= amount[i]
         balance[asset[i], target_pool[i], target[i]] += amount[i]
@@ -69,18 +69,26 @@ def _make_read_only(array: Any) -> Any:
     return view
 
 
+def _number_by_instrument(pools: tuple[MarginPool, ...], instruments: int) -> I8:
+    """Return the number of the pool that holds each instrument, (K,)."""
+    numbers = np.zeros(instruments, dtype=np.int64)
+    for pool in pools:
+        numbers[pool.instruments] = pool.number
+    return numbers
+
+
 class Ledger:
     """Columnar accounts of N owners in P pools, over K instruments and C assets.
 
-    Arrays are instrument- and asset-major, so that a pool's accounts, (owner, instrument), are a transposed slice:
-    no copy, and not writeable. Instruments of one pool are contiguous.
+    Arrays are instrument- and asset-major, so that a pool's accounts, (owner, instrument), are a
+    transposed slice: no copy, and not writeable. Instruments of one pool are contiguous.
 
     Args:
         contracts: the K instruments.
         pools: the pools; every instrument belongs to exactly one.
         owners: N.
         assets: C.
-        resting: (3, K, N) resting buys, sells and reserved cash, written by the books alone.
+        resting: (3, K, N) resting buys, sells and reserved cash, written by the order books only.
     """
 
     def __init__(
@@ -92,27 +100,23 @@ class Ledger:
         resting: I8,
     ) -> None:
         instruments = len(contracts.names)
-        self.contracts = contracts
-        self.pools = pools
-        self.pool_numbers = np.zeros(instruments, dtype=np.int64)
-        for pool in pools:
-            self.pool_numbers[pool.instruments] = pool.number
-        self._balance = np.zeros((assets, len(pools), owners), dtype=np.int64)
-        self._pledged = np.zeros((assets, len(pools), owners), dtype=np.int64)
-        self._position = np.zeros((instruments, owners), dtype=np.int64)
-        self._entry = np.zeros((instruments, owners), dtype=np.int64)
-        self._leverage = np.full((instruments, owners), np.inf)
-        self._max_leverage = np.full((instruments, owners), np.inf)
+        self.contracts, self.pools = contracts, pools
+        self.pool_numbers = _number_by_instrument(pools, instruments)
+        cash_shape, lots_shape = (assets, len(pools), owners), (instruments, owners)
+        self._balance = np.zeros(cash_shape, dtype=np.int64)
+        self._pledged = np.zeros_like(self._balance)
+        self._position = np.zeros(lots_shape, dtype=np.int64)
+        self._entry = np.zeros_like(self._position)
+        self._leverage = np.full(lots_shape, np.inf)
+        self._max_leverage = np.full(lots_shape, np.inf)
         self.balance: I8 = _make_read_only(self._balance)
         self.position: I8 = _make_read_only(self._position)
         self.entry: I8 = _make_read_only(self._entry)
         self.leverage: F8 = _make_read_only(self._leverage)
         self.journal: list[JournalEntry] = []
-        self._n_cash_moves = 0  # cash moves in it
-        frozen = [
-            _make_read_only(a)
-            for a in (self._balance, self._pledged, self._position, *resting, self._entry)
-        ]
+        self._n_cash_moves = 0  # cash moves in the journal
+        columns = (self._balance, self._pledged, self._position, *resting, self._entry)
+        frozen = list(map(_make_read_only, columns))
         self._views = {pool.number: self._build_view_columns(pool, frozen) for pool in pools}
 
     def _build_view_columns(self, pool: MarginPool, frozen: list[Any]) -> tuple[Any, ...]:
@@ -129,15 +133,20 @@ class Ledger:
         return (*by_asset, *by_instrument, _make_read_only(self._max_leverage)[part].T)
 
     def view_accounts(self, pool: MarginPool, market: MarketView) -> Exposure:
-        """The live accounts of one pool, read-only; ``market`` is the pool's part of the venue's view.
+        """Return the live accounts of one pool, read-only.
 
-        Leverage is the venue's highest: what an owner chose binds what it opens and takes out, not what it holds.
+        Leverage is the venue's highest. The leverage that an owner chose restricts new positions
+        and withdrawals, not positions that it holds.
+
+        Args:
+            pool: the margin pool.
+            market: the pool's part of the venue's view.
         """
         columns = (*self._views[pool.number], market)
         return Exposure(*columns)
 
     def settle_fills(self, fills: Fills, event: str) -> None:
-        """Post trades: the buyer pays quantity x price x multiplier in the settle asset, the seller receives it."""
+        """Post trades: quantity x price x multiplier from buyer to seller, in the settle asset."""
         c = self.contracts
         if fills.taker.size:
             post_fills(
@@ -163,9 +172,10 @@ class Ledger:
     def _condense(self) -> None:
         """Replace the cash moves of the log by the net change of each account under each event.
 
-        A loss that all others bear moves cash once for each of them; thousands of such losses in a step do not fit into
-        memory. The log is read for what events changed, not for who paid whom: what changed an account is kept as a
-        move out of it whose target is left open.
+        A loss that is spread over all other accounts moves cash once for each of them, and
+        thousands of such losses in a step exceed memory. Readers of the log need the change of each
+        account, not its counterparties: a change is kept as a move out of the account, without
+        a target.
         """
         moves = [entry for entry in self.journal if isinstance(entry.posting, Transfers)]
         kept = [entry for entry in self.journal if not isinstance(entry.posting, Transfers)]
@@ -192,20 +202,24 @@ class Ledger:
         self.journal[:] = kept
 
     def post_pledges(self, moves: Transfers) -> None:
-        """Post claims on collateral that changes hands without leaving its balance: given -, received +."""
+        """Post claims on collateral that stays in its balance: given -, received +."""
         post_transfers(self._pledged, *moves)
 
     def deposit_wealth(self, outside: int, owners: I8, pool: int, amounts: I8) -> None:
-        """Starting wealth of some owners in a wallet pool, from outside."""
+        """Deposit the starting wealth of some owners in a wallet pool, from outside."""
         self.transfer(Transfers.from_columns(outside, owners, pool, pool, 0, amounts), "deposit")
 
     def cap_leverage(self, instrument: int | I8, owners: I8, cap: F8) -> None:
-        """Set the leverage some owners choose in an instrument, or each in its own (inf = the venue's)."""
+        """Set the leverage that owners choose in one or several instruments (inf = the venue's)."""
         self._leverage[instrument, owners] = cap
 
     def check_conservation(self) -> None:
-        """Refuse to go on if cash or lots were created (LED-1). Call after any posting; it costs one pass."""
+        """Check that no cash or lots were created (LED-1); costs one pass over all accounts.
+
+        Raises:
+            ConservationError: balances or positions do not sum to zero.
+        """
         if self._balance.sum(axis=(1, 2)).any() or self._pledged.sum(axis=(1, 2)).any():
-            raise ConservationError("ledger: balances no longer sum to nil")
+            raise ConservationError("ledger: balances no longer sum to zero")
         if self._position.sum(axis=1).any():
-            raise ConservationError("ledger: positions no longer sum to nil")
+            raise ConservationError("ledger: positions no longer sum to zero")

@@ -1,4 +1,4 @@
-"""Records through which bankrupt accounts, loss layers and the waterfall meet (LOSS-1 to LOSS-3)."""
+"""Records that bankrupt accounts, loss layers and the waterfall exchange (LOSS-1 to LOSS-3)."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,31 +7,31 @@ from sim.types import B1, I8, MISSING, Exposure, Fills, MarginAssessment
 
 
 class Shortfall(NamedTuple):
-    """One bankrupt account's book after the last round, leg by leg (LOSS-2)."""
+    """Portfolio of one bankrupt account after the last round, leg by leg (LOSS-2)."""
 
     account: int  # row of the pool = owner
     instrument: I8  # (L,) columns of the pool
     quantity: I8  # (L,) lots held, signed
-    deficit: I8  # (L,) the leg's share of the shortfall, minor units of the numeraire; sums to it
+    deficit: I8  # (L,) each leg's share of the shortfall, minor units of the numeraire
 
 
 class LayerContext(NamedTuple):
-    """What a loss layer sees: one pool of one venue after the last round, at its mark."""
+    """View of a loss layer: one pool of one venue after the last round, at its mark."""
 
     accounts: Exposure
     assessment: MarginAssessment
-    is_eligible: B1  # (A,) who may be asked: not the bankrupt account, no system row
-    fund_owner: int  # owner of the insurance fund, or NOBODY; its row counts its free wallet
+    is_eligible: B1  # (A,) accounts that can pay: not the bankrupt one, no system accounts
+    fund_owner: int  # insurance fund, or MISSING; its row includes its free wallet
     assess: Callable[[Exposure], MarginAssessment]
-    changed_accounts: Sequence[I8] | None = (
-        None  # accounts that changed since the first's turn, by batch; None = not known
-    )
+    # accounts changed since the first layer's turn, in batches; None = unknown
+    changed_accounts: Sequence[I8] | None = None
 
 
 class LayerResult(NamedTuple):
-    """What a loss layer did: positions and cash, balanced."""
+    """Positions and cash that a loss layer moved, balanced."""
 
     fills: Fills  # instrument = columns of the pool; taker = the bankrupt account; price = the mark
-    payers: I8  # (n,) owners who pay cash into the bankrupt account
+    payers: I8  # (n,) owners that pay cash into the bankrupt account
     payments: I8  # (n,) minor units of the numeraire, > 0; the deficit absorbed is their sum
-    assuming_owner: int = MISSING  # this owner takes over every balance too (it is the maker of all fills, and nobody pays)
+    # owner that takes over every balance, as the maker of all fills without payments, or MISSING
+    assuming_owner: int = MISSING

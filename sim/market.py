@@ -42,10 +42,10 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
     """Agents trading on venues whose margin engines can be swapped.
 
     Args:
-        config: the market's rules; left as it is.
-        populate: makes the participants (see ``agents.populate``).
+        config: rules of the market; copied, not changed.
+        populate: function that makes the participants (see ``agents.populate``).
         seed: root seed of every stream (RNG-1).
-        bars: daily bars by source, for underlyings that replay.
+        bars: daily bars by source, for replayed underlyings.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         """Advance the market by one step, in the order of the model's description.
 
         Raises:
-            DeleverageError: the exogenous path ends here; after its last step ``running`` is False.
+            DeleverageError: the exogenous path has ended; after its last step ``running`` is False.
         """
         market = self.state
         if market.tick == market.steps_planned:
@@ -81,9 +81,9 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         margin_calls.answer_calls(market)  # 2
         oracles.publish_prices(market)  # 3
         cash_flows.post_cash_flows(market)  # 4
-        sent = orders.collect_orders(market)  # 4
-        admitted = admission.admit_orders(market, *sent)  # 5
-        trades = trading.match_orders(market, *admitted)  # 6
+        sent, chosen = orders.collect_orders(market)  # 4
+        admitted, replaced = admission.admit_orders(market, sent, chosen)  # 5
+        trades = trading.match_orders(market, admitted, replaced)  # 6
         depth_near = marking.update_marks(market)  # 7
         assessment.assess_accounts(market)  # 7
         rounds, n_rounds = liquidation.run_liquidation_rounds(market)  # 8
@@ -92,30 +92,30 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         self.running = market.tick < market.steps_planned
 
     def _warn_unlearnt(self) -> None:
-        """Warn of engines for which the run is too short to learn."""
+        """Warn of engines that cannot learn their parameters in so short a run."""
         market = self.state
         for venue in market.venues:
-            told = venue.config.engine.explain_short_run(
+            message = venue.config.engine.explain_short_run(
                 market.steps_planned * market.config.dt, market.config.dt
             )
-            if told:
+            if message:
                 warnings.warn(
-                    f"venues.{venue.number}.engine: {told}", LearningWarning, stacklevel=3
+                    f"venues.{venue.number}.engine: {message}", LearningWarning, stacklevel=3
                 )
 
     @property
     def config(self) -> MarketConfig:
-        """The market's rules."""
+        """Rules of the market."""
         return self.state.config
 
     @property
     def tick(self) -> int:
-        """Steps made."""
+        """Number of steps made."""
         return self.state.tick
 
     @property
     def steps_planned(self) -> int:
-        """Steps of the whole run."""
+        """Number of steps of the whole run."""
         return self.state.steps_planned
 
     @property
@@ -150,19 +150,19 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
 
     @property
     def exogenous_path(self) -> ExogenousPath:
-        """The world outside, for the whole run."""
+        """Index paths, asset prices and depth outside the market, for the whole run."""
         return self.state.exogenous_path
 
     def retire_owner(self, owner: int) -> None:
-        """Take a participant out of the market: its resting orders are cancelled, and it decides no more.
+        """Remove a participant: cancel its resting orders, and let it decide no more.
 
-        Its cash stays where it is, and the draws and decisions of others stay as they are.
+        Its cash stays in its accounts. Draws and decisions of other participants do not change.
 
         Args:
-            owner: a participant that holds nothing.
+            owner: a participant without positions.
 
         Raises:
-            DeleverageError: it holds a position, or it is an insurance fund.
+            DeleverageError: the owner holds a position, or is an insurance fund.
         """
         name = next(
             population.name
@@ -178,7 +178,8 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         )
         if held:
             raise DeleverageError(
-                f"remove: owner {owner} of {name!r} holds {held}, must hold nothing: let it close first"
+                f"remove: owner {owner} of {name!r} holds {held}; it must hold no position: "
+                "close it first"
             )
         if any(owner == venue.system_accounts.insurance_fund for venue in self.venues):
             raise DeleverageError(
@@ -190,7 +191,7 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
 
     @property
     def minor_units(self) -> int:
-        """Minor units in one unit of the numeraire: what amounts of money are divided by to be read."""
+        """Minor units in one unit of the numeraire; divide amounts of money by it for display."""
         return int(10 ** self.config.assets[0].decimals)
 
     def mark_of(self, instrument: str) -> float:
@@ -206,14 +207,14 @@ class Market(mesa.Model):  # type: ignore[misc]  # mesa ships no types
         return float(venue.view.mark[k - venue.instrument_slice.start] * self.contracts.tick[k])
 
     def position_of(self, owner: int) -> I8:
-        """Lots an owner holds of each instrument, (K,)."""
+        """Return the lots that an owner holds of each instrument, (K,)."""
         return self.ledger.position[:, owner]
 
     def equity_of(self, owner: int) -> float:
-        """An owner's equity over all venues, minor units of the numeraire."""
+        """Return an owner's equity over all venues, minor units of the numeraire."""
         return float(self.state.account_view(slice(owner, owner + 1)).equity.sum())
 
     def wallet_of(self, owner: int) -> I8:
-        """An owner's wallet balances, (V, C) minor units."""
+        """Return an owner's wallet balances, (V, C) minor units."""
         wallet: I8 = self.state.account_view(slice(owner, owner + 1)).wallet[0]
         return wallet

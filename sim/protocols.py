@@ -1,4 +1,4 @@
-"""What the swappable parts of a market promise, in terms of the records of ``sim.types``."""
+"""Interfaces of the swappable parts of a market, in terms of the records of ``sim.types``."""
 
 from typing import Protocol
 
@@ -23,99 +23,136 @@ from sim.types import (
 
 
 class Valuation(Protocol):
-    """What market equity does not count."""
+    """Collateral valuation: the haircut on each account's equity."""
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
-        """Pure; minor units of the numeraire, >= 0."""
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
+        """Return haircuts on initial and maintenance equity; pure.
+
+        Each is (A,), minor units of the numeraire, >= 0.
+        """
         ...
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return whether what is disallowed of each spot position depends on no other spot position."""
+        """Return True if a spot position's haircut is independent of other spot positions."""
         ...
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
-        """Return what is disallowed of each spot position to open, (A, K), where this adds up; pure."""
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
+        """Return the initial haircut of each spot position, (A, K), if haircuts add up; pure."""
         ...
 
 
 class Requirement(Protocol):
-    """What must be covered."""
+    """Margin requirement of each account."""
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's share of an account's maintenance, (A, K), summing to 1 in rows that hold a position."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's share of maintenance, (A, K); rows with a position sum to one."""
         ...
 
     def observe(self, market: MarketView) -> None:
-        """Learn from the past; the only mutation."""
+        """Learn from the past; no other method changes the requirement."""
         ...
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Pure; minor units of the numeraire, rounded only where a venue rounds; initial >= maintenance >= 0."""
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return initial and maintenance margin, (A,), minor units of the numeraire; pure.
+
+        Initial >= maintenance >= 0. Amounts are rounded only where the venue rounds them.
+        """
         ...
 
 
 class Assessor(Protocol):
-    """A margin engine, as far as those need it who only ask for verdicts."""
+    """Margin engine, reduced to the assessment of accounts."""
 
-    def assess(self, book: Exposure) -> MarginAssessment:
-        """Equity, initial and maintenance of each account; pure."""
+    def assess(self, accounts: Exposure) -> MarginAssessment:
+        """Return equity, initial and maintenance margin of each account; pure."""
         ...
 
 
 class LiquidationPolicy(Protocol):
-    """Decides what to close when accounts are liquidatable."""
+    """Rule that selects the positions of liquidatable accounts to close."""
 
     def plan_close_outs(
-        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure, weights: F8
+        self,
+        assessment: MarginAssessment,
+        distress: DistressHistory,
+        accounts: Exposure,
+        weights: F8,
     ) -> CloseOuts:
-        """``weights`` (A, K) are each leg's share of maintenance."""
+        """Return the close-outs of one round.
+
+        Args:
+            assessment: assessment of each account.
+            distress: past distress of each account.
+            accounts: accounts of the pool.
+            weights: (A, K) each leg's share of maintenance.
+        """
         ...
 
     def select_auctioned(
-        self, risk: MarginAssessment, distress: DistressHistory, book: Exposure
+        self, assessment: MarginAssessment, distress: DistressHistory, accounts: Exposure
     ) -> B1:
-        """Whose lots are for anybody to take after a step, (A,): published, and kept from the waterfall until then."""
+        """Return accounts whose lots are on offer to all traders after a step, (A,).
+
+        The venue publishes these lots, and the loss waterfall leaves the accounts alone meanwhile.
+        """
         ...
 
 
 class LossLayer(Protocol):
-    """One stage of the waterfall."""
+    """Layer of the loss waterfall."""
 
-    def absorb(self, loss: Shortfall, floor: LayerContext) -> LayerResult:
-        """What this layer takes of one bankrupt account's book and deficit; pure."""
+    def absorb(self, loss: Shortfall, context: LayerContext) -> LayerResult:
+        """Return what this layer takes of one bankrupt account's portfolio and deficit; pure."""
         ...
 
 
 class PopulationProtocol(Protocol):
-    """One behavioural type of Mesa agents, decided together."""
+    """One behavioural type of Mesa agents whose members decide together."""
 
     name: str  # unique in the market; names its random streams
     count: int
     n_trait_draws: int  # uniform draws per member before the first step
     n_decision_draws: int  # uniform draws per member and step
-    n_cash_flow_draws: (
-        int  # uniform draws per member and step for payments; 0 = it makes none that need any
-    )
-    has_commitment: (
-        bool  # whether it makes payments without draws: wallets into margin accounts (ISO-1)
-    )
+    n_cash_flow_draws: int  # uniform draws per member and step for payments; 0 = none needed
+    has_commitment: bool  # makes payments from wallets into margin accounts, without draws (ISO-1)
     latency: int  # latency class 0..15, lower arrives first
     fund_venue: str  # name of the venue whose insurance fund this is, or ""
 
-    def start(self, setting: MarketSpec, draws: F8) -> I8:
-        """Settle in: keep what is needed of the setting, draw traits from ``draws`` (n, traits), and return each
-        member's starting wealth at each venue, (n, V) minor units of the numeraire."""
-        ...
+    def start(self, spec: MarketSpec, draws: F8) -> I8:
+        """Initialise the members and return their starting wealth.
 
-    def request_cash_flows(
-        self, outlook: Observation, accounts: AccountView, standing: MarginAssessment, draws: F8
-    ) -> CashFlows:
-        """What members bring in, take out and move between their accounts, asked before ``decide`` at each tick.
+        Args:
+            spec: constants of the market.
+            draws: (n, traits) uniform draws for the members' traits.
 
-        ``standing`` (n, K) is the last verdict on the account that margins each instrument; ``draws`` is (n, paying).
+        Returns:
+            Starting wealth of each member at each venue, (n, V), minor units of the numeraire.
         """
         ...
 
-    def decide(self, outlook: Observation, accounts: AccountView, draws: F8) -> Orders:
-        """All members' orders at once; touches nothing outside the population. ``draws`` is (n, width)."""
+    def request_cash_flows(
+        self,
+        observation: Observation,
+        accounts: AccountView,
+        assessments: MarginAssessment,
+        draws: F8,
+    ) -> CashFlows:
+        """Return deposits, withdrawals and margin transfers of members; called before ``decide``.
+
+        Args:
+            observation: market data.
+            accounts: the members' accounts.
+            assessments: (n, K) last assessment of the account that margins each instrument.
+            draws: (n, n_cash_flow_draws) uniform draws.
+        """
+        ...
+
+    def decide(self, observation: Observation, accounts: AccountView, draws: F8) -> Orders:
+        """Return all members' orders; changes nothing outside the population.
+
+        Args:
+            observation: market data.
+            accounts: the members' accounts.
+            draws: (n, n_decision_draws) uniform draws.
+        """
         ...

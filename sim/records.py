@@ -1,4 +1,4 @@
-"""Records of what happened in a step: phases return them, the recorder keeps them."""
+"""Records of the events of a step: phases return them, and the recorder keeps them."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ _NO_LOTS, _NO_CASH = np.empty(0, dtype=np.int64), np.empty(0)
 
 
 class ExecutedLiquidations(NamedTuple):
-    """The close-outs of one venue and round, one row each, in the order they were matched."""
+    """Close-outs of one venue and round, one row each, in the order of matching."""
 
     number: I8  # id in the run
     action: I8  # id of the first close-out of the same account in the same round
@@ -21,13 +21,13 @@ class ExecutedLiquidations(NamedTuple):
     planned: I8  # lots, signed
     filled: I8  # lots, >= 0
     limit: I8  # ticks
-    route: I8  # BOOK or AUCTION
-    notional: I8  # minor units of the numeraire, of what was filled
+    route: I8  # ROUTE_BOOK or ROUTE_AUCTION
+    notional: I8  # of filled lots, minor units of the numeraire
     mark_before: F8  # ticks
     mark_after: F8
     mid_before: F8
     mid_after: F8
-    equity: F8  # minor units, as the engine saw them when it decided
+    equity: F8  # minor units, as assessed when the close-out was planned
     maintenance: F8
 
     @classmethod
@@ -42,35 +42,34 @@ class LiquidationRound(NamedTuple):
     number: int  # in its step, from 0
     venue: int
     executed: ExecutedLiquidations
-    causes: list[tuple[I8, Causes]]  # for each pool: id of the action, and what pushed its account
+    causes: list[tuple[I8, Causes]]  # for each pool: ids of actions, causes of their deficits
 
 
 class LossEvent(NamedTuple):
-    """What one loss layer did for one bankrupt account."""
+    """Effect of one loss layer on one bankrupt account."""
 
     pool: MarginPool
     account: int
     layer: str
-    shortfall: int  # minor units, when its turn came
+    shortfall: int  # minor units, before this layer
     absorbed: int  # minor units
     lots: I8  # (K of the pool) taken over
     notional: I8  # (K of the pool) minor units of the numeraire, at the mark
 
 
 class Losses(NamedTuple):
-    """What the loss waterfalls of a step did."""
+    """Shortfalls of a step, and the loss layers that absorbed them."""
 
     shortfalls: I8  # (V,) negative equity of bankrupt accounts before the waterfall, minor units
     events: list[LossEvent]
 
 
 class StepRecord(NamedTuple):
-    """Everything that happened in one step, as its phases returned it."""
+    """Events of one step, as its phases returned them."""
 
-    trades: (
-        I8  # (4, K) trades, lots, lots bought by takers net, and the value of these in ticks x lots
-    )
+    # (4, K) number of trades, lots, lots bought by takers net, their value in ticks x lots
+    trades: I8
     depth_near: F8  # (K,) lots within 0.1% of each mark after trading, mean of both sides
     rounds: list[LiquidationRound]
-    n_rounds: int  # rounds that closed something out
+    n_rounds: int  # rounds with at least one close-out
     losses: Losses

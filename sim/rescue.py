@@ -1,4 +1,4 @@
-"""Accounts that are kept out of liquidation by gifts of exactly what they lack: a run's counterfactual (LIQ-9)."""
+"""Counterfactual gifts that keep accounts out of liquidation (LIQ-9)."""
 
 from pydantic import Field, model_validator
 
@@ -6,13 +6,13 @@ from sim.component import Component
 
 
 class Rescue(Component):
-    """Somebody who is not closed out in a window of steps."""
+    """Accounts that are not closed out in a window of steps, because gifts cover their deficits."""
 
     owners: tuple[int, ...] = Field(
-        default=(), description="accounts' owners, as `owner` in frames (numbers)"
+        default=(), description="owners to rescue, as `owner` in frames (numbers)"
     )
     populations: tuple[str, ...] = Field(
-        default=(), description="whose members are all rescued (names)"
+        default=(), description="populations to rescue, with all members (names)"
     )
     since: int = Field(default=1, ge=1, description="first step of the window (count)")
     until: int | None = Field(
@@ -23,10 +23,13 @@ class Rescue(Component):
     def _check_rescue(self) -> "Rescue":
         if not self.owners and not self.populations:
             raise ValueError(
-                "owners: none, and no populations; at least one account is rescued, name owners or populations"
+                "owners: none, and no populations; at least one account is rescued, "
+                "name owners or populations"
             )
         if self.until is not None and self.until < self.since:
             raise ValueError(
-                f"until: {self.until}, must not lie before since = {self.since}, exchange or correct them"
+                f"until: {self.until}, must not lie before since = {self.since}, "
+                "exchange or correct them"
             )
+
         return self

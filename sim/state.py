@@ -18,7 +18,7 @@ from sim.venue import StepFlows, Venue
 
 @dataclass
 class MarketState:
-    """Everything that a market is made of, and where it stands in its run.
+    """All parts of a market, and its position in the run.
 
     Axes: N owners, K instruments of all venues, U underlyings, V venues.
     """
@@ -30,16 +30,16 @@ class MarketState:
     venues: tuple[Venue, ...]
     populations: tuple[PopulationProtocol, ...]
     member_slices: tuple[slice, ...]  # owners of each population
-    external_owner: int  # owner: the rest of the world
+    external_owner: int  # owner that stands for the rest of the world
     order_books: OrderBooks
     ledger: Ledger
     is_margined: B1  # (N,) owners whom margin rules bind
     max_lots: I8  # (K,)
     highest_fee: F8  # (K,) the higher of taker's and maker's fee
     impact_dynamics: ImpactDynamics
-    log_impact: F8  # (U,) log, what trading has added to each index
-    external_spot_lots: I8  # (K,) lots of the outside at its last look (IDX-2)
-    is_retired: B1  # participants who were removed
+    log_impact: F8  # (U,) cumulated effect of trading on each log index
+    external_spot_lots: I8  # (K,) lots of the external owner at the last impact update (IDX-2)
+    is_retired: B1  # participants removed from the market
     price_bands: I8  # (K, 2) lowest and highest price that may trade
     tick: int = 0  # steps made
     next_close_out: int = 0  # id of the next close-out
@@ -47,7 +47,7 @@ class MarketState:
 
     @property
     def n_owners(self) -> int:
-        """Rows of the ledger: participants, the outside, and the venues' own."""
+        """Rows of the ledger: participants, the external owner, and the venues' system accounts."""
         return int(self.is_margined.size)
 
     @property
@@ -56,42 +56,44 @@ class MarketState:
         return len(self.exogenous_path.log_price) - 1
 
     def begin_step(self) -> None:
-        """Advance the clock by one step; the venues' counts of the step start at zero."""
+        """Advance the clock by one step, and reset the venues' counts."""
         self.tick += 1
         for venue in self.venues:
             venue.flows = StepFlows()
 
     def tick_value(self) -> F8:
-        """Minor units of the numeraire per tick and lot of each instrument, (K,), at today's asset prices."""
+        """Return minor units of the numeraire per tick and lot of each instrument, (K,), now."""
         price = self.venues[0].view.price
         return self.contracts.multiplier * price[self.contracts.settle]
 
     def spot_index(self) -> F8:
-        """The index of each underlying, impact included, (U,) quote currency (IDX-1, IDX-2)."""
+        """Return the index with impact, (U,) quote currency (IDX-1, IDX-2)."""
         index: F8 = np.exp(self.exogenous_path.log_price[self.tick] + self.log_impact)
         return index
 
     def asset_prices(self) -> F8:
-        """Value of a minor unit of each asset in minor units of the numeraire, (C,), now."""
+        """Return minor units of the numeraire per minor unit of each asset, (C,), now."""
         price: F8 = self.config.asset_scale() * self.exogenous_path.asset_price[self.tick]
         return price
 
     def mark_prices(self) -> F8:
-        """Marks of all instruments, (K,) ticks."""
+        """Return the marks of all instruments, (K,) ticks."""
         return np.concatenate([venue.view.mark for venue in self.venues])
 
     def build_observation(self) -> Observation:
-        """What every agent may know."""
-        leverage = np.concatenate([venue.max_leverage_long for venue in self.venues])
-        liquidity = float(self.exogenous_path.depth_share[self.tick])
-        views = tuple(venue.view for venue in self.venues)
-        first = tuple(venue.instrument_slice.start for venue in self.venues)
+        """Return the market data that every agent sees."""
         return Observation(
-            self.tick, self.config.dt, self.spot_index(), liquidity, views, first, leverage
+            tick=self.tick,
+            dt=self.config.dt,
+            spot=self.spot_index(),
+            depth_share=float(self.exogenous_path.depth_share[self.tick]),
+            venues=tuple(venue.view for venue in self.venues),
+            first_instrument=tuple(venue.instrument_slice.start for venue in self.venues),
+            max_leverage=np.concatenate([venue.max_leverage_long for venue in self.venues]),
         )
 
     def account_view(self, members: slice) -> AccountView:
-        """What some owners know of themselves."""
+        """Return the accounts of some owners as they see them."""
         shape = (len(self.venues), members.stop - members.start)
         equity, free = np.empty(shape), np.empty(shape)
         for venue in self.venues:
@@ -100,24 +102,25 @@ class MarketState:
         wallets = [venue.wallet_pool for venue in self.venues]
         wallet = self.ledger.balance[:, wallets, members].transpose(2, 1, 0)
         position, entry = self.ledger.position[:, members].T, self.ledger.entry[:, members].T
-        return AccountView(position, entry, free.T, equity.T, wallet)
+        return AccountView(
+            position=position, entry=entry, free_margin=free.T, equity=equity.T, wallet=wallet
+        )
 
     def account_assessments(self, members: slice) -> MarginAssessment:
-        """The last verdict on the account that margins each instrument of some owners, (n, K)."""
-        verdict = np.empty((3, len(self.contracts.names), members.stop - members.start))
+        """Return the last assessment of the account that margins each instrument, (n, K)."""
+        columns = np.empty((3, len(self.contracts.names), members.stop - members.start))
         for venue in self.venues:
             for state in venue.pool_states.values():
-                for column, amounts in zip(verdict, state.assessment, strict=True):
+                for column, amounts in zip(columns, state.assessment, strict=True):
                     column[state.pool.instruments] = amounts[members]
-        return MarginAssessment(*verdict.transpose(0, 2, 1))
+        return MarginAssessment(*columns.transpose(0, 2, 1))
 
     def open_interest(self, venue: Venue) -> I8:
-        """Open interest of a venue's instruments, (K,) lots."""
+        """Return the open interest of a venue's instruments, (K,) lots."""
         return np.abs(self.ledger.position[venue.instrument_slice]).sum(axis=1) // 2
 
     def prices_within(self, share: float) -> tuple[I8, I8]:
-        """Lowest and highest price within a share of the marks, (K,) ticks each."""
+        """Return the lowest and highest price within a share of the marks, (K,) ticks each."""
         mark = self.mark_prices()
-        return np.ceil(mark * (1 - share)).astype(np.int64), np.floor(mark * (1 + share)).astype(
-            np.int64
-        )
+        low, high = np.ceil(mark * (1 - share)), np.floor(mark * (1 + share))
+        return low.astype(np.int64), high.astype(np.int64)

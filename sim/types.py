@@ -1,61 +1,48 @@
-"""Array aliases and the frozen records through which the parts of a market meet.
+"""Array aliases, and the frozen records that the parts of a market exchange.
 
-Axes: N owners, A accounts of one pool (A = N), K instruments, U underlyings, C assets, V venues, T history.
-Units: prices of instruments in ticks, quantities in lots, money in minor units of an asset, time in ticks of the
-clock (steps). Signed quantities: + buys or long, - sells or short.
+Axes: N owners, A accounts of one pool (A = N), K instruments, U underlyings, C assets, V venues,
+T history. Units: prices of instruments in ticks, quantities in lots, money in minor units of an
+asset, time in ticks of the clock (steps). Signed quantities: + buys or long, - sells or short.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sim.arrays import B1 as B1
+from sim.arrays import F8 as F8
+from sim.arrays import I8 as I8
+from sim.arrays import MISSING as MISSING
+from sim.arrays import NO_LEVERAGE_CHOSEN as NO_LEVERAGE_CHOSEN
+from sim.arrays import NO_LOTS_ON_OFFER as NO_LOTS_ON_OFFER
+from sim.arrays import NOT_GIVEN as NOT_GIVEN
+from sim.arrays import Ints as Ints
+from sim.arrays import broadcast_columns as broadcast_columns
 from sim.numerics import account_sums
+from sim.order_tables import CloseOuts as CloseOuts
+from sim.order_tables import Fills as Fills
+from sim.order_tables import Orders as Orders
+from sim.order_tables import Transfers as Transfers
 from sim.pricing import instrument_values
-
-F8 = NDArray[np.float64]
-I8 = NDArray[np.int64]
-Ints = int | I8
-B1 = NDArray[np.bool_]
 
 PERPETUAL, SPOT, FUTURE, OPTION = 0, 1, 2, 3
 """Kinds of instrument."""
 
 LIMIT, IOC, POST_ONLY, MARKET, REDUCE_ONLY = 0, 1, 2, 3, 4
-"""Kinds of order. REDUCE_ONLY is a flag added to one of the others. MARKET is IOC limited by the price band."""
+"""Kinds of order. REDUCE_ONLY is a flag added to another kind. MARKET is an IOC order whose limit
+is the price band."""
 
 ROUTE_BOOK, ROUTE_AUCTION = 0, 1
-"""Routes of a close-out: at its bankruptcy price, or at an auction's. Both meet what rests in the book."""
-
-MISSING = -1
-"""An owner, slot, close-out or price that is not there."""
-
-NOT_GIVEN: F8 = np.empty(0)
-NO_LOTS_ON_OFFER: I8 = np.empty(0, dtype=np.int64)
-NO_LEVERAGE_CHOSEN: I8 = np.empty(0, dtype=np.int64)
-NOT_GIVEN.flags.writeable = NO_LOTS_ON_OFFER.flags.writeable = (
-    NO_LEVERAGE_CHOSEN.flags.writeable
-) = False
-"""A column that nothing here needs; what it means is said where it stands."""
+"""Routes of a close-out: at its bankruptcy price, or at an auction's price. Both trade with the
+orders that rest in the book."""
 
 LEVERAGE_STEP, VENUE_MAX_LEVERAGE = 0.01, 2**53
-"""Leverage is chosen in hundredths (the step of Bybit's API), 100 for one; HIGHEST is whatever the venue admits."""
-
-
-def broadcast_columns(*values: int | I8) -> list[I8]:
-    """Columns of one length; single numbers are repeated."""
-    sizes = [value.size for value in values if isinstance(value, np.ndarray)]
-    count = max(sizes, default=1) if all(sizes) else 0
-    table = list(np.empty((len(values), count), dtype=np.int64))
-    if count:
-        for column, value in zip(table, values, strict=True):
-            column[:] = value
-    return table
+"""Leverage is chosen in hundredths (the step of Bybit's API), 100 for one. VENUE_MAX_LEVERAGE
+stands for the highest leverage that the venue admits."""
 
 
 class Contracts(NamedTuple):
-    """What never changes about K instruments."""
+    """Terms of K instruments, constant during a run."""
 
     names: tuple[str, ...]
     venue: I8  # (K,) venue index
@@ -67,19 +54,19 @@ class Contracts(NamedTuple):
     lot: F8  # (K,) units of the underlying in one lot
     max_price: I8  # (K,) largest price, ticks
     expiry: F8 = NOT_GIVEN  # (K,) seconds on the clock of the run, inf = never; not given = never
-    strike: F8 = NOT_GIVEN  # (K,) quote currency, NaN where there is none
-    side: F8 = NOT_GIVEN  # (K,) CALL or PUT of an option, else nil
+    strike: F8 = NOT_GIVEN  # (K,) quote currency, NaN for other kinds than options
+    side: F8 = NOT_GIVEN  # (K,) CALL or PUT of an option, zero for other kinds
     underlyings: tuple[str, ...] = ()  # (U,) names
     assets: tuple[str, ...] = ()  # (C,) names, the numeraire first
     units: tuple[int, ...] = ()  # (C,) minor units in one unit of each asset
 
     def select_instruments(self, part: slice) -> "Contracts":
-        """The same columns for some of the instruments."""
+        """Return the same columns for some of the instruments."""
         return self._replace(**{name: getattr(self, name)[part] for name in self._fields[:-3]})
 
 
 class MarketView(NamedTuple):
-    """What the public knows of some instruments of one venue; nothing of the future, never the index."""
+    """Public data of some instruments of one venue, without the future and without the index."""
 
     tick: int
     contracts: Contracts
@@ -91,143 +78,151 @@ class MarketView(NamedTuple):
     funding: F8  # (K,) last funding rate per interval
     open_interest: I8  # (K,) lots
     oracle: F8  # (U,) quote currency
-    confidence: F8  # (U,) 1 = sure
-    vol: F8  # (K,) annualised volatility: an option's implied one, else of the oracle, EWMA
-    price: (
-        F8  # (C,) value of one minor unit of each asset in minor units of the numeraire (asset 0)
-    )
+    confidence: F8  # (U,) 1 = certain
+    vol: F8  # (K,) annualised volatility: implied for an option, else EWMA of the oracle's returns
+    price: F8  # (C,) minor units of the numeraire (asset 0) per minor unit of each asset
     returns: F8  # (T, U) log returns of the oracle, oldest first, read-only
     seconds: float = 0.0  # time on the clock of the run
-    forward: F8 = NOT_GIVEN  # (K,) of the underlying at expiry, quote currency; not given = oracle carried at the rate
-    rate: F8 = (
-        NOT_GIVEN  # (K,) interest to expiry, per year, continuously compounded; not given = nil
-    )
-    feed: F8 = NOT_GIVEN  # (K,) confidence of what values the instrument besides the oracle; not given = sure
-    trust: F8 = NOT_GIVEN  # (C,) confidence of the prices of assets; not given = sure
+    # (K,) forward of the underlying at expiry, quote currency; empty = oracle carried at `rate`
+    forward: F8 = NOT_GIVEN
+    rate: F8 = NOT_GIVEN  # (K,) interest to expiry, per year, continuously compounded; empty = zero
+    feed: F8 = NOT_GIVEN  # (K,) confidence of the instrument's other data sources; empty = certain
+    trust: F8 = NOT_GIVEN  # (C,) confidence of the prices of assets; empty = certain
     peg: float = 1.0  # price of the numeraire in the quote currency
-    to_sell: I8 = NO_LOTS_ON_OFFER  # (K,) lots that the venue has on offer for accounts in distress; whose is not told
-    to_buy: I8 = NO_LOTS_ON_OFFER  # (K,) lots that it has to buy for them
+    # (K,) lots that the venue sells for accounts in distress, without their names
+    to_sell: I8 = NO_LOTS_ON_OFFER
+    to_buy: I8 = NO_LOTS_ON_OFFER  # (K,) lots that the venue buys for them
     dt: float = 60.0  # seconds per step, and per row of returns
-    imbalance: F8 = NOT_GIVEN  # (K,) bids less asks over both, of what rests within 1% of the mark, NaN if nothing does
-    crowd: F8 = NOT_GIVEN  # (K,) leverage of the venue's crowd: gross notional over equity, NaN if there is none
-    clock: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
+    # (K,) (bid - ask lots) / (bid + ask lots) within 1% of the mark, NaN where no order rests
+    imbalance: F8 = NOT_GIVEN
+    # (K,) gross notional over equity of all accounts of the venue, NaN without equity
+    crowd: F8 = NOT_GIVEN
+    # (U,) seconds of the run's clock in a year of each underlying; empty = 365 days
+    clock: F8 = NOT_GIVEN
 
     def select_instruments(self, part: slice) -> "MarketView":
-        """The view of a contiguous part of the instruments."""
+        """Return the view of a contiguous part of the instruments."""
         columns = {name: getattr(self, name)[part] for name in _BY_INSTRUMENT}
         return self._replace(contracts=self.contracts.select_instruments(part), **columns)
 
     def tick_value(self) -> F8:
-        """Minor units of the numeraire per tick and lot of each instrument, (K,)."""
+        """Return minor units of the numeraire per tick and lot of each instrument, (K,)."""
         unit: F8 = self.contracts.multiplier * self.price[self.contracts.settle]
         return unit
 
     def lot_value(self) -> F8:
-        """Minor units of the numeraire per lot of each instrument at its mark, (K,)."""
-        worth: F8 = self.mark * self.contracts.multiplier * self.price[self.contracts.settle]
-        return worth
+        """Return minor units of the numeraire per lot of each instrument at its mark, (K,)."""
+        value: F8 = self.mark * self.contracts.multiplier * self.price[self.contracts.settle]
+        return value
 
     def replace_mark(self, k: int, price: float) -> "MarketView":
-        """The same market with one instrument's mark at ``price`` ticks."""
+        """Return the same view with one instrument's mark at ``price`` ticks."""
         return self._replace(mark=np.where(np.arange(self.mark.size) == k, price, self.mark))
 
 
 _BY_INSTRUMENT = (
-    *(
-        "mark",
-        "bid",
-        "ask",
-        "last",
-        "depth",
-        "funding",
-        "open_interest",
-        "vol",
-        "forward",
-        "rate",
-        "feed",
-    ),
-    *("to_sell", "to_buy", "imbalance", "crowd"),
+    "mark",
+    "bid",
+    "ask",
+    "last",
+    "depth",
+    "funding",
+    "open_interest",
+    "vol",
+    "forward",
+    "rate",
+    "feed",
+    "to_sell",
+    "to_buy",
+    "imbalance",
+    "crowd",
 )
 
 
 class Exposure(NamedTuple):
-    """The accounts of one pool: read-only views into the ledger, or hypothetical rows taken from it."""
+    """Accounts of one pool: read-only views into the ledger, or hypothetical rows."""
 
     balance: I8  # (A, C) minor units, settlement cash included
     pledged: I8  # (A, C) minor units received (+) or given (-)
     position: I8  # (A, K) lots
     bids: I8  # (A, K) lots of resting buy orders
     asks: I8  # (A, K) lots of resting sell orders
-    reserved: I8  # (A, K) fees and limit-against-mark loss of resting orders, minor units of the settle asset
-    entry: I8  # (A, K) value paid for the position, minor units: a memo, never part of equity
-    leverage: (
-        F8  # (A, K) chosen cap, inf = the venue's; of live accounts told to admission only (MAR-1)
-    )
+    # (A, K) reserve of resting orders: fees, and the loss of the limit against the mark;
+    # minor units of the settle asset
+    reserved: I8
+    entry: I8  # (A, K) value paid for the position, minor units; informational, not part of equity
+    # (A, K) chosen cap, inf = the venue's; in live accounts, only admission receives it (MAR-1)
+    leverage: F8
     market: MarketView
 
     def take(self, rows: I8 | slice) -> "Exposure":
-        """Some of the accounts, as hypothetical rows."""
+        """Return some of the accounts, as hypothetical rows."""
         if isinstance(rows, slice):
-            return Exposure(*(column[rows] for column in self[:-1]), self.market)  # type: ignore[arg-type,call-arg]
-        # columns are transposed: taken this way they are read in order, and stay instrument-major
-        return Exposure(*(column.T.take(rows, axis=1).T for column in self[:-1]), self.market)  # type: ignore[arg-type,call-arg]
+            return Exposure._make((*(column[rows] for column in self[:-1]), self.market))
+        # columns are transposed: taken in this way, they are read in order and stay
+        # instrument-major
+        taken = (column.T.take(rows, axis=1).T for column in self[:-1])
+        return Exposure._make((*taken, self.market))
 
     def position_value(self) -> F8:
-        """Signed market value of each position, (A, K), minor units of the numeraire."""
+        """Return the signed market value of each position, (A, K), minor units of the numeraire."""
         return self.position * self.market.lot_value()
 
     def equity(self) -> F8:
-        """Market equity, (A,), minor units of the numeraire: the only formula of it."""
+        """Return market equity, (A,), minor units of the numeraire; the only formula of it."""
         view, terms = self.market, self.market.contracts
         return account_sums.sum_equity(
             self.balance, self.position, view.price, view.mark, terms.multiplier, terms.settle
         )
 
     def reserved_value(self) -> F8:
-        """Worth of what resting orders have reserved, (A,), minor units of the numeraire."""
+        """Return the value reserved by resting orders, (A,), minor units of the numeraire."""
         return account_sums.sum_reserved(
             self.reserved, self.market.price, self.market.contracts.settle
         )
 
     def worst_case_portfolios(self) -> "tuple[Exposure, ...]":
-        """The books that admission must afford, cash as it is: each instrument's worse side (MAR-1).
+        """Return the portfolios that admission must cover, with cash as it is (MAR-1).
 
-        Of a perpetual that is the larger one; spot held and spot owed are margined differently, so both are tried.
+        A perpetual takes its larger side. Spot that is held and spot that is owed have different
+        margins, so the portfolios contain both sides of spot in every combination.
         """
-        books = [account_sums.find_worse_side(self.position, self.bids, self.asks)]
+        positions = [account_sums.find_worse_side(self.position, self.bids, self.asks)]
         spots = self.market.contracts.kind == SPOT
         if not spots.any():
-            return (self._replace(position=books[0]),)
-        spots = spots & ((self.bids != 0) | (self.asks != 0)).any(
-            axis=0
-        )  # without orders both sides are the same
+            return (self._replace(position=positions[0]),)
+        has_orders = ((self.bids != 0) | (self.asks != 0)).any(axis=0)
+        # without orders both sides are the same
+        spots = spots & has_orders
         buys, sells = self.position + self.bids, self.position - self.asks
         for column in np.flatnonzero(spots):
-            books += [book.copy() for book in books]
-            for number, book in enumerate(books):
-                book[:, column] = (buys if 2 * number < len(books) else sells)[:, column]
-        return tuple(self._replace(position=book) for book in books)
+            positions += [position.copy() for position in positions]
+            for number, position in enumerate(positions):
+                side = buys if 2 * number < len(positions) else sells
+                position[:, column] = side[:, column]
+        return tuple(self._replace(position=position) for position in positions)
 
     def one_sided_portfolios(self) -> "tuple[Exposure, Exposure]":
-        """The book after all buys of spot, and after all sells, each derivative at its worse side (MAR-1)."""
+        """Return the portfolio after all buys of spot, and after all sells of spot (MAR-1).
+
+        Each derivative is at its worse side in both.
+        """
         worse = account_sums.find_worse_side(self.position, self.bids, self.asks)
-        sides, spot = (
-            (self.position + self.bids, self.position - self.asks),
-            self.market.contracts.kind == SPOT,
-        )
-        bought, sold = (np.asfortranarray(np.where(spot, side, worse)) for side in sides)
+        spot = self.market.contracts.kind == SPOT
+        bought = np.asfortranarray(np.where(spot, self.position + self.bids, worse))
+        sold = np.asfortranarray(np.where(spot, self.position - self.asks, worse))
         return self._replace(position=bought), self._replace(position=sold)
 
 
 class Margins(NamedTuple):
-    """Initial and maintenance amounts, (A,), minor units of the numeraire."""
+    """Initial and maintenance margin, (A,), minor units of the numeraire."""
 
     initial: F8
     maintenance: F8
 
 
 class MarginAssessment(NamedTuple):
-    """One verdict per account (MAR-1), (A,), minor units of the numeraire."""
+    """Assessment of each account by its engine (MAR-1), (A,), minor units of the numeraire."""
 
     equity: F8
     initial: F8
@@ -235,57 +230,56 @@ class MarginAssessment(NamedTuple):
 
     @property
     def excess(self) -> F8:
-        """Equity less maintenance."""
+        """Return equity less maintenance, (A,)."""
         return self.equity - self.maintenance
 
     @property
     def margin_ratio(self) -> F8:
-        """Maintenance over equity; nil if nothing is required, infinite if equity does not cover anything."""
+        """Return maintenance over equity: zero without a requirement, infinite without equity."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(self.equity > 0, self.maintenance / self.equity, np.inf)
         return np.where((self.maintenance == 0) & (self.equity >= 0), 0.0, ratio)
 
     @property
     def liquidatable(self) -> B1:
-        """Equity below maintenance."""
+        """Return True for accounts with equity below maintenance."""
         return self.equity < self.maintenance
 
     @property
     def bankrupt(self) -> B1:
-        """Equity below nil."""
+        """Return True for accounts with negative equity."""
         return self.equity < 0
 
 
 class Observation(NamedTuple):
-    """What agents see when they decide."""
+    """Market data that agents see when they decide."""
 
     tick: int
     dt: float  # seconds per step
-    spot: F8  # (U,) the index: price outside, quote currency
-    depth_share: (
-        float  # share of their normal depth that makers show; below 1 in a stress of withdrawal
-    )
+    spot: F8  # (U,) the index: price outside the market, quote currency
+    depth_share: float  # share of normal depth that makers quote; below 1 in a withdrawal stress
     venues: tuple[MarketView, ...]
     first_instrument: tuple[int, ...]  # (V,) global number of each venue's first instrument
-    max_leverage: F8  # (K,) highest leverage the engine admits for a small book, over all instruments of all venues
+    max_leverage: F8  # (K,) highest leverage admitted for a small position, all venues
 
 
 class MarketSpec(NamedTuple):
-    """What never changes, told to populations before the first step."""
+    """Constants of a market that populations receive before the first step."""
 
     dt: float  # seconds per step
     minor_units: int  # minor units in one unit of the numeraire
     venues: tuple[str, ...]
     underlyings: tuple[str, ...]
     contracts: Contracts  # (K,) over all instruments of all venues
-    margin_account: I8  # (K,) which of an owner's margin accounts each instrument belongs to, numbered over all venues
-    seconds_per_year: F8 = NOT_GIVEN  # (U,) seconds of the run's clock in a year of each underlying; not given = 365 days
-    has_separate_wallet: B1 | None = (
-        None  # (V,) whether wallets lie apart from margin accounts; None = where there are several
-    )
+    # (K,) margin account of an owner that holds each instrument, numbered over all venues
+    margin_account: I8
+    # (U,) seconds of the run's clock in a year of each underlying; empty = 365 days
+    seconds_per_year: F8 = NOT_GIVEN
+    # (V,) True where wallets are separate from margin accounts; None = where there are several
+    has_separate_wallet: B1 | None = None
 
     def find_seconds_per_year(self, instruments: I8) -> F8:
-        """Seconds of the run's clock in a year of each of some instruments, (m,)."""
+        """Return seconds of the run's clock in a year of each of some instruments, (m,)."""
         clock = (
             self.seconds_per_year
             if self.seconds_per_year.size
@@ -295,150 +289,32 @@ class MarketSpec(NamedTuple):
 
 
 class AccountView(NamedTuple):
-    """A population's own accounts, one row per member, as of the last mark."""
+    """Accounts of a population, one row per member, as of the last mark."""
 
     position: I8  # (n, K) lots, over all instruments of all venues
     entry: I8  # (n, K) value paid for the position, minor units
-    free_margin: F8  # (n, V) what may still be used as initial margin, minor units of the numeraire
+    free_margin: F8  # (n, V) still usable as initial margin, minor units of the numeraire
     equity: F8  # (n, V) over all the owner's accounts at a venue
     wallet: I8  # (n, V, C) free balance of the wallet row, minor units
 
     def take(self, rows: slice) -> "AccountView":
-        """Some of the owners."""
+        """Return some of the owners."""
         return AccountView(*(column[rows] for column in self))  # type: ignore[arg-type]
 
 
-class Orders(NamedTuple):
-    """Orders, one row each. The same (owner, instrument, slot) replaces; quantity 0 cancels.
-
-    An order that may open can choose its owner's leverage in the instrument, until another order changes it (ISO-1).
-    """
-
-    owner: I8  # row in the population when agents return it, global once collected
-    instrument: I8
-    quantity: I8  # lots, signed
-    limit: I8  # ticks; ignored for MARKET
-    kind: I8
-    slot: I8
-    leverage: I8 = NO_LEVERAGE_CHOSEN  # hundredths, from 100; 0 = as it is set, at first the highest; empty = all 0
-
-    @classmethod
-    def from_columns(
-        cls,
-        owner: Ints,
-        instrument: Ints,
-        quantity: I8,
-        limit: Ints,
-        kind: Ints,
-        slot: Ints = 0,
-        leverage: Ints = 0,
-    ) -> "Orders":
-        """Orders from columns of which some may be single numbers."""
-        return cls(*broadcast_columns(owner, instrument, quantity, limit, kind, slot, leverage))
-
-    @classmethod
-    def join(cls, parts: "Sequence[Orders]") -> "Orders":
-        """Several batches, one after another."""
-        full = [part.fill_leverage() for part in parts if part.owner.size]
-        if not full:
-            return cls(*(np.empty(0, dtype=np.int64) for _ in cls._fields))
-        return (
-            full[0]
-            if len(full) == 1
-            else cls(*(np.concatenate(columns) for columns in zip(*full, strict=True)))
-        )
-
-    def fill_leverage(self) -> "Orders":
-        """The same orders with a column of leverage."""
-        return (
-            self
-            if self.leverage.size == self.owner.size
-            else self._replace(leverage=np.zeros_like(self.owner))
-        )
-
-    def take(self, rows: I8 | B1 | slice) -> "Orders":
-        """Some of the orders."""
-        return Orders(*(column[rows] for column in self.fill_leverage()))
-
-
-class Fills(NamedTuple):
-    """Trades, one row each."""
-
-    taker: I8  # owner
-    maker: I8  # owner
-    instrument: I8
-    quantity: I8  # lots, + the taker bought
-    price: I8  # ticks
-    close_out_id: I8  # close-out id, or NOBODY
-
-    @classmethod
-    def from_table(cls, packed: I8) -> "Fills":
-        """Fills from a table (m, 6) of these columns; copies, for the books write the next trades over the table."""
-        return cls(*packed.T.copy())
-
-
-class CloseOuts(NamedTuple):
-    """What a policy wants closed."""
-
-    account: I8  # row of the pool = owner
-    instrument: I8  # column of the pool when planned, global once collected
-    quantity: I8  # lots to trade, signed: opposite to the position
-    limit: I8  # ticks
-    route: I8  # BOOK or AUCTION
-
-    @classmethod
-    def empty(cls) -> "CloseOuts":
-        """Return a plan that closes nothing."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(nothing, nothing, nothing, nothing, nothing)
-
-    @classmethod
-    def join(cls, parts: "Sequence[CloseOuts]") -> "CloseOuts":
-        """Return several plans, one after another."""
-        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-    def take(self, rows: I8) -> "CloseOuts":
-        """Return some of the close-outs."""
-        return CloseOuts(*(column[rows] for column in self))
-
-
 class DistressHistory(NamedTuple):
-    """What policies may know of the past of accounts, (A,) ticks, NOBODY = never."""
+    """Past distress of accounts that policies can use, (A,) ticks, MISSING = never."""
 
-    liquidatable_since: I8  # since when liquidatable
-    last_action: I8  # when a plan last named it
-    bankrupt_since: I8  # since when bankrupt at the end of steps
-
-
-class Transfers(NamedTuple):
-    """Cash moved between accounts, one row each, always with both signs."""
-
-    source: I8  # (n,) owner
-    target: I8  # (n,) owner
-    source_pool: I8  # (n,) pool index
-    target_pool: I8  # (n,) pool index
-    asset: I8
-    amount: I8  # minor units, >= 0 or negative for the other way
-
-    @classmethod
-    def from_columns(
-        cls,
-        source: Ints,
-        target: Ints,
-        source_pool: Ints,
-        target_pool: Ints,
-        asset: Ints,
-        amount: Ints,
-    ) -> "Transfers":
-        """Transfers from columns of which some may be single numbers."""
-        return cls(*broadcast_columns(source, target, source_pool, target_pool, asset, amount))
+    liquidatable_since: I8  # first tick of the present distress
+    last_action: I8  # last tick on which a plan contained the account
+    bankrupt_since: I8  # first tick at whose end the account was bankrupt, without a break since
 
 
 class MarginPool(NamedTuple):
-    """One part of a venue's netting partition. Its accounts are (pool, owner)."""
+    """Part of a venue's netting partition. Its accounts are (pool, owner)."""
 
     venue: int
     number: int  # among all pools of the market
-    instruments: slice  # global numbers, contiguous; empty for a wallet that margins nothing
+    instruments: slice  # global numbers, contiguous; empty for a wallet without instruments
     venue_slice: slice  # the same within the venue
-    wallet_pool: int  # index of the venue's wallet pool; itself where the pool is the wallet
+    wallet_pool: int  # index of the venue's wallet pool; its own index if the pool is the wallet

@@ -1,4 +1,4 @@
-"""One exchange at run time: its rules, its public view, its margin pools."""
+"""One exchange during a run: its rules, its public view and its margin pools."""
 
 from typing import Any, NamedTuple
 
@@ -30,17 +30,17 @@ from sim.types import (
 
 
 class SystemAccounts(NamedTuple):
-    """Owners that are not participants."""
+    """Owners of the ledger that are not participants."""
 
-    insurance_fund: int  # insurance fund, or NOBODY
+    insurance_fund: int  # MISSING for a venue without an insurance fund
     fees: int  # trading fees
-    rounding: int  # what rounding leaves
-    venue_equity: int  # the venue's own money: pays bad debt
+    rounding: int  # remainders of rounding
+    venue_equity: int  # own capital of the venue, which pays bad debt
     external: int  # the rest of the world
 
 
 class PoolState:
-    """A margin pool with its engine and what is known of its accounts."""
+    """A margin pool with its engine and the state of its accounts."""
 
     def __init__(self, pool: MarginPool, engine: MarginEngine, owners: int) -> None:
         self.pool, self.engine = pool, engine
@@ -51,46 +51,53 @@ class PoolState:
         self.margin_calls: PoolMarginCalls | None = None
 
 
-def record_since(since: I8, now: B1, tick: int) -> None:
-    """Keep since when something has been so of each account, NOBODY where it is not; in place."""
-    rows = np.flatnonzero(now)
+def record_since(since: I8, holds: B1, tick: int) -> None:
+    """Update the tick since which a condition holds for each account.
+
+    Args:
+        since: (N,) in place; MISSING where the condition does not hold.
+        holds: (N,) True where it holds now.
+        tick: the present tick.
+    """
+    rows = np.flatnonzero(holds)
     since[rows[since[rows] == MISSING]] = tick
-    np.putmask(since, ~now, MISSING)
+    np.putmask(since, ~holds, MISSING)
 
 
 class VenueWorld(NamedTuple):
-    """What a venue is built in: the market around it and how it opens."""
+    """Data of the market around a venue, and its opening prices."""
 
     contracts: Contracts  # of all venues
     pools: tuple[MarginPool, ...]  # of all venues
     ledger: Ledger
     unit: int  # minor units in one unit of the numeraire
     dt: float  # seconds in a step
-    clock: F8  # (U,) seconds of trading in a year
+    clock: F8  # (U,) seconds of the run's clock in a year
     streams: RandomStreams
-    steps: int  # of the run
+    steps: int  # number of steps of the run
     opening_index: F8  # (U,) quote currency
-    opening_price: F8  # (C,) of a minor unit of each asset, minor units of the numeraire
-    stamps: Times  # exchange time of each step; empty where no days are replayed
-    seconds: float  # at the end of the run
+    opening_price: F8  # (C,) minor units of the numeraire per minor unit of each asset
+    stamps: Times  # exchange time of each step; empty without replayed days
+    seconds: float  # length of the run
 
 
 class StepFlows:
-    """Counts of one step at one venue; every step begins with zeros."""
+    """Counts of one step at one venue, zero at the start of each step."""
 
     def __init__(self) -> None:
         self.calls_opened = self.calls_met = self.calls_missed = 0
-        self.paid_in = self.paid_out = 0  # from outside and back, minor units of the numeraire
+        # deposits from outside and withdrawals, minor units of the numeraire
+        self.paid_in = self.paid_out = 0
 
 
 class Venue:
-    """The rules of one venue bound to the market's ledger.
+    """Rules of one venue, bound to the market's ledger.
 
     Args:
         number: index among the venues.
-        config: its rules; a private copy, for components keep state.
-        rows: its system owners.
-        world: the market around it and how it opens.
+        config: rules of the venue; a private copy, because components keep state.
+        rows: its system accounts.
+        world: the market around it, and its opening prices.
 
     Raises:
         ConfigError: its engine or its funding does not fit its instruments or the run.
@@ -99,32 +106,18 @@ class Venue:
     def __init__(
         self, number: int, config: VenueConfig, rows: SystemAccounts, world: VenueWorld
     ) -> None:
-        mine = np.flatnonzero(world.contracts.venue == number)
         self.number, self.config, self.system_accounts = number, config, rows
         self.ledger, self.dt, self.seconds_per_year = world.ledger, world.dt, world.clock
-        self.instrument_slice = slice(int(mine[0]), int(mine[-1]) + 1)
-        self.contracts = world.contracts.select_instruments(self.instrument_slice)
-        self.pools = tuple(
-            pool
-            for pool in world.pools
-            if pool.venue == number and pool.instruments.stop > pool.instruments.start
-        )
-        self.wallet_pool = self.pools[0].wallet_pool
-        self.spot_columns = np.flatnonzero(self.contracts.kind == SPOT)
-        self.basis = np.zeros(mine.size)
-        self.has_missing_side = np.zeros(mine.size, dtype=bool)
-        self.max_leverage_long = np.full(mine.size, np.inf)  # admitted for a long of one lot
-        self.max_leverage_short = np.full(mine.size, np.inf)
-        owners = world.ledger.balance.shape[2]
+        self._set_instruments(world)
         self.flows = StepFlows()
-        self.outside_wealth = np.zeros(
-            owners, dtype=np.int64
-        )  # what each owner can still bring in on margin calls
-        self.has_been_called = np.zeros(owners, dtype=np.bool_)
+        n_owners = world.ledger.balance.shape[2]
+        # wealth outside the market with which each owner can still meet margin calls
+        self.outside_wealth = np.zeros(n_owners, dtype=np.int64)
+        self.has_been_called = np.zeros(n_owners, dtype=np.bool_)
         year = world.clock[self.contracts.underlying]
         self.running_volatility = RunningVolatility(world.dt, year)
         self.liquidation_policy = config.liquidation.bind(world.dt)
-        self.pool_states = self._engines(owners, world.unit)
+        self.pool_states = self._build_pool_states(n_owners, world.unit)
         if config.funding is not None:
             config.funding.set_year_lengths(year)
             config.funding.prepare_run(world.stamps, world.seconds)
@@ -132,7 +125,20 @@ class Venue:
         self.quotes = self.previous_quotes = self._opening_quotes()
         self._update_max_leverage()
 
-    def _engines(self, owners: int, unit: int) -> dict[int, PoolState]:
+    def _set_instruments(self, world: VenueWorld) -> None:
+        """Select the venue's instruments and pools, and create its columns of instruments."""
+        own = np.flatnonzero(world.contracts.venue == self.number)
+        self.instrument_slice = slice(int(own[0]), int(own[-1]) + 1)
+        self.contracts = world.contracts.select_instruments(self.instrument_slice)
+        self.pools = _select_margin_pools(world.pools, self.number)
+        self.wallet_pool = self.pools[0].wallet_pool
+        self.spot_columns = np.flatnonzero(self.contracts.kind == SPOT)
+        self.basis = np.zeros(own.size)
+        self.has_missing_side = np.zeros(own.size, dtype=bool)
+        self.max_leverage_long = np.full(own.size, np.inf)  # admitted for a long of one lot
+        self.max_leverage_short = np.full(own.size, np.inf)
+
+    def _build_pool_states(self, owners: int, unit: int) -> dict[int, PoolState]:
         """Build an engine for each pool, by the pool's number."""
         states = {}
         try:
@@ -151,7 +157,7 @@ class Venue:
         return states
 
     def _opening_view(self, world: VenueWorld) -> MarketView:
-        """The view before the first step: last trade and mark at the oracle."""
+        """Return the view before the first step, with last trade and mark at the oracle."""
         count, unknown = len(self.contracts.names), np.full(len(self.contracts.names), np.nan)
         none, zero = np.zeros(count, dtype=np.int64), np.zeros(count)
         self._oracle_returns = np.zeros((world.steps, world.opening_index.size))
@@ -182,13 +188,16 @@ class Venue:
         )
 
     def _opening_quotes(self) -> MarkInputs:
-        """Quotes of empty books at the oracle."""
+        """Return quotes of empty order books at the oracle."""
         oracle = self.convert_to_ticks(self.view.oracle)
         empty = np.ones(oracle.size, dtype=bool)
         return MarkInputs(np.full(oracle.size, np.nan), np.rint(oracle), oracle, self.basis, empty)
 
     def deposit_wealth(self, owners: slice, wealth: I8) -> None:
-        """Deposit starting wealth (n,) in the wallet; what may follow on margin calls is a multiple of it (MAR-4)."""
+        """Deposit starting wealth (n,) in the wallet.
+
+        Outside wealth for margin calls is a multiple of it (MAR-4).
+        """
         self.ledger.deposit_wealth(
             self.system_accounts.external,
             np.arange(owners.start, owners.stop),
@@ -201,18 +210,18 @@ class Venue:
     def update_oracle(
         self, streams: RandomStreams, tick: int, seconds: float, index: F8, price: F8
     ) -> None:
-        """A new step: what the oracle says, what is learnt from it, and the engines' new parameters."""
+        """Begin a step: publish the oracle, and let the engines learn their parameters."""
         self.previous_quotes = self.quotes
         oracle = self._oracle_price(streams, tick, seconds, index)
-        moved = np.log(oracle / self.view.oracle)
+        returns = np.log(oracle / self.view.oracle)
         self._oracle_returns.flags.writeable = True
-        self._oracle_returns[tick - 1] = moved
+        self._oracle_returns[tick - 1] = returns
         self._oracle_returns.flags.writeable = False
         self.view = self.view._replace(
             tick=tick,
             oracle=oracle,
             confidence=np.full(index.size, float(self._confidence)),
-            vol=self.running_volatility.learn(moved[self.contracts.underlying]),
+            vol=self.running_volatility.learn(returns[self.contracts.underlying]),
             price=price,
             returns=self._oracle_returns[:tick],
             seconds=seconds,
@@ -223,20 +232,20 @@ class Venue:
         self._update_max_leverage()
 
     def _crowd_leverage(self) -> F8:
-        """Gross notional of what is not spot over participants' equity, both as of the last step, (K,)."""
-        view, worth = self.view, self.view.lot_value()
-        gross = 2.0 * float((view.open_interest * worth)[self.contracts.kind != SPOT].sum())
+        """Return gross notional of derivatives over equity, at the last step, (K,)."""
+        view, lot_value = self.view, self.view.lot_value()
+        gross = 2.0 * float((view.open_interest * lot_value)[self.contracts.kind != SPOT].sum())
         equity = (
             sum(float(state.assessment.equity.sum()) for state in self.pool_states.values())
             + self.separate_wallet_value()
         )
-        return np.full(worth.size, gross / equity if equity > 0 else np.nan)
+        return np.full(lot_value.size, gross / equity if equity > 0 else np.nan)
 
     def _oracle_price(self, streams: RandomStreams, tick: int, seconds: float, index: F8) -> F8:
         width = self.config.oracle.sources if self.config.oracle.noise else 0
         draws = streams.draw_uniform(f"oracle/{self.config.name}", tick, index.size, width)
-        told, self._confidence = self.config.oracle.publish(seconds, index, draws, self.dt)
-        return told
+        oracle, self._confidence = self.config.oracle.publish(seconds, index, draws, self.dt)
+        return oracle
 
     def _update_max_leverage(self) -> None:
         for state in self.pool_states.values():
@@ -246,37 +255,36 @@ class Venue:
             )
 
     def convert_to_ticks(self, index: F8) -> F8:
-        """A price of each underlying (U,) as ticks of each instrument (K,)."""
+        """Return a price of each underlying (U,) in ticks of each instrument, (K,)."""
         price: F8 = index[self.contracts.underlying] / self.contracts.tick
         return price
 
     def mark_price(self, quotes: MarkInputs) -> F8:
-        """The mark that some quotes make, (K,) whole ticks (MARK-1)."""
+        """Return the mark at some quotes, (K,) whole ticks (MARK-1)."""
         return np.asarray(self.config.mark.compute_mark(quotes))
 
     def update_mark(self, tops: I8, learn: bool = False, **changed: Any) -> None:
-        """Quote and mark anew; other columns of the view that changed may come along.
+        """Update quotes and marks, and other columns of the view that changed.
 
         Args:
             tops: (K, 3) best bid, best ask, last price.
-            learn: whether a step has passed, so that the mark's average moves on.
+            learn: True if a step has passed, so that the mark's average moves on.
             changed: further columns of the view.
         """
-        missing = (tops[:, 0] == MISSING) | (tops[:, 1] == MISSING)
-        side = np.where(tops == MISSING, np.nan, tops)
-        mid, oracle = (side[:, 0] + side[:, 1]) / 2, self.convert_to_ticks(self.view.oracle)
+        has_no_bid, has_no_ask = tops[:, 0] == MISSING, tops[:, 1] == MISSING
+        bid, ask, last = np.where(tops == MISSING, np.nan, tops).T
+        mid = (bid + ask) / 2
+        oracle = self.convert_to_ticks(self.view.oracle)
         if learn:
-            self.basis = np.asarray(self.config.mark.update_basis(self.basis, mid, oracle, self.dt))
-        bare = (tops[:, 0] == MISSING) & (tops[:, 1] == MISSING)
-        self.has_missing_side, self.quotes = (
-            missing,
-            MarkInputs(mid, side[:, 2], oracle, self.basis, bare),
-        )
-        mark, bid, ask, last = self.mark_price(self.quotes), side[:, 0], side[:, 1], side[:, 2]
+            basis = self.config.mark.update_basis(self.basis, mid, oracle, self.dt)
+            self.basis = np.asarray(basis)
+        self.has_missing_side = has_no_bid | has_no_ask
+        self.quotes = MarkInputs(mid, last, oracle, self.basis, has_no_bid & has_no_ask)
+        mark = self.mark_price(self.quotes)
         self.view = self.view._replace(mark=mark, bid=bid, ask=ask, last=last, **changed)
 
     def mark_stages(self) -> dict[str, F8]:
-        """How the marks came from the last step's to the present ones, by kind of event, in order (LIQ-6)."""
+        """Return the marks between the last step and now, by kind of event, in order (LIQ-6)."""
         old, new = self.previous_quotes, self.quotes
         ratio = new.oracle / old.oracle
         index = old._replace(mid=old.mid * ratio, last=old.last * ratio, oracle=new.oracle)
@@ -287,7 +295,7 @@ class Venue:
         }
 
     def equity(self, rows: slice) -> F8:
-        """Equity of owners over all their accounts here, minor units of the numeraire, as last assessed."""
+        """Return the last assessed equity of owners at this venue, minor units of the numeraire."""
         if self.wallet_pool in self.pool_states:
             return self.pool_states[self.wallet_pool].assessment.equity[rows]
         total = self.wallet_value(rows)
@@ -296,34 +304,37 @@ class Venue:
         return total
 
     def publish_auctions(self) -> None:
-        """Publish the lots that the policy has on offer, for the next step (LIQ-3)."""
+        """Publish the lots that the liquidation policy auctions in the next step (LIQ-3)."""
         to_sell, to_buy = np.zeros((2, len(self.contracts.names)), dtype=np.int64)
         for state in self.pool_states.values():
-            book = self.pool_accounts(state.pool)
+            accounts = self.pool_accounts(state.pool)
             rows = np.flatnonzero(
-                self.liquidation_policy.select_auctioned(state.assessment, state.distress, book)
+                self.liquidation_policy.select_auctioned(state.assessment, state.distress, accounts)
             )
             if not rows.size:
                 continue
-            lots = book.position[rows] * (book.market.contracts.kind != SPOT)
+            lots = accounts.position[rows] * (accounts.market.contracts.kind != SPOT)
             to_sell[state.pool.venue_slice] = np.maximum(lots, 0).sum(axis=0)
             to_buy[state.pool.venue_slice] = np.maximum(-lots, 0).sum(axis=0)
         self.view = self.view._replace(to_sell=to_sell, to_buy=to_buy)
 
     def pool_accounts(self, pool: MarginPool) -> Exposure:
-        """The live accounts of a pool at the venue's present view."""
+        """Return the live accounts of a pool at the venue's present view."""
         return self.ledger.view_accounts(pool, self.pool_view(pool))
 
     def admission_accounts(self, pool: MarginPool) -> Exposure:
-        """The same, with the leverage that owners chose: what admission and withdrawals look at (MAR-1)."""
+        """Return the accounts with the leverage that owners chose, for admission (MAR-1)."""
         return self.pool_accounts(pool)._replace(leverage=self.ledger.leverage[pool.instruments].T)
 
     def pool_view(self, pool: MarginPool) -> MarketView:
-        """A pool's part of the view."""
+        """Return a pool's part of the view."""
         return self.view if len(self.pools) == 1 else self.view.select_instruments(pool.venue_slice)
 
     def free_margin(self, rows: slice) -> F8:
-        """What owners may still use as initial margin, minor units of the numeraire: in wallets and in accounts."""
+        """Return what owners can still use as initial margin, minor units of the numeraire.
+
+        It includes wallets and margin accounts.
+        """
         if self.wallet_pool in self.pool_states:
             return self._account_free_margin(self.pool_states[self.wallet_pool], rows)
         spare = self.free_wallet_cash(rows)
@@ -332,19 +343,19 @@ class Venue:
         return spare
 
     def _account_free_margin(self, state: PoolState, rows: slice) -> F8:
-        """What accounts have beyond initial margin and what orders reserve, as last assessed."""
+        """Return last assessed equity beyond initial margin and the reserve of orders."""
         spare: F8 = state.assessment.equity[rows] - state.assessment.initial[rows]
         return spare - self.pool_accounts(state.pool).take(rows).reserved_value()
 
     def free_wallet_cash(self, rows: I8 | slice) -> F8:
-        """What wallets can give in the numeraire: no more than lies there, nor than they are worth (ISO-1)."""
+        """Return what wallets can pay in the numeraire, at most their total value (ISO-1)."""
         cash: F8 = np.minimum(
             self.ledger.balance[0, self.wallet_pool, rows], self.wallet_value(rows)
         )
         return np.maximum(cash, 0.0)
 
     def separate_wallet_value(self) -> float:
-        """Value of all participants' wallets that lie apart from margin accounts, minor units of the numeraire."""
+        """Return the value of participants' separate wallets, minor units of the numeraire."""
         return (
             0.0
             if self.wallet_pool in self.pool_states
@@ -352,6 +363,15 @@ class Venue:
         )
 
     def wallet_value(self, rows: I8 | slice) -> F8:
-        """Value of wallet balances, minor units of the numeraire."""
+        """Return the value of wallet balances, minor units of the numeraire."""
         cash: F8 = self.ledger.balance[:, self.wallet_pool, rows].T @ self.view.price
         return cash
+
+
+def _select_margin_pools(pools: tuple[MarginPool, ...], number: int) -> tuple[MarginPool, ...]:
+    """Return the pools of a venue that hold instruments."""
+    return tuple(
+        pool
+        for pool in pools
+        if pool.venue == number and pool.instruments.stop > pool.instruments.start
+    )

@@ -156,7 +156,7 @@ class FakeMarket:
     def __init__(self, config: Any, populate: Any, *, seed: int, bars: Any) -> None:
         self.config, self.tick, self.steps_planned, self.venues = config, 0, 5, ()
         self.recorder = SimpleNamespace(
-            accounts=lambda moment: None, frames=self.frames, summary=self.summary
+            record_accounts=lambda moment: None, frames=self.frames, summary=self.summary
         )
         self.seeds.append(seed)
 

@@ -1,4 +1,4 @@
-"""How members manage capital: headroom, newcomers, and gains taken out (AGT-7)."""
+"""Capital management of members: headroom, replacement and withdrawals (AGT-7)."""
 
 import itertools
 from typing import NamedTuple, Self
@@ -27,28 +27,34 @@ from sim.types import (
 )
 
 REACT_COLUMN, REACTION_KIND_COLUMN, ENTRY_EXIT_COLUMN = range(3)
-"""Columns of a step's draws for payments: whether a member reacts, how it is disposed, whether it comes or goes."""
+"""Columns of a step's draws for payments.
+
+They decide whether a member reacts, how it reacts, and whether it is replaced or withdraws.
+"""
 
 N_CASH_FLOW_DRAWS = 3
+"""Number of uniform draws per member and step."""
 
 CALM, TRIMS, TOPS_UP, HEDGES, WAITS = range(5)
-"""What a member does about its headroom."""
+"""Reactions of a member to a shortage of headroom."""
 
 
 class CapitalPolicy(Component):
-    """What members do when headroom is short, and how capital enters and leaves.
+    """Policy of members whose headroom is short, and of deposits and withdrawals.
 
-    The measure of headroom is that of the account which margins a position: equity less initial margin, over initial
-    margin. From below ``headroom`` until above it again a member is of one mind, drawn as the shortage begins, and
-    acts on it after an exponential time: it trims its position or tops up the account until the measure is
-    back at ``headroom``, or sells in another instrument what it would have trimmed (``agents.shared.offsets``), and
-    trims if that was not enough; the others wait for a margin call, or worse.
+    Headroom is measured in the account that margins a position: equity less initial margin, over
+    initial margin. Each member draws one reaction when its headroom first falls below
+    ``headroom``, and keeps it until the headroom is restored. It acts after an exponential time.
+    A member trims its position or tops up the account until the measure is back at ``headroom``.
+    A member who hedges trades another instrument instead of trimming
+    (``agents.shared.offsets``), and trims if the hedge was not enough. All other members wait for
+    a margin call or a close-out.
     """
 
     headroom: float | None = Field(
         0.05,
         ge=0,
-        description="cushion over initial margin below which members react, none = never (share of initial)",
+        description="headroom below which members react, none = never (share of initial margin)",
     )
     reaction: float = Field(3600.0, gt=0, description="mean time until they react (seconds)")
     trims: float = Field(
@@ -61,7 +67,7 @@ class CapitalPolicy(Component):
         0.0,
         ge=0,
         le=1,
-        description="probability of hedging, where the account has what with (probability)",
+        description="probability of hedging, if the account lists a hedge (probability)",
     )
     hedge_slippage: float = Field(
         20.0, ge=0, description="worst hedge accepted, distance from mark (basis points)"
@@ -70,146 +76,171 @@ class CapitalPolicy(Component):
         1.0,
         ge=0,
         le=1e12,
-        description="all top-ups of a member together (times wealth at the start)",
+        description="largest total of a member's top-ups (times wealth at the start)",
     )
     ruin: float = Field(
-        0.1, ge=0, lt=1, description="wealth at which a flat member's seat is free (share of start)"
+        0.1,
+        ge=0,
+        lt=1,
+        description="wealth below which a flat member may be replaced (share of start)",
     )
     renewal: float | None = Field(
-        None, gt=0, description="mean time until a free seat is taken, none = never (seconds)"
+        None,
+        gt=0,
+        description="mean time until a ruined member is replaced, none = never (seconds)",
     )
     success: float = Field(
         3.0,
         gt=1,
         le=1e12,
-        description="wealth from which a flat member takes gains out (times start)",
+        description="wealth from which a flat member withdraws gains (times start)",
     )
     payout: float = Field(
-        0.5, gt=0, le=1, description="part of its gains that it takes out (share)"
+        0.5, gt=0, le=1, description="share of its gains that it withdraws (share)"
     )
     taking: float | None = Field(
-        None, gt=0, description="mean time until it does, none = never (seconds)"
+        None, gt=0, description="mean time until it withdraws, none = never (seconds)"
     )
 
     @model_validator(mode="after")
     def _check_probabilities(self) -> Self:
         """The probabilities of trimming, topping up and hedging must not exceed one in total."""
         if self.trims + self.tops_up + self.hedges > 1:
-            told = f"trims: {self.trims:.15g}, tops_up {self.tops_up:.15g} and hedges {self.hedges:.15g}"
-            raise ValueError(f"{told} are more than all members together, lower one or more")
+            trims, tops_up, hedges = (
+                f"{share:.15g}" for share in (self.trims, self.tops_up, self.hedges)
+            )
+            raise ValueError(
+                f"trims: {trims}, tops_up {tops_up} and hedges {hedges} sum to more than 1, "
+                "lower one or more"
+            )
         return self
 
     def bind(
-        self, setting: MarketSpec, stall: TradingScope, wealth: I8, *, hedged: bool = False
+        self, spec: MarketSpec, scope: TradingScope, wealth: I8, *, hedged: bool = False
     ) -> "CapitalManager":
-        """The capital of members who start with ``wealth`` (n, V) minor units and trade at a stall.
+        """Return the capital manager of members.
 
-        Members who are ``hedged`` as a matter of course have nothing more to hedge with.
+        Args:
+            spec: description of the market.
+            scope: instruments that the members trade.
+            wealth: (n, V) wealth at the start, minor units.
+            hedged: True if members hedge by their own rule, so that no other hedge is available.
         """
         offsets = (
-            OffsettingHedges.from_scope(setting, stall, self.hedge_slippage)
+            OffsettingHedges.from_scope(spec, scope, self.hedge_slippage)
             if self.hedges and not hedged
             else None
         )
-        return CapitalManager(self, setting, CapitalScope(stall, wealth, offsets))
+        return CapitalManager(self, spec, CapitalScope(scope, wealth, offsets))
 
 
 class CapitalScope(NamedTuple):
-    """What members have to manage."""
+    """Instruments, initial wealth and hedges of members."""
 
     scope: TradingScope
-    start_wealth: I8  # (n, V) wealth they start with, minor units
-    offsets: OffsettingHedges | None  # what they hedge with, None = nothing
+    start_wealth: I8  # (n, V) wealth at the start, minor units
+    offsets: OffsettingHedges | None  # available hedges, None = no hedging
 
 
 class MarginShortage(NamedTuple):
-    """The margin accounts of some members, g accounts at the stall's venue."""
+    """Margin missing in the accounts of some members, g accounts at the venue."""
 
-    rows: I8  # (r,)
-    amount: I8  # (r, g) minor units that bring each account's headroom back
+    rows: I8  # (r,) members
+    amount: I8  # (r, g) minor units that restore the headroom of each account
 
 
 class CapitalManager:
-    """What members' capital is about to do; asked again at one tick, it answers the same."""
+    """Capital management of one population; repeated calls at one tick return the same."""
 
-    def __init__(self, rule: CapitalPolicy, setting: MarketSpec, purse: CapitalScope) -> None:
-        self.policy = rule
-        self.scope, self.start_wealth, self.offsets = purse
-        self._account_of_instrument = setting.margin_account[self.scope.instruments]
+    def __init__(self, policy: CapitalPolicy, spec: MarketSpec, capital: CapitalScope) -> None:
+        self.policy = policy
+        self.scope, self.start_wealth, self.offsets = capital
+        self._account_of_instrument = spec.margin_account[self.scope.instruments]
         _, self._first_instrument = np.unique(self._account_of_instrument, return_index=True)
-        self._has_separate_wallet = has_separate_wallet(setting, self.scope.venue)
-        self._reaction_probability = compute_event_probability(setting.dt, rule.reaction)
+        self._has_separate_wallet = has_separate_wallet(spec, self.scope.venue)
+        self._reaction_probability = compute_event_probability(spec.dt, policy.reaction)
         self._replacement_probability = (
-            compute_event_probability(setting.dt, rule.renewal) if rule.renewal else 0.0
+            compute_event_probability(spec.dt, policy.renewal) if policy.renewal else 0.0
         )
         self._withdrawal_probability = (
-            compute_event_probability(setting.dt, rule.taking) if rule.taking else 0.0
+            compute_event_probability(spec.dt, policy.taking) if policy.taking else 0.0
         )
         self._reaction = np.full(len(self.start_wealth), CALM)
-        # what members may still bring in
-        self._outside_cash = rule.outside * self.start_wealth[:, self.scope.venue].astype(
+        # (n,) cash that members may still deposit
+        self._outside_cash = policy.outside * self.start_wealth[:, self.scope.venue].astype(
             np.float64
         )
         self._tick, self._cash_flows, self._orders = MISSING, CashFlows.join([]), Orders.join([])
 
     def request_cash_flows(
-        self, tick: int, accounts: AccountView, standing: MarginAssessment, draws: F8
+        self, tick: int, accounts: AccountView, assessment: MarginAssessment, draws: F8
     ) -> CashFlows:
-        """Top-ups, newcomers' capital and gains taken out; see ``sim.protocols.PopulationProtocol``."""
+        """Return top-ups, capital of new members and withdrawals.
+
+        See ``sim.protocols.PopulationProtocol``.
+        """
         if tick != self._tick:
             self._tick = tick
             self._cash_flows = CashFlows.join(
                 [
-                    self._react_to_shortage(accounts, standing, draws),
+                    self._react_to_shortage(accounts, assessment, draws),
                     self._replace_and_withdraw(accounts, draws),
                 ]
             )
         return self._cash_flows
 
-    def reaction_orders(self, outlook: Observation) -> Orders:
-        """Reduce-only market orders of members who trim at this tick, and orders of those who hedge."""
-        if outlook.tick != self._tick:
+    def reaction_orders(self, observation: Observation) -> Orders:
+        """Return reduce-only market orders of members who trim, and orders of those who hedge."""
+        if observation.tick != self._tick:
             return Orders.join([])
         return (
-            self._orders if self.offsets is None else self.offsets.set_limits(self._orders, outlook)
+            self._orders
+            if self.offsets is None
+            else self.offsets.set_limits(self._orders, observation)
         )
 
     def _react_to_shortage(
-        self, accounts: AccountView, standing: MarginAssessment, draws: F8
+        self, accounts: AccountView, assessment: MarginAssessment, draws: F8
     ) -> CashFlows:
-        """Who is short of headroom, and what they do about it."""
+        """Return top-ups of members short of headroom; keep the orders of those who trade."""
+        self._orders = Orders.join([])
         if self.policy.headroom is None:
             return CashFlows.join([])
         columns = self.scope.instruments
-        initial, equity = standing.initial[:, columns], standing.equity[:, columns]
-        wanted = (1 + self.policy.headroom) * initial
-        short = (initial > 0) & (equity < wanted)
+        initial, equity = assessment.initial[:, columns], assessment.equity[:, columns]
+        required = (1 + self.policy.headroom) * initial
+        short = (initial > 0) & (equity < required)
         if short.any():
-            short &= (accounts.position[:, columns] != 0).any(axis=1, keepdims=True)
+            short &= _has_position(accounts, columns)
         if not short.any():
-            self._reaction[:], self._orders = CALM, Orders.join([])
+            self._reaction[:] = CALM
             return CashFlows.join([])
         acts = self._choose_reactions(np.any(short, axis=1), draws)
-        share = np.divide(equity, wanted, out=np.ones_like(equity), where=short)
-        hedging = self._hedge_positions(
-            acts, accounts, share
-        )  # also looks at who cannot, whether or not they act now
-        if not acts.any():
-            self._orders = Orders.join([])
-            return CashFlows.join([])
-        trimming = self._trim_positions(
-            np.flatnonzero(acts & (self._reaction == TRIMS)), accounts, share
-        )
-        self._orders = Orders.join([trimming, hedging]) if hedging.owner.size else trimming
-        self._reaction[hedging.owner] = TRIMS
+        share = np.divide(equity, required, out=np.ones_like(equity), where=short)
+        self._orders = self._create_reaction_orders(acts, accounts, share)
         rows = np.flatnonzero(acts & (self._reaction == TOPS_UP))
-        missing = to_exact_int(
-            np.ceil(np.where(short, wanted - equity, 0.0)[rows][:, self._first_instrument])
-        )
-        return self._top_up_accounts(MarginShortage(rows, missing), accounts)
+        if not rows.size:
+            return CashFlows.join([])
+        lacking = np.where(short, required - equity, 0.0)[rows]
+        amount = to_exact_int(np.ceil(lacking[:, self._first_instrument]))
+        return self._top_up_accounts(MarginShortage(rows, amount), accounts)
+
+    def _create_reaction_orders(self, acts: B1, accounts: AccountView, share: F8) -> Orders:
+        """Return orders of members who trim or hedge now; members who hedged trim next time."""
+        # members without a hedge are reassigned here, whether or not they act now
+        hedging = self._hedge_positions(acts, accounts, share)
+        if not acts.any():
+            return Orders.join([])
+        trims = np.flatnonzero(acts & (self._reaction == TRIMS))
+        trimming = self._trim_positions(trims, accounts, share)
+        self._reaction[hedging.owner] = TRIMS
+        return Orders.join([trimming, hedging]) if hedging.owner.size else trimming
 
     def _choose_reactions(self, short: B1, draws: F8) -> B1:
-        """Who acts now; dispositions are drawn as a shortage begins and forgotten when it ends."""
+        """Return the members who act now.
+
+        A reaction is drawn when a shortage begins and reset when it ends.
+        """
         fresh = short & (self._reaction == CALM)
         bars = itertools.accumulate((self.policy.trims, self.policy.tops_up, self.policy.hedges))
         drawn = TRIMS + sum(draws[:, REACTION_KIND_COLUMN] >= bar for bar in bars)
@@ -218,7 +249,7 @@ class CapitalManager:
         return acts
 
     def _hedge_positions(self, acts: B1, accounts: AccountView, share: F8) -> Orders:
-        """What members of that mind offset; who has nothing to hedge with is of a mind to trim instead."""
+        """Return orders of members who hedge; members without a hedge trim instead."""
         hedging = self._reaction == HEDGES
         if not hedging.any():
             return Orders.join([])
@@ -230,7 +261,7 @@ class CapitalManager:
         return self.offsets.create_orders(np.flatnonzero(acts & able), accounts, share)
 
     def _trim_positions(self, rows: I8, accounts: AccountView, share: F8) -> Orders:
-        """What brings positions down to a share of themselves, (n, m), where that is less than one."""
+        """Return orders that reduce positions to a share (n, m) of themselves, where below one."""
         held = accounts.position[rows[:, None], self.scope.instruments]
         less = to_exact_int(np.ceil(np.abs(held) * (1 - np.maximum(share[rows], 0.0))))
         places, columns = np.nonzero(less)
@@ -239,64 +270,71 @@ class CapitalManager:
             rows[places], self.scope.instruments[columns], lots, 0, MARKET | REDUCE_ONLY
         )
 
-    def _top_up_accounts(self, lacking: MarginShortage, accounts: AccountView) -> CashFlows:
-        """From outside what wallets lack, as long as that lasts; under isolated netting on into the accounts."""
-        rows, amount, venue = lacking.rows, lacking.amount, self.scope.venue
-        wallet = (
-            np.maximum(accounts.wallet[rows, venue, 0], 0)
-            if self._has_separate_wallet
-            else np.zeros(len(rows), np.int64)
-        )
-        brought = np.clip(
-            amount.sum(axis=1) - wallet, 0, np.floor(self._outside_cash[rows])
-        ).astype(np.int64)
-        self._outside_cash[rows] -= brought
-        deposits = CashFlows.from_columns(rows, venue, MISSING, brought)
+    def _top_up_accounts(self, shortage: MarginShortage, accounts: AccountView) -> CashFlows:
+        """Return deposits of what wallets lack, up to the outside cash left.
+
+        Under isolated netting the amounts also move from wallets into the margin accounts.
+        """
+        rows, amount, venue = shortage.rows, shortage.amount, self.scope.venue
+        wallet = np.zeros(len(rows), np.int64)
+        if self._has_separate_wallet:
+            wallet = np.maximum(accounts.wallet[rows, venue, 0], 0)
+        lacking = amount.sum(axis=1) - wallet
+        deposited = np.clip(lacking, 0, np.floor(self._outside_cash[rows])).astype(np.int64)
+        self._outside_cash[rows] -= deposited
+        deposits = CashFlows.from_columns(rows, venue, MISSING, deposited)
         if not self._has_separate_wallet:
             return deposits
-        spent = np.minimum(np.cumsum(amount, axis=1), (wallet + brought)[:, None])
-        each = np.diff(spent, axis=1, prepend=0)
-        places, columns = np.nonzero(each)
+        spent = np.minimum(np.cumsum(amount, axis=1), (wallet + deposited)[:, None])
+        transfer = np.diff(spent, axis=1, prepend=0)
+        places, columns = np.nonzero(transfer)
         instruments = self.scope.instruments[self._first_instrument[columns]]
-        return CashFlows.join(
-            [
-                deposits,
-                CashFlows.from_columns(rows[places], venue, instruments, each[places, columns]),
-            ]
+        transfers = CashFlows.from_columns(
+            rows[places], venue, instruments, transfer[places, columns]
         )
+        return CashFlows.join([deposits, transfers])
 
     def _replace_and_withdraw(self, accounts: AccountView, draws: F8) -> CashFlows:
-        """Newcomers in the seats of members who lost nearly all, and gains that winners take out; both are flat."""
-        moves = draws[:, ENTRY_EXIT_COLUMN] < max(
-            self._replacement_probability, self._withdrawal_probability
+        """Replace ruined members by new ones, and let flat members withdraw large gains."""
+        draw = draws[:, ENTRY_EXIT_COLUMN]
+        rows = np.flatnonzero(
+            draw < max(self._replacement_probability, self._withdrawal_probability)
         )
-        rows = np.flatnonzero(moves)
         rows = rows[(accounts.position[rows] == 0).all(axis=1)]
         if not rows.size:
             return CashFlows.join([])
         start, wealth = self.start_wealth[rows].sum(axis=1), accounts.equity[rows].sum(axis=1)
-        ruined = rows[
-            (wealth < self.policy.ruin * start)
-            & (draws[rows, ENTRY_EXIT_COLUMN] < self._replacement_probability)
-        ]
-        rich = rows[
-            (wealth >= self.policy.success * start)
-            & (draws[rows, ENTRY_EXIT_COLUMN] < self._withdrawal_probability)
-        ]
-        self._outside_cash[ruined] = (
-            self.policy.outside * self.start_wealth[ruined, self.scope.venue]
-        )
-        entering = np.maximum(self.start_wealth[ruined] - np.floor(accounts.equity[ruined]), 0)
-        free = np.minimum(accounts.free_margin[rich], accounts.wallet[rich, :, 0])
-        gains = self.policy.payout * np.maximum(accounts.equity[rich] - self.start_wealth[rich], 0)
-        leaving = np.floor(np.minimum(gains, np.maximum(free, 0.0)))
+        is_ruined = wealth < self.policy.ruin * start
+        is_rich = wealth >= self.policy.success * start
+        ruined = rows[is_ruined & (draw[rows] < self._replacement_probability)]
+        rich = rows[is_rich & (draw[rows] < self._withdrawal_probability)]
         return CashFlows.join(
-            [_split_by_venue(ruined, entering, 1), _split_by_venue(rich, -leaving, 0)]
+            [self._replace_members(ruined, accounts), self._withdraw_gains(rich, accounts)]
         )
+
+    def _replace_members(self, rows: I8, accounts: AccountView) -> CashFlows:
+        """Return the deposits of new members, which restore the wealth of the start."""
+        start = self.start_wealth[rows]
+        self._outside_cash[rows] = self.policy.outside * start[:, self.scope.venue]
+        deposits = np.maximum(start - np.floor(accounts.equity[rows]), 0)
+        return _split_by_venue(rows, deposits, 1)
+
+    def _withdraw_gains(self, rows: I8, accounts: AccountView) -> CashFlows:
+        """Return the withdrawals of gains, as far as free margin and wallets allow."""
+        free = np.minimum(accounts.free_margin[rows], accounts.wallet[rows, :, 0])
+        gains = self.policy.payout * np.maximum(accounts.equity[rows] - self.start_wealth[rows], 0)
+        withdrawals = np.floor(np.minimum(gains, np.maximum(free, 0.0)))
+        return _split_by_venue(rows, -withdrawals, 0)
+
+
+def _has_position(accounts: AccountView, instruments: I8) -> B1:
+    """Return True for each member (n, 1) with a position in some of the instruments."""
+    has: B1 = (accounts.position[:, instruments] != 0).any(axis=1, keepdims=True)
+    return has
 
 
 def _split_by_venue(rows: I8, amount: F8, fresh: int) -> CashFlows:
-    """Payments of (r, V) amounts to and from outside."""
+    """Return payments of (r, V) amounts to and from outside the market."""
     count = amount.shape[1]
     owner, venue = np.repeat(rows, count), np.tile(np.arange(count), len(rows))
     return CashFlows.from_columns(owner, venue, MISSING, to_exact_int(amount).ravel(), fresh)

@@ -1,4 +1,4 @@
-"""Wallets that members keep committed to their margin accounts, where the two lie apart (ISO-1)."""
+"""Commitment of wallets to margin accounts, where the two are separate (ISO-1)."""
 
 from typing import NamedTuple, Self
 
@@ -8,66 +8,70 @@ from sim.cash_flows import CashFlows
 from sim.types import B1, F8, I8, AccountView, MarginAssessment, MarketSpec, Observation
 
 
-def has_separate_wallet(setting: MarketSpec, venue: int) -> bool:
-    """Whether an owner's wallet at a venue lies apart from its margin accounts there (ISO-1)."""
-    several = np.unique(setting.margin_account[setting.contracts.venue == venue]).size > 1
+def has_separate_wallet(spec: MarketSpec, venue: int) -> bool:
+    """Return True if wallets at a venue are separate from margin accounts there (ISO-1)."""
+    several = np.unique(spec.margin_account[spec.contracts.venue == venue]).size > 1
     return several or (
-        setting.has_separate_wallet is not None and bool(setting.has_separate_wallet[venue])
+        spec.has_separate_wallet is not None and bool(spec.has_separate_wallet[venue])
     )
 
 
 class WalletCommitment(NamedTuple):
-    """The margin accounts that members of a population divide their wallets among, g accounts of one venue.
+    """Margin accounts among which members divide their wallets, g accounts of one venue.
 
-    Before they decide in a step, members pay all that lies in their wallets into these accounts, so that the poorest
-    come level first. What an account without position and order does not need is back after trading.
+    Before they decide in a step, members pay their whole wallets into these accounts. The
+    accounts with the least equity are levelled up first. After trading, an account without
+    positions or orders returns its cash to the wallet.
     """
 
     venue: int
-    instruments: I8  # (g,) one instrument of each account, global; or (n, 1), each member's own
+    instruments: I8  # (g,) one of each account, global numbers; or (n, 1), one per member
 
     @classmethod
-    def from_instruments(cls, setting: MarketSpec, venue: int, instruments: I8) -> Self | None:
-        """Accounts of what is traded at a venue, (m,) instruments or each member's own (n, 1).
+    def from_instruments(cls, spec: MarketSpec, venue: int, instruments: I8) -> Self | None:
+        """Return the accounts of instruments, (m,) shared by all members or (n, 1) per member.
 
-        None where wallets and margin accounts are one.
+        None if wallets and margin accounts are not separate.
         """
-        if not has_separate_wallet(setting, venue):
+        if not has_separate_wallet(spec, venue):
             return None
         if instruments.ndim == 1:
-            _, first = np.unique(setting.margin_account[instruments], return_index=True)
+            _, first = np.unique(spec.margin_account[instruments], return_index=True)
             instruments = instruments[first]
         return cls(venue, instruments)
 
-    def available_cash(self, outlook: Observation, accounts: AccountView) -> I8:
-        """What wallets can give, (n,) minor units: no more than lies there, nor than they are worth."""
+    def available_cash(self, observation: Observation, accounts: AccountView) -> I8:
+        """Return the cash that wallets can pay, (n,) minor units.
+
+        It is the smaller of the numeraire balance and the value of the wallet.
+        """
         wallet = accounts.wallet[:, self.venue]
-        worth = np.minimum(np.floor(wallet @ outlook.venues[self.venue].price), wallet[:, 0])
-        return np.maximum(worth, 0.0).astype(np.int64)
+        value = np.floor(wallet @ observation.venues[self.venue].price)
+        return np.maximum(np.minimum(value, wallet[:, 0]), 0.0).astype(np.int64)
 
     def commit_wallets(
         self,
-        outlook: Observation,
+        observation: Observation,
         accounts: AccountView,
-        standing: MarginAssessment,
+        assessment: MarginAssessment,
         open_to: B1 | None = None,
     ) -> CashFlows:
-        """Payments of whole wallets into accounts.
+        """Return payments of whole wallets into margin accounts.
 
         Args:
-            outlook: what agents see.
-            accounts: their own accounts.
-            standing: the last verdict on the account that margins each instrument.
-            open_to: (n, g) accounts that are paid into; None = all.
+            observation: market data that agents see.
+            accounts: the members' own accounts.
+            assessment: last assessment of the account that margins each instrument.
+            open_to: (n, g) accounts that receive payments; None = all.
         """
-        cash = self.available_cash(outlook, accounts)
+        cash = self.available_cash(observation, accounts)
         rows = np.flatnonzero((cash > 0) & (True if open_to is None else open_to.any(axis=1)))
         if not rows.size:
             return CashFlows.join([])
         instruments = np.broadcast_to(self.instruments, (len(cash), self.instruments.shape[-1]))[
             rows
         ]
-        equity = standing.equity[rows[:, None], instruments]
+        equity = assessment.equity[rows[:, None], instruments]
         if open_to is not None:
             equity = np.where(open_to[rows], equity, np.inf)
         amount = allocate_cash(cash[rows], equity)
@@ -76,9 +80,17 @@ class WalletCommitment(NamedTuple):
 
 
 def allocate_cash(cash: I8, equity: F8) -> I8:
-    """What each account receives of its owner's cash (r,) so that the poorest come level, (r, g) whole minor units.
+    """Return the cash that each account receives when the least equities are levelled up.
 
-    The level is the least of what the j poorest would come to if they shared the cash alone, over all j.
+    The level is the minimum, over all j, of the equity that the j poorest accounts would reach if
+    they alone shared the cash.
+
+    Args:
+        cash: (r,) cash of each owner, minor units.
+        equity: (r, g) equity of its accounts, minor units.
+
+    Returns:
+        (r, g) whole minor units.
     """
     poorest = np.cumsum(np.sort(equity, axis=1), axis=1)
     level = ((cash[:, None] + poorest) / np.arange(1, equity.shape[1] + 1)).min(

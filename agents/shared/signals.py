@@ -1,4 +1,4 @@
-"""What traders learn from past prices: moving averages of log prices, and volatility."""
+"""Indicators of past prices: moving averages of log prices, and volatility."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from sim.types import F8
 class LogPriceTracker:
     """Exponentially weighted averages of m log prices, and their variance.
 
-    The variance is one of this observer's own, with weights that sum to one from the first return on: a venue's
-    estimate starts at nil and takes a day to fill.
+    The variance is the tracker's own estimate, whose weights sum to one from the first return. A
+    venue's estimate starts at zero and needs a day to converge.
 
     Args:
         dt: seconds per step.
-        half_lives: of the averages, seconds.
+        half_lives: half-lives of the averages, seconds.
         memory: half-life of the variance, seconds.
-        year: seconds of the run's clock in a year, of each price or of all.
+        year: seconds of the run's clock in a year, of each price or one for all.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LogPriceTracker:
         self.averages: F8 = np.zeros((0, 0))  # (h, m), starting at the first prices
 
     def add_prices(self, price: F8) -> None:
-        """One more price of each, (m,)."""
+        """Update the averages and the variance with one more price of each, (m,)."""
         log = np.log(price)
         if not self.log_prices.size:
             self._mean_squares, self.log_prices, self.averages = (
@@ -63,10 +63,17 @@ class LogPriceTracker:
 
     @property
     def variance(self) -> F8:
-        """Variance of returns per year, (m,); nil before the first of them."""
+        """Variance of returns per year, (m,); zero before the first return."""
         return self._mean_squares * (self._steps_per_year / (self._variance_weight or 1.0))
 
     def standardise_deviation(self, deviation: F8, over: float) -> F8:
-        """Log deviations in standard deviations of the move over so many seconds, (m,); nil where nothing moves."""
+        """Return log deviations in standard deviations of the move over a time, (m,).
+
+        The result is zero where the variance is zero.
+
+        Args:
+            deviation: (m,) log deviations.
+            over: time of the move, seconds.
+        """
         scale = np.sqrt(self.variance * over / self._seconds_per_year)
         return np.divide(deviation, scale, out=np.zeros_like(scale), where=scale > 0)

@@ -1,4 +1,4 @@
-"""Working off what somebody else's distress left: slices bounded by depth and by a worst price (AGT-4, AGT-5)."""
+"""Unwinding of acquired positions in slices bounded by depth and price (AGT-4, AGT-5)."""
 
 from typing import NamedTuple
 
@@ -8,39 +8,46 @@ from agents.base import TradingScope, compute_limit_prices
 from sim.types import F8, I8, IOC, REDUCE_ONLY, Observation, Orders
 
 UNWIND_SLOT = 2
-"""Slot of such orders; IOC orders never rest, but sending one would cancel what rests in its slot."""
+"""Slot of unwinding orders. An IOC order never rests, but cancels an order resting in its slot."""
 
 
-MINUTE = 60.0  # seconds
+MINUTE = 60.0
+"""Length of a minute, seconds."""
 
 
 class UnwindPace(NamedTuple):
-    """What is sent in a step at most."""
+    """Largest slice of a position sent in one step."""
 
-    share: float  # of the position, at least a lot
-    participation: float  # of the depth within 1%
+    share: float  # share of the position, at least one lot
+    participation: float  # share of the depth within 1%
 
     @classmethod
     def from_time_constant(cls, dt: float, unwind: float, participation: float) -> "UnwindPace":
-        """From a time constant (seconds) and a share of the depth in a minute, for steps of dt seconds."""
+        """Return the pace for steps of dt seconds.
+
+        Args:
+            dt: seconds per step.
+            unwind: time constant, seconds.
+            participation: share of the depth sent per minute.
+        """
         return cls(min(dt / unwind, 1.0), min(participation * dt / MINUTE, 1.0))
 
 
 def unwind_positions(
-    outlook: Observation, stall: TradingScope, held: I8, pace: UnwindPace, slippage: float | F8
+    observation: Observation, scope: TradingScope, held: I8, pace: UnwindPace, slippage: float | F8
 ) -> Orders:
-    """One reduce-only IOC order per position, if there is depth to trade against.
+    """Return one reduce-only IOC order per position, where there is depth to trade against.
 
     Args:
-        outlook: what agents see.
-        stall: what is traded, m instruments.
+        observation: market data that agents see.
+        scope: m instruments to trade.
         held: (n, m) lots of them.
-        pace: what is sent in a step.
-        slippage: worst price accepted, distance from the mark as a share of it; one number or (n, 1).
+        pace: largest slice in a step.
+        slippage: worst price, as a share of the mark away from it; one number or (n, 1).
     """
     if not held.any():
         return Orders.join([])
-    view, columns = stall.view(outlook)
+    view, columns = scope.view(observation)
     visible = pace.participation * np.nan_to_num(view.depth[columns])
     lots = np.minimum(np.ceil(np.abs(held) * pace.share), np.floor(visible)).astype(np.int64)
     quantity = -np.sign(held) * lots
@@ -50,7 +57,7 @@ def unwind_positions(
     )
     return Orders.from_columns(
         rows,
-        stall.instruments[at],
+        scope.instruments[at],
         quantity[rows, at],
         limit[rows, at],
         IOC | REDUCE_ONLY,

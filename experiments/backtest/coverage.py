@@ -1,4 +1,4 @@
-"""The backtest of margin engines on return series: do they cover, how do they swing, what do they cost?"""
+"""Backtest of margin engines on return series: coverage, procyclicality and cost."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from sim.types import B1, F8, I8
 
 
 class RiseWindow(NamedTuple):
-    """The time over which a rise of margin is counted."""
+    """Time over which a rise of margin is measured."""
 
     name: str  # part of the figures' names
     rows: int
@@ -35,18 +35,17 @@ MEASURES: tuple[Measure, Measure] = ("var", "es")
 
 
 class EngineBacktest(NamedTuple):
-    """One engine's margins against what was lost."""
+    """Margins of one engine against losses."""
 
     engine: BacktestEngine
-    first_row: int  # row of the first margin that is judged
+    first_row: int  # row of the first margin that is scored
     margin: F8  # (n,) from that row on, share of gross notional
-    loss_starts: I8  # rows (m,) at which a loss over the horizon begins, counted from ``first``; they do not overlap
+    # rows (m,) at which loss spans begin, counted from ``first_row``; spans do not overlap
+    loss_starts: I8
     lost: F8  # (m,) over the horizon, share of gross notional
     breaches: B1  # (m,)
-    figures: dict[
-        str, Any
-    ]  # what the tables tell, plain numbers; none of them where history is too short
-    n_missing_returns: int = 0  # returns by which history is too short to judge it
+    figures: dict[str, Any]  # plain numbers for tables; all None if history is too short
+    n_missing_returns: int = 0  # returns that are missing for a backtest
 
 
 def backtest_engines(
@@ -56,41 +55,40 @@ def backtest_engines(
     window: int,
     weights: Sequence[float] | None = None,
 ) -> list[EngineBacktest]:
-    """Each engine along the series, from the row on at which it has seen enough and ``window`` rows have passed.
+    """Backtest each engine along the series.
 
-    An engine for whose look-back the series is too short is returned without figures, beside the others.
+    Scoring starts once the engine has enough history and ``window`` rows have passed. An engine
+    whose look-back is too long for the series is returned without figures.
 
     Args:
-        engines: what is judged; their clock is one row a day.
+        engines: engines to score; their clock is one row a day.
         series: daily log returns.
-        window: rows that nobody is judged on.
-        weights: of the portfolio (U,), signed; none = the same of each.
+        window: rows that are not scored.
+        weights: weights of the portfolio (U,), signed; None = equal weights.
 
     Raises:
         DataError: too little history for the look-back of any engine.
-        ConfigError: weights that do not fit the columns; an engine in shares of a price for differences.
+        ConfigError: weights do not fit the columns, or an engine in shares of a price is given
+            differences.
     """
     lots = _portfolio_lots(series, weights)
     if np.ptp(series.returns @ lots) < 1e-12 * np.abs(lots).sum():
-        raise DataError(
-            "weights: the portfolio never moves, columns cancel or stand still; there is no risk to margin: change them"
-        )
+        rule = "columns cancel or stand still; there is no risk to margin: change them"
+        raise DataError(f"weights: the portfolio never moves, {rule}")
     if series.unit:
         _refuse_shares(engines)
-    short = {
-        engine.name: lack
-        for engine in engines
-        if (lack := _count_missing_returns(engine, series, window))
-    }
-    if len(short) == len(engines):
+    missing = {engine.name: _count_missing_returns(engine, series, window) for engine in engines}
+    if all(missing[engine.name] for engine in engines):
         raise DataError(*(describe_short_history(engine, series, window) for engine in engines))
-    judged = [
-        _blank_backtest(engine, find_first_row(engine, window), short[engine.name])
-        if engine.name in short
+    results = [
+        _blank_backtest(engine, find_first_row(engine, window), missing[engine.name])
+        if missing[engine.name]
         else _backtest_engine(engine, series, lots, window)
         for engine in engines
     ]
-    return [_in_quote_currency(each, series.unit) for each in judged] if series.unit else judged
+    if not series.unit:
+        return results
+    return [_in_quote_currency(result, series.unit) for result in results]
 
 
 def _portfolio_lots(series: ReturnSeries, weights: Sequence[float] | None) -> F8:
@@ -110,32 +108,33 @@ def _portfolio_lots(series: ReturnSeries, weights: Sequence[float] | None) -> F8
 
 
 def find_first_row(engine: BacktestEngine, window: int) -> int:
-    """The row from which an engine is judged."""
+    """Return the row from which an engine is scored."""
     needed = 0.0 if engine.rule is None else engine.rule.look_back()
     return max(window, math.ceil(needed / DAY - 1e-9))
 
 
 def _count_missing_returns(engine: BacktestEngine, series: ReturnSeries, window: int) -> int:
-    """Returns by which a series is too short for an engine; 0 = it is long enough."""
+    """Return the number of returns that a series lacks for an engine; 0 if it is long enough."""
     return max(0, find_first_row(engine, window) + 2 * engine.horizon - len(series.returns))
 
 
 def describe_short_history(engine: BacktestEngine, series: ReturnSeries, window: int) -> str:
-    """A line on an engine that cannot be judged."""
+    """Return a line about an engine that cannot be scored."""
     first, rows = find_first_row(engine, window), len(series.returns)
-    told = f"{engine.name}: {rows} returns are too little history for its look-back of {first}"
+    problem = f"{engine.name}: {rows} returns are too little history for its look-back of {first}"
     most = rows - 2 * engine.horizon
     fits = find_first_row(engine, 1) <= most
     remedy = f"a --window of at most {most}" if fits else "an engine that looks back less"
     longer = f"give at least {first + 2 * engine.horizon}"
-    return f"{told} and {2 * engine.horizon} to judge: {longer}, or {remedy}"
+    return f"{problem} and {2 * engine.horizon} to judge: {longer}, or {remedy}"
 
 
 def _blank_backtest(engine: BacktestEngine, first: int, lacks: int) -> EngineBacktest:
-    """An engine without figures: the keys of one that has them."""
+    """Return an engine without figures, with the same keys as one that has them."""
     nothing, row = np.zeros(1), np.zeros(1, dtype=np.int64)
     blank = BacktestSample(nothing, nothing, 0, None)
-    figures = dict.fromkeys(score_engine(engine._replace(horizon=1), blank, MONTH_RISE).figures) | {
+    scored = score_engine(engine._replace(horizon=1), blank, MONTH_RISE)
+    figures = dict.fromkeys(scored.figures) | {
         "name": engine.name,
         "benchmark": engine.rule is None,
         "confidence": engine.level,
@@ -143,32 +142,31 @@ def _blank_backtest(engine: BacktestEngine, first: int, lacks: int) -> EngineBac
         "lacking_history": lacks,
     }
     return EngineBacktest(
-        engine,
-        first,
-        nothing[:0],
-        row[:0],
-        nothing[:0],
-        np.zeros(0, dtype=np.bool_),
-        figures,
-        lacks,
+        engine=engine,
+        first_row=first,
+        margin=nothing[:0],
+        loss_starts=row[:0],
+        lost=nothing[:0],
+        breaches=np.zeros(0, dtype=np.bool_),
+        figures=figures,
+        n_missing_returns=lacks,
     )
 
 
 PROPORTIONAL_KINDS = {"tail", "floored", "stressed", "buffered", "learned"}
-"""Requirements that double where returns double: the only ones that differences of prices can be given to."""
+"""Requirements that double if returns double; only these accept differences of prices."""
 
 
 def _refuse_shares(engines: Sequence[BacktestEngine]) -> None:
-    """Refuse engines that have a table or a level of volatility in shares of a price."""
+    """Refuse engines with a table or a level of volatility in shares of a price."""
     problems = []
     for engine in engines:
         node = None if engine.rule is None else engine.rule.model_dump()
         while isinstance(node, dict):
             if node["kind"] not in PROPORTIONAL_KINDS or node.get("floor"):
-                told = f"engines: '{engine.name}' has {node['kind']!r}, in shares of a price, which differences lack"
-                problems.append(
-                    f"{told}; leave it out, or give prices above 0 without --returns differences"
-                )
+                problem = f"engines: '{engine.name}' has {node['kind']!r}, in shares of a price"
+                rule = "leave it out, or give prices above 0 without --returns differences"
+                problems.append(f"{problem}, which differences lack; {rule}")
                 break
             node = node.get("inner")
     if problems:
@@ -176,17 +174,17 @@ def _refuse_shares(engines: Sequence[BacktestEngine]) -> None:
 
 
 NOTIONAL_SHARES = ("max_rise", "mean_margin", "excess_over_flat")
-"""Figures that are shares of notional, by the beginning of their names; in quote currency of differences."""
+"""Beginnings of names of figures in shares of notional; for differences, in quote currency."""
 
 
-def _in_quote_currency(judged: EngineBacktest, unit: float) -> EngineBacktest:
-    """Margins, losses and figures of differences, for one unit of what is traded."""
+def _in_quote_currency(result: EngineBacktest, unit: float) -> EngineBacktest:
+    """Convert margins, losses and figures of differences to quote currency, per unit traded."""
     figures = {
         key: value * unit if key.startswith(NOTIONAL_SHARES) and value is not None else value
-        for key, value in judged.figures.items()
+        for key, value in result.figures.items()
     }
     figures["margins_in"] = "quote currency"
-    return judged._replace(margin=judged.margin * unit, lost=judged.lost * unit, figures=figures)
+    return result._replace(margin=result.margin * unit, lost=result.lost * unit, figures=figures)
 
 
 def _backtest_engine(
@@ -195,8 +193,8 @@ def _backtest_engine(
     losses = -(series.returns @ lots) / np.abs(lots).sum()
     first = find_first_row(engine, window)
     if engine.rule is None:
-        every = _sum_losses(losses, engine.horizon)
-        flat, beyond = (measure_sample_tail(every, engine.level, measure) for measure in MEASURES)
+        sums = _sum_losses(losses, engine.horizon)
+        flat, beyond = (measure_sample_tail(sums, engine.level, measure) for measure in MEASURES)
         pair = np.full(losses.size, flat), np.full(losses.size, beyond)
         return score_engine(engine, BacktestSample(pair[0], losses, first, pair), MONTH_RISE)
 
@@ -205,68 +203,63 @@ def _backtest_engine(
         return compute_margin_path(rule, series.returns, dt=DAY, lots=lots, clock=clock)
 
     path = path_of(engine.rule)
-    return score_engine(
-        engine,
-        BacktestSample(path, losses, first, find_var_and_es(engine.rule, path, path_of)),
-        MONTH_RISE,
-    )
+    pairs = find_var_and_es(engine.rule, path, path_of)
+    return score_engine(engine, BacktestSample(path, losses, first, pairs), MONTH_RISE)
 
 
 class BacktestSample(NamedTuple):
-    """Margins and what they had to cover."""
+    """Margins of an engine and the losses that they had to cover."""
 
     margins: F8  # (T,) margin before each row, share of notional
-    losses: F8  # (T,) of each row, likewise
-    first: int  # row from which on is judged
-    var_and_es: (
-        tuple[F8, F8] | None
-    )  # VaR and ES before each row, (T,) each; none of what has no such pair
+    losses: F8  # (T,) loss of each row, share of notional
+    first: int  # first row that is scored
+    # VaR and ES before each row, (T,) each; none for engines without them
+    var_and_es: tuple[F8, F8] | None
 
 
 def score_engine(engine: BacktestEngine, trial: BacktestSample, rise: RiseWindow) -> EngineBacktest:
-    """One engine's figures: coverage, procyclicality, cost.
+    """Return the figures of one engine: coverage, procyclicality, cost.
 
     Args:
-        engine: its level is what should be covered, its horizon the rows over which a loss accrues.
+        engine: engine, with the level to cover and the rows over which a loss accrues.
         trial: its margins, and losses.
-        rise: over how many rows a rise is counted.
+        rise: time over which a rise of margin is measured.
     """
-    first, every = trial.first, _sum_losses(trial.losses, engine.horizon)
-    starts = np.arange(
-        first, len(every), engine.horizon
-    )  # spans do not overlap, so that tests hold
-    margin, lost = trial.margins[first:], every[starts]
+    first, sums = trial.first, _sum_losses(trial.losses, engine.horizon)
+    # Spans do not overlap, so that the tests hold.
+    starts = np.arange(first, len(sums), engine.horizon)
+    margin, lost = trial.margins[first:], sums[starts]
     breaches = lost > trial.margins[starts]
-    flat = measure_sample_tail(every, engine.level)
-    figures = _breach_figures(engine, breaches) | _procyclicality_figures(
-        margin, trial.losses[first:], flat, rise
-    )
-    beyond = every[first:] > trial.margins[first : len(every)]
+    flat = measure_sample_tail(sums, engine.level)
+    beyond = sums[first:] > trial.margins[first : len(sums)]
+    figures = _breach_figures(engine, breaches)
+    figures |= _procyclicality_figures(margin, trial.losses[first:], flat, rise)
     figures |= {"breach_rate": float(breaches.mean()), "breach_rate_any_row": float(beyond.mean())}
-    tests = _coverage_tests(breaches, 1 - engine.level) | {
-        "acerbi_szekely_z2": _test_shortfall(engine, trial, starts, lost)
-    }
-    figures |= {
-        name: {"statistic": each[0], "p_value": each[1]} if each else None
-        for name, each in tests.items()
-    }
-    figures = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in figures.items()
-    }
-    figures |= {"traffic_light": _traffic_light_figures(breaches, 1 - engine.level)}
-    return EngineBacktest(engine, first, margin, starts - first, lost, breaches, figures)
+    tests = _coverage_tests(breaches, 1 - engine.level)
+    tests["acerbi_szekely_z2"] = _test_shortfall(engine, trial, starts, lost)
+    figures |= {name: _test_figures(test) for name, test in tests.items()}
+    finite = {name: _finite_or_none(value) for name, value in figures.items()}
+    finite["traffic_light"] = _traffic_light_figures(breaches, 1 - engine.level)
+    return EngineBacktest(engine, first, margin, starts - first, lost, breaches, finite)
+
+
+def _test_figures(test: BacktestResult | None) -> dict[str, Any] | None:
+    return {"statistic": test[0], "p_value": test[1]} if test else None
+
+
+def _finite_or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sum_losses(losses: F8, rows: int) -> F8:
-    """Losses over a span from each row on that has one."""
+    """Return the sum of losses over a span from each row that has a whole span."""
     return np.convolve(losses, np.ones(rows), "valid")
 
 
 def _test_shortfall(
     engine: BacktestEngine, trial: BacktestSample, starts: I8, lost: F8
 ) -> BacktestResult | None:
-    """Z2; none without VaR and ES, or where nothing is asked."""
+    """Return the test Z2; None without VaR and ES, or if an ES is not positive."""
     if trial.var_and_es is None:
         return None
     var, es = (path[starts] for path in trial.var_and_es)
@@ -312,23 +305,23 @@ def _coverage_tests(breaches: B1, p: float) -> dict[str, BacktestResult | None]:
 
 
 def _traffic_light_figures(breaches: B1, p: float) -> dict[str, Any]:
-    """Basel's, of the latest 250 days, or of all if there are fewer."""
+    """Return Basel's traffic light for the latest 250 days, or for all if there are fewer."""
     latest = breaches[-TABLE_DAYS:]
-    light, count = classify_breaches(latest.size, int(latest.sum()), p), int(latest.sum())
+    count = int(latest.sum())
+    light = classify_breaches(latest.size, count, p)
     reached = 1 - classify_breaches(latest.size, count - 1, p).cumulative if count else 1.0
-    told = {"statistic": count, "p_value": reached, "days": int(latest.size), **light._asdict()}
-    return told
+    return {"statistic": count, "p_value": reached, "days": int(latest.size), **light._asdict()}
 
 
 def find_var_and_es(
     rule: RequirementComponent, path: F8, path_of: Callable[[RequirementComponent], F8]
 ) -> tuple[F8, F8] | None:
-    """VaR and ES of an engine; none of what has no such pair.
+    """Return VaR and ES of an engine; None if it has no such pair.
 
     Args:
-        rule: the engine's.
-        path: its margins, not computed a second time.
-        path_of: margins of any rule.
+        rule: requirement of the engine.
+        path: its margins, which are not computed again.
+        path_of: function that returns the margins of any requirement.
     """
     paths = []
     for measure in MEASURES:

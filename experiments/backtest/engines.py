@@ -1,21 +1,26 @@
-"""Margin engines by name, for backtests: ``fhs_97``, ``hs_500_es``, ``ewma_99_buffer``, or a file of an engine."""
+"""Margin engines of backtests by name: ``fhs_97``, ``hs_500_es``, ``ewma_99_buffer``, or a file."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from sim.checks.margin_worlds import make_opening_market, make_opening_world
+from sim.checks.opening import find_engine_faults
 from sim.errors import ConfigError, suggest_name
 from sim.margin.base import AnyRequirement, RequirementComponent
 from sim.margin.engine import EngineConfig
 from sim.margin.learned.learned import LearnedRequirement
+from sim.margin.tail.margin_path import START_MARK, TICK_SIZE, build_perpetuals
 from sim.margin.tail.models.ewma import EwmaModel
 from sim.margin.tail.tail import TailRisk
 from sim.reading.loading import load_config
 
 DAY = 86_400.0
-"""One row of a backtest's returns."""
+"""Time of one row of a backtest's returns (s)."""
 
 FLAT, LEARNED = "flat", "learned"
 PUBLISHED_ENGINES = (
@@ -28,14 +33,17 @@ PUBLISHED_ENGINES = (
     "fhs_buffer",
     FLAT,
 )
-"""The rows of the published table (Murphy, Vasios and Vause 2014; Gurrola-Perez and Murphy 2015)."""
+"""Rows of the published table.
+
+Sources: Murphy, Vasios and Vause 2014; Gurrola-Perez and Murphy 2015.
+"""
 
 TOOL_KINDS = {"floor": "floored", "stressed": "stressed", "buffer": "buffered"}
 ENGINE_NAME = re.compile(
     r"(ewma|hs|fhs|normal|t|garcht|garch)(?:_(\d+))?((?:_(?:floor|stressed|buffer|es))*)"
 )
 LEAST_DAYS = 10
-"""Days that a window of returns must have."""
+"""Smallest window of returns (days)."""
 
 ENGINE_NAME_FORMS = (
     "ewma_NN",
@@ -51,16 +59,16 @@ ENGINE_NAME_FORMS = (
 
 
 class BacktestEngine(NamedTuple):
-    """What is judged."""
+    """Engine to score."""
 
     name: str
     rule: RequirementComponent | None  # none = flat, the benchmark
-    level: float  # share of days it should cover
-    horizon: int  # rows of returns, days of a series, over which a loss accrues
+    level: float  # share of days to cover
+    horizon: int  # rows of returns (days of a series) over which a loss accrues
 
 
 class EngineDefaults(NamedTuple):
-    """What engines are asked that do not say so themselves."""
+    """Settings of engines whose names do not give them."""
 
     window: int = 500  # days
     levels: tuple[float, ...] = (0.99,)
@@ -68,101 +76,109 @@ class EngineDefaults(NamedTuple):
 
 
 def parse_engines(names: Iterable[str], scope: EngineDefaults) -> list[BacktestEngine]:
-    """Each name at each level and horizon; a name tells them where there are several.
+    """Return an engine for each name, level and horizon.
 
-    A number is the EWMA's weight of the past (``97`` = .97) or a window of days. ``_floor``, ``_stressed`` and
-    ``_buffer`` are EMIR's tools, ``_es`` asks for expected shortfall. A name that ends in ``.yaml``, or is a packaged
-    ``engines/...``, is a file with an engine, whose requirement is judged as it stands there, scale and kappa included;
-    one in ``.npz`` is a model that ``deleverage train`` wrote.
+    If there are several levels or horizons, they are part of the name. A number is the EWMA's
+    weight of the past (``97`` = 0.97) or a window of days. ``_floor``, ``_stressed`` and
+    ``_buffer`` are EMIR's tools; ``_es`` selects expected shortfall. A name that ends in ``.yaml``,
+    or is a packaged ``engines/...``, is a file of an engine; its whole requirement is scored, with
+    its scale and kappa. A name that ends in ``.npz`` is a model of ``deleverage train``.
 
     Raises:
-        ConfigError: one line for each name that is no engine.
+        ConfigError: one line for each name that is not an engine.
     """
-    found, problems = [], []
+    engines, problems = [], []
     for name in names:
-        for level in scope.levels:
-            for horizon in scope.horizons:
-                several = f"@{level:g}" * (len(scope.levels) > 1) + f"/{horizon}d" * (
-                    len(scope.horizons) > 1
-                )
-                try:
-                    rule = (
-                        None
-                        if name == FLAT
-                        else _parse_requirement(name, scope.window, level, horizon)
-                    )
-                    found.append(BacktestEngine(name + several, rule, level, horizon))
-                except ConfigError as error:
-                    problems += error.problems
-    if problems or not found:
+        for level, horizon in itertools.product(scope.levels, scope.horizons):
+            label = name
+            if len(scope.levels) > 1:
+                label += f"@{level:g}"
+            if len(scope.horizons) > 1:
+                label += f"/{horizon}d"
+            try:
+                rule = _parse_rule(name, scope.window, level, horizon)
+                engines.append(BacktestEngine(label, rule, level, horizon))
+            except ConfigError as error:
+                problems += error.problems
+    if problems or not engines:
         raise ConfigError(list(dict.fromkeys(problems)) or ["engines: none given, name some"])
-    return found
+    return engines
+
+
+def _parse_rule(name: str, window: int, level: float, horizon: int) -> RequirementComponent | None:
+    """Return the requirement of a name; None for the flat benchmark."""
+    return None if name == FLAT else _parse_requirement(name, window, level, horizon)
 
 
 def _parse_requirement(name: str, window: int, level: float, horizon: int) -> RequirementComponent:
     if name == LEARNED or name.endswith(".npz"):
-        file = "" if name == LEARNED else name
-        inner = TailRisk(model=EwmaModel(), level=level, horizon=horizon * DAY)
-        try:
-            return LearnedRequirement(inner=inner, trained=file, level=level, horizon=horizon * DAY)
-        except ValidationError as error:
-            raise ConfigError(
-                [f"engines: {each['ctx']['error']}" for each in error.errors()]
-            ) from error
+        return _learned_requirement("" if name == LEARNED else name, level, horizon)
     if name.endswith(".yaml") or "/" in name:
-        return load_config(name, [], EngineConfig).rescaled_requirement()
+        engine = load_config(name, [], EngineConfig)
+        start = START_MARK * TICK_SIZE
+        market = make_opening_market(build_perpetuals(1), np.array([start]), np.ones(1))
+        world = make_opening_world(market, unit=1)
+        if faults := find_engine_faults(engine, world, [world]):
+            raise ConfigError([f"engines: {name}: {line}" for line in faults])
+        return engine.rescaled_requirement()
     matched = ENGINE_NAME.fullmatch(name)
-    model = None if matched is None else _parse_model(matched[1], matched[2], window)
-    if matched is not None and model is None:
-        raise ConfigError([_out_of_range(name, matched[1], matched[2], window)])
-    if matched is None or model is None:
+    if matched is None:
         near = suggest_name(name, PUBLISHED_ENGINES)
         forms = ", ".join(ENGINE_NAME_FORMS)
-        raise ConfigError(
-            [
-                f"engines: '{name}' is no engine{near}, use {forms}, with _floor, _stressed, _buffer or _es"
-            ]
-        )
+        rule = f"use {forms}, with _floor, _stressed, _buffer or _es"
+        raise ConfigError([f"engines: '{name}' is no engine{near}, {rule}"])
+    model = _parse_model(matched[1], matched[2], window)
+    if model is None:
+        raise ConfigError([_out_of_range(name, matched[1], matched[2], window)])
     suffixes = matched[3].split("_")[1:]
-    rule: dict[str, Any] = {
+    requirement: dict[str, Any] = {
         "kind": "tail",
         "model": model,
         "level": level,
         "horizon": horizon * DAY,
+        "measure": "es" if "es" in suffixes else "var",
     }
-    rule["measure"] = "es" if "es" in suffixes else "var"
     for suffix in suffixes:
         if suffix in TOOL_KINDS:
-            rule = {"kind": TOOL_KINDS[suffix], "inner": rule}
-    return TypeAdapter(AnyRequirement).validate_python(rule)
+            requirement = {"kind": TOOL_KINDS[suffix], "inner": requirement}
+    return TypeAdapter(AnyRequirement).validate_python(requirement)
+
+
+def _learned_requirement(file: str, level: float, horizon: int) -> LearnedRequirement:
+    """Return the requirement of a trained model; without a file it is trained along the way."""
+    inner = TailRisk(model=EwmaModel(), level=level, horizon=horizon * DAY)
+    try:
+        return LearnedRequirement(inner=inner, trained=file, level=level, horizon=horizon * DAY)
+    except ValidationError as error:
+        lines = [f"engines: {problem['ctx']['error']}" for problem in error.errors()]
+        raise ConfigError(lines) from error
 
 
 def _out_of_range(name: str, word: str, number: str | None, window: int) -> str:
-    """The line on a name whose number means nothing."""
+    """Return a line about a name whose number is out of range."""
     if word not in ("hs", "normal", "garch", "garcht"):
         return f"engines: '{name}' weighs the past by 0.{number}, must be above 0: write {word}_97"
     if number is not None:
-        return f"engines: '{name}' looks back {int(number)} days, must be at least {LEAST_DAYS}: write {word}_{LEAST_DAYS}"
+        rule = f"must be at least {LEAST_DAYS}: write {word}_{LEAST_DAYS}"
+        return f"engines: '{name}' looks back {int(number)} days, {rule}"
     longer = f"write {word}_{LEAST_DAYS}, or give a --window of at least {LEAST_DAYS}"
-    return f"engines: '{name}' looks back as far as --window, {window} days, must be at least {LEAST_DAYS}: {longer}"
+    return (
+        f"engines: '{name}' looks back as far as --window, {window} days, "
+        f"must be at least {LEAST_DAYS}: {longer}"
+    )
 
 
 def _parse_model(word: str, number: str | None, window: int) -> dict[str, Any] | None:
-    """What the first two parts of a name stand for; none if the number means nothing."""
+    """Return the model of the first two parts of a name; None if the number is out of range."""
     span = DAY * window
     if word in ("hs", "normal", "garch", "garcht"):
-        days = (
-            DAY * int(number)
-            if number is not None
-            else span
-            if word in ("hs", "normal")
-            else 2 * span
-        )
-        if days < LEAST_DAYS * DAY:
+        default = span if word in ("hs", "normal") else 2 * span
+        length = default if number is None else DAY * int(number)
+        if length < LEAST_DAYS * DAY:
             return None
         kind = {"hs": "historical", "normal": "covariance"}.get(word, "garch")
         extra = {"distribution": "t"} if word == "garcht" else {}
-        return {"kind": kind, "window": days, **extra}
+        return {"kind": kind, "window": length, **extra}
     decay = float(f"0.{number or '97'}")
     if not 0 < decay < 1:
         return None
@@ -171,7 +187,7 @@ def _parse_model(word: str, number: str | None, window: int) -> dict[str, Any] |
 
 
 def replace_measure(rule: RequirementComponent, measure: str) -> RequirementComponent | None:
-    """The same engine asked for VaR or for ES; none if it is asked for neither."""
+    """Return the same requirement with VaR or ES as measure; None if it has neither."""
     data = rule.model_dump()
     inner = data
     while inner["kind"] != "tail":

@@ -1,4 +1,4 @@
-"""The backtest of a finished run: margins and losses that the market itself made, beside what became of it."""
+"""Backtest of a finished run: the market's own margins and losses, beside its outcome."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -33,33 +33,35 @@ from sim.venue import Venue
 
 REQUIRED_FRAMES = ("steps", "closeouts", "losses")
 VENUES = "venues"
-"""Read where it is there; earlier results have its columns in ``steps``."""
+"""Frame that is read if present; earlier results have its columns in ``steps``."""
 
 REQUIRED_COLUMNS = ("mark", "oracle", "exogenous", "margin_long", "margin_short")
 HOUR = 3600.0
-"""Horizon of a requirement that names none, and the time over which a rise of margin is counted, seconds."""
+"""Default horizon of a requirement, and time over which a rise of margin is measured (s)."""
 
 SIDES, SIGNS = ("long", "short"), (-1.0, 1.0)
 MARK, ORACLE, UNTOUCHED = "mark", "oracle", "untouched"
-"""Against what margins are judged: what positions lost; what the engine was shown; the index as nobody moved it, with
-the margin that the engine would have asked for on it."""
+"""Prices against which margins are scored.
+
+They are the mark (losses of positions), the oracle (prices seen by the engine), and the untouched
+index with the margin that the engine would have required on it.
+"""
 
 
 class CoverageTarget(NamedTuple):
-    """What the user wants covered in place of what engines say; none = as they say."""
+    """Level and horizon to cover, instead of those of the engines; None = those of the engines."""
 
     level: float | None = None
     horizon: float | None = None  # seconds
 
 
 class RunBacktest(NamedTuple):
-    """A run's engines, and its systemic outcome."""
+    """Backtests of a run's engines, and its systemic outcome."""
 
     backtests: list[EngineBacktest]
     outcome: dict[str, Any]  # plain numbers
-    step_times: (
-        "np.ndarray[Any, np.dtype[Any]]"  # (T,) of each step: moments of a replay, else hours
-    )
+    # (T,) time of each step: times of a replay, else hours
+    step_times: "np.ndarray[Any, np.dtype[Any]]"
     minor_units: int  # minor units in one unit of the numeraire
     currency: str
 
@@ -67,84 +69,77 @@ class RunBacktest(NamedTuple):
 ENGINE_TARGET = CoverageTarget()
 
 
-def backtest_run(folder: Path, asked: CoverageTarget = ENGINE_TARGET) -> RunBacktest:
-    """Margin of one lot, long and short, of each perpetual, thrice: see ``MARK``, ``ORACLE``, ``UNTOUCHED``.
+def backtest_run(folder: Path, target: CoverageTarget = ENGINE_TARGET) -> RunBacktest:
+    """Backtest the margin of one lot, long and short, of each perpetual, on three prices.
 
-    Margins of the first two are those recorded. Where only the last of the three is covered, the margins moved the
-    market that they were set for.
+    The prices are ``MARK``, ``ORACLE`` and ``UNTOUCHED``. On the first two, margins are those
+    recorded. If only the third is covered, the margins moved the market for which they were set.
 
     Args:
         folder: result of a run.
-        asked: what is to be covered.
+        target: level and horizon to cover.
 
     Raises:
-        DataError: no result of a run, or one too short to judge.
+        DataError: not the result of a run, or too short to score.
     """
     config, frames = read_result(folder)
-    market = Market(
-        config,
-        populate(config.populations),
-        seed=config.seed,
-        bars=read_replays(config.underlyings),
-    )
-    steps = int(frames["steps"]["step"].max())
-    exogenous = np.exp(market.exogenous_path.log_price[: steps + 1])  # (T + 1, U)
-    judged: list[EngineBacktest] = []
-    gap = 0.0
+    agents, bars = populate(config.populations), read_replays(config.underlyings)
+    market = Market(config, agents, seed=config.seed, bars=bars)
+    steps = frames["steps"]
+    last = int(steps["step"].max())
+    exogenous = np.exp(market.exogenous_path.log_price[: last + 1])  # (T + 1, U)
+    pools = []
     for venue in market.venues:
-        seen = _RecordedVenue(
-            venue, frames["steps"][frames["steps"]["venue"] == venue.config.name], exogenous
-        )
-        for pool in venue.pools:
-            trials = _backtest_pool(seen, pool, asked)
-            if trials is not None:
-                judged += trials.backtests
-                gap = max(gap, trials.gap)
-    if not judged:
-        told = f"{folder}: {steps} steps are too few for any perpetual to be judged past its engine's look-back"
-        raise DataError(f"{told}: run longer or ask a shorter --horizon")
+        own = steps[steps["venue"] == venue.config.name]
+        recorded = _RecordedVenue(venue, own, exogenous)
+        pools += [_backtest_pool(recorded, pool, target) for pool in venue.pools]
+    scored = [pool for pool in pools if pool is not None]
+    backtests = [backtest for pool in scored for backtest in pool.backtests]
+    if not backtests:
+        problem = f"{last} steps are too few for any perpetual to be judged past its engine's"
+        rule = "run longer or ask a shorter --horizon"
+        raise DataError(f"{folder}: {problem} look-back: {rule}")
     numeraire = config.assets[0]
-    outcome = summarise_outcome(frames) | {"gap_to_backtest": gap}
+    gap = max(pool.gap for pool in scored)
     return RunBacktest(
-        judged, outcome, _step_times(frames["steps"]), 10**numeraire.decimals, numeraire.name
+        backtests=backtests,
+        outcome=summarise_outcome(frames) | {"gap_to_backtest": gap},
+        step_times=_step_times(steps),
+        minor_units=10**numeraire.decimals,
+        currency=numeraire.name,
     )
 
 
 def read_result(folder: Path) -> tuple[RunConfig, Frames]:
-    """Configuration and frames of a result.
+    """Return configuration and frames of a result.
 
     Raises:
-        DataError: something is missing, was recorded by a version that did not keep margins, or needs a plug-in.
+        DataError: a file is missing, was recorded by a version without margins, or needs a plug-in.
     """
     config = folder / "config.resolved.yaml"
     list_code_notices(folder)
-    lacking = [
-        path.name
-        for path in (config, *(folder / f"{name}.parquet" for name in REQUIRED_FRAMES))
-        if not path.is_file()
-    ]
-    if lacking:
-        told = f"{folder}: is no result of a run ({', '.join(lacking)} missing)"
-        raise DataError(f"{told}, name a folder that deleverage run printed")
-    wanted = (*REQUIRED_FRAMES, *([VENUES] if (folder / f"{VENUES}.parquet").is_file() else []))
+    paths = (config, *(folder / f"{name}.parquet" for name in REQUIRED_FRAMES))
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        problem = f"{folder}: is no result of a run ({', '.join(missing)} missing)"
+        raise DataError(f"{problem}, name a folder that deleverage run printed")
+    names = (*REQUIRED_FRAMES, *([VENUES] if (folder / f"{VENUES}.parquet").is_file() else []))
     try:
-        frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in wanted}
+        frames = {name: pd.read_parquet(folder.absolute() / f"{name}.parquet") for name in names}
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder}: frames cannot be read ({str(error).splitlines()[0]}), run again"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{folder}: frames cannot be read ({reason}), run again") from error
     absent = sorted(set(REQUIRED_COLUMNS) - set(frames["steps"].columns))
     if absent:
-        raise DataError(
-            f"{folder}: steps.parquet has no {', '.join(absent)}, was written by another version: run again"
-        )
+        problem = f"steps.parquet has no {', '.join(absent)}, was written by another version"
+        raise DataError(f"{folder}: {problem}: run again")
     if not len(frames["steps"]):
         raise DataError(f"{folder}: no step was made, there is nothing to judge: run longer")
     return load_run(config), frames
 
 
 class _RecordedVenue:
-    """One venue's recorded columns, step by step."""
+    """Recorded columns of one venue, step by step."""
 
     def __init__(self, venue: Venue, steps: pd.DataFrame, exogenous: F8) -> None:
         self.venue, self.exogenous = venue, exogenous
@@ -153,26 +148,43 @@ class _RecordedVenue:
             name: steps.pivot(index="step", columns="instrument", values=name)[names]
             for name in REQUIRED_COLUMNS
         }
+        # (T, K)
         self.columns: dict[str, F8] = {
             name: values.to_numpy(np.float64) for name, values in table.items()
-        }  # (T, K)
-        self.oracle = exogenous.copy()  # of an underlying that is not listed, the index
+        }
+        self.oracle = exogenous.copy()  # the index for underlyings that are not listed
         for k, underlying in enumerate(venue.contracts.underlying):
             self.oracle[:, underlying] = np.append(
                 venue.view.oracle[underlying], self.columns["oracle"][:, k]
             )
 
+    @property
+    def n_losses(self) -> int:
+        """Number of steps with a loss and a margin before it."""
+        return len(self.exogenous) - 2
+
     def reference_prices(self, k: int, against: str) -> F8:
-        """What a margin is judged against after each step, (T,)."""
+        """Return the price against which a margin is scored after each step (T,)."""
         column = {MARK: "mark", ORACLE: "oracle", UNTOUCHED: "exogenous"}[against]
         return self.columns[column][:, k]
 
+    def side_losses(self, k: int, side: int, against: str) -> F8:
+        """Return the losses of a long or a short in each step, as log returns (T - 1,)."""
+        return SIGNS[side] * np.diff(np.log(self.reference_prices(k, against)))
+
     def recorded_margins(self, k: int) -> F8:
-        """Recorded initial margin of a long and a short, (T, 2)."""
+        """Return the recorded initial margin of a long and a short (T, 2)."""
         return np.stack([self.columns[f"margin_{side}"][:, k] for side in SIDES], axis=1)
 
+    def pool_margins(self, pool: MarginPool) -> F8:
+        """Return the recorded margins of a pool's instruments (T, 2, K of the pool)."""
+        members = range(pool.venue_slice.start, pool.venue_slice.stop)
+        return np.stack([self.recorded_margins(k) for k in members], axis=2)
+
     def compute_margins(self, rule: RequirementComponent, pool: MarginPool, levels: F8) -> F8:
-        """What a requirement would have asked after each step on other levels of the oracle, (T, 2, K of the pool)."""
+        """Return margins of a requirement after each step on other oracle levels (T, 2, K of the
+        pool).
+        """
         first: MarketView = self.venue.view.select_instruments(pool.venue_slice)._replace(
             oracle=levels[0]
         )
@@ -181,83 +193,103 @@ class _RecordedVenue:
 
 
 class _PoolBacktests(NamedTuple):
-    """What became of one pool's margins."""
+    """Backtests of one pool."""
 
     backtests: list[EngineBacktest]
-    gap: float  # largest relative difference of recorded margins from the backtest of the oracle's returns
+    # largest relative difference between recorded margins and those from the oracle's returns
+    gap: float
 
 
 class _EnginePaths(NamedTuple):
-    """An engine's margins on some levels of the oracle."""
+    """Margins of an engine on some levels of the oracle."""
 
     margins: F8  # (T, 2, K of the pool)
-    var_and_es: tuple[F8, F8] | None  # its VaR and ES, likewise
+    var_and_es: tuple[F8, F8] | None  # its VaR and ES, of the same shape
+
+    def select_sample(self, side: int, local: int, lost: F8, first: int) -> BacktestSample:
+        """Return the margins of one side of an instrument of the pool, and its losses."""
+        pair = None
+        if self.var_and_es is not None:
+            var, es = self.var_and_es
+            pair = (var[:-1, side, local], es[:-1, side, local])
+        return BacktestSample(self.margins[:-1, side, local], lost, first, pair)
+
+
+class _Scoring(NamedTuple):
+    """Rule of a venue, and the losses that its margins have to cover."""
+
+    rule: RequirementComponent
+    level: float
+    span: int  # steps over which a loss accrues
+    first: int  # first step that is scored
+
+    def name_engine(self, name: str) -> BacktestEngine:
+        """Return the engine of the rule under a name."""
+        return BacktestEngine(name, self.rule, self.level, self.span)
+
+
+def _find_scoring(venue: Venue, target: CoverageTarget) -> _Scoring:
+    rule = venue.config.engine.rescaled_requirement()
+    level, seconds = find_level_and_horizon(rule)
+    return _Scoring(
+        rule=rule,
+        level=level if target.level is None else target.level,
+        span=count_rows(seconds if target.horizon is None else target.horizon, venue.dt),
+        first=max(0, round(rule.look_back() / venue.dt) - 1),
+    )
 
 
 def _backtest_pool(
-    seen: _RecordedVenue, pool: MarginPool, asked: CoverageTarget
+    recorded: _RecordedVenue, pool: MarginPool, target: CoverageTarget
 ) -> _PoolBacktests | None:
-    """Both sides of each perpetual of a pool; none if there is none, or too little past."""
-    contracts, rule, dt = (
-        seen.venue.contracts,
-        seen.venue.config.engine.rescaled_requirement(),
-        seen.venue.dt,
-    )
-    level, seconds = find_level_and_horizon(rule)
-    level = level if asked.level is None else asked.level
-    span = count_rows(seconds if asked.horizon is None else asked.horizon, dt)
-    first = max(0, round(rule.look_back() / dt) - 1)
+    """Backtest both sides of each perpetual of a pool.
+
+    Returns:
+        None if there is no perpetual, or too little history.
+    """
+    contracts = recorded.venue.contracts
+    scoring = _find_scoring(recorded.venue, target)
     listed = np.flatnonzero(contracts.kind[pool.venue_slice] == PERPETUAL)
-    if len(seen.exogenous) - 2 - first < 2 * span or not listed.size:
+    if recorded.n_losses - scoring.first < 2 * scoring.span or not listed.size:
         return None
-    shown, untouched = (
-        _engine_paths(seen, pool, rule, levels) for levels in (seen.oracle, seen.exogenous)
+    seen, untouched = (
+        _engine_paths(recorded, pool, scoring.rule, levels)
+        for levels in (recorded.oracle, recorded.exogenous)
     )
-    judged, recorded = (
-        [],
-        np.stack(
-            [
-                seen.recorded_margins(k)
-                for k in range(pool.venue_slice.start, pool.venue_slice.stop)
-            ],
-            axis=2,
-        ),
-    )
-    for local in listed:
-        for side, against in product((0, 1), (MARK, ORACLE, UNTOUCHED)):
-            k, paths = (
-                pool.venue_slice.start + int(local),
-                untouched if against == UNTOUCHED else shown,
-            )
-            path = paths.margins if against == UNTOUCHED else recorded
-            pair = (
-                None
-                if paths.var_and_es is None
-                else (paths.var_and_es[0][:-1, side, local], paths.var_and_es[1][:-1, side, local])
-            )
-            lost = SIGNS[side] * np.diff(np.log(seen.reference_prices(k, against)))
-            engine = BacktestEngine(
-                f"{contracts.names[k]} {SIDES[side]}: {against}", rule, level, span
-            )
-            trial = BacktestSample(path[:-1, side, local], lost, first, pair)
-            judged.append(score_engine(engine, trial, RiseWindow("1h", count_rows(HOUR, dt))))
-    known = np.isfinite(shown.margins) & (shown.margins > 0)
-    return _PoolBacktests(
-        judged, float(np.abs(recorded[known] / shown.margins[known] - 1).max(initial=0.0))
-    )
+    margins = recorded.pool_margins(pool)
+    actual = seen._replace(margins=margins)
+    paths = {MARK: actual, ORACLE: actual, UNTOUCHED: untouched}
+    rise = RiseWindow("1h", count_rows(HOUR, recorded.venue.dt))
+    backtests = []
+    for local, side, against in product(listed.tolist(), (0, 1), paths):
+        k = pool.venue_slice.start + local
+        engine = scoring.name_engine(f"{contracts.names[k]} {SIDES[side]}: {against}")
+        lost = recorded.side_losses(k, side, against)
+        trial = paths[against].select_sample(side, local, lost, scoring.first)
+        backtests.append(score_engine(engine, trial, rise))
+    return _PoolBacktests(backtests, _largest_difference(margins, seen.margins))
+
+
+def _largest_difference(margins: F8, computed: F8) -> float:
+    """Return the largest relative difference of margins from computed ones above zero."""
+    known = np.isfinite(computed) & (computed > 0)
+    return float(np.abs(margins[known] / computed[known] - 1).max(initial=0.0))
 
 
 def _engine_paths(
-    seen: _RecordedVenue, pool: MarginPool, rule: RequirementComponent, levels: F8
+    recorded: _RecordedVenue, pool: MarginPool, rule: RequirementComponent, levels: F8
 ) -> _EnginePaths:
-    path = seen.compute_margins(rule, pool, levels)
-    return _EnginePaths(
-        path, find_var_and_es(rule, path, lambda other: seen.compute_margins(other, pool, levels))
-    )
+    def path_of(other: RequirementComponent) -> F8:
+        return recorded.compute_margins(other, pool, levels)
+
+    path = path_of(rule)
+    return _EnginePaths(path, find_var_and_es(rule, path, path_of))
 
 
 def find_level_and_horizon(rule: RequirementComponent) -> tuple[float, float]:
-    """Level and horizon (s) that a requirement names, or the first within it; else 99% of an hour."""
+    """Return level and horizon (s) of a requirement or of its first part; default 99% of an
+    hour.
+    """
     node: Any = rule.model_dump()
     while isinstance(node, dict):
         if "level" in node and "horizon" in node:
@@ -267,7 +299,9 @@ def find_level_and_horizon(rule: RequirementComponent) -> tuple[float, float]:
 
 
 def summarise_outcome(frames: Frames) -> dict[str, Any]:
-    """What a supervisor asks of the same run; money in minor units of the numeraire, falls as shares below nil."""
+    """Return the outcome of a run; money in minor units of the numeraire, falls as negative
+    shares.
+    """
     falls = {name: overview.find_deepest_fall(frames, name) for name in ("mark", "exogenous")}
     closed, (before, after) = overview.sum_close_outs(frames), overview.compare_funds(frames)
     layers = system.sum_by_layer(frames)
@@ -286,16 +320,16 @@ def summarise_outcome(frames: Frames) -> dict[str, Any]:
     }
 
 
-def is_price_covered(judged: Sequence[EngineBacktest], against: str) -> bool:
-    """Whether neither too many breaches nor any that follow one another were found, at 5%, of any row."""
-    rows = [each for each in judged if each.engine.name.endswith(f": {against}")]
-    return all(_is_covered(each) for each in rows)
+def is_price_covered(results: Sequence[EngineBacktest], against: str) -> bool:
+    """Return True if no row has too many or clustered breaches, at a significance level of 5%."""
+    rows = [result for result in results if result.engine.name.endswith(f": {against}")]
+    return all(_is_covered(result) for result in rows)
 
 
-def _is_covered(judged: EngineBacktest) -> bool:
-    few = judged.figures["breach_rate"] <= 1 - judged.engine.level
-    conditional = judged.figures["christoffersen_conditional"]["p_value"]
-    return bool(few or conditional >= 0.05)
+def _is_covered(result: EngineBacktest) -> bool:
+    has_few = result.figures["breach_rate"] <= 1 - result.engine.level
+    conditional = result.figures["christoffersen_conditional"]["p_value"]
+    return bool(has_few or conditional >= 0.05)
 
 
 def _step_times(steps: pd.DataFrame) -> "np.ndarray[Any, np.dtype[Any]]":

@@ -1,4 +1,4 @@
-"""What the backtest of a run leaves: its engines' table, and beside it what became of the market."""
+"""Report of a run's backtest: the engines' table, and the outcome of the market."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,10 @@ from experiments.backtest.finished_run import MARK, ORACLE, UNTOUCHED, RunBackte
 from experiments.backtest.report import BacktestSource, format_booktabs
 from experiments.results import store
 
-FALL_NAMES = {"mark_fall": "deepest fall of a mark", "exogenous_fall": "of the index, untouched"}
+FALL_NAMES = {
+    "mark_fall": "deepest fall of a mark",
+    "exogenous_fall": "deepest fall of the untouched index",
+}
 AMOUNT_NAMES = {
     "closed_out_notional": "closed out",
     "adl_notional": "closed by ADL",
@@ -21,38 +24,39 @@ AMOUNT_NAMES = {
     "system_loss": "loss that own margin did not bear",
 }
 PRICE_NAMES = {
-    UNTOUCHED: "the index as nobody moved it",
+    UNTOUCHED: "the untouched index",
     ORACLE: "the index that the market moved",
     MARK: "the mark",
 }
 
 
 def format_json(run: RunBacktest) -> str:
-    """Engines, the verdict on each price, and the outcome."""
-    told = {
-        "engines": [each.figures for each in run.backtests],
+    """Return engines, coverage of each price, and the outcome as JSON."""
+    content = {
+        "engines": [backtest.figures for backtest in run.backtests],
         "covers": _coverage_by_price(run),
         "outcome": run.outcome,
     }
-    return json.dumps(told, indent=2, allow_nan=False)
+    return json.dumps(content, indent=2, allow_nan=False)
 
 
 def format_text(run: RunBacktest) -> str:
-    """Table, verdicts, outcome."""
-    width = max(map(len, PRICE_NAMES.values())) + 4
-    verdicts = [
-        f"{PRICE_NAMES[name]:<{width}}{'covers' if good else 'DOES NOT COVER'}"
-        for name, good in _coverage_by_price(run).items()
+    """Return the table, coverage of each price, and the outcome as text."""
+    width = max(map(len, (*PRICE_NAMES.values(), *FALL_NAMES.values()))) + 4
+    coverage = [
+        f"{PRICE_NAMES[name]:<{width}}{'covers' if covered else 'DOES NOT COVER'}"
+        for name, covered in _coverage_by_price(run).items()
     ]
     outcome = [f"{name:<{width}}{value}" for name, value in _outcome_rows(run)]
-    gap = f"margins differ from the backtest of the same oracle by {run.outcome['gap_to_backtest']:.1e} at most"
-    return "\n".join([report.format_text(run.backtests), "", *verdicts, "", *outcome, gap])
+    size = f"{run.outcome['gap_to_backtest']:.1e}"
+    gap = f"margins differ from the backtest of the same oracle by {size} at most"
+    return "\n".join([report.format_text(run.backtests), "", *coverage, "", *outcome, gap])
 
 
 def write_run_backtest(
     run: RunBacktest, folder: Path, *, source: str, overwrite: bool = False
 ) -> Path:
-    """Everything, in a folder of its own.
+    """Write all outputs to a folder of their own.
 
     Raises:
         OutputError: there is a result already, or the place cannot be written.
@@ -81,15 +85,14 @@ def _coverage_by_price(run: RunBacktest) -> dict[str, bool]:
 
 
 def _outcome_rows(run: RunBacktest) -> list[tuple[str, str]]:
-    """What the run came to, in words and units."""
-    told = [
-        (word, "-" if (fall := run.outcome[key]) is None else f"{100 * fall:.2f}%")
-        for key, word in FALL_NAMES.items()
-    ]
-    told.append(("owners closed out", f"{run.outcome['closed_out_owners']:,}"))
-    return told + [
-        (word, _format_money(run, run.outcome[key])) for key, word in AMOUNT_NAMES.items()
-    ]
+    """Return the outcome of a run as labels and values with units."""
+    rows = []
+    for key, label in FALL_NAMES.items():
+        fall = run.outcome[key]
+        rows.append((label, "-" if fall is None else f"{100 * fall:.2f}%"))
+    rows.append(("owners closed out", f"{run.outcome['closed_out_owners']:,}"))
+    amounts = [(label, _format_money(run, run.outcome[key])) for key, label in AMOUNT_NAMES.items()]
+    return rows + amounts
 
 
 def _format_money(run: RunBacktest, amount: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a backtest leaves: a table as text, CSV and LaTeX, JSON, and margin against losses."""
+"""Outputs of a backtest: table as text, CSV and LaTeX, JSON, and a figure."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from experiments.price_files.return_series import ReturnSeries
 from experiments.results import provenance, store
 
 Times = np.ndarray[Any, np.dtype[Any]]
-"""Days, moments or numbers."""
+"""Days, times or numbers."""
 
 HEADINGS = {
     "name": "engine",
@@ -31,7 +31,7 @@ HEADINGS = {
     "acerbi_szekely_z2": "Z2 p",
     "traffic_light": "light",
 }
-"""Columns of the table, by key of an engine's figures; those of a rise tell over how long."""
+"""Columns of the table, by key of an engine's figures; those of a rise name its time."""
 
 PERCENT_FIGURES = ("max_rise", "mean_margin", "excess_over_flat", "breach_rate")
 FLAT_NOTE = (
@@ -39,84 +39,84 @@ FLAT_NOTE = (
 )
 
 
-def format_json(judged: Sequence[EngineBacktest]) -> str:
-    """One object per engine, in a list."""
-    return json.dumps([each.figures for each in judged], indent=2, allow_nan=False)
+def format_json(results: Sequence[EngineBacktest]) -> str:
+    """Return a list with one object per engine as JSON."""
+    return json.dumps([result.figures for result in results], indent=2, allow_nan=False)
 
 
-def format_text(judged: Sequence[EngineBacktest]) -> str:
-    """The table, aligned."""
-    rows = _table_rows(judged)
+def format_text(results: Sequence[EngineBacktest]) -> str:
+    """Return the table as aligned text, with its notes."""
+    rows = _table_rows(results)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            f"{cell:>{w}}" if n else f"{cell:<{w}}"
-            for n, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join([*lines, *_footnotes(judged)])
+    lines = []
+    for name, *cells in rows:
+        aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([f"{name:<{widths[0]}}", *aligned]))
+    return "\n".join([*lines, *_footnotes(results)])
 
 
-def _footnotes(judged: Sequence[EngineBacktest]) -> list[str]:
-    notes = [FLAT_NOTE] if any(each.engine.rule is None for each in judged) else []
-    if any("margins_in" in each.figures for each in judged):
+def _footnotes(results: Sequence[EngineBacktest]) -> list[str]:
+    notes = [FLAT_NOTE] if any(result.engine.rule is None for result in results) else []
+    if any("margins_in" in result.figures for result in results):
         notes.append(
-            "margins, rises and excess are in quote currency for one unit: returns are differences of prices"
+            "margins, rises and excess are in quote currency for one unit: "
+            "returns are differences of prices"
         )
-    return [*notes, *list_unjudged(judged)]
+    return [*notes, *list_unjudged(results)]
 
 
-def list_unjudged(judged: Sequence[EngineBacktest]) -> list[str]:
-    """A line on each engine that could not be judged."""
-    return [
-        f"{each.engine.name}: not judged, history is {each.n_missing_returns} returns too short for its look-back of {each.first_row} "
-        f"and {2 * each.engine.horizon} to judge: give a longer series or a shorter --window"
-        for each in judged
-        if each.n_missing_returns
-    ]
+def list_unjudged(results: Sequence[EngineBacktest]) -> list[str]:
+    """Return a line for each engine that could not be scored."""
+    lines = []
+    for result in results:
+        if result.n_missing_returns:
+            lack = f"history is {result.n_missing_returns} returns too short"
+            needed = f"look-back of {result.first_row} and {2 * result.engine.horizon} to judge"
+            remedy = "give a longer series or a shorter --window"
+            lines.append(f"{result.engine.name}: not judged, {lack} for its {needed}: {remedy}")
+    return lines
 
 
-def format_latex(judged: Sequence[EngineBacktest]) -> str:
-    """The table in booktabs."""
-    return format_booktabs(_table_rows(judged))
+def format_latex(results: Sequence[EngineBacktest]) -> str:
+    """Return the table in booktabs."""
+    return format_booktabs(_table_rows(results))
 
 
 def format_booktabs(rows: Sequence[Sequence[str]]) -> str:
-    """A LaTeX table of which the first row is the head."""
+    """Return a LaTeX table; the first row is its head."""
     return format_tabular(rows[0], rows[1:], [False, *[True] * (len(rows[0]) - 1)])
 
 
-def _table_rows(judged: Sequence[EngineBacktest]) -> list[list[str]]:
-    """The head, and a row per engine."""
-    headings = _table_headings(judged[0])
-    if all(each.engine.horizon == 1 for each in judged):
-        del headings["breach_rate_any_row"]  # the same
+def _table_rows(results: Sequence[EngineBacktest]) -> list[list[str]]:
+    """Return the head, and a row per engine."""
+    headings = _table_headings(results[0])
+    if all(result.engine.horizon == 1 for result in results):
+        del headings["breach_rate_any_row"]  # equal to breach_rate
     return [
         list(headings.values()),
-        *[[_format_cell(each, key) for key in headings] for each in judged],
+        *[[_format_cell(result, key) for key in headings] for result in results],
     ]
 
 
-def _table_headings(judged: EngineBacktest) -> dict[str, str]:
-    rises = [key for key in judged.figures if key.startswith("max_rise_")]
-    told = {
+def _table_headings(result: EngineBacktest) -> dict[str, str]:
+    rises = {
         key: "in stress" if key.endswith("_stressed") else f"rise {key.removeprefix('max_rise_')}"
-        for key in rises
+        for key in result.figures
+        if key.startswith("max_rise_")
     }
-    found: dict[str, str] = {}
-    for key, word in HEADINGS.items():
-        found |= told if key == "max_rise" else {key: word}
-    return found
+    headings: dict[str, str] = {}
+    for key, label in HEADINGS.items():
+        headings |= rises if key == "max_rise" else {key: label}
+    return headings
 
 
-def tabulate_backtests(judged: Sequence[EngineBacktest]) -> pd.DataFrame:
-    """One row per engine, each test's statistic and p-value in a column of their own."""
+def tabulate_backtests(results: Sequence[EngineBacktest]) -> pd.DataFrame:
+    """Return one row per engine, with separate columns for each test's statistic and p-value."""
     rows = []
-    for each in judged:
+    for result in results:
         row: dict[str, Any] = {}
-        for key, value in each.figures.items():
-            if each.n_missing_returns and value is None:
+        for key, value in result.figures.items():
+            if result.n_missing_returns and value is None:
                 continue
             nested = value if isinstance(value, dict) else {"": value}
             row |= {f"{key}_{part}" if part else key: entry for part, entry in nested.items()}
@@ -125,63 +125,63 @@ def tabulate_backtests(judged: Sequence[EngineBacktest]) -> pd.DataFrame:
 
 
 class BacktestSource(NamedTuple):
-    """What was judged."""
+    """Data of a backtest: name and times."""
 
     name: str
-    when: Times  # (T,) of each row
-    axis: str  # what the times are
+    when: Times  # (T,) time of each row
+    axis: str  # label of the time axis
 
 
 def write_backtest(
-    judged: Sequence[EngineBacktest],
+    results: Sequence[EngineBacktest],
     source: BacktestSource,
     folder: Path,
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Everything, in a folder of its own.
+    """Write all outputs to a folder of their own.
 
     Raises:
         OutputError: there is a result already, or the place cannot be written.
     """
     with store.ResultDraft(folder, overwrite=overwrite) as draft:
-        write_backtest_files(judged, source, draft.folder)
-        store.write_text(format_json(judged) + "\n", draft.folder / "backtest.json")
-        store.write_text(format_latex(judged), draft.folder / "backtest.tex")
+        write_backtest_files(results, source, draft.folder)
+        store.write_text(format_json(results) + "\n", draft.folder / "backtest.json")
+        store.write_text(format_latex(results), draft.folder / "backtest.tex")
         draft.commit()
     return folder
 
 
 def write_backtest_files(
-    judged: Sequence[EngineBacktest], source: BacktestSource, folder: Path
+    results: Sequence[EngineBacktest], source: BacktestSource, folder: Path
 ) -> None:
-    """Table, figure and manifest."""
+    """Write table, figure and manifest."""
     from experiments.backtest.figure import draw_margins
 
-    store.write_csv(tabulate_backtests(judged), folder / "backtest.csv")
+    store.write_csv(tabulate_backtests(results), folder / "backtest.csv")
     (folder / "figures").mkdir()
-    draw_margins(judged, source, folder / "figures")
+    draw_margins(results, source, folder / "figures")
     store.write_json(
         {"data": source.name, **provenance.describe_process()}, folder / "manifest.json"
     )
 
 
 def describe_source(series: ReturnSeries, name: str) -> BacktestSource:
-    """Days of the returns, or their numbers where the data has no days."""
+    """Return the days of the returns, or their numbers if the data has no days."""
     if series.dates.size:
         return BacktestSource(name, series.dates, "Day")
     return BacktestSource(name, np.arange(len(series.returns)), "Return")
 
 
-def _format_cell(judged: EngineBacktest, key: str) -> str:
-    value = judged.figures[key]
+def _format_cell(result: EngineBacktest, key: str) -> str:
+    value = result.figures[key]
     if value is None:
         return "-"
     if key == "traffic_light":
         return str(value["zone"])
     if isinstance(value, dict):
         return f"{value['p_value']:.3f}"
-    if key.startswith(NOTIONAL_SHARES) and "margins_in" in judged.figures:
+    if key.startswith(NOTIONAL_SHARES) and "margins_in" in result.figures:
         return f"{value:.4g}"
     if key.startswith(PERCENT_FIGURES):
         return f"{100 * value:.2f}%"

@@ -1,11 +1,9 @@
 """The margin calculator: one account under several engines, the same objects that judge accounts in a market."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from experiments.calculator.entries import (
     EntryReading,
@@ -19,11 +17,12 @@ from experiments.calculator.market_moves import (
     BatchedAccount,
     MarginAccount,
     move_exposure,
-    move_exposures,
 )
-from experiments.calculator.portfolio import PortfolioConfig, build_records
+from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.records import build_records
 from experiments.file_kinds import load_kind
-from sim.component import Component
+from sim.checks.margin_worlds import make_opening_world
+from sim.checks.opening import find_engine_faults
 from sim.errors import ConfigError, describe_unknown
 from sim.liquidation.bankruptcy import compute_bankruptcy_prices
 from sim.liquidation.prices import find_liquidation_ticks
@@ -33,37 +32,6 @@ from sim.margin.engine import EngineConfig
 from sim.margin.tiers.edges import find_tier_edges
 from sim.reading.packaged import is_file, list_packaged
 from sim.types import F8, I8, MISSING, Exposure, MarketView
-
-MAX_MOVE = 1e6
-"""The largest relative move that makes sense of a price or a volatility."""
-
-
-class Shock(Component):
-    """One story of prices and volatilities."""
-
-    name: str = Field(min_length=1, description="what to call it")
-    moves: dict[str, float] = Field(
-        default={}, description="relative moves by underlying (name: share)"
-    )
-    all: float = Field(
-        default=0.0,
-        gt=-1,
-        le=MAX_MOVE,
-        description="relative move of underlyings not named (share)",
-    )
-    vol: float = Field(
-        default=0.0,
-        gt=-1,
-        le=MAX_MOVE,
-        description="relative move of every option's volatility (share)",
-    )
-
-
-class StressConfig(Component):
-    """Shocks to put a portfolio through."""
-
-    description: str = Field(default="", description="one line for `deleverage configs`")
-    shocks: tuple[Shock, ...] = Field(min_length=1, description="the stories")
 
 
 class MarginedPortfolio(NamedTuple):
@@ -173,6 +141,7 @@ def margin_portfolio(
     try:
         mode = find_position_mode(portfolio, name)
         listed = list_columns(portfolio, mode)
+        _refuse_broken_parts(engine, build_records(portfolio, listed).market, unit)
         pools = engine.build_pools(build_records(portfolio, listed).market.contracts)
         whole = build_records(portfolio, [listed[column] for pool in pools for column in pool])
         parts, start = [], 0
@@ -194,6 +163,17 @@ def margin_portfolio(
     return MarginedPortfolio(
         name, parts, describe_entries(portfolio, mode), engine.requirement.look_back(), engine, unit
     )
+
+
+def _refuse_broken_parts(engine: EngineConfig, market: MarketView, unit: int) -> None:
+    """Refuse an engine with a part of a plug-in that breaks a law.
+
+    Raises:
+        ConfigError: a line for each such part.
+    """
+    world = make_opening_world(market, unit)
+    if faults := find_engine_faults(engine, world, [world]):
+        raise ConfigError(faults)
 
 
 def _build_exposure(market: MarketView, position: I8, entry: I8, balance: I8) -> Exposure:
@@ -357,60 +337,12 @@ def _find_nearest_moves(found: Sequence[NegativeInterval]) -> IndexMoves:
     return IndexMoves(down, min((low for low, _ in moves if low > 0), default=None), moves)
 
 
-class StressedPortfolio(NamedTuple):
-    """One shock under one engine, minor units."""
-
-    equity: float
-    maintenance: float
-    status: str
-
-
-def stress_portfolio(
-    account: MarginedPortfolio, shocks: Sequence[Shock]
-) -> list[StressedPortfolio]:
-    """Equity and solvency after each shock.
-
-    Raises:
-        ConfigError: a shock moves an underlying that the portfolio does not have, or to nil.
-    """
-    names = account.parts[0].book.market.contracts.underlyings
-    problems = [
-        f"shocks.{n}.moves.{name}: {describe_unknown(name, names)}"
-        for n, shock in enumerate(shocks)
-        for name in shock.moves
-        if name not in names
-    ]
-    problems += [
-        f"shocks.{n}.moves.{name}: {move:g}, must be above -1 and at most {MAX_MOVE:g}, correct it"
-        for n, shock in enumerate(shocks)
-        for name, move in shock.moves.items()
-        if not -1 < move <= MAX_MOVE
-    ]
-    if problems:
-        raise ConfigError(problems)
-    found = []
-    for vol, alike in itertools.groupby(shocks, key=lambda shock: shock.vol):
-        moves = np.array([[shock.moves.get(name, shock.all) for name in names] for shock in alike])
-        for books in zip(
-            *(move_exposures(part.book, moves, vol) for part in account.parts), strict=True
-        ):
-            moved_parts = [
-                part._replace(book=book) for part, book in zip(account.parts, books, strict=True)
-            ]
-            there = account._replace(parts=moved_parts)
-            equity, initial, maintenance = there.total_risk()
-            found.append(
-                StressedPortfolio(equity, maintenance, _classify_amounts(there, equity, initial))
-            )
-    return found
-
-
 def classify_portfolio(account: MarginedPortfolio) -> str:
     """Bankrupt, liquidatable, below initial, or healthy: of its weakest margin account."""
-    return _classify_amounts(account, *account.total_risk()[:2])
+    return classify_amounts(account, *account.total_risk()[:2])
 
 
-def _classify_amounts(account: MarginedPortfolio, whole: float, initial: float) -> str:
+def classify_amounts(account: MarginedPortfolio, whole: float, initial: float) -> str:
     """The same, equity and initial margin over all margin accounts being known."""
     equity, excess = account.weakest_amounts()
     if equity < 0:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from experiments.calculator.portfolio import InstrumentColumn, PortfolioConfig
+from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.records import InstrumentColumn
 from sim.errors import ConfigError
 from sim.reading.packaged import list_packaged
 

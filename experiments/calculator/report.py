@@ -6,15 +6,14 @@ from typing import Any
 
 from experiments.calculator.calculator import (
     MarginedPortfolio,
-    Shock,
     classify_portfolio,
     find_index_moves,
     find_worst_scenario,
     list_positions,
-    stress_portfolio,
 )
 from experiments.calculator.kinks import MOVE_RANGE
 from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.stress import Shock, stress_portfolio
 
 Report = dict[str, Any]
 

@@ -1,4 +1,7 @@
-"""The command ``deleverage``. Heavy imports wait inside the commands, so that help is instant."""
+"""Command line interface: the program ``deleverage``.
+
+Heavy modules are imported inside the commands, so that help is printed at once.
+"""
 
 import sys
 import warnings
@@ -8,13 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from experiments import neighbours
-from experiments.cli import backtest, explain, margin, paper, sweep, tails
+from experiments.cli import backtest, check, explain, margin, paper, sweep, tails
 from experiments.cli.failures import CommandGroup
 from experiments.cli.options import Plugins
 from experiments.results import provenance
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-"""Exit codes beside 0."""
+"""Exit codes other than 0."""
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -24,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(backtest.app)
+app.add_typer(check.app)
 app.add_typer(explain.app)
 app.add_typer(margin.app)
 app.add_typer(paper.app)
@@ -32,21 +36,21 @@ app.add_typer(tails.app)
 
 
 def main() -> None:
-    """Entry point."""
+    """Start the command line interface."""
     provenance.pin_threads()
     refuse_shadowed_packages()
     app()
 
 
 def refuse_shadowed_packages() -> None:
-    """Refuse to run with a user's own module in place of one of ours: their names are common ones."""
+    """Exit if a user's own module would be imported instead of a module of this project."""
     if lines := neighbours.find_shadowed_packages():
         _print_error("\n".join(lines))
         sys.exit(BAD_INPUT)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"deleverage {provenance.read_version()}")
         raise typer.Exit
 
@@ -54,7 +58,10 @@ def _version(asked: bool) -> None:
 @app.callback(no_args_is_help=True)
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Simulate how margin rules make or break a leveraged market."""
@@ -62,7 +69,7 @@ def _root(
 
 
 def _shorten_warnings() -> None:
-    """Give warnings about settings and data as one line each, without the place in the code."""
+    """Print warnings about settings and data on one line each, without the position in the code."""
     from sim.errors import SettingWarning
 
     before = warnings.showwarning
@@ -80,38 +87,44 @@ def _shorten_warnings() -> None:
 @app.command()
 def run(
     config: Annotated[
-        str, typer.Argument(help="A YAML file, or the name of a packaged one (deleverage configs).")
+        str,
+        typer.Argument(help="YAML file, or name of a packaged configuration (deleverage configs)."),
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[a.b=3 ...]", help="Changes to it.")
+        list[str] | None,
+        typer.Argument(metavar="[a.b=3 ...]", help="Changes to the configuration."),
     ] = None,
     *,
     data: Annotated[
         str | None,
-        typer.Option(help="Replay these prices as the first index: CSV, Parquet, or arch:NAME."),
+        typer.Option(help="Prices to replay as the first index: CSV, Parquet, or arch:NAME."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Root seed, in place of the configuration's.")
+        int | None, typer.Option(help="Root seed, instead of the configuration's.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Result folder; default results/NAME-CONFIGHASH.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Shorter: apply the configuration's own quick: values.")
+        bool,
+        typer.Option("--quick", help="Shorter run: apply the configuration's own quick: values."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no closing table.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print neither progress nor the closing table.")
+    ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a result that is there already.")
+        bool, typer.Option("--overwrite", help="Replace an existing result.")
     ] = False,
     engine: Annotated[
         str | None,
         typer.Option(
-            metavar="PRESET", help="Margin engine of the venues with perpetuals: a name or file."
+            metavar="PRESET",
+            help="Margin engine of the venues with perpetuals: a preset's name or a file.",
         ),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Run one market: a closing table, and the result folder last."""
+    """Run one market; print a closing table and, last, the result folder."""
     seeded = [] if seed is None else [f"seed={seed}"]
     try:
         _import_plugins(plugin)
@@ -136,7 +149,7 @@ def run(
             )
             raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
-        _print_error("interrupted; nothing was kept")
+        _print_error("interrupted; no result was kept")
         raise typer.Exit(INTERRUPTED) from error
     except _input_errors() as error:
         _print_error(str(error))
@@ -145,7 +158,7 @@ def run(
         typer.echo(f"{outcome.summary_table}\n")
     typer.echo(outcome.folder)
     if outcome.status != COMPLETE:
-        _print_error("interrupted; what was recorded is kept, marked so")
+        _print_error("interrupted; the recorded part is kept and marked as interrupted")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -189,14 +202,14 @@ def schema(
 
 
 def _input_errors() -> tuple[type[Exception], ...]:
-    """What a user's input can raise; asked for when something was raised."""
+    """Return the errors that invalid input raises; imported only once an error was raised."""
     from sim.errors import ConfigError, DataError, OutputError
 
     return ConfigError, DataError, OutputError
 
 
 def _import_plugins(modules: list[str] | None) -> None:
-    """Import a user's modules; told in a line if it cannot be done."""
+    """Import a user's modules; exit with one line if an import fails."""
     from experiments.plugins import import_plugins
     from sim.errors import ConfigError
 

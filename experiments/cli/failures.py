@@ -1,4 +1,4 @@
-"""What every command does when the system refuses a read or a write: one line and exit code 1."""
+"""Handling of reads and writes that the system refuses: one line and exit code 1."""
 
 import errno
 from typing import Any
@@ -10,13 +10,13 @@ FAILED, BAD_INPUT = 1, 2
 
 
 class CommandGroup(TyperGroup):
-    """The commands; arguments that none of them can use, and failures that none of them expects, are reported here."""
+    """Group of all commands, which reports unusable arguments and unexpected system errors."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line.
+        """Parse the command line.
 
         Raises:
-            Exit: an argument that is no text, or longer than any name.
+            Exit: an argument is not text, or is longer than any name.
         """
         from experiments.cli.arguments import find_unusable_arguments
         from sim.errors import escape_unprintable
@@ -36,9 +36,8 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except RuntimeError as error:
-            if not str(error).startswith(
-                "Symlink loop"
-            ):  # Python 3.11 and 3.12, of a path that is resolved
+            # Python 3.11 and 3.12 raise this when they resolve a path.
+            if not str(error).startswith("Symlink loop"):
                 raise
             from sim.errors import escape_unprintable
 
@@ -46,7 +45,7 @@ class CommandGroup(TyperGroup):
             typer.echo(escape_unprintable(f"{place}: is a link to itself, name another"), err=True)
             raise typer.Exit(BAD_INPUT) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # a reader such as head has left
+            if error.errno == errno.EPIPE:  # the reader, such as head, closed the pipe
                 raise
             from sim.errors import escape_unprintable
 
@@ -55,9 +54,12 @@ class CommandGroup(TyperGroup):
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return one line: what the project says of its own failed writes, or the system's reason."""
+    """Return the message of a failed write of this project, or the system's reason, on one line."""
     if error.errno is None:
         return str(error)
     place = f"{error.filename}: " if error.filename is not None else ""
     reason = error.strerror or type(error).__name__
-    return f"{place}the system refused a read or a write ({reason}), mend that and start the same command again"
+    return (
+        f"{place}the system refused a read or a write ({reason}), "
+        "mend that and start the same command again"
+    )

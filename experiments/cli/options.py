@@ -10,19 +10,17 @@ Plugins = Annotated[
     typer.Option(
         "--plugin",
         metavar="MODULE",
-        help="Import a module that registers kinds of its own; repeatable.",
+        help="Import a module that registers components; repeatable.",
     ),
 ]
 
 OwnStudy = Annotated[
     Path | None,
-    typer.Option(
-        "--study", metavar="FILE", help="Of a study of your own: its YAML file, or its module."
-    ),
+    typer.Option("--study", metavar="FILE", help="YAML file or module of the result's own study."),
 ]
 
 
 def print_notices(lines: tuple[str, ...]) -> None:
-    """Print what is worth knowing of a result, on stderr."""
+    """Print notices about a result on standard error."""
     for line in lines:
         typer.echo(line, err=True)

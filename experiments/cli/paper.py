@@ -16,7 +16,7 @@ BAD_INPUT = 2
 
 Folder = Annotated[
     Path,
-    typer.Argument(metavar="RESULTS", help="Folder of deleverage sweep, or of deleverage run."),
+    typer.Argument(metavar="RESULTS", help="Result folder of a sweep or of a run."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to; default the result's own.")]
 
@@ -27,7 +27,7 @@ app = typer.Typer()
 def figures(
     results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None
 ) -> None:
-    """Draw all figures of a result again: PDF, PNG and CSV."""
+    """Redraw all figures of a result: PDF, PNG and CSV."""
     with _report_errors():
         from experiments.plugins import import_plugins
 
@@ -46,25 +46,29 @@ def tables(
     *,
     metric: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Column of the scores; default those the study names."),
+        typer.Option(
+            metavar="NAME", help="Column of the scores; default the metrics of the study."
+        ),
     ] = None,
     against: Annotated[
         str,
         typer.Option(
-            metavar="AXIS=VALUE", help="Also paired differences of the metrics from this setting."
+            metavar="AXIS=VALUE", help="Add paired differences of the metrics from this setting."
         ),
     ] = "",
     precision: Annotated[
         float,
         typer.Option(
-            min=1e-6, max=1, help="Half-width to reckon further replications for, of the figure."
+            min=1e-6,
+            max=1,
+            help="Target half-width, as a share of the mean, for the number of replications.",
         ),
     ] = 0.1,
     out: Out = None,
     study: OwnStudy = None,
     plugin: Plugins = None,
 ) -> None:
-    """Write all tables of a result again: tidy CSV, and LaTeX with n and intervals."""
+    """Rewrite all tables of a result: tidy CSV, and LaTeX with n and intervals."""
     with _report_errors():
         from experiments.plugins import import_plugins
 
@@ -75,15 +79,15 @@ def tables(
 
         result = open_result(results, study)
         print_notices(result.notices)
-        asked = MetricOptions(metric or (), against, precision)
-        _print_paths(output.make_tables(result, _make_folder(out, results), asked))
+        options = MetricOptions(metric or (), against, precision)
+        _print_paths(output.make_tables(result, _make_folder(out, results), options))
 
 
 @app.command()
 def report(
     results: Folder, *, out: Out = None, study: OwnStudy = None, plugin: Plugins = None
 ) -> None:
-    """Write a result's report, one HTML file that needs no other, after its figures and tables."""
+    """Write the figures, the tables and the report of a result; the report is one HTML file."""
     with _report_errors():
         from experiments.plugins import import_plugins
 
@@ -118,7 +122,7 @@ def _print_paths(made: "WrittenFiles") -> None:
 
 @contextmanager
 def _report_errors() -> Iterator[None]:
-    """Bad input is told in a line and leaves with its code."""
+    """Print invalid input on one line and exit with its code."""
     from sim.errors import DeleverageError
 
     try:

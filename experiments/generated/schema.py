@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from experiments.calculator.calculator import StressConfig
 from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.stress import StressConfig
 from experiments.config import RunConfig
 from experiments.sweep.config import StudyConfig
 from sim.component import Component

@@ -1,1 +1,1 @@
-"""What a result becomes on paper: figures, tables and a report, made again from nothing but its files."""
+"""Figures, tables and report of a result, made again from its files alone."""

@@ -1,4 +1,4 @@
-"""All figures of a result, drawn again from its files."""
+"""Figures of a result, drawn again from its files."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from sim.errors import DeleverageError
 
 
 def draw_figures(result: RunResult | StudyResult, folder: Path) -> list[str]:
-    """PDF, PNG and CSV of every figure; the same bytes each time.
+    """Draw PDF, PNG and CSV of every figure; the bytes are the same each time.
 
     Args:
-        result: of one run or of a study.
-        folder: existing.
+        result: result of one run or of a study.
+        folder: existing folder.
 
     Returns:
-        What could not be drawn, a line each.
+        A line for each figure that could not be drawn.
     """
     if isinstance(result, RunResult):
         return _draw_run_figures(result, folder)
@@ -27,7 +27,7 @@ def draw_figures(result: RunResult | StudyResult, folder: Path) -> list[str]:
 def _draw_run_figures(result: RunResult, folder: Path) -> list[str]:
     problems = []
     if "steps" not in result.frames:
-        return []  # what is wrong with that file is among the problems of the result
+        return []  # the problems of the result already name that file
     if not len(result.frames["steps"]):
         return [f"{result.folder}: no step was recorded, figures need some, make the run again"]
     numeraire = result.config.assets[0]

@@ -1,4 +1,4 @@
-"""Tables as LaTeX in booktabs, for any engine: what is not ASCII is written as a command."""
+"""Tables as LaTeX in booktabs, for any engine: characters beyond ASCII become commands."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 MAX_FLOAT_ROWS = 40
-"""Rows that fit on a page; more of them are a longtable."""
+"""Largest number of rows that fit on a page; longer tables are a longtable."""
 
 SYMBOLS = {
     "\\": r"\textbackslash{}",
@@ -42,19 +42,19 @@ SYMBOLS |= {letter: f"$\\{name}$" for letter, name in GREEK.items()}
 
 
 def escape_text(text: str) -> str:
-    """Text that LaTeX prints as it is; accented letters are left to its UTF-8."""
+    """Escape text for LaTeX; accented letters are left to its UTF-8."""
     return "".join(SYMBOLS.get(letter, letter) for letter in text)
 
 
 def format_tabular(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> str:
-    """The bare table, for a float of one's own.
+    """Format the bare table, for use within any float.
 
     Args:
         columns: headings.
         rows: cells as text.
-        right: whether a column is set to the right, as figures are.
+        right: True for columns that are aligned to the right, as numbers are.
     """
     lines = [
         rf"\begin{{tabular}}{{{_column_spec(right)}}}",
@@ -66,12 +66,15 @@ def format_tabular(
 
 
 def format_float(shown: pd.DataFrame, *, caption: str, label: str) -> str:
-    """A float with caption and label; a longtable where it would not fit on a page. Needs ``booktabs``, ``longtable``.
+    """Format a float with caption and label, or a longtable if it does not fit on a page.
+
+    The document needs the packages ``booktabs`` and ``longtable``.
 
     Args:
-        shown: cells as text, see ``tables.shown``; columns of figures are found by what they hold.
+        shown: cells as text, see ``tables.format_table``; columns of numbers are found by their
+            content.
         caption: plain text.
-        label: for references.
+        label: label for references.
     """
     right, rows = [is_number_column(shown[name]) for name in shown], shown.to_numpy().tolist()
     title = rf"\caption{{{escape_text(caption)}}}\label{{tab:{label}}}"
@@ -91,10 +94,10 @@ def _format_row(cells: Sequence[str]) -> str:
 
 
 def _column_spec(right: Sequence[bool]) -> str:
-    return "".join("r" if each else "l" for each in right)
+    return "".join("r" if is_right else "l" for is_right in right)
 
 
 def is_number_column(column: "pd.Series[str]") -> bool:
-    """Whether every cell that holds anything begins as a number does."""
-    told = [text for text in column if text not in ("", "none")]
-    return bool(told) and all(re.match(r"[<+\N{MINUS SIGN}]?\d", text) for text in told)
+    """Return True if every non-empty cell begins as a number."""
+    filled = [text for text in column if text not in ("", "none")]
+    return bool(filled) and all(re.match(r"[<+\N{MINUS SIGN}]?\d", text) for text in filled)

@@ -1,4 +1,4 @@
-"""Result folders as they stand on disk: one run's, or a study's; what is damaged is named, and nothing in them runs."""
+"""Loading of result folders of runs and studies: damage is reported, and nothing in them is run."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,65 +28,63 @@ CONFIG, SUMMARY, MANIFEST = "config.resolved.yaml", "summary.json", "manifest.js
 STEPS = "steps.parquet"
 
 UNKNOWN = "unknown"
-"""The version of what does not say which one wrote it."""
+"""Version of a result that does not record one."""
 
 
 class MissingFrameError(DeleverageError):
-    """A frame that a run does not have, or that cannot be read."""
+    """Error of a frame that a run does not have, or that cannot be read."""
 
 
 class RunFrames(dict[str, pd.DataFrame]):
-    """Frames by name; one that is not there is named with its file."""
+    """Frames by name; a missing frame raises an error that names its file."""
 
     def __missing__(self, name: str) -> pd.DataFrame:
-        """Raised where another dict would raise KeyError, which a missing column does too."""
+        """Raise an error of its own, because a missing column also raises KeyError."""
         raise MissingFrameError(
             f"{name}.parquet is not there or cannot be read, make the run again"
         )
 
 
 class RunResult(NamedTuple):
-    """One run."""
+    """Result of one run."""
 
     folder: Path
     config: RunConfig
-    frames: dict[str, pd.DataFrame]  # those that can be read
-    about: dict[str, Any]  # where it came from
-    problems: tuple[str, ...]  # files that cannot be read
-    notices: tuple[str, ...] = ()  # code that is not the one which made it
+    frames: dict[str, pd.DataFrame]  # readable frames
+    about: dict[str, Any]  # provenance
+    problems: tuple[str, ...]  # unreadable files
+    notices: tuple[str, ...] = ()  # differences between the current code and that of the result
 
 
 class StudyResult(NamedTuple):
-    """A study's runs, as its scores tell of them."""
+    """Result of a study: its scores and runs."""
 
     folder: Path
     study: StudyConfig
     scores: pd.DataFrame
-    runs: (
-        pd.DataFrame
-    )  # one row for each setting, replication and role; empty if there is no such file
+    runs: pd.DataFrame  # a row for each setting, replication and role; empty without that file
     about: dict[str, Any]
     problems: tuple[str, ...]
     notices: tuple[str, ...] = ()
-    mixed: str = ""  # which codes made its runs, for every table; empty = one
+    mixed: str = ""  # notice about several codes, for every table; empty if one code made all runs
 
     @property
     def module(self) -> StudyModule:
-        """What measures it: a module of the package, or of the command line.
+        """Module that scores the study, from the package or the command line.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no such module.
         """
         return load_study_module(self.study.module)
 
     @property
     def table_labels(self) -> TableLabels:
-        """What its module calls things, and what every table of it says."""
+        """Labels of the module, and the notice that every table carries."""
         return TableLabels.from_module(self.module)._replace(mixed=self.mixed)
 
     @property
     def axes(self) -> list[str]:
-        """Columns of scores that make a setting."""
+        """Columns of scores that define a setting."""
         names = [axis.name for axis in self.study.axes]
         return [*names, *(["role"] if "role" in self.scores else [])]
 
@@ -94,20 +92,22 @@ class StudyResult(NamedTuple):
 def open_result(
     folder: Path, own: Path | None = None, *, measured: bool = True
 ) -> RunResult | StudyResult:
-    """A result folder, none of whose files is ever run.
+    """Open a result folder without running any of its files.
 
     Args:
-        folder: of ``deleverage run``, of ``deleverage sweep``, or of one run of a sweep.
-        own: file of the study's module, as the user names it; none = of the package or a plug-in.
-        measured: whether a study's module is wanted.
+        folder: result of ``deleverage run``, of ``deleverage sweep``, or of one run of a sweep.
+        own: file of the study's module, as named by the user; None = from the package or a plug-in.
+        measured: load the study's module.
 
     Raises:
-        DataError: it is no result, is of another version, needs a plug-in, or nothing in it can be read.
-        ConfigError: there is no module of the study.
+        DataError: it is not a result, is of another version, needs a plug-in, or nothing in it can
+            be read.
+        ConfigError: the study has no module.
     """
     if not folder.is_dir():
-        told = "is no folder" if folder.exists() else "no such folder"
-        raise DataError(f"{folder}: {told}, name the result of deleverage run or deleverage sweep")
+        problem = "is no folder" if folder.exists() else "no such folder"
+        rule = "name the result of deleverage run or deleverage sweep"
+        raise DataError(f"{folder}: {problem}, {rule}")
     held = {path.name for path in folder.iterdir()}
     if RESOLVED_STUDY in held:
         return _open_study(folder, own, measured)
@@ -127,12 +127,15 @@ def open_result(
 
 
 def _afresh(folder: Path) -> str:
-    """What to do where the description of a study is lost."""
-    return f"restore it, or run the sweep again into another folder with --out; --known {folder} keeps its runs"
+    """Return the remedy for a lost description of a study."""
+    return (
+        "restore it, or run the sweep again into another folder with --out; "
+        f"--known {folder} keeps its runs"
+    )
 
 
 def _open_run(folder: Path) -> RunResult:
-    """From ``deleverage run``, which writes a manifest, or of a sweep, where the summary has all of it."""
+    """Open a run of ``deleverage run``, with a manifest, or of a sweep, with only a summary."""
     summary = _read_json(folder / SUMMARY)
     about = _read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
     _require_same_version(folder, str(about.get("version") or summary.get("version") or UNKNOWN))
@@ -156,20 +159,20 @@ def _own_config(folder: Path) -> RunConfig:
     try:
         return load_run(folder / CONFIG)
     except ConfigError as error:
-        told = error.problems[0].removeprefix(f"{folder / CONFIG}: ")
-        rule = f"is no configuration of this version ({told}), restore it or make the run again"
+        problem = error.problems[0].removeprefix(f"{folder / CONFIG}: ")
+        rule = f"is no configuration of this version ({problem}), restore it or make the run again"
         raise DataError(f"{folder / CONFIG}: {rule}") from error
 
 
 def check_plugins(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
-    """A line for each plug-in that is not as it was when it made a result.
+    """Return a line for each plug-in that changed since it made a result.
 
     Args:
-        folder: the result.
-        codes: facts of the code that made it, as they stand in it.
+        folder: result folder.
+        codes: facts about the code that made it, as stored in it.
 
     Raises:
-        DataError: a plug-in that made it is not named.
+        DataError: a plug-in that made it was not given.
     """
     parts = [code.get("plugins") for code in codes if isinstance(code, dict)]
     needed = [
@@ -188,55 +191,46 @@ def check_plugins(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _unsigned_notices(folder: Path, codes: Sequence[Any]) -> tuple[str, ...]:
-    """A line if a result says nothing of the code that made it."""
+    """Return a line if a result does not record the code that made it."""
     if any(isinstance(code, dict) for code in codes):
         return ()
-    return (
-        f"{folder}: was made by an earlier build, which did not record its code, figures may mean something else",
-    )
+    problem = "was made by an earlier build, which did not record its code"
+    return (f"{folder}: {problem}, figures may mean something else",)
 
 
 def list_code_notices(folder: Path) -> tuple[str, ...]:
-    """What must be known before a part of a result is run again: that other code made it.
+    """Return notices for a part of a result that is run again by other code.
 
     Raises:
-        DataError: a plug-in that made it is not named, or it cannot be read.
+        DataError: a plug-in that made it was not given, or it cannot be read.
     """
-    path = next((folder / name for name in (MANIFEST, SUMMARY) if (folder / name).is_file()), None)
-    codes = (
-        read_codes(folder)
-        if (folder / RESOLVED_STUDY).is_file()
-        else []
-        if path is None
-        else [_read_json(path).get("code")]
-    )
+    is_study = (folder / RESOLVED_STUDY).is_file()
+    codes = read_codes(folder) if is_study else _read_run_codes(folder)
     changed = check_plugins(folder, codes) + _unsigned_notices(folder, codes)
-    if (
-        changed
-        or not codes
-        or not isinstance(codes[0], dict)
-        or (folder / RESOLVED_STUDY).is_file()
-    ):
+    if changed or is_study or not codes or not isinstance(codes[0], dict):
         return changed
     named = codes[0].get("plugins")
-    here = identity.describe_code(
-        [name for name in plugins.list_plugins() if isinstance(named, dict) and name in named]
-    )
-    differ = "; ".join(identity.describe_differences(codes[0], here))
-    return (
-        (f"{folder}: was made by other code ({differ}), what is run again may differ",)
-        if differ
-        else ()
-    )
+    known = named if isinstance(named, dict) else {}
+    here = identity.describe_code([name for name in plugins.list_plugins() if name in known])
+    differences = "; ".join(identity.describe_differences(codes[0], here))
+    if not differences:
+        return ()
+    return (f"{folder}: was made by other code ({differences}), what is run again may differ",)
+
+
+def _read_run_codes(folder: Path) -> list[Any]:
+    """Return the facts about the code of a run, from its manifest or else its summary."""
+    for name in (MANIFEST, SUMMARY):
+        if (folder / name).is_file():
+            return [_read_json(folder / name).get("code")]
+    return []
 
 
 def _open_study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
     study = _read_study(folder)
     if not (folder / SCORES).is_file():
-        rule = (
-            "no run has been scored yet, start deleverage sweep with this folder again, it goes on"
-        )
-        raise DataError(f"{folder}: holds no {SCORES}, {rule}")
+        rule = "no run has been scored yet, start deleverage sweep with this folder again"
+        raise DataError(f"{folder}: holds no {SCORES}, {rule}, it resumes the sweep")
     _require_same_version(folder, _frame_version(folder / SCORES))
     codes = read_codes(folder)
     notices = check_plugins(folder, codes) + _unsigned_notices(folder, codes)
@@ -261,24 +255,23 @@ def _open_study(folder: Path, own: Path | None, measured: bool) -> StudyResult:
 
 
 def _module_notices(folder: Path, study: StudyConfig) -> tuple[str, ...]:
-    """A line if the study's module is not the one that made the scores."""
+    """Return a line if the study's module differs from the one that made the scores."""
     here, there = hash_study_module(study.module), _frame_metadata(folder / SCORES, "module")
     if there in ("", here):
         return ()
     where = study.module if study.module.endswith(".py") else f"module {study.module}"
     rule = "tables and figures are of this one; start the sweep again to make the scores by it too"
-    return (
-        f"{where}: is not the module that made the scores of {folder} ({there}, this is {here}), {rule}",
-    )
+    versions = f"the scores of {folder} ({there}, this is {here})"
+    return (f"{where}: is not the module that made {versions}, {rule}",)
 
 
 def read_codes(folder: Path) -> list[Any]:
-    """Facts of the code of a study's runs, as its scores hold them; none where they do not."""
+    """Return the facts about the code of a study's runs from its scores; empty if absent."""
     try:
-        told = json.loads(_frame_metadata(folder / SCORES, "code") or "[]")
+        codes = json.loads(_frame_metadata(folder / SCORES, "code") or "[]")
     except (ValueError, RecursionError):
         return []
-    return told if isinstance(told, list) else []
+    return codes if isinstance(codes, list) else []
 
 
 def _read_study(folder: Path) -> StudyConfig:
@@ -286,20 +279,19 @@ def _read_study(folder: Path) -> StudyConfig:
     try:
         content = read_yaml(path)
     except (ConfigError, OSError) as error:
-        told = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{path}: ")
-        raise DataError(f"{path}: cannot be read ({told}), {_afresh(folder)}") from error
+        problem = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{path}: ")
+        raise DataError(f"{path}: cannot be read ({problem}), {_afresh(folder)}") from error
     plain = content if isinstance(content, dict) else {}
     try:
         return StudyConfig.model_validate(plain)
     except pydantic.ValidationError as error:
-        told = describe_problems(error, plain, StudyConfig)[0]
-        raise DataError(
-            f"{path}: is no study of this version ({told}), {_afresh(folder)}"
-        ) from error
+        problem = describe_problems(error, plain, StudyConfig)[0]
+        rule = f"is no study of this version ({problem})"
+        raise DataError(f"{path}: {rule}, {_afresh(folder)}") from error
 
 
 def find_base_config(result: StudyResult) -> RunConfig | None:
-    """What every run starts from: the configuration of the first whose summary can be read, else the study's base."""
+    """Return the base configuration: of the first readable run, else of the study."""
     for path in _summary_paths(result):
         try:
             return _read_config(path.parent, _read_json(path))
@@ -329,8 +321,8 @@ def _read_frame(
     except FileNotFoundError as error:
         raise DataError(f"{path}: is not there, {again}") from error
     except (OSError, ValueError, pa.ArrowException) as error:
-        told = (str(error).strip().splitlines() or [""])[0]
-        raise DataError(f"{path}: cannot be read ({told}), {again}") from error
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise DataError(f"{path}: cannot be read ({reason}), {again}") from error
 
 
 def _read_json(path: Path, again: str = "make the run again") -> dict[str, Any]:
@@ -346,23 +338,23 @@ def _read_config(folder: Path, summary: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(summary["config"])
     except (KeyError, ValueError) as error:
-        told = f"{folder / SUMMARY}: has no configuration of this version"
+        problem = f"{folder / SUMMARY}: has no configuration of this version"
         if "config" not in summary:
-            told = f"{folder / CONFIG}: is not there"
-        raise DataError(f"{told}, make the run again") from error
+            problem = f"{folder / CONFIG}: is not there"
+        raise DataError(f"{problem}, make the run again") from error
 
 
 def _frame_version(path: Path) -> str:
-    """Which version wrote a Parquet file."""
+    """Return the version that wrote a Parquet file."""
     try:
         pa.parquet.read_schema(path.absolute())
     except (OSError, ValueError, pa.ArrowException):
-        return provenance.read_version()  # the reader says what is wrong with the file
+        return provenance.read_version()  # the reader reports the problem of the file
     return _frame_metadata(path, "version") or UNKNOWN
 
 
 def _frame_metadata(path: Path, key: str) -> str:
-    """What a Parquet file says of itself; empty if it says nothing of that, or cannot be read."""
+    """Return an entry of a Parquet file's metadata; empty if it is absent or unreadable."""
     try:
         metadata = pa.parquet.read_schema(path.absolute()).metadata or {}
     except (OSError, ValueError, pa.ArrowException):
@@ -371,12 +363,14 @@ def _frame_metadata(path: Path, key: str) -> str:
 
 
 def _require_same_version(folder: Path, version: str) -> None:
-    """Refuse what another version wrote: its columns may mean something else."""
+    """Refuse results of another version, whose columns may have another meaning."""
     here = provenance.read_version()
     if version == UNKNOWN:
-        raise DataError(
-            f"{folder}: nothing in it says which version made it, this is {here}, make the result again"
-        )
+        rule = f"this is {here}, make the result again"
+        raise DataError(f"{folder}: does not record which version made it, {rule}")
     if version != here:
-        rule = f"made by deleverage {version}, this is {here}, figures of other versions may mean something else"
-        raise DataError(f"{folder}: {rule}, install deleverage {version} or make the result again")
+        rule = "figures of other versions may mean something else"
+        raise DataError(
+            f"{folder}: made by deleverage {version}, this is {here}, {rule}, "
+            f"install deleverage {version} or make the result again"
+        )

@@ -1,4 +1,4 @@
-"""The three commands: figures, tables and report of a result folder."""
+"""Figures, tables and report of a result folder, for the three commands."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,18 +17,18 @@ DEFAULT_OPTIONS = MetricOptions()
 
 
 class WrittenFiles(NamedTuple):
-    """What a command wrote, and what it could not."""
+    """Files that a command wrote, and problems that it met."""
 
     paths: Sequence[Path]
     problems: Sequence[str]
 
 
 def make_figures(result: RunResult | StudyResult, out: Path) -> WrittenFiles:
-    """``figures/`` in a folder: PDF, PNG and CSV of each.
+    """Write ``figures/`` in a folder: PDF, PNG and CSV of each figure.
 
     Args:
-        result: see ``opened``.
-        out: existing; the result's own, or another.
+        result: see ``open_result``.
+        out: existing folder: the result's own, or another.
     """
     problems = list(result.problems)
 
@@ -41,52 +41,65 @@ def make_figures(result: RunResult | StudyResult, out: Path) -> WrittenFiles:
 
 
 def make_tables(
-    result: RunResult | StudyResult, out: Path, asked: MetricOptions = DEFAULT_OPTIONS
+    result: RunResult | StudyResult, out: Path, options: MetricOptions = DEFAULT_OPTIONS
 ) -> WrittenFiles:
-    """``tables/`` in a folder: CSV and LaTeX of each; args as of ``make_figures``, and metrics that a user asks for.
+    """Write ``tables/`` in a folder: CSV and LaTeX of each table.
+
+    Args:
+        result: see ``open_result``.
+        out: existing folder.
+        options: metrics that a user requests.
 
     Raises:
-        ConfigError: an unknown metric or reference.
+        ConfigError: a metric or reference is unknown.
     """
-    return _write_tables(result, collect_tables(result, asked), out)
+    return _write_tables(result, collect_tables(result, options), out)
 
 
 def make_report(result: RunResult | StudyResult, out: Path) -> WrittenFiles:
-    """Figures and tables again, ``report.md`` of a study, and ``report.html``; args as of ``make_figures``."""
-    found, drawn = collect_tables(result), make_figures(result, out)
-    paths, problems = list(drawn.paths), [*drawn.problems, *found.problems]
+    """Write figures, tables and ``report.html``, and ``report.md`` of a study.
+
+    Args:
+        result: see ``open_result``.
+        out: existing folder.
+    """
+    content, drawn = collect_tables(result), make_figures(result, out)
+    paths, problems = list(drawn.paths), [*drawn.problems, *content.problems]
     if isinstance(result, StudyResult):
-        told = result.table_labels.add_mixed_notice(made_by(result.module, "report", result.scores))
+        report = made_by(result.module, "report", result.scores)
+        text = result.table_labels.add_mixed_notice(report)
         ResultFolder(out).replace_entry(
-            "report.md", lambda path: store.write_text(told + "\n", path)
+            "report.md", lambda path: store.write_text(text + "\n", path)
         )
-        paths += [*_write_tables(result, found, out).paths, out / "report.md"]
-        content = page.make_study_page(result, out / "figures", found.tables, told)
+        paths += [*_write_tables(result, content, out).paths, out / "report.md"]
+        html = page.make_study_page(result, out / "figures", content.tables, text)
     else:
-        content = page.make_run_page(result, out / "figures", found.tables, problems)
-    ResultFolder(out).replace_entry(REPORT, lambda path: page.write_page(content, path))
+        html = page.make_run_page(result, out / "figures", content.tables, problems)
+    ResultFolder(out).replace_entry(REPORT, lambda path: page.write_page(html, path))
     return WrittenFiles([*paths, out / REPORT], problems)
 
 
 def collect_tables(
-    result: RunResult | StudyResult, asked: MetricOptions = DEFAULT_OPTIONS
+    result: RunResult | StudyResult, options: MetricOptions = DEFAULT_OPTIONS
 ) -> PaperTables:
-    """The tables of a study's module and of its metrics; of a run, see ``run_tables``."""
+    """Return the tables of a study's module and metrics, or those of a run."""
     if isinstance(result, StudyResult):
         of_metrics = metric_tables.tabulate_metrics(
-            result.scores, result.axes, result.study.metrics, asked
+            result.scores, result.axes, result.study.metrics, options
         )
         return PaperTables(made_by(result.module, "tables", result.scores) | of_metrics)
     return run_tables.tabulate_run(result)
 
 
-def _write_tables(result: RunResult | StudyResult, found: PaperTables, out: Path) -> WrittenFiles:
-    name = (result.study if isinstance(result, StudyResult) else result.config).name
-    words = result.table_labels if isinstance(result, StudyResult) else run_tables.RUN_TABLE_LABELS
+def _write_tables(result: RunResult | StudyResult, content: PaperTables, out: Path) -> WrittenFiles:
+    if isinstance(result, StudyResult):
+        name, labels = result.study.name, result.table_labels
+    else:
+        name, labels = result.config.name, run_tables.RUN_TABLE_LABELS
 
     def fill(folder: Path) -> None:
         folder.mkdir()
-        tables.write_tables(found.tables, folder, words, name)
+        tables.write_tables(content.tables, folder, labels, name)
 
     ResultFolder(out).replace_entry("tables", fill)
-    return WrittenFiles(sorted((out / "tables").iterdir()), [*result.problems, *found.problems])
+    return WrittenFiles(sorted((out / "tables").iterdir()), [*result.problems, *content.problems])

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else. Question, findings, figures, tables, and where all came from."""
+"""Report as one HTML file: question, findings, figures, tables and provenance."""
 
 import base64
 import struct
@@ -25,22 +25,22 @@ from sim.errors import DeleverageError
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MODEL_PAGE = provenance.ROOT / "sim" / "README.md"
-"""The model's description by the ODD protocol."""
+"""Description of the model by the ODD protocol."""
 MAX_OPEN_ROWS = 24
-"""Rows that a table has at most to stand open on the page."""
+"""Largest number of rows of a table that is not folded."""
 
 
 class PageFigure(NamedTuple):
-    """A picture on the page."""
+    """Figure of the page."""
 
     name: str
     caption: str
-    data: str  # URI
-    width: float  # % of the page; a page's figures fill it
+    data: str  # data URI
+    width: float  # % of the page's width
 
 
 class PageTable(NamedTuple):
-    """A table on the page."""
+    """Table of the page."""
 
     name: str
     caption: str
@@ -50,20 +50,20 @@ class PageTable(NamedTuple):
 
     @property
     def folded(self) -> bool:
-        """Whether it is too long to stand open."""
+        """True if the table is too long to be shown unfolded."""
         return len(self.rows) > MAX_OPEN_ROWS
 
 
 class ResultPage(NamedTuple):
-    """What the template is filled with."""
+    """Content of the template."""
 
     title: str
     question: str
-    findings: Markup  # or the closing table of a run
+    findings: Markup  # findings, or the closing table of a run
     figures: list[PageFigure]
     tables: list[PageTable]
-    missing: list[Sequence[str]]  # runs that are not complete: setting, status, error
-    problems: Sequence[str]  # files that could not be read
+    missing: list[Sequence[str]]  # incomplete runs: setting, status, error
+    problems: Sequence[str]  # unreadable files
     origin: list[tuple[str, str]]
     parameters: PageTable | None
     varied: list[tuple[str, str]]  # axes and their values
@@ -71,7 +71,7 @@ class ResultPage(NamedTuple):
 
 
 def write_page(page: ResultPage, path: Path) -> None:
-    """The HTML; nothing of it depends on when it is made."""
+    """Write the HTML, which does not depend on the time of writing."""
     options: dict[str, Any] = {
         "trim_blocks": True,
         "lstrip_blocks": True,
@@ -85,12 +85,12 @@ def write_page(page: ResultPage, path: Path) -> None:
 def make_study_page(
     result: StudyResult, drawn: Path, tables: Mapping[str, pd.DataFrame], report: str
 ) -> ResultPage:
-    """A study's page.
+    """Make the page of a study.
 
     Args:
-        result: the study.
+        result: result of the study.
         drawn: folder of its figures.
-        tables: tidy, by name.
+        tables: tidy tables, by name.
         report: Markdown, findings first.
     """
     words, base = result.table_labels, find_base_config(result)
@@ -123,7 +123,14 @@ def make_study_page(
 def make_run_page(
     result: RunResult, drawn: Path, tables: Mapping[str, pd.DataFrame], problems: Sequence[str]
 ) -> ResultPage:
-    """One run's page; args as of ``of_study``, and what could not be read or made."""
+    """Make the page of a run.
+
+    Args:
+        result: result of the run.
+        drawn: folder of its figures.
+        tables: tidy tables, by name.
+        problems: files that could not be read or made.
+    """
     captions = {
         name: (draw.__doc__ or name).strip().splitlines()[0] for name, draw in FIGURES.items()
     }
@@ -147,27 +154,27 @@ def make_run_page(
 
 
 def _list_run_tables(tables: Mapping[str, pd.DataFrame]) -> list[PageTable]:
-    """A run's tables but the closing one, which stands above, and what would not fit a page."""
-    words, left = run_tables.RUN_TABLE_LABELS, ("closing", run_tables.CRITICALITY_TABLE)
+    """Return a run's tables, without the closing table and the one that is too long for a page."""
+    labels, omitted = run_tables.RUN_TABLE_LABELS, ("closing", run_tables.CRITICALITY_TABLE)
     return [
-        _make_table(name, words.make_caption(name), format_table(each, words))
-        for name, each in tables.items()
-        if name not in left
+        _make_table(name, labels.make_caption(name), format_table(table, labels))
+        for name, table in tables.items()
+        if name not in omitted
     ]
 
 
 def render_model() -> Markup:
-    """The ODD text without its last section, the list of all parameters that any run could have."""
+    """Return the description of the model without its last section, the list of all parameters."""
     text = MODEL_PAGE.read_text(encoding="utf-8").split(BEGIN)[0].rpartition("\n## ")[0]
     return render_markdown(text.split("\n", 1)[1], below=1)
 
 
 def render_markdown(text: str, below: int = 1) -> Markup:
-    """Markdown as HTML. Links that lead to files beside the page are text: the page stands alone.
+    """Convert Markdown to HTML; links to local files become text, because the page stands alone.
 
     Args:
-        text: Markdown; raw HTML in it is shown as it is.
-        below: levels that headings go down by.
+        text: Markdown; raw HTML in it is shown as text.
+        below: number of levels by which headings are lowered.
     """
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse(text)
@@ -184,12 +191,8 @@ def _remove_local_links(children: list[Token]) -> list[Token]:
     for token in children:
         if token.type == "link_open":
             open_links.append(str(token.attrs.get("href", "")).startswith(("http://", "https://")))
-        if token.type == "image" or (
-            token.type in ("link_open", "link_close") and not open_links[-1]
-        ):
-            dropped = True
-        else:
-            dropped = False
+        is_local_link = token.type in ("link_open", "link_close") and not open_links[-1]
+        dropped = token.type == "image" or is_local_link
         if token.type == "link_close":
             open_links.pop()
         if not dropped:
@@ -198,27 +201,25 @@ def _remove_local_links(children: list[Token]) -> list[Token]:
 
 
 def _closing_table(result: RunResult) -> Markup:
-    """The closing table, as far as the frames are there."""
+    """Return the closing table, as far as the frames are available."""
     numeraire = result.config.assets[0]
     try:
-        told = summary_table.list_summary_lines(
+        lines = summary_table.list_summary_lines(
             result.frames, unit=10**numeraire.decimals, currency=numeraire.name
         )
     except DeleverageError as error:
         return Markup("<p>No closing table: {}.</p>").format(error)
-    rows = Markup("").join(
-        Markup("<tr><th>{}</th><td>{}</td></tr>\n").format(*line) for line in told
-    )
+    row = Markup("<tr><th>{}</th><td>{}</td></tr>\n")
+    rows = Markup("").join(row.format(*line) for line in lines)
     return Markup('<table class="closing">\n{}</table>').format(rows)
 
 
 def _embed_figure(path: Path, caption: str) -> PageFigure:
-    held = path.read_bytes()
-    (pixels,) = struct.unpack(">I", held[16:20])  # of a PNG's header
+    content = path.read_bytes()
+    (pixels,) = struct.unpack(">I", content[16:20])  # width in a PNG's header
     width = min(round(100 * pixels / DPI / PAGE_WIDTH, 1), 100.0)
-    return PageFigure(
-        path.stem, caption, "data:image/png;base64," + base64.b64encode(held).decode(), width
-    )
+    data = "data:image/png;base64," + base64.b64encode(content).decode()
+    return PageFigure(path.stem, caption, data, width)
 
 
 def _make_table(name: str, caption: str, table: pd.DataFrame) -> PageTable:
@@ -255,13 +256,14 @@ def _format_values(column: "pd.Series[Any]") -> str:
 
 
 def _provenance_rows(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a manifest says, in the words of a reader; what it does not know is left out."""
+    """Return the entries of a manifest with readable labels; missing ones are left out."""
     git = about.get("git") or {}
-    told = {
+    commit = None
+    if git:
+        commit = f"{git['commit']}, with changes not committed" if git["dirty"] else git["commit"]
+    entries = {
         "Version": about.get("version"),
-        "Commit": f"{git['commit']}{', with changes not committed' * bool(git['dirty'])}"
-        if git
-        else None,
+        "Commit": commit,
         "Command": " ".join(about.get("command", ())),
         "Configuration": about.get("config_hash"),
         "Runs": _format_pairs(about.get("runs")),
@@ -275,12 +277,10 @@ def _provenance_rows(about: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Time (s)": about.get("elapsed_s"),
         "Peak memory (MB)": about.get("peak_memory_mb"),
     }
-    return [(name, str(value)) for name, value in told.items() if value not in (None, "")]
+    return [(name, str(value)) for name, value in entries.items() if value not in (None, "")]
 
 
 def _format_pairs(value: Any) -> str:
-    return (
-        ", ".join(f"{key} {each}" for key, each in value.items())
-        if isinstance(value, Mapping)
-        else str(value or "")
-    )
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items())
+    return str(value or "")

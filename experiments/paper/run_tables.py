@@ -1,4 +1,4 @@
-"""Tables of one run: its closing table, what began close-outs, how near the edge it was, its market, its tails."""
+"""Tables of one run: closing table, origins of close-outs, criticality, market and tails."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -25,10 +25,10 @@ from sim.metrics.generations import tabulate_cascades, tabulate_generations, tab
 from sim.metrics.market_quality import measure_quality
 
 HAWKES_WINDOW = 21_600.0
-"""Seconds that the Hawkes ratio remembers."""
+"""Window of the Hawkes ratio (s)."""
 
 CRITICALITY_TABLE = "edge"
-"""The table that has a row for each reading: a file, too long for a page."""
+"""Table with a row for each reading: a file only, because it is too long for a page."""
 
 RUN_TABLE_LABELS = TableLabels(
     measures={
@@ -41,65 +41,68 @@ RUN_TABLE_LABELS = TableLabels(
         "spiral": ("rank correlation of changes of makers' equity and depth", 1),
     },
     captions={
-        "closing": "What a risk manager would want to know first.",
-        "origins": "Where the harm to those closed out began, each action counting once.",
-        "generations": "How many actions each generation of close-outs brought about, per action.",
-        "quality": "Procyclicality of margin, liquidity and price of the perpetual that was liquidated most.",
+        "closing": "The outcome of the run in brief.",
+        "origins": "Origins of the harm to closed-out accounts, each action counting once.",
+        "generations": "Number of actions that each generation of close-outs caused, per action.",
+        "quality": "Procyclicality of margin, liquidity and price of the perpetual with the most "
+        "liquidations.",
         "facts": "Stylised facts of its mark, and of its index without the market.",
-        "health": "What the market adds to its index.",
-        "tails": "Power laws against their rivals: a ratio above nil is for the power law, p of no difference.",
-        CRITICALITY_TABLE: "R(Δ), distance to criticality, and Hawkes ratio of the last six hours, at each reading.",
+        "health": "Differences between the market and its index.",
+        "tails": "Power laws against their rivals: a ratio above zero favours the power law; p of "
+        "no difference.",
+        CRITICALITY_TABLE: "R(Δ), distance to criticality, and Hawkes ratio of the last six hours, "
+        "at each reading.",
     },
 )
 
 
 class PaperTables(NamedTuple):
-    """Tables, and what was in the way of others."""
+    """Tables, and the problems of those that could not be made."""
 
     tables: dict[str, pd.DataFrame]
-    problems: Sequence[str] = ()  # a line each
+    problems: Sequence[str] = ()  # one line each
 
 
 class RunTableInput(NamedTuple):
-    """What tables are made of."""
+    """Input of the tables."""
 
     result: RunResult
-    steps: pd.DataFrame  # of the perpetual that was liquidated most
+    steps: pd.DataFrame  # steps of the perpetual with the most liquidations
 
     @property
     def instrument(self) -> str:
-        """Its name."""
+        """Name of the perpetual."""
         return str(self.steps["instrument"].iloc[0])
 
 
 def tabulate_run(result: RunResult) -> PaperTables:
-    """Each by name; one for which a run is too short is left out, one that lacks a frame is told of, too."""
+    """Return the tables by name, without those for which the run is too short.
+
+    A table that lacks a frame is reported as a problem.
+    """
     if "steps" not in result.frames:
-        return PaperTables(
-            {}, []
-        )  # what is wrong with that file is among the problems of the result
+        return PaperTables({}, [])  # the problems of the result already name that file
     if not len(result.frames["steps"]):
-        return PaperTables(
-            {}, [f"{result.folder}: no step was recorded, tables need some, make the run again"]
-        )
+        rule = "no step was recorded, tables need some, make the run again"
+        return PaperTables({}, [f"{result.folder}: {rule}"])
     run = RunTableInput(result, find_most_liquidated(result.frames["steps"]))
-    found, problems = dict[str, pd.DataFrame](), list[str]()
+    tables, problems = dict[str, pd.DataFrame](), list[str]()
     for name, make in TABLE_MAKERS.items():
         try:
-            found[name] = make(run)
+            tables[name] = make(run)
         except DeleverageError as error:
             problems += [f"tables/{name}: not made, {line}" for line in str(error).splitlines()]
         except ValueError:
             continue
-    return PaperTables({name: table for name, table in found.items() if len(table)}, problems)
+    return PaperTables({name: table for name, table in tables.items() if len(table)}, problems)
 
 
 def _closing_table(run: RunTableInput) -> pd.DataFrame:
     numeraire = run.result.config.assets[0]
-    told = summary_table.list_summary_lines(
+    lines = summary_table.list_summary_lines(
         run.result.frames, unit=10**numeraire.decimals, currency=numeraire.name
     )
-    return pd.DataFrame(told, columns=["", "what"])
+    return pd.DataFrame(lines, columns=["", "what"])
 
 
 def _origin_table(run: RunTableInput) -> pd.DataFrame:
@@ -115,23 +118,23 @@ def _generation_table(run: RunTableInput) -> pd.DataFrame:
 
 def _quality_table(run: RunTableInput) -> pd.DataFrame:
     makers = tuple(
-        each.name for each in run.result.config.populations if isinstance(each, LadderMakers)
+        population.name
+        for population in run.result.config.populations
+        if isinstance(population, LadderMakers)
     )
     return _figure_table(measure_quality(run.result.frames, run.instrument, makers))
 
 
 def _health_table(run: RunTableInput) -> pd.DataFrame:
-    worth = next(
-        each.lot
-        for venue in run.result.config.venues
-        for each in venue.instruments
-        if each.name == run.instrument
+    config = run.result.config
+    lot = next(
+        instrument.lot
+        for venue in config.venues
+        for instrument in venue.instruments
+        if instrument.name == run.instrument
     )
-    return _figure_table(
-        measure_health(
-            run.result.frames, run.instrument, worth * 10 ** run.result.config.assets[0].decimals
-        )
-    )
+    lot_value = lot * 10 ** config.assets[0].decimals
+    return _figure_table(measure_health(run.result.frames, run.instrument, lot_value))
 
 
 def _figure_table(figures: Any) -> pd.DataFrame:
@@ -144,7 +147,9 @@ def _facts_table(run: RunTableInput) -> pd.DataFrame:
 
 
 def _tail_table(run: RunTableInput) -> pd.DataFrame:
-    """Of the mark's returns and of cascades by notional; of either, if there are enough."""
+    """Return the tails of the mark's returns and of cascades by notional, if there are enough
+    values.
+    """
     sizes = tabulate_cascades(build_contagion(run.result.frames))["notional"].to_numpy(np.float64)
     returns = np.abs(np.diff(np.log(run.steps["mark"].to_numpy(np.float64))))
     parts = []
@@ -162,14 +167,14 @@ def _criticality_table(run: RunTableInput) -> pd.DataFrame:
     frames, config = run.result.frames, run.result.config
     ratios = tabulate_feedback(frames, run.instrument)
     slots = tabulate_rounds(frames, str(run.steps["venue"].iloc[0]))
-    told = ratios.rename(columns=lambda move: f"R({100 * move:+g}%)")
-    told["distance"] = compute_distance(ratios)
-    told["hawkes"] = estimate_excitation(
+    table = ratios.rename(columns=lambda move: f"R({100 * move:+g}%)")
+    table["distance"] = compute_distance(ratios)
+    table["hawkes"] = estimate_excitation(
         slots, ratios.index.to_numpy(np.int64), round(HAWKES_WINDOW / config.dt)
     )
     seconds = run.steps.set_index("step")["seconds"].reindex(ratios.index)
-    told.insert(0, "seconds", seconds)
-    return told.rename_axis(columns=None).reset_index()
+    table.insert(0, "seconds", seconds)
+    return table.rename_axis(columns=None).reset_index()
 
 
 TABLE_MAKERS: dict[str, Callable[[RunTableInput], pd.DataFrame]] = {

@@ -1,4 +1,4 @@
-"""Every parameter of one configuration, with its value, its default and what it means."""
+"""Parameters of one configuration, each with its value, default and meaning."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,14 +11,16 @@ from experiments.config import RunConfig
 from experiments.generated.parameters import format_default
 
 SKIPPED_FIELDS = ("kind", "name", "description", "quick")
-"""Fields that decide nothing, or are told otherwise."""
+"""Fields without effect, or shown elsewhere."""
 
 
 def tabulate_parameters(config: RunConfig) -> pd.DataFrame:
-    """Rows of path, value, default and meaning (unit); default is empty where there is none or the value is it.
+    """Return rows of path, value, default and meaning (unit).
+
+    The default is empty if there is none or it equals the value.
 
     Args:
-        config: resolved.
+        config: resolved configuration.
     """
     return pd.DataFrame(
         _component_rows(config, ""), columns=["parameter", "value", "default", "meaning (unit)"]
@@ -30,9 +32,8 @@ def _component_rows(
 ) -> Iterator[tuple[str, str, str, str]]:
     kind = getattr(component, "kind", None)
     if kind is not None and above:
-        lines = (
-            (type(component).__doc__ or "").strip().splitlines()
-        )  # a user's own kind may have none
+        # A user's own component may have no docstring.
+        lines = (type(component).__doc__ or "").strip().splitlines()
         yield above.rstrip("."), str(kind), "", lines[0] if lines else ""
     for name, field in type(component).model_fields.items():
         if name not in SKIPPED_FIELDS:
@@ -40,7 +41,7 @@ def _component_rows(
 
 
 def _field_rows(path: str, value: Any, field: FieldInfo) -> Iterator[tuple[str, str, str, str]]:
-    """A row, or those of what lies below."""
+    """Yield the row of a field, or the rows of its components."""
     if isinstance(value, pydantic.BaseModel):
         yield from _component_rows(value, f"{path}.")
         return
@@ -52,12 +53,8 @@ def _field_rows(path: str, value: Any, field: FieldInfo) -> Iterator[tuple[str, 
     for key, part in below.items():
         yield from _component_rows(part, f"{path}.{key}.")
     if not below:
-        yield (
-            path,
-            format_default(value),
-            _format_default(value, field),
-            " ".join((field.description or "").split()),
-        )
+        meaning = " ".join((field.description or "").split())
+        yield path, format_default(value), _format_default(value, field), meaning
 
 
 def _format_default(value: Any, field: FieldInfo) -> str:

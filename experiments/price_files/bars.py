@@ -1,4 +1,4 @@
-"""Reads the bars that a replay runs on: packaged series, CSV, Parquet."""
+"""Bars of replays, read from packaged series, CSV or Parquet."""
 
 import datetime
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,12 @@ from sim.prices.underlying import Underlying
 from sim.types import F8
 
 VIX = "arch:vix"
-"""Implied volatility of the S&P 500, 2014 to 2018: a run that needs it on other days is refused, not shortened."""
+"""Implied volatility of the S&P 500, 2014 to 2018; runs on other days are refused, not
+shortened.
+"""
 
 ROUNDING_DUST = 1e-6
-"""Share of a price by which a high or low may miss open or close through rounding."""
+"""Share of a price by which rounding may put a high or low on the wrong side of open or close."""
 
 COLUMNS = (OPEN, HIGH, LOW, CLOSE)
 
@@ -27,20 +29,22 @@ COLUMNS = (OPEN, HIGH, LOW, CLOSE)
 def read_bars(
     source: str, start: datetime.date | None = None, end: datetime.date | None = None
 ) -> Bars:
-    """Bars from ``start`` to ``end``, both included: of days, or of hours or minutes where the file has such.
+    """Read bars from ``start`` to ``end``, both included: of days, or of hours or minutes.
 
-    A file has a column of times, close and, all or none, open, high, low, in any order and case (see
-    ``experiments.price_files.tables``); others are ignored. Where it has an adjusted close, all four prices are
-    multiplied by adjusted over plain close, so that a split is no fall. Days that a packaged series lists without any
-    price (holidays) are dropped; in a file they are an error.
+    A file has a column of times, close and, all or none, open, high, low, in any order and case
+    (see ``experiments.price_files.tables``); other columns are ignored. If it has an adjusted
+    close, all four prices are multiplied by adjusted over plain close, so that a split is not a
+    fall. Days that a packaged series lists without any price (holidays) are dropped; in a file they
+    are an error.
 
     Args:
         source: ``arch:NAME``, or the path of a ``.csv`` or ``.parquet`` file.
-        start: first day; none = the first of the data.
-        end: last day; none = the last of the data.
+        start: first day; None = the first of the data.
+        end: last day; None = the last of the data.
 
     Raises:
-        DataError: no such source, a column is missing, no day is left, or a value breaks a rule of ``validated``.
+        DataError: no such source, a column is missing, no day is left, or a value breaks a rule of
+            ``validate_bars``.
     """
     return _select_bars(read_table(source, need_times=True), start, end)
 
@@ -61,41 +65,42 @@ def _select_bars(table: PriceTable, start: datetime.date | None, end: datetime.d
 
 
 def read_replays(underlyings: Iterable[Underlying]) -> dict[str, Bars]:
-    """The bars of every replay among the underlyings, by name of underlying.
+    """Read the bars of every replay among the underlyings, by name of underlying.
 
     Raises:
-        DataError: see ``read_bars``; or the VIX is replayed beside days it does not have.
+        DataError: see ``read_bars``; or the VIX is replayed with days that it does not have.
     """
-    replays = {each.name: each.process for each in underlyings if isinstance(each.process, Replay)}
-    bars = {name: read_bars(each.source, each.start, each.end) for name, each in replays.items()}
-    for index in (name for name, each in replays.items() if each.source == VIX):
-        for name, each in bars.items():
-            if each.day[0] < bars[index].day[0] or each.day[-1] > bars[index].day[-1]:
-                told = f"{index}: {VIX} has {bars[index].day[0]} to {bars[index].day[-1]} only, {name} runs"
+    replays = {
+        underlying.name: underlying.process
+        for underlying in underlyings
+        if isinstance(underlying.process, Replay)
+    }
+    bars = {
+        name: read_bars(replay.source, replay.start, replay.end) for name, replay in replays.items()
+    }
+    for index in (name for name, replay in replays.items() if replay.source == VIX):
+        first, last = bars[index].day[0], bars[index].day[-1]
+        for name, series in bars.items():
+            if series.day[0] < first or series.day[-1] > last:
+                span = f"{series.day[0]} to {series.day[-1]}"
                 raise DataError(
-                    f"{told} {each.day[0]} to {each.day[-1]}: set its start and end within those days"
+                    f"{index}: {VIX} has {first} to {last} only, {name} runs {span}: "
+                    "set its start and end within those days"
                 )
     return bars
 
 
 def describe_replays(underlyings: Iterable[Underlying]) -> list[str]:
-    """What a user should know of the data that will be replayed, a line each: gaps, splits, adjustments, weekends.
+    """Return notices about replayed data, one line each: gaps, splits, adjustments, weekends.
 
     Raises:
         DataError: see ``read_bars``.
     """
-    replays = [
-        (place, each.process)
-        for place, each in enumerate(underlyings)
-        if isinstance(each.process, Replay)
-    ]
-    return list(
-        dict.fromkeys(
-            line
-            for place, each in replays
-            for line in _describe_replay(each, f"underlyings.{place}.process")
-        )
-    )
+    lines: list[str] = []
+    for place, underlying in enumerate(underlyings):
+        if isinstance(underlying.process, Replay):
+            lines += _describe_replay(underlying.process, f"underlyings.{place}.process")
+    return list(dict.fromkeys(lines))
 
 
 def _describe_replay(replay: Replay, path: str) -> Iterator[str]:
@@ -110,44 +115,50 @@ def _describe_replay(replay: Replay, path: str) -> Iterator[str]:
     if not replay.source.startswith("arch:"):
         yield from _describe_unseen_hours(replay, bars, path)
     if bars.has_weekends and bars.length == DAY_SECONDS and replay.day < 86_400:
-        told = f"{replay.source}: has bars on Saturdays, and {path}.day is {replay.day:g} s"
-        yield f"{told}: set {path}.day=86400 {path}.opens=0 for a market that never closes"
+        problem = f"{replay.source}: has bars on Saturdays, and {path}.day is {replay.day:g} s"
+        yield f"{problem}: set {path}.day=86400 {path}.opens=0 for a market that never closes"
 
 
 def _describe_unseen_hours(replay: Replay, bars: Bars, path: str) -> Iterator[str]:
-    """A line on a file too short to show when its market is open, which a year of its volatility depends on."""
+    """Yield a line about a file too short to show opening hours, on which volatility a year
+    depends.
+    """
     days = np.unique(bars.day.astype("datetime64[D]"))
     year = replay.seconds_per_year(bars)
     open_time = year / (365.0 if bars.has_weekends else replay.days_per_year)
     if days.size == 1 and bars.is_intraday and open_time < 0.9 * DAY_SECONDS:
-        told = f"{replay.source}: bars of one date, {open_time:g} s of it; a day of trading is taken to be as long"
         never = round(365 * DAY_SECONDS / open_time)
-        if bars.has_weekends:  # a year is then of 365 such days, whatever is set
-            yield f"{told}, and a year 365 of them, for volatility a year: add bars for the rest of the day"
+        hours = f"{open_time:g} s of it; a day of trading is taken to be as long"
+        start = f"{replay.source}: bars of one date, {hours}, and a year"
+        end = "of them, for volatility a year"
+        if bars.has_weekends:  # a year then has 365 such days in any case
+            yield f"{start} 365 {end}: add bars for the rest of the day"
         elif replay.days_per_year != never:
-            told = f"{told}, and a year {replay.days_per_year:g} of them, for volatility a year"
-            yield f"{told}: set {path}.days_per_year={never} for a market that never closes"
+            rule = f"set {path}.days_per_year={never} for a market that never closes"
+            yield f"{start} {replay.days_per_year:g} {end}: {rule}"
     elif bars.has_weekends or replay.days_per_year != 252 or open_time < 0.9 * DAY_SECONDS:
         return
     elif not has_saturdays(np.arange(days[0], days[-1] + 1)):
-        told = f"{replay.source}: {days[0]} to {days[-1]} has no Saturday, so that its market may close on weekends"
-        yield f"{told}; 252 days are taken for a year: set {path}.days_per_year=365 for a market that never closes"
+        problem = f"{replay.source}: {days[0]} to {days[-1]} has no Saturday"
+        rule = f"set {path}.days_per_year=365 for a market that never closes"
+        yield (
+            f"{problem}, so that its market may close on weekends; "
+            f"252 days are taken for a year: {rule}"
+        )
 
 
 def _read_prices(table: PriceTable) -> F8:
-    """(T, 4), adjusted, the first three NaN where the file has none of them."""
+    """Return prices (T, 4), adjusted; the first three are nan if the file has none of them."""
     some = {OPEN, HIGH, LOW} & set(table.quotes)
     if some and len(some) < 3:
-        lacking = ", ".join(sorted({OPEN, HIGH, LOW} - some))
+        missing = ", ".join(sorted({OPEN, HIGH, LOW} - some))
         them = "it" if len(some) == 2 else "them"
-        raise DataError(
-            f"{table.source}: no column {lacking}; open, high and low go together: add {them} or drop the others"
-        )
+        rule = f"open, high and low go together: add {them} or drop the others"
+        raise DataError(f"{table.source}: no column {missing}; {rule}")
     if CLOSE not in table.quotes:
-        told = ", ".join(map(str, table.frame.columns))
-        raise DataError(
-            f"{table.source}: no column '{CLOSE}' among {told}; one is needed: rename the column of prices"
-        )
+        known = ", ".join(map(str, table.frame.columns))
+        rule = "one is needed: rename the column of prices"
+        raise DataError(f"{table.source}: no column '{CLOSE}' among {known}; {rule}")
     prices = np.full((len(table.frame), 4), np.nan)
     for number, name in enumerate(COLUMNS):
         if some or name == CLOSE:
@@ -157,10 +168,15 @@ def _read_prices(table: PriceTable) -> F8:
 
 
 def _absorb_rounding(prices: F8) -> F8:
-    """Highs and lows that miss open or close by rounding (a millionth, as Yahoo's adjusted ones do) moved to them."""
-    highest, lowest = (edge(prices[:, [0, 3]], axis=1) for edge in (np.max, np.min))
+    """Move highs and lows that miss open or close only by rounding onto them.
+
+    Adjusted prices of Yahoo miss by a millionth.
+    """
+    ends = prices[:, [0, 3]]
+    highest, lowest = np.max(ends, axis=1), np.min(ends, axis=1)
     high, low = prices[:, 1], prices[:, 2]
-    near_high = (high < highest) & (high > highest * (1 - ROUNDING_DUST))
-    near_low = (low > lowest) & (low < lowest * (1 + ROUNDING_DUST))
-    prices[:, 1], prices[:, 2] = np.where(near_high, highest, high), np.where(near_low, lowest, low)
+    is_near_high = (high < highest) & (high > highest * (1 - ROUNDING_DUST))
+    is_near_low = (low > lowest) & (low < lowest * (1 + ROUNDING_DUST))
+    prices[:, 1] = np.where(is_near_high, highest, high)
+    prices[:, 2] = np.where(is_near_low, lowest, low)
     return prices

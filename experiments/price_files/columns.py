@@ -31,7 +31,7 @@ TIME_NAMES = (
 """Columns of times in order of preference: the open of a bar before its close."""
 
 CLOCK_NAME = "time"
-"""Time of day beside a column of days (Stooq)."""
+"""Column of the time of day beside a column of days (Stooq)."""
 
 OPEN, HIGH, LOW, CLOSE, ADJUSTED = "open", "high", "low", "close", "adj close"
 QUOTES = (OPEN, HIGH, LOW, CLOSE, ADJUSTED)
@@ -50,10 +50,10 @@ ALIASES = {
     **{"zamknicie": CLOSE, "adjclose": ADJUSTED, "adjustedclose": ADJUSTED, "closeadj": ADJUSTED},
     **{"adjcloseprice": ADJUSTED, "closeadjusted": ADJUSTED},
 }
-"""Polish names are Stooq's, with and without the letters that ASCII lacks."""
+"""Names of price columns; Polish ones are Stooq's, with and without the letters ASCII lacks."""
 
 SHORT_ALIASES = {"o": OPEN, "h": HIGH, "l": LOW, "c": CLOSE}
-"""Names of these only where all four are there: a single letter may be an asset."""
+"""Names that count only if all four are present, because a single letter may be an asset."""
 
 PRICE_NAMES = {"price", "last", "spread", "settle", "settlement", "value", "mid"}
 """Columns that hold prices, never returns."""
@@ -164,7 +164,7 @@ SYMBOL_NAMES = {
     "contract",
     "contracts",
 }
-"""Columns that name what is traded: one of it in a file."""
+"""Columns that name the instrument; a file may hold only one instrument."""
 
 HEADERLESS_NAMES = {
     2: ("date", "close"),
@@ -188,52 +188,51 @@ HEADERLESS_NAMES = {
         *("taker buy volume", "taker buy quote volume", "ignore"),
     ),
 }
-"""Names of files without a header by number of columns: ccxt (6), Kraken (7, 8), OKX (9), Binance klines (12)."""
+"""Column names of files without a header, by number of columns.
+
+They are those of ccxt (6), Kraken (7, 8), OKX (9) and Binance klines (12).
+"""
 
 
 def normalise_name(name: object) -> str:
-    """A name without case, numbering, brackets, spaces and signs: ``<CLOSE>``, ``4. close`` and ``Close`` agree."""
+    """Remove case, numbering, brackets, spaces and signs: ``<CLOSE>`` and ``4. close`` agree."""
     text = re.sub(r"^\s*\d+[a-z]?\.\s+", "", str(name).lower())
     return re.sub(r"[^a-z0-9%]", "", text)
 
 
 def find_time_columns(names: Sequence[str]) -> list[str]:
-    """Columns of times, the preferred first."""
+    """Return the columns of times, the preferred first."""
     keys = [normalise_name(name) for name in names]
     if set(SHORT_ALIASES) <= set(keys):  # Polygon, Alpaca, Finnhub
-        keys = ["time" if each == "t" else each for each in keys]
+        keys = ["time" if key == "t" else key for key in keys]
     return [
         name
-        for wanted in TIME_NAMES
-        for name, found in zip(names, keys, strict=True)
-        if found == wanted
+        for preferred in TIME_NAMES
+        for name, key in zip(names, keys, strict=True)
+        if key == preferred
     ]
 
 
 def find_quote_columns(names: Sequence[str]) -> dict[str, list[str]]:
-    """Columns by what they quote: open, high, low, close, adj close."""
+    """Return the columns of each quote: open, high, low, close, adj close."""
     keys = [normalise_name(name) for name in names]
     aliases = ALIASES | SHORT_ALIASES if set(SHORT_ALIASES) <= set(keys) else ALIASES
     dated = {"marketcap", "snappedat"} & set(keys) or {"open", "high", "low"} <= set(keys)
     if dated and "close" not in keys:  # CoinGecko, Investing.com
         aliases = aliases | {"price": CLOSE}
-    found: dict[str, list[str]] = {}
-    for name, word in zip(names, keys, strict=True):
-        if word in aliases:
-            found.setdefault(aliases[word], []).append(name)
-    return found
+    columns: dict[str, list[str]] = {}
+    for name, key in zip(names, keys, strict=True):
+        if key in aliases:
+            columns.setdefault(aliases[key], []).append(name)
+    return columns
 
 
 def is_known_other(name: str, names: Sequence[str]) -> bool:
-    """Whether a column among others is known to hold no price."""
-    word = normalise_name(name)
-    if word in ("t", "v", "vw", "n", "s") and set(SHORT_ALIASES) <= {
-        normalise_name(each) for each in names
-    }:
+    """Return True if a column among others is known to hold no price."""
+    word, keys = normalise_name(name), {normalise_name(other) for other in names}
+    if word in ("t", "v", "vw", "n", "s") and set(SHORT_ALIASES) <= keys:
         return True
-    if word == "spread" and {"open", "high", "low", "close"} <= {
-        normalise_name(each) for each in names
-    }:  # MetaTrader, in points
+    if word == "spread" and {"open", "high", "low", "close"} <= keys:  # MetaTrader, in points
         return True
     return (
         word in OTHER_NAMES

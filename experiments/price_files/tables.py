@@ -1,4 +1,4 @@
-"""Files of prices as their sources write them: separators, headers, times, adjusted closes."""
+"""Price files as their sources write them: separators, headers, times, adjusted closes."""
 
 import importlib
 from pathlib import Path
@@ -29,10 +29,10 @@ from sim.reading.packaged import is_file
 from sim.types import F8
 
 PACKAGED = ("sp500", "nasdaq", "wti", "vix")
-"""Daily series that arch ships: US dollars or index points. wti and vix have closes only."""
+"""Daily series packaged by arch: US dollars or index points. wti and vix have closes only."""
 
 MAX_ROW_COUNT = 100_000_000
-"""Whole numbers below it number the rows where a column has no name; from it on they are times since 1970."""
+"""Limit below which whole numbers without a column name count rows; above, they are times."""
 
 SUFFIXES = (".csv", ".txt", ".parquet")
 
@@ -42,68 +42,62 @@ class PriceTable(NamedTuple):
 
     source: str
     times: Times  # (T,) datetime64[D] of days, [s] of shorter bars; (0,) without a column of times
-    frame: pd.DataFrame  # as it was read, names stripped
-    quotes: dict[str, str]  # open, high, low, close, adj close: the column of each that is there
-    other_columns: tuple[
-        str, ...
-    ]  # columns that are neither times nor quotes, nor known to hold no price
-    notes: tuple[str, ...]  # what a user should know of how it was read
+    frame: pd.DataFrame  # as read, with names stripped
+    quotes: dict[str, str]  # open, high, low, close, adj close: column of each that is present
+    # columns that are neither times nor quotes, nor known to hold no price
+    other_columns: tuple[str, ...]
+    notes: tuple[str, ...]  # notices about how the file was read
 
     @property
     def has_times(self) -> bool:
-        """Whether rows have times."""
+        """True if rows have times."""
         return bool(self.times.size)
 
     def read_numbers(self, column: str, name: str) -> F8:
-        """A column as numbers, (T,), NaN where a cell is empty.
+        """Return a column as numbers (T,), nan for empty cells.
 
         Args:
-            column: as the file names it.
-            name: what an error message calls it.
+            column: name in the file.
+            name: name in error messages.
 
         Raises:
-            DataError: a cell is no number.
+            DataError: a cell is not a number.
         """
         cells = self.frame[column]
         numbers = pd.to_numeric(cells, errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & cells.notna())
         if wrong.size:
             row = int(wrong[0])
-            told = f"{self.source}: row {self.row_number(row)}: {name} '{cells.iloc[row]}' is not a number"
-            raise DataError(f"{told}: {suggest_remedy(cells.iloc[row])}")
+            cell = cells.iloc[row]
+            place = f"{self.source}: row {self.row_number(row)}"
+            raise DataError(f"{place}: {name} '{cell}' is not a number: {suggest_remedy(cell)}")
         return numbers.to_numpy(dtype=np.float64)
 
     def row_number(self, place: int) -> int:
-        """The number that the file's own order gives a row."""
+        """Return the number of a row in the file's own order."""
         return int(self.frame.index[place])
 
 
 def read_table(source: str, *, need_times: bool = False) -> PriceTable:
-    """The rows of a source, oldest first.
+    """Read the rows of a source, oldest first.
 
-    Times may be called date, timestamp, open time and the like, and be written as ISO 8601, 20080915 or numbers since
-    1970 (s, ms, us, ns). Bars that are written newest first are turned round.
+    Times may be named date, timestamp, open time and the like. They may be ISO 8601, 20080915 or
+    numbers since 1970 (s, ms, us, ns). Bars that are written newest first are reversed.
 
     Args:
         source: ``arch:NAME``, or the path of a ``.csv``, ``.txt`` or ``.parquet`` file.
         need_times: refuse a file without a column of times.
 
     Raises:
-        DataError: no such source, it cannot be read, a column is there twice, or a cell is no time.
+        DataError: no such source, it cannot be read, a column occurs twice, or a cell is not a
+            time.
     """
     frame = _flatten_tickers(source, read_frame(source))
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     frame = frame.reset_index(drop=True)
     refuse_several_symbols(source, frame)
     names = list(frame.columns)
-    found = find_quote_columns(names)
-    for quote, columns in found.items():
-        if len(columns) > 1:
-            raise DataError(
-                f"{source}: {len(columns)} columns named '{quote}' among {', '.join(names)}; one is needed: "
-                "drop the others"
-            )
-    quotes = {quote: columns[0] for quote, columns in found.items()}
+    quotes = _find_quotes(source, names)
     times = _read_row_times(source, frame, need_times)
     left = [name for name in names if name not in quotes.values()]
     rest = tuple(name for name in left if not is_known_other(name, names))
@@ -115,20 +109,33 @@ def read_table(source: str, *, need_times: bool = False) -> PriceTable:
 
 
 def read_frame(source: str) -> pd.DataFrame:
-    """What a source holds, as it is.
+    """Read the content of a source, unchanged.
 
     Raises:
         DataError: no such source, or it cannot be read.
     """
-    return (
-        _read_packaged(source.removeprefix("arch:"))
-        if source.startswith("arch:")
-        else _read_file(source)
-    )
+    if source.startswith("arch:"):
+        return _read_packaged(source.removeprefix("arch:"))
+    return _read_file(source)
+
+
+def _find_quotes(source: str, names: list[str]) -> dict[str, str]:
+    """Return the column of each quote.
+
+    Raises:
+        DataError: a quote has several columns.
+    """
+    quotes = {}
+    for quote, columns in find_quote_columns(names).items():
+        if len(columns) > 1:
+            problem = f"{len(columns)} columns named '{quote}' among {', '.join(names)}"
+            raise DataError(f"{source}: {problem}; one is needed: drop the others")
+        quotes[quote] = columns[0]
+    return quotes
 
 
 def compute_adjustment(table: PriceTable) -> F8:
-    """Adjusted over plain close, (T,): by what open, high, low and close are multiplied; ones without such a column.
+    """Return adjusted over plain close (T,), the factor of all prices; ones without such a column.
 
     Raises:
         DataError: an adjusted close is not above 0.
@@ -138,11 +145,9 @@ def compute_adjustment(table: PriceTable) -> F8:
     adjusted, plain = (table.read_numbers(table.quotes[name], name) for name in (ADJUSTED, CLOSE))
     wrong = np.flatnonzero(~(np.isfinite(adjusted) & (adjusted > 0)) & np.isfinite(plain))
     if wrong.size:
-        row = table.row_number(int(wrong[0]))
-        told = (
-            f"{table.source}: row {row}: adj close {adjusted[wrong[0]]:g} must be a price above 0"
-        )
-        raise DataError(f"{told}: correct it or drop the column")
+        row, price = table.row_number(int(wrong[0])), adjusted[wrong[0]]
+        problem = f"{table.source}: row {row}: adj close {price:g} must be a price above 0"
+        raise DataError(f"{problem}: correct it or drop the column")
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio: F8 = np.where(adjusted == plain, 1.0, adjusted / plain)
     return ratio
@@ -160,9 +165,8 @@ def _read_packaged(name: str) -> pd.DataFrame:
 def _read_file(source: str) -> pd.DataFrame:
     path = Path(source)
     if path.suffix.lower() not in SUFFIXES:
-        raise DataError(
-            f"{source}: neither a .csv or .parquet file nor arch:NAME: convert the file or correct the name"
-        )
+        rule = "convert the file or correct the name"
+        raise DataError(f"{source}: neither a .csv or .parquet file nor arch:NAME: {rule}")
     if not is_file(path):
         raise DataError(f"{source}: no such file (looked in {path.parent}): correct the path")
     try:
@@ -176,24 +180,22 @@ def _read_file(source: str) -> pd.DataFrame:
             f"{source}: is empty, a header and rows are needed: save it again"
         ) from error
     except pa.ArrowException as error:
-        told = str(error).splitlines()[0]
-        raise DataError(
-            f"{source}: cannot be read ({told}): save it again as Parquet, or as CSV"
-        ) from error
+        raise _unreadable(source, error, "save it again as Parquet, or as CSV") from error
     except pd.errors.ParserError as error:
-        told = str(error).splitlines()[0]
-        raise DataError(
-            f"{source}: cannot be read ({told}): remove lines that are not of the table"
-        ) from error
+        raise _unreadable(source, error, "remove lines that are not of the table") from error
     except (ValueError, OSError) as error:
-        told = str(error).splitlines()[0]
-        raise DataError(
-            f"{source}: cannot be read ({told}): save it again, as a file that you may read"
-        ) from error
+        raise _unreadable(source, error, "save it again, as a file that you may read") from error
+
+
+def _unreadable(source: str, error: Exception, remedy: str) -> DataError:
+    reason = str(error).splitlines()[0]
+    return DataError(f"{source}: cannot be read ({reason}): {remedy}")
 
 
 def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame whose index, which pandas stores beside the columns, is made columns unless it merely counts the rows."""
+    """Turn an index that pandas stores beside the columns into columns, unless it counts the
+    rows.
+    """
     index = frame.index
     if isinstance(index, pd.MultiIndex):
         return frame.reset_index()
@@ -205,7 +207,7 @@ def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _flatten_tickers(source: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame whose names have no second level of tickers; yfinance has it below or above the names of prices."""
+    """Remove the second level of names, the tickers of yfinance, from the columns."""
     if not isinstance(frame.columns, pd.MultiIndex):
         return frame
     levels = [[str(name) for name in frame.columns.get_level_values(level)] for level in (0, 1)]
@@ -218,30 +220,27 @@ def _flatten_tickers(source: str, frame: pd.DataFrame) -> pd.DataFrame:
         }
     )
     if len(tickers) > 1:
-        told = f"{source}: bars of {len(tickers)} tickers ({', '.join(tickers[:5])})"
-        raise DataError(
-            f"{told}; one at a time can be read: write a file of each, or one of closes only"
-        )
+        problem = f"{source}: bars of {len(tickers)} tickers ({', '.join(tickers[:5])})"
+        rule = "one at a time can be read: write a file of each, or one of closes only"
+        raise DataError(f"{problem}; {rule}")
     flat = frame.copy()
     flat.columns = pd.Index([name or other for name, other in zip(names, others, strict=True)])
     return flat
 
 
 def refuse_several_symbols(source: str, frame: pd.DataFrame) -> None:
-    """Refuse rows of several symbols below one another: their prices are no series."""
+    """Refuse rows of several symbols, because their prices do not form one series."""
     for name in frame.columns:
         cells = frame[name]
-        if (
-            normalise_name(name) not in SYMBOL_NAMES
-            or cells.isna().all()
-            or cells.dtype.kind in "iuf"
-        ):
+        is_symbol = normalise_name(name) in SYMBOL_NAMES
+        if not is_symbol or cells.isna().all() or cells.dtype.kind in "iuf":
             continue
-        symbols = [str(each) for each in cells.dropna().unique()]
+        symbols = [str(symbol) for symbol in cells.dropna().unique()]
         if len(symbols) > 1:
             row = int(np.flatnonzero(cells.astype(str) != symbols[0])[0])
-            told = f"{source}: row {row}: {name} '{cells.iloc[row]}' after '{symbols[0]}', {len(symbols)} in all"
-            raise DataError(f"{told}; a file holds one series: write a file of each")
+            problem = f"{name} '{cells.iloc[row]}' after '{symbols[0]}', {len(symbols)} in all"
+            rule = "a file holds one series: write a file of each"
+            raise DataError(f"{source}: row {row}: {problem}; {rule}")
 
 
 def _read_row_times(source: str, frame: pd.DataFrame, needed: bool) -> Times:
@@ -254,15 +253,13 @@ def _read_row_times(source: str, frame: pd.DataFrame, needed: bool) -> Times:
     ]
     candidates = candidates or unnamed
     same = [name for name in candidates if normalise_name(name) == "date"]
-    told = ", ".join(names)
+    known = ", ".join(names)
     if len(same) > 1:
-        raise DataError(
-            f"{source}: {len(same)} columns named 'date' among {told}; one is needed: drop the others"
-        )
+        problem = f"{len(same)} columns named 'date' among {known}"
+        raise DataError(f"{source}: {problem}; one is needed: drop the others")
     if needed and not candidates:
-        raise DataError(
-            f"{source}: no column of times among {told}; one is needed: name it 'date', or add it"
-        )
+        problem = f"no column of times among {known}"
+        raise DataError(f"{source}: {problem}; one is needed: name it 'date', or add it")
     if not candidates:
         return np.empty(0, dtype="datetime64[D]")
     column = frame[candidates[0]]
@@ -278,7 +275,7 @@ def _read_row_times(source: str, frame: pd.DataFrame, needed: bool) -> Times:
 
 
 def _is_row_count(column: "pd.Series[Any]") -> bool:
-    """Whether a column merely numbers the rows."""
+    """Return True if a column only numbers the rows."""
     return column.dtype.kind in "iu" and bool((column.to_numpy() < MAX_ROW_COUNT).all())
 
 

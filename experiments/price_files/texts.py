@@ -1,4 +1,4 @@
-"""Text files of prices: separators, headers or none, lines before the header, rows that do not fit it."""
+"""Text files of prices: separators, optional headers, preambles, rows that do not fit."""
 
 import io
 import re
@@ -10,7 +10,9 @@ from experiments.price_files.columns import CLOSE, HEADERLESS_NAMES, HIGH, LOW, 
 from sim.errors import DataError
 
 PREAMBLE = re.compile(r"(https?:|#|sep=)", re.IGNORECASE)
-"""Beginnings of lines before a header: CryptoDataDownload's address, comments, Excel's separator."""
+"""Beginnings of lines before a header: address of CryptoDataDownload, comments, Excel's
+separator.
+"""
 
 COMMA_NUMBERS = re.compile(r"[-+]?\d[\d.,' ]*")
 """Numbers with decimal commas or with separators of thousands."""
@@ -21,10 +23,11 @@ BARS = (OPEN, HIGH, LOW, CLOSE)
 
 
 def read_text(source: str, text: str) -> pd.DataFrame:
-    """A text file with commas, semicolons or tabs, with or without a header.
+    """Read a text file with commas, semicolons or tabs, with or without a header.
 
     Raises:
-        DataError: it has no header and is of no known kind, or rows have more fields than the header.
+        DataError: it has no header and is of no known kind, or rows have more fields than the
+            header.
     """
     lines = text.splitlines()
     start = next(
@@ -34,7 +37,7 @@ def read_text(source: str, text: str) -> pd.DataFrame:
     head, below = (*lines[:2], "", "")[:2]
     mark = max(",;\t", key=head.count)
     fields = [field.strip().strip('"') for field in head.split(mark)]
-    if _has_counted_names(fields):  # pandas numbers columns that were given no names
+    if _has_counted_names(fields):  # names by pandas for unnamed columns
         lines, fields = lines[1:], [field.strip() for field in below.split(mark)]
         if head.startswith(mark):
             lines, fields = [line.partition(mark)[2] for line in lines], fields[1:]
@@ -44,45 +47,47 @@ def read_text(source: str, text: str) -> pd.DataFrame:
     if _has_two_headers(fields, below.split(mark), lines[2:3], mark):
         return _read_two_headers(text, mark)
     frame = pd.read_csv(io.StringIO(text), sep=mark)
-    return (
-        frame
-        if isinstance(frame.index, pd.RangeIndex)
-        else _read_overfull_rows(source, text, mark, frame)
-    )
+    if isinstance(frame.index, pd.RangeIndex):
+        return frame
+    return _read_overfull_rows(source, text, mark, frame)
 
 
 def suggest_remedy(cell: Any) -> str:
-    """What to do about a cell that is no number."""
+    """Return the remedy for a cell that is not a number."""
     text = str(cell).strip()
     if MONEY.match(text):
         return "write it without the sign of a currency"
     if COMMA_NUMBERS.fullmatch(text):
-        return "write numbers with a decimal point and without separators of thousands, such as 1234.56"
+        return (
+            "write numbers with a decimal point and without separators of thousands, "
+            "such as 1234.56"
+        )
     return "correct it, or fill or drop the row"
 
 
 def _has_counted_names(fields: list[str]) -> bool:
-    """Whether a header merely counts the columns: 0, 1, 2, ... after an index without a name, or without."""
+    """Return True if a header only counts the columns: 0, 1, 2, ..., perhaps after an empty
+    name.
+    """
     counted = [str(number) for number in range(len(fields))]
     return len(fields) > 1 and (fields == counted or fields == ["", *counted[:-1]])
 
 
 def _is_data_row(fields: list[str]) -> bool:
-    """Whether a first line is one of numbers, its first field a number or a time."""
+    """Return True if a first line holds numbers, its first field a number or a time."""
     numbers = pd.to_numeric(pd.Series(fields[1:], dtype=object), errors="coerce")
     time = re.match(r"^\d{4,}|^\d{4}-\d\d-\d\d|^[-+]?\d*\.?\d+(e[-+]?\d+)?$", fields[0])
     return bool(fields and time and numbers.notna().all())
 
 
 def _read_headerless(source: str, text: str, mark: str, fields: list[str]) -> pd.DataFrame:
-    """Rows without a header, of a kind that the number of columns tells; a single column is the series."""
+    """Read rows without a header, named by the number of columns; a single column is the series."""
     names = ("series",) if len(fields) == 1 else HEADERLESS_NAMES.get(len(fields))
     if names is None or (len(fields) > 1 and not re.match(r"\d{4}", fields[0])):
         known = ", ".join(map(str, HEADERLESS_NAMES))
-        told = f"{source}: no header, and {len(fields)} columns ({', '.join(fields[:4])}) are not one of {known}"
-        raise DataError(
-            f"{told} that begin with a time: add a first line of names, such as date,close"
-        )
+        problem = f"{len(fields)} columns ({', '.join(fields[:4])}) are not one of {known}"
+        rule = "add a first line of names, such as date,close"
+        raise DataError(f"{source}: no header, and {problem} that begin with a time: {rule}")
     frame = pd.read_csv(io.StringIO(text), sep=mark, header=None, names=list(names))
     if set(BARS) <= set(names):
         _check_order(source, frame, names)
@@ -90,19 +95,20 @@ def _read_headerless(source: str, text: str, mark: str, fields: list[str]) -> pd
 
 
 def _check_order(source: str, frame: pd.DataFrame, names: tuple[str, ...]) -> None:
-    """Refuse columns of bars in another order: Bitfinex, Coinbase, Gate."""
+    """Refuse columns of bars in another order, such as those of Bitfinex, Coinbase and Gate."""
     prices = frame[list(BARS)].apply(pd.to_numeric, errors="coerce")
     wrong = (prices[HIGH] < prices.max(axis=1)) | (prices[LOW] > prices.min(axis=1))
     if wrong.mean() > 0.2:
         row = int(wrong.to_numpy().argmax())
-        told = f"{source}: row {row}: no header, so columns are taken for {', '.join(names[:5])}; the high is no high"
+        taken = f"no header, so columns are taken for {', '.join(names[:5])}"
+        rule = "add a first line with the names in the file's order"
         raise DataError(
-            f"{told} in {int(wrong.sum())} rows: add a first line with the names in the file's order"
+            f"{source}: row {row}: {taken}; the high is no high in {int(wrong.sum())} rows: {rule}"
         )
 
 
 def _has_two_headers(fields: list[str], second: list[str], third: list[str], mark: str) -> bool:
-    """Whether names of prices and of tickers stand in two lines, as yfinance writes them."""
+    """Return True if names of prices and tickers are on two lines, as yfinance writes them."""
     if {fields[0], second[0].strip()} == {"Price", "Ticker"}:
         return True
     return (fields[0], second[0].strip()) == ("", "") and third[:1] in (
@@ -111,7 +117,7 @@ def _has_two_headers(fields: list[str], second: list[str], third: list[str], mar
 
 
 def _read_two_headers(text: str, mark: str) -> pd.DataFrame:
-    """Two lines of names, and a third with that of the index."""
+    """Read a file with two lines of names, and a third with that of the index."""
     frame = pd.read_csv(io.StringIO(text), sep=mark, header=[0, 1], index_col=0).reset_index(
         names="Date"
     )
@@ -119,12 +125,13 @@ def _read_two_headers(text: str, mark: str) -> pd.DataFrame:
 
 
 def _read_overfull_rows(source: str, text: str, mark: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows that end in a mark more than the header; other surplus fields are refused."""
+    """Read rows that end in one more mark than the header; refuse other surplus fields."""
     columns = frame.columns.size
     surplus = frame.iloc[:, -1].isna().all() and frame.index.nlevels == 1
     if surplus:
         return pd.read_csv(io.StringIO(text), sep=mark, index_col=False, usecols=range(columns))
-    told = f"{source}: row 0: {columns + frame.index.nlevels} fields, where the header has {columns} names"
+    n_fields = columns + frame.index.nlevels
+    rule = "name every column, or write decimals with a point if the commas are decimal"
     raise DataError(
-        f"{told}: name every column, or write decimals with a point if the commas are decimal"
+        f"{source}: row 0: {n_fields} fields, where the header has {columns} names: {rule}"
     )

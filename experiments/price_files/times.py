@@ -1,4 +1,4 @@
-"""Times of rows, from text and from epochs; the gaps between them."""
+"""Times of rows, from text and from epochs, and the gaps between them."""
 
 import re
 from typing import Any, NamedTuple
@@ -14,61 +14,64 @@ Times = NDArray[np.datetime64]
 
 DAY = np.timedelta64(1, "D")
 INTRADAY = np.timedelta64(20, "h")
-"""Rows that are usually closer together are bars of a part of a day."""
+"""Spacing of rows below which bars are shorter than a day."""
 
 EPOCHS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (1e8, "s"))
-"""Least number that is read as a time since 1970 in a unit; below come numbers such as 20080915."""
+"""Smallest numbers that are times since 1970 in a unit; smaller ones are such as 20080915."""
 
 ZONE_OFFSET = re.compile(r"\s*(?:Z|UTC|[+-]\d\d:?\d\d)$")
 
 
 PARTS = re.compile(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?!\d)")
-"""Days that are written in another order or with other signs than 2008-09-15; of these no order is guessed."""
+"""Days in another order or with other signs than 2008-09-15; their order is not guessed."""
 
 REPEATED = "drop the repeat, or write times of day with the dates if bars are shorter than a day"
-"""The remedy for a time that stands in two rows."""
+"""Remedy for a time that occurs in two rows."""
 
 
 class ReadTimes(NamedTuple):
     """Times of the same rows, datetime64[us]."""
 
-    written: Times  # (T,) as the file has them, a time zone left out
-    exact: Times  # (T,) in UTC where the file has time zones, else the same
+    written: Times  # (T,) as in the file, without time zones
+    exact: Times  # (T,) in UTC if the file has time zones, else the same
 
 
 def read_times(
     source: str, column: "pd.Series[Any]", clock: "pd.Series[Any] | None" = None
 ) -> ReadTimes:
-    """The times of a column in any order: ISO 8601, ``20080915``, or seconds, ms, us or ns since 1970.
+    """Read a column of times: ISO 8601, ``20080915``, or seconds, ms, us or ns since 1970.
 
     Args:
-        source: what an error message calls the data.
-        column: one cell a row.
-        clock: time of day of each row, where it stands in a column of its own.
+        source: name of the data in error messages.
+        column: one cell a row, in any order.
+        clock: time of day of each row, if it has a column of its own.
 
     Raises:
-        DataError: a cell is no time.
+        DataError: a cell is not a time.
     """
-    read = _join_clock(column, clock) if clock is not None else column
-    if isinstance(read.dtype, pd.DatetimeTZDtype):
-        found = ReadTimes(
-            _to_microseconds(read.dt.tz_localize(None)), _to_microseconds(read.dt.tz_convert(None))
+    joined = _join_clock(column, clock) if clock is not None else column
+    if isinstance(joined.dtype, pd.DatetimeTZDtype):
+        times = ReadTimes(
+            _to_microseconds(joined.dt.tz_localize(None)),
+            _to_microseconds(joined.dt.tz_convert(None)),
         )
-    elif read.dtype.kind == "M":
-        found = ReadTimes(_to_microseconds(read), _to_microseconds(read))
+    elif joined.dtype.kind == "M":
+        times = ReadTimes(_to_microseconds(joined), _to_microseconds(joined))
     else:
-        found = _read_epochs(read) or _read_texts(source, read)
-    wrong = np.flatnonzero(np.isnat(found.written) | np.isnat(found.exact))
+        times = _read_epochs(joined) or _read_texts(source, joined)
+    wrong = np.flatnonzero(np.isnat(times.written) | np.isnat(times.exact))
     if wrong.size:
         row = int(wrong[0])
         cell = str(column.iloc[row])
         remedy = "write year, month, day in this order" if PARTS.match(cell) else "correct it"
         raise DataError(f"{source}: row {row}: '{cell}' is not a date such as 2008-09-15: {remedy}")
-    return found
+    return times
 
 
 def choose_row_times(read: ReadTimes) -> Times:
-    """Days as they are written (datetime64[D]), or moments of bars shorter than a day (datetime64[s])."""
+    """Return days as written (datetime64[D]), or times of bars shorter than a day
+    (datetime64[s]).
+    """
     steps = np.diff(np.unique(read.exact))
     if steps.size and np.median(steps) < INTRADAY:
         return read.exact.astype("datetime64[s]")
@@ -76,22 +79,23 @@ def choose_row_times(read: ReadTimes) -> Times:
 
 
 def is_intraday(times: Times) -> bool:
-    """Whether rows are bars shorter than a day."""
+    """Return True if rows are bars shorter than a day."""
     return bool(times.dtype == np.dtype("datetime64[s]"))
 
 
 def find_usual_spacing(times: Times) -> float:
-    """Usual time from a row to the next (s); a day where there is one row."""
+    """Return the usual time from a row to the next (s); a day if there is one row."""
     steps = np.diff(times.astype("datetime64[s]")).astype(np.int64)
     return float(np.median(steps)) if steps.size else 86_400.0
 
 
 def describe_gaps(source: str, times: Times) -> list[str]:
-    """A line on rows that are missing, with the dates of the longest gaps.
+    """Return lines about missing rows, with the dates of the longest gaps.
 
-    Of days: a gap of more than one and a half times the usual spacing where there are Saturdays, else of more than
-    five times, which passes over weekends with holidays. Of shorter bars: the same of the days that have any bar, and
-    more than one and a half times the usual spacing within a day (at midnight too where the market never closes).
+    For days, a gap is more than one and a half times the usual spacing if there are Saturdays, else
+    more than five times, which skips weekends with holidays. For shorter bars, the same holds for
+    the days that have any bar; within a day, a gap is more than one and a half times the usual
+    spacing (at midnight too if the market never closes).
     """
     if times.size < 3:
         return []
@@ -99,29 +103,29 @@ def describe_gaps(source: str, times: Times) -> list[str]:
     most = 1.5 if has_saturdays(times) else 5.0
     lines = _describe_day_gaps(source, days, most, "days")
     if is_intraday(times):
-        usual = find_usual_spacing(times)
-        dates = times.astype("datetime64[D]")
-        steps = np.diff(times).astype(np.int64)
-        adjoining = (dates[1:] == dates[:-1]) | (
-            _is_round_the_clock(times, usual) & (np.diff(dates) <= DAY)
-        )
-        wide = np.flatnonzero((steps > 1.5 * usual) & adjoining)
-        if wide.size:
-            first = int(wide[0])
-            gaps = (
-                f"{wide.size} gaps within days, the first"
-                if wide.size > 1
-                else "1 gap within a day,"
-            )
-            told = f"{source}: {gaps} from {times[first]} to {times[first + 1]}"
-            lines.append(
-                f"{told} (usual: {usual:g} s); each passes as one step: fill them if that is wrong"
-            )
+        lines += _describe_intraday_gaps(source, times)
     return lines
 
 
+def _describe_intraday_gaps(source: str, times: Times) -> list[str]:
+    """Return a line about gaps within days, with the first of them."""
+    usual = find_usual_spacing(times)
+    dates = times.astype("datetime64[D]")
+    steps = np.diff(times).astype(np.int64)
+    is_next_day = _is_round_the_clock(times, usual) & (np.diff(dates) <= DAY)
+    is_adjoining = (dates[1:] == dates[:-1]) | is_next_day
+    wide = np.flatnonzero((steps > 1.5 * usual) & is_adjoining)
+    if not wide.size:
+        return []
+    first = int(wide[0])
+    gaps = f"{wide.size} gaps within days, the first" if wide.size > 1 else "1 gap within a day,"
+    span = f"from {times[first]} to {times[first + 1]}"
+    rule = "each passes as one step: fill them if that is wrong"
+    return [f"{source}: {gaps} {span} (usual: {usual:g} s); {rule}"]
+
+
 def _is_round_the_clock(times: Times, usual: float) -> bool:
-    """Whether a day of bars has no close: at least nine tenths of 24 hours."""
+    """Return True if a day of bars has no close: at least nine tenths of 24 hours."""
     _, counts = np.unique(times.astype("datetime64[D]"), return_counts=True)
     return bool(np.median(counts) * usual > 0.9 * 86_400)
 
@@ -132,9 +136,8 @@ def _describe_day_gaps(source: str, days: Times, most: float, unit: str) -> list
         return []
     usual = float(np.median(steps))
     if usual > 1.5 and days.size > 10:
-        return [
-            f"{source}: rows are usually {usual:g} {unit} apart, and each is taken for one day: use daily prices"
-        ]
+        rule = "each is taken for one day: use daily prices"
+        return [f"{source}: rows are usually {usual:g} {unit} apart, and {rule}"]
     wide = np.flatnonzero(steps > most * usual)
     if not wide.size:
         return []
@@ -143,9 +146,8 @@ def _describe_day_gaps(source: str, days: Times, most: float, unit: str) -> list
         f"{days[row]} to {days[row + 1]} ({steps[row]} {unit})" for row in sorted(longest)
     )
     count = f"{wide.size} gaps of more than {most * usual:g} {unit}" if wide.size > 1 else "1 gap"
-    return [
-        f"{source}: {count}, {dates}; each passes as one night: fill it or cut the file if that is wrong"
-    ]
+    rule = "each passes as one night: fill it or cut the file if that is wrong"
+    return [f"{source}: {count}, {dates}; {rule}"]
 
 
 def _to_microseconds(column: "pd.Series[Any]") -> Times:
@@ -153,35 +155,30 @@ def _to_microseconds(column: "pd.Series[Any]") -> Times:
 
 
 def _join_clock(column: "pd.Series[Any]", clock: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Days and times of day as one text: ``09:30``, ``093000`` and 93000 are the same time."""
+    """Join days and times of day as text; ``09:30``, ``093000`` and 93000 are the same time."""
     digits = (
         clock.astype(str).str.replace(r"\.0$", "", regex=True).str.replace(":", "", regex=False)
     )
     digits = digits.where(digits.str.len() > 4, digits.str.zfill(4) + "00").str.zfill(6)
     day = column.astype(str).str.slice(0, 10)
-    day = day.where(
-        ~day.str.fullmatch(r"\d{8}"),
-        day.str.slice(0, 4) + "-" + day.str.slice(4, 6) + "-" + day.str[6:],
-    )
-    return (
-        day
-        + " "
-        + digits.str.slice(0, 2)
-        + ":"
-        + digits.str.slice(2, 4)
-        + ":"
-        + digits.str.slice(4, 6)
-    )
+    text = day.str
+    dashed = text.slice(0, 4) + "-" + text.slice(4, 6) + "-" + text[6:]
+    day = day.where(~text.fullmatch(r"\d{8}"), dashed)
+    hour, minute, second = (digits.str.slice(at, at + 2) for at in (0, 2, 4))
+    return day + " " + hour + ":" + minute + ":" + second
 
 
 def is_clock(column: "pd.Series[Any]") -> bool:
-    """Whether cells are times of day, not of a date."""
+    """Return True if cells are times of day without a date."""
     text = column.astype(str).str.replace(r"\.0$", "", regex=True)
     return bool(len(text)) and bool(text.str.fullmatch(r"\d{1,6}|\d{1,2}:\d\d(:\d\d)?").all())
 
 
 def _read_epochs(column: "pd.Series[Any]") -> ReadTimes | None:
-    """Numbers since 1970, the unit read off each by itself: files change units in mid-history (Binance in 2025)."""
+    """Read numbers since 1970, the unit of each by its size.
+
+    Files change units in mid-history (Binance in 2025).
+    """
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     late = np.nan_to_num(numbers) >= EPOCHS[-1][0]
     if not numbers.size or not (
@@ -209,8 +206,8 @@ def _read_texts(source: str, column: "pd.Series[Any]") -> ReadTimes:
     if bare.equals(text):
         return ReadTimes(written, written)
     if not _is_one_time_zone(text):
-        told = f"{source}: time zones of several places"
-        raise DataError(f"{told}: write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30")
+        rule = "write all times in UTC, such as 2008-09-15 or 2008-09-15 13:30"
+        raise DataError(f"{source}: time zones of several places: {rule}")
     zoned = pd.to_datetime(
         text.str.replace(r"\s*UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=True
     )
@@ -218,7 +215,9 @@ def _read_texts(source: str, column: "pd.Series[Any]") -> ReadTimes:
 
 
 def _is_one_time_zone(text: "pd.Series[Any]") -> bool:
-    """Whether time zones may be those of one place: one of them, or two an hour apart (summer time)."""
+    """Return True if time zones may be those of one place: one, or two an hour apart (summer
+    time).
+    """
     zones = text.str.extract(r"(Z|UTC|[+-]\d\d:?\d\d)$", expand=False).dropna().unique()
     if len(zones) == 1:
         return True

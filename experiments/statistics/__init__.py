@@ -1,6 +1,6 @@
-"""Statistics over replications that a referee accepts: intervals, pairs, tails, families, crossings, screening.
+"""Statistics over replications: intervals, pairs, tails, families, crossings and screening.
 
-One file a question; what studies call stands here by name.
+Each file serves one subject. The functions that studies call are imported here by name.
 """
 
 from experiments.statistics.crossings import (

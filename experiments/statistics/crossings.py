@@ -1,4 +1,4 @@
-"""Where along an axis an outcome crosses a level, and how far from another: paired bootstrap, test of monotonicity."""
+"""Crossings of a level by an outcome along an axis: paired bootstrap and test of monotonicity."""
 
 import itertools
 import math
@@ -14,15 +14,16 @@ from experiments.statistics.paired import Paired, group_by_setting
 from sim.types import F8
 
 MONOTONE_ALPHA = 0.05
-"""Below this p-value the outcome is held not to be monotone."""
+"""Significance level of the test of monotonicity."""
 
 
 class Crossing(NamedTuple):
-    """Where an outcome crosses a level, or that it does not.
+    """Crossing of a level by an outcome, or its absence.
 
-    ``at`` is that of the isotonic fit, nan where it stays on one side. An end of the interval is infinite where the
-    level lies beyond the range in more than 2.5% of resamples; both are nan with one seed. The interval is never
-    narrower than the settings on either side of the crossing, as nothing was run between them.
+    ``at`` is that of the isotonic fit, nan if the fit stays on one side. An end of the interval is
+    infinite if the level lies beyond the range in more than 2.5% of resamples. Both ends are nan
+    with one seed. The interval is never narrower than the settings on either side of the crossing,
+    because nothing was run between them.
     """
 
     axis: str
@@ -30,41 +31,41 @@ class Crossing(NamedTuple):
     at: float
     low: float
     high: float
-    below: float  # settings next to the crossing; nan where there is none
+    below: float  # settings next to the crossing; nan without one
     above: float
     first: float  # range of the settings
     last: float
-    side: int  # of the level that all fitted values lie on: 1 above, -1 below, 0 both
+    side: int  # side of the level on which all fitted values lie: 1 above, -1 below, 0 both
     rising: bool  # direction of the fit
-    p_monotone: float  # small: not monotone
-    crossings: tuple[float, ...]  # of the means themselves, joined by lines
+    p_monotone: float  # p-value of monotonicity; small: not monotone
+    crossings: tuple[float, ...]  # crossings of the means, joined by lines
     seeds: int
 
     @property
     def is_monotone(self) -> bool:
-        """Whether the runs leave room for an outcome that only rises or only falls."""
+        """True unless the test rejects an outcome that only rises or only falls."""
         return not self.p_monotone < MONOTONE_ALPHA
 
     @property
     def verdict(self) -> str:
-        """``reached``, ``not reached``, or ``several`` where the outcome is not monotone and crosses more than once."""
+        """One of ``reached``, ``not reached`` and ``several`` (not monotone, several crossings)."""
         if not self.is_monotone and len(self.crossings) > 1:
             return "several"
         return "not reached" if math.isnan(self.at) else "reached"
 
     def format_cell(self, digits: int = 3) -> str:
-        """For a table's cell: ``1.52 (1.41 to 1.7)``, ``not reached in [1, 2]``, or every crossing."""
+        """Format a table's cell: ``1.52 (1.41 to 1.7)``, ``not reached in [1, 2]``, or all
+        crossings.
+        """
         if self.verdict == "several":
-            every = ", ".join(_format_number(at, digits) for at in self.crossings)
-            return f"not monotone (p = {self.p_monotone:.2g}): crosses at {every}"
+            crossings = ", ".join(_format_number(at, digits) for at in self.crossings)
+            return f"not monotone (p = {self.p_monotone:.2g}): crosses at {crossings}"
         if self.verdict == "not reached":
-            where = "above" if self.side > 0 else "below"
-            within = f"not reached in [{_format_number(self.first, digits)}, {_format_number(self.last, digits)}]: {where} it throughout"
-            return within + (
-                self._format_interval(digits)
-                if math.isfinite(self.low) or math.isfinite(self.high)
-                else ""
-            )
+            first, last = _format_number(self.first, digits), _format_number(self.last, digits)
+            side = "above" if self.side > 0 else "below"
+            text = f"not reached in [{first}, {last}]: {side} it throughout"
+            has_interval = math.isfinite(self.low) or math.isfinite(self.high)
+            return text + (self._format_interval(digits) if has_interval else "")
         return f"{_format_number(self.at, digits)}{self._format_interval(digits)}"
 
     def _format_interval(self, digits: int) -> str:
@@ -82,116 +83,135 @@ class Crossing(NamedTuple):
 
 
 def find_crossing(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> Crossing:
-    """Where the mean of an outcome (a probability, if of truth values) crosses a level along an axis.
+    """Find the crossing of a level by the mean of an outcome along an axis.
 
-    The means are fitted by isotonic regression, weighted by counts (Barlow et al. 1972), rising or falling, whichever
-    fits better; the fit is read off between settings on a straight line. The interval is the percentile bootstrap's
-    over seeds, drawn jointly for all settings, as they share their draws (RNG-1). Monotonicity is tested by the
-    weighted squares between means and fit, against resamples of the runs centred on a constant, the monotone curve
-    that is hardest to tell from others (Robertson, Wright & Dykstra 1988, section 2.3).
+    The mean of truth values is a probability. The means are fitted by isotonic regression, weighted
+    by counts (Barlow et al. 1972), rising or falling, whichever fits better. The crossing is
+    interpolated linearly between settings. The interval is that of the percentile bootstrap over
+    seeds, drawn jointly for all settings, because they share their draws (RNG-1). Monotonicity is
+    tested by the weighted squares between means and fit, against resamples of the runs centred on a
+    constant. A constant is the monotone curve that is hardest to separate from others (Robertson,
+    Wright & Dykstra 1988, section 2.3).
 
     Args:
         runs: one row per value of ``axis`` and ``seed``; missing outcomes (nan) are left out.
         axis: column of numbers.
         outcome: column of numbers or truth values.
-        level: to be crossed.
+        level: level to cross.
 
     Raises:
         StatisticsError: fewer than two settings, or no outcome at one of them.
     """
-    read = fit_crossing(runs, axis, outcome, level)
-    below, above = _neighbouring_settings(read.settings, read.crossing)
+    fit = fit_crossing(runs, axis, outcome, level)
+    below, above = _neighbouring_settings(fit.settings, fit.crossing)
     low, high, p = math.nan, math.nan, math.nan
-    if read.resampled_crossings.size:
+    if fit.resampled_crossings.size:
         tail = (1 - LEVEL) / 2
-        low, high = np.quantile(read.resampled_crossings, [tail, 1 - tail], method="inverted_cdf")
+        low, high = np.quantile(fit.resampled_crossings, [tail, 1 - tail], method="inverted_cdf")
         low, high = np.fmin(low, below), np.fmax(high, above)
-        p = _monotonicity_p_value(read)
-    side = (
-        0
-        if math.isfinite(read.crossing)
-        else -read.direction
-        if read.crossing > 0
-        else read.direction
+        p = _monotonicity_p_value(fit)
+    is_reached = math.isfinite(fit.crossing)
+    one_side = -fit.direction if fit.crossing > 0 else fit.direction
+    return Crossing(
+        axis=axis,
+        level=level,
+        at=fit.crossing if is_reached else math.nan,
+        low=float(low),
+        high=float(high),
+        below=below,
+        above=above,
+        first=float(fit.settings[0]),
+        last=float(fit.settings[-1]),
+        side=0 if is_reached else one_side,
+        rising=fit.direction > 0,
+        p_monotone=p,
+        crossings=tuple(_line_crossings(fit.settings, fit.means, level)),
+        seeds=len(fit.outcomes),
     )
-    reached = read.crossing if side == 0 else math.nan
-    every = tuple(_line_crossings(read.settings, read.means, level))
-    ends = (float(read.settings[0]), float(read.settings[-1]))
-    found = (reached, float(low), float(high), below, above, *ends)
-    return Crossing(axis, level, *found, side, read.direction > 0, p, every, len(read.outcomes))
 
 
 def compare_crossings(
     runs: pd.DataFrame, reference: pd.DataFrame, axis: str, outcome: str, level: float
 ) -> Paired:
-    """How much further along an axis runs cross a level than the reference does, on the same draws.
+    """Compare the crossing of runs with that of a reference, on the same draws.
 
-    Two crossings whose own intervals overlap may well lie apart: what settings share moves both alike. Both are read
-    off as in ``threshold`` in the same resamples of the seeds that they have in common; percentile interval. Where one
-    stays on one side of the level in a resample, the difference is as large as it can be, and of unknown sign where
-    both do. p: twice the smaller share of resamples that lie on either side of nil, and no less than so many seeds that
-    all point one way would show by their signs.
+    Two crossings whose own intervals overlap may still differ, because shared draws move both
+    alike. Both are read as in ``find_crossing`` in the same resamples of their common seeds, with a
+    percentile interval. If one stays on one side of the level in a resample, the difference is as
+    large as it can be; if both do, its sign is unknown. The p-value is twice the smaller share of
+    resamples on either side of zero. It is at least the p-value of as many seeds that all have the
+    same sign.
 
     Args:
-        runs: of one setting, one row per value of ``axis`` and ``seed``.
-        reference: of the other.
+        runs: runs of one setting, one row per value of ``axis`` and ``seed``.
+        reference: runs of the other setting.
         axis: column of numbers.
         outcome: column of numbers or truth values.
-        level: to be crossed.
+        level: level to cross.
 
     Returns:
-        Seeds in common, difference, interval, p; all but the first are nan where one of them does not cross the level.
+        Common seeds, difference, interval and p-value; all but the first are nan if one of them
+        does not cross the level.
 
     Raises:
-        StatisticsError: see ``threshold``.
+        StatisticsError: see ``find_crossing``.
     """
     both = set(runs["seed"]) & set(reference["seed"])
     one, other = (
-        fit_crossing(each[each["seed"].isin(both)], axis, outcome, level)
-        for each in (runs, reference)
+        fit_crossing(frame[frame["seed"].isin(both)], axis, outcome, level)
+        for frame in (runs, reference)
     )
-    apart = one.crossing - other.crossing
-    if not math.isfinite(apart) or not one.resampled_crossings.size:
-        return Paired(
-            len(both), apart if math.isfinite(apart) else math.nan, math.nan, math.nan, math.nan
-        )
+    difference = one.crossing - other.crossing
+    if not math.isfinite(difference) or not one.resampled_crossings.size:
+        known = difference if math.isfinite(difference) else math.nan
+        return Paired(len(both), known, math.nan, math.nan, math.nan)
     with np.errstate(invalid="ignore"):  # both beyond the range
         drawn = one.resampled_crossings - other.resampled_crossings
+    low, high, p = _resampled_interval(drawn)
+    return Paired(len(both), difference, low, high, max(p, 2.0 ** (1 - len(both))))
+
+
+def _resampled_interval(drawn: F8) -> tuple[float, float, float]:
+    """Return the percentile interval and p-value of differences; nan is of unknown sign."""
     least, most = (np.where(np.isnan(drawn), end, drawn) for end in (-math.inf, math.inf))
     tail = (1 - LEVEL) / 2
     low = float(np.quantile(least, tail, method="inverted_cdf"))
     high = float(np.quantile(most, 1 - tail, method="inverted_cdf"))
     beyond = min(int((least <= 0).sum()), int((most >= 0).sum()))
-    p = min(2 * (1 + beyond) / (1 + drawn.size), 1.0)
-    return Paired(len(both), apart, low, high, max(p, 2.0 ** (1 - len(both))))
+    return low, high, min(2 * (1 + beyond) / (1 + drawn.size), 1.0)
 
 
 def tabulate_crossings(
     runs: pd.DataFrame, by: Sequence[str], axis: str, outcome: str, level: float
 ) -> pd.DataFrame:
-    """``threshold`` at every setting: rows of ``by`` and the fields of ``Crossing``, with verdict and ``told``."""
+    """Return ``find_crossing`` at every setting.
+
+    Returns:
+        Rows of ``by`` and the fields of ``Crossing``, with ``verdict`` and ``cell`` (its text).
+    """
     rows = []
     for setting, group in group_by_setting(runs, by):
-        found = find_crossing(group, axis, outcome, level)
-        told = {"verdict": found.verdict, "told": found.format_cell()}
-        named = found._asdict() | {"crossings": " ".join(f"{at:.6g}" for at in found.crossings)}
-        rows.append(dict(zip(by, setting, strict=True)) | named | told)
+        crossing = find_crossing(group, axis, outcome, level)
+        crossings = " ".join(f"{at:.6g}" for at in crossing.crossings)
+        fields = crossing._asdict() | {"crossings": crossings}
+        text = {"verdict": crossing.verdict, "cell": crossing.format_cell()}
+        rows.append(dict(zip(by, setting, strict=True)) | fields | text)
     return pd.DataFrame(rows)
 
 
 def choose_refinements(
     runs: pd.DataFrame, found: Crossing, width: float, most: int = 2
 ) -> tuple[float, ...]:
-    """Settings to run next: middles of the widest gaps that the crossing may lie in.
+    """Return settings to run next: middles of the widest gaps that may hold the crossing.
 
     Args:
-        runs: those that ``found`` is of.
-        found: of ``threshold``.
-        width: gaps narrower than this are left as they are.
-        most: how many at a time.
+        runs: runs of the crossing.
+        found: result of ``find_crossing``.
+        width: gaps narrower than this are not refined.
+        most: largest number of settings at a time.
 
     Returns:
-        None where every gap near the crossing is narrow enough, or where the level is not reached.
+        Settings; none if every gap near the crossing is narrow enough, or the level is not reached.
     """
     at = np.sort(runs[found.axis].unique().astype(np.float64))
     inside = np.array(
@@ -203,19 +223,19 @@ def choose_refinements(
 
 
 def _is_near_crossing(found: Crossing, low: float, high: float) -> bool:
-    """Whether a gap holds the crossing, one of several, or part of the interval."""
+    """Return True if a gap holds the crossing, one of several, or part of the interval."""
     if any(low <= at <= high for at in found.crossings):
         return True
     return found.verdict == "reached" and low < found.high and high > found.low
 
 
 def _neighbouring_settings(at: F8, crossed: float) -> tuple[float, float]:
-    """The settings on either side of a crossing, itself where there is none."""
+    """Return the settings on either side of a crossing; the crossing itself if there is none."""
     if not math.isfinite(crossed):
         return math.nan, math.nan
-    return float(max(at[at < crossed], default=crossed)), float(
-        min(at[at > crossed], default=crossed)
-    )
+    lower = max(at[at < crossed], default=crossed)
+    upper = min(at[at > crossed], default=crossed)
+    return float(lower), float(upper)
 
 
 def _format_number(value: float, digits: int) -> str:
@@ -223,26 +243,29 @@ def _format_number(value: float, digits: int) -> str:
 
 
 def _line_crossings(at: F8, means: F8, level: float) -> list[float]:
-    """Where means joined by lines pass from one side of the level to the other; the middle of a stretch on it."""
+    """Return the points at which means joined by lines cross the level.
+
+    A stretch on the level counts by its middle.
+    """
     off = np.flatnonzero(means != level)
-    found = []
+    crossings = []
     for left, right in itertools.pairwise(off):
         if (means[left] > level) == (means[right] > level):
             continue
         if right - left > 1:
-            found.append(float((at[left + 1] + at[right - 1]) / 2))
+            crossings.append(float((at[left + 1] + at[right - 1]) / 2))
         else:
             share = (level - means[left]) / (means[right] - means[left])
-            found.append(float(at[left] + share * (at[right] - at[left])))
-    return found
+            crossings.append(float(at[left] + share * (at[right] - at[left])))
+    return crossings
 
 
-def _monotonicity_p_value(read: CrossingFit) -> float:
-    """p-value of the outcome being one that only rises, or only falls."""
-    means = read.direction * read.means
-    apart = float(compute_misfit(means, read.weights))
-    if apart <= 1e-12 * float((read.weights * means**2).sum() + 1):
+def _monotonicity_p_value(fit: CrossingFit) -> float:
+    """Return the p-value of the hypothesis that the outcome only rises, or only falls."""
+    means = fit.direction * fit.means
+    misfit = float(compute_misfit(means, fit.weights))
+    if misfit <= 1e-12 * float((fit.weights * means**2).sum() + 1):
         return 1.0
-    resamples = resample_seeds(read.direction * read.outcomes - means, 1)
-    beyond = int((compute_misfit(*resamples) >= apart).sum())
+    resamples = resample_seeds(fit.direction * fit.outcomes - means, 1)
+    beyond = int((compute_misfit(*resamples) >= misfit).sum())
     return (1 + beyond) / (1 + len(resamples[0]))

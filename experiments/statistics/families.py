@@ -1,4 +1,4 @@
-"""Many comparisons at once."""
+"""Adjustment of p-values for many comparisons."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,15 @@ from sim.types import F8
 
 
 def adjust_by_holm(table: pd.DataFrame, family: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of comparisons with ``p_holm``, adjusted for all comparisons of a family.
+    """Add ``p_holm`` to a table of comparisons, adjusted for all comparisons of a family.
 
-    By Holm's steps down (1979, Scandinavian J. Statistics 6, 65): whatever else is true, the chance of one or more
-    false findings in a family stays below the level.
+    By Holm's step-down method (1979, Scandinavian J. Statistics 6, 65), the probability of any
+    false finding in a family stays below the level.
 
     Args:
-        table: with ``p``, such as ``against`` returns; a p-value that is missing (nan) stays so and is not counted.
-        family: columns whose values tell families apart, such as ``["measure"]``; none = one family.
+        table: comparisons with ``p``, such as those of ``compare_with_reference``; a missing
+            p-value (nan) stays missing and is not counted.
+        family: columns whose values separate families, such as ``["measure"]``; none = one family.
     """
     adjusted = pd.Series(np.nan, index=table.index)
     for _, group in group_by_setting(table, family):
@@ -26,8 +27,8 @@ def adjust_by_holm(table: pd.DataFrame, family: Sequence[str] = ()) -> pd.DataFr
 
 
 def adjust_p_values(p: F8) -> F8:
-    """Holm's p-values of one family, in its order (comparisons)."""
+    """Return Holm's adjusted p-values of one family, in its order (comparisons,)."""
     adjusted = np.full(p.size, np.nan)
-    order = np.argsort(p)[: int((~np.isnan(p)).sum())]  # nan comes last
+    order = np.argsort(p)[: int((~np.isnan(p)).sum())]  # nan is sorted last
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(order.size, 0, -1)), 1)
     return adjusted

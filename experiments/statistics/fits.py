@@ -1,4 +1,6 @@
-"""Monotone curves through the means of runs, many resamples at once, and where they reach a level."""
+"""Monotone fits to the means of runs, for many resamples at once, and their crossings of a
+level.
+"""
 
 from typing import NamedTuple
 
@@ -12,42 +14,44 @@ RESAMPLES = 2_000
 
 
 class CrossingFit(NamedTuple):
-    """Where the isotonic fit of an outcome's means reaches a level, and where those of resamples do.
+    """Isotonic fit to an outcome's means, with its crossing of a level and those of resamples.
 
-    Infinite on the side where the level lies beyond the range.
+    A crossing is infinite on the side on which the level lies beyond the range.
     """
 
     settings: F8  # settings, ascending
-    outcomes: F8  # outcomes (seeds, settings); nan where a seed lacks one
+    outcomes: F8  # outcomes (seeds, settings); nan if a seed lacks one
     means: F8  # (settings,)
-    weights: F8  # runs behind each
-    direction: int  # 1 where the fit rises, -1 where it falls
+    weights: F8  # number of runs of each setting
+    direction: int  # 1 if the fit rises, -1 if it falls
     crossing: float
     resampled_crossings: F8  # (resamples,); none from one seed
 
 
 def fit_crossing(runs: pd.DataFrame, axis: str, outcome: str, level: float) -> CrossingFit:
-    """The outcome's fit, rising or falling, whichever is nearer to the means, read off between settings on a line.
+    """Fit an outcome by a rising or falling curve, whichever is nearer to the means.
 
-    Resamples are of seeds, jointly for all settings; those of two frames with equally many seeds are the same.
-    Arguments and errors are those of ``crossings.threshold``.
+    The crossing is interpolated linearly between settings. Resamples are of seeds, jointly for all
+    settings; those of two frames with equally many seeds are the same. Arguments and errors are
+    those of ``crossings.find_crossing``.
     """
     at, table = _pivot_outcomes(runs, axis, outcome)
     weights = (~np.isnan(table)).sum(axis=0).astype(np.float64)
     means = np.nanmean(table, axis=0)
-    way = (
-        1 if compute_misfit(means, weights) <= compute_misfit(-means, weights) else -1
-    )  # a falling outcome is turned over
-    crossed = float(_read_crossing(at, fit_isotonic(way * means, weights), way * level))
-    found = np.empty(0)
+    is_rising = compute_misfit(means, weights) <= compute_misfit(-means, weights)
+    direction = 1 if is_rising else -1  # a falling outcome is mirrored
+    fitted = fit_isotonic(direction * means, weights)
+    crossing = float(_read_crossing(at, fitted, direction * level))
+    resampled = np.empty(0)
     if len(table) > 1:
         drawn, counts = resample_seeds(table, 0)
-        found = _read_crossing(at, fit_isotonic(way * drawn, counts), way * level)
-    return CrossingFit(at, table, means, weights, way, crossed, found)
+        fits = fit_isotonic(direction * drawn, counts)
+        resampled = _read_crossing(at, fits, direction * level)
+    return CrossingFit(at, table, means, weights, direction, crossing, resampled)
 
 
 def _pivot_outcomes(runs: pd.DataFrame, axis: str, outcome: str) -> tuple[F8, F8]:
-    """Values of the axis and a table of seeds by them; a seed that a setting lacks is nan there."""
+    """Return the values of the axis, and a table of seeds by them with nan for missing runs."""
     table = (
         runs.pivot(index="seed", columns=axis, values=outcome)
         .sort_index()
@@ -67,9 +71,10 @@ def _pivot_outcomes(runs: pd.DataFrame, axis: str, outcome: str) -> tuple[F8, F8
 
 
 def fit_isotonic(means: F8, weights: F8) -> F8:
-    """Rising least-squares fits of many curves at once, by the min-max formula (Barlow et al. 1972, section 1.4).
+    """Return rising least-squares fits of many curves at once.
 
-    scipy's ``isotonic_regression`` makes the same of one curve; thousands of resamples take it minutes.
+    The min-max formula (Barlow et al. 1972, section 1.4) gives the result of scipy's
+    ``isotonic_regression``, which takes minutes for thousands of resamples.
 
     Args:
         means: (..., settings).
@@ -89,40 +94,38 @@ def fit_isotonic(means: F8, weights: F8) -> F8:
 
 
 def compute_misfit(means: F8, weights: F8) -> F8:
-    """Weighted squares between means and their rising fit (...)."""
+    """Return the weighted squares between means and their rising fit (...)."""
     return np.asarray((weights * (means - fit_isotonic(means, weights)) ** 2).sum(axis=-1))
 
 
 def _read_crossing(at: F8, fits: F8, level: float) -> F8:
-    """Where rising fits reach the level (...), between settings on a line; infinite on the side where it lies beyond.
+    """Return the crossings of the level by rising fits (...), interpolated between settings.
 
-    The middle of a stretch on the level.
+    A crossing is infinite on the side on which the level lies beyond. A stretch on the level counts
+    by its middle.
     """
     last = len(at) - 1
-    first, final = (
-        (fits >= level).argmax(axis=-1),
-        last - (fits <= level)[..., ::-1].argmax(axis=-1),
-    )
-    low, high = (
-        np.minimum(first, final),
-        np.maximum(first, final),
-    )  # the settings around, or the ends of the stretch
-    rise = np.take_along_axis(fits, np.stack([low, high], axis=-1), axis=-1)
-    step = np.where(rise[..., 1] > rise[..., 0], rise[..., 1] - rise[..., 0], 1.0)
-    share = np.where(rise[..., 1] > rise[..., 0], (level - rise[..., 0]) / step, 0.5)
-    found = np.round(at[low] + share * (at[high] - at[low]), 10)
-    return np.where(
-        (fits > level).all(axis=-1), -np.inf, np.where((fits < level).all(axis=-1), np.inf, found)
-    )
+    first = (fits >= level).argmax(axis=-1)
+    final = last - (fits <= level)[..., ::-1].argmax(axis=-1)
+    # Settings around the crossing, or the ends of the stretch.
+    low, high = np.minimum(first, final), np.maximum(first, final)
+    ends = np.take_along_axis(fits, np.stack([low, high], axis=-1), axis=-1)
+    is_rising = ends[..., 1] > ends[..., 0]
+    step = np.where(is_rising, ends[..., 1] - ends[..., 0], 1.0)
+    share = np.where(is_rising, (level - ends[..., 0]) / step, 0.5)
+    crossing = np.round(at[low] + share * (at[high] - at[low]), 10)
+    crossing = np.where((fits < level).all(axis=-1), np.inf, crossing)
+    return np.where((fits > level).all(axis=-1), -np.inf, crossing)
 
 
 def resample_seeds(table: F8, root: int) -> tuple[F8, F8]:
-    """Means and counts of resamples of seeds (resamples, settings).
+    """Return means and counts of resamples of seeds (resamples, settings).
 
-    A resample without any run of a setting has the mean of all its runs there, at next to no weight.
+    If a resample has no run of a setting, it gets the mean of all the setting's runs with a
+    negligible weight.
     """
     rows = np.random.default_rng(root).integers(len(table), size=(RESAMPLES, len(table)))
-    times = np.stack([np.bincount(each, minlength=len(table)) for each in rows]).astype(np.float64)
+    times = np.stack([np.bincount(row, minlength=len(table)) for row in rows]).astype(np.float64)
     known = ~np.isnan(table)
     counts = times @ known
     means = times @ np.nan_to_num(table) / np.maximum(counts, 1)

@@ -1,4 +1,4 @@
-"""A figure with its interval: of means, probabilities, differences of independent samples, and clusters of runs."""
+"""Estimates with intervals: means, probabilities, independent differences and clustered runs."""
 
 import math
 import warnings
@@ -16,7 +16,7 @@ RESAMPLES = 9_999
 
 
 class Estimate(NamedTuple):
-    """A figure with its 95% interval; the interval is nan where there are too few values for one, or infinite ones."""
+    """Estimate with its 95% interval, which is nan for too few or infinite values."""
 
     n: int
     mean: float
@@ -24,20 +24,21 @@ class Estimate(NamedTuple):
     high: float
 
     def rescale(self, factor: float) -> "Estimate":
-        """The same in another unit; a negative factor turns the interval round."""
+        """Return the estimate in another unit; a negative factor reverses the interval."""
         ends = sorted((factor * self.low, factor * self.high))
         return Estimate(self.n, factor * self.mean, *ends)
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the interval lies on one side of nil, else 0."""
+        """1 or -1 if the interval lies on one side of zero, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
 
 def estimate_mean(values: F8, level: float = LEVEL) -> Estimate:
-    """Mean with its bias-corrected and accelerated bootstrap interval (Efron 1987, JASA 82); resampling is seeded.
+    """Estimate a mean with its bias-corrected and accelerated bootstrap interval.
 
-    Values that are missing (nan) are left out; equal values have a point as interval.
+    Resampling is seeded. Missing values (nan) are left out; equal values have a point as interval.
+    Source: Efron 1987, JASA 82.
     """
     known = np.ascontiguousarray(values[~np.isnan(values)], dtype=np.float64)
     return _estimate_mean(known.tobytes(), level)
@@ -45,19 +46,20 @@ def estimate_mean(values: F8, level: float = LEVEL) -> Estimate:
 
 @lru_cache(maxsize=2**14)
 def _estimate_mean(values: bytes, level: float) -> Estimate:
-    """Worked out once for a sample: a table, a figure and a sentence ask for the same."""
+    """Estimate a mean once for each sample, which a table, a figure and a sentence share."""
     return bootstrap_bca(np.frombuffer(values), np.mean, level)
 
 
 def bootstrap_bca(values: F8, statistic: Callable[..., Any], level: float = LEVEL) -> Estimate:
-    """Any figure of a sample with its BCa interval; the percentile interval where BCa has none.
+    """Estimate any statistic of a sample with its BCa interval, or a percentile interval.
 
-    BCa has none where leaving out any one value leaves the figure as it is, as in the tail of a sample of ties.
+    BCa has no interval if leaving out any one value does not change the statistic, as in the tail
+    of a sample of ties.
 
     Args:
         values: replications, none of them missing.
-        statistic: takes an array and ``axis``, returns the figure along it.
-        level: of the interval.
+        statistic: function of an array and ``axis``, which returns the statistic along it.
+        level: confidence level.
     """
     if not values.size:
         return Estimate(0, math.nan, math.nan, math.nan)
@@ -72,47 +74,52 @@ def bootstrap_bca(values: F8, statistic: Callable[..., Any], level: float = LEVE
             "n_resamples": RESAMPLES,
             "confidence_level": level,
             "method": method,
+            "rng": np.random.default_rng(0),
         }
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of a sample without a BCa interval; seen from its being nan
-            found = stats.bootstrap(
-                (values,), statistic, rng=np.random.default_rng(0), **options
-            ).confidence_interval
-        if not math.isnan(found.low) and not math.isnan(found.high):
+            # A sample without a BCa interval also returns nan.
+            warnings.simplefilter("ignore")
+            interval = stats.bootstrap((values,), statistic, **options).confidence_interval
+        if not math.isnan(interval.low) and not math.isnan(interval.high):
             break
-    return Estimate(values.size, centre, float(found.low), float(found.high))
+    return Estimate(values.size, centre, float(interval.low), float(interval.high))
 
 
 def estimate_probability(happened: B1, level: float = LEVEL) -> Estimate:
-    """Share of replications in which something happened, with Wilson's interval (1927, JASA 22)."""
+    """Estimate a probability from replications, with Wilson's interval (1927, JASA 22)."""
     n, count = happened.size, int(happened.sum())
     if not n:
         return Estimate(0, math.nan, math.nan, math.nan)
-    found = stats.binomtest(count, n).proportion_ci(level, method="wilson")
-    return Estimate(n, count / n, float(found.low), float(found.high))
+    interval = stats.binomtest(count, n).proportion_ci(level, method="wilson")
+    return Estimate(n, count / n, float(interval.low), float(interval.high))
 
 
 def estimate_difference(values: F8, reference: F8, level: float = LEVEL) -> Estimate:
-    """Difference of the means of independent samples, with Welch's interval (1947, Biometrika 34)."""
-    n, apart = min(values.size, reference.size), float(values.mean() - reference.mean())
+    """Estimate the difference of means of independent samples, with Welch's interval.
+
+    Source: Welch 1947, Biometrika 34.
+    """
+    n = min(values.size, reference.size)
+    difference = float(values.mean() - reference.mean())
     if n < 2 or np.ptp(values) + np.ptp(reference) == 0:
-        return Estimate(n, apart, apart if n > 1 else math.nan, apart if n > 1 else math.nan)
-    found = stats.ttest_ind(values, reference, equal_var=False).confidence_interval(level)
-    return Estimate(n, apart, float(found.low), float(found.high))
+        end = difference if n > 1 else math.nan
+        return Estimate(n, difference, end, end)
+    test = stats.ttest_ind(values, reference, equal_var=False)
+    interval = test.confidence_interval(level)
+    return Estimate(n, difference, float(interval.low), float(interval.high))
 
 
 def jackknife_clusters(whole: float, without: F8, level: float = LEVEL) -> Estimate:
-    """A figure of runs that come in clusters, such as markets with the same draws: delete-one jackknife, Student's t.
+    """Estimate a statistic of clustered runs by the delete-one jackknife and Student's t.
 
-    With a handful of clusters, resampling them makes intervals that are too narrow; this one widens as they get few
-    (Shao & Tu 1995, The Jackknife and Bootstrap, section 2.1).
+    Markets with the same draws are such clusters. With few clusters, resampling them gives
+    intervals that are too narrow; this interval widens as they get few (Shao & Tu 1995, The
+    Jackknife and Bootstrap, section 2.1).
 
     Args:
-        whole: the figure of all.
-        without: the figure of all but each cluster in turn (clusters,).
-        level: of the interval.
+        whole: statistic of all runs.
+        without: statistic without each cluster in turn (clusters,).
+        level: confidence level.
     """
     n = without.size
     if n < 2 or not np.isfinite(without).all():

@@ -1,4 +1,4 @@
-"""Settings compared on the same draws: a pair is two runs of one seed (RNG-1)."""
+"""Comparison of settings on the same draws: a pair is two runs of one seed (RNG-1)."""
 
 import itertools
 import math
@@ -22,9 +22,9 @@ from sim.types import B1, F8
 
 
 class Paired(NamedTuple):
-    """Mean of paired differences with its interval, and the p-value of there being none."""
+    """Mean of paired differences with its interval, and the p-value of no difference."""
 
-    n: int  # pairs
+    n: int  # number of pairs
     mean: float
     low: float
     high: float
@@ -32,19 +32,22 @@ class Paired(NamedTuple):
 
     @property
     def estimate(self) -> Estimate:
-        """Without the p-value."""
+        """Estimate without the p-value."""
         return Estimate(*self[:4])
 
 
 def summarise_measures(
     runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str]
 ) -> pd.DataFrame:
-    """Every measure at every setting: rows of ``by``, measure, n, mean, low, high.
+    """Summarise every measure at every setting.
 
     Args:
         runs: one row per setting and seed; a column of truth values is summarised as a probability.
-        by: columns that make a setting.
+        by: columns that define a setting.
         measures: columns to summarise.
+
+    Returns:
+        Rows of ``by``, measure, n, mean, low, high.
     """
     rows = [
         (*setting, name, *_estimate_column(group[name]))
@@ -63,40 +66,40 @@ def _estimate_column(column: "pd.Series[Any]") -> Estimate:
 def compare_neighbours(
     runs: pd.DataFrame, axis: str, by: Sequence[str], measures: Sequence[str]
 ) -> pd.DataFrame:
-    """Paired differences between neighbouring values of an axis, the larger less the smaller.
+    """Compare neighbouring values of an axis in pairs, the larger less the smaller.
 
     Args:
         runs: one row per setting and seed.
         axis: column whose neighbours are compared.
-        by: the other columns that make a setting.
+        by: other columns that define a setting.
         measures: columns to compare.
 
     Returns:
-        Rows of ``by``, axis, versus, measure, n, mean, low, high, p (see ``pairs``).
+        Rows of ``by``, axis, versus, measure, n, mean, low, high, p (see ``compare_pairs``).
     """
     rows = []
     for setting, group in group_by_setting(runs, by):
         neighbours = (
             (upper, lower) for lower, upper in itertools.pairwise(sorted(group[axis].unique()))
         )
-        rows += [(*setting, *each) for each in _compare_couples(group, axis, neighbours, measures)]
+        rows += [(*setting, *row) for row in _compare_couples(group, axis, neighbours, measures)]
     return pd.DataFrame(rows, columns=[*by, axis, "versus", "measure", *Paired._fields])
 
 
 def compare_with_reference(
     runs: pd.DataFrame, axis: str, reference: Any, by: Sequence[str], measures: Sequence[str]
 ) -> pd.DataFrame:
-    """Paired differences of every value of an axis from a reference value, such as every engine from ``tiered``.
+    """Compare every value of an axis with a reference in pairs, such as engines with ``tiered``.
 
     Args:
         runs: one row per setting and seed.
         axis: column whose values are compared.
-        reference: the value that the others are held against.
-        by: the other columns that make a setting; may be none.
+        reference: value with which the others are compared.
+        by: other columns that define a setting; may be none.
         measures: columns to compare.
 
     Returns:
-        Rows of ``by``, axis, versus, measure, n, mean, low, high, p (see ``pairs``).
+        Rows of ``by``, axis, versus, measure, n, mean, low, high, p (see ``compare_pairs``).
 
     Raises:
         KeyError: no run has the reference value.
@@ -109,7 +112,7 @@ def compare_with_reference(
     rows = []
     for setting, group in group_by_setting(runs, by):
         others = ((value, reference) for value in group[axis].unique() if value != reference)
-        rows += [(*setting, *each) for each in _compare_couples(group, axis, others, measures)]
+        rows += [(*setting, *row) for row in _compare_couples(group, axis, others, measures)]
     return pd.DataFrame(rows, columns=[*by, axis, "versus", "measure", *Paired._fields])
 
 
@@ -117,24 +120,19 @@ def _compare_couples(
     group: pd.DataFrame, axis: str, couples: Iterable[tuple[Any, Any]], measures: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
     for one, other in couples:
+        couple = group[group[axis].isin([one, other])]
         for name in measures:
-            table = group[group[axis].isin([one, other])].pivot(
-                index="seed", columns=axis, values=name
-            )
+            table = couple.pivot(index="seed", columns=axis, values=name)
             both = table.reindex(columns=[one, other]).dropna().sort_index()
             kind = np.bool_ if is_boolean_column(group[name]) else np.float64
-            yield (
-                one,
-                other,
-                name,
-                *compare_pairs(both[one].to_numpy(kind), both[other].to_numpy(kind)),
-            )
+            paired = compare_pairs(both[one].to_numpy(kind), both[other].to_numpy(kind))
+            yield (one, other, name, *paired)
 
 
 def group_by_setting(
     runs: pd.DataFrame, by: Sequence[str]
 ) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """The runs of each setting in order of appearance; all of them where nothing makes a setting."""
+    """Yield the runs of each setting in order of appearance; all runs if ``by`` is empty."""
     if not by:
         yield (), runs
         return
@@ -142,42 +140,43 @@ def group_by_setting(
 
 
 def is_boolean_column(column: "pd.Series[Any]") -> bool:
-    """Whether a column holds truth values, perhaps with some missing."""
+    """Return True if a column holds truth values, perhaps with some missing."""
     if column.dtype == object:
         return bool(column.dropna().map(type).isin([bool, np.bool_]).all())
     return bool(column.dtype == np.bool_)
 
 
 def compare_pairs(values: F8 | B1, reference: F8 | B1, level: float = LEVEL) -> Paired:
-    """Mean paired difference, interval and p-value.
+    """Return mean paired difference, interval and p-value.
 
-    Of numbers: BCa bootstrap of the differences; p by flipping their signs (Fisher 1935, The Design of Experiments,
-    section 21), exact up to 13 pairs. Of truth values: Newcombe's score interval for paired shares (1998, Statistics
-    in Medicine 17, p. 2639, method 10); p by McNemar's exact test (1947, Psychometrika 12).
+    For numbers: BCa bootstrap of the differences; the p-value comes from flipping their signs
+    (Fisher 1935, The Design of Experiments, section 21), exact up to 13 pairs. For truth values:
+    Newcombe's score interval for paired shares (1998, Statistics in Medicine 17, p. 2639, method
+    10); the p-value is that of McNemar's exact test (1947, Psychometrika 12).
 
     Args:
-        values: of the setting, float or bool (pairs).
-        reference: of the reference in the same order (pairs).
-        level: of the interval.
+        values: values of the setting, float or bool (pairs,).
+        reference: values of the reference in the same order (pairs,).
+        level: confidence level.
     """
     if values.dtype == bool:
         return _compare_shares(
             np.asarray(values, dtype=np.bool_), np.asarray(reference, dtype=np.bool_), level
         )
-    apart = np.asarray(values, dtype=np.float64) - reference
-    return Paired(
-        *estimate_mean(apart, level), _sign_flip_p_value(apart[~np.isnan(apart)].tobytes())
-    )
+    differences = np.asarray(values, dtype=np.float64) - reference
+    known = differences[~np.isnan(differences)]
+    return Paired(*estimate_mean(differences, level), _sign_flip_p_value(known.tobytes()))
 
 
 def estimate_relative_change(values: F8, reference: F8) -> Estimate:
-    """How much the mean of one setting exceeds that of another, as a share of the latter: BCa bootstrap of pairs.
+    """Estimate the change of a mean as a share of a reference mean, by BCa bootstrap of pairs.
 
-    The reference is as uncertain as the difference, and is drawn with it. nan where it is nil.
+    The reference is as uncertain as the difference and is resampled with it. The estimate is nan if
+    the reference is zero.
 
     Args:
-        values: of the setting (pairs).
-        reference: of the reference in the same order (pairs).
+        values: values of the setting (pairs,).
+        reference: values of the reference in the same order (pairs,).
     """
     if not reference.size or not reference.mean():
         return Estimate(values.size, math.nan, math.nan, math.nan)
@@ -191,7 +190,7 @@ def estimate_relative_change(values: F8, reference: F8) -> Estimate:
 
 @lru_cache(maxsize=2**14)
 def _sign_flip_p_value(differences: bytes) -> float:
-    """Two-sided p-value of a mean of differences that are symmetric about nil; worked out once for a sample."""
+    """Return the two-sided p-value of a mean, with differences symmetric about zero."""
     apart = np.frombuffer(differences)
     if apart.size < 2:
         return math.nan
@@ -201,11 +200,11 @@ def _sign_flip_p_value(differences: bytes) -> float:
         "permutation_type": "samples",
         "n_resamples": RESAMPLES,
         "vectorized": True,
+        "rng": np.random.default_rng(0),
     }
-    found = stats.permutation_test(
-        (apart, np.zeros_like(apart)), _mean_difference, rng=np.random.default_rng(0), **options
-    )
-    return float(found.pvalue)
+    samples = (apart, np.zeros_like(apart))
+    test = stats.permutation_test(samples, _mean_difference, **options)
+    return float(test.pvalue)
 
 
 def _mean_difference(values: F8, reference: F8, axis: int) -> F8:
@@ -230,7 +229,7 @@ def _combined_margin(one: float, other: float, linked: float) -> float:
 
 
 def _phi_coefficient(one: B1, other: B1) -> float:
-    """Phi with the continuity correction of method 10; nil where a margin is empty."""
+    """Return phi with the continuity correction of method 10; zero if a margin is empty."""
     a, b = int((one & other).sum()), int((one & ~other).sum())
     c, d, n = int((~one & other).sum()), int((~one & ~other).sum()), one.size
     margins = (a + b) * (c + d) * (a + c) * (b + d)

@@ -1,4 +1,4 @@
-"""How well a figure is known, and what it would take to know it better."""
+"""Precision of an estimate, and the replications that a higher precision needs."""
 
 import math
 from typing import NamedTuple
@@ -12,33 +12,34 @@ class Precision(NamedTuple):
     """Half the width of an interval."""
 
     n: int
-    half: float  # in the figure's unit
-    relative: float  # to the figure; infinite where that is nil
+    half: float  # in the estimate's unit
+    relative: float  # relative to the estimate; infinite if that is zero
 
 
 def measure_precision(found: Estimate) -> Precision:
-    """Precision of a figure; nan where it has no interval."""
+    """Return the precision of an estimate; nan if it has no interval."""
     half = (found.high - found.low) / 2
-    return Precision(
-        found.n, half, half / abs(found.mean) if found.mean else math.copysign(math.inf, half)
-    )
+    relative = half / abs(found.mean) if found.mean else math.copysign(math.inf, half)
+    return Precision(found.n, half, relative)
 
 
 def count_further_runs(found: Estimate, half: float, *, share: bool = False) -> int | None:
-    """How many more replications a half-width would need, if they are like those that were made.
+    """Return how many more replications a half-width needs, if they resemble the existing ones.
 
-    A mean's interval narrows with the root of their number; Wilson's, of a probability, is worked out.
+    A mean's interval narrows with the root of their number. Wilson's, of a probability, is
+    computed.
 
     Args:
-        found: what is known.
-        half: half-width asked for, in the figure's unit.
-        share: whether it is a probability.
+        found: current estimate.
+        half: required half-width, in the estimate's unit.
+        share: True for a probability.
 
     Returns:
-        0 where it is reached; none where nothing can be said: from one replication, equal values or an infinite one.
+        0 if the width is reached; None if the number is unknown: from one replication, equal values
+        or an infinite one.
 
     Raises:
-        ValueError: a width that is not positive.
+        ValueError: the width is not positive.
     """
     if not half > 0:
         raise ValueError(f"half: {half!r}, a width must be above 0: raise it")
@@ -47,15 +48,13 @@ def count_further_runs(found: Estimate, half: float, *, share: bool = False) -> 
         return 0
     if share and found.n:
         return _runs_for_share(found.mean, half) - found.n
-    return (
-        None
-        if not math.isfinite(now) or not now
-        else math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
-    )
+    if not math.isfinite(now) or not now:
+        return None
+    return math.ceil(found.n * (now / half) ** 2 - 1e-9) - found.n
 
 
 def _runs_for_share(mean: float, half: float) -> int:
-    """Replications after which Wilson's interval has a half-width, by halving."""
+    """Return the replications at which Wilson's interval has a half-width, by bisection."""
     z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
     def width(n: int) -> float:
@@ -71,17 +70,20 @@ def _runs_for_share(mean: float, half: float) -> int:
 
 
 def find_smallest_p_value(n: int, family: int = 1) -> float:
-    """Smallest p-value that n pairs can give, 2 / 2^n: all of them point one way (flipped signs, McNemar's test).
+    """Return the smallest p-value that n pairs can give, 2 / 2^n.
+
+    All pairs then have the same sign (flipped signs, McNemar's test).
 
     Args:
-        n: pairs.
-        family: comparisons that Holm's adjustment counts; the smallest of them is multiplied by their number.
+        n: number of pairs.
+        family: number of comparisons in Holm's adjustment, by which the smallest p-value is
+            multiplied.
     """
     return min(family * 2.0 ** (1 - n), 1.0)
 
 
 def count_pairs_needed(family: int = 1, alpha: float = 0.05) -> int:
-    """Fewest pairs whose smallest p-value lies below a level."""
+    """Return the smallest number of pairs whose smallest p-value lies below a level."""
     n = 1
     while not find_smallest_p_value(n, family) < alpha:
         n += 1

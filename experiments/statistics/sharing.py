@@ -1,4 +1,4 @@
-"""Shapley's value: a difference shared out among switches, whatever order they are thrown in."""
+"""Shapley values: a difference divided among switches, whatever their order."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,13 @@ from sim.types import F8
 
 
 def compute_shapley_values(worth: F8) -> F8:
-    """Each switch's value: its mean effect over all orders (Shapley 1953, Contributions to the Theory of Games II).
+    """Return each switch's Shapley value: its mean effect over all orders.
+
+    Source: Shapley 1953, Contributions to the Theory of Games II.
 
     Args:
-        worth: what every coalition is worth (..., 2^n); switch k is on at the indices whose bit k is set.
+        worth: value of every coalition (..., 2^n); switch k is on at the indices whose bit k is
+            set.
 
     Returns:
         Values (..., n); they sum to all on less all off.
@@ -26,9 +29,9 @@ def compute_shapley_values(worth: F8) -> F8:
             f"worth: {worth.shape[-1]} coalitions, must be a power of two: give every one"
         )
     coalitions = np.arange(1 << n)
-    sizes = np.array([int(each).bit_count() for each in coalitions])
+    sizes = np.array([int(coalition).bit_count() for coalition in coalitions])
     orders = np.array(
-        [math.factorial(s) * math.factorial(max(n - s - 1, 0)) for s in sizes]
+        [math.factorial(size) * math.factorial(max(n - size - 1, 0)) for size in sizes]
     ) / math.factorial(n)
     values = []
     for k in range(n):
@@ -40,19 +43,20 @@ def compute_shapley_values(worth: F8) -> F8:
 def decompose_outcome(
     runs: pd.DataFrame, switches: Sequence[str], outcome: str, by: Sequence[str]
 ) -> pd.DataFrame:
-    """An outcome shared out among switches at every setting (and seed, if named in ``by``).
+    """Divide an outcome among switches at every setting (and seed, if named in ``by``).
 
     Args:
         runs: one row per setting and coalition; switches are columns of truth values.
-        switches: columns, in the order in which they are also thrown one after another.
-        outcome: column.
-        by: columns that make a setting, such as seed, time and account type; may be none.
+        switches: columns, in the order in which they are also switched one after another.
+        outcome: column to divide.
+        by: columns that define a setting, such as seed, time and account type; may be none.
 
     Returns:
-        Rows of ``by``, switch, value (Shapley's), in_order (thrown in the order given), from all off to all on.
+        Rows of ``by``, switch, value (Shapley's), and in_order: the step from all off to all on in
+        the given order.
 
     Raises:
-        StatisticsError: a coalition is missing or there twice; it is named.
+        StatisticsError: a coalition is missing or occurs twice; the message names it.
     """
     rows = []
     for setting, group in group_by_setting(runs, by):
@@ -73,9 +77,10 @@ def _coalition_values(
     wrong = np.flatnonzero(counts != 1)
     if wrong.size:
         on = [name for k, name in enumerate(switches) if wrong[0] >> k & 1]
+        rule = "every coalition needs one, add the missing runs or name more columns"
         raise StatisticsError(
             f"coalition {' + '.join(on) or 'none'}: {counts[wrong[0]]} rows, "
-            "every coalition needs one, add the missing runs or name more columns that make a setting"
+            f"{rule} that make a setting"
         )
     worth = np.empty(values.size)
     worth[bits] = values

@@ -1,4 +1,4 @@
-"""What the worst replications say: quantiles and expected shortfall, refused where too few lie beyond."""
+"""Tails of replications: quantiles and expected shortfall, refused with too few values beyond."""
 
 import math
 from collections.abc import Sequence
@@ -14,15 +14,17 @@ from sim.errors import DeleverageError
 from sim.types import F8
 
 MIN_VALUES_BEYOND = 10
-"""Replications that must lie beyond a tail's level."""
+"""Smallest number of replications beyond a tail's level."""
 
 
 class StatisticsError(DeleverageError):
-    """A figure that the replications at hand cannot support."""
+    """Error of a figure that the replications cannot support."""
 
 
 def estimate_quantile(values: F8, level: float) -> Estimate:
-    """A quantile with its distribution-free interval from order statistics (Conover 1999, section 3.2); conservative.
+    """Estimate a quantile with its distribution-free interval from order statistics; conservative.
+
+    Source: Conover 1999, section 3.2.
 
     Args:
         values: replications; missing ones (nan) are left out.
@@ -32,16 +34,18 @@ def estimate_quantile(values: F8, level: float) -> Estimate:
         StatisticsError: too few replications for the level.
     """
     known = select_supported(values, level)
-    found: Any = stats.quantile_test(known, q=0.0, p=level).confidence_interval(LEVEL)
-    return Estimate(
-        known.size, float(np.quantile(known, level)), float(found.low), float(found.high)
-    )
+    test: Any = stats.quantile_test(known, q=0.0, p=level)
+    interval = test.confidence_interval(LEVEL)
+    centre = float(np.quantile(known, level))
+    return Estimate(known.size, centre, float(interval.low), float(interval.high))
 
 
 def estimate_shortfall(values: F8, level: float) -> Estimate:
-    """Expected shortfall: mean of the worst (largest) share 1 - level, with its BCa interval.
+    """Estimate the expected shortfall: mean of the worst (largest) share 1 - level, with BCa
+    interval.
 
-    The value at the edge counts by the part of it that lies beyond (Acerbi & Tasche 2002, J. Banking & Finance 26).
+    The value at the edge counts by its part beyond the level (Acerbi & Tasche 2002, J. Banking &
+    Finance 26).
 
     Args:
         values: replications, larger is worse; missing ones (nan) are left out.
@@ -56,7 +60,7 @@ def estimate_shortfall(values: F8, level: float) -> Estimate:
 
 
 def average_worst(values: F8, level: float, axis: int) -> Any:
-    """Mean of the largest share; a fraction of the value at the edge."""
+    """Return the mean of the largest share, with a fraction of the value at the edge."""
     ordered = np.sort(np.moveaxis(np.asarray(values), axis, -1), axis=-1)[..., ::-1]
     share = (1 - level) * ordered.shape[-1]
     weights = np.clip(share - np.arange(ordered.shape[-1]), 0, 1)
@@ -64,10 +68,10 @@ def average_worst(values: F8, level: float, axis: int) -> Any:
 
 
 def select_supported(values: F8, level: float) -> F8:
-    """The values that are there, if enough of them lie beyond a level on its side.
+    """Return the known values, if enough of them lie beyond a level on its side.
 
     Raises:
-        StatisticsError: fewer than ten do.
+        StatisticsError: fewer than ten values lie beyond it.
     """
     if not 0 < level < 1:
         raise StatisticsError(f"level: {level:g}, must lie between 0 and 1, write 0.95")
@@ -78,8 +82,9 @@ def select_supported(values: F8, level: float) -> F8:
         bound = (
             f"at most {max(1 - MIN_VALUES_BEYOND / known.size, 0):.3g}" if known.size else "none"
         )
+        rule = f"{bound} leaves {MIN_VALUES_BEYOND} beyond it"
         raise StatisticsError(
-            f"level: {level:g} of {known.size} replications, {bound} leaves {MIN_VALUES_BEYOND} beyond it, "
+            f"level: {level:g} of {known.size} replications, {rule}, "
             f"make {needed} replications or ask for a lower level"
         )
     return known
@@ -88,13 +93,13 @@ def select_supported(values: F8, level: float) -> F8:
 def summarise_tails(
     runs: pd.DataFrame, by: Sequence[str], measures: Sequence[str], level: float
 ) -> pd.DataFrame:
-    """Quantile and expected shortfall of every measure at every setting.
+    """Return quantile and expected shortfall of every measure at every setting.
 
     Args:
         runs: one row per setting and seed; larger is worse.
-        by: columns that make a setting.
-        measures: columns.
-        level: of both, at most 1 - 10/n.
+        by: columns that define a setting.
+        measures: columns to summarise.
+        level: level of both, at most 1 - 10/n.
 
     Returns:
         Rows of ``by``, measure, figure (``quantile`` or ``shortfall``), level, n, mean, low, high.
@@ -102,10 +107,11 @@ def summarise_tails(
     Raises:
         StatisticsError: a setting has too few replications for the level.
     """
+    figures = {"quantile": estimate_quantile, "shortfall": estimate_shortfall}
     rows = [
-        (*setting, name, told, level, *figure(group[name].to_numpy(np.float64), level))
+        (*setting, name, label, level, *figure(group[name].to_numpy(np.float64), level))
         for setting, group in group_by_setting(runs, by)
         for name in measures
-        for told, figure in (("quantile", estimate_quantile), ("shortfall", estimate_shortfall))
+        for label, figure in figures.items()
     ]
     return pd.DataFrame(rows, columns=[*by, "measure", "figure", "level", *Estimate._fields])

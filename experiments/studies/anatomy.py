@@ -1,9 +1,10 @@
-"""Where each engine's compression comes from: netting, valuation, scaling and model, shared out on frozen books.
+"""Parts of each engine's compression: netting, valuation, scaling and model, on frozen books.
 
-An engine's compression is 1 - capital(engine) / capital(isolated tiers) on a reference book (MAR-2): one of a single
-product, and one of two coins whose holders hedge. It is the sum of four switches' Shapley values. Each turns one choice
-of isolated tiers into the engine's own: how positions are netted, what collateral is worth, what wraps the requirement
-and follows the market (scaling), and the requirement (model).
+An engine's compression is 1 - capital(engine) / capital(isolated tiers) on a reference book
+(MAR-2). One book holds a single product, the other two coins whose holders hedge. Compression is
+the sum of the Shapley values of four switches. Each switch replaces one choice of isolated tiers by
+the engine's own: how positions are netted (netting), how collateral is valued (valuation), which
+wrappers follow the market (scaling), and the requirement (model).
 """
 
 import itertools
@@ -37,24 +38,27 @@ SCALING_KINDS = frozenset(
         *("floored", "stressed", "buffered"),
     }
 )
-"""Wrappers that follow the market or cut what is inside them; what else wraps a table belongs to the model."""
+"""Wrappers that follow the market or cut the requirement inside; other wrappers are the model's."""
 
 ALL_ACCOUNTS = "all"
-NIL = 1e-9
+NEGLIGIBLE_SHARE = 1e-9
 PORTFOLIO_TITLES = {"baseline": "one product", "hedged": "two coins, hedged"}
 SETTING_COLUMNS = ("book", "engine", "hours", "account")
 LEVERAGE_BINS = (0.0, 3.0, 7.0, np.inf)
 LEVERAGE_CLASSES = ("0 to 3 times", "3 to 7 times", "above 7 times")
-"""Accounts by gross notional over equity, as the press tells of open interest (targets of Hyperliquid's traders)."""
+"""Classes of gross notional over equity, as press reports on Hyperliquid's traders use them."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """A row for each book, snapshot, type of account and coalition of switches; the run, one step, is not read."""
+    """Return a row for each book, snapshot, type of account and coalition of switches.
+
+    The run itself, of one step, is not read.
+    """
     return measure_compression(config.venues[0].engine)
 
 
 def measure_compression(engine: EngineConfig) -> pd.DataFrame:
-    """Compression under every coalition of an engine's switches, on every book."""
+    """Return the compression under every coalition of an engine's switches, on every book."""
     return pd.DataFrame(
         {"book": name} | row for name in BOOKS for row in _compression_rows(engine, name)
     )
@@ -63,24 +67,16 @@ def measure_compression(engine: EngineConfig) -> pd.DataFrame:
 def _compression_rows(engine: EngineConfig, name: str) -> Iterator[dict[str, Any]]:
     books, unit = _read_portfolio(name)
     types = [_leverage_class(book) for book in books]
-    base = [
-        _sum_capital(each, kinds)
-        for each, kinds in zip(
-            measure_account_capital(_isolated_engine(), books, unit), types, strict=True
-        )
-    ]
+    isolated = measure_account_capital(_isolated_engine(), books, unit)
+    base = [_sum_capital(tied, kinds) for tied, kinds in zip(isolated, types, strict=True)]
     for on in itertools.product((False, True), repeat=len(SWITCHES)):
         switches = dict(zip(SWITCHES, on, strict=True))
-        found = measure_account_capital(apply_switches(engine, **switches), books, unit)
-        for book, each, kinds, whole in zip(books, found, types, base, strict=True):
-            for account, capital in _sum_capital(each, kinds).items():
-                hours = round(float(book.market.seconds) / 3600, 6)
-                yield {
-                    "hours": hours,
-                    "account": account,
-                    **switches,
-                    "saved": 1 - capital / whole[account],
-                }
+        switched = measure_account_capital(apply_switches(engine, **switches), books, unit)
+        for book, tied, kinds, whole in zip(books, switched, types, base, strict=True):
+            hours = round(float(book.market.seconds) / 3600, 6)
+            for account, capital in _sum_capital(tied, kinds).items():
+                row = {"hours": hours, "account": account, **switches}
+                yield {**row, "saved": 1 - capital / whole[account]}
 
 
 @cache
@@ -96,7 +92,7 @@ def _isolated_engine() -> EngineConfig:
 def apply_switches(
     engine: EngineConfig, *, netting: bool, valuation: bool, scaling: bool, model: bool
 ) -> EngineConfig:
-    """Isolated tiers with some of their choices made as an engine makes them."""
+    """Return isolated tiers with some of their choices replaced by an engine's."""
     plain = _isolated_engine()
     wrappers, inner = _split_wrappers(engine.requirement)
     requirement = inner if model else plain.requirement
@@ -112,7 +108,7 @@ def apply_switches(
 
 
 def _split_wrappers(requirement: RequirementComponent) -> tuple[list[Any], Any]:
-    """Scaling wrappers, outermost first, and what they wrap."""
+    """Return the scaling wrappers, outermost first, and the requirement inside them."""
     wrappers, inside = [], requirement
     while inside.kind in SCALING_KINDS:  # type: ignore[attr-defined]
         wrappers.append(inside)
@@ -121,14 +117,17 @@ def _split_wrappers(requirement: RequirementComponent) -> tuple[list[Any], Any]:
 
 
 def _leverage_class(book: Exposure) -> F8:
-    """Which of ``BINS`` each account's leverage lies in (A,); accounts without equity are the most levered."""
+    """Return the class of each account's leverage (A,), as an index of ``LEVERAGE_CLASSES``.
+
+    Accounts without equity belong to the highest class.
+    """
     equity, gross = book.equity(), np.abs(book.position_value()).sum(axis=1)
     levered = np.divide(gross, equity, out=np.full(gross.size, np.inf), where=equity > 0)
     return np.asarray(np.digitize(levered, LEVERAGE_BINS[1:-1]), dtype=np.float64)
 
 
 def _sum_capital(tied: AccountCapital, kinds: F8) -> dict[str, float]:
-    """Capital of all accounts, and of each type that there is any of."""
+    """Return the capital of all accounts, and of each non-empty class."""
     capital = tied.margin + tied.haircut
     parts = {
         name: float(capital[kinds == k].sum())
@@ -139,7 +138,7 @@ def _sum_capital(tied: AccountCapital, kinds: F8) -> dict[str, float]:
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Each switch's share of each engine's compression, at every snapshot and for every type of account."""
+    """Return each switch's share of each engine's compression, by snapshot and type of account."""
     whole = runs[runs[list(SWITCHES)].all(axis=1)]
     return {
         "shares": decompose_outcome(runs, SWITCHES, "saved", SETTING_COLUMNS),
@@ -148,7 +147,7 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def report(runs: pd.DataFrame) -> str:
-    """Findings and a table for each book: compression of each engine and its four parts, with their spread."""
+    """Return findings, and a table for each book: compression, its range and its four parts."""
     made = tables(runs)
     lines = [
         "## Findings",
@@ -157,9 +156,11 @@ def report(runs: pd.DataFrame) -> str:
         "",
     ]
     lines += [
-        "Tables: percentages of the capital of isolated tiers, all accounts, mean of snapshots; then the range"
+        "The tables give percentages of the capital of isolated tiers: all accounts, mean of",
+        "snapshots, then the range over snapshots and over types of account. The books are fixed,",
+        "so there are no intervals.",
+        "",
     ]
-    lines += ["over snapshots, and over types of account. Nothing is drawn: no interval.", ""]
     for name, compression in made["compression"].groupby("book", sort=False):
         lines += [f"## Compression and its parts: {PORTFOLIO_TITLES[str(name)]}", ""]
         lines += format_header(["engine", "compression", "over time", "by type", *SWITCHES])
@@ -170,25 +171,22 @@ def report(runs: pd.DataFrame) -> str:
 def _report_lines(shares: pd.DataFrame, compression: pd.DataFrame) -> Iterator[str]:
     whole = compression[compression["account"] == ALL_ACCOUNTS]
     parts = _mean_shares(shares)
-    for engine, group in sorted(
-        whole.groupby("engine", sort=False), key=lambda each: -float(each[1]["saved"].mean())
-    ):
-        typed = compression[
-            (compression["engine"] == engine) & (compression["account"] != ALL_ACCOUNTS)
-        ]
-        across = typed.groupby("account")["saved"].mean()
-        cells = [
-            _format_percent(group["saved"].mean()),
-            _format_range(group["saved"]),
-            _format_range(across),
-        ]
-        yield format_row(
-            [str(engine), *cells, *(_format_percent(parts[name][str(engine)]) for name in SWITCHES)]
-        )
+    engines = sorted(
+        whole.groupby("engine", sort=False), key=lambda item: -float(item[1]["saved"].mean())
+    )
+    for engine, group in engines:
+        is_typed = (compression["engine"] == engine) & (compression["account"] != ALL_ACCOUNTS)
+        by_type = compression[is_typed].groupby("account")["saved"].mean()
+        saved = group["saved"]
+        cells = [_format_percent(saved.mean()), _format_range(saved), _format_range(by_type)]
+        shares_of_engine = [_format_percent(parts[name][str(engine)]) for name in SWITCHES]
+        yield format_row([str(engine), *cells, *shares_of_engine])
 
 
 def _mean_shares(shares: pd.DataFrame) -> pd.DataFrame:
-    """Switches' shares of all accounts, mean of snapshots: a row for each engine."""
+    """Return the switches' shares for all accounts, mean of snapshots, with a row for each
+    engine.
+    """
     return (
         shares[shares["account"] == ALL_ACCOUNTS]
         .groupby(["engine", "switch"])["value"]
@@ -198,7 +196,7 @@ def _mean_shares(shares: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_findings(shares: pd.DataFrame, compression: pd.DataFrame) -> list[str]:
-    """What compression is made of, book by book."""
+    """Return sentences about the parts of compression, book by book."""
     return [
         line
         for name, mine in shares.groupby("book", sort=False)
@@ -214,18 +212,21 @@ def _portfolio_findings(
     parts: pd.DataFrame, compression: pd.DataFrame, title: str
 ) -> Iterator[str]:
     whole = compression[compression["account"] == ALL_ACCOUNTS].groupby("engine")["saved"].mean()
-    cheap, dear = str(whole.idxmax()), str(whole.idxmin())
+    lowest, highest = str(whole.idxmax()), str(whole.idxmin())
+    less, more = _format_percent(whole.max()), _format_percent(-whole.min())
     yield (
-        f"{title}: {cheap} asks least, {_format_percent(whole.max())}% less than isolated tiers; {dear} most, "
-        f"{_format_percent(-whole.min())}% more."
+        f"{title}: {lowest} requires the least margin, {less}% less than isolated tiers; "
+        f"{highest} requires the most, {more}% more."
     )
-    idle = [name for name in SWITCHES if not parts[name].abs().gt(NIL).any()]
+    idle = [name for name in SWITCHES if not parts[name].abs().gt(NEGLIGIBLE_SHARE).any()]
     if idle:
-        yield f"{title}: {' and '.join(idle)} contribute{'' if len(idle) > 1 else 's'} nothing to any engine."
+        verb = "contribute" if len(idle) > 1 else "contributes"
+        yield f"{title}: {' and '.join(idle)} {verb} nothing to any engine."
     for name in ("netting", "scaling"):
         if name not in idle:
             most = str(parts[name].abs().idxmax())
-            yield f"{title}: {name} matters most to {most}, {_format_percent(parts[name][most])} points of its compression."
+            points = _format_percent(parts[name][most])
+            yield f"{title}: {name} matters most to {most}, {points} points of its compression."
 
 
 def _format_percent(share: float) -> str:
@@ -238,7 +239,7 @@ def _format_range(shares: "pd.Series[float]") -> str:
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``anatomy``: each engine's compression split among the switches on every book, and by type of account."""
+    """Draw ``anatomy``: each engine's compression by switch on every book, and by leverage."""
     made = tables(runs)
     shares, whole = made["shares"], made["compression"]
     order = _mean_compression(whole, next(iter(BOOKS)), ALL_ACCOUNTS).sort_values().index
@@ -246,46 +247,46 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         figure = Figure(figsize=(PAGE_WIDTH, 0.9 + 0.19 * len(order)), layout="constrained")
         *split, by_type = figure.subplots(1, len(BOOKS) + 1, sharex=True, sharey=True)
         for axes, book in zip(split, BOOKS, strict=True):
-            _draw_bars(
-                axes,
-                _mean_shares(shares[shares["book"] == book]).loc[order],
-                _mean_compression(whole, book, ALL_ACCOUNTS)[order],
-            )
+            means = _mean_shares(shares[shares["book"] == book]).loc[order]
+            _draw_bars(axes, means, _mean_compression(whole, book, ALL_ACCOUNTS)[order])
             _label_axes(axes, PORTFOLIO_TITLES[book])
-        for number, account in enumerate(LEVERAGE_CLASSES):
-            typed = _mean_compression(whole, book, account)
-            at = [order.get_loc(name) for name in typed.index]
-            by_type.plot(
-                100 * typed,
-                at,
-                "osD"[number],
-                color=COLOURS[number + 4],
-                markersize=3.5,
-                label=account,
-            )
-        _label_axes(by_type, f"{PORTFOLIO_TITLES[book]}, by leverage")
+        _draw_types(by_type, whole, book, order)
         split[0].set_yticks(range(len(order)), list(order))
-        look: dict[str, Any] = {
-            "loc": "outside lower center",
-            "frameon": False,
-            "ncols": 8,
-            "columnspacing": 1,
-        }
-        told = [axes.get_legend_handles_labels() for axes in (split[-1], by_type)]
-        handles, labels = (list(itertools.chain(*each)) for each in zip(*told, strict=True))
-        figure.legend(handles, labels, handletextpad=0.4, **look)
+        _draw_legend(figure, (split[-1], by_type))
         save_figure(figure, folder / "anatomy", shares)
 
 
+def _draw_types(axes: Axes, compression: pd.DataFrame, book: str, order: "pd.Index[Any]") -> None:
+    """Draw the compression on one book by type of account, a point for each."""
+    for number, account in enumerate(LEVERAGE_CLASSES):
+        typed = _mean_compression(compression, book, account)
+        rows = order.get_indexer(typed.index)
+        look: dict[str, Any] = {"color": COLOURS[number + 4], "markersize": 3.5}
+        axes.plot(100 * typed, rows, "osD"[number], label=account, **look)
+    _label_axes(axes, f"{PORTFOLIO_TITLES[book]}, by leverage")
+
+
+def _draw_legend(figure: Figure, panels: tuple[Axes, ...]) -> None:
+    """Draw one legend of several panels below them."""
+    handles: list[Any] = []
+    labels: list[str] = []
+    for axes in panels:
+        more_handles, more_labels = axes.get_legend_handles_labels()
+        handles += more_handles
+        labels += more_labels
+    look: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 8}
+    figure.legend(handles, labels, handletextpad=0.4, columnspacing=1, **look)
+
+
 def _mean_compression(compression: pd.DataFrame, book: str, account: str) -> "pd.Series[float]":
-    """Compression of each engine on a book, mean of snapshots."""
+    """Return the compression of each engine on a book, mean of snapshots."""
     mine = compression[(compression["book"] == book) & (compression["account"] == account)]
     return mine.groupby("engine")["saved"].mean()
 
 
 def _label_axes(axes: Axes, title: str) -> None:
     axes.set_title(title)
-    axes.set_xlabel("Compression on isolated tiers (%)")
+    axes.set_xlabel("Compression against isolated tiers (%)")
     axes.axvline(0, color="0.6", linewidth=0.7, zorder=0)
     axes.set_xscale("symlog", linthresh=50)
     axes.set_xticks(
@@ -297,8 +298,8 @@ def _label_axes(axes: Axes, title: str) -> None:
 
 
 def _draw_bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> None:
-    """Parts stacked from nil outwards, those below nil to the left; a dot is the sum. Parts of nothing are not told."""
-    shown = [name for name in SWITCHES if mean[name].abs().gt(NIL).any()]
+    """Draw the parts stacked from zero, negative ones to the left, and their sum as a dot."""
+    shown = [name for name in SWITCHES if mean[name].abs().gt(NEGLIGIBLE_SHARE).any()]
     ends = {1: np.zeros(len(mean)), -1: np.zeros(len(mean))}
     for name in shown:
         parts = 100 * mean[name].to_numpy()
@@ -307,4 +308,4 @@ def _draw_bars(axes: Axes, mean: pd.DataFrame, whole: "pd.Series[float]") -> Non
             look: dict[str, Any] = {"color": COLOURS[SWITCHES.index(name)], "height": 0.7}
             axes.barh(range(len(mean)), width, left=start, label=name if sign > 0 else None, **look)
             ends[sign] = start + width
-    axes.plot(100 * whole, range(len(mean)), "k.", markersize=5, label="together")
+    axes.plot(100 * whole, range(len(mean)), "k.", markersize=5, label="total")

@@ -1,4 +1,4 @@
-"""How large cascades get in markets of several sizes: a power law against its rivals, a cutoff against the market."""
+"""Sizes of cascades in markets of several sizes: a power law against rivals, and the cutoff."""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from experiments.config import RunConfig
 from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import Estimate
+from experiments.studies.shared.rules import name_level
 from sim.errors import DataError
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import build_contagion
@@ -21,23 +22,28 @@ from sim.metrics.generations import estimate_ratio, tabulate_cascades
 from sim.metrics.returns import NORMAL_95
 
 TAIL_COLUMNS = ["exponent", "start", "values", "ratio", "p"]
-"""What is known of a tail, for each rival; see ``tails.tail``."""
+"""Fields of a tail for each rival; see ``cascades.tails.fit_tail``."""
 
 CAPTIONS = {
-    "sizes": "Accounts in cascades; cutoff = sum of squares over sum, 95% intervals over runs.",
-    "tails": "Power law against each rival, by likelihood ratio: above nil the power law is likelier.",
-    "growth": "How the cutoff grows with the market: exponent, least squares on logarithms; 1 = it keeps its share.",
+    "sizes": "Accounts in cascades. The cutoff is the sum of squares over the sum; 95% confidence "
+    "intervals over runs.",
+    "tails": "Power law against each rival, by likelihood ratio; above zero the power law is "
+    "likelier.",
+    "growth": "Growth of the cutoff with the market: exponent by least squares on logarithms. At 1 "
+    "the cutoff keeps its share of the market.",
 }
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """A row for each cascade: its accounts, and how many traders there are."""
+    """Return a row for each cascade: its accounts, and the number of traders."""
     sizes = tabulate_cascades(build_contagion(frames))["accounts"].to_numpy(np.int64)
     return pd.DataFrame({"traders": config.populations[0].count, "accounts": sizes})
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Sizes and cutoff in each market, its tail against each rival, and how the cutoff grows."""
+    """Return sizes and cutoff of each market, its tail against each rival, and the cutoff's
+    growth.
+    """
     return {
         "sizes": tabulate_sizes(runs),
         "tails": _tabulate_tails(runs),
@@ -46,24 +52,30 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def tabulate_sizes(runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of traders, runs, cascades, mean, largest, and the cutoff with its interval: a ratio of sums over runs."""
+    """Return a row for each number of traders: runs, cascades, sizes, and the cutoff with interval.
+
+    The cutoff is a ratio of sums over runs.
+    """
     squared = runs.assign(squared=runs["accounts"] ** 2)
     rows = []
     for traders, group in squared.groupby("traders"):
         sums = group.groupby("seed")[["squared", "accounts"]].sum().astype(np.float64)
         cutoff = estimate_ratio(sums["squared"].to_numpy(), sums["accounts"].to_numpy())
-        each = group["accounts"]
-        rows.append((traders, len(sums), len(each), each.mean(), each.max(), *cutoff[:3]))
+        sizes = group["accounts"]
+        rows.append((traders, len(sums), len(sizes), sizes.mean(), sizes.max(), *cutoff[:3]))
     return pd.DataFrame(
         rows, columns=["traders", "runs", "cascades", "mean", "largest", "cutoff", "low", "high"]
     )
 
 
 def fit_growth(table: pd.DataFrame) -> pd.DataFrame:
-    """One row: exponent b of cutoff ~ traders^b and its interval, each market weighing by its own interval.
+    """Fit the exponent b of cutoff ~ traders^b, each market weighted by its interval.
 
     Args:
-        table: of ``sizes``. Markets whose cutoff has no interval are left out; of fewer than two nothing is known.
+        table: result of ``tabulate_sizes``. Markets whose cutoff has no interval are left out.
+
+    Returns:
+        One row: exponent, its interval and the number of markets; nan for fewer than two markets.
     """
     known = table[(table["high"] > table["low"]) & (table["low"] > 0)]
     if len(known) < 2:
@@ -86,87 +98,89 @@ def fit_growth(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tabulate_tails(runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of traders and rival; a market with too few cascades has no figures."""
+    """Return a row for each number of traders and rival; nan for markets with too few cascades."""
     parts = []
     for traders, group in runs.groupby("traders"):
         try:
-            found = fit_tail(group["accounts"].to_numpy(np.float64), discrete=True)
+            tail = fit_tail(group["accounts"].to_numpy(np.float64), discrete=True)
         except DataError:
-            found = pd.DataFrame({"rival": RIVALS} | {name: np.nan for name in TAIL_COLUMNS})
-        parts.append(found.assign(traders=traders))
+            tail = pd.DataFrame({"rival": RIVALS} | {name: np.nan for name in TAIL_COLUMNS})
+        parts.append(tail.assign(traders=traders))
     return pd.concat(parts, ignore_index=True)[["traders", "rival", *TAIL_COLUMNS]]
 
 
 def report(runs: pd.DataFrame) -> str:
-    """Sizes and tails by market, and whether the cutoff grows with it."""
+    """Return sizes and tails by market, and a sentence about the growth of the cutoff."""
     made = tables(runs)
-    found, fits = made["sizes"], made["tails"].set_index(["traders", "rival"])
+    sizes, fits = made["sizes"], made["tails"].set_index(["traders", "rival"])
     lines = [
-        f"{runs['seed'].nunique()} seeds; accounts in cascades; cutoff = Σ s² ÷ Σ s, 95% intervals over runs.",
+        f"{runs['seed'].nunique()} seeds. Sizes are accounts in cascades. The cutoff is "
+        "Σ s² ÷ Σ s, with 95% confidence intervals over runs.",
         "",
     ]
-    told = [f"against {rival.replace('_', ' ')}" for rival in RIVALS]
+    rivals = [f"against {rival.replace('_', ' ')}" for rival in RIVALS]
     lines += format_header(
-        ["traders", "cascades", "mean", "largest", "cutoff", "exponent, from", *told]
+        ["traders", "cascades", "mean", "largest", "cutoff", "exponent, from", *rivals]
     )
-    for each in found.to_dict("records"):
-        lines.append(_format_line(each, fits.loc[each["traders"]].to_dict("index")))
+    for row in sizes.to_dict("records"):
+        lines.append(_format_line(row, fits.loc[row["traders"]].to_dict("index")))
     return "\n".join([*lines, "", describe_growth(made["growth"])])
 
 
-def _format_line(each: Mapping[Hashable, Any], fits: Mapping[Hashable, Any]) -> str:
-    cutoff = format_estimate(Estimate(each["runs"], each["cutoff"], each["low"], each["high"]))
+def _format_line(row: Mapping[Hashable, Any], fits: Mapping[Hashable, Any]) -> str:
+    cutoff = format_estimate(Estimate(row["runs"], row["cutoff"], row["low"], row["high"]))
     sizes = [
-        f"{each['traders']:,}",
-        f"{each['cascades']:,}",
-        f"{each['mean']:.1f}",
-        f"{each['largest']}",
+        f"{row['traders']:,}",
+        f"{row['cascades']:,}",
+        f"{row['mean']:.1f}",
+        f"{row['largest']}",
         cutoff,
     ]
     rivals = [f"{fits[rival]['ratio']:+.1f}, p = {fits[rival]['p']:.2g}" for rival in RIVALS]
-    return format_row(
-        [*sizes, f"{fits[RIVALS[0]]['exponent']:.2f}, {fits[RIVALS[0]]['start']:g}", *rivals]
-    )
+    fit = fits[RIVALS[0]]
+    return format_row([*sizes, f"{fit['exponent']:.2f}, {fit['start']:g}", *rivals])
 
 
 def describe_growth(table: pd.DataFrame) -> str:
-    """Whether the cutoff grows with the market, of ``growth``."""
+    """Return a sentence about the growth of the cutoff with the market."""
     b = Estimate(
         int(table["markets"].iloc[0]),
         *(float(table[name].iloc[0]) for name in ("exponent", "low", "high")),
     )
     if np.isnan(b.mean):
-        return "- Too few markets with cascades to tell whether the cutoff grows."
-    apart = "faster" if b.mean > 1 else "more slowly"
-    grows = (
+        return "- Too few markets with cascades to decide whether the cutoff grows."
+    pace = "faster" if b.mean > 1 else "more slowly"
+    growth = (
         "it keeps its share of the market"
         if b.low <= 1 <= b.high
-        else f"it grows {apart} than the market"
+        else f"it grows {pace} than the market"
     )
-    verdict = "no growth is shown" if b.low <= 0 <= b.high else grows
-    return f"- The cutoff goes with the number of traders to the power of {format_estimate(b)}: {verdict}."
+    if b.low <= 0 <= b.high:
+        growth = "its growth is not statistically significant"
+    exponent = name_level(format_estimate(b))
+    return f"- The cutoff scales with the number of traders to the power of {exponent}: {growth}."
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``cascade_sizes``: how many cascades have at least so many accounts, a line for each market."""
+    """Draw ``cascade_sizes``: the share of cascades of at least each size, a line per market."""
     parts = []
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH * 0.6, 3.0), layout="constrained")
         axes = figure.subplots()
         for place, (traders, group) in enumerate(runs.groupby("traders")):
-            reached, count = np.unique(group["accounts"], return_counts=True)
+            sizes, count = np.unique(group["accounts"], return_counts=True)
             share = count[::-1].cumsum()[::-1] / len(group)
             look: dict[str, Any] = {
                 "color": COLOURS[place],
                 "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
                 "linewidth": 1.1,
             }
-            axes.step(reached, share, where="pre", label=f"{traders:,} traders", **look)
-            parts.append(pd.DataFrame({"traders": traders, "accounts": reached, "share": share}))
+            axes.step(sizes, share, where="pre", label=f"{traders:,} traders", **look)
+            parts.append(pd.DataFrame({"traders": traders, "accounts": sizes, "share": share}))
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("Accounts in a cascade")
-        axes.set_ylabel("Share with at least as many")
+        axes.set_ylabel("Share of cascades with at least as many")
         axes.legend(frameon=False)
         seaborn.despine(ax=axes)
         save_figure(figure, folder / "cascade_sizes", pd.concat(parts, ignore_index=True))

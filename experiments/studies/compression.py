@@ -1,4 +1,4 @@
-"""How far each margin rule can be compressed before the fund refuses a loss: critical κ, a phase figure, the toll."""
+"""Critical compression κ of each margin rule, at which the fund refuses a loss, and its cost."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +34,7 @@ from experiments.studies.shared.rules import (
     describe_replications,
     format_elasticity,
     join_names,
+    name_level,
 )
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.plan import SettingRequest
@@ -42,12 +43,12 @@ from sim.metrics.cascades import Frames
 __all__ = ["figures", "refine", "report", "score", "tables", "write_findings"]
 
 WORDS = {
-    "broken": ("probability of a loss that the fund refuses", 1),
+    "broken": ("probability that the fund refuses a loss", 1),
     "deleveraged": ("ADL, % of open interest", 100),
     "system_loss": ("system loss, % of open interest", 100),
     "amplification": ("amplification", 1),
 }
-"""What the report tells: words, and by what figures are multiplied."""
+"""Label of each measure in the report, and the factor of its figures."""
 
 MEASURES = (
     *WORDS,
@@ -56,28 +57,33 @@ MEASURES = (
 )
 
 CAPTIONS = {
-    "phase": "Probability of a loss that the fund refuses against compression, a panel for each rule at equal "
-    "capital. Points with Wilson's intervals; strokes at one half are critical values with bootstrap intervals.",
-    "toll": "What compression costs: means with bootstrap intervals.",
-    "critical": "Critical compression: where a refused loss, and R(1%) of one or more, are as likely as not.",
+    "phase": "Probability that the fund refuses a loss against compression, a panel for each rule "
+    "at equal capital. Points have Wilson's intervals; strokes at one half are critical values "
+    "with bootstrap intervals.",
+    "toll": "Cost of compression: means with bootstrap intervals.",
+    "critical": "Critical compression, at which a refused loss, or an R(1%) of one or more, has "
+    "probability one half.",
     "shifts": "Critical compression of each rule less that of isolated tiers, on the same draws.",
-    "deepened": "Fall of the mark over that of the twin without close-outs; p of its being one.",
+    "deepened": "Fall of the mark over that of the twin without close-outs, with p-values of a "
+    "test against one.",
 }
 
 GAP_WIDTH, MIN_KAPPA, MAX_KAPPA = 0.15, -0.7, 0.95
-"""Gaps of κ that are left as they are, and how far a crossing is looked for."""
+"""Gaps of κ that are not refined further, and the range in which a crossing is sought."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """One row: what the shock took, and what of it the fund could not bear."""
-    found = measure_aftermath(config, frames, twin)
-    return make_score_row(
-        found | {"runaway": found["feedback"] >= 1, "scale": config.venues[0].engine.scale}
-    )
+    """Return one row: the losses of the shock, and the part that the fund could not bear."""
+    aftermath = measure_aftermath(config, frames, twin)
+    scale = config.venues[0].engine.scale
+    return make_score_row(aftermath | {"runaway": aftermath["feedback"] >= 1, "scale": scale})
 
 
 def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[SettingRequest]:
-    """Values of κ where a rule's probability of a refused loss passes ½: halves of gaps, or beyond the ends."""
+    """Return values of κ near which a rule's probability of a refused loss passes ½.
+
+    They halve the gaps, or lie beyond the ends.
+    """
     return [
         SettingRequest({"engine": engine, "elasticity": elasticity, "kappa": kappa})
         for (engine, elasticity), group in group_by_rule(runs)
@@ -86,24 +92,25 @@ def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[SettingRequest]:
 
 
 def _next_kappas(group: pd.DataFrame) -> tuple[float, ...]:
-    found = find_crossing(group, "kappa", "broken", 0.5)
-    further = [round(found.first - 0.3, 6)] if found.side > 0 or np.isneginf(found.low) else []
-    further += [MAX_KAPPA] if found.side < 0 or np.isposinf(found.high) else []
+    crossing = find_crossing(group, "kappa", "broken", 0.5)
+    further = []
+    if crossing.side > 0 or np.isneginf(crossing.low):
+        further.append(round(crossing.first - 0.3, 6))
+    if crossing.side < 0 or np.isposinf(crossing.high):
+        further.append(MAX_KAPPA)
     beyond = [
         kappa
         for kappa in further
-        if MIN_KAPPA <= kappa < found.first or found.last < kappa <= MAX_KAPPA
+        if MIN_KAPPA <= kappa < crossing.first or crossing.last < kappa <= MAX_KAPPA
     ]
-    halves = (
-        []
-        if found.side
-        else [round(kappa, 6) for kappa in choose_refinements(group, found, GAP_WIDTH, most=1)]
-    )
-    return (*beyond, *halves)
+    if crossing.side:
+        return tuple(beyond)
+    halves = choose_refinements(group, crossing, GAP_WIDTH, most=1)
+    return (*beyond, *(round(kappa, 6) for kappa in halves))
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Critical κ of every rule and elasticity, every measure at every κ, and differences from the reference rule."""
+    """Return critical κ, every measure at every κ, and differences from the reference rule."""
     made = {
         "critical": find_critical_kappas(runs),
         "estimates": summarise_measures(runs, SETTING_COLUMNS, MEASURES),
@@ -124,48 +131,49 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def report(runs: pd.DataFrame) -> str:
-    """Where each rule breaks, as sentences; κ* by rule; what each κ cost."""
-    table, apart = find_critical_kappas(runs), compare_critical_kappas(runs)
+    """Return findings as sentences, a table of κ* by rule, and tables of the cost at each κ."""
+    table, differences = find_critical_kappas(runs), compare_critical_kappas(runs)
     lines = [
         "## Findings",
         "",
-        *(f"- {line}" for line in write_findings(runs, table, apart)),
+        *(f"- {line}" for line in write_findings(runs, table, differences)),
         "",
         "## Critical κ",
         "",
+        "κ* is the compression at which the fund refuses a loss with probability one half. "
+        f"{REFUSAL_NOTE} {describe_replications(runs)}",
+        "",
+        *_critical_table(table, differences),
     ]
-    told = f"κ* at which a loss that the fund refuses is as likely as not. {REFUSAL_NOTE} {describe_replications(runs)}"
-    lines += [told, "", *_critical_table(table, apart)]
-    return "\n".join([*lines, "", "## What each κ cost", "", *_cost_tables(runs)])
+    return "\n".join([*lines, "", "## Cost of each κ", "", *_cost_tables(runs)])
 
 
-def write_findings(runs: pd.DataFrame, table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
-    """A sentence or two for each elasticity, and one on R; what close-outs do to the price at each κ."""
-    found = [
+def write_findings(runs: pd.DataFrame, table: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
+    """Return sentences for each elasticity, one on R, and the effect of close-outs at each κ."""
+    findings = [
         line
-        for each in sorted(map(float, table["elasticity"].unique()))
-        for line in _critical_findings(each, table, apart)
+        for elasticity in sorted(map(float, table["elasticity"].unique()))
+        for line in _critical_findings(elasticity, table, differences)
     ]
     reached = table[table["half_at"].notna()]
     early = reached[reached["feedback_high"] < reached["half_low"]]
     if len(reached):
-        found.append(
-            f"R(1%) is past 1 at a lower κ than P is past ½, intervals apart, in {len(early)} of the {len(reached)} "
-            "cases where P is: a fall that feeds itself is not yet a loss that the fund refuses."
+        findings.append(
+            f"R(1%) passes 1 at a lower κ than P passes ½, with separate intervals, in "
+            f"{len(early)} of the {len(reached)} cases in which P does. A fall that feeds itself "
+            "is not yet a loss that the fund refuses."
         )
+    findings += _amplification_findings(runs)
     several = table[table["half_verdict"] == "several"].to_dict("records")
-    return [
-        *found,
-        *_amplification_findings(runs),
-        *(
-            f"{line['engine']}, {format_elasticity(line['elasticity'])}: {line['half']}."
-            for line in several
-        ),
+    findings += [
+        f"{line['engine']}, {format_elasticity(line['elasticity'])}: {line['half']}."
+        for line in several
     ]
+    return findings
 
 
 def _amplification_findings(runs: pd.DataFrame) -> list[str]:
-    """Whether close-outs deepen the fall of the mark, a sentence for every κ that all rules share."""
+    """Return a sentence about the effect of close-outs on the fall at every shared κ."""
     if not runs["amplification"].notna().any():
         return []
     table = compare_amplification(runs)
@@ -177,143 +185,158 @@ def _amplification_findings(runs: pd.DataFrame) -> list[str]:
 
 
 def _describe_amplification(table: pd.DataFrame, few: str | None) -> str:
-    """Rules by the side of one that their amplification lies on, if that outlasts Holm; else why none could."""
-    sure = table["p_holm"] < ALPHA
-    deeper, flatter = table[sure & (table["low"] > 1)], table[sure & (table["high"] < 1)]
-    told = f"amplification {table['mean'].min():.3f} to {table['mean'].max():.3f} over rules and ε"
+    """Return the rules whose amplification differs from one by Holm, else why none can."""
+    is_significant = table["p_holm"] < ALPHA
+    deeper = table[is_significant & (table["low"] > 1)]
+    flatter = table[is_significant & (table["high"] < 1)]
+    low, high = table["mean"].min(), table["mean"].max()
+    spread = f"amplification {low:.3f} to {high:.3f} over rules and ε"
     if few:
-        return f"whether close-outs change how far the mark falls cannot be told ({told}): {few}"
+        return (
+            f"too few replications to decide whether close-outs change the fall ({spread}): {few}"
+        )
     if deeper.empty and flatter.empty:
-        return f"no rule's close-outs are shown to change how far the mark falls ({told})"
+        return (
+            "no rule's close-outs change the fall of the mark by a statistically significant "
+            f"amount ({spread})"
+        )
     parts = [f"deepen the fall of the mark under {_list_rules(deeper)}"] if len(deeper) else []
     fall = "it" if parts else "the fall of the mark"
     parts += [f"make {fall} shallower under {_list_rules(flatter)}"] if len(flatter) else []
-    rest = len(table) - len(deeper) - len(flatter)
-    silent = f"; of the other {rest} of {len(table)} nothing is shown" if rest else ""
-    return f"close-outs {' and '.join(parts)}{silent} ({told})"
+    n_rest = len(table) - len(deeper) - len(flatter)
+    rest = (
+        f"; the other {n_rest} of {len(table)} effects are not statistically significant"
+        if n_rest
+        else ""
+    )
+    return f"close-outs {' and '.join(parts)}{rest} ({spread})"
 
 
 def _list_rules(table: pd.DataFrame) -> str:
-    """Rules, each with the elasticities at which something is shown of it."""
-    return join_names(
-        [
-            f"{engine} (ε = {', '.join(format_elasticity(each).removeprefix('ε = ') for each in sorted(group['elasticity']))})"
-            for engine, group in table.groupby("engine", sort=False)
-        ]
-    )
+    """Return the rules, each with the elasticities at which its effect is significant."""
+    words = []
+    for engine, group in table.groupby("engine", sort=False):
+        values = [format_elasticity(value) for value in sorted(group["elasticity"])]
+        numbers = ", ".join(value.removeprefix("ε = ") for value in values)
+        words.append(f"{engine} (ε = {numbers})")
+    return join_names(words)
 
 
-def _critical_findings(elasticity: float, table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
-    """Between which κ* rules break, which of them are shown to break elsewhere than the reference, and who does not."""
+def _critical_findings(
+    elasticity: float, table: pd.DataFrame, differences: pd.DataFrame
+) -> list[str]:
+    """Return the range of κ*, significant differences from the reference, and rules without κ*."""
     table = table[table["elasticity"] == elasticity]
     reached = table[table["half_at"].notna()].sort_values("half_at")
     safe = [str(name) for name in table.loc[table["half_at"].isna(), "engine"]]
     lines = []
     if len(reached):
         ends = [reached.iloc[0], reached.iloc[-1]][: len(reached)]
-        told = " to ".join(f"{end['half']} under {end['engine']}" for end in ends)
-        lines.append(
-            f"{format_elasticity(elasticity)}: κ* is {told}{_describe_differences(apart, elasticity, table)}."
-        )
+        span = " to ".join(f"{end['half']} under {end['engine']}" for end in ends)
+        compared = _describe_differences(differences, elasticity, table)
+        lines.append(f"{format_elasticity(elasticity)}: κ* is {name_level(span)}{compared}.")
     if safe:
+        sides = _describe_sides(table)
         lines.append(
-            f"{format_elasticity(elasticity)}: P stays on one side of ½ for {join_names(safe)} ({_describe_sides(table)})."
+            f"{format_elasticity(elasticity)}: P stays on one side of ½ for {join_names(safe)} "
+            f"({sides})."
         )
     return lines
 
 
-def _describe_differences(apart: pd.DataFrame, elasticity: float, table: pd.DataFrame) -> str:
-    """Rules held against the reference on the same draws; a difference that does not outlast Holm is not told."""
-    family = int(apart["p"].notna().sum()) or 1
-    apart = apart[apart["elasticity"] == elasticity]
-    if apart.empty:
+def _describe_differences(differences: pd.DataFrame, elasticity: float, table: pd.DataFrame) -> str:
+    """Return the differences from the reference rule that are significant by Holm."""
+    family = int(differences["p"].notna().sum()) or 1
+    differences = differences[differences["elasticity"] == elasticity]
+    if differences.empty:
         return ""
-    n = int(apart["n"].max())
-    shown = apart[(apart["p_holm"] < ALPHA) & ~((apart["low"] <= 0) & (apart["high"] >= 0))]
+    n = int(differences["n"].max())
+    covers_zero = (differences["low"] <= 0) & (differences["high"] >= 0)
+    significant = differences[(differences["p_holm"] < ALPHA) & ~covers_zero]
     own = table.loc[table["engine"] == REFERENCE_RULE, "half"].iloc[0]
     parts = [
-        f"{line['engine']} breaks {'earlier' if line['mean'] < 0 else 'later'}, by {format_estimate(_absolute_estimate(line))}"
-        for line in shown.sort_values("mean").to_dict("records")
+        _describe_difference(line) for line in significant.sort_values("mean").to_dict("records")
     ]
-    rest = [name for name in apart["engine"] if name not in set(shown["engine"])]
+    rest = [name for name in differences["engine"] if name not in set(significant["engine"])]
     if rest and (few := describe_low_power(n, family)):
-        parts.append(
-            f"{n} replication{'s' * (n != 1)} cannot decide about {join_names(rest)}: {few}"
-        )
+        count = f"{n} replication{'s' * (n != 1)}"
+        parts.append(f"{count} cannot decide about {join_names(rest)}: {few}")
     elif rest:
-        parts.append(f"no difference is shown for {join_names(rest)}")
+        parts.append(f"the difference is not statistically significant for {join_names(rest)}")
     return f"; against {REFERENCE_RULE} ({own}), on the same draws, {', '.join(parts)}"
 
 
+def _describe_difference(line: Any) -> str:
+    """Return how much earlier or later a rule breaks than the reference."""
+    side = "earlier" if line["mean"] < 0 else "later"
+    return f"{line['engine']} breaks {side}, by {format_estimate(_absolute_estimate(line))}"
+
+
 def _absolute_estimate(line: Any) -> Estimate:
-    """How far apart, whichever way."""
+    """Return the size of a difference, whatever its sign."""
     return Estimate(*(line[name] for name in Estimate._fields)).rescale(
         -1 if line["mean"] < 0 else 1
     )
 
 
 def _describe_sides(table: pd.DataFrame) -> str:
-    return "; ".join(
-        dict.fromkeys(str(told) for told in table.loc[table["half_at"].isna(), "half"])
-    )
+    sides = table.loc[table["half_at"].isna(), "half"]
+    return "; ".join(dict.fromkeys(str(side) for side in sides))
 
 
-def _critical_table(table: pd.DataFrame, apart: pd.DataFrame) -> list[str]:
-    own = f"less {REFERENCE_RULE}'s, same draws, p by Holm"
+def _critical_table(table: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
     lines = format_header(
         [
             "rule",
             "ε",
             "κ* where P = ½",
-            own,
+            f"less {REFERENCE_RULE}'s, same draws, p by Holm",
             "κ* where R(1%) = 1",
             "κ* of the preset",
             "p of monotone P",
         ]
     )
-    by = apart.set_index(["engine", "elasticity"])
-    for found in table.sort_values(["elasticity", "half_at"]).to_dict("records"):
-        at = (found["engine"], found["elasticity"])
+    by_rule = differences.set_index(["engine", "elasticity"])
+    for row in table.sort_values(["elasticity", "half_at"]).to_dict("records"):
+        at = (row["engine"], row["elasticity"])
         less = ""
-        if at in by.index:
-            less = f"{format_estimate(Estimate(*by.loc[at, list(Estimate._fields)]), signed=True)}, p = {by.loc[at, 'p_holm']:.2g}"
-        preset = (
-            ""
-            if np.isnan(found["preset_at"])
-            else f"{found['preset_at']:.2f}".replace("-", "\N{MINUS SIGN}")
-        )
+        if at in by_rule.index:
+            difference = Estimate(*by_rule.loc[at, list(Estimate._fields)])
+            p_holm = by_rule.loc[at, "p_holm"]
+            less = f"{format_estimate(difference, signed=True)}, p = {p_holm:.2g}"
+        preset = f"{row['preset_at']:.2f}".replace("-", "\N{MINUS SIGN}")
         cells = [
-            found["engine"],
-            f"{found['elasticity']:g}",
-            found["half"],
+            row["engine"],
+            f"{row['elasticity']:g}",
+            row["half"],
             less,
-            found["feedback"],
-            preset,
+            row["feedback"],
+            "" if np.isnan(row["preset_at"]) else preset,
         ]
-        lines.append(format_row([*cells, f"{found['half_p_monotone']:.2g}"]))
+        lines.append(format_row([*cells, f"{row['half_p_monotone']:.2g}"]))
     return lines
 
 
 def _cost_tables(runs: pd.DataFrame) -> list[str]:
-    """Every headline at every κ that all rules share, a line for each rule."""
+    """Return a table of each measure at every shared κ, with a line for each rule."""
     table = summarise_measures(runs, SETTING_COLUMNS, list(WORDS))
     common = find_shared_kappas(runs)
     lines: list[str] = []
-    for name, (told, factor) in WORDS.items():
+    for name, (label, factor) in WORDS.items():
         here = table[(table["measure"] == name) & table["kappa"].isin(common)]
         if not here["n"].any():
             continue
         lines += [
             "",
-            f"{told[0].upper()}{told[1:]}:",
+            f"{label[0].upper()}{label[1:]}:",
             "",
             *format_header(["rule", "ε", *(f"κ {kappa:g}" for kappa in common)]),
         ]
         for (engine, elasticity), group in here.groupby(list(RULE_COLUMNS), sort=False):
-            by = group.set_index("kappa")[list(Estimate._fields)]
+            by_kappa = group.set_index("kappa")[list(Estimate._fields)]
             cells = [
-                format_estimate(Estimate(*by.loc[kappa]).rescale(factor))
-                if kappa in by.index
+                format_estimate(Estimate(*by_kappa.loc[kappa]).rescale(factor))
+                if kappa in by_kappa.index
                 else ""
                 for kappa in common
             ]

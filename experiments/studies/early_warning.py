@@ -1,4 +1,4 @@
-"""How early can a cascade be seen coming? Indicators every ten minutes, judged by what followed within the hour."""
+"""Early warning of cascades: indicators every ten minutes, scored by events within the hour."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,131 +15,89 @@ from experiments.config import RunConfig
 from experiments.figures.style import COLOURS, LINE_STYLES, PAGE_WIDTH, save_figure, use_style
 from experiments.results.markdown import format_estimate, format_header, format_row
 from experiments.statistics import LEVEL, Estimate, jackknife_clusters
-from experiments.studies.shared.rules import join_names
+from experiments.studies.shared.indicators import (
+    INDICATORS,
+    WARNING_HORIZON,
+    compute_indicators,
+)
+from experiments.studies.shared.rules import join_names, name_level
 from experiments.studies.shared.shocks import find_first_perpetual
 from sim.metrics.cascades import Frames
 from sim.metrics.contagion import build_contagion
-from sim.metrics.criticality import estimate_excitation, tabulate_feedback, tabulate_rounds
 from sim.metrics.generations import tabulate_cascades
 from sim.metrics.indicator_roc import compute_roc, compute_roc_area, find_threshold, measure_leads
-from sim.types import B1, I8
-
-WARNING_HORIZON, LOOK_BACK = 3600.0, 21_600.0
-"""Seconds that a warning is for, and that past close-outs are remembered."""
+from sim.types import B1, F8, I8
 
 MIN_CASCADE_SHARE = 0.0025
-"""What close-outs bring about of an event's notional, least share of open interest."""
+"""Smallest event: notional of a cascade that close-outs caused, as a share of open interest."""
 
 FALSE_ALARM_RATE = 0.1
-"""Share of quiet readings that may alarm where lead times are told."""
+"""Share of quiet readings that raise an alarm, for lead times."""
 
 SETTLING_TIME = 7200.0
-"""Seconds before which people still enter."""
-
-INDICATORS = {
-    "r_half": "R(½%)",
-    "r_1": "R(1%)",
-    "r_2": "R(2%)",
-    "r_5": "R(5%)",
-    "at_risk": "notional within 2% ÷ open interest",
-    "thin": "open interest ÷ depth within 1%",
-    "spread": "spread",
-    "volatility": "volatility of the last hour",
-    "hawkes": "Hawkes ratio of the last 6 hours",
-    "closed_out": "closed out in the last 6 hours",
-}
-"""All say more danger when larger."""
+"""Time before which traders still enter (s)."""
 
 DRAWN_INDICATORS = ("r_1", "r_2", "r_5", "at_risk", "thin", "volatility", "hawkes")
-"""Those of the figure."""
+"""Indicators of the figure."""
 
 IndicatorFigures = dict[str, dict[str, float]]
-"""By indicator: area, within, threshold, false, events, warned, lead (minutes)."""
+"""Figures by indicator: area, within, threshold, false, events, warned, lead (min)."""
 
 CONTOUR_LEVELS = (0.25, 0.5, 1, 2, 4)
-"""Values of R(2%) whose contours are drawn, heavier for larger ones."""
+"""Values of R(2%) whose contours are drawn; larger ones have thicker lines."""
 
 BONFERRONI_LEVEL = 1 - (1 - LEVEL) / len(INDICATORS)
-"""Level of the intervals by which one of all indicators is called the best (Bonferroni)."""
+"""Confidence level for calling one of all indicators the best (Bonferroni)."""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """A row for each reading: indicators, seconds to the next event (inf = none), and its size over open interest."""
+    """Return a row for each reading: indicators, time to the next event, and the event's size.
+
+    The time is in s, inf if there is no further event. The size is a share of open interest.
+    """
     instrument = find_first_perpetual(config)
     steps = frames["steps"][frames["steps"]["instrument"] == instrument].set_index("step")
-    table = _compute_indicators(config, frames, steps, instrument)
+    table = compute_indicators(config, frames, steps, instrument)
     events = _find_events(frames, steps)
     begins = events["seconds"].to_numpy(np.float64)
     after = np.searchsorted(begins, table["seconds"].to_numpy(), side="right")
-    known = np.append(begins, np.inf)[after]
-    table["until"] = known - table["seconds"]
+    next_event = np.append(begins, np.inf)[after]
+    table["until"] = next_event - table["seconds"]
     table["size"] = np.append(events["size"].to_numpy(np.float64), 0.0)[after]
     return table[table["seconds"] >= SETTLING_TIME].reset_index(drop=True)
 
 
-def _compute_indicators(
-    config: RunConfig, frames: Frames, steps: pd.DataFrame, instrument: str
-) -> pd.DataFrame:
-    """Everything known at a reading, larger = more danger, the worse of falls and rises."""
-    ratios = tabulate_feedback(frames, instrument).replace(np.inf, np.nan)
-    now = steps.loc[ratios.index]
-    own = frames["profile"][frames["profile"]["instrument"] == instrument]
-    risk = own.pivot(index="step", columns="move", values="at_risk")
-    returns = np.log(steps["mark"]).diff()
-    memory, past = (
-        round(LOOK_BACK / config.dt),
-        steps["liquidated"].rolling(round(LOOK_BACK / config.dt), min_periods=1).sum(),
-    )
-    found = {
-        name: ratios[[-size, size]].max(axis=1)
-        for name, size in (("r_half", 0.005), ("r_1", 0.01), ("r_2", 0.02), ("r_5", 0.05))
-    }
-    found["at_risk"] = risk[[-0.02, 0.02]].max(axis=1) / (now["gross"] / 2)
-    found["thin"] = now["open_interest"] / now["depth"].where(now["depth"] > 0)
-    found["spread"] = (now["ask"] - now["bid"]) / now["mid"]
-    found["volatility"] = (
-        returns.rolling(round(WARNING_HORIZON / config.dt), min_periods=2)
-        .std()
-        .reindex(ratios.index)
-    )
-    found["closed_out"] = (past / steps["open_interest"]).reindex(ratios.index)
-    slots = tabulate_rounds(frames, config.venues[0].name)
-    past_ratio = estimate_excitation(slots, ratios.index.to_numpy(np.int64), memory)
-    found["hawkes"] = pd.Series(past_ratio, index=ratios.index)
-    # a side of the book without a quote is as bad as it gets; past close-outs that tell nothing say nothing
-    worst = {
-        name: values.fillna(0.0 if name in ("hawkes", "volatility") else 1e9)
-        for name, values in found.items()
-    }
-    return pd.DataFrame({"step": ratios.index, "seconds": now["seconds"]} | worst)[
-        ["step", "seconds", *INDICATORS]
-    ]
-
-
 def _find_events(frames: Frames, steps: pd.DataFrame) -> pd.DataFrame:
-    """Cascades of which close-outs brought about enough: when they began, and that part over open interest then."""
-    found = tabulate_cascades(build_contagion(frames))
-    held = steps["gross"].to_numpy(np.float64)[found["first"].to_numpy(np.int64) - 1] / 2
-    found["size"] = found["endogenous"] * found["notional"] / held
-    found["seconds"] = steps["seconds"].reindex(found["first"]).to_numpy()
-    return found[found["size"] >= MIN_CASCADE_SHARE].sort_values("seconds")
+    """Return the cascades that close-outs deepened enough: their start and that part's size.
+
+    The size is a share of open interest at the start.
+    """
+    cascades = tabulate_cascades(build_contagion(frames))
+    before = cascades["first"].to_numpy(np.int64) - 1
+    open_interest = steps["gross"].to_numpy(np.float64)[before] / 2
+    cascades["size"] = cascades["endogenous"] * cascades["notional"] / open_interest
+    cascades["seconds"] = steps["seconds"].reindex(cascades["first"]).to_numpy()
+    return cascades[cascades["size"] >= MIN_CASCADE_SHARE].sort_values("seconds")
 
 
 def is_event_ahead(runs: pd.DataFrame) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """Readings that an event follows in time."""
+    """Return True for readings that an event follows within the horizon."""
     return (runs["until"] <= WARNING_HORIZON).to_numpy()
 
 
 def _number_runs(runs: pd.DataFrame) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """The number of each reading's run."""
+    """Return the number of each reading's run."""
     return runs.groupby(["capital", "cap", "seed"], sort=False).ngroup().to_numpy().astype(np.int64)
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """``indicators``: area over all readings and within runs, what 10% false alarms catch and when; ``markets``.
+    """Return ``indicators``, ``behind`` and ``markets``.
 
-    Markets of one seed share the index and its jumps (RNG-1): intervals are of seeds, each left out in turn.
-    ``behind``: by how much an indicator's area falls short of the largest, at the level of all comparisons together.
+    ``indicators``: areas over all readings and within runs, and detection at 10% false alarms.
+    Markets of one seed share the index and its jumps (RNG-1), so intervals come from leaving out
+    each seed in turn.
+    ``behind``: shortfall of an indicator's area from the largest, at a level adjusted for all
+    comparisons.
     """
     seeds = np.unique(runs["seed"])
     whole = _judge_indicators(runs)
@@ -147,7 +105,7 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
         [_judge_indicators(runs[runs["seed"] != seed]) for seed in seeds] if seeds.size > 1 else []
     )
     rows = [
-        {"indicator": name, **_indicator_row(whole[name], [each[name] for each in without])}
+        {"indicator": name, **_indicator_row(whole[name], [part[name] for part in without])}
         for name in INDICATORS
     ]
     return {
@@ -165,21 +123,20 @@ def _judge_indicators(runs: pd.DataFrame) -> IndicatorFigures:
 def _judge_indicator(runs: pd.DataFrame, name: str, events: B1, market: I8) -> dict[str, float]:
     values = runs[name].to_numpy(np.float64)
     level = find_threshold(values, events, FALSE_ALARM_RATE)
-    told = [lead for _, group in runs.groupby(market) for lead in _find_leads(group, name, level)]
-    warned = [lead.seconds / 60 for lead in told if lead.warned]
+    leads = [lead for _, group in runs.groupby(market) for lead in _find_leads(group, name, level)]
+    minutes = [lead.seconds / 60 for lead in leads if lead.warned]
+    areas_within = [
+        compute_roc_area(values[market == number], events[market == number])
+        for number in np.unique(market)
+    ]
     return {
         "area": compute_roc_area(values, events),
-        "within": _finite_mean(
-            [
-                compute_roc_area(values[market == each], events[market == each])
-                for each in np.unique(market)
-            ]
-        ),
+        "within": _finite_mean(areas_within),
         "threshold": level,
         "false": float((values >= level)[~events].mean()),
-        "events": len(told),
-        "warned": len(warned) / len(told) if told else np.nan,
-        "lead": float(np.median(warned)) if warned else np.nan,
+        "events": len(leads),
+        "warned": len(minutes) / len(leads) if leads else np.nan,
+        "lead": float(np.median(minutes)) if minutes else np.nan,
     }
 
 
@@ -190,110 +147,131 @@ def _finite_mean(values: Sequence[float]) -> float:
 def _indicator_row(
     whole: Mapping[str, float], without: Sequence[Mapping[str, float]]
 ) -> dict[str, float]:
-    """An indicator's row, intervals beside the figures that have them."""
+    """Return an indicator's row, with intervals for the figures that have them."""
     row = {"seeds": len(without) or 1} | dict(whole)
     for name in ("area", "within", "warned"):
-        found = jackknife_clusters(row[name], np.array([each[name] for each in without]))
-        row |= {f"{name}_low": max(found.low, 0.0), f"{name}_high": min(found.high, 1.0)}
+        estimate = jackknife_clusters(row[name], np.array([part[name] for part in without]))
+        row |= {f"{name}_low": max(estimate.low, 0.0), f"{name}_high": min(estimate.high, 1.0)}
     return row
 
 
 def _compare_with_best(
     whole: IndicatorFigures, without: Sequence[IndicatorFigures]
 ) -> pd.DataFrame:
-    """Area of the best indicator less that of each other, over all readings."""
+    """Return the area of the best indicator less that of each other, over all readings."""
     best = max(INDICATORS, key=lambda name: np.nan_to_num(whole[name]["area"], nan=-1.0))
     rows = []
-    for name in (each for each in INDICATORS if each != best):
-        apart, *left_out = (each[best]["area"] - each[name]["area"] for each in (whole, *without))
-        rows.append((best, name, *jackknife_clusters(apart, np.array(left_out), BONFERRONI_LEVEL)))
+    for name in INDICATORS:
+        if name == best:
+            continue
+        behind, *left_out = (
+            scored[best]["area"] - scored[name]["area"] for scored in (whole, *without)
+        )
+        estimate = jackknife_clusters(behind, np.array(left_out), BONFERRONI_LEVEL)
+        rows.append((best, name, *estimate))
     return pd.DataFrame(rows, columns=["indicator", "versus", *Estimate._fields])
 
 
 def _find_leads(group: pd.DataFrame, name: str, level: float) -> list[Any]:
-    """How the events of one run were announced."""
+    """Return the lead time of the warning before each event of one run."""
     begins = np.unique((group["seconds"] + group["until"])[np.isfinite(group["until"])].round(3))
     return measure_leads(group["seconds"].to_numpy(), group[name].to_numpy() >= level, begins)
 
 
 def _summarise_settings(runs: pd.DataFrame) -> pd.DataFrame:
-    """What the market is like at each setting: median R, share of readings that an event follows, largest cascade."""
+    """Return the median R, the share of readings before events and the largest cascade by
+    setting.
+    """
     marked = runs.assign(event=is_event_ahead(runs))
     grouped = marked.groupby(["capital", "cap"])
-    told = grouped.agg(
+    summary = grouped.agg(
         r_1=("r_1", "median"),
         r_2=("r_2", "median"),
         before=("event", "mean"),
         largest=("size", "max"),
     )
-    return told.reset_index()
+    return summary.reset_index()
 
 
 def report(runs: pd.DataFrame) -> str:
-    """Three sentences, or that there was nothing to warn of, and the table of indicators."""
+    """Return the findings as sentences, and the table of indicators."""
     made = tables(runs)
-    found = made["indicators"].to_dict("records")
-    lines = [*(f"- {sentence}" for sentence in _write_findings(found, made["behind"])), ""]
+    rows = made["indicators"].to_dict("records")
+    lines = [*(f"- {sentence}" for sentence in _write_findings(rows, made["behind"])), ""]
     lines += format_header(
-        ["", "area, all markets", "area within a market", "warned of, %", "lead, minutes (median)"]
+        ["", "area, all markets", "area within a market", "warned, %", "lead, min (median)"]
     )
-    for each in found:
-        lead = f"{each['lead']:.0f}" if each["warned"] else "none"
-        told = [
-            format_estimate(_make_estimate(each, "area")),
-            format_estimate(_make_estimate(each, "within")),
-            format_estimate(_make_estimate(each, "warned", 100)),
+    for row in rows:
+        lead = f"{row['lead']:.0f}" if row["warned"] else "none"
+        cells = [
+            format_estimate(_make_estimate(row, "area")),
+            format_estimate(_make_estimate(row, "within")),
+            format_estimate(_make_estimate(row, "warned", 100)),
         ]
-        lines.append(format_row([INDICATORS[str(each["indicator"])], *told, lead]))
+        lines.append(format_row([INDICATORS[str(row["indicator"])], *cells, lead]))
     return "\n".join(lines)
 
 
-def _make_estimate(each: Mapping[Any, Any], name: str, factor: float = 1) -> Estimate:
-    ends = (each[name], each[f"{name}_low"], each[f"{name}_high"])
-    return Estimate(int(each["seeds"]), *ends).rescale(factor)
+def _make_estimate(row: Mapping[Any, Any], name: str, factor: float = 1) -> Estimate:
+    ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return Estimate(int(row["seeds"]), *ends).rescale(factor)
 
 
-def _write_findings(found: Sequence[Mapping[Any, Any]], apart: pd.DataFrame) -> list[str]:
-    """Which indicator is best over all markets and which are not told apart from it; within one; what to heed meant."""
-    if not found[0]["events"]:
-        return [
-            "No cascade of the size asked for followed any reading: nothing can be said of warnings."
-        ]
+def _write_findings(rows: Sequence[Mapping[Any, Any]], behind: pd.DataFrame) -> list[str]:
+    """Return sentences: the best indicator over all markets, within a market, and its warnings."""
+    if not rows[0]["events"]:
+        return ["No cascade of the required size followed any reading: warnings cannot be scored."]
     best, inside = (
-        max(found, key=lambda each: np.nan_to_num(each[name], nan=-1.0))
-        for name in ("area", "within")
+        max(rows, key=lambda row: np.nan_to_num(row[name], nan=-1.0)) for name in ("area", "within")
     )
-    (past,) = (each for each in found if each["indicator"] == "hawkes")
-    name, early = INDICATORS[best["indicator"]], _make_estimate(best, "warned", 100)
-    alike = [INDICATORS[str(each)] for each in apart.loc[~(apart["low"] > 0), "versus"]]
-    beside = f"; that it is better than {join_names(alike)} is not shown" if alike else ""
-    share = f"{early.mean:.0f}%" + (
-        f" ({early.low:.0f} to {early.high:.0f})" if early.n > 1 else ""
+    (hawkes,) = (row for row in rows if row["indicator"] == "hawkes")
+    name = INDICATORS[best["indicator"]]
+    area = name_level(format_estimate(_make_estimate(best, "area")))
+    within = name_level(format_estimate(_make_estimate(inside, "within")))
+    alike = [INDICATORS[str(other)] for other in behind.loc[~(behind["low"] > 0), "versus"]]
+    beside = (
+        f". It is not statistically significantly better than {join_names(alike)}" if alike else ""
     )
-    heard = f"before {share} of {best['events']:.0f} cascades, for {best['lead']:.0f} minutes in the median"
     return [
-        f"For a cascade within the hour the largest area is that of {name}, {format_estimate(_make_estimate(best, 'area'))} over all "
-        f"markets{beside}.",
-        f"Within a market, where only time tells, the largest area is that of {INDICATORS[inside['indicator']]}, "
-        f"{format_estimate(_make_estimate(inside, 'within'))}: {_describe_chance(inside)}.",
-        f"At {FALSE_ALARM_RATE:.0%} false alarms {name} stood {heard}; the Hawkes ratio before {past['warned']:.0%}.",
+        f"For a cascade within the hour, {name} has the largest area over all markets, "
+        f"{area}{beside}.",
+        f"Within a market, {INDICATORS[inside['indicator']]} has the largest area, "
+        f"{within}: {_describe_chance(inside)}.",
+        f"At {FALSE_ALARM_RATE:.0%} false alarms, {name} warned {_describe_warnings(best)}; the "
+        f"Hawkes ratio warned before {hawkes['warned']:.0%}.",
     ]
 
 
+def _describe_warnings(best: Mapping[Any, Any]) -> str:
+    """Return the share of cascades that were warned of, and the median lead time."""
+    warned = _make_estimate(best, "warned", 100)
+    interval = f" (95% CI {warned.low:.0f} to {warned.high:.0f})" if warned.n > 1 else ""
+    return (
+        f"before {warned.mean:.0f}%{interval} of {best['events']:.0f} cascades, with a median lead "
+        f"of {best['lead']:.0f} min"
+    )
+
+
 def _describe_chance(inside: Mapping[Any, Any]) -> str:
-    """Whether the best of all indicators is better than a coin, its interval widened as for the best of so many."""
+    """Return whether the best indicator beats chance, with an interval adjusted for all
+    indicators.
+    """
     n = int(inside["seeds"])
     if n < 2:
         return "one seed, too few for an interval"
     wider = float(t.isf((1 - BONFERRONI_LEVEL) / 2, n - 1) / t.isf((1 - LEVEL) / 2, n - 1))
     low = inside["within"] - wider * (inside["within"] - inside["within_low"])
-    return "better than chance" if low > 0.5 else "not shown to be better than chance"
+    return (
+        "better than chance" if low > 0.5 else "not statistically significantly better than chance"
+    )
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``early_warning``: ROC curves. ``phase_diagram``: how often cascades follow, with contours of R."""
+    """Draw ``early_warning``: ROC curves. Draw ``phase_diagram``: frequency of cascades, contours
+    of R.
+    """
     events = is_event_ahead(runs)
-    areas = {each["indicator"]: each for each in tables(runs)["indicators"].to_dict("records")}
+    areas = {row["indicator"]: row for row in tables(runs)["indicators"].to_dict("records")}
     curves = pd.concat(
         [
             compute_roc(runs[name].to_numpy(), events).assign(indicator=name)
@@ -304,19 +282,19 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
         for place, (name, curve) in enumerate(curves.groupby("indicator", sort=False)):
-            told = (
-                f"{INDICATORS[str(name)]}: {format_estimate(_make_estimate(areas[name], 'area'))}"
-            )
+            area = format_estimate(_make_estimate(areas[name], "area"))
             look: dict[str, Any] = {
                 "color": COLOURS[place],
                 "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
                 "linewidth": 1.1,
             }
-            axes.plot(curve["false"], curve["true"], label=told, **look)
+            axes.plot(
+                curve["false"], curve["true"], label=f"{INDICATORS[str(name)]}: {area}", **look
+            )
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.7, linestyle="--", zorder=0)
-        axes.set_xlabel("Share of quiet readings that alarm")
-        axes.set_ylabel("Share of readings within an hour\nof a cascade that alarm")
-        title = "Area under the curve, 95% interval"
+        axes.set_xlabel("Share of quiet readings with an alarm")
+        axes.set_ylabel("Share of readings within an hour\nof a cascade with an alarm")
+        title = "Area under the curve (95% CI)"
         figure.legend(frameon=False, loc="outside right center", title=title)
         axes.set_box_aspect(1)
         seaborn.despine(ax=axes)
@@ -332,35 +310,32 @@ def _save_phase_diagram(table: pd.DataFrame, folder: Path) -> None:
 
 
 def _draw_phase_diagram(axes: Axes, table: pd.DataFrame, name: str, figure: Figure) -> None:
-    """A cell for each setting, and lines on which R(2%) is the same."""
+    """Draw a cell for each setting, and contours of R(2%)."""
     colours, edge = (
         table.pivot(index="cap", columns="capital", values=column) for column in (name, "r_2")
     )
     across, up = np.arange(colours.shape[1]), np.arange(colours.shape[0])
-    edges = (
-        np.arange(size + 1) - 0.5 for size in (across.size, up.size)
-    )  # one row has a height, too
-    cells = axes.pcolormesh(
-        *edges,
-        100 * colours.to_numpy(),
-        cmap=seaborn.light_palette(COLOURS[3], as_cmap=True),
-        vmin=0,
-    )
-    figure.colorbar(cells, ax=axes, label="Readings that a cascade\nfollows within an hour (%)")
+    # Edges around the centres, so that a single row has a height, too.
+    edges = (np.arange(size + 1) - 0.5 for size in (across.size, up.size))
+    palette = seaborn.light_palette(COLOURS[3], as_cmap=True)
+    cells = axes.pcolormesh(*edges, 100 * colours.to_numpy(), cmap=palette, vmin=0)
+    figure.colorbar(cells, ax=axes, label="Readings before a cascade\nwithin an hour (%)")
     if min(edge.shape) > 1:
-        look: dict[str, Any] = {
-            "levels": CONTOUR_LEVELS,
-            "colors": "0.15",
-            "linewidths": np.linspace(0.5, 1.7, len(CONTOUR_LEVELS)),
-        }
-        handles, _ = axes.contour(across, up, edge.to_numpy(), **look).legend_elements()
-        least, most = np.nanmin(edge.to_numpy(np.float64)), np.nanmax(edge.to_numpy(np.float64))
-        inside = [k for k, level in enumerate(CONTOUR_LEVELS) if least < level < most]
-        names = [f"R(2%) = {CONTOUR_LEVELS[k]:g}" for k in inside]
-        figure.legend(
-            [handles[k] for k in inside], names, loc="outside upper center", ncols=3, frameon=False
-        )
-    axes.set_xticks(across, [f"{each:g}" for each in colours.columns.to_numpy(np.float64) / 1000])
-    axes.set_yticks(up, [f"{each:g}" for each in colours.index])
+        _draw_contours(axes, edge.to_numpy(np.float64), figure)
+    capital = colours.columns.to_numpy(np.float64) / 1000
+    axes.set_xticks(across, [f"{value:g}" for value in capital])
+    axes.set_yticks(up, [f"{value:g}" for value in colours.index])
     axes.set_xlabel("Capital of each maker (thousand USD)")
     axes.set_ylabel("Leverage cap (times)")
+
+
+def _draw_contours(axes: Axes, feedback: F8, figure: Figure) -> None:
+    """Draw contours of R(2%) over the cells, and a legend of those within its range."""
+    widths = np.linspace(0.5, 1.7, len(CONTOUR_LEVELS))
+    contours = axes.contour(feedback, levels=CONTOUR_LEVELS, colors="0.15", linewidths=widths)
+    handles, _ = contours.legend_elements()
+    least, most = np.nanmin(feedback), np.nanmax(feedback)
+    inside = [k for k, level in enumerate(CONTOUR_LEVELS) if least < level < most]
+    names = [f"R(2%) = {CONTOUR_LEVELS[k]:g}" for k in inside]
+    lines = [handles[k] for k in inside]
+    figure.legend(lines, names, loc="outside upper center", ncols=3, frameon=False)

@@ -1,4 +1,6 @@
-"""The market breaks by compression alone: a flash crash under leverage caps, for three responses of traders to them."""
+"""Flash crash under leverage caps, for three responses of traders: compression breaks the
+market.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ HEADLINES = {
     "take_overs": ("fund take-overs, accounts", 1),
     "amplification": ("amplification", 1),
 }
-"""What is reported: words, and by what figures are multiplied."""
+"""Measures of the report: label, and the factor of its figures."""
 
 WORDS = HEADLINES | {
     "closed_out": ("closed out, % of open interest", 100),
@@ -35,11 +37,11 @@ WORDS = HEADLINES | {
     "open_interest": ("open interest before the shock, lots", 1),
     "leverage": ("open interest ÷ equity before the shock", 1),
 }
-"""What the tables hold."""
+"""Measures of the tables."""
 
 CAPTIONS = {
-    "leverage_caps": "ADL, fund take-overs and amplification against the leverage cap, for three elasticities "
-    "of leverage to it; means with 95% intervals.",
+    "leverage_caps": "ADL, fund take-overs and amplification against the leverage cap, for three "
+    "elasticities of leverage to it; means with 95% confidence intervals.",
     "estimates": "Every measure at every cap and elasticity.",
     "differences": "Paired change from the next lower cap, on the same draws.",
 }
@@ -52,29 +54,27 @@ PANELS = {
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """One row: what the shock took and how far close-outs carried the mark."""
+    """Return one row: the losses of the shock, and how far close-outs carried the mark."""
     if twin is None:
-        raise ValueError(
-            "amplification needs a twin; write roles: {twin: {suppress_closeouts: true}} in the study"
-        )
+        rule = "write roles: {twin: {suppress_closeouts: true}} in the study"
+        raise ValueError(f"amplification needs a twin; {rule}")
     instrument, since = find_first_perpetual(config), find_shock_step(config)
-    found = measure_shock_losses(frames, instrument, since)
+    shock = measure_shock_losses(frames, instrument, since)
     steps = frames["steps"]
     own = join_venue(steps[steps["instrument"] == instrument], frames, ["equity"])
     before = own[own["step"] == since - 1].iloc[0]
-    return pd.DataFrame(
-        {
-            **{name: [value] for name, value in found._asdict().items()},
-            "any_deleveraged": [found.deleveraged > 0],
-            "amplification": [measure_amplification(frames, twin, instrument, since)],
-            "open_interest": [int(before["open_interest"])],
-            "leverage": [float(before["gross"] / 2 / before["equity"])],
-        }
-    )
+    row = {
+        **shock._asdict(),
+        "any_deleveraged": shock.deleveraged > 0,
+        "amplification": measure_amplification(frames, twin, instrument, since),
+        "open_interest": int(before["open_interest"]),
+        "leverage": float(before["gross"] / 2 / before["equity"]),
+    }
+    return pd.DataFrame({name: [value] for name, value in row.items()})
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Every measure at every setting, and its paired change from each cap to the next."""
+    """Return every measure at every setting, and its paired change from each cap to the next."""
     return {
         "estimates": summarise_measures(runs, SETTING_COLUMNS, list(WORDS)),
         "differences": compare_neighbours(runs, "cap", SETTING_COLUMNS[:1], list(WORDS)),
@@ -82,10 +82,10 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def report(runs: pd.DataFrame) -> str:
-    """Two tables, caps across: estimates, and changes from cap to cap."""
+    """Return two tables with a column for each cap: estimates, and changes from cap to cap."""
     made = tables(runs)
     lines = [
-        f"{runs['seed'].nunique()} seeds; means with 95% intervals.",
+        f"{runs['seed'].nunique()} seeds; means with 95% confidence intervals.",
         "",
         *format_grid(made["estimates"], HEADLINES),
     ]
@@ -94,7 +94,7 @@ def report(runs: pd.DataFrame) -> str:
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``leverage_caps``: ADL, take-overs and amplification against the cap, a line for each elasticity."""
+    """Draw ``leverage_caps``: ADL, take-overs and amplification against the cap, by elasticity."""
     table = summarise_measures(runs, SETTING_COLUMNS, list(PANELS))
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 2.6), layout="constrained")
@@ -102,15 +102,15 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
         for axes, (name, (label, factor)) in zip(panels, PANELS.items(), strict=True):
             _draw_panel(axes, table[table["measure"] == name], label, factor)
         panels[2].axhline(1, color="0.4", linewidth=0.7, linestyle="--", zorder=0)
-        handles, words = panels[0].get_legend_handles_labels()
+        handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
-            handles, words, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8
+            handles, labels, loc="outside upper center", ncols=3, frameon=False, handlelength=2.8
         )
         save_figure(figure, folder / "leverage_caps", table)
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
-    """Means with intervals; lines lie a little apart, that intervals do not cover one another."""
+    """Draw means with intervals; lines are shifted a little, so that intervals do not overlap."""
     for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
         at, centre = group["cap"] * 1.03 ** (number - 1), factor * group["mean"]
         reach = np.abs(factor * group[["low", "high"]].to_numpy().T - centre.to_numpy())

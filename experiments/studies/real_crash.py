@@ -1,4 +1,4 @@
-"""A real crash under leverage caps: who would have been closed out, on which day, at whose expense."""
+"""Real crash under leverage caps: close-outs by day, and the parties that bore the losses."""
 
 import itertools
 from pathlib import Path
@@ -31,54 +31,68 @@ WORDS = {
     "close_outs": ("close-outs", 1),
     "deleveraged": ("ADL, % of mean open interest", 100),
 }
-"""What is reported of a whole run: words, and by what figures are multiplied."""
+"""Measures of a whole run: label, and the factor of its figures."""
 
 CAPTIONS = {
-    "real_crash": "The index, and participants closed out so far by leverage cap, a panel for each elasticity "
-    "of leverage to the cap; means with 95% intervals.",
+    "real_crash": "The index, and the share of participants closed out so far by leverage cap, a "
+    "panel for each elasticity of leverage to the cap; means with 95% confidence intervals.",
     "estimates": "Totals of a run at every cap and elasticity.",
     "differences": "Paired change from the next lower cap, on the same draws.",
-    "days": "Closed out so far, that day, and that day at the open, as shares of participants.",
+    "days": "Shares of participants closed out so far, on that day, and on that day at the open.",
 }
 
 MONEY_FACTOR = 1e-3  # reports are in thousands
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """A row for each day: index at its close, people closed out for the first time, who bore what (numeraire)."""
+    """Return a row for each day: index at the close, first close-outs, losses by payer (USD)."""
     name, unit = find_first_perpetual(config), 10 ** config.assets[0].decimals
     steps = frames["steps"][frames["steps"]["instrument"] == name].set_index("step")
     day = steps["stamp"].dt.normalize()
-    opens = day.ne(day.shift())
-    funds = [each.name for each in config.populations if each.fund_venue]
-    others = frames["closeouts"][~frames["closeouts"]["population"].isin(funds)]
-    filled = others[others["filled"] > 0]
+    is_open = day.ne(day.shift())
+    filled = _filled_closeouts(config, frames)
     first = filled.drop_duplicates("owner")["step"]
-    people = sum(each.count for each in config.populations if not each.fund_venue)
+    first_days = day.loc[first]
     table = pd.DataFrame({"index": steps["exogenous"].groupby(day).last()})
-    table["people"] = people
-    table["closed_out"] = day.loc[first].value_counts()
-    table["at_open"] = day.loc[first][opens.loc[first].to_numpy()].value_counts()
+    table["participants"] = _count_participants(config)
+    table["closed_out"] = first_days.value_counts()
+    table["at_open"] = first_days[is_open.loc[first].to_numpy()].value_counts()
     table["close_outs"] = day.loc[filled["step"]].value_counts()
     table["deleveraged"] = steps["adl"].groupby(day).sum() / steps["open_interest"].mean()
-    borne = [
-        sum_losses_by_payer(_select_steps(frames, group.index)) for _, group in steps.groupby(day)
-    ]
-    layers = [OWN_MARGIN, *(layer.kind for layer in config.venues[0].waterfall), "bad_debt"]
-    for layer in layers:
-        table[f"borne_{layer}"] = [each.get(layer, 0) / unit for each in borne]
+    borne = [_sum_losses(frames, group.index) for _, group in steps.groupby(day)]
+    for layer in _list_payers(config):
+        table[f"borne_{layer}"] = [losses.get(layer, 0) / unit for losses in borne]
     return table.fillna(0).rename_axis("day").reset_index()
 
 
-def _select_steps(frames: Frames, steps: "pd.Index[int]") -> Frames:
-    """Close-outs and losses of some steps."""
-    return {
+def _list_payers(config: RunConfig) -> list[str]:
+    """Return the parties that may bear a loss, in order."""
+    return [OWN_MARGIN, *(layer.kind for layer in config.venues[0].waterfall), "bad_debt"]
+
+
+def _count_participants(config: RunConfig) -> int:
+    """Return the number of participants, without insurance funds."""
+    return sum(population.count for population in config.populations if not population.fund_venue)
+
+
+def _filled_closeouts(config: RunConfig, frames: Frames) -> pd.DataFrame:
+    """Return the close-outs that filled, without those of insurance funds."""
+    funds = [population.name for population in config.populations if population.fund_venue]
+    closeouts = frames["closeouts"]
+    others = closeouts[~closeouts["population"].isin(funds)]
+    return others[others["filled"] > 0]
+
+
+def _sum_losses(frames: Frames, steps: "pd.Index[int]") -> dict[str, int]:
+    """Return the losses of some steps by payer (minor units)."""
+    selected = {
         name: frames[name][frames[name]["step"].isin(steps)] for name in ("closeouts", "losses")
     }
+    return sum_losses_by_payer(selected)
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Totals of a run, their paired change from each cap to the next, and the cumulative share by day."""
+    """Return totals of a run, their change from cap to cap, and cumulative shares by day."""
     totals, sums = _run_totals(runs), [*WORDS, *_loss_columns(runs)]
     days = _cumulative_shares(runs)
     return {
@@ -95,38 +109,37 @@ def _loss_columns(runs: pd.DataFrame) -> list[str]:
 
 
 def _run_totals(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row for each run; people as shares."""
+    """Return one row for each run, with counts of participants as shares."""
     keys = [*SETTING_COLUMNS, "seed"]
-    summed = runs.groupby(keys)[
-        ["closed_out", "at_open", "close_outs", "deleveraged", *_loss_columns(runs)]
-    ].sum()
-    people = runs.groupby(keys)["people"].first()
+    counts = ["closed_out", "at_open", "close_outs", "deleveraged", *_loss_columns(runs)]
+    summed = runs.groupby(keys)[counts].sum()
+    participants = runs.groupby(keys)["participants"].first()
     summed["at_open"] = summed["at_open"] / summed["closed_out"].where(summed["closed_out"] > 0)
-    summed["closed_out"] = summed["closed_out"] / people
+    summed["closed_out"] = summed["closed_out"] / participants
     return summed.reset_index()
 
 
 def _cumulative_shares(runs: pd.DataFrame) -> pd.DataFrame:
-    """By day, shares of people: closed out so far, that day, and that day at the open."""
-    ordered = runs.sort_values([*SETTING_COLUMNS, "seed", "day"])
-    shares = ordered[[*SETTING_COLUMNS, "seed", "day", "index"]].copy()
-    shares["closed_out"] = (
-        ordered.groupby([*SETTING_COLUMNS, "seed"])["closed_out"].cumsum() / ordered["people"]
-    )
-    shares["first"] = ordered["closed_out"] / ordered["people"]
-    shares["first_at_open"] = ordered["at_open"] / ordered["people"]
+    """Return shares of participants by day: closed out so far, that day, and at its open."""
+    keys = [*SETTING_COLUMNS, "seed"]
+    ordered = runs.sort_values([*keys, "day"])
+    participants = ordered["participants"]
+    shares = ordered[[*keys, "day", "index"]].copy()
+    shares["closed_out"] = ordered.groupby(keys)["closed_out"].cumsum() / participants
+    shares["first"] = ordered["closed_out"] / participants
+    shares["first_at_open"] = ordered["at_open"] / participants
     return shares
 
 
 def report(runs: pd.DataFrame) -> str:
-    """Totals with intervals, caps across; then the days on which most were closed out."""
+    """Return totals with a column for each cap, and the days with the most first close-outs."""
     made = tables(runs)
     words = WORDS | {
         name: (f"borne by {_layer_name(name)}, thousands", MONEY_FACTOR)
         for name in _loss_columns(runs)
     }
     lines = [
-        f"{runs['seed'].nunique()} seeds; means with 95% intervals.",
+        f"{runs['seed'].nunique()} seeds; means with 95% confidence intervals.",
         "",
         *format_grid(made["estimates"], words),
     ]
@@ -134,7 +147,9 @@ def report(runs: pd.DataFrame) -> str:
 
 
 def _worst_day_lines(runs: pd.DataFrame, days: pd.DataFrame, most: int = 6) -> list[str]:
-    """First close-outs on the days that had most of them, % of participants, at the open in brackets."""
+    """Return the days with the most first close-outs, % of participants, at the open in
+    brackets.
+    """
     names = list(itertools.product(*(sorted(runs[name].unique()) for name in SETTING_COLUMNS)))
     mean = days.pivot_table(index="day", columns=["measure", *SETTING_COLUMNS], values="mean")
     worst = (
@@ -147,7 +162,8 @@ def _worst_day_lines(runs: pd.DataFrame, days: pd.DataFrame, most: int = 6) -> l
     index = runs.groupby("day")["index"].mean()
     change = index.pct_change()
     lines = [
-        "Closed out for the first time on the days that had most, % of participants (at the open):",
+        "Days with the most participants closed out for the first time, % of participants (of "
+        "them at the open):",
         "",
     ]
     lines += format_header(
@@ -158,11 +174,9 @@ def _worst_day_lines(runs: pd.DataFrame, days: pd.DataFrame, most: int = 6) -> l
             f"{100 * mean['first', *at][day]:.1f} ({100 * mean['first_at_open', *at][day]:.1f})"
             for at in names
         ]
-        moved = (
-            ""
-            if pd.isna(change[day])
-            else f"{100 * change[day]:+.1f}%".replace("-", "\N{MINUS SIGN}")
-        )
+        moved = ""
+        if not pd.isna(change[day]):
+            moved = f"{100 * change[day]:+.1f}%".replace("-", "\N{MINUS SIGN}")
         lines.append(format_row([f"{day:%d %b %Y}", moved, *cells]))
     return lines
 
@@ -173,58 +187,54 @@ def _layer_name(column: str) -> str:
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``real_crash``: the index, and people closed out so far by cap, a panel for each elasticity."""
+    """Draw ``real_crash``: the index, and participants closed out so far by cap and elasticity."""
     shares = _cumulative_shares(runs)
     table = summarise_measures(shares, (*SETTING_COLUMNS, "day"), ["closed_out"])
     index = runs.groupby("day")["index"].mean()
     with use_style():
-        figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-        elasticities = sorted(table["elasticity"].unique())
-        grid = figure.subplots(
-            2, len(elasticities), sharex=True, sharey="row", height_ratios=(1, 2), squeeze=False
-        )
-        for column, elasticity in enumerate(elasticities):
-            top, bottom = grid[:, column]
-            top.plot(range(len(index)), index, color="0.35", linewidth=1.1)
-            top.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
-            _draw_shares(bottom, table[table["elasticity"] == elasticity])
-            _draw_days(bottom, list(index.index))
-            for axes in (top, bottom):
-                seaborn.despine(ax=axes)
-        grid[0, 0].set_ylabel("Index at close")
-        grid[1, 0].set_ylabel("Closed out so far\n(% of participants)")
-        handles, words = grid[1, 0].get_legend_handles_labels()
-        look: dict[str, Any] = {
-            "loc": "outside upper center",
-            "ncols": 3,
-            "frameon": False,
-            "handlelength": 2.8,
-        }
-        figure.legend(handles, [f"cap {word}" for word in words], **look)
-        figure.align_ylabels(grid[:, 0])
+        figure = _draw_elasticities(table, index)
         indexed = index.reset_index().assign(measure="index").rename(columns={"index": "mean"})
         save_figure(figure, folder / "real_crash", pd.concat([table, indexed], ignore_index=True))
 
 
+def _draw_elasticities(table: pd.DataFrame, index: "pd.Series[float]") -> Figure:
+    """Draw the index above the shares of each cap, in a column for each elasticity."""
+    figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    elasticities = sorted(table["elasticity"].unique())
+    grid = figure.subplots(
+        2, len(elasticities), sharex=True, sharey="row", height_ratios=(1, 2), squeeze=False
+    )
+    for column, elasticity in enumerate(elasticities):
+        top, bottom = grid[:, column]
+        top.plot(range(len(index)), index, color="0.35", linewidth=1.1)
+        top.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
+        _draw_shares(bottom, table[table["elasticity"] == elasticity])
+        _draw_days(bottom, list(index.index))
+        for axes in (top, bottom):
+            seaborn.despine(ax=axes)
+    grid[0, 0].set_ylabel("Index at close")
+    grid[1, 0].set_ylabel("Closed out so far\n(% of participants)")
+    handles, caps = grid[1, 0].get_legend_handles_labels()
+    look: dict[str, Any] = {"ncols": 3, "frameon": False, "handlelength": 2.8}
+    labels = [f"cap {cap}" for cap in caps]
+    figure.legend(handles, labels, loc="outside upper center", **look)
+    figure.align_ylabels(grid[:, 0])
+    return figure
+
+
 def _draw_shares(axes: Axes, table: pd.DataFrame) -> None:
-    """Lines with bands, a cap each."""
+    """Draw a line with its band for each cap."""
     for number, (cap, group) in enumerate(table.groupby("cap")):
         ordered, at = 100 * group.sort_values("day")[["mean", "low", "high"]], range(len(group))
         look: dict[str, Any] = {"color": COLOURS[number]}
         axes.fill_between(at, ordered["low"], ordered["high"], alpha=0.2, linewidth=0, **look)
-        axes.plot(
-            at,
-            ordered["mean"],
-            linestyle=LINE_STYLES[number],
-            linewidth=1.1,
-            label=f"{cap:g}",
-            **look,
-        )
+        look |= {"linestyle": LINE_STYLES[number], "linewidth": 1.1, "label": f"{cap:g}"}
+        axes.plot(at, ordered["mean"], **look)
     axes.set_ylim(bottom=0)
 
 
 def _draw_days(axes: Axes, days: list[pd.Timestamp], most: int = 4) -> None:
-    """Dates of trading days, evenly spaced: nights and weekends take no room."""
+    """Label trading days, which are evenly spaced without nights and weekends."""
     shown = range(0, len(days), max(1, len(days) // most))
     axes.set_xticks(list(shown), [f"{days[number].day} {days[number]:%b}" for number in shown])
     axes.set_xlabel(f"Trading days ({days[0].year})")

@@ -1,4 +1,4 @@
-"""The refinement test of TIME-1: the same market at three lengths of a step."""
+"""Refinement test of TIME-1: the same market at three lengths of a step."""
 
 import textwrap
 from pathlib import Path
@@ -20,7 +20,7 @@ from sim.metrics.cascades import Frames, measure_fall
 from sim.metrics.shock_losses import measure_shock_losses
 
 SETTLING_TIME = 10_800.0
-"""Seconds after which the calm is counted: people enter in the first two hours."""
+"""Start of the calm that is measured; traders enter in the first two hours (s)."""
 
 WORDS = {
     "volatility": ("calm: volatility of mark ÷ of x", 1.0),
@@ -34,38 +34,40 @@ WORDS = {
     "taken_over": ("crash: fund take-overs, % of open interest", 100.0),
     "fall": ("crash: fall of the mark ÷ of x", 1.0),
 }
-"""What is compared: words, and by what figures are multiplied."""
+"""Measures: label, and the factor of its figures."""
 
 CAPTIONS = {
-    "refinement": "Every measure against the length of a step; means with 95% intervals.",
+    "refinement": "Every measure against the length of a step; means with 95% confidence "
+    "intervals.",
     "estimates": "Every measure at every length of a step.",
     "differences": "Each length less the longest: independent samples, with Welch's interval.",
 }
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """One row: figures of the calm before the shock and of the shock."""
+    """Return one row: figures of the calm before the shock, and of the shock."""
     instrument, since = find_first_perpetual(config), find_shock_step(config)
     steps = frames["steps"]
     before = frames | {"steps": steps[steps["step"] < since]}
-    worth = config.venues[0].instruments[0].lot * 10 ** config.assets[0].decimals
-    calm = measure_health(before, instrument, worth, round(SETTLING_TIME / config.dt))
-    found = measure_shock_losses(frames, instrument, since)
-    figures = calm._asdict() | {"closed_out_calm": calm.closed_out} | found._asdict()
-    figures["fall"] = measure_fall(frames, instrument, since) / _index_fall(
-        steps, instrument, since
-    )
+    lot_value = config.venues[0].instruments[0].lot * 10 ** config.assets[0].decimals
+    calm = measure_health(before, instrument, lot_value, round(SETTLING_TIME / config.dt))
+    shock = measure_shock_losses(frames, instrument, since)
+    figures = calm._asdict() | {"closed_out_calm": calm.closed_out} | shock._asdict()
+    index_fall = _index_fall(steps, instrument, since)
+    figures["fall"] = measure_fall(frames, instrument, since) / index_fall
     return pd.DataFrame({name: [figures[name]] for name in WORDS})
 
 
 def _index_fall(steps: pd.DataFrame, instrument: str, since: int) -> float:
-    """The fall of x, which the market does not touch: what runs at other steps do not share is taken out of theirs."""
+    """Return the fall of x, which the market does not affect and which differs between step
+    lengths.
+    """
     x = steps[steps["instrument"] == instrument].set_index("step")["exogenous"]
     return float(np.log(x.loc[since:].min() / x.loc[since - 1]))
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Every measure at every step, and how far from the longest."""
+    """Return every measure at every step length, and its difference from the longest."""
     return {
         "estimates": summarise_measures(runs, ["dt"], list(WORDS)),
         "differences": _compare_with_longest(runs),
@@ -73,30 +75,27 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def _compare_with_longest(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each step's mean less that of the longest: independent samples, for draws are addressed by step."""
+    """Return each step length's mean less that of the longest.
+
+    The samples are independent, because draws are addressed by step.
+    """
     samples = {dt: runs[runs["dt"] == dt] for dt in sorted(runs["dt"].unique(), reverse=True)}
     longest = max(samples)
-    rows = [
-        (
-            dt,
-            longest,
-            name,
-            *estimate_difference(
-                samples[dt][name].to_numpy(float), samples[longest][name].to_numpy(float)
-            ),
-        )
-        for dt in samples
-        if dt != longest
-        for name in WORDS
-    ]
+    rows = []
+    for dt, sample in samples.items():
+        for name in WORDS if dt != longest else ():
+            values = sample[name].to_numpy(float)
+            difference = estimate_difference(values, samples[longest][name].to_numpy(float))
+            rows.append((dt, longest, name, *difference))
     return pd.DataFrame(rows, columns=["dt", "versus", "measure", *Estimate._fields])
 
 
 def report(runs: pd.DataFrame) -> str:
-    """A line for each measure: its mean at every step, and differences from the longest."""
+    """Return a line for each measure: its mean at every step length, and the differences."""
     made, lengths = tables(runs), sorted(runs["dt"].unique(), reverse=True)
     lines = [
-        f"{runs['seed'].nunique()} seeds; means with 95% intervals; differences of independent samples.",
+        f"{runs['seed'].nunique()} seeds; means with 95% confidence intervals; differences of "
+        "independent samples.",
         "",
     ]
     lines += format_header(
@@ -106,43 +105,42 @@ def report(runs: pd.DataFrame) -> str:
             *(f"{dt:g} less {lengths[0]:g} s" for dt in lengths[1:]),
         ]
     )
-    for name, (told, factor) in WORDS.items():
+    for name, (label, factor) in WORDS.items():
         cells = [
-            format_estimate(found.rescale(factor))
-            for found in _measure_estimates(made["estimates"], name)
+            format_estimate(estimate.rescale(factor))
+            for estimate in _measure_estimates(made["estimates"], name)
         ]
-        apart = [
-            format_estimate(found.rescale(factor), signed=True)
-            for found in _measure_estimates(made["differences"], name)
+        differences = [
+            format_estimate(estimate.rescale(factor), signed=True)
+            for estimate in _measure_estimates(made["differences"], name)
         ]
-        lines.append(format_row([told, *cells, *apart]))
+        lines.append(format_row([label, *cells, *differences]))
     return "\n".join(lines)
 
 
 def _measure_estimates(table: pd.DataFrame, name: str) -> list[Estimate]:
-    """A measure's estimates, longest step first."""
+    """Return a measure's estimates, longest step first."""
     ordered = table[table["measure"] == name].sort_values("dt", ascending=False)
-    return [Estimate(*each) for each in ordered[list(Estimate._fields)].itertuples(index=False)]
+    return [Estimate(*row) for row in ordered[list(Estimate._fields)].itertuples(index=False)]
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``refinement``: every measure against the length of a step."""
+    """Draw ``refinement``: every measure against the length of a step."""
     table = summarise_measures(runs, ["dt"], list(WORDS))
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-        for axes, (name, (told, factor)) in zip(
-            figure.subplots(2, 5).flat, WORDS.items(), strict=True
-        ):
-            _draw_panel(axes, table[table["measure"] == name], told, factor)
+        panels = figure.subplots(2, 5).flat
+        for axes, (name, (label, factor)) in zip(panels, WORDS.items(), strict=True):
+            _draw_panel(axes, table[table["measure"] == name], label, factor)
         figure.supxlabel("Length of a step (s)", fontsize="medium")
         save_figure(figure, folder / "refinement", table)
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, told: str, factor: float) -> None:
+def _draw_panel(axes: Axes, table: pd.DataFrame, label: str, factor: float) -> None:
     centre = factor * table["mean"].to_numpy()
     reach = np.abs(factor * table[["low", "high"]].to_numpy().T - centre)
     look: dict[str, Any] = {
-        "color": COLOURS[0 if told.startswith("calm") else 3],
+        "color": COLOURS[0 if label.startswith("calm") else 3],
         "marker": "o",
         "markersize": 3.5,
     }
@@ -153,5 +151,5 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, told: str, factor: float) -> No
     axes.minorticks_off()
     axes.set_xlim(lengths[0] / 1.5, lengths[-1] * 1.5)
     axes.set_ylim(0, 1.15 * float(np.max(centre + np.nan_to_num(reach[1]))) or 1.0)
-    axes.set_title(textwrap.fill(told[0].upper() + told[1:], 20), fontsize="small", loc="left")
+    axes.set_title(textwrap.fill(label[0].upper() + label[1:], 20), fontsize="small", loc="left")
     seaborn.despine(ax=axes)

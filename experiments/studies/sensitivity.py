@@ -1,4 +1,4 @@
-"""Which parameters decide what a crash costs: Morris's screening of log system loss, then Sobol's indices."""
+"""Sensitivity of the cost of a crash to parameters: Morris's screening, then Sobol's indices."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.config import RunConfig
@@ -32,87 +33,84 @@ PARAMETER_RANGES: dict[str, tuple[float, float]] = {
     "cooldown": (0.0, 600.0),
     "maintenance": (0.25, 0.9),
 }
-"""What is varied, and how far; makers' wealth and depth of spot as multiples of small_crash's."""
+"""Ranges of parameters; makers' wealth and depth of spot as multiples of those of small_crash."""
 
 CENTRAL_VALUES: dict[str, float] = {
-    **{
-        "kappa": 0.5,
-        "elasticity": 0.5,
-        "leverage": 2.55,
-        "fall": 0.1,
-        "minutes": 30.0,
-        "depth_left": 0.25,
-    },
-    **{"makers": 1.0, "impact": 1.0, "cooldown": 60.0, "maintenance": 0.5},
+    "kappa": 0.5,
+    "elasticity": 0.5,
+    "leverage": 2.55,
+    "fall": 0.1,
+    "minutes": 30.0,
+    "depth_left": 0.25,
+    "makers": 1.0,
+    "impact": 1.0,
+    "cooldown": 60.0,
+    "maintenance": 0.5,
 }
-"""Where the parameters that were screened out stay; the first setting of the study's file."""
+"""Values of parameters that were screened out; they are the first setting of the study's file."""
 
 LOSS_FLOOR = 1e-6
-"""Loss, as a share of open interest, that counts as none: a hundred dollars here."""
+"""Smallest loss, as a share of open interest (here a hundred dollars); less counts as none."""
 
 QUICK_TRAJECTORIES, FULL_TRAJECTORIES = 4, 16
-"""Morris's trajectories with fewer than five seeds, as a quick look has, and else."""
+"""Numbers of Morris's trajectories: with fewer than five seeds, and with more."""
 
 MAX_SURVIVORS, SOBOL_SAMPLE = 4, 64
-"""Most parameters of the second stage, those of largest effect, and the base of its sample (Saltelli et al. 2010)."""
+"""Largest number of parameters in the second stage, and the base of its sample.
+
+Source: Saltelli et al. 2010.
+"""
 
 
 def score(config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-    """One row: what the shock took, and the log of system loss."""
-    found = measure_aftermath(config, frames, twin)
-    return make_score_row(
-        found | {"log_loss": float(np.log10(max(found["system_loss"], LOSS_FLOOR)))}
-    )
+    """Return one row: the outcomes of the shock, and the log of system loss."""
+    aftermath = measure_aftermath(config, frames, twin)
+    log_loss = float(np.log10(max(aftermath["system_loss"], LOSS_FLOOR)))
+    return make_score_row(aftermath | {"log_loss": log_loss})
 
 
 def sample_trajectories(count: int) -> F8:
-    """Points of Morris's trajectories, (count x (parameters + 1), parameters); the same each time."""
+    """Return the points of Morris's trajectories, (count x (parameters + 1), parameters).
+
+    The points are the same each time.
+    """
     from SALib.sample.morris import sample
 
     return _round_points(sample(define_problem(PARAMETER_RANGES), count, num_levels=4, seed=1))
 
 
 def sample_sobol_points(names: Sequence[str]) -> F8:
-    """Points of a Sobol sample over some parameters (points, parameters), the others in the middle."""
+    """Return a Sobol sample over some parameters (points, parameters), others at the centre."""
     from SALib.sample.sobol import sample
 
-    found = _round_points(
-        sample(
-            define_problem({name: PARAMETER_RANGES[name] for name in names}),
-            SOBOL_SAMPLE,
-            calc_second_order=False,
-            seed=1,
-        )
-    )
-    points = np.tile([CENTRAL_VALUES[name] for name in PARAMETER_RANGES], (len(found), 1))
-    points[:, [list(PARAMETER_RANGES).index(name) for name in names]] = found
+    problem = define_problem({name: PARAMETER_RANGES[name] for name in names})
+    varied = _round_points(sample(problem, SOBOL_SAMPLE, calc_second_order=False, seed=1))
+    points = np.tile([CENTRAL_VALUES[name] for name in PARAMETER_RANGES], (len(varied), 1))
+    points[:, [list(PARAMETER_RANGES).index(name) for name in names]] = varied
     return points
 
 
 def _round_points(points: Any) -> F8:
-    """As many digits as a setting keeps on its way through files."""
+    """Round points to the digits that files of settings keep."""
     return np.array([[float(f"{value:.9g}") for value in point] for point in points])
 
 
 def refine(study: StudyConfig, runs: pd.DataFrame) -> Sequence[SettingRequest]:
-    """Morris's points, and once they are there those of the second stage; none in a quick look."""
+    """Return Morris's points, then those of the second stage; a quick sweep has no second."""
     screened = _screen_parameters(runs)
-    points = (
-        sample_trajectories(_count_trajectories(runs))
-        if screened is None
-        else sample_sobol_points(_find_survivors(screened))
-    )
-    if screened is not None and (
-        _count_trajectories(runs) == QUICK_TRAJECTORIES or not _find_survivors(screened)
-    ):
-        return ()
-    return (
-        []
-        if _log_losses(runs, points) is not None
-        else [
-            SettingRequest(dict(zip(PARAMETER_RANGES, map(float, p), strict=True))) for p in points
-        ]
-    )
+    if screened is None:
+        points = sample_trajectories(_count_trajectories(runs))
+    else:
+        survivors = _find_survivors(screened)
+        if _count_trajectories(runs) == QUICK_TRAJECTORIES or not survivors:
+            return ()
+        points = sample_sobol_points(survivors)
+    if _log_losses(runs, points) is not None:
+        return []
+    return [
+        SettingRequest(dict(zip(PARAMETER_RANGES, map(float, point), strict=True)))
+        for point in points
+    ]
 
 
 def _count_trajectories(runs: pd.DataFrame) -> int:
@@ -120,36 +118,32 @@ def _count_trajectories(runs: pd.DataFrame) -> int:
 
 
 def _log_losses(runs: pd.DataFrame, points: F8) -> F8 | None:
-    """Log losses at points, a column for each seed; none if a run is missing."""
-    seen = runs.set_index([*PARAMETER_RANGES, "seed"])["log_loss"].to_dict()
-    numbers = sorted(runs["seed"].unique())
-    found = [[seen.get((*map(float, point), seed)) for seed in numbers] for point in points]
-    return (
-        None
-        if any(value is None for line in found for value in line)
-        else np.array(found, dtype=np.float64)
-    )
+    """Return log losses at points, a column for each seed; None if a run is missing."""
+    known = runs.set_index([*PARAMETER_RANGES, "seed"])["log_loss"].to_dict()
+    seeds = sorted(runs["seed"].unique())
+    losses = [[known.get((*map(float, point), seed)) for seed in seeds] for point in points]
+    if any(value is None for line in losses for value in line):
+        return None
+    return np.array(losses, dtype=np.float64)
 
 
 def _screen_parameters(runs: pd.DataFrame) -> pd.DataFrame | None:
-    """Morris's table, or none while its runs are missing."""
+    """Return Morris's table; None while its runs are missing."""
     points = sample_trajectories(_count_trajectories(runs))
     values = _log_losses(runs, points)
-    return (
-        None
-        if values is None
-        else screen_by_morris(define_problem(PARAMETER_RANGES), points, values)
-    )
+    if values is None:
+        return None
+    return screen_by_morris(define_problem(PARAMETER_RANGES), points, values)
 
 
 def _find_survivors(table: pd.DataFrame) -> list[str]:
-    """Parameters whose effect stands out of the noise, the largest first."""
+    """Return the parameters whose effect exceeds the noise, the largest first."""
     kept = table[table["screened_in"]].sort_values("mu_star", ascending=False)
     return [str(name) for name in kept["parameter"][:MAX_SURVIVORS]]
 
 
 def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """``morris``, and ``sobol`` where its runs are there."""
+    """Return ``morris``, and ``sobol`` if its runs exist."""
     screened = _screen_parameters(runs)
     if screened is None:
         return {"runs": runs}
@@ -157,18 +151,16 @@ def tables(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     names = _find_survivors(screened)
     values = _log_losses(runs, sample_sobol_points(names)) if names else None
     if values is not None and np.ptp(values):
-        made["sobol"] = estimate_sobol_indices(
-            define_problem({name: PARAMETER_RANGES[name] for name in names}), values
-        )
+        problem = define_problem({name: PARAMETER_RANGES[name] for name in names})
+        made["sobol"] = estimate_sobol_indices(problem, values)
     return made
 
 
 def report(runs: pd.DataFrame) -> str:
-    """What was screened in; effects beside noise; indices of what was left."""
+    """Return findings, the effects beside noise, and the indices of the survivors."""
     made = tables(runs)
     if "morris" not in made:
-        return "The runs of Morris's trajectories are not there yet; the same command goes on."
-    table = made["morris"].sort_values("mu_star", ascending=False)
+        return "The runs of Morris's trajectories are not there yet; the same command resumes them."
     lines = [
         "## Findings",
         "",
@@ -178,62 +170,58 @@ def report(runs: pd.DataFrame) -> str:
         "",
         "## Screening",
         "",
-    ]
-    lines += [
-        "Elementary effects on log10 of system loss, over a grid step of two thirds of a parameter's range.",
+        "Elementary effects on log10 of system loss, over a grid step of two thirds of a "
+        "parameter's range.",
         "",
+        *_screening_table(made["morris"]),
     ]
-    lines += format_header(
-        ["parameter", "range", "µ*", "µ", "sigma without noise", "µ* of noise alone", "screened in"]
-    )
-    for each in table.to_dict("records"):
-        low, high = PARAMETER_RANGES[each["parameter"]]
-        told = [
-            f"{each['mu_star']:.2f} ({each['low']:.2f} to {each['high']:.2f})",
-            f"{each['mu']:+.2f}",
-        ]
-        told += [
-            f"{each['sigma_net']:.2f}",
-            f"{each['floor']:.2f}",
-            "yes" if each["screened_in"] else "no",
-        ]
-        lines.append(
-            format_row(
-                [
-                    each["parameter"],
-                    f"{low:g} to {high:g}",
-                    *(cell.replace("-", "\N{MINUS SIGN}") for cell in told),
-                ]
-            )
-        )
     if "sobol" in made:
-        lines += [
-            "",
-            "## Sobol's indices of the survivors",
-            "",
-            *format_header(["parameter", "first order", "total"]),
-        ]
-        for each in made["sobol"].to_dict("records"):
-            ends = [
-                f"{each[n]:.2f} ({each[f'{n}_low']:.2f} to {each[f'{n}_high']:.2f})"
-                for n in ("first", "total")
-            ]
-            lines.append(
-                format_row(
-                    [each["parameter"], *(cell.replace("-", "\N{MINUS SIGN}") for cell in ends)]
-                )
-            )
+        lines += ["", "## Sobol's indices of the survivors", "", *_sobol_table(made["sobol"])]
     return "\n".join(lines)
 
 
+def _screening_table(table: pd.DataFrame) -> list[str]:
+    lines = format_header(
+        ["parameter", "range", "µ*", "µ", "sigma without noise", "µ* of noise alone", "screened in"]
+    )
+    for row in table.sort_values("mu_star", ascending=False).to_dict("records"):
+        low, high = PARAMETER_RANGES[row["parameter"]]
+        cells = [
+            f"{row['mu_star']:.2f} ({row['low']:.2f} to {row['high']:.2f})",
+            f"{row['mu']:+.2f}",
+            f"{row['sigma_net']:.2f}",
+            f"{row['floor']:.2f}",
+            "yes" if row["screened_in"] else "no",
+        ]
+        signed = [cell.replace("-", "\N{MINUS SIGN}") for cell in cells]
+        lines.append(format_row([row["parameter"], f"{low:g} to {high:g}", *signed]))
+    return lines
+
+
+def _sobol_table(table: pd.DataFrame) -> list[str]:
+    lines = format_header(["parameter", "first order", "total"])
+    for row in table.to_dict("records"):
+        cells = [
+            f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
+            for name in ("first", "total")
+        ]
+        signed = [cell.replace("-", "\N{MINUS SIGN}") for cell in cells]
+        lines.append(format_row([row["parameter"], *signed]))
+    return lines
+
+
 def _describe_sizes(runs: pd.DataFrame) -> str:
-    """How much was run."""
-    told = f"{_count_trajectories(runs)} trajectories of {len(PARAMETER_RANGES) + 1} points, {int(runs['seed'].nunique())} replications of each"
-    return f"{told}; {len(runs):,} runs in all, the same draws everywhere."
+    """Return the numbers of trajectories, points, replications and runs."""
+    trajectories, seeds = _count_trajectories(runs), int(runs["seed"].nunique())
+    points = len(PARAMETER_RANGES) + 1
+    return (
+        f"{trajectories} trajectories of {points} points, {seeds} replications of each; "
+        f"{len(runs):,} runs in all, with the same draws."
+    )
 
 
 def write_findings(made: dict[str, pd.DataFrame]) -> list[str]:
-    """Which parameters matter, which do not stand out of the noise, and how much of the spread is interaction."""
+    """Return the parameters that matter, those within the noise, and the share of interaction."""
     table = made["morris"].sort_values("mu_star", ascending=False)
     kept, out = (
         list(table.loc[table["screened_in"] == flag, "parameter"].astype(str))
@@ -245,26 +233,26 @@ def write_findings(made: dict[str, pd.DataFrame]) -> list[str]:
         else "No parameter stands out of the noise."
     ]
     if out:
-        lines.append(f"Effects of {join_names(out)} cannot be told from the noise of replications.")
+        lines.append(f"Effects of {join_names(out)} do not exceed the noise of replications.")
     if "sobol" in made:
         first = float(made["sobol"]["first"].sum())
         noise = float(made["sobol"]["noise"].iloc[0])
         lines.append(
-            f"Taken one by one the survivors explain {100 * first:.0f}% of the variance of log loss; the noise of "
-            f"replications is {100 * noise:.0f}% of it."
+            f"Taken one by one, the survivors explain {100 * first:.0f}% of the variance of log "
+            f"loss; the noise of replications is {100 * noise:.0f}% of it."
         )
     return lines
 
 
 def _describe_order(table: pd.DataFrame) -> str:
-    """Whether the order of effects, largest first, is more than chance: each interval lies below the one before."""
+    """Return a remark on the order of effects, which is clear if no intervals overlap."""
     kept = table[table["screened_in"]]
-    apart = (kept["high"].to_numpy()[1:] < kept["low"].to_numpy()[:-1]).all()
-    return ", in this order" if apart else "; their intervals overlap, so the order is not shown"
+    is_clear = (kept["high"].to_numpy()[1:] < kept["low"].to_numpy()[:-1]).all()
+    return ", in this order" if is_clear else "; their intervals overlap, so the order is open"
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """``morris``: mean absolute effects with intervals, beside what noise alone would show."""
+    """Draw ``morris``: mean absolute effects with intervals, beside the effect of noise alone."""
     made = tables(runs)
     if "morris" not in made:
         return
@@ -272,32 +260,35 @@ def figures(runs: pd.DataFrame, folder: Path) -> None:
     with use_style():
         figure = Figure(figsize=(PAGE_WIDTH, 2.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-        at = np.arange(len(table))
-        reach = np.abs(table[["low", "high"]].to_numpy().T - table["mu_star"].to_numpy())
-        left.errorbar(
-            table["mu_star"],
-            at,
-            xerr=reach,
-            fmt="o",
-            color=COLOURS[0],
-            markersize=4,
-            elinewidth=0.8,
-        )
-        left.plot(table["floor"], at, "|", color="0.4", markersize=9, label="noise alone")
-        left.set_yticks(at, list(table["parameter"]))
-        left.set_xlabel("Mean absolute effect on log$_{10}$ system loss")
-        left.set_xlim(left=0)
-        left.legend(frameon=False, loc="lower right")
-        right.plot(table["mu_star"], table["sigma_net"], "o", color=COLOURS[3], markersize=4)
-        for each in table.to_dict("records"):
-            where: dict[str, Any] = {
-                "xytext": (3, 3),
-                "textcoords": "offset points",
-                "fontsize": "x-small",
-            }
-            right.annotate(each["parameter"], (each["mu_star"], each["sigma_net"]), **where)
-        right.set_xlabel("Mean absolute effect")
-        right.set_ylabel("Interaction and curvature ($\\sigma$)")
+        _draw_effects(left, table)
+        _draw_interactions(right, table)
         for axes in (left, right):
             seaborn.despine(ax=axes)
         save_figure(figure, folder / "morris", table)
+
+
+def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw the mean absolute effect of each parameter, and that of noise alone."""
+    at = np.arange(len(table))
+    reach = np.abs(table[["low", "high"]].to_numpy().T - table["mu_star"].to_numpy())
+    look: dict[str, Any] = {"color": COLOURS[0], "markersize": 4, "elinewidth": 0.8}
+    axes.errorbar(table["mu_star"], at, xerr=reach, fmt="o", **look)
+    axes.plot(table["floor"], at, "|", color="0.4", markersize=9, label="noise alone")
+    axes.set_yticks(at, list(table["parameter"]))
+    axes.set_xlabel("Mean absolute effect on log$_{10}$ system loss")
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False, loc="lower right")
+
+
+def _draw_interactions(axes: Axes, table: pd.DataFrame) -> None:
+    """Draw interaction and curvature against the mean absolute effect, with names."""
+    axes.plot(table["mu_star"], table["sigma_net"], "o", color=COLOURS[3], markersize=4)
+    look: dict[str, Any] = {
+        "xytext": (3, 3),
+        "textcoords": "offset points",
+        "fontsize": "x-small",
+    }
+    for row in table.to_dict("records"):
+        axes.annotate(row["parameter"], (row["mu_star"], row["sigma_net"]), **look)
+    axes.set_xlabel("Mean absolute effect")
+    axes.set_ylabel("Interaction and curvature ($\\sigma$)")

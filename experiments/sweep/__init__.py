@@ -1,1 +1,1 @@
-"""Studies as data, and the runner that loses no run."""
+"""Studies as configuration, and the runner that makes and stores their runs."""

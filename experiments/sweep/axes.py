@@ -1,4 +1,4 @@
-"""From axes to settings: grids, lists, Latin hypercubes and Sobol points."""
+"""Settings of a study from its axes: grids, lists, Latin hypercubes and Sobol points."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -6,24 +6,24 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy.stats import qmc
 
-from experiments.sweep.config import (
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.designs import (
     AxisRange,
     AxisValue,
     LabelledValue,
     ListDesign,
     SampledDesign,
     StudyAxis,
-    StudyConfig,
 )
 from sim.errors import ConfigError, describe_unknown
 from sim.types import F8
 
 SweepSetting = dict[str, AxisValue]
-"""Name of axis -> value or label."""
+"""Value or label of each axis, by name of the axis."""
 
 
 def iterate_settings(study: StudyConfig) -> Iterator[SweepSetting]:
-    """All settings of a study; the last axis varies fastest, and sampled points slowest."""
+    """Return all settings of a study; the last axis varies fastest, and sampled points slowest."""
     names = [axis.name for axis in study.axes]
     spans = {axis.name: axis.span for axis in study.axes if axis.span is not None}
     valued = [axis for axis in study.axes if axis.span is None]
@@ -40,18 +40,16 @@ def iterate_settings(study: StudyConfig) -> Iterator[SweepSetting]:
 
 
 def _sample_points(design: object, spans: Mapping[str, AxisRange]) -> list[SweepSetting]:
-    """Points of the ranges; one that says nothing where there are none."""
+    """Return the points drawn from the ranges; a single empty one if no axis is sampled."""
     if not isinstance(design, SampledDesign):
         return [{}]
     rng = np.random.default_rng(design.seed)
-    engine = {"latin_hypercube": qmc.LatinHypercube, "sobol": qmc.Sobol}[design.kind](
-        len(spans), rng=rng
-    )  # type: ignore[attr-defined]
-    unit = (
-        engine.random(design.points)
-        if design.kind != "sobol"
-        else _sample_sobol(engine, design.points)
-    )  # type: ignore[attr-defined]
+    samplers = {"latin_hypercube": qmc.LatinHypercube, "sobol": qmc.Sobol}
+    sampler = samplers[design.kind](len(spans), rng=rng)  # type: ignore[attr-defined]
+    if design.kind == "sobol":  # type: ignore[attr-defined]
+        unit = _sample_sobol(sampler, design.points)
+    else:
+        unit = sampler.random(design.points)
     return [
         {name: interpolate_range(spans[name], float(x)) for name, x in zip(spans, row, strict=True)}
         for row in unit
@@ -59,12 +57,12 @@ def _sample_points(design: object, spans: Mapping[str, AxisRange]) -> list[Sweep
 
 
 def _sample_sobol(engine: qmc.Sobol, points: int) -> F8:
-    """The first points of the next power of two, whose balance is not asked for."""
+    """Return the first points of a balanced sequence; a part of it need not be balanced."""
     return engine.random_base2(max(0, (points - 1).bit_length()))[:points]
 
 
 def count_replications(study: StudyConfig, setting: SweepSetting) -> int:
-    """How many a setting gets: those of the study, unless one of its labels asks for fewer."""
+    """Return the replications of a setting: the study's, or the smaller number of its labels."""
     labels = [
         each.seeds
         for axis in study.axes
@@ -77,9 +75,9 @@ def count_replications(study: StudyConfig, setting: SweepSetting) -> int:
 
 
 def interpolate_range(span: AxisRange, share: float) -> float:
-    """The value at a share of the range, from 0 to 1.
+    """Return the value at a share of the range, from 0 to 1.
 
-    >>> within(Span(low=1, high=100, scale="log"), 0.5)
+    >>> interpolate_range(AxisRange(low=1, high=100, scale="log"), 0.5)
     10.0
     """
     if span.scale == "log":
@@ -90,10 +88,10 @@ def interpolate_range(span: AxisRange, share: float) -> float:
 
 
 def list_changes(study: StudyConfig, setting: SweepSetting) -> list[tuple[str, object]]:
-    """What a setting changes in the configuration: (dotted path, value), axis by axis.
+    """Return the changes of the configuration by a setting: (dotted path, value), axis by axis.
 
     Raises:
-        ConfigError: an axis that the study does not have, or a label that the axis does not know.
+        ConfigError: the setting names an axis that the study lacks, or a label that the axis lacks.
     """
     axes = {axis.name: axis for axis in study.axes}
     problems = [f"setting: {describe_unknown(name, axes)}" for name in setting if name not in axes]

@@ -1,23 +1,24 @@
-"""A study as data: what every run starts from, what varies, how often, and what is measured."""
+"""Configuration of a study: the base of every run, the axes, the replications and the metrics."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    Discriminator,
-    Field,
-    PrivateAttr,
-    StrictBool,
-    StrictFloat,
-    StrictStr,
-    Tag,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, model_validator
 
 from experiments.config import engine_overrides, quick_overrides
 from experiments.file_kinds import absent, explain_wrong_kind, load_kind, namesake
+from experiments.sweep.designs import (
+    DESIGNS,
+    GridDesign,
+    LabelledValue,
+    LatinHypercubeDesign,
+    ListDesign,
+    SampledDesign,
+    SobolDesign,
+    StudyAxis,
+)
 from sim.component import Component, build_union
 from sim.errors import ConfigError, describe_unknown
 from sim.reading.packaged import (
@@ -28,173 +29,20 @@ from sim.reading.packaged import (
 )
 
 BASE, TWIN = "base", "twin"
-"""Roles of a run: itself, and what it is compared with on the same draws."""
-
-AxisValue = (
-    Annotated[StrictBool, Tag("truth")]
-    | Annotated[StrictFloat, Tag("number")]
-    | Annotated[StrictStr, Tag("word")]
-)
-"""A setting of one axis, as it stands in a column."""
-
-
-def _form(value: object) -> str | None:
-    """Which form of a setting a value has; none for what cannot be one."""
-    forms = (
-        (bool, "truth"),
-        (int | float, "number"),
-        (str, "word"),
-        (dict | LabelledValue, "labelled"),
-    )
-    return next((form for kind, form in forms if isinstance(value, kind)), None)
-
-
-FORMS = Discriminator(
-    _form,
-    custom_error_type="setting",
-    custom_error_message="a number, a word, true or false, or label and set",
-)
-
-
-class LabelledValue(Component):
-    """A setting that is no number: a name for what is changed together."""
-
-    label: str = Field(min_length=1, description="how it stands in results (name)")
-    set: dict[str, Any] = Field(
-        min_length=1, description="dotted path -> what it gets, such as an included preset"
-    )
-    seeds: int | None = Field(
-        default=None,
-        ge=1,
-        description="most replications of it, for a check beside others; none = the study's (count)",
-    )
-
-
-class AxisRange(Component):
-    """A range that a design takes its points from."""
-
-    low: float = Field(description="least value")
-    high: float = Field(description="greatest value")
-    scale: Literal["linear", "log"] = Field(
-        default="linear", description="on what scale points are even"
-    )
-    whole: bool = Field(default=False, description="whether points are rounded to whole numbers")
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "AxisRange":
-        if self.low >= self.high:
-            raise ValueError(
-                f"high: {self.high:g}, must be above low = {self.low:g}, exchange or correct them"
-            )
-        if self.scale == "log" and self.low <= 0:
-            raise ValueError(
-                f"low: {self.low:g}, must be above 0 on a log scale, raise it or use scale: linear"
-            )
-        return self
-
-
-class StudyAxis(Component):
-    """One thing that varies."""
-
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]*$", description="column of its values in results (name)"
-    )
-    values: tuple[Annotated[AxisValue | Annotated[LabelledValue, Tag("labelled")], FORMS], ...] = (
-        Field(default=(), description="settings: numbers, words, or labels of changes")
-    )
-    span: AxisRange | None = Field(
-        default=None, description="in place of values: a range, sampled by the design"
-    )
-    paths: dict[str, float] = Field(
-        default={},
-        description="dotted path -> what it gets, as a multiple of the value; populations.*.key = all that have it",
-    )
-
-    @model_validator(mode="after")
-    def _check_variation(self) -> "StudyAxis":
-        if bool(self.values) == (self.span is not None):
-            told = (
-                "and this one has both, remove one of them"
-                if self.values
-                else "give one of them, such as [1, 2]"
-            )
-            raise ValueError(f"values: an axis has either values or a span, {told}")
-        if any(not isinstance(value, LabelledValue) for value in self.values) and not self.paths:
-            raise ValueError(
-                "paths: none, a value must go somewhere, name a path and a factor such as {dt: 1}"
-            )
-        words = [value for value in self.values if isinstance(value, str | bool)]
-        if words and set(self.paths.values()) != {1}:
-            factor = next(each for each in self.paths.values() if each != 1)
-            raise ValueError(
-                f"paths: {factor:g} times {words[0]!r}, words have no multiples, write 1 for each path"
-            )
-        labels = self.labels
-        if len(set(labels)) < len(labels):
-            told = ", ".join(
-                f"{value:g}" if isinstance(value, float) else str(value) for value in labels
-            )
-            raise ValueError(f"values: {told}, must differ, remove the one that stands twice")
-        return self
-
-    @property
-    def labels(self) -> tuple[AxisValue, ...]:
-        """Its values as they stand in results."""
-        return tuple(
-            value.label if isinstance(value, LabelledValue) else value for value in self.values
-        )
-
-
-class GridDesign(Component):
-    """All combinations of all axes' values."""
-
-    kind: Literal["grid"] = "grid"
-
-
-class ListDesign(Component):
-    """The first values of all axes together, then the second ones, and so on."""
-
-    kind: Literal["list"] = "list"
-
-
-class SampledDesign(Component):
-    """Points drawn from the spans of axes, each with all combinations of the other axes' values."""
-
-    points: int = Field(ge=1, description="how many (count)")
-    seed: int = Field(default=1, ge=0, description="of the drawing (1)")
-
-
-class LatinHypercubeDesign(SampledDesign):
-    """One point in each of as many slices of every axis (McKay, Beckman and Conover 1979, Technometrics 21)."""
-
-    kind: Literal["latin_hypercube"] = "latin_hypercube"
-
-
-class SobolDesign(SampledDesign):
-    """A scrambled Sobol sequence (Owen 1998, ACM TOMACS 8); even when points are a power of two."""
-
-    kind: Literal["sobol"] = "sobol"
-
-
-DESIGNS: dict[str, type[Component]] = {
-    "grid": GridDesign,
-    "list": ListDesign,
-    "latin_hypercube": LatinHypercubeDesign,
-    "sobol": SobolDesign,
-}
+"""Roles of a run: the run itself, and its comparison run on the same random draws."""
 
 
 class StudyConfig(Component):
-    """A study as data; what is measured and drawn stands in the module of the same name."""
+    """Configuration of a study; its metrics and figures are defined in the module of that name."""
 
     name: str = Field(
         pattern=r"^[a-z0-9_]+$",
         max_length=120,
         description="name of the study, its module and its results",
     )
-    description: str = Field(default="", description="the question, in one line")
+    description: str = Field(default="", description="question of the study, on one line")
     base: str = Field(
-        min_length=1, description="configuration that every run starts from (name or path)"
+        min_length=1, description="configuration from which every run starts (name or path)"
     )
     overrides: dict[str, Any] = Field(
         default={}, description="dotted path -> value, changed in every run"
@@ -202,28 +50,31 @@ class StudyConfig(Component):
     also: tuple[str, ...] = Field(
         default=(), description="further changes, as on the command line (a.b=3)"
     )
-    axes: tuple[StudyAxis, ...] = Field(min_length=1, description="what varies")
-    design: build_union(DESIGNS) = Field(default=GridDesign(), description="how axes make settings")  # type: ignore[valid-type]
-    seed: int = Field(default=1, ge=0, description="root seed: that of the first replication (1)")
+    axes: tuple[StudyAxis, ...] = Field(min_length=1, description="quantities that vary")
+    design: build_union(DESIGNS) = Field(  # type: ignore[valid-type]
+        default=GridDesign(), description="design that turns axes into settings"
+    )
+    seed: int = Field(default=1, ge=0, description="root seed of the first replication (1)")
     seeds: int = Field(
         default=20,
         ge=1,
         le=100_000,
-        description="replications of each setting, with seeds one after another (count)",
+        description="replications of each setting, with consecutive seeds (count)",
     )
     roles: dict[str, dict[str, Any]] = Field(
         default={},
-        description="name -> dotted path -> value: what each run is made again with, on the same draws",
+        description="name -> dotted path -> value: changes with which each run is repeated on the "
+        "same random draws",
     )
     metrics: tuple[str, ...] = Field(
-        default=(), description="columns of its scores that are its outcomes (names)"
+        default=(), description="columns of the scores that are outcomes (names)"
     )
-    tables: tuple[str, ...] = Field(default=(), description="tables it makes (names)")
-    figures: tuple[str, ...] = Field(default=(), description="figures it draws (names)")
+    tables: tuple[str, ...] = Field(default=(), description="tables of the study (names)")
+    figures: tuple[str, ...] = Field(default=(), description="figures of the study (names)")
     seconds: float = Field(
         default=0.0,
         ge=0,
-        description="what a run takes on one core, its roles included; 0 = unknown (s)",
+        description="time of a run on one core, its roles included; 0 = unknown (s)",
     )
     quick: dict[str, Any] = Field(
         default={}, description="dotted path -> value of the study, applied by --quick"
@@ -233,42 +84,52 @@ class StudyConfig(Component):
     @model_validator(mode="after")
     def _check_study(self) -> "StudyConfig":
         names = [axis.name for axis in self.axes]
-        taken = {"seed", "role", "hash", "status", "error", "config"}
+        reserved = {"seed", "role", "hash", "status", "error", "config"}
         lines = [
             f"axes: {name}, names must differ, rename one" for name in sorted(_duplicates(names))
         ]
         lines += [
             f"axes: {name}, is a column of every study's results, rename it"
             for name in names
-            if name in taken
+            if name in reserved
         ]
         if BASE in self.roles:
             lines.append(f"roles: {BASE}, is the run itself, choose another name")
-        if (
-            isinstance(self.design, ListDesign)
-            and len({len(axis.values) for axis in self.axes}) > 1
-        ):
-            counts = ", ".join(f"{axis.name} has {len(axis.values)}" for axis in self.axes)
-            rule = f"needs as many values on every axis, but {counts}, add some or write design: {{kind: grid}}"
-            lines.append(f"design: 'list', {rule}")
-        spans = [axis.name for axis in self.axes if axis.span is not None]
-        if spans and not isinstance(self.design, SampledDesign):
-            rule = f"takes no points from the span of {', '.join(spans)}, write design: {{kind: sobol, points: 16}}"
-            lines.append(f"design: {self.design.kind!r}, {rule}")
-        if isinstance(self.design, LatinHypercubeDesign | SobolDesign) and not spans:
-            rule = "takes its points from spans, but no axis has one, give one a span or write design: {kind: grid}"
-            lines.append(f"design: {self.design.kind!r}, {rule}")
+        lines += [f"design: {self.design.kind!r}, {line}" for line in self._design_problems()]
         if lines:
             raise ValueError("\n".join(lines))
         return self
 
+    def _design_problems(self) -> list[str]:
+        """Return the conflicts between the design and the axes."""
+        spans = [axis.name for axis in self.axes if axis.span is not None]
+        n_values = {len(axis.values) for axis in self.axes}
+        problems = []
+        if isinstance(self.design, ListDesign) and len(n_values) > 1:
+            counts = ", ".join(f"{axis.name} has {len(axis.values)}" for axis in self.axes)
+            problems.append(
+                f"needs as many values on every axis, but {counts}, "
+                "add some or write design: {kind: grid}"
+            )
+        if spans and not isinstance(self.design, SampledDesign):
+            problems.append(
+                f"takes no points from the span of {', '.join(spans)}, "
+                "write design: {kind: sobol, points: 16}"
+            )
+        if isinstance(self.design, LatinHypercubeDesign | SobolDesign) and not spans:
+            problems.append(
+                "takes its points from spans, but no axis has one, "
+                "give one a span or write design: {kind: grid}"
+            )
+        return problems
+
     @property
     def module(self) -> str:
-        """Name of its module, or the path of its file."""
+        """Name of the study's module, or the path of its file."""
         return self._module or f"experiments.studies.{self.name}"
 
     def with_module(self, module: str | Path) -> "StudyConfig":
-        """The same with another module: a name to import, or a file."""
+        """Return the study with another module: a name to import, or a file."""
         study = self.model_copy()
         study._module = str(Path(module).resolve()) if str(module).endswith(".py") else str(module)
         return study
@@ -277,11 +138,11 @@ class StudyConfig(Component):
 STUDY_FOLDER = "studies/"
 
 RESOLVED_STUDY = "study.resolved.yaml"
-"""A study as it was run, beside its results."""
+"""File of the resolved study beside its results."""
 
 
 def list_study_names() -> list[str]:
-    """Of the packaged studies."""
+    """Return the names of the packaged studies."""
     return [
         name.removeprefix(STUDY_FOLDER) for name in list_packaged() if name.startswith(STUDY_FOLDER)
     ]
@@ -298,11 +159,12 @@ def load_study(
     """Read a study.
 
     Args:
-        name: of a packaged study, or the path of a user's own file; its module is then the .py file beside it.
-        also: changes to every run, as ``a.b=3``, after the study's own and before what varies.
-        seeds: replications in place of the study's.
+        name: name of a packaged study, or path of a user's file; its module is the .py file beside
+            it.
+        also: changes to every run, as ``a.b=3``, after the study's own and before the axes.
+        seeds: replications, instead of the study's.
         quick: apply the study's own ``quick`` values.
-        engine: margin engine of every run, see ``swapped``.
+        engine: margin engine of every run, see ``engine_overrides``.
 
     Raises:
         ConfigError: with one line for each problem.
@@ -322,19 +184,19 @@ def load_study(
     )
     beside = find_config(place).resolve().with_suffix(".py")
     if own and (beside.parent / RESOLVED_STUDY).is_file():
-        rule = "lies in a result, whose code never runs, copy it and its module to a folder of your own"
+        rule = (
+            "lies in a result, whose code never runs, "
+            "copy it and its module to a folder of your own"
+        )
         raise ConfigError([f"{name}: {rule}, or name the study that made it"])
     if own and not beside.is_file():
-        raise ConfigError(
-            [
-                f"{name}: no {beside.name} beside it, a study is two files, write what it measures there"
-            ]
-        )
+        rule = "a study is two files, write what it measures there"
+        raise ConfigError([f"{name}: no {beside.name} beside it, {rule}"])
     return study.with_module(beside) if own else study
 
 
 def packaged_study(name: str | Path) -> str:
-    """The packaged study that a name or a path means; empty if it means none."""
+    """Return the packaged study that a name or a path refers to; empty if none."""
     plain = str(name).removeprefix(STUDY_FOLDER)
     if plain in list_study_names():
         return plain
@@ -346,19 +208,20 @@ def packaged_study(name: str | Path) -> str:
 
 
 def _unknown(name: str) -> list[str]:
-    """The line on a study that is neither packaged nor a file."""
+    """Return the message about a study that is neither packaged nor a file."""
     if files := [path for path in (f"{name}.yaml", f"{name}.yml") if is_file(path)]:
-        return [f"study: {name!r} is no packaged study, name the file if you mean that: {files[0]}"]
+        rule = f"name the file if you mean that: {files[0]}"
+        return [f"study: {name!r} is no packaged study, {rule}"]
     return namesake("study", name) or [
         f"study: {describe_unknown(name, list_study_names())}, or a YAML file of your own"
     ]
 
 
 def _check_base(base: str) -> None:
-    """Refuse what no run can start from.
+    """Refuse a base that is not a market.
 
     Raises:
-        ConfigError: there is no such file, or it is of another kind.
+        ConfigError: the file is missing or of another kind.
     """
     if explain_wrong_kind("run", base) or (not is_file(base) and namesake("run", base)):
         raise ConfigError([f"base: {base!r} is no market, name one such as small_crash"])
@@ -367,22 +230,22 @@ def _check_base(base: str) -> None:
 
 
 ENGINE_PATH = re.compile(r"venues\.(\d+|\*)\.engine")
-"""Paths of a whole margin engine."""
+"""Pattern of paths of a whole margin engine."""
 
 
 def _engine_overrides(study: StudyConfig, engine: str | None) -> list[str]:
-    """What sets the engine of every run of a study.
+    """Return the changes that set the engine of every run of a study.
 
     Raises:
-        ConfigError: engines are what the study varies.
+        ConfigError: the study varies the engines itself.
     """
     changes = engine_overrides(study.base, engine)
     varied = [path for axis in study.axes for path in _axis_paths(axis)]
     varied += [path for also in study.roles.values() for path in also]
     if changes and (own := [path for path in varied if ENGINE_PATH.fullmatch(path)]):
-        told = f"the study sets {own[0]} itself, which would win"
+        rule = f"the study sets {own[0]} itself, which would win"
         raise ConfigError(
-            [f"--engine: {engine!r}, {told}, leave --engine out or choose another study"]
+            [f"--engine: {engine!r}, {rule}, leave --engine out or choose another study"]
         )
     return changes
 

@@ -1,4 +1,4 @@
-"""Hands jobs to a pool in batches, a bounded number at a time, and gets every one of them done."""
+"""Driver of a sweep: submits jobs to a pool in batches until every job has a result."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,13 @@ from experiments.sweep.messages import FAILED, JobBatch, JobResult, RunStatus, S
 from experiments.sweep.plan import PlannedJob
 
 BATCH_SECONDS, BATCH_LIMIT = 2.0, 64
-"""How long a batch of short jobs should take, and how many it holds at most."""
+"""Target time of a batch of short jobs in s, and the largest number of jobs in a batch."""
 
 BATCHES_PER_SLOT = 2
-"""Orders for each slot, so that no worker waits for the driver."""
+"""Batches in each slot, so that no worker waits for the driver."""
 
 MAX_SHARED_CRASHES = 2
-"""Workers that may die over a job before it must run alone; if one dies then, the job is at fault."""
+"""Worker crashes during a job before it must run alone; a crash then is the job's fault."""
 
 WORKER_LOST = "its worker was ended from outside, perhaps for want of memory"
 
@@ -23,15 +23,15 @@ WORKER_LOST = "its worker was ended from outside, perhaps for want of memory"
 def run_jobs(
     units: Iterable[PlannedJob], pool: WorkerPool, place: SweepContext
 ) -> Iterator[JobResult]:
-    """Results in the order in which they come.
+    """Yield the results of jobs in the order in which they finish.
 
     Args:
-        units: what to do.
-        pool: who does it; left open.
-        place: what all orders share.
+        units: jobs to run.
+        pool: workers; left open.
+        place: context that all batches share.
 
     Raises:
-        OutputError, ConfigError: what a worker says of itself, or of the study's module.
+        OutputError, ConfigError: reported by a worker, about itself or about the study's module.
     """
     yield from _JobDriver(units, pool, place).run()
 
@@ -50,18 +50,22 @@ class _JobDriver:
             self._fill_slots()
             finished = wait(self.pending, return_when=FIRST_COMPLETED).done
             for future in finished:
-                if future in self.pending:  # else it was lost with its neighbour
+                if future in self.pending:  # else it was lost together with its neighbour
                     yield from self._collect(future)
 
     def _fill_slots(self) -> None:
-        """Keep every slot busy; a suspect has the pool to itself."""
+        """Keep every slot busy; a suspect job has the pool to itself."""
         while self.waiting and len(self.pending) < BATCHES_PER_SLOT * self.pool.n_slots:
             self._submit_batch([self.waiting.popleft() for _ in range(self._batch_size())])
         if self.suspects and not self.pending:
             self._submit_batch([self.suspects.popleft()])
 
     def _batch_size(self) -> int:
-        """Jobs of the next batch: about so many seconds, and towards the end few enough that all slots have work."""
+        """Return the number of jobs in the next batch.
+
+        A batch takes about ``BATCH_SECONDS``. Towards the end batches shrink, so that all slots
+        stay busy.
+        """
         if not self.n_done:
             return 1
         wished = BATCH_SECONDS / max(self.seconds / self.n_done, 1e-3)
@@ -84,7 +88,9 @@ class _JobDriver:
         yield from results
 
     def _requeue_lost(self, units: list[PlannedJob]) -> Iterator[JobResult]:
-        """A worker died: whatever was under way is done again, and whoever kills twice in company is tried alone."""
+        """Resubmit the jobs of a dead worker. A job that was running in two crashes is retried
+        alone.
+        """
         alone = len(units) == 1 and not self.pending
         if self.pool.restart_workers():
             units = [*units, *(unit for lost in self.pending.values() for unit in lost)]
@@ -100,6 +106,6 @@ class _JobDriver:
 
 
 def _failed_result(unit: PlannedJob) -> JobResult:
-    """Of a job that no worker survives."""
+    """Return the result of a job that kills every worker: failed."""
     states = {role: RunStatus(name, FAILED, WORKER_LOST) for role, name in unit.hashes.items()}
     return JobResult(unit.number, states, None, "", (), 0.0)

@@ -1,4 +1,4 @@
-"""Makes runs, each in a folder that is there whole or not at all, and scores them from what the folders hold."""
+"""Execution of a job: makes its runs, writes their folders atomically and scores them."""
 
 import gc
 import os
@@ -43,53 +43,52 @@ from sim.metrics.cascades import Frames, is_untouched
 
 
 def check_worker(place: SweepContext) -> None:
-    """Refuse to work where results would differ, or nobody would find them.
+    """Refuse a worker whose results would differ or would be lost.
 
     Raises:
-        OutputError: other code, sums in another order, or the folder of results is not here.
+        OutputError: the worker has other code, another order of sums, or no access to the folder.
     """
     if provenance.read_version() != place.version:
-        told = (
+        versions = (
             f"deleverage {provenance.read_version()} on this worker, {place.version} on the driver"
         )
-        raise OutputError(f"{told}, all need the same, install it")
+        raise OutputError(f"{versions}, all need the same, install it")
     for blas in threadpoolctl.threadpool_info() if place.apart else ():
         kernel, expected = blas.get("architecture"), provenance.find_blas_kernel()
         if blas["user_api"] == "blas" and (
             blas["num_threads"] > 1 or (kernel and expected and kernel != expected)
         ):
-            told = f"a worker's linear algebra has {blas['num_threads']} threads and kernels for {kernel}"
+            state = f"{blas['num_threads']} threads and kernels for {kernel}"
+            needed = f"must be 1 and {expected} for the same bytes everywhere"
             rule = f"start workers with OMP_NUM_THREADS=1 OPENBLAS_CORETYPE={expected}"
-            raise OutputError(
-                f"{told}, must be 1 and {expected} for the same bytes everywhere, {rule}"
-            )
+            raise OutputError(f"a worker's linear algebra has {state}, {needed}, {rule}")
     if place.apart and place.code is not None:
         _require_same_code(place.code, place)
     if not (Path(place.folder) / "runs").is_dir():
-        raise OutputError(
-            f"{place.folder}: not on this worker, results need a folder that all machines share, use --out"
-        )
+        rule = "results need a folder that all machines share, use --out"
+        raise OutputError(f"{place.folder}: not on this worker, {rule}")
 
 
 def _require_same_code(code: CodeFingerprint, place: SweepContext) -> None:
-    """Refuse a worker whose code is not the driver's.
+    """Refuse a worker whose code differs from the driver's.
 
     Raises:
-        OutputError: what differs.
+        OutputError: names the differences.
     """
-    found = identity.describe_differences(identity.describe_code(place.plugins), code.facts)
+    differences = identity.describe_differences(identity.describe_code(place.plugins), code.facts)
     if changed := identity.name_differing_sources(identity.hash_sources(), code.files):
-        found = [changed, *(each for each in found if not each.startswith("sources of "))]
+        others = [line for line in differences if not line.startswith("sources of ")]
+        differences = [changed, *others]
     if hash_study_module(place.module) != code.study:
-        found.append(f"study module {Path(place.module).name}")
-    if found:
+        differences.append(f"study module {Path(place.module).name}")
+    if differences:
         who = f"worker {platform.node()}:{os.getpid()}"
         rule = "workers need the driver's code, give it the same and start it again"
-        raise OutputError(f"{who}: differs from the driver in {'; '.join(found)}: {rule}")
+        raise OutputError(f"{who}: differs from the driver in {'; '.join(differences)}: {rule}")
 
 
 def execute_job(job: SweepJob, place: SweepContext) -> JobResult:
-    """See that every run of a job is there, and score them."""
+    """Make the missing runs of a job and score all of them."""
     began = time.perf_counter()
     states: dict[str, RunStatus] = {}
     frames: dict[str, Frames] = {}
@@ -98,10 +97,10 @@ def execute_job(job: SweepJob, place: SweepContext) -> JobResult:
         if role != BASE and role in place.shared and BASE in frames and is_untouched(frames[BASE]):
             states[role], frames[role] = states[BASE], frames[BASE]
             continue
-        states[role], found, damage = _ensure_run(spec, place)
+        states[role], run_frames, damage = _ensure_run(spec, place)
         remade += damage
-        if found is not None:
-            frames[role] = found
+        if run_frames is not None:
+            frames[role] = run_frames
     rows, problem = (
         (None, "") if len(frames) < len(job.runs) else _score_job(job, frames, place.module)
     )
@@ -109,7 +108,11 @@ def execute_job(job: SweepJob, place: SweepContext) -> JobResult:
 
 
 def _ensure_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames | None, list[str]]:
-    """A run's frames, as they stand on disk; made if they do not, made again if they are damaged."""
+    """Return a run's frames from disk; make the run if it is missing or damaged.
+
+    Returns:
+        Status, frames (None if the run is not complete), and descriptions of damaged files.
+    """
     run, damage = Path(place.folder) / "runs" / spec.hash, []
     if os.path.lexists(run) or _copy_known_run(run, place.known):
         try:
@@ -128,7 +131,7 @@ def _ensure_run(spec: RunSpec, place: SweepContext) -> tuple[RunStatus, Frames |
 
 
 def _copy_known_run(run: Path, known: Iterable[str]) -> bool:
-    """Whether other results have the run, which is copied from the first that do."""
+    """Copy the run from the first of the other results that has it; True if one has."""
     there = next(
         (path for path in (Path(folder) / "runs" / run.name for folder in known) if path.is_dir()),
         None,
@@ -143,10 +146,12 @@ def _copy_known_run(run: Path, known: Iterable[str]) -> bool:
 
 @contextmanager
 def _report_write_errors(run: Path) -> Iterator[None]:
-    """A failed write stops the sweep: the next run would meet it too. What is half done goes.
+    """Remove the unfinished folder after a failed write, and stop the sweep.
+
+    The next run would fail in the same way.
 
     Raises:
-        WriteError: in one line.
+        WriteError: on one line.
     """
     try:
         yield
@@ -160,14 +165,14 @@ def _draft_path(run: Path) -> Path:
 
 
 def _clear_draft(run: Path) -> Path:
-    """Where a run's folder is made, under a name that no other process uses."""
+    """Return an empty path for a run's unfinished folder, which no other process uses."""
     draft = _draft_path(run)
     shutil.rmtree(draft, ignore_errors=True)
     return draft
 
 
 def _publish_run(draft: Path, run: Path) -> None:
-    """Give a folder that is whole its name; if somebody else put the same run there meanwhile, theirs stays."""
+    """Rename a finished folder; keep an identical run that another process wrote meanwhile."""
     try:
         os.rename(draft, run)
     except OSError:
@@ -177,7 +182,7 @@ def _publish_run(draft: Path, run: Path) -> None:
 
 
 def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> RunStatus:
-    """Simulate, and leave the folder or the traceback."""
+    """Simulate a run, and leave its folder or its traceback."""
     diary, began = folder / store.FAILED / f"{spec.hash}.txt", time.monotonic()
     try:
         write_run(spec, folder / "runs" / spec.hash, limit)
@@ -186,9 +191,8 @@ def _simulate_run(spec: RunSpec, folder: Path, limit: float) -> RunStatus:
     except store.WriteError:
         raise
     except Exception as error:
-        if (
-            time.monotonic() - began > limit
-        ):  # cut off within code that made another error of it, such as a compiler
+        # An interruption inside a compiler may surface as another error.
+        if time.monotonic() - began > limit:
             return RunStatus(spec.hash, TIMEOUT, f"ran out of its {limit:g} s")
         with _report_write_errors(folder / "runs" / spec.hash):
             diary.parent.mkdir(exist_ok=True)
@@ -202,28 +206,26 @@ def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
     """Simulate a run and write its folder.
 
     Args:
-        spec: which.
-        final: where; if somebody else put the same run there meanwhile, theirs stays.
-        limit: seconds it may take.
+        spec: run to simulate.
+        final: folder to write; an identical run that another process wrote meanwhile stays.
+        limit: time limit (s).
 
     Raises:
-        TimeLimitError: it took longer.
+        TimeLimitError: the run exceeded the limit.
         DataError: data changed since the plan was made.
         WriteError: a write failed.
     """
     config = unpack_config(spec.config)
     bars = read_replays(config.underlyings)
-    if {name: each.digest for name, each in bars.items()} != spec.data:
+    if {name: series.digest for name, series in bars.items()} != spec.data:
         raise DataError(f"{config.name}: its data changed while the sweep ran, run the sweep again")
     market = simulate_market(config, bars, limit)
     frames, totals = market.recorder.frames(), market.recorder.summary()
     del market
-    gc.collect()  # its agents and it hold one another; few objects with much memory, which Python would let pile up
+    gc.collect()  # market and agents reference each other; free their memory at once
     with _report_write_errors(final):
-        draft, about = (
-            _clear_draft(final),
-            {"config_hash": spec.hash, "version": provenance.read_version()},
-        )
+        draft = _clear_draft(final)
+        about = {"config_hash": spec.hash, "version": provenance.read_version()}
         draft.mkdir()
         for name, frame in frames.items():
             store.write_frame(frame, draft / f"{name}.parquet", about)
@@ -231,8 +233,6 @@ def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
             "config": config.model_dump(mode="json"),
             "version": provenance.read_version(),
             "data": spec.data,
-        }
-        summary |= {
             "config_hash": spec.hash,
             "code": spec.code,
             "totals": totals,
@@ -245,7 +245,7 @@ def write_run(spec: RunSpec, final: Path, limit: float = float("inf")) -> None:
 def _score_job(
     job: SweepJob, frames: Mapping[str, Frames], module: str
 ) -> tuple[pd.DataFrame | None, str]:
-    """Rows of what a job's runs showed; those of further roles below the base's, told apart by a column."""
+    """Return the score rows of a job's runs; a column names the role if there are further roles."""
     study, parts = load_study_module(module), []
     alone = set(job.runs) <= {BASE, TWIN}
     try:

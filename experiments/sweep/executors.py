@@ -1,4 +1,4 @@
-"""Where orders are done: in this process, in processes of this machine, on a dask cluster."""
+"""Executors of a sweep: this process, processes of this machine, or a dask cluster."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ from experiments.sweep.messages import JobBatch, JobResult, SweepContext
 from sim.errors import ConfigError, DeleverageError, OutputError, suggest_name
 
 EXECUTORS = ("serial", "loky", "dask")
-"""Names; ``tcp://HOST:PORT`` or ``tls://HOST:PORT`` is the dask scheduler there."""
+"""Names of executors; ``tcp://HOST:PORT`` or ``tls://HOST:PORT`` selects a dask scheduler."""
 
 SCHEDULER_SCHEMES = ("tcp://", "tls://")
 
@@ -30,44 +30,47 @@ OPEN_PORT_WARNING = "has no authentication, any program that can reach it can ru
 
 
 class WorkerDiedError(Exception):
-    """A worker that ended before its order was done."""
+    """Error of a worker that ended before its batch was done."""
 
 
 class SchedulerLostError(ConnectionError):
-    """A scheduler that no longer answers. Its text is one line for the user."""
+    """Error of a scheduler that no longer answers; its text is one line for the user."""
 
 
 class WorkerPool(Protocol):
-    """Workers that take orders."""
+    """Interface of a pool of workers that execute batches."""
 
     @property
     def n_slots(self) -> int:
-        """Orders done at a time."""
+        """Number of batches executed at a time."""
         ...
 
     def submit(self, order: JobBatch) -> "Future[list[JobResult]]":
-        """Begin an order."""
+        """Start a batch."""
         ...
 
     def collect_results(self, future: "Future[list[JobResult]]") -> list[JobResult]:
-        """What an order left behind.
+        """Return the results of a batch.
 
         Raises:
-            DeathError: its worker ended.
+            WorkerDiedError: the worker ended.
         """
         ...
 
     def restart_workers(self) -> bool:
-        """After a death: make a pool that takes orders again; whether all orders under way are lost."""
+        """Restore the pool after a crash; return True if all running batches are lost."""
         ...
 
     def close(self) -> None:
-        """End all workers, at once."""
+        """Terminate all workers at once."""
         ...
 
 
 class SerialPool:
-    """This process, in which what is there stays: looking through it after each run would take a while."""
+    """Pool of this process.
+
+    Existing objects are frozen, because scanning them in each garbage collection takes time.
+    """
 
     n_slots: int = 1
 
@@ -75,33 +78,33 @@ class SerialPool:
         gc.freeze()
 
     def submit(self, order: JobBatch) -> "Future[list[JobResult]]":
-        """Do it."""
+        """Execute the batch."""
         future: Future[list[JobResult]] = Future()
         future.set_result(worker.execute_batch(order))
         return future
 
     def collect_results(self, future: "Future[list[JobResult]]") -> list[JobResult]:
-        """What it left behind."""
+        """Return the results of a batch."""
         return future.result()
 
     def restart_workers(self) -> bool:
-        """Nobody dies here."""
+        """Return False: this process is the only worker."""
         return False
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Release the frozen objects; there are no workers to terminate."""
         gc.unfreeze()
 
 
 class LokyPool:
-    """Processes of this machine, each of one thread.
+    """Pool of processes of this machine, each with one thread.
 
     Args:
-        jobs: how many.
+        jobs: number of processes.
     """
 
     def __init__(self, jobs: int) -> None:
-        provenance.pin_threads()  # processes inherit it before they import numpy
+        provenance.pin_threads()  # processes inherit the setting before they import numpy
         self.n_slots = jobs
         self._pool = self._start_pool()
 
@@ -113,34 +116,34 @@ class LokyPool:
         )
 
     def submit(self, order: JobBatch) -> "Future[list[JobResult]]":
-        """To the next that is free."""
+        """Submit a batch to the next free process."""
         return self._pool.submit(worker.execute_batch, order)
 
     def collect_results(self, future: "Future[list[JobResult]]") -> list[JobResult]:
-        """What it left behind."""
+        """Return the results of a batch."""
         try:
             return future.result()
         except BrokenProcessPool as error:
             raise WorkerDiedError from error
 
     def restart_workers(self) -> bool:
-        """A new pool: in loky one death ends all."""
+        """Start a new pool, because in loky one crash ends all processes."""
         self.close()
         self._pool = self._start_pool()
         return True
 
     def close(self) -> None:
-        """Kill."""
+        """Terminate all workers."""
         self._pool.shutdown(wait=True, kill_workers=True)
 
 
 class DaskPool:
-    """Workers of a dask cluster.
+    """Pool of workers of a dask cluster.
 
     Args:
-        address: of the scheduler, whose certificates for ``tls://`` are those of dask's configuration; none = a cluster
-            of this machine, over TCP on loopback.
-        jobs: workers of the latter.
+        address: address of the scheduler; None starts a cluster of this machine, over TCP on
+            loopback. Certificates for ``tls://`` are those of dask's configuration.
+        jobs: number of workers of a cluster of this machine.
     """
 
     def __init__(self, address: str | None, jobs: int) -> None:
@@ -148,32 +151,27 @@ class DaskPool:
         provenance.pin_threads()
         self._cluster = None
         if address is None:
-            options: dict[str, Any] = {
-                "n_workers": jobs,
-                "threads_per_worker": 1,
-                "processes": True,
-            }
             self._cluster = distributed.LocalCluster(
-                **options, dashboard_address=None, silence_logs=50
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=50,
             )
         self._address = address or "dask"
-        for name in [
-            *logging.root.manager.loggerDict,
-            "distributed",
-            "tornado.application",
-            "asyncio",
-        ]:
-            if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
-                logging.getLogger(name).setLevel(
-                    logging.CRITICAL + 1
-                )  # a lost connection is reported in a line of ours
+        quiet = ("distributed", "tornado", "asyncio")
+        loggers = (*logging.root.manager.loggerDict, "distributed", "tornado.application")
+        for name in (*loggers, "asyncio"):
+            if name.partition(".")[0] in quiet:
+                # The pool reports a lost connection on one line itself.
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         if address is not None and address.startswith("tls://"):
             _check_certificates(address)
         try:
             self._client = distributed.Client(
                 self._cluster or address, timeout=20, set_as_default=False
             )
-        except (OSError, TimeoutError, ValueError) as error:  # nobody is there, or it is no address
+        except (OSError, TimeoutError, ValueError) as error:  # no answer, or not an address
             raise ConfigError([f"--executor: {address}, {NO_SCHEDULER}"]) from error
         self._killed_error = distributed.scheduler.KilledWorker
         self._lost_errors = (
@@ -186,10 +184,10 @@ class DaskPool:
 
     @contextmanager
     def _report_lost_connection(self) -> Iterator[None]:
-        """Report a lost connection in one line.
+        """Report a lost connection on one line.
 
         Raises:
-            LostError: the scheduler no longer answers.
+            SchedulerLostError: the scheduler no longer answers.
         """
         try:
             yield
@@ -201,7 +199,7 @@ class DaskPool:
 
     @property
     def n_slots(self) -> int:
-        """As many as there are at the moment: workers may come and go."""
+        """Number of current workers, which may come and go."""
         with self._report_lost_connection():
             try:
                 return max(1, sum(self._client.nthreads().values()))
@@ -209,10 +207,11 @@ class DaskPool:
                 raise CancelledError from error
 
     def submit(self, order: JobBatch) -> "Future[list[JobResult]]":
-        """To the scheduler, which gives it to another worker when one is lost.
+        """Submit a batch to the scheduler, which resubmits it if a worker is lost.
 
         Raises:
-            OutputError: before the first order, why a worker may not take part; later ones check themselves.
+            OutputError: before the first batch, because a worker is refused; later workers check
+                themselves.
         """
         with self._report_lost_connection():
             if not self._has_checked_workers:
@@ -221,7 +220,7 @@ class DaskPool:
             return self._pool.submit(worker.execute_batch, order)
 
     def collect_results(self, future: "Future[list[JobResult]]") -> list[JobResult]:
-        """What it left behind."""
+        """Return the results of a batch."""
         try:
             with self._report_lost_connection():
                 return future.result()
@@ -229,22 +228,24 @@ class DaskPool:
             raise WorkerDiedError from error
 
     def _check_workers(self, place: SweepContext) -> None:
-        """Ask each worker in a task of its own; refuse all of them with a line for each that may not take part."""
-        known = list(self._client.nthreads())
-        asked = {
-            each: self._client.submit(worker.admit_worker, place, workers=[each], pure=False)
-            for each in known
+        """Check each worker in a task of its own; list every worker that is refused."""
+        workers = list(self._client.nthreads())
+        checks = {
+            address: self._client.submit(worker.admit_worker, place, workers=[address], pure=False)
+            for address in workers
         }
-        told = [_refusal_reason(address, future.exception()) for address, future in asked.items()]
-        if problems := [line for line in told if line]:
+        reasons = [
+            _refusal_reason(address, future.exception()) for address, future in checks.items()
+        ]
+        if problems := [line for line in reasons if line]:
             raise OutputError(*problems)
 
     def restart_workers(self) -> bool:
-        """The scheduler does."""
+        """Return False: dask restarts lost workers itself."""
         return False
 
     def close(self) -> None:
-        """Leave the cluster; end it, if it is our own."""
+        """Disconnect from the cluster; end it if this pool started it."""
         with suppress(OSError, TimeoutError, *self._lost_errors):
             self._pool.shutdown(wait=False)
             self._client.close()
@@ -253,18 +254,18 @@ class DaskPool:
 
 
 def _refusal_reason(address: str, error: BaseException | None) -> str:
-    """Why a worker may not take part; empty if it may."""
+    """Return the reason for which a worker is refused; empty if it is accepted."""
     if error is None:
         return ""
     if isinstance(error, DeleverageError):
         return str(error)
-    told = (str(error).strip().splitlines() or [""])[0]
+    first_line = (str(error).strip().splitlines() or [""])[0]
     rule = "give it the same code and plug-ins, and start it again"
-    return f"worker {address}: cannot take part ({type(error).__name__}: {told}), {rule}"
+    return f"worker {address}: cannot take part ({type(error).__name__}: {first_line}), {rule}"
 
 
 def _check_certificates(address: str) -> None:
-    """Open a connection before there is a client, which would go on trying.
+    """Test the connection before a client exists, which would retry without end.
 
     Raises:
         ConfigError: certificates are missing or refused, or the scheduler does not answer.
@@ -288,14 +289,16 @@ def _check_certificates(address: str) -> None:
         raise ConfigError([f"--executor: {address}, {NO_SCHEDULER}"]) from error
     except OSError as error:
         causes = [error, error.__cause__, error.__context__]
-        refused = [each for each in causes if isinstance(each, ssl.SSLError | FileNotFoundError)]
+        refusals = [
+            cause for cause in causes if isinstance(cause, ssl.SSLError | FileNotFoundError)
+        ]
         rule = "name files that the scheduler's authority signed in dask's configuration"
-        told = (
-            f"its certificate or yours is refused ({refused[0]}), {rule}"
-            if refused
+        reason = (
+            f"its certificate or yours is refused ({refusals[0]}), {rule}"
+            if refusals
             else NO_SCHEDULER
         )
-        raise ConfigError([f"--executor: {address}, {told}"]) from error
+        raise ConfigError([f"--executor: {address}, {reason}"]) from error
 
 
 def _import_distributed() -> Any:
@@ -309,11 +312,12 @@ def _import_distributed() -> Any:
 
 @contextmanager
 def open_pool(executor: str, jobs: int) -> Iterator[WorkerPool]:
-    """The pool of that name, ended at once by whatever ends the context.
+    """Open the pool of an executor; the pool is closed at once when the context ends.
 
     Raises:
-        ConfigError: no such executor, fewer than one job, dask is missing or its scheduler does not answer.
-        LostError: a scheduler that answered does so no longer.
+        ConfigError: the executor is unknown, there is no job, dask is missing or its scheduler does
+            not answer.
+        SchedulerLostError: a connected scheduler no longer answers.
     """
     if jobs < 1:
         raise ConfigError(
@@ -336,17 +340,18 @@ def open_pool(executor: str, jobs: int) -> Iterator[WorkerPool]:
 
 
 def _make_pool(executor: str, jobs: int) -> WorkerPool:
-    made: dict[str, Callable[[], WorkerPool]] = {
+    factories: dict[str, Callable[[], WorkerPool]] = {
         "serial": SerialPool,
         "loky": lambda: LokyPool(jobs),
         "dask": lambda: DaskPool(None, jobs),
     }
-    if executor not in made:
-        known = f"not one of {', '.join(EXECUTORS)}, tcp://HOST:PORT, tls://HOST:PORT{suggest_name(executor, EXECUTORS)}"
+    if executor not in factories:
+        hint = suggest_name(executor, EXECUTORS)
+        known = f"not one of {', '.join(EXECUTORS)}, tcp://HOST:PORT, tls://HOST:PORT{hint}"
         raise ConfigError([f"--executor: {executor!r} is {known}, use one of them"])
-    return made[executor]()
+    return factories[executor]()
 
 
 def count_processors() -> int:
-    """That this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if "sched_getaffinity" in vars(os) else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The folder of one study's results: whose it is, and its files, each of them whole or not there."""
+"""Result folder of one study: its ownership, and its files, which are replaced atomically."""
 
 import os
 import re
@@ -25,23 +25,24 @@ EXTENDABLE_FIELDS = (
     "figures",
     "seconds",
 )
-"""What may change in a study whose results are there: runs are named by what they are, so more can join them."""
+"""Keys of a study that may change while results exist, because runs are named by their content."""
 
 WORDS = {
     "also": "also (changes of every run: the study's, --engine, and a.b=3 on the command line)"
 }
-"""What keys of a study are called where they say too little."""
+"""Longer names of a study's keys for messages."""
 
 UNFINISHED_NAME = re.compile(r"\.([0-9a-f]{12}\.)?\d+\.tmp")
-"""Names of what a process is making: a run's folder, or an entry of the results."""
+"""Names of unfinished entries: a run's folder, or an entry of the results."""
 
 
 class ResultFolder:
-    """The folder that a sweep writes to.
+    """Folder to which a sweep writes.
 
     Args:
-        place: existing or not.
-        kept: words for what a failed write leaves, with a comma after them; see ``store.refused``.
+        place: path, existing or not.
+        kept: notice of what a failed write leaves behind, followed by a comma; see
+            ``store.translate_os_error``.
     """
 
     def __init__(self, place: Path, kept: str = "") -> None:
@@ -49,10 +50,11 @@ class ResultFolder:
 
     @contextmanager
     def claim(self, study: StudyConfig) -> Iterator[None]:
-        """Make it the study's, or find that it is, and nobody else's meanwhile; what is half done goes, first and last.
+        """Claim the folder for this study and lock it; delete partial runs on entry and exit.
 
         Raises:
-            OutputError: it belongs to another study or to something else, is in use, or can hold no results.
+            OutputError: the folder belongs to another study or to something else, is in use, or
+                cannot hold results.
             WriteError: a write failed.
         """
         plain = study.model_dump(mode="json")
@@ -75,7 +77,9 @@ class ResultFolder:
 
     @contextmanager
     def _report_write_errors(self, kept: str | None = None) -> Iterator[None]:
-        """Failed writes within are reported in one line, with words for what is kept; none = those of the folder."""
+        """Report failed writes on one line with a notice of what is kept; None = the folder's
+        notice.
+        """
         try:
             yield
         except OSError as error:
@@ -85,7 +89,7 @@ class ResultFolder:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """The system frees the folder when the process ends, however it does. On Windows there is no such lock."""
+        """Lock the folder until the process ends, however it ends. Windows has no such lock."""
         if sys.platform == "win32":
             yield
             return
@@ -114,9 +118,8 @@ class ResultFolder:
         if not held:
             return
         if RESOLVED_STUDY not in held:
-            raise OutputError(
-                f"{self.path}: holds no {RESOLVED_STUDY}, hence no study's results, choose another with --out"
-            )
+            rule = f"holds no {RESOLVED_STUDY}, hence no study's results"
+            raise OutputError(f"{self.path}: {rule}, choose another with --out")
         other = self._read_resolved()
         if not other.get("name"):
             rule = "is no study, restore it or choose another folder with --out"
@@ -128,25 +131,26 @@ class ResultFolder:
             key for key in plain if key not in EXTENDABLE_FIELDS and other.get(key) != plain[key]
         ]
         if differ:
-            told = ", ".join(WORDS.get(key, key) for key in differ)
-            rule = f"holds results of {plain['name']!r} with other values of {told}"
+            names = ", ".join(WORDS.get(key, key) for key in differ)
+            rule = f"holds results of {plain['name']!r} with other values of {names}"
             raise OutputError(f"{self.path}: {rule}, choose another folder with --out")
 
     def _is_unstarted_sweep(self, path: Path) -> bool:
-        """Whether an entry is of a sweep that was ended before it wrote whose folder this is."""
+        """Return True for an entry of a sweep that ended before it recorded its study."""
         unused = path.name == "runs" and path.is_dir() and not any(path.iterdir())
         return unused or re.fullmatch(r"\.\d+\.tmp", path.name) is not None
 
     def _read_resolved(self) -> dict[str, Any]:
+        path = self.path / RESOLVED_STUDY
         try:
-            found = read_yaml(self.path / RESOLVED_STUDY)
+            content = read_yaml(path)
         except (ConfigError, OSError) as error:
-            told = f"{self.path / RESOLVED_STUDY}: cannot be read, restore it or choose another folder with --out"
-            raise OutputError(told) from error
-        return found if isinstance(found, dict) else {}
+            rule = "cannot be read, restore it or choose another folder with --out"
+            raise OutputError(f"{path}: {rule}") from error
+        return content if isinstance(content, dict) else {}
 
     def _remove_unfinished(self) -> None:
-        """Remove what processes that were ended from outside left half done, and links where tracebacks are written."""
+        """Remove unfinished entries of ended processes, and links in the folder of tracebacks."""
         failed = self.path / store.FAILED
         with self._report_write_errors():
             for path in [*self.path.glob("runs/.*.tmp"), *self.path.glob(".*.tmp")]:
@@ -154,11 +158,11 @@ class ResultFolder:
                     continue
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             for path in [failed, *failed.glob("*")]:
-                if path.is_symlink():  # what it leads to is no part of the results
+                if path.is_symlink():  # its target is no part of the results
                     path.unlink()
 
     def remove_tracebacks(self, failed: Collection[str]) -> None:
-        """Remove tracebacks but those of these runs."""
+        """Remove all tracebacks except those of these failed runs."""
         folder = self.path / store.FAILED
         with self._report_write_errors():
             for path in folder.glob("*.txt"):
@@ -168,11 +172,11 @@ class ResultFolder:
                 folder.rmdir()
 
     def replace_entry(self, name: str, make: Callable[[Path], object]) -> None:
-        """A file or folder that is the old one or the new one at any moment, but for an instant between.
+        """Replace a file or folder almost atomically.
 
         Args:
-            name: of the entry.
-            make: writes it, at another path.
+            name: name of the entry.
+            make: function that writes the entry at another path.
         """
         final, draft = self.path / name, self.path / f".{os.getpid()}.tmp"
         try:
@@ -185,12 +189,12 @@ class ResultFolder:
                     os.replace(draft / name, final)
                 shutil.rmtree(draft)
         finally:
-            if draft.exists():  # the entry failed, or an interrupt came
+            if draft.exists():  # the entry failed, or an interrupt arrived
                 shutil.rmtree(draft, ignore_errors=True)
 
 
 def _replace_folder(new: Path, final: Path, old: Path) -> None:
-    """Put a folder in the place of another, which stays if that fails."""
+    """Replace a folder by another; the old one stays if that fails."""
     os.replace(final, old)
     try:
         os.replace(new, final)

@@ -1,4 +1,4 @@
-"""Runs that lie in a sweep's folder and that other code made: found, told, and taken only when asked for."""
+"""Runs in a sweep's folder that other code made; they are used only on request."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,16 +9,16 @@ from experiments.sweep.plan import PlannedJob
 from experiments.sweep.sealed import DamagedRunError, is_run_name, is_unsigned, read_summary
 
 UNSIGNED_NOTICE = "which did not record its code"
-"""Words on runs of early builds of 0.2.0."""
+"""Notice about runs of early builds of 0.2.0."""
 
 
 class OtherCodeRuns:
-    """Runs of a folder that differ from planned ones in their code alone.
+    """Index of the runs of a folder that differ from planned ones in their code alone.
 
     Args:
         runs: folder of runs.
-        code: facts of the code that makes runs now.
-        mixed: take such runs in place of making them.
+        code: facts about the current code.
+        mixed: take such runs instead of repeating them.
     """
 
     def __init__(self, runs: Path, code: identity.CodeFacts, *, mixed: bool) -> None:
@@ -31,7 +31,9 @@ class OtherCodeRuns:
         self._index: dict[str, str] | None = None
 
     def match_jobs(self, units: Sequence[PlannedJob]) -> list[PlannedJob]:
-        """The same units; where runs of other code are taken, with the names of these."""
+        """Return the same jobs; with ``mixed``, add the names of runs of other code that are
+        taken.
+        """
         self._planned |= {name for unit in units for name in unit.hashes.values()}
         self._has_missing_runs |= any(
             not (self.runs / unit.hashes[BASE]).exists() for unit in units
@@ -50,7 +52,7 @@ class OtherCodeRuns:
         return unit._replace(older=there) if self.mixed else unit
 
     def _index_runs(self) -> Mapping[str, str]:
-        """Names of runs that other code made, by what they have in common with runs of any code."""
+        """Return the names of runs that other code made, by their hash without the code."""
         if self._index is None:
             self._index = {}
             names = (path.name for path in sorted(self.runs.iterdir()) if is_run_name(path.name))
@@ -70,19 +72,21 @@ class OtherCodeRuns:
             self._differences |= set(identity.describe_differences(summary["code"], self.code))
 
     def describe(self) -> str:
-        """What became of runs of other code, in a line; empty if there are none."""
+        """Return one line about runs of other code; empty if there are none."""
         if self._n_unsigned and self._has_missing_runs and not self.names:
-            return f"{self._n_unsigned} runs there were made by an earlier build, {UNSIGNED_NOTICE}, they were not taken"
+            what = f"{self._n_unsigned} runs there were made by an earlier build"
+            return f"{what}, {UNSIGNED_NOTICE}, they were not taken"
         if not self.names:
             return ""
-        what = f"{len(self.names)} runs there were made by other code ({'; '.join(sorted(self._differences))})"
+        differences = "; ".join(sorted(self._differences))
+        what = f"{len(self.names)} runs there were made by other code ({differences})"
         if self.mixed:
-            return f"{what}, they were taken as they are, every table says so"
+            return f"{what}, they were taken as they are, every table states it"
         return f"{what}, they were made again; --mixed takes such runs as they are"
 
 
 def describe_mixed_codes(codes: Sequence[identity.CodeFacts]) -> str:
-    """What a table must say of its runs; empty if one code made them all."""
+    """Return the notice that a table of mixed runs needs; empty if one code made all of them."""
     if len(codes) < 2:
         return ""
     first, *others = codes

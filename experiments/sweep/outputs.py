@@ -1,4 +1,4 @@
-"""What is written of all scores: tables, figures, the report, and the manifest that says where they came from."""
+"""Outputs of a sweep from all scores: tables, figures, report and manifest."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,34 +17,34 @@ from experiments.sweep.study import load_study_module, made_by
 from sim.errors import ConfigError, describe_unknown
 
 MANIFEST = "manifest.json"
-"""The only file with times, paths and machines."""
+"""The only file that holds times, paths and machines."""
 
 
 def write_outputs(
     results: ResultFolder, study: StudyConfig, scores: pd.DataFrame, mixed: str = ""
 ) -> str:
-    """Tables as CSV and LaTeX, figures, ``report.md``; returns the report.
+    """Write tables as CSV and LaTeX, figures, and ``report.md``; return the report.
 
     Args:
-        results: of the study.
-        study: what promises tables and figures.
-        scores: of all its runs.
-        mixed: which codes made the runs, for every table; empty = one.
+        results: result folder of the study.
+        study: study, which promises tables and figures.
+        scores: scores of all its runs.
+        mixed: notice about several codes, for every table; empty if one code made all runs.
 
     Raises:
-        ConfigError: the module makes no table or figure of a name that the study promises.
+        ConfigError: the module does not make a table or figure that the study promises.
     """
     module = load_study_module(study.module)
     axes = [*(axis.name for axis in study.axes), *(["role"] if "role" in scores else [])]
-    made_of = made_by(module, "tables", scores) | metric_tables.tabulate_metrics(
+    tables = made_by(module, "tables", scores) | metric_tables.tabulate_metrics(
         scores, axes, study.metrics, metric_tables.MetricOptions()
     )
-    words = TableLabels.from_module(module)._replace(mixed=mixed)
+    labels = TableLabels.from_module(module)._replace(mixed=mixed)
     results.replace_entry(
-        "tables", lambda folder: _write_tables(made_of, folder, words, study.name)
+        "tables", lambda folder: _write_tables(tables, folder, labels, study.name)
     )
     results.replace_entry("figures", lambda folder: _draw_figures(module, scores, folder))
-    report = words.add_mixed_notice(made_by(module, "report", scores))
+    report = labels.add_mixed_notice(made_by(module, "report", scores))
     results.replace_entry("report.md", lambda path: store.write_text(report + "\n", path))
     made = {
         "tables": _list_names(results.path / "tables"),
@@ -63,10 +63,10 @@ def write_outputs(
 
 
 def _write_tables(
-    tables: dict[str, pd.DataFrame], folder: Path, words: TableLabels, of: str
+    tables: dict[str, pd.DataFrame], folder: Path, labels: TableLabels, of: str
 ) -> None:
     folder.mkdir()
-    write_tables(tables, folder, words, of)
+    write_tables(tables, folder, labels, of)
 
 
 def _draw_figures(module: Any, scores: pd.DataFrame, folder: Path) -> None:
@@ -79,7 +79,7 @@ def _list_names(folder: Path) -> list[str]:
 
 
 def write_manifest(results: ResultFolder, study: StudyConfig, about: dict[str, Any]) -> None:
-    """The manifest."""
+    """Write the manifest."""
     record = {
         "study": study.model_dump(mode="json"),
         "root_seed": study.seed,
@@ -94,7 +94,7 @@ def write_manifest(results: ResultFolder, study: StudyConfig, about: dict[str, A
 
 
 def _output_files(place: Path) -> Iterable[Path]:
-    """All that was written but the runs, which ``runs.parquet`` names."""
+    """Return all written files except the runs, which ``runs.parquet`` names."""
     inner = (path for name in ("tables", "figures") for path in place.glob(f"{name}/*"))
     return sorted(
         [*(path for path in place.iterdir() if path.is_file() and path.name != MANIFEST), *inner]
@@ -102,5 +102,5 @@ def _output_files(place: Path) -> Iterable[Path]:
 
 
 def hash_file(path: Path) -> str:
-    """Of a file's bytes, as hex digits."""
+    """Return the SHA-256 of a file's bytes, as hex digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

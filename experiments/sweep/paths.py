@@ -1,22 +1,24 @@
-"""What a study may vary: paths that a sweep sets by itself, or that another change overwrites, are refused."""
+"""Check of the paths that a study varies: reserved and overwritten paths are refused."""
 
 from collections.abc import Iterator, Sequence
 
-from experiments.sweep.config import LabelledValue, StudyAxis, StudyConfig
+from experiments.sweep.config import StudyConfig
+from experiments.sweep.designs import LabelledValue, StudyAxis
 from sim.errors import ConfigError
 
 RESERVED_KEYS = {
-    "seed": "a sweep sets it by itself in every replication, remove it; the study's seeds: says how many there are "
-    "(or --seeds), its seed: is the first",
-    "quick": "--quick of a run has no part in a sweep, remove it and name what it stands for",
-    "name": "it is a name and changes nothing in a run, remove it and label values of the axis instead",
+    "seed": "a sweep sets it by itself in every replication, remove it; the study's seeds: is the "
+    "number of replications (or --seeds), its seed: is the first",
+    "quick": "--quick of a run has no part in a sweep, remove it and name the changes themselves",
+    "name": "it is a name and changes nothing in a run, remove it and label values of the axis "
+    "instead",
     "description": "it is a text and changes nothing in a run, remove it",
 }
 """First keys of a configuration that no change of a study may name."""
 
 
 def check_paths(study: StudyConfig) -> None:
-    """Refuse changes that would be accepted and have no effect.
+    """Refuse changes that would have no effect.
 
     Raises:
         ConfigError: with one line for each problem.
@@ -32,13 +34,13 @@ def check_paths(study: StudyConfig) -> None:
 
 
 def _reserved_key(path: str) -> str:
-    """The reserved key that a path begins with; empty if it begins with another."""
+    """Return the reserved key with which a path begins; empty if there is none."""
     first = path.partition(".")[0]
     return first if first in RESERVED_KEYS else ""
 
 
 def _named_paths(study: StudyConfig) -> Iterator[tuple[str, str]]:
-    """All paths that a study changes, and where it names them."""
+    """Yield where a study names a change, and the path that it changes."""
     yield from (("overrides", path) for path in study.overrides)
     yield from (("changes", change.partition("=")[0]) for change in study.also)
     for axis in study.axes:
@@ -51,7 +53,7 @@ def _named_paths(study: StudyConfig) -> Iterator[tuple[str, str]]:
 
 
 def _overwritten_changes(study: StudyConfig) -> Iterator[str]:
-    """Changes that each value of an axis overwrites."""
+    """Yield a message for each change that every value of an axis overwrites."""
     always = [(axis, path) for axis in study.axes for path in _always_set(axis)]
     before = [("overrides", path) for path in study.overrides]
     before += [("changes", change.partition("=")[0]) for change in study.also]
@@ -64,12 +66,15 @@ def _overwritten_changes(study: StudyConfig) -> Iterator[str]:
         for path in _ever_set(axis):
             for later, over in always:
                 if study.axes.index(later) > number and _is_overwriting(over, path):
-                    rule = f"the axis {later.name} sets {over!r} afterwards, remove one of the two or exchange the axes"
+                    rule = (
+                        f"the axis {later.name} sets {over!r} afterwards, "
+                        "remove one of the two or exchange the axes"
+                    )
                     yield f"axes.{axis.name}: {path!r}, has no effect: {rule}"
 
 
 def _always_set(axis: StudyAxis) -> Sequence[str]:
-    """Paths that every value of an axis sets."""
+    """Return the paths that every value of an axis sets."""
     each = [
         set(value.set) if isinstance(value, LabelledValue) else set(axis.paths)
         for value in axis.values
@@ -78,7 +83,7 @@ def _always_set(axis: StudyAxis) -> Sequence[str]:
 
 
 def _ever_set(axis: StudyAxis) -> Sequence[str]:
-    """Paths that some value of an axis sets."""
+    """Return the paths that some value of an axis sets."""
     labelled = {
         path for value in axis.values if isinstance(value, LabelledValue) for path in value.set
     }
@@ -86,7 +91,7 @@ def _ever_set(axis: StudyAxis) -> Sequence[str]:
 
 
 def _is_overwriting(over: str, path: str) -> bool:
-    """Whether setting one path replaces all that another one set: it is the same place, or one above it."""
+    """Return True if setting one path replaces the other: it is the same place, or above it."""
     one, other = over.split("."), path.split(".")
     alike = (a in ("*", b) for a, b in zip(one, other, strict=False))
     return len(one) <= len(other) and all(alike)

@@ -1,4 +1,4 @@
-"""The plan of a study: every setting and replication, and the names of their runs."""
+"""Plan of a study: every setting and replication, and the names of their runs."""
 
 import json
 import zlib
@@ -15,53 +15,53 @@ from experiments.sweep.config import BASE, StudyConfig
 from experiments.sweep.messages import RunSpec, SweepJob
 from experiments.sweep.paths import check_paths
 from sim.build import count_steps
+from sim.checks.opening import find_market_faults
 from sim.errors import ConfigError, DataError, DataWarning, LearningWarning, SettingWarning
 from sim.reading.loading import ConfigTemplate
 
 SUPPRESSED_CLOSEOUTS = {"suppress_closeouts": True}
-"""What makes a twin in which nothing happens to anybody: the base itself, if nothing happened there either."""
+"""Change of a comparison run without close-outs; it equals the base if the base has none."""
 
 
 class SettingRequest(NamedTuple):
-    """A setting that a study wants run, as asked for by its module's ``refine``."""
+    """Setting that a study requests from its module's ``refine``."""
 
-    setting: Mapping[str, Any]  # a value or label for every axis
-    seeds: tuple[int, ...] = ()  # none = those of the study, or the fewer that a label asks for
+    setting: Mapping[str, Any]  # a value or label of every axis
+    seeds: tuple[int, ...] = ()  # none = those of the study, or the fewer of a label
 
 
 class SettingConfigs(NamedTuple):
-    """A setting and its configurations, of whatever seed."""
+    """Setting and its configurations, for any seed."""
 
     setting: SweepSetting
     packed_configs: dict[str, bytes]  # by role, canonical JSON, compressed
-    data: dict[str, str]  # digests of what it replays
+    data: dict[str, str]  # digests of replayed data
 
 
 class PlannedJob(NamedTuple):
-    """A setting and a replication, with the names of its runs."""
+    """Setting and replication, with the names of its runs."""
 
     number: int
     configs: SettingConfigs
     seed: int
     hashes: dict[str, str]  # by role
-    code: identity.CodeFacts  # of all its runs
-    older: Mapping[str, str] = MappingProxyType(
-        {}
-    )  # by role: runs of other code that are taken in place of its own
+    code: identity.CodeFacts  # code of all its runs
+    # by role: runs of other code that are taken instead
+    older: Mapping[str, str] = MappingProxyType({})
 
     @property
     def setting_and_seed(self) -> SweepSetting:
-        """Columns of its rows."""
+        """Columns of the setting and the seed in its rows."""
         return {**self.configs.setting, "seed": self.seed}
 
     def dump_config(self, role: str) -> str:
-        """The configuration of its run in a role, as JSON."""
+        """Return the configuration of its run in a role, as JSON."""
         return store.dump_canonical_json(
             _unpack_with_seed(self.configs.packed_configs[role], self.seed)
         )
 
     def pack_job(self) -> SweepJob:
-        """In words that travel."""
+        """Return the job as a message to a worker."""
         packed = {role: zlib.compress(self.dump_config(role).encode()) for role in self.hashes}
         return SweepJob(
             self.number, {role: self._make_spec(role, packed[role]) for role in self.hashes}
@@ -73,21 +73,21 @@ class PlannedJob(NamedTuple):
         )
 
     def hash_without_code(self, role: str) -> str:
-        """What its run in a role has in common with the same run as other code makes it."""
+        """Return the hash of its run in a role without the code, shared with runs of other code."""
         return store.hash_config(
             _unpack_with_seed(self.configs.packed_configs[role], self.seed), "", self.configs.data
         )
 
 
 class JobPlanner:
-    """Makes units of a study, each once, with numbers in the order of asking.
+    """Planner of a study's jobs; each job is made once and numbered in the order of requests.
 
     Args:
         study: see ``load_study``.
-        code: what makes its runs; none = this process.
+        code: facts about the code that makes the runs; None = this process.
 
     Raises:
-        ConfigError: a file or change of the study that is wrong for every setting.
+        ConfigError: a file or change of the study is wrong for every setting.
     """
 
     def __init__(self, study: StudyConfig, code: identity.CodeFacts | None = None) -> None:
@@ -101,21 +101,23 @@ class JobPlanner:
         self._planned: set[tuple[object, ...]] = set()
 
     def plan_first_jobs(self) -> list[PlannedJob]:
-        """What the study's file asks for; seeds vary slowest, so that every setting is seen early."""
+        """Return the jobs of the study's file; seeds vary slowest, so every setting is seen
+        early.
+        """
         return self.plan_more_jobs(
             SettingRequest(setting) for setting in iterate_settings(self.study)
         )
 
     def plan_more_jobs(self, tasks: Iterable[SettingRequest]) -> list[PlannedJob]:
-        """Units that were not asked for before.
+        """Return the requested jobs that are new.
 
         Raises:
-            ConfigError: a setting that is no valid configuration, or names no axis.
+            ConfigError: a setting is not a valid configuration, or names an unknown axis.
         """
-        wanted = list(tasks)
-        seeds = sorted({seed for task in wanted for seed in self._request_seeds(task)})
+        requests = list(tasks)
+        seeds = sorted({seed for task in requests for seed in self._request_seeds(task)})
         units = [
-            (task, seed) for seed in seeds for task in wanted if seed in self._request_seeds(task)
+            (task, seed) for seed in seeds for task in requests if seed in self._request_seeds(task)
         ]
         return [
             unit
@@ -160,10 +162,13 @@ class JobPlanner:
                 role: self._template.build_config([*moved, *also.items()])
                 for role, also in roles.items()
             }
+            for config in configs.values():
+                if faults := find_market_faults(config):
+                    raise ConfigError(faults)
         except ConfigError as error:
-            told = ", ".join(f"{name}={value}" for name, value in setting.items())
+            where = ", ".join(f"{name}={value}" for name, value in setting.items())
             raise ConfigError(
-                [f"{self.study.name} at {told}: {line}" for line in error.problems]
+                [f"{self.study.name} at {where}: {line}" for line in error.problems]
             ) from error
         data = {name: bars.digest for name, bars in read_replays(configs[BASE].underlyings).items()}
         dumped = {
@@ -176,41 +181,43 @@ class JobPlanner:
 
 
 def plan_study(study: StudyConfig) -> list[PlannedJob]:
-    """All runs that a study's file asks for; what its module's ``refine`` adds is known only once these were made."""
+    """Return all jobs of a study's file, without those that its module's ``refine`` adds later."""
     return JobPlanner(study).plan_first_jobs()
 
 
 def collect_notices(study: StudyConfig, units: Iterable[PlannedJob]) -> list[SettingWarning]:
-    """What a user should know of data and settings: each once, with what the settings concerned have in common."""
-    found: dict[tuple[type[SettingWarning], str], list[SweepSetting]] = {}
+    """Return the notices about data and settings, each once with its common setting."""
+    settings: dict[tuple[type[SettingWarning], str], list[SweepSetting]] = {}
     replayed: dict[str, list[str]] = {}
     for case in {id(unit.configs): unit.configs for unit in units}.values():
         config = unpack_config(case.packed_configs[BASE])
-        key = repr([each.process for each in config.underlyings])
+        key = repr([underlying.process for underlying in config.underlyings])
         if key not in replayed:
             replayed[key] = describe_replays(config.underlyings)
-        for told in [*((DataWarning, line) for line in replayed[key]), *_config_notices(config)]:
-            found.setdefault(told, []).append(case.setting)
+        data_notices = [(DataWarning, line) for line in replayed[key]]
+        for notice in [*data_notices, *_config_notices(config)]:
+            settings.setdefault(notice, []).append(case.setting)
     return [
-        kind(f"{study.name}{_common_setting(met)}: {line}") for (kind, line), met in found.items()
+        kind(f"{study.name}{_common_setting(cases)}: {line}")
+        for (kind, line), cases in settings.items()
     ]
 
 
 def _config_notices(config: RunConfig) -> Iterator[tuple[type[SettingWarning], str]]:
-    """What one run would say of its settings."""
+    """Yield the notices about the settings of one run."""
     for line in find_idle_settings(config):
         yield SettingWarning, line
     try:
         seconds = count_steps(config, read_replays(config.underlyings)) * config.dt
     except (ConfigError, DataError):
-        return  # the run itself fails by it, and its row says so
+        return  # the run itself fails with this error, and its row reports it
     for number, venue in enumerate(config.venues):
-        if told := venue.engine.explain_short_run(seconds, config.dt):
-            yield LearningWarning, f"venues.{number}.engine: {told}"
+        if notice := venue.engine.explain_short_run(seconds, config.dt):
+            yield LearningWarning, f"venues.{number}.engine: {notice}"
 
 
 def _common_setting(settings: Sequence[SweepSetting]) -> str:
-    """Where some settings agree, such as `` at engine=fhs_es``."""
+    """Return the values that some settings share, such as `` at engine=fhs_es``."""
     alike = [
         f"{name}={value}"
         for name, value in settings[0].items()
@@ -220,12 +227,12 @@ def _common_setting(settings: Sequence[SweepSetting]) -> str:
 
 
 def find_shared_roles(study: StudyConfig) -> tuple[str, ...]:
-    """Roles that are the base itself where nobody was closed out."""
+    """Return the roles that equal the base run if nothing was closed out."""
     return tuple(role for role, also in study.roles.items() if also == SUPPRESSED_CLOSEOUTS)
 
 
 def unpack_config(config: bytes) -> RunConfig:
-    """A configuration that travelled."""
+    """Return a configuration from its compressed JSON."""
     return RunConfig.model_validate_json(zlib.decompress(config), strict=True)
 
 

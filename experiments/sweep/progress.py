@@ -1,4 +1,4 @@
-"""How far a sweep is: a bar on a terminal, else a line now and then; rate and time left, always on stderr."""
+"""Progress of a sweep on stderr: a bar on a terminal, else occasional lines."""
 
 import sys
 import time
@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 LINE_INTERVAL = 30.0
-"""Seconds between lines where there is no terminal."""
+"""Time between lines without a terminal (s)."""
 
 
 class ProgressReporter:
-    """Counts jobs that are done.
+    """Progress display of finished jobs.
 
     Args:
-        name: of the study.
-        quiet: say nothing.
-        slots: jobs done at a time; so many of the first ones compile.
+        name: name of the study.
+        quiet: print nothing.
+        slots: number of jobs done at a time; the same number of first jobs compile.
     """
 
     def __init__(self, name: str, *, quiet: bool, slots: int = 1) -> None:
@@ -30,12 +30,12 @@ class ProgressReporter:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[rate]}"),
         )
         self._bar = Progress(
             *columns, console=console, disable=quiet or self.writes_lines, transient=True
         )
-        self._task: TaskID = self._bar.add_task(name, total=0, told="")
+        self._task: TaskID = self._bar.add_task(name, total=0, rate="")
         self.n_jobs = self.n_done = 0
         self.started_at = self.reported_at = self.warmed_up_at = time.monotonic()
 
@@ -50,23 +50,23 @@ class ProgressReporter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._bar.stop()
 
     def add_jobs(self, more: Sized) -> None:
-        """These are to be done on top."""
+        """Add jobs to the total."""
         if self.writes_lines and self.n_done and len(more):
-            sys.stderr.write(f"{self.name}: {len(more)} runs more, where the answer lies\n")
+            sys.stderr.write(f"{self.name}: {len(more)} more runs to refine the result\n")
         self.n_jobs += len(more)
         self._bar.update(self._task, total=self.n_jobs)
 
     def count_job(self) -> None:
-        """One more is done."""
+        """Count one finished job."""
         self.n_done += 1
         if self.n_done <= self.slots:
             self.warmed_up_at = time.monotonic()
         words, now = self._describe_rate(), time.monotonic()
-        self._bar.update(self._task, completed=self.n_done, told=words)
+        self._bar.update(self._task, completed=self.n_done, rate=words)
         if self.writes_lines and (
             now - self.reported_at > LINE_INTERVAL or self.n_done == self.n_jobs
         ):
@@ -74,7 +74,7 @@ class ProgressReporter:
             sys.stderr.write(f"{self.name}: {self.n_done} of {self.n_jobs}, {words}\n")
 
     def _describe_rate(self) -> str:
-        """Rate and time left; the first runs compile and read what later ones find ready, so they do not count."""
+        """Return rate and time left, without the first runs, which compile."""
         counted, since = self.n_done - self.slots, self.warmed_up_at
         if counted <= 0 and self.n_done < self.n_jobs:
             return "the first runs compile, time left is not known yet"

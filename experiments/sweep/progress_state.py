@@ -1,4 +1,4 @@
-"""What a sweep has so far: the state of every run, and the scores."""
+"""State of a sweep: the status of every run, and the scores."""
 
 import pickle
 from collections import Counter
@@ -19,14 +19,14 @@ from sim.errors import ConfigError, describe_unknown
 RUNS, SCORES = "runs.parquet", "scores.parquet"
 
 FRAMES_PER_CHUNK = 500
-"""Scores that are frames at a time."""
+"""Number of scores that are held as frames at a time."""
 
 
 class SweepProgress:
-    """Collects results, in whatever order they come.
+    """Collection of results, in any order of arrival.
 
     Args:
-        study: whose.
+        study: study of the sweep.
     """
 
     def __init__(self, study: StudyConfig) -> None:
@@ -34,19 +34,19 @@ class SweepProgress:
         self.units: dict[int, PlannedJob] = {}
         self.results: dict[int, JobResult] = {}
         self.remade: list[str] = []
-        self._rows: dict[
-            int, bytes
-        ] = {}  # frames of one row each, which would take several times as much
+        # Pickled, because frames of one row need several times as much memory.
+        self._rows: dict[int, bytes] = {}
 
     def add_jobs(self, units: list[PlannedJob]) -> None:
-        """These are to be done."""
+        """Add planned jobs."""
         self.units |= {unit.number: unit for unit in units}
 
     def add_result(self, result: JobResult) -> None:
-        """One is done.
+        """Add the result of one job.
 
         Raises:
-            ConfigError: the first scores lack a metric that the study names, or have a column of an axis's name.
+            ConfigError: the first scores lack a metric of the study, or have a column with an
+                axis's name.
         """
         if result.rows is not None and not self.has_scores:
             known = list(result.rows.columns)
@@ -74,24 +74,24 @@ class SweepProgress:
 
     @property
     def has_scores(self) -> bool:
-        """Whether anything is."""
+        """True if any job has scores."""
         return bool(self._rows)
 
     @property
     def score_problems(self) -> list[str]:
-        """What the study's module raised, once for each kind."""
-        found = {
+        """Errors of the study's module, each kind once."""
+        numbers = {
             result.problem: number
             for number, result in sorted(self.results.items(), reverse=True)
             if result.problem
         }
         return [
             f"{self.study.name}: {_describe_setting(self.units[number])}: {problem}"
-            for problem, number in found.items()
+            for problem, number in numbers.items()
         ]
 
     def count_statuses(self) -> dict[str, int]:
-        """Runs by status, each counted once."""
+        """Return the number of runs of each status; each run counts once."""
         states = {
             state.hash: state.status
             for result in self.results.values()
@@ -100,50 +100,43 @@ class SweepProgress:
         return dict(sorted(Counter(states.values()).items()))
 
     def make_manifest_entries(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return the entries for the manifest."""
         return {"runs": self.count_statuses(), "jobs_done": len(self.units), "remade": self.remade}
 
     def list_codes(self, results: ResultFolder) -> list[identity.CodeFacts]:
-        """Facts of the code of all complete runs, each once; more than one only where runs of other code were taken."""
+        """Return the facts of the code of all complete runs, each once.
+
+        There is more than one only if runs of other code were taken.
+        """
         code = next(iter(self.units.values())).code
         own = {name for unit in self.units.values() for name in unit.hashes.values()}
         states = (state for result in self.results.values() for state in result.states.values())
         names = {state.hash for state in states if state.status == COMPLETE}
-        found = [code] if names & own or not names else []
+        codes = [code] if names & own or not names else []
         for name in sorted(names - own):
             other = read_summary(results.path / "runs" / name)["code"]
-            if other not in found:
-                found.append(other)
-        return found
+            if other not in codes:
+                codes.append(other)
+        return codes
 
     def tabulate_runs(self) -> pd.DataFrame:
-        """One row for each setting, replication and role; one that is not complete has error and configuration."""
+        """Return one row for each setting, replication and role.
+
+        Rows of incomplete runs hold the error and the configuration.
+        """
         rows = []
         for number, unit in sorted(self.units.items()):
             for role, state in self.results[number].states.items():
                 config = None if state.status == COMPLETE else unit.dump_config(role)
-                rows.append(
-                    (
-                        *unit.setting_and_seed.values(),
-                        role,
-                        state.hash,
-                        state.status,
-                        state.error or None,
-                        config,
-                    )
-                )
-        names = [
-            *next(iter(self.units.values())).setting_and_seed,
-            "role",
-            "hash",
-            "status",
-            "error",
-            "config",
-        ]
+                labels = unit.setting_and_seed.values()
+                error = state.error or None
+                rows.append((*labels, role, state.hash, state.status, error, config))
+        axes = next(iter(self.units.values())).setting_and_seed
+        names = [*axes, "role", "hash", "status", "error", "config"]
         return pd.DataFrame(rows, columns=names)
 
     def tabulate_scores(self) -> pd.DataFrame:
-        """Rows of all scores, in the order of the plan, settings and seed first."""
+        """Return the rows of all scores in the order of the plan, settings and seed first."""
         numbers = sorted(self._rows)
         chunks = [
             numbers[first : first + FRAMES_PER_CHUNK]
@@ -156,27 +149,21 @@ class SweepProgress:
         return pd.concat(parts, ignore_index=True)
 
     def _score_rows(self, number: int) -> pd.DataFrame:
-        """Rows of one unit's score."""
+        """Return the score rows of one job."""
         rows, setting = pickle.loads(self._rows[number]), self.units[number].setting_and_seed
-        shown = [name for name in rows.columns if name not in setting]
-        found: pd.DataFrame = rows.assign(**setting)[[*setting, *shown]]
-        return found
+        scored = [name for name in rows.columns if name not in setting]
+        labelled: pd.DataFrame = rows.assign(**setting)[[*setting, *scored]]
+        return labelled
 
     def write_state(self, results: ResultFolder) -> None:
-        """``runs.parquet`` and ``scores.parquet``; tracebacks of what has failed no longer go."""
-        results.remove_tracebacks(
-            {
-                s.hash
-                for each in self.results.values()
-                for s in each.states.values()
-                if s.status == FAILED
-            }
-        )
+        """Write ``runs.parquet`` and ``scores.parquet``; remove tracebacks of runs that no longer
+        fail.
+        """
+        states = [state for result in self.results.values() for state in result.states.values()]
+        results.remove_tracebacks({state.hash for state in states if state.status == FAILED})
         about = {
             "study": store.dump_canonical_json(self.study.model_dump(mode="json")),
             "version": provenance.read_version(),
-        }
-        about |= {
             "code": store.dump_canonical_json(self.list_codes(results)),
             "module": hash_study_module(self.study.module),
         }
@@ -192,18 +179,17 @@ class SweepProgress:
 
 
 def _unwritable(scores: pd.DataFrame, module: str) -> list[str]:
-    """A line for each column of scores that Parquet cannot hold."""
+    """Return one line for each column of scores that Parquet cannot hold."""
     rule = "must all be numbers, truth values, times or text of one kind, correct score"
-    found = []
+    problems = []
     for name, column in scores.items():
         try:
             pa.array(column.to_numpy(), from_pandas=True)
         except pa.ArrowException:
             kinds = ", ".join(sorted({type(value).__name__ for value in column}))
-            found.append(
-                f"{module}: column {name!r} of score holds values of type {kinds}, which {rule}"
-            )
-    return found
+            where = f"{module}: column {name!r} of score"
+            problems.append(f"{where} holds values of type {kinds}, which {rule}")
+    return problems
 
 
 def _describe_setting(unit: PlannedJob) -> str:

@@ -1,4 +1,4 @@
-"""A study from its plan to its result folder. Whatever ends it, what it made is kept; the next start goes on."""
+"""Runner of a study, from its plan to its result folder; an interrupted sweep can be resumed."""
 
 import math
 import os
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -18,11 +18,11 @@ from experiments.results import identity, provenance, store
 from experiments.sweep import outputs
 from experiments.sweep.config import StudyConfig
 from experiments.sweep.driver import run_jobs
-from experiments.sweep.executors import count_processors, open_pool
+from experiments.sweep.executors import WorkerPool, count_processors, open_pool
 from experiments.sweep.folder import ResultFolder
 from experiments.sweep.messages import CodeFingerprint, SweepContext
 from experiments.sweep.older import OtherCodeRuns, describe_mixed_codes
-from experiments.sweep.plan import JobPlanner, collect_notices, find_shared_roles
+from experiments.sweep.plan import JobPlanner, PlannedJob, collect_notices, find_shared_roles
 from experiments.sweep.progress import ProgressReporter
 from experiments.sweep.progress_state import SweepProgress
 from experiments.sweep.study import (
@@ -35,105 +35,136 @@ from sim.errors import ConfigError
 
 
 class SweepOptions(NamedTuple):
-    """How a sweep is done; results do not depend on it."""
+    """Options of a sweep, which do not change its results."""
 
     executor: str = "loky"  # serial, loky, dask, tcp://HOST:PORT, tls://HOST:PORT
     jobs: int = count_processors()
-    limit: float = math.inf  # seconds for one run
-    plugins: tuple[str, ...] = ()  # modules with kinds of a user's own
-    known: tuple[str, ...] = ()  # other results, whose runs are taken over where they are the same
+    limit: float = math.inf  # time limit of one run (s)
+    plugins: tuple[str, ...] = ()  # modules that register a user's components
+    known: tuple[str, ...] = ()  # other results, to copy identical runs from
     quiet: bool = True
-    mixed: bool = False  # take the runs that are there although other code made them
+    mixed: bool = False  # use existing runs of other code
 
 
 class SweepOutcome(NamedTuple):
-    """What became of a study."""
+    """Outcome of a sweep."""
 
     folder: Path
     report: str  # Markdown; empty if no run was scored
     runs: pd.DataFrame  # a row for each setting, replication and role: name, status, error
-    counts: dict[str, int]  # runs by status
-    remade: tuple[str, ...]  # files that could not be read, and were made again
-    older: str  # what became of runs that other code had made; empty if there were none
+    counts: dict[str, int]  # number of runs by status
+    remade: tuple[str, ...]  # unreadable files that were written again
+    older: str  # notice about runs of other code; empty if there were none
+
+
+class _SweepLoop(NamedTuple):
+    """Parts of a running sweep: its planner, its state and its display."""
+
+    planner: JobPlanner
+    older: OtherCodeRuns
+    progress: SweepProgress
+    reporter: ProgressReporter
+
+    def run(self, units: list[PlannedJob], pool: WorkerPool, place: SweepContext) -> None:
+        """Run the given jobs, then those that the study's refinement adds, until it adds none."""
+        while units:
+            units = self.older.match_jobs(units)
+            self.reporter.add_jobs(units)
+            self.progress.add_jobs(units)
+            for result in run_jobs(units, pool, place):
+                self.progress.add_result(result)
+                self.reporter.count_job()
+            units = self._plan_refinement() if self.progress.has_scores else []
+
+    def _plan_refinement(self) -> list[PlannedJob]:
+        requests = request_refinement(self.planner.study, self.progress.tabulate_scores)
+        return self.planner.plan_more_jobs(requests)
 
 
 def run_sweep(
     study: StudyConfig, *, out: str | Path | None = None, options: SweepOptions | None = None
 ) -> SweepOutcome:
-    """Make all runs of a study that are not there yet, score all, and write tables, figures and report.
+    """Make the missing runs of a study, score all, and write tables, figures and report.
 
     Args:
         study: see ``load_study``.
-        out: result folder; none = ``results/NAME``. One that holds runs of the study is gone on with.
-        options: see there.
+        out: result folder, which is continued if it holds runs of the study; None =
+            ``results/NAME``.
+        options: executor, limits and plugins.
 
     Raises:
-        ConfigError: an invalid setting, an unknown executor or metric, other results without runs.
-        OutputError: the folder belongs to another study, or can hold no results.
+        ConfigError: a setting is invalid, the executor or a metric is unknown, or other results
+            have no runs.
+        OutputError: the folder belongs to another study, or cannot hold results.
         WriteError: a write failed; all finished runs are kept.
-        StudyError: the study's module raised; all runs are kept.
-        KeyboardInterrupt: the user's; all finished runs are kept.
+        StudyError: the study's module failed; all runs are kept.
+        KeyboardInterrupt: raised by the user; all finished runs are kept.
     """
     options, began = options or SweepOptions(), time.perf_counter()
     import_plugins(options.plugins)
     load_study_module(study.module)
     known = _resolve_known(options)
-    results = ResultFolder(
-        Path(out) if out is not None else Path("results") / study.name, store.RUNS_KEPT
-    )
+    results = _open_folder(study, out)
     place = _make_context(study, results, options, known)
-    code = _require_code(place).facts
+    code = _require_code(place)
     with _name_missing_plugin(results.path):
-        planner, tally = JobPlanner(study, code), SweepProgress(study)
+        planner, progress = JobPlanner(study, code.facts), SweepProgress(study)
         units = planner.plan_first_jobs()
     for notice in collect_notices(study, units):
         warnings.warn(notice, stacklevel=2)
     with open_pool(options.executor, options.jobs) as pool, results.claim(study):
-        older = OtherCodeRuns(results.path / "runs", code, mixed=options.mixed)
-        with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as counter:
-            while units:
-                units = older.match_jobs(units)
-                counter.add_jobs(units)
-                tally.add_jobs(units)
-                for result in run_jobs(units, pool, place):
-                    tally.add_result(result)
-                    counter.count_job()
-                units = (
-                    planner.plan_more_jobs(request_refinement(study, tally.tabulate_scores))
-                    if tally.has_scores
-                    else []
-                )
-        report = _write_results(results, study, tally)
-        about = {
-            "executor": options.executor,
-            "jobs": options.jobs,
-            "elapsed_s": round(time.perf_counter() - began, 1),
-        }
-        codes = {
-            "code": tally.list_codes(results),
-            "sources": _require_code(place).files,
-            "module": _require_code(place).study,
-        }
-        codes |= {"plugins": {name: plugins.get_file_digests(name) for name in options.plugins}}
-        outputs.write_manifest(results, study, about | codes | tally.make_manifest_entries())
-    if tally.score_problems:
-        raise StudyError(*tally.score_problems)
+        older = OtherCodeRuns(results.path / "runs", code.facts, mixed=options.mixed)
+        with ProgressReporter(study.name, quiet=options.quiet, slots=pool.n_slots) as reporter:
+            _SweepLoop(planner, older, progress, reporter).run(units, pool, place)
+        report = _write_results(results, study, progress)
+        about = _describe_sweep(options, code, began)
+        _write_manifest(results, study, progress, about)
+    if progress.score_problems:
+        raise StudyError(*progress.score_problems)
+    return _make_outcome(results.path, report, progress, older.describe())
+
+
+def _open_folder(study: StudyConfig, out: str | Path | None) -> ResultFolder:
+    folder = Path(out) if out is not None else Path("results") / study.name
+    return ResultFolder(folder, store.RUNS_KEPT)
+
+
+def _write_manifest(
+    results: ResultFolder, study: StudyConfig, progress: SweepProgress, about: dict[str, Any]
+) -> None:
+    codes = {"code": progress.list_codes(results)}
+    outputs.write_manifest(results, study, about | codes | progress.make_manifest_entries())
+
+
+def _make_outcome(folder: Path, report: str, progress: SweepProgress, older: str) -> SweepOutcome:
     return SweepOutcome(
-        results.path,
-        report,
-        tally.tabulate_runs(),
-        tally.count_statuses(),
-        tuple(tally.remade),
-        older.describe(),
+        folder=folder,
+        report=report,
+        runs=progress.tabulate_runs(),
+        counts=progress.count_statuses(),
+        remade=tuple(progress.remade),
+        older=older,
     )
+
+
+def _describe_sweep(options: SweepOptions, code: CodeFingerprint, began: float) -> dict[str, Any]:
+    """Return the entries of the manifest about the executor, the elapsed time and the code."""
+    return {
+        "executor": options.executor,
+        "jobs": options.jobs,
+        "elapsed_s": round(time.perf_counter() - began, 1),
+        "sources": code.files,
+        "module": code.study,
+        "plugins": {name: plugins.get_file_digests(name) for name in options.plugins},
+    }
 
 
 @contextmanager
 def _name_missing_plugin(place: Path) -> Iterator[None]:
-    """Say which plug-in is not named, where that may be why a study is not valid.
+    """Name a missing plug-in, which may be the reason why a study is not valid.
 
     Raises:
-        DataError: the results that are there were made with a plug-in which is not named.
+        DataError: the existing results were made with a plug-in that was not given.
     """
     try:
         yield
@@ -142,20 +173,19 @@ def _name_missing_plugin(place: Path) -> Iterator[None]:
         raise
 
 
-def _write_results(results: ResultFolder, study: StudyConfig, tally: SweepProgress) -> str:
-    """Write runs, scores and all that is made of them; returns the report, empty if no run was scored."""
-    tally.write_state(results)
-    return (
-        outputs.write_outputs(
-            results, study, tally.tabulate_scores(), describe_mixed_codes(tally.list_codes(results))
-        )
-        if tally.has_scores
-        else ""
-    )
+def _write_results(results: ResultFolder, study: StudyConfig, progress: SweepProgress) -> str:
+    """Write runs, scores and outputs; return the report, empty if no run was scored."""
+    progress.write_state(results)
+    if not progress.has_scores:
+        return ""
+    mixed = describe_mixed_codes(progress.list_codes(results))
+    return outputs.write_outputs(results, study, progress.tabulate_scores(), mixed)
 
 
 def _resolve_known(options: SweepOptions) -> tuple[str, ...]:
-    """Absolute paths of other results; refused with them is a limit that no run could keep."""
+    """Return the absolute paths of other results; refuse them, or a time limit that is not
+    positive.
+    """
     without = [name for name in options.known if not (Path(name) / "runs").is_dir()]
     problems = [f"--known: {name}, has no folder runs, name results of a sweep" for name in without]
     if not options.limit > 0:
@@ -168,9 +198,9 @@ def _resolve_known(options: SweepOptions) -> tuple[str, ...]:
 
 
 def _require_code(place: SweepContext) -> CodeFingerprint:
-    """What makes all runs of a sweep."""
+    """Return the code that makes all runs of a sweep."""
     if place.code is None:
-        raise ValueError("a sweep's place names its code")
+        raise ValueError("a sweep's context names its code")
     return place.code
 
 

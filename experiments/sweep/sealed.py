@@ -1,4 +1,4 @@
-"""A run's folder as a sweep leaves it: its content carries its name, and any change of it is found."""
+"""Sealed folders of runs: the content determines the name, and any change is detected."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from experiments.results import identity, store
+from experiments.sweep.folder import UNFINISHED_NAME
 from sim.metrics.cascades import Frames
 from sim.reading.documents import read_json
 
@@ -20,25 +21,25 @@ RUN_NAME = re.compile(r"[0-9a-f]{12}\Z")
 """Names of runs."""
 
 FRAME_NAME = re.compile(r"[a-z][a-z0-9_]*\.parquet\Z")
-"""Names of a run's frames; no other file is ever opened, so that no name leads out of the folder."""
+"""Names of a run's frames; no other file is ever opened, so no name leads out of the folder."""
 
 
 class DamagedRunError(Exception):
-    """A file of a run that is not what was written."""
+    """Error of a run's file that differs from what was written."""
 
 
 def is_run_name(name: object) -> bool:
-    """Whether a word can be the name of a run."""
+    """Return True if a value can be the name of a run."""
     return isinstance(name, str) and RUN_NAME.match(name) is not None
 
 
 def hash_frames(folder: Path) -> dict[str, str]:
-    """SHA-256 of every Parquet file of a run."""
+    """Return the SHA-256 of every Parquet file of a run."""
     return {path.name: _sha256(path.read_bytes()) for path in sorted(folder.glob("*.parquet"))}
 
 
 def seal_summary(summary: dict[str, Any]) -> dict[str, Any]:
-    """A summary with the digest of its own content."""
+    """Return a summary with the digest of its own content."""
     plain = json.loads(json.dumps(summary, allow_nan=False))
     return {**plain, "seal": _summary_digest(plain)}
 
@@ -52,41 +53,43 @@ def _summary_digest(summary: dict[str, Any]) -> str:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """The summary of a run, which is that of its name.
+    """Return the summary of a run, whose content must match the folder's name.
 
     Raises:
-        Damage: it cannot be read, was changed, or belongs to another run; or the folder is a link.
+        DamagedRunError: it cannot be read, was changed, or belongs to another run; or the folder is
+            a link.
     """
     path = folder / SUMMARY
     if folder.is_symlink() or path.is_symlink():
         raise DamagedRunError(str(path))
     try:
-        found = read_json(path)
-        whole = found["seal"] == _summary_digest(found) and derive_run_name(found) == folder.name
+        summary = read_json(path)
+        is_sealed = summary["seal"] == _summary_digest(summary)
+        is_whole = is_sealed and derive_run_name(summary) == folder.name
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedRunError(str(path)) from error
-    if not whole or not isinstance(found["sha256"], dict) or not found["sha256"]:
+    if not is_whole or not isinstance(summary["sha256"], dict) or not summary["sha256"]:
         raise DamagedRunError(str(path))
-    return found
+    return summary
 
 
 def derive_run_name(summary: dict[str, Any]) -> str:
-    """The name that a run's configuration, code and data give it."""
+    """Return the name that configuration, code and data give a run."""
     return store.hash_config(
         summary["config"], identity.compute_digest(summary["code"]), summary["data"]
     )
 
 
 def is_unsigned(folder: Path) -> bool:
-    """Whether a run is whole but for facts of its code, which builds of 0.2.0 did not record at first."""
+    """Return True if a run only lacks facts about its code, as in the first builds of 0.2.0."""
     if folder.is_symlink() or (folder / SUMMARY).is_symlink():
         return False
     try:
-        found = read_json(folder / SUMMARY)
+        summary = read_json(folder / SUMMARY)
         named = store.dump_canonical_json(
-            {key: found[key] for key in ("config", "version", "data")}
+            {key: summary[key] for key in ("config", "version", "data")}
         )
-        recorded = {"code", "seal"} & found.keys()
+        recorded = {"code", "seal"} & summary.keys()
     except (OSError, ValueError, KeyError, TypeError):
         return False
     is_named = _sha256(named.encode())[: len(folder.name)] == folder.name
@@ -94,36 +97,61 @@ def is_unsigned(folder: Path) -> bool:
         is_named
         and is_run_name(folder.name)
         and not recorded
-        and isinstance(found.get("sha256"), dict)
+        and isinstance(summary.get("sha256"), dict)
     )
 
 
 def read_run(folder: Path) -> Frames:
-    """The frames of a run, from files that are what was written.
+    """Return the frames of a run after checking its files.
 
     Raises:
-        Damage: the first that is not.
+        DamagedRunError: names the first damaged file.
     """
     written = read_summary(folder)["sha256"]
     return {Path(name).stem: _read_frame(folder, name, digest) for name, digest in written.items()}
 
 
 def find_damaged_files(folder: Path) -> list[str]:
-    """Names of all files of a run that are not what was written, and of frames that were not."""
+    """Return the names of all changed files of a run, and of frames that were not written by it."""
     try:
-        written = (read_json(folder / SUMMARY) if is_unsigned(folder) else read_summary(folder))[
-            "sha256"
-        ]
+        summary = read_json(folder / SUMMARY) if is_unsigned(folder) else read_summary(folder)
+        written = summary["sha256"]
     except DamagedRunError:
         return [SUMMARY]
     planted = [path.name for path in sorted(folder.glob("*.parquet")) if path.name not in written]
-    return [
+    changed = [
         name for name, digest in written.items() if _read_verified(folder, name, digest) is None
-    ] + planted
+    ]
+    return changed + planted
+
+
+def list_stray_files(runs: Path) -> list[str]:
+    """Return entries among the runs that are not runs, and entries in runs that they did not write.
+
+    Unfinished entries are left out; the next sweep removes them.
+    """
+    entries = [path for path in sorted(runs.glob("*")) if not UNFINISHED_NAME.fullmatch(path.name)]
+    inside = [
+        f"{path.name}/{name}"
+        for path in entries
+        if is_run_name(path.name)
+        for name in list_stray_run_files(path)
+    ]
+    return [*(path.name for path in entries if not is_run_name(path.name)), *inside]
+
+
+def list_stray_run_files(run: Path) -> list[str]:
+    """Return entries of a run other than its summary and frames, which are checked as damage."""
+    entries = sorted(run.iterdir()) if run.is_dir() and not run.is_symlink() else []
+    return [
+        path.name
+        for path in entries
+        if path.name != SUMMARY and (path.suffix != ".parquet" or path.is_dir())
+    ]
 
 
 def _read_verified(folder: Path, name: str, digest: object) -> bytes | None:
-    """The bytes of a frame; none if they are not those that were written."""
+    """Return the bytes of a frame; None if they differ from what was written."""
     if not FRAME_NAME.match(name):
         return None
     path = folder / name
@@ -145,7 +173,7 @@ def _read_frame(folder: Path, name: str, digest: object) -> pd.DataFrame:
 
 
 def remove_run(run: Path) -> None:
-    """Remove what stands under a run's name; of a link, the link alone."""
+    """Remove the entry of a run's name; of a link, only the link."""
     if run.is_symlink() or not run.is_dir():
         run.unlink(missing_ok=True)
     else:

@@ -1,5 +1,6 @@
-"""What a study's module holds, and how it is found."""
+"""Module of a study: its functions, and how it is found and loaded."""
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -12,80 +13,86 @@ import pandas as pd
 
 from experiments import plugins
 from experiments.config import RunConfig
-from experiments.plugins import IMPORT_ERRORS, fault
+from experiments.plugins import IMPORT_ERRORS
 from experiments.results import identity
 from experiments.results.imported_sources import ROOT, find_imported_files
+from experiments.studies.shared.default_outputs import add_default_outputs
 from experiments.sweep.config import StudyConfig, list_study_names, packaged_study
 from experiments.sweep.plan import SettingRequest
-from sim.errors import ConfigError, DeleverageError
+from sim.errors import ConfigError, DeleverageError, describe_exception
 from sim.metrics.cascades import Frames
 
 
 class StudyError(DeleverageError):
-    """A study whose module failed; its runs are kept."""
+    """Error of a study whose module failed; its runs are kept."""
 
 
 REFINE = "refine"
-"""The one function that a module may leave out."""
+"""The one optional function of a study's module."""
 
 
 class StudyModule(Protocol):
-    """What a study's module holds."""
+    """Interface of a study's module."""
 
     def score(self, config: RunConfig, frames: Frames, twin: Frames | None) -> pd.DataFrame:
-        """Tidy rows of what one run showed; settings and seed are added as columns."""
+        """Return tidy rows of the outcomes of one run; settings and seed are added as columns."""
         ...
 
     def tables(self, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """Tidy tables of all runs' rows, by name."""
+        """Return tidy tables of all runs' rows, by name."""
         ...
 
     def figures(self, runs: pd.DataFrame, folder: Path) -> None:
-        """Draw what the tables say."""
+        """Draw the tables as figures."""
         ...
 
     def report(self, runs: pd.DataFrame) -> str:
-        """The tables as Markdown, for a page."""
+        """Return the tables as Markdown, for a page."""
         ...
 
 
 def load_study_module(module: str) -> StudyModule:
-    """The module of a study.
+    """Return the module of a study.
 
     Args:
         module: a name to import, or the path of a file.
 
     Raises:
-        ConfigError: there is none, or it lacks a function that every study has.
+        ConfigError: there is no such module, or it lacks a required function.
     """
     found: Any = _load_file(Path(module)) if module.endswith(".py") else _import_module(module)
-    missing = [name for name in STUDY_FUNCTIONS if not callable(vars(found).get(name))]
-    if missing:
-        raise ConfigError([f"{module}: no function {missing[0]!r}, every study has one, write it"])
+    own = [name for name, value in vars(found).items() if callable(value) and name[0] != "_"]
+    for name in (each for each in STUDY_FUNCTIONS if each not in own):
+        if near := difflib.get_close_matches(name, set(own) - set(STUDY_FUNCTIONS), 1, 0.8):
+            raise ConfigError([f"{module}: no function {name!r}, but {near[0]!r}: rename it"])
+        if name == SCORE:
+            rule = "every study has one, write it"
+            raise ConfigError([f"{module}: no function {name!r}, {rule}"])
+    add_default_outputs(found)
     return found
 
 
 def made_by(module: StudyModule, function: str, *arguments: object) -> Any:
-    """What a function of a study's module returns.
+    """Return the result of a function of a study's module.
 
     Raises:
-        StudyError: it raised something, or returned what is of no use.
+        StudyError: the function failed, or returned a value of the wrong type.
     """
     place = str(vars(module).get("__file__"))
     try:
-        found = vars(module)[function](*arguments)
+        result = vars(module)[function](*arguments)
     except (DeleverageError, OSError):
         raise
     except IMPORT_ERRORS as error:
-        raise StudyError(f"{function} fails ({fault(error, place)}), correct it") from error
-    wanted, words = RETURNS[function]
-    parts = found.values() if isinstance(found, dict) else ()
-    odd = [each for each in (found, *parts) if not isinstance(each, wanted)]
-    if odd:
-        raise StudyError(
-            f"{place}: {function} returns {_article(odd[0])}, must return {words}, correct it"
-        )
-    return found
+        text = describe_exception(error, place)
+        raise StudyError(f"{function} fails ({text}), correct it") from error
+    expected, words = RETURNS[function]
+    parts = result.values() if isinstance(result, dict) else ()
+    wrong = [value for value in (result, *parts) if not isinstance(value, expected)]
+    if wrong:
+        kind = _article(wrong[0])
+        raise StudyError(f"{place}: {function} returns {kind}, must return {words}, correct it")
+    return result
 
 
 def _article(value: object) -> str:
@@ -98,32 +105,34 @@ RETURNS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "tables": ((dict, pd.DataFrame), "pandas DataFrames by name, as a dict"),
     "figures": (object, "nothing"),
     "report": (str, "text"),
-    "refine": ((list, tuple), "a list of tasks"),
+    "refine": ((list, tuple), "a list of SettingRequest"),
 }
-"""What functions of a study's module return, and in words."""
+"""Return types of the functions of a study's module, and their names in messages."""
 
 
-STUDY_FUNCTIONS = ("score", "tables", "figures", "report")
-"""What every study's module has."""
+SCORE = "score"
+STUDY_FUNCTIONS = (SCORE, "tables", "figures", "report")
+"""Functions of a study's module; all but the first have a default."""
 
 _FILE_DIGESTS: dict[str, tuple[str, str]] = {}
-"""Of each file that is a module here: digests of its content, and of that with the files it imports, when it ran."""
+"""Digests of each loaded study file: of its content, and of its content with its imports."""
 
 
 def find_study_module(name: str, own: Path | None) -> str:
-    """The module of a study whose results are opened: from the command line or the package, never from the results.
+    """Return the module of a study whose results are opened; code within results never runs.
 
     Args:
-        name: of the study.
-        own: the file that the user names, the study's YAML or its module; none = a plug-in or the package has it.
+        name: name of the study.
+        own: the study's YAML file or module, as named by the user; None = a plug-in or the package
+            has it.
 
     Raises:
         ConfigError: there is no such module.
     """
     if own is not None and (shipped := packaged_study(own)):
         if shipped != name:
-            told = f"is the study {shipped!r}, the results are of {name!r}, name the file of that: --study {name}.yaml"
-            raise ConfigError([f"--study {own}: {told}"])
+            rule = f"the results are of {name!r}, name the file of that: --study {name}.yaml"
+            raise ConfigError([f"--study {own}: is the study {shipped!r}, {rule}"])
         return f"experiments.studies.{shipped}"
     if own is not None:
         path = own.with_suffix(".py")
@@ -133,9 +142,7 @@ def find_study_module(name: str, own: Path | None) -> str:
             )
         return str(path.resolve())
     for plugin in plugins.list_plugins():
-        if plugin.rpartition(".")[2] == name and set(STUDY_FUNCTIONS) <= set(
-            vars(sys.modules[plugin])
-        ):
+        if plugin.rpartition(".")[2] == name and SCORE in vars(sys.modules[plugin]):
             return plugin
     if name not in list_study_names():
         rule = "is a study of a user's own, and code that lies in a result never runs"
@@ -144,15 +151,17 @@ def find_study_module(name: str, own: Path | None) -> str:
 
 
 def hash_study_module(module: str) -> str:
-    """16 hex digits of a study's module: of its file, and of what it imports beside installed packages.
+    """Return 16 hex digits of the digest of a study's module and of its own imports.
+
+    Installed packages do not enter the digest.
 
     Raises:
         ConfigError: there is no such module.
     """
-    found = load_study_module(module)
+    module_object = load_study_module(module)
     if module.endswith(".py"):
         return _FILE_DIGESTS[str(Path(module))][1]
-    path = Path(str(vars(found)["__file__"])).resolve()
+    path = Path(str(vars(module_object)["__file__"])).resolve()
     if path.is_relative_to(ROOT):
         known = identity.hash_sources().get(path.relative_to(ROOT).as_posix())
         if known is not None:
@@ -161,27 +170,28 @@ def hash_study_module(module: str) -> str:
 
 
 def _hash_with_imports(path: Path) -> str:
-    held = {
-        name: hashlib.sha256(each.read_bytes()).hexdigest()
-        for name, each in find_imported_files(path).items()
+    digests = {
+        name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for name, file in find_imported_files(path).items()
     }
-    return identity.compute_digest(held)
+    return identity.compute_digest(digests)
 
 
 def request_refinement(
     study: StudyConfig, scores: Callable[[], pd.DataFrame]
 ) -> Sequence[SettingRequest]:
-    """What a module asks for after it has seen the scores so far; nothing if it has no ``refine``."""
+    """Return the settings that a module requests from the scores so far; none without
+    ``refine``.
+    """
     module = load_study_module(study.module)
     if REFINE not in vars(module):
         return ()
-    found = made_by(module, REFINE, study, scores())
-    if odd := [each for each in found if not isinstance(each, SettingRequest)]:
-        words = RETURNS[REFINE][1]
-        raise StudyError(
-            f"{study.module}: {REFINE} returns {_article(odd[0])} in it, must return {words}, correct it"
-        )
-    return found
+    requests = made_by(module, REFINE, study, scores())
+    if wrong := [value for value in requests if not isinstance(value, SettingRequest)]:
+        kind, words = _article(wrong[0]), RETURNS[REFINE][1]
+        rule = f"returns {kind} in it, must return {words}, correct it"
+        raise StudyError(f"{study.module}: {REFINE} {rule}")
+    return requests
 
 
 def _import_module(name: str) -> Any:
@@ -196,7 +206,7 @@ def _import_module(name: str) -> Any:
 
 
 def _load_file(path: Path) -> Any:
-    """A user's own, run once in each process, and again after it has changed."""
+    """Load a user's module, once in each process and again after each change."""
     name = f"deleverage_study_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or not path.is_file():
@@ -211,12 +221,11 @@ def _load_file(path: Path) -> Any:
         return known
     module = importlib.util.module_from_spec(spec)
     try:
-        exec(
-            compile(content, str(path), "exec"), vars(module)
-        )  # never from a cache, which may be of another content
+        # Never from a cache, which may hold other content.
+        exec(compile(content, str(path), "exec"), vars(module))
     except IMPORT_ERRORS as error:
         raise ConfigError(
-            [f"{path}: fails when imported ({fault(error, str(path))}), correct it"]
+            [f"{path}: fails when imported ({describe_exception(error, str(path))}), correct it"]
         ) from error
     sys.modules[name] = module
     _FILE_DIGESTS[str(path)] = now, _hash_with_imports(path)

@@ -1,4 +1,4 @@
-"""Whether results come out again: checksums of all files, and some runs made once more."""
+"""Verification of results: checksums of all files, and some runs made again."""
 
 import json
 import shutil
@@ -20,7 +20,6 @@ from experiments.paper.load_results import check_plugins
 from experiments.results import identity, provenance, store
 from experiments.sweep.config import RESOLVED_STUDY
 from experiments.sweep.execute_jobs import write_run
-from experiments.sweep.folder import UNFINISHED_NAME
 from experiments.sweep.messages import COMPLETE, RunSpec
 from experiments.sweep.older import UNSIGNED_NOTICE
 from experiments.sweep.outputs import MANIFEST, hash_file
@@ -33,6 +32,8 @@ from experiments.sweep.sealed import (
     hash_frames,
     is_run_name,
     is_unsigned,
+    list_stray_files,
+    list_stray_run_files,
     read_summary,
 )
 from sim.errors import DeleverageError, OutputError, escape_unprintable
@@ -43,16 +44,16 @@ CONFIG = "config.resolved.yaml"
 
 
 class VerificationResult(NamedTuple):
-    """What was compared, and what differs."""
+    """Result of a verification."""
 
-    files: int  # compared with the manifest; those of stored runs, which are compared with their checksums, apart
-    runs: int  # made again
-    differences: tuple[str, ...]  # path: what is wrong
-    notices: tuple[str, ...] = ()  # code that is not the one which made them
+    files: int  # number of files compared with the manifest, without those of stored runs
+    runs: int  # number of runs made again
+    differences: tuple[str, ...]  # path: problem
+    notices: tuple[str, ...] = ()  # differences between the current code and that of the results
 
     @property
     def comparison_text(self) -> str:
-        """What was compared, in words."""
+        """Description of the compared files."""
         return (
             f"{self.files} files compared with the manifest"
             if self.files
@@ -61,27 +62,28 @@ class VerificationResult(NamedTuple):
 
 
 class ReproducedRun(NamedTuple):
-    """What came of making a run again."""
+    """Comparison of a stored run with its repetition."""
 
     differences: list[str]
-    code: Any  # facts of the code that made the stored one
+    code: Any  # facts about the code that made the stored run
 
 
 def verify_results(place: Path, sample: int, seed: int = 0) -> VerificationResult:
-    """Compare checksums of all files, those of every stored run among them, and make some runs again.
+    """Compare the checksums of all files, and make some runs again.
 
     Args:
         place: results of a study, of one of its runs, or of ``deleverage run``.
-        sample: how many runs to make again; the same ones for the same seed.
-        seed: of the choice.
+        sample: number of runs to make again; the same runs for the same seed.
+        seed: seed of the choice of runs.
 
     Raises:
-        OutputError: no results, or not finished.
-        DataError: a plug-in that made them is not named.
+        OutputError: there are no results, or they are not finished.
+        DataError: a plug-in that made them was not given.
     """
     if not place.is_dir():
-        told = "is no folder" if place.exists() else "no such folder"
-        raise OutputError(f"{place}: {told}, name the result of deleverage run or deleverage sweep")
+        problem = "is no folder" if place.exists() else "no such folder"
+        rule = "name the result of deleverage run or deleverage sweep"
+        raise OutputError(f"{place}: {problem}, {rule}")
     if (place / CONFIG).is_file() and not (place / RESOLVED_STUDY).is_file():
         return _verify_run_result(place, again=sample > 0)
     if is_run_name(place.resolve().name) and (place / SUMMARY).is_file():
@@ -90,149 +92,135 @@ def verify_results(place: Path, sample: int, seed: int = 0) -> VerificationResul
 
 
 def _verify_study(place: Path, sample: int, seed: int) -> VerificationResult:
-    manifest, names = (
-        _read_manifest(place, (RESOLVED_STUDY, RUNS, MANIFEST)),
-        _list_complete_runs(place),
-    )
-    codes = manifest.get("code")
+    manifest = _read_manifest(place, (RESOLVED_STUDY, RUNS, MANIFEST))
+    names = _list_complete_runs(place)
+    files, codes, runs = manifest["files"], manifest.get("code"), place / "runs"
     notices = list(check_plugins(place, codes if isinstance(codes, list) else []))
-    wrong = [
-        *_missing_checksums(manifest["files"], (RESOLVED_STUDY, RUNS)),
-        *_check_listed_files(place, manifest["files"]),
-    ]
-    chosen = set(np.random.default_rng(seed).permutation(len(names))[:sample].tolist())
-    stored = [path for path in sorted((place / "runs").glob("*")) if is_run_name(path.name)]
-    wrong += [
-        f"runs/{name}: is not there" for name in names if not (place / "runs" / name).exists()
-    ]
+    problems = _check_study_files(place, files)
+    problems += [f"runs/{name}: is not there" for name in names if not (runs / name).exists()]
+    stored = [path for path in sorted(runs.glob("*")) if is_run_name(path.name)]
     unsigned = {path.name for path in stored if is_unsigned(path)}
-    again = {names[number] for number in chosen} - unsigned
+    again = _choose_runs(names, sample, seed) - unsigned
     notices += _unsigned_notices(place, len(unsigned & set(names)))
     for path in stored:
-        if path.name in again:
-            made = _reproduce_run(path)
-            found, notices = made.differences, [*notices, *_other_code_notices(made.code)]
-        else:
-            found = [_changed_notice(name) for name in find_damaged_files(path)]
-        wrong += [f"runs/{path.name}/{told}" for told in found]
+        run = _verify_stored_run(path, again=path.name in again)
+        notices += _other_code_notices(run.code)
+        problems += [f"runs/{path.name}/{line}" for line in run.differences]
+    problems += _describe_strays(place, files)
+    unique_notices = tuple(dict.fromkeys(notices))
+    return VerificationResult(len(files), len(again), tuple(problems), unique_notices)
+
+
+def _check_study_files(place: Path, files: Mapping[str, str]) -> list[str]:
+    """Return the problems of a study's listed files."""
+    missing = _missing_checksums(files, (RESOLVED_STUDY, RUNS))
+    return [*missing, *_check_listed_files(place, files)]
+
+
+def _describe_strays(place: Path, files: Mapping[str, str]) -> list[str]:
+    """Return a line for each file of a study's result that no command wrote."""
     strays = [
-        *_strays(place, manifest["files"]),
-        *(f"runs/{name}" for name in _beside(place / "runs")),
+        *_strays(place, files),
+        *(f"runs/{name}" for name in list_stray_files(place / "runs")),
     ]
-    wrong += [f"{name}: {STRAY}" for name in strays]
-    return VerificationResult(
-        len(manifest["files"]), len(again), tuple(wrong), tuple(dict.fromkeys(notices))
-    )
+    return [f"{name}: {STRAY}" for name in strays]
+
+
+def _choose_runs(names: list[str], sample: int, seed: int) -> set[str]:
+    """Draw the names of the runs to make again."""
+    chosen = np.random.default_rng(seed).permutation(len(names))[:sample]
+    return {names[number] for number in chosen.tolist()}
+
+
+def _verify_stored_run(path: Path, *, again: bool) -> ReproducedRun:
+    """Make a run again, or compare its files with their checksums."""
+    if again:
+        return _reproduce_run(path)
+    return ReproducedRun([_changed_notice(name) for name in find_damaged_files(path)], None)
 
 
 STRAY = "was not written by deleverage, remove it"
 
 PAGE = "report.html"
-"""What deleverage report writes into a result later, without the manifest."""
+"""Report that deleverage report adds to a result later; the manifest does not list it."""
 
 
 def _strays(place: Path, files: Mapping[str, str]) -> list[str]:
-    """Files of a result, by name, that neither its manifest lists nor a command adds; folders of a user's are left."""
-    found = [path for path in sorted(place.iterdir()) if not path.is_dir() or path.is_symlink()]
-    return [path.name for path in found if path.name not in {MANIFEST, PAGE, *files}]
-
-
-def _beside(runs: Path) -> list[str]:
-    """What lies among the runs and is none, and in runs beside their files; half-done ones are swept up later."""
-    there = [path for path in sorted(runs.glob("*")) if not UNFINISHED_NAME.fullmatch(path.name)]
-    inside = (
-        f"{path.name}/{name}" for path in there if is_run_name(path.name) for name in _inside(path)
-    )
-    return [*(path.name for path in there if not is_run_name(path.name)), *inside]
-
-
-def _inside(run: Path) -> list[str]:
-    """What lies in a run of a sweep beside its frames and summary; other frames are among the damage."""
-    found = sorted(run.iterdir()) if run.is_dir() and not run.is_symlink() else []
-    return [
-        path.name
-        for path in found
-        if path.name != SUMMARY and (path.suffix != ".parquet" or path.is_dir())
-    ]
+    """Return files of a result that neither its manifest lists nor a command adds."""
+    entries = [path for path in sorted(place.iterdir()) if not path.is_dir() or path.is_symlink()]
+    return [path.name for path in entries if path.name not in {MANIFEST, PAGE, *files}]
 
 
 def _unsigned_notices(place: Path, count: int) -> list[str]:
-    """A line on runs that say nothing of their code."""
-    rule = "their files were compared, they are not made again; start the sweep again to have them of this one"
-    return (
-        [f"{place}: {count} runs were made by an earlier build, {UNSIGNED_NOTICE}: {rule}"]
-        if count
-        else []
+    """Return a line about runs without facts of their code."""
+    if not count:
+        return []
+    rule = (
+        "their files were compared, they are not made again; "
+        "start the sweep again to have them of this one"
     )
+    return [f"{place}: {count} runs were made by an earlier build, {UNSIGNED_NOTICE}: {rule}"]
 
 
 def _verify_sweep_run(folder: Path, *, again: bool) -> VerificationResult:
-    """One run of a sweep."""
-    strays = [f"{name}: {STRAY}" for name in _inside(folder)]
-    if is_unsigned(folder) or not again:
-        notices = _unsigned_notices(folder, 1) if is_unsigned(folder) else []
-        return VerificationResult(
-            0, 0, (*map(_changed_notice, find_damaged_files(folder)), *strays), tuple(notices)
-        )
-    made = _reproduce_run(folder)
-    return VerificationResult(
-        0, 1, (*made.differences, *strays), tuple(_other_code_notices(made.code))
-    )
+    """Verify one run of a sweep."""
+    unsigned = is_unsigned(folder)
+    remake = again and not unsigned
+    run = _verify_stored_run(folder, again=remake)
+    strays = [f"{name}: {STRAY}" for name in list_stray_run_files(folder)]
+    notices = [*_unsigned_notices(folder, int(unsigned)), *_other_code_notices(run.code)]
+    return VerificationResult(0, int(remake), (*run.differences, *strays), tuple(notices))
 
 
 def _verify_run_result(folder: Path, *, again: bool) -> VerificationResult:
-    """The result of ``deleverage run``."""
+    """Verify the result of ``deleverage run``."""
     from experiments.config import load_run
-    from experiments.run import COMPLETE as DONE
-    from experiments.run import execute_run
+    from experiments.run import COMPLETE as FINISHED
 
     manifest = _read_manifest(folder, (MANIFEST,))
-    notices = [
-        *check_plugins(folder, [manifest.get("code")]),
-        *_other_code_notices(manifest.get("code")),
-    ]
-    needed = (CONFIG, SUMMARY, *sorted(path.name for path in folder.glob("*.parquet")))
-    wrong, runs = (
-        [
-            *_missing_checksums(manifest["files"], needed),
-            *_check_listed_files(folder, manifest["files"]),
-        ],
-        0,
-    )
-    wrong += [
-        f"{name}: {STRAY}" for name in _strays(folder, manifest["files"]) if name not in needed
-    ]
+    files, code = manifest["files"], manifest.get("code")
+    notices = [*check_plugins(folder, [code]), *_other_code_notices(code)]
+    problems = _check_run_files(folder, files)
+    runs = 0
     try:
         config = load_run(folder / CONFIG)
     except DeleverageError as error:
-        lines = [
-            f"{CONFIG}: {line.removeprefix(f'{folder / CONFIG}: ')}"
-            for line in str(error).splitlines()
-        ]
-        return VerificationResult(len(manifest["files"]), 0, (*wrong, *lines), tuple(notices))
-    plain = config.model_dump(mode="json")
-    if not _has_config_hash(plain, manifest):
-        wrong.append(f"{CONFIG}: its configuration is not that of {MANIFEST}")
-    elif manifest.get("status") != DONE:
+        prefix = f"{folder / CONFIG}: "
+        problems += [f"{CONFIG}: {line.removeprefix(prefix)}" for line in str(error).splitlines()]
+        return VerificationResult(len(files), runs, tuple(problems), tuple(notices))
+    if not _has_config_hash(config.model_dump(mode="json"), manifest):
+        problems.append(f"{CONFIG}: its configuration is not that of {MANIFEST}")
+    elif manifest.get("status") != FINISHED:
         notices.append(f"{folder}: was interrupted, it is not made again")
     elif again:
         runs = 1
-        with tempfile.TemporaryDirectory() as bench:
-            try:
-                execute_run(config, out=Path(bench) / "run")
-                known = {line.partition(":")[0] for line in wrong}
-                wrong += _different_files(
-                    folder, Path(bench) / "run", set(manifest["files"]) - known
-                )
-            except DeleverageError as error:
-                wrong += [
-                    f"{CONFIG}: cannot be run again ({line})" for line in str(error).splitlines()
-                ]
-    return VerificationResult(len(manifest["files"]), runs, tuple(wrong), tuple(notices))
+        known = {line.partition(":")[0] for line in problems}
+        problems += _differences_of_new_run(config, folder, set(files) - known)
+    return VerificationResult(len(files), runs, tuple(problems), tuple(notices))
+
+
+def _check_run_files(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Return the problems of a run's files: missing checksums, changes and files of others."""
+    needed = (CONFIG, SUMMARY, *sorted(path.name for path in folder.glob("*.parquet")))
+    problems = [*_missing_checksums(files, needed), *_check_listed_files(folder, files)]
+    strays = [name for name in _strays(folder, files) if name not in needed]
+    return [*problems, *(f"{name}: {STRAY}" for name in strays)]
+
+
+def _differences_of_new_run(config: RunConfig, folder: Path, names: Collection[str]) -> list[str]:
+    """Make a run again, and return the differences in files of these names."""
+    from experiments.run import execute_run
+
+    with tempfile.TemporaryDirectory() as bench:
+        try:
+            execute_run(config, out=Path(bench) / "run")
+            return _different_files(folder, Path(bench) / "run", names)
+        except DeleverageError as error:
+            return [f"{CONFIG}: cannot be run again ({line})" for line in str(error).splitlines()]
 
 
 def _has_config_hash(plain: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
-    """Whether a manifest has the hash of a configuration."""
+    """Return True if a manifest holds the hash of a configuration."""
     code, data = manifest.get("code"), manifest.get("data")
     if not isinstance(code, dict) or not isinstance(data, dict):
         return False
@@ -242,7 +230,7 @@ def _has_config_hash(plain: Mapping[str, Any], manifest: Mapping[str, Any]) -> b
 
 
 def _different_files(folder: Path, now: Path, names: Collection[str]) -> list[str]:
-    """What a run made again has other than the stored one, in files of these names."""
+    """Return one line for each of these files that differs between two runs."""
     return [
         f"{name}: differs"
         for name in sorted(names)
@@ -251,7 +239,7 @@ def _different_files(folder: Path, now: Path, names: Collection[str]) -> list[st
 
 
 def _has_same_content(there: Path, now: Path) -> bool:
-    """Whether two files hold the same; frames of other code differ in the name of their run, which is not compared."""
+    """Return True if two files hold the same values; the run's name within frames may differ."""
     if not now.is_file():
         return False
     if there.read_bytes() == now.read_bytes():
@@ -262,22 +250,20 @@ def _has_same_content(there: Path, now: Path) -> bool:
 
 
 def _changed_notice(name: str) -> str:
-    return (
-        f"{name}: is not the file that {SUMMARY} tells of"
-        if name != SUMMARY
-        else f"{name}: was changed"
-    )
+    if name == SUMMARY:
+        return f"{name}: was changed"
+    return f"{name}: differs from its checksum in {SUMMARY}"
 
 
 def _other_code_notices(code: Any) -> list[str]:
-    """A line on results that other code made; they may come out again nevertheless."""
+    """Return a line about results that other code made, which may still be reproduced."""
     if not isinstance(code, dict):
         return []
     here = identity.describe_code(
         [name for name in plugins.list_plugins() if name in code.get("plugins", {})]
     )
-    found = identity.describe_differences(code, here)
-    return [f"made by other code: {'; '.join(found)}"] if found else []
+    differences = identity.describe_differences(code, here)
+    return [f"made by other code: {'; '.join(differences)}"] if differences else []
 
 
 def _read_manifest(place: Path, needed: tuple[str, ...]) -> dict[str, Any]:
@@ -286,18 +272,21 @@ def _read_manifest(place: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     for name in needed:
         if (place / name).is_file():
             continue
-        rule = "hence no finished results of a study or run, name the folder of a sweep that has ended, or of a run"
+        rule = (
+            "hence no finished results of a study or run, "
+            "name the folder of a sweep that has ended, or of a run"
+        )
         if is_study or (place / CONFIG).is_file():
             rule = f"hence no finished result, {again}"
         raise OutputError(f"{place}: has no {name}, {rule}")
     path = place / MANIFEST
     try:
-        found = read_json(path)
+        manifest = read_json(path)
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read ({error}), {again}") from error
-    if not isinstance(found.get("files"), dict):
+    if not isinstance(manifest.get("files"), dict):
         raise OutputError(f"{path}: holds no checksums of files, {again}")
-    return found
+    return manifest
 
 
 AGAIN = "start deleverage sweep with this folder again"
@@ -308,85 +297,85 @@ def _list_complete_runs(place: Path) -> list[str]:
         runs = pd.read_parquet(place.absolute() / RUNS)
         names = list(dict.fromkeys(runs.loc[runs["status"] == COMPLETE, "hash"]))
     except (ValueError, KeyError, OSError, pa.ArrowException) as error:
-        told = (str(error).splitlines() or [""])[0]
-        raise OutputError(f"{place / RUNS}: cannot be read ({told}), {AGAIN}") from error
-    if odd := [name for name in names if not is_run_name(name)]:
-        raise OutputError(f"{place / RUNS}: {odd[0]!r} is no name of a run, {AGAIN}")
+        reason = (str(error).splitlines() or [""])[0]
+        raise OutputError(f"{place / RUNS}: cannot be read ({reason}), {AGAIN}") from error
+    if wrong := [name for name in names if not is_run_name(name)]:
+        raise OutputError(f"{place / RUNS}: {wrong[0]!r} is no name of a run, {AGAIN}")
     return names
 
 
 def _check_listed_files(place: Path, files: Mapping[str, str]) -> list[str]:
-    """What is wrong with the files of a manifest."""
+    """Return the problems of the files that a manifest lists."""
     return [
-        f"{escape_unprintable(name)}: {told}"
+        f"{escape_unprintable(name)}: {problem}"
         for name, digest in files.items()
-        if (told := _file_problem(place, name, digest))
+        if (problem := _file_problem(place, name, digest))
     ]
 
 
 def _missing_checksums(files: Mapping[str, str], needed: tuple[str, ...]) -> list[str]:
-    """What a manifest lacks that every result has."""
+    """Return a line for each required file without a checksum."""
     return [f"{name}: {MANIFEST} has no checksum of it" for name in needed if name not in files]
 
 
 def _file_problem(place: Path, name: str, digest: object) -> str:
-    """What is wrong with a file; nothing outside the folder is looked at."""
+    """Return the problem of a file, empty if none; no path outside the folder is read."""
     inner = PurePosixPath(name)
     if inner.is_absolute() or ".." in inner.parts or not inner.parts:
         return f"leads out of the folder, {MANIFEST} was changed"
     path = place / inner
     if not path.is_file():
         return "is not there"
-    return "" if hash_file(path) == digest else f"is not the file that {MANIFEST} tells of"
+    return "" if hash_file(path) == digest else f"differs from its checksum in {MANIFEST}"
 
 
 def _reproduce_run(folder: Path) -> ReproducedRun:
-    """What differs when a run is made once more.
+    """Make a run again and compare it with the stored one.
 
     Raises:
-        DataError: a plug-in that made it is not named.
+        DataError: a plug-in that made it was not given.
     """
     try:
         summary = read_summary(folder)
     except DamagedRunError:
         return ReproducedRun([_summary_problem(folder)], None)
-    config, data, version, code = (summary[key] for key in ("config", "data", "version", "code"))
+    config, code, version = summary["config"], summary["code"], summary["version"]
     if version != provenance.read_version():
-        return ReproducedRun(
-            [f"{SUMMARY}: made by deleverage {version}, this is {provenance.read_version()}"], code
-        )
+        versions = f"made by deleverage {version}, this is {provenance.read_version()}"
+        return ReproducedRun([f"{SUMMARY}: {versions}"], code)
     check_plugins(folder, [code])
     try:
         RunConfig.model_validate_json(json.dumps(config), strict=True)
     except pydantic.ValidationError as error:
-        return ReproducedRun(
-            [f"{SUMMARY}: {line}" for line in describe_problems(error, config, RunConfig)], code
-        )
+        lines = describe_problems(error, config, RunConfig)
+        return ReproducedRun([f"{SUMMARY}: {line}" for line in lines], code)
+    packed = zlib.compress(store.dump_canonical_json(config).encode())
+    spec = RunSpec(folder.name, packed, summary["data"], code)
+    return ReproducedRun(_compare_with_new_run(spec, folder), code)
+
+
+def _compare_with_new_run(spec: RunSpec, folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as bench:
-        spec = RunSpec(
-            folder.name, zlib.compress(store.dump_canonical_json(config).encode()), data, code
-        )
+        new = Path(bench) / folder.name
         try:
-            write_run(spec, Path(bench) / folder.name)
+            write_run(spec, new)
         except store.WriteError as error:
-            told = f"{bench}: cannot be written, make room or name another folder for temporary files with TMPDIR"
-            raise store.WriteError(told) from error
+            rule = "make room or name another folder for temporary files with TMPDIR"
+            raise store.WriteError(f"{bench}: cannot be written, {rule}") from error
         except DeleverageError as error:
-            return ReproducedRun(
-                [f"{SUMMARY}: cannot be run again ({line})" for line in str(error).splitlines()],
-                code,
-            )
-        there, now = hash_frames(folder), hash_frames(Path(bench) / folder.name)
-        same = (Path(bench) / folder.name / SUMMARY).read_bytes() == (folder / SUMMARY).read_bytes()
-        shutil.rmtree(Path(bench) / folder.name)
-    wrong = [
-        f"{name}: differs" for name in sorted({*there, *now}) if there.get(name) != now.get(name)
-    ]
-    return ReproducedRun(wrong or ([] if same else [f"{SUMMARY}: differs"]), code)
+            return [f"{SUMMARY}: cannot be run again ({line})" for line in str(error).splitlines()]
+        old_hashes, new_hashes = hash_frames(folder), hash_frames(new)
+        has_same_summary = (new / SUMMARY).read_bytes() == (folder / SUMMARY).read_bytes()
+        shutil.rmtree(new)
+    names = sorted({*old_hashes, *new_hashes})
+    differing = [name for name in names if old_hashes.get(name) != new_hashes.get(name)]
+    if not differing and not has_same_summary:
+        differing = [SUMMARY]
+    return [f"{name}: differs" for name in differing]
 
 
 def _summary_problem(folder: Path) -> str:
-    """Why a summary is not the one of its run."""
+    """Return the problem of a summary that does not belong to its run."""
     path = folder / SUMMARY
     if folder.is_symlink() or path.is_symlink():
         return f"{SUMMARY}: is a link"

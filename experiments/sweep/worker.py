@@ -1,4 +1,7 @@
-"""A worker's way in. Nothing at the top may import numpy or a registry: pins and plugins come first."""
+"""Entry points of a worker.
+
+No import at the top may load numpy or a registry, because thread settings and plug-ins come first.
+"""
 
 import gc
 import os
@@ -13,10 +16,10 @@ from experiments.sweep.messages import JobBatch, JobResult, SweepContext
 
 
 def prepare_worker(driver: int) -> None:
-    """Called first in every process of a pool: interrupts are the driver's affair, and nothing outlives it.
+    """Prepare a process of a pool: ignore interrupts, and exit with the driver.
 
     Args:
-        driver: process that began this one.
+        driver: process id of the driver.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     provenance.pin_threads()
@@ -24,17 +27,17 @@ def prepare_worker(driver: int) -> None:
 
 
 def _exit_with_driver(driver: int) -> None:
-    """End once the driver has: one that waits for orders would wait for ever, and nobody wants what is under way."""
+    """Exit when the driver exits; otherwise an idle worker would wait forever."""
     while os.getppid() == driver:
         time.sleep(1)
     os._exit(1)
 
 
 def admit_worker(place: SweepContext) -> None:
-    """See that this worker may take part in a sweep, before any order.
+    """Check that this worker may take part in a sweep, before any batch.
 
     Raises:
-        OutputError, ConfigError: why it may not.
+        OutputError, ConfigError: the worker is refused.
     """
     import_plugins(place.plugins, place.path)
     from experiments.sweep import execute_jobs
@@ -43,16 +46,16 @@ def admit_worker(place: SweepContext) -> None:
 
 
 def execute_batch(order: JobBatch) -> list[JobResult]:
-    """Do all jobs of an order, one after another; what goes wrong in one of them is told in its result."""
+    """Execute all jobs of a batch in turn; failures are reported in the results."""
     place = order.place
     admit_worker(place)
     from experiments.sweep import execute_jobs
     from sim.errors import LearningWarning
 
     if place.apart and not gc.get_freeze_count():
-        gc.freeze()  # what a worker has imported stays: looking through it after each run would take a while
+        # Imported objects stay; scanning them in each garbage collection takes time.
+        gc.freeze()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", LearningWarning
-        )  # the sweep gives each once, before its runs
+        # The sweep reports each warning once, before its runs.
+        warnings.simplefilter("ignore", LearningWarning)
         return [execute_jobs.execute_job(job, place) for job in order.jobs]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.exchange import matching
+from sim.exchange import matching, order_ladder
 from sim.exchange.matching import INSTRUMENT, KIND, OWNER, SLOT, SLOTS
 from sim.numerics.jit import kernel
 from sim.types import I8, MISSING, REDUCE_ONLY, Fills
@@ -87,25 +87,25 @@ class OrderBooks:
         """Return the array of empty books without any order."""
         n_rungs = self.levels + 2
         tier_words = _count_tier_words(n_rungs)
-        ends = np.cumsum([matching._LADDER + matching._RUNG * n_rungs, *tier_words])
+        ends = np.cumsum([order_ladder.LADDER + order_ladder.RUNG * n_rungs, *tier_words])
         tier_starts = ends[:-1]
         stride = -(-int(ends[-1]) // 8) * 8
-        data = _allocate_cache_aligned(matching._HEADER + self.instruments * stride)
-        data[matching._TOP] = len(data)
-        data[matching._STRIDE] = stride
-        data[matching._LEVELS] = self.levels
-        for base in range(matching._HEADER, len(data), stride):
-            data[base + matching._BID] = 0
-            data[base + matching._ASK] = self.levels + 1
-            data[base + matching._LAST] = MISSING
-            tiers = base + matching._TIERS
+        data = _allocate_cache_aligned(order_ladder.HEADER + self.instruments * stride)
+        data[order_ladder.TOP] = len(data)
+        data[order_ladder.STRIDE] = stride
+        data[order_ladder.LEVELS] = self.levels
+        for base in range(order_ladder.HEADER, len(data), stride):
+            data[base + order_ladder.BID] = 0
+            data[base + order_ladder.ASK] = self.levels + 1
+            data[base + order_ladder.LAST] = MISSING
+            tiers = base + order_ladder.TIERS
             data[tiers : tiers + len(tier_words)] = base + tier_starts
             _mark_end_rungs(data, base + tier_starts, self.levels + 1)
         return data
 
     def __len__(self) -> int:
         """Return the number of resting orders."""
-        return int(self._data[matching._LIVE])
+        return int(self._data[order_ladder.LIVE])
 
     def match(self, orders: I8, position: I8, bands: I8, stood: I8 | None = None) -> MatchResult:
         """Process a batch row by row in price-time priority; `PlainOrderBooks.match` has the rules.
@@ -150,9 +150,9 @@ class OrderBooks:
         n_orders = len(self) + incoming
         if len(self._fills) < n_orders:
             self._fills = np.empty((2 * n_orders, 6), dtype=np.int64)
-        ladders = matching._HEADER + self.instruments * int(self._data[matching._STRIDE])
-        if len(self._data) < ladders + matching._ORDER * n_orders:
-            grown = _allocate_cache_aligned(ladders + matching._ORDER * 2 * n_orders)
+        ladders = order_ladder.HEADER + self.instruments * int(self._data[order_ladder.STRIDE])
+        if len(self._data) < ladders + order_ladder.ORDER * n_orders:
+            grown = _allocate_cache_aligned(ladders + order_ladder.ORDER * 2 * n_orders)
             grown[: len(self._data)] = self._data
             self._data = grown
 
@@ -167,10 +167,11 @@ class OrderBooks:
     def top_of_book(self) -> I8:
         """Return best bid, best ask and last price of each instrument, (K, 3) ticks, or MISSING."""
         sections = self._data[
-            matching._HEADER : matching._HEADER + self.instruments * self._data[matching._STRIDE]
+            order_ladder.HEADER : order_ladder.HEADER
+            + self.instruments * self._data[order_ladder.STRIDE]
         ]
         tops = sections.reshape(self.instruments, -1)[
-            :, [matching._BID, matching._ASK, matching._LAST]
+            :, [order_ladder.BID, order_ladder.ASK, order_ladder.LAST]
         ]
         tops[tops[:, 0] == 0, 0] = MISSING
         tops[tops[:, 1] > self.levels, 1] = MISSING
@@ -188,7 +189,7 @@ class OrderBooks:
     def set_last_price(self, instrument: int, price: int) -> None:
         """Publish a last price without a trade, as before the first trade."""
         self._data[
-            matching._HEADER + instrument * self._data[matching._STRIDE] + matching._LAST
+            order_ladder.HEADER + instrument * self._data[order_ladder.STRIDE] + order_ladder.LAST
         ] = price
 
     def list_owner_orders(self, instrument: int, owner: int) -> I8:

@@ -8,17 +8,15 @@ import numpy as np
 
 from sim.exchange.book import MatchResult
 from sim.exchange.matching import (
-    BUYS,
     CANCELLED,
     FILLED,
     REFUSED_BAND,
     REFUSED_POST,
     REFUSED_REDUCE,
-    RESERVED,
     RESTED,
-    SELLS,
     UNKNOWN,
 )
+from sim.exchange.order_ladder import BUYS, RESERVED, SELLS
 from sim.types import I8, IOC, MARKET, MISSING, POST_ONLY, REDUCE_ONLY
 
 

@@ -1,4 +1,4 @@
-"""Margin engines: netting x valuation x requirement. The registries that configuration chooses from."""
+"""Margin engines: netting x valuation x requirement, and the registries of their components."""
 
 from sim.margin.addons.concentration import ConcentrationAddOn
 from sim.margin.addons.gap import GapAddOn

@@ -1,4 +1,7 @@
-"""Engines whose initial margin is a sum over instruments: admission judges each spot by itself (MAR-1)."""
+"""Engines whose initial margin is a sum over instruments.
+
+Admission then tries each spot instrument alone (MAR-1).
+"""
 
 from abc import ABC, abstractmethod
 
@@ -8,61 +11,81 @@ from sim.protocols import Requirement
 from sim.types import F8, SPOT, Contracts, Exposure
 
 MAX_SPOTS_ALWAYS_TRIED = 2
-"""Spot instruments of which all combinations are tried in any case: there are no more of them than sides."""
+"""Number of spot instruments up to which admission tries all combinations of filled orders.
+
+Trying each instrument alone is not cheaper for so few.
+"""
 
 MAX_SPOTS = 6
-"""Spot instruments that may share a pool whose engine does not add up: admission tries 2^S books."""
+"""Largest number S of spot instruments in a pool whose engine is not additive.
+
+Admission then tries 2^S portfolios.
+"""
 
 
 class AdditiveRequirement(ABC):
-    """A requirement whose initial margin is a sum over instruments, each depending on its own position alone."""
+    """Requirement whose initial margin is a sum over legs.
+
+    Each term depends on the position in its own leg alone.
+    """
 
     @property
     def is_additive(self) -> bool:
-        """Whether this one does; wrappers add up if what they wrap does."""
+        """True if this requirement is additive.
+
+        A wrapper is additive if its inner requirement is.
+        """
         return True
 
     @abstractmethod
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """Return each leg's initial margin, (A, K), minor units of the numeraire; called only where it adds up."""
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """Return the initial margin of each leg, (A, K), minor units of the numeraire.
+
+        Called only if the requirement is additive.
+        """
 
 
 def is_additive(requirement: Requirement) -> bool:
-    """Return whether a requirement's initial margin is a sum over instruments."""
+    """Return True if a requirement's initial margin is a sum over instruments."""
     return isinstance(requirement, AdditiveRequirement) and requirement.is_additive
 
 
-def compute_initial_by_leg(requirement: Requirement, book: Exposure) -> F8:
-    """Return each leg's initial margin under a requirement that adds up, (A, K), minor units of the numeraire.
+def compute_initial_by_leg(requirement: Requirement, accounts: Exposure) -> F8:
+    """Return the initial margin of each leg under an additive requirement.
+
+    Returns:
+        (A, K) minor units of the numeraire.
 
     Raises:
-        TypeError: the requirement does not add up.
+        TypeError: the requirement is not additive.
     """
     if not isinstance(requirement, AdditiveRequirement):
         raise TypeError(f"{type(requirement).__name__} does not add up over instruments")
-    return requirement.initial_by_leg(book)
+    return requirement.initial_by_leg(accounts)
 
 
 def count_spot_instruments(contracts: Contracts) -> tuple[int, bool]:
-    """Return how many spot instruments there are, and whether all settle in the numeraire.
+    """Return the number of spot instruments, and whether all of them settle in the numeraire.
 
-    Spot that settles in another asset changes the balance of that asset, and with it the haircut on all of it.
+    A spot instrument that settles in another asset changes the balance of that asset. It thereby
+    changes the haircut on the whole balance.
     """
     spot = contracts.kind == SPOT
     return int(spot.sum()), not contracts.settle[spot].any()
 
 
 def choose_costlier_sides(
-    book: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]
+    accounts: Exposure, buys: tuple[Exposure, F8], sells: tuple[Exposure, F8]
 ) -> Exposure:
-    """Return the book in which each spot instrument has moved to the side that asks more.
+    """Return the portfolios in which each spot instrument has moved to the side with more margin.
 
     Args:
-        book: the accounts, for the kinds of their instruments.
-        buys: the book after all buys of spot, and what each leg asks in it, (A, K).
+        accounts: the accounts; only the kinds of their instruments are used.
+        buys: the portfolios after all buys of spot, and the margin of each leg in them, (A, K).
         sells: the same after all sells.
     """
-    (bought, bought_asks), (sold, sold_asks) = buys, sells
-    spot = book.market.contracts.kind == SPOT
-    position = np.where(spot & (sold_asks > bought_asks), sold.position, bought.position)
-    return book._replace(position=np.asfortranarray(position))
+    (bought, bought_margin), (sold, sold_margin) = buys, sells
+    spot = accounts.market.contracts.kind == SPOT
+    is_sale_costlier = spot & (sold_margin > bought_margin)
+    position = np.where(is_sale_costlier, sold.position, bought.position)
+    return accounts._replace(position=np.asfortranarray(position))

@@ -1,7 +1,8 @@
-"""What a configuration may name in a margin engine: abstract kinds of component and the fields that hold one.
+"""Abstract components of a margin engine, and the field types that hold one.
 
-The fields look their registry up when a configuration is validated, not when this module is imported: a plugin may
-register a class at any time before that, and wrappers may nest one another freely.
+The fields look up their registry when a configuration is validated, not when this module is
+imported. A plugin may therefore register a class at any time before validation, and wrappers may
+nest one another freely.
 """
 
 import json
@@ -19,67 +20,80 @@ from sim.types import F8, Contracts, Exposure, Margins
 
 
 class NettingComponent(Component):
-    """Which instruments of a venue share margin."""
+    """Partition of a venue's instruments into pools that share margin."""
 
     @classmethod
     def registered_variants(cls) -> list[type[Component]]:
-        """The family as registered by now."""
+        """Return the netting classes that are registered now."""
         return list(registry.NETTINGS.values())
 
     @property
     def has_separate_wallets(self) -> bool:
-        """Whether wallets lie apart from margin accounts even where there is one pool (ISO-1)."""
+        """True if wallets are separate from margin accounts even in a single pool (ISO-1)."""
         return False
 
     @abstractmethod
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
-        """A partition of one venue's instruments: columns of ``contracts``, pools ordered by their first column.
+        """Return a partition of one venue's instruments.
+
+        Returns:
+            Columns of ``contracts`` in each pool; pools are ordered by their first column.
 
         Raises:
-            ConfigError: if the configuration does not fit the venue's instruments.
+            ConfigError: the configuration does not fit the venue's instruments.
         """
 
 
 class ValuationComponent(Component):
-    """What market equity does not count; satisfies :class:`sim.protocols.Valuation`."""
+    """Collateral valuation: haircuts on market equity.
+
+    It satisfies :class:`sim.protocols.Valuation`.
+    """
 
     @classmethod
     def registered_variants(cls) -> list[type[Component]]:
-        """The family as registered by now."""
+        """Return the valuation classes that are registered now."""
         return list(registry.VALUATIONS.values())
 
     def mentioned_names(self) -> frozenset[str]:
-        """Assets and instruments that the parameters mention."""
+        """Return the assets and instruments that the parameters mention."""
         return frozenset()
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return whether what is disallowed of each spot position depends on no other spot position."""
+        """Return True if the haircut of each spot position depends on no other spot position."""
         return False
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
-        """Return what is disallowed of each spot position to open, (A, K), zero elsewhere, where this adds up.
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
+        """Return the initial haircut of each spot position, if haircuts are additive.
+
+        Returns:
+            (A, K) minor units of the numeraire; zero for instruments that are not spot.
 
         Raises:
-            TypeError: this valuation does not add up.
+            TypeError: this valuation is not additive.
         """
         raise TypeError(f"{type(self).__name__} does not add up over instruments")
 
     @abstractmethod
-    def compute_haircuts(self, book: Exposure) -> Margins:
-        """Amounts disallowed, (A,), minor units of the numeraire, at least nil; pure."""
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
+        """Return the disallowed amounts of each account; pure.
+
+        Returns:
+            (A,) minor units of the numeraire, >= 0.
+        """
 
 
 class RequirementComponent(Component):
-    """What must be covered: the parameters of a :class:`sim.protocols.Requirement`."""
+    """Margin requirement: the parameters of a :class:`sim.protocols.Requirement`."""
 
     @classmethod
     def registered_variants(cls) -> list[type[Component]]:
-        """The family as registered by now."""
+        """Return the requirement classes that are registered now."""
         return list(registry.REQUIREMENTS.values())
 
     @abstractmethod
     def bind(self, contracts: Contracts, unit: int) -> Requirement:
-        """A fresh requirement, with a state of its own, for the instruments of one pool.
+        """Build a requirement, with a state of its own, for the instruments of one pool.
 
         Args:
             contracts: the pool's instruments.
@@ -87,34 +101,40 @@ class RequirementComponent(Component):
         """
 
     def mentioned_names(self) -> frozenset[str]:
-        """Instruments that the parameters mention."""
+        """Return the instruments that the parameters mention."""
         return frozenset()
 
     def look_back(self) -> float:
-        """Seconds of past from which on its margins are what it claims; nil for what learns nothing."""
+        """Return the seconds of past that the margins need.
+
+        It is zero for a requirement that does not learn.
+        """
         return 0.0
 
 
 class RequirementWrapper(RequirementComponent):
-    """A requirement about another, its field ``inner``: it mentions what that mentions, and looks back as far."""
+    """Requirement that modifies another one, its field ``inner``.
 
-    if TYPE_CHECKING:  # a field of each subclass, in its own place and with its own words
+    It mentions the same instruments as the inner requirement, and needs the same past.
+    """
+
+    if TYPE_CHECKING:  # each subclass declares the field with its own description
         inner: RequirementComponent
 
     def mentioned_names(self) -> frozenset[str]:
-        """Instruments that the inner parameters mention."""
+        """Return the instruments that the inner parameters mention."""
         return self.inner.mentioned_names()
 
     def look_back(self) -> float:
-        """That of the inner requirement."""
+        """Return the look-back of the inner requirement (s)."""
         return self.inner.look_back()
 
 
 def require_initial_covers_maintenance(initial: float, maintenance: float) -> None:
-    """Check that what opens a position keeps it.
+    """Check that initial margin is at least maintenance margin.
 
     Raises:
-        ValueError: maintenance is more.
+        ValueError: maintenance exceeds initial.
     """
     if maintenance > initial:
         raise ValueError(
@@ -123,10 +143,15 @@ def require_initial_covers_maintenance(initial: float, maintenance: float) -> No
 
 
 def find_underlying(name: str, contracts: Contracts, where: str) -> int:
-    """Number of the underlying that a parameter names; ``where`` is the parameter's path.
+    """Return the number of the underlying that a parameter names.
+
+    Args:
+        name: the underlying.
+        contracts: the instruments of the market.
+        where: path of the parameter.
 
     Raises:
-        ConfigError: the market has none of that name.
+        ConfigError: the market has no underlying of that name.
     """
     if name not in contracts.underlyings:
         known = ", ".join(contracts.underlyings) or "none"
@@ -138,17 +163,20 @@ def find_underlying(name: str, contracts: Contracts, where: str) -> int:
 
 @cache
 def _build_adapter(classes: tuple[tuple[str, type[Component]], ...]) -> TypeAdapter[Any]:
-    """Made once for each content of a registry: making it takes longer than its use."""
+    """Build the validator of a registry.
+
+    It is cached for each content of the registry, because building takes longer than use.
+    """
     return TypeAdapter(build_union(dict(classes)))
 
 
 def make_registry_validator(classes: dict[str, type[Component]]) -> BeforeValidator:
-    """Return a validator by a registry, as it is when a value is validated."""
+    """Return a validator that accepts the classes in a registry when a value is validated."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
         adapter = _build_adapter(tuple(classes.items()))
         if info.mode == "json" and not isinstance(value, Component):
-            # as strict as what stands around it, which this call would not know
+            # this call does not know that the surrounding validation is strict
             return adapter.validate_json(json.dumps(value), strict=True)
         return adapter.validate_python(value)
 

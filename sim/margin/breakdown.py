@@ -1,4 +1,4 @@
-"""What margins are made of: named parts that add up to them."""
+"""Breakdown of margins into named parts that add up to them."""
 
 from abc import ABC, abstractmethod
 
@@ -9,37 +9,47 @@ from sim.protocols import Requirement
 from sim.types import Exposure, Margins
 
 NETTING = "netting"
-"""What legs together ask beyond what each asks alone: below nil where one hedges the other."""
+"""Name of the part of margin beyond the sum of the legs' standalone margins.
+
+It is negative if legs hedge each other.
+"""
 
 
 class ItemisedRequirement(ABC):
-    """A requirement that names the parts of its margins itself."""
+    """Requirement that itemises its own margins."""
 
     @abstractmethod
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """Parts by name, (A,) each, minor units of the numeraire; they add up to the margins, credits below nil."""
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the parts of the margins by name, (A,) each, minor units of the numeraire.
+
+        The parts add up to the margins; credits are negative.
+        """
 
 
-def break_down_margins(requirement: Requirement, book: Exposure) -> dict[str, Margins]:
-    """The parts of any requirement's margins, (A,) each: its own, or what each leg asks alone, and netting."""
+def break_down_margins(requirement: Requirement, accounts: Exposure) -> dict[str, Margins]:
+    """Return the parts of any requirement's margins by name, (A,) each.
+
+    A requirement that does not itemise its margins is broken down into the standalone margin of
+    each leg, and netting.
+    """
     if isinstance(requirement, ItemisedRequirement):
-        return requirement.breakdown(book)
-    held = np.flatnonzero((book.position != 0).any(axis=0))
-    columns = np.arange(book.position.shape[1])
-    names = (
-        book.market.contracts.names
-    )  # one stands there twice where it is long and short in hedge mode
-    found = join_breakdowns(
+        return requirement.breakdown(accounts)
+    held = np.flatnonzero((accounts.position != 0).any(axis=0))
+    columns = np.arange(accounts.position.shape[1])
+    # in hedge mode, an instrument that is long and short is listed twice
+    names = accounts.market.contracts.names
+    standalone = join_breakdowns(
         *(
-            {names[k]: requirement.compute_margins(leg_values.keep_legs(book, columns == k))}
+            {names[k]: requirement.compute_margins(leg_values.keep_legs(accounts, columns == k))}
             for k in held
         )
     )
-    return {**found, NETTING: subtract_parts(requirement.compute_margins(book), found)}
+    netting = subtract_parts(requirement.compute_margins(accounts), standalone)
+    return {**standalone, NETTING: netting}
 
 
 def subtract_parts(whole: Margins, parts: dict[str, Margins]) -> Margins:
-    """What margins exceed the sum of their parts by, (A,)."""
+    """Return the margins less the sum of their parts, (A,)."""
     initial, maintenance = (
         sum((part[i] for part in parts.values()), np.zeros_like(whole[i])) for i in range(2)
     )
@@ -47,10 +57,10 @@ def subtract_parts(whole: Margins, parts: dict[str, Margins]) -> Margins:
 
 
 def join_breakdowns(*breakdowns: dict[str, Margins]) -> dict[str, Margins]:
-    """All their parts; those of one name are added up."""
-    found: dict[str, Margins] = {}
+    """Return the parts of several breakdowns; parts of the same name are added up."""
+    joined: dict[str, Margins] = {}
     for name, part in (item for each in breakdowns for item in each.items()):
-        found[name] = (
-            Margins(*(found[name][i] + part[i] for i in range(2))) if name in found else part
-        )
-    return found
+        if name in joined:
+            part = Margins(*(joined[name][i] + part[i] for i in range(2)))
+        joined[name] = part
+    return joined

@@ -1,4 +1,4 @@
-"""Margin calls (MAR-4): accounts near their requirement are asked for cash from outside, and some find it."""
+"""Margin calls (MAR-4): requests for outside cash to accounts near their requirement."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ N_CALL_DRAWS = 2
 
 
 class MarginCalls(Component):
-    """When accounts are called, and how their owners answer."""
+    """Rule that opens margin calls, and the owners' responses to them."""
 
     trigger: float = Field(
         default=1.0,
@@ -23,7 +23,7 @@ class MarginCalls(Component):
         description="a call opens when equity is below this times initial (ratio)",
     )
     met: float = Field(
-        default=0.5, ge=0, le=1, description="probability that the owner means to meet a call (1)"
+        default=0.5, ge=0, le=1, description="probability that the owner intends to meet a call (1)"
     )
     delay: float = Field(
         default=3600.0,
@@ -35,16 +35,19 @@ class MarginCalls(Component):
         default=1.0,
         ge=0,
         le=1e6,
-        description="wealth from which calls are met; own top-ups use it up, too (multiple of starting wealth)",
+        description=(
+            "wealth from which calls are met, also reduced by the owner's own top-ups "
+            "(multiple of starting wealth)"
+        ),
     )
 
     def outside_wealth(self, starting: I8) -> I8:
-        """What each owner may bring in over the run, (N,), minor units of the numeraire."""
+        """Return the wealth each owner may bring in, (N,), minor units of the numeraire."""
         wealth: I8 = np.floor(self.outside * starting).astype(np.int64)
         return wealth
 
     def build_calls(self, owners: int, dt: float) -> "PoolMarginCalls":
-        """The calls of one pool, none open yet.
+        """Build the margin calls of one pool, with no open call.
 
         Args:
             owners: N, rows of the pool.
@@ -54,69 +57,71 @@ class MarginCalls(Component):
 
 
 class CallOutcome(NamedTuple):
-    """What became of calls in one step, (N,) each."""
+    """Outcome of margin calls in one step, (N,) each."""
 
     deposits: I8  # minor units of the numeraire, from outside into the account
     opened: B1
     met: B1  # answered with the deposit
-    missed: B1  # due and not answered: the owner would not, or could not bring the whole
-    lapsed: B1  # initial was restored without a deposit, by the market or by a smaller position
+    missed: B1  # due and not answered: the owner would not, or could not, deposit it all
+    lapsed: B1  # initial margin was covered without a deposit: price moves or a smaller position
 
 
 class PoolMarginCalls:
-    """The margin calls of one pool, one row per owner.
+    """Margin calls of one pool, one row per owner.
 
-    A call is answered once, at a time drawn when it opens. A missed call is not repeated until the account has
-    covered its initial margin again; else a new call, with a new chance, would open at every step.
+    A call is answered once, at a time drawn when it opens. A missed call is not repeated until the
+    account has covered its initial margin again. Otherwise a new call, with a new draw, would open
+    at every step.
     """
 
     def __init__(self, rule: MarginCalls, owners: int, dt: float) -> None:
         self.rule = rule
         self.dt = dt
-        self._answer_ticks: I8 = np.full(
-            owners, MISSING, dtype=np.int64
-        )  # tick of the answer, NOBODY = no call open
+        # tick of the answer; MISSING if no call is open
+        self._answer_ticks: I8 = np.full(owners, MISSING, dtype=np.int64)
         self._will_answer: B1 = np.zeros(owners, dtype=np.bool_)
-        self._has_missed_call: B1 = np.zeros(
-            owners, dtype=np.bool_
-        )  # a call was missed and initial not covered since
+        # a call was missed and initial margin has not been covered since
+        self._has_missed_call: B1 = np.zeros(owners, dtype=np.bool_)
 
     @property
     def has_open_call(self) -> B1:
-        """Whose call is open, (N,)."""
+        """True for owners whose call is open, (N,)."""
         pending: B1 = self._answer_ticks != MISSING
         return pending
 
     def advance_tick(
-        self, tick: int, risk: MarginAssessment, draws: F8, outside: I8
+        self, tick: int, assessment: MarginAssessment, draws: F8, outside: I8
     ) -> CallOutcome:
-        """One step: let calls lapse, open new ones, answer those due.
+        """Advance one step: let calls lapse, open new ones, and answer those that are due.
 
         Args:
             tick: steps since the start; called once per tick.
-            risk: the pool's verdicts, (N,).
-            draws: uniform on [0, 1), (N, WIDTH); all are consumed, whatever the state (RNG-1).
-            outside: what each owner can still bring in, (N,), minor units of the numeraire.
+            assessment: the pool's margin assessment, (N,).
+            draws: uniform on [0, 1), (N, N_CALL_DRAWS); all are consumed, whatever the state
+                (RNG-1).
+            outside: wealth each owner can still bring in, (N,), minor units of the numeraire.
         """
-        lapsed = self._lapse_calls(risk)
-        opened = self._open_calls(tick, risk, draws)
+        lapsed = self._lapse_calls(assessment)
+        opened = self._open_calls(tick, assessment, draws)
         due = self.has_open_call & (self._answer_ticks <= tick)
-        lacking = to_exact_int(np.ceil(np.maximum(risk.initial - risk.equity, 0.0)))
+        lacking = to_exact_int(np.ceil(np.maximum(assessment.initial - assessment.equity, 0.0)))
         met = due & self._will_answer & (lacking <= outside)
         missed = due & ~met
         self._answer_ticks[due] = MISSING
         self._has_missed_call |= missed
         return CallOutcome(np.where(met, lacking, 0), opened, met, missed, lapsed)
 
-    def _lapse_calls(self, risk: MarginAssessment) -> B1:
-        covered = risk.equity >= risk.initial
+    def _lapse_calls(self, assessment: MarginAssessment) -> B1:
+        covered = assessment.equity >= assessment.initial
         lapsed = self.has_open_call & covered
         self._answer_ticks[lapsed] = MISSING
         self._has_missed_call &= ~covered
         return lapsed
 
-    def _open_calls(self, tick: int, risk: MarginAssessment, draws: F8) -> B1:
-        short = (risk.initial > 0) & (risk.equity < self.rule.trigger * risk.initial)
+    def _open_calls(self, tick: int, assessment: MarginAssessment, draws: F8) -> B1:
+        short = (assessment.initial > 0) & (
+            assessment.equity < self.rule.trigger * assessment.initial
+        )
         opened = short & ~self.has_open_call & ~self._has_missed_call
         steps = np.ceil(-self.rule.delay * np.log1p(-draws[:, 1]) / self.dt)
         self._will_answer = np.where(opened, draws[:, 0] < self.rule.met, self._will_answer)

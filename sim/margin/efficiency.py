@@ -1,4 +1,4 @@
-"""Equal capital efficiency: the compression at which an engine ties up as much capital as another (MAR-2)."""
+"""Equal capital efficiency: the compression that makes two engines tie up equal capital (MAR-2)."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -11,96 +11,109 @@ from sim.types import F8, Exposure
 
 
 class EngineCapital(NamedTuple):
-    """What an engine ties up on a reference book, shares of its gross notional."""
+    """Capital that an engine ties up in a reference portfolio, shares of its gross notional."""
 
-    margin: float  # m: the requirement's initial
-    haircut: float  # h: collateral disallowed for initial
+    margin: float  # m: initial margin of the requirement
+    haircut: float  # h: haircut for initial margin
 
     @property
     def total(self) -> float:
-        """m + h."""
+        """Margin plus haircut, m + h."""
         return self.margin + self.haircut
 
 
 class AccountCapital(NamedTuple):
-    """What an engine ties up of each account of a snapshot, minor units of the numeraire."""
+    """Capital that an engine ties up in each account, minor units of the numeraire."""
 
-    margin: F8  # (A,) the requirement's initial, all pools together
-    haircut: F8  # (A,) collateral disallowed for initial
+    margin: F8  # (A,) initial margin of the requirement, summed over pools
+    haircut: F8  # (A,) haircut for initial margin
 
 
 def measure_account_capital(
-    engine: EngineConfig, books: Sequence[Exposure], unit: int
+    engine: EngineConfig, snapshots: Sequence[Exposure], unit: int
 ) -> Iterator[AccountCapital]:
-    """What an engine ties up of every account, snapshot by snapshot; requirements see each one's market first.
+    """Yield the capital that an engine ties up in every account, one snapshot after another.
+
+    Requirements observe the market of each snapshot first.
 
     Args:
         engine: netting, valuation, requirement.
-        books: snapshots of one venue's accounts over all of its instruments.
+        snapshots: snapshots of one venue's accounts over all of its instruments.
         unit: minor units in one unit of the numeraire.
 
     Raises:
-        ConfigError: a pool's instruments do not stand next to one another.
+        ConfigError: the instruments of a pool are not adjacent.
     """
-    contracts = books[0].market.contracts
+    contracts = snapshots[0].market.contracts
     parts = [_pool_slice(pool) for pool in engine.build_pools(contracts)]
     bound = [engine.bind(contracts.select_instruments(part), unit) for part in parts]
-    for book in books:
-        initial = np.zeros(len(book.position))
+    for accounts in snapshots:
+        initial = np.zeros(len(accounts.position))
         for part, requirement in zip(parts, bound, strict=True):
-            mine = _slice_accounts(book, part)
+            mine = _slice_accounts(accounts, part)
             requirement.observe(mine.market)
             initial += requirement.compute_margins(mine).initial
-        yield AccountCapital(initial, engine.valuation.compute_haircuts(book).initial)
+        yield AccountCapital(initial, engine.valuation.compute_haircuts(accounts).initial)
 
 
-def measure_capital(engine: EngineConfig, books: Sequence[Exposure], unit: int) -> EngineCapital:
-    """Capital of an engine on a reference book: sums over all accounts of all its snapshots.
+def measure_capital(
+    engine: EngineConfig, snapshots: Sequence[Exposure], unit: int
+) -> EngineCapital:
+    """Return the capital of an engine in a reference portfolio, summed over accounts and snapshots.
 
-    m = Σ initial of the requirement, pool by pool of the engine's netting, ÷ Σ gross notional; h = Σ collateral that
-    the valuation disallows ÷ the same.
+    m = Σ initial margin of the requirement in the engine's pools ÷ Σ gross notional. h = Σ haircut
+    of the valuation ÷ Σ gross notional.
 
     Raises:
-        ConfigError: a pool's instruments do not stand next to one another, or nothing is held.
+        ConfigError: the instruments of a pool are not adjacent, or no account holds a position.
     """
-    gross = sum(float(np.abs(book.position_value()).sum()) for book in books)
+    gross = sum(float(np.abs(accounts.position_value()).sum()) for accounts in snapshots)
     if gross == 0:
         raise ConfigError(
             [
-                "reference book: no account holds a position, take one of a market in which agents trade"
+                "reference book: no account holds a position, "
+                "take one of a market in which agents trade"
             ]
         )
     sums = [
         (float(each.margin.sum()), float(each.haircut.sum()))
-        for each in measure_account_capital(engine, books, unit)
+        for each in measure_account_capital(engine, snapshots, unit)
     ]
     initial, disallowed = map(sum, zip(*sums, strict=True))
     return EngineCapital(initial / gross, disallowed / gross)
 
 
 def solve_compression(measured: EngineCapital, target: float) -> float:
-    """κ at which an engine's capital becomes the target: 1 - (target - h) / m, negative to ask for more.
+    """Return the κ at which an engine's capital equals the target: 1 - (target - h) / m.
+
+    A negative κ raises margins.
 
     Raises:
-        ConfigError: haircuts alone reach the target, which no compression changes, or nothing is required.
+        ConfigError: haircuts alone reach the target, which no compression changes, or no margin is
+            required.
     """
     if target <= measured.haircut:
         raise ConfigError(
             [
-                f"target: {target:g} of gross notional is not above the {measured.haircut:g} that haircuts take, raise it"
+                f"target: {target:g} of gross notional is not above the {measured.haircut:g} "
+                "that haircuts take, raise it"
             ]
         )
     if measured.margin <= 0:
-        told = "requirement: requires nothing for the reference book, so that no compression reaches a target"
-        raise ConfigError([f"{told}: choose another"])
+        raise ConfigError(
+            [
+                "requirement: requires nothing for the reference book, "
+                "so that no compression reaches a target: choose another"
+            ]
+        )
     return 1.0 - (target - measured.haircut) / measured.margin
 
 
 def scale_to_equal_capital(
-    engine: EngineConfig, books: Sequence[Exposure], unit: int, target: float
+    engine: EngineConfig, snapshots: Sequence[Exposure], unit: int, target: float
 ) -> EngineConfig:
-    """The engine scaled so that on this book it ties up the target: closed form, no search."""
-    factor = 1.0 - solve_compression(measure_capital(engine, books, unit), target)
+    """Return the engine scaled to tie up the target in this portfolio: closed form, no search."""
+    factor = 1.0 - solve_compression(measure_capital(engine, snapshots, unit), target)
     return engine.model_copy(update={"scale": factor * engine.scale})
 
 
@@ -112,10 +125,14 @@ def _pool_slice(pool: list[int]) -> slice:
     return slice(pool[0], pool[-1] + 1)
 
 
-def _slice_accounts(book: Exposure, part: slice) -> Exposure:
-    """A pool's columns of a venue's book."""
-    columns = {name: getattr(book, name)[:, part] for name in _BY_INSTRUMENT}
-    return book._replace(market=book.market.select_instruments(part), **columns)
-
-
-_BY_INSTRUMENT = ("position", "bids", "asks", "reserved", "entry", "leverage")
+def _slice_accounts(accounts: Exposure, part: slice) -> Exposure:
+    """Return a pool's columns of a venue's accounts."""
+    return accounts._replace(
+        position=accounts.position[:, part],
+        bids=accounts.bids[:, part],
+        asks=accounts.asks[:, part],
+        reserved=accounts.reserved[:, part],
+        entry=accounts.entry[:, part],
+        leverage=accounts.leverage[:, part],
+        market=accounts.market.select_instruments(part),
+    )

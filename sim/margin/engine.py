@@ -1,4 +1,4 @@
-"""A margin engine: netting x valuation x requirement, giving one verdict per account (MAR-1)."""
+"""Margin engine: netting x valuation x requirement, with one assessment per account (MAR-1)."""
 
 from collections.abc import Sequence
 
@@ -34,41 +34,44 @@ ROUNDING_TOLERANCE = 1e-12
 
 
 class EngineConfig(Component):
-    """The three choices that make a venue's margin engine, and dials that turn whatever was chosen (MAR-2)."""
+    """The three choices of a venue's margin engine, and factors that scale it (MAR-2)."""
 
     netting: AnyNetting = Field(
-        default=CrossNetting(), description="which instruments share margin (component)"
+        default=CrossNetting(),
+        description="partition of instruments into pools that share margin (component)",
     )
     valuation: AnyValuation = Field(
-        default=CashValuation(), description="what equity does not count (component)"
+        default=CashValuation(), description="haircuts on collateral (component)"
     )
     requirement: AnyRequirement = Field(
-        default=TieredRequirement(), description="what must be covered (component)"
+        default=TieredRequirement(), description="margin requirement (component)"
     )
     options: AnyRequirement | None = Field(
         default=None,
-        description="what must be covered of options, none = they are legs like others (component)",
+        description=(
+            "separate margin requirement of options, none = they are legs like others (component)"
+        ),
     )
     scale: float = Field(
         default=1.0,
         gt=0,
-        description="factor of margins, to bring engines to equal capital (ratio)",
+        description="multiplier of margins, to give engines equal capital (ratio)",
     )
     kappa: float = Field(
-        default=0.0, lt=1, description="share by which margins are cut, below nil raised (ratio)"
+        default=0.0, lt=1, description="share by which margins are cut; negative = raised (ratio)"
     )
     maintenance: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="maintenance over initial, none = the requirement's own (ratio)",
+        description="maintenance over initial, none = that of the requirement (ratio)",
     )
 
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
-        """The netting partition of one venue's instruments, columns of ``contracts``.
+        """Return the netting partition of one venue's instruments, columns of ``contracts``.
 
         Raises:
-            ConfigError: if a choice names instruments or assets that the venue does not know.
+            ConfigError: a choice names instruments or assets that the venue does not have.
         """
         known = ", ".join(contracts.names)
         problems = [
@@ -87,7 +90,9 @@ class EngineConfig(Component):
         return self.netting.build_pools(contracts)
 
     def explain_short_run(self, seconds: float, dt: float) -> str:
-        """What a run of this length leaves unlearnt, and what helps; empty where nothing is (MAR-5).
+        """Return a warning that a run of this length is too short for the engine to learn (MAR-5).
+
+        The warning includes the remedy; it is empty if the run is long enough.
 
         Args:
             seconds: length of the run.
@@ -99,23 +104,28 @@ class EngineConfig(Component):
         return explain_short_run(slow, seconds, dt)
 
     def _find_misnamed(self, listed: Sequence[str]) -> list[str]:
-        """Names in the requirements that a venue does not list, and that look like a mistake.
+        """Return names in the requirements that a venue does not list and that look like a mistake.
 
-        Rules for more instruments than are listed are no mistake: a venue's own ladders serve a run with two of them.
-        Refused are names close to an instrument that has no rule of its own, and rules none of whose names is listed.
+        Rules for more instruments than are listed are no mistake: a venue's ladders also serve a
+        run with two of its instruments. A name is refused if it is close to an instrument that has
+        no rule of its own, or if none of the names is listed.
         """
         named = self.mentioned_instruments()
-        strangers, left = sorted(named - set(listed)), set(listed) - named
-        return [name for name in strangers if not named & set(listed) or suggest_name(name, left)]
+        unlisted, without_rule = sorted(named - set(listed)), set(listed) - named
+        is_any_listed = bool(named & set(listed))
+        return [name for name in unlisted if not is_any_listed or suggest_name(name, without_rule)]
 
     def mentioned_instruments(self) -> frozenset[str]:
-        """Instruments that the requirements name."""
+        """Return the instruments that the requirements name."""
         return self.requirement.mentioned_names() | (
             self.options.mentioned_names() if self.options else frozenset()
         )
 
     def rescaled_requirement(self) -> RequirementComponent:
-        """The requirement as scale and kappa have it, outside a pool; that of options is left out."""
+        """Return the requirement after scaling and compression, outside a pool.
+
+        The requirement of options is left out.
+        """
         factor = self.scale * (1.0 - self.kappa)
         return (
             self.requirement
@@ -124,7 +134,7 @@ class EngineConfig(Component):
         )
 
     def build_engine(self, contracts: Contracts, unit: int) -> "MarginEngine":
-        """The engine of one pool.
+        """Build the engine of one pool.
 
         Args:
             contracts: the pool's instruments.
@@ -133,7 +143,10 @@ class EngineConfig(Component):
         return MarginEngine(self.valuation, self.bind(contracts, unit))
 
     def bind(self, contracts: Contracts, unit: int) -> Requirement:
-        """The requirement of one pool as the dials have it; haircuts are not touched by them."""
+        """Return the requirement of one pool after scaling and compression.
+
+        Both leave haircuts unchanged.
+        """
         bound, factor = self.requirement.bind(contracts, unit), self.scale * (1.0 - self.kappa)
         if self.options is not None and (contracts.kind == OPTION).any():
             bound = OptionsSeparately(bound, self.options.bind(contracts, unit), contracts)
@@ -145,16 +158,19 @@ class EngineConfig(Component):
 
 
 class MarginEngine:
-    """One pool's engine. The same :meth:`assess` admits orders, informs agents and triggers liquidation."""
+    """Margin engine of one pool.
+
+    The same :meth:`assess` admits orders, informs agents and triggers liquidation.
+    """
 
     def __init__(self, valuation: Valuation, requirement: Requirement) -> None:
         self.valuation = valuation
         self.requirement = requirement
         self._probe: Exposure | None = None  # one lot of each instrument, long and short
-        self.is_separable = False  # whether admission tries each spot instrument by itself
+        self.is_separable = False  # True if admission tries each spot instrument alone
 
     def prepare_admission(self, contracts: Contracts) -> None:
-        """Find out how admission tries the ways in which spot orders may fill (MAR-1).
+        """Determine how admission tries the possible fills of spot orders (MAR-1).
 
         Args:
             contracts: the pool's instruments.
@@ -162,64 +178,77 @@ class MarginEngine:
         Raises:
             ConfigError: more spot instruments share the pool than can be tried in all combinations.
         """
-        spots, of_numeraire = count_spot_instruments(contracts)
-        added = (is_additive(self.requirement), self.valuation.is_additive(contracts), of_numeraire)
-        self.is_separable = spots > MAX_SPOTS_ALWAYS_TRIED and all(added)
+        spots, settles_in_numeraire = count_spot_instruments(contracts)
+        conditions = {
+            "the requirement": is_additive(self.requirement),
+            "the valuation": self.valuation.is_additive(contracts),
+            "spot that settles in another asset than the numeraire": settles_in_numeraire,
+        }
+        self.is_separable = spots > MAX_SPOTS_ALWAYS_TRIED and all(conditions.values())
         if spots <= MAX_SPOTS or self.is_separable:
             return
-        words = (
-            "the requirement",
-            "the valuation",
-            "spot that settles in another asset than the numeraire",
-        )
-        what = next(word for word, fine in zip(words, added, strict=True) if not fine)
+        obstacle = next(name for name, is_met in conditions.items() if not is_met)
         raise ConfigError(
             [
-                f"netting: {spots} spot instruments share an account and {what} does not add up over instruments, must "
-                f"be at most {MAX_SPOTS}, as admission tries every way in which their orders may fill; give each an "
-                "account (netting: {kind: isolated}), list fewer, or take what adds up (kinds tiered and cash)"
+                f"netting: {spots} spot instruments share an account and {obstacle} does not add "
+                f"up over instruments, must be at most {MAX_SPOTS}, as admission tries every way "
+                "in which their orders may fill; give each an account (netting: {kind: isolated}), "
+                "list fewer, or take what adds up (kinds tiered and cash)"
             ]
         )
 
     def observe(self, market: MarketView) -> None:
-        """Learn from the pool's market, once per step; the only mutation."""
+        """Update the requirement with the pool's market, once per step.
+
+        No other call changes the state of the engine.
+        """
         self.requirement.observe(market)
 
-    def assess(self, book: Exposure) -> MarginAssessment:
-        """Equity, initial and maintenance of each account; requirements rounded up to a unit (LED-2)."""
-        return self._compute_assessment(book.equity(), book)
+    def assess(self, accounts: Exposure) -> MarginAssessment:
+        """Return equity, initial and maintenance of each account.
 
-    def assess_admission(self, book: Exposure) -> MarginAssessment:
-        """The verdict that orders must pass (MAR-1): equity ≥ initial once every resting order has filled.
-
-        Orders change what is required, not what is owned: they fill at the mark, and the loss of a limit worse
-        than the mark is among the amounts reserved, which equity loses. The worst of several ways to fill counts.
-        Initial is no less than positions ÷ the leverage chosen for them, whatever the requirement.
+        Margins are rounded up to a minor unit (LED-2).
         """
-        equity = book.equity() - book.reserved_value()
+        return self._compute_assessment(accounts.equity(), accounts)
+
+    def assess_admission(self, accounts: Exposure) -> MarginAssessment:
+        """Return the assessment that orders must pass (MAR-1).
+
+        Equity must cover initial margin once every resting order has filled. Orders change the
+        requirement, not equity: they fill at the mark. The loss of a limit price worse than the
+        mark is reserved, and reserved amounts are deducted from equity. The worst of several
+        combinations of fills counts. Initial is at least positions ÷ the leverage chosen for them,
+        whatever the requirement.
+        """
+        equity = accounts.equity() - accounts.reserved_value()
         filled = (
-            self._find_costliest_fills(book) if self.is_separable else book.worst_case_portfolios()
+            self._find_costliest_fills(accounts)
+            if self.is_separable
+            else accounts.worst_case_portfolios()
         )
-        verdicts = [
-            self._assess_filled(equity, pay_for_fills(book, update_entry_values(book, each)))
-            for each in filled
+        assessments = [
+            self._assess_filled(
+                equity, pay_for_fills(accounts, update_entry_values(accounts, portfolio))
+            )
+            for portfolio in filled
         ]
-        worst = verdicts[0]
-        for other in verdicts[1:]:
+        worst = assessments[0]
+        for other in assessments[1:]:
             initial = np.maximum(worst.initial, other.initial)
             worst = MarginAssessment(
                 equity, initial, np.maximum(worst.maintenance, other.maintenance)
             )
         return worst
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's share of maintenance, (A, K), summing to 1 in rows that hold a position."""
-        return self.requirement.compute_leg_shares(book)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's share of maintenance, (A, K); rows that hold a position sum to one."""
+        return self.requirement.compute_leg_shares(accounts)
 
     def max_leverage(self, market: MarketView) -> tuple[F8, F8]:
-        """Highest leverage admitted for a long and for a short of one lot, (K,) each: value over initial.
+        """Return the highest leverage admitted for a long and for a short of one lot, (K,) each.
 
-        Infinite if nothing is required. One over it is the margin path that a backtest judges.
+        This is value over initial margin, infinite if no margin is required. Its inverse is the
+        margin path that a backtest judges.
         """
         if self._probe is None:
             self._probe = build_one_lot_accounts(market, sides=(1, -1))
@@ -231,46 +260,60 @@ class MarginEngine:
             self.valuation.compute_haircuts(probe).initial
             + self.requirement.compute_margins(probe).initial
         )
-        required, worth = required.reshape(2, -1), value * market.price[market.contracts.settle]
+        required, lot_value = required.reshape(2, -1), value * market.price[market.contracts.settle]
         long, short = np.divide(
-            worth, required, out=np.full(required.shape, np.inf), where=required > 0
+            lot_value, required, out=np.full(required.shape, np.inf), where=required > 0
         )
         return long, short
 
-    def _find_costliest_fills(self, book: Exposure) -> list[Exposure]:
-        """The filled books that ask most where initial adds up: by the rules, and by the leverage that was chosen."""
-        bought, sold = book.one_sided_portfolios()
-        after = [pay_for_fills(book, update_entry_values(book, each)) for each in (bought, sold)]
-        asked = [
+    def _find_costliest_fills(self, accounts: Exposure) -> list[Exposure]:
+        """Return the filled portfolios with the largest margin, if initial margin is additive.
+
+        One is the costliest under the rules, the other under the leverage that was chosen.
+        """
+        bought, sold = accounts.one_sided_portfolios()
+        after = [
+            pay_for_fills(accounts, update_entry_values(accounts, portfolio))
+            for portfolio in (bought, sold)
+        ]
+        required = [
             compute_initial_by_leg(self.requirement, self._undo_leverage_scaling(each))
             + self.valuation.compute_spot_haircuts(each)
             for each in after
         ]
-        found = [choose_costlier_sides(book, (bought, asked[0]), (sold, asked[1]))]
-        if np.isfinite(book.leverage).any():
+        costliest = [choose_costlier_sides(accounts, (bought, required[0]), (sold, required[1]))]
+        if np.isfinite(accounts.leverage).any():
             chosen = [compute_chosen_margin_by_leg(each) for each in after]
-            found.append(choose_costlier_sides(book, (bought, chosen[0]), (sold, chosen[1])))
-        return found
+            costliest.append(
+                choose_costlier_sides(accounts, (bought, chosen[0]), (sold, chosen[1]))
+            )
+        return costliest
 
-    def _assess_filled(self, equity: F8, book: Exposure) -> MarginAssessment:
-        """The verdict on a filled book, no less initial than is chosen: dials do not scale it, nor rules ignore it."""
-        if not np.isfinite(book.leverage).any():
-            return self._compute_assessment(equity, book)
-        verdict = self._compute_assessment(equity, self._undo_leverage_scaling(book))
-        return verdict._replace(initial=np.maximum(verdict.initial, compute_chosen_margin(book)))
+    def _assess_filled(self, equity: F8, accounts: Exposure) -> MarginAssessment:
+        """Return the assessment of a filled portfolio.
 
-    def _undo_leverage_scaling(self, book: Exposure) -> Exposure:
-        """The book whose chosen leverage the engine's own dials do not scale."""
-        return (
-            scale_leverage(book, self.requirement.factor)
-            if isinstance(self.requirement, RescaledMargin)
-            else book
+        Initial is at least the margin that was chosen: the engine's factors do not scale that
+        margin, and its rules cannot lower it.
+        """
+        if not np.isfinite(accounts.leverage).any():
+            return self._compute_assessment(equity, accounts)
+        assessment = self._compute_assessment(equity, self._undo_leverage_scaling(accounts))
+        return assessment._replace(
+            initial=np.maximum(assessment.initial, compute_chosen_margin(accounts))
         )
 
-    def _compute_assessment(self, equity: F8, book: Exposure) -> MarginAssessment:
+    def _undo_leverage_scaling(self, accounts: Exposure) -> Exposure:
+        """Return the accounts with the chosen leverage corrected for the engine's own factor."""
+        return (
+            scale_leverage(accounts, self.requirement.factor)
+            if isinstance(self.requirement, RescaledMargin)
+            else accounts
+        )
+
+    def _compute_assessment(self, equity: F8, accounts: Exposure) -> MarginAssessment:
         haircuts, margins = (
-            self.valuation.compute_haircuts(book),
-            self.requirement.compute_margins(book),
+            self.valuation.compute_haircuts(accounts),
+            self.requirement.compute_margins(accounts),
         )
         initial = round_up_sum(haircuts.initial, margins.initial)
         return MarginAssessment(
@@ -278,46 +321,49 @@ class MarginEngine:
         )
 
 
-def compute_chosen_margin(book: Exposure) -> F8:
-    """Positions ÷ the leverage chosen for them, (A,) whole minor units: at entry or at the mark, whichever is less."""
-    chosen = compute_chosen_margin_by_leg(book).sum(axis=1)
+def compute_chosen_margin(accounts: Exposure) -> F8:
+    """Return positions ÷ the leverage chosen for them, (A,), whole minor units.
+
+    The smaller of the values at entry and at the mark counts.
+    """
+    chosen = compute_chosen_margin_by_leg(accounts).sum(axis=1)
     return round_up_sum(np.zeros_like(chosen), chosen)
 
 
-def compute_chosen_margin_by_leg(book: Exposure) -> F8:
-    """The same of each leg, (A, K), not rounded."""
-    cost = np.abs(book.entry) * book.market.price[book.market.contracts.settle]
-    share: F8 = np.minimum(cost, leg_values.compute_margined_notional(book)) / book.leverage
+def compute_chosen_margin_by_leg(accounts: Exposure) -> F8:
+    """Return the chosen margin of each leg, (A, K), not rounded."""
+    cost = np.abs(accounts.entry) * accounts.market.price[accounts.market.contracts.settle]
+    share: F8 = np.minimum(cost, leg_values.compute_margined_notional(accounts)) / accounts.leverage
     return share
 
 
-def pay_for_fills(book: Exposure, filled: Exposure) -> Exposure:
-    """The filled book, its other assets changed by what the fills cost at the mark.
+def pay_for_fills(accounts: Exposure, filled: Exposure) -> Exposure:
+    """Return the filled portfolio after the fills are paid at the mark from assets other than cash.
 
-    The numeraire stays as it is: no valuation disallows any of it.
+    The numeraire is unchanged, because no valuation disallows any of it.
     """
-    contracts, balance = book.market.contracts, book.balance
+    contracts, balance = accounts.market.contracts, accounts.balance
     foreign = np.flatnonzero(contracts.settle)
     if not foreign.size:
         return filled
-    balance, price = balance.copy(), (book.market.mark * contracts.multiplier).astype(np.int64)
+    balance, price = balance.copy(), (accounts.market.mark * contracts.multiplier).astype(np.int64)
     for column in foreign:
-        lots = filled.position[:, column] - book.position[:, column]
+        lots = filled.position[:, column] - accounts.position[:, column]
         balance[:, contracts.settle[column]] -= price[column] * lots
     return filled._replace(balance=balance)
 
 
-def update_entry_values(book: Exposure, filled: Exposure) -> Exposure:
-    """The filled book with the value paid for its positions, had the fills been at the mark."""
-    value = (book.market.mark * book.market.contracts.multiplier).astype(np.int64)
+def update_entry_values(accounts: Exposure, filled: Exposure) -> Exposure:
+    """Return the filled portfolio with the entry values it has if it fills at the mark."""
+    value = (accounts.market.mark * accounts.market.contracts.multiplier).astype(np.int64)
     return filled._replace(
-        entry=_compute_entry_values(book.position, book.entry, filled.position, value)
+        entry=_compute_entry_values(accounts.position, accounts.entry, filled.position, value)
     )
 
 
 @kernel
 def _compute_entry_values(position: I8, entry: I8, filled: I8, value: I8) -> I8:
-    """Value paid for positions after fills at the mark, (A, K): the ledger's rule, once per leg."""
+    """Return the entry value of positions after fills at the mark, (A, K), by the ledger's rule."""
     accounts, instruments = position.shape
     after = np.empty((instruments, accounts), dtype=np.int64)
     for k in range(instruments):
@@ -336,7 +382,10 @@ def _compute_entry_values(position: I8, entry: I8, filled: I8, value: I8) -> I8:
 
 @kernel
 def round_up_sum(haircut: F8, margin: F8) -> F8:
-    """The sum in whole minor units, up, except that float dust above a whole number does not count, (A,)."""
+    """Return the sums rounded up to whole minor units, (A,).
+
+    Float noise above a whole number is ignored.
+    """
     units = np.empty(len(margin))
     for a in range(len(margin)):
         amount = haircut[a] + margin[a]

@@ -1,4 +1,4 @@
-"""Whether a run is long enough for what a margin engine must learn first."""
+"""Check of whether a run is long enough for a margin engine that learns first."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,7 +10,9 @@ from sim.margin.base import RequirementComponent
 
 
 def explain_short_run(rule: RequirementComponent, seconds: float, dt: float) -> str:
-    """Say that a run ends before a requirement has learnt, and what helps; empty where it lasts longer.
+    """Return a warning that a run ends before a requirement has learned, with the remedy.
+
+    The text is empty if the run is long enough.
 
     Args:
         rule: the requirement of an engine.
@@ -20,30 +22,32 @@ def explain_short_run(rule: RequirementComponent, seconds: float, dt: float) -> 
     needed = rule.look_back()
     if needed < seconds:
         return ""
+    steps = math.ceil(needed / dt - 1e-9)
     longer = (math.floor(needed / dt + 1e-9) + 1) * dt
     fields = [path for path, shorter in _halve_numbers(rule) if shorter.look_back() < needed]
     shorten = f", or shorten requirement.{' and requirement.'.join(fields)}" if fields else ""
     return (
-        f"{describe_kinds(rule)} needs {format_duration(needed)} of past ({math.ceil(needed / dt - 1e-9):,} steps) and the run lasts "
-        f"{format_duration(seconds)}, so that some or all of its margin stays at its opening value: run longer "
-        f"(duration={longer:.12g}){shorten}"
+        f"{describe_kinds(rule)} needs {format_duration(needed)} of past ({steps:,} steps) and the "
+        f"run lasts {format_duration(seconds)}, so that some or all of its margin stays at its "
+        f"opening value: run longer (duration={longer:.12g}){shorten}"
     )
 
 
 def describe_kinds(component: Component) -> str:
-    """The kinds that a component is made of, such as ``floored(tail(filtered))``."""
+    """Return the kinds of a component and its parts, such as ``floored(tail(filtered))``."""
     inner = [
         describe_kinds(part)
         for _, part, _ in _iterate_parts(component)
         if "kind" in type(part).model_fields
     ]
-    return f"{getattr(component, 'kind', '')}{'(' + ', '.join(inner) + ')' if inner else ''}"
+    kind: str = getattr(component, "kind", "")
+    return f"{kind}({', '.join(inner)})" if inner else kind
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time in its largest fitting unit.
+    """Return a duration in its largest fitting unit.
 
-    >>> spelt(43_200.0)
+    >>> format_duration(43_200.0)
     '12 h'
     """
     for unit, size in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
@@ -53,7 +57,7 @@ def format_duration(seconds: float) -> str:
 
 
 def _halve_numbers(component: Component) -> Iterator[tuple[str, Any]]:
-    """Copies of a component in which one number is half as large, by path of the number."""
+    """Yield copies of a component in which one number is halved, with the path of the number."""
     for name in type(component).model_fields:
         value = getattr(component, name)
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -63,7 +67,7 @@ def _halve_numbers(component: Component) -> Iterator[tuple[str, Any]]:
 
 
 def _iterate_parts(component: Component) -> Iterator[tuple[str, Component, Callable[[Any], Any]]]:
-    """Components within a component: path, part, and how a copy with another part is made."""
+    """Yield the components within a component: path, part, and a function that replaces it."""
 
     def changed(name: str, number: int | None, part: Any) -> Any:
         old = getattr(component, name)

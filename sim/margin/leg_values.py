@@ -1,4 +1,4 @@
-"""What requirements that add up over positions share: notional of each leg, and shares of a sum of legs."""
+"""Notional of each leg, and shares of a sum over legs, for requirements that add up positions."""
 
 import numpy as np
 
@@ -7,9 +7,13 @@ from sim.types import B1, F8, I8, SPOT, Exposure, MarketView
 
 
 def compute_lot_values(market: MarketView) -> tuple[F8, B1]:
-    """Minor units of the numeraire per lot, (K,), and which instruments are spot, (K,).
+    """Return the value of one lot of each instrument, and which instruments are spot.
 
-    The first is ``MarketView.lot_value``: here in one compiled call, for requirements ask it of every book.
+    The first is ``MarketView.lot_value``, computed here in one compiled call because requirements
+    need it for every portfolio.
+
+    Returns:
+        (K,) minor units of the numeraire per lot, and (K,) True for spot.
     """
     contracts = market.contracts
     return _compute_lot_values(
@@ -19,34 +23,44 @@ def compute_lot_values(market: MarketView) -> tuple[F8, B1]:
 
 @kernel
 def _compute_lot_values(mark: F8, multiplier: I8, price: F8, settle: I8, kind: I8) -> tuple[F8, B1]:
-    worth, spot = np.empty(mark.size), np.empty(mark.size, dtype=np.bool_)
+    lot_value, spot = np.empty(mark.size), np.empty(mark.size, dtype=np.bool_)
     for k in range(mark.size):
-        worth[k] = mark[k] * multiplier[k] * price[settle[k]]
+        lot_value[k] = mark[k] * multiplier[k] * price[settle[k]]
         spot[k] = kind[k] == SPOT
-    return worth, spot
+    return lot_value, spot
 
 
-def compute_gross_notional(book: Exposure) -> F8:
-    """Size of each position at the mark, (A, K), minor units of the numeraire."""
-    value: F8 = np.abs(book.position) * compute_lot_values(book.market)[0]
+def compute_gross_notional(accounts: Exposure) -> F8:
+    """Return the absolute value of each position at the mark.
+
+    Returns:
+        (A, K) minor units of the numeraire.
+    """
+    value: F8 = np.abs(accounts.position) * compute_lot_values(accounts.market)[0]
     return value
 
 
-def compute_margined_notional(book: Exposure) -> F8:
-    """What margin is asked for, (A, K): gross, but nothing for long spot, which is paid in full (LED-3)."""
-    spot = book.market.contracts.kind == SPOT
-    return np.where(spot & (book.position > 0), 0.0, compute_gross_notional(book))
+def compute_margined_notional(accounts: Exposure) -> F8:
+    """Return the notional that requires margin, (A, K).
+
+    This is the gross notional, but zero for long spot, which is paid in full (LED-3).
+    """
+    spot = accounts.market.contracts.kind == SPOT
+    return np.where(spot & (accounts.position > 0), 0.0, compute_gross_notional(accounts))
 
 
-def keep_legs(book: Exposure, seen: B1) -> Exposure:
-    """The same accounts without the positions that are not seen, (K,)."""
-    return book._replace(
-        position=np.where(seen, book.position, 0), entry=np.where(seen, book.entry, 0)
+def keep_legs(accounts: Exposure, seen: B1) -> Exposure:
+    """Return the same accounts with only the positions whose entry in ``seen``, (K,), is True."""
+    return accounts._replace(
+        position=np.where(seen, accounts.position, 0), entry=np.where(seen, accounts.entry, 0)
     )
 
 
 def normalise_shares(legs: F8, gross: F8) -> F8:
-    """Each leg's part of the sum over an account's legs, (A, K); of gross where the sum is nil."""
+    """Return each leg's part of the sum over an account's legs, (A, K).
+
+    Shares are those of the gross notional where the sum is zero.
+    """
     legs = np.where(legs.sum(axis=1, keepdims=True) > 0, legs, gross)
     total = legs.sum(axis=1, keepdims=True)
     return legs / np.where(total > 0, total, 1.0)

@@ -11,7 +11,7 @@ from sim.types import Contracts
 
 
 class CrossNetting(NettingComponent):
-    """One pool: gains of any position carry the losses of any other."""
+    """One pool: gains on any position cover the losses on any other."""
 
     kind: Literal["cross"] = Field(
         default="cross", description="one pool of all instruments (name)"
@@ -24,7 +24,7 @@ class CrossNetting(NettingComponent):
 
 
 class IsolatedNetting(NettingComponent):
-    """One pool per instrument: a position stands on its own cash (ISO-1)."""
+    """One pool per instrument: each position has its own cash (ISO-1)."""
 
     kind: Literal["isolated"] = Field(
         default="isolated", description="one pool per instrument (name)"
@@ -32,7 +32,7 @@ class IsolatedNetting(NettingComponent):
 
     @property
     def has_separate_wallets(self) -> bool:
-        """Always: a position stands on what was set aside for it, where one instrument is listed, too."""
+        """Always True: a single instrument also has a margin account of its own."""
         return True
 
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
@@ -41,7 +41,7 @@ class IsolatedNetting(NettingComponent):
 
 
 class UnderlyingNetting(NettingComponent):
-    """One pool per underlying, as Derive's portfolio managers."""
+    """One pool per underlying, as in Derive's portfolio managers."""
 
     kind: Literal["by_underlying"] = Field(
         default="by_underlying", description="one pool per underlying (name)"
@@ -56,7 +56,7 @@ class UnderlyingNetting(NettingComponent):
 
 
 class GroupNetting(NettingComponent):
-    """Pools by name; each instrument of the venue belongs to exactly one."""
+    """Pools listed by name; each instrument of the venue belongs to exactly one."""
 
     kind: Literal["groups"] = Field(
         default="groups", description="pools listed by instrument (name)"
@@ -68,7 +68,8 @@ class GroupNetting(NettingComponent):
     def build_pools(self, contracts: Contracts) -> list[list[int]]:
         """See :class:`NettingComponent`."""
         self._check_partition(contracts)
-        names = contracts.names  # one stands there twice where it is long and short in hedge mode
+        # in hedge mode, an instrument that is long and short is listed twice
+        names = contracts.names
         listed = [[k for k, name in enumerate(names) if name in group] for group in self.groups]
         return sorted(group for group in listed if group)
 
@@ -76,7 +77,8 @@ class GroupNetting(NettingComponent):
         listed = Counter(name for group in self.groups for name in group)
         known = ", ".join(contracts.names)
         problems = [
-            f"netting.groups: {name!r} is not an instrument of this venue, remove it or use one of {known}"
+            f"netting.groups: {name!r} is not an instrument of this venue, "
+            f"remove it or use one of {known}"
             for name in listed
             if name not in contracts.names
         ]

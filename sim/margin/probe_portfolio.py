@@ -1,4 +1,4 @@
-"""What a requirement asks of one lot: the reference that factors and tools work on."""
+"""Probe portfolios of one lot: reference margins for factors and anti-procyclicality tools."""
 
 import numpy as np
 
@@ -7,7 +7,12 @@ from sim.types import F8, Exposure, MarketView
 
 
 def build_one_lot_accounts(market: MarketView, *, sides: tuple[int, ...] = (1,)) -> Exposure:
-    """Accounts without cash: for each of ``sides``, K that hold so many lots of one instrument, at the mark."""
+    """Return accounts without cash, entered at the mark, that hold lots of a single instrument.
+
+    Args:
+        market: the market.
+        sides: signed lots; for each of them there are K accounts, one per instrument.
+    """
     count = len(market.mark)
     position = np.concatenate([number * np.eye(count, dtype=np.int64) for number in sides])
     none = np.zeros_like(position)
@@ -19,8 +24,8 @@ def build_one_lot_accounts(market: MarketView, *, sides: tuple[int, ...] = (1,))
 
 
 def compute_margin_rates(requirement: Requirement, market: MarketView) -> F8:
-    """Initial margin of a long and of a short of one lot, as a share of its value, (2, K)."""
-    book = build_one_lot_accounts(market, sides=(1, -1))
-    value = np.abs(book.position_value()).sum(axis=1)
-    asked = requirement.compute_margins(book).initial
-    return np.divide(asked, value, out=np.zeros_like(asked), where=value != 0).reshape(2, -1)
+    """Return initial margins of a long and of a short of one lot, (2, K), shares of its value."""
+    accounts = build_one_lot_accounts(market, sides=(1, -1))
+    value = np.abs(accounts.position_value()).sum(axis=1)
+    required = requirement.compute_margins(accounts).initial
+    return np.divide(required, value, out=np.zeros_like(required), where=value != 0).reshape(2, -1)

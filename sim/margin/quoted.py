@@ -1,4 +1,4 @@
-"""What a market is not known to have yet: depth and open interest before anything was quoted or held."""
+"""Depth and open interest that are not known yet, because nothing was quoted or held so far."""
 
 import numpy as np
 
@@ -6,10 +6,11 @@ from sim.types import F8, Exposure, MarketView
 
 
 class QuoteHistory:
-    """Which of a pool's books have held orders, and which instruments have been held, by now.
+    """Record of which order books have held orders, and which instruments have been held.
 
-    An empty book says that closing is dear only once there has been a book: before the first quotes of a run, and
-    along a series of returns outside a market, nothing is known of it.
+    An empty order book means that closing is expensive only if there was an order book before.
+    Before the first quotes of a run, and along a series of returns outside a market, the cost of
+    closing is unknown.
 
     Args:
         count: instruments.
@@ -19,24 +20,27 @@ class QuoteHistory:
         self.depth, self.interest = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
 
     def observe(self, market: MarketView) -> None:
-        """Note which books hold orders and which instruments are held."""
+        """Record which order books hold orders and which instruments are held."""
         self.depth |= market.depth > 0
         self.interest |= market.open_interest > 0
 
     def mask_unquoted(self, market: MarketView) -> MarketView:
-        """The view with NaN for a depth, and for an open interest, that has never been above zero."""
+        """Return the view with NaN for a depth or open interest that has never been above zero."""
         depth = np.where(self.depth | (market.depth > 0), market.depth, np.nan)
         interest = np.where(
             self.interest | (market.open_interest > 0), market.open_interest, np.nan
         )
         return market._replace(depth=depth, open_interest=interest)
 
-    def mask_accounts(self, book: Exposure) -> Exposure:
-        """The accounts at that view."""
-        return book._replace(market=self.mask_unquoted(book.market))
+    def mask_accounts(self, accounts: Exposure) -> Exposure:
+        """Return the accounts with the masked view of the market."""
+        return accounts._replace(market=self.mask_unquoted(accounts.market))
 
 
 def mask_unquoted_depth(market: MarketView) -> F8:
-    """Depth as of a view alone, (K,): NaN where none is given, or none yet before the first step's quotes."""
+    """Return the depth of one view, (K,), NaN where it is unknown.
+
+    It is unknown if it is not given, or not yet quoted in the first step.
+    """
     unquoted = (market.tick <= 1) & (market.depth == 0)
     return np.where(unquoted, np.nan, market.depth)

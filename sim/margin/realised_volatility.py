@@ -9,12 +9,14 @@ from sim.types import F8, Contracts, MarketView
 
 
 class RealisedVolatility:
-    """EWMA by half-life, started at a reference, so that nothing is scaled before anything is known.
+    """Exponentially weighted variance that starts at a reference.
+
+    Nothing is scaled before returns have been observed.
 
     Args:
         contracts: the pool's instruments.
-        half_life: of the weight of a squared return (s).
-        reference: volatility it starts at (annualised).
+        half_life: time in which the weight of a squared return halves (s).
+        reference: volatility at the start (annualised).
     """
 
     def __init__(self, contracts: Contracts, half_life: float, reference: float) -> None:
@@ -23,7 +25,7 @@ class RealisedVolatility:
         self._seen = 0
 
     def observe(self, market: MarketView) -> None:
-        """Take in the returns that have come since."""
+        """Update the variances with the returns since the last call."""
         weight = 1 - math.exp(-math.log(2) * market.dt / self.half_life)
         per_year = find_seconds_per_year(market) / market.dt
         for row in market.returns[self._seen :, self.underlying]:
@@ -32,5 +34,5 @@ class RealisedVolatility:
 
     @property
     def volatility(self) -> F8:
-        """(K,) annualised."""
+        """Volatility of each instrument's underlying, (K,), annualised."""
         return np.sqrt(self.variance)

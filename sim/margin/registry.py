@@ -1,4 +1,4 @@
-"""Registries of a margin engine's parts: name in a configuration -> class.
+"""Registries of the parts of a margin engine: name in a configuration -> class.
 
 The packages that hold the classes fill them.
 """
@@ -9,4 +9,4 @@ NETTINGS: dict[str, type[Component]] = {}
 VALUATIONS: dict[str, type[Component]] = {}
 REQUIREMENTS: dict[str, type[Component]] = {}
 MODELS: dict[str, type[Component]] = {}
-"""Models of returns, for the requirement ``tail``."""
+"""Models of returns, used by the requirement ``tail``."""

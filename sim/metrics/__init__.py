@@ -1,1 +1,1 @@
-"""Measures: pure functions of recorded frames."""
+"""Measures of a run: pure functions of recorded frames."""

@@ -1,4 +1,4 @@
-"""How far close-outs carried the mark."""
+"""Depth of falls, and their amplification by close-outs."""
 
 import numpy as np
 import pandas as pd
@@ -6,17 +6,19 @@ import pandas as pd
 from sim.metrics.inputs import require_instrument
 
 Frames = dict[str, pd.DataFrame]
-"""A run's frames by name, as recorded."""
+"""Recorded frames of a run by name."""
 
 
 def measure_fall(frames: Frames, instrument: str, since: int, until: int | None = None) -> float:
-    """Log of the lowest mark from step ``since`` to ``until`` over the mark of the step before; below nil if it fell.
+    """Return the log of the lowest mark of a window over the mark of the step before it.
+
+    It is negative if the mark fell.
 
     Args:
-        frames: of one run.
-        instrument: whose mark.
+        frames: frames of one run.
+        instrument: instrument with the mark.
         since: first step of the shock.
-        until: last step of the window; none = the run's last.
+        until: last step of the window; None = the run's last.
 
     Raises:
         ValueError: the run has no such instrument, or no step before ``since``.
@@ -26,35 +28,38 @@ def measure_fall(frames: Frames, instrument: str, since: int, until: int | None 
     marks = steps[steps["instrument"] == instrument].set_index("step")["mark"]
     if since - 1 not in marks.index or since not in marks.index:
         span = f"one of {marks.index.min() + 1} to {marks.index.max()}"
-        raise ValueError(
-            f"since: {since}, {instrument!r} has no marks at it and at the step before: choose {span}"
-        )
+        message = f"since: {since}, {instrument!r} has no marks at it and at the step before"
+        raise ValueError(f"{message}: choose {span}")
     return float(np.log(marks.loc[since:until].min() / marks.loc[since - 1]))
 
 
 def measure_amplification(
     run: Frames, twin: Frames, instrument: str, since: int, until: int | None = None
 ) -> float:
-    """How many times deeper the mark fell than in the twin run, with the same draws and close-outs suppressed.
+    """Return the ratio of the mark's fall in a run to its fall in the twin run.
+
+    The twin has the same draws, and its close-outs are suppressed.
 
     Args:
         run: frames of the run.
-        twin: frames of the run with ``suppress_closeouts``; never the index, which impact moves too.
-        instrument: whose mark.
+        twin: frames of the run with ``suppress_closeouts``; the index is no substitute, because
+            impact moves it too.
+        instrument: instrument with the mark.
         since: first step of the shock.
-        until: last step of the window; none = the run's last.
+        until: last step of the window; None = the run's last.
 
     Raises:
-        ValueError: marks are missing, or the twin's did not fall, so that there is nothing to compare with.
+        ValueError: marks are missing, or the twin's mark did not fall, which leaves no reference.
     """
     alone = measure_fall(twin, instrument, since, until)
     if alone >= 0:
         raise ValueError(
-            f"{instrument!r} does not fall from step {since} on in the twin run; choose a falling market"
+            f"{instrument!r} does not fall from step {since} on in the twin run; "
+            "choose a falling market"
         )
     return measure_fall(run, instrument, since, until) / alone
 
 
 def is_untouched(frames: Frames) -> bool:
-    """Whether nobody was closed out and nothing allocated: the run is then its own twin, and need not be run twice."""
+    """Return True without close-outs and losses: the run is then its own twin."""
     return not len(frames["closeouts"]) and not len(frames["losses"])

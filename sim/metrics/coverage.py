@@ -1,7 +1,7 @@
-"""Does a margin cover at its level? Likelihood-ratio tests of the days on which a loss exceeded it.
+"""Likelihood-ratio tests of margin coverage, from the days with a loss beyond the margin.
 
-A breach is a day whose loss exceeds the margin that was set before it; p is the share of days it should happen on.
-0 log 0 is nil throughout, so that no breach at all and nothing but breaches have a verdict too.
+A breach is a day with a loss above the margin set before it; p is the required share of such days.
+0 log 0 is zero throughout, so that samples without breaches, and of breaches only, have a result.
 """
 
 import math
@@ -14,39 +14,42 @@ from sim.types import B1
 
 
 class BacktestResult(NamedTuple):
-    """One test's outcome."""
+    """Statistic and p-value of one test."""
 
     statistic: float
-    p_value: float  # probability of a statistic at least as far out if the margin is what it claims to be
+    p_value: float  # probability of a statistic at least as extreme if the margin's claim is true
 
     def is_rejected(self, confidence: float = 0.95) -> bool:
-        """Whether the claim is rejected at this confidence."""
+        """Return True if the claim is rejected at this confidence."""
         return self.p_value < 1 - confidence
 
 
 class BreachTransitions(NamedTuple):
-    """Days counted by whether they and the day before were breaches."""
+    """Counts of pairs of neighbouring days, by breaches on the first and on the second day."""
 
-    calm: int  # neither
-    ended: int  # the day before only
-    began: int  # this day only
-    stayed: int  # both
+    calm: int  # no breach on either day
+    ended: int  # breach on the first day only
+    began: int  # breach on the second day only
+    stayed: int  # breaches on both days
 
 
 def count_transitions(breaches: B1) -> BreachTransitions:
-    """Counts over neighbouring days of ``breaches`` (T,)."""
+    """Count the pairs of neighbouring days of ``breaches`` (T,)."""
     before, now = breaches[:-1], breaches[1:]
     return BreachTransitions(
-        *(int(pair.sum()) for pair in (~before & ~now, before & ~now, ~before & now, before & now))
+        calm=int((~before & ~now).sum()),
+        ended=int((before & ~now).sum()),
+        began=int((~before & now).sum()),
+        stayed=int((before & now).sum()),
     )
 
 
 def run_proportion_test(days: int, breaches: int, p: float) -> BacktestResult:
-    """Proportion of failures (Kupiec 1995, J. Derivatives 3(2)): as many breaches as there should be? chi2(1).
+    """Test the proportion of breaches (Kupiec 1995, J. Derivatives 3(2)); chi2(1).
 
     Args:
         days: T, at least 1.
-        breaches: x, from nil to T.
+        breaches: x, from zero to T.
         p: share of days that should be breaches, in (0, 1).
 
     Raises:
@@ -59,9 +62,10 @@ def run_proportion_test(days: int, breaches: int, p: float) -> BacktestResult:
 
 
 def find_accepted_range(days: int, p: float, confidence: float = 0.95) -> tuple[int, int]:
-    """Numbers of breaches that ``proportion`` does not reject lie strictly between these two.
+    """Return bounds of the numbers of breaches that the proportion test does not reject.
 
-    The lower is -1 if no breach at all is still accepted, the upper T + 1 if nothing but breaches is.
+    Accepted numbers lie strictly between the bounds. The lower bound is -1 if no breach at all is
+    accepted, the upper T + 1 if T breaches are.
     """
     kept = [
         x for x in range(days + 1) if not run_proportion_test(days, x, p).is_rejected(confidence)
@@ -70,22 +74,22 @@ def find_accepted_range(days: int, p: float, confidence: float = 0.95) -> tuple[
 
 
 def run_first_failure_test(day: int | None, p: float, days: int = 0) -> BacktestResult:
-    """Time until first failure (Kupiec 1995): did the first breach come too soon, or too late? chi2(1).
+    """Test the time until the first breach, too early or too late (Kupiec 1995); chi2(1).
 
     Args:
-        day: the first breach's, counted from 1; none = there was none.
+        day: day of the first breach, counted from 1; None = no breach.
         p: share of days that should be breaches.
-        days: T, needed where there was none: the likelihood is then that of T quiet days.
+        days: T, needed without a breach: the likelihood is then that of T quiet days.
     """
     waited, breaches = (days, 0) if day is None else (day, 1)
     return run_proportion_test(waited, breaches, p)
 
 
 def run_independence_test(counts: BreachTransitions) -> BacktestResult:
-    """Do breaches follow breaches? (Christoffersen 1998, Int. Economic Review 39(4)); chi2(1).
+    """Test independence of breaches (Christoffersen 1998, Int. Economic Review 39(4)); chi2(1).
 
-    First-order Markov chain against independence. Without breaches, or with nothing else, the chain has nothing to
-    add: statistic nil.
+    The alternative is a first-order Markov chain. Without breaches, or with nothing else, the chain
+    has no more information: the statistic is zero.
     """
     quiet, hit = counts.calm + counts.began, counts.ended + counts.stayed
     breaches = counts.began + counts.stayed
@@ -98,7 +102,7 @@ def run_independence_test(counts: BreachTransitions) -> BacktestResult:
 def run_conditional_test(
     days: int, breaches: int, p: float, counts: BreachTransitions
 ) -> BacktestResult:
-    """Conditional coverage (Christoffersen 1998): as many as there should be, and independent; chi2(2)."""
+    """Test conditional coverage: proportion and independence (Christoffersen 1998); chi2(2)."""
     total = (
         run_proportion_test(days, breaches, p).statistic + run_independence_test(counts).statistic
     )
@@ -106,12 +110,13 @@ def run_conditional_test(
 
 
 def find_first_breach(breaches: B1) -> int | None:
-    """The day of the first breach, counted from 1."""
+    """Return the day of the first breach, counted from 1."""
     return int(np.argmax(breaches)) + 1 if breaches.any() else None
 
 
 def _likelihood_ratio_result(gain: float, freedom: int) -> BacktestResult:
-    statistic = max(2 * gain, 0.0)  # rounding may leave a hair below nil
+    statistic = max(2 * gain, 0.0)  # rounding may leave a slightly negative value
+
     return BacktestResult(statistic, float(chdtrc(freedom, statistic)))
 
 

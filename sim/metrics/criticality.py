@@ -1,7 +1,7 @@
-"""How near the edge: R(Δ) over time, distance to criticality, self-excitation of close-outs (LIQ-7).
+"""Criticality: R(Δ) over time, distance from criticality, self-excitation of close-outs (LIQ-7).
 
-A market is critical where a fall of Δ liquidates as many lots as rest on its way. R(Δ) reads that off the book before
-anything has happened; the Hawkes ratio estimates it from close-outs that have.
+A market is critical where a fall of Δ liquidates as many lots as rest in its way. R(Δ) measures it
+in the order book before the fall; the Hawkes ratio estimates it from past close-outs.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,10 @@ PROFILE_COLUMNS = ("step", "venue", "instrument", "move", "at_risk", "fresh", "r
 
 
 def tabulate_feedback(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
-    """R(Δ) of an instrument: a row for each reading, a column for each move.
+    """Return R(Δ) of an instrument: a row for each reading, a column for each move.
 
-    Infinite where somebody would go under and nothing rests on the way, nan where nobody would either.
+    R is infinite where accounts would be liquidated and no order rests in the way. It is nan where
+    no account would be liquidated either.
 
     Raises:
         DataError: the frame ``profile`` or one of its columns is missing.
@@ -34,20 +35,21 @@ def tabulate_feedback(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd
 
 
 def compute_distance(ratios: pd.DataFrame, move: float = 0.01) -> "pd.Series[float]":
-    """Distance to criticality at each reading: 1 - the larger R of a fall and a rise, below nil beyond the edge.
+    """Return 1 - the larger R of a fall and a rise, at each reading; negative beyond criticality.
 
     Args:
-        ratios: of ``feedback``.
-        move: of either, a share of the mark; nan where no profile has it.
+        ratios: R(Δ), see :func:`tabulate_feedback`.
+        move: size of both moves, a share of the mark; nan where no profile has it.
     """
     return 1.0 - ratios.reindex(columns=[-move, move]).max(axis=1)
 
 
 def tabulate_density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.DataFrame:
-    """Where liquidation prices lie: rows of step, low, high (moves), at_risk (notional between them, minor units).
+    """Return the density of liquidation prices: rows of step, low, high (moves) and at_risk.
 
-    Both innermost cells also hold what needs no move, of accounts below maintenance already: a profile has no reading
-    of the mark as it is.
+    ``at_risk`` is the notional between two moves, minor units. Both innermost cells include
+    accounts that are already below maintenance, because a profile has no reading of the unmoved
+    mark.
     """
     require_columns(frames, {"profile": PROFILE_COLUMNS}, "the heat map")
     own = frames["profile"]
@@ -55,11 +57,9 @@ def tabulate_density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.
         index="step", columns="move", values="at_risk"
     )
     moves, risk = wide.columns.to_numpy(np.float64), wide.to_numpy(np.float64)
+    falls, rises = np.flatnonzero(moves < 0)[::-1], np.flatnonzero(moves > 0)
     parts = []
-    for side in (
-        np.flatnonzero(moves < 0)[::-1],
-        np.flatnonzero(moves > 0),
-    ):  # from the mark outwards
+    for side in (falls, rises):  # from the mark outwards
         before, inner = np.zeros(len(wide)), 0.0
         for column in side:
             low, high = sorted((inner, float(moves[column])))
@@ -67,68 +67,90 @@ def tabulate_density(frames: Mapping[str, pd.DataFrame], instrument: str) -> pd.
             cells = {"step": wide.index, "low": low, "high": high, "at_risk": between}
             parts.append(pd.DataFrame(cells))
             before, inner = risk[:, column], float(moves[column])
-    columns = ["step", "low", "high", "at_risk"]
-    return (
-        pd.concat(parts).sort_values(["step", "low"], ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=columns)
-    )
+    if not parts:
+        return pd.DataFrame(columns=["step", "low", "high", "at_risk"])
+    return pd.concat(parts).sort_values(["step", "low"], ignore_index=True)
 
 
 class HawkesFit(NamedTuple):
-    """A discrete Hawkes process: expected count = baseline where the outside acts + Σ weights x earlier counts."""
+    """Discrete Hawkes process: expected count = baseline + Σ weights x earlier counts.
 
-    ratio: float  # Σ weights: how many events one brings about
-    low: float  # 95% interval of it
-    high: float
-    baseline: float  # events per slot that the outside acts in
+    The baseline applies in slots with external events.
+    """
+
+    ratio: float  # Σ weights: mean number of events that one event triggers
+    low: float  # lower end of its 95% interval
+    high: float  # upper end of its 95% interval
+    baseline: float  # expected events in a slot with external events
     weights: F8  # (lags,) of the counts 1, 2, ... slots before
 
 
 def fit_hawkes(counts: F8, outside: B1, lags: int = 1, passes: int = 20) -> HawkesFit:
-    """Fit an INAR process (Kirchner 2017, Stat. Prob. Letters 122) by weighted least squares, weights not below nil.
+    """Fit an INAR process by weighted least squares (Kirchner 2017, Stat. Prob. Letters 122).
 
-    Least squares are reweighted by the fitted means, which are a Poisson's variances; the interval is the sandwich's
-    (White 1980) and needs no Poisson law. nan where nothing happened.
+    Weights are >= 0. Least squares are reweighted by the fitted means, which are the variances of
+    Poisson counts. The interval uses the sandwich estimator (White 1980) and requires no Poisson
+    law. All values are nan without events.
 
     Args:
         counts: events in each slot, (n,): rounds or steps.
-        outside: slots in which something other than earlier events can cause one, (n,). Between the rounds of a step
-            nothing but close-outs moves anything: there it is the first round.
-        lags: how many slots an event is remembered.
-        passes: of the reweighting.
+        outside: (n,) slots in which events other than earlier ones can be a cause. Between the
+            rounds of a step only close-outs move prices, so that it is the first round.
+        lags: number of slots for which an event has an effect.
+        passes: number of reweighted fits.
     """
-    past = np.stack(
-        [np.concatenate([np.zeros(lag), counts[:-lag]]) for lag in range(1, lags + 1)], axis=1
+    design, observed = _build_design(counts, outside, lags)
+    if not observed.any() or not design[:, 1:].any():
+        return HawkesFit(np.nan, np.nan, np.nan, np.nan, np.full(lags, np.nan))
+    fitted, weights = _fit_reweighted(design, observed, passes)
+    ratio = float(fitted[1:].sum())
+    half = NORMAL_95 * _ratio_error(design, observed, fitted, weights)
+    return HawkesFit(
+        ratio=ratio,
+        low=ratio - half,
+        high=ratio + half,
+        baseline=float(fitted[0]),
+        weights=fitted[1:],
     )
-    design = np.column_stack([outside.astype(np.float64), past])[lags:]
-    seen = counts[lags:].astype(np.float64)
+
+
+def _build_design(counts: F8, outside: B1, lags: int) -> tuple[F8, F8]:
+    """Return regressors (m, 1 + lags) and counts (m,) of the slots with any regressor."""
+    past = [np.concatenate([np.zeros(lag), counts[:-lag]]) for lag in range(1, lags + 1)]
+    design = np.column_stack([outside.astype(np.float64), np.stack(past, axis=1)])[lags:]
+    observed = counts[lags:].astype(np.float64)
     used = design.any(axis=1)
-    design, seen = design[used], seen[used]
-    nothing = HawkesFit(np.nan, np.nan, np.nan, np.nan, np.full(lags, np.nan))
-    if not seen.any() or not design[:, 1:].any():
-        return nothing
-    weights: F8 = np.ones(seen.size)
-    found: F8 = np.zeros(lags + 1)
+    return design[used], observed[used]
+
+
+def _fit_reweighted(design: F8, observed: F8, passes: int) -> tuple[F8, F8]:
+    """Return coefficients >= 0 of reweighted least squares, and the last weights."""
+    weights: F8 = np.ones(observed.size)
+    fitted: F8 = np.zeros(design.shape[1])
     for _ in range(passes):
         root = np.sqrt(weights)
-        found = nnls(design * root[:, None], seen * root)[0]
-        weights = 1 / np.maximum(design @ found, 1e-3)
-    kept = found > 0
-    bread = np.linalg.pinv((design * weights[:, None]).T @ design)
-    scores = design * (weights * (seen - design @ found))[:, None]
+        fitted = nnls(design * root[:, None], observed * root)[0]
+        weights = 1 / np.maximum(design @ fitted, 1e-3)
+    return fitted, weights
+
+
+def _ratio_error(design: F8, observed: F8, fitted: F8, weights: F8) -> float:
+    """Return the standard error of the sum of the lags' positive coefficients."""
+    residuals = observed - design @ fitted
+    weighted = design * weights[:, None]
+    bread = np.linalg.pinv(weighted.T @ design)
+    scores = design * (weights * residuals)[:, None]
     variance = bread @ (scores.T @ scores) @ bread
-    pick = np.r_[0.0, np.ones(lags)] * kept
-    total, error = float(found[1:].sum()), float(np.sqrt(max(pick @ variance @ pick, 0.0)))
-    half = NORMAL_95 * error
-    return HawkesFit(total, total - half, total + half, float(found[0]), found[1:])
+    is_lag = np.r_[0.0, np.ones(fitted.size - 1)]
+    pick = is_lag * (fitted > 0)
+    return float(np.sqrt(max(pick @ variance @ pick, 0.0)))
 
 
 def tabulate_rounds(frames: Mapping[str, pd.DataFrame], venue: str) -> pd.DataFrame:
-    """Event time: rows of step, round, count, outside; every round of a step in which a venue's close-outs filled.
+    """Return liquidation rounds of a venue: rows of step, round, count and outside.
 
-    A step's last row is the round after, in which none did: that a cascade ended is part of what is known. Steps
-    without close-outs are one row of nil.
+    Every round with fills has a row. A step's last row is the round after, without fills: the end
+    of a cascade is part of the observation. A step without close-outs is one row with count zero.
     """
     require_columns(
         frames,
@@ -149,12 +171,12 @@ def tabulate_rounds(frames: Mapping[str, pd.DataFrame], venue: str) -> pd.DataFr
 
 
 def estimate_excitation(slots: pd.DataFrame, readings: I8, memory: int) -> F8:
-    """Hawkes ratio of the close-outs of the last steps, at each reading; nan where there were none.
+    """Return the Hawkes ratio of recent close-outs at each reading; nan without any.
 
     Args:
-        slots: of ``rounds``.
+        slots: rounds, see :func:`tabulate_rounds`.
         readings: steps, (n,).
-        memory: how many steps are remembered.
+        memory: number of steps in the estimate.
     """
     step, counts = slots["step"].to_numpy(), slots["count"].to_numpy(np.float64)
     outside = slots["outside"].to_numpy(np.bool_)

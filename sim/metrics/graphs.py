@@ -1,4 +1,4 @@
-"""Contagion as a networkx graph, for pictures, export and whatever networkx can compute."""
+"""Contagion as a networkx graph, for pictures, export and networkx algorithms."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,94 +6,113 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from sim.errors import DataError
 from sim.metrics.contagion import ROOT_KINDS, ContagionLinks
 from sim.metrics.generations import assign_cascades, compute_depths
-from sim.types import I8
+from sim.types import B1, F8, I8
 
 
 def build_graph(links: ContagionLinks, cascade: int | None = None) -> "nx.DiGraph[str]":
-    """Actions, moves and roots; an edge goes from who pushed to whom, and ``share`` is the part of it.
+    """Return a graph of actions, moves and roots; ``share`` of an edge is its part of the harm.
 
-    Nodes are named ``action 7``, ``move 3.0 BTC-PERP`` (step, round), or as their kind of root; ``node`` says which.
-    Edges into an action sum to one. Those into a move do unless cancelled orders moved it, too.
+    Edges go from causes to effects. Nodes have the names ``action 7``, ``move 3.0 BTC-PERP`` (step,
+    round), or their kind of root; the attribute ``node`` holds their type. Shares of the edges into
+    an action sum to one. Those into a move do as well, unless cancelled orders moved it too.
 
     Args:
-        links: of one run.
-        cascade: number of the only cascade wanted, see ``cascades``; none = all.
+        links: links of one run.
+        cascade: number of one cascade, see :func:`sim.metrics.generations.assign_cascades`;
+            None = all.
 
     Raises:
-        DataError: there is no such cascade.
+        DataError: the cascade does not exist.
     """
     number = assign_cascades(links)
-    wanted = np.ones(number.size, dtype=bool) if cascade is None else number == cascade
-    if cascade is not None and not wanted.any():
-        if not number.size:
-            raise DataError(f"cascade: {cascade}, nothing was closed out: name none")
-        raise DataError(
-            f"cascade: {cascade}, there are {number.max()}, largest first: name one of 1 to {number.max()}"
-        )
-    found: nx.DiGraph[str] = nx.DiGraph()
-    names = [f"action {each}" for each in links.actions["action"]]
+    wanted = _select_cascade(number, cascade)
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    names = [f"action {action}" for action in links.actions["action"]]
     events = [
         f"move {step}.{turn} {name}"
         for step, turn, name in links.moves[["step", "round", "instrument"]].to_numpy()
     ]
     columns = links.actions.assign(cascade=number, depth=compute_depths(links))
-    found.add_nodes_from(_iterate_nodes(names, columns, np.flatnonzero(wanted), "action"))
-    pushed, moved, own = (
-        matrix.tocoo() for matrix in (links.harm_by_move, links.move_by_action, links.harm_by_own)
-    )
-    seen = wanted[pushed.row]
-    used = np.unique(pushed.col[seen])
-    found.add_nodes_from(_iterate_nodes(events, links.moves, used, "move"))
-    found.add_nodes_from((kind, {"node": "root"}) for kind in ROOT_KINDS)
-    _add_edges(
-        found,
-        [events[row] for row in pushed.col[seen]],
-        [names[row] for row in pushed.row[seen]],
-        pushed.data[seen],
-    )
-    seen = np.isin(moved.row, used) & wanted[moved.col]
-    _add_edges(
-        found,
-        [names[row] for row in moved.col[seen]],
-        [events[row] for row in moved.row[seen]],
-        moved.data[seen],
-    )
-    seen = wanted[own.row]
-    _add_edges(
-        found,
-        [names[row] for row in own.col[seen]],
-        [names[row] for row in own.row[seen]],
-        own.data[seen],
-    )
-    child, kind = np.nonzero((links.harm_by_root > 0) & wanted[:, None])
-    _add_edges(
-        found,
-        [ROOT_KINDS[place] for place in kind],
-        [names[row] for row in child],
-        links.harm_by_root[child, kind],
-    )
-    found.remove_nodes_from([kind for kind in ROOT_KINDS if not found.degree(kind)])
-    return found
+    graph.add_nodes_from(_iterate_nodes(names, columns, np.flatnonzero(wanted), "action"))
+    by_move = links.harm_by_move.tocoo()
+    used = np.unique(by_move.col[wanted[by_move.row]]).astype(np.int64)
+    graph.add_nodes_from(_iterate_nodes(events, links.moves, used, "move"))
+    graph.add_nodes_from((kind, {"node": "root"}) for kind in ROOT_KINDS)
+    _add_edges(graph, by_move, wanted[by_move.row], events, names)
+    _add_action_edges(graph, links, wanted, names, events)
+    _add_root_edges(graph, links.harm_by_root, wanted, names)
+    graph.remove_nodes_from([kind for kind in ROOT_KINDS if not graph.degree(kind)])
+    return graph
+
+
+def _add_action_edges(
+    graph: "nx.DiGraph[str]", links: ContagionLinks, wanted: B1, names: list[str], events: list[str]
+) -> None:
+    """Add the edges from actions to the moves in the graph, and to later actions of an account."""
+    by_action = links.move_by_action.tocoo()
+    is_used = np.array([event in graph for event in events], dtype=bool)
+    _add_edges(graph, by_action, is_used[by_action.row] & wanted[by_action.col], names, events)
+    by_own = links.harm_by_own.tocoo()
+    _add_edges(graph, by_own, wanted[by_own.row], names, names)
+
+
+def _add_root_edges(
+    graph: "nx.DiGraph[str]", harm_by_root: F8, wanted: B1, names: list[str]
+) -> None:
+    """Add the edges from roots to actions."""
+    by_root = sparse.coo_array(harm_by_root)
+    kept = (by_root.data > 0) & wanted[by_root.row]
+    _add_edges(graph, by_root, kept, list(ROOT_KINDS), names)
+
+
+def _select_cascade(number: I8, cascade: int | None) -> B1:
+    """Return True for actions of one cascade, or for all; refuse a cascade that does not exist."""
+    if cascade is None:
+        return np.ones(number.size, dtype=bool)
+    wanted: B1 = number == cascade
+    if not wanted.any():
+        if not number.size:
+            raise DataError(f"cascade: {cascade}, nothing was closed out: name none")
+        raise DataError(
+            f"cascade: {cascade}, there are {number.max()}, largest first: "
+            f"name one of 1 to {number.max()}"
+        )
+    return wanted
 
 
 def _add_edges(
-    found: "nx.DiGraph[str]", sources: list[str], targets: list[str], shares: Any
+    graph: "nx.DiGraph[str]",
+    shares: sparse.coo_array,
+    kept: B1,
+    sources: list[str],
+    targets: list[str],
 ) -> None:
-    found.add_weighted_edges_from(
-        zip(sources, targets, shares.tolist(), strict=True), weight="share"
+    """Add an edge for each kept share, from its column's source to its row's target."""
+    graph.add_weighted_edges_from(
+        (
+            (sources[column], targets[row], share)
+            for row, column, share in zip(
+                shares.row[kept].tolist(),
+                shares.col[kept].tolist(),
+                shares.data[kept].tolist(),
+                strict=True,
+            )
+        ),
+        weight="share",
     )
 
 
 def _iterate_nodes(
     names: list[str], table: pd.DataFrame, rows: I8, node: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Some rows of a table by name, in numbers of Python, which GraphML can hold."""
-    told = table.iloc[rows]
-    keys = ["node", *told.columns.astype(str)]
-    columns = [told[name].tolist() for name in told.columns]
+    """Yield some rows of a table by name, with Python numbers, which GraphML can store."""
+    selected = table.iloc[rows]
+    keys = ["node", *selected.columns.astype(str)]
+    columns = [selected[name].tolist() for name in selected.columns]
     for row, *values in zip(rows.tolist(), *columns, strict=True):
         yield names[row], dict(zip(keys, [node, *values], strict=True))

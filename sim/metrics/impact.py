@@ -1,4 +1,4 @@
-"""How far a large order moves the mark, and with which power of its size."""
+"""Impact of a large order on the mark, and the power of its size."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from sim.types import F8
 
 
 class ImpactExponent(NamedTuple):
-    """The power of size with which impact grows, and its 95% interval."""
+    """Power of size with which impact grows, and its 95% interval."""
 
     value: float
     low: float
@@ -18,36 +18,38 @@ class ImpactExponent(NamedTuple):
 
 
 def measure_impact(run: Frames, twin: Frames, instrument: str, step: int) -> float:
-    """Log mark of a run with an order less that of its twin without, same draws, at the end of a step.
+    """Return the log ratio of the mark in a run with an order to its twin without, after a step.
+
+    Both runs have the same draws.
 
     Raises:
-        ValueError: one of them has no such instrument or step.
+        ValueError: a run has no such instrument or step.
     """
     marks = []
     for frames in (run, twin):
         require_instrument(frames, instrument)
         steps = frames["steps"]
-        found = steps.loc[(steps["instrument"] == instrument) & (steps["step"] == step), "mark"]
-        if not len(found):
+        mark = steps.loc[(steps["instrument"] == instrument) & (steps["step"] == step), "mark"]
+        if not len(mark):
             own = steps.loc[steps["instrument"] == instrument, "step"]
-            told = f"step: {step}, {instrument!r} has marks at {own.min()} to {own.max()}"
-            raise ValueError(f"{told}: choose a step of both runs")
-        marks.append(float(found.iloc[0]))
+            fault = f"step: {step}, {instrument!r} has marks at {own.min()} to {own.max()}"
+            raise ValueError(f"{fault}: choose a step of both runs")
+        marks.append(float(mark.iloc[0]))
     return float(np.log(marks[0] / marks[1]))
 
 
 def estimate_impact_exponent(sizes: F8, impacts: F8, resamples: int = 2000) -> ImpactExponent:
-    """Slope of log impact on log size, by least squares over the seeds' mean impact of each size.
+    """Return the least-squares slope of log mean impact over seeds on log size.
 
-    The interval is that of the bootstrap over seeds, percentiles of ``resamples`` slopes: sizes of one seed share their
-    twin and stay together. Its draws are the same in every call.
+    The interval is the percentiles of ``resamples`` slopes, by the bootstrap over seeds. Sizes of
+    one seed share their twin and stay together. The draws are the same in every call.
 
     Args:
-        sizes: (Q,) of the orders, above nil.
-        impacts: (S, Q) of each seed and size, signed so that an order moves the price its own way above nil.
+        sizes: (Q,) sizes of the orders, above zero.
+        impacts: (S, Q) impact of each seed and size, positive in the direction of the order.
 
     Raises:
-        ValueError: the mean impact of a size is not above nil, hence has no log.
+        ValueError: the mean impact of a size is not above zero, and has no log.
     """
     mean = impacts.mean(axis=0)
     if not (mean > 0).all():
@@ -62,7 +64,7 @@ def estimate_impact_exponent(sizes: F8, impacts: F8, resamples: int = 2000) -> I
 
 
 def _fit_slopes(sizes: F8, impacts: F8) -> F8:
-    """Least-squares slopes of log impacts (n, Q) on log sizes (Q,)."""
+    """Return least-squares slopes of log impacts (n, Q) on log sizes (Q,)."""
     off = np.log(sizes) - np.log(sizes).mean()
     slopes: F8 = np.log(impacts) @ off / (off @ off)
     return slopes

@@ -1,4 +1,4 @@
-"""What a measure needs of frames, and what to say of those that lack it."""
+"""Checks of the frames and columns that a measure requires."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,16 +9,16 @@ from pandas.api.types import is_numeric_dtype
 from sim.errors import DataError, describe_unknown, suggest_name
 
 NAME_COLUMNS = frozenset({"venue", "instrument", "population", "kind"})
-"""Columns of names; all others are of numbers."""
+"""Columns of names; all others hold numbers."""
 
 RERUN_REMEDY = "make the run again with this version"
 
 
 def require_instrument(frames: Mapping[str, pd.DataFrame], instrument: str) -> None:
-    """Refuse an instrument that a run does not have.
+    """Check that a run has an instrument.
 
     Raises:
-        ValueError: no step is of it.
+        ValueError: no step is of this instrument.
     """
     known = list(dict.fromkeys(frames["steps"]["instrument"]))
     if instrument not in known:
@@ -32,46 +32,47 @@ def require_columns(
     *,
     gaps: bool = True,
 ) -> None:
-    """Refuse frames of which some, or some of their columns, are missing or hold no numbers, as an older version's.
+    """Check that frames and columns exist and hold numbers; older versions wrote others.
 
     Args:
-        frames: by name.
-        columns: the frames that are needed, and their columns.
+        frames: frames by name.
+        columns: required frames, and their required columns.
         what: the measure, for the message.
-        gaps: whether a number may be nan or infinite, as where a book has no bid.
+        gaps: True if a number may be nan or infinite, such as the bid of an empty order book.
 
     Raises:
-        DataError: one line for each frame that is missing, lacks columns or has other things in them than numbers.
+        DataError: one line for each frame that is missing, lacks columns or holds other data.
     """
-    found = ((name, _describe_lack(name, needed, frames, gaps)) for name, needed in columns.items())
-    if problems := [
-        f"{name}: {lacks[0]}, {what} needs {lacks[1]}" for name, lacks in found if lacks
-    ]:
+    faults = (
+        (name, _describe_fault(name, needed, frames, gaps)) for name, needed in columns.items()
+    )
+    problems = [f"{name}: {fault[0]}, {what} needs {fault[1]}" for name, fault in faults if fault]
+    if problems:
         raise DataError(*problems)
 
 
-def _describe_lack(
+def _describe_fault(
     name: str, needed: Sequence[str], frames: Mapping[str, pd.DataFrame], gaps: bool
 ) -> tuple[str, str] | None:
-    """What is wrong with a frame, and what is asked of it; none where nothing is."""
+    """Return what is wrong with a frame and what is required instead, or None."""
     if name not in frames:
         return "no such frame", "it" + (suggest_name(name, frames) or f", {RERUN_REMEDY}")
     frame = frames[name]
-    if missing := [column for column in needed if column not in frame]:
+    missing = [column for column in needed if column not in frame]
+    if missing:
         near = suggest_name(missing[0], frame.columns.astype(str)) if len(missing) == 1 else ""
         return f"no column {', '.join(map(repr, missing))}{near}", f"it, {RERUN_REMEDY}"
     numbers = [column for column in needed if column not in NAME_COLUMNS]
-    if strange := [
+    not_numeric = [
         f"{column!r} ({frame[column].dtype})"
         for column in numbers
         if not is_numeric_dtype(frame[column])
-    ]:
-        return f"no numbers in {', '.join(strange)}", f"them, {RERUN_REMEDY}"
-    empty = (
-        [] if gaps else [repr(column) for column in numbers if not np.isfinite(frame[column]).all()]
-    )
-    return (
-        (f"nan or infinite in {', '.join(empty)}", f"every number, {RERUN_REMEDY}")
-        if empty
-        else None
-    )
+    ]
+    if not_numeric:
+        return f"no numbers in {', '.join(not_numeric)}", f"them, {RERUN_REMEDY}"
+    if gaps:
+        return None
+    incomplete = [repr(column) for column in numbers if not np.isfinite(frame[column]).all()]
+    if incomplete:
+        return f"nan or infinite in {', '.join(incomplete)}", f"every number, {RERUN_REMEDY}"
+    return None

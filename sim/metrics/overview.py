@@ -1,4 +1,4 @@
-"""What a risk manager asks of a run, as numbers: falls, close-outs, who paid."""
+"""Overview of a run: falls, close-outs, losses and their payers."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ OWN_MARGIN = "own margin"
 
 
 class ExtremeValue(NamedTuple):
-    """The worst of something and where it was."""
+    """Extreme of a quantity, with its instrument and step."""
 
     value: float
     instrument: str
@@ -20,40 +20,40 @@ class ExtremeValue(NamedTuple):
 
 
 def find_deepest_fall(frames: Frames, column: str) -> ExtremeValue | None:
-    """The largest fall of a price from its highest value so far, a share below nil, over all perpetuals.
+    """Return the largest fall of a price from its highest value so far, over all perpetuals.
+
+    The value is a negative share.
 
     Args:
-        frames: of one run.
+        frames: frames of one run.
         column: ``mark`` or ``index``.
     """
     steps = select_perpetuals(frames)
-    return _find_extreme(
-        steps, steps[column] / steps.groupby("instrument")[column].cummax() - 1, lowest=True
-    )
+    fall = steps[column] / steps.groupby("instrument")[column].cummax() - 1
+    return _find_extreme(steps, fall, lowest=True)
 
 
 def find_largest_basis(frames: Frames) -> ExtremeValue | None:
-    """The mark farthest from the oracle, as a signed share of it, over all perpetuals."""
+    """Return the largest distance of a mark from the oracle, as a signed share of it."""
     steps = select_perpetuals(frames)
     return _find_extreme(steps, steps["mark"] / steps["oracle"] - 1)
 
 
 def count_one_sided(frames: Frames) -> tuple[int, int]:
-    """Steps in which a perpetual's book lacked a side when it was last marked, and steps there were."""
+    """Return the number of steps in which a perpetual lacked a bid or an ask, and of all steps."""
     steps = select_perpetuals(frames)
-    return int(steps.loc[steps["fallback"], "step"].nunique()), int(
-        frames["steps"]["step"].nunique()
-    )
+    one_sided = steps.loc[steps["fallback"], "step"].nunique()
+    return int(one_sided), int(frames["steps"]["step"].nunique())
 
 
 def find_peak_open_interest(frames: Frames) -> int:
-    """Largest long notional of all perpetuals together at the end of a step, minor units of the numeraire."""
+    """Return the largest long notional of all perpetuals at the end of a step, minor units."""
     by_step = select_perpetuals(frames).groupby("step")["gross"].sum()
     return int(by_step.max()) // 2 if len(by_step) else 0
 
 
 def sum_close_outs(frames: Frames) -> dict[str, int]:
-    """Close-outs that filled: how many, of how many owners, notional in minor units of the numeraire."""
+    """Return count, owners and notional (minor units) of close-outs with fills."""
     filled = frames["closeouts"][frames["closeouts"]["filled"] > 0]
     return {
         "count": len(filled),
@@ -63,30 +63,29 @@ def sum_close_outs(frames: Frames) -> dict[str, int]:
 
 
 def find_worst_step(frames: Frames) -> ExtremeValue | None:
-    """The step in which most was closed out, minor units of the numeraire over all instruments; none if nothing was."""
-    by_step = (
-        frames["steps"]
-        .groupby("step", as_index=False)["liquidated_notional"]
-        .sum()
-        .assign(instrument="")
-    )
-    found = _find_extreme(by_step, by_step["liquidated_notional"])
-    return found if found is not None and found.value else None
+    """Return the step with the largest notional of close-outs, minor units; None without any."""
+    by_step = frames["steps"].groupby("step", as_index=False)["liquidated_notional"].sum()
+    by_step = by_step.assign(instrument="")
+    worst = _find_extreme(by_step, by_step["liquidated_notional"])
+    return worst if worst is not None and worst.value else None
 
 
 def sum_adl_notional(frames: Frames) -> int:
-    """What ADL closed, at the mark, minor units of the numeraire; its lots are in ``sim.metrics.losses``."""
+    """Return the notional that ADL closed, at the mark, minor units of the numeraire.
+
+    Its lots are in ``sim.metrics.losses``.
+    """
     return int(frames["steps"]["adl_notional"].sum())
 
 
 def find_largest_feedback(frames: Frames) -> ExtremeValue | None:
-    """The largest R(1%), over all perpetuals (LIQ-7)."""
+    """Return the largest R(1%), over all perpetuals (LIQ-7)."""
     steps = select_perpetuals(frames)
     return _find_extreme(steps, steps["feedback"])
 
 
 def compare_wealth(frames: Frames) -> dict[str, tuple[int, int]]:
-    """Equity of each population at the start and at the end over all venues, wallets included, minor units."""
+    """Return equity of each population at start and end, with wallets, minor units."""
     accounts = frames["accounts"]
     total = accounts.groupby(["moment", "population"], sort=False)["equity"].sum()
     names = list(dict.fromkeys(accounts["population"]))
@@ -97,22 +96,22 @@ def compare_wealth(frames: Frames) -> dict[str, tuple[int, int]]:
 
 
 def compare_funds(frames: Frames) -> tuple[int, int]:
-    """Equity of all venues' funds at the opening and after the last step, minor units of the numeraire."""
+    """Return the equity of all funds at the opening and after the last step, minor units."""
     total = select_venues(frames).groupby("step")["fund"].sum()
     return (int(total.iloc[0]), int(total.iloc[-1])) if len(total) else (0, 0)
 
 
 def count_margin_calls(frames: Frames) -> dict[str, int]:
-    """Margin calls opened, met and missed at all venues."""
+    """Return the number of margin calls opened, met and missed at all venues."""
     once = select_venues(frames)
     return {name: int(once[column].sum()) for name, column in _CALLS.items()}
 
 
 def sum_losses_by_payer(frames: Frames) -> dict[str, int]:
-    """What bankrupt accounts lost, by who bore it, minor units of the numeraire.
+    """Return the losses of bankrupt accounts by payer, minor units of the numeraire.
 
-    Own margin is the equity that these accounts had when the exchange began to close them out in the step in which they
-    went bankrupt. The rest is what each layer absorbed, ``bad_debt`` included (LOSS-3).
+    Own margin is the accounts' equity at the start of their close-outs, in the step of their
+    bankruptcy. The rest is the losses that each layer absorbed, ``bad_debt`` included (LOSS-3).
     """
     closeouts, losses = frames["closeouts"], frames["losses"]
     if not len(losses):
@@ -128,7 +127,7 @@ def sum_losses_by_payer(frames: Frames) -> dict[str, int]:
 
 
 def select_perpetuals(frames: Frames) -> pd.DataFrame:
-    """Rows of the perpetuals in ``steps``."""
+    """Return the rows of perpetuals in ``steps``."""
     steps = frames["steps"]
     return steps[steps["kind"] == "perpetual"]
 
@@ -136,7 +135,7 @@ def select_perpetuals(frames: Frames) -> pd.DataFrame:
 def _find_extreme(
     steps: pd.DataFrame, values: "pd.Series[float]", *, lowest: bool = False
 ) -> ExtremeValue | None:
-    """The lowest value, or the one farthest from nil."""
+    """Return the lowest value, or the value farthest from zero."""
     size = -values if lowest else values.abs()
     if not size.notna().any():
         return None

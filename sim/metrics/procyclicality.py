@@ -1,4 +1,4 @@
-"""How far a margin moves with the cycle, and what it costs (Murphy, Vasios and Vause 2014, BoE FSP 29)."""
+"""Procyclicality and cost of margin (Murphy, Vasios and Vause 2014, BoE FSP 29)."""
 
 import math
 
@@ -8,22 +8,22 @@ from sim.types import B1, F8
 
 
 def compute_peak_to_trough(margin: F8) -> float:
-    """Largest over smallest margin of the sample (T,); infinite if it ever was nil."""
+    """Return the largest over the smallest margin (T,); infinite if the smallest is zero."""
     return float(margin.max() / margin.min()) if margin.min() > 0 else math.inf
 
 
 def find_largest_rise(margin: F8, days: int) -> float:
-    """Largest rise from any day to any of the next ``days``; nil if margin never rises."""
+    """Return the largest rise within ``days`` days; zero if margin never rises."""
     return find_stressed_rise(margin, np.ones(margin.size, dtype=np.bool_), days)
 
 
 def find_stressed_rise(margin: F8, stressed: B1, days: int) -> float:
-    """The same over rises that end on a stressed day: what is called for when cash is scarce.
+    """Return the largest rise that ends on a stressed day, when cash is scarce.
 
     Args:
         margin: (T,).
-        stressed: which days are, (T,).
-        days: most that a rise may take.
+        stressed: (T,) True on stressed days.
+        days: longest duration of a rise.
     """
     rises = [
         float((margin[lag:] - margin[:-lag])[stressed[lag:]].max(initial=0.0))
@@ -33,7 +33,11 @@ def find_stressed_rise(margin: F8, stressed: B1, days: int) -> float:
 
 
 def select_stressed_days(losses: F8, window: int = 20, share: float = 0.1) -> B1:
-    """The most volatile days: trailing root mean square of ``losses`` (T,) over ``window`` in its highest ``share``."""
+    """Return True for the most volatile days, (T,).
+
+    Volatility is the trailing root mean square of ``losses`` (T,) over ``window`` days. Days with
+    volatility in its highest ``share`` are stressed.
+    """
     squares = np.cumsum(np.concatenate([np.zeros(1), np.square(losses)]))
     ends = np.arange(1, losses.size + 1)
     starts = np.maximum(ends - window, 0)
@@ -43,10 +47,10 @@ def select_stressed_days(losses: F8, window: int = 20, share: float = 0.1) -> B1
 
 
 def average_margin(margin: F8) -> float:
-    """Mean margin: what is tied up."""
+    """Return the mean margin: the capital that it binds."""
     return float(margin.mean())
 
 
 def average_excess(margin: F8, flat: float) -> float:
-    """Mean of what margin holds beyond a flat one, days on which it holds less counting as nil."""
+    """Return the mean margin beyond a flat one; days with less count as zero."""
     return float(np.maximum(margin - flat, 0.0).mean())

@@ -1,4 +1,4 @@
-"""Backtest of expected shortfall: were losses beyond VaR as large as they should be?"""
+"""Backtest of expected shortfall: size of losses beyond VaR."""
 
 from functools import lru_cache
 
@@ -9,20 +9,22 @@ from sim.metrics.coverage import BacktestResult
 from sim.types import F8
 
 N_PATHS, SEED = 200_000, 20_141_202
-"""Simulated samples, and their fixed seed: a critical value is a number, not a draw."""
+"""Number of simulated samples, and their fixed seed, which makes critical values reproducible."""
 
 
 def compute_z2(pnl: F8, var: F8, es: F8, alpha: float) -> float:
-    """Acerbi and Székely (2014, Risk, test 2): Z2 = Σ X_t I_t / (T alpha ES_t) + 1; mean nil if right.
+    """Return Z2 = Σ X_t I_t / (T alpha ES_t) + 1; its mean is zero if forecasts are right.
+
+    Source: Acerbi and Székely (2014, Risk, test 2).
 
     Args:
         pnl: gains, (T,).
         var: value at risk set before each, positive for a loss, (T,); I_t marks pnl < -var.
-        es: expected shortfall, likewise, (T,), above nil.
+        es: expected shortfall, set before each, (T,), above zero.
         alpha: share of days that should lie beyond VaR.
 
     Raises:
-        ValueError: no days, or an expected shortfall that is not above nil.
+        ValueError: no days, or an expected shortfall that is not above zero.
     """
     if not pnl.size or not (np.asarray(es) > 0).all():
         raise ValueError(
@@ -34,10 +36,10 @@ def compute_z2(pnl: F8, var: F8, es: F8, alpha: float) -> float:
 
 @lru_cache(maxsize=64)
 def simulate_z2(days: int, alpha: float, df: float = np.inf) -> F8:
-    """Z2 of samples whose forecasts are right, ascending, (PATHS,).
+    """Return Z2 of samples with correct forecasts, ascending, (N_PATHS,).
 
-    Gains are normal, or Student-t. A day counts only beyond VaR, so it is enough to draw how many days do,
-    and how far: the quantile function at uniforms of (0, alpha).
+    Gains are normal, or Student-t. Only days beyond VaR count. Their number is drawn first, then
+    their gains, by the quantile function at uniforms of (0, alpha).
 
     Args:
         days: T.
@@ -56,12 +58,15 @@ def simulate_z2(days: int, alpha: float, df: float = np.inf) -> F8:
 
 
 def find_critical_z2(days: int, alpha: float, significance: float, df: float = np.inf) -> float:
-    """Z2 below which ES is rejected; about -.70 at 5% for 250 days and alpha = 2.5%, whatever the tail."""
+    """Return the Z2 below which ES is rejected.
+
+    It is about -0.70 at 5% for 250 days and alpha = 2.5%, for any tail.
+    """
     return float(np.quantile(simulate_z2(days, alpha, df), significance))
 
 
 def run_z2_test(pnl: F8, var: F8, es: F8, alpha: float) -> BacktestResult:
-    """Z2 and the share of simulated samples (normal) at or below it: a one-sided p-value."""
+    """Test ES by Z2; the one-sided p-value is the share of normal samples at or below it."""
     statistic = compute_z2(pnl, var, es, alpha)
     reference = simulate_z2(pnl.size, alpha)
     return BacktestResult(

@@ -1,4 +1,4 @@
-"""The Basel traffic light: how many breaches a supervisor takes for bad luck."""
+"""Basel traffic light: zones of the number of breaches."""
 
 from typing import NamedTuple
 
@@ -6,38 +6,44 @@ from scipy.special import bdtr
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 YELLOW_FROM, RED_FROM = 0.95, 0.9999
-"""Cumulative probabilities at which the zones begin (Basel Committee 1996, Supervisory framework, section III)."""
+"""Cumulative probabilities at which the zones begin.
+
+Source: Basel Committee 1996, Supervisory framework, section III.
+"""
 
 TABLE_DAYS, TABLE_P = 250, 0.01
 ADDITIONS_1996 = (0.0, 0.0, 0.0, 0.0, 0.0, 0.4, 0.5, 0.65, 0.75, 0.85, 1.0)
 MULTIPLIERS_FRTB = (1.5, 1.5, 1.5, 1.5, 1.5, 1.7, 1.76, 1.83, 1.88, 1.92, 2.0)
-"""By number of breaches in 250 days of a 99% measure, ten or more in the last: what is added to 3 (1996), and the
-multiplier itself (Basel framework MAR99, table 2)."""
+"""Tables by number of breaches in 250 days of a 99% measure; the last entry is for ten or more.
+
+The first is the addition to 3 (1996), the second the multiplier (Basel framework MAR99, table 2).
+"""
 
 
 class TrafficLight(NamedTuple):
-    """The verdict."""
+    """Zone and capital multipliers of a number of breaches."""
 
-    cumulative: float  # probability of so many breaches or fewer if coverage is right
+    cumulative: float  # probability of at most so many breaches if coverage is right
     zone: str
     multiplier_1996: float
     multiplier_frtb: float
 
 
 def compute_breach_probability(days: int, breaches: int, p: float) -> float:
-    """Probability of ``breaches`` or fewer in ``days`` independent days of probability p."""
+    """Return the probability of at most ``breaches`` in ``days`` independent days."""
     return float(bdtr(breaches, days, p))
 
 
 def classify_breaches(days: int, breaches: int, p: float = TABLE_P) -> TrafficLight:
-    """Zone and capital multipliers.
+    """Return the zone and the capital multipliers of a number of breaches.
 
-    The table is for 250 days and 99%. For others we take the multiplier of its most breaches that are no less
-    likely to be reached (our reading: Basel gives none), so that the steps keep their probabilities.
+    The table is for 250 days and 99%. For other samples we use the multiplier of the table's
+    largest number of breaches that is no less likely to be reached. This is our reading, because
+    Basel gives none; it keeps the probabilities of the steps.
 
     Args:
         days: T, at least 1.
-        breaches: x, from nil to T.
+        breaches: x, from zero to T.
         p: share of days that should be breaches.
     """
     if days < 1 or not 0 <= breaches <= days or not 0 < p < 1:
@@ -54,7 +60,7 @@ def classify_breaches(days: int, breaches: int, p: float = TABLE_P) -> TrafficLi
 
 
 def _find_matching_row(below: float, zone: str) -> int:
-    """The table's row of the same zone and the nearest cumulative probability from below."""
+    """Return the table's row in the same zone with the nearest lower cumulative probability."""
     rows = range(5) if zone == GREEN else range(5, 10) if zone == YELLOW else range(10, 11)
     fitting = [
         row for row in rows if compute_breach_probability(TABLE_DAYS, row, TABLE_P) <= below + 1e-12

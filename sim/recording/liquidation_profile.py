@@ -1,4 +1,4 @@
-"""Who would be liquidated next: the liquidation profile, and R, which says whether a fall feeds itself (LIQ-7)."""
+"""Liquidation profile, and the feedback ratio R of a fall in the mark (LIQ-7)."""
 
 from typing import NamedTuple
 
@@ -8,39 +8,38 @@ from sim.protocols import Assessor
 from sim.types import B1, F8, I8, Exposure
 
 MARK_MOVES = (-0.1, -0.05, -0.03, -0.02, -0.01, -0.005, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
-"""Moves of one mark, shares."""
+"""Relative moves of one mark."""
 
 FEEDBACK_MOVE = MARK_MOVES.index(-0.01)
-"""The move that ``feedback`` is about."""
+"""Index of the move of ``feedback``, a fall of 1%."""
 
 
 class LiquidationProfile(NamedTuple):
-    """What moves of each of a pool's K marks, one at a time, would liquidate."""
+    """Accounts that moves of each of a pool's K marks, one at a time, would liquidate."""
 
-    at_risk: F8  # (K, moves) notional in that instrument of accounts below maintenance, at the mark, numeraire
-    fresh: I8  # (K, moves) lots of accounts that the move takes below maintenance: long ones in a fall, short in a rise
+    # (K, moves) notional of accounts below maintenance, at the mark, minor units of the numeraire
+    at_risk: F8
+    # (K, moves) lots of accounts newly below maintenance: long in a fall, short in a rise
+    fresh: I8
 
 
-def compute_profile(engine: Assessor, book: Exposure, counted: B1) -> LiquidationProfile:
-    """Assess the book with one mark moved and the others held, once for each instrument and move.
+def compute_profile(engine: Assessor, accounts: Exposure, counted: B1) -> LiquidationProfile:
+    """Assess the accounts with one mark moved and others held, for each instrument and move.
 
     Accounts below maintenance already count in ``at_risk`` of every move, but not in ``fresh``.
 
     Args:
-        engine: judges as in the market; it learns nothing here.
-        book: all A accounts of a pool.
-        counted: (A,) those that margin rules bind.
+        engine: margin engine of the pool; it does not learn here.
+        accounts: all A accounts of a pool.
+        counted: (A,) accounts that margin rules apply to.
     """
-    count = book.position.shape[1]
-    at_risk, fresh = (
-        np.zeros((count, len(MARK_MOVES))),
-        np.zeros((count, len(MARK_MOVES)), dtype=np.int64),
-    )
-    for k in range(count):
-        rows = np.flatnonzero(counted & (book.position[:, k] != 0))
+    shape = (accounts.position.shape[1], len(MARK_MOVES))
+    at_risk, fresh = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    for k in range(shape[0]):
+        rows = np.flatnonzero(counted & (accounts.position[:, k] != 0))
         if not rows.size:
             continue
-        held = book.take(rows)
+        held = accounts.take(rows)
         notional, lots = np.abs(held.position_value()[:, k]), held.position[:, k]
         safe = ~engine.assess(held).liquidatable
         for place, move in enumerate(MARK_MOVES):
@@ -51,15 +50,16 @@ def compute_profile(engine: Assessor, book: Exposure, counted: B1) -> Liquidatio
 
 
 def compute_feedback(fresh: I8, resting: I8) -> F8:
-    """R: lots that a move would liquidate over lots that rest on its way; NaN if none do.
+    """Return R: lots that a move liquidates over lots resting in its way; NaN without any.
 
-    From R = 1 on a fall feeds itself on an even grid of liquidation prices and a linear book.
+    At R >= 1 a fall is self-sustaining if liquidation prices are evenly spaced and the order book
+    is linear.
     """
     return np.divide(fresh, resting, out=np.full(fresh.shape, np.nan), where=resting > 0)
 
 
-def _shift_mark(book: Exposure, instrument: int, move: float) -> Exposure:
-    """The same accounts with one mark moved, whole ticks."""
-    mark = book.market.mark.copy()
+def _shift_mark(accounts: Exposure, instrument: int, move: float) -> Exposure:
+    """Return the same accounts with one mark moved, in whole ticks."""
+    mark = accounts.market.mark.copy()
     mark[instrument] = np.rint(mark[instrument] * (1 + move))
-    return book._replace(market=book.market._replace(mark=mark))
+    return accounts._replace(market=accounts.market._replace(mark=mark))

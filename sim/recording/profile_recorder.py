@@ -1,4 +1,4 @@
-"""What a run records on the profile's clock: who would be next, what rests on the way, who has what (LIQ-7)."""
+"""Recorder of readings: liquidation profiles, resting lots and sums of populations (LIQ-7)."""
 
 from typing import NamedTuple
 
@@ -19,13 +19,13 @@ class ProfileReading(NamedTuple):
     """One reading of all instruments and moves, (K, moves)."""
 
     step: int
-    at_risk: F8  # numeraire
+    at_risk: F8  # minor units of the numeraire
     fresh: I8  # lots
     resting: I8  # lots
 
 
 class ProfileRecorder:
-    """Collects the frames ``profile`` and ``populations`` of one market."""
+    """Recorder of the frames ``profile`` and ``populations`` of one market."""
 
     def __init__(self, market: MarketState) -> None:
         self.market = market
@@ -33,7 +33,7 @@ class ProfileRecorder:
         self._population_sums: list[tuple[int, F8]] = []
 
     def take_reading(self) -> F8:
-        """Take a reading; R(1%) of every instrument, (K,)."""
+        """Take a reading, and return R(1%) of every instrument, (K,)."""
         market = self.market
         resting = self._count_resting_lots()
         at_risk, fresh = np.zeros(resting.shape), np.zeros(resting.shape, dtype=np.int64)
@@ -48,7 +48,7 @@ class ProfileRecorder:
         return compute_feedback(fresh, resting)[:, FEEDBACK_MOVE]
 
     def _count_resting_lots(self) -> I8:
-        """Lots bid between each mark and where a fall would take it, or on offer on the way of a rise, (K, moves)."""
+        """Return lots bid in the way of a fall, or offered in the way of a rise, (K, moves)."""
         mark = self.market.mark_prices()
         resting = np.empty((mark.size, len(MARK_MOVES)), dtype=np.int64)
         for place, move in enumerate(MARK_MOVES):
@@ -58,65 +58,51 @@ class ProfileRecorder:
         return resting
 
     def _sum_populations(self) -> F8:
-        """Equity, initial margin and gross notional of each population at each venue, (V, P, 3)."""
+        """Return equity, initial margin and gross notional of each population, (V, P, 3)."""
         market = self.market
         sums = np.zeros((len(market.venues), len(market.populations), 3))
         for venue in market.venues:
             part, everyone = venue.instrument_slice, slice(0, market.external_owner)
-            lots = np.abs(market.ledger.position[part, : market.external_owner])
+            lots = np.abs(market.ledger.position[part, everyone])
             gross = (venue.view.mark * market.tick_value()[part]) @ lots
-            initial = np.sum(
-                [
-                    state.assessment.initial[: market.external_owner]
-                    for state in venue.pool_states.values()
-                ],
-                axis=0,
-            )
+            states = venue.pool_states.values()
+            initial = np.sum([state.assessment.initial[everyone] for state in states], axis=0)
             for place, members in enumerate(market.member_slices):
                 for column, values in enumerate((venue.equity(everyone), initial, gross)):
                     sums[venue.number, place, column] = values[members].sum()
         return sums
 
     def profile_frame(self) -> pd.DataFrame:
-        """The frame ``profile``: a row for each reading, instrument and move."""
+        """Return the frame ``profile``: a row for each reading, instrument and move."""
         market = self.market
         names, moves = np.array(market.contracts.names, dtype=object), np.array(MARK_MOVES)
-        venues = np.array([venue.config.name for venue in market.venues], dtype=object)[
-            market.contracts.venue
-        ]
-        count, each = len(self._readings), len(moves)
+        venues = np.array([venue.config.name for venue in market.venues], dtype=object)
+        n_readings, n_moves = len(self._readings), len(moves)
+        steps = np.array([reading.step for reading in self._readings], dtype=np.int64)
         columns: dict[str, object] = {
-            "step": np.repeat(
-                np.array([reading.step for reading in self._readings], dtype=np.int64),
-                names.size * each,
-            ),
-            "venue": np.tile(np.repeat(venues, each), count),
-            "instrument": np.tile(np.repeat(names, each), count),
-            "move": np.tile(moves, names.size * count),
+            "step": np.repeat(steps, names.size * n_moves),
+            "venue": np.tile(np.repeat(venues[market.contracts.venue], n_moves), n_readings),
+            "instrument": np.tile(np.repeat(names, n_moves), n_readings),
+            "move": np.tile(moves, names.size * n_readings),
         }
         for name, kind in (("at_risk", np.float64), ("fresh", np.int64), ("resting", np.int64)):
-            blank = np.empty((0, names.size, each), dtype=kind)
-            columns[name] = np.concatenate(
-                [blank, *(getattr(reading, name)[None] for reading in self._readings)]
-            ).ravel()
+            blank = np.empty((0, names.size, n_moves), dtype=kind)
+            values = [getattr(reading, name)[None] for reading in self._readings]
+            columns[name] = np.concatenate([blank, *values]).ravel()
         return pd.DataFrame(columns)
 
     def populations_frame(self) -> pd.DataFrame:
-        """The frame ``populations``: a row for each reading, venue and population."""
+        """Return the frame ``populations``: a row for each reading, venue and population."""
         market = self.market
         names = np.array([population.name for population in market.populations], dtype=object)
         venues = np.array([venue.config.name for venue in market.venues], dtype=object)
         steps = np.array([step for step, _ in self._population_sums], dtype=np.int64)
-        sums = np.concatenate(
-            [
-                np.empty((0, venues.size, names.size, 3)),
-                *(each[None] for _, each in self._population_sums),
-            ]
-        )
+        blank = np.empty((0, venues.size, names.size, 3))
+        sums = np.concatenate([blank, *(reading[None] for _, reading in self._population_sums)])
         columns: dict[str, object] = {
             "step": np.repeat(steps, venues.size * names.size),
             "venue": np.tile(np.repeat(venues, names.size), steps.size),
             "population": np.tile(names, venues.size * steps.size),
         }
-        told = np.rint(sums).astype(np.int64).reshape(-1, 3).T
-        return pd.DataFrame(columns | dict(zip(("equity", "initial", "gross"), told, strict=True)))
+        equity, initial, gross = np.rint(sums).astype(np.int64).reshape(-1, 3).T
+        return pd.DataFrame(columns | {"equity": equity, "initial": initial, "gross": gross})

@@ -1,16 +1,17 @@
-"""What a run leaves behind: preallocated columns while it runs, tidy frames afterwards.
+"""Recorder of a run: preallocated columns while it runs, tidy frames afterwards.
 
-Frames (prices in quote currency, quantities in lots, money in whole minor units of the numeraire; `sim/README.md`
-lists all columns):
+Frames (prices in quote currency, quantities in lots, money in whole minor units of the numeraire;
+`sim/README.md` lists all columns):
 
 - ``steps``: one row per step and instrument.
 - ``venues``: one row per step and venue, from step 0, the opening.
 - ``market``: one row per step.
 - ``closeouts``: one row per close-out; ``action`` joins the legs of one account in one round.
-- ``causes``: one row per action that filled something and event that changed its account's excess (LIQ-6).
-- ``losses``: one row per bankrupt account and loss layer; layer ``bad_debt`` is what nobody absorbed (LOSS-3).
+- ``causes``: one row per action with fills and event that changed its account's excess (LIQ-6).
+- ``losses``: one row per bankrupt account and loss layer; ``bad_debt`` is the loss that no layer
+  absorbed (LOSS-3).
 - ``accounts``: one row per margin account or separate wallet, at start, peak and end.
-- ``profile``: one row per reading, instrument and move: who would be next, and what rests on the way (LIQ-7).
+- ``profile``: one row per reading, instrument and move: lots at risk and resting lots (LIQ-7).
 - ``populations``: one row per reading, venue and population.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from sim.attribution import CAUSE_KINDS, Causes
+from sim.recording.account_columns import list_account_columns
 from sim.recording.profile_recorder import ProfileRecorder
 from sim.recording.units import label_units
 from sim.records import ExecutedLiquidations, LiquidationRound, LossEvent, StepRecord
@@ -30,27 +32,31 @@ from sim.venue import Venue
 NameArray = np.ndarray[tuple[int], np.dtype[np.object_]]
 
 PRICE_COLUMNS = (
-    *(
-        "index",
-        "exogenous",
-        "oracle",
-        "mark",
-        "mid",
-        "bid",
-        "ask",
-        "last",
-        "depth",
-        "depth_near",
-        "funding",
-    ),
+    "index",
+    "exogenous",
+    "oracle",
+    "mark",
+    "mid",
+    "bid",
+    "ask",
+    "last",
+    "depth",
+    "depth_near",
+    "funding",
     "feedback",
 )
 RATE_COLUMNS = ("margin_long", "margin_short")
 STATE_COLUMNS = ("open_interest", "gross", "to_sell", "to_buy")
 COUNT_COLUMNS = (
     *STATE_COLUMNS,
-    *("volume", "trades", "markout"),
-    *("closeouts", "liquidated", "liquidated_notional", "adl", "adl_notional"),
+    "volume",
+    "trades",
+    "markout",
+    "closeouts",
+    "liquidated",
+    "liquidated_notional",
+    "adl",
+    "adl_notional",
 )
 ASSESSMENT_COLUMNS, FLOW_COLUMNS = ("equity", "initial", "maintenance"), ("deposits", "withdrawals")
 CALL_COLUMNS = ("calls", "calls_met", "calls_missed")
@@ -60,31 +66,27 @@ MONEY_COLUMNS = ("fund", *ASSESSMENT_COLUMNS, *FLOW_COLUMNS, *EVENT_COLUMNS)
 
 
 ROUTE_NAMES = ("book", "auction")
-"""Names of BOOK and AUCTION."""
+"""Names of ROUTE_BOOK and ROUTE_AUCTION."""
 
 
 class Recorder:
-    """Collects one market's frames. Memory is fixed at the start, but for the lists of close-outs and losses."""
+    """Recorder of one market's frames, with fixed memory except for close-outs and losses."""
 
     def __init__(self, market: MarketState) -> None:
         self.market = market
-        steps, instruments = market.steps_planned, len(market.contracts.names)
-        self._prices = {
-            name: np.full((steps, instruments), np.nan) for name in PRICE_COLUMNS + RATE_COLUMNS
-        }
-        self._counts = {
-            name: np.zeros((steps, instruments), dtype=np.int64) for name in COUNT_COLUMNS
-        }
+        steps = market.steps_planned
+        shape = (steps, len(market.contracts.names))
+        self._prices = {name: np.full(shape, np.nan) for name in PRICE_COLUMNS + RATE_COLUMNS}
+        self._counts = {name: np.zeros(shape, dtype=np.int64) for name in COUNT_COLUMNS}
         # row 0 is the opening
         self._money = {
             name: np.zeros((steps + 1, len(market.venues)), dtype=np.int64)
             for name in MONEY_COLUMNS
         }
-        self._profile_steps = max(
-            1, round(market.config.profile_every / market.config.dt)
-        )  # steps between profiles
+        steps_per_profile = round(market.config.profile_every / market.config.dt)
+        self._profile_steps = max(1, steps_per_profile)
         self.profile_recorder = ProfileRecorder(market)
-        self._has_missing_side = np.zeros((steps, instruments), dtype=bool)
+        self._has_missing_side = np.zeros(shape, dtype=bool)
         self._rounds = np.zeros(steps, dtype=np.int64)
         self._closeouts: list[tuple[int, LiquidationRound]] = []
         self._causes: list[tuple[I8, Causes]] = []
@@ -93,7 +95,7 @@ class Recorder:
         self._peak_gross = 0
 
     def _record_markout(self, row: int, trades: I8) -> None:
-        """Record what this step's resting orders gained by their trades at the mark after it (BOOK-2)."""
+        """Record the gain of resting orders at the mark after the step's trades (BOOK-2)."""
         lots, value = trades[2:]
         self._counts["markout"][row] = np.rint(
             (value - lots * self.market.mark_prices()) * self.market.tick_value()
@@ -113,7 +115,7 @@ class Recorder:
         self._causes.extend(done.causes)
 
     def _record_loss(self, row: int, event: LossEvent) -> None:
-        """Keep what one layer absorbed of one account's shortfall."""
+        """Keep the part of one account's shortfall that one layer absorbed."""
         part = event.pool.instruments
         if event.layer.startswith("adl"):
             self._counts["adl"][row, part] += event.lots
@@ -121,7 +123,7 @@ class Recorder:
         self._losses.append((self.market.tick, event))
 
     def record_opening(self) -> None:
-        """Record the state before the first step: the first row of ``venues``, and all accounts."""
+        """Record the state before the first step: first row of ``venues``, and all accounts."""
         for venue in self.market.venues:
             self._record_venue_money(venue.number)
         self.record_accounts("start")
@@ -129,6 +131,20 @@ class Recorder:
     def record_step(self, step: StepRecord) -> None:
         """Record a step at its end."""
         market, row = self.market, self.market.tick - 1
+        self._record_events(row, step)
+        index = market.spot_index()
+        exogenous = np.exp(market.exogenous_path.log_price[market.tick])
+        for venue in market.venues:
+            self._record_venue(row, venue, index, exogenous)
+        if market.config.profile_every and market.tick % self._profile_steps == 0:
+            self._prices["feedback"][row] = self.profile_recorder.take_reading()
+            gross = int(self._counts["gross"][row].sum())
+            if gross > self._peak_gross:
+                self._peak_gross = gross
+                self.record_accounts("peak")
+
+    def _record_events(self, row: int, step: StepRecord) -> None:
+        """Record trades, liquidation rounds and losses of a step."""
         self._counts["trades"][row] += step.trades[0]
         self._counts["volume"][row] += step.trades[1]
         self._prices["depth_near"][row] = step.depth_near
@@ -137,30 +153,22 @@ class Recorder:
             self._record_round(row, done)
         for event in step.losses.events:
             self._record_loss(row, event)
-        self._money["shortfall"][market.tick] += step.losses.shortfalls
+        self._money["shortfall"][self.market.tick] += step.losses.shortfalls
         self._record_markout(row, step.trades)
-        index, exogenous, worth = (
-            market.spot_index(),
-            np.exp(market.exogenous_path.log_price[market.tick]),
-            market.tick_value(),
-        )
-        for venue in market.venues:
-            part, view = venue.instrument_slice, venue.view
-            self._has_missing_side[row, part] = venue.has_missing_side
-            self._record_venue_prices(row, venue, index, exogenous)
-            for name in ("open_interest", "to_sell", "to_buy"):
-                self._counts[name][row, part] = getattr(view, name)
-            lots = np.abs(market.ledger.position[part, : market.external_owner]).sum(axis=1)
-            self._counts["gross"][row, part] = np.rint(lots * view.mark * worth[part])
-            self._record_venue_money(venue.number)
-        if market.config.profile_every and market.tick % self._profile_steps == 0:
-            self._prices["feedback"][row] = self.profile_recorder.take_reading()
-            if (gross := int(self._counts["gross"][row].sum())) > self._peak_gross:
-                self._peak_gross = gross
-                self.record_accounts("peak")
+
+    def _record_venue(self, row: int, venue: Venue, index: F8, exogenous: F8) -> None:
+        """Record the state of a venue at the end of a step."""
+        market, part, view = self.market, venue.instrument_slice, venue.view
+        self._has_missing_side[row, part] = venue.has_missing_side
+        self._record_venue_prices(row, venue, index, exogenous)
+        for name in ("open_interest", "to_sell", "to_buy"):
+            self._counts[name][row, part] = getattr(view, name)
+        lots = np.abs(market.ledger.position[part, : market.external_owner]).sum(axis=1)
+        self._counts["gross"][row, part] = np.rint(lots * view.mark * market.tick_value()[part])
+        self._record_venue_money(venue.number)
 
     def _record_venue_prices(self, row: int, venue: Venue, index: F8, exogenous: F8) -> None:
-        """Prices of a venue's instruments, in quote currency, and what margin its engine asks; index and x are (U,)."""
+        """Record prices in quote currency and margin rates; both indices are (U,)."""
         view, tick, underlying = venue.view, venue.contracts.tick, venue.contracts.underlying
         for name, values in (
             ("index", index[underlying]),
@@ -200,41 +208,21 @@ class Recorder:
 
     def record_accounts(self, moment: str) -> None:
         """Record a snapshot of every participant's margin accounts and separate wallets."""
-        market, parts = self.market, []
+        market = self.market
         agents = np.flatnonzero(market.is_margined)
         names = np.repeat(
-            [p.name for p in market.populations], [p.count for p in market.populations]
+            [population.name for population in market.populations],
+            [population.count for population in market.populations],
         )
-        whose = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
-        for venue in market.venues:
-            cash, nothing = (
-                _round_to_int(venue.wallet_value(slice(None))[agents]),
-                np.zeros(agents.size, dtype=np.int64),
-            )
-            for number, state in venue.pool_states.items():
-                value = venue.pool_accounts(state.pool).take(agents).position_value()
-                columns = whose | {"venue": venue.config.name, "pool": number}
-                columns |= {
-                    name: _round_to_int(getattr(state.assessment, name)[agents])
-                    for name in state.assessment._fields
-                }
-                columns |= {
-                    "gross": _round_to_int(np.abs(value).sum(axis=1)),
-                    "net": _round_to_int(value.sum(axis=1)),
-                }
-                parts.append(columns | {"wallet": cash if number == venue.wallet_pool else nothing})
-            if venue.wallet_pool not in venue.pool_states:
-                columns = whose | {
-                    "venue": venue.config.name,
-                    "pool": venue.wallet_pool,
-                    "equity": cash,
-                }
-                columns |= dict.fromkeys(("initial", "maintenance", "gross", "net"), nothing)
-                parts.append(columns | {"wallet": cash})
-        self._accounts[moment] = parts
+        shared = {"moment": moment, "step": market.tick, "owner": agents, "population": names}
+        self._accounts[moment] = [
+            columns
+            for venue in market.venues
+            for columns in list_account_columns(venue, agents, shared)
+        ]
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """All frames, of the steps made so far; units of columns are in ``attrs`` (``sim.recording.units``)."""
+        """Return all frames of the steps so far; ``attrs`` hold units (``sim.recording.units``)."""
         frames = {
             "steps": self._steps_frame(),
             "venues": self._venues_frame(),
@@ -271,7 +259,7 @@ class Recorder:
         return pd.DataFrame(columns)
 
     def _clock_columns(self, first: int) -> dict[str, Any]:
-        """Step, seconds and, where days are replayed, exchange time, from step ``first`` to the last one made."""
+        """Return step, seconds and, for replayed days, exchange time, from step ``first`` on."""
         market, made = self.market, slice(first, self.market.tick + 1)
         columns: dict[str, Any] = {
             "step": np.arange(first, market.tick + 1),
@@ -298,44 +286,43 @@ class Recorder:
         return pd.DataFrame(self._clock_columns(1) | {"rounds": self._rounds[: self.market.tick]})
 
     def _closeouts_frame(self) -> pd.DataFrame:
-        market = self.market
         rounds = self._closeouts or [(0, LiquidationRound(0, 0, ExecutedLiquidations.empty(), []))]
+        columns = self._join_executed([done.executed for _, done in rounds])
         sizes = [done.executed.number.size for _, done in rounds]
-        at = {
+        names = np.array([venue.config.name for venue in self.market.venues], dtype=object)
+        venues = np.repeat([done.venue for _, done in rounds], sizes)
+        owners = columns.pop("account")
+        leading = {
+            "id": columns.pop("number"),
             "step": np.repeat([step for step, _ in rounds], sizes),
             "round": np.repeat([done.number for _, done in rounds], sizes),
-            "venue": np.repeat([done.venue for _, done in rounds], sizes),
+            "order": np.concatenate([np.arange(size) for size in sizes]),
+            "venue": names[venues],
+            "owner": owners,
+            "population": self._population_names(owners),
         }
-        columns = {
-            name: np.concatenate([getattr(done.executed, name) for _, done in rounds])
+        return pd.DataFrame(leading | columns)
+
+    def _join_executed(self, executed: list[ExecutedLiquidations]) -> dict[str, Any]:
+        """Return columns of several rounds, with prices in quote currency and names."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(done, name) for done in executed])
             for name in ExecutedLiquidations._fields
         }
-        tick = market.contracts.tick[columns["instrument"]]
+        contracts = self.market.contracts
+        tick = contracts.tick[columns["instrument"]]
         columns |= {name: columns[name] * tick for name in _TICK_COLUMNS}
-        names = np.array([venue.config.name for venue in market.venues], dtype=object)
-        frame = {"id": columns.pop("number"), "step": at["step"], "round": at["round"]}
-        frame |= {
-            "order": np.concatenate([np.arange(size) for size in sizes]),
-            "venue": names[at["venue"]],
-        }
-        frame |= {
-            "owner": columns["account"],
-            "population": self._population_names(columns.pop("account")),
-        }
-        columns["instrument"] = np.array(market.contracts.names, dtype=object)[
-            columns["instrument"]
-        ]
+        columns["instrument"] = np.array(contracts.names, dtype=object)[columns["instrument"]]
         columns["route"] = np.array(ROUTE_NAMES, dtype=object)[columns["route"]]
-        return pd.DataFrame(frame | columns)
+        return columns
 
     def _causes_frame(self) -> pd.DataFrame:
         action = np.concatenate(
             [np.empty(0, dtype=np.int64), *(action for action, _ in self._causes)]
         )
         causes = Causes.join([causes for _, causes in self._causes])
-        names = np.array(
-            [*self.market.contracts.names, ""], dtype=object
-        )  # NOBODY = -1 picks the last
+        # MISSING = -1 selects the last name
+        names = np.array([*self.market.contracts.names, ""], dtype=object)
         kinds = np.array(CAUSE_KINDS, dtype=object)[causes.kind]
         columns = {"action": action, "kind": kinds, "step": causes.step, "round": causes.round}
         return pd.DataFrame(
@@ -368,13 +355,12 @@ class Recorder:
         return names[np.searchsorted(ends, owners, side="right")]
 
     def summary(self) -> dict[str, float | int]:
-        """A few totals of the run, money in minor units."""
+        """Return totals of the run, money in minor units."""
         counts, money, done = self._counts, self._money, self.market.tick
         layers: dict[str, int] = {}
         for _, event in self._losses:
-            layers[f"absorbed_{event.layer}"] = (
-                layers.get(f"absorbed_{event.layer}", 0) + event.absorbed
-            )
+            name = f"absorbed_{event.layer}"
+            layers[name] = layers.get(name, 0) + event.absorbed
         totals = {
             name: int(counts[name][:done].sum()) for name in COUNT_COLUMNS[len(STATE_COLUMNS) :]
         }
@@ -388,8 +374,4 @@ class Recorder:
 
 
 _TICK_COLUMNS = ("limit", "mark_before", "mark_after", "mid_before", "mid_after")
-"""Columns of close-outs kept in ticks until recorded."""
-
-
-def _round_to_int(values: F8) -> I8:
-    return np.rint(values).astype(np.int64)
+"""Columns of close-outs that are in ticks until they are recorded."""

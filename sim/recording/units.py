@@ -1,4 +1,4 @@
-"""Units of the columns of all frames; `sim/README.md` has the same beside what each column means."""
+"""Units of the columns of all frames; `sim/README.md` lists them beside the meaning of columns."""
 
 import pandas as pd
 
@@ -69,14 +69,14 @@ UNITS: dict[str, dict[str, str]] = {
         "numeraire": "equity initial gross",
     },
 }
-"""Columns by frame and unit, one after another."""
+"""Columns by frame and unit, separated by spaces."""
 
 
 def label_units(frames: dict[str, pd.DataFrame], numeraire: Asset) -> dict[str, pd.DataFrame]:
     """Write the unit of every column into the ``attrs`` of each frame, in place; return the frames.
 
-    ``attrs["units"]`` maps columns to units. Money is in minor units of the numeraire, such as ``0.01 USD``: divide it
-    by ``attrs["minor_units"]`` to have it in units of ``attrs["numeraire"]``.
+    ``attrs["units"]`` maps columns to units. Money is in minor units of the numeraire, such as
+    ``0.01 USD``; divide it by ``attrs["minor_units"]`` for units of ``attrs["numeraire"]``.
     """
     minor = 10**numeraire.decimals
     words = {QUOTE: "quote currency", NUMERAIRE: f"{1 / minor:g} {numeraire.name}"}

@@ -1,4 +1,4 @@
-"""Admission of orders by margin, pool by pool, and the leverage that they choose."""
+"""Admission of orders by margin, pool by pool, and the leverage that orders choose."""
 
 from typing import NamedTuple
 
@@ -23,46 +23,55 @@ from sim.venue import PoolState, Venue
 
 
 def admit_orders(market: MarketState, orders: I8, chosen: I8 = NO_LEVERAGE_CHOSEN) -> tuple[I8, I8]:
-    """The orders that margin allows, and the lots that each would replace now, (n,) (MAR-1, ISO-1).
+    """Select the orders that margin allows (MAR-1, ISO-1).
 
-    ``chosen`` is the leverage that each order chooses, (n,) hundredths, or empty.
+    Args:
+        market: in place; chosen leverage and isolated margin of admitted orders are posted.
+        orders: (n, 8) in order of arrival.
+        chosen: (n,) leverage that each order chooses, hundredths, or empty.
+
+    Returns:
+        The admitted orders (m, 8), and the lots of the resting order that each replaces, (m,).
     """
     replaced = market.order_books.find_replaced_orders(orders)
     passes, reduces = np.zeros((2, len(orders)), dtype=bool)
-    alone = len(market.ledger.pools) == 1
     for venue in market.venues:
         for state in venue.pool_states.values():
-            pool, part = state.pool, state.pool.instruments
-            mine = (
-                slice(None)
-                if alone
-                else market.ledger.pool_numbers[orders[:, INSTRUMENT]] == pool.number
-            )
-            batch = OrderBatch(
-                orders[mine],
-                replaced[mine],
-                venue.admission_accounts(pool),
-                market.max_lots[part],
-                part.start,
-            )
+            rows = _select_pool_rows(market, orders, state.pool.number)
+            batch = _make_batch(market, venue, state, orders[rows], replaced[rows])
             choices = LeverageChoices.from_batch(
-                batch, chosen[mine] if chosen.size else chosen, market.is_margined
+                batch, chosen[rows] if chosen.size else chosen, market.is_margined
             )
             if choices is not None:
-                batch.accounts = choices.apply_to(batch.accounts, part.start)
-            passes[mine] = _admit_pool_orders(market, venue, state, batch)
-            reduces[mine] = batch.is_reduce_only
+                batch.accounts = choices.apply_to(batch.accounts, state.pool.instruments.start)
+            admitted = _admit_pool_orders(market, venue, state, batch)
+            passes[rows], reduces[rows] = admitted, batch.is_reduce_only
             if choices is not None:
-                market.ledger.cap_leverage(
-                    *choices.select_passed(passes[mine] & ~batch.is_reduce_only)
-                )
+                passed = choices.select_passed(admitted & ~batch.is_reduce_only)
+                market.ledger.cap_leverage(*passed)
     orders[reduces, KIND] |= REDUCE_ONLY
-    stood = replaced[:, 0]
-    return (orders, stood) if passes.all() else (orders[passes], stood[passes])
+    replaced_lots = replaced[:, 0]
+    return (orders, replaced_lots) if passes.all() else (orders[passes], replaced_lots[passes])
+
+
+def _select_pool_rows(market: MarketState, orders: I8, number: int) -> slice | B1:
+    """Return the rows of orders that belong to a pool; all rows where it is the only one."""
+    if len(market.ledger.pools) == 1:
+        return slice(None)
+    here: B1 = market.ledger.pool_numbers[orders[:, INSTRUMENT]] == number
+    return here
+
+
+def _make_batch(
+    market: MarketState, venue: Venue, state: PoolState, orders: I8, replaced: I8
+) -> OrderBatch:
+    part = state.pool.instruments
+    accounts = venue.admission_accounts(state.pool)
+    return OrderBatch(orders, replaced, accounts, market.max_lots[part], part.start)
 
 
 class LeverageChoices(NamedTuple):
-    """Leverage that orders of one pool choose: of each owner and instrument what its last order says."""
+    """Leverage that orders of one pool choose: the last choice for each owner and instrument."""
 
     order: I8  # (c,) rows of the batch that choose, in order of arrival
     owner: I8
@@ -71,7 +80,13 @@ class LeverageChoices(NamedTuple):
 
     @classmethod
     def from_batch(cls, batch: OrderBatch, chosen: I8, bound: B1) -> "LeverageChoices | None":
-        """Choices of orders that may open, None where none is made; ``bound`` (A,) are accounts that margin binds."""
+        """Return the choices of orders that may open, or None without any.
+
+        Args:
+            batch: orders of the pool.
+            chosen: (n,) leverage that each order chooses, hundredths, or empty.
+            bound: (A,) accounts that margin rules apply to.
+        """
         if not chosen.size:
             return None
         opens = (batch.quantity != 0) & (batch.orders[:, KIND] < REDUCE_ONLY) & bound[batch.owner]
@@ -83,15 +98,18 @@ class LeverageChoices(NamedTuple):
         leverage = np.where(final < VENUE_MAX_LEVERAGE, final * LEVERAGE_STEP, np.inf)
         return cls(rows, owner, instrument, leverage) if rows.size else None
 
-    def apply_to(self, book: Exposure, first: int) -> Exposure:
-        """The accounts of a pool as if all choices were made; ``first`` is the number of its first instrument."""
-        leverage = book.leverage.copy(order="K")
+    def apply_to(self, accounts: Exposure, first: int) -> Exposure:
+        """Return the pool's accounts with all choices; ``first`` is its first instrument."""
+        leverage = accounts.leverage.copy(order="K")
         leverage[self.owner, self.instrument - first] = self.leverage
         leverage.flags.writeable = False
-        return book._replace(leverage=leverage)
+        return accounts._replace(leverage=leverage)
 
     def select_passed(self, passes: B1) -> tuple[I8, I8, F8]:
-        """Instruments, owners and leverage of the choices whose orders pass, (n,) of the batch."""
+        """Return instruments, owners and leverage of choices whose orders pass.
+
+        ``passes`` (n,) has a value for each order of the batch.
+        """
         kept = passes[self.order]
         return self.instrument[kept], self.owner[kept], self.leverage[kept]
 
@@ -99,30 +117,38 @@ class LeverageChoices(NamedTuple):
 def _admit_pool_orders(
     market: MarketState, venue: Venue, state: PoolState, batch: OrderBatch
 ) -> B1:
-    """Which of a pool's orders pass; isolated margin moves from the wallet for those that do."""
+    """Return which of a pool's orders pass, and move isolated margin from wallets for them."""
 
-    def shortage(accounts: I8, book: Exposure) -> F8:
-        verdict = state.engine.assess_admission(book)
-        lacking = verdict.initial - verdict.equity
+    def shortage(rows: I8, accounts: Exposure) -> F8:
+        assessment = state.engine.assess_admission(accounts)
+        lacking = assessment.initial - assessment.equity
         if venue.wallet_pool != state.pool.number:
-            lacking = lacking - venue.free_wallet_cash(accounts)
+            lacking = lacking - venue.free_wallet_cash(rows)
         return lacking
 
     passes = admit_batch(batch, market.is_margined, shortage)
-    if venue.wallet_pool == state.pool.number:
-        return passes
-    sent = passes & market.is_margined[batch.owner] & (batch.quantity != 0)
-    opening = batch.owner[sent & (batch.orders[:, KIND] < REDUCE_ONLY) & ~batch.is_reduce_only]
-    if opening.size:
-        opens = np.zeros_like(market.is_margined)
-        opens[opening] = True
-        accounts, _, book = batch.build_hypothetical(np.flatnonzero(sent & opens[batch.owner]))
-        verdict = state.engine.assess_admission(book)
-        missing = np.maximum(np.ceil(verdict.initial - verdict.equity), 0.0)
-        lacking = np.minimum(missing, venue.free_wallet_cash(accounts)).astype(np.int64)
-        need = opens[accounts] & (lacking > 0)
-        moves = Transfers.from_columns(
-            accounts[need], accounts[need], venue.wallet_pool, state.pool.number, 0, lacking[need]
-        )
-        market.ledger.transfer(moves, DEPOSIT)
+    if venue.wallet_pool != state.pool.number:
+        _transfer_isolated_margin(market, venue, state, batch, passes)
     return passes
+
+
+def _transfer_isolated_margin(
+    market: MarketState, venue: Venue, state: PoolState, batch: OrderBatch, passes: B1
+) -> None:
+    """Move the initial margin that opening orders lack from wallets into isolated accounts."""
+    sent = passes & market.is_margined[batch.owner] & (batch.quantity != 0)
+    may_open = (batch.orders[:, KIND] < REDUCE_ONLY) & ~batch.is_reduce_only
+    opening = batch.owner[sent & may_open]
+    if not opening.size:
+        return
+    opens = np.zeros_like(market.is_margined)
+    opens[opening] = True
+    rows, _, accounts = batch.build_hypothetical(np.flatnonzero(sent & opens[batch.owner]))
+    assessment = state.engine.assess_admission(accounts)
+    missing = np.maximum(np.ceil(assessment.initial - assessment.equity), 0.0)
+    lacking = np.minimum(missing, venue.free_wallet_cash(rows)).astype(np.int64)
+    need = opens[rows] & (lacking > 0)
+    moves = Transfers.from_columns(
+        rows[need], rows[need], venue.wallet_pool, state.pool.number, 0, lacking[need]
+    )
+    market.ledger.transfer(moves, DEPOSIT)

@@ -1,4 +1,4 @@
-"""Funding payments that fall due."""
+"""Funding payments of perpetuals."""
 
 import numpy as np
 
@@ -17,14 +17,15 @@ def settle_funding(market: MarketState) -> None:
 
 
 def _pay_funding(market: MarketState, venue: Venue, seconds: float) -> None:
-    """Longs pay shorts the due rate on notional at the mark; whole units by largest remainder (LED-2)."""
+    """Transfer the due rate on notional at the mark from longs to shorts (LED-2).
+
+    Amounts are whole units, by largest remainder.
+    """
     funding = venue.config.funding
+    if funding is None:
+        return
     stamps = market.exogenous_path.exchange_time
-    rate = (
-        None
-        if funding is None
-        else funding.take_due_rate(seconds, stamps[market.tick] if stamps.size else None)
-    )
+    rate = funding.take_due_rate(seconds, stamps[market.tick] if stamps.size else None)
     if rate is None:
         return
     contracts = venue.contracts
@@ -33,10 +34,8 @@ def _pay_funding(market: MarketState, venue: Venue, seconds: float) -> None:
         k = venue.instrument_slice.start + int(column)
         position = market.ledger.position[k]
         owners = np.flatnonzero(position)
-        due = round_balanced(
-            position[owners]
-            * (venue.view.mark[column] * contracts.multiplier[column] * rate[column])
-        )
+        paid_per_lot = venue.view.mark[column] * contracts.multiplier[column] * rate[column]
+        due = round_balanced(position[owners] * paid_per_lot)
         pool = int(market.ledger.pool_numbers[k])
         moves = Transfers.from_columns(
             owners, venue.system_accounts.rounding, pool, pool, int(contracts.settle[column]), due

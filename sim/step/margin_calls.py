@@ -1,4 +1,4 @@
-"""Margin calls that are opened, answered and missed."""
+"""Margin calls: opening, answers and missed deadlines."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def answer_calls(market: MarketState) -> None:
 
 
 def _settle_margin_calls(market: MarketState, venue: Venue) -> None:
-    """Deposits that answer margin calls, from outside, recorded (MAR-4)."""
+    """Post and count deposits from outside that answer margin calls (MAR-4)."""
     for state in venue.pool_states.values():
         assert state.margin_calls is not None
         number = state.pool.number

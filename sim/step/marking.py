@@ -1,4 +1,4 @@
-"""Marks after trading."""
+"""Mark prices after trading."""
 
 import numpy as np
 
@@ -9,24 +9,23 @@ from sim.venue import PoolState, Venue
 
 
 def update_marks(market: MarketState) -> F8:
-    """Mark every instrument after trading, and send idle isolated cash back to its wallet (MARK-1, ISO-1).
+    """Mark every instrument after trading, and return idle margin to wallets (MARK-1, ISO-1).
 
     Returns:
         Lots within 0.1% of each mark, mean of both sides, (K,).
     """
-    tops, depth = (
-        market.order_books.top_of_book(),
-        market.order_books.sum_depth(*market.prices_within(0.01)),
-    )
+    tops = market.order_books.top_of_book()
+    depth = market.order_books.sum_depth(*market.prices_within(0.01))
     for venue in market.venues:
         part = venue.instrument_slice
-        rests = depth[part]
-        known = {
-            "depth": rests.mean(axis=1),
-            "imbalance": _depth_imbalance(rests),
-            "open_interest": market.open_interest(venue),
-        }
-        venue.update_mark(tops[part], learn=True, **known)
+        resting = depth[part]
+        venue.update_mark(
+            tops[part],
+            learn=True,
+            depth=resting.mean(axis=1),
+            imbalance=_depth_imbalance(resting),
+            open_interest=market.open_interest(venue),
+        )
         if venue.config.funding is not None:
             venue.config.funding.add_sample(venue.view.bid, venue.view.ask, venue.quotes.oracle)
         if venue.wallet_pool not in venue.pool_states:
@@ -37,7 +36,7 @@ def update_marks(market: MarketState) -> F8:
 
 
 def _depth_imbalance(depth: I8) -> F8:
-    """Bids less asks over both, (K,); NaN where nothing rests."""
+    """Return (bid lots - ask lots) / (bid lots + ask lots), (K,); NaN where no order rests."""
     both = depth.sum(axis=1).astype(np.float64)
     return np.divide(
         depth[:, 0] - depth[:, 1], both, out=np.full(both.size, np.nan), where=both > 0
@@ -45,17 +44,22 @@ def _depth_imbalance(depth: I8) -> F8:
 
 
 def _return_idle_margin(market: MarketState, venue: Venue, state: PoolState) -> None:
-    """What solvent accounts without position or order have and owe goes back to the wallet (ISO-1)."""
-    book = venue.pool_accounts(state.pool)
-    idle = market.is_margined & (book.balance @ book.market.price >= 0)
-    for column in range(book.position.shape[1]):
+    """Return balances and debts of solvent, inactive accounts to their wallets (ISO-1)."""
+    accounts = venue.pool_accounts(state.pool)
+    idle = market.is_margined & (accounts.balance @ accounts.market.price >= 0)
+    for column in range(accounts.position.shape[1]):
         idle &= (
-            (book.position[:, column] == 0)
-            & (book.bids[:, column] == 0)
-            & (book.asks[:, column] == 0)
+            (accounts.position[:, column] == 0)
+            & (accounts.bids[:, column] == 0)
+            & (accounts.asks[:, column] == 0)
         )
-    owners, assets = np.nonzero(book.balance * idle[:, None])
+    owners, assets = np.nonzero(accounts.balance * idle[:, None])
     moves = Transfers.from_columns(
-        owners, owners, state.pool.number, venue.wallet_pool, assets, book.balance[owners, assets]
+        owners,
+        owners,
+        state.pool.number,
+        venue.wallet_pool,
+        assets,
+        accounts.balance[owners, assets],
     )
     market.ledger.transfer(moves, DEPOSIT)

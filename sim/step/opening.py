@@ -1,9 +1,9 @@
-"""First prices of a run, and its first assessment."""
+"""Opening prices of a run, and its first assessment."""
 
 import numpy as np
 
 from sim.state import MarketState
-from sim.step import assessment
+from sim.step.assessment import assess_accounts
 
 
 def open_market(market: MarketState) -> None:
@@ -13,4 +13,4 @@ def open_market(market: MarketState) -> None:
         for column, price in enumerate(np.rint(venue.convert_to_ticks(index)).astype(np.int64)):
             market.order_books.set_last_price(venue.instrument_slice.start + column, int(price))
         venue.update_mark(market.order_books.top_of_book()[venue.instrument_slice])
-    assessment.assess_accounts(market)
+    assess_accounts(market)

@@ -1,14 +1,11 @@
-"""What the oracles publish, and what engines learn from it."""
+"""Publication of the oracles' prices."""
 
 from sim.state import MarketState
 
 
 def publish_prices(market: MarketState) -> None:
     """Publish each venue's oracle, and let its engines observe it (IDX-3)."""
-    seconds, index, prices = (
-        float(market.exogenous_path.seconds[market.tick]),
-        market.spot_index(),
-        market.asset_prices(),
-    )
+    seconds = float(market.exogenous_path.seconds[market.tick])
+    index, prices = market.spot_index(), market.asset_prices()
     for venue in market.venues:
         venue.update_oracle(market.streams, market.tick, seconds, index, prices)

@@ -1,9 +1,10 @@
-"""Decisions: orders of all populations and of the outside, in order of arrival."""
+"""Orders of all populations and of the external owner, in order of arrival."""
 
 import math
 
 import numpy as np
 
+from sim.exchange.matching import CAUSE, INSTRUMENT, KIND, OWNER, PRICE, QUANTITY, RESERVE, SLOT
 from sim.numerics.jit import kernel
 from sim.state import MarketState
 from sim.types import (
@@ -20,45 +21,34 @@ from sim.types import (
 from sim.venue import Venue
 
 DRAW_BITS, PLACE_BITS = 36, 22
-"""An arrival key is latency class, then a uniform draw of the owner, then the place in what was sent (RNG-1)."""
+"""Bits of an arrival key: latency class, then the owner's uniform draw, then the order's place in
+the batch (RNG-1)."""
 
 
 def collect_orders(market: MarketState) -> tuple[I8, I8]:
-    """All orders of this step in order of arrival, those of the outside first.
+    """Collect all orders of this step in order of arrival, those of the external owner first.
 
     Returns:
-        Orders packed for the books, (n, 8), and the leverage that each chooses, (n,) hundredths, empty where none does.
+        Orders packed for the order books, (n, 8), and the leverage that each chooses, (n,)
+        hundredths, empty where none does.
     """
-    outlook, everybody = (
-        market.build_observation(),
-        market.account_view(slice(0, market.external_owner)),
-    )
-    batches, latency = [_quote_spot(market)], [0]
-    for population, members in zip(market.populations, market.member_slices, strict=True):
-        draws = market.streams.draw_uniform(
-            f"decide/{population.name}", market.tick, population.count, population.n_decision_draws
-        )
-        orders = population.decide(outlook, everybody.take(members), draws)
-        batches.append(orders._replace(owner=orders.owner + members.start))
-        latency.append(population.latency)
-    classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
-    orders = Orders.join(batches)
-    if market.is_retired.any():
-        stay = np.append(~market.is_retired, True)[orders.owner]
-        orders, classes = orders.take(stay), classes[stay]
-    keys = np.sort(
-        make_arrival_keys(market, orders.owner, classes)
-    )  # distinct, and the low bits are the order's place
+    orders, classes = _collect_decisions(market)
+    # keys are distinct, and their low bits are the order's place
+    keys = np.sort(make_arrival_keys(market, orders.owner, classes))
     for venue in market.venues:
         _set_bands(market.price_bands, venue)
-    mark = market.mark_prices()
     places = keys & ((1 << PLACE_BITS) - 1)
     chosen = orders.leverage[places] if orders.leverage.any() else NO_LEVERAGE_CHOSEN
     _refuse_leverage(orders, chosen, places)
     packed = pack_orders(
-        *orders[:-1],
+        orders.owner,
+        orders.instrument,
+        orders.quantity,
+        orders.limit,
+        orders.kind,
+        orders.slot,
         places,
-        mark,
+        market.mark_prices(),
         market.price_bands,
         market.contracts.multiplier,
         market.highest_fee,
@@ -66,8 +56,28 @@ def collect_orders(market: MarketState) -> tuple[I8, I8]:
     return packed, chosen
 
 
+def _collect_decisions(market: MarketState) -> tuple[Orders, I8]:
+    """Return the orders of the external owner and of all populations, and their latency classes."""
+    observation = market.build_observation()
+    accounts = market.account_view(slice(0, market.external_owner))
+    batches, latency = [_quote_spot(market)], [0]
+    for population, members in zip(market.populations, market.member_slices, strict=True):
+        draws = market.streams.draw_uniform(
+            f"decide/{population.name}", market.tick, population.count, population.n_decision_draws
+        )
+        orders = population.decide(observation, accounts.take(members), draws)
+        batches.append(orders._replace(owner=orders.owner + members.start))
+        latency.append(population.latency)
+    classes = np.repeat(np.array(latency, dtype=np.int64), [batch.owner.size for batch in batches])
+    orders = Orders.join(batches)
+    if market.is_retired.any():
+        is_active = np.append(~market.is_retired, True)[orders.owner]
+        orders, classes = orders.take(is_active), classes[is_active]
+    return orders, classes
+
+
 def _refuse_leverage(orders: Orders, chosen: I8, places: I8) -> None:
-    """Refuse a leverage below one: nothing is margined with more than it costs.
+    """Refuse a leverage below one, which would require more margin than the position's value.
 
     Raises:
         ValueError: an order chooses such a leverage.
@@ -76,20 +86,22 @@ def _refuse_leverage(orders: Orders, chosen: I8, places: I8) -> None:
     if wrong.size:
         row = int(places[wrong[0]])
         raise ValueError(
-            f"orders: owner {orders.owner[row]} chooses leverage {orders.leverage[row]} in instrument "
-            f"{orders.instrument[row]}; it is in hundredths, give 100 or more, or 0 to leave it as it is"
+            f"orders: owner {orders.owner[row]} chooses leverage {orders.leverage[row]} in "
+            f"instrument {orders.instrument[row]}; it is in hundredths, give 100 or more, or 0 to "
+            "leave it as it is"
         )
 
 
 def make_arrival_keys(market: MarketState, owner: I8, latency: I8) -> I8:
-    """One distinct key per order, addressed by owner and step (RNG-1, BOOK-2).
+    """Return one distinct key per order, addressed by owner and step (RNG-1, BOOK-2).
 
     Raises:
-        ValueError: more orders than places; keys would no longer be distinct, and orders be lost.
+        ValueError: more orders than places; keys would not be distinct, and orders would be lost.
     """
     if owner.size > 1 << PLACE_BITS:
         raise ValueError(
-            f"step {market.tick}: {owner.size} orders, no more than {1 << PLACE_BITS} fit into one step"
+            f"step {market.tick}: {owner.size} orders, no more than {1 << PLACE_BITS} fit into "
+            "one step"
         )
     draws = market.streams.draw_uniform("arrival", market.tick, market.n_owners, 1)[:, 0]
     return _pack_arrival_keys(draws, owner, latency, market.external_owner)
@@ -97,7 +109,7 @@ def make_arrival_keys(market: MarketState, owner: I8, latency: I8) -> I8:
 
 @kernel
 def _pack_arrival_keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
-    """Latency class, draw (nil for the outside), place: from the highest bits to the lowest."""
+    """Pack latency class, draw (zero for the external owner) and place, from the highest bits."""
     keys = np.empty_like(owner)
     for i in range(owner.size):
         drawn = 0 if owner[i] == outside else int(draws[owner[i]] * 2.0**DRAW_BITS)
@@ -106,37 +118,53 @@ def _pack_arrival_keys(draws: F8, owner: I8, latency: I8, outside: int) -> I8:
 
 
 def _quote_spot(market: MarketState) -> Orders:
-    """The outside buys and sells spot at the index, half a spread away, as much as anyone may hold.
+    """Return the external owner's quotes of spot around the index.
 
-    A bid that reaches the ask of the step before comes after the ask that makes way for it, or it would meet its own.
+    They are half a spread away from the index, for the largest position that an account may hold.
     """
-    parts, index = [], market.spot_index()
-    for venue in market.venues:
-        if venue.spot_columns.size:
-            k, half = venue.spot_columns + venue.instrument_slice.start, venue.config.spread / 2
-            fair, most = venue.convert_to_ticks(index)[venue.spot_columns], market.max_lots[k]
-            bid = np.maximum(np.floor(fair * (1 - half)), 1).astype(np.int64)
-            ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
-            asks_last = bid < venue.view.ask[venue.spot_columns]
-            first = np.argsort(np.concatenate((~asks_last, asks_last)), kind="stable")
-            lots, limit = np.concatenate((most, -most))[first], np.concatenate((bid, ask))[first]
-            place, side = np.concatenate((k, k))[first], np.repeat(np.array((0, 1)), k.size)[first]
-            parts.append(
-                Orders.from_columns(market.external_owner, place, lots, limit, LIMIT, side)
-            )
-    return Orders.join(parts)
+    index = market.spot_index()
+    return Orders.join(
+        [
+            _quote_venue_spot(market, venue, index)
+            for venue in market.venues
+            if venue.spot_columns.size
+        ]
+    )
+
+
+def _quote_venue_spot(market: MarketState, venue: Venue, index: F8) -> Orders:
+    """Return the external owner's quotes of a venue's spot instruments.
+
+    A bid that reaches the ask of the last step comes after the ask that replaces it; otherwise it
+    would trade with its own order.
+    """
+    columns, half = venue.spot_columns, venue.config.spread / 2
+    instruments = columns + venue.instrument_slice.start
+    fair, most = venue.convert_to_ticks(index)[columns], market.max_lots[instruments]
+    bid = np.maximum(np.floor(fair * (1 - half)), 1).astype(np.int64)
+    ask = np.maximum(np.ceil(fair * (1 + half)).astype(np.int64), bid + 1)
+    is_bid_first = bid < venue.view.ask[columns]
+    order = np.argsort(np.concatenate((~is_bid_first, is_bid_first)), kind="stable")
+    lots, limit = np.concatenate((most, -most)), np.concatenate((bid, ask))
+    instrument = np.concatenate((instruments, instruments))
+    side = np.repeat(np.array((0, 1)), columns.size)
+    return Orders.from_columns(
+        owner=market.external_owner,
+        instrument=instrument[order],
+        quantity=lots[order],
+        limit=limit[order],
+        kind=LIMIT,
+        slot=side[order],
+    )
 
 
 def _set_bands(bands: I8, venue: Venue) -> None:
-    """Lowest and highest price that may trade now, around the oracle (BOOK-1)."""
-    oracle, width, top = (
-        venue.convert_to_ticks(venue.view.oracle),
-        venue.config.band,
-        venue.contracts.max_price,
-    )
+    """Set the lowest and highest price that may trade now, around the oracle (BOOK-1)."""
+    oracle, width = venue.convert_to_ticks(venue.view.oracle), venue.config.band
+    highest = venue.contracts.max_price
     bands[venue.instrument_slice, 0] = np.maximum(1, np.ceil(oracle * (1 - width)))
     bands[venue.instrument_slice, 1] = (
-        top if width >= 1 else np.minimum(top, np.floor(oracle * (1 + width)))
+        highest if width >= 1 else np.minimum(highest, np.floor(oracle * (1 + width)))
     )
 
 
@@ -154,10 +182,11 @@ def pack_orders(
     multiplier: I8,
     fee: F8,
 ) -> I8:
-    """Orders in the order of ``places``, (n, 8), with the minor units per lot that each may cost beyond its margin.
+    """Return orders in the order of ``places``, (n, 8), each with the reserve of one lot.
 
-    That reserve is the higher fee, taker's or maker's, at the limit and what the limit is worse than the mark; a market
-    order's limit is the price band (MAR-1).
+    The reserve is the minor units that a lot may cost beyond its margin: the higher of taker's and
+    maker's fee at the limit, and the loss of the limit against the mark. A market order's limit is
+    the price band (MAR-1).
     """
     packed = np.empty((owner.size, 8), dtype=np.int64)
     for row in range(owner.size):
@@ -166,13 +195,9 @@ def pack_orders(
         if kind[i] & ~REDUCE_ONLY == MARKET:
             worst = bands[k, 1] if buys else bands[k, 0]
         worse = max(0.0, worst - mark[k] if buys else mark[k] - worst)
-        packed[row, 0], packed[row, 1], packed[row, 2], packed[row, 3] = (
-            owner[i],
-            k,
-            quantity[i],
-            limit[i],
-        )
-        packed[row, 4], packed[row, 5] = kind[i], slot[i]
-        packed[row, 6] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
-        packed[row, 7] = MISSING
+        packed[row, OWNER], packed[row, INSTRUMENT] = owner[i], k
+        packed[row, QUANTITY], packed[row, PRICE] = quantity[i], limit[i]
+        packed[row, KIND], packed[row, SLOT] = kind[i], slot[i]
+        packed[row, RESERVE] = math.ceil(multiplier[k] * (worse + fee[k] * worst))
+        packed[row, CAUSE] = MISSING
     return packed

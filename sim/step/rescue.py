@@ -1,4 +1,4 @@
-"""Gifts that keep accounts out of liquidation, in counterfactual runs (LIQ-9)."""
+"""Gifts that keep accounts out of liquidation in counterfactual runs (LIQ-9)."""
 
 import math
 
@@ -10,35 +10,35 @@ from sim.types import B1, I8, MarginAssessment, Transfers
 from sim.venue import PoolState, Venue
 
 MAX_PASSES = 8
-"""Gifts in a row; one is enough unless margin depends on what lies in the account."""
+"""Largest number of gifts in a row; one is enough unless margin depends on the account's cash."""
 
 
 def find_rescued(market: MarketState) -> B1:
-    """Owners rescued in this step, (N,)."""
-    found = np.zeros(market.n_owners, dtype=bool)
-    for each in market.config.rescues:
-        if each.since <= market.tick and (each.until is None or market.tick <= each.until):
-            found[np.array(each.owners, dtype=np.int64)] = True
+    """Return True for owners rescued in this step, (N,)."""
+    rescued = np.zeros(market.n_owners, dtype=bool)
+    for rescue in market.config.rescues:
+        if rescue.since <= market.tick and (rescue.until is None or market.tick <= rescue.until):
+            rescued[np.array(rescue.owners, dtype=np.int64)] = True
             for population, members in zip(market.populations, market.member_slices, strict=True):
-                if population.name in each.populations:
-                    found[members] = True
-    return found
+                if population.name in rescue.populations:
+                    rescued[members] = True
+    return rescued
 
 
 def rescue_accounts(
-    market: MarketState, venue: Venue, state: PoolState, risk: MarginAssessment, saved: B1
+    market: MarketState, venue: Venue, state: PoolState, assessment: MarginAssessment, rescued: B1
 ) -> None:
-    """Give rescued accounts the equity that they lack, from outside, and judge them anew (`risk`, in place)."""
-    rows = np.flatnonzero(saved & risk.liquidatable)
+    """Cover the deficits of rescued accounts from outside, and reassess them (in place)."""
+    rows = np.flatnonzero(rescued & assessment.liquidatable)
     for _ in range(MAX_PASSES):
         if not rows.size:
             return
         lacking = np.array(
-            [math.ceil(-each) for each in risk.excess[rows].tolist()], dtype=np.int64
+            [math.ceil(-excess) for excess in assessment.excess[rows].tolist()], dtype=np.int64
         )
         _transfer_gifts(market, venue, state, rows, lacking)
         fresh = state.engine.assess(venue.pool_accounts(state.pool).take(rows))
-        for column, values in zip(risk, fresh, strict=True):
+        for column, values in zip(assessment, fresh, strict=True):
             column[rows] = values
         rows = rows[fresh.liquidatable]
 

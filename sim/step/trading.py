@@ -1,4 +1,4 @@
-"""Orders meet in the order books; trades and fees are posted."""
+"""Matching of orders in the order books, and posting of trades and fees."""
 
 import numpy as np
 
@@ -10,14 +10,19 @@ from sim.types import I8, Fills, Transfers
 from sim.venue import Venue
 
 
-def match_orders(market: MarketState, orders: I8, stood: I8) -> I8:
+def match_orders(market: MarketState, orders: I8, replaced: I8) -> I8:
     """Match orders in the order books, and post trades and their fees (BOOK-1, FEE-1).
+
+    Args:
+        market: in place.
+        orders: (n, 8) admitted orders in order of arrival.
+        replaced: (n,) lots of the resting order that each replaces.
 
     Returns:
         See :func:`sum_trades`.
     """
     fills = market.order_books.trade(
-        orders, market.ledger.position, market.price_bands, np.ascontiguousarray(stood)
+        orders, market.ledger.position, market.price_bands, np.ascontiguousarray(replaced)
     )
     market.ledger.settle_fills(fills, VOLUNTARY)
     for venue in market.venues:
@@ -27,7 +32,7 @@ def match_orders(market: MarketState, orders: I8, stood: I8) -> I8:
 
 
 def _charge_fees(market: MarketState, venue: Venue, fills: Fills) -> None:
-    """Taker and maker fees of one venue, to its fee row; the outside pays none."""
+    """Transfer taker and maker fees to a venue's fee account; the external owner pays none."""
     here = (fills.instrument >= venue.instrument_slice.start) & (
         fills.instrument < venue.instrument_slice.stop
     )
@@ -50,7 +55,11 @@ def _charge_fees(market: MarketState, venue: Venue, fills: Fills) -> None:
 
 @kernel
 def sum_trades(instrument: I8, quantity: I8, price: I8, instruments: int) -> I8:
-    """Sum trades: their number, lots, lots bought by takers net, and the value of these in ticks x lots, (4, K)."""
+    """Return number of trades, lots, net lots bought by takers, and their value, (4, K).
+
+    The value is in ticks x lots.
+    """
+
     sums = np.zeros((4, instruments), dtype=np.int64)
     for i in range(instrument.size):
         k, lots = instrument[i], quantity[i]

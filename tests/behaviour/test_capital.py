@@ -29,7 +29,9 @@ def keeper(account: tuple[int, ...] = (0, 0, 1, 1, 1), **fields: Any) -> Capital
     """The capital of members who start with the same wealth at the first of two venues."""
     wealth = np.tile([START, 0], (COUNT, 1))
     stall = TradingScope(0, np.array([0, 1]))
-    return CapitalPolicy(**fields).bind(SETTING._replace(margin_account=np.array(account)), stall, wealth)
+    return CapitalPolicy(**fields).bind(
+        SETTING._replace(margin_account=np.array(account)), stall, wealth
+    )
 
 
 def book(position: I8, equity: float, wallet: int | None = None) -> AccountView:
@@ -38,7 +40,7 @@ def book(position: I8, equity: float, wallet: int | None = None) -> AccountView:
     cash = np.zeros((COUNT, 2, 2), dtype=np.int64)
     cash[:, 0, 0] = equity if wallet is None else wallet
     return view._replace(
-        equity=view.equity * [1, 0], headroom=view.free_margin * [1, 0], wallet=cash
+        equity=view.equity * [1, 0], free_margin=view.free_margin * [1, 0], wallet=cash
     )
 
 

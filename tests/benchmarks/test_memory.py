@@ -11,14 +11,14 @@ pytestmark = pytest.mark.benchmark
 
 RUN = """
 from benchmarks.markets import baseline
-from experiments.results.provenance import peak_memory
+from experiments.results.provenance import measure_peak_memory
 
 market = baseline(100_000, 1_000, instruments=8)
 for _ in range(1_000):
     market.step()
 market.recorder.record_accounts("end")
 print(sum(map(len, market.recorder.frames().values())))
-print(len(market.contracts.names), peak_memory())
+print(len(market.contracts.names), measure_peak_memory())
 """
 """Eight perpetuals and eight spot instruments."""
 

@@ -82,7 +82,7 @@ def test_baseline_behaviours() -> None:
     for _ in range(200):
         ours.step()
     taken = seconds([ours.step], [50], blocks=15)[0]
-    rate = ours.watched.sum() / np.array(taken)
+    rate = ours.state.is_margined.sum() / np.array(taken)
     print(
         f"\nbaseline behaviours, {MEMBERS} traders, M agent-steps/s: {spread(rate / 1e6)}; asked: order of 5"
     )

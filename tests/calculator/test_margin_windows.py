@@ -11,17 +11,16 @@ import pytest
 from experiments.calculator.calculator import (
     IndexMoves,
     MarginedPortfolio,
-    Shock,
     build_curves,
     find_index_moves,
     load_engine,
     margin_portfolio,
-    stress_portfolio,
 )
 from experiments.calculator.kinks import list_price_factors
 from experiments.calculator.market_moves import BatchedAccount
 from experiments.calculator.portfolio import PortfolioConfig
 from experiments.calculator.report import build_report, format_text
+from experiments.calculator.stress import Shock, stress_portfolio
 from sim.margin.engine import EngineConfig
 from sim.reading.loading import load_config
 from sim.reading.packaged import list_packaged

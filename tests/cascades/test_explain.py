@@ -270,7 +270,7 @@ def test_another_engine_is_compared_at_equal_capital_and_compression(
     begun = counterfactual_runs.start_run
     monkeypatch.setattr(
         counterfactual_runs,
-        "begun",
+        "start_run",
         lambda config: seen.append(config.venues[0].engine) or begun(config),
     )
     found = counterfactual_runs.run_under_engine(case, preset)

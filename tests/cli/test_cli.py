@@ -29,7 +29,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "Market", FakeMarket)
     monkeypatch.setattr(run, "FIGURES", {"overview": FIGURES["overview"]})
     monkeypatch.setattr(FakeMarket, "at", {})
-    monkeypatch.setattr(FakeMarket, "report", [])
+    monkeypatch.setattr(FakeMarket, "seeds", [])
 
 
 def call(*arguments: str) -> Result:
@@ -271,10 +271,12 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 def test_what_only_some_margins_need_is_not_loaded_for_the_others() -> None:
     """scikit-learn grows trees, arch fits GARCH and ships series; naming all engines loads neither."""
     code = "import sys, experiments.backtest.coverage, experiments.backtest.train, sim.market\n"
-    code += "from experiments.backtest.engines import ALL, Scope, engines_of\n"
-    code += "from sim.margin.tail.margin_path import contracts_of\n"
-    code += "engines = engines_of([*ALL, 'learned', 'garch_1000'], Scope())\n"
-    code += "bound = [each.rule.bind(contracts_of(1), 1) for each in engines if each.rule]\n"
+    code += "from experiments.backtest.engines import PUBLISHED_ENGINES, EngineDefaults, parse_engines\n"
+    code += "from sim.margin.tail.margin_path import build_perpetuals\n"
+    code += (
+        "engines = parse_engines([*PUBLISHED_ENGINES, 'learned', 'garch_1000'], EngineDefaults())\n"
+    )
+    code += "bound = [each.rule.bind(build_perpetuals(1), 1) for each in engines if each.rule]\n"
     code += "print([name for name in ('sklearn', 'arch') if name in sys.modules])"
     done = python(code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
@@ -307,7 +309,7 @@ def test_an_interrupt_while_modules_load_is_answered(module: str, tmp_path: Path
 
 
 def test_threads_are_pinned_whatever_the_environment_says() -> None:
-    pin = "from experiments.results import provenance; provenance.pin()"
+    pin = "from experiments.results import provenance; provenance.pin_threads()"
     code = f"import os; {pin}; print(os.environ['OMP_NUM_THREADS'])"
     assert python(code, OMP_NUM_THREADS="8").stdout == "1\n"
 
@@ -315,7 +317,7 @@ def test_threads_are_pinned_whatever_the_environment_says() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child begins at its parent's peak")
 def test_peak_memory_is_a_process_s_own() -> None:
     """A child of one that held 200 MB, which itself holds next to nothing."""
-    ask = "from experiments.results.provenance import peak_memory; print(peak_memory())"
+    ask = "from experiments.results.provenance import measure_peak_memory; print(measure_peak_memory())"
     hold = "import subprocess, sys; held = b'x' * (200 << 20)"
     told = python(f"{hold}; subprocess.run([sys.executable, '-c', {ask!r}]); {ask}")
     child, parent = map(float, told.stdout.split())

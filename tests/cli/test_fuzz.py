@@ -21,7 +21,7 @@ from sim.market import Market
 
 REMEDY = re.compile(
     r"\b(add|bring|change|check|choose|convert|correct|did you mean|drop|give|keep|lengthen|let|list it|lower|make|"
-    r"name|put|quote|raise|remove|rename|rewrite|round|set|shorten|sort|swap|use|widen|write)\b"
+    r"name|put|quote|raise|remove|rename|rewrite|round|save|set|shorten|sort|swap|use|widen|write)\b"
 )
 LINE = re.compile(r"[^\s:]\S*( [\w-]+)?: \S.*|\S.*: unknown key\b.*")
 """A line's form: what it is about, a colon, what is wrong. A key that nothing knows may hold anything."""

@@ -60,14 +60,14 @@ def test_a_kind_of_ones_own_runs_when_its_plugin_is_named(folder: Path) -> None:
 KINDS = """
 from typing import Literal
 from sim.margin import REQUIREMENTS
-from sim.margin.tiers.tiered import Tiered
+from sim.margin.tiers.tiered import TieredRequirement
 from sim.prices import PROCESSES
 from sim.prices.gbm import Gbm
 
 class Mine(Gbm):
     kind: Literal["mine"] = "mine"
 
-class Own(Tiered):
+class Own(TieredRequirement):
     kind: Literal["own"] = "own"
 
 PROCESSES["mine"] = Mine
@@ -125,7 +125,7 @@ def test_a_mesa_user_selects_and_collects() -> None:
     exec(example("import mesa"), names)
     assert len(names["marks"]) == 30
     traders = names["traders"]
-    left = len(names["market"].agents_by_type[names["Trader"]])
+    left = len(names["market"].agents_by_type[names["LeveragedTrader"]])
     assert len(traders) == 30 * (left + 5), "five flat ones have left"
     assert traders["lots"].abs().sum() > 0
     assert (traders["equity"] > 0).all()

@@ -131,15 +131,15 @@ def test_nothing_is_asked_for_a_book_that_has_never_been_quoted(setting: dict[st
     )
     for market in (empty, unknown):
         requirement = rule(setting).bind(market.contracts, UNIT)
-        before = requirement.margins(book._replace(market=market)).initial - base
+        before = requirement.compute_margins(book._replace(market=market)).initial - base
         requirement.observe(market)
-        after = requirement.margins(book._replace(market=market)).initial - base
+        after = requirement.compute_margins(book._replace(market=market)).initial - base
         np.testing.assert_array_equal([before, after], 0.0)
         asked = []
         for depth in (1e6, 0.0):  # quoted, then emptied
             seen = market._replace(depth=np.array([depth]), open_interest=np.array([round(depth)]))
             requirement.observe(seen)
-            asked.append(requirement.margins(book._replace(market=seen)).initial - base)
+            asked.append(requirement.compute_margins(book._replace(market=seen)).initial - base)
         assert (asked[0] >= 0).all()
         assert (asked[1] > asked[0]).all()
 

@@ -251,7 +251,10 @@ def test_amounts_of_one_tier_are_nil() -> None:
         ([{"floor": 5, "max_leverage": 10}], "floor 0"),
         ([{"floor": 0, "max_leverage": 0.5}], "max_leverage 0.5 at floor 0 .* raise it to 1"),
         ([{"floor": 0, "max_leverage": 10}, {"floor": 0, "max_leverage": 5}], "sort the tiers"),
-        ([{"floor": 0, "max_leverage": 10}, {"floor": 9, "max_leverage": 20}], "rates rise"),
+        (
+            [{"floor": 0, "max_leverage": 10}, {"floor": 9, "max_leverage": 20}],
+            "max_leverage 20 at floor 9 is more than the 10 before it: lower it",
+        ),
         ([{"floor": 0, "max_leverage": 10, "maintenance": 0.2}], "exceeds the initial rate"),
         ([], "at least 1"),
         ([{"floor": 0, "max_leverage": float("inf")}], "finite"),

@@ -67,7 +67,7 @@ def test_a_stress_is_neutral_before_it_begins_and_for_others(kind):
     seconds = np.arange(0.0, 3_600.0, 60.0)
     effects = np.stack(
         [
-            stress.factor(seconds, "A") - 1,
+            stress.return_multiplier(seconds, "A") - 1,
             stress.log_price_shift(seconds, "A"),
             stress.depth_share(seconds) - 1,
             stress.price_factor(seconds, "USDT") - 1,

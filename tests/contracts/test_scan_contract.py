@@ -304,11 +304,11 @@ def test_risk_arrays_age_between_revaluations(rule: RequirementComponent) -> Non
     clocked.observe(later.market)
     assert clocked.risk_array_age(later.market) == 1_800
     assert at_once.risk_array_age(later.market) == 0
-    assert np.any(at_once.margins(later).initial != at_once.margins(book).initial)
-    equal(clocked.margins(later), at_once.margins(book))
+    assert np.any(at_once.compute_margins(later).initial != at_once.compute_margins(book).initial)
+    equal(clocked.compute_margins(later), at_once.compute_margins(book))
     clocked.observe(hour.market)
     assert clocked.risk_array_age(hour.market) == 0
-    equal(clocked.margins(hour), at_once.margins(hour))
+    equal(clocked.compute_margins(hour), at_once.compute_margins(hour))
 
 
 def test_nothing_is_kept_without_a_clock() -> None:

@@ -138,7 +138,7 @@ def test_options_and_the_rest_add_up(seed: int) -> None:
         (EngineConfig().bind(contracts, UNIT), ~option),
         (StandardOptions().bind(contracts, UNIT), option),
     ]
-    each = [part.margins(leg_values.keep_legs(book, seen)) for part, seen in parts]
+    each = [part.compute_margins(leg_values.keep_legs(book, seen)) for part, seen in parts]
     close(whole.compute_margins(book), Margins(*(each[0][i] + each[1][i] for i in range(2))))
     rows, kept = break_down_margins(whole, book).values(), whole.compute_margins(book)
     for i in range(2):

@@ -93,10 +93,10 @@ def arguments(function: Function) -> list[str]:
 
 
 def is_list(function: Function) -> bool:
-    """A command's arguments are its options, and those of a record's ``of`` its columns."""
+    """Whether arguments are the options of a command, or the columns of a record."""
     decorators = [ast.unparse(each) for each in function.decorator_list]
     return any("app.command" in each for each in decorators) or (
-        "classmethod" in decorators and function.name == "of"
+        "classmethod" in decorators and function.name == "from_columns"
     )
 
 

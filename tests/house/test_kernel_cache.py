@@ -20,8 +20,8 @@ SPOT_OF_KIND_ONE = """
 import numpy as np
 from sim.margin import leg_values
 whole = np.array([1, 1])
-print(leg_values._worth(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))[1].tolist())
-print(sum(leg_values._worth.stats.cache_hits.values()), leg_values._worth._cache.cache_path)
+print(leg_values._compute_lot_values(np.ones(2), whole, np.ones(2), np.array([0, 0]), np.array([0, 1]))[1].tolist())
+print(sum(leg_values._compute_lot_values.stats.cache_hits.values()), leg_values._compute_lot_values._cache.cache_path)
 """
 
 
@@ -64,14 +64,18 @@ def test_a_constant_changed_in_another_file_reaches_a_cached_kernel(tree: Path) 
     assert (values, told.split()[0]) == ("[False, True]", "1")  # the cache is used
     before = sorted(
         path.name
-        for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]")
+        for path in (tree / "sim" / "margin" / "__pycache__").glob(
+            "leg_values._compute_lot_values-*nb[ic]"
+        )
     )
     edit(tree / "sim" / "types.py", f"{kinds}0, 1, 2, 3", f"{kinds}1, 0, 2, 3")
     values, told = called(tree)
     assert (values, told.split()[0]) == ("[True, False]", "0")
     after = sorted(
         path.name
-        for path in (tree / "sim" / "margin" / "__pycache__").glob("leg_values._worth-*nb[ic]")
+        for path in (tree / "sim" / "margin" / "__pycache__").glob(
+            "leg_values._compute_lot_values-*nb[ic]"
+        )
     )
     assert len(before) == len(after) == 2  # those of the old constant are gone
     assert not set(before) & set(after)
@@ -107,7 +111,8 @@ def test_a_forged_index_in_a_folder_that_others_can_write_is_not_opened(
         path.write_bytes(pickle.dumps(Forged()))
     folder.chmod(0o777)
     without = SPOT_OF_KIND_ONE.replace(
-        "leg_values._worth._cache.cache_path", "type(leg_values._worth._cache).__name__"
+        "leg_values._compute_lot_values._cache.cache_path",
+        "type(leg_values._compute_lot_values._cache).__name__",
     )
     done = subprocess.run(
         [sys.executable, "-c", f"{read_only}{without}"],

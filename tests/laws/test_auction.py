@@ -150,8 +150,8 @@ def test_nobody_without_capital_buys_and_the_fund_takes_over_at_the_end() -> Non
 def test_who_asks_the_smallest_discount_is_served_first() -> None:
     """At half of the offer each, the two cheapest of six have it all, at the prices they named."""
     market = crash(RICH)
-    profit = market.populations[-1]._members.profit[:, 0]
-    first, second = np.argsort(profit)[:2]
+    discount = market.populations[-1]._members.min_discount[:, 0]
+    first, second = np.argsort(discount)[:2]
     lots = bought(market)
     assert lots[first] > 0
     assert lots[second] > 0
@@ -160,7 +160,7 @@ def test_who_asks_the_smallest_discount_is_served_first() -> None:
     trades = sold(market)
     assert trades["step"].iloc[0] == CRASH + 1
     paid = trades["notional"].sum() / trades["filled"].sum()
-    best, next_best = np.floor(900 * (1 - profit[[first, second]]))
+    best, next_best = np.floor(900 * (1 - discount[[first, second]]))
     assert paid == pytest.approx(1000 * 0.01 * 100 * (best + next_best) / 2 / 1000, abs=1.0)
 
 

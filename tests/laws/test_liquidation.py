@@ -55,7 +55,7 @@ def test_closing_every_leg_at_its_limit_leaves_nil_within_a_tick_lot_per_leg(cas
     unrounded = compute_bankruptcy_prices(book, equity, weights)
     assert np.array_equal(np.isnan(unrounded), lots == 0)
     nil = float(book.balance[0, 0]) + np.nansum(lots * unrounded * units)
-    assert abs(nil) <= 1e-9 * np.abs(book.value()).sum()
+    assert abs(nil) <= 1e-9 * np.abs(book.position_value()).sum()
 
 
 def test_bankruptcy_price_of_a_published_linear_position():
@@ -94,7 +94,9 @@ def test_plans_only_reduce_and_only_the_liquidatable(name, seed):
     marks = np.array([1000, 2000, 3000])
     book = exposure(position, marks, rng.integers(-3000, 12_000, 40) - position @ marks, tick=7)
     risk = risk_of(book)
-    plan = LIQUIDATIONS[name]().bind(60.0).plan_close_outs(risk, distress(40), book, by_notional(book))
+    plan = (
+        LIQUIDATIONS[name]().bind(60.0).plan_close_outs(risk, distress(40), book, by_notional(book))
+    )
     held = book.position[plan.account, plan.instrument]
     assert (np.sign(plan.quantity) == -np.sign(held)).all()
     assert (np.abs(plan.quantity) <= np.abs(held)).all()

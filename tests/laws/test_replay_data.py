@@ -90,9 +90,9 @@ def test_a_parquet_file_may_keep_its_days_in_the_index(tmp_path):
         ("date,close\n2020-01-01,1\n2020-01-02,free\n", "row 1: close 'free' is not a number"),
         ("date,close\nyesterday,1\n", "row 0: 'yesterday' is not a date"),
         ("date,close\n", "0 rows"),
-        ("", "cannot be read"),
-        ("day,close\n2020-01-01,1\n", "0 columns named 'date' among day, close"),
-        ("date,price\n2020-01-01,1\n", "0 columns named 'close'"),
+        ("", "is empty, a header and rows are needed"),
+        ("day,close\n2020-01-01,1\n", "no column of times among day, close; one is needed"),
+        ("date,price\n2020-01-01,1\n", "no column 'close' among date, price; one is needed"),
         (
             "date,open,close\n2020-01-01,1,1\n",
             "no column high, low; open, high and low go together",

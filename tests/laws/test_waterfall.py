@@ -291,8 +291,10 @@ def test_the_head_of_a_queue_answers_as_the_whole_queue_would(layer, monkeypatch
     )
     used = 0
     for account in range(30):
-        floor = floor_of(book, account)._replace(changed_accounts=moved, is_eligible=book.equity() > 0)
-        used += bool(kept._heads.get((0, True)) if kept._moved is moved else None)
+        floor = floor_of(book, account)._replace(
+            changed_accounts=moved, is_eligible=book.equity() > 0
+        )
+        used += bool(kept._queues.get((0, True)) if kept._moved_batches is moved else None)
         relief = kept.absorb(residual(book, account), floor)
         whole = layer.absorb(residual(book, account), floor._replace(changed_accounts=None))
         assert all(np.array_equal(*pair) for pair in zip(relief.fills, whole.fills, strict=True))

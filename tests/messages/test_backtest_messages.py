@@ -303,13 +303,15 @@ def test_bars_of_several_files_must_fit() -> None:
         (
             1_000.0,
             60.0,
-            "process.day: 1000 s is not a whole number, at least 4, of steps of 60 s: set dt to 58.8235294118",
-            58.8235294118,
+            "process.day: 1000 s is not a whole number, at least 4, of steps of 60 s: "
+            "set dt to 50, or another part of the day",
+            50.0,
         ),
         (
             23_400.0,
             23_400.0,
-            "process.day: 23400 s is not a whole number, at least 4, of steps of 23400 s: set dt to 5850",
+            "process.day: 23400 s is not a whole number, at least 4, of steps of 23400 s: "
+            "set dt to 5850, or another part of the day",
             5_850.0,
         ),
     ],
@@ -333,6 +335,6 @@ def test_the_step_that_divides_a_bar_is_named() -> None:
 def test_dates_in_the_wrong_order_are_swapped() -> None:
     found = refusal(lambda: Replay(source="mine.csv", start="2024-02-01", end="2024-01-01"))
     assert (
-        "start 2024-02-01 is after end 2024-01-01: swap them, or set both for other data" in found
+        "start: 2024-02-01 is after end 2024-01-01: swap them, or set both for other data" in found
     )
     assert not refusal(lambda: Replay(source="mine.csv", start="2024-01-01", end="2024-02-01"))

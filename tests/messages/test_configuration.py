@@ -100,7 +100,7 @@ FILES_AND_KINDS: list[Row] = [
     ),
     (
         "venues.0.engine=a/b",
-        "packaged are: engines/binance, engines/bybit",
+        "packaged are: binance, bybit",
         "venues.0.engine=engines/binance",
     ),
     (
@@ -378,7 +378,7 @@ VENUES_AND_PEOPLE: list[Row] = [
     ),
     (
         FUNDING % ", rates: [[2, 0.1], [1, 0.1]]",
-        "rates.1: 1 s does not come after",
+        "rates.1: 1 s is earlier than the time before, sort them",
         FUNDING % ", rates: [[1, 0.1], [2, 0.1]]",
     ),
     (
@@ -459,7 +459,7 @@ VENUES_AND_PEOPLE: list[Row] = [
     ),
     (
         "populations.0.capital={trims: 1, tops_up: 1}",
-        "are more than all members together",
+        "sum to more than 1",
         "populations.0.capital={trims: 0, tops_up: 1}",
     ),
     (

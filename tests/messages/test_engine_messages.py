@@ -346,7 +346,7 @@ OTHERS: list[tuple[Change, str, Change]] = [
     ),
     (
         {"netting": "isolated"},
-        "own.mine.netting: 'isolated', must be a mapping (which instruments share margin (component)), write "
+        "own.mine.netting: 'isolated', must be a mapping (partition of instruments into pools that share margin (component)), write "
         "{kind: isolated}",
         {"netting": {"kind": "isolated"}},
     ),
@@ -356,7 +356,7 @@ OTHERS: list[tuple[Change, str, Change]] = [
         {"requirement": {"kind": "tail", "model": {"kind": "garch"}}},
     ),
     ({"kappa": 1}, "own.mine.kappa: 1, must be less than 1 (share", {"kappa": 0.99}),
-    ({"scale": 0}, "own.mine.scale: 0, must be greater than 0 (factor", {"scale": 1}),
+    ({"scale": 0}, "own.mine.scale: 0, must be greater than 0 (multiplier", {"scale": 1}),
     (
         {"options": {"kind": "per_contract", "initial": 1, "maintenance": 2}},
         "own.mine.options.maintenance: 2, may not exceed initial, 1: lower it",

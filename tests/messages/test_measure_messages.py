@@ -137,7 +137,7 @@ CALLS: list[tuple[Act, str, Act]] = [
     ),
     (
         lambda: measure_shock_losses(frames(names=("P", "Q")), "P", 1),
-        "'v' lists P, Q; take-overs are told of venues with one perpetual only: name the perpetual of such a venue",
+        "'v' lists P, Q; take-overs can be measured at venues with one perpetual only: name the perpetual of such a venue",
         lambda: measure_shock_losses(RUN, "P", 1),
     ),
     (

@@ -6,14 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.calculator.calculator import (
-    StressConfig,
-    list_engines,
-    load_engine,
-    margin_portfolio,
-    stress_portfolio,
-)
+from experiments.calculator.calculator import list_engines, load_engine, margin_portfolio
 from experiments.calculator.portfolio import PortfolioConfig
+from experiments.calculator.stress import StressConfig, stress_portfolio
 from experiments.file_kinds import load_kind
 from sim.errors import ConfigError
 from sim.instruments import CASH_LIMIT
@@ -359,7 +354,7 @@ STORIES: list[tuple[Change, str, Change]] = [
         {"moves": {"B": -0.99}},
     ),
     ({"all": -2}, "shocks.0.all: -2, must be greater than -1", {"all": -0.2}),
-    ({"vol": 1e7}, "shocks.0.vol: 10000000, must be at most 1e+06", {"vol": 1}),
+    ({"vol": 1e7}, "shocks.0.vol: 10000000, must be at most 1000000", {"vol": 1}),
     ({"al": 0.1}, "shocks.0.al: unknown key (did you mean 'all'?)", {"all": 0.1}),
 ]
 
@@ -393,10 +388,11 @@ def test_the_remedy_of_a_wrong_engine_name_works(
 
 def test_an_engine_file_of_another_kind_is_named(tmp_path: Path) -> None:
     (tmp_path / "shocks.yaml").write_text("shocks: [{name: a}]")
-    found = judged(tmp_path, {}, words=str(tmp_path / "shocks.yaml"))
-    assert found.endswith(
-        "shocks.yaml: holds shocks of an account, use deleverage margin --stress"
-    ), found
+    shocks = tmp_path / "shocks.yaml"
+    told = (
+        f"{shocks}: holds shocks of an account, use deleverage margin PORTFOLIO --stress {shocks}"
+    )
+    assert told in judged(tmp_path, {}, words=str(shocks))
 
 
 def test_the_limit_in_the_message_is_the_limit() -> None:

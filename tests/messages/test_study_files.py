@@ -97,7 +97,7 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     (axis(values=3), "axes.0.values: 3, must be a list", axis(values=[3])),
     (
         value(label=""),
-        "axes.0.values.0.label: '', must be text of at least 1 characters",
+        "axes.0.values.0.label: '', must be text that is not empty",
         value(label="y"),
     ),
     (
@@ -111,7 +111,11 @@ ROWS: list[tuple[Changes, str, Changes]] = [
         "axes.0.values.0.lable: unknown key (did you mean 'label'?)",
         value(label="y"),
     ),
-    (axis(name="Cap"), "axes.0.name: 'Cap', must be text that matches ^[a-z]", axis(name="cap")),
+    (
+        axis(name="Cap"),
+        "axes.0.name: 'Cap', must be text of lower-case letters, digits and _, a letter first",
+        axis(name="cap"),
+    ),
     (
         axis(paths=["dt"]),
         "axes.0.paths: a list of 1, must be a mapping",
@@ -183,10 +187,10 @@ ROWS: list[tuple[Changes, str, Changes]] = [
     ),
     (
         {"name": "my study"},
-        "name: 'my study', must be text that matches ^[a-z0-9_]+$",
+        "name: 'my study', must be text of lower-case letters, digits and _ (",
         {"name": "my_study"},
     ),
-    ({"base": ""}, "base: '', must be text of at least 1 characters", {}),
+    ({"base": ""}, "base: '', must be text that is not empty", {}),
     (
         {"base": "smal_crash"},
         "base: smal_crash: no such file or packaged configuration (did you mean 'small_crash'?)",
@@ -339,13 +343,13 @@ def test_copies_in_results_are_not_run() -> None:
 
 MODULE = """
 import pandas as pd
-from experiments.sweep.plan import PlannedJob
+from experiments.sweep.plan import SettingRequest
 
 def score(config, frames, twin): return pd.DataFrame({"low": [1.0]})
 def tables(runs): return {"means": runs}
 def figures(runs, folder): pass
 def report(runs): return "none"
-def refine(study, runs): return [PlannedJob({"cap": 2.0})]
+def refine(study, runs): return [SettingRequest({"cap": 2.0})]
 """
 
 FAULTS: list[tuple[str, str, str]] = [
@@ -360,7 +364,7 @@ FAULTS: list[tuple[str, str, str]] = [
         "raise SystemExit\nimport pandas",
         "fails when imported (SystemExit: no message, ",
     ),
-    ("def tables", "def tabels", "no function 'tables', every study has one, write it"),
+    ("def tables", "def tabels", "no function 'tables', but 'tabels': rename it"),
     (
         "def score(config, frames, twin): return",
         "score =",
@@ -389,16 +393,16 @@ FAULTS: list[tuple[str, str, str]] = [
     ),
     ("folder): pass", "folder): 1 / 0", "figures fails (ZeroDivisionError: division by zero, "),
     ('return "none"', "return 3", "report returns an int, must return text"),
-    ("return [Task", "return 1 / [Task", "refine fails (TypeError: "),
+    ("return [SettingRequest", "return 1 / [SettingRequest", "refine fails (TypeError: "),
     (
-        'return [PlannedJob({"cap": 2.0})]',
+        'return [SettingRequest({"cap": 2.0})]',
         "return 3",
-        "refine returns an int, must return a list of tasks",
+        "refine returns an int, must return a list of SettingRequest",
     ),
     (
-        'return [PlannedJob({"cap": 2.0})]',
+        'return [SettingRequest({"cap": 2.0})]',
         "return [3]",
-        "refine returns an int in it, must return a list of tasks",
+        "refine returns an int in it, must return a list of SettingRequest",
     ),
 ]
 

@@ -43,7 +43,7 @@ def frames() -> dict[str, pd.DataFrame]:
 
 
 def test_health_of_a_day_of_four_steps() -> None:
-    found = measure_health(frames(), "P", worth=1.0)
+    found = measure_health(frames(), "P", lot_multiplier=1.0)
     assert found.volatility == pytest.approx(1.0)
     assert found.closed_out == pytest.approx(2 / 20)
     assert found.deleveraged == 2
@@ -57,14 +57,14 @@ def test_health_of_a_day_of_four_steps() -> None:
 
 
 def test_what_came_before_does_not_count() -> None:
-    found = measure_health(frames(), "P", worth=1.0, since=3)
+    found = measure_health(frames(), "P", lot_multiplier=1.0, since=3)
     assert found.beyond_fund == 4
     assert found.turnover == pytest.approx(25 / 20 / 0.5)
 
 
 def test_a_run_too_short_is_named() -> None:
     with pytest.raises(ValueError, match="'P' has 1 steps from 4 on"):
-        measure_health(frames(), "P", worth=1.0, since=4)
+        measure_health(frames(), "P", lot_multiplier=1.0, since=4)
     with pytest.raises(ValueError, match="'Q' is not one of P"):
         compare_facts(frames(), "Q")
 

@@ -120,9 +120,8 @@ def test_memory_of_several_slots_is_divided_among_them() -> None:
 def test_weights_are_not_below_nil_and_nothing_is_known_of_nothing(
     counts: list[int], lags: int
 ) -> None:
-    found = fit_hawkes(
-        np.array(counts, dtype=float), np.ones(len(counts), dtype=bool), min(lags, len(counts) - 1)
-    )
+    lags = min(lags, len(counts) - 1)
+    found = fit_hawkes(np.array(counts, dtype=float), np.ones(len(counts), dtype=bool), lags)
     assert np.isnan(found.ratio) or (found.weights >= 0).all()
     assert np.isnan(found.ratio) or found.low <= found.ratio <= found.high
     assert any(counts[lags:]) or np.isnan(found.ratio)

@@ -601,10 +601,10 @@ def deleverage(folder: Path, *words: object, root: Path = ROOT) -> subprocess.Co
 KIND = """
 from typing import Literal
 from agents import POPULATIONS
-from agents.traders import Traders
+from agents.traders import NoiseTraders
 from beside import SHARE
 
-class Mine(Traders):
+class Mine(NoiseTraders):
     kind: Literal["mine"] = "mine"
 
     def decide(self, *rest):

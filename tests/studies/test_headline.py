@@ -24,7 +24,8 @@ from experiments.studies import (
     solvency_buffer,
 )
 from experiments.studies.shared.aftermath import measure_aftermath
-from experiments.sweep.config import LabelledValue, load_study
+from experiments.sweep.config import load_study
+from experiments.sweep.designs import LabelledValue
 from experiments.sweep.plan import plan_study
 from sim.margin.efficiency import measure_capital
 from sim.margin.engine import EngineConfig

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.results.provenance import peak_memory
+from experiments.results.provenance import measure_peak_memory
 from experiments.sweep import runner
 from experiments.sweep.config import load_study
-from experiments.sweep.messages import COMPLETE, Result, State
+from experiments.sweep.messages import COMPLETE, JobResult, RunStatus
 
 
 class Workers:
-    slots, most = 2, 0
+    n_slots, most = 2, 0
 
     def submit(self, order):
         future = Future()
@@ -31,24 +31,24 @@ class Workers:
         return future
 
     def done(self, job):
-        states = {role: State(spec.hash, COMPLETE) for role, spec in job.runs.items()}
+        states = {role: RunStatus(spec.hash, COMPLETE) for role, spec in job.runs.items()}
         measures = {f"measure_{k}": [float(job.number * k)] for k in range(20)}
         rows = pd.DataFrame(measures | {"low": 1.0, "alone": 1.0, "closed": 0})
-        return Result(job.number, states, rows, "", (), 0.05)
+        return JobResult(job.number, states, rows, "", (), 0.05)
 
-    def result(self, future):
+    def collect_results(self, future):
         return future.result()
 
 
 @contextmanager
-def opened(executor, jobs):
+def open_pool(executor, jobs):
     yield Workers()
 
 
-runner.opened = opened
+runner.open_pool = open_pool
 study = load_study(Path("tiny.yaml"), seeds=2500).model_copy(update={"metrics": ()})
-outcome = runner.sweep(study, out=Path(OUT))
-print(len(outcome.runs), peak_memory())
+outcome = runner.run_sweep(study, out=Path(OUT))
+print(len(outcome.runs), measure_peak_memory())
 """
 
 

@@ -1,4 +1,4 @@
-"""What studies of leverage caps share: settings, and tables with caps across."""
+"""Parts shared by studies of leverage caps: settings, and tables with a column for each cap."""
 
 from collections.abc import Mapping
 
@@ -8,26 +8,26 @@ from experiments.results.markdown import format_estimate, format_header, format_
 from experiments.statistics import Estimate
 
 SETTING_COLUMNS = ("elasticity", "cap")
-"""Columns that make a setting."""
+"""Columns that define a setting."""
 
 MeasureLabels = Mapping[str, tuple[str, float]]
-"""What a measure is called, and by what its figures are multiplied."""
+"""Label of each measure, and the factor of its figures."""
 
 
 def format_grid(table: pd.DataFrame, words: MeasureLabels, *, signed: bool = False) -> list[str]:
-    """A Markdown table, a line for each measure and elasticity.
+    """Format a Markdown table with a line for each measure and elasticity.
 
     Args:
-        table: tidy estimates, or differences, with the columns of ``BY``.
-        words: the measures to show, in order.
-        signed: whether figures above nil have a sign, as differences do.
+        table: tidy estimates, or differences, with the columns of ``SETTING_COLUMNS``.
+        words: labels of the measures to show, in order.
+        signed: write the sign of figures above zero, as for differences.
     """
     lines = format_header(["", "ε", *(f"cap {cap:g}" for cap in sorted(table["cap"].unique()))])
-    for name, (told, factor) in words.items():
+    for name, (label, factor) in words.items():
         for elasticity, group in table[table["measure"] == name].groupby("elasticity"):
             ordered = group.sort_values("cap")[list(Estimate._fields)].itertuples(index=False)
             cells = [
-                format_estimate(Estimate(*each).rescale(factor), signed=signed) for each in ordered
+                format_estimate(Estimate(*row).rescale(factor), signed=signed) for row in ordered
             ]
-            lines.append(format_row([told, f"{elasticity:g}", *cells]))
+            lines.append(format_row([label, f"{elasticity:g}", *cells]))
     return lines

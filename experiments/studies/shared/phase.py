@@ -1,4 +1,4 @@
-"""Pictures of compression: where each rule breaks, and what compression costs."""
+"""Figures of compression: the probability of a refused loss under each rule, and the cost."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ PANELS = {
 
 
 def figures(runs: pd.DataFrame, folder: Path) -> None:
-    """Draw ``phase``, the probability of a refused loss against κ, a panel for each rule; and ``toll``, its cost."""
+    """Draw ``phase``, the probability of a refused loss against κ by rule, and ``toll``, its
+    cost.
+    """
     with use_style():
         _draw_phase(runs, folder)
         _draw_costs(runs, folder)
@@ -43,11 +45,8 @@ def _draw_phase(runs: pd.DataFrame, folder: Path) -> None:
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
-    figure.supylabel("Probability of a loss that the fund refuses", fontsize="medium")
-    handles, told = grid[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, told, loc="outside upper center", ncols=4, frameon=False, handlelength=2.8
-    )
+    figure.supylabel("Probability that the fund refuses a loss", fontsize="medium")
+    _draw_legend(figure, grid[0, 0], columns=4, handlelength=2.8)
     save_figure(
         figure,
         folder / "phase",
@@ -56,15 +55,15 @@ def _draw_phase(runs: pd.DataFrame, folder: Path) -> None:
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
-    """Shares with Wilson's intervals, a line for each elasticity; bars at one half are intervals of κ*."""
+    """Draw shares with Wilson's intervals by elasticity; bars at one half are intervals of κ*."""
     axes.axhline(0.5, color="0.7", linewidth=0.6, zorder=0)
     for number, (elasticity, group) in enumerate(table.groupby("elasticity")):
         at = group.sort_values("kappa")
-        colour, told = COLOURS[number], f"$\\epsilon$ = {elasticity:g}"
+        colour, label = COLOURS[number], f"$\\epsilon$ = {elasticity:g}"
         reach = np.abs(at[["low", "high"]].to_numpy().T - at["mean"].to_numpy())
-        apart = at["kappa"] + 0.012 * (number - 1)  # that intervals do not cover one another
+        shifted = at["kappa"] + 0.012 * (number - 1)  # so that intervals do not overlap
         axes.errorbar(
-            apart, at["mean"], reach, label=told, elinewidth=0.7, **choose_line_style(number)
+            shifted, at["mean"], reach, label=label, elinewidth=0.7, **choose_line_style(number)
         )
         for mark in marks[marks["elasticity"] == elasticity].to_dict("records"):
             _draw_interval(axes, mark, (float(at["kappa"].min()), float(at["kappa"].max())), colour)
@@ -74,7 +73,7 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, marks: pd.DataFrame) -> None:
 
 
 def _draw_interval(axes: Axes, mark: Any, reach: tuple[float, float], colour: Any) -> None:
-    """κ* and its interval, cut at the range that was run."""
+    """Draw κ* and its interval, cut at the range of the runs."""
     if np.isnan(mark["half_at"]):
         return
     low, high = np.clip([mark["half_low"], mark["half_high"]], *reach)
@@ -83,39 +82,42 @@ def _draw_interval(axes: Axes, mark: Any, reach: tuple[float, float], colour: An
 
 
 def _draw_costs(runs: pd.DataFrame, folder: Path) -> None:
-    panels = {name: told for name, told in PANELS.items() if runs[name].notna().any()}
+    panels = {name: panel for name, panel in PANELS.items() if runs[name].notna().any()}
     table = summarise_measures(runs, SETTING_COLUMNS, list(panels))
     elasticities = sorted(table["elasticity"].unique())
     figure = Figure(figsize=(PAGE_WIDTH, 0.7 + 1.6 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(elasticities), sharex=True, sharey="row", squeeze=False)
     for axes_row, (name, (label, factor)) in zip(grid, panels.items(), strict=True):
         for axes, elasticity in zip(axes_row, elasticities, strict=True):
-            here = table[(table["measure"] == name) & (table["elasticity"] == elasticity)]
-            for number, engine in enumerate(list_rules(runs)):
-                at = here[here["engine"] == engine].sort_values("kappa")
-                axes.fill_between(
-                    at["kappa"],
-                    factor * at["low"],
-                    factor * at["high"],
-                    color=COLOURS[number],
-                    alpha=0.1,
-                    linewidth=0,
-                )
-                axes.plot(
-                    at["kappa"], factor * at["mean"], label=engine, **choose_line_style(number)
-                )
-            seaborn.despine(ax=axes)
+            is_here = (table["measure"] == name) & (table["elasticity"] == elasticity)
+            _draw_cost_panel(axes, table[is_here], factor, list_rules(runs))
         axes_row[0].set_ylabel(label)
     for axes, elasticity in zip(grid[0], elasticities, strict=True):
         axes.set_title(f"$\\epsilon$ = {elasticity:g}", fontsize="medium")
     figure.supxlabel("Compression $\\kappa$ from equal capital", fontsize="medium")
-    handles, told = grid[0, 0].get_legend_handles_labels()
+    _draw_legend(figure, grid[0, 0], columns=7, handlelength=2.2)
+    save_figure(figure, folder / "toll", table)
+
+
+def _draw_legend(figure: Figure, axes: Axes, *, columns: int, handlelength: float) -> None:
+    """Draw one legend of all panels above them, in at most so many columns."""
+    handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles,
-        told,
+        labels,
         loc="outside upper center",
-        ncols=min(7, len(told)),
+        ncols=min(columns, len(labels)),
         frameon=False,
-        handlelength=2.2,
+        handlelength=handlelength,
     )
-    save_figure(figure, folder / "toll", table)
+
+
+def _draw_cost_panel(axes: Axes, table: pd.DataFrame, factor: float, engines: list[str]) -> None:
+    """Draw one measure against κ, a line with its interval for each engine."""
+    for number, engine in enumerate(engines):
+        at = table[table["engine"] == engine].sort_values("kappa")
+        kappa, colour = at["kappa"], COLOURS[number]
+        low, mean, high = factor * at["low"], factor * at["mean"], factor * at["high"]
+        axes.fill_between(kappa, low, high, color=colour, alpha=0.1, linewidth=0)
+        axes.plot(kappa, mean, label=engine, **choose_line_style(number))
+    seaborn.despine(ax=axes)

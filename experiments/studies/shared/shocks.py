@@ -1,4 +1,4 @@
-"""What studies of a shock ask of its configuration."""
+"""Shock of a study's configuration: its instrument and its first step."""
 
 import math
 
@@ -8,18 +8,19 @@ from sim.prices.stress import PriceMove
 
 
 def find_first_perpetual(config: RunConfig) -> str:
-    """Name of the first venue's perpetual that is listed first."""
+    """Return the name of the first perpetual of the first venue."""
     return next(each.name for each in config.venues[0].instruments if each.kind == "perpetual")
 
 
 def find_shock_step(config: RunConfig) -> int:
-    """The first step that the first move may touch; the mark of the step before is that of a market at peace.
+    """Return the first step that the first price move may affect; the step before is calm.
 
     Raises:
-        ConfigError: nothing moves.
+        ConfigError: there is no price move.
     """
     moves = [stress.at for stress in config.stresses if isinstance(stress, PriceMove)]
     if not moves:
-        rule = "no move among them, a shock is needed, add one such as {kind: move, at: 600, duration: 60, size: -0.1}"
+        example = "{kind: move, at: 600, duration: 60, size: -0.1}"
+        rule = f"no move among them, a shock is needed, add one such as {example}"
         raise ConfigError([f"stresses: {rule}"])
     return max(math.ceil(min(moves) / config.dt), 2)

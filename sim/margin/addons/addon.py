@@ -1,4 +1,4 @@
-"""What add-ons share: an amount per leg that is asked to open and to keep alike."""
+"""Base of add-ons: an amount per leg that counts for initial and maintenance alike."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -12,17 +12,21 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class AddOn(RequirementComponent):
-    """A requirement meant to be added to another by ``sum``. Ours by definition, not any venue's.
+    """Requirement to be added to another one by ``sum``; defined by this project, not by a venue.
 
-    All it learns is whether an instrument has been quoted and held yet: before that it asks nothing on their account.
+    It learns only whether an instrument has been quoted and held. Before that, its depth and open
+    interest require nothing.
     """
 
     is_additive: ClassVar[bool] = False
-    """Whether what a leg asks depends on its own position alone."""
+    """True if the charge of a leg depends on its own position alone."""
 
     @abstractmethod
-    def charge_by_leg(self, book: Exposure) -> F8:
-        """What each leg asks, (A, K), minor units of the numeraire; depth and open interest are NaN before any."""
+    def charge_by_leg(self, accounts: Exposure) -> F8:
+        """Return the charge of each leg, (A, K), minor units of the numeraire.
+
+        Depth and open interest are NaN before there were any.
+        """
 
     def bind(self, contracts: Contracts, unit: int) -> "AddOnMargin":
         """See :class:`RequirementComponent`."""
@@ -30,38 +34,41 @@ class AddOn(RequirementComponent):
 
 
 class AddOnMargin(ItemisedRequirement, AdditiveRequirement):
-    """An add-on for one pool's instruments."""
+    """Add-on for one pool's instruments."""
 
     def __init__(self, rule: AddOn, count: int) -> None:
         self.rule, self.quote_history = rule, QuoteHistory(count)
 
     def observe(self, market: MarketView) -> None:
-        """Note what has been quoted and held; the rest is in the view that books come with."""
+        """Record what has been quoted and held.
+
+        Everything else is in the view that comes with accounts.
+        """
         self.quote_history.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over positions, (A,)."""
-        total = self._charge_by_leg(book).sum(axis=1)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over positions, (A,)."""
+        total = self._charge_by_leg(accounts).sum(axis=1)
         return Margins(total, total)
 
     @property
     def is_additive(self) -> bool:
-        """As its rule says."""
+        """True if the rule is additive."""
         return self.rule.is_additive
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return self.rule.charge_by_leg(book)
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return self.rule.charge_by_leg(accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """All of it, by its kind."""
-        return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(book)}
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return all of the charge as one part, named after the kind of the add-on."""
+        return {str(type(self.rule).model_fields["kind"].default): self.compute_margins(accounts)}
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's part of the sum, (A, K)."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's part of the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._charge_by_leg(book), leg_values.compute_gross_notional(book)
+            self._charge_by_leg(accounts), leg_values.compute_gross_notional(accounts)
         )
 
-    def _charge_by_leg(self, book: Exposure) -> F8:
-        return self.rule.charge_by_leg(self.quote_history.mask_accounts(book))
+    def _charge_by_leg(self, accounts: Exposure) -> F8:
+        return self.rule.charge_by_leg(self.quote_history.mask_accounts(accounts))

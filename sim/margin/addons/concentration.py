@@ -1,4 +1,4 @@
-"""Concentration add-on: for accounts that are a large part of the market."""
+"""Concentration add-on: a charge on accounts that hold a large part of the open interest."""
 
 from typing import ClassVar, Literal
 
@@ -11,32 +11,34 @@ from sim.types import F8, Exposure
 
 
 class ConcentrationAddOn(AddOn):
-    """N x rate x (sqrt(lots / open interest) - sqrt(threshold))+ per leg.
+    """N x rate x (sqrt(lots / open interest) - sqrt(threshold))+ per leg, N the notional.
 
-    Convex in size, zero below the threshold. Open interest counts as at least ``least``; before there has been any,
-    nothing is asked.
+    It is convex in size and zero below the threshold. Open interest counts as at least ``least``.
+    Before there is open interest, nothing is required.
     """
 
     is_additive: ClassVar[bool] = True
 
     kind: Literal["concentration"] = Field(
-        default="concentration", description="add-on for a large part (name)"
+        default="concentration", description="add-on for a large part of open interest (name)"
     )
     rate: float = Field(
-        default=0.5, ge=0, description="asked of who holds everything, threshold apart (share)"
+        default=0.5,
+        ge=0,
+        description="charge on an account that holds all open interest, at threshold 0 (share)",
     )
     threshold: float = Field(
-        default=0.01, ge=0, le=1, description="part of open interest that is not charged (share)"
+        default=0.01, ge=0, le=1, description="part of open interest that is free of charge (share)"
     )
     least: float = Field(
-        default=10_000.0, gt=0, description="open interest counted at least (lots)"
+        default=10_000.0, gt=0, description="lower bound on the open interest that counts (lots)"
     )
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
-        interest = np.asarray(book.market.open_interest, dtype=np.float64)
-        part = np.abs(book.position) / np.where(
+        interest = np.asarray(accounts.market.open_interest, dtype=np.float64)
+        part = np.abs(accounts.position) / np.where(
             np.isnan(interest), np.inf, np.maximum(interest, self.least)
         )
         beyond = np.maximum(np.sqrt(part) - np.sqrt(self.threshold), 0.0)
-        return leg_values.compute_margined_notional(book) * self.rate * beyond
+        return leg_values.compute_margined_notional(accounts) * self.rate * beyond

@@ -1,4 +1,4 @@
-"""Gap add-on: a jump of each underlying that nobody can trade through."""
+"""Gap add-on: a price jump of each underlying during which no trade is possible."""
 
 from typing import Literal
 
@@ -11,36 +11,37 @@ from sim.types import F8, Exposure
 
 
 class GapAddOn(AddOn):
-    """The worse of a jump up and one down on each underlying, underlyings added up: no credit for jumps that cancel.
+    """Larger loss of a jump up and a jump down on each underlying, added up over underlyings.
 
-    Derivatives and spot owed lose or gain with the jump; spot held gains what a short loses, but its own fall is the
-    valuation's matter (LED-3). Sub-additive over derivatives. An underlying's amount is shared by its legs by their
-    size.
+    Jumps of different underlyings do not offset each other. Derivatives and spot owed lose or gain
+    with the jump. Spot held gains what a short position loses, but a fall of its own value is
+    covered by the valuation (LED-3). The charge is sub-additive over derivatives. The legs of an
+    underlying share its charge in proportion to their size.
     """
 
     kind: Literal["gap"] = Field(default="gap", description="add-on for jumps (name)")
-    jump: float = Field(default=0.05, ge=0, description="size of the jump, either way (share)")
+    jump: float = Field(default=0.05, ge=0, description="size of the jump, up or down (share)")
     jumps: dict[str, float] = Field(
-        default={}, description="jumps of their own, by underlying (name: share)"
+        default={}, description="sizes by underlying, for those that differ (name: share)"
     )
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
-        contracts, size = book.market.contracts, leg_values.compute_gross_notional(book)
+        contracts, size = accounts.market.contracts, leg_values.compute_gross_notional(accounts)
         margined = np.where(
-            leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0
+            leg_values.compute_margined_notional(accounts) > 0, accounts.position_value(), 0.0
         )
-        asked = np.zeros(book.position.shape)
+        required = np.zeros(accounts.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
-            down, up = margined[:, same].sum(axis=1), -book.position_value()[:, same].sum(axis=1)
-            loss = np.maximum(np.maximum(down, up), 0.0) * self._jump_size(
-                contracts.underlyings, int(underlying)
-            )
-            asked[:, same] = loss[:, None] * leg_values.normalise_shares(
+            down = margined[:, same].sum(axis=1)
+            up = -accounts.position_value()[:, same].sum(axis=1)
+            jump = self._jump_size(contracts.underlyings, int(underlying))
+            loss = np.maximum(np.maximum(down, up), 0.0) * jump
+            required[:, same] = loss[:, None] * leg_values.normalise_shares(
                 size[:, same], size[:, same]
             )
-        return asked
+        return required
 
     def _jump_size(self, names: tuple[str, ...], underlying: int) -> float:
         return self.jumps.get(names[underlying], self.jump) if names else self.jump

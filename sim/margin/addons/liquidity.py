@@ -1,4 +1,4 @@
-"""Liquidity add-on: what closing a position would cost, by the square root of its size."""
+"""Liquidity add-on: the cost of closing a position, by the square root of its size."""
 
 from typing import ClassVar, Literal
 
@@ -11,10 +11,11 @@ from sim.types import F8, Exposure
 
 
 class LiquidityAddOn(AddOn):
-    """N x impact x sqrt(lots / depth) per leg: square-root impact against what rests within 1% of the mark.
+    """N x impact x sqrt(lots / depth) per leg: square-root impact on depth within 1% of mark.
 
-    Convex in size. Depth counts as at least ``least``, so that a book that has emptied asks much but not everything;
-    before a book is quoted for the first time nothing is asked.
+    N is the notional. The charge is convex in size. Depth counts as at least ``least``, so that an
+    emptied order book requires much but not everything. Before an order book is quoted for the
+    first time, nothing is required.
     """
 
     is_additive: ClassVar[bool] = True
@@ -25,15 +26,17 @@ class LiquidityAddOn(AddOn):
     impact: float = Field(
         default=0.01, ge=0, description="impact of a position as large as the depth (share)"
     )
-    least: float = Field(default=100.0, gt=0, description="depth counted at least (lots)")
+    least: float = Field(
+        default=100.0, gt=0, description="lower bound on the depth that counts (lots)"
+    )
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
         depth = np.where(
-            np.isnan(book.market.depth), np.inf, np.maximum(book.market.depth, self.least)
+            np.isnan(accounts.market.depth), np.inf, np.maximum(accounts.market.depth, self.least)
         )
         return (
-            leg_values.compute_margined_notional(book)
+            leg_values.compute_margined_notional(accounts)
             * self.impact
-            * np.sqrt(np.abs(book.position) / depth)
+            * np.sqrt(np.abs(accounts.position) / depth)
         )

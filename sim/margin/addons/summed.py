@@ -1,4 +1,4 @@
-"""Requirements that add up: a base and its add-ons."""
+"""Sum of requirements: a base and its add-ons."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,19 +15,19 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class RequirementSum(RequirementComponent):
-    """The sum of its parts, initial and maintenance alike."""
+    """Sum of several requirements, for initial and maintenance alike."""
 
-    kind: Literal["sum"] = Field(default="sum", description="requirements added up (name)")
+    kind: Literal["sum"] = Field(default="sum", description="sum of requirements (name)")
     parts: tuple[AnyRequirement, ...] = Field(
-        min_length=1, description="what is added (components)"
+        min_length=1, description="requirements that are added up (components)"
     )
 
     def mentioned_names(self) -> frozenset[str]:
-        """Instruments that any part mentions."""
+        """Return the instruments that any part mentions."""
         return frozenset[str]().union(*(part.mentioned_names() for part in self.parts))
 
     def look_back(self) -> float:
-        """The longest of any part."""
+        """Return the longest look-back of any part (s)."""
         return max(part.look_back() for part in self.parts)
 
     def bind(self, contracts: Contracts, unit: int) -> "RequirementSumMargin":
@@ -36,40 +36,46 @@ class RequirementSum(RequirementComponent):
 
 
 class RequirementSumMargin(ItemisedRequirement, AdditiveRequirement):
-    """The parts of one pool."""
+    """Sum of requirements for one pool's instruments."""
 
     def __init__(self, parts: Sequence[Requirement]) -> None:
         self.parts = parts
 
     def observe(self, market: MarketView) -> None:
-        """Every part learns."""
+        """Update every part."""
         for part in self.parts:
             part.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over parts, (A,)."""
-        each = [part.compute_margins(book) for part in self.parts]
-        return Margins(sum(one.initial for one in each), sum(one.maintenance for one in each))  # type: ignore[arg-type]
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over parts, (A,)."""
+        margins = [part.compute_margins(accounts) for part in self.parts]
+        return Margins(
+            initial=sum(each.initial for each in margins),  # type: ignore[arg-type]
+            maintenance=sum(each.maintenance for each in margins),  # type: ignore[arg-type]
+        )
 
     @property
     def is_additive(self) -> bool:
-        """If all parts do."""
+        """True if all parts are additive."""
         return all(is_additive(part) for part in self.parts)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        asked = np.zeros(book.position.shape)
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        required = np.zeros(accounts.position.shape)
         for part in self.parts:
-            asked += compute_initial_by_leg(part, book)
-        return asked
+            required += compute_initial_by_leg(part, accounts)
+        return required
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """The parts' own parts."""
-        return join_breakdowns(*(break_down_margins(part, book) for part in self.parts))
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the breakdowns of all parts, joined."""
+        return join_breakdowns(*(break_down_margins(part, accounts) for part in self.parts))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Shares of the parts, weighted by their maintenance."""
-        mixed = np.zeros(book.position.shape)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return the shares of the parts, weighted by their maintenance."""
+        mixed = np.zeros(accounts.position.shape)
         for part in self.parts:
-            mixed += part.compute_leg_shares(book) * part.compute_margins(book).maintenance[:, None]
-        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(book))
+            mixed += (
+                part.compute_leg_shares(accounts)
+                * part.compute_margins(accounts).maintenance[:, None]
+            )
+        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(accounts))

@@ -1,4 +1,4 @@
-"""Wrong-way add-on: collateral that falls with the positions it secures."""
+"""Wrong-way add-on: a charge on collateral that falls together with the positions it secures."""
 
 from typing import Literal
 
@@ -14,28 +14,29 @@ from sim.types import F8, Exposure
 class WrongWayAddOn(AddOn):
     """share x min(net long derivatives, collateral) on each underlying: both fall together.
 
-    Collateral on an underlying is spot held on it, and assets that ``follows`` names: a coin that pays for longs in
-    itself. A short is the other way round: its collateral gains when it loses.
+    The collateral on an underlying is the spot held on it, and the assets that ``follows`` names,
+    such as a coin that secures long positions in itself. A short position is the opposite case: its
+    collateral gains when it loses.
     """
 
     kind: Literal["wrong_way"] = Field(
         default="wrong_way", description="add-on for correlated collateral (name)"
     )
     share: float = Field(
-        default=0.2, ge=0, le=1, description="asked of what is exposed twice (share)"
+        default=0.2, ge=0, le=1, description="charge on the amount that is exposed twice (share)"
     )
     follows: dict[str, str] = Field(
-        default={}, description="underlying that an asset moves with (name: name)"
+        default={}, description="underlying whose price an asset follows (name: name)"
     )
 
-    def charge_by_leg(self, book: Exposure) -> F8:
+    def charge_by_leg(self, accounts: Exposure) -> F8:
         """See :class:`AddOn`."""
-        contracts = book.market.contracts
-        assets, spot = value_collateral(book)
+        contracts = accounts.market.contracts
+        assets, spot = value_collateral(accounts)
         margined = np.where(
-            leg_values.compute_margined_notional(book) > 0, book.position_value(), 0.0
+            leg_values.compute_margined_notional(accounts) > 0, accounts.position_value(), 0.0
         )
-        asked = np.zeros(book.position.shape)
+        required = np.zeros(accounts.position.shape)
         for underlying in np.unique(contracts.underlying):
             same = contracts.underlying == underlying
             name = contracts.underlyings[underlying] if contracts.underlyings else ""
@@ -47,5 +48,7 @@ class WrongWayAddOn(AddOn):
             collateral = spot[:, same].sum(axis=1) + assets[:, follow].sum(axis=1)
             twice = np.minimum(np.maximum(margined[:, same].sum(axis=1), 0.0), collateral)
             size = np.abs(margined[:, same])
-            asked[:, same] = self.share * twice[:, None] * leg_values.normalise_shares(size, size)
-        return asked
+            required[:, same] = (
+                self.share * twice[:, None] * leg_values.normalise_shares(size, size)
+            )
+        return required

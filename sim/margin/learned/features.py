@@ -1,4 +1,4 @@
-"""What a learned requirement looks at: the past of one instrument, at one moment, seen from one side."""
+"""Features of a learned requirement: the past of one instrument at one moment, for one side."""
 
 from collections import deque
 
@@ -10,33 +10,40 @@ from sim.pricing.instrument_values import find_seconds_per_year
 from sim.types import F8, Contracts, MarketView
 
 FEATURE_NAMES = (
-    *("return_1", "return_5", "return_20"),  # over volatility of 20 returns, + a gain of the side
-    *(
-        "vol_5",
-        "vol_100",
-        "level",
-    ),  # volatility over that of 20 returns; that of 100 returns, per return
-    *("largest_20", "implied"),  # largest move, implied volatility, likewise
-    *("spread", "depth", "leverage"),  # depth and the crowd's leverage over their mean
-    *(
-        "funding",
-        "open_interest",
-        "premium",
-        "imbalance",
-    ),  # interest over its mean; imbalance + where the side is bid
+    # returns over the volatility of 20 returns, positive if the side gains
+    "return_1",
+    "return_5",
+    "return_20",
+    # volatilities over that of 20 returns; volatility of 100 returns, per return
+    "vol_5",
+    "vol_100",
+    "level",
+    # largest move and implied volatility, over the volatility of 20 returns
+    "largest_20",
+    "implied",
+    # spread over the mark; depth and the crowd's leverage over their means
+    "spread",
+    "depth",
+    "leverage",
+    # open interest over its mean; imbalance, positive if orders favour the side
+    "funding",
+    "open_interest",
+    "premium",
+    "imbalance",
     "side",
 )
-"""Features in order."""
+"""Features in the order of the table's columns."""
 
-RETURN_SPANS = (1, 5, 20, 100)
+RETURN_SPANS = (1, 5, 20)
+
 N_RETURNS_NEEDED = 100
-"""Returns of past that the features need."""
+"""Number of past returns that the features need."""
 
 SIDES = np.array([1.0, -1.0])
 
 
 class FeatureCollector:
-    """Collects returns and the state of the book on a clock.
+    """Collector of returns and of the state of the order book, on a clock.
 
     Args:
         contracts: the pool's instruments.
@@ -53,84 +60,102 @@ class FeatureCollector:
             find_underlying(index, contracts, "requirement.index") if index else None
         )
         self.window = RollingWindow(N_RETURNS_NEEDED, len(contracts.names))
-        self.n_returns = 0  # returns taken in
-        self._states: deque[F8] = deque(
-            maxlen=N_RETURNS_NEEDED
-        )  # depth, open interest, the crowd's leverage
+        self.n_returns = 0  # returns collected so far
+        # depth, open interest, the crowd's leverage
+        self._states: deque[F8] = deque(maxlen=N_RETURNS_NEEDED)
         self._rows, self._sum = 0, np.zeros(len(contracts.names))
 
     def observe(self, market: MarketView) -> bool:
-        """Take in what has come; whether a return has become whole."""
-        stride, whole = count_rows(self.every, market.dt), False
+        """Collect the returns since the last call, and return True if one has become complete."""
+        stride, is_complete = count_rows(self.every, market.dt), False
         for number in range(self._rows, len(market.returns)):
             self._sum = self._sum + market.returns[number, self.underlying]
             if (number + 1) % stride == 0:
                 self.window.push(self._sum)
                 self.n_returns += 1
-                self._sum, whole = np.zeros_like(self._sum), True
+                self._sum, is_complete = np.zeros_like(self._sum), True
         self._rows = len(market.returns)
-        if whole:
+        if is_complete:
             self._states.append(_read_book_state(market))
-        return whole
+        return is_complete
 
     def is_ready(self) -> bool:
-        """Whether the past suffices."""
+        """Return True if enough returns have been collected."""
         return len(self.window) == N_RETURNS_NEEDED
 
     def volatility(self) -> F8:
-        """Root mean square of the last 20 returns, (K,): the unit of targets."""
-        size: F8 = np.sqrt(np.square(self.window.rows()[-20:]).mean(axis=0))
-        return size
+        """Return the root mean square of the last 20 returns, (K,): the unit of targets."""
+        return _root_mean_square(self.window.rows()[-20:])
 
     def build_table(self, market: MarketView) -> F8:
-        """One row for the long and one for the short of each instrument, (2, K, F)."""
+        """Return one row for the long and one for the short of each instrument, (2, K, F)."""
+        unit = np.maximum(self.volatility(), 1e-12)
+        unsigned = self._build_volatility_columns(market, unit) | self._build_book_columns(market)
+        signed = self._build_signed_columns(market, unit)
+        tables = []
+        for side in SIDES:
+            columns = unsigned | {name: side * column for name, column in signed.items()}
+            columns["side"] = np.full(unit.size, side)
+            tables.append(np.stack([columns[name] for name in FEATURE_NAMES], axis=-1))
+        table: F8 = np.stack(tables)
+        return table
+
+    def _build_volatility_columns(self, market: MarketView, unit: F8) -> dict[str, F8]:
+        """Return features of volatility by name, (K,) each, equal for both sides."""
         rows = self.window.rows()
-        sums = [rows[-span:].sum(axis=0) for span in RETURN_SPANS[:3]]
-        vols = [np.sqrt(np.square(rows[-span:]).mean(axis=0)) for span in RETURN_SPANS[1:]]
-        unit = np.maximum(vols[1], 1e-12)
-        states = np.stack(self._states).mean(axis=0)
+        short_volatility, long_volatility = _root_mean_square(rows[-5:]), _root_mean_square(rows)
+        if self.index_column is None:
+            implied = np.full(unit.size, np.nan)
+        else:
+            annual = unit * np.sqrt(find_seconds_per_year(market) / self.every)
+            implied = market.oracle[self.index_column] / 100 / annual
+        return {
+            "vol_5": short_volatility / unit,
+            "vol_100": long_volatility / unit,
+            "level": long_volatility,
+            "largest_20": np.abs(rows[-20:]).max(axis=0) / unit,
+            "implied": implied,
+        }
+
+    def _build_book_columns(self, market: MarketView) -> dict[str, F8]:
+        """Return features of the order book and of positions, (K,) each, equal for both sides."""
+        means = np.stack(self._states).mean(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            depth, interest, leverage = _read_book_state(market) / np.where(
-                states > 0, states, np.nan
-            )
+            relative = _read_book_state(market) / np.where(means > 0, means, np.nan)
             spread = (market.ask - market.bid) / market.mark
+        depth, open_interest, leverage = relative
+        return {
+            "spread": spread,
+            "depth": depth,
+            "leverage": leverage,
+            "open_interest": open_interest,
+        }
+
+    def _build_signed_columns(self, market: MarketView, unit: F8) -> dict[str, F8]:
+        """Return the features of a long, (K,) each, that have the opposite sign for a short."""
+        rows = self.window.rows()
+        columns = {
+            f"return_{span}": rows[-span:].sum(axis=0) / (unit * np.sqrt(span))
+            for span in RETURN_SPANS
+        }
+        with np.errstate(divide="ignore", invalid="ignore"):
             fair = market.oracle[self.underlying] / market.contracts.tick
             premium = np.where(market.bid > 0, market.mark / fair - 1, np.nan)
-        annual = unit * np.sqrt(find_seconds_per_year(market) / self.every)
-        implied = (
-            np.full(unit.size, np.nan)
-            if self.index_column is None
-            else market.oracle[self.index_column] / 100 / annual
-        )
-        common = [
-            vols[0] / unit,
-            vols[2] / unit,
-            vols[2],
-            np.abs(rows[-20:]).max(axis=0) / unit,
-            implied,
-        ]
-        common += [spread, depth, leverage]
-        imbalance = _nan_if_missing(market.imbalance, market)
-        sided = []
-        for side in SIDES:
-            moves = [
-                side * total / (unit * np.sqrt(span))
-                for total, span in zip(sums, RETURN_SPANS, strict=False)
-            ]
-            tilt = [
-                side * market.funding,
-                interest,
-                side * premium,
-                side * imbalance,
-                np.full(unit.size, side),
-            ]
-            sided.append(np.stack([*moves, *common, *tilt], axis=-1))
-        table: F8 = np.stack(sided)
-        return table
+        return columns | {
+            "funding": market.funding,
+            "premium": premium,
+            "imbalance": _nan_if_missing(market.imbalance, market),
+        }
+
+
+def _root_mean_square(rows: F8) -> F8:
+    """Return the root mean square of each column, (K,)."""
+    size: F8 = np.sqrt(np.square(rows).mean(axis=0))
+    return size
 
 
 def _read_book_state(market: MarketView) -> F8:
-    """Depth, open interest and the crowd's leverage, (3, K)."""
+    """Return depth, open interest and the crowd's leverage, (3, K)."""
     return np.stack(
         [
             market.depth,
@@ -141,5 +166,5 @@ def _read_book_state(market: MarketView) -> F8:
 
 
 def _nan_if_missing(column: F8, market: MarketView) -> F8:
-    """A column that a view may lack."""
+    """Return a column of a view, or NaN for each instrument if the view lacks it."""
     return column if column.size else np.full(len(market.mark), np.nan)

@@ -1,4 +1,7 @@
-"""Boosted trees as plain arrays: predicted without the library that grew them, stored without code in the file."""
+"""Boosted trees as plain arrays.
+
+They predict without the library that fitted them, and are stored without code in the file.
+"""
 
 from typing import NamedTuple
 
@@ -11,31 +14,31 @@ from sim.types import B1, F8, I8
 class Forest(NamedTuple):
     """Trees of one model, node after node; children are places in the same arrays."""
 
-    feature: I8  # (n,) column that is looked at, -1 at a leaf
-    threshold: F8  # (n,) to the left if not above it
-    missing_left: B1  # (n,) whether what is unknown goes left
+    feature: I8  # (n,) column that is compared, -1 at a leaf
+    threshold: F8  # (n,) upper bound of values that go left
+    missing_left: B1  # (n,) True if unknown values go left
     left: I8  # (n,)
     right: I8  # (n,)
-    value: F8  # (n,) of a leaf
+    value: F8  # (n,) value of a leaf
     roots: I8  # (trees,)
     base: float  # prediction before the first tree
     low: F8  # (F,) smallest value of each feature in training
     high: F8  # (F,) largest
 
     def predict(self, features: F8) -> F8:
-        """One prediction a row of ``features`` (n, F), (n,)."""
+        """Return one prediction per row of ``features`` (n, F), (n,)."""
         table = np.stack([self.threshold, self.value])
         links = np.stack([self.feature, self.left, self.right, self.missing_left.astype(np.int64)])
         return self.base + sum_leaves(features, table, links, self.roots)
 
     def find_out_of_range(self, features: F8) -> B1:
-        """Which known values of a table (n, F) lie outside what training saw, (n, F)."""
+        """Return True for known values of a table (n, F) outside the range of training, (n, F)."""
         return (features < self.low) | (features > self.high)
 
 
 @kernel
 def sum_leaves(features: F8, table: F8, links: I8, roots: I8) -> F8:
-    """Sum of the leaves that each row falls into, (n,)."""
+    """Return the sum of the leaves that each row falls into, (n,)."""
     total = np.zeros(features.shape[0])
     for i in range(features.shape[0]):
         for root in roots:
@@ -49,7 +52,7 @@ def sum_leaves(features: F8, table: F8, links: I8, roots: I8) -> F8:
 
 
 def fit_forest(features: F8, target: F8, level: float, trees: int = 60) -> Forest:
-    """Quantile gradient boosting (scikit-learn's, by histograms) of ``target`` (n,) at ``level``.
+    """Fit a quantile gradient boosting of ``target`` (n,) with scikit-learn's histograms.
 
     Args:
         features: (n, F), NaN where unknown.
@@ -58,14 +61,13 @@ def fit_forest(features: F8, target: F8, level: float, trees: int = 60) -> Fores
         trees: rounds of boosting.
     """
     from sklearn.ensemble import (
-        HistGradientBoostingRegressor,  # a second to load, and only training needs it
+        HistGradientBoostingRegressor,  # loading takes a second, and only training needs it
     )
     from threadpoolctl import threadpool_limits
 
     low, high = find_feature_ranges(features)
-    known = np.where(
-        np.isinf(low), 0.0, features
-    )  # a column that nobody knows cannot be binned, and splits nothing
+    # a column without a known value cannot be binned; a constant never splits
+    known = np.where(np.isinf(low), 0.0, features)
     model = HistGradientBoostingRegressor(
         loss="quantile",
         quantile=level,
@@ -76,15 +78,17 @@ def fit_forest(features: F8, target: F8, level: float, trees: int = 60) -> Fores
         early_stopping=False,
         random_state=0,
     )
-    with threadpool_limits(
-        1
-    ):  # threads that wait for one another cost more than they save, and change sums
+    # several threads cost more time than they save, and change the order of sums
+    with threadpool_limits(1):
         model.fit(known, target)
     return _flatten_trees(model, low, high)
 
 
 def find_feature_ranges(features: F8) -> tuple[F8, F8]:
-    """Smallest and largest known value of each feature; of one never known, everything is in range."""
+    """Return the smallest and the largest known value of each feature.
+
+    For a feature that is never known, every value is in range.
+    """
     known = np.isfinite(features)
     low = np.where(known, features, np.inf).min(axis=0)
     high = np.where(known, features, -np.inf).max(axis=0)
@@ -93,7 +97,7 @@ def find_feature_ranges(features: F8) -> tuple[F8, F8]:
 
 
 def _flatten_trees(model: object, low: F8, high: F8) -> Forest:
-    """The fitted trees as arrays."""
+    """Return the fitted trees as arrays."""
     trees = [each[0].nodes for each in model._predictors]  # type: ignore[attr-defined]
     starts = np.concatenate([[0], np.cumsum([len(nodes) for nodes in trees])])
     shift = np.repeat(starts[:-1], np.diff(starts))

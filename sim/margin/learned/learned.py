@@ -1,4 +1,7 @@
-"""Margin by prediction: a quantile of the loss ahead, learnt from the past of returns and of the book (MAR-9)."""
+"""Margin by prediction: a quantile of the future loss (MAR-9).
+
+It is learned from past returns and the state of the order book.
+"""
 
 from collections import deque
 from typing import Any, Literal, NamedTuple
@@ -18,37 +21,43 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class LearnedRequirement(RequirementWrapper):
-    """Quantile gradient boosting of the loss over ``horizon``, walk-forward in the run, or from a trained file.
+    """Quantile gradient boosting of the loss over ``horizon``.
 
-    What is predicted is the loss of a side over its volatility of 20 returns. Never below ``floor``, nor below
-    ``share`` of the inner requirement. It falls back on the inner requirement, or its prediction if that asks more,
-    while the oracle is silent for longer than ``stale`` or a feature lies outside the range of training; each time is
-    an event. Legs add up: nothing is offset, but by the inner requirement.
+    It is trained walk-forward in the run, or read from a trained file. The target is the loss of a
+    side over its volatility of 20 returns. The margin is at least ``floor``, and at least ``share``
+    of the inner requirement.
+
+    The inner requirement, or the prediction if that is larger, applies in two cases: the oracle is
+    silent for longer than ``stale``, or a feature lies outside the range of training. Each fallback
+    is an event. Legs add up: only the inner requirement offsets legs.
     """
 
     kind: Literal["learned"] = Field(
-        default="learned", description="predicted quantile of the loss ahead (name)"
+        default="learned", description="predicted quantile of the future loss (name)"
     )
     inner: AnyRequirement = Field(
-        default=TieredRequirement(), description="what is asked while it cannot predict (component)"
+        default=TieredRequirement(),
+        description="requirement that applies without a prediction (component)",
     )
     trained: str = Field(
         default="", description="file written by deleverage train; empty = learns in the run (path)"
     )
     digest: str = Field(
         default="",
-        description="SHA-256 of that file, filled in when empty; a file that has changed is refused (hex)",
+        description="SHA-256 of that file, filled in if empty; a changed file is refused (hex)",
     )
     level: float = Field(default=0.99, ge=0.5, lt=1, description="quantile of losses (share)")
     every: float = Field(
-        default=86_400, gt=0, description="spacing of the returns it learns from (s)"
+        default=86_400, gt=0, description="spacing of the returns that it learns (s)"
     )
-    horizon: float = Field(default=86_400, gt=0, description="time that the loss is for (s)")
+    horizon: float = Field(default=86_400, gt=0, description="horizon of the loss (s)")
     window: float = Field(
-        default=86_400_000, gt=0, description="past it is trained on (s; 1,000 days)"
+        default=86_400_000, gt=0, description="past on which it is trained (s; 1,000 days)"
     )
     least: float = Field(
-        default=34_560_000, gt=0, description="past of trainable days needed first (s; 400 days)"
+        default=34_560_000,
+        gt=0,
+        description="trainable past needed before the first training (s; 400 days)",
     )
     refit: float = Field(
         default=10_800_000, gt=0, description="time between trainings (s; 125 days)"
@@ -57,10 +66,15 @@ class LearnedRequirement(RequirementWrapper):
     index: str = Field(
         default="", description="underlying whose level is implied volatility; empty = none (name)"
     )
-    stale: float = Field(default=600, ge=0, description="silence of the oracle that is borne (s)")
+    stale: float = Field(
+        default=600, ge=0, description="silence of the oracle that is tolerated (s)"
+    )
     floor: float = Field(default=0.005, ge=0, description="least margin (share of notional)")
     share: float = Field(
-        default=0.5, ge=0, le=1, description="of the inner requirement that is always asked (share)"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of the inner requirement that always applies (share)",
     )
     maintenance_ratio: float = Field(
         default=0.5, ge=0, le=1, description="maintenance over initial (ratio)"
@@ -69,20 +83,23 @@ class LearnedRequirement(RequirementWrapper):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_digest(cls, data: Any) -> Any:
-        """The file's content belongs to the configuration: results are named by it, and stay what they were."""
+        """Add the digest of the trained file to the configuration.
+
+        Results are named after the configuration, so they also depend on the content of the file.
+        """
         path = data.get("trained") if isinstance(data, dict) else None
         if not path or not isinstance(path, str):
             return data
-        now, said = compute_digest(path), data.get("digest", "")
-        if said and said != now:
-            told = (
-                f"digest: {path} has changed since it was {str(said)[:12]}..., is {now[:12]}... now"
+        digest, configured = compute_digest(path), data.get("digest", "")
+        if configured and configured != digest:
+            raise ValueError(
+                f"digest: {path} has changed since it was {str(configured)[:12]}..., "
+                f"is {digest[:12]}... now: bring the file back, or remove digest"
             )
-            raise ValueError(f"{told}: bring the file back, or remove digest")
-        return {**data, "digest": now}
+        return {**data, "digest": digest}
 
     def look_back(self) -> float:
-        """Until it first predicts, and the inner requirement too."""
+        """Return the seconds until the first prediction, at least the inner look-back."""
         own = N_RETURNS_NEEDED * self.every + (0.0 if self.trained else self.least + self.horizon)
         return max(own, self.inner.look_back())
 
@@ -90,7 +107,8 @@ class LearnedRequirement(RequirementWrapper):
         """See :class:`RequirementComponent`.
 
         Raises:
-            ConfigError: a trained file that cannot be read or is for something else; an index that is no underlying.
+            ConfigError: a trained file cannot be read or has another purpose, or the index is not
+                an underlying.
         """
         forest = (
             read_trained_forest(self.trained, (self.level, self.every, self.horizon))
@@ -101,28 +119,28 @@ class LearnedRequirement(RequirementWrapper):
 
 
 class FallbackEvent(NamedTuple):
-    """A change between predicting and falling back."""
+    """Change between prediction and fallback."""
 
-    row: int  # returns of the oracle seen by then
+    row: int  # returns of the oracle observed by then
     reason: str  # stale, out of range, or predicts
 
 
 class TrainingExample(NamedTuple):
-    """What was seen at one moment, to be learnt from when the loss that followed is known."""
+    """Features at one moment, used for training once the loss that followed is known."""
 
     features: F8  # (2, K, F)
     unit: F8  # (K,) volatility
-    at: int  # returns seen by then
+    at: int  # returns observed by then
 
 
 class LearnedMargin:
-    """One pool's model at work.
+    """Learned margin of one pool.
 
     Args:
         rule: parameters.
-        inner: the requirement it falls back on.
+        inner: the requirement that applies in a fallback.
         contracts: the pool's instruments.
-        forest: a trained model; none = it is trained on what this pool sees.
+        forest: a trained model; none = it is trained on the observations of this pool.
     """
 
     def __init__(
@@ -141,52 +159,54 @@ class LearnedMargin:
         self.returns: deque[F8] = deque(
             maxlen=count_rows(rule.window, rule.every) + self.horizon_rows
         )
-        self.rate: F8 | None = None  # (2, K) predicted; none = it cannot
+        self.rate: F8 | None = None  # (2, K) predicted; None = no prediction
         self.is_fallen_back, self.is_out_of_range = False, False
         self.events: list[FallbackEvent] = []
         self._trained_at, self._oracle_silence = -1, 0.0
         self._n_examples_needed = count_rows(rule.least, rule.every)
 
     def observe(self, market: MarketView) -> None:
-        """The inner requirement learns, and on its clock the model: trained on what is known by now, then asked."""
+        """Update the inner requirement.
+
+        On the clock, train the model on known losses and predict.
+        """
         self.inner.observe(market)
-        heard = bool((market.confidence[self.features.underlying] > 0).all())
-        self._oracle_silence = 0.0 if heard else self._oracle_silence + market.dt
+        is_oracle_live = bool((market.confidence[self.features.underlying] > 0).all())
+        self._oracle_silence = 0.0 if is_oracle_live else self._oracle_silence + market.dt
         if self.features.observe(market):
             self.returns.append(self.features.window.rows()[-1].copy())
             if self.features.is_ready():
-                seen = (
-                    self.features.build_table(market),
-                    self.features.volatility(),
-                    self.features.n_returns,
+                example = TrainingExample(
+                    features=self.features.build_table(market),
+                    unit=self.features.volatility(),
+                    at=self.features.n_returns,
                 )
-                self.examples.append(TrainingExample(*seen))
+                self.examples.append(example)
                 self._train()
                 self._predict()
         self._update_fallback(len(market.returns))
 
     def _train(self) -> None:
-        due = self._trained_at < 0 or self.features.n_returns - self._trained_at >= count_rows(
-            self.rule.refit, self.rule.every
-        )
-        if (
-            self.rule.trained
-            or not due
-            or len(self.examples) < self._n_examples_needed + self.horizon_rows
-        ):
+        age = self.features.n_returns - self._trained_at
+        is_due = self._trained_at < 0 or age >= count_rows(self.rule.refit, self.rule.every)
+        has_enough = len(self.examples) >= self._n_examples_needed + self.horizon_rows
+        if self.rule.trained or not is_due or not has_enough:
             return
         features, target = self.build_training_set()
         self.forest = fit_forest(features, target, self.rule.level, self.rule.trees)
         self._trained_at = self.features.n_returns
 
     def build_training_set(self) -> tuple[F8, F8]:
-        """Features and losses over volatility of all examples whose loss is known by now, (n, F) and (n,)."""
+        """Return the features and targets of all examples with a known loss, (n, F) and (n,).
+
+        A target is a loss over its volatility.
+        """
         past = np.array(self.returns)
         ends = np.concatenate([np.zeros((1, past.shape[1])), np.cumsum(past, axis=0)])
         known = [
             each for each in self.examples if each.at + self.horizon_rows <= self.features.n_returns
         ]
-        first = self.features.n_returns - len(past)  # returns that have left the window
+        first = self.features.n_returns - len(past)  # number of returns that have left the window
         rows, targets = [], []
         for each in known:
             begin = each.at - first
@@ -207,53 +227,51 @@ class LearnedMargin:
         self.is_out_of_range = bool(self.forest.find_out_of_range(table).any())
 
     def _update_fallback(self, row: int) -> None:
-        """Whether the prediction may be used; a change is an event."""
+        """Determine whether the prediction may be used; a change is an event."""
         if self.rate is None:
             return
-        stale = self._oracle_silence > self.rule.stale
-        fallen = stale or self.is_out_of_range
-        if fallen != self.is_fallen_back or not self.events:
-            self.events.append(
-                FallbackEvent(
-                    row,
-                    "stale" if stale else "out of range" if self.is_out_of_range else "predicts",
-                )
-            )
-        self.is_fallen_back = fallen
+        is_stale = self._oracle_silence > self.rule.stale
+        is_fallen_back = is_stale or self.is_out_of_range
+        if is_fallen_back != self.is_fallen_back or not self.events:
+            reason = "out of range" if self.is_out_of_range else "predicts"
+            self.events.append(FallbackEvent(row, "stale" if is_stale else reason))
+        self.is_fallen_back = is_fallen_back
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Predicted quantiles added over legs, (A,), or the inner margins."""
-        inner = self.inner.compute_margins(book)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the predicted quantiles added over legs, (A,), or the inner margins."""
+        inner = self.inner.compute_margins(accounts)
         if self.rate is None:
             return inner
-        notional = leg_values.compute_margined_notional(book)
-        own = (notional * np.where(book.position >= 0, self.rate[0], self.rate[1])).sum(axis=1)
+        notional = leg_values.compute_margined_notional(accounts)
+        predicted = (notional * np.where(accounts.position >= 0, self.rate[0], self.rate[1])).sum(
+            axis=1
+        )
         share = 1.0 if self.is_fallen_back else self.rule.share
-        kept = np.maximum(own, share * inner.initial)
-        chosen = (notional / book.leverage).sum(axis=1)
-        maintenance = np.maximum(self.rule.maintenance_ratio * kept, share * inner.maintenance)
-        return Margins(np.maximum(np.maximum(kept, maintenance), chosen), maintenance)
+        required = np.maximum(predicted, share * inner.initial)
+        chosen = (notional / accounts.leverage).sum(axis=1)
+        maintenance = np.maximum(self.rule.maintenance_ratio * required, share * inner.maintenance)
+        return Margins(np.maximum(np.maximum(required, maintenance), chosen), maintenance)
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's predicted margin over their sum; the inner shares while it cannot predict."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's predicted margin over the sum, or the inner shares."""
         if self.rate is None:
-            return self.inner.compute_leg_shares(book)
-        side = np.where(book.position >= 0, self.rate[0], self.rate[1])
+            return self.inner.compute_leg_shares(accounts)
+        side = np.where(accounts.position >= 0, self.rate[0], self.rate[1])
         return leg_values.normalise_shares(
-            leg_values.compute_margined_notional(book) * side,
-            leg_values.compute_gross_notional(book),
+            leg_values.compute_margined_notional(accounts) * side,
+            leg_values.compute_gross_notional(accounts),
         )
 
 
 def list_fallback_events(requirement: Requirement) -> list[FallbackEvent]:
-    """Events of all learned requirements within wrappers and sums, in order; none where nothing is learnt."""
-    found, within = [], [requirement]
-    while within:
-        part: Any = within.pop()
-        found += part.events if isinstance(part, LearnedMargin) else []
+    """Return the events of all learned requirements within wrappers and sums, in order."""
+    events, pending = [], [requirement]
+    while pending:
+        part: Any = pending.pop()
+        events += part.events if isinstance(part, LearnedMargin) else []
         if "inner" in vars(part):
-            within.append(part.inner)
-        within += [
+            pending.append(part.inner)
+        pending += [
             each[0] if isinstance(each, tuple) else each for each in vars(part).get("parts", ())
         ]
-    return sorted(found)
+    return sorted(events)

@@ -1,4 +1,4 @@
-"""A requirement for options beside one for everything else."""
+"""Separate requirements for options and for all other instruments of a pool."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from sim.types import B1, F8, OPTION, Contracts, Exposure, Margins, MarketView
 
 
 class OptionsSeparately(ItemisedRequirement):
-    """Two requirements of one pool, each of which sees its own legs only; nothing is offset between them.
+    """Two requirements of one pool, each applied to its own legs; nothing is offset between them.
 
     Args:
-        rest: of all that is no option.
-        options: of options.
+        rest: requirement of instruments that are not options.
+        options: requirement of options.
         contracts: the pool's instruments.
     """
 
@@ -22,30 +22,30 @@ class OptionsSeparately(ItemisedRequirement):
         self.parts: tuple[tuple[Requirement, B1], ...] = ((rest, ~option), (options, option))
 
     def observe(self, market: MarketView) -> None:
-        """Both learn."""
+        """Update both requirements."""
         for part, _ in self.parts:
             part.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums of the two, (A,)."""
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums of both requirements, (A,)."""
         rest, options = (
-            part.compute_margins(leg_values.keep_legs(book, seen)) for part, seen in self.parts
+            part.compute_margins(leg_values.keep_legs(accounts, seen)) for part, seen in self.parts
         )
         return Margins(rest.initial + options.initial, rest.maintenance + options.maintenance)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """Parts of both."""
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the parts of both requirements."""
         return join_breakdowns(
             *(
-                break_down_margins(part, leg_values.keep_legs(book, seen))
+                break_down_margins(part, leg_values.keep_legs(accounts, seen))
                 for part, seen in self.parts
             )
         )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Shares of the two, weighted by their maintenance."""
-        mixed = np.zeros(book.position.shape)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return the shares of both requirements, weighted by their maintenance."""
+        mixed = np.zeros(accounts.position.shape)
         for part, seen in self.parts:
-            mine = leg_values.keep_legs(book, seen)
+            mine = leg_values.keep_legs(accounts, seen)
             mixed += part.compute_leg_shares(mine) * part.compute_margins(mine).maintenance[:, None]
-        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(mixed, leg_values.compute_gross_notional(accounts))

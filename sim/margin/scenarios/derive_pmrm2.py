@@ -1,4 +1,7 @@
-"""Derive's portfolio margin, PMRM_2 (github.com/derivexyz/v2-core, src/risk-managers/PMRMLib_2.sol, 2025)."""
+"""Derive's portfolio margin, PMRM_2.
+
+Source: github.com/derivexyz/v2-core, src/risk-managers/PMRMLib_2.sol (2025).
+"""
 
 from typing import Literal, NamedTuple, Self
 
@@ -24,6 +27,7 @@ from sim.margin.scenarios.scenarios import (
     SCANNING_RISK,
     PeriodicRevaluation,
     ScenarioMargin,
+    ShockedStates,
     VolShock,
     build_shocked_states,
     compute_standalone_shares,
@@ -44,28 +48,31 @@ TILTS = ("linear", "abs")
 
 
 class DerivePmrm2(RequirementComponent):
-    """The worst of a grid, tilts of the smile and a move of forwards, underlying by underlying, plus charges.
+    """Worst of a grid, tilts of the smile and a move of forwards, by underlying, plus charges.
 
-    In scenario s an account gains weight_s x [Σ_expiries (d x V_e(s) - V_e) + linear legs and risk-cancelling
-    collateral x move_s], V_e the Black-76 value of its options of the expiry and d a factor that is lower where V_e(s)
-    is owned than where it is owed; in a tilt each expiry loses the size of its change. Forwards are settled over the
-    last half hour, evenly, and what is settled moves no more. With L = -min(basis, min_s gain_s), at least nil:
-    maintenance = factor x L + charges, initial = (factor + peg_factor x what the peg is below its threshold) x L +
-    charges, those at the opening too. Haircuts of collateral are for the valuation.
+    In scenario s an account gains weight_s x [Σ_expiries (d x V_e(s) - V_e) + linear legs and
+    risk-cancelling collateral x move_s]. V_e is the Black-76 value of its options of the expiry.
+    The factor d is lower where V_e(s) is an asset than where it is a debt. In a tilt each expiry
+    loses the absolute value of its change. Forwards are settled evenly over the last half hour, and
+    the settled part moves no more. With L = -min(basis, min_s gain_s), at least zero: maintenance =
+    factor x L + charges, and initial = (factor + peg_factor x shortfall of the peg below its
+    threshold) x L + charges, including the initial ones. Haircuts on collateral belong to the
+    valuation.
 
-    Derive states what is left of equity, IM and MM; here they are equity less what this asks less the haircuts. One
-    manager has one underlying: of several, each is assessed alone. Rates below nil count as nil.
+    Derive reports the equity that is left, IM and MM; here they are equity less this requirement
+    less the haircuts. One manager has one underlying; with several underlyings, each is assessed
+    alone. Negative rates count as zero.
     """
 
     kind: Literal["derive_pmrm2"] = Field(
         default="derive_pmrm2", description="Derive's PMRM_2 (name)"
     )
     scenarios: tuple[SkewScenario, ...] = Field(
-        default=build_standard_grid(), min_length=1, description="the grid (scenarios)"
+        default=build_standard_grid(), min_length=1, description="scenario grid (scenarios)"
     )
     vol: VolShock = Field(
         default=VolShock(up=0.5, down=0.275, least=0.45),
-        description="what up and down mean for volatility (component)",
+        description="size of the volatility moves up and down (component)",
     )
     skew: Skew = Field(default=Skew(), description="tilts of the smile (component)")
     discount: StaticDiscount = Field(
@@ -83,7 +90,7 @@ class DerivePmrm2(RequirementComponent):
     )
     collateral: dict[str, str] = Field(
         default={},
-        description="assets held as collateral (name: underlying whose moves they take part in, or empty)",
+        description="underlying that a collateral asset follows; empty = none (name: underlying)",
     )
     averaging: float = Field(
         default=1_800.0, ge=0, description="time over which forwards are settled (s)"
@@ -102,7 +109,8 @@ class DerivePmrm2(RequirementComponent):
         for number, each in enumerate(self.scenarios):
             if each.vol in TILTS and each.move:
                 raise ValueError(
-                    f"scenarios.{number}.move: {each.move:g}, a tilt of the smile has none: make it 0"
+                    f"scenarios.{number}.move: {each.move:g}, "
+                    "a tilt of the smile has none: make it 0"
                 )
         return self
 
@@ -110,37 +118,37 @@ class DerivePmrm2(RequirementComponent):
         """See :class:`RequirementComponent`.
 
         Raises:
-            ConfigError: an underlying or asset that the market does not have.
+            ConfigError: a parameter names an underlying or asset that the market does not have.
         """
         return PmrmMargin(self, contracts)
 
 
 class ExpiryLegs(NamedTuple):
-    """The options of one underlying and expiry."""
+    """Options of one underlying and expiry."""
 
     legs: I8  # columns
     strikes: list[I8]  # columns by strike
 
 
 class UnderlyingLegs(NamedTuple):
-    """One underlying of a pool."""
+    """Legs and collateral of one underlying of a pool."""
 
     number: int
     linear: I8  # columns of perpetuals and futures
-    moving: I8  # columns of everything that moves in proportion, spot too
+    moving: I8  # columns of all instruments that move in proportion, including spot
     expiries: list[ExpiryLegs]
-    collateral: I8  # assets that move with it
+    collateral: I8  # assets that move with the underlying
 
 
 class PmrmValues(NamedTuple):
-    """What revaluation makes of a market."""
+    """Values of a market, now and in the scenarios."""
 
     now: F8  # (K,) value per lot, minor units of the numeraire
     moved: F8  # (S, K) the same in each scenario, before discounts
     bumped: F8  # (2, K) the same after the two moves of forwards
-    spot: F8  # (K,) worth of the underlying of one lot at the oracle
-    discount: F8  # (2, K) factors on what is owned and owed
-    factor: F8  # (K,) factor on the loss by basis
+    spot: F8  # (K,) value of the underlying of one lot at the oracle
+    discount: F8  # (2, K) factors on assets and debts
+    factor: F8  # (K,) factor on the basis loss
 
 
 class PmrmMargin(ScenarioMargin):
@@ -170,189 +178,225 @@ class PmrmMargin(ScenarioMargin):
             self._revalue, rule.revalue
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """See :class:`DerivePmrm2`, (A,)."""
-        valued, rule = self.risk_arrays.get_current(book.market), self.rule
-        opening = self._initial_factor(book.market)
-        maintenance, initial = np.zeros(len(book.position)), self._charge_doubtful_collateral(book)
-        for side in self.underlyings:
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the margins, (A,), as in :class:`DerivePmrm2`."""
+        values, rule = self.risk_arrays.get_current(accounts.market), self.rule
+        initial_factor = self._initial_factor(accounts.market)
+        maintenance, initial = (
+            np.zeros(len(accounts.position)),
+            self._charge_doubtful_collateral(accounts),
+        )
+        for group in self.underlyings:
             loss = -np.minimum(
-                self._compute_gains(book, side, valued).min(axis=0),
-                self._compute_basis(book, side, valued),
+                self._compute_gains(accounts, group, values).min(axis=0),
+                self._compute_basis(accounts, group, values),
             )
-            charged = self._compute_charges(book, side, valued).values()
+            charged = self._compute_charges(accounts, group, values).values()
             maintenance += rule.maintenance * loss + sum(each.maintenance for each in charged)
-            initial += opening * loss + sum(each.initial for each in charged)
+            initial += initial_factor * loss + sum(each.initial for each in charged)
         return Margins(initial, maintenance)
 
-    def scenario_gains(self, book: Exposure) -> F8:
-        """See :class:`Scanning`."""
-        valued = self.risk_arrays.get_current(book.market)
+    def scenario_gains(self, accounts: Exposure) -> F8:
+        """See :class:`ScenarioMargin`."""
+        values = self.risk_arrays.get_current(accounts.market)
         return np.sum(
-            [self._compute_gains(book, side, valued) for side in self.underlyings], axis=0
+            [self._compute_gains(accounts, group, values) for group in self.underlyings], axis=0
         )
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """See :class:`Itemised`; basis is what its contingency asks beyond the scan."""
-        valued = self.risk_arrays.get_current(book.market)
-        scan, basis = np.zeros((2, len(book.position)))
-        for side in self.underlyings:
-            lost = np.minimum(self._compute_gains(book, side, valued).min(axis=0), 0.0)
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """See :class:`ItemisedRequirement`.
+
+        Basis is the part of its contingency beyond the scan.
+        """
+        values = self.risk_arrays.get_current(accounts.market)
+        scan, basis = np.zeros((2, len(accounts.position)))
+        for group in self.underlyings:
+            lost = np.minimum(self._compute_gains(accounts, group, values).min(axis=0), 0.0)
             scan -= lost
-            basis += np.maximum(lost - self._compute_basis(book, side, valued), 0.0)
-        opening, keep = self._initial_factor(book.market), self.rule.maintenance
-        found = {
-            SCANNING_RISK: Margins(opening * scan, keep * scan),
-            "basis": Margins(opening * basis, keep * basis),
+            basis += np.maximum(lost - self._compute_basis(accounts, group, values), 0.0)
+        initial_factor = self._initial_factor(accounts.market)
+        maintenance_factor = self.rule.maintenance
+        margins = {
+            SCANNING_RISK: Margins(initial_factor * scan, maintenance_factor * scan),
+            "basis": Margins(initial_factor * basis, maintenance_factor * basis),
         }
-        charges = [self._compute_charges(book, side, valued) for side in self.underlyings]
-        doubt = Margins(self._charge_doubtful_collateral(book), np.zeros(len(book.position)))
-        return join_breakdowns(found, *charges, {"collateral in doubt": doubt})
+        charges = [self._compute_charges(accounts, group, values) for group in self.underlyings]
+        doubt = Margins(
+            self._charge_doubtful_collateral(accounts), np.zeros(len(accounts.position))
+        )
+        return join_breakdowns(margins, *charges, {"collateral in doubt": doubt})
 
-    def basis_contingency(self, book: Exposure) -> F8:
-        """Basis contingency, (A,) minor units of the numeraire, at most nil, summed over underlyings."""
-        valued = self.risk_arrays.get_current(book.market)
+    def basis_contingency(self, accounts: Exposure) -> F8:
+        """Return the basis contingency, summed over underlyings.
+
+        Returns:
+            (A,) minor units of the numeraire, <= 0.
+        """
+        values = self.risk_arrays.get_current(accounts.market)
         return np.sum(
-            [self._compute_basis(book, side, valued) for side in self.underlyings], axis=0
+            [self._compute_basis(accounts, group, values) for group in self.underlyings], axis=0
         )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        valued = self.risk_arrays.get_current(book.market)
-        return compute_standalone_shares(book, (valued.moved - valued.now) * self.weights[:, None])
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's share of the sum of the legs' worst standalone losses, (A, K)."""
+        values = self.risk_arrays.get_current(accounts.market)
+        return compute_standalone_shares(
+            accounts, (values.moved - values.now) * self.weights[:, None]
+        )
 
     def _initial_factor(self, market: MarketView) -> float:
-        """Initial over the worst loss, more where the stable price is off its peg."""
+        """Return initial over the worst loss, larger if the stable price is below its peg."""
         charges = self.rule.charges
         return float(self.rule.initial + max(charges.peg - market.peg, 0.0) * charges.peg_factor)
 
-    def _compute_gains(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
-        """Gain by one underlying in each scenario, (S, A)."""
-        gain = sum_leg_gains(book.position, valued.moved - valued.now, side.moving)
-        for asset in side.collateral:
-            gain += self.moves[:, None] * (book.balance[:, asset] * book.market.price[asset])
-        for expiry in side.expiries:
-            owned, owed = valued.discount[:, expiry.legs[0]]
-            moved = sum_leg_gains(book.position, valued.moved, expiry.legs)
-            change = moved * np.where(moved >= 0, owned, owed) - sum_leg_values(
-                book.position, valued.now, expiry.legs
+    def _compute_gains(self, accounts: Exposure, group: UnderlyingLegs, values: PmrmValues) -> F8:
+        """Return the gain on one underlying in each scenario, (S, A)."""
+        gain = sum_leg_gains(accounts.position, values.moved - values.now, group.moving)
+        for asset in group.collateral:
+            gain += self.moves[:, None] * (
+                accounts.balance[:, asset] * accounts.market.price[asset]
+            )
+        for expiry in group.expiries:
+            asset_factor, debt_factor = values.discount[:, expiry.legs[0]]
+            shocked = sum_leg_gains(accounts.position, values.moved, expiry.legs)
+            change = shocked * np.where(shocked >= 0, asset_factor, debt_factor) - sum_leg_values(
+                accounts.position, values.now, expiry.legs
             )
             change[self.is_tilt] = -np.abs(change[self.is_tilt])
             gain += change
         return gain * self.weights[:, None]
 
-    def _compute_basis(self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues) -> F8:
-        """Basis contingency of one underlying, (A,), at most nil."""
-        total = np.zeros(len(book.position))
-        for expiry in side.expiries:
-            lost = find_worst_gain(book.position, valued.bumped - valued.now, expiry.legs)
-            total += np.minimum(lost, 0.0) * valued.factor[expiry.legs[0]]
+    def _compute_basis(self, accounts: Exposure, group: UnderlyingLegs, values: PmrmValues) -> F8:
+        """Return the basis contingency of one underlying, (A,), <= 0."""
+        total = np.zeros(len(accounts.position))
+        for expiry in group.expiries:
+            lost = find_worst_gain(accounts.position, values.bumped - values.now, expiry.legs)
+            total += np.minimum(lost, 0.0) * values.factor[expiry.legs[0]]
         return total
 
     def _compute_charges(
-        self, book: Exposure, side: UnderlyingLegs, valued: PmrmValues
+        self, accounts: Exposure, group: UnderlyingLegs, values: PmrmValues
     ) -> dict[str, Margins]:
-        """Contingencies of one underlying by name, (A,) each."""
-        charges, size = self.rule.charges, np.abs(book.position)
-        perps, naked = sum_leg_values(size, valued.spot, side.linear), np.zeros(len(size))
-        sure = np.minimum(
-            book.market.confidence[side.number], _find_least_confidence(book, side.linear)
+        """Return the contingencies of one underlying by name, (A,) each."""
+        charges, size = self.rule.charges, np.abs(accounts.position)
+        perps, short_options = sum_leg_values(size, values.spot, group.linear), np.zeros(len(size))
+        confidence = np.minimum(
+            accounts.market.confidence[group.number], _find_least_confidence(accounts, group.linear)
         )
-        doubt = self._charge_doubt(sure, perps)
-        for expiry in side.expiries:
-            options = sum_leg_values(size, valued.spot, expiry.legs)
+        doubt = self._charge_doubt(confidence, perps)
+        for expiry in group.expiries:
+            options = sum_leg_values(size, values.spot, expiry.legs)
             doubt = doubt + self._charge_doubt(
-                np.minimum(sure, _find_least_confidence(book, expiry.legs)), options
+                np.minimum(confidence, _find_least_confidence(accounts, expiry.legs)), options
             )
             for legs in expiry.strikes:
-                naked += np.maximum(-sum_leg_values(book.position, valued.spot, legs), 0.0)
-        kept, opened = charges.perp_maintenance, charges.perp_maintenance + charges.perp_initial
-        short, to_open = (
-            charges.option_maintenance,
-            charges.option_maintenance + charges.option_initial,
-        )
+                short_options += np.maximum(
+                    -sum_leg_values(accounts.position, values.spot, legs), 0.0
+                )
+        perp_initial = charges.perp_maintenance + charges.perp_initial
+        option_initial = charges.option_maintenance + charges.option_initial
         return {
-            "perpetuals": Margins(opened * perps, kept * perps),
-            "short options": Margins(to_open * naked, short * naked),
+            "perpetuals": Margins(perp_initial * perps, charges.perp_maintenance * perps),
+            "short options": Margins(
+                option_initial * short_options, charges.option_maintenance * short_options
+            ),
             "oracles in doubt": Margins(doubt, np.zeros(len(size))),
         }
 
-    def _charge_doubtful_collateral(self, book: Exposure) -> F8:
-        """What is asked at the opening for collateral of which oracles are not sure, (A,)."""
-        total, market = np.zeros(len(book.position)), book.market
+    def _charge_doubtful_collateral(self, accounts: Exposure) -> F8:
+        """Return the initial charge on collateral whose oracles have a low confidence, (A,)."""
+        total, market = np.zeros(len(accounts.position)), accounts.market
         for asset in self.collateral:
-            own = market.trust[asset] if market.trust.size else 1.0
-            sure = np.minimum(
-                own, min((market.confidence[side.number] for side in self.underlyings), default=1.0)
+            asset_confidence = market.trust[asset] if market.trust.size else 1.0
+            confidence = np.minimum(
+                asset_confidence,
+                min((market.confidence[group.number] for group in self.underlyings), default=1.0),
             )
             total += self._charge_doubt(
-                sure, np.maximum(book.balance[:, asset] * market.price[asset], 0.0)
+                confidence, np.maximum(accounts.balance[:, asset] * market.price[asset], 0.0)
             )
         return total
 
-    def _charge_doubt(self, sure: F8, amount: F8) -> F8:
+    def _charge_doubt(self, confidence: F8, amount: F8) -> F8:
         charges = self.rule.charges
-        return np.where(sure < charges.confidence, (1.0 - sure) * charges.unsure, 0.0) * amount
+        return (
+            np.where(confidence < charges.confidence, (1.0 - confidence) * charges.unsure, 0.0)
+            * amount
+        )
 
     def _revalue(self, market: MarketView) -> PmrmValues:
-        rule, contracts = self.rule, market.contracts
+        rule = self.rule
         market = market._replace(
             rate=np.maximum(find_rates(market), 0.0), forward=find_forwards(market)
         )
-        unit, left = (
-            market.tick_value(),
-            np.where(np.isinf(find_years_to_expiry(market)), 0.0, find_years_to_expiry(market)),
-        )
+        tick_value = market.tick_value()
+        years = find_years_to_expiry(market)
+        years = np.where(np.isinf(years), 0.0, years)
         now = value_instruments(market, market.oracle[None], market.vol[None], rule.averaging)[0]
-        plain = [
+        moved = self._build_scenario_states(market, years)
+        in_scenarios = value_instruments(market, moved.oracle, moved.vol, rule.averaging)
+        bumps = market.oracle * (1 + np.array([[rule.basis.up], [rule.basis.down]]))
+        bumped = value_instruments(market, bumps, np.stack([market.vol] * 2), rule.averaging)
+        spot = market.oracle[market.contracts.underlying]
+        return PmrmValues(
+            now=now * tick_value,
+            moved=in_scenarios * tick_value,
+            bumped=bumped * tick_value,
+            spot=spot * tick_value / market.contracts.tick,
+            discount=self._compute_discounts(market.rate, years),
+            factor=rule.basis.add + rule.basis.mult * years,
+        )
+
+    def _compute_discounts(self, rate: F8, years: F8) -> F8:
+        """Return the factors on assets and on debts, (2, K)."""
+        factors = [
+            self.rule.discount.compute_factors(*pair)
+            for pair in zip(rate.tolist(), years.tolist(), strict=True)
+        ]
+        return np.array(factors).reshape(-1, 2).T
+
+    def _build_scenario_states(self, market: MarketView, years: F8) -> ShockedStates:
+        """Return the states of the grid and of the tilts, for options with some years to expiry."""
+        rule, contracts = self.rule, market.contracts
+        without_tilts = [
             each if each.vol not in TILTS else each.model_copy(update={"vol": "none"})
             for each in rule.scenarios
         ]
-        moved = build_shocked_states(market, plain, rule.vol)
-        option = np.flatnonzero(contracts.kind == OPTION)
-        for number in np.flatnonzero(self.is_tilt) if option.size else ():
-            k = np.log(contracts.strike[option] / market.forward[option])
-            how = rule.scenarios[number].vol
-            moved.vol[number, option] = rule.skew.tilt_volatility(
-                market.vol[option], k, left[option], how
+        moved = build_shocked_states(market, without_tilts, rule.vol)
+        options = np.flatnonzero(contracts.kind == OPTION)
+        if not options.size:
+            return moved
+        moneyness = np.log(contracts.strike[options] / market.forward[options])
+        for number in np.flatnonzero(self.is_tilt):
+            moved.vol[number, options] = rule.skew.tilt_volatility(
+                market.vol[options], moneyness, years[options], rule.scenarios[number].vol
             )
-        bumps = market.oracle * (1 + np.array([[rule.basis.up], [rule.basis.down]]))
-        discounts = [
-            rule.discount.compute_factors(*pair)
-            for pair in zip(market.rate.tolist(), left.tolist(), strict=True)
-        ]
-        return PmrmValues(
-            now * unit,
-            value_instruments(market, moved.oracle, moved.vol, rule.averaging) * unit,
-            value_instruments(market, bumps, np.stack([market.vol] * 2), rule.averaging) * unit,
-            market.oracle[contracts.underlying] * unit / contracts.tick,
-            np.array(discounts).reshape(-1, 2).T,
-            rule.basis.add + rule.basis.mult * left,
-        )
+        return moved
 
 
-def _find_least_confidence(book: Exposure, legs: I8) -> F8:
-    """The least confidence in what values the legs that are held, (A,)."""
-    feed = book.market.feed
+def _find_least_confidence(accounts: Exposure, legs: I8) -> F8:
+    """Return the least confidence of the feeds that value the legs that are held, (A,)."""
+    feed = accounts.market.feed
     if not feed.size:
-        return np.ones(len(book.position))
-    return np.where(book.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)
+        return np.ones(len(accounts.position))
+    return np.where(accounts.position[:, legs] != 0, feed[legs], 1.0).min(axis=1, initial=1.0)
 
 
 def _find_asset(name: str, contracts: Contracts) -> int:
-    """A collateral asset's number."""
+    """Return the number of a collateral asset."""
     if name not in contracts.assets[1:]:
         known = ", ".join(contracts.assets[1:]) or "none"
         raise ConfigError(
             [
-                f"requirement.collateral: {name!r} is not an asset beside the numeraire, use one of {known}"
+                f"requirement.collateral: {name!r} is not an asset beside the numeraire, "
+                f"use one of {known}"
             ]
         )
     return contracts.assets.index(name)
 
 
 def _list_underlyings(contracts: Contracts, moving: dict[int, int]) -> list[int]:
-    """Underlyings that a pool has legs on or collateral that moves with them."""
+    """Return the underlyings of a pool's legs and of the collateral that moves with them."""
     return sorted({*contracts.underlying.tolist(), *moving.values()})
 
 

@@ -39,30 +39,38 @@ _PARADEX = (
 
 
 class GridContingencies(Component):
-    """Charges beside the scan, each a share of what the underlying is worth at the oracle, unless told otherwise."""
+    """Charges in addition to the scan, as shares of the underlying's value at the oracle.
+
+    The unit differs only where a field states it.
+    """
 
     short_options: float = Field(
-        default=0.0, ge=0, description="of options short net, per strike and expiry (share)"
+        default=0.0, ge=0, description="charge on net short options, per strike and expiry (share)"
     )
-    options: float = Field(default=0.0, ge=0, description="of all options, long and short (share)")
+    options: float = Field(
+        default=0.0, ge=0, description="charge on all options, long and short (share)"
+    )
     futures: float = Field(
-        default=0.0, ge=0, description="of perpetuals and futures that offset others (share)"
+        default=0.0, ge=0, description="charge on perpetuals and futures that offset others (share)"
     )
     vega: float = Field(
         default=0.0,
         ge=0,
-        description="of what a point of volatility makes on expiries that offset others (share)",
+        description=(
+            "charge on the value of a volatility point on expiries that offset others (share)"
+        ),
     )
 
 
 class ScenarioGrid(RequirementComponent):
-    """The worst loss over a grid, underlying by underlying, no less than a charge on delta, plus contingencies.
+    """Worst loss over a grid for each underlying, at least a charge on delta, plus contingencies.
 
-    scan_u = max(0, -min_s weight_s x PnL_u(s)), required = Σ_u max(scan_u, net_delta |Δ_u| + hedged_delta x half of
-    what |legs' deltas| exceed |Δ_u| by) + contingencies, Δ in value at the oracle. Initial and maintenance are shares
-    of it, plus a provision for the fees of closing. Sources: docs.paradex.trade, risk/portfolio-margin; Deribit support
-    25944756247837 and the older page of docs (November 2026). Losses on one underlying are not offset by gains on
-    another.
+    scan_u = max(0, -min_s weight_s x PnL_u(s)). The required amount is Σ_u max(scan_u, net_delta
+    |Δ_u| + hedged_delta x half of the excess of |legs' deltas| over |Δ_u|) + contingencies, with Δ
+    in value at the oracle. Initial and maintenance are shares of it, plus a provision for the fees
+    of closing. Gains on one underlying do not offset losses on another. Sources:
+    docs.paradex.trade, risk/portfolio-margin; Deribit support 25944756247837 and the older page of
+    docs (November 2026).
     """
 
     kind: Literal["grid"] = Field(default="grid", description="scenario grid (name)")
@@ -71,13 +79,13 @@ class ScenarioGrid(RequirementComponent):
     )
     tails: TailScenarios = Field(
         default=TailScenarios(moves=(-0.66, -0.33, 0.5, 1, 2, 3, 4, 5)),
-        description="far moves (component)",
+        description="moves beyond the grid (component)",
     )
     vol: VolShock = Field(
-        default=VolShock(), description="what up and down mean for volatility (component)"
+        default=VolShock(), description="size of the volatility moves up and down (component)"
     )
     net_delta: float = Field(
-        default=0.02, ge=0, description="least charge on the delta of all legs (share)"
+        default=0.02, ge=0, description="least charge on the net delta of all legs (share)"
     )
     hedged_delta: float = Field(
         default=0.01, ge=0, description="least charge on deltas that offset others (share)"
@@ -85,12 +93,16 @@ class ScenarioGrid(RequirementComponent):
     contingencies: GridContingencies = Field(
         default=GridContingencies(), description="charges beside the scan (component)"
     )
-    initial: float = Field(default=1.0, ge=0, description="initial over what is required (ratio)")
+    initial: float = Field(
+        default=1.0, ge=0, description="initial over the required amount (ratio)"
+    )
     maintenance: float = Field(
-        default=0.5, ge=0, description="maintenance over what is required (ratio)"
+        default=0.5, ge=0, description="maintenance over the required amount (ratio)"
     )
     fee: float = Field(
-        default=0.0, ge=0, description="provision for fees, of what legs are worth in all (share)"
+        default=0.0,
+        ge=0,
+        description="provision for fees of closing (share of the absolute value of all legs)",
     )
     revalue: float = Field(
         default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)"
@@ -106,22 +118,22 @@ class ScenarioGrid(RequirementComponent):
         return GridMargin(self, contracts)
 
     def all_scenarios(self) -> tuple[Scenario, ...]:
-        """Grid and tails."""
+        """Return the scenarios of the grid and its tails."""
         reach = max(abs(each.move) for each in self.scenarios)
         return (*self.scenarios, *self.tails.build_scenarios(reach))
 
 
 class GridArrays(NamedTuple):
-    """What revaluation makes of a market, per lot, minor units of the numeraire."""
+    """Risk arrays and sensitivities per lot, minor units of the numeraire."""
 
     pnl: F8  # (S, K) gain in each scenario
-    spot: F8  # (K,) worth of the underlying at the oracle
-    delta: F8  # (K,) worth of the delta at the oracle, signed
+    spot: F8  # (K,) value of the underlying at the oracle
+    delta: F8  # (K,) value of the delta at the oracle, signed
     vega: F8  # (K,) gain from a point of volatility
 
 
 class GridMargin(ScenarioMargin):
-    """The grid on one pool's instruments."""
+    """Scenario grid on one pool's instruments."""
 
     def __init__(self, rule: ScenarioGrid, contracts: Contracts) -> None:
         self.rule, self.groups = rule, group_by_underlying(contracts)
@@ -136,95 +148,99 @@ class GridMargin(ScenarioMargin):
             self._revalue, rule.revalue
         )
 
-    def scenario_gains(self, book: Exposure) -> F8:
-        """See :class:`Scanning`."""
+    def scenario_gains(self, accounts: Exposure) -> F8:
+        """See :class:`ScenarioMargin`."""
         return sum_leg_gains(
-            book.position,
-            self.risk_arrays.get_current(book.market).pnl,
-            np.arange(book.position.shape[1]),
+            accounts.position,
+            self.risk_arrays.get_current(accounts.market).pnl,
+            np.arange(accounts.position.shape[1]),
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """See :class:`Grid`, (A,)."""
-        arrays = self.risk_arrays.get_current(book.market)
-        needed = self._sum_charges(book, arrays)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the margins, (A,), as in :class:`ScenarioGrid`."""
+        arrays = self.risk_arrays.get_current(accounts.market)
+        needed = self._sum_charges(accounts, arrays)
         for legs in self.groups:
-            scan = -find_worst_gain(book.position, arrays.pnl, legs)
-            needed += np.maximum(scan, self._charge_delta(book, arrays, legs))
+            scan = -find_worst_gain(accounts.position, arrays.pnl, legs)
+            needed += np.maximum(scan, self._charge_delta(accounts, arrays, legs))
         provision = (
-            self.rule.fee * np.abs(book.position_value()).sum(axis=1) if self.rule.fee else 0.0
+            self.rule.fee * np.abs(accounts.position_value()).sum(axis=1) if self.rule.fee else 0.0
         )
         return Margins(
             self.rule.initial * needed + provision, self.rule.maintenance * needed + provision
         )
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """See :class:`Itemised`; the charge on delta is what it asks beyond the scan."""
-        arrays = self.risk_arrays.get_current(book.market)
-        scan, delta = np.zeros((2, len(book.position)))
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """See :class:`ItemisedRequirement`; the charge on delta is the part beyond the scan."""
+        arrays = self.risk_arrays.get_current(accounts.market)
+        scan, delta = np.zeros((2, len(accounts.position)))
         for legs in self.groups:
-            lost = np.maximum(-find_worst_gain(book.position, arrays.pnl, legs), 0.0)
+            lost = np.maximum(-find_worst_gain(accounts.position, arrays.pnl, legs), 0.0)
             scan += lost
-            delta += np.maximum(self._charge_delta(book, arrays, legs) - lost, 0.0)
+            delta += np.maximum(self._charge_delta(accounts, arrays, legs) - lost, 0.0)
         parts = {
             SCANNING_RISK: scan,
             "charge on delta": delta,
-            **self._compute_contingencies(book, arrays),
+            **self._compute_contingencies(accounts, arrays),
         }
-        found = {
+        margins = {
             name: Margins(self.rule.initial * each, self.rule.maintenance * each)
             for name, each in parts.items()
         }
-        return {**found, "fees of closing": subtract_parts(self.compute_margins(book), found)}
+        return {
+            **margins,
+            "fees of closing": subtract_parts(self.compute_margins(accounts), margins),
+        }
 
-    def sum_contingencies(self, book: Exposure) -> F8:
-        """Charges beside the scan, (A,)."""
-        return self._sum_charges(book, self.risk_arrays.get_current(book.market))
+    def sum_contingencies(self, accounts: Exposure) -> F8:
+        """Return the charges in addition to the scan, (A,)."""
+        return self._sum_charges(accounts, self.risk_arrays.get_current(accounts.market))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return compute_standalone_shares(book, self.risk_arrays.get_current(book.market).pnl)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's share of the sum of the legs' worst standalone losses, (A, K)."""
+        return compute_standalone_shares(
+            accounts, self.risk_arrays.get_current(accounts.market).pnl
+        )
 
-    def _sum_charges(self, book: Exposure, arrays: GridArrays) -> F8:
-        total = np.zeros(len(book.position))
-        for charge in self._compute_contingencies(book, arrays).values():
+    def _sum_charges(self, accounts: Exposure, arrays: GridArrays) -> F8:
+        total = np.zeros(len(accounts.position))
+        for charge in self._compute_contingencies(accounts, arrays).values():
             total += charge
         return total
 
-    def _compute_contingencies(self, book: Exposure, arrays: GridArrays) -> dict[str, F8]:
-        """Charges by name, (A,) each."""
-        shares, nothing = self.rule.contingencies, np.zeros(len(book.position))
-        found = {
+    def _compute_contingencies(self, accounts: Exposure, arrays: GridArrays) -> dict[str, F8]:
+        """Return the charges by name, (A,) each."""
+        shares, nothing = self.rule.contingencies, np.zeros(len(accounts.position))
+        charges = {
             "short options": nothing.copy(),
             "offsetting futures": nothing.copy(),
             "offsetting vega": nothing,
         }
         for legs in self.strikes if shares.short_options else ():
-            found["short options"] += shares.short_options * np.maximum(
-                -sum_leg_values(book.position, arrays.spot, legs), 0.0
+            charges["short options"] += shares.short_options * np.maximum(
+                -sum_leg_values(accounts.position, arrays.spot, legs), 0.0
             )
         for legs in self.linear_columns if shares.futures else ():
-            found["offsetting futures"] += (
-                shares.futures * compute_offset(book.position, arrays.spot, legs)[1]
+            charges["offsetting futures"] += (
+                shares.futures * compute_offset(accounts.position, arrays.spot, legs)[1]
             )
         for expiries in self.expiries if shares.vega else ():
             vegas = np.stack(
-                [sum_leg_values(book.position, arrays.vega, legs) for legs in expiries]
+                [sum_leg_values(accounts.position, arrays.vega, legs) for legs in expiries]
             )
-            found["offsetting vega"] += (
-                shares.vega * (np.abs(vegas).sum(axis=0) - np.abs(vegas.sum(axis=0))) / 2
-            )
+            gross, net = np.abs(vegas).sum(axis=0), np.abs(vegas.sum(axis=0))
+            charges["offsetting vega"] += shares.vega * (gross - net) / 2
         if shares.options and self.option_columns.size:
-            found["all options"] = shares.options * sum_leg_values(
-                np.abs(book.position), arrays.spot, self.option_columns
+            charges["all options"] = shares.options * sum_leg_values(
+                np.abs(accounts.position), arrays.spot, self.option_columns
             )
-        return found
+        return charges
 
-    def _charge_delta(self, book: Exposure, arrays: GridArrays, legs: I8) -> F8:
-        """The charge on delta, (A,), at least nil."""
+    def _charge_delta(self, accounts: Exposure, arrays: GridArrays, legs: I8) -> F8:
+        """Return the charge on delta, (A,), >= 0."""
         if not (self.rule.net_delta or self.rule.hedged_delta):
-            return np.zeros(len(book.position))
-        net, hedged = compute_offset(book.position, arrays.delta, legs)
+            return np.zeros(len(accounts.position))
+        net, hedged = compute_offset(accounts.position, arrays.delta, legs)
         return self.rule.net_delta * np.abs(net) + self.rule.hedged_delta * hedged
 
     def _revalue(self, market: MarketView) -> GridArrays:
@@ -236,7 +252,7 @@ class GridMargin(ScenarioMargin):
 
 
 def _group_options(contracts: Contracts) -> tuple[list[I8], list[list[I8]]]:
-    """Options by underlying, expiry and strike; and of each underlying, by expiry."""
+    """Return options by underlying, expiry and strike; and by expiry within each underlying."""
     columns = np.flatnonzero(contracts.kind == OPTION)
     strikes: dict[tuple[int, float, float], list[int]] = {}
     expiries: dict[int, dict[float, list[int]]] = {}

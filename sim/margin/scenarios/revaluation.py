@@ -1,7 +1,9 @@
-"""What instruments gain in the returns of a model, options among them: revalued, or by delta and gamma (MAR-5).
+"""Gains of instruments, with options, in the returns of a model (MAR-5).
 
-Volatilities stay as they are and no time passes: the loss is that of the price alone. Linear legs move in proportion,
-S (1 + r), as they do without options, so that a hedge stays one.
+Options are either revalued or approximated by delta and gamma.
+
+Volatilities are unchanged and no time passes: the loss is that of the price alone. Linear legs move
+in proportion, S (1 + r), as they do without options, so that a hedge remains a hedge.
 """
 
 from typing import Literal
@@ -17,20 +19,22 @@ from sim.types import F8, I8, MarketView
 OptionApproach = Literal["full", "delta_gamma"]
 
 MIN_PRICE_SHARE = 1e-6
-"""A price falls to this share of itself at most."""
+"""Lowest price in a scenario, as a share of the present price."""
 
 
 def revalue_lot_pnl(market: MarketView, returns: F8, columns: I8, approach: OptionApproach) -> F8:
-    """What one lot of each instrument gains in each scenario, (S, K) minor units of the numeraire.
+    """Return the gain of one lot of each instrument in each scenario, (S, K), minor units.
 
-    ``full`` values options anew in every scenario. ``delta_gamma`` takes delta x dS + gamma x dS² ÷ 2: exact for small
-    moves, wrong by the third order beyond. The 99% of a hedged short strangle, 10% out of the money with two weeks to
-    go, comes out .2% too high over six hours, 1.0% over a day, 4.2% over four, 12.7% over ten (``tests``).
+    ``full`` revalues options in every scenario. ``delta_gamma`` takes delta x dS + gamma x dS² ÷ 2,
+    which is exact for small moves and wrong by the third order beyond. For example, take the 99%
+    loss of a hedged short strangle, 10% out of the money with two weeks to expiry. Delta and gamma
+    overstate it by 0.2% over six hours and by 1.0% over a day. Over four days the error is 4.2%,
+    and over ten days 12.7% (``tests``).
 
     Args:
-        market: as it is.
+        market: the present market.
         returns: (S, n), relative.
-        columns: (n,) the underlyings they are of; others do not move.
+        columns: (n,) underlyings of the returns; others do not move.
         approach: full or delta_gamma.
     """
     moved = np.ones((len(returns), market.oracle.size))
@@ -53,7 +57,7 @@ def revalue_lot_pnl(market: MarketView, returns: F8, columns: I8, approach: Opti
 
 
 def compute_tail_loss(position: I8, table: F8, tail: TailSpec) -> F8:
-    """Tail of what accounts (A, K) lose in a table (S, K) of gains per lot, (A,), at least nil."""
+    """Return the tail loss of accounts (A, K) for gains per lot in a table (S, K), (A,), >= 0."""
     return sum_worst_losses(
         position, table, compute_tail_weights(len(table), tail.level, tail.measure, tail.convention)
     )

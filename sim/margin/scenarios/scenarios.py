@@ -1,6 +1,7 @@
-"""Scenario grids: what accounts gain or lose when prices and volatilities move (kernel of span, grid, derive_pmrm2).
+"""Scenario grids: gains and losses of accounts when prices and volatilities move.
 
-A grid is data: a list of moves. What differs between venues is what they make of the losses, one file each.
+They are the kernel of the requirements span, grid and derive_pmrm2. A grid is data: a list of
+moves. Venues differ in how they turn the losses into margin, and each has its own module.
 """
 
 from abc import abstractmethod
@@ -18,7 +19,7 @@ from sim.pricing.instrument_values import YEAR_SECONDS, find_years_to_expiry
 from sim.types import F8, I8, Contracts, Exposure, MarketView
 
 SCANNING_RISK = "scanning risk"
-"""What every scenario engine calls the part of margin that its grid asks for."""
+"""Name of the part of margin that comes from the grid, in every scenario engine."""
 
 T = TypeVar("T")
 
@@ -27,11 +28,11 @@ DAYS_PER_YEAR = YEAR_SECONDS / 86_400.0
 
 
 class Scenario(Component):
-    """One move of an underlying with its volatilities."""
+    """Move of an underlying together with its volatilities."""
 
     move: float = Field(ge=-1, description="relative move of the price (share)")
     vol: Literal["up", "none", "down"] = Field(
-        default="none", description="volatility with it (direction)"
+        default="none", description="direction of the volatility move (direction)"
     )
     weight: float = Field(
         default=1.0, ge=0, description="factor on the gain or loss, below 1 in tails (ratio)"
@@ -39,28 +40,34 @@ class Scenario(Component):
 
 
 def describe_scenario(scenario: Scenario) -> str:
-    """A scenario in words: ``-16%, volatility up``."""
+    """Return a scenario in words: ``-16%, volatility up``."""
     move = f"{100 * scenario.move:+.4g}%" if scenario.move else "price as it is"
     vol = {"none": "", "linear": ", smile tilted", "abs": ", wings tilted"}
     return move + vol.get(scenario.vol, f", volatility {scenario.vol}")
 
 
 class TailScenarios(Component):
-    """Moves far beyond the grid, of whose loss only a part counts: dampening x the grid's largest move ÷ the move."""
+    """Moves far beyond the grid, of which only a part of the loss counts.
+
+    The part is dampening x the grid's largest move ÷ the move.
+    """
 
     moves: tuple[float, ...] = Field(
-        default=(), description="relative moves of the price, volatility up (shares)"
+        default=(), description="relative moves of the price, with volatility up (shares)"
     )
     dampening: float = Field(
-        default=1.0, ge=0, le=1, description="what counts of a tail as large as the grid (ratio)"
+        default=1.0,
+        ge=0,
+        le=1,
+        description="part that counts of a tail as large as the grid (ratio)",
     )
 
     def compute_weights(self, reach: float) -> F8:
-        """What counts of each tail beyond a grid that reaches so far, at most all of it."""
+        """Return the part of each tail that counts, at most one, for a grid's largest move."""
         return np.minimum(self.dampening * reach / np.abs(self.moves), 1.0)
 
     def build_scenarios(self, reach: float) -> tuple[Scenario, ...]:
-        """The tails as scenarios."""
+        """Return the tails as scenarios."""
         pairs = zip(self.moves, self.compute_weights(reach).tolist(), strict=True)
         return tuple(Scenario(move=move, vol="up", weight=weight) for move, weight in pairs)
 
@@ -70,24 +77,33 @@ class VolShock(Component):
 
     up: float = Field(default=0.4, ge=0, description="rise at 30 days (share)")
     down: float = Field(default=0.22, ge=0, description="fall at 30 days (share)")
-    short_power: float = Field(default=0.3, ge=0, description="power up to 30 days (exponent)")
-    long_power: float = Field(default=0.13, ge=0, description="power beyond (exponent)")
+    short_power: float = Field(
+        default=0.3, ge=0, description="power for up to 30 days to expiry (exponent)"
+    )
+    long_power: float = Field(
+        default=0.13, ge=0, description="power for longer times to expiry (exponent)"
+    )
     floor: float = Field(
-        default=86_400.0, ge=0, description="shorter times to expiry count as this (s)"
+        default=86_400.0, ge=0, description="lower bound on the time to expiry (s)"
     )
     least: float = Field(
-        default=0.0, ge=0, description="volatility after a rise is no less (annualised volatility)"
+        default=0.0,
+        ge=0,
+        description="lower bound on volatility after a rise (annualised volatility)",
     )
 
     def compute_scale(self, years: F8) -> F8:
-        """What the moves are multiplied by; nil for what never expires, and at expiry."""
+        """Return the multiplier of the moves.
+
+        Zero at expiry, and for instruments that never expire.
+        """
         days = np.maximum(years * DAYS_PER_YEAR, self.floor / 86_400.0)
         power = np.where(years * DAYS_PER_YEAR <= 30, self.short_power, self.long_power)
         moving = np.isfinite(days) & (days > 0)
         return np.where(moving, (30.0 / np.where(moving, days, 30.0)) ** power, 0.0)
 
     def shock_volatility(self, vol: F8, years: F8, direction: Sequence[str]) -> F8:
-        """Volatilities (K,) of options with some time to go, moved in each of S directions, (S, K)."""
+        """Return the volatilities (K,) of options, moved in each of S directions, (S, K)."""
         scale = self.compute_scale(years)
         moved = {
             "up": np.maximum(vol * (1 + self.up * scale), self.least),
@@ -109,7 +125,10 @@ class ShockedStates(NamedTuple):
 def build_shocked_states(
     market: MarketView, scenarios: Sequence[Scenario], rule: VolShock
 ) -> ShockedStates:
-    """A grid in a market: every underlying moves alike; who nets what is for the requirement to say."""
+    """Return the states of a market under a grid in which all underlyings move alike.
+
+    Requirements decide how gains and losses are netted.
+    """
     moves = np.array([1.0 + each.move for each in scenarios])
     vol = rule.shock_volatility(
         market.vol, find_years_to_expiry(market), [each.vol for each in scenarios]
@@ -120,7 +139,7 @@ def build_shocked_states(
 
 
 def compute_lot_pnl(market: MarketView, moved: ShockedStates) -> F8:
-    """What one lot of each instrument gains in each scenario, (S, K) minor units of the numeraire."""
+    """Return the gain of one lot of each instrument in each scenario, (S, K), minor units."""
     before = instrument_values.value_instruments(market, market.oracle[None], market.vol[None])
     return (
         (instrument_values.value_instruments(market, moved.oracle, moved.vol) - before)
@@ -129,44 +148,46 @@ def compute_lot_pnl(market: MarketView, moved: ShockedStates) -> F8:
     )
 
 
-def compute_scenario_pnl(book: Exposure, moved: ShockedStates) -> F8:
-    """What each account gains in each scenario, (S, A) minor units of the numeraire; pure."""
+def compute_scenario_pnl(accounts: Exposure, moved: ShockedStates) -> F8:
+    """Return the gain of each account in each scenario, (S, A), minor units; pure."""
     return sum_leg_gains(
-        book.position, compute_lot_pnl(book.market, moved), np.arange(book.position.shape[1])
+        accounts.position,
+        compute_lot_pnl(accounts.market, moved),
+        np.arange(accounts.position.shape[1]),
     )
 
 
 def sum_leg_values(position: I8, per_lot: F8, legs: I8) -> F8:
-    """What accounts (A, K) make of one value per lot (K,) of some legs, (A,)."""
+    """Return the accounts' (A, K) totals of one value per lot (K,) over some legs, (A,)."""
     total: F8 = sum_leg_gains(position, per_lot[None], legs)[0]
     return total
 
 
 def sum_leg_gains(position: I8, table: F8, legs: I8) -> F8:
-    """What accounts (A, K) make of values per lot (S, K): their sums over some of the instruments, (S, A)."""
+    """Return the accounts' (A, K) totals of values per lot (S, K) over some legs, (S, A)."""
     return sum_and_minimise(position, table, legs, True)[0]
 
 
 def find_worst_gain(position: I8, table: F8, legs: I8) -> F8:
-    """The least of those sums over scenarios, (A,), without keeping the sums."""
+    """Return the least of those totals over scenarios, (A,), without storing the totals."""
     return sum_and_minimise(position, table, legs, False)[1]
 
 
 ACCOUNT_BLOCK = 128
-"""Accounts of whom a block of positions stays in the first cache."""
+"""Accounts in a block whose positions stay in the first cache."""
 
 
 @kernel
 def sum_and_minimise(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8, F8]:
-    """Sums over legs of values per lot, (S, A) or, unless kept, (0, A); and the least over scenarios, (A,).
+    """Return sums over legs of values per lot, (S, A), and the least over scenarios, (A,).
 
-    Accounts are taken in blocks and legs by fours, empty ones last, which keeps each sum in the order of the legs: an
-    account's sum does not depend on whose company it is worked out in, as that of a matrix product does.
+    The sums are (0, A) unless they are kept. Accounts are processed in blocks and legs in groups of
+    four, padded with zeros at the end. Each sum keeps the order of the legs. An account's sum
+    therefore does not depend on the other accounts, as it does in a matrix product.
     """
     accounts, count, scenarios = position.shape[0], legs.size, table.shape[0]
-    columns = (
-        position.T
-    )  # a leg's accounts are a row of it: two indices in one loop would keep it from vectorising
+    # a leg's accounts are one row of it: two indices in one loop would prevent vectorisation
+    columns = position.T
     padded = -(-count // 4) * 4
     total, least = np.empty((scenarios if keep else 0, accounts)), np.full(accounts, np.inf)
     values, lots, scratch = (
@@ -198,35 +219,40 @@ def sum_and_minimise(position: I8, table: F8, legs: I8, keep: bool) -> tuple[F8,
 
 
 def compute_offset(position: I8, per_lot: F8, legs: I8) -> tuple[F8, F8]:
-    """Net value of some legs, (A,), and what of it other legs offset: half of what the gross exceeds the net by."""
+    """Return the net value of some legs, (A,), and the value that is offset, (A,).
+
+    The latter is half of gross less net.
+    """
     net = sum_leg_values(position, per_lot, legs)
     return net, (sum_leg_values(np.abs(position), np.abs(per_lot), legs) - np.abs(net)) / 2
 
 
-def compute_standalone_shares(book: Exposure, table: F8) -> F8:
-    """Each leg's share of what the legs would lose at worst if each stood alone, (A, K); of notional if that is nil.
+def compute_standalone_shares(accounts: Exposure, table: F8) -> F8:
+    """Return each leg's share of the sum of the legs' worst standalone losses, (A, K).
+
+    Shares are those of the notional where the sum is zero.
 
     Args:
-        book: the accounts.
+        accounts: the accounts.
         table: gain per lot in each scenario, (S, K).
     """
     worst = np.where(
-        book.position > 0, -table.min(axis=0, initial=0.0), table.max(axis=0, initial=0.0)
+        accounts.position > 0, -table.min(axis=0, initial=0.0), table.max(axis=0, initial=0.0)
     )
-    legs = np.abs(book.position) * worst
-    gross = np.abs(book.position_value())
-    for stand_in in (gross, np.abs(book.position).astype(np.float64)):
+    legs = np.abs(accounts.position) * worst
+    gross = np.abs(accounts.position_value())
+    for stand_in in (gross, np.abs(accounts.position).astype(np.float64)):
         legs = np.where((legs > 0).any(axis=1, keepdims=True), legs, stand_in)
     total = legs.sum(axis=1, keepdims=True)
     return legs / np.where(total > 0, total, 1.0)
 
 
 class PeriodicRevaluation(Generic[T]):
-    """Something worked out of the market anew every so often: risk arrays, which venues publish on a clock.
+    """Value computed from the market at intervals, such as risk arrays.
 
     Args:
-        work: from a market to the thing.
-        every: time between two workings-out; nil: whenever it is asked for, from the market it is asked for (s).
+        work: function from a market to the value.
+        every: time between two computations (s); zero = the value is computed at every request.
     """
 
     def __init__(self, work: Callable[[MarketView], T], every: float) -> None:
@@ -235,46 +261,46 @@ class PeriodicRevaluation(Generic[T]):
         self._valued_at = -np.inf
 
     def observe(self, market: MarketView) -> None:
-        """Work it out, if it is due."""
+        """Compute the value if it is due."""
         if self.every and market.seconds - self._valued_at >= self.every:
             self._value, self._valued_at = self.revalue(market), market.seconds
 
     def get_current(self, market: MarketView) -> T:
-        """The thing, as old as :meth:`stale` says."""
+        """Return the value, as old as :meth:`age_seconds` reports."""
         return self.revalue(market) if self._value is None else self._value
 
     def age_seconds(self, market: MarketView) -> float:
-        """How long ago it was worked out (s)."""
+        """Return the age of the value (s)."""
         return 0.0 if self._value is None else market.seconds - self._valued_at
 
 
 class ScenarioMargin(ItemisedRequirement):
-    """A requirement that asks for the worst of a list of scenarios."""
+    """Requirement equal to the worst of a list of scenarios."""
 
     labels: tuple[str, ...]
-    """What each scenario is, in words."""
+    """Description of each scenario."""
 
     risk_arrays: PeriodicRevaluation[Any]
-    """What it makes of a market: risk arrays."""
+    """Risk arrays computed from the market."""
 
     moves: F8 = np.empty(0)
-    """Relative moves of the price in the scenarios, in no order; not given = not known."""
+    """Relative moves of the price in the scenarios, in no order; empty = not known."""
 
     @abstractmethod
-    def scenario_gains(self, book: Exposure) -> F8:
-        """Gain in each scenario, all underlyings moving alike, (S, A) minor units of the numeraire."""
+    def scenario_gains(self, accounts: Exposure) -> F8:
+        """Return the gain in each scenario, all underlyings moving alike, (S, A) minor units."""
 
     def observe(self, market: MarketView) -> None:
-        """Revalue, if it is due."""
+        """Revalue the risk arrays if they are due."""
         self.risk_arrays.observe(market)
 
     def risk_array_age(self, market: MarketView) -> float:
-        """How old the risk arrays are (s)."""
+        """Return the age of the risk arrays (s)."""
         return self.risk_arrays.age_seconds(market)
 
 
 def group_by_underlying(contracts: Contracts) -> list[I8]:
-    """Columns of each underlying that there are instruments on."""
+    """Return the columns of each underlying that has instruments."""
     return [
         np.flatnonzero(contracts.underlying == number) for number in np.unique(contracts.underlying)
     ]

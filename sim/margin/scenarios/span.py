@@ -1,4 +1,4 @@
-"""SPAN: sixteen scenarios for each underlying, and what its margins on several underlyings offset (CME)."""
+"""SPAN: sixteen scenarios per underlying, and credits between underlyings (CME)."""
 
 from typing import Literal, NamedTuple, Self
 
@@ -25,7 +25,10 @@ from sim.pricing.instrument_values import compute_sensitivities
 from sim.types import F8, I8, OPTION, Contracts, Exposure, Margins, MarketView
 
 RANGE_THIRDS = (0, 1, -1, 2, -2, 3, -3)
-"""Price moves of the first fourteen scenarios in thirds of the scan range, each with volatility up, then down."""
+"""Price moves of the first fourteen scenarios in thirds of the scan range.
+
+Each move occurs with volatility up, then down.
+"""
 
 N_SCENARIOS = 2 * len(RANGE_THIRDS) + 2
 
@@ -40,13 +43,13 @@ SCENARIO_LABELS = (
 
 
 class SpanCommodity(Component):
-    """Parameters of one underlying."""
+    """SPAN parameters of one underlying."""
 
     scan: float = Field(
         default=0.1, gt=0, lt=1, description="price scan range (share of the price)"
     )
     vol_scan: float = Field(
-        default=0.1, ge=0, description="volatility scan range, added (annualised volatility)"
+        default=0.1, ge=0, description="volatility scan range, absolute (annualised volatility)"
     )
     calendar: float = Field(
         default=0.0,
@@ -54,12 +57,12 @@ class SpanCommodity(Component):
         description="charge on deltas that offset those of other expiries (share of the price)",
     )
     short_option: float = Field(
-        default=0.0, ge=0, description="least charge per option short (share of the price)"
+        default=0.0, ge=0, description="least charge per short option (share of the price)"
     )
 
 
 class InterCommodityCredit(Component):
-    """What opposite positions on two underlyings are spared."""
+    """Credit on opposite positions in two underlyings."""
 
     underlyings: tuple[str, str] = Field(description="the two underlyings (names)")
     deltas: tuple[float, float] = Field(
@@ -71,26 +74,32 @@ class InterCommodityCredit(Component):
 
 
 class SpanRequirement(RequirementComponent):
-    """The worst of sixteen scenarios per underlying, spreads charged and credited, no less than on short options.
+    """Worst of sixteen scenarios per underlying, plus spread charges, less spread credits.
 
-    Price moves of 0, ±1/3, ±2/3 and ±1 scan range with volatility up, then down, and ±``extreme`` ranges of whose
-    loss ``covered`` counts. Maintenance = Σ_u max(scan_u + calendar_u - credit_u, short option minimum_u), initial a
-    multiple of it. A credit's spreads are deltas of opposite sign at the spread's ratio, used up in the order of the
-    list; price risk is the scan range on the spread's deltas, scaled down where scan risk is less than the range on
-    all deltas. (CME takes volatility and time risk out of scan risk for that; here the cap stands for it.) What options
-    are worth counts in equity and is not credited again. Sources: CME, "CME SPAN: standard portfolio analysis of
-    risk" (2019); McMillan, "Options as a Strategic Investment", ch. 34, pp. 668-671.
+    Price moves are 0, ±1/3, ±2/3 and ±1 scan range with volatility up, then down. Two further
+    scenarios move the price by ±``extreme`` ranges, and the share ``covered`` of their loss counts.
+    Maintenance = Σ_u max(scan_u + calendar_u - credit_u, short option minimum_u), and initial is a
+    multiple of it.
+
+    The spreads of a credit are deltas of opposite sign at the spread's ratio. Credits use up the
+    deltas in the order of the list. Price risk is the scan range on the spread's deltas, scaled
+    down where scan risk is less than the range on all deltas. (CME instead removes volatility and
+    time risk from scan risk; here the cap replaces this step.) The value of options counts in
+    equity and is not credited again. Sources: CME, "CME SPAN: standard portfolio analysis of risk"
+    (2019); McMillan, "Options as a Strategic Investment", ch. 34, pp. 668-671.
     """
 
     kind: Literal["span"] = Field(default="span", description="sixteen scenarios (name)")
     commodity: SpanCommodity = Field(
-        default=SpanCommodity(), description="of underlyings not named below (component)"
+        default=SpanCommodity(),
+        description="parameters of underlyings without their own (component)",
     )
     commodities: dict[str, SpanCommodity] = Field(
-        default={}, description="parameters by underlying (name: parameters)"
+        default={}, description="parameters by underlying, for those that differ (name: parameters)"
     )
     credits: tuple[InterCommodityCredit, ...] = Field(
-        default=(), description="inter-commodity credits, in turn (components)"
+        default=(),
+        description="inter-commodity credits, in the order in which they apply (components)",
     )
     extreme: float = Field(default=2.0, ge=1, le=1000, description="extreme move (scan ranges)")
     covered: float = Field(
@@ -104,7 +113,9 @@ class SpanRequirement(RequirementComponent):
     rounded: float = Field(
         default=0.0,
         ge=0,
-        description="risk arrays are multiples of this; 0 = not rounded (units of the numeraire)",
+        description=(
+            "unit to which risk arrays are rounded; 0 = not rounded (units of the numeraire)"
+        ),
     )
     revalue: float = Field(
         default=0.0, ge=0, description="time between revaluations; 0 = at every assessment (s)"
@@ -114,32 +125,33 @@ class SpanRequirement(RequirementComponent):
     def _check_array_lengths(self) -> Self:
         for name, array in self.arrays.items():
             if len(array) != N_SCENARIOS:
-                short = "add some" if len(array) < N_SCENARIOS else "remove some"
+                remedy = "add some" if len(array) < N_SCENARIOS else "remove some"
                 raise ValueError(
-                    f"arrays.{name}: {len(array)} numbers, must be {N_SCENARIOS}, one per scenario: {short}"
+                    f"arrays.{name}: {len(array)} numbers, must be {N_SCENARIOS}, "
+                    f"one per scenario: {remedy}"
                 )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
-        """Instruments with published arrays."""
+        """Return the instruments with published arrays."""
         return frozenset(self.arrays)
 
     def bind(self, contracts: Contracts, unit: int) -> "SpanMargin":
         """See :class:`RequirementComponent`.
 
         Raises:
-            ConfigError: an underlying that the market does not have.
+            ConfigError: a parameter names an underlying that the market does not have.
         """
         return SpanMargin(self, contracts, unit)
 
 
 class SpanArrays(NamedTuple):
-    """What revaluation makes of a market, per lot, minor units of the numeraire."""
+    """Risk arrays and sensitivities per lot, minor units of the numeraire."""
 
     pnl: F8  # (16, K) risk arrays
-    delta: F8  # (K,) worth of the delta at the oracle, signed
+    delta: F8  # (K,) value of the delta at the oracle, signed
     units: F8  # (K,) delta in units of the underlying, signed
-    spot: F8  # (K,) worth of the underlying at the oracle
+    spot: F8  # (K,) value of the underlying at the oracle
 
 
 class SpanMargin(ScenarioMargin):
@@ -149,109 +161,124 @@ class SpanMargin(ScenarioMargin):
 
     def __init__(self, rule: SpanRequirement, contracts: Contracts, unit: int) -> None:
         self.rule, self.unit, self.groups = rule, unit, group_by_underlying(contracts)
-        places = [
-            find_underlying(name, contracts, "requirement.commodities") for name in rule.commodities
-        ]
-        named = dict(zip(places, rule.commodities.values(), strict=True))
         numbers = [int(contracts.underlying[legs[0]]) for legs in self.groups]
-        self.commodities = [named.get(number, rule.commodity) for number in numbers]
-        every = max([*numbers, *named], default=-1) + 1
-        self.scan, self.vol_scan = (
-            np.array([getattr(named.get(number, rule.commodity), name) for number in range(every)])
-            for name in ("scan", "vol_scan")
-        )
-        self.moves = np.outer(
-            [*np.array(RANGE_THIRDS) / 3, rule.extreme, -rule.extreme], self.scan
-        ).ravel()
+        by_number = _list_commodities(rule, contracts, numbers)
+        self.commodities = [by_number[number] for number in numbers]
+        self.scan = np.array([commodity.scan for commodity in by_number])
+        self.vol_scan = np.array([commodity.vol_scan for commodity in by_number])
+        ranges = [*np.array(RANGE_THIRDS) / 3, rule.extreme, -rule.extreme]
+        self.moves = np.outer(ranges, self.scan).ravel()
         self.credits = [(_find_pair(credit, contracts, numbers), credit) for credit in rule.credits]
         self.is_option = contracts.kind == OPTION
         self.expiry_columns = [_group_by_expiry(contracts, legs) for legs in self.groups]
         self.published_arrays = {
-            k: np.array(rule.arrays[n]) for k, n in enumerate(contracts.names) if n in rule.arrays
+            k: np.array(rule.arrays[name])
+            for k, name in enumerate(contracts.names)
+            if name in rule.arrays
         }
         self.risk_arrays: PeriodicRevaluation[SpanArrays] = PeriodicRevaluation(
             self._revalue, rule.revalue
         )
 
-    def scenario_gains(self, book: Exposure) -> F8:
-        """See :class:`Scanning`."""
+    def scenario_gains(self, accounts: Exposure) -> F8:
+        """See :class:`ScenarioMargin`."""
         return sum_leg_gains(
-            book.position,
-            self.risk_arrays.get_current(book.market).pnl,
-            np.arange(book.position.shape[1]),
+            accounts.position,
+            self.risk_arrays.get_current(accounts.market).pnl,
+            np.arange(accounts.position.shape[1]),
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """See :class:`Span`, (A,)."""
-        priced = self.risk_arrays.get_current(book.market)
-        scans = self._compute_scan_risks(book, priced)
-        credit = self._compute_credits(book, priced, scans)
-        maintenance = np.zeros(len(book.position))
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the margins, (A,), as in :class:`SpanRequirement`."""
+        priced = self.risk_arrays.get_current(accounts.market)
+        scans = self._compute_scan_risks(accounts, priced)
+        credit = self._compute_credits(accounts, priced, scans)
+        maintenance = np.zeros(len(accounts.position))
         for number, (legs, each) in enumerate(zip(self.groups, self.commodities, strict=True)):
             risk = scans[number] - credit[number]
             if each.calendar:
                 risk = risk + each.calendar * _compute_spreads(
-                    book, priced.delta, self.expiry_columns[number]
+                    accounts, priced.delta, self.expiry_columns[number]
                 )
             if each.short_option:
-                its = legs[self.is_option[legs]]
-                short = sum_leg_values(np.maximum(-book.position, 0), priced.spot, its)
-                risk = np.maximum(risk, each.short_option * short)
+                options = legs[self.is_option[legs]]
+                short_lots = np.maximum(-accounts.position, 0)
+                short_value = sum_leg_values(short_lots, priced.spot, options)
+                risk = np.maximum(risk, each.short_option * short_value)
             maintenance += risk
         return Margins(self.rule.initial * maintenance, maintenance)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """See :class:`Itemised`; the minimum on short options is what it asks beyond the rest."""
-        priced = self.risk_arrays.get_current(book.market)
-        scans = self._compute_scan_risks(book, priced)
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """See :class:`ItemisedRequirement`.
+
+        The minimum on short options is the part beyond the rest.
+        """
+        priced = self.risk_arrays.get_current(accounts.market)
+        scans = self._compute_scan_risks(accounts, priced)
         credit, calendar = (
-            self._compute_credits(book, priced, scans).sum(axis=0),
-            np.zeros(len(book.position)),
+            self._compute_credits(accounts, priced, scans).sum(axis=0),
+            np.zeros(len(accounts.position)),
         )
-        for months, each in zip(self.expiry_columns, self.commodities, strict=True):
-            calendar += each.calendar * _compute_spreads(book, priced.delta, months)
+        for expiries, each in zip(self.expiry_columns, self.commodities, strict=True):
+            calendar += each.calendar * _compute_spreads(accounts, priced.delta, expiries)
         parts = {
             SCANNING_RISK: scans.sum(axis=0),
             "calendar spreads": calendar,
             "inter-commodity credit": -credit,
         }
-        found = {name: Margins(self.rule.initial * each, each) for name, each in parts.items()}
-        return {**found, "short-option minimum": subtract_parts(self.compute_margins(book), found)}
+        margins = {name: Margins(self.rule.initial * each, each) for name, each in parts.items()}
+        return {
+            **margins,
+            "short-option minimum": subtract_parts(self.compute_margins(accounts), margins),
+        }
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's share of what the legs would lose at worst if each stood alone, (A, K)."""
-        return compute_standalone_shares(book, self.risk_arrays.get_current(book.market).pnl)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's share of the sum of the legs' worst standalone losses, (A, K)."""
+        return compute_standalone_shares(
+            accounts, self.risk_arrays.get_current(accounts.market).pnl
+        )
 
-    def _compute_scan_risks(self, book: Exposure, priced: SpanArrays) -> F8:
-        """Scan risk of each underlying, (groups, A)."""
-        scans = np.zeros((len(self.groups), len(book.position)))
+    def _compute_scan_risks(self, accounts: Exposure, priced: SpanArrays) -> F8:
+        """Return the scan risk of each underlying, (groups, A)."""
+        scans = np.zeros((len(self.groups), len(accounts.position)))
         for number, legs in enumerate(self.groups):
-            scans[number] = np.maximum(-find_worst_gain(book.position, priced.pnl, legs), 0.0)
+            scans[number] = np.maximum(-find_worst_gain(accounts.position, priced.pnl, legs), 0.0)
         return scans
 
-    def _compute_credits(self, book: Exposure, priced: SpanArrays, scans: F8) -> F8:
-        """What the scan risk of each underlying is cut by, (groups, A)."""
-        cut = np.zeros_like(scans)
+    def _compute_credits(self, accounts: Exposure, priced: SpanArrays, scans: F8) -> F8:
+        """Return the credit on the scan risk of each underlying, (groups, A)."""
+        total = np.zeros_like(scans)
         if not self.credits:
-            return cut
-        left = np.stack([sum_leg_values(book.position, priced.units, legs) for legs in self.groups])
-        ranges = np.abs(
-            np.stack([sum_leg_values(book.position, priced.delta, legs) for legs in self.groups])
+            return total
+        # deltas in units of the underlying that no spread has used yet
+        left = np.stack(
+            [sum_leg_values(accounts.position, priced.units, legs) for legs in self.groups]
         )
-        ranges *= np.array([each.scan for each in self.commodities])[:, None]
-        risk = np.minimum(scans, ranges)
-        per_delta = np.divide(risk, np.abs(left), out=np.zeros_like(risk), where=left != 0)
+        per_delta = self._compute_risk_per_delta(accounts, priced, scans, left)
         for pair, credit in self.credits:
             if pair is None:
                 continue
+            first, second = pair
             spreads = np.minimum(
-                *(np.abs(left[i]) / size for i, size in zip(pair, credit.deltas, strict=True))
+                np.abs(left[first]) / credit.deltas[0], np.abs(left[second]) / credit.deltas[1]
             )
-            spreads = np.where(left[pair[0]] * left[pair[1]] < 0, spreads, 0.0)
+            spreads = np.where(left[first] * left[second] < 0, spreads, 0.0)
             for i, size in zip(pair, credit.deltas, strict=True):
-                cut[i] += credit.rate * spreads * size * per_delta[i]
+                total[i] += credit.rate * spreads * size * per_delta[i]
                 left[i] -= np.sign(left[i]) * spreads * size
-        return np.minimum(cut, scans)
+        return np.minimum(total, scans)
+
+    def _compute_risk_per_delta(
+        self, accounts: Exposure, priced: SpanArrays, scans: F8, deltas: F8
+    ) -> F8:
+        """Return the price risk of one unit of delta on each underlying, (groups, A)."""
+        delta_values = np.stack(
+            [sum_leg_values(accounts.position, priced.delta, legs) for legs in self.groups]
+        )
+        ranges = np.abs(delta_values)
+        ranges *= np.array([commodity.scan for commodity in self.commodities])[:, None]
+        risk = np.minimum(scans, ranges)
+        return np.divide(risk, np.abs(deltas), out=np.zeros_like(risk), where=deltas != 0)
 
     def _revalue(self, market: MarketView) -> SpanArrays:
         lot = market.tick_value() / market.contracts.tick
@@ -276,30 +303,57 @@ class SpanMargin(ScenarioMargin):
         return ShockedStates(oracle, np.maximum(vol, 0.0), weight)
 
 
+def _list_commodities(
+    rule: SpanRequirement, contracts: Contracts, numbers: list[int]
+) -> list[SpanCommodity]:
+    """Return the parameters of each underlying up to the last that has legs or its own ones.
+
+    Args:
+        rule: the parameters.
+        contracts: the pool's instruments.
+        numbers: underlyings that have legs.
+    """
+    named = {
+        find_underlying(name, contracts, "requirement.commodities"): commodity
+        for name, commodity in rule.commodities.items()
+    }
+    n_underlyings = max([*numbers, *named], default=-1) + 1
+    return [named.get(number, rule.commodity) for number in range(n_underlyings)]
+
+
 def _find_pair(
     credit: InterCommodityCredit, contracts: Contracts, numbers: list[int]
 ) -> tuple[int, int] | None:
-    """Places of a credit's underlyings among those of the pool; None if the pool does not hold both."""
+    """Return the places of a credit's underlyings among those of the pool.
+
+    None if the pool does not hold both.
+    """
     first, second = (
         find_underlying(name, contracts, "requirement.credits.underlyings")
         for name in credit.underlyings
     )
     if first == second:
-        told = f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice"
-        raise ConfigError([f"{told}, a spread needs two underlyings, name another"])
+        raise ConfigError(
+            [
+                f"requirement.credits.underlyings: {credit.underlyings[0]!r} twice, "
+                "a spread needs two underlyings, name another"
+            ]
+        )
     return (
         (numbers.index(first), numbers.index(second)) if {first, second} <= set(numbers) else None
     )
 
 
 def _group_by_expiry(contracts: Contracts, legs: I8) -> list[I8]:
-    """An underlying's columns by expiry."""
+    """Return an underlying's columns by expiry."""
     if not contracts.expiry.size:
         return [legs]
     return [legs[contracts.expiry[legs] == expiry] for expiry in np.unique(contracts.expiry[legs])]
 
 
-def _compute_spreads(book: Exposure, delta: F8, months: list[I8]) -> F8:
-    """Worth of the deltas that offset those of other expiries, (A,)."""
-    by_month = np.stack([sum_leg_values(book.position, delta, legs) for legs in months], axis=1)
-    return np.minimum(np.maximum(by_month, 0).sum(axis=1), np.maximum(-by_month, 0).sum(axis=1))
+def _compute_spreads(accounts: Exposure, delta: F8, expiries: list[I8]) -> F8:
+    """Return the value of the deltas that offset those of other expiries, (A,)."""
+    by_expiry = np.stack(
+        [sum_leg_values(accounts.position, delta, legs) for legs in expiries], axis=1
+    )
+    return np.minimum(np.maximum(by_expiry, 0).sum(axis=1), np.maximum(-by_expiry, 0).sum(axis=1))

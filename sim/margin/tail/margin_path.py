@@ -1,4 +1,7 @@
-"""The margin of one book along a series of returns: the same requirement that runs in a market, outside of one."""
+"""Margin of one portfolio along a series of returns, outside a market.
+
+The requirement is the same that runs in a market.
+"""
 
 from collections.abc import Iterator
 
@@ -12,12 +15,13 @@ from sim.protocols import Requirement
 from sim.types import F8, NOT_GIVEN, PERPETUAL, Contracts, MarketView
 
 START_MARK = 1_000_000.0
-"""Ticks; the mark stands still, so that margin is a share of a notional that does not move."""
+"""Mark in ticks; it is constant, so that margin is a share of a notional that does not move."""
 
 TICK_SIZE, LOT_SIZE = 0.01, 1e-6
-"""Of the perpetuals that are walked: a price of 10,000, and a notional of 10,000 for a million lots.
+"""Tick and lot of the perpetuals on the path.
 
-That is a small account, in the least bracket of any ladder of sizes.
+The price is 10,000, and a million lots have a notional of 10,000. Such a small account is in the
+lowest bracket of any ladder of sizes.
 """
 
 
@@ -29,17 +33,17 @@ def compute_margin_path(
     lots: F8 | None = None,
     clock: F8 = NOT_GIVEN,
 ) -> F8:
-    """Initial margin in force before each return, as a share of gross notional, (T,).
+    """Return the initial margin in force before each return, as a share of gross notional, (T,).
 
-    Entry t follows from rows before t and nothing else: the requirement is shown them one by one, as a venue shows
-    them. Every instrument is a perpetual of its underlying at a mark of ``MARK`` ticks.
+    Entry t depends only on rows before t: the requirement observes them one by one, as in a market.
+    Every instrument is a perpetual on its underlying at a mark of ``START_MARK`` ticks.
 
     Args:
         rule: any requirement.
         returns: log returns of the oracle, (T, U).
         dt: seconds between them.
-        lots: the book, (U,) whole lots; none = one of each.
-        clock: seconds of that time in a year of each underlying, (U,); not given = 365 days.
+        lots: the portfolio, (U,) whole lots; none = one of each.
+        clock: seconds of the same clock in a year of each underlying, (U,); not given = 365 days.
     """
     requirement = _bind_requirement(rule, build_perpetuals(returns.shape[1]))
     path = np.empty(len(returns))
@@ -48,31 +52,34 @@ def compute_margin_path(
         if number:
             requirement.observe(view)
         else:
-            book = build_one_lot_accounts(view).take(slice(0, 1))
+            accounts = build_one_lot_accounts(view).take(slice(0, 1))
             held = np.ones(returns.shape[1]) if lots is None else lots
             position = np.asarray(held, dtype=np.int64)[None]
-            book = book._replace(position=position, entry=position * int(START_MARK))
-            gross = float(np.abs(book.position_value()).sum())
-        path[number] = requirement.compute_margins(book._replace(market=view)).initial[0] / gross
+            accounts = accounts._replace(position=position, entry=position * int(START_MARK))
+            gross = float(np.abs(accounts.position_value()).sum())
+        path[number] = (
+            requirement.compute_margins(accounts._replace(market=view)).initial[0] / gross
+        )
     return path
 
 
 def compute_rate_path(
     rule: RequirementComponent, returns: F8, *, dt: float, first: MarketView | None = None
 ) -> F8:
-    """Initial margin of a long and of a short of each instrument alone, share of its value, (T + 1, 2, K).
+    """Return initial margin rates of a long and of a short of each instrument alone, (T + 1, 2, K).
 
-    Entry t is in force once the first t rows are known; see ``walk``.
+    Rates are shares of the value. Entry t is in force once the first t rows are known; see
+    :func:`compute_margin_path`.
 
     Args:
         rule: any requirement.
         returns: log returns of the oracle, (T, U).
         dt: seconds between them.
-        first: the market before the first row; none = a perpetual on each underlying, as in ``walk``.
+        first: the market before the first row; none = a perpetual on each underlying, as in
+            :func:`compute_margin_path`.
     """
-    past = np.append(
-        returns, np.zeros((1, returns.shape[1])), axis=0
-    )  # of the last row nothing is shown
+    # no view contains the last row, so its values do not matter
+    past = np.append(returns, np.zeros((1, returns.shape[1])), axis=0)
     start = _build_blank_view(returns.shape[1]) if first is None else first
     requirement = _bind_requirement(rule, start.contracts)
     path = []
@@ -84,15 +91,16 @@ def compute_rate_path(
 
 
 def _bind_requirement(rule: RequirementComponent, contracts: Contracts) -> Requirement:
-    """A requirement of some contracts, whose worth of a tick and lot tells the minor units in one of the numeraire."""
-    return rule.bind(
-        contracts,
-        unit=round(float(contracts.multiplier[0]) / float(contracts.tick[0] * contracts.lot[0])),
-    )
+    """Return a requirement bound to contracts.
+
+    Their value of a tick and lot gives the minor units.
+    """
+    tick_and_lot = float(contracts.tick[0] * contracts.lot[0])
+    return rule.bind(contracts, unit=round(float(contracts.multiplier[0]) / tick_and_lot))
 
 
 def build_perpetuals(columns: int) -> Contracts:
-    """One perpetual on each of U underlyings, worth one minor unit per tick and lot."""
+    """Return one perpetual on each of U underlyings, worth one minor unit per tick and lot."""
     ones = np.ones(columns, dtype=np.int64)
     tick, lot = np.full(columns, TICK_SIZE), np.full(columns, LOT_SIZE)
     names = tuple(f"u{number}" for number in range(columns))
@@ -105,10 +113,10 @@ def build_perpetuals(columns: int) -> Contracts:
 def iterate_views(
     returns: F8, dt: float, first: MarketView | None = None, *, still: bool = False
 ) -> Iterator[MarketView]:
-    """What is public before each row, and nothing of a book.
+    """Yield the public information before each row, without an order book.
 
-    Without ``first``, marks stand at ``MARK``; else they start there and follow the oracle, basis zero, unless they
-    stand ``still``.
+    Without ``first``, marks start at ``START_MARK``. With it, they start at its marks and follow
+    the oracle with zero basis, unless they are ``still``.
     """
     returns = returns.copy()
     returns.flags.writeable = False
@@ -127,24 +135,20 @@ def iterate_views(
 def _build_blank_view(columns: int) -> MarketView:
     unknown, mark = np.full(columns, np.nan), np.full(columns, START_MARK)
     return MarketView(
-        *(
-            0,
-            build_perpetuals(columns),
-            mark,
-            unknown,
-            unknown,
-            mark,
-            unknown,
-            unknown,
-            np.zeros(columns, dtype=np.int64),
-        ),
-        *(
-            mark * TICK_SIZE,
-            np.ones(columns),
-            np.zeros(columns),
-            np.ones(1),
-            np.empty((0, columns)),
-        ),
+        tick=0,
+        contracts=build_perpetuals(columns),
+        mark=mark,
+        bid=unknown,
+        ask=unknown,
+        last=mark,
+        depth=unknown,
+        funding=unknown,
+        open_interest=np.zeros(columns, dtype=np.int64),
+        oracle=mark * TICK_SIZE,
+        confidence=np.ones(columns),
+        vol=np.zeros(columns),
+        price=np.ones(1),
+        returns=np.empty((0, columns)),
         imbalance=unknown,
         crowd=unknown,
     )

@@ -1,4 +1,4 @@
-"""Risk-based margin: value at risk or expected shortfall of a portfolio under a model of returns (MAR-5)."""
+"""Risk-based margin: value at risk or expected shortfall of a portfolio (MAR-5)."""
 
 import math
 from typing import Literal
@@ -18,16 +18,17 @@ from sim.types import B1, F8, I8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class TailRisk(RequirementComponent):
-    """The loss that a portfolio exceeds with probability 1 - level, or its mean beyond.
+    """Loss that a portfolio exceeds with probability 1 - level, or the mean loss beyond it.
 
-    The model is fed the oracle's log returns over ``every`` and asked for the next; the tail is carried to ``horizon``
-    by the root of time. Legs net within an underlying, and across them as far as the model says. Long spot is no
-    exposure, as in ``tiered``. Initial is at least notional ÷ the leverage that was chosen.
+    The model learns the oracle's log returns over ``every`` and forecasts the next one. The tail is
+    scaled to ``horizon`` by the root of time. Legs net within an underlying, and across underlyings
+    as far as the model allows. Long spot has no exposure, as in ``tiered``. Initial is at least
+    notional ÷ the leverage that was chosen.
 
-    Where options are listed, every leg is valued in every return of the model, carried to ``horizon`` (past returns, or
-    16,384 even points of a normal or Student-t law), or moved by its delta and gamma: see
-    :mod:`sim.margin.scenarios.revaluation`. Until the model speaks, the worse of a rise and a fall by ``opening`` is
-    asked.
+    If options are listed, every leg is valued in every return of the model, scaled to ``horizon``.
+    The returns are past returns, or 16,384 even points of a normal or Student-t law. Alternatively,
+    each leg is moved by its delta and gamma: see :mod:`sim.margin.scenarios.revaluation`. Until the
+    model forecasts, the margin is the worse of a rise and a fall by ``opening``.
     """
 
     kind: Literal["tail"] = Field(
@@ -41,15 +42,15 @@ class TailRisk(RequirementComponent):
         description="VaR of a sample: linear between order statistics, or order (name)",
     )
     every: float = Field(
-        default=86_400, gt=0, description="spacing of the returns that are learnt (s)"
+        default=86_400, gt=0, description="spacing of the returns that the model learns (s)"
     )
-    horizon: float = Field(default=86_400, gt=0, description="time that the loss is for (s)")
+    horizon: float = Field(default=86_400, gt=0, description="horizon of the loss (s)")
     maintenance_ratio: float = Field(
         default=0.5, ge=0, le=1, description="maintenance over initial (ratio)"
     )
     floor: float = Field(default=0.0, ge=0, description="least margin (share of notional)")
     opening: float = Field(
-        default=0.1, gt=0, description="margin until the model knows enough (share of notional)"
+        default=0.1, gt=0, description="margin until the model forecasts (share of notional)"
     )
     options: OptionApproach = Field(
         default="full",
@@ -61,19 +62,18 @@ class TailRisk(RequirementComponent):
         return TailMargin(self, contracts)
 
     def look_back(self) -> float:
-        """Until the model forecasts."""
+        """Return the time until the model forecasts (s)."""
         return self.model.n_returns_needed(self.every) * self.every
 
 
 class TailMargin:
-    """One pool's model at work."""
+    """Tail risk of one pool, with a model that learns."""
 
     def __init__(self, rule: TailRisk, contracts: Contracts) -> None:
         self.rule = rule
         self.columns, place = np.unique(contracts.underlying, return_inverse=True)
-        self.underlying_matrix = np.eye(self.columns.size)[
-            place
-        ]  # (K, U) which underlying a leg belongs to
+        # (K, U), one in the column of a leg's underlying
+        self.underlying_matrix = np.eye(self.columns.size)[place]
         self.forecaster = rule.model.bind(self.columns.size, rule.every)
         self.tail_spec = TailSpec(rule.measure, rule.level, rule.convention)
         self.horizon_factor = math.sqrt(rule.horizon / rule.every)
@@ -84,7 +84,7 @@ class TailMargin:
         self._sum = np.zeros(self.columns.size)
 
     def observe(self, market: MarketView) -> None:
-        """Feed the model every whole return that has come since."""
+        """Update the model with every complete return since the last call."""
         stride, learnt = count_rows(self.rule.every, market.dt), False
         for number in range(self._seen, len(market.returns)):
             self._sum = self._sum + market.returns[number, self.columns]
@@ -98,28 +98,32 @@ class TailMargin:
                 self.side_rates = self._compute_side_rates(self.forecast)
 
     def _compute_side_rates(self, forecast: ReturnForecast) -> F8:
-        """Rates of a long and of a short of each underlying alone, (2, U)."""
+        """Return the rates of a long and of a short of each underlying alone, (2, U)."""
         alone = np.eye(self.columns.size)
         loss = forecast.compute_tail_loss(np.concatenate([alone, -alone]), self.tail_spec)
         return np.maximum(self.horizon_factor * loss.reshape(2, -1), self.rule.floor)
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Tail of each account's portfolio, (A,), no less than the floor of its gross notional."""
-        value = self._margined_value(book)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the tail of each account's portfolio, (A,).
+
+        It is at least the floor of its gross notional.
+        """
+        value = self._margined_value(accounts)
         if self.columns.size == 1 and not self.has_options:
-            return Margins(
-                *margin_net_position(
-                    value,
-                    book.leverage,
-                    self.side_rates[:, 0],
-                    self.rule.floor,
-                    self.rule.maintenance_ratio,
-                )
+            initial, maintenance = margin_net_position(
+                value,
+                accounts.leverage,
+                self.side_rates[:, 0],
+                self.rule.floor,
+                self.rule.maintenance_ratio,
             )
+            return Margins(initial, maintenance)
         gross = np.abs(value)
         if self.has_options:
             loss = compute_tail_loss(
-                self._margined_lots(book), self._build_gain_table(book.market), self.tail_spec
+                self._margined_lots(accounts),
+                self._build_gain_table(accounts.market),
+                self.tail_spec,
             )
         elif self.forecast is None:
             loss = self.rule.opening * np.abs(value @ self.underlying_matrix).sum(axis=1)
@@ -127,61 +131,67 @@ class TailMargin:
             loss = self.horizon_factor * self.forecast.compute_tail_loss(
                 value @ self.underlying_matrix, self.tail_spec
             )
-        kept = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
-        initial = np.maximum(kept, (gross / book.leverage).sum(axis=1))
-        return Margins(initial, self.rule.maintenance_ratio * kept)
+        required = np.maximum(loss, self.rule.floor * gross.sum(axis=1))
+        initial = np.maximum(required, (gross / accounts.leverage).sum(axis=1))
+        return Margins(initial, self.rule.maintenance_ratio * required)
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's margin alone over their sum, (A, K)."""
-        value = self._margined_value(book)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's standalone margin over their sum, (A, K)."""
+        value = self._margined_value(accounts)
         if self.has_options:
             return leg_values.normalise_shares(
-                self._compute_standalone_tails(book), leg_values.compute_gross_notional(book)
+                self._compute_standalone_tails(accounts),
+                leg_values.compute_gross_notional(accounts),
             )
         rate = self.side_rates @ self.underlying_matrix.T
         return leg_values.normalise_shares(
             np.abs(value) * np.where(value >= 0, rate[0], rate[1]),
-            leg_values.compute_gross_notional(book),
+            leg_values.compute_gross_notional(accounts),
         )
 
     def _build_gain_table(self, market: MarketView) -> F8:
-        """What a lot of each instrument gains in each scenario, (S, K)."""
+        """Return the gain of a lot of each instrument in each scenario, (S, K)."""
         if self.forecast is None:
             moves = self.rule.opening * np.array([[1.0], [-1.0]]) * np.ones(self.columns.size)
         else:
             moves = self.horizon_factor * self.forecast.scenario_returns()
         return revalue_lot_pnl(market, moves, self.columns, self.rule.options)
 
-    def _compute_standalone_tails(self, book: Exposure) -> F8:
-        """Tail of each leg by itself, (A, K)."""
-        lots, alone = self._margined_lots(book), np.eye(book.position.shape[1], dtype=np.int64)
+    def _compute_standalone_tails(self, accounts: Exposure) -> F8:
+        """Return the tail of each leg alone, (A, K)."""
+        lots, alone = (
+            self._margined_lots(accounts),
+            np.eye(accounts.position.shape[1], dtype=np.int64),
+        )
         rate = compute_tail_loss(
-            np.concatenate([alone, -alone]), self._build_gain_table(book.market), self.tail_spec
+            np.concatenate([alone, -alone]), self._build_gain_table(accounts.market), self.tail_spec
         ).reshape(2, -1)
         return np.abs(lots) * np.where(lots >= 0, rate[0], rate[1])
 
     @staticmethod
-    def _margined_lots(book: Exposure) -> I8:
-        """Positions that need margin, (A, K)."""
+    def _margined_lots(accounts: Exposure) -> I8:
+        """Return the positions that need margin, (A, K)."""
         return np.where(
-            (book.market.contracts.kind == SPOT) & (book.position > 0), 0, book.position
+            (accounts.market.contracts.kind == SPOT) & (accounts.position > 0), 0, accounts.position
         )
 
     @staticmethod
-    def _margined_value(book: Exposure) -> F8:
-        """Signed value of the positions that need margin, (A, K)."""
-        return compute_margined_value(book.position, *leg_values.compute_lot_values(book.market))
+    def _margined_value(accounts: Exposure) -> F8:
+        """Return the signed value of the positions that need margin, (A, K)."""
+        return compute_margined_value(
+            accounts.position, *leg_values.compute_lot_values(accounts.market)
+        )
 
 
 @kernel
-def compute_margined_value(position: I8, worth: F8, spot: B1) -> F8:
-    """Lots times worth, nil for long spot, (A, K)."""
+def compute_margined_value(position: I8, lot_value: F8, spot: B1) -> F8:
+    """Return lots times their value, zero for long spot, (A, K)."""
     accounts, instruments = position.shape
     value = np.empty((instruments, accounts))
     for k in range(instruments):
         for a in range(accounts):
             lots = position[a, k]
-            value[k, a] = 0.0 if spot[k] and lots > 0 else lots * worth[k]
+            value[k, a] = 0.0 if spot[k] and lots > 0 else lots * lot_value[k]
     return value.T
 
 
@@ -189,15 +199,18 @@ def compute_margined_value(position: I8, worth: F8, spot: B1) -> F8:
 def margin_net_position(
     value: F8, leverage: F8, rates: F8, floor: float, ratio: float
 ) -> tuple[F8, F8]:
-    """Initial and maintenance of legs of one underlying (A, K): the rate of the net side, no less than the floor."""
+    """Return initial and maintenance of legs (A, K) of one underlying, (A,) each.
+
+    The rate of the net side applies, and the margin is at least the floor.
+    """
     accounts, instruments = value.shape
     initial, maintenance = np.empty(accounts), np.empty(accounts)
     for a in range(accounts):
-        net, gross, opened = 0.0, 0.0, 0.0
+        net, gross, chosen = 0.0, 0.0, 0.0
         for k in range(instruments):
             net += value[a, k]
             gross += abs(value[a, k])
-            opened += abs(value[a, k]) / leverage[a, k]
-        kept = np.maximum((rates[0] if net >= 0 else rates[1]) * abs(net), floor * gross)
-        initial[a], maintenance[a] = np.maximum(kept, opened), ratio * kept
+            chosen += abs(value[a, k]) / leverage[a, k]
+        required = np.maximum((rates[0] if net >= 0 else rates[1]) * abs(net), floor * gross)
+        initial[a], maintenance[a] = np.maximum(required, chosen), ratio * required
     return initial, maintenance

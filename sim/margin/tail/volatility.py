@@ -1,4 +1,4 @@
-"""Volatility from the past: exponential weights and GARCH(1,1)."""
+"""Volatility from past returns: exponential weights and GARCH(1,1)."""
 
 import math
 from typing import TypeVar
@@ -12,38 +12,46 @@ Number = TypeVar("Number", float, F8)
 
 
 def update_ewma(variance: Number, square: Number, decay: float) -> Number:
-    """σ² ← λ σ² + (1 - λ) r² (RiskMetrics 1996); of covariances with r r' in place of r²."""
+    """Return the next variance σ² ← λ σ² + (1 - λ) r² (RiskMetrics 1996).
+
+    For covariances, ``square`` is r r' in place of r².
+    """
     return decay * variance + (1 - decay) * square
 
 
 def compute_half_life(decay: float) -> float:
-    """Steps in which a weight halves."""
+    """Return the steps in which a weight halves."""
     return math.log(0.5) / math.log(decay)
 
 
 def update_garch(
     variance: Number, square: Number, parameters: tuple[Number, Number, Number]
 ) -> Number:
-    """σ² ← w + a r² + b σ² (Bollerslev 1986), ``parameters`` being w, a, b."""
+    """Return the next variance σ² ← w + a r² + b σ² (Bollerslev 1986).
+
+    ``parameters`` are w, a, b.
+    """
     omega, alpha, beta = parameters
     return omega + alpha * square + beta * variance
 
 
 def compute_long_run_variance(parameters: tuple[float, float, float]) -> float:
-    """The variance a GARCH(1,1) returns to, w / (1 - a - b); infinite if it returns to none."""
+    """Return the variance to which a GARCH(1,1) reverts, w / (1 - a - b), or infinity if none."""
     omega, alpha, beta = parameters
     return omega / (1 - alpha - beta) if alpha + beta < 1 else math.inf
 
 
 class RunningVolatility:
-    """What a venue makes of the oracle's returns: an EWMA by half-life, annualised over its trading time (IDX-3).
+    """Volatility that a venue computes from the oracle's returns (IDX-3).
 
-    Weights are scaled to sum to one: without, the first half-life's volatility would be understated.
+    It is an EWMA by half-life, annualised over the trading time. Weights are scaled to sum to one;
+    otherwise, the volatility in the first half-life is understated.
 
     Args:
         dt: seconds between returns.
-        year: seconds of the same clock in a year, of each column or of all; 365 days where the market never closes.
-        half_life: of a squared return's weight (s).
+        year: seconds of the same clock in a year, of each column or of all; 365 days where the
+            market never closes.
+        half_life: half-life of a squared return's weight (s).
     """
 
     def __init__(
@@ -54,7 +62,7 @@ class RunningVolatility:
         self._seen = 0
 
     def learn(self, returns: F8) -> F8:
-        """Volatility after one more return of each column, (n,)."""
+        """Return the volatility after one more return of each column, (n,)."""
         self._seen += 1
         square = returns**2 * (self.year / self.dt)
         weight = 1 - 0.5 ** (self.dt / self.half_life)

@@ -1,4 +1,4 @@
-"""Tiers on what was paid for a position, not on what it is worth: margin that does not move with the mark."""
+"""Tiers on the value of a position at entry: margin that does not move with the mark."""
 
 from typing import Literal
 
@@ -13,18 +13,19 @@ from sim.types import F8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class EntryTiers(RequirementWrapper):
-    """Brackets of position value at entry: IM = PV / leverage, MM = PV x mmr - deduction, PV = |lots| x entry price.
+    """Brackets of position value at entry, PV = |lots| x entry price.
 
-    Bybit's USDT contracts (help centre, "Liquidation Price (USDT Contract)"): the price at which equity meets this
-    requirement is EP - s (IM - MM + extra margin) / q for side s, as printed there. Bybit's later unified account adds
-    fees; take :class:`sim.margin.tiers.closing_fee.ClosingFee` for that.
+    IM = PV / leverage, MM = PV x mmr - deduction. Source: Bybit's USDT contracts (help centre,
+    "Liquidation Price (USDT Contract)"). The price at which equity equals this requirement is EP -
+    s (IM - MM + extra margin) / q for side s, as printed there. Bybit's later unified account adds
+    fees; use :class:`sim.margin.tiers.closing_fee.ClosingFee` for that.
     """
 
     kind: Literal["at_entry"] = Field(
         default="at_entry", description="tiers on the value at entry (name)"
     )
     inner: TieredRequirement = Field(
-        default=TieredRequirement(), description="the brackets (component)"
+        default=TieredRequirement(), description="brackets (component)"
     )
 
     def bind(self, contracts: Contracts, unit: int) -> "EntryTiersMargin":
@@ -39,26 +40,34 @@ class EntryTiersMargin(AdditiveRequirement):
         self.inner = inner
 
     def observe(self, market: MarketView) -> None:
-        """Nothing to learn: the rates are fixed."""
+        """Do nothing: the rates are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over positions, (A,)."""
-        initial, maintenance = self.inner.compute_charges(compute_entry_value(book), book.leverage)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over positions, (A,)."""
+        initial, maintenance = self.inner.compute_charges(
+            compute_entry_value(accounts), accounts.leverage
+        )
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return self.inner.compute_charges(compute_entry_value(book), book.leverage)[0]
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return self.inner.compute_charges(compute_entry_value(accounts), accounts.leverage)[0]
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's maintenance over the sum, (A, K)."""
-        _, maintenance = self.inner.compute_charges(compute_entry_value(book), book.leverage)
-        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(book))
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's maintenance over the sum, (A, K)."""
+        _, maintenance = self.inner.compute_charges(
+            compute_entry_value(accounts), accounts.leverage
+        )
+        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(accounts))
 
 
-def compute_entry_value(book: Exposure) -> F8:
-    """What each open position cost, (A, K), minor units of the numeraire; nothing for long spot (LED-3)."""
-    contracts = book.market.contracts
-    cost = np.abs(book.entry) * book.market.price[contracts.settle]
-    asked = (book.position != 0) & ~((contracts.kind == SPOT) & (book.position > 0))
-    return np.where(asked, cost, 0.0)
+def compute_entry_value(accounts: Exposure) -> F8:
+    """Return the cost of each open position, (A, K), minor units of the numeraire.
+
+    It is zero for long spot (LED-3).
+    """
+    contracts = accounts.market.contracts
+    cost = np.abs(accounts.entry) * accounts.market.price[contracts.settle]
+    is_long_spot = (contracts.kind == SPOT) & (accounts.position > 0)
+    is_margined = (accounts.position != 0) & ~is_long_spot
+    return np.where(is_margined, cost, 0.0)

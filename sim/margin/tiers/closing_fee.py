@@ -1,4 +1,4 @@
-"""Tiers whose margin must also pay for closing: the fee is inside the requirement."""
+"""Tiers whose margin also covers the fee of closing the position."""
 
 from typing import Literal
 
@@ -14,20 +14,24 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class ClosingFee(RequirementWrapper):
-    """Per leg: maintenance + fee x N to keep, initial + fee x (N - s x initial) to open; N notional, s the side.
+    """Tiers plus the fee of closing, per leg.
 
-    The fee to open with is that of closing at the bankruptcy price, where a position is worth N - s x initial.
-    OKX and Gate, isolated: long liquidated at (EP - W/q) / (1 - (mmr + fee)), short at (EP + W/q) / (1 + (mmr + fee))
-    (as implemented and tested in freqtrade, 2024). Phemex, isolated: position balance OV/L + (OV - OV/L) x fee, long
-    liquidated at (OV - balance - amount) / ((1 - fee - mmr) x size) (help centre, "Liquidation price for USDT-M").
-    All of them are where this requirement meets equity; nothing here solves for a price.
+    Maintenance is maintenance + fee x N, initial is initial + fee x (N - s x initial), with N the
+    notional and s the side. The fee in initial margin is that of closing at the bankruptcy price,
+    where a position is worth N - s x initial.
+
+    Sources: OKX and Gate, isolated: long liquidated at (EP - W/q) / (1 - (mmr + fee)), short at (EP
+    + W/q) / (1 + (mmr + fee)) (as implemented and tested in freqtrade, 2024). Phemex, isolated:
+    position balance OV/L + (OV - OV/L) x fee, long liquidated at (OV - balance - amount) / ((1 -
+    fee - mmr) x size) (help centre, "Liquidation price for USDT-M"). These are the prices at which
+    equity equals this requirement. This module does not solve for a price.
     """
 
     kind: Literal["closing_fee"] = Field(
         default="closing_fee", description="tiers with the fee of closing (name)"
     )
     inner: TieredRequirement = Field(
-        default=TieredRequirement(), description="the brackets (component)"
+        default=TieredRequirement(), description="brackets (component)"
     )
     fee: float = Field(
         default=0.0005, ge=0, lt=0.1, description="taker fee of closing (share of notional)"
@@ -39,38 +43,38 @@ class ClosingFee(RequirementWrapper):
 
 
 class ClosingFeeMargin(ItemisedRequirement, AdditiveRequirement):
-    """Brackets of one pool's instruments, and what closing costs."""
+    """Brackets of one pool's instruments, with the fee of closing."""
 
     def __init__(self, inner: TieredMargin, fee: float) -> None:
         self.inner = inner
         self.fee = fee
 
     def observe(self, market: MarketView) -> None:
-        """Nothing to learn: the rates are fixed."""
+        """Do nothing: the rates are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over positions, (A,)."""
-        initial, maintenance = self._compute_charges(book)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over positions, (A,)."""
+        initial, maintenance = self._compute_charges(accounts)
         return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """Brackets of each leg, and what closing them costs."""
-        inner = break_down_margins(self.inner, book)
-        return inner | {"fees of closing": subtract_parts(self.compute_margins(book), inner)}
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the brackets of each leg, and the fee of closing."""
+        inner = break_down_margins(self.inner, accounts)
+        return inner | {"fees of closing": subtract_parts(self.compute_margins(accounts), inner)}
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return self._compute_charges(book)[0]
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return self._compute_charges(accounts)[0]
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's maintenance over the sum, (A, K)."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's maintenance over the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._compute_charges(book)[1], leg_values.compute_gross_notional(book)
+            self._compute_charges(accounts)[1], leg_values.compute_gross_notional(accounts)
         )
 
-    def _compute_charges(self, book: Exposure) -> tuple[F8, F8]:
-        notional = leg_values.compute_margined_notional(book)
-        initial, maintenance = self.inner.compute_charges(notional, book.leverage)
-        bankruptcy_value = np.maximum(notional - np.sign(book.position) * initial, 0.0)
-        kept = maintenance + self.fee * notional
-        return np.maximum(initial + self.fee * bankruptcy_value, kept), kept
+    def _compute_charges(self, accounts: Exposure) -> tuple[F8, F8]:
+        notional = leg_values.compute_margined_notional(accounts)
+        initial, maintenance = self.inner.compute_charges(notional, accounts.leverage)
+        bankruptcy_value = np.maximum(notional - np.sign(accounts.position) * initial, 0.0)
+        with_fee = maintenance + self.fee * notional
+        return np.maximum(initial + self.fee * bankruptcy_value, with_fee), with_fee

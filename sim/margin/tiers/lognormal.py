@@ -16,32 +16,36 @@ from sim.pricing import instrument_values
 from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 YEAR = 365.25 * 86_400.0
-"""Seconds, as Vega counts them; the rest of the model has years of 365 days (``sim.pricing.instrument_values.YEAR_SECONDS``).
+"""Seconds in a year as Vega counts them.
 
-On a trading clock it is shorter in the same proportion as those.
+The rest of the model has years of 365 days (``sim.pricing.instrument_values.YEAR_SECONDS``). On a
+trading clock both are shorter in the same proportion.
 """
 
 
 class VegaLevels(NamedTuple):
-    """Vega's four levels of one account, (A,), whole minor units of the numeraire."""
+    """Vega's four margin levels of one account, (A,), whole minor units of the numeraire."""
 
-    maintenance: F8  # below it, closed out
-    search: F8  # below it, topped up from the owner's other money
-    initial: F8  # what opening takes
-    release: F8  # above it, money goes back
+    maintenance: F8  # below it, the account is closed out
+    search: F8  # below it, the account is topped up from the owner's other funds
+    initial: F8  # required to open positions
+    release: F8  # above it, collateral is released
 
 
 class LognormalRequirement(RequirementComponent):
-    """Maintenance = N x (slippage + risk factor of the side), plus funding owed; initial = scale x maintenance.
+    """Maintenance = N x (slippage + risk factor of the side), plus funding owed.
 
-    Risk factors are the expected shortfall, at a probability level over a horizon, of a unit bought or sold at a
-    price that is lognormal (:func:`risk_factors`). Maintenance is rounded up to a minor unit per position, the levels
-    scaled from it down. Sources: vegaprotocol/specs 0019-MCAL and 0018-RSKM, vega core/risk/margins_calculation.go
-    (v0.7x). Their spec's first example charges slippage on the riskiest volume, orders included, the released code on
-    the open volume: ``slippage_on``.
+    N is the notional, and initial = scale x maintenance. Risk factors are the expected shortfall,
+    at a probability level over a horizon, of a unit bought or sold at a lognormal price
+    (:func:`compute_risk_factors`). Maintenance is rounded up to a minor unit per position; the
+    levels scaled from it are rounded down. The first example of the specification charges slippage
+    on the riskiest volume, orders included. The released code charges it on the open volume: see
+    ``slippage_on``. Sources: vegaprotocol/specs 0019-MCAL and 0018-RSKM, vega
+    core/risk/margins_calculation.go (v0.7x).
 
-    Resting orders count in :meth:`LognormalMargin.compute_levels`, as they do there; in a market, admission has filled them
-    already (MAR-1), so that :meth:`LognormalMargin.compute_margins` leaves them out.
+    Resting orders count in :meth:`LognormalMargin.compute_levels`, as in the sources. In a market,
+    admission has filled them already (MAR-1), so :meth:`LognormalMargin.compute_margins` leaves
+    them out.
     """
 
     kind: Literal["lognormal"] = Field(
@@ -53,28 +57,30 @@ class LognormalRequirement(RequirementComponent):
     sigma: float | None = Field(
         default=None,
         gt=0,
-        description="volatility; none = the market's own, as observed (annualised)",
+        description="volatility; none = the market's volatility, as observed (annualised)",
     )
     least: float = Field(
         default=0.3,
         gt=0,
-        description="lowest volatility that is taken from the market (annualised)",
+        description="lower bound on the market's volatility (annualised)",
     )
     factors: tuple[float, float] | None = Field(
         default=None,
-        description="risk factors, long and short, set by hand instead of the model (shares of notional)",
+        description="risk factors, long and short, given instead of the model (shares of notional)",
     )
     slippage: float = Field(
         default=0.01, ge=0, description="linear slippage factor (share of notional)"
     )
     slippage_on: Literal["position", "riskiest"] = Field(
         default="position",
-        description="what slippage is charged on: the position, or with the orders of a side (name)",
+        description=(
+            "volume that slippage is charged on: the position, or with the orders of a side (name)"
+        ),
     )
     funding_factor: float = Field(
         default=0.0,
         ge=0,
-        description="share of the funding that is owed at the last rate which must be covered (1)",
+        description="share of the funding owed at the last rate that requires margin (1)",
     )
     search: float = Field(default=1.1, ge=1, description="search level (multiple of maintenance)")
     initial: float = Field(default=1.5, ge=1, description="initial level (multiple of maintenance)")
@@ -86,8 +92,8 @@ class LognormalRequirement(RequirementComponent):
     def _check_level_order(self) -> Self:
         if not self.search <= self.initial <= self.release:
             raise ValueError(
-                f"initial: {self.initial:g} is not between search {self.search:g} and release {self.release:g}, "
-                "sort the three levels"
+                f"initial: {self.initial:g} is not between search {self.search:g} and release "
+                f"{self.release:g}, sort the three levels"
             )
         return self
 
@@ -97,7 +103,7 @@ class LognormalRequirement(RequirementComponent):
 
 
 class LognormalMargin(AdditiveRequirement):
-    """The rule for one pool's instruments, with the volatility it has observed."""
+    """Lognormal margin of one pool's instruments, with the volatility observed so far."""
 
     def __init__(self, rule: LognormalRequirement, count: int) -> None:
         self.rule = rule
@@ -107,7 +113,7 @@ class LognormalMargin(AdditiveRequirement):
         )
 
     def observe(self, market: MarketView) -> None:
-        """Fresh risk factors from the market's volatility, unless they are set."""
+        """Update the risk factors with the market's volatility, unless they are given."""
         if self.rule.factors is not None:
             return
         year = YEAR * (
@@ -118,63 +124,76 @@ class LognormalMargin(AdditiveRequirement):
             self._long, self._short = self._compute_risk_factors(
                 np.maximum(market.vol, self.rule.least)
             )
-        elif (year != self._year).any():  # a set volatility, on the market's clock
+        elif (year != self._year).any():  # a given volatility, on the market's clock
             self._year = year
             self._long, self._short = self._compute_risk_factors(
                 np.full(year.size, self.rule.sigma)
             )
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Initial and maintenance of positions alone, each in whole units, (A,)."""
-        opened, kept = self._margins_without_orders(book)
-        return Margins(opened.sum(axis=1), kept.sum(axis=1))
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return initial and maintenance of positions without orders, in whole units, (A,)."""
+        initial, maintenance = self._margins_without_orders(accounts)
+        return Margins(initial.sum(axis=1), maintenance.sum(axis=1))
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return self._margins_without_orders(book)[0]
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return self._margins_without_orders(accounts)[0]
 
-    def _margins_without_orders(self, book: Exposure) -> tuple[F8, F8]:
-        """Initial and maintenance of each position without its orders, (A, K) each."""
-        nothing = np.zeros_like(book.position)
-        kept = round_up(self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)))
-        return np.maximum(
-            _round_down(kept * self.rule.initial),
-            leg_values.compute_margined_notional(book) / book.leverage,
-        ), kept
+    def _margins_without_orders(self, accounts: Exposure) -> tuple[F8, F8]:
+        """Return initial and maintenance of each position without its orders, (A, K) each."""
+        nothing = np.zeros_like(accounts.position)
+        maintenance = round_up(
+            self._maintenance_by_leg(accounts._replace(bids=nothing, asks=nothing))
+        )
+        scaled = _round_down(maintenance * self.rule.initial)
+        chosen = leg_values.compute_margined_notional(accounts) / accounts.leverage
+        return np.maximum(scaled, chosen), maintenance
 
-    def compute_levels(self, book: Exposure) -> VegaLevels:
-        """All four levels, resting orders included, (A,)."""
-        maintenance = round_up(self._maintenance_by_leg(book)).sum(axis=1)
-        scales = (1.0, self.rule.search, self.rule.initial, self.rule.release)
-        return VegaLevels(*(_round_down(maintenance * scale) for scale in scales))
+    def compute_levels(self, accounts: Exposure) -> VegaLevels:
+        """Return all four levels, resting orders included, (A,)."""
+        maintenance = round_up(self._maintenance_by_leg(accounts)).sum(axis=1)
+        return VegaLevels(
+            maintenance=_round_down(maintenance),
+            search=_round_down(maintenance * self.rule.search),
+            initial=_round_down(maintenance * self.rule.initial),
+            release=_round_down(maintenance * self.rule.release),
+        )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's maintenance over the sum, (A, K)."""
-        nothing = np.zeros_like(book.position)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's maintenance over the sum, (A, K)."""
+        nothing = np.zeros_like(accounts.position)
         return leg_values.normalise_shares(
-            self._maintenance_by_leg(book._replace(bids=nothing, asks=nothing)),
-            leg_values.compute_gross_notional(book),
+            self._maintenance_by_leg(accounts._replace(bids=nothing, asks=nothing)),
+            leg_values.compute_gross_notional(accounts),
         )
 
-    def _maintenance_by_leg(self, book: Exposure) -> F8:
-        """Maintenance of each position with its orders, (A, K), unrounded."""
-        worth, spot = leg_values.compute_lot_values(book.market)
-        funding, riskiest = np.nan_to_num(book.market.funding), self.rule.slippage_on == "riskiest"
-        asked = compute_leg_maintenance(
-            *(book.position, book.bids, book.asks, spot, self._long, self._short),
-            *(self.rule.slippage, riskiest, funding, self.rule.funding_factor),
+    def _maintenance_by_leg(self, accounts: Exposure) -> F8:
+        """Return the maintenance of each position with its orders, (A, K), unrounded."""
+        lot_value, spot = leg_values.compute_lot_values(accounts.market)
+        required = compute_leg_maintenance(
+            accounts.position,
+            accounts.bids,
+            accounts.asks,
+            spot,
+            self._long,
+            self._short,
+            self.rule.slippage,
+            self.rule.slippage_on == "riskiest",
+            np.nan_to_num(accounts.market.funding),
+            self.rule.funding_factor,
         )
-        return asked * worth
+        return required * lot_value
 
     def _compute_risk_factors(self, sigma: F8) -> tuple[F8, F8]:
-        """Of a long and of a short at these volatilities, (K,) each, at least nil."""
+        """Return the risk factors of a long and of a short, (K,) each, >= 0."""
         if self.rule.factors is not None:
             long, short = self.rule.factors
             return np.full(sigma.size, long), np.full(sigma.size, short)
-        asked = compute_risk_factors(
-            self.rule.level, self.rule.horizon / self._year, sigma, self.rule.drift
+        horizon = self.rule.horizon / self._year
+        long_factor, short_factor = compute_risk_factors(
+            self.rule.level, horizon, sigma, self.rule.drift
         )
-        return np.maximum(asked[0], 0.0), np.maximum(asked[1], 0.0)
+        return np.maximum(long_factor, 0.0), np.maximum(short_factor, 0.0)
 
 
 @kernel
@@ -190,9 +209,12 @@ def compute_leg_maintenance(
     funding: F8,
     share: float,
 ) -> F8:
-    """Lots times what is asked of them, (A, K): the worse side with its orders, and a share of the funding owed."""
+    """Return lots times their maintenance rate, (A, K).
+
+    The worse side with its orders counts, plus a share of the funding owed.
+    """
     accounts, instruments = position.shape
-    asked = np.empty((instruments, accounts))
+    required = np.empty((instruments, accounts))
     for k in range(instruments):
         for a in range(accounts):
             lots = position[a, k]
@@ -203,37 +225,39 @@ def compute_leg_maintenance(
             bought = bought if lots + bids[a, k] > 0 else 0.0
             sold = sold if lots - sells < 0 else 0.0
             due = 0.0 if spot[k] else np.maximum(lots * funding[k], 0.0) * share
-            asked[k, a] = np.maximum(bought, sold) + due
-    return asked.T
+            required[k, a] = np.maximum(bought, sold) + due
+    return required.T
 
 
 def compute_risk_factors(
     level: float, horizon: float | F8, sigma: F8, drift: float = 0.0
 ) -> tuple[F8, F8]:
-    """Expected shortfall of one unit long and short, shares of its price.
+    """Return the expected shortfall of one unit long and short, shares of its price.
 
     With X = exp(m + S Z), m = (mu - sigma^2 / 2) tau, S = sigma sqrt(tau), q = Phi^-1(level):
-    long = 1 - E[X | X below its level quantile] = 1 - exp(m + S^2/2) Phi(q - S) / level,
-    short = E[X | X above its 1 - level quantile] - 1 = exp(m + S^2/2) Phi(q + S) / level - 1.
-    vegaprotocol/quant, riskmodelbs (2022).
+
+        long = 1 - E[X | X below its level quantile] = 1 - exp(m + S^2/2) Phi(q - S) / level,
+        short = E[X | X above its 1 - level quantile] - 1 = exp(m + S^2/2) Phi(q + S) / level - 1.
+
+    Source: vegaprotocol/quant, riskmodelbs (2022).
 
     Args:
         level: probability of the tail.
-        horizon: tau, years, one or of each.
+        horizon: tau, years, a single one or one per volatility.
         sigma: annualised volatility, any shape.
         drift: mu, per year.
 
     Returns:
-        long and short, of sigma's shape; below nil where a side is expected to gain even in its tail.
+        Factors of long and short, of sigma's shape. A factor is negative if the side is expected to
+            gain even in its tail.
     """
     spread = sigma * np.sqrt(horizon)
     q = float(ndtri(level))
-    growth = np.vectorize(math.exp, otypes=[float])(
-        drift * np.asarray(horizon)
-    )  # numpy's differs in the last bit
+    exp = np.vectorize(math.exp, otypes=[float])  # numpy's differs in the last bit
+    growth = exp(drift * np.asarray(horizon))
     return 1.0 - growth * ndtr(q - spread) / level, growth * ndtr(q + spread) / level - 1.0
 
 
 def _round_down(amounts: F8) -> F8:
-    """Rounded down to whole units, float dust apart."""
+    """Return the amounts rounded down to whole units; float noise is ignored."""
     return -round_up(-amounts)

@@ -12,18 +12,20 @@ from sim.numerics.rounding import round_up
 from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 MILLION = 1_000_000
-"""Rates are whole parts per million."""
+"""Unit of rates: they are whole parts per million."""
 
 ROUNDING_TOLERANCE = 1e-12
 """Relative noise of floats: a rate this little below a whole number is that number."""
 
 
 class OpenInterestRequirement(RequirementComponent):
-    """IMF = min(1, base + max(0, (OI - lower) / (upper - lower)) x (1 - base)); IM = N x IMF, MM = N x base x fraction.
+    """Initial rate that grows with open interest, and a fixed maintenance rate, as at dYdX.
 
-    OI is the instrument's open interest at the mark; the maintenance rate does not grow with it. Rates are rounded
-    down to a part per million, and each position's margins up to a minor unit, maintenance at both of its
-    multiplications. A leverage that the account chose raises IMF to its inverse (custom_imf). Source:
+    IMF = min(1, base + max(0, (OI - lower) / (upper - lower)) x (1 - base)); IM = N x IMF, MM = N x
+    base x fraction, N the notional. OI is the instrument's open interest at the mark. The
+    maintenance rate does not grow with it. Rates are rounded down to a part per million. Each
+    position's margins are rounded up to a minor unit, maintenance at both of its multiplications. A
+    leverage that the account chose raises IMF to its inverse (custom_imf). Source:
     dydxprotocol/v4-chain, protocol/x/perpetuals/types/liquidity_tier.go and lib (2024-2025).
     """
 
@@ -42,7 +44,10 @@ class OpenInterestRequirement(RequirementComponent):
     upper: float = Field(
         default=100e6,
         ge=0,
-        description="open interest from which everything must be paid in full; 0 = never (units of the numeraire)",
+        description=(
+            "open interest from which positions must be paid in full; 0 = never (units of "
+            "the numeraire)"
+        ),
     )
 
     @model_validator(mode="after")
@@ -60,17 +65,24 @@ class OpenInterestRequirement(RequirementComponent):
 
     @property
     def maintenance_ppm(self) -> int:
-        """Maintenance rate, parts per million: what funding is clamped by; margins use the fraction itself."""
+        """Maintenance rate, parts per million, by which funding is clamped.
+
+        Margins use the fraction.
+        """
         return self.base_ppm * round(self.fraction * MILLION) // MILLION
 
     def compute_initial_ppm(self, open_interest: F8) -> F8:
-        """Effective initial rate, whole parts per million, for open interest in units of the numeraire."""
+        """Return the effective initial rate, whole parts per million.
+
+        Args:
+            open_interest: open interest in units of the numeraire.
+        """
         interest = np.asarray(open_interest, dtype=np.float64)
         if not self.upper:
             return np.full(interest.shape, float(self.base_ppm))
         width = max(
             self.upper - self.lower, 1.0
-        )  # where both caps are one, there is nothing between them
+        )  # if both caps are equal, no value lies between them
         rise = np.floor(
             (MILLION - self.base_ppm) * (interest - self.lower) / width * (1 + ROUNDING_TOLERANCE)
         )
@@ -85,48 +97,55 @@ class OpenInterestRequirement(RequirementComponent):
 
 
 class OpenInterestMargin(AdditiveRequirement):
-    """The rule for one pool's instruments."""
+    """Open-interest margin of one pool's instruments."""
 
     def __init__(self, rule: OpenInterestRequirement, unit: int) -> None:
         self.rule, self.unit = rule, unit
 
     def observe(self, market: MarketView) -> None:
-        """Nothing to learn: open interest is part of the view that books come with."""
+        """Do nothing: open interest is part of the view that comes with the accounts."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over positions, each rounded up, (A,)."""
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over positions, each rounded up, (A,)."""
         return Margins(
-            self.initial_by_leg(book).sum(axis=1), self._compute_maintenance(book).sum(axis=1)
+            self.initial_by_leg(accounts).sum(axis=1),
+            self._compute_maintenance(accounts).sum(axis=1),
         )
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
         notional, maintenance = (
-            leg_values.compute_margined_notional(book),
-            self._compute_maintenance(book),
+            leg_values.compute_margined_notional(accounts),
+            self._compute_maintenance(accounts),
         )
         interest = (
-            book.market.open_interest * leg_values.compute_lot_values(book.market)[0] / self.unit
+            accounts.market.open_interest
+            * leg_values.compute_lot_values(accounts.market)[0]
+            / self.unit
         )
         scaled = _multiply_ppm(notional, self.rule.compute_initial_ppm(interest))
-        asked: F8 = np.maximum(np.maximum(scaled, round_up(notional / book.leverage)), maintenance)
-        return asked
+        chosen = round_up(notional / accounts.leverage)
+        required: F8 = np.maximum(np.maximum(scaled, chosen), maintenance)
+        return required
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's maintenance over the sum, (A, K)."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's maintenance over the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._compute_maintenance(book), leg_values.compute_gross_notional(book)
+            self._compute_maintenance(accounts), leg_values.compute_gross_notional(accounts)
         )
 
-    def _compute_maintenance(self, book: Exposure) -> F8:
+    def _compute_maintenance(self, accounts: Exposure) -> F8:
         base = _multiply_ppm(
-            leg_values.compute_margined_notional(book), np.float64(self.rule.base_ppm)
+            leg_values.compute_margined_notional(accounts), np.float64(self.rule.base_ppm)
         )
         return _multiply_ppm(base, np.float64(round(self.rule.fraction * MILLION)))
 
 
 def _multiply_ppm(amount: F8, ppm: F8 | np.float64) -> F8:
-    """So many parts per million of an amount, rounded up: whole millions apart, so that no digit is lost."""
+    """Return parts per million of an amount, rounded up.
+
+    Whole millions are multiplied separately, so that no digit is lost.
+    """
     millions = np.floor(amount / MILLION)
     rest: F8 = round_up((amount - millions * MILLION) * ppm)
     whole: F8 = millions * ppm + np.ceil(rest / MILLION)

@@ -12,10 +12,14 @@ from sim.types import B1, F8, SPOT, Contracts, Exposure, Margins, MarketView
 
 
 class ContractAmounts(Component):
-    """What one contract asks."""
+    """Margin of one contract."""
 
-    initial: float = Field(ge=0, description="to open one contract (units of the numeraire)")
-    maintenance: float = Field(ge=0, description="to keep one contract (units of the numeraire)")
+    initial: float = Field(
+        ge=0, description="initial margin of one contract (units of the numeraire)"
+    )
+    maintenance: float = Field(
+        ge=0, description="maintenance margin of one contract (units of the numeraire)"
+    )
     size: float | None = Field(
         default=None,
         gt=0,
@@ -29,12 +33,14 @@ class ContractAmounts(Component):
 
 
 class PerContractRequirement(RequirementComponent):
-    """So much money for each contract, long or short, whatever its price; a part of a contract asks its part.
+    """Fixed amount of money for each contract, long or short, whatever its price.
 
-    Initial is notional ÷ the leverage the account chose if that is more. Positions add up: no month and no commodity
-    offsets another. Long spot asks nothing (LED-3). The form is that of exchanges' performance bonds and of brokers'
-    tables, such as an initial of 12,000 dollars and a maintenance of 10,900 for one contract of 1,000 barrels. The
-    amounts change only when the exchange changes them, so give those of the day that is judged.
+    A part of a contract requires the same part of the amount. Initial is notional ÷ the leverage
+    the account chose if that is more. Positions add up: no month and no commodity offsets another.
+    Long spot requires nothing (LED-3). This is the form of exchanges' performance bonds and of
+    brokers' tables. For example, one contract of 1,000 barrels has an initial margin of 12,000
+    dollars and a maintenance margin of 10,900 dollars. The amounts change only when the exchange
+    changes them, so give those of the day that is studied.
     """
 
     kind: Literal["per_contract"] = Field(
@@ -42,16 +48,21 @@ class PerContractRequirement(RequirementComponent):
     )
     initial: float = Field(
         ge=0,
-        description="to open one contract of every instrument not named below (units of the numeraire)",
+        description=(
+            "initial margin of one contract of every instrument without its own (units of "
+            "the numeraire)"
+        ),
     )
-    maintenance: float = Field(ge=0, description="to keep one (units of the numeraire)")
+    maintenance: float = Field(
+        ge=0, description="maintenance margin of one contract (units of the numeraire)"
+    )
     size: float | None = Field(
         default=None,
         gt=0,
         description="units of the underlying in a contract, none = one lot (units)",
     )
     instruments: dict[str, ContractAmounts] = Field(
-        default={}, description="amounts of their own (name: amounts)"
+        default={}, description="amounts by instrument, for those that differ (name: amounts)"
     )
 
     @model_validator(mode="after")
@@ -60,7 +71,7 @@ class PerContractRequirement(RequirementComponent):
         return self
 
     def mentioned_names(self) -> frozenset[str]:
-        """Instruments with amounts of their own."""
+        """Return the instruments with amounts of their own."""
         return frozenset(self.instruments)
 
     def bind(self, contracts: Contracts, unit: int) -> "PerContractMargin":
@@ -68,9 +79,11 @@ class PerContractRequirement(RequirementComponent):
         common = ContractAmounts(initial=self.initial, maintenance=self.maintenance, size=self.size)
         table = np.zeros((2, len(contracts.names)))
         for column, name in enumerate(contracts.names):
-            its, lot = self.instruments.get(name, common), float(contracts.lot[column])
-            share = 1.0 if its.size is None else lot / its.size
-            table[:, column] = its.initial * share * unit, its.maintenance * share * unit
+            amounts = self.instruments.get(name, common)
+            lot = float(contracts.lot[column])
+            share = 1.0 if amounts.size is None else lot / amounts.size
+            table[0, column] = amounts.initial * share * unit
+            table[1, column] = amounts.maintenance * share * unit
         return PerContractMargin(table, contracts.kind == SPOT)
 
 
@@ -78,32 +91,36 @@ class PerContractMargin:
     """Amounts per lot of one pool's instruments.
 
     Args:
-        table: to open and to keep one lot, (2, K) minor units of the numeraire.
-        spot: which instruments are spot, (K,).
+        table: initial and maintenance margin of one lot, (2, K) minor units of the numeraire.
+        spot: True for spot instruments, (K,).
     """
 
     def __init__(self, table: F8, spot: B1) -> None:
         self.table, self.spot = table, spot
 
     def observe(self, market: MarketView) -> None:
-        """Nothing to learn: the amounts are fixed."""
+        """Do nothing: the amounts are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over positions, (A,)."""
-        lots = self._margined_lots(book)
-        opened = np.maximum(
-            lots * self.table[0], leg_values.compute_margined_notional(book) / book.leverage
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over positions, (A,)."""
+        lots = self._margined_lots(accounts)
+        initial = np.maximum(
+            lots * self.table[0], leg_values.compute_margined_notional(accounts) / accounts.leverage
         )
-        return Margins(opened.sum(axis=1), (lots * self.table[1]).sum(axis=1))
+        return Margins(initial.sum(axis=1), (lots * self.table[1]).sum(axis=1))
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's maintenance over the sum, (A, K).
+
+        Shares are those of the notional where no maintenance is due.
+        """
         return leg_values.normalise_shares(
-            self._margined_lots(book) * self.table[1], leg_values.compute_gross_notional(book)
+            self._margined_lots(accounts) * self.table[1],
+            leg_values.compute_gross_notional(accounts),
         )
 
-    def _margined_lots(self, book: Exposure) -> F8:
-        """Lots that are margined, (A, K): all but long spot."""
-        return np.where(self.spot & (book.position > 0), 0, np.abs(book.position)).astype(
+    def _margined_lots(self, accounts: Exposure) -> F8:
+        """Return the lots that require margin, (A, K): all but long spot."""
+        return np.where(self.spot & (accounts.position > 0), 0, np.abs(accounts.position)).astype(
             np.float64
         )

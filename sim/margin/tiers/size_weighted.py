@@ -13,14 +13,15 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class SizeWeightedRequirement(RequirementComponent):
-    """N x max(ratio, 0.8 ratio + imf x sqrt(size)) per leg, size in units of the underlying; legs add up.
+    """N x max(ratio, 0.8 ratio + imf x sqrt(size)) per leg, N the notional; legs add up.
 
-    Convex in size: two halves ask less than the whole. Source: drift-labs/protocol-v2, state/perp_market.rs
-    ``get_margin_ratio`` and math/margin.rs; the defaults are those of its tests (2025).
+    Size is in units of the underlying. The margin is convex in size: two halves require less than
+    the whole. Source: drift-labs/protocol-v2, state/perp_market.rs ``get_margin_ratio`` and
+    math/margin.rs; the defaults are those of its tests (2025).
     """
 
     kind: Literal["size_weighted"] = Field(
-        default="size_weighted", description="ratios by the root of size (name)"
+        default="size_weighted", description="ratios that rise with the root of size (name)"
     )
     initial: float = Field(
         default=0.1, gt=0, description="initial ratio of a small position (ratio)"
@@ -45,38 +46,38 @@ class SizeWeightedRequirement(RequirementComponent):
 
 
 class SizeWeightedMargin(AdditiveRequirement):
-    """The rule for one pool's instruments."""
+    """Size-weighted margin of one pool's instruments."""
 
     def __init__(self, rule: SizeWeightedRequirement) -> None:
         self.rule = rule
 
     def observe(self, market: MarketView) -> None:
-        """Nothing to learn: the ratios are fixed."""
+        """Do nothing: the ratios are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over positions, (A,)."""
-        initial = self.initial_by_leg(book)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over positions, (A,)."""
+        initial = self.initial_by_leg(accounts)
         return Margins(
-            initial.sum(axis=1), self._margin_by_leg(book, self.rule.maintenance).sum(axis=1)
+            initial.sum(axis=1), self._margin_by_leg(accounts, self.rule.maintenance).sum(axis=1)
         )
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        asked: F8 = np.maximum(
-            self._margin_by_leg(book, self.rule.initial),
-            leg_values.compute_margined_notional(book) / book.leverage,
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        required: F8 = np.maximum(
+            self._margin_by_leg(accounts, self.rule.initial),
+            leg_values.compute_margined_notional(accounts) / accounts.leverage,
         )
-        return asked
+        return required
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's maintenance over the sum, (A, K)."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's maintenance over the sum, (A, K)."""
         return leg_values.normalise_shares(
-            self._margin_by_leg(book, self.rule.maintenance),
-            leg_values.compute_gross_notional(book),
+            self._margin_by_leg(accounts, self.rule.maintenance),
+            leg_values.compute_gross_notional(accounts),
         )
 
-    def _margin_by_leg(self, book: Exposure, ratio: float) -> F8:
-        size = np.abs(book.position) * book.market.contracts.lot
-        return leg_values.compute_margined_notional(book) * compute_liability_weight(
+    def _margin_by_leg(self, accounts: Exposure, ratio: float) -> F8:
+        size = np.abs(accounts.position) * accounts.market.contracts.lot
+        return leg_values.compute_margined_notional(accounts) * compute_liability_weight(
             size, self.rule.imf, ratio
         )

@@ -1,5 +1,9 @@
-"""Tiered brackets: the rate rises with the size of a position, by steps or without a jump (MAR-1)."""
+"""Tiered brackets: the margin rate rises with the size of a position (MAR-1).
 
+It rises by steps, or without a jump of the margin.
+"""
+
+import itertools
 from collections.abc import Sequence
 from typing import Literal, Self
 
@@ -15,7 +19,7 @@ from sim.types import B1, F8, I8, Contracts, Exposure, Margins, MarketView
 
 
 class Tier(Component):
-    """One bracket of a ladder."""
+    """Bracket of a ladder."""
 
     floor: float = Field(
         ge=0, description="notional from which the tier applies (units of the numeraire)"
@@ -26,46 +30,51 @@ class Tier(Component):
     maintenance: float | None = Field(
         default=None,
         ge=0,
-        description="maintenance rate; if not given, maintenance_ratio times the initial rate (ratio)",
+        description="maintenance rate, none = maintenance_ratio times the initial rate (ratio)",
     )
 
     @property
     def initial_rate(self) -> float:
-        """Initial rate."""
+        """Initial margin rate, the inverse of the highest leverage."""
         return 1.0 / self.max_leverage
 
 
 TierLadder = tuple[Tier, ...]
 
 TierRule = Literal["step", "marginal"]
-"""How brackets apply: the rate of the bracket that holds a notional to all of it, or each rate to the part inside."""
+"""Application of brackets: ``step`` or ``marginal``.
+
+Under ``step``, the rate of the bracket that holds a notional applies to all of it. Under
+``marginal``, each rate applies to the part of the notional inside its bracket.
+"""
 
 EDGE_TOLERANCE = 1.0 + 1e-12
-"""A notional this little above a floor is float noise: it still lies in the bracket below."""
+"""Float tolerance: a notional this little above a floor still lies in the bracket below."""
 
 # Hyperliquid's ladder for BTC (docs, trading/margin-tiers)
 _HYPERLIQUID_BTC = (Tier(floor=0.0, max_leverage=40.0), Tier(floor=150e6, max_leverage=20.0))
 
 
 class TieredRequirement(RequirementComponent):
-    """Each position margined alone by the tier of its notional, |lots| x mark; positions simply add up.
+    """Margin of each position alone by the tier of its notional, |lots| x mark; positions add up.
 
-    A tier holds notionals above its floor, up to the next floor included. Under ``step`` the rate of the tier that
-    holds a notional applies to all of it, so that margin jumps at a floor; under ``marginal`` each tier's rate applies
-    to the part of the notional inside the tier. Venues let the highest leverage fall by steps (initial = notional ÷
-    leverage), and most of them keep maintenance continuous by a deduction. Initial is the tier's, or notional ÷ the
-    leverage the account chose if that is more. A long spot position is no exposure to cover beyond its value, which
-    valuation deals with; a short one is.
+    A tier holds notionals above its floor, up to and including the next floor. Under ``step`` the
+    rate of the tier that holds a notional applies to all of it, so that margin jumps at a floor.
+    Under ``marginal`` each tier's rate applies to the part of the notional inside the tier. Venues
+    let the highest leverage fall by steps (initial = notional ÷ leverage). Most of them keep
+    maintenance continuous by a deduction. Initial margin is that of the tier, or notional ÷ the
+    leverage the account chose if that is more. A long spot position has no exposure beyond its
+    value, which the valuation covers; a short one has.
     """
 
     kind: Literal["tiered"] = Field(default="tiered", description="brackets of notional (name)")
     tiers: TierLadder = Field(
         default=_HYPERLIQUID_BTC,
         min_length=1,
-        description="ladder of every instrument not named below (tiers)",
+        description="ladder of every instrument without its own (tiers)",
     )
     instruments: dict[str, TierLadder] = Field(
-        default={}, description="ladders of their own, by instrument (name: ladder)"
+        default={}, description="ladders by instrument, for those that differ (name: ladder)"
     )
     maintenance_ratio: float = Field(
         default=0.5,
@@ -75,11 +84,11 @@ class TieredRequirement(RequirementComponent):
     )
     initial_rule: TierRule = Field(
         default="step",
-        description="how initial rates apply: to all of a notional, or part by part (name)",
+        description="initial rate applies to all of a notional, or part by part (name)",
     )
     maintenance_rule: TierRule = Field(
         default="marginal",
-        description="how maintenance rates apply: to all of a notional, or part by part (name)",
+        description="maintenance rate applies to all of a notional, or part by part (name)",
     )
 
     @model_validator(mode="after")
@@ -92,7 +101,7 @@ class TieredRequirement(RequirementComponent):
         return self
 
     def mentioned_names(self) -> frozenset[str]:
-        """Instruments with a ladder of their own."""
+        """Return the instruments with a ladder of their own."""
         return frozenset(self.instruments)
 
     def bind(self, contracts: Contracts, unit: int) -> "TieredMargin":
@@ -107,12 +116,12 @@ class TieredRequirement(RequirementComponent):
             ]
         for row, rule in ((1, self.initial_rule), (3, self.maintenance_rule)):
             if rule == "step":
-                table[row] = 0.0  # no amount off: the rate applies to all of the notional
+                table[row] = 0.0  # no deduction: the rate applies to all of the notional
         return TieredMargin(table)
 
 
 def compute_cumulative_amounts(floors: Sequence[float] | F8, rates: Sequence[float] | F8) -> F8:
-    """Amounts that keep rate x notional - amount continuous where tiers meet, (T,).
+    """Return the amounts that keep rate x notional - amount continuous where tiers meet, (T,).
 
     cum_0 = 0, cum_k = cum_{k-1} + floor_k (rate_k - rate_{k-1}).
     """
@@ -121,7 +130,10 @@ def compute_cumulative_amounts(floors: Sequence[float] | F8, rates: Sequence[flo
 
 
 def tabulate_ladder(ladder: TierLadder, ratio: float, unit: int) -> F8:
-    """A ladder's initial rates and cumulative amounts (minor units), and those of maintenance, (4, T)."""
+    """Return a ladder's initial rates and cumulative amounts, and those of maintenance, (4, T).
+
+    Amounts are in minor units.
+    """
     floors = np.array([tier.floor for tier in ladder]) * unit
     initial = np.array([tier.initial_rate for tier in ladder])
     maintenance = np.array(_maintenance_rates(ladder, ratio))
@@ -143,29 +155,44 @@ def _maintenance_rates(ladder: TierLadder, ratio: float) -> list[float]:
 
 
 def _find_ladder_error(ladder: TierLadder, ratio: float) -> str | None:
-    """The first rule a ladder breaks."""
+    """Return the first rule that a ladder breaks, or None."""
     if not ladder:
         return "has no tier: give one with floor 0"
     if ladder[0].floor != 0:
         return f"the first tier starts at {ladder[0].floor:g}, not at 0: give one with floor 0"
     if ladder[0].max_leverage < 1:
-        told = f"max_leverage {ladder[0].max_leverage:g} at floor 0 requires more than the position is worth"
-        return f"{told}: raise it to 1 or more"
+        return (
+            f"max_leverage {ladder[0].max_leverage:g} at floor 0 requires more than the position "
+            "is worth: raise it to 1 or more"
+        )
     maintenance = _maintenance_rates(ladder, ratio)
     for tier, rate in zip(ladder, maintenance, strict=True):
         if rate > tier.initial_rate:
-            return f"maintenance {rate:g} exceeds the initial rate {tier.initial_rate:g} at floor {tier.floor:g}, lower it"
-    for k in range(1, len(ladder)):
-        if ladder[k].floor <= ladder[k - 1].floor:
             return (
-                f"floor {ladder[k].floor:g} does not exceed the one before, sort the tiers by floor"
+                f"maintenance {rate:g} exceeds the initial rate {tier.initial_rate:g} "
+                f"at floor {tier.floor:g}, lower it"
             )
-        if ladder[k].max_leverage > ladder[k - 1].max_leverage:
-            before = f"the {ladder[k - 1].max_leverage:g} before it"
-            return f"max_leverage {ladder[k].max_leverage:g} at floor {ladder[k].floor:g} is more than {before}: lower it"
-        if maintenance[k] < maintenance[k - 1]:
-            before = f"the {maintenance[k - 1]:g} before it"
-            return f"maintenance {maintenance[k]:g} at floor {ladder[k].floor:g} is less than {before}: raise it"
+    steps = zip(itertools.pairwise(ladder), itertools.pairwise(maintenance), strict=True)
+    errors = (_find_step_error(below, above, *rates) for (below, above), rates in steps)
+    return next(filter(None, errors), None)
+
+
+def _find_step_error(
+    below: Tier, above: Tier, maintenance_below: float, maintenance_above: float
+) -> str | None:
+    """Return the first rule that two consecutive tiers break, or None."""
+    if above.floor <= below.floor:
+        return f"floor {above.floor:g} does not exceed the one before, sort the tiers by floor"
+    if above.max_leverage > below.max_leverage:
+        return (
+            f"max_leverage {above.max_leverage:g} at floor {above.floor:g} is more than "
+            f"the {below.max_leverage:g} before it: lower it"
+        )
+    if maintenance_above < maintenance_below:
+        return (
+            f"maintenance {maintenance_above:g} at floor {above.floor:g} is less than "
+            f"the {maintenance_below:g} before it: raise it"
+        )
     return None
 
 
@@ -173,91 +200,99 @@ class TieredMargin(AdditiveRequirement):
     """Tiered brackets of one pool's instruments.
 
     Args:
-        table: of each tier initial rate and amount off, maintenance rate and amount off, and floor, (5, K, T); tiers
-            that an instrument does not have are zero. Amounts are those of ``tabulate`` for a marginal rule, zero for
-            a step; amounts and floors are in minor units of the numeraire.
+        table: for each tier, initial rate and deduction, maintenance rate and deduction, and floor,
+            (5, K, T). Tiers that an instrument does not have are zero. Deductions are those of
+            :func:`tabulate_ladder` for a marginal rule, zero for a step. Deductions and floors are
+            in minor units of the numeraire.
     """
 
     def __init__(self, table: F8) -> None:
         self.table = table
 
     def observe(self, market: MarketView) -> None:
-        """Nothing to learn: the rates are fixed."""
+        """Do nothing: the rates are fixed."""
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Sums over positions, (A,)."""
-        worth, spot = leg_values.compute_lot_values(book.market)
-        return Margins(
-            *compute_tiered_margins(book.position, book.leverage, worth, spot, self.table)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the sums over positions, (A,)."""
+        lot_value, spot = leg_values.compute_lot_values(accounts.market)
+        initial, maintenance = compute_tiered_margins(
+            accounts.position, accounts.leverage, lot_value, spot, self.table
         )
+        return Margins(initial, maintenance)
 
     def compute_charges(self, notional: F8, leverage: F8) -> tuple[F8, F8]:
-        """Initial and maintenance of each leg of a notional (A, K), minor units of the numeraire."""
+        """Return initial and maintenance of legs with a notional (A, K), minor units."""
         return compute_tiered_charges(notional, leverage, self.table)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return self.compute_charges(leg_values.compute_margined_notional(book), book.leverage)[0]
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return self.compute_charges(
+            leg_values.compute_margined_notional(accounts), accounts.leverage
+        )[0]
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Each leg's maintenance over the sum, (A, K); of notional where no maintenance is due."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return each leg's maintenance over the sum, (A, K).
+
+        Shares are those of the notional where no maintenance is due.
+        """
         _, maintenance = self.compute_charges(
-            leg_values.compute_margined_notional(book), book.leverage
+            leg_values.compute_margined_notional(accounts), accounts.leverage
         )
-        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(book))
+        return leg_values.normalise_shares(maintenance, leg_values.compute_gross_notional(accounts))
 
 
 @kernel
 def compute_tiered_margins(
-    position: I8, leverage: F8, worth: F8, spot: B1, table: F8
+    position: I8, leverage: F8, lot_value: F8, spot: B1, table: F8
 ) -> tuple[F8, F8]:
-    """Initial and maintenance of each account, (A,)."""
+    """Return initial and maintenance of each account, (A,)."""
     accounts, instruments = position.shape
     initial, maintenance = np.zeros(accounts), np.zeros(accounts)
-    notional, opened, kept = np.empty(accounts), np.empty(accounts), np.empty(accounts)
+    notional, leg_initial, leg_maintenance = (
+        np.empty(accounts),
+        np.empty(accounts),
+        np.empty(accounts),
+    )
     for k in range(instruments):
         for a in range(accounts):
             lots = position[a, k]
-            notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * worth[k]
-        _write_charges(notional, leverage[:, k], table[:, k], opened, kept)
+            notional[a] = (max(-lots, 0) if spot[k] else abs(lots)) * lot_value[k]
+        _write_charges(notional, leverage[:, k], table[:, k], leg_initial, leg_maintenance)
         for a in range(accounts):
-            initial[a] += opened[a]
-            maintenance[a] += kept[a]
+            initial[a] += leg_initial[a]
+            maintenance[a] += leg_maintenance[a]
     return initial, maintenance
 
 
 @kernel
 def compute_tiered_charges(notional: F8, leverage: F8, table: F8) -> tuple[F8, F8]:
-    """Initial and maintenance of each leg, (A, K)."""
+    """Return initial and maintenance of each leg, (A, K)."""
     accounts, instruments = notional.shape
-    opened, kept = np.empty((instruments, accounts)), np.empty((instruments, accounts))
+    initial, maintenance = np.empty((instruments, accounts)), np.empty((instruments, accounts))
     for k in range(instruments):
-        _write_charges(notional[:, k], leverage[:, k], table[:, k], opened[k], kept[k])
-    return opened.T, kept.T
+        _write_charges(notional[:, k], leverage[:, k], table[:, k], initial[k], maintenance[k])
+    return initial.T, maintenance.T
 
 
 @kernel
-def _write_charges(notional: F8, leverage: F8, table: F8, opened: F8, kept: F8) -> None:
-    """Write initial and maintenance of one instrument's notionals (A,) into ``opened`` and ``kept``.
+def _write_charges(notional: F8, leverage: F8, table: F8, initial: F8, maintenance: F8) -> None:
+    """Write the margins of one instrument's notionals, (A,), into ``initial`` and ``maintenance``.
 
-    Rates climb, so the tier that applies is, of those whose floor is passed, the one that asks most: no search, and
-    every inner loop runs down one instrument's column, contiguous in a pool's view.
+    Rates rise from tier to tier. Therefore the tier that applies is the one with the largest margin
+    among those whose floor is exceeded, and no search is needed. Every inner loop runs down one
+    instrument's column, contiguous in a pool's view.
     """
     for a in range(notional.size):
-        # the ufunc, unlike the operator, has no check for zero that would keep the loop from vectorising
-        opened[a] = np.divide(notional[a], leverage[a])
-        kept[a] = 0.0
+        # unlike the operator, the ufunc has no check for zero, which prevents vectorisation
+        initial[a] = np.divide(notional[a], leverage[a])
+        maintenance[a] = 0.0
     for t in range(table.shape[1]):
-        to_open, open_off, to_keep, keep_off, floor = (
-            table[0, t],
-            table[1, t],
-            table[2, t],
-            table[3, t],
-            table[4, t],
-        )
+        initial_rate, initial_deduction = table[0, t], table[1, t]
+        maintenance_rate, maintenance_deduction = table[2, t], table[3, t]
+        floor = table[4, t]
         for a in range(notional.size):
             held = notional[a] if notional[a] > floor else 0.0
-            opened[a] = max(opened[a], held * to_open - open_off)
-            kept[a] = max(kept[a], held * to_keep - keep_off)
+            initial[a] = max(initial[a], held * initial_rate - initial_deduction)
+            maintenance[a] = max(maintenance[a], held * maintenance_rate - maintenance_deduction)
     for a in range(notional.size):
-        opened[a] = max(opened[a], kept[a])
+        initial[a] = max(initial[a], maintenance[a])

@@ -1,4 +1,4 @@
-"""Collateral discounted by brackets of its amount: the more of it, the less each further unit counts."""
+"""Collateral discounted by brackets of its amount: each further unit counts for less."""
 
 import itertools
 from typing import Literal, Self
@@ -13,7 +13,7 @@ from sim.types import F8, Contracts, Exposure, Margins
 
 
 class CollateralBracket(Component):
-    """What counts of the units up to a cap."""
+    """Discount bracket: the share that counts of the units up to a cap."""
 
     cap: float = Field(
         gt=0, description="amount at which the bracket ends (units of the asset or underlying)"
@@ -22,9 +22,10 @@ class CollateralBracket(Component):
 
 
 class BracketValuation(ValuationComponent):
-    """Each bracket's rate applies to the units inside it only; beyond the last cap nothing counts.
+    """Brackets whose rates apply only to the units inside them; beyond the last cap nothing counts.
 
-    OKX, "Discount rate tiers" (announcement of April 2025). Assets and spot instruments without brackets count nothing.
+    Source: OKX, "Discount rate tiers" (announcement of April 2025). Assets and spot instruments
+    without brackets count nothing.
     """
 
     kind: Literal["brackets"] = Field(
@@ -39,40 +40,44 @@ class BracketValuation(ValuationComponent):
         for name, ladder in self.brackets.items():
             for k, (below, above) in enumerate(itertools.pairwise(ladder), start=1):
                 if above.cap <= below.cap:
-                    told = f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before"
-                    raise ValueError(f"{told}, {below.cap:g}, sort by cap")
+                    raise ValueError(
+                        f"brackets.{name}.{k}.cap: {above.cap:g} does not exceed the one before, "
+                        f"{below.cap:g}, sort by cap"
+                    )
                 if above.counted > below.counted:
-                    told = f"brackets.{name}.{k}.counted: {above.counted:g} is more than the {below.counted:g}"
-                    raise ValueError(f"{told} of the bracket before: lower it")
+                    raise ValueError(
+                        f"brackets.{name}.{k}.counted: {above.counted:g} is more than the "
+                        f"{below.counted:g} of the bracket before: lower it"
+                    )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
-        """What brackets are given for."""
+        """Return the assets and instruments that have brackets."""
         return frozenset(self.brackets)
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return True: spot positions are cut one by one."""
+        """Return True: the haircut of each spot position depends on that position alone."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
-        amount = convert_to_units(book, assets, spot)[1]
-        ladders = [self.brackets.get(name, ()) for name in book.market.contracts.names]
-        share = [
+        assets, spot = value_collateral(accounts)
+        amount = convert_to_units(accounts, assets, spot)[1]
+        ladders = [self.brackets.get(name, ()) for name in accounts.market.contracts.names]
+        shares = [
             compute_counted_share(column, ladder)
             for column, ladder in zip(amount.T, ladders, strict=True)
         ]
-        cut: F8 = spot * (1.0 - np.stack(share, axis=1))
-        return cut
+        haircut: F8 = spot * (1.0 - np.stack(shares, axis=1))
+        return haircut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
-        """See :class:`ValuationComponent`; the same for initial and maintenance."""
-        values = value_collateral(book)
-        names = (book.market.contracts.assets, book.market.contracts.names)
-        disallowed = np.zeros(len(book.balance))
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
+        """See :class:`ValuationComponent`; initial and maintenance haircuts are equal."""
+        values = value_collateral(accounts)
+        names = (accounts.market.contracts.assets, accounts.market.contracts.names)
+        disallowed = np.zeros(len(accounts.balance))
         for listed, value, amount in zip(
-            names, values, convert_to_units(book, *values), strict=True
+            names, values, convert_to_units(accounts, *values), strict=True
         ):
             for column, name in enumerate(listed):
                 rest = 1.0 - compute_counted_share(amount[:, column], self.brackets.get(name, ()))
@@ -81,10 +86,13 @@ class BracketValuation(ValuationComponent):
 
 
 def compute_counted_share(amount: F8, ladder: tuple[CollateralBracket, ...]) -> F8:
-    """Share of an amount that counts, its brackets' rates weighted by the units inside them; 1 of nothing.
+    """Return the share of an amount that counts.
+
+    It is the mean of the brackets' rates, weighted by the units inside them; 1 if the amount is
+    zero.
 
     Args:
-        amount: units, any shape, at least nil.
+        amount: units, any shape, >= 0.
         ladder: brackets with rising caps.
     """
     total, floor = np.zeros(np.shape(amount)), 0.0

@@ -12,27 +12,31 @@ from sim.types import F8, I8, SPOT, Contracts, Exposure, Margins
 
 
 class CashValuation(ValuationComponent):
-    """Whatever is held of other assets or in spot positions is disallowed entirely; what is owed of them counts.
+    """Haircut of 100% on other assets and on spot positions; debts in them count in full.
 
-    Equity less the haircut is cash plus the value of derivatives: a spot position must be paid in full (LED-3). What is
-    held of an asset includes the derivatives that settle in it, for what they cost is in its balance.
+    Equity less the haircut is cash plus the value of derivatives: a spot position must be paid in
+    full (LED-3). The amount held of an asset includes the derivatives that settle in it, because
+    their cost is in its balance.
     """
 
     kind: Literal["cash"] = Field(default="cash", description="only the numeraire counts (name)")
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return True: spot positions are cut one by one."""
+        """Return True: the haircut of each spot position depends on that position alone."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        return value_collateral(book)[1]
+        return value_collateral(accounts)[1]
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
-        """The market value of all that is not cash, (A,), the same for initial and maintenance."""
-        price, mark, per = book.market.price, book.market.mark, book.market.contracts
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
+        """Return the market value of everything but cash, (A,).
+
+        Initial and maintenance are equal.
+        """
+        price, mark, per = accounts.market.price, accounts.market.mark, accounts.market.contracts
         disallowed = sum_noncash_values(
-            book.balance, book.position, price, mark, per.multiplier, per.settle, per.kind
+            accounts.balance, accounts.position, price, mark, per.multiplier, per.settle, per.kind
         )
         return Margins(disallowed, disallowed)
 
@@ -41,21 +45,24 @@ class CashValuation(ValuationComponent):
 def sum_noncash_values(
     balance: I8, position: I8, price: F8, mark: F8, multiplier: I8, settle: I8, kind: I8
 ) -> F8:
-    """The sums of :func:`sim.margin.valuations.collateral.value_collateral` over other assets and over spot positions, (A,)."""
+    """Return the value of other assets and of spot positions, (A,).
+
+    They are the sums over columns of :func:`sim.margin.valuations.collateral.value_collateral`.
+    """
     accounts, assets = balance.shape
     disallowed, value, owned = np.zeros(accounts), np.empty(accounts), np.zeros(accounts)
     for asset in range(1, assets):
         value[:] = 0.0
         for k in range(mark.size):
             if settle[k] == asset and kind[k] != SPOT:
-                worth = mark[k] * multiplier[k] * price[asset]
+                lot_value = mark[k] * multiplier[k] * price[asset]
                 for a in range(accounts):
-                    value[a] += position[a, k] * worth
+                    value[a] += position[a, k] * lot_value
         for a in range(accounts):
             disallowed[a] += max(balance[a, asset] * price[asset] + value[a], 0.0)
     for k in range(mark.size):
         if kind[k] == SPOT:
-            worth = mark[k] * multiplier[k] * price[settle[k]]
+            lot_value = mark[k] * multiplier[k] * price[settle[k]]
             for a in range(accounts):
-                owned[a] += max(position[a, k] * worth, 0.0)
+                owned[a] += max(position[a, k] * lot_value, 0.0)
     return disallowed + owned

@@ -1,33 +1,39 @@
-"""What an account holds besides the numeraire: the values that valuations cut."""
+"""Collateral of an account besides the numeraire: the values to which valuations apply haircuts."""
 
 import numpy as np
 
 from sim.types import F8, SPOT, Contracts, Exposure
 
 
-def value_collateral(book: Exposure) -> tuple[F8, F8]:
-    """Positive values of other assets, (A, C), and of spot positions, (A, K), minor units of the numeraire.
+def value_collateral(accounts: Exposure) -> tuple[F8, F8]:
+    """Return the positive values of other assets and of spot positions.
 
-    What is held of an asset includes the derivatives that settle in it, for what they cost is in its balance. The
-    numeraire's column is nil: nobody disallows cash.
+    The amount held of an asset includes the derivatives that settle in it, because their cost is in
+    its balance. The numeraire's column is zero: cash has no haircut.
+
+    Returns:
+        (A, C) of assets and (A, K) of spot positions, minor units of the numeraire.
     """
-    spot = book.market.contracts.kind == SPOT
-    return np.maximum(_value_assets(book), 0.0), np.where(
-        spot, np.maximum(book.position_value(), 0.0), 0.0
+    spot = accounts.market.contracts.kind == SPOT
+    return np.maximum(_value_assets(accounts), 0.0), np.where(
+        spot, np.maximum(accounts.position_value(), 0.0), 0.0
     )
 
 
-def value_debts(book: Exposure) -> F8:
-    """What is owed of other assets, (A, C), minor units of the numeraire, at least nil; counted as in :func:`held`."""
-    return np.maximum(-_value_assets(book), 0.0)
+def value_debts(accounts: Exposure) -> F8:
+    """Return the debts in other assets, (A, C), minor units of the numeraire, >= 0.
+
+    They include derivatives as in :func:`value_collateral`.
+    """
+    return np.maximum(-_value_assets(accounts), 0.0)
 
 
-def _value_assets(book: Exposure) -> F8:
-    """Signed values of other assets, derivatives that settle in them included, (A, C)."""
-    contracts = book.market.contracts
+def _value_assets(accounts: Exposure) -> F8:
+    """Return the signed values of other assets, with derivatives that settle in them, (A, C)."""
+    contracts = accounts.market.contracts
     spot = contracts.kind == SPOT
-    value = book.position_value()
-    assets = book.balance * book.market.price
+    value = accounts.position_value()
+    assets = accounts.balance * accounts.market.price
     for asset in range(1, assets.shape[1]):
         settled = (contracts.settle == asset) & ~spot
         if settled.any():
@@ -39,19 +45,24 @@ def _value_assets(book: Exposure) -> F8:
 def map_shares_to_columns(
     contracts: Contracts, shares: dict[str, float], other: float
 ) -> tuple[F8, F8]:
-    """Shares given by name as columns: of assets, (C,), and of instruments, (K,); those not named get ``other``."""
+    """Return shares given by name as columns; names that are not given get ``other``.
+
+    Returns:
+        (C,) of assets and (K,) of instruments.
+    """
     assets = np.array([shares.get(name, other) for name in contracts.assets])
     return assets, np.array([shares.get(name, other) for name in contracts.names])
 
 
-def convert_to_units(book: Exposure, assets: F8, spot: F8) -> tuple[F8, F8]:
-    """How much is held in units of each asset, (A, C), and of each spot's underlying, (A, K).
+def convert_to_units(accounts: Exposure, assets: F8, spot: F8) -> tuple[F8, F8]:
+    """Return amounts held in units of each asset, (A, C), and of each spot's underlying, (A, K).
 
     Args:
-        book: the accounts.
-        assets: values, as :func:`held` gives them.
+        accounts: the accounts.
+        assets: values of assets, as :func:`value_collateral` returns them.
         spot: values of spot positions.
     """
-    market, units = book.market, np.array(book.market.contracts.units, dtype=np.float64)
-    lots = np.where(spot > 0, np.maximum(book.position, 0), 0)
+    market = accounts.market
+    units = np.array(market.contracts.units, dtype=np.float64)
+    lots = np.where(spot > 0, np.maximum(accounts.position, 0), 0)
     return assets / (market.price * units), lots * market.contracts.lot

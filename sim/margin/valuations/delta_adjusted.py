@@ -1,4 +1,4 @@
-"""Collateral of hedged books: what a short derivative covers is cut by the basis only."""
+"""Smaller haircut on hedged collateral: only the basis is deducted from it."""
 
 from typing import Literal, Self
 
@@ -11,19 +11,21 @@ from sim.types import F8, OPTION, SPOT, Contracts, Exposure, Margins
 
 
 class DeltaAdjustedValuation(ValuationComponent):
-    """Spot held is cut by ``hedged`` as far as derivatives on its underlying are short, by its haircut beyond that.
+    """Haircut ``hedged`` on spot that short derivatives hedge, and the full haircut on the rest.
 
-    Delta is counted in units of the underlying over the pool's linear derivatives; options are left out. A hedge is
-    shared by the account's spot positions on that underlying in proportion to their size. Assets other than spot
-    positions are cut in full.
+    Delta is counted in units of the underlying over the pool's linear derivatives; options are left
+    out. The account's spot positions on an underlying share a hedge in proportion to their size.
+    Assets other than spot positions are disallowed in full.
 
-    It acts where one account holds both legs, and shows where margin is scarce: in what hedged positions admission lets
-    through, and in who is liquidated. A trader who sizes by the leverage of one lot sees the haircut of spot that is
-    not hedged. Ours, not any venue's: Derive's risk-cancelling collateral does the like by scenarios.
+    The valuation matters where one account holds both legs, and where margin is scarce: it changes
+    which hedged positions are admitted and which accounts are liquidated. A trader who sizes
+    positions by the leverage of one lot uses the haircut of spot that is not hedged. This
+    definition is the project's own. Derive's risk-cancelling collateral has a similar effect by
+    scenarios.
     """
 
     kind: Literal["delta_adjusted"] = Field(
-        default="delta_adjusted", description="haircuts on what is not hedged (name)"
+        default="delta_adjusted", description="haircuts on spot that is not hedged (name)"
     )
     unhedged: dict[str, float] = Field(
         default={}, description="haircut by spot instrument (name: share)"
@@ -41,41 +43,45 @@ class DeltaAdjustedValuation(ValuationComponent):
         for where, share in [("other", self.other), *named]:
             if not self.hedged <= share <= 1:
                 raise ValueError(
-                    f"{where}: {share:g} is not between hedged, {self.hedged:g}, and 1, change either"
+                    f"{where}: {share:g} is not between hedged, {self.hedged:g}, and 1, "
+                    "change either"
                 )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
-        """Spot instruments with a haircut of their own."""
+        """Return the spot instruments with a haircut of their own."""
         return frozenset(self.unhedged)
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return whether no two spot instruments share an underlying, and with it a hedge."""
-        hedged = contracts.underlying[contracts.kind == SPOT]
-        return np.unique(hedged).size == hedged.size
+        """Return True if no two spot instruments share an underlying, and thereby a hedge."""
+        underlyings = contracts.underlying[contracts.kind == SPOT]
+        return np.unique(underlyings).size == underlyings.size
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        _, spot = value_collateral(book)
-        _, share = map_shares_to_columns(book.market.contracts, self.unhedged, self.other)
-        cut: F8 = spot * (share - (share - self.hedged) * compute_hedged_share(book))
+        _, spot = value_collateral(accounts)
+        _, share = map_shares_to_columns(accounts.market.contracts, self.unhedged, self.other)
+        cut: F8 = spot * (share - (share - self.hedged) * compute_hedged_share(accounts))
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
-        """See :class:`ValuationComponent`; the same for initial and maintenance."""
-        assets, spot = value_collateral(book)
-        _, share = map_shares_to_columns(book.market.contracts, self.unhedged, self.other)
-        cut = share - (share - self.hedged) * compute_hedged_share(book)
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
+        """See :class:`ValuationComponent`; initial and maintenance haircuts are equal."""
+        assets, spot = value_collateral(accounts)
+        _, share = map_shares_to_columns(accounts.market.contracts, self.unhedged, self.other)
+        cut = share - (share - self.hedged) * compute_hedged_share(accounts)
         disallowed = assets.sum(axis=1) + (spot * cut).sum(axis=1)
         return Margins(disallowed, disallowed)
 
 
-def compute_hedged_share(book: Exposure) -> F8:
-    """Share of each spot position that short linear derivatives on its underlying hedge, (A, K); nil elsewhere."""
-    contracts = book.market.contracts
+def compute_hedged_share(accounts: Exposure) -> F8:
+    """Return the share of each spot position that short linear derivatives hedge, (A, K).
+
+    It is zero for instruments that are not spot.
+    """
+    contracts = accounts.market.contracts
     spot, linear = contracts.kind == SPOT, (contracts.kind != SPOT) & (contracts.kind != OPTION)
-    units = book.position * contracts.lot
-    part = np.zeros(book.position.shape)
+    units = accounts.position * contracts.lot
+    part = np.zeros(accounts.position.shape)
     for underlying in np.unique(contracts.underlying[spot]):
         same = contracts.underlying == underlying
         owned = np.maximum(units[:, same & spot], 0.0).sum(axis=1)

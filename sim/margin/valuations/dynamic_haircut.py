@@ -1,4 +1,4 @@
-"""Haircuts that follow the market: more volatility and less depth, less collateral."""
+"""Haircuts that follow the market: they rise with volatility and with falling depth."""
 
 from typing import Literal, Self
 
@@ -13,12 +13,13 @@ from sim.types import F8, MISSING, Contracts, Exposure, Margins
 
 
 class DynamicHaircut(ValuationComponent):
-    """share = base + quantile x vol x sqrt(horizon) + impact x sqrt(lots / depth), at most 1; initial scaled up.
+    """share = base + quantile x vol x sqrt(horizon) + impact x sqrt(lots / depth), at most 1.
 
-    A fall of the price within the time that selling takes, plus the square-root impact of selling it. Ours, not any
-    venue's. A spot position takes volatility and depth of its own instrument, an asset those of the instrument that
-    ``priced_by`` names; other assets count nothing. Depth is what rests within 1% of the mark; where nothing rests, it
-    is a lot, and before the first quotes of a run there is no impact.
+    The terms are a fall of the price while the asset is sold, and the square-root impact of selling
+    it. The initial haircut is scaled up. This definition is the project's own. A spot position uses
+    volatility and depth of its own instrument, an asset those of the instrument that ``priced_by``
+    names; other assets count nothing. Depth is the quantity within 1% of the mark. An empty order
+    book counts as one lot, and before the first quotes of a run there is no impact.
     """
 
     kind: Literal["dynamic"] = Field(
@@ -32,13 +33,13 @@ class DynamicHaircut(ValuationComponent):
     )
     horizon: float = Field(default=86_400.0, ge=0, description="time that selling takes (s)")
     impact: float = Field(
-        default=0.01, ge=0, description="impact of selling what rests within 1% (share)"
+        default=0.01, ge=0, description="impact of selling the depth within 1% of the mark (share)"
     )
     initial_scale: float = Field(
-        default=1.2, ge=1, description="haircut to open over that to keep (ratio)"
+        default=1.2, ge=1, description="initial haircut over maintenance haircut (ratio)"
     )
     priced_by: dict[str, str] = Field(
-        default={}, description="instrument that stands for an asset (name: name)"
+        default={}, description="instrument whose volatility and depth an asset uses (name: name)"
     )
 
     @model_validator(mode="after")
@@ -51,54 +52,53 @@ class DynamicHaircut(ValuationComponent):
         return self
 
     def mentioned_names(self) -> frozenset[str]:
-        """Assets and the instruments that stand for them."""
+        """Return the assets, and the instruments whose volatility and depth they use."""
         return frozenset(self.priced_by) | frozenset(self.priced_by.values())
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return True: spot positions are cut one by one."""
+        """Return True: the haircut of each spot position depends on that position alone."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
-        amount = convert_to_units(book, assets, spot)[1]
-        share = [
-            self._compute_haircut_share(book, column, k) * self.initial_scale
+        assets, spot = value_collateral(accounts)
+        amount = convert_to_units(accounts, assets, spot)[1]
+        shares = [
+            self._compute_haircut_share(accounts, column, k) * self.initial_scale
             for k, column in enumerate(amount.T)
         ]
-        cut: F8 = spot * np.minimum(np.stack(share, axis=1), 1.0)
-        return cut
+        haircut: F8 = spot * np.minimum(np.stack(shares, axis=1), 1.0)
+        return haircut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
-        values, contracts = value_collateral(book), book.market.contracts
-        of_assets, of_spot = convert_to_units(book, *values)
+        values, contracts = value_collateral(accounts), accounts.market.contracts
+        of_assets, of_spot = convert_to_units(accounts, *values)
         column = [*self._find_asset_columns(contracts), *range(len(contracts.names))]
-        kept, opened = np.zeros(len(book.balance)), np.zeros(len(book.balance))
+        maintenance, initial = np.zeros(len(accounts.balance)), np.zeros(len(accounts.balance))
         for k, value, amount in zip(
             column, np.hstack(values).T, np.hstack([of_assets, of_spot]).T, strict=True
         ):
             share = (
                 np.ones(len(value))
                 if k == MISSING
-                else self._compute_haircut_share(book, amount, k)
+                else self._compute_haircut_share(accounts, amount, k)
             )
-            kept += value * share
-            opened += value * np.minimum(share * self.initial_scale, 1.0)
-        return Margins(opened, kept)
+            maintenance += value * share
+            initial += value * np.minimum(share * self.initial_scale, 1.0)
+        return Margins(initial, maintenance)
 
-    def _compute_haircut_share(self, book: Exposure, amount: F8, k: int) -> F8:
-        """Haircut of some amounts (A,) of what instrument k trades."""
-        market = book.market
-        moves = (
-            self.quantile * market.vol[k] * np.sqrt(self.horizon / find_seconds_per_year(market)[k])
-        )
+    def _compute_haircut_share(self, accounts: Exposure, amount: F8, k: int) -> F8:
+        """Return the haircut of some amounts, (A,), of the asset that instrument k trades."""
+        market = accounts.market
+        years = self.horizon / find_seconds_per_year(market)[k]
+        price_fall = self.quantile * market.vol[k] * np.sqrt(years)
         lots, depth = amount / market.contracts.lot[k], float(mask_unquoted_depth(market)[k])
         impact = 0.0 if np.isnan(depth) else self.impact * np.sqrt(lots / max(depth, 1.0))
-        share: F8 = self.base + moves + impact
+        share: F8 = self.base + price_fall + impact
         return np.minimum(share, 1.0)
 
     def _find_asset_columns(self, contracts: Contracts) -> list[int]:
-        """The instrument that stands for each asset, NOBODY where there is none in the pool."""
+        """Return the instrument that prices each asset, MISSING if the pool has none."""
         place = {name: k for k, name in enumerate(contracts.names)}
         return [place.get(self.priced_by.get(name, ""), MISSING) for name in contracts.assets]

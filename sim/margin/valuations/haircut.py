@@ -1,4 +1,4 @@
-"""A basket of collateral with a static haircut on each part."""
+"""Static haircuts on a basket of collateral."""
 
 from typing import Literal, Self
 
@@ -10,21 +10,26 @@ from sim.types import F8, Contracts, Exposure, Margins
 
 
 class StaticHaircut(ValuationComponent):
-    """Of each asset and spot position, share x value is disallowed; initial and maintenance may differ.
+    """Static haircut on each asset and spot position: share x value is disallowed.
 
-    What is owed counts in full. Shares are by name of asset or spot instrument; where initial shares are not given they
-    are those of maintenance (Derive adds its initial haircut to maintenance's: give the sum).
+    Debts count in full. Shares are given by name of asset or spot instrument, and initial and
+    maintenance shares may differ. Initial shares that are not given equal those of maintenance.
+    (Derive adds its initial haircut to that of maintenance: give the sum.)
     """
 
     kind: Literal["haircut"] = Field(default="haircut", description="static haircuts (name)")
     maintenance: dict[str, float] = Field(
-        default={}, description="disallowed to keep positions (name: share)"
+        default={}, description="haircut for maintenance margin (name: share)"
     )
     initial: dict[str, float] = Field(
-        default={}, description="disallowed to open; not given = as for maintenance (name: share)"
+        default={},
+        description="haircut for initial margin; not given = as for maintenance (name: share)",
     )
     other: float = Field(
-        default=1.0, ge=0, le=1, description="disallowed of what is not named (share)"
+        default=1.0,
+        ge=0,
+        le=1,
+        description="haircut of assets and instruments that are not named (share)",
     )
 
     @model_validator(mode="after")
@@ -36,37 +41,41 @@ class StaticHaircut(ValuationComponent):
                         f"{where}.{name}: {share:g} is not between 0 and 1, give a share"
                     )
         for name, share in self.initial.items():
-            kept = self.maintenance.get(name, self.other)
-            if share < kept and name not in self.maintenance:
-                told = f"initial.{name}: {share:g} is below the {kept:g} of other, which is its share to keep"
-                raise ValueError(f"{told}: add maintenance.{name}")
-            if share < kept:
+            least = self.maintenance.get(name, self.other)
+            if share < least and name not in self.maintenance:
                 raise ValueError(
-                    f"initial.{name}: {share:g} is below the {kept:g} of maintenance, raise it"
+                    f"initial.{name}: {share:g} is below the {least:g} of other, "
+                    f"which is its share to keep: add maintenance.{name}"
+                )
+            if share < least:
+                raise ValueError(
+                    f"initial.{name}: {share:g} is below the {least:g} of maintenance, raise it"
                 )
         return self
 
     def mentioned_names(self) -> frozenset[str]:
-        """What haircuts are given for."""
+        """Return the assets and instruments that have a haircut."""
         return frozenset(self.maintenance) | frozenset(self.initial)
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return True: spot positions are cut one by one."""
+        """Return True: the haircut of each spot position depends on that position alone."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
         _, of_spot = map_shares_to_columns(
-            book.market.contracts, self.maintenance | self.initial, self.other
+            accounts.market.contracts, self.maintenance | self.initial, self.other
         )
-        cut: F8 = value_collateral(book)[1] * of_spot
+        cut: F8 = value_collateral(accounts)[1] * of_spot
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
+        assets, spot = value_collateral(accounts)
         disallowed = []
         for shares in (self.maintenance | self.initial, self.maintenance):
-            of_assets, of_spot = map_shares_to_columns(book.market.contracts, shares, self.other)
+            of_assets, of_spot = map_shares_to_columns(
+                accounts.market.contracts, shares, self.other
+            )
             disallowed.append(assets @ of_assets + spot @ of_spot)
         return Margins(*disallowed)

@@ -1,4 +1,7 @@
-"""Collateral and debt weighted by their size, as at Drift: what is large is hard to sell, and to buy back."""
+"""Collateral and debt weighted by their size, as at Drift.
+
+A large amount is hard to sell, and a large debt is hard to buy back.
+"""
 
 from typing import Literal, Self
 
@@ -13,46 +16,56 @@ from sim.types import F8, Contracts, Exposure, Margins
 
 
 class TokenWeights(Component):
-    """Of one token; the defaults are those of protocol-v2's tests of margin (2025)."""
+    """Weights of one token; the defaults are those of protocol-v2's tests of margin (2025)."""
 
-    initial: float = Field(default=0.8, ge=0, le=1, description="of what is held, to open (ratio)")
+    initial: float = Field(
+        default=0.8, ge=0, le=1, description="weight of an asset for initial margin (ratio)"
+    )
     maintenance: float = Field(
-        default=0.9, ge=0, le=1, description="of what is held, to keep (ratio)"
+        default=0.9, ge=0, le=1, description="weight of an asset for maintenance margin (ratio)"
     )
     owed_initial: float = Field(
-        default=1.2, ge=1, le=100, description="of what is owed, to open (ratio)"
+        default=1.2, ge=1, le=100, description="weight of a debt for initial margin (ratio)"
     )
     owed_maintenance: float = Field(
-        default=1.1, ge=1, le=100, description="of what is owed, to keep (ratio)"
+        default=1.1, ge=1, le=100, description="weight of a debt for maintenance margin (ratio)"
     )
     imf: float = Field(
-        default=0.0, ge=0, le=1e6, description="worsening with size (per root of a unit)"
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="change of the weights with size (per root of a unit)",
     )
 
     @model_validator(mode="after")
     def _check_opening_weights(self) -> Self:
         if self.initial > self.maintenance:
             raise ValueError(
-                f"initial: {self.initial:g} counts more than maintenance {self.maintenance:g}, lower it"
+                f"initial: {self.initial:g} counts more than maintenance {self.maintenance:g}, "
+                "lower it"
             )
         if self.owed_initial < self.owed_maintenance:
             raise ValueError(
-                f"owed_initial: {self.owed_initial:g} is below owed_maintenance {self.owed_maintenance:g}, raise it"
+                f"owed_initial: {self.owed_initial:g} is below owed_maintenance "
+                f"{self.owed_maintenance:g}, raise it"
             )
         return self
 
     def weight_pairs(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Of what is held and of what is owed, each to open and to keep."""
+        """Return the weights of assets and of debts, each for initial and maintenance."""
         return (self.initial, self.maintenance), (self.owed_initial, self.owed_maintenance)
 
 
 class SizeWeightedValuation(ValuationComponent):
-    """Held: value x (1 - min(w, 1.1 / (1 + imf √size))); owed: value x (max(w, 0.8 w + imf √size) - 1).
+    """Haircuts from asset and liability weights that depend on size.
 
-    Market equity has a debt at its value already, so that only what its weight exceeds one by is asked on top. An asset
-    or spot position that is not named does not count; a debt in it asks no more than itself, and spot owed is for the
-    requirement. Source: drift-labs/protocol-v2,
-    state/spot_market.rs ``get_asset_weight``, ``get_liability_weight`` and math/margin.rs (2025).
+    An asset's haircut is value x (1 - min(w, 1.1 / (1 + imf √size))). A debt's is value x (max(w,
+    0.8 w + imf √size) - 1), because market equity already contains the debt at its value. An asset
+    or spot position that is not named does not count. A debt in it adds no charge beyond its value.
+    Spot that is owed is left to the requirement.
+
+    Source: drift-labs/protocol-v2, state/spot_market.rs ``get_asset_weight``,
+    ``get_liability_weight`` and math/margin.rs (2025).
     """
 
     kind: Literal["weighted"] = Field(
@@ -63,40 +76,46 @@ class SizeWeightedValuation(ValuationComponent):
     )
 
     def mentioned_names(self) -> frozenset[str]:
-        """What weights are given for."""
+        """Return the assets and instruments that have weights."""
         return frozenset(self.tokens)
 
     def is_additive(self, contracts: Contracts) -> bool:
-        """Return True: spot positions are cut one by one."""
+        """Return True: the haircut of each spot position depends on that position alone."""
         return True
 
-    def compute_spot_haircuts(self, book: Exposure) -> F8:
+    def compute_spot_haircuts(self, accounts: Exposure) -> F8:
         """See :class:`ValuationComponent`."""
-        assets, spot = value_collateral(book)
-        size = convert_to_units(book, assets, spot)[1]
+        assets, spot = value_collateral(accounts)
+        size = convert_to_units(accounts, assets, spot)[1]
         cut = spot.copy()
-        for column, name in enumerate(book.market.contracts.names):
-            if (its := self.tokens.get(name)) is not None:
+        for column, name in enumerate(accounts.market.contracts.names):
+            if (weights := self.tokens.get(name)) is not None:
                 cut[:, column] -= spot[:, column] * compute_asset_weight(
-                    size[:, column], its.imf, its.initial
+                    size[:, column], weights.imf, weights.initial
                 )
         return cut
 
-    def compute_haircuts(self, book: Exposure) -> Margins:
-        """See :class:`ValuationComponent`; a premium on debt may exceed what is held."""
-        (assets, spot), debt = value_collateral(book), value_debts(book)
-        value, size = np.hstack([assets, spot]), np.hstack(convert_to_units(book, assets, spot))
-        short = convert_to_units(book, debt, spot)[0]
-        cut = np.stack([value.sum(axis=1)] * 2)  # to open, to keep
+    def compute_haircuts(self, accounts: Exposure) -> Margins:
+        """See :class:`ValuationComponent`; the charge on debts may exceed the collateral held."""
+        (assets, spot), debt = value_collateral(accounts), value_debts(accounts)
+        value, size = np.hstack([assets, spot]), np.hstack(convert_to_units(accounts, assets, spot))
+        debt_size = convert_to_units(accounts, debt, spot)[0]
+        haircuts = np.stack([value.sum(axis=1)] * 2)  # initial, maintenance
         for column, name in enumerate(
-            (*book.market.contracts.assets, *book.market.contracts.names)
+            (*accounts.market.contracts.assets, *accounts.market.contracts.names)
         ):
-            if (its := self.tokens.get(name)) is None:
+            if (weights := self.tokens.get(name)) is None:
                 continue
-            for row, kept, due in zip(cut, *its.weight_pairs(), strict=True):
-                row -= value[:, column] * compute_asset_weight(size[:, column], its.imf, kept)
+            for row, asset_weight, debt_weight in zip(
+                haircuts, *weights.weight_pairs(), strict=True
+            ):
+                row -= value[:, column] * compute_asset_weight(
+                    size[:, column], weights.imf, asset_weight
+                )
                 if column < debt.shape[1]:
-                    row += debt[:, column] * (
-                        compute_liability_weight(short[:, column], its.imf, due) - 1.0
+                    liability_weight = compute_liability_weight(
+                        debt_size[:, column], weights.imf, debt_weight
                     )
-        return Margins(*np.maximum(cut, 0.0))
+                    row += debt[:, column] * (liability_weight - 1.0)
+        initial, maintenance = np.maximum(haircuts, 0.0)
+        return Margins(initial, maintenance)

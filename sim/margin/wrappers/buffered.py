@@ -1,4 +1,4 @@
-"""EMIR's tool (a): a buffer that is built in calm and used up in stress."""
+"""EMIR's anti-procyclicality tool (a): a buffer built in calm and used in stress."""
 
 from typing import Literal
 
@@ -12,31 +12,39 @@ from sim.types import F8, Contracts
 
 
 class MarginBuffer(RequirementWrapper):
-    """M → (1 + buffer) M while M is no higher than its quantile P over the look-back, else max(M, (1 + buffer) P).
+    """Buffer on margin M in calm, released when M exceeds its quantile P over the look-back.
 
-    Delegated Regulation (EU) 153/2013, Article 28(1)(a), asks for a buffer of at least 25% that may be exhausted when
-    requirements rise significantly, and does not say how. Release here: what is asked stays where it stood at P while
-    M climbs from P to (1 + buffer) P, and the buffer is gone from there on (our rule).
+    M → (1 + buffer) M while M is at most P, else max(M, (1 + buffer) P). Delegated Regulation (EU)
+    153/2013, Article 28(1)(a), requires a buffer of at least 25% that may be exhausted when
+    requirements rise significantly. It does not define how. The release rule here is the project's
+    own. The margin stays at its level at P while M rises from P to (1 + buffer) P, and beyond that
+    the buffer is exhausted.
     """
 
     kind: Literal["buffered"] = Field(
         default="buffered", description="a buffer released in stress (name)"
     )
-    inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
-    buffer: float = Field(default=0.25, ge=0, description="added in calm (share of margin)")
+    inner: AnyRequirement = Field(description="requirement that is smoothed (component)")
+    buffer: float = Field(default=0.25, ge=0, description="buffer added in calm (share of margin)")
     quantile: float = Field(
-        default=0.9, gt=0, le=1, description="of past margins, above which it is released (share)"
+        default=0.9,
+        gt=0,
+        le=1,
+        description="quantile of past margins above which the buffer is released (share)",
     )
     window: float = Field(
         default=216_000_000, gt=0, description="look-back of that quantile (s; 2,500 days)"
     )
     least: float = Field(
-        default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)"
+        default=43_200_000, gt=0, description="past needed before the tool acts (s; 500 days)"
     )
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
 
     def look_back(self) -> float:
-        """That of the inner requirement, and what the tool needs to act; today counts."""
+        """Return the look-back of the inner requirement plus the past that the tool needs (s).
+
+        The present entry counts.
+        """
         return self.inner.look_back() + (count_rows(self.least, self.every) - 1) * self.every
 
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
@@ -47,7 +55,7 @@ class MarginBuffer(RequirementWrapper):
 
 
 class BufferTool:
-    """Remembers margins of the look-back."""
+    """Buffer rule with the margins of the look-back."""
 
     def __init__(self, rule: MarginBuffer) -> None:
         self.rule, self.least = rule, count_rows(rule.least, rule.every)

@@ -1,4 +1,4 @@
-"""Risk parameters on their own clock, and late (MAR-3)."""
+"""Risk parameters that are updated on a clock and applied with a delay (MAR-3)."""
 
 import copy
 from collections import deque
@@ -15,22 +15,24 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class ParameterClock(RequirementWrapper):
-    """What the inner requirement has learnt is taken over every so often, and applies after a delay.
+    """Copy of the inner requirement, renewed at intervals and applied after a delay.
 
-    Until the first take-over it asks what it would having learnt nothing.
+    Until the first update applies, margins are those of a requirement that has learned nothing.
     """
 
     kind: Literal["clocked"] = Field(
         default="clocked", description="parameters updated on a clock (name)"
     )
     inner: AnyRequirement = Field(
-        description="the requirement whose parameters these are (component)"
+        description="requirement whose parameters are updated (component)"
     )
     every: float = Field(default=86_400, gt=0, description="time between updates (s)")
-    delay: float = Field(default=0.0, ge=0, description="from an update to its application (s)")
+    delay: float = Field(
+        default=0.0, ge=0, description="time from an update to its application (s)"
+    )
 
     def look_back(self) -> float:
-        """That of the inner requirement, the clock and the delay."""
+        """Return the look-back of the inner requirement plus the clock and the delay (s)."""
         return self.inner.look_back() + self.every + self.delay
 
     def bind(self, contracts: Contracts, unit: int) -> "ParameterClockMargin":
@@ -39,16 +41,16 @@ class ParameterClock(RequirementWrapper):
 
 
 class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
-    """One requirement that learns, and the copies of it that apply."""
+    """Requirement that learns, and the copies of it that apply."""
 
     def __init__(self, inner: Requirement, every: float, delay: float) -> None:
         self.inner, self.every, self.delay = inner, every, delay
         self.learning_copy = copy.deepcopy(inner)
         self._turn = 0
-        self._pending: deque[tuple[int, Requirement]] = deque()  # row from which each applies
+        self._pending: deque[tuple[int, Requirement]] = deque()  # first row at which each applies
 
     def observe(self, market: MarketView) -> None:
-        """The inner requirement learns; on the clock it is copied, and copies apply when due."""
+        """Update the inner requirement; copy it on the clock, and apply the copies that are due."""
         self.inner.observe(market)
         rows = len(market.returns)
         turn = rows // count_rows(self.every, market.dt)
@@ -58,23 +60,23 @@ class ParameterClockMargin(ItemisedRequirement, AdditiveRequirement):
         while self._pending and self._pending[0][0] <= rows:
             self.learning_copy = self._pending.popleft()[1]
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """By the parameters that apply, (A,)."""
-        return self.learning_copy.compute_margins(book)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the margins under the parameters that apply, (A,)."""
+        return self.learning_copy.compute_margins(accounts)
 
     @property
     def is_additive(self) -> bool:
-        """If the inner requirement does."""
+        """True if the requirement that applies is additive."""
         return is_additive(self.learning_copy)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return compute_initial_by_leg(self.learning_copy, book)
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return compute_initial_by_leg(self.learning_copy, accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """By the parameters that apply."""
-        return break_down_margins(self.learning_copy, book)
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the breakdown under the parameters that apply."""
+        return break_down_margins(self.learning_copy, accounts)
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """By the parameters that apply."""
-        return self.learning_copy.compute_leg_shares(book)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return the shares under the parameters that apply."""
+        return self.learning_copy.compute_leg_shares(accounts)

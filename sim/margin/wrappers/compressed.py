@@ -13,14 +13,17 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class Compression(RequirementWrapper):
-    """M → (1 - κ) M, initial and maintenance alike; haircuts are not touched. A negative κ asks for more."""
+    """M → (1 - κ) M, initial and maintenance alike.
+
+    Haircuts are unchanged. A negative κ raises margins.
+    """
 
     kind: Literal["compressed"] = Field(
         default="compressed", description="a requirement cut by a share (name)"
     )
-    inner: AnyRequirement = Field(description="the requirement that is cut (component)")
+    inner: AnyRequirement = Field(description="requirement that is cut (component)")
     kappa: float = Field(
-        lt=1, description="share by which margins are cut, negative to raise them (ratio)"
+        lt=1, description="share by which margins are cut; negative = raised (ratio)"
     )
 
     def bind(self, contracts: Contracts, unit: int) -> "CompressionMargin":
@@ -29,38 +32,38 @@ class Compression(RequirementWrapper):
 
 
 class CompressionMargin(ItemisedRequirement, AdditiveRequirement):
-    """An inner requirement times a factor."""
+    """Inner requirement times a factor."""
 
     def __init__(self, inner: Requirement, factor: float) -> None:
         self.inner = inner
         self.factor = factor
 
     def observe(self, market: MarketView) -> None:
-        """The inner requirement learns."""
+        """Update the inner requirement."""
         self.inner.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """The inner margins times the factor, (A,)."""
-        initial, maintenance = self.inner.compute_margins(scale_leverage(book, self.factor))
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the inner margins times the factor, (A,)."""
+        initial, maintenance = self.inner.compute_margins(scale_leverage(accounts, self.factor))
         return Margins(self.factor * initial, self.factor * maintenance)
 
     @property
     def is_additive(self) -> bool:
-        """If the inner requirement does."""
+        """True if the inner requirement is additive."""
         return is_additive(self.inner)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return self.factor * compute_initial_by_leg(self.inner, book)
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return self.factor * compute_initial_by_leg(self.inner, accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """The inner parts, each times the factor."""
-        inner = break_down_margins(self.inner, scale_leverage(book, self.factor))
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the inner parts, each times the factor."""
+        inner = break_down_margins(self.inner, scale_leverage(accounts, self.factor))
         return {
-            name: Margins(*(self.factor * column for column in part))
+            name: Margins(self.factor * part.initial, self.factor * part.maintenance)
             for name, part in inner.items()
         }
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """The inner shares: scaling does not move them."""
-        return self.inner.compute_leg_shares(book)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return the inner shares, which a factor does not change."""
+        return self.inner.compute_leg_shares(accounts)

@@ -1,4 +1,4 @@
-"""EMIR's tool (c): margin no lower than over a long look-back."""
+"""EMIR's anti-procyclicality tool (c): margin of at least its level over a long look-back."""
 
 from typing import Literal
 
@@ -14,22 +14,26 @@ from sim.types import F8, Contracts
 class LongRunFloor(RequirementWrapper):
     """M → max(M, mean of M over the look-back).
 
-    Delegated Regulation (EU) 153/2013, Article 28(1)(c), asks for no less than the volatility of ten years would; the
-    mean of the margin itself over that time stands for it here (our form).
+    Delegated Regulation (EU) 153/2013, Article 28(1)(c), requires at least the margin of a
+    volatility estimated over ten years. Here the mean of the margin itself over that time replaces
+    it; this form is the project's own.
     """
 
     kind: Literal["floored"] = Field(
-        default="floored", description="no lower than its own long-run mean (name)"
+        default="floored", description="margin of at least its own long-run mean (name)"
     )
-    inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
+    inner: AnyRequirement = Field(description="requirement that is smoothed (component)")
     window: float = Field(default=216_000_000, gt=0, description="look-back (s; 2,500 days)")
     least: float = Field(
-        default=43_200_000, gt=0, description="past needed before it acts (s; 500 days)"
+        default=43_200_000, gt=0, description="past needed before the tool acts (s; 500 days)"
     )
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
 
     def look_back(self) -> float:
-        """That of the inner requirement, and what the tool needs to act; today counts."""
+        """Return the look-back of the inner requirement plus the past that the tool needs (s).
+
+        The present entry counts.
+        """
         return self.inner.look_back() + (count_rows(self.least, self.every) - 1) * self.every
 
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
@@ -41,7 +45,7 @@ class LongRunFloor(RequirementWrapper):
 
 
 class FloorTool:
-    """Remembers margins of the look-back."""
+    """Floor rule with the margins of the look-back."""
 
     def __init__(self, window: int, least: int) -> None:
         self.size, self.least = window, least

@@ -1,4 +1,7 @@
-"""What closing a position is likely to cost, by volatility and depth, added to an inner requirement."""
+"""Liquidation buffer: the expected cost of closing, added to an inner requirement.
+
+The cost follows from volatility and depth.
+"""
 
 from typing import Literal
 
@@ -17,29 +20,34 @@ from sim.types import F8, Contracts, Exposure, Margins, MarketView
 
 
 class LiquidationBuffer(RequirementWrapper):
-    """M + sum over legs of notional x min(cap, half the spread + z x volatility x sqrt(time to close)).
+    """Inner requirement plus the expected cost of closing each leg.
 
-    Time to close = ``refill`` x lots ÷ (participation x depth within 1%), so the buffer grows faster than the position.
-    Our own definition: no clearing house or venue publishes its liquidity add-on with numbers. Spread, depth and
-    volatility are those of the engine's last look, once a step. Where a book has emptied the cap is asked; before a
-    book is quoted for the first time, and where there is none at all, nothing is.
+    M + sum over legs of notional x min(cap, half the spread + z x volatility x sqrt(time to
+    close)). Time to close = ``refill`` x lots ÷ (participation x depth within 1%), so the buffer
+    grows faster than the position. The definition is the project's own: no clearing house or venue
+    publishes its liquidity add-on with numbers. Spread, depth and volatility are those of the
+    engine's last observation, once a step. Where an order book has emptied, the buffer equals the
+    cap. It is zero before an order book is quoted for the first time, and where there is no order
+    book at all.
     """
 
     kind: Literal["liquidation_buffer"] = Field(
         default="liquidation_buffer", description="cost of closing (name)"
     )
-    inner: AnyRequirement = Field(description="the requirement that is added to (component)")
-    participation: float = Field(
-        default=0.2, gt=0, le=1, description="of the depth, in which one would close (share)"
+    inner: AnyRequirement = Field(
+        description="requirement to which the buffer is added (component)"
     )
-    refill: float = Field(default=300, gt=0, description="time in which taken depth comes back (s)")
+    participation: float = Field(
+        default=0.2, gt=0, le=1, description="part of the depth that closing takes (share)"
+    )
+    refill: float = Field(
+        default=300, gt=0, description="time in which depth that was taken is restored (s)"
+    )
     z: float = Field(default=2.33, ge=0, description="standard deviations that are covered (1)")
     half_life: float = Field(default=86_400, gt=0, description="memory of realised volatility (s)")
-    reference: float = Field(
-        default=0.5, gt=0, description="volatility it starts from (annualised)"
-    )
+    reference: float = Field(default=0.5, gt=0, description="volatility at the start (annualised)")
     cap: float = Field(
-        default=0.2, ge=0, le=1, description="most that is added (share of notional)"
+        default=0.2, ge=0, le=1, description="upper bound on the buffer (share of notional)"
     )
 
     def bind(self, contracts: Contracts, unit: int) -> "LiquidationBufferMargin":
@@ -48,17 +56,17 @@ class LiquidationBuffer(RequirementWrapper):
 
 
 class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
-    """One pool's books and volatilities at work."""
+    """Liquidation buffer of one pool, with its order books and volatilities."""
 
     def __init__(self, rule: LiquidationBuffer, inner: Requirement, contracts: Contracts) -> None:
         self.rule, self.inner = rule, inner
         self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
         self.quote_history = QuoteHistory(len(contracts.names))
-        self.half_spread = np.zeros(len(contracts.names))  # half of it, share of the mark
-        self.depth = np.full(len(contracts.names), np.nan)  # lots; NaN = there was no book yet
+        self.half_spread = np.zeros(len(contracts.names))  # share of the mark
+        self.depth = np.full(len(contracts.names), np.nan)  # lots; NaN = no order book so far
 
     def observe(self, market: MarketView) -> None:
-        """The inner requirement learns; spread, depth and volatility are noted."""
+        """Update the inner requirement, and record spread, depth and volatility."""
         self.inner.observe(market)
         self.volatilities.observe(market)
         self.quote_history.observe(market)
@@ -68,46 +76,46 @@ class LiquidationBufferMargin(ItemisedRequirement, AdditiveRequirement):
         )
         self.depth = self.quote_history.mask_unquoted(market).depth
 
-    def _buffer_by_leg(self, book: Exposure) -> F8:
-        """What is added for each leg, (A, K)."""
+    def _buffer_by_leg(self, accounts: Exposure) -> F8:
+        """Return the buffer of each leg, (A, K)."""
         rule = self.rule
-        lots = np.abs(book.position)
+        lots = np.abs(accounts.position)
         pace = rule.participation * self.depth / rule.refill  # lots a second
         with np.errstate(divide="ignore", invalid="ignore"):
-            years = np.where(lots > 0, lots / pace, 0.0) / find_seconds_per_year(book.market)
+            years = np.where(lots > 0, lots / pace, 0.0) / find_seconds_per_year(accounts.market)
         rate = self.half_spread + rule.z * self.volatilities.volatility * np.sqrt(years)
-        return leg_values.compute_margined_notional(book) * np.where(
+        return leg_values.compute_margined_notional(accounts) * np.where(
             np.isnan(self.depth), 0.0, np.minimum(rate, rule.cap)
         )
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """The inner margins and the buffer, (A,)."""
-        initial, maintenance = self.inner.compute_margins(book)
-        buffer = self._buffer_by_leg(book).sum(axis=1)
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return the inner margins plus the buffer, (A,)."""
+        initial, maintenance = self.inner.compute_margins(accounts)
+        buffer = self._buffer_by_leg(accounts).sum(axis=1)
         return Margins(initial + buffer, maintenance + buffer)
 
     @property
     def is_additive(self) -> bool:
-        """If the inner requirement does."""
+        """True if the inner requirement is additive."""
         return is_additive(self.inner)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return compute_initial_by_leg(self.inner, book) + self._buffer_by_leg(book)
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return compute_initial_by_leg(self.inner, accounts) + self._buffer_by_leg(accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """The inner parts and the buffer."""
-        buffer = self._buffer_by_leg(book).sum(axis=1)
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the inner parts and the buffer."""
+        buffer = self._buffer_by_leg(accounts).sum(axis=1)
         return join_breakdowns(
-            break_down_margins(self.inner, book), {"cost of closing": Margins(buffer, buffer)}
+            break_down_margins(self.inner, accounts), {"cost of closing": Margins(buffer, buffer)}
         )
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """Inner shares of the inner maintenance, and each leg's own buffer."""
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return shares of the inner maintenance plus each leg's buffer, (A, K)."""
         own = (
-            self.inner.compute_leg_shares(book)
-            * self.inner.compute_margins(book).maintenance[:, None]
+            self.inner.compute_leg_shares(accounts)
+            * self.inner.compute_margins(accounts).maintenance[:, None]
         )
         return leg_values.normalise_shares(
-            own + self._buffer_by_leg(book), leg_values.compute_gross_notional(book)
+            own + self._buffer_by_leg(accounts), leg_values.compute_gross_notional(accounts)
         )

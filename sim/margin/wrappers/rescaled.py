@@ -1,4 +1,4 @@
-"""Dials of any engine: what it asks, times a factor; and maintenance as a share of initial (MAR-2)."""
+"""Factors of any engine: a multiplier of margins, and maintenance as a share of initial (MAR-2)."""
 
 from sim.margin.additive import AdditiveRequirement, compute_initial_by_leg, is_additive
 from sim.margin.breakdown import ItemisedRequirement, break_down_margins
@@ -6,52 +6,57 @@ from sim.protocols import Requirement
 from sim.types import F8, Exposure, Margins, MarketView
 
 
-def scale_leverage(book: Exposure, factor: float | F8) -> Exposure:
-    """The book whose chosen leverage, after margins are multiplied by a factor, is what was chosen again."""
-    return book._replace(leverage=book.leverage * factor)
+def scale_leverage(accounts: Exposure, factor: float | F8) -> Exposure:
+    """Return the accounts with their chosen leverage multiplied by a factor.
+
+    After margins are multiplied by the same factor, the chosen leverage is again the one that was
+    chosen.
+    """
+    return accounts._replace(leverage=accounts.leverage * factor)
 
 
 class RescaledMargin(ItemisedRequirement, AdditiveRequirement):
-    """A requirement times a factor, its maintenance its own or a share of its initial.
+    """Requirement times a factor, with maintenance of its own or as a share of its initial margin.
 
     Args:
-        inner: the requirement.
-        factor: by which its margins are multiplied (ratio).
-        maintenance: as a share of initial, none = the inner requirement's own times the factor (ratio).
+        inner: the inner requirement.
+        factor: multiplier of its margins (ratio).
+        maintenance: share of initial; none = the inner maintenance times the factor (ratio).
     """
 
     def __init__(self, inner: Requirement, factor: float, maintenance: float | None) -> None:
         self.inner, self.factor, self.maintenance = inner, factor, maintenance
 
     def observe(self, market: MarketView) -> None:
-        """The inner requirement learns."""
+        """Update the inner requirement."""
         self.inner.observe(market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Both margins, (A,)."""
-        return self._rescale(self.inner.compute_margins(book))
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return both margins, (A,)."""
+        return self._rescale(self.inner.compute_margins(accounts))
 
     @property
     def is_additive(self) -> bool:
-        """If the inner requirement does."""
+        """True if the inner requirement is additive."""
         return is_additive(self.inner)
 
-    def initial_by_leg(self, book: Exposure) -> F8:
-        """See :class:`Additive`."""
-        return self.factor * compute_initial_by_leg(self.inner, book)
+    def initial_by_leg(self, accounts: Exposure) -> F8:
+        """See :class:`AdditiveRequirement`."""
+        return self.factor * compute_initial_by_leg(self.inner, accounts)
 
-    def breakdown(self, book: Exposure) -> dict[str, Margins]:
-        """The inner parts, each as the dials have it."""
+    def breakdown(self, accounts: Exposure) -> dict[str, Margins]:
+        """Return the inner parts, each rescaled."""
         return {
-            name: self._rescale(part) for name, part in break_down_margins(self.inner, book).items()
+            name: self._rescale(part)
+            for name, part in break_down_margins(self.inner, accounts).items()
         }
 
-    def compute_leg_shares(self, book: Exposure) -> F8:
-        """The inner shares: dials do not move them."""
-        return self.inner.compute_leg_shares(book)
+    def compute_leg_shares(self, accounts: Exposure) -> F8:
+        """Return the inner shares, which the factors do not change."""
+        return self.inner.compute_leg_shares(accounts)
 
-    def _rescale(self, asked: Margins) -> Margins:
-        initial = self.factor * asked.initial
+    def _rescale(self, required: Margins) -> Margins:
+        initial = self.factor * required.initial
         if self.maintenance is None:
-            return Margins(initial, self.factor * asked.maintenance)
+            return Margins(initial, self.factor * required.maintenance)
         return Margins(initial, self.maintenance * initial)

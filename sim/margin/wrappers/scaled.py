@@ -1,4 +1,4 @@
-"""Margin that follows volatility: realised, or that of an implied-volatility index (MAR-8)."""
+"""Margin scaled by volatility: realised, or that of an implied-volatility index (MAR-8)."""
 
 from typing import Literal, Self
 
@@ -13,27 +13,32 @@ from sim.protocols import Requirement
 from sim.types import Contracts, MarketView
 
 PERCENT_POINTS = 100.0
-"""An implied-volatility index is quoted in percent a year."""
+"""Unit of an implied-volatility index, which is quoted in percent a year."""
 
 
 class VolatilityScaling(RequirementWrapper):
     """M → M x clip((volatility ÷ reference)^power, low, high), instrument by instrument.
 
-    Volatility is realised, by EWMA of the oracle's returns, or the level of an underlying that is an implied-volatility
-    index: one with the process ``variance_index``, or a replay of ``arch:vix``.
+    Volatility is realised, by EWMA of the oracle's returns. Alternatively, it is the level of an
+    underlying that is an implied-volatility index: one with the process ``variance_index``, or a
+    replay of ``arch:vix``.
     """
 
     kind: Literal["scaled"] = Field(default="scaled", description="scaled by volatility (name)")
-    inner: AnyRequirement = Field(description="the requirement that is scaled (component)")
+    inner: AnyRequirement = Field(description="requirement that is scaled (component)")
     index: str = Field(
         default="",
         description="underlying whose level is implied volatility; empty = realised (name)",
     )
-    half_life: float = Field(default=86_400, gt=0, description="memory of realised volatility (s)")
-    reference: float = Field(
-        default=0.5, gt=0, description="volatility at which nothing is scaled (annualised)"
+    half_life: float = Field(
+        default=86_400, gt=0, description="half-life of realised volatility (s)"
     )
-    power: float = Field(default=1.0, ge=0, le=2, description="of the ratio of volatilities (1)")
+    reference: float = Field(
+        default=0.5, gt=0, description="volatility at which the factor is one (annualised)"
+    )
+    power: float = Field(
+        default=1.0, ge=0, le=2, description="power of the ratio of volatilities (1)"
+    )
     low: float = Field(default=0.5, gt=0, description="least factor (ratio)")
     high: float = Field(default=5.0, gt=0, description="largest factor (ratio)")
 
@@ -47,13 +52,13 @@ class VolatilityScaling(RequirementWrapper):
         """See :class:`RequirementComponent`.
 
         Raises:
-            ConfigError: the index is no underlying of the market.
+            ConfigError: the index is not an underlying of the market.
         """
         return VolatilityScalingMargin(self, self.inner.bind(contracts, unit), contracts)
 
 
 class VolatilityScalingMargin(FactorMargin):
-    """One pool's volatilities at work."""
+    """Volatility scaling of one pool's instruments."""
 
     def __init__(self, rule: VolatilityScaling, inner: Requirement, contracts: Contracts) -> None:
         super().__init__(inner)
@@ -64,7 +69,7 @@ class VolatilityScalingMargin(FactorMargin):
         )
 
     def observe(self, market: MarketView) -> None:
-        """The inner requirement learns; factors follow volatility."""
+        """Update the inner requirement, and the factors with the volatility."""
         self.inner.observe(market)
         if self.index_column is None:
             self.volatilities.observe(market)

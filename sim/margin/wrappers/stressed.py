@@ -1,4 +1,4 @@
-"""EMIR's tool (b): a weight for stressed observations."""
+"""EMIR's anti-procyclicality tool (b): a weight for stressed observations."""
 
 from typing import Literal
 
@@ -13,13 +13,16 @@ from sim.types import F8, Contracts
 class StressWeight(RequirementWrapper):
     """M → (1 - weight) M + weight x the largest M so far.
 
-    Delegated Regulation (EU) 153/2013, Article 28(1)(b), asks for at least 25% for stressed observations of the
-    look-back and leaves the form open; the running maximum as the stressed margin is ours.
+    Delegated Regulation (EU) 153/2013, Article 28(1)(b), requires a weight of at least 25% for
+    stressed observations of the look-back, and leaves the form open. The running maximum as the
+    stressed margin is the project's own choice.
     """
 
     kind: Literal["stressed"] = Field(default="stressed", description="a weight for stress (name)")
-    inner: AnyRequirement = Field(description="the requirement that is steadied (component)")
-    weight: float = Field(default=0.25, ge=0, le=1, description="of the stressed margin (share)")
+    inner: AnyRequirement = Field(description="requirement that is smoothed (component)")
+    weight: float = Field(
+        default=0.25, ge=0, le=1, description="weight of the stressed margin (share)"
+    )
     every: float = Field(default=86_400, gt=0, description="clock on which margin is recorded (s)")
 
     def bind(self, contracts: Contracts, unit: int) -> AntiProcyclicalityMargin:
@@ -30,7 +33,7 @@ class StressWeight(RequirementWrapper):
 
 
 class StressTool:
-    """Remembers the largest margin."""
+    """Stress rule with the largest margin so far."""
 
     def __init__(self, weight: float) -> None:
         self.weight = weight

@@ -1,4 +1,4 @@
-"""A liquidation threshold that follows volatility: inspired by AVSL, whose formula is not public."""
+"""Liquidation threshold that follows volatility, inspired by AVSL, whose formula is not public."""
 
 import math
 from typing import Literal
@@ -15,30 +15,30 @@ from sim.types import Contracts, Exposure, Margins, MarketView
 
 
 class VolatilityScaledLiquidation(RequirementWrapper):
-    """Maintenance x V, V = clip(sqrt(share x realised² + (1 - share) x forecast²) ÷ reference, 1, cap).
+    """Maintenance x V, where V is a clipped ratio of volatility to a reference.
 
-    Our own definition. The glossary that names an "adaptive volatility-scaled liquidation" speaks of a scalar made of
-    realised and forecast volatility and gives no equation, parameter or number. Realised is an EWMA of the oracle's
-    returns; the forecast is the mean variance over ``horizon`` if it returns to reference² with half-life ``recovery``.
-    Initial is raised only so far that it covers maintenance.
+    V = clip(sqrt(share x realised² + (1 - share) x forecast²) ÷ reference, 1, cap). The definition
+    is the project's own. The glossary that names an "adaptive volatility-scaled liquidation"
+    mentions a scalar of realised and forecast volatility, but gives no equation, parameter or
+    number. Realised volatility is an EWMA of the oracle's returns. The forecast is the mean
+    variance over ``horizon`` if variance returns to reference² with half-life ``recovery``. Initial
+    is raised only so far that it covers maintenance.
     """
 
     kind: Literal["avsl_inspired"] = Field(
-        default="avsl_inspired", description="threshold by volatility (name)"
+        default="avsl_inspired", description="liquidation threshold scaled by volatility (name)"
     )
-    inner: AnyRequirement = Field(
-        description="the requirement whose maintenance is scaled (component)"
-    )
+    inner: AnyRequirement = Field(description="requirement whose maintenance is scaled (component)")
     reference: float = Field(
-        default=0.5, gt=0, description="volatility up to which nothing is scaled (annualised)"
+        default=0.5, gt=0, description="volatility up to which the factor is one (annualised)"
     )
     cap: float = Field(default=3.0, ge=1, description="largest factor (ratio)")
     share: float = Field(default=0.5, ge=0, le=1, description="weight of realised variance (share)")
-    half_life: float = Field(default=3600, gt=0, description="memory of realised volatility (s)")
+    half_life: float = Field(default=3600, gt=0, description="half-life of realised volatility (s)")
     recovery: float = Field(
-        default=86_400, gt=0, description="half-life of variance's return to its reference (s)"
+        default=86_400, gt=0, description="half-life of the return of variance to its reference (s)"
     )
-    horizon: float = Field(default=14_400, gt=0, description="time that is forecast (s)")
+    horizon: float = Field(default=14_400, gt=0, description="horizon of the forecast (s)")
 
     def bind(self, contracts: Contracts, unit: int) -> "VolatilityScaledMargin":
         """See :class:`RequirementComponent`."""
@@ -46,7 +46,7 @@ class VolatilityScaledLiquidation(RequirementWrapper):
 
 
 class VolatilityScaledMargin(FactorMargin):
-    """One pool's thresholds at work."""
+    """Liquidation thresholds of one pool's instruments."""
 
     def __init__(
         self, rule: VolatilityScaledLiquidation, inner: Requirement, contracts: Contracts
@@ -55,12 +55,11 @@ class VolatilityScaledMargin(FactorMargin):
         self.rule = rule
         self.volatilities = RealisedVolatility(contracts, rule.half_life, rule.reference)
         speed = math.log(2) * rule.horizon / rule.recovery
-        self.persistence = (
-            1 - math.exp(-speed)
-        ) / speed  # mean share of an excess that is left over the horizon
+        # mean share of an excess variance that remains over the horizon
+        self.persistence = (1 - math.exp(-speed)) / speed
 
     def observe(self, market: MarketView) -> None:
-        """The inner requirement learns; the scalar follows volatility."""
+        """Update the inner requirement, and the factor with the volatility."""
         self.inner.observe(market)
         self.volatilities.observe(market)
         rule, now = self.rule, self.volatilities.variance
@@ -71,8 +70,8 @@ class VolatilityScaledMargin(FactorMargin):
         if factor.size > 1:
             self.rate = compute_margin_rates(self.inner, market)
 
-    def compute_margins(self, book: Exposure) -> Margins:
-        """Inner initial, and maintenance times the factor, (A,)."""
-        initial, maintenance = self.inner.compute_margins(book)
-        maintenance = self.account_factor(book) * maintenance
+    def compute_margins(self, accounts: Exposure) -> Margins:
+        """Return inner initial, and maintenance times the factor, (A,)."""
+        initial, maintenance = self.inner.compute_margins(accounts)
+        maintenance = self.account_factor(accounts) * maintenance
         return Margins(np.maximum(initial, maintenance), maintenance)

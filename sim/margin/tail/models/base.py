@@ -1,4 +1,7 @@
-"""What a model of returns is, and the two forms its forecast takes; both are asked for the tail of a portfolio."""
+"""Models of returns, and the two forms of their forecasts.
+
+Both give the tail loss of a portfolio.
+"""
 
 from abc import abstractmethod
 from typing import Annotated, NamedTuple, Protocol
@@ -16,57 +19,67 @@ from sim.types import F8
 
 
 class TailSpec(NamedTuple):
-    """What is asked of a forecast."""
+    """Tail to compute from a forecast."""
 
     measure: Measure
     level: float  # confidence
-    convention: Convention  # how a sample's VaR is read
+    convention: Convention  # definition of a sample's VaR
 
 
 class ReturnForecast(Protocol):
-    """A view of the next return of U underlyings."""
+    """Forecast of the next return of U underlyings."""
 
     def compute_tail_loss(self, exposure: F8, tail: TailSpec) -> F8:
-        """Tail loss of portfolios, (A,), at least nil, in the unit of ``exposure`` (A, U); positively homogeneous."""
+        """Return the tail loss of portfolios, (A,), >= 0, in the unit of ``exposure`` (A, U).
+
+        It is positively homogeneous.
+        """
         ...
 
     def scenario_returns(self) -> F8:
-        """Equally likely returns that stand for it, (S, U): for what does not lose in proportion to a return."""
+        """Return equally likely returns that represent the forecast, (S, U).
+
+        They serve instruments whose loss is not proportional to a return.
+        """
         ...
 
 
 class SampleForecast(NamedTuple):
-    """Equally likely returns, (S, U). The log return is taken for the relative one, as the published tables do."""
+    """Equally likely returns, (S, U).
+
+    The log return is used as the relative one, as in the published tables.
+    """
 
     returns: F8
 
     def compute_tail_loss(self, exposure: F8, tail: TailSpec) -> F8:
-        """See :class:`Forecast`."""
+        """See :class:`ReturnForecast`."""
         weights = compute_tail_weights(len(self.returns), tail.level, tail.measure, tail.convention)
         return sum_worst_losses(exposure, self.returns, weights)
 
     def scenario_returns(self) -> F8:
-        """See :class:`Forecast`."""
+        """See :class:`ReturnForecast`."""
         return self.returns
 
 
 class EllipticForecast(NamedTuple):
-    """Joint normal or Student-t returns of mean nil."""
+    """Joint normal or Student-t returns with mean zero."""
 
     covariance: F8  # (U, U)
     law: ReturnLaw
 
     def compute_tail_loss(self, exposure: F8, tail: TailSpec) -> F8:
-        """See :class:`Forecast`."""
+        """See :class:`ReturnForecast`."""
         variance = np.einsum("au,uv,av->a", exposure, self.covariance, exposure)
-        found: F8 = np.sqrt(np.maximum(variance, 0.0)) * self.law.measure_tail(
-            tail.measure, tail.level
-        )
-        return found
+        tail_deviations = self.law.measure_tail(tail.measure, tail.level)
+        loss: F8 = np.sqrt(np.maximum(variance, 0.0)) * tail_deviations
+        return loss
 
     def scenario_returns(self) -> F8:
-        """See :class:`Forecast`: fixed points that fill the unit cube evenly (Sobol 1967) mapped to the law, and their
-        opposites.
+        """See :class:`ReturnForecast`.
+
+        They are fixed points that fill the unit cube evenly (Sobol 1967), mapped to the law, and
+        their opposites.
         """
         root = compute_triangular_root(self.covariance)
         half = self.law.generate_points(len(root), N_SOBOL_POINTS // 2) @ root.T
@@ -74,41 +87,41 @@ class EllipticForecast(NamedTuple):
 
 
 N_SOBOL_POINTS = 16_384
-"""Scenarios that stand for a law: a power of two, which Sobol's points need."""
+"""Scenarios that represent a law: a power of two, as Sobol points require."""
 
 
 class Forecaster(Protocol):
-    """A model at work: fed one return at a time, oldest first."""
+    """Model that learns one return at a time, oldest first."""
 
     def learn(self, row: F8) -> None:
-        """One more return of each underlying, (U,)."""
+        """Learn one more return of each underlying, (U,)."""
         ...
 
     def forecast(self) -> ReturnForecast | None:
-        """Of the next return; none while too little is known."""
+        """Return the forecast of the next return, or None while too few returns are known."""
         ...
 
 
 class ModelComponent(Component):
-    """A model of returns: the parameters of a :class:`Forecaster`."""
+    """Model of returns: the parameters of a :class:`Forecaster`."""
 
     @classmethod
     def registered_variants(cls) -> list[type[Component]]:
-        """The family as registered by now."""
+        """Return the model classes that are registered now."""
         return list(MODELS.values())
 
     @abstractmethod
     def bind(self, columns: int, every: float) -> Forecaster:
-        """A fresh forecaster.
+        """Build a new forecaster.
 
         Args:
             columns: U, underlyings.
-            every: seconds between the returns it will be fed.
+            every: seconds between the returns that it learns.
         """
 
     @abstractmethod
     def n_returns_needed(self, every: float) -> int:
-        """Returns it must have seen before it forecasts."""
+        """Return the number of returns that the model needs before it forecasts."""
 
 
 AnyModel = Annotated[SerializeAsAny[ModelComponent], make_registry_validator(MODELS)]

@@ -1,4 +1,7 @@
-"""Normal or Student-t returns with the covariances of a window, or its volatilities and a correlation that is given."""
+"""Normal or Student-t returns with the covariances of a window.
+
+Alternatively, the volatilities of the window are combined with a given correlation matrix.
+"""
 
 import math
 from typing import Literal, Self
@@ -15,7 +18,7 @@ from sim.types import F8
 
 
 class CovarianceModel(ModelComponent):
-    """Equal weights, mean nil: the variance-covariance method."""
+    """Variance-covariance method: equal weights, mean zero."""
 
     kind: Literal["covariance"] = Field(
         default="covariance", description="variance and covariance of a window (name)"
@@ -29,7 +32,10 @@ class CovarianceModel(ModelComponent):
     )
     correlation: tuple[tuple[float, ...], ...] | None = Field(
         default=None,
-        description="of the pool's underlyings, in their order; none = the window's (matrix, 1)",
+        description=(
+            "correlations of the pool's underlyings, in their order; none = the window's "
+            "(matrix, 1)"
+        ),
     )
 
     @model_validator(mode="after")
@@ -47,8 +53,12 @@ class CovarianceModel(ModelComponent):
     def bind(self, columns: int, every: float) -> "CovarianceForecaster":
         """See :class:`ModelComponent`."""
         if self.correlation is not None and len(self.correlation) != columns:
-            told = f"requirement.model.correlation: {len(self.correlation)} rows, the pool has {columns} underlyings"
-            raise ConfigError([f"{told}, give one row each"])
+            raise ConfigError(
+                [
+                    f"requirement.model.correlation: {len(self.correlation)} rows, "
+                    f"the pool has {columns} underlyings, give one row each"
+                ]
+            )
         return CovarianceForecaster(
             self,
             RollingWindow(count_rows(self.window, every), columns),
@@ -57,7 +67,7 @@ class CovarianceModel(ModelComponent):
 
 
 class CovarianceForecaster:
-    """Keeps a window of returns."""
+    """Covariance forecaster with a window of returns."""
 
     def __init__(self, rule: CovarianceModel, window: RollingWindow, needs: int) -> None:
         self.window, self.n_returns_needed = window, needs

@@ -13,13 +13,18 @@ from sim.types import F8
 
 
 class EwmaModel(ModelComponent):
-    """Σ ← λ Σ + (1 - λ) r r', started at the mean of the first returns'; mean nil."""
+    """Covariances Σ ← λ Σ + (1 - λ) r r' with mean zero.
+
+    They start at the mean of the first returns' products.
+    """
 
     kind: Literal["ewma"] = Field(
         default="ewma", description="exponentially weighted covariances (name)"
     )
     decay: float = Field(default=0.97, gt=0, lt=1, description="weight of the past, per return (1)")
-    seed: int = Field(default=100, ge=2, description="returns whose mean square starts it (count)")
+    seed: int = Field(
+        default=100, ge=2, description="returns whose mean square is the first value (count)"
+    )
     df: float | None = Field(
         default=None, gt=2, description="degrees of freedom of Student's t; none = normal (1)"
     )
@@ -34,7 +39,7 @@ class EwmaModel(ModelComponent):
 
 
 class EwmaForecaster:
-    """Keeps one covariance matrix."""
+    """EWMA forecaster with one covariance matrix."""
 
     def __init__(self, rule: EwmaModel) -> None:
         self.rule, self.law = rule, ReturnLaw(math.inf if rule.df is None else rule.df)

@@ -1,4 +1,7 @@
-"""Filtered historical simulation: past returns at today's volatility (Hull and White 1998, J. Risk 1(1))."""
+"""Filtered historical simulation: past returns at today's volatility.
+
+Source: Hull and White 1998, J. Risk 1(1).
+"""
 
 from typing import Literal
 
@@ -16,7 +19,10 @@ from sim.types import F8
 
 
 class FilteredModel(ModelComponent):
-    """r* = r x volatility of now ÷ that of its day, by EWMA (Gurrola-Perez and Murphy 2015, BoE working paper 525)."""
+    """Past returns at the present volatility: r* = r x volatility now ÷ volatility of its day.
+
+    Volatilities are EWMAs. Source: Gurrola-Perez and Murphy 2015, BoE working paper 525.
+    """
 
     kind: Literal["filtered"] = Field(
         default="filtered", description="past returns at today's volatility (name)"
@@ -29,7 +35,9 @@ class FilteredModel(ModelComponent):
         default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)"
     )
     seed: int = Field(
-        default=100, ge=2, description="returns whose mean square starts the EWMA (count)"
+        default=100,
+        ge=2,
+        description="returns whose mean square is the first value of the EWMA (count)",
     )
 
     def n_returns_needed(self, every: float) -> int:
@@ -45,7 +53,7 @@ class FilteredModel(ModelComponent):
 
 
 class FilteredForecaster:
-    """Keeps a window of scaled returns."""
+    """Filtered forecaster with a window of scaled returns."""
 
     def __init__(self, window: RollingWindow, scaled: ReturnScaler, needs: int) -> None:
         self.window, self.scaler, self.n_returns_needed = window, scaled, needs

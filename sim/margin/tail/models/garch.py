@@ -1,4 +1,7 @@
-"""GARCH(1,1) volatilities fitted by maximum likelihood on a clock of their own, with constant correlations."""
+"""GARCH(1,1) volatilities with constant correlations.
+
+They are fitted by maximum likelihood on a clock of their own.
+"""
 
 import math
 from typing import Literal, NamedTuple
@@ -13,19 +16,22 @@ from sim.margin.tail.volatility import update_garch
 from sim.types import F8
 
 PERCENT = 100.0
-"""Returns are fitted in percent: the optimiser wants numbers near one."""
+"""Scale of the returns that are fitted: the optimiser needs numbers near one."""
 
 FALLBACK_PARAMETERS = (0.05, 0.9)
-"""a and b where no fit is to be had, the variance being the window's."""
+"""Parameters a and b if no fit converges; the variance is then that of the window."""
 
 Distribution = Literal["normal", "t"]
 
 
 class GarchModel(ModelComponent):
-    """σ² ← w + a r² + b σ² (Bollerslev 1986), mean nil; correlations of r over it (Bollerslev 1990)."""
+    """Variances σ² ← w + a r² + b σ² (Bollerslev 1986) with mean zero.
+
+    Correlations are those of r over its volatility (Bollerslev 1990).
+    """
 
     kind: Literal["garch"] = Field(
-        default="garch", description="GARCH(1,1), fitted again and again (name)"
+        default="garch", description="GARCH(1,1), fitted at intervals (name)"
     )
     window: float = Field(
         default=86_400_000, gt=0, description="past that is fitted (s; 1,000 days)"
@@ -39,7 +45,7 @@ class GarchModel(ModelComponent):
         description="time between fits (s; 62.5 days, a quarter of trading)",
     )
     distribution: Distribution = Field(
-        default="normal", description="of innovations: normal or t (name)"
+        default="normal", description="law of the innovations: normal or t (name)"
     )
 
     def n_returns_needed(self, every: float) -> int:
@@ -53,7 +59,7 @@ class GarchModel(ModelComponent):
 
 
 class GarchFit(NamedTuple):
-    """Parameters of U underlyings."""
+    """Fitted parameters of U underlyings."""
 
     omega: F8  # (U,) squared returns
     alpha: F8
@@ -62,7 +68,7 @@ class GarchFit(NamedTuple):
 
 
 class GarchForecaster:
-    """Runs the recursion between fits."""
+    """GARCH forecaster that updates the variances between fits."""
 
     def __init__(self, rule: GarchModel, columns: int, every: float) -> None:
         self.rule, self.n_returns_needed, self.n_returns = rule, rule.n_returns_needed(every), 0
@@ -106,19 +112,22 @@ class GarchForecaster:
 
 
 def update_variances(fit: GarchFit, variance: F8, row: F8) -> F8:
-    """The next variances, (U,)."""
+    """Return the next variances, (U,)."""
     return update_garch(variance, np.square(row), (fit.omega, fit.alpha, fit.beta))
 
 
 def fit_garch(rows: F8, distribution: Distribution) -> GarchFit:
-    """Maximum likelihood column by column of ``rows`` (T, U); of several tails the heaviest counts."""
+    """Fit each column of ``rows`` (T, U) by maximum likelihood.
+
+    The heaviest of the tails is used.
+    """
     columns = [_fit_column(column, distribution) for column in rows.T]
     omega, alpha, beta, df = (np.array(values) for values in zip(*columns, strict=True))
     return GarchFit(omega, alpha, beta, float(df.min()))
 
 
 def _fit_column(returns: F8, distribution: Distribution) -> tuple[float, float, float, float]:
-    from arch import arch_model  # costs seconds, and only this model needs it
+    from arch import arch_model  # loading takes seconds, and only this model needs it
 
     mean_square = float(np.square(returns).mean())
     alpha, beta = FALLBACK_PARAMETERS
@@ -128,20 +137,22 @@ def _fit_column(returns: F8, distribution: Distribution) -> tuple[float, float, 
     model = arch_model(
         returns * PERCENT, mean="Zero", vol="GARCH", p=1, q=1, dist=distribution, rescale=False
     )
-    found = model.fit(disp="off", show_warning=False)
-    if found.convergence_flag:
+    result = model.fit(disp="off", show_warning=False)
+    if result.convergence_flag:
         return fallback
-    p = found.params
+    p = result.params
     df = max(float(p["nu"]), 2.05) if distribution == "t" else math.inf
     return float(p["omega"]) / PERCENT**2, float(p["alpha[1]"]), float(p["beta[1]"]), df
 
 
 def compute_correlation(scaled: F8) -> F8:
-    """Of columns (T, U) of mean nil; those that never move go with none."""
+    """Return the correlations of columns (T, U) with mean zero.
+
+    A column that never moves has correlation zero with all others.
+    """
     second = scaled.T @ scaled
     size = np.sqrt(np.diag(second))
-    matrix = np.divide(
-        second, np.outer(size, size), out=np.zeros_like(second), where=np.outer(size, size) > 0
-    )
+    sizes = np.outer(size, size)
+    matrix = np.divide(second, sizes, out=np.zeros_like(second), where=sizes > 0)
     np.fill_diagonal(matrix, 1.0)
     return matrix

@@ -10,7 +10,7 @@ from sim.types import F8
 
 
 class HistoricalModel(ModelComponent):
-    """The returns of a window, equally likely."""
+    """Past returns of a window, equally likely."""
 
     kind: Literal["historical"] = Field(
         default="historical", description="past returns as scenarios (name)"
@@ -32,7 +32,7 @@ class HistoricalModel(ModelComponent):
 
 
 class HistoricalForecaster:
-    """Keeps a window of returns."""
+    """Historical forecaster with a window of returns."""
 
     def __init__(self, window: RollingWindow, needs: int) -> None:
         self.window, self.n_returns_needed = window, needs
@@ -43,8 +43,6 @@ class HistoricalForecaster:
 
     def forecast(self) -> SampleForecast | None:
         """See :class:`Forecaster`."""
-        return (
-            None
-            if len(self.window) < self.n_returns_needed
-            else SampleForecast(self.window.rows().copy())
-        )
+        if len(self.window) < self.n_returns_needed:
+            return None
+        return SampleForecast(self.window.rows().copy())

@@ -1,4 +1,4 @@
-"""What models keep of the past: the last rows, and rows scaled by the volatility of their day."""
+"""Past of models: the last rows, and rows scaled by the volatility of their day."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from sim.types import F8
 
 
 class RollingWindow:
-    """The last rows of a table that grows."""
+    """The last rows of a growing table."""
 
     def __init__(self, size: int, columns: int) -> None:
         self.size = size
@@ -15,7 +15,7 @@ class RollingWindow:
         self._end = 0
 
     def push(self, row: F8) -> None:
-        """One more row; the oldest leaves."""
+        """Add one row; the oldest one is dropped if the window is full."""
         if self._end == len(self._store):
             self._store[: self.size] = self._store[self.size :]
             self._end = self.size
@@ -23,29 +23,34 @@ class RollingWindow:
         self._end += 1
 
     def rows(self) -> F8:
-        """Oldest first, at most ``size`` of them; a view until the next push."""
+        """Return the rows, oldest first, at most ``size`` of them; a view until the next push."""
         return self._store[max(self._end - self.size, 0) : self._end]
 
     def __len__(self) -> int:
-        """Rows there are."""
+        """Return the number of rows."""
         return min(self._end, self.size)
 
 
 class ReturnScaler:
-    """Returns over their own day's EWMA volatility (Hull and White 1998, J. Risk 1(1)).
+    """Scaling of returns by the EWMA volatility of their own day.
 
-    The recursion starts at the mean square of the first ``seed`` rows, and is run over them once they are there.
+    The recursion starts at the mean square of the first ``seed`` rows. It is run over these rows
+    once they are complete. Source: Hull and White 1998, J. Risk 1(1).
     """
 
     def __init__(self, columns: int, decay: float, seed: int) -> None:
         self.decay = decay
-        self.variance: F8 | None = None  # (U,) of the next row
+        self.variance: F8 | None = None  # (U,) variance of the next row
         self._early: list[F8] = []
         self._seed = seed
         self._none = np.empty((0, columns))
 
     def learn(self, row: F8) -> F8:
-        """One more return (U,); which rows are known scaled by it, (n, U), oldest first."""
+        """Learn one more return, (U,), and return the rows that can be scaled now.
+
+        Returns:
+            (n, U), oldest first.
+        """
         if self.variance is not None:
             return self._scale(row, self.variance)[None]
         self._early.append(row.copy())
@@ -62,10 +67,13 @@ class ReturnScaler:
 
 
 def count_returns_needed(window: float, least: float | None, every: float) -> int:
-    """Returns that a model must have seen: those of ``least`` seconds, at most its window; none = the window."""
+    """Return the number of returns that a model needs.
+
+    They cover ``least`` seconds, at most its window; none = the whole window.
+    """
     return count_rows(window if least is None else min(least, window), every)
 
 
 def count_rows(seconds: float, every: float) -> int:
-    """How many returns make a duration, at least one."""
+    """Return the number of returns in a duration, at least one."""
     return max(1, round(seconds / every))

@@ -1,4 +1,4 @@
-"""Student-t returns: EWMA covariances, and a tail as heavy as the window's kurtosis says."""
+"""Student-t returns: EWMA covariances, and a tail fitted to the kurtosis of the window."""
 
 from typing import Literal
 
@@ -17,17 +17,24 @@ from sim.margin.tail.risk_measures import ReturnLaw
 from sim.types import F8
 
 MAX_DEGREES, MIN_DEGREES = 100.0, 4.1
-"""Degrees of freedom: beyond the first t is normal, below the second the fourth moment it is fitted by is none."""
+"""Bounds on the degrees of freedom.
+
+Above the first, Student's t is practically normal. Below the second, the fourth moment does not
+exist, by which the degrees are fitted.
+"""
 
 
 class StudentTModel(ModelComponent):
-    """Degrees of freedom by moments, 4 + 6 / (kurtosis - 3), of returns over their own day's volatility."""
+    """Student-t model with degrees of freedom by moments, 4 + 6 / (kurtosis - 3).
+
+    The kurtosis is that of returns over the volatility of their own day.
+    """
 
     kind: Literal["student_t"] = Field(
         default="student_t", description="Student-t with fitted tails (name)"
     )
     window: float = Field(
-        default=43_200_000, gt=0, description="past that the tail is fitted to (s; 500 days)"
+        default=43_200_000, gt=0, description="past to which the tail is fitted (s; 500 days)"
     )
     least: float | None = Field(
         default=None, gt=0, description="past needed first; none = the whole window (s)"
@@ -36,7 +43,9 @@ class StudentTModel(ModelComponent):
         default=0.97, gt=0, lt=1, description="EWMA weight of the past, per return (1)"
     )
     seed: int = Field(
-        default=100, ge=2, description="returns whose mean square starts the EWMA (count)"
+        default=100,
+        ge=2,
+        description="returns whose mean square is the first value of the EWMA (count)",
     )
 
     def n_returns_needed(self, every: float) -> int:
@@ -49,7 +58,7 @@ class StudentTModel(ModelComponent):
 
 
 class StudentTForecaster:
-    """An EWMA, and a window of scaled returns for the tail."""
+    """Student-t forecaster with an EWMA and a window of scaled returns for the tail."""
 
     def __init__(self, rule: StudentTModel, columns: int, every: float) -> None:
         self.n_returns_needed, self.n_returns = rule.n_returns_needed(every), 0
@@ -73,7 +82,10 @@ class StudentTForecaster:
 
 
 def estimate_degrees(scaled: F8) -> float:
-    """Degrees of freedom from the mean kurtosis of columns (T, U); those that never move are left out."""
+    """Return the degrees of freedom from the mean kurtosis of columns (T, U).
+
+    Columns that never move are left out.
+    """
     square = np.square(scaled).mean(axis=0)
     moving = square > 0
     if not moving.any():

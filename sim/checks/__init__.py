@@ -1,0 +1,1 @@
+"""Contract suites: the laws that every component of a kind keeps, checked on generated worlds."""
