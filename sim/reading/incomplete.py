@@ -1,4 +1,4 @@
-"""Components whose class lacks a method that its family needs, found in the data that name them."""
+"""Components whose class lacks a method of its family, found in the data that name them."""
 
 import inspect
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ def list_missing(cls: type) -> str:
     for name in sorted(vars(cls).get("__abstractmethods__", ())):
         _, *arguments = inspect.signature(getattr(cls, name)).parameters
         methods.append(f"{name}({', '.join(arguments)})")
-    told = f"its class {cls.__name__} must have {' and '.join(methods)}"
-    return f"{told}, write {'it' if len(methods) == 1 else 'them'}"
+    problem = f"its class {cls.__name__} must have {' and '.join(methods)}"
+    return f"{problem}, write {'it' if len(methods) == 1 else 'them'}"
 
 
 def _iterate_mappings(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -58,13 +58,6 @@ PATTERN_WORDINGS = {
 }
 """Pattern of a text -> what the text must be, in words."""
 
-PATTERN_WORDINGS = {
-    r"^[A-Za-z0-9_.-]+$": "text of letters, digits, _, . and -",
-    r"^[a-z0-9_]+$": "text of lower-case letters, digits and _",
-    r"^[a-z][a-z0-9_]*$": "text of lower-case letters, digits and _, a letter first",
-}
-"""Pattern of a text -> what the text must be, in words."""
-
 MAPPINGS = ("model_type", "model_attributes_type", "dict_type")
 
 FIELD_PREFIX = re.compile(r"[a-z_][\w.-]*: ")
